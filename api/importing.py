@@ -82,7 +82,7 @@ class PaletteOut(Out):
 @blueprint.response(200, ImportedOut)
 def curl(body: dict[str, str]) -> Any:
     """Convert a cURL command to an `http` node. Nothing is saved, and no secret is returned."""
-    return curl_lines.node_of(body["command"])
+    return curl_lines.make_node(body["command"])
 
 
 @blueprint.post("/import/openapi")

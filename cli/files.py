@@ -149,7 +149,7 @@ def print_node(command: str) -> None:
     """Print the node that a cURL command becomes; it may be read from stdin, where nobody else sees it."""
     if command == "-":
         command = sys.stdin.buffer.read(curl.MAX_BYTES + 1).decode("utf-8", "surrogateescape")
-    imported = curl.node_of(command)
+    imported = curl.make_node(command)
     click.echo(pretty(imported.node))
     print_advice(imported.credentials, imported.notes)
 

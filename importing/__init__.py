@@ -1,6 +1,5 @@
-"""What other tools describe as requests, made into `http` nodes: cURL command lines and OpenAPI documents.
+"""Import of requests described by other tools, cURL commands and OpenAPI documents, as `http` nodes.
 
-Pure: text or data goes in, nodes and notes for people come out; nothing is sent, read from a disk or stored. No secret
-of what is imported is in a node, a note or an error: a suggestion says which credential to make and where its value
-stands.
+Pure: takes text or data, returns nodes and notes for the user; sends, reads and stores nothing. No imported secret gets
+into a node, a note or an error: instead, a suggestion says which credential to create and where its value is.
 """

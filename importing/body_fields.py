@@ -1,4 +1,4 @@
-"""`a=1&b=2` and JSON texts as data that a node writes back to the same, with no expression and no secret in it."""
+"""Body fields: `a=1&b=2` and JSON as config that the node sends back unchanged, without expressions and secrets."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from urllib.parse import parse_qsl
 
 from expressions import escape
 from importing.documents import is_deep
-from importing.notes import shown
+from importing.notes import quote_name
 from importing.secret_detection import Suggestions, is_secret_field
 
-DEEPEST = 50
+MAX_DEPTH = 50
 Fields = dict[str, str | list[str]]
 
 
-def fields_of(text: str) -> Fields | None:
-    """The fields by name, a list for one that comes several times; None where the node would send something else."""
+def parse_fields(text: str) -> Fields | None:
+    """Return the fields by name, with a list for a repeated one; None if the node would send something else."""
     if not text or not all("=" in part for part in text.split("&")):
         return None
     try:
@@ -33,8 +33,8 @@ def fields_of(text: str) -> Fields | None:
     return {name: values[0] if len(values) == 1 else values for name, values in grouped.items()}
 
 
-def guarded_fields(fields: Fields, secrets: Suggestions, in_query: bool = False) -> dict[str, Any]:
-    """The fields as a config has them: text is no expression, and what looks like a secret stays out."""
+def guard_fields(fields: Fields, secrets: Suggestions, in_query: bool = False) -> dict[str, Any]:
+    """Return the fields as config: text is escaped, and likely secrets become references to a credential."""
     guarded: dict[str, Any] = {}
     for name, value in fields.items():
         if is_secret_field(name, in_query):
@@ -44,8 +44,8 @@ def guarded_fields(fields: Fields, secrets: Suggestions, in_query: bool = False)
     return guarded
 
 
-def guarded_text(text: str, secrets: Suggestions, in_query: bool = False) -> str:
-    """The same for a text that cannot be written as fields."""
+def guard_text(text: str, secrets: Suggestions, in_query: bool = False) -> str:
+    """Do the same for a text that cannot be written as fields."""
     parts = []
     for part in text.split("&"):
         name, equals, _ = part.partition("=")
@@ -57,15 +57,15 @@ def guarded_text(text: str, secrets: Suggestions, in_query: bool = False) -> str
 
 
 def _source(name: str, in_query: bool) -> str:
-    return f"the {'query' if in_query else 'body'}, {shown(name)}"
+    return f"the {'query' if in_query else 'body'}, {quote_name(name)}"
 
 
 class NotTheSame(ValueError):
-    """JSON that would not survive being read and written."""
+    """JSON that would change when it is read and written."""
 
 
-def json_of(text: str) -> Any:
-    """The data of a JSON text. NotTheSame where a node would not send the same data again, or the text is no JSON."""
+def parse_json(text: str) -> Any:
+    """Parse a JSON text. Raises: NotTheSame if it is not JSON, or a node would not send the same data again."""
     try:
         value = json.loads(
             text, object_pairs_hook=_object, parse_int=_integer, parse_float=_number, parse_constant=_constant
@@ -73,7 +73,7 @@ def json_of(text: str) -> Any:
         json.dumps(value, ensure_ascii=False).encode()  # fails on half a surrogate pair
     except (ValueError, ArithmeticError, RecursionError):
         raise NotTheSame from None
-    if is_deep(value, DEEPEST):
+    if is_deep(value, MAX_DEPTH):
         raise NotTheSame
     return value
 
@@ -103,12 +103,12 @@ def _constant(name: str) -> Any:
     raise NotTheSame
 
 
-def guarded_json(value: Any, secrets: Suggestions) -> Any:
-    """The data as a config has it: text is no expression, and what looks like a secret stays out."""
+def guard_json(value: Any, secrets: Suggestions) -> Any:
+    """Return the data as config: text is escaped, and likely secrets become references to a credential."""
     if isinstance(value, str):
         return escape(value)
     if isinstance(value, list):
-        return [guarded_json(item, secrets) for item in value]
+        return [guard_json(item, secrets) for item in value]
     if not isinstance(value, dict):
         return value
     guarded = {}
@@ -116,5 +116,5 @@ def guarded_json(value: Any, secrets: Suggestions) -> Any:
         if isinstance(item, str) and item and is_secret_field(name):
             guarded[name] = secrets.stand_in(name, _source(name, in_query=False))
         else:
-            guarded[name] = guarded_json(item, secrets)
+            guarded[name] = guard_json(item, secrets)
     return guarded

@@ -1,4 +1,4 @@
-"""What a command line says in headers: which a node sends, and which are a credential's business."""
+"""Headers of a cURL command: those that the node sends, and those that become a credential."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import NamedTuple
 from errors import BadInput
 from expressions import escape
 from importing.curl_address import Address
-from importing.notes import Notes, shown
+from importing.notes import Notes, quote_name
 from importing.secret_detection import Suggestions, is_secret_header
 from nodes.fields import CONTROL, TOKEN
 
-LONGEST, MOST = 8_000, 100
-# The client's own business: the node's refuses them, or would get an answer that it does not read.
+MAX_VALUE, MAX_HEADERS = 8_000, 100
+# Controlled by the HTTP client: it rejects them, or could not read the response.
 _OURS = {"connection", "content-length", "transfer-encoding", "upgrade", "accept-encoding", "expect", "te"}
-# What browsers tell of themselves, and old ones copy of HTTP/2.
+# Sent by browsers about themselves; older ones also copy pseudo-headers of HTTP/2.
 _OF_BROWSERS = re.compile(
     r"sec-(?:ch-|fetch-|gpc\Z).*|dnt\Z|priority\Z|upgrade-insecure-requests\Z|(?:authority|method|path|scheme)\Z"
 )
@@ -26,7 +26,7 @@ _FROM_OPTIONS = {"user-agent": "User-Agent", "referer": "Referer", "range": "Ran
 
 
 class Header(NamedTuple):
-    """A header. `value` None: curl would have sent one by itself and is told not to. `source` is where it stands."""
+    """A header from the option `source`. A `value` of None tells curl not to send its default."""
 
     name: str
     value: str | None
@@ -37,8 +37,8 @@ class Header(NamedTuple):
 Headers = dict[str, Header]
 
 
-def headers_of(given: Iterable[tuple[str, str]], notes: Notes) -> Headers:
-    """The headers that the options ask for, by their name in lower case. BadInput for one that cannot be."""
+def collect_headers(given: Iterable[tuple[str, str]], notes: Notes) -> Headers:
+    """Return the headers of the options by lower-case name. Raises: BadInput if a header is invalid."""
     by_options: Headers = {}
     by_hand: Headers = {}
     for option, value in given:
@@ -50,12 +50,12 @@ def headers_of(given: Iterable[tuple[str, str]], notes: Notes) -> Headers:
         elif option == "oauth2-bearer":
             by_options["authorization"] = Header("Authorization", f"Bearer {value}", "--oauth2-bearer")
         elif option == "cookie" and "=" not in value:
-            notes.add("The file of cookies that -b names is not read")
+            notes.add("The cookie file of -b is not imported")
         else:
             _add_option(by_options, option, value)
     found = by_options | by_hand
-    if len(found) > MOST:
-        raise BadInput(f"The command has more than {MOST} headers")
+    if len(found) > MAX_HEADERS:
+        raise BadInput(f"The command has more than {MAX_HEADERS} headers")
     for header in found.values():
         _check(header)
     return found
@@ -71,13 +71,13 @@ def _add_option(found: Headers, option: str, value: str) -> None:
 
 
 def _add_line(found: Headers, line: str, notes: Notes) -> None:
-    """`Name: value`; `Name;` has an empty value, `Name:` says that curl should send none by itself."""
+    """Add `Name: value`; `Name;` has an empty value, `Name:` suppresses curl's default header."""
     if line.startswith("@"):
-        notes.add("The file of headers that -H names is not read")
+        notes.add("The header file of -H is not imported")
         return
     name, colon, value = line.removeprefix(":").partition(":")
     if not colon and not line.rstrip().endswith(";"):
-        notes.add("A header without a colon is left out, as curl does")
+        notes.add("A header without a colon is not imported; curl ignores it, too")
         return
     name, value = (name if colon else name.rstrip().removesuffix(";")).strip(), value.strip()
     before = found.get(name.lower())
@@ -87,25 +87,25 @@ def _add_line(found: Headers, line: str, notes: Notes) -> None:
 
 
 def _check(header: Header) -> None:
-    """BadInput for a header that HTTP does not have. The name is shown only if it is one, lest it be a value."""
+    """Raise BadInput if the header is invalid. The message shows its name only if valid: it might be a secret value."""
     if not TOKEN.match(header.name):
-        raise BadInput("The command has a header with a name that HTTP does not have")
+        raise BadInput("The command has a header with an invalid name")
     if CONTROL.search(header.value or ""):
-        raise BadInput(f"The header {shown(header.name)} has control characters in its value")
-    if len(header.value or "") > LONGEST and not is_secret_header(header.name):
-        raise BadInput(f"The header {shown(header.name)} is longer than {LONGEST:,} characters")
+        raise BadInput(f"The header {quote_name(header.name)} contains control characters")
+    if len(header.value or "") > MAX_VALUE and not is_secret_header(header.name):
+        raise BadInput(f"The header {quote_name(header.name)} is longer than {MAX_VALUE:,} characters")
 
 
-def sent_by_node(headers: Headers, notes: Notes) -> dict[str, str]:
-    """The headers of the config: without those that the node sends by itself, or that only a browser has."""
+def select_sent(headers: Headers, notes: Notes) -> dict[str, str]:
+    """Return the headers for the config, without those that only the HTTP client or a browser sends."""
     kept: dict[str, str] = {}
     for name, header in headers.items():
         if name in _OURS or header.value is None:
             continue
         if _OF_BROWSERS.match(name):
-            notes.add("Headers that browsers tell of themselves with (sec-fetch-…, sec-ch-…) are left out")
+            notes.add("Headers that browsers add about themselves (sec-fetch-…, sec-ch-…) are not imported")
         elif name.endswith("idempotency-key"):
-            notes.add(f"The header {shown(header.name)} is left out: the node sends a key of its own for each run")
+            notes.add(f"The header {quote_name(header.name)} is not imported: the node sends its own key for each run")
         else:
             kept[header.name] = header.value if header.is_expression else escape(header.value)
     return kept
@@ -114,12 +114,12 @@ def sent_by_node(headers: Headers, notes: Notes) -> dict[str, str]:
 # Credentials
 
 
-def credential_of(
+def suggest_credential(
     headers: Headers, user: str | None, address: Address, secrets: Suggestions, notes: Notes
 ) -> str | None:
-    """The name of the credential that the node should have, if there is a secret in the headers: none is left in them.
+    """Move secrets from the headers to suggested credentials; return the name of the node's credential, or None.
 
-    A node has one: another header reads its secret by an expression, and cookies beside another proof are left out.
+    A node has one credential: further secrets become expressions, and cookies beside another credential are left out.
     """
     name = None
     authorization = headers.pop("authorization", None)
@@ -134,7 +134,7 @@ def credential_of(
         if name is None:
             name = _of_header(secrets, header)
         elif key == "cookie":
-            notes.add("The cookies are left out: they look like a second secret, and a node has one credential")
+            notes.add("The cookies are not imported: they are likely a second secret, and a node has one credential")
         else:
             expression = secrets.stand_in(header.name, _source(header))
             headers[key] = header._replace(value=expression, is_expression=True)
@@ -142,7 +142,7 @@ def credential_of(
 
 
 def _rank(key: str) -> int:
-    """A key of its own proves more than cookies, and what only protects these from forgery proves nothing."""
+    """Return the priority of a secret header: keys before cookies before CSRF tokens, which authenticate nobody."""
     return 2 if "csrf" in key or "xsrf" in key else int(key == "cookie")
 
 
@@ -153,9 +153,9 @@ def _source(header: Header) -> str:
 def _of_authorization(secrets: Suggestions, header: Header) -> str:
     scheme, _, rest = (header.value or "").partition(" ")
     if scheme.lower() == "bearer" and rest:
-        return secrets.add(secrets.base, "http_bearer", {}, {"token": f"{_source(header)}, behind Bearer"})
+        return secrets.add(secrets.base, "http_bearer", {}, {"token": f"{_source(header)}, after Bearer"})
     if scheme.lower() == "basic" and _is_basic(rest):
-        return _basic(secrets, f"{_source(header)}, behind Basic and decoded from base64", has_colon=True)
+        return _basic(secrets, f"{_source(header)}, after Basic, decoded from base64", has_colon=True)
     return _of_header(secrets, header)
 
 
@@ -167,9 +167,9 @@ def _is_basic(text: str) -> bool:
 
 
 def _basic(secrets: Suggestions, source: str, has_colon: bool) -> str:
-    sources = {"username": source, "password": "not in the command; curl would ask for it"}
+    sources = {"username": source, "password": "not in the command; curl asks for it"}
     if has_colon:
-        sources = {"username": f"{source}: before the colon", "password": f"{source}: behind the colon"}
+        sources = {"username": f"{source}: before the colon", "password": f"{source}: after the colon"}
     return secrets.add(secrets.base, "http_basic", {}, sources)
 
 

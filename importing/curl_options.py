@@ -1,4 +1,4 @@
-"""The options of curl: their names, which take a value, and which do not matter to a request."""
+"""Options of curl: their names, whether they take a value, and which of them are irrelevant to the request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHORT = {
     "#": "progress-bar", ":": "next",
 }  # fmt: skip
 
-# Those that a request can be made of. The value says whether they take one.
+# Imported options, with True if they take a value.
 USED = {
     **dict.fromkeys(
         (
@@ -33,7 +33,7 @@ USED = {
     **dict.fromkeys(("get", "head", "location", "location-trusted", "insecure", "globoff", "next"), False),
 }
 
-# What they say about output, retries of the transfer or the connection makes no other request.
+# Options about output, retries or the connection, which do not change the request.
 _SILENT_WITH_VALUE = """
     connect-timeout cookie-jar create-file-mode dump-header etag-save expect100-timeout happy-eyeballs-timeout-ms
     hsts keepalive-cnt keepalive-time libcurl limit-rate max-redirs output output-dir parallel-max proto proto-default
@@ -80,11 +80,12 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,40}\Z")
 Option = tuple[str, str | None]
 
 
-def options_of(words: Sequence[str]) -> Iterator[Option]:
-    """`(long name, value or None)` of each option; what is no option is a `url`. BadInput where a value is missing.
+def parse_options(words: Sequence[str]) -> Iterator[Option]:
+    """Yield `(long name, value or None)` for each option, and `("url", word)` for other words.
 
-    The value of an option that is not known here cannot be told from an address, so a word behind it counts as its
-    value unless it looks like one.
+    The word after an unknown option counts as its value unless it looks like a URL or an option.
+
+    Raises: BadInput if a value is missing.
     """
     left = list(reversed(words))
     only_urls = False
@@ -103,7 +104,7 @@ def options_of(words: Sequence[str]) -> Iterator[Option]:
 def _long(word: str, left: list[str]) -> Option:
     name, equals, value = word.partition("=")
     if not _NAME.match(name):
-        raise BadInput("The command has an option that no curl knows")
+        raise BadInput("The command has an option that curl does not have")
     if name in VALUED:
         return name, value if equals else _value(f"--{name}", left)
     positive = name.removeprefix("no-")
@@ -115,11 +116,11 @@ def _long(word: str, left: list[str]) -> Option:
 
 
 def _short(letters: str, left: list[str]) -> Iterator[Option]:
-    """`-sSL`, `-XPOST`, `-d x`: the rest of the word is the value of the first letter that takes one."""
+    """Split `-sSL`, `-XPOST`, `-d x`: the rest of the word is the value of the first letter that takes one."""
     for place, letter in enumerate(letters):
         name = SHORT.get(letter)
         if name is None:
-            raise BadInput("The command has an option that no curl knows")
+            raise BadInput("The command has an option that curl does not have")
         if name in VALUED:
             yield name, letters[place + 1 :] or _value(f"-{letter}", left)
             return

@@ -1,4 +1,4 @@
-"""A document of somebody else, JSON or YAML, as bounded JSON data; and what its `$ref`s point to."""
+"""Documents from outside, JSON or YAML, as bounded JSON data; resolves their `$ref`s."""
 
 from __future__ import annotations
 
@@ -9,31 +9,34 @@ from urllib.parse import unquote
 import orjson
 
 from errors import BadInput, NodeError, TooLarge
-from importing.notes import Notes, shown
+from importing.notes import Notes, quote_name
 from nodes.data import yaml_format
 
 MAX_BYTES = 5 * 2**20
 MAX_DEPTH = 100
 MAX_REF = 1_000
-MAX_HOPS = 20  # from one `$ref` to the next
+MAX_HOPS = 20  # chained `$ref`s
 
 
-def loaded(document: bytes | dict[str, Any]) -> dict[str, Any]:
-    """The document as JSON data. BadInput where it is none, is nested too deeply or grows by aliases; TooLarge."""
+def load_document(document: bytes | dict[str, Any]) -> dict[str, Any]:
+    """Return the document as JSON data.
+
+    Raises: BadInput if it is neither JSON nor YAML, nested too deeply or expanded by aliases; TooLarge.
+    """
     if isinstance(document, bytes):
         if len(document) > MAX_BYTES:
-            raise TooLarge(f"A document may have {MAX_BYTES:,} bytes")
-        value = _parsed(document.removeprefix(b"\xef\xbb\xbf"))
+            raise TooLarge(f"The document is too large: at most {MAX_BYTES:,} bytes can be imported")
+        value = _parse(document.removeprefix(b"\xef\xbb\xbf"))
     else:
         value = document
     if is_deep(value, MAX_DEPTH):
-        raise BadInput(f"The document is nested more than {MAX_DEPTH} deep")
+        raise BadInput(f"The document is nested more than {MAX_DEPTH} levels deep")
     if not isinstance(value, dict):
-        raise BadInput("The document must be an object, such as OpenAPI has it")
+        raise BadInput("The document must be an object, as in OpenAPI")
     return value
 
 
-def _parsed(document: bytes) -> Any:
+def _parse(document: bytes) -> Any:
     try:
         return orjson.loads(document)
     except orjson.JSONDecodeError as error:
@@ -47,7 +50,7 @@ def _parsed(document: bytes) -> Any:
         problem = error.message.removeprefix("data is not YAML: ")
         raise BadInput(f"The document is neither JSON nor YAML: {problem}") from None
     if len(found) > 1:
-        raise BadInput("The text holds several documents of YAML: import one at a time")
+        raise BadInput("The text contains several YAML documents: import one at a time")
     return found[0] if found else None
 
 
@@ -63,24 +66,24 @@ def is_deep(value: Any, most: int) -> bool:
 
 
 class Document:
-    """A document and the notes on it. What is asked of it is of the right kind, or empty."""
+    """A document and the notes on it. Reads return a value of the expected type, or an empty one."""
 
     def __init__(self, root: dict[str, Any], notes: Notes) -> None:
         self.root, self.notes = root, notes
 
-    # Lists are cut, since one that is pointed to may be walked once for each operation.
+    # Lists are cut, because a list behind a `$ref` may be read again for every operation.
 
     def at(self, value: Any, key: str) -> dict[str, Any]:
-        """The object under this key, with a `$ref` followed; an empty one where there is none."""
-        return self.resolved(value.get(key)) if isinstance(value, dict) else {}
+        """Return the object under this key, with `$ref` resolved; empty if there is none."""
+        return self.resolve(value.get(key)) if isinstance(value, dict) else {}
 
     def each(self, value: Any, key: str) -> Iterator[dict[str, Any]]:
-        """The objects of the list under this key, with each `$ref` followed."""
+        """Yield the objects of the list under this key, with each `$ref` resolved."""
         for item in items(value, key):
-            yield self.resolved(item)
+            yield self.resolve(item)
 
-    def resolved(self, value: Any) -> dict[str, Any]:
-        """The object, or what its `$ref` points to. BadInput for one that points out of the document."""
+    def resolve(self, value: Any) -> dict[str, Any]:
+        """Return the object, or the target of its `$ref`. Raises: BadInput if that is outside of the document."""
         for _ in range(MAX_HOPS):
             if not isinstance(value, dict):
                 return {}
@@ -88,16 +91,18 @@ class Document:
             if not isinstance(ref, str):
                 return value
             value = self.target(ref)
-        self.notes.add("A $ref that leads to itself is taken as nothing")
+        self.notes.add("A $ref that refers to itself is ignored")
         return {}
 
     def target(self, ref: str) -> Any:
-        """What the `$ref` points to (RFC 6901); an empty object, and a note, where there is nothing."""
+        """Return the target of the `$ref` (RFC 6901); an empty object, with a note, if there is none."""
         if len(ref) > MAX_REF:
-            self.notes.add(f"A $ref is longer than {MAX_REF:,} characters and taken as nothing")
+            self.notes.add(f"A $ref longer than {MAX_REF:,} characters is ignored")
             return {}
         if not ref.startswith("#"):
-            raise BadInput(f"$ref {shown(ref)} is outside of the document: put everything into one file first")
+            raise BadInput(
+                f"The $ref {quote_name(ref)} is outside of the document: bundle everything into one file first"
+            )
         found: Any = self.root
         for part in ref[1:].split("/")[1:]:
             key = unquote(part).replace("~1", "/").replace("~0", "~")
@@ -106,19 +111,19 @@ class Document:
             elif isinstance(found, list) and key.isdecimal() and len(key) < 6 and int(key) < len(found):
                 found = found[int(key)]
             else:
-                self.notes.add(f"There is nothing at {shown(ref)}, which is taken as nothing")
+                self.notes.add(f"The $ref {quote_name(ref)} has no target, and is ignored")
                 return {}
         return found
 
 
 def items(value: Any, key: str, most: int = 200) -> list[Any]:
-    """At most so many items of the list under this key; an empty one where there is none."""
+    """Return at most `most` items of the list under this key; empty if there is none."""
     found = value.get(key) if isinstance(value, dict) else None
     return found[:most] if isinstance(found, list) else []
 
 
 def words(value: Any, key: str, most: int) -> str:
-    """The text under this key in one line of at most so many characters; empty where there is none."""
+    """Return the text under this key in one line of at most `most` characters; empty if there is none."""
     found = value.get(key) if isinstance(value, dict) else None
     if not isinstance(found, str):
         return ""
@@ -127,12 +132,12 @@ def words(value: Any, key: str, most: int) -> str:
 
 
 def is_name(value: Any) -> TypeGuard[str]:
-    """Whether it is a name that can be kept: text, not empty and not long, for it is kept with each operation."""
+    """Return True if the value can be stored as a name: text of 1 to 200 characters, as every operation has a copy."""
     return isinstance(value, str) and 0 < len(value) <= 200
 
 
 def is_small(value: Any, most: int) -> bool:
-    """Whether the value has at most so many characters, roughly; a large one is not looked at for long."""
+    """Return True if the value has at most about `most` characters; stops early for a large one."""
     left, stack = most, [value]
     while stack:
         item = stack.pop()

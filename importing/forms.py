@@ -1,4 +1,4 @@
-"""The schemas of an OpenAPI document as bounded JSON Schema (draft 2020-12) that stands alone, for a form."""
+"""Form schemas: the schemas of an OpenAPI document as bounded, self-contained JSON Schema (draft 2020-12)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import orjson
 
 from importing.documents import Document, is_name, is_small, items, words
 
-MAX_SIZE = 12_000  # characters of one form, roughly
+MAX_SIZE = 12_000  # characters of one form, estimated
 MAX_LEVELS = 8
 MAX_TEXT = 300
 MAX_NAMES = 200  # properties of an object
@@ -19,7 +19,7 @@ _TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
 
 
 class Form:
-    """One form. What does not fit any more becomes `{}`, which takes anything; then `is_cut` is set."""
+    """A form. Parts beyond the limits become `{}`, which accepts anything, and `is_cut` is set."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -27,8 +27,8 @@ class Form:
         self.is_cut = False
 
     def schema(self, value: Any, inside: tuple[int, ...] = ()) -> dict[str, Any]:
-        """The schema, with what its `$ref`s point to in their place. `inside` are the schemas that it is a part of."""
-        found = self.document.resolved(value)
+        """Return the schema with its `$ref`s resolved. `inside` has the ids of the schemas around it."""
+        found = self.document.resolve(value)
         own = id(found)
         self.left -= 20 + len(found)
         if self.left <= 0 or len(inside) >= MAX_LEVELS or own in inside:
@@ -36,7 +36,7 @@ class Form:
             return {}
         if isinstance(value, dict) and "$ref" in value:
             found = {**found, **{key: item for key, item in value.items() if key != "$ref"}}
-        made = {**_typed(found), **_texts(found), **_limits(found), **_values(found)}
+        made = {**_get_type(found), **_texts(found), **_limits(found), **_values(found)}
         self.left -= len(orjson.dumps(made))
         for key, part in self._parts(found, (*inside, own)):
             made[key] = part
@@ -57,14 +57,14 @@ class Form:
                 yield key, [self.schema(part, inside) for part in parts]
 
     def _properties(self, properties: dict[str, Any], required: list[Any], inside: tuple[int, ...]) -> Any:
-        """Those that may be sent: `readOnly` ones come only from the server."""
+        """Yield the writable properties: `readOnly` ones come only from the server."""
         made: dict[str, Any] = {}
         for name, part in properties.items():
             self.left -= 10
             if self.left <= 0 or len(made) >= MAX_NAMES:
                 self.is_cut = True
                 break
-            if is_name(name) and not self.document.resolved(part).get("readOnly"):
+            if is_name(name) and not self.document.resolve(part).get("readOnly"):
                 self.left -= len(name)
                 made[name] = self.schema(part, inside)
         yield "properties", made
@@ -72,8 +72,8 @@ class Form:
             yield "required", needed
 
 
-def _typed(found: dict[str, Any]) -> dict[str, Any]:
-    """The type, which in OpenAPI 3.0 says apart from it that null is allowed."""
+def _get_type(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the type; OpenAPI 3.0 allows null by a separate key."""
     types = found.get("type")
     named = [name for name in (items(found, "type", 7) or [types]) if name in _TYPES]
     if named and found.get("nullable") is True and "null" not in named:
@@ -86,7 +86,7 @@ def _texts(found: dict[str, Any]) -> dict[str, Any]:
         key: words(found, key, MAX_TEXT) for key in ("title", "description", "format", "pattern", "contentMediaType")
     }
     if texts["pattern"] != found.get("pattern"):
-        del texts["pattern"]  # a part of one would refuse what the whole takes
+        del texts["pattern"]  # a truncated pattern would reject valid values
     return {key: text for key, text in texts.items() if text}
 
 
@@ -95,7 +95,7 @@ def _limits(found: dict[str, Any]) -> dict[str, Any]:
     for key, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
         if _is_number(found.get(key)):
             limits[key] = found[key]
-        elif found.get(key) is True and bound in limits:  # as OpenAPI 3.0 has it
+        elif found.get(key) is True and bound in limits:  # the form of OpenAPI 3.0
             limits[key] = limits.pop(bound)
     return limits | ({"uniqueItems": True} if found.get("uniqueItems") is True else {})
 
@@ -105,7 +105,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _values(found: dict[str, Any]) -> dict[str, Any]:
-    """Choices, the default and examples, as far as they are small."""
+    """Return small enums, defaults and examples."""
     values: dict[str, Any] = {key: found[key] for key in ("const", "default") if key in found}
     if isinstance(found.get("enum"), list):
         values["enum"] = found["enum"]

@@ -1,4 +1,4 @@
-"""An OpenAPI 3 document as presets: `http` nodes that are ready to be put into a flow, with a form for each."""
+"""Import of an OpenAPI 3 document as presets: `http` nodes that are ready for use, with a form for each."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ import orjson
 
 from errors import BadInput, ExpressionError
 from expressions import compile_value, escape
-from importing.documents import Document, is_name, is_small, items, loaded, words
-from importing.notes import Notes, shown
-from importing.preset_inputs import Inputs, expression, reading
-from importing.secret_detection import Suggestion, Suggestions, hosts_of
+from importing.documents import Document, is_name, is_small, items, load_document, words
+from importing.notes import Notes, quote_name
+from importing.preset_inputs import Inputs, expression, input_path
+from importing.secret_detection import Suggestion, Suggestions, get_hosts
 from importing.security import Proof, Security
 from nodes.fields import TOKEN
 from nodes.http.client import METHODS, REFUSED_HEADERS
 
 MAX_OPERATIONS = 1_000
 MAX_PARAMETERS = 100  # of one operation
-MAX_PATH = 2_000  # and of a server's address
+MAX_PATH = 2_000  # characters, also of a server's URL
 _VERSION = re.compile(r"3\.[012](\.|\Z)")
 _VERBS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-# OpenAPI says of the first three that a parameter of this name means nothing; the node sends the last itself.
+# OpenAPI ignores parameters of the first three names; the node sends the last one itself.
 _NO_PARAMETERS = {"accept", "content-type", "authorization", "idempotency-key", *REFUSED_HEADERS}
 _IN_PATH = 'urlencode | replace("/", "%2F")'
 _BINARY = ("application/octet-stream", "application/pdf", "image/", "audio/", "video/")
-_FILE = {"type": "string", "description": "A path in the workspace's files"}
+_FILE = {"type": "string", "description": "Path in the workspace's files"}
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A node ready to be used. `parameters` is the JSON Schema of the input that its expressions read."""
+    """A node ready for use. `parameters` is the JSON Schema of the input that its expressions read."""
 
     key: str
     name: str
@@ -46,7 +46,7 @@ class Preset:
     credential_type: str | None
 
     def as_row(self) -> dict[str, Any]:
-        """The preset as a table keeps it, with JSON as text."""
+        """Return the preset as a table row, with JSON as text."""
         kept = {name: getattr(self, name) for name in ("key", "name", "description", "credential_type")}
         parts = {"tags": self.tags, "node_json": self.node, "parameters_json": self.parameters}
         return {**kept, **{name: orjson.dumps(part).decode() for name, part in parts.items()}}
@@ -54,7 +54,7 @@ class Preset:
 
 @dataclass(frozen=True)
 class Palette:
-    """All presets of a document. `source` is the slug of its title; `server` is None where it names none."""
+    """All presets of a document. `source` is the slug of its title; `server` is None if it names none."""
 
     title: str
     source: str
@@ -65,7 +65,7 @@ class Palette:
 
 
 def is_openapi(file: bytes) -> bool:
-    """Whether the file says at its top that it is an OpenAPI document, be it of a version that cannot be read."""
+    """Return True if the file declares itself an OpenAPI document, of a supported version or not."""
     if file.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"{":
         return re.search(rb"^(?:\xef\xbb\xbf)?[\"']?(?:openapi|swagger)[\"']?[ \t]*:", file, re.MULTILINE) is not None
     try:
@@ -76,8 +76,11 @@ def is_openapi(file: bytes) -> bool:
 
 
 def read(document: bytes | dict[str, Any]) -> Palette:
-    """The presets of a document, JSON or YAML. BadInput, TooLarge; what is merely odd is noted."""
-    root, notes = loaded(document), Notes()
+    """Return the presets of a document, JSON or YAML. Notes say what is not imported.
+
+    Raises: BadInput if the document is invalid, TooLarge.
+    """
+    root, notes = load_document(document), Notes()
     _check_version(root)
     return _Reading(Document(root, notes)).palette()
 
@@ -89,27 +92,27 @@ def _check_version(root: dict[str, Any]) -> None:
         )
     version = str(root.get("openapi", ""))
     if "openapi" not in root:
-        raise BadInput("The document has no key openapi, which says its version")
+        raise BadInput('The document is not OpenAPI: it has no key "openapi" with a version')
     if not _VERSION.match(version):
-        raise BadInput(f"OpenAPI {shown(version)} cannot be read, only 3.0, 3.1 and 3.2")
+        raise BadInput(f"OpenAPI version {quote_name(version)} is not supported; it must be 3.0, 3.1 or 3.2")
 
 
-def slug_of(title: str) -> str:
-    """The title in lower case letters of ASCII, digits and dashes."""
+def make_slug(title: str) -> str:
+    """Return the title as lower-case ASCII letters, digits and dashes."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60].strip("-") or "api"
 
 
 class _Reading:
-    """One document while it is read."""
+    """The reading of one document."""
 
     def __init__(self, document: Document) -> None:
         self.document, self.notes = document, document.notes
         self.title = words(document.at(document.root, "info"), "title", 200) or "API"
-        self.source = slug_of(self.title)
+        self.source = make_slug(self.title)
         self.server = self._server(document.root)
         self.variable = f"vars.api_{self.source.replace('-', '_')}_url"
-        self.secrets = Suggestions(self.source, hosts_of(self.server or ""))
+        self.secrets = Suggestions(self.source, get_hosts(self.server or ""))
         self.security = Security(document, self.secrets, self.server)
         self.keys: set[str] = set()
         self.cut = 0
@@ -122,15 +125,15 @@ class _Reading:
                 self.notes.add(f"Only the first {MAX_OPERATIONS:,} operations are imported")
                 break
             if verb.upper() not in METHODS or len(path) > MAX_PATH:
-                self.notes.add(f"{verb.upper()} {path[:100]} is left out: the node has no such method, or address")
+                self.notes.add(f"{verb.upper()} {path[:100]} is not imported: the method or the URL is not supported")
                 continue
             preset = self._preset(path, item, verb, operation)
             if preset is not None:
                 presets.append(preset)
         if not presets:
-            raise BadInput("The document describes no operation")
+            raise BadInput("The document describes no operations")
         if self.cut:
-            self.notes.add(f"The forms of {self.cut} operations are too large, or repeat themselves, to be shown whole")
+            self.notes.add(f"The forms of {self.cut} operations are incomplete: too large, or recursive")
         found = list(self.secrets.found.values())
         return Palette(self.title, self.source, self.server, presets, found, list(self.notes))
 
@@ -139,7 +142,7 @@ class _Reading:
         for path, value in paths.items():
             if path.startswith("x-"):
                 continue
-            item = self.document.resolved(value)
+            item = self.document.resolve(value)
             for verb, operation in islice(item.items(), 100):
                 if verb in _VERBS and isinstance(operation, dict):
                     yield path, item, verb, operation
@@ -147,9 +150,9 @@ class _Reading:
     # Servers
 
     def _server(self, holder: dict[str, Any]) -> str | None:
-        """The first address with a host, its variables at their defaults."""
+        """Return the first URL with a host, with its variables at their defaults."""
         for server in items(holder, "servers", 20):
-            url = _filled(words(server, "url", MAX_PATH), self.document.at(server, "variables"))
+            url = _fill_in(words(server, "url", MAX_PATH), self.document.at(server, "variables"))
             if len(url) <= MAX_PATH and re.fullmatch(r"https?://[^\s/?#{}@\[\]]+(?:/[^\s?#{}]*)?", url):
                 return url.rstrip("/")
         return None
@@ -157,14 +160,11 @@ class _Reading:
     def _note_servers(self) -> None:
         servers = items(self.document.root, "servers")
         if self.server is None:
-            self.notes.add(
-                f"The document names no server with a host: the nodes read it from {self.variable}, "
-                "which the flow's settings can have"
-            )
+            self.notes.add(f"The document names no server: set {self.variable} in the flow's settings to its URL")
         elif len(servers) > 1:
-            self.notes.add(f"The document names {len(servers)} servers; the nodes have {shown(self.server)}")
+            self.notes.add(f"The document names {len(servers)} servers; the nodes use {quote_name(self.server)}")
         if self.server is not None and any(self.document.at(server, "variables") for server in servers[:1]):
-            self.notes.add(f"The server's address has variables, which stand at their defaults: {shown(self.server)}")
+            self.notes.add(f"The server's URL has variables, which have their defaults: {quote_name(self.server)}")
 
     # Operations
 
@@ -176,7 +176,7 @@ class _Reading:
         try:
             compile_value(config)
         except ExpressionError:
-            self.notes.add(f"{method} {path[:100]} is left out: it has more parameters than a node can hold")
+            self.notes.add(f"{method} {path[:100]} is not imported: it has too many parameters for a node")
             return None
         self.cut += inputs.form.is_cut
         return Preset(
@@ -205,7 +205,7 @@ class _Reading:
         server = self._server(operation) or self._server(item) or self.server
         url = self._url(server, path, parameters, inputs)
         query: dict[str, str] = {}
-        for parameter in _of(parameters, "query"):
+        for parameter in _select(parameters, "query"):
             query.update(inputs.query(parameter))
         headers = self._headers(parameters, inputs, proof)
         body, content_type = self._body(operation, inputs)
@@ -215,7 +215,7 @@ class _Reading:
         return {"url": url, **{key: value for key, value in parts.items() if value}}
 
     def _parameters(self, item: dict[str, Any], operation: dict[str, Any]) -> list[dict[str, Any]]:
-        """Those of the path and of the operation, which wins."""
+        """Return the parameters of the path and of the operation, which take precedence."""
         found: dict[tuple[str, str], dict[str, Any]] = {}
         for parameter in (*self.document.each(item, "parameters"), *self.document.each(operation, "parameters")):
             name, place = parameter.get("name"), parameter.get("in")
@@ -224,7 +224,7 @@ class _Reading:
         return list(found.values())[:MAX_PARAMETERS]
 
     def _url(self, server: str | None, path: str, parameters: list[dict[str, Any]], inputs: Inputs) -> str:
-        known = {parameter["name"]: parameter for parameter in _of(parameters, "path")}
+        known = {parameter["name"]: parameter for parameter in _select(parameters, "path")}
         parts: list[str] = re.split(r"\{([^{}]+)\}", path if path.startswith("/") else f"/{path}")
         written: dict[str, str] = {}
         for name in parts[1::2]:
@@ -236,15 +236,15 @@ class _Reading:
         return (expression(self.variable) if server is None else escape(server)) + "".join(parts)
 
     def _headers(self, parameters: list[dict[str, Any]], inputs: Inputs, proof: Proof) -> dict[str, str]:
-        """Required ones; the others are left out, since a header cannot be there or not as the input says."""
+        """Return the required headers; optional ones are left out, because a node cannot omit a header by its input."""
         headers: dict[str, str] = {}
         cookies = list(proof.cookies)
-        for parameter in (*_of(parameters, "header"), *_of(parameters, "cookie")):
+        for parameter in (*_select(parameters, "header"), *_select(parameters, "cookie")):
             name = parameter["name"]
             if name.lower() in _NO_PARAMETERS or not TOKEN.match(name):
                 continue
             if parameter.get("required") is not True:
-                self.notes.add(f"The {parameter['in']} {shown(name)} is optional and left out")
+                self.notes.add(f"The {parameter['in']} {quote_name(name)} is optional, and not imported")
             elif parameter["in"] == "header":
                 headers[name] = inputs.text(parameter, "header")
             else:
@@ -254,7 +254,7 @@ class _Reading:
     # Bodies
 
     def _body(self, operation: dict[str, Any], inputs: Inputs) -> tuple[dict[str, Any], str | None]:
-        """The keys of the config, and the Content-Type where it is not the one that the node sends by itself."""
+        """Return the config's keys, and the Content-Type if it is not the node's default."""
         body = self.document.at(operation, "requestBody")
         content = self.document.at(body, "content")
         if not content:
@@ -270,7 +270,7 @@ class _Reading:
         return {"body_type": kind, "body": _whole(schema, required, inputs)}, None if own else media
 
     def _body_schema(self, holder: Any, inputs: Inputs) -> dict[str, Any]:
-        found = self.document.resolved(holder)
+        found = self.document.resolve(holder)
         schema = inputs.form.schema(found.get("schema"))
         examples = self.document.at(found, "examples")
         example = found.get("example", next((self.document.at(examples, name).get("value") for name in examples), None))
@@ -279,12 +279,12 @@ class _Reading:
         return schema
 
 
-# From the one that says most to a reader to the one that says least.
+# From the most to the least descriptive.
 _KINDS = ("json", "form", "multipart", "text", "file")
 
 
 def _kind(media: str) -> str:
-    """The node's `body_type` for a media type."""
+    """Return the node's `body_type` for a media type."""
     name = media.partition(";")[0].strip().lower()
     if name in ("application/json", "*/*", "application/*") or name.endswith("+json"):
         return "json"
@@ -300,20 +300,20 @@ def _is_file(schema: dict[str, Any]) -> bool:
 
 
 def _whole(schema: dict[str, Any], required: bool, inputs: Inputs) -> str:
-    """The body as the input has it; one that is not required and missing is null, and so not sent."""
-    read = reading(inputs.ask("body", "body", schema, required))
+    """Return the expression of the body; an optional body that is missing becomes null, and is not sent."""
+    read = input_path(inputs.ask("body", "body", schema, required))
     return expression(read if required else f"{read} | default(none)")
 
 
 def _parts(schema: dict[str, Any], required: bool, inputs: Inputs) -> dict[str, Any]:
-    """The texts and the files of a multipart body. A file that is not required and missing is left out."""
+    """Return the texts and files of a multipart body. An optional file that is missing is left out."""
     texts, files = _apart(schema)
     found: dict[str, Any] = {}
     if texts["properties"] or not files["properties"]:
         found["body"] = _whole(texts, required and bool(texts["required"]), inputs)
     if files["properties"]:
         key = inputs.ask("files", "body", files, bool(files["required"]))
-        read = {name: reading(key, name) for name in files["properties"]}
+        read = {name: input_path(key, name) for name in files["properties"]}
         found["files"] = {
             name: expression(text if name in files["required"] else f"{text} | default(none)")
             for name, text in read.items()
@@ -322,7 +322,7 @@ def _parts(schema: dict[str, Any], required: bool, inputs: Inputs) -> dict[str, 
 
 
 def _apart(schema: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The schema of a multipart body, split into that of its texts and that of its files."""
+    """Split the schema of a multipart body into one of its texts and one of its files."""
     files: dict[str, Any] = {}
     texts: dict[str, Any] = {}
     for name, part in schema.get("properties", {}).items():
@@ -340,8 +340,8 @@ def _only(schema: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": parts, "required": needed}
 
 
-def _filled(template: str, variables: dict[str, Any]) -> str:
-    """The template with its variables at their defaults; one that has none stays."""
+def _fill_in(template: str, variables: dict[str, Any]) -> str:
+    """Fill in the defaults of the variables; a variable without a default stays."""
 
     def default(match: re.Match[str]) -> str:
         variable = variables.get(match[1])
@@ -351,5 +351,5 @@ def _filled(template: str, variables: dict[str, Any]) -> str:
     return re.sub(r"\{([^{}]*)\}", default, template)
 
 
-def _of(parameters: list[dict[str, Any]], place: str) -> list[dict[str, Any]]:
+def _select(parameters: list[dict[str, Any]], place: str) -> list[dict[str, Any]]:
     return [parameter for parameter in parameters if parameter["in"] == place]

@@ -1,4 +1,4 @@
-"""What a preset asks for: each thing a property of a JSON Schema, and the expression that reads it from the input."""
+"""Inputs of a preset: each a property of a JSON Schema, and the expression that reads it from the input."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any
 from expressions import quote
 from importing.documents import Document, is_small, items, words
 from importing.forms import Form
-from importing.notes import shown
+from importing.notes import quote_name
 
-MAX_PROPERTIES = 50  # of an object that is written into the query
+MAX_PROPERTIES = 50  # of an object written to the query
 _PLAIN = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*\Z")
 _SEPARATORS = {"form": ",", "simple": ",", "spaceDelimited": " ", "pipeDelimited": "|"}
 
 
-def reading(*keys: str) -> str:
-    """`input.a.b`, or `input["a-b"]` for what is no name."""
+def input_path(*keys: str) -> str:
+    """Return the path `input.a.b`, or `input["a-b"]` for a key that is not an identifier."""
     return "input" + "".join(f".{key}" if _PLAIN.match(key) else f"[{quote(key)}]" for key in keys)
 
 
 def expression(text: str) -> str:
-    """`{{ text }}`."""
+    """Return `{{ text }}`."""
     return f"{{{{ {text} }}}}"
 
 
 class Inputs:
-    """The properties that were asked for so far, and which of them cannot be missing."""
+    """The properties added so far, and which of them are required."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -35,7 +35,7 @@ class Inputs:
         self.required: list[str] = []
 
     def ask(self, name: str, where: str, schema: dict[str, Any], required: bool) -> str:
-        """Ask for one more; the key under which the input has it, which is not `name` where that is taken."""
+        """Add a property; return its key in the input, which differs from `name` if that is taken."""
         key, number = name, 1
         while key in self.properties or (key == "body" and where != "body"):
             key = f"{where}_{name}" if number == 1 else f"{where}_{name}_{number}"
@@ -46,7 +46,7 @@ class Inputs:
         return key
 
     def ask_for(self, parameter: dict[str, Any], where: str, required: bool) -> tuple[str, dict[str, Any]]:
-        """The same for a parameter of the document, and its schema."""
+        """Add a parameter of the document; return its key and its schema."""
         content = parameter.get("content")
         holder = next(iter(content.values()), {}) if isinstance(content, dict) and content else parameter
         schema = self.form.schema(holder.get("schema") if isinstance(holder, dict) else None)
@@ -57,24 +57,24 @@ class Inputs:
         return self.ask(str(parameter["name"]), where, schema, required), schema
 
     def as_schema(self) -> dict[str, Any]:
-        """The JSON Schema of all of them."""
+        """Return the JSON Schema of all properties."""
         return {"type": "object", "properties": self.properties, "required": self.required}
 
-    # How a parameter is written (OpenAPI 3.1, 4.8.12)
+    # Serialization of a parameter (OpenAPI 3.1, 4.8.12)
 
     def text(self, parameter: dict[str, Any], where: str, filters: str = "") -> str:
-        """The expression of a required parameter that is written as one text."""
+        """Return the expression of a required parameter serialized as one text."""
         key, schema = self.ask_for(parameter, where, required=True)
         joined = ' | join(",")' if _is(schema, "array") else ""
-        return expression(f"{reading(key)}{joined}{filters}")
+        return expression(f"{input_path(key)}{joined}{filters}")
 
     def query(self, parameter: dict[str, Any]) -> dict[str, str]:
-        """The keys of the query for a parameter; one that is not required and missing is null, and so left out."""
+        """Return the query keys of a parameter; an optional one that is missing becomes null, and is not sent."""
         required = parameter.get("required") is True
         name, style = str(parameter["name"]), words(parameter, "style", 20) or "form"
         explode = parameter.get("explode", style in ("form", "deepObject"))
         key, schema = self.ask_for(parameter, "query", required)
-        read = reading(key)
+        read = input_path(key)
         if "content" in parameter:
             return {name: _with_filter(read, "tojson", required)}
         if _is(schema, "object"):
@@ -86,14 +86,12 @@ class Inputs:
     def _object(self, name: str, key: str, schema: dict[str, Any], style: str, explode: bool) -> dict[str, str]:
         names = list(schema.get("properties", {}))[:MAX_PROPERTIES]
         if not names or not explode:
-            self.document.notes.add(
-                f"The query's {shown(name)} is an object that the node cannot write: it is left out"
-            )
+            self.document.notes.add(f"The query parameter {quote_name(name)} is an object the node cannot serialize")
             del self.properties[key]
             self.required = [other for other in self.required if other != key]
             return {}
         return {
-            f"{name}[{part}]" if style == "deepObject" else part: expression(f"{reading(key, part)} | default(none)")
+            f"{name}[{part}]" if style == "deepObject" else part: expression(f"{input_path(key, part)} | default(none)")
             for part in names
         }
 

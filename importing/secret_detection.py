@@ -1,4 +1,4 @@
-"""What looks like a secret, and what stands in a node in its place: a credential to make, or an expression."""
+"""Secret detection: names of headers and fields that are likely secrets, and their replacement by credentials."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _FIELD_ENDS = (
     *("apikey", "accesskey", "secretkey", "privatekey", "accesstoken", "refreshtoken", "authtoken", "sessiontoken"),
     *("apitoken", "bearertoken", "securitytoken", "password", "passwd", "secret"),
 )
-# In a query these are; in a body they may be anything's.
+# Likely secrets in a query, but too common as names in a body.
 _QUERY = {"key", "token", "sig", "signature", "appid", "auth"}
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A credential to make: `data` is what is known of it, `sources` says where each other value stands.
+    """A credential to create: `data` are its known values, `sources` says where to find each of the others.
 
-    `hosts` are those that it is for. With the values, it is what POST /api/credentials takes.
+    `hosts` are the hosts it may be sent to. Completed by the values, it is a body for POST /api/credentials.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Suggestion:
 
 
 class Suggestions:
-    """The credentials to make for what is imported. `base` is what their names begin with."""
+    """The credentials to create for an import. `base` is the prefix of their names."""
 
     def __init__(self, base: str, hosts: tuple[str, ...]) -> None:
         self.base, self.hosts = base, hosts
@@ -56,13 +56,13 @@ class Suggestions:
         sources: Mapping[str, str],
         more_hosts: tuple[str, ...] = (),
     ) -> str:
-        """Suggest this credential; its name."""
+        """Add a suggestion; return its name."""
         hosts = tuple(dict.fromkeys((*self.hosts, *more_hosts)))
         self.found[name] = Suggestion(name, type_, data, sources, hosts)
         return name
 
     def stand_in(self, name: str, source: str) -> str:
-        """The expression that a secret of this name is read with, and the suggestion of it as a credential."""
+        """Suggest a secret as a credential; return the expression that reads it."""
         slug = re.sub(r"[^a-z0-9]+", "_", f"{self.base}_{name}".lower()).strip("_")[:150]
         slug = slug if slug[:1].isalpha() else f"secret_{slug}"
         self.add(slug, "secret", {}, {"value": source})
@@ -70,12 +70,12 @@ class Suggestions:
 
 
 def is_host(text: str) -> bool:
-    """Whether a credential can be bound to it: a name or an address of four numbers, in lower case."""
+    """Return True if a credential can be bound to this lower-case host name or IPv4 address."""
     return re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]{0,98}[a-z0-9])?", text) is not None
 
 
-def hosts_of(url: str) -> tuple[str, ...]:
-    """The host of an http or https URL, if a credential can be bound to it."""
+def get_hosts(url: str) -> tuple[str, ...]:
+    """Return the host of an http or https URL, if a credential can be bound to it."""
     found = re.match(r"https?://([^/?#@:\[\]]+)(?:[:/?#]|\Z)", url.lower())
     return (found[1],) if found is not None and is_host(found[1]) else ()
 
@@ -85,12 +85,12 @@ def _bare(name: str) -> str:
 
 
 def is_secret_header(name: str) -> bool:
-    """Whether a header of this name carries what nobody else should know."""
+    """Return True if a header of this name is likely a secret."""
     bare = _bare(name)
     return bare not in _NO_SECRETS and (bare in _HEADERS or bare.endswith(_HEADER_ENDS))
 
 
 def is_secret_field(name: str, in_query: bool = False) -> bool:
-    """Whether a field of a body, or a parameter of a query, does."""
+    """Return True if a body field or query parameter of this name is likely a secret."""
     bare = _bare(name)
     return bare.endswith(_FIELD_ENDS) or (in_query and bare in _QUERY)

@@ -1,4 +1,4 @@
-"""What an OpenAPI document says about who may ask: which credential a node needs, and where a key goes else."""
+"""Security of an OpenAPI document: the credential of each operation, and keys in its query or cookies."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
 from importing.documents import Document, is_name, items
-from importing.notes import shown
-from importing.secret_detection import Suggestions, hosts_of
+from importing.notes import quote_name
+from importing.secret_detection import Suggestions, get_hosts
 from nodes.fields import TOKEN
 
-_ELSEWHERE = "got elsewhere, as the API's documentation says"
+_ELSEWHERE = "see the API's documentation"
 
 
 class Proof(NamedTuple):
-    """What goes into a node: the credential's name and type, or expressions for the query and the cookies."""
+    """Authentication of a node: the credential's name and type, or expressions for query and cookies."""
 
     credential: str | None = None
     type: str | None = None
@@ -25,7 +25,7 @@ class Proof(NamedTuple):
 
 
 class Security:
-    """The security schemes of a document. The credential of the first one that is needed is named after it."""
+    """The security schemes of a document. The credential of the first scheme in use is named after the document."""
 
     def __init__(self, document: Document, secrets: Suggestions, server: str | None) -> None:
         self.document, self.secrets, self.server = document, secrets, server
@@ -34,7 +34,7 @@ class Security:
         self.scopes: dict[str, dict[str, None]] = {}
 
     def proof(self, operation: dict[str, Any]) -> Proof:
-        """What the operation needs: of its alternatives the first that a node can do; nothing where one is nothing."""
+        """Return the first supported alternative of the operation; empty if authentication is optional."""
         holder = operation if "security" in operation else self.document.root
         alternatives = [dict(islice(one.items(), 20)) for one in items(holder, "security", 20) if isinstance(one, dict)]
         if not alternatives or {} in alternatives:
@@ -48,11 +48,11 @@ class Security:
         for name in one:
             if name != names[0]:
                 self._note_lost(name)
-        return self._of(names[0], one[names[0]])
+        return self._make_proof(names[0], one[names[0]])
 
     def _note_lost(self, name: str) -> None:
         self.document.notes.add(
-            f"The security scheme {shown(name)} is left out: a node cannot do it, or not beside another"
+            f"The security scheme {quote_name(name)} is not imported: a node cannot use it, or only one"
         )
 
     def _scheme(self, name: str) -> dict[str, Any]:
@@ -66,9 +66,9 @@ class Security:
             return is_name(key) and (place == "query" or (place in ("header", "cookie") and bool(TOKEN.match(key))))
         return type_ in ("oauth2", "openIdConnect") or (type_ == "http" and _way(scheme) in ("basic", "bearer"))
 
-    def _of(self, name: str, scopes: Any) -> Proof:
+    def _make_proof(self, name: str, scopes: Any) -> Proof:
         scheme = self._scheme(name)
-        type_, source = scheme["type"], f"the API's {shown(name)}"
+        type_, source = scheme["type"], f"the API's {quote_name(name)}"
         if type_ == "http" and _way(scheme) == "basic":
             return self._credential(name, "http_basic", {}, {"username": source, "password": source})
         if type_ == "http":
@@ -78,13 +78,13 @@ class Security:
         flow = self.document.at(self.document.at(scheme, "flows"), "clientCredentials")
         if type_ == "oauth2" and flow:
             return self._of_client(name, flow, scopes, source)
-        self.document.notes.add(f"{shown(name)} needs a token that is {_ELSEWHERE}: it is expected as a bearer token")
+        self.document.notes.add(f"{quote_name(name)} needs an access token, which is expected as a bearer token")
         return self._credential(name, "http_bearer", {}, {"token": _ELSEWHERE})
 
     def _credential(
         self, name: str, type_: str, data: dict[str, str], sources: dict[str, str], hosts: tuple[str, ...] = ()
     ) -> Proof:
-        """One credential a scheme; those after the first have the scheme in their name."""
+        """Suggest one credential for each scheme; all but the first have the scheme in their name."""
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
         known = self.names.setdefault(name, f"{self.secrets.base}-{slug}" if self.names else self.secrets.base)
         return Proof(self.secrets.add(known, type_, data, sources, hosts), type_)
@@ -93,22 +93,22 @@ class Security:
         if place == "header":
             return self._credential(name, "http_header", {"name": key}, {"value": source})
         expression = self.secrets.stand_in(name, source)
-        self.document.notes.add(f"The key {shown(key)} goes into the {place}, where it stands as {expression}")
+        self.document.notes.add(f"The key {quote_name(key)} is sent in the {place}, read by {expression}")
         if place == "query":
             return Proof(type="secret", query=((key, expression),))
         return Proof(type="secret", cookies=(f"{key}={expression}",))
 
     def _of_client(self, name: str, flow: dict[str, Any], scopes: Any, source: str) -> Proof:
-        """A client of OAuth2. Its one credential asks for whatever any operation needs."""
+        """Suggest an OAuth2 client. Its one credential requests the scopes of all operations."""
         asked = self.scopes.setdefault(name, {})
         asked.update(
             dict.fromkeys(scope for scope in scopes if isinstance(scope, str)) if isinstance(scopes, list) else {}
         )
         data, sources = {}, {"client_id": source, "client_secret": source}
         hosts: tuple[str, ...] = ()
-        url = _joined(self.server, flow.get("tokenUrl"))
-        if hosts_of(url):
-            data["token_url"], hosts = url, hosts_of(url)
+        url = _join_url(self.server, flow.get("tokenUrl"))
+        if get_hosts(url):
+            data["token_url"], hosts = url, get_hosts(url)
         else:
             sources["token_url"] = _ELSEWHERE
         if asked:
@@ -121,8 +121,8 @@ def _way(scheme: dict[str, Any]) -> str:
     return str(way).lower() if is_name(way) else ""
 
 
-def _joined(server: str | None, url: Any) -> str:
-    """The address, which may be beside the server's; empty where it is none."""
+def _join_url(server: str | None, url: Any) -> str:
+    """Return the URL, resolved against the server's; empty if it is invalid."""
     if not isinstance(url, str) or len(url) > 1_000:
         return ""
     try:

@@ -1,6 +1,6 @@
-"""A command line as the words that a program gets, by the rules of a POSIX shell with bash's `$'…'`, or of cmd.exe.
+"""Shell: splits a command line into words by the rules of a POSIX shell with bash's `$'…'`, or of cmd.exe.
 
-Nothing is expanded: a variable stays as it is written, and `has_variables` says that there are some.
+Nothing is expanded: variables stay as written, and `has_variables` is set.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from errors import BadInput
 
 
 class Line(NamedTuple):
-    """The words of the first command; whether it has variables of a shell, and whether more comes after it."""
+    """The words of the first command; whether it has shell variables, and whether more follows it."""
 
     words: list[str]
     has_variables: bool = False
     has_more: bool = False
 
 
-def words_of(command: str) -> Line:
-    """The words of a command line. BadInput for a quote that is not closed."""
+def split_words(command: str) -> Line:
+    """Split a command line into words. Raises: BadInput if a quote is not closed."""
     command = command.strip()
     return _cmd(command) if _is_for_cmd(command) else _bash(command)
 
 
 def _is_for_cmd(command: str) -> bool:
-    """Whether carets, of which bash knows nothing, stand before the first quote or at the end of a line."""
+    """Return True if carets, which bash does not use, are before the first quote or at the end of a line."""
     quote = re.search(r"[\"']", command)
     before = command if quote is None else command[: quote.start()]
     if quote is not None and (quote[0] == "'" or before.endswith("$")):
@@ -35,7 +35,7 @@ def _is_for_cmd(command: str) -> bool:
 
 
 class _Words:
-    """Words that come in pieces."""
+    """Words assembled from pieces."""
 
     def __init__(self) -> None:
         self.words: list[str] = []
@@ -43,12 +43,12 @@ class _Words:
         self.begun = False
 
     def add(self, piece: str) -> None:
-        """More of the present word, which there is then even if it is empty."""
+        """Add a piece to the current word, starting it if necessary, even if the piece is empty."""
         self.pieces.append(piece)
         self.begun = True
 
     def end(self) -> None:
-        """The end of the present word, if there is one."""
+        """End the current word, if there is one."""
         if self.begun:
             self.words.append("".join(self.pieces))
         self.pieces, self.begun = [], False
@@ -93,13 +93,13 @@ def _bash(command: str) -> Line:
             at = len(command) if (end := command.find("\n", at)) < 0 else end
             continue
         match = _BASH.match(command, at)
-        assert match is not None  # its last alternative takes anything
+        assert match is not None  # the last alternative matches anything
         kind, at = match.lastgroup, match.end()
         if kind == "open":
             raise BadInput("The command has a quote that is not closed")
         if kind == "end":
             if match["end"] in "<>" and "".join(found.pieces).isdigit():
-                found.pieces, found.begun = [], False  # the 2 of `2>` is no word
+                found.pieces, found.begun = [], False  # the 2 of `2>` is not a word
             return Line(found.all(), has_variables, bool(command[match.start() :].strip("\r\n;&")))
         if kind == "blank":
             found.end()
@@ -119,18 +119,18 @@ def _unquoted(match: re.Match[str]) -> str:
 
 
 def _ansi_char(match: re.Match[str]) -> str:
-    """What an escape in `$'…'` stands for; one that is unknown stays."""
+    """Return the character of an escape in `$'…'`; an unknown escape stays."""
     if match["control"]:
         return chr(ord(match["control"].upper()) & 0x1F)
     if match["char"]:
         return _ANSI_CHARS.get(match["char"], match["char"] if match["char"] in "\\'\"?" else match[0])
     code = int(match["octal"], 8) & 0xFF if match["octal"] else int(match["hex"] or match["u4"] or match["u8"], 16)
     if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
-        raise BadInput("The command has an escape of a character that does not exist")
+        raise BadInput("The command has an escape sequence of a character that does not exist")
     return chr(code)
 
 
-# cmd.exe, and then the rules by which programs on Windows split what it hands them
+# cmd.exe, and the rules by which Windows programs split their command line
 
 _LINE_BREAK = re.compile(r"[ \t]*\r?\n")
 _CHAR = re.compile(r"\r?\n|.?", re.DOTALL)
@@ -142,10 +142,10 @@ def _cmd(command: str) -> Line:
 
 
 def _without_carets(command: str) -> tuple[str, str]:
-    """The command after cmd.exe has read it, and what comes after the command.
+    """Return the command as cmd.exe reads it, and the rest after the command.
 
-    In quotes a caret is nothing special. Browsers escape the quotes themselves, so that there are none to cmd.exe;
-    older ones did not do so everywhere, and still meant each caret as an escape.
+    Carets are literal within quotes. Browsers escape the quotes themselves, so cmd.exe sees none; older browsers did
+    so inconsistently, but still meant every caret as an escape.
     """
     everywhere = '^"' in command
     kept: list[str] = []
@@ -156,9 +156,9 @@ def _without_carets(command: str) -> tuple[str, str]:
         if char == "^" and (everywhere or not in_quotes):
             if (broken := _LINE_BREAK.match(command, at)) is not None:
                 at = broken.end()
-            # What comes now is taken as it is, a second line break too.
+            # The next character is literal, including a second line break.
             match = _CHAR.match(command, at)
-            assert match is not None  # it takes anything, and nothing
+            assert match is not None  # it matches anything, including the empty string
             kept.append(match[0].replace("\r\n", "\n"))
             at = match.end()
             continue
@@ -174,12 +174,12 @@ _CRT = re.compile(r'(?P<slashes>\\*)"|(?P<blank>[ \t]+)|[^\s"\\]+|\\+|.', re.DOT
 
 
 def _split_by_quotes(text: str) -> list[str]:
-    """Quotes group; backslashes count only before one, by twos, and an odd one makes it text; two in quotes are one."""
+    """Split by quotes: 2n backslashes before one are n, an odd one escapes it; two quotes within quotes are one."""
     found = _Words()
     at, in_quotes = 0, False
     while at < len(text):
         match = _CRT.match(text, at)
-        assert match is not None  # its last alternative takes anything
+        assert match is not None  # the last alternative matches anything
         at = match.end()
         if match["slashes"] is not None:
             count = len(match["slashes"])

@@ -24,15 +24,15 @@ def test_a_curl_command_is_printed_as_a_node_without_any_database(folder):
     result = call("import", "--curl", f"curl https://a.example/x -u ada:{SECRET} -k")
     assert json.loads(result.stdout)["config"]["credential"] == "a.example"
     assert result.stderr.splitlines() == [
-        "Credential a.example (http_basic): username from -u: before the colon, password from -u: behind the colon",
-        "Certificates are checked all the same: -k cannot be imported",
+        "Credential a.example (http_basic): username from -u: before the colon, password from -u: after the colon",
+        "Certificates are always verified: -k is not imported",
     ]
     assert SECRET not in result.output and list(folder.iterdir()) == []
 
 
 def test_a_curl_command_is_read_from_stdin():
     assert json.loads(call("import", "--curl", "-", input="curl 'https://a.example/ü'").stdout)["type"] == "http"
-    assert "no text" in refused("import", "--curl", "-", input=b"curl https://a.example/\xff")
+    assert "not valid text" in refused("import", "--curl", "-", input=b"curl https://a.example/\xff")
     assert "200,000 bytes" in refused("import", "--curl", "-", input="curl https://a.example/" + "ü" * 300_000)
 
 
@@ -41,12 +41,12 @@ def test_a_curl_command_is_read_from_stdin():
     [
         ([], "--curl"),
         (["flow.json", "--curl", "curl https://a.example"], "--curl"),
-        (["--curl", f"wget https://a.example -u ada:{SECRET}"], "must begin with curl"),
+        (["--curl", f"wget https://a.example -u ada:{SECRET}"], "must start with curl"),
         (["--curl", "curl https://a.example", "--name", "A"], "nothing is kept"),
         (["--curl", "curl https://a.example", "--workspace", "ws_1"], "nothing is kept"),
     ],
 )
-def test_what_cannot_be_imported_is_refused_and_no_secret_repeated(file, args, word):
+def test_an_invalid_import_is_rejected_without_repeating_a_secret(file, args, word):
     file({}, "flow.json")
     message = refused("import", *args)
     assert word in message and SECRET not in message
@@ -82,7 +82,7 @@ def test_the_palette_is_the_one_of_the_workspace_that_is_named(data_dir, file):
         (PETSTORE.decode(), ["--name", "A"], "--name is for a flow"),
     ],
 )
-def test_a_document_that_cannot_be_is_refused(data_dir, file, text, args, word):
+def test_an_invalid_document_is_rejected(data_dir, file, text, args, word):
     assert word in refused("import", file(text, "api.yaml"), *args)
     assert Preset.select().count() == 0
 
@@ -119,7 +119,7 @@ def test_the_pages_document_makes_the_preset_that_the_page_shows(data_dir, folde
     assert {**own, **{name: json.loads(text) for name, text in kept.items()}} == shown
 
 
-def test_the_page_leaves_out_no_option_that_is_read():
+def test_the_page_lists_every_imported_option():
     letters = {name: f"-{letter}" for letter, name in SHORT.items()}
     shown = re.sub(r"\s+", " ", PAGE)
     missing = [

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from properties import examples
 
-from expressions import compile_value, has_expression, escape, quote
+from expressions import compile_value, escape, has_expression, quote
 
 TEXTS = st.text(st.sampled_from("{}%#-\"'\\ \r\n\0é\x85\u2028ab🙂"), max_size=30)
 

@@ -42,7 +42,7 @@ def test_a_command_becomes_a_node_and_nothing_is_kept(owner, count_rows):
             "name": "a.example",
             "type": "http_basic",
             "data": {},
-            "sources": {"username": "-u: before the colon", "password": "-u: behind the colon"},
+            "sources": {"username": "-u: before the colon", "password": "-u: after the colon"},
             "hosts": ["a.example"],
         }
     ]

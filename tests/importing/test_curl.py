@@ -19,7 +19,7 @@ import engine
 from config import Config
 from dispatch import make_services
 from errors import BadInput, HeadraceError, TooLarge
-from importing.curl import MAX_BYTES, node_of
+from importing.curl import MAX_BYTES, make_node
 from nodes.credentials.types import TYPES
 from nodes.files.files import Files
 from schemas import CredentialIn
@@ -28,11 +28,11 @@ SECRET = "hunter2hunter2"
 
 
 def config_of(command):
-    return node_of(command).node["config"]
+    return make_node(command).node["config"]
 
 
 def notes_of(command):
-    return " | ".join(node_of(command).notes)
+    return " | ".join(make_node(command).notes)
 
 
 CHROME = r"""curl 'https://shop.example/api/search?q=red%20shoes&page=2' \
@@ -86,8 +86,8 @@ GITHUB = """curl -L \\
   -d '{"title":"Found a bug","labels":["bug"]}'"""
 
 
-def test_what_chrome_copies_becomes_a_node():
-    imported = node_of(CHROME)
+def test_a_command_copied_from_chrome_becomes_a_node():
+    imported = make_node(CHROME)
     assert imported.node == {
         "id": "request",
         "type": "http",
@@ -112,14 +112,14 @@ def test_what_chrome_copies_becomes_a_node():
     assert (cookie.type, cookie.data, cookie.sources) == ("http_header", {"name": "Cookie"}, {"value": "--cookie"})
 
 
-def test_what_chrome_copies_for_cmd_becomes_the_same():
+def test_a_cmd_command_copied_from_chrome_becomes_the_same_node():
     config = config_of(CHROME_CMD)
     assert config["url"] == "https://shop.example/api/search"
     assert config["query"] == {"q": "red shoes", "page": "2"}
     assert config["body"] == {"name": "a & b", "n": 1}
 
 
-def test_what_older_chromes_and_firefoxes_copied_for_cmd_is_understood():
+def test_cmd_commands_of_older_browsers_are_imported():
     header = '-H "content-type: application/json"'
     older = f'curl "https://a.example/" ^\n  --data-raw "^{{^\\^"a^\\^":^\\^"b^\\^"^}}" ^\n  {header}'
     firefox = f'curl "https://a.example/?x=^y" ^\n  {header} --data "{{""a"":""b""}}"'
@@ -132,13 +132,13 @@ def test_a_line_break_in_a_value_survives_the_carets_of_cmd():
     assert config_of(command)["body"] == "one\ntwo"
 
 
-def test_what_firefox_copies_becomes_a_node():
+def test_a_command_copied_from_firefox_becomes_a_node():
     config = config_of(FIREFOX)
     assert config["body"] == {"user": "ada l", "remember": "on", "tag": ["a", "b"]} and config["body_type"] == "form"
     assert config["headers"] == {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0)"}
 
 
-def test_what_postman_copies_becomes_a_node():
+def test_a_command_copied_from_postman_becomes_a_node():
     config = config_of(POSTMAN)
     assert config["method"] == "PATCH" and config["query"] == {"expand": "lines"} and config["follow_redirects"] is True
     assert config["body"] == {"status": "paid", "lines": [{"sku": "A-1", "count": 2}]} and "headers" not in config
@@ -149,7 +149,7 @@ def test_the_files_of_a_form_are_named_as_files_of_the_workspace():
     assert (config["body_type"], config["body"], config["files"]) == (
         "multipart", {"title": "Invoice; May"}, {"file": "invoice 5.pdf"},
     )  # fmt: skip
-    assert "'invoice 5.pdf': put it into the workspace's files" in notes_of(POSTMAN_FORM)
+    assert "'invoice 5.pdf': upload it to the workspace's files" in notes_of(POSTMAN_FORM)
 
 
 def test_settings_of_a_forms_file_are_kept_and_several_of_a_name_are_a_list():
@@ -164,7 +164,7 @@ def test_settings_of_a_forms_file_are_kept_and_several_of_a_name_are_a_list():
 @pytest.mark.parametrize(
     ("field", "word"), [("a=<x", "content of a file"), ("a=@-", "standard input"), ("a=@", "no file")]
 )
-def test_what_a_form_of_the_node_cannot_hold_is_noted(field, word):
+def test_unsupported_form_fields_are_noted(field, word):
     command = f"curl https://a.example -F '{field}' -F b=1"
     assert word in notes_of(command) and config_of(command)["body"] == {"b": "1"}
 
@@ -211,18 +211,18 @@ def test_data_becomes_a_body(options, body, kind, header):
 
 
 def test_a_json_body_that_curl_sends_as_a_form_is_noted():
-    assert "was a header forgotten?" in notes_of("""curl https://a.example -d '{"a":1}'""")
+    assert "is a header missing?" in notes_of("""curl https://a.example -d '{"a":1}'""")
 
 
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        ("-d a=1 -d @more.txt", "'more.txt' is left out"),
+        ("-d a=1 -d @more.txt", "'more.txt' is not imported"),
         ("-d @-", "standard input"),
-        ("-G --data-urlencode q@file", "the query is left out"),
-        ("--url-query @file", "the query is left out"),
-        ("-b cookies.txt", "file of cookies"),
-        ("-H @headers.txt", "file of headers"),
+        ("-G --data-urlencode q@file", "the query is not imported"),
+        ("--url-query @file", "the query is not imported"),
+        ("-b cookies.txt", "cookie file"),
+        ("-H @headers.txt", "header file"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_noted(options, word):
@@ -288,12 +288,12 @@ def test_the_method_is_named_or_follows_from_the_rest(options, method):
 # Other options
 
 
-def test_options_that_change_no_request_are_passed_over_in_silence():
+def test_options_irrelevant_to_the_request_are_ignored():
     command = (
         "curl -sSLfv -o out.json -w '%{http_code}' --compressed --http2 --retry 3 --connect-timeout 5 -# --no-buffer "
         "--no-progress-meter --tlsv1.2 https://a.example -O"
     )
-    assert node_of(command).notes == []
+    assert make_node(command).notes == []
     assert config_of(command) == {"method": "GET", "url": "https://a.example", "follow_redirects": True}
 
 
@@ -308,24 +308,24 @@ def test_options_that_change_no_request_are_passed_over_in_silence():
         ("--netrc", "--netrc"),
     ],
 )
-def test_an_option_that_is_lost_is_noted_by_its_name(options, name):
-    imported = node_of(f"curl {options} https://a.example")
-    assert imported.notes == [f"The option {name} is not taken over"]
+def test_an_unsupported_option_is_noted_by_name(options, name):
+    imported = make_node(f"curl {options} https://a.example")
+    assert imported.notes == [f"The option {name} is not imported"]
     assert imported.node["config"]["url"] == "https://a.example"
 
 
-def test_certificates_are_checked_all_the_same():
-    assert "Certificates are checked all the same" in notes_of("curl -k https://a.example")
+def test_certificates_are_always_verified():
+    assert "Certificates are always verified" in notes_of("curl -k https://a.example")
 
 
 @pytest.mark.parametrize(("given", "seconds"), [("2.5", 2.5), ("0", 300), ("600", 300), ("0.01", 0.1)])
-def test_the_timeout_is_what_a_node_may_take(given, seconds):
+def test_the_timeout_is_clamped_to_the_nodes_limits(given, seconds):
     command = f"curl -m {given} https://a.example"
     assert config_of(command)["timeout"] == seconds
     assert ("timeout" in notes_of(command)) == (float(given) != seconds)
 
 
-def test_headers_come_from_options_too_and_those_by_hand_win():
+def test_explicit_headers_override_those_of_options():
     command = (
         "curl https://a.example -A me -e 'https://b.example;auto' -r 0-9 -H 'user-agent: you' -H 'X-A: 1' -H 'x-a: 2'"
     )
@@ -339,13 +339,13 @@ def test_a_header_may_be_empty_or_taken_away():
     assert "without a colon" in notes_of("curl https://a.example -H nonsense")
 
 
-def test_what_the_client_sees_to_itself_is_left_out():
+def test_headers_of_the_http_client_are_left_out():
     command = "curl https://a.example -H 'Content-Length: 5' -H 'Connection: close' -H 'Idempotency-Key: abc'"
     assert "headers" not in config_of(command)
     assert "Idempotency-Key" in notes_of(command)
 
 
-def test_only_the_first_command_is_read_and_that_is_said():
+def test_only_the_first_command_is_imported_with_a_note():
     for command in (
         "curl https://a.example/?a=1&b=2",
         "curl https://a.example/?a=1 | jq .",
@@ -353,14 +353,14 @@ def test_only_the_first_command_is_read_and_that_is_said():
         "$ curl https://a.example/?a=1 > out.json",
         "curl https://a.example/?a=1 # why\n\ncurl https://b.example",
     ):
-        imported = node_of(command)
+        imported = make_node(command)
         assert imported.node["config"]["query"] == {"a": "1"}
         assert "Only the first command" in imported.notes[0]
-    assert node_of("curl https://a.example;\n").notes == []
+    assert make_node("curl https://a.example;\n").notes == []
 
 
 def test_a_variable_of_the_shell_is_noted_and_one_in_quotes_is_text():
-    assert "variables of a shell" in notes_of('curl "https://a.example/$PLACE"')
+    assert "shell variables" in notes_of('curl "https://a.example/$PLACE"')
     assert notes_of("curl 'https://a.example/$PLACE'") == notes_of(r'curl "https://a.example/\$PLACE"') == ""
     assert config_of('curl https://a.example/ -H "X-Place: $(cat place)"')["headers"] == {"X-Place": "$(cat place)"}
 
@@ -375,10 +375,10 @@ def test_a_backslash_with_blanks_behind_it_still_continues_the_line():
 @pytest.mark.parametrize(
     ("options", "type_", "data", "sources"),
     [
-        ("-u ada:{}", "http_basic", {}, {"username": "-u: before the colon", "password": "-u: behind the colon"}),
-        ("-u {}", "http_basic", {}, {"username": "-u", "password": "not in the command; curl would ask for it"}),
-        ("-H 'Authorization: Bearer {}'", "http_bearer", {}, {"token": "-H Authorization, behind Bearer"}),
-        ("--oauth2-bearer {}", "http_bearer", {}, {"token": "--oauth2-bearer, behind Bearer"}),
+        ("-u ada:{}", "http_basic", {}, {"username": "-u: before the colon", "password": "-u: after the colon"}),
+        ("-u {}", "http_basic", {}, {"username": "-u", "password": "not in the command; curl asks for it"}),
+        ("-H 'Authorization: Bearer {}'", "http_bearer", {}, {"token": "-H Authorization, after Bearer"}),
+        ("--oauth2-bearer {}", "http_bearer", {}, {"token": "--oauth2-bearer, after Bearer"}),
         ("-H 'authorization: token {}'", "http_header", {"name": "authorization"}, {"value": "-H authorization"}),
         ("-H 'X-Api-Key: {}'", "http_header", {"name": "X-Api-Key"}, {"value": "-H X-Api-Key"}),
         ("-H 'PRIVATE-TOKEN: {}'", "http_header", {"name": "PRIVATE-TOKEN"}, {"value": "-H PRIVATE-TOKEN"}),
@@ -387,7 +387,7 @@ def test_a_backslash_with_blanks_behind_it_still_continues_the_line():
     ],
 )
 def test_a_secret_becomes_the_suggestion_of_a_credential(options, type_, data, sources):
-    imported = node_of(f"curl https://a.example {options.replace('{}', SECRET)}")
+    imported = make_node(f"curl https://a.example {options.replace('{}', SECRET)}")
     found = imported.credentials[0]
     assert (found.name, found.type, found.data, found.sources) == ("a.example", type_, data, sources)
     assert found.hosts == ("a.example",)
@@ -396,40 +396,40 @@ def test_a_secret_becomes_the_suggestion_of_a_credential(options, type_, data, s
 
 
 def test_basic_written_out_in_a_header_is_basic():
-    (found,) = node_of("curl https://a.example -H 'Authorization: Basic YWRhOmh1bnRlcjJodW50ZXIy'").credentials
+    (found,) = make_node("curl https://a.example -H 'Authorization: Basic YWRhOmh1bnRlcjJodW50ZXIy'").credentials
     assert found.type == "http_basic" and "decoded from base64" in found.sources["password"]
 
 
 def test_user_and_password_leave_the_address():
-    imported = node_of(f"curl https://ada:{SECRET}@a.example/x")
+    imported = make_node(f"curl https://ada:{SECRET}@a.example/x")
     assert imported.node["config"]["url"] == "https://a.example/x"
-    assert imported.credentials[0].sources["password"] == "the URL, before the @: behind the colon"
+    assert imported.credentials[0].sources["password"] == "the URL, before the @: after the colon"
 
 
-def test_another_proof_than_basic_is_noted_and_the_password_goes_nowhere():
-    imported = node_of(f"curl --digest -u ada:{SECRET} https://a.example")
+def test_unsupported_authentication_is_noted_without_the_password():
+    imported = make_node(f"curl --digest -u ada:{SECRET} https://a.example")
     assert imported.credentials == [] and "credential" not in imported.node["config"]
     assert "--digest" in " ".join(imported.notes)
 
 
-def test_what_else_is_secret_gets_an_expression_in_its_place():
+def test_further_secrets_become_expressions():
     command = (
         f"curl 'https://a.example/?api_key={SECRET}&q=1' -H 'Authorization: Bearer {SECRET}' "
         f"-H 'X-Auth-Token: {SECRET}' "
         f'-b \'sid={SECRET}\' --json \'{{"user": "ada", "client": {{"password": "{SECRET}"}}}}\''
     )
-    imported = node_of(command)
+    imported = make_node(command)
     config = imported.node["config"]
     assert config["query"] == {"api_key": "{{ secrets.a_example_api_key }}", "q": "1"}
     assert config["headers"] == {"Accept": "application/json", "X-Auth-Token": "{{ secrets.a_example_x_auth_token }}"}
     assert config["body"] == {"user": "ada", "client": {"password": "{{ secrets.a_example_password }}"}}
     assert [(found.name, found.type, *found.sources.values()) for found in imported.credentials] == [
-        ("a.example", "http_bearer", "-H Authorization, behind Bearer"),
+        ("a.example", "http_bearer", "-H Authorization, after Bearer"),
         ("a_example_x_auth_token", "secret", "-H X-Auth-Token"),
         ("a_example_password", "secret", "the body, 'password'"),
         ("a_example_api_key", "secret", "the query, 'api_key'"),
     ]
-    assert "cookies are left out" in imported.notes[0]
+    assert "cookies are not imported" in imported.notes[0]
     assert SECRET not in json.dumps(
         [imported.node, imported.notes, [found.as_dict() for found in imported.credentials]]
     )
@@ -442,7 +442,7 @@ def test_a_secret_in_a_query_or_form_that_stays_text_is_replaced_too():
     assert config["body"] == "x&client_secret={{ secrets.a_example_client_secret }}"
 
 
-def test_what_is_suggested_can_be_made():
+def test_a_suggested_credential_can_be_created():
     for command in (
         CHROME,
         POSTMAN,
@@ -451,7 +451,7 @@ def test_what_is_suggested_can_be_made():
         "curl 'https://a.example:8443/?key=x'",
         "curl '{{base}}/?key=x'",
     ):
-        for found in node_of(command).credentials:
+        for found in make_node(command).credentials:
             body = {**found.as_dict(), "data": {**found.data, **dict.fromkeys(found.sources, "x")}}
             del body["sources"]
             loaded = CredentialIn().load(body)
@@ -462,9 +462,9 @@ def test_what_is_suggested_can_be_made():
 
 
 REFUSED = [
-    ("", "must begin with curl"),
-    ("wget https://a.example", "must begin with curl"),
-    ("Invoke-WebRequest -Uri 'https://a.example'", "must begin with curl"),
+    ("", "must start with curl"),
+    ("wget https://a.example", "must start with curl"),
+    ("Invoke-WebRequest -Uri 'https://a.example'", "must start with curl"),
     ("curl", "no URL"),
     ("curl -X", "-X has no value"),
     ("curl https://a.example --data", "--data has no value"),
@@ -480,35 +480,35 @@ REFUSED = [
     ("curl $'https://a.example/\\x07'", "control characters"),
     ("curl https://a.example/" + "x" * 8_000, "longer than 8,000"),
     (f"curl -X {SECRET} https://a.example", "method"),
-    (f"curl https://a.example -H '{SECRET} {SECRET}: x'", "header with a name"),
-    ("curl https://a.example -H $'X-A: b\\x07'", "'X-A' has control characters"),
+    (f"curl https://a.example -H '{SECRET} {SECRET}: x'", "header with an invalid name"),
+    ("curl https://a.example -H $'X-A: b\\x07'", "'X-A' contains control characters"),
     ("curl https://a.example -H 'X-A: " + "b" * 8_001 + "'", "'X-A' is longer"),
     ("curl https://a.example " + " ".join(f"-H 'X-{n}: 1'" for n in range(101)), "more than 100 headers"),
     (f"curl https://a.example -m {SECRET}", "--max-time"),
     ("curl https://a.example -m nan", "--max-time"),
     ("curl https://a.example -d a -F b=c", "only one of"),
     ("curl https://a.example -I -d a", "only one of"),
-    (f"curl https://a.example -F {SECRET}", "no ="),
-    ("curl https://a.example -F 'a=(;type=multipart/mixed'", "form within a form"),
+    (f"curl https://a.example -F {SECRET}", "name=value"),
+    ("curl https://a.example -F 'a=(;type=multipart/mixed'", "nested form"),
     (f"curl https://a.example '{SECRET}", "not closed"),
     (f'curl ^"https://a.example^" ^\n "{SECRET}', "not closed"),
-    (f"curl https://a.example --{SECRET.upper()}", "no curl knows"),
-    ("curl https://a.example -€", "no curl knows"),
+    (f"curl https://a.example --{SECRET.upper()}", "curl does not have"),
+    ("curl https://a.example -€", "curl does not have"),
     ("curl $'https://a.example/\\ud800'", "does not exist"),
-    ("curl https://a.example/\udcff", "no text"),
+    ("curl https://a.example/\udcff", "not valid text"),
 ]
 
 
 @pytest.mark.parametrize(("command", "words"), REFUSED, ids=[words for _, words in REFUSED])
-def test_a_command_that_cannot_be_is_refused_and_no_secret_repeated(command, words):
+def test_an_invalid_command_is_rejected_without_repeating_a_secret(command, words):
     with pytest.raises(BadInput) as caught:
-        node_of(command)
+        make_node(command)
     assert words in str(caught.value) and not re.search(SECRET, str(caught.value), re.IGNORECASE)
 
 
-def test_a_command_has_a_bound():
+def test_a_command_has_a_size_limit():
     with pytest.raises(TooLarge):
-        node_of("curl https://a.example -d '" + "é" * (MAX_BYTES // 2) + "'")
+        make_node("curl https://a.example -d '" + "é" * (MAX_BYTES // 2) + "'")
 
 
 HOSTILE = ["'" * 199_000, '"\\' * 99_000, "\\" * 199_000, "$(" * 99_000, "^" * 199_000, " a" * 99_000, "a''" * 66_000]
@@ -518,10 +518,10 @@ HOSTILE = ["'" * 199_000, '"\\' * 99_000, "\\" * 199_000, "$(" * 99_000, "^" * 1
 @pytest.mark.parametrize("text", [*HOSTILE, "=&" * 90_000, "a=1&" * 49_000, ";" * 190_000])
 @pytest.mark.parametrize("start", ["curl https://a.example", 'curl ^"https://a.example^"'])
 @pytest.mark.parametrize("option", ["-d", "-F x=", "-d @", "-b", "-G -d"])
-def test_a_hostile_command_takes_no_long_time(start, option, text):
+def test_a_hostile_command_is_fast(start, option, text):
     began = time.process_time()
     with contextlib.suppress(HeadraceError):
-        node_of(f"{start} {option} {text}")
+        make_node(f"{start} {option} {text}")
     assert time.process_time() - began < 5
 
 
@@ -529,7 +529,7 @@ def test_a_hostile_command_takes_no_long_time(start, option, text):
 @settings(max_examples=examples(400), deadline=None)
 def test_any_text_is_a_node_or_refused(text):
     try:
-        imported = node_of(f"curl https://a.example {text}")
+        imported = make_node(f"curl https://a.example {text}")
     except HeadraceError:
         return
     engine.plan(flow(imported.node))
@@ -620,7 +620,7 @@ def test_the_node_sends_what_curl_sends(command, httpserver, seen, services, tmp
     for name, text in (("a.txt", "plain\n\ntext"), ("a.json", '{"a": 1}'), ("invoice 5.pdf", "%PDF")):
         (tmp_path / name).write_text(text)
     subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True, capture_output=True, timeout=20)
-    node = node_of(command).node
+    node = make_node(command).node
     node["config"].pop("credential", None)  # there is none here
     outcome = run(flow(node), services=services, files=Files(tmp_path, 2**20))
     assert outcome.status == "success", outcome.error_text
@@ -630,7 +630,7 @@ def test_the_node_sends_what_curl_sends(command, httpserver, seen, services, tmp
 
 @pytest.mark.parametrize("command", [CHROME, CHROME_CMD, FIREFOX, POSTMAN, POSTMAN_FORM, STRIPE, GITHUB])
 def test_a_node_can_be_planned(command):
-    engine.plan(flow(node_of(command).node))
+    engine.plan(flow(make_node(command).node))
 
 
 @given(st.text(st.sampled_from("{}%#\"'\\ \r\né\0ab\u2028"), max_size=40), st.integers(0, 3_000))
@@ -638,6 +638,6 @@ def test_a_node_can_be_planned(command):
 def test_whatever_a_text_says_it_is_no_expression(text, padding):
     body = "x" * padding + text
     command = "curl https://a.example -H 'Content-Type: text/plain' --data-raw '" + body.replace("'", "'\\''") + "'"
-    node = node_of(command).node
+    node = make_node(command).node
     plan = engine.plan(flow(node))
     assert plan.nodes[0].config.evaluate({})["body"] == body.replace("\0", " ")

@@ -21,8 +21,8 @@ from api import openapi
 from config import Config
 from dispatch import make_services
 from errors import BadInput, HeadraceError, TooLarge
-from importing.documents import MAX_BYTES, loaded
-from importing.openapi import MAX_OPERATIONS, read, slug_of
+from importing.documents import MAX_BYTES, load_document
+from importing.openapi import MAX_OPERATIONS, make_slug, read
 from nodes.credentials.types import TYPES
 from nodes.files.files import Files
 from schemas import CredentialIn
@@ -106,7 +106,7 @@ def test_the_pet_store_becomes_a_palette():
     )  # fmt: skip
 
 
-def test_what_is_optional_may_be_missing_and_what_is_required_may_not():
+def test_only_optional_inputs_may_be_missing():
     preset = read(PETSTORE).presets[0]
     assert preset.node["config"]["query"] == {
         "limit": "{{ input.limit | default(none) }}",
@@ -125,7 +125,7 @@ def test_a_body_is_read_from_the_input_and_described_in_the_form():
     assert body["properties"]["owner"]["properties"]["pets"]["items"] == {}  # pets have owners, who have pets
     assert body["properties"]["note"]["type"] == ["string", "null"]
     assert body["properties"]["weight"] == {"type": "number", "exclusiveMinimum": 0}
-    assert any("repeat themselves" in note for note in read(PETSTORE).notes)
+    assert any("recursive" in note for note in read(PETSTORE).notes)
 
 
 def test_a_file_of_a_form_is_a_file_of_the_workspace():
@@ -137,7 +137,7 @@ def test_a_file_of_a_form_is_a_file_of_the_workspace():
         "more": "{{ input.files.more | default(none) }}",
     }
     assert list(asked["body"]["properties"]) == ["caption"] and asked["files"]["required"] == ["photo"]
-    assert asked["files"]["properties"]["photo"]["description"] == "A path in the workspace's files"
+    assert asked["files"]["properties"]["photo"]["description"] == "Path in the workspace's files"
     assert preset.parameters["required"] == ["petId", "files"]
 
 
@@ -272,7 +272,7 @@ def test_a_part_of_a_path_stays_one_part(ask, value, path):
     assert ask(preset, {"id": value})[1] == path
 
 
-def test_texts_of_the_document_are_no_expressions(ask):
+def test_text_of_the_document_is_never_an_expression(ask):
     operation = {"parameters": [parameter("a{{b", required=True), parameter("{%")]}
     preset, _ = one(operation, path="/x{{y/{%")
     _, path, query, *_ = ask(preset, {"a{{b": "1", "{%": "2"})
@@ -310,7 +310,7 @@ def test_a_parameter_of_the_query_is_written_as_its_style_says(given, query):
     assert config_of({"parameters": [given]})["query"] == query
 
 
-def test_an_object_that_cannot_be_written_is_noted():
+def test_an_unsupported_query_object_is_noted():
     preset, palette = one({"parameters": [parameter("f", schema={"type": "object"}, required=True)]})
     assert "query" not in preset.node["config"] and preset.parameters["properties"] == {}
     assert "'f' is an object" in palette.notes[0]
@@ -352,7 +352,7 @@ def test_headers_and_cookies_are_set_where_they_are_required():
         "Cookie": "lang={{ input.lang }}",
     }
     assert preset.parameters["required"] == ["X-Tenant", "lang"]
-    assert palette.notes == ["The header 'X-Maybe' is optional and left out"]
+    assert palette.notes == ["The header 'X-Maybe' is optional, and not imported"]
 
 
 @pytest.mark.parametrize(
@@ -375,7 +375,7 @@ def test_the_media_type_says_how_the_body_is_written(media, kind, header):
     assert config.get("headers", {}).get("Content-Type") == header
 
 
-def test_of_several_media_types_json_is_taken():
+def test_json_is_preferred_among_media_types():
     content = {"application/xml": {}, "multipart/form-data": {}, "application/json": {"example": {"a": 1}}}
     preset, _ = one({"requestBody": {"content": content}}, verb="post")
     assert preset.node["config"]["body_type"] == "json"
@@ -410,7 +410,7 @@ def test_an_operation_may_have_a_server_of_its_own():
     assert config_of({"servers": [{"url": "https://up.example"}]})["url"] == "https://up.example/things"
 
 
-def test_what_is_to_know_about_servers_is_noted():
+def test_servers_are_noted():
     several = [{"url": "https://{r}.a.example", "variables": {"r": {"default": "eu"}}}, {"url": "https://b.example"}]
     notes = " | ".join(one({}, servers=several)[1].notes)
     assert "names 2 servers" in notes and "variables" in notes
@@ -472,7 +472,7 @@ def test_a_key_in_the_query_or_a_cookie_is_read_by_an_expression():
 
 
 @pytest.mark.parametrize("url", ["https://[::1", "", 5, "ftp://a.example/token", "x" * 2_000])
-def test_an_address_for_tokens_that_cannot_be_is_asked_for(url):
+def test_an_invalid_token_url_is_asked_for(url):
     schemes = {"client": {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": url}}}}
     operation = {"security": [{"client": []}]}
     _, palette = one(operation, servers=[], components={"securitySchemes": schemes})
@@ -481,7 +481,7 @@ def test_an_address_for_tokens_that_cannot_be_is_asked_for(url):
 
 
 @pytest.mark.parametrize("scheme", ["digest", "tls", "unheard_of"])
-def test_a_scheme_that_a_node_cannot_do_is_noted(scheme):
+def test_an_unsupported_scheme_is_noted(scheme):
     preset, palette = secured({scheme: []})
     assert preset.credential_type is None and "credential" not in preset.node["config"]
     assert repr(scheme) in palette.notes[0]
@@ -497,11 +497,11 @@ def test_a_scheme_that_a_node_cannot_do_is_noted(scheme):
         ([], None),
     ],
 )
-def test_of_alternatives_one_is_taken_that_a_node_can_do(requirements, type_):
+def test_a_supported_alternative_is_chosen(requirements, type_):
     assert secured(*requirements)[0].credential_type == type_
 
 
-def test_security_holds_for_all_operations_that_say_nothing_else():
+def test_security_applies_to_operations_without_their_own():
     many = document(
         ("get", "/a", {}), ("get", "/b", {"security": []}), ("get", "/c", {"security": [{"basic": []}]}),
         security=[{"token": []}], components={"securitySchemes": SCHEMES},
@@ -536,7 +536,7 @@ def test_names_and_keys():
     ],
 )
 def test_a_slug_is_plain(title, slug):
-    assert slug_of(title) == slug
+    assert make_slug(title) == slug
 
 
 # What is refused, and what has a bound
@@ -551,29 +551,29 @@ def test_a_slug_is_plain(title, slug):
         (b"a: [", "neither JSON nor YAML"),
         (b"a: !!python/object/apply:os.system [id]", "neither JSON nor YAML"),
         (b"a: \x00", "neither JSON nor YAML"),
-        (b"a: 1\n---\nb: 2", "several documents"),
-        (b"info: {}", "no key openapi"),
+        (b"a: 1\n---\nb: 2", "several YAML documents"),
+        (b"info: {}", 'no key "openapi"'),
         (b'{"swagger": "2.0", "info": {}}', "Swagger 2 document; convert it"),
-        (b"openapi: 4.0.0", "'4.0.0' cannot be read"),
+        (b"openapi: 4.0.0", "'4.0.0' is not supported"),
         (b"openapi: 3.1.0", "describes no operation"),
         (b"openapi: 3.0\npaths: []", "describes no operation"),
         (b"openapi: 3.1.0\npaths:\n  /a: {$ref: 'other.yaml#/a'}", "'other.yaml#/a' is outside of the document"),
         (b"openapi: 3.1.0\npaths: {/a: {get: {parameters: [{$ref: 'https://b.example/p'}]}}}", "outside"),
         (b"a: &a [*a]", "alias a contains itself"),
         (b"a: \xff", "not UTF-8"),
-        (b"- " * 150, "nested more than 100 deep"),
+        (b"- " * 150, "nested more than 100 levels deep"),
         (b"[" * 100_000, "neither JSON nor YAML"),
-        (b'{"a":' * 120 + b"1" + b"}" * 120, "nested more than 100 deep"),
+        (b'{"a":' * 120 + b"1" + b"}" * 120, "nested more than 100 levels deep"),
         (b"? [a]\n: 1", "neither JSON nor YAML"),
     ],
 )
-def test_a_document_that_cannot_be_is_refused(given, words):
+def test_an_invalid_document_is_rejected(given, words):
     with pytest.raises(BadInput) as caught:
         read(given)
     assert words in str(caught.value)
 
 
-def test_aliases_that_stand_for_much_more_than_is_written_are_refused():
+def test_aliases_that_expand_too_much_are_rejected():
     names = "abcdefghij"
     lines = [
         f"{name}: &{name} [{','.join(['*' + before] * 9)}]" for before, name in zip(names, names[1:], strict=False)
@@ -581,38 +581,38 @@ def test_aliases_that_stand_for_much_more_than_is_written_are_refused():
     bomb = "\n".join([f"a: &a [{','.join('x' * 9)}]", *lines])
     began = time.process_time()
     with pytest.raises(BadInput, match="neither JSON nor YAML"):
-        loaded(bomb.encode())
+        load_document(bomb.encode())
     assert time.process_time() - began < 5
 
 
-def test_an_alias_is_what_it_stands_for():
+def test_an_alias_is_expanded():
     text = (
         b"openapi: 3.0.0\npaths:\n  /a: {get: &op {summary: Same}, put: *op}\n  /b: {post: {<<: *op, summary: Other}}"
     )
     assert [preset.name for preset in read(text).presets] == ["Same", "Same", "Other"]
 
 
-def test_a_document_has_a_bound():
+def test_a_document_has_a_size_limit():
     with pytest.raises(TooLarge):
         read(b" " * (MAX_BYTES + 1))
 
 
-def test_only_so_many_operations_are_imported_and_that_is_said():
+def test_the_number_of_operations_is_limited_with_a_note():
     palette = read(document(*[("get", f"/{number}", {}) for number in range(MAX_OPERATIONS + 5)]))
     assert len(palette.presets) == MAX_OPERATIONS and "first 1,000 operations" in palette.notes[-1]
 
 
-def test_a_method_that_the_node_has_not_is_noted():
+def test_an_unsupported_method_is_noted():
     palette = read(document(("trace", "/a", {}), ("get", "/a", {})))
     assert len(palette.presets) == 1 and "TRACE /a" in palette.notes[0]
 
 
-def test_an_operation_with_more_than_a_node_can_hold_is_noted():
+def test_an_operation_too_large_for_a_node_is_noted():
     palette = read(document(("get", "/" + "/".join(f"{{p{n}}}" for n in range(250)), {}), ("get", "/a", {})))
-    assert [preset.key for preset in palette.presets] == ["GET /a"] and "more parameters" in palette.notes[0]
+    assert [preset.key for preset in palette.presets] == ["GET /a"] and "too many parameters" in palette.notes[0]
 
 
-def test_what_a_ref_does_not_find_is_noted_and_taken_as_nothing():
+def test_a_ref_without_a_target_is_noted_and_ignored():
     operation = {
         "parameters": [{"$ref": "#/components/parameters/none"}, {"$ref": "#/components/a~1b"}],
         "requestBody": {"$ref": "#/components/loop"},
@@ -620,7 +620,10 @@ def test_what_a_ref_does_not_find_is_noted_and_taken_as_nothing():
     components = {"loop": {"$ref": "#/components/loop"}, "a/b": parameter("q", required=True)}
     preset, palette = one(operation, components=components)
     assert preset.node["config"]["query"] == {"q": "{{ input.q }}"} and "body" not in preset.node["config"]
-    assert "nothing at '#/components/parameters/none'" in palette.notes[0] and "leads to itself" in palette.notes[1]
+    assert (
+        "$ref '#/components/parameters/none' has no target" in palette.notes[0]
+        and "refers to itself" in palette.notes[1]
+    )
 
 
 def test_a_schema_stands_alone_and_is_bounded():
@@ -637,7 +640,7 @@ def test_a_schema_stands_alone_and_is_bounded():
 @pytest.mark.parametrize(
     "shape", ["properties", "readOnly", "description", "example", "media", "parameters", "security"]
 )
-def test_a_hostile_document_takes_no_long_time(shape):
+def test_a_hostile_document_is_fast(shape):
     big = 60_000
     schema = {
         "properties": {"properties": {f"p{n}": {"$ref": "#/components/schemas/s"} for n in range(big)}},
@@ -711,7 +714,7 @@ def damaged(value, chance, junk):
 @settings(max_examples=examples(300), deadline=None)
 def test_a_damaged_document_is_read_as_far_as_it_can_be_or_refused(seed, junk):
     chance = random.Random(seed)
-    whole = loaded(chance.choice([PETSTORE, STRIPE, GITHUB]))
+    whole = load_document(chance.choice([PETSTORE, STRIPE, GITHUB]))
     broken = {**whole, **{key: damaged(whole[key], chance, junk) for key in whole if key != "openapi"}}
     try:
         palette = read(broken)
@@ -726,6 +729,6 @@ def test_a_damaged_document_is_read_as_far_as_it_can_be_or_refused(seed, junk):
 @settings(max_examples=examples(500), deadline=None)
 def test_any_bytes_are_read_or_refused(given_bytes):
     try:
-        loaded(given_bytes)
+        load_document(given_bytes)
     except BadInput as error:
         assert "\n" not in str(error)
