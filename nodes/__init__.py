@@ -78,7 +78,8 @@ def catalogue() -> list[dict[str, Any]]:
 
     Entries are `{type, category, name, also, icon, description, branches, trigger, pure, own, config_schema, examples,
     extra, install}`. `config_schema` is JSON Schema (draft 2020-12), where `x-literal` marks keys in which `{{ … }}` is
-    no expression, `x-credential` the types of credential that a key names, `x-multiline` what is written in several
+    no expression, `x-enum-labels` the label of each value of a choice, `x-credential` the types of credential that a
+    key names, `x-multiline` what is written in several
     lines and `x-language` in which of LANGUAGES, `x-per-item` what is evaluated for each item, `x-names` the id of a
     workflow or an agent, `x-holds` what an object is: a `json-schema`. `icon` is of Tabler's set, empty for that of the
     category; `branches` are those of an empty config. `own` says that the type comes from HEADRACE_NODES_DIR. `install`

@@ -445,6 +445,8 @@ def setting(
     kind: type[fields.Field[Any]] | fields.Field[Any],
     help: str,
     *,
+    title: str = "",
+    labels: Mapping[Any, str] | None = None,
     literal: bool = False,
     lines: str | None = None,
     names: str = "",
@@ -452,7 +454,10 @@ def setting(
     instead: str = "",
     **options: Any,
 ) -> Any:
-    """A config field with its help. `literal` ones are taken as written, so `{{ … }}` in them is refused.
+    """Return a config field with its help. `literal` values are taken as written, so `{{ … }}` in them is refused.
+
+    `title` is the label of the field in forms, `labels` has a label for each value of a choice. Without them, forms
+    show the key and the value.
 
     `instead` says what to do there for whoever wants an expression. `braces` says why such a text is not refused: what
     is written there has braces of its own.
@@ -462,6 +467,8 @@ def setting(
     `names` says that it is the id of a `workflow` or an `agent`.
     """
     metadata: dict[str, Any] = {"description": help} | ({"x-literal": True} if literal else {})
+    metadata |= {"title": title} if title else {}
+    metadata |= {"x-enum-labels": {str(value): label for value, label in labels.items()}} if labels else {}
     metadata |= {key: value for key, value in (("braces", braces), ("instead", instead)) if value}
     if lines is not None:
         metadata |= {"x-multiline": True} | ({"x-language": lines} if lines else {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -131,9 +131,11 @@ def anything(help: str, **options: Any) -> Any:
     return setting(fields.Raw, help, allow_none=True, **options)
 
 
-def choice(help: str, names: tuple[str, ...], *, literal: bool = True, **options: Any) -> Any:
-    """A field that takes one of `names`."""
-    return setting(fields.String, help, literal=literal, validate=validate.OneOf(names), **options)
+def choice(help: str, names: Iterable[str], *, literal: bool = True, **options: Any) -> Any:
+    """Return a field that takes one of `names`; a mapping has the label of each name."""
+    if isinstance(names, Mapping):
+        options.setdefault("labels", names)
+    return setting(fields.String, help, literal=literal, validate=validate.OneOf(tuple(names)), **options)
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
@@ -150,19 +152,19 @@ def weight_of_schemas(schema: Schema, loaded: Mapping[str, Any]) -> int:
     return sum(weight_of(loaded[name]) for name in held if isinstance(loaded.get(name), dict))
 
 
-def json_schema(help: str, **options: Any) -> Any:
+def json_schema(help: str, *, title: str = "", **options: Any) -> Any:
     """A field with a JSON Schema, taken as written. A form shows the fields that it describes, where it is simple."""
     kind = fields.Dict(keys=fields.String(), validate=check_schema, **options)
-    made = setting(kind, help, literal=True, lines="json")
+    made = setting(kind, help, title=title, literal=True, lines="json")
     made.metadata["x-holds"] = "json-schema"
     return made
 
 
-def headers(help: str) -> Any:
+def headers(help: str, *, title: str = "Headers") -> Any:
     """A field of HTTP headers, an object of text by name."""
     name = fields.String(validate=header_name)
     value = Text(validate=[validate.Length(max=8_000), header_value])
-    return setting(Named(keys=name, values=value, validate=validate.Length(max=100)), help)
+    return setting(Named(keys=name, values=value, validate=validate.Length(max=100)), help, title=title)
 
 
 def credential(help: str, *types: str, **options: Any) -> Any:

@@ -72,30 +72,41 @@ class Agent(Node):
 
     class Config(Schema):
         agent_id = text(
-            "The id of the agent: researcher, or one of your own", most=64, literal=True, required=True, names="agent"
+            "The id of the agent: researcher, or one of your own",
+            most=64,
+            literal=True,
+            required=True,
+            names="agent",
+            title="Agent",
         )
-        task = text("What is to be done, in words: Find out who made this", most=100_000, required=True, lines="")
-        input = anything("What the task is about, for the agent to read as data; without it, the node's input")
+        task = text("The task in words: Find out who made this", most=100_000, required=True, lines="", title="Task")
+        input = anything("Data for the task, as text or JSON. Default: the node's input", title="Input")
         session = text(
-            "The conversation it is a part of, such as {{ input.chat_id }}; without it, each task stands alone",
+            "The conversation that the task belongs to: {{ input.chat_id }}. Without it, each task is independent",
             most=200,
+            title="Session",
         )
         memory = setting(
-            fields.Boolean, "Whether it is told what it remembers; without this, as the agent says", literal=True
+            fields.Boolean,
+            "Whether the prompt includes relevant memories. Default: the agent's setting",
+            literal=True,
+            title="Include memory",
         )
         model = text(
-            "The model, such as openai:gpt-5; without it, the agent's own or the server's", most=200, literal=True
+            "The model: openai:gpt-5. Default: the agent's or the server's model", most=200, literal=True, title="Model"
         )
         notify = credential(
-            "Whom to send the question and the links where a call needs approval; without it, whom the agent says",
+            "The service that receives approval requests with their links. Default: the agent's setting",
             "service_url",
+            title="Notify",
         )
         credentials = setting(
             fields.Dict(keys=fields.String(), values=fields.String(validate=validate.Length(1, 200))),
-            'Credentials for tools that name none, and for the model: {"sql": "warehouse", "llm": "our-openai"}',
+            'Credentials for tools that have none, and for the model: {"sql": "warehouse", "llm": "our-openai"}',
             literal=True,
+            title="Credentials",
         )
-        output_schema = json_schema("A JSON Schema that the answer must follow, instead of the agent's own")
+        output_schema = json_schema("JSON Schema of the result. Default: the agent's schema", title="Output schema")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         check_installed(type(self))

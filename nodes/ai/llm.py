@@ -37,22 +37,32 @@ class Asking(Schema):
     """The settings that all have who ask a model."""
 
     model = text(
-        "The model, such as openai:gpt-5; without it, the credential's or the server's", most=200, literal=True
+        "The model: openai:gpt-5. Default: the model of the credential or the server",
+        most=200,
+        literal=True,
+        title="Model",
     )
-    credential = credential("The key of the model's provider; without it, the server's own", "llm")
+    credential = credential("The API key of the model's provider. Default: the server's key", "llm", title="Credential")
     temperature = setting(
         Number,
-        "How freely it chooses its words, from 0; models that reason first ignore it",
+        "Randomness of the answer, from 0. Reasoning models ignore it",
         literal=True,
         validate=validate.Range(0, 2),
+        title="Temperature",
     )
     max_tokens = setting(
         fields.Integer(strict=True, validate=validate.Range(1, 1_000_000)),
-        "Tokens that its answer may have; a longer one is cut off there",
+        "Maximum length of the answer in tokens; a longer answer is cut off",
         literal=True,
+        title="Max tokens",
     )
     timeout = setting(
-        Number, "Seconds until it fails", literal=True, load_default=180.0, validate=validate.Range(0.1, 3_600)
+        Number,
+        "Seconds until the request fails",
+        literal=True,
+        load_default=180.0,
+        validate=validate.Range(0.1, 3_600),
+        title="Timeout (seconds)",
     )
 
 
@@ -116,10 +126,12 @@ class Llm(Node):
     )
 
     class Config(Asking):
-        prompt = text("What the model is to do, in words: Summarize this mail", required=True, lines="")
-        system = text("Who the model is to be, and what always holds: You write for children", lines="")
-        input = anything("What it is about, text or data, for the model to take as data: {{ input.text }}")
-        output_schema = json_schema("A JSON Schema that the answer must follow; without it, the answer is text")
+        prompt = text("The instruction for the model: Summarize this mail", required=True, lines="", title="Prompt")
+        system = text(
+            "The role of the model and rules that always apply: You write for children", lines="", title="System prompt"
+        )
+        input = anything("Text or data for the prompt, which the model treats as data: {{ input.text }}", title="Input")
+        output_schema = json_schema("JSON Schema of the answer. Without it, the answer is text", title="Output schema")
 
         class Meta:
             fields = ("prompt", "input", "system", "output_schema", *Asking().fields)
@@ -196,13 +208,16 @@ class Classify(Node):
 
     class Config(Asking):
         instructions = text(
-            "What to heed beside the labels: A mail in anger is a complaint, whatever it is about", lines=""
+            "Additional rules for choosing a label: An angry mail is a complaint, whatever its subject",
+            lines="",
+            title="Instructions",
         )
-        text = anything("What to classify, text or data; without it, the input", lines="")
+        text = anything("The text or data to classify. Default: the input", lines="", title="Text")
         labels = setting(
             fields.List(Label(), required=True, validate=check_labels),
-            'The labels, 2 to 50: names, or {"name": "bug", "description": "what it means"}; each is a branch',
+            'The 2 to 50 labels: names, or {"name": "bug", "description": "what it means"}. Each label is a branch',
             literal=True,
+            title="Labels",
         )
 
         class Meta:

@@ -81,43 +81,57 @@ class MemoryNode(Node):
     )
 
     class Config(Schema):
-        operation = choice("What to do", ("read", "search", "write", "delete"), required=True)
+        operation = choice(
+            "What to do with the memory",
+            {"read": "Read", "search": "Search", "write": "Write", "delete": "Delete"},
+            required=True,
+            title="Operation",
+        )
         agent_id = text(
-            "The agent whose memory it is, such as `mail-triage`",
+            "The agent that owns the memory: `mail-triage`",
             most=MAX_AGENT,
             literal=True,
             required=True,
             instead="use a memory node for each agent",
             names="agent",
+            title="Agent",
         )
         session = text(
-            "The session, such as `{{ input.chat_id }}`; empty: what all its sessions share; a search without it looks "
-            "into all sessions, with it into that one and what all share",
+            "The session: `{{ input.chat_id }}`. Empty for entries that all sessions share. A search with a "
+            "session finds its entries and the shared ones; a search without a session finds all entries",
             most=MAX_KEY,
+            title="Session",
         )
-        key = text("The key; not for search", most=MAX_KEY)
+        key = text("The key of the entry; not used by search", most=MAX_KEY, title="Key")
         content = text(
-            "What to remember under the key; an object or a list is kept as JSON", most=MAX_CONTENT, lines=""
+            "The content to save under the key; an object or a list is saved as JSON",
+            most=MAX_CONTENT,
+            lines="",
+            title="Content",
         )
         tags = setting(
             fields.List(Text(validate=validate.Length(1, MAX_TAG)), validate=validate.Length(max=MAX_TAGS)),
-            "Words that a search finds it by too",
+            "Additional words that a search finds",
+            title="Tags",
         )
         expires_in = setting(
             Number,
-            "Seconds after which it is forgotten; without it, never",
+            "Seconds until the entry is deleted. Without it, never",
             validate=validate.Range(1, LONGEST),
+            title="Expires after (seconds)",
         )
         query = text(
-            "What to look for: entries with all of the words, else those with any, best first; without it, the latest",
+            "Words to search for. Entries with all words come first, then those with any. Empty: the latest entries",
             most=1_000,
             load_default="",
+            title="Search query",
         )
         limit = setting(
             fields.Integer,
-            "How many entries a search gives at most",
+            "Maximum number of entries that a search returns",
             load_default=10,
             validate=validate.Range(1, MAX_FOUND),
+            title="Max results",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

@@ -47,7 +47,11 @@ class If(Node):
 
     class Config(Schema):
         condition = anything(
-            "What decides: {{ input.total > 100 }}", required=True, validate=check_condition, lines="jinja"
+            "The condition as an expression: {{ input.total > 100 }}",
+            required=True,
+            validate=check_condition,
+            lines="jinja",
+            title="Condition",
         )
 
     @classmethod
@@ -98,12 +102,13 @@ class Switch(Node):
     )
 
     class Config(Schema):
-        value = anything("What to compare: {{ input.status }}", required=True)
+        value = anything("The value to compare: {{ input.status }}", required=True, title="Value")
         cases = setting(
             fields.List(Case(), required=True, validate=check_cases),
-            "The values to tell apart; each is the name of a branch",
+            "The values to compare with. Each case is a branch",
             literal=True,
             instead="put what is worked out into value, or use an if node",
+            title="Cases",
         )
 
     @classmethod
@@ -135,11 +140,12 @@ class Filter(Node):
     )
 
     class Config(Schema):
-        items = anything("The list; without it, the input")
+        items = anything("The list to filter. Default: the input", title="Items")
         keep = setting(
             fields.Raw(required=True, allow_none=True, validate=check_condition, metadata={"x-per-item": True}),
-            "What must hold for an item: {{ item.price < 20 }}",
+            "The condition for each item: {{ item.price < 20 }}",
             lines="jinja",
+            title="Keep if",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
@@ -192,9 +198,10 @@ class Merge(Node):
 
     class Config(Schema):
         mode = choice(
-            "An object with the id of each node before this one as a key, a list, or only the first",
-            ("object", "list", "first"),
+            "How to combine the outputs of the nodes before",
+            {"object": "Object by node id", "list": "List", "first": "First only"},
             load_default="object",
+            title="Output",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
@@ -219,7 +226,7 @@ class Stop(Node):
     )
 
     class Config(Schema):
-        message = text("Why the run failed", most=2_000, required=True, lines="")
+        message = text("The error message of the run", most=2_000, required=True, lines="", title="Error message")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         raise NodeError(config["message"], permanent=True)

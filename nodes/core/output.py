@@ -42,13 +42,19 @@ class Respond(Node):
 
     class Config(Schema):
         status = setting(
-            fields.Integer(load_default=200, validate=validate.Range(200, 599)), "The HTTP status of the answer"
+            fields.Integer(load_default=200, validate=validate.Range(200, 599)),
+            "The HTTP status of the response",
+            title="Status",
         )
-        headers = headers('The headers of the answer: {"Cache-Control": "no-store"}')
-        body = anything("The body, JSON or text; without it, the input", lines="")
-        file = anything("A file of the workspace to send instead: its path, or what another node gives for it")
-        base64 = text("Bytes to send instead, in base64", most=MAX_BASE64)
-        name = text("For a file or bytes: the name to save it under; without it, a browser may show it", most=200)
+        headers = headers('Headers of the response: {"Cache-Control": "no-store"}', title="Headers")
+        body = anything("The body, as JSON or text. Default: the input", lines="", title="Body")
+        file = anything("A file to send instead of a body: its path, or the output of another node", title="File")
+        base64 = text("Bytes to send instead of a body, in base64", most=MAX_BASE64, title="Bytes (base64)")
+        name = text(
+            "The name under which a browser saves the file or bytes. Without it, a browser may display them",
+            most=200,
+            title="File name",
+        )
 
         @validates_schema
         def has_one_body(self, data: Mapping[str, Any], **kwargs: Any) -> None:
@@ -107,9 +113,14 @@ class Log(Node):
     )
 
     class Config(Schema):
-        level = choice("How much it matters", ("debug", "info", "warning", "error"), load_default="info")
-        message = text("What to write", most=10_000, required=True, lines="")
-        data = anything("Data to write along with it")
+        level = choice(
+            "The level of the entry",
+            {"debug": "Debug", "info": "Info", "warning": "Warning", "error": "Error"},
+            load_default="info",
+            title="Level",
+        )
+        message = text("The message to log", most=10_000, required=True, lines="", title="Message")
+        data = anything("Additional data of the entry", title="Data")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         ctx.log(config["level"], config["message"], config.get("data"))

@@ -54,14 +54,20 @@ class StoreNode(Node):
     )
 
     class Config(Schema):
-        operation = choice("What to do", ("get", "set", "delete", "increment", "list"), required=True)
-        key = text("The key; for list, what the keys begin with", most=MAX_KEY)
-        value = anything("What to keep; for increment, the number to add (1)")
+        operation = choice(
+            "What to do with the key",
+            {"get": "Get", "set": "Set", "delete": "Delete", "increment": "Increment", "list": "List keys"},
+            required=True,
+            title="Operation",
+        )
+        key = text("The key. For list: the prefix of the keys", most=MAX_KEY, title="Key")
+        value = anything("The value to store. For increment: the number to add. Default: 1", title="Value")
         ttl = setting(
             Number,
-            "Seconds after which the value is gone; without it, never",
+            "Seconds until the value is deleted. Without it, never",
             literal=True,
             validate=validate.Range(1, 3_660 * 86_400),
+            title="Expires after (seconds)",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

@@ -64,12 +64,12 @@ class AskingNode(TriggerNode):
 
 def taken() -> Any:
     """The config field that says what a trigger takes."""
-    return json_schema("A JSON Schema that the input must follow; the app asks for it by a form")
+    return json_schema("JSON Schema of the input. The app shows a form for it", title="Input schema")
 
 
-def purpose(help: str) -> Any:
+def purpose(help: str, *, title: str) -> Any:
     """The config field that says what the workflow does, for those who start it."""
-    return setting(fields.String, help, literal=True, validate=validate.Length(1, 1_000), lines="")
+    return setting(fields.String, help, title=title, literal=True, validate=validate.Length(1, 1_000), lines="")
 
 
 class Manual(AskingNode):
@@ -100,7 +100,7 @@ class Manual(AskingNode):
     )
 
     class Config(Schema):
-        description = purpose("What the workflow does, shown above the form that asks for its input")
+        description = purpose("Description of the workflow, shown above the input form", title="Description")
         input_schema = taken()
 
 
@@ -137,41 +137,65 @@ class Webhook(TriggerNode):
     )
 
     class Config(Schema):
-        path = setting(WebhookPath, "The address, after /api/webhooks/: orders/new", literal=True, required=True)
+        path = setting(
+            WebhookPath,
+            "The path of the URL after /api/webhooks/: orders/new",
+            literal=True,
+            required=True,
+            title="Path",
+        )
         methods = setting(
             fields.List(
-                fields.String(validate=validate.OneOf(METHODS)),
+                fields.String(
+                    validate=validate.OneOf(METHODS), metadata={"x-enum-labels": {name: name for name in METHODS}}
+                ),
                 load_default=["POST"],
                 validate=validate.Length(1, len(METHODS)),
             ),
-            "The HTTP methods that it answers",
+            "The HTTP methods to accept",
             literal=True,
+            title="HTTP methods",
         )
-        auth = choice("How a caller proves who it is", tuple(CREDENTIAL_TYPES), load_default="none")
+        auth = choice(
+            "How to authenticate callers",
+            tuple(CREDENTIAL_TYPES),
+            load_default="none",
+            title="Authentication",
+            labels={"none": "None", "basic": "Basic auth", "header": "Header", "hmac": "HMAC signature"},
+        )
         credential = credential(
-            "The credential that callers are checked against", "http_basic", "http_header", "http_bearer", "hmac"
+            "The credential that callers must prove",
+            "http_basic",
+            "http_header",
+            "http_bearer",
+            "hmac",
+            title="Credential",
         )
         respond = choice(
-            "When to answer: at once with the run's id, with the output of the run, or with what a Respond node says",
-            ("immediately", "last", "node"),
+            "When to respond: immediately with the run's id, when the run ends with its output, or by a Respond node",
+            {"immediately": "Immediately", "last": "When the run ends", "node": "By a Respond node"},
             load_default="immediately",
+            title="Response",
         )
         dedupe_header = setting(
             fields.String,
-            "A header whose value marks a request: one that came before starts no second run",
+            "The header with the idempotency key: a repeated request with the same value starts no second run",
             literal=True,
             validate=header_name,
+            title="Idempotency header",
         )
 
         max_body_bytes = setting(
             fields.Integer(strict=True, validate=validate.Range(1, 2**30)),
-            "The largest body that it takes, in bytes; a larger one is refused (413). By default what the server takes",
+            "Maximum size of the body in bytes; a larger request is refused (413). Default: the server's limit",
             literal=True,
+            title="Max body size (bytes)",
         )
         rate_limit = setting(
             fields.Integer(strict=True, validate=validate.Range(1, 100_000)),
-            "The calls a minute that it takes; more are refused (429). By default any number",
+            "Maximum number of calls per minute; more are refused (429). Default: unlimited",
             literal=True,
+            title="Rate limit (per minute)",
         )
 
         @validates_schema
@@ -221,20 +245,27 @@ class Schedule(TriggerNode):
             "Minute, hour, day of the month, month, day of the week: 30 8 * * MON-FRI",
             literal=True,
             validate=[validate.Length(max=200), check_cron],
+            title="Cron expression",
         )
         every = setting(
-            Number, "Seconds from one run to the next", literal=True, validate=validate.Range(1, 366 * 86_400)
+            Number,
+            "Seconds between two runs",
+            literal=True,
+            validate=validate.Range(1, 366 * 86_400),
+            title="Interval (seconds)",
         )
         timezone = setting(
             fields.String,
-            "The time zone of the cron expression: Europe/Paris; by default the flow's",
+            "Time zone of the cron expression: Europe/Paris. Default: the time zone of the workflow",
             literal=True,
             validate=[validate.Length(1, 100), check_zone],
+            title="Time zone",
         )
         catch_up = choice(
-            "Which of the times that passed while the server was down to make up for",
-            ("none", "last", "all"),
+            "Which runs to make up for after the server was down",
+            {"none": "Skip", "last": "Run the last one", "all": "Run all"},
             load_default="last",
+            title="Missed runs",
         )
 
         @validates_schema
@@ -284,4 +315,6 @@ class Called(AskingNode):
 
     class Config(Schema):
         input_schema = taken()
-        description = purpose("What the workflow does, for agents and MCP clients that are to choose it")
+        description = purpose(
+            "Description of the workflow for agents and MCP clients that choose it as a tool", title="Description"
+        )

@@ -51,9 +51,9 @@ def seconds(help: str, **options: Any) -> Any:
     return setting(Number, help, validate=validate.Range(0, LONGEST), **options)
 
 
-def timeout(help: str) -> Any:
+def timeout(help: str, *, title: str) -> Any:
     """How long to wait for an answer: a week, unless it says otherwise."""
-    return setting(Number, help, literal=True, load_default=7.0 * DAY, validate=validate.Range(1, LONGEST))
+    return setting(Number, help, title=title, literal=True, load_default=7.0 * DAY, validate=validate.Range(1, LONGEST))
 
 
 class _Waiting(Node):
@@ -73,8 +73,10 @@ class Wait(_Waiting):
     examples = ({"config": {"until": "{{ now + timedelta(hours=2) }}"}, "input": {"id": 7}, "output": {"id": 7}},)
 
     class Config(Schema):
-        seconds = seconds("How many seconds to wait")
-        until = setting(Moment, "When to go on: 2026-01-01T08:30:00Z, {{ now + timedelta(hours=2) }}")
+        seconds = seconds("Seconds to wait", title="Duration (seconds)")
+        until = setting(
+            Moment, "The time to continue: 2026-01-01T08:30:00Z, {{ now + timedelta(hours=2) }}", title="Wait until"
+        )
 
         @validates_schema
         def has_one_end(self, data: Mapping[str, Any], **kwargs: Any) -> None:
@@ -123,9 +125,13 @@ class Approval(_Waiting):
     )
 
     class Config(Schema):
-        message = text("What is to be decided, for those who decide", most=2_000, required=True, lines="")
-        timeout = timeout("Seconds until it goes on by the branch timeout; a week without it")
-        notify = credential("Whom to send the message and the links: the address of a service", "service_url")
+        message = text("The question for the people who decide", most=2_000, required=True, lines="", title="Question")
+        timeout = timeout(
+            "Seconds until the run continues at the branch timeout. Default: a week", title="Timeout (seconds)"
+        )
+        notify = credential(
+            "The service that receives the question with links to answer it", "service_url", title="Notify"
+        )
 
     @classmethod
     def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -186,7 +192,9 @@ class Callback(_Waiting):
     )
 
     class Config(Schema):
-        timeout = timeout("Seconds until it goes on by the branch timeout; a week without it")
+        timeout = timeout(
+            "Seconds until the run continues at the branch timeout. Default: a week", title="Timeout (seconds)"
+        )
 
     @classmethod
     def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -222,9 +230,16 @@ class Subflow(_Waiting):
             required=True,
             instead="tell the workflows apart with a switch node",
             names="workflow",
+            title="Workflow",
         )
-        input = anything("What it is given; without it, the input")
-        wait = setting(fields.Boolean, "Whether to wait for its output", literal=True, load_default=True)
+        input = anything("The input of the workflow. Default: this node's input", title="Input")
+        wait = setting(
+            fields.Boolean,
+            "Whether to wait for the output of the workflow",
+            literal=True,
+            load_default=True,
+            title="Wait for the result",
+        )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         if ctx.flows is None:

@@ -104,13 +104,17 @@ def _host_of(url: str) -> tuple[str, ...]:
 
 
 def _port(default: int) -> Any:
-    return setting(fields.Integer, "The port", strict=True, validate=validate.Range(1, 65_535), load_default=default)
+    return setting(
+        fields.Integer, "The port", title="Port", strict=True, validate=validate.Range(1, 65_535), load_default=default
+    )
 
 
 def _security(default: str) -> Any:
     return setting(
         fields.String,
-        "How the connection is secured; none only within a network that one trusts",
+        "How to encrypt the connection. Use none only in a trusted network",
+        title="Encryption",
+        labels={"tls": "TLS", "starttls": "STARTTLS", "none": "None"},
         validate=validate.OneOf(("tls", "starttls", "none")),
         load_default=default,
     )
@@ -135,7 +139,7 @@ class Secret(CredentialType):
     main = "value"
     needs_hosts = True
     without_hosts = NOWHERE + "what stays in the flow."
-    value = _secret("The secret", most=LONGEST_KEY, lines=True, required=True)
+    value = _secret("The secret value", most=LONGEST_KEY, lines=True, required=True, title="Value")
 
 
 class HttpBasic(CredentialType):
@@ -144,8 +148,13 @@ class HttpBasic(CredentialType):
     title = "HTTP basic"
     needs_hosts = True
     without_hosts = NOWHERE + "checking who calls a webhook."
-    username = _text("The user name", validate.ContainsNoneOf(":", error="Must not contain a colon."), required=True)
-    password = _secret("The password", least=0, required=True)
+    username = _text(
+        "The user name",
+        validate.ContainsNoneOf(":", error="Must not contain a colon."),
+        required=True,
+        title="User name",
+    )
+    password = _secret("The password", least=0, required=True, title="Password")
 
     @classmethod
     def secrets(cls, data: Mapping[str, Any]) -> list[str]:
@@ -160,9 +169,9 @@ class HttpHeader(CredentialType):
     main = "value"
     needs_hosts = True
     name = setting(
-        fields.String(required=True, validate=header_name, metadata={"title": "Header name"}), "Such as X-Api-Key"
+        fields.String(required=True, validate=header_name), "The name of the header: X-Api-Key", title="Header name"
     )
-    value = _secret("The secret", required=True)
+    value = _secret("The value of the header", required=True, title="Value")
 
 
 class HttpBearer(CredentialType):
@@ -172,7 +181,7 @@ class HttpBearer(CredentialType):
     without_hosts = NOWHERE + "checking who calls a webhook."
     main = "token"
     needs_hosts = True
-    token = _secret("The token", required=True)
+    token = _secret("The bearer token", required=True, title="Token")
 
 
 class OAuth2ClientCredentials(CredentialType):
@@ -180,16 +189,20 @@ class OAuth2ClientCredentials(CredentialType):
 
     title = "OAuth2 client credentials"
     without_hosts = "No host is named, so its tokens are sent to the token server alone. Name the hosts of the service."
-    token_url = _url("Where tokens are got: https://login.example.com/oauth2/token", required=True)
-    client_id = _text("The id of the client", required=True)
-    client_secret = _secret("The secret of the client", required=True)
-    scope = _text("What the token is for, as the server names it; several with spaces between")
-    audience = _text("The audience, where the server asks for one")
+    token_url = _url(
+        "The URL that issues tokens: https://login.example.com/oauth2/token", required=True, title="Token URL"
+    )
+    client_id = _text("The client's id", required=True, title="Client ID")
+    client_secret = _secret("The client's secret", required=True, title="Client secret")
+    scope = _text("The requested scopes, separated by spaces", title="Scope")
+    audience = _text("The audience, if the server requires one", title="Audience")
     auth = setting(
         fields.String,
-        "Whether id and secret go in the header or in the body of the request for a token",
+        "Whether the token request contains id and secret in its header or its body",
         validate=validate.OneOf(("header", "body")),
         load_default="header",
+        title="Send client credentials in",
+        labels={"header": "Header", "body": "Body"},
     )
 
     @classmethod
@@ -210,8 +223,10 @@ class DatabaseUrl(CredentialType):
     title = "Database"
     main = "url"
     url = _secret(
-        "postgresql://… or mysql://…, perhaps with ?sslmode=verify-full, or sqlite:///shop.db, a file of the workspace",
+        "postgresql://… or mysql://…, optionally with ?sslmode=verify-full, or sqlite:///shop.db for a file "
+        "of the workspace",
         required=True,
+        title="Database URL",
     )
 
     @classmethod
@@ -251,12 +266,12 @@ class Smtp(CredentialType):
     """A server that mail is sent through."""
 
     title = "SMTP"
-    host = _text("The server: smtp.example.com", check_host, required=True)
+    host = _text("The server: smtp.example.com", check_host, required=True, title="Host")
     port = _port(587)
     security = _security("starttls")
-    username = _text("The user name; without one, nobody logs in")
-    password = _secret("The password")
-    sender = _text("The address that mail comes from, unless the node says another: Shop <shop@example.com>")
+    username = _text("The user name. Without it, the server is used without login", title="User name")
+    password = _secret("The password", title="Password")
+    sender = _text("The default sender of mails: Shop <shop@example.com>", title="Sender")
 
     @validates_schema
     def has_both_or_none(self, data: Mapping[str, Any], **kwargs: Any) -> None:
@@ -273,11 +288,11 @@ class Imap(CredentialType):
     """A mailbox."""
 
     title = "IMAP"
-    host = _text("The server: imap.example.com", check_host, required=True)
+    host = _text("The server: imap.example.com", check_host, required=True, title="Host")
     port = _port(993)
     security = _security("tls")
-    username = _text("The user name", required=True)
-    password = _secret("The password", required=True)
+    username = _text("The user name", required=True, title="User name")
+    password = _secret("The password", required=True, title="Password")
 
     @classmethod
     def secrets(cls, data: Mapping[str, Any]) -> list[str]:
@@ -320,7 +335,12 @@ class ServiceUrl(CredentialType):
 
     title = "Notification service"
     main = "url"
-    url = _secret("The address: https://appriseit.com/services/ has them all", check_service, required=True)
+    url = _secret(
+        "The URL of the service. See https://appriseit.com/services/ for the formats",
+        check_service,
+        required=True,
+        title="Service URL",
+    )
 
     @classmethod
     def secrets(cls, data: Mapping[str, Any]) -> list[str]:
@@ -352,18 +372,19 @@ class Ssh(CredentialType):
     """A machine to log in to, by password or by key; its own key has to be known."""
 
     title = "SSH"
-    host = _text("The machine: server.example.com", check_host, required=True)
+    host = _text("The machine: server.example.com", check_host, required=True, title="Host")
     port = _port(22)
-    username = _text("The user name", required=True)
-    password = _secret("The password")
-    private_key = _secret("The private key, in OpenSSH's or PEM format", most=LONGEST_KEY, lines=True)
+    username = _text("The user name", required=True, title="User name")
+    password = _secret("The password", title="Password")
+    private_key = _secret("The private key in OpenSSH or PEM format", most=LONGEST_KEY, lines=True, title="Private key")
     private_key.metadata["x-multiline"] = True
-    passphrase = _secret("What the private key is locked with")
+    passphrase = _secret("The passphrase of the private key", title="Passphrase")
     host_key = setting(
         fields.String,
         "The machine's public key, as `ssh-keyscan server.example.com` prints it: ssh-ed25519 AAAA…",
         required=True,
         validate=[validate.Length(1, LONGEST), check_host_key],
+        title="Host key",
     )
 
     @validates_schema
@@ -377,10 +398,10 @@ class S3(CredentialType):
     """An object store that speaks S3: AWS, MinIO, Garage, Ceph, R2, B2."""
 
     title = "S3"
-    endpoint = _url("The address of the store", load_default="https://s3.amazonaws.com")
-    region = _text("The region: eu-central-1")
-    access_key = _text("The id of the key", required=True)
-    secret_key = _secret("The secret of the key", required=True)
+    endpoint = _url("The URL of the store", load_default="https://s3.amazonaws.com", title="Endpoint")
+    region = _text("The region: eu-central-1", title="Region")
+    access_key = _text("The id of the access key", required=True, title="Access key ID")
+    secret_key = _secret("The secret of the access key", required=True, title="Secret access key")
 
     @classmethod
     def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
@@ -392,19 +413,19 @@ class Mqtt(CredentialType):
     """An MQTT broker."""
 
     title = "MQTT"
-    host = _text("The broker: mqtt.example.com", check_host, required=True)
+    host = _text("The broker: mqtt.example.com", check_host, required=True, title="Host")
     port = _port(8883)
-    tls = setting(fields.Boolean, "Whether the connection is encrypted", load_default=True)
-    username = _text("The user name")
-    password = _secret("The password")
+    tls = setting(fields.Boolean, "Whether the connection is encrypted", load_default=True, title="Use TLS")
+    username = _text("The user name", title="User name")
+    password = _secret("The password", title="Password")
 
 
 class Mcp(CredentialType):
     """A server that speaks the Model Context Protocol over HTTP."""
 
     title = "MCP server"
-    url = _url("The address: https://mcp.example.com/mcp", required=True)
-    token = _secret("The bearer token, where one is asked for")
+    url = _url("The URL of the server: https://mcp.example.com/mcp", required=True, title="URL")
+    token = _secret("The bearer token, if the server requires one", title="Token")
 
     @classmethod
     def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
@@ -417,17 +438,22 @@ class Llm(CredentialType):
     title = "Language model"
     provider = setting(
         fields.String,
-        "Whose interface it speaks",
+        "The API that the endpoint implements",
         validate=validate.OneOf(tuple(OWN)),
         load_default="openai",
+        title="API format",
+        labels={"openai": "OpenAI", "anthropic": "Anthropic", "ollama": "Ollama"},
     )
     base_url = _url(
-        "The address, where it is not the provider's own: https://llm.example.com/v1",
+        "The URL of the API, if it is not the provider's own: https://llm.example.com/v1",
         validate.ContainsNoneOf("?#", error="Must be an address to which paths can be added: without ? and #."),
+        title="Base URL",
     )
-    api_key = _secret("The key", _ascii)
+    api_key = _secret("The API key", _ascii, title="API key")
     model = _text(
-        "The model of agents that name none: gpt-5", validate.ContainsNoneOf(" ", error="Must not contain a space.")
+        "The model of agents and nodes that name none: gpt-5",
+        validate.ContainsNoneOf(" ", error="Must not contain a space."),
+        title="Default model",
     )
 
     @classmethod
@@ -444,32 +470,50 @@ class Hmac(CredentialType):
 
     title = "Signature (HMAC)"
     main = "secret"
-    secret = _secret("The secret", lines=True, required=True)
-    style = setting(fields.String, "Whose style", required=True, validate=validate.OneOf(("github", "stripe", "plain")))
+    secret = _secret("The shared secret", lines=True, required=True, title="Secret")
+    style = setting(
+        fields.String,
+        "The format of the signature",
+        required=True,
+        validate=validate.OneOf(("github", "stripe", "plain")),
+        title="Signature format",
+        labels={"github": "GitHub", "stripe": "Stripe", "plain": "Plain HMAC"},
+    )
     header = setting(
-        fields.String, "The header with the signature; github and stripe have their own", validate=header_name
+        fields.String,
+        "The header with the signature. GitHub and Stripe have their own",
+        validate=header_name,
+        title="Signature header",
     )
     algorithm = setting(
         fields.String,
-        "The hash; the other styles have sha256",
+        "The hash algorithm of a plain signature; other formats use sha256",
         validate=validate.OneOf(("sha256", "sha1", "sha512")),
         load_default="sha256",
+        title="Hash algorithm",
+        labels={"sha256": "SHA-256", "sha1": "SHA-1", "sha512": "SHA-512"},
     )
     encoding = setting(
         fields.String,
-        "How the signature is written; the other styles have hex",
+        "The encoding of a plain signature; other formats use hex",
         validate=validate.OneOf(("hex", "base64")),
         load_default="hex",
+        title="Encoding",
+        labels={"hex": "Hex", "base64": "Base64"},
     )
     prefix = setting(
-        fields.String, "What stands before a plain signature", validate=[validate.Length(max=100), header_value]
+        fields.String,
+        "Text before a plain signature: sha256=",
+        validate=[validate.Length(max=100), header_value],
+        title="Prefix",
     )
     tolerance = setting(
         fields.Integer,
-        "How many seconds a Stripe signature may be old",
+        "Maximum age of a Stripe signature in seconds",
         strict=True,
         validate=validate.Range(1, 86_400),
         load_default=300,
+        title="Tolerance (seconds)",
     )
 
     @validates_schema

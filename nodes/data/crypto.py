@@ -182,33 +182,33 @@ class Crypto(Node):
     )
 
     class Config(Schema):
-        operation = choice("What to do", tuple(OPERATIONS), required=True)
-        data = anything("The text to work on; without it, the input", lines="")
+        operation = choice("What to do", tuple(OPERATIONS), required=True, title="Operation", labels={"hash": "Hash", "hmac": "Sign (HMAC)", "verify": "Verify signature", "uuid": "Generate UUID", "random": "Generate random text", "base64_encode": "Base64 encode", "base64_decode": "Base64 decode", "hex_encode": "Hex encode", "hex_decode": "Hex decode"})
+        data = anything("The text to process. Default: the input", lines="", title="Data")
         data_encoding = choice(
-            "How the bytes to hash or to sign are written in data: as the text itself, or in hex or base64",
-            ("text", "hex", "base64"),
-            load_default="text",
+            "The encoding of the data to hash or sign",
+            {"text": "Text", "hex": "Hex", "base64": "Base64"},
+            load_default="text", title="Data encoding",
         )
-        algorithm = choice("The hash", ALGORITHMS, load_default="sha256")
+        algorithm = choice("The hash algorithm", ALGORITHMS, load_default="sha256", title="Hash algorithm", labels={"sha256": "SHA-256", "sha512": "SHA-512", "sha384": "SHA-384", "sha224": "SHA-224", "sha3_256": "SHA3-256", "sha3_512": "SHA3-512", "blake2b": "BLAKE2b", "blake2s": "BLAKE2s", "sha1": "SHA-1", "md5": "MD5"})
         encoding = choice(
-            "How a hash, a signature or random bytes are written", ("hex", "base64", "base64url"), load_default="hex"
+            "The encoding of a hash, a signature or random bytes", {"hex": "Hex", "base64": "Base64", "base64url": "Base64 (URL-safe)"}, load_default="hex", title="Output encoding"
         )
-        credential = credential("For hmac and verify: the credential with the secret", "hmac")
-        signature = text("For verify: the signature to check, perhaps with sha256= before it", most=1_000)
+        credential = credential("For hmac and verify: the credential with the secret", "hmac", title="Credential")
+        signature = text("For verify: the signature to check, with or without the prefix sha256=", most=1_000, title="Signature")
         version = setting(
             fields.Integer(strict=True, load_default=4, validate=validate.OneOf((4, 7))),
-            "For uuid: 4 is random alone, 7 begins with the time",
-            literal=True,
+            "For uuid: version 4 is random, version 7 starts with the time",
+            literal=True, title="UUID version", labels={4: "4 (random)", 7: "7 (time-ordered)"},
         )
-        length = whole("For random: how many characters", 1, MAX_RANDOM, load_default=32)
+        length = whole("For random: the number of characters", 1, MAX_RANDOM, load_default=32, title="Length")
         charset = choice(
-            "For random: of which characters; password has some of each class",
+            "For random: the characters to use; password contains some of each class",
             tuple(CHARSETS),
-            load_default="alphanumeric",
+            load_default="alphanumeric", title="Character set", labels={"alphanumeric": "Letters and digits", "letters": "Letters", "lowercase": "Lowercase letters", "digits": "Digits", "hex": "Hex digits", "readable": "Easy to read", "password": "Password"},
         )
-        characters = text("For random: your own characters to draw from: ABC123", most=1_000, least=1, literal=True)
-        bytes = whole("For random: so many bytes instead, written in encoding", 1, MAX_RANDOM)
-        url_safe = flag("For base64_encode: whether with - and _ instead of + and /, and without padding", False)
+        characters = text("For random: your own set of characters: ABC123", most=1_000, least=1, literal=True, title="Custom characters")
+        bytes = whole("For random: a number of random bytes instead of characters, written in the output encoding", 1, MAX_RANDOM, title="Random bytes")
+        url_safe = flag("For base64_encode: whether to use - and _ instead of + and /, without padding", False, title="URL-safe")
 
         @validates_schema
         def has_what_it_takes(self, data: Mapping[str, Any], **kwargs: Any) -> None:

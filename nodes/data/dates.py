@@ -319,27 +319,29 @@ class Date(Node):
     )
 
     class Config(Schema):
-        operation = choice("What to do", tuple(OPERATIONS), required=True)
+        operation = choice("What to do", tuple(OPERATIONS), required=True, title="Operation", labels={"parse": "Parse", "format": "Format", "convert": "Convert time zone", "add": "Add", "subtract": "Subtract", "difference": "Difference", "start_of": "Start of period", "end_of": "End of period"})
         value = anything(
-            "The time: ISO 8601 or as in mails, seconds or milliseconds since 1970, or now; without it, the input"
+            "The time: ISO 8601, the format of mails, seconds or milliseconds since 1970, or now. Default: the "
+"input", title="Time"
         )
-        timezone = zone("The time zone whose calendar counts: Europe/Paris", load_default="UTC")
-        input_timezone = zone("The time zone of times that name none; without it, timezone")
+        timezone = zone("The time zone of the result: Europe/Paris", load_default="UTC", title="Time zone")
+        input_timezone = zone("The time zone of times without one. Default: the time zone", title="Input time zone")
         input_format = setting(
             fields.String,
-            "How the time is written, where it is another way: %d.%m.%Y %H:%M",
+            "The format of the time if it is not a standard one: %d.%m.%Y %H:%M",
             literal=True,
-            validate=[validate.Length(1, MAX_FORMAT), check_input_format],
+            validate=[validate.Length(1, MAX_FORMAT), check_input_format], title="Input format",
         )
         format = setting(
             fields.String,
-            "For format: how to write it: %d.%m.%Y %H:%M, %-d %B; %L are milliseconds, %V is the week, %q the quarter",
+            "For format: the format of the result: %d.%m.%Y %H:%M, %-d %B; %L are milliseconds, %V is the week, "
+"%q the quarter",
             literal=True,
-            validate=[validate.Length(1, MAX_FORMAT), check_format],
+            validate=[validate.Length(1, MAX_FORMAT), check_format], title="Output format",
         )
-        amount = setting(Number, "For add and subtract: how many units")
-        unit = choice("The unit to calculate in; weeks begin on Monday", UNITS)
-        other = anything("For difference: the other time; the result is below 0 where it is earlier")
+        amount = setting(Number, "For add and subtract: the number of units", title="Amount")
+        unit = choice("The unit of the calculation; weeks start on Monday", UNITS, title="Unit", labels={"millisecond": "Milliseconds", "second": "Seconds", "minute": "Minutes", "hour": "Hours", "day": "Days", "week": "Weeks", "month": "Months", "quarter": "Quarters", "year": "Years"})
+        other = anything("For difference: the other time. The result is negative if it is earlier", title="Other time")
 
         @validates_schema
         def has_what_it_takes(self, data: Mapping[str, Any], **kwargs: Any) -> None:

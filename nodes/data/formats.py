@@ -24,21 +24,21 @@ MAX_MARKDOWN = 100_000
 
 def operation() -> Any:
     """The field that says which way to go."""
-    return choice("Whether to read text or to write it", ("parse", "format"), required=True)
+    return choice("Whether to read text or to write it", {"parse": "Parse", "format": "Format"}, title="Operation", required=True)
 
 
-def names(help: str) -> Any:
+def names(help: str, *, title: str) -> Any:
     """A literal field with a list of names."""
     made = fields.List(
         fields.String(validate=validate.Length(1, MAX_NAME)), load_default=[], validate=validate.Length(max=1_000)
     )
-    return setting(made, help, literal=True)
+    return setting(made, help, title=title, literal=True)
 
 
 def data() -> Any:
     """The field with what to work on."""
-    help = "The text to parse, such as {{ input.body }}, or the data to format; without it, the input"
-    return anything(help, lines="")
+    help = "The text to parse: {{ input.body }}, or the data to format. Default: the input"
+    return anything(help, title="Data", lines="")
 
 
 class Csv(Node):
@@ -72,19 +72,19 @@ class Csv(Node):
         data = data()
         delimiter = setting(
             fields.String,
-            "What stands between cells, one character, \\t for a tab; auto finds out, and writes a comma",
+            "The character between cells; \\t is a tab. With auto, reading detects it and writing uses a comma",
             literal=True,
             load_default="auto",
-            validate=validate.Regexp(r"(auto|\\t|[^\r\n\"])\Z", error="Must be auto, \\t or one character."),
+            validate=validate.Regexp(r"(auto|\\t|[^\r\n\"])\Z", error="Must be auto, \\t or one character."), title="Delimiter",
         )
-        header = flag("Whether the first row has the names of the columns; rows are lists where none are named", True)
-        columns = names("Which columns, in this order; for format also paths, customer.name; without it, all")
+        header = flag("Whether the first row contains the column names. Without column names, rows are lists", True, title="Header row")
+        columns = names("The columns to read or write, in this order; for format also paths: customer.name. Default: all", title="Columns")
         types = flag(
-            "For parse: whether what looks like a number or a boolean becomes one, and what is empty null", False
+            "For parse: whether to convert numbers and booleans, and empty cells to null", False, title="Detect types"
         )
-        skip = whole("For parse: how many lines to pass over before the table", 0, 10_000, load_default=0)
-        escape_formulas = flag("For format: whether to defuse texts that spreadsheets would run as formulas", True)
-        bom = flag("For format: whether to begin with a byte order mark, by which Excel knows UTF-8", False)
+        skip = whole("For parse: the number of lines to skip before the table", 0, 10_000, load_default=0, title="Skip lines")
+        escape_formulas = flag("For format: whether to escape texts that a spreadsheet would run as formulas", True, title="Escape formulas")
+        bom = flag("For format: whether to start with a byte order mark, by which Excel detects UTF-8", False, title="Byte order mark")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         delimiter = {"auto": "", "\\t": "\t"}.get(config["delimiter"], config["delimiter"])
@@ -124,9 +124,9 @@ class Json(Node):
     class Config(Schema):
         operation = operation()
         data = data()
-        indent = whole("For format: by how many blanks to indent; 0 is one line", 0, 8, load_default=0)
-        sort_keys = flag("For format: whether keys are sorted, so that equal data gives equal text", False)
-        lines = flag("Whether each line is a value of its own (JSON Lines), for a list", False)
+        indent = whole("For format: the number of spaces to indent; 0 writes one line", 0, 8, load_default=0, title="Indentation")
+        sort_keys = flag("For format: whether to sort keys, so that equal data gives equal text", False, title="Sort keys")
+        lines = flag("Whether each line is a separate value (JSON Lines); the data is then a list", False, title="JSON Lines")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         if config["operation"] == "parse":
@@ -213,23 +213,23 @@ class Xml(Node):
     class Config(Schema):
         operation = operation()
         data = data()
-        lists = names("For parse: elements that are a list even where there is only one: line")
+        lists = names("For parse: elements that are always a list, even if there is only one: line", title="List elements")
         root = setting(
             fields.String,
-            "For format: the outermost element; without it, the only key of the data, or root",
+            "For format: the name of the root element. Default: the only key of the data, else root",
             literal=True,
             load_default="",
-            validate=validate.Length(max=MAX_NAME),
+            validate=validate.Length(max=MAX_NAME), title="Root element",
         )
         item = setting(
             fields.String,
-            "For format: the element for each item of a list that has no name of its own",
+            "For format: the element of list items without a name",
             literal=True,
             load_default="item",
-            validate=validate.Length(1, MAX_NAME),
+            validate=validate.Length(1, MAX_NAME), title="Item element",
         )
-        indent = whole("For format: by how many blanks to indent; 0 is one line", 0, 8, load_default=0)
-        declaration = flag("For format: whether to begin with <?xml …?>", True)
+        indent = whole("For format: the number of spaces to indent; 0 writes one line", 0, 8, load_default=0, title="Indentation")
+        declaration = flag("For format: whether to start with <?xml …?>", True, title="XML declaration")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         if config["operation"] == "parse":
@@ -265,7 +265,7 @@ class Yaml(Node):
     class Config(Schema):
         operation = operation()
         data = data()
-        documents = flag("Whether there may be several documents, for a list", False)
+        documents = flag("Whether the text may contain several documents; the data is then a list", False, title="Multiple documents")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         if config["operation"] == "parse":
@@ -348,7 +348,7 @@ class Html(Node):
     )
 
     class Config(Schema):
-        html = anything("The page: {{ input.body }}; without it, the input", lines="html")
+        html = anything("The page: {{ input.body }}. Default: the input", lines="html", title="HTML")
         selectors = setting(
             Named(
                 keys=fields.String(validate=validate.Length(1, MAX_NAME)),
@@ -356,9 +356,9 @@ class Html(Node):
                 required=True,
                 validate=validate.Length(1, MAX_SELECTORS),
             ),
-            'What to find by which CSS selector: {"title": "h1", "links": {"selector": "a", "attribute": "href", '
-            '"all": true}}; also "get": "html", and "fields": further selectors within each match',
-            lines="json",
+            'A CSS selector for each value to extract: {"title": "h1", "links": {"selector": "a", "attribute": '
+'"href", "all": true}}; also "get": "html", and "fields" with selectors inside each match',
+            lines="json", title="Selectors",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
@@ -389,8 +389,8 @@ class Markdown(Node):
     )
 
     class Config(Schema):
-        text = anything("The Markdown: {{ input.body }}; without it, the input", lines="markdown")
-        breaks = flag("Whether the end of a line is a line break, as in a chat", False)
+        text = anything("The Markdown text: {{ input.body }}. Default: the input", lines="markdown", title="Markdown")
+        breaks = flag("Whether a line end becomes a line break, as in a chat", False, title="Keep line breaks")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         import nh3

@@ -67,34 +67,34 @@ class Join(Node):
     )
 
     class Config(Schema):
-        left = anything("The first list of objects; without it, the input")
-        right = anything("The second list of objects: {{ steps.customers.body }}")
-        by = several_paths("The values by which objects of both belong together: email, address.country")
-        left_by = several_paths("The same for the first list, where the names differ: customer_id")
-        right_by = several_paths("The same for the second list: id")
-        by_position = flag("Whether the first belongs to the first, the second to the second, and so on", False)
+        left = anything("The first list of objects. Default: the input", title="Left list")
+        right = anything("The second list of objects: {{ steps.customers.body }}", title="Right list")
+        by = several_paths("The values that matching objects of both lists share: email, address.country", title="Join by")
+        left_by = several_paths("The values of the left list, if their names differ: customer_id", title="Left values")
+        right_by = several_paths("The values of the right list, if their names differ: id", title="Right values")
+        by_position = flag("Whether to join objects at the same position", False, title="Join by position")
         how = choice(
-            "Which to keep: only pairs, all of the first list, all of both, or those of the first that have no match",
+            "Which objects to keep",
             HOW,
-            load_default="inner",
+            load_default="inner", title="Join type", labels={"inner": "Matches only (inner)", "left": "All of the left list (left)", "full": "All of both lists (full)", "anti": "Left objects without a match (anti)"},
         )
         prefix = setting(
             fields.String,
-            "What goes before names of the second list that the first has too",
+            "The prefix of names in the right list that the left list has too",
             literal=True,
             load_default="right_",
-            validate=validate.Length(1, 100),
+            validate=validate.Length(1, 100), title="Prefix",
         )
         nest = setting(
             fields.String,
-            "A name under which the object of the second list is put as a whole, instead of being merged: customer",
+            "A name under which to put the object of the right list as a whole instead of merging it: customer",
             literal=True,
-            validate=validate.Length(1, 200),
+            validate=validate.Length(1, 200), title="Nest under",
         )
-        as_text = flag("Whether 1 and the text 1 are the same, as between a database and a CSV", False)
-        items = anything("A list of texts or numbers to make one text of, where there is no second list")
-        separator = separator_setting("What stands between the texts; \\n is a line break", load_default=", ")
-        field = one_path("Which value of the items is joined, where they are objects: name")
+        as_text = flag("Whether 1 and the text 1 are equal, as between a database and a CSV file", False, title="Compare as text")
+        items = anything("A list of texts or numbers to join to one text, instead of joining two lists", title="Items to join as text")
+        separator = separator_setting("The text between joined items; \\n is a line break", load_default=", ", title="Separator")
+        field = one_path("The value of each object to join as text: name", title="Field")
 
         @validates_schema
         def has_keys(self, data: Mapping[str, Any], **kwargs: Any) -> None:

@@ -21,18 +21,18 @@ MAX_AGGREGATES = 50
 
 def items_setting() -> Any:
     """The field with the list to work on."""
-    return anything("The list: {{ input.orders }}; without it, the input")
+    return anything("The list: {{ input.orders }}. Default: the input", title="Items")
 
 
-def flag(help: str, default: bool) -> Any:
+def flag(help: str, default: bool, *, title: str) -> Any:
     """A literal field that is true or false."""
-    return setting(fields.Boolean, help, literal=True, load_default=default)
+    return setting(fields.Boolean, help, title=title, literal=True, load_default=default)
 
 
-def whole(help: str, least: int, most: int = MAX_ITEMS, **options: Any) -> Any:
+def whole(help: str, least: int, most: int = MAX_ITEMS, *, title: str, **options: Any) -> Any:
     """A literal field with a whole number."""
     made = fields.Integer(strict=True, validate=validate.Range(least, most), **options)
-    return setting(made, help, literal=True)
+    return setting(made, help, title=title, literal=True)
 
 
 class SortPaths(PathsField):
@@ -80,11 +80,11 @@ class Sort(Node):
         items = items_setting()
         by = setting(
             SortPaths(load_default=[], metadata={"type": ["array", "string"], "items": {"type": "string"}}),
-            "What to sort by: country, -total; a - puts the greatest first; without it, the items themselves",
-            literal=True,
+            "The values to sort by: country, -total; a minus sorts descending. Default: the items themselves",
+            literal=True, title="Sort by",
         )
-        case_sensitive = flag("Whether all capitals come before all small letters", False)
-        natural = flag("Whether digits in a text count as numbers, so that file2 comes before file10", False)
+        case_sensitive = flag("Whether capital letters come before all small letters", False, title="Case-sensitive")
+        natural = flag("Whether digits within text count as numbers, so that file2 comes before file10", False, title="Natural order")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         items = list_of_config(config, input)
@@ -111,9 +111,9 @@ class Limit(Node):
 
     class Config(Schema):
         items = items_setting()
-        count = whole("How many to keep", 0, load_default=1)
-        offset = whole("How many to pass over before those", 0, load_default=0)
-        from_end = flag("Whether to count from the end; those that are kept stay in their order", False)
+        count = whole("The number of items to keep", 0, load_default=1, title="Count")
+        offset = whole("The number of items to skip first", 0, load_default=0, title="Offset")
+        from_end = flag("Whether to count from the end; kept items stay in their order", False, title="From the end")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         items = list_of_config(config, input)
@@ -146,8 +146,8 @@ class Dedupe(Node):
 
     class Config(Schema):
         items = items_setting()
-        by = several_paths("The values that make two items the same: email; without it, the items as a whole")
-        keep = choice("Which of the same ones to keep", ("first", "last"), load_default="first")
+        by = several_paths("The values that identify duplicates: email. Default: the whole item", title="Compare by")
+        keep = choice("Which of the duplicates to keep", {"first": "First", "last": "Last"}, load_default="first", title="Keep")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         items, by = list_of_config(config, input), config["by"] or [path("")]
@@ -210,8 +210,8 @@ NEED_FIELD = ("sum", "avg", "min", "max")
 class Aggregate(Schema):
     """One value that is made of all items of a group."""
 
-    op = choice("What to make", tuple(OPERATIONS), required=True)
-    field = setting(PathField(metadata={"type": "string"}), "Of which value of the items; without it, of the items")
+    op = choice("The aggregate function", tuple(OPERATIONS), required=True, title="Function", labels={"count": "Count", "sum": "Sum", "avg": "Average", "min": "Minimum", "max": "Maximum", "first": "First", "last": "Last", "list": "List", "unique": "Unique values"})
+    field = setting(PathField(metadata={"type": "string"}), "The value of the items to aggregate. Default: the item itself", title="Field")
 
     @validates_schema
     def has_a_field(self, data: Mapping[str, Any], **kwargs: Any) -> None:
@@ -265,17 +265,17 @@ class Group(Node):
 
     class Config(Schema):
         items = items_setting()
-        by = several_paths("The values that the items of a group share: customer.city; without it, all are one group")
+        by = several_paths("The values that the items of a group share: customer.city. Default: all items are one group", title="Group by")
         aggregate = setting(
             Named(
                 keys=fields.String(validate=validate.Length(1, 200)),
                 values=fields.Nested(Aggregate),
                 validate=validate.Length(1, MAX_AGGREGATES),
             ),
-            'What to make of each group instead of its list of items: {"total": {"op": "sum", "field": "price"}}; '
+            'The values to compute for each group instead of its list of items: {"total": {"op": "sum", "field": "price"}}; '
             f"op is one of {', '.join(OPERATIONS)}",
             literal=True,
-            lines="json",
+            lines="json", title="Aggregates",
         )
 
         @validates_schema
@@ -362,12 +362,12 @@ class Split(Node):
     )
 
     class Config(Schema):
-        items = anything("The list, the object or the text; without it, the input")
-        field = one_path("Where in the object, or in each item of the list, what is to be taken apart lies: lines")
-        size = whole("How many items a chunk of a list has", 1)
-        separator = separator_setting("What stands between the parts of a text; \\n is a line break")
-        trim = flag("Whether to drop blanks around the parts of a text, and parts without anything else", False)
-        keep = flag("Whether what stands beside the field is kept with each of its values", False)
+        items = anything("The list, object or text to split. Default: the input", title="Items")
+        field = one_path("The path of the list to split in the object, or in each item of the list: lines", title="Field")
+        size = whole("The number of items in each chunk of a list", 1, title="Chunk size")
+        separator = separator_setting("The text between the parts of a text; \\n is a line break", title="Separator")
+        trim = flag("Whether to remove blanks around the parts of a text, and empty parts", False, title="Trim parts")
+        keep = flag("Whether to keep the other fields with each split value", False, title="Keep other fields")
 
         @validates_schema
         def has_one_way(self, data: Mapping[str, Any], **kwargs: Any) -> None:

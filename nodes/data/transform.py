@@ -32,9 +32,9 @@ class Set(Node):
     )
 
     class Config(Schema):
-        values = setting(Values, 'The keys and their values: {"total": "{{ input.a }}"}', required=True)
+        values = setting(Values, 'The keys with their values: {"total": "{{ input.a }}"}', required=True, title="Values")
         keep_input = setting(
-            fields.Boolean, "Whether the input's own keys stay beside them", literal=True, load_default=False
+            fields.Boolean, "Whether to keep the keys of the input", literal=True, load_default=False, title="Keep input"
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
@@ -67,19 +67,19 @@ class Code(Node):
 
     class Config(Schema):
         source = text(
-            "The Python source; what it prints goes to the log of the run",
+            "The Python source. Printed text goes to the log of the run",
             literal=True,
             required=True,
             lines="python",
-            braces="Python has braces of its own, in f-strings and sets of sets",
+            braces="Python has braces of its own, in f-strings and sets of sets", title="Code",
         )
         timeout = setting(
-            Number, "Seconds that it may run", literal=True, load_default=5.0, validate=validate.Range(0.1, 60)
+            Number, "Seconds until the code is stopped", literal=True, load_default=5.0, validate=validate.Range(0.1, 60), title="Timeout (seconds)"
         )
         memory_mb = setting(
             fields.Integer(strict=True, load_default=64, validate=validate.Range(8, 512)),
-            "Megabytes of memory that it may use",
-            literal=True,
+            "Maximum memory of the code in megabytes",
+            literal=True, title="Memory limit (MB)",
         )
 
     @classmethod
@@ -132,13 +132,13 @@ class JMESPath(Node):
     class Config(Schema):
         query = setting(
             fields.String,
-            "The query: orders[?total > `100`].{id: id, who: customer.name}",
+            "The JMESPath query: orders[?total > `100`].{id: id, who: customer.name}",
             literal=True,
             required=True,
             validate=[validate.Length(1, query.MAX_QUERY), check_query],
-            lines="",
+            lines="", title="Query",
         )
-        data = anything("What to query; without it, the input")
+        data = anything("The data to query. Default: the input", title="Data")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         return query.search(config["query"], config.get("data", input))
@@ -164,10 +164,10 @@ class Validate(Node):
 
     class Config(Schema):
         schema = json_schema(
-            "The JSON Schema; patterns have no look-around, and references only lead to other parts of it",
-            required=True,
+            "The JSON Schema. Patterns support no look-around, and references only parts of the same schema",
+            required=True, title="JSON Schema",
         )
-        data = anything("What to check; without it, the input")
+        data = anything("The data to validate. Default: the input", title="Data")
 
     @classmethod
     def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -53,12 +53,18 @@ class Spreadsheet(Node):
     )
 
     class Config(Schema):
-        operation = choice("What to do", ("read", "write"), required=True)
-        file = anything("The file: uploads/orders.xlsx, or what another node gave for it", required=True)
-        items = anything("For write: a list of objects, or of lists; without it, the input")
-        sheet = text("The name of the sheet; without it, the first", most=31)
+        operation = choice(
+            "What to do with the file", {"read": "Read", "write": "Write"}, required=True, title="Operation"
+        )
+        file = anything("The file: uploads/orders.xlsx, or the output of another node", required=True, title="File")
+        items = anything("For write: a list of objects, or of lists. Default: the input", title="Rows")
+        sheet = text("The name of the sheet. Default: the first", most=31, title="Sheet")
         header = setting(
-            fields.Boolean, "Whether the first row has the names of the columns", literal=True, load_default=True
+            fields.Boolean,
+            "Whether the first row contains the column names",
+            literal=True,
+            load_default=True,
+            title="Header row",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
@@ -173,12 +179,13 @@ class Pdf(Node):
     )
 
     class Config(Schema):
-        file = anything("The file: uploads/invoice.pdf, or what another node gave for it", required=True)
-        password = text("The password, where the file has one: {{ secrets.pdf }}", most=200)
+        file = anything("The file: uploads/invoice.pdf, or the output of another node", required=True, title="File")
+        password = text("The password of the file, if it has one: {{ secrets.pdf }}", most=200, title="Password")
         max_pages = setting(
             fields.Integer(strict=True, load_default=MOST_PAGES, validate=validate.Range(1, MOST_PAGES)),
-            "How many pages to read at most",
+            "Maximum number of pages to read",
             literal=True,
+            title="Max pages",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

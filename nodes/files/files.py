@@ -465,14 +465,34 @@ class FileNode(Node):
     )
 
     class Config(Schema):
-        operation = choice("What to do", ("read", "write", "append", "copy", "move", "list", "delete"), required=True)
-        path = field_of_path("The file: reports/today.csv; for list, the folder", load_default="")
-        to = field_of_path("For copy and move: where to; with a slash at its end, the folder that it goes into")
-        data = anything("What to write: text as it is, anything else as JSON; without it, the input", lines="")
+        operation = choice(
+            "What to do with the file",
+            {
+                "read": "Read",
+                "write": "Write",
+                "append": "Append",
+                "copy": "Copy",
+                "move": "Move",
+                "list": "List",
+                "delete": "Delete",
+            },
+            required=True,
+            title="Operation",
+        )
+        path = field_of_path(
+            "The path of the file: reports/today.csv. For list: the folder", load_default="", title="Path"
+        )
+        to = field_of_path(
+            "For copy and move: the target path. With a slash at the end, the target folder", title="Target path"
+        )
+        data = anything(
+            "The data to write: text as it is, other values as JSON. Default: the input", lines="", title="Data"
+        )
         encoding = choice(
-            "How the file is read and written: as text, as JSON, or as any bytes that the data has in base64",
-            ("text", "json", "base64"),
+            "How to read and write the content: as text, as JSON, or as bytes that the data contains in base64",
+            {"text": "Text", "json": "JSON", "base64": "Bytes (base64)"},
             load_default="text",
+            title="Encoding",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

@@ -91,29 +91,47 @@ class S3(Node):
     )
 
     class Config(Schema):
-        credential = credential("The store", "s3", required=True)
-        operation = choice("What to do", ("get", "put", "delete", "list"), required=True)
-        bucket = text("The bucket", most=255, required=True)
-        key = text("The object: reports/may.csv; for list, use prefix", most=1_024)
-        data = anything("What to put: text as it is, anything else as JSON; without it and file, the input", lines="")
-        file = anything("A file of the workspace: where put takes the data from, and where get puts it")
-        encoding = choice(
-            "What the data is: text, JSON, or any bytes, which the data has in base64",
-            ("text", "json", "base64"),
-            load_default="text",
+        credential = credential("The credential of the store", "s3", required=True, title="Credential")
+        operation = choice(
+            "What to do with the object",
+            {"get": "Download", "put": "Upload", "delete": "Delete", "list": "List"},
+            required=True,
+            title="Operation",
         )
-        content_type = text("The media type to put it with; without it, what the name of the object says", most=200)
-        prefix = text("What the keys that are listed begin with", most=1_024)
+        bucket = text("The name of the bucket", most=255, required=True, title="Bucket")
+        key = text("The key of the object: reports/may.csv. For list, use the prefix", most=1_024, title="Key")
+        data = anything(
+            "For put: the data to store: text as it is, other values as JSON. Default: the file, else the input",
+            lines="",
+            title="Data",
+        )
+        file = anything("A file of the workspace: the source for put, or the target for get", title="File")
+        encoding = choice(
+            "How to read and write the data: as text, as JSON, or as bytes in base64",
+            {"text": "Text", "json": "JSON", "base64": "Bytes (base64)"},
+            load_default="text",
+            title="Encoding",
+        )
+        content_type = text(
+            "For put: the media type of the object. Default: detected from the key", most=200, title="Content type"
+        )
+        prefix = text("For list: the prefix of the keys", most=1_024, title="Prefix")
         limit = setting(
             fields.Integer,
-            "How many objects are listed at most; truncated says whether there are more",
+            "Maximum number of objects to list; truncated tells if there are more",
             literal=True,
             strict=True,
             load_default=1_000,
             validate=validate.Range(1, 10_000),
+            title="Max objects",
         )
         timeout = setting(
-            Number, "Seconds until it fails", literal=True, load_default=60.0, validate=validate.Range(0.1, 3_600)
+            Number,
+            "Seconds until the request fails",
+            literal=True,
+            load_default=60.0,
+            validate=validate.Range(0.1, 3_600),
+            title="Timeout (seconds)",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

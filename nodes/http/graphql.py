@@ -44,24 +44,33 @@ class GraphQL(Node):
     )
 
     class Config(Schema):
-        url = text("The address, with http:// or https://", most=8_000, required=True)
+        url = text("The URL, starting with http:// or https://", most=8_000, required=True, title="URL")
         query = text(
-            "The query or mutation, as it is written: { orders { id total } }",
+            "The query or mutation: { orders { id total } }",
             literal=True,
             required=True,
             instead="write $name there, and give its value in variables",
             lines="",
+            title="Query",
         )
-        variables = setting(fields.Dict(keys=fields.String()), 'Its variables: {"id": "{{ input.id }}"}', lines="json")
-        operation_name = text("Which operation to execute, where the query has several", most=200)
-        headers = headers('More headers: {"X-Shop": "{{ vars.shop }}"}')
-        credential = credential("The credential that goes along", *CREDENTIALS)
+        variables = setting(
+            fields.Dict(keys=fields.String()),
+            'The variables of the query: {"id": "{{ input.id }}"}',
+            lines="json",
+            title="Variables",
+        )
+        operation_name = text(
+            "The operation to execute, if the query contains several", most=200, title="Operation name"
+        )
+        headers = headers('Additional headers: {"X-Shop": "{{ vars.shop }}"}', title="Headers")
+        credential = credential("The credential to send with the request", *CREDENTIALS, title="Authentication")
         timeout = timeout()
         fail_on_errors = setting(
             fields.Boolean,
-            "Whether errors in the answer are a failure; if not, the output is {data, errors}",
+            "Whether errors in the response fail the node. If not, the output is {data, errors}",
             literal=True,
             load_default=True,
+            title="Fail on errors",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

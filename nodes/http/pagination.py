@@ -39,8 +39,8 @@ def _jmespath(value: str) -> None:
         raise ValidationError(error.message) from None
 
 
-def _path(help: str) -> Any:
-    return setting(fields.String, help, validate=[validate.Length(1, MAX_QUERY), _jmespath])
+def _path(help: str, *, title: str) -> Any:
+    return setting(fields.String, help, title=title, validate=[validate.Length(1, MAX_QUERY), _jmespath])
 
 
 def _whole(help: str, least: int, most: int, **options: Any) -> Any:
@@ -54,19 +54,30 @@ class Pagination(Schema):
         unknown = RAISE
 
     type = choice(
-        "How the next page is asked for: by a link or a cursor of the page before, by its number, or by an offset",
+        "How to request the next page: by a link or a cursor of the previous page, by page number, or by offset",
         tuple(OWN),
         required=True,
+        title="Pagination type",
+        labels={"next_link": "Next link", "cursor": "Cursor", "page": "Page number", "offset": "Offset"},
     )
-    path = _path("Where the link or the cursor is in the body, as JMESPath: meta.next; without it, in the header Link")
-    param = text("The name that the cursor, number or offset is sent under; without it, that of the type", most=200)
-    place = choice("Whether that goes into the query, as is usual, or into the body, an object", ("query", "body"))
-    start = _whole("The first number or offset; without it, 1 or 0", 0, 10**9)
-    size = _whole("How many items a full page has; a page with fewer is the last", 1, 100_000)
-    size_param = text("The name that the size is sent under: limit", most=200)
-    items = _path("Where the list is in the body, as JMESPath: data.items; without it, the body is the list")
-    max_pages = _whole("The most pages that are asked for", 1, 1_000, load_default=100)
-    max_items = _whole("The most items that are handed on", 1, 1_000_000)
+    path = _path(
+        "JMESPath of the link or the cursor in the body: meta.next. Default: the header Link",
+        title="Link or cursor path",
+    )
+    param = text(
+        "The parameter for the cursor, page number or offset. Default: the usual name of the type",
+        most=200,
+        title="Parameter",
+    )
+    place = choice("Where to send the parameter", {"query": "Query string", "body": "Body"}, title="Send parameter in")
+    start = _whole("The first page number or offset. Default: 1 or 0", 0, 10**9, title="Start value")
+    size = _whole(
+        "The number of items on a full page; a page with fewer items is the last", 1, 100_000, title="Page size"
+    )
+    size_param = text("The parameter for the page size: limit", most=200, title="Page size parameter")
+    items = _path("JMESPath of the list in the body: data.items. Default: the body is the list", title="Items path")
+    max_pages = _whole("Maximum number of pages to request", 1, 1_000, load_default=100, title="Max pages")
+    max_items = _whole("Maximum number of items to return", 1, 1_000_000, title="Max items")
 
     @validates_schema
     def fits_its_type(self, data: Mapping[str, Any], **kwargs: Any) -> None:

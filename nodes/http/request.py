@@ -26,7 +26,8 @@ def timeout() -> Any:
     """The field with the time that a request may take."""
     return setting(
         Number,
-        "Seconds for a request and its answer",
+        "Seconds until the request fails",
+        title="Timeout (seconds)",
         literal=True,
         load_default=30.0,
         validate=validate.Range(0.1, 300),
@@ -74,30 +75,63 @@ class HTTPRequest(Node):
     )
 
     class Config(Schema):
-        method = choice("The HTTP method", METHODS, literal=False, load_default="GET")
-        url = text("The address, with http:// or https://", most=8_000, required=True)
-        query = setting(fields.Dict(keys=fields.String()), "What to append to the address; a list repeats its key")
-        headers = headers('The headers: {"Authorization": "Bearer {{ secrets.token }}"}')
-        credential = credential("The credential that goes along", *CREDENTIALS)
-        body = anything("The body; without it, none is sent. For the type file, the path of one", lines="json")
-        body_type = choice("How the body is written", bodies.KINDS, load_default="json")
+        method = choice(
+            "The HTTP method",
+            METHODS,
+            literal=False,
+            load_default="GET",
+            title="Method",
+            labels={name: name for name in METHODS},
+        )
+        url = text("The URL, starting with http:// or https://", most=8_000, required=True, title="URL")
+        query = setting(
+            fields.Dict(keys=fields.String()),
+            "Parameters to append to the URL. A list repeats its key",
+            title="Query parameters",
+        )
+        headers = headers('The headers: {"Authorization": "Bearer {{ secrets.token }}"}', title="Headers")
+        credential = credential("The credential to send with the request", *CREDENTIALS, title="Authentication")
+        body = anything(
+            "The body; without it, none is sent. For the body type file: the path of a file", lines="json", title="Body"
+        )
+        body_type = choice(
+            "The format of the body",
+            bodies.KINDS,
+            load_default="json",
+            title="Body type",
+            labels={"json": "JSON", "form": "Form", "multipart": "Multipart form", "text": "Text", "file": "File"},
+        )
         files = setting(
             fields.Dict(keys=fields.String(), validate=validate.Length(max=bodies.MOST_FILES)),
-            'Files of a multipart body, by field: {"photo": "shop/tea.jpg"}, or as another node gives them',
+            'Files of a multipart body by field: {"photo": "shop/tea.jpg"}, or outputs of other nodes',
+            title="Files",
         )
         timeout = timeout()
-        follow_redirects = setting(fields.Boolean, "Whether to follow redirects", literal=True, load_default=True)
+        follow_redirects = setting(
+            fields.Boolean, "Whether to follow redirects", literal=True, load_default=True, title="Follow redirects"
+        )
         pagination = setting(
-            fields.Nested(Pagination), "How to collect a list that comes in pages, which the body then is", literal=True
+            fields.Nested(Pagination),
+            "How to collect a list that spans several pages. The output's body is then the whole list",
+            literal=True,
+            title="Pagination",
         )
         response = choice(
-            "How to read the answer: as the server says, as JSON, as text, or into a file",
+            "How to read the response",
             answers.KINDS,
             load_default="auto",
+            title="Response format",
+            labels={"auto": "Automatic", "json": "JSON", "text": "Text", "file": "Save to file"},
         )
-        save_to = path("Where a file goes, or with a slash at its end its folder; without it, to downloads/")
+        save_to = path(
+            "The path of the saved file; with a slash at the end, its folder. Default: downloads/", title="Save to"
+        )
         fail_on_status = setting(
-            fields.Boolean, "Whether a status from 400 on is a failure", literal=True, load_default=True
+            fields.Boolean,
+            "Whether a response with status 400 or higher fails the node",
+            literal=True,
+            load_default=True,
+            title="Fail on HTTP 4xx/5xx",
         )
 
         @validates_schema

@@ -17,7 +17,7 @@ from nodes.mail.apprise_client import FORMATS, LEVELS, Notice
 from nodes.mail.message import Letter, Mailbox, attachments, mailbox, mailboxes, texts_of
 
 LONGEST = 60.0  # seconds for a notice
-PEOPLE = "jane@example.com, Shop <shop@example.com>; text with commas or a list"
+PEOPLE = "jane@example.com, Shop <shop@example.com>, as text with commas or as a list"
 ATTACHED = 'Files: ["reports/today.csv"], {{ [steps.make] }}, [{"name": "a.txt", "content": "Hello"}]'
 
 
@@ -45,25 +45,33 @@ class Email(Node):
     )
 
     class Config(Schema):
-        credential = credential("The server to send it through", "smtp", required=True)
-        to = anything(f"To whom: {PEOPLE}")
-        cc = anything("Who gets a copy, as all can see")
-        bcc = anything("Who gets a copy, as nobody can see")
-        reply_to = anything("Who is to get the answers, where that is not the sender")
-        subject = text("The subject", most=1_000, load_default="")
-        body = text("The message as text", load_default="", lines="")
-        html = text("The message as HTML; with body too, readers choose", load_default="", lines="html")
-        attachments = anything(ATTACHED)
+        credential = credential("The SMTP server that sends the mail", "smtp", required=True, title="Credential")
+        to = anything(f"Recipients: {PEOPLE}", title="To")
+        cc = anything("Recipients of a copy, visible to all", title="Cc")
+        bcc = anything("Recipients of a copy, invisible to others", title="Bcc")
+        reply_to = anything("The address for replies. Default: the sender", title="Reply to")
+        subject = text("The subject", most=1_000, load_default="", title="Subject")
+        body = text("The message as text", load_default="", lines="", title="Text")
+        html = text(
+            "The message as HTML. With text too, the reader's mail program chooses",
+            load_default="",
+            lines="html",
+            title="HTML",
+        )
+        attachments = anything(ATTACHED, title="Attachments")
         timeout = setting(
             Number,
-            "Seconds for the whole conversation with the server",
+            "Seconds for the whole exchange with the server",
             literal=True,
             load_default=30.0,
             validate=validate.Range(0.1, 300),
+            title="Timeout (seconds)",
         )
 
         class Meta:
-            include = {"from": text("The sender; without it, the credential's sender or user name", most=1_000)}
+            include = {
+                "from": text("The sender. Default: the credential's sender or user name", title="From", most=1_000)
+            }
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         end = time.monotonic() + ctx.seconds_left(config["timeout"])
@@ -155,12 +163,26 @@ class Notify(Node):
     )
 
     class Config(Schema):
-        credential = credential("The address of the service", "service_url", required=True)
-        title = text("What stands above the message", most=1_000, load_default="")
-        message = text("The message; one that is too long for the service becomes several", required=True, lines="")
-        format = choice("How the message is written; the service gets what it can show", FORMATS, load_default="text")
-        level = choice("How it looks, where the service makes a difference", LEVELS, load_default="info")
-        attachments = anything(ATTACHED)
+        credential = credential("The service that sends the message", "service_url", required=True, title="Credential")
+        title = text("The title above the message", most=1_000, load_default="", title="Title")
+        message = text(
+            "The message. One that is too long for the service is split", required=True, lines="", title="Message"
+        )
+        format = choice(
+            "The format of the message; it is converted to what the service supports",
+            FORMATS,
+            load_default="text",
+            title="Format",
+            labels={"text": "Text", "markdown": "Markdown", "html": "HTML"},
+        )
+        level = choice(
+            "The kind of message, if the service distinguishes them",
+            LEVELS,
+            load_default="info",
+            title="Level",
+            labels={"info": "Info", "success": "Success", "warning": "Warning", "failure": "Failure"},
+        )
+        attachments = anything(ATTACHED, title="Attachments")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         seconds = ctx.seconds_left(LONGEST)

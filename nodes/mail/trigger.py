@@ -85,32 +85,43 @@ class EmailTrigger(TriggerNode):
     examples = ({"config": {"credential": "orders mailbox"}, "input": EXAMPLE, "output": EXAMPLE},)
 
     class Config(Schema):
-        credential = credential("The mailbox", "imap", required=True)
+        credential = credential("The credential of the mailbox", "imap", required=True, title="Credential")
         folder = setting(
             fields.String,
-            "The folder: INBOX, Orders/New",
+            "The folder to watch: INBOX, Orders/New",
             literal=True,
             load_default="INBOX",
             validate=[validate.Length(1, 500), header_value],
+            title="Folder",
         )
         every = setting(
             Number,
-            "Seconds from one look to the next",
+            "Seconds between two checks",
             literal=True,
             load_default=60.0,
             validate=validate.Range(10, 366 * 86_400),
+            title="Interval (seconds)",
         )
         mark_seen = setting(
-            fields.Boolean, "Whether a mail is marked as seen once its run has begun", literal=True, load_default=True
+            fields.Boolean,
+            "Whether a mail is marked as read after its run has started",
+            literal=True,
+            load_default=True,
+            title="Mark as read",
         )
         backlog = setting(
             fields.Boolean,
-            "Whether the mails that are there at the first look start runs too",
+            "Whether mails that exist at the first check also start runs",
             literal=True,
             load_default=False,
+            title="Include existing mails",
         )
         attachments = setting(
-            fields.Boolean, "Whether attachments are kept as files, below mail/", literal=True, load_default=True
+            fields.Boolean,
+            "Whether to save attachments as files in mail/",
+            literal=True,
+            load_default=True,
+            title="Save attachments",
         )
 
     def poll(self, config: dict[str, Any], state: Any, ctx: Context) -> Polled:

@@ -20,7 +20,7 @@ from parsers.process import read_apart
 FETCH_SECONDS, READ_SECONDS = 30.0, 20.0
 MAX_MARK = 1_000  # characters of an ETag or a Last-Modified
 ACCEPT = "application/atom+xml, application/rss+xml, application/xml;q=0.9, text/xml;q=0.9, */*;q=0.5"
-URL_HELP = "The address of the feed, RSS or Atom: https://example.com/feed.xml"
+URL_HELP = "The URL of the RSS or Atom feed: https://example.com/feed.xml"
 EXAMPLE = {
     "id": "https://example.com/posts/7",
     "title": "Version 7 is out",
@@ -135,22 +135,28 @@ class RssTrigger(TriggerNode):
     examples = ({"config": {"url": "https://example.com/feed.xml"}, "input": EXAMPLE, "output": EXAMPLE},)
 
     class Config(Schema):
-        url = text(URL_HELP, web_address, most=8_000, required=True)
+        url = text(URL_HELP, web_address, most=8_000, required=True, title="Feed URL")
         every = setting(
             Number,
-            "Seconds from one look to the next",
+            "Seconds between two checks",
             literal=True,
             load_default=900.0,
             validate=validate.Range(30, 366 * 86_400),
+            title="Interval (seconds)",
         )
         backlog = setting(
             fields.Boolean,
-            "Whether the entries that are there at the first look start runs too",
+            "Whether entries that exist at the first check also start runs",
             literal=True,
             load_default=False,
+            title="Include existing entries",
         )
         updates = setting(
-            fields.Boolean, "Whether an entry that has changed starts a run again", literal=True, load_default=False
+            fields.Boolean,
+            "Whether a changed entry starts another run",
+            literal=True,
+            load_default=False,
+            title="Include updates",
         )
 
     def poll(self, config: dict[str, Any], state: Any, ctx: Context) -> Polled:
@@ -172,14 +178,15 @@ class Rss(Node):
     examples = ({"config": {"url": "https://example.com/feed.xml", "limit": 10}, "input": None, "output": [EXAMPLE]},)
 
     class Config(Schema):
-        url = text(URL_HELP, web_address, most=8_000, required=True)
+        url = text(URL_HELP, web_address, most=8_000, required=True, title="Feed URL")
         limit = setting(
             fields.Integer,
-            "How many entries at most",
+            "Maximum number of entries",
             literal=True,
             strict=True,
             load_default=100,
             validate=validate.Range(1, 10_000),
+            title="Max entries",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

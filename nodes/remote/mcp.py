@@ -49,11 +49,18 @@ class Mcp(Node):
     )
 
     class Config(Schema):
-        credential = credential("The server", "mcp", required=True)
-        tool = text("The name of the tool", most=200, required=True)
-        arguments = anything('The tool\'s arguments, an object: {"city": "{{ input.city }}"}', lines="json")
+        credential = credential("The MCP server", "mcp", required=True, title="Credential")
+        tool = text("The name of the tool", most=200, required=True, title="Tool")
+        arguments = anything(
+            'The arguments of the tool, an object: {"city": "{{ input.city }}"}', lines="json", title="Arguments"
+        )
         timeout = setting(
-            Number, "Seconds until it fails", literal=True, load_default=60.0, validate=validate.Range(0.1, 3_600)
+            Number,
+            "Seconds until the call fails",
+            literal=True,
+            load_default=60.0,
+            validate=validate.Range(0.1, 3_600),
+            title="Timeout (seconds)",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

@@ -63,45 +63,56 @@ class Mqtt(Node):
     )
 
     class Config(Schema):
-        credential = credential("The broker", "mqtt", required=True)
-        operation = choice("What to do", ("publish", "receive"), load_default="publish")
-        topic = text("The topic: sensors/boiler; for receive, + and # stand for parts of it", most=1_024, required=True)
-        payload = anything("The message: text as it is, anything else as JSON; without it, the input", lines="")
+        credential = credential("The MQTT broker", "mqtt", required=True, title="Credential")
+        operation = choice(
+            "What to do", {"publish": "Publish", "receive": "Receive"}, load_default="publish", title="Operation"
+        )
+        topic = text(
+            "The topic: sensors/boiler. For receive, + and # are wildcards", most=1_024, required=True, title="Topic"
+        )
+        payload = anything(
+            "The message: text as it is, other values as JSON. Default: the input", lines="", title="Payload"
+        )
         qos = setting(
             fields.Integer,
-            "How sure it is to arrive: 0 perhaps, 1 at least once, 2 once",
+            "The delivery guarantee: 0 at most once, 1 at least once, 2 exactly once",
             literal=True,
             strict=True,
             load_default=1,
             validate=validate.Range(0, 2),
+            title="Quality of service",
         )
         retain = setting(
             fields.Boolean,
-            "Whether the broker keeps it for those who subscribe later",
+            "Whether the broker keeps the message for later subscribers",
             literal=True,
             load_default=False,
+            title="Retain",
         )
         limit = setting(
             fields.Integer,
-            "For receive: after how many messages it is enough",
+            "For receive: the number of messages after which to stop",
             literal=True,
             strict=True,
             load_default=1,
             validate=validate.Range(1, 1_000),
+            title="Max messages",
         )
         seconds = setting(
             Number,
-            "For receive: how long to listen; kept messages of the topic come at once",
+            "For receive: seconds to listen. Retained messages arrive immediately",
             literal=True,
             load_default=5.0,
             validate=validate.Range(0.1, 300),
+            title="Listen for (seconds)",
         )
         timeout = setting(
             Number,
-            "Seconds until it fails, besides those of listening",
+            "Seconds until the node fails, not counting the time to listen",
             literal=True,
             load_default=30.0,
             validate=validate.Range(0.1, 300),
+            title="Timeout (seconds)",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

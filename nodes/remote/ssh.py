@@ -53,20 +53,34 @@ class Ssh(Node):
     )
 
     class Config(Schema):
-        credential = credential("The machine", "ssh", required=True)
+        credential = credential("The credential of the machine", "ssh", required=True, title="Credential")
         command = text(
-            "The command, for the shell there; values that may hold anything belong into args",
+            "The shell command. Put values from outside into the arguments, which are quoted",
             most=20_000,
             required=True,
             lines="",
+            title="Command",
         )
-        args = anything("A list of values that are put behind the command, each quoted as one word for the shell")
-        stdin = anything("What the command reads: text as it is, anything else as JSON; without it, nothing", lines="")
+        args = anything("A list of values to append to the command, each quoted for the shell", title="Arguments")
+        stdin = anything(
+            "The standard input of the command: text as it is, other values as JSON. Default: empty",
+            lines="",
+            title="Standard input",
+        )
         timeout = setting(
-            Number, "Seconds until it is ended", literal=True, load_default=60.0, validate=validate.Range(0.1, 3_600)
+            Number,
+            "Seconds until the command is stopped",
+            literal=True,
+            load_default=60.0,
+            validate=validate.Range(0.1, 3_600),
+            title="Timeout (seconds)",
         )
         fail_on_status = setting(
-            fields.Boolean, "Whether an exit status other than 0 is a failure", literal=True, load_default=True
+            fields.Boolean,
+            "Whether an exit status other than 0 fails the node",
+            literal=True,
+            load_default=True,
+            title="Fail on exit status",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

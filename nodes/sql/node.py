@@ -68,39 +68,55 @@ class SQL(Node):
     )
 
     class Config(Schema):
-        credential = credential("The database", "database_url", required=True)
+        credential = credential("The credential of the database", "database_url", required=True, title="Credential")
         statement = text(
-            "One statement, with ? or :name where a value goes; with ?, write ?? for an operator of that name",
+            "One statement, with ? or :name for each value. With ?, write ?? for an operator of that name",
             no_expression("write :name there, and give its value in params"),
             most=20_000,
             literal=True,
             required=True,
             braces="PostgreSQL writes arrays of arrays as {{1,2},{3,4}}",
             lines="sql",
+            title="SQL statement",
         )
-        params = anything('The values: a list for ?, an object for :name: {"id": "{{ input.id }}"}', lines="json")
+        params = anything(
+            'The values: a list for ?, an object for :name: {"id": "{{ input.id }}"}', lines="json", title="Parameters"
+        )
         batch = anything(
-            "A list of such lists or objects; the statement is executed with each, all in one transaction", lines="json"
+            "A list of parameters. The statement is executed with each of them in one transaction",
+            lines="json",
+            title="Batch",
         )
         max_rows = setting(
             fields.Integer,
-            "How many rows are handed on at most; truncated says whether there were more",
+            "Maximum number of rows to return; truncated tells if there were more",
             literal=True,
             strict=True,
             load_default=1_000,
             validate=validate.Range(1, 100_000),
+            title="Max rows",
         )
         decimals = choice(
-            "How all values of type DECIMAL or NUMERIC are handed on: number, to calculate with, exact to 15 digits; "
-            "text, with all digits",
-            ("number", "text"),
+            "How to return values of type DECIMAL and NUMERIC: as numbers with 15 exact digits, or as text with "
+            "all digits",
+            {"number": "Number", "text": "Text"},
             load_default="number",
+            title="Decimals",
         )
         timeout = setting(
-            Number, "Seconds until it fails", literal=True, load_default=30.0, validate=validate.Range(0.1, 3_600)
+            Number,
+            "Seconds until the statement fails",
+            literal=True,
+            load_default=30.0,
+            validate=validate.Range(0.1, 3_600),
+            title="Timeout (seconds)",
         )
         read_only = setting(
-            fields.Boolean, "Whether the database is to refuse every change", literal=True, load_default=False
+            fields.Boolean,
+            "Whether the database must refuse every change",
+            literal=True,
+            load_default=False,
+            title="Read-only",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from contract import Contract
 from jsonschema import Draft202012Validator
-from marshmallow import ValidationError, fields, missing, validate
+from marshmallow import Schema, ValidationError, fields, missing, validate
 
 import engine
 from nodes import REGISTRY, catalogue, categories, search
-from nodes.base import CATEGORIES, LANGUAGES, Node
+from nodes.base import CATEGORIES, LANGUAGES, Node, setting
+from nodes.catalogue_schema import json_schema
+from nodes.credentials import types as credential_types
 from nodes.credentials.keyring import Keyring
 
 ENTRIES = {entry["type"]: entry for entry in catalogue()}
@@ -24,6 +26,30 @@ def field_of(type_, key):
 
 
 KEYS = [(type_, key) for type_ in TYPES for key in REGISTRY[type_].Config().fields]
+
+
+# The schemas of all forms: of node types and of credential types.
+SCHEMAS = {type_: ENTRIES[type_]["config_schema"] for type_ in TYPES} | {
+    f"credential {entry['type']}": entry["schema"] for entry in credential_types.catalogue()
+}
+
+
+def nested(schema, path=""):
+    """Yield each part of a schema with its path: `pagination.type`, `methods[]`, `aggregate{}.op`."""
+    yield path, schema
+    for key, field in schema.get("properties", {}).items():
+        yield from nested(field, f"{path}.{key}" if path else key)
+    for key, mark in (("items", "[]"), ("additionalProperties", "{}")):
+        if isinstance(schema.get(key), dict):
+            yield from nested(schema[key], path + mark)
+
+
+def properties_of(schema):
+    return [(path, field) for path, field in nested(schema) if path and not path.endswith(("[]", "{}"))]
+
+
+def choices_of(schema):
+    return [(path, field) for path, field in nested(schema) if "enum" in field]
 
 
 class Alien:
@@ -48,6 +74,28 @@ def test_its_config_schema_is_json_schema_with_a_description_of_every_key(type_)
         assert field.get("description"), f"{type_}.{key} has no description"
 
 
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+def test_every_property_of_a_form_has_a_title_and_a_description_and_every_choice_labels(schema):
+    for path, field in properties_of(schema):
+        assert field.get("title") and field.get("description"), f"{path} has no title or no description"
+    for path, field in choices_of(schema):
+        labels = field.get("x-enum-labels", {})
+        assert list(labels) == [str(value) for value in field["enum"]] and all(labels.values()), f"{path} lacks labels"
+
+
+def test_a_choice_without_labels_or_a_property_without_a_title_would_be_found():
+    class Config(Schema):
+        kind = setting(fields.String, "The kind", validate=validate.OneOf(("a", "b")))
+        size = setting(fields.Integer, "The size", title="Size", labels={1: "One"}, validate=validate.OneOf((1, 2)))
+
+    schema = json_schema(Config())
+    assert [path for path, field in properties_of(schema) if not field.get("title")] == ["kind"]
+    assert [(path, field.get("x-enum-labels")) for path, field in choices_of(schema)] == [
+        ("kind", None),
+        ("size", {"1": "One"}),
+    ]
+
+
 @pytest.mark.parametrize("type_", TYPES)
 def test_its_icon_is_the_name_of_one(type_):
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", ENTRIES[type_]["icon"])
@@ -62,7 +110,9 @@ def test_every_category_has_a_label_and_an_icon():
 @pytest.mark.parametrize(("type_", "key"), KEYS)
 def test_what_a_setting_tells_forms_is_known_to_them(type_, key):
     hints = {name: value for name, value in field_of(type_, key).metadata.items() if name.startswith("x-")}
-    known = {"x-literal", "x-credential", "x-per-item", "x-multiline", "x-language", "x-names", "x-holds"}
+    known = {
+        "x-literal", "x-credential", "x-per-item", "x-multiline", "x-language", "x-names", "x-holds", "x-enum-labels",
+    }  # fmt: skip
     assert hints.keys() <= known
     assert hints.get("x-language", "json") in LANGUAGES and hints.get("x-names", "agent") in ("agent", "workflow")
     assert "x-language" not in hints or hints["x-multiline"] is True
