@@ -19,7 +19,7 @@ def test_every_type_has_its_section():
 
 
 def test_the_settings_within_a_setting_have_their_rows():
-    assert "| `pagination.type` | How the next page is asked for" in PAGE
+    assert "| `pagination.type` | How to request the next page" in PAGE
 
 
 def test_every_page_that_it_leads_to_is_there():

@@ -30,9 +30,10 @@ MOST_CALLS, MOST_SHOWN = 100, 2_000  # calls in the output, and characters of th
 
 
 class Agent(Node):
-    """Has an agent work on a task with its tools, and hands on its answer, as text or as data.
+    """Runs an agent with its tools and returns the answer, as text or data.
 
-    Every step is on record: after a crash it goes on where it was. Where a tool needs approval, the run waits for it.
+    Every step is recorded: after a crash the agent continues where it was. If a tool needs approval, the run waits for
+    it.
     """
 
     type = "agent"

@@ -67,9 +67,9 @@ class Asking(Schema):
 
 
 class Llm(Node):
-    """Asks a language model, and hands on its answer: text, or data that follows a JSON Schema.
+    """Sends a prompt to a language model and returns the answer: text, or data that follows a JSON Schema.
 
-    What it is about goes into input, which the model takes as data, never as instructions.
+    The model treats the input as data, never as instructions.
     """
 
     type = "llm"
@@ -173,9 +173,9 @@ def check_labels(labels: list[dict[str, str]]) -> None:
 
 
 class Classify(Node):
-    """Has a language model choose the label that fits best, and goes on by the branch of that name.
+    """Lets a language model choose the best label and routes to the branch of that name.
 
-    It hands on its input, under input, with the label, the reason and how sure the model says it is.
+    The output contains the input, the label, the reason and the model's confidence.
     """
 
     type = "classify"

@@ -37,7 +37,7 @@ def _delete(memory: Memory, config: dict[str, Any]) -> Any:
 
 
 class MemoryNode(Node):
-    """Reads and writes what an agent remembers, so that a flow can teach it something or use what it has learned."""
+    """Reads and writes the memory of an agent, so that a flow can teach it or use what it has learned."""
 
     type = "memory"
     category = "ai"

@@ -28,7 +28,10 @@ def check_condition(value: Any) -> None:
 
 
 class If(Node):
-    """Goes on by the branch true or false, as a condition says. Empty, zero, null and the text false are false."""
+    """Routes to the true or the false branch, depending on a condition.
+
+    Empty values, zero, null and the text false are false.
+    """
 
     type = "if"
     category = "logic"
@@ -83,7 +86,7 @@ def check_cases(names: list[str]) -> None:
 
 
 class Switch(Node):
-    """Goes on by the branch whose case equals a value, or by the branch default. 1 and the text 1 are equal."""
+    """Routes to the branch of the case that equals a value, else to the branch default. 1 and the text 1 are equal."""
 
     type = "switch"
     category = "logic"
@@ -123,7 +126,7 @@ class Switch(Node):
 
 
 class Filter(Node):
-    """Keeps the items of a list for which an expression holds."""
+    """Keeps the items of a list for which a condition is true."""
 
     type = "filter"
     category = "logic"
@@ -175,7 +178,7 @@ def kind_of(value: Any) -> str:
 
 
 class Merge(Node):
-    """Waits for all branches that lead here and puts what they bring together."""
+    """Waits for all branches that lead here and combines their outputs."""
 
     type = "merge"
     category = "logic"
@@ -209,7 +212,7 @@ class Merge(Node):
 
 
 class Stop(Node):
-    """Ends the run as failed, with a message."""
+    """Ends the run as failed, with an error message."""
 
     type = "stop"
     category = "logic"
@@ -233,7 +236,7 @@ class Stop(Node):
 
 
 class Noop(Node):
-    """Does nothing; hands its input on. Good for joining wires and for trying things out."""
+    """Does nothing and passes its input on. Useful to join connections and to try things out."""
 
     type = "noop"
     category = "logic"

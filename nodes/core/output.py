@@ -18,7 +18,7 @@ MAX_BASE64 = 24 * 2**20  # characters
 
 
 class Respond(Node):
-    """Answers the webhook that started the run, with a status, headers and a body, a file or bytes."""
+    """Responds to the webhook that started the run, with a status, headers and a body, a file or bytes."""
 
     type = "respond"
     category = "output"
@@ -96,7 +96,7 @@ def disposition(kind: str, name: str) -> str:
 
 
 class Log(Node):
-    """Writes an entry to the log of the run and hands its input on."""
+    """Writes an entry to the log of the run and passes its input on."""
 
     type = "log"
     category = "output"

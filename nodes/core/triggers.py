@@ -73,7 +73,7 @@ def purpose(help: str, *, title: str) -> Any:
 
 
 class Manual(AskingNode):
-    """Starts a run by hand or through the API, with the input that is given there."""
+    """Starts a run manually or through the API, with the given input."""
 
     type = "manual"
     title = "Manual start"
@@ -117,7 +117,7 @@ class WebhookPath(fields.String):
 
 
 class Webhook(TriggerNode):
-    """Starts a run for each HTTP request to an address of this workflow, and answers it."""
+    """Starts a run for each HTTP request to a URL of this workflow, and responds to it."""
 
     type = "webhook"
     title = "Webhook"
@@ -226,7 +226,7 @@ def check_zone(name: str) -> None:
 
 
 class Schedule(TriggerNode):
-    """Starts a run at the times of a cron expression, or every so many seconds."""
+    """Starts runs by a cron expression or at a fixed interval."""
 
     type = "schedule"
     title = "Schedule"
@@ -276,7 +276,7 @@ class Schedule(TriggerNode):
 
 
 class Error(TriggerNode):
-    """Starts a run when a workflow that names this one as its error workflow fails: {workflow, run, node_id, …}."""
+    """Starts a run when a workflow fails whose error workflow is this one. The input is {workflow, run, node_id, …}."""
 
     type = "error"
     title = "On error"
@@ -296,7 +296,7 @@ class Error(TriggerNode):
 
 
 class Called(AskingNode):
-    """Starts a run when another workflow, an agent or an MCP client calls this one, with the input given there."""
+    """Starts a run when another workflow, an agent or an MCP client calls this workflow, with the input of the call."""
 
     type = "called"
     title = "Called by a workflow"

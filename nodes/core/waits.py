@@ -64,7 +64,7 @@ class _Waiting(Node):
 
 
 class Wait(_Waiting):
-    """Goes on with its input after so many seconds, or at a time. The run is pending meanwhile."""
+    """Passes its input on after a number of seconds, or at a given time. The run is pending meanwhile."""
 
     type = "wait"
     title = "Wait"
@@ -100,9 +100,9 @@ class Wait(_Waiting):
 
 
 class Approval(_Waiting):
-    """Asks people for a decision and goes on by the branch approved or rejected, or timeout when nobody decides.
+    """Asks people for a decision and routes to the branch approved or rejected, or to timeout if nobody decides.
 
-    They answer in the app or by a signed link, which `notify` sends, or an earlier node: `steps.<id>.url`.
+    They answer in the app or by a signed link, sent by `notify` or by an earlier node: `steps.<id>.url`.
     """
 
     type = "approval"
@@ -177,9 +177,9 @@ def question(message: str, ctx: Context, links: Mapping[str, str]) -> apprise_cl
 
 
 class Callback(_Waiting):
-    """Waits until another system posts to `steps.<id>.url`, and goes on by the branch received with what it sent.
+    """Waits until another system posts to `steps.<id>.url`, then routes to the branch received with the posted data.
 
-    The address is signed, is good once, and is there from the start of the run, for an earlier node to hand out.
+    The signed URL works once. It exists from the start of the run, so an earlier node can send it.
     """
 
     type = "callback"
@@ -208,7 +208,7 @@ class Callback(_Waiting):
 
 
 class Subflow(_Waiting):
-    """Runs another workflow with an input and goes on with its output, or at once with the id of its run."""
+    """Runs another workflow and returns its output, or the id of its run without waiting."""
 
     type = "subflow"
     title = "Run a workflow"

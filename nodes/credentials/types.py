@@ -134,7 +134,7 @@ NOWHERE = "No host is named, so no flow can send it anywhere. Name the hosts tha
 
 
 class Secret(CredentialType):
-    """Any secret text, for `secrets.<name>` in an expression, such as a key in the query of an address."""
+    """Any secret text, available in expressions as `secrets.<name>`, for example for a key in a URL."""
 
     main = "value"
     needs_hosts = True
@@ -143,7 +143,7 @@ class Secret(CredentialType):
 
 
 class HttpBasic(CredentialType):
-    """A user name and a password, as `Authorization: Basic …` carries them."""
+    """A user name and a password, sent as `Authorization: Basic …`."""
 
     title = "HTTP basic"
     needs_hosts = True
@@ -162,7 +162,7 @@ class HttpBasic(CredentialType):
 
 
 class HttpHeader(CredentialType):
-    """A secret in a header of its own."""
+    """A secret, sent in a custom header."""
 
     title = "HTTP header"
     without_hosts = NOWHERE + "checking who calls a webhook."
@@ -175,7 +175,7 @@ class HttpHeader(CredentialType):
 
 
 class HttpBearer(CredentialType):
-    """A token, as `Authorization: Bearer …` carries it."""
+    """A token, sent as `Authorization: Bearer …`."""
 
     title = "HTTP bearer token"
     without_hosts = NOWHERE + "checking who calls a webhook."
@@ -185,7 +185,7 @@ class HttpBearer(CredentialType):
 
 
 class OAuth2ClientCredentials(CredentialType):
-    """A client id and its secret, for which a server gives out tokens (RFC 6749, section 4.4)."""
+    """A client id and its secret, exchanged for access tokens (RFC 6749, section 4.4)."""
 
     title = "OAuth2 client credentials"
     without_hosts = "No host is named, so its tokens are sent to the token server alone. Name the hosts of the service."
@@ -218,7 +218,7 @@ class OAuth2ClientCredentials(CredentialType):
 
 
 class DatabaseUrl(CredentialType):
-    """The address of a database with user name and password: postgresql://user:password@host/name."""
+    """The URL of a database with user name and password: postgresql://user:password@host/name."""
 
     title = "Database"
     main = "url"
@@ -263,7 +263,7 @@ def _parts(url: str) -> Any:
 
 
 class Smtp(CredentialType):
-    """A server that mail is sent through."""
+    """A server that sends mail."""
 
     title = "SMTP"
     host = _text("The server: smtp.example.com", check_host, required=True, title="Host")
@@ -331,7 +331,7 @@ def check_service(url: str) -> None:
 
 
 class ServiceUrl(CredentialType):
-    """Where messages go, as Apprise writes it: slack://…, discord://…, ntfy://…, mailto://… and a hundred more."""
+    """A notification service as an Apprise URL: slack://…, discord://…, ntfy://…, mailto://… and a hundred more."""
 
     title = "Notification service"
     main = "url"
@@ -369,7 +369,7 @@ def _is_key(text: str) -> bool:
 
 
 class Ssh(CredentialType):
-    """A machine to log in to, by password or by key; its own key has to be known."""
+    """Login to a machine by password or key; the machine's host key must be known."""
 
     title = "SSH"
     host = _text("The machine: server.example.com", check_host, required=True, title="Host")
@@ -395,7 +395,7 @@ class Ssh(CredentialType):
 
 
 class S3(CredentialType):
-    """An object store that speaks S3: AWS, MinIO, Garage, Ceph, R2, B2."""
+    """An S3-compatible object store: AWS, MinIO, Garage, Ceph, R2, B2."""
 
     title = "S3"
     endpoint = _url("The URL of the store", load_default="https://s3.amazonaws.com", title="Endpoint")
@@ -433,7 +433,7 @@ class Mcp(CredentialType):
 
 
 class Llm(CredentialType):
-    """The key of a language model's provider."""
+    """The API key of a language model's provider."""
 
     title = "Language model"
     provider = setting(
@@ -462,10 +462,10 @@ class Llm(CredentialType):
 
 
 class Hmac(CredentialType):
-    """A secret with which bodies are signed, and how the signature is sent.
+    """A secret that signs request bodies, and the format of the signature.
 
-    GitHub's style is `X-Hub-Signature-256: sha256=<hex>`, Stripe's `Stripe-Signature: t=<seconds>,v1=<hex>` over
-    `t.body`; plain is any header with the bare signature, perhaps after a prefix.
+    GitHub's format is `X-Hub-Signature-256: sha256=<hex>`, Stripe's `Stripe-Signature: t=<seconds>,v1=<hex>` over
+    `t.body`; plain is any header with the signature, optionally after a prefix.
     """
 
     title = "Signature (HMAC)"

@@ -154,9 +154,9 @@ def _bytes_of(config: Mapping[str, Any], input: Any) -> bytes:
 
 
 class Crypto(Node):
-    """Makes hashes, signatures, UUIDs and random text, and writes text in base64 or hex and back.
+    """Creates hashes, signatures, UUIDs and random text, and converts text to and from base64 and hex.
 
-    Verify goes on by the branch valid or invalid, with its input.
+    Verify routes to the branch valid or invalid, with its input.
     """
 
     # Another try would draw another UUID. But a step is on the disk before a node with effects starts or anybody is

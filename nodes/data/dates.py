@@ -278,9 +278,9 @@ def zone(help: str, **options: Any) -> Any:
 
 
 class Date(Node):
-    """Reads, writes and calculates dates and times, right across daylight saving time and in any time zone.
+    """Parses, formats and calculates dates and times, with correct daylight saving time in any time zone.
 
-    Times come out in UTC, like 2026-01-31T08:30:00.000Z, unless another format or zone is asked for.
+    Results are in UTC, like 2026-01-31T08:30:00.000Z, unless another format or time zone is given.
     """
 
     type = "date"

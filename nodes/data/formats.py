@@ -42,7 +42,7 @@ def data() -> Any:
 
 
 class Csv(Node):
-    """Reads CSV text as a list of objects, or writes such a list as CSV."""
+    """Parses CSV text to a list of objects, or formats such a list as CSV."""
 
     type = "csv"
     category = "data"
@@ -100,7 +100,7 @@ class Csv(Node):
 
 
 class Json(Node):
-    """Reads JSON text as data, or writes data as JSON text."""
+    """Parses JSON text, or formats data as JSON text."""
 
     type = "json"
     category = "data"
@@ -187,9 +187,10 @@ def json_text(value: Any, indent: int, sort_keys: bool) -> str:
 
 
 class Xml(Node):
-    """Reads XML as data, or writes data as XML: attributes are @name, text beside them is #text, what repeats a list.
+    """Parses XML, or formats data as XML.
 
-    The order of elements with different names is lost. A DTD is refused.
+    Attributes become @name, text becomes #text, repeated elements become a list. The order of elements with different
+    names is lost. A DTD is refused.
     """
 
     type = "xml"
@@ -239,9 +240,9 @@ class Xml(Node):
 
 
 class Yaml(Node):
-    """Reads YAML as data, or writes data as YAML (1.2: no and on are text). Dates become ISO 8601 text.
+    """Parses YAML, or formats data as YAML (1.2: no and on are text).
 
-    Tags are refused, and so are keys that are there twice.
+    Dates become ISO 8601 text. Tags and duplicate keys are refused.
     """
 
     type = "yaml"
@@ -316,7 +317,10 @@ class Selector(fields.Field[dict[str, Any]]):
 
 
 class Html(Node):
-    """Picks texts, attributes or HTML from a page by CSS selectors. What is not found is null, or an empty list."""
+    """Extracts texts, attributes or HTML from a page by CSS selectors.
+
+    A selector without a match gives null, or an empty list.
+    """
 
     type = "html"
     category = "data"
@@ -372,7 +376,7 @@ class Html(Node):
 
 
 class Markdown(Node):
-    """Makes HTML of Markdown (CommonMark, tables and strikethrough) that is safe to show: it has no scripts."""
+    """Converts Markdown (CommonMark, tables and strikethrough) to HTML that is safe to show: it contains no scripts."""
 
     type = "markdown"
     category = "data"

@@ -19,9 +19,9 @@ HOW = ("inner", "left", "full", "anti")
 
 
 class Join(Node):
-    """Joins two lists of objects by values that they share, as a database does, or the texts of one list into one text.
+    """Joins two lists of objects by shared values, as a database does, or joins the texts of one list to one text.
 
-    Null and what is missing are equal to nothing.
+    Null and missing values match nothing.
     """
 
     type = "join"

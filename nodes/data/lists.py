@@ -44,9 +44,9 @@ class SortPaths(PathsField):
 
 
 class Sort(Node):
-    """Puts a list in order by values of its items, or by the items: numbers, texts, booleans, lists, objects.
+    """Sorts a list by values of its items, or by the items: numbers, texts, booleans, lists, objects.
 
-    Null and what is missing come last, up or down. Equal items stay in the order they had.
+    Null and missing values come last in either direction. Equal items keep their order.
     """
 
     type = "sort"
@@ -97,7 +97,7 @@ class Sort(Node):
 
 
 class Limit(Node):
-    """Keeps the first items of a list, or the last ones, and drops the rest."""
+    """Keeps the first or the last items of a list."""
 
     type = "limit"
     category = "data"
@@ -125,9 +125,9 @@ class Limit(Node):
 
 
 class Dedupe(Node):
-    """Drops the items of a list that were there before, as a whole or by some of their values.
+    """Removes duplicate items from a list, compared as a whole or by some of their values.
 
-    Items that have none of those values are all kept.
+    Items without those values are all kept.
     """
 
     type = "dedupe"
@@ -221,9 +221,9 @@ class Aggregate(Schema):
 
 
 class Group(Node):
-    """Gathers the items of a list that have the same values, or makes sums, averages and the like of each such group.
+    """Groups the items of a list by equal values, or computes sums, averages and other aggregates of each group.
 
-    Groups come in the order of their first items. What is missing counts as null; aggregates pass over it.
+    Groups are in the order of their first items. A missing value counts as null; aggregates ignore it.
     """
 
     type = "group"
@@ -338,9 +338,9 @@ def separator_setting(help: str, **options: Any) -> Any:
 
 
 class Split(Node):
-    """Takes a list into chunks, a text into its parts, or each item of a list into one for each value in a field of it.
+    """Splits a list into chunks, a text into parts, or each item of a list into one item for each value of a field.
 
-    Items whose field is empty or missing give none.
+    Items with an empty or missing field are dropped.
     """
 
     type = "split"

@@ -15,7 +15,7 @@ from nodes.fields import Number, Values, anything, json_schema, text
 
 
 class Set(Node):
-    """Makes an object of the values that you name, on its own or on top of the input."""
+    """Creates an object from keys and values, optionally added to the input."""
 
     type = "set"
     category = "data"
@@ -44,9 +44,9 @@ class Set(Node):
 
 
 class Code(Node):
-    """Runs Python in a sandbox that reaches no files, no network and no other program.
+    """Runs Python in a sandbox without access to files, network and other programs.
 
-    The names input, steps, trigger and vars are there; the result is the value of the last expression.
+    The names input, steps, trigger and vars are defined; the output is the value of the last expression.
     """
 
     type = "code"
@@ -114,7 +114,7 @@ def check_query(expression: str) -> None:
 
 
 class JMESPath(Node):
-    """Picks and reshapes data with a JMESPath query."""
+    """Selects and reshapes data with a JMESPath query."""
 
     type = "jmespath"
     category = "data"
@@ -145,7 +145,7 @@ class JMESPath(Node):
 
 
 class Validate(Node):
-    """Checks data against a JSON Schema. Leaves by invalid with the list of what is wrong and where."""
+    """Validates data against a JSON Schema. Routes to invalid with a list of the errors and their paths."""
 
     type = "validate"
     category = "data"

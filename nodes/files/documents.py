@@ -158,7 +158,7 @@ def _cell(sheet: Any, value: Any) -> Any:
 
 
 class Pdf(Node):
-    """Takes the text out of a PDF file, page by page, and what the file says about itself."""
+    """Extracts the text of a PDF file, page by page, and the metadata of the file."""
 
     type = "pdf"
     category = "data"

@@ -435,7 +435,9 @@ def path_of(value: Any) -> str:
 
 
 class FileNode(Node):
-    """Reads, writes, copies, moves, lists and deletes files of the workspace, which lie in the server's data folder."""
+    """Reads, writes, copies, moves, lists and deletes files of the workspace, which are stored in the server's data
+    folder.
+    """
 
     type = "file"
     category = "storage"

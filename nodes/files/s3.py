@@ -40,7 +40,7 @@ SLIPS = (ET.ParseError, AttributeError, KeyError, TypeError, ValueError)
 
 
 class S3(Node):
-    """Stores, fetches, deletes and lists objects of a store that speaks S3: AWS, MinIO, Garage, Ceph, R2, B2."""
+    """Uploads, downloads, deletes and lists objects in an S3-compatible store: AWS, MinIO, Garage, Ceph, R2, B2."""
 
     type = "s3"
     category = "storage"

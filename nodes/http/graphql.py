@@ -22,7 +22,7 @@ ERRORS_SHOWN, ERROR_SHOWN = 3, 300
 
 
 class GraphQL(Node):
-    """Asks a GraphQL service and hands on the data of its answer. Values go into the query by variables alone."""
+    """Calls a GraphQL service and returns the data of its response. Values are passed as variables only."""
 
     type = "graphql"
     category = "integration"

@@ -42,8 +42,10 @@ def cut_by(config: dict[str, Any]) -> str:
 
 
 class HTTPRequest(Node):
-    """Calls a web service and hands on its answer: the status, the headers and the body. Sends JSON, forms, text and
-    files, waits where the service asks to (Retry-After), and can collect a list that comes in pages.
+    """Calls a web service and returns its response: status, headers and body.
+
+    Sends JSON, forms, text and files, waits if the service asks for it (Retry-After), and can collect a list that spans
+    several pages.
     """
 
     type = "http"

@@ -22,7 +22,7 @@ ATTACHED = 'Files: ["reports/today.csv"], {{ [steps.make] }}, [{"name": "a.txt",
 
 
 class Email(Node):
-    """Sends a mail through an SMTP server, as text, as HTML or as both, with files if need be."""
+    """Sends a mail through an SMTP server, as text, HTML or both, with optional attachments."""
 
     type = "email"
     category = "integration"
@@ -126,7 +126,7 @@ def _sent(letter: Letter, server: Credential, ctx: Context, end: float) -> dict[
 
 
 class Notify(Node):
-    """Sends a message to Slack, Discord, Telegram, Teams, ntfy, Matrix, a phone or any other of a hundred services."""
+    """Sends a message to Slack, Discord, Telegram, Teams, ntfy, Matrix, a phone or any of a hundred other services."""
 
     type = "notify"
     category = "integration"

@@ -74,7 +74,7 @@ class Place(NamedTuple):
 
 
 class EmailTrigger(TriggerNode):
-    """Starts a run for each new mail of a folder, with the mail as its input and its attachments as files."""
+    """Starts a run for each new mail in a folder, with the mail as input and its attachments as files."""
 
     type = "email_trigger"
     title = "New mail"

@@ -124,7 +124,7 @@ def _text(value: Any) -> str:
 
 
 class RssTrigger(TriggerNode):
-    """Starts a run for each new entry of a feed, RSS or Atom, with the entry as its input; for none twice."""
+    """Starts a run for each new entry of an RSS or Atom feed, with the entry as input. No entry starts two runs."""
 
     type = "rss_trigger"
     title = "New entry of a feed"
@@ -167,7 +167,7 @@ class RssTrigger(TriggerNode):
 
 
 class Rss(Node):
-    """Reads a feed, RSS or Atom, and hands on its entries in their order; their HTML is safe to show."""
+    """Reads an RSS or Atom feed and returns its entries in order; their HTML is safe to show."""
 
     type = "rss"
     category = "integration"

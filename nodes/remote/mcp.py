@@ -30,7 +30,7 @@ MOST_SHOWN, MOST_NAMES = 2_000, 20
 
 
 class Mcp(Node):
-    """Calls a tool of a server that speaks the Model Context Protocol and hands on its result."""
+    """Calls a tool of a server that speaks the Model Context Protocol and returns its result."""
 
     type = "mcp"
     category = "integration"

@@ -40,7 +40,7 @@ SLICE = 0.5  # seconds between two looks at the clock while nothing comes in
 
 
 class Mqtt(Node):
-    """Publishes a message to an MQTT broker and waits until it has it, or listens for messages for some seconds."""
+    """Publishes a message to an MQTT broker and waits for its confirmation, or receives messages for some seconds."""
 
     type = "mqtt"
     category = "integration"

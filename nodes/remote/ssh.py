@@ -29,7 +29,7 @@ FAREWELL = 2.0  # seconds for killing the command and closing, after the deadlin
 
 
 class Ssh(Node):
-    """Runs a command on another machine by SSH and hands on what it wrote and its exit status."""
+    """Runs a command on another machine by SSH and returns its output and exit status."""
 
     type = "ssh"
     category = "integration"

@@ -36,8 +36,8 @@ VERSIONS = {
 
 
 class SQL(Node):
-    """Asks a PostgreSQL, MySQL or SQLite database, in SQL with bound values, and hands on the rows or how many
-    changed.
+    """Queries a PostgreSQL, MySQL or SQLite database with bound parameters and returns the rows, or the number of
+    changed rows.
     """
 
     type = "sql"
