@@ -27,7 +27,7 @@ MAX_ISSUES, MAX_ISSUE_TEXT = 50, 300
 MAX_LOOKED_AT = 30_000  # of a message, for secrets: more than the longest has, so that none is half in what is shown
 # In this process: parts of the schema times values of the data, each a tenth of a microsecond; all complaints, of which
 # there is one at most for each of these, and which copy what they are about, of less data.
-MAX_WORK, MAX_COMPLAINTS, MAX_TOLD_VALUES, MAX_TOLD_BYTES = 5_000_000, 20_000, 500, 64 * 1024
+MAX_WORK, MAX_COMPLAINTS, MAX_TOLD_VALUES, MAX_TOLD_BYTES = 5_000_000, 20_000, 500, 16 * 1024
 # Apart: processor time, with more for each byte that is read, and how much longer it may take by the clock.
 SECONDS, SECONDS_A_BYTE, PATIENCE = 0.4, 0.4e-6, 5.0
 JSON_ONLY = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS

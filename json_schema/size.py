@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import orjson
 
 MAX_BYTES, MAX_PARTS = 128 * 1024, 2_500  # of a schema that is compiled in this process
-MAX_PATTERN = 500  # characters
+MAX_PATTERN, MAX_REFERENCE = 500, 1_000  # characters
 # Bytes that the engine may compile a pattern to, that it may keep beside, and all patterns of a schema together.
 PATTERN_SIZES, CACHE, MAX_MEMORY = (2**10, 2**13, 2**16, 2**19), 2**14, 2**20
 
@@ -95,7 +95,7 @@ def _check_base(part: Mapping[str, Any]) -> None:
 
 def _target(root: Mapping[str, Any], reference: Any) -> Any:
     """Return what a reference leads to, None if there is nothing. Raises: Unbounded if it is no path from the root."""
-    if not isinstance(reference, str) or not re.match(r"#(/|\Z)", reference):
+    if not isinstance(reference, str) or len(reference) > MAX_REFERENCE or not re.match(r"#(/|\Z)", reference):
         raise Unbounded
     part: Any = root
     for step in unquote(reference[1:]).split("/")[1:]:

@@ -315,7 +315,7 @@ def test_a_schema_has_a_part_for_all_that_a_validator_looks_at(schema, parts):
         COMMENT, SUM, FORK, LEFT,
         {"$ref": "#/$defs/d0", "$defs": doubled(60)},
         {"properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": doubled(12)},
-        {"$ref": "#x"}, {"$dynamicRef": "#"}, {"items": {"$id": "/b"}},
+        {"$ref": "#x"}, {"$ref": "#" + "/a" * 501}, {"$dynamicRef": "#"}, {"items": {"$id": "/b"}},
         {"required": [f"a{number}" for number in range(3_000)]},
         {"pattern": "^.{1,600}$"}, {"pattern": "a" * 501}, {"pattern": "("},
         {"properties": {f"a{number}": {"pattern": "^.{1,50}$"} for number in range(50)}},
