@@ -1,4 +1,4 @@
-"""docs/credential-types.md, made of the types of credential: `python -m docs.generate.credentials_page`."""
+"""docs/credential-types.md, generated from the types of credential: `python -m docs.generate.credentials_page`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from nodes.credentials.types import TYPES, CredentialType, catalogue
 HEAD = """\
 # Types of credential
 
-Generated from the types by `make docs`; change them there. How credentials are kept, tested and used:
+Generated from the types by `make docs`; change them there. Storing, testing and using credentials is described in
 [credentials.md](credentials.md).
 
 """
 
 
 def page() -> str:
-    """The text of docs/credential-types.md."""
+    """Return the text of docs/credential-types.md."""
     entries = catalogue()
     links = " · ".join(f"[{entry['type']}](#{entry['type']})" for entry in entries)
     return f"{HEAD}{links}\n\n{''.join(map(_section, entries))}".rstrip() + "\n"
@@ -28,7 +28,7 @@ def _section(entry: dict[str, Any]) -> str:
     kind, schema = TYPES[entry["type"]], entry["schema"]
     rows = "".join(_row(name, field, schema.get("required", ())) for name, field in schema["properties"].items())
     about = f"**{entry['name']}.** {entry['description']}\n\n{_hosts(kind)} {_shown(kind, schema)}"
-    return f"## `{entry['type']}`\n\n{about}\n\n| value | what it is | takes |\n|---|---|---|\n{rows}\n"
+    return f"## `{entry['type']}`\n\n{about}\n\n| value | meaning | takes |\n|---|---|---|\n{rows}\n"
 
 
 def _row(name: str, field: dict[str, Any], required: Any) -> str:
@@ -37,7 +37,7 @@ def _row(name: str, field: dict[str, Any], required: Any) -> str:
 
 def _hosts(kind: CredentialType) -> str:
     names_one = "host" in kind.fields or type(kind).hosts.__func__ is not CredentialType.hosts.__func__  # type: ignore[attr-defined]
-    return "Bound to the host in its values." if names_one else "Bound to the hosts that you name, at first to none."
+    return "Bound to the host in its values." if names_one else "Bound to the hosts that you name; by default to none."
 
 
 def _shown(kind: CredentialType, schema: dict[str, Any]) -> str:

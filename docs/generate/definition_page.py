@@ -1,4 +1,4 @@
-"""docs/definition.md, made of the schema of the definition format: `python -m docs.generate.definition_page`."""
+"""docs/definition.md, generated from the schema of the definition format: `python -m docs.generate.definition_page`."""
 
 from __future__ import annotations
 
@@ -36,46 +36,46 @@ it as `definition` (an object) or `definition_json` (text). Its schema is `Workf
 }}
 ```
 
-What the server checks, and when:
+Checks of the server:
 
 | rule | a draft | an active flow, a run |
 |---|---|---|
 | ids are names of letters, digits and `_`, unique, of at most {MAX_ID} characters | checked | checked |
-| edges join nodes that exist, none twice, and form no cycle | checked | checked |
-| types, config, branches and expressions are right; no key is unknown; names of up to {MAX_NAME} characters | | checked |
+| edges connect existing nodes, without duplicates and cycles | checked | checked |
+| types, config, branches and expressions are valid; no key is unknown; names have up to {MAX_NAME} characters | | checked |
 | the definition has at most `HEADRACE_MAX_DEFINITION_BYTES` bytes and `HEADRACE_MAX_NODES` nodes | checked | checked |
 
-Each breach is a 400 that says which node, edge or field it is; `POST /api/workflows/validate` and `python
-workflow_server.py validate` say all of them at once.
+Each error is a 400 that names the node, edge or field; `POST /api/workflows/validate` and `python
+workflow_server.py validate` report all of them at once.
 
 """
 TITLES = {
-    "WorkflowDefinition": ("The whole", "What a definition has at its top."),
+    "WorkflowDefinition": ("The definition", "The fields of a definition."),
     "WorkflowNode": (
         "A node",
-        "What every node may have, whatever its type; what its `config` takes is in [nodes.md](nodes.md).",
+        "The fields of every node, whatever its type; the fields of `config` are in [nodes.md](nodes.md).",
     ),
     "WorkflowRetry": (
         "`retry`",
-        "Pauses are spread between half of and the whole time that is said, so that many runs do not come back at once. "
-        "An error that a further attempt cannot mend, such as a 404, is not tried again.",
+        "Delays are random between half of the given time and all of it, so that many runs do not retry at once. "
+        "An error that a further attempt cannot fix, such as a 404, is not retried.",
     ),
-    "WorkflowPosition": ("`position`", "Where the editor draws a node."),
+    "WorkflowPosition": ("`position`", "The position of a node in the editor."),
     "WorkflowEdge": (
         "An edge",
-        "A node starts when all nodes before it have ended or were skipped; its input is the output of the node before it, or "
-        "an object of the outputs by node id where several lead to it. A node that no edge enters gets the input of the run.",
+        "A node starts when all its predecessors have ended or were skipped. Its input is the output of its predecessor, or, "
+        "with several predecessors, an object of their outputs by node id. A node without predecessors gets the input of the run.",
     ),
-    "WorkflowShortEdge": ("An edge in short", ""),
+    "WorkflowShortEdge": ("An edge as a list", ""),
     "WorkflowSettings": (
         "`settings`",
-        "What holds for the flow as a whole. [runs.md](runs.md) says more of limits and error flows.",
+        "Settings of the whole flow. [runs.md](runs.md) describes limits and error flows.",
     ),
 }
 
 
 def page() -> str:
-    """The text of docs/definition.md."""
+    """Return the text of docs/definition.md."""
     return HEAD + "".join(part for name in COMPONENTS for part in _part(name)).rstrip() + "\n"
 
 
@@ -86,7 +86,7 @@ def _part(name: str) -> Iterator[str]:
     if name == "WorkflowShortEdge":
         yield f"{schema['description']}.\n\n{_example(EXAMPLES[name][''])}"
         return
-    yield "| field | what it is | takes |\n|---|---|---|\n"
+    yield "| field | meaning | takes |\n|---|---|---|\n"
     for key, field in schema["properties"].items():
         yield row(key, {"description": "", **_simple(field)}, key in schema.get("required", ()), _remark(field))
     yield "\n"
@@ -95,7 +95,7 @@ def _part(name: str) -> Iterator[str]:
 
 
 def _simple(field: dict[str, Any]) -> dict[str, Any]:
-    """The field as a table can say it: one of several shapes as their types."""
+    """Return the field for a table: several shapes become their types."""
     if "anyOf" not in field:
         return field
     types = [

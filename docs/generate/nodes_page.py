@@ -1,4 +1,4 @@
-"""docs/nodes.md, made of the catalogue: `python -m docs.generate.nodes_page`."""
+"""docs/nodes.md, generated from the catalog: `python -m docs.generate.nodes_page`."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ HEAD = """\
 
 Generated from the node types by `make docs`; change them there.
 
-Every setting may hold expressions (`{{ … }}`, see [expressions.md](expressions.md)) unless it is marked *as written*.
-What a node gives is the input of the nodes after it. Every node also has `foreach`, `retry`, `timeout`, `on_error` and
-`on_interrupt`, see [definition.md](definition.md#a-node). A node that *has effects* is on record before it starts;
-after a crash it is done again under the same idempotency key.
+Settings may contain expressions (`{{ … }}`, see [expressions.md](expressions.md)) unless they are marked *as written*.
+The output of a node is the input of the next nodes. Every node also has `foreach`, `retry`, `timeout`, `on_error` and
+`on_interrupt`, see [definition.md](definition.md#a-node). The start of a node that *has effects* is recorded before it
+begins; after a crash it is repeated with the same idempotency key.
 Nodes of your own: [writing-a-node.md](writing-a-node.md).
 
 """
 
 
 def page() -> str:
-    """The text of docs/nodes.md."""
+    """Return the text of docs/nodes.md."""
     entries = catalogue()
     parts = [HEAD]
     for category, members in groupby(entries, key=lambda entry: str(entry["category"])):
@@ -67,7 +67,7 @@ def _remarks(entry: dict[str, Any]) -> Iterator[str]:
 
 
 def _rows(schema: dict[str, Any], within: str = "", literal: bool = False) -> Iterator[str]:
-    """The settings, and after one that is an object those that it has."""
+    """Yield the rows of the settings; an object is followed by its own settings."""
     for key, field in schema["properties"].items():
         as_written = literal or field.get("x-literal", False)
         yield row(within + key, field | {"x-literal": as_written}, key in schema.get("required", ()))
@@ -76,7 +76,7 @@ def _rows(schema: dict[str, Any], within: str = "", literal: bool = False) -> It
 
 
 def row(key: str, field: dict[str, Any], required: bool, remark: str | None = None) -> str:
-    """The row of a table for one setting, by its JSON Schema."""
+    """Return the row of a table for one setting, by its JSON Schema."""
     takes = [takes_of(field)]
     if field.get("x-credential"):
         takes = [f"a credential: {', '.join(f'`{type_}`' for type_ in field['x-credential'])}"]
@@ -91,7 +91,7 @@ def row(key: str, field: dict[str, Any], required: bool, remark: str | None = No
 
 
 def takes_of(field: dict[str, Any]) -> str:
-    """What a setting takes, in words, by its JSON Schema."""
+    """Return the allowed values of a setting in words, by its JSON Schema."""
     if "enum" in field:
         return " \\| ".join(f"`{value}`" for value in field["enum"] if value is not None)
     kind = field.get("type")
