@@ -138,6 +138,28 @@ def choice(help: str, names: Iterable[str], *, literal: bool = True, **options: 
     return setting(fields.String, help, literal=literal, validate=validate.OneOf(tuple(names)), **options)
 
 
+def line(help: str, *checks: Any, most: int, least: int = 1, **options: Any) -> Any:
+    """Return a literal field of text with `least` to `most` characters that passes these checks."""
+    length = validate.Length(least or None, most)
+    return setting(fields.String, help, literal=True, validate=[length, *checks], **options)
+
+
+def flag(help: str, default: bool, *, literal: bool = True, **options: Any) -> Any:
+    """Return a field that is true or false."""
+    return setting(fields.Boolean, help, literal=literal, load_default=default, **options)
+
+
+def whole(help: str, least: int, most: int, *, literal: bool = True, **options: Any) -> Any:
+    """Return a field of an integer from `least` to `most`."""
+    in_range = validate.Range(least, most)
+    return setting(fields.Integer, help, literal=literal, strict=True, validate=in_range, **options)
+
+
+def number(help: str, least: float, most: float, *, literal: bool = True, **options: Any) -> Any:
+    """Return a field of a number from `least` to `most`."""
+    return setting(Number, help, literal=literal, validate=validate.Range(least, most), **options)
+
+
 def check_schema(schema: Mapping[str, Any]) -> None:
     """Refuse what is no JSON Schema, refers to one elsewhere, or would take too much."""
     try:

@@ -9,9 +9,10 @@ from errors import NodeError
 from net.egress import host_of
 from nodes.base import Answer, Branch, Item, Node, Polled, Suspend, setting
 from nodes.credentials.keyring import Credential, Keyring
-from nodes.fields import Number, anything, choice, credential, headers, json_schema, path, text
+from nodes.fields import Number, anything, choice, credential, flag, headers, json_schema, number, path, text, whole
 
 __all__ = [
-    "Answer", "Branch", "Credential", "Item", "Keyring", "Node", "NodeError", "Number", "Polled", "Suspend", "anything",
-    "choice", "credential", "headers", "host_of", "json_schema", "path", "setting", "text",
+    "Answer", "Branch", "Credential", "Item", "Keyring", "Node", "NodeError", "Number", "Polled", "Suspend",
+    "anything", "choice", "credential", "flag", "headers", "host_of", "json_schema", "number", "path",
+    "setting", "text", "whole",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields
 
 from agent import model_choice, prompts, types
 from agent.journal import Entry, usage_of
@@ -19,7 +19,7 @@ from agent.types import Done, Work
 from errors import NodeError
 from nodes.ai.model_access import GRACE, choose, cleaned, misfits, model_access, price_of
 from nodes.base import Branch, Context, Node, check_installed, setting
-from nodes.fields import Number, anything, credential, json_schema, text
+from nodes.fields import anything, credential, json_schema, number, text, whole
 
 # A model is asked, and told of its mistakes so many times (`agent.loop.REPAIRS`).
 MOST_REQUESTS = 4
@@ -43,27 +43,11 @@ class Asking(Schema):
         title="Model",
     )
     credential = credential("The API key of the model's provider. Default: the server's key", "llm", title="Credential")
-    temperature = setting(
-        Number,
-        "Randomness of the answer, from 0. Reasoning models ignore it",
-        literal=True,
-        validate=validate.Range(0, 2),
-        title="Temperature",
+    temperature = number("Randomness of the answer, from 0. Reasoning models ignore it", 0, 2, title="Temperature")
+    max_tokens = whole(
+        "Maximum length of the answer in tokens; a longer answer is cut off", 1, 1_000_000, title="Max tokens"
     )
-    max_tokens = setting(
-        fields.Integer(strict=True, validate=validate.Range(1, 1_000_000)),
-        "Maximum length of the answer in tokens; a longer answer is cut off",
-        literal=True,
-        title="Max tokens",
-    )
-    timeout = setting(
-        Number,
-        "Seconds until the request fails",
-        literal=True,
-        load_default=180.0,
-        validate=validate.Range(0.1, 3_600),
-        title="Timeout (seconds)",
-    )
+    timeout = number("Seconds until the request fails", 0.1, 3_600, load_default=180.0, title="Timeout (seconds)")
 
 
 class Llm(Node):

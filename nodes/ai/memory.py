@@ -9,7 +9,7 @@ from marshmallow import Schema, fields, validate
 
 from errors import NodeError
 from nodes.base import Context, Memory, Node, setting
-from nodes.fields import Number, Text, choice, text
+from nodes.fields import Text, choice, number, text
 
 MAX_AGENT = 64
 MAX_KEY = 200  # of a session too
@@ -114,10 +114,11 @@ class MemoryNode(Node):
             "Additional words that a search finds",
             title="Tags",
         )
-        expires_in = setting(
-            Number,
+        expires_in = number(
             "Seconds until the entry is deleted. Without it, never",
-            validate=validate.Range(1, LONGEST),
+            1,
+            LONGEST,
+            literal=False,
             title="Expires after (seconds)",
         )
         query = text(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from marshmallow import Schema, validate
+from marshmallow import Schema
 
 from errors import NodeError
-from nodes.base import Context, Node, Store, setting
-from nodes.fields import Number, anything, choice, text
+from nodes.base import Context, Node, Store
+from nodes.fields import anything, choice, number, text
 
 MAX_KEY = 200
 
@@ -62,12 +62,8 @@ class StoreNode(Node):
         )
         key = text("The key. For list: the prefix of the keys", most=MAX_KEY, title="Key")
         value = anything("The value to store. For increment: the number to add. Default: 1", title="Value")
-        ttl = setting(
-            Number,
-            "Seconds until the value is deleted. Without it, never",
-            literal=True,
-            validate=validate.Range(1, 3_660 * 86_400),
-            title="Expires after (seconds)",
+        ttl = number(
+            "Seconds until the value is deleted. Without it, never", 1, 3_660 * 86_400, title="Expires after (seconds)"
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

@@ -14,7 +14,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from errors import NodeError
 from json_schema import issues_of
 from nodes.base import Context, Node, setting
-from nodes.fields import Number, choice, credential, header_name, json_schema
+from nodes.fields import choice, credential, header_name, json_schema, line, number, whole
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # How a webhook's caller proves who it is, and the types of credential that such a proof can be checked with.
@@ -69,7 +69,7 @@ def taken() -> Any:
 
 def purpose(help: str, *, title: str) -> Any:
     """The config field that says what the workflow does, for those who start it."""
-    return setting(fields.String, help, title=title, literal=True, validate=validate.Length(1, 1_000), lines="")
+    return line(help, most=1_000, title=title, lines="")
 
 
 class Manual(AskingNode):
@@ -185,16 +185,16 @@ class Webhook(TriggerNode):
             title="Idempotency header",
         )
 
-        max_body_bytes = setting(
-            fields.Integer(strict=True, validate=validate.Range(1, 2**30)),
+        max_body_bytes = whole(
             "Maximum size of the body in bytes; a larger request is refused (413). Default: the server's limit",
-            literal=True,
+            1,
+            2**30,
             title="Max body size (bytes)",
         )
-        rate_limit = setting(
-            fields.Integer(strict=True, validate=validate.Range(1, 100_000)),
+        rate_limit = whole(
             "Maximum number of calls per minute; more are refused (429). Default: unlimited",
-            literal=True,
+            1,
+            100_000,
             title="Rate limit (per minute)",
         )
 
@@ -240,25 +240,18 @@ class Schedule(TriggerNode):
     )
 
     class Config(Schema):
-        cron = setting(
-            fields.String,
+        cron = line(
             "Minute, hour, day of the month, month, day of the week: 30 8 * * MON-FRI",
-            literal=True,
-            validate=[validate.Length(max=200), check_cron],
+            check_cron,
+            most=200,
+            least=0,
             title="Cron expression",
         )
-        every = setting(
-            Number,
-            "Seconds between two runs",
-            literal=True,
-            validate=validate.Range(1, 366 * 86_400),
-            title="Interval (seconds)",
-        )
-        timezone = setting(
-            fields.String,
+        every = number("Seconds between two runs", 1, 366 * 86_400, title="Interval (seconds)")
+        timezone = line(
             "Time zone of the cron expression: Europe/Paris. Default: the time zone of the workflow",
-            literal=True,
-            validate=[validate.Length(1, 100), check_zone],
+            check_zone,
+            most=100,
             title="Time zone",
         )
         catch_up = choice(

@@ -11,7 +11,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from errors import NodeError
 from nodes.base import Answer, Branch, Context, Node, Suspend, setting
-from nodes.fields import Number, anything, credential, text
+from nodes.fields import Number, anything, credential, flag, number, text
 from nodes.mail import apprise_client
 from parsers.invisible_characters import OF_TEXTS, visible
 from schema_fields.row_json import iso
@@ -53,7 +53,7 @@ def seconds(help: str, **options: Any) -> Any:
 
 def timeout(help: str, *, title: str) -> Any:
     """How long to wait for an answer: a week, unless it says otherwise."""
-    return setting(Number, help, title=title, literal=True, load_default=7.0 * DAY, validate=validate.Range(1, LONGEST))
+    return number(help, 1, LONGEST, title=title, load_default=7.0 * DAY)
 
 
 class _Waiting(Node):
@@ -233,13 +233,7 @@ class Subflow(_Waiting):
             title="Workflow",
         )
         input = anything("The input of the workflow. Default: this node's input", title="Input")
-        wait = setting(
-            fields.Boolean,
-            "Whether to wait for the output of the workflow",
-            literal=True,
-            load_default=True,
-            title="Wait for the result",
-        )
+        wait = flag("Whether to wait for the output of the workflow", True, title="Wait for the result")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         if ctx.flows is None:

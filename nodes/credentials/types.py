@@ -19,7 +19,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from agent.model_choice import OWN
 from nodes.base import setting
 from nodes.catalogue_schema import json_schema
-from nodes.fields import header_name, header_value
+from nodes.fields import choice, flag, header_name, header_value, whole
 
 LONGEST = 10_000
 LONGEST_KEY = 20_000
@@ -104,18 +104,15 @@ def _host_of(url: str) -> tuple[str, ...]:
 
 
 def _port(default: int) -> Any:
-    return setting(
-        fields.Integer, "The port", title="Port", strict=True, validate=validate.Range(1, 65_535), load_default=default
-    )
+    return whole("The port", 1, 65_535, literal=False, title="Port", load_default=default)
 
 
 def _security(default: str) -> Any:
-    return setting(
-        fields.String,
+    return choice(
         "How to encrypt the connection. Use none only in a trusted network",
+        {"tls": "TLS", "starttls": "STARTTLS", "none": "None"},
+        literal=False,
         title="Encryption",
-        labels={"tls": "TLS", "starttls": "STARTTLS", "none": "None"},
-        validate=validate.OneOf(("tls", "starttls", "none")),
         load_default=default,
     )
 
@@ -196,13 +193,12 @@ class OAuth2ClientCredentials(CredentialType):
     client_secret = _secret("The client's secret", required=True, title="Client secret")
     scope = _text("The requested scopes, separated by spaces", title="Scope")
     audience = _text("The audience, if the server requires one", title="Audience")
-    auth = setting(
-        fields.String,
+    auth = choice(
         "Whether the token request contains id and secret in its header or its body",
-        validate=validate.OneOf(("header", "body")),
+        {"header": "Header", "body": "Body"},
+        literal=False,
         load_default="header",
         title="Send client credentials in",
-        labels={"header": "Header", "body": "Body"},
     )
 
     @classmethod
@@ -415,7 +411,7 @@ class Mqtt(CredentialType):
     title = "MQTT"
     host = _text("The broker: mqtt.example.com", check_host, required=True, title="Host")
     port = _port(8883)
-    tls = setting(fields.Boolean, "Whether the connection is encrypted", load_default=True, title="Use TLS")
+    tls = flag("Whether the connection is encrypted", True, literal=False, title="Use TLS")
     username = _text("The user name", title="User name")
     password = _secret("The password", title="Password")
 
@@ -436,10 +432,10 @@ class Llm(CredentialType):
     """The API key of a language model's provider."""
 
     title = "Language model"
-    provider = setting(
-        fields.String,
+    provider = choice(
         "The API that the endpoint implements",
-        validate=validate.OneOf(tuple(OWN)),
+        tuple(OWN),
+        literal=False,
         load_default="openai",
         title="API format",
         labels={"openai": "OpenAI", "anthropic": "Anthropic", "ollama": "Ollama"},
@@ -471,13 +467,12 @@ class Hmac(CredentialType):
     title = "Signature (HMAC)"
     main = "secret"
     secret = _secret("The shared secret", lines=True, required=True, title="Secret")
-    style = setting(
-        fields.String,
+    style = choice(
         "The format of the signature",
+        {"github": "GitHub", "stripe": "Stripe", "plain": "Plain HMAC"},
+        literal=False,
         required=True,
-        validate=validate.OneOf(("github", "stripe", "plain")),
         title="Signature format",
-        labels={"github": "GitHub", "stripe": "Stripe", "plain": "Plain HMAC"},
     )
     header = setting(
         fields.String,
@@ -485,21 +480,19 @@ class Hmac(CredentialType):
         validate=header_name,
         title="Signature header",
     )
-    algorithm = setting(
-        fields.String,
+    algorithm = choice(
         "The hash algorithm of a plain signature; other formats use sha256",
-        validate=validate.OneOf(("sha256", "sha1", "sha512")),
+        {"sha256": "SHA-256", "sha1": "SHA-1", "sha512": "SHA-512"},
+        literal=False,
         load_default="sha256",
         title="Hash algorithm",
-        labels={"sha256": "SHA-256", "sha1": "SHA-1", "sha512": "SHA-512"},
     )
-    encoding = setting(
-        fields.String,
+    encoding = choice(
         "The encoding of a plain signature; other formats use hex",
-        validate=validate.OneOf(("hex", "base64")),
+        {"hex": "Hex", "base64": "Base64"},
+        literal=False,
         load_default="hex",
         title="Encoding",
-        labels={"hex": "Hex", "base64": "Base64"},
     )
     prefix = setting(
         fields.String,
@@ -507,11 +500,11 @@ class Hmac(CredentialType):
         validate=[validate.Length(max=100), header_value],
         title="Prefix",
     )
-    tolerance = setting(
-        fields.Integer,
+    tolerance = whole(
         "Maximum age of a Stripe signature in seconds",
-        strict=True,
-        validate=validate.Range(1, 86_400),
+        1,
+        86_400,
+        literal=False,
         load_default=300,
         title="Tolerance (seconds)",
     )

@@ -15,7 +15,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from expressions.values import iso
 from nodes.base import Context, Node, setting
 from nodes.limits import is_number, refusal
-from nodes.fields import Number, anything, choice
+from nodes.fields import Number, anything, choice, line
 from nodes.core.logic import kind_of
 from nodes.core.triggers import check_zone
 
@@ -326,19 +326,9 @@ class Date(Node):
         )
         timezone = zone("The time zone of the result: Europe/Paris", load_default="UTC", title="Time zone")
         input_timezone = zone("The time zone of times without one. Default: the time zone", title="Input time zone")
-        input_format = setting(
-            fields.String,
-            "The format of the time if it is not a standard one: %d.%m.%Y %H:%M",
-            literal=True,
-            validate=[validate.Length(1, MAX_FORMAT), check_input_format], title="Input format",
-        )
-        format = setting(
-            fields.String,
-            "For format: the format of the result: %d.%m.%Y %H:%M, %-d %B; %L are milliseconds, %V is the week, "
-"%q the quarter",
-            literal=True,
-            validate=[validate.Length(1, MAX_FORMAT), check_format], title="Output format",
-        )
+        input_format = line("The format of the time if it is not a standard one: %d.%m.%Y %H:%M", check_input_format, most=MAX_FORMAT, title="Input format")
+        format = line("For format: the format of the result: %d.%m.%Y %H:%M, %-d %B; %L are milliseconds, %V is the week, "
+"%q the quarter", check_format, most=MAX_FORMAT, title="Output format")
         amount = setting(Number, "For add and subtract: the number of units", title="Amount")
         unit = choice("The unit of the calculation; weeks start on Monday", UNITS, title="Unit", labels={"millisecond": "Milliseconds", "second": "Seconds", "minute": "Minutes", "hour": "Hours", "day": "Days", "week": "Weeks", "month": "Months", "quarter": "Quarters", "year": "Years"})
         other = anything("For difference: the other time. The result is negative if it is earlier", title="Other time")

@@ -11,8 +11,8 @@ from marshmallow import Schema, ValidationError, fields, validate
 from nodes.data import csv_format, xml_format, yaml_format
 from nodes.base import Context, Node, setting
 from nodes.limits import GREATEST, MAX_CONTAINERS, MAX_ITEMS, MAX_TEXT, check_data, check_json, fits_text, is_too_fine, refusal, text_of_config
-from nodes.fields import Named, anything, choice
-from nodes.data.lists import flag, whole
+from nodes.fields import Named, anything, choice, flag, line, whole
+
 from parsers.process import read_apart
 
 MAX_NAME = 200
@@ -215,20 +215,8 @@ class Xml(Node):
         operation = operation()
         data = data()
         lists = names("For parse: elements that are always a list, even if there is only one: line", title="List elements")
-        root = setting(
-            fields.String,
-            "For format: the name of the root element. Default: the only key of the data, else root",
-            literal=True,
-            load_default="",
-            validate=validate.Length(max=MAX_NAME), title="Root element",
-        )
-        item = setting(
-            fields.String,
-            "For format: the element of list items without a name",
-            literal=True,
-            load_default="item",
-            validate=validate.Length(1, MAX_NAME), title="Item element",
-        )
+        root = line("For format: the name of the root element. Default: the only key of the data, else root", most=MAX_NAME, least=0, load_default="", title="Root element")
+        item = line("For format: the element of list items without a name", most=MAX_NAME, load_default="item", title="Item element")
         indent = whole("For format: the number of spaces to indent; 0 writes one line", 0, 8, load_default=0, title="Indentation")
         declaration = flag("For format: whether to start with <?xml …?>", True, title="XML declaration")
 

@@ -9,8 +9,8 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from nodes.base import Context, Node, setting
 from nodes.limits import MAX_ITEMS, MAX_TEXT, Room, list_of_config, refusal, size_of
-from nodes.fields import anything, choice, text_of
-from nodes.data.lists import flag, separator_setting
+from nodes.fields import anything, choice, flag, line, text_of
+from nodes.data.lists import separator_setting
 from nodes.core.logic import kind_of
 from nodes.data.compare import identity
 from nodes.data.paths import MISSING, Path, one_path, read, several_paths
@@ -78,19 +78,8 @@ class Join(Node):
             HOW,
             load_default="inner", title="Join type", labels={"inner": "Matches only (inner)", "left": "All of the left list (left)", "full": "All of both lists (full)", "anti": "Left objects without a match (anti)"},
         )
-        prefix = setting(
-            fields.String,
-            "The prefix of names in the right list that the left list has too",
-            literal=True,
-            load_default="right_",
-            validate=validate.Length(1, 100), title="Prefix",
-        )
-        nest = setting(
-            fields.String,
-            "A name under which to put the object of the right list as a whole instead of merging it: customer",
-            literal=True,
-            validate=validate.Length(1, 200), title="Nest under",
-        )
+        prefix = line("The prefix of names in the right list that the left list has too", most=100, load_default="right_", title="Prefix")
+        nest = line("A name under which to put the object of the right list as a whole instead of merging it: customer", most=200, title="Nest under")
         as_text = flag("Whether 1 and the text 1 are equal, as between a database and a CSV file", False, title="Compare as text")
         items = anything("A list of texts or numbers to join to one text, instead of joining two lists", title="Items to join as text")
         separator = separator_setting("The text between joined items; \\n is a line break", load_default=", ", title="Separator")

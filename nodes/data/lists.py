@@ -11,7 +11,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from errors import NodeError
 from nodes.base import Context, Node, setting
 from nodes.limits import GREATEST, LEAST, MAX_ITEMS, Room, fits_items, fits_text, is_number, list_of_config, refusal, size_of
-from nodes.fields import Named, Text, anything, choice
+from nodes.fields import Named, Text, anything, choice, flag, whole
 from nodes.core.logic import kind_of
 from nodes.data.compare import Order, identity
 from nodes.data.paths import MISSING, Path, PathField, PathsField, names_of, one_path, path, read, replace, several_paths
@@ -22,17 +22,6 @@ MAX_AGGREGATES = 50
 def items_setting() -> Any:
     """The field with the list to work on."""
     return anything("The list: {{ input.orders }}. Default: the input", title="Items")
-
-
-def flag(help: str, default: bool, *, title: str) -> Any:
-    """A literal field that is true or false."""
-    return setting(fields.Boolean, help, title=title, literal=True, load_default=default)
-
-
-def whole(help: str, least: int, most: int = MAX_ITEMS, *, title: str, **options: Any) -> Any:
-    """A literal field with a whole number."""
-    made = fields.Integer(strict=True, validate=validate.Range(least, most), **options)
-    return setting(made, help, title=title, literal=True)
 
 
 class SortPaths(PathsField):
@@ -111,8 +100,8 @@ class Limit(Node):
 
     class Config(Schema):
         items = items_setting()
-        count = whole("The number of items to keep", 0, load_default=1, title="Count")
-        offset = whole("The number of items to skip first", 0, load_default=0, title="Offset")
+        count = whole("The number of items to keep", 0, MAX_ITEMS, load_default=1, title="Count")
+        offset = whole("The number of items to skip first", 0, MAX_ITEMS, load_default=0, title="Offset")
         from_end = flag("Whether to count from the end; kept items stay in their order", False, title="From the end")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
@@ -364,7 +353,7 @@ class Split(Node):
     class Config(Schema):
         items = anything("The list, object or text to split. Default: the input", title="Items")
         field = one_path("The path of the list to split in the object, or in each item of the list: lines", title="Field")
-        size = whole("The number of items in each chunk of a list", 1, title="Chunk size")
+        size = whole("The number of items in each chunk of a list", 1, MAX_ITEMS, title="Chunk size")
         separator = separator_setting("The text between the parts of a text; \\n is a line break", title="Separator")
         trim = flag("Whether to remove blanks around the parts of a text, and empty parts", False, title="Trim parts")
         keep = flag("Whether to keep the other fields with each split value", False, title="Keep other fields")

@@ -11,7 +11,7 @@ from errors import NodeError
 from json_schema import issues_of
 from nodes.data import jmespath_query as query
 from nodes.base import Branch, Context, Node, setting
-from nodes.fields import Number, Values, anything, json_schema, text
+from nodes.fields import Number, Values, anything, flag, json_schema, line, number, text, whole
 
 
 class Set(Node):
@@ -33,9 +33,7 @@ class Set(Node):
 
     class Config(Schema):
         values = setting(Values, 'The keys with their values: {"total": "{{ input.a }}"}', required=True, title="Values")
-        keep_input = setting(
-            fields.Boolean, "Whether to keep the keys of the input", literal=True, load_default=False, title="Keep input"
-        )
+        keep_input = flag("Whether to keep the keys of the input", False, title="Keep input")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         if config["keep_input"] and isinstance(input, dict):
@@ -73,14 +71,8 @@ class Code(Node):
             lines="python",
             braces="Python has braces of its own, in f-strings and sets of sets", title="Code",
         )
-        timeout = setting(
-            Number, "Seconds until the code is stopped", literal=True, load_default=5.0, validate=validate.Range(0.1, 60), title="Timeout (seconds)"
-        )
-        memory_mb = setting(
-            fields.Integer(strict=True, load_default=64, validate=validate.Range(8, 512)),
-            "Maximum memory of the code in megabytes",
-            literal=True, title="Memory limit (MB)",
-        )
+        timeout = number("Seconds until the code is stopped", 0.1, 60, load_default=5.0, title="Timeout (seconds)")
+        memory_mb = whole("Maximum memory of the code in megabytes", 8, 512, load_default=64, title="Memory limit (MB)")
 
     @classmethod
     def looks_at_steps(cls, config: Mapping[str, Any]) -> bool:
@@ -130,14 +122,7 @@ class JMESPath(Node):
     )
 
     class Config(Schema):
-        query = setting(
-            fields.String,
-            "The JMESPath query: orders[?total > `100`].{id: id, who: customer.name}",
-            literal=True,
-            required=True,
-            validate=[validate.Length(1, query.MAX_QUERY), check_query],
-            lines="", title="Query",
-        )
+        query = line("The JMESPath query: orders[?total > `100`].{id: id, who: customer.name}", check_query, most=query.MAX_QUERY, required=True, lines="", title="Query")
         data = anything("The data to query. Default: the input", title="Data")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

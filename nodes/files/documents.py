@@ -8,11 +8,11 @@ from io import BytesIO
 from itertools import chain
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema
 
 from errors import NodeError
-from nodes.base import Context, Node, check_installed, setting
-from nodes.fields import anything, choice, text, text_of
+from nodes.base import Context, Node, check_installed
+from nodes.fields import anything, choice, flag, text, text_of, whole
 from nodes.files.files import check_secrets, described, path_of
 from nodes.sql.params import texts
 from parsers.process import read_apart
@@ -59,13 +59,7 @@ class Spreadsheet(Node):
         file = anything("The file: uploads/orders.xlsx, or the output of another node", required=True, title="File")
         items = anything("For write: a list of objects, or of lists. Default: the input", title="Rows")
         sheet = text("The name of the sheet. Default: the first", most=31, title="Sheet")
-        header = setting(
-            fields.Boolean,
-            "Whether the first row contains the column names",
-            literal=True,
-            load_default=True,
-            title="Header row",
-        )
+        header = flag("Whether the first row contains the column names", True, title="Header row")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         check_installed(type(self))
@@ -181,12 +175,7 @@ class Pdf(Node):
     class Config(Schema):
         file = anything("The file: uploads/invoice.pdf, or the output of another node", required=True, title="File")
         password = text("The password of the file, if it has one: {{ secrets.pdf }}", most=200, title="Password")
-        max_pages = setting(
-            fields.Integer(strict=True, load_default=MOST_PAGES, validate=validate.Range(1, MOST_PAGES)),
-            "Maximum number of pages to read",
-            literal=True,
-            title="Max pages",
-        )
+        max_pages = whole("Maximum number of pages to read", 1, MOST_PAGES, load_default=MOST_PAGES, title="Max pages")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         where = path_of(config["file"])

@@ -19,13 +19,13 @@ from itertools import islice
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema
 
 from errors import NodeError
 from net.egress_guard import guarded
-from nodes.base import Context, Node, check_installed, setting
+from nodes.base import Context, Node, check_installed
 from nodes.credentials.keyring import Credential, checks
-from nodes.fields import Number, anything, choice, credential, text
+from nodes.fields import anything, choice, credential, number, text, whole
 from nodes.files.files import MOST_READ, check_secrets, described, path_of, value_of, written_as
 from nodes.http.response import is_permanent
 from schema_fields.row_json import iso
@@ -116,23 +116,14 @@ class S3(Node):
             "For put: the media type of the object. Default: detected from the key", most=200, title="Content type"
         )
         prefix = text("For list: the prefix of the keys", most=1_024, title="Prefix")
-        limit = setting(
-            fields.Integer,
+        limit = whole(
             "Maximum number of objects to list; truncated tells if there are more",
-            literal=True,
-            strict=True,
+            1,
+            10_000,
             load_default=1_000,
-            validate=validate.Range(1, 10_000),
             title="Max objects",
         )
-        timeout = setting(
-            Number,
-            "Seconds until the request fails",
-            literal=True,
-            load_default=60.0,
-            validate=validate.Range(0.1, 3_600),
-            title="Timeout (seconds)",
-        )
+        timeout = number("Seconds until the request fails", 0.1, 3_600, load_default=60.0, title="Timeout (seconds)")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         check_installed(type(self))

@@ -9,7 +9,7 @@ from marshmallow import Schema, fields
 
 from errors import NodeError
 from nodes.base import Context, Node, setting
-from nodes.fields import credential, headers, text, text_of
+from nodes.fields import credential, flag, headers, text, text_of
 from nodes.http import body as bodies
 from nodes.http.client import CREDENTIALS, Call, Caller
 from nodes.http.request import timeout
@@ -65,11 +65,9 @@ class GraphQL(Node):
         headers = headers('Additional headers: {"X-Shop": "{{ vars.shop }}"}', title="Headers")
         credential = credential("The credential to send with the request", *CREDENTIALS, title="Authentication")
         timeout = timeout()
-        fail_on_errors = setting(
-            fields.Boolean,
+        fail_on_errors = flag(
             "Whether errors in the response fail the node. If not, the output is {data, errors}",
-            literal=True,
-            load_default=True,
+            True,
             title="Fail on errors",
         )
 

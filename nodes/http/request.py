@@ -13,7 +13,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from errors import NodeError
 from nodes.base import Context, Node, setting
-from nodes.fields import Number, anything, choice, credential, headers, path, text
+from nodes.fields import anything, choice, credential, flag, headers, number, path, text
 from nodes.files.files import check_secrets
 from nodes.http import body as bodies
 from nodes.http import response as answers
@@ -24,14 +24,7 @@ from nodes.http.response import Download, decoded
 
 def timeout() -> Any:
     """The field with the time that a request may take."""
-    return setting(
-        Number,
-        "Seconds until the request fails",
-        title="Timeout (seconds)",
-        literal=True,
-        load_default=30.0,
-        validate=validate.Range(0.1, 300),
-    )
+    return number("Seconds until the request fails", 0.1, 300, title="Timeout (seconds)", load_default=30.0)
 
 
 def cut_by(config: dict[str, Any]) -> str:
@@ -109,9 +102,7 @@ class HTTPRequest(Node):
             title="Files",
         )
         timeout = timeout()
-        follow_redirects = setting(
-            fields.Boolean, "Whether to follow redirects", literal=True, load_default=True, title="Follow redirects"
-        )
+        follow_redirects = flag("Whether to follow redirects", True, title="Follow redirects")
         pagination = setting(
             fields.Nested(Pagination),
             "How to collect a list that spans several pages. The output's body is then the whole list",
@@ -128,12 +119,8 @@ class HTTPRequest(Node):
         save_to = path(
             "The path of the saved file; with a slash at the end, its folder. Default: downloads/", title="Save to"
         )
-        fail_on_status = setting(
-            fields.Boolean,
-            "Whether a response with status 400 or higher fails the node",
-            literal=True,
-            load_default=True,
-            title="Fail on HTTP 4xx/5xx",
+        fail_on_status = flag(
+            "Whether a response with status 400 or higher fails the node", True, title="Fail on HTTP 4xx/5xx"
         )
 
         @validates_schema

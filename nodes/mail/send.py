@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, validate
+from marshmallow import Schema
 
 from errors import NodeError
-from nodes.base import Context, Node, setting
+from nodes.base import Context, Node
 from nodes.credentials.keyring import Credential, Untested, checks
-from nodes.fields import Number, anything, choice, credential, text
+from nodes.fields import anything, choice, credential, number, text
 from nodes.mail import apprise_client, smtp
 from nodes.mail.apprise_client import FORMATS, LEVELS, Notice
 from nodes.mail.message import Letter, Mailbox, attachments, mailbox, mailboxes, texts_of
@@ -59,13 +59,8 @@ class Email(Node):
             title="HTML",
         )
         attachments = anything(ATTACHED, title="Attachments")
-        timeout = setting(
-            Number,
-            "Seconds for the whole exchange with the server",
-            literal=True,
-            load_default=30.0,
-            validate=validate.Range(0.1, 300),
-            title="Timeout (seconds)",
+        timeout = number(
+            "Seconds for the whole exchange with the server", 0.1, 300, load_default=30.0, title="Timeout (seconds)"
         )
 
         class Meta:

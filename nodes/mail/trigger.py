@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema
 
 from errors import NodeError
-from nodes.base import Context, Item, Polled, setting
+from nodes.base import Context, Item, Polled
 from nodes.core.triggers import TriggerNode
-from nodes.fields import Number, credential, header_value
+from nodes.fields import credential, flag, header_value, line, number
 from nodes.mail.imap import MAX_MAIL, About, Late, Session, session
 from parsers.process import Reader, Unreadable
 
@@ -86,43 +86,15 @@ class EmailTrigger(TriggerNode):
 
     class Config(Schema):
         credential = credential("The credential of the mailbox", "imap", required=True, title="Credential")
-        folder = setting(
-            fields.String,
-            "The folder to watch: INBOX, Orders/New",
-            literal=True,
-            load_default="INBOX",
-            validate=[validate.Length(1, 500), header_value],
-            title="Folder",
+        folder = line(
+            "The folder to watch: INBOX, Orders/New", header_value, most=500, load_default="INBOX", title="Folder"
         )
-        every = setting(
-            Number,
-            "Seconds between two checks",
-            literal=True,
-            load_default=60.0,
-            validate=validate.Range(10, 366 * 86_400),
-            title="Interval (seconds)",
+        every = number("Seconds between two checks", 10, 366 * 86_400, load_default=60.0, title="Interval (seconds)")
+        mark_seen = flag("Whether a mail is marked as read after its run has started", True, title="Mark as read")
+        backlog = flag(
+            "Whether mails that exist at the first check also start runs", False, title="Include existing mails"
         )
-        mark_seen = setting(
-            fields.Boolean,
-            "Whether a mail is marked as read after its run has started",
-            literal=True,
-            load_default=True,
-            title="Mark as read",
-        )
-        backlog = setting(
-            fields.Boolean,
-            "Whether mails that exist at the first check also start runs",
-            literal=True,
-            load_default=False,
-            title="Include existing mails",
-        )
-        attachments = setting(
-            fields.Boolean,
-            "Whether to save attachments as files in mail/",
-            literal=True,
-            load_default=True,
-            title="Save attachments",
-        )
+        attachments = flag("Whether to save attachments as files in mail/", True, title="Save attachments")
 
     def poll(self, config: dict[str, Any], state: Any, ctx: Context) -> Polled:
         found = ctx.credential(config["credential"], "imap")
@@ -205,8 +177,8 @@ class Look:
             mail, pieces = self.reader.read({"attachments": most}, content, seconds)
         except Unreadable as error:
             mail, pieces = {**BLANK, "note": error.message}, []
-        for number, (attachment, piece) in enumerate(zip(mail["attachments"], pieces, strict=True), start=1):
-            path = f"{self.folder}/{validity}-{about.uid}/{number}-{safe_name(attachment['name'])}"
+        for place, (attachment, piece) in enumerate(zip(mail["attachments"], pieces, strict=True), start=1):
+            path = f"{self.folder}/{validity}-{about.uid}/{place}-{safe_name(attachment['name'])}"
             attachment.update(self._keep(path, piece) if self.config["attachments"] else {"path": None})
         notes = [TOO_LARGE] if is_large else [CUT] if len(content) == MAX_MAIL else []
         note = "; ".join([*notes, *([mail["note"]] if mail["note"] else [])]) or None

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema
 
 from errors import NodeError
 from net.egress import Answer, host_of
-from nodes.base import Context, Item, Node, Polled, setting
+from nodes.base import Context, Item, Node, Polled
 from nodes.core.triggers import TriggerNode
-from nodes.fields import Number, text, web_address
+from nodes.fields import flag, number, text, web_address, whole
 from nodes.http.response import asked_to_wait, is_permanent
 from parsers.process import read_apart
 
@@ -136,28 +136,11 @@ class RssTrigger(TriggerNode):
 
     class Config(Schema):
         url = text(URL_HELP, web_address, most=8_000, required=True, title="Feed URL")
-        every = setting(
-            Number,
-            "Seconds between two checks",
-            literal=True,
-            load_default=900.0,
-            validate=validate.Range(30, 366 * 86_400),
-            title="Interval (seconds)",
+        every = number("Seconds between two checks", 30, 366 * 86_400, load_default=900.0, title="Interval (seconds)")
+        backlog = flag(
+            "Whether entries that exist at the first check also start runs", False, title="Include existing entries"
         )
-        backlog = setting(
-            fields.Boolean,
-            "Whether entries that exist at the first check also start runs",
-            literal=True,
-            load_default=False,
-            title="Include existing entries",
-        )
-        updates = setting(
-            fields.Boolean,
-            "Whether a changed entry starts another run",
-            literal=True,
-            load_default=False,
-            title="Include updates",
-        )
+        updates = flag("Whether a changed entry starts another run", False, title="Include updates")
 
     def poll(self, config: dict[str, Any], state: Any, ctx: Context) -> Polled:
         feed = fetch(config["url"], ctx, state or {})
@@ -179,15 +162,7 @@ class Rss(Node):
 
     class Config(Schema):
         url = text(URL_HELP, web_address, most=8_000, required=True, title="Feed URL")
-        limit = setting(
-            fields.Integer,
-            "Maximum number of entries",
-            literal=True,
-            strict=True,
-            load_default=100,
-            validate=validate.Range(1, 10_000),
-            title="Max entries",
-        )
+        limit = whole("Maximum number of entries", 1, 10_000, load_default=100, title="Max entries")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         feed = fetch(config["url"], ctx, {})

@@ -13,14 +13,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from marshmallow import Schema, validate
+from marshmallow import Schema
 
 from errors import NodeError
 from net.async_deadline import in_time
 from net.egress_guard import guarded
-from nodes.base import Context, Node, check_installed, setting
+from nodes.base import Context, Node, check_installed
 from nodes.credentials.keyring import Credential, checks
-from nodes.fields import Number, anything, credential, text
+from nodes.fields import anything, credential, number, text
 from nodes.http.response import is_permanent
 from nodes.sql.params import texts
 
@@ -54,14 +54,7 @@ class Mcp(Node):
         arguments = anything(
             'The arguments of the tool, an object: {"city": "{{ input.city }}"}', lines="json", title="Arguments"
         )
-        timeout = setting(
-            Number,
-            "Seconds until the call fails",
-            literal=True,
-            load_default=60.0,
-            validate=validate.Range(0.1, 3_600),
-            title="Timeout (seconds)",
-        )
+        timeout = number("Seconds until the call fails", 0.1, 3_600, load_default=60.0, title="Timeout (seconds)")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         check_installed(type(self))

@@ -18,13 +18,13 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import orjson
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema
 
 from errors import NodeError
 from net.egress_guard import dial, guarded
-from nodes.base import Context, Node, Services, check_installed, setting
+from nodes.base import Context, Node, Services, check_installed
 from nodes.credentials.keyring import Credential, checks
-from nodes.fields import Number, anything, choice, credential, text, text_of
+from nodes.fields import anything, choice, credential, flag, number, text, text_of, whole
 from nodes.limits import is_too_fine
 
 MOST_SENT = 256 * 1024
@@ -73,45 +73,29 @@ class Mqtt(Node):
         payload = anything(
             "The message: text as it is, other values as JSON. Default: the input", lines="", title="Payload"
         )
-        qos = setting(
-            fields.Integer,
+        qos = whole(
             "The delivery guarantee: 0 at most once, 1 at least once, 2 exactly once",
-            literal=True,
-            strict=True,
+            0,
+            2,
             load_default=1,
-            validate=validate.Range(0, 2),
             title="Quality of service",
         )
-        retain = setting(
-            fields.Boolean,
-            "Whether the broker keeps the message for later subscribers",
-            literal=True,
-            load_default=False,
-            title="Retain",
+        retain = flag("Whether the broker keeps the message for later subscribers", False, title="Retain")
+        limit = whole(
+            "For receive: the number of messages after which to stop", 1, 1_000, load_default=1, title="Max messages"
         )
-        limit = setting(
-            fields.Integer,
-            "For receive: the number of messages after which to stop",
-            literal=True,
-            strict=True,
-            load_default=1,
-            validate=validate.Range(1, 1_000),
-            title="Max messages",
-        )
-        seconds = setting(
-            Number,
+        seconds = number(
             "For receive: seconds to listen. Retained messages arrive immediately",
-            literal=True,
+            0.1,
+            300,
             load_default=5.0,
-            validate=validate.Range(0.1, 300),
             title="Listen for (seconds)",
         )
-        timeout = setting(
-            Number,
+        timeout = number(
             "Seconds until the node fails, not counting the time to listen",
-            literal=True,
+            0.1,
+            300,
             load_default=30.0,
-            validate=validate.Range(0.1, 300),
             title="Timeout (seconds)",
         )
 

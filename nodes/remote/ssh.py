@@ -12,15 +12,15 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema
 
 from errors import NodeError
 from net.async_deadline import in_time
 from net.egress_guard import dial
-from nodes.base import Context, Node, check_installed, setting
+from nodes.base import Context, Node, check_installed
 from nodes.credentials.keyring import Credential, checks
 from nodes.credentials.types import HOST_KEY
-from nodes.fields import Number, anything, credential, text, text_of
+from nodes.fields import anything, credential, flag, number, text, text_of
 
 MOST_OUTPUT, MOST_INPUT, MOST_ARGS, LONGEST_COMMAND = 2**20, 10 * 2**20, 1_000, 100_000
 MOST_SHOWN = 500
@@ -67,21 +67,10 @@ class Ssh(Node):
             lines="",
             title="Standard input",
         )
-        timeout = setting(
-            Number,
-            "Seconds until the command is stopped",
-            literal=True,
-            load_default=60.0,
-            validate=validate.Range(0.1, 3_600),
-            title="Timeout (seconds)",
+        timeout = number(
+            "Seconds until the command is stopped", 0.1, 3_600, load_default=60.0, title="Timeout (seconds)"
         )
-        fail_on_status = setting(
-            fields.Boolean,
-            "Whether an exit status other than 0 fails the node",
-            literal=True,
-            load_default=True,
-            title="Fail on exit status",
-        )
+        fail_on_status = flag("Whether an exit status other than 0 fails the node", True, title="Fail on exit status")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         check_installed(type(self))

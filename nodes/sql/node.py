@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema
 
 from errors import NodeError
-from nodes.base import Context, Node, setting
+from nodes.base import Context, Node
 from nodes.credentials.keyring import Credential, Untested, checks
-from nodes.fields import Number, anything, choice, credential, no_expression, text
+from nodes.fields import anything, choice, credential, flag, no_expression, number, text, whole
 from nodes.files.files import Absent
 from nodes.sql import mysql, postgres, sqlite
 from nodes.sql.params import texts
@@ -87,13 +87,11 @@ class SQL(Node):
             lines="json",
             title="Batch",
         )
-        max_rows = setting(
-            fields.Integer,
+        max_rows = whole(
             "Maximum number of rows to return; truncated tells if there were more",
-            literal=True,
-            strict=True,
+            1,
+            100_000,
             load_default=1_000,
-            validate=validate.Range(1, 100_000),
             title="Max rows",
         )
         decimals = choice(
@@ -103,21 +101,8 @@ class SQL(Node):
             load_default="number",
             title="Decimals",
         )
-        timeout = setting(
-            Number,
-            "Seconds until the statement fails",
-            literal=True,
-            load_default=30.0,
-            validate=validate.Range(0.1, 3_600),
-            title="Timeout (seconds)",
-        )
-        read_only = setting(
-            fields.Boolean,
-            "Whether the database must refuse every change",
-            literal=True,
-            load_default=False,
-            title="Read-only",
-        )
+        timeout = number("Seconds until the statement fails", 0.1, 3_600, load_default=30.0, title="Timeout (seconds)")
+        read_only = flag("Whether the database must refuse every change", False, title="Read-only")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         end = time.monotonic() + ctx.seconds_left(config["timeout"])
@@ -150,9 +135,9 @@ def _sets(config: Mapping[str, Any]) -> list[Any]:
         raise NodeError(f"batch must be a list, of {MOST_SETS:,} at most", permanent=True)
     else:
         sets = batch
-    for number, values in enumerate(sets):
+    for at, values in enumerate(sets):
         if not isinstance(values, list | dict) or len(values) > MOST_PARAMS:
-            where = "params" if batch is None else f"batch[{number}]"
+            where = "params" if batch is None else f"batch[{at}]"
             raise NodeError(f"{where} must be a list or an object, of {MOST_PARAMS:,} values at most", permanent=True)
     return sets
 
