@@ -448,8 +448,8 @@ class StepOut(Out):
     index = fields.Integer(attribute="item_index", allow_none=True)
     branch = fields.String(allow_none=True)
     pinned = fields.Boolean(metadata={"description": "True if its output was given and it was not executed"})
-    input = Json(required=True, allow_none=True, metadata={"description": "Null where values=false was asked for"})
-    output = Json(required=True, allow_none=True, metadata={"description": "Null where values=false was asked for"})
+    input = Json(required=True, allow_none=True, metadata={"description": "Null with values=false"})
+    output = Json(required=True, allow_none=True, metadata={"description": "Null with values=false"})
     error_text = fields.String(required=True, allow_none=True)
     started_at = Time(required=True)
     finished_at = Time(required=True, allow_none=True)
@@ -469,7 +469,7 @@ class FiredOut(Out):
 def hosts(**options: Any) -> fields.List[Any]:
     """A list of hosts, `*.example.com` for all below one."""
     name = fields.String(validate=validate.Regexp(HOST, error="Must be a host, or *.example.com for all below it."))
-    told = "The hosts that it may be sent to; null: those that its values name"
+    told = "Allowed hosts; null: the hosts in its values"
     return fields.List(
         name, allow_none=True, validate=validate.Length(1, 50), metadata={"description": told}, **options
     )

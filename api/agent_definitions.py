@@ -101,18 +101,18 @@ class AgentIn(Shape):
         description = "An agent's definition. A key that is not here is refused."
 
     read_only = READ_ONLY
-    id = _described("string", definitions.MAX_ID, "a-z, 0-9 and single dashes; made of the name where it is left out")
+    id = _described("string", definitions.MAX_ID, "a-z, 0-9 and single dashes; default: derived from the name")
     name = _described("string", definitions.MAX_NAME, required=True)
     description = _described("string", definitions.MAX_DESCRIPTION)
     instructions = _described("string", definitions.MAX_INSTRUCTIONS, required=True)
-    model = _described("string", definitions.MAX_NAME, "provider:name; null: the server's")
+    model = _described("string", definitions.MAX_NAME, "provider:name; null: the server's default")
     credential = _described("string", definitions.MAX_NAME, "The name of an llm credential")
     tools = fields.Raw(
         allow_none=True,
         metadata={"type": "array", "items": {"oneOf": [TYPES, TOOL]}, "maxItems": definitions.MAX_TOOLS},
     )
-    memory = _described("boolean", told="Whether it is told what it remembers")
-    output_schema = _described("object", told="The JSON Schema of an object; null: it answers text")
+    memory = _described("boolean", told="Add relevant memories to its tasks")
+    output_schema = _described("object", told="The JSON Schema of an object; null: the answer is text")
     limits = fields.Raw(allow_none=True, metadata=LIMITS)
     approval = fields.Raw(allow_none=True, metadata=APPROVAL)
 

@@ -68,7 +68,7 @@ class AgentStepOut(Out):
     kind = choice(("start", "model", "tool"), required=True)
     name = fields.String(required=True)
     status = choice(("running", "success", "failed", "refused", "asking", "waiting"), required=True)
-    arguments = Json(allow_none=True, metadata={"description": "Of a tool"})
+    arguments = Json(allow_none=True, metadata={"description": "Of a tool call"})
     result = Json(allow_none=True, metadata={"description": "For a tool: the text for the model"})
     text = fields.String(allow_none=True, metadata={"description": "The model's text; for the start, its prompt"})
     tool_calls = Json(allow_none=True, metadata={"description": "The model's tool calls: `[{name, arguments}]`"})
@@ -94,7 +94,7 @@ class ToolCallOut(Out):
 class AgentRunOut(Out):
     id = fields.String(required=True)
     agent_id = fields.String(required=True)
-    run_id = fields.String(required=True, metadata={"description": "The run that the step belongs to"})
+    run_id = fields.String(required=True, metadata={"description": "The run that this task is a step of"})
     node_id = fields.String(required=True)
     item_index = fields.Integer(allow_none=True)
     status = choice(("pending", "running", "waiting", "success", "failed"), required=True)

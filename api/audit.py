@@ -39,11 +39,11 @@ class AuditOut(Out):
     user_id = fields.String(
         required=True, allow_none=True, metadata={"description": "null: a signed link or the command line"}
     )
-    user_email = fields.String(required=True, allow_none=True, metadata={"description": "As it was then"})
+    user_email = fields.String(required=True, allow_none=True, metadata={"description": "The name at that time"})
     token_name = fields.String(required=True, allow_none=True, metadata={"description": "Of the API token used"})
     target_type = fields.String(required=True, allow_none=True)
     target_id = fields.String(required=True, allow_none=True)
-    target_name = fields.String(required=True, allow_none=True, metadata={"description": "As it was then"})
+    target_name = fields.String(required=True, allow_none=True, metadata={"description": "The name at that time"})
     changes = Json(
         required=True,
         metadata={"type": "object", "description": "By field: `{before, after}`, `{changed: true}` or a value"},

@@ -56,7 +56,7 @@ class CategoryOut(Out):
 class NodesOut(Out):
     items = Items(fields.Nested(NodeOut), required=True)
     next_cursor = Cursor(allow_none=True)
-    categories = Items(fields.Nested(CategoryOut), required=True, metadata={"description": "In their order"})
+    categories = Items(fields.Nested(CategoryOut), required=True, metadata={"description": "In order"})
     broken = Items(fields.Nested(BrokenOut), required=True)
 
 

@@ -34,7 +34,7 @@ class PreviewIn(Strict):
     run_id = text(
         64, load_default=None, allow_none=True, metadata={"description": "A run of the flow, whose values are used"}
     )
-    pinned = pins("By node id, what is taken for the outputs of nodes, in place of what the run recorded")
+    pinned = pins("Outputs by node id that replace those recorded by the run")
     template = fields.Raw(
         allow_none=True, metadata={"description": "Any JSON; expressions in its strings are evaluated"}
     )

@@ -57,7 +57,7 @@ class UploadIn(Strict):
         0,
         load_default="",
         metadata={
-            "description": "Where to keep it: `reports/may.csv`. With a slash at its end, the folder, where it "
+            "description": "Path of the file: `reports/may.csv`. With a slash at its end, a folder, in which the file "
             "keeps its name. Empty: its name, in no folder"
         },
     )

@@ -33,7 +33,7 @@ class DayOut(Out):
 
 
 class HourOut(Out):
-    hour = Time(required=True, metadata={"description": "When it began"})
+    hour = Time(required=True, metadata={"description": "Start of the hour"})
     total = fields.Integer(required=True)
     success = fields.Integer(required=True)
     failed = fields.Integer(required=True)

@@ -102,10 +102,10 @@ class StartIn(Strict):
         load_default=None,
         allow_none=True,
         metadata={
-            "description": "The id of a node: only what it takes to come to it is executed, and its output is the run's"
+            "description": "Id of a node: only it and its predecessors are executed, and its output is the run's"
         },
     )
-    pinned = pins("By node id, what is taken for the output of nodes that are not executed; for editors")
+    pinned = pins("Outputs by node id for nodes that are not executed; editors only")
 
 
 @blueprint.get("/flows")

@@ -1723,13 +1723,13 @@ export interface components {
             workspace_id: string;
             /** @description null: a signed link or the command line */
             user_id: string | null;
-            /** @description As it was then */
+            /** @description The name at that time */
             user_email: string | null;
             /** @description Of the API token used */
             token_name: string | null;
             target_type: string | null;
             target_id: string | null;
-            /** @description As it was then */
+            /** @description The name at that time */
             target_name: string | null;
             /** @description By field: `{before, after}`, `{changed: true}` or a value */
             changes: {
@@ -1863,12 +1863,12 @@ export interface components {
              */
             definition?: components["schemas"]["WorkflowDefinition"] | null;
             /**
-             * @description The id of a node: only what it takes to come to it is executed, and its output is the run's
+             * @description Id of a node: only it and its predecessors are executed, and its output is the run's
              * @default null
              */
             until?: string | null;
             /**
-             * @description By node id, what is taken for the output of nodes that are not executed; for editors
+             * @description Outputs by node id for nodes that are not executed; editors only
              * @default null
              */
             pinned?: {
@@ -2121,9 +2121,9 @@ export interface components {
             branch?: string | null;
             /** @description True if its output was given and it was not executed */
             pinned?: boolean;
-            /** @description Null where values=false was asked for */
+            /** @description Null with values=false */
             input: unknown;
-            /** @description Null where values=false was asked for */
+            /** @description Null with values=false */
             output: unknown;
             error_text: string | null;
             /** Format: date-time */
@@ -2285,7 +2285,7 @@ export interface components {
         NodesOut: {
             items: components["schemas"]["NodeOut"][];
             next_cursor?: string | null;
-            /** @description In their order */
+            /** @description In order */
             categories: components["schemas"]["CategoryOut"][];
             broken: components["schemas"]["BrokenOut"][];
         };
@@ -2350,12 +2350,12 @@ export interface components {
         };
         /** @description An agent's definition. A key that is not here is refused. */
         AgentIn: {
-            /** @description a-z, 0-9 and single dashes; made of the name where it is left out */
+            /** @description a-z, 0-9 and single dashes; default: derived from the name */
             id?: string | null;
             name: string;
             description?: string | null;
             instructions: string;
-            /** @description provider:name; null: the server's */
+            /** @description provider:name; null: the server's default */
             model?: string | null;
             /** @description The name of an llm credential */
             credential?: string | null;
@@ -2377,9 +2377,9 @@ export interface components {
                 /** @description mcp: allowed tools of the server; default: all */
                 tools?: string[];
             })[] | null;
-            /** @description Whether it is told what it remembers */
+            /** @description Add relevant memories to its tasks */
             memory?: boolean | null;
-            /** @description The JSON Schema of an object; null: it answers text */
+            /** @description The JSON Schema of an object; null: the answer is text */
             output_schema?: {
                 [key: string]: unknown;
             } | null;
@@ -2436,12 +2436,12 @@ export interface components {
         };
         /** @description An agent's definition. A key that is not here is refused. */
         AgentChange: {
-            /** @description a-z, 0-9 and single dashes; made of the name where it is left out */
+            /** @description a-z, 0-9 and single dashes; default: derived from the name */
             id?: string | null;
             name: string;
             description?: string | null;
             instructions: string;
-            /** @description provider:name; null: the server's */
+            /** @description provider:name; null: the server's default */
             model?: string | null;
             /** @description The name of an llm credential */
             credential?: string | null;
@@ -2463,9 +2463,9 @@ export interface components {
                 /** @description mcp: allowed tools of the server; default: all */
                 tools?: string[];
             })[] | null;
-            /** @description Whether it is told what it remembers */
+            /** @description Add relevant memories to its tasks */
             memory?: boolean | null;
-            /** @description The JSON Schema of an object; null: it answers text */
+            /** @description The JSON Schema of an object; null: the answer is text */
             output_schema?: {
                 [key: string]: unknown;
             } | null;
@@ -2538,7 +2538,7 @@ export interface components {
         AgentRunOut: {
             id: string;
             agent_id: string;
-            /** @description The run that the step belongs to */
+            /** @description The run that this task is a step of */
             run_id: string;
             node_id: string;
             item_index?: number | null;
@@ -2573,7 +2573,7 @@ export interface components {
             name: string;
             /** @enum {string} */
             status: "running" | "success" | "failed" | "refused" | "asking" | "waiting";
-            /** @description Of a tool */
+            /** @description Of a tool call */
             arguments?: unknown;
             /** @description For a tool: the text for the model */
             result?: unknown;
@@ -2598,7 +2598,7 @@ export interface components {
         AgentLogOut: {
             id: string;
             agent_id: string;
-            /** @description The run that the step belongs to */
+            /** @description The run that this task is a step of */
             run_id: string;
             node_id: string;
             item_index?: number | null;
@@ -2690,7 +2690,7 @@ export interface components {
         HourOut: {
             /**
              * Format: date-time
-             * @description When it began
+             * @description Start of the hour
              */
             hour: string;
             total: number;
@@ -2788,7 +2788,7 @@ export interface components {
                 [key: string]: unknown;
             };
             /**
-             * @description The hosts that it may be sent to; null: those that its values name
+             * @description Allowed hosts; null: the hosts in its values
              * @default null
              */
             hosts?: string[] | null;
@@ -2812,7 +2812,7 @@ export interface components {
             data?: {
                 [key: string]: unknown;
             };
-            /** @description The hosts that it may be sent to; null: those that its values name */
+            /** @description Allowed hosts; null: the hosts in its values */
             hosts?: string[] | null;
         };
         TrialIn: {
@@ -2851,7 +2851,7 @@ export interface components {
                 [key: string]: unknown;
             };
             /**
-             * @description The hosts that it may be sent to; null: those that its values name
+             * @description Allowed hosts; null: the hosts in its values
              * @default null
              */
             hosts?: string[] | null;
@@ -2943,7 +2943,7 @@ export interface components {
              */
             run_id?: string | null;
             /**
-             * @description By node id, what is taken for the outputs of nodes, in place of what the run recorded
+             * @description Outputs by node id that replace those recorded by the run
              * @default null
              */
             pinned?: {
@@ -2989,7 +2989,7 @@ export interface components {
         };
         UploadForm: {
             /**
-             * @description Where to keep it: `reports/may.csv`. With a slash at its end, the folder, where it keeps its name. Empty: its name, in no folder
+             * @description Path of the file: `reports/may.csv`. With a slash at its end, a folder, in which the file keeps its name. Empty: its name, in no folder
              * @default
              */
             path?: string;
