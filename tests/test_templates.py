@@ -117,6 +117,17 @@ def test_a_template_is_laid_out_from_left_to_right_with_names_for_people(templat
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["id"])
+def test_a_description_names_existing_nodes(template):
+    names = sorted((node["name"] for node in template["definition"]["nodes"]), key=len, reverse=True)
+    for text in re.findall(r"\bnodes? ([A-Z].*)", template["description"]):
+        rest = text
+        while rest[:1].isupper() and not rest.startswith("Check …"):
+            found = next((name for name in names if rest.startswith(name)), None)
+            assert found, f"{template['id']}: no node is named {rest[:40]!r}"
+            rest = re.sub(r"^(, | and )", "", rest.removeprefix(found))
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["id"])
 def test_a_sample_input_is_one_that_the_trigger_can_give(template):
     trigger = next(node for node in template["definition"]["nodes"] if nodes.REGISTRY[node["type"]].trigger)
     sample = template["sample_input"]
