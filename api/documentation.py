@@ -24,7 +24,7 @@ from api.http.caching import CachedAnswer, compute_digest, send_cached
 STYLE_FILE = Path(__file__).parent / "documentation.css"
 POLICY = "default-src 'none'; style-src 'self'; img-src 'self'"
 IMAGES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg", ".webp": "image/webp"}
-# The pages in the order in which people need them. A page that is not named here comes last.
+# The pages in the order of their use. Pages that are not listed come last.
 GROUPS = {
     "Build flows": ("definition", "nodes", "expressions", "triggers", "webhooks", "runs", "http", "sql", "files"),
     "People and secrets": ("app", "people", "credentials", "credential-types"),
@@ -46,7 +46,7 @@ LAYOUT = """<!doctype html>
 
 
 class Page(NamedTuple):
-    """A page as HTML: its title, what is in it, and its headings of the second level as `(anchor, text)`."""
+    """A page as HTML: title, body, and second-level headings as `(anchor, text)`."""
 
     title: str
     body: str
@@ -55,7 +55,7 @@ class Page(NamedTuple):
 
 @dataclass(slots=True)
 class Library:
-    """The pages of a folder by name, its images by file name, and the answers that were made of them."""
+    """The pages of a folder by name, its images by file name, and cached answers."""
 
     pages: dict[str, Path]
     images: dict[str, Path]
@@ -63,7 +63,7 @@ class Library:
 
     @classmethod
     def of(cls, folder: Path) -> Library:
-        """List what the folder has; neither links that lead out of it nor hidden files."""
+        """List the pages and images of a folder, without hidden files and links that lead out of it."""
         root = folder.resolve()
 
         def files(paths: Iterator[Path]) -> list[Path]:
@@ -92,7 +92,7 @@ class Library:
             return file.readline().lstrip("# ").strip() or name
 
     def answer(self, name: str, make: Callable[[], str], mimetype: str = "text/html") -> Response:
-        """Answer what `make` gives; it is made once."""
+        """Return the cached answer of this name, built by `make` at first use."""
         if name not in self.made:
             plain = make().encode()
             self.made[name] = CachedAnswer(plain, gzip.compress(plain, 9, mtime=0), compute_digest(plain))
@@ -102,7 +102,7 @@ class Library:
 
 
 def install(app: Flask, folder: Path) -> None:
-    """Serve the documentation that lies in this folder."""
+    """Serve the documentation in this folder."""
     app.extensions["headrace_documentation"] = Library.of(folder)
     for rule, view in (
         ("/docs", contents),
@@ -117,20 +117,20 @@ def install(app: Flask, folder: Path) -> None:
 
 @allow_anyone
 def contents() -> Response:
-    """All pages, in groups."""
+    """Show the list of pages in groups."""
     library = _library()
     return library.answer("", lambda: _layout(library, "", _contents(library)))
 
 
 @allow_anyone
 def to_contents() -> Response:
-    """To the page, by its path alone: Flask's own redirect would lead to whatever host the request names."""
+    """Redirect to the list of pages, by path only: Flask's own redirect would use the host of the request."""
     return Response(status=308, headers={"Location": "/docs"})
 
 
 @allow_anyone
 def page(name: str) -> Response:
-    """One page."""
+    """Show a page."""
     library = _library()
     if name not in library.pages:
         raise NotFound
@@ -139,19 +139,19 @@ def page(name: str) -> Response:
 
 @allow_anyone
 def decision(name: str) -> Response:
-    """One decision record."""
+    """Show a decision record."""
     return page(f"adr/{name}")
 
 
 @allow_anyone
 def style() -> Response:
-    """The style sheet of all pages."""
+    """Return the style sheet of all pages."""
     return _library().answer("style.css", lambda: STYLE_FILE.read_text(encoding="utf-8"), "text/css")
 
 
 @allow_anyone
 def image(name: str) -> Response:
-    """A picture in a page."""
+    """Return an image of a page."""
     path = _library().images.get(name)
     if path is None:
         raise NotFound
@@ -167,11 +167,11 @@ def render_page(library: Library, name: str) -> Page:
 
 
 def render(path: Path, pages: Any, folder: str = "") -> Page:
-    """Make HTML of a Markdown file in this folder of docs/; links to those of `pages` lead to them here."""
+    """Return a Markdown file of this folder of docs/ as HTML. Links to `pages` lead to their address here."""
     from markdown_it import MarkdownIt
 
     markdown = MarkdownIt("commonmark", {"html": True}).enable("table")
-    # The only HTML in the pages are comments, which say to tests what they may run.
+    # The only HTML in the pages are comments, which tell tests what to run.
     markdown.add_render_rule("html_block", lambda *_: "")
     markdown.add_render_rule("html_inline", lambda _, tokens, at, *__: escape(tokens[at].content))
     markdown.add_render_rule("table_open", lambda *_: '<div class="table"><table>\n')
@@ -198,7 +198,7 @@ def _name_of(path: Path) -> str:
 
 
 def _lead(token: Any, pages: Any, folder: str) -> None:
-    """Make a link or an image of a page lead to where that is served; a file of the source is named, not linked."""
+    """Point a link or an image of a page to its address here. Links to source files are removed."""
     if token.type == "image":
         token.attrSet("src", f"/docs/{token.attrGet('src')}")
         token.attrSet("loading", "lazy")
@@ -213,7 +213,7 @@ def _lead(token: Any, pages: Any, folder: str) -> None:
 
 
 def _anchor(text: str, seen: dict[str, int]) -> str:
-    """Return the anchor of a heading, as GitHub makes it: a second one of the same text gets a number."""
+    """Return the anchor of a heading in GitHub's format: a repeated text gets a number."""
     anchor = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
     seen[anchor] = number = seen.get(anchor, -1) + 1
     return f"{anchor}-{number}" if number else anchor
@@ -250,7 +250,7 @@ def _contents(library: Library) -> Page:
 
 
 def _about(shown: Page) -> str:
-    """Return the first sentence of a page that speaks of its subject, as HTML without tags."""
+    """Return the first sentence of a page about its subject, as HTML without tags."""
     found = (part.partition("</p>")[0] for part in shown.body.split("<p>")[1:])
     paragraphs = (re.sub(r"<[^<>]*>", "", text) for text in found)
     text = next((text for text in paragraphs if not text.startswith("Generated ")), "")
