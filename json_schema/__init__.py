@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from errors import NodeError
-from parsers.formats import FORMATS
+from parsers.formats import compile_schema
 from parsers.process import Unreadable, read_apart
 
 from .size import MAX_BYTES, PATTERN_SIZES, Size, Unbounded, pattern_options, size_of
@@ -116,18 +116,12 @@ def _checker(text: bytes) -> _Checker | None:
     """Return what checks data by this schema; None if only a process may. Raises: ValueError if it is no schema."""
     import jsonschema_rs
 
+    if len(text) > MAX_BYTES:
+        return None
     try:
         schema = orjson.loads(text)
-        size = size_of(schema) if len(text) <= MAX_BYTES else None
-        if size is None:
-            return None
-        validator = jsonschema_rs.validator_for(
-            schema,
-            retriever=_refuse,
-            pattern_options=pattern_options(),
-            validate_formats=True,
-            formats=FORMATS,
-        )
+        size = size_of(schema)
+        validator = compile_schema(schema, pattern_options())
     except Unbounded:
         return None
     except jsonschema_rs.ValidationError as error:
@@ -136,10 +130,6 @@ def _checker(text: bytes) -> _Checker | None:
         raise ValueError(f"is not a JSON Schema: {error}") from None
     # The most values that so many bytes may have are a list of digits: half as many.
     return _Checker(validator, MAX_WORK // (size.parts // 2 + size.reading + 1), size)
-
-
-def _refuse(uri: str) -> Any:
-    raise ValueError(f"{uri} is elsewhere, and schemas are not fetched")
 
 
 # What is done apart

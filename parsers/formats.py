@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import time
+from typing import Any
 
 MAX_TIME = 40  # characters
 
@@ -23,3 +24,16 @@ def passes(text: str) -> bool:
 
 
 FORMATS: dict[str, Callable[[str], bool]] = {"time": is_time, "regex": passes, "idn-hostname": passes}
+
+
+def compile_schema(schema: Any, patterns: Any) -> Any:
+    """Return a validator for the schema, with these options for patterns. Raises: ValueError if it is no schema."""
+    import jsonschema_rs
+
+    return jsonschema_rs.validator_for(
+        schema, retriever=_refuse, pattern_options=patterns, validate_formats=True, formats=FORMATS
+    )
+
+
+def _refuse(uri: str) -> Any:
+    raise ValueError(f"{uri} is elsewhere, and schemas are not fetched")
