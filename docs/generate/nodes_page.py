@@ -27,7 +27,8 @@ Generated from the node types by `make docs`; change them there.
 Settings may contain expressions (`{{ … }}`, see [expressions.md](expressions.md)) unless they are marked *as written*.
 The output of a node is the input of the next nodes. Every node also has `foreach`, `retry`, `timeout`, `on_error` and
 `on_interrupt`, see [definition.md](definition.md#a-node). The start of a node that *has effects* is recorded before it
-begins; after a crash it is repeated with the same idempotency key.
+begins; after a crash it is repeated with the same idempotency key. Text in italics before a colon is the label of a
+setting in the app, if its description does not repeat it.
 Nodes of your own: [writing-a-node.md](writing-a-node.md).
 
 """
@@ -51,7 +52,7 @@ def _section(entry: dict[str, Any]) -> Iterator[str]:
         yield " ".join(remarks) + "\n\n"
     schema = entry["config_schema"]
     if schema["properties"]:
-        yield "| setting | what it is | takes |\n|---|---|---|\n"
+        yield "| setting | meaning | takes |\n|---|---|---|\n"
         yield "".join(_rows(schema)) + "\n"
     for example in entry["examples"]:
         yield _example(example)
@@ -87,7 +88,13 @@ def row(key: str, field: dict[str, Any], required: bool, remark: str | None = No
     if field.get("x-literal") and not field.get("x-credential"):
         takes.append("*as written*")
     takes += [remark] if remark else []
-    return f"| `{key}` | {_cell(field['description'])} | {_cell(', '.join(takes))} |\n"
+    return f"| `{key}` | {_meaning(field)} | {_cell(', '.join(takes))} |\n"
+
+
+def _meaning(field: dict[str, Any]) -> str:
+    """Return the description of a setting, after its label in the app unless that repeats it."""
+    label, text = field.get("title", ""), field["description"]
+    return _cell(text if label.lower() in text.lower() else f"*{label}*: {text}")
 
 
 def takes_of(field: dict[str, Any]) -> str:
