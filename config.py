@@ -316,11 +316,9 @@ class Config:
         "Days until an unused session expires. 0: only `HEADRACE_SESSION_DAYS` applies.",
     )
     max_body_bytes: int = setting("HEADRACE_MAX_BODY_BYTES", "5M", _size("1G"), "Maximum size of a request body.")
-    max_nodes: int = setting(
-        "HEADRACE_MAX_NODES", "20000", _number(1, 1_000_000), "Maximum number of nodes of a workflow."
-    )
+    max_nodes: int = setting("HEADRACE_MAX_NODES", "20000", _number(1, 1_000_000), "Maximum number of nodes of a flow.")
     max_definition_bytes: int = setting(
-        "HEADRACE_MAX_DEFINITION_BYTES", "4M", _size("1G"), "Maximum size of a workflow definition."
+        "HEADRACE_MAX_DEFINITION_BYTES", "4M", _size("1G"), "Maximum size of a flow's definition."
     )
     max_value_bytes: int = setting(
         "HEADRACE_MAX_VALUE_BYTES", "16M", _size("1G"), "Maximum size of the input or output of a step."

@@ -134,7 +134,9 @@ def test_run_gives_a_template_its_sample_input_unless_told_otherwise(file):
 def test_run_refuses_an_input_that_the_flow_does_not_take(file):
     takes = {"type": "object", "properties": {"day": {"type": "string"}}}
     flow = file({"nodes": [{"id": "start", "type": "manual", "config": {"input_schema": takes}}], "edges": []})
-    assert 'this workflow takes: day: 7 is not of type "string"' in refused("run", flow, "--input", '{"day": 7}')
+    assert 'does not match the input schema: day: 7 is not of type "string"' in refused(
+        "run", flow, "--input", '{"day": 7}'
+    )
     assert json.loads(call("run", flow, "--input", '{"day": "x"}').stdout) == {"day": "x"}
 
 

@@ -30,7 +30,7 @@ def _increment(store: Store, key: str, config: dict[str, Any]) -> Any:
 
 
 class StoreNode(Node):
-    """Stores values for later runs by key, shared by all workflows of the workspace."""
+    """Stores values for later runs by key, shared by all flows of the workspace."""
 
     type = "store"
     category = "storage"

@@ -44,7 +44,7 @@ class InputRefused(NodeError):
 
     def __init__(self, issues: list[dict[str, str]]) -> None:
         told = "; ".join(f"{issue['path'] or 'input'}: {issue['message']}" for issue in issues[:MOST_TOLD])
-        super().__init__(f"the input is not what this workflow takes: {told}", permanent=True)
+        super().__init__(f"the input does not match the input schema: {told}", permanent=True)
         self.issues = issues
 
 
@@ -68,7 +68,7 @@ def taken() -> Any:
 
 
 def purpose(help: str, *, title: str) -> Any:
-    """The config field that says what the workflow does, for those who start it."""
+    """The config field that describes the flow for people who start it."""
     return line(help, most=1_000, title=title, lines="")
 
 
@@ -100,7 +100,7 @@ class Manual(AskingNode):
     )
 
     class Config(Schema):
-        description = purpose("Description of the workflow, shown above the input form", title="Description")
+        description = purpose("Description of the flow, shown above the input form", title="Description")
         input_schema = taken()
 
 
@@ -117,7 +117,7 @@ class WebhookPath(fields.String):
 
 
 class Webhook(TriggerNode):
-    """Starts a run for each HTTP request to a URL of this workflow, and responds to it."""
+    """Starts a run for each HTTP request to a URL of this flow, and responds to it."""
 
     type = "webhook"
     title = "Webhook"
@@ -249,7 +249,7 @@ class Schedule(TriggerNode):
         )
         every = number("Seconds between two runs", 1, 366 * 86_400, title="Interval (seconds)")
         timezone = line(
-            "Time zone of the cron expression: Europe/Paris. Default: the time zone of the workflow",
+            "Time zone of the cron expression: Europe/Paris. Default: the time zone of the flow",
             check_zone,
             most=100,
             title="Time zone",
@@ -269,7 +269,7 @@ class Schedule(TriggerNode):
 
 
 class Error(TriggerNode):
-    """Starts a run when a workflow fails whose error workflow is this one. The input is {workflow, run, node_id, …}."""
+    """Starts a run when a flow fails whose error flow is this one. The input is {workflow, run, node_id, …}."""
 
     type = "error"
     title = "On error"
@@ -289,10 +289,10 @@ class Error(TriggerNode):
 
 
 class Called(AskingNode):
-    """Starts a run when another workflow, an agent or an MCP client calls this workflow, with the input of the call."""
+    """Starts a run when another flow, an agent or an MCP client calls this flow, with the input of the call."""
 
     type = "called"
-    title = "Called by a workflow"
+    title = "Called by a flow"
     icon = "phone-incoming"
     also = ("execute workflow trigger", "subflow", "sub-workflow", "callable flow", "when called")
     examples = (
@@ -309,5 +309,5 @@ class Called(AskingNode):
     class Config(Schema):
         input_schema = taken()
         description = purpose(
-            "Description of the workflow for agents and MCP clients that choose it as a tool", title="Description"
+            "Description of the flow for agents and MCP clients that choose it as a tool", title="Description"
         )

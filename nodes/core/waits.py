@@ -208,10 +208,10 @@ class Callback(_Waiting):
 
 
 class Subflow(_Waiting):
-    """Runs another workflow and returns its output, or the id of its run without waiting."""
+    """Runs another flow and returns its output, or the id of its run without waiting."""
 
     type = "subflow"
-    title = "Run a workflow"
+    title = "Run a flow"
     icon = "subtask"
     also = ("execute workflow", "sub-workflow", "call", "loop over items", "for each")
     examples = (
@@ -224,20 +224,20 @@ class Subflow(_Waiting):
 
     class Config(Schema):
         workflow_id = text(
-            "The id of the workflow: wf_…",
+            "The id of the flow: wf_…",
             most=64,
             literal=True,
             required=True,
-            instead="tell the workflows apart with a switch node",
+            instead="tell the flows apart with a switch node",
             names="workflow",
-            title="Workflow",
+            title="Flow",
         )
-        input = anything("The input of the workflow. Default: this node's input", title="Input")
-        wait = flag("Whether to wait for the output of the workflow", True, title="Wait for the result")
+        input = anything("The input of the flow. Default: this node's input", title="Input")
+        wait = flag("Whether to wait for the output of the flow", True, title="Wait for the result")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         if ctx.flows is None:
-            raise NodeError("other workflows cannot be run here", permanent=True)
+            raise NodeError("other flows cannot be run here", permanent=True)
         run_id = ctx.flows.start(ctx.node_id, config["workflow_id"], config.get("input", input), config["wait"])
         if not config["wait"]:
             return {"run_id": run_id}

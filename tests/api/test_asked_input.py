@@ -43,7 +43,7 @@ def test_what_is_wrong_is_said_with_its_place_and_there_is_no_run(owner, make_fl
     flow = make_flow(asking(type_=type_))
     before = count_rows()
     answer = run(owner, flow, 422, input=WRONG)
-    assert answer["error"].startswith("The input is not what this workflow takes: ")
+    assert answer["error"].startswith("The input does not match the input schema: ")
     assert {issue["path"] for issue in answer["details"]} == {"input.room", "input.guests[1].age"}
     assert '"west" is not one of' in next(one["message"] for one in answer["details"] if one["path"] == "input.room")
     assert count_rows() == before
@@ -129,7 +129,7 @@ def test_a_flow_that_another_calls_says_it_as_the_failure_of_its_trigger(owner, 
     asked = make_flow(asking())
     config = {"workflow_id": asked["id"], "input": WRONG}
     caller = run(owner, make_flow({"nodes": [{"id": "call", "type": "subflow", "config": config}]}))
-    assert caller["status"] == "failed" and "the input is not what this workflow takes: room: " in caller["error_text"]
+    assert caller["status"] == "failed" and "the input does not match the input schema: room: " in caller["error_text"]
 
 
 def test_more_than_can_be_told_is_cut(owner, make_flow):

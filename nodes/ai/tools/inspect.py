@@ -12,7 +12,7 @@ from nodes.base import CATEGORIES
 
 RUN_STATUSES, FLOW_STATUSES = ["pending", "running", "success", "failed"], ["draft", "active", "archived"]
 MOST_SHOWN = 40_000  # characters: what is told of a run or a flow has bounds of its own, and in half of it little sense
-FLOW = {"type": "string", "minLength": 1, "maxLength": 64, "description": "The id of the workflow: wf_…"}
+FLOW = {"type": "string", "minLength": 1, "maxLength": 64, "description": "The id of the flow: wf_…"}
 RUN = {"type": "string", "minLength": 1, "maxLength": 64, "description": "The id of the run: run_…"}
 LIMIT = {"type": "integer", "minimum": 1, "maximum": 100, "description": "How many at most; 20 without it."}
 CURSOR = {"type": "string", "maxLength": 500, "description": "The next_cursor of the page before, for the next one."}
@@ -21,7 +21,7 @@ AFTER = {"type": "integer", "minimum": 0, "description": "The number of a step, 
 
 def runs(spec: ToolSpec, bench: Bench) -> list[Tool]:
     """The tools `list_runs`, `get_run` and `get_run_log`."""
-    flow = {**FLOW, "description": "Only those of this workflow: wf_…"}
+    flow = {**FLOW, "description": "Only those of this flow: wf_…"}
     filters = {"status": _one_of(RUN_STATUSES), "workflow_id": flow, "limit": LIMIT, "cursor": CURSOR}
     look = _Looking(bench)
     return [

@@ -41,7 +41,7 @@ def _chosen(listed: Sequence[dict[str, Any]], wanted: Sequence[str]) -> list[dic
     missing = [id_ for id_ in wanted if id_ not in by_id]
     if missing:
         raise NodeError(
-            f"the tool run_flow: {missing[0]!r} is no active workflow with the trigger called", permanent=True
+            f"the tool run_flow: {missing[0]!r} is not an active flow with the trigger called", permanent=True
         )
     return [by_id[id_] for id_ in wanted]
 

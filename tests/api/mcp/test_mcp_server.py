@@ -181,7 +181,7 @@ def test_a_flow_that_fails_is_an_error_that_says_why_and_in_which_run(place):
 def test_arguments_that_the_schema_does_not_take_start_no_run(place):
     place.flow("Find", LOOK_UP)
     for arguments, place_of_it in (({"id": "x"}, "id: "), ({}, "input: ")):
-        assert f"The input is not what this workflow takes: {place_of_it}" in failure(
+        assert f"The input does not match the input schema: {place_of_it}" in failure(
             place.call("flow_find", arguments)
         )
     assert "get_run does not take these arguments" in failure(place.call("get_run", {"run": 1}))
@@ -192,7 +192,7 @@ def test_a_flow_that_people_start_takes_from_clients_what_it_takes_from_them(pla
     start = {"id": "start", "type": "manual", "config": {"input_schema": ORDER}}
     flow = place.flow("By hand", {"nodes": [start], "edges": []})
     told = failure(place.call("run_flow", {"workflow_id": flow, "input": {"id": "x"}}))
-    assert told.startswith("The input is not what this workflow takes: id: ")
+    assert told.startswith("The input does not match the input schema: id: ")
     assert place.gives("list_runs")["runs"] == []
     assert place.gives("run_flow", workflow_id=flow, input={"id": 7})["output"] == {"id": 7}
 
@@ -335,4 +335,4 @@ def test_one_headrace_calls_the_flows_of_another(place):
     flow = place.flow("Relay", {"nodes": [{"id": "call", "type": "mcp", "config": config}]})
     assert place.gives("run_flow", workflow_id=flow, input=7)["output"]["output"] == {"found": 7}
     failed = failure(place.call("run_flow", {"workflow_id": flow, "input": "x"}))
-    assert "the tool 'flow_find' failed: The input is not what this workflow takes" in failed
+    assert "the tool 'flow_find' failed: The input does not match the input schema" in failed

@@ -385,7 +385,7 @@ def test_flows_may_be_chosen(tools):
     agents = Agents(flow(), flow("flow_pay", "wf_2"))
     assert list(tools(Spec("run_flow", {"workflows": ["wf_2"]}), agents=agents, flows=Flows())) == ["flow_pay"]
     error = refused(tools, Spec("run_flow", {"workflows": ["wf_3"]}), agents=agents, flows=Flows())
-    assert "'wf_3' is no active workflow with the trigger called" in error.message
+    assert "'wf_3' is not an active flow with the trigger called" in error.message
 
 
 def test_where_no_flows_can_be_run_that_is_said(tools):
