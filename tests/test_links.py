@@ -37,3 +37,11 @@ def dead(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_no_link_of_a_page_is_dead(page):
     assert list(dead(page)) == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
+def test_each_python_file_that_a_page_names_exists(page):
+    named = set(re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)\b", prose(ROOT / page)))
+    assert [
+        path for path in sorted(named) if not any((ROOT / folder / path).is_file() for folder in ("", "tests"))
+    ] == []
