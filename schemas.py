@@ -15,9 +15,9 @@ from schema_fields import (
     Items,
     Json,
     Milliseconds,
+    OneOrMore,
     Out,
     Shape,
-    Some,
     Strict,
     Time,
     Whole,
@@ -228,7 +228,7 @@ FLOW_SORTS = ("newest", "name", "updated", "last_run")
 
 class FlowArgs(PageArgs):
     cursor = FlowCursor(load_default=None)
-    status = Some(STATUSES, load_default=None)
+    status = OneOrMore(STATUSES, load_default=None)
     search = text(200, 0, is_kept=False, load_default=None)
     failing = fields.Boolean(load_default=None)
     trigger = text(
@@ -372,7 +372,7 @@ SEARCH_RUNS = "The beginning of a run's id (`run_01…`), or letters of the flow
 
 
 class RunArgs(PageArgs):
-    status = Some(RUN_STATUSES, load_default=None)
+    status = OneOrMore(RUN_STATUSES, load_default=None)
     workflow_id = text(64, load_default=None)
     triggered_by = choice(TRIGGERS, load_default=None)
     since = Time(load_default=None)
@@ -591,7 +591,7 @@ class LogItemOut(LogOut):
 
 class LogArgs(PageArgs):
     run_id = text(64, load_default=None)
-    level = Some(LEVELS, load_default=None)
+    level = OneOrMore(LEVELS, load_default=None)
     since = Time(load_default=None)
     until = Time(load_default=None)
     search = text(200, is_kept=False, load_default=None, metadata={"description": "Text in the message"})

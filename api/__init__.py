@@ -1,4 +1,4 @@
-"""The HTTP API: one blueprint file a resource, put onto an app by `install`."""
+"""The HTTP API: one blueprint file a resource, registered on an app by `install`."""
 
 from __future__ import annotations
 
@@ -67,47 +67,47 @@ BLUEPRINTS = [module.blueprint for module in RESOURCES]
 
 
 def install(app: Flask, web_dir: Path | None = None) -> None:
-    """Put the whole API onto the app, and the browser app that is built in this folder."""
-    app.url_map.merge_slashes = False  # else a doubled slash answers with a redirect in HTML
+    """Register the whole API on the app, and the browser app that is built in this folder."""
+    app.url_map.merge_slashes = False  # otherwise a double slash is answered by an HTML redirect
     app.url_map.converters["slashes"] = webhooks.Slashes
     json_io.install(app)
     auth.install(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
-    app.add_url_rule("/api/openapi.json", "openapi", _openapi)
-    app.add_url_rule("/metrics", "prometheus", metrics.prometheus)
+    app.add_url_rule("/api/openapi.json", "openapi", _send_openapi)
+    app.add_url_rule("/metrics", "prometheus", metrics.export_prometheus)
     app.add_url_rule("/mcp", "mcp", mcp.answer, methods=["POST"], provide_automatic_options=False)
-    app.add_url_rule("/api/docs", "docs", _to_docs, provide_automatic_options=False)
-    app.register_blueprint(_docs())
+    app.add_url_rule("/api/docs", "docs", _redirect_to_docs, provide_automatic_options=False)
+    app.register_blueprint(_make_docs_blueprint())
     documentation.install(app, Path(__file__).parents[1] / "docs")
     if web_dir is not None:
         static_app.install(app, web_dir)
-    app.after_request(_secure)
+    app.after_request(_add_security_headers)
     app.after_request(caching.add_etag)
-    app.after_request(link_redaction.redact_links)  # the last one here comes first
+    app.after_request(link_redaction.redact_links)  # Flask calls these in reverse order
 
 
 @auth.allow_anyone
-def _openapi() -> Response:
-    """The OpenAPI document, which is made when it is asked for first."""
+def _send_openapi() -> Response:
+    """Send the OpenAPI document, which is made at its first request."""
     query_parameters.check()
-    return respond_once("openapi", lambda: orjson.dumps(description.document(BLUEPRINTS)))
+    return respond_once("openapi", lambda: orjson.dumps(description.make_document(BLUEPRINTS)))
 
 
 @auth.allow_anyone
-def _to_docs() -> Response:
-    """To the page, by its path alone: Flask's own redirect would lead to whatever host the request names."""
+def _redirect_to_docs() -> Response:
+    """Redirect by path alone: Flask's own redirect would lead to any host that the request names."""
     return Response(status=308, headers={"Location": "/api/docs/"})
 
 
-def _docs() -> Any:
-    """Swagger UI, which would have the request's host in its page too."""
+def _make_docs_blueprint() -> Any:
+    """Return the blueprint of Swagger UI, by paths alone: it would put the request's host into its page too."""
     config = {"app_name": "Headrace", "oauth2RedirectUrl": "/api/docs/oauth2-redirect.html"}
     return get_swaggerui_blueprint("/api/docs", "/api/openapi.json", config=config)
 
 
-def _docs_policy(response: Response) -> str:
-    """Swagger UI's page starts with a script in the page and sets styles: that very script is allowed, by its hash."""
+def _make_docs_policy(response: Response) -> str:
+    """Return the policy for Swagger UI's page, which has an inline script and sets styles: its hash is allowed."""
     page = "" if response.is_streamed else response.get_data(as_text=True)
     scripts = [part.partition("</script>")[0] for part in page.split("<script>")[1:]]
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
@@ -118,17 +118,17 @@ def _docs_policy(response: Response) -> str:
     )
 
 
-def _secure(response: Response) -> Response:
-    """Headers that keep a browser from doing anything with an answer that we did not mean."""
+def _add_security_headers(response: Response) -> Response:
+    """Add the headers that keep a browser from interpreting a response in an unintended way."""
     endpoint = request.endpoint
     if endpoint == "webhooks.fire":
-        response.headers = Headers(run_answer.secured(list(response.headers)))
+        response.headers = Headers(run_answer.secure_headers(list(response.headers)))
         return response
-    # The pages of ours say themselves which style they have.
+    # Our pages set the policy for their own styles.
     policy = response.headers.get(run_answer.POLICY, "default-src 'none'")
     if endpoint == "swagger_ui.show":
-        policy = _docs_policy(response)
+        policy = _make_docs_policy(response)
     response.headers[run_answer.POLICY] = f"{policy}; {run_answer.ALWAYS}"
-    for name, value in run_answer.CAUTIOUS:
+    for name, value in run_answer.SECURITY_HEADERS:
         response.headers[name] = value
     return response

@@ -1,4 +1,4 @@
-"""Agent definitions: those that are built in, and the workspace's own."""
+"""Agent definitions: the built-in ones and the workspace's own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from marshmallow import INCLUDE, fields, pre_load
 
 import templates
 from agent import definition as definitions
-from api.audit import audited
+from api.audit import record_change
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource, to_bad_input
 from errors import BadInput, Conflict, Issue, NotFound
@@ -19,7 +19,7 @@ from schemas import CheckIn, CheckOut, Detail, PageArgs, listed
 from security.credentials import agent_warnings
 
 blueprint = Resource("agents", "Agent definitions")
-MOST_ISSUES = 100
+MAX_ISSUES = 100
 
 
 READ_ONLY = {"builtin", "created_at", "needs_credentials", "updated_at", "warnings"}
@@ -85,8 +85,8 @@ APPROVAL = {
 }
 
 
-def _described(type_: str, most: int = 0, told: str = "", required: bool = False) -> fields.Raw:
-    """A field that is described, and checked elsewhere; null is none, unless it is required."""
+def _describe_field(type_: str, most: int = 0, told: str = "", required: bool = False) -> fields.Raw:
+    """Return a field that is described here but validated elsewhere. null means not set, unless it is required."""
     shape: dict[str, Any] = {"type": type_}
     shape |= {"maxLength": most} if most else {}
     shape |= {"description": told} if told else {}
@@ -94,25 +94,25 @@ def _described(type_: str, most: int = 0, told: str = "", required: bool = False
 
 
 class AgentIn(Shape):
-    """An agent that was read can be sent back: what only the server sets is passed over."""
+    """The definition of an agent. An agent from a response can be sent back: read-only fields are ignored."""
 
     class Meta:
-        unknown = INCLUDE  # here: the check of the definition says what may have been meant
-        description = "An agent's definition. A key that is not here is refused."
+        unknown = INCLUDE  # the definition's own validation suggests the likely key
+        description = "An agent's definition. Unknown keys are refused."
 
     read_only = READ_ONLY
-    id = _described("string", definitions.MAX_ID, "a-z, 0-9 and single dashes; default: derived from the name")
-    name = _described("string", definitions.MAX_NAME, required=True)
-    description = _described("string", definitions.MAX_DESCRIPTION)
-    instructions = _described("string", definitions.MAX_INSTRUCTIONS, required=True)
-    model = _described("string", definitions.MAX_NAME, "provider:name; null: the server's default")
-    credential = _described("string", definitions.MAX_NAME, "The name of an llm credential")
+    id = _describe_field("string", definitions.MAX_ID, "a-z, 0-9 and single dashes; default: derived from the name")
+    name = _describe_field("string", definitions.MAX_NAME, required=True)
+    description = _describe_field("string", definitions.MAX_DESCRIPTION)
+    instructions = _describe_field("string", definitions.MAX_INSTRUCTIONS, required=True)
+    model = _describe_field("string", definitions.MAX_NAME, "provider:name; null: the server's default")
+    credential = _describe_field("string", definitions.MAX_NAME, "The name of an llm credential")
     tools = fields.Raw(
         allow_none=True,
         metadata={"type": "array", "items": {"oneOf": [TYPES, TOOL]}, "maxItems": definitions.MAX_TOOLS},
     )
-    memory = _described("boolean", told="Add relevant memories to its tasks")
-    output_schema = _described("object", told="The JSON Schema of an object; null: the answer is text")
+    memory = _describe_field("boolean", told="Add relevant memories to its tasks")
+    output_schema = _describe_field("object", told="The JSON Schema of an object; null: the answer is text")
     limits = fields.Raw(allow_none=True, metadata=LIMITS)
     approval = fields.Raw(allow_none=True, metadata=APPROVAL)
 
@@ -124,7 +124,7 @@ class AgentIn(Shape):
 
 
 class AgentChange(AgentIn):
-    """The whole definition anew."""
+    """The whole new definition of an agent."""
 
     read_only = READ_ONLY - {"updated_at"}
     updated_at = Time(
@@ -135,7 +135,7 @@ class AgentChange(AgentIn):
 
 
 class NameCursor(Cursor):
-    """Where a page of agents begins: the id before it."""
+    """Cursor of a list of agents: the last id of the previous page."""
 
     inside = definitions.ID
 
@@ -167,7 +167,7 @@ class AgentOut(Out):
 
 
 class SavedAgentOut(AgentOut):
-    """An agent that was just written."""
+    """An agent that was just saved."""
 
     warnings = fields.List(fields.Nested(Detail), metadata={"description": "Warnings, such as a missing credential"})
 
@@ -176,11 +176,11 @@ class SavedAgentOut(AgentOut):
 @require_role("viewer")
 @blueprint.arguments(AgentArgs, location="query")
 @blueprint.response(200, listed(AgentOut))
-def agents(args: dict[str, Any]) -> Any:
+def list_agents(args: dict[str, Any]) -> Any:
     """List the agents by id: built-in ones (`builtin`) and the workspace's own."""
     limit, after = args["limit"], args["cursor"] or ""
-    found = {agent["id"]: _built_in(agent) for agent in templates.agent_definitions() if agent["id"] > after}
-    found |= {row.id: _own(row) for row in Agent.of(get_workspace_id(), after, limit + 1)}
+    found = {agent["id"]: _show_built_in(agent) for agent in templates.agent_definitions() if agent["id"] > after}
+    found |= {row.id: _show_own(row) for row in Agent.of(get_workspace_id(), after, limit + 1)}
     ids = sorted(found)
     return {"items": [found[id_] for id_ in ids[:limit]], "next_cursor": ids[limit - 1] if len(ids) > limit else None}
 
@@ -191,13 +191,13 @@ def agents(args: dict[str, Any]) -> Any:
 @blueprint.response(201, SavedAgentOut)
 def create(body: dict[str, Any]) -> Any:
     """Create an agent. The default `id` is derived from its name; 409 if that id exists."""
-    agent = _parsed(body)
+    agent = _parse(body)
     if templates.find_agent(agent.id) is not None:
         raise Conflict(f"id: the agent {agent.id!r} is built in; choose another id")
-    with audited("agent.created") as entry:
+    with record_change("agent.created") as entry:
         entry.target("agent", agent.id, agent.name)
-        row = Agent.keep(get_workspace_id(), agent.id, agent.name, _text(agent))
-    return _saved(row, agent)
+        row = Agent.keep(get_workspace_id(), agent.id, agent.name, _to_text(agent))
+    return _show_saved(row, agent)
 
 
 @blueprint.post("/agents/validate")
@@ -206,9 +206,9 @@ def create(body: dict[str, Any]) -> Any:
 @blueprint.response(200, CheckOut)
 def validate(body: dict[str, Any]) -> Any:
     """List the errors of an agent's definition; a `warning` does not prevent saving. Nothing is saved."""
-    agent, issues = definitions.check(_with_id(body["definition"]))
+    agent, issues = definitions.check(_add_id(body["definition"]))
     found = issues if agent is None else agent_warnings(agent, get_workspace_id())
-    return {"ok": agent is not None, "issues": [issue.as_dict() for issue in found[:MOST_ISSUES]]}
+    return {"ok": agent is not None, "issues": [issue.as_dict() for issue in found[:MAX_ISSUES]]}
 
 
 @blueprint.get("/agents/<name>")
@@ -218,10 +218,10 @@ def read(name: str) -> Any:
     """Show an agent by its id."""
     row, built_in = Agent.named(get_workspace_id(), name), templates.find_agent(name)
     if row is not None:
-        return _own(row)
+        return _show_own(row)
     if built_in is None:
         raise NotFound(f"There is no agent {name[:64]!r}")
-    return _built_in(built_in)
+    return _show_built_in(built_in)
 
 
 @blueprint.put("/agents/<name>")
@@ -233,53 +233,53 @@ def change(body: dict[str, Any], name: str) -> Any:
 
     Started runs continue with the definition that they began with.
     """
-    row, expected = _changeable(name, "changed"), body.pop("updated_at")
+    row, expected = _find_changeable(name, "changed"), body.pop("updated_at")
     if body.get("id") is None:
         body["id"] = name
-    agent = _parsed(body)
+    agent = _parse(body)
     if agent.id != name:
-        raise BadInput(f"id: must be {name!r}, since an agent keeps its id; POST it to have another one")
+        raise BadInput(f"id: must be {name!r}, since an agent's id cannot be changed; POST it to create another agent")
     before = orjson.loads(row.definition)
-    with audited("agent.updated") as entry:
-        entry.target("agent", row.id, row.name).note(**_differences(before, orjson.loads(_text(agent))))
-        if not row.change(agent.name, _text(agent), expected):
+    with record_change("agent.updated") as entry:
+        entry.target("agent", row.id, row.name).note(**_diff(before, orjson.loads(_to_text(agent))))
+        if not row.change(agent.name, _to_text(agent), expected):
             raise Conflict("updated_at: the agent has changed since; read it again and repeat your change")
-    return _saved(row, agent)
+    return _show_saved(row, agent)
 
 
 @blueprint.delete("/agents/<name>")
 @require_role("editor")
 @blueprint.response(204)
 def delete(name: str) -> None:
-    """Delete one of the workspace's own agents. Its runs and its memory stay.
+    """Delete one of the workspace's own agents. Its runs and its memory are kept.
 
     Flows still name it: their runs fail at that node until an agent of that id exists again.
     """
-    row = _changeable(name, "deleted")
-    with audited("agent.deleted") as entry:
+    row = _find_changeable(name, "deleted")
+    with record_change("agent.deleted") as entry:
         entry.target("agent", row.id, row.name)
         if not row.remove():
             raise NotFound(f"There is no agent {name[:64]!r}")
 
 
-def _changeable(name: str, done: str) -> Agent:
+def _find_changeable(name: str, done: str) -> Agent:
     row = Agent.named(get_workspace_id(), name)
     if row is not None:
         return row
     if templates.find_agent(name) is None:
         raise NotFound(f"There is no agent {name[:64]!r}")
-    raise Conflict(f"The agent {name!r} is built in and cannot be {done}; POST it under another id to have your own")
+    raise Conflict(f"The agent {name!r} is built in and cannot be {done}; POST it under another id to make your own")
 
 
-def _differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """What the audit trail has of a change: which parts, and of name and model from what to what."""
+def _diff(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """Return the audit details of a change: the changed parts, and old and new values of name and model."""
     shown = {name: differences(before, {name: after.get(name)}) for name in ("name", "model")}
     changed = [name for name, value in after.items() if value != before.get(name) and name not in shown]
     return {**shown["name"], **shown["model"], **{name: {"changed": True} for name in changed}}
 
 
-def _with_id(definition: Any) -> Any:
-    """The definition with an id made of its name, if it has none."""
+def _add_id(definition: Any) -> Any:
+    """Return the definition with an id derived from its name, if it has none."""
     if not isinstance(definition, dict) or definition.get("id") is not None:
         return definition
     name = definition.get("name")
@@ -287,34 +287,34 @@ def _with_id(definition: Any) -> Any:
     return {**definition, "id": made} if made else definition
 
 
-def _parsed(body: dict[str, Any]) -> definitions.Agent:
-    agent, issues = definitions.check(_with_id(body))
+def _parse(body: dict[str, Any]) -> definitions.Agent:
+    agent, issues = definitions.check(_add_id(body))
     if agent is None:
         raise to_bad_input(issues)
     return agent
 
 
-def _text(agent: definitions.Agent) -> str:
+def _to_text(agent: definitions.Agent) -> str:
     return orjson.dumps(agent.snapshot()).decode()
 
 
-# What goes out
+# Responses
 
 
-def _built_in(definition: dict[str, Any]) -> dict[str, Any]:
-    return _shown(definition, builtin=True, created_at=None, updated_at=None)
+def _show_built_in(definition: dict[str, Any]) -> dict[str, Any]:
+    return _show(definition, builtin=True, created_at=None, updated_at=None)
 
 
-def _own(row: Agent) -> dict[str, Any]:
-    return _shown(orjson.loads(row.definition), builtin=False, created_at=row.created_at, updated_at=row.updated_at)
+def _show_own(row: Agent) -> dict[str, Any]:
+    return _show(orjson.loads(row.definition), builtin=False, created_at=row.created_at, updated_at=row.updated_at)
 
 
-def _shown(definition: dict[str, Any], **more: Any) -> dict[str, Any]:
+def _show(definition: dict[str, Any], **more: Any) -> dict[str, Any]:
     needed = definitions.needs_credentials(definitions.restored(definition))
     return {**definition, "needs_credentials": needed, **more}
 
 
-def _saved(row: Agent, agent: definitions.Agent) -> dict[str, Any]:
-    """The agent that was just written, with warnings for whoever did so, if there are any."""
+def _show_saved(row: Agent, agent: definitions.Agent) -> dict[str, Any]:
+    """Return the agent that was just saved, with warnings if there are any."""
     warnings: list[Issue] = agent_warnings(agent, row.workspace_id)
-    return {**_own(row), **({"warnings": warnings} if warnings else {})}
+    return {**_show_own(row), **({"warnings": warnings} if warnings else {})}

@@ -1,11 +1,11 @@
-"""How what agents did is shown: with their steps, and no longer than an answer can be.
+"""Agent runs as JSON, with their steps and limited in size.
 
-What a model or a tool said can be of any shape, so all of it goes out as JSON text that is made here.
+Models and tools return values of any shape, so everything becomes JSON text here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -22,48 +22,48 @@ STEP_FIELDS = (
     "seq", "kind", "name", "status", "prompt_chars", "input_tokens", "output_tokens", "cost", "started_at",
     "finished_at", "duration_ms", "duration_us",
 )  # fmt: skip
-LEAST = 200
-LONGEST_NAME = 200
+MIN_CHARACTERS = 200
+MAX_NAME = 200
 
 
 class Room(NamedTuple):
-    """How much is shown: characters of one value, steps of one run, and characters of all of these steps, about."""
+    """Size limits: characters of one value, steps of one run, and approximate characters of all of these steps."""
 
     value: int
     steps: int
     all: int
 
     def for_each(self, count: int) -> int:
-        """Characters of one value where there are so many steps."""
-        return min(self.value, max(LEAST, self.all // max(1, count)))
+        """Return the limit in characters of one value if there are `count` steps."""
+        return min(self.value, max(MIN_CHARACTERS, self.all // max(1, count)))
 
 
 IN_LISTS = Room(1_000, 100, 100_000)
 WHOLE = Room(2_000_000, 4_000, 8_000_000)
-MOST_IN_PAGE = 4_000_000  # characters of a list, about
+MAX_PAGE = 4_000_000  # approximate characters of a list
 
 
-def page(rows: Sequence[AgentRun]) -> list[dict[str, Any]]:
-    """The first of these for a list, with `steps`: all, or as many as fit into an answer."""
+def make_page(rows: Sequence[AgentRun]) -> list[dict[str, Any]]:
+    """Return the first of these runs with their `steps`: all runs, or as many as fit into a response."""
     AgentRun.tell_ends(rows)
     found: list[dict[str, Any]] = []
-    left = MOST_IN_PAGE
+    left = MAX_PAGE
     for row in rows:
-        made = _shown(row, IN_LISTS)
+        made = _show(row, IN_LISTS)
         found.append(made)
-        left -= sum(_size(part) for part in (made, *made["steps"], *made["tool_calls"]))
+        left -= sum(_estimate_size(part) for part in (made, *made["steps"], *made["tool_calls"]))
         if left < 0:
             break
     return found
 
 
-def shown(row: AgentRun) -> dict[str, Any]:
-    """All of one, with `steps`; only what is very long is cut."""
+def show_run(row: AgentRun) -> dict[str, Any]:
+    """Return one run with all of its `steps`; only very long values are cut."""
     AgentRun.tell_ends([row])
-    return _shown(row, WHOLE)
+    return _show(row, WHOLE)
 
 
-def _shown(row: AgentRun, room: Room) -> dict[str, Any]:
+def _show(row: AgentRun, room: Room) -> dict[str, Any]:
     total = AgentStep.count_of(row.id)
     most = room.for_each(min(total, room.steps))
     kept = list(AgentStep.first(row.id, room.steps))
@@ -73,21 +73,21 @@ def _shown(row: AgentRun, room: Room) -> dict[str, Any]:
     return {
         **{name: getattr(row, name) for name in RUN_FIELDS},
         "item_index": None if row.item_index < 0 else row.item_index,
-        "task": _text(row.task, room.value),
-        "input": _json_text(row.input, room.value),
-        "text": _text(output.get("text"), room.value),
-        "data": None if output.get("data") is None else _json(output["data"], room.value),
-        "error_text": _text(row.error_text, room.value),
+        "task": _cut(row.task, room.value),
+        "input": _cut_json(row.input, room.value),
+        "text": _cut(output.get("text"), room.value),
+        "data": None if output.get("data") is None else _to_json(output["data"], room.value),
+        "error_text": _cut(row.error_text, room.value),
         "tool_calls": [step for step in steps if step["kind"] == "tool" and step["status"] != "refused"],
         "usage": AgentStep.used(row.id),
         "steps": steps,
         "more_steps": max(0, total - len(steps)),
-        **_waiting(row),
+        **_describe_wait(row),
     }
 
 
-def _waiting(row: AgentRun) -> dict[str, Any]:
-    """What it waits for in its node, and the question that people are to answer there, if any."""
+def _describe_wait(row: AgentRun) -> dict[str, Any]:
+    """Return the reason why its node waits, and the open question, if any."""
     if row.status != "waiting":
         return {}
     wait = Wait.one("run_id = ? AND node_id = ?", row.run_id, row.node_id)
@@ -98,71 +98,67 @@ def _waiting(row: AgentRun) -> dict[str, Any]:
 
 
 def _step(row: AgentStep, most: int) -> dict[str, Any]:
-    # A call that people are asked about is never cut: what is left out of it would be agreed to unseen.
+    # A call that awaits approval is never cut: nobody should approve what they cannot see.
     most = WHOLE.value if row.status == "asking" else most
     common = {name: getattr(row, name) for name in STEP_FIELDS}
-    kind = {"start": _begun, "model": _asked, "tool": _called}[row.kind]
-    return common | {"error_text": _text(row.error_text, most)} | kind(row, most)
+    kind = {"start": _show_start, "model": _show_request, "tool": _show_call}[row.kind]
+    return common | {"error_text": _cut(row.error_text, most)} | kind(row, most)
 
 
-def _begun(row: AgentStep, most: int) -> dict[str, Any]:
+def _show_start(row: AgentStep, most: int) -> dict[str, Any]:
     start = orjson.loads(row.request or "null")
     size = len(start["prompt"]) + len(start["instructions"]) + sum(map(len, sum(start["history"], [])))
-    return {"text": _text(start["prompt"], most), "prompt_chars": size}
+    return {"text": _cut(start["prompt"], most), "prompt_chars": size}
 
 
-def _asked(row: AgentStep, most: int) -> dict[str, Any]:
+def _show_request(row: AgentStep, most: int) -> dict[str, Any]:
     parts = [] if row.result is None else orjson.loads(row.result)["parts"]
     said = "".join(part["content"] for part in parts if part["part_kind"] == "text")
     calls = [part for part in parts if "args" in part]
     each = most // max(1, len(calls))
     return {
-        "text": _text(said, most) or None,
-        "tool_calls": _json_of(
-            {"name": _text(part["tool_name"], LONGEST_NAME)} | _arguments(part["args"], each) for part in calls
-        ),
+        "text": _cut(said, most) or None,
+        "tool_calls": orjson.dumps(
+            [{"name": _cut(part["tool_name"], MAX_NAME)} | _show_arguments(part["args"], each) for part in calls]
+        ).decode(),
         "prompt_messages": None if row.request is None else orjson.loads(row.request).get("messages"),
     }
 
 
-def _arguments(given: Any, most: int) -> dict[str, Any]:
-    """A call's arguments as JSON. Models give them as text, which may be none, or nested too deeply to be of use."""
+def _show_arguments(given: Any, most: int) -> dict[str, Any]:
+    """Return a call's arguments as JSON. A model's text may be malformed or too deeply nested: then it stays text."""
     try:
         found = orjson.loads(given) if isinstance(given, str) else given
         check_depth(found, "arguments")
     except (ValueError, BadInput):
         found = given if isinstance(given, str) else orjson.dumps(given).decode()
-    return {"arguments": orjson.Fragment(_json(found, most))}
+    return {"arguments": orjson.Fragment(_to_json(found, most))}
 
 
-def _called(row: AgentStep, most: int) -> dict[str, Any]:
-    return {"arguments": _json_text(row.request, most), "result": _json_text(row.result, most)}
+def _show_call(row: AgentStep, most: int) -> dict[str, Any]:
+    return {"arguments": _cut_json(row.request, most), "result": _cut_json(row.result, most)}
 
 
 # Values
 
 
-def _text(value: str | None, most: int) -> str | None:
-    """The text, or its beginning."""
+def _cut(value: str | None, most: int) -> str | None:
+    """Return the text, or its beginning."""
     return value if value is None or len(value) <= most else f"{value[:most]}… ({len(value):,} characters)"
 
 
-def _json(value: Any, most: int) -> str:
-    """The value as JSON text."""
-    return str(_json_text(orjson.dumps(value).decode(), most))
+def _to_json(value: Any, most: int) -> str:
+    """Return the value as JSON text, or its beginning."""
+    return str(_cut_json(orjson.dumps(value).decode(), most))
 
 
-def _json_text(written: str | None, most: int) -> str | None:
-    """The JSON text, or its beginning as the JSON of a text."""
+def _cut_json(written: str | None, most: int) -> str | None:
+    """Return the JSON text, or its beginning as a JSON string."""
     if written is None or len(written) <= most:
         return written
-    return orjson.dumps(_text(written, most)).decode()
+    return orjson.dumps(_cut(written, most)).decode()
 
 
-def _json_of(items: Iterable[dict[str, Any]]) -> str:
-    return orjson.dumps(list(items)).decode()
-
-
-def _size(part: dict[str, Any]) -> int:
-    """About how many characters it is written with: its texts, and what else there is."""
+def _estimate_size(part: dict[str, Any]) -> int:
+    """Return its approximate size in characters: its texts, and 20 for each other value."""
     return sum(len(value) if isinstance(value, str) else 20 for value in part.values())

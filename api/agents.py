@@ -1,4 +1,4 @@
-"""What agents do. What they remember is in memory.py."""
+"""Agent runs: start, list and cancel them. Agent memory is in memory.py."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from flask import current_app
 from marshmallow import fields, validate
 
-from api.agent_run_json import page, shown
-from api.audit import new_run, noted
+from api.agent_run_json import make_page, show_run
+from api.audit import defer_entry, defer_start_entry
 from api.http.auth import get_user, get_workspace_id, has_role, require_role
 from api.http.json_io import Resource, check_depth
 from dispatch import Dispatcher
@@ -23,7 +23,7 @@ from schemas import PageArgs, listed
 blueprint = Resource("agent", "Agent runs")
 
 
-# Given empty, it is not left out: it means what was written without a session.
+# An empty value is not the same as a missing one: it selects the entries without a session.
 SESSION = {
     "allowEmptyValue": True,
     "description": "A session; empty: entries without a session; omitted: all",
@@ -62,7 +62,7 @@ class UsageOut(Out):
 
 
 class AgentStepOut(Out):
-    """One thing that an agent did: `start`, a request to the `model`, or the call of a `tool`."""
+    """One step of an agent: its `start`, a request to the `model`, or a call of a `tool`."""
 
     seq = fields.Integer(required=True)
     kind = choice(("start", "model", "tool"), required=True)
@@ -151,16 +151,16 @@ def run(body: dict[str, Any]) -> Any:
     if agent is None:
         raise BadInput(f"agent_id: there is no agent {body['agent_id']!r}; GET /api/agents lists them")
     check(agent, body, dispatcher.models, partial(dispatcher.find_credential, get_workspace_id()))
-    ticket = dispatcher.submit(Task(get_workspace_id(), agent.name, body), body, "manual", note=new_run())
+    ticket = dispatcher.submit(Task(get_workspace_id(), agent.name, body), body, "manual", note=defer_start_entry())
     finished = dispatcher.wait_long(ticket, wait)
-    return shown(AgentRun.get_by_id(agent_run_id(finished))), 200 if finished.finished_at is not None else 202
+    return show_run(AgentRun.get_by_id(agent_run_id(finished))), 200 if finished.finished_at is not None else 202
 
 
 @blueprint.get("/agent/logs")
 @require_role("viewer", only_database=True)
 @blueprint.arguments(AgentLogArgs, location="query")
 @blueprint.response(200, listed(AgentLogOut))
-def logs(args: dict[str, Any]) -> Any:
+def list_logs(args: dict[str, Any]) -> Any:
     """List the runs of agents, newest first, with their steps: prompt sizes, tool calls, tokens, times.
 
     Long values are truncated, and long runs have only their first steps; GET /api/agent/runs/:id has everything. A
@@ -168,7 +168,7 @@ def logs(args: dict[str, Any]) -> Any:
     """
     query = AgentRun.select_where(get_workspace_id(), args["agent_id"], args["session"])
     rows, cursor = AgentRun.page(query, args["limit"], args["cursor"])
-    items = page(rows)
+    items = make_page(rows)
     return {"items": items, "next_cursor": cursor if len(items) == len(rows) else items[-1]["id"]}
 
 
@@ -176,7 +176,7 @@ def logs(args: dict[str, Any]) -> Any:
 @require_role("viewer", agent_run=AgentRun)
 @blueprint.arguments(AgentRunArgs, location="query")
 @blueprint.response(200, AgentLogOut)
-def one(args: dict[str, Any], agent_run: AgentRun) -> Any:
+def get_run(args: dict[str, Any], agent_run: AgentRun) -> Any:
     """Show a run of an agent with its steps so far.
 
     With `wait`, the answer comes when the run has ended, must wait, or that many seconds have passed.
@@ -185,7 +185,7 @@ def one(args: dict[str, Any], agent_run: AgentRun) -> Any:
     if args["wait"] and found is not None and found.finished_at is None:
         dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
         dispatcher.wait_long(dispatcher.ticket_of(found), args["wait"])
-    return shown(AgentRun.get_by_id(agent_run.id))
+    return show_run(AgentRun.get_by_id(agent_run.id))
 
 
 @blueprint.post("/agent/runs/<agent_run>/cancel")
@@ -195,15 +195,18 @@ def cancel(agent_run: AgentRun) -> Any:
     """Cancel the run of an agent. It is `failed` at once, and the agent takes no further step."""
     found = Run.find(agent_run.run_id)
     if found is None:
-        raise Conflict("The run has ended already")
-    current_app.extensions["headrace"].dispatcher.cancel(found, get_user().email, noted("run.cancelled"))
-    return shown(AgentRun.get_by_id(agent_run.id))
+        raise Conflict("The run has already finished")
+    current_app.extensions["headrace"].dispatcher.cancel(found, get_user().email, defer_entry("run.cancelled"))
+    return show_run(AgentRun.get_by_id(agent_run.id))
 
 
 def _check_credentials(given: dict[str, str]) -> None:
-    """Forbidden where an operator names one for a tool: what an agent reaches with it, those decide who build flows."""
+    """Check that an operator names no tool's credential: the role editor decides what an agent can reach.
+
+    Raises: Forbidden if an operator does.
+    """
     others = sorted(given.keys() - {"llm"})
     if others and not has_role("editor", get_workspace_id()):
         raise Forbidden(
-            f"credentials: naming one for {others[0]!r} needs the role editor; with the role operator, only llm"
+            f"credentials: naming one for {others[0]!r} needs the role editor; an operator may name one for llm only"
         )

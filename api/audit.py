@@ -1,4 +1,4 @@
-"""The audit trail: what views write into it, and its list."""
+"""Audit log: entries written by views, and their list."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from schema_fields import Json, Out, Time, choice, text
 from schemas import PageArgs, listed
 
 blueprint = Resource("audit", "The audit log")
-AN_ID = re.compile(r'"([a-z]{2,4}_[0-9A-Z]{26})"')  # in JSON
+ID_PATTERN = re.compile(r'"([a-z]{2,4}_[0-9A-Z]{26})"')  # in JSON
 
 
 class AuditArgs(PageArgs):
@@ -62,40 +62,40 @@ class AuditOut(Out):
 @require_role("owner")
 @blueprint.arguments(AuditArgs, location="query")
 @blueprint.response(200, listed(AuditOut))
-def entries(args: dict[str, Any]) -> Any:
+def list_entries(args: dict[str, Any]) -> Any:
     """List the audit log, newest first. `action` is one action or its beginning: `flow`, `flow.deleted`."""
     limit, cursor = args.pop("limit"), args.pop("cursor")
     items, cursor = AuditEntry.page(AuditEntry.select_where(get_workspace_id(), **args), limit, cursor)
-    _name(items)
+    _add_names(items)
     return {"items": items, "next_cursor": cursor}
 
 
-def _name(entries: list[AuditEntry]) -> None:
-    """Give each of the entries its `names`: a question for each kind of thing, however many entries there are."""
-    named = {entry.id: _ids(entry) for entry in entries}
-    agents = {id_ for entry in entries for id_ in _agents(entry)}
+def _add_names(entries: list[AuditEntry]) -> None:
+    """Set the `names` of the entries, with one query for each kind of object."""
+    named = {entry.id: _find_ids(entry) for entry in entries}
+    agents = {id_ for entry in entries for id_ in _find_agents(entry)}
     names = {id_: agent["name"] for id_ in agents if (agent := templates.find_agent(id_))}
     names |= present_names(get_workspace_id(), (id_ for ids in named.values() for id_ in ids), agents)
     for entry in entries:
-        entry.names = {id_: names[id_] for id_ in (*named[entry.id], *_agents(entry)) if id_ in names}
+        entry.names = {id_: names[id_] for id_ in (*named[entry.id], *_find_agents(entry)) if id_ in names}
 
 
-def _ids(entry: AuditEntry) -> set[str]:
-    """The ids that an entry has, also in its changes; those of agents are no such ids."""
-    return {id_ for id_ in (entry.user_id, entry.target_id) if id_} | set(AN_ID.findall(entry.changes))
+def _find_ids(entry: AuditEntry) -> set[str]:
+    """Return the ids in an entry and its changes; agent ids have another form."""
+    return {id_ for id_ in (entry.user_id, entry.target_id) if id_} | set(ID_PATTERN.findall(entry.changes))
 
 
-def _agents(entry: AuditEntry) -> set[str]:
-    """The ids of agents that an entry has."""
+def _find_agents(entry: AuditEntry) -> set[str]:
+    """Return the ids of agents in an entry."""
     found = {orjson.loads(entry.changes).get("agent_id"), entry.target_id if entry.target_type == "agent" else None}
     return {id_ for id_ in found if isinstance(id_, str)}
 
 
-# Writing it
+# Writing entries
 
 
-def begun(action: str) -> AuditEntry:
-    """An entry of what whoever asks is about to do."""
+def begin_entry(action: str) -> AuditEntry:
+    """Return a new entry, not yet written, for an action of the caller."""
     entry = AuditEntry.begin(action, g.get("workspace_id"), address=request.remote_addr)
     if current_user.is_authenticated:
         user, token = current_user.user, current_user.token
@@ -104,31 +104,31 @@ def begun(action: str) -> AuditEntry:
     return entry
 
 
-def audited(action: str, row: Base | None = None) -> AbstractContextManager[AuditEntry]:
-    """A transaction for a change of the row, with the entry at its end; neither where it raises.
+def record_change(action: str, row: Base | None = None) -> AbstractContextManager[AuditEntry]:
+    """Return a transaction for a change of the row that ends by writing the entry; an exception rolls back both.
 
-    Nothing in it may wait for the recorder, which waits for the transaction: see `noted`.
+    Do not wait for the recorder inside it, since the recorder waits for the transaction: see `defer_entry`.
     """
-    entry = begun(action)
+    entry = begin_entry(action)
     return (entry if row is None else entry.about(row)).written()
 
 
 def remove(action: str, row: Base) -> None:
-    """Delete the row, with the entry; NotFound where somebody else was quicker."""
-    with audited(action, row):
+    """Delete the row and write the entry. Raises: NotFound if it is already deleted."""
+    with record_change(action, row):
         if not row.remove():
-            raise NotFound("It was deleted just now")
+            raise NotFound("It was already deleted")
 
 
-def noted(action: str, **changes: Any) -> Callable[[Run], Write]:
-    """What the dispatcher takes to write the entry together with what it does to a run."""
-    entry = begun(action)
+def defer_entry(action: str, **changes: Any) -> Callable[[Run], Write]:
+    """Return the function by which the dispatcher writes the entry together with its change of a run."""
+    entry = begin_entry(action)
     return lambda run: entry.about(run).note(**changes).insertion()
 
 
-def new_run(action: str = "run.started", **changes: Any) -> Callable[[Run], Write] | None:
-    """The same for a new run: not by an API token, since programs start runs in any number.
+def defer_start_entry(action: str = "run.started", **changes: Any) -> Callable[[Run], Write] | None:
+    """Return the same for a new run; None for an API token, since programs start runs in any number.
 
-    One with `changes`, which say what was put in the place of what the flow does, has its entry in any case.
+    An entry with `changes`, which say how the run differs from the saved flow, is always written.
     """
-    return noted(action, **changes) if changes or current_user.token is None else None
+    return defer_entry(action, **changes) if changes or current_user.token is None else None

@@ -1,4 +1,4 @@
-"""What there is to build with: node types and templates."""
+"""Catalog of building blocks: node types and templates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from marshmallow import fields
 
 import nodes as node_types
 import templates as files
-from api.audit import audited
+from api.audit import record_change
 from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.caching import cache_response
 from api.http.json_io import Resource
@@ -93,7 +93,7 @@ class UseIn(Strict):
 @cache_response
 @blueprint.arguments(NodeArgs, location="query")
 @blueprint.response(200, NodesOut)
-def nodes(args: dict[str, Any]) -> Any:
+def list_nodes(args: dict[str, Any]) -> Any:
     """List the node types. `config_schema` is their config's JSON Schema; `own` marks types of HEADRACE_NODES_DIR.
 
     `broken` lists files of that folder that could not be loaded at the start.
@@ -108,7 +108,7 @@ def nodes(args: dict[str, Any]) -> Any:
 @cache_response
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(TemplateOut))
-def templates(args: dict[str, Any]) -> Any:
+def list_templates(args: dict[str, Any]) -> Any:
     """List the official templates."""
     return slice_of(files.all_templates(), args)
 
@@ -125,7 +125,7 @@ def use(body: dict[str, str], name: str) -> Any:
     text = orjson.dumps(template["definition"]).decode()
     title = body.get("name", template["name"])
     values = {"workspace_id": get_workspace_id(), "name": title, "status": "draft"}
-    with audited("flow.created") as entry:
+    with record_change("flow.created") as entry:
         flow = Workflow.draft(get_user().id, definition_json=text, **values)
         entry.about(flow).note(status="draft", template=template["id"])
     return warned(flow)

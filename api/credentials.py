@@ -1,4 +1,4 @@
-"""Credentials: their values go in and never come out, of no answer, log or error."""
+"""Credentials: their values are never part of a response, log entry or error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import orjson
 from flask import current_app
 from marshmallow import ValidationError
 
-from api.audit import begun
+from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
 from api.http.caching import cache_response
 from api.http.json_io import Resource, check_depth, flatten
@@ -36,20 +36,20 @@ from schemas import (
 from security.credentials import Credentials, Trial, host_warnings, opened, try_out, used_by
 
 blueprint = Resource("credentials", "Secrets that flows use")
-TRIALS_AT_ONCE = 4  # of a process, whose threads have others to answer too
-MOST_USERS = 20  # of a credential, that an answer names
-_room = threading.BoundedSemaphore(TRIALS_AT_ONCE)
+MAX_TRIALS = 4  # concurrent tests in a process, whose threads have other requests to serve too
+MAX_USERS = 20  # flows and agents that use a credential, in a response
+_room = threading.BoundedSemaphore(MAX_TRIALS)
 
 
 @blueprint.get("/credentials")
 @require_role("viewer")
 @blueprint.arguments(CredentialArgs, location="query")
 @blueprint.response(200, listed(CredentialUseOut))
-def credentials(args: dict[str, Any]) -> Any:
+def list_credentials(args: dict[str, Any]) -> Any:
     """List the credentials, newest first, without their values; with `used_by`, the flows and agents that use each."""
     items, cursor = Credential.page(Credential.of(get_workspace_id()), args["limit"], args["cursor"])
     if args["used_by"]:
-        _say_who_uses(items, get_workspace_id())
+        _add_usage(items, get_workspace_id())
     return {"items": items, "next_cursor": cursor}
 
 
@@ -61,7 +61,7 @@ def read(credential: Credential) -> Any:
 
     It cannot be deleted while an active flow uses it. Of very many flows, only the newest are searched.
     """
-    _say_who_uses([credential], credential.workspace_id)
+    _add_usage([credential], credential.workspace_id)
     return credential
 
 
@@ -70,7 +70,7 @@ def read(credential: Credential) -> Any:
 @cache_response
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(CredentialTypeOut))
-def types(args: dict[str, Any]) -> Any:
+def list_types(args: dict[str, Any]) -> Any:
     """List the types of credentials; `schema` is the JSON Schema of each type's values."""
     return slice_of(catalogue(), args)
 
@@ -81,9 +81,9 @@ def types(args: dict[str, Any]) -> Any:
 @blueprint.response(201, CredentialOut)
 def create(body: dict[str, Any]) -> Any:
     """Create a credential. The fields of `data` depend on its type: GET `/api/credential-types`."""
-    data = _checked(body["type"], body["data"])
-    values = {"name": body["name"], "type": body["type"], "hosts": _as_text(body["hosts"])}
-    return _warned(_kept().keep(begun("credential.created"), data, **values))
+    data = _validate(body["type"], body["data"])
+    values = {"name": body["name"], "type": body["type"], "hosts": _encode_hosts(body["hosts"])}
+    return _add_warnings(_get_credentials().keep(begin_entry("credential.created"), data, **values))
 
 
 @blueprint.put("/credentials/<credential>")
@@ -96,13 +96,13 @@ def change(body: dict[str, Any], credential: Credential) -> Any:
     A name that an active flow uses cannot be changed. Adding hosts requires all values again.
     """
     if "hosts" in body:
-        body["hosts"] = _as_text(body["hosts"])
+        body["hosts"] = _encode_hosts(body["hosts"])
         if body["hosts"] != credential.hosts and "data" not in body:
-            raise BadInput("data: is required to send the credential to other hosts")
+            raise BadInput("data: is required when hosts change; enter the values again")
     if "data" in body:
-        body["data"] = _checked(credential.type, body["data"])
-    _kept().change(begun("credential.updated"), credential, body)
-    return _warned(credential)
+        body["data"] = _validate(credential.type, body["data"])
+    _get_credentials().change(begin_entry("credential.updated"), credential, body)
+    return _add_warnings(credential)
 
 
 @blueprint.delete("/credentials/<credential>")
@@ -110,7 +110,7 @@ def change(body: dict[str, Any], credential: Credential) -> Any:
 @blueprint.response(204)
 def delete(credential: Credential) -> None:
     """Delete a credential. Refused while an active flow uses it."""
-    _kept().remove(begun("credential.deleted"), credential)
+    _get_credentials().remove(begin_entry("credential.deleted"), credential)
 
 
 @blueprint.post("/credentials/<credential>/test")
@@ -123,8 +123,8 @@ def test(body: dict[str, Any], credential: Credential) -> Any:
     If no service could be asked, `status` is `untested`, not `ok`: give a `url` for a credential without a host of its
     own, or `send` for one of messages.
     """
-    trial = _tried(credential.workspace_id, credential.name, lambda: _kept().open(credential), body)
-    begun("credential.tested").about(credential).note(type=credential.type, ok=trial.ok).save_new()
+    trial = _try_out(credential.workspace_id, credential.name, lambda: _get_credentials().open(credential), body)
+    begin_entry("credential.tested").about(credential).note(type=credential.type, ok=trial.ok).save_new()
     return trial
 
 
@@ -135,31 +135,31 @@ def test(body: dict[str, Any], credential: Credential) -> Any:
 def test_unsaved(body: dict[str, Any]) -> Any:
     """Test values of a credential without saving them."""
     name, type_, data, hosts = (body.pop(key) for key in ("name", "type", "data", "hosts"))
-    made = opened(name, type_, _checked(type_, data), hosts)
-    trial = _tried(get_workspace_id(), made.name, lambda: made, body)
-    begun("credential.tested").target("credential", None, None).note(type=type_, ok=trial.ok).save_new()
+    made = opened(name, type_, _validate(type_, data), hosts)
+    trial = _try_out(get_workspace_id(), made.name, lambda: made, body)
+    begin_entry("credential.tested").target("credential", None, None).note(type=type_, ok=trial.ok).save_new()
     return trial
 
 
-def _warned(row: Credential) -> Credential:
+def _add_warnings(row: Credential) -> Credential:
     if found := host_warnings(row):
         row.warnings = found
     return row
 
 
-def _say_who_uses(rows: list[Credential], workspace: str) -> None:
+def _add_usage(rows: list[Credential], workspace: str) -> None:
     users = used_by(workspace, rows)
     for row in rows:
-        row.used_by, row.used_by_count = users[row.id][:MOST_USERS], len(users[row.id])
+        row.used_by, row.used_by_count = users[row.id][:MAX_USERS], len(users[row.id])
 
 
-def _kept() -> Credentials:
+def _get_credentials() -> Credentials:
     kept: Credentials = current_app.extensions["headrace"].credentials
     return kept
 
 
-def _tried(workspace: str, name: str, find: Callable[[], keyring.Credential], asked: Mapping[str, Any]) -> Trial:
-    """What comes of trying it out; Unavailable while enough others are at it."""
+def _try_out(workspace: str, name: str, find: Callable[[], keyring.Credential], asked: Mapping[str, Any]) -> Trial:
+    """Return the result of the test. Raises: Unavailable if too many tests are running."""
     dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
     if not _room.acquire(blocking=False):
         raise Unavailable("Other credentials are being tested; try again soon", retry_after=5)
@@ -169,13 +169,13 @@ def _tried(workspace: str, name: str, find: Callable[[], keyring.Credential], as
         _room.release()
 
 
-def _as_text(hosts: list[str] | None) -> str | None:
-    """The hosts as the row has them."""
+def _encode_hosts(hosts: list[str] | None) -> str | None:
+    """Return the hosts as stored in the row."""
     return None if hosts is None else orjson.dumps(sorted(set(hosts))).decode()
 
 
-def _checked(type_: str, data: dict[str, Any]) -> dict[str, Any]:
-    """The values as the type has them. BadInput names what is wrong, and no value."""
+def _validate(type_: str, data: dict[str, Any]) -> dict[str, Any]:
+    """Return the values, validated by the type. Raises: BadInput with the wrong keys, but no values."""
     if type_ not in TYPES:
         raise BadInput(f"type: must be one of {', '.join(TYPES)}")
     check_depth(data, "data")

@@ -1,7 +1,7 @@
-"""The OpenAPI document, and what no argument or answer schema has of it: operation ids and components.
+"""Description of the API: the OpenAPI document, with the operation ids and components that the schemas lack.
 
-An operation id is a verb and a resource: `list_runs`, `get_run`, `create_flow`. It follows from the method and the
-path, unless the route is in IRREGULAR. Generated clients name their functions by it, so it never changes.
+An operation id is a verb and a resource: `list_runs`, `get_run`, `create_flow`. It is derived from the method and path
+unless the route is in IRREGULAR. Generated clients name their functions by it, so it never changes.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ SETTINGS: dict[str, Any] = {
         "security": [{"session": []}, {"token": []}],
     },
 }
-# The verb for one object, and for a list where that is another.
+# The verb for one object; a list has `list` instead of `get`.
 ONE = {"get": "get", "put": "update", "patch": "update", "delete": "delete", "post": "create"}
-# What a path calls a thing, where the rest of the API calls it otherwise.
+# Path parts that the rest of the API calls by another name.
 NAMES = {"workflows": "flows"}
-# Routes whose path does not say what they do.
+# Routes whose operation id does not follow from the path.
 IRREGULAR = {
     "post /api/auth/login": "log_in",
     "get /api/auth/session": "get_session",
@@ -73,26 +73,26 @@ IRREGULAR = {
 
 
 class DescribedApi(Api):
-    """flask-smorest with our error body in place of its own."""
+    """flask-smorest with our error body instead of its own."""
 
     ERROR_SCHEMA = Error
 
 
-def document(blueprints: Sequence[Blueprint]) -> dict[str, Any]:
-    """Return the OpenAPI document of the blueprints. A server makes it when asked: it would slow every start down."""
+def make_document(blueprints: Sequence[Blueprint]) -> dict[str, Any]:
+    """Return the OpenAPI document of the blueprints. It is made on request, since it would slow down every start."""
     app = Flask("description", static_folder=None)
     app.config.update(SETTINGS)
     app.url_map.converters["slashes"] = Slashes
     api = DescribedApi(app, spec_kwargs={"extra_plugins": [Description()]})
-    api.ma_plugin.converter.add_attribute_function(shape_of)
+    api.ma_plugin.converter.add_attribute_function(describe_field)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
     found: dict[str, Any] = api.spec.to_dict()
     return found
 
 
-def operation_id(method: str, path: str) -> str:
-    """Return the id of an operation; `method` in lower case, `path` as OpenAPI writes it."""
+def make_operation_id(method: str, path: str) -> str:
+    """Return the id of an operation; `method` is in lower case, `path` in OpenAPI's form."""
     named = IRREGULAR.get(f"{method} {path}")
     if named is not None:
         return named
@@ -101,7 +101,7 @@ def operation_id(method: str, path: str) -> str:
     owners, last = [_singular(noun) for noun in nouns[:-1]], nouns[-1]
     if parts[-1].startswith("{"):
         return "_".join([ONE[method], *owners, _singular(last)])
-    if method == "post" and owners and _singular(last) == last:  # what is done: /runs/{run}/cancel
+    if method == "post" and owners and _singular(last) == last:  # an action: /runs/{run}/cancel
         return "_".join([last, *owners])
     is_list = method == "get" and _singular(last) != last
     return "_".join(["list", *owners, last] if is_list else [ONE[method], *owners, _singular(last)])
@@ -112,7 +112,7 @@ def _singular(noun: str) -> str:
 
 
 class Description(BasePlugin):
-    """The plugin of apispec that adds what this module is about."""
+    """apispec plugin that adds operation ids and components."""
 
     def init_spec(self, spec: APISpec) -> None:
         super().init_spec(spec)
@@ -121,13 +121,13 @@ class Description(BasePlugin):
 
     def operation_helper(self, path: str | None = None, operations: Any = None, **options: Any) -> None:
         for method, operation in (operations or {}).items():
-            operation.setdefault("operationId", operation_id(method, str(path)))
+            operation.setdefault("operationId", make_operation_id(method, str(path)))
 
 
-def shape_of(converter: Any, field: fields.Field[Any], ret: dict[str, Any], **options: Any) -> dict[str, Any]:
-    """Make `ret`, the JSON Schema of a field, name the `component` that its metadata names, if any.
+def describe_field(converter: Any, field: fields.Field[Any], ret: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """Change `ret`, the JSON Schema of a field, to a reference to the `component` in its metadata, if any.
 
-    Say of other objects without properties that they may have any: generators take them for empty ones.
+    Other objects without properties get `additionalProperties`: code generators would treat them as empty objects.
     """
     name = field.metadata.get("component")
     if name is not None:

@@ -69,8 +69,8 @@ class Library:
         def files(paths: Iterator[Path]) -> list[Path]:
             return sorted(path for path in paths if path.is_file() and path.resolve().parent.is_relative_to(root))
 
-        pages = {_name_of(path.relative_to(folder)): path for path in files(folder.glob("[!.]*.md"))}
-        pages |= {_name_of(path.relative_to(folder)): path for path in files(folder.glob("adr/[!.]*.md"))}
+        pages = {_get_page_name(path.relative_to(folder)): path for path in files(folder.glob("[!.]*.md"))}
+        pages |= {_get_page_name(path.relative_to(folder)): path for path in files(folder.glob("adr/[!.]*.md"))}
         images = {path.name: path for path in files(folder.glob("img/[!.]*")) if path.suffix in IMAGES}
         return cls(pages, images)
 
@@ -105,54 +105,54 @@ def install(app: Flask, folder: Path) -> None:
     """Serve the documentation in this folder."""
     app.extensions["headrace_documentation"] = Library.of(folder)
     for rule, view in (
-        ("/docs", contents),
-        ("/docs/", to_contents),
-        ("/docs/style.css", style),
-        ("/docs/<name>", page),
-        ("/docs/adr/<name>", decision),
-        ("/docs/img/<name>", image),
+        ("/docs", show_contents),
+        ("/docs/", redirect_to_contents),
+        ("/docs/style.css", send_style),
+        ("/docs/<name>", show_page),
+        ("/docs/adr/<name>", show_decision),
+        ("/docs/img/<name>", send_image),
     ):
         app.add_url_rule(rule, f"documentation_{view.__name__}", view)
 
 
 @allow_anyone
-def contents() -> Response:
+def show_contents() -> Response:
     """Show the list of pages in groups."""
-    library = _library()
-    return library.answer("", lambda: _layout(library, "", _contents(library)))
+    library = _get_library()
+    return library.answer("", lambda: _render_layout(library, "", _render_contents(library)))
 
 
 @allow_anyone
-def to_contents() -> Response:
+def redirect_to_contents() -> Response:
     """Redirect to the list of pages, by path only: Flask's own redirect would use the host of the request."""
     return Response(status=308, headers={"Location": "/docs"})
 
 
 @allow_anyone
-def page(name: str) -> Response:
+def show_page(name: str) -> Response:
     """Show a page."""
-    library = _library()
+    library = _get_library()
     if name not in library.pages:
         raise NotFound
-    return library.answer(name, lambda: _layout(library, name, render_page(library, name)))
+    return library.answer(name, lambda: _render_layout(library, name, render_page(library, name)))
 
 
 @allow_anyone
-def decision(name: str) -> Response:
+def show_decision(name: str) -> Response:
     """Show a decision record."""
-    return page(f"adr/{name}")
+    return show_page(f"adr/{name}")
 
 
 @allow_anyone
-def style() -> Response:
+def send_style() -> Response:
     """Return the style sheet of all pages."""
-    return _library().answer("style.css", lambda: STYLE_FILE.read_text(encoding="utf-8"), "text/css")
+    return _get_library().answer("style.css", lambda: STYLE_FILE.read_text(encoding="utf-8"), "text/css")
 
 
 @allow_anyone
-def image(name: str) -> Response:
+def send_image(name: str) -> Response:
     """Return an image of a page."""
-    path = _library().images.get(name)
+    path = _get_library().images.get(name)
     if path is None:
         raise NotFound
     response = send_file(path, IMAGES[path.suffix], conditional=True)
@@ -180,10 +180,10 @@ def render(path: Path, pages: Any, folder: str = "") -> Page:
     title, headings, seen = path.stem, [], dict[str, int]()
     for at, token in enumerate(tokens):
         for child in token.children or ():
-            _lead(child, pages, folder)
+            _resolve_target(child, pages, folder)
         if token.type == "heading_open":
             text = "".join(child.content for child in tokens[at + 1].children or ())
-            anchor = _anchor(text, seen)
+            anchor = _make_anchor(text, seen)
             token.attrSet("id", anchor)
             if token.tag == "h1":
                 title = text
@@ -192,12 +192,12 @@ def render(path: Path, pages: Any, folder: str = "") -> Page:
     return Page(title, str(markdown.renderer.render(tokens, markdown.options, {})), headings)
 
 
-def _name_of(path: Path) -> str:
+def _get_page_name(path: Path) -> str:
     """Return the name of a page by its path in docs/: `adr/README.md` is the page `adr`."""
     return posixpath.normpath(path.with_suffix("")).removesuffix("/README")
 
 
-def _lead(token: Any, pages: Any, folder: str) -> None:
+def _resolve_target(token: Any, pages: Any, folder: str) -> None:
     """Point a link or an image of a page to its address here. Links to source files are removed."""
     if token.type == "image":
         token.attrSet("src", f"/docs/{token.attrGet('src')}")
@@ -206,30 +206,30 @@ def _lead(token: Any, pages: Any, folder: str) -> None:
         target, _, anchor = str(token.attrGet("href")).partition("#")
         if re.match("https?:", target):
             token.attrSet("rel", "noreferrer")
-        elif target.endswith(".md") and (name := _name_of(Path(folder, target))) in pages:
+        elif target.endswith(".md") and (name := _get_page_name(Path(folder, target))) in pages:
             token.attrSet("href", f"/docs/{name}" + (f"#{anchor}" if anchor else ""))
         elif target:
             token.attrs.pop("href")
 
 
-def _anchor(text: str, seen: dict[str, int]) -> str:
+def _make_anchor(text: str, seen: dict[str, int]) -> str:
     """Return the anchor of a heading in GitHub's format: a repeated text gets a number."""
     anchor = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
     seen[anchor] = number = seen.get(anchor, -1) + 1
     return f"{anchor}-{number}" if number else anchor
 
 
-def _layout(library: Library, name: str, shown: Page) -> str:
+def _render_layout(library: Library, name: str, shown: Page) -> str:
     toc = "".join(f'<li><a href="#{escape(anchor)}">{escape(text)}</a></li>' for anchor, text in shown.headings)
     return LAYOUT.format(
         title=escape(shown.title),
-        nav="".join(_nav(library, name)),
+        nav="".join(_render_nav(library, name)),
         body=shown.body,
         toc=f'<nav class="toc" aria-label="On this page"><p>On this page</p><ul>{toc}</ul></nav>' if toc else "",
     )
 
 
-def _nav(library: Library, here: str) -> Iterator[str]:
+def _render_nav(library: Library, here: str) -> Iterator[str]:
     for group, names in library.groups():
         yield f"<p>{escape(group)}</p><ul>"
         for name in names:
@@ -238,18 +238,18 @@ def _nav(library: Library, here: str) -> Iterator[str]:
         yield "</ul>"
 
 
-def _contents(library: Library) -> Page:
+def _render_contents(library: Library) -> Page:
     parts = ["<h1>Documentation</h1>"]
     for group, names in library.groups():
         parts.append(f"<h2>{escape(group)}</h2><dl>")
         for name in names:
-            title, about = escape(library.title(name)), _about(render_page(library, name))
+            title, about = escape(library.title(name)), _summarize(render_page(library, name))
             parts.append(f'<dt><a href="/docs/{name}">{title}</a></dt><dd>{about}</dd>')
         parts.append("</dl>")
     return Page("Documentation", "".join(parts), [])
 
 
-def _about(shown: Page) -> str:
+def _summarize(shown: Page) -> str:
     """Return the first sentence of a page about its subject, as HTML without tags."""
     found = (part.partition("</p>")[0] for part in shown.body.split("<p>")[1:])
     paragraphs = (re.sub(r"<[^<>]*>", "", text) for text in found)
@@ -257,6 +257,6 @@ def _about(shown: Page) -> str:
     return re.split(r"(?<=\.)\s|:\s|:$", text, maxsplit=1)[0]
 
 
-def _library() -> Library:
+def _get_library() -> Library:
     library: Library = current_app.extensions["headrace_documentation"]
     return library

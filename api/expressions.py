@@ -1,4 +1,4 @@
-"""Expressions, for who writes them."""
+"""Expressions: their preview while they are edited."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from api.http.auth import find, get_user, require_role
 from api.http.json_io import Resource
-from api.workflows import given_definition, pins, pins_of
+from api.workflows import make_pins_field, parse_pins, read_definition
 from dispatch import PREVIEWS, Place, Preview
 from errors import BadInput
 from models import Run, Workflow
@@ -20,7 +20,7 @@ from schemas import DEFINITION
 blueprint = Resource("expressions", "Preview of expressions")
 
 
-MOST_TEMPLATES = 50
+MAX_TEMPLATES = 50
 
 
 class PreviewIn(Strict):
@@ -34,21 +34,21 @@ class PreviewIn(Strict):
     run_id = text(
         64, load_default=None, allow_none=True, metadata={"description": "A run of the flow, whose values are used"}
     )
-    pinned = pins("Outputs by node id that replace those recorded by the run")
+    pinned = make_pins_field("Outputs by node id that replace those recorded by the run")
     template = fields.Raw(
         allow_none=True, metadata={"description": "Any JSON; expressions in its strings are evaluated"}
     )
     templates = fields.List(
         fields.Raw(allow_none=True),
-        validate=validate.Length(1, MOST_TEMPLATES),
+        validate=validate.Length(1, MAX_TEMPLATES),
         metadata={"description": "Several templates"},
     )
 
     @validates_schema
     def has_one_or_several(self, data: dict[str, Any], **kwargs: Any) -> None:
-        """Either of the two."""
+        """Check that exactly one of the two is given."""
         if ("template" in data) == ("templates" in data):
-            raise ValidationError("must be given, or templates; not both", "template")
+            raise ValidationError("Give either template or templates", "template")
 
 
 class PreviewedOut(Out):
@@ -89,10 +89,10 @@ def preview(body: dict[str, Any]) -> Any:
     flow = find(Workflow, body["workflow_id"], "editor", "flow")
     run = None if body["run_id"] is None else find(Run, body["run_id"], "viewer", "run")
     if run is not None and run.workflow_id != flow.id:
-        raise BadInput("run_id: is no run of this flow")
-    text = given_definition({"definition": body["definition"]}) if body["definition"] is not None else None
+        raise BadInput("run_id: is not a run of this flow; choose a run of the flow in workflow_id")
+    text = read_definition({"definition": body["definition"]}) if body["definition"] is not None else None
     definition = body["definition"] if text is not None else orjson.loads(flow.definition_json)
-    place = Place(flow, definition, body["node_id"], text is not None, run, pins_of(body["pinned"]))
+    place = Place(flow, definition, body["node_id"], text is not None, run, parse_pins(body["pinned"]))
     templates = body["templates"] if "templates" in body else [body["template"]]
     with PREVIEWS.taken(get_user().id):
         made = Preview(current_app.extensions["headrace"].dispatcher, place)

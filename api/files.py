@@ -1,4 +1,4 @@
-"""The workspace's files: list, upload, download, delete. Which paths are allowed is in `nodes/files/files.py`."""
+"""Files of a workspace: list, upload, download, delete. `nodes/files/files.py` has the rules for paths."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flask import Request, Response, current_app
 from marshmallow import fields
 from werkzeug.formparser import FormDataParser
 
-from api.audit import begun
+from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource, get_request, load
 from errors import BadInput, Conflict, NodeError, NotFound, NotJson, TooLarge, Unavailable
@@ -22,16 +22,16 @@ from schema_fields import Cursor, Out, Strict, Time, text
 from schemas import Error, PageArgs, listed
 
 blueprint = Resource("files", "Files of the workspace")
-PIECE = 64 * 1024
+CHUNK = 64 * 1024
 MULTIPART = "multipart/form-data"
-ROOM_FOR_FORM = 64 * 1024  # bytes of a request beside the file
+MAX_FORM = 64 * 1024  # bytes of a request besides the file
 MAX_PARTS = 10
-# A browser never shows a file as a page of this server, and keeps no copy.
-CLOSED = {"Content-Security-Policy": "default-src 'none'; sandbox", "Cache-Control": "no-store"}
+# A browser must never show a file as a page of this server, nor cache it.
+DOWNLOAD_HEADERS = {"Content-Security-Policy": "default-src 'none'; sandbox", "Cache-Control": "no-store"}
 
 
 class FileCursor(Cursor):
-    """The path of the last file on the page before."""
+    """Cursor of a list of files: the last path of the previous page."""
 
     inside = re.compile(r"\A[^\0]{1,5000}\Z")
 
@@ -50,7 +50,7 @@ class FileOut(Out):
 
 
 class UploadIn(Strict):
-    """The fields of the form beside the file."""
+    """The form fields besides the file."""
 
     path = text(
         1_000,
@@ -65,7 +65,7 @@ class UploadIn(Strict):
 
 
 class UploadForm(UploadIn):
-    """The whole form, for the description of the API."""
+    """The whole form, for the OpenAPI document."""
 
     file = fields.Raw(
         required=True, metadata={"type": "string", "format": "binary", "description": "The file, with its name"}
@@ -79,11 +79,11 @@ UPLOAD = UploadIn()
 @require_role("viewer")
 @blueprint.arguments(FileArgs, location="query")
 @blueprint.response(200, listed(FileOut))
-def files(args: dict[str, Any]) -> Any:
+def list_files(args: dict[str, Any]) -> Any:
     """List the files of the workspace by path, including files in folders."""
-    with _refusals():
-        found = _files().find(args["prefix"], args["cursor"] or "", args["limit"] + 1)
-    items = [_shown(**file) for file in found[: args["limit"]]]
+    with _translate_errors():
+        found = _get_files().find(args["prefix"], args["cursor"] or "", args["limit"] + 1)
+    items = [_show(**file) for file in found[: args["limit"]]]
     return {"items": items, "next_cursor": items[-1]["path"] if len(found) > len(items) else None}
 
 
@@ -103,15 +103,15 @@ def upload() -> Any:
     request = get_request()
     if request.mimetype != MULTIPART:
         raise NotJson(f"The body must be a form of the type {MULTIPART}, with the file in the field `file`")
-    kept = _files()
-    request.max_content_length = kept.max_bytes + ROOM_FOR_FORM
-    with _refusals(), kept.uploading(_floor()) as upload:
-        form, name = _received(request, upload)
+    kept = _get_files()
+    request.max_content_length = kept.max_bytes + MAX_FORM
+    with _translate_errors(), kept.uploading(_get_floor()) as upload:
+        form, name = _receive(request, upload)
         path = form["path"] + plain(name) if form["path"].endswith("/") or not form["path"] else form["path"]
-        with begun("file.uploaded").target("file", None, path).note(size=upload.size).written():
+        with begin_entry("file.uploaded").target("file", None, path).note(size=upload.size).written():
             upload.keep(path, form["overwrite"])
     (file,) = kept.find(path, limit=1)
-    return _shown(**file)
+    return _show(**file)
 
 
 @blueprint.get("/files/<path:path>")
@@ -120,7 +120,7 @@ def upload() -> Any:
     200,
     {"type": "string", "format": "binary"},
     content_type="application/octet-stream",
-    description="The file, under its own content type",
+    description="The file with its own content type",
 )
 def download(path: str) -> Response:
     """Download a file under its name.
@@ -128,9 +128,9 @@ def download(path: str) -> Response:
     Viewers cannot download files: the API hides signatures of answer links from them, and a file may contain such a
     link.
     """
-    with _refusals():
-        response = stream(_files(), path, content_type_of(path))
-    response.headers.update(CLOSED)
+    with _translate_errors():
+        response = stream(_get_files(), path, content_type_of(path))
+    response.headers.update(DOWNLOAD_HEADERS)
     response.headers["Content-Disposition"] = disposition("attachment", path.rpartition("/")[2])
     return response
 
@@ -140,51 +140,51 @@ def download(path: str) -> Response:
 @blueprint.response(204)
 def delete(path: str) -> None:
     """Delete a file, or an empty folder."""
-    with _refusals(), begun("file.deleted").target("file", None, path).written():
-        if not _files().delete(path):
+    with _translate_errors(), begin_entry("file.deleted").target("file", None, path).written():
+        if not _get_files().delete(path):
             raise NotFound(f"There is no file {path[:200]!r}")
 
 
-def _files() -> Files:
+def _get_files() -> Files:
     files: Files = current_app.extensions["headrace"].dispatcher.files_of(get_workspace_id())
     return files
 
 
-def _floor() -> int:
-    """The bytes of the disk that uploads leave free, as runs do."""
+def _get_floor() -> int:
+    """Return the number of bytes of disk space that uploads leave free, as runs do."""
     server = current_app.extensions["headrace"]
     floor: int = server.dispatcher.free_space.floor_at(server.config.data_dir)
     return floor
 
 
-def _shown(path: str, size: int, modified_at: int) -> dict[str, Any]:
+def _show(path: str, size: int, modified_at: int) -> dict[str, Any]:
     name = path.rpartition("/")[2]
     type_ = content_type_of(name)
     return {"path": path, "name": name, "size": size, "content_type": type_, "modified_at": modified_at}
 
 
 def stream(files: Files, path: str, content_type: str, status: int = 200) -> Response:
-    """Return an answer that reads the file while it is sent. NodeError if it cannot be read."""
+    """Return a response that reads the file while it is sent. Raises: NodeError if it cannot be read."""
     with ExitStack() as stack:
         file = stack.enter_context(files.reading(path))
         size = file.seek(0, 2)
         file.seek(0)
-        response = Response(_pieces(file, size), status, content_type=content_type)
+        response = Response(_read_chunks(file, size), status, content_type=content_type)
         response.content_length = size
         response.call_on_close(stack.pop_all().close)
     return response
 
 
-def _pieces(file: IO[bytes], size: int) -> Iterator[bytes]:
-    """Yield the file as it was when its size was taken: others may append to it meanwhile."""
-    while size > 0 and (piece := file.read(min(PIECE, size))):
+def _read_chunks(file: IO[bytes], size: int) -> Iterator[bytes]:
+    """Yield the file up to the size when it was measured: it may grow meanwhile."""
+    while size > 0 and (piece := file.read(min(CHUNK, size))):
         size -= len(piece)
         yield piece
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
-    """Turn the errors of the workspace's files into errors of the API."""
+def _translate_errors() -> Iterator[None]:
+    """Turn the errors of workspace files into API errors."""
     try:
         yield
     except Absent as error:
@@ -197,34 +197,37 @@ def _refusals() -> Iterator[None]:
         raise (BadInput if error.permanent else Unavailable)(error.message) from None
 
 
-# Receiving one
+# Uploads
 
 
-def _received(request: Request, upload: Upload) -> tuple[dict[str, Any], str]:
-    """Write the file of a form to the upload; its other fields, and the file's own name. BadInput for another form."""
+def _receive(request: Request, upload: Upload) -> tuple[dict[str, Any], str]:
+    """Write the file of a form to the upload. Return the other fields and the file's name.
+
+    Raises: BadInput if the form is malformed or has not exactly one file.
+    """
     sent: list[str] = []
 
     def begin(*sizes: Any, filename: str | None = None, **more: Any) -> Any:
         sent.append(filename or "")
         if len(sent) > 1:
-            raise BadInput("file: one request takes one file")
+            raise BadInput("file: send exactly one file in a request")
         return Written(upload)
 
-    parser = FormDataParser(begin, ROOM_FOR_FORM, max_form_parts=MAX_PARTS, silent=False)
+    parser = FormDataParser(begin, MAX_FORM, max_form_parts=MAX_PARTS, silent=False)
     try:
         _, form, uploaded = parser.parse(request.stream, MULTIPART, request.content_length, request.mimetype_params)
     except ValueError as error:
         raise BadInput(f"The body is not a multipart form: {error}") from None
     if list(uploaded) != ["file"]:
-        raise BadInput("file: is required, and must be sent as a file")
+        raise BadInput("file: is required; send it as a file of the multipart form")
     return load(UPLOAD, form.to_dict()), sent[0]
 
 
 class Written:
-    """An upload, as the parser of forms writes to it. It is not read again."""
+    """An upload as a file object for the form parser, which writes it and does not read it."""
 
     def __init__(self, upload: Upload) -> None:
         self.write = upload.write
 
     def seek(self, place: int) -> None:
-        """Do nothing: the parser goes back to the beginning for readers."""
+        """Do nothing: the parser rewinds the file for readers."""

@@ -1,4 +1,4 @@
-"""Requests as other tools describe them, made into nodes, and the palette of those that are kept."""
+"""Import of cURL commands and OpenAPI documents as nodes, and the palette of imported presets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import fields
 
-from api.audit import audited
+from api.audit import record_change
 from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.json_io import Resource
 from dispatch import IMPORTS
@@ -25,7 +25,7 @@ class CurlIn(Strict):
 
 
 class SuggestionOut(Out):
-    """A credential to make: with the values that `sources` names put into `data`, POST /api/credentials takes it."""
+    """A credential to create: POST /api/credentials accepts it once the values in `sources` are added to `data`."""
 
     name = fields.String(required=True)
     type = fields.String(required=True)
@@ -93,11 +93,11 @@ def openapi(body: dict[str, Any]) -> Any:
     """Add a preset per operation of an OpenAPI 3 document to the palette. Replaces those of the same title."""
     document = body["document"]
     if not isinstance(document, str | dict):
-        raise BadInput("document: must be text or an object")
+        raise BadInput("document: must be text or an object with an OpenAPI 3 document")
     with IMPORTS.taken(get_user().id):
         palette = openapi_documents.read(document.encode() if isinstance(document, str) else document)
         rows = [preset.as_row() for preset in palette.presets]
-    with audited("preset.imported") as entry:
+    with record_change("preset.imported") as entry:
         presets = Preset.replace_source(get_workspace_id(), palette.source, palette.title, rows)
         entry.target("preset", palette.source, palette.title).note(presets=len(presets))
     return {**vars(palette), "count": len(presets), "presets": presets}
@@ -107,7 +107,7 @@ def openapi(body: dict[str, Any]) -> Any:
 @require_role("viewer")
 @blueprint.arguments(PresetArgs, location="query")
 @blueprint.response(200, listed(PresetOut))
-def presets(args: dict[str, Any]) -> Any:
+def list_presets(args: dict[str, Any]) -> Any:
     """List the presets of the palette by document, the latest first."""
     found = Preset.select_where(get_workspace_id(), args["search"], args["source"])
     items, cursor = Preset.page(found, args["limit"], args["cursor"])
@@ -119,7 +119,7 @@ def presets(args: dict[str, Any]) -> Any:
 @blueprint.response(204)
 def delete(source: str) -> None:
     """Remove all presets of a document from the palette. Nodes created from them stay."""
-    with audited("preset.deleted") as entry:
+    with record_change("preset.deleted") as entry:
         entry.target("preset", source, None)
         if not Preset.remove_source(get_workspace_id(), source):
             raise NotFound(f"There are no presets of {source[:64]!r}")

@@ -1,4 +1,4 @@
-"""Invitations: owners make, list and withdraw them; whoever has the link looks at one and redeems it."""
+"""Invitations: owners create, list and withdraw them; the invited person previews and redeems them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from flask import current_app, request
 from flask_login import current_user
 from marshmallow import fields, validate
 
-from api.audit import begun, remove
+from api.audit import begin_entry, remove
 from api.http.auth import allow_anyone, check_page_user, get_user, get_workspace_id, require_role
 from api.http.json_io import Resource, dump
 from api.http.request_origin import check_origin, get_client
-from api.sessions import WhoOut, no_store, opened, who_is
+from api.sessions import WhoOut, describe_session, no_store, respond_logged_in
 from errors import BadInput, Forbidden
 from models import Invitation, User, Workspace
 from nodes.mail import server_mail
@@ -71,7 +71,7 @@ class Redemption(InvitationToken):
 @blueprint.response(200, listed(InvitationOut))
 def list_invitations(args: dict[str, Any]) -> Any:
     """List the pending invitations of the workspace, newest first."""
-    return slice_of([_with_inviter(row) for row in Invitation.pending(get_workspace_id())], args)
+    return slice_of([_add_inviter(row) for row in Invitation.pending(get_workspace_id())], args)
 
 
 @blueprint.post("/invitations")
@@ -84,7 +84,7 @@ def create_invitation(body: dict[str, str]) -> Any:
     Only this answer has the link, which works once and for 72 hours. The answer is the same whether or not the address
     has an account.
     """
-    return invited(body["email"], body["role"])
+    return send_invitation(body["email"], body["role"])
 
 
 @blueprint.delete("/invitations/<invitation>")
@@ -95,26 +95,26 @@ def delete_invitation(invitation: Invitation) -> None:
     remove("invitation.withdrawn", invitation)
 
 
-def invited(email: str, role: str) -> Invitation:
-    """A new invitation into the workspace of this request, by who asks, as InvitationMade shows it. It is mailed."""
+def send_invitation(email: str, role: str) -> Invitation:
+    """Invite a person into this request's workspace and mail the link. Return the fields of InvitationMade."""
     server = current_app.extensions["headrace"]
-    row, token = invitations.invite(begun("invitation.created"), email, role, get_user())
-    # In the fragment, so that neither a log nor a Referer header has it.
+    row, token = invitations.invite(begin_entry("invitation.created"), email, role, get_user())
+    # In the fragment, so that neither logs nor Referer headers contain it.
     row.link = f"{server.config.base_url}/invitation#{token}"
     place = Workspace.get_by_id(row.workspace_id).name
     body = invitations.letter(place, get_user(), row.role, row.link)
     services = server.dispatcher.services
     row.mailed = server_mail.send(server.config, services, row.email, invitations.SUBJECT, body, row.id)
-    return _with_inviter(row)
+    return _add_inviter(row)
 
 
-def _with_inviter(row: Invitation) -> Invitation:
+def _add_inviter(row: Invitation) -> Invitation:
     inviter = User.get_by_id(row.invited_by)
     row.invited_by, row.invited_by_email = inviter.name, inviter.email
     return row
 
 
-# Whoever has the link
+# The invited person
 
 
 @blueprint.post("/invitations/look")
@@ -122,14 +122,14 @@ def _with_inviter(row: Invitation) -> Invitation:
 @blueprint.doc(security=[])
 @blueprint.arguments(InvitationToken)
 @blueprint.response(200, InvitationShown)
-def look(body: dict[str, str]) -> Any:
+def preview(body: dict[str, str]) -> Any:
     """Show the invitation of this token, without saying whether the address has an account.
 
     404 if it was used or revoked, has expired or never existed.
     """
     row = invitations.find(body["token"], *get_client())
     row.workspace_name = Workspace.get_by_id(row.workspace_id).name
-    return _with_inviter(row)
+    return _add_inviter(row)
 
 
 @blueprint.post("/invitations/redeem")
@@ -148,19 +148,21 @@ def redeem(body: dict[str, str]) -> Any:
     """
     check_origin()
     if request.headers.get("Authorization"):
-        raise Forbidden("This is for people; an API token cannot accept an invitation")
+        raise Forbidden("API tokens cannot accept invitations; log in with a browser session")
     row = invitations.find(body["token"], *get_client())
     if current_user.is_authenticated:
-        return _accepted(row)
+        return _accept(row)
     if "password" not in body:
-        raise BadInput("password: is needed for a new account; if you have one, log in first")
+        raise BadInput("password: is required for a new account; if you have an account, log in first")
     config = current_app.extensions["headrace"].config
     days = config.session_days, config.session_idle_days
-    return opened(*invitations.redeem(row, body["password"], body.get("name"), get_client(), days, begun))
+    return respond_logged_in(
+        *invitations.redeem(row, body["password"], body.get("name"), get_client(), days, begin_entry)
+    )
 
 
-def _accepted(row: Invitation) -> Any:
+def _accept(row: Invitation) -> Any:
     check_page_user()
     user, session = get_user(), current_user.session
-    invitations.accept(row, user, session, begun)
-    return dump(WhoOut(), who_is(user, session, session.workspace_id, row.role))
+    invitations.accept(row, user, session, begin_entry)
+    return dump(WhoOut(), describe_session(user, session, session.workspace_id, row.role))

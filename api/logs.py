@@ -1,4 +1,4 @@
-"""Log entries: of runs, and of whoever writes some."""
+"""Log entries: list and write them."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from models import LogEntry, Run
 from schemas import MAX_WHOLE, LogArgs, LogIn, LogItemOut, LogOut, WholeArgs, listed
 
 blueprint = Resource("logs", "Log entries")
-LARGEST_DATA = 64 * 1024
-LONGEST_BRIEF = 300  # characters
+MAX_DATA = 64 * 1024
+MAX_BRIEF = 300  # characters
 
 
 @blueprint.get("/logs")
 @require_role("viewer", only_database=True)
 @blueprint.arguments(LogArgs, location="query")
 @blueprint.response(200, listed(LogItemOut))
-def logs(args: dict[str, Any]) -> Any:
+def list_logs(args: dict[str, Any]) -> Any:
     """List the log entries of the workspace, newest first. `level` may be several, separated by commas.
 
     A text `search` and a `workflow_id` are searched in 5,000 entries at a time: a page may be short or empty, and the
     next one may have more, if there is a cursor.
     """
     limit, cursor, brief = args.pop("limit"), args.pop("cursor"), args.pop("brief")
-    # A run decides by itself which workspace is meant.
+    # A given run determines the workspace.
     where = get_workspace_id() if args["run_id"] is None else find(Run, args["run_id"], "viewer").workspace_id
     items, cursor = LogEntry.page(LogEntry.select_where(where, unsigned=must_redact_links(), **args), limit, cursor)
     flows = LogEntry.flows_of(where, items)
-    return {"items": [_shown(entry, flows.get(entry.id), brief) for entry in items], "next_cursor": cursor}
+    return {"items": [_show(entry, flows.get(entry.id), brief) for entry in items], "next_cursor": cursor}
 
 
-def _shown(entry: LogEntry, flow: tuple[str, str] | None, brief: bool) -> dict[str, Any]:
+def _show(entry: LogEntry, flow: tuple[str, str] | None, brief: bool) -> dict[str, Any]:
     row: dict[str, Any] = entry.__data__
-    if brief and len(row["data"] or "") > LONGEST_BRIEF:
-        cut = {"bytes": len(row["data"].encode()), "start": row["data"][:LONGEST_BRIEF]}
+    if brief and len(row["data"] or "") > MAX_BRIEF:
+        cut = {"bytes": len(row["data"].encode()), "start": row["data"][:MAX_BRIEF]}
         row = {**row, "data": orjson.dumps({"$cut": cut}).decode()}
     workflow_id, name = flow or (None, None)
     return {**row, "workflow_id": workflow_id, "workflow_name": name}
@@ -49,15 +49,15 @@ def _shown(entry: LogEntry, flow: tuple[str, str] | None, brief: bool) -> dict[s
 @blueprint.arguments(LogIn)
 @blueprint.response(201, LogOut)
 def write_entry(body: dict[str, Any]) -> Any:
-    """Write a log entry, to a run or to the workspace."""
+    """Write a log entry for a run or for the workspace."""
     where = get_workspace_id()
     if body["run_id"] is not None:
         where = find(Run, body["run_id"], "operator").workspace_id
     if body["data"] is not None:
         check_depth(body["data"], "data")
         body["data"] = orjson.dumps(body["data"]).decode()
-        if len(body["data"]) > LARGEST_DATA:
-            raise BadInput(f"data: has more than {LARGEST_DATA} bytes")
+        if len(body["data"]) > MAX_DATA:
+            raise BadInput(f"data: has more than {MAX_DATA} bytes; shorten it")
     return LogEntry.add(workspace_id=where, **body)
 
 

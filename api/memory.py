@@ -1,4 +1,4 @@
-"""What agents remember: people read it, correct it and make agents forget."""
+"""Agent memory: list, write and delete entries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flask import current_app
 from marshmallow import fields, validate
 
 from api.agents import SESSION
-from api.audit import audited
+from api.audit import record_change
 from api.http.auth import get_workspace_id, must_redact_links, require_role
 from api.http.json_io import Resource
 from errors import NotFound
@@ -68,9 +68,9 @@ class MemoryOut(Out):
 @require_role("viewer")
 @blueprint.arguments(MemoryArgs, location="query")
 @blueprint.response(200, listed(MemoryOut))
-def memories(args: dict[str, Any]) -> Any:
+def list_memories(args: dict[str, Any]) -> Any:
     """List memories of agents, newest first. `search` matches word beginnings in key, content and tags."""
-    scope = _scope(args)
+    scope = _make_scope(args)
     search = args["search"] or ""
     items, cursor = AgentMemory.listed(scope, search, args["limit"], args["cursor"])
     if must_redact_links():
@@ -86,7 +86,7 @@ def remember(body: dict[str, Any]) -> Any:
     """Write a memory. It overwrites a memory with the same agent, session and key."""
     now, seconds = now_ms(), body["expires_in"]
     names = get_workspace_id(), body["agent_id"], body["session"] or "", body["key"]
-    with audited("memory.written") as entry:
+    with record_change("memory.written") as entry:
         row = AgentMemory.put(
             *names,
             content=body["content"],
@@ -102,7 +102,7 @@ def remember(body: dict[str, Any]) -> Any:
 @blueprint.get("/agent/memory/<memory>")
 @require_role("viewer", memory=AgentMemory)
 @blueprint.response(200, MemoryOut)
-def memory(memory: AgentMemory) -> Any:
+def get_memory(memory: AgentMemory) -> Any:
     """Show a memory."""
     return memory
 
@@ -111,8 +111,8 @@ def memory(memory: AgentMemory) -> Any:
 @require_role("operator", memory=AgentMemory)
 @blueprint.response(204)
 def forget(memory: AgentMemory) -> None:
-    """Delete a memory."""
-    with audited("memory.deleted", memory) as entry:
+    """Delete a memory entry."""
+    with record_change("memory.deleted", memory) as entry:
         entry.note(agent_id=memory.agent_id)
         if not memory.remove():
             raise NotFound(f"There is no memory {memory.id!r}")
@@ -124,8 +124,8 @@ def forget(memory: AgentMemory) -> None:
 @blueprint.response(200, ForgottenOut)
 def forget_all(args: dict[str, Any]) -> Any:
     """Delete all memories of an agent, or of one session."""
-    forgetting = AgentMemory.forget(_scope(args))
-    with audited("memory.cleared") as entry:
+    forgetting = AgentMemory.forget(_make_scope(args))
+    with record_change("memory.cleared") as entry:
         entry.target("agent", args["agent_id"], None).note(session=args["session"])
         deleted = next(forgetting, 0)
     for gone in forgetting:
@@ -134,7 +134,7 @@ def forget_all(args: dict[str, Any]) -> Any:
     return {"deleted": deleted}
 
 
-def _scope(args: dict[str, Any]) -> MemoryScope:
-    """The memories of the workspace that a query means."""
+def _make_scope(args: dict[str, Any]) -> MemoryScope:
+    """Return the scope of a query: the workspace, and the agent and session that it names."""
     sessions = None if args["session"] is None else (args["session"],)
     return MemoryScope(get_workspace_id(), args["agent_id"], sessions, now_ms())

@@ -1,4 +1,4 @@
-"""How the server does: health, metrics as JSON and for Prometheus."""
+"""Health and metrics of the server, as JSON and for Prometheus."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class FlowCountOut(Out):
         metadata={"description": "From its newest 50 ended runs; for the 10 busiest flows"},
     )
     last_status = fields.String(
-        required=True, allow_none=True, metadata={"enum": (*RUN_STATUSES, None), "description": "Of its newest run"}
+        required=True, allow_none=True, metadata={"enum": (*RUN_STATUSES, None), "description": "Of the newest run"}
     )
 
 
@@ -67,7 +67,7 @@ class MetricsOut(Out):
     last_run_at = Time(required=True, allow_none=True)
     overdue_schedules = fields.Integer(required=True)
     failing_polls = fields.Integer(required=True, metadata={"description": "Triggers whose last poll failed"})
-    database_bytes = fields.Integer(required=True, metadata={"description": "Size of the whole server's database"})
+    database_bytes = fields.Integer(required=True, metadata={"description": "Size of the server's database"})
     p50_duration_ms = Milliseconds(required=True, allow_none=True)
     p95_duration_ms = Milliseconds(required=True, allow_none=True)
     daily = Items(fields.Nested(DayOut), required=True)
@@ -95,7 +95,7 @@ class ReadyOut(HealthOut):
 @allow_anyone
 @blueprint.doc(security=[])
 @blueprint.response(200, HealthOut)
-def health() -> Any:
+def check_health() -> Any:
     """Show that the process answers."""
     return {"ok": True, "ts": iso(now_ms())}
 
@@ -104,16 +104,16 @@ def health() -> Any:
 @allow_anyone
 @blueprint.doc(security=[])
 @blueprint.response(200, ReadyOut)
-def ready() -> Any:
+def check_ready() -> Any:
     """Show whether the server accepts work: its database is writable and runs are not stopped. 503 if not."""
     server = current_app.extensions["headrace"]
     try:
         Workspace.select().limit(1).count()
     except Exception as error:
-        raise Unavailable(f"The database does not answer: {type(error).__name__}") from error
+        raise Unavailable(f"The database does not respond: {type(error).__name__}") from error
     server.dispatcher.check_space()
     if not server.dispatcher.is_open():
-        raise Unavailable("The server takes no runs at the moment", retry_after=1)
+        raise Unavailable("The server accepts no runs at the moment", retry_after=1)
     if is_held_up():
         raise Unavailable("The server cannot write at the moment", retry_after=1)
     return {"ok": True, "ts": iso(now_ms()), "version": VERSION, "paused": server.dispatcher.is_paused}
@@ -123,7 +123,7 @@ def ready() -> Any:
 @require_role("viewer", only_database=True)
 @blueprint.arguments(MetricsArgs, location="query")
 @blueprint.response(200, MetricsOut)
-def metrics(args: dict[str, int]) -> Any:
+def get_metrics(args: dict[str, int]) -> Any:
     """Show the workspace's metrics: totals, and a daily series, durations and counts by flow for `days` days.
 
     For one or two days there is also a series by `hour`: 24 or 48 hours up to the current one.
@@ -135,7 +135,7 @@ def metrics(args: dict[str, int]) -> Any:
 
 
 @require_role("viewer", admin=True)
-def prometheus() -> Response:
+def export_prometheus() -> Response:
     """Show the whole server's metrics as Prometheus text. Admins of the server only; use an API token of one."""
     # Counts tell a stranger how busy the server is; Prometheus can send a bearer token.
     from prometheus_client import CollectorRegistry, generate_latest
@@ -148,17 +148,17 @@ def prometheus() -> Response:
                 family.add_metric([status], count)
             yield family
             active = current_app.extensions["headrace"].dispatcher.active_count()
-            yield GaugeMetricFamily("headrace_process_active_runs", "Runs in hand in the answering process", active)
+            yield GaugeMetricFamily("headrace_process_active_runs", "Active runs of the responding process", active)
             paused = current_app.extensions["headrace"].dispatcher.is_paused
-            yield GaugeMetricFamily("headrace_paused", "1 while the server is paused, so that nothing starts", paused)
+            yield GaugeMetricFamily("headrace_paused", "1 while the server is paused and starts nothing", paused)
             overdue = Schedule.overdue(now_ms())
-            yield GaugeMetricFamily("headrace_schedules_overdue", "Schedules that are late by over a minute", overdue)
+            yield GaugeMetricFamily("headrace_schedules_overdue", "Schedules over a minute late", overdue)
             yield GaugeMetricFamily("headrace_polls_failing", "Triggers whose last poll failed", Poll.failing())
             waiting = Poll.overdue(now_ms())
-            yield GaugeMetricFamily("headrace_polls_overdue", "Polls that are late by over a minute", waiting)
+            yield GaugeMetricFamily("headrace_polls_overdue", "Polls over a minute late", waiting)
             total, free = space()
             yield GaugeMetricFamily("headrace_database_bytes", "Size of the database", total)
-            yield GaugeMetricFamily("headrace_database_free_bytes", "Part of it that is free for new rows", free)
+            yield GaugeMetricFamily("headrace_database_free_bytes", "Free bytes within the database", free)
 
     registry = CollectorRegistry()
     registry.register(Runs())

@@ -1,4 +1,4 @@
-"""What runs that wait ask people: the same for the page of a signed link and for who is signed in."""
+"""Open questions of waiting runs, for the page of a signed link and for members."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from models import Run, Step, Wait, now_ms
 from nodes.base import REGISTRY
 from parsers.invisible_characters import OF_TEXTS, visible
 
-LONGEST_TEXT = 10_000
+MAX_TEXT = 10_000
 
 
-def takes_answers(type_: str) -> bool:
-    """Whether nodes of this type are answered; of one that is no longer there, nobody knows."""
+def accepts_answers(type_: str) -> bool:
+    """Return True if nodes of this type accept answers; False for an unknown type."""
     node = REGISTRY.get(type_)
     return node is not None and bool(node.answers)
 
 
-def types_that_ask() -> list[str]:
-    """The types of nodes at which a run waits for people as long as it waits: they have a choice."""
+def list_asking_types() -> list[str]:
+    """Return the node types whose waits are always for people: they offer a choice."""
     return sorted(type_ for type_, node in REGISTRY.items() if len(node.answers) > 1 and not node.asks)
 
 
-def text_of(reason: str) -> str:
-    """What is to be decided, for people. It may hold what strangers wrote."""
-    return visible(reason.removeprefix("approval: ")[:LONGEST_TEXT], but=OF_TEXTS)
+def format_reason(reason: str) -> str:
+    """Return the question as people see it, with invisible characters shown: strangers may have written it."""
+    return visible(reason.removeprefix("approval: ")[:MAX_TEXT], but=OF_TEXTS)
 
 
-def open_questions(run: Run) -> list[dict[str, Any]]:
-    """What the run asks at the moment, in the order of its steps; of one that has ended, nothing."""
+def list_open_questions(run: Run) -> list[dict[str, Any]]:
+    """Return the open questions of the run in step order; none for a finished run."""
     if run.finished_at is not None or run.recorded:
         return []
-    steps = [step for step in Step.waiting(run.id) if takes_answers(step.node_type)]
+    steps = [step for step in Step.waiting(run.id) if accepts_answers(step.node_type)]
     waits = Wait.of(run.id) if steps else {}
-    asked = [_question(step, waits.get(step.node_id)) for step in steps]
+    asked = [_show_question(step, waits.get(step.node_id)) for step in steps]
     return [question for question in asked if question is not None]
 
 
-def _question(step: Step, wait: Wait | None) -> dict[str, Any] | None:
-    """None for what was answered meanwhile, whose time is over, or who waits for something else."""
+def _show_question(step: Step, wait: Wait | None) -> dict[str, Any] | None:
+    """Return the open question of a step; None if it was answered, has expired or waits for something else."""
     node = REGISTRY[step.node_type]
     if wait is None or wait.answered_at is not None or (node.asks and wait.question is None):
         return None
@@ -48,7 +48,7 @@ def _question(step: Step, wait: Wait | None) -> dict[str, Any] | None:
         "node_id": step.node_id,
         "node_name": step.node_name,
         "node_type": step.node_type,
-        "text": text_of(wait.reason or ""),
+        "text": format_reason(wait.reason or ""),
         "answers": list(node.answers),
         "question": wait.question,
         "asked_at": step.started_at,

@@ -1,6 +1,6 @@
-"""The description of the API, as `/api/openapi.json` has it, without a server or a database: `python -m api.openapi`.
+"""OpenAPI document without a server or a database, as in `/api/openapi.json`: `python -m api.openapi`.
 
-The browser app's types are made of it.
+The browser app's types are generated from it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import api
 from api import description
 
 
-def document() -> str:
-    """The OpenAPI document as JSON text, the same for the same code."""
-    return json.dumps(description.document(api.BLUEPRINTS), indent=2, ensure_ascii=False) + "\n"
+def make_document() -> str:
+    """Return the OpenAPI document as JSON text, the same for the same code."""
+    return json.dumps(description.make_document(api.BLUEPRINTS), indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":
-    sys.stdout.write(document())
+    sys.stdout.write(make_document())

@@ -8,10 +8,10 @@ from flask import current_app
 from flask_login import current_user
 from marshmallow import fields, validate
 
-from api.audit import audited, begun, remove
+from api.audit import begin_entry, record_change, remove
 from api.http.auth import check_admin, check_role, get_user, get_workspace_id, require_role
 from api.http.json_io import Resource, dump
-from api.invitations import InvitationMade, invited
+from api.invitations import InvitationMade, send_invitation
 from api.sessions import WorkspaceOut
 from errors import BadInput, Conflict, Forbidden, NotFound
 from models import ApiToken, Membership, User, Workspace, differences, now_ms
@@ -20,7 +20,7 @@ from schemas import ROLES, SliceArgs, listed, slice_of
 from security import accounts
 
 blueprint = Resource("people", "Workspaces, members and API tokens")
-LAST_OWNER = "The workspace needs an owner; make somebody else one first"
+LAST_OWNER = "The workspace needs an owner; make another member an owner first"
 
 
 class WorkspaceIn(Strict):
@@ -68,7 +68,7 @@ class TokenIn(Strict):
         load_default=None,
         allow_none=True,
         validate=validate.Range(1, 3650),
-        metadata={"description": "Days until it expires"},
+        metadata={"description": "Days until it expires; default: never"},
     )
 
 
@@ -87,7 +87,7 @@ class TokenOut(Out):
 @require_role("viewer")
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(WorkspaceOut))
-def workspaces(args: dict[str, Any]) -> Any:
+def list_workspaces(args: dict[str, Any]) -> Any:
     """List the workspaces that you are a member of."""
     roles = current_user.roles
     return slice_of([row for row in Workspace.of(get_user()) if row.id in roles], args)
@@ -100,7 +100,7 @@ def workspaces(args: dict[str, Any]) -> Any:
 def add_workspace(body: dict[str, str]) -> Any:
     """Create a workspace that you own. Admins only, unless `HEADRACE_WORKSPACES` allows everybody."""
     config = current_app.extensions["headrace"].config
-    workspace = accounts.found_workspace(begun("workspace.created"), body["name"], get_user(), config)
+    workspace = accounts.found_workspace(begin_entry("workspace.created"), body["name"], get_user(), config)
     workspace.role = "owner"
     return workspace
 
@@ -111,7 +111,7 @@ def add_workspace(body: dict[str, str]) -> Any:
 @blueprint.response(200, WorkspaceOut)
 def rename_workspace(body: dict[str, str], workspace: Workspace) -> Any:
     """Rename the workspace."""
-    with audited("workspace.renamed", workspace) as entry:
+    with record_change("workspace.renamed", workspace) as entry:
         entry.note(**differences({"name": workspace.name}, body))
         workspace.rename(body["name"])
     workspace.role = "owner"
@@ -122,7 +122,7 @@ def rename_workspace(body: dict[str, str], workspace: Workspace) -> Any:
 @require_role("viewer", by_session=True)
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(MemberOut))
-def members(args: dict[str, Any]) -> Any:
+def list_members(args: dict[str, Any]) -> Any:
     """List the members of the workspace."""
     return slice_of(Workspace.get_by_id(get_workspace_id()).members(), args)
 
@@ -139,12 +139,12 @@ def add_member(body: dict[str, str]) -> Any:
     the user chooses another, `set_up` is false: the app asks for one, and the API works.
     """
     if "password" in body:
-        check_admin("To set a first password")
+        check_admin("Setting a first password")
         given = body["email"], body["role"], body["password"], body.get("name")
-        return accounts.add_member(begun("member.added"), *given)
+        return accounts.add_member(begin_entry("member.added"), *given)
     if "name" in body:
-        raise BadInput("name: goes with a password; whoever accepts an invitation chooses their own name")
-    return dump(InvitationMade(), invited(body["email"], body["role"])), 202
+        raise BadInput("name: needs a password; people who accept an invitation choose their own name")
+    return dump(InvitationMade(), send_invitation(body["email"], body["role"])), 202
 
 
 @blueprint.patch("/members")
@@ -153,8 +153,8 @@ def add_member(body: dict[str, str]) -> Any:
 @blueprint.response(200, MemberOut)
 def change_member(body: dict[str, str]) -> Any:
     """Change the role of a member."""
-    with audited("member.changed") as entry:
-        row, role = _member(body["user_id"]), body["role"]
+    with record_change("member.changed") as entry:
+        row, role = _find_member(body["user_id"]), body["role"]
         entry.target("member", row.user_id, row.user.email).note(**differences({"role": row.role}, {"role": role}))
         if not row.change_role(role):
             raise Conflict(LAST_OWNER)
@@ -167,8 +167,8 @@ def change_member(body: dict[str, str]) -> Any:
 @blueprint.response(204)
 def remove_member(body: dict[str, str]) -> None:
     """Remove a member from the workspace. Their API tokens for it end too."""
-    with audited("member.removed") as entry:
-        row = _member(body["user_id"])
+    with record_change("member.removed") as entry:
+        row = _find_member(body["user_id"])
         entry.target("member", row.user_id, row.user.email).note(role=row.role)
         if not row.leave():
             raise Conflict(LAST_OWNER)
@@ -187,11 +187,11 @@ def reset_password(body: dict[str, str]) -> None:
     if user is None:
         raise NotFound(f"There is no user {body['user_id']!r}")
     if user.id == get_user().id:
-        raise Conflict("Your own password is changed in your profile")
-    accounts.set_password(user, body["password"], entry=begun("password.reset"))
+        raise Conflict("Change your own password in your profile")
+    accounts.set_password(user, body["password"], entry=begin_entry("password.reset"))
 
 
-def _member(user_id: str) -> Membership:
+def _find_member(user_id: str) -> Membership:
     row = Membership.get_with_user(get_workspace_id(), user_id)
     if row is None:
         raise NotFound(f"There is no member {user_id!r} in this workspace")
@@ -202,7 +202,7 @@ def _member(user_id: str) -> Membership:
 @require_role("viewer", by_session=True)
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(TokenOut))
-def tokens(args: dict[str, Any]) -> Any:
+def list_tokens(args: dict[str, Any]) -> Any:
     """List your API tokens for this workspace; an owner sees all members' tokens."""
     query = ApiToken.select().where(ApiToken.workspace_id == get_workspace_id())
     if current_user.roles[get_workspace_id()] != "owner":
@@ -219,7 +219,7 @@ def add_token(body: dict[str, Any]) -> Any:
     check_role(get_workspace_id(), body["role"])
     days = body.pop("days")
     expires = None if days is None else now_ms() + days * 86_400_000
-    with audited("token.created") as entry:
+    with record_change("token.created") as entry:
         row, text = ApiToken.issue(user_id=get_user().id, workspace_id=get_workspace_id(), expires_at=expires, **body)
         entry.about(row).note(role=row.role, days=days)
     row.token = text
@@ -232,7 +232,7 @@ def add_token(body: dict[str, Any]) -> Any:
 def remove_token(token: ApiToken) -> None:
     """Revoke a token: your own, or as an owner any member's. An API token can only revoke itself."""
     if current_user.token is not None and current_user.token.id != token.id:
-        raise Forbidden("An API token can withdraw itself, and no other; log in for that")
+        raise Forbidden("An API token can only revoke itself; log in to revoke others")
     if token.user_id != get_user().id:
         check_role(token.workspace_id, "owner")
     remove("token.withdrawn", token)

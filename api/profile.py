@@ -1,4 +1,4 @@
-"""People's own accounts: what they are called, their password and their sessions."""
+"""Profile of the logged-in user: name, address, password and sessions."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from flask_login import current_user
 from marshmallow import fields, validate
 
-from api.audit import begun, remove
+from api.audit import begin_entry, remove
 from api.http.auth import find_or_404, get_user, require_role
 from api.http.json_io import Resource
 from api.http.request_origin import get_client
-from api.sessions import UserOut, no_store, person
+from api.sessions import UserOut, describe_user, no_store
 from errors import NotFound
 from models import Session, User
 from schema_fields import Out, Strict, Time, password, text
@@ -50,7 +50,7 @@ class ProfileChange(Strict):
 @blueprint.response(200, UserOut)
 def read() -> Any:
     """Show your account."""
-    return person(get_user())
+    return describe_user(get_user())
 
 
 @blueprint.patch("/profile")
@@ -58,23 +58,25 @@ def read() -> Any:
 @blueprint.arguments(ProfileChange)
 @blueprint.response(200, UserOut)
 def change(body: dict[str, Any]) -> Any:
-    """Change your name, address or password. The last two need your `current_password`.
+    """Change your name, address or password. The last two require your `current_password`.
 
     A new password ends your other sessions, and with `end_tokens` your API tokens in all workspaces.
     """
-    user = find_or_404(User, get_user().id)  # with the hash of the password
+    user = find_or_404(User, get_user().id)  # includes the password hash
     current, end_tokens = body.pop("current_password", None), body.pop("end_tokens", False)
     if "password" in body or body.get("email", user.email) != user.email:
         accounts.confirm(user, current, *get_client())
-    accounts.change_profile(user, body, current_user.session, lambda action: begun(action).about(user), end_tokens)
-    return person(user)
+    accounts.change_profile(
+        user, body, current_user.session, lambda action: begin_entry(action).about(user), end_tokens
+    )
+    return describe_user(user)
 
 
 @blueprint.get("/profile/sessions")
 @require_role("viewer", by_session=True)
 @blueprint.arguments(PageArgs, location="query")
 @blueprint.response(200, listed(OwnSessionOut))
-def sessions(args: dict[str, Any]) -> Any:
+def list_sessions(args: dict[str, Any]) -> Any:
     """List your sessions, newest first."""
     items, cursor = Session.page(Session.of(get_user()), args["limit"], args["cursor"])
     for row in items:
@@ -85,7 +87,7 @@ def sessions(args: dict[str, Any]) -> Any:
 @blueprint.delete("/profile/sessions/<session_id>")
 @require_role("viewer", by_session=True)
 @blueprint.response(204)
-def end(session_id: str) -> None:
+def end_session(session_id: str) -> None:
     """End one of your sessions."""
     row = Session.find(session_id)
     if row is None or row.user_id != get_user().id:

@@ -1,7 +1,6 @@
-"""Answering a run that waits: an approval or a callback, by those who may run flows or by a signed link.
+"""Resuming a waiting run: answering an approval or a callback, as a member or by a signed link.
 
-A link must do nothing by being opened, since programs that check mail open what they find: GET shows a page, and its
-buttons POST.
+Opening a link must change nothing, since mail scanners open links: GET shows a page, and its buttons POST.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from typing import Any
 from flask import Response, current_app, render_template_string, request
 from flask_login import current_user
 
-from api.audit import noted
+from api.audit import defer_entry
 from api.http.auth import get_user, require_role
 from api.http.json_io import Resource, load, read_body, read_raw
-from api.open_questions import takes_answers, text_of
-from api.runs import shown
+from api.open_questions import accepts_answers, format_reason
+from api.runs import link_large_values
 from api.webhooks.body import parse_body
 from dispatch import Dispatcher
 from errors import BadInput, Conflict, Forbidden, HeadraceError
@@ -32,20 +31,20 @@ from nodes.base import Node
 from parsers.invisible_characters import visible
 from schemas import AnswerIn, Error, RunOut
 
-# Signed links travel by mail, where programs that count clicks add parameters of their own.
+# Other query parameters are allowed, since mail programs that count clicks add their own.
 log = logging.getLogger("headrace.resume")
 blueprint = Resource("resume", "Answers to waiting runs", any_query=True)
 BY_LINK = "a signed link"
 LONGEST_COMMENT = 2_000
-REPORT_SECONDS, MAX_REPORTS = 60.0, 1_000  # between two lines in the log about a run; runs that are remembered
+REPORT_SECONDS, MAX_REPORTS = 60.0, 1_000  # between two log lines about a run; runs that are remembered
 FORM = "application/x-www-form-urlencoded"
 TEXT = {"schema": {"type": "string"}}
-# The query of a signed link. Who has one needs neither session nor API token.
+# Query parameters of a signed link, which needs neither a session nor an API token.
 LINK = {
-    "token": "The signature of a link; with it, no session is needed",
-    "node": "The id of the node that is answered",
-    "answer": "The answer, if the link has one",
-    "question": "Which question of the node, if it asks several",
+    "token": "The signature of a link, instead of a session",
+    "node": "The id of the node to answer",
+    "answer": "The answer, if the link contains one",
+    "question": "The question to answer, if the node asks several",
 }
 BY_LINK_TOO: dict[str, Any] = {
     "security": [{"session": []}, {"token": []}, {}],
@@ -76,19 +75,19 @@ POLICY = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'"
 
 
 def by_link(path: dict[str, Any]) -> bool:
-    """Whether the request comes by a signed link of this run; Forbidden where it looks like one and is none."""
+    """Return True if the request has a valid signed link of this run. Raises: Forbidden if the signature is wrong."""
     token, node_id = request.args.get("token"), request.args.get("node", "")
     if token is None:
         return False
     links = _dispatcher().links
     if links is None or not links.is_good(token, path["run"], node_id, request.args.get("question")):
         _refused(Run.find(path["run"]), "its signature is wrong")
-        raise Forbidden("The link is not valid")
+        raise Forbidden("The link is not valid; ask for a new one")
     return True
 
 
 class Reports:
-    """Which runs the log has told of within a minute: whoever has a link could fill it otherwise."""
+    """Limit on log lines about refused links: one a minute for each run, since anyone could fill the log."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
@@ -96,7 +95,7 @@ class Reports:
         self._lock = threading.Lock()
 
     def is_due(self, name: str) -> bool:
-        """Return True if there was none of this name for a minute. It is counted as told."""
+        """Return True if this name was not logged for a minute, and count it as logged now."""
         now = self.clock()
         with self._lock:
             if now - self._told.get(name, -math.inf) < REPORT_SECONDS:
@@ -112,7 +111,7 @@ reports = Reports()
 
 
 def _refused(run: Run | None, why: str) -> None:
-    """Log that a signed link was refused, once a minute and run; those of runs that do not exist count together."""
+    """Log that a signed link was refused, once a minute for each run; unknown runs count as one."""
     name = "an unknown run" if run is None else f"run {run.id}"
     if reports.is_due(name):
         log.info("%s: a signed link was refused for a caller at %s: %s", name, request.remote_addr, why)
@@ -125,18 +124,18 @@ def _refused(run: Run | None, why: str) -> None:
 )
 def ask(run: Run) -> Response:
     """Show a page to answer a waiting run. Opening it has no effect."""
-    node_id = _node_id(run, request.args.get("node"))
+    node_id = _find_node_id(run, request.args.get("node"))
     node = _dispatcher().answerable(run, node_id)
     problem = Wait.why_closed(run.id, node_id, now_ms(), node.asks, request.args.get("question"))
     if problem is not None:
         if request.args.get("token") is not None:
             _refused(run, problem)
-        return _page(run, problem, "")
+        return _render_page(run, problem, "")
     wait = Wait.one("run_id = ? AND node_id = ?", run.id, node_id)
     chosen = request.args.get("answer")
     answers = [chosen] if chosen in node.answers else list(node.answers)
-    reason = (wait.reason if wait is not None else None) or "The run has not come to this question yet."
-    return _page(run, f"{run.workflow_name}: {node.title}", text_of(reason), answers)
+    reason = (wait.reason if wait is not None else None) or "The run has not reached this question yet."
+    return _render_page(run, f"{run.workflow_name}: {node.title}", format_reason(reason), answers)
 
 
 @blueprint.post("/runs/<run>/resume")
@@ -146,7 +145,7 @@ def ask(run: Run) -> Response:
     requestBody={"required": False, "content": dict.fromkeys(("application/json", FORM), {"schema": AnswerIn})},
     responses={
         "200": {
-            "description": "The run; by a signed link `{run_id, node_id, answer}`",
+            "description": "The run; for a signed link `{run_id, node_id, answer}`",
             "content": {"application/json": {"schema": RunOut}, "text/html": TEXT},
         },
         "default": {"description": "An error", "content": {"application/json": {"schema": Error}}},
@@ -161,50 +160,50 @@ def answer(run: Run) -> Any:
     over, or its run has ended.
     """
     signed = request.args.get("token") is not None
-    node_id = _node_id(run, request.args.get("node") if signed else read_body().get("node_id"))
+    node_id = _find_node_id(run, request.args.get("node") if signed else read_body().get("node_id"))
     node = _dispatcher().answerable(run, node_id)
-    name, value, question = _by_a_link(node) if signed else _by_a_member()
+    name, value, question = _read_link_answer(node) if signed else _read_member_answer()
     if name is None and len(node.answers) == 1:
         name = node.answers[0]
     if name is None:
         raise BadInput(f"answer: must be one of {', '.join(node.answers)}")
     try:
         if node.asks and question is None:
-            raise _which(run, node_id)
+            raise _missing_question(run, node_id)
         by = BY_LINK if not current_user.is_authenticated else get_user().email
-        note = noted("run.answered", node_id=node_id, answer=name)
+        note = defer_entry("run.answered", node_id=node_id, answer=name)
         _dispatcher().answer(run, node_id, name, value, by, question, note)
     except HeadraceError as error:
         if signed:
             _refused(run, error.message)
-        if _is_a_form():
-            return _page(run, error.message, "", status=error.status)
+        if _is_form_post():
+            return _render_page(run, error.message, "", status=error.status)
         raise
-    if _is_a_form():
-        return _page(run, "Thank you", f"Your answer, {name}, has reached the run. You can close this page.")
+    if _is_form_post():
+        return _render_page(run, "Thank you", f"The run received your answer: {name}. You can close this page.")
     if signed:
-        # Who has the link may answer, which is not to see what else the run knows.
+        # A link is permission to answer, not to see the run.
         return {"run_id": run.id, "node_id": node_id, "answer": name}
-    return RunOut().dump(shown(Run.get_by_id(run.id)))
+    return RunOut().dump(link_large_values(Run.get_by_id(run.id)))
 
 
-def _which(run: Run, node_id: str) -> HeadraceError:
-    """What to say to an answer that names no question: another may have taken the place of the one that was read."""
+def _missing_question(run: Run, node_id: str) -> HeadraceError:
+    """Return the error for an answer without its question: a newer question may have replaced the one that was read."""
     problem = Wait.why_closed(run.id, node_id, now_ms(), asks=True)
     wait = Wait.one("run_id = ? AND node_id = ?", run.id, node_id)
     if problem is not None or wait is None:
-        return Conflict(problem or "The run waits for no answer")
-    return BadInput(f"question: is required, since the node may ask several; {wait.question!r} is open")
+        return Conflict(problem or "The run is not waiting for an answer")
+    return BadInput(f"question: is required, since the node may ask several; the open one is {wait.question!r}")
 
 
-def _by_a_member() -> tuple[str | None, Any, str | None]:
+def _read_member_answer() -> tuple[str | None, Any, str | None]:
     body = load(AnswerIn(), read_body())
     value = body["comment"] if body.get("comment") is not None else body.get("body")
     return body.get("answer"), value, body.get("question")
 
 
-def _by_a_link(node: Node) -> tuple[str | None, Any, str | None]:
-    """The name of the answer, what comes with it, and to which question: a callback's body is taken as it is."""
+def _read_link_answer(node: Node) -> tuple[str | None, Any, str | None]:
+    """Return the answer, its comment or body, and its question. A callback's body is used unchanged."""
     body = parse_body(request, read_raw(request))
     if len(node.answers) == 1:
         return node.answers[0], body, None
@@ -215,24 +214,24 @@ def _by_a_link(node: Node) -> tuple[str | None, Any, str | None]:
     return given.get("answer") or request.args.get("answer"), comment, request.args.get("question")
 
 
-def _node_id(run: Run, given: Any) -> str:
-    """The node that is meant: the one that is named, else the only one at which the run waits for an answer."""
+def _find_node_id(run: Run, given: Any) -> str:
+    """Return the given node id, else that of the only node where the run waits for an answer."""
     if given is not None:
         return str(given)
-    open_ = [step.node_id for step in Step.waiting(run.id) if takes_answers(step.node_type)]
+    open_ = [step.node_id for step in Step.waiting(run.id) if accepts_answers(step.node_type)]
     if len(open_) == 1:
         return str(open_[0])
     if not open_:
-        raise Conflict("The run waits for no answer")
+        raise Conflict("The run is not waiting for an answer")
     raise BadInput(f"node_id: must be one of {', '.join(open_)}")
 
 
-def _is_a_form() -> bool:
-    """Whether a person posted this from the page."""
+def _is_form_post() -> bool:
+    """Return True if a person posted this from the page."""
     return request.mimetype == FORM and "text/html" in request.headers.get("Accept", "")
 
 
-def _page(run: Run, title: str, text: str, answers: list[str] | None = None, status: int = 200) -> Response:
+def _render_page(run: Run, title: str, text: str, answers: list[str] | None = None, status: int = 200) -> Response:
     title = visible(title)
     values = {"run_id": run.id, "title": title, "text": text, "answers": answers, "labels": LABELS, "style": STYLE}
     page = render_template_string(PAGE, comment=bool(answers) and answers != ["received"], **values)

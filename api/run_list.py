@@ -1,6 +1,6 @@
-"""Lists of runs as JSON: from columns, without a `Run` of each, since the app asks for them every second or two.
+"""Lists of runs as JSON, made from columns without `Run` objects, since the app polls them every second or two.
 
-An item has what `RunItemOut` says, or `RunBriefOut`. Objects that marshmallow writes take four times as long.
+An item has the fields of `RunItemOut` or `RunBriefOut`. Serializing objects with marshmallow takes four times as long.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ VALUES = "input, input_bytes, output, output_bytes"
 WITHOUT_OPTIONS: dict[str, Any] = {"draft": False, "until": None, "pinned": []}
 
 
-def columns(brief: bool) -> str:
-    """The columns that `answer` needs, as SQL; `brief` leaves out what went in and came out."""
+def select_columns(brief: bool) -> str:
+    """Return the columns that `respond` needs, as SQL; `brief` leaves out input and output."""
     return COLUMNS if brief else f"{COLUMNS}, {VALUES}"
 
 
-def answer(found: Iterable[tuple[Any, ...]], last: str | None) -> Response:
-    """The answer for a page of runs, given as values of the columns, and the id to go on from."""
-    body = {"items": [_item(*values) for values in found], "next_cursor": Cursor.encoded(last)}
+def respond(found: Iterable[tuple[Any, ...]], last: str | None) -> Response:
+    """Return the response with a page of runs, given as column values, and the id before the next page."""
+    body = {"items": [_item(*values) for values in found], "next_cursor": Cursor.encode(last)}
     return Response(orjson.dumps(body), mimetype="application/json")
 
 
-def reference(path: str, size: int) -> bytes:
-    """The JSON that stands for a value which is too large for a list."""
+def make_reference(path: str, size: int) -> bytes:
+    """Return the JSON that replaces a value too large for a response."""
     return orjson.dumps({"$ref": path, "bytes": size})
 
 
@@ -73,7 +73,7 @@ def _item(
 
 def _values(id_: str, input: Any, input_bytes: int | None, output: Any, output_bytes: int | None) -> dict[str, Any]:
     if input_bytes is not None:
-        input = reference(f"/api/runs/{id_}/input", input_bytes)
+        input = make_reference(f"/api/runs/{id_}/input", input_bytes)
     if output_bytes is not None:
-        output = reference(f"/api/runs/{id_}/output", output_bytes)
+        output = make_reference(f"/api/runs/{id_}/output", output_bytes)
     return {"input": fragment(input), "output": fragment(output)}

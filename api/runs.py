@@ -9,7 +9,7 @@ from flask import Response, current_app, jsonify
 from marshmallow import fields
 
 from api import run_list
-from api.audit import begun, new_run, noted, remove
+from api.audit import begin_entry, defer_entry, defer_start_entry, remove
 from api.http.auth import (
     ANSWER_ROLE,
     check_role,
@@ -21,8 +21,8 @@ from api.http.auth import (
     require_role,
 )
 from api.http.json_io import Resource
-from api.open_questions import open_questions, types_that_ask
-from api.run_list import reference
+from api.open_questions import list_asking_types, list_open_questions
+from api.run_list import make_reference
 from dispatch.payloads import Kept, Payloads
 from dispatch.retry import Repeated
 from errors import BadInput, Conflict, NotFound
@@ -52,29 +52,29 @@ from schemas import (
 
 blueprint = Resource("runs", "Runs and their steps")
 LATEST = 8
-MOST_CHILDREN = 200
-MAX_TOLD = 20  # names of pinned nodes in an entry of the audit trail
-LARGEST_OUTPUT = 1_000_000
-LARGEST_ANSWER = 16_000_000  # characters of values of steps; what does not fit is a reference too
+MAX_CHILDREN = 200
+MAX_LISTED = 20  # names of pinned nodes in an audit entry
+MAX_OUTPUT = 1_000_000
+MAX_ANSWER = 16_000_000  # characters of step values in a response; the rest are references
 RUN, QUESTION = RunOut(), QuestionOut()
-# What is shown of a step as its row has it.
-MADE = ("index", "number", "pinned", "input", "output")
-STEP_COLUMNS = ["seq", "item_index", *(name for name in StepOut._declared_fields if name not in MADE)]
+# Fields of a step that are not a column of its row.
+COMPUTED = ("index", "number", "pinned", "input", "output")
+STEP_COLUMNS = ["seq", "item_index", *(name for name in StepOut._declared_fields if name not in COMPUTED)]
 
 
 class StepsArgs(WholeArgs):
     node_id = text(64, load_default=None, metadata={"description": "Only steps of this node"})
     values = fields.Boolean(
-        load_default=True, metadata={"description": "false: `input` and `output` are null in every step"}
+        load_default=True, metadata={"description": "false: `input` and `output` are null in all steps"}
     )
 
 
-def shown(run: Run) -> Run:
-    """The run for the wire: an input or output that lies in a file becomes a reference to where it can be read."""
+def link_large_values(run: Run) -> Run:
+    """Return the run for a response: an input or output in a file becomes a reference to its URL."""
     for name in ("input", "output"):
         size = getattr(run, f"{name}_bytes")
         if size is not None:
-            setattr(run, name, reference(f"/api/runs/{run.id}/{name}", size))
+            setattr(run, name, make_reference(f"/api/runs/{run.id}/{name}", size))
     return run
 
 
@@ -82,17 +82,17 @@ def shown(run: Run) -> Run:
 @require_role("viewer", only_database=True)
 @blueprint.arguments(RunArgs, location="query")
 @blueprint.response(200, listed(RunItemOut))
-def runs(args: dict[str, Any]) -> Any:
+def list_runs(args: dict[str, Any]) -> Any:
     """List the runs of the workspace, newest first. `since` and `until` refer to the time of acceptance.
 
     `status` may be several, separated by commas. A text `search`, and runs that wait for people, are searched in 5,000
     runs at a time: a page may be short or empty, and the next one may have more, if there is a cursor.
     """
     limit, cursor = args.pop("limit"), args.pop("cursor")
-    asking = types_that_ask() if args.pop("waiting") else None
+    asking = list_asking_types() if args.pop("waiting") else None
     brief = args.pop("brief")
     rows = Run.select_where(get_workspace_id(), asking=asking, unsigned=must_redact_links(), **args)
-    return run_list.answer(*rows.values(run_list.columns(brief), limit, cursor))
+    return run_list.respond(*rows.values(run_list.select_columns(brief), limit, cursor))
 
 
 @blueprint.post("/runs")
@@ -113,8 +113,8 @@ def record(body: dict[str, Any]) -> Any:
         body["started_at"] = started = started if started is not None else finished
         if body["duration_ms"] is None:
             body["duration_ms"] = finished - started
-    body["output"] = _encoded(body["output"])
-    return Run.record(flow, new_run("run.recorded"), **body)
+    body["output"] = _encode(body["output"])
+    return Run.record(flow, defer_start_entry("run.recorded"), **body)
 
 
 @blueprint.get("/runs/<run>")
@@ -122,8 +122,8 @@ def record(body: dict[str, Any]) -> Any:
 @blueprint.response(200, RunWholeOut)
 def read(run: Run) -> Any:
     """Show a run. `questions` are the questions whose answers it waits for; empty if there are none."""
-    questions = QUESTION.dump(open_questions(run), many=True)
-    return jsonify({**RUN.dump(shown(run)), "questions": questions})
+    questions = QUESTION.dump(list_open_questions(run), many=True)
+    return jsonify({**RUN.dump(link_large_values(run)), "questions": questions})
 
 
 @blueprint.delete("/runs/<run>")
@@ -132,9 +132,9 @@ def read(run: Run) -> Any:
 def delete(run: Run) -> None:
     """Delete an ended run with its steps and log."""
     if run.finished_at is None and not run.recorded:
-        raise Conflict("The run has not ended; cancel it first")
+        raise Conflict("The run has not finished; cancel it first")
     remove("run.deleted", run)
-    _payloads().remove(run.id)
+    _get_payloads().remove(run.id)
 
 
 @blueprint.post("/runs/<run>/cancel")
@@ -142,7 +142,9 @@ def delete(run: Run) -> None:
 @blueprint.response(200, RunOut)
 def cancel(run: Run) -> Any:
     """Cancel a pending or running run. It is `failed` with `cancelled: true` at once."""
-    return shown(current_app.extensions["headrace"].dispatcher.cancel(run, get_user().email, noted("run.cancelled")))
+    return link_large_values(
+        current_app.extensions["headrace"].dispatcher.cancel(run, get_user().email, defer_entry("run.cancelled"))
+    )
 
 
 @blueprint.post("/runs/<run>/retry")
@@ -166,15 +168,15 @@ def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
     repeated = dispatcher.what_repeats(run, start, version)
     if not repeated.is_current:
         check_role(run.workspace_id, "editor")
-    entry = begun("run.retried").about(run).note(**_told(start, repeated))
+    entry = begin_entry("run.retried").about(run).note(**_describe_retry(start, repeated))
     ticket = dispatcher.retry(run, start, version, lambda made: entry.note(run_id=made.id).insertion())
     finished = dispatcher.wait_in_turn(ticket, args["wait"])
-    return shown(finished), 200 if finished.finished_at is not None else 202
+    return link_large_values(finished), 200 if finished.finished_at is not None else 202
 
 
-def _told(start: str, repeated: Repeated) -> dict[str, Any]:
-    """Return the details of a retry for the audit trail, such as pinned nodes: nobody gave a pinned approval."""
-    pinned = {"pinned": repeated.pinned[:MAX_TOLD]} if repeated.pinned else {}
+def _describe_retry(start: str, repeated: Repeated) -> dict[str, Any]:
+    """Return the audit details of a retry, including pinned nodes: nobody gave a pinned approval."""
+    pinned = {"pinned": repeated.pinned[:MAX_LISTED]} if repeated.pinned else {}
     return {"from": start, "version": repeated.version, "draft": repeated.version is None, **pinned}
 
 
@@ -182,13 +184,13 @@ def _told(start: str, repeated: Repeated) -> dict[str, Any]:
 @require_role("viewer", run=Run, only_database=True)
 @blueprint.arguments(StepsArgs, location="query")
 @blueprint.response(200, listed(StepOut))
-def steps(args: dict[str, Any], run: Run) -> Any:
+def list_steps(args: dict[str, Any], run: Run) -> Any:
     """List the steps of a run in the order of execution: all of them, unless a `limit` is given.
 
     With `values=false`, `input` and `output` are not read, which lists a long run quickly. Otherwise values that do not
     fit into an answer are references to their address.
     """
-    after = -1 if args["cursor"] is None else _number(args["cursor"])
+    after = -1 if args["cursor"] is None else _parse_cursor(args["cursor"])
     page = run.id, args["limit"] or MAX_WHOLE, after, args["node_id"]
     if args["values"]:
         rows, more = Step.of(*page)
@@ -206,11 +208,11 @@ def steps(args: dict[str, Any], run: Run) -> Any:
 @blueprint.get("/runs/<run>/definition")
 @require_role("viewer", run=Run)
 @blueprint.response(200, "WorkflowDefinition")
-def definition(run: Run) -> Any:
+def get_definition(run: Run) -> Any:
     """Show the WorkflowDefinition of the run: that of its version, or its unsaved draft."""
     found = current_app.extensions["headrace"].dispatcher.definition_of(run)
     if found is None:
-        raise NotFound("The definition of the run is not kept any more")
+        raise NotFound("The definition of this run is no longer stored")
     return jsonify(found)
 
 
@@ -218,74 +220,74 @@ def definition(run: Run) -> Any:
 @require_role("viewer", run=Run, only_database=True)
 @blueprint.arguments(SliceArgs, location="query")
 @blueprint.response(200, listed(RunBriefOut))
-def children(args: dict[str, Any], run: Run) -> Any:
+def list_children(args: dict[str, Any], run: Run) -> Any:
     """List the first 200 runs that this run started, oldest first, without input and output."""
-    return slice_of(run.started(MOST_CHILDREN), args)
+    return slice_of(run.started(MAX_CHILDREN), args)
 
 
 @blueprint.get("/runs/<run>/<any(input, output):name>")
 @require_role("viewer", run=Run)
 @blueprint.response(200, ANY_JSON)
-def whole_value(run: Run, name: str) -> Any:
+def get_value(run: Run, name: str) -> Any:
     """Show the input or output of a run as JSON, whatever its size."""
     kept = Kept(getattr(run, name), getattr(run, f"{name}_bytes"))
-    return _raw(_payloads().load(run.id, name, kept))
+    return _json_response(_get_payloads().load(run.id, name, kept))
 
 
 @blueprint.get("/runs/<run>/steps/<int(max=999999999):number>")
 @require_role("viewer", run=Run, only_database=True)
 @blueprint.response(200, StepOut)
-def one_step(run: Run, number: int) -> Any:
+def get_step(run: Run, number: int) -> Any:
     """Show a step by its `number`. Values too large for an answer are references, as in the list."""
-    step = _step(run, number)
+    step = _find_step(run, number)
     return _Values(run, [step]).show(step)
 
 
 @blueprint.get("/runs/<run>/steps/<int(max=999999999):number>/output")
 @require_role("viewer", run=Run)
 @blueprint.response(200, ANY_JSON)
-def step_output(run: Run, number: int) -> Any:
+def get_step_output(run: Run, number: int) -> Any:
     """Show the output of a step as JSON, whatever its size."""
-    step = _step(run, number)
-    return _raw(_payloads().load(run.id, f"step_{number}", Kept(step.output, step.output_bytes)))
+    step = _find_step(run, number)
+    return _json_response(_get_payloads().load(run.id, f"step_{number}", Kept(step.output, step.output_bytes)))
 
 
 @blueprint.get("/dashboard/runs/latest")
 @require_role("viewer", only_database=True)
 @blueprint.arguments(LatestArgs, location="query")
 @blueprint.response(200, listed(RunItemOut))
-def latest(args: dict[str, Any]) -> Any:
+def list_latest(args: dict[str, Any]) -> Any:
     """List the latest 8 runs."""
-    found, _ = Run.select_where(get_workspace_id()).values(run_list.columns(args["brief"]), LATEST, None)
-    return run_list.answer(found, None)
+    found, _ = Run.select_where(get_workspace_id()).values(run_list.select_columns(args["brief"]), LATEST, None)
+    return run_list.respond(found, None)
 
 
 class _Values:
-    """What goes in and out of steps, put together from the record: a value that several steps share is there once.
+    """Inputs and outputs of steps, assembled from the record, which stores a value shared by several steps once.
 
-    An answer has it once for each of them, so there is a bound on what all of that may come to.
+    A response repeats it for each step, so their total size is limited.
     """
 
     def __init__(self, run: Run, rows: list[Step]) -> None:
-        self.run, self.pinned, self.room = run, set(run.pinned), LARGEST_ANSWER
-        wanted = {name for row in rows for name in self.sources(row)} | {row.same_as for row in rows if row.same_as}
+        self.run, self.pinned, self.room = run, set(run.pinned), MAX_ANSWER
+        wanted = {name for row in rows for name in self.get_sources(row)} | {row.same_as for row in rows if row.same_as}
         self.outputs = Step.outputs(run.id, wanted)
 
     @staticmethod
-    def sources(row: Step) -> list[str]:
-        """The nodes whose outputs made the step's input."""
+    def get_sources(row: Step) -> list[str]:
+        """Return the nodes whose outputs make up the step's input."""
         names: list[str] = orjson.loads(row.inputs) if row.inputs else []
         return names
 
     def show(self, row: Step) -> dict[str, Any]:
-        """The step for the wire."""
+        """Return the step for a response."""
         shown_step = {name: getattr(row, name) for name in STEP_COLUMNS}
-        output = self.links_of(row) if row.status == "waiting" else self.output_of(row)
+        output = self.get_links(row) if row.status == "waiting" else self.get_output(row)
         pinned = row.status == "success" and row.node_id in self.pinned
-        return shown_step | {"pinned": pinned, "input": self.input_of(row), "output": output}
+        return shown_step | {"pinned": pinned, "input": self.get_input(row), "output": output}
 
-    def links_of(self, row: Step) -> dict[str, str] | None:
-        """Where a step that waits can be answered. Who has such a link may do so, so it is for those who may anyway."""
+    def get_links(self, row: Step) -> dict[str, str] | None:
+        """Return the links that answer a waiting step. A link is permission to answer, so viewers get none."""
         links = current_app.extensions["headrace"].dispatcher.links
         node = REGISTRY.get(row.node_type)
         if links is None or node is None or not node.answers or not has_role(ANSWER_ROLE, self.run.workspace_id):
@@ -299,58 +301,58 @@ class _Values:
         found: dict[str, str] = links.of(row.run_id, row.node_id, node, question)
         return found
 
-    def input_of(self, row: Step) -> Any:
+    def get_input(self, row: Step) -> Any:
         if row.item_index is not None:
             return row.item
-        sources = [(name, self.outputs.get(name)) for name in self.sources(row)]
-        values = {name: orjson.Fragment(self.output_of(step) or "null") for name, step in sources if step is not None}
+        sources = [(name, self.outputs.get(name)) for name in self.get_sources(row)]
+        values = {name: orjson.Fragment(self.get_output(step) or "null") for name, step in sources if step is not None}
         if len(sources) == 1:
             return next(iter(values.values()), None)
-        return values if sources else self.fitting(shown(self.run).input, f"/api/runs/{self.run.id}/input")
+        return values if sources else self.fit(link_large_values(self.run).input, f"/api/runs/{self.run.id}/input")
 
-    def output_of(self, row: Step) -> Any:
-        """JSON text, or a reference; a step that passed a value on shows it."""
+    def get_output(self, row: Step) -> Any:
+        """Return JSON text, or a reference. A step that passed its input through has the value of its source."""
         if row.same_as is not None:
             maker = self.outputs.get(row.same_as)
-            return None if maker is None else self.output_of(maker)
+            return None if maker is None else self.get_output(maker)
         path = f"/api/runs/{self.run.id}/steps/{row.seq}/output"
-        return self.fitting(row.output, path) if row.output_bytes is None else reference(path, row.output_bytes)
+        return self.fit(row.output, path) if row.output_bytes is None else make_reference(path, row.output_bytes)
 
-    def fitting(self, text: Any, path: str) -> Any:
-        """The JSON text, or a reference where the answer has no room for it any more."""
+    def fit(self, text: Any, path: str) -> Any:
+        """Return the JSON text, or a reference if the response has no room left for it."""
         size = 0 if text is None else len(text)
         if size > self.room:
-            return reference(path, len(text.encode()) if isinstance(text, str) else size)
+            return make_reference(path, len(text.encode()) if isinstance(text, str) else size)
         self.room -= size
         return text
 
 
-def _step(run: Run, number: int) -> Step:
+def _find_step(run: Run, number: int) -> Step:
     step: Step | None = Step.one("run_id = ? AND seq = ?", run.id, number)
     if step is None:
         raise NotFound(f"The run has no step {number}")
     return step
 
 
-def _encoded(value: Any) -> str | None:
+def _encode(value: Any) -> str | None:
     if value is None:
         return None
     text = orjson.dumps(value).decode()
-    if len(text) > LARGEST_OUTPUT:
-        raise BadInput(f"output: has more than {LARGEST_OUTPUT} bytes")
+    if len(text) > MAX_OUTPUT:
+        raise BadInput(f"output: has more than {MAX_OUTPUT} bytes")
     return text
 
 
-def _number(cursor: str) -> int:
+def _parse_cursor(cursor: str) -> int:
     if not cursor.isdecimal():
-        raise BadInput("cursor: is not a cursor that this server gave")
+        raise BadInput("cursor: is not a cursor from this server; use the next_cursor of a response")
     return int(cursor)
 
 
-def _payloads() -> Payloads:
+def _get_payloads() -> Payloads:
     payloads: Payloads = current_app.extensions["headrace"].dispatcher.payloads
     return payloads
 
 
-def _raw(text: bytes | None) -> Response:
+def _json_response(text: bytes | None) -> Response:
     return Response(text or b"null", mimetype="application/json")

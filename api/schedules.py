@@ -1,4 +1,4 @@
-"""What is due next: schedules and the triggers that are polled."""
+"""Schedules: the next due times of schedules and polled triggers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ blueprint = Resource("schedules", "Next due times")
 
 
 class ScheduleOut(Out):
-    """A schedule, or a trigger that is polled, of an active flow."""
+    """A schedule or a polled trigger of an active flow."""
 
     workflow_id = fields.String(required=True)
     workflow_name = fields.String(required=True)
@@ -38,7 +38,7 @@ class ScheduleOut(Out):
 
 
 class ScheduleCursor(Cursor):
-    """The place of an item in the order: when it is due, its flow and its node."""
+    """Cursor of a list of schedules: due time, flow and node of an item."""
 
     inside = re.compile(rf"[0-9]{{1,16}}:{FLOW_ID}:[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -51,15 +51,15 @@ class ScheduleArgs(PageArgs):
 @require_role("viewer", only_database=True)
 @blueprint.arguments(ScheduleArgs, location="query")
 @blueprint.response(200, listed(ScheduleOut))
-def schedules(args: dict[str, Any]) -> Any:
+def list_schedules(args: dict[str, Any]) -> Any:
     """List the schedules and polled triggers of active flows, the next due first."""
     after = None if args["cursor"] is None else args["cursor"].split(":")
     rows, key = upcoming(get_workspace_id(), now_ms(), args["limit"], after and (int(after[0]), *after[1:]))
-    items = [{**row._asdict(), "describes": _words(row), "overdue": bool(row.overdue)} for row in rows]
+    items = [{**row._asdict(), "describes": _describe(row), "overdue": bool(row.overdue)} for row in rows]
     return {"items": items, "next_cursor": key and ":".join(map(str, key))}
 
 
-def _words(row: Upcoming) -> str:
-    """When it is due, in a few words: `0 9 * * *`, `every 300 s`."""
+def _describe(row: Upcoming) -> str:
+    """Return its rule as text: `0 9 * * *`, `every 300 s`."""
     every = row.every or 0.0
     return row.cron or f"every {int(every) if every.is_integer() else every} s"

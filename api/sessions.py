@@ -1,4 +1,4 @@
-"""Logging in and out."""
+"""Sessions: log in, log out and change the workspace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flask import Response, current_app
 from flask_login import current_user
 from marshmallow import fields
 
-from api.audit import audited, remove
+from api.audit import record_change, remove
 from api.http.auth import allow_anyone, check_role, get_workspace_id, require_role
 from api.http.json_io import Resource, dump
 from api.http.request_origin import check_origin, clear_session_cookie, get_client, set_session_cookie
@@ -60,25 +60,25 @@ class SessionChange(Strict):
     workspace_id = text(64, required=True)
 
 
-def who_is(user: User, session: Any, workspace: str, role: str) -> dict[str, Any]:
-    """The answer that says who is logged in, where and in which role."""
+def describe_session(user: User, session: Any, workspace: str, role: str) -> dict[str, Any]:
+    """Return the response that describes the logged-in user, the session and the workspace."""
     shown = {"id": session.id, "workspace_id": workspace, "role": role}
     shown |= {"created_at": session.created_at, "expires_at": session.expires_at}
-    return {"session": shown, "user": person(user)}
+    return {"session": shown, "user": describe_user(user)}
 
 
-def person(user: User) -> dict[str, Any]:
-    """A user as they see themselves."""
+def describe_user(user: User) -> dict[str, Any]:
+    """Return a user as shown to themselves."""
     shown = {name: getattr(user, name) for name in ("id", "email", "name", "created_at", "set_up")}
     may_found = accounts.may_found(user, current_app.extensions["headrace"].config)
     rights = {"admin": user.is_admin, "may_found_workspaces": may_found}
     return {**shown, **rights, "workspaces": Workspace.of(user)}
 
 
-def opened(user: User, session: Session, token: str) -> Response:
-    """The answer to somebody who has just logged in; it sets the session cookie."""
+def respond_logged_in(user: User, session: Session, token: str) -> Response:
+    """Return the response to a new login, which sets the session cookie."""
     config = current_app.extensions["headrace"].config
-    answer = who_is(user, session, session.workspace_id, user.roles()[session.workspace_id])
+    answer = describe_session(user, session, session.workspace_id, user.roles()[session.workspace_id])
     response = dump(WhoOut(), answer)
     set_session_cookie(response, token, config.session_days)
     return response
@@ -94,7 +94,7 @@ def log_in(body: dict[str, str]) -> Any:
     check_origin()
     config = current_app.extensions["headrace"].config
     days = config.session_days, config.session_idle_days
-    return opened(*accounts.log_in(body["email"], body["password"], *get_client(), *days))
+    return respond_logged_in(*accounts.log_in(body["email"], body["password"], *get_client(), *days))
 
 
 @blueprint.get("/auth/session")
@@ -103,7 +103,9 @@ def log_in(body: dict[str, str]) -> Any:
 def read() -> Any:
     """Show the logged-in user and the current workspace."""
     here = get_workspace_id()
-    return who_is(current_user.user, current_user.session or current_user.token, here, current_user.roles[here])
+    return describe_session(
+        current_user.user, current_user.session or current_user.token, here, current_user.roles[here]
+    )
 
 
 @blueprint.patch("/auth/session")
@@ -114,10 +116,10 @@ def move(body: dict[str, str]) -> Any:
     """Set the session's default workspace."""
     check_role(body["workspace_id"], "viewer")
     session = current_user.session
-    with audited("session.moved") as entry:
+    with record_change("session.moved") as entry:
         session.move(body["workspace_id"])
         entry.about(session)
-    return who_is(current_user.user, session, session.workspace_id, current_user.roles[session.workspace_id])
+    return describe_session(current_user.user, session, session.workspace_id, current_user.roles[session.workspace_id])
 
 
 @blueprint.delete("/auth/session")
@@ -134,6 +136,6 @@ def log_out() -> Any:
 
 @blueprint.after_request
 def no_store(response: Response) -> Response:
-    """Nothing about sessions may be kept by a cache."""
+    """Forbid caching of session data."""
     response.headers["Cache-Control"] = "no-store"
     return response

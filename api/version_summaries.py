@@ -1,4 +1,4 @@
-"""What changed between the versions of a flow, in a few words."""
+"""Version summaries: what changed between the versions of a flow, in a few words."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import orjson
 
 from models import WorkflowVersion
 
-MOST_CHARACTERS = 4_000_000  # of definitions that one page compares; older versions are left without a word
-NAMED = 3  # nodes
-LONGEST = 60  # characters of a name
+MAX_CHARACTERS = 4_000_000  # of definitions compared for a page; older versions get no summary
+MAX_NAMES = 3  # nodes named in a summary
+MAX_NAME_LENGTH = 60  # characters of a node's name
 
 
-def summaries(rows: Sequence[WorkflowVersion]) -> dict[int, dict[str, Any]]:
-    """`{node_count, summary}` of each of these versions of one flow, newest first, by its number.
+def summarize_versions(rows: Sequence[WorkflowVersion]) -> dict[int, dict[str, Any]]:
+    """Return `{node_count, summary}` of these versions of one flow, newest first, by number.
 
-    One without the version before it, or beyond what is compared, has a null `summary`; beyond that, a null count too.
+    `summary` is null if the previous version is missing; both are null for versions beyond MAX_CHARACTERS.
     """
     if not rows:
         return {}
     first, last = rows[-1].version - 1, rows[0].version
-    texts = WorkflowVersion.texts(rows[0].workflow_id, first, last, MOST_CHARACTERS)
+    texts = WorkflowVersion.texts(rows[0].workflow_id, first, last, MAX_CHARACTERS)
     parsed = {version: orjson.loads(text) for version, text in texts.items()}
     found = {}
     for version in range(first + 1, last + 1):
@@ -30,15 +30,15 @@ def summaries(rows: Sequence[WorkflowVersion]) -> dict[int, dict[str, Any]]:
         count = None if now is None else len(_nodes(now))
         summary = "first version" if version == 1 else None
         if now is not None and before is not None:
-            summary = compared(before, now)
+            summary = compare(before, now)
         found[version] = {"node_count": count, "summary": summary}
     return found
 
 
-def compared(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """What is another, a line: `2 nodes added (a, Ask the bank); 1 node changed (c); edges changed`.
+def compare(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Return the changes in one line: `2 nodes added (a, Ask the bank); 1 node changed (c); edges changed`.
 
-    Nodes are called by their names, and by their ids where they have none.
+    Nodes are listed by name, or by id if they have none.
     """
     old, new = _nodes(before), _nodes(now)
     parts = {
@@ -49,7 +49,7 @@ def compared(before: dict[str, Any], now: dict[str, Any]) -> str:
         ],
     }
     told = [
-        f"{len(ids)} {'node' if len(ids) == 1 else 'nodes'} {word} ({_named(ids, old | new)})"
+        f"{len(ids)} {'node' if len(ids) == 1 else 'nodes'} {word} ({_list_names(ids, old | new)})"
         for word, ids in parts.items()
         if ids
     ]
@@ -58,12 +58,12 @@ def compared(before: dict[str, Any], now: dict[str, Any]) -> str:
     if (before.get("settings") or None) != (now.get("settings") or None):
         told.append("settings changed")
     moved = any(id_ in old and node != old[id_] for id_, node in new.items())
-    return "; ".join(told) or ("nodes moved" if moved else "written anew")
+    return "; ".join(told) or ("nodes moved" if moved else "formatting changed")
 
 
-def _named(ids: list[str], nodes: dict[str, dict[str, Any]]) -> str:
-    names = [str(nodes[id_].get("name") or id_)[:LONGEST] for id_ in ids[:NAMED]]
-    return ", ".join(names) + (", …" if len(ids) > NAMED else "")
+def _list_names(ids: list[str], nodes: dict[str, dict[str, Any]]) -> str:
+    names = [str(nodes[id_].get("name") or id_)[:MAX_NAME_LENGTH] for id_ in ids[:MAX_NAMES]]
+    return ", ".join(names) + (", …" if len(ids) > MAX_NAMES else "")
 
 
 def _nodes(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -75,12 +75,12 @@ def _edges(definition: dict[str, Any]) -> set[bytes]:
 
 
 def _edge(raw: Any) -> bytes:
-    """An edge, whichever way it is written: as an object, as the app does, or as a list."""
+    """Return an edge in one form: the app writes objects, others may write lists."""
     if isinstance(raw, dict):
         raw = [raw.get(key) for key in ("from", "to", "branch")]
     return orjson.dumps([*raw, None][:3] if isinstance(raw, list) else raw)
 
 
 def _without_place(node: dict[str, Any]) -> dict[str, Any]:
-    """The node but for where it lies on the canvas, which changes nothing of what it does."""
+    """Return the node without its position on the canvas, which does not affect its behaviour."""
     return {key: value for key, value in node.items() if key != "position"}

@@ -1,4 +1,4 @@
-"""The list of flows for a page: each with its triggers, its last run and when it is due next."""
+"""List of workflows for a page: each with its triggers, last run and next due time."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ from nodes.base import REGISTRY
 from schema_fields.row_json import iso
 from schemas import FLOW_SORTS
 
-MOST_KNOWN = 5_000  # flows whose outlines a process keeps
+MAX_CACHED = 5_000  # outlines in a process
 
 
 class Outline(NamedTuple):
-    """What a definition has, at a glance."""
+    """Overview of a definition: its number of nodes and its enabled triggers."""
 
     node_count: int
     triggers: list[dict[str, str]]
 
 
 class Outlines:
-    """The outlines of flows as they were looked at last: a version of a flow never changes."""
+    """Cache of outlines by flow and version: a version never changes."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, int], Outline] = {}
 
     def of(self, versions: Iterable[tuple[str, int]]) -> dict[str, Outline]:
-        """The outline of each flow by its id, given with its version; what is not known is read, all at once."""
+        """Return the outline of each flow by id, given ids and versions. Missing ones are read in one query."""
         keys = list(versions)
         found = {key[0]: outline for key in keys if (outline := self._known.get(key)) is not None}
         missing = [id_ for id_, _ in keys if id_ not in found]
         if missing:
-            if len(self._known) + len(missing) > MOST_KNOWN:
+            if len(self._known) + len(missing) > MAX_CACHED:
                 self._known = {}
             for id_, version, text in definitions_of(missing):
-                found[id_] = self._known[id_, version] = outline_of(text)
+                found[id_] = self._known[id_, version] = make_outline(text)
         return found
 
 
-def outline_of(text: str) -> Outline:
-    """The outline of a definition, which may be a draft's, with types that are not known."""
+def make_outline(text: str) -> Outline:
+    """Return the outline of a definition, which may be a draft with unknown node types."""
     nodes = orjson.loads(text).get("nodes") or []
     triggers = [
         {"node_id": node["id"], "type": node["type"]}
@@ -73,18 +73,18 @@ def _is_trigger(type_: Any) -> bool:
 _outlines = Outlines()
 
 
-def page(workspace_id: str, args: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
-    """The flows that the arguments of GET /api/flows ask for, as data, and the text of the next cursor."""
-    ids = None if args["trigger"] is None else _with_trigger(workspace_id, args["trigger"])
+def load_page(workspace_id: str, args: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
+    """Return the flows for the arguments of GET /api/flows, as data, and the text of the next cursor."""
+    ids = None if args["trigger"] is None else _find_with_trigger(workspace_id, args["trigger"])
     filters = FlowFilters(workspace_id, args["status"], args["search"], args["failing"], ids)
-    listed, after = flow_page(filters, args["sort"], args["limit"], _begin(args["cursor"], args["sort"]))
+    listed, after = flow_page(filters, args["sort"], args["limit"], _parse_cursor(args["cursor"], args["sort"]))
     if not args["brief"]:
-        listed, after = _fitting(listed, after)
-    return _shown(workspace_id, listed, args["brief"]), _end(after, args["sort"])
+        listed, after = _limit_size(listed, after)
+    return _show(workspace_id, listed, args["brief"]), _make_cursor(after, args["sort"])
 
 
-def _fitting(listed: list[Listed], after: tuple[Any, str] | None) -> tuple[list[Listed], tuple[Any, str] | None]:
-    """As many of the flows as have definitions that one answer may hold, at least one, and where to go on."""
+def _limit_size(listed: list[Listed], after: tuple[Any, str] | None) -> tuple[list[Listed], tuple[Any, str] | None]:
+    """Return the flows whose definitions fit into one response, at least one, and the key of the last one."""
     sizes, room = sizes_of([flow.id for flow in listed]), MOST_CHARACTERS
     for number, flow in enumerate(listed):
         room -= sizes.get(flow.id, 0)
@@ -94,8 +94,8 @@ def _fitting(listed: list[Listed], after: tuple[Any, str] | None) -> tuple[list[
     return listed, after
 
 
-def _with_trigger(workspace_id: str, type_: str) -> list[str]:
-    """The ids of the flows that have an enabled trigger of this type."""
+def _find_with_trigger(workspace_id: str, type_: str) -> list[str]:
+    """Return the ids of the flows with an enabled trigger of this type."""
     if not _is_trigger(type_):
         known = sorted(name for name, node in REGISTRY.items() if node.trigger)
         raise BadInput(f"trigger: must be one of {', '.join(known)}")
@@ -103,12 +103,12 @@ def _with_trigger(workspace_id: str, type_: str) -> list[str]:
     return [id_ for id_, outline in outlines.items() if any(trigger["type"] == type_ for trigger in outline.triggers)]
 
 
-def _shown(workspace_id: str, listed: Sequence[Listed], brief: bool) -> list[dict[str, Any]]:
+def _show(workspace_id: str, listed: Sequence[Listed], brief: bool) -> list[dict[str, Any]]:
     ids = [flow.id for flow in listed]
     outlines = _outlines.of((flow.id, flow.version) for flow in listed)
     runs, times = last_runs(workspace_id, ids), next_times(ids)
     rows = {flow.id: flow for flow in Workflow.of_ids(ids, brief)}
-    # One that was deleted meanwhile is left out.
+    # A flow that was deleted meanwhile is left out.
     return [
         {
             **rows[id_].__data__,
@@ -133,20 +133,20 @@ def _last_run(run: LastRun | None) -> dict[str, Any] | None:
     return {**known, **times, "error_text": run.error_text}
 
 
-# Where a page begins: the id of the flow before it, and with it what the order goes by, unless that is the id.
+# Cursors: the id of the last flow of the previous page and, unless the order is by id, its sort key.
 
 
-def _begin(cursor: str | None, sort: str) -> tuple[Any, str] | None:
+def _parse_cursor(cursor: str | None, sort: str) -> tuple[Any, str] | None:
     if cursor is None:
         return None
     order, _, rest = cursor.partition(":") if ":" in cursor else ("newest", "", cursor)
     if order != sort:
-        raise BadInput(f"cursor: is one of the order {order}; go on in that, or begin anew")
+        raise BadInput(f"cursor: belongs to the order {order}; use that order, or start without a cursor")
     id_, _, key = rest.partition(":")
     return (int(key) if sort == "updated" else key), id_
 
 
-def _end(after: tuple[Any, str] | None, sort: str) -> str | None:
+def _make_cursor(after: tuple[Any, str] | None, sort: str) -> str | None:
     if after is None:
         return None
     key, id_ = after

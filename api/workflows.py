@@ -1,4 +1,4 @@
-"""Flows: to create, read, change, check, restore and run them."""
+"""Flows: create, read, change, validate, restore and run them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from marshmallow.validate import Length
 import definition as definitions
 from api import version_summaries as changes
 from api import workflow_list
-from api.audit import audited, new_run, remove
+from api.audit import defer_start_entry, record_change, remove
 from api.http.auth import check_role, get_user, get_workspace_id, require_role
 from api.http.json_io import Resource, check_depth, dump, parse_json
-from api.runs import shown
+from api.runs import link_large_values
 from definition import Pin
 from definition.triggers import Trigger, find_triggers
 from dispatch import CHECKS, SAVES, Dispatcher, Options
@@ -49,19 +49,19 @@ from schemas import (
 
 blueprint = Resource("workflows", "Flows and their versions")
 EMPTY = '{"nodes":[],"edges":[]}'
-LONGEST_KEY = 200
-MOST_TOLD = 20  # names of pinned nodes in an entry of the audit trail
-LARGE = 100_000  # characters of a definition that may take seconds to check
+MAX_KEY_LENGTH = 200
+MAX_LISTED = 20  # names of pinned nodes in an audit entry
+LARGE = 100_000  # characters of a definition that may take seconds to validate
 VERSION, VERSION_BRIEF = VersionOut(), VersionBriefOut()
 
 
-MOST_PINNED = 1_000
+MAX_PINNED = 1_000
 
 
 class PinIn(Strict):
-    """What is taken for the output of a node that is not to be executed."""
+    """The output of a pinned node, which is not executed."""
 
-    output = fields.Raw(required=True, allow_none=True, metadata={"description": "Its output, any JSON"})
+    output = fields.Raw(required=True, allow_none=True, metadata={"description": "The output, any JSON"})
     branch = text(
         200,
         load_default=None,
@@ -70,20 +70,20 @@ class PinIn(Strict):
     )
 
 
-def pins(help: str) -> Any:
-    """A field with nodes by their id, each with what is taken for its output."""
+def make_pins_field(help: str) -> Any:
+    """Return a field with pinned nodes by id."""
     return Named(
         keys=text(64),
         values=fields.Nested(PinIn),
         load_default=None,
         allow_none=True,
-        validate=Length(max=MOST_PINNED),
+        validate=Length(max=MAX_PINNED),
         metadata={"description": help},
     )
 
 
-def pins_of(given: dict[str, Any] | None) -> dict[str, Pin]:
-    """What came in by such a field."""
+def parse_pins(given: dict[str, Any] | None) -> dict[str, Pin]:
+    """Return the pins of such a field."""
     return {id_: Pin(**pin) for id_, pin in (given or {}).items()}
 
 
@@ -105,20 +105,20 @@ class StartIn(Strict):
             "description": "Id of a node: only it and its predecessors are executed, and its output is the run's"
         },
     )
-    pinned = pins("Outputs by node id for nodes that are not executed; editors only")
+    pinned = make_pins_field("Outputs by node id for nodes that are not executed; editors only")
 
 
 @blueprint.get("/flows")
 @require_role("viewer", only_database=True)
 @blueprint.arguments(FlowArgs, location="query")
 @blueprint.response(200, listed(FlowItemOut))
-def flows(args: dict[str, Any]) -> Any:
+def list_flows(args: dict[str, Any]) -> Any:
     """List the flows of the workspace, each with its triggers, its last run and its next due time.
 
     Sorted by creation, newest first, or by `updated`, `last_run` or `name`. A cursor belongs to one order. `status` may
     be several, separated by commas. A page of long definitions may have fewer than `limit`.
     """
-    items, cursor = workflow_list.page(get_workspace_id(), args)
+    items, cursor = workflow_list.load_page(get_workspace_id(), args)
     return dump(listed(FlowBriefOut if args["brief"] else FlowItemOut), {"items": items, "next_cursor": cursor})
 
 
@@ -128,11 +128,11 @@ def flows(args: dict[str, Any]) -> Any:
 @blueprint.response(201, SavedOut)
 def create(body: dict[str, Any]) -> Any:
     """Create a flow: as a draft, which may be incomplete, or active, which must be valid."""
-    text = EMPTY if (given := given_definition(body)) is None else given
+    text = EMPTY if (given := read_definition(body)) is None else given
     values = {"workspace_id": get_workspace_id(), "name": body["name"], "status": body["status"]}
-    with _place_for(text):
-        triggers = _checked(text, body["status"])
-        with audited("flow.created") as entry:
+    with _limit_checks(text):
+        triggers = _validate(text, body["status"])
+        with record_change("flow.created") as entry:
             flow = Workflow.draft(get_user().id, triggers, definition_json=text, **values)
             entry.about(flow).note(status=flow.status)
         return warned(flow)
@@ -152,14 +152,14 @@ def read(flow: Workflow) -> Any:
 @blueprint.response(200, SavedOut)
 def change(body: dict[str, Any], flow: Workflow) -> Any:
     """Change the fields in the body. A changed definition is the next version; an old `version` is refused."""
-    text = given_definition(body)
+    text = read_definition(body)
     status, here = body.get("status", flow.status), flow.definition_json if text is None else text
     changes: dict[str, Any] = {name: body[name] for name in ("name", "status") if name in body}
     if text is not None:
         changes["definition_json"] = text
-    with _place_for(here):
-        triggers = _checked(here, status) if text is not None or status == "active" else None
-        if not _change(_verb(flow.status, status), flow, changes, triggers, body.get("version")):
+    with _limit_checks(here):
+        triggers = _validate(here, status) if text is not None or status == "active" else None
+        if not _change(_choose_action(flow.status, status), flow, changes, triggers, body.get("version")):
             raise Conflict("version: the flow has changed since; read it again and repeat your change")
         return warned(flow)
 
@@ -194,37 +194,37 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Startable) -> Any:
     need the role editor.
     """
     dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
-    key, options = _idempotency_key(), _options(body, flow)
-    note = new_run(**_told(options))
-    # Who waits for a quick run anyway executes it.
+    key, options = _idempotency_key(), _read_options(body, flow)
+    note = defer_start_entry(**_describe_options(options))
+    # A caller who waits for a quick run lends it the request's thread.
     here = args["wait"] >= 1
     ticket = dispatcher.submit(flow, body["input"], "manual", key=key, here=here, options=options, note=note)
     finished = dispatcher.wait_in_turn(ticket, args["wait"])
-    return shown(finished), 200 if finished.finished_at is not None else 202
+    return link_large_values(finished), 200 if finished.finished_at is not None else 202
 
 
 @blueprint.get("/workflows/<flow>/versions")
 @require_role("viewer", flow=Workflow)
 @blueprint.arguments(VersionArgs, location="query")
 @blueprint.response(200, listed(VersionItemOut))
-def versions(args: dict[str, Any], flow: Workflow) -> Any:
+def list_versions(args: dict[str, Any], flow: Workflow) -> Any:
     """List the versions of the flow, newest first; with `summary`, the changes since the previous one.
 
-    A page of long definitions may have fewer than `limit`.
+    A page of long definitions may have fewer than `limit` items.
     """
     rows, cursor = flow.versions(args["limit"], args["cursor"], args["brief"])
     shape = VERSION_BRIEF if args["brief"] else VERSION
-    told = changes.summaries(rows) if args["summary"] else {}
+    told = changes.summarize_versions(rows) if args["summary"] else {}
     items = [{**shape.dump(row), **told.get(row.version, {})} for row in rows]
-    return jsonify({"items": items, "next_cursor": Cursor.encoded(cursor)})
+    return jsonify({"items": items, "next_cursor": Cursor.encode(cursor)})
 
 
 @blueprint.get("/workflows/<flow>/versions/<int(max=999999999):number>")
 @require_role("viewer", flow=Workflow)
 @blueprint.response(200, VersionOut)
-def version(flow: Workflow, number: int) -> Any:
+def get_version(flow: Workflow, number: int) -> Any:
     """Show a version."""
-    return _version(flow, number)
+    return _find_version(flow, number)
 
 
 @blueprint.post("/workflows/<flow>/restore")
@@ -233,9 +233,9 @@ def version(flow: Workflow, number: int) -> Any:
 @blueprint.response(200, SavedOut)
 def restore(body: dict[str, int], flow: Workflow) -> Any:
     """Restore the definition of an earlier version as the next version."""
-    text = _version(flow, body["version"]).definition_json
-    with _place_for(text):
-        triggers = _checked(text, flow.status)
+    text = _find_version(flow, body["version"]).definition_json
+    with _limit_checks(text):
+        triggers = _validate(text, flow.status)
         if not _change("flow.restored", flow, {"definition_json": text}, triggers, restored=body["version"]):
             raise Conflict("The flow has changed meanwhile; try again")
         return warned(flow)
@@ -251,7 +251,7 @@ def validate(body: dict[str, Any]) -> Any:
     `nodes` has, by id, the branches of each node and other data to draw it, as far as it is readable.
     """
     definition, most = body["definition"], current_app.extensions["headrace"].config.max_nodes
-    given_definition(body)  # no larger than one that is saved may be
+    read_definition(body)  # checks the size limit of saved definitions
     with CHECKS.taken(get_user().id):
         plan, issues = definitions.check(definition, most)
         found = [*issues, *warnings_of(definition, get_workspace_id())]
@@ -259,8 +259,8 @@ def validate(body: dict[str, Any]) -> Any:
         return {"ok": plan is not None, "issues": [issue.as_dict() for issue in found], "nodes": drawn}
 
 
-def _verb(before: str, after: str) -> str:
-    """What the audit trail calls a change between these statuses."""
+def _choose_action(before: str, after: str) -> str:
+    """Return the audit action for a change between these statuses."""
     if before == after or "active" not in (before, after):
         return "flow.updated"
     return "flow.activated" if after == "active" else "flow.deactivated"
@@ -274,13 +274,13 @@ def _change(
     expected: int | None = None,
     **more: Any,
 ) -> bool:
-    """Change the flow, and note what differs then; False where it has changed since it was read."""
+    """Change the flow and write an audit entry with the differences. Return False if it has changed meanwhile."""
     before = {name: getattr(flow, name) for name in ("name", "status", "version")}
     text = changes.get("definition_json", flow.definition_json)
     # Before the transaction: it takes longer than that should.
     counts = definitions.count_differences(orjson.loads(flow.definition_json), orjson.loads(text))
     try:
-        with audited(action, flow) as entry:
+        with record_change(action, flow) as entry:
             if not flow.change(get_user().id, expected, triggers, **changes):
                 raise _Stale
             entry.note(**differences(before, {name: getattr(flow, name) for name in before}), **counts, **more)
@@ -293,7 +293,7 @@ class _Stale(Exception):
     """The flow has changed since it was read."""
 
 
-def _version(flow: Workflow, number: int) -> WorkflowVersion:
+def _find_version(flow: Workflow, number: int) -> WorkflowVersion:
     row = WorkflowVersion.get_or_none(workflow_id=flow.id, version=number)
     if row is None:
         raise NotFound(f"The flow has no version {number}")
@@ -302,10 +302,10 @@ def _version(flow: Workflow, number: int) -> WorkflowVersion:
     return found
 
 
-def given_definition(body: dict[str, Any]) -> str | None:
-    """The definition that the body gives, as JSON text; None for none."""
+def read_definition(body: dict[str, Any]) -> str | None:
+    """Return the definition in the body as JSON text, or None."""
     if "definition_json" in body and "definition" in body:
-        raise BadInput("Give definition_json or definition, not both")
+        raise BadInput("Give either definition_json or definition, not both")
     if "definition_json" in body:
         text = body["definition_json"]
     elif "definition" in body:
@@ -315,49 +315,49 @@ def given_definition(body: dict[str, Any]) -> str | None:
         return None
     most = current_app.extensions["headrace"].config.max_definition_bytes
     if len(text.encode()) > most:
-        raise TooLarge(f"The definition has more than {most} bytes")
+        raise TooLarge(f"The definition has more than {most} bytes; split the flow into subflows")
     return str(text)
 
 
-def _options(body: dict[str, Any], flow: Startable) -> Options | None:
-    """What the run is started with beside its input; None for nothing."""
-    definition, until, pinned = body["definition"], body["until"], pins_of(body["pinned"])
+def _read_options(body: dict[str, Any], flow: Startable) -> Options | None:
+    """Return the run options in the body, or None if there are none."""
+    definition, until, pinned = body["definition"], body["until"], parse_pins(body["pinned"])
     if definition is None and until is None and not pinned:
         return None
     if definition is not None or pinned:
         check_role(flow.workspace_id, "editor")
-    text = None if definition is None else given_definition({"definition": definition})
+    text = None if definition is None else read_definition({"definition": definition})
     if text is not None:
-        with _place_for(text):
+        with _limit_checks(text):
             _check_draft(text, until)
     return Options(text, until, pinned)
 
 
-def _told(options: Options | None) -> dict[str, Any]:
-    """What the audit trail has of them: a pinned approval was given by nobody, say."""
+def _describe_options(options: Options | None) -> dict[str, Any]:
+    """Return the audit details of the options: for example, nobody gave a pinned approval."""
     if options is None or (options.definition is None and not options.pinned):
         return {}
-    pinned = {"pinned": sorted(options.pinned)[:MOST_TOLD]} if options.pinned else {}
+    pinned = {"pinned": sorted(options.pinned)[:MAX_LISTED]} if options.pinned else {}
     return {"draft": options.definition is not None, **pinned}
 
 
-def _place_for(text: str) -> AbstractContextManager[None]:
-    """What to hold while a definition is checked: a place, where that may take seconds."""
+def _limit_checks(text: str) -> AbstractContextManager[None]:
+    """Return a context that limits concurrent validations of large definitions, which may take seconds."""
     return SAVES.taken(get_user().id) if len(text) > LARGE else nullcontext()
 
 
 def _check_draft(text: str, until: str | None) -> None:
-    """A draft that runs must be valid, up to the node `until` if there is one."""
+    """Check that a draft to be run is valid, up to the node `until` if given."""
     if until is None:
-        _checked(text, "active")
+        _validate(text, "active")
     else:
         most = current_app.extensions["headrace"].config.max_nodes
         plan, _ = definitions.plan_until(parse_json(text, "definition_json"), until, most)
         find_triggers(plan)
 
 
-def _checked(text: str, status: str) -> list[Trigger] | None:
-    """A draft's ids and edges must be right; an active flow's definition must be all right, and has triggers."""
+def _validate(text: str, status: str) -> list[Trigger] | None:
+    """Validate a definition: ids and edges of a draft; everything of an active flow, whose triggers are returned."""
     value = parse_json(text, "definition_json")
     most = current_app.extensions["headrace"].config.max_nodes
     if status == "active":
@@ -368,7 +368,7 @@ def _checked(text: str, status: str) -> list[Trigger] | None:
 
 def _idempotency_key() -> str | None:
     key = request.headers.get("Idempotency-Key")
-    if key is not None and not 0 < len(key) <= LONGEST_KEY:
-        raise BadInput(f"Idempotency-Key: must have 1 to {LONGEST_KEY} characters")
-    # Apart from those of webhooks, whose callers need not know more than an address.
+    if key is not None and not 0 < len(key) <= MAX_KEY_LENGTH:
+        raise BadInput(f"Idempotency-Key: must have 1 to {MAX_KEY_LENGTH} characters")
+    # The prefix separates them from keys of webhook calls, whose callers only need to know an address.
     return None if key is None else f"run:{key}"

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 
 from parsers.invisible_characters import JOINERS, first_unseen
-from schema_fields.row_json import Column, Flat, fragment, iso
+from schema_fields.row_json import Column, RowWriter, fragment, iso
 
 MAX_NAME = 200
 MAX_TIME = 253_402_300_799_999
@@ -66,10 +66,10 @@ class Cursor(fields.String):
     default_error_messages = {"invalid": "is not a cursor that this server gave"}
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        return self.encoded(value)
+        return self.encode(value)
 
     @staticmethod
-    def encoded(value: Any) -> str | None:
+    def encode(value: Any) -> str | None:
         """What a client is given for this place; None for the end."""
         return None if value is None else base64.urlsafe_b64encode(str(value).encode()).decode().rstrip("=")
 
@@ -83,7 +83,7 @@ class Cursor(fields.String):
         return text
 
 
-class Some(fields.Field[Any]):
+class OneOrMore(fields.Field[Any]):
     """Some of a few words, separated by commas; a tuple of them inside."""
 
     default_error_messages = {"invalid": "must be some of {words}, separated by commas"}
@@ -142,13 +142,13 @@ class Out(Shape):
         unknown = EXCLUDE
 
     @cached_property
-    def flat(self) -> Flat | None:
+    def flat(self) -> RowWriter | None:
         """The quick way, for a schema of plain fields alone: marshmallow makes seven calls for each value of a row."""
         given = self.dump_fields.items()
         dotted = any("." in (field.attribute or "") for _, field in given)
         if len(given) < 2 or dotted or any(type(field) not in PLAIN for _, field in given):
             return None
-        return Flat(
+        return RowWriter(
             [Column(field.data_key or name, field.attribute or name, PLAIN[type(field)]) for name, field in given]
         )
 

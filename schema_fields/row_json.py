@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 
 import orjson
 
-THOUSANDTHS = [f".{ms:03d}Z" for ms in range(1000)]
+MILLISECONDS = [f".{ms:03d}Z" for ms in range(1000)]
 
 
 def iso(ms: int) -> str:
     """`2026-01-01T00:00:00.000Z`."""
-    return _to_the_second(ms // 1000) + THOUSANDTHS[ms % 1000]
+    return _format_seconds(ms // 1000) + MILLISECONDS[ms % 1000]
 
 
 @lru_cache(1024)
-def _to_the_second(seconds: int) -> str:
+def _format_seconds(seconds: int) -> str:
     # The times of a row are mostly of the same second, and so are those of rows that stand side by side.
     return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
@@ -40,7 +40,7 @@ class Column(NamedTuple):
     write: Callable[[Any], Any] | None
 
 
-class Flat:
+class RowWriter:
     """Writes rows, objects or dicts, of these columns, at least two, in their order; None stays None."""
 
     def __init__(self, columns: Sequence[Column]) -> None:

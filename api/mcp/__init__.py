@@ -1,8 +1,8 @@
-"""Headrace as a server of the Model Context Protocol (https://modelcontextprotocol.io/specification), at POST /mcp.
+"""Headrace as an MCP server (Model Context Protocol, https://modelcontextprotocol.io/specification), at POST /mcp.
 
-A request is JSON-RPC and is answered as JSON; no stream is offered, and nothing is kept between two requests. Both ways
-of the protocol are spoken: the handshake of the versions up to 2025-11-25, and that of 2026-07-28, where each request
-says for itself which version it is. What the tools do is in mcp_tools.py.
+A request is JSON-RPC and is answered as JSON; there is no stream and no state between requests. Both styles of the
+protocol are supported: the handshake of versions up to 2025-11-25, and version 2026-07-28, where each request names its
+version. The tools are in tools.py.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from version import VERSION
 
 HANDSHAKE = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 LATEST = "2026-07-28"
-# The only version that has batches; clients of it do not name it.
+# The only version with batches; its clients do not send a version header.
 UNNAMED = "2025-03-26"
-MOST_MESSAGES = 50
-PAGE = 100  # tools
-LONGEST_KEY = 200
-MOST_SECONDS = 60.0  # that all calls of a request may wait together
+MAX_MESSAGES = 50
+PAGE_SIZE = 100  # tools
+MAX_KEY_LENGTH = 200
+MAX_SECONDS = 60.0  # total wait of all calls in a request
 
 PARSE_ERROR, INVALID_REQUEST, NO_METHOD, INVALID_PARAMS, INTERNAL = -32700, -32600, -32601, -32602, -32603
 MISMATCH, UNSUPPORTED = -32020, -32022
-# As 2026-07-28 asks for; before it, only what is no request at all has another status than 200.
+# Status codes required by 2026-07-28; in earlier versions, only malformed requests have another status than 200.
 STATUSES = {NO_METHOD: 404, INTERNAL: 200}
 
 META = "io.modelcontextprotocol/"
@@ -53,7 +53,7 @@ CURSOR = Cursor()
 
 
 class RpcError(Exception):
-    """A request that JSON-RPC answers with an error."""
+    """A JSON-RPC request that fails with an error."""
 
     def __init__(self, code: int, message: str, data: Any = None) -> None:
         super().__init__(message)
@@ -61,7 +61,7 @@ class RpcError(Exception):
 
 
 class Asked(NamedTuple):
-    """One request: its params, and for whom it is carried out."""
+    """One request: its params and its caller."""
 
     params: dict[str, Any]
     caller: Caller
@@ -75,7 +75,7 @@ Method: TypeAlias = Callable[[Asked], Mapping[str, Any]]
 
 @require_role("viewer", by_token=True)
 def answer() -> Response:
-    """Answer one JSON-RPC message, or a batch where the version has them."""
+    """Answer one JSON-RPC message, or a batch if the version has them."""
     if not request.is_json:
         raise NotJson("The message must be JSON with the header Content-Type: application/json")
     version = request.headers.get("MCP-Protocol-Version", UNNAMED)
@@ -84,26 +84,26 @@ def answer() -> Response:
     try:
         message = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        return _failed(None, RpcError(PARSE_ERROR, f"The message is not JSON: {error}"), 400)
+        return _error_response(None, RpcError(PARSE_ERROR, f"The message is not JSON: {error}"), 400)
     check_depth(message, "the message")
-    if isinstance(message, list) and version == UNNAMED and 0 < len(message) <= MOST_MESSAGES:
+    if isinstance(message, list) and version == UNNAMED and 0 < len(message) <= MAX_MESSAGES:
         replies = [reply for reply in map(_handshake_reply, message) if reply is not None]
         return _json(replies) if replies else Response(status=202)
     if not isinstance(message, dict):
-        return _failed(None, RpcError(INVALID_REQUEST, "The body must be one JSON-RPC message"), 400)
+        return _error_response(None, RpcError(INVALID_REQUEST, "The body must be one JSON-RPC message"), 400)
     reply = _handshake_reply(message) if version in HANDSHAKE else _latest_reply(message, version)
     return Response(status=202) if reply is None else _json(reply, _status(reply, version))
 
 
 def answer_error(error: Exception) -> Response:
-    """What went wrong before there was a message to answer, as JSON-RPC with the status of HTTP."""
+    """Return the JSON-RPC error for a failure before the message was read, with its HTTP status."""
     if isinstance(error, HeadraceError):
         status, text = error.status, error.message
     elif isinstance(error, HTTPException):
         status, text = error.code or 500, describe_error(error)
     else:
         status, text = 500, "Internal error; the server's log has the details"
-    response = _failed(None, RpcError(INVALID_REQUEST if status < 500 else INTERNAL, text), status)
+    response = _error_response(None, RpcError(INVALID_REQUEST if status < 500 else INTERNAL, text), status)
     if isinstance(error, Unauthenticated):
         response.headers["WWW-Authenticate"] = 'Bearer realm="Headrace"'
     if isinstance(error, HeadraceError) and error.retry_after is not None:
@@ -115,7 +115,7 @@ answer.answer_error = answer_error
 
 
 def _status(reply: dict[str, Any], version: str) -> int:
-    """The status of HTTP for a reply."""
+    """Return the HTTP status of a reply."""
     code = reply.get("error", {}).get("code")
     if code is None or (version in HANDSHAKE and code != INVALID_REQUEST):
         return 200
@@ -126,7 +126,7 @@ def _json(value: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(value), status, mimetype="application/json")
 
 
-def _failed(id_: Any, error: RpcError, status: int) -> Response:
+def _error_response(id_: Any, error: RpcError, status: int) -> Response:
     return _json(_error(id_, error), status)
 
 
@@ -134,18 +134,18 @@ def _failed(id_: Any, error: RpcError, status: int) -> Response:
 
 
 def _handshake_reply(message: Any) -> dict[str, Any] | None:
-    """The reply to a message of the versions with a handshake; None for one that has none."""
+    """Return the reply to a message of the handshake versions; None for a notification or a response."""
     if isinstance(message, dict) and "method" not in message and message.keys() & {"result", "error"}:
-        return None  # an answer, though we never ask
-    return _reply(message, lambda: _carry_out(message, HANDSHAKE_METHODS))
+        return None  # a response, although this server sends no requests
+    return _reply(message, lambda: _call_method(message, HANDSHAKE_METHODS))
 
 
 def _latest_reply(message: dict[str, Any], version: str) -> dict[str, Any] | None:
-    """The reply to a message of the latest version, which says of each result what it is."""
+    """Return the reply to a message of the latest version, in which each result has a type."""
 
     def result() -> dict[str, Any]:
         _check_envelope(message, version)
-        found = _carry_out(message, LATEST_METHODS)
+        found = _call_method(message, LATEST_METHODS)
         return {**found, "resultType": "complete", "_meta": {f"{META}serverInfo": SERVER}}
 
     if "id" not in message and version != LATEST:
@@ -154,7 +154,7 @@ def _latest_reply(message: dict[str, Any], version: str) -> dict[str, Any] | Non
 
 
 def _reply(message: Any, result: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
-    """The reply with this result or with what went wrong instead; None for a notification."""
+    """Return the reply with this result or its error; None for a notification."""
     id_ = message.get("id") if isinstance(message, dict) else None
     try:
         _check_message(message)
@@ -187,7 +187,7 @@ def _error(id_: Any, error: RpcError) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": id_, "error": told if error.data is None else {**told, "data": error.data}}
 
 
-def _carry_out(message: dict[str, Any], methods: Mapping[str, Method]) -> dict[str, Any]:
+def _call_method(message: dict[str, Any], methods: Mapping[str, Method]) -> dict[str, Any]:
     method = methods.get(message["method"])
     if method is None:
         raise RpcError(NO_METHOD, f"There is no method {message['method'][:100]!r}")
@@ -195,23 +195,23 @@ def _carry_out(message: dict[str, Any], methods: Mapping[str, Method]) -> dict[s
     if not isinstance(params, dict):
         raise RpcError(INVALID_PARAMS, "params must be an object")
     dispatcher = current_app.extensions["headrace"].dispatcher
-    caller = Caller(get_workspace_id(), get_user().email, dispatcher, _key(params), _deadline())
+    caller = Caller(get_workspace_id(), get_user().email, dispatcher, _read_idempotency_key(params), _get_deadline())
     return dict(method(Asked(params, caller)))
 
 
-def _deadline() -> float:
-    """When the request has waited long enough, on the clock of `time.monotonic`."""
-    deadline: float = request.environ.setdefault("headrace.deadline", time.monotonic() + MOST_SECONDS)
+def _get_deadline() -> float:
+    """Return when the request must stop waiting, on the clock of `time.monotonic`."""
+    deadline: float = request.environ.setdefault("headrace.deadline", time.monotonic() + MAX_SECONDS)
     return deadline
 
 
-def _key(params: dict[str, Any]) -> str | None:
-    """What marks a call, so that its repetition starts no second run: in `_meta`, else in the header."""
+def _read_idempotency_key(params: dict[str, Any]) -> str | None:
+    """Return the idempotency key of a call: from `_meta`, else from the header."""
     meta = params.get("_meta")
     key = meta.get("idempotency-key") if isinstance(meta, dict) else None
     key = request.headers.get("Idempotency-Key") if key is None else key
-    if key is not None and (not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY):
-        raise RpcError(INVALID_PARAMS, f"idempotency-key: must be text of 1 to {LONGEST_KEY} characters")
+    if key is not None and (not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH):
+        raise RpcError(INVALID_PARAMS, f"idempotency-key: must be text of 1 to {MAX_KEY_LENGTH} characters")
     return None if key is None else f"mcp:{key}"
 
 
@@ -219,7 +219,7 @@ def _key(params: dict[str, Any]) -> str | None:
 
 
 def _check_envelope(message: dict[str, Any], version: str) -> None:
-    """What a request says of itself in `_meta` must be all there, be supported, and be what the headers say."""
+    """Check that `_meta` is complete, that its version is supported, and that the headers match the message."""
     params = message.get("params")
     meta = params.get("_meta") if isinstance(params, dict) else None
     needed = [f"{META}protocolVersion", f"{META}clientCapabilities"]
@@ -231,8 +231,8 @@ def _check_envelope(message: dict[str, Any], version: str) -> None:
     if message["method"] == "tools/call" and params.get("name") is not None:
         said["Mcp-Name"] = params["name"]
     for header, value in said.items():
-        if _header(header) != value:
-            raise RpcError(MISMATCH, f"The header {header} is not what the message says")
+        if _read_header(header) != value:
+            raise RpcError(MISMATCH, f"The header {header} does not match the message")
     if version != LATEST:
         raise _unsupported(version)
 
@@ -242,8 +242,8 @@ def _unsupported(version: str) -> RpcError:
     return RpcError(UNSUPPORTED, "Unsupported protocol version", {"supported": supported, "requested": version[:100]})
 
 
-def _header(name: str) -> str | None:
-    """The header's value, which is in base64 where it could not be written plainly: `=?base64?…?=`."""
+def _read_header(name: str) -> str | None:
+    """Return the header's value, decoded if it is in base64: `=?base64?…?=`."""
     text = request.headers.get(name)
     if text is None or not text.startswith("=?base64?") or not text.endswith("?="):
         return text
@@ -261,44 +261,46 @@ def _initialize(asked: Asked) -> dict[str, Any]:
     if not isinstance(wanted, str):
         raise RpcError(INVALID_PARAMS, "protocolVersion must be text")
     version = wanted if wanted in HANDSHAKE else HANDSHAKE[-1]
-    return {"protocolVersion": version, "serverInfo": SERVER, **_abilities()}
+    return {"protocolVersion": version, "serverInfo": SERVER, **_describe_server()}
 
 
-def _abilities() -> dict[str, Any]:
+def _describe_server() -> dict[str, Any]:
     return {"capabilities": {"tools": {}}, "instructions": INSTRUCTIONS}
 
 
 def _discover(asked: Asked) -> dict[str, Any]:
-    return {"supportedVersions": [LATEST], **_abilities(), "ttlMs": 3_600_000, "cacheScope": "private"}
+    return {"supportedVersions": [LATEST], **_describe_server(), "ttlMs": 3_600_000, "cacheScope": "private"}
 
 
 def _ping(asked: Asked) -> dict[str, Any]:
     return {}
 
 
-def _list(asked: Asked) -> dict[str, Any]:
-    """A page of the tools that the caller's role may use: ours, then the flows, oldest first."""
+def _list_tools(asked: Asked) -> dict[str, Any]:
+    """Return a page of the tools that the caller's role may use: built-in tools, then flows, oldest first."""
     cursor = asked.params.get("cursor")
     try:
         after = None if cursor is None else CURSOR.deserialize(cursor)
     except ValidationError:
-        raise RpcError(INVALID_PARAMS, "cursor: is not one that this server gave") from None
+        raise RpcError(
+            INVALID_PARAMS, "cursor: is not a cursor from this server; use the nextCursor of a result"
+        ) from None
     tools = [tool for tool in mcp_tools.TOOLS if after is None and has_role(tool.role, asked.caller.workspace_id)]
-    flows = asked.caller.flows() if has_role(mcp_tools.RUNS, asked.caller.workspace_id) else []
+    flows = asked.caller.flows() if has_role(mcp_tools.OPERATOR, asked.caller.workspace_id) else []
     left = [flow for flow in flows if after is None or flow.workflow_id > after]
-    room = PAGE - len(tools)
-    shown = [tool.shown() for tool in (*tools, *map(mcp_tools.tool_of, left[:room]))]
+    room = PAGE_SIZE - len(tools)
+    shown = [tool.describe() for tool in (*tools, *map(mcp_tools.make_tool, left[:room]))]
     more = {"nextCursor": CURSOR.serialize("at", {"at": left[room - 1].workflow_id})} if len(left) > room else {}
     return {"tools": shown, **more}
 
 
-def _latest_list(asked: Asked) -> dict[str, Any]:
-    # Flows are switched on and off at any time.
-    return {**_list(asked), "ttlMs": 0, "cacheScope": "private"}
+def _list_tools_latest(asked: Asked) -> dict[str, Any]:
+    # Flows are activated and deactivated at any time.
+    return {**_list_tools(asked), "ttlMs": 0, "cacheScope": "private"}
 
 
-def _call(asked: Asked) -> dict[str, Any]:
-    """Use a tool. What goes wrong in it is a result, for a model to see and to do better."""
+def _call_tool(asked: Asked) -> dict[str, Any]:
+    """Call a tool. Its errors are results, so that a model can read and correct them."""
     name, arguments = asked.params.get("name"), asked.params.get("arguments")
     if not isinstance(name, str) or not isinstance(arguments, dict | None):
         raise RpcError(INVALID_PARAMS, "name must be text and arguments an object")
@@ -307,7 +309,7 @@ def _call(asked: Asked) -> dict[str, Any]:
         raise RpcError(INVALID_PARAMS, f"There is no tool {name[:100]!r}")
     try:
         check_role(asked.caller.workspace_id, tool.role)
-        return tool.call(asked.caller, tool.checked(arguments or {}))
+        return tool.call(asked.caller, tool.check(arguments or {}))
     except (HeadraceError, NodeError) as error:
         details = error.details if isinstance(error, BadInput) else ()
         text = "\n".join([error.message, *(str(issue) for issue in details[:20])])
@@ -317,7 +319,11 @@ def _call(asked: Asked) -> dict[str, Any]:
 HANDSHAKE_METHODS: dict[str, Method] = {
     "initialize": _initialize,
     "ping": _ping,
-    "tools/list": _list,
-    "tools/call": _call,
+    "tools/list": _list_tools,
+    "tools/call": _call_tool,
 }
-LATEST_METHODS: dict[str, Method] = {"server/discover": _discover, "tools/list": _latest_list, "tools/call": _call}
+LATEST_METHODS: dict[str, Method] = {
+    "server/discover": _discover,
+    "tools/list": _list_tools_latest,
+    "tools/call": _call_tool,
+}

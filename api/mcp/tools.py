@@ -1,6 +1,6 @@
-"""The tools that MCP clients are offered: to look at flows and runs, to start and cancel runs, and flows as such.
+"""Tools for MCP clients: to inspect flows and runs, to start and cancel runs, and one tool for each callable flow.
 
-Nothing here knows of the protocol but for the shape of a tool and of its result.
+This module knows nothing of the protocol except the shape of a tool and of its result.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from api.audit import noted
+from api.audit import defer_entry
 from dispatch import Dispatcher, Ticket
 from dispatch.agents.callable_workflows import CallableFlow, callable_flow, callable_flows
 from dispatch.agents.workspace_view import FLOW_STATUSES, MOST, Inspection, cut
@@ -23,16 +23,16 @@ from json_schema import issues_of
 from models import RUN_STATUSES, Run
 from nodes.base import CATEGORIES
 
-LOOKS, RUNS = "viewer", "operator"  # the least roles
-# Some clients give a tool 60 seconds: by then they should know how to ask for the run.
-USUAL_WAIT, LONGEST_WAIT = 50.0, 60.0
-LARGEST_OUTPUT = 50_000  # characters of JSON
-MOST_ISSUES = 5
+VIEWER, OPERATOR = "viewer", "operator"  # the lowest roles for reading and for running
+# Some clients stop waiting for a tool after 60 seconds: before that they should learn how to ask for the run.
+DEFAULT_WAIT, MAX_WAIT = 50.0, 60.0
+MAX_OUTPUT = 50_000  # characters of JSON
+MAX_ISSUES = 5
 
 
 @dataclass(frozen=True)
 class Caller:
-    """For whom a tool works. `key` marks the call, `deadline` (of `time.monotonic`) is when all waiting ends."""
+    """The caller of a tool. `key` is the idempotency key; `deadline` (of `time.monotonic`) ends all waiting."""
 
     workspace_id: str
     email: str
@@ -42,17 +42,17 @@ class Caller:
 
     @cached_property
     def look(self) -> Inspection:
-        """At the workspace."""
+        """Return the view of the caller's workspace."""
         return Inspection(self.workspace_id, self.dispatcher)
 
     def flows(self) -> list[CallableFlow]:
-        """Those that are tools."""
+        """Return the flows that are tools."""
         return callable_flows(self.workspace_id, self.dispatcher)
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """What a client is told of a tool, the least role that may use it, and `call(caller, arguments)`, its result."""
+    """A tool: its description for clients, the lowest role that may use it, and `call(caller, arguments)`."""
 
     name: str
     title: str
@@ -64,16 +64,16 @@ class Tool:
     output_schema: Mapping[str, Any] | None = None
     flow: CallableFlow | None = None
 
-    def checked(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The arguments; NodeError where the schema does not take them. A flow has its own to say of its input."""
+    def check(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments. Raises: NodeError if they violate the schema. A flow validates its own input."""
         issues = [] if self.flow is not None else issues_of(self.input_schema, arguments)
         if issues:
-            told = "; ".join(f"{issue['path'] or 'arguments'}: {issue['message']}" for issue in issues[:MOST_ISSUES])
-            raise NodeError(f"{self.name} does not take these arguments: {told}", permanent=True)
+            told = "; ".join(f"{issue['path'] or 'arguments'}: {issue['message']}" for issue in issues[:MAX_ISSUES])
+            raise NodeError(f"{self.name} does not accept these arguments: {told}", permanent=True)
         return arguments
 
-    def shown(self) -> dict[str, Any]:
-        """As it stands in a list."""
+    def describe(self) -> dict[str, Any]:
+        """Return its entry in the list of tools."""
         told = {
             "name": self.name,
             "title": self.title,
@@ -84,8 +84,8 @@ class Tool:
         return told if self.output_schema is None else {**told, "outputSchema": self.output_schema}
 
 
-def result(value: dict[str, Any], is_error: bool = False) -> dict[str, Any]:
-    """The result of a call: the value as data, and as text for clients that only know that."""
+def make_result(value: dict[str, Any], is_error: bool = False) -> dict[str, Any]:
+    """Return the result of a call: the value as data, and as text for clients that only read text."""
     text = orjson.dumps(value).decode()
     return {"content": [{"type": "text", "text": text}], "structuredContent": value, "isError": is_error}
 
@@ -96,62 +96,62 @@ def result(value: dict[str, Any], is_error: bool = False) -> dict[str, Any]:
 def _run_flow(caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
     flow = caller.look.flow(arguments["workflow_id"])
     ticket = caller.dispatcher.submit(flow, arguments.get("input"), "manual", key=caller.key)
-    return _ended(caller, ticket, arguments.get("wait", USUAL_WAIT))
+    return _wait_for(caller, ticket, arguments.get("wait", DEFAULT_WAIT))
 
 
 def _call_flow(caller: Caller, called: CallableFlow, arguments: dict[str, Any]) -> dict[str, Any]:
     flow = caller.look.flow(called.workflow_id)
     given = called.input_of(arguments)
     ticket = caller.dispatcher.submit(flow, given, "manual", called.trigger_node, key=caller.key)
-    return _ended(caller, ticket, USUAL_WAIT)
+    return _wait_for(caller, ticket, DEFAULT_WAIT)
 
 
-def _ended(caller: Caller, ticket: Ticket, wait: float) -> dict[str, Any]:
-    """What came of a run, or that it goes on."""
+def _wait_for(caller: Caller, ticket: Ticket, wait: float) -> dict[str, Any]:
+    """Wait for the run. Return its result, or a note that it is still active."""
     run = caller.dispatcher.wait_long(ticket, max(0.0, min(wait, caller.deadline - time.monotonic())))
     why = None if run.error_text is None else cut(run.error_text)
     told = {"run_id": run.id, "status": run.status, "output": _output(caller, run), "error_text": why}
     if run.finished_at is None:
-        state = f"waits for {run.waiting}" if run.waiting else "has not ended"
-        told["note"] = f"The run {run.id} {state}; ask get_run for it later."
-    return result(told, is_error=run.status == "failed")
+        state = f"waits for {run.waiting}" if run.waiting else "has not finished"
+        told["note"] = f"The run {run.id} {state}; call get_run later."
+    return make_result(told, is_error=run.status == "failed")
 
 
 def _output(caller: Caller, run: Run) -> Any:
-    return caller.look.value(run.id, "output", Kept(run.output, run.output_bytes), LARGEST_OUTPUT)
+    return caller.look.value(run.id, "output", Kept(run.output, run.output_bytes), MAX_OUTPUT)
 
 
 def _cancel_run(caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
     found = caller.look.run(arguments["run_id"])
-    run = caller.dispatcher.cancel(found, caller.email, noted("run.cancelled"))
-    return result({"run_id": run.id, "status": run.status, "error_text": run.error_text})
+    run = caller.dispatcher.cancel(found, caller.email, defer_entry("run.cancelled"))
+    return make_result({"run_id": run.id, "status": run.status, "error_text": run.error_text})
 
 
-# The list
+# The list of tools
 
 
 def _looking(name: str) -> Callable[[Caller, dict[str, Any]], dict[str, Any]]:
-    """A call of what `Inspection` has under this name."""
+    """Return a call of the method of `Inspection` with this name."""
 
     def call(caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
-        return result(getattr(caller.look, name)(**arguments))
+        return make_result(getattr(caller.look, name)(**arguments))
 
     return call
 
 
-def _takes(required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
+def _object_schema(required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
 
 
-def _text(description: str, **more: Any) -> dict[str, Any]:
+def _text_schema(description: str, **more: Any) -> dict[str, Any]:
     return {"type": "string", "maxLength": 200, "description": description, **more}
 
 
 LIMIT = {"type": "integer", "minimum": 1, "maximum": MOST, "description": "Maximum number; 20 by default"}
-PAGE = _text("next_cursor of the page before")
-FLOW_ID, RUN_ID = _text("The id of a flow: wf_…"), _text("The id of a run: run_…")
+PAGE = _text_schema("next_cursor of the page before")
+FLOW_ID, RUN_ID = _text_schema("The id of a flow: wf_…"), _text_schema("The id of a run: run_…")
 READS = {"readOnlyHint": True, "openWorldHint": False}
-# Nobody knows what a flow does.
+# A flow may do anything.
 ACTS = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False, "openWorldHint": True}
 RUN = {
     "type": "object",
@@ -166,90 +166,92 @@ RUN = {
 }
 
 
-def _look(name: str, title: str, description: str, takes: dict[str, Any]) -> Tool:
-    return Tool(name, title, description, takes, LOOKS, _looking(name), READS)
+def _inspection_tool(name: str, title: str, description: str, takes: dict[str, Any]) -> Tool:
+    return Tool(name, title, description, takes, VIEWER, _looking(name), READS)
 
 
 TOOLS = (
-    _look(
+    _inspection_tool(
         "list_flows",
         "List flows",
         "Lists the workspace's flows, newest first: id, name, status and version.",
-        _takes(
-            search=_text("Letters of the name"), status=_text("Their status", enum=list(FLOW_STATUSES)),
+        _object_schema(
+            search=_text_schema("Part of the name"), status=_text_schema("Only this status", enum=list(FLOW_STATUSES)),
             limit=LIMIT, cursor=PAGE,
         ),
     ),
-    _look(
+    _inspection_tool(
         "get_flow",
         "Get a flow",
-        "Gives a flow with its definition: nodes with their config, edges, settings.",
-        _takes(("workflow_id",), workflow_id=FLOW_ID),
+        "Returns a flow with its definition: nodes with their config, edges, settings.",
+        _object_schema(("workflow_id",), workflow_id=FLOW_ID),
     ),
     Tool(
         "run_flow",
         "Run a flow",
-        "Runs a flow with an input of any kind, and waits for its end. For flows that have a flow_… tool, use that.",
-        _takes(
+        "Runs a flow with any input and waits for the result. For a flow with a flow_… tool, use that tool.",
+        _object_schema(
             ("workflow_id",), workflow_id=FLOW_ID, input={"description": "The input, any JSON"},
             wait={
-                "type": "number", "minimum": 0, "maximum": LONGEST_WAIT,
-                "description": f"Seconds to wait for the end; {USUAL_WAIT:g} where it is not given",
+                "type": "number", "minimum": 0, "maximum": MAX_WAIT,
+                "description": f"Seconds to wait for the result; default {DEFAULT_WAIT:g}",
             },
         ),
-        RUNS, _run_flow, ACTS, RUN,
+        OPERATOR, _run_flow, ACTS, RUN,
     ),
-    _look(
+    _inspection_tool(
         "list_runs",
         "List runs",
         "Lists the workspace's runs, newest first: status, times, and why they failed.",
-        _takes(
-            status=_text("Their status", enum=list(RUN_STATUSES)), workflow_id=FLOW_ID, limit=LIMIT, cursor=PAGE,
+        _object_schema(
+            status=_text_schema("Only this status", enum=list(RUN_STATUSES)), workflow_id=FLOW_ID, limit=LIMIT,
+            cursor=PAGE,
         ),
     ),
-    _look(
+    _inspection_tool(
         "get_run",
         "Get a run",
-        "Gives a run with its input, its output and its steps: what each node gave, or why it failed. "
-        "Long values are cut, and say so.",
-        _takes(
+        "Returns a run with its input, output and steps: each node's output or error. Long values are cut, with a "
+        "note.",
+        _object_schema(
             ("run_id",), run_id=RUN_ID,
-            after={"type": "integer", "minimum": 0, "description": "more_after of the page of steps before"},
+            after={"type": "integer", "minimum": 0, "description": "more_after of the previous page of steps"},
         ),
     ),
-    _look(
+    _inspection_tool(
         "get_run_log",
         "Get the log of a run",
-        "Gives what the nodes of a run wrote into its log, oldest first.",
-        _takes(("run_id",), run_id=RUN_ID, cursor=PAGE),
+        "Returns the log entries of a run's nodes, oldest first.",
+        _object_schema(("run_id",), run_id=RUN_ID, cursor=PAGE),
     ),
     Tool(
         "cancel_run",
         "Cancel a run",
-        "Cancels a run that has not ended. What its nodes have done so far stays done.",
-        _takes(("run_id",), run_id=RUN_ID),
-        RUNS, _cancel_run,
+        "Cancels an unfinished run. Effects of its completed nodes remain.",
+        _object_schema(("run_id",), run_id=RUN_ID),
+        OPERATOR, _cancel_run,
         {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": True, "openWorldHint": False},
     ),
-    _look(
+    _inspection_tool(
         "search_nodes",
         "Search node types",
-        "Finds the node types that a flow can be built of, by words of what they do.",
-        _takes(
-            query=_text("Words: send an email"), category=_text("Only of this category", enum=list(CATEGORIES)),
+        "Finds node types for building a flow by words that describe them.",
+        _object_schema(
+            query=_text_schema("Words, such as: send an email"),
+            category=_text_schema("Only this category", enum=list(CATEGORIES)),
         ),
     ),
-    _look(
+    _inspection_tool(
         "describe_node",
         "Describe a node type",
-        "Gives the JSON Schema of a node type's config, its branches and examples.",
-        _takes(("type",), type=_text("The type: http")),
+        "Returns the JSON Schema of a node type's config, its branches and examples.",
+        _object_schema(("type",), type=_text_schema("The type, such as: http")),
     ),
-    _look(
+    _inspection_tool(
         "validate_flow",
         "Check a definition",
-        "Says what is wrong with a flow's definition, and where. Nothing is kept.",
-        _takes(
+        "Lists the issues of a flow's definition, with their places. Nothing is stored.",
+        _object_schema(
             ("definition",),
             definition={"type": "object", "description": "{nodes: [{id, type, config}], edges: [[from, to]]}"},
         ),
@@ -257,19 +259,19 @@ TOOLS = (
 )  # fmt: skip
 
 
-def tool_of(flow: CallableFlow) -> Tool:
-    """The flow as a tool."""
+def make_tool(flow: CallableFlow) -> Tool:
+    """Return a flow as a tool."""
 
     def call(caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
         return _call_flow(caller, flow, arguments)
 
-    return Tool(flow.name, flow.title, flow.description, flow.input_schema, RUNS, call, ACTS, RUN, flow)
+    return Tool(flow.name, flow.title, flow.description, flow.input_schema, OPERATOR, call, ACTS, RUN, flow)
 
 
 def find(name: str, caller: Caller) -> Tool | None:
-    """The tool of this name, whoever may use it."""
+    """Return the tool with this name, for any role."""
     ours = next((tool for tool in TOOLS if tool.name == name), None)
     if ours is not None or not name.startswith("flow_"):
         return ours
     flow = callable_flow(caller.workspace_id, caller.dispatcher, name)
-    return None if flow is None else tool_of(flow)
+    return None if flow is None else make_tool(flow)

@@ -1,8 +1,8 @@
-"""Requests that start a quick run and wait for it, answered in the server's loop (see net/http_worker/shortcut.py).
+"""Shortcut for requests that start a quick run and wait for it: the server's loop serves them (see net/http_worker).
 
-The views of Flask describe these requests and answer all of them. This gives the same answers without what Flask does
-for a request, which takes longer than a quick run. Whatever is out of the ordinary is left to the view, before anything
-has begun: full servers, errors, and what webhooks.py and runs.py name.
+The Flask views describe these requests and can serve all of them. The shortcut gives the same responses without Flask's
+work for a request, which takes longer than a quick run. Everything unusual is left to the view before anything has
+begun: saturated servers, errors, and the cases listed in webhooks.py and runs.py.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from errors import HeadraceError
 from security.vault import Vault
 
 from . import runs, webhooks
-from .calls import LARGEST_BODY, Call, Reply
+from .calls import MAX_BODY, Call, Reply
 
 __all__ = ["LARGEST_BODY", "Shortcut"]
 
-# Headers of requests that a view has to look at.
-NOT_HERE = {"IDEMPOTENCY-KEY", "TRANSFER-ENCODING", "EXPECT", "UPGRADE"}
+# Requests with these headers are left to the view.
+VIEW_HEADERS = {"IDEMPOTENCY-KEY", "TRANSFER-ENCODING", "EXPECT", "UPGRADE"}
 
 
 class Shortcut:
-    """Answers requests for the loop of a worker."""
+    """Serves requests in the loop of a worker process."""
 
     def __init__(self, dispatcher: Dispatcher, vault: Vault, refusals: RefusalLog) -> None:
         self.runs = QuickRuns(dispatcher)
@@ -33,7 +33,7 @@ class Shortcut:
         self._runs = runs.RunCalls(self.runs)
 
     def take(self, request: Any, body: bytes, reply: Reply) -> bool:
-        """Start the run that a request asks for. Return False, with nothing begun, if the app has to answer it."""
+        """Start the run that a request asks for. Return False, with nothing begun, if a view must serve it."""
         path: str = request.path
         if path.startswith(webhooks.PREFIX):
             take = self._webhooks.take
@@ -42,8 +42,8 @@ class Shortcut:
         else:
             return False
         headers: dict[str, str] = dict(request.headers)
-        is_odd = len(headers) < len(request.headers) or not NOT_HERE.isdisjoint(headers)
-        if is_odd or "%" in path or len(body) > LARGEST_BODY:
+        is_odd = len(headers) < len(request.headers) or not VIEW_HEADERS.isdisjoint(headers)
+        if is_odd or "%" in path or len(body) > MAX_BODY:
             return False
         try:
             return take(Call(request.method, path, request.query, headers, request.headers, body), reply)

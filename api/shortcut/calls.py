@@ -1,4 +1,4 @@
-"""Requests as the shortcut looks at them, and how it answers."""
+"""Calls as the shortcut receives them, and the replies to them."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import NamedTuple, TypeAlias
 from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.wrappers import Response
 
-from api.run_answer import Answer, Headers, json_answer
+from api.run_answer import Answer, Headers, make_json_answer
 from engine import Outcome
 from models import Run
 
 log = logging.getLogger("headrace.api")
 
-LARGEST_BODY = 32 * 1024  # bytes; to read a larger one takes its time
+MAX_BODY = 32 * 1024  # bytes; reading a larger body would hold up the loop
 RETRY_AFTER = ("Retry-After", "5")
 INTERNAL = "Internal error; the server's log has the details"
 STATUSES = {status: f"{status} {text.upper()}" for status, text in HTTP_STATUS_CODES.items()}
 
 Reply: TypeAlias = Callable[[str, Sequence[tuple[str, str]], bytes], None]
-# Makes an answer of a run that is on the disk, how it ended, and its output as JSON text.
+# Returns the response for a run that is on disk, its outcome, and its output as JSON text.
 Answering: TypeAlias = Callable[[Run, Outcome, bytes | None], Answer]
 
 
 class Call(NamedTuple):
-    """A request: its path without escapes, its query as it was sent, its headers, of which no name comes twice.
+    """A request: unescaped path, raw query, headers with unique names, body.
 
-    `headers` has the names in capitals, `pairs` the headers in the order in which they came.
+    `headers` has upper-case names; `pairs` has the headers in their original order.
     """
 
     method: str
@@ -40,42 +40,42 @@ class Call(NamedTuple):
 
     @property
     def is_json(self) -> bool:
-        """Return True if the body is said to be JSON."""
+        """Return True if the content type is JSON."""
         return self.headers.get("CONTENT-TYPE", "").partition(";")[0].strip().lower() == "application/json"
 
 
-class Manner(NamedTuple):
-    """How requests of one kind are answered: `protect` adds the headers that all of their answers have, `refusal` says
-    what callers are told if the run could not be recorded, of this error.
+class ReplyPolicy(NamedTuple):
+    """How requests of one kind are answered: `protect` adds the security headers, and `refusal` returns the error text
+    for callers if the run could not be recorded.
     """
 
     protect: Callable[[Headers], Headers]
     refusal: Callable[[BaseException], str]
 
 
-def tell(
+def send_answer(
     reply: Reply,
-    manner: Manner,
+    manner: ReplyPolicy,
     answering: Answering,
     run: Run,
     outcome: Outcome,
     output: bytes | None,
     error: BaseException | None,
 ) -> None:
-    """Answer the request that asked for this run."""
+    """Send the response to the request that started this run."""
     try:
         if error is None:
             answer = answering(run, outcome, output)
         else:
             log.error("run %s could not be recorded: %s", run.id, error)
-            answer = json_answer({"error": manner.refusal(error)}, 503, RETRY_AFTER)
+            answer = make_json_answer({"error": manner.refusal(error)}, 503, RETRY_AFTER)
         status, headers, body = answer
         if not body:
-            # Such as 204, which has other headers.
+            # Such as 204, which has fewer headers.
             headers = list(Response(body, status, headers).get_wsgi_headers({}))
         headers = manner.protect(headers)
     except Exception:
-        # The client waits, and nobody else would answer it.
-        log.exception("the answer of run %s could not be made", run.id)
-        status, headers, body = json_answer({"error": INTERNAL}, 500)
+        # The client is waiting, and nothing else would send a response.
+        log.exception("the response to run %s could not be made", run.id)
+        status, headers, body = make_json_answer({"error": INTERNAL}, 500)
     reply(STATUSES.get(status) or f"{status} UNKNOWN", headers, body)

@@ -1,7 +1,7 @@
-"""Runs that programs start and wait for, with an API token, which the server's loop answers itself if they are quick.
+"""Runs started by programs with an API token that wait for the result; quick ones are served in the server's loop.
 
-The view `run` (api/workflows.py) describes them and answers every request. Left to it are sessions, keys against
-repetition, anything in the body beside an input, and whoever may not run the flow.
+The view `run` (api/workflows.py) describes them and can serve every request. Left to it are sessions, idempotency keys,
+bodies with more than an input, and callers who may not run the flow.
 """
 
 from __future__ import annotations
@@ -11,36 +11,36 @@ from functools import partial
 import orjson
 
 from api.http.json_io import parse_json
-from api.run_answer import Answer, guarded
-from api.runs import shown
+from api.run_answer import Answer, protect_headers
+from api.runs import link_large_values
 from dispatch import QuickRuns
 from engine import Outcome
 from models import ROLES, Caller, Run, Startable
 from schemas import RunOut
 
-from .calls import Call, Manner, Reply, tell
+from .calls import Call, Reply, ReplyPolicy, send_answer
 
 PREFIX, SUFFIX = "/api/workflows/", "/run"
-LEAST_WAIT, MOST_WAIT = 1.0, 60.0  # seconds; for less, an answer before the run is on the disk may be wanted
+MIN_WAIT, MAX_WAIT = 1.0, 60.0  # seconds; a shorter wait may want a response before the run is on disk
 MAY_RUN = ROLES[ROLES.index("operator") :]
-# Headers that the view has to look at.
-NOT_HERE = {"X-WORKSPACE-ID"}
+# Requests with these headers are left to the view.
+VIEW_HEADERS = {"X-WORKSPACE-ID"}
 RUN = RunOut()
-MANNER = Manner(guarded, lambda error: f"The run could not be recorded: {error}")
+POLICY = ReplyPolicy(protect_headers, lambda error: f"The run could not be recorded: {error}")
 
 
 class RunCalls:
-    """Answers requests for runs."""
+    """Serves requests for runs."""
 
     def __init__(self, runs: QuickRuns) -> None:
         self.runs = runs
 
     def take(self, call: Call, reply: Reply) -> bool:
-        """Start the run. Return False, with nothing begun, if the view has to see to the request."""
+        """Start the run. Return False, with nothing begun, if the view must serve the request."""
         scheme, _, token = call.headers.get("AUTHORIZATION", "").partition(" ")
-        if call.method != "POST" or scheme.lower() != "bearer" or not NOT_HERE.isdisjoint(call.headers):
+        if call.method != "POST" or scheme.lower() != "bearer" or not VIEW_HEADERS.isdisjoint(call.headers):
             return False
-        if not _waits(call.query):
+        if not _wants_wait(call.query):
             return False
         caller = Caller.of_token(token.strip())
         flow = Startable.find(call.path[len(PREFIX) : -len(SUFFIX)]) if caller is not None else None
@@ -52,19 +52,21 @@ class RunCalls:
         plan = self.runs.plan_of(flow)
         if plan is None:
             return False
-        return self.runs.start(flow, plan, None, body.get("input"), "manual", partial(tell, reply, MANNER, _answer))
+        return self.runs.start(
+            flow, plan, None, body.get("input"), "manual", partial(send_answer, reply, POLICY, _answer)
+        )
 
 
-def _waits(query: str) -> bool:
-    """Return True if the request wants to wait for the end of a run."""
+def _wants_wait(query: str) -> bool:
+    """Return True if the request waits for the end of the run."""
     if not query:
         return True
     name, _, text = query.partition("=")
     try:
-        return name == "wait" and len(text) < 10 and LEAST_WAIT <= float(text) <= MOST_WAIT
+        return name == "wait" and len(text) < 10 and MIN_WAIT <= float(text) <= MAX_WAIT
     except ValueError:
         return False
 
 
 def _answer(run: Run, outcome: Outcome, text: bytes | None) -> Answer:
-    return Answer(200, [("Content-Type", "application/json")], orjson.dumps(RUN.dump(shown(run))))
+    return Answer(200, [("Content-Type", "application/json")], orjson.dumps(RUN.dump(link_large_values(run))))

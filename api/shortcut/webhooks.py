@@ -1,7 +1,7 @@
-"""Calls of webhooks that the server's loop answers itself: to quick flows, in the form in which most calls come.
+"""Webhook calls served in the server's loop: to quick flows, in the most common form.
 
-The view `fire` (api/webhooks/__init__.py) describes webhooks and answers every call. Left to it are other bodies than
-JSON, keys against repetition, and callers who do not prove who they are.
+The view `fire` (api/webhooks/__init__.py) describes webhooks and can serve every call. Left to it are bodies other than
+JSON, idempotency keys, and callers who fail to authenticate.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from werkzeug.datastructures import Headers
 
 from api.http.json_io import parse_json
-from api.run_answer import Answer, accepted, secured, unfinished, with_output
+from api.run_answer import Answer, make_accepted, make_output_answer, make_unfinished, secure_headers
 from api.webhooks import SATURATED, load_secret, make_node_answer
 from api.webhooks.auth import get_header_name, is_authentic
 from api.webhooks.body import filter_headers, parse_query
@@ -28,24 +28,24 @@ from errors import HeadraceError
 from models import Hook, Run
 from security.vault import Vault
 
-from .calls import LARGEST_BODY, Call, Manner, Reply, tell
+from .calls import MAX_BODY, Call, Reply, ReplyPolicy, send_answer
 
 PREFIX = "/api/webhooks/"
-# Anybody may call, so nobody is told why a run could not be recorded.
-MANNER = Manner(secured, lambda error: SATURATED)
+# Webhooks are public, so callers are not told why a run could not be recorded.
+POLICY = ReplyPolicy(secure_headers, lambda error: SATURATED)
 
 
 class Route(NamedTuple):
-    """A webhook whose flow may be quick: who is called, and what its node says about calls."""
+    """A webhook whose flow may be quick, with its plan and its node's static config."""
 
     hook: Hook
     plan: Plan
     config: Mapping[str, Any]
-    dedupe: str | None  # a header that marks repetitions, in capitals
+    dedupe: str | None  # the idempotency header, in upper case
 
 
 class WebhookCalls:
-    """Answers calls of webhooks."""
+    """Serves calls of webhooks."""
 
     def __init__(self, runs: QuickRuns, vault: Vault, refusals: RefusalLog) -> None:
         self.runs, self.vault, self.refusals = runs, vault, refusals
@@ -53,7 +53,7 @@ class WebhookCalls:
         self._routes: Memory[tuple[str, str], Route] = Memory(settings_commits)
 
     def take(self, call: Call, reply: Reply) -> bool:
-        """Start the run. Return False, with nothing begun, if the view has to see to the call."""
+        """Start the run. Return False, with nothing begun, if the view must serve the call."""
         path = call.path[len(PREFIX) :].strip("/")
         address = path, call.method
         route = self._routes.get(address, partial(self._route, *address))
@@ -62,7 +62,7 @@ class WebhookCalls:
         if self.believes_proxies and not _is_host_kept(call.headers):
             return False
         hook, config = route.hook, route.config
-        if len(call.body) > (config.get("max_body_bytes") or LARGEST_BODY) or not (call.is_json or not call.body):
+        if len(call.body) > (config.get("max_body_bytes") or MAX_BODY) or not (call.is_json or not call.body):
             return False
         hidden = None
         if config["auth"] != "none":
@@ -78,11 +78,11 @@ class WebhookCalls:
             "headers": filter_headers(call.pairs, hidden),
             "body": parse_json(call.body, "the body") if call.body else None,
         }
-        told = partial(tell, reply, MANNER, ANSWERS[config["respond"]])
+        told = partial(send_answer, reply, POLICY, ANSWERS[config["respond"]])
         return self.runs.start(hook.flow, route.plan, hook.node_id, value, "webhook", told)
 
     def _route(self, path: str, method: str) -> Route | None:
-        """The webhook at this address, if its flow may be quick."""
+        """Return the webhook at this address if its flow may be quick."""
         hook = Hook.at(path, method)
         if hook is None:
             return None
@@ -93,7 +93,7 @@ class WebhookCalls:
         if plan is None:
             return None
         config = plan.by_id[hook.node_id].config.static
-        # To count the calls of a limit means to wait for a lock, which the loop may not.
+        # Counting calls against a rate limit waits for a lock, which the loop must not do.
         if config.get("rate_limit") is not None:
             return None
         dedupe = config.get("dedupe_header")
@@ -101,16 +101,16 @@ class WebhookCalls:
 
 
 def _is_host_kept(headers: Mapping[str, str]) -> bool:
-    """Return True unless what a proxy says replaces the header Host (see ProxyFix) that the run's input has."""
+    """Return True unless a proxy header replaces the Host header (see ProxyFix), which is part of the run's input."""
     return "X-FORWARDED-HOST" not in headers or headers["X-FORWARDED-HOST"] == headers.get("HOST")
 
 
 def _output(run: Run, outcome: Outcome, text: bytes | None) -> Answer:
-    return with_output(text) if run.status == "success" else unfinished(run)
+    return make_output_answer(text) if run.status == "success" else make_unfinished(run)
 
 
 ANSWERS: dict[str, Callable[[Run, Outcome, bytes | None], Answer]] = {
-    "immediately": lambda run, outcome, text: accepted(run),
+    "immediately": lambda run, outcome, text: make_accepted(run),
     "last": _output,
     "node": lambda run, outcome, text: make_node_answer(run, outcome.response),
 }

@@ -24,7 +24,15 @@ from api.files import stream
 from api.http.auth import allow_anyone
 from api.http.json_io import Resource, get_request, read_raw
 from api.http.request_origin import get_client
-from api.run_answer import Answer, accepted, json_answer, shaped, unfinished, with_headers, with_output
+from api.run_answer import (
+    Answer,
+    make_accepted,
+    make_custom_answer,
+    make_json_answer,
+    make_output_answer,
+    make_unfinished,
+    merge_headers,
+)
 from api.webhooks.auth import get_header_name, is_authentic
 from api.webhooks.body import build_input
 from api.webhooks.rate_limit import RateLimits
@@ -99,7 +107,7 @@ def fire(path: str) -> Response:
         if not is_authentic(str(hook.secret_type), secret, request.headers, raw, time.time()):
             _note_refusal(hook, path)
             challenge = [BASIC] if config["auth"] == "basic" else []
-            return _to_response(json_answer({"error": "You may not call this webhook"}, 401, *challenge))
+            return _to_response(make_json_answer({"error": "You may not call this webhook"}, 401, *challenge))
         hidden = get_header_name(str(hook.secret_type), secret)
     if (limit := config.get("rate_limit")) is not None:
         _count_call(hook, limit)
@@ -211,15 +219,15 @@ def _read_idempotency_key(request: Request, node_id: str, header: str | None) ->
 
 def _answer_immediately(dispatcher: Dispatcher, ticket: Ticket) -> Response:
     dispatcher.durable(ticket)
-    return _to_response(accepted(ticket.run))
+    return _to_response(make_accepted(ticket.run))
 
 
 def _answer_with_output(dispatcher: Dispatcher, ticket: Ticket) -> Response:
     finished = dispatcher.wait_in_turn(ticket, dispatcher.config.webhook_wait)
     if finished.status != "success":
-        return _to_response(unfinished(finished))
+        return _to_response(make_unfinished(finished))
     text = dispatcher.payloads.load(finished.id, "output", Kept(finished.output, finished.output_bytes))
-    return _to_response(with_output(text))
+    return _to_response(make_output_answer(text))
 
 
 def _answer_from_node(dispatcher: Dispatcher, ticket: Ticket) -> Response:
@@ -232,8 +240,8 @@ def _answer_from_node(dispatcher: Dispatcher, ticket: Ticket) -> Response:
 def make_node_answer(run: Run, said: Any) -> Answer:
     """Return the response of a run whose respond node said this; None if no respond node was executed."""
     if said is not None:
-        return shaped(said)
-    return json_answer({"run_id": run.id}) if run.status == "success" else unfinished(run)
+        return make_custom_answer(said)
+    return make_json_answer({"run_id": run.id}) if run.status == "success" else make_unfinished(run)
 
 
 RESPONDERS: dict[str, Callable[[Dispatcher, Ticket], Response]] = {
@@ -250,9 +258,11 @@ def _answer_with_file(dispatcher: Dispatcher, run: Run, said: Mapping[str, Any])
         response = stream(dispatcher.files_of(run.workspace_id), file["path"], file["content_type"], said["status"])
     except NodeError as error:
         log.error("run %s: the file of its response cannot be sent: %s", run.id, error.message)
-        return _to_response(json_answer({"error": "The file of the response cannot be read", "run_id": run.id}, 500))
+        return _to_response(
+            make_json_answer({"error": "The file of the response cannot be read", "run_id": run.id}, 500)
+        )
     response.headers["Content-Disposition"] = disposition("inline", file["name"])
-    response.headers = Headers(with_headers(list(response.headers), said["headers"]))
+    response.headers = Headers(merge_headers(list(response.headers), said["headers"]))
     return response
 
 

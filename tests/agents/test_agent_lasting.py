@@ -11,7 +11,7 @@ from llm_server import call, calls, raw, say, stall
 
 import models
 from agent import types
-from api.agent_run_json import shown
+from api.agent_run_json import show_run
 from database import execute, write
 from models import AgentRun, AgentStep, Run, Wait, WorkspaceStore
 
@@ -134,7 +134,7 @@ def test_a_row_that_was_read_just_before_the_run_ended_is_not_taken_for_one_that
     read = AgentRun.get_by_id(answer["id"])
     go_on.set()
     ended(server, answer)
-    told = shown(read)
+    told = show_run(read)
     assert (told["status"], told["error_text"]) == ("success", None) and read.output == '{"text":"Done."}'
 
 

@@ -14,7 +14,7 @@ from api import description, openapi
 from definition import schema
 from errors import DefinitionError
 
-DOCUMENT = json.loads(openapi.document())
+DOCUMENT = json.loads(openapi.make_document())
 METHODS = ("get", "put", "post", "delete", "patch")
 OPERATIONS = {
     f"{method} {path}": operation
@@ -98,7 +98,7 @@ def test_list_is_what_answers_a_list_and_get_what_answers_one_thing(route):
     ],
 )
 def test_an_id_follows_from_the_route(method, path, id_):
-    assert description.operation_id(method, path) == id_
+    assert description.make_operation_id(method, path) == id_
 
 
 def test_no_route_is_irregular_that_is_not_there():

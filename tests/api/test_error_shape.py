@@ -58,7 +58,7 @@ def raising(app, monkeypatch, error):
     def fail():
         raise error
 
-    monkeypatch.setitem(app.view_functions, "metrics.health", fail)
+    monkeypatch.setitem(app.view_functions, "metrics.check_health", fail)
     return app.test_client()
 
 

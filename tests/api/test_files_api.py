@@ -2,6 +2,7 @@
 
 import os
 import resource
+import sys
 import threading
 from io import BytesIO
 from urllib.parse import quote
@@ -269,7 +270,7 @@ def test_a_prefix_is_the_beginning_of_a_path(owner, files):
 
 
 def test_a_folder_of_very_many_files_is_listed_some_at_a_time(owner, files, monkeypatch):
-    monkeypatch.setattr("nodes.files.files.NAMES_AT_ONCE", 3)
+    monkeypatch.setattr(sys.modules["nodes.files.files"], "NAMES_AT_ONCE", 3)
     for number in range(10):
         files.write(f"many/{number}", b"")
     assert paths(owner) == [f"many/{number}" for number in range(10)]

@@ -312,7 +312,7 @@ def test_more_of_the_record_than_a_value_may_have_is_413(owner, make_flow, ask, 
         ({"node_id": None}, "node_id"),
         ({"templates": []}, "templates"),
         ({"templates": [1] * 51}, "templates"),
-        ({"template": 1}, "template: must be given, or templates; not both"),
+        ({"template": 1}, "template: Give either template or templates"),
         ({"templates": "x"}, "templates"),
         ({"definition": 1}, "definition"),
         ({"definition": {"nodes": [{"id": "a"}]}}, "nodes[0].type"),
@@ -335,7 +335,7 @@ def test_one_template_alone_may_be_given(owner, made):
 
 
 def test_a_run_of_another_flow_is_400_and_what_is_not_there_404(ask, make_run):
-    assert "no run of this flow" in ask("end", 1, status=400, run_id=make_run(input=1)["id"])["error"]
+    assert "not a run of this flow" in ask("end", 1, status=400, run_id=make_run(input=1)["id"])["error"]
     ask("end", 1, status=404, run_id="run_nothing")
     ask("end", 1, status=404, workflow_id="wf_nothing")
 

@@ -108,7 +108,7 @@ def test_a_wrong_answer_changes_nothing(owner, waiting, body, status, words):
 
 def test_a_run_that_does_not_wait_is_not_answered(owner, run):
     answer = owner.post(f"/api/runs/{run['id']}/resume", {"answer": "approved"})
-    assert (answer.status_code, answer.json["error"]) == (409, "The run waits for no answer")
+    assert (answer.status_code, answer.json["error"]) == (409, "The run is not waiting for an answer")
 
 
 def test_a_viewer_neither_answers_nor_sees_the_links(waiting, member):

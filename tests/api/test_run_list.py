@@ -6,7 +6,7 @@ import orjson
 import pytest
 from world import flow, node
 
-from api.runs import shown
+from api.runs import link_large_values
 from database import execute, write
 from database.tables import base
 from models import Fired, Run, Wait
@@ -269,5 +269,7 @@ def test_an_item_is_what_its_schema_makes_of_the_row(owner, workspace, query, sh
         page = owner.get(f"/api/runs?{query}limit=150{cursor}").json
         found, cursor = found + page["items"], f"&cursor={page['next_cursor']}"
     rows = Run.select().order_by(Run.id.desc())
-    assert found == orjson.loads(orjson.dumps([shape.dump(shown(run)) for run in rows])) and len(found) == 300
+    assert (
+        found == orjson.loads(orjson.dumps([shape.dump(link_large_values(run)) for run in rows])) and len(found) == 300
+    )
     assert owner.get(f"/api/dashboard/runs/latest?{query}").json["items"] == found[:8]

@@ -262,7 +262,7 @@ def test_what_does_not_fit_into_an_answer_is_a_reference_to_where_it_is_whole(ow
     edges = [[maker["id"], join["id"]] for maker in makers for join in joins]
     run = start(owner, make_flow({"nodes": [*makers, *joins], "edges": edges}), input={"given": "y" * 500})
     whole = owner.get(f"/api/runs/{run['id']}/steps")
-    monkeypatch.setattr(runs, "LARGEST_ANSWER", 8_000)
+    monkeypatch.setattr(runs, "MAX_ANSWER", 8_000)
     cut = owner.get(f"/api/runs/{run['id']}/steps")
     assert len(whole.data) > 30_000 > 20_000 > len(cut.data)
     references = re.findall(r'{"\$ref":"([^"]+)","bytes":(\d+)}', cut.text)

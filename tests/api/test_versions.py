@@ -32,8 +32,8 @@ def test_edges_are_the_same_however_they_are_written_and_in_whatever_order():
     nodes = [node("a"), node("b"), node("c")]
     short = {"nodes": nodes, "edges": [["a", "b"], ["b", "c", "yes"]]}
     whole = {"nodes": nodes, "edges": [{"from": "b", "to": "c", "branch": "yes"}, {"from": "a", "to": "b"}]}
-    assert version_summaries.compared(short, whole) == "written anew"
-    assert version_summaries.compared(short, {"nodes": nodes, "edges": whole["edges"][1:]}) == "edges changed"
+    assert version_summaries.compare(short, whole) == "formatting changed"
+    assert version_summaries.compare(short, {"nodes": nodes, "edges": whole["edges"][1:]}) == "edges changed"
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_what_changed_is_told_in_a_line_on_whatever_page(owner, path, limit):
 
 def test_no_more_is_compared_than_the_bound_allows(owner, path, monkeypatch):
     sizes = [len(item["definition_json"]) for item in owner.get(path).json["items"]]
-    monkeypatch.setattr(version_summaries, "MOST_CHARACTERS", sum(sizes[:2]))
+    monkeypatch.setattr(version_summaries, "MAX_CHARACTERS", sum(sizes[:2]))
     found = owner.get(f"{path}?summary=true").json["items"]
     assert [item["summary"] for item in found] == [SUMMARIES[-1], None, None, None, None, "first version"]
     assert [item["node_count"] for item in found] == [5, 3, None, None, None, None]

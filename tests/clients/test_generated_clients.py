@@ -47,7 +47,7 @@ def do(*command, cwd, path=None):
 def described(tmp_path_factory):
     """A folder with the API's description."""
     folder = tmp_path_factory.mktemp("clients")
-    (folder / "openapi.json").write_text(openapi.document())
+    (folder / "openapi.json").write_text(openapi.make_document())
     return folder
 
 

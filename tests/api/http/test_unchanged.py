@@ -14,19 +14,19 @@ from models import LogEntry, Membership, Run, User
 
 # By endpoint, a path of each view that is marked so: what the app asks for again and again.
 POLLED = {
-    "runs.runs": "/api/runs?limit=50&brief=true",
-    "runs.latest": "/api/dashboard/runs/latest",
+    "runs.list_runs": "/api/runs?limit=50&brief=true",
+    "runs.list_latest": "/api/dashboard/runs/latest",
     "runs.read": "/api/runs/{run}",
-    "runs.steps": "/api/runs/{run}/steps",
-    "runs.one_step": "/api/runs/{run}/steps/0",
-    "runs.children": "/api/runs/{run}/children",
-    "logs.logs": "/api/logs",
+    "runs.list_steps": "/api/runs/{run}/steps",
+    "runs.get_step": "/api/runs/{run}/steps/0",
+    "runs.list_children": "/api/runs/{run}/children",
+    "logs.list_logs": "/api/logs",
     "logs.of_run": "/api/logs/{run}",
-    "workflows.flows": "/api/flows",
+    "workflows.list_flows": "/api/flows",
     "workflows.read": "/api/workflows/{flow}",
-    "schedules.schedules": "/api/schedules",
-    "metrics.metrics": "/api/metrics?days=2",
-    "agent.logs": "/api/agent/logs",
+    "schedules.list_schedules": "/api/schedules",
+    "metrics.get_metrics": "/api/metrics?days=2",
+    "agent.list_logs": "/api/agent/logs",
 }
 ASK = {"nodes": [{"id": "ask", "type": "approval", "config": {"message": "Go?"}}]}
 

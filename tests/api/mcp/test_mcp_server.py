@@ -12,7 +12,7 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from test_readme import ROOT, free_port, wait_for
 
-from api.mcp.tools import LARGEST_OUTPUT, TOOLS
+from api.mcp.tools import MAX_OUTPUT, TOOLS
 
 pytestmark = pytest.mark.slow
 EMAIL, PASSWORD = "me@example.com", "change-me-please"
@@ -184,7 +184,7 @@ def test_arguments_that_the_schema_does_not_take_start_no_run(place):
         assert f"The input does not match the input schema: {place_of_it}" in failure(
             place.call("flow_find", arguments)
         )
-    assert "get_run does not take these arguments" in failure(place.call("get_run", {"run": 1}))
+    assert "get_run does not accept these arguments" in failure(place.call("get_run", {"run": 1}))
     assert place.gives("list_runs")["runs"] == []
 
 
@@ -306,7 +306,7 @@ def test_a_call_that_is_repeated_with_its_key_starts_no_second_run(place, by):
 def test_a_large_output_is_cut_and_says_so(place):
     place.flow("Large", chain({"id": "s", "type": "set", "config": {"values": {"a": "x" * 200_000}}}))
     cut = place.gives("flow_large")["output"]["$cut"]
-    assert cut["bytes"] > 200_000 and len(cut["start"]) == LARGEST_OUTPUT
+    assert cut["bytes"] > 200_000 and len(cut["start"]) == MAX_OUTPUT
 
 
 def test_a_run_is_looked_at_with_its_log(place):

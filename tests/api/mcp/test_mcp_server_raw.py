@@ -202,13 +202,13 @@ def test_an_error_of_ours_is_told_without_what_it_is(ask, monkeypatch, caplog, e
 
 
 def test_calls_of_a_batch_share_the_time_that_a_request_may_wait(ask, gate, make_flow, monkeypatch):
-    monkeypatch.setattr(mcp, "MOST_SECONDS", 0.2)
+    monkeypatch.setattr(mcp, "MAX_SECONDS", 0.2)
     flow = make_flow({"nodes": [{"id": "g", "type": "gate"}]})
     call = message("tools/call", name="run_flow", arguments={"workflow_id": flow["id"], "wait": 60})
     began = time.monotonic()
     replies = ask([call, call, call]).json
     assert time.monotonic() - began < 10
-    assert ["has not ended" in reply["result"]["structuredContent"]["note"] for reply in replies] == [True] * 3
+    assert ["has not finished" in reply["result"]["structuredContent"]["note"] for reply in replies] == [True] * 3
 
 
 # The handshake
@@ -311,7 +311,7 @@ def test_a_notification_of_the_latest_version_needs_no_answer(ask):
 def test_every_tool_of_ours_is_called_by_its_own_schema(ask):
     for tool in ask(message()).json["result"]["tools"]:
         found = ask(message("tools/call", name=tool["name"], arguments={"no_such": 1})).json["result"]
-        assert found["isError"] and f"{tool['name']} does not take these arguments" in found["content"][0]["text"]
+        assert found["isError"] and f"{tool['name']} does not accept these arguments" in found["content"][0]["text"]
 
 
 def test_hints_say_which_tools_only_look(ask):

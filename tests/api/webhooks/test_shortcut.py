@@ -17,9 +17,9 @@ from world import start_python
 from written import without_ids, written
 
 import workflow_server
-from api.shortcut import LARGEST_BODY
-from api.shortcut.calls import tell
-from api.shortcut.webhooks import MANNER
+from api.shortcut import MAX_BODY
+from api.shortcut.calls import send_answer
+from api.shortcut.webhooks import POLICY
 from database import execute, write
 from dispatch.free_space import FreeSpace
 from models import Run
@@ -82,7 +82,7 @@ CALLS = {
             "Accept-Encoding": "gzip",
         }
     },
-    "a body as large as may be": {"data": b'"' + b"x" * (LARGEST_BODY - 2) + b'"', "headers": JSON},
+    "a body as large as may be": {"data": b'"' + b"x" * (MAX_BODY - 2) + b'"', "headers": JSON},
 }  # fmt: skip
 
 
@@ -149,7 +149,7 @@ def test_each_way_to_answer(both, behind, hook, name):
 
 def test_a_mistake_in_making_an_answer_is_answered(caplog):
     got = []
-    tell(lambda *answer: got.append(answer), MANNER, lambda *end: 1 / 0, Run(id="run_1"), None, None, None)
+    send_answer(lambda *answer: got.append(answer), POLICY, lambda *end: 1 / 0, Run(id="run_1"), None, None, None)
     ((status, headers, body),) = got
     assert status == "500 INTERNAL SERVER ERROR" and "ZeroDivisionError" in caplog.text
     assert dict(headers)["Content-Type"] == "application/json" and list(json.loads(body)) == ["error"]
@@ -207,7 +207,7 @@ LEFT = {
     "bytes": ({"data": b"\0\1", "content_type": "application/octet-stream"}, 202),
     "a body of no type": ({"data": b"text"}, 202),
     "JSON of another type": ({"data": GOOD, "content_type": "application/ld+json"}, 202),
-    "a large body": ({"data": b'"' + b"x" * (LARGEST_BODY - 1) + b'"', "headers": JSON}, 202),
+    "a large body": ({"data": b'"' + b"x" * (MAX_BODY - 1) + b'"', "headers": JSON}, 202),
     "broken JSON": ({"data": b"{broken", "headers": JSON}, 400),
     "JSON that is no UTF-8": ({"data": b'"\xff"', "headers": JSON}, 400),
     "half a surrogate pair": ({"data": b'"\\ud800"', "headers": JSON}, 400),

@@ -55,7 +55,7 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Change your name, address or password. The last two need your `current_password`.
+         * Change your name, address or password. The last two require your `current_password`.
          * @description A new password ends your other sessions, and with `end_tokens` your API tokens in all workspaces.
          */
         patch: operations["update_profile"];
@@ -401,7 +401,7 @@ export interface paths {
         };
         /**
          * List the versions of the flow, newest first; with `summary`, the changes since the previous one.
-         * @description A page of long definitions may have fewer than `limit`.
+         * @description A page of long definitions may have fewer than `limit` items.
          */
         get: operations["list_flow_versions"];
         put?: never;
@@ -727,7 +727,7 @@ export interface paths {
          */
         get: operations["list_logs"];
         put?: never;
-        /** Write a log entry, to a run or to the workspace. */
+        /** Write a log entry for a run or for the workspace. */
         post: operations["create_log"];
         delete?: never;
         options?: never;
@@ -863,7 +863,7 @@ export interface paths {
         put: operations["update_agent"];
         post?: never;
         /**
-         * Delete one of the workspace's own agents. Its runs and its memory stay.
+         * Delete one of the workspace's own agents. Its runs and its memory are kept.
          * @description Flows still name it: their runs fail at that node until an agent of that id exists again.
          */
         delete: operations["delete_agent"];
@@ -987,7 +987,7 @@ export interface paths {
         get: operations["get_memory"];
         put?: never;
         post?: never;
-        /** Delete a memory. */
+        /** Delete a memory entry. */
         delete: operations["delete_memory"];
         options?: never;
         head?: never;
@@ -1666,7 +1666,7 @@ export interface components {
              */
             role?: "viewer" | "operator" | "editor" | "owner";
             /**
-             * @description Days until it expires
+             * @description Days until it expires; default: never
              * @default null
              */
             days?: number | null;
@@ -1846,7 +1846,7 @@ export interface components {
             version?: number;
         };
         PinIn: {
-            /** @description Its output, any JSON */
+            /** @description The output, any JSON */
             output: unknown;
             /**
              * @description The branch it takes; required for a node with branches
@@ -2348,7 +2348,7 @@ export interface components {
             items: components["schemas"]["AgentOut"][];
             next_cursor?: string | null;
         };
-        /** @description An agent's definition. A key that is not here is refused. */
+        /** @description An agent's definition. Unknown keys are refused. */
         AgentIn: {
             /** @description a-z, 0-9 and single dashes; default: derived from the name */
             id?: string | null;
@@ -2434,7 +2434,7 @@ export interface components {
             ok: boolean;
             issues: components["schemas"]["Detail"][];
         };
-        /** @description An agent's definition. A key that is not here is refused. */
+        /** @description An agent's definition. Unknown keys are refused. */
         AgentChange: {
             /** @description a-z, 0-9 and single dashes; default: derived from the name */
             id?: string | null;
@@ -2708,7 +2708,7 @@ export interface components {
             /** @description From its newest 50 ended runs; for the 10 busiest flows */
             p95_duration_ms: number | null;
             /**
-             * @description Of its newest run
+             * @description Of the newest run
              * @enum {string|null}
              */
             last_status: "running" | "success" | "failed" | "pending" | null;
@@ -2725,7 +2725,7 @@ export interface components {
             overdue_schedules: number;
             /** @description Triggers whose last poll failed */
             failing_polls: number;
-            /** @description Size of the whole server's database */
+            /** @description Size of the server's database */
             database_bytes: number;
             p50_duration_ms: number | null;
             p95_duration_ms: number | null;
@@ -4136,7 +4136,7 @@ export interface operations {
                 cursor?: string | null;
                 /** @description Only steps of this node */
                 node_id?: string | null;
-                /** @description false: `input` and `output` are null in every step */
+                /** @description false: `input` and `output` are null in all steps */
                 values?: boolean;
             };
             header?: never;
@@ -5384,13 +5384,13 @@ export interface operations {
     open_run_question: {
         parameters: {
             query?: {
-                /** @description The signature of a link; with it, no session is needed */
+                /** @description The signature of a link, instead of a session */
                 token?: string;
-                /** @description The id of the node that is answered */
+                /** @description The id of the node to answer */
                 node?: string;
-                /** @description The answer, if the link has one */
+                /** @description The answer, if the link contains one */
                 answer?: string;
-                /** @description Which question of the node, if it asks several */
+                /** @description The question to answer, if the node asks several */
                 question?: string;
             };
             header?: never;
@@ -5416,13 +5416,13 @@ export interface operations {
     resume_run: {
         parameters: {
             query?: {
-                /** @description The signature of a link; with it, no session is needed */
+                /** @description The signature of a link, instead of a session */
                 token?: string;
-                /** @description The id of the node that is answered */
+                /** @description The id of the node to answer */
                 node?: string;
-                /** @description The answer, if the link has one */
+                /** @description The answer, if the link contains one */
                 answer?: string;
-                /** @description Which question of the node, if it asks several */
+                /** @description The question to answer, if the node asks several */
                 question?: string;
             };
             header?: never;
@@ -5438,7 +5438,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The run; by a signed link `{run_id, node_id, answer}` */
+            /** @description The run; for a signed link `{run_id, node_id, answer}` */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5675,7 +5675,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The file, under its own content type */
+            /** @description The file with its own content type */
             200: {
                 headers: {
                     [name: string]: unknown;
