@@ -201,15 +201,12 @@ def _words(text: str, pattern: re.Pattern[str]) -> list[tuple[str, dict[str, str
         if begins:
             found.append((value, {}))
         else:
-            _set(found[-1][1], "" if label is None else label[1].lower(), value)
+            settings = found[-1][1]
+            name = "" if label is None else label[1].lower()
+            if name in ("type", "filename", "encoder", "headers"):
+                settings[name] = value
+            elif "type" in settings and name:  # a parameter of the type
+                settings["type"] += f";{name}={value}"
         begins = text[match.end() : match.end() + 1] == ","
         at = match.end() + 1
     return found
-
-
-def _set(settings: dict[str, str], name: str, value: str) -> None:
-    """Store a setting; an unknown one after a type is a parameter of the type."""
-    if name in ("type", "filename", "encoder", "headers"):
-        settings[name] = value
-    elif "type" in settings and name:
-        settings["type"] += f";{name}={value}"

@@ -53,7 +53,11 @@ BROKEN: list[Broken] = []
 
 def load(folder: Path | None) -> list[Broken]:
     """Replace the own node types of this process by those of the folder (None: by none); what could not be loaded."""
-    _forget()
+    for type_ in [type_ for type_, node in REGISTRY.items() if node.own]:
+        del REGISTRY[type_]
+    for name in _modules():
+        del sys.modules[name]
+    entry_of.cache_clear()
     BROKEN.clear()
     if folder is not None:
         BROKEN.extend(_load_all(folder))
@@ -70,14 +74,6 @@ def why_missing(type_: str) -> str:
         if type_ in broken.types:
             return f"; the file {broken.file} in HEADRACE_NODES_DIR could not be loaded: {broken.reason}"
     return ""
-
-
-def _forget() -> None:
-    for type_ in [type_ for type_, node in REGISTRY.items() if node.own]:
-        del REGISTRY[type_]
-    for name in _modules():
-        del sys.modules[name]
-    entry_of.cache_clear()
 
 
 def _modules() -> set[str]:

@@ -51,22 +51,18 @@ def _basic(secret: Mapping[str, Any], headers: Headers, raw: bytes, now: float) 
 def _hmac(secret: Mapping[str, Any], headers: Headers, raw: bytes, now: float) -> bool:
     given = headers.get(_signature_header(secret), "")
     if secret["style"] == "stripe":
-        return _stripe(secret, given, raw, now)
+        # `t=<seconds>,v1=<hex>`, with several v1 during a key rotation. Other schemes are ignored.
+        pairs = [item.strip().partition("=")[::2] for item in given.split(",")]
+        times = [value for name, value in pairs if name == "t"]
+        if len(times) != 1 or not TIMESTAMP.match(times[0]) or abs(now - int(times[0])) > secret["tolerance"]:
+            return False
+        expected = hmac.digest(secret["secret"].encode(), times[0].encode() + b"." + raw, "sha256").hex()
+        return any([_same(value, expected) for name, value in pairs if name == "v1"])
     prefix = "sha256=" if secret["style"] == "github" else secret.get("prefix", "")
     digest = hmac.digest(secret["secret"].encode(), raw, secret["algorithm"])
     if secret["encoding"] == "base64":
         return _same(given, prefix + base64.b64encode(digest).decode())
     return _same(given[: len(prefix)] + given[len(prefix) :].lower(), prefix + digest.hex())
-
-
-def _stripe(secret: Mapping[str, Any], given: str, raw: bytes, now: float) -> bool:
-    """Check `t=<seconds>,v1=<hex>`, with several v1 during a key rotation. Other schemes are ignored."""
-    pairs = [item.strip().partition("=")[::2] for item in given.split(",")]
-    times = [value for name, value in pairs if name == "t"]
-    if len(times) != 1 or not TIMESTAMP.match(times[0]) or abs(now - int(times[0])) > secret["tolerance"]:
-        return False
-    expected = hmac.digest(secret["secret"].encode(), times[0].encode() + b"." + raw, "sha256").hex()
-    return any([_same(value, expected) for name, value in pairs if name == "v1"])
 
 
 def _authorization(headers: Headers, scheme: str) -> str:

@@ -385,16 +385,12 @@ class HttpWorker(ThreadWorker):
             )
         else:
             exchange.response = wsgi.Response(request, connection, self.cfg)
-        self.count_request()
-        if not self.alive or not self.cfg.keepalive or len(self.connections) >= self.max_keepalived:
-            exchange.response.force_close()
-
-    def count_request(self) -> None:
-        """Stop the worker after its `max_requests`."""
         self.nr += 1
         if self.nr >= self.max_requests and self.alive:
             self.log.info("Autorestarting worker after current request.")
             self.alive = False
+        if not self.alive or not self.cfg.keepalive or len(self.connections) >= self.max_keepalived:
+            exchange.response.force_close()
 
     def produce(self, connection: Connection) -> None:
         """Send the app's answer, or a part of it if the client does not take more: the loop comes back for the rest."""

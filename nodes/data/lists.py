@@ -155,22 +155,17 @@ class Dedupe(Node):
 # Aggregates. Each gets what is there of a value in a group, in order.
 
 
-def _numbers(values: list[Any]) -> list[Any]:
+def _sum(values: list[Any]) -> Any:
     for value in values:
         if not is_number(value):
             raise refusal(f"wants numbers, but there is {kind_of(value)}; a CSV has numbers with types: true")
-    return values
-
-
-def _sum(values: list[Any]) -> Any:
-    numbers = _numbers(values)
-    if all(isinstance(number, int) for number in numbers):
-        total = sum(numbers)
+    if all(isinstance(value, int) for value in values):
+        total = sum(values)
         if not LEAST <= total <= GREATEST:
             raise refusal("the sum has more than 64 bits")
         return total
     try:
-        return math.fsum(numbers)
+        return math.fsum(values)
     except OverflowError:
         raise refusal("the sum is too large a number") from None
 

@@ -65,16 +65,12 @@ def is_text(answer: Answer) -> bool:
     """Whether the body is text by what the server says of it; where it says nothing, by its bytes."""
     media = media_type(answer)
     if media in UNNAMED and not answer.charset:
-        return _is_utf8(answer.content)
+        try:
+            answer.content.decode()
+        except UnicodeDecodeError:
+            return False
+        return b"\0" not in answer.content
     return bool(answer.charset) or media.startswith("text/") or media.endswith("+xml") or media in TEXTS
-
-
-def _is_utf8(content: bytes) -> bool:
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return b"\0" not in content
 
 
 def as_json(answer: Answer) -> Any:
