@@ -24,7 +24,7 @@ def is_true(value: Any) -> bool:
 def check_condition(value: Any) -> None:
     """Refuse plain text: it would always be true, whatever it seems to say."""
     if isinstance(value, str) and "{{" not in value and value.strip().lower() not in ("", "true", "false"):
-        raise ValidationError(f"Is mere text, which always holds; write it as {{{{ {value[:100]} }}}}.")
+        raise ValidationError(f"Plain text is always true. Wrap it in {{{{ }}}}: {{{{ {value[:100]} }}}}.")
 
 
 class If(Node):

@@ -265,7 +265,7 @@ class Schedule(TriggerNode):
         def has_one_rhythm(self, data: Mapping[str, Any], **kwargs: Any) -> None:
             """Either cron or every, since two rhythms would be two schedules."""
             if ("cron" in data) == ("every" in data):
-                raise ValidationError("Exactly one of cron and every must be given.", "cron")
+                raise ValidationError("Set a cron expression (cron) or an interval (every), not both.", "cron")
 
 
 class Error(TriggerNode):

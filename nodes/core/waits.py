@@ -84,7 +84,7 @@ class Wait(_Waiting):
             partial = kwargs.get("partial") or ()
             given = [key for key in ("seconds", "until") if key in data or key in partial]
             if len(given) != 1:
-                raise ValidationError("Exactly one of seconds and until must be given.", "seconds")
+                raise ValidationError("Set a duration (seconds) or a time (until), not both.", "seconds")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         now = now_ms()

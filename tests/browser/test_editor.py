@@ -331,12 +331,12 @@ def test_a_mistake_in_an_expression_is_reported_once(editor):
     # The preview has come too, and says nothing that is said already.
     expect(editor.panel.locator("[role=status][aria-busy=false]")).to_be_attached()
     expect(told).to_have_count(1)
-    expect(editor.panel.get_by_text("mere text")).to_have_count(0)
+    expect(editor.panel.get_by_text("Plain text is always true")).to_have_count(0)
 
 
 def test_an_example_in_an_empty_field_does_not_look_like_a_wrong_value(editor):
     editor.open(placed(flow(node("clock", "schedule")))).click("clock")
-    cron = editor.field("Cron")
+    cron = editor.field("Cron expression")
     expect(cron).to_have_attribute("aria-invalid", "true")
     expect(cron).to_have_attribute("placeholder", re.compile("^For example "))
     example, wrong = cron.evaluate("(it) => [getComputedStyle(it, '::placeholder').color, getComputedStyle(it).color]")

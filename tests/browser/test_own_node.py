@@ -21,7 +21,7 @@ class Parcel(Node):
     category = "logic"
     class Config(Schema):
         weight = text("The weight in kilograms: {{ input.weight }}", required=True)
-        carrier = choice("Who carries it", ("by bike", "by van"), required=True)
+        carrier = choice("The carrier", {"by bike": "Bike", "by van": "Van"}, title="Carrier", required=True)
 
     @classmethod
     def branches(cls, config):
@@ -51,9 +51,9 @@ def test_a_node_of_ones_own_is_added_set_and_run_like_any_other(editor, axe):
     for branch in ("light", "heavy"):
         expect(shown.get_by_text(branch, exact=True)).to_be_visible()
     expect(editor.panel.get_by_text("Chooses how a parcel travels by its weight")).to_be_visible()
-    editor.type_in("Weight", "{{ input.weight }}")
+    editor.type_in("weight", "{{ input.weight }}")
     editor.field("Carrier").click()
-    editor.page.get_by_role("option", name="By van").click()
+    editor.page.get_by_role("option", name="Van").click()
     axe(editor.page)
     editor.becomes(wires=["start acme_parcel"])
     editor.saved()
@@ -76,5 +76,5 @@ def test_its_branches_are_connected_and_taken(editor):
 def test_what_its_settings_lack_is_said_at_the_field(editor):
     editor.open(placed(chain(node("start", "manual"), node("parcel", "acme_parcel")))).click("parcel")
     expect(editor.panel.get_by_text("is required")).to_have_count(2)
-    editor.type_in("Weight", "{{ input.weight }}")
+    editor.type_in("weight", "{{ input.weight }}")
     expect(editor.panel.get_by_text("is required")).to_have_count(1)

@@ -130,7 +130,7 @@ def test_the_value_itself_is_not_repeated():
 @pytest.mark.parametrize("written", ["input.total > 100", "item.paid", "yes"])
 def test_a_condition_without_braces_is_rejected_as_always_true(type_, key, written):
     assert complaints(type_, **{key: written}) == {
-        f"nodes[0].config.{key}": f"is mere text, which always holds; write it as {{{{ {written} }}}}"
+        f"nodes[0].config.{key}": f"plain text is always true. Wrap it in {{{{ }}}}: {{{{ {written} }}}}"
     }
 
 

@@ -58,7 +58,7 @@ def test_wait_takes_seconds_or_a_time(config):
     ],
 )
 def test_wait_takes_exactly_one_of_them(config):
-    assert list(issues("wait", config).values()) == ["exactly one of seconds and until must be given"]
+    assert list(issues("wait", config).values()) == ["set a duration (seconds) or a time (until), not both"]
 
 
 @pytest.mark.parametrize(

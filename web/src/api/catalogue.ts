@@ -7,6 +7,8 @@ export type NodeType = Schemas["NodeOut"];
 export interface Catalogue {
   types: NodeType[];
   find: (type: string) => NodeType | undefined;
+  /** Return the name of a category of node types. */
+  categoryName: (category: string) => string;
   /** A team's own node types that failed to load, with the reason. */
   broken: Schemas["BrokenOut"][];
 }
@@ -17,7 +19,13 @@ export function useCatalogue(): { catalogue: Catalogue | undefined; error: unkno
   const catalogue = useMemo(() => {
     if (!data) return undefined;
     const byType = new Map(data.items.map((type) => [type.type, type]));
-    return { types: data.items, find: (type: string) => byType.get(type), broken: data.broken ?? [] };
+    const names = new Map(data.categories.map(({ category, name }) => [category, name]));
+    return {
+      types: data.items,
+      find: (type: string) => byType.get(type),
+      categoryName: (category: string) => names.get(category) ?? category,
+      broken: data.broken ?? [],
+    };
   }, [data]);
   return { catalogue, error, retry: () => void refetch() };
 }

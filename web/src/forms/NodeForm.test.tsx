@@ -108,6 +108,7 @@ const FULL: Record<keyof typeof TYPES, Config> = {
   },
   codes: { source: "return 1", schema: { type: "object" }, cron: "0 * * * *", timezone: "UTC", version: 7 },
   shaped: { shape: { type: "object", properties: { a: { type: "string" } }, required: ["a"] } },
+  condition: { condition: "{{ input.total > 100 }}" },
   choice: { auth: { number: 4 }, either: 5 },
 };
 
@@ -124,9 +125,9 @@ describe("the form of a node", () => {
     });
   }
 
-  it("draws a few of very many choices, and finds the others by what is typed", async () => {
+  it("renders a few of many choices, and finds the others by typing", async () => {
     const choices = Array.from({ length: 3_000 }, (_, at) => `place ${at}`);
-    const place = { type: "string", enum: choices, "x-literal": true };
+    const place = { title: "Place", type: "string", enum: choices, "x-literal": true };
     const { changes, user } = show(
       { ...TYPES.call, config_schema: { type: "object", properties: { place } } },
       {},
@@ -139,7 +140,7 @@ describe("the form of a node", () => {
     expect(changes.at(-1)).toEqual({ place: "place 2999" });
   });
 
-  it("unfolds a setting that a problem of another one names", async () => {
+  it("unfolds a setting that is named in a problem of another setting", async () => {
     show(TYPES.call, {}, [{ path: "config.url", message: "Exactly one of url and timeout must be given." }]);
     expect(await screen.findByLabelText("Timeout")).toBeTruthy();
     cleanup();
@@ -148,7 +149,7 @@ describe("the form of a node", () => {
     expect(screen.queryByLabelText("Timeout")).toBeNull();
   });
 
-  it("writes what is typed and removes the key of what is cleared", async () => {
+  it("writes typed values and removes the key of a cleared one", async () => {
     const { changes, user } = show(TYPES.call, { url: "a", timeout: 3 });
     const field = screen.getByLabelText("Timeout");
     await user.clear(field);
@@ -174,7 +175,7 @@ describe("the form of a node", () => {
     expect(changes.at(-1)).toEqual({ url: "a", amount: 5 });
   });
 
-  it("keeps a value that its field cannot show, and keys that the type does not know", async () => {
+  it("keeps values that its field cannot show, and unknown keys", async () => {
     const { changes, user } = show(TYPES.call, FULL.call);
     expect(screen.getByText("Other settings")).toBeTruthy();
     const field = screen.getByLabelText("Timeout");
@@ -184,7 +185,15 @@ describe("the form of a node", () => {
     expect(Object.keys(changes.at(-1) ?? {}).sort()).toEqual(Object.keys(FULL.call).sort());
   });
 
-  it("edits a JSON Schema as a list of fields, and as JSON what that cannot show", async () => {
+  it("offers to make an expression of a condition that is plain text", async () => {
+    const problems = [{ path: "config.condition", message: "plain text is always true. Wrap it in {{ }}" }];
+    const { changes, user } = show(TYPES.condition, { condition: "input.total > 100" }, problems);
+    await user.click(await screen.findByRole("button", { name: "Fix" }));
+    expect(changes.at(-1)).toEqual({ condition: "{{ input.total > 100 }}" });
+    expect(screen.queryByRole("button", { name: "Fix" })).toBeNull();
+  });
+
+  it("edits a JSON Schema as a list of fields, and a complex one as JSON", async () => {
     const { changes, user } = show(TYPES.shaped, FULL.shaped);
     await user.click(screen.getByLabelText("Required"));
     expect(changes.at(-1)).toEqual({ shape: { type: "object", properties: { a: { type: "string" } } } });
@@ -210,7 +219,7 @@ describe("the form of a node", () => {
     expect(changes.at(-1)?.headers).toEqual({ Ax: "1" });
   });
 
-  it("sets up an object of settings and removes it again", async () => {
+  it("adds an object of settings and removes it again", async () => {
     const { changes, user } = show(TYPES.call, { url: "a" });
     await openMore(user);
     await user.click(screen.getByRole("button", { name: "Set pages" }));
@@ -219,7 +228,7 @@ describe("the form of a node", () => {
     expect(changes.at(-1)).toEqual({ url: "a" });
   });
 
-  it("shows a problem at its field, opens the fold for it, and the others above", () => {
+  it("shows a problem at its field, unfolding it, and other problems above", () => {
     show(TYPES.call, { url: "a" }, [
       { path: "nodes[0].config.timeout", message: "Must be greater than 0" },
       { path: "nodes[0].config", message: "Cannot be so" },

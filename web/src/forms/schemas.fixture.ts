@@ -28,12 +28,18 @@ export const TYPES = {
     "call",
     {
       url: { type: "string", minLength: 1, description: "The address: https://example.com" },
-      method: { type: "string", default: "GET", enum: ["GET", "POST"] },
-      headers: { type: "object", additionalProperties: { type: "string" } },
+      method: {
+        title: "Method",
+        type: "string",
+        default: "GET",
+        enum: ["GET", "POST"],
+        "x-enum-labels": { GET: "GET", POST: "POST" },
+      },
+      headers: { title: "Headers", type: "object", additionalProperties: { type: "string" } },
       body: { description: "What to send, any JSON" },
-      timeout: { type: "number", default: 30, minimum: 0.1, "x-literal": true },
+      timeout: { title: "Timeout", type: "number", default: 30, minimum: 0.1, "x-literal": true },
       follow: { type: "boolean", default: true, "x-literal": true },
-      amount: { type: "integer" },
+      amount: { title: "Amount", type: "integer" },
       pages: {
         type: "object",
         "x-literal": true,
@@ -76,7 +82,16 @@ export const TYPES = {
     version: { type: "integer", default: 4, enum: [4, 7], "x-literal": true },
   }),
   shaped: type("shaped", {
-    shape: { type: "object", additionalProperties: {}, "x-literal": true, "x-holds": "json-schema" },
+    shape: {
+      title: "Shape",
+      type: "object",
+      additionalProperties: {},
+      "x-literal": true,
+      "x-holds": "json-schema",
+    },
+  }),
+  condition: type("condition", {
+    condition: { title: "Condition", "x-multiline": true, "x-language": "jinja" },
   }),
   choice: type("choice", {
     auth: {

@@ -1,5 +1,5 @@
 /** The frame of every field: label, actions, problems, help. */
-import { Box, Code, Group, Text } from "@mantine/core";
+import { Box, Button, Code, Group, Text } from "@mantine/core";
 import { Fragment, type ReactNode } from "react";
 import classes from "../forms.module.css";
 
@@ -41,6 +41,8 @@ interface FieldFrameProps {
   help?: string;
   required?: boolean;
   problems?: readonly string[];
+  /** Correct the value; shown as a button while there is a problem. */
+  onFix?: (() => void) | undefined;
   /** Buttons to the right of the label. */
   controls?: ReactNode;
   /** True if the field has several inputs; the label then names the group. */
@@ -49,7 +51,17 @@ interface FieldFrameProps {
 }
 
 export function FieldFrame(props: FieldFrameProps) {
-  const { id, label, help = "", required = false, problems = [], controls, group = false, children } = props;
+  const {
+    id,
+    label,
+    help = "",
+    required = false,
+    problems = [],
+    onFix,
+    controls,
+    group = false,
+    children,
+  } = props;
   const name = (
     <>
       {label}
@@ -88,6 +100,11 @@ export function FieldFrame(props: FieldFrameProps) {
       </Group>
       {children}
       <Problems id={id} problems={problems} />
+      {onFix !== undefined && problems.length > 0 && (
+        <Button size="compact-xs" variant="default" onClick={onFix} style={{ alignSelf: "flex-start" }}>
+          Fix
+        </Button>
+      )}
       {help !== "" && (
         <Text id={`${id}-help`} size="xs" c="var(--quiet)">
           <Words text={help} />

@@ -104,6 +104,12 @@ function emptied(value: Json | undefined, kind: Leaf["kind"]): Json | undefined 
   return isEmpty && kind !== "any" && kind !== "json" ? undefined : value;
 }
 
+/** Return the condition as an expression if it is plain text, which is always true; else undefined. */
+function wrapped(leaf: Pick<Leaf, "language" | "literal">, value: unknown): string | undefined {
+  const isPlain = typeof value === "string" && value.trim() !== "" && !holdsExpression(value);
+  return isPlain && leaf.language === "jinja" && !leaf.literal ? `{{ ${value.trim()} }}` : undefined;
+}
+
 export function LeafField(props: FieldProps) {
   const { formData, fieldPathId, uiSchema, errorSchema, rawErrors = [], name } = props;
   const leaf = uiSchema?.["ui:options"]?.leaf as Leaf;
@@ -129,6 +135,7 @@ export function LeafField(props: FieldProps) {
     else if (value !== undefined) set(asExpression(value));
   }
 
+  const fixed = readOnly ? undefined : wrapped(leaf, value);
   const controls = readOnly ? undefined : (
     <>
       {hasTwoViews && <JsonButton on={asJson} toggle={() => setAsJson(!asJson)} />}
@@ -147,7 +154,7 @@ export function LeafField(props: FieldProps) {
     leaf,
     value,
     onChange: set,
-    placeholder: glance(leaf.default),
+    placeholder: glance(leaf.default, leaf.labels),
     problems,
     errors: errorSchema,
     describedBy: describedBy(id, leaf.help, problems),
@@ -161,6 +168,7 @@ export function LeafField(props: FieldProps) {
       help={byItself ? "" : leaf.help}
       required={leaf.required}
       problems={byItself ? [] : problems}
+      onFix={fixed === undefined ? undefined : () => set(fixed)}
       controls={controls}
       group={!isText && (asJson || isGroup(leaf, value))}
     >

@@ -2,7 +2,6 @@
 import { Stack, Text } from "@mantine/core";
 import type { Json } from "@/definition/types";
 import type { FieldSchema } from "../schema/types";
-import { labelOf } from "../schema/words";
 import { ValueEditor, type ValueEditorProps } from "./ValueEditor";
 
 type PartsEditorProps = Omit<ValueEditorProps, "schema" | "value"> & {
@@ -29,11 +28,11 @@ export function PartsEditor({
       {Object.entries(schema.properties ?? {}).map(([key, part]) => (
         <div key={key}>
           <Text size="xs" fw={550} component="div">
-            {labelOf(key)}
+            {part.title ?? key}
           </Text>
           <ValueEditor
             id={`${id}-${key}`}
-            label={`${label}: ${labelOf(key)}`}
+            label={`${label}: ${part.title ?? key}`}
             value={value[key]}
             onChange={(one) => set(key, one)}
             schema={part}

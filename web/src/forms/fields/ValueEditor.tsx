@@ -43,7 +43,10 @@ export function ValueEditor(props: ValueEditorProps) {
       <Select
         id={id}
         aria-label={label}
-        data={schema.enum.map((one) => ({ value: String(one), label: choiceLabel(one) }))}
+        data={schema.enum.map((one) => ({
+          value: String(one),
+          label: choiceLabel(one, schema["x-enum-labels"]),
+        }))}
         {...shownOf(schema.enum)}
         value={value === undefined || value === "" ? null : String(value)}
         onChange={(chosen) => onChange(schema.enum?.find((one) => String(one) === chosen))}

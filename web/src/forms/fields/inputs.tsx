@@ -164,21 +164,24 @@ function BooleanField(props: InputProps) {
   );
 }
 
-function optionsOf(known: Json[] = [], value: Json | undefined): { value: string; label: string }[] {
+function optionsOf(leaf: Leaf, value: Json | undefined): { value: string; label: string }[] {
+  const known = leaf.choices ?? [];
   const foreign = value !== undefined && value !== null && !known.includes(value) ? [value] : [];
-  return [...known, ...foreign].map((one) => ({ value: String(one), label: choiceLabel(one) }));
+  return [...known, ...foreign].map((one) => ({ value: String(one), label: choiceLabel(one, leaf.labels) }));
 }
 
 function ChoiceField(props: InputProps) {
   const { leaf, value, onChange } = props;
-  const data = useMemo(() => optionsOf(leaf.choices, value), [leaf.choices, value]);
+  const data = useMemo(() => optionsOf(leaf, value), [leaf, value]);
   return (
     <Select
       {...useShared(props)}
       {...shownOf(leaf.choices)}
       data={data}
       value={value === undefined || value === null ? null : String(value)}
-      placeholder={props.placeholder === "" ? howToChoose(leaf.choices) : choiceLabel(leaf.default)}
+      placeholder={
+        props.placeholder === "" ? howToChoose(leaf.choices) : choiceLabel(leaf.default, leaf.labels)
+      }
       clearable={!leaf.required}
       comboboxProps={{ withinPortal: true }}
       clearButtonProps={{ "aria-label": `Clear ${leaf.label}` }}
@@ -190,7 +193,7 @@ function ChoiceField(props: InputProps) {
 function ChoicesField(props: InputProps) {
   const { leaf, value, onChange } = props;
   const chosen = Array.isArray(value) ? value.map(String) : [];
-  const data = useMemo(() => optionsOf(leaf.choices, undefined), [leaf.choices]);
+  const data = useMemo(() => optionsOf(leaf, undefined), [leaf]);
   return (
     <MultiSelect
       {...useShared(props)}

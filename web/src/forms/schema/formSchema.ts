@@ -6,7 +6,6 @@
 import type { RJSFSchema, UiSchema } from "@rjsf/utils";
 import { kindOf, leafOf } from "./leaf";
 import type { FieldSchema } from "./types";
-import { labelOf } from "./words";
 
 export interface FormSchema {
   schema: RJSFSchema;
@@ -26,7 +25,7 @@ function withoutDefaults(schema: FieldSchema): FieldSchema {
 
 function convertField(key: string, schema: FieldSchema, required: boolean, around: Around): FormSchema {
   const literal = around.literal || schema["x-literal"] === true;
-  const title = schema.title ?? labelOf(key);
+  const title = schema.title ?? key;
   const kind = kindOf(key, schema, literal || around.plain);
   if (kind !== undefined) {
     const leaf = leafOf(key, schema, kind, { label: title, required, literal: literal || around.plain });

@@ -1,6 +1,7 @@
 /** Determine the kind of field for a setting from its schema. */
 import type { Json } from "@/definition/types";
 import type { FieldSchema } from "./types";
+import type { Labels } from "./words";
 
 export type Kind =
   | "text"
@@ -38,6 +39,8 @@ export interface Leaf {
   language?: string;
   default?: Json;
   choices?: Json[];
+  /** The label of each choice. */
+  labels?: Labels;
   integer?: boolean;
   minimum?: number;
   maximum?: number;
@@ -143,6 +146,7 @@ export function leafOf(
     language: schema["x-language"],
     default: schema.default,
     choices: schema.enum ?? schema.items?.enum,
+    labels: schema["x-enum-labels"] ?? schema.items?.["x-enum-labels"],
     integer: typesOf(schema)[0] === "integer",
     minimum: schema.minimum,
     maximum: schema.maximum,

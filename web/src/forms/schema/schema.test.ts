@@ -4,22 +4,27 @@ import { formSchema } from "./formSchema";
 import { kindOf } from "./leaf";
 import { messagesOf, sortProblems, tokens, withinConfig } from "./problems";
 import { asExpression, asPlain, withoutHoles } from "./values";
-import { choiceLabel, labelOf } from "./words";
+import { choiceLabel, glance } from "./words";
 
 describe("labels", () => {
-  it("are read from the key", () => {
-    expect(labelOf("fail_on_status")).toBe("Fail on status");
-    expect(labelOf("url")).toBe("URL");
-    expect(labelOf("memory_mb")).toBe("Memory MB");
-    expect(labelOf("workflow_id")).toBe("Workflow ID");
-    expect(labelOf("maxItems")).toBe("Max items");
+  it("come from the schema, a value without one is shown as it is", () => {
+    const labels = { next_link: "Next link", 7: "7 (time-ordered)" };
+    expect(choiceLabel("next_link", labels)).toBe("Next link");
+    expect(choiceLabel(7, labels)).toBe("7 (time-ordered)");
+    expect(choiceLabel("offset", labels)).toBe("offset");
+    expect(choiceLabel("next_link")).toBe("next_link");
+    expect(choiceLabel(true)).toBe("Yes");
+    expect(glance(["next_link", "offset"], labels)).toBe("Next link, offset");
   });
 
-  it("leave choices in capitals and short ones as they are", () => {
-    expect(choiceLabel("GET")).toBe("GET");
-    expect(choiceLabel("next_link")).toBe("Next link");
-    expect(choiceLabel("sha3_256")).toBe("sha3_256");
-    expect(choiceLabel(7)).toBe("7");
+  it("of a field are its title, or its key if it has none", () => {
+    const properties = {
+      fail_on_status: { type: "boolean", title: "Fail on HTTP 4xx/5xx" },
+      url: { type: "string" },
+    };
+    const { schema } = formSchema({ type: "object", properties }, false);
+    const titles = Object.values(schema.properties ?? {}).map((one) => (one as { title?: string }).title);
+    expect(titles).toEqual(["Fail on HTTP 4xx/5xx", "url"]);
   });
 });
 
@@ -45,7 +50,7 @@ describe("the kind of a field", () => {
     expect(kindOf("every", { type: ["number", "null"] })).toBe("number");
   });
 
-  it("is none of ours for what is made of other fields", () => {
+  it("is undefined for settings that consist of other fields", () => {
     expect(
       kindOf("pagination", { type: "object", properties: { type: { type: "string" } } }),
     ).toBeUndefined();
@@ -70,11 +75,11 @@ describe("formSchema", () => {
   });
 
   it("makes single values opaque, so that no default is ever filled in", () => {
-    expect(converted.schema.properties?.timeout).toEqual({ title: "Timeout" });
+    expect(converted.schema.properties?.timeout).toEqual({ title: "timeout" });
     expect(JSON.stringify(converted.schema)).not.toContain("default");
   });
 
-  it("tells our fields all there is to know", () => {
+  it("gives our fields all information", () => {
     expect(converted.uiSchema.url["ui:options"].leaf).toMatchObject({
       kind: "text",
       required: true,
@@ -83,19 +88,19 @@ describe("formSchema", () => {
     expect(converted.uiSchema.timeout["ui:options"].leaf).toMatchObject({ default: 30, literal: true });
   });
 
-  it("hands the taking as written down to the parts", () => {
+  it('passes "literal" on to nested parts', () => {
     expect(converted.uiSchema.pages.most["ui:options"].leaf.literal).toBe(true);
   });
 });
 
-describe("from a plain value to an expression", () => {
-  it("and back is the same", () => {
+describe("conversion of a plain value to an expression", () => {
+  it("is reversible", () => {
     for (const value of [5, true, "GET", null, [1, "a"], { a: 1 }]) {
       expect(asPlain(asExpression(value))).toEqual(value);
     }
   });
 
-  it("keeps what is an expression, and gives nothing back for one that is worked out", () => {
+  it("keeps an expression, and returns no plain value for one that must be evaluated", () => {
     expect(asExpression("{{ input.a }}")).toBe("{{ input.a }}");
     expect(asPlain("{{ input.a }}")).toBeUndefined();
     expect(asPlain("{{ 1 }}{{ 2 }}")).toBeUndefined();
@@ -114,21 +119,21 @@ describe("withoutHoles", () => {
     });
   });
 
-  it("gives the same object where there is nothing to drop", () => {
+  it("returns the same object if there is nothing to drop", () => {
     const value = { a: { b: [1] } };
     expect(withoutHoles(value)).toBe(value);
   });
 });
 
 describe("problems", () => {
-  it("are cut into the parts of their path", () => {
+  it("are split by path", () => {
     expect(tokens("nodes[1].config.headers.X-Key")).toEqual(["nodes", "1", "config", "headers", "X-Key"]);
     expect(withinConfig("nodes[1].config.items[0].a")).toEqual(["items", "0", "a"]);
     expect(withinConfig("nodes[1].retry")).toBeUndefined();
     expect(withinConfig("url")).toEqual(["url"]);
   });
 
-  it("go to their field, and those of no field are kept", () => {
+  it("are assigned to their field; the others are kept", () => {
     const { errors, others } = sortProblems(
       [
         { path: "nodes[1].config.url", message: "is required" },
@@ -144,7 +149,7 @@ describe("problems", () => {
   });
 });
 
-it("finds no message where the library has emptied one", () => {
+it("finds no message in an error that the library cleared", () => {
   expect(messagesOf({ url: { __errors: undefined } })).toEqual([]);
 });
 
@@ -155,24 +160,24 @@ describe("the validator", () => {
     properties: { host: { type: "string" as const }, port: { type: "integer" as const, maximum: 9 } },
   };
 
-  it("names the field of each fault", () => {
+  it("names the field of each problem", () => {
     const { errorSchema } = validator.validateFormData({ port: 10 }, schema);
     expect(errorSchema).toMatchObject({ host: { __errors: ["This field is required"] } });
     expect(errorSchema).toHaveProperty("port.__errors");
   });
 
-  it("tells which of several schemas a value fits", () => {
+  it("finds the schema that a value matches", () => {
     expect(validator.isValid({ type: "string" }, "a", {})).toBe(true);
     expect(validator.isValid({ type: "string" }, 1, {})).toBe(false);
   });
 
-  it("finds what a reference means in the root", () => {
+  it("resolves references in the root schema", () => {
     const root = { $defs: { one: { type: "number" as const } } };
     expect(validator.isValid({ $ref: "#/$defs/one" }, 1, root)).toBe(true);
     expect(validator.isValid({ $ref: "#/$defs/one" }, "1", root)).toBe(false);
   });
 
-  it("refuses nothing by a schema that it cannot interpret", () => {
+  it("accepts everything for a schema that it cannot interpret", () => {
     expect(faultsOf({ type: "string", pattern: "(" }, "a")).toEqual([]);
   });
 });

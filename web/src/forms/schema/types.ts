@@ -7,6 +7,8 @@ export interface FieldSchema {
   description?: string;
   default?: Json;
   enum?: Json[];
+  /** The label of each value of `enum`. */
+  "x-enum-labels"?: Record<string, string>;
   const?: Json;
   properties?: Record<string, FieldSchema>;
   required?: string[];

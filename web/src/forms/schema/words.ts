@@ -1,38 +1,20 @@
-/** Names of settings as people read them: `fail_on_status` is "Fail on status". */
+/** Texts of form fields: labels of choices, defaults, hints. */
 
-const CAPITALS = new Set(
-  "api bom cc bcc csv css db hmac html http https id ids imap ip json jwt mb mcp mqtt pdf qos rss s3 smtp sql ssh ssl tls ttl uri url urls utc uuid xml yaml".split(
-    " ",
-  ),
-);
+export type Labels = Record<string, string>;
 
-function word(part: string): string {
-  return CAPITALS.has(part.toLowerCase()) ? part.toUpperCase() : part.toLowerCase();
+/** Return the label of a choice's value; without one the value itself. */
+export function choiceLabel(value: unknown, labels?: Labels): string {
+  const label = labels?.[String(value)];
+  if (label !== undefined) return label;
+  return typeof value === "boolean" ? (value ? "Yes" : "No") : String(value);
 }
 
-export function labelOf(key: string): string {
-  const parts = key
-    .replace(/([a-z0-9])([A-Z])/g, "$1 $2")
-    .split(/[_\s-]+/)
-    .filter((part) => part !== "");
-  if (parts.length === 0) return key;
-  const label = parts.map(word).join(" ");
-  return label.charAt(0).toUpperCase() + label.slice(1);
-}
-
-/** A value of a list of choices: `next_link` is "Next link"; what is written in capitals, or is short, stays. */
-export function choiceLabel(value: unknown): string {
-  if (typeof value === "boolean") return value ? "Yes" : "No";
-  const text = String(value);
-  return /^[a-z][a-z]+(_[a-z]+)+$/.test(text) ? labelOf(text) : text;
-}
-
-/** A value at a glance, as a field's placeholder shows its default. */
-export function glance(value: unknown): string {
+/** Return a value in brief, to show a default as a field's placeholder. */
+export function glance(value: unknown, labels?: Labels): string {
   if (value === "" || value === undefined || value === null) return "";
-  if (Array.isArray(value)) return value.map(glance).join(", ");
+  if (Array.isArray(value)) return value.map((one) => glance(one, labels)).join(", ");
   if (typeof value === "object") return JSON.stringify(value);
-  return String(value);
+  return labels === undefined ? String(value) : choiceLabel(value, labels);
 }
 
 /** The maximum number of options to render: more would freeze the browser; the search finds the others. */

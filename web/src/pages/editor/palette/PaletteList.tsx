@@ -73,7 +73,7 @@ export function PaletteList({ entries, onPick, isDialog = false, inputRef }: Pal
           <div key={group} role="group" aria-label={group === "" ? "Results" : group}>
             {group !== "" && (
               <div className={classes.group} aria-hidden>
-                {headed(group)}
+                {group}
               </div>
             )}
             {list.map((entry) => {
@@ -95,10 +95,6 @@ export function PaletteList({ entries, onPick, isDialog = false, inputRef }: Pal
       </div>
     </>
   );
-}
-
-function headed(group: string): string {
-  return group === "ai" ? "AI" : group.slice(0, 1).toUpperCase() + group.slice(1);
 }
 
 interface OptionProps {

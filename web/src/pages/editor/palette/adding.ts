@@ -22,7 +22,9 @@ export function useEntries(): { entries: Entry[]; find: (key: string) => Entry |
     { staleTime: 60_000 },
   );
   return useMemo(() => {
-    const types = (catalogue?.types ?? []).map(entryOfType);
+    const types = (catalogue?.types ?? []).map((type) =>
+      entryOfType(type, catalogue?.categoryName(type.category)),
+    );
     const find = (type: string) => catalogue?.find(type);
     const presets = (data?.items ?? []).map((preset) => entryOfPreset(preset, find));
     const entries = [...types, ...presets];

@@ -23,12 +23,12 @@ export interface Entry {
   install: string | null;
 }
 
-export function entryOfType(type: NodeType): Entry {
+export function entryOfType(type: NodeType, group = type.category): Entry {
   return {
     key: `type ${type.type}`,
     name: type.name,
     about: type.description.replaceAll("`", ""),
-    group: type.category,
+    group,
     type,
     word: type.type,
     also: (type.also ?? []).join("; "),

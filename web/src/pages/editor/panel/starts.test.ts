@@ -9,7 +9,9 @@ const types = [
     name: "Hook",
     trigger: true,
     description: "Starts.",
-    config_schema: { properties: { path: { description: "The address, after /api/webhooks/: orders/new" } } },
+    config_schema: {
+      properties: { path: { title: "Path", description: "The address, after /api/webhooks/: orders/new" } },
+    },
   },
   {
     type: "clock",
@@ -19,7 +21,13 @@ const types = [
     config_schema: {
       properties: {
         cron: { type: "string" },
-        catch_up: { title: "Missed runs", type: "string", enum: ["skip", "run_once"], default: "skip" },
+        catch_up: {
+          title: "Missed runs",
+          type: "string",
+          enum: ["skip", "run_once"],
+          "x-enum-labels": { run_once: "Run once" },
+          default: "skip",
+        },
         credential: { type: "string", "x-credential": ["http_basic"] },
       },
     },
@@ -37,9 +45,14 @@ const types = [
   },
   { type: "log", name: "Log", trigger: false, config_schema: {} },
 ] as unknown as NodeType[];
-const catalogue: Catalogue = { types, broken: [], find: (name) => types.find((type) => type.type === name) };
+const catalogue: Catalogue = {
+  types,
+  broken: [],
+  categoryName: (category) => category,
+  find: (name) => types.find((type) => type.type === name),
+};
 
-it("names each trigger, its settings in brief and the address that it has", () => {
+it("lists each trigger with its settings and its address", () => {
   const nodes: FlowNode[] = [
     { id: "a", type: "hook", config: { path: "/orders", methods: ["POST"] } },
     {
@@ -62,7 +75,7 @@ it("names each trigger, its settings in brief and the address that it has", () =
   ]);
 });
 
-it("tells no secret of a setting", () => {
+it("shows no secret in a setting", () => {
   const nodes: FlowNode[] = [
     { id: "a", type: "hook", config: { path: "orders/9f86d081884c7d659a2feaa0c55ad015" } },
     {

@@ -4,7 +4,7 @@ import type { Definition, FlowNode } from "@/definition/types";
 import { cronInWords } from "@/forms/schema/cron";
 import { kindOf } from "@/forms/schema/leaf";
 import type { FieldSchema } from "@/forms/schema/types";
-import { choiceLabel, labelOf } from "@/forms/schema/words";
+import { choiceLabel } from "@/forms/schema/words";
 import { redacted } from "@/ui/redaction";
 
 export interface Start {
@@ -43,7 +43,9 @@ function inWords(key: string, value: unknown, schema: FieldSchema | undefined): 
     return null;
   const words = kindOf(key, schema) === "cron" ? cronInWords(String(value)) : undefined;
   if (words !== undefined) return words.charAt(0).toUpperCase() + words.slice(1);
-  return `${schema.title ?? labelOf(key)}: ${schema.enum === undefined ? redacted(String(value)) : choiceLabel(value)}`;
+  const shown =
+    schema.enum === undefined ? redacted(String(value)) : choiceLabel(value, schema["x-enum-labels"]);
+  return `${schema.title ?? key}: ${shown}`;
 }
 
 function briefOf(node: FlowNode, properties: Properties): string {
