@@ -82,16 +82,19 @@ afterEach(() => {
   goOn();
 });
 
-it("sees another role as soon as something is refused", async () => {
+it("reloads the role after a refused request", async () => {
   answers["GET /api/auth/session"] = as("viewer");
   answers["GET /api/members"] = { status: 403, body: { error: "This needs the role owner" } };
   await act(() => server.GET("/api/members").catch(() => {}));
   expect(await screen.findByText("viewer", {}, PATIENCE)).toBeTruthy();
 });
 
-it("says with each request whom the page was made for, and shows nothing once it is somebody else", async () => {
+it("sends the page's user with each request, and reloads if another user is logged in", async () => {
   const another = as("owner", "ws_1", "usr_2") as (typeof answers)[string];
-  const refused: (typeof answers)[string] = { status: 403, body: { error: "A different user has logged in" } };
+  const refused: (typeof answers)[string] = {
+    status: 403,
+    body: { error: "A different user has logged in" },
+  };
   answers["GET /api/auth/session"] = another;
   answers["PUT /api/workflows/wf_1"] = refused;
   const params = { path: { flow: "wf_1" } };
@@ -122,7 +125,7 @@ async function refused<T>(ask: () => Promise<T>): Promise<{ done: T | undefined;
 
 const addMember = () => server.POST("/api/members", { body: { email: "n@b.c", role: "viewer" } });
 
-it("asks over the page once the session has ended, and the page stays", async () => {
+it("covers the page with the login after the session ended", async () => {
   answers["GET /api/members"] = LOGGED_OUT;
   const before = screen.getByText("owner");
   await refused(() => server.GET("/api/members"));
@@ -134,7 +137,7 @@ it("asks over the page once the session has ended, and the page stays", async ()
   expect(screen.getByText("owner")).toBe(before);
 });
 
-it("sends what was refused again, with its body, once the same one is logged in", async () => {
+it("repeats a refused request with its body after the same user logged in", async () => {
   const sent: string[] = [];
   answers["POST /api/members"] = { ...LOGGED_OUT, sent };
   const told = await refused(addMember);
@@ -146,7 +149,7 @@ it("sends what was refused again, with its body, once the same one is logged in"
   expect(answers["POST /api/members"].user).toBe("usr_1");
 });
 
-it("says so where the server cannot be reached when it is sent again", async () => {
+it("reports an unreachable server when it repeats a request", async () => {
   answers["POST /api/members"] = LOGGED_OUT;
   const told = await refused(addMember);
   answers["POST /api/members"] = { status: 0, body: null };
@@ -155,7 +158,7 @@ it("says so where the server cannot be reached when it is sent again", async () 
   await vi.waitFor(() => expect(told.error).toMatchObject({ status: 0 }), PATIENCE);
 });
 
-it("sends nothing of one again when another has logged in", async () => {
+it("repeats no request after another user logged in", async () => {
   const sent: string[] = [];
   answers["POST /api/members"] = { ...LOGGED_OUT, sent };
   const told = await refused(addMember);
@@ -166,7 +169,7 @@ it("sends nothing of one again when another has logged in", async () => {
   expect([sent.length, told]).toEqual([1, { done: undefined, error: undefined }]);
 });
 
-it("does nothing long after it was asked for, and says so", async () => {
+it("does not repeat a change after a long time, and says so", async () => {
   const sent: string[] = [];
   answers["POST /api/members"] = { ...LOGGED_OUT, sent };
   const told = await refused(addMember);
@@ -179,14 +182,14 @@ it("does nothing long after it was asked for, and says so", async () => {
   expect(sent).toHaveLength(1);
 });
 
-it("says what was refused where the one who asked is logged in all the time", async () => {
+it("reports a refusal if the user is still logged in", async () => {
   answers["GET /api/members"] = LOGGED_OUT;
   const asked = act(() => server.GET("/api/members"));
   await expect(asked).rejects.toMatchObject({ status: 401, message: "Sign in first" });
   expect(screen.queryByText("again")).toBeNull();
 });
 
-it("forgets what it kept of runs when somebody logs out, and no draft", async () => {
+it("deletes kept run data at logout, but no draft", async () => {
   const kept = ["headrace.pinned.usr_1.wf_1", "headrace.editor.input.usr_1.wf_1"];
   for (const key of [...kept, "headrace.draft.usr_1.wf_1", "headrace.editor"])
     localStorage.setItem(key, "{}");
@@ -197,7 +200,7 @@ it("forgets what it kept of runs when somebody logs out, and no draft", async ()
   expect(Object.keys(localStorage).sort()).toEqual(["headrace.draft.usr_1.wf_1", "headrace.editor"]);
 });
 
-it("does not pass for logged out while the server has not said so", async () => {
+it("stays logged in until the server confirms the logout", async () => {
   localStorage.setItem("headrace.pinned.usr_1.wf_1", "{}");
   answers["DELETE /api/auth/session"] = { status: 503, body: { error: "The database cannot take this" } };
   await act(async () => screen.getByText("owner").click());
@@ -205,7 +208,7 @@ it("does not pass for logged out while the server has not said so", async () => 
   expect(localStorage.length).toBe(1);
 });
 
-it("tells the server which workspace the next login begins in", async () => {
+it("saves the workspace for the next login", async () => {
   const sent: string[] = [];
   answers["GET /api/auth/session"] = as("owner", "ws_2");
   answers["PATCH /api/auth/session"] = { ...as("owner", "ws_2"), sent };
@@ -213,7 +216,7 @@ it("tells the server which workspace the next login begins in", async () => {
   await vi.waitFor(() => expect(sent).toEqual(['{"workspace_id":"ws_2"}']), PATIENCE);
 });
 
-it("changes the workspace though the browser's store is full", async () => {
+it("switches the workspace even if the browser's storage is full", async () => {
   const full = vi.spyOn(Storage.prototype, "setItem").mockImplementation(() => {
     throw new DOMException("full", "QuotaExceededError");
   });

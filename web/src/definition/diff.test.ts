@@ -38,10 +38,10 @@ const AFTER: Definition = {
   settings: { timezone: "Europe/Berlin" },
 };
 
-describe("the difference of two definitions", () => {
+describe("the difference between two definitions", () => {
   const diff = diffOf(BEFORE, AFTER);
 
-  it("names added, removed and changed nodes, and those that only moved apart", () => {
+  it("lists added, removed and changed nodes, and separately those that only moved", () => {
     expect(diff.nodes.map((node) => [node.id, node.change])).toEqual([
       ["ask", "changed"],
       ["keep", "added"],
@@ -50,7 +50,7 @@ describe("the difference of two definitions", () => {
     expect(diff.moved).toEqual(["start"]);
   });
 
-  it("says of a changed node which fields differ, however deep", () => {
+  it("lists the changed fields of a node at any depth", () => {
     expect(diff.nodes[0]?.fields).toEqual([
       { path: "config.url", before: "https://a.example", after: "https://b.example" },
       { path: "config.headers.b", before: 2, after: undefined },
@@ -58,7 +58,7 @@ describe("the difference of two definitions", () => {
     ]);
   });
 
-  it("tells edges apart by their branch", () => {
+  it("distinguishes edges by branch", () => {
     const branched = {
       ...BEFORE,
       edges: BEFORE.edges.map((edge) => ({ ...edge, branch: "true" })),
@@ -71,7 +71,7 @@ describe("the difference of two definitions", () => {
     ]);
   });
 
-  it("takes the order of keys for no difference", () => {
+  it("ignores the order of keys", () => {
     const one: Definition = {
       nodes: [{ id: "a", type: "set", config: { x: 1, y: { p: 1, q: 2 } } }],
       edges: [],
@@ -83,7 +83,7 @@ describe("the difference of two definitions", () => {
     expect(summaryOf(diffOf(one, other))).toBe("No changes");
   });
 
-  it("fits in a line", () => {
+  it("has a summary in one line", () => {
     expect(summaryOf(diff)).toBe(
       "1 node added, 1 removed, 1 changed, 1 connection added, 1 connection removed, settings changed",
     );
@@ -93,27 +93,27 @@ describe("the difference of two definitions", () => {
 });
 
 describe("two definitions in one graph", () => {
-  it("has the nodes and edges of both, once each", () => {
+  it("contains the nodes and edges of both, without duplicates", () => {
     const both = merged(BEFORE, AFTER);
     expect(both.nodes.map((node) => node.id)).toEqual(["start", "ask", "keep", "tell"]);
     expect(new Set(both.edges.map(edgeKey)).size).toBe(3);
     expect(both.edges).toHaveLength(3);
   });
 
-  it("puts a removed node below the one that took its place", () => {
+  it("places a removed node below the node at its position", () => {
     const tell = merged(BEFORE, AFTER).nodes.find((node) => node.id === "tell");
     expect(tell?.position?.x).toBe(600);
     expect(tell?.position?.y).toBeGreaterThanOrEqual(64);
   });
 
-  it("keeps no position where some nodes have none", () => {
+  it("lays out all nodes if some have no position", () => {
     const unplaced = { ...AFTER, nodes: [...AFTER.nodes, { id: "new", type: "noop" }] };
     expect(merged(BEFORE, unplaced).nodes.every((node) => node.position === undefined)).toBe(true);
   });
 });
 
 describe("a definition as text", () => {
-  it("leaves positions out unless they are asked for", () => {
+  it("omits positions by default", () => {
     expect(textOf(AFTER)).not.toContain("position");
     expect(textOf(AFTER, true)).toContain('"position"');
   });

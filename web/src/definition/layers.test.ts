@@ -11,12 +11,12 @@ function flow(ids: string, edges: string) {
 }
 
 describe("layered", () => {
-  it("puts each node right of all that come before it", () => {
+  it("places each node to the right of its predecessors", () => {
     const at = layered(flow("abcd", "ab bc ac cd"), SIZE);
     expect([..."abcd"].map((id) => at.get(id)?.x)).toEqual([0, 180, 360, 540]);
   });
 
-  it("lets no two nodes of a column overlap", () => {
+  it("avoids overlaps within a column", () => {
     const at = layered(flow("abcd", "ab ac ad"), SIZE);
     expect([..."bcd"].map((id) => at.get(id)?.y)).toEqual([0, 90, 180]);
   });
@@ -27,11 +27,11 @@ describe("layered", () => {
     expect(at.get("e")?.y).toBe(at.get("c")?.y);
   });
 
-  it("places the nodes of a circle too, and overlooks edges to nowhere", () => {
+  it("places the nodes of a cycle, and ignores dangling edges", () => {
     expect(layered(flow("ab", "ab ba az"), SIZE).size).toBe(2);
   });
 
-  it("does a thousand nodes in no time", () => {
+  it("lays out a thousand nodes quickly", () => {
     const nodes = Array.from({ length: 1_000 }, (_, at) => ({ id: `n${at}`, type: "x" }));
     const edges = nodes.slice(1).map((node, at) => ({ from: `n${at}`, to: node.id }));
     const began = performance.now();

@@ -8,7 +8,7 @@ const NOW = "2030-05-01T12:00:00.000Z";
 beforeEach(() => void vi.useFakeTimers({ now: new Date(NOW) }));
 afterEach(() => void vi.useRealTimers());
 
-test("a run is looked at often while it moves, seldom while it waits, and no more when it has ended", () => {
+test("a run is polled often while active, seldom while waiting, and not after it ended", () => {
   expect(pollOf(undefined)).toBe(LIVE);
   expect(pollOf({ status: "running" })).toBe(LIVE);
   expect(pollOf({ status: "pending", waiting: "an answer" })).toBe(CALM / 2);
@@ -16,7 +16,7 @@ test("a run is looked at often while it moves, seldom while it waits, and no mor
   expect(pollOf({ status: "failed", finished_at: NOW, cancelled: false })).toBe(false);
 });
 
-test("a run that was cancelled is looked at for a while, since the node in hand says later how it went", () => {
+test("a cancelled run is polled for a while, because its active node reports later", () => {
   const run = { status: "failed", cancelled: true, finished_at: NOW };
   expect(pollOf(run)).toBe(CALM / 2);
   vi.advanceTimersByTime(60_000);

@@ -59,7 +59,7 @@ const FLOW: Definition = {
 describe("nameOfStep", () => {
   const catalogue = { find: () => ({ name: "Set values" }) as NodeType };
 
-  it("calls a node without a name by its type, as its card does", () => {
+  it("uses the type's name for an unnamed node, as its card does", () => {
     expect(nameOfStep({ node_id: "a", node_name: "a", node_type: "set" }, catalogue)).toBe("Set values");
     expect(nameOfStep({ node_id: "a", node_name: "Totals", node_type: "set" }, catalogue)).toBe("Totals");
     expect(nameOfStep({ node_id: "a", node_name: "a", node_type: "set" }, undefined)).toBe("a");
@@ -67,14 +67,14 @@ describe("nameOfStep", () => {
 });
 
 describe("nodeStates", () => {
-  it("takes the last attempt and counts all of them", () => {
+  it("uses the last attempt and counts all attempts", () => {
     const steps = [step("a", { status: "failed", error_text: "no" }), step("a", { attempt: 2, at: 50 })];
     const state = nodeStates(steps, true).get("a");
     expect(state).toMatchObject({ outcome: "success", attempts: 2, error: null, durationMs: 60 });
     expect(state?.step).toBe(steps[1]?.number);
   });
 
-  it("counts each item of a list once, by its last attempt", () => {
+  it("counts each item once, by its last attempt", () => {
     const steps = [
       step("a", { index: 0 }),
       step("a", { index: 1, status: "failed", error_text: "no" }),
@@ -88,31 +88,31 @@ describe("nodeStates", () => {
     });
   });
 
-  it("says of a list that it succeeded when the step of the whole does", () => {
+  it("is successful for a loop if the step of the whole loop is", () => {
     const steps = [step("a", { took: 90 }), step("a", { index: 0 }), step("a", { index: 1 })];
     const state = nodeStates(steps, true).get("a");
     expect(state).toMatchObject({ outcome: "success", durationMs: 90, items: { done: 2, begun: 2 } });
     expect(state && detailOf(state)).toBe("2 items, 90 ms");
   });
 
-  it("calls cancelled what still ran when its run ended", () => {
+  it("is cancelled for steps that were active when the run ended", () => {
     expect(nodeStates([step("a", { status: "running" })], true).get("a")?.outcome).toBe("cancelled");
     expect(nodeStates([step("a", { index: 0 })], true).get("a")?.outcome).toBe("cancelled");
   });
 });
 
 describe("liveEdges", () => {
-  it("follows the branch that was taken", () => {
+  it("are those of the branch taken", () => {
     const states = nodeStates([step("a"), step("b", { branch: "true" }), step("c")], true);
     expect(FLOW.edges.filter(liveEdges(FLOW, states)).map((edge) => edge.to)).toEqual(["b", "c"]);
   });
 
-  it("goes nowhere that the run did not come to", () => {
+  it("exclude nodes that the run did not reach", () => {
     const states = nodeStates([step("a"), step("b", { branch: "true" })], true);
     expect(FLOW.edges.filter(liveEdges(FLOW, states)).map((edge) => edge.to)).toEqual(["b"]);
   });
 
-  it("goes on from a failure only by its error branch or where it may be gone on from", () => {
+  it('continue after a failure only at the error branch or with on_error "continue"', () => {
     const flow: Definition = {
       ...FLOW,
       edges: [
@@ -130,7 +130,7 @@ describe("liveEdges", () => {
     ).toEqual(["b"]);
   });
 
-  it("leads through a disabled node only where something came to it", () => {
+  it("pass a disabled node only if it was reached", () => {
     const flow: Definition = {
       nodes: [
         { id: "a", type: "x" },
@@ -149,15 +149,15 @@ describe("liveEdges", () => {
   });
 });
 
-describe("what is shown first", () => {
-  it("is the node whose failure ended the run, not one that was gone on from", () => {
+describe("the node shown first", () => {
+  it("is the node whose failure ended the run, not a tolerated failure", () => {
     const states = nodeStates([step("a", { status: "failed" }), step("b", { status: "failed" })], true);
     expect(failedNode({ status: "failed", error_node_id: "b" }, states)?.nodeId).toBe("b");
     expect(failedNode({ status: "failed", error_node_id: null }, states)?.nodeId).toBe("a");
     expect(failedNode({ status: "success", error_node_id: null }, states)).toBeUndefined();
   });
 
-  it("is what waits or runs, else what came last and was not skipped", () => {
+  it("is a waiting or running node, else the last one that was not skipped", () => {
     const ended = { status: "success", error_node_id: null } as const;
     const done = nodeStates([step("a"), step("b"), step("c", { status: "skipped" })], true);
     expect(nodeToShow(ended, done)?.nodeId).toBe("b");
@@ -165,14 +165,14 @@ describe("what is shown first", () => {
     expect(nodeToShow({ status: "pending", error_node_id: null }, waits)?.nodeId).toBe("b");
   });
 
-  it("is found by the number of its step", () => {
+  it("is found by its step number", () => {
     const wanted = step("b");
     const found = findStep(nodeStates([step("a"), wanted], true), wanted.number);
     expect(found?.state.nodeId).toBe("b");
     expect(findStep(nodeStates([wanted], true), 999_999)).toBeUndefined();
   });
 
-  it("marks pinned nodes beside what became of them", () => {
+  it("marks pinned nodes in addition to their outcome", () => {
     const marks = marksOf(nodeStates([step("a")], true), ["a", "z"]);
     expect(marks.get("a")).toMatchObject({ outcome: "success", pinned: true, detail: "10 ms" });
     expect(marks.get("z")).toEqual({ pinned: true });
@@ -192,7 +192,7 @@ describe("the timeline", () => {
       true,
     );
 
-  it("folds items and attempts under their node", () => {
+  it("groups items and attempts under their node", () => {
     const folded = rowsOf(states().values(), new Set(), true, () => "");
     expect(folded.map((row) => [row.name, row.foldable])).toEqual([
       ["A", false],
@@ -203,7 +203,7 @@ describe("the timeline", () => {
     expect(open[3]?.note).toBe("attempt 2");
   });
 
-  it("puts bars where the time went", () => {
+  it("positions bars by time", () => {
     const rows = rowsOf(states().values(), new Set(), true, () => "");
     const span = spanOf(rows, START);
     expect(span).toEqual({ from: START, to: START + 100 });
@@ -211,7 +211,7 @@ describe("the timeline", () => {
     expect(first && barOf(first, span, START)).toEqual({ left: 0, width: 10 });
   });
 
-  it("lets what goes on reach to the present", () => {
+  it("extends active bars to the present", () => {
     const rows = rowsOf(
       nodeStates([step("a", { status: "running" })], false).values(),
       new Set(),
@@ -223,7 +223,7 @@ describe("the timeline", () => {
     expect(rows[0] && barOf(rows[0], span, START + 500)).toEqual({ left: 0, width: 100 });
   });
 
-  it("has a span even where there is nothing", () => {
+  it("has a time span even without steps", () => {
     expect(spanOf([], 5)).toEqual({ from: 5, to: 6 });
   });
 });

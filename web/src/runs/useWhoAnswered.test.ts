@@ -3,16 +3,16 @@ import { describe, expect, it } from "vitest";
 import { answerIn } from "./useWhoAnswered";
 
 describe("answerIn", () => {
-  it("says who answered and what", () => {
+  it("contains the user and the answer", () => {
     expect(answerIn({ answer: "approved", by: "kim@example.com" })).toBe("kim@example.com approved this.");
     expect(answerIn({ answer: "rejected", by: "a signed link" })).toBe("A signed link rejected this.");
   });
 
-  it("says that nobody did", () => {
+  it("says that nobody answered", () => {
     expect(answerIn({ answer: "timeout", by: null })).toBe("Nobody answered in time.");
   });
 
-  it("is silent about anything else", () => {
+  it("is null for other outputs", () => {
     for (const other of [null, "text", { answer: 3, by: "x" }, { by: "x" }])
       expect(answerIn(other)).toBeNull();
   });

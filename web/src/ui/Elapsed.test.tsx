@@ -10,7 +10,7 @@ function shownAfter(ms: number, took: number | null, running: boolean) {
   return render(<Elapsed startedAt={STARTED} ms={took} running={running} />).container.textContent;
 }
 
-it("counts what goes on in whole seconds, from nothing", () => {
+it("counts whole seconds from zero while active", () => {
   vi.useFakeTimers();
   expect(shownAfter(300, null, true)).toBe("0 s");
   expect(shownAfter(2_900, null, true)).toBe("2.0 s");

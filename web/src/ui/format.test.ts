@@ -11,7 +11,7 @@ function ago(then: Date, now: Date): string {
 }
 
 describe("timeAgo", () => {
-  it("counts days as the calendar does, not by 24 hours", () => {
+  it("counts calendar days, not 24 hours", () => {
     // 40 hours ahead is the day after tomorrow here, and 47 hours ago the day before yesterday.
     expect(ago(at(14, 12), at(12, 20))).toBe("in 2 days");
     expect(ago(at(10, 9), at(12, 8))).toBe("2 days ago");
@@ -19,7 +19,7 @@ describe("timeAgo", () => {
     expect(ago(at(13, 21), at(12, 20))).toBe("tomorrow");
   });
 
-  it("counts hours within a day, and says what has just been as such", () => {
+  it('counts hours within a day, and says "just now"', () => {
     expect(ago(at(12, 23), at(12, 20))).toBe("in 3 hr");
     expect(ago(at(11, 21), at(12, 20))).toBe("23 hr ago");
     expect(ago(at(12, 20, 0, 0), at(12, 20, 0, 1))).toBe("just now");
@@ -32,12 +32,12 @@ describe("presentFor", () => {
   const told = (then: Date) =>
     timeAgo(then.toISOString(), presentFor(then.toISOString(), tick.getTime(), now.getTime()));
 
-  it("never tells what has been as ahead, though the clock of the page goes by ticks", () => {
+  it("never shows a past time as future, although the page's clock ticks", () => {
     expect(told(at(12, 20, 0, 3))).toBe("just now");
     expect(told(at(12, 19, 59, 50))).toBe("10 sec ago");
   });
 
-  it("leaves ahead what is", () => {
+  it("keeps a future time in the future", () => {
     expect(told(at(12, 20, 0, 9))).toBe("in 9 sec");
   });
 });

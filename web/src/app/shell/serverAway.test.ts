@@ -21,13 +21,13 @@ async function told(errors: unknown[]): Promise<boolean[]> {
   return found;
 }
 
-test("the server is away from the second failure on, until it answers", async () => {
+test("the server counts as away from the second failure until it responds", async () => {
   const gone = new ApiError(0, "gone");
   expect(await told([gone])).toEqual([false]);
   expect(await told([gone, gone, new ApiError(502, "a proxy alone")])).toEqual([true, true, false]);
 });
 
-test("what the server itself refuses tells that it is there", async () => {
+test("a refusal by the server shows that it is reachable", async () => {
   const busy = new ApiError(503, "busy");
   expect(await told([busy, busy, busy])).toEqual([false]);
 });

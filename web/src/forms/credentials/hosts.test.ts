@@ -1,13 +1,13 @@
 import { expect, it } from "vitest";
 import { hostIn, hostsIn } from "./hosts";
 
-it("takes the host out of an address that was pasted", () => {
+it("extracts the host from a pasted address", () => {
   expect(hostIn(" https://api.example.com:8443/v1?x=1 ")).toBe("api.example.com");
   expect(hostIn("*.example.com")).toBe("*.example.com");
   expect(hostIn("http://[")).toBe("http://[");
 });
 
-it("finds the hosts that the settings of a node name, once each", () => {
+it("finds the hosts in a node's settings, without duplicates", () => {
   const config = {
     url: "https://api.example.com/orders/{{ input.id }}",
     next: "https://api.example.com/more",

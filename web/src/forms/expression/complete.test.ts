@@ -31,13 +31,13 @@ function labels(marked: string, scope?: Scope): string[] {
 }
 
 describe("completion", () => {
-  it("offers nothing outside of an expression", () => {
+  it("offers nothing outside an expression", () => {
     expect(at("steps.^ {{ input }}")).toBeNull();
     expect(at("{{ input }} tota^")).toBeNull();
     expect(at("{ ^")).toBeNull();
   });
 
-  it("begins with the names that there are, near nodes and functions", () => {
+  it("starts with the names in scope, nodes and functions", () => {
     expect(labels("{{^}}")).toEqual(
       expect.arrayContaining(["input", "steps", "now", "steps.fetch", "len()", "not"]),
     );
@@ -58,7 +58,7 @@ describe("completion", () => {
     expect(at("{{ input.^ }}")?.options.find((one) => one.label === "total")?.detail).toBe("3");
   });
 
-  it("takes a bracket for a key that no dot can read", () => {
+  it("uses a bracket for a key that is not a name", () => {
     const option = at("{{ input.customer.^ }}")?.options.find((one) => one.label === "e-mail");
     expect(option).toMatchObject({ insert: '["e-mail"]', from: 17 });
     expect(at("{{ steps.^ }}")?.options.find((one) => one.label === "my-node")).toMatchObject({
@@ -67,7 +67,7 @@ describe("completion", () => {
     });
   });
 
-  it("offers the items of a list by their place", () => {
+  it("offers the items of a list by index", () => {
     expect(at("{{ input.lines.^ }}")?.options[0]).toMatchObject({ label: "first item", insert: "[0]" });
   });
 
@@ -76,7 +76,7 @@ describe("completion", () => {
     expect(labels('{{ input["customer"]["^ }}')).toContain("e-mail");
   });
 
-  it("offers steps by id, with the name beside, and what the last run gave", () => {
+  it("offers steps by id, with name and output of the last run", () => {
     expect(at("{{ steps.^ }}")?.options[0]).toMatchObject({ label: "fetch", detail: "Get the order" });
     expect(labels("{{ steps.fetch.^ }}")).toEqual(expect.arrayContaining(["status", "body"]));
     expect(labels("{{ steps.fetch.body.^ }}")).toContain("ok");
@@ -92,7 +92,7 @@ describe("completion", () => {
     expect(labels("{{ now.^ }}")).toEqual(expect.arrayContaining(["year", "strftime()"]));
   });
 
-  it("offers methods of a text", () => {
+  it("offers methods of text", () => {
     expect(labels("{{ input.customer.name.^ }}")).toContain("upper()");
   });
 
@@ -103,18 +103,18 @@ describe("completion", () => {
     expect(labels("{{ input.total is not de^ }}")).toContain("defined");
   });
 
-  it("offers nothing within a text literal or a number", () => {
+  it("offers nothing within a string literal or a number", () => {
     expect(at('{{ "input.^" }}')).toBeNull();
     expect(at("{{ 12^ }}")).toBeNull();
     expect(at("{{ 1.^ }}")).toBeNull();
   });
 
-  it("is not led astray by braces of an object or in a text", () => {
+  it("ignores braces of an object or in a text", () => {
     expect(labels('{{ {"a": input.^} }}')).toContain("total");
     expect(labels("{{ '}}' ~ input.^ }}")).toContain("total");
   });
 
-  it("reads what is on the right of an operator or in an argument", () => {
+  it("completes after an operator and in an argument", () => {
     expect(labels("{{ 1 + input.^ }}")).toContain("total");
     expect(labels("{{ len(input.^) }}")).toContain("lines");
     expect(labels("{{ [input.^] }}")).toContain("lines");
@@ -122,7 +122,7 @@ describe("completion", () => {
 });
 
 describe("wantedStep", () => {
-  it("names the node whose output is asked for", () => {
+  it("names the node whose output is needed", () => {
     expect(wantedStep("{{ steps.later. }}", 15)).toBe("later");
     expect(wantedStep('{{ steps["my-node"].a }}', 21)).toBe("my-node");
     expect(wantedStep("{{ steps.la }}", 11)).toBeUndefined();
@@ -130,7 +130,7 @@ describe("wantedStep", () => {
 });
 
 describe("insertionOf", () => {
-  it("puts braces around a path outside of an expression only", () => {
+  it("adds braces to a path only outside an expression", () => {
     expect(insertionOf("Hi ", 3, ["input", "a b"])).toBe('{{ input["a b"] }}');
     expect(insertionOf("{{  }}", 3, ["steps", "my-node", 0])).toBe('steps["my-node"][0]');
     expect(pathText(["input", "lines", 0, "sku"])).toBe("input.lines[0].sku");
@@ -146,11 +146,11 @@ describe("regions", () => {
     ]);
   });
 
-  it("that are not closed go to the end", () => {
+  it("that are not closed extend to the end", () => {
     expect(regionsOf("a {{ b")).toEqual([{ from: 2, to: 6, start: 4, end: 6 }]);
   });
 
-  it("have parts for their colours", () => {
+  it("have parts for colors", () => {
     const text = '{{ not input.in|round(2) ~ "a" }}';
     const [region] = regionsOf(text);
     const parts = region ? tokensOf(text, region).map((one) => [one.part, text.slice(one.from, one.to)]) : [];

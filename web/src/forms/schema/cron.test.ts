@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { CRON_EXAMPLES, cronInWords } from "./cron";
 
-it("says in words when a cron expression is due", () => {
+it("describes a cron expression", () => {
   expect(cronInWords("*/15 * * * *")).toBe("every 15 minutes");
   expect(cronInWords("0 * * * *")).toBe("every hour");
   expect(cronInWords("30 8 * * MON-FRI")).toBe("at 8:30, on Monday to Friday");
@@ -11,7 +11,7 @@ it("says in words when a cron expression is due", () => {
   expect(cronInWords("10 */6 * * *")).toBeUndefined();
 });
 
-it("says nothing of what it cannot read", () => {
+it("has no description for an expression that it cannot read", () => {
   expect(cronInWords("0 3 * *")).toBeUndefined();
   expect(cronInWords("a b c d e")).toBeUndefined();
   for (const never of ["60 8 * * *", "0 24 * * *", "99 * * * *", "0 0 0 * *", "0 0 32 * *", "0 0 1 13 *"])
@@ -19,6 +19,6 @@ it("says nothing of what it cannot read", () => {
   expect(cronInWords("0 0 * * MON#2")).toBeUndefined();
 });
 
-it("can read each of its examples", () => {
+it("describes each of its examples", () => {
   for (const { cron } of CRON_EXAMPLES) expect(cronInWords(cron)).toBeDefined();
 });

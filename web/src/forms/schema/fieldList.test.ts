@@ -31,7 +31,7 @@ function field(more: Partial<Field>): Field {
 }
 
 describe("the fields of a schema", () => {
-  it("are read with all that is said of them", () => {
+  it("are read with all their keywords", () => {
     const list = fieldListOf(BOOKING);
     expect(list?.fields.map(({ name, type, required }) => [name, type, required])).toEqual([
       ["room", "choice", true],
@@ -49,7 +49,7 @@ describe("the fields of a schema", () => {
     expect(list?.around).toEqual({ title: "A booking", additionalProperties: false });
   });
 
-  it("are written as the same schema, in the order of the fields", () => {
+  it("are written as the same schema, in field order", () => {
     const list = fieldListOf(BOOKING);
     expect(list && schemaOf(list)).toEqual({ ...BOOKING, required: ["room", "day"] });
   });
@@ -59,7 +59,7 @@ describe("the fields of a schema", () => {
     expect(fieldListOf(schemaOf({ fields: [one], around: {} }))?.fields).toEqual([one]);
   });
 
-  it("are none where there is no schema, and make none", () => {
+  it("are empty without a schema, and make no schema", () => {
     const nothings: (Json | undefined)[] = [
       undefined,
       {},
@@ -100,7 +100,7 @@ describe("the fields of a schema", () => {
 });
 
 describe("a field", () => {
-  it("needs a name of its own", () => {
+  it("needs a unique name", () => {
     const fields = [field({}), field({ name: "" }), field({})];
     expect(fields.map((one) => fieldFault(fields, one))).toEqual([
       undefined,
@@ -113,7 +113,7 @@ describe("a field", () => {
     });
   });
 
-  it("of another type keeps what is said of all types", () => {
+  it("keeps common keywords when its type changes", () => {
     const before = field({
       type: "number",
       required: true,
@@ -128,14 +128,14 @@ describe("a field", () => {
     expect(retyped(field({ type: "choice", choices: ["x"] }), "text").choices).toEqual([]);
   });
 
-  it("begins with no choice that was taken away", () => {
+  it("has no default that was removed from the choices", () => {
     const before = field({ type: "choice", choices: ["x", "y"], default: "y" });
     expect(rechosen(before, ["y", "z"]).default).toBe("y");
     expect("default" in rechosen(before, ["x"])).toBe(false);
     expect("default" in rechosen(field({ type: "choices", default: ["x", "y"] }), ["x"])).toBe(false);
   });
 
-  it("tells what it keeps without showing it", () => {
+  it("lists the keywords that it does not show", () => {
     expect(besides(field({ more: { minimum: 1, format: "email" } }))).toBe("minimum 1, format email");
   });
 });

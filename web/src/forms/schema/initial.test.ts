@@ -2,13 +2,13 @@ import { describe, expect, it } from "vitest";
 import { initialOf } from "./initial";
 import { instantOf, localOf } from "./times";
 
-describe("what a form begins with", () => {
-  it("is the defaults", () => {
+describe("the initial value of a form", () => {
+  it("contains the defaults", () => {
     const properties = { a: { type: "integer", default: 4 }, b: { type: "string" }, c: { default: null } };
     expect(initialOf({ type: "object", properties })).toEqual({ a: 4, c: null });
   });
 
-  it("is what a required field shows before anything is filled in", () => {
+  it("contains the values that required fields show", () => {
     const properties = {
       on: { type: "boolean" },
       list: { type: "array" },
@@ -30,7 +30,7 @@ describe("what a form begins with", () => {
   });
 });
 
-describe("a point in time", () => {
+describe("a time", () => {
   it("is shown as local and written in UTC", () => {
     for (const at of ["2026-01-05T07:30:00Z", "2026-07-01T23:59:07Z"]) {
       expect(instantOf(localOf(at))).toBe(at);
@@ -38,7 +38,7 @@ describe("a point in time", () => {
     expect(localOf("2026-01-05T07:30:00+02:00")).toBe(localOf("2026-01-05T05:30:00Z"));
   });
 
-  it("is nothing where there is none", () => {
+  it("is undefined if it is empty", () => {
     expect([localOf("soon"), localOf(""), instantOf("")]).toEqual(["", "", undefined]);
   });
 });

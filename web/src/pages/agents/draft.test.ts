@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { bodyOf, draftOf, NoJson } from "./draft";
 
-test("an empty form asks for an agent without tools and with the server's own limits", () => {
+test("an empty form creates an agent without tools, with default limits", () => {
   const body = bodyOf({ ...draftOf(null), name: "Money", instructions: "Count." });
   expect(body).toMatchObject({ name: "Money", tools: [], limits: null, model: null, memory: false });
 });

@@ -7,7 +7,7 @@ function used(by: [type: string, status: string | null][], count = by.length): C
   return { used_by, used_by_count: count } as CredentialUse;
 }
 
-test("what uses a credential is counted in words", () => {
+test("the users of a credential are counted", () => {
   expect(countInWords(used([]))).toBe("nothing");
   expect(countInWords(used([["flow", "active"]]))).toBe("1 flow");
   expect(countInWords(used([["agent", null]]))).toBe("1 agent");
@@ -20,7 +20,7 @@ test("what uses a credential is counted in words", () => {
   expect(countInWords(used(both, 25))).toBe("25 flows and agents");
 });
 
-test("only flows that are on keep it from being deleted", () => {
+test("only active flows prevent deletion", () => {
   const users = activeUsers(
     used([
       ["flow", "draft"],

@@ -9,7 +9,7 @@ const METRICS: Metrics = {
   hourly: [{ hour: "2026-11-25T10:00:00Z", total: 2, success: 1, failed: 1 }],
 };
 
-describe("the figures of a time", () => {
+describe("the statistics of a period", () => {
   it("are by day for a week, with no failure rate for a day without runs", () => {
     const figures = figuresOf(METRICS, "7");
     expect(figures).toMatchObject({

@@ -19,7 +19,7 @@ function line(): Definition {
 }
 
 describe("adding a node", () => {
-  it("puts it after another one, connected by the branch asked for, on a free spot", () => {
+  it("places it after another node, connected at the given branch, at a free position", () => {
     const made = changes.added(line(), { type: "log" }, { after: { id: "b", branch: "true" } });
     expect(made.id).toBe("log");
     expect(made.definition.edges.at(-1)).toEqual({ from: "b", to: "log", branch: "true" });
@@ -27,17 +27,17 @@ describe("adding a node", () => {
     expect(spot).toEqual({ x: 620, y: 100 });
   });
 
-  it("lets two of the same type have ids of their own", () => {
+  it("gives two nodes of the same type different ids", () => {
     const first = changes.added(line(), { type: "http" }, {});
     expect(changes.added(first.definition, { type: "http" }, {}).id).toBe("http_2");
   });
 
-  it("puts it before another one where that is what was asked for", () => {
+  it("places it before another node on request", () => {
     const { definition } = changes.added(line(), { type: "if" }, { before: "c", out: "true" });
     expect(definition.edges.at(-1)).toEqual({ from: "if", to: "c", branch: "true" });
   });
 
-  it("on an edge takes the edge's place, and makes room for itself", () => {
+  it("splits an edge and makes room", () => {
     const on = { from: "a", to: "b" };
     const { definition } = changes.added(line(), { type: "if" }, { on, out: "true" });
     expect(definition.edges).toEqual([
@@ -48,7 +48,7 @@ describe("adding a node", () => {
     expect(definition.nodes.map((node) => node.position?.x)).toEqual([0, 640, 940, 320]);
   });
 
-  it("shares the nodes that it does not touch", () => {
+  it("shares unchanged nodes", () => {
     const before = line();
     const { definition } = changes.added(before, { type: "log" }, { after: { id: "c" } });
     expect(definition.nodes.slice(0, 3)).toEqual(before.nodes);
@@ -57,22 +57,22 @@ describe("adding a node", () => {
 });
 
 describe("removing nodes", () => {
-  it("connects what was before and after a single one", () => {
+  it("connects predecessor and successor of a single node", () => {
     expect(changes.removed(line(), ["b"]).edges).toEqual([{ from: "a", to: "c" }]);
   });
 
-  it("takes the edges of several with them", () => {
+  it("removes the edges of several nodes", () => {
     expect(changes.removed(line(), ["a", "b"])).toMatchObject({ nodes: [{ id: "c" }], edges: [] });
   });
 
-  it("that are not there changes nothing", () => {
+  it("that do not exist changes nothing", () => {
     const before = line();
     expect(changes.removed(before, ["x"])).toBe(before);
   });
 });
 
 describe("renaming a node", () => {
-  it("rewrites its edges and what mentions it", () => {
+  it("updates its edges and references", () => {
     const made = changes.renamed(line(), "b", "total", NEVER);
     expect(made.nodes[1]?.id).toBe("total");
     expect(made.edges).toEqual([
@@ -83,7 +83,7 @@ describe("renaming a node", () => {
     expect(made.nodes[0]).toEqual(line().nodes[0]);
   });
 
-  it("is refused for an id that is taken or no name", () => {
+  it("is refused for a used or invalid id", () => {
     expect(changes.idRefusal(line(), "b", "c")).toBe("Another node has the id c");
     expect(changes.idRefusal(line(), "b", "1x")).toContain("not starting with a digit");
     expect(changes.idRefusal(line(), "b", "b")).toBeUndefined();
@@ -92,7 +92,7 @@ describe("renaming a node", () => {
 });
 
 describe("pasting", () => {
-  it("gives fresh ids, and lets mentions inside of the piece follow", () => {
+  it("creates new ids and updates the references between pasted nodes", () => {
     const piece = changes.pieceOf(line(), ["b", "c"]);
     const made = changes.pasted(line(), piece, NEVER);
     expect(made.ids).toEqual(["b_2", "c_2"]);
@@ -101,13 +101,13 @@ describe("pasting", () => {
     expect(made.definition.nodes[3]?.config).toEqual({ values: { x: "{{ steps.a.x }}" } });
   });
 
-  it("keeps ids that are free in another flow", () => {
+  it("keeps ids that are unused in another flow", () => {
     const piece = changes.pieceOf(line(), ["b"]);
     const made = changes.pasted({ nodes: [], edges: [] }, piece, NEVER, { x: 101, y: 99 });
     expect(made.definition.nodes).toMatchObject([{ id: "b", position: { x: 100, y: 100 } }]);
   });
 
-  it("twice does not put the second copy upon the first", () => {
+  it("twice places the second copy beside the first", () => {
     const piece = changes.pieceOf(line(), ["b"]);
     const once = changes.pasted(line(), piece, NEVER);
     const twice = changes.pasted(once.definition, piece, NEVER);
@@ -120,33 +120,33 @@ describe("pasting", () => {
 });
 
 describe("changing parts", () => {
-  it("of a node takes keys away that are undefined", () => {
+  it("of a node removes undefined keys", () => {
     const named = changes.patched(line(), "a", { name: "Start", notes: "x" });
     const made = changes.patched(named, "a", { notes: undefined });
     expect(made.nodes[0]).toEqual({ id: "a", type: "manual", name: "Start", position: { x: 0, y: 0 } });
   });
 
-  it("of the settings leaves none behind where the last one goes", () => {
+  it("of the settings removes the object with its last key", () => {
     const made = changes.withSettings(line(), { timezone: "Europe/Berlin" });
     expect(made.settings).toEqual({ timezone: "Europe/Berlin" });
     expect(changes.withSettings(made, { timezone: undefined })).not.toHaveProperty("settings");
   });
 
-  it("that are moves of nothing gives the same definition", () => {
+  it("without effect returns the same definition", () => {
     const before = line();
     expect(changes.moved(before, new Map([["a", { x: 0, y: 0 }]]))).toBe(before);
   });
 });
 
 describe("placing", () => {
-  it("arranges all where no node has a position", () => {
+  it("lays out all nodes if none has a position", () => {
     const bare = { nodes: line().nodes.map(({ position: _, ...node }) => node), edges: line().edges };
     const xs = changes.placed(bare).nodes.map((node) => node.position?.x ?? 0);
     expect(xs).toEqual([...xs].sort((one, other) => one - other));
     expect(new Set(xs).size).toBe(3);
   });
 
-  it("leaves the others where they are when one lacks a position", () => {
+  it("keeps positions if only one node lacks one", () => {
     const before = line();
     const nodes = [...before.nodes, { id: "d", type: "log" }];
     const made = changes.placed({ nodes, edges: [...before.edges, { from: "c", to: "d" }] });
@@ -156,14 +156,14 @@ describe("placing", () => {
 });
 
 describe("comparing", () => {
-  it("counts nodes that were added, removed and changed, and passes moves over", () => {
+  it("counts added, removed and changed nodes, but not moves", () => {
     const mine = changes.patched(changes.removed(line(), ["c"]), "b", { name: "B" });
     const moved = changes.moved(mine, new Map([["a", { x: 40, y: 40 }]]));
     const { definition } = changes.added(moved, { type: "log" }, {});
     expect(changes.differences(line(), definition)).toEqual({ added: 1, removed: 1, changed: 1 });
   });
 
-  it("looks at the values, not at the order of keys", () => {
+  it("compares values, not the order of keys", () => {
     expect(changes.isAlike({ a: [1, { b: null }], c: 2 }, { c: 2, a: [1, { b: null }] })).toBe(true);
     expect(changes.isAlike({ a: undefined }, { b: undefined })).toBe(false);
     expect(changes.isAlike([], {})).toBe(false);

@@ -11,13 +11,13 @@ const definition: Definition = {
 };
 
 describe("the clipboard", () => {
-  it("carries nodes and the edges among them", () => {
+  it("contains nodes and the edges between them", () => {
     const text = copied(definition, ["b"]);
     expect(JSON.parse(text)).toEqual({ headrace: "nodes", nodes: [definition.nodes[1]], edges: [] });
     expect(pastedOf(copied(definition, ["a", "b"]))).toEqual({ kind: "nodes", piece: definition });
   });
 
-  it("takes a whole definition, with short edges too, and an exported flow", () => {
+  it("accepts a definition, also with short edges, and an exported flow", () => {
     const short = {
       nodes: definition.nodes,
       edges: [
@@ -29,13 +29,13 @@ describe("the clipboard", () => {
     expect(pastedOf(JSON.stringify({ name: "Orders", definition })).kind).toBe("nodes");
   });
 
-  it("places nodes that have no position", () => {
+  it("places nodes without a position", () => {
     const bare = { nodes: [{ id: "x", type: "log" }], edges: [] };
     const pasted = pastedOf(JSON.stringify(bare));
     expect(pasted.kind === "nodes" && pasted.piece.nodes[0]?.position).toBeTruthy();
   });
 
-  it("knows a cURL command", () => {
+  it("recognizes a cURL command", () => {
     expect(pastedOf("  curl -X POST https://a.example\n")).toEqual({
       kind: "curl",
       command: "curl -X POST https://a.example",

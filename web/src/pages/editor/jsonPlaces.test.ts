@@ -20,18 +20,18 @@ function at(nodeId: string | null, field: string | null): string {
   return TEXT.slice(mark?.from, mark?.to);
 }
 
-it("marks the value that a problem is about", () => {
+it("marks the value of a problem", () => {
   expect(at("b", "config.url")).toBe('"no"');
   expect(at("b", "config.headers.A")).toBe('"1"');
 });
 
-it("marks what is nearest where the value is not there", () => {
+it("marks the nearest part if the value is missing", () => {
   expect(at("b", "config.method")).toContain('"url"');
   expect(at("a", "config.url")).toContain('"id": "a"');
   expect(at("zz", null)).toBe("{");
 });
 
-it("marks nothing in what is no definition, and does not fail", () => {
+it("marks nothing in text that is not a definition, without failing", () => {
   expect(markedIn("[1, 2", [])).toEqual([]);
   expect(
     markedIn('{"nodes": 7', [{ level: "warning", message: "m", path: "", nodeId: "a", field: null }]),

@@ -3,7 +3,7 @@ import { rewriteNode, rewriteText } from "./references";
 
 const renamed = new Map([["old", "new_one"]]);
 
-describe("mentions of a renamed node", () => {
+describe("references to a renamed node", () => {
   it.each([
     ["{{ steps.old.total }}", "{{ steps.new_one.total }}"],
     ["{{steps.old}}", "{{steps.new_one}}"],
@@ -42,7 +42,7 @@ describe("mentions of a renamed node", () => {
     expect(rewriteText(text, renamed)).toBe(text);
   });
 
-  it("may be two that change places", () => {
+  it("may be swapped", () => {
     const swap = new Map([
       ["a", "b"],
       ["b", "a"],
@@ -50,7 +50,7 @@ describe("mentions of a renamed node", () => {
     expect(rewriteText("{{ steps.a - steps.b }}", swap)).toBe("{{ steps.b - steps.a }}");
   });
 
-  it("are left as written in keys that hold no expressions, and an untouched node stays the same object", () => {
+  it("stay in keys without expressions, and an unchanged node stays the same object", () => {
     const node = { id: "x", type: "code", config: { source: "{{ steps.old }}", input: ["{{ steps.old }}"] } };
     const literal = (_type: string, key: string) => key === "source";
     expect(rewriteNode(node, renamed, literal).config).toEqual({
@@ -60,7 +60,7 @@ describe("mentions of a renamed node", () => {
     expect(rewriteNode(node, new Map([["else", "where"]]), literal)).toBe(node);
   });
 
-  it("are rewritten in foreach", () => {
+  it("are updated in foreach", () => {
     const node = { id: "x", type: "log", foreach: "{{ steps.old.items }}" };
     expect(rewriteNode(node, renamed, () => false).foreach).toBe("{{ steps.new_one.items }}");
   });

@@ -19,7 +19,7 @@ function open() {
 }
 
 describe("the editor's store", () => {
-  it("undoes and redoes, with the selection of then", () => {
+  it("undoes and redoes, including the selection", () => {
     const { state } = open();
     state().select(["b"]);
     state().removeSelected();
@@ -32,7 +32,7 @@ describe("the editor's store", () => {
     expect(state().definition.nodes).toHaveLength(1);
   });
 
-  it("takes typing in one field as one step, and a pause as its end", () => {
+  it("merges typing in one field into one step until a pause", () => {
     const { state, clock } = open();
     for (const name of ["T", "To", "Tot"]) {
       state().patchNode("b", { name });
@@ -48,7 +48,7 @@ describe("the editor's store", () => {
     expect(isDirty(state())).toBe(false);
   });
 
-  it("keeps changes of different fields apart", () => {
+  it("keeps changes of different fields separate", () => {
     const { state } = open();
     state().patchNode("b", { name: "x" });
     state().patchNode("a", { name: "x" });
@@ -56,14 +56,14 @@ describe("the editor's store", () => {
     expect(state().history.past).toHaveLength(3);
   });
 
-  it("forgets the oldest step when there are very many", () => {
+  it("drops the oldest step beyond the limit", () => {
     const { state } = open();
     for (let at = 0; at < LONGEST + 10; at += 1)
       state().moveNodes(new Map([["a", { x: at * 20 + 20, y: 0 }]]));
     expect(state().history.past).toHaveLength(LONGEST);
   });
 
-  it("loses the way forward when something new is done", () => {
+  it("clears redo after a new change", () => {
     const { state } = open();
     state().removeNodes(["b"]);
     state().undo();
@@ -72,7 +72,7 @@ describe("the editor's store", () => {
     expect(state().selected).toEqual(["log"]);
   });
 
-  it("is dirty from a change until the server has it", () => {
+  it("is dirty until the server has the change", () => {
     const { state } = open();
     state().addNode({ type: "log" }, {});
     expect(isDirty(state())).toBe(true);
@@ -84,7 +84,7 @@ describe("the editor's store", () => {
     expect(isDirty(state())).toBe(true);
   });
 
-  it("changes nothing where one may look only", () => {
+  it("changes nothing if it is read-only", () => {
     const { state } = open();
     state().setReadOnly(true);
     state().removeNodes(["b"]);
@@ -92,7 +92,7 @@ describe("the editor's store", () => {
     expect(state().definition).toBe(definition);
   });
 
-  it("lets a pinned output and the selection follow a renamed node", () => {
+  it("keeps pinned output and selection of a renamed node", () => {
     const { state } = open();
     state().select(["b"]);
     state().renameNode("b", "total");
@@ -100,7 +100,7 @@ describe("the editor's store", () => {
     expect(state().selected).toEqual(["total"]);
   });
 
-  it("takes what another person saved, and lets that be undone where one had changes", () => {
+  it("loads another user's save, undoable if there were changes", () => {
     const { state } = open();
     state().patchNode("b", { name: "mine" });
     const theirs = { nodes: [{ id: "z", type: "log", position: { x: 0, y: 0 } }], edges: [] };
@@ -112,7 +112,7 @@ describe("the editor's store", () => {
     expect(state().version).toBe(9);
   });
 
-  it("replaces the whole definition in one step and places what has no position", () => {
+  it("replaces the definition in one step and places nodes without a position", () => {
     const { state } = open();
     state().replaceDefinition({ nodes: [...definition.nodes, { id: "c", type: "log" }], edges: [] }, "JSON");
     expect(state().definition.nodes[2]?.position).toBeDefined();

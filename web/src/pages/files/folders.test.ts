@@ -3,7 +3,7 @@ import { addressOf, type FileEntry, trail, within } from "./folders";
 
 const entry = (path: string) => ({ path, name: path.split("/").at(-1) }) as FileEntry;
 
-it("shows what lies directly in a folder, and what lies deeper as its folder, once", () => {
+it("shows the files of a folder, and each subfolder once", () => {
   const entries = ["a.csv", "reports/2026/may.csv", "reports/june.csv", "reports/july.csv"].map(entry);
   const top = within("", entries);
   expect(top.folders).toEqual([{ name: "reports", path: "reports/" }]);
@@ -13,11 +13,11 @@ it("shows what lies directly in a folder, and what lies deeper as its folder, on
   expect(reports.files.map((file) => file.name)).toEqual(["june.csv", "july.csv"]);
 });
 
-it("leads to a folder by those above it", () => {
+it("lists the parent folders", () => {
   expect(trail("a/b/").map(({ path }) => path)).toEqual(["a/", "a/b/"]);
   expect(trail("")).toEqual([]);
 });
 
-it("names a file in an address whatever is in its name", () => {
+it("escapes the name of a file in its address", () => {
   expect(addressOf("a b/50 %?.csv", "ws_1")).toBe("/api/files/a%20b/50%20%25%3F.csv?workspace_id=ws_1");
 });

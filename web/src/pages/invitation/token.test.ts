@@ -4,7 +4,7 @@ import { forgetToken, keptToken, takeToken } from "./token";
 
 beforeEach(forgetToken);
 
-it("takes the token out of the address and keeps it in the tab until it is used", () => {
+it("moves the token from the address to the tab until it is used", () => {
   window.history.replaceState(null, "", "/invitation#abc_123");
   expect(takeToken()).toBe(true);
   expect(window.location.href).not.toContain("abc_123");
@@ -16,7 +16,7 @@ it("takes the token out of the address and keeps it in the tab until it is used"
   expect(keptToken()).toBeNull();
 });
 
-it("leaves other addresses as they are", () => {
+it("leaves other addresses unchanged", () => {
   window.history.replaceState(null, "", "/flows#content");
   expect(takeToken()).toBe(false);
   expect(window.location.hash).toBe("#content");

@@ -16,8 +16,8 @@ function entry(id: string): Entry {
   };
 }
 
-describe("entries as they are written", () => {
-  it("come before those that were there, each once", () => {
+describe("new entries", () => {
+  it("come before the present ones, without duplicates", () => {
     const before = [entry("b"), entry("a")];
     expect(withNew(before, [entry("d"), entry("c"), entry("b")]).map((one) => one.id)).toEqual([
       "d",
@@ -27,14 +27,14 @@ describe("entries as they are written", () => {
     ]);
   });
 
-  it("leave the list as it is where nothing is new", () => {
+  it("leave the list unchanged if there are none", () => {
     const before = [entry("a")];
     expect(withNew(before, [entry("a")])).toBe(before);
   });
 });
 
 describe("the data of an entry", () => {
-  it("is known to be cut by its mark", () => {
+  it("is recognized as truncated", () => {
     expect(cutOf({ $cut: { bytes: 9_000, start: "[1" } })).toEqual({ bytes: 9_000, start: "[1" });
     expect(cutOf({ cut: 1 })).toBeNull();
     expect(cutOf(null)).toBeNull();

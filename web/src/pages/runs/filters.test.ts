@@ -4,27 +4,27 @@ import { askedOf, DEFAULTS, rangeOf } from "./filters";
 const NOW = Date.parse("2026-03-01T12:00:42Z");
 
 describe("the filters of runs", () => {
-  it("ask for nothing where nothing is chosen", () => {
+  it("query nothing by default", () => {
     expect(askedOf(DEFAULTS, NOW)).toEqual({});
   });
 
-  it("tell failed runs from cancelled ones, which the server counts as failed", () => {
+  it("distinguish failed from cancelled runs, which the server counts as failed", () => {
     expect(askedOf({ ...DEFAULTS, outcome: "failed" }, NOW)).toEqual({ status: "failed", cancelled: false });
     expect(askedOf({ ...DEFAULTS, outcome: "cancelled" }, NOW)).toEqual({ cancelled: true });
     expect(askedOf({ ...DEFAULTS, outcome: "waiting" }, NOW)).toEqual({ waiting: true });
   });
 
-  it("begin a range at a whole minute", () => {
+  it("start a range at a whole minute", () => {
     expect(askedOf({ ...DEFAULTS, range: "1h" }, NOW).since).toBe("2026-03-01T11:00:00.000Z");
   });
 
-  it("take two times of the viewer's clock", () => {
+  it("accept two local times", () => {
     const filters = { ...DEFAULTS, since: "2026-03-01T10:00", until: "rubbish" };
     expect(askedOf(filters, NOW)).toEqual({ since: new Date("2026-03-01T10:00").toISOString() });
     expect(rangeOf(filters)).toBe("custom");
   });
 
-  it("leave out what no run can be", () => {
+  it("ignore unknown values", () => {
     expect(askedOf({ ...DEFAULTS, outcome: "odd", triggered_by: "odd", range: "odd" }, NOW)).toEqual({});
   });
 });

@@ -34,18 +34,18 @@ const ALL = [
 const ANY = { search: "", category: "", ready: false };
 
 describe("the gallery of templates", () => {
-  it("finds what has every word, in tags and node types too", () => {
+  it("finds templates with every word, also in tags and node types", () => {
     expect(matching(ALL, { ...ANY, search: "REPORT digest" }).map((one) => one.id)).toEqual([
       "Report by mail",
     ]);
     expect(matching(ALL, { ...ANY, search: "schedule" }).map((one) => one.id)).toEqual(["Big report"]);
   });
 
-  it("keeps those that work as they are apart from those that need something", () => {
+  it("separates templates that are ready to run from those with requirements", () => {
     expect(matching(ALL, { ...ANY, ready: true }).map((one) => one.id)).toEqual(["Big report", "Clean rows"]);
   });
 
-  it("has those that work as they are first", () => {
+  it("lists templates that are ready to run first", () => {
     expect(matching(ALL, ANY).map((one) => one.id)).toEqual([
       "Big report",
       "Clean rows",
@@ -54,18 +54,18 @@ describe("the gallery of templates", () => {
     ]);
   });
 
-  it("has the fullest category first", () => {
+  it("lists the largest category first", () => {
     expect(categoriesOf([...ALL, template("x")]).map((one) => one.category)).toEqual(["data", "reporting"]);
   });
 
-  it("begins with small ones of different categories", () => {
+  it("suggests small ones of different categories", () => {
     expect(firstSteps([...ALL, template("More rows")], 4).map((one) => one.id)).toEqual([
       "Clean rows",
       "Big report",
     ]);
   });
 
-  it("takes a credential of another type for missing", () => {
+  it("treats a credential of another type as missing", () => {
     const needs = template("t", { credentials: [MAIL] });
     expect(missingCredentials(needs, [{ name: "mail", type: "imap" }])).toEqual([MAIL]);
     expect(missingCredentials(needs, [{ name: "mail", type: "smtp" }])).toEqual([]);

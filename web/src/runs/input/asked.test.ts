@@ -11,14 +11,14 @@ function start(config: FlowNode["config"], more: Partial<FlowNode> = {}): FlowNo
   return { id: "a", type: "x", config, ...more };
 }
 
-describe("what a flow asks for", () => {
-  it("is said by a node that begins it", () => {
+describe("the input that a flow asks for", () => {
+  it("comes from its start node", () => {
     const asked = { schema: SCHEMA, description: "Counts." };
     expect(askedOf(flow(start({ input_schema: SCHEMA, description: "Counts." })))).toEqual(asked);
     expect(askedOf(flow(start({}), { ...start({ input_schema: SCHEMA }), id: "end" })).schema).toBeNull();
   });
 
-  it("is nothing where no form can be made of it", () => {
+  it("is none if no form can be made from the schema", () => {
     expect(askedOf(flow(start({})))).toEqual({ schema: null, description: "" });
     for (const odd of [{ type: "array" }, { type: "object" }, "text", null]) {
       expect(askedOf(flow(start({ input_schema: odd, description: "Counts." })))).toEqual({
@@ -30,14 +30,14 @@ describe("what a flow asks for", () => {
     expect(askedOf(flow(start({ input_schema: { properties } }))).schema).toEqual({ properties });
   });
 
-  it("is nothing where the node gets no input", () => {
+  it("is none if the node gets no input", () => {
     const asking = start({ input_schema: SCHEMA });
     expect(askedOf(flow({ ...asking, disabled: true })).schema).toBeNull();
     expect(askedOf(flow(asking), { a: { output: 1 } }).schema).toBeNull();
   });
 });
 
-describe("what the server has against an input", () => {
+describe("the problems of an input", () => {
   const details = [
     { path: "input.n", message: '"x" is not of type "number"' },
     { path: "input", message: '"config" is a required property' },
@@ -46,7 +46,7 @@ describe("what the server has against an input", () => {
     { path: "input.odd", message: "is odd" },
   ];
 
-  it("is shown at its field, and by itself where there is none", () => {
+  it("are assigned to their field, or listed separately", () => {
     const { errors, others } = faultsOfForm(details, SCHEMA);
     expect(errors).toEqual({
       n: { __errors: ['"x" is not of type "number"'] },
@@ -58,7 +58,7 @@ describe("what the server has against an input", () => {
     expect(others).toEqual(["Additional properties are not allowed", "odd: is odd"]);
   });
 
-  it("can be told line by line", () => {
+  it("are formatted as lines", () => {
     expect(faultsInWords(details.slice(0, 2))).toEqual([
       'n: "x" is not of type "number"',
       "config: This field is required",

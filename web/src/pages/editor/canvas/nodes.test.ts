@@ -18,8 +18,8 @@ const DEFINITION: Definition = {
   ],
 };
 
-describe("what a screen reader is told of the canvas", () => {
-  it("calls nodes as their cards do", () => {
+describe("labels of the canvas for screen readers", () => {
+  it("use the names on the nodes' cards", () => {
     const view = { definition: DEFINITION, catalogue: CATALOGUE, check: null, selected: [], moving: null };
     expect(nodeMaker()(view).map((node) => node.ariaLabel)).toEqual([
       "HTTP request, http",
@@ -28,7 +28,7 @@ describe("what a screen reader is told of the canvas", () => {
     ]);
   });
 
-  it("calls the ends of edges so too, and makes anew only those whose ends are called otherwise", () => {
+  it("use them for edges too, and rebuild only edges whose ends were renamed", () => {
     const make = edgeMaker();
     const edges = (definition: Definition) => {
       const names = namesIn(definition, CATALOGUE);

@@ -12,13 +12,13 @@ function span(node: { x: number; width: number }, { x, zoom }: { x: number; zoom
   return [node.x * zoom + x, (node.x + node.width) * zoom + x] as const;
 }
 
-describe("the view after the canvas has become smaller", () => {
-  it("stays where all that was seen is seen", () => {
+describe("the view after the canvas became smaller", () => {
+  it("stays if all visible nodes remain visible", () => {
     expect(refitted(view, wide, narrow, [at(50), at(250)], [])).toBeUndefined();
     expect(refitted(view, wide, { width: 1200, height: 400 }, row, [])).toBeUndefined();
   });
 
-  it("has room for all that was seen, where it can still be read", () => {
+  it("shows all formerly visible nodes if they remain readable", () => {
     const two = [at(50), at(650)];
     const found = refitted(view, wide, narrow, two, []);
     expect(found?.zoom).toBeGreaterThan(READABLE);
@@ -29,66 +29,66 @@ describe("the view after the canvas has become smaller", () => {
     }
   });
 
-  it("has the chosen one in the middle where all would be too small", () => {
+  it("centers the selected node if all would be too small", () => {
     const found = refitted(view, wide, { width: 300, height: 700 }, row, [at(950)]);
     expect(found?.zoom).toBe(READABLE);
     const [left, right] = span(at(950), found ?? view);
     expect((left + right) / 2).toBeCloseTo(150);
   });
 
-  it("else begins with the first", () => {
+  it("else starts with the first node", () => {
     const found = refitted(view, wide, { width: 300, height: 700 }, row, []);
     expect(span(at(50), found ?? view)[0]).toBeCloseTo(40);
   });
 
-  it("does not care for what was out of view before, or only half in it", () => {
+  it("ignores nodes that were not completely visible", () => {
     expect(refitted(view, wide, narrow, [at(50), at(1300), at(1050)], [])).toBeUndefined();
   });
 });
 
-describe("a node that is gone to", () => {
+describe("the target node", () => {
   const corner = { width: 175, height: 125 };
-  it("is moved into view, no further than it must", () => {
+  it("is moved into view by the shortest way", () => {
     expect(nudged(at(50), view, wide, corner)).toBeUndefined();
     expect(nudged(at(1100), view, wide, corner)).toMatchObject({ x: -120, y: 0 });
     expect(nudged({ ...at(50), y: -30 }, view, wide, corner)).toMatchObject({ x: 0, y: 50 });
   });
 
-  it("does not stay under the map", () => {
+  it("is not covered by the map", () => {
     expect(nudged(at(900, 600), view, wide, corner)).toMatchObject({ x: 0, y: -89 });
     expect(nudged(at(500, 600), view, wide, corner)).toBeUndefined();
   });
 });
 
-describe("the view where the map would cover nodes after the canvas has become lower", () => {
+describe("the view if the map would cover nodes after the canvas became lower", () => {
   const corner = { width: 175, height: 125 };
   const before = { view, size: wide };
   const low = { view, size: { width: 1200, height: 450 } };
 
-  it("goes up by as much as uncovers them", () => {
+  it("moves up just enough to uncover them", () => {
     // The last of the row ends at 364, the map begins at 450 - 125.
     expect(uncovered(before, low, row, corner)).toEqual({ x: 0, y: -39, zoom: 1 });
   });
 
-  it("stays where none is covered, or where they were covered before", () => {
+  it("stays if none is covered, or if they were covered before", () => {
     expect(uncovered(before, low, row.slice(0, 3), corner)).toBeUndefined();
     expect(uncovered(before, low, row, { width: 0, height: 0 })).toBeUndefined();
     expect(uncovered(low, low, row, corner)).toBeUndefined();
   });
 
-  it("lets no node leave at the top", () => {
+  it("keeps nodes visible at the top", () => {
     expect(uncovered(before, low, [at(50, 80), ...row], corner)).toEqual({ x: 0, y: -10, zoom: 1 });
     expect(uncovered(before, low, [at(50, 10), ...row], corner)).toBeUndefined();
   });
 });
 
-describe("how far out one can zoom", () => {
-  it("lets a hundred nodes in a line fit", () => {
+describe("the minimum zoom", () => {
+  it("fits a hundred nodes in a line", () => {
     const line = Array.from({ length: 100 }, (_, place) => at(280 * place));
     expect(lowestZoom(line, wide) * (99 * 280 + 200)).toBeLessThan(1200);
   });
 
-  it("is no further than it was for a flow that fits", () => {
+  it("is unchanged for a flow that fits", () => {
     expect(lowestZoom(row, wide)).toBe(0.05);
     expect(lowestZoom([], wide)).toBe(0.05);
     expect(lowestZoom(row, { width: 0, height: 0 })).toBe(0.05);

@@ -23,28 +23,28 @@ function names(search: string): string[] {
 }
 
 describe("the palette's search", () => {
-  it("puts a name before what only mentions the word", () => {
+  it("ranks a name before a mention of the word", () => {
     expect(names("email")).toEqual(["Email", "Notify"]);
     expect(names("http")).toEqual(["HTTP request", "Webhook"]);
   });
 
-  it("finds by what a node is called elsewhere, after what is called so here", () => {
+  it("finds names of other products, ranked after our names", () => {
     expect(names("rest")).toEqual(["HTTP request"]);
     expect(names("mail")).toEqual(["Email", "HTTP request", "Notify"]);
   });
 
-  it("wants every word", () => {
+  it("requires every word", () => {
     expect(names("sends chat")).toEqual(["Notify"]);
     expect(names("http zebra")).toEqual([]);
   });
 
-  it("finds by category, by description and by letters that are spread out", () => {
+  it("finds by category, description and spread letters", () => {
     expect(names("trigger")).toEqual(["Webhook"]);
     expect(names("python")).toEqual(["Code"]);
     expect(names("wbhk")).toEqual(["Webhook"]);
   });
 
-  it("gives all in their order for an empty search, under their headings", () => {
+  it("returns all entries in order, by heading, for an empty search", () => {
     expect(names("  ")).toEqual(ENTRIES.map((entry) => entry.name));
     expect(grouped(ENTRIES).map((one) => [one.group, one.entries.length])).toEqual([
       ["trigger", 1],
@@ -54,7 +54,7 @@ describe("the palette's search", () => {
     ]);
   });
 
-  it("makes a node of a preset, without the id that it came with", () => {
+  it("creates a node from a preset, without the preset's node id", () => {
     const preset = {
       id: "pr_1",
       title: "Pets",

@@ -27,8 +27,8 @@ const KNOWN = {
   },
 };
 
-describe("what a run of the editor is started with", () => {
-  it("is nothing but the input where all is saved", () => {
+describe("the request that starts a run", () => {
+  it("contains only the input if everything is saved", () => {
     expect(bodyOf(KNOWN, { input: 3 }, true)).toEqual({
       input: 3,
       definition: null,
@@ -37,7 +37,7 @@ describe("what a run of the editor is started with", () => {
     });
   });
 
-  it("has the draft where something was not saved, but only for editors", () => {
+  it("contains unsaved changes, but only for editors", () => {
     const draft = { ...SAVED };
     expect(bodyOf({ ...KNOWN, definition: draft }, {}, true).definition).toBe(draft);
     expect(bodyOf({ ...KNOWN, definition: draft, pinned: { a: { output: 1 } } }, {}, false)).toMatchObject({
@@ -46,7 +46,7 @@ describe("what a run of the editor is started with", () => {
     });
   });
 
-  it("has the definition also where all is saved but incomplete, and it runs up to a node", () => {
+  it("contains an incomplete saved definition for a run up to a node", () => {
     const problem = { level: "error" as const, message: "", path: "nodes[2]", nodeId: "c", field: null };
     const known = { ...KNOWN, check: { ...KNOWN.check, problems: [problem] } };
     expect(bodyOf(known, { until: "b" }, true).definition).toBe(SAVED);
@@ -54,7 +54,7 @@ describe("what a run of the editor is started with", () => {
     expect(bodyOf(KNOWN, { until: "b" }, true).definition).toBeNull();
   });
 
-  it("lets pinned nodes leave by a branch that they have", () => {
+  it("gives pinned nodes an existing branch", () => {
     const pinned = { a: { output: 1, branch: "gone" }, b: { output: 2 }, z: { output: 3 } };
     expect(bodyOf({ ...KNOWN, pinned }, {}, true).pinned).toEqual({
       a: { output: 1, branch: null },
@@ -64,14 +64,14 @@ describe("what a run of the editor is started with", () => {
     expect(bodyOf(KNOWN, { pinned: chosen }, true).pinned).toEqual({ b: { output: 2, branch: "no" } });
   });
 
-  it("executes the node that it runs up to, pinned or not", () => {
+  it("executes the last node even if it is pinned", () => {
     const pinned = { b: { output: 2, branch: "no" } };
     expect(bodyOf({ ...KNOWN, pinned }, { until: "b" }, true)).toMatchObject({ until: "b", pinned: null });
   });
 });
 
-describe("running on from a node", () => {
-  it("keeps what succeeded and neither the node nor anything after it makes", () => {
+describe("running from a node", () => {
+  it("keeps the outputs of successful nodes that do not run again", () => {
     const states = new Map<string, NodeState>(
       ["a", "b", "c", "gone"].map((id) => [id, { nodeId: id, outcome: "success" } as NodeState]),
     );

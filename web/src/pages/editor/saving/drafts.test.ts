@@ -34,7 +34,7 @@ const idsOf = (found: { definition: Definition }[]) => found.map((one) => one.de
 beforeEach(() => localStorage.clear());
 
 describe("drafts of several tabs", () => {
-  it("stand beside one another", () => {
+  it("are kept separately", () => {
     const [one, two] = [tab("one"), tab("two")];
     one.drafts.write(draft("a"));
     two.drafts.write(draft("b"));
@@ -43,7 +43,7 @@ describe("drafts of several tabs", () => {
     expect(one.drafts.read()?.definition.nodes[0]?.id).toBe("a");
   });
 
-  it("are left to the others once their tab is closed, the newest first", () => {
+  it("are offered to other tabs after their tab is closed, newest first", () => {
     tab("old").drafts.write(draft("a", 3, 1));
     tab("new").drafts.write(draft("b", 3, 2));
     tab("open").drafts.write(draft("c", 3, 3));
@@ -51,21 +51,21 @@ describe("drafts of several tabs", () => {
     expect(idsOf(tab("me", null).drafts.left())).toEqual(["c", "b", "a"]);
   });
 
-  it("are shown to nobody but the one who typed them, and in no other flow", () => {
+  it("are only shown to their user, in their flow", () => {
     tab("one").drafts.write(draft("a"));
     expect(tab("two", [], "user_2").drafts.left()).toEqual([]);
     expect(tab("two", [], "user_1", "wf_2").drafts.left()).toEqual([]);
     expect(tab("one", [], "user_2").drafts.read()).toBeNull();
   });
 
-  it("go where the server has the same", () => {
+  it("are deleted if the server has the same definition", () => {
     tab("one").drafts.write(draft("a"));
     const { drafts } = tab("two");
     expect(newsIn(drafts, server(7, "a"))).toEqual([]);
     expect(drafts.left()).toEqual([]);
   });
 
-  it("go by age and beyond a number, those of open tabs never", () => {
+  it("expire by age and number, except those of open tabs", () => {
     for (let at = 0; at < MOST_DRAFTS + 5; at += 1) {
       tab(`tab${at}`, [], "user_1", `wf_${at}`).drafts.write(draft("a", 3, LONGEST + at));
     }
@@ -81,7 +81,7 @@ describe("drafts of several tabs", () => {
 });
 
 describe("opening a flow with kept drafts", () => {
-  it("goes on from this tab's own", () => {
+  it("restores this tab's draft", () => {
     tab("other").drafts.write(draft("theirs", 3, 9));
     const { drafts, tabs } = tab("me");
     drafts.write(draft("mine"));
@@ -89,7 +89,7 @@ describe("opening a flow with kept drafts", () => {
     expect(idsOf(drafts.left())).toEqual(["theirs"]);
   });
 
-  it("else from the latest of a closed tab, which is then this tab's", () => {
+  it("else restores the latest draft of a closed tab, which becomes this tab's", () => {
     tab("old").drafts.write(draft("older", 3, 1));
     tab("new").drafts.write(draft("newer", 3, 2));
     const { drafts, tabs } = tab("me");
@@ -98,7 +98,7 @@ describe("opening a flow with kept drafts", () => {
     expect(idsOf(drafts.left())).toEqual(["older"]);
   });
 
-  it("takes nothing of a tab that may be open, or that is based on what others have replaced", () => {
+  it("restores no draft of a tab that may be open, and none based on an older version", () => {
     tab("other").drafts.write(draft("theirs"));
     const unsure = tab("me", null);
     expect(firstOf(unsure.drafts, unsure.tabs, server(3, "a")).kind).toBe("nothing");
@@ -107,25 +107,25 @@ describe("opening a flow with kept drafts", () => {
     expect(idsOf(late.drafts.left())).toEqual(["theirs"]);
   });
 
-  it("restores it on the version that it is based on", () => {
+  it("restores it on its base version", () => {
     expect(restoredOf(draft("mine"), server(3, "a")).kind).toBe("restored");
   });
 
-  it("finds a conflict where somebody else saved since", () => {
+  it("detects a conflict if another user saved since", () => {
     expect(restoredOf(draft("mine"), server(4, "theirs")).kind).toBe("conflict");
   });
 
-  it("finds none where that save was ours and only its answer was lost", () => {
+  it("detects none if the save was ours and its response was lost", () => {
     const sent = definitionOf("half");
     expect(restoredOf({ ...draft("mine"), sent }, server(4, "half")).kind).toBe("restored");
   });
 
-  it("has nothing to restore where the server has the same", () => {
+  it("restores nothing if the server has the same definition", () => {
     expect(restoredOf(draft("mine"), server(9, "mine")).kind).toBe("nothing");
     expect(restoredOf(null, server(9, "a")).kind).toBe("nothing");
   });
 
-  it("passes over what is broken", () => {
+  it("ignores invalid drafts", () => {
     const { drafts } = tab("me");
     localStorage.setItem("headrace.draft.user_1.wf_1.me", '{"base": 1, "defin');
     expect(drafts.read()).toBeNull();

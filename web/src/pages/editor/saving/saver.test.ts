@@ -56,7 +56,7 @@ beforeEach(() => {
 afterEach(() => vi.useRealTimers());
 
 describe("saving", () => {
-  it("sends a draft after a second of quiet, once", async () => {
+  it("saves an inactive flow once after a second without changes", async () => {
     const { state, remote, drafts } = open();
     state().patchNode("a", { name: "x" });
     await vi.advanceTimersByTimeAsync(600);
@@ -71,7 +71,7 @@ describe("saving", () => {
     expect(drafts.read()).toBeNull();
   });
 
-  it("does not send an active flow until one publishes", async () => {
+  it("saves an active flow only when the user publishes", async () => {
     const { state, remote, saver, drafts } = open({ ...flowOf(1, "a"), status: "active" });
     state().patchNode("a", { name: "x" });
     await vi.advanceTimersByTimeAsync(60_000);
@@ -81,7 +81,7 @@ describe("saving", () => {
     expect(remote.writes).toHaveLength(1);
   });
 
-  it("tries again while the server is away, and loses nothing", async () => {
+  it("retries while the server is away, without losing changes", async () => {
     const { state, remote } = open();
     remote.trouble = "lost before";
     state().patchNode("a", { name: "x" });
@@ -92,7 +92,7 @@ describe("saving", () => {
     expect(remote.flow.definition.nodes[0]?.name).toBe("x");
   });
 
-  it("tries again by itself what was refused for want of a session, but publishes nothing", async () => {
+  it("repeats an automatic save after a new login, but does not publish", async () => {
     const ended = new ApiError(401, "Your session had ended");
     const [draft, active] = [open(), open({ ...flowOf(1, "a"), status: "active" })];
     draft.remote.trouble = active.remote.trouble = ended;
@@ -104,7 +104,7 @@ describe("saving", () => {
     expect(active.state().saving).toEqual({ kind: "refused", message: ended.message });
   });
 
-  it("knows its own save again when its answer was lost", async () => {
+  it("recognizes its own save if the response was lost", async () => {
     const { state, remote } = open();
     remote.trouble = "lost after";
     state().patchNode("a", { name: "x" });
@@ -116,7 +116,7 @@ describe("saving", () => {
     expect(remote.writes).toHaveLength(1);
   });
 
-  it("tells of a conflict and sends nothing until one has decided", async () => {
+  it("reports a conflict and saves nothing until the user decides", async () => {
     const { state, remote, saver, drafts } = open();
     remote.flow = flowOf(2, "a", "theirs");
     state().patchNode("a", { name: "mine" });
@@ -132,14 +132,14 @@ describe("saving", () => {
     expect(remote.flow.definition.nodes.map((one) => one.name)).toEqual(["mine still"]);
   });
 
-  it("keeps a conflict that a draft was opened with until one has decided", () => {
+  it("keeps a conflict of a restored draft until the user decides", () => {
     const { state, drafts } = open(flowOf(2, "a"));
     state().setSaving({ kind: "conflict", theirs: flowOf(2, "a") });
     state().patchNode("a", { name: "mine" });
     expect(drafts.read()?.base).toBe(1);
   });
 
-  it("takes theirs on request, and undo brings mine back on top of theirs", async () => {
+  it("uses their version on request, and undo restores mine", async () => {
     const { state, remote, saver } = open();
     remote.flow = flowOf(2, "a", "theirs");
     state().patchNode("a", { name: "mine" });
@@ -151,21 +151,21 @@ describe("saving", () => {
     expect(remote.flow).toMatchObject({ version: 3, definition: { nodes: [{ name: "mine" }] } });
   });
 
-  it("shows what another person saved at once where nothing was changed here", () => {
+  it("shows another user's save at once if there are no local changes", () => {
     const { state, saver, told } = open();
     saver.onServer(flowOf(2, "a", "b"));
     expect(state().definition.nodes).toHaveLength(2);
     expect(told.taken).toBe(1);
   });
 
-  it("is not misled by an answer that is older than what it knows", () => {
+  it("ignores an outdated response", () => {
     const { state, saver } = open(flowOf(5, "a"));
     saver.onServer({ ...flowOf(4, "old"), name: "Old" });
     expect(state().definition.nodes[0]?.id).toBe("a");
     expect(state().flow.name).toBe("Orders");
   });
 
-  it("shows a refusal that is no conflict, and tries again after the next change", async () => {
+  it("shows a refusal that is not a conflict, and retries after the next change", async () => {
     const { state, remote } = open();
     remote.trouble = new ApiError(400, "edges[0].to: there is no node x");
     state().patchNode("a", { name: "x" });
@@ -176,7 +176,7 @@ describe("saving", () => {
     expect(state().saving.kind).toBe("idle");
   });
 
-  it("takes a 409 about something else for a refusal", async () => {
+  it("treats a 409 for another reason as a refusal", async () => {
     const { state, remote, saver } = open({ ...flowOf(1, "a"), status: "active" });
     state().patchNode("a", { name: "x" });
     remote.trouble = new ApiError(409, "another flow has this address");
@@ -193,7 +193,7 @@ describe("saving", () => {
     expect(state().definition.nodes[0]?.name).toBe("x");
   });
 
-  it("forgets the kept draft when undo leads back to what the server has", () => {
+  it("deletes the kept draft when undo restores the server's version", () => {
     const { state, drafts } = open();
     state().patchNode("a", { name: "x" });
     expect(drafts.read()).not.toBeNull();
