@@ -21,7 +21,7 @@ import database
 from config import Config
 from errors import BadInput, ConfigError, Conflict, NotFound
 from models import Fact, Lease
-from security.vault import KEY_FILE, fitting_key
+from security.vault import KEY_FILE, find_key
 from version import VERSION
 
 FORMAT = 1
@@ -314,4 +314,4 @@ def check_not_restoring(config: Config) -> None:
 def key_that_fits(config: Config) -> bool:
     """Return True if the key of the config, or a file beside where it belongs, opens the connected database."""
     known = Fact.find("key")
-    return known is None or bool(config.secret_key) or fitting_key(config.data_dir / KEY_FILE, known.value) is not None
+    return known is None or bool(config.secret_key) or find_key(config.data_dir / KEY_FILE, known.value) is not None

@@ -1,4 +1,4 @@
-"""The shapes on the wire, in and out, as marshmallow schemas: validation and OpenAPI at once. No queries here."""
+"""Schemas of requests and responses shared by several resources: validation and OpenAPI in one. No queries here."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ RUN_STATUSES = ("running", "success", "failed", "pending")
 TRIGGERS = ("manual", "schedule", "webhook")
 LEVELS = ("debug", "info", "warning", "error")
 ROLES = ("viewer", "operator", "editor", "owner")
-# A host or an address in lower case; a wildcard stands for the first part of at least three.
+# A host or an address in lower case; a wildcard replaces the first of at least three labels.
 HOST = r"(\*\.(?=[^.]+\.))?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9])?\Z|[0-9a-f:]{2,39}\Z"
 STEP_STATUSES = ("running", "success", "failed", "skipped", "waiting")
 
 
-# Described by the component of this name: see api/description.py.
+# A reference to the OpenAPI component: see api/description.py.
 DEFINITION = {"component": "WorkflowDefinition"}
-# The schema of an answer that may be anything.
+# The schema of a response with any content.
 ANY_JSON: dict[str, Any] = {"description": "Any JSON"}
 
 # Errors and lists
@@ -64,7 +64,7 @@ MAX_WHOLE = 1_000
 
 
 class WholeArgs(Shape):
-    """Lists that are given whole, up to MAX_WHOLE items, unless a limit is asked for."""
+    """Arguments of lists that return up to MAX_WHOLE items unless a limit is given."""
 
     limit = Whole(
         load_default=None, validate=validate.Range(1, 200), metadata={"description": f"Without it, up to {MAX_WHOLE}"}
@@ -73,20 +73,20 @@ class WholeArgs(Shape):
 
 
 class Place(Cursor):
-    """A cursor with the number of items before the page."""
+    """Cursor with the number of items before the page."""
 
     inside = re.compile(r"[0-9]{1,9}\Z")
 
 
 class SliceArgs(Shape):
-    """Lists that are made whole for each request: short ones, which `slice_of` cuts if a limit is asked for."""
+    """Arguments of short lists, which `slice_of` cuts if a limit is given."""
 
     limit = Whole(load_default=None, validate=validate.Range(1, 200), metadata={"description": "Default: all"})
     cursor = Place(load_default=None)
 
 
 def slice_of(items: Sequence[Any], args: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the answer for a whole list and its SliceArgs: the items of the page, and where the next one begins."""
+    """Return the page of a whole list for its SliceArgs: items and next cursor."""
     first = int(args["cursor"] or 0)
     end = len(items) if args["limit"] is None else first + args["limit"]
     return {"items": items[first:end], "next_cursor": str(end) if end < len(items) else None}
@@ -94,7 +94,7 @@ def slice_of(items: Sequence[Any], args: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def listed(item: type[Shape]) -> Schema:
-    """The schema of a list answer: `{"items": […], "next_cursor": text or null}`."""
+    """Return the schema of a list response: `{"items": […], "next_cursor": text or null}`."""
     shape: dict[str, fields.Field[Any]] = {
         "items": Items(fields.Nested(item), required=True),
         "next_cursor": Cursor(allow_none=True),
@@ -125,7 +125,7 @@ class FlowOut(Out):
 
 
 class SavedOut(FlowOut):
-    """A flow that was just written."""
+    """A flow that was just saved."""
 
     warnings = fields.List(fields.Nested(Detail), metadata={"description": "Warnings, such as a missing credential"})
 
@@ -134,7 +134,7 @@ READ_ONLY = {"id", "workspace_id", "created_at", "updated_at", "warnings"}
 
 
 class _FlowBody(Strict):
-    """What POST and PUT share. A Flow that was read can be sent back: what only the server sets is passed over."""
+    """Fields of POST and PUT. A flow from a response can be sent back: read-only fields are ignored."""
 
     definition_json = fields.String(metadata={"description": "A WorkflowDefinition as JSON text"})
     definition = fields.Raw(metadata=DEFINITION)
@@ -187,7 +187,7 @@ TRIGGER_LIST = {
 
 
 class FlowBriefOut(Out):
-    """A flow of a list without its definition, and with what is known of it at a glance."""
+    """A flow of a list without its definition, with its triggers, last run and next due time."""
 
     id = fields.String(required=True)
     name = fields.String(required=True)
@@ -216,7 +216,7 @@ FLOW_ID, RUN_ID = f"wf_{ULID}", f"run_{ULID}"
 
 
 class FlowCursor(Cursor):
-    """The id of a flow; in another order than by age with the name of the order, and what that goes by."""
+    """Cursor of a list of flows: the last id; in other orders than by age also the order and its sort key."""
 
     inside = re.compile(
         rf"(updated:{FLOW_ID}:[0-9]{{1,15}}|last_run:{FLOW_ID}:({RUN_ID})?|name:{FLOW_ID}:[^\0]+|{FLOW_ID})\Z"
@@ -334,7 +334,7 @@ class RunOut(Out):
 
 
 class QuestionOut(Out):
-    """What a run that waits asks, to be answered by POST /api/runs/:id/resume."""
+    """An open question of a waiting run, answered by POST /api/runs/:id/resume."""
 
     node_id = fields.String(required=True)
     node_name = fields.String(required=True)
@@ -349,13 +349,13 @@ class QuestionOut(Out):
 
 
 class RunWholeOut(RunOut):
-    """One run, with what it asks at the moment."""
+    """One run with its open questions."""
 
     questions = Items(fields.Nested(QuestionOut), required=True)
 
 
 class RunBriefOut(RunOut):
-    """A run of a list without what went in and came out."""
+    """A run of a list without input and output."""
 
     class Meta:
         exclude = ("input", "output")
@@ -392,7 +392,7 @@ class StartArgs(Shape):
 
 
 class RunIn(Strict):
-    """A run that something else executed."""
+    """A run that was executed elsewhere."""
 
     workflow_id = text(64, required=True)
     status = choice(RUN_STATUSES, load_default="success")
@@ -405,7 +405,7 @@ class RunIn(Strict):
 
 
 class Version(fields.Field[Any]):
-    """`latest`, `same` or the number of a version."""
+    """A version: `latest`, `same` or its number."""
 
     default_error_messages = {"invalid": "must be latest, same or the number of a version"}
 
@@ -467,8 +467,8 @@ class FiredOut(Out):
 
 
 def hosts(**options: Any) -> fields.List[Any]:
-    """A list of hosts, `*.example.com` for all below one."""
-    name = fields.String(validate=validate.Regexp(HOST, error="Must be a host, or *.example.com for all below it."))
+    """Return a field for a list of hosts; `*.example.com` stands for all subdomains."""
+    name = fields.String(validate=validate.Regexp(HOST, error="Must be a host, or *.example.com for its subdomains."))
     told = "Allowed hosts; null: the hosts in its values"
     return fields.List(
         name, allow_none=True, validate=validate.Length(1, 50), metadata={"description": told}, **options
@@ -524,7 +524,7 @@ class CredentialArgs(PageArgs):
 
 
 class TrialIn(Shape):
-    """What the check of the type asks for; other keys go to it too."""
+    """Options for the credential type's check; other keys are passed to it too."""
 
     class Meta:
         unknown = INCLUDE
@@ -583,7 +583,7 @@ class LogOut(Out):
 
 
 class LogItemOut(LogOut):
-    """A log entry of a list, with the flow that it is about, if any."""
+    """A log entry of a list, with its flow, if any."""
 
     workflow_id = fields.String(required=True, allow_none=True)
     workflow_name = fields.String(required=True, allow_none=True)

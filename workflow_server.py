@@ -144,7 +144,7 @@ def prepare(config: Config) -> startup_message.Login | None:
     database.close_to_others(config.database_path)
     database.migrate()
     with database.write():
-        key_rotation.check(config)
+        key_rotation.check_key(config)
         made = accounts.make_first_owner(config)
     database.disconnect()
     return None if made is None or made[1] is None else (made[0], made[1])

@@ -16,7 +16,7 @@ from errors import BadInput, Conflict, Issue, NotFound
 from models import Agent, differences
 from schema_fields import Cursor, Out, Shape, Time
 from schemas import CheckIn, CheckOut, Detail, PageArgs, listed
-from security.credentials import agent_warnings
+from security.credentials import find_agent_warnings
 
 blueprint = Resource("agents", "Agent definitions")
 MAX_ISSUES = 100
@@ -207,7 +207,7 @@ def create(body: dict[str, Any]) -> Any:
 def validate(body: dict[str, Any]) -> Any:
     """List the errors of an agent's definition; a `warning` does not prevent saving. Nothing is saved."""
     agent, issues = definitions.check(_add_id(body["definition"]))
-    found = issues if agent is None else agent_warnings(agent, get_workspace_id())
+    found = issues if agent is None else find_agent_warnings(agent, get_workspace_id())
     return {"ok": agent is not None, "issues": [issue.as_dict() for issue in found[:MAX_ISSUES]]}
 
 
@@ -316,5 +316,5 @@ def _show(definition: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def _show_saved(row: Agent, agent: definitions.Agent) -> dict[str, Any]:
     """Return the agent that was just saved, with warnings if there are any."""
-    warnings: list[Issue] = agent_warnings(agent, row.workspace_id)
+    warnings: list[Issue] = find_agent_warnings(agent, row.workspace_id)
     return {**_show_own(row), **({"warnings": warnings} if warnings else {})}

@@ -33,7 +33,7 @@ from schemas import (
     listed,
     slice_of,
 )
-from security.credentials import Credentials, Trial, host_warnings, opened, try_out, used_by
+from security.credentials import Credentials, Trial, find_host_warnings, find_users, make_credential, try_out
 
 blueprint = Resource("credentials", "Secrets that flows use")
 MAX_TRIALS = 4  # concurrent tests in a process, whose threads have other requests to serve too
@@ -135,20 +135,20 @@ def test(body: dict[str, Any], credential: Credential) -> Any:
 def test_unsaved(body: dict[str, Any]) -> Any:
     """Test values of a credential without saving them."""
     name, type_, data, hosts = (body.pop(key) for key in ("name", "type", "data", "hosts"))
-    made = opened(name, type_, _validate(type_, data), hosts)
+    made = make_credential(name, type_, _validate(type_, data), hosts)
     trial = _try_out(get_workspace_id(), made.name, lambda: made, body)
     begin_entry("credential.tested").target("credential", None, None).note(type=type_, ok=trial.ok).save_new()
     return trial
 
 
 def _add_warnings(row: Credential) -> Credential:
-    if found := host_warnings(row):
+    if found := find_host_warnings(row):
         row.warnings = found
     return row
 
 
 def _add_usage(rows: list[Credential], workspace: str) -> None:
-    users = used_by(workspace, rows)
+    users = find_users(workspace, rows)
     for row in rows:
         row.used_by, row.used_by_count = users[row.id][:MAX_USERS], len(users[row.id])
 

@@ -100,7 +100,7 @@ def list_workspaces(args: dict[str, Any]) -> Any:
 def add_workspace(body: dict[str, str]) -> Any:
     """Create a workspace that you own. Admins only, unless `HEADRACE_WORKSPACES` allows everybody."""
     config = current_app.extensions["headrace"].config
-    workspace = accounts.found_workspace(begin_entry("workspace.created"), body["name"], get_user(), config)
+    workspace = accounts.create_workspace(begin_entry("workspace.created"), body["name"], get_user(), config)
     workspace.role = "owner"
     return workspace
 

@@ -65,7 +65,7 @@ def change(body: dict[str, Any]) -> Any:
     user = find_or_404(User, get_user().id)  # includes the password hash
     current, end_tokens = body.pop("current_password", None), body.pop("end_tokens", False)
     if "password" in body or body.get("email", user.email) != user.email:
-        accounts.confirm(user, current, *get_client())
+        accounts.confirm_password(user, current, *get_client())
     accounts.change_profile(
         user, body, current_user.session, lambda action: begin_entry(action).about(user), end_tokens
     )

@@ -70,7 +70,7 @@ def describe_session(user: User, session: Any, workspace: str, role: str) -> dic
 def describe_user(user: User) -> dict[str, Any]:
     """Return a user as shown to themselves."""
     shown = {name: getattr(user, name) for name in ("id", "email", "name", "created_at", "set_up")}
-    may_found = accounts.may_found(user, current_app.extensions["headrace"].config)
+    may_found = accounts.may_create_workspace(user, current_app.extensions["headrace"].config)
     rights = {"admin": user.is_admin, "may_found_workspaces": may_found}
     return {**shown, **rights, "workspaces": Workspace.of(user)}
 

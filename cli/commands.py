@@ -60,7 +60,7 @@ def credentials_in(file: Path | None) -> dict[str, Credential]:
         return {}
     if file.stat().st_mode & 0o077:
         click.echo(f"Warning: {file} can be read by other users; `chmod 600 {file}` puts that right", err=True)
-    return credentials.of_json(read_json(file.read_bytes(), str(file)), str(file))
+    return credentials.parse_credentials(read_json(file.read_bytes(), str(file)), str(file))
 
 
 @main.command()

@@ -21,9 +21,9 @@ def rotate_key(new_key_file: Path | None, skip_unreadable: bool) -> None:
     new_key = None
     if new_key_file is not None:
         raw = sys.stdin.buffer.read() if str(new_key_file) == "-" else new_key_file.read_bytes()
-        new_key = key_rotation.key_of(raw, "--new-key-file")
+        new_key = key_rotation.parse_key(raw, "--new-key-file")
     with opened() as config:
-        done = key_rotation.rotate(config, new_key, skip_unreadable)
+        done = key_rotation.rotate_key(config, new_key, skip_unreadable)
     click.echo(f"{done.changed} credential{'s are' if done.changed != 1 else ' is'} under the new key")
     if new_key is not None:
         click.echo("Set HEADRACE_SECRET_KEY to it now: the server does not start with the old one")

@@ -30,7 +30,7 @@ def warnings_of(definition: Any, workspace_id: str) -> list[Issue]:
         for use in calls
         if (text := _problem(use, own.get(use.name))) is not None
     )
-    return [*credentials.warnings_of(definition, workspace_id), *islice(wrong, MAX_WARNINGS)]
+    return [*credentials.find_warnings(definition, workspace_id), *islice(wrong, MAX_WARNINGS)]
 
 
 def _problem(use: definitions.Use, flow: Workflow | None) -> str | None:
@@ -66,7 +66,7 @@ def _callers(flow: Workflow) -> Iterator[str]:
     for id_, name, text in Workflow.active_with(flow.workspace_id, [flow.id]):
         if id_ != flow.id and any(use.name == flow.id for use in definitions.find_workflows(orjson.loads(text))):
             yield f"the active flow {name!r}"
-    for row in models.Agent.of(flow.workspace_id, "", credentials.MOST_LOOKED_AT):
+    for row in models.Agent.of(flow.workspace_id, "", credentials.MAX_EXAMINED):
         agent, _ = check(orjson.loads(row.definition)) if flow.id in row.definition else (None, [])
         if agent is not None and any(flow.id in (spec.workflows or ()) for spec in agent.tools):
             yield f"the agent {row.name!r}"

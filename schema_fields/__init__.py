@@ -1,4 +1,4 @@
-"""The kinds of fields and schemas that everything on the wire is made of (see schemas.py)."""
+"""Schema fields and base schemas of requests and responses (see schemas.py)."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from schema_fields.row_json import Column, RowWriter, fragment, iso
 
 MAX_NAME = 200
 MAX_TIME = 253_402_300_799_999
-# What a cursor holds: an id, or the number of a version or step.
+# The content of a cursor: an id, or the number of a version or step.
 CURSOR = re.compile(r"([a-z]+_[0-9A-HJKMNP-TV-Z]{26}|[0-9]{1,9})\Z")
 
 
 def password(**options: Any) -> fields.String:
-    """Return the field of a password to set: 8 to 1,000 characters."""
+    """Return a field for a new password: 8 to 1,000 characters."""
     told = {"format": "password", **options.pop("metadata", {})}
     return fields.String(validate=validate.Length(8, 1000), metadata=told, **options)
 
 
 class Time(fields.Field[int]):
-    """Milliseconds since 1970 inside; ISO 8601 in UTC with milliseconds and Z outside."""
+    """Time: milliseconds since 1970 internally; ISO 8601 in UTC with milliseconds and Z in JSON."""
 
     default_error_messages = {"invalid": "must be a time such as 2026-01-01T00:00:00Z"}
 
@@ -53,24 +53,24 @@ class Time(fields.Field[int]):
 
 
 class Json(fields.Field[Any]):
-    """Any JSON. Text of the database goes out as it is, without being parsed."""
+    """Any JSON. JSON text from the database is sent without parsing it."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
         return fragment(value)
 
 
 class Cursor(fields.String):
-    """Where a page begins: opaque to clients, the id before it inside."""
+    """Start of a page: opaque to clients; internally the id before it."""
 
     inside: ClassVar[re.Pattern[str]] = CURSOR
-    default_error_messages = {"invalid": "is not a cursor that this server gave"}
+    default_error_messages = {"invalid": "is not a cursor from this server; use the next_cursor of a response"}
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return self.encode(value)
 
     @staticmethod
     def encode(value: Any) -> str | None:
-        """What a client is given for this place; None for the end."""
+        """Return the cursor for clients; None at the end."""
         return None if value is None else base64.urlsafe_b64encode(str(value).encode()).decode().rstrip("=")
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
@@ -84,9 +84,9 @@ class Cursor(fields.String):
 
 
 class OneOrMore(fields.Field[Any]):
-    """Some of a few words, separated by commas; a tuple of them inside."""
+    """One or more of a few words, separated by commas; internally a tuple."""
 
-    default_error_messages = {"invalid": "must be some of {words}, separated by commas"}
+    default_error_messages = {"invalid": "must be one or more of: {words}, separated by commas"}
 
     def __init__(self, words: Sequence[str], **options: Any) -> None:
         self.words = words
@@ -101,32 +101,32 @@ class OneOrMore(fields.Field[Any]):
 
 
 class Milliseconds(fields.Integer):
-    """A whole number of milliseconds; a stored duration may have a fraction, which is rounded."""
+    """Milliseconds as a whole number; a stored duration may have a fraction, which is rounded."""
 
     def _format_num(self, value: Any) -> int:
         return round(value) if isinstance(value, float) else int(value)
 
 
-# Of `duration_us`, beside a `duration_ms`.
+# For `duration_us`, beside a `duration_ms`.
 PRECISE = {"description": "The same duration in microseconds"}
 
 
 class Shape(Schema):
-    """Base of all schemas of the wire. Nothing changes one once it is made, so all may share it."""
+    """Base of all schemas. They are immutable and shared."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Shape:
-        # Each decorator of flask-smorest copies what those before it noted of the view.
+        # Each decorator of flask-smorest copies the notes of the previous ones.
         return self
 
 
 class Strict(Shape):
-    """Base of what comes in: a key that is not known is an error, so that a slip of the pen is found."""
+    """Base of request schemas: unknown keys are errors, so that misspelt ones are found."""
 
     class Meta:
         unknown = RAISE
 
 
-# Fields whose values need nobody but this to go out; None for as they are.
+# Fields that RowWriter can write, with their functions; None: unchanged.
 PLAIN: dict[type[fields.Field[Any]], Callable[[Any], Any] | None] = {
     **dict.fromkeys((fields.String, fields.Integer, fields.Float, fields.Boolean)),
     Time: iso,
@@ -136,14 +136,14 @@ PLAIN: dict[type[fields.Field[Any]], Callable[[Any], Any] | None] = {
 
 
 class Out(Shape):
-    """Base of what goes out: later versions may say more, so nothing promises that there is no more."""
+    """Base of response schemas: they allow unknown keys, since later versions may add some."""
 
     class Meta:
         unknown = EXCLUDE
 
     @cached_property
     def flat(self) -> RowWriter | None:
-        """The quick way, for a schema of plain fields alone: marshmallow makes seven calls for each value of a row."""
+        """Return the fast writer, if all fields are plain: marshmallow makes seven calls for each value of a row."""
         given = self.dump_fields.items()
         dotted = any("." in (field.attribute or "") for _, field in given)
         if len(given) < 2 or dotted or any(type(field) not in PLAIN for _, field in given):
@@ -160,12 +160,12 @@ class Out(Shape):
         try:
             return self.flat.dump(obj)
         except (KeyError, AttributeError):
-            # What an object lacks is left out, which marshmallow does.
+            # marshmallow leaves out missing attributes.
             return super()._serialize(obj)
 
 
 class Items(fields.List[Any]):
-    """A list of nested objects that goes out as one, without asking the field for each."""
+    """List of nested objects, dumped in one call instead of one for each item."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
         nested: Any = self.inner
@@ -173,7 +173,7 @@ class Items(fields.List[Any]):
 
 
 class Whole(fields.Integer):
-    """A whole number, in a query written in plain digits."""
+    """A whole number; in a query, plain digits."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,15}", value, re.ASCII):
@@ -183,9 +183,8 @@ class Whole(fields.Integer):
 
 
 def text(longest: int, shortest: int = 1, is_kept: bool = True, **options: Any) -> fields.String:
-    """A bounded text without NUL, which no database takes everywhere; not of blanks alone, unless it may be empty.
-
-    One that is kept and no longer than a name has no characters that nobody sees, or that move others.
+    """Return a text field with length limits and without NUL, which not all databases store. Blank text is refused,
+    unless it may be empty. Stored text of name length has no invisible or reordering characters.
     """
 
     def good(value: str) -> None:
@@ -194,11 +193,11 @@ def text(longest: int, shortest: int = 1, is_kept: bool = True, **options: Any) 
         if shortest and not value.strip():
             raise ValidationError("must not be blank")
         if is_kept and longest <= MAX_NAME and (hidden := first_unseen(value, but=JOINERS)) is not None:
-            raise ValidationError(f"must not contain {hidden}, a character that nobody sees")
+            raise ValidationError(f"must not contain {hidden}, an invisible character")
 
     return fields.String(validate=[validate.Length(shortest, longest), good], **options)
 
 
 def choice(options: tuple[str, ...], **more: Any) -> fields.String:
-    """One of a few words."""
+    """Return a field for one of a few words."""
     return fields.String(validate=validate.OneOf(options), **more)

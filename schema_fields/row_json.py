@@ -1,6 +1,6 @@
-"""Flat rows as data for JSON, quickly: what a schema says about its fields is worked out once, not for every value.
+"""Rows as JSON data, fast: a schema's properties are evaluated once, not for every value.
 
-No marshmallow here: schemas.py decides which of its fields are this simple.
+marshmallow is not used here: schema_fields decides which schemas are simple enough.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ MILLISECONDS = [f".{ms:03d}Z" for ms in range(1000)]
 
 
 def iso(ms: int) -> str:
-    """`2026-01-01T00:00:00.000Z`."""
+    """Return a time in milliseconds as `2026-01-01T00:00:00.000Z`."""
     return _format_seconds(ms // 1000) + MILLISECONDS[ms % 1000]
 
 
 @lru_cache(1024)
 def _format_seconds(seconds: int) -> str:
-    # The times of a row are mostly of the same second, and so are those of rows that stand side by side.
+    # Cached, since most times of a row and of its neighbours are in the same second.
     return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 def fragment(value: Any) -> Any:
-    """JSON text as what orjson puts through without parsing it; other data as it is."""
+    """Return JSON text as a fragment that orjson writes without parsing; other data unchanged."""
     return orjson.Fragment(value) if isinstance(value, str | bytes) else value
 
 
 class Column(NamedTuple):
-    """One value of a row: its key in the answer, its attribute, and what writes it; None for as it is."""
+    """One value of a row: its key in JSON, its attribute, and the function that writes it; None: unchanged."""
 
     key: str
     attribute: str
@@ -41,7 +41,7 @@ class Column(NamedTuple):
 
 
 class RowWriter:
-    """Writes rows, objects or dicts, of these columns, at least two, in their order; None stays None."""
+    """Writes rows, objects or dicts, with at least two columns, in column order. None stays None."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         names = [column.attribute for column in columns]
@@ -50,7 +50,7 @@ class RowWriter:
         self.written = [(column.key, column.write) for column in columns if column.write is not None]
 
     def dump(self, row: Any) -> dict[str, Any]:
-        """The row as data for JSON; KeyError or AttributeError where it lacks a value."""
+        """Return the row as data for JSON. Raises: KeyError or AttributeError if a value is missing."""
         values = self.of_dict(row) if isinstance(row, dict) else self.of_object(row)
         found = dict(zip(self.keys, values, strict=True))
         for key, write in self.written:

@@ -1,1 +1,1 @@
-"""Who somebody is, and what only some may know: accounts, passwords, the server's key, stored credentials."""
+"""Security: accounts, passwords, invitations, the server's key and its rotation, stored credentials."""

@@ -1,6 +1,6 @@
-"""The stored credentials, opened: rows of the database, the server's key and the types of credential put together.
+"""Credentials, decrypted: database rows, the server's key and the credential types combined.
 
-Here too: how one is tried out, and which flows and agents name which.
+Also here: testing a credential, and finding the flows and agents that use one.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ from .vault import Vault
 
 log = logging.getLogger("headrace.credentials")
 TRIAL_SECONDS = 15.0
-LONGEST_ANSWER = 2_000
-NO_CHECK = "Its values can be read. There is no server that a credential of this type logs in to"
-BROKEN = "It could not be tried because of an error in Headrace; the server's log has the details"
-MOST_LOOKED_AT, READ_AT_ONCE = 5_000, 100  # flows
+MAX_MESSAGE = 2_000
+NO_CHECK = "Its values are readable. Credentials of this type have no server to log in to"
+BROKEN = "The test failed because of an error in Headrace; the server's log has the details"
+MAX_EXAMINED, BATCH = 5_000, 100  # flows
 
 
 class Credentials:
-    """The credentials of all workspaces, under one key."""
+    """The credentials of all workspaces, encrypted under one key."""
 
     def __init__(self, vault: Vault) -> None:
         self.vault = vault
 
     def find(self, workspace_id: str, name: str) -> Credential | None:
-        """The workspace's credential of this name or id; VaultError where the key does not fit."""
+        """Return the workspace's credential with this name or id. Raises: VaultError if the key does not fit."""
         row = models.Credential.named(workspace_id, name)
         return None if row is None else self.open(row)
 
     def open(self, row: models.Credential) -> Credential:
-        """A row with its values to be used. It is bound to its hosts, or to those that the values name."""
+        """Return the credential of a row, bound to the row's hosts or to those that its values name."""
         data: Mapping[str, Any] = self.vault.unseal(row.id, row.updated_at, row.data)
-        return opened(row.name, row.type, data, orjson.loads(row.hosts) if row.hosts else None)
+        return make_credential(row.name, row.type, data, orjson.loads(row.hosts) if row.hosts else None)
 
     def keep(self, entry: AuditEntry, data: Mapping[str, Any], **values: Any) -> models.Credential:
-        """A new credential with these values, which are checked already; Conflict for a name that there is.
+        """Store a new credential with validated values. `entry` is the audit entry and names the workspace.
 
-        `entry` goes into the audit trail, and says which workspace it is.
+        Raises: Conflict if the name is taken; Unavailable if the server's key has changed.
         """
         sealed = self.vault.seal(data)
         with entry.written():
@@ -66,73 +66,73 @@ class Credentials:
         return row
 
     def change(self, entry: AuditEntry, row: models.Credential, values: Mapping[str, Any]) -> None:
-        """Set these columns, `data` to values that are checked already. Conflict where its name is in use."""
+        """Set these columns; `data` has validated values. Raises: Conflict if an active flow uses its name."""
         sealed = {"data": self.vault.seal(values["data"])} if "data" in values else {}
         if values.get("name", row.name) != row.name:
             check_unused(row, "renamed", [row.name])
         with entry.about(row).written():
             self._check_key()
-            entry.note(**differences({"name": row.name, "hosts": _hosts(row.hosts)}, _shown_of(values)))
+            entry.note(**differences({"name": row.name, "hosts": _parse_hosts(row.hosts)}, _list_changes(values)))
             if sealed:
                 entry.note(data={"changed": True})
             row.change(**{**values, **sealed})
 
     def remove(self, entry: AuditEntry, row: models.Credential) -> None:
-        """Delete it; Conflict while an active flow uses it, NotFound where it is gone."""
+        """Delete the row. Raises: Conflict while an active flow uses it; NotFound if it is already deleted."""
         check_unused(row, "deleted", [row.name, row.id])
         with entry.about(row).written():
             if not row.remove():
-                raise NotFound("The credential was deleted just now")
+                raise NotFound("The credential was already deleted")
 
     def are_under_this_key(self) -> bool:
-        """Whether the database is still under the key that this process has."""
+        """Return True if the database still uses this process's key."""
         known = Fact.find("key")
         return known is not None and known.value == self.vault.fingerprint()
 
     def _check_key(self) -> None:
-        """Unavailable where it is under another one by now: nobody could read what is written with this."""
+        """Check the key: values encrypted under an old key would be unreadable. Raises: Unavailable if it changed."""
         if not self.are_under_this_key():
-            raise Unavailable("The server's key was changed while it ran; it has to be started again")
+            raise Unavailable("The server's key was changed while it ran; restart the server")
 
 
-def _hosts(text: str | None) -> Any:
+def _parse_hosts(text: str | None) -> Any:
     return None if text is None else orjson.loads(text)
 
 
-def _shown_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What may be told of a change: all but the values."""
+def _list_changes(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the changes for the audit log: everything but the values."""
     told = {"name": values["name"]} if "name" in values else {}
-    return told | ({"hosts": _hosts(values["hosts"])} if "hosts" in values else {})
+    return told | ({"hosts": _parse_hosts(values["hosts"])} if "hosts" in values else {})
 
 
-def opened(name: str, type_: str, data: Mapping[str, Any], hosts: list[str] | None) -> Credential:
-    """A credential of these values; without `hosts` it is bound to those that the values name."""
+def make_credential(name: str, type_: str, data: Mapping[str, Any], hosts: list[str] | None) -> Credential:
+    """Return a credential with these values; without `hosts` it is bound to those that the values name."""
     return Credential(name, type_, data, tuple(TYPES[type_].hosts(data) if hosts is None else hosts))
 
 
-def of_json(value: Any, what: str) -> dict[str, Credential]:
-    """Credentials as a file has them, by name: `{"shop": {"type": "smtp", "data": {…}, "hosts": […]}}`.
+def parse_credentials(value: Any, what: str) -> dict[str, Credential]:
+    """Return credentials from a file by name: `{"shop": {"type": "smtp", "data": {…}, "hosts": […]}}`.
 
-    BadInput says what is wrong and repeats no value.
+    Raises: BadInput with the place of the error, but no values.
     """
     if not isinstance(value, dict):
         raise BadInput(f'{what}: must be an object such as {{"shop": {{"type": "secret", "data": {{"value": "…"}}}}}}')
-    return {name: _of_entry(name, entry, what) for name, entry in value.items()}
+    return {name: _parse_entry(name, entry, what) for name, entry in value.items()}
 
 
-def _of_entry(name: str, entry: Any, what: str) -> Credential:
+def _parse_entry(name: str, entry: Any, what: str) -> Credential:
     if not isinstance(entry, dict):
         raise BadInput(f"{what}: {name!r} must be an object with type and data")
     try:
         given = CredentialIn().load({**entry, "name": name})
         if given["type"] not in TYPES:
             raise BadInput(f"{what}: {name!r}: type: must be one of {', '.join(TYPES)}")
-        return opened(name, given["type"], _loaded(given["type"], given["data"]), given["hosts"])
+        return make_credential(name, given["type"], _load_values(given["type"], given["data"]), given["hosts"])
     except ValidationError as error:
         raise BadInput(f"{what}: {name!r}: {join_messages(error.messages)}") from None
 
 
-def _loaded(type_: str, data: Mapping[str, Any]) -> dict[str, Any]:
+def _load_values(type_: str, data: Mapping[str, Any]) -> dict[str, Any]:
     try:
         values: dict[str, Any] = TYPES[type_].load(data)
     except ValidationError as error:
@@ -140,11 +140,11 @@ def _loaded(type_: str, data: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-# Trying one out
+# Tests
 
 
 class Trial(NamedTuple):
-    """The result: `status` is ok, failed or untested; `message` names the server that was asked, or the problem."""
+    """Result of a test: `status` is ok, failed or untested; `message` names the server that was asked, or the error."""
 
     status: str
     message: str
@@ -159,9 +159,9 @@ class Trial(NamedTuple):
 def try_out(
     name: str, find: Callable[[], Credential], asked: Mapping[str, Any], services: Services, files: Files
 ) -> Trial:
-    """Connect with a credential, as its type's check does it, within TRIAL_SECONDS. `asked` is what the caller adds.
+    """Test a credential by its type's check within TRIAL_SECONDS. `asked` has the caller's options for the check.
 
-    `find` opens it; that it cannot is an answer like any other. No value of it is in the answer or in the log.
+    `find` opens the credential; its failure is a result too. The result and the log contain no secret.
     """
     keyring = Keyring(lambda name: find())
     ctx = Context(
@@ -181,32 +181,32 @@ def try_out(
     except NodeError as error:
         message = error.message
     except Exception:
-        log.error("a credential could not be tried\n%s", keyring.clean_text(traceback.format_exc()))
-    return Trial(status, keyring.clean_text(message)[:LONGEST_ANSWER], (time.perf_counter() - began) * 1000)
+        log.error("a credential could not be tested\n%s", keyring.clean_text(traceback.format_exc()))
+    return Trial(status, keyring.clean_text(message)[:MAX_MESSAGE], (time.perf_counter() - began) * 1000)
 
 
-# Who uses them
+# Uses
 
 
-def warnings_of(definition: Any, workspace_id: str) -> list[Issue]:
-    """A warning for each credential that the definition names and the workspace does not have."""
-    return definitions.find_missing_credentials(definition, _types_in(workspace_id))
+def find_warnings(definition: Any, workspace_id: str) -> list[Issue]:
+    """Return a warning for each credential that the definition names and the workspace lacks."""
+    return definitions.find_missing_credentials(definition, _make_type_lookup(workspace_id))
 
 
-def agent_warnings(agent: Agent, workspace_id: str) -> list[Issue]:
-    """The same for what an agent's definition names."""
+def find_agent_warnings(agent: Agent, workspace_id: str) -> list[Issue]:
+    """Return the same warnings for an agent's definition."""
     uses = [definitions.Use(None, *named) for named in credentials_of(agent)]
-    return definitions.check_uses(uses, _types_in(workspace_id))
+    return definitions.check_uses(uses, _make_type_lookup(workspace_id))
 
 
-def host_warnings(row: models.Credential) -> list[Issue]:
-    """Return a warning if flows send credentials of this type, and no host is named that may have this one."""
+def find_host_warnings(row: models.Credential) -> list[Issue]:
+    """Return a warning if flows send credentials of this type, but no host is allowed for this one."""
     told = TYPES[row.type].without_hosts
-    return [Issue("hosts", told, level="warning")] if told and not _hosts(row.hosts) else []
+    return [Issue("hosts", told, level="warning")] if told and not _parse_hosts(row.hosts) else []
 
 
-def _types_in(workspace_id: str) -> Callable[[str], str | None]:
-    """What gives the type of the workspace's credential of a name, None where there is none."""
+def _make_type_lookup(workspace_id: str) -> Callable[[str], str | None]:
+    """Return a function from the name of a credential in the workspace to its type, or None."""
 
     @cache
     def type_of(name: str) -> str | None:
@@ -225,64 +225,66 @@ class UsedBy(NamedTuple):
     status: str | None
 
 
-# What is named by each version of a flow or an agent that was looked at: such a version never changes, and to read a
-# thousand of them anew for each list would take longer than all the rest of it.
-_known: dict[tuple[str, int], frozenset[str]] = {}
+# The names in each examined version of a flow or agent: versions never change, and reading a thousand of them for each
+# list would take longer than the rest of the request.
+_names_cache: dict[tuple[str, int], frozenset[str]] = {}
 
 
-def used_by(workspace_id: str, rows: Iterable[models.Credential]) -> dict[str, list[UsedBy]]:
-    """Who names each of these credentials, by its id: active flows, then others, then agents, each by their name.
+def find_users(workspace_id: str, rows: Iterable[models.Credential]) -> dict[str, list[UsedBy]]:
+    """Return the users of each credential by its id: active flows, other flows, then agents, each by name.
 
-    No credential is opened, and all flows are looked at together, the newest MOST_LOOKED_AT of them.
+    No credential is decrypted. All flows are examined together, the newest MAX_EXAMINED of them.
     """
     by_name: dict[str, list[UsedBy]] = {}
-    for user, names in (*_flows(workspace_id), *_agents(workspace_id)):
+    for user, names in (*_list_flows(workspace_id), *_list_agents(workspace_id)):
         for name in names:
             by_name.setdefault(name, []).append(user)
     found = {row.id: {*by_name.get(row.name, ()), *by_name.get(row.id, ())} for row in rows}
-    return {id_: sorted(users, key=_order) for id_, users in found.items()}
+    return {id_: sorted(users, key=_sort_key) for id_, users in found.items()}
 
 
-def _order(user: UsedBy) -> tuple[bool, bool, str, str]:
+def _sort_key(user: UsedBy) -> tuple[bool, bool, str, str]:
     return user.type == "agent", user.status != "active", user.name.casefold(), user.id
 
 
-def _flows(workspace_id: str) -> Iterator[tuple[UsedBy, frozenset[str]]]:
-    heads = list(Workflow.heads(workspace_id, MOST_LOOKED_AT))
-    found = {key: _known[key] for id_, _, _, version in heads if (key := (id_, version)) in _known}
+def _list_flows(workspace_id: str) -> Iterator[tuple[UsedBy, frozenset[str]]]:
+    heads = list(Workflow.heads(workspace_id, MAX_EXAMINED))
+    found = {key: _names_cache[key] for id_, _, _, version in heads if (key := (id_, version)) in _names_cache}
     lacking = [id_ for id_, _, _, version in heads if (id_, version) not in found]
-    for begin in range(0, len(lacking), READ_AT_ONCE):
-        for id_, version, text in models.definitions_of(lacking[begin : begin + READ_AT_ONCE]):
+    for begin in range(0, len(lacking), BATCH):
+        for id_, version, text in models.definitions_of(lacking[begin : begin + BATCH]):
             found[id_, version] = frozenset(use.name for use in definitions.find_credentials(orjson.loads(text)))
-    _remember(found)
+    _cache_names(found)
     for id_, name, status, version in heads:
-        # What was changed or deleted in between names nothing for now.
+        # A flow that was changed or deleted meanwhile has no names for now.
         yield UsedBy("flow", id_, name, status), found.get((id_, version), frozenset())
 
 
-def _agents(workspace_id: str) -> Iterator[tuple[UsedBy, frozenset[str]]]:
-    for row in models.Agent.of(workspace_id, "", MOST_LOOKED_AT):
+def _list_agents(workspace_id: str) -> Iterator[tuple[UsedBy, frozenset[str]]]:
+    for row in models.Agent.of(workspace_id, "", MAX_EXAMINED):
         key = f"{workspace_id}/{row.id}", row.updated_at
-        names = _known.get(key)
+        names = _names_cache.get(key)
         if names is None:
             agent, _ = check(orjson.loads(row.definition))
             names = frozenset() if agent is None else frozenset(use.name for use in credentials_of(agent))
-            _remember({key: names})
+            _cache_names({key: names})
         yield UsedBy("agent", row.id, row.name, None), names
 
 
-def _remember(found: dict[tuple[str, int], frozenset[str]]) -> None:
-    """Keep these in mind, among no more than twice MOST_LOOKED_AT."""
-    global _known
-    _known = {**_known, **found} if len(_known) + len(found) <= 2 * MOST_LOOKED_AT else dict(found)
+def _cache_names(found: dict[tuple[str, int], frozenset[str]]) -> None:
+    """Cache the names, of at most twice MAX_EXAMINED versions."""
+    global _names_cache
+    _names_cache = {**_names_cache, **found} if len(_names_cache) + len(found) <= 2 * MAX_EXAMINED else dict(found)
 
 
 def check_unused(row: models.Credential, done: str, names: list[str]) -> None:
-    """Conflict that names an active flow whose nodes name the credential by one of these names.
+    """Check that no active flow uses the credential by one of these names.
 
-    A flow that is activated in this very moment is not seen; like any other, it then fails at that node.
+    A flow activated at this moment is not seen; its run then fails at that node.
+
+    Raises: Conflict with the name of a flow that uses it.
     """
-    # What JSON may write in several ways cannot be looked for in its text.
+    # A name that JSON can write in several ways cannot be searched for in the text.
     plain = all(name.isascii() and name.isprintable() and not set(name) & set('"\\/') for name in names)
     for _, flow, text in Workflow.active_with(row.workspace_id, names if plain else []):
         if any(use.name in names for use in definitions.find_credentials(orjson.loads(text))):

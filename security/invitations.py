@@ -1,8 +1,7 @@
-"""Invitations into workspaces: an owner makes a one-time link, whoever has it accepts. The rows are in models.py.
+"""Invitations to workspaces: an owner creates a single-use link, and the person who has it accepts.
 
-The link alone proves who somebody is: an account can be made for an address by anybody who was once sent a link to it.
-So an account that exists gains nothing by an invitation of its address, and nothing about it is changed by the link: it
-takes both, the link and a login.
+The link alone proves identity for a new account: anyone who was once sent a link to an address can create its account.
+So an existing account gains nothing from the link alone and is not changed by it: it takes the link and a login.
 """
 
 from __future__ import annotations
@@ -19,20 +18,20 @@ LIFETIME_MS = 72 * 3_600_000
 MAX_PENDING = 100
 MAX_A_DAY = 200
 DAY_MS = 24 * 3_600_000
-# One answer for an unknown, used, withdrawn or expired link: it tells nobody which invitations there were.
-GONE = "This invitation is not valid. It was used or withdrawn, or its 72 hours are over; ask for another one"
+# One error for unknown, used, withdrawn and expired links: it does not reveal which invitations existed.
+GONE = "This invitation is not valid. It was used or withdrawn, or its 72 hours are over; ask for a new one"
 
 Begin = Callable[[str], AuditEntry]
 
 
 def invite(entry: AuditEntry, email: str, role: str, inviter: User) -> tuple[Invitation, str]:
-    """Return a new invitation into the entry's workspace, and its token. It replaces the address's earlier one.
+    """Create an invitation to the entry's workspace, replacing an earlier one for the address. Return it and its token.
 
-    Whether the address has an account makes no difference.
+    An existing account makes no difference.
 
-    Raises: BadInput for a bad address, Conflict for a member or with MAX_PENDING others, TooMany after MAX_A_DAY.
+    Raises: BadInput for an invalid address; Conflict for a member, or with MAX_PENDING others; TooMany after MAX_A_DAY.
     """
-    address, workspace_id = accounts.address_of(email), str(entry.workspace_id)
+    address, workspace_id = accounts.normalize_address(email), str(entry.workspace_id)
     with entry.note(role=role).written():
         if Membership.has_address(workspace_id, address):
             raise Conflict(f"{address} is a member already")
@@ -48,9 +47,9 @@ def invite(entry: AuditEntry, email: str, role: str, inviter: User) -> tuple[Inv
 
 
 def find(token: str, address: str, is_shared: bool) -> Invitation:
-    """Return the pending invitation of this token. The request comes from `address`, see `throttle.take`.
+    """Return the pending invitation with this token. `address` and `is_shared` are as for `login_throttle.take`.
 
-    Raises: NotFound; TooMany after many of these.
+    Raises: NotFound if there is none; TooMany after many invalid tokens.
     """
     login_throttle.check_links(address, is_shared)
     found = Invitation.by_token(token)
@@ -68,21 +67,21 @@ def redeem(
     days: tuple[int, int],
     begin: Begin,
 ) -> tuple[User, Session, str]:
-    """Make an account with this password for the invitation's address. Return it, a new session and its token.
+    """Create an account with this password for the invitation's address. Return it, a new session and its token.
 
-    If there is an account, it stays as it is: with its password, its user logs in and becomes a member at once. That is
-    how a person comes back who is in no workspace any more. `client` is as for `throttle.take`; `days` are those that
-    the session lasts, and that it may be idle.
+    An existing account is not changed: with its password, its user logs in and becomes a member. That is how a person
+    without a workspace comes back. `client` is as for `login_throttle.take`; `days` are the session's lifetime and idle
+    timeout.
 
-    Raises: BadInput for a bad password, Conflict if it is not that of the account, NotFound if the invitation is gone.
+    Raises: BadInput for a weak password; Conflict if it is not the account's; NotFound if the invitation is gone.
     """
     user, (address, is_shared) = User.by_email(invitation.email), client
     made = None if user is None else login_throttle.take(user.email, address, user, is_shared)
     is_theirs = accounts.check_password(user, password)
     about = (invitation.email, name or "", Workspace.get_by_id(invitation.workspace_id).name)
-    # In any case: a password that is too weak must not tell whether there is an account.
+    # Always checked: the error for a weak password must not reveal whether there is an account.
     hashed = "" if is_theirs else accounts.hash_password(password, about)
-    with _using(invitation, begin) as entry:
+    with _use(invitation, begin) as entry:
         if user is None or made is None or not is_theirs:
             if User.by_email(invitation.email) is not None:
                 raise Conflict(f"There is an account for {invitation.email}: log in as {invitation.email} to accept")
@@ -98,9 +97,9 @@ def redeem(
 def accept(invitation: Invitation, user: User, session: Session, begin: Begin) -> None:
     """Make the user a member, move their session to the workspace, and end their other sessions.
 
-    Raises: Conflict if the invitation is for another address or the user is a member, NotFound if it is gone.
+    Raises: Conflict if the invitation is for another address or the user is a member; NotFound if it is gone.
     """
-    with _using(invitation, begin) as entry:
+    with _use(invitation, begin) as entry:
         email = User.get_by_id(user.id).email
         if email != invitation.email:
             raise Conflict(f"This invitation is for {invitation.email}, and you are logged in as {email}")
@@ -110,8 +109,8 @@ def accept(invitation: Invitation, user: User, session: Session, begin: Begin) -
 
 
 @contextmanager
-def _using(invitation: Invitation, begin: Begin) -> Iterator[AuditEntry]:
-    """A transaction that uses the invitation up, unless it raises. What refuses it is in the audit trail, too."""
+def _use(invitation: Invitation, begin: Begin) -> Iterator[AuditEntry]:
+    """Return a transaction that uses the invitation up, unless it raises. Refusals are in the audit log too."""
     try:
         with begin("invitation.accepted").about(invitation).written() as entry:
             if not invitation.use():
@@ -146,8 +145,8 @@ If you do not know what this is about, ignore this mail: nothing happens without
 """
 
 
-def letter(place: str, inviter: User, role: str, link: str) -> str:
-    """Return the text of the mail with the link. Names are cut, and stay in their line."""
+def write_mail(place: str, inviter: User, role: str, link: str) -> str:
+    """Return the text of the mail with the link. Names are cut and stay on their line."""
     return TEXT.format(name=_line(inviter.name), email=inviter.email, place=_line(place), role=role, link=link)
 
 

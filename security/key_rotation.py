@@ -1,8 +1,8 @@
-"""Which key the database is under: looked at by each start, changed by `rotate-key`.
+"""Key rotation, and the check at each start that the database uses the server's key.
 
-Its fingerprint changes in one transaction with all credentials, so at any moment one key opens all of them. In the data
-folder the new key is on the disk before that, as `secret.key.new`, and takes its place after it; where a crash comes in
-between, the next start does that.
+The fingerprint changes in one transaction with all credentials, so at any moment one key decrypts all of them. In the
+data folder the new key is on disk before that transaction, as `secret.key.new`, and replaces the old one after it. If a
+crash comes between, the next start does that.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from errors import BadInput, ConfigError, Conflict, VaultError
 from models import Credential, Fact, Lease, Wait
 from nodes import REGISTRY
 
-from .vault import IF_LOST, KEY_FILE, SHORTEST_KEY, Vault, fitting_key, take_up_new_key, write_new_key
+from .vault import IF_LOST, KEY_FILE, MIN_KEY, Vault, activate_new_key, find_key, write_new_key
 
-MOST_NAMED = 20
+MAX_LISTED = 20
 
 
-class Rotated(NamedTuple):
-    """What was done: how many credentials are under the new key, which could not be read, how many runs have links that
-    are void now, and where the old key is kept, if it was a file.
+class Rotation(NamedTuple):
+    """Result of a rotation: number of re-encrypted credentials, unreadable ones, the number of waiting runs whose
+    links became invalid, and the path of the old key, if it was a file.
     """
 
     changed: int
@@ -32,81 +32,82 @@ class Rotated(NamedTuple):
     old: Path | None
 
 
-def check(config: Config) -> Vault:
-    """The vault that the database is under, to be called inside `write()`; the first start notes which key that is.
+def check_key(config: Config) -> Vault:
+    """Return the vault of the database's key. Call it inside `write()`; the first start records the key's fingerprint.
 
-    ConfigError where the server's key is another one.
+    Raises: ConfigError if the server has another key.
     """
     known = Fact.find("key")
     if known is not None and not config.secret_key:
-        take_up_new_key(config.data_dir / KEY_FILE, known.value)
+        activate_new_key(config.data_dir / KEY_FILE, known.value)
     vault = Vault.open(config, make=known is None)
     if known is None:
         Fact.add(name="key", value=vault.fingerprint())
     elif known.value != vault.fingerprint():
-        begun = f"the key that the database {config.database_path} was begun with"
-        found = fitting_key(config.data_dir / KEY_FILE, known.value)
+        begun = f"the key that the database {config.database_path} was created with"
+        found = find_key(config.data_dir / KEY_FILE, known.value)
         hint = "" if found is None else f", which is {found}"
-        raise ConfigError(f"{vault.source} is not {begun}; put that one back{hint}. {IF_LOST}")
+        raise ConfigError(f"{vault.source} is not {begun}; put that key back{hint}. {IF_LOST}")
     return vault
 
 
-def rotate(config: Config, new_key: bytes | None = None, skip_unreadable: bool = False) -> Rotated:
-    """Encrypt all credentials anew: under this key, which has to be set from now on, else under a new `secret.key`.
+def rotate_key(config: Config, new_key: bytes | None = None, skip_unreadable: bool = False) -> Rotation:
+    """Re-encrypt all credentials under this key, which must then be set, else under a new `secret.key`.
 
-    Conflict while a server works on the database, or where a credential cannot be read and is not to be skipped.
+    Raises: BadInput if no new key is given but one is set, or if it is the present one; Conflict while a server uses
+        the database, or if a credential is unreadable and not to be skipped.
     """
     if new_key is None and config.secret_key:
-        raise BadInput("HEADRACE_SECRET_KEY is set: give the key that it is to have with --new-key-file")
-    # A power cut must not take back what the key file says already.
+        raise BadInput("HEADRACE_SECRET_KEY is set: give its new value with --new-key-file")
+    # A power cut must not undo what the key file already says.
     execute("PRAGMA synchronous = FULL")
-    # What was encrypted with the old key is overwritten, not only let go of.
+    # Overwrite the values that were encrypted with the old key, not only free their space.
     execute("PRAGMA secure_delete = ON")
     path = config.data_dir / KEY_FILE
     with write():
-        old = check(config)
+        old = check_key(config)
         _check_alone(config)
-        opened, unreadable = _opened(old)
+        opened, unreadable = _open_credentials(old)
         if unreadable and not skip_unreadable:
-            raise Conflict(_told(unreadable))
+            raise Conflict(_describe_unreadable(unreadable))
         new = write_new_key(path) if new_key is None else Vault(new_key, "the new key")
         if new.fingerprint() == old.fingerprint():
-            raise BadInput("The new key is the one that the database is under already")
+            raise BadInput("The new key is the database's present key; give another one")
         for id_, value in opened.items():
             execute("UPDATE credentials SET data = ? WHERE id = ?", (new.encrypt(value).decode(), id_))
         execute("UPDATE server_facts SET value = ? WHERE name = 'key'", (new.fingerprint(),))
     kept = None
     if new_key is None:
         with write():
-            kept = take_up_new_key(path, new.fingerprint())
+            kept = activate_new_key(path, new.fingerprint())
     empty_log()
     answering = [type_ for type_, node in REGISTRY.items() if node.has_address]
-    return Rotated(len(opened), unreadable, Wait.count_open(answering), kept)
+    return Rotation(len(opened), unreadable, Wait.count_open(answering), kept)
 
 
-def key_of(raw: bytes, what: str) -> bytes:
-    """The key in a file, as HEADRACE_SECRET_KEY would have it; BadInput for what a variable might not carry whole."""
+def parse_key(raw: bytes, what: str) -> bytes:
+    """Return the key in a file. Raises: BadInput if HEADRACE_SECRET_KEY could not hold it unchanged."""
     try:
         text = raw.decode().rstrip("\r\n")
     except UnicodeDecodeError:
         raise BadInput(f"{what}: is not UTF-8 text") from None
-    if len(text) < SHORTEST_KEY or text != text.strip() or not text.isprintable():
-        raise BadInput(f"{what}: a key is one line of at least {SHORTEST_KEY} characters, with no space around it")
+    if len(text) < MIN_KEY or text != text.strip() or not text.isprintable():
+        raise BadInput(f"{what}: must be one line of at least {MIN_KEY} characters, without spaces around it")
     return text.encode()
 
 
 def _check_alone(config: Config) -> None:
-    """Conflict while another process may use the old key, or write something under it."""
+    """Check that no other process may use the old key. Raises: Conflict while a server is alive."""
     living = Lease.living()
     if living:
         raise Conflict(
             f"A server is working on {config.database_path} ({', '.join(living)}); stop it first. "
-            f"One that was killed counts as gone after {config.lease} seconds"
+            f"A server that was killed counts as stopped after {config.lease} seconds"
         )
 
 
-def _opened(vault: Vault) -> tuple[dict[str, bytes], list[str]]:
-    """The values of all credentials by id, and the names of those that this key does not open."""
+def _open_credentials(vault: Vault) -> tuple[dict[str, bytes], list[str]]:
+    """Return the decrypted values of all credentials by id, and the names of those that this key does not decrypt."""
     opened, unreadable = {}, []
     for row in Credential.select().order_by(Credential.id):
         try:
@@ -116,10 +117,10 @@ def _opened(vault: Vault) -> tuple[dict[str, bytes], list[str]]:
     return opened, unreadable
 
 
-def _told(unreadable: list[str]) -> str:
-    more = len(unreadable) - MOST_NAMED
+def _describe_unreadable(unreadable: list[str]) -> str:
+    more = len(unreadable) - MAX_LISTED
     return (
-        f"The present key does not open these credentials: {', '.join(unreadable[:MOST_NAMED])}"
-        f"{f' and {more} more' if more > 0 else ''}. Enter their values again, delete them, or leave them as they are "
+        f"The present key does not decrypt these credentials: {', '.join(unreadable[:MAX_LISTED])}"
+        f"{f' and {more} more' if more > 0 else ''}. Enter their values again, delete them, or keep them unreadable "
         "with --skip-unreadable"
     )

@@ -1,8 +1,8 @@
-"""How often passwords may be tried. Each try counts as a failure before the password is looked at: tries at the same
-time, in whichever process, are no more than those one after another.
+"""Login throttle: limits on password attempts. Each attempt counts as a failure before the password is checked, so
+concurrent attempts in any process are no more than consecutive ones.
 
-Whoever guesses from one address is stopped; an account that is guessed at from many addresses becomes slow for those
-that are not known, and never closes for the addresses from which its user has logged in of late.
+An attacker at one address is blocked. An account attacked from many addresses becomes slow for unknown addresses, and
+never closes for those from which its user logged in recently.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from errors import TooMany
 from models import LoginAddress, LoginFailure, User, now_ms
 
 WINDOW_MS = 15 * 60_000
-# Failures within WINDOW_MS after which there are no more tries: for an account from one address; from that address.
+# Failures within WINDOW_MS that block: an account from one address; all accounts from that address.
 MAX_FAILURES = {"pair": 10, "address": 50}
-MAX_BAD_LINKS = 50  # from an address; a token cannot be guessed, so this bounds the work that is done for them
-FREE_FAILURES = 10  # of an account, from wherever; after these, each try must wait, twice as long as the one before
+MAX_BAD_LINKS = 50  # from one address; tokens cannot be guessed, so this only limits the server's work
+FREE_FAILURES = 10  # of an account, from any address; after these each attempt waits twice as long as the previous one
 MAX_PAUSE = 60  # seconds
 
 
 @dataclass(frozen=True)
 class Try:
-    """One try at the password of an account, which counts as a failure unless it `worked`."""
+    """One attempt at an account's password, which counts as a failure unless it `worked`."""
 
     account: str
     network: str
 
     @property
     def keys(self) -> dict[str, str]:
-        """The keys under which it is counted, by what they stand for."""
+        """Return the keys of its counters, by kind."""
         return {
             "pair": f"pair:{self.account} {self.network}",
             "account": f"account:{self.account}",
@@ -39,7 +39,7 @@ class Try:
         }
 
     def worked(self, user: User) -> None:
-        """Take it back: it was the password of this user. Failures of the account are forgotten."""
+        """Undo the count: the password was right. Failures of the account are forgotten."""
         with write():
             LoginFailure.forget([self.keys["pair"], self.keys["account"]])
             LoginFailure.take_back(self.keys["address"])
@@ -47,18 +47,18 @@ class Try:
 
 
 def take(account: str, address: str, user: User | None, is_shared: bool = False) -> Try:
-    """Count a try at the password of this account, whose user is None if there is none.
+    """Count an attempt at this account's password; `user` is None if there is no such account.
 
-    `is_shared`: the address is known to stand for many clients, so that it is not stopped as one.
+    `is_shared`: many clients share the address, so it is not blocked as one.
 
-    Raises: TooMany, with the seconds to wait, if there may be no try now.
+    Raises: TooMany with the seconds to wait, if no attempt is allowed now.
     """
-    made = Try(account, network_of(address))
+    made = Try(account, get_network(address))
     keys = made.keys
     with write():
-        waits = [_blocked("pair", keys)]
+        waits = [_get_block("pair", keys)]
         if user is None or not LoginAddress.is_known(user.id, made.network):
-            waits += [_paused(keys["account"]), 0 if is_shared else _blocked("address", keys)]
+            waits += [_get_pause(keys["account"]), 0 if is_shared else _get_block("address", keys)]
         if max(waits) > 0:
             raise TooMany("Too many failed logins; try again later", retry_after=-(-max(waits) // 1000))
         LoginFailure.note(keys.values(), WINDOW_MS)
@@ -66,30 +66,30 @@ def take(account: str, address: str, user: User | None, is_shared: bool = False)
 
 
 def check_links(address: str, is_shared: bool) -> None:
-    """Raises: TooMany if too many invitation links that are not valid came from this address of late."""
-    row = None if is_shared else LoginFailure.recent(_link_key(address), WINDOW_MS)
+    """Check the recent invalid invitation links of this address. Raises: TooMany if there are too many."""
+    row = None if is_shared else LoginFailure.recent(_make_link_key(address), WINDOW_MS)
     if row is not None and row.count >= MAX_BAD_LINKS:
         wait = -(-(row.since + WINDOW_MS - now_ms()) // 1000)
-        raise TooMany("Too many invitation links that are not valid; try again later", retry_after=max(1, wait))
+        raise TooMany("Too many invalid invitation links; try again later", retry_after=max(1, wait))
 
 
 def note_bad_link(address: str) -> None:
-    """Count an invitation link that is not valid, or not for the person who used it."""
-    LoginFailure.note([_link_key(address)], WINDOW_MS)
+    """Count an invitation link that is invalid, or belongs to another person."""
+    LoginFailure.note([_make_link_key(address)], WINDOW_MS)
 
 
-def _link_key(address: str) -> str:
-    return f"link:{network_of(address)}"
+def _make_link_key(address: str) -> str:
+    return f"link:{get_network(address)}"
 
 
 def forget(account: str) -> None:
-    """Forget the failures of an account, whose password is another now."""
+    """Forget the failures of an account whose password has changed."""
     LoginFailure.forget([f"account:{account}"])
     LoginFailure.forget_all(f"pair:{account} ")
 
 
-def network_of(address: str) -> str:
-    """What counts as one address: of IPv6 a /64, since that is what one client has. Any text that is none is itself."""
+def get_network(address: str) -> str:
+    """Return the unit that counts as one address: for IPv6 its /64, which one client has. Other text is unchanged."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -101,14 +101,14 @@ def network_of(address: str) -> str:
     return str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
-def _blocked(kind: str, keys: dict[str, str]) -> int:
-    """Milliseconds until the failures under this key are forgotten, if there are too many; else 0."""
+def _get_block(kind: str, keys: dict[str, str]) -> int:
+    """Return the milliseconds until this counter's failures expire, if they block; else 0."""
     row = LoginFailure.recent(keys[kind], WINDOW_MS)
     return 0 if row is None or row.count < MAX_FAILURES[kind] else row.since + WINDOW_MS - now_ms()
 
 
-def _paused(key: str) -> int:
-    """Milliseconds until the next try at an account that has failed often; 0 or less for now."""
+def _get_pause(key: str) -> int:
+    """Return the milliseconds until the next attempt at an account with many failures; at most 0 if it is allowed."""
     row = LoginFailure.recent(key, WINDOW_MS)
     if row is None or row.count < FREE_FAILURES:
         return 0

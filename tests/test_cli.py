@@ -622,7 +622,7 @@ def test_run_refuses_what_it_cannot_read(file, args, word):
         (["export", "wf_none", "--all"], "--all"),
         (["import", "list.json", "--name", "A"], "holds a list"),
         (["import", "list.json", "--workspace", "ws_none"], "no workspace 'ws_none'"),
-        (["user", "add", "no address"], "no e-mail address"),
+        (["user", "add", "no address"], "is not an e-mail address"),
         (["user", "add", "a@example.org", "--role", "boss"], "'boss' is not one of"),
         (["user", "add", "a@example.org", "--workspace", "ws_none"], "no workspace 'ws_none'"),
         (["user", "add", "a@example.org", "--password-stdin"], "password:"),

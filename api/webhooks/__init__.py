@@ -45,7 +45,7 @@ from models import Hook, LogEntry, Run, Webhook
 from nodes.core.output import disposition
 from nodes.core.triggers import CREDENTIAL_TYPES, METHODS
 from schemas import ANY_JSON, Error, FiredOut
-from security.login_throttle import network_of
+from security.login_throttle import get_network
 from security.vault import Vault
 
 log = logging.getLogger("headrace.webhooks")
@@ -128,7 +128,7 @@ def _check_failures(hook: Hook) -> None:
     Raises: TooMany if the address was refused often of late, since guessing a secret takes many attempts.
     """
     refusals: RefusalLog = current_app.extensions["headrace"].refusals
-    if refusals and (wait := refusals.get_wait(make_limit_key(hook), network_of(get_client().address))):
+    if refusals and (wait := refusals.get_wait(make_limit_key(hook), get_network(get_client().address))):
         raise TooMany("Too many calls failed to authenticate; try again later", retry_after=math.ceil(wait))
 
 
@@ -139,7 +139,7 @@ def _note_refusal(hook: Hook, path: str) -> None:
     """
     server = current_app.extensions["headrace"]
     address, is_shared = get_client()
-    if not server.refusals.note(make_limit_key(hook), address if is_shared else network_of(address), is_shared):
+    if not server.refusals.note(make_limit_key(hook), address if is_shared else get_network(address), is_shared):
         return
     log.info("webhook %s: a caller at %s was refused", path, address)
     message = f"A caller at {address} was refused: the secret is missing or wrong. Logged at most once a minute"

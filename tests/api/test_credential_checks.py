@@ -289,7 +289,7 @@ def test_nothing_is_kept_under_a_key_that_the_database_is_no_longer_under(owner,
         owner.post("/api/credentials", {"name": "new", **KEY}),
         owner.put(path, {"data": {"token": "new"}}),
     ):
-        assert answer.status_code == 503 and "started again" in answer.json["error"]
+        assert answer.status_code == 503 and "restart the server" in answer.json["error"]
     assert [row.data for row in Credential.select()] == [before]
     entry = AuditEntry.begin("credential.created", "ws_1")
     with pytest.raises(Unavailable):

@@ -218,7 +218,7 @@ def test_an_ipv6_client_is_one_with_its_whole_network(client):
     [("192.0.2.1", "192.0.2.1"), ("::ffff:192.0.2.1", "192.0.2.1"), ("fe80::1%eth0", "fe80::/64"), ("", "")],
 )
 def test_what_counts_as_one_address(address, network):
-    assert login_throttle.network_of(address) == network
+    assert login_throttle.get_network(address) == network
 
 
 def test_many_behind_a_proxy_that_is_not_trusted_do_not_lock_each_other_out(client, server, caplog):

@@ -165,7 +165,7 @@ def test_a_backup_of_before_is_read_with_the_key_that_the_refusal_names(filled, 
         start()
     database.disconnect()
     old = old_key(data_dir)
-    assert f"put that one back, which is {old}" in str(error.value)
+    assert f"put that key back, which is {old}" in str(error.value)
     old.rename(data_dir / KEY_FILE)
     assert readable(start()) == ALL
 
@@ -220,7 +220,7 @@ def test_a_key_that_a_variable_might_not_carry_whole_is_refused(env_filled, key)
 
 
 def test_the_same_key_is_no_new_one(env_filled):
-    assert "is the one that the database is under already" in refused("--new-key-file", "-", input=OLD)
+    assert "present key" in refused("--new-key-file", "-", input=OLD)
 
 
 def test_with_a_wrong_key_nothing_is_changed(env_filled, monkeypatch):
@@ -372,7 +372,7 @@ def test_a_new_key_that_the_database_is_under_is_taken_up_by_the_next_start(fill
     old.unlink()
     (data_dir / "before").rename(data_dir / KEY_FILE)
     assert readable(start()) == ALL
-    assert old.exists() and not (data_dir / f"{KEY_FILE}.new").exists() and "took up" in caplog.text
+    assert old.exists() and not (data_dir / f"{KEY_FILE}.new").exists() and "now uses its new key" in caplog.text
 
 
 @pytest.mark.parametrize("content", ["", "cut of", "a whole key that nothing is under"])

@@ -9,7 +9,7 @@ from config import Config
 from errors import BadInput, ConfigError
 from models import User
 from security import accounts
-from security.passwords import weakness
+from security.passwords import find_weakness
 
 NAMES = ["ada.lovelace@example.org", "Ada Lovelace", "Harbour Coffee"]
 
@@ -56,21 +56,21 @@ GOOD = [
 
 @pytest.mark.parametrize("password", EASY)
 def test_what_every_list_of_guesses_begins_with_is_refused_however_it_is_decorated(password):
-    assert weakness(password, NAMES) is not None
+    assert find_weakness(password, NAMES) is not None
 
 
 @pytest.mark.parametrize("password", GOOD)
 def test_several_words_or_chance_are_taken(password):
-    assert weakness(password, NAMES) is None
+    assert find_weakness(password, NAMES) is None
 
 
 def test_what_is_made_up_for_people_is_always_taken():
-    assert not [made for _ in range(300) if weakness(made := secrets.token_urlsafe(12), NAMES)]
+    assert not [made for _ in range(300) if find_weakness(made := secrets.token_urlsafe(12), NAMES)]
 
 
 @pytest.mark.parametrize("text", ["abc" * 333, "abcdefghij" * 99 + "q", "1" * 1000, "q1w2e3" * 166, "lovelace" * 125])
 def test_the_longest_password_is_judged_in_no_time(text, benchmarked):
-    assert benchmarked(lambda: weakness(text, NAMES)) < 0.2
+    assert benchmarked(lambda: find_weakness(text, NAMES)) < 0.2
 
 
 @pytest.fixture

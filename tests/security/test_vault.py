@@ -198,7 +198,7 @@ def test_a_start_with_another_key_is_refused_and_says_what_to_do(tmp_path):
     with pytest.raises(ConfigError) as refused:
         start(tmp_path, secret_key="another key altogether")
     text = str(refused.value)
-    assert "HEADRACE_SECRET_KEY" in text and "put that one back" in text and "server_facts" in text
+    assert "HEADRACE_SECRET_KEY" in text and "put that key back" in text and "server_facts" in text
     assert "altogether" not in text and KEY not in text
     database.disconnect()
     start(tmp_path, secret_key=KEY)
@@ -253,7 +253,7 @@ def test_what_is_sealed_is_read_again_once_a_stamp(vault):
 
 
 def test_not_everything_is_kept_decrypted_for_ever(vault, monkeypatch):
-    monkeypatch.setattr("security.vault.MOST_OPENED", 3)
+    monkeypatch.setattr("security.vault.MAX_CACHED", 3)
     text = vault.seal(1)
     for number in range(10):
         assert vault.unseal(f"cred_{number}", 1, text) == 1
