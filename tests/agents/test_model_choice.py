@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-import math
 import socket
 import threading
 import time
@@ -30,10 +29,8 @@ from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, UserProm
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
-from world import start_python
 
-from agent.model_choice import Access, Choice, ModelFailed, Models, NoModel, WrongModel, cost_of, open_model, resolve
-from config import Config
+from agent.model_choice import Access, Choice, ModelFailed, Models, cost_of, open_model, resolve
 from net.egress import Rule, tls_context
 
 KEY = "sk-test-0123456789abcdef"
@@ -564,142 +561,3 @@ def test_an_answer_of_another_model_has_none(ask):
         assert cost_of(ask(Choice("openai", "our-own-7b", server.openai_url, trusted=True))) is None
     assert cost_of(ask(Choice("test", "test"))) is None
     assert cost_of(ModelResponse([TextPart("hello")], usage=RequestUsage(input_tokens=1))) is None
-
-
-# Which model
-
-
-SETTINGS = Models(
-    "openai:gpt-5",
-    {"openai": "sk-openai", "anthropic": "sk-anthropic"},
-    {"openai": "", "anthropic": "", "ollama": ""},
-)
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        (None, Choice("openai", "gpt-5", "https://api.openai.com/v1", "sk-openai", True)),
-        ("", Choice("openai", "gpt-5", "https://api.openai.com/v1", "sk-openai", True)),
-        ("openai:ft:gpt-4o:org", Choice("openai", "ft:gpt-4o:org", "https://api.openai.com/v1", "sk-openai", True)),
-        (
-            "anthropic:claude-opus-5",
-            Choice("anthropic", "claude-opus-5", "https://api.anthropic.com", "sk-anthropic", True),
-        ),
-        ("ollama:llama3:8b", Choice("ollama", "llama3:8b", "http://localhost:11434/v1", "", True)),
-        ("test", Choice("test", "test")),
-    ],
-)
-def test_a_model_is_found_by_its_name(name, expected):
-    assert resolve(SETTINGS, name) == expected
-    assert resolve(SETTINGS, name).name == (name or "openai:gpt-5")
-
-
-@pytest.mark.parametrize(
-    ("provider", "base_url", "expected"),
-    [
-        ("openai", "http://llm:8000/v1/", "http://llm:8000/v1"),
-        ("openai", "http://llm:8000", "http://llm:8000"),
-        ("anthropic", "http://llm:8000/v1", "http://llm:8000"),
-        ("anthropic", "http://llm:8000/", "http://llm:8000"),
-        ("ollama", "http://llm:11434", "http://llm:11434/v1"),
-        ("ollama", "http://llm:11434/v1/", "http://llm:11434/v1"),
-    ],
-)
-def test_an_address_of_ones_own_needs_no_key(provider, base_url, expected):
-    choice = resolve(Models(base_urls={provider: base_url}), f"{provider}:m")
-    assert choice == Choice(provider, "m", expected, "", True)
-    data = {"provider": provider, "base_url": base_url}
-    assert resolve(Models(), "m", data) == Choice(provider, "m", expected, "", False)
-
-
-def test_without_a_model_it_is_said_what_to_set():
-    with pytest.raises(NoModel) as caught:
-        resolve(Models())
-    names = ("HEADRACE_LLM_MODEL", "OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "OLLAMA_BASE_URL")
-    assert caught.value.permanent and all(name in caught.value.message for name in (*names, "type llm"))
-
-
-@pytest.mark.parametrize(("provider", "setting"), [("openai", "OPENAI_API_KEY"), ("anthropic", "ANTHROPIC_API_KEY")])
-def test_without_a_key_it_is_said_which_one(provider, setting):
-    with pytest.raises(NoModel, match=f"no key for {provider}:m: set {setting}"):
-        resolve(Models(keys={"ollama": "k"}), f"{provider}:m")
-    with pytest.raises(NoModel, match=f"The credential 'mine' has no api_key, which {provider} asks for"):
-        resolve(SETTINGS, f"{provider}:m", {"provider": provider}, "mine")
-
-
-@pytest.mark.parametrize(
-    "name", ["gpt-5", "mistral:large", "openai:", "openai: gpt", "openai:a\nb", "test:x", "x" * 900]
-)
-def test_a_name_of_no_provider_is_refused_with_those_that_there_are(name):
-    with pytest.raises(WrongModel, match="providers are openai, anthropic, ollama") as caught:
-        resolve(SETTINGS, name)
-    assert len(caught.value.message) < 400 and caught.value.message.isprintable()
-
-
-MINE = {"provider": "openai", "api_key": "sk-mine"}
-
-
-@pytest.mark.parametrize(
-    ("name", "credential", "expected"),
-    [
-        ("gpt-x", MINE, Choice("openai", "gpt-x", "https://api.openai.com/v1", "sk-mine")),
-        ("openai:gpt-x", MINE, Choice("openai", "gpt-x", "https://api.openai.com/v1", "sk-mine")),
-        (None, MINE, Choice("openai", "gpt-5", "https://api.openai.com/v1", "sk-mine")),
-        (None, {**MINE, "model": "gpt-y"}, Choice("openai", "gpt-y", "https://api.openai.com/v1", "sk-mine")),
-        ("gpt-x", {**MINE, "model": "gpt-y"}, Choice("openai", "gpt-x", "https://api.openai.com/v1", "sk-mine")),
-        ("llama3:8b", {"provider": "ollama"}, Choice("ollama", "llama3:8b", "http://localhost:11434/v1")),
-        ("test", MINE, Choice("test", "test")),
-    ],
-)
-def test_a_credential_brings_its_own_address_and_key_alone(name, credential, expected):
-    settings = Models(SETTINGS.default, SETTINGS.keys, {"openai": "http://of.the.server/v1"})
-    assert resolve(settings, name, credential, "mine") == expected
-
-
-def test_a_credential_is_for_its_own_provider():
-    with pytest.raises(WrongModel, match="'anthropic:claude-opus-5' cannot be asked with the credential 'mine'"):
-        resolve(SETTINGS, "anthropic:claude-opus-5", MINE, "mine")
-    with pytest.raises(NoModel, match="'mine' names no model"):
-        resolve(SETTINGS, None, {"provider": "anthropic", "api_key": "k"}, "mine")
-    with pytest.raises(WrongModel, match="is not named as openai:name"):
-        resolve(SETTINGS, "openai:", MINE, "mine")
-
-
-def test_the_settings_of_a_server_say_it_all():
-    environ = {
-        "HEADRACE_LLM_MODEL": "anthropic:claude-opus-5",
-        "OPENAI_API_KEY": "sk-1",
-        "OPENAI_BASE_URL": "http://llm.internal:8000/v1",
-        "ANTHROPIC_API_KEY": "sk-2",
-        "OLLAMA_BASE_URL": "http://gpu:11434",
-        "HEADRACE_LLM_TIMEOUT": "30",
-        "HEADRACE_LLM_STREAM": "false",
-    }
-    models = Models.of(Config.from_env(environ))
-    assert (models.timeout, models.stream) == (30, False)
-    assert resolve(models) == Choice("anthropic", "claude-opus-5", "https://api.anthropic.com", "sk-2", True)
-    assert resolve(models, "openai:x") == Choice("openai", "x", "http://llm.internal:8000/v1", "sk-1", True)
-    assert resolve(models, "ollama:x") == Choice("ollama", "x", "http://gpu:11434/v1", "", True)
-    assert "sk-" not in repr(models) + repr(resolve(models))
-
-
-def test_knowing_models_loads_no_library():
-    process = start_python("import sys, agent.model_choice\nprint(*{name.partition('.')[0] for name in sys.modules})")
-    loaded = set(process.communicate(timeout=60)[0].split())
-    assert "agent" in loaded and process.returncode == 0
-    assert not loaded & {
-        "pydantic_ai",
-        "openai",
-        "anthropic",
-        "httpx2",
-        "httpcore2",
-        "genai_prices",
-        "pydantic",
-        "net.http_transport",
-    }
-
-
-def test_a_request_without_an_end_is_possible(ask):
-    with LlmServer([say("hello")]) as server:
-        assert ask(chosen(server), seconds=math.inf).text == "hello"

@@ -370,7 +370,7 @@ def test_a_crash_at_any_moment_starts_each_flow_once(tmp_path, types):
 
 
 def test_a_run_whose_first_write_fails_leaves_no_file_of_what_it_started(start, tmp_path):
-    from test_dispatch import fill, make_room
+    from test_ending import fill, make_room
 
     one = start(run_threads=1, inline_value_bytes=10)
     made = called(node("w", "ask"))

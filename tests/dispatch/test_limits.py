@@ -8,7 +8,8 @@ from collections import Counter
 import orjson
 import pytest
 from test_calls import call
-from test_dispatch import at_gate, finished, let_go, on_record, output, stop_at_the_gate, submit
+from test_dispatch import at_gate, finished, let_go, on_record, output, submit
+from test_ending import stop_at_the_gate
 from world import PATIENCE, Gate, add_flow, at_once, chain, flow, node, raced, run_of, steps_of
 
 from database import execute

@@ -1,8 +1,7 @@
 """A run that waits: it holds no thread, is woken exactly once, and survives whatever happens to its process."""
 
 import pytest
-from crashes import crash_everywhere, first_run
-from test_dispatch import at_gate, finished, let_go, output, statuses, stop_at_the_gate, submit
+from test_dispatch import at_gate, finished, let_go, output, statuses, submit
 from world import (
     PATIENCE,
     add_flow,
@@ -10,10 +9,8 @@ from world import (
     chain,
     flow,
     node,
-    process,
     raced,
     run_of,
-    start_python,
     started_recorder,
     steps_of,
 )
@@ -21,7 +18,7 @@ from world import (
 from config import Config
 from dispatch import Dispatcher, Links, make_services
 from errors import BadInput, Conflict, NotFound
-from models import Lease, Run, RunDay, Step, Wait, now_ms
+from models import Run, RunDay, Step, Wait, now_ms
 from nodes.base import REGISTRY
 
 LONG_AGO = 1  # a time to wait until that has passed, in ms: the next `wake` is due
@@ -451,128 +448,6 @@ def test_an_answer_that_came_early_is_gone_with_the_run(dispatcher, gate):
     dispatcher.answer(run, "a", "yes", None, None)
     gate.opened.set()
     assert finished(dispatcher, run).status == "failed" and nothing_waits()
-
-
-# Restarts and crashes
-
-
-def test_a_run_goes_on_in_another_process(tmp_path, types):
-    made = add_flow(chain(node("x", "act"), ask(), node("y", "act"), ask("b"), node("z", "act")))
-    with process(tmp_path, inline=True) as dispatcher:
-        run = dispatcher.submit(made, 1, "manual").run
-    with process(tmp_path, inline=True) as dispatcher:
-        dispatcher.sweep()
-        assert run_of(run.id).waiting == "an answer for a"
-        dispatcher.answer(run_of(run.id), "a", "yes", 5, "ann")
-    with process(tmp_path, inline=True) as dispatcher:
-        dispatcher.answer(run_of(run.id), "b", "yes", 6, None)
-        assert output(dispatcher, run_of(run.id)) == given(value=6, by=None)
-    assert types.effects == [f"{run.id}:{id_}:0" for id_ in "xyz"] and nothing_waits()
-
-
-def test_many_waits_in_a_row_are_no_poison(inline):
-    count = 10
-    run = submit(inline, chain(*[ask(f"a{number}") for number in range(count)]))
-    for number in range(count):
-        inline.answer(run, f"a{number}", "yes", None, None)
-    row = run_of(run.id)
-    assert (row.status, row.claims, row.deaths) == ("success", count + 1, 0)
-
-
-def test_a_crash_at_any_moment_changes_nothing(tmp_path, types):
-    made = flow(
-        node("x", "act"),
-        ask("a"),
-        node("beside", "act"),
-        node("s", "give", {"value": "{{ input.value }}"}),
-        node("y", "act"),
-        ask("b", retry={"attempts": 2, "delay": 0}),
-        ask("c", LONG_AGO, on_error="continue"),
-        node("z", "act", {"value": "{{ [steps.s, steps.beside] }}"}),
-        edges=["x a", "a s", "s y", "y b", "y c", "b z", "c z"],
-    )
-    answers = [("a", "yes", [1, "two"]), ("b", "no", None), ("b", "yes", 3)]
-    moments = crash_everywhere(
-        tmp_path,
-        types,
-        [
-            lambda dispatcher: dispatcher.submit(add_flow(made), 1, "manual"),
-            *[lambda dispatcher, answer=answer: dispatcher.answer(first_run(), *answer, "ann") for answer in answers],
-            lambda dispatcher: dispatcher.wake(),
-        ],
-        inline_value_bytes=8,
-    )
-    assert len(moments) > 15 and first_run().status == "success"
-
-
-@pytest.mark.slow
-def test_a_run_that_waits_survives_a_process_that_is_killed_after_its_answer(tmp_path, inline, types):
-    made = add_flow(chain(node("a", "act"), ask("w"), node("b", "act"), node("c", "die"), node("d", "act")))
-    source = """
-import os, pathlib, sys
-import database
-from models import Workflow
-from nodes.base import Suspend
-from world import Types, process
-folder = pathlib.Path(sys.argv[1])
-database.connect(folder / "headrace.sqlite3", "normal")
-with Types() as types, process(folder, inline=True) as dispatcher:
-    types.offer("die", lambda config, input, ctx: os._exit(9), pure=False)
-    types.offer("ask", lambda config, input, ctx: Suspend(None, ""), suspends=True, answers=("yes", "no"),
-                resume=lambda self, config, input, answer: answer.value)
-    run = dispatcher.submit(Workflow.get(), 1, "manual").run
-    dispatcher.answer(run, "w", "yes", 2, None)
-"""
-    types.offer("die", lambda config, input, ctx: input, pure=False)
-    killed = start_python(source, tmp_path)
-    killed.communicate(timeout=60)
-    assert killed.returncode == 9
-    run = Run.get(workflow_id=made.id)
-    assert (run.status, run.claims) == ("running", 2)
-    Lease.beat(run.lease_owner, -1)
-    inline.sweep()
-    assert (run_of(run.id).status, run_of(run.id).output, run_of(run.id).deaths) == ("success", "2", 1)
-    assert types.effects == [f"{run.id}:d:0"] and nothing_waits()
-
-
-def test_a_run_that_waits_is_given_up_after_three_deaths_and_leaves_nothing_open(inline, types):
-    run = submit(inline, flow(ask("a"), ask("b"), edges=[]))
-    for _ in range(3):
-        Run.update(status="running", waiting=None, lease_owner="proc_gone").where(Run.id == run.id).execute()
-        assert run_of(run.id).status == "running"
-        inline.sweep()
-    row = run_of(run.id)
-    assert (row.status, row.deaths) == ("failed", 3) and "3 processes died" in row.error_text
-    assert nothing_waits()
-
-
-def test_a_run_that_is_handed_back_while_one_of_its_nodes_waits_goes_on(start, gate, types):
-    one = start(run_threads=1)
-    run = submit(
-        one, flow(node("x", "act"), ask(), node("g", "gate"), "k", node("y", "act"), edges=["a y", "g k", "k y"]), 1
-    )
-    at_gate(one, run, gate)
-    stop_at_the_gate(one, gate)
-    assert (run_of(run.id).status, run_of(run.id).waiting) == ("pending", None)
-    other = start(inline=True)
-    other.sweep()
-    other.answer(run, "a", "yes", 2, None)
-    assert run_of(run.id).status == "success" and nothing_waits()
-    assert types.effects == [f"{run.id}:x:0", f"{run.id}:y:0"]
-
-
-def test_a_process_that_was_asleep_does_not_make_a_run_wait_that_another_has_finished(start, gate):
-    one, other = start(run_threads=1), start(inline=True)
-    run = submit(one, flow(node("g", "gate"), ask("a", LONG_AGO)))
-    at_gate(one, run, gate)
-    Run.update(claims=2).where(Run.id == run.id).execute()
-    gate.opened.set()
-    let_go(one, run)
-    assert (run_of(run.id).status, run_of(run.id).claims) == ("running", 2) and nothing_waits()
-    Lease.beat(one.owner, -1)
-    other.sweep()
-    other.wake()
-    assert run_of(run.id).status == "success" and nothing_waits()
 
 
 # Addresses

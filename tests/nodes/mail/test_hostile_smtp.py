@@ -1,0 +1,209 @@
+"""Mail servers that refuse, break off, say too much or never answer."""
+
+# ruff: noqa: F811
+
+import contextlib
+import socket
+import threading
+import time
+
+import pytest
+from mail_servers import PASSWORD, Mails
+from test_send import failure, mail, serve  # noqa: F401  (fixtures)
+
+HERE = {"host": "127.0.0.1", "security": "none"}
+
+
+@pytest.fixture
+def mails():
+    return Mails()
+
+
+@pytest.fixture
+def certificate(authority):
+    """What a server on this machine proves who it is with."""
+    return authority.server("127.0.0.1")
+
+
+# What the server refuses
+
+
+def test_who_is_refused_is_in_the_output_and_in_the_log(mail, mails):
+    mails.refuse = {"gone@example.com": "550 5.1.1 no such user", "full@example.com": "452 4.2.2 mailbox full"}
+    output = mail(to="jane@example.com, gone@example.com, full@example.com")
+    assert output["accepted"] == mails.envelopes[-1].rcpt_tos == ["jane@example.com"]
+    assert output["refused"] == {
+        "gone@example.com": "550 5.1.1 no such user",
+        "full@example.com": "452 4.2.2 mailbox full",
+    }
+    assert mail.lines == [("warning", "the mail server refused 2 of 3 recipients", output["refused"])]
+
+
+def test_where_everybody_is_refused_it_fails(mail, mails):
+    mails.refuse = {"gone@example.com": "550 no such user", "full@example.com": "452 mailbox full"}
+    message = failure(mail, to="gone@example.com")
+    assert message == "nobody of the recipients was accepted: gone@example.com: 550 no such user"
+    failure(mail, permanent=False, to="gone@example.com, full@example.com")
+    assert not mails.envelopes
+
+
+def test_a_message_that_is_too_large_for_the_server_is_refused_for_good(mail, mails, serve):
+    assert " answered 552 " in failure(mail, body="x" * 2_000, server={"port": serve(data_size_limit=1_000)})
+
+
+# Hostile and broken servers
+
+
+@pytest.fixture
+def script():
+    """`script({b"EHLO": b"250 x\\r\\n"})` is the port of a server that answers each verb so, greeting with b"".
+
+    `*` stands for any other verb, `.` for the end of a message. None hangs up. An answer that is a list is sent again
+    and again, until the client hangs up. `script.heard` has the lines that came.
+    """
+    listener, over = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def converse(answers):
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as lines:
+            say(connection, answers.get(b"", b"220 hello\r\n"))
+            for line in lines:
+                start.heard.append(line.strip())
+                # A line of nothing is no greeting: among the random bytes of a handshake there can be one.
+                verb = (line.split() or [b"\n"])[0].upper()
+                answer = answers.get(verb, answers.get(b"*", b"250 fine\r\n"))
+                say(connection, answer)
+                if verb == b"DATA" and answer == b"354 go\r\n":
+                    next(line for line in lines if line == b".\r\n")
+                    say(connection, answers.get(b".", b"250 taken\r\n"))
+
+    def say(connection, answer):
+        if answer is None:
+            connection.shutdown(socket.SHUT_RDWR)
+        elif isinstance(answer, bytes):
+            connection.sendall(answer)
+        else:
+            while not over.wait(0.01):
+                connection.sendall(answer[0])
+
+    def run(answers):
+        with contextlib.suppress(OSError):
+            converse(answers)
+
+    def start(answers):
+        threads.append(threading.Thread(target=run, args=(answers,)))
+        threads[-1].start()
+        return listener.getsockname()[1]
+
+    threads, start.heard = [], []
+    yield start
+    over.set()
+    listener.shutdown(socket.SHUT_RDWR)  # what ends `accept`
+    listener.close()
+    for thread in threads:
+        thread.join(60)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {b"": [b"2"]},
+        {b"": [b"220-x\r\n"]},
+        {b"EHLO": [b"250-x\r\n"]},
+        {b"DATA": [b"3"]},
+        {b"": b""},
+        {b"MAIL": b""},
+    ],
+)
+def test_a_server_that_drips_or_says_nothing_gains_no_time(mail, script, answers):
+    began = time.monotonic()
+    message = failure(mail, permanent=False, server={"port": script(answers)}, timeout=0.3)
+    assert message.endswith(": not done within 0.3 s")
+    assert 0.25 < time.monotonic() - began < 15
+
+
+def test_the_deadline_of_the_node_holds_before_the_timeout(mail, script):
+    began = time.monotonic()
+    failure(mail, permanent=False, server={"port": script({b"": b""})}, context={"seconds": 0.3})
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize("security", ["tls", "starttls"])
+def test_a_handshake_that_never_ends_does(mail, script, security):
+    answers = {b"": b"" if security == "tls" else b"220 x\r\n", b"EHLO": b"250-x\r\n250 STARTTLS\r\n"}
+    answers |= {b"STARTTLS": b"220 go ahead\r\n", b"*": b""}
+    message = failure(mail, permanent=False, server={"port": script(answers), "security": security}, timeout=0.3)
+    assert message.endswith(": not done within 0.3 s")
+
+
+def test_what_was_said_before_the_encryption_does_not_count_after_it(mail, authority, certificate):
+    """Somebody in between slips in an answer that was never encrypted, so as to get the password."""
+    listener, heard = socket.create_server(("127.0.0.1", 0)), []
+
+    def converse():
+        plain, _ = listener.accept()
+        plain.sendall(b"220 hello\r\n")
+        plain.recv(1000)
+        plain.sendall(b"250-me\r\n250 STARTTLS\r\n")
+        plain.recv(1000)
+        plain.sendall(b"220 go\r\n250-me\r\n250 AUTH PLAIN\r\n")
+        with certificate.wrap_socket(plain, server_side=True) as tls:
+            heard.append(tls.recv(1000))
+            tls.sendall(b"250 me\r\n")
+            heard.append(tls.recv(1000))
+
+    with listener:
+        thread = threading.Thread(target=converse)
+        thread.start()
+        server = {"port": listener.getsockname()[1], "security": "starttls", "username": "me", "password": PASSWORD}
+        message = failure(mail, server=server, context={"ca_file": authority.file})
+        thread.join(60)
+    assert message == "127.0.0.1 lets nobody log in here"
+    assert heard == [b"ehlo [127.0.0.1]\r\n", b""]
+
+
+@pytest.mark.parametrize(
+    ("answers", "permanent", "words"),
+    [
+        ({b"": b"HTTP/1.1 400 Bad Request\r\n"}, False, "no SMTP"),
+        ({b"": b"\xff\xfe\x00garbage\r\n"}, False, "no SMTP"),
+        ({b"": b"x" * 100_000}, True, "Line too long"),
+        ({b"": b"220-x\r\n" * 200_000}, False, "more than 1048576 bytes"),
+        ({b"": b"421 busy\r\n"}, False, "answered 421 busy"),
+        ({b"": b"554 not you\r\n"}, True, "answered 554 not you"),
+        ({b"": None}, False, "closed"),
+        ({b"EHLO": b"502 what\r\n", b"HELO": b"550 no\r\n"}, True, "answered 550 no"),
+        ({b"MAIL": b"451 later\r\n"}, False, "answered 451 later"),
+        ({b"MAIL": b"550 not from you\r\n"}, True, "answered 550 not from you"),
+        ({b"RCPT": b"450 greylisted\r\n"}, False, "jane@example.com: 450 greylisted"),
+        ({b"RCPT": b"421 going down\r\n"}, False, "jane@example.com: 421 going down"),
+        ({b"DATA": b"554 spam\r\n"}, True, "answered 554 spam"),
+        ({b"DATA": b"354 go\r\n", b".": b"452 full\r\n"}, False, "answered 452 full"),
+        ({b"DATA": None}, False, "closed"),
+        ({b"MAIL": b"550 \x1b[31mred\x00\r\n"}, True, "answered 550 [31mred"),
+        ({b"EHLO": b"250-x\r\n250 STARTTLS\r\n"}, False, ""),
+    ],
+)
+def test_whatever_it_answers_it_is_an_error_that_says_whether_a_retry_helps(mail, script, answers, permanent, words):
+    answers = {b"DATA": b"354 go\r\n", b".": b"554 no\r\n", **answers}
+    if not words:
+        answers[b"."] = b"451 later\r\n"
+    port = script(answers)
+    message = failure(mail, permanent=permanent, server={"port": port}, timeout=5)
+    assert message.startswith((f"127.0.0.1:{port}", "nobody")) and words in message and len(message) < 400
+
+
+def test_a_server_that_hangs_up_after_it_took_the_message_has_taken_it(mail, script):
+    answers = {b"DATA": b"354 go\r\n", b".": b"250 taken\r\n", b"QUIT": None}
+    assert mail(server={"port": script(answers)})["accepted"] == ["jane@example.com"]
+
+
+def test_nobody_there_is_said(mail):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    assert failure(mail, permanent=False, server={"port": port}) == f"127.0.0.1:{port}: Connection refused"
+
+
+def test_it_introduces_itself_by_its_address(mail, script):
+    mail(server={"port": script({b"DATA": b"354 go\r\n"})})
+    assert script.heard[0] == b"ehlo [127.0.0.1]"

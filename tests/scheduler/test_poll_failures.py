@@ -1,0 +1,281 @@
+"""Polls that fail, for which there is no room, or which ask."""
+
+import orjson
+import pytest
+from moments import HOUR, MINUTE, SECOND, logged
+from sources import active, change, definition, entries, fired, keys, polling, row
+from world import chain, flow, node
+
+from database import execute, write
+from errors import DefinitionError, NodeError
+from models import Poll, PollEntry, Run, metrics
+from nodes.base import Item, Node, Polled
+from scheduler.polls import HOLD_MS, backoff
+
+pytestmark = pytest.mark.usefixtures("path")
+
+
+# What fails
+
+
+def test_only_a_trigger_can_poll():
+    with pytest.raises(TypeError, match="only a trigger polls"):
+
+        class Wrong(Node):
+            """Is refused."""
+
+            type, category, polls = "wrong_here", "logic", True
+
+
+def test_a_trigger_that_says_that_it_polls_and_does_not_fails(source, process):
+    source.poll = lambda node, config, state, ctx: Node.poll(node, config, state, ctx)
+    made = active()
+    process.look()
+    assert row(made).last_error == "watch does not poll"
+
+
+def test_a_source_that_fails_is_asked_later_and_later(source, process):
+    made = active(definition(every=600))
+    source.problem = "it is down"
+    waits = []
+    for _ in range(9):
+        process.look()
+        waits.append((row(made).next_at - process.clock.now) // SECOND)
+    assert waits == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+    source.problem = None
+    process.look()
+    assert (row(made).next_at - process.clock.now, row(made).failures) == (600 * SECOND, 0)
+
+
+def test_the_first_try_again_comes_no_later_than_the_next_look_would(source, process):
+    assert [backoff(10, failures) for failures in (0, 1, 5, 20, 10_000)] == [
+        10 * SECOND,
+        20 * SECOND,
+        320 * SECOND,
+        HOUR,
+        HOUR,
+    ]
+
+
+def test_a_source_that_asks_to_be_left_alone_is(source, process):
+    made = active(definition(every=600))
+
+    waits = [7_200.0, 1.0, 1e9]
+
+    def refuse(ctx):
+        raise NodeError("too many questions", retry_after=waits.pop(0))
+
+    source.during = refuse
+    for seconds in (7_200, 120, 86_400):
+        process.look()
+        assert (row(made).next_at - process.clock.now) // SECOND == seconds
+
+
+@pytest.mark.parametrize("every", [0, -1, 1e9])
+def test_every_is_a_number_of_seconds(source, every):
+    with pytest.raises(DefinitionError, match=r"nodes \(new\)\.config\.every"):
+        active(definition(every=every))
+
+
+def test_a_failure_is_told_once_and_so_is_its_end(source, process):
+    active()
+    for problem in ("down", "down", "up side down", "up side down", None, None, "down"):
+        source.problem = problem
+        process.look()
+    name = "The trigger new of the flow Flow"
+    assert logged() == [
+        ("warning", f"{name} cannot be polled: down"),
+        ("warning", f"{name} cannot be polled: up side down"),
+        ("info", f"{name} can be polled again"),
+        ("warning", f"{name} cannot be polled: down"),
+    ]
+
+
+def test_nothing_is_lost_by_failures(source, process):
+    made = active()
+    process.look()
+    source.shown, source.problem = ["a"], "down"
+    process.look()
+    source.problem = None
+    process.look()
+    assert fired() == ["a"] and orjson.loads(row(made).state) == {"polls": 2}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["a"], "watch gave something else than Polled with a list of Item"),
+        (Polled([("a", 1)]), "watch gave something else than Polled with a list of Item"),
+        (Polled([Item(str(number), 1) for number in range(10_001)]), "found 10001 entries at once"),
+        (Polled((), {"a": object()}), "the output is not JSON"),
+        (Polled((), "x" * 300_000), "the output has 300002 bytes"),
+        (Polled([Item(5, 1)]), "watch gave something else than Polled with a list of Item"),
+    ],
+)
+def test_a_trigger_that_gives_what_it_may_not_has_failed(source, process, given, told):
+    source.poll = lambda node, config, state, ctx: given
+    made = active()
+    process.look()
+    assert told in row(made).last_error and not row(made).begun
+
+
+def test_a_trigger_that_raises_anything_has_failed(source, process, caplog):
+    made = active()
+
+    def fall(ctx):
+        raise ZeroDivisionError("by \ud800")
+
+    source.during = fall
+    process.look()
+    assert row(made).last_error == "ZeroDivisionError: by ?" and "Traceback" in caplog.text
+
+
+def test_a_flow_whose_definition_cannot_be_read_any_more_fails(source, process):
+    made = active()
+    with write():
+        execute("UPDATE workflow_versions SET definition_json = ?", (orjson.dumps(chain("mystery")).decode(),))
+        broken = orjson.dumps(flow(node("new", "no_such_type"))).decode()
+        execute("UPDATE workflow_versions SET definition_json = ?", (broken,))
+        execute("UPDATE workflows SET definition_json = ?", (broken,))
+    process.look()
+    assert "there is no node type 'no_such_type'" in row(made).last_error
+
+
+def test_what_fails_is_counted(source, process):
+    active()
+    active(workspace="ws_2")
+    process.look()
+    assert (Poll.failing(), Poll.failing("ws_1"), metrics("ws_1", 1)["failing_polls"]) == (0, 0, 0)
+    source.problem = "down"
+    made = active()
+    process.look()
+    assert (Poll.failing(), Poll.failing("ws_1"), Poll.failing("ws_2")) == (3, 2, 1)
+    assert metrics("ws_1", 1)["failing_polls"] == 2
+    change(made, status="draft")
+    assert Poll.failing("ws_1") == 1
+
+
+def test_what_nobody_polls_is_counted(source, process):
+    active()
+    process.look()
+    now = process.clock.now
+    assert Poll.overdue(now + 2 * MINUTE) == 0 and Poll.overdue(now + 2 * MINUTE + 1) == 1
+    assert Poll.overdue(now + HOUR, "ws_1") == 1 and Poll.overdue(now + HOUR, "ws_2") == 0
+
+
+def test_a_database_that_refuses_loses_nothing(source, process, caplog):
+    made = active()
+    process.look()
+    source.shown = ["a"]
+    source.during = lambda ctx: execute("PRAGMA query_only = 1")
+    process.look()
+    source.during = lambda ctx: None
+    execute("PRAGMA query_only = 0")
+    assert fired() == [] and entries(made) == {}
+    assert "could not be recorded: attempt to write a readonly database" in caplog.text
+    process.look()
+    assert fired() == ["a"]
+
+
+# What there is no room for
+
+
+def test_while_too_many_runs_wait_nothing_is_asked_and_nothing_lost(source, tmp_path):
+    made = active()
+    with polling(tmp_path, max_pending=10) as process:
+        process.look()
+        source.shown = keys(1, 8)
+        process.look()
+        assert fired() == keys(1, 5), "half of the room is for those who call"
+        assert orjson.loads(row(made).state) == {"polls": 1} and row(made).next_at == process.clock.now + HOLD_MS
+        process.look()
+        assert len(source.asked) == 2 and row(made).next_at == process.clock.now + HOLD_MS
+        Run.update(status="success").execute()
+        source.shown = keys(2, 9)
+        process.look()
+    assert fired() == keys(1, 9)
+    assert orjson.loads(row(made).state) == {"polls": 2}
+
+
+def test_for_a_little_room_alone_nothing_is_asked(source, tmp_path):
+    active()
+    with polling(tmp_path, max_pending=100) as process:
+        process.look()
+        source.shown = keys(1, 60)
+        process.look()
+        assert fired() == keys(1, 50)
+        for left, looks in ((46, 2), (45, 3)):
+            Run.update(status="success").where(Run.id.not_in([run.id for run in Run.select().limit(left)])).execute()
+            process.look()
+            assert len(source.asked) == looks
+    assert len(fired()) == 55
+
+
+def test_a_flow_that_may_not_start_leaves_its_entries_where_they_are(source, tmp_path):
+    made = active(definition(settings={"max_concurrent_runs": 1, "overlap": "skip"}))
+    with polling(tmp_path) as process:
+        process.look()
+        source.shown = ["a", "b"]
+        process.look()
+        assert fired() == ["a"]
+        process.look()
+        assert fired() == ["a"] and len(source.asked) == 2
+        Run.update(status="success").execute()
+        process.look()
+    assert fired() == ["a", "b"] and entries(made).keys() == {PollEntry.digest("a"), PollEntry.digest("b")}
+
+
+def test_a_flow_that_queues_takes_all(source, tmp_path):
+    active(definition(settings={"max_concurrent_runs": 1}))
+    with polling(tmp_path, runs=True) as process:
+        process.look()
+        source.shown = ["a", "b", "c"]
+        process.look()
+    assert fired() == ["a", "b", "c"] and {run.status for run in Run.select()} == {"success"}
+
+
+def test_files_of_runs_that_did_not_come_about_are_deleted(source, tmp_path):
+    active()
+    with polling(tmp_path, max_pending=4, inline_value_bytes=1) as process:
+        process.look()
+        source.shown = keys(1, 4)
+        process.look()
+    assert sorted(path.name for path in (tmp_path / "values").iterdir()) == sorted(run.id for run in Run.select())
+    assert Run.select().count() == 2
+
+
+# Questions
+
+
+def test_an_idle_tick_asks_one_question(source, process, caplog):
+    active()
+    process.look()
+    process.clock.pass_by(500)
+    with caplog.at_level("DEBUG", "peewee"):
+        process.poller.tick()
+    (asked,) = [record.msg[0] for record in caplog.records if record.name == "peewee"]
+    assert asked.startswith("SELECT")
+
+
+def test_a_question_uses_an_index(source, process, caplog):
+    made = active()
+    source.shown = ["a"]
+    process.look()
+    source.shown, source.problem = ["b"], None
+    with caplog.at_level("DEBUG", "peewee"):
+        process.look()
+        Poll.overdue(0)
+        Poll.failing("ws_1")
+        Poll.release("nobody", 1)
+        Poll.prune(1)
+        change(made, status="draft")
+        made.remove()
+    asked = [record.msg for record in caplog.records if record.name == "peewee" and "poll" in record.msg[0]]
+    plans = [
+        (sql, step[3])
+        for sql, params in asked
+        if sql.startswith(("SELECT", "UPDATE", "DELETE", "INSERT")) and 'SET "next_at"' not in sql
+        for step in execute(f"EXPLAIN QUERY PLAN {sql}", tuple(params or ())).fetchall()
+    ]
+    assert len(plans) > 10
+    assert not [plan for plan in plans if plan[1].startswith("SCAN")]

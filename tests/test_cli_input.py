@@ -1,0 +1,224 @@
+"""Wrong input on the command line, templates, and serving."""
+
+import json
+import os
+import socket
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from children import child
+from click.testing import CliRunner
+from test_cli import call, refused, roles
+
+import cli
+import database
+from config import table
+from models import User
+
+ROOT = Path(__file__).parent.parent
+ECHO = {"nodes": [{"id": "start", "type": "manual"}], "edges": []}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """The folder that the commands are given in, with no setting from elsewhere."""
+    for row in table():
+        monkeypatch.delenv(row.env, raising=False)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    database.disconnect()
+
+
+@pytest.fixture
+def data_dir(config, monkeypatch):
+    """The data folder of a server, with one owner and one workspace, which the commands work on."""
+    monkeypatch.setenv("HEADRACE_DATA_DIR", str(config.data_dir))
+    database.connect(config.database_path)
+    return config.data_dir
+
+
+@pytest.fixture
+def file(folder):
+    """`file(value)` writes it as JSON and gives the name."""
+
+    def write(value, name="flow.json"):
+        (folder / name).write_text(value if isinstance(value, str) else json.dumps(value))
+        return name
+
+    return write
+
+
+# Wrong input
+
+
+@pytest.mark.parametrize("command", ["run", "validate", "import"])
+def test_a_file_that_is_not_there_or_not_json_is_refused(data_dir, file, command):
+    assert "'none.json' does not exist" in refused(command, "none.json")
+    assert "flow.json is not JSON" in (message := refused(command, file('{\n  "nodes": tru\n}')))
+    assert "(line 2, column " in message
+    assert "is a directory" in refused(command, ".")
+
+
+@pytest.mark.parametrize("command", ["run", "validate"])
+def test_a_definition_that_is_nested_too_deeply_is_refused(file, command):
+    values = "[" * 900 + "]" * 900
+    text = '{"nodes": [{"id": "a", "type": "set", "config": {"values": {"a": ' + values + "}}}]}"
+    assert "nested too deeply" in refused(command, file(text))
+
+
+def test_a_definition_that_is_too_large_is_refused(data_dir, file, monkeypatch):
+    monkeypatch.setenv("HEADRACE_MAX_DEFINITION_BYTES", "40")
+    for command in ("run", "validate", "import"):
+        assert "more than 40 bytes" in refused(command, file({"name": "A", "definition": ECHO}))
+
+
+def test_run_refuses_a_definition_that_is_not_valid_in_one_line(file):
+    assert "nodes[0].type" in refused("run", file({"nodes": [{"id": "a", "type": "line\nbreak"}]}))
+
+
+@pytest.mark.parametrize(
+    ("args", "word"),
+    [
+        (["--input", "{]"], "--input is not JSON"),
+        (["--input", "@none.json"], "none.json: No such file"),
+        (["--input", "@."], "Is a directory"),
+        (["--input", "-"], "--input - is not JSON"),
+        (["--timeout", "0"], "--timeout"),
+        (["--bogus"], "--bogus"),
+        (["more"], "unexpected extra argument"),
+    ],
+)
+def test_run_refuses_what_it_cannot_read(file, args, word):
+    assert word in refused("run", file(ECHO), *args)
+
+
+@pytest.mark.parametrize(
+    ("args", "word"),
+    [
+        (["export", "wf_none"], "no flow 'wf_none'"),
+        (["export"], "--all"),
+        (["export", "wf_none", "--all"], "--all"),
+        (["import", "list.json", "--name", "A"], "holds a list"),
+        (["import", "list.json", "--workspace", "ws_none"], "no workspace 'ws_none'"),
+        (["user", "add", "no address"], "is not an e-mail address"),
+        (["user", "add", "a@example.org", "--role", "boss"], "'boss' is not one of"),
+        (["user", "add", "a@example.org", "--workspace", "ws_none"], "no workspace 'ws_none'"),
+        (["user", "add", "a@example.org", "--password-stdin"], "password:"),
+        (["user", "password", "a@example.org"], "no user 'a@example.org'"),
+        (["user", "promote", "a@example.org"], "no user 'a@example.org'"),
+        (["user", "demote", "a@example.org"], "no user 'a@example.org'"),
+        (["user", "bogus"], "bogus"),
+        (["backup", "none/copy"], "none/.copy.partial: No such file or directory"),
+        (["restore", "none"], "'none' does not exist"),
+        (["backup"], "TARGET"),
+        (["bogus"], "No such command 'bogus'"),
+        (["--bogus"], "--bogus"),
+    ],
+)
+def test_a_wrong_argument_is_refused(data_dir, file, args, word):
+    file([], "list.json")
+    assert word in refused(*args)
+    assert list(roles().values()) == ["owner"]
+
+
+@pytest.mark.parametrize("password", ["short", "x" * 1001, b"not utf-8: \xff"])
+def test_a_password_that_could_not_log_in_is_refused(data_dir, password):
+    for command in ("add", "password"):
+        email = User.get().email if command == "password" else "a@example.org"
+        assert "password" in refused("user", command, email, "--password-stdin", input=password)
+
+
+DATABASE_COMMANDS = [
+    ["export", "--all"], ["import", "flow.json", "--name", "A"], ["user", "add", "a@example.org"],
+    ["user", "password", "a@example.org"], ["user", "list"], ["backup", "copy"], ["resume"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("args", DATABASE_COMMANDS, ids=lambda args: " ".join(args[:2]))
+def test_a_missing_or_foreign_database_is_refused_and_none_is_made(folder, file, args):
+    file(ECHO)
+    assert f"There is no database {folder}/data/headrace.sqlite3" in refused(*args)
+    assert not (folder / "data").exists()
+    (folder / "data").mkdir()
+    (folder / "data/headrace.sqlite3").write_text("something else")
+    assert "no SQLite database" in refused(*args)
+
+
+@pytest.mark.parametrize("args", [[], ["config"], ["run", "flow.json"], ["user", "list"]], ids=" ".join)
+def test_a_wrong_setting_is_refused(file, monkeypatch, args):
+    file(ECHO)
+    monkeypatch.setenv("PORT", "many")
+    assert "PORT is 'many'" in refused(*args)
+
+
+def test_an_unexpected_error_stays_a_traceback(data_dir, monkeypatch):
+    monkeypatch.setattr(User, "select", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        CliRunner().invoke(cli.main, ["user", "list"], catch_exceptions=False)
+
+
+# Templates
+
+
+def stands_alone(path):
+    """Whether the template needs nothing around it: no credential, no file, nobody to call or to ask."""
+    template = json.loads(path.read_text(encoding="utf-8"))
+    return not template["credentials"] and not {"http", "files", "flows", "llm"} & template.get("trial", {}).keys()
+
+
+@pytest.mark.parametrize(
+    "path", [*filter(stands_alone, sorted((ROOT / "templates_data").glob("*.json")))], ids=lambda path: path.stem
+)
+def test_run_executes_each_template_that_stands_alone_with_its_sample_input(path):
+    result = CliRunner().invoke(cli.main, ["run", "--json", str(path)], catch_exceptions=False)
+    ended = json.loads(result.stdout)
+    assert ended["steps"] and ended["status"] == "success", ended["error_text"]
+
+
+# Serving
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def ask(url, body=None):
+    """The status of a GET, or of a POST with this body."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return answer.status
+
+
+def wait_for(url, process):
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            return ask(url)
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError(f"the server did not answer at {url}")
+
+
+@pytest.mark.slow
+def test_it_serves_from_any_folder_and_the_commands_work_meanwhile(folder):
+    port = free_port()
+    # Neither these, nor what PYTHONPATH has, may stand before our own modules.
+    (folder / "config.py").write_text("raise SystemExit('the wrong config')")
+    (folder / ".env").write_text(f"PORT={port}\nWEB_CONCURRENCY=1\n")
+    env = {**os.environ, "PYTHONPATH": str(folder / "more")}
+    with child([sys.executable, str(ROOT / "workflow_server.py")], env=env) as process:
+        assert wait_for(f"http://127.0.0.1:{port}/api/health", process) == 200
+        call("user", "add", "ann@example.org", "--password-stdin", input="a good password")
+        login = {"email": "ann@example.org", "password": "a good password"}
+        assert ask(f"http://127.0.0.1:{port}/api/auth/login", login) == 200
+        call("backup", "copy")
+        assert process.poll() is None
+        process.terminate()
+        process.wait(timeout=60)
+    assert (folder / "data/headrace.sqlite3").is_file()

@@ -1,0 +1,313 @@
+"""How the engine retries, which errors it reports, and how it keeps to a deadline."""
+
+# ruff: noqa: F811
+
+import time
+
+import pytest
+from test_engine import (
+    calls,  # noqa: F401  (fixtures)
+    failing,
+    statuses,
+)
+from world import Types, chain, flow, node, run
+
+from errors import NodeError
+
+
+@pytest.fixture(autouse=True)
+def types():
+    with Types() as types:
+        yield types
+
+
+# Retry
+
+
+def test_a_node_is_tried_as_often_as_it_says(types):
+    failing(types, NodeError("1"), NodeError("2"), "done")
+    ran = run(flow(node("a", "flaky", retry={"attempts": 3})))
+    assert ran.output == "done"
+    assert [(step.attempt, step.status, step.error_text) for step in ran.steps] == [
+        (1, "failed", "1"),
+        (2, "failed", "2"),
+        (3, "success", None),
+    ]
+
+
+def test_the_last_error_counts_when_no_attempt_succeeds(types):
+    left = failing(types, NodeError("1"), NodeError("2"), "never")
+    ran = run(flow(node("a", "flaky", retry={"attempts": 2})))
+    assert (ran.status, ran.error_text, left) == ("failed", "2", ["never"])
+
+
+@pytest.mark.parametrize(("tried", "left"), [(0, 2), (1, 1), (2, 0), (5, 0)])
+def test_a_node_knows_how_often_it_would_be_tried_again(calls, tried, left):
+    """However often it was cut off: each such attempt counts, and none is owed."""
+    run(flow(node("a", "note", retry={"attempts": 3, "delay": 0})), tried={("a", None): tried})
+    assert calls[0][2].retries == left
+
+
+def test_without_retry_a_node_is_tried_once(types):
+    left = failing(types, NodeError("1"), "never")
+    assert run(flow(node("a", "flaky"))).status == "failed" and left == ["never"]
+
+
+def test_a_permanent_error_is_not_tried_again(types):
+    left = failing(types, NodeError("1", permanent=True), "never")
+    slept = []
+    ran = run(flow(node("a", "flaky", retry={"attempts": 5})), sleep=slept.append)
+    assert (ran.status, left, slept) == ("failed", ["never"], [])
+
+
+def test_any_other_exception_is_tried_again(types):
+    failing(types, ZeroDivisionError("x"), "done")
+    assert run(flow(node("a", "flaky", retry={"attempts": 2}))).output == "done"
+
+
+def test_pauses_grow_by_the_backoff_and_are_spread_by_half(types):
+    for _ in range(20):
+        failing(types, *[NodeError("no")] * 4, "done")
+        slept = []
+        run(flow(node("a", "flaky", retry={"attempts": 5, "delay": 2, "backoff": 3})), sleep=slept.append)
+        types.__exit__()
+        assert len(slept) == 4
+        for pause, most in zip(slept, [2, 6, 18, 54], strict=True):
+            assert most / 2 <= pause <= most
+
+
+def test_pauses_differ_from_each_other(types):
+    slept = []
+    failing(types, *[NodeError("no")] * 20)
+    run(flow(node("a", "flaky", retry={"attempts": 20, "delay": 1, "backoff": 1})), sleep=slept.append)
+    assert len(set(slept)) > 10
+
+
+def test_a_pause_is_an_hour_at_most_and_no_longer_than_the_run_may_take(types):
+    slept = []
+    failing(types, *[NodeError("no")] * 20)
+    made = flow(node("a", "flaky", retry={"attempts": 20, "delay": 3600, "backoff": 10}))
+    run(made, sleep=slept.append, timeout=10**9)
+    assert max(slept) <= 3600
+    slept.clear()
+    failing_again = flow(node("a", "fail", retry={"attempts": 3, "delay": 3600}))
+    run(failing_again, sleep=slept.append, timeout=5)
+    assert max(slept) <= 5
+
+
+@pytest.mark.parametrize(("asked", "pause"), [(90, 90), (0.1, 1)])
+def test_a_pause_is_no_shorter_than_the_other_side_asked_for(types, asked, pause):
+    slept = []
+    failing(types, NodeError("1", retry_after=asked), "done")
+    ran = run(flow(node("a", "flaky", retry={"attempts": 2, "delay": 1})), sleep=slept.append)
+    assert ran.output == "done" and slept[0] == pytest.approx(pause, rel=0.5)
+
+
+def test_nobody_waits_for_what_will_come_too_late_for_the_run(types):
+    slept = []
+    left = failing(types, NodeError("come back tomorrow", retry_after=86_400), "never")
+    ran = run(flow(node("a", "flaky", retry={"attempts": 5})), sleep=slept.append, timeout=60)
+    assert (ran.status, ran.error_text, slept, left) == ("failed", "come back tomorrow", [], ["never"])
+
+
+def test_a_node_can_pause(types):
+    slept = []
+    types.offer("nap", lambda config, input, ctx: ctx.pause(5) or "rested")
+    assert run(flow(node("a", "nap")), sleep=slept.append).output == "rested"
+    assert slept == [5]
+
+
+def test_a_cancellation_ends_the_node_that_pauses(types):
+    reasons, after = [], []
+    types.offer("nap", lambda config, input, ctx: (ctx.pause(5), after.append(1)))
+    ran = run(
+        chain(node("a", "nap", retry={"attempts": 3}), "b"),
+        sleep=lambda seconds: reasons.append("cancelled by me"),
+        stop=lambda: reasons[0] if reasons else None,
+    )
+    assert (ran.status, ran.error_text, after) == ("failed", "cancelled by me", [])
+    assert [(step.node_id, step.status) for step in ran.steps] == [("a", "failed")]
+
+
+def test_a_cancellation_during_a_pause_ends_the_run(types):
+    left = failing(types, NodeError("1"), "never")
+    reasons = []
+    ran = run(
+        flow(node("a", "flaky", retry={"attempts": 2}, on_error="continue")),
+        sleep=lambda seconds: reasons.append("cancelled by me"),
+        stop=lambda: reasons[0] if reasons else None,
+    )
+    assert (ran.status, ran.error_text, left) == ("failed", "cancelled by me", ["never"])
+
+
+def test_every_attempt_has_the_same_idempotency_key(types):
+    keys = []
+
+    def flaky(config, input, ctx):
+        keys.append(ctx.idempotency_key)
+        raise NodeError("no")
+
+    types.offer("flaky", flaky, pure=False)
+    run(flow(node("a", "flaky", retry={"attempts": 3})))
+    assert keys == ["run_1:a:0"] * 3
+
+
+# Errors
+
+
+def test_a_node_that_fails_ends_the_run():
+    ran = run(chain(node("a", "fail", {"value": "no luck"}), "b"))
+    assert (ran.status, ran.output, ran.error_text, ran.error_node_id) == ("failed", None, "no luck", "a")
+    assert statuses(ran) == {"a": "failed"}
+
+
+def test_continue_hands_the_error_on():
+    ran = run(chain(node("a", "fail", {"value": "no luck"}, on_error="continue"), "b"))
+    assert (ran.status, ran.output) == ("success", {"error": "no luck"})
+    assert (ran.of["a"].status, ran.of["a"].error_text) == ("failed", "no luck")
+
+
+def test_branch_leaves_by_the_error_branch():
+    made = flow(node("a", "fail", {"value": "no luck"}, on_error="branch"), "ok", "bad", edges=["a ok", "a bad error"])
+    ran = run(made)
+    assert ran.output == {"error": "no luck"}
+    assert statuses(ran) == {"a": "failed", "ok": "skipped", "bad": "success"}
+    assert ran.of["a"].branch == "error"
+
+
+def test_with_on_error_branch_a_success_leaves_by_the_unnamed_way():
+    made = flow(node("a", "give", {"value": 1}, on_error="branch"), "ok", "bad", edges=["a ok", "a bad error"])
+    assert statuses(run(made)) == {"a": "success", "ok": "success", "bad": "skipped"}
+
+
+def test_continue_on_a_node_with_branches_takes_none_of_them():
+    made = flow(node("a", "if", {"condition": "{{ input.x }}"}, on_error="continue"), "b", edges=["a b true"])
+    assert statuses(run(made, {})) == {"a": "failed", "b": "skipped"}
+
+
+def test_what_a_node_raises_is_told_with_its_kind(types):
+    failing(types, KeyError("x"))
+    assert run(flow(node("a", "flaky"))).error_text == "KeyError: 'x'"
+
+
+def test_a_recursion_without_end_fails_the_node(types):
+    def deeper(config, input, ctx):
+        return deeper(config, input, ctx)
+
+    types.offer("deep", deeper)
+    assert run(flow(node("a", "deep"))).error_text.startswith("RecursionError")
+
+
+def test_an_error_text_has_a_bound(types):
+    failing(types, NodeError("x" * 100_000))
+    assert len(run(flow(node("a", "flaky"))).error_text) < 2_100
+
+
+def test_an_error_text_with_half_a_surrogate_pair_is_still_recorded(types):
+    failing(types, NodeError("odd \ud800 text"))
+    ran = run(flow(node("a", "flaky", on_error="continue")))
+    assert ran.status == "success" and "odd" in ran.output["error"]
+    ran.of["a"].error_text.encode()
+
+
+def test_what_the_record_raises_goes_through():
+    def broken(step):
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        run(flow(node("a", on_error="continue")), on_step=broken)
+
+
+def test_a_config_that_comes_out_wrong_names_its_key():
+    ran = run(flow(node("a", "respond", {"status": "{{ input }}"})), 999)
+    assert ran.error_text.startswith("config.status: ")
+    ran = run(flow(node("a", "give", {"value": "{{ input.x.y }}"})), {})
+    assert ran.error_text.startswith("config.value: ")
+
+
+def test_a_config_that_comes_out_wrong_is_not_tried_again():
+    ran = run(flow(node("a", "respond", {"status": "{{ input }}"}, retry={"attempts": 4})), 999)
+    assert len(ran.steps) == 1
+
+
+# Time
+
+
+def test_a_timeout_is_a_deadline_for_the_node(calls):
+    run(flow(node("a", "note", timeout=7), node("b", "note")), timeout=100)
+    assert 6 < calls[0][2].deadline - time.monotonic() <= 7
+    assert 99 < calls[1][2].deadline - time.monotonic() <= 100
+
+
+def test_the_runs_own_timeout_comes_before_a_longer_one_of_the_node(calls):
+    run(flow(node("a", "note", timeout=70)), timeout=10)
+    assert calls[0][2].deadline - time.monotonic() <= 10
+
+
+def test_the_shorter_of_the_flows_and_the_servers_timeout_counts(calls):
+    run(flow(node("a", "note"), timeout=5), timeout=10)
+    run(flow(node("a", "note"), timeout=500), timeout=100)
+    assert 4 < calls[0][2].deadline - time.monotonic() <= 5
+    assert 99 < calls[1][2].deadline - time.monotonic() <= 100
+
+
+def fail_at_the_deadline(config, input, ctx):
+    """Wait as a node waits for another system, and fail as its library does."""
+    while time.monotonic() < ctx.deadline:
+        pass
+    raise NodeError("GET example.com:443/: no complete answer within 0.02 s")
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        ({"flow": 0.02}, "the flow's timeout (settings.timeout) of 0.02 s ended it: GET example.com"),
+        ({"node": 0.02}, "the node's timeout of 0.02 s ended it: GET example.com"),
+        ({"server": 0.02}, "the longest time of a run (HEADRACE_RUN_TIMEOUT) of 0.02 s ended it: GET example.com"),
+    ],
+)
+def test_a_failure_at_the_deadline_says_whose_timeout_it_was(types, times, words):
+    types.offer("waits", fail_at_the_deadline)
+    node_times = {"timeout": times["node"]} if "node" in times else {}
+    made = flow(node("a", "waits", **node_times), **({"timeout": times["flow"]} if "flow" in times else {}))
+    assert run(made, timeout=times.get("server", 60)).error_text.startswith(words)
+
+
+def test_a_failure_before_the_deadline_is_told_as_it_is(types):
+    def fail(config, input, ctx):
+        raise NodeError("no complete answer within 1 s")
+
+    types.offer("waits", fail)
+    assert run(flow(node("a", "waits", timeout=50))).error_text == "no complete answer within 1 s"
+
+
+def past(config, input, ctx):
+    """Work until a little after the deadline."""
+    while time.monotonic() <= ctx.deadline:
+        pass
+    return "late"
+
+
+def test_a_pure_node_that_is_late_has_failed_and_may_be_tried_again(types):
+    types.offer("late", past)
+    ran = run(flow(node("a", "late", timeout=0.001, retry={"attempts": 2})))
+    assert ran.status == "failed" and "timeout of 0.001 s" in ran.error_text
+    assert [step.attempt for step in ran.steps] == [1, 2]
+
+
+def test_a_late_result_of_a_node_with_effects_is_kept(types):
+    types.offer("late", past, pure=False)
+    assert run(flow(node("a", "late", timeout=0.001))).output == "late"
+
+
+def test_a_run_over_its_time_fails_before_its_next_node(types):
+    types.offer("late", past)
+    ran = run(chain(node("a", "late"), node("b", "act", on_error="continue")), timeout=0.01)
+    assert (ran.status, ran.error_node_id) == ("failed", "b")
+    assert "timeout of 0.01 s" in ran.error_text and not types.effects
+
+
+def test_a_run_over_its_time_is_not_tried_again(types):
+    types.offer("late", past)
+    ran = run(flow(node("a", "late", timeout=0.02, retry={"attempts": 20}, on_error="continue")), timeout=0.01)
+    assert ran.status == "failed" and "the run exceeded" in ran.error_text
