@@ -16,12 +16,12 @@ import orjson
 from api.audit import defer_entry
 from dispatch import Dispatcher, Ticket
 from dispatch.agents.callable_workflows import CallableFlow, callable_flow, callable_flows
-from dispatch.agents.workspace_view import FLOW_STATUSES, MOST, Inspection, cut
+from dispatch.agents.workspace_view import Inspection, cut
 from dispatch.payloads import Kept
 from errors import NodeError
 from json_schema import issues_of
 from models import RUN_STATUSES, Run
-from nodes.base import CATEGORIES
+from nodes.ai.tools.inspect import FLOW_ID, FLOW_VIEWS, RUN_ID, RUN_VIEWS, View
 
 VIEWER, OPERATOR = "viewer", "operator"  # the lowest roles for reading and for running
 # Some clients stop waiting for a tool after 60 seconds: before that they should learn how to ask for the run.
@@ -130,27 +130,6 @@ def _cancel_run(caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
 # The list of tools
 
 
-def _looking(name: str) -> Callable[[Caller, dict[str, Any]], dict[str, Any]]:
-    """Return a call of the method of `Inspection` with this name."""
-
-    def call(caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
-        return make_result(getattr(caller.look, name)(**arguments))
-
-    return call
-
-
-def _object_schema(required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
-
-
-def _text_schema(description: str, **more: Any) -> dict[str, Any]:
-    return {"type": "string", "maxLength": 200, "description": description, **more}
-
-
-LIMIT = {"type": "integer", "minimum": 1, "maximum": MOST, "description": "Maximum number; 20 by default"}
-PAGE = _text_schema("next_cursor of the page before")
-FLOW_ID, RUN_ID = _text_schema("The id of a flow: wf_…"), _text_schema("The id of a run: run_…")
-READS = {"readOnlyHint": True, "openWorldHint": False}
 # A flow may do anything.
 ACTS = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False, "openWorldHint": True}
 RUN = {
@@ -166,96 +145,48 @@ RUN = {
 }
 
 
-def _inspection_tool(name: str, title: str, description: str, takes: dict[str, Any]) -> Tool:
-    return Tool(name, title, description, takes, VIEWER, _looking(name), READS)
+def _object_schema(properties: Mapping[str, Any], *required: str) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+
+
+def _inspection_tool(view: View) -> Tool:
+    def call(caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
+        return make_result(getattr(caller.look, view.name)(**arguments))
+
+    hints = {"readOnlyHint": True, "openWorldHint": False}
+    takes = _object_schema(view.properties, *view.required)
+    return Tool(view.name, view.title, view.description, takes, VIEWER, call, hints)
 
 
 TOOLS = (
-    _inspection_tool(
-        "list_flows",
-        "List flows",
-        "Lists the workspace's flows, newest first: id, name, status and version.",
-        _object_schema(
-            search=_text_schema("Part of the name"), status=_text_schema("Only this status", enum=list(FLOW_STATUSES)),
-            limit=LIMIT, cursor=PAGE,
-        ),
-    ),
-    _inspection_tool(
-        "get_flow",
-        "Get a flow",
-        "Returns a flow with its definition: nodes with their config, edges, settings.",
-        _object_schema(("workflow_id",), workflow_id=FLOW_ID),
-    ),
+    *map(_inspection_tool, FLOW_VIEWS[:2]),
     Tool(
         "run_flow",
         "Run a flow",
         "Runs a flow with any input and waits for the result. For a flow with a flow_… tool, use that tool.",
         _object_schema(
-            ("workflow_id",), workflow_id=FLOW_ID, input={"description": "The input, any JSON"},
-            wait={
-                "type": "number", "minimum": 0, "maximum": MAX_WAIT,
-                "description": f"Seconds to wait for the result; default {DEFAULT_WAIT:g}",
+            {
+                "workflow_id": FLOW_ID,
+                "input": {"description": "The input, any JSON"},
+                "wait": {
+                    "type": "number", "minimum": 0, "maximum": MAX_WAIT,
+                    "description": f"Seconds to wait for the result; default {DEFAULT_WAIT:g}",
+                },
             },
+            "workflow_id",
         ),
         OPERATOR, _run_flow, ACTS, RUN,
     ),
-    _inspection_tool(
-        "list_runs",
-        "List runs",
-        "Lists the workspace's runs, newest first: status, times, and why they failed.",
-        _object_schema(
-            status=_text_schema("Only this status", enum=list(RUN_STATUSES)), workflow_id=FLOW_ID, limit=LIMIT,
-            cursor=PAGE,
-        ),
-    ),
-    _inspection_tool(
-        "get_run",
-        "Get a run",
-        "Returns a run with its input, output and steps: each node's output or error. Long values are cut, with a "
-        "note.",
-        _object_schema(
-            ("run_id",), run_id=RUN_ID,
-            after={"type": "integer", "minimum": 0, "description": "more_after of the previous page of steps"},
-        ),
-    ),
-    _inspection_tool(
-        "get_run_log",
-        "Get the log of a run",
-        "Returns the log entries of a run's nodes, oldest first.",
-        _object_schema(("run_id",), run_id=RUN_ID, cursor=PAGE),
-    ),
+    *map(_inspection_tool, RUN_VIEWS),
     Tool(
         "cancel_run",
         "Cancel a run",
         "Cancels an unfinished run. Effects of its completed nodes remain.",
-        _object_schema(("run_id",), run_id=RUN_ID),
+        _object_schema({"run_id": RUN_ID}, "run_id"),
         OPERATOR, _cancel_run,
         {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": True, "openWorldHint": False},
     ),
-    _inspection_tool(
-        "search_nodes",
-        "Search node types",
-        "Finds node types for building a flow by words that describe them.",
-        _object_schema(
-            query=_text_schema("Words, such as: send an email"),
-            category=_text_schema("Only this category", enum=list(CATEGORIES)),
-        ),
-    ),
-    _inspection_tool(
-        "describe_node",
-        "Describe a node type",
-        "Returns the JSON Schema of a node type's config, its branches and examples.",
-        _object_schema(("type",), type=_text_schema("The type, such as: http")),
-    ),
-    _inspection_tool(
-        "validate_flow",
-        "Check a definition",
-        "Lists the issues of a flow's definition, with their places. Nothing is stored.",
-        _object_schema(
-            ("definition",),
-            definition={"type": "object", "description": "{nodes: [{id, type, config}], edges: [[from, to]]}"},
-        ),
-    ),
+    *map(_inspection_tool, FLOW_VIEWS[2:]),
 )  # fmt: skip
 
 

@@ -1,89 +1,134 @@
-"""The tools with which an agent looks at the workspace itself: its flows, its runs and what nodes there are."""
+"""The tools with which agents, and MCP clients, look at a workspace: its flows, its runs and the node types."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from agent.definition import ToolSpec
 from agent.tools import Tool
 from nodes.ai.tools.base import Bench
 from nodes.base import CATEGORIES
 
-RUN_STATUSES, FLOW_STATUSES = ["pending", "running", "success", "failed"], ["draft", "active", "archived"]
 MOST_SHOWN = 40_000  # characters: what is told of a run or a flow has bounds of its own, and in half of it little sense
-FLOW = {"type": "string", "minLength": 1, "maxLength": 64, "description": "The id of the flow: wf_…"}
-RUN = {"type": "string", "minLength": 1, "maxLength": 64, "description": "The id of the run: run_…"}
-LIMIT = {"type": "integer", "minimum": 1, "maximum": 100, "description": "How many at most; 20 without it."}
-CURSOR = {"type": "string", "maxLength": 500, "description": "The next_cursor of the page before, for the next one."}
-AFTER = {"type": "integer", "minimum": 0, "description": "The number of a step, for those after it."}
+
+
+def _text(description: str, most: int = 200, **more: Any) -> dict[str, Any]:
+    return {"type": "string", "maxLength": most, "description": description, **more}
+
+
+def _status(*names: str) -> dict[str, Any]:
+    return {"type": "string", "enum": list(names), "description": "Only this status"}
+
+
+FLOW_ID = _text("The id of a flow: wf_…", 64, minLength=1)
+RUN_ID = _text("The id of a run: run_…", 64, minLength=1)
+LIMIT = {"type": "integer", "minimum": 1, "maximum": 100, "description": "Maximum number; 20 by default"}
+CURSOR = _text("next_cursor of the page before", 500)
+AFTER = {"type": "integer", "minimum": 0, "description": "more_after of the previous page of steps"}
+DEFINITION = {"type": "object", "description": "{nodes: [{id, type, config}], edges: [[from, to]]}"}
+
+
+class View(NamedTuple):
+    """A tool that only reads: the method with its name of `Inspection`, and the JSON Schemas of its arguments."""
+
+    name: str
+    title: str
+    description: str
+    properties: Mapping[str, Any]
+    required: tuple[str, ...] = ()
+
+
+RUN_VIEWS = (
+    View(
+        "list_runs",
+        "List runs",
+        "Lists the workspace's runs, newest first: status, times, and why they failed.",
+        {
+            "status": _status("pending", "running", "success", "failed"),
+            "workflow_id": {**FLOW_ID, "description": "Only runs of this flow: wf_…"},
+            "limit": LIMIT,
+            "cursor": CURSOR,
+        },
+    ),
+    View(
+        "get_run",
+        "Get a run",
+        "Returns a run with its input, output and steps: each node's output or error. Long values are cut with a note.",
+        {"run_id": RUN_ID, "after": AFTER},
+        ("run_id",),
+    ),
+    View(
+        "get_run_log",
+        "Get the log of a run",
+        "Returns the log entries of a run's nodes, oldest first.",
+        {"run_id": RUN_ID, "cursor": CURSOR},
+        ("run_id",),
+    ),
+)
+FLOW_VIEWS = (
+    View(
+        "list_flows",
+        "List flows",
+        "Lists the workspace's flows, newest first: id, name, status and version.",
+        {
+            "search": _text("Part of the name"),
+            "status": _status("draft", "active", "archived"),
+            "limit": LIMIT,
+            "cursor": CURSOR,
+        },
+    ),
+    View(
+        "get_flow",
+        "Get a flow",
+        "Returns a flow with its definition: nodes with their config, edges, settings.",
+        {"workflow_id": FLOW_ID},
+        ("workflow_id",),
+    ),
+    View(
+        "search_nodes",
+        "Search node types",
+        "Finds node types for building a flow by words that describe them.",
+        {
+            "query": _text("Words, such as: send an email"),
+            "category": {"type": "string", "enum": list(CATEGORIES), "description": "Only this category"},
+        },
+    ),
+    View(
+        "describe_node",
+        "Describe a node type",
+        "Returns the JSON Schema of a node type's config, its branches and examples.",
+        {"type": _text("The type, such as: http", 64, minLength=1)},
+        ("type",),
+    ),
+    View(
+        "validate_flow",
+        "Check a definition",
+        "Lists the issues of a flow's definition, with their places. Nothing is stored.",
+        {"definition": DEFINITION},
+        ("definition",),
+    ),
+)
 
 
 def runs(spec: ToolSpec, bench: Bench) -> list[Tool]:
     """The tools `list_runs`, `get_run` and `get_run_log`."""
-    flow = {**FLOW, "description": "Only those of this flow: wf_…"}
-    filters = {"status": _one_of(RUN_STATUSES), "workflow_id": flow, "limit": LIMIT, "cursor": CURSOR}
-    look = _Looking(bench)
-    return [
-        look.tool("list_runs", "List runs of the workspace's flows, the latest first, and why they failed.", filters),
-        look.tool(
-            "get_run",
-            "Show a run: its state, input and output, and its steps with what each gave or why it failed.",
-            {"run_id": RUN, "after": AFTER},
-            "run_id",
-        ),
-        look.tool(
-            "get_run_log", "Show what a run has logged, the oldest first.", {"run_id": RUN, "cursor": CURSOR}, "run_id"
-        ),
-    ]
+    return [_tool(view, bench) for view in RUN_VIEWS]
 
 
 def flows(spec: ToolSpec, bench: Bench) -> list[Tool]:
     """The tools `list_flows`, `get_flow`, `search_nodes`, `describe_node` and `validate_flow`."""
-    named = {"type": "string", "maxLength": 200, "description": "Letters of the name."}
-    filters = {"search": named, "status": _one_of(FLOW_STATUSES), "limit": LIMIT, "cursor": CURSOR}
-    words = {"type": "string", "maxLength": 200, "description": "Words of what it does: send an email."}
-    type_ = {"type": "string", "minLength": 1, "maxLength": 64, "description": "The type of the node: http."}
-    definition = {"type": "object", "description": "{nodes: [{id, type, config}], edges: [[from, to]]}."}
-    look = _Looking(bench)
-    return [
-        look.tool("list_flows", "List the workspace's flows, the newest first: id, name, status.", filters),
-        look.tool("get_flow", "Show a flow and its definition.", {"workflow_id": FLOW}, "workflow_id"),
-        look.tool(
-            "search_nodes",
-            "Find types of nodes that flows can be made of.",
-            {"query": words, "category": _one_of(list(CATEGORIES))},
-        ),
-        look.tool(
-            "describe_node", "Show a type of node: what it does, its config and examples.", {"type": type_}, "type"
-        ),
-        look.tool(
-            "validate_flow",
-            "Check the definition of a flow and say what is wrong with it and where. Nothing is saved.",
-            {"definition": definition},
-            "definition",
-        ),
-    ]
+    return [_tool(view, bench) for view in FLOW_VIEWS]
 
 
-def _one_of(names: list[str]) -> dict[str, Any]:
-    return {"type": "string", "enum": names, "description": "Only those."}
-
-
-class _Looking:
-    """Makes tools of what looks at the workspace: each calls the method of its name."""
-
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
-
-    def tool(self, name: str, description: str, properties: dict[str, Any], *required: str) -> Tool:
-        ask: Callable[..., Any] = getattr(self.bench.agents.inspection, name)
-        return self.bench.tool(
-            name,
-            description,
-            properties,
-            lambda arguments, key: ask(**arguments),
-            required=required,
-            repeatable=True,
-            most=MOST_SHOWN,
-        )
+def _tool(view: View, bench: Bench) -> Tool:
+    ask: Callable[..., Any] = getattr(bench.agents.inspection, view.name)
+    return bench.tool(
+        view.name,
+        view.description,
+        view.properties,
+        lambda arguments, key: ask(**arguments),
+        required=view.required,
+        repeatable=True,
+        most=MOST_SHOWN,
+    )

