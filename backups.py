@@ -1,7 +1,7 @@
-"""Backups: everything that a server keeps but its key, copied while it works, and put back into an empty folder.
+"""Backups: all of a server's data except its key, copied while it runs, and restored into an empty folder.
 
 A backup is a folder with `headrace.sqlite3`, `values/`, `files/` and `manifest.json`. The manifest is written last and
-has the size and the SHA-256 of every file, so a folder without one is not a whole backup.
+has the size and SHA-256 of every file, so a folder without one is an incomplete backup.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 DATABASE = "headrace.sqlite3"
 FOLDERS = ("values", "files")
-RESTORING = ".restoring"  # is in a data folder from the beginning of a restore to its end
-PIECE = 1 << 20
+RESTORING = ".restoring"  # exists in a data folder while a restore is in progress
+CHUNK = 1 << 20
 MAX_MANIFEST_BYTES = 1 << 30
 MAX_NAMED = 5
 
@@ -44,28 +44,28 @@ class Manifest(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The bytes of all files together."""
+        """Return the total size of all files in bytes."""
         return sum(size for size, _ in self.files.values())
 
 
-# Making one
+# Making a backup
 
 
 def make(config: Config, target: Path) -> Manifest:
     """Copy the connected database, the large values and the workspaces' files into the new folder `target`.
 
-    Others may go on writing: every value of which a row of the copied database speaks is there.
+    The server may keep writing: every value that a copied row refers to is in the backup.
 
     Raises: Conflict if the target exists.
     """
     draft = target.with_name(f".{target.name}.partial")
     for path in (target, draft):
         if path.exists():
-            raise Conflict(f"{path} exists already; nothing is overwritten")
-    with _for_owner_only(), _gone_if_it_fails(draft):
+            raise Conflict(f"{path} exists already and is not overwritten; choose another folder")
+    with _restrict_permissions(), _delete_on_failure(draft):
         draft.mkdir()
         copied: dict[str, _Copied] = {}
-        # Twice: a value is on the disk before the row that speaks of it, and may be deleted after the row is copied.
+        # Twice: a value is on disk before the row that refers to it, and may be deleted after the row is copied.
         _copy_folder(config.data_dir, "values", draft, copied)
         database.backup(draft / DATABASE)
         for folder in FOLDERS:
@@ -81,7 +81,7 @@ def make(config: Config, target: Path) -> Manifest:
 
 
 class _Copied(NamedTuple):
-    """A file as it was copied: what its source looked like then, its size and its SHA-256."""
+    """A copied file: inode, size and time of its source, size and SHA-256."""
 
     seen: tuple[int, int, int]
     size: int
@@ -89,11 +89,11 @@ class _Copied(NamedTuple):
 
 
 def _copy_folder(data_dir: Path, folder: str, draft: Path, copied: dict[str, _Copied]) -> None:
-    """Copy each file of the folder that is not copied yet, or has changed since."""
-    belonging: set[Path] = set()  # to a database that flows keep there, and that was copied with what is in them
+    """Copy each file of the folder that is not copied yet or has changed."""
+    belonging: set[Path] = set()  # journal files of databases that flows keep there, which were copied with them
     for path in sorted(_files_in(data_dir / folder)):
         name = path.relative_to(data_dir).as_posix()
-        # What a server has deleted meanwhile is not missed.
+        # Files that the server deletes meanwhile are not needed.
         with suppress(FileNotFoundError):
             found = path.stat(follow_symlinks=False)
             seen = (found.st_ino, found.st_size, found.st_mtime_ns)
@@ -118,10 +118,10 @@ def _files_in(folder: Path) -> Iterator[Path]:
 
 
 def _copy(source: Path, target: Path) -> tuple[int, str]:
-    """Copy the file; its size and SHA-256."""
+    """Copy the file. Return its size and SHA-256."""
     digest, size = hashlib.sha256(), 0
     with source.open("rb") as read, target.open("wb") as written:
-        while piece := read.read(PIECE):
+        while piece := read.read(CHUNK):
             written.write(piece)
             digest.update(piece)
             size += len(piece)
@@ -129,14 +129,14 @@ def _copy(source: Path, target: Path) -> tuple[int, str]:
 
 
 def _measure(path: Path) -> tuple[int, str]:
-    """The size of the file and its SHA-256."""
+    """Return the file's size and SHA-256."""
     with path.open("rb") as file:
         return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
-def _for_owner_only() -> Iterator[None]:
-    """Let nobody else read the files that are made meanwhile."""
+def _restrict_permissions() -> Iterator[None]:
+    """Make new files readable only by their owner."""
     before = os.umask(0o077)
     try:
         yield
@@ -145,8 +145,8 @@ def _for_owner_only() -> Iterator[None]:
 
 
 @contextmanager
-def _gone_if_it_fails(*paths: Path) -> Iterator[None]:
-    """Delete these files and folders if what is done meanwhile fails."""
+def _delete_on_failure(*paths: Path) -> Iterator[None]:
+    """Delete these files and folders if the block raises."""
     try:
         yield
     except BaseException:
@@ -158,19 +158,19 @@ def _gone_if_it_fails(*paths: Path) -> Iterator[None]:
         raise
 
 
-# Putting it back
+# Restoring
 
 
 def restore(config: Config, source: Path) -> Manifest:
-    """Put the backup into the config's data folder, which must be empty but for the key. Its server is then paused.
+    """Restore the backup into the config's data folder, which must be empty except for the key. Pause its server.
 
-    Everything is checked before the database, as the last, gets its name. If anything fails, the folder is empty again.
+    Everything is checked before the database gets its name, as the last step. On failure the folder is emptied again.
 
-    Raises: NotFound or BadInput if the source is not a whole backup, ConfigError if a newer version made it, Conflict
-        if the data folder is not empty or a server works there.
+    Raises: NotFound or BadInput if the source is not a complete backup; ConfigError if a newer version made it;
+        Conflict if the data folder is not empty or a server uses it.
     """
     manifest = read_manifest(source)
-    _refuse_newer(source, manifest)
+    _check_version(source, manifest)
     check_empty(config)
     folder, path = config.data_dir, config.database_path
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -182,8 +182,8 @@ def restore(config: Config, source: Path) -> Manifest:
     try:
         staging.mkdir(mode=0o700)
     except FileExistsError:
-        raise Conflict(f"Another restore into {folder} is under way") from None
-    with _for_owner_only(), _gone_if_it_fails(staging, draft, *(folder / name for name in FOLDERS), path):
+        raise Conflict(f"Another restore into {folder} is in progress") from None
+    with _restrict_permissions(), _delete_on_failure(staging, draft, *(folder / name for name in FOLDERS), path):
         for name, expected in manifest.files.items():
             target = draft if name == DATABASE else staging / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -202,11 +202,11 @@ def restore(config: Config, source: Path) -> Manifest:
 def read_manifest(source: Path) -> Manifest:
     """Return the manifest of the backup in this folder.
 
-    Raises: NotFound if there is no manifest, BadInput if it is not one, ConfigError if a newer version has written it.
+    Raises: NotFound if it is missing; BadInput if it is malformed; ConfigError if a newer version wrote it.
     """
     path = source / MANIFEST
     if not path.is_file():
-        raise NotFound(f"{source} is not a whole backup: it has no {MANIFEST}")
+        raise NotFound(f"{source} is not a complete backup: it has no {MANIFEST}")
     if path.stat().st_size > MAX_MANIFEST_BYTES:
         raise BadInput(f"{path} is not the manifest of a backup: it has more than {MAX_MANIFEST_BYTES} bytes")
     try:
@@ -215,25 +215,25 @@ def read_manifest(source: Path) -> Manifest:
         if not isinstance(version, str) or not isinstance(found["format"], int):
             raise TypeError
         if found["format"] > FORMAT:
-            raise ConfigError(f"{source} was made by Headrace {version}, which is newer than {VERSION}; use that one")
+            raise ConfigError(f"{source} was made by Headrace {version}, which is newer than {VERSION}; use it")
         files = {name: (int(size), str(digest)) for name, (size, digest) in found["files"].items()}
         manifest = Manifest(version, str(found["made_at"]), list(map(str, found["migrations"])), files)
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
         raise BadInput(f"{path} is not the manifest of a backup") from None
-    strange = [name for name in manifest.files if not _is_ours(name)]
+    strange = [name for name in manifest.files if not _is_valid_name(name)]
     if strange or DATABASE not in manifest.files:
-        raise BadInput(f"{path} names files that no backup has: {strange[:MAX_NAMED]}")
+        raise BadInput(f"{path} lists files that are not part of a backup: {strange[:MAX_NAMED]}")
     return manifest
 
 
-def _is_ours(name: str) -> bool:
-    """Return True if a backup may have a file of this name."""
+def _is_valid_name(name: str) -> bool:
+    """Return True if a backup may contain a file with this name."""
     folder, *rest = name.split("/")
     inside = folder in FOLDERS and rest and not {"..", ".", ""} & set(rest) and "\0" not in name
     return name == DATABASE or bool(inside)
 
 
-def _refuse_newer(source: Path, manifest: Manifest) -> None:
+def _check_version(source: Path, manifest: Manifest) -> None:
     unknown = sorted(set(manifest.migrations) - database.migrations())
     if unknown:
         raise ConfigError(
@@ -243,16 +243,16 @@ def _refuse_newer(source: Path, manifest: Manifest) -> None:
 
 
 def check_empty(config: Config) -> None:
-    """Do nothing if a backup can be restored here.
+    """Check that a backup can be restored here.
 
-    Raises: Conflict if the data folder holds anything but the key, or the database is there already.
+    Raises: Conflict if the data folder has anything but the key, or the database exists.
     """
     folder, path = config.data_dir, config.database_path
     if path.exists():
-        working = _servers_on(path)
+        working = _find_servers(path)
         if working:
-            raise Conflict(f"A server is working on {path} ({', '.join(working)}); restore into another, empty folder")
-        raise Conflict(f"There is a database {path} already; restore into an empty folder, nothing is overwritten")
+            raise Conflict(f"A server is using {path} ({', '.join(working)}); restore into another, empty folder")
+        raise Conflict(f"The database {path} exists already; restore into an empty folder")
     names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
     more = [name for name in names if not name.startswith(KEY_FILE)]
     if more:
@@ -260,8 +260,8 @@ def check_empty(config: Config) -> None:
         raise Conflict(f"{folder} is not empty ({named}); restore into a folder that has nothing but {KEY_FILE}")
 
 
-def _servers_on(path: Path) -> list[str]:
-    """The processes of servers that work on this database, as far as one can see."""
+def _find_servers(path: Path) -> list[str]:
+    """Return the server processes that use this database, as far as can be seen."""
     with suppress(database.DatabaseError):
         database.connect(path)
         try:
@@ -272,18 +272,15 @@ def _servers_on(path: Path) -> list[str]:
 
 
 def _copy_checked(source: Path, target: Path, expected: tuple[int, str]) -> None:
-    """Copy a file of a backup.
-
-    Raises: BadInput if it is not as it was when the backup was made.
-    """
+    """Copy a file of a backup. Raises: BadInput if it differs from the manifest."""
     if source.is_symlink() or not source.is_file():
         raise BadInput(f"The backup is damaged: {source} is missing")
     if _copy(source, target) != expected:
-        raise BadInput(f"The backup is damaged: {source} is not as it was when the backup was made")
+        raise BadInput(f"The backup is damaged: {source} has changed since the backup was made")
 
 
 def _pause(path: Path, reason: str) -> None:
-    """Let servers on this database start paused, and none of those be alive that wrote it."""
+    """Pause the servers of this database, and delete the leases of the servers that wrote it."""
     database.connect(path)
     try:
         database.refuse_newer()
@@ -300,18 +297,15 @@ def _pause(path: Path, reason: str) -> None:
 
 
 def check_not_restoring(config: Config) -> None:
-    """Do nothing if no restore is under way in the data folder.
-
-    Raises: ConfigError if one is, or was interrupted.
-    """
+    """Check that no restore is in progress in the data folder. Raises: ConfigError if one is, or was interrupted."""
     if (config.data_dir / RESTORING).exists():
         raise ConfigError(
-            f"A restore into {config.data_dir} is under way or was interrupted. If none is running, empty the folder, "
-            f"but for {KEY_FILE}, and restore again"
+            f"A restore into {config.data_dir} is in progress or was interrupted. If none is running, empty the "
+            f"folder, except for {KEY_FILE}, and restore again"
         )
 
 
-def key_that_fits(config: Config) -> bool:
-    """Return True if the key of the config, or a file beside where it belongs, opens the connected database."""
+def has_key(config: Config) -> bool:
+    """Return True if the config's key, or a key file beside it, decrypts the connected database."""
     known = Fact.find("key")
     return known is None or bool(config.secret_key) or find_key(config.data_dir / KEY_FILE, known.value) is not None

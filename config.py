@@ -206,7 +206,7 @@ EGRESS = Kind("host names, addresses and CIDR networks without host bits, separa
 
 
 def setting(env: str, default: str, kind: Kind, help: str, secret: bool = False) -> Any:
-    """A field of `Config` that carries its row of the table. Secrets stay out of its repr."""
+    """Return a field of `Config` with its row of the table. Secrets stay out of its repr."""
     row = Setting(env, default, kind, help, secret)
     return field(default_factory=lambda: kind.parse(default), repr=not secret, metadata={"setting": row})
 
@@ -483,36 +483,36 @@ class Config:
 
     @property
     def base_url(self) -> str:
-        """The address of the server in the links that it hands out, without a slash at its end.
+        """Return the server's address in links, without a trailing slash.
 
-        Without HEADRACE_PUBLIC_URL it is HOST and PORT; this machine's own address if HOST is a wildcard, which no
-        browser can open.
+        Without HEADRACE_PUBLIC_URL it is HOST and PORT, or the machine's own address if HOST is a wildcard, which
+        browsers cannot open.
         """
-        host = WILDCARDS.get(_plain(self.host), self.host)
+        host = WILDCARDS.get(_shorten(self.host), self.host)
         return self.public_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def has_local_links(self) -> bool:
-        """Return True if others reach the server, but the links that it hands out work on this machine alone."""
-        return not self.public_url and _plain(self.host) in WILDCARDS
+        """Return True if other machines reach the server, but its links work only on this machine."""
+        return not self.public_url and _shorten(self.host) in WILDCARDS
 
     @property
     def database_path(self) -> Path:
-        """The absolute path of the SQLite file."""
+        """Return the absolute path of the SQLite file."""
         if not self.database_url:
             return self.data_dir / "headrace.sqlite3"
         return Path(unquote(self.database_url.removeprefix(SQLITE))).absolute()
 
 
-def _plain(host: str) -> str:
-    """The address in its shortest form, as `::` for `0:0:0:0:0:0:0:0`; a name as it is."""
+def _shorten(host: str) -> str:
+    """Return the address in its shortest form, such as `::` for `0:0:0:0:0:0:0:0`; a name unchanged."""
     with suppress(ValueError):
         return str(ipaddress.ip_address("0.0.0.0" if host == "0" else host))
     return host
 
 
 def _environment() -> dict[str, str]:
-    # Not interpolated: a password with a `$` in it means itself.
+    # Not interpolated: a `$` in a password has no special meaning.
     from_file = dotenv_values(".env", interpolate=False)
     return {name: text for name, text in from_file.items() if text is not None} | dict(os.environ)
 
@@ -555,7 +555,7 @@ def _nearest(name: str, ours: list[str]) -> str | None:
 
 
 def table() -> list[Setting]:
-    """Every setting, in the order in which the documents list them."""
+    """Return every setting in the order of the documents."""
     return [item.metadata["setting"] for item in fields(Config)]
 
 

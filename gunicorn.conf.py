@@ -1,7 +1,7 @@
-"""How gunicorn serves Headrace. All numbers come from config.py; what happens in a worker, from the app.
+"""Gunicorn configuration. All numbers come from config.py; the app decides what runs in a worker.
 
-The app is made once, in the master, before the fork: migrations run once and the workers share its memory. So nothing
-that `create_app` makes may hold a thread, a lock or an open database; those begin with `start()`, in the worker.
+The app is created once, in the master, before the fork: migrations run once and the workers share its memory. So
+nothing that `create_app` makes may hold a thread, a lock or an open database; `start()` opens those in the worker.
 """
 
 import ctypes
@@ -14,15 +14,15 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-# A folder in which gunicorn is started may hold a config.py of its own.
+# The folder in which gunicorn is started may have another config.py.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from config import Config  # noqa: E402
-from startup_message import Welcome  # noqa: E402
+from startup_message import StartupMessage  # noqa: E402
 
 
 def _open_files(wanted):
-    """Raise the limit of open files to this number if the system lets us, and return what it is then."""
+    """Raise the limit of open files to this number if the system allows it. Return the resulting limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
@@ -31,9 +31,9 @@ def _open_files(wanted):
 
 
 def _return_large_blocks():
-    """Have the C library give memory blocks over 1 MB back to the system once they are free.
+    """Make the C library return free memory blocks over 1 MB to the system.
 
-    By default glibc keeps them, for each thread anew: 19 MB for every thread that has checked a password.
+    By default glibc keeps them for each thread: 19 MB for every thread that has checked a password.
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1024**2)
@@ -42,7 +42,7 @@ def _return_large_blocks():
 M_MMAP_THRESHOLD = -3  # in glibc's malloc.h
 
 _config = Config.from_env()
-_welcome = []  # the one of this start, once it has begun
+_message = []  # of this start, once it has begun
 
 wsgi_app = "workflow_server:create_app(tell=False)"
 bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config.host}:{_config.port}"
@@ -51,7 +51,7 @@ workers = _config.workers
 threads = _config.threads
 preload_app = True
 
-# Each connection is an open file, and half of the files are for other uses. Further connections wait in the kernel.
+# Each connection is an open file, and half of the files are for other uses. More connections wait in the kernel.
 worker_connections = min(1000, _open_files(4000) // 2)
 backlog = 2048
 limit_request_line = 4094
@@ -60,43 +60,43 @@ limit_request_field_size = 8190
 
 timeout = 120
 keepalive = 5
-# Runs have the grace time from SIGTERM on, and who waits for one is answered then; the rest is for handing back.
+# Runs have the grace period after SIGTERM, and waiting callers are answered then; 5 s remain to release other runs.
 graceful_timeout = _config.grace + 5
 
 # The heartbeat file of a worker must not wait for a disk.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
-# It would start a thread in the master, and threads do not survive a fork.
+# A control socket would start a thread in the master, and threads do not survive a fork.
 control_socket_disable = True
-# Which X-Forwarded-* headers to believe is decided in one place, the app, by HEADRACE_TRUSTED_PROXIES.
+# The app alone decides which X-Forwarded-* headers to trust, by HEADRACE_TRUSTED_PROXIES.
 forwarded_allow_ips = ""
 
 
 def on_starting(server):
-    _welcome[:] = [Welcome(_config, server.cfg.workers, server.app.wsgi().extensions["headrace"].first_login)]
+    _message[:] = [StartupMessage(_config, server.cfg.workers, server.app.wsgi().extensions["headrace"].first_login)]
 
 
 def when_ready(server):
-    # What is frozen is never written to by the collector, so its pages stay shared with the workers.
+    # The collector never writes to frozen objects, so their memory pages stay shared with the workers.
     gc.collect()
     gc.freeze()
 
 
 def post_worker_init(worker):
-    # A request makes many objects and no cycles: to look for those every 700 objects costs a twentieth of its time.
+    # Requests make many objects and no cycles: searching for cycles every 700 objects takes a twentieth of their time.
     gc.set_threshold(50_000, 20, 50)
     _return_large_blocks()
     worker.max_body = _config.max_body_bytes
     server = worker.app.wsgi().extensions["headrace"]
     server.start()
     worker.shortcut = server.shortcut
-    # A signal's handler may not wait for a lock, and of all queues only this one takes none: a thread does the rest.
+    # A signal handler must not wait for a lock, and only this queue takes none: a thread does the rest.
     stopped = queue.SimpleQueue()
 
     def close():
         stopped.get()
         server.dispatcher.close()
-        # The worker waits for its connections first. Where a client is never done with one, it is killed while it
-        # waits, and that must be no death to the runs.
+        # The worker waits for its connections first. If a client never closes one, the worker is killed while waiting,
+        # which must not count as a death of its runs.
         server.dispatcher.wait_for_the_grace_time()
         server.stop()
 
@@ -107,8 +107,8 @@ def post_worker_init(worker):
     threading.Thread(target=close, name="close", daemon=True).start()
     signal.signal(signal.SIGTERM, stop)
     signal.siginterrupt(signal.SIGTERM, False)
-    for welcome in _welcome:
-        welcome.worker_is_ready()
+    for message in _message:
+        message.worker_is_ready()
 
 
 def worker_exit(server, worker):

@@ -1,8 +1,8 @@
-"""What a start says when the server answers: where it is, and how to log in the first time.
+"""Startup message: the server's address and the first login, printed when the server is ready.
 
-It comes last, after what gunicorn says of its workers, or nobody would see it. So the worker that is ready last says
-it. Where none ever is, the process that was to serve tells when it ends whether the port is why, and the password of
-the first owner if it has made one, since nothing else knows it.
+It is printed last, after gunicorn's messages, by the worker that becomes ready last; earlier it would be overlooked. If
+no worker becomes ready, the master process reports at its end whether the port is the reason, and the first owner's
+generated password, which is stored nowhere else.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from config import Config
 Login = tuple[str, str]  # address and generated password
 
 
-def local_links(config: Config) -> str:
-    """Return the warning that links lead others nowhere, empty if they do not."""
+def warn_local_links(config: Config) -> str:
+    """Return a warning if links work only on this machine; else empty text."""
     if not config.has_local_links:
         return ""
     return (
@@ -28,15 +28,15 @@ def local_links(config: Config) -> str:
     )
 
 
-def first_login(login: Login) -> str:
-    """The line that shows the generated password."""
+def format_first_login(login: Login) -> str:
+    """Return the line with the generated password."""
     return f"First login:        {login[0]}  /  {login[1]}\n"
 
 
-class Welcome:
-    """Made in the process that forks the workers; `login` is None where no password was generated.
+class StartupMessage:
+    """Created in the process that forks the workers; `login` is None if no password was generated.
 
-    A pipe counts: it holds a byte for each worker of the start, and who takes the last one out is the last.
+    A pipe counts the workers: it holds a byte for each, and the worker that reads the last byte is the last one.
     """
 
     def __init__(self, config: Config, workers: int, login: Login | None) -> None:
@@ -45,26 +45,28 @@ class Welcome:
         self._counter, filled = os.pipe()
         os.write(filled, bytes(workers - 1) + b"\1")
         os.close(filled)
-        atexit.register(self._ended)
+        atexit.register(self._report_failure)
 
     def worker_is_ready(self) -> None:
-        """One more worker answers. Those that replace others count for nothing: the pipe is empty then."""
+        """Count a ready worker. Replacements of workers are not counted: the pipe is empty then."""
         if os.read(self._counter, 1) == b"\1":
-            login = first_login(self.login) if self.login else ""
-            _tell(f"\n{local_links(self.config)}Headrace is ready:  {self.config.base_url}\n{login}")
+            login = format_first_login(self.login) if self.login else ""
+            _print(f"\n{warn_local_links(self.config)}Headrace is ready:  {self.config.base_url}\n{login}")
 
-    def _ended(self) -> None:
-        # Forked processes come here too.
+    def _report_failure(self) -> None:
+        # Called in forked processes too.
         if os.getpid() != self._made_by or not os.read(self._counter, 1):
             return
-        if why := why_not_there(self.config):
-            _tell(f"\n{why}\n")
+        if why := find_problem(self.config):
+            _print(f"\n{why}\n")
         if self.login:
-            _tell(f"\nHeadrace ended before it was ready, but made its first owner.\n{first_login(self.login)}")
+            _print(
+                f"\nHeadrace ended before it was ready, but created its first owner.\n{format_first_login(self.login)}"
+            )
 
 
-def why_not_there(config: Config) -> str | None:
-    """Why nothing can listen where the config says, None where it can."""
+def find_problem(config: Config) -> str | None:
+    """Return the reason why the configured address cannot be listened on, or None."""
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -73,11 +75,11 @@ def why_not_there(config: Config) -> str | None:
         except OSError as error:
             other = config.port + 1 if 1024 < config.port < 65535 else 8000
             told = f"Headrace cannot listen on port {config.port} of {config.host}: {error.strerror}."
-            return f"{told}\nThe settings HOST and PORT say where it does, for instance: PORT={other} make run"
+            return f"{told}\nChange the settings HOST and PORT, for example: PORT={other} make run"
     return None
 
 
-def _tell(text: str) -> None:
-    """In one piece: several processes write to the same screen."""
+def _print(text: str) -> None:
+    """Write the text in one piece: several processes write to the same terminal."""
     sys.stderr.flush()
     os.write(sys.stderr.fileno(), text.encode())

@@ -1,8 +1,7 @@
-"""The official templates and agent definitions, read from `templates_data/` and checked at their first use.
+"""Templates and agent definitions that come with the server, read from `templates_data/` and checked at first use.
 
-One file holds one of them and is named after its id. Of a template only the shape is checked here; whether its
-definition can run is for `engine.plan`, and a test asks it about every one. What these functions give is cached and
-shared: copy it before changing it.
+Each is a file named after its id. Only the shape of a template is checked here; a test plans every definition. The
+results of these functions are cached and shared: copy them before changing them.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ Check = Callable[[Any], str | None]
 
 
 class TemplateError(ValueError):
-    """A file in `templates_data/` that is not what it should be; the message names the file and the field."""
+    """A file in `templates_data/` is invalid; the message names the file and the field."""
 
 
-def all_templates() -> list[dict[str, Any]]:
-    """Every template, by category and name.
+def list_templates() -> list[dict[str, Any]]:
+    """Return all templates by category and name.
 
     Each has `id`, `name`, `description`, `category`, `tags`, `credentials` (`{"name", "type", "for"}` each), `needs`,
     `sample_input`, `definition`, and `expected_output`, in which `…` stands for values that differ each time. `trial`
@@ -36,35 +35,35 @@ def all_templates() -> list[dict[str, Any]]:
 
 
 def find_template(id_: str) -> dict[str, Any] | None:
-    """The template with this id, or None."""
+    """Return the template with this id, or None."""
     return next((template for template in _templates(FOLDER) if template["id"] == id_), None)
 
 
-def agent_definitions() -> list[dict[str, Any]]:
-    """Every agent definition that is built in, by name, with every default written out (see agent/definition.py)."""
+def list_agents() -> list[dict[str, Any]]:
+    """Return all built-in agent definitions by name, with defaults filled in (see agent/definition.py)."""
     return list(_agents(FOLDER))
 
 
 def find_agent(id_: str) -> dict[str, Any] | None:
-    """The built-in agent definition with this id, or None."""
+    """Return the built-in agent definition with this id, or None."""
     return next((agent for agent in _agents(FOLDER) if agent["id"] == id_), None)
 
 
 @cache
 def _templates(folder: Path) -> tuple[dict[str, Any], ...]:
-    read = [{"needs": [], **_read(path, TEMPLATE)} for path in folder.glob("*.json")]
+    read = [{"needs": [], **_read_template(path, TEMPLATE)} for path in folder.glob("*.json")]
     return tuple(sorted(read, key=lambda template: (template["category"], template["name"])))
 
 
 @cache
 def _agents(folder: Path) -> tuple[dict[str, Any], ...]:
-    read = [_agent(path) for path in (folder / "agents").glob("*.json")]
+    read = [_read_agent(path) for path in (folder / "agents").glob("*.json")]
     return tuple(sorted(read, key=lambda agent: str(agent["name"])))
 
 
-def _agent(path: Path) -> dict[str, Any]:
-    """The file's agent, once it has passed all checks that those of people have to."""
-    content = _content(path)
+def _read_agent(path: Path) -> dict[str, Any]:
+    """Return the agent of a file, validated like an agent of the API."""
+    content = _read_json(path)
     made, issues = check(content)
     if made is None:
         raise TemplateError(f"{path}: {'; '.join(map(str, issues))}")
@@ -72,12 +71,12 @@ def _agent(path: Path) -> dict[str, Any]:
     return made.snapshot()
 
 
-def _read(path: Path, checks: Mapping[str, Check]) -> dict[str, Any]:
-    """The file's object, once every field has passed its check; a name with `?` is a field that may be absent."""
-    content = _content(path)
+def _read_template(path: Path, checks: Mapping[str, Check]) -> dict[str, Any]:
+    """Return the object of a file, with every field checked; a name with `?` is an optional field."""
+    content = _read_json(path)
     fields = {name.removesuffix("?"): is_good for name, is_good in checks.items()}
     for name in content.keys() - fields:
-        raise TemplateError(f"{path}: {name}: is no field here; there are {', '.join(fields)}")
+        raise TemplateError(f"{path}: {name}: is not a field; the fields are {', '.join(fields)}")
     for name in checks:
         if name not in content and not name.endswith("?"):
             raise TemplateError(f"{path}: {name}: is missing")
@@ -88,7 +87,7 @@ def _read(path: Path, checks: Mapping[str, Check]) -> dict[str, Any]:
     return content
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -103,28 +102,28 @@ def _check_id(content: Mapping[str, Any], path: Path) -> None:
         raise TemplateError(f"{path}: id: must be the file's name, {path.stem!r}")
 
 
-# What a field may hold: each check gives what is wrong, or None
+# Checks of fields: each returns an error, or None
 
 
-def _text(value: Any) -> str | None:
-    return None if isinstance(value, str) and value.strip() else "must be text, and not empty"
+def _check_text(value: Any) -> str | None:
+    return None if isinstance(value, str) and value.strip() else "must be text and not empty"
 
 
-def _texts(value: Any) -> str | None:
-    fits = isinstance(value, list) and not any(map(_text, value)) and len(set(value)) == len(value)
-    return None if fits else "must be a list of texts, none of them twice"
+def _check_texts(value: Any) -> str | None:
+    fits = isinstance(value, list) and not any(map(_check_text, value)) and len(set(value)) == len(value)
+    return None if fits else "must be a list of different texts"
 
 
-def _credentials(value: Any) -> str | None:
-    """What the flow needs: a name, its type, and what for."""
+def _check_credentials(value: Any) -> str | None:
+    """Check the required credentials: name, type and purpose."""
     fits = isinstance(value, list) and all(
-        isinstance(item, dict) and item.keys() == {"name", "type", "for"} and not any(map(_text, item.values()))
+        isinstance(item, dict) and item.keys() == {"name", "type", "for"} and not any(map(_check_text, item.values()))
         for item in value
     )
     return None if fits else "must be a list of objects with name, type and for, each a text"
 
 
-def _object(value: Any) -> str | None:
+def _check_object(value: Any) -> str | None:
     return None if isinstance(value, dict) else "must be an object"
 
 
@@ -133,15 +132,15 @@ def _anything(value: Any) -> str | None:
 
 
 TEMPLATE: dict[str, Check] = {
-    "id": _text,
-    "name": _text,
-    "description": _text,
-    "category": _text,
-    "tags": _texts,
-    "credentials": _credentials,
-    "needs?": _texts,
+    "id": _check_text,
+    "name": _check_text,
+    "description": _check_text,
+    "category": _check_text,
+    "tags": _check_texts,
+    "credentials": _check_credentials,
+    "needs?": _check_texts,
     "sample_input": _anything,
     "expected_output?": _anything,
-    "trial?": _object,
-    "definition": _object,
+    "trial?": _check_object,
+    "definition": _check_object,
 }

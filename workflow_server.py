@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import gc
 
-# Whatever is imported stays. To look for garbage among it, while it grows, takes a seventh of the start.
+# Imported modules stay in memory; searching them for garbage would take a seventh of the start.
 gc.disable()
 
 import logging
@@ -46,14 +46,14 @@ log = logging.getLogger("headrace")
 
 
 class App(Flask):
-    """Views and hooks are all plain functions here. Flask would look at each of them anew in every request."""
+    """Flask without its check of each function in each request: all views and hooks here are plain functions."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
 
 
 class Server:
-    """The parts of one process. Nothing of it runs before `start`, so that it survives a fork."""
+    """The parts of one process. None is active before `start`, so that it survives a fork."""
 
     def __init__(self, config: Config, inline: bool = False) -> None:
         self.config = config
@@ -70,13 +70,13 @@ class Server:
         self.shortcut = Shortcut(self.dispatcher, self.vault, self.refusals)
         patience.leave(max(1, config.threads // 2))
         self.first_login: startup_message.Login | None = None
-        self.has_seen_proxy = False  # one that is not trusted: see api/http/request_origin.py
+        self.has_seen_proxy = False  # an untrusted one: see api/http/request_origin.py
         self._ending = threading.Lock()
         self._has_ended = False
-        self.cached_answers: dict[str, Any] = {}  # by view: see api/kept.py
+        self.cached_answers: dict[str, Any] = {}  # by view: see api/http/caching.py
 
     def start(self) -> None:
-        """Start the threads of this process. ConfigError where its key is no longer the one of the database."""
+        """Start the threads of this process. Raises: ConfigError if its key is no longer the database's."""
         self._has_ended = False
         self.checkpoints.start()
         self.recorder.start()
@@ -86,17 +86,17 @@ class Server:
         self.scheduler.start()
 
     def check_key(self) -> None:
-        """Look again, now that `rotate-key` can see this process: it may have done its work since the key was read."""
+        """Check the key again, now that `rotate-key` can see this process: it may have changed since it was read."""
         try:
             is_right = self.credentials.are_under_this_key()
         except DatabaseRefused:
-            log.exception("the database cannot be read; whatever is encrypted for it waits until it can")
+            log.exception("the database cannot be read; the key will be checked at its first use")
             return
         if not is_right:
             raise ConfigError("The server's key was changed while the server started; start it again")
 
     def stop(self) -> None:
-        """End them, runs first. Who comes second returns when that is done."""
+        """Stop the threads, runs first. A second caller returns when that is done."""
         with self._ending:
             if not self._has_ended:
                 self.scheduler.stop()
@@ -108,11 +108,10 @@ class Server:
 
 
 def create_app(config: Config | None = None, inline: bool = False, tell: bool = True) -> Flask:
-    """The app over the database of the config, migrated and with an owner. `extensions["headrace"]` is its `Server`.
+    """Return the app for the config's database, migrated and with an owner. `extensions["headrace"]` is its `Server`.
 
-    Where the owner was made just now with a generated password, that is printed; or, with `tell=False`, it is in
-    `first_login` of the `Server` for the caller to tell. A process has one set of node types: those of the config that
-    came last.
+    A generated password of a new owner is printed; with `tell=False` it is in the `Server`'s `first_login` instead, for
+    the caller to print. A process has one set of node types: those of the last config.
     """
     if config is None:
         config = Config.from_env()
@@ -121,7 +120,7 @@ def create_app(config: Config | None = None, inline: bool = False, tell: bool = 
     plugins.load(config.nodes_dir)
     login = prepare(config)
     if login is not None and tell:
-        sys.stderr.write(startup_message.first_login(login))
+        sys.stderr.write(startup_message.format_first_login(login))
     app = App("headrace", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.max_body_bytes
     if config.trusted_proxies:
@@ -134,9 +133,9 @@ def create_app(config: Config | None = None, inline: bool = False, tell: bool = 
 
 
 def prepare(config: Config) -> startup_message.Login | None:
-    """Open the database, bring it up to date, check its key, and make the first owner where there is none.
+    """Open and migrate the database, check its key, and create the first owner if there is none.
 
-    The owner's address and password where that was generated: it is known nowhere else.
+    Return the owner's address and password if it was generated: it is stored nowhere else.
     """
     backups.check_not_restoring(config)
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -151,7 +150,7 @@ def prepare(config: Config) -> startup_message.Login | None:
 
 
 def serve() -> None:
-    """Serve with gunicorn in this process, which has loaded already what the app needs."""
+    """Serve with gunicorn in this process, which has already imported the app."""
     from gunicorn.app.base import Application
 
     class Gunicorn(Application):
@@ -166,7 +165,7 @@ def serve() -> None:
 
 
 def main() -> None:
-    """Serve, or run the command that the arguments name."""
+    """Serve, or run the command in the arguments."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     cli.main(obj=serve)
 

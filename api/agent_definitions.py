@@ -179,7 +179,7 @@ class SavedAgentOut(AgentOut):
 def list_agents(args: dict[str, Any]) -> Any:
     """List the agents by id: built-in ones (`builtin`) and the workspace's own."""
     limit, after = args["limit"], args["cursor"] or ""
-    found = {agent["id"]: _show_built_in(agent) for agent in templates.agent_definitions() if agent["id"] > after}
+    found = {agent["id"]: _show_built_in(agent) for agent in templates.list_agents() if agent["id"] > after}
     found |= {row.id: _show_own(row) for row in Agent.of(get_workspace_id(), after, limit + 1)}
     ids = sorted(found)
     return {"items": [found[id_] for id_ in ids[:limit]], "next_cursor": ids[limit - 1] if len(ids) > limit else None}

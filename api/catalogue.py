@@ -110,7 +110,7 @@ def list_nodes(args: dict[str, Any]) -> Any:
 @blueprint.response(200, listed(TemplateOut))
 def list_templates(args: dict[str, Any]) -> Any:
     """List the official templates."""
-    return slice_of(files.all_templates(), args)
+    return slice_of(files.list_templates(), args)
 
 
 @blueprint.post("/templates/<name>/use")

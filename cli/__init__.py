@@ -1,7 +1,7 @@
-"""The command line. Thin: each command reads its arguments, hands on to what does the work, and prints what came of it.
+"""Command line. Each command reads its arguments, calls the code that does the work, and prints the result.
 
-Wrong input is one line on stderr, `Error: …`, and exit code 2; a run that failed is exit code 1. What is printed for
-programs goes to stdout, everything else to stderr.
+Wrong input is one line on stderr, `Error: …`, with exit code 2; a failed run has exit code 1. Output for programs goes
+to stdout, everything else to stderr.
 """
 
 from cli import backups, commands, files, keys

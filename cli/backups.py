@@ -1,4 +1,4 @@
-"""The commands that copy a server's data, put a copy back, and let a server go on that was restored."""
+"""Backup commands: copy a server's data, restore a copy, and resume a restored server."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import click
 
 import backups
 import database
-from cli.base import main, one_line, opened
-from cli.commands import unwinding_at_sigterm
+from cli.base import main, open_database, to_one_line
+from cli.commands import exit_on_sigterm
 from config import Config
 from errors import BadInput
 from models import Fact, now_ms
@@ -23,47 +23,47 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @main.command()
 @click.argument("target", type=NEW_FOLDER)
 def backup(target: Path) -> None:
-    """Copy the database, the large values and the workspaces' files to the new folder TARGET, while a server works."""
-    with unwinding_at_sigterm(), opened() as config:
+    """Copy the database, the large values and the workspaces' files to the new folder TARGET. The server may run."""
+    with exit_on_sigterm(), open_database() as config:
         made = backups.make(config, target)
         click.echo(f"{target}: {len(made.files)} files, {made.size} bytes")
         where = "HEADRACE_SECRET_KEY" if config.secret_key else config.data_dir / KEY_FILE
-        click.echo(one_line(f"The key is not in it, and nothing reads the credentials without: keep a copy of {where}"))
+        click.echo(to_one_line(f"It does not contain the key that decrypts the credentials: keep a copy of {where}"))
 
 
 @main.command()
 @click.argument("source", type=FOLDER)
 def restore(source: Path) -> None:
-    """Put the backup in the folder SOURCE into the data folder, which must be empty but for the key.
+    """Restore the backup in the folder SOURCE into the data folder, which must be empty except for the key.
 
     The server then starts paused, until `resume`.
     """
     config = Config.from_env()
-    with unwinding_at_sigterm():
+    with exit_on_sigterm():
         made = backups.restore(config, source)
     count = f"{len(made.files)} files, {made.size} bytes"
-    click.echo(one_line(f"{config.data_dir} has the backup of {made.made_at} by Headrace {made.version}: {count}"))
+    click.echo(to_one_line(f"{config.data_dir} has the backup of {made.made_at} by Headrace {made.version}: {count}"))
     database.connect(config.database_path)
     try:
-        has_key = backups.key_that_fits(config)
+        has_key = backups.has_key(config)
     finally:
         database.disconnect()
     if not has_key:
-        click.echo(one_line(f"Put the key of that server into {config.data_dir / KEY_FILE} before the start"))
-    click.echo("The server starts paused: look at it, then let it go on with `resume`")
+        click.echo(to_one_line(f"Put the key of that server into {config.data_dir / KEY_FILE} before the start"))
+    click.echo("The server will start paused: check it, then resume it with `resume`")
 
 
 @main.command()
-@click.option("--skip-missed", is_flag=True, help="Fire no schedule for times before now, whatever its catch_up says.")
+@click.option("--skip-missed", is_flag=True, help="Fire no schedule for missed times, whatever its catch_up is.")
 def resume(skip_missed: bool) -> None:
-    """Let a restored server go on: schedules, polls, waits and runs. One that is running does within seconds."""
-    with opened() as config:
+    """Resume a restored server: schedules, polls, waits and runs. A running server resumes within seconds."""
+    with open_database() as config:
         if config.paused:
-            raise BadInput("HEADRACE_PAUSED is true: take it out of the settings and start the server again")
+            raise BadInput("HEADRACE_PAUSED is true: remove it from the settings and restart the server")
         skipped = skip_due(now_ms()) if skip_missed and Fact.is_paused() else 0
         if not Fact.resume():
             click.echo("The server was not paused")
             return
     if skip_missed:
-        click.echo(f"{skipped} schedule{'' if skipped == 1 else 's'} will not make up for missed times")
-    click.echo("The server goes on within seconds")
+        click.echo(f"{skipped} schedule{'' if skipped == 1 else 's'} will skip missed times")
+    click.echo("The server resumes within seconds")

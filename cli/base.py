@@ -1,4 +1,4 @@
-"""What all commands share: the group that they belong to, refusals of one line, files and the server's database."""
+"""Base of all commands: their group, one-line errors, files and the server's database."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 class Refused(click.ClickException):
-    """Wrong input, said in one line."""
+    """Wrong input, reported in one line."""
 
     exit_code = 2
 
     def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
+        super().__init__(to_one_line(message))
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
-    """Turn every error that its user can help into `Refused`; the others stay what they are."""
+def translate_errors() -> Iterator[None]:
+    """Turn errors that the user can fix into `Refused`; others stay unchanged."""
     try:
         yield
     except click.exceptions.NoArgsIsHelpError:
@@ -49,14 +49,14 @@ def refusals() -> Iterator[None]:
 
 
 class Commands(click.Group):
-    """A group of commands whose refusals are one line each."""
+    """A group of commands whose errors are one line each."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        with refusals():
+        with translate_errors():
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with refusals():
+        with translate_errors():
             return super().invoke(ctx)
 
 
@@ -67,25 +67,25 @@ def main(context: click.Context) -> None:
     """Headrace, a workflow server. Without a command: serve."""
     if context.invoked_subcommand is None:
         context.obj()
-    # Commands say themselves what there is to say.
+    # Commands print their own output; the log is for warnings.
     logging.getLogger().setLevel(logging.WARNING)
 
 
 def read_json(raw: bytes, what: str) -> Any:
-    """JSON text as data; BadInput says where it is broken."""
+    """Return JSON text as data. Raises: BadInput with the place of the error."""
     try:
         return orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError as error:
         raise BadInput(f"{what} is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
 
 
-def pretty(value: Any) -> bytes:
-    """JSON for people, as UTF-8 whatever the terminal's encoding."""
+def format_json(value: Any) -> bytes:
+    """Return indented JSON as UTF-8, whatever the terminal's encoding."""
     return orjson.dumps(value, option=orjson.OPT_INDENT_2)
 
 
-def one_line(text: str) -> str:
-    """The text without line breaks and whatever else could upset a terminal."""
+def to_one_line(text: str) -> str:
+    """Return the text without line breaks and control characters, which could upset a terminal."""
     return "".join(letter if is_seen(letter) or letter in JOINERS else " " for letter in text)
 
 
@@ -93,15 +93,15 @@ def one_line(text: str) -> str:
 
 
 @contextmanager
-def opened() -> Iterator[Config]:
-    """The settings, with the server's database open and up to date; NotFound where there is none."""
+def open_database() -> Iterator[Config]:
+    """Open the server's database, migrate it and return the settings. Raises: NotFound if there is no database."""
     config = Config.from_env()
     path = config.database_path
     if not path.is_file():
         raise NotFound(f"There is no database {path}; start the server once, or name its folder in HEADRACE_DATA_DIR")
     with path.open("rb") as file:
         if file.read(len(database.MAGIC)) != database.MAGIC:
-            raise BadInput(f"{path} is no SQLite database")
+            raise BadInput(f"{path} is not an SQLite database; check HEADRACE_DATA_DIR and DATABASE_URL")
     database.connect(path, config.durability)
     try:
         database.migrate()
@@ -111,7 +111,7 @@ def opened() -> Iterator[Config]:
 
 
 def find_workspace(id_: str | None) -> Workspace:
-    """The workspace of this id; without one, the only workspace."""
+    """Return the workspace with this id; without an id, the only workspace."""
     if id_ is not None:
         found = Workspace.find(id_)
         if found is None:

@@ -1,4 +1,4 @@
-"""The commands that run flows with no server, that know users, and that take care of the server's data."""
+"""Commands that run flows without a server, manage users and show the settings."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ import config as settings
 import database
 import definition as definitions
 import engine
-from cli.base import FILE, Refused, find_workspace, main, one_line, opened, pretty, read_json
-from cli.files import FlowFile, definition_text, flow_in
+from cli.base import FILE, Refused, find_workspace, format_json, main, open_database, read_json, to_one_line
+from cli.files import FlowFile, encode_definition, read_flow
 from config import Config
 from dispatch import Dispatcher, make_services
 from dispatch.payloads import Kept
@@ -35,31 +35,31 @@ from schemas import Login, LogOut, RunOut, StepOut
 from security import accounts, credentials
 
 FOLDER = click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path)
-SHORTEST_WAIT = 0.05  # seconds: the process may be behind with its lease, and takes up no run until it is not
+MIN_WAIT = 0.05  # seconds; the process takes up runs only while its lease is up to date
 STYLES = {"success": "green", "failed": "red", "running": "yellow", "skipped": "dim"}
 
 
-# Flows in files, with no server
+# Flows in files, without a server
 
 
-def with_own_nodes() -> Config:
-    """The settings, with the node types of HEADRACE_NODES_DIR loaded. The log says which could not be."""
+def load_config() -> Config:
+    """Return the settings, with the node types of HEADRACE_NODES_DIR loaded. Failures are logged."""
     config = Config.from_env()
     own.load(config.nodes_dir)
     return config
 
 
 CREDENTIALS = click.option(
-    "--credentials", "secrets_file", type=FILE, metavar="FILE", help="The credentials that there are, as JSON."
+    "--credentials", "secrets_file", type=FILE, metavar="FILE", help="Credentials for the run, as JSON."
 )
 
 
-def credentials_in(file: Path | None) -> dict[str, Credential]:
-    """The credentials of a file by name, none for None; a file that others can read is warned of."""
+def read_credentials(file: Path | None) -> dict[str, Credential]:
+    """Return the credentials of a file by name, with a warning if others can read it; none for None."""
     if file is None:
         return {}
     if file.stat().st_mode & 0o077:
-        click.echo(f"Warning: {file} can be read by other users; `chmod 600 {file}` puts that right", err=True)
+        click.echo(f"Warning: {file} is readable by other users; fix it with `chmod 600 {file}`", err=True)
     return credentials.parse_credentials(read_json(file.read_bytes(), str(file)), str(file))
 
 
@@ -67,16 +67,16 @@ def credentials_in(file: Path | None) -> dict[str, Credential]:
 @click.argument("file", type=FILE)
 @CREDENTIALS
 def validate(file: Path, secrets_file: Path | None) -> None:
-    """Check a flow: print everything that is wrong, and where. Exit code 2 if it cannot run."""
-    config = with_own_nodes()
-    flow, found = flow_in(file), credentials_in(secrets_file)
-    definition_text(flow.definition, config)
+    """Validate a flow: print all issues with their places. Exit code 2 if it cannot run."""
+    config = load_config()
+    flow, found = read_flow(file), read_credentials(secrets_file)
+    encode_definition(flow.definition, config)
     plan, issues = definitions.check(flow.definition, config.max_nodes)
     if secrets_file is not None:
         types = {name: credential.type for name, credential in found.items()}
         issues = [*issues, *definitions.find_missing_credentials(flow.definition, types.get)]
     for issue in issues:
-        click.echo(one_line(f"{'' if issue.level == 'error' else f'{issue.level}: '}{issue}"))
+        click.echo(to_one_line(f"{'' if issue.level == 'error' else f'{issue.level}: '}{issue}"))
     if plan is None:
         raise Refused(f"{file} is not valid: {len(issues)} {'issue' if len(issues) == 1 else 'issues'}")
     click.echo(f"{file} is valid: {len(plan.nodes)} {'node' if len(plan.nodes) == 1 else 'nodes'}")
@@ -84,19 +84,17 @@ def validate(file: Path, secrets_file: Path | None) -> None:
 
 @main.command()
 @click.argument("file", type=FILE)
-@click.option("--input", "given", metavar="JSON|@FILE|-", help="The input; without it, a template's sample input.")
+@click.option("--input", "given", metavar="JSON|@FILE|-", help="The input; default: a template's sample input.")
 @click.option("--timeout", type=click.IntRange(1, 31_536_000), metavar="SECONDS", help="Stop the run after this long.")
-@click.option(
-    "--json", "whole", is_flag=True, help="Print the whole run with its steps and logs, not the output alone."
-)
+@click.option("--json", "whole", is_flag=True, help="Print the whole run with steps and logs instead of its output.")
 @CREDENTIALS
-@click.option("--files", type=FOLDER, metavar="FOLDER", help="The files that the flow reads and writes are here.")
+@click.option("--files", type=FOLDER, metavar="FOLDER", help="Folder of the files that the flow reads and writes.")
 def run(
     file: Path, given: str | None, timeout: int | None, whole: bool, secrets_file: Path | None, files: Path | None
 ) -> None:
-    """Execute a flow here and now, with no server; nothing of it is kept. Exit code 1 if it fails."""
-    config = with_own_nodes()
-    flow, found = flow_in(file), credentials_in(secrets_file)
+    """Run a flow without a server; nothing is stored. Exit code 1 if it fails."""
+    config = load_config()
+    flow, found = read_flow(file), read_credentials(secrets_file)
     value = flow.sample_input if given is None else read_input(given)
     with scratch_dispatcher(replace(config, run_timeout=timeout or config.run_timeout), found) as dispatcher:
         dispatcher.files_folder = files
@@ -104,11 +102,11 @@ def run(
         print_run(dispatcher, finished, whole)
     if finished.status != "success":
         where = "" if finished.error_node_id is None else f"node {finished.error_node_id}: "
-        raise click.ClickException(one_line(where + (finished.error_text or f"the run is {finished.status}")))
+        raise click.ClickException(to_one_line(where + (finished.error_text or f"the run is {finished.status}")))
 
 
 def read_input(given: str) -> Any:
-    """The input that `--input` gives: JSON, `@` and a file's path, or `-` for stdin."""
+    """Return the input of `--input`: JSON, `@` and a file's path, or `-` for stdin."""
     if given == "-":
         return read_json(sys.stdin.buffer.read(), "--input -")
     if given.startswith("@"):
@@ -118,8 +116,8 @@ def read_input(given: str) -> Any:
 
 @contextmanager
 def scratch_dispatcher(config: Config, found: Mapping[str, Credential]) -> Iterator[Dispatcher]:
-    """A dispatcher that runs inline, over a database and a data folder that are deleted afterwards."""
-    with unwinding_at_sigterm(), tempfile.TemporaryDirectory(prefix="headrace-") as folder:
+    """Return a dispatcher that runs inline, with a temporary database and data folder."""
+    with exit_on_sigterm(), tempfile.TemporaryDirectory(prefix="headrace-") as folder:
         config = replace(config, data_dir=Path(folder), database_url="", durability="normal", paused=False)
         database.connect(config.database_path, config.durability)
         database.migrate()
@@ -140,8 +138,8 @@ def scratch_dispatcher(config: Config, found: Mapping[str, Credential]) -> Itera
 
 
 @contextmanager
-def unwinding_at_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the process by an exception, so that what has to be tidied up is."""
+def exit_on_sigterm() -> Iterator[None]:
+    """End the process by an exception on SIGTERM, so that clean-up code runs."""
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         yield
@@ -150,30 +148,30 @@ def unwinding_at_sigterm() -> Iterator[None]:
 
 
 def execute(dispatcher: Dispatcher, flow: FlowFile, value: Any) -> Run:
-    """Run the flow to its end, showing the steps as they go; DefinitionError before anything is shown."""
-    text = definition_text(flow.definition, dispatcher.config)
+    """Run the flow to its end, printing its steps. Raises: DefinitionError before anything is printed."""
+    text = encode_definition(flow.definition, dispatcher.config)
     row = Workflow.draft(workspace_id="local", name=flow.name, status="draft", definition_json=text)
     dispatcher.plan_of(row)
-    with live_table() if sys.stderr.isatty() else nullcontext(print_step) as show:
+    with show_table() if sys.stderr.isatty() else nullcontext(print_step) as show:
         dispatcher.on_step = lambda run, step: show(step)
         run = dispatcher.wait(dispatcher.submit(row, value, "manual"), 0)
         while run.finished_at is None:
-            run = after_its_wait(dispatcher, run)
+            run = wait_and_resume(dispatcher, run)
     return run
 
 
-def after_its_wait(dispatcher: Dispatcher, run: Run) -> Run:
-    """The run after the time for which it waits; BadInput where it waits for an answer, which cannot come here."""
+def wait_and_resume(dispatcher: Dispatcher, run: Run) -> Run:
+    """Return the run after its timed wait. Raises: BadInput if it waits for an answer, which needs a server."""
     if any(REGISTRY[step.node_type].answers for step in Step.waiting(run.id)):
         raise BadInput(f"The run waits for {run.waiting}, which only a server can receive")
     wake_at = Wait.next_wake(run.id) or 0
-    time.sleep(max(SHORTEST_WAIT, (wake_at - now_ms()) / 1000))
+    time.sleep(max(MIN_WAIT, (wake_at - now_ms()) / 1000))
     dispatcher.wake()
     return Run.get_by_id(run.id)
 
 
 class Line(NamedTuple):
-    """A step, shown."""
+    """A step as a line of output."""
 
     status: str
     node: str
@@ -181,33 +179,33 @@ class Line(NamedTuple):
     note: str
 
 
-def line_of(step: engine.Step) -> Line:
-    """The step's status, node (and item), duration, and where it left by or what went wrong."""
+def make_line(step: engine.Step) -> Line:
+    """Return the step's status, node (and item), duration, and branch or error."""
     node = step.node_id if step.item_index is None else f"{step.node_id}[{step.item_index}]"
-    duration = "" if step.duration_ms is None else in_milliseconds(step.duration_ms)
+    duration = "" if step.duration_ms is None else format_duration(step.duration_ms)
     notes = [
         f"attempt {step.attempt}" if step.attempt > 1 else "",
         f"-> {step.branch}" if step.branch else "",
         step.error_text or "",
     ]
-    return Line(step.status, node, duration, one_line("  ".join(filter(None, notes))))
+    return Line(step.status, node, duration, to_one_line("  ".join(filter(None, notes))))
 
 
-def in_milliseconds(duration: float) -> str:
-    """`12 ms`; `<1 ms` for less than one."""
+def format_duration(duration: float) -> str:
+    """Return a duration in milliseconds as `12 ms`, or `<1 ms` if it is less."""
     return "<1 ms" if duration < 1 else f"{round(duration)} ms"
 
 
 def print_step(step: engine.Step) -> None:
-    """One plain line for a step that has ended."""
-    line = line_of(step)
+    """Print one line for a finished step."""
+    line = make_line(step)
     if line.status != "running":
         click.echo(f"{line.status:<8} {line.node:<24} {line.duration:>12}  {line.note}".rstrip(), err=True)
 
 
 @contextmanager
-def live_table() -> Iterator[Callable[[engine.Step], None]]:
-    """A table on the terminal that grows with the run: of a long one, as many of the last steps as fit."""
+def show_table() -> Iterator[Callable[[engine.Step], None]]:
+    """Show a table on the terminal that grows with the run; of a long run, the last steps that fit."""
     from rich.console import Console
     from rich.live import Live
     from rich.table import Column, Table
@@ -226,32 +224,32 @@ def live_table() -> Iterator[Callable[[engine.Step], None]]:
         return made
 
     def show(step: engine.Step) -> None:
-        lines[step.seq] = line_of(step)
+        lines[step.seq] = make_line(step)
 
     with Live(get_renderable=table, console=console, refresh_per_second=8):
         yield show
 
 
 def print_run(dispatcher: Dispatcher, run: Run, whole: bool) -> None:
-    """The output on stdout and the log on stderr; or the whole run, as one JSON object, on stdout."""
+    """Print the output on stdout and the log on stderr; or the whole run as one JSON object on stdout."""
     output = dispatcher.value(run.id, "output", Kept(run.output, run.output_bytes))
-    logs = list(pages(lambda after: LogEntry.of(run.id, 1000, after)))
+    logs = list(read_pages(lambda after: LogEntry.of(run.id, 1000, after)))
     if whole:
         shown = RunOut(only=("status", "duration_ms", "duration_us", "error_text", "error_node_id")).dump(run)
         shown_logs = LogOut(only=("node_id", "level", "message", "data", "created_at")).dump(logs, many=True)
-        click.echo(pretty({**shown, "output": output, "steps": shown_steps(dispatcher, run), "logs": shown_logs}))
+        click.echo(format_json({**shown, "output": output, "steps": dump_steps(dispatcher, run), "logs": shown_logs}))
         return
     for entry in logs:
         click.echo(
-            one_line(f"{entry.level:<8} {entry.node_id or 'run'}: {entry.message} {entry.data or ''}").rstrip(),
+            to_one_line(f"{entry.level:<8} {entry.node_id or 'run'}: {entry.message} {entry.data or ''}").rstrip(),
             err=True,
         )
     if run.status == "success":
-        click.echo(pretty(output))
+        click.echo(format_json(output))
 
 
-def shown_steps(dispatcher: Dispatcher, run: Run) -> list[dict[str, Any]]:
-    """The steps of the run as the API has them, with their outputs in full."""
+def dump_steps(dispatcher: Dispatcher, run: Run) -> list[dict[str, Any]]:
+    """Return the steps of the run as in the API, with complete outputs."""
     names = (
         "node_id", "node_type", "status", "attempt", "index", "branch", "error_text", "started_at", "duration_ms",
         "duration_us",
@@ -259,7 +257,7 @@ def shown_steps(dispatcher: Dispatcher, run: Run) -> list[dict[str, Any]]:
     schema = StepOut(only=names)
     outputs: dict[str | None, Any] = {}
     shown = []
-    for step in pages(lambda after: Step.of(run.id, 1000, -1 if after is None else after)):
+    for step in read_pages(lambda after: Step.of(run.id, 1000, -1 if after is None else after)):
         kept = Kept(step.output, step.output_bytes)
         output = outputs[step.same_as] if step.same_as else dispatcher.value(run.id, f"step_{step.seq}", kept)
         if step.item_index is None:
@@ -268,8 +266,8 @@ def shown_steps(dispatcher: Dispatcher, run: Run) -> list[dict[str, Any]]:
     return shown
 
 
-def pages(read: Callable[[Any], tuple[list[Any], Any]]) -> Iterator[Any]:
-    """Every row of a list that is read page by page."""
+def read_pages(read: Callable[[Any], tuple[list[Any], Any]]) -> Iterator[Any]:
+    """Yield all rows of a list that is read by pages."""
     after = None
     while True:
         rows, after = read(after)
@@ -283,30 +281,30 @@ def pages(read: Callable[[Any], tuple[list[Any], Any]]) -> Iterator[Any]:
 
 @main.group()
 def user() -> None:
-    """Add and list users, give them new passwords, and say who is an admin."""
+    """Add and list users, set passwords, and appoint admins."""
 
 
 PASSWORD_STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from stdin.")
-OWN = click.option("--own", is_flag=True, help="The user chose it, and is not asked for another one at the next login.")
+OWN = click.option("--own", is_flag=True, help="The user chose this password and need not change it.")
 
 
 @user.command("add")
 @click.argument("email")
-@click.option("--workspace", "workspace_id", metavar="ID", help="Of which workspace; needed where there are several.")
+@click.option("--workspace", "workspace_id", metavar="ID", help="The workspace; required if there are several.")
 @click.option("--role", type=click.Choice(ROLES), default="editor", show_default=True)
 @PASSWORD_STDIN
 @OWN
 def add_user(email: str, workspace_id: str | None, role: str, password_stdin: bool, own: bool) -> None:
-    """Make a user a member of a workspace; one who is new gets a password: asked for, or made up and printed once.
+    """Make a user a member of a workspace. A new user gets a password: asked for, or generated and printed once.
 
-    Sessions of one who has an account end.
+    Sessions of an existing user end.
     """
-    with opened():
+    with open_database():
         workspace = find_workspace(workspace_id)
         known = User.by_email(email)
         if known is not None and password_stdin:
-            raise Conflict(f"There is a user {known.email} already; `user password` changes the password")
-        password, generated = (None, False) if known is not None else new_password(email, password_stdin)
+            raise Conflict(f"The user {known.email} exists already; `user password` changes the password")
+        password, generated = (None, False) if known is not None else choose_password(email, password_stdin)
         entry = AuditEntry.begin("member.added", workspace.id)
         accounts.add_member(entry, email, role, password, set_up=own and not generated)
     click.echo(f"{email.strip().lower()} is {role} of {workspace.name}")
@@ -319,10 +317,10 @@ def add_user(email: str, workspace_id: str | None, role: str, password_stdin: bo
 @PASSWORD_STDIN
 @OWN
 def reset_password(email: str, password_stdin: bool, own: bool) -> None:
-    """Give a user a new password: asked for, or made up and printed once. Ends the user's sessions and API tokens."""
-    with opened():
+    """Set a user's password: asked for, or generated and printed once. Ends the user's sessions and API tokens."""
+    with open_database():
         found = find_user(email)
-        password, generated = new_password(found.email, password_stdin)
+        password, generated = choose_password(found.email, password_stdin)
         accounts.set_password(found, password, set_up=own and not generated)
     click.echo(f"{found.email} has a new password")
     if generated:
@@ -332,8 +330,8 @@ def reset_password(email: str, password_stdin: bool, own: bool) -> None:
 @user.command("promote")
 @click.argument("email")
 def promote(email: str) -> None:
-    """Make a user an admin of the server: may found workspaces, make accounts and reset passwords."""
-    with opened():
+    """Make a user an admin of the server, who may create workspaces and accounts and reset passwords."""
+    with open_database():
         found = find_user(email)
         accounts.change_admin(found, True)
     click.echo(f"{found.email} is an admin")
@@ -342,15 +340,15 @@ def promote(email: str) -> None:
 @user.command("demote")
 @click.argument("email")
 def demote(email: str) -> None:
-    """Take that away again; not from the last admin."""
-    with opened():
+    """Withdraw a user's admin rights; not those of the last admin."""
+    with open_database():
         found = find_user(email)
         accounts.change_admin(found, False)
-    click.echo(f"{found.email} is not an admin any more")
+    click.echo(f"{found.email} is no longer an admin")
 
 
 def find_user(email: str) -> User:
-    """Return the user with this address. Raises: NotFound."""
+    """Return the user with this address. Raises: NotFound if there is none."""
     found = User.by_email(email)
     if found is None:
         raise NotFound(f"There is no user {email!r}; `user list` shows all")
@@ -360,22 +358,22 @@ def find_user(email: str) -> User:
 @user.command("list")
 def list_users() -> None:
     """Print each membership: address, role, workspace id and name, and `admin` or `-`, separated by tabs."""
-    with opened():
+    with open_database():
         names = {row.id: row.name for row in Workspace.select()}
         for found in User.select().order_by(User.email):
             places = [(role, id_, names[id_]) for id_, role in found.roles().items()]
             for place in places or [("-", "-", "-")]:
                 rights = "admin" if found.is_admin else "-"
-                click.echo("\t".join(map(one_line, (found.email, *place, rights))))
+                click.echo("\t".join(map(to_one_line, (found.email, *place, rights))))
 
 
-def new_password(email: str, from_stdin: bool) -> tuple[str, bool]:
-    """The password from stdin or the terminal, or a made up one, and whether it is that."""
+def choose_password(email: str, from_stdin: bool) -> tuple[str, bool]:
+    """Return the password from stdin or the terminal, or a generated one, and True if it was generated."""
     password = ""
     if from_stdin:
         password = read_password()
     elif sys.stdin.isatty():
-        question = "Password (empty: make one up)"
+        question = "Password (empty: generate one)"
         password = click.prompt(question, "", hide_input=True, confirmation_prompt=True, show_default=False, err=True)
     if not password and not from_stdin:
         return secrets.token_urlsafe(12), True
@@ -386,22 +384,22 @@ def new_password(email: str, from_stdin: bool) -> tuple[str, bool]:
 
 
 def read_password() -> str:
-    """All of stdin without the line's end."""
+    """Return all of stdin without the final line break."""
     try:
         return sys.stdin.buffer.read().decode().rstrip("\r\n")
     except UnicodeDecodeError:
-        raise BadInput("--password-stdin: what stdin gives is not UTF-8 text") from None
+        raise BadInput("--password-stdin: stdin is not UTF-8 text") from None
 
 
-# Care
+# Settings
 
 
 @main.command("config")
 def show_config() -> None:
-    """Print the settings in force, as lines of a `.env` file; secrets are masked."""
+    """Print the effective settings as lines of a `.env` file; secrets are masked."""
     config = Config.from_env()
     for unknown in settings.unknown_settings():
-        click.echo(one_line(f"Warning: {unknown}"), err=True)
+        click.echo(to_one_line(f"Warning: {unknown}"), err=True)
     for row, field in zip(settings.table(), fields(config), strict=True):
         value = getattr(config, field.name)
         text = ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)

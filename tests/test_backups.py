@@ -115,7 +115,7 @@ def test_a_backup_says_which_version_made_it_when_and_what_is_in_it(backup):
 
 
 def test_a_backup_says_where_the_key_is_that_is_not_in_it(served):
-    assert f"The key is not in it, and nothing reads the credentials without: keep a copy of {served.data_dir}" in call(
+    assert f"It does not contain the key that decrypts the credentials: keep a copy of {served.data_dir}" in call(
         "backup", "copy"
     )
 
@@ -199,7 +199,7 @@ def test_a_file_that_only_begins_like_a_database_is_copied_as_it_is(served, fold
 
 def test_what_was_restored_is_what_was_backed_up(backup, empty, served):
     said = call("restore", "copy")
-    assert f"by Headrace {VERSION}: 3 files" in said and "starts paused" in said and "key" not in said
+    assert f"by Headrace {VERSION}: 3 files" in said and "start paused" in said and "key" not in said
     assert names_in(empty.data_dir) == [
         "files/ws_1/reports/März 1.csv", "headrace.sqlite3", "secret.key", "values/run_1/output.json",
     ]  # fmt: skip
@@ -247,11 +247,11 @@ def test_a_folder_with_a_database_is_refused_whether_a_server_works_on_it_or_not
     database.connect(served.database_path)
     Lease.beat("proc_1", 60_000)
     database.disconnect()
-    assert "A server is working on" in refused("restore", "copy")
+    assert "A server is using" in refused("restore", "copy")
     database.connect(served.database_path)
     Lease.end("proc_1")
     database.disconnect()
-    assert "There is a database" in refused("restore", "copy")
+    assert "The database" in refused("restore", "copy")
 
 
 @pytest.mark.parametrize("name", ["headrace.sqlite3", "values/run_1/output.json", "files/ws_1/reports/März 1.csv"])
@@ -274,7 +274,7 @@ def test_a_damaged_backup_is_refused_and_leaves_the_folder_empty(backup, empty, 
 
 def test_a_backup_without_its_manifest_is_refused(backup, empty):
     (backup / MANIFEST).unlink()
-    assert "is not a whole backup" in refused("restore", "copy")
+    assert "is not a complete backup" in refused("restore", "copy")
     assert names_in(empty.data_dir) == [KEY_FILE]
 
 
@@ -292,7 +292,7 @@ def test_a_manifest_that_is_none_is_refused(backup, empty, manifest):
 def test_a_manifest_that_names_strange_files_is_refused(backup, empty, name):
     files = orjson.loads((backup / MANIFEST).read_bytes())["files"]
     rewrite(backup, files=files | {name: [1, "x"]})
-    assert "names files that no backup has" in refused("restore", "copy")
+    assert "lists files that are not part of a backup" in refused("restore", "copy")
     assert names_in(empty.data_dir) == [KEY_FILE]
 
 
@@ -351,7 +351,7 @@ def test_of_two_restores_at_once_one_wins(backup, empty):
 def test_resume_says_whether_the_server_was_paused(served):
     assert call("resume") == "The server was not paused\n"
     Fact.pause("for a test")
-    assert call("resume") == "The server goes on within seconds\n"
+    assert call("resume") == "The server resumes within seconds\n"
     assert not Fact.is_paused()
 
 
@@ -368,13 +368,13 @@ def test_resume_can_leave_out_what_schedules_have_missed(served):
     with database.write():
         Schedule.sync(flow, [("tick", {"every": 60, "timezone": "UTC", "catch_up": "all"})], now - 3_600_000)
     Fact.pause("for a test")
-    assert call("resume", "--skip-missed").startswith("1 schedule will not make up for missed times\n")
+    assert call("resume", "--skip-missed").startswith("1 schedule will skip missed times\n")
     assert Schedule.get().next_at > now
 
 
 def test_a_missing_backup_is_refused(folder, empty):
     for error, source in ((NotFound, folder / "none"), (NotFound, folder)):
-        with pytest.raises(error, match="is not a whole backup"):
+        with pytest.raises(error, match="is not a complete backup"):
             backups.restore(empty, source)
     write(folder / "odd" / MANIFEST, b"x")
     with pytest.raises(BadInput):

@@ -219,7 +219,7 @@ def test_durations_are_whole_milliseconds_and_microseconds(file):
 
 @pytest.mark.parametrize(("duration", "shown"), [(0.4, "<1 ms"), (1.6, "2 ms"), (61_000.2, "61000 ms")])
 def test_a_step_shows_whole_milliseconds(duration, shown):
-    assert cli.commands.in_milliseconds(duration) == shown
+    assert cli.commands.format_duration(duration) == shown
 
 
 def test_run_shows_values_that_are_too_large_for_a_row(file):

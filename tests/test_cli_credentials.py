@@ -72,7 +72,7 @@ def test_one_that_is_not_in_the_file_fails_the_flow(file):
 def test_a_file_that_others_can_read_is_warned_of(file, folder):
     name = file(SHOP, "c.json")
     (folder / name).chmod(0o644)
-    assert "Warning: c.json can be read by other users" in call("run", file(LOGGING), "--credentials", name).stderr
+    assert "Warning: c.json is readable by other users" in call("run", file(LOGGING), "--credentials", name).stderr
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,8 @@ def test_a_curl_command_is_read_from_stdin():
         ([], "--curl"),
         (["flow.json", "--curl", "curl https://a.example"], "--curl"),
         (["--curl", f"wget https://a.example -u ada:{SECRET}"], "must start with curl"),
-        (["--curl", "curl https://a.example", "--name", "A"], "nothing is kept"),
-        (["--curl", "curl https://a.example", "--workspace", "ws_1"], "nothing is kept"),
+        (["--curl", "curl https://a.example", "--name", "A"], "stores nothing"),
+        (["--curl", "curl https://a.example", "--workspace", "ws_1"], "stores nothing"),
     ],
 )
 def test_an_invalid_import_is_rejected_without_repeating_a_secret(file, args, word):
@@ -79,7 +79,7 @@ def test_the_palette_is_the_one_of_the_workspace_that_is_named(data_dir, file):
     [
         ("swagger: '2.0'", [], "Swagger 2"),
         ("openapi: 3.1.0\npaths: [", [], "neither JSON nor YAML"),
-        (PETSTORE.decode(), ["--name", "A"], "--name is for a flow"),
+        (PETSTORE.decode(), ["--name", "A"], "--name needs a flow"),
     ],
 )
 def test_an_invalid_document_is_rejected(data_dir, file, text, args, word):

@@ -101,7 +101,7 @@ def test_run_refuses_what_it_cannot_read(file, args, word):
         (["export", "wf_none"], "no flow 'wf_none'"),
         (["export"], "--all"),
         (["export", "wf_none", "--all"], "--all"),
-        (["import", "list.json", "--name", "A"], "holds a list"),
+        (["import", "list.json", "--name", "A"], "needs a single flow"),
         (["import", "list.json", "--workspace", "ws_none"], "no workspace 'ws_none'"),
         (["user", "add", "no address"], "is not an e-mail address"),
         (["user", "add", "a@example.org", "--role", "boss"], "'boss' is not one of"),
@@ -144,7 +144,7 @@ def test_a_missing_or_foreign_database_is_refused_and_none_is_made(folder, file,
     assert not (folder / "data").exists()
     (folder / "data").mkdir()
     (folder / "data/headrace.sqlite3").write_text("something else")
-    assert "no SQLite database" in refused(*args)
+    assert "not an SQLite database" in refused(*args)
 
 
 @pytest.mark.parametrize("args", [[], ["config"], ["run", "flow.json"], ["user", "list"]], ids=" ".join)

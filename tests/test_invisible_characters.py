@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from cli.base import one_line
+from cli.base import to_one_line
 from models import Run
 from parsers.invisible_characters import JOINERS, OF_TEXTS, first_unseen, visible
 
@@ -39,7 +39,7 @@ def test_scripts_and_emoji_keep_what_they_are_written_with():
 
 
 def test_a_terminal_gets_a_blank_for_each():
-    assert one_line(f"a{HIDDEN.replace(chr(0xFE0F), '')}b") == "a" + " " * (len(HIDDEN) - 1) + "b"
+    assert to_one_line(f"a{HIDDEN.replace(chr(0xFE0F), '')}b") == "a" + " " * (len(HIDDEN) - 1) + "b"
 
 
 # Where people read

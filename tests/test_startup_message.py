@@ -87,7 +87,7 @@ def test_a_start_that_fails_after_it_made_the_owner_tells_the_password_all_the_s
 
 
 def test_nothing_is_said_of_a_port_that_is_free():
-    assert startup_message.why_not_there(Config(port=free_port())) is None
+    assert startup_message.find_problem(Config(port=free_port())) is None
 
 
 @pytest.mark.parametrize(
@@ -106,15 +106,15 @@ def test_the_address_is_one_that_a_browser_can_open(settings, address):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "0", "::", "0:0::0"])
 def test_links_that_lead_others_nowhere_are_told_at_the_start(host):
-    told = startup_message.local_links(Config(host=host))
+    told = startup_message.warn_local_links(Config(host=host))
     assert "HEADRACE_PUBLIC_URL" in told and host in told
     assert Config(host=host).base_url.startswith(("http://127.0.0.1:", "http://[::1]:"))
-    assert startup_message.local_links(Config(host=host, public_url="https://flows.example.org")) == ""
+    assert startup_message.warn_local_links(Config(host=host, public_url="https://flows.example.org")) == ""
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "flows.lan", "192.0.2.1"])
 def test_other_addresses_are_taken_for_links_as_they_are(host):
-    assert startup_message.local_links(Config(host=host)) == ""
+    assert startup_message.warn_local_links(Config(host=host)) == ""
 
 
 @pytest.mark.slow

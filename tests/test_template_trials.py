@@ -17,7 +17,7 @@ from dispatch.payloads import Kept
 from models import LogEntry, Run, Wait, Workflow
 from nodes import REGISTRY
 
-TEMPLATES = templates.all_templates()
+TEMPLATES = templates.list_templates()
 PATIENCE = 60
 SERVERS = {"ssh", "mqtt", "s3", "llm"}
 ASKING = {node.type for node in REGISTRY.values() if node.extra == "agents"}  # a language model

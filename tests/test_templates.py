@@ -15,7 +15,7 @@ from net.egress import Rule, make_client
 from nodes.base import Services
 from nodes.data.python_sandbox import Sandbox
 
-TEMPLATES = templates.all_templates()
+TEMPLATES = templates.list_templates()
 CLOSED_PORT = "http://127.0.0.1:1"
 
 
@@ -289,8 +289,8 @@ def test_a_template_is_found_by_its_id():
 
 
 def test_what_is_given_is_a_list_of_ones_own():
-    templates.all_templates().clear()
-    assert templates.all_templates()
+    templates.list_templates().clear()
+    assert templates.list_templates()
 
 
 GOOD = {
@@ -323,11 +323,11 @@ def test_a_good_file_is_read(folder):
         (b"\xff", "broken.json: is not JSON"),
         ("[]", "broken.json: must hold an object"),
         (GOOD, "broken.json: id: must be the file's name, 'broken'"),
-        ({**GOOD, "colour": 1}, "broken.json: colour: is no field here"),
+        ({**GOOD, "colour": 1}, "broken.json: colour: is not a field"),
         ({**GOOD, "name": " "}, "broken.json: name: must be text"),
-        ({**GOOD, "tags": ["a", "a"]}, "broken.json: tags: must be a list of texts"),
+        ({**GOOD, "tags": ["a", "a"]}, "broken.json: tags: must be a list of different texts"),
         ({**GOOD, "credentials": ["mail"]}, "broken.json: credentials: must be a list of objects"),
-        ({**GOOD, "needs": "internet"}, "broken.json: needs: must be a list of texts"),
+        ({**GOOD, "needs": "internet"}, "broken.json: needs: must be a list of different texts"),
         ({**GOOD, "definition": []}, "broken.json: definition: must be an object"),
         ({key: value for key, value in GOOD.items() if key != "sample_input"}, "broken.json: sample_input: is missing"),
     ],
@@ -340,4 +340,4 @@ def test_a_broken_file_is_named_with_its_field(folder, content, message):
     )
     (folder / "broken.json").write_bytes(data)
     with pytest.raises(templates.TemplateError, match=re.escape(message)):
-        templates.all_templates()
+        templates.list_templates()

@@ -335,7 +335,7 @@ def test_the_model_for_tests_needs_no_server(add_agent, ask, llm):
     assert answer["status"] == "success" and answer["data"]["total"] >= 1 and llm.requests == []
 
 
-@pytest.mark.parametrize("agent", [agent["id"] for agent in templates.agent_definitions()])
+@pytest.mark.parametrize("agent", [agent["id"] for agent in templates.list_agents()])
 def test_the_model_for_tests_fits_each_agent_that_is_built_in(agent, ask, owner, server, workspace):
     server.dispatcher.files_of(workspace.id).write("shop.db", b"")
     owner.post("/api/credentials", {"name": "shop", "type": "database_url", "data": {"url": "sqlite:///shop.db"}})

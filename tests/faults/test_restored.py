@@ -100,7 +100,7 @@ def test_a_restored_copy_of_a_busy_server_fires_nothing_until_it_is_resumed_and_
     after = what_fired(second)
     assert after[1:] == before[1:] and {run.id for run in before[0]} <= {run.id for run in after[0]}
 
-    assert "goes on within seconds" in command(second, "resume")
+    assert "resumes within seconds" in command(second, "resume")
     until(lambda: not second.call("GET", "/api/ready")["paused"], "the worker that answers goes on")
     approvals = [step.run_id for step in ask(second.database, "SELECT run_id FROM waits WHERE node_id = 'may'")]
     for run_id in approvals:

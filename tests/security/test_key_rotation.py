@@ -181,7 +181,7 @@ def test_a_database_without_credentials_gets_a_new_key_too(data_dir):
 
 def test_the_key_of_the_variable_is_changed_for_the_one_in_a_file(env_filled, data_dir, monkeypatch, tmp_path):
     (tmp_path / "new").write_text(NEW + "\n")
-    assert "Set HEADRACE_SECRET_KEY to it now" in rotate("--new-key-file", "new")
+    assert "Set HEADRACE_SECRET_KEY to the new key now" in rotate("--new-key-file", "new")
     with pytest.raises(ConfigError, match="HEADRACE_SECRET_KEY is not the key"):
         start()
     database.disconnect()
@@ -352,7 +352,7 @@ def test_it_says_how_many_runs_have_links_that_are_void_now(filled):
             for item in Step.insertions([values]):
                 database.execute(*item)
             Wait.create(run_id=run.id, node_id="ask", seq=0, created_at=1, answered_at=answered)
-    assert "2 runs wait for an answer: the links that were sent are void" in rotate()
+    assert "2 runs wait for an answer: the links that were sent are invalid" in rotate()
 
 
 def test_it_says_nothing_of_runs_where_none_waits(filled):

@@ -62,7 +62,7 @@ def test_a_full_definition_says_what_it_says():
     assert (agent.model, agent.credential, agent.memory) == ("openai:gpt-5", "key", True)
 
 
-@pytest.mark.parametrize("raw", [LEAST, FULL, {**LEAST, "approval": {}}, *templates.agent_definitions()])
+@pytest.mark.parametrize("raw", [LEAST, FULL, {**LEAST, "approval": {}}, *templates.list_agents()])
 def test_a_snapshot_is_json_and_makes_the_same_agent_again(raw):
     agent = parse(raw)
     snapshot = json.loads(json.dumps(agent.snapshot()))
@@ -264,7 +264,7 @@ def test_a_tool_asks_for_approval_as_its_spec_says():
 
 # Those that are built in
 
-BUILT_IN = templates.agent_definitions()
+BUILT_IN = templates.list_agents()
 BY_ID = {agent["id"]: agent for agent in BUILT_IN}
 each = pytest.mark.parametrize("agent", BUILT_IN, ids=lambda agent: agent["id"])
 # Output that cannot be described to the last key: the settings of a node are the node's business.
@@ -382,4 +382,4 @@ def test_a_broken_agent_file_is_named_with_its_field(tmp_path, monkeypatch, chan
         assert templates.find_agent("good") == parse(LEAST).snapshot()
         return
     with pytest.raises(templates.TemplateError, match=re.escape(message)):
-        templates.agent_definitions()
+        templates.list_agents()
