@@ -405,7 +405,7 @@ def test_labels_that_cannot_be_are_named(labels, complaint):
 
 def test_a_wire_to_a_label_that_there_is_not_is_named():
     nodes = [sort(), {"id": "end", "type": "noop"}]
-    with pytest.raises(DefinitionError, match="'it' has no branch 'billings'; it has"):
+    with pytest.raises(DefinitionError, match="'it' has no branch 'billings'; choose one of 'billing'"):
         engine.plan({"nodes": nodes, "edges": [["it", "end", "billings"]]})
 
 
