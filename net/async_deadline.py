@@ -1,4 +1,4 @@
-"""How a node uses a library of coroutines: in an event loop of its own, in its own thread, until a time."""
+"""Deadline for libraries of coroutines: a node runs them in an event loop of its own, in its own thread."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The one way out: an HTTP client which reaches only addresses that it may, within a time and a size.
+"""Egress rule: an HTTP client that reaches only allowed addresses, within a time and a size.
 
-The rule holds for the address that is connected to, not for the name: the host is resolved here, each address is
-checked, and exactly that address is dialled, so that a name which resolves differently a moment later gains nothing.
-Every new connection goes through this, and thereby every redirect.
+The rule applies to the connected address, not to the name: the host is resolved here, each address is checked, and
+exactly that address is dialled, so a name that resolves differently a moment later gains nothing. Every new connection
+goes through this, including those of redirects.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ MAX_REDIRECTS = 10
 MAX_SHOWN = 200  # characters of a path in a message
 PORTS = {"http": 80, "https": 443}
 USER_AGENT = "Headrace"
-PIECE = 16 * 1024
-UNZIPPED = 64 * 1024
+CHUNK = 16 * 1024
+MAX_UNZIPPED = 64 * 1024
 GZIP = b"\x1f"
 GLOBAL_V6 = ipaddress.ip_network("2000::/3")
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# Protocol assignments and 6to4 relays, which `is_global` judges differently from one Python to the next.
+# Protocol assignments and 6to4 relays, which `is_global` classifies differently in different Python versions.
 SPECIAL_V4 = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("192.88.99.0/24"))
-# Headers that mean the same to every server. Others may hold a secret, and do not follow a redirect to another host.
-HARMLESS = {
+# Headers with the same meaning for every server. Others may be secret and are not sent to another host by a redirect.
+SAFE_HEADERS = {
     *("accept", "accept-encoding", "accept-language", "connection", "content-length", "content-type", "host"),
     *("idempotency-key", "transfer-encoding", "user-agent"),
 }
@@ -49,9 +49,9 @@ _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 def is_public(address: Address) -> bool:
-    """Return True if the address is public. Of an IPv6 address that carries an IPv4 address, the latter is checked."""
+    """Return True if the address is public. If an IPv6 address embeds an IPv4 address, that is checked."""
     if isinstance(address, ipaddress.IPv6Address):
-        inner = _embedded(address)
+        inner = _extract_v4(address)
         if inner is not None:
             return is_public(inner)
         return address in GLOBAL_V6 and address.is_global
@@ -59,16 +59,16 @@ def is_public(address: Address) -> bool:
     return address.is_global and not special
 
 
-def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+def _extract_v4(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     if address in NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour
 
 
 class Rule:
-    """Which addresses may be connected to: public ones, and what the allow list names.
+    """The addresses that may be connected to: public ones, and those in the allow list.
 
-    The list has hosts (`db.internal`, `*.example.com`), addresses and CIDRs; an entry that is none is a ConfigError.
+    The list has hosts (`db.internal`, `*.example.com`), addresses and CIDRs. Raises: ConfigError for another entry.
     """
 
     def __init__(self, allow: Sequence[str]) -> None:
@@ -83,18 +83,18 @@ class Rule:
             self.networks.append(ipaddress.ip_network(entry.strip("[]"), strict=False))
         except ValueError:
             if not set(entry).isdisjoint("/:@ ") or "*" in entry.removeprefix("*."):
-                raise ConfigError(f"HEADRACE_EGRESS_ALLOW: {entry!r} is no host and no CIDR") from None
+                raise ConfigError(f"HEADRACE_EGRESS_ALLOW: {entry!r} is not a host, address or CIDR") from None
             if entry.startswith("*."):
                 self.suffixes.append(entry[1:])
             else:
                 self.hosts.add(entry.rstrip("."))
 
     def permits(self, host: str, address: Address) -> bool:
-        """Return True if a connection to `address`, to which `host` resolved, is allowed."""
+        """Return True if a connection to `address`, resolved from `host`, is allowed."""
         return self.names(host) or is_public(address) or any(address in network for network in self.networks)
 
     def names(self, host: str) -> bool:
-        """Return True if the allow list has this host by its name."""
+        """Return True if the allow list contains this host by name."""
         host = host.lower().rstrip(".")
         return host in self.hosts or any(host.endswith(suffix) for suffix in self.suffixes)
 
@@ -103,7 +103,7 @@ class Rule:
         found = {info[4][0]: None for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
         allowed = [str(text) for text in found if self.permits(host, ipaddress.ip_address(text))]
         if not allowed:
-            # Whoever writes flows is not to learn the addresses of the network that the server is in.
+            # Authors of flows must not learn the addresses of the server's network.
             log.warning("refused to connect to %s, which is at %s", host, ", ".join(map(str, found)) or "no address")
             raise NodeError(
                 f"{host} is at an address that may not be reached; HEADRACE_EGRESS_ALLOW can permit it, and the "
@@ -115,9 +115,9 @@ class Rule:
 
 @functools.cache
 def tls_context(ca_file: Path | None, use: str) -> ssl.SSLContext:
-    """How servers prove who they are: to the authorities of the system, those that come with Python, and the file's.
+    """Return the TLS context with the authorities of the system, of certifi and of the file.
 
-    There is one for each `use`, since libraries write into it: those that speak HTTP offer the server just that.
+    There is one for each `use`, since libraries change it: HTTP libraries set the protocols that they offer.
     """
     import certifi
 
@@ -130,7 +130,7 @@ def tls_context(ca_file: Path | None, use: str) -> ssl.SSLContext:
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Everything that this thread does on a connection meanwhile ends after `seconds`, with TimeoutError."""
+    """Limit all operations of this thread on its connections to `seconds` in total. Raises: TimeoutError after that."""
     token = _deadline.set(time.monotonic() + seconds)
     try:
         yield
@@ -138,8 +138,8 @@ def within(seconds: float) -> Iterator[None]:
         _deadline.reset(token)
 
 
-def _left(timeout: float | None) -> float | None:
-    """The timeout of one operation on a socket: not beyond the deadline of the whole exchange."""
+def _limit_timeout(timeout: float | None) -> float | None:
+    """Return the timeout of one socket operation, limited by the deadline of the whole exchange."""
     deadline = _deadline.get()
     if deadline is None:
         return timeout
@@ -150,15 +150,15 @@ def _left(timeout: float | None) -> float | None:
 
 
 def unresolved(host: str, error: Exception) -> str:
-    """Why the host has no address, in words."""
+    """Return the reason why the host has no address."""
     if isinstance(error, socket.gaierror):
         known = error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
-        return f"{host} cannot be resolved: {'there is no host of this name' if known else error.strerror}"
+        return f"{host} cannot be resolved: {'no host has this name' if known else error.strerror}"
     return f"{host} cannot be resolved: {error}"
 
 
 class Backend:
-    """The network backend of httpcore's pool, with the methods of `httpcore.NetworkBackend`."""
+    """Network backend of httpcore's pool, with the methods of `httpcore.NetworkBackend`."""
 
     def __init__(self, rule: Rule) -> None:
         import httpcore
@@ -168,7 +168,7 @@ class Backend:
         self.failed = httpcore.ConnectError
 
     def connect_tcp(self, host: str, port: int, timeout: float | None = None, **options: Any) -> Any:
-        """Connect to the first address of the host that may be reached and answers."""
+        """Connect to the first allowed address of the host that responds."""
         try:
             addresses = self.rule.addresses(host, port)
         except (OSError, UnicodeError, OverflowError) as error:
@@ -181,7 +181,7 @@ class Backend:
         return self._dial(addresses[-1], port, timeout, options)
 
     def _dial(self, address: str, port: int, timeout: float | None, options: dict[str, Any]) -> Any:
-        return Stream(self.inner.connect_tcp(address, port, _left(timeout), **options))
+        return Stream(self.inner.connect_tcp(address, port, _limit_timeout(timeout), **options))
 
     def connect_unix_socket(self, path: str, **options: Any) -> Any:
         raise NodeError("a socket of this machine may not be reached", permanent=True)
@@ -191,20 +191,20 @@ class Backend:
 
 
 class Stream:
-    """A connection whose every operation minds the deadline; a server that drips bytes gains no time with each."""
+    """A connection whose operations share one deadline, so a slowly dripping server gains no time."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self.inner.read(max_bytes, _left(timeout))
+        return self.inner.read(max_bytes, _limit_timeout(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        for start in range(0, len(buffer), PIECE):
-            self.inner.write(buffer[start : start + PIECE], _left(timeout))
+        for start in range(0, len(buffer), CHUNK):
+            self.inner.write(buffer[start : start + CHUNK], _limit_timeout(timeout))
 
     def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> Stream:
-        return Stream(self.inner.start_tls(ssl_context, server_hostname, _left(timeout)))
+        return Stream(self.inner.start_tls(ssl_context, server_hostname, _limit_timeout(timeout)))
 
     def close(self) -> None:
         self.inner.close()
@@ -215,10 +215,10 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP response; the names of `headers` are in lower case, and `charset` is what the server says.
+    """An HTTP response. Header names are in lower case; `charset` is the one that the server declares.
 
-    `content` is empty where it was saved elsewhere, and may be cut where only its start was asked for. `url` is where
-    it came from, after redirects; `who` is what was asked, for messages: `GET api.example.com:443/orders`.
+    `content` is empty if it was saved elsewhere, and may be cut if only its start was requested. `url` is the address
+    after redirects; `who` is the request for messages: `GET api.example.com:443/orders`.
     """
 
     status: int
@@ -231,24 +231,24 @@ class Answer:
 
 
 class Sink(Protocol):
-    """What a body is written to, piece by piece; it raises NodeError where it is full."""
+    """Target of a body, written piece by piece. Raises: NodeError if it is full."""
 
     def write(self, data: bytes) -> Any: ...
 
 
-# Given an answer without its content: a context that gives what the content is written to.
+# Takes a response without content and returns a context with the target for the content.
 Save = Callable[[Answer], AbstractContextManager[Sink]]
-# Given the address of a redirect to another site, and whether the request's body goes along: NodeError if it may not.
+# Takes the address of a redirect to another site, and True if the body is sent too. Raises: NodeError to refuse it.
 Allow = Callable[[str, bool], None]
 
 
 def make_client(rule: Rule, max_bytes: int = MAX_BYTES, ca_file: Path | None = None) -> Client:
-    """The client of a process. `max_bytes` bounds a response's body."""
+    """Return the client of a process. `max_bytes` limits the body of a response."""
     return Client(rule, max_bytes, ca_file)
 
 
 class Client:
-    """One pool of connections for all runs. It keeps no cookies and takes nothing from the environment. Thread-safe."""
+    """One connection pool for all runs, without cookies and settings from the environment. Thread-safe."""
 
     def __init__(self, rule: Rule, max_bytes: int, ca_file: Path | None) -> None:
         from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -256,7 +256,7 @@ class Client:
         import httpcore
         import httpx
 
-        # These log every URL at info level, and a URL's query may hold a secret.
+        # These log every URL at info level, and its query may contain a secret.
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)
         transport = httpx.HTTPTransport.__new__(httpx.HTTPTransport)
@@ -292,14 +292,14 @@ class Client:
         error_bytes: int | None = None,
         allow: Allow | None = None,
     ) -> Answer:
-        """Make a request and read the whole response, of whatever status, within `seconds`.
+        """Send a request and read the whole response, of any status, within `seconds`.
 
-        Content that is no bytes is iterated anew for each redirect, and its Content-Length is to be among the headers.
-        With `save`, the body goes there; else it is in the answer, up to the client's bound. With `error_bytes`, no
-        more than that is read from an answer of status 400 or more, which then is in the answer. `allow` is asked
-        before a redirect to another site.
+        An iterable content is iterated again for each redirect, and `headers` must have its Content-Length. With
+        `save`, the body goes there; otherwise into the answer, up to the client's limit. With `error_bytes`, at most
+        that many bytes of a response with status 400 or more are read, into the answer. `allow` is called before a
+        redirect to another site.
 
-        Raises NodeError if there is none; its message names the method, host, port, path and cause, and nothing secret.
+        Raises: NodeError if there is no response; its text names the method, host, port, path and cause, no secrets.
         """
         import httpx
 
@@ -319,27 +319,27 @@ class Client:
         except (TimeoutError, httpx.TimeoutException):
             raise NodeError(f"{who}: no complete answer within {seconds:.3g} s") from None
         except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL, UnicodeError):
-            raise NodeError(f"{who}: the request or a redirect of it is not valid HTTP", permanent=True) from None
+            raise NodeError(f"{who}: the request or one of its redirects is not valid HTTP", permanent=True) from None
         except httpx.HTTPError as error:
             text = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
             raise NodeError(f"{who}: {text}") from None
 
     def _follow(self, request: Any, follow_redirects: bool, allow: Allow | None) -> Any:
-        """The response, its body unread, of where the redirects end."""
+        """Return the response at the end of the redirects, its body unread."""
         for _ in range(MAX_REDIRECTS + 1):
             response = self._http.send(request, stream=True, follow_redirects=False)
             following = response.next_request if follow_redirects else None
             if following is None:
                 return response
             response.close()
-            request = _without_secrets(request, following, allow)
+            request = _remove_secrets(request, following, allow)
         raise NodeError(f"more than {MAX_REDIRECTS} redirects", permanent=True)
 
     def _answer(self, response: Any, who: str, save: Save | None, error_bytes: int | None) -> Answer:
         status, content = response.status_code, b""
         is_cut = error_bytes is not None and status >= 400
         if is_cut:
-            content = _start(response, error_bytes or 0)
+            content = _read_start(response, error_bytes or 0)
         elif save is None:
             content = self._body(response)
         answer = Answer(
@@ -353,58 +353,58 @@ class Client:
         )
         if save is not None and not is_cut:
             with save(answer) as sink:
-                _pour(response, sink)
+                _save_body(response, sink)
         return answer
 
     def _body(self, response: Any) -> bytes:
-        """The whole body, unzipped. The bound is on the unzipped size and holds while unzipping."""
+        """Return the whole uncompressed body. The limit is on its uncompressed size and checked while decompressing."""
         body = bytearray()
-        for piece in _pieces(response):
+        for piece in _read_pieces(response):
             body += piece
             if len(body) > self.max_bytes:
                 raise NodeError(f"the answer has more than {self.max_bytes} bytes", permanent=True)
         return bytes(body)
 
 
-def _pour(response: Any, sink: Sink) -> None:
+def _save_body(response: Any, sink: Sink) -> None:
     """Write the body to the sink."""
     import httpx
 
     try:
-        for piece in _pieces(response):
+        for piece in _read_pieces(response):
             sink.write(piece)
     except TimeoutError:
-        # To whoever keeps the file, this is an error of the disk, for it is an OSError.
+        # Otherwise the writer of the file would take it for a disk error, since it is an OSError.
         raise httpx.ReadTimeout("") from None
 
 
-def _start(response: Any, most: int) -> bytes:
-    """The first bytes of a body; what follows is left unread."""
+def _read_start(response: Any, most: int) -> bytes:
+    """Return the first bytes of a body; the rest is left unread."""
     body = bytearray()
-    for piece in _pieces(response):
+    for piece in _read_pieces(response):
         body += piece
         if len(body) >= most:
             break
     return bytes(body[:most])
 
 
-def _pieces(response: Any) -> Iterator[bytes]:
-    """The body, unzipped, in pieces of a bounded size, whatever they are unzipped from."""
-    unzip = _decoder(response.headers.get("content-encoding", "identity").strip().lower())
+def _read_pieces(response: Any) -> Iterator[bytes]:
+    """Yield the uncompressed body in pieces of limited size."""
+    unzip = _make_decoder(response.headers.get("content-encoding", "identity").strip().lower())
     for raw in response.iter_raw():
-        _left(None)
+        _limit_timeout(None)
         if unzip is None:
             yield raw
         else:
             for piece in unzip.pieces(raw):
-                _left(None)
+                _limit_timeout(None)
                 yield piece
     if unzip is not None:
         unzip.end()
 
 
 def parsed(url: str) -> Any:
-    """An http or https URL as an `httpx.URL`. NodeError where it is no such URL."""
+    """Return an http or https URL as `httpx.URL`. Raises: NodeError if it is not one."""
     import httpx
 
     try:
@@ -414,14 +414,14 @@ def parsed(url: str) -> Any:
     if found.scheme not in ("http", "https") or not found.host:
         raise NodeError("the URL must begin with http:// or https:// and name a host", permanent=True)
     if not 0 < (found.port or 80) < 65_536:
-        raise NodeError("the URL has a port that does not exist", permanent=True)
+        raise NodeError("the port of the URL must be from 1 to 65535", permanent=True)
     return found
 
 
 def place_of(url: Any) -> str:
-    """Host, port and path of an `httpx.URL`, for messages. Nothing of its query or its user name, which may be secret.
+    """Return host, port and path of an `httpx.URL` for messages, without query and user name, which may be secret.
 
-    A long path is cut at a slash: what of a secret is left of a part could not be known as one.
+    A long path is cut at a slash: half of a secret could not be redacted.
     """
     host = f"[{url.host}]" if ":" in url.host else url.host
     path = url.raw_path.decode("ascii", "replace").partition("?")[0]
@@ -431,28 +431,28 @@ def place_of(url: Any) -> str:
 
 
 def host_of(url: str) -> str:
-    """The host of an http or https URL. NodeError where it is no such URL."""
+    """Return the host of an http or https URL. Raises: NodeError if it is not one."""
     host: str = parsed(url).host
     return host
 
 
-def _decoder(encoding: str) -> Any:
+def _make_decoder(encoding: str) -> Any:
     if encoding in ("", "identity"):
         return None
     if encoding in ("gzip", "x-gzip"):
         return _Gzip()
-    raise NodeError("the answer is compressed in a way that was not asked for", permanent=True)
+    raise NodeError("the answer is compressed in a way that was not requested", permanent=True)
 
 
 class _Gzip:
-    """Unzips piece by piece, also what was zipped in several parts; what follows the last one is passed over."""
+    """Decompresses piece by piece, also concatenated gzip members; bytes after the last one are ignored."""
 
     def __init__(self) -> None:
         self.inner = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
         self.begun = self.over = False
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """What these bytes unzip to, in pieces of at most UNZIPPED bytes."""
+        """Yield the uncompressed data in pieces of at most MAX_UNZIPPED bytes."""
         while data and not self.over:
             self.begun = True
             yield from self._part(data)
@@ -465,32 +465,32 @@ class _Gzip:
     def _part(self, data: bytes) -> Iterator[bytes]:
         try:
             while True:
-                piece = self.inner.decompress(data, UNZIPPED)
+                piece = self.inner.decompress(data, MAX_UNZIPPED)
                 yield piece
                 data = self.inner.unconsumed_tail
-                # More may be on its way out although all that came in is taken.
-                if not data and len(piece) < UNZIPPED:
+                # Output may remain although all input is consumed.
+                if not data and len(piece) < MAX_UNZIPPED:
                     return
         except zlib.error:
             raise NodeError("the answer is not valid gzip") from None
 
     def end(self) -> None:
-        """NodeError where there should have been more."""
+        """Check that the data is complete. Raises: NodeError if more was expected."""
         if self.begun and not self.inner.eof:
-            raise NodeError("the answer ends in the midst of its gzip data")
+            raise NodeError("the answer ends in the middle of its gzip data")
 
 
-def _without_secrets(request: Any, following: Any, allow: Allow | None) -> Any:
-    """The redirected request, without the headers that only the first host was meant to see."""
+def _remove_secrets(request: Any, following: Any, allow: Allow | None) -> Any:
+    """Return the redirected request without the headers that were meant for the first host only."""
     host_of(str(following.url))
-    if not _same_site(request.url, following.url):
-        for name in set(following.headers) - HARMLESS:
+    if not _is_same_site(request.url, following.url):
+        for name in set(following.headers) - SAFE_HEADERS:
             del following.headers[name]
         if allow is not None:
             allow(str(following.url), following.stream is request.stream)
     return following
 
 
-def _same_site(old: Any, new: Any) -> bool:
+def _is_same_site(old: Any, new: Any) -> bool:
     upgraded = (old.scheme, new.scheme, old.port, new.port) == ("http", "https", None, None)
     return old.host == new.host and (upgraded or (old.scheme, old.port) == (new.scheme, new.port))

@@ -1,8 +1,8 @@
-"""The egress rule for libraries that open their connections themselves.
+"""Egress guard: the egress rule for libraries that open their connections themselves.
 
-Where a library takes a socket, `dial` gives it one. Where it takes none, `guarded` has the interpreter's own audit
-events (PEP 578) tell of every connection that the thread is about to make, and refuses those that the rule does. It can
-also end the connections at a time, and keep a library whose settings people write away from this machine.
+If a library accepts a socket, `dial` provides one. Otherwise `guarded` watches every connection of the thread by the
+interpreter's audit events (PEP 578) and refuses those that the rule forbids. It can also end connections at a deadline,
+and keep a library whose settings are written by users away from this machine.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from errors import NodeError
 
 from .egress import Rule, unresolved
 
-# What a thread that is kept away from this machine may not do: begin what would not be watched, and touch files.
+# What a thread kept away from this machine must not do: start unwatched code, or change files.
 PROGRAMS = {
     *("subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "pty.spawn"),
     *("_thread.start_new_thread", "_thread.start_joinable_thread", "ctypes.dlopen", "os.kill", "webbrowser.open"),
@@ -36,15 +36,15 @@ CHANGES = {
     "sqlite3.connect",
 }
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-# Where Python's own files are, and those of its packages.
+# The folders of Python's own files and of its packages.
 PYTHON = ("stdlib", "platstdlib", "purelib", "platlib")
 
 
 class _Guard:
-    """A rule in force: `allowed` are addresses of hosts that the rule permits by name and that were asked for.
+    """A rule in force. `allowed` has the addresses of hosts that the rule permits by name and that were looked up.
 
-    With an `end`, on the clock of `time.monotonic`, it ends the connections then. With `folders`, the thread is kept
-    away from this machine, but for files in these.
+    With an `end`, on the clock of `time.monotonic`, connections end then. With `folders`, the thread is kept away from
+    this machine, except for files in these.
     """
 
     def __init__(self, rule: Rule, end: float | None, folders: Sequence[Path] | None) -> None:
@@ -63,7 +63,7 @@ class _Guard:
         try:
             self.allowed |= {str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
         except OSError:
-            return  # the library is about to meet the same error
+            return  # the library will get the same error
         finally:
             self.resolving = False
 
@@ -77,11 +77,11 @@ class _Guard:
             found = ipaddress.ip_address(str(host).partition("%")[0])
         except ValueError:
             found = None
-        self.refused = self.misdeed  # of several addresses of a host, the last one counts
+        self.refused = self.misdeed  # if a host has several addresses, the last one counts
         if host is None or found is None or not (str(host) in self.allowed or self.rule.permits("", found)):
             name = str(host or "a socket of this machine")
-            self.refused = refusal(name)
-            # An error of the system, after which every library tidies up.
+            self.refused = make_refusal(name)
+            # An OSError, after which every library cleans up.
             raise PermissionError(f"{name} may not be reached")
 
     def made(self, sock: Any) -> None:
@@ -89,16 +89,16 @@ class _Guard:
             self._sockets.append(weakref.ref(sock))
 
     def cut(self, seconds: float, over: threading.Event) -> None:
-        """End all its connections after so long: whatever waits for one of them goes on, and fails."""
+        """End all connections after this time: calls that wait for them fail."""
         while not over.wait(seconds):
             self._cut()
-            seconds = 1.0  # for one that was being made at that moment
+            seconds = 1.0  # again, for a connection that was just being made
 
     def _cut(self) -> None:
         for sock in [ref() for ref in self._sockets]:
             if sock is not None:
                 with suppress(OSError):
-                    # Not what TLS makes of it, which would change the object under the thread that uses it.
+                    # The plain socket's method: TLS's would change the object under the thread that uses it.
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def opening(self, path: Any, flags: int) -> None:
@@ -122,23 +122,23 @@ _watching = threading.Event()
 _lock = threading.Lock()
 
 
-def refusal(host: str) -> NodeError:
-    """The error for an address that may not be reached."""
+def make_refusal(host: str) -> NodeError:
+    """Return the error for an address that may not be reached."""
     return NodeError(f"{host} may not be reached; HEADRACE_EGRESS_ALLOW can permit it", permanent=True)
 
 
 @contextmanager
 def guarded(rule: Rule, seconds: float | None = None, folders: Sequence[Path] | None = None) -> Iterator[None]:
-    """Whatever this thread connects to meanwhile, by Python's sockets, has to be permitted; else NodeError.
+    """Check every connection that this thread makes by Python's sockets against the rule. Raises: NodeError if refused.
 
-    After so many `seconds` its connections end. With `folders`, it may read files in these and Python's own, and write
-    none; it may start no program and no thread, where none of this would hold (Python tells of threads from 3.12 on).
-    A library may turn the refusal into an error of its own, or into none: that it was refused is raised all the same.
+    After `seconds` its connections end. With `folders`, the thread may read files in these and in Python's own folders,
+    and write none; it may start no program and no thread, which would escape the checks (Python reports threads from
+    3.12 on). A library may hide the refusal or replace it by another error: the NodeError is raised all the same.
     """
-    _watch()
+    _install_hook()
     readable = None if folders is None else [*folders, *(Path(sysconfig.get_path(name)) for name in PYTHON)]
     guard = _Guard(rule, None if seconds is None else time.monotonic() + seconds, readable)
-    with _ended(guard, seconds):
+    with _end_after(guard, seconds):
         token = _guard.set(guard)
         try:
             yield
@@ -153,8 +153,8 @@ def guarded(rule: Rule, seconds: float | None = None, folders: Sequence[Path] | 
 
 
 @contextmanager
-def _ended(guard: _Guard, seconds: float | None) -> Iterator[None]:
-    """Its connections end after so many seconds, by another thread: this one may be waiting for one of them."""
+def _end_after(guard: _Guard, seconds: float | None) -> Iterator[None]:
+    """End the connections after this time by another thread, since this one may be waiting for one of them."""
     if seconds is None:
         yield
         return
@@ -168,21 +168,21 @@ def _ended(guard: _Guard, seconds: float | None) -> Iterator[None]:
         thread.join()
 
 
-def _watch() -> None:
-    """Have audit events told to us, from the first use on: a hook cannot be taken away again."""
+def _install_hook() -> None:
+    """Install the audit hook at first use: a hook cannot be removed."""
     with _lock:
         if not _watching.is_set():
-            sys.addaudithook(_heard)
+            sys.addaudithook(_handle_event)
             _watching.set()
 
 
-def _heard(event: str, args: tuple[Any, ...]) -> None:
+def _handle_event(event: str, args: tuple[Any, ...]) -> None:
     react = _REACTIONS.get(event)
     if react is not None and (guard := _guard.get()) is not None:
         react(guard, event, args)
 
 
-def _asked(guard: _Guard, event: str, args: tuple[Any, ...]) -> None:
+def _handle_lookup(guard: _Guard, event: str, args: tuple[Any, ...]) -> None:
     if args[0] is not None:
         guard.asked(args[0] if isinstance(args[0], str) else args[0].decode("ascii", "replace"))
 
@@ -193,7 +193,7 @@ _REACTIONS: dict[str, _Reaction] = {
     "socket.connect": lambda guard, event, args: guard.connecting(args[0], args[1]),
     "socket.sendto": lambda guard, event, args: guard.connecting(args[0], args[1]),
     "socket.sendmsg": lambda guard, event, args: None if args[1] is None else guard.connecting(args[0], args[1]),
-    "socket.getaddrinfo": _asked,
+    "socket.getaddrinfo": _handle_lookup,
     "open": lambda guard, event, args: guard.opening(args[0], args[2]),
     **dict.fromkeys(PROGRAMS, lambda guard, event, args: guard.running(event)),
     **dict.fromkeys(CHANGES, lambda guard, event, args: guard.changing()),
@@ -201,9 +201,9 @@ _REACTIONS: dict[str, _Reaction] = {
 
 
 def dial(rule: Rule, host: str, port: int, seconds: float) -> socket.socket:
-    """A connection to the host, within so many seconds, at an address that the rule permits.
+    """Return a connection to the host within this time, at an address that the rule permits.
 
-    Raises NodeError, which is passing unless the address may not be reached.
+    Raises: NodeError; it is permanent if the address may not be reached.
     """
     end = time.monotonic() + seconds
     try:

@@ -1,6 +1,7 @@
-"""What libraries of coroutines send their HTTP requests through: httpx2's transport, with bounds on what comes back.
+"""HTTP transport of libraries of coroutines: httpx2's, with limits on responses.
 
-It takes no setting from the environment, and may be told where to connect. Loaded at first use, for httpx2 is then.
+It reads no settings from the environment and can be restricted to addresses. Import it at first use, since httpx2 is
+slow to load.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ import httpx2
 
 from errors import NodeError
 
-# For a host and a port, the addresses to connect to, best first; NodeError where none of them may be reached.
+# Returns the addresses to connect to for a host and a port, best first. Raises: NodeError if none may be reached.
 Addresses = Callable[[str, int], list[str]]
 
 
 class Wire(httpx2.AsyncHTTPTransport):
-    """Lets `room` bytes of answers in, all together, and none that would grow when it is unpacked.
+    """Accepts `room` bytes of uncompressed responses in total.
 
-    `too_large` says that there were more, or a line of more than `longest_line`; `status` is the last one that was an
-    error. With `addresses`, it connects to those only.
+    `too_large` is True if there were more, or a line longer than `longest_line`; `status` is the last error. With
+    `addresses`, it connects only to those.
     """
 
     longest_line = math.inf
@@ -42,12 +43,12 @@ class Wire(httpx2.AsyncHTTPTransport):
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             await response.aclose()
             raise httpx2.DecodingError("the answer is compressed, which was not asked for")
-        response.stream = _Counted(response.stream, self)
+        response.stream = _CountedStream(response.stream, self)
         return response
 
 
-class _Counted(httpx2.AsyncByteStream):
-    """A body that ends with an error where all of them together are too large, or a line of it is."""
+class _CountedStream(httpx2.AsyncByteStream):
+    """A body that raises if all bodies together, or one of its lines, are too large."""
 
     def __init__(self, inner: Any, wire: Wire) -> None:
         self.inner, self.wire = inner, wire
@@ -61,8 +62,8 @@ class _Counted(httpx2.AsyncByteStream):
                 self.wire.too_large = True
                 raise httpx2.ReadError("the answers are too large")
             yield piece
-            # Whoever reads may have much to do with each piece; where the next one is there already, nothing else would
-            # have its turn, neither the time that is up nor a cancellation.
+            # Readers may do much work for each piece. If the next piece is there already, nothing else would run,
+            # neither the timeout nor a cancellation.
             await asyncio.sleep(0)
 
     async def aclose(self) -> None:
@@ -70,7 +71,7 @@ class _Counted(httpx2.AsyncByteStream):
 
 
 class _Backend(httpcore2.AsyncNetworkBackend):
-    """Connects to the first of a host's addresses that answers."""
+    """Connects to the first address of a host that responds."""
 
     def __init__(self, addresses: Addresses) -> None:
         self.addresses, self.inner = addresses, httpcore2.AnyIOBackend()
@@ -92,12 +93,12 @@ class _Backend(httpcore2.AsyncNetworkBackend):
         return await self.inner.connect_tcp(found[-1], port, timeout, local_address, socket_options)
 
     async def _resolved(self, host: str, port: int, timeout: float | None) -> list[str]:
-        """The host's addresses; a thread looks them up, for that may take long."""
+        """Return the host's addresses, resolved in a thread since it may take long."""
         looking = asyncio.get_running_loop().run_in_executor(None, self.addresses, host, port)
         try:
             return await asyncio.wait_for(looking, timeout)
         except TimeoutError:
-            raise httpcore2.ConnectTimeout(f"{host} has not been resolved in time") from None
+            raise httpcore2.ConnectTimeout(f"{host} was not resolved in time") from None
         except (OSError, UnicodeError, OverflowError) as error:
             raise httpcore2.ConnectError(f"{host} cannot be resolved: {error}") from None
 

@@ -1,14 +1,14 @@
-"""The worker class of gunicorn: one event loop for all connections, and a thread only for a complete request.
+"""HTTP worker for gunicorn: one event loop for all connections, and a thread only for a complete request.
 
-The loop (the worker's main thread) accepts connections, reads heads and bodies into memory, and sends what a client is
-too slow to take at once. Each of these has a deadline. So a client that sends or reads slowly, or not at all, holds a
-connection and some memory, both bounded, but no thread. TLS is left to the proxy.
+The loop (the worker's main thread) accepts connections, reads heads and bodies into memory, and sends what a slow
+client has not accepted yet. Each of these has a deadline. So a slow or silent client holds a connection and some
+memory, both limited, but no thread. TLS is left to the proxy.
 
-Requests and responses are gunicorn's: its parser, its WSGI environment, its response. From `ThreadWorker` come the
-pool, the signals, and `method_queue`, through which other threads call functions in the loop.
+Requests and responses are gunicorn's: its parser, its WSGI environment, its response. `ThreadWorker` provides the pool,
+the signals, and `method_queue`, through which other threads call functions in the loop.
 
-The loop owns a connection, unless its state is BUSY: then whoever answers owns it. That is a thread of the pool, which
-calls the app; or, for requests that a shortcut takes (see shortcut.py), whichever thread calls `reply`.
+The loop owns a connection unless its state is BUSY: then the answering thread owns it. That is a thread of the pool,
+which calls the app; or, for requests that a shortcut takes (see shortcut.py), the thread that calls `reply`.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from .body import FREE_SECONDS, MIN_RATE, READ_SIZE
 from .connection import HEAD_SECONDS, Connection, Exchange, State
-from .parsing import MAX_HEAD, begin_response, body_of, decode_chunks, keep_settings, parse_head
+from .parsing import MAX_HEAD, begin_response, decode_chunks, keep_settings, make_body, parse_head
 from .shortcut import Shortcut
 
-CLOSE_SECONDS = 2.0  # for a client to take the end of its last answer
+CLOSE_SECONDS = 2.0  # for a client to read the end of its last response
 STOP_IDLE_SECONDS = 2.0  # for idle connections when the worker stops: a request may be on its way
-CROWDED_SECONDS = 1.0  # for a connection that waits for a request, when there are as many as there may be
-SWEEP_SECONDS = 0.5  # between two looks for what is past its deadline
+CROWDED_SECONDS = 1.0  # for a connection without a request, when the maximum number of connections is open
+SWEEP_SECONDS = 0.5  # between two checks of deadlines
 
-MAX_UNSENT = 256 * 1024  # beyond this, an answer is made no further until the client has read
-MAX_HELD = 128 * 1024**2  # bytes of incomplete bodies and unsent answers in a worker; beyond, the slowest client goes
+MAX_UNSENT = 256 * 1024  # bytes; beyond it, a response is paused until the client has read
+MAX_HELD = 128 * 1024**2  # bytes of incomplete bodies and unsent responses in a worker; beyond it, close the slowest
 WAITING = (State.IDLE, State.HEAD, State.CLOSING)
 NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 REASONS = {408: "Request Timeout", 413: "Content Too Large", 503: "Service Unavailable"}
 TOO_SLOW = (
-    f"The request came too slowly: its head may take {HEAD_SECONDS:g} seconds, and its body, after {FREE_SECONDS:g} "
-    f"seconds, must come at {MIN_RATE // 1024} KB a second"
+    f"The request came too slowly: its head must arrive within {HEAD_SECONDS:g} seconds, and its body, after "
+    f"{FREE_SECONDS:g} seconds, at {MIN_RATE // 1024} KB a second or faster"
 )
 
 
 class Files(wsgi.FileWrapper):
-    """A file that an app answers with, in pieces of READ_SIZE."""
+    """A file returned by the app, in pieces of READ_SIZE."""
 
     def __init__(self, filelike: Any, blksize: int = READ_SIZE) -> None:
         super().__init__(filelike, max(blksize, READ_SIZE))
@@ -59,7 +59,7 @@ class Files(wsgi.FileWrapper):
 class HttpWorker(ThreadWorker):
     """Serves HTTP/1.1 without TLS. `max_body` is the largest body, in bytes, that the loop reads.
 
-    `shortcut` answers what it can in the loop. It gets whole requests only.
+    `shortcut` answers some complete requests in the loop.
     """
 
     max_body = 5 * 1024**2
@@ -69,17 +69,17 @@ class HttpWorker(ThreadWorker):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.connections: set[Connection] = set()
-        self.held = 0  # bytes of incomplete bodies and unsent answers
+        self.held = 0  # bytes of incomplete bodies and unsent responses
         self.live = 0  # bodies that threads read
-        self.slow = 0  # connections that were closed for their slowness since the last sweep
+        self.slow = 0  # slow connections closed since the last sweep
         self.next_sweep = self.accept_after = 0.0
-        self.idle_until: float | None = None  # once it stops
+        self.idle_until: float | None = None  # while it stops
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
-        """Raise RuntimeError for settings of gunicorn that this worker does not serve."""
+        """Check gunicorn's settings. Raises: RuntimeError for settings that this worker does not support."""
         if cfg.is_ssl:
-            raise RuntimeError("Headrace does not serve TLS by itself: put a proxy before it (deploy/nginx.conf)")
+            raise RuntimeError("Headrace does not serve TLS itself; put a proxy in front of it (deploy/nginx.conf)")
         super().check_config(cfg, log)
 
     def init_process(self) -> None:
@@ -89,7 +89,7 @@ class HttpWorker(ThreadWorker):
     # The loop
 
     def run(self) -> None:
-        """Serve until the worker is to stop, then let what has begun end, for as long as `graceful_timeout` says."""
+        """Serve until the worker stops, then finish requests in progress for up to `graceful_timeout` seconds."""
         self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
         while self.alive:
             has_room = len(self.connections) < self.worker_connections
@@ -109,7 +109,7 @@ class HttpWorker(ThreadWorker):
             listener.close()
 
     def turn(self) -> None:
-        """Wait for something to do, do it, and look now and then for what is past its deadline."""
+        """Wait for events and handle them, and check deadlines from time to time."""
         for key, _ in self.poller.select(SWEEP_SECONDS):
             key.data(key.fileobj)
         if self.shortcut is not None:
@@ -123,7 +123,7 @@ class HttpWorker(ThreadWorker):
                 self.alive = False
 
     def sweep(self, now: float) -> None:
-        """End what is past its deadline. When connections are short, one that waits for a request has less time."""
+        """End connections past their deadline. When few are left, connections without a request get less time."""
         is_full = len(self.connections) >= self.worker_connections
         for connection in list(self.connections):
             if connection.state is State.BUSY:
@@ -141,7 +141,7 @@ class HttpWorker(ThreadWorker):
             self.slow = 0
 
     def expire(self, connection: Connection) -> None:
-        """End a connection that is past its deadline, with an answer where one can still be sent."""
+        """End a connection past its deadline, with a response if one can still be sent."""
         asks = connection.state is State.BODY or (connection.state is State.HEAD and connection.received)
         self.slow += bool(asks) or connection.state is State.SENDING
         if asks:
@@ -152,7 +152,7 @@ class HttpWorker(ThreadWorker):
         self.drop(connection)
 
     def watch(self, connection: Connection, events: int) -> None:
-        """Have `ready` called when the socket is ready for these events, 0 for none."""
+        """Call `ready` when the socket is ready for these events; 0 for none."""
         if events == connection.watched:
             return
         if not connection.watched:
@@ -164,22 +164,22 @@ class HttpWorker(ThreadWorker):
         connection.watched = events
 
     def ready(self, connection: Connection, _: Any) -> None:
-        """Serve a connection whose socket is ready, unless a thread does."""
+        """Serve a connection whose socket is ready, unless a thread owns it."""
         if connection.state is State.BUSY:
             with connection.lock:
                 if connection.state is State.BUSY:
-                    # Sent before the answer to the request before: read once that has gone.
+                    # Sent before the previous response was complete: read after that.
                     self.watch(connection, 0)
                     return
         try:
             self.serve(connection)
         except Exception:
-            # A mistake of ours must not end the worker, or whoever finds it could.
+            # A bug must not end the worker, or an attacker who finds it could.
             self.log.exception("Error in the state %s of a connection", connection.state.name)
             self.drop(connection)
 
     def serve(self, connection: Connection) -> None:
-        """Read or write, as the state of the connection asks for."""
+        """Read or write, depending on the state of the connection."""
         if connection.state is State.SENDING:
             self.send_more(connection)
         elif connection.state is State.CLOSING:
@@ -188,7 +188,7 @@ class HttpWorker(ThreadWorker):
             self.receive(connection)
 
     def accept(self, listener: Any) -> None:
-        """Take one connection from the kernel's queue."""
+        """Accept one connection from the kernel's queue."""
         try:
             sock, client = listener.accept()
         except OSError as error:
@@ -206,7 +206,7 @@ class HttpWorker(ThreadWorker):
     # Receiving
 
     def receive(self, connection: Connection) -> None:
-        """Read what has come, and have the request answered once it is whole."""
+        """Read received data, and start answering a complete request."""
         try:
             data = connection.sock.recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):
@@ -218,7 +218,7 @@ class HttpWorker(ThreadWorker):
             connection.received += data
             self.advance(connection)
         elif connection.state is State.BODY and connection.exchange is not None:
-            # Cut off. The app refuses what has come of the body.
+            # Disconnected. The app refuses the incomplete body.
             connection.exchange.is_cut_off = True
             connection.exchange.request.force_close()
             self.begin(connection, connection.exchange, len(connection.received))
@@ -226,7 +226,7 @@ class HttpWorker(ThreadWorker):
             self.drop(connection)
 
     def advance(self, connection: Connection) -> None:
-        """Take as much of a request from what was received as is there."""
+        """Parse as much of a request as was received."""
         now = connection.moved_at = time.monotonic()
         if connection.state is State.IDLE:
             connection.state, connection.since, connection.deadline = State.HEAD, now, now + HEAD_SECONDS
@@ -244,11 +244,11 @@ class HttpWorker(ThreadWorker):
             self.hold(connection)
 
     def read_head(self, connection: Connection, now: float) -> bool:
-        """Parse the head if it is whole. Return True if the request's body comes next."""
+        """Parse the head if it is complete. Return True if the request's body is next."""
         received = connection.received
         end = received.find(b"\r\n\r\n", max(0, connection.scanned - 3))
         connection.scanned = len(received)
-        # gunicorn wants CRLF at the end of each line. Where there is another end, it says so.
+        # gunicorn requires CRLF at the end of each line and refuses other line ends itself.
         if end < 0 and len(received) <= MAX_HEAD and received.count(b"\n") == received.count(b"\r\n"):
             return False
         size = len(received) if end < 0 else end + 4
@@ -269,7 +269,7 @@ class HttpWorker(ThreadWorker):
         return True
 
     def ask_for_body(self, connection: Connection) -> bool:
-        """Answer "Expect: 100-continue". Return False if the client is gone."""
+        """Answer "Expect: 100-continue". Return False if the client has disconnected."""
         try:
             connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         except OSError:
@@ -278,7 +278,7 @@ class HttpWorker(ThreadWorker):
         return True
 
     def end_of_body(self, connection: Connection, exchange: Exchange) -> int | None:
-        """Return how many received bytes are the body, or all that the loop reads of it; None if it is not whole."""
+        """Return the length of the received body, or of the part that the loop reads; None if it is incomplete."""
         received = connection.received
         if exchange.length is not None:
             exchange.is_live = exchange.length > self.max_body
@@ -293,7 +293,7 @@ class HttpWorker(ThreadWorker):
         return end
 
     def begin(self, connection: Connection, exchange: Exchange, size: int) -> None:
-        """Have the request answered, with a body of so many bytes of what was received."""
+        """Start answering the request; its body is the first `size` received bytes."""
         request = exchange.request
         if exchange.is_live:
             if self.live >= max(1, self.cfg.threads // 4):
@@ -309,7 +309,7 @@ class HttpWorker(ThreadWorker):
             self.tpool.submit(self.answer, connection)
 
     def hold(self, connection: Connection) -> None:
-        """Count what is kept for this client. Beyond MAX_HELD those go that were still for the longest time."""
+        """Count the memory held for this client. Beyond MAX_HELD, close the connections that were idle longest."""
         self.account(connection)
         while self.held > MAX_HELD:
             others = [other for other in self.connections if other.held > READ_SIZE and other is not connection]
@@ -324,7 +324,7 @@ class HttpWorker(ThreadWorker):
                 self.drop(slowest)
 
     def account(self, connection: Connection) -> None:
-        """Count what is kept for this client."""
+        """Count the memory held for this client."""
         owned = connection.state not in (State.BUSY, State.CLOSED)
         held = len(connection.received) + connection.unsent_bytes if owned else 0
         self.held += held - connection.held
@@ -333,7 +333,7 @@ class HttpWorker(ThreadWorker):
     # Answering
 
     def is_taken(self, connection: Connection, exchange: Exchange, shortcut: Shortcut) -> bool:
-        """Return True if the shortcut answers this request. It is offered whole bodies of a declared length."""
+        """Return True if the shortcut answers this request. It gets complete bodies of a declared length."""
         if exchange.length is None or exchange.is_live or exchange.is_cut_off:
             return False
         try:
@@ -343,7 +343,7 @@ class HttpWorker(ThreadWorker):
             return False
 
     def reply(self, connection: Connection, status: str, headers: Sequence[tuple[str, str]], body: bytes) -> None:
-        """Answer a request that the shortcut took."""
+        """Send the shortcut's response to a request."""
         exchange = connection.exchange
         assert exchange is not None
         try:
@@ -357,12 +357,12 @@ class HttpWorker(ThreadWorker):
             self.produce(connection)
 
     def answer(self, connection: Connection) -> None:
-        """Call the app, and send as much of what it answers as the client takes. In a thread of the pool."""
+        """Call the app, and send as much of its response as the client accepts. In a thread of the pool."""
         exchange = connection.exchange
         assert exchange is not None
         request = exchange.request
         try:
-            request.body = body_of(connection, exchange)
+            request.body = make_body(connection, exchange)
             if exchange.chunks is not None and not exchange.is_live and not exchange.is_cut_off:
                 request.body = io.BytesIO(decode_chunks(request.body))
             self.prepare(connection, exchange, for_app=True)
@@ -376,7 +376,7 @@ class HttpWorker(ThreadWorker):
             self.produce(connection)
 
     def prepare(self, connection: Connection, exchange: Exchange, for_app: bool = False) -> None:
-        """Make gunicorn's response; and the WSGI environment, if the app or the access log needs it."""
+        """Create gunicorn's response, and the WSGI environment if the app or the access log needs it."""
         request = exchange.request
         self.cfg.pre_request(self, request)
         if for_app or self.log.access_log_enabled:
@@ -393,7 +393,7 @@ class HttpWorker(ThreadWorker):
             exchange.response.force_close()
 
     def produce(self, connection: Connection) -> None:
-        """Send the app's answer, or a part of it if the client does not take more: the loop comes back for the rest."""
+        """Send the app's response, or a part of it if the client accepts no more: the loop sends the rest later."""
         exchange = connection.exchange
         assert exchange is not None and exchange.items is not None
         response = exchange.response
@@ -401,7 +401,7 @@ class HttpWorker(ThreadWorker):
             for item in exchange.items:
                 response.write(item)
                 if response.response_length is not None and response.sent >= response.response_length:
-                    continue  # it is whole, and `finish` sends it
+                    continue  # the response is complete, and `finish` sends it
                 connection.flush()
                 if connection.unsent_bytes > MAX_UNSENT:
                     self.method_queue.defer(self.go_on, connection, None)
@@ -418,7 +418,7 @@ class HttpWorker(ThreadWorker):
         if isinstance(error, ConnectionError):
             self.forget_unsent(connection, error)
         elif exchange.response is not None and exchange.response.headers_sent:
-            # A second answer would be taken for the rest of the first.
+            # A second response would be read as the rest of the first.
             self.log.error("Error handling request", exc_info=error)
         else:
             self.handle_error(exchange.request, connection, connection.client, error)
@@ -426,7 +426,7 @@ class HttpWorker(ThreadWorker):
         self.finish(connection, False)
 
     def end(self, exchange: Exchange) -> None:
-        """Release what the app holds for the exchange, and log it."""
+        """Close the app's response iterable, and write the access log."""
         try:
             if hasattr(exchange.answer, "close"):
                 exchange.answer.close()
@@ -436,15 +436,15 @@ class HttpWorker(ThreadWorker):
             self.log.exception("Error at the end of a request")
 
     def forget_unsent(self, connection: Connection, error: Exception) -> None:
-        """Drop what is queued for a client that is gone."""
+        """Drop the queued data of a client that has disconnected."""
         self.log.debug("The client is gone: %s", error)
         connection.unsent.clear()
         connection.unsent_bytes = 0
 
     def finish(self, connection: Connection, keep: bool) -> None:
-        """Send what is queued and end BUSY; `keep` says whether the connection stays. From any thread."""
+        """Send the queued data and end BUSY; `keep` leaves the connection open. From any thread."""
         with connection.lock:
-            # Under the lock, so that the loop finds the connection free if the client asks again at once.
+            # Under the lock, so that the loop sees the connection free if the next request arrives immediately.
             try:
                 connection.flush()
             except OSError as error:
@@ -461,7 +461,7 @@ class HttpWorker(ThreadWorker):
     # Sending and closing, in the loop
 
     def go_on(self, connection: Connection, keep: bool | None) -> None:
-        """Take over a connection from the thread that answered; None for `keep` if the answer is not complete yet."""
+        """Take over a connection from the answering thread; `keep` is None if the response is not complete yet."""
         if connection.exchange is not None and connection.exchange.is_live:
             connection.exchange.is_live = False
             self.live -= 1
@@ -482,7 +482,7 @@ class HttpWorker(ThreadWorker):
             self.close(connection)
 
     def send_more(self, connection: Connection) -> None:
-        """Send more of an answer now that the client has read, and go on once all is sent."""
+        """Send more of a response now that the client has read, and continue when all is sent."""
         try:
             connection.flush()
         except OSError:
@@ -494,14 +494,14 @@ class HttpWorker(ThreadWorker):
             self.go_on(connection, connection.keep)
 
     def note_taken(self, connection: Connection, now: float) -> None:
-        """Move the deadline of a client that reads: to its next pause, or to where it falls below MIN_RATE."""
+        """Move the deadline of a reading client: to the end of a pause, or to when its rate falls below MIN_RATE."""
         before, taken = connection.taken, connection.count_taken()
         if taken > before:
             connection.moved_at = now
         connection.deadline = FREE_SECONDS + min(connection.moved_at, connection.since + taken / MIN_RATE)
 
     def wait_for_request(self, connection: Connection) -> None:
-        """Keep the connection for its next request, which may have come already."""
+        """Keep the connection for its next request, which may already have arrived."""
         now = time.monotonic()
         connection.exchange = None
         connection.state, connection.deadline = State.IDLE, now + self.cfg.keepalive
@@ -511,7 +511,7 @@ class HttpWorker(ThreadWorker):
             self.advance(connection)
 
     def refuse(self, connection: Connection, status: int, message: str) -> None:
-        """Answer a request that never reaches the app, and close."""
+        """Refuse a request without calling the app, and close."""
         body = json.dumps({"error": message}).encode()
         lines = [
             f"HTTP/1.1 {status} {REASONS[status]}",
@@ -524,7 +524,7 @@ class HttpWorker(ThreadWorker):
         self.flush_and_close(connection)
 
     def flush_and_close(self, connection: Connection) -> None:
-        """Send what is queued, as far as the client takes it at once, and close."""
+        """Send the queued data that the client accepts immediately, and close."""
         try:
             connection.flush()
         except OSError:
@@ -533,7 +533,7 @@ class HttpWorker(ThreadWorker):
             self.close(connection)
 
     def close(self, connection: Connection) -> None:
-        """Say that the answer was the last, and wait a little for the client to close.
+        """Signal the end of the last response, and wait briefly for the client to close.
 
         A socket that is closed while something unread lies in it takes back what the client has not read yet (RFC 9112,
         section 9.6).
@@ -552,7 +552,7 @@ class HttpWorker(ThreadWorker):
         self.watch(connection, selectors.EVENT_READ)
 
     def discard(self, connection: Connection) -> None:
-        """Read what a client still sends to a connection that closes."""
+        """Read and drop data that a client sends to a closing connection."""
         try:
             data = connection.sock.recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):

@@ -1,4 +1,4 @@
-"""Bodies of requests: where a chunked one ends, and those that are too large for the loop."""
+"""Bodies of requests: the end of a chunked one, and bodies too large for the loop."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import time
 
 from gunicorn.http.unreader import Unreader
 
-MAX_LINE = 64 * 1024  # of the framing of chunks, and of trailers together
+MAX_LINE = 64 * 1024  # bytes of a line of chunk framing, and of all trailers
 READ_SIZE = 64 * 1024
-FREE_SECONDS = 10.0  # for a body or an answer before MIN_RATE counts; the longest pause of a client that reads
+FREE_SECONDS = 10.0  # for a body or a response before MIN_RATE counts; the longest pause of a reading client
 MIN_RATE = 16 * 1024  # bytes a second
 
 
 class Chunks:
-    """How far a chunked body has come, by its framing. Whether that is valid is for gunicorn's reader to say."""
+    """Progress of a chunked body, by its framing. gunicorn's reader checks whether that is valid."""
 
     SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;|$)")
 
@@ -25,7 +25,7 @@ class Chunks:
         self.is_valid = True
 
     def end(self, data: bytearray) -> int | None:
-        """The length of the whole body at the start of `data`, None while it is incomplete. `data` must only grow."""
+        """Return the length of the whole body at the start of `data`; None if incomplete. `data` must only grow."""
         while (line := data.find(b"\r\n", self.at)) >= 0:
             found = self.SIZE.match(data[self.at : line])
             size = int(found[1], 16) if found else -1
@@ -50,18 +50,18 @@ class Chunks:
         return len(data)
 
     def are_tiny(self, data: bytearray) -> bool:
-        """Return True if most of what has come is framing. It costs far more to read than its size tells."""
+        """Return True if most of the received data is framing, which costs far more to read than its size suggests."""
         return len(data) > MAX_LINE + 4 * self.received(data)
 
     def received(self, data: bytearray) -> int:
-        """Bytes of the body, without its framing, that are in `data`."""
+        """Return the number of bytes in `data` that belong to the body, without framing."""
         return self.size - max(0, self.at - 2 - len(data))
 
 
 class LiveBody(Unreader):
-    """The source of a body that is too large for the loop: what has come of it, then the socket, at MIN_RATE at least.
+    """Source of a body too large for the loop: its received part, then the socket, at MIN_RATE or faster.
 
-    It ends early, as if the client were gone, where it comes too slowly.
+    It ends early, as if the client had disconnected, if it is too slow.
     """
 
     def __init__(self, sock: socket.socket, received: bytes, since: float) -> None:
@@ -71,7 +71,7 @@ class LiveBody(Unreader):
         self.unread(received)
 
     def chunk(self, size_hint: int | None = None) -> bytes:
-        """Up to READ_SIZE bytes; none at the end."""
+        """Return up to READ_SIZE bytes; empty at the end."""
         left = self.since + FREE_SECONDS + self.count / MIN_RATE - time.monotonic()
         if left <= 0:
             return b""

@@ -1,4 +1,4 @@
-"""A client's connection, the request that it is at, and how both are read and written without waiting."""
+"""Connection of a client with its current request, read and written without waiting."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ HEAD_SECONDS = 10.0  # for a request's head, from the connection's start or, aft
 
 
 class State(Enum):
-    """What a connection is doing. The loop watches it for input in IDLE, HEAD, BODY and CLOSING."""
+    """State of a connection. The loop watches it for input in IDLE, HEAD, BODY and CLOSING."""
 
     IDLE = 1  # between two requests
     HEAD = 2
     BODY = 3
-    BUSY = 4  # a thread answers the request
-    SENDING = 5  # the loop sends what the client did not take at once
-    CLOSING = 6  # all is sent; the client may read the end before the connection goes
+    BUSY = 4  # a thread is answering the request
+    SENDING = 5  # the loop sends the rest of a response
+    CLOSING = 6  # all is sent; the client may read the end before the connection closes
     CLOSED = 7
 
 
 class Exchange:
-    """A request and its answer."""
+    """A request and its response."""
 
     def __init__(self, request: Any) -> None:
         reader = request.body.reader
         self.request = request
         self.length: int | None = reader.length if isinstance(reader, LengthReader) else None
         self.chunks = Chunks() if self.length is None else None
-        self.body = b""  # as much of it as the loop has read
-        self.is_live = False  # its body is read by the thread that answers
+        self.body = b""  # the part that the loop has read
+        self.is_live = False  # its body is read by the answering thread
         self.is_cut_off = False
         self.began = datetime.now()
         self.environ: dict[str, Any] = {}
         self.response: Any = None  # gunicorn's
         self.answer: Any = None  # what the app returned
-        self.items: Iterator[bytes] | None = None  # of it, those that are not sent yet
+        self.items: Iterator[bytes] | None = None  # its parts that are not sent yet
 
 
 class Connection:
-    """A client. gunicorn's response takes it for its socket."""
+    """A client's connection, which gunicorn's response uses as its socket."""
 
     def __init__(self, sock: socket.socket, client: Any, server: Any, now: float) -> None:
         self.sock, self.client, self.server = sock, client, server
@@ -60,21 +60,21 @@ class Connection:
         self.state = State.HEAD
         self.watched = 0
         self.deadline = now + HEAD_SECONDS
-        self.since = self.moved_at = now  # when this state began; when the client last sent or took something
+        self.since = self.moved_at = now  # start of this state; when the client last sent or read something
         self.received = bytearray()  # beyond what is in `exchange`
-        self.scanned = 0  # how much of it holds no end of a head
+        self.scanned = 0  # bytes of it without the end of a head
         self.requests = 0
         self.exchange: Exchange | None = None
         self.unsent: deque[Any] = deque()
         self.unsent_bytes = 0
-        self.sent = self.taken = 0  # bytes since `begin_sending`: given to the system, arrived at the client's machine
-        self.keep: bool | None = True  # after what is unsent; None: then the answer goes on
+        self.sent = self.taken = 0  # bytes since `begin_sending`: given to the system, received by the client's machine
+        self.keep: bool | None = True  # after the unsent data; None: the response continues
         self.held = 0  # bytes, as counted in the worker's `held`
 
-    # As a socket of gunicorn's response
+    # Socket methods for gunicorn's response
 
     def sendall(self, data: bytes) -> None:
-        """Queue the data. They go out with the next `flush`."""
+        """Queue the data for the next `flush`."""
         self.unsent.append(data)
         self.unsent_bytes += len(data)
 
@@ -85,11 +85,11 @@ class Connection:
         return len(data)
 
     def gettimeout(self) -> float:
-        """0, as a socket says that does not block."""
+        """Return 0, as a non-blocking socket does."""
         return 0.0
 
     def flush(self) -> None:
-        """Send what the client takes at once. Raises OSError if it is gone."""
+        """Send what the client accepts immediately. Raises: OSError if it has disconnected."""
         while self.unsent:
             try:
                 sent = self.sock.sendmsg(list(islice(self.unsent, 64)))
@@ -107,20 +107,20 @@ class Connection:
                 self.unsent.popleft()
 
     def reset_on_close(self) -> None:
-        """Have the system forget what it still keeps for the client when the socket is closed."""
+        """Make the system drop unsent data when the socket is closed."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def begin_sending(self) -> None:
-        """Count from here on what the client takes."""
+        """Start counting what the client reads."""
         self.sent, self.taken = self._waiting(), 0
 
     def count_taken(self) -> int:
-        """Return how many bytes have arrived at the client's machine since `begin_sending`."""
+        """Return the number of bytes received by the client's machine since `begin_sending`."""
         self.taken = max(self.taken, self.sent - self._waiting())
         return self.taken
 
     def _waiting(self) -> int:
-        """Return how many bytes the system keeps until the client takes them; 0 where it does not say."""
+        """Return the number of bytes that the system holds for the client; 0 if unknown."""
         try:
             count: int = struct.unpack("i", fcntl.ioctl(self.sock, termios.TIOCOUTQ, bytes(4)))[0]
         except OSError:

@@ -1,4 +1,4 @@
-"""Requests of gunicorn, made of bytes that the loop has read, and the start of its responses."""
+"""Parsing of requests by gunicorn from bytes that the loop has read, and the start of its responses."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .body import LiveBody
 from .connection import Connection, Exchange
 
 MAX_HEAD = 64 * 1024  # bytes
-# As much of them as it takes to check headers.
+# The attributes that header checks need.
 ANY_REQUEST = SimpleNamespace(method="POST", version=(1, 1))
 PLAIN = SimpleNamespace(protocol="http")
 
 
 def parse_head(cfg: Any, head: bytes, connection: Connection) -> Any:
-    """Return gunicorn's request for this head. Raises one of gunicorn's errors if it is not valid or has no end."""
+    """Return gunicorn's request for this head. Raises: an error of gunicorn if it is invalid or incomplete."""
     if len(head) > MAX_HEAD:
         raise LimitRequestHeaders(f"the head is larger than {MAX_HEAD} bytes")
     try:
@@ -33,8 +33,8 @@ def parse_head(cfg: Any, head: bytes, connection: Connection) -> Any:
         raise LimitRequestHeaders("the head has no end") from None
 
 
-def body_of(connection: Connection, exchange: Exchange) -> Any:
-    """Return the file that the app reads the body from."""
+def make_body(connection: Connection, exchange: Exchange) -> Any:
+    """Return the file object from which the app reads the body."""
     data = exchange.body
     if exchange.length is not None and not exchange.is_live:
         return io.BytesIO(data)
@@ -45,7 +45,7 @@ def body_of(connection: Connection, exchange: Exchange) -> Any:
 
 
 def decode_chunks(body: Body) -> bytes:
-    """Return what a complete chunked body holds. Raises one of gunicorn's errors if its framing is not valid."""
+    """Return the data of a complete chunked body. Raises: an error of gunicorn if its framing is invalid."""
     try:
         data: bytes = body.read()
     except NoMoreData:
@@ -54,9 +54,9 @@ def decode_chunks(body: Body) -> bytes:
 
 
 def begin_response(response: Any, status: str, headers: tuple[tuple[str, str], ...], length: int) -> None:
-    """`start_response` with a body of so many bytes, for which the headers have no Content-Length if it is not empty.
+    """Call `start_response` for a body of this length, and add its Content-Length if it is not empty.
 
-    gunicorn looks at each header in each response. Most responses have the same ones.
+    gunicorn checks each header of each response; most responses have the same headers, so the checks are cached.
     """
     if not length:
         response.start_response(status, headers)
@@ -69,16 +69,16 @@ def begin_response(response: Any, status: str, headers: tuple[tuple[str, str], .
 
 @lru_cache(64)
 def check_headers(status: str, headers: tuple[tuple[str, str], ...]) -> tuple[int, list[tuple[str, str]]]:
-    """Return the code of the status, and the headers as gunicorn sends them. Raises one of its errors for a bad one."""
+    """Return the status code, and the headers as gunicorn sends them. Raises: an error of gunicorn for a bad one."""
     response = Response(ANY_REQUEST, None, PLAIN)
     response.start_response(status, headers)
     return response.status_code, response.headers
 
 
 def keep_settings(config: Any) -> None:
-    """Have gunicorn's config give its settings as plain attributes.
+    """Store gunicorn's settings as plain attributes of its config.
 
-    It looks each up by a call, and a request asks for fifteen: a third of the time of its head.
+    Each lookup is a call otherwise, and a request needs fifteen: a third of the time for its head.
     """
     settings = config.settings.items()
     config.__dict__.update({name: setting.get() for name, setting in settings if not hasattr(Config, name)})

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from errors import NodeError
-from net.egress import HARMLESS, Answer, Save, host_of
+from net.egress import SAFE_HEADERS, Answer, Save, host_of
 from nodes.credentials.keyring import Credential, Untested, checks
 from nodes.http.body import NOTHING, Body
 from nodes.http.oauth2 import OAUTH2, TOKENS, Token, Tokens, token_of
@@ -136,7 +136,7 @@ class Caller:
     def _led_on(self, call: Call, url: str, with_body: bool) -> Iterator[str]:
         """What of that goes along to another site, which a redirect leads to: not the headers, but for a few."""
         yield url
-        yield from (value for name, value in call.headers.items() if name.lower() in HARMLESS)
+        yield from (value for name, value in call.headers.items() if name.lower() in SAFE_HEADERS)
         if with_body:
             yield from (*call.body.headers.values(), *call.body.texts)
 
@@ -159,7 +159,7 @@ class Caller:
         name: str = credential.data["name"] if credential.type == "http_header" else "Authorization"
         if name.lower() in names:
             raise NodeError(f"the header {name} is in the headers and in the credential: leave one out", permanent=True)
-        if name.lower() in HARMLESS | REFUSED_HEADERS:
+        if name.lower() in SAFE_HEADERS | REFUSED_HEADERS:
             raise NodeError(f"the header {name} of {credential.label} is no place for a secret", True)
         if name == "Authorization" and has_user(call.url):
             raise NodeError("the address has a user name, and there is a credential: leave one out", permanent=True)

@@ -142,7 +142,7 @@ def test_an_unknown_host_is_a_failure_that_a_retry_may_cure(client, monkeypatch)
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
-    with pytest.raises(NodeError, match="nowhere.example cannot be resolved: there is no host of this name") as caught:
+    with pytest.raises(NodeError, match="nowhere.example cannot be resolved: no host has this name") as caught:
         fetch(client, "http://nowhere.example/")
     assert not caught.value.permanent
 

@@ -19,7 +19,7 @@ from sites import address, answering, echoing, failure, unplaced
 from werkzeug import Response
 
 from errors import NodeError
-from net.egress import Rule, _without_secrets, make_client
+from net.egress import Rule, _remove_secrets, make_client
 from nodes import REGISTRY
 
 BEARER = {"key": ("http_bearer", {"token": "hunter2"}, ["127.0.0.1", "b.example"])}
@@ -93,7 +93,7 @@ def test_a_credential_does_not_follow_a_redirect_even_to_a_host_that_it_is_bound
 )
 def test_what_is_secret_does_not_go_over_a_weaker_connection(old, new, kept):
     headers = {"Authorization": "Bearer s", "X-Api-Key": "s", "Accept": "*/*"}
-    following = _without_secrets(httpx.Request("GET", old), httpx.Request("GET", new, headers=headers), None)
+    following = _remove_secrets(httpx.Request("GET", old), httpx.Request("GET", new, headers=headers), None)
     assert ("authorization" in following.headers, "x-api-key" in following.headers) == (kept, kept)
     assert following.headers["accept"] == "*/*"
 

@@ -72,7 +72,7 @@ def test_an_answer_that_was_zipped_in_several_parts_is_unzipped_whole(run, page)
 def test_a_zipped_answer_without_its_end_is_a_failure_that_a_retry_may_cure(run, page, cut):
     error = failure(run, {"url": page(gzip.compress(b"tea" * 100)[:cut], content_encoding="gzip")})
     assert (
-        unplaced(error.message) == "GET 127.0.0.1: the answer ends in the midst of its gzip data"
+        unplaced(error.message) == "GET 127.0.0.1: the answer ends in the middle of its gzip data"
         and not error.permanent
     )
 
