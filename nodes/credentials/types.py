@@ -468,7 +468,7 @@ class Hmac(CredentialType):
     main = "secret"
     secret = _secret("The shared secret", lines=True, required=True, title="Secret")
     style = choice(
-        "The format of the signature",
+        "How the sender signs the body",
         {"github": "GitHub", "stripe": "Stripe", "plain": "Plain HMAC"},
         literal=False,
         required=True,

@@ -77,7 +77,7 @@ beforeEach(async () => {
 
 afterEach(() => {
   cleanup();
-  // What still waits is none of the next test's.
+  // Pending requests must not reach the next test.
   answers["POST /api/members"] = LOGGED_OUT;
   goOn();
 });
@@ -104,7 +104,7 @@ it("sends the page's user with each request, and reloads if another user is logg
   expect([refused.user, another.user]).toEqual(["usr_1", null]);
 });
 
-/** The session ends, and then something is asked for; what has become of it. */
+/** End the session, then send a request; return its outcome. */
 async function refused<T>(ask: () => Promise<T>): Promise<{ done: T | undefined; error: unknown }> {
   const told: { done: T | undefined; error: unknown } = { done: undefined, error: undefined };
   answers["GET /api/auth/session"] = LOGGED_OUT;

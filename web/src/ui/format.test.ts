@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { duration, presentFor, timeAgo } from "./format";
 
-/** An instant of the viewer's clock. */
+/** Return a local time. */
 function at(day: number, hour: number, minute = 0, second = 0): Date {
   return new Date(2026, 10, day, hour, minute, second);
 }

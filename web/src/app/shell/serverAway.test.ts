@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { ApiError } from "@/api/client";
 import { toldBy } from "./ServerAway";
 
-/** What the events of a query tell that fails with these errors, one after the other, and then has an answer. */
+/** Return the states after each event of a query that fails with these errors and then succeeds. */
 async function told(errors: unknown[]): Promise<boolean[]> {
   const client = new QueryClient({ defaultOptions: { queries: { retry: errors.length, retryDelay: 0 } } });
   const found: boolean[] = [];

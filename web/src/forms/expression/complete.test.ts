@@ -20,7 +20,7 @@ const SCOPE: Scope = {
   perItem: false,
 };
 
-/** The options at the `^` of the text. */
+/** Return the options at the `^` in the text. */
 function at(marked: string, scope: Scope = SCOPE) {
   const position = marked.indexOf("^");
   return complete(marked.replace("^", ""), position, scope);

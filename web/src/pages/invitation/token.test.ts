@@ -9,7 +9,7 @@ it("moves the token from the address to the tab until it is used", () => {
   expect(takeToken()).toBe(true);
   expect(window.location.href).not.toContain("abc_123");
   expect(window.location.pathname).toBe("/invitation");
-  // A reload has no token in the address any more.
+  // After a reload the address contains no token.
   expect(takeToken()).toBe(false);
   expect(keptToken()).toBe("abc_123");
   forgetToken();

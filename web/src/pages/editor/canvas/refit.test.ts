@@ -7,7 +7,7 @@ const wide = { width: 1200, height: 700 };
 const narrow = { width: 500, height: 700 };
 const row = [at(50), at(350), at(650), at(950)];
 
-/** Where a node is on the screen, from its left to its right side. */
+/** Return the left and right edge of a node on the screen. */
 function span(node: { x: number; width: number }, { x, zoom }: { x: number; zoom: number }) {
   return [node.x * zoom + x, (node.x + node.width) * zoom + x] as const;
 }
@@ -66,7 +66,7 @@ describe("the view if the map would cover nodes after the canvas became lower", 
   const low = { view, size: { width: 1200, height: 450 } };
 
   it("moves up just enough to uncover them", () => {
-    // The last of the row ends at 364, the map begins at 450 - 125.
+    // The last node of the row ends at 364; the map starts at 450 - 125.
     expect(uncovered(before, low, row, corner)).toEqual({ x: 0, y: -39, zoom: 1 });
   });
 

@@ -2,13 +2,12 @@ import { Badge, Button, Group, Modal, Stack, Switch, Text, Tooltip, UnstyledButt
 import { notifications } from "@mantine/notifications";
 import { useState } from "react";
 import { ApiError, api, type Detail } from "@/api/client";
+import { FLOW_STATUS } from "@/ui/flowStatus";
 import { messageOf } from "@/ui/states";
 import { useEditor, useEditorStore } from "../context";
 import { checkOf, inWords, type Problem } from "../problems";
 import { useSaver } from "../saving/useSaving";
 import { calledIn, type FlowStatus, isDirty } from "../store";
-
-const WORDS: Record<FlowStatus, string> = { draft: "Draft", active: "Active", archived: "Archived" };
 
 interface Refusal {
   message: string;
@@ -62,7 +61,7 @@ export function StatusSwitch() {
   if (readOnly) {
     return (
       <Badge variant="default" style={{ flexShrink: 0 }}>
-        {WORDS[status]}
+        {FLOW_STATUS[status]}
       </Badge>
     );
   }
@@ -71,7 +70,7 @@ export function StatusSwitch() {
     <Group gap="xs" wrap="nowrap" style={{ flexShrink: 0 }}>
       <Tooltip label="Triggers start the flow while it is active">
         <Switch
-          label={WORDS[status]}
+          label={FLOW_STATUS[status]}
           aria-label="Active"
           checked={status === "active"}
           disabled={busy}

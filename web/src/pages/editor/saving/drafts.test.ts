@@ -24,7 +24,7 @@ const draft = (id: string, base = 3, at = 1): Draft => ({
   at,
 });
 
-/** The drafts as the tab of this name has them before it, with those tabs open beside it. */
+/** Return the drafts as seen by the tab of this name, with the given tabs open. */
 function tab(own: string, open: string[] | null = [], user = "user_1", flow = "wf_1") {
   const tabs = { own, open: open === null ? null : new Set(open) };
   return { tabs, drafts: draftsOf(user, flow, tabs) };

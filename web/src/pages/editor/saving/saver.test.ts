@@ -15,7 +15,7 @@ const flowOf = (version: number, ...ids: string[]): ServerFlow => ({
   definition: { nodes: ids.map(node), edges: [] },
 });
 
-/** A server with one flow, whose answers can be lost or refused. */
+/** A server with one flow whose responses can be lost or refused. */
 function server(first: ServerFlow) {
   const it = {
     flow: first,
@@ -125,7 +125,7 @@ describe("saving", () => {
     state().patchNode("a", { name: "mine still" });
     await vi.advanceTimersByTimeAsync(60_000);
     expect(remote.flow.version).toBe(2);
-    // Opened anew, it is still to be decided.
+    // After reopening the conflict is still open.
     expect(drafts.read()?.base).toBe(1);
     await saver.keepMine();
     expect(remote.flow.version).toBe(3);
