@@ -67,7 +67,7 @@ def test_a_save_whose_answer_was_lost_is_no_conflict(editor, server, stopped, wa
     server.start()
     editor.saved()
     assert editor.stored["version"] == 2
-    expect(editor.page.get_by_text("while you were changing it")).to_have_count(0)
+    expect(editor.page.get_by_text("while you were editing")).to_have_count(0)
 
 
 def test_a_run_that_the_server_was_ended_in_is_shown_to_its_end(editor, server, stopped, remote):  # noqa: F811

@@ -42,7 +42,7 @@ def conflict(editor, other):
 
 
 def notice(editor):
-    return editor.page.get_by_role("status").filter(has_text="while you were changing it")
+    return editor.page.get_by_role("status").filter(has_text="while you were editing")
 
 
 def test_a_save_of_another_is_told_by_their_name_and_mine_can_be_kept(conflict, axe):
