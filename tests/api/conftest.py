@@ -37,7 +37,7 @@ def furnish(owner):
 @pytest.fixture
 def config(config, request):
     """Settings over a database of the test's own: a copy of the furnished one if the test asks for `ids`."""
-    if "ids" not in request.fixturenames:
+    if "furnished" not in request.fixturenames:
         return config
     return copy_database(request.getfixturevalue("furnished")[0], config)
 

@@ -1,8 +1,12 @@
 """How many examples a property is tried with: as many as its test says, and a fifth of them in `make test`."""
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("quick", max_examples=20)  # of 100, hypothesis's own number
+# A busy machine may take long for an example.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+settings.register_profile("full", PATIENT)
+settings.register_profile("quick", PATIENT, max_examples=20)  # of 100, hypothesis's own number
+settings.load_profile("full")
 
 
 def examples(count):
