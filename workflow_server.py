@@ -29,7 +29,7 @@ from api.webhooks.rate_limit import RateLimits
 from api.webhooks.refusal_log import RefusalLog
 from config import Config
 from database.checkpoints import Checkpoints
-from dispatch import Dispatcher, Links, make_services
+from dispatch import Dispatcher, Links, Resources, make_services
 from dispatch.recorder import Recorder
 from errors import ConfigError
 from models import DatabaseRefused, patience
@@ -62,8 +62,8 @@ class Server:
         self.recorder = Recorder()
         self.checkpoints = Checkpoints()
         links = Links(self.vault.sign, config.base_url)
-        services = make_services(config)
-        self.dispatcher = Dispatcher(config, self.recorder, services, inline, links, self.credentials.find)
+        resources = Resources(config, make_services(config), links, self.credentials.find)
+        self.dispatcher = Dispatcher(resources, self.recorder, inline)
         self.scheduler = Scheduler(self.dispatcher)
         self.rates = RateLimits(config.data_dir / "rates")
         self.refusals = RefusalLog()
@@ -81,7 +81,7 @@ class Server:
         self.checkpoints.start()
         self.recorder.start()
         self.dispatcher.start()
-        self.dispatcher.keep_alive()
+        self.dispatcher.lease.keep()
         self.check_key()
         self.scheduler.start()
 

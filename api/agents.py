@@ -150,9 +150,9 @@ def run(body: dict[str, Any]) -> Any:
     agent = find_agent(get_workspace_id(), body["agent_id"])
     if agent is None:
         raise BadInput(f"agent_id: there is no agent {body['agent_id']!r}; GET /api/agents lists them")
-    check(agent, body, dispatcher.models, partial(dispatcher.find_credential, get_workspace_id()))
+    check(agent, body, dispatcher.resources.models, partial(dispatcher.resources.find_credential, get_workspace_id()))
     ticket = dispatcher.submit(Task(get_workspace_id(), agent.name, body), body, "manual", note=defer_start_entry())
-    finished = dispatcher.wait_long(ticket, wait)
+    finished = dispatcher.waiting.wait_for_agent(ticket, wait)
     return show_run(AgentRun.get_by_id(agent_run_id(finished))), 200 if finished.finished_at is not None else 202
 
 
@@ -184,7 +184,7 @@ def get_run(args: dict[str, Any], agent_run: AgentRun) -> Any:
     found = Run.find(agent_run.run_id)
     if args["wait"] and found is not None and found.finished_at is None:
         dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
-        dispatcher.wait_long(dispatcher.ticket_of(found), args["wait"])
+        dispatcher.waiting.wait_for_agent(dispatcher.ticket_of(found), args["wait"])
     return show_run(AgentRun.get_by_id(agent_run.id))
 
 

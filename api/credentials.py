@@ -164,7 +164,7 @@ def _try_out(workspace: str, name: str, find: Callable[[], keyring.Credential], 
     if not _room.acquire(blocking=False):
         raise Unavailable("Other credentials are being tested; try again soon", retry_after=5)
     try:
-        return try_out(name, find, asked, dispatcher.services, dispatcher.files_of(workspace))
+        return try_out(name, find, asked, dispatcher.resources.services, dispatcher.resources.files_of(workspace))
     finally:
         _room.release()
 

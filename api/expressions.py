@@ -95,7 +95,7 @@ def preview(body: dict[str, Any]) -> Any:
     place = Place(flow, definition, body["node_id"], text is not None, run, parse_pins(body["pinned"]))
     templates = body["templates"] if "templates" in body else [body["template"]]
     with PREVIEWS.taken(get_user().id):
-        made = Preview(current_app.extensions["headrace"].dispatcher, place)
+        made = Preview(current_app.extensions["headrace"].dispatcher.resources, place)
         if not made.has_node:
             raise BadInput(f"node_id: the definition has no node {body['node_id']!r}")
         return {"items": [value._asdict() for value in made.values(templates)], "names": made.names()}

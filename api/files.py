@@ -146,7 +146,7 @@ def delete(path: str) -> None:
 
 
 def _get_files() -> Files:
-    files: Files = current_app.extensions["headrace"].dispatcher.files_of(get_workspace_id())
+    files: Files = current_app.extensions["headrace"].dispatcher.resources.files_of(get_workspace_id())
     return files
 
 

@@ -103,7 +103,7 @@ def send_invitation(email: str, role: str) -> Invitation:
     row.link = f"{server.config.base_url}/invitation#{token}"
     place = Workspace.get_by_id(row.workspace_id).name
     body = invitations.write_mail(place, get_user(), row.role, row.link)
-    services = server.dispatcher.services
+    services = server.dispatcher.resources.services
     row.mailed = server_mail.send(server.config, services, row.email, invitations.SUBJECT, body, row.id)
     return _add_inviter(row)
 

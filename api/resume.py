@@ -79,7 +79,7 @@ def by_link(path: dict[str, Any]) -> bool:
     token, node_id = request.args.get("token"), request.args.get("node", "")
     if token is None:
         return False
-    links = _dispatcher().links
+    links = _dispatcher().resources.links
     if links is None or not links.is_good(token, path["run"], node_id, request.args.get("question")):
         _refused(Run.find(path["run"]), "its signature is wrong")
         raise Forbidden("The link is not valid; ask for a new one")

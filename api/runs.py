@@ -170,7 +170,7 @@ def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
         check_role(run.workspace_id, "editor")
     entry = begin_entry("run.retried").about(run).note(**_describe_retry(start, repeated))
     ticket = dispatcher.retry(run, start, version, lambda made: entry.note(run_id=made.id).insertion())
-    finished = dispatcher.wait_in_turn(ticket, args["wait"])
+    finished = dispatcher.waiting.wait_in_turn(ticket, args["wait"])
     return link_large_values(finished), 200 if finished.finished_at is not None else 202
 
 
@@ -210,7 +210,7 @@ def list_steps(args: dict[str, Any], run: Run) -> Any:
 @blueprint.response(200, "WorkflowDefinition")
 def get_definition(run: Run) -> Any:
     """Show the WorkflowDefinition of the run: that of its version, or its unsaved draft."""
-    found = current_app.extensions["headrace"].dispatcher.definition_of(run)
+    found = current_app.extensions["headrace"].dispatcher.resources.definition_of(run)
     if found is None:
         raise NotFound("The definition of this run is no longer stored")
     return jsonify(found)
@@ -288,7 +288,7 @@ class _Values:
 
     def get_links(self, row: Step) -> dict[str, str] | None:
         """Return the links that answer a waiting step. A link is permission to answer, so viewers get none."""
-        links = current_app.extensions["headrace"].dispatcher.links
+        links = current_app.extensions["headrace"].dispatcher.resources.links
         node = REGISTRY.get(row.node_type)
         if links is None or node is None or not node.answers or not has_role(ANSWER_ROLE, self.run.workspace_id):
             return None
@@ -350,7 +350,7 @@ def _parse_cursor(cursor: str) -> int:
 
 
 def _get_payloads() -> Payloads:
-    payloads: Payloads = current_app.extensions["headrace"].dispatcher.payloads
+    payloads: Payloads = current_app.extensions["headrace"].dispatcher.resources.payloads
     return payloads
 
 

@@ -199,7 +199,7 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Startable) -> Any:
     # A caller who waits for a quick run lends it the request's thread.
     here = args["wait"] >= 1
     ticket = dispatcher.submit(flow, body["input"], "manual", key=key, here=here, options=options, note=note)
-    finished = dispatcher.wait_in_turn(ticket, args["wait"])
+    finished = dispatcher.waiting.wait_in_turn(ticket, args["wait"])
     return link_large_values(finished), 200 if finished.finished_at is not None else 202
 
 

@@ -40,7 +40,8 @@ from benchmarks import common
 from benchmarks.webhook import INPUT, definition
 from config import Config
 from dispatch.payloads import Payloads
-from dispatch.recorder import RunRecord, WholeRun, insertions
+from dispatch.recorder import WholeRun, insertions
+from dispatch.run_record import RunRecord
 from models import Hook, Run, new_id
 from net.http_worker.parsing import begin_response, keep_settings, parse_head
 from nodes.credentials.keyring import Keyring
@@ -86,7 +87,7 @@ class Parts:
         keep_settings(self.config)
         self.request = parse_head(self.config, HEAD, PEER)
         self.hook = Hook.at(PATH, "POST")
-        self.plan = made.dispatcher.plan_of(self.hook.flow)
+        self.plan = made.dispatcher.resources.plan_of(self.hook.flow)
         self.dispatcher, self.shortcut = made.dispatcher, made.shortcut
         pairs = self.request.headers
         call = Call("POST", self.request.path, "", dict(pairs), pairs, BODY)
@@ -112,14 +113,14 @@ class Parts:
     def execute(self, on_step: Callable[[engine.Step], Any] = lambda step: None) -> engine.Outcome:
         """Execute the five nodes."""
         job = engine.Job(
-            run_id="run_bench", input=self.value, trigger_node="hook", scope=self.dispatcher.scope_of(self.run),
-            on_step=on_step, keyring=Keyring(),
+            run_id="run_bench", input=self.value, trigger_node="hook",
+            scope=self.dispatcher.resources.scope_of(self.run), on_step=on_step, keyring=Keyring(),
         )  # fmt: skip
         return engine.run(self.plan, job)
 
     def record(self) -> WholeRun:
         """Note the five steps, and the end of the run."""
-        record = RunRecord(lambda writes, after: None, self.payloads, self.run)  # type: ignore[arg-type,return-value]
+        record = RunRecord(self.dispatcher.recorder, self.payloads, self.run)
         for step in self.steps:
             record.step(step)
         self.run.end_whole("success", 1.0, output="{}", nodes_done=5)

@@ -23,7 +23,7 @@ import engine
 from cli.base import FILE, Refused, find_workspace, format_json, main, open_database, read_json, to_one_line
 from cli.files import FlowFile, encode_definition, read_flow
 from config import Config
-from dispatch import Dispatcher, make_services
+from dispatch import Dispatcher, Resources, make_services
 from dispatch.payloads import Kept
 from dispatch.recorder import Recorder
 from errors import BadInput, Conflict, NotFound
@@ -97,7 +97,7 @@ def run(
     flow, found = read_flow(file), read_credentials(secrets_file)
     value = flow.sample_input if given is None else read_input(given)
     with scratch_dispatcher(replace(config, run_timeout=timeout or config.run_timeout), found) as dispatcher:
-        dispatcher.files_folder = files
+        dispatcher.resources.files_folder = files
         finished = execute(dispatcher, flow._replace(name=str(flow.name or file.stem)), value)
         print_run(dispatcher, finished, whole)
     if finished.status != "success":
@@ -122,13 +122,11 @@ def scratch_dispatcher(config: Config, found: Mapping[str, Credential]) -> Itera
         database.connect(config.database_path, config.durability)
         database.migrate()
         recorder = Recorder()
-        services = make_services(config)
-        dispatcher = Dispatcher(
-            config, recorder, services, inline=True, find_credential=lambda _, name: found.get(name)
-        )
+        resources = Resources(config, make_services(config), find_credential=lambda _, name: found.get(name))
+        dispatcher = Dispatcher(resources, recorder, inline=True)
         recorder.start()
         dispatcher.start()
-        dispatcher.keep_alive()
+        dispatcher.lease.keep()
         try:
             yield dispatcher
         finally:
@@ -151,10 +149,10 @@ def execute(dispatcher: Dispatcher, flow: FlowFile, value: Any) -> Run:
     """Run the flow to its end, printing its steps. Raises: DefinitionError before anything is printed."""
     text = encode_definition(flow.definition, dispatcher.config)
     row = Workflow.draft(workspace_id="local", name=flow.name, status="draft", definition_json=text)
-    dispatcher.plan_of(row)
+    dispatcher.resources.plan_of(row)
     with show_table() if sys.stderr.isatty() else nullcontext(print_step) as show:
-        dispatcher.on_step = lambda run, step: show(step)
-        run = dispatcher.wait(dispatcher.submit(row, value, "manual"), 0)
+        dispatcher.executor.on_step = lambda run, step: show(step)
+        run = dispatcher.waiting.wait(dispatcher.submit(row, value, "manual"), 0)
         while run.finished_at is None:
             run = wait_and_resume(dispatcher, run)
     return run
@@ -232,7 +230,7 @@ def show_table() -> Iterator[Callable[[engine.Step], None]]:
 
 def print_run(dispatcher: Dispatcher, run: Run, whole: bool) -> None:
     """Print the output on stdout and the log on stderr; or the whole run as one JSON object on stdout."""
-    output = dispatcher.value(run.id, "output", Kept(run.output, run.output_bytes))
+    output = dispatcher.resources.value(run.id, "output", Kept(run.output, run.output_bytes))
     logs = list(read_pages(lambda after: LogEntry.of(run.id, 1000, after)))
     if whole:
         shown = RunOut(only=("status", "duration_ms", "duration_us", "error_text", "error_node_id")).dump(run)
@@ -259,7 +257,7 @@ def dump_steps(dispatcher: Dispatcher, run: Run) -> list[dict[str, Any]]:
     shown = []
     for step in read_pages(lambda after: Step.of(run.id, 1000, -1 if after is None else after)):
         kept = Kept(step.output, step.output_bytes)
-        output = outputs[step.same_as] if step.same_as else dispatcher.value(run.id, f"step_{step.seq}", kept)
+        output = outputs[step.same_as] if step.same_as else dispatcher.resources.value(run.id, f"step_{step.seq}", kept)
         if step.item_index is None:
             outputs[step.node_id] = output
         shown.append({**schema.dump(step), "output": output})

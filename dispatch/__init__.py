@@ -1,16 +1,17 @@
 """Who executes a run, and when: accept, claim, execute, record, recover. The database decides who wins."""
 
 from dispatch.active_run import Ticket
-from dispatch.concurrency_limits import CHECKS, IMPORTS, PREVIEWS, SAVES
 from dispatch.dispatcher import Dispatcher
-from dispatch.executor import MAX_DEATHS, make_services
+from dispatch.executor import MAX_DEATHS
 from dispatch.expression_preview import Place, Preview
+from dispatch.limits import CHECKS, IMPORTS, PREVIEWS, SAVES
 from dispatch.poll import Found, Line, look
 from dispatch.quick_runs import QuickRuns
+from dispatch.resources import Resources, make_services
 from dispatch.resume_links import Links
 from dispatch.run_options import Options
 
 __all__ = [
     "CHECKS", "IMPORTS", "MAX_DEATHS", "PREVIEWS", "SAVES", "Dispatcher", "Found", "Line", "Links", "Options", "Place",
-    "Preview", "QuickRuns", "Ticket", "look", "make_services",
+    "Preview", "QuickRuns", "Resources", "Ticket", "look", "make_services",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""One process's runs: which it accepts and takes up, which thread executes them, and who is told.
+"""The dispatcher of a process: which runs it accepts and takes up, and which thread executes them.
 
 Every run goes through `_execute`, whether a thread of the pool calls it, a request that waits for a quick one, or, with
 `inline`, the caller itself (tests, the command line).
@@ -7,77 +7,70 @@ Every run goes through `_execute`, whether a thread of the pool calls it, a requ
 from __future__ import annotations
 
 import logging
-import math
 import queue
 import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import engine
 from config import Config
-from database import disconnect_thread, execute, is_held_up, write
-from dispatch.payloads import Kept
-from dispatch.recorder import Recorder, RunTaken
+from database import disconnect_thread, execute, write
 from engine import Plan
 from errors import BadInput, Conflict, HeadraceError, NodeError, NotFound, Unavailable
 from models import (
-    QUEUED,
     Fact,
     IdempotencyKey,
     Lease,
     Run,
     RunOptions,
-    Step,
     Wait,
     Workflow,
     Write,
     new_id,
     now_ms,
 )
-from nodes.base import REGISTRY, Node, Services
+from nodes.base import Node
 
 from .active_run import Active, Note, Ticket
 from .agents.task import Task
-from .executor import Executor, FindCredential, Flow, no_credential
+from .executor import Executor
 from .free_space import FreeSpace
 from .input_validation import check_input
-from .resume_links import Links
+from .lease import ProcessLease
+from .limits import SlowLane
+from .recorder import Recorder
+from .resources import Flow, Resources
 from .retry import Repeated, make_retry, what_repeats
 from .run_options import Options
-from .slow_runs import SlowLane
+from .run_record import RunRecord
+from .waiting import Waiting
 
 log = logging.getLogger("headrace.dispatch")
 
 SUSPECT_SECONDS = 60.0  # in which a run that kills its process has done so
-POLL_SECONDS = 0.05
-WAIT_SECONDS = 0.5  # after which who waits for a run looks whether the process ends
-SHORT_WAIT = 1.0  # which a thread that answers requests may always wait
 PAUSE_RETRY = 60  # seconds after which a caller may ask again whether the server is still paused
 LAST_SECONDS = 1.0  # for what is between two nodes, once the grace time is over
-BEATS_IN_A_LEASE = 3
 READ_AGAIN = 8  # of the runs that could not be read, at each sweep
 
-T = TypeVar("T")
 
-
-class Dispatcher(Executor):
+class Dispatcher:
     """One process's runs. `start` it after the fork, `stop` it before the end."""
 
     def __init__(
         self,
-        config: Config,
+        resources: Resources,
         recorder: Recorder,
-        services: Services,
         inline: bool = False,
-        links: Links | None = None,
-        find_credential: FindCredential = no_credential,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(config, recorder, services, links, find_credential)
-        self.inline, self.clock = inline, clock
+        config = resources.config
+        self.resources, self.recorder, self.inline = resources, recorder, inline
+        self.lease = ProcessLease(config.lease, clock)
+        self.executor = Executor(resources, recorder, self.lease)
+        self.waiting = Waiting(resources)
         self.free_space = FreeSpace((config.data_dir, config.database_path.parent), config.min_free_bytes)
         self._active: dict[str, Active] = {}
         self._backlog = 0
@@ -86,31 +79,23 @@ class Dispatcher(Executor):
         # Pending runs that looks pass by, in the order in which they were tried.
         self._unreadable: dict[str, None] = {}
         self._queue: queue.SimpleQueue[Active | None] = queue.SimpleQueue()
-        self._slow = SlowLane(max(1, config.run_threads - config.run_threads // 4))
-        # Of the threads that answer requests: those that may wait for long, and of these those that wait for agents.
-        self._patience = threading.BoundedSemaphore(max(1, config.threads * 3 // 4))
-        self._patience_with_agents = threading.BoundedSemaphore(max(1, config.threads // 2))
+        self._slow: SlowLane[Active] = SlowLane(max(1, config.run_threads - config.run_threads // 4))
         self._local = threading.local()
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
         self.is_paused = config.paused
-        self._heart: threading.Thread | None = None
-        self._heart_stops = threading.Event()
-        self._grace_ends = math.inf
-        self._alive_until = 0.0
-        self._trusts_at = 0.0  # when it may take the silence of others for death
+
+    @property
+    def config(self) -> Config:
+        """The settings of this process."""
+        return self.resources.config
 
     # The life of the process
 
     def start(self) -> None:
-        """Take a name, say that this process is alive, and start its threads."""
-        self.owner = new_id("proc")
+        """Take the lease of this process and start its threads."""
         self._begin_paused()
-        try:
-            self.beat()
-        except Exception:
-            # A process that fails at its start has gunicorn end the whole server. This one can still answer reads.
-            log.exception("the database cannot be written; no runs are taken until it can")
+        self.lease.take()
         for number in range(0 if self.inline else self.config.run_threads):
             thread = threading.Thread(target=self._work, name=f"run-{number}", daemon=True)
             thread.start()
@@ -132,37 +117,21 @@ class Dispatcher(Executor):
         if was and not self.is_paused:
             log.info("the server is not paused any more")
 
-    def keep_alive(self) -> None:
-        """Renew the lease in a thread of its own, which nothing delays, until `stop`."""
-        self._heart_stops.clear()
-        self._heart = threading.Thread(target=self._keep_beating, name="heartbeat", daemon=True)
-        self._heart.start()
-
-    def _keep_beating(self) -> None:
-        try:
-            while not self._heart_stops.wait(self.config.lease / BEATS_IN_A_LEASE):
-                try:
-                    self.beat()
-                except Exception as error:
-                    log.error("the lease of this process cannot be renewed at the moment: %s", error)
-        finally:
-            disconnect_thread()
-
     def close(self) -> None:
         """Take no more runs. The grace time begins: when it is over, nobody is kept waiting for a run."""
-        self._grace_ends = min(self._grace_ends, time.monotonic() + self.config.grace)
+        self.waiting.ends_at = min(self.waiting.ends_at, time.monotonic() + self.config.grace)
         self._stopping.set()
 
     def wait_for_the_grace_time(self) -> None:
         """Return when the grace time is over, which `close` has begun."""
-        time.sleep(max(0.0, self._grace_ends - time.monotonic()))
+        time.sleep(max(0.0, self.waiting.ends_at - time.monotonic()))
 
     def stop(self) -> None:
         """Take no more runs, let those that run finish for the grace time, hand the rest back, end the threads."""
         self.close()
         for active in list(self._active.values()):
-            active.ended.wait(max(0.0, self._grace_ends - time.monotonic()))
-        self._hand_back.set()
+            active.ended.wait(max(0.0, self.waiting.ends_at - time.monotonic()))
+        self.executor.hand_back()
         for _ in self._threads:
             self._queue.put(None)
         deadline = time.monotonic() + LAST_SECONDS
@@ -172,77 +141,49 @@ class Dispatcher(Executor):
         try:
             try:
                 self._let_go()
-                self.record_the_rest()
+                self.executor.record_the_rest()
             finally:
-                self._stop_beating()
-            Lease.end(self.owner)
+                self.lease.stop()
+            self.lease.end()
         except Exception:
             log.exception("the runs could not be handed back; others take them up when the lease has run out")
-        self.services.close()
-
-    def _stop_beating(self) -> None:
-        self._heart_stops.set()
-        if self._heart is not None:
-            self._heart.join(LAST_SECONDS)
-            self._heart = None
+        self.resources.services.close()
 
     def _let_go(self) -> None:
-        """Hand back the runs whose node does not end: with the process it does, and they did nothing to that."""
+        """Release runs that outlived the grace time. Not counted as deaths: the run is not at fault."""
         left = list(self._active.values())
         for active in left:
             active.let_go = True
         # All are handed over before the first is waited for: so they are one commit, however many they are.
-        handed_over = [(active, active.last, active.flush([Run.release(active.run.id, self.owner)])) for active in left]
+        handed_over = [
+            (active, active.record.last, active.record.submit([Run.release(active.run.id, self.lease.owner)]))
+            for active in left
+        ]
         for active, last, released in handed_over:
             error = released.exception()
             if error is not None and last is not None and last.exception() is error:
                 # Something that it did is not on record, so nobody may go on from what came before.
-                self._give_up(active, error)
+                self.executor.give_up(active, error)
             elif error is not None:
                 raise error
 
     def is_open(self) -> bool:
-        """Whether it takes runs."""
+        """Return True if it takes runs."""
         most = self.config.max_pending
-        return self._is_alive() and not self._stopping.is_set() and len(self._active) < most and self._backlog < most
-
-    def _is_alive(self) -> bool:
-        """Whether others know that this process lives. If not, they would take up what it begins."""
-        return self.clock() < self._alive_until
-
-    def check_lease(self, run: Run) -> None:
-        """Renew the lease if it has run out, before the run goes on to something with effects.
-
-        RunTaken if others have taken the run meanwhile; else what the database raises: then the lease cannot be
-        renewed, so others may take the run at any moment, and nothing is started.
-        """
-        if self._is_alive():
-            return
-        self.beat()
-        if not run.goes_on():
-            raise RunTaken
+        return (
+            self.lease.is_alive() and not self._stopping.is_set() and len(self._active) < most and self._backlog < most
+        )
 
     def active_count(self) -> int:
-        """How many runs this process has queued or executes."""
+        """Return how many runs this process has queued or executes."""
         return len(self._active)
-
-    def beat(self) -> None:
-        """Prolong the lease that covers all runs of this process."""
-        now, until = self.clock(), self._alive_until
-        # What keeps this process from it, a full disk perhaps, keeps the others from it too: for a lease after that,
-        # their silence does not mean that they are dead.
-        trusts_at, self._trusts_at = self._trusts_at, math.inf
-        Lease.beat(self.owner, self.config.lease * 1000)
-        has_lapsed = trusts_at == math.inf or 0 < until <= now
-        self._trusts_at = now + self.config.lease if has_lapsed else trusts_at
-        self._alive_until = now + self.config.lease
 
     def sweep(self) -> None:
         """Take up what nobody does: runs of dead processes, pending ones; and drop the runs that were taken from us."""
         self.look_for_pause()
-        self.record_the_rest()
+        self.executor.record_the_rest()
         Lease.bury()
-        trusts = self._is_alive() and self.clock() >= self._trusts_at
+        trusts = self.lease.trusts_silence()
         for run in Run.abandoned(trusts):
             log.warning("run %s was left by a process that is gone; it will be resumed", run.id)
             self.recorder.commit([Run.take_from_the_dead(run.id, trusts)])
@@ -284,7 +225,7 @@ class Dispatcher(Executor):
             raise Conflict("The flow is archived; make it a draft or active to run it")
         if key is not None and (first := IdempotencyKey.run_of(flow.id, key)) is not None:
             return self.ticket_of(first)
-        plan = self.plan_of(flow) if options is None else self._plan_with(options, flow)
+        plan = self.resources.plan_with(options, flow)
         self.check_open()
         check_input(plan, trigger_node, lambda: input)
         active = self._accept(flow, plan, input, triggered_by, trigger_node, key, options, note)
@@ -293,7 +234,7 @@ class Dispatcher(Executor):
                 self._settle_acceptance(active, plan)
             except HeadraceError as error:
                 self._active.pop(active.run.id, None)
-                self.payloads.remove(active.run.id)
+                self.resources.payloads.remove(active.run.id)
                 first = IdempotencyKey.run_of(flow.id, key) if isinstance(error, Conflict) and key else None
                 if first is None:
                     raise
@@ -313,15 +254,11 @@ class Dispatcher(Executor):
         """Raise Unavailable if no run can start at the moment."""
         if self.is_paused:
             raise Unavailable("The server is paused, so no run starts until it is resumed", retry_after=PAUSE_RETRY)
-        if not self._is_alive():
+        if not self.lease.is_alive():
             raise Unavailable("The database cannot be written at the moment", retry_after=5)
         self.check_space()
         if not self.is_open():
             raise Unavailable("Too many runs are waiting; try again soon", retry_after=1)
-
-    def _plan_with(self, options: Options, flow: Flow) -> Plan:
-        options.check(self.config.max_value_bytes)
-        return options.plan(lambda: self.plan_of(flow), self.config.max_nodes)
 
     def _accept(
         self,
@@ -339,7 +276,7 @@ class Dispatcher(Executor):
         except NodeError as error:
             raise BadInput(f"input: {error.message}") from None
         id_ = new_id("run")
-        kept = self.payloads.keep(id_, "input", encoded)
+        kept = self.resources.payloads.keep(id_, "input", encoded)
         run = Run.accept(
             flow, id=id_, input=kept.text, input_bytes=kept.size, triggered_by=triggered_by, trigger_node=trigger_node,
             nodes_total=len(plan.nodes), nodes_done=0, **({} if options is None else options.columns(flow.version)),
@@ -357,19 +294,20 @@ class Dispatcher(Executor):
         if unless:
             # Where the flow is busy, there is no run after all.
             noted = [one.provided("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (id_,)) for one in noted]
-        active = self._active[id_] = Active(run, plan, self.recorder, made, noted)
+        record = RunRecord(self.recorder, self.resources.payloads, run, made, noted)
+        active = self._active[id_] = Active(record, plan)
         has_room = len(self._active) <= self.config.run_threads and not (plan.is_slow and self._slow.is_full)
         if not limit and (self.inline or has_room):
-            active.begin(self.owner)
+            record.begin(self.lease.owner)
         return active
 
     def _kept_options(self, run_id: str, options: Options) -> Write:
-        kept = self.payloads.keep(run_id, "options", options.encoded())
+        kept = self.resources.payloads.keep(run_id, "options", options.encoded())
         return RunOptions.keep(run_id, kept.text, kept.size)
 
     def _settle_acceptance(self, active: Active, plan: Plan) -> None:
         """Wait for the row; Conflict for a key that is taken, or for one run too many at once."""
-        counts = active.durable()
+        counts = active.record.durable()
         if not counts[0]:
             limit = plan.settings.max_concurrent_runs
             raise Conflict(f"The flow runs {limit} times already, and its overlap is skip")
@@ -406,100 +344,17 @@ class Dispatcher(Executor):
 
     def may_start(self, flow: Workflow) -> str | None:
         """Why no schedule or poll may start this flow now, its `overlap` being skip. In the transaction that would."""
-        plan = self.plans.get(flow.id, flow.version, lambda: str(Workflow.get_by_id(flow.id).definition_json))
+        plan = self.resources.plans.get(flow.id, flow.version, lambda: str(Workflow.get_by_id(flow.id).definition_json))
         limit = plan.settings.max_concurrent_runs
         if limit and plan.settings.overlap == "skip" and Run.busy(flow.id) >= limit:
             return f"it runs {limit} times already, and its overlap is skip"
         return None
 
-    # Waiting for runs, answering and ending them
-
-    def durable(self, ticket: Ticket) -> None:
-        """Return when the run is on the disk. Unavailable where that failed."""
-        if ticket.active is not None:
-            ticket.active.durable()
+    # Answering and ending runs
 
     def ticket_of(self, run: Run) -> Ticket:
-        """What `submit` would have given for a run that is there already."""
+        """Return what `submit` would have returned for a run that is there already."""
         return Ticket(run, False, self._active.get(run.id))
-
-    def wait(self, ticket: Ticket, seconds: float) -> Run:
-        """The run as it stands when it has ended, waits for longer than that, or the time is over. It is durable."""
-        deadline = time.monotonic() + seconds
-        active = ticket.active
-        if active is not None:
-            if is_held_up():
-                active.durable()  # or it never will be: not many may wait for that
-            self._await(active.ended, deadline)
-            active.durable()
-            if active.run.finished_at is not None and active.ended.is_set():
-                return active.run
-        while True:
-            present, left = Run.find(ticket.run.id), self._left(deadline)
-            if present is None:
-                if left <= 0:
-                    raise Unavailable("The run could not be recorded", retry_after=5)
-            elif _is_over(present) or left <= 0 or _sleeps_past(present, left):
-                return present
-            time.sleep(min(POLL_SECONDS, left))
-
-    def wait_in_turn(self, ticket: Ticket, seconds: float) -> Run:
-        """`wait`, for a request: some threads that answer those are left for others, so who comes too many waits for
-        SHORT_WAIT only.
-        """
-        return self._in_turn(lambda left: self.wait(ticket, left), _is_over, seconds)
-
-    def wait_long(self, ticket: Ticket, seconds: float) -> Run:
-        """`wait_in_turn`, for agents, which may well take so long: they leave some turns to what is not theirs."""
-        if not self._patience_with_agents.acquire(blocking=False):
-            return self.wait(ticket, min(seconds, SHORT_WAIT))
-        try:
-            return self.wait_in_turn(ticket, seconds)
-        finally:
-            self._patience_with_agents.release()
-
-    def _in_turn(self, wait: Callable[[float], T], is_over: Callable[[T], bool], seconds: float) -> T:
-        deadline = time.monotonic() + seconds
-        found = wait(min(seconds, SHORT_WAIT))
-        if seconds <= SHORT_WAIT or is_over(found) or not self._patience.acquire(blocking=False):
-            return found
-        try:
-            return wait(max(0.0, deadline - time.monotonic()))
-        finally:
-            self._patience.release()
-
-    def _left(self, deadline: float) -> float:
-        """Seconds until somebody who waits has waited long enough."""
-        return min(deadline, self._grace_ends) - time.monotonic()
-
-    def _await(self, event: threading.Event, deadline: float) -> bool:
-        """Wait for the event as long as that is of use; whether it came."""
-        while (left := self._left(deadline)) > 0 and not event.wait(min(left, WAIT_SECONDS)):
-            continue
-        return event.is_set()
-
-    def response(self, ticket: Ticket, seconds: float) -> tuple[Run, Any]:
-        """The run and the output of its first `respond` node, as soon as that is durable; else as `wait_in_turn`, and
-        None.
-        """
-
-        def has_answered(found: tuple[Run, Any]) -> bool:
-            return found[1] is not None or _is_over(found[0])
-
-        return self._in_turn(lambda left: self._response(ticket, left), has_answered, seconds)
-
-    def _response(self, ticket: Ticket, seconds: float) -> tuple[Run, Any]:
-        deadline = time.monotonic() + seconds
-        active = ticket.active
-        if active is not None and self._await(active.answered, deadline) and active.response is not None:
-            active.durable()
-            return active.run, active.response
-        run = self.wait(ticket, max(0.0, deadline - time.monotonic()))
-        for step in Step.successes(run.id, [type_ for type_, node in REGISTRY.items() if node.responds]):
-            response = self.value(run.id, f"step_{step.seq}", Kept(step.output, step.output_bytes))
-            if engine.is_response(response):
-                return run, response
-        return run, None
 
     def cancel(self, run: Run, by: str, note: Note | None = None) -> Run:
         """End the run now, and those for which it waits; whoever executes it stops before its next step.
@@ -508,7 +363,7 @@ class Dispatcher(Executor):
         """
         active = self._active.get(run.id)
         if active is not None:
-            active.durable()
+            active.record.durable()
         reason = f"cancelled by {by}"
         with write():
             ended = self._cancel(run, reason, note)
@@ -527,10 +382,10 @@ class Dispatcher(Executor):
         return [str(run.id), *(id_ for child in run.children() for id_ in self._cancel(child, reason))]
 
     def retry(self, run: Run, start: str, version: str | int | None, note: Note | None = None) -> Ticket:
-        """Repeat an ended run, as retrying.py says. What `note` makes is written with the new one."""
+        """Repeat an ended run, as retry.py says. What `note` makes is written with the new one."""
         self.check_open()
-        made = make_retry(self, run, start, version, note)
-        active = Active(made, self.plan_of_version(made), self.recorder)
+        made = make_retry(self.resources, run, start, version, note)
+        active = self._taken_up(made, self.resources.plan_of_run(made))
         # It is on record, so a thread that looks for runs may have taken it up already.
         present = self._active.setdefault(made.id, active)
         if present is active:
@@ -539,11 +394,11 @@ class Dispatcher(Executor):
 
     def what_repeats(self, run: Run, start: str, version: str | int | None) -> Repeated:
         """Return what `retry` would execute. Raises the same errors as `retry` for a bad choice."""
-        return what_repeats(self, run, start, version)
+        return what_repeats(self.resources, run, start, version)
 
     def answerable(self, run: Run, node_id: str) -> Node:
         """The node of the run that takes an answer; NotFound where there is no such one."""
-        planned = self.plan_of_version(run).by_id.get(node_id)
+        planned = self.resources.plan_of_run(run).by_id.get(node_id)
         if planned is None or planned.disabled or planned.pinned is not None or not planned.node.answers:
             raise NotFound(f"The run has no node {node_id[:64]!r} that could be answered")
         return planned.node
@@ -574,12 +429,12 @@ class Dispatcher(Executor):
         except NodeError as error:
             raise BadInput(f"body: {error.message}") from None
         if (active := self._active.get(run.id)) is not None:
-            active.durable()
+            active.record.durable()
         with write():
             problem = Wait.why_closed(run.id, node_id, now_ms(), node.asks, question)
             if problem is not None:
                 raise Conflict(problem)
-            kept = self.payloads.keep(run.id, f"answer_{node_id}", encoded)
+            kept = self.resources.payloads.keep(run.id, f"answer_{node_id}", encoded)
             Wait.settle(run.id, node_id, name, kept.text, kept.size, by)
             if note is not None:
                 execute(*note(run))
@@ -594,8 +449,8 @@ class Dispatcher(Executor):
         """
         follow = False
         try:
-            follow = self.attempt(active)
-            self.tidy(active)
+            follow = self.executor.attempt(active)
+            self.executor.tidy(active)
         except Exception:
             log.exception("run %s is let go of as it is on record", active.run.id)
         finally:
@@ -615,7 +470,7 @@ class Dispatcher(Executor):
 
     def _pick_up(self) -> bool:
         """Take some up; whether one of them needs no thread: it has ended, is in the slow lane or cannot be read."""
-        if self._stopping.is_set() or self.is_paused or not self._is_alive():
+        if self._stopping.is_set() or self.is_paused or not self.lease.is_alive():
             return False
         with self._looking:
             chosen = self._choose()
@@ -651,14 +506,14 @@ class Dispatcher(Executor):
         """Take a run in hand; False where that takes no thread, so that another one can start."""
         try:
             run = Run.find(id_)
-            plan = None if run is None else self.plan_of_run(run)
+            plan = None if run is None else self.executor.plan_of(run)
         except Exception:
             log.exception("run %s cannot be read and waits until it can; others need not", id_)
             self._unreadable[id_] = None
             return False
         if run is None or plan is None:
             return False
-        active = Active(run, plan, self.recorder)
+        active = self._taken_up(run, plan)
         # Several threads may look for runs at the same time: one of them takes this one, and one of the suspects.
         with self._looking:
             if active.is_suspect and self._has_suspect():
@@ -666,6 +521,9 @@ class Dispatcher(Executor):
                 return True
             present = self._active.setdefault(id_, active)
         return present is not active or self._enqueue(active)
+
+    def _taken_up(self, run: Run, plan: Plan) -> Active:
+        return Active(RunRecord(self.recorder, self.resources.payloads, run), plan)
 
     def _has_suspect(self) -> bool:
         """Whether a run that may have killed processes has just begun: one at a time, or others share its fate."""
@@ -676,33 +534,14 @@ class Dispatcher(Executor):
         """Stop executing what was cancelled through another process, or given to one because we seemed dead."""
         # One that waits here for a thread may be running elsewhere, be handed back and still become ours.
         running = {id_: active for id_, active in list(self._active.items()) if active.run.status == "running"}
-        durable = {id_ for id_, active in running.items() if active.is_claimed and active.is_durable()}
-        for id_ in durable - Run.still_running(durable, self.owner):
+        durable = {id_ for id_, active in running.items() if active.record.is_claimed and active.record.is_durable()}
+        for id_ in durable - Run.still_running(durable, self.lease.owner):
             running[id_].stop_reason = "the run was cancelled or is executed elsewhere"
 
     def _hand_back_the_forgotten(self) -> None:
         """Release what this process has claimed and has not in hand: reading the row had failed after the claim."""
-        for id_, claims in Run.held_by(self.owner):
-            if id_ not in self._active and id_ not in self._unrecorded:
+        for id_, claims in Run.held_by(self.lease.owner):
+            if id_ not in self._active and not self.executor.has_unrecorded(id_):
                 log.warning("run %s was claimed and then let go of; it is handed back", id_)
                 # It may have come to an end since it was read, or to a wait, and have been claimed anew.
-                self.recorder.commit([Run.release(id_, self.owner, claims)])
-
-
-def _is_over(run: Run) -> bool:
-    """Whether there is nothing of it to wait for."""
-    return run.finished_at is not None or run.recorded
-
-
-def _sleeps_past(run: Run, seconds: float) -> bool:
-    """Whether the run waits for something that will not come within these seconds by itself."""
-    if run.status != "pending" or run.waiting is None or run.waiting == QUEUED:
-        return False
-    wake_at = Wait.next_wake(run.id)
-    if wake_at is not None and wake_at <= now_ms() + seconds * 1000:
-        return False
-    if not all(_sleeps_past(child, seconds) for child in run.children()):
-        return False
-    # What it waited for may have ended since the row was read: then there is no child left, and it goes on.
-    present = Run.find(run.id)
-    return present is not None and (present.status, present.waiting) == (run.status, run.waiting)
+                self.recorder.commit([Run.release(id_, self.lease.owner, claims)])

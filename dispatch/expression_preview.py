@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -24,10 +24,7 @@ from nodes.base import REGISTRY
 from nodes.credentials.types import TYPES
 from nodes.limits import size_of
 
-from .executor import Flow
-
-if TYPE_CHECKING:
-    from .executor import Executor
+from .resources import Flow, Resources
 
 HIDDEN = "••••"
 MOST_SHOWN = 20_000  # bytes of a value's JSON, or characters of a text
@@ -84,9 +81,9 @@ class Secrets(Mapping[str, Any]):
 class Preview:
     """Evaluates templates for one place. DefinitionError where the definition has no sound graph."""
 
-    def __init__(self, executor: Executor, place: Place) -> None:
-        self.executor, self.place = executor, place
-        shape = definitions.graph(place.definition, executor.config.max_nodes)
+    def __init__(self, resources: Resources, place: Place) -> None:
+        self.resources, self.place = resources, place
+        shape = definitions.graph(place.definition, resources.config.max_nodes)
         self.plan = definitions.sketch(shape, place.definition.get("settings"))
         self.raw = shape.nodes.get(place.node_id)
 
@@ -121,7 +118,7 @@ class Preview:
             return Value(False, error=made)
         if time.monotonic() > end:
             return Value(False, error=f"not evaluated: the others took more than {MOST_SECONDS:g} s")
-        most = self.executor.config.max_value_bytes
+        most = self.resources.config.max_value_bytes
         try:
             value = given if made is None else made.evaluate(scope)
             size_of(value, "the value", 2 * most)
@@ -150,7 +147,7 @@ class Preview:
                 "workflow": {"id": place.flow.id, "name": about.workflow_name, "version": version},
             },
             settled=settled,
-            links=self.executor.links_for(about, plan),
+            links=self.resources.links_for(about, plan),
         )
         scope = engine.scope_of(plan, job, place.node_id) | {"secrets": Secrets(place.flow.workspace_id)}
         if run is None:
@@ -181,7 +178,7 @@ class Preview:
 
     def _recorded(self, run: Run, ids: Sequence[str]) -> dict[str, Settled]:
         steps: dict[str, Step] = {}
-        size, most = 0, self.executor.config.max_value_bytes
+        size, most = 0, self.resources.config.max_value_bytes
         for at in range(0, len(ids), AT_ONCE):
             found = Step.outputs(run.id, ids[at : at + AT_ONCE])
             size += sum(_size(step) for id_, step in found.items() if id_ not in steps)
@@ -202,7 +199,7 @@ class Preview:
         return {id_: Settled(value(step), step.branch) for id_ in ids if (step := steps.get(id_)) is not None}
 
     def _load(self, run: Run, name: str, kept: Kept) -> Any:
-        return self.executor.value(run.id, name, kept)
+        return self.resources.value(run.id, name, kept)
 
     # Items
 

@@ -21,7 +21,7 @@ from nodes import plugin_runner
 from nodes.base import Context, Item, Polled
 from nodes.credentials.keyring import Keyring
 
-from .executor import Executor, Flow
+from .resources import Flow, Resources
 
 log = logging.getLogger("headrace.dispatch")
 SECONDS = 120.0  # for one look
@@ -48,15 +48,15 @@ class Found(NamedTuple):
         return self.keyring.clean(engine.encode(item.value, max_bytes))
 
 
-def look(executor: Executor, flow: Flow, node_id: str, state: str | None, lines: list[Line]) -> Found:
+def look(resources: Resources, flow: Flow, node_id: str, state: str | None, lines: list[Line]) -> Found:
     """What the trigger finds now, given the state of its last look as JSON text. What it logs is added to `lines`.
 
     Raises NodeError with a message without secrets, whatever went wrong.
     """
-    keyring = Keyring(lambda name: executor.find_credential(flow.workspace_id, name))
+    keyring = resources.keyring_of(flow.workspace_id)
     wait = 0.0
     try:
-        return _look(executor, flow, node_id, state, lines, keyring)
+        return _look(resources, flow, node_id, state, lines, keyring)
     except NodeError as error:
         text, wait = error.message, error.retry_after
     except HeadraceError as error:
@@ -69,13 +69,13 @@ def look(executor: Executor, flow: Flow, node_id: str, state: str | None, lines:
 
 
 def _look(
-    executor: Executor, flow: Flow, node_id: str, state: str | None, lines: list[Line], keyring: Keyring
+    resources: Resources, flow: Flow, node_id: str, state: str | None, lines: list[Line], keyring: Keyring
 ) -> Found:
-    plan = executor.plan_of(flow)
+    plan = resources.plan_of(flow)
     planned = plan.by_id[node_id]
     scope = _scope(flow, plan, keyring)
     config = planned.config.evaluate(scope)
-    ctx = _context(executor, flow, node_id, scope, lines, keyring)
+    ctx = _context(resources, flow, node_id, scope, lines, keyring)
     before = None if state is None else orjson.loads(state)
     if planned.node.own:
         given = plugin_runner.copied(config)
@@ -105,7 +105,7 @@ def _scope(flow: Flow, plan: Plan, keyring: Keyring) -> dict[str, Any]:
 
 
 def _context(
-    executor: Executor, flow: Flow, node_id: str, scope: dict[str, Any], lines: list[Line], keyring: Keyring
+    resources: Resources, flow: Flow, node_id: str, scope: dict[str, Any], lines: list[Line], keyring: Keyring
 ) -> Context:
     def note(node_id: str, level: str, message: str, data: Any) -> None:
         text = None if data is None else orjson.dumps(data, default=str).decode()
@@ -122,9 +122,9 @@ def _context(
         deadline=time.monotonic() + SECONDS,
         write_log=note,
         store=WorkspaceStore(flow.workspace_id, keyring.clean),
-        services=executor.services,
+        services=resources.services,
         keyring=keyring,
-        files=executor.files_of(flow.workspace_id),
+        files=resources.files_of(flow.workspace_id),
     )
 
 

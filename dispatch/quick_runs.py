@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import engine
 from dispatch.payloads import Kept, Payloads
-from dispatch.recorder import RunRecord, Turn
+from dispatch.recorder import Turn
 from engine import Job, Outcome, Plan
 from errors import NodeError
 from models import Fired, HeldUp, Run, is_held_up, new_id, now_ms
@@ -22,8 +22,10 @@ from nodes.credentials.keyring import Keyring
 from parsers.process import refuse_to_wait
 
 from .dispatcher import Dispatcher
-from .executor import Flow
+from .executor import encode_output
 from .input_validation import check_input
+from .resources import Flow
+from .run_record import RunRecord
 
 QUICK_SECONDS = 0.002  # by the clock, and then once more of processor time: the machine may have other work
 SLOW_RUNS = 2  # in succession, after which a flow goes the usual way: one may just have met Python's collector
@@ -110,6 +112,7 @@ class QuickRuns:
 
     def __init__(self, dispatcher: Dispatcher, clock: Callable[[], float] = time.monotonic) -> None:
         self.dispatcher, self.recorder, self.clock = dispatcher, dispatcher.recorder, clock
+        self.resources = dispatcher.resources
         self.rows = _Rows(dispatcher.config.inline_value_bytes)
         self._turn = Turn(self.recorder)
         self._given: deque[Turn] = deque()  # that are not over yet, the oldest first
@@ -123,7 +126,7 @@ class QuickRuns:
             and len(plan.nodes) <= MOST_NODES
             and not (plan.suspends or plan.answerable)
             and not (settings.max_concurrent_runs or settings.error_workflow_id)
-            and self.dispatcher.on_step is None
+            and self.dispatcher.executor.on_step is None
         )
 
     def plan_of(self, flow: Fired) -> Plan | None:
@@ -131,13 +134,13 @@ class QuickRuns:
 
         Raises: DefinitionError if the definition is not valid.
         """
-        plan = self.dispatcher.plans.known(flow.id, flow.version)
+        plan = self.resources.plans.known(flow.id, flow.version)
         if plan is None:
             if len(flow.definition_json) > LONGEST_DEFINITION:
                 return None
             refuse_to_wait(_refuse)
             try:
-                plan = self.dispatcher.plan_of(flow)
+                plan = self.resources.plan_of(flow)
             except NotQuick:
                 return None
             finally:
@@ -182,9 +185,9 @@ class QuickRuns:
         given = self._given
         while given and given[0].is_over:
             given.popleft()
-        if given and (now := self.clock()) - given[0].given_at > self.dispatcher.config.write_wait:
+        if given and (now := self.clock()) - given[0].given_at > self.resources.config.write_wait:
             for turn in given:
-                if now - turn.given_at > self.dispatcher.config.write_wait:
+                if now - turn.given_at > self.resources.config.write_wait:
                     turn.revoke(HeldUp())
 
     def _submit(self) -> None:
@@ -211,15 +214,15 @@ class QuickRuns:
         """Execute the run and add it to the turn. Return True if it was quick. Raises NotQuick if it is given up."""
         began = time.perf_counter()
         patience = _Patience(began, bool(self._slow) and (flow.id, flow.version) in self._slow)
-        encoded = engine.encode(input, self.dispatcher.config.max_value_bytes)
+        encoded = engine.encode(input, self.resources.config.max_value_bytes)
         id_ = new_id("run")
         run = Run.accept(
             flow, id=id_, input=self.rows.keep(id_, "input", encoded).text, triggered_by=triggered_by,
             trigger_node=trigger_node, status="running", claims=1, started_at=now_ms(), nodes_total=len(plan.nodes),
         )  # fmt: skip
-        record = RunRecord(_refuse, self.rows, run)
+        record = RunRecord(_ELSEWHERE, self.rows, run)
         job = self._job(run, record, input, encoded, patience.check)
-        text, outcome = self.dispatcher.output_of(engine.run(plan, job), job.keyring)
+        text, outcome = encode_output(engine.run(plan, job), job.keyring, self.resources.config.max_value_bytes)
         run.end_whole(
             outcome.status, (time.perf_counter() - began) * 1000, output=self.rows.keep(id_, "output", text).text,
             error_text=outcome.error_text, error_node_id=outcome.error_node_id, nodes_done=record.done,
@@ -228,10 +231,10 @@ class QuickRuns:
         return not patience.is_over()
 
     def _job(self, run: Run, record: RunRecord, input: Any, encoded: bytes, stop: Callable[[], None]) -> Job:
-        config = self.dispatcher.config
+        config = self.resources.config
         return Job(
             run_id=str(run.id), input=input, encoded_input=encoded, trigger_node=run.trigger_node,
-            scope=self.dispatcher.scope_of(run), on_step=record.step, stop=stop, sleep=_refuse, log=record.log,
+            scope=self.resources.scope_of(run), on_step=record.step, stop=stop, sleep=_refuse, log=record.log,
             store=_ELSEWHERE, services=_ELSEWHERE, keyring=Keyring(_refuse), files=_ELSEWHERE, agents=_ELSEWHERE,
             timeout=config.run_timeout, max_steps=config.max_steps, max_items=config.max_items,
             max_value_bytes=config.max_value_bytes,

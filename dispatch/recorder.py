@@ -9,28 +9,18 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
-from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-import orjson
 from peewee import IntegrityError
 
 from database import HeldUp, disconnect_thread, execute_all, patience, write_runs
-from dispatch.payloads import Payloads
-from errors import Conflict, NodeError, Unavailable
-from models import LogEntry, Needed, Run, RunDay, Step, Wait, Write
+from errors import Conflict, Unavailable
+from models import Needed, Run, RunDay, Step, Write
 
 log = logging.getLogger("headrace.recorder")
 LARGEST_GROUP = 512
-FULL_BUFFER = 256
-OLD_SECONDS = 1.0
-MAX_LOG_ENTRIES = 10_000
-MAX_LOG_TEXT = 10_000
-MAX_LOG_DATA = 64 * 1024
-MAX_LOG_BUFFER = 2**20
 
 
 class Promise(Protocol):
@@ -56,10 +46,6 @@ class _Batch(NamedTuple):
 
 
 Done: TypeAlias = Future[list[int]]
-# Hands the writes over, which fail if those before them have.
-Submit: TypeAlias = Callable[[Sequence[Write], Done | None], Done]
-# Hands over the writes that this makes, provided that nothing of the run has been; None where something was.
-Whole: TypeAlias = Callable[[Callable[[], Sequence[Write]]], Done | None]
 
 
 class Revocable(Future[list[int]]):
@@ -94,13 +80,6 @@ class Revocable(Future[list[int]]):
             return self._held_up
 
 
-class RunTaken(BaseException):
-    """The run is no longer this process's: it was cancelled, or given to another that thought this one dead.
-
-    No handler of a node's errors may take it for one.
-    """
-
-
 class Undone(Exception):
     """A write that was needed has changed no row, so none of its unit is done."""
 
@@ -120,203 +99,6 @@ def insertions(runs: Sequence[WholeRun]) -> list[Write]:
     steps = [values for whole, text in zip(runs, packed, strict=True) if text is None for values in whole.steps]
     more = [item for whole in runs for item in whole.more]
     return [*Run.insertions(rows, packed), *Step.insertions(steps), *more, *RunDay.count_all(rows)]
-
-
-@lru_cache(4096)
-def _json_names(inputs: tuple[str, ...]) -> str:
-    return orjson.dumps(inputs).decode()
-
-
-class RunRecord:
-    """What one run has to write. Steps wait in a buffer, because a pure one can be done again at no cost:
-
-    - before an impure node starts, everything so far and its `running` step are durable;
-    - its result is handed to the writer at once, and so is a step that waits if somebody was told of it;
-    - pure steps go with the next of these, or when the buffer is full or a second old.
-    """
-
-    def __init__(
-        self,
-        submit: Submit,
-        payloads: Payloads,
-        run: Run,
-        whole: Whole | None = None,
-        check_lease: Callable[[], None] = lambda: None,
-    ) -> None:
-        """`check_lease()` is called before something with effects starts, and raises if it must not."""
-        self.submit, self.payloads, self.run = submit, payloads, run
-        self._id = str(run.id)  # to ask Peewee for it each time takes longer
-        self.check_lease = check_lease
-        self._whole = whole
-        self.entries = 0
-        self.done = 0  # nodes that are settled
-        self._told = 0
-        self._buffer: list[Write] = []
-        self._is_tied = False  # something in it has to go with the next step
-        self._is_fenced = False  # pure steps count only while the run goes on
-        self._refusal: str | None = None  # what to say where the next step may not start what it does
-        self._logged = 0  # characters of log entries in it
-        self._steps: list[tuple[tuple[Any, ...], bool]] = []  # those that have ended, as values; which are fenced
-        self._pending: list[Done] = []
-        self._last: Done | None = None
-        self._flushed_at = time.monotonic()
-
-    def step(self, step: Any, answers: bool = False) -> None:
-        """Note an `engine.Step`; a `running` one is durable when this returns, RunTaken where it may not run.
-
-        One that `answers` whoever waits counts only while the run goes on. NodeError where what the step starts cannot
-        be; then it is not on record, and its number is free.
-        """
-        self._is_fenced |= answers
-        text, size = None, None
-        if step.output is not None:
-            text, size = self.payloads.keep(self._id, f"step_{step.seq}", step.output, self.run.claims)
-        # An item too large for the row is left out: it is a part of an earlier step's output.
-        item = step.item.decode() if step.item and len(step.item) <= self.payloads.inline_bytes else None
-        values = (
-            self._id, step.seq, step.node_id, step.node_type, step.node_name, step.status, step.attempt,
-            step.item_index, _json_names(step.inputs) if step.inputs else None, item, text, size,
-            step.same_as, step.branch, step.error_text, step.started_at, step.finished_at, step.duration_ms,
-            step.final,
-        )  # fmt: skip
-        if step.status != "running":
-            done = self.done
-            self._ended(step, values, answers)
-            if self._refusal is not None:
-                self._see_it_started(done)
-            return
-        begun = self.flush(Step.begin_one(values, self.run.claims)).result()[-1]
-        self._settle(wait=True)
-        if not begun:
-            raise RunTaken
-        self.check_lease()
-
-    def _ended(self, step: Any, values: tuple[Any, ...], answers: bool) -> None:
-        run, wait = self.run, step.wait
-        if wait is None:
-            self._steps.append((values, self._is_fenced and step.pure))
-        else:
-            self._buffer.append(Step.begin_one(values, run.claims))
-            self._buffer.append(Wait.begin(run.id, run.claims, step.node_id, step.seq, wait))
-        if (
-            wait is None
-            and step.item_index is None
-            and (step.status != "failed" or step.final or step.output is not None)
-        ):
-            self.done += 1
-        # With one that answers comes what is to be told, or the end.
-        if not step.pure or (wait is not None and wait.told) or (self._is_due() and not answers):
-            self.flush()
-
-    def _see_it_started(self, done: int) -> None:
-        """Raise what keeps the last step from being on record; `done` is how many were settled before it."""
-        refusal, self._refusal = self._refusal, None
-        self.flush()
-        try:
-            self._settle(wait=True)
-        except Undone:
-            self._pending = []  # all before it is on record
-            self.done = self._told = done
-            if not self.run.goes_on():
-                raise RunTaken from None
-            raise NodeError(str(refusal)) from None
-
-    def add(self, item: Write) -> None:
-        """Note a write that belongs to the step which is recorded next: both are durable, or neither."""
-        self._buffer.append(item)
-        self._is_tied = True
-
-    def start(self, run: Run, limit: int = 0, refusal: str = "") -> None:
-        """Note a run that the step which is recorded next starts, while this one goes on: it has both, or neither.
-
-        With a `limit`, where so many runs of its flow are under way by then, neither is written, and `step` raises a
-        NodeError that says `refusal`.
-        """
-        if limit:
-            self.flush()  # what is not to be lost with them
-            self._refusal = refusal
-            self.add(Needed(*self.run.while_it_runs(run.insertion_unless_busy(limit))))
-        else:
-            self.add(self.run.while_it_runs(run.insertion()))
-        self._is_fenced = True
-
-    def log(self, node_id: str | None, level: str, message: str, data: Any) -> None:
-        """Note a log entry; past MAX_LOG_ENTRIES of a run one last entry says that the rest was dropped."""
-        self.entries += 1
-        if self.entries > MAX_LOG_ENTRIES:
-            return
-        if self.entries == MAX_LOG_ENTRIES:
-            level, message, data = "warning", f"more than {MAX_LOG_ENTRIES} log entries; the rest is dropped", None
-        text = None if data is None else orjson.dumps(data, default=str).decode()
-        if text is not None and len(text) > MAX_LOG_DATA:
-            text = orjson.dumps({"dropped": f"{len(text)} characters of JSON"}).decode()
-        message = message[:MAX_LOG_TEXT].encode("utf-8", "replace").decode()
-        entry = LogEntry.entry(self.run.workspace_id, self.run.id, node_id, level, message, text)
-        self._buffer.append(entry)
-        self._logged += len(message) + len(text or "")
-        if self._logged > MAX_LOG_BUFFER and not self._is_tied:
-            # One node can log hundreds of megabytes before its step ends.
-            self.flush().result()
-
-    def flush(self, *more: Write) -> Future[list[int]]:
-        """Hand the buffer and these writes to the writer, all or nothing; the future says when they are durable.
-
-        Raises what an earlier flush of this run has met, and waits for it where the writer cannot keep up.
-        """
-        self._settle(wait=self._is_full())
-        if self.done != self._told:
-            self._buffer.append(self.run.tell_progress(self.done))
-            self._told = self.done
-        claims = self.run.claims
-        steps = [
-            # Of a run that was cancelled just now nothing must be there that it has not started or answered in time,
-            # nor what hands that on.
-            Step.begin_one(values, claims) if fenced else Step.save_one(values, claims, with_more=self._is_tied)
-            for values, fenced in self._steps
-        ]
-        writes = [*self._buffer, *steps, *more]
-        self._buffer, self._steps = [], []
-        self._is_tied, self._logged = False, 0
-        self._flushed_at = time.monotonic()
-        # A disk that is nearly full may take a small end, and not the large step before it.
-        flushed = self._last = self.submit(writes, self._last)
-        self._pending.append(flushed)
-        return flushed
-
-    def finish(self, writes: Sequence[Write], whole: bool = False) -> list[int]:
-        """Write what is left and the run's end; the row counts of `writes`. Everything is durable when this returns.
-
-        Where nothing of the run is written yet, and it may be written as a `whole`, its row is written once, as it has
-        come to be, and the conditions of `writes` are not asked for: nobody can have changed what was not there.
-        """
-        written = self._whole(self._all) if whole and self._whole is not None else None
-        if written is not None:
-            written.result()
-            return [1]
-        self._told = self.done  # the last of the writes tells it
-        counts = self.flush(*writes).result()
-        self._settle(wait=True)
-        return counts[-len(writes) :]
-
-    def whole(self) -> WholeRun:
-        """The run that has ended, of which nothing is written yet."""
-        steps = [values for values, _ in self._steps]
-        return WholeRun(self.run, steps, [*self._buffer, *self.run.failure_entries()])
-
-    def _all(self) -> list[Write]:
-        return insertions([self.whole()])
-
-    def _settle(self, wait: bool) -> None:
-        for flushed in self._pending:
-            if wait or flushed.done():
-                flushed.result()
-        self._pending = [flushed for flushed in self._pending if not flushed.done()]
-
-    def _is_due(self) -> bool:
-        return self._is_full() or time.monotonic() - self._flushed_at > OLD_SECONDS
-
-    def _is_full(self) -> bool:
-        return len(self._buffer) + len(self._steps) >= FULL_BUFFER
 
 
 # Called by the writer's thread once a run is on the disk, with None; else with what went wrong.

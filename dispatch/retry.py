@@ -6,13 +6,12 @@ The first run stays as it is, since it is history. What the new one keeps of it 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
 import definition as definitions
 from database import execute, write
-from dispatch.payloads import Kept
 from engine import Plan
 from errors import Conflict, NotFound
 from models import Run, RunOptions, Step, Workflow, WorkflowVersion, new_id
@@ -20,16 +19,14 @@ from models import Run, RunOptions, Step, Workflow, WorkflowVersion, new_id
 from .active_run import Note
 from .agents.task import is_task
 from .input_validation import check_input
+from .resources import Resources
 from .run_options import Options
-
-if TYPE_CHECKING:
-    from .executor import Executor
 
 # What may differ between two versions of a node that do the same.
 FOR_PEOPLE = ("name", "position", "notes")
 
 
-def make_retry(executor: Executor, run: Run, start: str, version: str | int | None, note: Note | None = None) -> Run:
+def make_retry(resources: Resources, run: Run, start: str, version: str | int | None, note: Note | None = None) -> Run:
     """A pending run that repeats this one, on record with the steps that it keeps and what `note` makes of it.
 
     `start` is `start` or `failed`; `version` is `same`, `latest` or a number, None for `latest`, or for `same` where
@@ -38,14 +35,14 @@ def make_retry(executor: Executor, run: Run, start: str, version: str | int | No
     version that is not there, BadInput for one without a node that the options name, Unprocessable for one that does
     not take the run's input.
     """
-    flow, options = _flow_of(run, start), executor.options_of(run)
+    flow, options = _flow_of(run, start), resources.options_of(run)
     number, text = _chosen(flow, run, options, version)
-    plan = _plan(executor, flow.id, options, number, text)
+    plan = _plan(resources, flow.id, options, number, text)
     if run.trigger_node is not None and run.trigger_node not in plan.by_id:
         raise Conflict(f"version: the trigger {run.trigger_node!r} of the run is not in version {number}")
     kept = _kept_nodes(plan, run, text, number) if start == "failed" else []
     done = set(kept) - {run.error_node_id}
-    check_input(plan, run.trigger_node, lambda: executor.value(run.id, "input", Kept(run.input, run.input_bytes)), done)
+    check_input(plan, run.trigger_node, lambda: resources.input_of(run), done)
     limit = plan.settings.max_concurrent_runs if plan.settings.overlap == "skip" else 0
     made = Run.accept(
         flow, id=new_id("run"), workflow_version=number, input=run.input, input_bytes=run.input_bytes,
@@ -53,16 +50,16 @@ def make_retry(executor: Executor, run: Run, start: str, version: str | int | No
         nodes_done=0, options=run.options,
     )  # fmt: skip
     files = {*(["options"] if options is not None else []), *Step.files(run.id, kept)}
-    executor.payloads.share(run.id, made.id, files)
+    resources.payloads.share(run.id, made.id, files)
 
     def share_the_late() -> None:
         if late := set(Step.files(run.id, kept)) - files:
-            executor.payloads.share(run.id, made.id, late)
+            resources.payloads.share(run.id, made.id, late)
 
     try:
         _record(run, made, kept, limit, note, share_the_late)
     except BaseException:
-        executor.payloads.remove(made.id)
+        resources.payloads.remove(made.id)
         raise
     return made
 
@@ -80,9 +77,9 @@ class Repeated(NamedTuple):
         return self.is_latest and not self.pinned
 
 
-def what_repeats(executor: Executor, run: Run, start: str, version: str | int | None) -> Repeated:
+def what_repeats(resources: Resources, run: Run, start: str, version: str | int | None) -> Repeated:
     """What `make_retry` would execute, and the same errors for what can be chosen."""
-    flow, options = _flow_of(run, start), executor.options_of(run)
+    flow, options = _flow_of(run, start), resources.options_of(run)
     number, _ = _chosen(flow, run, options, version)
     return Repeated(number, number == flow.version, [] if options is None else sorted(options.pinned))
 
@@ -99,11 +96,11 @@ def _chosen(flow: Workflow, run: Run, options: Options | None, version: str | in
     return number, _definition(flow, number)
 
 
-def _plan(executor: Executor, flow_id: str, options: Options | None, number: int | None, text: str) -> Plan:
+def _plan(resources: Resources, flow_id: str, options: Options | None, number: int | None, text: str) -> Plan:
     def whole() -> Plan:
-        return executor.plans.get(flow_id, number or 0, lambda: text)
+        return resources.plans.get(flow_id, number or 0, lambda: text)
 
-    return whole() if options is None else options.plan(whole, executor.config.max_nodes)
+    return whole() if options is None else options.plan(whole, resources.config.max_nodes)
 
 
 def _record(

@@ -6,20 +6,16 @@ where its cause is on record.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import engine
 from definition import Settings
-from dispatch.recorder import RunRecord
 from engine import Outcome, Plan
 from errors import DefinitionError, NodeError
 from models import LogEntry, Run, Workflow, Write, new_id
-from nodes.credentials.keyring import Keyring
 
 from .active_run import Active
-
-if TYPE_CHECKING:
-    from .executor import Executor
+from .resources import Resources
 
 MAX_DEPTH = 10
 
@@ -32,9 +28,8 @@ def trigger_of(plan: Plan, type_: str) -> str | None:
 class Starter:
     """`ctx.flows` of one run: starts other flows of its workspace, which get no secret of this run's keyring."""
 
-    def __init__(self, executor: Executor, active: Active, record: RunRecord, keyring: Keyring) -> None:
-        self.executor, self.active, self.run, self.record = executor, active, active.run, record
-        self.keyring = keyring
+    def __init__(self, resources: Resources, active: Active) -> None:
+        self.resources, self.active, self.run = resources, active, active.run
 
     def start(self, node_id: str, workflow_id: str, input: Any, wait: bool) -> str:
         """Note a new run of that flow, to be written together with the step that starts it; its id.
@@ -49,28 +44,28 @@ class Starter:
         if self.run.depth >= MAX_DEPTH:
             raise NodeError(f"flows call each other more than {MAX_DEPTH} deep", permanent=True)
         try:
-            plan = self.executor.plan_of(flow)
+            plan = self.resources.plan_of(flow)
         except DefinitionError as error:
             raise NodeError(f"the flow {flow.name!r} cannot run: {error.message}", permanent=True) from None
         limit = plan.settings.max_concurrent_runs if plan.settings.overlap == "skip" else 0
         refusal = f"the flow {flow.name!r} runs {limit} times already, and overlap is skip"
         if limit and Run.busy(flow.id) >= limit:
             raise NodeError(refusal)
-        given = self.keyring.clean(engine.encode(input, self.executor.config.max_value_bytes))
-        made = _child(self.executor, self.active, flow, plan, "called", given, node_id if wait else None)
-        self.record.start(made, limit, refusal)
+        given = self.active.keyring.clean(engine.encode(input, self.resources.config.max_value_bytes))
+        made = _child(self.resources, self.active, flow, plan, "called", given, node_id if wait else None)
+        self.active.record.start(made, limit, refusal)
         return str(made.id)
 
 
 def _child(
-    executor: Executor, active: Active, flow: Workflow, plan: Plan, trigger: str, input: bytes, answers: str | None
+    resources: Resources, active: Active, flow: Workflow, plan: Plan, trigger: str, input: bytes, answers: str | None
 ) -> Run:
     """A pending run of the flow under that of `active`; `answers` is the node of this that waits for it.
 
     `input` is JSON text.
     """
     run, id_ = active.run, new_id("run")
-    kept = executor.payloads.keep(id_, "input", input)
+    kept = resources.payloads.keep(id_, "input", input)
     if kept.size is not None:
         active.inputs.append(id_)
     return Run.accept(
@@ -80,7 +75,7 @@ def _child(
     )  # fmt: skip
 
 
-def failure_writes(executor: Executor, active: Active, outcome: Outcome) -> list[Write]:
+def failure_writes(resources: Resources, active: Active, outcome: Outcome) -> list[Write]:
     """Writes that start the flow which the failed run's flow names in `error_workflow_id`, provided that the run does
     end so; none where it names none. A run that tells of a failure starts no other one by its own.
     """
@@ -92,7 +87,7 @@ def failure_writes(executor: Executor, active: Active, outcome: Outcome) -> list
     try:
         if flow is None or flow.workspace_id != run.workspace_id or flow.status != "active":
             raise NodeError(f"there is no active flow {target!r} in this workspace")
-        error_plan = executor.plan_of(flow)
+        error_plan = resources.plan_of(flow)
         if trigger_of(error_plan, "error") is None:
             raise NodeError(f"the flow {flow.name!r} has no trigger of the type error")
         told = {
@@ -101,8 +96,8 @@ def failure_writes(executor: Executor, active: Active, outcome: Outcome) -> list
             "node_id": outcome.error_node_id,
             "error_text": outcome.error_text,
         }
-        encoded = engine.encode(told, executor.config.max_value_bytes)
-        made = _child(executor, active, flow, error_plan, "error", encoded, None).insertion()
+        encoded = engine.encode(told, resources.config.max_value_bytes)
+        made = _child(resources, active, flow, error_plan, "error", encoded, None).insertion()
     except (DefinitionError, NodeError) as error:
         message = f"the error workflow was not started: {error.message}"
         made = LogEntry.entry(run.workspace_id, run.id, None, "error", message, None)

@@ -124,7 +124,7 @@ class Scheduler:
         )
         for tick, seconds in ticks:
             self._scheduler.add_job(self._unless_paused(tick), "interval", seconds=seconds, executor="ticks")
-        self.retention = Retention(dispatcher.config, dispatcher.payloads)
+        self.retention = Retention(dispatcher.config, dispatcher.resources.payloads)
         later: list[tuple[Callable[[], object], float]] = [
             (self._unless_paused(self.retention.work), RETAIN_SECONDS),
             (lambda: settle_days(now_ms()), SETTLE_SECONDS),

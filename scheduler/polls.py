@@ -143,7 +143,7 @@ class Poller:
                 self._end(claim, self.wall() + HOLD_MS)
                 return
             fired = Fired(flow.id, flow.version, flow.name, flow.workspace_id, "active")
-            found = look(self.dispatcher, fired, claim.node_id, claim.state_text, lines)
+            found = look(self.dispatcher.resources, fired, claim.node_id, claim.state_text, lines)
         except NodeError as error:
             self._fail(claim, flow, error.message, lines, error.retry_after)
         except HeadraceError as error:
@@ -255,7 +255,7 @@ class Keeping:
         finally:
             for _, run in made[taken:]:
                 if run is not None and run.input_bytes is not None:
-                    self.poller.dispatcher.payloads.remove(str(run.id))
+                    self.poller.dispatcher.resources.payloads.remove(str(run.id))
         return taken == len(batch) and bool(self.left)
 
     def _run_of(self, item: Item) -> Run | None:
@@ -267,7 +267,7 @@ class Keeping:
             told = f"{name_of(self.claim, self.flow)} found {item.key[:200]!r}, which starts no run: {error.message}"
             self.lines.append(("error", self.found.keyring.clean_text(told), None))
             return None
-        kept = dispatcher.payloads.keep(id_, "input", encoded)
+        kept = dispatcher.resources.payloads.keep(id_, "input", encoded)
         return Run.accept(
             self.flow, id=id_, input=kept.text, input_bytes=kept.size, triggered_by="schedule",
             trigger_node=self.claim.node_id,

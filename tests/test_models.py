@@ -524,9 +524,9 @@ def test_writers_of_many_threads_wait_for_each_other():
 
 def test_a_backup_is_a_whole_database_and_never_overwrites(tmp_path, made):
     accept(made)
-    database.backup(tmp_path / "copy.sqlite3")
+    backup.copy_database(tmp_path / "copy.sqlite3")
     with pytest.raises(FileExistsError):
-        database.backup(tmp_path / "copy.sqlite3")
+        backup.copy_database(tmp_path / "copy.sqlite3")
     database.disconnect()
     database.connect(tmp_path / "copy.sqlite3")
     assert Run.select().count() == 1 and database.migrate() == []
@@ -547,7 +547,7 @@ def test_a_backup_ends_though_another_writes_without_a_pause(tmp_path, monkeypat
 
     writing = Background(write_on)
     assert written.wait(20)
-    copying = Background(database.backup, tmp_path / "copy.sqlite3")
+    copying = Background(backup.copy_database, tmp_path / "copy.sqlite3")
     try:
         copying.result()
     finally:

@@ -346,7 +346,7 @@ def test_a_retry_has_its_values_when_the_first_run_is_gone(file, tmp_path, keep)
         for id_ in (retry.id, again.id):
             assert world.run_of(id_).error_node_id == "b" and world.run_of(id_).retry_of not in (None, again.id)
             for name in ("input", "step_0"):
-                value = dispatcher.payloads.load(id_, name, Kept(None, len(text) + 2))
+                value = dispatcher.resources.payloads.load(id_, name, Kept(None, len(text) + 2))
                 assert value == f'"{text}"'.encode()
 
 

@@ -38,7 +38,7 @@ class Trial:
         self.given = template.get("trial", {})
         self.nodes = template["definition"]["nodes"]
         self.stage.serve(self.given.get("http", []))
-        self.folder = server.dispatcher.files_of(owner.workspace.id)
+        self.folder = server.dispatcher.resources.files_of(owner.workspace.id)
         self.kept = WorkspaceStore(owner.workspace.id)
         self.put()
         self.trust()
@@ -90,15 +90,15 @@ class Trial:
     def run(self, **different):
         """One run with the sample input, or another `input`, to its end."""
         flow, dispatcher = Workflow.find(self.flow["id"]), self.server.dispatcher
-        trigger = next(node for node in dispatcher.plan_of(flow).nodes if node.node.trigger)
+        trigger = next(node for node in dispatcher.resources.plan_of(flow).nodes if node.node.trigger)
         input = different.get("input", self.template["sample_input"])
-        run = dispatcher.wait(dispatcher.submit(flow, input, "manual", trigger.id), PATIENCE)
+        run = dispatcher.waiting.wait(dispatcher.submit(flow, input, "manual", trigger.id), PATIENCE)
         for answer in different.get("answers", self.given.get("answers", [])):
             body = {"node_id": answer["node"], **{key: answer[key] for key in answer.keys() - {"node"}}}
             body["question"] = Wait.get(Wait.run_id == run.id, Wait.node_id == answer["node"]).question
             answered = self.owner.post(f"/api/runs/{run.id}/resume", body)
             assert answered.status_code == 200, answered.text
-            run = dispatcher.wait(dispatcher.ticket_of(Run.get_by_id(run.id)), PATIENCE)
+            run = dispatcher.waiting.wait(dispatcher.ticket_of(Run.get_by_id(run.id)), PATIENCE)
         return run
 
     def check_runs(self):
@@ -129,7 +129,7 @@ class Trial:
         listed = self.owner.get(f"/api/runs?workflow_id={self.flow['id']}&limit=100").json["items"]
         dispatcher = self.server.dispatcher
         runs = [dispatcher.ticket_of(Run.get_by_id(run["id"])) for run in reversed(listed)]
-        return [dispatcher.wait(run, PATIENCE) for run in runs]
+        return [dispatcher.waiting.wait(run, PATIENCE) for run in runs]
 
     def call(self, call):
         """What a stranger gets from its webhook."""
@@ -172,7 +172,7 @@ class Trial:
         return [[entry.level, entry.message] for entry in entries if not entry.message.startswith(ends)]
 
     def output(self, run):
-        return self.server.dispatcher.value(run.id, "output", Kept(run.output, run.output_bytes))
+        return self.server.dispatcher.resources.value(run.id, "output", Kept(run.output, run.output_bytes))
 
 
 @pytest.fixture

@@ -212,7 +212,7 @@ def test_whatever_the_order_of_answers_early_ones_and_restarts_a_run_ends_the_sa
         row = run_of(id_)
         assert row.status == whole.status
         if whole.status == "success":
-            assert dispatcher.value(id_, "output", Kept(row.output, row.output_bytes)) == whole.output
+            assert dispatcher.resources.value(id_, "output", Kept(row.output, row.output_bytes)) == whole.output
             last = {step.node_id: step for step in steps_of(id_) if at_top(step)}
             assert {name: (step.status, step.branch) for name, step in last.items()} == {
                 name: end[:2] for name, end in ends(whole.steps).items()

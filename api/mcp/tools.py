@@ -43,11 +43,11 @@ class Caller:
     @cached_property
     def look(self) -> Inspection:
         """Return the view of the caller's workspace."""
-        return Inspection(self.workspace_id, self.dispatcher)
+        return Inspection(self.workspace_id, self.dispatcher.resources)
 
     def flows(self) -> list[CallableFlow]:
         """Return the flows that are tools."""
-        return callable_flows(self.workspace_id, self.dispatcher)
+        return callable_flows(self.workspace_id, self.dispatcher.resources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def _call_flow(caller: Caller, called: CallableFlow, arguments: dict[str, Any]) 
 
 def _wait_for(caller: Caller, ticket: Ticket, wait: float) -> dict[str, Any]:
     """Wait for the run. Return its result, or a note that it is still active."""
-    run = caller.dispatcher.wait_long(ticket, max(0.0, min(wait, caller.deadline - time.monotonic())))
+    run = caller.dispatcher.waiting.wait_for_agent(ticket, max(0.0, min(wait, caller.deadline - time.monotonic())))
     why = None if run.error_text is None else cut(run.error_text)
     told = {"run_id": run.id, "status": run.status, "output": _output(caller, run), "error_text": why}
     if run.finished_at is None:
@@ -204,5 +204,5 @@ def find(name: str, caller: Caller) -> Tool | None:
     ours = next((tool for tool in TOOLS if tool.name == name), None)
     if ours is not None or not name.startswith("flow_"):
         return ours
-    flow = callable_flow(caller.workspace_id, caller.dispatcher, name)
+    flow = callable_flow(caller.workspace_id, caller.dispatcher.resources, name)
     return None if flow is None else make_tool(flow)

@@ -175,7 +175,7 @@ def _not_found(path: str) -> Exception:
 def _load_plan(dispatcher: Dispatcher, hook: Hook) -> Plan:
     flow = hook.flow
     try:
-        return dispatcher.plan_of(flow)
+        return dispatcher.resources.plan_of(flow)
     except DefinitionError as error:
         log.error("flow %s is active, but its definition is no longer valid: %s", flow.id, error.message)
         raise Unavailable("The flow of this webhook cannot run at the moment") from None
@@ -218,20 +218,20 @@ def _read_idempotency_key(request: Request, node_id: str, header: str | None) ->
 
 
 def _answer_immediately(dispatcher: Dispatcher, ticket: Ticket) -> Response:
-    dispatcher.durable(ticket)
+    ticket.durable()
     return _to_response(make_accepted(ticket.run))
 
 
 def _answer_with_output(dispatcher: Dispatcher, ticket: Ticket) -> Response:
-    finished = dispatcher.wait_in_turn(ticket, dispatcher.config.webhook_wait)
+    finished = dispatcher.waiting.wait_in_turn(ticket, dispatcher.config.webhook_wait)
     if finished.status != "success":
         return _to_response(make_unfinished(finished))
-    text = dispatcher.payloads.load(finished.id, "output", Kept(finished.output, finished.output_bytes))
+    text = dispatcher.resources.payloads.load(finished.id, "output", Kept(finished.output, finished.output_bytes))
     return _to_response(make_output_answer(text))
 
 
 def _answer_from_node(dispatcher: Dispatcher, ticket: Ticket) -> Response:
-    run, said = dispatcher.response(ticket, dispatcher.config.webhook_wait)
+    run, said = dispatcher.waiting.response(ticket, dispatcher.config.webhook_wait)
     if said is not None and "file" in said:
         return _answer_with_file(dispatcher, run, said)
     return _to_response(make_node_answer(run, said))
@@ -255,7 +255,9 @@ def _answer_with_file(dispatcher: Dispatcher, run: Run, said: Mapping[str, Any])
     """Respond with the present content of the file that a respond node names."""
     file = said["file"]
     try:
-        response = stream(dispatcher.files_of(run.workspace_id), file["path"], file["content_type"], said["status"])
+        response = stream(
+            dispatcher.resources.files_of(run.workspace_id), file["path"], file["content_type"], said["status"]
+        )
     except NodeError as error:
         log.error("run %s: the file of its response cannot be sent: %s", run.id, error.message)
         return _to_response(

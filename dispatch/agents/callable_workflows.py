@@ -9,16 +9,14 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
+from dispatch.resources import Resources
 from dispatch.subflows import trigger_of
 from errors import DefinitionError, NodeError, NotFound
 from models import Workflow
-
-if TYPE_CHECKING:
-    from dispatch.executor import Executor
 
 MOST_FLOWS = 1_000
 # Clients put the name of the server before that of the tool, and some models take no more than 64 characters of both.
@@ -56,16 +54,16 @@ class CallableFlow:
         return arguments["input"] if self.wrapped else dict(arguments)
 
 
-def callable_flows(workspace_id: str, executor: Executor) -> list[CallableFlow]:
+def callable_flows(workspace_id: str, resources: Resources) -> list[CallableFlow]:
     """Those of the workspace, oldest first, MOST_FLOWS of them at most."""
-    tools = (_tool(executor, *flow) for flow in _active(workspace_id))
+    tools = (_tool(resources, *flow) for flow in _active(workspace_id))
     return [tool for tool in tools if tool is not None]
 
 
-def callable_flow(workspace_id: str, executor: Executor, name: str) -> CallableFlow | None:
+def callable_flow(workspace_id: str, resources: Resources, name: str) -> CallableFlow | None:
     """The one of this name, if there is one; it costs less than all of them."""
     flow = next((flow for flow in _active(workspace_id) if flow[0] == name), None)
-    return None if flow is None else _tool(executor, *flow)
+    return None if flow is None else _tool(resources, *flow)
 
 
 def _active(workspace_id: str) -> Iterator[tuple[str, str, str, int]]:
@@ -88,10 +86,10 @@ def _name(id_: str, title: str, taken: set[str]) -> str:
     return next(f"flow_{name}" for name in names if name and f"flow_{name}" not in taken)
 
 
-def _tool(executor: Executor, name: str, id_: str, title: str, version: int) -> CallableFlow | None:
+def _tool(resources: Resources, name: str, id_: str, title: str, version: int) -> CallableFlow | None:
     """The flow as a tool; None where nothing starts it by a call, or it is not valid here any more."""
     try:
-        plan = executor.plans.get(id_, version, lambda: _definition_of(id_))
+        plan = resources.plans.get(id_, version, lambda: _definition_of(id_))
     except (DefinitionError, NotFound):
         return None
     trigger = trigger_of(plan, "called")

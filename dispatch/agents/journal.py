@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 from agent.journal import Entry, Usage, usage_of
-from dispatch.recorder import RunRecord, RunTaken
+from dispatch.lease import ProcessLease
+from dispatch.run_record import RunRecord, RunTaken
 from models import AgentRun, AgentStep, new_id, now_ms
 
 NOT_MAPPED = -1
@@ -21,8 +22,8 @@ class AgentRecord:
     What it writes is only written by who executes the run; RunTaken for anybody else.
     """
 
-    def __init__(self, record: RunRecord, node_id: str, index: int | None) -> None:
-        self.record, self.run = record, record.run
+    def __init__(self, record: RunRecord, lease: ProcessLease, node_id: str, index: int | None) -> None:
+        self.record, self.run, self.lease = record, record.run, lease
         self.node_id, self.item_index = node_id, NOT_MAPPED if index is None else index
         row = AgentRun.of(self.run.id, node_id, self.item_index)
         self.id = new_id(AgentRun.prefix) if row is None else str(row.id)
@@ -85,7 +86,7 @@ class AgentRecord:
         counts = self.record.flush(*writes).result()
         if not all(counts[-len(writes) :]):
             raise RunTaken
-        self.record.check_lease()
+        self.lease.check(self.run)
 
 
 def _beginning(written: str | None) -> str | None:

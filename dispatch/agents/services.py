@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from agent.definition import Agent
-from dispatch.recorder import RunRecord
-from models import AgentRun, Run
+from dispatch.lease import ProcessLease
+from dispatch.resources import Resources
+from dispatch.run_record import RunRecord
+from models import AgentRun
 from nodes.credentials.keyring import Keyring
 
 from .callable_workflows import CallableFlow, callable_flows
@@ -17,39 +19,37 @@ from .journal import AgentRecord
 from .memory import Memory
 from .workspace_view import Inspection
 
-if TYPE_CHECKING:
-    from dispatch.executor import Executor
-
 
 class AgentServices:
     """What agents have of the workspace of one run, and of the server's settings."""
 
-    def __init__(self, executor: Executor, run: Run, record: RunRecord, keyring: Keyring) -> None:
-        self._executor, self._run, self._record = executor, run, record
-        self.memory = Memory(run.workspace_id, keyring.clean, executor.config.memory_entries)
-        self.models = executor.models
+    def __init__(self, resources: Resources, lease: ProcessLease, record: RunRecord, keyring: Keyring) -> None:
+        self._resources, self._lease, self._record = resources, lease, record
+        self._workspace_id = record.run.workspace_id
+        self.memory = Memory(self._workspace_id, keyring.clean, resources.config.memory_entries)
+        self.models = resources.models
 
     @property
     def inspection(self) -> Inspection:
         """What there is to be looked at in the workspace."""
-        return Inspection(self._run.workspace_id, self._executor)
+        return Inspection(self._workspace_id, self._resources)
 
     def definition(self, agent_id: str) -> Agent | None:
         """The workspace's agent of this id, or the one that everybody has."""
-        return find_agent(self._run.workspace_id, agent_id)
+        return find_agent(self._workspace_id, agent_id)
 
     def record(self, node_id: str, index: int | None) -> AgentRecord:
         """What is on record of the agent in this node, of this item."""
-        return AgentRecord(self._record, node_id, index)
+        return AgentRecord(self._record, self._lease, node_id, index)
 
     def conversation(self, agent_id: str, session: str, most: int) -> list[tuple[str, str]]:
         """The last tasks of the session, each with its answer as text, the oldest first."""
-        found = AgentRun.conversation(self._run.workspace_id, agent_id, session, most)
+        found = AgentRun.conversation(self._workspace_id, agent_id, session, most)
         return [(task, _said(orjson.loads(output))) for task, output in found]
 
     def callable_flows(self) -> list[CallableFlow]:
         """The active flows of the workspace that other flows can call."""
-        return callable_flows(self._run.workspace_id, self._executor)
+        return callable_flows(self._workspace_id, self._resources)
 
 
 def _said(output: dict[str, Any]) -> str:

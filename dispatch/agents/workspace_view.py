@@ -7,25 +7,22 @@ NotFound for an id that the workspace has not, be it another's; BadInput for a p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 import definition as definitions
 import nodes
 from definition.messages import suggest
-from dispatch.concurrency_limits import CHECKS
+from dispatch.limits import CHECKS
 from dispatch.payloads import Kept
 from dispatch.references import warnings_of
+from dispatch.resources import Resources
 from errors import BadInput, NodeError, NotFound
 from models import RUN_STATUSES, LogEntry, Run, Step, Workflow
 from nodes.base import REGISTRY
 from nodes.limits import size_of
 from schema_fields.row_json import iso
-
-if TYPE_CHECKING:
-    from dispatch.executor import Executor
-
 
 USUAL, MOST = 20, 100  # rows of a list
 # Characters: of a text, of a value as JSON, of the outputs of all steps of a run, of a definition.
@@ -49,8 +46,8 @@ STEP = (
 class Inspection:
     """Looks at one workspace with the plans and files of a process."""
 
-    def __init__(self, workspace_id: str, executor: Executor) -> None:
-        self.workspace_id, self.executor = workspace_id, executor
+    def __init__(self, workspace_id: str, resources: Resources) -> None:
+        self.workspace_id, self.resources = workspace_id, resources
 
     # Flows
 
@@ -77,7 +74,7 @@ class Inspection:
 
     def validate_flow(self, definition: Any) -> dict[str, Any]:
         """`{"ok", "issues": [{"level", "node_id", "path", "message"}]}`, as POST /api/workflows/validate has them."""
-        config = self.executor.config
+        config = self.resources.config
         try:
             size_of([definition], "definition", config.max_definition_bytes)
         except NodeError as error:
@@ -157,7 +154,7 @@ class Inspection:
         """A recorded value; where it is larger than `most`, `{"$cut": {"bytes", "start"}}` with its beginning."""
         if kept.size is None:
             return _value(kept.text, most)
-        start = self.executor.payloads.beginning(run_id, name, most)
+        start = self.resources.payloads.beginning(run_id, name, most)
         return {"$cut": {"bytes": kept.size, "start": start.decode(errors="ignore")}}
 
     # Node types

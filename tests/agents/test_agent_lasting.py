@@ -45,7 +45,7 @@ def resume(owner, server):
         question = Wait.get(Wait.run_id == run_id, Wait.node_id == node_id).question
         given = owner.post(f"/api/runs/{run_id}/resume", {"node_id": node_id, "answer": answer, "question": question})
         assert given.status_code == 200, given.text
-        server.dispatcher.wait(server.dispatcher.ticket_of(Run.get_by_id(run_id)), 20)
+        server.dispatcher.waiting.wait(server.dispatcher.ticket_of(Run.get_by_id(run_id)), 20)
         return owner.get(f"/api/runs/{run_id}").json
 
     return give
@@ -116,7 +116,7 @@ def test_a_task_that_another_process_cancels_takes_no_further_step(add_agent, as
     run = Run.get_by_id(answer["run_id"])
     assert run.cancel("cancelled elsewhere")
     go_on.set()
-    server.dispatcher.wait(server.dispatcher.ticket_of(run), 10)
+    server.dispatcher.waiting.wait(server.dispatcher.ticket_of(run), 10)
     log = log_of(answer)
     assert (log["status"], log["error_text"]) == ("failed", "cancelled elsewhere")
     # What was under way has come to nothing, and says so.

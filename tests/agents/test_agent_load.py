@@ -47,7 +47,7 @@ def test_agents_leave_threads_to_others(add_agent, ask, llm, owner, make_flow, s
     assert statuses() == ["pending"] * 4 + ["running"] * 3
     go_on.set()
     for answer in answers:
-        server.dispatcher.wait(server.dispatcher.ticket_of(Run.get_by_id(answer["run_id"])), 20)
+        server.dispatcher.waiting.wait(server.dispatcher.ticket_of(Run.get_by_id(answer["run_id"])), 20)
     assert statuses() == ["success"] * 7 and len(llm.requests) == 7
 
 
@@ -75,7 +75,7 @@ def test_one_that_waits_for_its_turn_can_be_cancelled(add_agent, ask, llm, owner
     assert owner.post(f"/api/agent/runs/{waiting.id}/cancel").status_code == 200
     go_on.set()
     for answer in answers:
-        server.dispatcher.wait(server.dispatcher.ticket_of(Run.get_by_id(answer["run_id"])), 20)
+        server.dispatcher.waiting.wait(server.dispatcher.ticket_of(Run.get_by_id(answer["run_id"])), 20)
     assert statuses() == ["failed"] + ["success"] * 3 and len(llm.requests) == 3
 
 

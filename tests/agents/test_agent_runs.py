@@ -200,7 +200,7 @@ def test_a_long_task_is_answered_later(add_agent, ask, llm, log_of, server):
     llm.wait_for_requests(1)
     assert log_of(answer)["status"] == "running" and answer["text"] is None
     go_on.set()
-    server.dispatcher.wait(server.dispatcher.ticket_of(Run.get_by_id(answer["run_id"])), 20)
+    server.dispatcher.waiting.wait(server.dispatcher.ticket_of(Run.get_by_id(answer["run_id"])), 20)
     log = log_of(answer)
     assert (log["status"], log["text"]) == ("success", "Now.")
 
@@ -337,7 +337,7 @@ def test_the_model_for_tests_needs_no_server(add_agent, ask, llm):
 
 @pytest.mark.parametrize("agent", [agent["id"] for agent in templates.list_agents()])
 def test_the_model_for_tests_fits_each_agent_that_is_built_in(agent, ask, owner, server, workspace):
-    server.dispatcher.files_of(workspace.id).write("shop.db", b"")
+    server.dispatcher.resources.files_of(workspace.id).write("shop.db", b"")
     owner.post("/api/credentials", {"name": "shop", "type": "database_url", "data": {"url": "sqlite:///shop.db"}})
     answer = owner.post(
         "/api/agent/run", {"agent_id": agent, "task": "x", "model": "test", "credentials": {"sql": "shop"}}
@@ -347,7 +347,7 @@ def test_the_model_for_tests_fits_each_agent_that_is_built_in(agent, ask, owner,
 
 def test_without_a_model_a_503_says_what_to_set(first_app, owner, server, monkeypatch, add_agent):
     add_agent()
-    monkeypatch.setattr(server.dispatcher, "models", type(server.dispatcher.models)())
+    monkeypatch.setattr(server.dispatcher.resources, "models", type(server.dispatcher.resources.models)())
     answer = owner.post("/api/agent/run", {"agent_id": "helper", "task": "x"})
     assert answer.status_code == 503
     for name in ("HEADRACE_LLM_MODEL", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"):

@@ -128,7 +128,7 @@ def test_what_is_done_is_what_was_asked_about(asked, owner, server, workspace):
     answer = asked(key="a", value={"n": 2**70, "f": 1e300, "t": "\u202e"})
     agreed = {"answer": "approved", "question": answer["question"]}
     assert owner.post(f"/api/runs/{answer['run_id']}/resume", agreed).status_code == 200
-    server.dispatcher.wait(server.dispatcher.ticket_of(Run.get_by_id(answer["run_id"])), 10)
+    server.dispatcher.waiting.wait(server.dispatcher.ticket_of(Run.get_by_id(answer["run_id"])), 10)
     kept = WorkspaceStore(workspace.id).get("a")
     assert kept == {"n": 1.1805916207174113e21, "f": 1e300, "t": "\u202e"}
     assert "1.1805916207174113e+21" in answer["waiting"]

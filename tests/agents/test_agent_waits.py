@@ -34,7 +34,7 @@ def resume(owner, server):
         path = f"/api/runs/{task['run_id']}"
         given = owner.post(f"{path}/resume", {"question": task["question"], **body})
         assert given.status_code == expect, given.text
-        server.dispatcher.wait(server.dispatcher.ticket_of(Run.get_by_id(task["run_id"])), 10)
+        server.dispatcher.waiting.wait(server.dispatcher.ticket_of(Run.get_by_id(task["run_id"])), 10)
         return owner.get(f"/api/agent/runs/{task['id']}").json
 
     return give
@@ -91,7 +91,9 @@ def test_a_link_without_its_question_answers_none(asked, client, server):
     answer = asked(SET, say("Written."))
     node = REGISTRY["agent"]
     for question, status in ((None, 400), (answer["question"], 200)):
-        link = server.dispatcher.links.of(answer["run_id"], "agent", node, question)["url"].partition("/api")[2]
+        link = server.dispatcher.resources.links.of(answer["run_id"], "agent", node, question)["url"].partition("/api")[
+            2
+        ]
         assert client.post(f"/api{link}", {"answer": "approved"}).status_code == status
 
 
@@ -124,7 +126,7 @@ def test_a_link_is_good_for_its_question_alone(asked, client, owner, resume, ser
     changed = link.replace("question=call+2", "question=call+3")
     assert changed != link and client.post(f"/api{changed}", {}).status_code == 403
     assert client.post(f"/api{link}", {}).status_code == 200
-    server.dispatcher.wait(server.dispatcher.ticket_of(Run.get_by_id(answer["run_id"])), 10)
+    server.dispatcher.waiting.wait(server.dispatcher.ticket_of(Run.get_by_id(answer["run_id"])), 10)
     assert Wait.get(Wait.run_id == answer["run_id"]).question == "call 3"
     assert client.post(f"/api{link}", {}).status_code == 409
 
@@ -135,7 +137,7 @@ def test_a_question_runs_out(asked, server, llm, workspace, owner):
     assert 50_000 < wait.wake_at - wait.created_at <= 60_000
     Wait.wake(wait.wake_at)
     server.dispatcher.pick_up()
-    server.dispatcher.wait(server.dispatcher.ticket_of(Run.get_by_id(answer["run_id"])), 10)
+    server.dispatcher.waiting.wait(server.dispatcher.ticket_of(Run.get_by_id(answer["run_id"])), 10)
     log = owner.get(f"/api/agent/runs/{answer['id']}").json
     assert log["text"] == "Nobody was there." and WorkspaceStore(workspace.id).get("a") is None
     assert "in time" in llm.requests[1].messages[-1]["content"]

@@ -73,9 +73,11 @@ def flood(event, size=8 * 2**20 - 1000):
 def anthropic(server, llm, monkeypatch):
     """The server's own model is one of Anthropic's."""
     models = dataclasses.replace(
-        server.dispatcher.models, default="anthropic:claude-opus-5", base_urls={"anthropic": llm.anthropic_url}
+        server.dispatcher.resources.models,
+        default="anthropic:claude-opus-5",
+        base_urls={"anthropic": llm.anthropic_url},
     )
-    monkeypatch.setattr(server.dispatcher, "models", models)
+    monkeypatch.setattr(server.dispatcher.resources, "models", models)
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def last():
 @pytest.fixture
 def ready(owner, server, member, make_flow, make_run):
     """What the routes above work on: ids by what stands for them."""
-    server.dispatcher.files_of(owner.workspace.id).write(OTHER_PARTS["<path:path>"], b"kept")
+    server.dispatcher.resources.files_of(owner.workspace.id).write(OTHER_PARTS["<path:path>"], b"kept")
     owner.post("/api/agents", AGENT)
     owner.post("/api/import/openapi", {"document": DOCUMENT})
     waits = make_flow(APPROVAL)

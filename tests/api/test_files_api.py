@@ -16,7 +16,7 @@ from models import AuditEntry
 @pytest.fixture
 def files(server, owner):
     """The files of the first workspace."""
-    return server.dispatcher.files_of(owner.workspace.id)
+    return server.dispatcher.resources.files_of(owner.workspace.id)
 
 
 def upload(client, content=b"a,b", name="may.csv", **form):
@@ -123,7 +123,7 @@ def left_over(files):
 
 
 def test_a_file_beyond_the_bound_is_refused_and_leaves_nothing(owner, server, files, monkeypatch):
-    monkeypatch.setattr(server.dispatcher, "files_of", lambda id_: type(files)(files.root, 1_000))
+    monkeypatch.setattr(server.dispatcher.resources, "files_of", lambda id_: type(files)(files.root, 1_000))
     assert upload(owner, b"x" * 1_000).status_code == 201
     files.delete("may.csv")
     assert "1000" in refused_upload(owner, files, 413, content=b"x" * 1_001)

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from api import workflows
-from dispatch.concurrency_limits import Places
+from dispatch.limits import Places
 from models import User, Workflow, WorkflowVersion
 
 A = {"nodes": [{"id": "a", "type": "noop"}], "edges": []}

@@ -28,7 +28,7 @@ def test_a_large_call_is_on_the_disk_once(client, hook, server):
     (run,) = Run.select()
     files = [path.stat() for path in (server.config.data_dir / "values" / run.id).iterdir()]
     assert len(files) == 3 and len({file.st_ino for file in files}) == 1
-    assert 1_800_000 < server.dispatcher.payloads.size_of(run.id) < 1_900_000
+    assert 1_800_000 < server.dispatcher.resources.payloads.size_of(run.id) < 1_900_000
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_run_under_way_ends_though_the_disk_is_nearly_full(owner, make_flow, g
     monkeypatch.setattr(server.dispatcher, "free_space", FreeSpace([server.config.data_dir], 2**62))
     gate.set()
     ticket = server.dispatcher.ticket_of(Run.get_by_id(run["id"]))
-    assert server.dispatcher.wait(ticket, 10).status == "success"
+    assert server.dispatcher.waiting.wait(ticket, 10).status == "success"
 
 
 def test_the_disk_is_looked_at_once_a_second(tmp_path):

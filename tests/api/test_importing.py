@@ -8,7 +8,7 @@ from openapi_documents import GITHUB, PETSTORE
 from api import importing
 from database import execute
 from database.tables import presets as presets_table
-from dispatch.concurrency_limits import Places
+from dispatch.limits import Places
 from models import Preset
 
 SECRET = "hunter2hunter2"

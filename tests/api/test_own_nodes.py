@@ -119,7 +119,7 @@ def test_an_own_type_can_wait_for_an_answer(folder, owner, make_flow, server):
     flow = make_flow({"nodes": [{"id": "a", "type": "hold"}]})
     run = owner.post(f"/api/workflows/{flow['id']}/run", {}).json
     assert owner.post(f"/api/runs/{run['id']}/resume", {}).status_code == 200
-    finished = server.dispatcher.wait(server.dispatcher.ticket_of(Run.get_by_id(run["id"])), 20)
+    finished = server.dispatcher.waiting.wait(server.dispatcher.ticket_of(Run.get_by_id(run["id"])), 20)
     assert (finished.status, finished.output) == ("success", '"yes"')
 
 

@@ -10,7 +10,7 @@ from test_runs import start
 from api import expressions
 from database import execute
 from dispatch import expression_preview
-from dispatch.concurrency_limits import Places
+from dispatch.limits import Places
 
 SECRET = "s3cret-value-of-the-test"
 FLOW = {
@@ -243,7 +243,7 @@ def test_nothing_that_is_done_with_a_secret_tells_anything_of_it(ask, owner, cre
 
 
 def test_no_credential_is_opened(ask, credentials, server, monkeypatch):
-    monkeypatch.setattr(server.dispatcher, "find_credential", None)
+    monkeypatch.setattr(server.dispatcher.resources, "find_credential", None)
     execute("UPDATE credentials SET data = 'not to be read'")
     assert [item["value"] for item in ask("end", *ATTEMPTS)["items"][:2]] == ["••••", "••••"]
 
@@ -300,7 +300,9 @@ def test_more_of_the_record_than_a_value_may_have_is_413(owner, make_flow, ask, 
     )
     run, where = start(owner, flow), {"workflow_id": flow["id"]}
     assert ask("end", "{{ input.n1.x | length }}", run_id=run["id"], **where)["items"][0]["value"] == 90_000
-    monkeypatch.setattr(server.dispatcher, "config", dataclasses.replace(server.config, max_value_bytes=200_000))
+    monkeypatch.setattr(
+        server.dispatcher.resources, "config", dataclasses.replace(server.config, max_value_bytes=200_000)
+    )
     ask("end", "{{ input }}", status=413, run_id=run["id"], **where)
     assert ask("n0", "{{ vars }}", run_id=run["id"], **where)["items"][0]["ok"]
 

@@ -54,7 +54,7 @@ def links(owner):
 def ended(owner, run):
     """The run once it has ended."""
     dispatcher = owner.application.extensions["headrace"].dispatcher
-    row = dispatcher.wait(dispatcher.ticket_of(Run.get_by_id(run["id"])), 20)
+    row = dispatcher.waiting.wait(dispatcher.ticket_of(Run.get_by_id(run["id"])), 20)
     assert row.finished_at is not None
     return owner.get(f"/api/runs/{run['id']}").json
 

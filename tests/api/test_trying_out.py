@@ -247,8 +247,8 @@ def test_steps_without_values_are_the_same_but_for_these(owner, long_run):
 def test_without_values_none_is_read(owner, long_run, server, monkeypatch):
     read, connection = [], db.connection()
     connection.set_trace_callback(read.append)
-    monkeypatch.setattr(server.dispatcher.payloads, "load", None)
-    monkeypatch.setattr(server.dispatcher.payloads, "_latest", None)
+    monkeypatch.setattr(server.dispatcher.resources.payloads, "load", None)
+    monkeypatch.setattr(server.dispatcher.resources.payloads, "_latest", None)
     steps(owner, long_run, "?values=false")
     connection.set_trace_callback(None)
     asked = [sql for sql in read if "steps" in sql]

@@ -291,7 +291,7 @@ OTHERS = {
     "waits": lambda: Wait.of("run_1"),
     "what a retry keeps": lambda: Step.keep("run_1", "run_2", ["a"]),
     "run": lambda: Run.find("run_1"),
-    # Sorted where statistics say that a run has few entries; it never has many (recorder.MAX_LOG_ENTRIES).
+    # Sorted where statistics say that a run has few entries; it never has many (run_record.MAX_LOG_ENTRIES).
     "log of a run and level": lambda: LogEntry.page(LogEntry.select_where("ws_1", "run_1", "error"), 50, None),
     "outputs": lambda: Step.outputs("run_1", ["a"]),
     "metrics": lambda: metrics("ws_1", 365),

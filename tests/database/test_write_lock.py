@@ -1,10 +1,10 @@
 """Who writes, writes alone, also while the process opens another database or closes the one it has."""
 
 import threading
-from contextlib import contextmanager
 
 import pytest
 from world import PATIENCE, Background, said, start_python
+from write_locks import HOLD, another_that_writes
 
 import database
 from database import HeldUp, patience, write
@@ -82,29 +82,6 @@ def test_a_second_writer_waits_for_the_first_though_the_process_disconnected(wri
 
 
 # Other processes that hold it up
-
-HOLD = """
-import pathlib, sys
-import database
-database.connect(pathlib.Path(sys.argv[1]), "normal")
-with database.write():
-    print("writing", flush=True)
-    sys.stdin.readline()
-database.disconnect()
-"""
-
-
-@contextmanager
-def another_that_writes(path):
-    """A process in the middle of a write, until the end of the `with`."""
-    process = start_python(HOLD, path)
-    try:
-        assert process.stdout.readline() == "writing\n"
-        yield
-        process.communicate("\n", timeout=PATIENCE)
-    finally:
-        process.kill()
-        process.communicate(timeout=60)
 
 
 def hasty():

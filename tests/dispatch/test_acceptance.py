@@ -6,8 +6,7 @@ import pytest
 from test_dispatch import at_gate, finished, left_behind, let_go, on_record, submit
 from world import PATIENCE, Background, add_flow, at_once, chain, flow, node, run_of, started_recorder, steps_of
 
-from dispatch.active_run import Active
-from engine import plan
+from dispatch.run_record import RunRecord
 from errors import Unavailable
 from models import Run, RunDay, Step, Wait, Write
 
@@ -35,9 +34,9 @@ def values_left(folder):
 def test_a_run_that_is_on_its_way_has_no_row_until_somebody_has_to_know(dispatcher, gate):
     run = submit(dispatcher, flow(node("g", "gate")))
     assert gate.reached.wait(PATIENCE) and Run.find(run.id) is None
-    assert dispatcher.wait(dispatcher.ticket_of(run), 0).status == "running"
+    assert dispatcher.waiting.wait(dispatcher.ticket_of(run), 0).status == "running"
     row = run_of(run.id)
-    assert (row.status, row.lease_owner, row.claims) == ("running", dispatcher.owner, 1)
+    assert (row.status, row.lease_owner, row.claims) == ("running", dispatcher.lease.owner, 1)
     gate.opened.set()
     assert finished(dispatcher, run).status == "success"
 
@@ -58,9 +57,9 @@ def test_a_process_that_stops_before_the_row_is_written_hands_the_run_over(start
     assert gate.reached.wait(PATIENCE)
     if durable:
         for run in runs:
-            one.wait(one.ticket_of(run), 0)
+            one.waiting.wait(one.ticket_of(run), 0)
     stopping = Background(one.stop)
-    assert one._hand_back.wait(PATIENCE)
+    assert one.executor._hand_back.wait(PATIENCE)
     gate.opened.set()
     stopping.result()
     rows = [run_of(run.id) for run in runs]
@@ -85,7 +84,7 @@ def test_many_who_need_the_row_at_once_get_it(dispatcher, gate):
     ticket = dispatcher.ticket_of(run)
     assert gate.reached.wait(PATIENCE)
     gate.opened.set()
-    rows = at_once(8, lambda number: dispatcher.wait(ticket, number % 2 * PATIENCE))
+    rows = at_once(8, lambda number: dispatcher.waiting.wait(ticket, number % 2 * PATIENCE))
     assert {row.id for row in rows} == {run.id} and finished(dispatcher, run).status == "success"
     assert Run.select().count() == 1 and [step.seq for step in steps_of(run.id)] == [0, 1]
 
@@ -101,7 +100,7 @@ def test_a_run_whose_first_write_is_refused_leaves_nothing(start, tmp_path, defi
     refusing(dispatcher, "1 = 1", "runs")
     run = submit(dispatcher, definition, "x" * 200)
     with pytest.raises(Unavailable) as caught:
-        dispatcher.wait(dispatcher.ticket_of(run), PATIENCE)
+        dispatcher.waiting.wait(dispatcher.ticket_of(run), PATIENCE)
     assert caught.value.retry_after == 5
     let_go(dispatcher, run)
     assert values_left(tmp_path) == [] and Run.select().count() == Step.select().count() == Wait.select().count() == 0
@@ -119,9 +118,9 @@ def test_a_run_whose_first_step_is_refused_leaves_nothing(start, tmp_path):
     tickets = [dispatcher.submit(add_flow(flow(node("a", "act"))), "x" * 200, "manual") for _ in range(5)]
     for ticket in tickets:
         with pytest.raises(Unavailable):
-            dispatcher.wait(ticket, PATIENCE)
+            dispatcher.waiting.wait(ticket, PATIENCE)
         with pytest.raises(Unavailable):
-            dispatcher.response(ticket, PATIENCE)
+            dispatcher.waiting.response(ticket, PATIENCE)
     accepting(dispatcher)
     assert Run.select().count() == 0 and values_left(tmp_path) == [] and dispatcher.active_count() == 0
 
@@ -132,7 +131,7 @@ def test_who_waits_for_a_refused_run_without_time_is_told_too(dispatcher, gate):
     refusing(dispatcher, "1 = 1", "runs")
     ticket = dispatcher.ticket_of(run)
     with pytest.raises(Unavailable):
-        dispatcher.wait(ticket, 0)
+        dispatcher.waiting.wait(ticket, 0)
     with pytest.raises(Unavailable):
         dispatcher.cancel(run, "ann")
     gate.opened.set()
@@ -148,12 +147,12 @@ def test_a_run_that_cannot_even_be_handed_back_is_let_go_of(start, gate, tmp_pat
     assert gate.reached.wait(PATIENCE)
     refusing(dispatcher, "1 = 1", "runs")
     stopping = Background(dispatcher.stop)
-    assert dispatcher._hand_back.wait(PATIENCE)
+    assert dispatcher.executor._hand_back.wait(PATIENCE)
     gate.opened.set()
     stopping.result()
     assert ticket.active.ended.is_set() and dispatcher.active_count() == 0 and values_left(tmp_path) == []
     with pytest.raises(Unavailable):
-        dispatcher.wait(ticket, PATIENCE)
+        dispatcher.waiting.wait(ticket, PATIENCE)
 
 
 def test_an_accepted_run_that_cannot_be_recorded_fails_later_and_holds_up_no_other(start, gate, types):
@@ -163,7 +162,7 @@ def test_an_accepted_run_that_cannot_be_recorded_fails_later_and_holds_up_no_oth
     runs = [submit(dispatcher, {**made, "settings": {"error_workflow_id": teller.id}}) for made in (bad, bad, good)]
     at_gate(dispatcher, runs[0], gate)
     for run in runs:
-        dispatcher.wait(dispatcher.ticket_of(run), 0)
+        dispatcher.waiting.wait(dispatcher.ticket_of(run), 0)
     refusing(dispatcher, "NEW.node_id = 'bad'")
     gate.opened.set()
     assert finished(dispatcher, runs[2]).status == "success"
@@ -181,7 +180,7 @@ def test_an_accepted_run_that_cannot_be_recorded_fails_later_and_holds_up_no_oth
     assert finished(dispatcher, run_of(orphan)).status == "success"
     for run in runs[:2]:
         assert Run.select().where(Run.parent_run_id == run.id, Run.workflow_name == "Teller").count() == 1
-    assert dispatcher._unrecorded == {}
+    assert dispatcher.executor._unrecorded == {}
 
 
 def test_a_run_that_waits_and_cannot_be_suspended_fails_later_and_leaves_nothing_open(start, gate):
@@ -220,7 +219,7 @@ def test_threads_survive_whatever_the_disk_does(start, types):
     end = time.monotonic() + PATIENCE
     while Run.select().where(Run.finished_at.is_null()).exists() and time.monotonic() < end:
         dispatcher.sweep()
-    assert run_of(last.id).status == "success" and dispatcher._unrecorded == {}
+    assert run_of(last.id).status == "success" and dispatcher.executor._unrecorded == {}
 
 
 def test_a_process_that_stops_hands_back_no_run_of_which_something_was_refused(start, gate, types):
@@ -268,17 +267,17 @@ def _commit_until_the_end(recorder):
 def test_a_run_that_is_refused_is_refused_for_everybody(path):
     with started_recorder() as recorder:
         run = Run.accept(add_flow(flow("a")), triggered_by="manual")
-        active = Active(run, plan(flow("a")), recorder, lambda: [Write("INSERT INTO nowhere VALUES (1)", ())])
+        record = RunRecord(recorder, None, run, lambda: [Write("INSERT INTO nowhere VALUES (1)", ())])
 
         def need(number):
             try:
-                active.durable()
+                record.durable()
             except Unavailable:
                 return "refused"
             return "accepted"
 
         assert set(at_once(6, need)) == {"refused"}
-        assert active.refuse(RuntimeError()) and not active.is_durable()
+        assert record.refuse(RuntimeError()) and not record.is_durable()
 
 
 # Progress

@@ -84,7 +84,7 @@ def test_an_answer_still_counts_where_the_attempt_failed_that_was_to_use_it(inli
 def test_an_answer_still_counts_where_the_process_ended_that_was_to_use_it(start, interview):
     first = start()
     run = submit(first, chain(asking(questions=1), "end"))
-    first.wait(first.ticket_of(run), 5)
+    first.waiting.wait(first.ticket_of(run), 5)
     interview.faults = [lambda: interview.gate(None, None, None) or AssertionError]
     first.answer(run, "a", "yes", None, None)
     assert interview.gate.reached.wait(60)
@@ -94,7 +94,7 @@ def test_an_answer_still_counts_where_the_process_ended_that_was_to_use_it(start
     assert [step.status for step in steps_of(run.id)] == ["running"]
     second = start()
     second.sweep()
-    assert second.wait(second.ticket_of(run), 5).status == "success"
+    assert second.waiting.wait(second.ticket_of(run), 5).status == "success"
     assert output(second, run_of(run.id)) == ["yes"]
     assert statuses(run) == [("a", "failed", 1), ("a", "success", 2), ("end", "success", 1)]
 
@@ -102,14 +102,14 @@ def test_an_answer_still_counts_where_the_process_ended_that_was_to_use_it(start
 def test_one_that_must_not_be_interrupted_is_not_when_it_goes_on_either(start, interview):
     first = start()
     run = submit(first, flow(asking(questions=1, on_interrupt="fail")))
-    first.wait(first.ticket_of(run), 5)
+    first.waiting.wait(first.ticket_of(run), 5)
     interview.faults = [lambda: interview.gate(None, None, None) or AssertionError]
     first.answer(run, "a", "yes", None, None)
     assert interview.gate.reached.wait(60)
     first.stop()
     second = start()
     second.sweep()
-    assert second.wait(second.ticket_of(run), 5).error_text.startswith("interrupted")
+    assert second.waiting.wait(second.ticket_of(run), 5).error_text.startswith("interrupted")
 
 
 def test_an_answer_is_not_taken_for_the_next_question(inline, interview):
@@ -143,7 +143,7 @@ def test_an_answer_while_the_run_has_not_come_to_rest_counts(start, interview, g
     ticket = dispatcher.ticket_of(run)
     until(lambda: question(run) == "q1")
     dispatcher.answer(run, "a", "no", None, None, "q1")
-    assert dispatcher.wait(ticket, 5).status == "success"
+    assert dispatcher.waiting.wait(ticket, 5).status == "success"
     assert output(dispatcher, run_of(run.id))["a"] == ["yes", "no"]
 
 

@@ -7,7 +7,7 @@ from test_dispatch import at_gate, finished, left_behind, let_go, output, status
 from world import PATIENCE, add_flow, chain, flow, node, raced, run_of, steps_of
 
 import database
-from dispatch.recorder import RunRecord
+from dispatch.run_record import RunRecord
 from errors import NodeError
 from models import LogEntry, Run, Step, Wait, Workflow
 
@@ -87,13 +87,13 @@ def test_who_waits_for_the_run_does_not_mind_that_what_it_calls_ends_just_then(s
 def test_who_waits_for_the_run_waits_for_what_it_calls(dispatcher):
     """A flow that is called ends by itself, unlike people: so nobody is told that the run is pending."""
     run = submit(dispatcher, chain(call(called(call(called("b"))))), 3)
-    ended = dispatcher.wait(dispatcher.ticket_of(run), PATIENCE)
+    ended = dispatcher.waiting.wait(dispatcher.ticket_of(run), PATIENCE)
     assert (ended.status, output(dispatcher, ended)) == ("success", 3)
 
 
 def test_who_waits_for_the_run_is_told_when_what_it_calls_sleeps(dispatcher):
     run = submit(dispatcher, chain(call(called(node("w", "wait", {"seconds": 10_000})))), 3)
-    assert dispatcher.wait(dispatcher.ticket_of(run), PATIENCE).status == "pending"
+    assert dispatcher.waiting.wait(dispatcher.ticket_of(run), PATIENCE).status == "pending"
 
 
 def test_it_may_go_on_at_once(inline):
@@ -137,7 +137,7 @@ with Types() as types, process(folder, run_threads=2) as dispatcher:
     sys.stdin.readline()
     flow = Workflow.get_by_id(sys.argv[2])
     for ticket in [dispatcher.submit(flow, number, "manual") for number in range(10)]:
-        dispatcher.wait(ticket, 0)
+        dispatcher.waiting.wait(ticket, 0)
     while Run.select().where(Run.status.in_(["pending", "running"])).exists():
         dispatcher.sweep()
     print(*types.effects)
@@ -382,7 +382,7 @@ def test_a_run_whose_first_write_fails_leaves_no_file_of_what_it_started(start, 
         one, chain(call(made, wait=False), *[{**big, "id": f"b{n}"} for n in range(50)], node("w", "ask")), "x" * 50
     )
     with pytest.raises(Unavailable):
-        one.wait(one.ticket_of(run), PATIENCE)
+        one.waiting.wait(one.ticket_of(run), PATIENCE)
     let_go(one, run)
     make_room(one)
     assert Run.select().count() == 0

@@ -21,7 +21,7 @@ from world import run as run_engine
 
 import database
 from dispatch.payloads import Kept
-from dispatch.recorder import RunRecord
+from dispatch.run_record import RunRecord
 from errors import BadInput, Conflict, DefinitionError, Unavailable
 from models import IdempotencyKey, Lease, LogEntry, Run, RunDay, WorkspaceStore, new_id, now_ms
 
@@ -35,7 +35,7 @@ def submit(dispatcher, definition, input=None, **more):
 
 def finished(dispatcher, run):
     """The run once it has ended."""
-    ended = dispatcher.wait(dispatcher.ticket_of(run), PATIENCE)
+    ended = dispatcher.waiting.wait(dispatcher.ticket_of(run), PATIENCE)
     assert ended.finished_at is not None, "it never ended"
     return ended
 
@@ -43,18 +43,18 @@ def finished(dispatcher, run):
 def at_gate(dispatcher, run, gate):
     """The run's row once the run is at the gate."""
     assert gate.reached.wait(PATIENCE)
-    dispatcher.wait(dispatcher.ticket_of(run), 0)
+    dispatcher.waiting.wait(dispatcher.ticket_of(run), 0)
     return run_of(run.id)
 
 
 def let_go(dispatcher, run):
     """Return when the process has the run in hand no more, however that came."""
     while dispatcher.active_count():
-        dispatcher.wait(dispatcher.ticket_of(run), 0.01)
+        dispatcher.waiting.wait(dispatcher.ticket_of(run), 0.01)
 
 
 def output(dispatcher, run):
-    return dispatcher.value(run.id, "output", Kept(run.output, run.output_bytes))
+    return dispatcher.resources.value(run.id, "output", Kept(run.output, run.output_bytes))
 
 
 def on_record(made, **values):
@@ -67,7 +67,7 @@ def on_record(made, **values):
 
 def taken_from(dispatcher, id_):
     """Take the run from the process as a sweep does while that is asleep; nobody has claimed it yet."""
-    Lease.beat(dispatcher.owner, -1)
+    Lease.beat(dispatcher.lease.owner, -1)
     with database.write():
         assert database.execute(*Run.take_from_the_dead(id_)).rowcount == 1
 
@@ -75,7 +75,7 @@ def taken_from(dispatcher, id_):
 def left_behind(dispatcher, definition, input=None, steps=0, deaths=0):
     """A run as a process leaves it that died when so many steps were on record."""
     id_ = new_id("run")
-    kept = dispatcher.payloads.keep(id_, "input", orjson.dumps(input))
+    kept = dispatcher.resources.payloads.keep(id_, "input", orjson.dumps(input))
     values = {"status": "running", "lease_owner": "proc_gone", "claims": 1, "deaths": deaths, "started_at": now_ms()}
     on_record(add_flow(definition), id=id_, input=kept.text, input_bytes=kept.size, **values)
     record_steps(dispatcher, id_, run_engine(definition, input).steps[:steps])
@@ -84,7 +84,7 @@ def left_behind(dispatcher, definition, input=None, steps=0, deaths=0):
 
 def record_steps(dispatcher, id_, steps):
     """Put steps on record as the process that executes the run does."""
-    record = RunRecord(dispatcher.recorder.submit, dispatcher.payloads, run_of(id_))
+    record = RunRecord(dispatcher.recorder, dispatcher.resources.payloads, run_of(id_))
     for step in steps:
         record.step(step)
     record.finish([])
@@ -115,7 +115,7 @@ def test_a_run_that_fails_says_where_and_why(dispatcher):
 
 
 def test_a_run_is_on_the_disk_when_wait_returns(path, dispatcher, gate):
-    run = dispatcher.wait(dispatcher.ticket_of(submit(dispatcher, flow(node("a", "gate")))), 0)
+    run = dispatcher.waiting.wait(dispatcher.ticket_of(submit(dispatcher, flow(node("a", "gate")))), 0)
     assert run.status == "running"
     with closing(sqlite3.connect(path)) as other:
         assert other.execute("SELECT status FROM runs WHERE id = ?", (run.id,)).fetchall() == [("running",)]
@@ -123,7 +123,7 @@ def test_a_run_is_on_the_disk_when_wait_returns(path, dispatcher, gate):
 
 def test_wait_gives_the_run_as_it_stands_when_the_time_is_over(dispatcher, gate):
     run = submit(dispatcher, flow(node("a", "gate")))
-    assert dispatcher.wait(dispatcher.ticket_of(run), 0.01).finished_at is None
+    assert dispatcher.waiting.wait(dispatcher.ticket_of(run), 0.01).finished_at is None
     gate.opened.set()
     assert finished(dispatcher, run).status == "success"
 
@@ -141,7 +141,7 @@ def test_inline_a_run_has_ended_when_it_is_submitted(inline):
 
 def test_on_step_sees_every_step(inline):
     seen = []
-    inline.on_step = lambda run, step: seen.append((run.id, step.node_id, step.status))
+    inline.executor.on_step = lambda run, step: seen.append((run.id, step.node_id, step.status))
     run = submit(inline, chain("a", node("b", "act")))
     assert seen == [(run.id, "a", "success"), (run.id, "b", "running"), (run.id, "b", "success")]
 
@@ -227,9 +227,9 @@ def test_large_values_go_to_files_and_come_back(start, tmp_path):
     assert names == ["input.json", "output.json", "step_0.json"]
     assert (run.output, run.input) == (None, None)
     assert output(dispatcher, run) == value
-    assert dispatcher.value(run.id, "input", Kept(run.input, run.input_bytes)) == value
+    assert dispatcher.resources.value(run.id, "input", Kept(run.input, run.input_bytes)) == value
     first = steps_of(run.id)[0]
-    assert dispatcher.value(run.id, "step_0", Kept(first.output, first.output_bytes)) == value
+    assert dispatcher.resources.value(run.id, "step_0", Kept(first.output, first.output_bytes)) == value
 
 
 # Idempotency keys
@@ -285,7 +285,7 @@ def test_a_run_waits_where_all_threads_are_busy_and_is_executed_then(start, gate
     dispatcher = start(run_threads=1)
     first = submit(dispatcher, flow(node("a", "gate")))
     assert gate.reached.wait(PATIENCE)
-    second = dispatcher.wait(dispatcher.ticket_of(submit(dispatcher, flow("a"), 2)), 0)
+    second = dispatcher.waiting.wait(dispatcher.ticket_of(submit(dispatcher, flow("a"), 2)), 0)
     assert (second.status, second.started_at, second.lease_owner) == ("pending", None, None)
     gate.opened.set()
     assert [finished(dispatcher, run).status for run in (first, second)] == ["success", "success"]
@@ -310,7 +310,7 @@ def test_a_sweep_leaves_alone_what_this_process_has_in_hand(start, gate, types):
     dispatcher = start(run_threads=1)
     made = chain(node("a", "gate"), node("b", "act"))
     runs = [submit(dispatcher, made) for _ in range(3)]
-    dispatcher.wait(dispatcher.ticket_of(runs[-1]), 0)
+    dispatcher.waiting.wait(dispatcher.ticket_of(runs[-1]), 0)
     for _ in range(3):
         dispatcher.sweep()
     gate.opened.set()
@@ -360,7 +360,7 @@ def test_a_pending_run_that_is_cancelled_is_never_executed(start, gate, types):
     dispatcher = start(run_threads=1)
     first = submit(dispatcher, flow(node("a", "gate")))
     second = submit(dispatcher, flow(node("a", "act")))
-    dispatcher.wait(dispatcher.ticket_of(second), 0)
+    dispatcher.waiting.wait(dispatcher.ticket_of(second), 0)
     dispatcher.cancel(run_of(second.id), "ann")
     gate.opened.set()
     finished(dispatcher, first)
@@ -406,7 +406,7 @@ def test_what_a_cancelled_run_says_after_that_is_no_answer(dispatcher, gate, typ
     gate.opened.set()
     assert waiting.active.ended.wait(PATIENCE)
     for ticket in (waiting, dispatcher.ticket_of(run)) if not remove else (waiting,):
-        ended, said = dispatcher.response(ticket, 0)
+        ended, said = dispatcher.waiting.response(ticket, 0)
         assert (ended.status, ended.output, said) == ("failed", None, None)
     assert steps_of(run.id) == [] == types.effects
 
@@ -415,11 +415,14 @@ def test_what_a_run_has_said_before_it_was_cancelled_is_its_answer(dispatcher, g
     types.offer("reply", lambda config, input, ctx: input, responds=True)
     run = submit(dispatcher, chain(node("a", "reply"), node("g", "gate"), node("z", "act")), ANSWER)
     waiting = dispatcher.ticket_of(run)
-    assert dispatcher.response(waiting, PATIENCE)[1] == ANSWER
+    assert dispatcher.waiting.response(waiting, PATIENCE)[1] == ANSWER
     dispatcher.cancel(at_gate(dispatcher, run, gate), "ann")
     gate.opened.set()
     assert waiting.active.ended.wait(PATIENCE)
-    assert [dispatcher.response(ticket, 0)[1] for ticket in (waiting, dispatcher.ticket_of(run))] == [ANSWER, ANSWER]
+    assert [dispatcher.waiting.response(ticket, 0)[1] for ticket in (waiting, dispatcher.ticket_of(run))] == [
+        ANSWER,
+        ANSWER,
+    ]
 
 
 def test_a_run_that_has_ended_is_not_cancelled(inline):
@@ -442,8 +445,8 @@ def test_a_run_is_cancelled_through_another_process(start, gate, types):
 
 def test_a_cancellation_cuts_a_pause_short(dispatcher):
     failed = threading.Event()
-    dispatcher.on_step = lambda run, step: failed.set()
+    dispatcher.executor.on_step = lambda run, step: failed.set()
     run = submit(dispatcher, flow(node("a", "fail", retry={"attempts": 2, "delay": 3600})))
     assert failed.wait(PATIENCE)
-    dispatcher.cancel(dispatcher.wait(dispatcher.ticket_of(run), 0), "ann")
+    dispatcher.cancel(dispatcher.waiting.wait(dispatcher.ticket_of(run), 0), "ann")
     assert finished(dispatcher, run).error_text == "cancelled by ann"

@@ -70,7 +70,9 @@ def test_a_process_that_slept_between_its_claim_and_the_next_look_lets_go_of_the
 
     def is_claimed(sql):
         with closing(sqlite3.connect(path)) as other:
-            return other.execute("SELECT lease_owner FROM runs WHERE id = ?", (id_,)).fetchone()[0] == inline.owner
+            return (
+                other.execute("SELECT lease_owner FROM runs WHERE id = ?", (id_,)).fetchone()[0] == inline.lease.owner
+            )
 
     taken = "UPDATE runs SET lease_owner = 'proc_other', claims = 2, deaths = 1 WHERE id = ?"
     meddle(path, is_claimed, [alive("proc_other"), (taken, (id_,))])
@@ -83,7 +85,7 @@ def test_a_process_that_slept_between_its_claim_and_the_next_look_lets_go_of_the
 def test_a_run_that_was_claimed_and_then_forgotten_is_handed_back_and_goes_on(inline, types):
     """As where the row cannot be read just after the claim."""
     id_ = on_record(add_flow(flow(node("a", "act"))))
-    inline.recorder.commit(Run.claim(id_, inline.owner))
+    inline.recorder.commit(Run.claim(id_, inline.lease.owner))
     inline.sweep()
     row = run_of(id_)
     assert (row.status, row.deaths, types.effects) == ("success", 0, [f"{id_}:a:0"])
@@ -158,9 +160,9 @@ database.disconnect()
 
 def test_a_process_that_starts_and_stops_says_so(start):
     dispatcher = start()
-    assert Lease.find(dispatcher.owner) is not None
+    assert Lease.find(dispatcher.lease.owner) is not None
     dispatcher.stop()
-    assert Lease.find(dispatcher.owner) is None
+    assert Lease.find(dispatcher.lease.owner) is None
 
 
 def test_a_process_that_stops_takes_no_more_runs(start):
@@ -185,7 +187,7 @@ def stop_at_the_gate(dispatcher, gate):
     """Stop the process while a run is at the gate, which then opens."""
     assert gate.reached.wait(PATIENCE)
     stopping = Background(dispatcher.stop)
-    assert dispatcher._hand_back.wait(PATIENCE)
+    assert dispatcher.executor._hand_back.wait(PATIENCE)
     gate.opened.set()
     stopping.result()
 
@@ -203,7 +205,7 @@ def test_a_run_that_does_not_end_in_time_is_handed_back(start, gate, types):
 def test_nobody_is_kept_waiting_for_a_run_beyond_the_grace_time(start, gate):
     dispatcher = start()
     run = submit(dispatcher, flow(node("a", "gate")))
-    waiting = Background(dispatcher.wait, dispatcher.ticket_of(run), 2 * PATIENCE)
+    waiting = Background(dispatcher.waiting.wait, dispatcher.ticket_of(run), 2 * PATIENCE)
     assert gate.reached.wait(PATIENCE)
     dispatcher.close()
     assert waiting.result().status == "running"
@@ -252,7 +254,7 @@ def test_a_cancellation_ends_a_node_that_pauses(dispatcher, types):
     types.offer("nap", lambda config, input, ctx: (pausing.set(), ctx.pause(3600)), pure=False)
     run = submit(dispatcher, chain(node("a", "nap"), node("b", "act")))
     assert pausing.wait(PATIENCE)
-    dispatcher.cancel(dispatcher.wait(dispatcher.ticket_of(run), 0), "ann")
+    dispatcher.cancel(dispatcher.waiting.wait(dispatcher.ticket_of(run), 0), "ann")
     assert finished(dispatcher, run).error_text == "cancelled by ann"
     let_go(dispatcher, run)
     assert ("a", "running") not in statuses(run.id) and types.effects == []
@@ -313,7 +315,7 @@ def test_a_run_that_cannot_be_accepted_is_not_told_to_anybody(start):
     fill(dispatcher)
     run = submit(dispatcher, flow("a"), "x" * 50_000)
     with pytest.raises(Unavailable) as caught:
-        dispatcher.wait(dispatcher.ticket_of(run), PATIENCE)
+        dispatcher.waiting.wait(dispatcher.ticket_of(run), PATIENCE)
     assert caught.value.retry_after == 5
     make_room(dispatcher)
     assert Run.find(run.id) is None
@@ -326,35 +328,35 @@ def test_a_run_that_has_ended_but_was_never_accepted_is_not_told_to_anybody(star
     ticket = inline.submit(add_flow(flow("a")), "x" * 50_000, "manual")
     for found in (ticket, inline.ticket_of(ticket.run)):
         with pytest.raises(Unavailable):
-            inline.wait(found, 0)
+            inline.waiting.wait(found, 0)
 
 
 def test_a_process_that_cannot_say_that_it_lives_takes_no_runs(dispatcher):
     id_ = on_record(add_flow(flow("a")))
-    dispatcher._alive_until = 0.0
+    dispatcher.lease._alive_until = 0.0
     dispatcher.sweep()
     with pytest.raises(Unavailable, match="cannot be written"):
         submit(dispatcher, flow("a"))
     assert not dispatcher.is_open() and run_of(id_).status == "pending"
-    dispatcher.beat()
+    dispatcher.lease.beat()
     dispatcher.sweep()
     assert finished(dispatcher, run_of(id_)).status == "success"
 
 
 def test_a_process_that_keeps_itself_alive_is_so_beyond_its_lease_and_not_beyond_its_end(start):
     dispatcher = start(lease=1)
-    dispatcher.keep_alive()
-    first = Lease.find(dispatcher.owner).until
-    until(lambda: Lease.find(dispatcher.owner).until > first + 1_000, "the lease is renewed past its first end")
+    dispatcher.lease.keep()
+    first = Lease.find(dispatcher.lease.owner).until
+    until(lambda: Lease.find(dispatcher.lease.owner).until > first + 1_000, "the lease is renewed past its first end")
     assert dispatcher.is_open() and finished(dispatcher, submit(dispatcher, flow("a"))).status == "success"
     dispatcher.stop()
-    assert Lease.find(dispatcher.owner) is None
+    assert Lease.find(dispatcher.lease.owner) is None
     assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
 
 
 def test_a_process_that_cannot_hand_its_runs_back_does_not_stay_alive_for_that(start, monkeypatch):
     dispatcher = start(lease=1)
-    dispatcher.keep_alive()
+    dispatcher.lease.keep()
     monkeypatch.setattr(dispatcher, "_let_go", lambda: 1 / 0)
     dispatcher.stop()
     assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
@@ -362,17 +364,17 @@ def test_a_process_that_cannot_hand_its_runs_back_does_not_stay_alive_for_that(s
 
 def test_a_lease_that_could_not_be_renewed_once_is_renewed_later(start, monkeypatch):
     dispatcher = start(lease=1)
-    beat, failures = dispatcher.beat, iter([OSError("No space left on device")])
+    beat, failures = dispatcher.lease.beat, iter([OSError("No space left on device")])
 
     def failing():
         for error in failures:
             raise error
         beat()
 
-    monkeypatch.setattr(dispatcher, "beat", failing)
-    first = Lease.find(dispatcher.owner).until
-    dispatcher.keep_alive()
-    until(lambda: Lease.find(dispatcher.owner).until > first, "the lease is renewed after a failure")
+    monkeypatch.setattr(dispatcher.lease, "beat", failing)
+    first = Lease.find(dispatcher.lease.owner).until
+    dispatcher.lease.keep()
+    until(lambda: Lease.find(dispatcher.lease.owner).until > first, "the lease is renewed after a failure")
 
 
 def test_a_run_with_a_key_that_cannot_be_accepted_leaves_the_key_free(start):
@@ -416,7 +418,7 @@ def test_a_repetition_that_a_look_takes_up_at_once_is_in_hand_once(start, types,
     types.offer("work", work, pure=False)
     dispatcher = start(run_threads=2)
     run = finished(dispatcher, submit(dispatcher, chain(node("a", "work")), 5))
-    plan_of_version, looks = dispatcher.plan_of_version, iter([dispatcher.pick_up])
+    plan_of_version, looks = dispatcher.resources.plan_of_run, iter([dispatcher.pick_up])
 
     def meanwhile(made):
         if (look := next(looks, None)) is not None:
@@ -424,7 +426,7 @@ def test_a_repetition_that_a_look_takes_up_at_once_is_in_hand_once(start, types,
             assert gate.reached.wait(PATIENCE)
         return plan_of_version(made)
 
-    monkeypatch.setattr(dispatcher, "plan_of_version", meanwhile)
+    monkeypatch.setattr(dispatcher.resources, "plan_of_run", meanwhile)
     ticket = dispatcher.retry(run, "start", None)
     ticket.active.ended.wait(0.2)
     dispatcher.sweep()

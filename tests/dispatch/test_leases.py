@@ -29,8 +29,8 @@ def clock():
 def mine(tmp_path, clock):
     """A process whose clock the test has, and which executes its runs in the thread of the test."""
     with process(tmp_path, inline=True, lease=LEASE) as dispatcher:
-        dispatcher.clock = clock
-        dispatcher.beat()
+        dispatcher.lease.clock = clock
+        dispatcher.lease.beat()
         yield dispatcher
 
 
@@ -66,8 +66,8 @@ def test_nothing_with_effects_starts_while_the_lease_cannot_be_renewed(mine, clo
     run = submit(mine, chain(node("a", "lapse"), node("b", "act")), 1)
     assert types.effects == []
     full_disk(False)
-    mine.beat()
-    mine.record_the_rest()
+    mine.lease.beat()
+    mine.executor.record_the_rest()
     row = run_of(run.id)
     assert row.status == "failed" and "could not be recorded" in row.error_text and types.effects == []
 
@@ -111,9 +111,9 @@ def test_who_was_silent_itself_takes_the_silence_of_others_for_death_only_after_
     clock.now += LEASE + 1
     mine.sweep()
     assert run_of(id_).status == "running", "its own lease has run out"
-    mine.beat()
+    mine.lease.beat()
     clock.now += LEASE - 1
-    mine.beat()
+    mine.lease.beat()
     mine.sweep()
     assert run_of(id_).status == "running", "the others had no time yet to say that they live"
     clock.now += 1
@@ -125,15 +125,15 @@ def test_who_could_not_renew_its_lease_once_takes_nobody_for_dead_until_a_lease_
     id_ = silent(mine)
     full_disk(True)
     with pytest.raises(OperationalError):
-        mine.beat()
+        mine.lease.beat()
     full_disk(False)
     mine.sweep()
     assert run_of(id_).status == "running"
-    mine.beat()
+    mine.lease.beat()
     mine.sweep()
     assert run_of(id_).status == "running"
     clock.now += LEASE - 1
-    mine.beat()
+    mine.lease.beat()
     clock.now += 1
     mine.sweep()
     assert run_of(id_).status == "success"
@@ -142,6 +142,6 @@ def test_who_could_not_renew_its_lease_once_takes_nobody_for_dead_until_a_lease_
 def test_the_runs_of_a_process_that_is_known_to_be_gone_are_taken_at_once_all_the_same(mine, clock):
     id_ = left_behind(mine, flow(node("a", "noop")))
     clock.now += LEASE + 1
-    mine.beat()
+    mine.lease.beat()
     mine.sweep()
     assert run_of(id_).status == "success"

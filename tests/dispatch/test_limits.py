@@ -13,7 +13,7 @@ from test_ending import stop_at_the_gate
 from world import PATIENCE, Gate, add_flow, at_once, chain, flow, node, raced, run_of, steps_of
 
 from database import execute
-from dispatch.recorder import RunRecord
+from dispatch.run_record import RunRecord
 from errors import Conflict
 from models import QUEUED, IdempotencyKey, Lease, LogEntry, Run, Wait
 
@@ -113,7 +113,7 @@ with Types() as types, process(folder, run_threads=3) as dispatcher:
     flows = [Workflow.get_by_id(id_) for id_ in sys.argv[2:]]
     tickets = [dispatcher.submit(flow, None, "manual") for _ in range(25) for flow in flows]
     while Run.select().where(Run.status.in_(["pending", "running"])).exists():
-        dispatcher.wait(tickets[-1], 0.05)
+        dispatcher.waiting.wait(tickets[-1], 0.05)
         dispatcher.sweep()
     for span in spans:
         print(*span)

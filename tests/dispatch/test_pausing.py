@@ -18,7 +18,7 @@ def on_record(made):
 
 
 def finished(dispatcher, id_):
-    ended = dispatcher.wait(dispatcher.ticket_of(run_of(id_)), PATIENCE)
+    ended = dispatcher.waiting.wait(dispatcher.ticket_of(run_of(id_)), PATIENCE)
     assert ended.finished_at is not None, "it never ended"
     return ended
 

@@ -28,7 +28,7 @@ def both(start):
         made = add_flow(definition, name="Orders")
         with written() as usual:
             ticket = dispatcher.submit(made, input, "webhook", trigger, here=True)
-            run, said = dispatcher.response(ticket, PATIENCE)
+            run, said = dispatcher.waiting.response(ticket, PATIENCE)
             dispatcher.recorder.commit([])
         with written() as quick:
             assert loop.start(made, input, trigger)

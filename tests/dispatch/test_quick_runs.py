@@ -9,8 +9,8 @@ from collections import namedtuple
 
 import pytest
 from test_acceptance import accepting, refusing
-from test_write_lock import another_that_writes
 from world import PATIENCE, Gate, add_flow, chain, flow, node, run_of, steps_of
+from write_locks import another_that_writes
 
 import database
 from dispatch import QuickRuns, quick_runs
@@ -46,7 +46,7 @@ class Loop:
     def start(self, definition, input=None, trigger=None):
         """Whether a run of the flow (a definition, or a flow on record) is taken."""
         made = add_flow(definition) if isinstance(definition, dict) else definition
-        return self.quick.start(made, self.dispatcher.plan_of(made), trigger, input, "webhook", self._tell)
+        return self.quick.start(made, self.dispatcher.resources.plan_of(made), trigger, input, "webhook", self._tell)
 
     def _tell(self, run, outcome, output, error):
         self.told.put(End(run, outcome, output, error))
@@ -123,7 +123,7 @@ def test_a_long_turn_is_handed_over_in_parts(loop):
 def test_nobody_is_told_before_the_run_is_on_the_disk(loop):
     seen = []
     made = add_flow(flow("a"))
-    plan_ = loop.dispatcher.plan_of(made)
+    plan_ = loop.dispatcher.resources.plan_of(made)
 
     def told(run, outcome, output, error):
         seen.append(database.execute("SELECT status FROM runs WHERE id = ?", (run.id,)).fetchone())
@@ -138,7 +138,7 @@ def test_nobody_is_told_before_the_run_is_on_the_disk(loop):
 def test_one_who_cannot_be_told_keeps_nobody_else_from_it(loop, caplog):
     made = add_flow(flow("a"))
     assert loop.start(made)
-    assert loop.quick.start(made, loop.dispatcher.plan_of(made), None, 1, "webhook", lambda *end: 1 / 0)
+    assert loop.quick.start(made, loop.dispatcher.resources.plan_of(made), None, 1, "webhook", lambda *end: 1 / 0)
     assert loop.start(made)
     loop.quick.end_turn()
     assert [end.error for end in loop.ends(2)] == [None, None]
@@ -449,7 +449,7 @@ def test_values_too_large_for_a_row_are_left_to_others(start):
 
 @pytest.mark.usefixtures("unhurried")
 def test_a_log_that_is_too_long_is_left_to_others(loop, monkeypatch):
-    monkeypatch.setattr("dispatch.recorder.MAX_LOG_BUFFER", 100)
+    monkeypatch.setattr("dispatch.run_record.MAX_LOG_BUFFER", 100)
     given_up(loop, node("w", "log", {"message": "x" * 200}, on_error="continue"))
 
 
@@ -469,7 +469,7 @@ def test_a_schema_that_is_checked_in_a_process_of_its_own_is_left_to_others(loop
     loop.end()
     assert is_empty()
     run = loop.dispatcher.submit(made, {"a": {}}, "manual").run
-    assert loop.dispatcher.wait(loop.dispatcher.ticket_of(run), PATIENCE).status == "success"
+    assert loop.dispatcher.waiting.wait(loop.dispatcher.ticket_of(run), PATIENCE).status == "success"
 
 
 # Which plans may be quick, and whether runs are taken
@@ -482,9 +482,9 @@ def test_a_plan_that_takes_long_to_make_is_made_by_others(loop):
     for made in (long, apart):
         assert loop.quick.plan_of(made) is None
         assert loop.quick.plan_of(made) is None
-        plan_ = loop.dispatcher.plan_of(made)
+        plan_ = loop.dispatcher.resources.plan_of(made)
         assert loop.quick.plan_of(made) is plan_
-    assert loop.quick.plan_of(short) is loop.dispatcher.plan_of(short)
+    assert loop.quick.plan_of(short) is loop.dispatcher.resources.plan_of(short)
     assert loop.quick.plan_of(add_flow(flow(node("c", "code", {"source": "return 1"})))) is None
 
 
@@ -515,7 +515,7 @@ def test_what_a_plan_says_of_its_runs(loop, definition, may):
 
 
 def test_nothing_is_quick_where_somebody_wants_to_see_each_step(loop):
-    loop.dispatcher.on_step = print
+    loop.dispatcher.executor.on_step = print
     assert not loop.quick.may_run(plan(flow("a")))
 
 
@@ -527,7 +527,7 @@ def test_a_server_that_takes_no_runs_takes_no_quick_ones(loop, state, monkeypatc
     elif state == "closed":
         dispatcher.close()
     elif state == "taken for dead":
-        dispatcher._alive_until = 0.0
+        dispatcher.lease._alive_until = 0.0
     else:
         dispatcher.free_space.floor = 2**62
     with pytest.raises(Unavailable) as refused:

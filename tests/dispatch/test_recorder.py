@@ -21,18 +21,10 @@ from world import (
 from written import put
 
 from database import HeldUp, disconnect_thread, execute, patience, write
-from dispatch import recorder as module
+from dispatch import run_record
 from dispatch.payloads import Payloads
-from dispatch.recorder import (
-    FULL_BUFFER,
-    MAX_LOG_BUFFER,
-    MAX_LOG_DATA,
-    MAX_LOG_ENTRIES,
-    MAX_LOG_TEXT,
-    Recorder,
-    Revocable,
-    RunRecord,
-)
+from dispatch.recorder import Recorder, Revocable, insertions
+from dispatch.run_record import FULL_BUFFER, MAX_LOG_BUFFER, MAX_LOG_DATA, MAX_LOG_ENTRIES, MAX_LOG_TEXT, RunRecord
 from engine import Step
 from errors import Conflict
 from models import LogEntry, Run, RunDay, Workspace, Write, now_ms
@@ -285,7 +277,7 @@ def payloads(tmp_path):
 def record(recorder, payloads):
     run = Run.accept(add_flow(flow("a")), triggered_by="manual", status="running", lease_owner="me", claims=1)
     recorder.commit([run.insertion()])
-    return RunRecord(recorder.submit, payloads, run)
+    return RunRecord(recorder, payloads, run)
 
 
 def step(seq, status="success", *, pure=True, **more):
@@ -365,7 +357,7 @@ def test_a_full_buffer_is_handed_over(record, recorder, on_disk):
 
 def test_an_old_buffer_is_handed_over_with_the_next_step(record, recorder, on_disk, monkeypatch):
     record.step(step(0))
-    monkeypatch.setattr(module, "OLD_SECONDS", -1.0)
+    monkeypatch.setattr(run_record, "OLD_SECONDS", -1.0)
     record.step(step(1))
     recorder.commit([])
     assert len(on_disk()) == 2
@@ -396,7 +388,7 @@ def test_the_end_of_a_run_that_is_not_ours_leaves_no_log_entry(record):
 
 def test_a_run_that_succeeds_writes_nothing_into_the_log(record):
     assert not [item for item in record.run.finish("me", "success") if "log_entries" in item.sql]
-    assert not [item for item in record._all() if "log_entries" in item.sql]
+    assert not [item for item in insertions([record.whole()]) if "log_entries" in item.sql]
 
 
 def test_the_entry_of_a_failure_is_there_however_much_a_run_has_logged(record):

@@ -253,14 +253,14 @@ def test_a_node_that_ends_after_the_run_was_cancelled_has_its_file_as_long_as_it
     runs = [submit(one, made, 5) for _ in range(2)]
     for run in runs:
         while not steps_of(run.id):
-            one.wait(one.ticket_of(run), 0.01)
+            one.waiting.wait(one.ticket_of(run), 0.01)
         one.cancel(run_of(run.id), "ann")
     run_of(runs[0].id).remove()
     gate.opened.set()
     let_go(one, runs[1])
     (step,) = Step.select()
     assert (step.run_id, step.status) == (runs[1].id, "success")
-    assert one.value(runs[1].id, "step_0", Kept(step.output, step.output_bytes)) == [5] * 50
+    assert one.resources.value(runs[1].id, "step_0", Kept(step.output, step.output_bytes)) == [5] * 50
     assert [folder.name for folder in (tmp_path / "values").iterdir()] == [runs[1].id]
 
 
@@ -268,7 +268,7 @@ def test_a_run_that_is_repeated_as_its_last_node_ends_has_the_file_of_that(start
     one = start(run_threads=2, inline_value_bytes=100)
     run = submit(one, large(gate, types), 5)
     while not steps_of(run.id):
-        one.wait(one.ticket_of(run), 0.01)
+        one.waiting.wait(one.ticket_of(run), 0.01)
     one.cancel(run_of(run.id), "ann")
     share = Payloads.share
 
@@ -363,7 +363,7 @@ def test_a_process_that_was_asleep_changes_nothing_in_the_record_of_who_took_its
     one, other = start(run_threads=1), start(inline=True)
     run = submit(one, chain(node("a", "slow"), "b", node("c", "act")), 5)
     at_gate(one, run, gate)
-    Lease.beat(one.owner, -1)
+    Lease.beat(one.lease.owner, -1)
     other.sweep()
     record = [(step.seq, step.node_id, step.status) for step in steps_of(run.id)][1:]
     assert record == [(1, "a", "success"), (2, "b", "success"), (3, "c", "success")]
@@ -403,12 +403,12 @@ def test_a_process_that_was_asleep_changes_no_large_value_of_who_took_its_run(st
     made = chain(node("a", "slow"), node("b", "give", {"value": "another value, as large"}), node("c", "act"))
     run = submit(one, made, "a value for a file")
     at_gate(one, run, gate)
-    Lease.beat(one.owner, -1)
+    Lease.beat(one.lease.owner, -1)
     other.sweep()
 
     def values():
         kept = [(f"step_{step.seq}", Kept(step.output, step.output_bytes)) for step in steps_of(run.id)]
-        return [other.value(run.id, *item) for item in kept]
+        return [other.resources.value(run.id, *item) for item in kept]
 
     before = values()
     gate.opened.set()
@@ -421,7 +421,7 @@ def test_a_run_that_waited_here_while_another_process_began_it_goes_on_from_its_
     made = chain(node("a", "act"), node("b", "act"))
     first = submit(dispatcher, flow(node("a", "gate")))
     at_gate(dispatcher, first, gate)
-    second = dispatcher.wait(dispatcher.ticket_of(submit(dispatcher, made, 5)), 0)
+    second = dispatcher.waiting.wait(dispatcher.ticket_of(submit(dispatcher, made, 5)), 0)
     dispatcher.recorder.commit(Run.claim(second.id, "proc_other"))
     record_steps(dispatcher, second.id, run_engine(made, 5).steps[:2])
     dispatcher.recorder.commit([Run.release(second.id, "proc_other")])

@@ -161,10 +161,10 @@ def test_large_values_are_there_again_and_stay_when_the_first_run_goes(inline, t
     change(first, chain(node("a", "act"), node("c", "noop")))
     second = again(inline, first)
     Run.get_by_id(first.id).remove()
-    inline.payloads.remove(first.id)
-    assert inline.value(second.id, "input", Kept(None, 502)) == large
-    assert inline.value(second.id, "step_0", Kept(None, 502)) == large
-    assert inline.value(second.id, "output", Kept(second.output, second.output_bytes)) == large
+    inline.resources.payloads.remove(first.id)
+    assert inline.resources.value(second.id, "input", Kept(None, 502)) == large
+    assert inline.resources.value(second.id, "step_0", Kept(None, 502)) == large
+    assert inline.resources.value(second.id, "output", Kept(second.output, second.output_bytes)) == large
 
 
 def test_a_failure_that_was_gone_on_from_is_kept(inline, types):

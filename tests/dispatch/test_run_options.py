@@ -27,7 +27,7 @@ def begun(dispatcher, made=SAVED, input=1, flow=None, **options):
 
 
 def output(dispatcher, run):
-    return dispatcher.value(run.id, "output", Kept(run.output, run.output_bytes))
+    return dispatcher.resources.value(run.id, "output", Kept(run.output, run.output_bytes))
 
 
 def nodes(run):
@@ -77,7 +77,7 @@ def test_a_run_too_many_leaves_no_options(start, gate):
     with pytest.raises(Conflict):
         dispatcher.submit(busy, 1, "manual", options=Options(pinned={"g": Pin("a long one")}))
     gate.opened.set()
-    assert RunOptions.select().count() == 1 and len(list(dispatcher.payloads.run_ids())) == 1
+    assert RunOptions.select().count() == 1 and len(list(dispatcher.resources.payloads.run_ids())) == 1
 
 
 def test_a_key_stands_for_the_run_with_its_options(inline):
@@ -105,7 +105,7 @@ def test_a_draft_goes_on_though_its_flow_was_deleted_meanwhile(inline):
 def test_a_run_of_a_part_whose_flow_was_deleted_before_it_could_go_on_fails(inline):
     saved = add_flow(chain(node("a", "ask"), node("b", "act")))
     run = begun(inline, flow=saved, until="a")
-    inline.plans._kept.clear()
+    inline.resources.plans._kept.clear()
     execute("UPDATE runs SET waiting = NULL")
     saved.remove()
     inline.sweep()
@@ -135,7 +135,7 @@ def test_a_run_that_lost_what_it_was_started_with_fails_and_holds_up_no_other(st
     if lost == "row":
         RunOptions.delete().where(RunOptions.run_id == run.id).execute()
     else:
-        dispatcher.payloads.remove(run.id)
+        dispatcher.resources.payloads.remove(run.id)
     dispatcher.sweep()
     run = run_of(run.id)
     assert (run.status, run.error_text) == ("failed", "what the run was started with is not kept any more")
@@ -150,7 +150,7 @@ def test_a_run_that_cannot_be_read_waits_and_holds_up_no_other(start):
     run, other = begun(dispatcher, flow=saved, until="b"), begun(dispatcher, flow=saved, until="b")
     for one in (run, other):
         Wait.settle(one.id, "a", "yes", "5", None, None)
-    file = dispatcher.payloads.folder / run.id / "options.json"
+    file = dispatcher.resources.payloads.folder / run.id / "options.json"
     whole = file.read_bytes()
     file.write_bytes(whole[:10])
     dispatcher.sweep()
@@ -209,9 +209,9 @@ def test_large_options_are_shared_with_the_run_that_repeats(start):
     dispatcher = start(inline=True, inline_value_bytes=10)
     run = begun(dispatcher, chain("a", node("b", "fail")), pinned={"a": Pin("a long one, for a file")})
     again = run_of(dispatcher.retry(run, "failed", None).run.id)
-    dispatcher.payloads.remove(run.id)
+    dispatcher.resources.payloads.remove(run.id)
     run.remove()
-    assert dispatcher.options_of(again).pinned == {"a": Pin("a long one, for a file")}
+    assert dispatcher.resources.options_of(again).pinned == {"a": Pin("a long one, for a file")}
     assert nodes(run_of(dispatcher.retry(again, "start", None).run.id)) == ["a", "b"]
 
 

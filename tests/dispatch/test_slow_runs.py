@@ -44,7 +44,7 @@ def runs(dispatcher, slow):
     made = add_flow(chain(node("a", "slow")))
     tickets = [dispatcher.submit(made, number, "manual") for number in range(6)]
     for ticket in tickets:
-        dispatcher.durable(ticket)
+        ticket.durable()
     until(lambda: len(slow.came) == AT_WORK)
     return [ticket.run for ticket in tickets]
 
@@ -60,7 +60,7 @@ def pending(definition, count=1):
 
 def test_others_find_a_thread_while_slow_ones_wait_for_theirs(dispatcher, slow, runs):
     other = dispatcher.submit(add_flow(chain(node("a", "act"))), 1, "manual")
-    assert dispatcher.wait(other, PATIENCE).status == "success"
+    assert dispatcher.waiting.wait(other, PATIENCE).status == "success"
     assert sorted(slow.came) == [0, 1, 2] and {run_of(run.id).finished_at for run in runs} == {None}
 
 

@@ -16,7 +16,7 @@ from world import (
 )
 
 from config import Config
-from dispatch import Dispatcher, Links, make_services
+from dispatch import Dispatcher, Links, Resources, make_services
 from errors import BadInput, Conflict, NotFound
 from models import Run, RunDay, Step, Wait, now_ms
 from nodes.base import REGISTRY
@@ -151,7 +151,7 @@ def test_waiting_holds_no_thread(start):
 
 
 def test_wait_returns_when_the_run_sleeps_past_the_time(dispatcher):
-    run = dispatcher.wait(dispatcher.ticket_of(submit(dispatcher, flow(ask(until=FOREVER)))), PATIENCE)
+    run = dispatcher.waiting.wait(dispatcher.ticket_of(submit(dispatcher, flow(ask(until=FOREVER)))), PATIENCE)
     assert run.waiting == "an answer for a"
 
 
@@ -468,7 +468,7 @@ def test_a_node_that_does_not_come_after_another_sees_its_address_whatever_was_a
     links = Links(lambda *parts: "-".join(parts), "https://example.org")
     config = Config(data_dir=tmp_path, grace=0)
     with started_recorder() as recorder:
-        dispatcher = Dispatcher(config, recorder, make_services(config), inline=True, links=links)
+        dispatcher = Dispatcher(Resources(config, make_services(config), links), recorder, inline=True)
         dispatcher.start()
         run = submit(dispatcher, ADDRESSED)
         for id_ in order:

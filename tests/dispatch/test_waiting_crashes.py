@@ -136,7 +136,7 @@ def test_a_process_that_was_asleep_does_not_make_a_run_wait_that_another_has_fin
     gate.opened.set()
     let_go(one, run)
     assert (run_of(run.id).status, run_of(run.id).claims) == ("running", 2) and nothing_waits()
-    Lease.beat(one.owner, -1)
+    Lease.beat(one.lease.owner, -1)
     other.sweep()
     other.wake()
     assert run_of(run.id).status == "success" and nothing_waits()

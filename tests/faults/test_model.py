@@ -22,7 +22,7 @@ from world import Types, add_flow, at_top, fresh_database, steps_of
 import database
 from config import Config
 from definition import Pin
-from dispatch import MAX_DEATHS, Dispatcher, Options, make_services
+from dispatch import MAX_DEATHS, Dispatcher, Options, Resources, make_services
 from dispatch.payloads import Kept
 from dispatch.recorder import Recorder
 from errors import NodeError
@@ -146,7 +146,7 @@ def process(folder, watch):
         recorder = Watched(watch)
         recorder.start()
         config = Config(data_dir=folder, inline_value_bytes=INLINE_BYTES, grace=0, lease=3600)
-        dispatcher = Dispatcher(config, recorder, make_services(config), inline=True)
+        dispatcher = Dispatcher(Resources(config, make_services(config)), recorder, inline=True)
         try:
             dispatcher.start()
             database.db.connection().set_trace_callback(watch)
@@ -170,7 +170,7 @@ def first_try(folder, watch, definition, fired, options):
 def next_try(folder, watch):
     """Take up what a process left that is dead by now, and execute it to its end."""
     with process(folder, watch) as dispatcher:
-        database.execute("UPDATE leases SET until = 0 WHERE name <> ?", (dispatcher.owner,))
+        database.execute("UPDATE leases SET until = 0 WHERE name <> ?", (dispatcher.lease.owner,))
         dispatcher.sweep()
         return result(dispatcher)
 
@@ -186,10 +186,10 @@ def result(dispatcher):
     for step in steps_of(run.id):
         assert step.status != "running", f"{step.node_id} is still running"
         if at_top(step):
-            own = dispatcher.value(run.id, f"step_{step.seq}", Kept(step.output, step.output_bytes))
+            own = dispatcher.resources.value(run.id, f"step_{step.seq}", Kept(step.output, step.output_bytes))
             value = own if step.same_as is None else nodes[step.same_as][2]
             nodes[step.node_id] = (step.status, step.branch, value)
-    output = dispatcher.value(run.id, "output", Kept(run.output, run.output_bytes))
+    output = dispatcher.resources.value(run.id, "output", Kept(run.output, run.output_bytes))
     return Result(run.status, output, run.error_text, run.error_node_id, nodes)
 
 

@@ -16,7 +16,8 @@ from world import process as a_process
 import database
 from dispatch import Dispatcher
 from dispatch.active_run import Active
-from dispatch.recorder import Recorder, RunRecord
+from dispatch.recorder import Recorder
+from dispatch.run_record import RunRecord
 from errors import HeadraceError
 from models import Lease, Run, RunDay, Wait
 from nodes.base import REGISTRY, Suspend

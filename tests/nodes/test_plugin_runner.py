@@ -481,9 +481,9 @@ def test_a_process_outlives_what_its_own_nodes_do(own, tmp_path):
     own(end)
     with fresh_database(tmp_path), process(tmp_path, run_threads=1) as dispatcher:
         for _ in range(3):
-            run_ = dispatcher.wait(dispatcher.submit(add_flow(flow(mine())), 1, "manual"), PATIENCE)
+            run_ = dispatcher.waiting.wait(dispatcher.submit(add_flow(flow(mine())), 1, "manual"), PATIENCE)
             assert (run_.status, run_.error_text) == ("failed", "SystemExit")
-        run_ = dispatcher.wait(dispatcher.submit(add_flow(flow("b")), 1, "manual"), PATIENCE)
+        run_ = dispatcher.waiting.wait(dispatcher.submit(add_flow(flow("b")), 1, "manual"), PATIENCE)
         assert run_.status == "success"
 
 
@@ -492,8 +492,8 @@ def test_a_thread_for_runs_is_free_again_after_a_node_that_does_not_end(hang, tm
     with fresh_database(tmp_path), process(tmp_path, run_threads=1) as dispatcher:
         hung = dispatcher.submit(add_flow(flow(mine(timeout=0.05))), 1, "manual")
         after = dispatcher.submit(add_flow(flow("b")), 1, "manual")
-        assert dispatcher.wait(after, PATIENCE).status == "success"
-        assert "was given up" in run_of(dispatcher.wait(hung, PATIENCE).id).error_text
+        assert dispatcher.waiting.wait(after, PATIENCE).status == "success"
+        assert "was given up" in run_of(dispatcher.waiting.wait(hung, PATIENCE).id).error_text
 
 
 def test_the_store_and_the_log_are_the_workspaces(own, tmp_path):
@@ -503,7 +503,7 @@ def test_the_store_and_the_log_are_the_workspaces(own, tmp_path):
 
     own(work)
     with fresh_database(tmp_path), process(tmp_path) as dispatcher:
-        run_ = dispatcher.wait(dispatcher.submit(add_flow(flow(mine())), 1, "manual"), PATIENCE)
+        run_ = dispatcher.waiting.wait(dispatcher.submit(add_flow(flow(mine())), 1, "manual"), PATIENCE)
         assert (run_.status, run_.output) == ("success", "2")
         assert WorkspaceStore("ws_1").get("n") == 2
 
@@ -516,6 +516,6 @@ def test_what_agents_remember_is_the_workspaces(own, tmp_path):
 
     own(work)
     with fresh_database(tmp_path), process(tmp_path) as dispatcher:
-        run_ = dispatcher.wait(dispatcher.submit(add_flow(flow(mine())), 1, "manual"), PATIENCE)
+        run_ = dispatcher.waiting.wait(dispatcher.submit(add_flow(flow(mine())), 1, "manual"), PATIENCE)
         assert (run_.status, run_.output) == ("success", '["city"]')
         assert [row.content for row in AgentMemory.select()] == ["Rome"]

@@ -171,7 +171,7 @@ def test_a_value_that_can_be_no_input_is_told_of_and_holds_nothing_up(source, tm
 
 def test_its_expressions_see_vars_secrets_and_the_flow(source, process):
     found = Credential("token", "secret", {"value": "s3cret-value"})
-    process.dispatcher.find_credential = lambda workspace, name: (
+    process.dispatcher.resources.find_credential = lambda workspace, name: (
         found if (workspace, name) == ("ws_1", "token") else None
     )
     url = "{{ vars.host }}/{{ secrets.token }}/{{ workflow.name }}"

@@ -26,7 +26,7 @@ def dispatcher(path, tmp_path):
 @pytest.mark.slow
 def test_a_schedule_fires_and_its_runs_are_executed_while_the_scheduler_runs(dispatcher):
     ended = threading.Event()
-    dispatcher.on_step = lambda run, step: ended.set()
+    dispatcher.executor.on_step = lambda run, step: ended.set()
     made = schedule(now_ms(), every=1)
     scheduler = Scheduler(dispatcher)
     scheduler.start()
@@ -46,7 +46,7 @@ def test_a_process_with_nothing_to_do_changes_no_counter(dispatcher):
     poller = Poller(dispatcher, leader.owner, leader.leads)
     leader.tick()
     before = commits(), settings_commits()
-    for job in (dispatcher.beat, dispatcher.sweep, dispatcher.wake, leader.tick, poller.tick):
+    for job in (dispatcher.lease.beat, dispatcher.sweep, dispatcher.wake, leader.tick, poller.tick):
         job()
     leader.stop()
     assert (commits(), settings_commits()) == before

@@ -155,7 +155,7 @@ def test_what_the_old_key_opens_is_overwritten_in_the_database(filled, data_dir)
 
 
 def test_a_backup_of_before_is_read_with_the_key_that_the_refusal_names(filled, data_dir):
-    database.backup(data_dir / "copy")
+    backup.copy_database(data_dir / "copy")
     rotate()
     database.disconnect()
     for path in data_dir.glob("headrace.sqlite3*"):

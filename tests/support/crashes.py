@@ -10,7 +10,7 @@ from world import run_of, steps_of
 
 import database
 from config import Config
-from dispatch import Dispatcher, make_services
+from dispatch import Dispatcher, Resources, make_services
 from dispatch.payloads import Kept
 from dispatch.recorder import Recorder
 from models import Lease, LogEntry, Run, Step, Wait
@@ -45,7 +45,7 @@ class Moments(list):
 
     def copy(self):
         path = self.folder / f"moment_{len(self)}.sqlite3"
-        database.backup(path)
+        backup.copy_database(path)
         done = {
             f"{step.run_id}:{step.node_id}:{step.item_index or 0}"
             for step in Step.select().where(Step.status == "success")
@@ -58,7 +58,7 @@ def inline_process(folder, recorder, **settings):
     """As `world.process`, in the test's own thread, with this recorder."""
     config = Config(data_dir=folder, run_threads=2, grace=0, lease=3600, **settings)
     recorder.start()
-    dispatcher = Dispatcher(config, recorder, make_services(config), inline=True)
+    dispatcher = Dispatcher(Resources(config, make_services(config)), recorder, inline=True)
     dispatcher.start()
     try:
         yield dispatcher
@@ -96,7 +96,7 @@ def crash_everywhere(folder, types, actions, **settings):
 
     def outputs(dispatcher):
         def output(run):
-            text = dispatcher.payloads.load(run.id, "output", Kept(run.output, run.output_bytes))
+            text = dispatcher.resources.payloads.load(run.id, "output", Kept(run.output, run.output_bytes))
             return re.sub(r"run_\w+", "run", f"{text} {run.error_text}")
 
         return output
@@ -107,7 +107,7 @@ def crash_everywhere(folder, types, actions, **settings):
             moments.action = number
             action(dispatcher)
             moments.copy()
-        whole, values = essence(outputs(dispatcher)), dispatcher.payloads.folder
+        whole, values = essence(outputs(dispatcher)), dispatcher.resources.payloads.folder
     assert Wait.select().count() == 0
     effects = _without_runs(types.effects)
     written = _copied(values, folder / "written")

@@ -19,7 +19,7 @@ from children import end_child, start_child
 import database
 import engine
 from config import Config
-from dispatch import Dispatcher, make_services
+from dispatch import Dispatcher, Resources, make_services
 from dispatch.recorder import Recorder
 from errors import NodeError
 from models import Run, Step, Workflow
@@ -179,7 +179,7 @@ def process(folder, *, inline=False, **settings):
     settings = {"run_threads": 2, "grace": 0, "lease": 3600, **settings}
     config = Config(data_dir=folder, **settings)
     with started_recorder() as recorder:
-        dispatcher = Dispatcher(config, recorder, make_services(config), inline)
+        dispatcher = Dispatcher(Resources(config, make_services(config)), recorder, inline)
         dispatcher.start()
         try:
             yield dispatcher

@@ -323,7 +323,7 @@ def test_a_server_that_takes_no_runs_says_so_by_the_view(behind, client, hook, s
     elif state == "closed":
         dispatcher.close()
     else:
-        monkeypatch.setattr(dispatcher, "_alive_until", 0.0)
+        monkeypatch.setattr(dispatcher.lease, "_alive_until", 0.0)
     answer = client.post(PATH)
     assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
     assert behind.taken == 0 and Run.select().count() == 0
@@ -332,7 +332,7 @@ def test_a_server_that_takes_no_runs_says_so_by_the_view(behind, client, hook, s
 @pytest.mark.usefixtures("unhurried")
 def test_an_input_larger_than_a_value_may_be_is_left_to_the_view(behind, client, hook, server, monkeypatch):
     hook()
-    monkeypatch.setattr(server.dispatcher, "config", replace(server.config, max_value_bytes=500))
+    monkeypatch.setattr(server.dispatcher.resources, "config", replace(server.config, max_value_bytes=500))
     answer = client.post(PATH, "x" * 600)
     assert answer.status_code == 400 and "500" in answer.json["error"]
     assert behind.taken == 0 and Run.select().count() == 0

@@ -215,7 +215,7 @@ def test_a_failed_run_is_500_and_keeps_the_reason_inside(client, hook, mode):
 @pytest.mark.parametrize("mode", ["last", "node"])
 def test_a_run_that_takes_longer_than_the_wait_is_202(client, hook, gate, server, monkeypatch, mode):
     hook({"id": "wait", "type": "gate"}, respond=mode)
-    monkeypatch.setattr(server.dispatcher, "config", replace(server.config, webhook_wait=0))
+    monkeypatch.setattr(server.dispatcher.resources, "config", replace(server.config, webhook_wait=0))
     answer = client.post("/api/webhooks/orders", {})
     assert answer.status_code == 202 and answer.json == {"run_id": only_run().id}
 
@@ -502,7 +502,7 @@ def answered(client, hook, **config):
 
 @pytest.fixture
 def files(server, owner):
-    return server.dispatcher.files_of(owner.workspace.id)
+    return server.dispatcher.resources.files_of(owner.workspace.id)
 
 
 def test_a_file_of_the_workspace_is_sent_as_it_is_with_its_type_and_name(client, hook, files):

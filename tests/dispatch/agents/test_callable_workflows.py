@@ -26,7 +26,7 @@ def called(schema=None, *, disabled=False, **config):
 @pytest.fixture
 def tools(server, workspace):
     """`tools()` gives the flows that can be called, by name."""
-    return lambda where=workspace: {flow.name: flow for flow in callable_flows(where.id, server.dispatcher)}
+    return lambda where=workspace: {flow.name: flow for flow in callable_flows(where.id, server.dispatcher.resources)}
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_one_is_found_by_its_name(server, workspace, offer, make_flow):
     offer("Not callable", {"nodes": [{"id": "called", "type": "manual"}]})
     make_flow(called(), name="Draft")
     found = [
-        callable_flow(workspace.id, server.dispatcher, f"flow_{name}")
+        callable_flow(workspace.id, server.dispatcher.resources, f"flow_{name}")
         for name in ("same", "not_callable", "draft", "x")
     ]
     assert found[0].workflow_id == flow["id"] and found[1:] == [None, None, None]

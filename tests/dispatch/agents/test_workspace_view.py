@@ -24,12 +24,12 @@ def called_with(**config):
 
 @pytest.fixture
 def look(server, workspace):
-    return Inspection(workspace.id, server.dispatcher)
+    return Inspection(workspace.id, server.dispatcher.resources)
 
 
 @pytest.fixture
 def stranger(server, other):
-    return Inspection(other.workspace.id, server.dispatcher)
+    return Inspection(other.workspace.id, server.dispatcher.resources)
 
 
 def test_flows_are_listed_newest_first_page_by_page(look, make_flow):

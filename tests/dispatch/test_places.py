@@ -5,7 +5,7 @@ import time
 import pytest
 from world import PATIENCE, Background
 
-from dispatch.concurrency_limits import Places
+from dispatch.limits import Places
 from errors import TooMany, Unavailable
 
 

@@ -1,0 +1,193 @@
+"""What this process lends to runs: settings, payloads, plans, models, services, credentials, files and links.
+
+Nothing here changes the state of a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import orjson
+
+from agent.model_choice import Models
+from config import Config
+from engine import Plan
+from errors import Conflict
+from models import Fired, Run, RunOptions, Workflow, WorkflowVersion
+from net.egress import Rule, make_client
+from nodes.base import Once, Services
+from nodes.credentials.keyring import Credential, Keyring
+from nodes.data.python_sandbox import Sandbox
+from nodes.files.files import Files
+
+from .agents.task import Task, is_task
+from .payloads import Kept, Payloads
+from .plan_cache import Plans
+from .resume_links import Links
+from .run_options import Options
+
+Flow: TypeAlias = Workflow | Fired | Task  # a row, or as much of one as it takes to run it
+# Opens a credential of a workspace, by the workspace's id and the credential's name or id.
+FindCredential: TypeAlias = Callable[[str, str], Credential | None]
+
+
+def make_services(config: Config) -> Services:
+    """Return what this process lends to its nodes: HTTP client, sandbox, egress rule."""
+    rule = Rule(config.egress_allow)
+    client = Once(lambda: make_client(rule, config.http_max_bytes, config.ca_file))
+    return Services(client, Once(Sandbox), rule, config.ca_file)
+
+
+def no_credential(workspace_id: str, name: str) -> Credential | None:
+    """Find no credential, for a process that keeps none."""
+    return None
+
+
+@lru_cache(100)
+def _files_of(folder: Path | None, data_dir: Path, workspace_id: str, max_bytes: int) -> Files:
+    return Files(folder or data_dir / "files" / workspace_id, max_bytes)
+
+
+class Resources:
+    """What runs of this process use and share."""
+
+    def __init__(
+        self,
+        config: Config,
+        services: Services,
+        links: Links | None = None,
+        find_credential: FindCredential = no_credential,
+        files_folder: Path | None = None,
+    ) -> None:
+        """`files_folder` holds the files of all flows if there is only one workspace, as on the command line."""
+        self.config, self.services, self.links = config, services, links
+        self.find_credential, self.files_folder = find_credential, files_folder
+        self.payloads = Payloads(config.data_dir / "values", config.inline_value_bytes)
+        self.plans = Plans(config.max_nodes)
+        self.models = Models.of(config)
+
+    def files_of(self, workspace_id: str) -> Files:
+        """Return the files of a workspace."""
+        return _files_of(self.files_folder, self.config.data_dir, workspace_id, self.config.file_max_bytes)
+
+    def keyring_of(self, workspace_id: str) -> Keyring:
+        """Return a new keyring, which opens the credentials of the workspace."""
+        return Keyring(lambda name: self.find_credential(workspace_id, name))
+
+    def value(self, run_id: str, name: str, kept: Kept) -> Any:
+        """Return a recorded value as JSON data."""
+        text = self.payloads.load(run_id, name, kept)
+        return None if text is None else orjson.loads(text)
+
+    def input_of(self, run: Run) -> Any:
+        """Return the input of a run as JSON data."""
+        return self.value(run.id, "input", Kept(run.input, run.input_bytes))
+
+    def scope_of(self, run: Run) -> dict[str, Any]:
+        """Return the parts of the run and of its flow that expressions see."""
+        row = run.__data__
+        return {
+            "run": {"id": row["id"], "triggered_by": row["triggered_by"], "started_at": row["started_at"]},
+            "workflow": {
+                "id": row["workflow_id"], "name": row["workflow_name"], "version": row["workflow_version"],
+            },
+        }  # fmt: skip
+
+    def links_for(self, run: Run, plan: Plan) -> Callable[..., dict[str, str]] | None:
+        """Return a function that gives the addresses at which a node can be answered; None if the run has none."""
+        links = self.links
+        if links is None or not (plan.suspends or plan.answerable):
+            return None
+
+        def links_of(node_id: str, question: str | None = None) -> dict[str, str]:
+            node = plan.answerable.get(node_id) or plan.by_id[node_id].node
+            return links.of(run.id, node_id, node, question)
+
+        return links_of
+
+    # Plans
+
+    def plan_of(self, flow: Flow) -> Plan:
+        """Return the plan of the flow as it is now.
+
+        Raises: DefinitionError if its definition is not valid.
+        """
+        if isinstance(flow, Task):
+            return flow.plan()
+        return self.plans.get(flow.id, flow.version, lambda: str(flow.definition_json))
+
+    def plan_with(self, options: Options | None, flow: Flow) -> Plan:
+        """Return the plan of the flow as the options change it.
+
+        Raises: DefinitionError if the definition is not valid, BadInput if the options do not fit it.
+        """
+        if options is None:
+            return self.plan_of(flow)
+        options.check(self.config.max_value_bytes)
+        return options.plan(lambda: self.plan_of(flow), self.config.max_nodes)
+
+    def plan_of_run(self, run: Run) -> Plan:
+        """Return the plan with which the run began: of a version of its flow, a part of it, or its own definition.
+
+        Raises: Conflict if that version was deleted, DefinitionError if it is not valid any more.
+        """
+        options = self.options_of(run)
+        if options is not None:
+            return options.plan(lambda: self._plan_of_version(run), self.config.max_nodes)
+        return self._plan_of_version(run)
+
+    def _plan_of_version(self, run: Run) -> Plan:
+        if is_task(run):
+            return self._task_of(run).plan()
+
+        def load() -> str:
+            row = _version_of(run)
+            if row is None:
+                raise Conflict("the flow was deleted before the run could start")
+            return str(row.definition_json)
+
+        return self.plans.get(run.workflow_id, int(run.workflow_version or 0), load)
+
+    def _task_of(self, run: Run) -> Task:
+        try:
+            return Task(run.workspace_id, run.workflow_name, self.input_of(run))
+        except FileNotFoundError:
+            raise Conflict("the task of the run is not kept any more") from None
+
+    def definition_of(self, run: Run) -> dict[str, Any] | None:
+        """Return the definition with which the run began, valid or not; None if it was deleted."""
+        try:
+            options = self.options_of(run)
+        except Conflict:
+            return None
+        if options is not None and options.definition is not None:
+            found: dict[str, Any] = orjson.loads(options.definition)
+            return found
+        version = _version_of(run)
+        return orjson.loads(version.definition_json) if version else None
+
+    def options_of(self, run: Run) -> Options | None:
+        """Return the options with which the run was started; None if it was started with its input alone.
+
+        Raises: Conflict if they are lost: without them, nodes would be executed that were not to be.
+        """
+        if run.options is None:
+            return None
+        row = RunOptions.find(run.id)
+        try:
+            text = None if row is None else self.payloads.load(run.id, "options", Kept(row.value, row.value_bytes))
+        except FileNotFoundError:
+            text = None
+        if text is None:
+            raise Conflict("what the run was started with is not kept any more")
+        return Options.of(text)
+
+
+def _version_of(run: Run) -> WorkflowVersion | None:
+    found: WorkflowVersion | None = WorkflowVersion.get_or_none(
+        workflow_id=run.workflow_id, version=run.workflow_version
+    )
+    return found

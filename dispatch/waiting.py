@@ -1,0 +1,130 @@
+"""Those who wait for a run: for its end, or for the answer of its `respond` node."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import engine
+from database import is_held_up
+from errors import Unavailable
+from models import QUEUED, Run, Step, Wait, now_ms
+from nodes.base import REGISTRY
+
+from .active_run import Ticket
+from .payloads import Kept
+from .resources import Resources
+
+POLL_SECONDS = 0.05
+WAIT_SECONDS = 0.5  # after which a wait for a run looks whether the process ends
+SHORT_WAIT = 1.0  # seconds, for which a thread that answers requests may always wait
+
+T = TypeVar("T")
+
+
+class Waiting:
+    """Waits of the threads of this process for runs. Nobody waits past `ends_at`, by `time.monotonic`."""
+
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
+        self.ends_at = math.inf
+        # Of the threads that answer requests: those that may wait for long, and of these those that wait for agents.
+        threads = resources.config.threads
+        self._long = threading.BoundedSemaphore(max(1, threads * 3 // 4))
+        self._long_for_agents = threading.BoundedSemaphore(max(1, threads // 2))
+
+    def wait(self, ticket: Ticket, seconds: float) -> Run:
+        """Wait until the run has ended, waits for longer than that, or the time is over. Return it; it is durable."""
+        deadline = time.monotonic() + seconds
+        active = ticket.active
+        if active is not None:
+            if is_held_up():
+                active.record.durable()  # or it never will be: not many may wait for that
+            self._await(active.ended, deadline)
+            active.record.durable()
+            if active.run.finished_at is not None and active.ended.is_set():
+                return active.run
+        while True:
+            present, left = Run.find(ticket.run.id), self._left(deadline)
+            if present is None:
+                if left <= 0:
+                    raise Unavailable("The run could not be recorded", retry_after=5)
+            elif _is_over(present) or left <= 0 or _sleeps_past(present, left):
+                return present
+            time.sleep(min(POLL_SECONDS, left))
+
+    def wait_in_turn(self, ticket: Ticket, seconds: float) -> Run:
+        """Wait, for a request: if 3/4 of the request threads wait for long, others wait at most SHORT_WAIT."""
+        return self._in_turn(lambda left: self.wait(ticket, left), _is_over, seconds)
+
+    def wait_for_agent(self, ticket: Ticket, seconds: float) -> Run:
+        """Wait in turn, for an agent, which may well take so long: half of the request threads at most do."""
+        if not self._long_for_agents.acquire(blocking=False):
+            return self.wait(ticket, min(seconds, SHORT_WAIT))
+        try:
+            return self.wait_in_turn(ticket, seconds)
+        finally:
+            self._long_for_agents.release()
+
+    def response(self, ticket: Ticket, seconds: float) -> tuple[Run, Any]:
+        """Wait in turn for the first `respond` node. Return the run, and that output once it is durable, else None."""
+
+        def has_answered(found: tuple[Run, Any]) -> bool:
+            return found[1] is not None or _is_over(found[0])
+
+        return self._in_turn(lambda left: self._response(ticket, left), has_answered, seconds)
+
+    def _response(self, ticket: Ticket, seconds: float) -> tuple[Run, Any]:
+        deadline = time.monotonic() + seconds
+        active = ticket.active
+        if active is not None and self._await(active.answered, deadline) and active.response is not None:
+            active.record.durable()
+            return active.run, active.response
+        run = self.wait(ticket, max(0.0, deadline - time.monotonic()))
+        for step in Step.successes(run.id, [type_ for type_, node in REGISTRY.items() if node.responds]):
+            response = self.resources.value(run.id, f"step_{step.seq}", Kept(step.output, step.output_bytes))
+            if engine.is_response(response):
+                return run, response
+        return run, None
+
+    def _in_turn(self, wait: Callable[[float], T], is_over: Callable[[T], bool], seconds: float) -> T:
+        deadline = time.monotonic() + seconds
+        found = wait(min(seconds, SHORT_WAIT))
+        if seconds <= SHORT_WAIT or is_over(found) or not self._long.acquire(blocking=False):
+            return found
+        try:
+            return wait(max(0.0, deadline - time.monotonic()))
+        finally:
+            self._long.release()
+
+    def _left(self, deadline: float) -> float:
+        """Return the seconds until a wait has been long enough."""
+        return min(deadline, self.ends_at) - time.monotonic()
+
+    def _await(self, event: threading.Event, deadline: float) -> bool:
+        """Wait for the event as long as that is of use. Return True if it came."""
+        while (left := self._left(deadline)) > 0 and not event.wait(min(left, WAIT_SECONDS)):
+            continue
+        return event.is_set()
+
+
+def _is_over(run: Run) -> bool:
+    """Return True if there is nothing of the run to wait for."""
+    return run.finished_at is not None or run.recorded
+
+
+def _sleeps_past(run: Run, seconds: float) -> bool:
+    """Return True if the run waits for something that will not come within these seconds by itself."""
+    if run.status != "pending" or run.waiting is None or run.waiting == QUEUED:
+        return False
+    wake_at = Wait.next_wake(run.id)
+    if wake_at is not None and wake_at <= now_ms() + seconds * 1000:
+        return False
+    if not all(_sleeps_past(child, seconds) for child in run.children()):
+        return False
+    # What it waited for may have ended since the row was read: then there is no child left, and it goes on.
+    present = Run.find(run.id)
+    return present is not None and (present.status, present.waiting) == (run.status, run.waiting)

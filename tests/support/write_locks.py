@@ -1,0 +1,28 @@
+"""Another process that holds the lock of writers."""
+
+from contextlib import contextmanager
+
+from world import PATIENCE, start_python
+
+HOLD = """
+import pathlib, sys
+import database
+database.connect(pathlib.Path(sys.argv[1]), "normal")
+with database.write():
+    print("writing", flush=True)
+    sys.stdin.readline()
+database.disconnect()
+"""
+
+
+@contextmanager
+def another_that_writes(path):
+    """A process in the middle of a write, until the end of the `with`."""
+    process = start_python(HOLD, path)
+    try:
+        assert process.stdout.readline() == "writing\n"
+        yield
+        process.communicate("\n", timeout=PATIENCE)
+    finally:
+        process.kill()
+        process.communicate(timeout=60)
