@@ -225,7 +225,7 @@ class _Run:
         encoded = self.job.keyring.clean(self.encoded(node, pin.output))
         now, names = now_ms(), tuple(source.id for source in live)
         mark = Mark(self.next_seq(), 1, None, None, now, 0.0)
-        step = _step(node, mark, names, "success", now, encoded, branch=pin.branch)
+        step = _step(node, mark, names, "success", now, output=encoded, branch=pin.branch)
         self.job.on_step(step._replace(pure=True))
         return _State(True, orjson.loads(encoded), pin.branch, node.id)
 
@@ -530,17 +530,7 @@ class _Execution:
 
 
 def _step(
-    node: PlannedNode,
-    mark: Mark,
-    inputs: tuple[str, ...],
-    status: str,
-    finished_at: int | None,
-    output: bytes | None = None,
-    same_as: str | None = None,
-    branch: str | None = None,
-    error_text: str | None = None,
-    final: bool = False,
-    wait: Suspend | None = None,
+    node: PlannedNode, mark: Mark, inputs: tuple[str, ...], status: str, finished_at: int | None, **more: Any
 ) -> Step:
     if finished_at is None:
         duration = None
@@ -549,7 +539,7 @@ def _step(
         duration = (time.perf_counter() - mark.clock) * 1000 if mark.clock else float(finished_at - mark.started_at)
     return Step(
         mark.seq, node.id, node.type, node.name, status, mark.attempt, mark.item_index, inputs, mark.item,
-        output, same_as, branch, error_text, mark.started_at, finished_at, duration, node.node.pure, final, wait,
+        mark.started_at, finished_at, duration, node.node.pure, **more,
     )  # fmt: skip
 
 

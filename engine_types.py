@@ -8,11 +8,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
+
+import orjson
 
 from nodes.base import Agents, Answer, Flows, Services, Store, Suspend, discard
 from nodes.credentials.keyring import Keyring
 from nodes.files.files import Files
+
+
+@lru_cache(4096)
+def _json_names(names: tuple[str, ...]) -> str:
+    return orjson.dumps(names).decode()
 
 
 class Step(NamedTuple):
@@ -35,16 +43,28 @@ class Step(NamedTuple):
     item_index: int | None
     inputs: tuple[str, ...]
     item: bytes | None
-    output: bytes | None
-    same_as: str | None
-    branch: str | None
-    error_text: str | None
     started_at: int
     finished_at: int | None
     duration_ms: float | None
     pure: bool
+    output: bytes | None = None
+    same_as: str | None = None
+    branch: str | None = None
+    error_text: str | None = None
     final: bool = False
     wait: Suspend | None = None
+
+    def row(self, run_id: str, item: str | None, output: str | None, output_bytes: int | None) -> tuple[Any, ...]:
+        """Return the values of the step's row, in the order of `database.tables.steps.STEP_COLUMNS`.
+
+        `item` and `output` are the JSON texts as the row holds them; an output of `output_bytes` lies in a file.
+        """
+        return (
+            run_id, self.seq, self.node_id, self.node_type, self.node_name, self.status, self.attempt,
+            self.item_index, _json_names(self.inputs) if self.inputs else None, item, output, output_bytes,
+            self.same_as, self.branch, self.error_text, self.started_at, self.finished_at, self.duration_ms,
+            self.final,
+        )  # fmt: skip
 
 
 class Settled(NamedTuple):

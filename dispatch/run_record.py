@@ -24,11 +24,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import orjson
 
+import engine
 from errors import Conflict, NodeError, Unavailable
 from models import LogEntry, Needed, Run, Step, Wait, Write, now_ms
 
@@ -49,11 +49,6 @@ class RunTaken(BaseException):
 
     A BaseException, so that no handler of a node's errors takes it for one.
     """
-
-
-@lru_cache(4096)
-def _json_names(inputs: tuple[str, ...]) -> str:
-    return orjson.dumps(inputs).decode()
 
 
 class RunRecord:
@@ -156,7 +151,7 @@ class RunRecord:
 
     # Steps
 
-    def step(self, step: Any, answers: bool = False) -> None:
+    def step(self, step: engine.Step, answers: bool = False) -> None:
         """Note an `engine.Step`; a `running` one is durable when this returns, RunTaken where it may not run.
 
         One that `answers` whoever waits counts only while the run goes on. NodeError where what the step starts cannot
@@ -168,12 +163,7 @@ class RunRecord:
             text, size = self.payloads.keep(self._id, f"step_{step.seq}", step.output, self.run.claims)
         # An item too large for the row is left out: it is a part of an earlier step's output.
         item = step.item.decode() if step.item and len(step.item) <= self.payloads.inline_bytes else None
-        values = (
-            self._id, step.seq, step.node_id, step.node_type, step.node_name, step.status, step.attempt,
-            step.item_index, _json_names(step.inputs) if step.inputs else None, item, text, size,
-            step.same_as, step.branch, step.error_text, step.started_at, step.finished_at, step.duration_ms,
-            step.final,
-        )  # fmt: skip
+        values = step.row(self._id, item, text, size)
         if step.status != "running":
             done = self.done
             self._ended(step, values, answers)
@@ -185,7 +175,7 @@ class RunRecord:
         if not begun:
             raise RunTaken
 
-    def _ended(self, step: Any, values: tuple[Any, ...], answers: bool) -> None:
+    def _ended(self, step: engine.Step, values: tuple[Any, ...], answers: bool) -> None:
         run, wait = self.run, step.wait
         if wait is None:
             self._steps.append((values, self._is_fenced and step.pure))

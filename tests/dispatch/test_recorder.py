@@ -21,6 +21,7 @@ from world import (
 from written import put
 
 from database import HeldUp, disconnect_thread, execute, patience, write
+from database.tables.steps import STEP_COLUMNS
 from dispatch import run_record
 from dispatch.payloads import Payloads
 from dispatch.recorder import Recorder, Revocable, insertions
@@ -534,3 +535,13 @@ def test_a_thread_that_wrote_gives_its_connection_back(recorder):
     Background(recorder.commit, [put("ws_1")]).result()
     disconnect_thread()
     assert set(names()) == {"ws_1"}
+
+
+# A step's row
+
+
+def test_a_steps_row_is_in_the_order_of_the_columns():
+    made = step(7, attempt=2, item_index=3, inputs=("a", "b"), same_as="s", branch="yes", error_text="no", final=True)
+    row = dict(zip(STEP_COLUMNS, made.row("run_1", "[1]", "2", 3), strict=True))
+    own = {"run_id": "run_1", "inputs": '["a","b"]', "item": "[1]", "output": "2", "output_bytes": 3}
+    assert row == own | {name: getattr(made, name) for name in STEP_COLUMNS if name not in own}
