@@ -19,6 +19,7 @@ import orjson
 
 import database
 from config import Config
+from database import backup
 from errors import BadInput, ConfigError, Conflict, NotFound
 from models import Fact, Lease
 from security.vault import KEY_FILE, find_key
@@ -67,7 +68,7 @@ def make(config: Config, target: Path) -> Manifest:
         copied: dict[str, _Copied] = {}
         # Twice: a value is on disk before the row that refers to it, and may be deleted after the row is copied.
         _copy_folder(config.data_dir, "values", draft, copied)
-        database.backup(draft / DATABASE)
+        backup.copy_database(draft / DATABASE)
         for folder in FOLDERS:
             _copy_folder(config.data_dir, folder, draft, copied)
         files = {path: (one.size, one.digest) for path, one in sorted(copied.items())}
@@ -101,7 +102,7 @@ def _copy_folder(data_dir: Path, folder: str, draft: Path, copied: dict[str, _Co
                 continue
             target = draft / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            if folder == "files" and database.copy_if_one(path, target):
+            if folder == "files" and backup.copy_if_database(path, target):
                 belonging |= {path.with_name(path.name + ending) for ending in database.BESIDE}
                 copied[name] = _Copied(seen, *_measure(target))
             else:

@@ -13,6 +13,7 @@ import orjson
 
 import database
 from config import Config
+from database import backup
 from errors import BadInput, ConfigError, HeadraceError, NotFound
 from models import Workspace
 from parsers.invisible_characters import JOINERS, is_seen
@@ -100,7 +101,7 @@ def open_database() -> Iterator[Config]:
     if not path.is_file():
         raise NotFound(f"There is no database {path}; start the server once, or name its folder in HEADRACE_DATA_DIR")
     with path.open("rb") as file:
-        if file.read(len(database.MAGIC)) != database.MAGIC:
+        if file.read(len(backup.MAGIC)) != backup.MAGIC:
             raise BadInput(f"{path} is not an SQLite database; check HEADRACE_DATA_DIR and DATABASE_URL")
     database.connect(path, config.durability)
     try:

@@ -1,4 +1,4 @@
-"""The one SQLite file: how it is opened, locked for writing, migrated and copied. All that only SQLite has is here.
+"""The one SQLite file: how it is opened, written to, migrated and kept small. Only this package knows SQLite.
 
 Writers queue on a lock file beside the database, because SQLite's own busy handler sleeps and starves; readers never
 wait.
@@ -9,15 +9,11 @@ from __future__ import annotations
 from . import peewee_import
 
 # isort: split
-import fcntl
 import logging
 import os
-import re
 import sqlite3
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +22,11 @@ from peewee import DatabaseError, ExceptionWrapper, IntegrityError, OperationalE
 from errors import ConfigError
 from version import VERSION
 
+from . import write_lock
 from .changes import ALL, SETTINGS, Changes
+from .write_lock import HeldUp as HeldUp
+from .write_lock import is_held_up as is_held_up
+from .write_lock import patience as patience
 
 log = logging.getLogger("headrace.database")
 DatabaseRefused = OperationalError  # for whoever may not import Peewee
@@ -35,179 +35,18 @@ MIGRATIONS = Path(__file__).parents[1] / "migrations"
 HISTORY = "schema_migration"
 MOST_NAMED = 5
 BESIDE = ("-wal", "-shm", "-journal")  # how the names of the files end that belong to a database
-MAGIC = b"SQLite format 3\0"
 BUSY_MS = 5000
-STALL_SECONDS = 2.0  # for which other processes may be waited for as a matter of course
-LOOK_SECONDS = 0.25
 CHECKPOINT_COMMITS = 64  # after which a checkpoint is due, some 5 MB of the write-ahead log under load
 FALLBACK_PAGES = 8_000  # of the log, 32 MB, at which a commit makes a checkpoint itself, as nobody else does
 PAGES_AT_ONCE = 32
-PAGES_A_STEP = 1000  # of a copy
-MOST_WORDS = 100  # of those that all must be there
-MOST_TEXT, FIRST_WORDS, ANY_WORDS, BEGINS = 20_000, 200, 16, 4
-BETWEEN_WORDS = re.compile(r"[\s\0-/:-@\[-`{-\x7f]+")
 
 db = SqliteDatabase(None)
 # sqlite3's errors as Peewee's, as its own `execute_sql` gives them.
 _translated = ExceptionWrapper({error.__name__: error for error in (DatabaseError, IntegrityError, OperationalError)})
 
 
-class HeldUp(OperationalError):
-    """Others write for longer than this thread may wait; nothing was done."""
-
-    def __init__(self) -> None:
-        super().__init__("nothing can be written at the moment, since another process does not end what it writes")
-
-
-class _Patience:
-    """How long threads that answer requests wait for their turn to write. All others wait for as long as it takes.
-
-    Only so many wait for long, that others are left to answer what writes nothing: see `wait`.
-    """
-
-    def __init__(self) -> None:
-        self._own = threading.local()
-        self._turns = threading.BoundedSemaphore(1)
-
-    def leave(self, most: int) -> None:
-        """Let so many threads wait for long."""
-        self._turns = threading.BoundedSemaphore(most)
-
-    def limit(self, seconds: float | None) -> None:
-        """Let this thread wait no longer than that from now on, whenever it writes; None for as long as it takes."""
-        self._own.seconds = seconds
-
-    def wait(self, come: Callable[[float | None], bool]) -> bool:
-        """Whether `come(seconds)` is true within the time that this thread may wait; None stands for any time.
-
-        Where enough wait for long, only as long as no other process has held up this one for STALL_SECONDS.
-        """
-        most, turns = getattr(self._own, "seconds", None), self._turns
-        if most is None:
-            return come(None)
-        if turns.acquire(blocking=False):
-            try:
-                return come(most)
-            finally:
-                turns.release()
-        ends = time.monotonic() + most
-        while (left := ends - time.monotonic()) > 0 and not is_held_up():
-            if come(min(left, LOOK_SECONDS)):
-                return True
-        return come(0.0)
-
-
-patience = _Patience()
-
-
-class _Queued:
-    """Waits for the other processes, in a thread of its own, so that who wants the lock need not wait any longer."""
-
-    def __init__(self, lock: _WriteLock, fd: int) -> None:
-        self.came = threading.Event()
-        self._lock = lock
-        self._fd = os.dup(fd)  # the same lock, whatever becomes of the other one
-        threading.Thread(target=self._wait, name="write-lock", daemon=True).start()
-
-    def _wait(self) -> None:
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
-        finally:
-            self.came.set()
-            self._lock.give_back(self, self._fd)
-            os.close(self._fd)
-
-
-class _WriteLock:
-    """Exclusive among the threads of this process (mutex) and among processes (flock); its owner may take it again.
-
-    The file is opened at the first use, in each process anew: a forked descriptor would share its lock.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._mutex = threading.RLock()
-        self._depth = 0
-        self._fd = -1
-        self._queued: _Queued | None = None  # still waits for whoever gave up
-        self._since: float | None = None  # when this process began to wait for others, if it does
-
-    def close(self) -> None:
-        """Close the file until the next use; not while somebody writes, or is to, whose lock it is then."""
-        if self._mutex.acquire(blocking=False):
-            if self._fd >= 0 and not self._depth and self._queued is None:
-                os.close(self._fd)
-                self._fd = -1
-            self._mutex.release()
-
-    def held_up_for(self) -> float:
-        """For how many seconds this process has been waiting for others; 0 where it does not."""
-        since = self._since
-        return 0.0 if since is None else time.monotonic() - since
-
-    def give_back(self, queued: _Queued, fd: int) -> None:
-        """Let other processes write where nobody here has wanted that lock any more."""
-        with self._mutex:
-            if self._queued is queued:
-                self._queued = self._since = None
-                fcntl.flock(fd, fcntl.LOCK_UN)
-
-    def __enter__(self) -> None:
-        if not self._mutex.acquire(blocking=False) and not patience.wait(self._acquired):
-            raise HeldUp
-        self._depth += 1
-        if self._depth > 1:
-            return
-        try:
-            self._take()
-        except BaseException:
-            self._depth -= 1
-            self._mutex.release()
-            raise
-
-    def _acquired(self, seconds: float | None) -> bool:
-        return self._mutex.acquire(timeout=-1 if seconds is None else seconds)
-
-    def _take(self) -> None:
-        if self._fd < 0:
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if self._queued is None:
-            try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                self._since = time.monotonic()
-        if not patience.wait(self._came):
-            raise HeldUp
-        self._queued = self._since = None
-
-    def _came(self, seconds: float | None) -> bool:
-        """Wait for the other processes; whether it is our turn."""
-        if self._queued is None and seconds is None:
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
-            return True
-        if self._queued is None:
-            self._queued = _Queued(self, self._fd)
-        return self._queued.came.wait(seconds)
-
-    def __exit__(self, *error: object) -> None:
-        self._depth -= 1
-        try:
-            if not self._depth:
-                fcntl.flock(self._fd, fcntl.LOCK_UN)
-        finally:
-            self._mutex.release()
-
-
-# Of the database that `connect` named last. Who still writes to an earlier one keeps the lock of that.
-_lock = _WriteLock(os.devnull)
 _changes = Changes(os.devnull)
 _tell_due: Callable[[], object] | None = None  # called after a commit of this process if a checkpoint is due
-
-
-def is_held_up() -> bool:
-    """Whether other processes have kept this one from writing for longer than they should."""
-    return _lock.held_up_for() > STALL_SECONDS
 
 
 def connect(path: Path, durability: str = "full") -> None:
@@ -215,7 +54,7 @@ def connect(path: Path, durability: str = "full") -> None:
 
     `durability` full syncs every commit to the disk; normal leaves the last instants before a power cut to chance.
     """
-    global _lock, _changes
+    global _changes
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     pragmas = {
         "journal_mode": "wal",
@@ -227,8 +66,7 @@ def connect(path: Path, durability: str = "full") -> None:
         "wal_autocheckpoint": FALLBACK_PAGES,
     }
     db.init(str(path), pragmas=pragmas)
-    _lock.close()
-    _lock = _WriteLock(f"{path}.lock")
+    write_lock.use(f"{path}.lock")
     _changes = Changes(f"{path}.lock")
 
 
@@ -241,7 +79,7 @@ def disconnect_thread() -> None:
 def disconnect() -> None:
     """Close this thread's connection and the lock file; before a fork, so that no child inherits either."""
     disconnect_thread()
-    _lock.close()
+    write_lock.lock.close()
 
 
 def commits() -> int:
@@ -257,7 +95,7 @@ def settings_commits() -> int:
 @contextmanager
 def write() -> Iterator[None]:
     """A write transaction: alone among all writers, all or nothing. May be nested; the outermost commits."""
-    with _lock:
+    with write_lock.lock:
         if db.in_transaction():
             with db.atomic():
                 yield
@@ -272,7 +110,7 @@ def write_runs() -> Iterator[None]:
 
     It is never nested, and does without Peewee's transactions: they take twice the time that SQLite needs for one.
     """
-    with _lock, _counted(ALL):
+    with write_lock.lock, _counted(ALL):
         cursor = db.cursor()
         with _translated:
             cursor.execute("BEGIN IMMEDIATE")
@@ -304,7 +142,7 @@ def write_leases() -> Iterator[None]:
     """`write` for leases, which no answer shows and no `Memory` holds: no counter grows, since each process renews its
     own every few seconds.
     """
-    with _lock, _transaction():
+    with write_lock.lock, _transaction():
         yield
 
 
@@ -366,7 +204,7 @@ def migrate() -> list[str]:
     with peewee_import.hidden():
         from playhouse.migrations import Runner
 
-    with _lock:
+    with write_lock.lock:
         _prepare_a_new_file(Path(db.database))
         refuse_newer()
         # Its line for each migration is noise at the first start; one for all follows.
@@ -446,32 +284,6 @@ def close_to_others(path: Path) -> None:
             continue
         except OSError as error:
             log.warning("%s can be opened by other users, and that cannot be changed: %s", file, error.strerror)
-
-
-def all_words(text: str) -> str:
-    """What to look for in a full-text index (FTS5), by MATCH, for rows with all of the words; empty without words.
-
-    Each word is quoted, so nothing in it is FTS5 syntax; its last letters may be missing.
-    """
-    return " ".join(map(_beginning, text.replace("\0", " ").split()[:MOST_WORDS]))
-
-
-def any_word(text: str) -> str:
-    """The same for rows with any of the words. Of many words the longest count, as they say most.
-
-    Those of one or two letters count only where there are no others, and no short one stands for a beginning: there is
-    hardly a text without `in`, or without a word that begins so.
-    """
-    found = dict.fromkeys(word.lower() for word in BETWEEN_WORDS.split(text[:MOST_TEXT]) if word)
-    first = list(found)[:FIRST_WORDS]
-    telling = [word for word in first if len(word) > 2 or not word.isascii()] or first
-    words = sorted(telling, key=len, reverse=True)[:ANY_WORDS]
-    return " OR ".join(f'"{word}"' if word.isascii() and len(word) < BEGINS else _beginning(word) for word in words)
-
-
-def _beginning(word: str) -> str:
-    quoted = word.replace('"', '""')
-    return f'"{quoted}"*'
 
 
 class Space(NamedTuple):
@@ -561,43 +373,10 @@ def empty_log() -> bool:
 
 
 def _checkpoint_alone(mode: str) -> bool:
-    with _lock:
+    with write_lock.lock:
         execute("PRAGMA busy_timeout = 0")
         try:
             busy, _, _ = execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         finally:
             execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     return not busy
-
-
-def backup(target: Path) -> None:
-    """Copy the live database to a new file, consistently, while others go on writing. FileExistsError if it exists."""
-    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    try:
-        _copy(str(db.database), target)
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise
-
-
-def _copy(source: str, target: Path, uri: bool = False) -> None:
-    with closing(sqlite3.connect(source, uri=uri)) as read, closing(sqlite3.connect(target)) as copy:
-        # Held to one state by reading from it: else the copy would begin anew whenever another process has written,
-        # and where that never rests, it would never end.
-        read.execute("BEGIN")
-        read.execute("SELECT 1 FROM sqlite_master").fetchone()
-        read.backup(copy, pages=PAGES_A_STEP)
-
-
-def copy_if_one(source: Path, target: Path) -> bool:
-    """Copy any file consistently if it is a SQLite database that can be read. Return False if it is not."""
-    with source.open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
-            return False
-    try:
-        # Only read: what an interrupted writer left is not for us to put right, nor what strangers have put there.
-        _copy(f"{source.absolute().as_uri()}?mode=ro", target, uri=True)
-    except sqlite3.Error:
-        target.unlink(missing_ok=True)
-        return False
-    return True

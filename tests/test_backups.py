@@ -16,6 +16,7 @@ import cli
 import database
 from backups import MANIFEST, RESTORING
 from config import Config, table
+from database import backup as copies
 from errors import BadInput, ConfigError, Conflict, NotFound
 from models import Credential, Fact, Lease, Schedule, Workflow, Workspace, now_ms
 from security.vault import KEY_FILE
@@ -142,27 +143,27 @@ def test_a_backup_that_fails_leaves_no_half(served, folder, monkeypatch):
 
 
 def test_a_value_that_is_deleted_after_the_database_was_copied_is_in_the_backup(served, folder, monkeypatch):
-    copy = database.backup
+    copy = copies.copy_database
 
     def then_delete(target):
         copy(target)
         shutil.rmtree(served.data_dir / "values/run_1")
         write(served.data_dir / "values/run_2/input.json", b"[2]")
 
-    monkeypatch.setattr(database, "backup", then_delete)
+    monkeypatch.setattr(copies, "copy_database", then_delete)
     backups.make(served, folder / "copy")
     assert (folder / "copy/values/run_1/output.json").read_bytes() == b"[1]"
     assert (folder / "copy/values/run_2/input.json").read_bytes() == b"[2]"
 
 
 def test_a_value_that_was_copied_half_written_is_copied_again(served, folder, monkeypatch):
-    copy = database.backup
+    copy = copies.copy_database
 
     def then_change(target):
         copy(target)
         write(served.data_dir / "values/run_1/output.json", b"[1, 2]")
 
-    monkeypatch.setattr(database, "backup", then_change)
+    monkeypatch.setattr(copies, "copy_database", then_change)
     manifest = backups.make(served, folder / "copy")
     assert (folder / "copy/values/run_1/output.json").read_bytes() == b"[1, 2]"
     assert manifest.files["values/run_1/output.json"][0] == 6
@@ -188,7 +189,7 @@ def test_a_database_that_flows_keep_among_the_files_is_copied_whole_while_one_wr
 
 
 def test_a_file_that_only_begins_like_a_database_is_copied_as_it_is(served, folder):
-    content = database.MAGIC + b"and then something else"
+    content = copies.MAGIC + b"and then something else"
     write(served.data_dir / "files/ws_1/odd", content)
     backups.make(served, folder / "copy")
     assert (folder / "copy/files/ws_1/odd").read_bytes() == content

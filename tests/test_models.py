@@ -7,7 +7,7 @@ import pytest
 from world import Background, add_flow, at_once, flow, fresh_database, run_of, steps_of
 
 import database
-from database import execute, write
+from database import backup, execute, write
 from database.tables.base import made_at, ulid
 from database.tables.steps import PAGE_BYTES, STEP_COLUMNS
 from models import (
@@ -535,7 +535,7 @@ def test_a_backup_is_a_whole_database_and_never_overwrites(tmp_path, made):
 
 def test_a_backup_ends_though_another_writes_without_a_pause(tmp_path, monkeypatch):
     """As another process does: over a connection of its own."""
-    monkeypatch.setattr(database, "PAGES_A_STEP", 5)
+    monkeypatch.setattr(backup, "PAGES_AT_ONCE", 5)
     execute("CREATE TABLE filled (content BLOB)")
     execute("INSERT INTO filled VALUES (zeroblob(2000000))")
     ended, written = threading.Event(), threading.Event()

@@ -7,6 +7,7 @@ import pytest
 
 import workflow_server
 from config import Config
+from database import backup
 from models import Session, User, Workspace
 
 OTHERS = 0o077

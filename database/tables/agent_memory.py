@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from peewee import AutoField, IntegerField, TextField
 
-from database import all_words, execute, write
+from database import execute, write
+from database.full_text import all_words
 
 from .base import Base, new_id, now_ms
 from .link_signatures import without_signatures

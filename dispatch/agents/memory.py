@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from database import all_words, any_word
+from database.full_text import all_words, any_word
 from errors import NodeError
 from models import AgentMemory, MemoryScope, now_ms
 from nodes.ai.memory import LONGEST, MAX_AGENT, MAX_CONTENT, MAX_FOUND, MAX_KEY, MAX_TAG, MAX_TAGS

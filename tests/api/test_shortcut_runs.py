@@ -84,7 +84,9 @@ def test_what_is_out_of_the_ordinary_is_left_to_the_view(behind, program, path, 
     made = Run.select().count()
     app.wsgi_app = behind.wsgi_app
     again = program.post(path + query, body, headers=headers)
-    assert again.status_code == answer.status_code
+    # A caller who does not wait may see the end of the run or not.
+    codes = {again.status_code, answer.status_code}
+    assert len(codes) == 1 or (query == "?wait=0" and codes == {200, 202})
     assert made == (answer.status_code < 300)
 
 

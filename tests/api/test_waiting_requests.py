@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import database
-import dispatch.dispatcher as dispatcher
+from dispatch import waiting
 
 HOOK = {"id": "hook", "type": "webhook"}
 WAIT = {"id": "wait", "type": "gate"}
@@ -23,7 +23,7 @@ def config(config):
 @pytest.fixture
 def ask(token_client, gate, make_flow, monkeypatch):
     """`ask(way)` sends, from a thread of its own, a request that waits in this way; answers come in `ask.answers`."""
-    monkeypatch.setattr(dispatcher, "SHORT_WAIT", 0.05)
+    monkeypatch.setattr(waiting, "SHORT_WAIT", 0.05)
     nodes, edges = [WAIT, {"id": "answer", "type": "respond", "config": {"body": "at last"}}], [["wait", "answer"]]
     flow = make_flow({"nodes": nodes, "edges": edges})
     for mode in ("last", "node"):

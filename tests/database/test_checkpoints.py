@@ -145,7 +145,7 @@ def test_after_a_step_the_next_write_begins_the_log_anew(path):
 
 def test_a_step_brings_all_into_the_file_and_lets_nobody_wait(path):
     commit(30)
-    writer = Background(lambda: database._lock.__enter__())
+    writer = Background(lambda: database.write_lock.lock.__enter__())
     writer.result()  # and it keeps the lock
     step()
     assert path.stat().st_size > 30 * (ROW_PAGES - 3) * 4000

@@ -7,7 +7,7 @@ from world import PATIENCE, Background, said, start_python
 from write_locks import HOLD, another_that_writes
 
 import database
-from database import HeldUp, patience, write
+from database import HeldUp, patience, write, write_lock
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_who_gave_up_keeps_nobody_from_writing(path):
 
 
 def test_only_some_threads_wait_for_long_and_the_others_until_it_is_known_that_they_must(path, monkeypatch):
-    monkeypatch.setattr(database, "STALL_SECONDS", 0.05)
+    monkeypatch.setattr(write_lock, "STALL_SECONDS", 0.05)
     patience.leave(1)
     with another_that_writes(path):
         assert not hasty() and not database.is_held_up()
@@ -143,8 +143,8 @@ def test_only_some_threads_wait_for_long_and_the_others_until_it_is_known_that_t
 
 def test_a_writer_of_this_process_is_waited_for_by_all_for_as_long_as_they_may(writer, monkeypatch):
     """A slow disk, say: nobody else is to blame, so nobody is turned away early."""
-    monkeypatch.setattr(database, "STALL_SECONDS", 0.0)
-    monkeypatch.setattr(database, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(write_lock, "STALL_SECONDS", 0.0)
+    monkeypatch.setattr(write_lock, "LOOK_SECONDS", 0.01)
     patience.leave(1)
 
     def patient():

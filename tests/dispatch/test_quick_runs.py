@@ -227,7 +227,7 @@ def late(loop):
 
 @pytest.mark.usefixtures("unhurried")
 def test_turns_that_wait_for_too_long_are_taken_back_and_never_recorded(loop, path, monkeypatch):
-    monkeypatch.setattr(database, "STALL_SECONDS", PATIENCE)
+    monkeypatch.setattr(database.write_lock, "STALL_SECONDS", PATIENCE)
     early, later = add_flow(flow("early")), add_flow(flow("late"))
     with another_that_writes(path):
         for _ in range(3):
@@ -291,7 +291,7 @@ def test_runs_that_are_written_each_alone_are_taken_back_too(loop):
 
 @pytest.mark.usefixtures("unhurried")
 def test_while_others_hold_up_this_process_nothing_is_taken(loop, path, monkeypatch):
-    monkeypatch.setattr(database, "STALL_SECONDS", 0.05)
+    monkeypatch.setattr(database.write_lock, "STALL_SECONDS", 0.05)
     made = add_flow(flow("a"))
     with another_that_writes(path):
         assert loop.start(made)

@@ -19,6 +19,7 @@ import cli
 import database
 import workflow_server
 from config import Config, table
+from database import backup
 from errors import ConfigError, VaultError
 from models import AuditEntry, Credential, Fact, Lease, Run, Step, Wait, Workflow
 from security import key_rotation

@@ -10,6 +10,7 @@ from world import run_of, steps_of
 
 import database
 from config import Config
+from database import backup
 from dispatch import Dispatcher, Resources, make_services
 from dispatch.payloads import Kept
 from dispatch.recorder import Recorder
