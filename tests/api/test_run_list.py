@@ -47,8 +47,8 @@ def record(owner, make_flow):
 
 
 @pytest.fixture
-def ids(owner):
-    """`ids(**query)` gives the ids of all pages of the list of runs."""
+def list_ids(owner):
+    """`list_ids(**query)` gives the ids of all pages of the list of runs."""
 
     def read(**query):
         found, cursor = [], {}
@@ -81,28 +81,28 @@ def test_a_brief_list_is_the_list_without_what_went_in_and_came_out(owner, run, 
         assert {key: value for key, value in full.items() if key not in ("input", "output")} == short
 
 
-def test_a_brief_list_has_pages_too(owner, record, ids):
+def test_a_brief_list_has_pages_too(owner, record, list_ids):
     made = [record() for _ in range(3)]
-    assert ids(brief="true", limit=1) == made[::-1]
+    assert list_ids(brief="true", limit=1) == made[::-1]
 
 
 # Filters
 
 
-def test_several_statuses_are_asked_for_at_once(record, ids):
+def test_several_statuses_are_asked_for_at_once(record, list_ids):
     made = {status: record(status) for status in ("running", "pending", "failed", "success")}
-    assert ids(status="running,pending") == [made["pending"], made["running"]]
-    assert ids(status="failed,failed") == [made["failed"]]
-    assert ids(status="success,failed,running,pending") == ids() == list(made.values())[::-1]
+    assert list_ids(status="running,pending") == [made["pending"], made["running"]]
+    assert list_ids(status="failed,failed") == [made["failed"]]
+    assert list_ids(status="success,failed,running,pending") == list_ids() == list(made.values())[::-1]
 
 
-def test_cancelled_runs_are_listed_alone_or_left_out(record, ids):
+def test_cancelled_runs_are_listed_alone_or_left_out(record, list_ids):
     failed, cancelled, success = record("failed"), record("failed"), record("success")
     cancel(cancelled)
-    assert ids(cancelled="true") == [cancelled] == ids(cancelled="true", status="failed,success")
-    assert ids(cancelled="false") == [success, failed]
-    assert ids(cancelled="false", status="failed") == [failed]
-    assert ids(cancelled="true", status="success") == []
+    assert list_ids(cancelled="true") == [cancelled] == list_ids(cancelled="true", status="failed,success")
+    assert list_ids(cancelled="false") == [success, failed]
+    assert list_ids(cancelled="false", status="failed") == [failed]
+    assert list_ids(cancelled="true", status="success") == []
 
 
 @pytest.mark.parametrize(
@@ -126,34 +126,34 @@ def test_a_wrong_filter_is_400_and_named(owner, query, name):
 # Search
 
 
-def test_a_run_is_found_by_the_beginning_of_its_id(owner, record, ids):
+def test_a_run_is_found_by_the_beginning_of_its_id(owner, record, list_ids):
     made = [record() for _ in range(3)]
-    assert ids(search=made[1]) == [made[1]] == ids(search=made[1].lower())
-    assert ids(search=made[1][:10]) == made[::-1]
-    assert ids(search="run_7ZZ") == []
+    assert list_ids(search=made[1]) == [made[1]] == list_ids(search=made[1].lower())
+    assert list_ids(search=made[1][:10]) == made[::-1]
+    assert list_ids(search="run_7ZZ") == []
     at = owner.get(f"/api/runs/{made[1]}").json["created_at"]
-    assert made[1] in ids(search=made[1], since=at, until=at)
-    assert ids(search=made[1], until="2001-01-01") == ids(search=made[1], since="9999-01-01") == []
+    assert made[1] in list_ids(search=made[1], since=at, until=at)
+    assert list_ids(search=made[1], until="2001-01-01") == list_ids(search=made[1], since="9999-01-01") == []
 
 
-def test_runs_are_found_by_letters_of_the_flow_or_the_error(record, ids):
+def test_runs_are_found_by_letters_of_the_flow_or_the_error(record, list_ids):
     orders, failed, other = record(name="New orders"), record("failed", error_text="100% lost_it"), record(name="Odd")
-    assert ids(search="ORDER") == [orders]
-    assert ids(search="lost_it") == [failed] and ids(search="lostXit") == []
-    assert ids(search="%") == [failed] and ids(search="\\") == []
-    assert ids(search="o") == [other, failed, orders]
-    assert ids(search="o", status="failed") == [failed]
-    assert ids(search="run_daily") == []
+    assert list_ids(search="ORDER") == [orders]
+    assert list_ids(search="lost_it") == [failed] and list_ids(search="lostXit") == []
+    assert list_ids(search="%") == [failed] and list_ids(search="\\") == []
+    assert list_ids(search="o") == [other, failed, orders]
+    assert list_ids(search="o", status="failed") == [failed]
+    assert list_ids(search="run_daily") == []
 
 
-def test_a_search_goes_on_beyond_what_one_page_looks_at(owner, record, ids, monkeypatch):
+def test_a_search_goes_on_beyond_what_one_page_looks_at(owner, record, list_ids, monkeypatch):
     monkeypatch.setattr(base, "LOOKED_AT", 4)
     wanted = [record(name="Rare") for _ in range(2)]
     for _ in range(9):
         record()
     first = owner.get("/api/runs?search=rare").json
     assert first["items"] == [] and first["next_cursor"] is not None
-    assert ids(search="rare") == wanted[::-1] == ids(search="rare", limit=1)
+    assert list_ids(search="rare") == wanted[::-1] == list_ids(search="rare", limit=1)
 
 
 def test_a_search_shows_no_runs_of_another_workspace(other, record):
@@ -165,13 +165,13 @@ def test_a_search_shows_no_runs_of_another_workspace(other, record):
 # What runs ask
 
 
-def test_runs_that_wait_for_people_are_listed_alone(waiting, record, ids):
+def test_runs_that_wait_for_people_are_listed_alone(waiting, record, list_ids):
     asking = waiting(APPROVAL, {"sum": 5})["id"]
     waiting(TIMED)
     waiting(CALLBACK)
     record("pending")
-    assert ids(waiting="true") == [asking]
-    assert ids(waiting="true", status="failed") == []
+    assert list_ids(waiting="true") == [asking]
+    assert list_ids(waiting="true", status="failed") == []
 
 
 def test_a_run_that_asks_says_what_and_which_answers_there_are(owner, waiting, member):
@@ -214,15 +214,15 @@ def test_what_was_answered_or_is_over_is_asked_no_more(owner, waiting, run):
     assert owner.get("/api/runs?waiting=true").json["items"] == []
 
 
-def test_an_agents_question_is_of_people_and_the_flow_that_it_waits_for_is_not(owner, waiting, ids):
+def test_an_agents_question_is_of_people_and_the_flow_that_it_waits_for_is_not(owner, waiting, list_ids):
     run = waiting(CALLBACK)
     with write():
         execute("UPDATE steps SET node_type = 'agent' WHERE run_id = ? AND node_id = 'call'", (run["id"],))
-    assert ids(waiting="true") == []
+    assert list_ids(waiting="true") == []
     assert owner.get(f"/api/runs/{run['id']}").json["questions"] == []
     with write():
         Wait.update(question="q1", reason="approval: a wants to call b").where(Wait.run_id == run["id"]).execute()
-    assert ids(waiting="true") == [run["id"]]
+    assert list_ids(waiting="true") == [run["id"]]
     (asked,) = owner.get(f"/api/runs/{run['id']}").json["questions"]
     assert (asked["question"], asked["text"]) == ("q1", "a wants to call b")
 
