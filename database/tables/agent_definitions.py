@@ -1,4 +1,4 @@
-"""The agents that a workspace has defined for itself. Those that are built in are no rows (templates.py)."""
+"""Agent definitions of workspaces. The built-in ones have no rows (templates.py)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST = 200  # of a workspace
 
 
 class Agent(Base):
-    """`definition` is the whole one as JSON, id and name included; the id is one within its workspace only."""
+    """`definition` is the whole definition as JSON, with id and name; ids are unique within a workspace."""
 
     workspace_id = TextField()
     id = TextField()
@@ -30,28 +30,28 @@ class Agent(Base):
 
     @classmethod
     def keep(cls, workspace_id: str, id_: str, name: str, definition: str) -> Agent:
-        """A new agent. Conflict for an id that the workspace has already, or where it has too many."""
+        """Insert a new agent. Raises: Conflict if the id is taken or the workspace has MOST agents."""
         now = now_ms()
         with write():
             if cls.named(workspace_id, id_) is not None:
-                raise Conflict(f"id: there is an agent {id_!r} already")
+                raise Conflict(f"id: an agent {id_!r} exists already; choose another id")
             if execute("SELECT COUNT(*) FROM agents WHERE workspace_id = ?", (workspace_id,)).fetchone()[0] >= MOST:
-                raise Conflict(f"The workspace has {MOST} agents of its own, and may have no more; delete some")
+                raise Conflict(f"The workspace has {MOST} agents, the maximum; delete some")
             values: dict[str, Any] = {"name": name, "definition": definition, "created_at": now, "updated_at": now}
             return cls.add(workspace_id=workspace_id, id=id_, **values)
 
     @classmethod
     def named(cls, workspace_id: str, id_: str) -> Agent | None:
-        """The workspace's own agent of this id."""
+        """Return the workspace's agent with this id, or None."""
         return cls.one("workspace_id = ? AND id = ?", workspace_id, id_)
 
     @classmethod
     def of(cls, workspace_id: str, after: str, limit: int) -> list[Agent]:
-        """The first so many of the workspace's own agents, by id, whose ids come after this one."""
+        """Return the first `limit` agents of the workspace with ids after this one, by id."""
         return list(cls.each("workspace_id = ? AND id > ? ORDER BY id LIMIT ?", (workspace_id, after, limit)))
 
     def change(self, name: str, definition: str, expected: int | None = None) -> bool:
-        """Set the whole definition. False where it is gone, or was last changed at another time than `expected`."""
+        """Set the whole definition. Return False if the row is gone, or its last change is not the `expected` one."""
         with write():
             present = Agent.named(self.workspace_id, self.id)
             if present is None or expected not in (None, present.updated_at):

@@ -1,4 +1,4 @@
-"""What agents did: their runs, each a part of a run, and the steps from which they go on."""
+"""Agent runs, each a part of a run, and the steps from which they resume."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STEP_COLUMNS = (
     "agent_run_id", "seq", "kind", "name", "status", "request", "result", "error_text", "prompt_chars", "input_tokens",
     "output_tokens", "cost", "started_at", "finished_at", "duration_ms",
 )  # fmt: skip
-# As with the steps of runs: who was asleep while another took up the run writes nothing, and does nothing any more.
+# As with the steps of runs: a suspended process whose run was taken over writes nothing and does nothing any more.
 SAVE_STEP = (
     f"INSERT INTO agent_steps ({', '.join(STEP_COLUMNS)}) SELECT {', '.join('?' * len(STEP_COLUMNS))} "
     "WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ? AND status = 'running') "
@@ -30,7 +30,7 @@ BEGIN = (
 )
 LOOKED_AT, LONGEST_TURN = 500, 100_000  # runs; characters of a task and its answer
 COUNTS = ("requests", "tool_calls", "input_tokens", "output_tokens")
-# The price is not known where that of one answer is not.
+# The total cost is unknown if that of one response is.
 USED = (
     "WITH s AS (SELECT kind = 'model' AND status = 'success' AS asked, kind = 'tool' AND status <> 'refused' AS called,"
     " input_tokens, output_tokens, cost FROM agent_steps WHERE agent_run_id = ?) "
@@ -41,10 +41,10 @@ USED = (
 
 
 class AgentRun(Timed, Base):
-    """One task given to an agent, and what came of it. It is a part of the run `run_id`: its node, its item.
+    """A task of an agent and its result, at a node (and item) of the run `run_id`.
 
-    `output` is JSON: `{"text"}` or `{"data"}`. `cost` is in US dollars, None where the price of the model is not known.
-    `item_index` is -1 where the node is not mapped over a list.
+    `output` is JSON: `{"text"}` or `{"data"}`. `cost` is in US dollars, None if the model's price is unknown.
+    `item_index` is -1 unless the node is mapped over a list.
     """
 
     prefix = "arun"
@@ -75,18 +75,18 @@ class AgentRun(Timed, Base):
 
     @classmethod
     def of(cls, run_id: str, node_id: str, item_index: int) -> AgentRun | None:
-        """The agent's run in this node of the run."""
+        """Return the agent run at this node of the run, or None."""
         return cls.one("run_id = ? AND node_id = ? AND item_index = ?", run_id, node_id, item_index)
 
     @classmethod
     def accepted(cls, run: Run, id_: str, **values: Any) -> Write:
-        """The write that makes the row of a task which is the whole run, not begun yet."""
+        """Return the write of a row for a task that is the whole run, not begun yet."""
         row = {"id": id_, "workspace_id": run.workspace_id, "run_id": run.id, "created_at": run.created_at, **values}
         return insert("agent_runs", {**row, "status": "pending"} | dict.fromkeys(COUNTS, 0))
 
     @classmethod
     def begun(cls, run: Run, id_: str, **values: Any) -> Write:
-        """The write that makes or changes the row as the agent begins, or goes on; only for who executes the run."""
+        """Return the write when the agent begins or resumes; effective only for the process that executes the run."""
         row = {
             "id": id_, "workspace_id": run.workspace_id, "run_id": run.id, "status": "running",
             "created_at": now_ms(), **values,
@@ -96,7 +96,7 @@ class AgentRun(Timed, Base):
 
     @classmethod
     def ended(cls, run: Run, id_: str, status: str, **values: Any) -> Write:
-        """The write that says how it ended, or that it waits; only for who executes the run."""
+        """Return the write when the agent ends or waits; effective only for the process that executes the run."""
         row = {"status": status, **values}
         columns = ", ".join(f"{name} = ?" for name in row)
         still = "EXISTS (SELECT 1 FROM runs WHERE id = ? AND status = 'running' AND claims = ?)"
@@ -106,7 +106,7 @@ class AgentRun(Timed, Base):
 
     @classmethod
     def select_where(cls, workspace_id: str, agent_id: str | None, session: str | None = None) -> ModelSelect:
-        """The workspace's agent runs, of one agent and one session where given."""
+        """Return the workspace's agent runs, filtered by agent and session."""
         query = cls.select().where(cls.workspace_id == workspace_id)
         if agent_id is not None:
             query = query.where(cls.agent_id == agent_id)
@@ -114,9 +114,9 @@ class AgentRun(Timed, Base):
 
     @classmethod
     def conversation(cls, workspace_id: str, agent_id: str, session: str, most: int) -> list[tuple[str, str]]:
-        """The last tasks of a session that the agent has answered, with its answers as JSON; the oldest first.
+        """Return the last answered tasks of a session with their answers as JSON, oldest first.
 
-        They are looked for among the last LOOKED_AT, and as far back as none of them is longer than LONGEST_TURN.
+        Only the last LOOKED_AT runs are examined, back to the first one longer than LONGEST_TURN.
         """
         sql = (
             "SELECT task, iif(length(task) + length(output) > ?, NULL, output) FROM (SELECT task, output, status "
@@ -129,7 +129,7 @@ class AgentRun(Timed, Base):
 
     @classmethod
     def tell_ends(cls, rows: Sequence[AgentRun]) -> None:
-        """Let rows that nobody ended say what became of their runs: cancelled, failed elsewhere, waiting, queued."""
+        """Set the outcome of unfinished rows from their runs: cancelled, failed elsewhere, waiting, queued."""
         open_ = [row for row in rows if row.finished_at is None]
         runs = {run.id: run for run in Run.select().where(Run.id.in_([row.run_id for row in open_]))} if open_ else {}
         for row in open_:
@@ -140,7 +140,7 @@ class AgentRun(Timed, Base):
                 row.status = "pending" if run.waiting is None or run.started_at is None else "waiting"
 
     def _tell_end(self, run: Run | None) -> None:
-        """Say how it ended, now that its run has: by itself since it was read, or with the run."""
+        """Set the outcome, now that the run has ended: by the agent itself since it was read, or with the run."""
         present = AgentRun.find(self.id)
         if present is not None and present.finished_at is not None:
             self.__data__.update(present.__data__)
@@ -152,9 +152,9 @@ class AgentRun(Timed, Base):
 
 
 class AgentStep(Timed, Base):
-    """One thing that an agent did: `kind` is start, model or tool. `seq` orders the steps of an agent's run.
+    """A step of an agent: `kind` is start, model or tool. `seq` orders the steps of an agent run.
 
-    `request` and `result` are JSON, without secrets; of a model's, they are what makes its answer known after a crash.
+    `request` and `result` are JSON without secrets; a model's can be replayed after a crash.
     """
 
     agent_run_id = TextField()
@@ -179,12 +179,12 @@ class AgentStep(Timed, Base):
 
     @classmethod
     def save_one(cls, values: Sequence[Any], run: Run) -> Write:
-        """Insert or replace a step; values in the order of STEP_COLUMNS. The count is 0 where the run is not ours."""
+        """Return the write of a step; values in the order of STEP_COLUMNS. Its row count is 0 if the run was taken."""
         return Write(SAVE_STEP, (*values, run.id, run.claims))
 
     @classmethod
     def of(cls, agent_run_ids: Iterable[str]) -> dict[str, list[AgentStep]]:
-        """The steps of these runs of agents, in their order."""
+        """Return the steps of these agent runs in order."""
         found: dict[str, list[AgentStep]] = {id_: [] for id_ in agent_run_ids}
         marks = ", ".join("?" * len(found))
         for row in cls.each(f"agent_run_id IN ({marks}) ORDER BY agent_run_id, seq", tuple(found)):
@@ -193,24 +193,24 @@ class AgentStep(Timed, Base):
 
     @classmethod
     def first(cls, agent_run_id: str, most: int) -> Iterator[AgentStep]:
-        """The first so many steps of this run of an agent, each read when it is asked for."""
+        """Yield the first `most` steps of this agent run, each read on demand."""
         return cls.each("agent_run_id = ? ORDER BY seq LIMIT ?", (agent_run_id, most))
 
     @classmethod
     def count_of(cls, agent_run_id: str) -> int:
-        """How many steps there are; their numbers have no gap."""
+        """Return the number of steps; their numbers have no gaps."""
         last = execute("SELECT MAX(seq) FROM agent_steps WHERE agent_run_id = ?", (agent_run_id,)).fetchone()[0]
         return 0 if last is None else int(last) + 1
 
     @classmethod
     def used(cls, agent_run_id: str) -> dict[str, Any]:
-        """What it has used until now, however it ended, by the columns of AgentRun."""
+        """Return the usage so far, by the columns of AgentRun."""
         found = execute(USED, (agent_run_id,)).fetchone()
         return dict(zip((*COUNTS, "cost"), found, strict=True))
 
     @staticmethod
     def tell_ends(run: AgentRun, steps: Sequence[AgentStep]) -> None:
-        """Let steps that nobody ended say that they came to nothing, once the agent's run is over: it was cancelled."""
+        """Mark unfinished steps as cancelled if the agent run is over."""
         for step in steps if run.finished_at is not None else ():
             if step.status in ("running", "asking", "waiting"):
                 step.status, step.finished_at = "failed", run.finished_at

@@ -1,6 +1,6 @@
-"""Who changed what, and when: entries that are written together with what they tell of, and never changed.
+"""Audit log: entries of changes, written together with the change and never changed.
 
-No value of a secret gets here, nor what people and programs work with: names, roles, statuses, versions and counts do.
+Entries have names, roles, statuses, versions and counts, but no secrets and no data of flows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ACTIONS = (
     "workspace.created", "workspace.renamed",
 )  # fmt: skip
 SUBJECTS = tuple(dict.fromkeys(action.partition(".")[0] for action in ACTIONS))
-# By what the ids of its rows begin with: what a target is called, and which of its columns names it.
+# By the prefix of its id: the type of a target, and the column with its name.
 TARGETS = {
     "wf": ("flow", "name"),
     "run": ("run", "workflow_name"),
@@ -46,7 +46,7 @@ TARGETS = {
     "inv": ("invitation", "email"),
     "mem": ("memory", "key"),
 }
-# Where the rows of a workspace are by what their ids begin with: the table, and the column that names one.
+# By the prefix of their ids: tables of a workspace's rows, and the column with the name.
 PRESENT = {
     "wf": ("workflows", "name"),
     "run": ("runs", "workflow_name"),
@@ -57,12 +57,12 @@ PRESENT = {
 }
 OF_THESE = "id IN (SELECT value FROM json_each(?))"
 LONGEST_NAME = 200
-LONGEST_VALUE = 500  # characters of JSON; of a longer one it is said that it changed
+LONGEST_VALUE = 500  # characters of JSON; longer values are only marked as changed
 CHANGED = {"changed": True}
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """What an entry says of these columns: `{name: {"before", "after"}}` for those that differ."""
+    """Return the changes of these columns for an entry: `{name: {"before", "after"}}` for those that differ."""
     return {name: _difference(before.get(name), value) for name, value in after.items() if value != before.get(name)}
 
 
@@ -72,10 +72,10 @@ def _difference(before: Any, after: Any) -> dict[str, Any]:
 
 
 class AuditEntry(Base):
-    """What somebody did.
+    """An action and its actor.
 
-    Without `user_id` it was done by a signed link or, without an `address` too, on the server's command line. The names
-    are kept as they were: of users, tokens and targets that are gone as well. `changes` is a JSON object.
+    Without `user_id` it came by a signed link or, without an `address` too, from the command line. The names of users,
+    tokens and targets are as of the action. `changes` is a JSON object.
     """
 
     prefix = "aud"
@@ -103,47 +103,47 @@ class AuditEntry(Base):
 
     @classmethod
     def begin(cls, action: str, workspace_id: str | None = None, **who: str | None) -> AuditEntry:
-        """An entry that is not written yet; `who` are the columns user_id, user_email, token_name and address."""
+        """Return a new entry, not yet written; `who` has the columns user_id, user_email, token_name and address."""
         if action not in ACTIONS:
-            raise ValueError(f"no entry can be found that tells of {action!r}")
+            raise ValueError(f"unknown action {action!r}")
         entry = cls.fresh(dict.fromkeys(column.name for column in cls._meta.sorted_fields))
         entry.__data__.update(action=action, workspace_id=workspace_id, **who)
         entry.noted = {}
         return entry
 
     def about(self, row: Base) -> AuditEntry:
-        """Say what it is about: a row of one of TARGETS."""
+        """Set the target to a row of one of TARGETS."""
         type_, name = TARGETS[row.prefix]
         if hasattr(row, "workspace_id"):
             self.workspace_id = row.workspace_id
         return self.target(type_, row.id, None if name is None else getattr(row, name))
 
     def target(self, type_: str, id_: str | None, name: str | None) -> AuditEntry:
-        """The same of what has no id of its own, or is not there."""
+        """Set the target to an object without an id of its own, or without a row."""
         self.target_type, self.target_id = type_, id_
         self.target_name = None if name is None else name[:LONGEST_NAME]
         return self
 
     def note(self, **changes: Any) -> AuditEntry:
-        """Add to its changes: short values that are no secrets."""
+        """Add changes: short values without secrets."""
         self.noted.update(changes)
         return self
 
     def insertion(self) -> Write:
-        """The write that makes its row, as of now."""
+        """Return the write that inserts the row with the present time."""
         id_ = new_id(self.prefix)
-        # `since` and `until` go by the id, so the time that is shown is the id's.
+        # `since` and `until` compare ids, so `created_at` must be the id's time.
         self.__data__.update(id=id_, created_at=made_at(id_), changes=orjson.dumps(self.noted).decode())
         return insert("audit_entries", self.__data__)
 
     def save_new(self) -> None:
-        """Write it, for what it tells of is no change."""
+        """Write the entry for an action that changes nothing else."""
         with self.written():
             pass
 
     @contextmanager
     def written(self) -> Iterator[AuditEntry]:
-        """A write transaction for what it tells of, with the entry at its end; neither where that raises."""
+        """Return a write transaction for the change that ends by writing the entry; an exception rolls back both."""
         with write():
             yield self
             execute(*self.insertion())
@@ -153,9 +153,9 @@ class AuditEntry(Base):
         cls, workspace_id: str, *, action: str | None = None, user_id: str | None = None, target_id: str | None = None,
         since: int | None = None, until: int | None = None,
     ) -> Rows[AuditEntry]:  # fmt: skip
-        """The workspace's entries; `action` is one of ACTIONS or of SUBJECTS, times are in milliseconds.
+        """Return the workspace's entries; `action` is one of ACTIONS or SUBJECTS, times are in milliseconds.
 
-        ValueError for an action that there is not.
+        Raises: ValueError for an unknown action.
         """
         given: dict[str, Any] = {"workspace_id = ?": workspace_id}
         if user_id is not None:
@@ -167,28 +167,28 @@ class AuditEntry(Base):
         end = None if until is None else first_id("aud", until + 1)
         arms = [] if action is None else [f"action = '{name}'" for name in _meant(action)]
         if arms and (user_id, target_id) != (None, None):
-            # Few enough to look at each, in the order of an index. The plus keeps SQLite from that of the actions.
+            # Few rows, examined in index order. The plus keeps SQLite from using the index on actions.
             arms = [f"(+{' OR +'.join(arms)})"]
         return Rows(cls, " AND ".join(given), given.values(), arms, end)
 
     @classmethod
     def count_since(cls, workspace_id: str, action: str, since: int) -> int:
-        """Return how many entries of this action the workspace has since then, in milliseconds."""
+        """Return the number of entries of this action in the workspace since this time, in milliseconds."""
         sql = "SELECT COUNT(*) FROM audit_entries WHERE workspace_id = ? AND action = ? AND id >= ?"
         return int(execute(sql, (workspace_id, action, first_id("aud", since))).fetchone()[0])
 
 
 def present_names(workspace_id: str, ids: Iterable[str], agents: Iterable[str]) -> dict[str, str]:
-    """What is still there of these ids, with its name now: people, the workspace and what it has, its own agents.
+    """Return the present names of these ids, if they exist: users, the workspace, its objects and its agents.
 
-    Ids of anything else, and of other workspaces, are passed over.
+    Other ids, and ids of other workspaces, are ignored.
     """
     by_prefix: dict[str, list[str]] = {}
     for id_ in ids:
         by_prefix.setdefault(id_.partition("_")[0], []).append(id_)
     found: dict[str, str] = {}
     for prefix, (table, name) in PRESENT.items():
-        # The plus keeps SQLite from the indexes of the workspace: there are few ids, and all its runs are many.
+        # The plus keeps SQLite from using the workspace's index: the ids are few, and the workspace may have many runs.
         sql = f"SELECT id, {name} FROM {table} WHERE {OF_THESE} AND +workspace_id = ?"
         found |= _named(sql, by_prefix.get(prefix, ()), workspace_id)
     found |= _named(f"SELECT id, name FROM users WHERE {OF_THESE} AND name <> ''", by_prefix.get("usr", ()))
@@ -203,8 +203,8 @@ def _named(sql: str, ids: Iterable[str], *params: str) -> dict[str, str]:
 
 
 def _meant(action: str) -> list[str]:
-    """The actions that a filter means. They stand in the text of the question, so they are words of ours."""
+    """Return the actions of a filter. They are part of the SQL text, so they must be our own constants."""
     found = [name for name in ACTIONS if action in (name, name.partition(".")[0])]
     if not found:
-        raise ValueError(f"there is no action {action!r}")
+        raise ValueError(f"unknown action {action!r}")
     return found

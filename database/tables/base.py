@@ -1,4 +1,4 @@
-"""What all tables share: ids, times, pages and the `Write` value that the recorder commits."""
+"""Base of all tables: ids, times, pages and the `Write` value that the recorder commits."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from database import db, execute, write
 
 DAY_MS = 86_400_000
 DROPPED_AT_ONCE = 1_000
-ROWS_AT_ONCE = 20  # of one INSERT; each number is a statement of its own to SQLite, which remembers them
-LOOKED_AT = 5_000  # rows that a page looks at for what no index answers
-# Crockford's base 32, in which ULIDs are written (github.com/ulid/spec), two digits at once, and how `int` reads them.
+ROWS_AT_ONCE = 20  # of one INSERT; SQLite caches a statement for each number
+LOOKED_AT = 5_000  # rows that a page examines for a condition without an index
+# Crockford's base 32 of ULIDs (github.com/ulid/spec), two digits at once, and the digits as `int` reads them.
 DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 PAIRS = [first + second for first in DIGITS for second in DIGITS]
 READ = str.maketrans(DIGITS, "0123456789abcdefghijklmnopqrstuv")
@@ -35,31 +35,31 @@ class Write(NamedTuple):
     params: tuple[Any, ...]
 
     def provided(self, condition: str, params: tuple[Any, ...]) -> Write:
-        """This insertion, to be done only if the condition holds then, and those that it has already."""
+        """Return this insertion with a condition in addition to its own."""
         head, values, marks = self.sql.partition(" VALUES ")
         where = f"{head} SELECT {marks[1:-1]} WHERE" if values else f"{self.sql} AND"
         return Write(f"{where} {condition}", (*self.params, *params))
 
 
 class Needed(Write):
-    """A statement without which those with it are not done either: where it changes no row."""
+    """A statement that must change a row: otherwise the statements with it are not done either."""
 
     __slots__ = ()
 
 
 def now_ms() -> int:
-    """Milliseconds since 1970, UTC."""
+    """Return milliseconds since 1970, UTC."""
     return time.time_ns() // 1_000_000
 
 
 def monotonic_ms() -> int:
-    """Milliseconds of a clock that nobody sets, the same for all processes of the machine."""
+    """Return milliseconds of the monotonic clock, the same for all processes of the machine."""
     return time.monotonic_ns() // 1_000_000
 
 
 @cache
 def boot_id() -> str:
-    """What tells this start of the machine from others, since `monotonic_ms` begins anew with each. Empty: unknown."""
+    """Return the id of this boot, since `monotonic_ms` restarts with each boot; empty if unknown."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -71,12 +71,12 @@ _ulid_lock = threading.Lock()
 
 
 def ulid(number: int) -> str:
-    """The ULID of these 128 bits: 48 for the milliseconds since 1970, then 80 for chance."""
+    """Return the ULID of these 128 bits: 48 for the milliseconds since 1970, 80 random."""
     return "".join([PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 def new_id(prefix: str) -> str:
-    """`prefix_` and a ULID that is larger than every earlier one of this process, even within a millisecond."""
+    """Return `prefix_` and a ULID larger than all earlier ones of this process, even within a millisecond."""
     global _last_ulid
     fresh = now_ms() << 80 | int.from_bytes(os.urandom(10))
     with _ulid_lock:
@@ -85,18 +85,18 @@ def new_id(prefix: str) -> str:
 
 
 def made_at(id_: str) -> int:
-    """When an id was made, in milliseconds."""
+    """Return the time of an id in milliseconds."""
     return int(id_.partition("_")[2][:10].translate(READ), 32)
 
 
 def first_id(prefix: str, at_ms: int) -> str:
-    """The smallest id that could have been made at this time."""
+    """Return the smallest id of this time."""
     return f"{prefix}_{ulid(max(0, min(at_ms, 2**48 - 1)) << 80)}"
 
 
 @cache
 def _reading(model: type[Model], without: tuple[str, ...] = ()) -> tuple[str, list[str], list[str]]:
-    """The SELECT of all columns, those `without` as null, their names, and which of them are booleans."""
+    """Return the SELECT of all columns, those `without` as null, with their names and the names of booleans."""
     columns = model._meta.sorted_fields
     names = ", ".join("NULL" if column.name in without else f'"{column.column_name}"' for column in columns)
     flags = [column.name for column in columns if isinstance(column, BooleanField)]
@@ -104,7 +104,7 @@ def _reading(model: type[Model], without: tuple[str, ...] = ()) -> tuple[str, li
 
 
 class Base(Model):
-    """A table with its own text id. `prefix` is what its ids begin with."""
+    """A table with a text id. `prefix` is the beginning of its ids."""
 
     prefix: ClassVar[str] = ""
 
@@ -114,30 +114,30 @@ class Base(Model):
 
     @classmethod
     def find(cls, id_: Any) -> Self | None:
-        """The row of this id, or None."""
+        """Return the row with this id, or None."""
         key: Any = cls._meta.primary_key
         return cls.one(f"{key.column_name} = ?", id_)
 
     @classmethod
     def one(cls, where: str, *params: Any) -> Self | None:
-        """The row for which this SQL holds, or None."""
+        """Return the row that satisfies this SQL condition, or None."""
         rows = list(cls.each(f"{where} LIMIT 1", params))
         return rows[0] if rows else None
 
     @classmethod
     def each(cls, where: str, params: tuple[Any, ...], without: tuple[str, ...] = ()) -> Iterator[Self]:
-        """The rows for which this SQL holds, one by one; an order and a limit may follow in it.
+        """Yield the rows that satisfy this SQL condition, which may include an order and a limit.
 
         Columns `without` are not read, and null.
 
-        For what every request asks: the statement is written once a table, since Peewee takes ten times as long to
-        write one as SQLite to answer it.
+        For queries of every request: the statement is built once for each table, since building it with Peewee takes
+        ten times as long as SQLite's answer.
         """
         return cls._made(execute(f"{_reading(cls, without)[0]} WHERE {where}", params))
 
     @classmethod
     def _made(cls, found: Iterable[tuple[Any, ...]]) -> Iterator[Self]:
-        """Rows with all columns as objects, whose data is set at once: column by column it takes five times as long."""
+        """Yield rows as objects. Their data is set at once: column by column takes five times as long."""
         _, names, flags = _reading(cls)
         for values in found:
             row = cls(__no_default__=True)
@@ -148,7 +148,7 @@ class Base(Model):
 
     @classmethod
     def fresh(cls, values: dict[str, Any]) -> Self:
-        """A row that is not written yet, of these values of all its columns."""
+        """Return a row with values of all columns, not yet written."""
         row: Self = cls(__no_default__=True)
         row.__data__ = values
         return row
@@ -160,26 +160,26 @@ class Base(Model):
         if made is not None:
             values.setdefault("id", made)
         if "created_at" in cls._meta.fields:
-            # Lists go by the time in the id, so that is the time that is shown.
+            # Lists are ordered by the time in the id, so `created_at` must be the same.
             values.setdefault("created_at", now_ms() if made is None else made_at(made))
         with write():
             row: Self = cls.create(**values)
         return row
 
     def remove(self) -> bool:
-        """Delete the row; whether it was still there."""
+        """Delete the row. Return True if it existed."""
         with write():
             return bool(self.delete_instance())
 
     @classmethod
     def drop_old(cls, where: str, *params: Any) -> int:
-        """Delete the rows for which this SQL holds, DROPPED_AT_ONCE a transaction; how many.
+        """Delete the rows that satisfy this SQL condition, DROPPED_AT_ONCE in a transaction. Return their number.
 
-        There can be hundreds of thousands, and who waits for seconds to say that it lives is taken for dead.
+        There can be hundreds of thousands, and a process whose heartbeat waits for seconds counts as dead.
         """
         table, total = cls._meta.table_name, 0
         while True:
-            # Looked for outside of the transaction: that may mean to read all there is.
+            # Selected outside of the transaction, since it may read the whole table.
             found = execute(f"SELECT rowid FROM {table} WHERE {where} LIMIT {DROPPED_AT_ONCE}", params).fetchall()
             if not found:
                 return total
@@ -190,7 +190,7 @@ class Base(Model):
 
     @classmethod
     def page(cls, query: Rows[Self] | ModelSelect, limit: int, before: str | None) -> tuple[list[Self], str | None]:
-        """The newest `limit` rows of the query older than the id `before`, and the id to go on from (None: the end)."""
+        """Return the newest `limit` rows older than the id `before`, and the id for the next page (None: the end)."""
         if isinstance(query, Rows):
             return query.page(limit, before)
         older = query if before is None else query.where(cls.id < before)
@@ -200,12 +200,12 @@ class Base(Model):
 
 
 def microseconds(duration_ms: float | None) -> int | None:
-    """The duration as a whole number of microseconds; None if there is none yet."""
+    """Return the duration in whole microseconds, or None."""
     return None if duration_ms is None else round(duration_ms * 1_000)
 
 
 class Timed:
-    """For a table with a column `duration_ms`, of milliseconds and fractions of one."""
+    """Mixin for tables with a column `duration_ms`, in milliseconds with fractions."""
 
     duration_ms: Any
 
@@ -215,16 +215,16 @@ class Timed:
 
 
 class Match(NamedTuple):
-    """SQL that no index answers, and its parameters: rows are looked at one by one, LOOKED_AT a page."""
+    """SQL condition without an index, and its parameters: rows are examined one by one, LOOKED_AT for a page."""
 
     sql: str
     params: tuple[Any, ...]
 
     @classmethod
     def letters(cls, text: str, *columns: str, unsigned: bool = False) -> Match:
-        """One of the columns has these letters in it, whatever their case (of the letters A to Z).
+        """Return the condition that a column contains this text, ignoring the case of A to Z.
 
-        `unsigned`: as it is shown without the signatures of links (see link_signatures.py).
+        `unsigned`: searches the text without the signatures of links (see link_signatures.py).
         """
         shown = [f"without_signatures({column})" if unsigned else column for column in columns]
         like = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in shown)
@@ -232,7 +232,7 @@ class Match(NamedTuple):
 
     @classmethod
     def all_of(cls, *matches: Match | None) -> Match | None:
-        """That all of these hold; None where there are none."""
+        """Return the conjunction of these conditions, or None if there are none."""
         given = [match for match in matches if match is not None]
         if not given:
             return None
@@ -242,19 +242,19 @@ class Match(NamedTuple):
 
 
 def containing(text: str) -> str:
-    """The pattern of LIKE, with the escape \\, for what has this text in it."""
+    """Return the LIKE pattern for values that contain this text, with the escape \\."""
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
 
 
 class Rows(Generic[Row]):
-    """Rows of a table for which this SQL holds, newest first; with an id from `since` on and below `until`.
+    """Rows of a table that satisfy this SQL condition, newest first, with ids from `since` on and below `until`.
 
-    `arms` are conditions of which each row has exactly one. Each becomes a SELECT of its own, and SQLite merges them by
-    id: for an index that has a column before the id which may be anything. Otherwise all rows would be sorted, or the
-    table searched, however few are wanted. They stand in the text, so they must never hold what a caller has given.
+    `arms` are conditions of which each row satisfies exactly one. Each becomes a SELECT, and SQLite merges them by id:
+    for an index with another column before the id. Otherwise it would sort all rows or scan the table, however few are
+    wanted. They are part of the SQL text, so they must never contain input.
 
-    `match` is what no index answers.
+    `match` is a condition without an index.
     """
 
     def __init__(
@@ -266,20 +266,20 @@ class Rows(Generic[Row]):
         self.match = match
 
     def page(self, limit: int, before: str | None) -> tuple[list[Row], str | None]:
-        """The newest `limit` rows older than the id `before`, and the id to go on from (None: the end).
+        """Return the newest `limit` rows older than the id `before`, and the id for the next page (None: the end).
 
-        With a `match`, no more than LOOKED_AT rows are looked at: a page may be short, or empty, and yet not the last.
+        With a `match`, at most LOOKED_AT rows are examined: a page may be short or empty without being the last.
         """
         select, names, _ = _reading(self.model)
         found, last = self._page(select, names.index("id"), limit, before)
         return list(self.model._made(found)), last
 
     def values(self, columns: str, limit: int, before: str | None) -> tuple[list[tuple[Any, ...]], str | None]:
-        """The same page, of each row only the values of these columns (SQL, the id first): objects take much longer."""
+        """Return the same page as values of these columns (SQL, the id first): objects take much longer."""
         return self._page(f'SELECT {columns} FROM "{self.model._meta.table_name}"', 0, limit, before)
 
     def newest(self, limit: int, before: str | None = None) -> Iterator[Row]:
-        """The newest rows, older than the id `before`; `limit` -1 for all."""
+        """Return the newest rows older than the id `before`; `limit` -1 for all."""
         return self.model._made(self._select(_reading(self.model)[0], limit, before, self.since))
 
     def __iter__(self) -> Iterator[Row]:
@@ -297,15 +297,15 @@ class Rows(Generic[Row]):
         return self._merged(select, within, params, limit)
 
     def _last_to_look_at(self, before: str | None) -> str | None:
-        """The id of the last row of those that one page looks at; None where all that are left are fewer."""
+        """Return the id of the last row that a page examines; None if fewer are left."""
         within, params = self._within(before, self.since)
         select = f'SELECT id FROM "{self.model._meta.table_name}"'
         row = self._merged(select, within, params, 1, LOOKED_AT - 1).fetchone()
         return None if row is None else str(row[0])
 
     def _within(self, before: str | None, since: str | None) -> tuple[str, tuple[Any, ...]]:
-        """The bounds of the ids as SQL, and all parameters of it."""
-        # One a side, the nearer: two would make SQLite think so little is left that it searches all workspaces for it.
+        """Return the bounds of the ids as SQL, and all parameters."""
+        # One bound on each side: with two, SQLite estimates so few rows that it scans all workspaces.
         uppers = [id_ for id_ in (before, self.until) if id_ is not None]
         later = "" if since is None else " AND id >= ?"
         older = " AND id < ?" if uppers else ""
@@ -323,11 +323,11 @@ def _inserting(table: str, columns: tuple[str, ...], count: int = 1) -> str:
 
 
 def insert(table: str, row: dict[str, Any]) -> Write:
-    """The write that inserts this row."""
+    """Return the write that inserts this row."""
     return Write(_inserting(table, tuple(row)), tuple(row.values()))
 
 
 def insert_all(table: str, columns: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> list[Write]:
-    """Writes that insert these rows, ROWS_AT_ONCE a statement: one for many costs less than one for each."""
+    """Return the writes that insert these rows, ROWS_AT_ONCE in a statement, which costs less than one for each."""
     pages = [rows[at : at + ROWS_AT_ONCE] for at in range(0, len(rows), ROWS_AT_ONCE)]
     return [Write(_inserting(table, columns, len(page)), tuple(chain.from_iterable(page))) for page in pages]

@@ -1,5 +1,5 @@
-"""The users who send requests, looked up by their session or API token, and remembered until anything but a run is
-written (see database/changes.py).
+"""Callers: the users of requests, looked up by session or API token and cached until the next commit that is not of a
+run (see database/changes.py).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from database.changes import Memory
 from .base import now_ms
 from .users import ROLES, ApiToken, Session, User, hash_token
 
-SECRET = ("password_hash",)  # columns of a user that no memory holds
+SECRET = ("password_hash",)  # user columns that are never cached
 
 
 class _Found:
-    """A user with the session or token that they came by, as the database had them: values, since a row can be changed.
+    """A user with the session or token of a request, as values of the rows, since a row object can be changed.
 
-    It is shared by all requests, so it is read only.
+    Shared by all requests, so read only.
     """
 
     def __init__(self, user: User, proof: Session | ApiToken) -> None:
@@ -33,12 +33,12 @@ class _Found:
         self.roles = MappingProxyType(roles)
 
     def ends_at(self) -> int | None:
-        """The time from which on the session or token counts no more, in milliseconds; None for never."""
+        """Return when the session or token expires, in milliseconds; None for never."""
         expires, idle = self.proof["expires_at"], self.proof.get("idle_at")
         return expires if idle is None else min(expires, idle)
 
     def is_over(self) -> bool:
-        """Return True if the session or token has expired by now."""
+        """Return True if the session or token has expired."""
         ends = self.ends_at()
         return ends is not None and ends <= now_ms()
 
@@ -56,15 +56,14 @@ def _look_up(kind: type[Session] | type[ApiToken], hashed: str) -> _Found | None
 
 
 def look_up_anew(session: Session) -> None:
-    """Ask the database for this session at the next request: the recorder changes it, which ends no memory."""
+    """Drop this session from the cache: the recorder changes it by a commit that does not clear the cache."""
     _memory.forget((Session, session.token_hash))
 
 
 class Caller:
-    """The user of one request. `user`, `session` and `token` are rows of this request's own.
+    """The user of one request. `user`, `session` and `token` are row objects of this request.
 
-    The rows are of the moment when they were looked up, and `user` lacks the hash of the password. `proof_id` is the id
-    of the session or token.
+    The rows are as of their lookup, and `user` lacks the password hash. `proof_id` is the id of the session or token.
     """
 
     def __init__(self, found: _Found) -> None:
@@ -72,28 +71,28 @@ class Caller:
         self.id: str = found.user["id"]
         self.is_by_token = found.kind is ApiToken
         self.proof_id: str = found.proof["id"]
-        self.workspace_id: str = found.proof["workspace_id"]  # where the request names none
+        self.workspace_id: str = found.proof["workspace_id"]  # the default workspace
 
     @classmethod
     def of_token(cls, text: str) -> Self | None:
-        """Return the user of this API token; None if the token is unknown or has expired."""
+        """Return the user of this API token; None if it is unknown or has expired."""
         found = _look_up(ApiToken, hash_token(text))
         return None if found is None or found.is_over() else cls(found)
 
     @classmethod
     def of_session(cls, text: str) -> Self | None:
-        """Return the user of the session with this token; None if the session is unknown or has expired."""
+        """Return the user of the session with this token; None if it is unknown or has expired."""
         hashed = hash_token(text)
         found = _look_up(Session, hashed)
         if found is not None and found.is_over():
-            # The recorder puts the idle end off, which ends no memory: it may be later by now.
+            # The recorder may have extended the idle timeout without clearing the cache.
             _memory.forget((Session, hashed))
             found = _look_up(Session, hashed)
         return None if found is None or found.is_over() else cls(found)
 
     @property
     def roles(self) -> Mapping[str, str]:
-        """Workspace id to role, oldest first; a token has one workspace and no more than its own role there."""
+        """Return roles by workspace id, oldest first; a token has one workspace and at most the user's role there."""
         return self._found.roles
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The workspaces' credentials. Their values come here encrypted; security/vault.py decrypts them."""
+"""Credentials of workspaces. Their values are encrypted; security/vault.py decrypts them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .base import Base, now_ms
 
 
 class Credential(Base):
-    """`data` is the encrypted JSON of what its type holds; `hosts` a JSON list of where it may go, null for any."""
+    """`data` is the encrypted JSON of the values; `hosts` a JSON list of allowed hosts, null for any."""
 
     prefix = "cred"
     id = TextField(primary_key=True)
@@ -31,7 +31,7 @@ class Credential(Base):
 
     @classmethod
     def keep(cls, workspace_id: str, **values: Any) -> Credential:
-        """A new credential; Conflict for a name that the workspace has already."""
+        """Insert a new credential. Raises: Conflict if the name is taken."""
         now = now_ms()
         with write():
             cls.check_name(workspace_id, values["name"])
@@ -39,24 +39,24 @@ class Credential(Base):
 
     @classmethod
     def check_name(cls, workspace_id: str, name: str) -> None:
-        """Conflict for a name that the workspace has already."""
+        """Check that the name is free. Raises: Conflict if it is taken."""
         if cls.one("workspace_id = ? AND name = ?", workspace_id, name) is not None:
-            raise Conflict(f"name: there is a credential {name!r} already")
+            raise Conflict(f"name: a credential {name!r} exists already; choose another name")
 
     @classmethod
     def named(cls, workspace_id: str, name: str) -> Credential | None:
-        """The workspace's credential of this name or id."""
+        """Return the workspace's credential with this name or id, or None."""
         return cls.one("workspace_id = ? AND name = ?", workspace_id, name) or cls.one(
             "workspace_id = ? AND id = ?", workspace_id, name
         )
 
     @classmethod
     def of(cls, workspace_id: str) -> ModelSelect:
-        """The workspace's credentials."""
+        """Return the workspace's credentials."""
         return cls.select().where(cls.workspace_id == workspace_id)
 
     def change(self, **values: Any) -> None:
-        """Set these columns. Conflict for a taken name, or another name while an active flow asks for this one."""
+        """Set these columns. Raises: Conflict for a taken name, or to rename one that an active flow uses."""
         with write():
             present = Credential.get_by_id(self.id)
             name = values.get("name", present.name)
@@ -65,19 +65,19 @@ class Credential(Base):
                 present.check_unused("renamed")
             for key, value in values.items():
                 setattr(present, key, value)
-            # Strictly later, since whoever keeps it decrypted goes by this time.
+            # Strictly increasing, since the vault's cache compares this time.
             present.updated_at = max(now_ms(), present.updated_at + 1)
             present.save()
         self.__data__.update(present.__data__)
 
     def remove(self) -> bool:
-        """Delete it; whether it was there. Conflict while an active flow's webhook checks its callers with it."""
+        """Delete the row. Return True if it existed. Raises: Conflict if an active flow's webhook uses it."""
         with write():
             self.check_unused("deleted")
             return bool(self.delete_instance())
 
     def check_unused(self, done: str) -> None:
-        """Conflict that names an active flow whose webhook checks its callers with this."""
+        """Check that no webhook of an active flow authenticates callers with it. Raises: Conflict if one does."""
         sql = "SELECT f.name FROM webhooks w JOIN workflows f ON f.id = w.workflow_id WHERE w.credential_id = ? LIMIT 1"
         user = execute(sql, (self.id,)).fetchone()
         if user is not None:

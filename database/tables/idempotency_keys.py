@@ -1,4 +1,4 @@
-"""Keys that keep a run from being started twice."""
+"""Idempotency keys, which keep a run from being started twice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .runs import Run
 
 
 class IdempotencyKey(Base):
-    """A key under which a flow was started; for a day it stands for that run."""
+    """A key under which a run was started; it stands for that run for a day."""
 
     workflow_id = TextField()
     key = TextField()
@@ -22,8 +22,8 @@ class IdempotencyKey(Base):
 
     @classmethod
     def take(cls, workflow_id: str, key: str, run_id: str) -> list[Write]:
-        """Writes that bind the key to the run, if that has a row; the second violates the primary key while the key is
-        bound.
+        """Return writes that bind the key to the run, if that has a row; the second one violates the primary key if the
+        key is already bound.
         """
         now = now_ms()
         stale = "DELETE FROM idempotency_keys WHERE workflow_id = ? AND key = ? AND created_at < ?"
@@ -33,11 +33,11 @@ class IdempotencyKey(Base):
 
     @classmethod
     def run_of(cls, workflow_id: str, key: str) -> Run | None:
-        """The run that was started under this key within a day."""
+        """Return the run started under this key within a day, or None."""
         row = cls.one("workflow_id = ? AND key = ? AND created_at >= ?", workflow_id, key, now_ms() - DAY_MS)
         return None if row is None else Run.find(row.run_id)
 
     @classmethod
     def prune(cls) -> int:
-        """Delete those that stand for nothing any more."""
+        """Delete expired keys. Return their number."""
         return cls.drop_old("created_at < ?", now_ms() - DAY_MS)

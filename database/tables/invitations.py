@@ -1,4 +1,4 @@
-"""Invitations: who may become a member of a workspace by a link, in which role and until when."""
+"""Invitations to workspaces, with address, role and expiry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from database import execute, write
 from .base import Base, now_ms
 from .users import hash_token
 
-# An invitation counts only while its workspace exists and its inviter is an owner of it.
+# An invitation is valid only while its workspace exists and its inviter is an owner of it.
 IS_BACKED = (
     "EXISTS (SELECT 1 FROM workspaces WHERE id = invitations.workspace_id) AND EXISTS (SELECT 1 FROM memberships "
     "WHERE workspace_id = invitations.workspace_id AND user_id = invitations.invited_by AND role = 'owner')"
@@ -41,7 +41,7 @@ class Invitation(Base):
     def issue(cls, *, lifetime_ms: int, **values: Any) -> tuple[Invitation, str]:
         """Return a new invitation and its token, which is stored nowhere.
 
-        It replaces the earlier one of the same workspace and address.
+        It replaces an earlier one of the same workspace and address.
         """
         token = secrets.token_urlsafe(32)
         with write():
@@ -51,7 +51,7 @@ class Invitation(Base):
 
     @classmethod
     def by_token(cls, token: str) -> Invitation | None:
-        """Return the pending invitation of this token."""
+        """Return the pending invitation with this token, or None."""
         return cls.one(f"token_hash = ? AND expires_at > ? AND {IS_BACKED}", hash_token(token), now_ms())
 
     @classmethod
@@ -61,7 +61,7 @@ class Invitation(Base):
         return cls.each(where, (workspace_id, now_ms()))
 
     def use(self) -> bool:
-        """Delete it. Return False if it is not pending any more: of several that try, one succeeds."""
+        """Delete it. Return False if it is no longer pending: of several concurrent calls, one succeeds."""
         sql = f"DELETE FROM invitations WHERE id = ? AND expires_at > ? AND {IS_BACKED}"
         with write():
             return bool(execute(sql, (self.id, now_ms())).rowcount)
@@ -73,5 +73,5 @@ class Invitation(Base):
 
     @classmethod
     def prune(cls) -> int:
-        """Delete the expired ones."""
+        """Delete expired invitations. Return their number."""
         return cls.drop_old("expires_at <= ?", now_ms())

@@ -1,4 +1,4 @@
-"""The key-value store of a workspace. Every call is one transaction, so atomic across threads and processes."""
+"""Key-value store of a workspace. Every call is one transaction, so it is atomic across threads and processes."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ class StoreEntry(Base):
 
     @classmethod
     def live(cls, workspace_id: str) -> Any:
-        """The condition for the workspace's entries that have not expired."""
+        """Return the condition for the workspace's unexpired entries."""
         return (cls.workspace_id == workspace_id) & (cls.expires_at.is_null() | (cls.expires_at > now_ms()))
 
     @classmethod
     def prune(cls) -> int:
-        """Delete the expired ones."""
+        """Delete expired entries. Return their number."""
         return cls.drop_old("expires_at <= ?", now_ms())
 
 
 class WorkspaceStore:
-    """One workspace's store, as nodes see it (`nodes.base.Store`). Values are JSON, `ttl` is in seconds.
+    """One workspace's store for nodes (`nodes.base.Store`). Values are JSON, `ttl` is in seconds.
 
-    `clean` takes secrets out of JSON text.
+    `clean` redacts secrets in JSON text.
     """
 
     def __init__(self, workspace_id: str, clean: Callable[[bytes], bytes] = lambda encoded: encoded) -> None:
         self.workspace_id, self.clean = workspace_id, clean
 
     def get(self, key: str) -> Any:
-        """The value, None where there is none."""
+        """Return the value, or None."""
         row = StoreEntry.get_or_none(StoreEntry.live(self.workspace_id) & (StoreEntry.key == self._key(key)))
         return None if row is None else orjson.loads(row.value)
 
     def set(self, key: str, value: Any, ttl: float | None = None) -> None:
-        """Keep the value under the key, replacing what was there. TypeError for what is no JSON."""
+        """Store the value under the key, replacing an earlier one. Raises: TypeError if it is not JSON."""
         text = self.clean(orjson.dumps(value)).decode()
         now = now_ms()
         expires = None if ttl is None else now + int(ttl * 1000)
@@ -60,29 +60,29 @@ class WorkspaceStore:
             ).execute()
 
     def delete(self, key: str) -> bool:
-        """Whether there was something to delete."""
+        """Delete the entry. Return True if it existed."""
         with write():
             found = StoreEntry.live(self.workspace_id) & (StoreEntry.key == self._key(key))
             return bool(StoreEntry.delete().where(found).execute())
 
     def increment(self, key: str, by: float = 1, ttl: float | None = None) -> float:
-        """Add to the number under the key, 0 where there is none; the new number. TypeError where it is no number."""
+        """Add to the number under the key, by default 0, and return it. Raises: TypeError if it is not a number."""
         with write():
             present = self.get(key)
             if present is None:
                 present = 0
             if isinstance(present, bool) or not isinstance(present, int | float):
-                raise TypeError(f"the value under {key!r} is no number")
+                raise TypeError(f"the value under {key!r} is not a number")
             self.set(key, present + by, ttl)
         total: float = present + by
         return total
 
     def _key(self, key: str) -> str:
-        """The key as it is kept: a secret in it, each use of it finds struck out in the same way."""
+        """Return the stored form of the key: secrets in it are redacted, always in the same way."""
         return str(orjson.loads(self.clean(orjson.dumps(key))))
 
     def list(self, prefix: str = "", limit: int = 100) -> list[dict[str, Any]]:
-        """Entries whose key begins with the prefix, by key: `{"key", "value"}`."""
+        """Return entries by key that begins with the prefix: `{"key", "value"}`."""
         query = StoreEntry.select().where(StoreEntry.live(self.workspace_id))
         if prefix:
             query = query.where((StoreEntry.key >= prefix) & (StoreEntry.key < prefix + "\U0010ffff"))

@@ -1,4 +1,4 @@
-"""The processes that are alive, and the rights that one of them holds."""
+"""Leases: the processes that are alive, and exclusive rights of one process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .base import DAY_MS, Base, boot_id, monotonic_ms
 
 
 def _this_process() -> str | None:
-    """Which process this is: its name space of process ids, its id, and when it started. None: nobody can see that."""
+    """Return the identity of this process: pid namespace, pid and start time; None if unknown."""
     return _process("self", os.getpid())
 
 
@@ -29,18 +29,18 @@ def _process(folder: str, pid: int) -> str | None:
 
 
 def _is_there(process: str) -> bool | None:
-    """Whether the process is there, and no other one by now; None where its id would not mean the same here."""
+    """Return True if this same process exists; None if its id belongs to another pid namespace."""
     space, pid, _ = process.split()
     own = _this_process()
     return _process(pid, int(pid)) == process if own is not None and own.split()[0] == space else None
 
 
 class Lease(Base):
-    """A process that is alive until `until`, unless it says so again; or a right that `owner` holds until then.
+    """A process that is alive until `until` unless it renews the lease; or a right that `owner` holds until then.
 
-    A process says so on a clock that nobody sets, since a clock that jumps must kill nobody: `until` is in milliseconds
-    since the machine started, and `owner` says which start that was. `process` says which process it is, for those who
-    can see it: who can see that it is gone need not wait. A right is held on the clock on the wall.
+    Processes use the monotonic clock, since a clock change must not kill them: `until` is in milliseconds since boot,
+    and `owner` is the boot id. `process` is the identity of the process: others that see it is gone need not wait.
+    Rights use the wall clock.
     """
 
     name = TextField(primary_key=True)
@@ -53,7 +53,7 @@ class Lease(Base):
 
     @classmethod
     def beat(cls, name: str, for_ms: int) -> None:
-        """Be alive for this long from now."""
+        """Renew the lease of a process for this time."""
         sql = (
             "INSERT INTO leases (name, until, owner, process) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (name) DO UPDATE SET until = excluded.until"
@@ -63,7 +63,7 @@ class Lease(Base):
 
     @classmethod
     def bury(cls) -> None:
-        """Delete the leases of processes that are gone, as far as this one can see."""
+        """Delete the leases of processes that are seen to be gone."""
         sql = "SELECT name, process FROM leases WHERE owner = ? AND process IS NOT NULL"
         gone = [name for name, process in execute(sql, (boot_id(),)).fetchall() if _is_there(process) is False]
         for name in gone:
@@ -71,7 +71,7 @@ class Lease(Base):
 
     @classmethod
     def living(cls) -> list[str]:
-        """The processes that are there, as far as this one can see, even if silent; of others, those that are alive."""
+        """Return the processes that exist, even if silent; of those that cannot be seen, those with a valid lease."""
         sql = "SELECT name, until, process FROM leases WHERE name LIKE 'proc%' AND owner = ?"
         found = []
         for name, until, process in execute(sql, (boot_id(),)).fetchall():
@@ -82,17 +82,17 @@ class Lease(Base):
 
     @classmethod
     def end(cls, name: str) -> None:
-        """Be alive no more."""
+        """End the lease of a process."""
         cls.drop(name, boot_id())
 
     @classmethod
     def lead(cls, name: str, owner: str, for_ms: int, wall: Callable[[], int]) -> bool:
-        """Hold the right for this long from now; False while somebody else does.
+        """Take or renew the right for this time. Return False if another owner holds it.
 
-        The clock is looked at after the row: from an older time, a lease that was just renewed would seem too long.
+        The clock is read after the row: with an older time, a lease that was just renewed would seem too long.
         """
-        # Whoever has to wait looks only, and disturbs no writer. Nobody holds it for longer than `for_ms`: such a row
-        # was written while the clock was ahead.
+        # A waiting process only reads and does not disturb writers. A lease longer than `for_ms` was written while the
+        # clock was ahead, and does not count.
         row = execute("SELECT owner, until FROM leases WHERE name = ?", (name,)).fetchone()
         now = wall()
         if row is not None and row[0] != owner and now < row[1] <= now + for_ms:
@@ -108,13 +108,13 @@ class Lease(Base):
 
     @classmethod
     def drop(cls, name: str, owner: str) -> None:
-        """Give the right up, if `owner` still holds it."""
+        """Give up the right, if `owner` still holds it."""
         with write_leases():
             execute("DELETE FROM leases WHERE name = ? AND owner = ?", (name, owner))
 
     @classmethod
     def prune(cls) -> None:
-        """Delete those of processes that ended a day ago, or before the machine started."""
+        """Delete leases that ended a day ago or before the last boot."""
         old = "name LIKE 'proc%' AND (owner IS NOT ? OR until < ?)"
         with write_leases():
             execute(f"DELETE FROM leases WHERE {old}", (boot_id(), monotonic_ms() - DAY_MS))

@@ -1,7 +1,7 @@
-"""Signed links in what is on record, and what is left of them for those who may not answer: no part of the signature.
+"""Link signatures in stored text, and their removal for users who may not answer runs.
 
-A flow may put a link wherever it likes, into a message or an error. What shows such text cuts it anywhere, and lists
-are searched by its letters, so that any part of a signature that is shown or found would help to guess the rest.
+A flow may put a link into any message or error. Such text is cut anywhere and searched by its letters, and any visible
+part of a signature would help to guess the rest.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ import re
 
 from database import db
 
-# As dispatch/resume_links.py writes it, also inside another address or another JSON text, and cut anywhere. What comes
-# before it in a link is looked for afterwards: as one pattern with this, it would be tried from each of its beginnings
-# in a text full of them.
+# As dispatch/resume_links.py writes it, also inside another URL or JSON text, and cut anywhere. The part of the link
+# before it is searched afterwards: in one pattern with this, it would be tried at each of its beginnings in the text.
 SIGNATURE = re.compile(rb"(token(?:=|%(?:25)*3D|\\+u003D))[\w-]+", re.IGNORECASE)
 BEFORE, FAR = b"resume", 500  # bytes
 DOTS = "…".encode()
 
 
 def without_signatures(text: bytes) -> bytes:
-    """The text with dots for each signature, or what a cut has left of it."""
+    """Return the text with dots in place of each signature or part of one."""
     return SIGNATURE.sub(_hidden, text) if b"token" in text else text
 
 
@@ -29,7 +28,7 @@ def _hidden(found: re.Match[bytes]) -> bytes:
 
 
 def in_sql(text: str | None) -> str | None:
-    """The same in SQL, `without_signatures(text)`."""
+    """Return `without_signatures(text)`, as an SQL function."""
     if text is None or "token" not in text:
         return text
     return without_signatures(text.encode()).decode()

@@ -1,4 +1,4 @@
-"""What bounds guessing passwords: how often it failed of late, and from where each user has logged in."""
+"""Login attempts: recent failures, and the addresses of successful logins."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KNOWN_MS = 30 * DAY_MS
 
 
 class LoginFailure(Base):
-    """How often logging in has failed under one key since `since`, and when last. A try counts before it is checked."""
+    """Number of failed logins under one key since `since`, and the last one. An attempt counts before it is checked."""
 
     key = TextField(primary_key=True)
     count = IntegerField()
@@ -26,13 +26,13 @@ class LoginFailure(Base):
 
     @classmethod
     def recent(cls, key: str, window_ms: int) -> LoginFailure | None:
-        """The failures under this key, None if there are none or the window that they are counted in has passed."""
+        """Return the failures under this key; None if there are none or their window has passed."""
         row = cls.find(key)
         return row if row is not None and row.since + window_ms > now_ms() else None
 
     @classmethod
     def note(cls, keys: Iterable[str], window_ms: int) -> None:
-        """Count one more failure for each key, and forget those whose window has passed."""
+        """Count a failure for each key, and delete counts whose window has passed."""
         now = now_ms()
         sql = (
             "INSERT INTO login_failures (key, count, since, last) VALUES (?, 1, ?, ?) "
@@ -45,7 +45,7 @@ class LoginFailure(Base):
 
     @classmethod
     def take_back(cls, key: str) -> None:
-        """Count one failure less."""
+        """Subtract one failure."""
         with write():
             execute("UPDATE login_failures SET count = count - 1 WHERE key = ? AND count > 0", (key,))
 
@@ -57,7 +57,7 @@ class LoginFailure(Base):
 
     @classmethod
     def forget_all(cls, beginning: str) -> None:
-        """Delete the counts of the keys that begin so."""
+        """Delete the counts of keys with this beginning."""
         with write():
             cls.delete().where(
                 (cls.key >= beginning) & (cls.key < beginning[:-1] + chr(ord(beginning[-1]) + 1))
@@ -77,13 +77,13 @@ class LoginAddress(Base):
 
     @classmethod
     def is_known(cls, user_id: str, address: str) -> bool:
-        """Return True if the user has logged in from there within KNOWN_MS."""
+        """Return True if the user has logged in from this address within KNOWN_MS."""
         sql = "SELECT 1 FROM login_addresses WHERE user_id = ? AND address = ? AND at > ?"
         return execute(sql, (user_id, address, now_ms() - KNOWN_MS)).fetchone() is not None
 
     @classmethod
     def note(cls, user_id: str, address: str) -> None:
-        """Remember that the user has logged in from there just now."""
+        """Record a login of the user from this address."""
         sql = (
             "INSERT INTO login_addresses (user_id, address, at) VALUES (?, ?, ?) "
             "ON CONFLICT (user_id, address) DO UPDATE SET at = excluded.at"
@@ -93,11 +93,11 @@ class LoginAddress(Base):
 
     @classmethod
     def forget(cls, user_id: str) -> None:
-        """Delete those of this user."""
+        """Delete this user's addresses."""
         with write():
             cls.delete().where(cls.user_id == user_id).execute()
 
     @classmethod
     def prune(cls) -> int:
-        """Delete those that are not known any more."""
+        """Delete addresses that are no longer known. Return their number."""
         return cls.drop_old("at <= ?", now_ms() - KNOWN_MS)

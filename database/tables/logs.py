@@ -1,4 +1,4 @@
-"""What runs, and the server itself, say to people."""
+"""Log entries of runs, flows and the server, for people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from database import execute
 from .base import Base, Match, Rows, Write, first_id, insert, made_at, new_id
 
 LEVELS = ("debug", "info", "warning", "error")
-# What schedules and polls tell of themselves begins with their flow (see scheduler/firing.py).
+# Entries of schedules and polls begin with their flow (see scheduler/firing.py).
 SAYS_FLOW = re.compile(r'{"workflow_id":"(wf_[0-9A-Z]{26})"')
 OF_FLOW = (
     "CASE WHEN run_id IS NULL THEN json_extract(data, '$.workflow_id') = ? "
@@ -40,8 +40,8 @@ class LogEntry(Base):
     def entry(
         cls, workspace_id: str, run_id: str | None, node_id: str | None, level: str, message: str, data: str | None
     ) -> Write:
-        """The write of a log entry, of a run or of the workspace."""
-        # A list goes by the time in the id, so that is the time that is shown.
+        """Return the write of a log entry of a run or of the workspace."""
+        # Lists are ordered by the id's time, so `created_at` must be the same.
         id_ = new_id("log")
         row = {
             "id": id_, "workspace_id": workspace_id, "run_id": run_id, "node_id": node_id, "level": level,
@@ -55,10 +55,11 @@ class LogEntry(Base):
         since: int | None = None, until: int | None = None, search: str | None = None, workflow_id: str | None = None,
         unsigned: bool = False,
     ) -> Rows[LogEntry]:  # fmt: skip
-        """The workspace's entries, or those of one run, of these levels, times (ms), letters and flow, where given.
+        """Return the workspace's entries, or a run's, filtered by levels, times (ms), text and flow.
 
-        `unsigned`: the letters are looked for in what is shown without the signatures of links.
-        ValueError for a level that no entry has.
+        `unsigned`: searches the text without the signatures of links.
+
+        Raises: ValueError for an unknown level.
         """
         where, of = ("workspace_id = ?", workspace_id) if run_id is None else ("run_id = ?", run_id)
         named = [level] if isinstance(level, str) else level or ()
@@ -73,15 +74,15 @@ class LogEntry(Base):
 
     @classmethod
     def flows_of(cls, workspace_id: str, entries: Iterable[LogEntry]) -> dict[str, tuple[str, str]]:
-        """The id and name of the flow that each of these entries is about, by the entry's id, where it is of one.
+        """Return the id and name of each entry's flow, by the entry's id.
 
-        It is that of the run, or for what has none that of the trigger which tells something.
+        It is the flow of the run or, for an entry without a run, of the trigger that wrote it.
         """
         rows = list(entries)
         told = {row.id: told[1] for row in rows if row.run_id is None and (told := SAYS_FLOW.match(row.data or ""))}
         sql = "SELECT id, workflow_id, workflow_name FROM runs WHERE id IN (SELECT value FROM json_each(?))"
         runs = _read(sql, {row.run_id for row in rows if row.run_id is not None})
-        # Whoever may write entries may write any id in them.
+        # Authors of entries may write any id into them.
         sql = "SELECT id, id, name FROM workflows WHERE id IN (SELECT value FROM json_each(?)) AND workspace_id = ?"
         flows = _read(sql, set(told.values()), workspace_id)
         known = {row.id: runs.get(row.run_id or "") or flows.get(told.get(row.id, "")) for row in rows}
@@ -89,12 +90,12 @@ class LogEntry(Base):
 
     @classmethod
     def of(cls, run_id: str, limit: int, after: str | None) -> tuple[list[Self], str | None]:
-        """The run's entries, oldest first, after the id `after`, and the id to go on from."""
+        """Return the run's entries after the id `after`, oldest first, and the id for the next page."""
         rows = list(cls.each("run_id = ? AND id > ? ORDER BY id LIMIT ?", (run_id, after or "", limit + 1)))
         return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 
 def _read(sql: str, ids: Collection[str], *params: str) -> dict[str, tuple[str, str]]:
-    """The two values of each of these ids; nothing is asked where there are none."""
+    """Return the two values of each of these ids, without a query if there are none."""
     found = execute(sql, (orjson.dumps(list(ids)).decode(), *params)).fetchall() if ids else []
     return {id_: (first, second) for id_, first, second in found}

@@ -1,10 +1,10 @@
-"""Sums of the days that are over, by workspace and by flow, from which the figures of a year are read (see metrics.py).
+"""Metric sums of past days, by workspace and by flow, from which the metrics of a year are read (see metrics.py).
 
-They are made here, once a day, from the counts of each flow and day. If a run is counted for such a day all the same,
-the database takes its sums away, and those of later days: see migrations/0017_settled_days.py.
+They are computed once a day from the counts of each flow and day. If a run is counted for a past day later, the
+database deletes the sums of that day and of later ones: see migrations/0017_settled_days.py.
 
 Updating a second table with every count would cost each run 10 µs (by a trigger) or 2 µs (by a statement), and a year
-of each flow would still have to be added up. Sums may be missing, but are never wrong.
+of each flow would still have to be summed. Sums may be missing but are never wrong.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from database import execute, write
 
 from .base import DAY_MS, Base
 
-SETTLED_DAYS = 2  # so long ago, a day has all of its runs: clocks of processes differ, and commits may be late
-DAYS_AT_ONCE = 8  # in a transaction; and so many days with runs lie between two sums of each flow
+SETTLED_DAYS = 2  # days after which a day has all of its runs: clocks differ, and commits may be late
+DAYS_AT_ONCE = 8  # in a transaction; also the number of days with runs between two sums of a flow
 
 COUNTS = "total, success, failed, duration_ms"
 ADDED = "SUM(total), SUM(success), SUM(failed), SUM(duration_ms)"
 LAST_DAY = "COALESCE((SELECT MAX(day) FROM workspace_days WHERE workspace_id = ?1), -1)"
 LAST_SUM = "COALESCE((SELECT MAX(day) FROM flow_sums WHERE workspace_id = ?1), -1)"
-# In the order of the key, so that no more than these days are read.
+# In key order, so that no more than these days are read.
 UNSETTLED = f"SELECT 1 FROM run_days WHERE workspace_id = ?1 AND day > {LAST_DAY} AND day <= ?2 LIMIT 1"
 SETTLE = (
     f"INSERT INTO workspace_days (workspace_id, day, {COUNTS}) SELECT workspace_id, day, {ADDED} FROM run_days "
@@ -38,7 +38,7 @@ SUM_UP = (
 
 
 class WorkspaceDay(Base):
-    """The runs of a workspace that ended on a day that is over."""
+    """The runs of a workspace that ended on a past day."""
 
     workspace_id = TextField()
     day = IntegerField()
@@ -53,7 +53,7 @@ class WorkspaceDay(Base):
 
 
 class FlowSum(Base):
-    """The runs of a flow that have ended from the first day to the end of this one."""
+    """The runs of a flow that ended from its first day to the end of this one."""
 
     workspace_id = TextField()
     day = IntegerField()
@@ -69,7 +69,7 @@ class FlowSum(Base):
 
 
 def settle_days(now: int) -> None:
-    """Sum up the days of all workspaces that are over, a few in each transaction."""
+    """Sum up the past days of all workspaces, a few in each transaction."""
     last = now // DAY_MS - SETTLED_DAYS
     for (workspace_id,) in execute("SELECT id FROM workspaces").fetchall():
         while execute(UNSETTLED, (workspace_id, last)).fetchone() is not None:

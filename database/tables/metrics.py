@@ -1,4 +1,4 @@
-"""The figures of a workspace, and of the whole server: from counts of days, and from the newest runs."""
+"""Metrics of a workspace and of the server, from daily counts and the newest runs."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .workflow_lists import last_runs, names_of
 HOUR_MS = 3_600_000
 SAMPLE, SAMPLE_OF_FLOW = 1_000, 50
 MOST_FLOWS, MEASURED_FLOWS = 100, 10
-HOURLY_DAYS = 2  # a series by the hour is for so many days at the most: its runs are counted in an index
+HOURLY_DAYS = 2  # the maximum for an hourly series, whose runs are counted in an index
 
 
-# Days that are over are read from their sums, and the rest from the counts of each flow.
+# Past days are read from their sums, the rest from the counts of each flow.
 BY_DAY = (
     f"SELECT day, {COUNTS} FROM workspace_days WHERE workspace_id = ?1 UNION ALL "
     f"SELECT day, {ADDED} FROM run_days WHERE workspace_id = ?1 AND day > {LAST_DAY} GROUP BY day"
 )
-# Since a day: all that there ever was, without what there was before it.
+# Since a day: the total minus the sum before that day.
 SUM_BEFORE = "COALESCE((SELECT MAX(day) FROM flow_sums WHERE workspace_id = ?1 AND day < ?2), -1)"
 SINCE = (
     f"SELECT workflow_id, {COUNTS} FROM flow_sums WHERE workspace_id = ?1 AND day = {LAST_SUM} UNION ALL "
@@ -40,10 +40,10 @@ SINCE = (
 
 
 def metrics(workspace_id: str, days: int) -> dict[str, Any]:
-    """The workspace's figures: totals ever; a daily series and counts by flow of the last `days`; durations.
+    """Return the workspace's metrics: all-time totals; a daily series and counts by flow for `days`; durations.
 
-    `p50_duration_ms` and `p95_duration_ms` are of the newest 1,000 ended runs within those days, that of one of the
-    10 busiest flows of its newest 50 ended ones. `hourly` is there for up to HOURLY_DAYS days.
+    `p50_duration_ms` and `p95_duration_ms` are of the newest 1,000 ended runs within those days; for each of the 10
+    busiest flows, of its newest 50 ended runs. `hourly` exists for up to HOURLY_DAYS days.
     """
     now = now_ms()
     today = now // DAY_MS
@@ -72,7 +72,7 @@ def metrics(workspace_id: str, days: int) -> dict[str, Any]:
 
 
 def totals() -> dict[str, int]:
-    """Runs of all workspaces by status, ever."""
+    """Return all-time runs of all workspaces by status."""
     success, failed = execute("SELECT SUM(success), SUM(failed) FROM run_days").fetchone()
     sql = "SELECT COUNT(*) FROM runs WHERE status = '{}'"
     pending, running = (execute(sql.format(status)).fetchone()[0] for status in ("pending", "running"))
@@ -100,12 +100,12 @@ def _durations(workspace_id: str, since_ms: int) -> list[float]:
 
 
 def _quantile(ordered: list[float], share: float) -> float | None:
-    """The nearest-rank quantile."""
+    """Return the nearest-rank quantile."""
     return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 3) if ordered else None
 
 
 def _by_day(workspace_id: str) -> dict[int, tuple[int, int, int, float]]:
-    """Total, success, failed and all of the durations of every day that has any."""
+    """Return total, success, failed and the sum of durations of every day with runs."""
     return {day: tuple(counts) for day, *counts in execute(BY_DAY, (workspace_id,)).fetchall()}
 
 
@@ -116,9 +116,9 @@ def _day(day: int, counts: tuple[int, int, int, float]) -> dict[str, Any]:
 
 
 def _hourly(workspace_id: str, hour: int, hours: int) -> list[dict[str, int]]:
-    """The runs that were accepted in each of the hours up to this one (since 1970) and have ended since.
+    """Return the runs accepted in each of the hours up to this one (since 1970) that have ended.
 
-    They are counted in the index of ended runs, by the time in their ids: some 12 million a second.
+    They are counted in the index of ended runs, by the time in their ids: about 12 million a second.
     """
     edges = [first_id("run", at * HOUR_MS) for at in range(hour - hours + 1, hour + 2)]
     counted = (
@@ -152,14 +152,14 @@ def _by_flow(workspace_id: str, first: int) -> list[dict[str, Any]]:
         row["workflow_name"] = called.get(id_) or (None if last is None else last.workflow_name)
         row["last_status"] = None if last is None else last.status
         row["failure_rate"] = round(row["failed"] / row["total"], 4)
-        # Fifty runs of a flow are read in 0.1 ms.
+        # Reading fifty runs of a flow takes 0.1 ms.
         durations = _durations_of(workspace_id, id_) if place < MEASURED_FLOWS else []
         row["p95_duration_ms"] = _quantile(durations, 0.95)
     return rows
 
 
 def _durations_of(workspace_id: str, workflow_id: str) -> list[float]:
-    """Those of the newest ended runs of the flow, in order."""
+    """Return the durations of the flow's newest ended runs, sorted."""
     arms = (
         "SELECT id, duration_ms FROM runs WHERE workspace_id = ?1 AND workflow_id = ?2 "
         f"AND status = '{status}' AND triggered_by = '{trigger}'"

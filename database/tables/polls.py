@@ -1,7 +1,7 @@
-"""The triggers that are polled: when each is next, how far each has come, and the entries that it knows.
+"""Polls: the polled triggers, their next poll, their state and the entries that they know.
 
-A poll is one process's from `claim` on, and `version` is its fence: whoever claims it next, or changes the flow, makes
-it larger, and what the one before still writes changes nothing.
+A poll belongs to one process from `claim` on, and `version` is its fencing token: a later claim, or a change of the
+flow, increments it, and writes of the earlier claim then change nothing.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from database import execute, execute_all, write
 from .base import DAY_MS, Base, now_ms
 from .schedules import GRACE_MS
 
-CLAIM_MS = 150_000  # after which a poll that has not ended is overtaken
-KEPT_MS = 30 * DAY_MS  # for a trigger that is not polled, and for an entry that the source shows no more
-KEPT_ENTRIES = 1_000  # of those that it shows no more, however long ago
+CLAIM_MS = 150_000  # after which another process may take over an unfinished poll
+KEPT_MS = 30 * DAY_MS  # for a trigger that is not polled, and for an entry that the source no longer shows
+KEPT_ENTRIES = 1_000  # entries that the source no longer shows, of any age
 MOST_ENTRIES = 10_000
 
 
 class Claim(NamedTuple):
-    """A trigger as it was when somebody took it to poll it.
+    """A trigger as it was when a process claimed it for a poll.
 
-    `state` and the entries are of the source `state_of`; `begun` says that its first poll is over.
+    `state` and the entries belong to the source `state_of`; `begun` is True after its first poll.
     """
 
     workflow_id: str
@@ -43,12 +43,12 @@ class Claim(NamedTuple):
 
     @property
     def is_new(self) -> bool:
-        """Whether it has yet to look at this source for the first time."""
+        """Return True if this source has not been polled yet."""
         return self.state_of != self.source
 
     @property
     def state_text(self) -> str | None:
-        """The state that the next poll of this source is given."""
+        """Return the state for the next poll of this source."""
         return None if self.is_new else self.state
 
 
@@ -57,11 +57,11 @@ THIS = "workflow_id = ? AND node_id = ?"
 
 
 class Poll(Base):
-    """A trigger that is polled.
+    """A polled trigger.
 
-    `next_at` is when, null where the flow is not active or has the node no more, since `idle_since`. While it is being
-    polled, by `owner`, it is when others may. `moved_at` is when it was written, by which one sees that the clock was
-    set back since.
+    `next_at` is the time of the next poll; null, since `idle_since`, if the flow is inactive or the node was removed.
+    During a poll by `owner`, it is when others may take over. `moved_at` is when it was written, which reveals that the
+    clock was set back.
     """
 
     workflow_id = TextField()
@@ -90,10 +90,10 @@ class Poll(Base):
 
     @classmethod
     def sync(cls, flow: Any, wanted: Iterable[tuple[str, Mapping[str, Any]]], now: int | None = None) -> None:
-        """Have these triggers of the flow polled and no other: node id and `{type, every, source}`.
+        """Set the flow's polled triggers to exactly these: node id and `{type, every, source}`.
 
-        Called in the transaction that changes the flow. What is not wanted any more keeps its state for a while, so
-        that a flow which is stopped for an hour goes on from where it was. Whoever polls just now does so in vain.
+        Call it in the transaction that changes the flow. Removed triggers keep their state for a while, so that a flow
+        continues where it was when it is reactivated. A poll in progress loses its claim.
         """
         now = now_ms() if now is None else now
         configs = dict(wanted)
@@ -123,7 +123,7 @@ class Poll(Base):
             )
             execute(sql, (flow.id, node_id, flow.workspace_id, *said, now, now))
             return
-        # What was cut off, has failed or is not what it was is looked at anew.
+        # A trigger that was interrupted, has failed or was changed is polled immediately.
         begins = present.owner is not None or present.failures or present.source != config["source"]
         next_at = now if begins or present.next_at is None else min(present.next_at, now + _ms(config["every"]))
         sql = (
@@ -134,13 +134,13 @@ class Poll(Base):
 
     @classmethod
     def drop(cls, workflow_id: str) -> None:
-        """Delete all of a flow that is deleted."""
+        """Delete all triggers of a deleted flow."""
         for table in ("polls", "poll_entries"):
             execute(f"DELETE FROM {table} WHERE workflow_id = ?", (workflow_id,))
 
     @classmethod
     def prune(cls, now: int) -> int:
-        """Delete what has not been polled for so long that it would begin anew anyway; how many."""
+        """Delete triggers that have been idle too long to continue. Return their number."""
         sql = "SELECT workflow_id, node_id FROM polls WHERE next_at IS NULL AND idle_since < ?"
         old = execute(sql, (now - KEPT_MS,)).fetchall()
         for workflow_id, node_id in old:
@@ -152,7 +152,7 @@ class Poll(Base):
 
     @classmethod
     def claim(cls, owner: str, now: int, limit: int, but: Collection[tuple[str, str]] = ()) -> list[Claim]:
-        """Take some that are due, but for these, the most overdue first; others may once CLAIM_MS are over."""
+        """Claim due triggers except `but`, most overdue first; others may take over after CLAIM_MS."""
         sql = f"{SELECT} WHERE next_at <= ? ORDER BY next_at LIMIT ?"
         due = [_claim(row) for row in execute(sql, (now, limit + len(but))).fetchall()]
         due = [claim for claim in due if (claim.workflow_id, claim.node_id) not in but][:limit]
@@ -170,19 +170,19 @@ class Poll(Base):
 
     @classmethod
     def holds(cls, claim: Claim) -> bool:
-        """Whether it is still whose claim this is. In a transaction."""
+        """Return True if this claim still owns the poll. Call inside a transaction."""
         return execute(f"SELECT 1 FROM polls WHERE {THIS} AND version = ?", _fence(claim)).fetchone() is not None
 
     @classmethod
     def begin_anew(cls, claim: Claim) -> None:
-        """Forget what was known of another source, in the transaction in which something of this one is kept."""
+        """Forget the state of another source, in the transaction that stores the first state of this one."""
         sql = f"UPDATE polls SET state_of = source, state = NULL, begun = 0 WHERE {THIS} AND version = ?"
         if execute(sql, _fence(claim)).rowcount:
             execute(f"DELETE FROM poll_entries WHERE {THIS}", (claim.workflow_id, claim.node_id))
 
     @classmethod
     def end(cls, claim: Claim, now: int, next_at: int | None, **values: Any) -> bool:
-        """Give the claim back, with these columns set; False where it was somebody else's by then."""
+        """Release the claim and set these columns. Return False if it belonged to another process."""
         row = {"owner": None, "next_at": next_at, "moved_at": now, **values}
         columns = ", ".join(f"{key} = ?" for key in row)
         sql = f"UPDATE polls SET {columns}, version = version + 1 WHERE {THIS} AND version = ?"
@@ -191,14 +191,14 @@ class Poll(Base):
 
     @classmethod
     def release(cls, owner: str, now: int) -> None:
-        """Let others poll at once what `owner` has in hand and does not end."""
+        """Release the unfinished polls of `owner`, so that others may poll immediately."""
         sql = "UPDATE polls SET owner = NULL, next_at = ?, moved_at = ?, version = version + 1 WHERE owner = ?"
         with write():
             execute(sql, (now, now, owner))
 
     @classmethod
     def take_over(cls, owner: str, now: int) -> int:
-        """Let nothing wait for who led before, nor for a time that was computed while the clock was ahead; how many."""
+        """Release polls of the former leader, and polls scheduled while the clock was ahead. Return their number."""
         others = "UPDATE polls SET owner = NULL, next_at = ?, moved_at = ?, version = version + 1 WHERE owner <> ?"
         ahead = (
             "UPDATE polls SET next_at = CASE WHEN owner IS NULL THEN ? ELSE ? END, moved_at = ? "
@@ -212,12 +212,12 @@ class Poll(Base):
 
     @classmethod
     def failing(cls, workspace_id: str | None = None) -> int:
-        """How many failed when they were polled last, of one workspace or of all."""
+        """Return the number of triggers whose last poll failed, of one workspace or of all."""
         return _count("failures > 0 AND next_at IS NOT NULL", (), workspace_id)
 
     @classmethod
     def overdue(cls, now: int, workspace_id: str | None = None) -> int:
-        """How many are later than the grace allows: nobody polls, or all who do wait for slow servers."""
+        """Return the number of overdue triggers: no process polls, or all are waiting for slow servers."""
         return _count("next_at < ?", (now - GRACE_MS,), workspace_id)
 
 
@@ -242,16 +242,16 @@ def _ms(seconds: float) -> int:
 
 
 def forget(workflow_id: str, node_id: str) -> None:
-    """Delete a trigger with all that it knows. In a transaction."""
+    """Delete a trigger with its entries. Call inside a transaction."""
     for table in ("polls", "poll_entries"):
         execute(f"DELETE FROM {table} WHERE {THIS}", (workflow_id, node_id))
 
 
 class PollEntry(Base):
-    """An entry that a trigger knows, by the digest of its key: it starts no run again.
+    """An entry that a trigger knows, by the digest of its key: it starts no second run.
 
-    `gone_at` is when the source was first found not to show it, null while it does; of a source that never shows all
-    that it has, when it was seen.
+    `gone_at` is when the source was first found not to show it, null while it does; for a source that never shows all
+    of its entries, it is when the entry was seen.
     """
 
     workflow_id = TextField()
@@ -267,20 +267,20 @@ class PollEntry(Base):
 
     @staticmethod
     def digest(key: str) -> bytes:
-        """What stands for a key in the table."""
+        """Return the digest that represents a key in the table."""
         return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:16]
 
     @classmethod
     def known(cls, claim: Claim) -> dict[bytes, int | None]:
-        """All that the trigger knows, and since when the source shows it no more."""
+        """Return all entries that the trigger knows, with the time since when the source no longer shows them."""
         sql = f"SELECT entry, gone_at FROM poll_entries WHERE {THIS}"
         return dict(execute(sql, (claim.workflow_id, claim.node_id)).fetchall())
 
     @classmethod
     def learn(cls, claim: Claim, entries: Iterable[tuple[bytes, str | None]], now: int, shown: bool) -> None:
-        """Know these from now on, each with its run or None. In a transaction.
+        """Store these entries, each with its run or None. Call inside a transaction.
 
-        `shown` says that the source can be seen to show them, until it can be seen that it does not.
+        `shown`: the source is assumed to show them until a poll finds that it does not.
         """
         sql = (
             "INSERT INTO poll_entries (workflow_id, node_id, entry, run_id, seen_at, gone_at) VALUES (?, ?, ?, ?, ?, ?)"
@@ -290,7 +290,7 @@ class PollEntry(Base):
 
     @classmethod
     def mark(cls, claim: Claim, known: Mapping[bytes, int | None], shown: Collection[bytes], now: int) -> None:
-        """Note which of those that it knows the source shows, and which it shows no more. In a transaction."""
+        """Record which of the known entries the source shows. Call inside a transaction."""
         sql = f"UPDATE poll_entries SET gone_at = ? WHERE {THIS} AND entry = ?"
         this = (claim.workflow_id, claim.node_id)
         back = [(None, *this, entry) for entry in shown if known[entry] is not None]
@@ -299,9 +299,9 @@ class PollEntry(Base):
 
     @classmethod
     def prune(cls, claim: Claim, count: int, now: int) -> int:
-        """Forget what the source has not shown for long, never what it shows; how many. In a transaction.
+        """Delete entries that the source has not shown for long. Return their number. Call inside a transaction.
 
-        `count` is how many it knows at the most.
+        `count` is the maximum number of known entries.
         """
         if count <= KEPT_ENTRIES:
             return 0
@@ -312,7 +312,7 @@ class PollEntry(Base):
 
 
 def outlived(known: Mapping[bytes, int | None], now: int) -> list[bytes]:
-    """Those to forget: gone for a month, but for the newest thousand; and what is too much altogether."""
+    """Return the entries to delete: not shown for a month, except the newest thousand; and those over the maximum."""
     gone = sorted(((since, entry) for entry, since in known.items() if since is not None), reverse=True)
     room = max(0, MOST_ENTRIES - (len(known) - len(gone)))
     return [

@@ -1,6 +1,6 @@
-"""The palette of a workspace: nodes ready to be used, as the documents that were imported describe them.
+"""Presets: the palette of a workspace, with nodes from imported documents.
 
-A preset is a node, not a node type: it is copied into the flow, so importing the document again changes no flow.
+A preset is a node, not a node type: it is copied into the flow, so importing a document again changes no flow.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Preset(Base):
     def replace_source(
         cls, workspace_id: str, source: str, title: str, presets: Sequence[dict[str, Any]]
     ) -> list[Preset]:
-        """Make these (the columns that are their own) all presets of the source. Conflict where they are too many.
+        """Replace all presets of the source by these rows. Raises: Conflict if there would be too many.
 
-        The last gets the oldest id, so that a list with the newest first has them in the order of the document.
+        The last row gets the oldest id, so that the list, newest first, has the order of the document.
         """
         now = now_ms()
         shared = {"workspace_id": workspace_id, "source": source, "title": title, "created_at": now}
@@ -62,14 +62,14 @@ class Preset(Base):
 
     @classmethod
     def remove_source(cls, workspace_id: str, source: str) -> bool:
-        """Delete all presets of the source; whether there were some."""
+        """Delete all presets of the source. Return True if there were any."""
         with write():
             gone = execute("DELETE FROM presets WHERE workspace_id = ? AND source = ?", (workspace_id, source))
         return bool(gone.rowcount)
 
     @classmethod
     def select_where(cls, workspace_id: str, search: str | None = None, source: str | None = None) -> ModelSelect:
-        """The workspace's presets of a source, in which every word of `search` occurs."""
+        """Return the workspace's presets of a source that contain every word of `search`."""
         query = cls.select().where(cls.workspace_id == workspace_id)
         if source is not None:
             query = query.where(cls.source == source)

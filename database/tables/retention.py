@@ -1,10 +1,10 @@
-"""Which runs and log entries have had their time, and their deletion in small transactions.
+"""Retention: finds expired runs and log entries, and deletes them in small transactions.
 
-What is there is read a page at a time in the order of the ids, that is by age, so no question takes long whatever it
-finds. Who decides how much is kept, and when, is `scheduler/retention.py`.
+Rows are read by pages in the order of ids, that is by age, so every query is short. The limits, and when to apply them,
+are in `scheduler/retention.py`.
 
 Ids sort by age, so no extra index is needed; an index by end time would cost every run a write. The row of a run is
-deleted first, and a fact names the runs whose other rows remain: a run of 100,000 steps takes many transactions, and a
+deleted first, and a fact lists the runs whose other rows remain: a run of 100,000 steps takes many transactions, and a
 retry that read only half of the steps would execute the other half again. Files are deleted last, because files
 without a row can be found again. An idempotency key outlives the limits on number and size: for a day, a repeated call
 must start nothing.
@@ -30,12 +30,12 @@ REMOVING = "runs being removed"  # the name of the fact
 HasTime = Callable[[], bool]
 
 OVER = "(recorded = 1 OR (status IN ('success', 'failed') AND finished_at < ?))"
-# Its parent goes on with its output, and has not read it yet.
+# Its parent will read its output.
 AWAITED = (
     "(parent_node_id IS NOT NULL AND EXISTS (SELECT 1 FROM runs AS o WHERE o.id = runs.parent_run_id "
     "AND o.status IN ('pending', 'running')))"
 )
-# Without it, who repeats the call would start the flow a second time.
+# Its idempotency key must keep a repeated call from starting the flow again.
 NAMED = "EXISTS (SELECT 1 FROM idempotency_keys WHERE run_id = runs.id AND created_at >= ?)"
 RUNS = f"SELECT id, {OVER} AND NOT {AWAITED} AND NOT {NAMED} FROM runs WHERE id > ? AND id < ? ORDER BY id LIMIT {PAGE}"
 REMOVED = (
@@ -43,7 +43,7 @@ REMOVED = (
     "AND (recorded = 1 OR status IN ('success', 'failed')) RETURNING id"
 )
 OF_THEM = "run_id IN (SELECT value FROM json_each(?)) LIMIT ?"
-# What belongs to runs, by table; each deletes so many rows at the most.
+# The rows of runs in other tables; each statement deletes a limited number.
 ROWS_OF_RUNS = (
     f"DELETE FROM steps WHERE rowid IN (SELECT rowid FROM steps WHERE {OF_THEM})",
     f"DELETE FROM log_entries WHERE id IN (SELECT id FROM log_entries WHERE {OF_THEM})",
@@ -54,8 +54,8 @@ ROWS_OF_RUNS = (
     f"DELETE FROM idempotency_keys WHERE rowid IN (SELECT rowid FROM idempotency_keys WHERE {OF_THEM})",
     f"DELETE FROM run_options WHERE run_id IN (SELECT run_id FROM run_options WHERE {OF_THEM})",
 )
-# Tables whose rows go by age alone, with what their ids begin with and which of them go. An entry can outlive its run
-# where a process that was asleep wrote it.
+# Tables whose rows expire by age alone, with their id prefix and condition. A log entry can outlive its run if a
+# suspended process wrote it.
 AGEING = {
     "log_entries": ("log", "NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = log_entries.run_id)"),
     "audit_entries": ("aud", "1"),
@@ -63,14 +63,14 @@ AGEING = {
 
 
 class Page(NamedTuple):
-    """Ids that may go, and the last id that was looked at, None at the end."""
+    """Ids that may be deleted, and the last examined id, None at the end."""
 
     ids: list[str]
     last: str | None
 
 
 class Removed(NamedTuple):
-    """`taken`: how many of the given runs were dealt with; `ids`: which of them are gone; `more`: rows are left."""
+    """`taken`: number of the given runs that were handled; `ids`: those deleted; `more`: other rows remain."""
 
     taken: int
     ids: list[str]
@@ -78,18 +78,18 @@ class Removed(NamedTuple):
 
 
 def nth_newest(number: int) -> str | None:
-    """The id of the nth newest run of the server, None where there are fewer."""
+    """Return the id of the nth newest run of the server, or None."""
     row = execute("SELECT id FROM runs ORDER BY id DESC LIMIT 1 OFFSET ?", (number - 1,)).fetchone()
     return None if row is None else str(row[0])
 
 
 def runs_over(after: str, below: str, ended_before: int, now: int) -> Page:
-    """Of the next PAGE runs between two ids, those that ended by a time, or are executed elsewhere, and may go."""
+    """Return the deletable runs of the next PAGE runs between two ids: ended before a time, or executed elsewhere."""
     return _page(execute(RUNS, (ended_before, now - DAY_MS, after, below)).fetchall())
 
 
 def rows_over(table: str, after: str, before_ms: int) -> Page:
-    """Of the next PAGE rows of a table of AGEING that were made before a time, those that may go."""
+    """Return the deletable rows among the next PAGE rows of a table of AGEING from before a time."""
     prefix, goes = AGEING[table]
     sql = f"SELECT id, {goes} FROM {table} WHERE id > ? AND id < ? ORDER BY id LIMIT {PAGE}"
     return _page(execute(sql, (after, first_id(prefix, before_ms))).fetchall())
@@ -100,10 +100,10 @@ def _page(found: Sequence[tuple[str, int]]) -> Page:
 
 
 def remove_runs(ids: Sequence[str], has_time: HasTime) -> Removed:
-    """Delete these runs with all their rows, as far as there is time, in one transaction; what has not ended stays.
+    """Delete these runs with all their rows in one transaction, as time allows. Unfinished runs are kept.
 
-    The rows of a run can be more than a transaction may take. Its own goes first, so that nobody reads half a run, and
-    a fact says whose others are left; they go before anything else does, after a crash too.
+    A run may have more rows than fit into a transaction. Its own row is deleted first, so that nobody reads half a run,
+    and a fact lists the runs with remaining rows; those are deleted before anything else, after a crash too.
     """
     taken, gone = 0, []
     with write():
@@ -121,7 +121,7 @@ def remove_runs(ids: Sequence[str], has_time: HasTime) -> Removed:
 
 
 def remove_rows(table: str, ids: Sequence[str], has_time: HasTime) -> int:
-    """Delete these rows of a table of AGEING, as far as there is time, in one transaction; how many were dealt with."""
+    """Delete these rows of a table of AGEING in one transaction, as time allows. Return the number handled."""
     taken = 0
     with write():
         while taken < len(ids) and has_time():
@@ -132,19 +132,19 @@ def remove_rows(table: str, ids: Sequence[str], has_time: HasTime) -> int:
 
 
 def clear(ids: Sequence[str]) -> None:
-    """Delete all rows that belong to these runs, whose own are gone. In a transaction."""
+    """Delete all rows of these runs, whose own rows are gone. Call inside a transaction."""
     for sql in ROWS_OF_RUNS:
         execute(sql, (_json(ids), -1))
 
 
 def missing(ids: Sequence[str]) -> list[str]:
-    """Those of the ids of which there is no run."""
+    """Return the ids that have no run."""
     sql = "SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = value)"
     return [id_ for (id_,) in execute(sql, (_json(ids),)).fetchall()]
 
 
 def _clear(ids: Sequence[str], has_time: HasTime) -> bool:
-    """Delete the rows that belong to these runs while there is time; whether none is left."""
+    """Delete the rows of these runs while there is time. Return True if none is left."""
     for sql in ROWS_OF_RUNS:
         while execute(sql, (_json(ids), ROWS_AT_ONCE)).rowcount == ROWS_AT_ONCE:
             if not has_time():

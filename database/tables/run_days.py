@@ -1,4 +1,4 @@
-"""Counts of runs by flow and day, kept as runs end, so that metrics never count a million rows (see metrics.py)."""
+"""Daily counts of runs by flow, updated as runs end, so that metrics never count a million rows (see metrics.py)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ADD = (
 
 
 class RunDay(Base):
-    """What ended on one day (days since 1970, UTC) of one flow."""
+    """The runs of a flow that ended on one day (days since 1970, UTC)."""
 
     workspace_id = TextField()
     workflow_id = TextField()
@@ -36,7 +36,7 @@ class RunDay(Base):
     def count(
         cls, run: Any, at_ms: int, status: str, duration_ms: float, where: str = "1 = 1", params: tuple[Any, ...] = ()
     ) -> Write:
-        """Count a run that ends at `at_ms` as `status`, provided that its row is as `where` says."""
+        """Return the write that counts a run ending at `at_ms` with `status`, if its row satisfies `where`."""
         sql = (
             f"INSERT INTO run_days ({', '.join(COLUMNS)}) "
             f"SELECT ?, ?, ?, 1, ?, ?, ? WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND {where}){ADD}"
@@ -46,7 +46,7 @@ class RunDay(Base):
 
     @classmethod
     def count_all(cls, runs: Sequence[Any]) -> list[Write]:
-        """Writes that count ended runs which are written in the same transaction, one for each flow and day."""
+        """Return writes that count ended runs of the same transaction, one for each flow and day."""
         sums: dict[tuple[str, str, int], list[float]] = {}
         for run in runs:
             row = run.__data__

@@ -1,4 +1,4 @@
-"""What runs were started with beside their input; only those that were started with more than that have a row."""
+"""Run options: what a run was started with besides its input. Runs without options have no row."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class RunOptions(Base):
 
     @classmethod
     def keep(cls, run_id: str, value: str | None, value_bytes: int | None) -> Write:
-        """The write that goes with the row of the run, if that is made."""
+        """Return the write that inserts the options if the run has a row."""
         row = {"run_id": run_id, "value": value, "value_bytes": value_bytes}
         return insert("run_options", row).provided("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (run_id,))
 
     @classmethod
     def share(cls, run_id: str, with_id: str) -> None:
-        """Let another run have those of a run, if it has any."""
+        """Copy the options of a run, if any, to another run."""
         sql = "INSERT INTO run_options (run_id, value, value_bytes) SELECT ?, value, value_bytes FROM run_options "
         execute(f"{sql} WHERE run_id = ?", (with_id, run_id))

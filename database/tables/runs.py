@@ -1,4 +1,4 @@
-"""Runs: the legal changes of their state, each a statement that happens only where it may."""
+"""Runs and their state transitions, each a conditional statement."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from .workflows import Workflow
 RUN_STATUSES = ("pending", "running", "success", "failed")
 UNFINISHED = ("pending", "running")
 TRIGGERS = ("manual", "schedule", "webhook")
-# Statuses stand in the text of these questions, not as parameters: only so does SQLite use the indexes made for them.
+# Statuses are part of the SQL text, not parameters: only then does SQLite use the partial indexes.
 NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND owner = ? AND until > ?)"
-# What a run waits for that may not start yet, since the flow has as many running as it allows at once.
+# The reason of runs that wait because the flow's limit of concurrent runs is reached.
 QUEUED = "a free place (max_concurrent_runs)"
 ANY_QUEUED = f"SELECT 1 FROM runs WHERE status = 'pending' AND waiting = '{QUEUED}' LIMIT 1"
 RUNNING = "(SELECT COUNT(*) FROM runs AS o WHERE o.workflow_id = {0} AND o.status = 'running' AND o.recorded = 0)"
@@ -62,11 +62,11 @@ CLOSE_THE_RUNNING = (
     "AND EXISTS (SELECT 1 FROM runs WHERE id = ? AND status IN ('pending', 'running'))"
 )
 
-MAX_FAILURE_TEXT = 10_000  # characters of the log entry that tells of a failure
-# The beginning of an id, as somebody would paste it.
+MAX_FAILURE_TEXT = 10_000  # characters of the log entry about a failure
+# The beginning of an id, as pasted into a search.
 ID_BEGINS = re.compile(r"run_[0-7][0-9A-HJKMNP-TV-Z]{0,25}\Z", re.ASCII | re.IGNORECASE)
-AFTER_ALL = "~"  # stands after every letter of an id
-# At a node of a type to follow, or by an agent: not for a time, another run or another system.
+AFTER_ALL = "~"  # sorts after every character of an id
+# Waiting for a person, at a node of a type to be appended or by an agent; not for a time, a run or another system.
 ASKS_PEOPLE = (
     "waiting IS NOT NULL AND EXISTS (SELECT 1 FROM waits w JOIN steps s ON s.run_id = w.run_id AND s.seq = w.seq "
     "WHERE w.run_id = runs.id AND w.answered_at IS NULL AND (w.question IS NOT NULL OR s.node_type IN ({})))"
@@ -74,7 +74,7 @@ ASKS_PEOPLE = (
 
 
 def _some(status: str | Sequence[str] | None, cancelled: bool | None, waiting: bool) -> list[str]:
-    """The statuses that runs under these filters can have, in the order of RUN_STATUSES. ValueError for no status."""
+    """Return the statuses that these filters allow, in the order of RUN_STATUSES. Raises: ValueError if unknown."""
     named = [status] if isinstance(status, str) else RUN_STATUSES if status is None else status
     wanted = {RUN_STATUSES[RUN_STATUSES.index(name)] for name in named}
     if cancelled:
@@ -85,9 +85,9 @@ def _some(status: str | Sequence[str] | None, cancelled: bool | None, waiting: b
 
 
 def _arms(statuses: Sequence[str], triggered_by: str | None) -> list[str]:
-    """The conditions for the indexes of ended and of unfinished runs: for each status, and each trigger of ended ones.
+    """Return the conditions for the indexes of ended and unfinished runs: by status and, for ended runs, by trigger.
 
-    ValueError for a trigger that no run has: what stands in the conditions are words of ours.
+    Raises: ValueError for an unknown trigger: the conditions must contain our own constants only.
     """
     triggers = TRIGGERS if triggered_by is None else [TRIGGERS[TRIGGERS.index(triggered_by)]]
     arms = [f"status = '{name}'" for name in statuses if name in UNFINISHED]
@@ -99,22 +99,22 @@ def _arms(statuses: Sequence[str], triggered_by: str | None) -> list[str]:
 
 @cache
 def _blank() -> dict[str, Any]:
-    """All columns of a run that has nothing yet."""
+    """Return all columns of a run without values."""
     return {column.name: column.default for column in Run._meta.sorted_fields}
 
 
 class Run(Timed, Base):
     """One execution of a flow.
 
-    `lease_owner` is the process that executes it, `claims` how often one began to, `deaths` how often one died over
-    it; `cancelled` marks a failed run that was stopped, `recorded` one that something else executes. A pending run with
-    `waiting` is not to be claimed; the text says what it waits for. An input or output of `…_bytes` is too large for
-    the row and lies in a file (see dispatch/payloads.py). `parent_run_id` is the run that started this one, from its
-    node `parent_node_id` where that waits for it; `depth` is how many such runs there are above it; `retry_of` is the
-    run that this one repeats. `nodes_done` of `nodes_total` are settled. `options` is set for one that was started with
-    more than an input (see run_options.py): a JSON object of what lists tell of that, `draft`, `until` and `pinned`.
+    `lease_owner` is the process that executes it, `claims` how often it was claimed, `deaths` how often a process died
+    executing it; `cancelled` marks a failed run that was stopped, `recorded` one that was executed elsewhere. A pending
+    run with `waiting`, the reason, is not claimed. An input or output with `…_bytes` is too large for the row and is in
+    a file (see dispatch/payloads.py). `parent_run_id` is the run that started this one, and `parent_node_id` its node
+    if it waits for the result; `depth` counts such ancestors; `retry_of` is the retried run. `nodes_done` of
+    `nodes_total` are settled. `options` is set if the run was started with more than an input (see run_options.py): a
+    JSON object for lists, with `draft`, `until` and `pinned`.
 
-    The table's last column is none of these, `packed_steps` (see steps.py): who reads a run seldom wants its steps.
+    The table's last column, `packed_steps` (see steps.py), is not listed here: readers of runs seldom need it.
     """
 
     prefix = "run"
@@ -155,28 +155,28 @@ class Run(Timed, Base):
 
     @property
     def progress(self) -> dict[str, int] | None:
-        """How many of its nodes are settled: `{done, total}`; None for a run that was executed elsewhere."""
+        """Return the number of settled nodes: `{done, total}`; None for a run that was executed elsewhere."""
         return None if self.nodes_total is None else {"done": self.nodes_done or 0, "total": self.nodes_total}
 
     @property
     def draft(self) -> bool:
-        """Whether it runs a definition that was not saved."""
+        """Return True if it runs an unsaved definition."""
         return self.options is not None and bool(orjson.loads(self.options)["draft"])
 
     @property
     def until(self) -> str | None:
-        """The node after which it stops."""
+        """Return the node after which it stops, or None."""
         return None if self.options is None else orjson.loads(self.options)["until"]
 
     @property
     def pinned(self) -> list[str]:
-        """The nodes that it does not execute, since their output was given."""
+        """Return the nodes that are not executed because their output was given."""
         return [] if self.options is None else orjson.loads(self.options)["pinned"]
 
     @classmethod
     def accept(cls, flow: Any, **values: Any) -> Run:
-        """A new run of this flow, pending unless `values` say otherwise; `insertion` makes its row."""
-        # `since` and `until` go by the id, so the time that is shown is the id's.
+        """Return a new run of this flow, pending unless `values` differ; `insertion` writes its row."""
+        # `since` and `until` compare ids, so `created_at` must be the id's time.
         id_ = values.pop("id", None) or new_id("run")
         row = {
             **_blank(), "id": id_, "workspace_id": flow.workspace_id, "workflow_id": flow.id,
@@ -184,42 +184,42 @@ class Run(Timed, Base):
             "created_at": made_at(id_), **values,
         }  # fmt: skip
         if row["status"] not in RUN_STATUSES or row["triggered_by"] not in TRIGGERS:
-            # A list would not find it: see `select_where`.
+            # No list would contain it: see `select_where`.
             raise ValueError(f"no run can be {row['status']} and triggered by {row['triggered_by']}")
         return cls.fresh(row)
 
     def insertion(self) -> Write:
-        """The write that makes its row."""
+        """Return the write that inserts its row."""
         return insert("runs", self.__data__)
 
     @classmethod
     def insertions(cls, runs: Sequence[Run], packed_steps: Sequence[str | None]) -> list[Write]:
-        """Writes that make the rows of these runs, each from `accept`, with its steps as `Step.packed` gives them."""
+        """Return writes that insert these runs from `accept`, each with its packed steps (`Step.packed`)."""
         rows = [(*run.__data__.values(), steps) for run, steps in zip(runs, packed_steps, strict=True)]
         return insert_all("runs", (*_blank(), "packed_steps"), rows)
 
     def insertion_unless_busy(self, limit: int) -> Write:
-        """The write that makes its row unless that many runs of the flow are under way; its row count tells."""
+        """Return the write that inserts its row unless the flow has `limit` active runs; see its row count."""
         return self.insertion().provided(f"{BUSY} < ?", (*[self.workflow_id] * 3, limit))
 
     def while_it_runs(self, made: Write) -> Write:
-        """The insertion, to be done only while this run is executed by who claimed it last."""
+        """Return the insertion, conditional on this run still being executed by its last claim."""
         still = "EXISTS (SELECT 1 FROM runs WHERE id = ? AND status = 'running' AND claims = ?)"
         return made.provided(still, (self.id, self.claims))
 
     def deleted(self) -> Run:
-        """This run, as one of which nothing is left."""
+        """Return this run in the form of a deleted one."""
         self.__data__.update(status="failed", error_text="the run was deleted", output=None, output_bytes=None)
         return self
 
     def goes_on(self) -> bool:
-        """Whether it is still executed by who claimed it last."""
+        """Return True if its last claim still executes it."""
         sql = "SELECT 1 FROM runs WHERE id = ? AND status = 'running' AND claims = ?"
         return execute(sql, (self.id, self.claims)).fetchone() is not None
 
     @classmethod
     def record(cls, flow: Workflow, note: Callable[[Run], Write] | None = None, **values: Any) -> Run:
-        """A run that something else executed; it counts like any other. What `note` makes is written with it."""
+        """Record a run that was executed elsewhere; it counts like any other. The write of `note` goes with it."""
         run = cls.accept(flow, recorded=True, **values)
         with write():
             execute(*run.insertion())
@@ -236,12 +236,13 @@ class Run(Timed, Base):
         cancelled: bool | None = None, search: str | None = None, asking: Sequence[str] | None = None,
         unsigned: bool = False,
     ) -> Rows[Run]:  # fmt: skip
-        """The workspace's runs; `since` and `until` go by when they were accepted, in milliseconds.
+        """Return the workspace's runs; `since` and `until` compare the time of acceptance, in milliseconds.
 
-        `search` is the beginning of an id, else letters of the flow's name or of the error. `asking`: those that wait
-        for people, at a node of one of these types or because an agent asks. `unsigned`: letters are looked for in what
-        is shown without the signatures of links.
-        ValueError for a status or trigger that no run has.
+        `search` is the beginning of an id, else text in the flow's name or the error. `asking`: runs that wait for
+        people, at a node of one of these types or by an agent. `unsigned`: searches the text without the signatures of
+        links.
+
+        Raises: ValueError for an unknown status or trigger.
         """
         given: dict[str, Any] = {"workspace_id = ?": workspace_id}
         if workflow_id is not None:
@@ -260,7 +261,7 @@ class Run(Timed, Base):
         )
         arms = _arms(statuses, triggered_by) if filtered else []
         if cancelled:
-            # There are few, in an index of their own.
+            # These are few and have an index of their own.
             given["cancelled = 1 AND triggered_by = COALESCE(?, triggered_by)"] = triggered_by
             arms = []
         if not statuses:
@@ -269,9 +270,9 @@ class Run(Timed, Base):
 
     @classmethod
     def abandoned(cls, silent: bool = True) -> list[Run]:
-        """Runs that claim to be running in a process which is no longer alive.
+        """Return runs marked as running whose process is no longer alive.
 
-        Without `silent`, one that is only silent counts as alive; only one that is known to be gone does not.
+        Without `silent`, a silent process counts as alive unless it is known to be gone.
         """
         alive = (boot_id(), monotonic_ms() if silent else 0)
         dead = SQL(f"t1.status = 'running' AND t1.lease_owner IS NOT NULL AND {NO_LEASE.format('t1')}", alive)
@@ -279,7 +280,7 @@ class Run(Timed, Base):
 
     @classmethod
     def take_from_the_dead(cls, id_: str, silent: bool = True) -> Write:
-        """Make a run pending again, provided that the process which executed it is still not alive: see `abandoned`."""
+        """Return the write that makes a run pending again if its process is still not alive: see `abandoned`."""
         sql = (
             "UPDATE runs SET status = 'pending', lease_owner = NULL, deaths = deaths + 1 "
             f"WHERE id = ? AND status = 'running' AND {NO_LEASE}"
@@ -288,21 +289,21 @@ class Run(Timed, Base):
 
     @classmethod
     def release(cls, id_: str, owner: str, claims: int | None = None) -> Write:
-        """Hand a run of `owner` back as pending, for any process to resume; with `claims`, only as claimed for that
-        time.
+        """Return the write that releases a run of `owner` as pending, for any process; with `claims`, only for that
+        claim.
         """
         mine = "id = ? AND status = 'running' AND lease_owner = ? AND claims = COALESCE(?, claims)"
         return Write(f"UPDATE runs SET status = 'pending', lease_owner = NULL WHERE {mine}", (id_, owner, claims))
 
     def tell_progress(self, done: int) -> Write:
-        """The write that says how many nodes are settled."""
+        """Return the write of the number of settled nodes."""
         sql = "UPDATE runs SET nodes_done = ?, nodes_total = ? WHERE id = ? AND claims = ?"
         return Write(sql, (done, self.nodes_total, self.id, self.claims))
 
     def suspend(self, owner: str, reason: str, waits: int, done: int) -> list[Write]:
-        """Writes that make a run wait for `waits` nodes that have no answer yet; the next of its flow has its place.
+        """Return writes that suspend a run for `waits` unanswered nodes; the flow's next queued run may start.
 
-        Where an answer has come meanwhile, the run is pending without waiting, for any process to go on with it.
+        If an answer has come meanwhile, the run is pending without waiting, for any process to resume.
         """
         sql = (
             "UPDATE runs SET status = 'pending', lease_owner = NULL, nodes_done = ?, nodes_total = ?, "
@@ -315,21 +316,21 @@ class Run(Timed, Base):
 
     @classmethod
     def still_running(cls, ids: Iterable[str], owner: str) -> set[str]:
-        """Those of the runs that `owner` is still meant to execute: the others were cancelled or taken from it."""
+        """Return the runs that `owner` still executes: the others were cancelled or taken over."""
         mine = (cls.status == "running") & (cls.lease_owner == owner)
         return {row.id for row in cls.select(cls.id).where(mine & cls.id.in_(list(ids)))}
 
     @classmethod
     def held_by(cls, owner: str) -> list[tuple[str, int]]:
-        """Ids of the running runs that `owner` has claimed, and how often each was claimed."""
+        """Return ids and claim numbers of the running runs that `owner` has claimed."""
         sql = "SELECT id, claims FROM runs WHERE status = 'running' AND lease_owner = ?"
         return list(execute(sql, (owner,)).fetchall())
 
     @classmethod
     def claimable(cls, limit: int) -> list[str]:
-        """Ids of pending runs that are to be executed; what something else executes is not ours.
+        """Return ids of pending runs to execute; not of runs executed elsewhere.
 
-        Oldest first, but last those over which processes died.
+        Oldest first, but runs during which processes died come last.
         """
         ours = "status = 'pending' AND waiting IS NULL AND recorded = 0"
         sql = f"SELECT id FROM runs WHERE {ours} ORDER BY (deaths > 1), id LIMIT ?"
@@ -337,7 +338,7 @@ class Run(Timed, Base):
 
     @classmethod
     def backlog(cls, most: int) -> int:
-        """How many runs wait for a thread or a place, not for an answer; counted up to `most`."""
+        """Return the number of runs that wait for a thread or a concurrency limit, up to `most`."""
         sql = (
             "SELECT COUNT(*) FROM (SELECT * FROM (SELECT 1 FROM runs "
             "WHERE status = 'pending' AND waiting IS NULL AND recorded = 0 LIMIT ?) UNION ALL SELECT * FROM ("
@@ -347,8 +348,8 @@ class Run(Timed, Base):
 
     @classmethod
     def unqueue(cls) -> None:
-        """Let the first of each queue try again, whose flow has none running: nobody else would."""
-        # Mostly there is none, and each process asks every two seconds: a write would end what others remember.
+        """Release the first queued run of each flow that has none running: nothing else would."""
+        # Usually there is none, and each process asks every two seconds: a write would clear the caches of others.
         if execute(ANY_QUEUED).fetchone() is None:
             return
         sql = (
@@ -360,21 +361,21 @@ class Run(Timed, Base):
 
     @classmethod
     def busy(cls, workflow_id: str) -> int:
-        """How many runs of the flow are running or about to."""
+        """Return the number of runs of the flow that are running or about to."""
         return int(execute(f"SELECT {BUSY}", (workflow_id,) * 3).fetchone()[0])
 
     def children(self) -> list[Run]:
-        """The unfinished runs for whose output this one waits."""
+        """Return the unfinished runs for whose output this one waits."""
         waited = (Run.parent_run_id == self.id) & Run.parent_node_id.is_null(False) & Run.finished_at.is_null()
         return list(Run.select().where(waited, Run.parent_run_id.is_null(False)))
 
     def started(self, limit: int) -> list[Run]:
-        """The first runs that this one started, whether it waits for them or not."""
+        """Return the first runs that this one started, whether it waits for them or not."""
         mine = (Run.parent_run_id == self.id) & Run.parent_run_id.is_null(False)
         return list(Run.select().where(mine).order_by(Run.id).limit(limit))
 
     def remove(self) -> bool:
-        """Delete the run with its steps and log; whether it was there."""
+        """Delete the run with its steps and log. Return True if it existed."""
         with write():
             was_there = bool(self.delete_instance())
             clear([str(self.id)])
@@ -382,10 +383,9 @@ class Run(Timed, Base):
 
     @classmethod
     def claim(cls, id_: str, owner: str, limit: int = 0) -> list[Write]:
-        """Writes to become the one that executes a pending run; the row count of the first says whether it worked.
+        """Return writes that claim a pending run; the row count of the first one tells if they succeeded.
 
-        With a `limit`, no more runs of the flow than that are running at once, and the oldest come first: a run that
-        has to stand back is queued.
+        With a `limit`, at most that many runs of the flow are running at once, oldest first: other runs are queued.
         """
         sql = (
             "UPDATE runs SET status = 'running', lease_owner = ?, claims = claims + 1, "
@@ -408,24 +408,24 @@ class Run(Timed, Base):
         ]
 
     def finish(self, owner: str, status: str, waits: bool = False, **values: Any) -> list[Write]:
-        """Writes that end a run which `owner` executes, and count it; the object is changed at once.
+        """Return writes that end a run executed by `owner` and count it; the object is changed at once.
 
-        `waits` says that some of its steps may wait. The last one's row count is 0 where the run was cancelled or taken
-        meanwhile: then all stays as it is.
+        `waits`: some of its steps may wait. The last write's row count is 0 if the run was cancelled or taken over
+        meanwhile: then nothing changes.
         """
         where = "status = 'running' AND lease_owner = ? AND claims = ?"
         return self._end(where, (owner, self.claims), status, waits, **values)
 
     def end_whole(self, status: str, duration_ms: float, **values: Any) -> None:
-        """End a run of which nothing is written yet."""
+        """End a run that has no row yet."""
         self.__data__.update(
             status=status, finished_at=now_ms(), duration_ms=duration_ms, lease_owner=None, waiting=None, **values
         )
 
     def failure_entries(self) -> list[Write]:
-        """Return the write of the log entry that tells how this ended run failed; none for a success.
+        """Return the write of the log entry about this run's failure; none for a success.
 
-        Its level is error, but info for a run that was cancelled: somebody wanted that.
+        Its level is error, but info for a cancelled run, which was intended.
         """
         if self.status != "failed":
             return []
@@ -434,13 +434,13 @@ class Run(Timed, Base):
         return [LogEntry.entry(self.workspace_id, self.id, self.error_node_id, level, message, None)]
 
     def cancel(self, reason: str, noted: Iterable[Write] = ()) -> bool:
-        """End a pending or running run as cancelled, at once; whoever executes it notices. False if it had ended.
+        """End a pending or running run as cancelled immediately; its process will notice. Return False if it had ended.
 
-        The writes that are `noted` happen only where it had not.
+        The writes in `noted` happen only if it had not ended.
         """
         values = {"error_text": reason, "cancelled": True}
         writes = [
-            # The process may be gone that did it; where it is not, its result still takes the place of this.
+            # Its process may be gone; if it is not, its result replaces this one.
             Write(CLOSE_THE_RUNNING, (now_ms(), self.id, self.id)),
             *self._end("status IN ('pending', 'running')", (), "failed", waits=True, **values),
         ]
@@ -461,7 +461,7 @@ class Run(Timed, Base):
             **values,
         }  # fmt: skip
         columns = ", ".join(f"{key} = ?" for key in row)
-        # What goes with the end comes first: it sees the row as it was, and happens only where the last statement does.
+        # The other statements come first: they see the old row, and happen only if the last one does.
         writes = [RunDay.count(self, now, status, duration, where, params)]
         still = f"EXISTS (SELECT 1 FROM runs WHERE id = ? AND {where})"
         if waits:
@@ -474,7 +474,7 @@ class Run(Timed, Base):
         return [*writes, Write(NEXT, (self.workflow_id,)), ended]
 
     def _close_waits(self, now: int, still: str, params: tuple[Any, ...]) -> list[Write]:
-        """Writes that end the steps that wait, since nobody will ever answer them."""
+        """Return writes that end the waiting steps, which will never be answered."""
         closed = (
             "UPDATE steps SET status = 'failed', error_text = 'the run ended while this step waited', finished_at = ? "
             f"WHERE run_id = ? AND status = 'waiting' AND {still}"
@@ -483,7 +483,7 @@ class Run(Timed, Base):
         return [Write(closed, (now, self.id, *params)), Write(gone, (self.id, *params))]
 
     def _answer_parent(self, now: int, still: str, params: tuple[Any, ...]) -> list[Write]:
-        """Writes that let the run go on which waits for this one. It reads the output here."""
+        """Return writes that resume the run that waits for this one. It reads the output from here."""
         answered = (
             "UPDATE waits SET name = 'ended', answer = ?, answered_at = ? "
             f"WHERE run_id = ? AND node_id = ? AND answered_at IS NULL AND {still}"

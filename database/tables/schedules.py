@@ -1,4 +1,4 @@
-"""The schedules of active flows, when each is due next, and the instants at which they have fired."""
+"""Schedules of active flows, their next due times, and the instants at which they have fired."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from database import execute, write
 
 from .base import DAY_MS, Base, now_ms
 
-GRACE_MS = 60_000  # what is later than this is overdue
+GRACE_MS = 60_000  # a schedule later than this is overdue
 FIRES_KEPT_MS = 30 * DAY_MS
 FIRES_AT_ONCE = 5_000
 
 
 class Due(NamedTuple):
-    """A schedule as the server reads it to fire it. Exactly one of `cron` and `every` (seconds) is set."""
+    """A schedule as read for firing. Exactly one of `cron` and `every` (seconds) is set."""
 
     workflow_id: str
     node_id: str
@@ -33,15 +33,15 @@ class Due(NamedTuple):
 
 SELECT_DUE = f"SELECT {', '.join(Due._fields)} FROM schedules"
 THIS = "workflow_id = ? AND node_id = ?"
-# As it was read: somebody else may have fired it meanwhile, or a change of the flow have begun it anew.
+# Unchanged since it was read: another process may have fired it, or a change of the flow reset it.
 UNMOVED = f"{THIS} AND anchor_ms = ? AND next_at = ?"
 
 
 class Schedule(Base):
     """A schedule node of an active flow.
 
-    Its instants are those of its rhythm after `anchor_ms`. `next_at` is the first that has not been dealt with; equal
-    to the anchor, it has yet to be found; null, there is none. `alerted_at` says that it was found overdue, and told.
+    Its instants are those of its rule after `anchor_ms`. `next_at` is the first unhandled one; equal to the anchor, it
+    is not computed yet; null, there is none. `alerted_at` is when it was reported as overdue.
     """
 
     workflow_id = TextField()
@@ -61,10 +61,10 @@ class Schedule(Base):
 
     @classmethod
     def sync(cls, flow: Any, wanted: Iterable[tuple[str, Mapping[str, Any]]], now: int | None = None) -> None:
-        """Have these schedules of the flow and no other: node id and config, its time zone resolved.
+        """Set the flow's schedules to exactly these: node id and config, with its time zone resolved.
 
-        Called in the transaction that changes the flow; with nothing unless the flow is active. One whose rhythm stays
-        as it is goes on as it was, so that saving something else does not shift an hourly interval.
+        Call it in the transaction that changes the flow; with none unless the flow is active. A schedule whose rule is
+        unchanged continues, so that saving something else does not shift an hourly interval.
         """
         now = now_ms() if now is None else now
         configs = dict(wanted)
@@ -81,7 +81,7 @@ class Schedule(Base):
             sql = f"UPDATE schedules SET catch_up = ?, timezone = ? WHERE {THIS}"
             execute(sql, (config["catch_up"], config["timezone"], flow.id, node_id))
             return
-        # Whoever has read the old one is not to take the new one for it, even within a millisecond.
+        # A reader of the old schedule must not take the new one for it, even within a millisecond.
         anchor = now if present is None else max(now, present.anchor_ms + 1)
         row = Due(
             flow.id, node_id, flow.workspace_id, config.get("cron"), config.get("every"), config["timezone"],
@@ -90,37 +90,37 @@ class Schedule(Base):
         execute(f"REPLACE INTO schedules ({', '.join(row._fields)}) VALUES ({', '.join('?' * len(row))})", row)
 
     def has_rhythm_of(self, config: Mapping[str, Any]) -> bool:
-        """Whether it fires when this config says. An interval is as long in one zone as in another."""
+        """Return True if it has the same instants as this config. An interval is the same in every time zone."""
         same = (self.cron, self.every) == (config.get("cron"), config.get("every"))
         return same and (self.cron is None or self.timezone == config["timezone"])
 
     @classmethod
     def due(cls, now: int, limit: int) -> list[Due]:
-        """Those for which an instant has come, the most overdue first."""
+        """Return due schedules, most overdue first."""
         return _read("next_at <= ? ORDER BY next_at LIMIT ?", now, limit)
 
     @classmethod
     def move(cls, due: Due, next_at: int | None) -> bool:
-        """Go on to the next instant; False where the schedule is not as it was read any more. In a transaction."""
+        """Move to the next instant. Return False if the schedule has changed since it was read. In a transaction."""
         sql = f"UPDATE schedules SET next_at = ?, alerted_at = NULL WHERE {UNMOVED}"
         return bool(execute(sql, (next_at, *_unmoved(due))).rowcount)
 
     @classmethod
     def drop(cls, due: Due) -> None:
-        """Delete it, provided that it is as it was read. In a transaction."""
+        """Delete it if it has not changed since it was read. Call inside a transaction."""
         execute(f"DELETE FROM schedules WHERE {UNMOVED}", _unmoved(due))
 
-    # The clock was set
+    # Clock changes
 
     @classmethod
     def rhythms(cls) -> list[tuple[str, str]]:
-        """Every cron expression with its time zone, once."""
+        """Return every distinct cron expression with its time zone."""
         sql = "SELECT DISTINCT cron, timezone FROM schedules WHERE cron IS NOT NULL"
         return [tuple(row) for row in execute(sql).fetchall()]
 
     @classmethod
     def pull_cron(cls, cron: str, timezone: str, first: int | None, now: int) -> int:
-        """Let no schedule of this rhythm wait beyond `first`, its first instant after now; how many did."""
+        """Limit `next_at` of schedules with this rule to `first`, its first instant after now. Return their number."""
         sql = (
             "UPDATE schedules SET next_at = ?, anchor_ms = MIN(anchor_ms, ?) "
             "WHERE cron = ? AND timezone = ? AND COALESCE(next_at, 9e18) > ?"
@@ -130,18 +130,18 @@ class Schedule(Base):
 
     @classmethod
     def pull_intervals(cls, wall: Callable[[], int]) -> int:
-        """Begin every interval anew whose next instant is further away than it is long; how many there were."""
+        """Restart every interval whose next instant is further away than its length. Return their number."""
         next_at = "? + CAST(ROUND(every * 1000) AS INTEGER)"
         sql = f"UPDATE schedules SET next_at = {next_at}, anchor_ms = ? WHERE every IS NOT NULL AND next_at > {next_at}"
         with write():
-            now = wall()  # an older time would find too far ahead what another leader has just moved on
+            now = wall()  # with an older time, an instant just set by another leader would seem too far ahead
             return int(execute(sql, (now, now, now)).rowcount)
 
-    # What is overdue
+    # Overdue schedules
 
     @classmethod
     def overdue(cls, now: int, workspace_id: str | None = None) -> int:
-        """How many are later than the grace allows, of one workspace or of all."""
+        """Return the number of overdue schedules, of one workspace or of all."""
         sql, late = "SELECT COUNT(*) FROM schedules WHERE next_at < ?", now - GRACE_MS
         if workspace_id is None:
             return int(execute(sql, (late,)).fetchone()[0])
@@ -149,12 +149,12 @@ class Schedule(Base):
 
     @classmethod
     def untold(cls, now: int, limit: int) -> list[Due]:
-        """Those that are overdue without anybody having been told."""
+        """Return overdue schedules that have not been reported."""
         return _read("next_at < ? AND alerted_at IS NULL ORDER BY next_at LIMIT ?", now - GRACE_MS, limit)
 
     @classmethod
     def tell(cls, due: Due, now: int) -> bool:
-        """Note that this one is told to be overdue; False where somebody else did, or it moved. In a transaction."""
+        """Mark this one as reported. Return False if it was reported or has moved. Call inside a transaction."""
         sql = f"UPDATE schedules SET alerted_at = ? WHERE {UNMOVED} AND alerted_at IS NULL"
         return bool(execute(sql, (now, *_unmoved(due))).rowcount)
 
@@ -168,7 +168,7 @@ def _unmoved(due: Due) -> tuple[Any, ...]:
 
 
 class ScheduleFire(Base):
-    """An instant at which a schedule fired; by its key, it never does again. Where it has no run, `note` says why."""
+    """An instant at which a schedule fired; its key prevents a second time. Without a run, `note` has the reason."""
 
     workflow_id = TextField()
     node_id = TextField()
@@ -183,7 +183,7 @@ class ScheduleFire(Base):
 
     @classmethod
     def take(cls, due: Due, instant: int, now: int, run_id: str | None, note: str | None = None) -> bool:
-        """Fire at this instant; False where that was done already. In a transaction."""
+        """Record a firing at this instant. Return False if it was recorded already. Call inside a transaction."""
         sql = (
             "INSERT OR IGNORE INTO schedule_fires (workflow_id, node_id, instant, run_id, fired_at, note) "
             "VALUES (?, ?, ?, ?, ?, ?)"
@@ -192,7 +192,7 @@ class ScheduleFire(Base):
 
     @classmethod
     def prune(cls, now: int | None = None) -> int:
-        """Delete those of a month ago, but for the newest of each schedule that there is; how many."""
+        """Delete firings from a month ago, except the newest of each schedule. Return their number."""
         old = (
             "SELECT workflow_id, node_id, instant FROM schedule_fires AS old WHERE fired_at < ? AND (instant < "
             "(SELECT MAX(instant) FROM schedule_fires WHERE workflow_id = old.workflow_id AND node_id = old.node_id) "

@@ -1,4 +1,4 @@
-"""What the server has to know about itself from one start to the next."""
+"""Server state that outlives restarts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ PAUSED = "paused"
 
 
 class Fact(Base):
-    """`key`: the fingerprint of the key that the stored credentials are encrypted with. `version`: the version that has
-    opened the database last. `paused`: why no run starts, until `resume`.
+    """`key`: fingerprint of the key that encrypts the credentials. `version`: the last version that opened it.
+    `paused`: why no run starts, until `resume`.
     """
 
     name = TextField(primary_key=True)
@@ -21,13 +21,13 @@ class Fact(Base):
 
     @classmethod
     def pause(cls, reason: str) -> None:
-        """Let every server on this database be paused."""
+        """Pause all servers on this database."""
         with write():
             execute("INSERT OR REPLACE INTO server_facts (name, value) VALUES (?, ?)", (PAUSED, reason))
 
     @classmethod
     def resume(cls) -> bool:
-        """Let the servers go on within seconds. Return True if they were paused."""
+        """Resume the servers within seconds. Return True if they were paused."""
         with write():
             return bool(execute("DELETE FROM server_facts WHERE name = ?", (PAUSED,)).rowcount)
 

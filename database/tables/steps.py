@@ -1,7 +1,7 @@
-"""Steps of runs, one for each execution of a node: the record from which a run goes on.
+"""Steps of runs, one for each execution of a node: the record from which a run resumes.
 
-A step is a row of `steps`; or, of a run that was written whole when it had ended, a part of the JSON text in the run's
-column `packed_steps`: a list of lists, with the values of STEP_COLUMNS but for `run_id`. The view `all_steps` has both.
+A step is a row of `steps`; or, for a run that was written once when it had ended, an item of the JSON list in the run's
+column `packed_steps`, with the values of STEP_COLUMNS except `run_id`. The view `all_steps` has both.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from database import execute
 from .base import Base, Timed, Write, insert_all, microseconds, now_ms
 
 PAGE_BYTES = 8 * 2**20
-MOST_PACKED = 64 * 1024  # bytes of the steps of a run in its row: who reads one of them reads them all
+MOST_PACKED = 64 * 1024  # bytes of a run's packed steps: reading one step reads all of them
 
 STEP_COLUMNS = (
     "run_id", "seq", "node_id", "node_type", "node_name", "status", "attempt", "item_index", "inputs", "item", "output",
     "output_bytes", "same_as", "branch", "error_text", "started_at", "finished_at", "duration_ms", "final",
 )  # fmt: skip
-# A process that was asleep may still execute what another has taken from it. `claims` tells the two apart: only who
-# claimed the run last writes its steps, and a node with effects starts only while the run goes on.
+# A suspended process may still execute a run that another one has taken over. `claims` is the fencing token: only the
+# last claim writes steps, and a node with effects starts only while its claim is valid.
 INSERT_STEP = (
     f"INSERT INTO steps ({', '.join(STEP_COLUMNS)}) SELECT {', '.join('?' * len(STEP_COLUMNS))} "
     "WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ?"
@@ -35,13 +35,13 @@ REPLACE_STEP = ") ON CONFLICT (run_id, seq) DO UPDATE SET " + ", ".join(
 OF_NODES = "node_id IN (SELECT value FROM json_each(?))"
 SAVE_STEP = INSERT_STEP + REPLACE_STEP
 BEGIN_STEP = INSERT_STEP + " AND status = 'running'" + REPLACE_STEP
-# A run that was taken from who sleeps is pending until somebody claims it, and so long the claims tell nothing apart.
-# The sleeper's last step may well count; but not alone, where what belongs to it is only written while the run goes on.
+# A run that was taken over is pending until the next claim, and until then `claims` does not change. The suspended
+# process's last step may count; but not alone if its other writes need a running run.
 NOT_TAKEN = " AND status <> 'pending'"
 SAVE_WITH_MORE = INSERT_STEP + NOT_TAKEN + REPLACE_STEP
 
 
-# All that is known of a step but what went in and came out.
+# All columns of a step except its values.
 OUTLINE = (
     "run_id", "seq", "node_id", "node_type", "node_name", "status", "attempt", "item_index", "branch", "error_text",
     "started_at", "finished_at", "duration_ms",
@@ -49,12 +49,12 @@ OUTLINE = (
 
 
 def step_id(run_id: str, seq: int) -> str:
-    """`step_`, the run's ULID and the step's number."""
+    """Return `step_`, the run's ULID and the step's number."""
     return f"step_{run_id.removeprefix('run_')}_{seq:06d}"
 
 
 def _page(run_id: str, limit: int, after: int, node_id: str | None) -> tuple[str, tuple[Any, ...]]:
-    """What selects the steps of a page and one more, and its parameters."""
+    """Return the condition for a page of steps and one more, with its parameters."""
     if node_id is None:
         return "run_id = ? AND seq > ? ORDER BY seq LIMIT ?", (run_id, after, limit + 1)
     return "run_id = ? AND seq > ? AND node_id = ? ORDER BY seq LIMIT ?", (run_id, after, node_id, limit + 1)
@@ -67,8 +67,8 @@ def _json_list(names: Sequence[str]) -> str:
 class Step(Timed, Base):
     """One execution of a node (see engine.Step), read from the view of both kinds. `seq` orders the steps of a run.
 
-    `inputs` is a JSON list of the nodes whose outputs made the input; null for the run's own input. `same_as` names the
-    node whose output this one passed on. `final` marks the failure that ends the run.
+    `inputs` is a JSON list of the nodes whose outputs made the input; null for the run's own input. `same_as` is the
+    node whose output this one passed on. `final` marks the failure that ended the run.
     """
 
     run_id = TextField()
@@ -101,46 +101,45 @@ class Step(Timed, Base):
 
     @property
     def has_output(self) -> bool:
-        """Whether it gave something itself, in the row or in a file."""
+        """Return True if it has an output of its own, in the row or in a file."""
         return self.output is not None or self.output_bytes is not None
 
     @staticmethod
     def packed(rows: Sequence[Sequence[Any]]) -> str | None:
-        """Return all steps of a run as the text for its row; None if they have to be rows of their own.
+        """Return all steps of a run as JSON for its row; None if they must be rows.
 
         `rows` are values in the order of STEP_COLUMNS.
         """
         text = orjson.dumps([values[1:] for values in rows])
-        # Older versions of SQLite cut a text off where JSON has this.
+        # Older versions of SQLite truncate text at this character in JSON.
         return None if len(text) > MOST_PACKED or b"\\u0000" in text else text.decode()
 
     @classmethod
     def insertions(cls, rows: Sequence[Sequence[Any]]) -> list[Write]:
-        """Writes that insert the steps of new runs; values in the order of STEP_COLUMNS."""
+        """Return writes that insert the steps of new runs; values in the order of STEP_COLUMNS."""
         return insert_all("steps", STEP_COLUMNS, rows)
 
     @classmethod
     def save_one(cls, values: Sequence[Any], claims: int, with_more: bool = False) -> Write:
-        """Insert a step, or replace the one of its number; values in the order of STEP_COLUMNS.
+        """Return the write that inserts a step or replaces the one with its number; values in that order.
 
-        Nothing is written for a run that was claimed again since; `with_more`, for one that was taken neither.
+        Nothing is written if the run was claimed again; with `with_more`, nor if it was taken over.
         """
         return Write(SAVE_WITH_MORE if with_more else SAVE_STEP, (*values, values[0], claims))
 
     @classmethod
     def begin_one(cls, values: Sequence[Any], claims: int) -> Write:
-        """Insert a step that counts only while the run goes on, as one that is about to run or to wait.
+        """Return the write of a step that counts only while the run continues: one about to run or to wait.
 
-        The row count is 0 where the run ended or was taken.
+        The row count is 0 if the run has ended or was taken over.
         """
         return Write(BEGIN_STEP, (*values, values[0], claims))
 
     @classmethod
     def of(cls, run_id: str, limit: int, after: int = -1, node_id: str | None = None) -> tuple[list[Step], int | None]:
-        """The run's steps in their order, after number `after`, and the number to go on from, None at the end.
+        """Return the run's steps after number `after` in order, and the number for the next page (None: the end).
 
-        A page ends at `limit` rows or at PAGE_BYTES of output, whichever comes first. With a `node_id`, those of that
-        node alone.
+        A page ends at `limit` rows or at PAGE_BYTES of output, whichever comes first. A `node_id` selects one node.
         """
         rows: list[Step] = []
         size = 0
@@ -156,7 +155,7 @@ class Step(Timed, Base):
     def outlines(
         cls, run_id: str, limit: int, after: int = -1, node_id: str | None = None
     ) -> tuple[list[dict[str, Any]], int | None]:
-        """The same without any value, however long the run: dicts of `id`, `duration_us` and the columns of OUTLINE."""
+        """Return the same page without values, fast for long runs: dicts of `id`, `duration_us` and OUTLINE."""
         where, params = _page(run_id, limit, after, node_id)
         found = execute(f"SELECT {', '.join(OUTLINE)} FROM all_steps WHERE {where}", params).fetchall()
         rows = [dict(zip(OUTLINE, values, strict=True)) for values in found[:limit]]
@@ -167,7 +166,7 @@ class Step(Timed, Base):
 
     @classmethod
     def outputs(cls, run_id: str, node_ids: Iterable[str]) -> dict[str, Step]:
-        """The steps in which these nodes settled, with those whose output they passed on."""
+        """Return the steps that settled these nodes, and the steps whose output they passed on."""
         found: dict[str, Step] = {}
         wanted, asked = set(node_ids), set[str]()
         settled = (
@@ -183,7 +182,7 @@ class Step(Timed, Base):
 
     @classmethod
     def successes(cls, run_id: str, types: Iterable[str]) -> list[Step]:
-        """The steps of these node types, as a whole, that gave something themselves."""
+        """Return the steps of these node types that have an output of their own, executed as a whole."""
         mine = (cls.run_id == run_id) & cls.node_type.in_(list(types)) & (cls.status == "success")
         return list(cls.select().where(mine, cls.item_index.is_null(), cls._has_output()).order_by(cls.seq))
 
@@ -193,13 +192,13 @@ class Step(Timed, Base):
 
     @classmethod
     def files(cls, run_id: str, node_ids: Sequence[str]) -> list[str]:
-        """The names of the files in which outputs of these nodes lie."""
+        """Return the names of the files with outputs of these nodes."""
         sql = f"SELECT seq FROM all_steps WHERE run_id = ? AND output_bytes IS NOT NULL AND {OF_NODES}"
         return [f"step_{seq}" for (seq,) in execute(sql, (run_id, _json_list(node_ids))).fetchall()]
 
     @classmethod
     def keep(cls, run_id: str, for_id: str, node_ids: Sequence[str]) -> None:
-        """Copy what is completed of these nodes from one run to another."""
+        """Copy the completed steps of these nodes from one run to another."""
         columns = ", ".join(STEP_COLUMNS[1:])
         sql = (
             f"INSERT INTO steps (run_id, {columns}) SELECT ?, {columns} FROM all_steps WHERE run_id = ? AND {OF_NODES} "
@@ -210,17 +209,17 @@ class Step(Timed, Base):
 
     @classmethod
     def ending(cls, run_id: str) -> Step | None:
-        """The step whose failure ended the run."""
+        """Return the step whose failure ended the run."""
         return cls.one("run_id = ? AND final = 1", run_id)
 
     @classmethod
     def waiting(cls, run_id: str) -> list[Step]:
-        """The steps at which the run waits."""
+        """Return the steps at which the run waits."""
         return list(cls.select().where((cls.run_id == run_id) & (cls.status == "waiting")))
 
     @classmethod
     def close_the_running(cls, run_id: str, claims: int) -> Write:
-        """Close the steps that a crash left running, unless the run was taken or claimed again since."""
+        """Close the steps left running by a crash, unless the run was taken over or claimed again."""
         sql = (
             "UPDATE steps SET status = 'failed', error_text = 'interrupted: the server stopped while this step ran', "
             "finished_at = ? WHERE run_id = ? AND status = 'running' "

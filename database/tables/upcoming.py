@@ -1,4 +1,4 @@
-"""What is due next in a workspace: schedules and what is polled, as their tables have it."""
+"""Upcoming schedules and polls of a workspace, from their tables."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from database import execute
 
 from .schedules import GRACE_MS
 
-NEVER = 10**15  # stands in the order for what never comes
+NEVER = 10**15  # sort key of an item without a next time
 SCHEDULES = (
     "SELECT s.workflow_id, f.name, s.node_id, 'schedule' AS node_type, s.cron, s.every, s.timezone, "
     "CASE WHEN s.next_at > s.anchor_ms THEN s.next_at END AS next_at, COALESCE(s.next_at < ?1, 0) AS overdue, "
     "NULL AS polled_at, NULL AS last_error, COALESCE(s.next_at, ?2) AS place "
     "FROM schedules s JOIN workflows f ON f.id = s.workflow_id WHERE s.workspace_id = ?3"
 )
-# While one is being polled, `next_at` is when others may; it was due when it was taken.
+# During a poll, `next_at` is when others may take over; the poll was due when it was claimed.
 DUE = "CASE WHEN p.owner IS NULL THEN p.next_at ELSE p.moved_at END"
 POLLS = (
     f"SELECT p.workflow_id, f.name, p.node_id, p.type, NULL, p.every, NULL, {DUE}, p.next_at < ?1, "
@@ -26,7 +26,7 @@ PAGE = (
     f"SELECT * FROM ({SCHEDULES} UNION ALL {POLLS}) "
     "WHERE (place, workflow_id, node_id) > (?4, ?5, ?6) ORDER BY place, workflow_id, node_id LIMIT ?7"
 )
-# The newest instant that a schedule has dealt with: an entry of the table's key.
+# The newest handled instant of a schedule: an entry of the table's key.
 FIRED = "SELECT MAX(instant) FROM schedule_fires WHERE workflow_id = u.workflow_id AND node_id = u.node_id"
 NEXT = (
     "SELECT workflow_id, name, node_id, node_type, cron, every, timezone, next_at, overdue, "
@@ -35,10 +35,10 @@ NEXT = (
 
 
 class Upcoming(NamedTuple):
-    """A schedule, or a trigger that is polled, of an active flow.
+    """A schedule or a polled trigger of an active flow.
 
-    `next_at` is null where there is no more instant, or the next one has yet to be found. `last_at` is the newest
-    instant at which a schedule fired, or was to, or when a poll last came to an end.
+    `next_at` is null if there is no further instant, or if it is not computed yet. `last_at` is the newest instant of a
+    schedule, fired or not, or the end of the last poll.
     """
 
     workflow_id: str
@@ -56,14 +56,14 @@ class Upcoming(NamedTuple):
 
     @property
     def key(self) -> tuple[int, str, str]:
-        """Its place in the order."""
+        """Return its sort key."""
         return self.place, self.workflow_id, self.node_id
 
 
 def upcoming(
     workspace_id: str, now: int, limit: int, after: tuple[Any, ...] | None
 ) -> tuple[list[Upcoming], tuple[Any, ...] | None]:
-    """The next of what is due in the workspace, soonest first, after this key; and the key to go on from."""
+    """Return the workspace's upcoming items after this key, soonest first, and the key for the next page."""
     place = after or (-1, "", "")
     found = execute(NEXT, (now - GRACE_MS, NEVER, workspace_id, *place, limit + 1)).fetchall()
     rows = [Upcoming(*row) for row in found]

@@ -1,4 +1,4 @@
-"""Who may do what: users, workspaces, memberships, sessions and API tokens."""
+"""Users, workspaces, memberships, sessions and API tokens."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from database import execute, write
 from .base import DAY_MS, Base, Write, now_ms
 
 ROLES = ("viewer", "operator", "editor", "owner")
-TOUCH_MS = 3_600_000  # how often the use of a session is written down
+TOUCH_MS = 3_600_000  # how often the use of a session is recorded
 
 
 def hash_token(token: str) -> str:
-    """What the database keeps of a session's or an API token: tokens are random, so one round of SHA-256 is enough."""
+    """Return the stored hash of a session's or an API token: tokens are random, so one round of SHA-256 is enough."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 class User(Base):
-    """A person who can log in. Until they are `set_up`, their password is not of their own choice.
+    """A person who can log in. If `set_up` is False, somebody else chose their password.
 
-    An admin may found workspaces, make accounts and reset passwords. The next login begins in `last_workspace_id`.
+    An admin may create workspaces and accounts and reset passwords. The next login opens `last_workspace_id`.
     """
 
     prefix = "usr"
@@ -42,23 +42,23 @@ class User(Base):
 
     @classmethod
     def by_email(cls, email: str) -> User | None:
-        """The user with this address, whatever its case."""
+        """Return the user with this address, in any case, or None."""
         found: User | None = cls.get_or_none(cls.email == email.strip().lower())
         return found
 
     def change(self, **values: Any) -> None:
-        """Set these columns, and no others."""
+        """Set these columns only."""
         with write():
             User.update(**values).where(User.id == self.id).execute()
         self.__data__.update(values)
 
     def roles(self) -> dict[str, str]:
-        """Workspace id to role, oldest workspace first."""
+        """Return roles by workspace id, oldest workspace first."""
         sql = "SELECT workspace_id, role FROM memberships WHERE user_id = ? ORDER BY workspace_id"
         return dict(execute(sql, (self.id,)).fetchall())
 
     def change_admin(self, is_admin: bool) -> bool:
-        """Make the user an admin, or take that away. Return False if that would leave the server without an admin."""
+        """Make the user an admin, or withdraw it. Return False for the last admin of the server."""
         with write():
             if not is_admin and not User.select().where(User.is_admin & (User.id != self.id)).exists():
                 return False
@@ -78,18 +78,18 @@ class Workspace(Base):
 
     @property
     def workspace_id(self) -> str:
-        """Its own id: where a role is needed for it."""
+        """Return its id, for role checks."""
         return str(self.id)
 
     def rename(self, name: str) -> None:
-        """Give it another name."""
+        """Rename the workspace."""
         with write():
             Workspace.update(name=name).where(Workspace.id == self.id).execute()
         self.name = name
 
     @classmethod
     def found(cls, name: str, owner: User) -> Workspace:
-        """A new workspace with its owner."""
+        """Insert a new workspace with its owner."""
         with write():
             workspace = cls.add(name=name, founder_id=owner.id)
             Membership.join(workspace.id, owner, "owner")
@@ -97,12 +97,12 @@ class Workspace(Base):
 
     @classmethod
     def founded_by(cls, user: User) -> int:
-        """Return how many workspaces the user has founded, whoever owns them now."""
+        """Return the number of workspaces that the user has created, whoever owns them now."""
         return cls.select().where(cls.founder_id == user.id).count()
 
     @classmethod
     def of(cls, user: User) -> list[Workspace]:
-        """The workspaces that the user is a member of, with their `role`."""
+        """Return the workspaces of the user, with their `role`."""
         roles = user.roles()
         rows = list(cls.select().where(cls.id.in_(list(roles))).order_by(cls.id))
         for row in rows:
@@ -110,7 +110,7 @@ class Workspace(Base):
         return rows
 
     def members(self) -> list[Membership]:
-        """The memberships with their `user`."""
+        """Return the memberships with their `user`."""
         rows = list(Membership.select().where(Membership.workspace_id == self.id).order_by(Membership.user_id))
         users = {user.id: user for user in User.select().where(User.id.in_([row.user_id for row in rows]))}
         for row in rows:
@@ -130,7 +130,7 @@ class Membership(Base):
 
     @classmethod
     def role_of(cls, user_id: str, workspace_id: str) -> str | None:
-        """The user's role there, None for no member."""
+        """Return the user's role in the workspace, or None."""
         row = cls.get_or_none((cls.workspace_id == workspace_id) & (cls.user_id == user_id))
         return None if row is None else row.role
 
@@ -142,7 +142,7 @@ class Membership(Base):
 
     @classmethod
     def join(cls, workspace_id: str, user: User, role: str) -> Membership:
-        """A new membership, with its `user`. An invitation of their address to this workspace ends with it."""
+        """Insert a membership, with its `user`. Deletes an invitation of their address to this workspace."""
         with write():
             execute("DELETE FROM invitations WHERE workspace_id = ? AND email = ?", (workspace_id, user.email))
             row: Membership = cls.create(workspace_id=workspace_id, user_id=user.id, role=role, created_at=now_ms())
@@ -151,21 +151,21 @@ class Membership(Base):
 
     @classmethod
     def get_with_user(cls, workspace_id: str, user_id: str) -> Membership | None:
-        """The membership with its `user`, None for no member."""
+        """Return the membership with its `user`, or None."""
         row: Membership | None = cls.get_or_none(workspace_id=workspace_id, user_id=user_id)
         if row is not None:
             row.user = User.get_by_id(user_id)
         return row
 
     def is_last_owner(self) -> bool:
-        """Whether the workspace would be left without an owner."""
+        """Return True if the workspace has no other owner."""
         owners = Membership.select().where(
             (Membership.workspace_id == self.workspace_id) & (Membership.role == "owner")
         )
         return self.role == "owner" and owners.count() == 1
 
     def change_role(self, role: str) -> bool:
-        """Give the member another role; False where that would leave the workspace without an owner."""
+        """Change the member's role. Return False for the last owner."""
         with write():
             if role != "owner" and self.is_last_owner():
                 return False
@@ -176,11 +176,11 @@ class Membership(Base):
         return True
 
     def _withdraw_invitations(self) -> None:
-        """Only owners invite: what they made ends with their ownership."""
+        """Withdraw the member's invitations: only owners may invite."""
         execute("DELETE FROM invitations WHERE workspace_id = ? AND invited_by = ?", (self.workspace_id, self.user_id))
 
     def leave(self) -> bool:
-        """End the membership, the user's API tokens for the workspace and the invitations that they made.
+        """Delete the membership, and the user's API tokens and invitations for the workspace.
 
         Return False for the last owner.
         """
@@ -194,7 +194,7 @@ class Membership(Base):
 
 
 class Session(Base):
-    """A login. It ends at `expires_at`, and at `idle_at` unless it is used before, which puts that off."""
+    """A login. It ends at `expires_at`, or at the idle timeout `idle_at`, which each use extends."""
 
     prefix = "ses"
     id = TextField(primary_key=True)
@@ -210,7 +210,7 @@ class Session(Base):
 
     @classmethod
     def start(cls, user: User, workspace_id: str, days: int, idle_days: int = 0) -> tuple[Session, str]:
-        """A new session and its token, which is nowhere else. With `idle_days` 0, it may be idle until it expires."""
+        """Insert a new session. Return it and its token, which is stored nowhere. `idle_days` 0: no idle timeout."""
         token = secrets.token_urlsafe(32)
         expires = now_ms() + days * DAY_MS
         with write():
@@ -225,7 +225,7 @@ class Session(Base):
         return row, token
 
     def used(self, idle_days: int) -> Write | None:
-        """The write that puts the idle end off; None if that was done less than TOUCH_MS ago."""
+        """Return the write that extends the idle timeout; None if it was extended less than TOUCH_MS ago."""
         idle_at = _idle_at(self.expires_at, idle_days)
         if abs(idle_at - self.idle_at) < TOUCH_MS:
             return None
@@ -233,18 +233,18 @@ class Session(Base):
 
     @classmethod
     def of(cls, user: User) -> ModelSelect:
-        """The live sessions of the user."""
+        """Return the user's valid sessions."""
         now = now_ms()
         return cls.select().where((cls.user_id == user.id) & (cls.expires_at > now) & (cls.idle_at > now))
 
     @classmethod
     def end_all(cls, user: User, but: Session | None = None) -> None:
-        """End the sessions of the user, all or all but one."""
+        """Delete all sessions of the user, except `but`."""
         with write():
             cls.delete().where((cls.user_id == user.id) & (cls.id != (None if but is None else but.id))).execute()
 
     def move(self, workspace_id: str) -> None:
-        """Make this the workspace that is meant where a request names none."""
+        """Set the session's default workspace."""
         with write():
             Session.update(workspace_id=workspace_id).where(Session.id == self.id).execute()
             User.update(last_workspace_id=workspace_id).where(User.id == self.user_id).execute()
@@ -252,12 +252,12 @@ class Session(Base):
 
     @classmethod
     def prune(cls) -> int:
-        """Delete the expired ones."""
+        """Delete expired sessions. Return their number."""
         return cls.drop_old("MIN(expires_at, idle_at) <= ?", now_ms())
 
 
 def _idle_at(expires: int, idle_days: int) -> int:
-    """When a session that is used now ends unless it is used again."""
+    """Return the idle timeout of a session that is used now."""
     return min(expires, now_ms() + idle_days * DAY_MS) if idle_days else expires
 
 
@@ -277,12 +277,12 @@ class ApiToken(Base):
 
     @classmethod
     def issue(cls, **values: Any) -> tuple[ApiToken, str]:
-        """A new token of a user for one workspace and the text that stands for it, which is nowhere else."""
+        """Insert a new token of a user for one workspace. Return it and its text, which is stored nowhere."""
         token = "hr_" + secrets.token_urlsafe(32)
         return cls.add(token_hash=hash_token(token), **values), token
 
     @classmethod
     def end_all(cls, user: User) -> int:
-        """Delete all API tokens of the user, in every workspace; how many."""
+        """Delete all API tokens of the user in every workspace. Return their number."""
         with write():
             return int(cls.delete().where(cls.user_id == user.id).execute())

@@ -1,4 +1,4 @@
-"""Where runs wait, until when, and what they were answered."""
+"""Waits of runs: node, deadline and answer."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from database import execute, write
 from .base import Base, Write, now_ms
 
 WAKE_AT_ONCE = 500
-# Only who claimed the run last writes for it, as with its steps, and nothing begins to wait in one that was cancelled,
-# where nobody would ever close it. An answer that came before its question is kept; one to an earlier question of the
-# same node (a retry) is not.
+# Only the last claim writes a wait, as with steps, and nothing begins to wait in a cancelled run, where it would never
+# be closed. An answer that came before its question is kept; one to an earlier question of the same node (a retry) is
+# not.
 BEGIN = (
     "INSERT INTO waits (run_id, node_id, seq, reason, wake_at, question, created_at) SELECT ?, ?, ?, ?, ?, ?, ? "
     "WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ? AND status = 'running') "
@@ -31,7 +31,7 @@ ANSWER = (
     "answer = excluded.answer, answer_bytes = excluded.answer_bytes, answered_by = excluded.answered_by, "
     "answered_at = excluded.answered_at WHERE waits.answered_at IS NULL"
 )
-# A run that has reached the node goes on; one that has not yet will find the answer there.
+# A run that has reached the node resumes; one that has not yet will find the answer there.
 GO_ON = (
     "UPDATE runs SET waiting = NULL WHERE id = ? AND status = 'pending' "
     "AND EXISTS (SELECT 1 FROM waits WHERE run_id = runs.id AND node_id = ? AND seq IS NOT NULL)"
@@ -39,10 +39,10 @@ GO_ON = (
 
 
 class Wait(Base):
-    """A node of a run that waits. `seq` is its step's number, null while only the answer is there.
+    """A waiting node of a run. `seq` is its step's number, null while there is only an answer.
 
-    `question` is that of a node which may ask several; one that waits for a run has none.
-    `name`, `answer` (JSON text, or a file of `answer_bytes`), `answered_by` and `answered_at` are what came of it.
+    `question` is set for a node that may ask several questions.
+    `name`, `answer` (JSON text, or a file of `answer_bytes`), `answered_by` and `answered_at` are the answer.
     """
 
     run_id = TextField()
@@ -64,21 +64,21 @@ class Wait(Base):
 
     @classmethod
     def begin(cls, run_id: str, claims: int, node_id: str, seq: int, wait: Any) -> Write:
-        """The write that goes with the step `seq`, which waits; `wait` is a `Suspend` of nodes.base."""
+        """Return the write for the waiting step `seq`; `wait` is a `Suspend` of nodes.base."""
         return Write(BEGIN, (run_id, node_id, seq, wait.reason, wait.until, wait.question, now_ms(), run_id, claims))
 
     @classmethod
     def of(cls, run_id: str) -> dict[str, Wait]:
-        """The run's waits by node."""
+        """Return the run's waits by node."""
         return {row.node_id: row for row in cls.select().where(cls.run_id == run_id)}
 
     @classmethod
     def why_closed(
         cls, run_id: str, node_id: str, now: int, asks: bool = False, question: str | None = None
     ) -> str | None:
-        """Why this node of the run takes no answer; None where it does, if asked in the transaction that settles.
+        """Return why this node of the run accepts no answer, or None if it does. Call it in the settling transaction.
 
-        One that `asks` takes none before it has asked, nor to another `question` than its present one.
+        A node that `asks` accepts none before its question, nor to another `question` than the open one.
         """
         run = execute("SELECT status, recorded FROM runs WHERE id = ?", (run_id,)).fetchone()
         if run is None or run[0] not in ("pending", "running"):
@@ -99,7 +99,7 @@ class Wait(Base):
     def settle(
         cls, run_id: str, node_id: str, name: str, answer: str | None, answer_bytes: int | None, by: str | None
     ) -> None:
-        """Answer a node that is open, and let the run go on where it has reached it."""
+        """Answer an open node, and resume the run if it has reached the node."""
         now = now_ms()
         with write():
             execute(ANSWER, (run_id, node_id, now, name, answer, answer_bytes, by, now))
@@ -107,7 +107,7 @@ class Wait(Base):
 
     @classmethod
     def wake(cls, now: int) -> list[str]:
-        """Let those go on whose time has come, WAKE_AT_ONCE at the most; the ids of their runs."""
+        """Resume runs whose time has come, WAKE_AT_ONCE at most. Return their ids."""
         due = (
             "SELECT run_id, node_id FROM waits WHERE wake_at IS NOT NULL AND answered_at IS NULL AND wake_at <= ? "
             "ORDER BY wake_at LIMIT ?"
@@ -125,7 +125,7 @@ class Wait(Base):
 
     @classmethod
     def count_open(cls, types: Sequence[str]) -> int:
-        """How many runs wait for an answer at a node of one of these types, or at one that asks."""
+        """Return the number of runs that wait for an answer at a node of one of these types, or by an agent."""
         sql = (
             "SELECT COUNT(DISTINCT w.run_id) FROM waits w JOIN runs r ON r.id = w.run_id AND r.finished_at IS NULL "
             "JOIN steps s ON s.run_id = w.run_id AND s.seq = w.seq "
@@ -136,7 +136,7 @@ class Wait(Base):
 
     @classmethod
     def next_wake(cls, run_id: str) -> int | None:
-        """When the first of the run's open waits is over by itself; None where none is."""
+        """Return when the first of the run's open waits expires, or None."""
         sql = "SELECT MIN(wake_at) FROM waits WHERE run_id = ? AND answered_at IS NULL"
         found: Any = execute(sql, (run_id,)).fetchone()
         return None if found[0] is None else int(found[0])

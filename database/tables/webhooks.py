@@ -1,11 +1,11 @@
-"""The addresses at which flows can be called: one row a path and method, written with the flow that it is of.
+"""Webhook addresses: one row for each path and method, written with its flow.
 
-Only active flows answer. One that is paused keeps its addresses: if another flow could have them meanwhile, it would
-get the calls that were meant for the first.
+Only active flows answer. An inactive one keeps its addresses: if another flow could take them, it would get calls that
+were meant for the first.
 
-Addresses are written in the transaction of the flow, so a change that wants a taken address is rolled back whole. Every
-call reads its row, so all processes see a change at once. The row has the credential's id: one query then returns
-everything that a call needs, and deleting a credential shows the webhooks that use it.
+Addresses are written in the transaction of the flow, so a change that wants a taken address is rolled back. Every call
+reads its row, so all processes see a change immediately. The row has the credential's id: one query then returns all
+data for a call, and deleting a credential finds the webhooks that use it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .credentials import Credential
 
 
 class Webhook(Base):
-    """`credential_id` is what callers are checked against, null where nobody is checked."""
+    """`credential_id` authenticates callers, null for a public webhook."""
 
     path = TextField()
     method = TextField()
@@ -41,11 +41,10 @@ class Webhook(Base):
 
     @classmethod
     def sync(cls, flow: Any, wanted: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-        """Make the rows of this flow those of its webhooks: `(node id, loaded config)`, to be called inside `write()`.
+        """Set the flow's rows to its webhooks: `(node id, loaded config)`. Call it inside `write()`.
 
-        `config["credential_types"]` are those that the webhook can check callers with. Conflict for an address that
-        another flow has; DefinitionError for one that two nodes want, and for a credential that is missing or of a
-        wrong type.
+        `config["credential_types"]` are the accepted types. Raises: Conflict for an address of another flow;
+        DefinitionError for an address of two nodes, and for a credential that is missing or has a wrong type.
         """
         execute("DELETE FROM webhooks WHERE workflow_id = ?", (flow.id,))
         takers: dict[tuple[str, str], str] = {}
@@ -63,9 +62,9 @@ class Webhook(Base):
 
     @classmethod
     def pause(cls, flow: Any) -> None:
-        """Keep those addresses of a flow that is not active which its definition still has; call inside `write()`.
+        """Keep the addresses of an inactive flow that its definition still has. Call it inside `write()`.
 
-        They are of no credential any more, so that one can be deleted that only paused flows use.
+        They lose their credential, so that a credential used only by inactive flows can be deleted.
         """
         for path, method in execute("SELECT path, method FROM webhooks WHERE workflow_id = ?", (flow.id,)).fetchall():
             if (path, method) in _addresses(flow.definition_json):
@@ -75,7 +74,7 @@ class Webhook(Base):
 
     @classmethod
     def methods_of(cls, path: str) -> list[str]:
-        """The methods that this path takes; none for a path that no active flow has."""
+        """Return the methods that this path accepts; none if no active flow has it."""
         sql = (
             "SELECT w.method FROM webhooks w JOIN workflows f ON f.id = w.workflow_id "
             "WHERE w.path = ? AND f.status = 'active' ORDER BY w.method"
@@ -85,7 +84,7 @@ class Webhook(Base):
 
 @lru_cache(1)
 def _addresses(definition_json: str) -> set[tuple[str, str]]:
-    """Path and method of each webhook that is not disabled. Of a draft, which may be any JSON, what can be read."""
+    """Return path and method of each enabled webhook. A draft may be any JSON: unreadable parts are ignored."""
     definition = orjson.loads(definition_json)
     nodes = definition.get("nodes") if isinstance(definition, dict) else None
     found = set()
@@ -101,7 +100,7 @@ def _addresses(definition_json: str) -> set[tuple[str, str]]:
 
 
 def _credential_id(workspace_id: str, node_id: str, config: Mapping[str, Any]) -> str | None:
-    """The id of the credential that the node names, by name or id."""
+    """Return the id of the credential that the node names, by name or id."""
     types = config["credential_types"]
     if not types:
         return None
@@ -136,7 +135,7 @@ def _refuse(node_id: str, key: str, message: str) -> None:
 
 
 class Fired(NamedTuple):
-    """The flow of a webhook that is called, as much as it takes to run it. Its definition is read when asked for."""
+    """The flow of a called webhook, with the fields that a run needs. Its definition is read on demand."""
 
     id: str
     version: int
@@ -146,7 +145,7 @@ class Fired(NamedTuple):
 
     @property
     def definition_json(self) -> str:
-        """The definition of this version, whatever has become of the flow since; NotFound where it was deleted."""
+        """Return the definition of this version, even if the flow has changed. Raises: NotFound if it was deleted."""
         sql = "SELECT definition_json FROM workflow_versions WHERE workflow_id = ? AND version = ?"
         found = execute(sql, (self.id, self.version)).fetchone()
         if found is None:
@@ -155,7 +154,7 @@ class Fired(NamedTuple):
 
 
 class Hook(NamedTuple):
-    """What a call of a webhook needs. `secret` is the credential's encrypted data, `secret_stamp` when that changed."""
+    """Data for a call of a webhook. `secret` is the credential's encrypted data, `secret_stamp` its last change."""
 
     node_id: str
     flow: Any
@@ -166,7 +165,7 @@ class Hook(NamedTuple):
 
     @classmethod
     def at(cls, path: str, method: str) -> Hook | None:
-        """The webhook at this address, remembered (see database/changes.py); None if no active flow has it."""
+        """Return the webhook at this address, cached (see database/changes.py); None if no active flow has it."""
         return _hooks.get((path, method), lambda: cls._read(path, method))
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Pages of the list of flows in any of its orders, and what is known of flows at a glance: last runs, next times."""
+"""Workflow lists: pages in any order, and the last runs and next due times of flows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .base import Match
 from .runs import RUN_STATUSES, TRIGGERS, UNFINISHED
 
 ERROR_LETTERS = 300
-# The newest run of a flow with one status, and one trigger where that stands before the id: an entry of an index each,
-# but for what is pending, of which there is never much (see migrations/0002_history_indexes.py and 0003_waits.py).
+# The newest run of a flow with one status (and one trigger, if the index has it before the id): one index entry each.
+# Pending runs are always few (see migrations/0002_history_indexes.py and 0003_waits.py).
 ENDED = [
     "SELECT MAX(id) AS id FROM runs WHERE workspace_id = {0} AND workflow_id = {1} "
     f"AND status = '{status}' AND triggered_by = '{trigger}'"
@@ -33,7 +33,7 @@ OF_THESE = "IN (SELECT value FROM json_each(?))"
 
 
 class Order(NamedTuple):
-    """An order of flows: by this SQL, and where that is the same by id, both upwards or downwards."""
+    """An order of flows: by this SQL, then by id, both in the same direction."""
 
     key: str
     collation: str = ""
@@ -49,7 +49,7 @@ ORDERS = {
 
 
 class Listed(NamedTuple):
-    """A flow of a page, with what its place in the order depends on."""
+    """A flow of a page with its sort key."""
 
     id: str
     version: int
@@ -57,7 +57,7 @@ class Listed(NamedTuple):
 
 
 class LastRun(NamedTuple):
-    """The newest run of a flow, and whether the newest that has ended failed, and not by being cancelled."""
+    """The newest run of a flow; `failing` if the newest ended run failed without being cancelled."""
 
     id: str
     workflow_name: str
@@ -70,7 +70,7 @@ class LastRun(NamedTuple):
 
 
 class FlowFilters(NamedTuple):
-    """Which flows are listed. `ids`: only these."""
+    """Filters of a list of flows. `ids`: only these."""
 
     workspace_id: str
     statuses: Sequence[str] | None = None
@@ -82,11 +82,11 @@ class FlowFilters(NamedTuple):
 def flow_page(
     filters: FlowFilters, sort: str, limit: int, after: tuple[Any, str] | None
 ) -> tuple[list[Listed], tuple[Any, str] | None]:
-    """The next `limit` flows after this key and id, and where to go on from, None at the end."""
+    """Return the next `limit` flows after this key and id, and the key and id for the next page (None: the end)."""
     order = ORDERS[sort]
     where, params = _where(filters)
     way, than = ("DESC", "<") if order.is_downwards else ("ASC", ">")
-    # Its id alone is enough for a flow's place in the order of ids.
+    # In the order of ids, the id alone is the key.
     keys = [f"{order.key}{order.collation}", "w.id"] if order.key != "w.id" else ["w.id"]
     if after is not None:
         where = f"{where} AND ({', '.join(keys)}) {than} ({', '.join('?' * len(keys))})"
@@ -117,23 +117,23 @@ def _where(filters: FlowFilters) -> tuple[str, list[Any]]:
 
 
 def versions_of(workspace_id: str) -> list[tuple[str, int]]:
-    """Id and version of every flow of the workspace."""
+    """Return id and version of every flow of the workspace."""
     return [tuple(row) for row in execute("SELECT id, version FROM workflows WHERE workspace_id = ?", (workspace_id,))]
 
 
 def sizes_of(ids: Sequence[str]) -> dict[str, int]:
-    """Characters of the definition of each of these flows."""
+    """Return the length in characters of each flow's definition."""
     return dict(execute(f"SELECT id, LENGTH(definition_json) FROM workflows WHERE id {OF_THESE}", (_list(ids),)))
 
 
 def definitions_of(ids: Sequence[str]) -> Iterator[tuple[str, int, str]]:
-    """Id, version and definition of these flows, one by one: together they may be more than there is memory for."""
+    """Yield id, version and definition of these flows one by one: together they may not fit into memory."""
     sql = f"SELECT id, version, definition_json FROM workflows WHERE id {OF_THESE}"
     yield from execute(sql, (_list(ids),))
 
 
 def last_runs(workspace_id: str, ids: Sequence[str]) -> dict[str, LastRun]:
-    """The last run of each of these flows of the workspace that has any, be the flow deleted."""
+    """Return the last run of each of these flows, also of deleted flows."""
     ended, going_on = (sql.format("?1", "f.value") for sql in (NEWEST_ENDED, NEWEST_GOING_ON))
     found = execute(f"SELECT f.value, {ended}, {going_on} FROM json_each(?2) f", (workspace_id, _list(ids))).fetchall()
     sql = (
@@ -141,7 +141,7 @@ def last_runs(workspace_id: str, ids: Sequence[str]) -> dict[str, LastRun]:
         f"SUBSTR(error_text, 1, {ERROR_LETTERS}), status = 'failed' AND cancelled = 0 FROM runs WHERE id {OF_THESE}"
     )
     wanted = [run_id for _, *run_ids in found for run_id in run_ids if run_id is not None]
-    # A run that was deleted between the two questions is not there.
+    # A run that was deleted between the two queries is left out.
     runs = {row[0]: LastRun(*row) for row in execute(sql, (_list(wanted),)).fetchall()}
     return {
         flow_id: newest._replace(failing=run_ids[0] in runs and runs[run_ids[0]].failing)
@@ -151,12 +151,12 @@ def last_runs(workspace_id: str, ids: Sequence[str]) -> dict[str, LastRun]:
 
 
 def names_of(ids: Sequence[str]) -> dict[str, str]:
-    """What these flows are called, those that there are."""
+    """Return the names of those of these flows that exist."""
     return dict(execute(f"SELECT id, name FROM workflows WHERE id {OF_THESE}", (_list(ids),)).fetchall())
 
 
 def next_times(ids: Sequence[str]) -> dict[str, int]:
-    """When the first of the schedules of each of these flows is due. Equal to the anchor, it has yet to be found."""
+    """Return the first due time of each flow's schedules. If it equals the anchor, it is not computed yet."""
     sql = (
         "SELECT workflow_id, MIN(next_at) FROM schedules "
         f"WHERE workflow_id {OF_THESE} AND next_at > anchor_ms GROUP BY workflow_id"

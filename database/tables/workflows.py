@@ -1,4 +1,4 @@
-"""The flows and their versions."""
+"""Workflows and their versions."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .polls import Poll
 from .schedules import Schedule
 from .webhooks import Fired, Webhook
 
-MOST_CHARACTERS = 16_000_000  # of definitions that a page of a list has; one alone may be longer
-# What keeps the rows of each kind of trigger: `sync(flow, [(node id, config)])`.
+MOST_CHARACTERS = 16_000_000  # of definitions on a page of a list; a single one may be longer
+# The tables of each kind of trigger: `sync(flow, [(node id, config)])`.
 SYNCS: dict[str, Callable[[Any, list[tuple[str, Any]]], None]] = {
     "webhook": Webhook.sync,
     "schedule": Schedule.sync,
     "poll": Poll.sync,
 }
-# Node id, kind and config of each trigger that a flow wants fired (see definition/triggers.py).
+# Node id, kind and config of each trigger of a flow (see definition/triggers.py).
 Triggers = Sequence[tuple[str, str, Any]]
 
 
 def _same(text: str, other: str) -> bool:
-    """Whether two JSON texts say the same, however they are written."""
+    """Return True if two JSON texts have the same value."""
     return text == other or bool(orjson.loads(text) == orjson.loads(other))
 
 
@@ -49,7 +49,7 @@ class Workflow(Base):
 
     @classmethod
     def draft(cls, user_id: str | None = None, triggers: Triggers | None = None, **values: Any) -> Workflow:
-        """A new flow, version 1, with its first version on record. One that is active needs to know its `triggers`."""
+        """Insert a new flow with its first version. An active one needs its `triggers`."""
         now = now_ms()
         with write():
             flow = cls.add(version=1, created_at=now, updated_at=now, **values)
@@ -58,9 +58,9 @@ class Workflow(Base):
         return flow
 
     def sync(self, triggers: Triggers | None) -> None:
-        """Have exactly these triggers fired, none unless the flow is active, which keeps its addresses all the same.
+        """Register exactly these triggers; none unless the flow is active, but its webhook addresses are kept.
 
-        Conflict, DefinitionError (see SYNCS).
+        Raises: Conflict, DefinitionError (see SYNCS).
         """
         if self.status != "active":
             for type_, sync in SYNCS.items():
@@ -69,12 +69,12 @@ class Workflow(Base):
             Webhook.pause(self)
             return
         if triggers is None:
-            raise ValueError("an active flow must say which triggers it wants fired")
+            raise ValueError("an active flow needs its triggers")
         for type_, sync in SYNCS.items():
             sync(self, [(node_id, config) for node_id, of_type, config in triggers if of_type == type_])
 
     def remember(self, user_id: str | None) -> None:
-        """Keep the present definition as a version."""
+        """Store the present definition as a version."""
         WorkflowVersion.create(
             workflow_id=self.id,
             version=self.version,
@@ -88,9 +88,9 @@ class Workflow(Base):
     ) -> bool:
         """Set these columns; a changed definition becomes the next version.
 
-        `triggers` are those of the flow as it will be, needed where it will be active with a new status or definition.
-        False where the version is not `expected` or the row has changed since it was read: what was checked about the
-        change holds for what is written, and of two editors with the same version one loses.
+        `triggers` are those of the changed flow, required if it will be active with a new status or definition. Return
+        False if the version is not `expected` or the row has changed since it was read: the validated state is the
+        written one, and of two editors with the same version one loses.
         """
         with write():
             present = Workflow.find(self.id)
@@ -111,7 +111,7 @@ class Workflow(Base):
         return True
 
     def remove(self) -> bool:
-        """Delete the flow with its versions and keys; whether it was there. Its runs stay, as the history."""
+        """Delete the flow with its versions and keys. Return True if it existed. Its runs are kept."""
         with write():
             WorkflowVersion.delete().where(WorkflowVersion.workflow_id == self.id).execute()
             execute("DELETE FROM idempotency_keys WHERE workflow_id = ?", (self.id,))
@@ -122,7 +122,7 @@ class Workflow(Base):
 
     @classmethod
     def select_where(cls, workspace_id: str, status: str | None = None, search: str | None = None) -> ModelSelect:
-        """The workspace's flows, of one status or with these letters in their name."""
+        """Return the workspace's flows, filtered by status or by text in their name."""
         query = cls.select().where(cls.workspace_id == workspace_id)
         if status is not None:
             query = query.where(cls.status == status)
@@ -130,13 +130,13 @@ class Workflow(Base):
 
     @classmethod
     def of_ids(cls, ids: Sequence[str], brief: bool = False) -> list[Self]:
-        """These flows, in any order; `brief`: without their definitions."""
+        """Return these flows in any order; `brief`: without their definitions."""
         where = "id IN (SELECT value FROM json_each(?))"
         return list(cls.each(where, (orjson.dumps(list(ids)).decode(),), ("definition_json",) if brief else ()))
 
     @classmethod
     def active_with(cls, workspace_id: str, texts: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-        """Id, name and definition of the workspace's active flows with one of these texts in them; none given: all."""
+        """Yield id, name and definition of active flows that contain one of these texts; all flows if none is given."""
         having = " OR ".join("instr(definition_json, ?)" for _ in texts) or "1"
         where = f"workspace_id = ? AND status = 'active' AND ({having})"
         sql = f"SELECT id, name, definition_json FROM workflows WHERE {where}"
@@ -144,7 +144,7 @@ class Workflow(Base):
 
     @classmethod
     def mentioning(cls, workspace_id: str, text: str, most: int) -> Iterator[tuple[str, str, str, int]]:
-        """Id, name, status and version of the workspace's flows that have this text in them, oldest first."""
+        """Yield id, name, status and version of the workspace's flows that contain this text, oldest first."""
         sql = (
             "SELECT id, name, status, version FROM workflows "
             "WHERE workspace_id = ? AND instr(definition_json, ?) ORDER BY id LIMIT ?"
@@ -153,14 +153,14 @@ class Workflow(Base):
 
     @classmethod
     def heads(cls, workspace_id: str, most: int) -> Iterator[tuple[str, str, str, int]]:
-        """Id, name, status and version of the workspace's flows, newest first."""
+        """Yield id, name, status and version of the workspace's flows, newest first."""
         sql = "SELECT id, name, status, version FROM workflows WHERE workspace_id = ? ORDER BY id DESC LIMIT ?"
         yield from execute(sql, (workspace_id, most))
 
     def versions(self, limit: int, before: str | None, brief: bool = False) -> tuple[list[WorkflowVersion], str | None]:
-        """A page of its versions, newest first, each with its `created_by_name`, and the number to go on from.
+        """Return a page of its versions, newest first, with `created_by_name`, and the number for the next page.
 
-        `brief`: without their definitions. With these, the page ends early where they come to very much.
+        `brief`: without definitions. Otherwise the page may end early because of its size.
         """
         number = 2**31 if before is None else int(before if before.isdecimal() else 0)
         where = "workflow_id = ? AND version < ? ORDER BY version DESC LIMIT ?"
@@ -178,13 +178,13 @@ class Workflow(Base):
 
 
 class Startable(Fired):
-    """A flow that somebody wants to run, without its definition: it can be remembered (see database/changes.py)."""
+    """A flow to run, without its definition, so that it can be cached (see database/changes.py)."""
 
     __slots__ = ()
 
     @classmethod
     def find(cls, id_: str) -> Self | None:
-        """The flow of this id, or None."""
+        """Return the flow with this id, or None."""
         return cast("Self | None", _startable.get(id_, lambda: cls._read(id_)))
 
     @classmethod
@@ -218,7 +218,7 @@ class WorkflowVersion(Base):
 
     @classmethod
     def name_makers(cls, rows: Sequence[WorkflowVersion]) -> None:
-        """Set who made each of these versions: the name of a user who is there, else the address."""
+        """Set the author of each of these versions: the user's name if the user exists, else the address."""
         ids = sorted({row.created_by for row in rows if row.created_by is not None})
         sql = "SELECT id, name, email FROM users WHERE id IN (SELECT value FROM json_each(?))"
         names = {id_: name or email for id_, name, email in execute(sql, (orjson.dumps(ids).decode(),)).fetchall()}
@@ -227,7 +227,7 @@ class WorkflowVersion(Base):
 
     @classmethod
     def texts(cls, workflow_id: str, first: int, last: int, most: int) -> dict[int, str]:
-        """The definitions of these versions by number, the newest ones, of no more than `most` characters together."""
+        """Return the newest of these definitions by number, at most `most` characters in total."""
         sql = (
             "SELECT version, definition_json FROM workflow_versions "
             "WHERE workflow_id = ? AND version BETWEEN ? AND ? ORDER BY version DESC"

@@ -92,7 +92,7 @@ def test_without_an_id_it_gets_one_made_of_its_name(owner):
 def test_an_id_that_is_taken_is_409(owner, count_rows):
     add(owner)
     before = count_rows()
-    assert add(owner, 409, name="Another")["error"] == "id: there is an agent 'good' already"
+    assert add(owner, 409, name="Another")["error"] == "id: an agent 'good' exists already; choose another id"
     assert "built in; choose another id" in add(owner, 409, id="researcher")["error"]
     assert add(owner, 409, id=..., name="Researcher")["error"].startswith("id: ")
     assert count_rows() == before and owner.get("/api/agents/good").json["name"] == "Good"
@@ -110,7 +110,7 @@ def test_a_workspace_has_no_more_agents_than_its_bound(owner, other, monkeypatch
     monkeypatch.setattr(rows, "MOST", 3)
     for number in range(3):
         add(owner, id=f"a-{number}")
-    assert add(owner, 409)["error"] == "The workspace has 3 agents of its own, and may have no more; delete some"
+    assert add(owner, 409)["error"] == "The workspace has 3 agents, the maximum; delete some"
     add(other)
     assert owner.delete("/api/agents/a-0").status_code == 204
     add(owner)
@@ -224,7 +224,7 @@ def test_a_run_finds_the_workspaces_own_agent_or_the_built_in_one(owner, other):
 def test_an_agent_that_was_there_before_one_of_its_id_was_built_in_stays(owner, monkeypatch):
     add(owner)
     later = {**templates.find_agent("researcher"), "id": "good"}
-    monkeypatch.setattr(templates, "agent_definitions", lambda: [later])
+    monkeypatch.setattr(templates, "list_agents", lambda: [later])
     monkeypatch.setattr(templates, "find_agent", lambda id_: later if id_ == "good" else None)
     assert find_agent(owner.workspace.id, "good").name == "Good" == owner.get("/api/agents/good").json["name"]
     assert [agent["builtin"] for agent in agents(owner)] == [False]
