@@ -70,7 +70,7 @@ def rotate(data_dir, last):
     sys.addaudithook(lambda event, args: step() if event in STEPS else None)
     database.connect(config.database_path, "normal")
     database.db.connection().set_trace_callback(step)
-    key_rotation.rotate(config, new_key)
+    key_rotation.rotate_key(config, new_key)
     database.disconnect()
 
 
@@ -100,7 +100,7 @@ def look(data_dir):
     # And the key can be changed all the same.
     if new_key is None:
         database.connect(config.database_path, "normal")
-        key_rotation.rotate(config)
+        key_rotation.rotate_key(config)
         database.disconnect()
         workflow_server.prepare(config)
 
