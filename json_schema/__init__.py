@@ -21,7 +21,7 @@ from errors import NodeError
 from parsers.formats import compile_schema
 from parsers.process import Unreadable, read_apart
 
-from .size import MAX_BYTES, PATTERN_SIZES, Size, Unbounded, pattern_options, size_of
+from .size import MAX_BYTES, PATTERN_SIZES, Size, Unbounded, expanded_parts, pattern_options, size_of
 
 MAX_ISSUES, MAX_ISSUE_TEXT = 50, 300
 MAX_LOOKED_AT = 30_000  # of a message, for secrets: more than the longest has, so that none is half in what is shown
@@ -30,6 +30,8 @@ MAX_LOOKED_AT = 30_000  # of a message, for secrets: more than the longest has, 
 MAX_WORK, MAX_COMPLAINTS, MAX_TOLD_VALUES, MAX_TOLD_BYTES = 5_000_000, 20_000, 500, 16 * 1024
 # Apart: processor time, with more for each byte that is read, and how much longer it may take by the clock.
 SECONDS, SECONDS_A_BYTE, PATIENCE = 0.4, 0.4e-6, 5.0
+# Libraries that ask models replace references by what they lead to.
+MAX_EXPANDED = 1_000_000
 JSON_ONLY = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 # For how much a schema counts that is checked apart; a pattern of as many bytes takes it some 10 ms.
 APART = 5 * PATTERN_SIZES[-1]
@@ -46,6 +48,8 @@ class _Checker(NamedTuple):
 def check(schema: Mapping[str, Any]) -> None:
     """Check a schema, of draft 2020-12 unless it names another. Raises: ValueError if it is none, or takes too much."""
     text = _text(schema)
+    if expanded_parts(schema, MAX_EXPANDED) > MAX_EXPANDED:
+        raise ValueError(f"leads to more than {MAX_EXPANDED:,} parts through its references; refer to fewer of them")
     problem = "" if _checker(text) else _problem_apart(text)
     if problem:
         raise ValueError(f"is not a JSON Schema: {problem}")

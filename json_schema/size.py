@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -64,6 +65,38 @@ def size_of(root: Mapping[str, Any]) -> Size:
         if parts > MAX_PARTS or compiled + caches > MAX_MEMORY or left_over > 1:
             raise Unbounded
     return Size(parts * (AGAIN if left_over else 1), reading, compiled)
+
+
+def expanded_parts(root: Mapping[str, Any], most: int) -> int:
+    """Return how many parts a schema has with each reference replaced by its target, or a number over `most`.
+
+    A part that refers to itself counts once. Each part is counted once, so this takes as long as reading the schema,
+    while a library that replaces references takes as long as the number says.
+    """
+    counts: dict[int, int] = {}
+    todo: list[tuple[Any, list[Any] | None]] = [(root, None)]
+    while todo:
+        part, children = todo.pop()
+        if children is not None:
+            counts[id(part)] = 1 + sum(counts[id(child)] for child in children)
+            if counts[id(part)] > most:
+                return counts[id(part)]
+        elif id(part) not in counts:
+            counts[id(part)] = 1  # for references back to it
+            children = list(_children(root, part))
+            todo.append((part, children))
+            todo += [(child, None) for child in children if id(child) not in counts]
+    return counts[id(root)]
+
+
+def _children(root: Mapping[str, Any], part: Any) -> Iterator[Any]:
+    """Yield the objects and lists in a part of a schema, and what it refers to, but not what is only there by name."""
+    for word, value in part.items() if isinstance(part, dict) else enumerate(part):
+        if word == "$ref":
+            with suppress(Unbounded):
+                value = _target(root, value)
+        if isinstance(value, dict | list) and not (part is root and word in ("$defs", "definitions")):
+            yield value
 
 
 def _inner(root: Mapping[str, Any], part: Mapping[str, Any]) -> Iterator[tuple[Any, bool]]:

@@ -486,7 +486,7 @@ def test_user_add_reads_the_password_from_stdin(data_dir):
 
 @pytest.mark.slow
 def test_user_add_asks_for_the_password_on_a_terminal_and_does_not_show_it(data_dir):
-    answers = [("make one up)", "typed in twice\n"), ("Repeat", "typed in twice\n")]
+    answers = [("generate one)", "typed in twice\n"), ("Repeat", "typed in twice\n")]
     shown, out = on_a_terminal("user", "add", "ann@example.org", answers=answers)
     assert out == "ann@example.org is editor of Main\n"
     assert "typed in twice" not in shown
