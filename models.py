@@ -47,10 +47,10 @@ from database.tables.workflow_lists import (
     sizes_of,
     versions_of,
 )
-from database.tables.workflows import MOST_CHARACTERS, Startable, Workflow, WorkflowVersion
+from database.tables.workflows import MAX_CHARACTERS, Startable, Workflow, WorkflowVersion
 
 __all__ = [
-    "ACTIONS", "CLAIM_MS", "GRACE_MS", "MOST_CHARACTERS", "QUEUED", "ROLES", "RUN_STATUSES", "SUBJECTS", "Agent",
+    "ACTIONS", "CLAIM_MS", "GRACE_MS", "MAX_CHARACTERS", "QUEUED", "ROLES", "RUN_STATUSES", "SUBJECTS", "Agent",
     "AgentMemory", "AgentRun", "AgentStep", "ApiToken", "AuditEntry", "Base", "Caller", "Claim", "Credential",
     "DatabaseRefused", "Due", "Fact", "Fired", "FlowFilters", "FlowSum", "HeldUp", "Hook", "IdempotencyKey",
     "Invitation", "LastRun", "Lease", "Listed", "LogEntry", "LoginAddress", "LoginFailure", "Membership", "MemoryScope",

@@ -35,7 +35,7 @@ from schemas import AnswerIn, Error, RunOut
 log = logging.getLogger("headrace.resume")
 blueprint = Resource("resume", "Answers to waiting runs", any_query=True)
 BY_LINK = "a signed link"
-LONGEST_COMMENT = 2_000
+MAX_COMMENT = 2_000
 REPORT_SECONDS, MAX_REPORTS = 60.0, 1_000  # between two log lines about a run; runs that are remembered
 FORM = "application/x-www-form-urlencoded"
 TEXT = {"schema": {"type": "string"}}
@@ -209,8 +209,8 @@ def _read_link_answer(node: Node) -> tuple[str | None, Any, str | None]:
         return node.answers[0], body, None
     given = body if isinstance(body, dict) else {}
     comment = given.get("comment") or None
-    if comment is not None and (not isinstance(comment, str) or len(comment) > LONGEST_COMMENT):
-        raise BadInput(f"comment: must be text of at most {LONGEST_COMMENT} characters")
+    if comment is not None and (not isinstance(comment, str) or len(comment) > MAX_COMMENT):
+        raise BadInput(f"comment: must be text of at most {MAX_COMMENT} characters")
     return given.get("answer") or request.args.get("answer"), comment, request.args.get("question")
 
 

@@ -9,7 +9,7 @@ import orjson
 
 from errors import BadInput
 from models import (
-    MOST_CHARACTERS,
+    MAX_CHARACTERS,
     FlowFilters,
     LastRun,
     Listed,
@@ -85,7 +85,7 @@ def load_page(workspace_id: str, args: Mapping[str, Any]) -> tuple[list[dict[str
 
 def _limit_size(listed: list[Listed], after: tuple[Any, str] | None) -> tuple[list[Listed], tuple[Any, str] | None]:
     """Return the flows whose definitions fit into one response, at least one, and the key of the last one."""
-    sizes, room = sizes_of([flow.id for flow in listed]), MOST_CHARACTERS
+    sizes, room = sizes_of([flow.id for flow in listed]), MAX_CHARACTERS
     for number, flow in enumerate(listed):
         room -= sizes.get(flow.id, 0)
         if room < 0 and number > 0:

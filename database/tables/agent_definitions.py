@@ -11,7 +11,7 @@ from errors import Conflict
 
 from .base import Base, now_ms
 
-MOST = 200  # of a workspace
+MAX_AGENTS = 200  # of a workspace
 
 
 class Agent(Base):
@@ -30,13 +30,16 @@ class Agent(Base):
 
     @classmethod
     def keep(cls, workspace_id: str, id_: str, name: str, definition: str) -> Agent:
-        """Insert a new agent. Raises: Conflict if the id is taken or the workspace has MOST agents."""
+        """Insert a new agent. Raises: Conflict if the id is taken or the workspace has MAX_AGENTS agents."""
         now = now_ms()
         with write():
             if cls.named(workspace_id, id_) is not None:
                 raise Conflict(f"id: an agent {id_!r} exists already; choose another id")
-            if execute("SELECT COUNT(*) FROM agents WHERE workspace_id = ?", (workspace_id,)).fetchone()[0] >= MOST:
-                raise Conflict(f"The workspace has {MOST} agents, the maximum; delete some")
+            if (
+                execute("SELECT COUNT(*) FROM agents WHERE workspace_id = ?", (workspace_id,)).fetchone()[0]
+                >= MAX_AGENTS
+            ):
+                raise Conflict(f"The workspace has {MAX_AGENTS} agents, the maximum; delete some")
             values: dict[str, Any] = {"name": name, "definition": definition, "created_at": now, "updated_at": now}
             return cls.add(workspace_id=workspace_id, id=id_, **values)
 

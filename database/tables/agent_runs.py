@@ -28,7 +28,7 @@ BEGIN = (
     " ON CONFLICT (id) DO UPDATE SET status = 'running', task = excluded.task, input = excluded.input, "
     "model = excluded.model, error_text = NULL, finished_at = NULL"
 )
-LOOKED_AT, LONGEST_TURN = 500, 100_000  # runs; characters of a task and its answer
+MAX_EXAMINED, MAX_TURN = 500, 100_000  # runs; characters of a task and its answer
 COUNTS = ("requests", "tool_calls", "input_tokens", "output_tokens")
 # The total cost is unknown if that of one response is.
 USED = (
@@ -116,14 +116,14 @@ class AgentRun(Timed, Base):
     def conversation(cls, workspace_id: str, agent_id: str, session: str, most: int) -> list[tuple[str, str]]:
         """Return the last answered tasks of a session with their answers as JSON, oldest first.
 
-        Only the last LOOKED_AT runs are examined, back to the first one longer than LONGEST_TURN.
+        Only the last MAX_EXAMINED runs are examined, back to the first one longer than MAX_TURN.
         """
         sql = (
             "SELECT task, iif(length(task) + length(output) > ?, NULL, output) FROM (SELECT task, output, status "
             "FROM agent_runs WHERE workspace_id = ? AND agent_id = ? AND session = ? ORDER BY id DESC LIMIT ?) "
             "WHERE status = 'success' LIMIT ?"
         )
-        found = execute(sql, (LONGEST_TURN, workspace_id, agent_id, session, LOOKED_AT, most))
+        found = execute(sql, (MAX_TURN, workspace_id, agent_id, session, MAX_EXAMINED, most))
         fit = itertools.takewhile(lambda turn: turn[1] is not None, found)
         return [(str(task), str(output)) for task, output in fit][::-1]
 

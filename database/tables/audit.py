@@ -56,8 +56,8 @@ PRESENT = {
     "inv": ("invitations", "email"),
 }
 OF_THESE = "id IN (SELECT value FROM json_each(?))"
-LONGEST_NAME = 200
-LONGEST_VALUE = 500  # characters of JSON; longer values are only marked as changed
+MAX_NAME = 200
+MAX_VALUE = 500  # characters of JSON; longer values are only marked as changed
 CHANGED = {"changed": True}
 
 
@@ -68,7 +68,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str
 
 def _difference(before: Any, after: Any) -> dict[str, Any]:
     shown = {"before": before, "after": after}
-    return shown if len(orjson.dumps(shown)) <= LONGEST_VALUE else CHANGED
+    return shown if len(orjson.dumps(shown)) <= MAX_VALUE else CHANGED
 
 
 class AuditEntry(Base):
@@ -121,7 +121,7 @@ class AuditEntry(Base):
     def target(self, type_: str, id_: str | None, name: str | None) -> AuditEntry:
         """Set the target to an object without an id of its own, or without a row."""
         self.target_type, self.target_id = type_, id_
-        self.target_name = None if name is None else name[:LONGEST_NAME]
+        self.target_name = None if name is None else name[:MAX_NAME]
         return self
 
     def note(self, **changes: Any) -> AuditEntry:

@@ -19,7 +19,7 @@ from database import db, execute, write
 DAY_MS = 86_400_000
 DROPPED_AT_ONCE = 1_000
 ROWS_AT_ONCE = 20  # of one INSERT; SQLite caches a statement for each number
-LOOKED_AT = 5_000  # rows that a page examines for a condition without an index
+MAX_EXAMINED = 5_000  # rows that a page examines for a condition without an index
 # Crockford's base 32 of ULIDs (github.com/ulid/spec), two digits at once, and the digits as `int` reads them.
 DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 PAIRS = [first + second for first in DIGITS for second in DIGITS]
@@ -215,7 +215,7 @@ class Timed:
 
 
 class Match(NamedTuple):
-    """SQL condition without an index, and its parameters: rows are examined one by one, LOOKED_AT for a page."""
+    """SQL condition without an index, and its parameters: rows are examined one by one, MAX_EXAMINED for a page."""
 
     sql: str
     params: tuple[Any, ...]
@@ -268,7 +268,7 @@ class Rows(Generic[Row]):
     def page(self, limit: int, before: str | None) -> tuple[list[Row], str | None]:
         """Return the newest `limit` rows older than the id `before`, and the id for the next page (None: the end).
 
-        With a `match`, at most LOOKED_AT rows are examined: a page may be short or empty without being the last.
+        With a `match`, at most MAX_EXAMINED rows are examined: a page may be short or empty without being the last.
         """
         select, names, _ = _reading(self.model)
         found, last = self._page(select, names.index("id"), limit, before)
@@ -300,7 +300,7 @@ class Rows(Generic[Row]):
         """Return the id of the last row that a page examines; None if fewer are left."""
         within, params = self._within(before, self.since)
         select = f'SELECT id FROM "{self.model._meta.table_name}"'
-        row = self._merged(select, within, params, 1, LOOKED_AT - 1).fetchone()
+        row = self._merged(select, within, params, 1, MAX_EXAMINED - 1).fetchone()
         return None if row is None else str(row[0])
 
     def _within(self, before: str | None, since: str | None) -> tuple[str, tuple[Any, ...]]:

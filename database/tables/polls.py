@@ -20,7 +20,7 @@ from .schedules import GRACE_MS
 CLAIM_MS = 150_000  # after which another process may take over an unfinished poll
 KEPT_MS = 30 * DAY_MS  # for a trigger that is not polled, and for an entry that the source no longer shows
 KEPT_ENTRIES = 1_000  # entries that the source no longer shows, of any age
-MOST_ENTRIES = 10_000
+MAX_ENTRIES = 10_000
 
 
 class Claim(NamedTuple):
@@ -314,7 +314,7 @@ class PollEntry(Base):
 def outlived(known: Mapping[bytes, int | None], now: int) -> list[bytes]:
     """Return the entries to delete: not shown for a month, except the newest thousand; and those over the maximum."""
     gone = sorted(((since, entry) for entry, since in known.items() if since is not None), reverse=True)
-    room = max(0, MOST_ENTRIES - (len(known) - len(gone)))
+    room = max(0, MAX_ENTRIES - (len(known) - len(gone)))
     return [
         entry
         for number, (since, entry) in enumerate(gone)

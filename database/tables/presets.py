@@ -15,7 +15,7 @@ from errors import Conflict
 
 from .base import Base, insert, new_id, now_ms
 
-MOST = 10_000  # of a workspace
+MAX_PRESETS = 10_000  # of a workspace
 
 
 class Preset(Base):
@@ -53,9 +53,9 @@ class Preset(Base):
         with write():
             cls.remove_source(workspace_id, source)
             others = execute("SELECT COUNT(*) FROM presets WHERE workspace_id = ?", (workspace_id,)).fetchone()[0]
-            if others + len(rows) > MOST:
+            if others + len(rows) > MAX_PRESETS:
                 raise Conflict(
-                    f"The palette has {others:,} presets of other sources, and may have {MOST:,}; delete some"
+                    f"The palette has {others:,} presets of other sources, and may have {MAX_PRESETS:,}; delete some"
                 )
             execute_all(insert("presets", row) for row in rows)
         return [cls.fresh(row) for row in reversed(rows)]

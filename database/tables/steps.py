@@ -17,7 +17,7 @@ from database import execute
 from .base import Base, Timed, Write, insert_all, microseconds, now_ms
 
 PAGE_BYTES = 8 * 2**20
-MOST_PACKED = 64 * 1024  # bytes of a run's packed steps: reading one step reads all of them
+MAX_PACKED = 64 * 1024  # bytes of a run's packed steps: reading one step reads all of them
 
 STEP_COLUMNS = (
     "run_id", "seq", "node_id", "node_type", "node_name", "status", "attempt", "item_index", "inputs", "item", "output",
@@ -112,7 +112,7 @@ class Step(Timed, Base):
         """
         text = orjson.dumps([values[1:] for values in rows])
         # Older versions of SQLite truncate text at this character in JSON.
-        return None if len(text) > MOST_PACKED or b"\\u0000" in text else text.decode()
+        return None if len(text) > MAX_PACKED or b"\\u0000" in text else text.decode()
 
     @classmethod
     def insertions(cls, rows: Sequence[Sequence[Any]]) -> list[Write]:

@@ -17,7 +17,7 @@ from .polls import Poll
 from .schedules import Schedule
 from .webhooks import Fired, Webhook
 
-MOST_CHARACTERS = 16_000_000  # of definitions on a page of a list; a single one may be longer
+MAX_CHARACTERS = 16_000_000  # of definitions on a page of a list; a single one may be longer
 # The tables of each kind of trigger: `sync(flow, [(node id, config)])`.
 SYNCS: dict[str, Callable[[Any, list[tuple[str, Any]]], None]] = {
     "webhook": Webhook.sync,
@@ -166,7 +166,7 @@ class Workflow(Base):
         where = "workflow_id = ? AND version < ? ORDER BY version DESC LIMIT ?"
         without = ("definition_json",) if brief else ()
         rows: list[WorkflowVersion] = []
-        room, more = MOST_CHARACTERS, False
+        room, more = MAX_CHARACTERS, False
         for row in WorkflowVersion.each(where, (self.id, number, limit + 1), without):
             room -= len(row.definition_json or "")
             more = len(rows) == limit or (room < 0 and rows != [])

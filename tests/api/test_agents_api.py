@@ -107,7 +107,7 @@ def test_of_two_who_take_the_same_id_at_once_one_gets_it(app, owner, member):
 
 
 def test_a_workspace_has_no_more_agents_than_its_bound(owner, other, monkeypatch):
-    monkeypatch.setattr(rows, "MOST", 3)
+    monkeypatch.setattr(rows, "MAX_AGENTS", 3)
     for number in range(3):
         add(owner, id=f"a-{number}")
     assert add(owner, 409)["error"] == "The workspace has 3 agents, the maximum; delete some"

@@ -134,7 +134,7 @@ def test_importing_again_replaces_what_the_document_had(owner):
 def test_an_import_that_is_refused_leaves_the_palette_as_it_was(owner, monkeypatch):
     before = load(owner)["presets"]
     load(owner, b"openapi: 3.0.0", status=400)
-    monkeypatch.setattr(presets_table, "MOST", 5)
+    monkeypatch.setattr(presets_table, "MAX_PRESETS", 5)
     assert "delete some" in load(owner, GITHUB, status=409)["error"]
     assert owner.get("/api/presets").json["items"] == before
     assert load(owner)["count"] == 5  # what is replaced does not count

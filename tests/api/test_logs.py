@@ -151,7 +151,7 @@ def test_entries_are_found_by_letters_of_their_message(owner, monkeypatch):
         owner.post("/api/logs", {"message": "100% of Orders" if number in (0, 4) else "other", "data": "orders"})
     assert len(walk(owner, search="orders")) == 2 == len(walk(owner, search="100%"))
     assert walk(owner, search="100_") == [] == walk(owner, search="orders", level="error")
-    monkeypatch.setattr(base, "LOOKED_AT", 2)
+    monkeypatch.setattr(base, "MAX_EXAMINED", 2)
     assert len(walk(owner, search="orders", limit=1)) == 2
 
 

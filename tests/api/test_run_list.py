@@ -147,7 +147,7 @@ def test_runs_are_found_by_letters_of_the_flow_or_the_error(record, list_ids):
 
 
 def test_a_search_goes_on_beyond_what_one_page_looks_at(owner, record, list_ids, monkeypatch):
-    monkeypatch.setattr(base, "LOOKED_AT", 4)
+    monkeypatch.setattr(base, "MAX_EXAMINED", 4)
     wanted = [record(name="Rare") for _ in range(2)]
     for _ in range(9):
         record()

@@ -85,7 +85,7 @@ def test_a_wrong_parameter_is_400_and_named(owner, path, name):
 def test_a_page_of_long_definitions_is_shorter_and_the_pages_together_are_all(owner, path, monkeypatch):
     newest = len(owner.get(f"{path}?limit=1").json["items"][0]["definition_json"])
     for most, first in ((newest + 1, 1), (10, 1), (10_000, len(DEFINITIONS))):
-        monkeypatch.setattr(workflows, "MOST_CHARACTERS", most)
+        monkeypatch.setattr(workflows, "MAX_CHARACTERS", most)
         found, page = [], owner.get(path).json
         assert len(page["items"]) == first
         while page["next_cursor"] is not None:

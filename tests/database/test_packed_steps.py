@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from world import add_flow, flow, fresh_database
 
 from database import execute, write
-from database.tables.steps import MOST_PACKED, STEP_COLUMNS
+from database.tables.steps import MAX_PACKED, STEP_COLUMNS
 from dispatch.recorder import WholeRun, insertions
 from models import Run, RunDay, Step, now_ms
 
@@ -117,7 +117,7 @@ def shape(run_id):
 
 
 def test_small_steps_are_packed_and_more_than_fits_has_rows(made):
-    steps = [step(output=orjson.dumps("x" * (MOST_PACKED // 4)).decode())] * 4
+    steps = [step(output=orjson.dumps("x" * (MAX_PACKED // 4)).decode())] * 4
     assert shape(packed(made, steps[:3])) == (1, 0)
     large = packed(made, steps)
     assert shape(large) == (0, 4) and [row.seq for row in Step.of(large, 9)[0]] == [0, 1, 2, 3]
@@ -131,7 +131,7 @@ def test_a_text_that_sqlite_would_cut_off_has_rows(made, column):
 
 def test_runs_of_both_kinds_are_written_together(made):
     runs = [ended(made) for _ in range(3)]
-    steps = [[step()], [step(output="x" * MOST_PACKED), step()], []]
+    steps = [[step()], [step(output="x" * MAX_PACKED), step()], []]
     wholes = [WholeRun(run, values(run, some), []) for run, some in zip(runs, steps, strict=True)]
     do(insertions(wholes))
     assert [shape(run.id) for run in runs] == [(1, 0), (0, 2), (1, 0)]
