@@ -1,0 +1,111 @@
+"""Limits on the size and shape of the code. The lists name what does not keep them yet; they may only get shorter."""
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+
+import pytest
+from test_layers import ROOT, sources
+
+MAX_FILE, MAX_FUNCTION, MAX_PARAMETERS, MAX_ROOT = 600, 60, 7, 51
+
+TOO_LONG = {"expressions/compiler.py", "schemas.py"}
+TOO_MANY_PARAMETERS = {
+    ("api/run_list.py", "_item"),
+    ("database/tables/agent_memory.py", "put"),
+    ("database/tables/logs.py", "select_where"),
+    ("database/tables/runs.py", "select_where"),
+    ("dispatch/dispatcher.py", "_accept"),
+    ("dispatch/dispatcher.py", "submit"),
+    ("net/egress.py", "fetch"),
+    ("nodes/ai/tools/__init__.py", "build"),
+    ("nodes/base.py", "setting"),
+}
+# An import that closes a circle of modules, for types or at run time: who imports, and what.
+CIRCULAR = {
+    ("agent.model_choice", "agent.model_client"),  # loads the libraries of models, at their first use
+    ("agent.types", "agent.loop"),  # the same
+    ("nodes.base", "nodes.credentials.keyring"),  # types
+    ("nodes.base", "nodes.files.files"),  # types
+}
+
+
+def files(folder):
+    """The Python files of a folder, as paths from the root."""
+    return sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob(f"{folder}/*.py"))
+
+
+PRODUCTION = [path for path in sources() if not path.startswith("migrations/")]
+TESTS = [path for folder in ("tests/**", "benchmarks") for path in files(folder)]
+
+
+def functions(path):
+    """The functions of a file, methods and inner ones too."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def parameters(function):
+    """The number of parameters, without `self` and `cls`."""
+    given = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+    return len([one for one in given if one.arg not in ("self", "cls")])
+
+
+@pytest.mark.parametrize("path", [*PRODUCTION, *TESTS])
+def test_a_file_is_not_too_long(path):
+    lines = len((ROOT / path).read_text(encoding="utf-8").splitlines())
+    assert (lines > MAX_FILE) == (path in TOO_LONG), f"{path} has {lines} lines"
+
+
+@pytest.mark.parametrize("path", [*PRODUCTION, *TESTS])
+def test_a_function_is_not_too_long(path):
+    found = {one.name: one.end_lineno - one.lineno + 1 for one in functions(path)}
+    assert {name: lines for name, lines in found.items() if lines > MAX_FUNCTION} == {}
+
+
+@pytest.mark.parametrize("path", PRODUCTION)
+def test_a_function_has_few_parameters(path):
+    found = {(path, one.name) for one in functions(path) if parameters(one) > MAX_PARAMETERS}
+    assert found == {one for one in TOO_MANY_PARAMETERS if one[0] == path}
+
+
+def test_the_root_has_few_entries():
+    ignored = {".git", ".venv", "data", "__pycache__", "node_modules"}
+    text = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    ignored |= {line.strip("/") for line in text}
+    entries = [path.name for path in ROOT.iterdir() if path.name not in ignored]
+    assert len(entries) <= MAX_ROOT, sorted(entries)
+
+
+# Circles of modules
+
+
+def module_of(path):
+    """`api/http/auth.py` is api.http.auth, `api/__init__.py` is api."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def imported(path, modules):
+    """The modules of ours that a file imports anywhere, for types too."""
+    name = module_of(path)
+    package = name if path.endswith("__init__.py") else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (one.name for one in node.names if one.name in modules)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            for one in node.names:
+                full = f"{base}.{one.name}"
+                yield from (found for found in [full if full in modules else base] if found in modules)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    modules = {module_of(path): path for path in PRODUCTION}
+    graph = {name: set(imported(path, modules)) - {name} for name, path in modules.items()}
+    for name, other in CIRCULAR:
+        assert other in graph[name], f"{name} no longer imports {other}: take it out of CIRCULAR"
+        graph[name].discard(other)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
