@@ -13,9 +13,9 @@ from errors import DefinitionError, Issue
 from .builder import build_nodes, get_schema
 from .credential_usage import ERROR_FLOW, Use, check_uses, find_credentials, find_missing_credentials, find_workflows
 from .diff import count_differences
-from .graph import Edge, Graph, Issues, build_graph, report_unknown_keys
+from .execution_plan import Config, Pin, Plan, PlannedNode, Retry, Settings
+from .node_graph import Edge, Graph, Issues, build_graph, report_unknown_keys
 from .outline import Outline, outline_nodes, sketch
-from .plan import Config, Pin, Plan, PlannedNode, Retry, Settings
 from .settings import read_settings
 from .subplan import cut_after, select_part
 

@@ -15,9 +15,9 @@ from nodes import plugin_runner, plugins
 from nodes.base import REGISTRY, Node, is_literal
 from nodes.fields import EXPRESSION, NOT_EVALUATED, weight_of_schemas
 
-from .graph import MAX_NAME, Graph, Issues, report_unknown_keys
+from .execution_plan import Config, Constant, Dynamic, PlannedNode, Retry
 from .messages import flatten, suggest, suggest_by_alias
-from .plan import Config, Constant, Dynamic, PlannedNode, Retry
+from .node_graph import MAX_NAME, Graph, Issues, report_unknown_keys
 from .schema import NODE, RETRY, get_bounds, get_enum, get_keys
 
 # Limit on the expressions of one definition: more would take many seconds and much memory to compile.

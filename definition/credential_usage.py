@@ -18,7 +18,7 @@ from nodes.core.triggers import CREDENTIAL_TYPES
 from nodes.credentials.keyring import or_list
 
 from .builder import MAX_PARTS, estimate_parts, get_schema
-from .graph import MAX_ISSUES, MAX_NAME
+from .node_graph import MAX_ISSUES, MAX_NAME
 
 ERROR_FLOW = "settings.error_workflow_id"
 

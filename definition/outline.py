@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from nodes.base import REGISTRY
 
 from .builder import collect_inputs, find_ways
-from .graph import Graph, Issues
-from .plan import Config, Plan, PlannedNode
+from .execution_plan import Config, Plan, PlannedNode
+from .node_graph import Graph, Issues
 from .settings import read_settings
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .graph import ID, MAX_ID, MAX_NAME
+from .node_graph import ID, MAX_ID, MAX_NAME
 
 # Prefix of a reference to another part: `{"$ref": REF + name}`.
 REF = "#/components/schemas/"

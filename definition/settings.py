@@ -6,8 +6,8 @@ import zoneinfo
 from collections.abc import Callable
 from typing import Any
 
-from .graph import MAX_ID, Issues, report_unknown_keys
-from .plan import Settings
+from .execution_plan import Settings
+from .node_graph import MAX_ID, Issues, report_unknown_keys
 from .schema import SETTINGS, get_bounds, get_enum
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from errors import BadInput
 
-from .graph import MAX_NAME, Graph, Issues
-from .plan import Pin, Plan, PlannedNode
+from .execution_plan import Pin, Plan, PlannedNode
+from .node_graph import MAX_NAME, Graph, Issues
 
 
 def select_part(plan: Plan, until: str | None, pinned: Mapping[str, Pin]) -> Plan:

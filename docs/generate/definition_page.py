@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from definition.examples import EXAMPLES
-from definition.graph import MAX_ID, MAX_NAME
+from definition.node_graph import MAX_ID, MAX_NAME
 from definition.schema import COMPONENTS, REF
 from docs.generate.nodes_page import row
 
