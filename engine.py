@@ -411,7 +411,7 @@ class _Execution:
         except Exception as error:
             trace = job.keyring.clean_text(traceback.format_exc())
             log.error("node %s (%s) of run %s raised\n%s", node.id, node.type, job.run_id, trace)
-            raise NodeError(plugin_runner.told(error)) from error
+            raise NodeError(plugin_runner.describe_with_place(error)) from error
         # A late result of a node with effects, or of one that starts a run, is kept: it has happened, and dropping it
         # would only invite a second one.
         if node.node.pure and not node.node.suspends and node.timeout is not None and time.monotonic() > deadline:
@@ -455,7 +455,7 @@ class _Execution:
     def call_own(self, config: dict[str, Any], given: Any, ctx: Context, answer: Answer | None) -> Any:
         """What a node gives that is not ours. It works on copies, and what goes on is what will be on record."""
         node, most = self.node, self.job.max_value_bytes
-        config, given = plugin_runner.copied(config), orjson.loads(encode(given, most))
+        config, given = plugin_runner.copy_value(config), orjson.loads(encode(given, most))
 
         def work(lent: Context) -> Any:
             if answer is None:

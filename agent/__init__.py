@@ -1,5 +1,5 @@
-"""Agents: language models that work on a task with tools, within limits, each step on record.
+"""Agents: language models that work on a task with tools, within limits, recording every step.
 
-Nothing here knows of nodes, tables or HTTP of ours: whoever runs an agent lends it tools, a journal and a connection.
-The libraries that speak to models are loaded at their first use.
+Independent of nodes, tables and HTTP: the caller provides tools, a journal and a connection. The libraries for models
+are loaded at first use.
 """

@@ -1,7 +1,7 @@
-"""What an agent is: its definition as JSON, everything that is wrong with one, and the value that runs go by.
+"""Definition of an agent: validation of its JSON, and the `Agent` value for its runs.
 
-Pure: JSON goes in, an `Agent` or a list of issues comes out. Whether the credentials and flows that it names are there
-is for others to say, and so is which tools come of a `ToolSpec`.
+Pure: takes JSON, returns an `Agent` or a list of issues. Other modules check that its credentials and flows exist, and
+turn each `ToolSpec` into tools.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ from errors import DefinitionError, Issue
 
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 MODEL = re.compile(r"test\Z|[a-z][a-z0-9_.-]*:\S+\Z")
-# A host or an address; a wildcard stands for the first part of at least three.
+# A host name or IP address; a wildcard may replace the first of at least three labels.
 HOST = re.compile(r"((\*\.(?=[^.]+\.))?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9])?|[0-9a-f:]{2,39})\Z")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 MAX_ID, MAX_NAME, MAX_DESCRIPTION, MAX_INSTRUCTIONS = 64, 200, 1_000, 50_000
 MAX_TOOLS, MAX_LISTED, MAX_SCHEMA = 50, 50, 64 * 1024
 MAX_STEPS, MAX_TOKENS, MAX_SECONDS, MAX_COST = 100, 10_000_000, 3_600, 1_000
-MAX_WAIT = 366 * 86_400  # seconds, as long as an approval may take
+MAX_WAIT = 366 * 86_400  # seconds, the longest approval timeout
 
 LLM, SERVICE = "llm", "service_url"
 
 
 class Kind(NamedTuple):
-    """A type of tool: its keys beside type and approval, and the types of credential that it takes.
+    """A type of tool: its keys besides type and approval, and the credential types that it accepts.
 
-    `tools` are the names of what it brings; None where they hang on what there is in the workspace or on a server.
+    `tools` are the names of its tools; None if they depend on the workspace or a server. `needs_one`: a credential is
+    required.
     """
 
     keys: tuple[str, ...] = ()
@@ -63,10 +64,10 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """Tools of one type that an agent is given. Of the keys that follow `approval`, a type has those of its `Kind`.
+    """The tools of one type in an agent's definition. A type has those of the keys after `approval` that `KINDS` lists.
 
-    `approval` says which of the tools a person must agree to, each time: all, none, or those of these names. None for
-    `hosts`, `workflows` and `tools` is all that there are; `credential` is a name or an id.
+    `approval` lists the tools that need a person's approval for each call: all, none, or these names. None for `hosts`,
+    `workflows` and `tools` means all; `credential` is a name or an id.
     """
 
     type: str
@@ -80,25 +81,26 @@ class ToolSpec:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The keys that its type has beside type and approval, as far as they say something."""
+        """Return the keys of its type that are set, besides type and approval."""
         given = {key: getattr(self, key) for key in KINDS[self.type].keys}
         return {key: value for key, value in given.items() if value is not None}
 
     def asks(self, tool: str) -> bool:
-        """Whether a person must agree to each call of the tool of this name."""
+        """Return True if each call of the tool needs a person's approval."""
         return self.approval if isinstance(self.approval, bool) else tool in self.approval
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain JSON, with the keys of its type."""
+        """Return plain JSON with the keys of its type."""
         given = {"type": self.type, "approval": self.approval, **self.options}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Where a run of an agent ends at the latest.
+    """Limits of an agent's run.
 
-    `steps` are requests to the model, `tokens` those in and out of all of them, `cost` is in US dollars, None for any.
+    `steps` are requests to the model, `tokens` the sum of input and output tokens, `seconds` working time, `cost` US
+    dollars (None: unlimited).
     """
 
     steps: int = 12
@@ -109,9 +111,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRule:
-    """Whom to tell that a call waits for approval (a credential of type service_url), and for how many seconds it may.
+    """Approval settings: the credential (type service_url) for notifications, and the timeout in seconds.
 
-    None: nobody, and as long as the server lets it.
+    None: no notification; the server's maximum timeout.
     """
 
     notify: str | None = None
@@ -120,9 +122,9 @@ class ApprovalRule:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """An agent, checked. None for `model` is the server's, for `output_schema` text; `credential` is of type llm.
+    """A validated agent. `model` None: the server's default; `output_schema` None: text; `credential` has type llm.
 
-    With `memory` it is told what it remembers; to look for more and to write, it needs the tool of that name.
+    With `memory`, its prompt includes relevant memories; searching and writing memory needs the tool of that name.
     """
 
     id: str
@@ -138,7 +140,7 @@ class Agent:
     approval: ApprovalRule | None = None
 
     def snapshot(self) -> dict[str, Any]:
-        """The definition as plain JSON, every default written out; `restored` makes the agent of it again."""
+        """Return the definition as plain JSON with all defaults; `restored` is the inverse."""
         plain = {key.name: getattr(self, key.name) for key in dataclasses.fields(self)}
         return {
             **plain,
@@ -152,7 +154,7 @@ KEYS = tuple(key.name for key in dataclasses.fields(Agent))
 
 
 def parse(raw: Any) -> Agent:
-    """The agent of a definition (a JSON object). Raises DefinitionError with every issue found."""
+    """Return the agent of a definition (a JSON object). Raises: DefinitionError with every issue."""
     made, issues = check(raw)
     if made is None:
         raise DefinitionError(issues)
@@ -160,19 +162,19 @@ def parse(raw: Any) -> Agent:
 
 
 def check(raw: Any) -> tuple[Agent | None, list[Issue]]:
-    """The agent, or None, and all issues."""
+    """Return the agent, or None if the definition is invalid, and all issues."""
     issues = Issues()
     if not isinstance(raw, dict):
-        issues.add("definition", "must be an object with id, name and instructions")
+        issues.add("definition", 'must be an object with the keys "id", "name" and "instructions"')
         return None, issues
     values = _agent(Fields(raw, "", issues))
     return (None if issues else Agent(**values)), issues
 
 
 def restored(snapshot: Mapping[str, Any]) -> Agent:
-    """The agent of a snapshot, which was checked when it was made: by the bounds of then, so not by those of today.
+    """Return the agent of a snapshot without validation: limits may have changed since it was made.
 
-    What it does not say, as it knew nothing of it, is as usual.
+    Keys added to the format later get their defaults.
     """
     approval = snapshot.get("approval")
     made: dict[str, Any] = {
@@ -189,24 +191,24 @@ def _spec(snapshot: Mapping[str, Any]) -> ToolSpec:
 
 
 def slug(name: str) -> str:
-    """An id made of a name, `Größe & co` as `grosse-co`; empty where the name has no Latin letter and no digit."""
+    """Return an id for a name, `Größe & co` as `grosse-co`; empty if the name has no Latin letter or digit."""
     plain = unicodedata.normalize("NFKD", name.replace("ß", "ss")).encode("ascii", "ignore").decode().lower()
     return re.sub("[^a-z0-9]+", "-", plain).strip("-")[:MAX_ID].rstrip("-")
 
 
-# What it needs from the workspace
+# References to the workspace
 
 
 class Named(NamedTuple):
-    """A credential that the definition names at `path`, and the types of which it may be."""
+    """A credential referred to at `path`, and the types it may have."""
 
     path: str
     name: str
     types: tuple[str, ...]
 
 
-def credentials_of(agent: Agent) -> Iterator[Named]:
-    """The credentials that it names."""
+def find_credentials(agent: Agent) -> Iterator[Named]:
+    """Yield the credentials that the agent refers to."""
     if agent.credential is not None:
         yield Named("credential", agent.credential, (LLM,))
     for position, spec in enumerate(agent.tools):
@@ -217,11 +219,11 @@ def credentials_of(agent: Agent) -> Iterator[Named]:
 
 
 def needs_credentials(agent: Agent) -> tuple[str, ...]:
-    """The types of its tools that need a credential and name none: whoever runs it has to."""
+    """Return the types of its tools that require a credential but have none: the caller must supply it."""
     return tuple(spec.type for spec in agent.tools if KINDS[spec.type].needs_one and spec.credential is None)
 
 
-# Reading a definition: each of these gives the values, and notes what is wrong with them
+# Validation: each function returns values and reports issues
 
 
 def _agent(given: Fields) -> dict[str, Any]:
@@ -242,9 +244,9 @@ def _agent(given: Fields) -> dict[str, Any]:
 
 
 def _schema(value: Any) -> Mapping[str, Any]:
-    """A JSON Schema of an object: that alone can every model be held to."""
+    """Validate a JSON Schema of an object, the only kind that every model supports."""
     if not isinstance(value, dict):
-        raise ValueError("must be null or a JSON Schema, which is an object")
+        raise ValueError("must be null, or a JSON Schema (an object)")
     try:
         size = len(orjson.dumps(value))
     except TypeError as error:
@@ -253,7 +255,7 @@ def _schema(value: Any) -> Mapping[str, Any]:
         raise ValueError(f"must have at most {MAX_SCHEMA:,} bytes")
     json_schema.check(value)
     if value.get("type") != "object":
-        raise ValueError('must have "type": "object"; put anything else under a key of it')
+        raise ValueError('must have "type": "object"; put any other value under a key of it')
     return value
 
 
@@ -292,12 +294,12 @@ def _tools(given: Fields) -> tuple[ToolSpec, ...]:
 def _tool(raw: Any, path: str, issues: Issues) -> ToolSpec | None:
     raw = {"type": raw} if isinstance(raw, str) else raw
     if not isinstance(raw, dict):
-        issues.add(path, f'must be a type, or an object such as {{"type": "http"}}; the types are {", ".join(KINDS)}')
+        issues.add(path, f'must be a type, or an object such as {{"type": "http"}}; known types: {", ".join(KINDS)}')
         return None
     given = Fields(raw, path, issues)
     type_ = raw.get("type")
     if not isinstance(type_, str) or type_ not in KINDS:
-        given.bad("type", f"must be one of {', '.join(KINDS)}")
+        given.bad("type", f"must be one of: {', '.join(KINDS)}")
         return None
     keys = KINDS[type_].keys
     given.only(("type", "approval", *keys))
@@ -306,7 +308,7 @@ def _tool(raw: Any, path: str, issues: Issues) -> ToolSpec | None:
 
 
 def _asking(given: Fields, type_: str) -> bool | tuple[str, ...]:
-    """Which tools need approval. A name that there is not would be one that needs none, so it is refused."""
+    """Read the tools that need approval. An unknown name is an issue: a misspelled tool would need none."""
     value = given.raw.get("approval")
     if value is None or isinstance(value, bool):
         return bool(value)
@@ -314,12 +316,12 @@ def _asking(given: Fields, type_: str) -> bool | tuple[str, ...]:
     known = KINDS[type_].tools
     for name in names if known is not None else ():
         if known is not None and name not in known:
-            given.bad("approval", f"there is no tool {name[:100]!r} here; there are {', '.join(known)}")
+            given.bad("approval", f"there is no tool {name[:100]!r}; known tools: {', '.join(known)}")
     return names
 
 
 def _check_once(specs: list[ToolSpec | None], issues: Issues) -> None:
-    """A type may stand there once, else its tools would have the same names; mcp once for each server."""
+    """Report duplicate types, whose tools would have equal names; mcp may occur once for each server."""
     seen = set()
     for position, spec in enumerate(specs):
         if spec is None:
@@ -327,19 +329,19 @@ def _check_once(specs: list[ToolSpec | None], issues: Issues) -> None:
         same = (spec.type, spec.credential if spec.type == "mcp" else None)
         if same in seen:
             every = "each credential" if spec.type == "mcp" else "each agent"
-            issues.add(f"tools[{position}]", f"{spec.type} stands here twice; it can once for {every}")
+            issues.add(f"tools[{position}]", f"{spec.type} is listed twice; use it once for {every}")
         seen.add(same)
 
 
 def _host(value: Any) -> str:
-    return text(253, HOST, "must be a host, or *.example.com for all below it")(
+    return text(253, HOST, "must be a host, or a wildcard such as *.example.com")(
         value.lower() if isinstance(value, str) else value
     )
 
 
 def _method(value: Any) -> str:
     if not isinstance(value, str) or value.upper() not in METHODS:
-        raise ValueError(f"must be some of {', '.join(METHODS)}")
+        raise ValueError(f"must be one or more of: {', '.join(METHODS)}")
     return value.upper()
 
 

@@ -1,6 +1,6 @@
-"""Reading JSON that people wrote: each value is checked, and everything that is wrong is noted where it stands.
+"""Field checks: validation of JSON written by people, reporting every issue with its path.
 
-A check gives the value as it is to be, or raises ValueError with what it must be.
+A check returns the accepted value, or raises ValueError with the requirement.
 """
 
 from __future__ import annotations
@@ -12,39 +12,39 @@ from typing import Any
 
 from errors import Issue
 
-MAX_UNKNOWN = 20  # keys of one object that are named as unknown
-SHOWN = 100  # characters of what somebody wrote, in a message
+MAX_UNKNOWN = 20  # unknown keys reported for one object
+MAX_QUOTED = 100  # characters of user input in a message
 
 Check = Callable[[Any], Any]
 
 
 class Issues(list[Issue]):
-    """What is wrong, collected; `add` says where."""
+    """Collected issues."""
 
     def add(self, path: str, message: str) -> None:
-        """Note one issue at `path`, such as `tools[0].hosts`."""
+        """Add an issue at `path`, such as `tools[0].hosts`."""
         self.append(Issue(path, message))
 
 
 class Fields:
-    """The keys of one object, which stands at `path`."""
+    """The keys of the object at `path`."""
 
     def __init__(self, raw: Mapping[str, Any], path: str, issues: Issues) -> None:
         self.raw, self.path, self.issues = raw, path, issues
 
     def bad(self, key: str, message: str) -> None:
-        """Note what is wrong with a key."""
+        """Add an issue of a key."""
         self.issues.add(f"{self.path}.{key}".lstrip("."), message)
 
     def only(self, known: Sequence[str]) -> None:
-        """Note the keys that are none of these."""
+        """Report keys that are not known."""
         for key in sorted(map(str, self.raw.keys() - set(known)))[:MAX_UNKNOWN]:
-            close = difflib.get_close_matches(key[:SHOWN].lower(), known, 1, 0.7)
-            offer = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
-            self.bad(_printable(key[:SHOWN]), f"is no key here; {offer}")
+            close = difflib.get_close_matches(key[:MAX_QUOTED].lower(), known, 1, 0.7)
+            offer = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+            self.bad(_printable(key[:MAX_QUOTED]), f"unknown key; {offer}")
 
     def read(self, key: str, check: Check, *default: Any) -> Any:
-        """The key's value; null counts as none, and so as the default, unless the key is required."""
+        """Return the key's checked value; null or a missing key gives the default, or an issue if there is none."""
         value = self.raw.get(key)
         if value is None:
             if not default:
@@ -58,11 +58,11 @@ class Fields:
             return default[0] if default else None
 
     def flag(self, key: str, default: bool) -> bool:
-        """The key's value, true or false."""
+        """Return the key's boolean value."""
         return bool(self.read(key, _flag, default))
 
     def texts(self, key: str, most: int, check: Check, default: Any) -> Any:
-        """The list of texts under the key, each good by the check, as a tuple without what stands there twice."""
+        """Return the list of texts under the key, each checked, as a tuple without duplicates."""
         value = self.raw.get(key)
         if value is None:
             return default
@@ -78,12 +78,12 @@ class Fields:
         return tuple(dict.fromkeys(found))
 
     def inner(self, key: str, known: Sequence[str]) -> Fields | None:
-        """The object under the key, with these keys; None where it is not there."""
+        """Return the object under the key, checked for unknown keys; None if it is missing."""
         value = self.raw.get(key)
         if value is None:
             return None
         if not isinstance(value, dict):
-            self.bad(key, f"must be an object with {', '.join(known)}")
+            self.bad(key, f"must be an object with the keys: {', '.join(known)}")
             return None
         found = Fields(value, f"{self.path}.{key}".lstrip("."), self.issues)
         found.only(known)
@@ -91,7 +91,7 @@ class Fields:
 
 
 def text(longest: int, pattern: re.Pattern[str] | None = None, told: str = "", may_be_empty: bool = False) -> Check:
-    """Text of so many characters at most, of a pattern where one is given: `told` says what that is."""
+    """Return a check for text of at most `longest` characters; `told` describes the pattern, if there is one."""
 
     def check(value: Any) -> str:
         if not isinstance(value, str):
@@ -110,7 +110,7 @@ def text(longest: int, pattern: re.Pattern[str] | None = None, told: str = "", m
 
 
 def whole(low: int, high: int) -> Check:
-    """A whole number within these bounds."""
+    """Return a check for a whole number within bounds."""
 
     def check(value: Any) -> int:
         if type(value) is not int or not low <= value <= high:
@@ -121,7 +121,7 @@ def whole(low: int, high: int) -> Check:
 
 
 def number(low: float, high: float, above: bool = False) -> Check:
-    """A number within these bounds, with `above` more than the lower one."""
+    """Return a check for a number within bounds; `above` excludes the lower bound."""
 
     def check(value: Any) -> float:
         if type(value) not in (int, float) or not low <= value <= high or (above and value == low):

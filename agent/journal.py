@@ -1,8 +1,8 @@
-"""The record of one agent's run, from which it goes on after a crash or a wait without doing anything twice.
+"""Journal of an agent's run, from which it resumes after a crash or a wait without doing anything twice.
 
-An agent that goes on begins anew, and whatever it does first is looked up here instead of being done: the answers of
-the model are given as they were, and so are the results of tools. Since everything else depends on those alone, it
-comes to the same place again. (So do Temporal, DBOS and the durable agents of Pydantic AI.)
+A resumed agent starts again from the beginning, but recorded steps are read from the journal instead of executed: both
+the model's answers and the results of tools. Everything else depends on these alone, so it reaches the same state.
+(Temporal, DBOS and the durable agents of Pydantic AI work the same way.)
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ KINDS = ("start", "model", "tool")
 ENDED = ("success", "failed", "refused")
 
 
-class DoesNotFit(Exception):
-    """The record is of another course of things than this run takes now."""
+class JournalMismatch(Exception):
+    """The journal belongs to a different sequence of steps than the run takes now."""
 
 
 def now_ms() -> int:
-    """Milliseconds since 1970, UTC."""
+    """Return the time in milliseconds since 1970, UTC."""
     return time.time_ns() // 1_000_000
 
 
 @dataclass(slots=True)
 class Entry:
-    """One thing that an agent did. `status` is new, running, success, failed, refused, asking or waiting.
+    """One step of an agent. `status` is new, running, success, failed, refused, asking or waiting.
 
-    A tool's that is `asking` needs a person to agree before it is called; `waiting` is one whose result another run
-    will bring; `refused` was not called, for its arguments are wrong. One that is `running` and has a duration was cut
-    off once. `request` and `result` are JSON: of a tool its arguments and what the model is told, of a model
-    `{"messages"}` and its answer. Times are milliseconds, `cost` is in US dollars.
+    A tool call is `asking` while it waits for approval, `waiting` while it waits for another run, and `refused` if its
+    arguments were invalid, so it was not made. A `running` step with a duration was interrupted before. `request` and
+    `result` are JSON: a tool's arguments and the result for the model, or `{"messages"}` and the model's answer. Times
+    are in milliseconds, `cost` in US dollars.
     """
 
     seq: int
@@ -52,7 +52,7 @@ class Entry:
 
 
 class Usage(NamedTuple):
-    """What a run has used so far; `cost` is in US dollars, None where the price of the model is not known."""
+    """Resources used by a run; `cost` is in US dollars, None if the price of the model is unknown."""
 
     requests: int = 0
     tool_calls: int = 0
@@ -61,8 +61,8 @@ class Usage(NamedTuple):
     cost: float | None = 0.0
 
 
-def usage_of(entries: Sequence[Entry]) -> Usage:
-    """What these entries used, as far as it is known."""
+def sum_usage(entries: Sequence[Entry]) -> Usage:
+    """Return the known usage of these entries."""
     asked = [entry for entry in entries if entry.kind == "model" and entry.status == "success"]
     called = sum(entry.kind == "tool" and entry.status != "refused" for entry in entries)
     prices = [entry.cost for entry in asked]
@@ -76,63 +76,63 @@ def usage_of(entries: Sequence[Entry]) -> Usage:
 
 
 class Journal(Protocol):
-    """Where entries are kept. What it raises when the run is no longer ours to go on with goes through everything."""
+    """Storage of entries. Its exceptions pass through, for example if the run now belongs to another process."""
 
     entries: Sequence[Entry]
 
     def write(self, entry: Entry) -> None:
-        """Keep it, or replace the one of its number. It is on the disk when this returns."""
+        """Store or replace the entry by its number. It is on disk when this returns."""
 
     def note(self, entry: Entry) -> None:
-        """The same, but together with the step that is recorded next."""
+        """Store the entry together with the next recorded step."""
 
 
-class Tape:
-    """A journal that is read from its start to its end, and then written on. One thing is done at a time."""
+class Replay:
+    """Replays a journal from its start, then appends to it. Handles one step at a time."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self._recorded = {entry.seq: entry for entry in journal.entries}
-        self._began: float | None = None  # on the clock of `time.perf_counter`, while something is being done
+        self._began: float | None = None  # on the clock of `time.perf_counter`, while a step runs
         self.taken: list[Entry] = []
 
     def next(self, kind: str, name: str) -> Entry:
-        """The entry of what is done next: the recorded one, or one that is `new` and not written yet."""
-        seq = len(self.taken) + 1  # 0 is what the run began with
+        """Return the entry of the next step: recorded, or `new` and not written yet."""
+        seq = len(self.taken) + 1  # 0 is the start of the run
         entry = self._recorded.get(seq)
         if entry is None:
             entry = Entry(seq, kind, name, "new")
         elif (entry.kind, entry.name) != (kind, name):
-            raise DoesNotFit(f"step {entry.seq} was {entry.kind} {entry.name!r} and is now {kind} {name!r}")
+            raise JournalMismatch(f"step {entry.seq} was {entry.kind} {entry.name!r} and is now {kind} {name!r}")
         self.taken.append(entry)
         return entry
 
     def begin(self, entry: Entry) -> None:
-        """Put on record that this is done now."""
+        """Record that the step starts."""
         entry.status, entry.error_text, entry.started_at, entry.finished_at = "running", None, now_ms(), None
         self.journal.write(entry)
         self._began = time.perf_counter()
 
     def end(self, entry: Entry, status: str, error_text: str | None = None) -> None:
-        """Put on record that this has come to an end, and how."""
+        """Record the end of the step and its status."""
         self._stop(entry)
         entry.status, entry.error_text, entry.finished_at = status, error_text, now_ms()
         self.journal.write(entry)
 
     def wait(self, entry: Entry, status: str) -> None:
-        """Note what this waits for: `asking` or `waiting`."""
+        """Note that the step waits: `asking` or `waiting`."""
         self._stop(entry)
         entry.status = status
         self.journal.note(entry)
 
-    def hand_back(self) -> None:
-        """Put on record how long that took which will be done again, if anything is being done: it counts as time."""
+    def release(self) -> None:
+        """Record the duration of an interrupted step, which will run again: it counts against the time limit."""
         if self._began is not None:
             self._stop(self.taken[-1])
             self.journal.write(self.taken[-1])
 
     def give_up(self, error_text: str) -> None:
-        """Note that what is being done has failed, if anything is."""
+        """Note that the running step failed, if there is one."""
         if self._began is not None:
             entry = self.taken[-1]
             self._stop(entry)
@@ -144,6 +144,6 @@ class Tape:
         entry.duration_ms, self._began = (entry.duration_ms or 0.0) + took, None
 
 
-def spent(entries: Sequence[Entry]) -> float:
-    """Seconds that what is recorded took; what a crash cut off does not count, for nobody knows when it ended."""
+def sum_seconds(entries: Sequence[Entry]) -> float:
+    """Return the seconds that recorded steps took; steps cut off by a crash do not count, as their end is unknown."""
     return sum(entry.duration_ms or 0.0 for entry in entries) / 1000

@@ -1,7 +1,7 @@
-"""The loop of one agent: model, tools, model…, by Pydantic AI. Loaded at first use, for that library is large.
+"""Loop of an agent, by Pydantic AI: model, tools, model, … Loaded at first use, because the library is large.
 
-What the library does in between (which tool is meant, whether its arguments are JSON, what the model is told of a
-mistake, how often) follows from the model's answers and the tools' results, and both come from the journal here.
+The library's own decisions (which tool is called, whether its arguments are JSON, how often a model may correct a
+mistake) depend only on the model's answers and the tools' results, and both come from the journal.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from agent import prompts
 from agent.approvals import question
-from agent.journal import ENDED, DoesNotFit, Entry, Tape, usage_of
-from agent.thread_bridge import Desk
+from agent.journal import ENDED, Entry, JournalMismatch, Replay, sum_usage
+from agent.thread_bridge import ThreadBridge
 from agent.tools import Later, Tool
 from agent.types import Done, Given, Waiting, Work
 from errors import NodeError
@@ -44,22 +44,22 @@ from parsers.invisible_characters import visible
 
 log = logging.getLogger("headrace.agent")
 
-REPAIRS = 3  # times a model is told what is wrong with what it gives, before the run fails
-MOST_CALLS = 32  # tools in one answer
-MOST_ANSWER = 1_000_000  # characters of JSON
-MOST_PROMPT = 6_000_000  # characters of JSON, whatever a server says of its tokens
-LONGEST_TOKEN = 10  # characters of a token, on average, in what has few of them
-MOST_SHOWN, MOST_ERROR = 1_500, 10_000
+MAX_REPAIRS = 3  # corrections that a model may attempt before the run fails
+MAX_CALLS = 32  # tool calls in one answer
+MAX_ANSWER = 1_000_000  # characters of JSON
+MAX_PROMPT = 6_000_000  # characters of JSON, whatever token count a server reports
+MAX_TOKEN_LENGTH = 10  # characters per token, on average, of a text with few tokens
+MAX_SHOWN, MAX_ERROR = 1_500, 10_000
 INTERRUPTED = (
-    "the server stopped while this call was made; it may have had its effect or not. Find out before you repeat it."
+    "the server stopped during this call, which may or may not have taken effect. Find out before you repeat it."
 )
-# Of an answer, what is made of fixed words and numbers.
+# Keys of an answer whose values are fixed words and numbers.
 STRUCTURE = {"kind", "part_kind", "tool_kind", "usage", "timestamp", "finish_reason"}
 ANY_ARGUMENTS = SchemaValidator(core_schema.dict_schema(core_schema.str_schema(), core_schema.any_schema()))
 
 
 class Suspended(BaseException):
-    """The run waits; no handler of the library may take this for an error."""
+    """Suspends the run. A BaseException, so that no handler of the library takes it for an error."""
 
     def __init__(self, waiting: Waiting) -> None:
         super().__init__(waiting.reason)
@@ -67,83 +67,83 @@ class Suspended(BaseException):
 
 
 def execute(work: Work) -> Done | Waiting:
-    """Run the agent from where its journal ends. NodeError where it comes to no answer."""
-    tape, desk = Tape(work.journal), Desk()
+    """Run the agent from the end of its journal. Raises: NodeError if it fails to answer."""
+    replay, bridge = Replay(work.journal), ThreadBridge()
     try:
-        return Done(desk.serve(lambda: _answer(work, tape, desk), functools.partial(_check, work)))
+        return Done(bridge.serve(lambda: _answer(work, replay, bridge), functools.partial(_check, work)))
     except Suspended as suspended:
         return suspended.waiting
     except Exception as error:
-        told = _told(error)
-        tape.give_up(work.clean_text(told.message) if isinstance(told, NodeError) else type(told).__name__)
+        told = _translate(error)
+        replay.give_up(work.clean_text(told.message) if isinstance(told, NodeError) else type(told).__name__)
         if told is error:
             raise
         raise told from None
     except BaseException:
-        _hand_back(tape)
+        _release(replay)
         raise
 
 
-def _told(error: Exception) -> Exception:
-    """The error for whoever runs the agent; what nobody expects stays as it is."""
+def _translate(error: Exception) -> Exception:
+    """Return the error for the caller; unexpected errors stay as they are."""
     if isinstance(error, UsageLimitExceeded):
-        return NodeError(f"the agent has used up its limits: {_sentence(error)}", permanent=True)
+        return NodeError(f"the agent has reached its limits: {_sentence(error)}", permanent=True)
     if isinstance(error, AgentRunError | UserError):
         return NodeError(f"the model gave no usable answer{_reason(error)}", permanent=True)
-    if isinstance(error, DoesNotFit):
-        return NodeError(f"the agent cannot go on from its record: {error}", permanent=True)
+    if isinstance(error, JournalMismatch):
+        return NodeError(f"the agent cannot resume from its journal: {error}", permanent=True)
     return error
 
 
-def _hand_back(tape: Tape) -> None:
-    """The process ends, or the run is no longer its own. That cannot be kept up, whatever the disk says."""
+def _release(replay: Replay) -> None:
+    """Record the duration of the interrupted step. A failure is only logged: the run must be released anyway."""
     try:
-        tape.hand_back()
+        replay.release()
     except Exception as error:
-        log.warning("how long an agent was at it could not be recorded: %s", error)
+        log.warning("Could not record the working time of an agent: %s", error)
 
 
 def _sentence(error: object) -> str:
-    return visible(" ".join(str(error).split())[:MOST_SHOWN])
+    return visible(" ".join(str(error).split())[:MAX_SHOWN])
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong; where the model was told again and again, what it was told last."""
+    """Return the reason of a failure; after repeated corrections, the last message to the model."""
     cause = error.__cause__
     if isinstance(cause, ValidationError):
-        return f", even when it was told: {_sentence(cause.errors()[0]['msg'])}"
+        return f", even after being told: {_sentence(cause.errors()[0]['msg'])}"
     told = isinstance(cause, ModelRetry | ToolRetryError)
-    return f", even when it was told: {_sentence(cause)}" if told else f": {_sentence(error)}"
+    return f", even after being told: {_sentence(cause)}" if told else f": {_sentence(error)}"
 
 
 def _check(work: Work) -> None:
-    """NodeError where the agent may do nothing more."""
+    """Raise NodeError if the agent has to stop."""
     reason, now = work.stopped(), time.monotonic()
     if reason is not None:
         raise NodeError(reason, permanent=True)
     if now >= work.deadline:
         seconds = work.start["agent"]["limits"]["seconds"]
-        raise NodeError(f"the agent has used up its time; its limit is {seconds:g} s", permanent=True)
+        raise NodeError(f"the agent has reached its time limit of {seconds:g} s (limits.seconds)", permanent=True)
     if now >= work.until:
-        raise NodeError("timed out before the agent had an answer")
+        raise NodeError("the attempt timed out before the agent answered")
 
 
-async def _answer(work: Work, tape: Tape, desk: Desk) -> Any:
+async def _answer(work: Work, replay: Replay, bridge: ThreadBridge) -> Any:
     start, agent = work.start, work.start["agent"]
     limits, schema = agent["limits"], agent.get("output_schema")
     wrapped = schema is not None and schema.get("type") != "object"
     async with work.open_model() as model:
         made: Agent[None, Any] = Agent(
-            _Recorded(model, work, tape, desk),
+            _Recorded(model, work, replay, bridge),
             output_type=str if schema is None else _output(schema, wrapped),
             instructions=start["instructions"] or None,
-            toolsets=[_Tools(work, tape, desk)],
-            retries={"tools": REPAIRS, "output": REPAIRS},
+            toolsets=[_Tools(work, replay, bridge)],
+            retries={"tools": MAX_REPAIRS, "output": MAX_REPAIRS},
             end_strategy="early",
             model_settings=cast(ModelSettings, dict(work.settings)),
         )
         if schema is not None:
-            made.output_validator(functools.partial(_checked, work, wrapped))
+            made.output_validator(functools.partial(_validate, work, wrapped))
         with Agent.parallel_tool_call_execution_mode("sequential"):
             result = await made.run(
                 start["prompt"],
@@ -154,20 +154,20 @@ async def _answer(work: Work, tape: Tape, desk: Desk) -> Any:
 
 
 def _output(schema: dict[str, Any], wrapped: bool) -> Any:
-    """The type of an output that follows the schema; one that is no object is put into one, as models need it."""
+    """Return the output type for a schema. Wraps a schema of another type in an object, because models need one."""
     if wrapped:
         inner = {key: value for key, value in schema.items() if key != "$defs"}
         schema = {"type": "object", "properties": {"value": inner}, "required": ["value"], **_only(schema, "$defs")}
     made = _structured(json.loads(json.dumps(schema)))
     if made is None:
-        # The library cannot hand it on: the model reads it in words, and is checked as well.
+        # The library does not support it: describe it to the model, and validate the answer as well.
         text = f"An object that follows this JSON Schema: {json.dumps(schema)}"
         made = StructuredDict({"type": "object", "description": text})
     return ToolOutput(made, name="final_result", description="Give the final answer, and end with it.")
 
 
 def _structured(schema: dict[str, Any]) -> Any:
-    """The library's type for a schema; None where something in it leads to another place, other than to its $defs."""
+    """Return the library's type for a schema; None if it has references other than to its $defs."""
     try:
         made: Any = StructuredDict(schema)
     except UserError:
@@ -179,9 +179,9 @@ def _only(schema: dict[str, Any], key: str) -> dict[str, Any]:
     return {key: schema[key]} if key in schema else {}
 
 
-def _checked(work: Work, wrapped: bool, output: dict[str, Any]) -> dict[str, Any]:
+def _validate(work: Work, wrapped: bool, output: dict[str, Any]) -> dict[str, Any]:
     if wrapped and "value" not in output:
-        raise ModelRetry("value: is missing")
+        raise ModelRetry("value: is required")
     issues = list(work.wrong_output(output["value"] if wrapped else output))
     if issues:
         raise ModelRetry("; ".join(issues[:10]))
@@ -196,22 +196,22 @@ def _history(turns: Any) -> list[ModelMessage]:
 
 
 class _Recorded(WrapperModel):
-    """The model, asked only what the journal has no answer to."""
+    """The model, with recorded answers from the journal."""
 
-    def __init__(self, model: Any, work: Work, tape: Tape, desk: Desk) -> None:
+    def __init__(self, model: Any, work: Work, replay: Replay, bridge: ThreadBridge) -> None:
         super().__init__(model)
-        self.work, self.tape, self.desk = work, tape, desk
+        self.work, self.replay, self.bridge = work, replay, bridge
 
     async def request(
         self, messages: list[ModelMessage], model_settings: ModelSettings | None, model_request_parameters: Any
     ) -> ModelResponse:
-        entry = self.tape.next("model", str(self.work.start["model"]))
+        entry = self.replay.next("model", str(self.work.start["model"]))
         if entry.status != "success":
-            await self.desk.do(self._begin, entry, messages, model_request_parameters)
-            answer = await _tried(self.wrapped.request(messages, model_settings, model_request_parameters))
-            await self.desk.do(self._keep, entry, answer)
+            await self.bridge.do(self._begin, entry, messages, model_request_parameters)
+            answer = await _catch(self.wrapped.request(messages, model_settings, model_request_parameters))
+            await self.bridge.do(self._keep, entry, answer)
         self._check_cost()
-        response = _restored(entry.result)
+        response = _restore(entry.result)
         self._check_length(response)
         return response
 
@@ -220,91 +220,89 @@ class _Recorded(WrapperModel):
         entry.request = {"messages": len(messages), "tools": len(parameters.function_tools)}
         entry.prompt_chars = _size(messages, parameters)
         self._check_size(entry.prompt_chars)
-        self.tape.begin(entry)
+        self.replay.begin(entry)
 
     def _check_size(self, prompt_chars: int) -> None:
-        """NodeError where the prompt is more than any model reads, or by itself more than the agent may use."""
+        """Raise NodeError if the prompt is too large for any model, or by itself exceeds the token limit."""
         tokens = self.work.start["agent"]["limits"].get("tokens")
-        if tokens is not None and prompt_chars > tokens * LONGEST_TOKEN:
-            text = f"the prompt alone has {prompt_chars:,} characters, and the limit is {tokens:,} tokens"
-            raise NodeError(f"the agent has used up its limits: {text}", permanent=True)
-        if prompt_chars > MOST_PROMPT:
-            text = f"the prompt has grown to {prompt_chars:,} characters; at most {MOST_PROMPT:,} are sent"
+        if tokens is not None and prompt_chars > tokens * MAX_TOKEN_LENGTH:
+            text = f"the prompt alone has {prompt_chars:,} characters; limits.tokens is {tokens:,}"
+            raise NodeError(f"the agent has reached its limits: {text}", permanent=True)
+        if prompt_chars > MAX_PROMPT:
+            text = f"the prompt has grown to {prompt_chars:,} characters; the maximum is {MAX_PROMPT:,}"
             raise NodeError(text, permanent=True)
 
     def _keep(self, entry: Entry, answer: ModelResponse | NodeError) -> None:
-        """Put on record what came: an answer, or why there is none."""
+        """Record the answer, or the reason of its failure."""
         try:
             if isinstance(answer, NodeError):
                 raise answer
-            entry.result = self._recorded(answer)
+            entry.result = self._to_record(answer)
         except NodeError as error:
-            self.tape.end(entry, "failed", self.work.clean_text(error.message))
+            self.replay.end(entry, "failed", self.work.clean_text(error.message))
             raise
         entry.input_tokens, entry.output_tokens = answer.usage.input_tokens, answer.usage.output_tokens
         entry.cost = self.work.cost_of(answer)
-        self.tape.end(entry, "success")
+        self.replay.end(entry, "success")
 
-    def _recorded(self, response: ModelResponse) -> Any:
-        """The answer as it will be on record, without secrets; it is what the run goes on with, too."""
+    def _to_record(self, response: ModelResponse) -> Any:
+        """Return the answer for the journal, without secrets; the run continues with it, too."""
         calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
-        if len(calls) > MOST_CALLS:
-            text = f"the model calls {len(calls)} tools at once; at most {MOST_CALLS} are allowed"
+        if len(calls) > MAX_CALLS:
+            text = f"the model calls {len(calls)} tools at once; the maximum is {MAX_CALLS}"
             raise NodeError(text, permanent=True)
         _tell_apart(calls)
         try:
             (dumped,) = ModelMessagesTypeAdapter.dump_python([response], mode="json", warnings=False)
         except (TypeError, ValueError, RecursionError) as error:
-            raise NodeError(f"the model's answer cannot be kept: {_sentence(error)}", permanent=True) from None
+            raise NodeError(f"the model's answer cannot be recorded: {_sentence(error)}", permanent=True) from None
         size = len(json.dumps(dumped, ensure_ascii=False))
-        if size > MOST_ANSWER:
-            raise NodeError(f"the model's answer has {size} characters; at most {MOST_ANSWER} are allowed", True)
-        cleaned = {**self._cleaned(dumped), "parts": [self._cleaned(part) for part in dumped["parts"]]}
+        if size > MAX_ANSWER:
+            raise NodeError(f"the model's answer has {size:,} characters; the maximum is {MAX_ANSWER:,}", True)
+        redacted = {**self._redact(dumped), "parts": [self._redact(part) for part in dumped["parts"]]}
         try:
-            _restored(cleaned)
+            _restore(redacted)
         except (TypeError, ValueError, RecursionError):
-            raise NodeError(
-                "the model's answer cannot be kept: it is not made as answers are", permanent=True
-            ) from None
-        return cleaned
+            raise NodeError("the model's answer cannot be recorded: its structure is invalid", permanent=True) from None
+        return redacted
 
-    def _cleaned(self, part: dict[str, Any]) -> dict[str, Any]:
-        """A part of an answer without secrets; where a word of its structure happens to be one, that stays."""
+    def _redact(self, part: dict[str, Any]) -> dict[str, Any]:
+        """Redact a part of an answer, except structural words that happen to equal a secret."""
         clean = self.work.clean
         return {key: value if key in STRUCTURE else clean(value) for key, value in part.items() if key != "parts"}
 
     def _check_length(self, response: ModelResponse) -> None:
-        """Where answers have a bound, one that it cut off in the middle of data would be cut off again."""
+        """Raise NodeError if max_tokens cut off the answer within data: a retry would be cut off again."""
         most = self.work.settings.get("max_tokens")
         if most is not None and response.finish_reason == "length" and not all(map(_is_whole, response.tool_calls)):
-            raise NodeError(f"the answer is cut off at {most:,} tokens, as max_tokens says", permanent=True)
+            raise NodeError(f"the answer is cut off at {most:,} tokens; raise max_tokens", permanent=True)
 
     def _check_cost(self) -> None:
-        most, cost = self.work.start["agent"]["limits"].get("cost"), usage_of(self.tape.taken).cost
+        most, cost = self.work.start["agent"]["limits"].get("cost"), sum_usage(self.replay.taken).cost
         if most is not None and cost is None:
             name = self.work.start["model"]
-            raise NodeError(f"limits.cost cannot be kept to: the price of {name} is not known", permanent=True)
+            raise NodeError(f"limits.cost cannot be enforced: the price of {name} is unknown", permanent=True)
         if most is not None and cost is not None and cost > most:
-            raise NodeError(f"the agent has used up its limits: it cost {cost:.4f} of {most:g} dollars", permanent=True)
+            raise NodeError(f"the agent has reached its limits: it cost {cost:.4f} of {most:g} dollars", permanent=True)
 
 
-async def _tried(request: Awaitable[ModelResponse]) -> ModelResponse | NodeError:
-    """What it gives, or the error, for the run's own thread to record."""
+async def _catch(request: Awaitable[ModelResponse]) -> ModelResponse | NodeError:
+    """Return the answer or the error, for the run's own thread to record."""
     try:
         return await request
     except NodeError as error:
         return error
 
 
-def _restored(recorded: Any) -> ModelResponse:
-    """The answer that is on record. As JSON, for bytes are text there."""
+def _restore(recorded: Any) -> ModelResponse:
+    """Return the recorded answer. Validates it as JSON, where bytes are text."""
     (response,) = ModelMessagesTypeAdapter.validate_json(orjson.dumps([recorded]))
     assert isinstance(response, ModelResponse)
     return response
 
 
 def _tell_apart(calls: Sequence[ToolCallPart]) -> None:
-    """Give calls ids of their own: some servers give them none, or the same to all."""
+    """Give calls unique ids: some servers send none, or the same for all."""
     taken: set[str] = set()
     for number, call in enumerate(calls, start=1):
         while not call.tool_call_id or call.tool_call_id in taken:
@@ -313,7 +311,7 @@ def _tell_apart(calls: Sequence[ToolCallPart]) -> None:
 
 
 def _size(messages: list[ModelMessage], parameters: Any) -> int:
-    """Characters of what the model is sent, as JSON; its instructions and tools are counted once."""
+    """Return the number of characters of the prompt as JSON; instructions and tools count once."""
     offered = (*parameters.function_tools, *parameters.output_tools)
     tools = sum(len(json.dumps(tool.parameters_json_schema)) for tool in offered)
     return len(ModelMessagesTypeAdapter.dump_json(messages)) + tools
@@ -328,10 +326,10 @@ def _is_whole(call: ToolCallPart) -> bool:
 
 
 class _Tools(AbstractToolset[None]):
-    """The agent's tools, called only where the journal has no result."""
+    """The agent's tools, with recorded results from the journal."""
 
-    def __init__(self, work: Work, tape: Tape, desk: Desk) -> None:
-        self.work, self.tape, self.desk = work, tape, desk
+    def __init__(self, work: Work, replay: Replay, bridge: ThreadBridge) -> None:
+        self.work, self.replay, self.bridge = work, replay, bridge
         self.tools = {tool.name: tool for tool in work.tools}
 
     @property
@@ -345,58 +343,58 @@ class _Tools(AbstractToolset[None]):
                 tool_def=ToolDefinition(
                     name=tool.name, description=tool.description, parameters_json_schema=dict(tool.parameters)
                 ),
-                max_retries=REPAIRS,
+                max_retries=MAX_REPAIRS,
                 args_validator=ANY_ARGUMENTS,
             )
             for tool in self.work.tools
         }
 
     async def call_tool(self, name: str, tool_args: dict[str, Any], ctx: Any, tool: Any) -> Any:
-        """What the model is told of the call."""
-        entry = self.tape.next("tool", name)
+        """Return the result of the call for the model."""
+        entry = self.replay.next("tool", name)
         if entry.status not in ENDED:
-            await self.desk.do(_Call(self.work, self.tape, self.tools[name], entry).settle, tool_args)
+            await self.bridge.do(_Call(self.work, self.replay, self.tools[name], entry).settle, tool_args)
         if entry.status == "refused":
-            raise ModelRetry(entry.error_text or "the arguments are wrong")
+            raise ModelRetry(entry.error_text or "the arguments are invalid")
         mark = self.work.start["mark"]
         if entry.status == "failed":
-            raise ToolFailed("The call failed.\n" + prompts.marked(mark, name, entry.error_text or ""))
-        return prompts.marked(mark, name, prompts.as_text(entry.result))
+            raise ToolFailed("The call failed.\n" + prompts.mark_data(mark, name, entry.error_text or ""))
+        return prompts.mark_data(mark, name, prompts.to_text(entry.result))
 
 
 class _Call:
     """One call of a tool, until it is settled or the run has to wait."""
 
-    def __init__(self, work: Work, tape: Tape, tool: Tool, entry: Entry) -> None:
-        self.work, self.tape, self.tool, self.entry = work, tape, tool, entry
+    def __init__(self, work: Work, replay: Replay, tool: Tool, entry: Entry) -> None:
+        self.work, self.replay, self.tool, self.entry = work, replay, tool, entry
 
     def settle(self, given: dict[str, Any]) -> None:
-        """Make the call with what the model gives, or go on with one that is on record, with what it had then."""
+        """Make the call with the model's arguments, or resume a recorded call with the recorded ones."""
         _check(self.work)
         entry = self.entry
         if entry.status == "new" and not self._is_fit(given):
             return
         if entry.status == "running" and not self.tool.may_repeat(entry.request):
-            self.tape.end(entry, "failed", INTERRUPTED)
+            self.replay.end(entry, "failed", INTERRUPTED)
         elif entry.status == "waiting":
             self._resume()
         elif entry.status == "running" or self._is_agreed():
             self._call()
 
     def _is_fit(self, given: dict[str, Any]) -> bool:
-        """Whether the tool takes these arguments. What it does not is on record too, for it may take them one day."""
+        """Return True if the tool accepts these arguments. Records a refusal: a later version might accept them."""
         try:
-            # What the model gives, as what can be on record.
+            # Redact first: validate exactly the recorded arguments.
             self.entry.request = self.work.clean(given)
             issues = list(self.work.wrong(self.tool, self.entry.request))
         except NodeError as error:
             issues = [error.message]
         if issues:
-            self.tape.end(self.entry, "refused", self._clean_text("; ".join(issues[:10]))[:MOST_ERROR])
+            self.replay.end(self.entry, "refused", self._clean_text("; ".join(issues[:10]))[:MAX_ERROR])
         return not issues
 
     def _is_agreed(self) -> bool:
-        """Whether a person has agreed, if one has to. Without an answer, the run waits; a no is the call's failure."""
+        """Return True if approved or no approval is needed. Suspends the run if there is no answer yet."""
         if not self.tool.approval:
             return True
         given = self.work.given
@@ -406,17 +404,17 @@ class _Call:
             self._wait("asking", f"approval: {asked}", self._question())
         if given.name == "approved":
             return True
-        text = "nobody agreed to this call in time" if given.name == "time" else _refusal(given)
-        self.tape.end(self.entry, "failed", self._clean_text(text))
+        text = "the approval of this call timed out" if given.name == "time" else _refusal(given)
+        self.replay.end(self.entry, "failed", self._clean_text(text))
         return False
 
     def _call(self) -> None:
-        self.tape.begin(self.entry)
+        self.replay.begin(self.entry)
         key = f"{self.work.key}:{self.entry.seq}"
         self._end(lambda: self.tool.call(self.entry.request, key))
 
     def _resume(self) -> None:
-        """Settle a call whose result another run has brought."""
+        """Settle a call with the result of the other run."""
         waited, given = self.entry.result, self.work.given
         if given is None or given.name != "ended" or given.value["run_id"] != waited["run_id"]:
             self._wait("waiting", waited["reason"], run_id=waited["run_id"])
@@ -424,7 +422,7 @@ class _Call:
         self._end(functools.partial(self.tool.resume, given.value))
 
     def _end(self, make: Callable[[], Any]) -> None:
-        """Put the result on record that this makes, or why there is none; where it comes later, wait for it."""
+        """Record the result of `make()` or its error; suspend the run if the result comes later."""
         entry, error_text = self.entry, None
         try:
             result = make()
@@ -435,19 +433,19 @@ class _Call:
         except NodeError as error:
             error_text = error.message
         except Exception as error:
-            log.error("the tool %s raised\n%s", self.tool.name, self._clean_text(traceback.format_exc()))
-            error_text = f"the tool itself is at fault ({type(error).__name__})"
+            log.error("Tool %s raised\n%s", self.tool.name, self._clean_text(traceback.format_exc()))
+            error_text = f"the tool has a bug ({type(error).__name__}); the server's log has details"
         if error_text is None:
-            self.tape.end(entry, "success")
+            self.replay.end(entry, "success")
         else:
             entry.result = None
-            self.tape.end(entry, "failed", self._clean_text(error_text)[:MOST_ERROR])
+            self.replay.end(entry, "failed", self._clean_text(error_text)[:MAX_ERROR])
 
     def _question(self) -> str:
         return f"call {self.entry.seq}"
 
     def _wait(self, status: str, reason: str, question: str | None = None, run_id: str | None = None) -> NoReturn:
-        self.tape.wait(self.entry, status)
+        self.replay.wait(self.entry, status)
         raise Suspended(Waiting(reason, question, run_id))
 
     def _clean_text(self, text: str) -> str:
@@ -456,4 +454,4 @@ class _Call:
 
 def _refusal(given: Given) -> str:
     who = f" by {given.by}" if given.by else ""
-    return f"the call was refused{who}" + (f": {str(given.value)[:MOST_SHOWN]}" if given.value else "")
+    return f"the call was rejected{who}" + (f": {str(given.value)[:MAX_SHOWN]}" if given.value else "")

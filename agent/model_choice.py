@@ -1,7 +1,7 @@
-"""Which language model an agent asks, where it is, and with which key. The libraries that ask it load at first use.
+"""Model choice: the language model of an agent, its address and its key. The client libraries load at first use.
 
-A model is named `provider:name`, such as openai:gpt-5. Its address and key come from the settings of the server, or
-both from a credential of type `llm`, never one from here and one from there: a key goes only where it was given for.
+A model is named `provider:name`, such as openai:gpt-5. Address and key come either from the server's settings or from a
+credential of type `llm`, never mixed: a key is sent only to the address it was configured for.
 """
 
 from __future__ import annotations
@@ -21,44 +21,44 @@ if TYPE_CHECKING:
     from config import Config
 
 TEST = "test"
-# Where each provider is, unless it is said otherwise.
+# Default address of each provider.
 OWN = {
     "openai": "https://api.openai.com/v1",
     "anthropic": "https://api.anthropic.com",
     "ollama": "http://localhost:11434/v1",
 }
 NEEDS_KEY = ("openai", "anthropic")
-LONGEST_NAME = 200
+MAX_NAME = 200
 CONFIGURE = (
-    "set HEADRACE_LLM_MODEL (such as openai:gpt-5, anthropic:claude-opus-5 or ollama:llama3) and what it needs of "
+    "set HEADRACE_LLM_MODEL (such as openai:gpt-5, anthropic:claude-opus-5 or ollama:llama3) and, as needed, "
     "OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL and OLLAMA_BASE_URL, "
     "or use a credential of type llm"
 )
 
 
 class NoModel(NodeError):
-    """There is no model to ask: none is named, or the server has no key for it. The message says what to set."""
+    """No model is configured, or the server has no key for it. The message says what to set."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, permanent=True)
 
 
 class WrongModel(NodeError):
-    """The name of a model that cannot be: of no provider that there is, or of another one than the credential's."""
+    """An invalid model name: its provider is unknown, or differs from the credential's."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, permanent=True)
 
 
 class ModelFailed(NodeError):
-    """The model gave no answer; `permanent` says that it would give none if it was asked again."""
+    """The model gave no answer; `permanent` if a retry cannot help."""
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """What a process knows of models: its settings, by provider. `default` is the model of who names none.
+    """Model settings of a process, by provider. `default` is the model used if none is named.
 
-    `timeout` is in seconds: for a whole answer, or with `stream`, for the next piece of it.
+    `timeout` is in seconds: for a whole answer, or with `stream` for its next piece.
     """
 
     default: str = ""
@@ -69,7 +69,7 @@ class Models:
 
     @classmethod
     def of(cls, config: Config) -> Models:
-        """Those of a server with these settings."""
+        """Return the models of a server with these settings."""
         return cls(
             config.llm_model,
             {"openai": config.openai_api_key, "anthropic": config.anthropic_api_key},
@@ -85,9 +85,9 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One model: where it is asked, and with which key, if any.
+    """One model: its address, and its key, if any.
 
-    `trusted` says that the address is the server's own setting, so that the egress rule does not have to permit it.
+    `trusted`: the address comes from the server's settings, so it is exempt from the egress rule.
     """
 
     provider: str
@@ -98,21 +98,20 @@ class Choice:
 
     @property
     def name(self) -> str:
-        """As it is written: `openai:gpt-5`."""
+        """Return the full name: `openai:gpt-5`."""
         return self.provider if self.provider == TEST else f"{self.provider}:{self.model}"
 
     @property
     def host(self) -> str:
-        """The host that is asked; none for the model for tests."""
+        """Return the host; empty for the test model."""
         return urlsplit(self.base_url).hostname or ""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a model is reached: whom to believe, and for a host and port, the addresses that may be connected to.
+    """Network access to a model: the TLS context, and the permitted addresses of a host and port (None: all).
 
-    `addresses` raises NodeError where there are none; without it, all may. `clean` takes secrets out of what a server
-    says of an error.
+    `addresses` raises NodeError if there are none. `clean` redacts a server's error message.
     """
 
     tls: SSLContext
@@ -123,21 +122,23 @@ class Access:
 def resolve(
     models: Models, name: str | None = None, credential: Mapping[str, Any] | None = None, label: str = ""
 ) -> Choice:
-    """The model of this name, or else the credential's or the server's own.
+    """Return the model of this name, or by default the credential's or the server's.
 
-    `credential` has the values of one of type `llm`, and `label` is its name, for messages. Raises NoModel, WrongModel.
+    `credential` has the values of a credential of type `llm`, `label` is its name for messages.
+
+    Raises: NoModel, WrongModel.
     """
     if credential is not None:
         return _of_credential(models, name, credential, label)
     if not (name or models.default):
-        raise NoModel(f"No model is configured: {CONFIGURE}")
+        raise NoModel(f"no model is configured: {CONFIGURE}")
     provider, model = _parts(name or models.default)
     if provider == TEST:
         return Choice(TEST, model)
     base_url, key = models.base_urls.get(provider, ""), models.keys.get(provider, "")
     if provider in NEEDS_KEY and not (base_url or key):
         setting = f"{provider.upper()}_API_KEY"
-        raise NoModel(f"There is no key for {provider}:{model}: set {setting}, or use a credential of type llm")
+        raise NoModel(f"there is no key for {provider}:{model}: set {setting}, or use a credential of type llm")
     return Choice(provider, model, _address(provider, base_url), key, trusted=True)
 
 
@@ -148,20 +149,20 @@ def _of_credential(models: Models, name: str | None, data: Mapping[str, Any], la
     base_url, key = data.get("base_url") or "", data.get("api_key") or ""
     named = name or data.get("model") or _default_of(models, provider)
     if not named:
-        raise NoModel(f"The credential {label!r} names no model, nor does who uses it: name one, such as openai:gpt-5")
+        raise NoModel(f"the credential {label!r} has no default model: name one, such as openai:gpt-5")
     before, _, after = named.partition(":")
     if before in OWN and before != provider:
-        raise WrongModel(f"the model {named!r} cannot be asked with the credential {label!r}, which is for {provider}")
+        raise WrongModel(f"the credential {label!r} is for {provider}, so it cannot be used with the model {named!r}")
     model = after if before == provider else named
     if not _is_name(model):
-        raise WrongModel(f"the model {named[:LONGEST_NAME]!r} is not named as {provider}:name")
+        raise WrongModel(f"the model {named[:MAX_NAME]!r} must be named {provider}:name")
     if provider in NEEDS_KEY and not (base_url or key):
-        raise NoModel(f"The credential {label!r} has no api_key, which {provider} asks for")
+        raise NoModel(f"the credential {label!r} has no api_key, which {provider} requires")
     return Choice(provider, model, _address(provider, base_url), key)
 
 
 def _default_of(models: Models, provider: str) -> str:
-    """The server's own model where it is of this provider."""
+    """Return the server's default model if it is of this provider."""
     return models.default if models.default.startswith(f"{provider}:") else ""
 
 
@@ -171,18 +172,18 @@ def _parts(name: str) -> tuple[str, str]:
     provider, _, model = name.partition(":")
     if provider not in OWN or not _is_name(model):
         raise WrongModel(
-            f"the model {name[:LONGEST_NAME]!r} is not named as provider:name; providers are {', '.join(OWN)}; "
-            f"and {TEST} is a model by itself"
+            f"the model {name[:MAX_NAME]!r} must be named provider:name, with one of the providers {', '.join(OWN)}; "
+            f"or {TEST} for the test model"
         )
     return provider, model
 
 
 def _is_name(model: str) -> bool:
-    return 0 < len(model) <= LONGEST_NAME and model.isprintable() and " " not in model
+    return 0 < len(model) <= MAX_NAME and model.isprintable() and " " not in model
 
 
 def _address(provider: str, base_url: str) -> str:
-    """Where the provider's library is to begin. People write it with and without the version's part."""
+    """Return the base URL for the provider's library. Users write it with and without the version."""
     base_url = (base_url or OWN[provider]).rstrip("/")
     if provider == "anthropic":
         return base_url.removesuffix("/v1")
@@ -190,7 +191,7 @@ def _address(provider: str, base_url: str) -> str:
 
 
 def list_url(choice: Choice) -> str:
-    """Where a provider lists its models."""
+    """Return the URL of the provider's list of models."""
     return f"{choice.base_url}/v1/models?limit=1000" if choice.provider == "anthropic" else f"{choice.base_url}/models"
 
 
@@ -202,18 +203,19 @@ def open_model(
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] | None = None,
 ) -> AbstractAsyncContextManager[Any]:
-    """A context that gives a model of Pydantic AI, connected; it is for one event loop, and one request at a time.
+    """Return a context manager for a connected Pydantic AI model, for one event loop and one request at a time.
 
-    Its requests end at `end`, on the clock `now`, at the latest. What fails and may pass is tried again, after a
-    `sleep`; what fails for good is a ModelFailed.
+    Requests end by `end`, on the clock `now`. Transient failures are retried after a `sleep`.
+
+    Raises: ModelFailed on a permanent failure, or if the retries fail.
     """
-    from .model_client import opened  # loads the libraries
+    from .model_client import connect  # loads the libraries
 
-    return opened(choice, models, access, end, now, sleep)
+    return connect(choice, models, access, end, now, sleep)
 
 
 def cost_of(response: Any) -> float | None:
-    """What an answer of a model cost, in US dollars, by the prices that come with the library; None if it has none."""
+    """Return the cost of an answer in US dollars by the library's price list; None if the model is not in it."""
     if not response.model_name:
         return None
     try:

@@ -1,8 +1,8 @@
-"""Asking a language model by Pydantic AI, within bounds. Loaded at first use, for that library is large.
+"""Client of language models, by Pydantic AI, with limits. Loaded at first use, because the library is large.
 
-The libraries of the providers read settings of their own from the environment, such as headers to add. So the wire lets
-out only what is known here, and puts on the key itself, which those libraries never see. Nor do they repeat requests:
-they know of no deadline, and of no answer that breaks off.
+The providers' libraries read their own settings from the environment, such as additional headers. So the transport
+sends only known headers, and adds the key itself, which the libraries never see. Their retries are off, because they
+know neither our deadline nor answers that break off.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
 from agent.model_choice import TEST, Access, Choice, ModelFailed, Models
-from agent.model_errors import BrokenOff, failure
+from agent.model_errors import BrokenOff, to_failure
 from net.http_transport import Wire
 
-TRIES = 3
-MOST_BYTES = 8 * 2**20  # of one answer
-# What comes at once is also read at once, in which nothing can stop it.
-MOST_AT_ONCE = 2 * 2**20
-MOST_PARTS = 200  # texts, thoughts and calls
+MAX_TRIES = 3
+MAX_BYTES = 8 * 2**20  # of one answer
+# A piece received at once is parsed at once, which cannot be interrupted.
+MAX_AT_ONCE = 2 * 2**20
+MAX_PARTS = 200  # texts, thoughts and calls
 CONNECT_SECONDS = 10.0
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds
-CHARACTERS = 4  # of a token, roughly
+FIRST_PAUSE, MAX_PAUSE = 0.5, 60.0  # seconds
+CHARACTERS = 4  # per token, estimated
 AZURE = ".openai.azure.com"
-MOST_TOKENS = 10**12  # of one answer, whatever a server says of it: it would use up every limit, and fits into a row
+MAX_TOKENS = 10**12  # of one answer, whatever a server reports: exceeds every limit, and fits into a row
 KEY_IS_PUT_ON_LATER = "unused"
-# All that the providers need to be told in headers, but for the key.
+# The headers that providers need, except the key.
 HEADERS = {
     *("accept", "anthropic-beta", "anthropic-version", "connection", "content-length", "content-type", "host"),
     "transfer-encoding",
 }
-# Where an answer does not say that it is at its end, it was cut off on its way.
+# An answer without a finish reason was cut off in transit.
 PROFILE = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
-# Others understand less than OpenAI does: many pass over the name that it has for the bound on an answer.
+# Other servers support less than OpenAI: many ignore its newer name of the token limit of an answer.
 OLDER = OpenAIModelProfile(
     openai_chat_streaming_requires_finish_reason=True, openai_chat_supports_max_completion_tokens=False
 )
@@ -62,13 +62,13 @@ CLIENTS = {
 
 
 def load(provider: str) -> None:
-    """Load what this provider is asked with, and the prices."""
+    """Load the provider's library, and the price list."""
     for name in (*CLIENTS.get(provider, ()), "genai_prices.data"):
         importlib.import_module(name)
 
 
 @asynccontextmanager
-async def opened(
+async def connect(
     choice: Choice,
     models: Models,
     access: Access,
@@ -79,16 +79,16 @@ async def opened(
     """See `agent.model_choice.open_model`."""
     pydantic_ai.BANNER_ENABLED = False
     if choice.provider == TEST:
-        yield MadeUp()
+        yield FakeModel()
         return
     for name in ("openai", "anthropic", "httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    line = Line(choice, access)
+    line = Transport(choice, access)
     seconds = httpx2.Timeout(models.timeout, connect=min(CONNECT_SECONDS, models.timeout))
     async with httpx2.AsyncClient(transport=line, timeout=seconds, trust_env=False) as http:
         options = {"base_url": choice.base_url, "http_client": http, "timeout": seconds, "max_retries": 0}
         made = _anthropic if choice.provider == "anthropic" else _openai
-        yield Patient(made(choice, options), choice, models, line, end, now, sleep or asyncio.sleep)
+        yield RetryingModel(made(choice, options), choice, models, line, end, now, sleep or asyncio.sleep)
 
 
 def _anthropic(choice: Choice, options: dict[str, Any]) -> Model:
@@ -113,18 +113,18 @@ def _openai(choice: Choice, options: dict[str, Any]) -> Model:
         return OllamaModel(choice.model, provider=OllamaProvider(openai_client=client), profile=OLDER)
     if choice.host == "api.openai.com" or choice.host.endswith(".api.openai.com"):
         return OpenAIChatModel(choice.model, provider=OpenAIProvider(openai_client=client), profile=PROFILE)
-    # By that name their prices are found, where they have models of OpenAI's.
+    # With this name, the price list finds models of OpenAI on other servers.
     other = OpenAICompatibleProvider("openai", openai_client=client)
-    # The models of OpenAI's that reason know no other name than its own, and it is what Azure calls all of them by.
+    # Reasoning models of OpenAI, and all models on Azure, accept only the newer name of the token limit.
     newer = openai_model_profile(choice.model).get("openai_supports_reasoning") or choice.host.endswith(AZURE)
     return OpenAIChatModel(choice.model, provider=other, profile=PROFILE if newer else OLDER)
 
 
-class MadeUp(TestModel):
-    """The model for trials, which makes its answers up."""
+class FakeModel(TestModel):
+    """The model for tests, which makes up its answers."""
 
     def gen_tool_args(self, tool_def: ToolDefinition) -> Any:
-        """Arguments that fit; the library knows no schema with several types, so the first of them counts."""
+        """Return arguments that match the schema; only the first of several types, as the library needs one."""
         schema = _of_one_type(tool_def.parameters_json_schema)
         return super().gen_tool_args(dataclasses.replace(tool_def, parameters_json_schema=schema))
 
@@ -139,38 +139,38 @@ def _of_one_type(schema: Any) -> Any:
     return {key: _of_one_type(part) for key, part in schema.items()} | one
 
 
-class Line(Wire):
-    """The wire to a provider: with the key, without headers that are not known, and with a bound on each answer."""
+class Transport(Wire):
+    """Transport to a provider: adds the key, removes unknown headers, and limits the size of each answer."""
 
-    longest_line = MOST_AT_ONCE
+    longest_line = MAX_AT_ONCE
 
     def __init__(self, choice: Choice, access: Access) -> None:
-        super().__init__(access.tls, MOST_BYTES, access.addresses)
-        self.media = ""  # of the last answer, as the server says
+        super().__init__(access.tls, MAX_BYTES, access.addresses)
+        self.media = ""  # media type of the last answer
         self.key, self.clean_text = choice.key, access.clean
         self.own = {"Accept-Encoding": "identity", "User-Agent": "Headrace"}
         if choice.key:
             self.own["Authorization"] = f"Bearer {choice.key}"
 
     def clean(self, text: str) -> str:
-        """What the server says, without secrets; not even where nobody told us of any."""
+        """Redact the server's text, including our own key."""
         return self.clean_text(text.replace(self.key, "***") if self.key else text)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        self.room, self.too_large, self.media = MOST_BYTES, False, ""
+        self.room, self.too_large, self.media = MAX_BYTES, False, ""
         known = {name: value for name, value in request.headers.items() if name.lower() in HEADERS}
         request.headers = httpx2.Headers({**known, **self.own})
         response = await super().handle_async_request(request)
         self.media = response.headers.get("content-type", "")
         if "event-stream" not in self.media:
-            self.room = MOST_AT_ONCE
+            self.room = MAX_AT_ONCE
         return response
 
 
-class Patient(WrapperModel):
-    """A model that is asked again when it fails in a way that may pass, as long as there is time.
+class RetryingModel(WrapperModel):
+    """A model that retries transient failures as long as there is time.
 
-    A stream is read to its end here: with one, it shows soon that a model has stopped in the middle of an answer.
+    Streams are read to their end here, because streaming shows early that a model has stopped within an answer.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class Patient(WrapperModel):
         model: Model,
         choice: Choice,
         models: Models,
-        line: Line,
+        line: Transport,
         end: float,
         now: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
@@ -193,48 +193,48 @@ class Patient(WrapperModel):
         model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
-        """The answer, or ModelFailed."""
+        """Return the answer. Raises: ModelFailed."""
         number = 1
         while True:
             try:
-                return _counted(await self._once(messages, model_settings, model_request_parameters), messages)
+                return _count_tokens(await self._once(messages, model_settings, model_request_parameters), messages)
             except (ModelFailed, UserError):
                 raise
             except Exception as error:
                 line = self.line
-                failed = failure(error, self.choice, self.models.timeout, line.too_large, line.media, line.clean)
+                failed = to_failure(error, self.choice, self.models.timeout, line.too_large, line.media, line.clean)
                 pause = self._pause(error, failed, number)
             if pause is None:
-                times = f"; it was asked {number} times" if number > 1 else ""
+                times = f" (after {number} attempts)" if number > 1 else ""
                 raise ModelFailed(failed.message + times, failed.permanent, failed.retry_after)
             await self.sleep(pause)
             number += 1
 
     def _pause(self, error: Exception, failed: ModelFailed, number: int) -> float | None:
-        """Seconds until it is asked again; None if it is not."""
-        if failed.permanent or number >= TRIES or getattr(error, "provider_retry_hint", None) is False:
+        """Return the seconds until the next attempt; None if there is none."""
+        if failed.permanent or number >= MAX_TRIES or getattr(error, "provider_retry_hint", None) is False:
             return None
         asked: float | None = getattr(error, "retry_after", None)
         pause = FIRST_PAUSE * 2 ** (number - 1) * (1 + random.random()) if asked is None else asked
-        return None if pause > LONGEST_PAUSE or self.now() + pause >= self.end else pause
+        return None if pause > MAX_PAUSE or self.now() + pause >= self.end else pause
 
     async def _once(self, *asked: Any) -> ModelResponse:
         left = self.end - self.now()
         if left <= 0:
-            raise ModelFailed(f"there is no time left to ask {self.choice.name}")
+            raise ModelFailed(f"there is no time left for a request to {self.choice.name}")
         try:
             async with asyncio.timeout(left) as rest:
-                return await (self._streamed(*asked) if self.models.stream else self._whole(*asked))
+                return await (self._stream(*asked) if self.models.stream else self._request(*asked))
         except TimeoutError:
             if not rest.expired():
                 raise
-            raise ModelFailed(f"there was no time left for {self.choice.name} to answer") from None
+            raise ModelFailed(f"the time ran out before {self.choice.name} answered") from None
 
-    async def _whole(self, *asked: Any) -> ModelResponse:
+    async def _request(self, *asked: Any) -> ModelResponse:
         async with asyncio.timeout(self.models.timeout):
             return await self.wrapped.request(*asked)
 
-    async def _streamed(self, *asked: Any) -> ModelResponse:
+    async def _stream(self, *asked: Any) -> ModelResponse:
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(self.models.timeout):
                 stream = await stack.enter_async_context(self.wrapped.request_stream(*asked))
@@ -243,24 +243,24 @@ class Patient(WrapperModel):
             while event is not over:
                 async with asyncio.timeout(self.models.timeout):
                     event = await anext(events, over)
-                if getattr(event, "index", 0) >= MOST_PARTS:
-                    raise ModelFailed(f"{self.choice.name}: the answer has more than {MOST_PARTS} parts", True)
+                if getattr(event, "index", 0) >= MAX_PARTS:
+                    raise ModelFailed(f"{self.choice.name}: the answer has more than {MAX_PARTS} parts", True)
         response = stream.get()
         if response.finish_reason is None and not (response.provider_details or {}).get("finish_reason"):
             raise BrokenOff
         return response
 
 
-def _counted(response: ModelResponse, messages: list[ModelMessage]) -> ModelResponse:
-    """The answer with a guess at its tokens where the server does not count them, for limits to hold all the same."""
+def _count_tokens(response: ModelResponse, messages: list[ModelMessage]) -> ModelResponse:
+    """Return the answer with valid token counts, estimated if the server reports none, so that limits apply."""
     usage = response.usage
     if usage.input_tokens or usage.output_tokens:
         for name, value in vars(usage).items():
             if isinstance(value, int):
-                setattr(usage, name, max(0, min(value, MOST_TOKENS)))
+                setattr(usage, name, max(0, min(value, MAX_TOKENS)))
         usage.details = {}  # numbers of the server's own, of any size
         return response
-    # It counts like any other: the library would write warnings of what it holds to be not counted at all.
+    # Counts as a request: the library would warn about usage that it takes for missing.
     response.usage = RequestUsage(input_tokens=_tokens(messages), output_tokens=_tokens([response]))
     return response
 

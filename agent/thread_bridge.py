@@ -1,7 +1,7 @@
-"""How a loop of events and an ordinary thread work together.
+"""Thread bridge: lets an event loop execute work in an ordinary thread.
 
-The library that asks models lives in a loop of events. What a run does itself, its tools and its record, belongs to the
-run's own thread: its connections are there, its guards, and tools that have loops of events of their own.
+The model libraries need an event loop. The run's tools and journal need its own thread, with its connections, guards,
+and tools that run their own event loops.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-LOOK_SECONDS = 0.25  # how soon a run that is to end notices it while a model thinks
-END_SECONDS = 5.0  # in which a loop that is cancelled ends
+CHECK_SECONDS = 0.25  # interval of checks whether a run has to stop while a model answers
+END_SECONDS = 5.0  # for a cancelled loop to end
 
 
-class Desk:
-    """Runs a coroutine in a thread with a loop of events, and meanwhile what that wants done in this thread."""
+class ThreadBridge:
+    """Runs a coroutine in a second thread with an event loop, and executes its orders in the current thread."""
 
     def __init__(self) -> None:
         self._orders: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
@@ -29,13 +29,13 @@ class Desk:
         self._cancel: Callable[[], None] = lambda: None
 
     async def do(self, work: Callable[..., T], *args: Any) -> T:
-        """In the loop: what `work(*args)` gives in the thread that serves."""
+        """Execute `work(*args)` in the serving thread and return its result. Call within the loop."""
         order: Future[T] = Future()
         self._orders.put((order, lambda: work(*args)))
         return await asyncio.wrap_future(order)
 
     def serve(self, make: Callable[[], Coroutine[Any, Any, Any]], check: Callable[[], None]) -> Any:
-        """What the coroutine gives. Whatever `check`, which is asked again and again, raises ends it."""
+        """Return the result of the coroutine. `check` is called repeatedly; an exception from it ends the coroutine."""
         thread = threading.Thread(target=self._loop, args=(make,), name=f"{threading.current_thread().name}-loop")
         thread.daemon = True
         thread.start()
@@ -49,9 +49,9 @@ class Desk:
         return self._outcome.result()
 
     def _serve_one(self, check: Callable[[], None]) -> bool:
-        """Whether there may be more to do."""
+        """Execute one order. Return False if there will be no more."""
         try:
-            order = self._orders.get(timeout=LOOK_SECONDS)
+            order = self._orders.get(timeout=CHECK_SECONDS)
         except queue.Empty:
             check()
             return True
@@ -71,7 +71,7 @@ class Desk:
     def _loop(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         try:
             with asyncio.Runner() as runner:
-                runner.get_loop()  # before there is a coroutine that nobody would ever await
+                runner.get_loop()  # fails before a coroutine exists that would never be awaited
                 runner.run(self._cancellable(make))
         except BaseException as error:
             self._end(error)
@@ -83,7 +83,7 @@ class Desk:
         assert task is not None
 
         def cancel() -> None:
-            with suppress(RuntimeError):  # it has just come to its end by itself
+            with suppress(RuntimeError):  # the loop has just ended
                 loop.call_soon_threadsafe(task.cancel)
 
         self._cancel = cancel
@@ -96,7 +96,7 @@ class Desk:
             self._end(None, result)
 
     def _end(self, error: BaseException | None, result: Any = None) -> None:
-        """Say what it came to, once. The loop may take longer to close, for threads that look up names in its name."""
+        """Set the outcome, once. The loop may take longer to close, because of threads resolving host names."""
         if self._outcome.done():
             return
         if error is None:

@@ -1,4 +1,4 @@
-"""What an agent can do: a tool is a function with a name, a description and the JSON Schema of its arguments."""
+"""Tools of an agent: a function with a name, a description and the JSON Schema of its arguments."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """A tool's result that is not there yet: the run holds no thread until the run `run_id` has ended.
+    """A result that is not available yet: the run holds no thread until the run `run_id` has ended.
 
-    `reason` says what is waited for, in words.
+    `reason` describes the wait.
     """
 
     reason: str
@@ -20,13 +20,13 @@ class Later:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One thing that an agent can do.
+    """A tool.
 
-    `call(arguments, key)` gives JSON or `Later`; a NodeError is told to the model, which may try something else. `key`
-    is the same for the same call after a crash. `resume(ended)` makes the result of what was waited for:
-    `{"run_id", "status", "output", "error_text"}`. With `approval`, a person must agree before each call. `repeatable`
-    says, perhaps of such arguments, that a call which a crash cut off may be made again: it has no effect outside, or
-    one that `key` makes single.
+    `call(arguments, key)` returns JSON or `Later`; a NodeError is shown to the model, which may try something else.
+    `key` is the call's idempotency key. `resume(ended)` returns the result after a wait, from
+    `{"run_id", "status", "output", "error_text"}`. With `approval`, a person must approve each call. `repeatable`, for
+    all arguments or by a function of them: an interrupted call may be repeated, because it has no side effects, or
+    `key` makes them idempotent.
     """
 
     name: str
@@ -38,5 +38,5 @@ class Tool:
     resume: Callable[[dict[str, Any]], Any] | None = None
 
     def may_repeat(self, arguments: dict[str, Any]) -> bool:
-        """Whether a call with these arguments, which a crash cut off, may be made again."""
+        """Return True if an interrupted call with these arguments may be repeated."""
         return self.repeatable(arguments) if callable(self.repeatable) else self.repeatable

@@ -1,4 +1,4 @@
-"""What one run of an agent needs, and how it may come out. The libraries are loaded when one is run."""
+"""Types of an agent's run: its input and its outcomes. The libraries are loaded by the first run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from agent.tools import Tool
 
 
 class Done(NamedTuple):
-    """The agent has answered: `output` is text, or data where there is a schema for it."""
+    """The agent has answered: `output` is text, or data if it has a schema."""
 
     output: Any
 
 
 class Waiting(NamedTuple):
-    """The run waits: for the end of another run, `run_id`, or for a person's answer to the `question`."""
+    """The run waits for the end of another run, `run_id`, or for a person's answer to the `question`."""
 
     reason: str
     question: str | None = None
@@ -27,7 +27,7 @@ class Waiting(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What came of a wait: `name` is approved, rejected, time or ended; `value` a comment, or how a run ended."""
+    """The outcome of a wait: `name` is approved, rejected, time or ended; `value` a comment, or the run's end."""
 
     question: str | None
     name: str
@@ -39,14 +39,12 @@ class Given(NamedTuple):
 class Work:
     """One run of an agent.
 
-    `key` is the same for this run after a crash, and of no other. `start` is what it began with, as JSON, the same at
-    every resumption: `{"agent", "model", "instructions", "prompt", "history", "mark"}`. `open_model()` connects to the
-    model, and `settings` are those of each request, such as `{"temperature", "max_tokens"}`. `wrong(tool, arguments)`
-    and `wrong_output(data)` say what is wrong, in words, or nothing. `clean` strikes secrets out of JSON, and raises
-    NodeError for what is none; `clean_text` also strikes pieces of them out of a message; `shorten(value, most)` makes
-    it about so many characters long. `stopped()` gives the reason to end early, if there is one. `deadline`, by the
-    agent's own limit, and `until`, when whoever runs it has no more time for this attempt, are on the clock of
-    `time.monotonic`, in seconds.
+    `key` is its idempotency key. `start` is its input as JSON, the same at every resumption: `{"agent", "model",
+    "instructions", "prompt", "history", "mark"}`. `open_model()` connects to the model; `settings` are those of each
+    request, such as `{"temperature", "max_tokens"}`. `wrong(tool, arguments)` and `wrong_output(data)` return issues
+    as text. `clean` redacts JSON, and raises NodeError for other values; `clean_text` also redacts parts of secrets;
+    `shorten(value, most)` truncates to about `most` characters. `stopped()` returns a reason to stop early, or None.
+    `deadline` (the agent's limit) and `until` (the end of this attempt) are in seconds on `time.monotonic`.
     """
 
     key: str
@@ -68,14 +66,14 @@ class Work:
 
 
 def load(provider: str) -> None:
-    """Load the libraries, which takes a second or several the first time: no agent's time is to be spent on that."""
+    """Load the libraries, which takes up to several seconds at first use, outside of the agent's time limit."""
     from . import loop, model_client  # noqa: F401
 
     model_client.load(provider)
 
 
 def run(work: Work) -> Done | Waiting:
-    """Let the agent work from where its journal ends. NodeError where it comes to no answer."""
+    """Run the agent from the end of its journal. Raises: NodeError if it fails to answer."""
     from .loop import execute
 
     return execute(work)

@@ -16,8 +16,8 @@ from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource, get_request, load
 from errors import BadInput, Conflict, NodeError, NotFound, NotJson, TooLarge, Unavailable
 from nodes.core.output import disposition
-from nodes.files.files import Absent, Files, Overfull, Present, Upload, content_type_of
-from nodes.http.response import plain
+from nodes.files.files import Absent, Files, Overfull, Present, Upload, guess_content_type
+from nodes.http.response import to_safe_name
 from schema_fields import Cursor, Out, Strict, Time, text
 from schemas import Error, PageArgs, listed
 
@@ -107,7 +107,7 @@ def upload() -> Any:
     request.max_content_length = kept.max_bytes + MAX_FORM
     with _translate_errors(), kept.uploading(_get_floor()) as upload:
         form, name = _receive(request, upload)
-        path = form["path"] + plain(name) if form["path"].endswith("/") or not form["path"] else form["path"]
+        path = form["path"] + to_safe_name(name) if form["path"].endswith("/") or not form["path"] else form["path"]
         with begin_entry("file.uploaded").target("file", None, path).note(size=upload.size).written():
             upload.keep(path, form["overwrite"])
     (file,) = kept.find(path, limit=1)
@@ -129,7 +129,7 @@ def download(path: str) -> Response:
     link.
     """
     with _translate_errors():
-        response = stream(_get_files(), path, content_type_of(path))
+        response = stream(_get_files(), path, guess_content_type(path))
     response.headers.update(DOWNLOAD_HEADERS)
     response.headers["Content-Disposition"] = disposition("attachment", path.rpartition("/")[2])
     return response
@@ -159,7 +159,7 @@ def _get_floor() -> int:
 
 def _show(path: str, size: int, modified_at: int) -> dict[str, Any]:
     name = path.rpartition("/")[2]
-    type_ = content_type_of(name)
+    type_ = guess_content_type(name)
     return {"path": path, "name": name, "size": size, "content_type": type_, "modified_at": modified_at}
 
 

@@ -153,7 +153,7 @@ class _Builder:
         node = REGISTRY.get(self.raw["type"])
         if node is None:
             type_ = self.raw["type"][:MAX_NAME]
-            offer = plugins.why_missing(type_) or suggest_by_alias(type_, also()) or suggest(type_, REGISTRY)
+            offer = plugins.explain_missing(type_) or suggest_by_alias(type_, also()) or suggest(type_, REGISTRY)
             self.bad("type", f"there is no node type {type_!r}{offer}")
             return None
         before = len(self.issues)
@@ -311,7 +311,7 @@ class _Builder:
         try:
             partial = (*refused, *(item.key for item in dynamic))
             loaded = (
-                plugin_runner.loaded(node, schema, static, partial)
+                plugin_runner.load_config(node, schema, static, partial)
                 if node.own
                 else schema.load(static, partial=partial)
             )

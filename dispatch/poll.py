@@ -64,7 +64,7 @@ def look(resources: Resources, flow: Flow, node_id: str, state: str | None, line
     except Exception as error:
         trace = keyring.clean_text(traceback.format_exc())
         log.error("the trigger %s of the flow %s raised\n%s", node_id, flow.id, trace)
-        text = plugin_runner.told(error)
+        text = plugin_runner.describe_with_place(error)
     raise NodeError(_short(keyring.clean_text(text)), retry_after=wait)
 
 
@@ -78,7 +78,7 @@ def _look(
     ctx = _context(resources, flow, node_id, scope, lines, keyring)
     before = None if state is None else orjson.loads(state)
     if planned.node.own:
-        given = plugin_runner.copied(config)
+        given = plugin_runner.copy_value(config)
         polled = plugin_runner.call(planned.node, lambda lent: planned.node.poll(given, before, lent), ctx)
     else:
         polled = planned.node.poll(config, before, ctx)

@@ -12,7 +12,7 @@ from expressions import escape
 from importing.body_fields import NotTheSame, guard_fields, guard_json, guard_text, parse_fields, parse_json
 from importing.notes import Notes, quote_name
 from importing.secret_detection import Suggestions
-from nodes.http.body import content_type_of
+from nodes.http.body import guess_content_type
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -185,7 +185,7 @@ def _files(name: str, content: str, notes: Notes) -> Iterator[Any]:
         settings = {"content_type": escape(more["type"])} if more.get("type") else {}
         if more.get("filename"):
             # curl derives the type from the file's original name.
-            settings = {"name": escape(more["filename"]), "content_type": content_type_of(file.name), **settings}
+            settings = {"name": escape(more["filename"]), "content_type": guess_content_type(file.name), **settings}
         yield {"path": escape(file.name), **settings} if settings else escape(file.name)
 
 

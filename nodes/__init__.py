@@ -1,4 +1,4 @@
-"""All node types: importing this fills the registry. Also the catalogue that the editor and the API show of them."""
+"""Nodes: importing this registers all node types. Also their catalog for the editor and the API."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from nodes.sql import node as databases
 
 __all__ = ["CATEGORY_LABELS", "FAMILIES", "REGISTRY", "catalogue", "categories", "search"]
 
-# Importing a family registers its types, in the order in which the catalogue shows them.
+# Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
     triggers,
     logic,
@@ -56,7 +56,7 @@ FAMILIES = (
 )
 
 
-# Label and icon of each category, in the order in which they are shown.
+# Label and icon of each category, in the order of the catalog.
 CATEGORY_LABELS = {
     "trigger": ("Triggers", "bolt"),
     "logic": ("Logic", "git-branch"),
@@ -69,21 +69,20 @@ CATEGORY_LABELS = {
 
 
 def categories() -> list[dict[str, str]]:
-    """The categories in their order: `{category, name, icon}`."""
+    """Return the categories in order: `{category, name, icon}`."""
     return [{"category": key, "name": CATEGORY_LABELS[key][0], "icon": CATEGORY_LABELS[key][1]} for key in CATEGORIES]
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """What there is, category by category.
+    """Return the entries of all node types, by category.
 
     Entries are `{type, category, name, also, icon, description, branches, trigger, pure, own, config_schema, examples,
-    extra, install}`. `config_schema` is JSON Schema (draft 2020-12), where `x-literal` marks keys in which `{{ … }}` is
-    no expression, `x-enum-labels` the label of each value of a choice, `x-credential` the types of credential that a
-    key names, `x-multiline` what is written in several
-    lines and `x-language` in which of LANGUAGES, `x-per-item` what is evaluated for each item, `x-names` the id of a
-    workflow or an agent, `x-holds` what an object is: a `json-schema`. `icon` is of Tabler's set, empty for that of the
-    category; `branches` are those of an empty config. `own` says that the type comes from HEADRACE_NODES_DIR. `install`
-    is the command that brings what the node lacks here, null where it lacks nothing.
+    extra, install}`. `config_schema` is JSON Schema (draft 2020-12) with `x-literal` (expressions are not evaluated),
+    `x-enum-labels` (labels of the values of a choice), `x-credential` (credential types of a key), `x-multiline` and
+    `x-language` (one of LANGUAGES), `x-per-item` (evaluated for each item), `x-names` (the id of a workflow or an
+    agent), and `x-holds` (an object's kind: `json-schema`). `icon` is a Tabler icon, empty for the category's;
+    `branches` are those of an empty config. `own`: the type is from HEADRACE_NODES_DIR. `install` is the command that
+    installs a missing package, or null.
     """
     classes: list[Any] = [type(node) for node in REGISTRY.values()]
     places = {family.__name__: place for place, family in enumerate(FAMILIES)}
@@ -95,7 +94,7 @@ def catalogue() -> list[dict[str, Any]]:
 
 
 def search(text: str = "", category: str = "") -> list[dict[str, Any]]:
-    """The entries of the catalogue in which every word of `text` occurs; all of `category` where there is none."""
+    """Return the entries that contain every word of `text`, within `category` unless it is empty."""
     words = text.lower().split()
     return [
         entry
@@ -110,7 +109,7 @@ def _searchable(entry: dict[str, Any]) -> str:
 
 @functools.cache
 def entry_of(cls: Any) -> dict[str, Any]:
-    """The entry of one node type."""
+    """Return the entry of one node type."""
     return {
         "type": cls.type,
         "category": cls.category,

@@ -1,8 +1,8 @@
-"""What a node type is, what it may touch while it runs, and the registry of all of them.
+"""Base of node types: the class `Node`, the context of its execution, and the registry of all types.
 
-A node type is one class with a literal `type`, a docstring (its description in the catalogue), a `Config` schema (its
-validation, form and docs at once) and `run`. Subclassing `Node` registers it. Nothing here knows of a database, of
-HTTP or of the status of a run.
+A node type is one class with a literal `type`, a docstring (its description in the catalog), a `Config` schema (its
+validation, form and docs at once) and `run`. Subclassing `Node` registers it. Independent of the database, HTTP and the
+status of a run.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 CATEGORIES = ("trigger", "logic", "data", "integration", "storage", "output", "ai")
-# What an editor for code may be told that a setting is written in.
+# Languages of a setting, for an editor.
 LANGUAGES = ("python", "sql", "json", "markdown", "jinja", "html")
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A node's result that leaves by the branch `name`: only edges that name it are live."""
+    """A node's result on the branch `name`: only edges from this branch are live."""
 
     name: str
     value: Any
@@ -43,12 +43,11 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Suspend:
-    """A node's result that is not there yet: the run holds no thread while it waits.
+    """A node's result that is not available yet: the run waits without holding a thread.
 
-    It goes on with `Node.resume` at `until` (ms since 1970; None: no time is set) or when it is answered, whichever is
-    first. `reason` says what it waits for, in words. `run_id` is the run of another flow that will answer. Where
-    somebody was `told` of it, it goes on record at once: after a crash they would be told again. A node that `asks`
-    names the `question` that people are to answer.
+    It continues with `Node.resume` at `until` (ms since 1970; None: no timeout) or when it is answered, whichever comes
+    first. `reason` describes the wait. `run_id` is the run of another flow that will answer. If people were `told`, the
+    wait is committed at once, so that a crash does not notify them again. A node that `asks` gives the `question`.
     """
 
     until: int | None
@@ -59,8 +58,8 @@ class Suspend:
 
 
 class Answer(NamedTuple):
-    """What a node that waited has got. `name` is `time` when its time came, `ended` from the run that it started,
-    else one of the node's `answers`; `by` says who gave it, `at` when, in ms. `question` is that of `Suspend`.
+    """The result of a wait. `name` is `time` after the timeout, `ended` from the started run, else one of the node's
+    `answers`; `by` is the person who answered, `at` the time in ms. `question` is that of `Suspend`.
     """
 
     name: str
@@ -71,8 +70,8 @@ class Answer(NamedTuple):
 
 
 class Item(NamedTuple):
-    """An entry that a poll found. `key` marks it for ever: what is known by its key starts no run again. `value` is
-    the run's input.
+    """An entry found by a poll. `key` identifies it for ever: a known key never starts another run. `value` is the
+    run's input.
     """
 
     key: str
@@ -80,11 +79,11 @@ class Item(NamedTuple):
 
 
 class Polled(NamedTuple):
-    """What a poll found: entries, oldest first, new or not, and the `state` (JSON) that the next poll is given.
+    """The result of a poll: entries, oldest first, new or not, and the `state` (JSON) for the next poll.
 
-    The state moves on only when each entry that is new has its run; until then the next poll is given the old one, and
-    is to find the others again. `whole` says that the source shows these entries and no others; `more` that it has
-    more, to be asked for at once. A first look lasts until there is no more.
+    The state is saved only after each new entry has its run; until then the next poll gets the old one, and must find
+    the others again. `whole`: the source has only these entries. `more`: it has more, to be polled at once; then the
+    first poll of a source continues.
     """
 
     items: Sequence[Item]
@@ -94,10 +93,10 @@ class Polled(NamedTuple):
 
 
 class Flows(Protocol):
-    """What starts other flows; the run that it starts is on the disk together with the step that started it."""
+    """Starts other flows; the new run is committed together with the step that started it."""
 
     def start(self, node_id: str, workflow_id: str, input: Any, wait: bool) -> str:
-        """The id of the new run; NodeError where there can be none."""
+        """Return the id of the new run. Raises: NodeError if it cannot start."""
 
 
 class Store(Protocol):
@@ -115,10 +114,10 @@ class Store(Protocol):
 
 
 class Memory(Protocol):
-    """What the agents of the workspace remember; every call is atomic across processes, and no secret is kept.
+    """Memory of the workspace's agents; every call is atomic across processes, and secrets are redacted.
 
-    An entry is `{"id", "agent_id", "session", "key", "content", "tags", "expires_at", "created_at", "updated_at"}`, the
-    times as ISO 8601 text. The session "" is shared by all sessions of the agent. NodeError where a value is too large.
+    An entry is `{"id", "agent_id", "session", "key", "content", "tags", "expires_at", "created_at", "updated_at"}`; the
+    times are ISO 8601 text. The session "" is shared by all sessions of the agent. Raises NodeError for large values.
     """
 
     def read(self, agent_id: str, key: str, session: str = "") -> dict[str, Any] | None: ...
@@ -132,19 +131,19 @@ class Memory(Protocol):
         tags: Sequence[str] = (),
         expires_in: float | None = None,
     ) -> dict[str, Any]:
-        """Keep it under the key, replacing what was there; the entry. `expires_in` is in seconds, None: for ever."""
+        """Save an entry, replacing an existing one, and return it. `expires_in` is in seconds, None: never."""
 
     def delete(self, agent_id: str, key: str, session: str = "") -> bool: ...
 
     def search(self, agent_id: str, query: str, session: str | None = None, limit: int = 10) -> list[dict[str, Any]]:
-        """The entries that fit the query best, of all sessions, or of one and those that all share."""
+        """Return the best matches for the query, of all sessions, or of one and the shared entries."""
 
     def recall(self, agent_id: str, session: str, task: str, token_budget: int) -> list[dict[str, Any]]:
-        """What to remind an agent of that gets this task: `{"key", "content", "tags", "updated_at"}` each."""
+        """Return relevant entries for an agent's task: `{"key", "content", "tags", "updated_at"}`."""
 
 
 class AgentRecord(Journal, Protocol):
-    """What is on record of the agent in this node, and where it is kept. `start` is what it began with, if it has."""
+    """The record of the agent in this node. `start` is its recorded input, if it has started."""
 
     @property
     def id(self) -> str: ...
@@ -153,50 +152,50 @@ class AgentRecord(Journal, Protocol):
     def start(self) -> Any: ...
 
     def begin(self, agent_id: str, task: str, input: Any, session: str, model: str) -> None:
-        """Say that it begins, or goes on."""
+        """Record that the agent starts or resumes."""
 
     def keep_start(self, start: Any) -> None:
-        """Keep what it begins with, JSON, before it does anything."""
+        """Record the agent's input as JSON, before it does anything."""
 
     def usage(self) -> Usage:
-        """What it has used until now."""
+        """Return the usage so far."""
 
     def calls(self) -> Sequence[Entry]:
-        """The calls of tools until now."""
+        """Return the tool calls so far."""
 
     def end(self, status: str, output: Any = None, error_text: str | None = None) -> None:
-        """Note how it ended, or that it is `waiting`, together with the step that is recorded next."""
+        """Note the end, or that it is `waiting`, together with the next recorded step."""
 
 
 class Agents(Protocol):
-    """What agents, and nodes that serve them, have of their workspace and of the server's settings."""
+    """Access of agents, and of nodes for them, to the workspace and the server's settings."""
 
     @property
     def memory(self) -> Memory: ...
 
     @property
     def models(self) -> Any:
-        """The settings of language models (`agent.model_choice.Models`)."""
+        """Return the settings of language models (`agent.model_choice.Models`)."""
 
     @property
     def inspection(self) -> Any:
-        """What there is to be looked at: flows, runs, types of nodes."""
+        """Return the view of the workspace: flows, runs, node types."""
 
     def definition(self, agent_id: str) -> Any:
-        """The workspace's agent of this id, or one that everybody has (`agent.definition.Agent`), or None."""
+        """Return the workspace's or a built-in agent of this id (`agent.definition.Agent`), or None."""
 
     def record(self, node_id: str, index: int | None) -> AgentRecord:
-        """What is on record of the agent in this node, of this item."""
+        """Return the record of the agent in this node, for this item."""
 
     def conversation(self, agent_id: str, session: str, most: int) -> Sequence[tuple[str, str]]:
-        """The last tasks of the session, each with the answer, the oldest first."""
+        """Return the last tasks of the session with their answers, oldest first."""
 
     def callable_flows(self) -> Sequence[Any]:
-        """The active flows of the workspace that other flows can call."""
+        """Return the workspace's active flows that other flows can call."""
 
 
 class Once(Generic[T]):
-    """Something costly, made at its first use and kept; call it to have it."""
+    """A lazily created, cached object; call it to get it."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
@@ -210,7 +209,7 @@ class Once(Generic[T]):
             return self._made
 
     def close(self) -> None:
-        """Close what was made, if it was."""
+        """Close the object, if it was created."""
         with self._lock:
             if self._made is not None:
                 self._made.close()  # type: ignore[attr-defined]
@@ -219,9 +218,9 @@ class Once(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a process lends to its nodes, shared by all runs: the HTTP client with the egress rules, the sandbox.
+    """Shared services of a process for its nodes: the HTTP client with the egress rules, the sandbox.
 
-    `egress` is the rule itself, for what speaks another protocol, and `ca_file` has more authorities to believe.
+    `egress` is the rule itself, for other protocols; `ca_file` has additional trusted CAs.
     """
 
     http: Once[Any]
@@ -230,30 +229,29 @@ class Services:
     ca_file: Path | None = None
 
     def tls(self, use: str) -> ssl.SSLContext:
-        """How to know servers by their certificates; what has the same `use`, such as smtp, shares one."""
+        """Return a TLS context; everything with the same `use`, such as smtp, shares one."""
         return tls_context(self.ca_file, use)
 
     def close(self) -> None:
-        """Close them."""
+        """Close all services."""
         self.http.close()
         self.sandbox.close()
 
 
 def discard(node_id: str, level: str, message: str, data: Any) -> None:
-    """A log for runs that nobody records, such as benchmarks of the engine alone."""
+    """Discard a log entry, for runs that are not recorded, such as benchmarks of the engine."""
 
 
 @dataclass(slots=True)
 class Context:
-    """What one execution of a node may touch.
+    """Everything that one execution of a node may use.
 
-    `inputs` maps each live predecessor to its output; `scope` is what expressions see (`steps`, `trigger`, `vars`…).
-    `deadline` is on the clock of `time.monotonic`, in seconds. `idempotency_key` is `run_id:node_id:index`, the same at
-    every attempt and after a crash. `log(level, message, data)` writes to the run's log. `files` are the workspace's.
-    `pause(seconds)` is how a node sleeps, until the deadline at most; it raises NodeError, and soon, when the run is to
-    end, for which `stopped()` gives the reason. `retries` is how often it would be tried again if it failed now.
-    `index` is the number of the item. A node that `asks` gets here the `answer` with which it goes on, and from
-    `links(question)` the addresses at which a question can be answered.
+    `inputs` maps each live predecessor to its output; `scope` is that of expressions (`steps`, `trigger`, `vars`…).
+    `deadline` is in seconds on `time.monotonic`. `idempotency_key` is `run_id:node_id:index`, the same at each attempt
+    and after a crash. `log(level, message, data)` writes to the run's log. `files` are the workspace's.
+    `pause(seconds)` sleeps, at most until the deadline; it raises NodeError soon after the run is to stop, for which
+    `stopped()` returns the reason. `retries` is the number of attempts left. `index` is the number of the item. A node
+    that `asks` resumes with `answer`; `links(question)` returns the URLs that answer a question.
     """
 
     node_id: str
@@ -276,78 +274,78 @@ class Context:
     links: Callable[[str], dict[str, str]] | None = None
 
     def log(self, level: str, message: str, data: Any = None) -> None:
-        """Write to the run's log, without any secret; `level` is debug, info, warning or error."""
+        """Write to the run's log with secrets redacted; `level` is debug, info, warning or error."""
         if self.keyring is not None:
             message, data = self.keyring.clean_text(message), self.keyring.clean_data(data)
         self.write_log(self.node_id, level, message, data)
 
     def clean(self, text: str) -> str:
-        """The text without any secret: to be called before a message is cut, for half a secret is hard to tell."""
+        """Redact the text. Call it before truncating a message: half of a secret is hard to recognize."""
         return text if self.keyring is None else self.keyring.clean_text(text)
 
     def credential(self, name: str, *types: str) -> Credential:
-        """The workspace's credential of this name or id, of one of these types; NodeError where there is none.
+        """Return the workspace's credential of this name or id. Its values are redacted in this run from now on.
 
-        Its values are struck out of whatever this run records from now on.
+        Raises: NodeError if there is none, or it is not of one of these types.
         """
         if self.keyring is None:
-            raise NodeError("there are no credentials here", permanent=True)
+            raise NodeError("credentials are not available here", permanent=True)
         return self.keyring.use(name, *types)
 
     def need_files(self) -> Files:
-        """The workspace's files; NodeError where there are none."""
+        """Return the workspace's files. Raises: NodeError if they are not available."""
         if self.files is None:
-            raise NodeError("there are no files here", permanent=True)
+            raise NodeError("files are not available here", permanent=True)
         return self.files
 
     def need_services(self) -> Services:
-        """What the process lends; NodeError where it lends nothing."""
+        """Return the process's services. Raises: NodeError if they are not available."""
         if self.services is None:
-            raise NodeError("there is no network here", permanent=True)
+            raise NodeError("the network is not available here", permanent=True)
         return self.services
 
     def need_agents(self) -> Agents:
-        """What agents have of the workspace; NodeError where there is none."""
+        """Return the access of agents. Raises: NodeError if it is not available."""
         if self.agents is None:
-            raise NodeError("there are no agents here", permanent=True)
+            raise NodeError("agents are not available here", permanent=True)
         return self.agents
 
     def seconds_left(self, at_most: float) -> float:
-        """Seconds until the deadline, `at_most` where there is none or it is later.
+        """Return the seconds until the deadline, at most `at_most`.
 
-        Raises NodeError when it has passed.
+        Raises: NodeError if the deadline has passed.
         """
         if self.deadline is None:
             return at_most
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise NodeError("timed out before it could start")
+            raise NodeError("timed out before it started")
         return min(left, at_most)
 
 
 class Node:
     """Base of every node type. Stateless: one instance serves all runs, in all threads.
 
-    - `branches(config)` names the ways out; empty means one unnamed way.
-    - `pure` says that it has no effect outside the run, so that doing it again is harmless.
-    - `quick` says that it takes no noticeable time: it is pure, computes little and waits for nothing.
-    - `slow` says that it may well take minutes, most of which it waits for others: some threads are kept free of it.
-    - `responds` says that its output, `{"status": int, "headers": {}, "body": any}`, answers the webhook that fired.
-    - `trigger` marks the nodes that start a run and take no incoming edge.
-    - `polls` marks the triggers that look for new entries themselves, by `poll`: every `every` seconds of their config,
-      a quarter of an hour without it. `source` names the config keys that say where they look; without it, all but
-      `every` and `backlog`. What was there at the first poll of a source starts nothing, unless `backlog` is true.
-    - `suspends` marks the nodes whose `run` may return `Suspend`; `resume` then gives the result. Such a node is pure:
+    - `branches(config)` returns the branch names; empty means one unnamed branch.
+    - `pure`: it has no side effects outside the run, so repeating it is harmless.
+    - `quick`: it takes no noticeable time: it is pure, computes little and does not wait.
+    - `slow`: it may take minutes, mostly waiting for others; some threads are reserved for other runs.
+    - `responds`: its output, `{"status": int, "headers": {}, "body": any}`, is the response to the webhook.
+    - `trigger` marks the nodes that start a run and accept no incoming edge.
+    - `polls` marks the triggers that look for new entries by `poll`, every `every` seconds of their config (default: a
+      quarter of an hour). `source` names the config keys that identify the source; default: all but `every` and
+      `backlog`. Entries that exist at the first poll of a source start no runs, unless `backlog` is true.
+    - `suspends` marks the nodes whose `run` may return `Suspend`; `resume` then returns the result. It is pure:
       what it starts (`ctx.flows`) is recorded together with its step.
-    - `answers` names what may be answered to one that waits, by people or by a signed link; empty: nothing.
+    - `answers` names the possible answers to a waiting node, by people or by a signed link; empty: none.
     - `asks` marks the nodes that may wait several times, with a question each. Their `run` is called again with each
-      answer, and keeps by itself what it has done; so such a node need not be pure, and may be mapped over a list, in
-      which it cannot wait. It can be answered when it has asked, not before.
-    - `also` is what people call it who know it from elsewhere: a search finds it by these words too.
-    - `icon` is the name of an icon of Tabler's set, as in `world-www`; without it, that of the category is shown.
-    - `examples` show it at work: `{"config", "input", "output"}` each. A test runs those of pure nodes.
-    - `extra` is the file of `extras/` that brings the modules which it `requires`.
-    - `own` marks those of HEADRACE_NODES_DIR; own.py sets it. The engine calls them as apart.py says.
+      answer, and keeps its own record; so such a node need not be pure, and may have a `foreach`, in which it cannot
+      wait. It can be answered only after it has asked.
+    - `also` has its names in other tools: a search finds it by these words, too.
+    - `icon` is the name of a Tabler icon, such as `world-www`; default: the category's icon.
+    - `examples` have `{"config", "input", "output"}` each. A test runs those of pure nodes.
+    - `extra` is the file in `extras/` that installs the modules in `requires`.
+    - `own` marks those of HEADRACE_NODES_DIR; `plugins` sets it, and `plugin_runner` calls them.
     """
 
     type: ClassVar[str]
@@ -380,17 +378,17 @@ class Node:
 
     @classmethod
     def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
-        """The names of the ways out under this (raw, perhaps incomplete) config."""
+        """Return the names of the branches under this (raw, possibly incomplete) config."""
         return ()
 
     @property
     def has_address(self) -> bool:
-        """Whether the place to answer it is known from the start of a run."""
+        """Return True if its resume address exists from the start of a run."""
         return bool(self.answers) and not self.asks
 
     @classmethod
     def looks_at_steps(cls, config: Mapping[str, Any]) -> bool:
-        """Whether it may look at outputs of any node before it, under this (raw, perhaps incomplete) config."""
+        """Return True if it may read outputs of any earlier node under this (raw, possibly incomplete) config."""
         return False
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
@@ -398,16 +396,16 @@ class Node:
         raise NodeError(f"{self.type} cannot run", permanent=True)
 
     def poll(self, config: dict[str, Any], state: Any, ctx: Context) -> Polled:
-        """Look for new entries; NodeError where that fails. `state` is None at the first poll of a source.
+        """Return new entries. `state` is None at the first poll of a source. Raises: NodeError.
 
-        A state that is given here is on the disk, together with the runs of the entries that it came with. The
-        expressions of the config see `vars`, `secrets`, `workflow` and `now`. Nothing that this does may depend on its
-        being done once: it may be cut off anywhere, and be repeated with the same state.
+        A given state is on disk, together with the runs of its entries. The expressions of the config see `vars`,
+        `secrets`, `workflow` and `now`. A poll may be interrupted anywhere and repeated with the same state, so nothing
+        may depend on its running only once.
         """
         raise NodeError(f"{self.type} does not poll", permanent=True)
 
     def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
-        """The result after `Suspend`, made of what came: JSON, a `Branch` of it, or NodeError."""
+        """Return the result after `Suspend`, from the answer: JSON or a `Branch` of it. Raises: NodeError."""
         raise NodeError(f"{self.type} does not wait", permanent=True)
 
 
@@ -415,21 +413,21 @@ REGISTRY: dict[str, Node] = {}
 
 
 def install_line(cls: type[Node]) -> str | None:
-    """The command that brings what the node type lacks here; None where it lacks nothing."""
+    """Return the command that installs what the node type requires; None if it is installed."""
     if all(importlib.util.find_spec(module) is not None for module in cls.requires):
         return None
     return f"pip install -r extras/{cls.extra}.txt"
 
 
 def check_installed(cls: type[Node]) -> None:
-    """NodeError that says how to install what the node type lacks here."""
+    """Raise NodeError with the install command if a required package is missing."""
     line = install_line(cls)
     if line is not None:
-        raise NodeError(f"{cls.type} needs a package that is not installed: {line}", permanent=True)
+        raise NodeError(f"{cls.type} requires a package that is not installed; run: {line}", permanent=True)
 
 
 def register(cls: type[Node]) -> None:
-    """Put a node type into the catalogue; a type name that is taken or a class that is incomplete is a TypeError."""
+    """Register a node type. Raises: TypeError if its type name is taken, or the class is incomplete."""
     if cls.type in REGISTRY:
         raise TypeError(f"{cls.__qualname__}: the node type {cls.type!r} exists already")
     if getattr(cls, "category", None) not in CATEGORIES:
@@ -454,17 +452,17 @@ def setting(
     instead: str = "",
     **options: Any,
 ) -> Any:
-    """Return a config field with its help. `literal` values are taken as written, so `{{ … }}` in them is refused.
+    """Return a config field with its help. In `literal` values expressions are not evaluated, and so rejected.
 
     `title` is the label of the field in forms, `labels` has a label for each value of a choice. Without them, forms
     show the key and the value.
 
-    `instead` says what to do there for whoever wants an expression. `braces` says why such a text is not refused: what
-    is written there has braces of its own.
+    `instead` is the hint for a rejected expression. `braces` is the reason why braces are accepted: the text has braces
+    with another meaning.
 
-    `kind` is a marshmallow field class, or a made field (for `fields.List(fields.String())`) whose metadata is then
-    set. `lines` is for forms: what is written there may have several lines, in one of LANGUAGES, or "" for any text;
-    `names` says that it is the id of a `workflow` or an `agent`.
+    `kind` is a marshmallow field class, or a field (such as `fields.List(fields.String())`) whose metadata is then set.
+    `lines` is for forms: the text may have several lines, in one of LANGUAGES, or "" for any text; `names`: the value
+    is the id of a `workflow` or an `agent`.
     """
     metadata: dict[str, Any] = {"description": help} | ({"x-literal": True} if literal else {})
     metadata |= {"title": title} if title else {}
@@ -481,5 +479,5 @@ def setting(
 
 
 def is_literal(field_: fields.Field[Any]) -> bool:
-    """Whether the config field takes its value as written."""
+    """Return True if expressions in the config field are not evaluated."""
     return bool(field_.metadata.get("x-literal"))

@@ -1,4 +1,4 @@
-"""Kinds of config fields that several node families share, and how a value looks as text."""
+"""Config fields shared by several node families, and the conversion of values to text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from json_schema import check as check_json_schema
 from json_schema import weight_of
 from nodes.base import setting
 
-# An expression that names something of its scope, in a text that may have braces of its own.
+# An expression that reads a name of its scope, in a text that may have braces of its own.
 EXPRESSION = re.compile(r"\{\{-?\s{0,10}(input|steps|trigger|item|index|vars|secrets|run|workflow|now)\b")
 NOT_EVALUATED = "expressions ({{ … }}) are not evaluated here"
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}\Z")
@@ -24,7 +24,7 @@ MAX_TEXT = 100_000
 
 
 def text_of(value: Any) -> str:
-    """A value in text: `true`, `null`, `2` for 2.0, ISO 8601 for a time, JSON for a list or an object."""
+    """Return a value as text: `true`, `null`, `2` for 2.0, ISO 8601 for a time, JSON for a list or an object."""
     if isinstance(value, str):
         return value
     if isinstance(value, datetime):
@@ -35,7 +35,7 @@ def text_of(value: Any) -> str:
 
 
 class Text(fields.String):
-    """Text. What an expression gave as a number, a boolean, a time, a list or an object is written out."""
+    """Text. Numbers, booleans, times, lists and objects from an expression are converted."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if isinstance(value, bool | int | float | datetime | list | dict):
@@ -44,7 +44,7 @@ class Text(fields.String):
 
 
 class Number(fields.Float):
-    """A number that is finite."""
+    """A finite number."""
 
     def _validated(self, value: Any) -> Any:
         number = super()._validated(value)
@@ -54,7 +54,7 @@ class Number(fields.Float):
 
 
 class Named(fields.Dict):
-    """An object whose keys people choose. What is wrong is said under such a key: `X-Key`, not `X-Key.value`."""
+    """An object with free keys. Its issues are reported under the key: `X-Key`, not `X-Key.value`."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         try:
@@ -66,7 +66,7 @@ class Named(fields.Dict):
 
 
 class Values(fields.Dict):
-    """An object of any values, each under a text. To look at its keys one by one would take longer than to make it."""
+    """An object of any values with text keys. Checks the keys at once: one by one would be slower than creating it."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(keys=fields.String(), **options)
@@ -78,12 +78,12 @@ class Values(fields.Dict):
 
 
 def _of_pair(wrong: Any) -> Any:
-    """What is wrong with a key or, where that is right, with its value."""
+    """Return the issue of a key or, if that is valid, of its value."""
     return wrong.get("key", wrong.get("value", wrong)) if isinstance(wrong, dict) else wrong
 
 
 def no_expression(instead: str) -> Callable[[str], None]:
-    """Return a check for text that has braces of its own: it refuses what is meant as an expression."""
+    """Return a check for text with braces of its own: it rejects expressions."""
 
     def check(value: str) -> None:
         if EXPRESSION.search(value):
@@ -93,13 +93,13 @@ def no_expression(instead: str) -> Callable[[str], None]:
 
 
 def header_name(name: str) -> None:
-    """Refuse what is no token of HTTP."""
+    """Reject text that is not a token of HTTP."""
     if not TOKEN.match(name):
-        raise ValidationError("Is not the name of an HTTP header.")
+        raise ValidationError("Is not a valid HTTP header name.")
 
 
 def header_value(value: str) -> None:
-    """Refuse what would end the header and begin another one."""
+    """Reject control characters, which could inject another header."""
     if CONTROL.search(value):
         raise ValidationError("Must not contain line breaks or other control characters.")
 
@@ -112,7 +112,7 @@ def text(
     literal: bool = False,
     **options: Any,
 ) -> Any:
-    """A field of text with `least` to `most` characters that passes these checks. If it must be there, it is not empty.
+    """Return a field of text with `least` to `most` characters that passes these checks. A required one is not empty.
 
     The other options are those of `setting` and of marshmallow.
     """
@@ -121,13 +121,13 @@ def text(
 
 
 def web_address(value: str) -> None:
-    """Refuse what is no address of the web."""
+    """Reject text that is not a web URL."""
     if not value.strip().lower().startswith(("http://", "https://")):
-        raise ValidationError("Must begin with http:// or https://.")
+        raise ValidationError("Must start with http:// or https://.")
 
 
 def anything(help: str, **options: Any) -> Any:
-    """A field that takes every value, null too."""
+    """Return a field that accepts every value, including null."""
     return setting(fields.Raw, help, allow_none=True, **options)
 
 
@@ -161,7 +161,7 @@ def number(help: str, least: float, most: float, *, literal: bool = True, **opti
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
-    """Refuse what is no JSON Schema, refers to one elsewhere, or would take too much."""
+    """Reject a JSON Schema that is invalid, refers to another document, or is too complex."""
     try:
         check_json_schema(schema)
     except ValueError as error:
@@ -169,7 +169,7 @@ def check_schema(schema: Mapping[str, Any]) -> None:
 
 
 def weight_of_schemas(schema: Schema, loaded: Mapping[str, Any]) -> int:
-    """What it took to check the JSON Schemas in a config that was loaded by `schema`."""
+    """Return the weight of the JSON Schemas in a config loaded by `schema`."""
     held = [name for name, field in schema.fields.items() if field.metadata.get("x-holds") == "json-schema"]
     return sum(weight_of(loaded[name]) for name in held if isinstance(loaded.get(name), dict))
 

@@ -1,4 +1,4 @@
-"""Former names of modules: a team's own node types that import them work until version 0.3, with a warning."""
+"""Former modules: plugins that import them by their old names work until version 0.3, with a warning."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FORMER = {
 
 
 class FormerModules(MetaPathFinder, Loader):
-    """Find and load a module of FORMER: a copy of the present module's names."""
+    """Finds and loads a module of FORMER, as a copy of the present module's names."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -40,12 +40,12 @@ class FormerModules(MetaPathFinder, Loader):
         return ModuleSpec(fullname, self) if fullname in FORMER else None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Fill the former module, and warn of it."""
+        """Fill the former module, and emit a warning."""
         present = FORMER[module.__name__]
         own = set(vars(module))
         found = vars(importlib.import_module(present))
         vars(module).update({name: value for name, value in found.items() if name not in own})
-        message = f"{module.__name__} is {present} now and goes with version 0.3; import from nodes.sdk"
+        message = f"{module.__name__} is now {present}, and will be removed in version 0.3; import from nodes.sdk"
         warnings.warn(message, FutureWarning, stacklevel=2)  # Python shows this one by default
 
 

@@ -1,7 +1,7 @@
-"""What the nodes that make data of data allow themselves, and how they look at what they are given.
+"""Limits of nodes that transform data, and the checks of their input.
 
-A value can be small in memory and huge when it is written out, since a part of it may appear many times. So whatever a
-node repeats is measured as it will be written, before it is made.
+A value can be small in memory and huge when it is written, because a part of it may occur many times. So nodes measure
+repeated values by their written size before creating them.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ import orjson
 from errors import NodeError
 from nodes.core.logic import kind_of
 
-# Characters of a text that is read or written: as much as a step's value may have, by default, on the record.
+# Characters of a text: the default limit of a step's value.
 MAX_TEXT = 16 * 2**20
-# So many values, each of a bounded size, are put together without a look at how large that becomes.
+# Up to this many values, each of limited size, are combined without measuring the result.
 UNMEASURED = 8
-# Items of a list. Sorting so many takes a second or two, in which no other thread of the process does anything.
+# Items of a list. Sorting so many takes a second or two, blocking all other threads of the process.
 MAX_ITEMS = 250_000
-# Lists and objects in JSON text, which take up to a hundred times its size in memory; and how many bytes of a larger
-# text there must be for each.
+# Lists and objects in JSON text, which take up to a hundred times its size in memory; and the minimum of bytes for each
+# in a larger text.
 MAX_CONTAINERS, BYTES_EACH = 200_000, 25
-# A text in JSON, or the start of one that does not end: as one pattern, so that each byte is looked at once.
+# A string in JSON, or the start of an unterminated one: one pattern, so that each byte is scanned only once.
 QUOTED = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
-# Levels of a nested value. What writes the record gives up at 254, and other nodes wrap what they get.
+# Levels of a nested value. The recorder fails at 254, and other nodes wrap values.
 MAX_DEPTH = 200
-# JSON on the record has integers from the least signed to the greatest unsigned one of 64 bits.
+# Range of integers in recorded JSON: from the smallest signed to the largest unsigned one of 64 bits.
 LEAST, GREATEST = -(2**63), 2**64 - 1
 OUTPUT_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
-# Where a text usually is in an object that another node made.
+# Common keys of a text in an object from another node.
 USUAL = ("body", "content", "text", "data", "html")
 
 
@@ -42,17 +42,17 @@ def is_too_fine(raw: bytes) -> bool:
     most = max(MAX_CONTAINERS, len(raw) // BYTES_EACH)
     if raw.count(b"{") + raw.count(b"[") <= most:
         return False
-    bare = QUOTED.sub(b"", raw)  # those in texts do not count
+    bare = QUOTED.sub(b"", raw)  # braces in strings do not count
     return bare.count(b"{") + bare.count(b"[") > most
 
 
 def refusal(message: str) -> NodeError:
-    """The error for what no further attempt can mend."""
+    """Return a permanent NodeError, for an error that a retry cannot fix."""
     return NodeError(message, permanent=True)
 
 
 def text_of_config(config: Mapping[str, Any], input: Any, key: str = "data") -> str:
-    """The text under this key of the config, else the input. NodeError says what to write where it is no text."""
+    """Return the text under this config key, or the input. Raises: NodeError with a hint if it is not text."""
     value = config.get(key, input)
     if isinstance(value, str):
         return fits_text(value, key)
@@ -60,84 +60,84 @@ def text_of_config(config: Mapping[str, Any], input: Any, key: str = "data") -> 
         raise refusal(f"{key} must be text, but is {kind_of(value)}")
     named = sorted(value, key=lambda name: name not in USUAL) if isinstance(value, dict) else []
     found = next((name for name in named if isinstance(value[name], str) and name.isidentifier()), "body")
-    raise refusal(f'{key} must be text, but the input is {kind_of(value)}; write "{key}": "{{{{ input.{found} }}}}"')
+    raise refusal(f'{key} must be text, but the input is {kind_of(value)}; set "{key}": "{{{{ input.{found} }}}}"')
 
 
 def fits_text(text: str, what: str) -> str:
-    """The text; NodeError where it is too long."""
+    """Return the text. Raises: NodeError if it is too long."""
     if len(text) > MAX_TEXT:
-        raise refusal(f"{what} has {len(text):,} characters; at most {MAX_TEXT:,} are allowed")
+        raise refusal(f"{what} has {len(text):,} characters; the limit is {MAX_TEXT:,}")
     return text
 
 
 def list_of_config(config: Mapping[str, Any], input: Any, key: str = "items") -> list[Any]:
-    """The list under this key of the config, else the input. NodeError says what to write where it is no list."""
+    """Return the list under this config key, or the input. Raises: NodeError with a hint if it is not a list."""
     value = config.get(key, input)
     if isinstance(value, list):
         return fits_items(value, key)
     if key in config or not isinstance(value, dict):
         raise refusal(f"{key} must be a list, but is {kind_of(value)}")
     found = next((name for name, part in value.items() if isinstance(part, list) and name.isidentifier()), "items")
-    raise refusal(f'{key} must be a list, but the input is an object; write "{key}": "{{{{ input.{found} }}}}"')
+    raise refusal(f'{key} must be a list, but the input is an object; set "{key}": "{{{{ input.{found} }}}}"')
 
 
 def encode(value: Any, max_bytes: int) -> bytes:
-    """The value as JSON text. NodeError where it is no JSON, nested too deeply or too large."""
+    """Return the value as JSON. Raises: NodeError if it is not JSON, nested too deeply or too large."""
     try:
         encoded = orjson.dumps(value, option=OUTPUT_OPTIONS)
     except (TypeError, ValueError, RecursionError) as error:
         raise NodeError(f"the output is not JSON: {error}", permanent=True) from None
     if len(encoded) > max_bytes:
-        raise NodeError(f"the output has {len(encoded)} bytes; at most {max_bytes} are allowed", permanent=True)
+        raise NodeError(f"the output has {len(encoded):,} bytes; the limit is {max_bytes:,}", permanent=True)
     return encoded
 
 
 def fits_items(items: list[Any], what: str) -> list[Any]:
-    """The list; NodeError where it is too long."""
+    """Return the list. Raises: NodeError if it is too long."""
     if len(items) > MAX_ITEMS:
-        raise refusal(f"{what} has {len(items):,} items; at most {MAX_ITEMS:,} are allowed")
+        raise refusal(f"{what} has {len(items):,} items; the limit is {MAX_ITEMS:,}")
     return items
 
 
 class LimitedText(io.StringIO):
-    """Text that is written piece by piece, and may not become too long."""
+    """Text written piece by piece, with a limit."""
 
     def write(self, text: str) -> int:
         if self.tell() + len(text) > MAX_TEXT:
-            raise refusal(f"the text would have more than {MAX_TEXT:,} characters")
+            raise refusal(f"the text would exceed the limit of {MAX_TEXT:,} characters")
         return super().write(text)
 
 
 class Room:
-    """How much may still be made of something, in characters of JSON; NodeError when that is used up."""
+    """A budget in characters of JSON. Raises NodeError when it is used up."""
 
     def __init__(self, what: str, size: int = MAX_TEXT) -> None:
         self.what, self.size, self.left = what, size, size
 
     def take(self, size: int) -> None:
-        """Use so much of it."""
+        """Spend `size` characters."""
         self.left -= size
         if self.left < 0:
-            raise refusal(f"{self.what} would have more than {self.size:,} characters of JSON")
+            raise refusal(f"{self.what} would exceed the limit of {self.size:,} characters of JSON")
 
     def take_value(self, value: Any) -> None:
-        """Use what this value takes."""
+        """Spend the size of this value."""
         self.take(size_of(value, self.what))
 
 
 def size_of(value: Any, what: str, most: int = MAX_TEXT) -> int:
-    """About how many characters of JSON the value is, a part that appears twice counted twice.
+    """Return the approximate size of the value in characters of JSON, counting repeated parts each time.
 
-    NodeError where it is too large or nested too deeply; no more than `most` of it is looked at.
+    Raises: NodeError if it is nested too deeply or larger than `most`; stops there.
     """
-    size, todo = 0, [([value], 0)]  # what is in lists and objects is counted there, which is quick
+    size, todo = 0, [([value], 0)]  # items are counted with their container, for speed
     while todo:
         part, depth = todo.pop()
         size += 2 + len(part)
         if isinstance(part, dict):
             size += sum(map(len, part)) + 3 * len(part)
         if size > most:
-            raise refusal(f"{what} has more than {most:,} characters of JSON")
+            raise refusal(f"{what} exceeds the limit of {most:,} characters of JSON")
         if depth > MAX_DEPTH:
             raise too_deep(what)
         for inner in part.values() if isinstance(part, dict) else part:
@@ -151,22 +151,22 @@ def size_of(value: Any, what: str, most: int = MAX_TEXT) -> int:
             else:
                 size += 4
     if size > most:
-        raise refusal(f"{what} has more than {most:,} characters of JSON")
+        raise refusal(f"{what} exceeds the limit of {most:,} characters of JSON")
     return size
 
 
 def too_deep(what: str) -> NodeError:
-    """The error for what is nested too deeply."""
-    return refusal(f"{what} is nested more than {MAX_DEPTH} deep")
+    """Return the error for a value that is nested too deeply."""
+    return refusal(f"{what} is nested more than {MAX_DEPTH} levels deep")
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a number: true and false are none."""
+    """Return True for a number, but not for true and false."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def check_json(value: Any, what: str) -> Any:
-    """The value; NodeError with the place where it holds what the record cannot."""
+    """Return the value. Raises: NodeError with the path of a part that cannot be recorded."""
     found = _unfit(value, 0)
     if found is not None:
         path, problem = found
@@ -176,24 +176,24 @@ def check_json(value: Any, what: str) -> Any:
 
 
 def check_data(value: Any, what: str) -> Any:
-    """The same for a value that others have made: it may be too large as well, as a part can be in it many times."""
+    """Do the same for a value from outside, which may be too large, because a part of it may occur many times."""
     size_of(value, what)
     return check_json(value, what)
 
 
 def _unfit(value: Any, depth: int) -> tuple[str, str] | None:
-    """Where something is that is no JSON, or too much of it, and what."""
+    """Return the path and the issue of a part that is not JSON or nested too deeply, or None."""
     if isinstance(value, str) or value is None:
         return None
     if not isinstance(value, list | dict):
         problem = unfit_scalar(value)
         return ("", problem) if problem else None
     if depth >= MAX_DEPTH:
-        return "", f"is nested more than {MAX_DEPTH} deep"
+        return "", f"is nested more than {MAX_DEPTH} levels deep"
     for key, part in value.items() if isinstance(value, dict) else enumerate(value):
         kind = type(part)
         if kind is str or (kind is int and LEAST <= part <= GREATEST) or (kind is float and math.isfinite(part)):
-            continue  # most of what there is, quickly
+            continue  # fast path for most values
         found = _unfit(part, depth + 1)
         if found is not None:
             return (f".{key:.100}" if isinstance(key, str) else f"[{key}]") + found[0], found[1]
@@ -201,9 +201,9 @@ def _unfit(value: Any, depth: int) -> tuple[str, str] | None:
 
 
 def unfit_scalar(value: Any) -> str | None:
-    """What is wrong with a number, a boolean or anything else that is neither list, object nor text, if anything is."""
+    """Return the issue of a number, boolean or other scalar except text, or None."""
     if isinstance(value, int):
-        return None if LEAST <= value <= GREATEST else "an integer of more than 64 bits; keep it as text"
+        return None if LEAST <= value <= GREATEST else "an integer of more than 64 bits; use text instead"
     if isinstance(value, float):
         return None if math.isfinite(value) else "a number that is not finite"
     return None if value is None else f"{type(value).__name__} is not JSON"

@@ -1,8 +1,8 @@
-"""How a node type that is not ours is called: apart, so that what it does wrong stays with it.
+"""Plugin runner: calls plugin nodes in isolation, so that their errors affect only themselves.
 
-It works on copies, in a thread of its own that is left behind if it does not end. What it asks of its run (the log, the
-store…) the run's own thread does, which has the record and the connection to the database. What it gives leaves by a
-branch that it declares; everything else is a NodeError.
+A plugin works on copies, in its own thread, which is abandoned if it does not end. The run's thread, with the record
+and the database connection, executes its calls of the context (log, store, …). A result must use a declared branch;
+everything else is a NodeError.
 """
 
 from __future__ import annotations
@@ -24,42 +24,42 @@ from errors import NodeError
 from nodes.base import Branch, Context, Node, Suspend
 
 log = logging.getLogger("headrace.nodes")
-LATE_SECONDS = 0.5  # beyond the deadline, for a node that notices it by itself: its own error says more
+LATE_SECONDS = 0.5  # after the deadline, for a node that notices it itself: its own error is more specific
 MAX_LEFT = 50
 LEVELS = ("debug", "info", "warning", "error")
-PACKAGE = "headrace_nodes"  # of which the files of HEADRACE_NODES_DIR are modules
-# What a node may use in its own thread; all else in the context is asked for.
+PACKAGE = "headrace_nodes"  # package of the files in HEADRACE_NODES_DIR
+# Fields of the context that a node may use in its own thread; all others are called in the run's thread.
 FREE = {"node_id", "inputs", "scope", "idempotency_key", "deadline", "services", "files"}
 
 _left: set[threading.Thread] = set()
 
 
 def call(node: Node, work: Callable[[Context], Any], ctx: Context) -> Any:
-    """What `work` gives when the node's thread calls it with a context that is safe there. Raises what it raises, and
-    NodeError where it does not end in time.
+    """Return the result of `work`, called in a new thread with a context that is safe there. Raises its errors, and
+    NodeError if it does not end in time.
     """
     _check_left()
-    desk = Desk()
+    calls = CallQueue()
     result: Future[Any] = Future()
 
     def perform() -> None:
         try:
-            result.set_result(work(_lent(ctx, desk)))
+            result.set_result(work(_make_context(ctx, calls)))
         except BaseException as error:
             result.set_exception(error)
-        if desk.is_closed:
-            log.warning("node %s (%s) has ended after it was given up", ctx.node_id, node.type)
-        desk.leave()
+        if calls.is_closed:
+            log.warning("Node %s (%s) ended after it was abandoned", ctx.node_id, node.type)
+        calls.leave()
 
     began = time.monotonic()
     thread = threading.Thread(target=perform, name=f"own-{node.type}", daemon=True)
     thread.start()
-    if not desk.serve(None if ctx.deadline is None else ctx.deadline + LATE_SECONDS) and not result.done():
+    if not calls.serve(None if ctx.deadline is None else ctx.deadline + LATE_SECONDS) and not result.done():
         _left.add(thread)
-        log.error("node %s (%s) does not end; its thread is left behind", ctx.node_id, node.type)
+        log.error("Node %s (%s) did not end in time; its thread is abandoned", ctx.node_id, node.type)
         given = (ctx.deadline or began) - began
-        # Where it has effects, a second attempt must not begin while the first may still be at it.
-        raise NodeError(f"did not end within {given:.2g} s and was given up", permanent=not node.pure)
+        # With side effects, a second attempt must not start while the first may still be working.
+        raise NodeError(f"did not end within {given:.2g} s and was abandoned", permanent=not node.pure)
     return _outcome(result)
 
 
@@ -68,7 +68,7 @@ def _check_left() -> None:
         if not thread.is_alive():
             _left.discard(thread)
     if len(_left) >= MAX_LEFT:
-        raise NodeError(f"{MAX_LEFT} nodes of HEADRACE_NODES_DIR were given up and run on; restart the server")
+        raise NodeError(f"{MAX_LEFT} abandoned nodes of HEADRACE_NODES_DIR are still running; restart the server")
 
 
 def _outcome(result: Future[Any]) -> Any:
@@ -80,12 +80,12 @@ def _outcome(result: Future[Any]) -> Any:
         raise NodeError(str(error.message), bool(error.permanent), seconds) from error
     if isinstance(error, Exception):
         raise error
-    # SystemExit and the like would end more than this node.
-    raise NodeError(told(error)) from error
+    # SystemExit and similar errors would end more than this node.
+    raise NodeError(describe_with_place(error)) from error
 
 
-class Desk:
-    """Where a node's thread asks for something, and the run's thread serves it until the node has ended."""
+class CallQueue:
+    """Executes calls from a node's thread in the run's thread until the node has ended."""
 
     def __init__(self) -> None:
         self.is_closed = False
@@ -93,20 +93,20 @@ class Desk:
         self._lock = threading.Lock()
 
     def ask(self, work: Callable[[], Any]) -> Any:
-        """What `work` gives or raises, called in the run's thread. NodeError once the node was given up."""
+        """Execute `work` in the run's thread; return its result. Raises: its errors; NodeError after abandonment."""
         answer: Future[Any] = Future()
         with self._lock:
             if self.is_closed:
-                raise NodeError("the node was given up", permanent=True)
+                raise NodeError("the node was abandoned", permanent=True)
             self._asked.put((answer, work))
         return answer.result()
 
     def leave(self) -> None:
-        """Say that the node has ended."""
+        """Signal that the node has ended."""
         self._asked.put(None)
 
     def serve(self, until: float | None) -> bool:
-        """Do what is asked for until the node has ended; False where that is not by `until`, on time.monotonic."""
+        """Execute calls until the node has ended. Return False if it has not by `until`, on time.monotonic."""
         try:
             while True:
                 left = None if until is None else max(0.0, until - time.monotonic())
@@ -125,7 +125,7 @@ class Desk:
             self.is_closed = True
         while not self._asked.empty():
             if (item := self._asked.get()) is not None:
-                item[0].set_exception(NodeError("the node was given up", permanent=True))
+                item[0].set_exception(NodeError("the node was abandoned", permanent=True))
 
 
 def _do(answer: Future[Any], work: Callable[[], Any]) -> None:
@@ -137,50 +137,50 @@ def _do(answer: Future[Any], work: Callable[[], Any]) -> None:
             raise
 
 
-class Asking:
-    """Stands for something that only the run's thread may use: each call of it, or of a method, is asked for."""
+class Proxy:
+    """A proxy for an object of the run's thread: every call of it or its methods is executed there."""
 
-    def __init__(self, desk: Desk, target: Any) -> None:
-        self._desk, self._target = desk, target
+    def __init__(self, calls: CallQueue, target: Any) -> None:
+        self._desk, self._target = calls, target
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._desk.ask(lambda: self._target(*args, **kwargs))
 
-    def __getattr__(self, name: str) -> Asking:
-        return Asking(self._desk, getattr(self._target, name))
+    def __getattr__(self, name: str) -> Proxy:
+        return Proxy(self._desk, getattr(self._target, name))
 
 
-def _lent(ctx: Context, desk: Desk) -> Context:
-    """The context as a node may have it in another thread. Its `scope` has no secrets; `credential` gives those."""
+def _make_context(ctx: Context, calls: CallQueue) -> Context:
+    """Return the context for another thread. Its `scope` has no secrets; `credential` returns them."""
     asked: dict[str, Any] = {
-        field.name: Asking(desk, getattr(ctx, field.name))
+        field.name: Proxy(calls, getattr(ctx, field.name))
         for field in dataclasses.fields(ctx)
         if field.name not in FREE and getattr(ctx, field.name) is not None
     }
-    asked["write_log"] = Asking(desk, _checked_log(ctx.write_log))
+    asked["write_log"] = Proxy(calls, _check_log(ctx.write_log))
     scope = {key: value for key, value in ctx.scope.items() if key != "secrets"}
     return dataclasses.replace(ctx, inputs=Copies(ctx.inputs), scope=Copies(scope), **asked)
 
 
-def _checked_log(write: Callable[[str, str, str, Any], None]) -> Callable[[str, str, str, Any], None]:
-    """The log, where an entry that the database would not take fails its node, and not the whole run."""
+def _check_log(write: Callable[[str, str, str, Any], None]) -> Callable[[str, str, str, Any], None]:
+    """Return a log that rejects invalid entries, so that they fail the node and not the whole run."""
 
     def write_log(node_id: str, level: str, message: str, data: Any) -> None:
         if level not in LEVELS:
-            raise NodeError(f"ctx.log: the level is {level!r:.50}; it must be {', '.join(LEVELS)}", permanent=True)
+            raise NodeError(f"ctx.log: the level {level!r:.50} must be one of: {', '.join(LEVELS)}", permanent=True)
         write(node_id, level, str(message), data)
 
     return write_log
 
 
 class Copies(Mapping[str, Any]):
-    """A mapping that gives a copy of each value, made when it is asked for."""
+    """A mapping that copies each value on access."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
 
     def __getitem__(self, key: str) -> Any:
-        return copied(self._values[key])
+        return copy_value(self._values[key])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
@@ -189,57 +189,57 @@ class Copies(Mapping[str, Any]):
         return len(self._values)
 
 
-def copied(value: Any) -> Any:
-    """The value with new lists and objects; what is neither stays what it is."""
+def copy_value(value: Any) -> Any:
+    """Return the value with its lists and objects copied."""
     if isinstance(value, dict):
-        return {key: copied(item) for key, item in value.items()}
+        return {key: copy_value(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [copied(item) for item in value]
+        return [copy_value(item) for item in value]
     return value
 
 
 def check(node: Node, branches: tuple[str, ...], result: Any) -> None:
-    """NodeError where a result leaves by no branch that is declared, or waits for what will never come."""
+    """Raise NodeError if a result uses an undeclared branch, or an impossible wait."""
     if type(result) is Suspend:
         _check_wait(node, result)
         return
     way = result.name if type(result) is Branch else None
     if way in (branches or (None,)):
         return
-    offer = f"it declares {', '.join(map(repr, branches))}" if branches else "it declares none"
-    said = "gave no Branch" if way is None else f"left by the branch {str(way)[:100]!r}"
-    raise NodeError(f"{node.type} {said}; {offer}", permanent=True)
+    offer = f"it declares: {', '.join(map(repr, branches))}" if branches else "it declares none"
+    describe_error = "returned no Branch" if way is None else f"returned the branch {str(way)[:100]!r}"
+    raise NodeError(f"{node.type} {describe_error}; {offer}", permanent=True)
 
 
 def _check_wait(node: Node, wait: Suspend) -> None:
     if not node.suspends:
-        raise NodeError(f"{node.type} gave Suspend, but does not say suspends = True", permanent=True)
+        raise NodeError(f"{node.type} returned Suspend, but does not set suspends = True", permanent=True)
     if not isinstance(wait.reason, str):
-        raise NodeError(f"{node.type} gave Suspend with a reason that is no text", permanent=True)
+        raise NodeError(f"{node.type} returned Suspend with a reason that is not text", permanent=True)
     if wait.until is not None and (type(wait.until) is not int or not 0 <= wait.until < 2**53):
-        raise NodeError(f"{node.type} gave Suspend with a time that is no number of milliseconds", permanent=True)
+        raise NodeError(f"{node.type} returned Suspend with a time that is not in milliseconds", permanent=True)
     if wait.until is None and wait.run_id is None and not node.answers:
-        raise NodeError(f"{node.type} gave Suspend without a time, and there is nobody to answer", permanent=True)
+        raise NodeError(f"{node.type} returned Suspend without a time, but it can have no answer", permanent=True)
 
 
-def said(error: BaseException) -> str:
-    """The error's class and message, such as `KeyError: 'rate'`."""
+def describe_error(error: BaseException) -> str:
+    """Return the error's class and message, such as `KeyError: 'rate'`."""
     name = type(error).__name__
     try:
         text = str(error)
     except Exception:
-        return f"{name}, which cannot be shown"
+        return f"{name}, whose message cannot be shown"
     return f"{name}: {text}" if text else name
 
 
-def told(error: BaseException) -> str:
-    """The same, with its place in a file of HEADRACE_NODES_DIR where it comes from there: for those who wrote it."""
-    place = place_of(error)
-    return f"{said(error)} ({place})" if place else said(error)
+def describe_with_place(error: BaseException) -> str:
+    """Return the same with its place in a file of HEADRACE_NODES_DIR, if it was raised there."""
+    place = find_place(error)
+    return f"{describe_error(error)} ({place})" if place else describe_error(error)
 
 
-def place_of(error: BaseException) -> str:
-    """Where in the files of HEADRACE_NODES_DIR it was raised, such as `rates.py, line 12`; empty where it was not."""
+def find_place(error: BaseException) -> str:
+    """Return the place in HEADRACE_NODES_DIR where it was raised, such as `rates.py, line 12`; empty if elsewhere."""
     found = ""
     trace = error.__traceback__
     while trace is not None:
@@ -250,41 +250,41 @@ def place_of(error: BaseException) -> str:
     return found
 
 
-# What is called while a definition is checked
+# Calls during validation of a definition
 
 
 @contextmanager
-def contained(what: str) -> Iterator[None]:
-    """Whatever is raised meanwhile is a NodeError that begins with `what`, but for ValidationError."""
+def contain_errors(what: str) -> Iterator[None]:
+    """Convert every error within, except ValidationError, to a NodeError that starts with `what`."""
     try:
         yield
     except (NodeError, ValidationError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise NodeError(f"{what} raised {told(error)}", permanent=True) from error
+        raise NodeError(f"{what} raised {describe_with_place(error)}", permanent=True) from error
 
 
 def branches(node: Node, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The branches that it declares under this raw config; NodeError where they are no names."""
-    with contained(f"{node.type}.branches"):
-        names = node.branches(copied(config))
+    """Return the branches under this raw config. Raises: NodeError if they are not valid names."""
+    with contain_errors(f"{node.type}.branches"):
+        names = node.branches(copy_value(config))
     if not isinstance(names, tuple) or not all(isinstance(name, str) and name for name in names):
-        raise NodeError(f"{node.type}.branches must give a tuple of names", permanent=True)
+        raise NodeError(f"{node.type}.branches must return a tuple of names", permanent=True)
     if len(set(names)) < len(names):
-        raise NodeError(f"{node.type}.branches gives the same name twice", permanent=True)
+        raise NodeError(f"{node.type}.branches returned the same name twice", permanent=True)
     return names
 
 
 def looks_at_steps(node: Node, config: Mapping[str, Any]) -> bool:
-    """Whether it may look at outputs of any node before it, under this raw config; NodeError."""
-    with contained(f"{node.type}.looks_at_steps"):
-        return bool(node.looks_at_steps(copied(config)))
+    """Return True if it may read outputs of any earlier node under this raw config. Raises: NodeError."""
+    with contain_errors(f"{node.type}.looks_at_steps"):
+        return bool(node.looks_at_steps(copy_value(config)))
 
 
-def loaded(node: Node, schema: Schema, static: dict[str, Any], partial: tuple[str, ...]) -> dict[str, Any]:
-    """The config as its schema loads it. ValidationError, and NodeError where the schema itself fails."""
-    with contained(f"{node.type}.Config"):
-        config = schema.load(copied(static), partial=partial)
+def load_config(node: Node, schema: Schema, static: dict[str, Any], partial: tuple[str, ...]) -> dict[str, Any]:
+    """Return the config as loaded by its schema. Raises: ValidationError; NodeError if the schema itself fails."""
+    with contain_errors(f"{node.type}.Config"):
+        config = schema.load(copy_value(static), partial=partial)
     if not isinstance(config, dict):
-        raise NodeError(f"{node.type}.Config must give a dict", permanent=True)
+        raise NodeError(f"{node.type}.Config must return a dict", permanent=True)
     return config

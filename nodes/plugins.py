@@ -1,7 +1,7 @@
-"""A team's own node types: every `*.py` of the folder HEADRACE_NODES_DIR, read once at the start of a process.
+"""Plugins: a team's own node types, every `*.py` in the folder HEADRACE_NODES_DIR, read once at the start of a process.
 
-A file is a module of the package `headrace_nodes`, whose path is the folder, so that it can import its helpers: those
-files whose names begin with `_`. One that cannot be loaded is reported and leaves nothing behind; the others count.
+A file is a module of the package `headrace_nodes`, whose path is the folder, so that it can import helper modules,
+whose names start with `_`. A file that cannot be loaded is reported and leaves nothing behind; the others work.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from nodes.plugin_runner import PACKAGE
 
 log = logging.getLogger("headrace.nodes")
 TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
-# The literal `type` of a class, for files that Python cannot read.
+# The literal `type` of a class, for files that Python cannot parse.
 DECLARED = re.compile(r"""^[ \t]+type\b[^=\n]*=[ \t]*["']([^"'\n]*)["']""", re.MULTILINE)
-LONGEST_REASON = 300
+MAX_REASON = 300
 
 
 class Broken(NamedTuple):
-    """A file that could not be loaded, why in one line, and the node types that it was to bring (None: unknown)."""
+    """A file that could not be loaded, the reason in one line, and its intended node types (None: unknown)."""
 
     file: str
     reason: str
@@ -41,7 +41,7 @@ class Broken(NamedTuple):
 
 
 class Unfit(Exception):
-    """A file or a class that is no node type as it should be; `line` is where."""
+    """A file or a class that is not a valid node type; `line` is its position."""
 
     def __init__(self, message: str, line: int = 0) -> None:
         super().__init__(message)
@@ -52,7 +52,7 @@ BROKEN: list[Broken] = []
 
 
 def load(folder: Path | None) -> list[Broken]:
-    """Replace the own node types of this process by those of the folder (None: by none); what could not be loaded."""
+    """Replace this process's plugins by those in the folder (None: remove them); return the files that failed."""
     for type_ in [type_ for type_, node in REGISTRY.items() if node.own]:
         del REGISTRY[type_]
     for name in _modules():
@@ -62,12 +62,12 @@ def load(folder: Path | None) -> list[Broken]:
     if folder is not None:
         BROKEN.extend(_load_all(folder))
         for broken in BROKEN:
-            log.error("%s could not be loaded: %s", folder / broken.file, broken.reason)
+            log.error("Could not load %s: %s", folder / broken.file, broken.reason)
     return list(BROKEN)
 
 
-def why_missing(type_: str) -> str:
-    """Why there is no such node type, as the end of a sentence that says so; empty where nothing is known of it."""
+def explain_missing(type_: str) -> str:
+    """Return the reason why a node type is missing, to append to a sentence; empty if it is unknown."""
     for broken in BROKEN:
         if broken.types is None:
             return f"; the folder of HEADRACE_NODES_DIR could not be loaded: {broken.reason}"
@@ -81,7 +81,7 @@ def _modules() -> set[str]:
 
 
 def _load_all(folder: Path) -> list[Broken]:
-    log.info("loading the node types in %s", folder)
+    log.info("Loading the node types in %s", folder)
     try:
         files = sorted(path for path in folder.iterdir() if _is_node_file(path))
     except OSError as error:
@@ -98,7 +98,7 @@ def _is_node_file(path: Path) -> bool:
 
 
 def _load(path: Path) -> Broken | None:
-    """Load one file; None where all is well with it."""
+    """Load one file; return None if it is valid."""
     before = _Before()
     try:
         _import(path, before)
@@ -112,55 +112,55 @@ def _load(path: Path) -> Broken | None:
 
 def _import(path: Path, before: _Before) -> None:
     if not path.stem.isidentifier():
-        raise Unfit("its name must be of letters, digits and _, such as my_node.py")
+        raise Unfit("its name must consist of letters, digits and _, such as my_node.py")
     name = f"{PACKAGE}.{path.stem}"
     importlib.import_module(name)
     for type_, node in before.types.items():
         if REGISTRY.get(type_) is not node:
             raise Unfit(f"it replaces or removes the node type {type_!r}")
     new = [(type_, node) for type_, node in REGISTRY.items() if type_ not in before.types]
-    # Another file may have imported it already.
+    # Another file may have imported it before.
     if not new and all(type(node).__module__ != name for node in REGISTRY.values()):
-        raise Unfit("it has no node type: no class that is derived from Node and has a type")
+        raise Unfit("it has no node type: define a class derived from Node with a type")
     for type_, node in new:
         _check(type_, node)
 
 
 class _Before:
-    """What there was before a file was loaded."""
+    """The state before a file was loaded."""
 
     def __init__(self) -> None:
         self.types = dict(REGISTRY)
         self.modules = _modules()
 
     def restore(self) -> None:
-        """Take back what has come since."""
+        """Undo everything that was added since."""
         for type_ in REGISTRY.keys() - self.types.keys():
             del REGISTRY[type_]
         REGISTRY.update(self.types)
         for name in _modules() - self.modules:
             del sys.modules[name]
-            # Else `from headrace_nodes import …` would still find it.
+            # Otherwise `from headrace_nodes import …` would still find it.
             vars(sys.modules[PACKAGE]).pop(name.removeprefix(f"{PACKAGE}."), None)
 
 
-# What a node type must be like
+# Validation of node types
 
 
 def _check(type_: str, node: Node) -> None:
-    """Mark a node type as own; Unfit where it would fail later, or the whole catalogue with it."""
+    """Mark a node type as own. Raises: Unfit if it would fail later, or break the catalog."""
     cls: Any = type(node)
     if cls.__dict__.get("type") != type_:
-        raise Unfit(f"{cls.__qualname__}: it must not be put into the registry by hand")
+        raise Unfit(f"{cls.__qualname__}: it must not be added to the registry manually")
     cls.own = True
-    # A run of quick nodes is executed by the request that starts it, which must not hang on what is not ours.
+    # Runs of quick nodes execute within the request that starts them, which must not block on foreign code.
     cls.quick = False
     try:
         for complaint in _complaints(cls):
             raise Unfit(f"{cls.__qualname__}: {complaint}", _line_of(cls))
         _check_config(cls)
         plugin_runner.branches(node, {})
-        with plugin_runner.contained(f"{cls.__qualname__}: its entry in the catalogue"):
+        with plugin_runner.contain_errors(f"{cls.__qualname__}: its entry in the catalogue"):
             orjson.dumps(entry_of(cls))
     except NodeError as error:
         raise Unfit(error.message, _line_of(cls)) from error
@@ -168,9 +168,9 @@ def _check(type_: str, node: Node) -> None:
 
 def _complaints(cls: Any) -> Iterator[str]:
     if not isinstance(cls.type, str) or not TYPE.fullmatch(cls.type):
-        yield f"type must be at most 64 small letters, digits and _, such as fetch_rates; it is {cls.type!r:.80}"
+        yield f"type must have at most 64 lower-case letters, digits and _, such as fetch_rates; it is {cls.type!r:.80}"
     if (cls.trigger, cls.category == "trigger") != (cls.polls, cls.polls):
-        yield "a trigger of your own says category = 'trigger', trigger = True and polls = True, and has a method poll"
+        yield "a trigger must set category = 'trigger', trigger = True and polls = True, and have a method poll"
     for name in ("pure", "responds", "suspends", "polls"):
         if not isinstance(getattr(cls, name), bool):
             yield f"{name} must be True or False"
@@ -181,7 +181,7 @@ def _complaints(cls: Any) -> Iterator[str]:
     if not isinstance(cls.answers, tuple) or not all(isinstance(name, str) and name for name in cls.answers):
         yield "answers must be a tuple of names"
     if cls.answers and not cls.suspends:
-        yield "it has answers, so it must say suspends = True"
+        yield "it has answers, so it must set suspends = True"
     if not isinstance(cls.examples, tuple) or not all(isinstance(example, dict) for example in cls.examples):
         yield "examples must be a tuple of dicts"
     if not isinstance(cls.source, tuple) or not all(name in cls.Config._declared_fields for name in cls.source):
@@ -194,7 +194,7 @@ def _complaints(cls: Any) -> Iterator[str]:
 
 
 def _method(cls: Any, name: str, takes: str) -> Iterator[str]:
-    """What is wrong with a method that takes the config and two more."""
+    """Yield the issues of a method that takes the config and two more arguments."""
     method = getattr(cls, name)
     if method is getattr(Node, name):
         yield f"it has no method {name}"
@@ -214,18 +214,18 @@ def _method(cls: Any, name: str, takes: str) -> Iterator[str]:
 def _check_config(cls: Any) -> None:
     if not isinstance(cls.Config, type) or not issubclass(cls.Config, Schema):
         raise Unfit(f"{cls.__qualname__}: Config must be a marshmallow Schema", _line_of(cls))
-    with plugin_runner.contained(f"{cls.__qualname__}.Config"):
+    with plugin_runner.contain_errors(f"{cls.__qualname__}.Config"):
         fields = cls.Config().fields
     for key, field in fields.items():
         where = f"{cls.__qualname__}.Config: {key}"
         if field.data_key not in (None, key) or field.attribute not in (None, key):
             raise Unfit(f"{where} must be stored under its own name, without data_key or attribute", _line_of(cls))
-        with plugin_runner.contained(f"{where}: its load_default"):
+        with plugin_runner.contain_errors(f"{where}: its load_default"):
             default = field.load_default() if callable(field.load_default) else field.load_default
             orjson.dumps(None if default is missing else default)
 
 
-# What to say of one that is not
+# Reasons
 
 
 def _line_of(cls: Any) -> int:
@@ -236,20 +236,20 @@ def _line_of(cls: Any) -> int:
 
 
 def _reason(error: BaseException, path: Path) -> str:
-    """Where and why, in one line."""
-    place = plugin_runner.place_of(error)
+    """Return the place and the reason in one line."""
+    place = plugin_runner.find_place(error)
     if isinstance(error, Unfit):
         place, text = f"line {error.line}" if error.line else "", str(error)
     elif isinstance(error, SyntaxError) and error.filename:
         place, text = f"{Path(error.filename).name}, line {error.lineno}", f"{type(error).__name__}: {error.msg}"
     else:
-        text = plugin_runner.said(error)
+        text = plugin_runner.describe_error(error)
     text = " ".join(f"{place.removeprefix(f'{path.name}, ')}: {text}".removeprefix(": ").split())
-    return text if len(text) <= LONGEST_REASON else text[:LONGEST_REASON] + "…"
+    return text if len(text) <= MAX_REASON else text[:MAX_REASON] + "…"
 
 
 def _types_in(path: Path) -> frozenset[str]:
-    """The node types that the file speaks of, and its own name: what is missing since it could not be loaded."""
+    """Return the node types declared in the file, and its own name: these are missing if it could not be loaded."""
     try:
         text = path.read_bytes().decode("utf-8", "replace")
     except OSError:

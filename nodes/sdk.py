@@ -1,6 +1,6 @@
-"""The names that a team's own node types import. They stay where they are; everything behind them may move.
+"""SDK of node plugins: the names they import. These stay; everything behind them may move.
 
-docs/writing-a-node.md has what each of them does.
+docs/writing-a-node.md describes each of them.
 """
 
 from __future__ import annotations

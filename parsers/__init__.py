@@ -1,6 +1,6 @@
-"""What strangers write (feeds, mails, HTML, PDF…) is read in a process of its own, which `process.py` starts.
+"""Parsers of untrusted data (feeds, mails, HTML, PDF, …), run in a separate process by `process.py`.
 
-The libraries for these formats are old and generous; some texts of a few hundred KB keep them busy for hours, or have
-them eat all memory, and a regular expression of Python stops all threads of its process meanwhile. Here that ends by
-bounds on time and memory, and costs nobody anything but the answer. Nothing of ours is imported here.
+The libraries for these formats are old and lenient; some inputs of a few hundred KB keep them busy for hours or exhaust
+the memory, and a regular expression of Python blocks all threads of its process. Here, limits on time and memory stop
+them at the cost of one result. Imports nothing of ours.
 """

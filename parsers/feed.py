@@ -1,4 +1,4 @@
-"""Feeds, RSS and Atom in all their versions, as plain JSON; their HTML is made safe to show."""
+"""Feeds, all versions of RSS and Atom, as plain JSON; their HTML is sanitized."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ MAX_TAGS, MAX_ENCLOSURES = 50, 20
 
 
 def read(options: dict[str, Any], data: bytes) -> tuple[dict[str, Any], tuple[bytes, ...]]:
-    """`{entries, whole}`, the entries in the order of the feed; `{problem}` where it is none.
+    """Return `{entries, whole}`, with the entries in the order of the feed; `{problem}` if it is not a feed.
 
-    `options` are the `content_type` that the server named and the `url`, which relative addresses are relative to.
+    `options` are the `content_type` from the server and the `url`, the base of relative URLs.
     """
-    # HTML is not made safe by feedparser: that takes quadratic time for some texts, and 20 times longer for all. Nor is
-    # it told the address: it would make ids of the relative kind depend on that, which may have a key in it.
+    # feedparser must not sanitize HTML: it takes quadratic time for some texts, and is 20 times slower for all. It does
+    # not get the URL: relative ids would then depend on it, and it may contain a key.
     headers = {"content-type": options["content_type"]}
     parsed = feedparser.parse(
         io.BytesIO(data), response_headers=headers, sanitize_html=False, resolve_relative_uris=False
     )
     version = parsed.get("version", "")
     if not version and not parsed.entries:
-        return {"problem": "is no RSS or Atom feed"}, ()
+        return {"problem": "is not an RSS or Atom feed"}, ()
     says_type = version.startswith("atom")
     entries = [_entry(entry, options["url"], says_type) for entry in parsed.entries[:MAX_ENTRIES]]
     if sum(len(entry["summary"]) + len(entry["content"]) for entry in entries) > MAX_ALL:
@@ -41,7 +41,7 @@ def read(options: dict[str, Any], data: bytes) -> tuple[dict[str, Any], tuple[by
 
 
 def _entry(entry: Any, url: str, says_type: bool) -> dict[str, Any]:
-    """The entry. `says_type`: its texts say whether they are HTML, as only those of Atom do; others are taken to be."""
+    """Return the entry. `says_type`: its texts declare whether they are HTML, as in Atom; other texts count as HTML."""
     content = next(iter(entry.get("content") or ()), None) or {}
     return {
         "id": _cut(entry.get("id")),
@@ -50,7 +50,7 @@ def _entry(entry: Any, url: str, says_type: bool) -> dict[str, Any]:
         "summary": _safe(entry.get("summary"), entry.get("summary_detail"), url),
         "content": _safe(content.get("value"), content, url),
         "author": _cut(entry.get("author")) or None,
-        # `get` would give the one for the other where one is missing.
+        # `get` would substitute one date for the other if it is missing.
         "published": _time(dict.get(entry, "published_parsed")),
         "updated": _time(dict.get(entry, "updated_parsed")),
         "tags": [_cut(tag.get("term")) for tag in (entry.get("tags") or ())[:MAX_TAGS] if tag.get("term")],
@@ -68,7 +68,7 @@ def _enclosure(found: Any, url: str) -> dict[str, Any]:
 
 
 def _cut(value: Any, most: int = MAX_TEXT) -> str:
-    """Text of bearable length; half a surrogate pair, which is text to Python alone, becomes a question mark."""
+    """Return text of limited length; half a surrogate pair, valid only in Python, becomes a question mark."""
     return str(value or "").strip()[:most].encode("utf-8", "replace").decode()
 
 
@@ -77,7 +77,7 @@ def _is_text(detail: Any) -> bool:
 
 
 def _plain(value: Any, is_text: bool) -> str:
-    """A title as plain text, whichever it is."""
+    """Return a title as plain text."""
     text = _cut(value, 4 * MAX_TEXT)
     if not is_text:
         text = html.unescape(nh3.clean(text, tags=set()))
@@ -85,7 +85,7 @@ def _plain(value: Any, is_text: bool) -> str:
 
 
 def _safe(value: Any, detail: Any, url: str) -> str:
-    """HTML without what could do harm, its addresses absolute."""
+    """Return sanitized HTML with absolute URLs."""
     text = _cut(value, MAX_HTML)
     if _is_text(detail):
         return html.escape(text, quote=False)
@@ -94,7 +94,7 @@ def _safe(value: Any, detail: Any, url: str) -> str:
 
 
 def _address(value: Any, url: str) -> str | None:
-    """An address of the web, as seen from this one; None for any other: `javascript:` is one, too."""
+    """Return an absolute http(s) URL; None for any other, such as `javascript:`."""
     text = _cut(value)
     try:
         found = urljoin(url, text) if text else ""
@@ -104,7 +104,7 @@ def _address(value: Any, url: str) -> str | None:
 
 
 def _time(parsed: Any) -> str | None:
-    """ISO 8601 in UTC of what feedparser made of a date."""
+    """Return feedparser's date as ISO 8601 in UTC."""
     if parsed is None:
         return None
     try:

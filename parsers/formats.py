@@ -1,4 +1,4 @@
-"""The formats of JSON Schema that are checked otherwise than by the library, for its costs or for what people write."""
+"""Formats of JSON Schema that are checked differently from the library, for speed or for common input."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_TIME = 40  # characters
 
 
 def is_time(text: str) -> bool:
-    """Return True if the text is a time of day, also without seconds or an offset, as forms give it."""
+    """Return True if the text is a time of day, also without seconds or an offset, as forms send it."""
     try:
         time.fromisoformat(text if len(text) <= MAX_TIME and ":" in text else "")
     except ValueError:
@@ -19,7 +19,7 @@ def is_time(text: str) -> bool:
 
 
 def passes(text: str) -> bool:
-    """Return True: to look at a long text of this format would take too long."""
+    """Return True: checking a long text of this format would take too long."""
     return True
 
 

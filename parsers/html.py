@@ -1,7 +1,7 @@
-"""HTML, of which CSS selectors pick parts.
+"""HTML parser: extracts parts by CSS selectors.
 
-The rules by which HTML is mended let a few kilobytes grow to gigabytes, and some selectors take a time that grows with
-the square of the document. Neither has a bound in the library.
+HTML's error recovery can turn kilobytes into gigabytes, and some selectors take quadratic time. The library limits
+neither.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
 MAX_MATCHES = 100_000
-# What is in them is no text for people.
+# Elements whose text is not shown.
 HIDDEN = {"script", "style", "template", "noscript"}
-# What stands on lines of its own: before and after it a word ends.
+# Block elements: a word ends before and after them.
 BLOCKS = {
     *("address", "article", "aside", "blockquote", "br", "caption", "dd", "div", "dl", "dt", "fieldset", "figcaption"),
     *("figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "legend", "li", "main", "nav"),
@@ -22,35 +22,34 @@ BLOCKS = {
 
 
 def read(options: dict[str, Any], data: bytes) -> tuple[dict[str, Any], tuple[bytes, ...]]:
-    """`{result}`, what `selectors` find (`{name: {selector, attribute, all, get, fields}}`); `{problem}` if too much.
-
-    `most` is how many characters may come out.
+    """Return `{result}`, the matches of `selectors` (`{name: {selector, attribute, all, get, fields}}`); `{problem}`
+    if they are too large. `most` is the maximum number of characters.
     """
     try:
         document = LexborHTMLParser(data.decode("utf-8", "replace"))
-        return {"result": Picker(options["most"]).picked(document, options["selectors"])}, ()
+        return {"result": Picker(options["most"]).pick(document, options["selectors"])}, ()
     except TooMuch as error:
         return {"problem": str(error)}, ()
     except (SelectolaxError, UnicodeError, MemoryError) as error:
-        return {"problem": f"cannot be read within its bounds: {error}"}, ()
+        return {"problem": f"cannot be read within the limits: {error}"}, ()
 
 
 class TooMuch(Exception):
-    """A result that is too large, in words."""
+    """The result is too large."""
 
 
 class Picker:
-    """Applies selectors; `left` is how many characters may still come out."""
+    """Applies selectors; `left` is the number of characters left for the result."""
 
     def __init__(self, most: int) -> None:
         self.left, self.matches = most, 0
 
-    def picked(self, node: Any, selectors: dict[str, Any]) -> dict[str, Any]:
-        """What each selector finds in the node, by name."""
+    def pick(self, node: Any, selectors: dict[str, Any]) -> dict[str, Any]:
+        """Return the matches of each selector in the node, by name."""
         return {name: self.found(node, spec) for name, spec in selectors.items()}
 
     def found(self, node: Any, spec: dict[str, Any]) -> Any:
-        """A list where all are wanted, else the first, null where there is none."""
+        """Return a list of all matches if `all`, otherwise the first or None."""
         if not spec["all"]:
             first = node.css_first(spec["selector"])
             return None if first is None else self.value(first, spec)
@@ -61,24 +60,24 @@ class Picker:
         return [self.value(one, spec) for one in nodes]
 
     def value(self, node: Any, spec: dict[str, Any]) -> Any:
-        """An attribute, the text, the HTML, or an object of what further selectors find in the element."""
+        """Return an attribute, the text, the HTML, or an object of nested selectors."""
         if spec.get("fields"):
-            return self.picked(node, spec["fields"])
+            return self.pick(node, spec["fields"])
         if spec.get("attribute"):
             attributes = node.attributes
             name = spec["attribute"].lower()
-            # One that is there without a value is empty, and not missing.
+            # An attribute without a value is empty, not missing.
             text = (attributes[name] or "") if name in attributes else None
         else:
             text = node.html if spec["get"] == "html" else text_of(node)
         self.left -= len(text or "") + 4
         if self.left < 0:
-            raise TooMuch("what the selectors find is too large")
+            raise TooMuch("the text of the matches is too large")
         return text
 
 
 def text_of(node: Any) -> str:
-    """The text of an element as people see it: blanks run together, and blocks do not run into each other."""
+    """Return the visible text of an element: whitespace collapsed, blocks separated."""
     if node.tag in HIDDEN:
         return str(node.text()).strip()
     pieces = []

@@ -1,4 +1,4 @@
-"""Pages of the web as text for those who read them as text: headings, lists, tables and links as in Markdown."""
+"""HTML text: web pages converted to Markdown-like text, with headings, lists, tables and links."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
-# What is in them is nothing to read, or the same on every page of a site.
+# Elements without readable content, or with content repeated on every page of a site.
 SKIPPED = {
     *("script", "style", "template", "noscript", "svg", "math", "iframe", "object", "canvas", "video", "audio", "head"),
     *("nav", "button", "select", "input", "textarea", "dialog", "-comment"),
@@ -19,32 +19,32 @@ PARAGRAPHS = {
 }
 LINES = {"br", "caption", "dd", "dt", "figcaption", "legend", "li", "option", "summary", "tr"}
 HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
-LONGEST_ADDRESS, LONGEST_TITLE, DEEPEST_LIST = 500, 300, 6
-MORE = "… (the page goes on)"
+MAX_ADDRESS, MAX_TITLE, MAX_LIST_DEPTH = 500, 300, 6
+MORE = "… (the page continues)"
 
 
 class Full(Exception):
-    """There is no more room."""
+    """The text has reached its maximum length."""
 
 
 def read(options: dict[str, Any], data: bytes) -> tuple[dict[str, Any], tuple[bytes, ...]]:
-    """`{text}`, about `most` characters of the page at `url`; `{problem}` where it cannot be read."""
+    """Return `{text}`, about `most` characters of the page at `url`; `{problem}` if it cannot be read."""
     try:
         document = LexborHTMLParser(data.decode("utf-8", "replace"))
         title = document.css_first("title")
         page = Page(options["url"], options["most"])
         if title is not None:
             page.start("# ")
-            page.text(title.text()[:LONGEST_TITLE])
+            page.text(title.text()[:MAX_TITLE])
         for root in _roots(document):
             page.write(root)
         return {"text": page.read()}, ()
     except (SelectolaxError, UnicodeError, MemoryError) as error:
-        return {"problem": f"the page cannot be read within its bounds: {error}"}, ()
+        return {"problem": f"the page cannot be read within the limits: {error}"}, ()
 
 
 def _roots(document: Any) -> Iterator[Any]:
-    """Where the page says that its matter is, else all of it."""
+    """Yield the main element of the page, or the whole page if it does not mark one."""
     for selector in ("main", "article", "body"):
         found = document.css(selector)
         if len(found) == 1 and found[0].text().strip():
@@ -55,24 +55,24 @@ def _roots(document: Any) -> Iterator[Any]:
 
 
 class Page:
-    """The text of a page as it comes about."""
+    """The text of a page, written piece by piece."""
 
     def __init__(self, url: str, most: int) -> None:
         self.url, self.left = url, most
         self.pieces: list[str] = []
         self.newlines, self.space, self.prefix = 0, False, ""
-        self.lists: list[int | None] = []  # the number of the last item of each list that is open, None for bullets
+        self.lists: list[int | None] = []  # last item number of each open list, None for bullets
         self.verbatim = self.cells = 0
-        self.links: list[tuple[int, str]] = []  # the piece with which each link that is open begins, and its prefix
+        self.links: list[tuple[int, str]] = []  # first piece of each open link, and its prefix
         self.is_first_cell = self.is_full = False
 
     def read(self) -> str:
-        """The text."""
+        """Return the text."""
         text = "".join(self.pieces).strip()
         return f"{text}\n\n{MORE}" if self.is_full else text
 
     def write(self, root: Any) -> None:
-        """Add what is in this element, as far as there is room for it."""
+        """Add the content of this element, as far as there is room."""
         todo = [(root, False)]
         try:
             while todo:
@@ -128,7 +128,7 @@ class Page:
         self.part(tag)
 
     def part(self, tag: str) -> None:
-        """What stands before and after such an element."""
+        """Separate an element from its surroundings."""
         if self.cells:
             self.space = self.space or tag in PARAGRAPHS or tag in LINES
         elif tag in PARAGRAPHS:
@@ -137,7 +137,7 @@ class Page:
             self.newlines = max(self.newlines, 1)
 
     def cell(self) -> None:
-        """Part the cells of a row."""
+        """Separate the cells of a row."""
         if not self.is_first_cell:
             self.space = False
             self.add(" |")
@@ -148,7 +148,7 @@ class Page:
     def bullet(self) -> str:
         if not self.lists:
             return "- "
-        indent = "  " * min(len(self.lists) - 1, DEEPEST_LIST)
+        indent = "  " * min(len(self.lists) - 1, MAX_LIST_DEPTH)
         number = self.lists[-1]
         if number is None:
             return f"{indent}- "
@@ -156,11 +156,11 @@ class Page:
         return f"{indent}{number + 1}. "
 
     def start(self, prefix: str) -> None:
-        """Begin the next line with this, if there is one."""
+        """Begin the next line with this prefix."""
         self.prefix = prefix
 
     def link(self, since: int, prefix: str, href: str) -> None:
-        """Make what was written since then, but for what begins its line, a link."""
+        """Turn the text written since the piece `since`, without its line prefix, into a link."""
         written = "".join(self.pieces[since:])
         words = written.lstrip("\n").removeprefix(prefix).strip()
         address = _absolute(self.url, href.strip())
@@ -171,7 +171,7 @@ class Page:
         self.take(len(address) + 4)
 
     def text(self, text: str) -> None:
-        """Add text; blanks run together unless they are meant."""
+        """Add text, collapsing whitespace unless it is preformatted."""
         if self.verbatim:
             self.add(text)
             return
@@ -184,7 +184,7 @@ class Page:
         self.space = text[-1].isspace()
 
     def add(self, text: str) -> None:
-        """Add this as it is, after the line breaks or the blank that are due."""
+        """Add text as it is, after pending line breaks or a space."""
         if self.newlines or not self.pieces:
             lead = "\n" * (self.newlines if self.pieces else 0) + self.prefix
         else:
@@ -201,11 +201,11 @@ class Page:
 
 
 def _absolute(base: str, href: str) -> str:
-    """The address of a link; empty where it leads nowhere else on the web."""
-    if not href or href.startswith("#") or len(href) > LONGEST_ADDRESS:
+    """Return the absolute URL of a link; empty if it does not lead to another web page."""
+    if not href or href.startswith("#") or len(href) > MAX_ADDRESS:
         return ""
     try:
         found = urljoin(base, href)
-        return found if urlsplit(found).scheme in ("http", "https") and len(found) <= LONGEST_ADDRESS else ""
+        return found if urlsplit(found).scheme in ("http", "https") and len(found) <= MAX_ADDRESS else ""
     except ValueError:
         return ""

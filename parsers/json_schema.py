@@ -1,6 +1,6 @@
-"""JSON Schemas of which nobody knows what they cost, and data that is to follow them.
+"""JSON Schema validation of unknown cost.
 
-References let a few hundred bytes keep a validator busy for years, or end its process; patterns take megabytes each.
+References let a few hundred bytes keep a validator busy for years, or crash its process; patterns take megabytes each.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ MAX_ISSUES, MAX_MESSAGE = 50, 30_000
 
 
 def read(options: dict[str, Any], data: bytes) -> tuple[dict[str, Any], tuple[bytes, ...]]:
-    """`{issues}`, what the `schema` finds wrong with the JSON in `data`, each `{path, message}`, where the path is a
-    list; with `whole` false, the first only. `{problem, path}` where it is no schema. Without data, only the schema is
-    looked at. After so many `seconds` of processor time, this process ends.
+    """Return `{issues}` of the JSON in `data` under the `schema`, each `{path, message}` with the path as a list; only
+    the first unless `whole`. `{problem, path}` if the schema is invalid. Without data, only the schema is checked. The
+    process ends after `seconds` of processor time.
     """
-    # By the system, which also ends what is not Python.
+    # By the operating system, which can also stop native code.
     signal.setitimer(signal.ITIMER_PROF, options["seconds"])
     try:
         validator = compile_schema(options["schema"], jsonschema_rs.RegexOptions())
         errors = _errors(validator, json.loads(data), options["whole"]) if data else ()
-        issues = [_told("message", error) for error in islice(errors, MAX_ISSUES)]
+        issues = [_to_dict("message", error) for error in islice(errors, MAX_ISSUES)]
         return {"issues": issues}, ()
     except jsonschema_rs.ValidationError as error:
-        return _told("problem", error), ()
+        return _to_dict("problem", error), ()
     except (ValueError, TypeError) as error:
         return {"problem": str(error)[:MAX_MESSAGE], "path": []}, ()
     finally:
@@ -50,5 +50,5 @@ def _errors(validator: Any, data: Any, whole: bool) -> Iterable[Any]:
     return ()
 
 
-def _told(name: str, error: Any) -> dict[str, Any]:
+def _to_dict(name: str, error: Any) -> dict[str, Any]:
     return {"path": list(error.instance_path), name: error.message[:MAX_MESSAGE]}

@@ -1,4 +1,4 @@
-"""Mails, however they are put together, as plain JSON and the bytes of their attachments."""
+"""Mails of any structure, as plain JSON and the bytes of their attachments."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Any
 import nh3
 from imap_tools.message import MailAttachment, MailMessage
 
-MAX_HEADER = 20_000  # characters of one header: some that are longer take quadratic time to decode
+MAX_HEADER = 20_000  # characters of one header: some longer ones take quadratic time to decode
 MAX_SHOWN, MAX_BODY, MAX_PEOPLE = 2_000, 1_000_000, 500
-MAX_BYTES = 48 * 2**20  # of all attachments: what is inside of an attached mail comes again with each that is around it
+MAX_BYTES = 48 * 2**20  # of all attachments: parts of an attached mail are repeated in every mail around it
 HEADERS = (
     "reply-to", "in-reply-to", "references", "list-id", "auto-submitted", "precedence", "return-path", "delivered-to",
     "x-priority", "importance",
 )  # fmt: skip
-TOO_MANY = "has more attachments than are kept"
+TOO_MANY = "has more attachments than the limit; the rest is left out"
 
 
 class _Short(email.policy.Compat32):
-    """Cuts what is too long for a header before anything reads it."""
+    """Truncates headers before they are parsed."""
 
     def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
         name, value = super().header_source_parse(sourcelines)
@@ -31,7 +31,7 @@ class _Short(email.policy.Compat32):
 
 
 class _Mail(MailMessage):
-    """A mail that no mailbox gave."""
+    """A mail without a mailbox."""
 
     def __init__(self, data: bytes) -> None:
         self._raw_uid_data, self._raw_flag_data = b"", []
@@ -39,16 +39,16 @@ class _Mail(MailMessage):
 
 
 def read(options: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[bytes]]:
-    """The mail as an object, and what is in its attachments, `options["attachments"]` of them at most."""
+    """Return the mail as an object, and the content of at most `options["attachments"]` attachments."""
     mail = _Mail(data)
     attachments, pieces, note = _attachments(mail, options["attachments"])
     markup = mail.html
     text = mail.text or html.unescape(nh3.clean(markup[:MAX_BODY], tags=set()))
     notes = [note] if note else []
     if max(len(text), len(markup)) > MAX_BODY:
-        notes.append(f"its text is cut after {MAX_BODY} characters")
+        notes.append(f"its text is truncated after {MAX_BODY} characters")
     found = {
-        "message_id": _shown(mail.obj["message-id"]),
+        "message_id": _shorten(mail.obj["message-id"]),
         "from": next(iter(_people(lambda: [mail.from_values] if mail.from_values else [], mail.obj["from"])), None),
         "to": _people(lambda: list(mail.to_values), mail.obj["to"]),
         "cc": _people(lambda: list(mail.cc_values), mail.obj["cc"]),
@@ -56,7 +56,7 @@ def read(options: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[byt
         "date": _date(mail),
         "text": text[:MAX_BODY].strip(),
         "html": markup[:MAX_BODY],
-        "headers": {name: _shown(mail.obj[name]) for name in HEADERS if name in mail.obj},
+        "headers": {name: _shorten(mail.obj[name]) for name in HEADERS if name in mail.obj},
         "attachments": attachments,
         "note": "; ".join(notes) or None,
     }
@@ -83,35 +83,35 @@ def _file_name(attachment: MailAttachment) -> str:
     try:
         name = attachment.filename.replace("\\", "/").rpartition("/")[2]
         return " ".join(name.split())[:MAX_SHOWN]
-    except (ValueError, LookupError):  # a name that is said to be encoded, and is not
+    except (ValueError, LookupError):  # the name's encoding is invalid
         return ""
 
 
 def _people(read: Callable[[], list[Any]], raw: Any) -> list[dict[str, str]]:
-    """Each as `{name, address}`; all in the first name where nobody can tell them apart."""
+    """Return each address as `{name, address}`; if they cannot be parsed, all in the first name."""
     try:
-        return [{"name": _shown(one.name), "address": _shown(one.email)} for one in read()[:MAX_PEOPLE]]
+        return [{"name": _shorten(one.name), "address": _shorten(one.email)} for one in read()[:MAX_PEOPLE]]
     except (ValueError, LookupError):
-        return [{"name": _shown(raw), "address": ""}]
+        return [{"name": _shorten(raw), "address": ""}]
 
 
 def _subject(mail: MailMessage) -> str:
     try:
-        return _shown(mail.subject)
+        return _shorten(mail.subject)
     except (ValueError, LookupError):
-        return _shown(mail.obj["subject"])
+        return _shorten(mail.obj["subject"])
 
 
 def _date(mail: MailMessage) -> str | None:
-    """When it says that it was sent, as ISO 8601 in UTC; a date without a zone counts as UTC."""
+    """Return the date it was sent as ISO 8601 in UTC; a date without a time zone counts as UTC."""
     sent = mail.date
     try:
         sent = sent.replace(tzinfo=UTC) if sent.tzinfo is None else sent.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return f"{sent:%Y-%m-%dT%H:%M:%SZ}" if sent.year > 1900 else None  # which is what no date is read as
+    return f"{sent:%Y-%m-%dT%H:%M:%SZ}" if sent.year > 1900 else None  # 1900 stands for a missing date
 
 
-def _shown(value: Any) -> str:
-    """In one line, of bearable length."""
+def _shorten(value: Any) -> str:
+    """Return the value in one line of limited length."""
     return " ".join(str(value or "").split())[:MAX_SHOWN]

@@ -1,4 +1,4 @@
-"""PDF files: their text, page by page, and what they say about themselves."""
+"""PDF files: their text by page, and their metadata."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import pypdf
 from pypdf.errors import FileNotDecryptedError, PyPdfError
 
 INFO = ("title", "author", "subject", "creator", "producer")
-# What the library raises over a file in which something is not what it takes it for.
+# Errors of the library on a malformed file.
 SLIPS = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
-# It warns of every slip of the programs that wrote a file.
+# It warns of every error of the program that wrote the file.
 logging.getLogger("pypdf").setLevel(logging.CRITICAL)
 
 
 def read(options: dict[str, Any], data: bytes) -> tuple[dict[str, Any], tuple[bytes, ...]]:
-    """`{text, pages, page_count, info}` of up to `max_pages`; `{problem}` where that cannot be read.
+    """Return `{text, pages, page_count, info}` of up to `max_pages`; `{problem}` if the file cannot be read.
 
-    `password` opens the file, null where it has none; `most` is how many characters of text it may have.
+    `password` may be null; `most` is the maximum number of characters.
     """
     try:
-        return _extracted(pypdf.PdfReader(io.BytesIO(data), password=options["password"]), options), ()
+        return _extract(pypdf.PdfReader(io.BytesIO(data), password=options["password"]), options), ()
     except FileNotDecryptedError:
-        return {"problem": "is locked with a password, which is missing or wrong"}, ()
+        return {"problem": "is protected by a password, which is missing or wrong"}, ()
     except (PyPdfError, *SLIPS) as error:
-        return {"problem": f"is no PDF that can be read: {error}"[:500]}, ()
+        return {"problem": f"is not a readable PDF: {error}"[:500]}, ()
 
 
-def _extracted(reader: pypdf.PdfReader, options: dict[str, Any]) -> dict[str, Any]:
+def _extract(reader: pypdf.PdfReader, options: dict[str, Any]) -> dict[str, Any]:
     pages: list[str] = []
     room = options["most"]
     for page in islice(reader.pages, options["max_pages"]):

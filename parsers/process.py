@@ -1,4 +1,4 @@
-"""Reads what strangers wrote in a process of its own, bounded in time and memory."""
+"""Process of a parser: reads untrusted data in a separate process, with limits on time and memory."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from errors import NodeError
 from .worker import receive, send
 
 ROOT = Path(__file__).parents[1]
-# `-I`: nothing from the environment, where the server's secrets are, nor from the working directory.
+# `-I`: ignore the environment, which has the server's secrets, and the working directory.
 CODE = "import sys; sys.path.append(sys.argv[1]); from parsers.worker import serve; serve(sys.argv[2])"
-# As many at a time as there are processors: more would only take each other's time and memory.
+# At most one process for each processor: more would only compete for time and memory.
 _places = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
-MOST_TEXT, MOST_PIECE, MOST_PIECES = 64 * 2**20, 64 * 2**20, 1_000
+MAX_TEXT, MAX_PIECE, MAX_PIECES = 64 * 2**20, 64 * 2**20, 1_000
 
 
 class Unreadable(NodeError):
-    """What was to be read ended its reader, by the time or the memory that it would have taken, or by a fault."""
+    """The data exceeded the limits on time or memory, or crashed its parser."""
 
 
-def called(kind: str) -> str:
-    """Return what errors call the data of this parser."""
+def describe_kind(kind: str) -> str:
+    """Return the name of this parser's data for error messages."""
     return {"html_text": "page", "json_schema": "schema"}.get(kind, kind)
 
 
@@ -43,17 +43,22 @@ _thread = _Thread()
 
 
 def refuse_to_wait(refuse: Callable[[], object] | None) -> None:
-    """Have `read_apart` call this, which is to raise, in the present thread: it may not wait. None: it may again."""
+    """Forbid `read_apart` in the current thread, which may not wait: call `refuse`, which raises. None: allow it."""
     _thread.refuse = refuse
 
 
 def read_apart(kind: str, options: dict[str, Any], data: bytes, seconds: float) -> dict[str, Any]:
-    """What a reader of this kind says of the data, within so many seconds; Unreadable, or NodeError if none is free."""
+    """Return the result of a parser.
+
+    Raises: Unreadable if it takes more than `seconds` or fails, NodeError if no process is free.
+    """
     if _thread.refuse is not None:
         _thread.refuse()
     end = time.monotonic() + seconds
     if not _places.acquire(timeout=seconds):
-        raise NodeError(f"nobody was free to read the {called(kind)} within {seconds:.3g} s")
+        raise NodeError(
+            f"all parsers were busy for {seconds:.3g} s, so the {describe_kind(kind)} was not read; try again"
+        )
     try:
         with Reader(kind) as reader:
             return reader.read(options, data, max(0.0, end - time.monotonic()))[0]
@@ -62,7 +67,7 @@ def read_apart(kind: str, options: dict[str, Any], data: bytes, seconds: float) 
 
 
 class Reader:
-    """A process that reads by the parser of this name, such as `pdf`. Started at the first use, again if need be."""
+    """A process of the parser of this name, such as `pdf`. Started at first use, and again if necessary."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -75,7 +80,8 @@ class Reader:
         self.close()
 
     def read(self, options: dict[str, Any], data: bytes, seconds: float) -> tuple[dict[str, Any], list[bytes]]:
-        """What the data say, as JSON and pieces. Unreadable where that takes longer than `seconds`, or goes wrong."""
+        """Return the result as JSON and pieces. Raises: Unreadable if it takes more than `seconds` or fails."""
+        what = f"the {describe_kind(self.kind)} cannot be read"
         process = self._process = self._process or self._start()
         late = threading.Event()
 
@@ -89,12 +95,14 @@ class Reader:
             answer, pieces = self._exchange(process, options, data)
         except (OSError, ValueError) as error:
             self.close(at_once=True)
-            why = f"it takes longer than {seconds:.3g} s" if late.is_set() else "it takes too much, or ends its reader"
-            raise Unreadable(f"the {called(self.kind)} cannot be read: {why}", permanent=not late.is_set()) from error
+            why = (
+                f"it takes longer than {seconds:.3g} s" if late.is_set() else "it takes too much memory or is malformed"
+            )
+            raise Unreadable(f"{what}: {why}", permanent=not late.is_set()) from error
         finally:
             timer.cancel()
         if "error" in answer:
-            raise Unreadable(f"the {called(self.kind)} cannot be read: {answer['error']}", permanent=True)
+            raise Unreadable(f"{what}: {answer['error']}", permanent=True)
         return answer, pieces
 
     def close(self, at_once: bool = False) -> None:
@@ -104,7 +112,7 @@ class Reader:
             return
         if at_once:
             process.kill()
-        # Closes its pipes, at which it ends, and waits for that. It may have died before it had heard all.
+        # Closes its pipes, which ends it, and waits. It may have died before reading everything.
         with suppress(BrokenPipeError), process:
             return
 
@@ -119,14 +127,14 @@ class Reader:
     ) -> tuple[dict[str, Any], list[bytes]]:
         assert process.stdin is not None and process.stdout is not None
         send(process.stdin, orjson.dumps(options), data)  # type: ignore[arg-type]
-        answer = orjson.loads(_needed(receive(process.stdout, MOST_TEXT)))  # type: ignore[arg-type]
+        answer = orjson.loads(_require(receive(process.stdout, MAX_TEXT)))  # type: ignore[arg-type]
         count = int(answer.pop("pieces"))
-        if count > MOST_PIECES:
+        if count > MAX_PIECES:
             raise ValueError("too many pieces")
-        return answer, [_needed(receive(process.stdout, MOST_PIECE)) for _ in range(count)]  # type: ignore[arg-type]
+        return answer, [_require(receive(process.stdout, MAX_PIECE)) for _ in range(count)]  # type: ignore[arg-type]
 
 
-def _needed(piece: bytes | None) -> bytes:
+def _require(piece: bytes | None) -> bytes:
     if piece is None:
         raise ValueError("cut off")
     return piece

@@ -1,4 +1,4 @@
-"""Spreadsheets (xlsx): the rows of a sheet. A spreadsheet is a zip of XML, which can be far larger than it looks."""
+"""Spreadsheets (xlsx): the rows of a sheet. The format is a zip of XML, which can be far larger than the file."""
 
 from __future__ import annotations
 
@@ -16,50 +16,50 @@ import openpyxl
 from defusedxml.common import DefusedXmlException
 from openpyxl.utils.exceptions import InvalidFileException
 
-# What it unzips to is bounded before anything is parsed.
-MOST_UNZIPPED, MOST_PARTS, PIECE = 64 * 2**20, 5_000, 64 * 1024
-# What the library raises over a file in which something is not what it takes it for.
+# The unzipped size is limited before anything is parsed.
+MAX_UNZIPPED, MAX_PARTS, PIECE = 64 * 2**20, 5_000, 64 * 1024
+# Errors of the library on a malformed file.
 SLIPS = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
 
 
 class Problem(Exception):
-    """Why the file cannot be read, as the rest of a sentence that begins with its name."""
+    """The reason why the file cannot be read, to follow its name in a sentence."""
 
 
 def read(options: dict[str, Any], data: bytes) -> tuple[dict[str, Any], tuple[bytes, ...]]:
-    """`{rows}`, those of the sheet of this name that are not empty, as lists of JSON values; `{problem}` where that
-    cannot be. `sheet` null stands for the first; `max_rows` and `max_columns` are how many there may be.
+    """Return `{rows}`, the non-empty rows of the named sheet as lists of JSON values; `{problem}` if it cannot be read.
+    `sheet` null means the first; `max_rows` and `max_columns` are limits.
     """
     try:
         return {"rows": list(_rows(data, options["sheet"], options["max_rows"], options["max_columns"]))}, ()
     except Problem as problem:
         return {"problem": str(problem)}, ()
     except (InvalidFileException, BadZipFile, DefusedXmlException, ET.ParseError, *SLIPS) as error:
-        return {"problem": f"is no xlsx file that can be read: {str(error).partition(chr(10))[0][:200]}"}, ()
+        return {"problem": f"is not a readable xlsx file: {str(error).partition(chr(10))[0][:200]}"}, ()
 
 
 def _rows(data: bytes, name: str | None, max_rows: int, max_columns: int) -> Iterator[list[Any]]:
-    book = openpyxl.load_workbook(_as_it_says(data), read_only=True, data_only=True, keep_links=False)
+    book = openpyxl.load_workbook(_rewrite_zip(data), read_only=True, data_only=True, keep_links=False)
     names = book.sheetnames
     if not names or (name is not None and name not in names):
-        raise Problem(f"has no sheet {name!r}; there are {', '.join(names)[:300]}")
+        raise Problem(f"has no sheet {name!r}; its sheets are: {', '.join(names)[:300]}")
     sheet = book[name or names[0]]
-    # What a file says about its own size need not be true.
+    # Ignore the file's own claim about its size.
     sheet.reset_dimensions()
     for number, row in enumerate(sheet.iter_rows(values_only=True)):
         if number >= max_rows:
             raise Problem(f"has more than {max_rows} rows")
-        values = _trimmed(row)
+        values = _trim(row)
         if len(values) > max_columns:
             raise Problem(f"has more than {max_columns} columns")
         if values:
             yield values
 
 
-def _as_it_says(data: bytes) -> BytesIO:
-    """The zip anew, each part as long as it says. Problem for what is no zip, or unzips to too much.
+def _rewrite_zip(data: bytes) -> BytesIO:
+    """Return the zip rewritten with each part cut to its declared size. Raises: Problem if it is invalid or too large.
 
-    The library reads parts as a whole, and Python unzips all of one, up to 2 GB, before it cuts it to that size.
+    The library reads whole parts, and Python unzips all of one, up to 2 GB, before it cuts it to that size.
     """
     try:
         with ZipFile(BytesIO(data)) as archive:
@@ -71,19 +71,19 @@ def _as_it_says(data: bytes) -> BytesIO:
                     with archive.open(part) as source, copy.open(part.filename, "w") as target:
                         shutil.copyfileobj(source, target, PIECE)
     except (BadZipFile, ValueError, NotImplementedError, OSError, RuntimeError, EOFError, zlib.error):
-        raise Problem("is no xlsx file that can be read (older xls files have to be saved anew)") from None
+        raise Problem("is not a readable xlsx file (save an older xls file as xlsx first)") from None
     return made
 
 
 def _check_parts(parts: Sequence[ZipInfo]) -> None:
-    if len(parts) > MOST_PARTS or sum(part.file_size for part in parts) > MOST_UNZIPPED:
-        raise Problem(f"unzips to more than {MOST_UNZIPPED} bytes or {MOST_PARTS} parts")
+    if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNZIPPED:
+        raise Problem(f"has more than {MAX_UNZIPPED} bytes or {MAX_PARTS} parts when unzipped")
     if any(part.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for part in parts):
-        raise Problem("is zipped in a way that no spreadsheet is")
+        raise Problem("uses a compression that spreadsheets do not use")
 
 
-def _trimmed(row: Sequence[Any]) -> list[Any]:
-    """The values of a row as JSON, without the empty ones at its end."""
+def _trim(row: Sequence[Any]) -> list[Any]:
+    """Return the values of a row as JSON, without trailing empty ones."""
     width = next((at for at in range(len(row), 0, -1) if row[at - 1] is not None), 0)
     return [_json(value) for value in row[:width]]
 

@@ -1,4 +1,4 @@
-"""The loop of such a process: a request is JSON and data, an answer JSON and some data, until the other side ends it.
+"""Worker: the loop of a parser process. Requests are JSON and data, responses JSON and pieces of data.
 
 Each piece is sent as its length, in eight bytes, and its bytes.
 """
@@ -19,7 +19,7 @@ LENGTH = struct.Struct(">Q")
 
 
 def receive(stream: BinaryIO, most: int | None = None) -> bytes | None:
-    """The next piece; None at the end. ValueError where it is cut off, or longer than `most`."""
+    """Return the next piece; None at the end. Raises: ValueError if it is cut off, or longer than `most`."""
     head = stream.read(LENGTH.size)
     if not head:
         return None
@@ -43,7 +43,7 @@ def send(stream: BinaryIO, *pieces: bytes) -> None:
 
 
 def serve(kind: str) -> None:
-    """Answer with `read` of the module of this name, which gives JSON and a list of bytes."""
+    """Answer requests with `read` of the named module, which returns JSON and a list of bytes."""
     read = importlib.import_module(f"parsers.{kind}").read
     problem = _limit()
     stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
@@ -55,14 +55,14 @@ def serve(kind: str) -> None:
             answer, pieces = ({"error": problem}, ()) if problem else read(json.loads(options), data)
         except Exception as error:
             answer, pieces = {"error": f"{type(error).__name__}: {error}"[:500]}, ()
-        # Half a surrogate pair is text to Python, but no UTF-8.
+        # Half a surrogate pair is valid text in Python, but not UTF-8.
         text = json.dumps({**answer, "pieces": len(pieces)}, ensure_ascii=False).encode("utf-8", "replace")
         send(stdout, text, *pieces)
 
 
 def _limit() -> str | None:
-    """Bounds on this process; the system ends it beyond them. What is wrong where they cannot be set: nothing is read
-    without them.
+    """Set resource limits, at which the system ends the process. Return an error if they cannot be set: then nothing
+    is parsed.
     """
     bounds = {
         resource.RLIMIT_AS: MEMORY,
@@ -75,5 +75,5 @@ def _limit() -> str | None:
             _, hard = resource.getrlimit(what)
             resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
     except (ValueError, OSError) as error:
-        return f"the process that reads it cannot be bounded (setrlimit): {error}"
+        return f"the limits of the parser process cannot be set (setrlimit): {error}"
     return None

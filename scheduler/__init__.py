@@ -1,7 +1,7 @@
-"""The one APScheduler of a process: what has to happen again and again. It keeps no job store; its jobs are these.
+"""Scheduler: the one APScheduler of a process, for all periodic jobs. Without a job store.
 
-`rhythm` says when a schedule fires, `firing` fires it, `polls` asks for what is new elsewhere; `leader` decides which
-process does both. `retention` deletes what has had its time.
+`cron` computes the times of a schedule, `firing` fires it, `polls` polls sources for new entries; `leader` decides
+which process does both. `retention` deletes expired data.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from scheduler.firing import watch
 from scheduler.leader import Leader
 from scheduler.polls import Poller
 from scheduler.retention import Retention
-from scheduler.warnings import quieten
+from scheduler.warnings import limit_logging
 
 SWEEP_SECONDS = 2
 WAKE_SECONDS = 0.5
@@ -42,36 +42,36 @@ WATCH_SECONDS = 30
 PRUNE_SECONDS = 3600
 RETAIN_SECONDS = 3600
 SETTLE_SECONDS = 3600
-FIRST_SECONDS = 75  # until the first of these two: a start has better things to do
+FIRST_SECONDS = 75  # delay of the first retention and settling, to keep the start fast
 JUMP_SECONDS = 1.0
 LOOK_SECONDS = 0.5
 
 
-def clock_shift() -> float:
-    """By how many seconds the clock on the wall is ahead of the one that nobody sets."""
+def get_clock_shift() -> float:
+    """Return by how many seconds the wall clock is ahead of the monotonic clock."""
     return time.time() - time.monotonic()
 
 
-class OneThread(BasePoolExecutor):
-    """A single thread that keeps its connection to the database: to open one costs more than a tick does."""
+class SingleThread(BasePoolExecutor):
+    """A single thread that keeps its database connection, because opening one costs more than a tick."""
 
     def __init__(self) -> None:
         super().__init__(concurrent.futures.ThreadPoolExecutor(1))
 
     def shutdown(self, wait: bool = True) -> None:
-        """End it, and its connection before."""
+        """Close the connection and end the thread."""
         self._pool.submit(disconnect_thread)
         super().shutdown(wait)
 
 
-class Steady(BackgroundScheduler):
-    """Goes on when the clock on the wall is set, by which APScheduler goes.
+class ClockAwareScheduler(BackgroundScheduler):
+    """Keeps working when the wall clock, which APScheduler uses, is changed.
 
-    Set back, it would do nothing until the clock shows again what it showed; set forward, it would count every time
-    that was skipped.
+    Otherwise, a clock set back would pause all jobs until it reaches its old time; set forward, APScheduler would count
+    all skipped runs.
     """
 
-    def __init__(self, shift: Callable[[], float] = clock_shift, **options: Any) -> None:
+    def __init__(self, shift: Callable[[], float] = get_clock_shift, **options: Any) -> None:
         super().__init__(**options)
         self._shift = shift
         self._shifted = shift()
@@ -82,29 +82,29 @@ class Steady(BackgroundScheduler):
             for job in self.get_jobs():
                 job.modify(next_run_time=datetime.now(self.timezone))
         wait = super()._process_jobs()
-        # Not for longer, since the clock may have been set just now: the next look will notice.
+        # Limit the wait, because the clock may change during it; the next check will notice.
         return LOOK_SECONDS if wait is None else min(LOOK_SECONDS, wait)
 
 
 class Scheduler:
-    """Start it once a process, after the fork."""
+    """Starts and stops all periodic jobs. Start it once for each process, after the fork."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.dispatcher = dispatcher
         self.leader: Leader | None = None
         self.poller: Poller | None = None
         self.retention: Retention | None = None
-        # No slow sweep delays a tick. What retention does can take minutes.
-        executors = {"ticks": OneThread(), "default": ThreadPoolExecutor(2), "retention": ThreadPoolExecutor(1)}
-        quieten(["apscheduler.scheduler", *(f"apscheduler.executors.{name}" for name in executors)])
-        self._scheduler = Steady(
+        # Separate executors: sweeps must not delay ticks, and retention can take minutes.
+        executors = {"ticks": SingleThread(), "default": ThreadPoolExecutor(2), "retention": ThreadPoolExecutor(1)}
+        limit_logging(["apscheduler.scheduler", *(f"apscheduler.executors.{name}" for name in executors)])
+        self._scheduler = ClockAwareScheduler(
             timezone="UTC",
             executors=executors,
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
 
     def start(self) -> None:
-        """Begin."""
+        """Start all jobs."""
         dispatcher = self.dispatcher
         self.leader = Leader(lambda runs: dispatcher.pick_up(), dispatcher.may_start)
         self.poller = Poller(dispatcher, self.leader.owner, self.leader.leads)
@@ -114,7 +114,7 @@ class Scheduler:
             (prune, PRUNE_SECONDS),
         ]
         for job, seconds in jobs:
-            # After a restart, what a crash left must not wait for the second round.
+            # The first sweep runs at once, to recover the runs of a crash.
             first = datetime.now(UTC) if job == dispatcher.sweep else undefined
             self._scheduler.add_job(_closing(job), "interval", seconds=seconds, next_run_time=first)
         ticks = (
@@ -137,7 +137,7 @@ class Scheduler:
         self._scheduler.start()
 
     def _with_room(self, tick: Callable[[], object]) -> Callable[[], None]:
-        """The tick, unless the disk is nearly full: what is due then starts when there is room again."""
+        """Return the tick, skipped while the disk is nearly full: due work starts once there is space again."""
 
         def run() -> None:
             if not self.dispatcher.free_space.is_low():
@@ -146,7 +146,7 @@ class Scheduler:
         return run
 
     def _unless_paused(self, job: Callable[[], object]) -> Callable[[], None]:
-        """The job, which does nothing while the server is paused."""
+        """Return the job, skipped while the server is paused."""
 
         def run() -> None:
             if not self.dispatcher.is_paused:
@@ -155,7 +155,7 @@ class Scheduler:
         return run
 
     def stop(self) -> None:
-        """End, after the jobs that run."""
+        """Stop after the running jobs."""
         if self.retention is not None:
             self.retention.stop()
         self._scheduler.shutdown(wait=True)
@@ -166,7 +166,7 @@ class Scheduler:
 
 
 def _closing(job: Callable[[], object]) -> Callable[[], None]:
-    """The job, which closes the connection of the pool's thread: such a thread ends without a word."""
+    """Return the job, closing its database connection afterwards: threads of the pool end without notice."""
 
     def run() -> None:
         try:
@@ -178,6 +178,6 @@ def _closing(job: Callable[[], object]) -> Callable[[], None]:
 
 
 def prune() -> None:
-    """Delete what has expired."""
+    """Delete expired rows."""
     for table in (Session, Invitation, LoginAddress, IdempotencyKey, StoreEntry, Lease, ScheduleFire):
         table.prune()

@@ -1,7 +1,7 @@
-"""What is due is fired: each instant once, whoever else fires too.
+"""Firing of due schedules: each instant exactly once, even if several processes fire.
 
-The decision is pure; carrying it out is one transaction for many schedules. The database decides who wins: a schedule
-moves on only from where it was read, and an instant that has its row in `schedule_fires` is not taken again.
+The decision is pure; carrying it out is one transaction for many schedules. The database arbitrates: a schedule moves
+on only from the time that was read, and an instant with a row in `schedule_fires` is not fired again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cronsim import CronSimError
 
 from database import execute, write
 from models import GRACE_MS, Due, LogEntry, Run, Schedule, ScheduleFire, Workflow
-from scheduler.cron import Every, Rhythm, cron
+from scheduler.cron import FireTimes, Interval, get_cron
 from schema_fields.row_json import iso
 
 PAGE = 500
@@ -29,7 +29,7 @@ MayStart = Callable[[Workflow], str | None]
 
 
 class Missed(NamedTuple):
-    """What became of the instants that came too late."""
+    """The handling of missed instants."""
 
     due_at: int
     message: str
@@ -37,7 +37,7 @@ class Missed(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What is to be done about a schedule that is due. `broken` says why nothing can be."""
+    """The decision on a due schedule. `broken`: the reason why it cannot fire."""
 
     due: Due
     instants: list[int]
@@ -46,64 +46,62 @@ class Decision(NamedTuple):
     broken: str | None = None
 
 
-def rhythm_of(due: Due) -> Rhythm:
-    """When the schedule fires; one of UNREADABLE where nobody can tell."""
+def get_fire_times(due: Due) -> FireTimes:
+    """Return the schedule's times. Raises: one of UNREADABLE if its expression or zone is invalid."""
     if due.cron is not None:
-        return cron(due.cron, due.timezone)
-    return Every(due.every or 0.0, due.anchor_ms)
+        return get_cron(due.cron, due.timezone)
+    return Interval(due.every or 0.0, due.anchor_ms)
 
 
 def decide(due: Due, now: int) -> Decision:
-    """The instants to fire and the next one.
+    """Return the instants to fire and the next one.
 
-    An instant within the grace is fired in any case, since a leader that was killed is no downtime; what came earlier
-    is for `catch_up` to decide.
+    Instants within the grace period always fire, because the loss of a leader is not a downtime; earlier ones follow
+    the `catch_up` policy.
     """
     try:
-        rhythm = rhythm_of(due)
+        fire_times = get_fire_times(due)
     except UNREADABLE as error:
         return Decision(due, [], None, broken=str(error))
     since, edge = max(due.anchor_ms, due.next_at - 1), now - GRACE_MS - 1
-    first = rhythm.after(since)
+    first = fire_times.after(since)
     if first is None or first > now:
         return Decision(due, [], first)
-    late, missed = _catch_up(rhythm, due.catch_up, since, edge, first) if first <= edge else ([], None)
-    in_time = list(rhythm.between(max(since, edge), now))
-    return Decision(due, late + in_time, rhythm.after(now), missed)
+    late, missed = _catch_up(fire_times, due.catch_up, since, edge, first) if first <= edge else ([], None)
+    in_time = list(fire_times.between(max(since, edge), now))
+    return Decision(due, late + in_time, fire_times.after(now), missed)
 
 
-def _catch_up(rhythm: Rhythm, policy: str, since: int, until: int, first: int) -> tuple[list[int], Missed]:
-    """Those of the instants that came too late that are made up for, and what to say of it."""
+def _catch_up(fire_times: FireTimes, policy: str, since: int, until: int, first: int) -> tuple[list[int], Missed]:
+    """Return the missed instants to fire, and a message."""
     if policy == "none":
-        return [], Missed(first, "none of the missed times is made up for", 0)
+        return [], Missed(first, "no missed times are fired", 0)
     if policy == "last":
-        newest = rhythm.newest(since, until) or first
-        return [newest], Missed(first, f"the newest of the missed times, {iso(newest)}, is made up for", 1)
-    found = list(islice(rhythm.between(since, until), COUNTED))
+        newest = fire_times.newest(since, until) or first
+        return [newest], Missed(first, f"only the latest missed time, {iso(newest)}, is fired", 1)
+    found = list(islice(fire_times.between(since, until), COUNTED))
     if len(found) <= CAUGHT_UP:
-        return found, Missed(first, f"all {len(found)} missed times are made up for", len(found))
+        return found, Missed(first, f"all {len(found)} missed times are fired", len(found))
     kept, dropped = found[-CAUGHT_UP:], f"{len(found) - CAUGHT_UP}"
     if len(found) == COUNTED:
-        kept, dropped = _newest(rhythm, since, until), f"more than {dropped}"
-    return kept, Missed(
-        first, f"the newest {CAUGHT_UP} missed times are made up for, {dropped} were dropped", len(kept)
-    )
+        kept, dropped = _newest(fire_times, since, until), f"more than {dropped}"
+    return kept, Missed(first, f"the latest {CAUGHT_UP} missed times are fired; {dropped} are dropped", len(kept))
 
 
-def _newest(rhythm: Rhythm, since: int, until: int) -> list[int]:
-    """The newest instants, as many as are ever made up for, oldest first."""
+def _newest(fire_times: FireTimes, since: int, until: int) -> list[int]:
+    """Return the latest instants, at most CAUGHT_UP, oldest first."""
     found: list[int] = []
-    newest = rhythm.newest(since, until)
+    newest = fire_times.newest(since, until)
     while newest is not None and len(found) < CAUGHT_UP:
         found.append(newest)
-        newest = rhythm.newest(since, newest - 1)
+        newest = fire_times.newest(since, newest - 1)
     return found[::-1]
 
 
 def fire_due(now: int, may_start: MayStart | None = None) -> list[str]:
-    """Fire what is due; the ids of the new runs, which are pending.
+    """Fire due schedules; return the ids of the new, pending runs.
 
-    `may_start` gives the reason for which a flow is not to start now, if there is one.
+    `may_start` returns a reason not to start a flow now, or None.
     """
     runs: list[str] = []
     while True:
@@ -115,7 +113,7 @@ def fire_due(now: int, may_start: MayStart | None = None) -> list[str]:
 
 
 def skip_due(now: int) -> int:
-    """Let each schedule that is due wait for its next instant, and fire none of those that are past; how many did."""
+    """Move each due schedule to its next instant without firing; return their number."""
     skipped = 0
     while page := Schedule.due(now, PAGE):
         with write():
@@ -124,7 +122,7 @@ def skip_due(now: int) -> int:
 
 
 def _batches(decisions: Iterable[Decision]) -> Iterator[list[Decision]]:
-    """As many at a time as make a transaction of bearable length."""
+    """Group decisions so that each transaction stays short."""
     batch: list[Decision] = []
     size = 0
     for decision in decisions:
@@ -138,7 +136,7 @@ def _batches(decisions: Iterable[Decision]) -> Iterator[list[Decision]]:
 
 
 def _carry_out(batch: list[Decision], now: int, may_start: MayStart | None) -> list[str]:
-    """Fire these in one transaction; the ids of the runs."""
+    """Fire these in one transaction; return the ids of the runs."""
     runs: list[str] = []
     with write():
         flows = active_flows([decision.due.workflow_id for decision in batch])
@@ -147,14 +145,14 @@ def _carry_out(batch: list[Decision], now: int, may_start: MayStart | None) -> l
             if flow is None:
                 Schedule.drop(decision.due)
             elif Schedule.move(decision.due, decision.next_at):
-                _tell(decision, flow, now)
+                _log_delay(decision, flow, now)
                 fired = (_fire(decision.due, flow, instant, now, may_start) for instant in decision.instants)
                 runs += [id_ for id_ in fired if id_ is not None]
     return runs
 
 
 def active_flows(ids: Iterable[str]) -> dict[str, Workflow]:
-    """The active ones of these flows with what a run needs of them: a definition may be large, and is not read."""
+    """Return the active ones of these flows, with only the columns for a run: definitions may be large."""
     wanted = sorted(set(ids))
     sql = (
         "SELECT id, workspace_id, name, version FROM workflows WHERE status = 'active' "
@@ -166,7 +164,7 @@ def active_flows(ids: Iterable[str]) -> dict[str, Workflow]:
 
 
 def _fire(due: Due, flow: Workflow, instant: int, now: int, may_start: MayStart | None) -> str | None:
-    """Fire at one instant; the id of the run, None where it was fired already or the flow may not start."""
+    """Fire one instant; return the id of the run, or None if it fired before or the flow may not start."""
     reason = None if may_start is None else may_start(flow)
     if reason is not None:
         if ScheduleFire.take(due, instant, now, None, f"skipped: {reason}"):
@@ -181,17 +179,17 @@ def _fire(due: Due, flow: Workflow, instant: int, now: int, may_start: MayStart 
     return run.id
 
 
-def _tell(decision: Decision, flow: Workflow, now: int) -> None:
-    """Write to the log that the schedule was late, or that it cannot be read."""
+def _log_delay(decision: Decision, flow: Workflow, now: int) -> None:
+    """Log that the schedule was late, or cannot fire."""
     due, missed = decision.due, decision.missed
     if decision.broken is not None:
-        text = f"{_name(due, flow)} does not fire any more: {decision.broken}"
+        text = f"{_name(due, flow)} cannot fire any more, fix it and save the flow: {decision.broken}"
         _log(due, flow, "error", text, {"cron": due.cron, "timezone": due.timezone})
     if missed is not None:
         late = now - missed.due_at
         text = (
-            f"{_name(due, flow)} was due at {iso(missed.due_at)} and comes {lasting(late)} late; "
-            f"its catch_up is {due.catch_up}: {missed.message}"
+            f"{_name(due, flow)} was due at {iso(missed.due_at)}, {format_duration(late)} ago; "
+            f"by its catch_up policy ({due.catch_up}), {missed.message}"
         )
         data = {
             "due_at": iso(missed.due_at),
@@ -199,14 +197,14 @@ def _tell(decision: Decision, flow: Workflow, now: int) -> None:
             "catch_up": due.catch_up,
             "fired": missed.fired,
         }
-        # That it is late was told already where nobody fired for a while; this is how it ended.
+        # Only a note if `watch` has already warned; this is how the delay ended.
         _log(due, flow, "warning" if due.alerted_at is None else "info", text, data)
 
 
 def watch(now: int) -> int:
-    """Write to the log, once each, which schedules are overdue because nobody fires; how many there were.
+    """Log, once each, the schedules that are overdue because no process fires them; return their number.
 
-    Every process does this, so that it is done even if the firing is what hangs.
+    Every process does this, in case the leader hangs.
     """
     found = Schedule.untold(now, PAGE)
     told = 0
@@ -217,7 +215,8 @@ def watch(now: int) -> int:
                 flow = flows.get(due.workflow_id)
                 if flow is not None and Schedule.tell(due, now):
                     late = now - due.next_at
-                    text = f"{_name(due, flow)} has been due since {iso(due.next_at)}, {lasting(late)}; nobody fires it"
+                    text = f"{_name(due, flow)} is overdue since {iso(due.next_at)}"
+                    text += f" ({format_duration(late)}): nothing fires it"
                     _log(due, flow, "warning", text, {"due_at": iso(due.next_at), "late_seconds": late // 1000})
                     told += 1
     return told
@@ -232,8 +231,8 @@ def _name(due: Due, flow: Workflow) -> str:
     return f"The schedule {due.node_id} of the flow {flow.name}"
 
 
-def lasting(ms: int) -> str:
-    """A length of time for people, in its two largest units: `2 h 5 min`."""
+def format_duration(ms: int) -> str:
+    """Return a duration for people, in its two largest units: `2 h 5 min`."""
     seconds = ms // 1000
     parts = ((seconds // 86_400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "min"), (seconds % 60, "s"))
     first = next((at for at, (number, _) in enumerate(parts) if number), len(parts) - 1)

@@ -1,7 +1,7 @@
-"""Triggers that are polled: who asks their sources, and how each new entry gets its one run.
+"""Polls: asks the sources of polling triggers for new entries, and starts one run for each.
 
-The leader says what is due. A few threads ask, so that no slow server delays anything else, and put on record what
-they found: the entries, their runs and the state of the trigger in one transaction, under the fence of the claim.
+The leader claims due triggers. A few threads poll them, so that a slow server delays nothing else, and record the
+result: entries, runs and the trigger's state in one transaction, under the claim's fencing token.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from scheduler.firing import active_flows
 
 log = logging.getLogger("headrace.scheduler")
 THREADS = 8
-MOST_THREADS = 16  # with those that hang beyond their time
+MAX_THREADS = 16  # including threads that hang beyond their time
 RUNS_AT_ONCE = 100
-HOLD_MS = 10_000  # after which to ask again for what there was no room for
+HOLD_MS = 10_000  # pause if there is no room for runs
 FIRST_BACKOFF_MS = 60_000
-LONGEST_BACKOFF_MS = 3_600_000
-LONGEST_WAIT_MS = 24 * LONGEST_BACKOFF_MS  # of what a server asks for
+MAX_BACKOFF_MS = 3_600_000
+MAX_WAIT_MS = 24 * MAX_BACKOFF_MS  # limit on a server's Retry-After
 
 
 class Stopped(Exception):
-    """The process ends; nothing is written any more."""
+    """The process stops; nothing may be written any more."""
 
 
-class Overtaken(Exception):
-    """The claim is somebody else's by now, or the flow has changed: what was found does not count."""
+class ClaimLost(Exception):
+    """Another process has the claim now, or the flow has changed: the result is discarded."""
 
 
 @dataclass(slots=True, eq=False)
-class Asking:
-    """A poll that is under way. At `lapses` (on the clock that nobody sets) others may take it."""
+class ActivePoll:
+    """A poll in progress. At `lapses` (on the monotonic clock) other processes may claim the trigger."""
 
     claim: Claim
     lapses: float
@@ -53,8 +53,8 @@ class Asking:
         return self.claim.workflow_id, self.claim.node_id
 
 
-def in_a_thread(work: Callable[[], None]) -> None:
-    """Do this in a thread of its own, which gives its connection to the database back."""
+def run_in_thread(work: Callable[[], None]) -> None:
+    """Run `work` in a new thread, and close its database connection afterwards."""
 
     def run() -> None:
         try:
@@ -66,9 +66,9 @@ def in_a_thread(work: Callable[[], None]) -> None:
 
 
 class Poller:
-    """One process's part in it. `tick` every half second, `stop` at the end.
+    """One process's part in polling. Call `tick` every half second, and `stop` at the end.
 
-    `owner` names the process, and `leads` says whether it is the one that polls. `start` does the work of one poll.
+    `owner` is the process's id, `leads()` returns True if it polls. `start` runs the work of one poll.
     """
 
     runs_at_once = RUNS_AT_ONCE
@@ -78,63 +78,63 @@ class Poller:
         dispatcher: Dispatcher,
         owner: str,
         leads: Callable[[], bool],
-        start: Callable[[Callable[[], None]], None] = in_a_thread,
+        start: Callable[[Callable[[], None]], None] = run_in_thread,
         wall: Callable[[], int] = now_ms,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.dispatcher, self.owner, self.leads = dispatcher, owner, leads
         self.start, self.wall, self.monotonic = start, wall, monotonic
-        self._asking: list[Asking] = []
+        self._asking: list[ActivePoll] = []
         self._lock = threading.Lock()
         self._stopped = False
 
     def tick(self) -> None:
-        """Begin to poll what is due, as far as there are threads for it."""
+        """Start polling due triggers, as far as threads are available."""
         if self._stopped or not self.leads():
             return
         now = self.monotonic()
         asking = [one for one in list(self._asking) if one.lapses > now]
-        free = min(THREADS - len(asking), MOST_THREADS - len(self._asking))
+        free = min(THREADS - len(asking), MAX_THREADS - len(self._asking))
         if free <= 0:
             return
         for claim in Poll.claim(self.owner, self.wall(), free, {one.key for one in asking}):
-            self._begin(Asking(claim, now + CLAIM_MS / 1000))
+            self._begin(ActivePoll(claim, now + CLAIM_MS / 1000))
 
     def stop(self) -> None:
-        """Write nothing any more, and let others poll what is not over: their answers would come too late."""
+        """Stop writing, and release the claims of unfinished polls to other processes."""
         with self._lock:
             self._stopped = True
         try:
             Poll.release(self.owner, self.wall())
         except Exception as error:
-            # Nothing else of the process's end may wait for that.
-            log.warning("the polls could not be given up, so others wait for %d ms: %s", CLAIM_MS, error)
+            # A failure must not prevent the rest of the shutdown.
+            log.warning("Could not release the polls; other processes wait for %d ms: %s", CLAIM_MS, error)
 
-    def _begin(self, asking: Asking) -> None:
+    def _begin(self, asking: ActivePoll) -> None:
         def work() -> None:
             try:
                 self.poll(asking.claim)
             except Stopped:
-                log.debug("the poll of %s is not over, and the process ends", asking.key)
+                log.debug("The process stops during the poll of %s", asking.key)
             except (DatabaseRefused, OSError) as error:
-                log.error("what the poll of %s found could not be recorded: %s", asking.key, error)
+                log.error("Could not record the poll of %s: %s", asking.key, error)
             except Exception:
-                log.exception("the poll of %s is let go of; it comes again in %d ms", asking.key, CLAIM_MS)
+                log.exception("The poll of %s failed; the next one is in %d ms", asking.key, CLAIM_MS)
             finally:
                 self._asking.remove(asking)
 
         self._asking.append(asking)
         try:
             self.start(work)
-        except RuntimeError:  # there can be no more threads
+        except RuntimeError:  # no more threads can be started
             self._asking.remove(asking)
             raise
 
     def poll(self, claim: Claim) -> None:
-        """Ask the source of a trigger and put on record what that gives."""
+        """Poll the source of a trigger and record the result."""
         flow = active_flows([claim.workflow_id]).get(claim.workflow_id)
         if flow is None:
-            # Whatever made the two differ; it is polled again when the flow is active again.
+            # An orphaned poll; it starts again when the flow is active again.
             self._end(claim, None, idle_since=self.wall())
             return
         lines: list[Line] = []
@@ -149,20 +149,20 @@ class Poller:
         except HeadraceError as error:
             self._fail(claim, flow, error.message, lines)
         else:
-            self._keep(Keeping(self, claim, flow, found, lines))
+            self._keep(PollRecorder(self, claim, flow, found, lines))
 
     def room(self) -> int:
-        """For how many runs there is room: half of what may wait is left to those who call and cannot come again."""
+        """Return how many runs may be queued: half of the queue is reserved for callers, who cannot retry later."""
         most = self.dispatcher.config.max_pending
         return max(1, most // 2) - Run.backlog(most)
 
     def least_room(self) -> int:
-        """How much of it there has to be to ask at all: for one run it would not be worth to read fifty mails again."""
+        """Return the minimum room for polling: reading fifty mails again for a single run would be a waste."""
         return max(1, self.dispatcher.config.max_pending // 20)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """A transaction, unless the process ends."""
+        """Open a write transaction. Raises: Stopped if the process stops."""
         with self._lock:
             if self._stopped:
                 raise Stopped
@@ -174,12 +174,12 @@ class Poller:
             Poll.end(claim, self.wall(), next_at, **values)
 
     def _fail(self, claim: Claim, flow: Workflow, text: str, lines: list[Line], wait: float = 0.0) -> None:
-        """Ask again later, and later each time, but not before the other side wants it (`wait` seconds).
+        """Record a failure and back off exponentially, but at least by `wait` seconds, as the server requests.
 
-        The log tells it once, not each time.
+        Logs each error only once.
         """
         now = self.wall()
-        pause = max(backoff(claim.every, claim.failures), min(round(wait * 1000), LONGEST_WAIT_MS))
+        pause = max(backoff(claim.every, claim.failures), min(round(wait * 1000), MAX_WAIT_MS))
         values = {"failures": claim.failures + 1, "last_error": text, "last_polled_at": now}
         with self.writing():
             if Poll.end(claim, now, now + pause, **values):
@@ -187,19 +187,19 @@ class Poller:
                     lines = [*lines, ("warning", f"{name_of(claim, flow)} cannot be polled: {text}", None)]
                 write_log(claim, flow, lines)
 
-    def _keep(self, keeping: Keeping) -> None:
+    def _keep(self, keeping: PollRecorder) -> None:
         try:
             keeping.work()
-        except Overtaken:
-            log.info("what the poll of %s found does not count: it was overtaken", keeping.claim.node_id)
+        except ClaimLost:
+            log.info("Discarded the result of polling %s: the claim was lost", keeping.claim.node_id)
         if keeping.fired:
             self.dispatcher.pick_up()
 
 
 def backoff(every: float, failures: int) -> int:
-    """Milliseconds until the next try, after one that has failed so often before."""
+    """Return the milliseconds until the next attempt after `failures` earlier failures."""
     first = min(round(every * 1000), FIRST_BACKOFF_MS)
-    return int(min(first * 2 ** min(failures, 30), LONGEST_BACKOFF_MS))
+    return int(min(first * 2 ** min(failures, 30), MAX_BACKOFF_MS))
 
 
 def name_of(claim: Claim, flow: Workflow) -> str:
@@ -207,7 +207,7 @@ def name_of(claim: Claim, flow: Workflow) -> str:
 
 
 def write_log(claim: Claim, flow: Workflow, lines: list[Line]) -> None:
-    """Write these to the workspace's log. In a transaction."""
+    """Write these lines to the workspace's log. Call inside a transaction."""
     for level, message, data in lines:
         told = {"workflow_id": claim.workflow_id, **({} if data is None else {"data": orjson.Fragment(data)})}
         text = orjson.dumps(told).decode()
@@ -215,11 +215,11 @@ def write_log(claim: Claim, flow: Workflow, lines: list[Line]) -> None:
 
 
 @dataclass
-class Keeping:
-    """What one poll found, put on record in transactions of bearable length.
+class PollRecorder:
+    """Records the result of one poll in short transactions.
 
-    Each has entries with their runs, so whatever cuts it off, the next poll goes on with the others: the state of the
-    trigger moves only with the last of them. `fired` are the ids of the runs.
+    Each has entries with their runs, so the next poll can continue after an interruption: the trigger's state moves
+    only with the last one. `fired` are the ids of the runs.
     """
 
     poller: Poller
@@ -233,7 +233,7 @@ class Keeping:
     left: list[tuple[bytes, Item]] = field(init=False, default_factory=list)
 
     def work(self) -> None:
-        """Put all of it on record, or as much as there is room for. Raises Overtaken, or Stopped."""
+        """Record the result, as far as there is room for runs. Raises: Overtaken, Stopped."""
         if not self.claim.is_new and (self.found.items or self.found.whole):
             self.known = PollEntry.known(self.claim)
         for item in self.found.items:
@@ -247,7 +247,7 @@ class Keeping:
             continue
 
     def _fire(self, batch: list[tuple[bytes, Item]]) -> bool:
-        """Put some entries on record with their runs; whether to go on."""
+        """Record some entries with their runs; return True to continue."""
         made = [(entry, self._run_of(item)) for entry, item in batch]
         taken = 0
         try:
@@ -259,12 +259,12 @@ class Keeping:
         return taken == len(batch) and bool(self.left)
 
     def _run_of(self, item: Item) -> Run | None:
-        """The run of an entry, not written yet; None where its value can be no input, which is logged."""
+        """Return the run of an entry, not written yet; None, with a log entry, if its value cannot be an input."""
         dispatcher, id_ = self.poller.dispatcher, new_id("run")
         try:
             encoded = self.found.encoded(item, dispatcher.config.max_value_bytes)
         except NodeError as error:
-            told = f"{name_of(self.claim, self.flow)} found {item.key[:200]!r}, which starts no run: {error.message}"
+            told = f"{name_of(self.claim, self.flow)} cannot start a run for {item.key[:200]!r}: {error.message}"
             self.lines.append(("error", self.found.keyring.clean_text(told), None))
             return None
         kept = dispatcher.resources.payloads.keep(id_, "input", encoded)
@@ -274,14 +274,14 @@ class Keeping:
         )  # fmt: skip
 
     def _put(self, made: list[tuple[bytes, Run | None]]) -> int:
-        """One transaction: these entries and their runs, as many as there is room for. How many that were.
+        """Record entries with their runs in one transaction, as far as there is room; return their number.
 
-        With the last of them the state moves; where there is no room, it is left for the next poll.
+        The state moves with the last entry; without room, the rest is left for the next poll.
         """
         now = self.poller.wall()
         with self.poller.writing():
             if not Poll.holds(self.claim):
-                raise Overtaken
+                raise ClaimLost
             if self.claim.is_new:
                 Poll.begin_anew(self.claim)
             taken = self._insert(made, now)
@@ -311,7 +311,7 @@ class Keeping:
         return taken
 
     def _settle(self, now: int) -> None:
-        """All is dealt with: the state moves on, and what the source shows no more may be forgotten some day."""
+        """Move the state after the last entry; entries no longer in the source may be pruned later."""
         claim, found = self.claim, self.found
         if found.whole:
             shown = self.shown.keys() & self.known.keys()
@@ -319,9 +319,9 @@ class Keeping:
         PollEntry.prune(claim, len(self.known) + len(self.shown), now)
         if claim.last_error is not None:
             self.lines.append(("info", f"{name_of(claim, self.flow)} can be polled again", None))
-        # What claims to have more without having given anything would be asked for ever.
+        # A source that reports more without returning anything would be polled endlessly.
         at_once = found.more and (bool(self.shown) or found.state != claim.state_text)
-        # What a first look finds is there already, in however many parts it comes.
+        # All parts of the first result count as existing entries.
         begun = claim.begun or not at_once
         values = {"state": found.state, "begun": begun, "failures": 0, "last_error": None, "last_polled_at": now}
         Poll.end(claim, now, now if at_once else now + round(claim.every * 1000), **values)

@@ -1,7 +1,7 @@
-"""What is kept, and for how long: ended runs go by age, number and size, oldest first; then the database file shrinks.
+"""Retention: deletes ended runs by age, number and size, oldest first, then shrinks the database file.
 
-Everything happens in steps of a few milliseconds with a pause after each, since whoever accepts and records runs
-writes to the same file. One process is at it at a time; where it dies, the next pass of any goes on.
+Works in steps of a few milliseconds with pauses, because runs are accepted and recorded in the same file. One process
+works at a time; if it dies, the next pass of any process continues.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from models import AgentMemory, Lease, Poll, first_id, new_id, now_ms
 from models import retention as rows
 
 log = logging.getLogger("headrace.retention")
-RIGHT = "retention"
+LEASE_NAME = "retention"
 LEASE_MS = 60_000
-STEP_SECONDS = 0.01  # that a transaction may take before it is ended
+STEP_SECONDS = 0.01  # maximum length of a transaction
 PAUSE_SECONDS = 0.08
 DAY_MS = 86_400_000
-FRESH_MS = 60_000  # since the end of a run, in which who started it may still ask what became of it
+FRESH_MS = 60_000  # after the end of a run, while its caller may still ask for the result
 ALL_AGES_MS = 2**48  # later than any id
-FOLDERS_A_STEP = 500
-FOLDERS_A_PASS = 20_000
-SLACK = 0.01  # of the file: what is deleted in an hour is needed again in the next, and is not worth moving pages for
+FOLDERS_PER_STEP = 500
+FOLDERS_PER_PASS = 20_000
+SLACK = 0.01  # fraction of the file that stays free: space freed in an hour is needed again in the next
 
 Steps = Generator[None, None, None]
 Pause = Callable[[float], bool]
 
 
 class Retention:
-    """One process's part in it. `work` from time to time; `stop` ends that after the step that is being done."""
+    """One process's part in retention. Call `work` from time to time; `stop` ends it after the current step."""
 
     def __init__(
         self,
@@ -57,22 +57,22 @@ class Retention:
         self._told = False
 
     def stop(self) -> None:
-        """Let the process end."""
+        """Stop after the current step."""
         self._stopping.set()
 
     def work(self) -> bool:
-        """Delete what has had its time, and shrink the file; False where another process does, or this one ends."""
+        """Delete expired data and shrink the file. Return False if another process does, or this one stops."""
         if not self._leads():
             return False
         try:
             return all(not self._pause(PAUSE_SECONDS) and self._leads() for _ in self.steps(self.wall()))
         finally:
-            self._tell()
+            self._log_deletions()
             self._give_up()
 
     def steps(self, now: int) -> Steps:
-        """A pass. After each step everything is consistent, and nothing is locked."""
-        yield from self._remove([])  # what a crash has left
+        """Run one pass. After each step the data is consistent and nothing is locked."""
+        yield from self._remove([])  # leftovers of a crash
         if self.config.retention_days:
             yield from self._by_age(now)
         if self.config.retention_runs:
@@ -87,44 +87,44 @@ class Retention:
         yield from self._shrink()
 
     def _leads(self) -> bool:
-        """Whether this process is the one; asks the database when half of the time is over."""
+        """Return True if this process has the lease. Asks the database only after half of the lease time."""
         now = self.wall()
         if LEASE_MS // 2 < self._until - now <= LEASE_MS:
             return True
-        leads = Lease.lead(RIGHT, self.owner, LEASE_MS, self.wall)
+        leads = Lease.lead(LEASE_NAME, self.owner, LEASE_MS, self.wall)
         self._until = now + LEASE_MS if leads else 0
         return leads
 
-    def _tell(self) -> None:
+    def _log_deletions(self) -> None:
         if self._deleted:
             size = database.space()
-            log.info("%d runs had their time; the database has %d bytes, %d of them free", self._deleted, *size)
+            log.info("Deleted %d runs; the database has %d bytes, %d of them free", self._deleted, *size)
         self._deleted = 0
 
     def _give_up(self) -> None:
         self._until = 0
         try:
-            Lease.drop(RIGHT, self.owner)
+            Lease.drop(LEASE_NAME, self.owner)
         except Exception as error:
-            # What ended the pass, a full disk perhaps, is the better news.
-            log.warning("the right to delete could not be given up; it lapses within %d ms: %s", LEASE_MS, error)
+            # Keep the error that ended the pass, such as a full disk: it is more important.
+            log.warning("Could not release the retention lease; it expires within %d ms: %s", LEASE_MS, error)
 
     # Runs
 
     def _clock_shift(self) -> int:
-        """How far the clock on the wall is ahead of the one that nobody sets, in milliseconds."""
+        """Return by how many milliseconds the wall clock is ahead of the monotonic clock."""
         return self.wall() - int(self.monotonic() * 1000)
 
     def _is_ahead(self) -> bool:
-        """Whether the clock was set forward by so much that it must not decide what is old.
+        """Return True if the clock was set too far forward to decide by age.
 
-        One wrong minute of a clock must not delete a history; what is too old can wait for a restart.
+        One minute of a wrong clock must not delete a history; expired data can wait for a restart.
         """
         return self._clock_shift() - self._shift > DAY_MS
 
     def _by_age(self, now: int) -> Steps:
         if self._is_ahead():
-            log.warning("the clock was set forward by more than a day: nothing is deleted for its age until a restart")
+            log.warning("The clock was set forward by more than a day: nothing is deleted by age until a restart")
             return
         before = now - self.config.retention_days * DAY_MS
         yield from self._remove_all(self._pages(first_id("run", before), before, now))
@@ -140,7 +140,7 @@ class Retention:
         values = 0
         for number, run_id in enumerate(self.payloads.run_ids(), start=1):
             values += self.payloads.size_of(run_id)
-            if number % FOLDERS_A_STEP == 0:
+            if number % FOLDERS_PER_STEP == 0:
                 yield
         if database.space().used + values <= most:
             return
@@ -154,10 +154,10 @@ class Retention:
             if ids:
                 return
         if (size := database.space().used + values) > goal:
-            log.warning("%d bytes are in use, of %d that are allowed, and no more runs may go", size, most)
+            log.warning("%d bytes are in use, %d are allowed, but no more runs can be deleted", size, most)
 
     def _enough(self, ids: list[str], surplus: int) -> list[str]:
-        """The oldest of the runs, up to the one with whose files it is enough."""
+        """Return the oldest runs whose files add up to the surplus."""
         for number, id_ in enumerate(ids, start=1):
             surplus -= self.payloads.size_of(id_)
             if surplus <= 0:
@@ -166,7 +166,7 @@ class Retention:
 
     @staticmethod
     def _pages(below: str, ended_before: int, now: int) -> Iterator[list[str]]:
-        """The runs that may go, a page at a time, oldest first."""
+        """Yield the deletable runs by pages, oldest first."""
         last: str | None = ""
         while last is not None:
             ids, last = rows.runs_over(last, below, ended_before, now)
@@ -180,21 +180,21 @@ class Retention:
                 yield
 
     def _remove(self, ids: list[str]) -> Generator[None, None, int]:
-        """Delete these runs and their files; how many bytes of files that freed."""
+        """Delete these runs and their files; return the bytes of files freed."""
         freed, more = 0, True
         while ids or more:
             taken, gone, more = rows.remove_runs(ids, self._time())
             self._deleted += len(gone)
-            # Rows first: files that no row speaks of are found again, a row must not speak of files that are gone.
+            # Rows before files: files without a row are cleaned up later, but no row may refer to missing files.
             freed += sum(self.payloads.remove(id_) for id_ in gone)
             ids = ids[taken:]
             yield
         return freed
 
     def _time(self) -> Callable[[], bool]:
-        """A function that tells whether the step has time left. That begins with the first call, at which it has.
+        """Return a function that returns True while the step has time left.
 
-        So waiting for other writers does not count, and every step gets something done.
+        The time starts at its first call, so waiting for other writers does not count, and every step makes progress.
         """
         began: list[float] = []
 
@@ -209,18 +209,18 @@ class Retention:
     # The rest
 
     def _audit(self, now: int) -> Steps:
-        """Delete what the audit trail has kept for long enough."""
+        """Delete old entries of the audit log."""
         if not self._is_ahead():
             yield from self._age("audit_entries", now - self.config.audit_days * DAY_MS)
 
     def _idle_polls(self, now: int) -> Steps:
-        """Forget how far triggers had come that have not been polled for long."""
+        """Delete the state of triggers that have not been polled for a long time."""
         if not self._is_ahead():
             Poll.prune(now)
         yield
 
     def _expired_memories(self, now: int) -> Steps:
-        """Delete what agents were to remember for so long."""
+        """Delete expired memories of agents."""
         while not self._is_ahead() and not AgentMemory.remove_expired(now, self._time()):
             yield
         yield
@@ -235,31 +235,31 @@ class Retention:
                 yield
 
     def _orphans(self, now: int) -> Steps:
-        """Delete files of which no row speaks: of a crash, or of a run whose process died before it had deleted them.
+        """Delete files without a row, left by a crash or by a process that died while deleting a run.
 
-        So many folders are looked at, from where the last pass of this process ended.
+        Checks FOLDERS_PER_PASS folders, starting where the last pass of this process ended.
         """
-        names = islice(self.payloads.run_ids(), self._folders_seen, self._folders_seen + FOLDERS_A_PASS)
+        names = islice(self.payloads.run_ids(), self._folders_seen, self._folders_seen + FOLDERS_PER_PASS)
         seen = 0
-        while ids := list(islice(names, FOLDERS_A_STEP)):
+        while ids := list(islice(names, FOLDERS_PER_STEP)):
             for id_ in rows.missing(ids):
                 changed = self.payloads.changed_at(id_)
                 if changed is not None and changed < now - DAY_MS:
-                    log.info("the files of run %s are deleted, since there is no such run", id_)
+                    log.info("Deleting the files of run %s, which does not exist", id_)
                     self.payloads.remove(id_)
             seen += len(ids)
             yield
-        self._folders_seen = self._folders_seen + seen if seen == FOLDERS_A_PASS else 0
+        self._folders_seen = self._folders_seen + seen if seen == FOLDERS_PER_PASS else 0
 
     def _shrink(self) -> Steps:
         size = database.space()
         slack = int(size.total * SLACK)
         if size.free > slack and not database.can_shrink():
             if not self._told:
-                log.warning("the database file cannot shrink, as it is an old one; see docs/operations.md")
+                log.warning("The database file cannot shrink, because it has an old format; see docs/operations.md")
             self._told = True
             return
         while not database.shrink(slack, self._time()):
             yield
         if not database.empty_log():
-            log.info("the write-ahead log is being read; the file is cut off at a later time")
+            log.info("The write-ahead log is in use; the file will be truncated later")

@@ -1,4 +1,4 @@
-"""A bound on what APScheduler says: under load it would warn of the same thing at every tick."""
+"""Rate limit for APScheduler's warnings: under load it would log the same one at every tick."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterable
 QUIET_SECONDS = 60.0
 
 
-class Seldom(logging.Filter):
-    """Lets a message of a logger pass once in QUIET_SECONDS, and then says how many of its kind were left out.
+class RateLimitFilter(logging.Filter):
+    """Passes one message of a kind in QUIET_SECONDS, and counts the suppressed ones in the next.
 
-    Messages are of one kind if they come from the same logger by the same template, whatever is filled in.
+    Messages are of one kind if they have the same logger and the same template.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
         self._lock = threading.Lock()
-        self._told: dict[tuple[str, str], tuple[float, int]] = {}  # when a kind was told last, and how often not since
+        self._told: dict[tuple[str, str], tuple[float, int]] = {}  # kind to time of the last message, suppressed since
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return True if the record is to be logged."""
@@ -32,17 +32,17 @@ class Seldom(logging.Filter):
                 return False
             self._told[kind] = (now, 0)
         if left_out:
-            record.msg = f"{record.getMessage()} (and {left_out} times more since this was said last)"
+            record.msg = f"{record.getMessage()} ({left_out} similar messages were suppressed)"
             record.args = ()
         return True
 
 
-SELDOM = Seldom()
+RATE_LIMIT = RateLimitFilter()
 
 
-def quieten(names: Iterable[str]) -> None:
-    """Have these loggers of APScheduler say warnings and errors only, and each seldom."""
+def limit_logging(names: Iterable[str]) -> None:
+    """Limit these loggers of APScheduler to warnings and errors, at the rate of `RateLimitFilter`."""
     for name in names:
         logger = logging.getLogger(name)
         logger.setLevel(logging.WARNING)
-        logger.addFilter(SELDOM)  # which changes nothing if it is there already
+        logger.addFilter(RATE_LIMIT)  # no effect if it is there already

@@ -17,7 +17,7 @@ from marshmallow import ValidationError
 
 import definition as definitions
 import models
-from agent.definition import Agent, check, credentials_of
+from agent.definition import Agent, check, find_credentials
 from definition.messages import join_messages
 from errors import BadInput, Conflict, Issue, NodeError, NotFound, Unavailable
 from models import AuditEntry, Fact, Workflow, differences
@@ -195,7 +195,7 @@ def find_warnings(definition: Any, workspace_id: str) -> list[Issue]:
 
 def find_agent_warnings(agent: Agent, workspace_id: str) -> list[Issue]:
     """Return the same warnings for an agent's definition."""
-    uses = [definitions.Use(None, *named) for named in credentials_of(agent)]
+    uses = [definitions.Use(None, *named) for named in find_credentials(agent)]
     return definitions.check_uses(uses, _make_type_lookup(workspace_id))
 
 
@@ -266,7 +266,7 @@ def _list_agents(workspace_id: str) -> Iterator[tuple[UsedBy, frozenset[str]]]:
         names = _names_cache.get(key)
         if names is None:
             agent, _ = check(orjson.loads(row.definition))
-            names = frozenset() if agent is None else frozenset(use.name for use in credentials_of(agent))
+            names = frozenset() if agent is None else frozenset(use.name for use in find_credentials(agent))
             _cache_names({key: names})
         yield UsedBy("agent", row.id, row.name, None), names
 

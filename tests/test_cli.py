@@ -370,7 +370,7 @@ def test_run_and_validate_know_own_node_types(nodes_dir, file, caplog):
     flow = file({"nodes": [{"id": "a", "type": "twice"}]})
     assert call("validate", flow).stdout == "flow.json is valid: 1 node\n"
     assert json.loads(call("run", flow, "--input", "21").stdout) == 42
-    told = f"{nodes_dir / 'thrice.py'} could not be loaded: line 1: ZeroDivisionError: division by zero"
+    told = f"Could not load {nodes_dir / 'thrice.py'}: line 1: ZeroDivisionError: division by zero"
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [told, told]
 
 

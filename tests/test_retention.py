@@ -286,7 +286,7 @@ def test_below_the_size_nothing_goes(make, keep, payloads):
 def test_what_may_not_go_can_be_too_much_and_that_is_said(make, keep, payloads, caplog):
     made = [make(NOW - DAY + number, "pending", large=20_000) for number in range(10)]
     keep(bytes=100_000).work()
-    assert kept() == made and "no more runs may go" in caplog.text
+    assert kept() == made and "no more runs can be deleted" in caplog.text
 
 
 def test_values_that_runs_share_are_counted_once(make, keep, payloads):
@@ -444,8 +444,8 @@ def test_files_that_a_crash_has_left_go_a_day_later(make, keep, payloads):
 
 
 def test_however_many_folders_there_are_a_pass_looks_at_some_and_the_next_at_others(make, keep, payloads, monkeypatch):
-    monkeypatch.setattr("scheduler.retention.FOLDERS_A_PASS", 4)
-    monkeypatch.setattr("scheduler.retention.FOLDERS_A_STEP", 2)
+    monkeypatch.setattr("scheduler.retention.FOLDERS_PER_PASS", 4)
+    monkeypatch.setattr("scheduler.retention.FOLDERS_PER_STEP", 2)
     stay = {make(RECENT, large=2_000) for _ in range(9)}
     payloads.keep("run_orphan", "input", b"x" * 5_000)
     part = keep(wall=lambda: now_ms() + 2 * DAY)

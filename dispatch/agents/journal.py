@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from agent.journal import Entry, Usage, usage_of
+from agent.journal import Entry, Usage, sum_usage
 from dispatch.lease import ProcessLease
 from dispatch.run_record import RunRecord, RunTaken
 from models import AgentRun, AgentStep, new_id, now_ms
@@ -58,7 +58,7 @@ class AgentRecord:
 
     def usage(self) -> Usage:
         """What the agent has used until now."""
-        return usage_of(list(self._now.values()))
+        return sum_usage(list(self._now.values()))
 
     def calls(self) -> list[Entry]:
         """The calls of tools until now, in their order, without those that were refused."""

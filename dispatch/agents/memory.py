@@ -13,7 +13,8 @@ import orjson
 from database.full_text import all_words, any_word
 from errors import NodeError
 from models import AgentMemory, MemoryScope, now_ms
-from nodes.ai.memory import LONGEST, MAX_AGENT, MAX_CONTENT, MAX_FOUND, MAX_KEY, MAX_TAG, MAX_TAGS
+from nodes.ai.memory import MAX_AGENT, MAX_CONTENT, MAX_FOUND, MAX_KEY, MAX_TAG, MAX_TAGS
+from nodes.ai.memory import MAX_SECONDS as MAX_EXPIRY
 from schema_fields.row_json import iso
 
 CHARS_A_TOKEN = 4  # an estimate: of English a little less, of Chinese much more
@@ -135,8 +136,8 @@ def _tags(values: Any) -> list[str]:
 
 
 def _seconds(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= LONGEST:
-        raise NodeError(f"expires_in must be a number of seconds from 1 to {LONGEST}", permanent=True)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= MAX_EXPIRY:
+        raise NodeError(f"expires_in must be a number of seconds from 1 to {MAX_EXPIRY}", permanent=True)
     return value
 
 

@@ -1,4 +1,4 @@
-"""The node that runs an agent: a language model with tools, within limits, each of its steps on record."""
+"""Agent node: runs an agent, a language model with tools, within limits, recording each step."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from marshmallow import Schema, fields, validate
 from agent import model_choice, prompts, types
 from agent.definition import Agent as Definition
 from agent.definition import restored
-from agent.journal import spent
+from agent.journal import sum_seconds
 from agent.types import Done, Given, Waiting, Work
 from errors import NodeError
 from nodes.ai import tools
-from nodes.ai.model_access import GRACE, choose, cleaned, json_of, misfits, model_access, price_of
+from nodes.ai.model_access import GRACE, choose, find_issues, model_access, price_of, redact, to_json
 from nodes.base import AgentRecord, Agents, Context, Node, Suspend, check_installed, setting
-from nodes.core.waits import DAY, now_ms, question, tell
+from nodes.core.waits import DAY, notify, now_ms, question
 from nodes.fields import anything, credential, json_schema, text
 
-MOST_TURNS = 50
+MAX_TURNS = 50
 HISTORY_TOKENS, RECALLED_TOKENS = 8_000, 2_000
-MOST_CALLS, MOST_SHOWN = 100, 2_000  # calls in the output, and characters of the arguments of each
+MAX_CALLS, MAX_SHOWN = 100, 2_000  # calls in the output, and characters of the arguments of each
 
 
 class Agent(Node):
@@ -117,12 +117,12 @@ class Agent(Node):
         if record.start is not None:
             definition = restored(record.start["agent"])
         if definition is None:
-            raise NodeError(f"there is no agent {config['agent_id']!r}; GET /api/agents lists them", permanent=True)
+            raise NodeError(f"there is no agent {config['agent_id']!r}; choose an existing one", permanent=True)
         return _Turn(config, config.get("input", input), ctx, agents, record, definition).take()
 
 
 class _Turn:
-    """One execution of the node: from where the agent's record ends to its answer, or to where it waits."""
+    """One execution of the node: from the end of the agent's record to its answer, or to a wait."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class _Turn:
             agent = dataclasses.replace(agent, output_schema=config["output_schema"])
         if "memory" in config:
             agent = dataclasses.replace(agent, memory=config["memory"])
-        # In a list nothing can wait, so no other flow can be waited for.
+        # An item of a foreach cannot wait, so it cannot wait for another flow either.
         self.ctx = ctx if ctx.index is None else dataclasses.replace(ctx, flows=None)
         self.agent = agent
         self.session = (
@@ -159,7 +159,7 @@ class _Turn:
             raise
 
     def model(self) -> tuple[str | None, str | None]:
-        """The name of the model and of its credential; those with which the agent began, if it has."""
+        """Return the names of the model and its credential; those of the start if the agent has started."""
         start = self.record.start
         if start is not None:
             return start["model"], start["credential"]
@@ -167,12 +167,12 @@ class _Turn:
         return self.config.get("model") or self.agent.model, credentials.get("llm") or self.agent.credential
 
     def work(self, choice: Any, task: str, given: Any) -> Work:
-        """All that the agent needs; what it begins with is kept before it does anything."""
+        """Return the input of the agent's run; its start is recorded before anything else."""
         ctx, record = self.ctx, self.record
         listings = {} if record.start is None else record.start["listings"]
-        end = time.monotonic() + max(0.0, self.agent.limits.seconds - spent(record.entries))
+        end = time.monotonic() + max(0.0, self.agent.limits.seconds - sum_seconds(record.entries))
         until = math.inf if ctx.deadline is None else ctx.deadline
-        # No tool may take longer than the agent may.
+        # No tool may take longer than the agent.
         lent = dataclasses.replace(ctx, deadline=min(end, until))
         box = tools.build(
             self.agent.tools, lent, self.agents, self.agent.id, self.session, self.config.get("credentials", {}),
@@ -189,13 +189,13 @@ class _Turn:
             open_model=lambda: model_choice.open_model(
                 choice, self.agents.models, model_access(ctx, choice), end + GRACE
             ),
-            wrong=functools.partial(tools.checked, clean=ctx.clean),
-            wrong_output=functools.partial(misfits, schema, clean=ctx.clean),
+            wrong=functools.partial(tools.find_issues, clean=ctx.clean),
+            wrong_output=functools.partial(find_issues, schema, clean=ctx.clean),
             deadline=end,
             until=until,
             clean=self.clean,
             clean_text=ctx.clean,
-            shorten=tools.shortened,
+            shorten=tools.shorten,
             stopped=ctx.stopped,
             given=self.given(),
             cost_of=price_of(choice),
@@ -205,17 +205,17 @@ class _Turn:
         agent, mark, clean = self.agent.snapshot(), prompts.new_mark(), self.clean
         memory = self.agents.memory
         recalled = memory.recall(self.agent.id, self.session, task, RECALLED_TOKENS) if self.agent.memory else []
-        turns = self.agents.conversation(self.agent.id, self.session, MOST_TURNS) if self.session else []
+        turns = self.agents.conversation(self.agent.id, self.session, MAX_TURNS) if self.session else []
         return {
-            # As it is written, for it says what the agent may do: a word of it may be somebody's password.
-            "agent": orjson.loads(json_of(agent)),
+            # Not redacted, because it decides what the agent may do: a word of it may equal a secret.
+            "agent": orjson.loads(to_json(agent)),
             "model": choice.name,
             "credential": self.model()[1],
             "session": self.session,
             "mark": mark,
             "instructions": clean(prompts.instructions(agent, mark)),
             "prompt": clean(prompts.prompt(mark, task, given, recalled)),
-            "history": clean(prompts.kept_history(turns, min(HISTORY_TOKENS, self.agent.limits.tokens // 4))),
+            "history": clean(prompts.trim_history(turns, min(HISTORY_TOKENS, self.agent.limits.tokens // 4))),
             "listings": listings,
         }
 
@@ -224,19 +224,19 @@ class _Turn:
         return None if answer is None else Given(answer.question, answer.name, answer.value, answer.by)
 
     def clean(self, value: Any) -> Any:
-        """JSON without any secret: what is on record, and what the agent goes on with."""
-        return cleaned(self.ctx, value)
+        """Return JSON without secrets, for the record and the agent."""
+        return redact(self.ctx, value)
 
     def answer(self, done: Done) -> dict[str, Any]:
         output = self.clean(done.output)
         said = {"text": output} if self.agent.output_schema is None else {"data": output}
         self.record.end("success", said)
-        calls = self.record.calls()[:MOST_CALLS]
+        calls = self.record.calls()[:MAX_CALLS]
         return {
             **said,
             "usage": self.record.usage()._asdict(),
             "tool_calls": [
-                {"name": call.name, "arguments": tools.shortened(call.request, MOST_SHOWN), "status": call.status}
+                {"name": call.name, "arguments": tools.shorten(call.request, MAX_SHOWN), "status": call.status}
                 for call in calls
             ],
             "agent_run_id": self.record.id,
@@ -244,18 +244,18 @@ class _Turn:
 
     def wait(self, waiting: Waiting) -> Suspend:
         if self.ctx.index is not None:
-            text = f"an agent that is mapped over a list cannot wait for approval ({waiting.reason})"
+            text = f"an agent within a foreach cannot wait for approval ({waiting.reason})"
             raise NodeError(text, permanent=True)
         rule = self.agent.approval
         seconds = 7 * DAY if rule is None or rule.timeout is None else rule.timeout
         notify = self.config.get("notify") or (None if rule is None else rule.notify)
-        told = notify is not None and waiting.question is not None and self.tell(notify, waiting)
+        told = notify is not None and waiting.question is not None and self.notify(notify, waiting)
         self.record.end("waiting")
         if waiting.question is None:
             return Suspend(None, waiting.reason, waiting.run_id)
         return Suspend(now_ms() + int(seconds * 1000), waiting.reason, told=told, question=waiting.question)
 
-    def tell(self, service: str, waiting: Waiting) -> bool:
+    def notify(self, service: str, waiting: Waiting) -> bool:
         ctx = self.ctx
         links = {} if ctx.links is None or waiting.question is None else ctx.links(waiting.question)
-        return tell(service, question(waiting.reason.removeprefix("approval: "), ctx, links), ctx)
+        return notify(service, question(waiting.reason.removeprefix("approval: "), ctx, links), ctx)

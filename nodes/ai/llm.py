@@ -1,7 +1,7 @@
-"""The nodes that ask a language model once, without tools: for text or data, or for a label.
+"""Model nodes: one request to a language model, without tools, for text, data or a label.
 
-They stand on the loop of agents, which repairs answers, keeps to the time and counts what was used. Nothing is kept in
-between: after a crash, a model is asked anew.
+They use the loop of agents, which corrects answers, enforces the time limit and counts the usage. Without a journal:
+after a crash, the model is asked again.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any, NamedTuple
 from marshmallow import Schema, ValidationError, fields
 
 from agent import model_choice, prompts, types
-from agent.journal import Entry, usage_of
+from agent.journal import Entry, sum_usage
 from agent.types import Done, Work
 from errors import NodeError
-from nodes.ai.model_access import GRACE, choose, cleaned, misfits, model_access, price_of
+from nodes.ai.model_access import GRACE, choose, find_issues, model_access, price_of, redact
 from nodes.base import Branch, Context, Node, check_installed, setting
 from nodes.fields import anything, credential, json_schema, number, text, whole
 
-# A model is asked, and told of its mistakes so many times (`agent.loop.REPAIRS`).
-MOST_REQUESTS = 4
-LEAST_LABELS, MOST_LABELS, LONGEST_LABEL, LONGEST_DESCRIPTION = 2, 50, 100, 1_000
-MOST_REASON = 500
+# One request, and the corrections (`agent.loop.MAX_REPAIRS`).
+MAX_REQUESTS = 4
+MIN_LABELS, MAX_LABELS, MAX_LABEL, MAX_DESCRIPTION = 2, 50, 100, 1_000
+MAX_REASON = 500
 CUT_OFF = ("length", "content_filter")
 SORT = (
     "You sort what you are given: choose the one label that fits it best. Give the label's name as it stands here, the "
@@ -34,7 +34,7 @@ WHICH = "Which of the labels fits best?"
 
 
 class Asking(Schema):
-    """The settings that all have who ask a model."""
+    """The settings of all nodes that ask a model."""
 
     model = text(
         "The model: openai:gpt-5. Default: the model of the credential or the server",
@@ -123,37 +123,37 @@ class Llm(Node):
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         check_installed(type(self))
         schema, mark = config.get("output_schema"), prompts.new_mark()
-        told = [config.get("system", ""), *([] if config.get("input") is None else [prompts.rules_of(mark)])]
-        given = fitting(config.get("input"), "input")
+        told = [config.get("system", ""), *([] if config.get("input") is None else [prompts.get_rules(mark)])]
+        given = check_size(config.get("input"), "input")
         said = ask(config, ctx, "\n\n".join(filter(None, told)), prompts.prompt(mark, config["prompt"], given), schema)
         answer = {"data": said.output} if schema else {"text": said.output, "truncated": said.truncated}
         return {**answer, "usage": said.usage, "model": said.model}
 
 
 class Label(fields.Raw):
-    """A name, or `{"name", "description"}`; its name is that of a branch."""
+    """A name, or `{"name", "description"}`; the name is also a branch."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         label = {"name": value} if isinstance(value, str) else value
         if not isinstance(label, dict) or label.keys() - {"name", "description"}:
             raise ValidationError('Must be a name or {"name": name, "description": text}.')
         name, description = label.get("name"), label.get("description", "")
-        if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_LABEL:
-            raise ValidationError(f"Must have a name of 1 to {LONGEST_LABEL} characters.")
+        if not isinstance(name, str) or not 1 <= len(name) <= MAX_LABEL:
+            raise ValidationError(f"Must have a name of 1 to {MAX_LABEL} characters.")
         if not name.isprintable() or name != name.strip():
-            raise ValidationError("Must have a name of one line, without space before and after it.")
-        if not isinstance(description, str) or len(description) > LONGEST_DESCRIPTION:
-            raise ValidationError(f"Must have a description of at most {LONGEST_DESCRIPTION:,} characters.")
+            raise ValidationError("Must have a name in one line, without spaces around it.")
+        if not isinstance(description, str) or len(description) > MAX_DESCRIPTION:
+            raise ValidationError(f"Must have a description of at most {MAX_DESCRIPTION:,} characters.")
         return {"name": name, "description": description}
 
 
 def check_labels(labels: list[dict[str, str]]) -> None:
-    """Refuse too few, too many, or two that a model might take for each other."""
-    if not LEAST_LABELS <= len(labels) <= MOST_LABELS:
-        raise ValidationError(f"Must be {LEAST_LABELS} to {MOST_LABELS} labels.")
+    """Reject too few, too many, or labels that a model could confuse."""
+    if not MIN_LABELS <= len(labels) <= MAX_LABELS:
+        raise ValidationError(f"Must be {MIN_LABELS} to {MAX_LABELS} labels.")
     names = [label["name"].casefold() for label in labels]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValidationError(f"Must differ from each other, in more than capitals; {twice[0]!r} is there twice.")
+        raise ValidationError(f"Must differ in more than upper and lower case; remove the second {twice[0]!r}.")
 
 
 class Classify(Node):
@@ -215,17 +215,17 @@ class Classify(Node):
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         check_installed(type(self))
-        given = fitting(config.get("text", input), "text")
+        given = check_size(config.get("text", input), "text")
         if given is None or (isinstance(given, str) and not given.strip()):
-            raise NodeError("there is nothing to classify", permanent=True)
+            raise NodeError("text: must not be empty", permanent=True)
         mark = prompts.new_mark()
-        told = [SORT, _listed(config["labels"]), config.get("instructions", ""), prompts.rules_of(mark)]
+        told = [SORT, _listed(config["labels"]), config.get("instructions", ""), prompts.get_rules(mark)]
         schema = _choice(config["labels"])
         said = ask(config, ctx, "\n\n".join(filter(None, told)), prompts.prompt(mark, WHICH, given), schema)
         chosen = said.output
         answer = {
             "label": chosen["label"],
-            "reason": chosen["reason"][:MOST_REASON],
+            "reason": chosen["reason"][:MAX_REASON],
             "confidence": chosen["confidence"],
         }
         return Branch(answer["label"], {**answer, "input": input, "usage": said.usage, "model": said.model})
@@ -242,7 +242,7 @@ def _listed(labels: list[dict[str, str]]) -> str:
 
 
 def _choice(labels: list[dict[str, str]]) -> dict[str, Any]:
-    """The schema of an answer. The reason stands before the label, for a model to think before it chooses."""
+    """Return the schema of an answer. The reason comes before the label, so that the model thinks first."""
     properties = {
         "reason": {"type": "string"},
         "label": {"enum": [label["name"] for label in labels]},
@@ -251,17 +251,17 @@ def _choice(labels: list[dict[str, str]]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def fitting(given: Any, key: str) -> Any:
-    """What a model is given to read; NodeError where that is too long. Half of it might tell the opposite."""
-    size = len(prompts.as_text(given))
-    if size > prompts.MOST_INPUT:
-        most = prompts.MOST_INPUT
-        raise NodeError(f"{key} has {size:,} characters; at most {most:,} are allowed", permanent=True)
+def check_size(given: Any, key: str) -> Any:
+    """Return the input of a model. Raises: NodeError if it is too long; truncated, it could mean the opposite."""
+    size = len(prompts.to_text(given))
+    if size > prompts.MAX_INPUT:
+        most = prompts.MAX_INPUT
+        raise NodeError(f"{key} has {size:,} characters; the limit is {most:,}", permanent=True)
     return given
 
 
 class Said(NamedTuple):
-    """What a model answered: text or data, what it took, and whether the answer was cut off for its length."""
+    """The answer of a model: text or data, the usage, and whether it was cut off by its maximum length."""
 
     output: Any
     usage: dict[str, Any]
@@ -269,8 +269,8 @@ class Said(NamedTuple):
     truncated: bool
 
 
-class Slips:
-    """The journal of what is not resumed: it tells what was used, as long as the node runs."""
+class MemoryJournal:
+    """A journal in memory, without resumption: it only counts the usage."""
 
     entries: Sequence[Entry] = ()
 
@@ -283,22 +283,22 @@ class Slips:
     note = write
 
     def usage(self) -> dict[str, Any]:
-        """As `{"requests", "input_tokens", "output_tokens", "cost"}`."""
-        used = usage_of(list(self.asked.values()))._asdict()
+        """Return `{"requests", "input_tokens", "output_tokens", "cost"}`."""
+        used = sum_usage(list(self.asked.values()))._asdict()
         return {key: value for key, value in used.items() if key != "tool_calls"}
 
 
 def ask(config: Mapping[str, Any], ctx: Context, instructions: str, prompt: str, schema: Any) -> Said:
-    """What the model answers, after repairs if need be; NodeError where it gives no usable answer in time."""
-    slips, settings = Slips(), ctx.need_agents().models
+    """Return the model's answer, corrected if necessary. Raises: NodeError if there is no usable answer in time."""
+    journal, settings = MemoryJournal(), ctx.need_agents().models
     choice = choose(ctx, settings, config.get("model"), config.get("credential"))
     types.load(choice.provider)
     end = time.monotonic() + ctx.seconds_left(config["timeout"])
-    start = cleaned(ctx, {"instructions": instructions, "prompt": prompt})
-    limits = {"steps": MOST_REQUESTS, "tokens": None, "seconds": config["timeout"]}
+    start = redact(ctx, {"instructions": instructions, "prompt": prompt})
+    limits = {"steps": MAX_REQUESTS, "tokens": None, "seconds": config["timeout"]}
     work = Work(
         key=ctx.idempotency_key,
-        journal=slips,
+        journal=journal,
         start={
             **start,
             "agent": {"limits": limits, "output_schema": schema},
@@ -309,9 +309,9 @@ def ask(config: Mapping[str, Any], ctx: Context, instructions: str, prompt: str,
         tools=(),
         open_model=lambda: model_choice.open_model(choice, settings, model_access(ctx, choice), end),
         wrong=lambda tool, arguments: (),
-        wrong_output=functools.partial(misfits, schema, clean=ctx.clean),
+        wrong_output=functools.partial(find_issues, schema, clean=ctx.clean),
         deadline=end + GRACE,
-        clean=functools.partial(cleaned, ctx),
+        clean=functools.partial(redact, ctx),
         clean_text=ctx.clean,
         stopped=ctx.stopped,
         cost_of=price_of(choice),
@@ -320,9 +320,9 @@ def ask(config: Mapping[str, Any], ctx: Context, instructions: str, prompt: str,
     try:
         outcome = types.run(work)
     except NodeError:
-        if slips.usage()["requests"]:
-            ctx.log("warning", f"{choice.name} was asked in vain", slips.usage())
+        if journal.usage()["requests"]:
+            ctx.log("warning", f"{choice.name} gave no usable answer, but used tokens", journal.usage())
         raise
-    assert isinstance(outcome, Done)  # what has no tools cannot wait
-    last = slips.asked[max(slips.asked)].result
-    return Said(cleaned(ctx, outcome.output), slips.usage(), choice.name, last["finish_reason"] in CUT_OFF)
+    assert isinstance(outcome, Done)  # without tools it cannot wait
+    last = journal.asked[max(journal.asked)].result
+    return Said(redact(ctx, outcome.output), journal.usage(), choice.name, last["finish_reason"] in CUT_OFF)

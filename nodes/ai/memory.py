@@ -1,4 +1,4 @@
-"""The node that reads and writes what agents remember."""
+"""Memory node: reads and writes the memory of agents."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from nodes.base import Context, Memory, Node, setting
 from nodes.fields import Text, choice, number, text
 
 MAX_AGENT = 64
-MAX_KEY = 200  # of a session too
+MAX_KEY = 200  # also of a session
 MAX_CONTENT = 100_000
 MAX_TAG, MAX_TAGS = 100, 50
 MAX_FOUND = 100
-LONGEST = 3_660 * 86_400  # seconds
+MAX_SECONDS = 3_660 * 86_400
 
 
 def _read(memory: Memory, config: dict[str, Any]) -> Any:
@@ -117,7 +117,7 @@ class MemoryNode(Node):
         expires_in = number(
             "Seconds until the entry is deleted. Without it, never",
             1,
-            LONGEST,
+            MAX_SECONDS,
             literal=False,
             title="Expires after (seconds)",
         )
@@ -139,5 +139,5 @@ class MemoryNode(Node):
         operation = config["operation"]
         for name in self.needs.get(operation, ()):
             if not config.get(name):
-                raise NodeError(f"{name} is required to {operation}", permanent=True)
+                raise NodeError(f"{name} is required for the operation {operation}", permanent=True)
         return self.operations[operation](ctx.need_agents().memory, config)

@@ -1,4 +1,4 @@
-"""How a node reaches a language model: which one, by whose key, and past the egress rule or under it."""
+"""Model access of nodes: the choice of a language model, its key, and the egress rule."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from errors import NodeError
 from json_schema import issues_of
 from nodes.base import Context
 from nodes.credentials.keyring import Credential, checks
-from nodes.http.response import ERROR_BYTES, as_json, is_permanent, shown
+from nodes.http.response import ERROR_BYTES, is_permanent, parse_json, quote_body
 
 ANY_MODEL = "any"
-# Of Anthropic's interface; the one that its library speaks.
+# Version of Anthropic's API that its library uses.
 VERSION = "2026-10-21"
 FREE = (TEST, "ollama")
-MOST_ISSUE = 500  # characters
-GRACE = 2.0  # seconds: whose time was over, the run's or the model's, is to be told right
+MAX_ISSUE = 500  # characters
+GRACE = 2.0  # seconds, to tell correctly whether the run or the model timed out
 
 
 def choose(ctx: Context, models: Models, name: str | None = None, credential: str | None = None) -> Choice:
-    """The model of this name, or else that of the credential of this name, or else the server's own.
+    """Return the model of this name, or by default the credential's or the server's.
 
-    Its key is struck out of all that the run records. Raises NodeError, among them NoModel where nothing is configured.
+    Its key is redacted in the run. Raises: NodeError; NoModel if no model is configured.
     """
     found = ctx.credential(credential, "llm") if credential else None
     choice = resolve(models, name, found.data if found else None, found.name if found else "")
@@ -38,45 +38,45 @@ def choose(ctx: Context, models: Models, name: str | None = None, credential: st
 
 
 def model_access(ctx: Context, choice: Choice) -> Access:
-    """What `open_model` needs: the server's own address may be anywhere, any other has to be permitted."""
+    """Return the network access for `open_model`: only the server's own address is exempt from the egress rule."""
     services = ctx.need_services()
     return Access(services.tls("llm"), None if choice.trusted else services.egress.addresses, ctx.clean)
 
 
 def price_of(choice: Choice) -> Callable[[Any], float | None]:
-    """What tells the price of an answer of this model, in US dollars; None where it is not known."""
+    """Return a function for the price of an answer in US dollars; None if it is unknown."""
     return (lambda response: 0.0) if choice.provider in FREE else cost_of
 
 
-def misfits(schema: Mapping[str, Any], data: Any, clean: Callable[[str], str] = str) -> list[str]:
-    """What is wrong with an answer, in words for the model; `clean` takes secrets out of them."""
+def find_issues(schema: Mapping[str, Any], data: Any, clean: Callable[[str], str] = str) -> list[str]:
+    """Return the issues of an answer as text for the model, redacted by `clean`."""
     try:
-        json_of(data)
+        to_json(data)
         found = issues_of(schema, data, clean)
-        return [f"{issue['path'] or 'the answer'}: {issue['message']}"[:MOST_ISSUE] for issue in found]
+        return [f"{issue['path'] or 'the answer'}: {issue['message']}"[:MAX_ISSUE] for issue in found]
     except NodeError as error:
-        return [error.message[:MOST_ISSUE]]
+        return [error.message[:MAX_ISSUE]]
 
 
-def json_of(value: Any) -> bytes:
-    """The value as JSON text that can be on record; NodeError where it is none."""
+def to_json(value: Any) -> bytes:
+    """Return the value as JSON for the record. Raises: NodeError if it is not JSON."""
     try:
         written = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str).encode("utf-8", "replace")
-        # What that reads differently, such as a number of more than 64 bits, is to be the same from here on.
+        # Values that orjson reads differently, such as numbers beyond 64 bits, must be the same from here on.
         return orjson.dumps(orjson.loads(written))
     except (TypeError, ValueError, RecursionError) as error:
-        raise NodeError(f"it is no JSON: {error}", permanent=True) from None
+        raise NodeError(f"the value is not JSON: {error}", permanent=True) from None
 
 
-def cleaned(ctx: Context, value: Any) -> Any:
-    """The value as JSON without any secret: what a model is told, what it says, and what is on record."""
-    written = json_of(value)
+def redact(ctx: Context, value: Any) -> Any:
+    """Return the value as JSON without secrets, for the model and the record."""
+    written = to_json(value)
     return orjson.loads(written if ctx.keyring is None else ctx.keyring.clean(written))
 
 
 @checks("llm")
 def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
-    """Ask which models there are, which costs nothing."""
+    """Request the list of models, which is free."""
     given = found.data.get("model")
     choice = resolve(Models(), given or ANY_MODEL, found.data, found.name)
     found.check_host(choice.host)
@@ -88,7 +88,7 @@ def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
 
 
 def models_at(choice: Choice, ctx: Context) -> set[str]:
-    """The names of the models that a provider lists; NodeError where it gives no list."""
+    """Return the names of a provider's models. Raises: NodeError if it does not list them."""
     headers = [("Accept", "application/json")]
     if choice.key:
         headers.append(("Authorization", f"Bearer {choice.key}"))
@@ -103,12 +103,12 @@ def models_at(choice: Choice, ctx: Context) -> set[str]:
         error_bytes=ERROR_BYTES,
     )  # fmt: skip
     if not 200 <= answer.status < 300:
-        said = shown(answer, ctx.clean)
+        said = quote_body(answer, ctx.clean)
         raise NodeError(
             f"{choice.host} answered {answer.status}" + (f": {said}" if said else ""), is_permanent(answer.status)
         )
-    body = as_json(answer)
+    body = parse_json(answer)
     listed = body.get("data") if isinstance(body, dict) else None
     if not isinstance(listed, list):
-        raise NodeError(f"{choice.host} lists no models: its answer has no list of data", permanent=True)
+        raise NodeError(f"{choice.host} does not list models: the response has no data", permanent=True)
     return {str(entry.get("id")) for entry in listed if isinstance(entry, dict)}

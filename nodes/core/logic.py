@@ -1,4 +1,4 @@
-"""The nodes that decide where a run goes on."""
+"""Logic nodes: decide where a run continues."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ MAX_CASES, MAX_CASE = 100, 200
 
 
 def is_true(value: Any) -> bool:
-    """Whether a condition holds. The words true and false count as such, since text is what many a service sends."""
+    """Return True if a condition is met. The text "false" is false, because many services send text."""
     if isinstance(value, str):
         return value.strip().lower() not in ("", "false")
     return bool(value)
 
 
 def check_condition(value: Any) -> None:
-    """Refuse plain text: it would always be true, whatever it seems to say."""
+    """Reject plain text, which would always be true."""
     if isinstance(value, str) and "{{" not in value and value.strip().lower() not in ("", "true", "false"):
         raise ValidationError(f"Plain text is always true. Wrap it in {{{{ }}}}: {{{{ {value[:100]} }}}}.")
 
@@ -66,7 +66,7 @@ class If(Node):
 
 
 class Case(fields.Raw):
-    """Text or a number; its text is the name of a branch."""
+    """Text or a number, used as text for the name of a branch."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if not isinstance(value, str | int | float):
@@ -78,11 +78,11 @@ class Case(fields.Raw):
 
 
 def check_cases(names: list[str]) -> None:
-    """Refuse too few, too many, or two with the same text."""
+    """Reject too few, too many, or duplicate cases."""
     if not 1 <= len(names) <= MAX_CASES:
         raise ValidationError(f"Must be 1 to {MAX_CASES} cases.")
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValidationError(f"Must differ from each other; {twice[0]!r} is there twice.")
+        raise ValidationError(f"Must differ from each other; remove the second {twice[0]!r}.")
 
 
 class Switch(Node):
@@ -154,7 +154,7 @@ class Filter(Node):
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         items = config.get("items", input)
         if not isinstance(items, list):
-            raise NodeError(f"filter needs a list, but has {kind_of(items)}", permanent=True)
+            raise NodeError(f"filter: items must be a list, but is {kind_of(items)}", permanent=True)
         keep = config["keep"]
         if not hasattr(keep, "evaluate"):
             return items if is_true(keep) else []
@@ -166,11 +166,11 @@ class Filter(Node):
         try:
             return is_true(keep.evaluate(scope))
         except ExpressionError as error:
-            raise NodeError(f"keep, for item {index}: {error}", permanent=True) from None
+            raise NodeError(f"filter: the condition keep failed for item {index}: {error}", permanent=True) from None
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, for messages: `an object`, `null`."""
+    """Return the type of a value for messages: `an object`, `null`."""
     if value is None:
         return "null"
     names = {bool: "a boolean", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}

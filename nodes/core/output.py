@@ -1,4 +1,4 @@
-"""The nodes that tell somebody something: the caller of a webhook, or whoever reads the log."""
+"""Output nodes: the response to a webhook's caller, and log entries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from errors import NodeError
 from nodes.base import Context, Node, setting
 from nodes.fields import anything, choice, headers, text
-from nodes.files.files import check_secrets, content_type_of, described, path_of, written_as
+from nodes.files.files import check_secrets, describe_file, get_path, guess_content_type, to_bytes
 
 BODIES = ("body", "file", "base64")
 MAX_BASE64 = 24 * 2**20  # characters
@@ -58,15 +58,15 @@ class Respond(Node):
 
         @validates_schema
         def has_one_body(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-            """One of them would be passed over."""
+            """Reject two bodies: only one would be sent."""
             given = [key for key in BODIES if key in data]
             if len(given) > 1:
-                raise ValidationError(f"Cannot be together with {given[0]}.", given[1])
+                raise ValidationError(f"Cannot be combined with {given[0]}; remove one of them.", given[1])
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         given = [key for key in BODIES if key in config]
         if len(given) > 1:
-            raise NodeError(f"{given[1]}: cannot be together with {given[0]}", permanent=True)
+            raise NodeError(f"{given[1]}: cannot be combined with {given[0]}; remove one of them", permanent=True)
         headers = dict(config.get("headers", {}))
         answer = {"status": config["status"], "headers": headers}
         if given in ([], ["body"]):
@@ -76,17 +76,17 @@ class Respond(Node):
         return answer | (self.file(config, ctx) if given == ["file"] else self.bytes(config))
 
     def file(self, config: dict[str, Any], ctx: Context) -> dict[str, Any]:
-        """The file, which is read when the answer is sent."""
+        """Return a reference to the file, which is read when the response is sent."""
         # By name: 100 MB as base64 would be stored with the run and be in memory three times. Its key cannot occur in a
         # body from outside, so no caller can name a file.
-        path, files = path_of(config["file"]), ctx.need_files()
+        path, files = get_path(config["file"]), ctx.need_files()
         check_secrets(ctx, [path])
-        found = described(path, files.size(path))
-        return {"file": found | ({"content_type": content_type_of(config["name"])} if "name" in config else {})}
+        found = describe_file(path, files.size(path))
+        return {"file": found | ({"content_type": guess_content_type(config["name"])} if "name" in config else {})}
 
     def bytes(self, config: dict[str, Any]) -> dict[str, Any]:
-        """The bytes, which stay in base64 until the answer is sent."""
-        written_as(config["base64"], "base64")
+        """Return the bytes, which stay in base64 until the response is sent."""
+        to_bytes(config["base64"], "base64")
         return {"base64": config["base64"]}
 
 

@@ -1,4 +1,4 @@
-"""The node that keeps values from one run to the next."""
+"""Store node: keeps values between runs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ def _set(store: Store, key: str, config: dict[str, Any]) -> Any:
 def _increment(store: Store, key: str, config: dict[str, Any]) -> Any:
     by = config.get("value", 1)
     if isinstance(by, bool) or not isinstance(by, int | float):
-        raise NodeError("value must be the number to add", permanent=True)
+        raise NodeError("value must be a number to add", permanent=True)
     try:
         return store.increment(key, by, config.get("ttl"))
     except TypeError:
-        raise NodeError(f"the value under {key!r} is no number; delete it or set it to one", permanent=True) from None
+        text = f"the value under {key!r} is not a number; delete it or set it to a number"
+        raise NodeError(text, permanent=True) from None
 
 
 class StoreNode(Node):
@@ -68,8 +69,8 @@ class StoreNode(Node):
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         if ctx.store is None:
-            raise NodeError("there is no store here", permanent=True)
+            raise NodeError("the store is not available here", permanent=True)
         operation, key = config["operation"], config.get("key", "")
         if not key and operation != "list":
-            raise NodeError(f"key is required to {operation}", permanent=True)
+            raise NodeError(f"key is required for the operation {operation}", permanent=True)
         return self.operations[operation](ctx.store, key, config)

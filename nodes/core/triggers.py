@@ -1,4 +1,4 @@
-"""The nodes that start a run. What fires them lives elsewhere; as a step, each hands on what it was fired with."""
+"""Trigger nodes: start a run. The scheduler and the API fire them; as a step, each outputs its input."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from nodes.base import Context, Node, setting
 from nodes.fields import choice, credential, header_name, json_schema, line, number, whole
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-# How a webhook's caller proves who it is, and the types of credential that such a proof can be checked with.
+# Authentication of a webhook's callers, and the credential types that can verify each kind.
 CREDENTIAL_TYPES: dict[str, tuple[str, ...]] = {
     "none": (),
     "basic": ("http_basic",),
     "header": ("http_header", "http_bearer"),
     "hmac": ("hmac",),
 }
-MOST_TOLD = 5  # of the things that are wrong with an input
+MAX_LISTED = 5  # issues of an input in a message
 PATH = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*\Z")
 
 
 class TriggerNode(Node):
-    """What all triggers have in common."""
+    """Base class of triggers."""
 
     category = "trigger"
     trigger = True
@@ -40,19 +40,19 @@ class TriggerNode(Node):
 
 
 class InputRefused(NodeError):
-    """An input that a trigger does not take. `issues` say what is wrong with it and where, as `{path, message}`."""
+    """An input rejected by the trigger's schema. `issues` are `{path, message}`."""
 
     def __init__(self, issues: list[dict[str, str]]) -> None:
-        told = "; ".join(f"{issue['path'] or 'input'}: {issue['message']}" for issue in issues[:MOST_TOLD])
+        told = "; ".join(f"{issue['path'] or 'input'}: {issue['message']}" for issue in issues[:MAX_LISTED])
         super().__init__(f"the input does not match the input schema: {told}", permanent=True)
         self.issues = issues
 
 
 class AskingNode(TriggerNode):
-    """A trigger whose input people and programs give, and which may say what that has to be."""
+    """A trigger started by people and programs with an input, which may have a schema."""
 
     def check(self, config: Mapping[str, Any], input: Any) -> None:
-        """InputRefused where the `input_schema` does not take it; NodeError where that cannot be found out."""
+        """Raise InputRefused if the input does not match the `input_schema`, NodeError if it cannot be validated."""
         issues = issues_of(config["input_schema"], input) if "input_schema" in config else []
         if issues:
             raise InputRefused(issues)
@@ -62,13 +62,13 @@ class AskingNode(TriggerNode):
         return input
 
 
-def taken() -> Any:
-    """The config field that says what a trigger takes."""
+def input_schema_field() -> Any:
+    """Return the config field for the schema of a trigger's input."""
     return json_schema("JSON Schema of the input. The app shows a form for it", title="Input schema")
 
 
-def purpose(help: str, *, title: str) -> Any:
-    """The config field that describes the flow for people who start it."""
+def description_field(help: str, *, title: str) -> Any:
+    """Return the config field that describes the flow to its callers."""
     return line(help, most=1_000, title=title, lines="")
 
 
@@ -100,19 +100,19 @@ class Manual(AskingNode):
     )
 
     class Config(Schema):
-        description = purpose("Description of the flow, shown above the input form", title="Description")
-        input_schema = taken()
+        description = description_field("Description of the flow, shown above the input form", title="Description")
+        input_schema = input_schema_field()
 
 
 class WebhookPath(fields.String):
-    """A relative path; slashes around it are dropped."""
+    """A relative path, without slashes around it."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         path = super()._deserialize(value, attr, data, **kwargs).strip().strip("/")
         if not PATH.match(path) or len(path) > 200:
             raise ValidationError("Must be a path such as orders/new: letters, digits and . _ ~ - between slashes.")
         if {".", ".."} & set(path.split("/")):
-            raise ValidationError("Must not have . or .. as a segment.")
+            raise ValidationError("Must not have . or .. between slashes.")
         return path
 
 
@@ -200,13 +200,13 @@ class Webhook(TriggerNode):
 
         @validates_schema
         def has_credential(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-            """A webhook that asks for a proof without having one to compare with would let nobody in, or everybody."""
+            """Require a credential for authentication: without one, nobody or everybody would be let in."""
             if data.get("auth", "none") != "none" and not data.get("credential"):
-                raise ValidationError("Is required unless auth is none.", "credential")
+                raise ValidationError("Is required; choose a credential, or set authentication to none.", "credential")
 
 
 def check_cron(expression: str) -> None:
-    """Refuse what is no cron expression of five fields, or one that no date ever matches."""
+    """Reject text that is not a cron expression of five fields, or one that never matches a date."""
     if len(expression.split()) != 5:
         raise ValidationError("Must have five fields: minute, hour, day of the month, month, day of the week.")
     try:
@@ -214,15 +214,15 @@ def check_cron(expression: str) -> None:
     except (CronSimError, ValueError) as error:
         raise ValidationError(f"Is not a cron expression: {error}.") from None
     except StopIteration:
-        raise ValidationError("Never fires: there is no such date.") from None
+        raise ValidationError("Never fires: no date matches all fields.") from None
 
 
 def check_zone(name: str) -> None:
-    """Refuse what is no time zone of the IANA database."""
+    """Reject text that is not an IANA time zone."""
     try:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValidationError("Is not a time zone; it looks like Europe/Paris.") from None
+        raise ValidationError("Is not an IANA time zone; use a name such as Europe/Paris.") from None
 
 
 class Schedule(TriggerNode):
@@ -263,7 +263,7 @@ class Schedule(TriggerNode):
 
         @validates_schema
         def has_one_rhythm(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-            """Either cron or every, since two rhythms would be two schedules."""
+            """Require either cron or every; both would be two schedules."""
             if ("cron" in data) == ("every" in data):
                 raise ValidationError("Set a cron expression (cron) or an interval (every), not both.", "cron")
 
@@ -307,7 +307,7 @@ class Called(AskingNode):
     )
 
     class Config(Schema):
-        input_schema = taken()
-        description = purpose(
+        input_schema = input_schema_field()
+        description = description_field(
             "Description of the flow for agents and MCP clients that choose it as a tool", title="Description"
         )

@@ -1,4 +1,4 @@
-"""The nodes at which a run waits: for a time, for people, for another system, for another flow. None holds a thread."""
+"""Wait nodes: pause a run for a time, for people, for another system or another flow, without holding a thread."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from parsers.invisible_characters import OF_TEXTS, visible
 from schema_fields.row_json import iso
 
 DAY = 86_400
-LONGEST = 366 * DAY
+MAX_WAIT = 366 * DAY
 NOTICE_SECONDS = 30.0
-LINKS = (("Approve", "approved_url"), ("Reject", "rejected_url"), ("Look at it", "url"))
+LINKS = (("Approve", "approved_url"), ("Reject", "rejected_url"), ("Open", "url"))
 LAST_MS = 253_402_300_799_999  # the end of the year 9999
 
 
 def now_ms() -> int:
-    """Milliseconds since 1970, UTC."""
+    """Return the time in milliseconds since 1970, UTC."""
     return time.time_ns() // 1_000_000
 
 
-def shown(ms: int) -> str:
-    """A time in words for people: `2026-01-01 08:30:00 UTC`."""
+def format_time(ms: int) -> str:
+    """Return a time for people: `2026-01-01 08:30:00 UTC`."""
     return f"{datetime.fromtimestamp(ms // 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 class Moment(fields.Field[int]):
-    """A time as ISO 8601 text or as an expression gives it; without a zone it counts as UTC. Milliseconds inside."""
+    """A time, as ISO 8601 text or from an expression, in UTC if without a time zone. Loads as milliseconds."""
 
     default_error_messages = {"invalid": "Must be a time such as 2026-01-01T08:30:00Z."}
 
@@ -47,17 +47,17 @@ class Moment(fields.Field[int]):
 
 
 def seconds(help: str, **options: Any) -> Any:
-    """A field of seconds, up to a year."""
-    return setting(Number, help, validate=validate.Range(0, LONGEST), **options)
+    """Return a field of seconds, up to a year."""
+    return setting(Number, help, validate=validate.Range(0, MAX_WAIT), **options)
 
 
 def timeout(help: str, *, title: str) -> Any:
-    """How long to wait for an answer: a week, unless it says otherwise."""
-    return number(help, 1, LONGEST, title=title, load_default=7.0 * DAY)
+    """Return a field for the timeout of an answer; default: a week."""
+    return number(help, 1, MAX_WAIT, title=title, load_default=7.0 * DAY)
 
 
 class _Waiting(Node):
-    """What all nodes that wait have in common."""
+    """Base class of nodes that wait."""
 
     category = "logic"
     suspends = True
@@ -80,7 +80,7 @@ class Wait(_Waiting):
 
         @validates_schema
         def has_one_end(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-            """Either seconds or until. An expression is not in `data` yet; `run` looks again."""
+            """Require either seconds or until. Expressions are not in `data` yet; `run` checks their values."""
             partial = kwargs.get("partial") or ()
             given = [key for key in ("seconds", "until") if key in data or key in partial]
             if len(given) != 1:
@@ -91,9 +91,9 @@ class Wait(_Waiting):
         until = config["until"] if "until" in config else now + int(config["seconds"] * 1000)
         if until <= now:
             return input
-        if until > min(now + LONGEST * 1000, LAST_MS):
-            raise NodeError("until: is more than a year away", permanent=True)
-        return Suspend(until, f"until {shown(until)}")
+        if until > min(now + MAX_WAIT * 1000, LAST_MS):
+            raise NodeError("until: must be within a year from now", permanent=True)
+        return Suspend(until, f"until {format_time(until)}")
 
     def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
         return input
@@ -141,7 +141,7 @@ class Approval(_Waiting):
         until = now_ms() + int(config["timeout"] * 1000)
         links = ctx.scope.get("steps", {}).get(ctx.node_id, {})
         # Wait even if nobody could be notified: people can still answer in the app.
-        told = "notify" in config and tell(config["notify"], question(config["message"], ctx, links), ctx)
+        told = "notify" in config and notify(config["notify"], question(config["message"], ctx, links), ctx)
         return Suspend(until, f"approval: {visible(config['message'], but=OF_TEXTS)}", told=told)
 
     def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
@@ -151,11 +151,11 @@ class Approval(_Waiting):
         return Branch(answer.name, decided)
 
 
-def tell(service: str, notice: apprise_client.Notice, ctx: Context) -> bool:
-    """Send the question by this credential, the address of a service; whether that was done.
+def notify(service: str, notice: apprise_client.Notice, ctx: Context) -> bool:
+    """Send the question by this credential of a service. Return True if it was sent.
 
-    A failure that may pass is tried again as often as `retry` says. Then the run waits all the same, with a warning in
-    its log: people can still answer in the app.
+    Transient failures are retried as `retry` says. After that, the run waits anyway, with a warning in its log: people
+    can still answer in the app.
     """
     try:
         found = ctx.credential(service, "service_url")
@@ -163,13 +163,13 @@ def tell(service: str, notice: apprise_client.Notice, ctx: Context) -> bool:
     except NodeError as error:
         if ctx.retries and not error.permanent:
             raise
-        ctx.log("warning", f"nobody was told of the approval: {error.message}")
+        ctx.log("warning", f"the approval request was not sent: {error.message}")
         return False
     return True
 
 
 def question(message: str, ctx: Context, links: Mapping[str, str]) -> apprise_client.Notice:
-    """What those who decide are sent: the message, and the links where the server has any."""
+    """Return the notice for the people who decide: the message, and links if the server has a public URL."""
     flow = ctx.scope.get("workflow", {}).get("name")
     lines = [f"{word}: {links[key]}" for word, key in LINKS if key in links]
     message = visible(message, but=OF_TEXTS)
@@ -244,7 +244,7 @@ class Subflow(_Waiting):
         return Suspend(None, f"the run {run_id}", run_id)
 
     def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
-        """The output of the run that ended: `answer.value` is `{"run_id", "status", "output", "error_text"}`."""
+        """Return the output of the ended run: `answer.value` is `{"run_id", "status", "output", "error_text"}`."""
         ended = answer.value
         if ended["status"] != "success":
             raise NodeError(f"the run {ended['run_id']} failed: {ended['error_text']}")

@@ -1,7 +1,7 @@
-"""The credentials that a run may use, and the rule that none of their values gets into the record of it.
+"""Keyring: the credentials that a run may use, and redaction of their values in its record.
 
-A secret lives inside the one node that asked for it: what a node hands on, logs or fails with is cleaned of every value
-that the run has seen, before anybody else sees it. So a run that is resumed from its record knows no less.
+A secret stays within the node that asked for it: outputs, logs and errors are redacted of every value that the run has
+used before anything else sees them. So a run resumed from its record has all it needs.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from nodes.base import Context
 
 HIDDEN = "***"
-# Shorter values are too likely to be parts of words; they are struck out only where they stand alone.
-SHORTEST = 4
-# From this length on, a value is also known inside longer base64, and in capitals or none.
+# Shorter values are likely parts of words; they are redacted only if they stand alone.
+MIN_LENGTH = 4
+# From this length on, a value is also found within longer base64, and in upper or lower case.
 WIDE = 8
-# So much of a value's beginning or end tells it in a message, which may have been cut in the middle of it.
+# This many characters at the beginning or end of a value identify it in a message, which may have been truncated.
 FRAGMENT = 12
 LONG_LINE = 16
 MAX_DEPTH = 250
 ESCAPED = re.compile("%[0-9A-F]{2}")
-# What stands in an URL as it is, and how much of it a value must have for an URL to be searched for it.
-UNESCAPED, LONGEST_IN_URLS = re.compile("[A-Za-z0-9_.~-]+"), 2_000
+# Characters not escaped in a URL, and the maximum length of a value for the search in URLs.
+UNESCAPED, MAX_IN_URLS = re.compile("[A-Za-z0-9_.~-]+"), 2_000
 FOR_URLS = str.maketrans("+/", "-_")
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A credential, opened. `hosts` are those that it may be sent to: names, or `*.example.com` for all below one."""
+    """A decrypted credential. `hosts` are the hosts it may be sent to: names, or `*.example.com` for subdomains."""
 
     name: str
     type: str
@@ -51,18 +51,18 @@ class Credential:
 
     @property
     def label(self) -> str:
-        """What messages call it. One that is not saved yet has no name."""
+        """Return its name for messages. An unsaved credential has none."""
         return f"the credential {self.name!r}" if self.name else "this credential"
 
     def may_go_to(self, host: str) -> bool:
-        """Whether this host may be told the values."""
+        """Return True if the values may be sent to this host."""
         host = host.lower().rstrip(".")
         return any(host == known or (known.startswith("*.") and host.endswith(known[1:])) for known in self.hosts)
 
     def check_host(self, host: str) -> None:
-        """NodeError unless this host may be told the values."""
+        """Raise NodeError unless the values may be sent to this host."""
         if not self.may_go_to(host):
-            bound = ", ".join(self.hosts) or "no host; name those that may have it in its hosts"
+            bound = ", ".join(self.hosts) or "no host; add the host to the credential's allowed hosts"
             raise NodeError(f"{self.label} may not be sent to {host}: it is bound to {bound}", permanent=True)
 
 
@@ -72,22 +72,22 @@ Find = Callable[[str], Credential | None]
 class Keyring(Mapping[str, Any]):
     """The credentials of one run: `find` opens one by its name or id. As a mapping, it is `secrets` in expressions.
 
-    It remembers what it gave away, and can strike that out of anything. It lists no names.
+    Remembers the values it returned, and can redact them anywhere. Iteration yields no names.
     """
 
     def __init__(self, find: Find = lambda name: None) -> None:
         self._find = find
         self._values: set[str] = set()
-        self._forms: dict[str, bytes] = {}  # each as JSON has it, the longest first
+        self._forms: dict[str, bytes] = {}  # form to its JSON encoding, longest first
         self._short: set[str] = set()
         self._in_urls: list[tuple[str, re.Pattern[str]]] = []
-        self._needles = Needles(())  # one of these is in JSON text that has anything to strike out
+        self._needles = Needles(())  # any JSON text to redact contains one of these
         self._shown: dict[str, Credential] = {}
 
-    # Asking for one
+    # Access
 
     def use(self, name: str, *types: str) -> Credential:
-        """The credential of this name and of one of these types; NodeError where there is none."""
+        """Return the credential of this name and one of these types. Raises: NodeError if there is none."""
         found = self._open(name)
         if found is None:
             raise NodeError(f"there is no credential {name!r} in this workspace", permanent=True)
@@ -122,11 +122,11 @@ class Keyring(Mapping[str, Any]):
 
     @property
     def has_shown(self) -> bool:
-        """Whether an expression has got any secret."""
+        """Return True if an expression has read a secret."""
         return bool(self._shown)
 
     def check_host(self, host: str, sent: Iterable[str]) -> None:
-        """NodeError where one of these texts has a value that an expression got and that this host may not be told."""
+        """Raise NodeError if a text contains a secret read by an expression that may not be sent to this host."""
         unbound = [found for found in self._shown.values() if not found.may_go_to(host)]
         if not unbound:
             return
@@ -135,17 +135,17 @@ class Keyring(Mapping[str, Any]):
             if any(is_in(value, text) for value in TYPES[found.type].secrets(found.data)):
                 found.check_host(host)
 
-    # Striking out
+    # Redaction
 
     def hide(self, *values: str) -> None:
-        """Strike these out from now on, and what they become in an URL, in JSON or in base64."""
+        """Redact these values from now on, including their forms in URLs, JSON and base64."""
         new = {value for value in values if value} - self._values
         if not new:
             return
         self._values |= new
         needles = list(self._needles.all)
         for found in map(forms, new):
-            short = {form for form in found if len(form) < SHORTEST}
+            short = {form for form in found if len(form) < MIN_LENGTH}
             self._short |= short
             self._forms |= {form: _in_json(form) for form in found - short}
             needles += _least([*map(_in_json, found - short), *(needle for form in short for needle in _alone(form))])
@@ -155,28 +155,28 @@ class Keyring(Mapping[str, Any]):
         self._needles = Needles(needles)
 
     def clean(self, encoded: bytes) -> bytes:
-        """The JSON text without any of the values; the same object where there is none in it."""
+        """Return the JSON text with all values redacted; the same object if there is nothing to redact."""
         if not self._values or not self._needles.are_in(encoded):
             return encoded
         found = [form for form, written in self._forms.items() if written in encoded]
-        cleaned = orjson.dumps(self._without(orjson.loads(encoded), found, 0))
+        cleaned = orjson.dumps(self._redact_value(orjson.loads(encoded), found, 0))
         return encoded if cleaned == encoded else cleaned
 
     def clean_data(self, data: Any) -> Any:
-        """The data without any of them, as JSON; what is none is taken as the text that it would be in the log."""
+        """Return the data as JSON with all values redacted; other types become text as in the log."""
         return data if not self._needles.all else orjson.loads(self.clean(orjson.dumps(data, default=str)))
 
     def clean_text(self, text: str) -> str:
-        """A message without any of them, nor a longer piece of one: messages are cut where they get too long."""
-        text = self._struck(text, self._forms)
+        """Redact a message, including longer fragments of a value, because messages may be truncated."""
+        text = self._redact(text, self._forms)
         for form in self._forms:
             if len(form) > FRAGMENT and form[:FRAGMENT] in text:
-                text = _headless(text, form)
+                text = _redact_beginnings(text, form)
             if len(form) > FRAGMENT and form[-FRAGMENT:] in text:
-                text = _headless(text[::-1], form[::-1])[::-1]
+                text = _redact_beginnings(text[::-1], form[::-1])[::-1]
         return text
 
-    def _struck(self, text: str, found: Iterable[str]) -> str:
+    def _redact(self, text: str, found: Iterable[str]) -> str:
         if text in self._short:
             return HIDDEN
         for form in found:
@@ -186,24 +186,24 @@ class Keyring(Mapping[str, Any]):
                 text = pattern.sub(HIDDEN, text)
         return text
 
-    def _without(self, value: Any, found: list[str], depth: int) -> Any:
-        """The value without these forms and the short ones."""
+    def _redact_value(self, value: Any, found: list[str], depth: int) -> Any:
+        """Return the value with these forms and the short values redacted."""
         if isinstance(value, str):
-            return self._struck(value, found)
+            return self._redact(value, found)
         if isinstance(value, dict | list) and depth >= MAX_DEPTH:
             return HIDDEN
         if isinstance(value, dict):
-            return {self._struck(key, found): self._without(item, found, depth + 1) for key, item in value.items()}
+            return {self._redact(key, found): self._redact_value(item, found, depth + 1) for key, item in value.items()}
         if isinstance(value, list):
-            return [self._without(item, found, depth + 1) for item in value]
+            return [self._redact_value(item, found, depth + 1) for item in value]
         if isinstance(value, int | float) and not isinstance(value, bool):
             text = str(value).removesuffix(".0")
-            return value if self._struck(text, found) == text else HIDDEN
+            return value if self._redact(text, found) == text else HIDDEN
         return value
 
 
-def _headless(text: str, form: str) -> str:
-    """The text without beginnings of the form, as far as they go."""
+def _redact_beginnings(text: str, form: str) -> str:
+    """Redact beginnings of the form, as far as each matches."""
     head, at = form[:FRAGMENT], 0
     kept: list[str] = []
     while (found := text.find(head, at)) >= 0:
@@ -213,10 +213,10 @@ def _headless(text: str, form: str) -> str:
 
 
 class Needles:
-    """Texts that are looked for all at once: large ones would otherwise be read once for each of a hundred needles.
+    """Searches for many texts at once; otherwise, large data would be read once for each of a hundred needles.
 
-    Of any seven bytes, four in a row stand at a multiple of four. So only the four-byte words of the text have to be
-    looked at, and for the few that are part of a needle's beginning, whether that needle is there.
+    Any seven bytes contain four at an offset that is a multiple of four. So only the four-byte words of the text have
+    to be compared with those at the beginning of the needles; for the few that match, the whole needle is searched.
     """
 
     FEW, SMALL, HEAD = 16, 4096, 7
@@ -230,7 +230,7 @@ class Needles:
                 self.words.setdefault(int.from_bytes(needle[at : at + 4], sys.byteorder), set()).add(needle)
 
     def are_in(self, text: bytes) -> bool:
-        """Whether any of them is in the text."""
+        """Return True if any needle is in the text."""
         if len(self.all) <= self.FEW or len(text) < self.SMALL:
             return any(needle in text for needle in self.all)
         if any(needle in text for needle in self.short):
@@ -241,7 +241,7 @@ class Needles:
 
 
 def _least(needles: Iterable[bytes]) -> list[bytes]:
-    """Those that have no other one in them: where none of these is, none of the others can be."""
+    """Return the needles that contain no other: if none of these is in a text, none of the others is."""
     kept: list[bytes] = []
     for needle in sorted(set(needles), key=len):
         if not any(other in needle for other in kept):
@@ -250,27 +250,27 @@ def _least(needles: Iterable[bytes]) -> list[bytes]:
 
 
 def _alone(form: str) -> list[bytes]:
-    """A short form as JSON has it where nothing else stands beside it: as text, and as a number if it may be one."""
+    """Return a short form as a whole value in JSON: as text, and as a number if it may be one."""
     written = _in_json(form)
     return [b'"%b"' % written, *([written] if any(map(str.isdecimal, form)) else [])]
 
 
 def or_list(words: Iterable[str]) -> str:
-    """`a`, `a or b`, `a, b or c`."""
+    """Join words: `a`, `a or b`, `a, b or c`."""
     *first, last = words
     return f"{', '.join(first)} or {last}" if first else last
 
 
 def is_in(value: str, text: str) -> bool:
-    """Whether the value is in the text in one of its forms."""
+    """Return True if the value is in the text in one of its forms."""
     return any(form in text for form in forms(value)) or any(
         part in text and pattern.search(text) for part, pattern in in_urls(value)
     )
 
 
 def forms(value: str) -> set[str]:
-    """The value as it may turn up: as it is, without the space around it, in an URL, in JSON, HTML, Python's own words,
-    base64 or hexadecimal; and the long lines of a key.
+    """Return the forms of the value: as it is, stripped, in URLs, JSON, HTML, Python's repr, base64 and hexadecimal;
+    and the long lines of a key.
     """
     found = {line for line in value.splitlines() if len(line) >= LONG_LINE}
     for text in {value, value.strip()} - {""}:
@@ -286,25 +286,25 @@ def forms(value: str) -> set[str]:
         }
         found |= {escape(text), escape(text, quote=False)}
         found |= _in_urls(raw) | _in_base64(raw)
-        # Of a shorter one, the digits would be found in every other number.
-        found |= {raw.hex(), raw.hex().upper()} if len(raw) >= SHORTEST else set()
+        # The digits of a shorter value would match many other numbers.
+        found |= {raw.hex(), raw.hex().upper()} if len(raw) >= MIN_LENGTH else set()
         found |= {text.lower(), text.upper()} if len(text) >= WIDE else set()
     return found
 
 
 def _in_urls(raw: bytes) -> set[str]:
-    """As Python and as browsers write it, with the digits of an escape in capitals or not."""
+    """Return the forms in URLs, as Python and browsers escape them, in upper and lower case."""
     found = {quote(raw, safe=""), quote_plus(raw), quote(raw), quote(raw, safe="!'()*")}
     return found | {ESCAPED.sub(lambda escaped: escaped[0].lower(), text) for text in found}
 
 
 def in_urls(value: str) -> list[tuple[str, re.Pattern[str]]]:
-    """A pattern that finds the value in an URL however many of its characters are escaped there, and the longest part
-    of it that never is; none where no character may be, or none may not.
+    """Return a pattern for the value in a URL, with any of its characters escaped, and its longest part that is never
+    escaped; empty if no character, or every character, may be escaped.
     """
     text = value.strip()
     part = max(UNESCAPED.findall(text), key=len, default="")
-    if not SHORTEST <= len(part) < len(text) <= LONGEST_IN_URLS:
+    if not MIN_LENGTH <= len(part) < len(text) <= MAX_IN_URLS:
         return []
     return [(part, re.compile("".join(map(_escaped_or_not, text))))]
 
@@ -318,8 +318,8 @@ def _escaped_or_not(letter: str) -> str:
 
 
 def _in_base64(raw: bytes) -> set[str]:
-    """In both alphabets: by itself, and what of it is the same wherever it stands in something longer."""
-    if len(raw) < SHORTEST:
+    """Return the forms in both alphabets: alone, and the constant part within longer data."""
+    if len(raw) < MIN_LENGTH:
         return set()
     whole = base64.b64encode(raw).decode()
     found = {whole, whole.rstrip("=")}
@@ -334,17 +334,17 @@ def _in_json(value: str) -> bytes:
 
 
 class Untested(Exception):
-    """Nobody was asked, so nothing is known of whether a credential works; the message says what is missing."""
+    """The credential was not tested, because no request was made; the message says what is missing."""
 
 
-# How credentials of a type are tried out: given one and what it may use, words about what answered. Raises NodeError if
-# it does not work, Untested if nobody was asked.
+# Tests a credential of a type, and returns a message about the response. Raises NodeError if the test fails, Untested
+# if no request was made.
 Check = Callable[[Credential, "Context", Mapping[str, Any]], str]
 CHECKS: dict[str, Check] = {}
 
 
 def checks(*types: str) -> Callable[[Check], Check]:
-    """Mark the function that tries out credentials of these types. It gets what the caller asked for as well."""
+    """Register a function that tests credentials of these types. It also receives the caller's parameters."""
 
     def note(check: Check) -> Check:
         CHECKS.update(dict.fromkeys(types, check))

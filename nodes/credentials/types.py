@@ -1,7 +1,7 @@
-"""The types of credential and what each holds. Their values are secret: no message here repeats one.
+"""Credential types: the values of each. All values are secret: no message may repeat one.
 
-A type is one schema. It says which of its fields are secret, which hosts the values themselves name, and what
-`secrets.<name>` is in an expression. How one is tried out, its family of nodes knows (see `checks`).
+A type is one schema. It defines which fields are secret, which hosts the values name, and the value of `secrets.<name>`
+in expressions. The test of a type is in its family of nodes (see `checks`).
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from nodes.base import setting
 from nodes.catalogue_schema import json_schema
 from nodes.fields import choice, flag, header_name, header_value, whole
 
-LONGEST = 10_000
-LONGEST_KEY = 20_000
+MAX_VALUE = 10_000
+MAX_KEY = 20_000
 HOST_KEY = re.compile(r"((?:ssh|ecdsa|sk)-[\w@.-]{1,100})[ \t]+(AAAA[\w+/]+=*)")
 HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?\Z")
 
 
 class CredentialType(Schema):
-    """Base of all types. `main` is the field that `secrets.<name>` stands for; without it, it is the object of all.
+    """Base of all types. `main` is the field for `secrets.<name>`; without it, it is an object of all fields.
 
-    `needs_hosts`: its values name no host, so no node can send it anywhere until its owner names some.
-    `without_hosts` warns whoever saves one and names no hosts; empty: it needs none, since its values name them.
+    `needs_hosts`: its values name no host, so it cannot be sent anywhere until its owner lists hosts. `without_hosts`
+    is the warning if it is saved without hosts; empty if its values name them.
     """
 
     main: ClassVar[str] = ""
@@ -41,22 +41,22 @@ class CredentialType(Schema):
 
     @classmethod
     def secrets(cls, data: Mapping[str, Any]) -> list[str]:
-        """The values that nobody may see, among them what they are turned into before they are sent."""
+        """Return the values to redact, including their encoded forms on the wire."""
         names = [name for name, field in cls._declared_fields.items() if field.metadata.get("x-secret")]
         return [data[name] for name in names if data.get(name)]
 
     @classmethod
     def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
-        """The hosts that the values themselves name, and may be sent to."""
+        """Return the hosts named by the values."""
         return (str(data["host"]).lower(),) if data.get("host") else ()
 
     @classmethod
     def shown(cls, data: Mapping[str, Any]) -> Any:
-        """What an expression sees."""
+        """Return the value for expressions."""
         return data[cls.main] if cls.main else dict(data)
 
 
-def _secret(help: str, *checks: Any, least: int = 1, most: int = LONGEST, lines: bool = False, **options: Any) -> Any:
+def _secret(help: str, *checks: Any, least: int = 1, most: int = MAX_VALUE, lines: bool = False, **options: Any) -> Any:
     rules = [validate.Length(least, most), *(() if lines else (header_value,)), *checks]
     field = setting(fields.String, help, validate=rules, **options)
     field.metadata["x-secret"] = True
@@ -68,30 +68,30 @@ def _text(help: str, *checks: Any, **options: Any) -> Any:
 
 
 def check_host(value: str) -> None:
-    """Refuse what is no host name and no address."""
+    """Reject text that is neither a host name nor an IP address."""
     if HOST.match(value.lower()):
         return
     try:
         ipaddress.ip_address(value.strip("[]"))
     except ValueError:
-        raise ValidationError("Must be a host name or an address.") from None
+        raise ValidationError("Must be a host name or an IP address.") from None
 
 
 def check_host_key(value: str) -> None:
-    """Refuse what has no public key in OpenSSH's format in it."""
+    """Reject text without a public key in OpenSSH's format."""
     if not HOST_KEY.search(value):
         raise ValidationError("Must be a public key, as ssh-keyscan prints it: ssh-ed25519 AAAA…")
 
 
 def check_url(value: str) -> None:
-    """Refuse what is no http or https URL with a host."""
+    """Reject text that is not an http or https URL with a host."""
     try:
         parts = urlsplit(value)
         good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not parts.username
     except ValueError:
         good = False
     if not good:
-        raise ValidationError("Must be an address that begins with https:// or http:// and has no user name in it.")
+        raise ValidationError("Must be a URL that starts with https:// or http://, without a user name.")
 
 
 def _url(help: str, *checks: Any, **options: Any) -> Any:
@@ -118,13 +118,13 @@ def _security(default: str) -> Any:
 
 
 def _pair(name: str, password: str) -> str:
-    """What basic authentication sends (RFC 7617)."""
+    """Return the value of basic authentication (RFC 7617)."""
     return base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
 def _ascii(value: str) -> None:
     if not value.isascii():
-        raise ValidationError("Must have no other characters than those of ASCII.")
+        raise ValidationError("Must contain only ASCII characters.")
 
 
 NOWHERE = "No host is named, so no flow can send it anywhere. Name the hosts that may have it, unless it is only for "
@@ -136,7 +136,7 @@ class Secret(CredentialType):
     main = "value"
     needs_hosts = True
     without_hosts = NOWHERE + "what stays in the flow."
-    value = _secret("The secret value", most=LONGEST_KEY, lines=True, required=True, title="Value")
+    value = _secret("The secret value", most=MAX_KEY, lines=True, required=True, title="Value")
 
 
 class HttpBasic(CredentialType):
@@ -236,10 +236,10 @@ class DatabaseUrl(CredentialType):
 
     @validates_schema
     def is_an_address(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-        """Of a kind of database that there is a driver for, with a host unless it is a file."""
+        """Require a supported kind of database, with a host unless it is a file."""
         parts = _parts(data.get("url", ""))
         if parts.scheme not in ("sqlite", "postgresql", "postgres", "mysql"):
-            raise ValidationError("Must begin with postgresql://, mysql:// or sqlite:///.", "url")
+            raise ValidationError("Must start with postgresql://, mysql:// or sqlite:///.", "url")
         if parts.scheme == "sqlite":
             if parts.netloc or not parts.path.strip("/"):
                 raise ValidationError("Must be sqlite:/// and the path of a file.", "url")
@@ -271,9 +271,9 @@ class Smtp(CredentialType):
 
     @validates_schema
     def has_both_or_none(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-        """A password goes with a user name, and neither goes over a connection that anybody can read."""
+        """Require the password if there is a user name, and vice versa."""
         if bool(data.get("username")) != bool(data.get("password")):
-            raise ValidationError("A user name and a password belong together.", "password")
+            raise ValidationError("A user name and a password must be set together.", "password")
 
     @classmethod
     def secrets(cls, data: Mapping[str, Any]) -> list[str]:
@@ -296,34 +296,34 @@ class Imap(CredentialType):
 
 
 def _plain_login(data: Mapping[str, Any]) -> list[str]:
-    """What SASL's PLAIN sends of a user name and a password (RFC 4616)."""
+    """Return the value of SASL's PLAIN (RFC 4616)."""
     if not data.get("password"):
         return []
     return [base64.b64encode(f"\0{data['username']}\0{data['password']}".encode()).decode()]
 
 
-# What these name is this machine itself, or (the last) needs threads of its own, which no rule would reach.
+# Services that access this machine, or (the last row) need threads of their own, outside the guard.
 LOCAL_SERVICES = {
     *("blink1", "dbus", "exec", "file", "gio", "glib", "gnome", "kde", "macosx", "memory", "qt", "syslog", "windows"),
     *("mqtt", "mqtts", "smpp", "smpps", "xmpp", "xmpps"),
 }
-# Settings of Apprise's addresses that are no secret, whatever their value.
+# Options of Apprise URLs that are not secret.
 OPEN_OPTIONS = {
     *("avatar", "batch", "bcc", "cc", "cto", "emojis", "footer", "format", "from", "image", "lang", "method", "mode"),
     *("name", "optional", "overflow", "priority", "redirect", "region", "retry", "rto", "sound", "store", "tags", "to"),
     *("tts", "tz", "verify", "wait"),
 }
-# What has neither digits nor signs nor a capital in the middle is rather a word than a key.
+# Matches words; text with digits, signs or inner capitals is more likely a key.
 WORD = re.compile(r"[A-Za-z]?[a-z]{0,20}\Z|[A-Z]{0,12}\Z")
 
 
 def check_service(url: str) -> None:
-    """Refuse what is no address of a service, and services that are this machine itself."""
+    """Reject text that is not a service URL, and services that access this machine."""
     scheme, colon, rest = url.strip().partition("://")
     if colon and scheme.lower() in LOCAL_SERVICES:
-        raise ValidationError(f"{scheme.lower()}:// cannot be used here.")
+        raise ValidationError(f"{scheme.lower()}:// is not supported.")
     if not colon or not rest or not re.match(r"[A-Za-z][A-Za-z0-9+.-]{0,30}\Z", scheme):
-        raise ValidationError("Must be an address such as slack://… or https://…, as Apprise writes it.")
+        raise ValidationError("Must be an Apprise URL such as slack://… or https://….")
 
 
 class ServiceUrl(CredentialType):
@@ -340,7 +340,7 @@ class ServiceUrl(CredentialType):
 
     @classmethod
     def secrets(cls, data: Mapping[str, Any]) -> list[str]:
-        """The address, the password in it, and what looks like a key: which parts are keys, only the service knows."""
+        """Return the URL, its password, and parts that look like keys, because only the service knows which are."""
         url = data["url"]
         head, _, query = url.partition("://")[2].partition("?")
         place, _, path = head.partition("/")
@@ -349,13 +349,13 @@ class ServiceUrl(CredentialType):
         options = [pair.partition("=") for pair in query.split("&")]
         values = [value for key, _, value in options if key.lower().lstrip("+-:") not in OPEN_OPTIONS]
         if len(name) >= 8 and not password:
-            password = name  # a token, as a rule
+            password = name  # usually a token
         keys = [part for part in (name, *_parts_of(host), *path.split("/"), *values) if _is_key(unquote(part))]
         return [url, *({form for part in (password, *keys) if part for form in (part, unquote(part))})]
 
 
 def _parts_of(host: str) -> list[str]:
-    """What could be keys where a host would be; of a host there are none."""
+    """Return possible keys in place of a host; none if it is a host name."""
     return [] if "." in host or host.startswith("[") else host.split(":")
 
 
@@ -372,20 +372,20 @@ class Ssh(CredentialType):
     port = _port(22)
     username = _text("The user name", required=True, title="User name")
     password = _secret("The password", title="Password")
-    private_key = _secret("The private key in OpenSSH or PEM format", most=LONGEST_KEY, lines=True, title="Private key")
+    private_key = _secret("The private key in OpenSSH or PEM format", most=MAX_KEY, lines=True, title="Private key")
     private_key.metadata["x-multiline"] = True
     passphrase = _secret("The passphrase of the private key", title="Passphrase")
     host_key = setting(
         fields.String,
         "The machine's public key, as `ssh-keyscan server.example.com` prints it: ssh-ed25519 AAAA…",
         required=True,
-        validate=[validate.Length(1, LONGEST), check_host_key],
+        validate=[validate.Length(1, MAX_VALUE), check_host_key],
         title="Host key",
     )
 
     @validates_schema
     def can_log_in(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-        """With a password or a key."""
+        """Require a password or a key."""
         if not data.get("password") and not data.get("private_key"):
             raise ValidationError("Either a password or a private key is required.", "password")
 
@@ -511,12 +511,12 @@ class Hmac(CredentialType):
 
     @validates_schema
     def fits_its_style(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-        """A setting that would be passed over is a mistake, and plain does not say by itself where to look."""
+        """Reject settings that the style would ignore, and require the header for plain."""
         if data.get("style") == "plain":
             if "header" not in data:
                 raise ValidationError("Is required for the style plain.", "header")
         elif data.get("algorithm") != "sha256" or data.get("encoding") != "hex" or "prefix" in data:
-            raise ValidationError("Only the style plain has an algorithm, encoding or prefix of its own.", "style")
+            raise ValidationError("Only the style plain supports algorithm, encoding and prefix.", "style")
 
 
 TYPES: dict[str, CredentialType] = {
@@ -539,9 +539,9 @@ TYPES: dict[str, CredentialType] = {
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """The types for people and forms: `{type, name, description, schema, needs_hosts}`.
+    """Return the types for the API: `{type, name, description, schema, needs_hosts}`.
 
-    In the schema `x-secret` marks secret fields.
+    In the schema, `x-secret` marks secret fields.
     """
     return [
         {

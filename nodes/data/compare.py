@@ -1,4 +1,4 @@
-"""How JSON values of any kind compare: which one comes first, and which are the same."""
+"""Comparison of JSON values of any kind: order and equality."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import orjson
 from nodes.limits import GREATEST, LEAST, too_deep
 from nodes.data.paths import MISSING
 
-# The kinds in order. What is null or missing is no value, and comes last whichever way the others run.
+# The kinds in order. Null and missing are not values, and come last in both directions.
 NUMBER, TEXT, BOOLEAN, LIST, OBJECT, NULL, ABSENT = range(7)
 DIGITS = re.compile(r"([0-9]+)")
 
@@ -28,13 +28,13 @@ class Order:
         self.case_sensitive, self.natural = case_sensitive, natural
 
     def key(self, value: Any) -> tuple[Any, ...]:
-        """What to sort the value by; never a TypeError, whatever it is compared with."""
+        """Return the sort key of a value; comparisons of keys never raise TypeError."""
         if isinstance(value, str):
             return TEXT, self.text(value)
         if isinstance(value, bool):
             return BOOLEAN, value
         if isinstance(value, int | float):
-            return (NUMBER, value) if value == value else (NULL,)  # NaN is in no order
+            return (NUMBER, value) if value == value else (NULL,)  # NaN has no order
         if isinstance(value, list):
             return LIST, [self.key(item) for item in value]
         if isinstance(value, dict):
@@ -45,7 +45,7 @@ class Order:
         text = value if self.case_sensitive else value.casefold()
         if not self.natural:
             return text
-        # Text and digits take turns, so like meets like. Digits need not become a number, which takes long for many.
+        # Text and digits alternate, so equal kinds compare. Digits stay text: converting many is slow.
         parts: list[Any] = DIGITS.split(text)
         for at in range(1, len(parts), 2):
             digits = parts[at].lstrip("0")
@@ -53,11 +53,11 @@ class Order:
         return parts
 
     def sorted(self, places: list[int], values: list[Any], descending: bool) -> list[int]:
-        """The places in the order of their values, equal ones as they were; null and then missing ones at the end."""
+        """Return the places sorted by their values, stable, with null and missing ones at the end."""
         try:
             keys = [self.key(value) for value in values]
             if descending:
-                # Turned round, the last ones would be first; so they go before all others.
+                # Reversed, the last ones would be first; so they get the lowest keys.
                 keys = [(-key[0],) if key[0] >= NULL else key for key in keys]
             return sorted(places, key=keys.__getitem__, reverse=descending)
         except RecursionError:
@@ -65,9 +65,9 @@ class Order:
 
 
 def identity(values: list[Any]) -> bytes:
-    """Something short and hashable that is equal for equal values: 1 and 1.0 are, 1 and true and the text 1 are not.
+    """Return a short hashable value, equal for equal values: 1 and 1.0 are equal; 1, true and the text 1 are not.
 
-    It is a digest, since the hash of a number can be foreseen: whoever sends many of the same one stops the process.
+    It is a digest, because Python's hashes of numbers are predictable: many colliding ones would block the process.
     """
     try:
         bare = [value if isinstance(value, str) else _normal(value) for value in values]

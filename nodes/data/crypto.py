@@ -1,4 +1,4 @@
-"""The node for hashes, signatures, random values and the encodings that go with them."""
+"""Crypto node: hashes, signatures, random values and related encodings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CHARSETS = {
     "lowercase": string.ascii_lowercase,
     "digits": string.digits,
     "hex": "0123456789abcdef",
-    # Without those that people confuse when they read them out: 0 and O, 1, l and I.
+    # Without characters that people confuse: 0 and O, 1, l and I.
     "readable": "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz",
     "password": string.ascii_letters + string.digits + SYMBOLS,
 }
@@ -43,7 +43,7 @@ MAX_RANDOM = 10_000
 
 
 def encoded(raw: bytes, encoding: str) -> str:
-    """The bytes as text: hex, base64, or base64url, which has no padding."""
+    """Return the bytes as text: hex, base64, or base64url without padding."""
     if encoding == "hex":
         return raw.hex()
     if encoding == "base64":
@@ -52,7 +52,7 @@ def encoded(raw: bytes, encoding: str) -> str:
 
 
 def decoded(value: str, encoding: str, what: str = "data") -> bytes:
-    """The bytes of such a text, blanks and missing padding aside; both alphabets of base64 are read."""
+    """Return the bytes of such a text, ignoring spaces and missing padding; accepts both alphabets of base64."""
     bare = "".join(value.split())
     try:
         if encoding == "hex":
@@ -70,7 +70,7 @@ def _as_text(raw: bytes) -> str:
         raise refusal("what data stands for is not UTF-8 text") from None
 
 
-# Operations. Each gets the config, the bytes of `data`, and the context.
+# Operations take the config, the bytes of `data`, and the context.
 
 Operation = Callable[[Mapping[str, Any], bytes, Context], Any]
 
@@ -86,7 +86,7 @@ def _signature(config: Mapping[str, Any], data: bytes, ctx: Context) -> bytes:
 
 
 def is_signed(config: Mapping[str, Any], data: bytes, ctx: Context) -> bool:
-    """Whether the signature is the right one, in a time that does not tell how far it is."""
+    """Return True if the signature is valid, in constant time."""
     given = config["signature"].strip().removeprefix(f"{config['algorithm']}=")
     right = _signature(config, data, ctx)
     try:
@@ -96,7 +96,7 @@ def is_signed(config: Mapping[str, Any], data: bytes, ctx: Context) -> bool:
 
 
 def uuid7(ms: int) -> uuid.UUID:
-    """A UUID that begins with the time, so that later ones sort behind (RFC 9562, 5.7)."""
+    """Return a UUID that starts with the time, so that later ones sort after it (RFC 9562, 5.7)."""
     first, last = secrets.randbits(12), secrets.randbits(62)
     return uuid.UUID(int=(ms << 80) | (0x7 << 76) | (first << 64) | (0b10 << 62) | last)
 
@@ -112,7 +112,7 @@ def _random(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
 
 
 def _password(length: int) -> str:
-    """One of each class of characters, as far as there is room, and then of all, in any order."""
+    """Return one of each class of characters, as far as there is room, then any, shuffled."""
     drawn = [secrets.choice(one) for one in CLASSES[:length]]
     drawn += [secrets.choice(CHARSETS["password"]) for _ in range(length - len(drawn))]
     random.SystemRandom().shuffle(drawn)
@@ -131,19 +131,19 @@ OPERATIONS: dict[str, Operation] = {
     "hex_decode": lambda config, data, ctx: _as_text(data),
 }
 WITHOUT_DATA = ("uuid", "random")
-# Operations whose data is written in this encoding.
+# Operations whose data has this encoding.
 WRITTEN_IN = {"base64_decode": "base64", "hex_decode": "hex"}
 
 
 def _bytes_of(config: Mapping[str, Any], input: Any) -> bytes:
-    """The bytes that `data` stands for."""
+    """Return the bytes of `data`."""
     operation, value = config["operation"], config.get("data", input)
     if operation in WITHOUT_DATA:
         return b""
     if value is None or isinstance(value, list | dict):
         raise refusal(
-            f"data must be text, but is {kind_of(value)}; write {{{{ input.body }}}} for a part of the input, "
-            "{{ input|tojson }} for all of it"
+            f"data must be text, but is {kind_of(value)}; use {{{{ input.body }}}} for a part of the input, "
+            "or {{ input|tojson }} for all of it"
         )
     written = fits_text(text_of(value), "data")
     encoding = WRITTEN_IN.get(operation, config["data_encoding"])
@@ -159,8 +159,8 @@ class Crypto(Node):
     Verify routes to the branch valid or invalid, with its input.
     """
 
-    # Another try would draw another UUID. But a step is on the disk before a node with effects starts or anybody is
-    # answered, so nobody outside can have seen one that a crash made the run forget.
+    # A retry would create another UUID. But a step is committed before a node with side effects starts or a response is
+    # sent, so nothing outside can have seen a value that a crash discarded.
     pure = True
     type = "crypto"
     category = "data"
@@ -212,7 +212,7 @@ class Crypto(Node):
 
         @validates_schema
         def has_what_it_takes(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-            """A signature takes a secret, and one to check. An expression is not in `data` yet."""
+            """Require the secret for a signature, and the one to verify. Expressions are not in `data` yet."""
             signs, partial = data.get("operation") in ("hmac", "verify"), kwargs.get("partial") or ()
             if signs and not data.get("credential"):
                 raise ValidationError(f"Is required for {data['operation']}.", "credential")

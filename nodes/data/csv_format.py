@@ -1,4 +1,4 @@
-"""Tables as CSV text (RFC 4180), read and written within bounds."""
+"""CSV format (RFC 4180): parses and writes tables within limits."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from nodes.core.logic import kind_of
 from nodes.data.paths import MISSING, Path, path, read
 
 DELIMITERS = (",", ";", "\t", "|")
-# As many as a sheet of Excel has.
+# The limit of an Excel sheet.
 MAX_COLUMNS = 16_384
-# An object's cell is at least seven characters of JSON, so that more cells would be no output of a step. A table of
-# one long and many short rows is filled up to this, whatever the length of its text.
+# A cell of an object takes at least seven characters of JSON, so more cells would exceed a step's output. A table of
+# one long and many short rows is padded up to this, whatever the length of its text.
 MAX_CELLS = 2_500_000
 SAMPLE, SAMPLE_ROWS = 64 * 1024, 20
-# What makes a spreadsheet take a text for a formula, in Japanese ones too.
+# First characters that make a spreadsheet treat text as a formula, including full-width ones.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 PLAIN_NUMBER = re.compile(r"[+-]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")
 INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,19})")
@@ -33,7 +33,7 @@ DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?"
 
 
 def parse(text: str, delimiter: str, header: bool, columns: Sequence[str], types: bool, skip: int) -> list[Any]:
-    """The rows: objects by the names in the first row or else by `columns`, or lists where there are neither.
+    """Return the rows: objects by the names in the first row or in `columns`, or lists without either.
 
     `delimiter` is one character, or empty for the one that fits. `skip` lines are passed over first. Where the first
     row has names, `columns` are those to keep.
@@ -67,7 +67,7 @@ def _only(columns: Sequence[str], names: list[str], rows: list[dict[str, Any]]) 
 
 
 def _objects(rows: Iterator[list[str]], names: list[str], read_cell: Any) -> list[dict[str, Any]]:
-    """A row with fewer cells than there are names has empty ones; one with more has names for them."""
+    """Return rows as objects: missing cells are empty, and additional cells get generated names."""
     made, left = [], MAX_CELLS
     for row in rows:
         if len(row) > len(names):
@@ -81,7 +81,7 @@ def _objects(rows: Iterator[list[str]], names: list[str], read_cell: Any) -> lis
 
 
 def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
-    """The rows that are not blank."""
+    """Yield the rows that are not blank."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     count = cells = 0
     try:
@@ -104,7 +104,7 @@ def _too_many(columns: int, rows: int) -> str:
 
 
 def _delimited(text: str) -> tuple[str, str]:
-    """The text and its delimiter: what a first line `sep=;` says, as Excel has it, else what gives the most columns."""
+    """Return the text and its delimiter: from a first line `sep=;`, as in Excel, else the one with the most columns."""
     first = text[:10].splitlines()[:1]
     if first and first[0].startswith("sep=") and len(first[0]) == 5:
         return _after_lines(text, 1), first[0][4]
@@ -112,9 +112,9 @@ def _delimited(text: str) -> tuple[str, str]:
 
 
 def _fit(sample: str, delimiter: str) -> tuple[float, int]:
-    """How well a delimiter fits: the part of the first rows that have as many columns as the first one, and how many.
+    """Rate a delimiter: the fraction of the first rows with as many columns as the first one, and their number.
 
-    One column says nothing, so that fits worst.
+    A single column proves nothing, so it rates lowest.
     """
     reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
     try:
@@ -127,7 +127,7 @@ def _fit(sample: str, delimiter: str) -> tuple[float, int]:
 
 
 def _unique(names: Iterable[str]) -> list[str]:
-    """The names of columns without blanks around; one that is empty or there twice gets a number."""
+    """Return stripped, unique column names; empty and duplicate ones get a number."""
     made: dict[str, None] = {}
     counts: dict[str, int] = {}
     for place, given in enumerate(names, 1):
@@ -141,9 +141,9 @@ def _unique(names: Iterable[str]) -> list[str]:
 
 
 def typed(cell: str) -> Any:
-    """A cell as a number, a boolean or null, where it is plainly one.
+    """Return a cell as a number, a boolean or null if it is clearly one.
 
-    What begins with a zero, such as a telephone number, has a plus or more than 64 bits stays text.
+    Text with leading zeros (phone numbers), with a plus, or beyond 64 bits stays text.
     """
     if not cell:
         return None
@@ -159,9 +159,9 @@ def typed(cell: str) -> Any:
 
 
 def write(rows: list[Any], delimiter: str, header: bool, columns: Sequence[str], escape: bool, bom: bool) -> str:
-    """The CSV of objects, whose names become columns, or of lists. Lines end with CR and LF, as RFC 4180 has it.
+    """Return the CSV of objects, whose keys become columns, or of lists. Lines end with CR LF (RFC 4180).
 
-    With `escape`, texts that a spreadsheet would take for formulas get an apostrophe.
+    With `escape`, text that a spreadsheet would treat as a formula gets an apostrophe.
     """
     made = LimitedText()
     if bom:
@@ -181,7 +181,7 @@ def write(rows: list[Any], delimiter: str, header: bool, columns: Sequence[str],
 
 
 def _union(rows: list[Any]) -> list[str]:
-    """All names of all objects, in the order in which they are first met."""
+    """Return the keys of all objects, in order of their first occurrence."""
     names: dict[str, None] = {}
     for place, row in enumerate(rows):
         if not isinstance(row, Mapping):

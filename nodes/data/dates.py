@@ -1,4 +1,4 @@
-"""The node that reads, writes and calculates dates and times, right across daylight saving time."""
+"""Date node: parses, formats and calculates dates and times, correct across daylight saving time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_VALUE, MAX_FORMAT = 100, 100
 FIRST_MILLISECOND = 100_000_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MS = timedelta(milliseconds=1)
-# Units whose length is always the same, in milliseconds; the others are counted in the calendar of the time zone.
+# Units of constant length, in milliseconds; the others follow the calendar of the time zone.
 EXACT = {"millisecond": 1, "second": 1000, "minute": 60_000, "hour": 3_600_000}
 DAYS = {"day": 1, "week": 7}
 MONTHS = {"month": 1, "quarter": 3, "year": 12}
@@ -42,7 +42,7 @@ def _offset(at: datetime, colon: str = "") -> str:
     return f"{'-' if minutes < 0 else '+'}{hours:02d}{colon}{rest:02d}"
 
 
-# What may stand in a format, after `%`. All of it is written by us: C libraries differ, and know other languages.
+# Directives after `%`. Implemented here, because C libraries differ, and use other languages.
 DIRECTIVES: dict[str, Callable[[datetime], str]] = {
     "Y": lambda at: f"{at.year:04d}",
     "y": lambda at: f"{at.year % 100:02d}",
@@ -73,32 +73,32 @@ DIRECTIVES: dict[str, Callable[[datetime], str]] = {
     "%": lambda at: "%",
 }
 DIRECTIVE = re.compile(r"%(-?)(.?)", re.DOTALL)
-# What `strptime` may be asked for: each once, so that it cannot try many ways to read the same digits.
+# Directives for `strptime`: each only once, so that the same digits cannot be matched in many ways.
 READABLE = ("Y", "y", "m", "d", "H", "I", "M", "S", "f", "p", "A", "a", "B", "b", "j", "z")
 EPOCH_TEXT = re.compile(r"-?[0-9]{9,16}(?:\.[0-9]{1,9})?")
 
 
 def check_format(format: str) -> None:
-    """Refuse a directive that is not offered."""
+    """Reject unsupported directives."""
     if "%" not in format:
-        raise ValidationError("Has no %, so it would be the same for every time; it looks like %Y-%m-%d %H:%M.")
+        raise ValidationError("Must contain a % directive, such as %Y-%m-%d %H:%M.")
     for _, letter in DIRECTIVE.findall(format):
         if letter not in DIRECTIVES:
-            raise ValidationError(f"Has %{letter}, which is not offered; there are %{' %'.join(DIRECTIVES)}.")
+            raise ValidationError(f"Has an unsupported directive %{letter}; supported: %{' %'.join(DIRECTIVES)}.")
 
 
 def check_input_format(format: str) -> None:
-    """Refuse a directive that cannot be read, or that is there twice."""
+    """Reject directives that cannot be parsed, or occur twice."""
     letters = [dash + letter for dash, letter in DIRECTIVE.findall(format)]
     for letter in letters:
         if letter not in (*READABLE, "%"):
-            raise ValidationError(f"Has %{letter}, which cannot be read; there are %{' %'.join(READABLE)}.")
+            raise ValidationError(f"Has a directive %{letter} that cannot be parsed; use %{' %'.join(READABLE)}.")
         if letter != "%" and letters.count(letter) > 1:
-            raise ValidationError(f"Has %{letter} twice.")
+            raise ValidationError(f"Has %{letter} twice; remove one.")
 
 
 def written(at: datetime, format: str) -> str:
-    """The time in this format; `%-d` is a number without leading zeros."""
+    """Return the time in this format; `%-d` is a number without leading zeros."""
 
     def replace(found: re.Match[str]) -> str:
         text = DIRECTIVES[found[2]](at)
@@ -107,11 +107,11 @@ def written(at: datetime, format: str) -> str:
     return DIRECTIVE.sub(replace, format)
 
 
-# Reading
+# Parsing
 
 
 def moment(value: Any, config: Mapping[str, Any], now: datetime, what: str) -> datetime:
-    """The time that a value stands for, in the time zone of the config; NodeError where it is none."""
+    """Return the time of a value, in the time zone of the config. Raises: NodeError if it is not a time."""
     zone = ZoneInfo(config["timezone"])
     try:
         found = _read(value, config.get("input_format"), now)
@@ -141,7 +141,7 @@ def _read(value: Any, format: str | None, now: datetime) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError:
-        # As mails, feeds and HTTP headers have it: Tue, 06 Jan 2026 08:30:00 GMT.
+        # The format of mails, feeds and HTTP headers: Tue, 06 Jan 2026 08:30:00 GMT.
         return parsedate_to_datetime(text)
 
 
@@ -150,20 +150,20 @@ def _since_epoch(number: float) -> datetime:
 
 
 def in_zone(at: datetime, zone: Any) -> datetime:
-    """The same time in another zone; NodeError where it falls out of the years 1 to 9999 there."""
+    """Return the time in another zone. Raises: NodeError if it is outside of the years 1 to 9999 there."""
     try:
         return at.astimezone(UTC).astimezone(zone)
     except OverflowError:
         raise refusal("the time is not within the years 1 to 9999") from None
 
 
-# Calculating. All times are in the zone whose calendar counts; sums of wall-clock times are brought to it by `in_zone`.
+# Calculation. All times are in the zone of the calendar; `in_zone` normalizes sums of wall-clock times.
 
 
 def added(at: datetime, amount: float, unit: str) -> datetime:
-    """So many units later, on the clock on the wall for days and longer: the same hour, the last day of a short month.
+    """Add units; days and longer ones by the wall clock: the same hour, at most the last day of a month.
 
-    An hour that the clock leaves out is taken for the one after it.
+    A time skipped by daylight saving moves to the hour after it.
     """
     try:
         if unit in EXACT:
@@ -183,7 +183,7 @@ def _months_later(at: datetime, months: int) -> datetime:
 
 
 def start_of(at: datetime, unit: str) -> datetime:
-    """When the unit began in which the time lies; weeks begin on Monday."""
+    """Return the start of the unit that contains the time; weeks start on Monday."""
     if unit == "millisecond":
         return at.replace(microsecond=at.microsecond // 1000 * 1000)
     if unit in EXACT:
@@ -198,11 +198,11 @@ def start_of(at: datetime, unit: str) -> datetime:
 
 
 def difference(at: datetime, other: datetime, unit: str) -> float:
-    """How many units later the other time is, less than 0 where it is earlier. Days and longer ones are whole.
+    """Return the units from one time to the other, negative if it is earlier. Days and longer ones are whole.
 
-    They are those that have passed on the calendar: from noon to noon is a day, even if one hour is missing.
+    They are counted on the calendar: noon to noon is a day, even if one hour is skipped.
     """
-    # Two times of one zone would be compared by the clock on the wall.
+    # Python compares two times of one zone by the wall clock.
     at_utc, other_utc = at.astimezone(UTC), other.astimezone(UTC)
     if unit in EXACT:
         found = (other_utc - at_utc) / MS / EXACT[unit]
@@ -217,12 +217,12 @@ def difference(at: datetime, other: datetime, unit: str) -> float:
 
 
 def end_of(at: datetime, unit: str) -> datetime:
-    """The last millisecond of the unit in which the time lies."""
+    """Return the last millisecond of the unit that contains the time."""
     return in_zone(added(start_of(at, unit), 1, unit), UTC) - MS
 
 
 def parts(at: datetime) -> dict[str, Any]:
-    """All that is in a time."""
+    """Return all components of a time."""
     week = at.isocalendar()
     return {
         "iso": iso(at),
@@ -273,7 +273,7 @@ NEEDS = {
 
 
 def zone(help: str, **options: Any) -> Any:
-    """A literal field with the name of a time zone."""
+    """Return a literal field for a time zone name."""
     return setting(fields.String, help, literal=True, validate=[validate.Length(1, 100), check_zone], **options)
 
 
@@ -335,13 +335,13 @@ class Date(Node):
 
         @validates_schema
         def has_what_it_takes(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-            """What an operation needs has to be there. An expression is not in `data` yet."""
+            """Require the settings of an operation. Expressions are not in `data` yet."""
             for key in NEEDS.get(data.get("operation", ""), ()):
                 if key not in data and key not in (kwargs.get("partial") or ()):
                     raise ValidationError(f"Is required for {data['operation']}.", key)
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        # The same instant as in the expressions of this node.
+        # The same time as `now` in this node's expressions.
         now = ctx.scope.get("now") or datetime.now(UTC)
         at = moment(config.get("value", input), config, now, "value" if "value" in config else "the input")
         try:

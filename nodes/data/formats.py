@@ -1,4 +1,4 @@
-"""The nodes that read and write text formats. The work on CSV, XML, YAML and HTML is in files of their own."""
+"""Format nodes: parse and write text formats. CSV, XML, YAML and HTML are implemented in their own modules."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from parsers.process import read_apart
 MAX_NAME = 200
 HTML_SECONDS = 30.0
 MAX_SELECTORS, MAX_SELECTOR, MAX_NESTED = 100, 500, 3
-# Markdown is read by Python alone; so much of it, written to be slow, takes two seconds.
+# Markdown is parsed in Python; this many characters take up to two seconds.
 MAX_MARKDOWN = 100_000
 
 
 def operation() -> Any:
-    """The field that says which way to go."""
+    """Return the field for the direction, reading or writing."""
     return choice("Whether to read text or to write it", {"parse": "Parse", "format": "Format"}, title="Operation", required=True)
 
 
 def names(help: str, *, title: str) -> Any:
-    """A literal field with a list of names."""
+    """Return a literal field for a list of names."""
     made = fields.List(
         fields.String(validate=validate.Length(1, MAX_NAME)), load_default=[], validate=validate.Length(max=1_000)
     )
@@ -36,7 +36,7 @@ def names(help: str, *, title: str) -> Any:
 
 
 def data() -> Any:
-    """The field with what to work on."""
+    """Return the field for the data."""
     help = "The text to parse: {{ input.body }}, or the data to format. Default: the input"
     return anything(help, title="Data", lines="")
 
@@ -141,7 +141,7 @@ class Json(Node):
 
 
 def json_value(text: str, what: str) -> Any:
-    """The data of a JSON text; NodeError says where it is none, or has a number that the record cannot hold."""
+    """Return the data of a JSON text. Raises: NodeError if it is invalid, or has a number that cannot be recorded."""
     try:
         value = _loaded(text)
     except json.JSONDecodeError as error:
@@ -160,7 +160,7 @@ def _loaded(text: str) -> Any:
     except json.JSONDecodeError:
         raise
     except ValueError:
-        # An integer of more digits than Python reads: what stands for it does not fit into 64 bits either.
+        # An integer with more digits than Python parses: its replacement exceeds 64 bits, too.
         return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 25 else GREATEST + 1)
 
 
@@ -172,9 +172,9 @@ def _json_lines(text: str) -> list[Any]:
 
 
 def json_text(value: Any, indent: int, sort_keys: bool) -> str:
-    """JSON as people write it, with the characters of all languages as they are."""
+    """Return readable JSON, with the characters of all languages unescaped."""
     if indent:
-        # Piece by piece, for the blanks before a line may be many more than what is on it.
+        # Written piece by piece, because indentation may exceed the content by far.
         pieces = json.JSONEncoder(ensure_ascii=False, indent=indent, sort_keys=sort_keys).iterencode(value)
         made, left = [], MAX_TEXT
         for piece in pieces:
@@ -263,7 +263,7 @@ class Yaml(Node):
 
 
 def check_selector(selector: Any) -> str:
-    """Refuse what is no CSS selector."""
+    """Reject text that is not a CSS selector."""
     from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
     if not isinstance(selector, str) or not 1 <= len(selector) <= MAX_SELECTOR:
@@ -276,7 +276,7 @@ def check_selector(selector: Any) -> str:
 
 
 class Selector(fields.Field[dict[str, Any]]):
-    """A CSS selector, or an object of one and what to take from what it finds."""
+    """A CSS selector, or an object of one with the parts to extract."""
 
     KEYS: ClassVar = {"selector": None, "all": False, "attribute": "", "get": "text", "fields": None}
 
@@ -287,20 +287,21 @@ class Selector(fields.Field[dict[str, Any]]):
         if not isinstance(value, dict):
             value = {"selector": value}
         if unknown := sorted(map(str, value.keys() - self.KEYS)):
-            raise ValidationError(f"Has the unknown key {unknown[0][:100]}; there are {', '.join(self.KEYS)}.")
+            raise ValidationError(f"Has the unknown key {unknown[0][:100]}; known keys: {', '.join(self.KEYS)}.")
         spec = {**self.KEYS, **value}
         check_selector(spec["selector"])
         if not isinstance(spec["all"], bool) or spec["get"] not in ("text", "html"):
-            raise ValidationError("all is true or false, and get is text or html.")
+            raise ValidationError("all must be true or false, and get must be text or html.")
         if not isinstance(spec["attribute"], str) or len(spec["attribute"]) > MAX_NAME:
-            raise ValidationError("attribute is the name of an attribute: href")
+            raise ValidationError("attribute must be the name of an attribute, such as href.")
         if spec["fields"] is not None:
             spec["fields"] = self.inner(spec["fields"], depth - 1)
         return spec
 
     def inner(self, given: Any, depth: int) -> dict[str, Any]:
         if depth < 1 or not isinstance(given, dict) or not 1 <= len(given) <= MAX_SELECTORS:
-            raise ValidationError(f"fields is an object of 1 to {MAX_SELECTORS} selectors, {MAX_NESTED} deep at most.")
+            limits = f"1 to {MAX_SELECTORS} selectors, at most {MAX_NESTED} levels deep"
+            raise ValidationError(f"fields must be an object of {limits}.")
         return {name: self.loaded(spec, depth) for name, spec in given.items()}
 
 
@@ -395,7 +396,7 @@ class Markdown(Node):
 
 @functools.cache
 def _renderer(breaks: bool) -> Any:
-    """A parser that takes HTML in the text for text. What it makes is cleaned all the same."""
+    """Return a parser that treats HTML as text. Its result is sanitized as well."""
     from markdown_it import MarkdownIt
 
     return MarkdownIt("commonmark", {"html": False, "breaks": breaks}).enable(["table", "strikethrough"])

@@ -16,12 +16,12 @@ MAX_WORK = 5_000_000
 
 
 class TooMuch(Exception):
-    """The query did more work than it may."""
+    """The query exceeded its work budget."""
 
 
 @functools.lru_cache(maxsize=256)
 def compiled(query: str) -> Any:
-    """The parsed query; NodeError says what is wrong with it, and where."""
+    """Return the parsed query. Raises: NodeError with the error and its position."""
     import jmespath
     from jmespath.exceptions import JMESPathError, ParseError
 
@@ -37,7 +37,7 @@ def compiled(query: str) -> Any:
 
 
 def search(query: str, data: Any) -> Any:
-    """What the query finds in `data`; NodeError where it fails or costs too much."""
+    """Return the result of the query on `data`. Raises: NodeError if it fails or exceeds its budget."""
     from jmespath.exceptions import JMESPathError
 
     parsed = compiled(query)
@@ -46,7 +46,7 @@ def search(query: str, data: Any) -> Any:
         result = interpreter.visit(parsed, data)
         interpreter.pay_for(result)
     except TooMuch:
-        raise NodeError("the query does too much work or its result is too large", permanent=True) from None
+        raise NodeError("the query does too much work, or its result is too large", permanent=True) from None
     except JMESPathError as error:
         raise NodeError(f"the query failed: {error}", permanent=True) from None
     except (RecursionError, TypeError, ValueError, OverflowError) as error:
@@ -56,11 +56,11 @@ def search(query: str, data: Any) -> Any:
 
 @functools.cache
 def _interpreter() -> Any:
-    """The class of bounded interpreters, made at the first query since its base is costly to import."""
+    """Return the class of limited interpreters, created at the first query because its base is slow to import."""
     from jmespath.visitor import TreeInterpreter
 
     class Bounded(TreeInterpreter):
-        """An interpreter that pays for what it does, until nothing is left."""
+        """An interpreter with a work budget."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -72,7 +72,7 @@ def _interpreter() -> Any:
                 raise TooMuch
 
         def pay_for(self, value: Any) -> None:
-            """Pay for a value as it would be written out, a part that appears twice twice."""
+            """Spend the size of a value as written, counting repeated parts each time."""
             todo = [value]
             while todo:
                 part = todo.pop()

@@ -1,4 +1,4 @@
-"""The node that brings two lists of objects together as a database does, or the texts of one list into one."""
+"""Join node: joins two lists of objects like a database, or the texts of a list to one text."""
 
 from __future__ import annotations
 
@@ -87,12 +87,12 @@ class Join(Node):
 
         @validates_schema
         def has_keys(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-            """Two lists need to know by what they belong together. The second may be an expression, not there yet."""
+            """Require keys to join two lists by. The second may be an expression, and not in `data` yet."""
             if "right" not in data and "right" not in (kwargs.get("partial") or ()):
                 return
             ways = [bool(data.get("by")), bool(data.get("left_by") or data.get("right_by")), data.get("by_position")]
             if sum(map(bool, ways)) != 1:
-                raise ValidationError("Give either by, or left_by and right_by, or by_position.", "by")
+                raise ValidationError("Set by, or left_by and right_by, or by_position.", "by")
             if len(data.get("left_by", ())) != len(data.get("right_by", ())):
                 raise ValidationError("Must have as many paths as left_by.", "right_by")
 
@@ -119,7 +119,7 @@ def _one_text(items: list[Any], config: Mapping[str, Any]) -> str:
 
 
 class _Side(NamedTuple):
-    """One of the two lists: its rows as they come out, what each is found by (None: by nothing), how large each is.
+    """One of the two lists: its rows as returned, the key of each (None: matches nothing), and their sizes.
 
     `blank` is what stands for a row where there is none.
     """
@@ -151,7 +151,7 @@ def _key(row: Any, by: list[Path], as_text: bool) -> bytes | None:
 
 
 def _new_names(left: Iterable[str], right: list[str], shared: set[str], prefix: str) -> dict[str, str]:
-    """What the names of the second list become beside those of the first."""
+    """Return the names of the second list's keys in the result, avoiding those of the first."""
     taken, new = {*left, *right}, {}
     for name in right:
         new[name] = name
@@ -163,7 +163,7 @@ def _new_names(left: Iterable[str], right: list[str], shared: set[str], prefix: 
 
 
 class _Joined:
-    """A hash join: the second list is indexed by its keys, the first one walked. Linear in what is given and made."""
+    """A hash join: indexes the second list by its keys, and iterates the first. Linear in input and output."""
 
     def __init__(self, config: Mapping[str, Any], left: list[Any], right: list[Any]) -> None:
         left_by, right_by = config["by"] or config["left_by"], config["by"] or config["right_by"]
@@ -187,7 +187,7 @@ class _Joined:
         self.right = _side(renamed, right_keys, [new[name] for name in new if name not in self.shared])
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """What comes out, in the order of the first list, then what is left of the second."""
+        """Yield the result in the order of the first list, then the rest of the second."""
         matched: set[int] = set()
         for place, key in enumerate(self.left.keys):
             found = self.index.get(key, [])
@@ -207,7 +207,7 @@ class _Joined:
                     yield self.pair(None, other)
 
     def pair(self, place: int | None, other: int | None) -> dict[str, Any]:
-        """A row of one of each; what the side that has none would give is null."""
+        """Return a row of both lists; the keys of a missing side are null."""
         left, right = self.left, self.right
         self.count += 1
         if self.count > MAX_ITEMS:
@@ -217,7 +217,7 @@ class _Joined:
         first = left.blank if place is None else left.rows[place]
         row = {**first, **(right.blank if other is None else right.rows[other])}
         if place is not None:
-            # Equal, but perhaps not alike, as 1 and 1.0 are.
+            # Equal keys may still differ, such as 1 and 1.0.
             row.update((name, first[name]) for name in self.shared if name in first)
         return row
 

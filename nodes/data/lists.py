@@ -1,4 +1,4 @@
-"""The nodes that order, thin out, gather and take apart lists. The one that joins two of them is in `joins.py`."""
+"""List nodes: sort, limit, dedupe, group and split lists. The node that joins two lists is in `joins.py`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MAX_AGGREGATES = 50
 
 
 def items_setting() -> Any:
-    """The field with the list to work on."""
+    """Return the field for the list."""
     return anything("The list: {{ input.orders }}. Default: the input", title="Items")
 
 
 class SortPaths(PathsField):
-    """Paths, each perhaps with a `-` before it; a `-` alone is the item itself, the greatest first."""
+    """Paths, each optionally with a `-` for descending order; a `-` alone is the item itself."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         found = super()._deserialize(value, attr, data, **kwargs)
@@ -79,7 +79,7 @@ class Sort(Node):
         items = list_of_config(config, input)
         order = Order(config["case_sensitive"], config["natural"])
         places = list(range(len(items)))
-        # The last one first: each further sort keeps the order of what it finds equal.
+        # In reverse: each further sort keeps the order of equal items.
         for key, descending in reversed(config["by"] or [(path(""), False)]):
             places = order.sorted(places, [read(item, key) for item in items], descending)
         return [items[place] for place in places]
@@ -152,7 +152,7 @@ class Dedupe(Node):
         return [items[place] for place in sorted(kept.values())]
 
 
-# Aggregates. Each gets what is there of a value in a group, in order.
+# Aggregates take the existing values of a field in a group, in order.
 
 
 def _sum(values: list[Any]) -> Any:
@@ -192,14 +192,14 @@ NEED_FIELD = ("sum", "avg", "min", "max")
 
 
 class Aggregate(Schema):
-    """One value that is made of all items of a group."""
+    """One value computed from all items of a group."""
 
     op = choice("The aggregate function", tuple(OPERATIONS), required=True, title="Function", labels={"count": "Count", "sum": "Sum", "avg": "Average", "min": "Minimum", "max": "Maximum", "first": "First", "last": "Last", "list": "List", "unique": "Unique values"})
     field = setting(PathField(metadata={"type": "string"}), "The value of the items to aggregate. Default: the item itself", title="Field")
 
     @validates_schema
     def has_a_field(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-        """Only of some operations is the item itself a sensible subject."""
+        """Require a field for operations that make no sense for the item itself."""
         if data.get("op") in NEED_FIELD and "field" not in data:
             raise ValidationError(f"Is required for {data['op']}.", "field")
 
@@ -264,11 +264,11 @@ class Group(Node):
 
         @validates_schema
         def has_a_purpose(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-            """Without both there is nothing to do; a name that both give would lose a value."""
+            """Require at least one of both, with distinct names."""
             if not data.get("by") and not data.get("aggregate"):
-                raise ValidationError("by or aggregate must be given.", "by")
+                raise ValidationError("Set by or aggregate.", "by")
             if twice := set(names_of(data.get("by", ()))) & set(data.get("aggregate", ())):
-                raise ValidationError(f"The name {sorted(twice)[0]!r} is already that of a value in by.", "aggregate")
+                raise ValidationError(f"The name {sorted(twice)[0]!r} is already used by a value of by.", "aggregate")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         groups = _groups(list_of_config(config, input), config["by"])
@@ -287,7 +287,7 @@ class Group(Node):
 
 
 def _groups(items: list[Any], by: list[Path]) -> list[tuple[list[Any], list[Any]]]:
-    """The values that items share, and those items."""
+    """Return the shared values with their items."""
     groups: dict[bytes, tuple[list[Any], list[Any]]] = {}
     for item in items:
         values = [None if (value := read(item, key)) is MISSING else value for key in by]
@@ -309,7 +309,7 @@ def _aggregated(items: list[Any], aggregate: Mapping[str, Mapping[str, Any]], ro
 
 
 class Separator(Text):
-    r"""Text between parts. `\n` and `\t` may be written out, as in a form where neither can be typed."""
+    r"""Separator text. `\n` and `\t` may be written as escapes, because forms cannot enter them."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         text: str = super()._deserialize(value, attr, data, **kwargs)
@@ -317,7 +317,7 @@ class Separator(Text):
 
 
 def separator_setting(help: str, **options: Any) -> Any:
-    """A literal field with what stands between parts of a text."""
+    """Return a literal field for the separator of a text's parts."""
     return setting(Separator, help, literal=True, validate=validate.Length(max=100), **options)
 
 
@@ -355,10 +355,10 @@ class Split(Node):
 
         @validates_schema
         def has_one_way(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-            """Chunks, parts of a text, or values of a field."""
+            """Require exactly one way: chunks, parts of a text, or values of a field."""
             ways = [key for key in ("size", "separator") if key in data]
             if len(ways) == 2 or not (ways or "field" in data):
-                raise ValidationError("Give size for a list, separator for a text, or field alone.", "size")
+                raise ValidationError("Set only one of size (for a list), separator (for a text) and field.", "size")
             if data.get("separator") == "":
                 raise ValidationError("Must not be empty.", "separator")
 
@@ -390,7 +390,7 @@ def _parts(text: Any, config: Mapping[str, Any]) -> list[str]:
 
 
 def _unwound(items: list[Any], field: Path, keep: bool) -> list[Any]:
-    """For each item each of the values in its list, alone or in the list's place."""
+    """Return a copy of each item for each value in its list, alone or in place of the list."""
     room, made = Room("the result"), []
     for item in items:
         value = read(item, field)

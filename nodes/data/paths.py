@@ -1,4 +1,4 @@
-"""Dotted paths into data, such as `customer.address.city` or `lines.0.price`: how configs write and nodes read them."""
+"""Paths into data, such as `customer.address.city` or `lines.0.price`, in configs."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
 
 
 class Path(NamedTuple):
-    """A path as it is written, and its parts."""
+    """A path as written, and its parts."""
 
     whole: str
     parts: tuple[str, ...]
 
     @property
     def last(self) -> str:
-        """The name of what it leads to."""
+        """Return the last part."""
         return self.parts[-1] if self.parts else ""
 
 
 def path(written: str) -> Path:
-    """The path of this text; the empty one leads to the value itself."""
+    """Return the path of this text; the empty path is the value itself."""
     return Path(written, tuple(written.split(".")) if written else ())
 
 
 def read(value: Any, path: Path) -> Any:
-    """What is there in the value; MISSING where nothing is.
+    """Return the value at the path, or MISSING.
 
-    A number is a place in a list, from 0. A key that has dots itself (`Inv. no.`) is found by its whole name.
+    A number is an index of a list, from 0. A key with dots (`Inv. no.`) is found by its whole name.
     """
     if isinstance(value, dict) and path.whole in value and path.parts:
         return value[path.whole]
@@ -48,7 +48,7 @@ def read(value: Any, path: Path) -> Any:
 
 
 def replace(value: Any, path: Path, new: Any) -> Any:
-    """The value with something else at the path, which must lead somewhere; what lies beside it is not copied."""
+    """Return the value with the existing path replaced, sharing everything else."""
     if isinstance(value, dict) and path.whole in value and path.parts:
         return {**value, path.whole: new}
     return _replaced(value, path.parts, new)
@@ -64,7 +64,7 @@ def _replaced(value: Any, parts: tuple[str, ...], new: Any) -> Any:
 
 
 def names_of(paths: Iterable[Path]) -> list[str]:
-    """A name for each: its last part, or all of it where that would be the name of two."""
+    """Return a name for each path: its last part, or the whole path if two would be equal."""
     paths = list(paths)
     lasts = [path.last for path in paths]
     return [path.last if lasts.count(path.last) == 1 else path.whole for path in paths]
@@ -82,7 +82,7 @@ class PathField(fields.Field[Path]):
 
 
 class PathsField(fields.Field[list[Path]]):
-    """Paths: a list of texts, or one text with commas between them."""
+    """Paths: a list of texts, or one text with commas."""
 
     default_error_messages = {"invalid": "Must be a path such as customer.name, or a list of such."}
 
@@ -94,19 +94,19 @@ class PathsField(fields.Field[list[Path]]):
         if len(value) > MAX_PATHS or any(not 1 <= len(part) <= MAX_PATH for part in value):
             raise ValidationError(f"Must be at most {MAX_PATHS} paths of 1 to {MAX_PATH} characters.")
         if twice := sorted({part for part in value if value.count(part) > 1}):
-            raise ValidationError(f"Must differ from each other; {twice[0]} is there twice.")
+            raise ValidationError(f"Must differ from each other; remove the second {twice[0]}.")
         return [path(part) for part in value]
 
 
 def one_path(help: str, **options: Any) -> Any:
-    """A literal field that takes one path."""
+    """Return a literal field for one path."""
     made = setting(PathField, help, literal=True, **options)
     made.metadata["type"] = "string"
     return made
 
 
 def several_paths(help: str, **options: Any) -> Any:
-    """A literal field that takes paths; none by default."""
+    """Return a literal field for paths; none by default."""
     made = setting(PathsField, help, literal=True, load_default=[], **options)
     made.metadata |= {"type": ["array", "string"], "items": {"type": "string"}}
     return made

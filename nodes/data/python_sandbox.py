@@ -16,11 +16,11 @@ WAIT_FOR_WORKER = 30.0
 SESSIONS_PER_WORKER = 500
 MAX_LINES, MAX_OUTPUT = 100, 64 * 1024
 MAX_VALUES, MAX_DEPTH = 1_000_000, 200
-CUT = "further output was cut"
+CUT = "further output was truncated"
 
 
 class Sandbox:
-    """One pool of workers for a process, made at its first use. Thread-safe; a run has a worker to itself."""
+    """A pool of workers for a process, created at its first use. Thread-safe; a run has a worker to itself."""
 
     def __init__(self, max_processes: int | None = None) -> None:
         self.max_processes = max_processes or max(2, os.cpu_count() or 2)
@@ -30,7 +30,7 @@ class Sandbox:
     def run(
         self, source: str, inputs: dict[str, Any], timeout: float, memory_mb: int, print: Callable[[str], None]
     ) -> Any:
-        """The value of the last expression of `source`, as plain JSON.
+        """Return the value of the last expression of `source`, as plain JSON.
 
         `timeout` is in seconds; `print` is called with each line that the source prints. Raises NodeError.
         """
@@ -45,7 +45,7 @@ class Sandbox:
         except monty.MontyError as error:
             raise _failure(error, timeout, memory_mb) from None
         except TimeoutError:
-            raise NodeError(f"code: no sandbox became free within {WAIT_FOR_WORKER:g} s") from None
+            raise NodeError(f"code: all sandboxes were busy for {WAIT_FOR_WORKER:g} s; try again") from None
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise NodeError(f"code: {error}", permanent=True) from None
         finally:
@@ -57,7 +57,7 @@ class Sandbox:
             "max_total_sleep_secs": timeout,
             "max_memory": memory_mb << 20,
         }
-        # Sleep beyond this is cut short silently; so it lies above what a run may sleep in all, which fails.
+        # A longer sleep would be cut short silently; so the limit exceeds the total sleep of a run, which then fails.
         policy = {"sleep_system_max": timeout + 1}
         with self._started().checkout(limits=limits, os_policy=policy, script_name="code") as session:
             return session.feed_run(source, inputs=inputs, print_callback=output.write)
@@ -83,7 +83,7 @@ class Sandbox:
 
 
 class Lines:
-    """Cuts what a source prints into lines, and off once it is too much."""
+    """Splits printed output into lines, up to a limit."""
 
     def __init__(self, emit: Callable[[str], None]) -> None:
         self.emit = emit
@@ -91,7 +91,7 @@ class Lines:
         self.lines, self.room = 0, MAX_OUTPUT
 
     def write(self, stream: str, text: str) -> None:
-        """Take a piece of output; whole lines go out at once."""
+        """Add output; complete lines are emitted at once."""
         if self.room < 0:
             return
         kept = text[: self.room]
@@ -105,7 +105,7 @@ class Lines:
             self.emit(line)
 
     def close(self) -> None:
-        """Write the line that has no end, and say so if something was cut."""
+        """Emit the last incomplete line, and a note if output was truncated."""
         if self.rest:
             self.emit(self.rest)
         if self.room < 0:
@@ -118,7 +118,7 @@ def late(timeout: float) -> str:
 
 
 def _failure(error: Any, timeout: float, memory_mb: int) -> NodeError:
-    """What went wrong inside, with the line where it did."""
+    """Convert an error inside the sandbox, with its line."""
     text = str(error)
     if "time limit exceeded" in text or text.startswith("TimeoutError: sleep limit exceeded"):
         return NodeError(f"code: {late(timeout)}")
@@ -131,7 +131,7 @@ def _failure(error: Any, timeout: float, memory_mb: int) -> NodeError:
 
 
 def as_json(value: Any) -> Any:
-    """The value with tuples as lists; NodeError where something in it is no JSON or there is too much of it."""
+    """Return the value with tuples as lists. Raises: NodeError if it is not JSON, or too large."""
     left = MAX_VALUES
 
     def walk(value: Any, depth: int) -> Any:

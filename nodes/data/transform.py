@@ -1,4 +1,4 @@
-"""The nodes that make data of data. The JMESPath and the sandbox have files of their own: `query.py`, `sandbox.py`."""
+"""Transform nodes. JMESPath and the sandbox are in `jmespath_query.py` and `python_sandbox.py`."""
 
 from __future__ import annotations
 
@@ -80,9 +80,9 @@ class Code(Node):
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         if ctx.services is None:
-            raise NodeError("there is no sandbox here to run code in", permanent=True)
+            raise NodeError("the sandbox is not available here", permanent=True)
         source, scope = config["source"], {**ctx.scope, "input": input}
-        # Handing over every earlier step costs time; so only what the source mentions goes along.
+        # Passing all earlier steps takes time; so only those mentioned in the source are passed.
         inputs = {name: _plain(scope.get(name)) for name in self.names if name in source}
         return ctx.services.sandbox().run(
             source,
@@ -98,7 +98,7 @@ def _plain(value: Any) -> Any:
 
 
 def check_query(expression: str) -> None:
-    """Refuse what is no JMESPath."""
+    """Reject text that is not JMESPath."""
     try:
         query.compiled(expression)
     except NodeError as error:

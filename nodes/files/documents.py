@@ -1,4 +1,4 @@
-"""The nodes that read and write documents of the workspace's files: spreadsheets and PDF."""
+"""Document nodes: read and write spreadsheets, and read PDF."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from marshmallow import Schema
 from errors import NodeError
 from nodes.base import Context, Node, check_installed
 from nodes.fields import anything, choice, flag, text, text_of, whole
-from nodes.files.files import check_secrets, described, path_of
+from nodes.files.files import check_secrets, describe_file, get_path
 from nodes.sql.params import texts
 from parsers.process import read_apart
 
-MOST_ROWS, MOST_COLUMNS, MOST_CELL = 100_000, 1_000, 32_767
-MOST_FILE, READ_SECONDS = 50 * 2**20, 60.0
-MOST_PAGES, MOST_TEXT = 2_000, 10 * 2**20
-# What XML 1.0 cannot have.
+MAX_ROWS, MAX_COLUMNS, MAX_CELL = 100_000, 1_000, 32_767
+MAX_FILE, READ_SECONDS = 50 * 2**20, 60.0
+MAX_PAGES, MAX_TEXT = 2_000, 10 * 2**20
+# Characters that XML 1.0 does not permit.
 ILLEGAL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -63,26 +63,26 @@ class Spreadsheet(Node):
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         check_installed(type(self))
-        where = path_of(config["file"])
+        where = get_path(config["file"])
         if config["operation"] == "write":
             if where.lower().endswith((".csv", ".xls", ".ods", ".tsv")):
                 raise NodeError(
-                    "file: has to end in .xlsx, for that is what is written; the node csv writes CSV", permanent=True
+                    "file: must end in .xlsx, the format that is written; use the node csv for CSV", permanent=True
                 )
             items = config.get("items", input)
             check_secrets(ctx, [where, config.get("sheet", ""), *texts([items])])
-            rows = rows_of(items, config["header"])
+            rows = to_rows(items, config["header"])
             return _write(rows, where, config.get("sheet", "Sheet1"), ctx)
         found = _read(where, config.get("sheet"), ctx)
-        return as_objects(found) if config["header"] else found
+        return to_objects(found) if config["header"] else found
 
 
 def _read(where: str, sheet: str | None, ctx: Context) -> list[list[Any]]:
-    """The rows of a sheet that are not empty, as JSON values."""
+    """Return the non-empty rows of a sheet, as JSON values."""
     files = ctx.need_files()
-    if files.size(where) > MOST_FILE:
-        raise NodeError(f"{where!r} has more than {MOST_FILE} bytes", permanent=True)
-    options = {"sheet": sheet, "max_rows": MOST_ROWS, "max_columns": MOST_COLUMNS}
+    if files.size(where) > MAX_FILE:
+        raise NodeError(f"{where!r} has more than {MAX_FILE} bytes", permanent=True)
+    options = {"sheet": sheet, "max_rows": MAX_ROWS, "max_columns": MAX_COLUMNS}
     found = read_apart("spreadsheet", options, files.read(where), ctx.seconds_left(READ_SECONDS))
     if "problem" in found:
         raise NodeError(f"{where!r} {found['problem']}", permanent=True)
@@ -90,8 +90,8 @@ def _read(where: str, sheet: str | None, ctx: Context) -> list[list[Any]]:
     return rows
 
 
-def as_objects(rows: list[list[Any]]) -> list[dict[str, Any]]:
-    """Rows under the names in the first of them; a column without one is `column 3`, a second `a` is `a 2`."""
+def to_objects(rows: list[list[Any]]) -> list[dict[str, Any]]:
+    """Return rows as objects by the names in the first row; unnamed is `column 3`, a duplicate `a` is `a 2`."""
     if not rows:
         return []
     width = max(map(len, rows))
@@ -105,12 +105,12 @@ def as_objects(rows: list[list[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(names, [*row, *[None] * (width - len(row))], strict=False)) for row in rows[1:]]
 
 
-def rows_of(items: Any, header: bool) -> Iterator[list[Any]]:
-    """Rows of objects, the names of their columns first where `header` says so; or of lists, as they are."""
+def to_rows(items: Any, header: bool) -> Iterator[list[Any]]:
+    """Yield rows for objects, with the column names first if `header`; or for lists, as they are."""
     if not isinstance(items, list):
         raise NodeError("items: must be a list of objects or of lists", permanent=True)
-    if len(items) > MOST_ROWS:
-        raise NodeError(f"items: has more than {MOST_ROWS} rows", permanent=True)
+    if len(items) > MAX_ROWS:
+        raise NodeError(f"items: has more than {MAX_ROWS} rows", permanent=True)
     names = list(dict.fromkeys(chain.from_iterable(item for item in items if isinstance(item, Mapping))))
     if names and header:
         yield list(names)
@@ -127,26 +127,26 @@ def _write(rows: Iterable[list[Any]], where: str, title: str, ctx: Context) -> d
     import openpyxl
 
     if bad := [letter for letter in "[]:*?/\\" if letter in title]:
-        raise NodeError(f"sheet: the name may not have {bad[0]} in it", permanent=True)
+        raise NodeError(f"sheet: the name must not contain {bad[0]}", permanent=True)
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet(title)
     for row in rows:
         ctx.seconds_left(1)
-        if len(row) > MOST_COLUMNS:
-            raise NodeError(f"items: more than {MOST_COLUMNS} columns", permanent=True)
+        if len(row) > MAX_COLUMNS:
+            raise NodeError(f"items: more than {MAX_COLUMNS} columns", permanent=True)
         sheet.append([_cell(sheet, value) for value in row])
     buffer = BytesIO()
     book.save(buffer)
-    return described(where, ctx.need_files().write(where, buffer.getvalue()))
+    return describe_file(where, ctx.need_files().write(where, buffer.getvalue()))
 
 
 def _cell(sheet: Any, value: Any) -> Any:
-    """A cell with the value: a text stays a text, so that nobody's data is calculated as a formula."""
+    """Return a cell with the value; text stays text, so that it is not calculated as a formula."""
     from openpyxl.cell import WriteOnlyCell
 
     if isinstance(value, int | float | bool) or value is None:
         return value
-    cell = WriteOnlyCell(sheet, value=ILLEGAL.sub("", text_of(value))[:MOST_CELL])
+    cell = WriteOnlyCell(sheet, value=ILLEGAL.sub("", text_of(value))[:MAX_CELL])
     cell.data_type = "s"
     return cell
 
@@ -175,14 +175,14 @@ class Pdf(Node):
     class Config(Schema):
         file = anything("The file: uploads/invoice.pdf, or the output of another node", required=True, title="File")
         password = text("The password of the file, if it has one: {{ secrets.pdf }}", most=200, title="Password")
-        max_pages = whole("Maximum number of pages to read", 1, MOST_PAGES, load_default=MOST_PAGES, title="Max pages")
+        max_pages = whole("Maximum number of pages to read", 1, MAX_PAGES, load_default=MAX_PAGES, title="Max pages")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        where = path_of(config["file"])
+        where = get_path(config["file"])
         files = ctx.need_files()
-        if files.size(where) > MOST_FILE:
-            raise NodeError(f"{where!r} has more than {MOST_FILE} bytes", permanent=True)
-        options = {"password": config.get("password"), "max_pages": config["max_pages"], "most": MOST_TEXT}
+        if files.size(where) > MAX_FILE:
+            raise NodeError(f"{where!r} has more than {MAX_FILE} bytes", permanent=True)
+        options = {"password": config.get("password"), "max_pages": config["max_pages"], "most": MAX_TEXT}
         found = read_apart("pdf", options, files.read(where), ctx.seconds_left(READ_SECONDS))
         if "problem" in found:
             raise NodeError(f"{where!r} {found['problem']}", permanent=True)

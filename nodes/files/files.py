@@ -1,7 +1,7 @@
-"""The workspace's files, `files/<workspace id>/` in the data folder, and the node that reads and writes them.
+"""Files of a workspace, `files/<workspace id>/` in the data folder, and the node that reads and writes them.
 
-A path is relative, of plain names between slashes. It is walked name by name from the folder, and no name may be a
-symlink; so nothing outside is ever reached, whoever changes the folder meanwhile.
+A path is relative, with plain names between slashes. It is walked name by name from the folder, without following
+symlinks; so nothing outside can be reached, even if the folder changes meanwhile.
 """
 
 from __future__ import annotations
@@ -31,50 +31,50 @@ from nodes.fields import path as field_of_path
 from nodes.limits import is_too_fine
 from schema_fields.row_json import iso
 
-LONGEST_NAME, DEEPEST, MOST_LISTED = 200, 20, 10_000
+MAX_NAME, MAX_LEVELS, MAX_LISTED = 200, 20, 10_000
 BAD = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
-MOST_READ, PIECE = 16 * 2**20, 2**20
+MAX_READ, PIECE = 16 * 2**20, 2**20
 DRAFT = ".draft-"
-# Where uploads are until they have their place, and how old one is that nobody can be writing any more, in seconds.
+# Folder of unfinished uploads, and the age in seconds at which one is abandoned.
 UPLOADS, STALE = DRAFT + "uploads", 24 * 3600
-NAMES_AT_ONCE = 1_000  # of a folder, that are sorted
+SORTED_AT_ONCE = 1_000  # names of a folder
 UNKNOWN = "application/octet-stream"
-# What SQLite keeps beside a database. It believes what is in there, even which other file is to be deleted.
+# SQLite's files beside a database. It trusts their content, even the name of another file to delete.
 BESIDE = re.compile(r"\.(db|sqlite|sqlite3)-(journal|wal|shm)\Z", re.IGNORECASE)
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 WHY = {
-    errno.ENOENT: "there is no such file",
-    errno.ELOOP: "is a link, and links are not followed",
-    errno.ENOTDIR: "goes through what is no folder, or through a link",
+    errno.ENOENT: "the file does not exist",
+    errno.ELOOP: "is a symbolic link, which is not followed",
+    errno.ENOTDIR: "leads through a file or a symbolic link instead of a folder",
     errno.EISDIR: "is a folder",
     errno.ENOTEMPTY: "is a folder that is not empty",
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk is full",
-    errno.EROFS: "the disk cannot be written",
+    errno.EROFS: "the disk is read-only",
 }
 PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO}
 
 
-def names_of(path: str) -> list[str]:
-    """The names of a path, NodeError for what is none: absolute, with `..`, a backslash or a control character."""
+def split_path(path: str) -> list[str]:
+    """Return the names in a path. Raises: NodeError if it is absolute, or has `..`, `\\` or control characters."""
     if path.startswith("/") or BAD.search(path):
-        raise NodeError(f"{path[:200]!r} is no path of the workspace's files; it looks like reports/today.csv", True)
+        raise NodeError(f"{path[:200]!r} is not a valid path of the workspace's files, such as reports/today.csv", True)
     names = [name for name in path.split("/") if name not in ("", ".")]
     if ".." in names:
         raise NodeError(f"{path[:200]!r} leads out of the workspace's files", permanent=True)
     if any(name.startswith(DRAFT) for name in names):
-        raise NodeError(f"{path[:200]!r}: names that begin with {DRAFT} are not for nodes", permanent=True)
+        raise NodeError(f"{path[:200]!r}: names starting with {DRAFT} are reserved", permanent=True)
     if any(BESIDE.search(name) for name in names):
-        raise NodeError(f"{path[:200]!r}: what SQLite keeps beside a database is not for nodes", permanent=True)
-    if len(names) > DEEPEST or any(len(name.encode("utf-8", "replace")) > LONGEST_NAME for name in names):
+        raise NodeError(f"{path[:200]!r}: SQLite's files beside a database are reserved", permanent=True)
+    if len(names) > MAX_LEVELS or any(len(name.encode("utf-8", "replace")) > MAX_NAME for name in names):
         raise NodeError(f"the path {path[:50]!r}… is too long or too deep", permanent=True)
     return names
 
 
 class Files:
-    """The files of one workspace, below `root`, which is made at the first write. No file has more than `max_bytes`.
+    """The files of one workspace, below `root`, which is created at the first write. `max_bytes` limits each file.
 
-    Every method raises NodeError that names the path.
+    Every method raises NodeError naming the path.
     """
 
     def __init__(self, root: Path, max_bytes: int) -> None:
@@ -82,7 +82,7 @@ class Files:
 
     @contextmanager
     def reading(self, path: str) -> Iterator[IO[bytes]]:
-        """The file, open for reading."""
+        """Open a file for reading."""
         with self.place(path) as (folder, name):
             fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
             with os.fdopen(fd, "rb") as file:
@@ -90,13 +90,13 @@ class Files:
                 yield file
 
     def read(self, path: str) -> bytes:
-        """All of the file."""
+        """Return the content of a file."""
         with self.reading(path) as file:
             return file.read(self.max_bytes)
 
     @contextmanager
     def writing(self, path: str) -> Iterator[Bounded]:
-        """A new file to write to, which takes the place of the old one when all of it is on the disk, or never."""
+        """Open a new file for writing; it replaces the old one atomically once it is completely on disk."""
         with self.place(path, make=True) as (folder, name):
             draft = DRAFT + secrets.token_hex(8)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -114,11 +114,11 @@ class Files:
 
     @contextmanager
     def uploading(self, min_free: int = 0) -> Iterator[Upload]:
-        """Make a new file that has no path yet. Unless `Upload.keep` gives it one, it is deleted at the end.
+        """Create a new file without a path. Unless `Upload.keep` gives it one, it is deleted at the end.
 
-        It leaves at least `min_free` bytes of the disk free.
+        Keeps at least `min_free` bytes of the disk free.
         """
-        with self._opened("the upload", [UPLOADS], make=True) as folder:
+        with self._open("the upload", [UPLOADS], make=True) as folder:
             _remove_stale(folder)
             name = DRAFT + secrets.token_hex(8)
             fd = os.open(
@@ -128,17 +128,17 @@ class Files:
                 with os.fdopen(fd, "wb") as file:
                     yield Upload(file, self, folder, name, min_free)
             finally:
-                with suppress(FileNotFoundError):  # it has its place
+                with suppress(FileNotFoundError):  # it was moved to its path
                     os.unlink(name, dir_fd=folder)
 
     def write(self, path: str, data: bytes) -> int:
-        """Write all of a file at once; its size."""
+        """Write a whole file; return its size."""
         with self.writing(path) as file:
             file.write(data)
         return len(data)
 
     def append(self, path: str, data: bytes) -> int:
-        """Add to the end of a file, which is made where there is none; its size then."""
+        """Append to a file, creating it if necessary; return its new size."""
         with self.place(path, make=True) as (folder, name):
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             with os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "ab") as file:
@@ -151,14 +151,14 @@ class Files:
             return found.st_size + len(data)
 
     def copy(self, path: str, to: str) -> int:
-        """Write a copy, in place of what is there; its size."""
+        """Copy a file, replacing an existing one; return its size."""
         with self.reading(path) as source, self.writing(to) as target:
             while piece := source.read(PIECE):
                 target.write(piece)
             return target.size
 
     def move(self, path: str, to: str) -> int:
-        """Give the file another place, at once or not at all; what is there is replaced. Its size."""
+        """Move a file atomically, replacing an existing one; return its size."""
         with self.place(path) as (folder, name), self.place(to, make=True) as (new_folder, new_name):
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
             self._check(path, found)
@@ -167,22 +167,22 @@ class Files:
             os.fsync(folder)
             return found.st_size
 
-    def find(self, prefix: str = "", after: str = "", limit: int = MOST_LISTED) -> list[dict[str, Any]]:
+    def find(self, prefix: str = "", after: str = "", limit: int = MAX_LISTED) -> list[dict[str, Any]]:
         """Return up to `limit` files of all folders, in the order of their paths, as `{"path", "size", "modified_at"}`.
 
         Their paths begin with `prefix` and come after the path `after`. `modified_at` is in milliseconds since 1970.
         """
         if not self.root.exists():
             return []
-        with self._opened("the folder", []) as root:
+        with self._open("the folder", []) as root:
             return list(itertools.islice(_walk(root, "", prefix, after), limit))
 
-    def list(self, path: str = "", limit: int = MOST_LISTED) -> list[dict[str, Any]]:
-        """What is in a folder, by name: `{"path", "name", "type", "size", "modified_at"}`; type is file or folder."""
-        names = names_of(path)
+    def list(self, path: str = "", limit: int = MAX_LISTED) -> list[dict[str, Any]]:
+        """List a folder by name: `{"path", "name", "type", "size", "modified_at"}`; type is file or folder."""
+        names = split_path(path)
         if not names and not self.root.exists():
             return []
-        with self._opened(path, names) as folder:
+        with self._open(path, names) as folder:
             found = []
             with os.scandir(folder) as entries:
                 for entry in entries:
@@ -194,7 +194,7 @@ class Files:
         return sorted(found, key=lambda entry: str(entry["name"]))
 
     def delete(self, path: str) -> bool:
-        """Delete a file or an empty folder; whether there was one."""
+        """Delete a file or an empty folder. Return False if it did not exist."""
         try:
             with self.place(path) as (folder, name):
                 found = os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -205,14 +205,14 @@ class Files:
         return True
 
     def size(self, path: str) -> int:
-        """The size of a file, in bytes."""
+        """Return the size of a file in bytes."""
         with self.reading(path) as file:
             return os.fstat(file.fileno()).st_size
 
     def real_path(self, path: str, make: bool = False) -> Path:
-        """Where the file lies, for a library that opens it by itself; its folders are checked, and the file is no link.
+        """Return the file's location for a library that opens it itself, after checking its folders and symlinks.
 
-        Only for such libraries: between this and their opening it, the folder could change.
+        Only for such libraries: the folder could change before they open it.
         """
         with self.place(path, make) as (folder, name):
             try:
@@ -220,12 +220,12 @@ class Files:
             except FileNotFoundError:
                 if not make:
                     raise
-        return self.root.joinpath(*names_of(path))
+        return self.root.joinpath(*split_path(path))
 
     def _entry(self, path: str, entry: os.DirEntry[str]) -> dict[str, Any]:
         found = entry.stat(follow_symlinks=False)
         return {
-            "path": "/".join([*names_of(path), entry.name]),
+            "path": "/".join([*split_path(path), entry.name]),
             "name": entry.name,
             "type": "folder" if stat.S_ISDIR(found.st_mode) else "file",
             "size": found.st_size,
@@ -238,22 +238,22 @@ class Files:
         if stat.S_ISDIR(found.st_mode):
             raise OSError(errno.EISDIR, "")
         if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-            raise NodeError(f"{path!r} is no plain file", permanent=True)
+            raise NodeError(f"{path!r} is not a regular file", permanent=True)
         if found.st_size > self.max_bytes:
-            raise NodeError(f"{path!r} has more than {self.max_bytes} bytes", permanent=True)
+            raise NodeError(f"{path!r} has more than {self.max_bytes:,} bytes, the limit for files", permanent=True)
 
     @contextmanager
     def place(self, path: str, make: bool = False) -> Iterator[tuple[int, str]]:
-        """The open folder in which the path's last name is, and that name."""
-        *folders, name = names_of(path) or [""]
+        """Yield the open folder of a path, and its last name."""
+        *folders, name = split_path(path) or [""]
         if not name:
-            raise NodeError("path: names no file", permanent=True)
-        with self._opened(path, folders, make) as folder:
+            raise NodeError("path: must name a file", permanent=True)
+        with self._open(path, folders, make) as folder:
             yield folder, name
 
     @contextmanager
-    def _opened(self, path: str, folders: Sequence[str], make: bool = False) -> Iterator[int]:
-        """The folder that these names lead to, open. Errors of the system become ours, for all that is done with it."""
+    def _open(self, path: str, folders: Sequence[str], make: bool = False) -> Iterator[int]:
+        """Open the folder with this path. Converts system errors within to NodeErrors."""
         fd = -1
         try:
             if make:
@@ -268,7 +268,7 @@ class Files:
                 fd = inner
             yield fd
         except FileNotFoundError:
-            raise Absent(f"{path!r}: there is no such file", permanent=True) from None
+            raise Absent(f"{path!r}: the file does not exist", permanent=True) from None
         except OSError as error:
             why = WHY.get(error.errno or 0, error.strerror or str(error))
             raise NodeError(f"{path!r}: {why}", permanent=error.errno not in PASSING) from None
@@ -278,61 +278,61 @@ class Files:
 
 
 class Absent(NodeError):
-    """There is no such file."""
+    """The file does not exist."""
 
 
 class Present(NodeError):
-    """There is such a file already."""
+    """The file already exists."""
 
 
 class Overfull(NodeError):
-    """The file would have more bytes than there is room for."""
+    """The file would exceed its size limit."""
 
 
 class Bounded:
-    """A file to write to, up to so many bytes."""
+    """A file to write to, with a size limit."""
 
     def __init__(self, file: IO[bytes], path: str, room: int) -> None:
         self.file, self.path, self.room = file, path, room
         self.size = 0
 
     def write(self, data: bytes) -> int:
-        """Write a piece; NodeError where the file would become too large."""
+        """Write a piece. Raises: Overfull if the file would become too large."""
         if self.size + len(data) > self.room:
-            raise Overfull(f"{self.path!r} would have more bytes than the {self.room} that there is room for", True)
+            raise Overfull(f"{self.path!r} would exceed the limit of {self.room:,} bytes", True)
         self.size += len(data)
         return self.file.write(data)
 
 
 class Upload(Bounded):
-    """A file that is written before it is known where it belongs."""
+    """A file that is written before its path is known."""
 
     def __init__(self, file: IO[bytes], files: Files, folder: int, name: str, min_free: int) -> None:
         super().__init__(file, "the upload", files.max_bytes)
         self.files, self.folder, self.name, self.min_free = files, folder, name, min_free
 
     def write(self, data: bytes) -> int:
-        """Write a piece. NodeError if that would leave less of the disk free than must stay free."""
+        """Write a piece. Raises: NodeError if less than `min_free` bytes of the disk would be left."""
         disk = os.fstatvfs(self.folder)
         if disk.f_bavail * disk.f_frsize - len(data) < self.min_free:
             raise NodeError(f"{self.path!r}: the disk is full")
         return super().write(data)
 
     def keep(self, path: str, overwrite: bool = False) -> None:
-        """Put the file at its path when all of it is on the disk. What is there is replaced at once, or not at all.
+        """Move the file to its path once it is completely on disk, replacing an existing one atomically.
 
-        Raises: Present if there is a file and `overwrite` is false.
+        Raises: Present if a file exists and `overwrite` is false.
         """
         self.file.flush()
         os.fsync(self.file.fileno())
         with self.files.place(path, make=True) as (folder, name):
-            if not overwrite and _is_there(name, folder):
-                raise Present(f"{path!r}: there is such a file already", permanent=True)
+            if not overwrite and _exists(name, folder):
+                raise Present(f"{path!r}: the file already exists", permanent=True)
             os.rename(self.name, name, src_dir_fd=self.folder, dst_dir_fd=folder)
             os.fsync(folder)
 
 
-def _is_there(name: str, folder: int) -> bool:
+def _exists(name: str, folder: int) -> bool:
     try:
         os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -341,7 +341,7 @@ def _is_there(name: str, folder: int) -> bool:
 
 
 def _remove_stale(folder: int) -> None:
-    """Delete what uploads left in the folder whose process died."""
+    """Delete leftovers of uploads whose process died."""
     with os.scandir(folder) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):
@@ -356,7 +356,7 @@ def _walk(folder: int, path: str, prefix: str, after: str) -> Iterator[dict[str,
         if key != name:
             try:
                 inner = os.open(name, FOLDER, dir_fd=folder)
-            except OSError:  # it is gone, or has become a link
+            except OSError:  # it was deleted, or replaced by a symlink
                 continue
             try:
                 yield from _walk(inner, path + key, prefix, after)
@@ -368,12 +368,12 @@ def _walk(folder: int, path: str, prefix: str, after: str) -> Iterator[dict[str,
 
 
 def _sorted_keys(folder: int, path: str, prefix: str, after: str) -> Iterator[str]:
-    """Yield the names in a folder that matter, a folder's with a slash at its end: so they sort as their paths do.
+    """Yield the relevant names in a folder, folders with a slash at the end: so they sort like their paths.
 
-    They are sorted some at a time, so that a folder of a million files takes no memory for all of them.
+    Sorts SORTED_AT_ONCE names at a time, to limit the memory for a folder of a million files.
     """
     last = ""
-    while batch := heapq.nsmallest(NAMES_AT_ONCE, (key for key in _keys(folder) if key > last)):
+    while batch := heapq.nsmallest(SORTED_AT_ONCE, (key for key in _keys(folder) if key > last)):
         for key in batch:
             whole = path + key
             if key.endswith("/"):
@@ -393,7 +393,7 @@ def _keys(folder: int) -> Iterator[str]:
 
 
 def _stat_of_file(name: str, folder: int) -> os.stat_result | None:
-    """What the system knows of a plain file; None for anything else."""
+    """Return the stat of a regular file; None for anything else."""
     try:
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -412,25 +412,25 @@ def _make(name: str, folder: int) -> None:
 # The node
 
 
-def described(path: str, size: int) -> dict[str, Any]:
-    """How a node names a file to the next one: `{"path", "name", "size", "content_type"}`."""
-    return {"path": path, "name": path.rpartition("/")[2], "size": size, "content_type": content_type_of(path)}
+def describe_file(path: str, size: int) -> dict[str, Any]:
+    """Return a file object for other nodes: `{"path", "name", "size", "content_type"}`."""
+    return {"path": path, "name": path.rpartition("/")[2], "size": size, "content_type": guess_content_type(path)}
 
 
-def content_type_of(name: str) -> str:
-    """What a file of this name most likely holds."""
+def guess_content_type(name: str) -> str:
+    """Return the most likely content type for a file name."""
     found, packing = mimetypes.guess_type(name)
     if packing is not None:
         return "application/gzip" if packing == "gzip" else UNKNOWN
     return found or UNKNOWN
 
 
-def path_of(value: Any) -> str:
-    """The path of a file that is named by its path or, as nodes name one, by an object that has it."""
+def get_path(value: Any) -> str:
+    """Return the path in a path or a file object."""
     if isinstance(value, Mapping):
         value = value.get("path")
     if not isinstance(value, str) or not value:
-        raise NodeError("a file is named by its path, or by what another node gave for it", permanent=True)
+        raise NodeError("file: must be a path, or a file from another node", permanent=True)
     return value
 
 
@@ -505,54 +505,54 @@ class FileNode(Node):
         if operation == "delete":
             return {"deleted": files.delete(path)}
         if operation == "read":
-            if files.size(path) > MOST_READ:
-                raise NodeError(f"{path!r} has more than {MOST_READ} bytes, too many for a value", permanent=True)
-            return value_of(files.read(path), path, config["encoding"])
+            if files.size(path) > MAX_READ:
+                raise NodeError(f"{path!r} has more than {MAX_READ:,} bytes, the limit for reading", permanent=True)
+            return parse_content(files.read(path), path, config["encoding"])
         if operation in ("copy", "move"):
             return self.put(files, path, config.get("to", ""), operation)
-        data = written_as(config.get("data", input), config["encoding"])
+        data = to_bytes(config.get("data", input), config["encoding"])
         check_secrets(ctx, [data.decode("utf-8", "replace")])
         size = files.write(path, data) if operation == "write" else files.append(path, data)
-        return described(path, size)
+        return describe_file(path, size)
 
     def put(self, files: Files, path: str, to: str, operation: str) -> dict[str, Any]:
-        """Copy or move; the file at its new place."""
+        """Copy or move a file; return the file object at its new path."""
         if not to:
             raise NodeError(f"to: is required to {operation} a file", permanent=True)
         to = to + path.rpartition("/")[2] if to.endswith("/") else to
-        if names_of(to) == names_of(path):
-            raise NodeError(f"to: is where {path!r} is already", permanent=True)
-        return described(to, files.copy(path, to) if operation == "copy" else files.move(path, to))
+        if split_path(to) == split_path(path):
+            raise NodeError(f"to: must differ from the path {path!r}", permanent=True)
+        return describe_file(to, files.copy(path, to) if operation == "copy" else files.move(path, to))
 
 
 def check_secrets(ctx: Context, texts: Iterable[str]) -> None:
-    """NodeError where a secret that an expression got is in what is kept: another run would read it in the clear."""
+    """Raise NodeError if the texts to store contain a secret from an expression: other runs could read it."""
     if ctx.keyring is not None and ctx.keyring.has_shown:
         ctx.keyring.check_host("a file of the workspace", texts)
 
 
-def value_of(raw: bytes, name: str, encoding: str) -> Any:
-    """The content of what has this name as text, JSON or base64."""
+def parse_content(raw: bytes, name: str, encoding: str) -> Any:
+    """Return the content of the named file or object as text, JSON or base64."""
     if encoding == "base64":
         return base64.b64encode(raw).decode()
     try:
         content = raw.decode("utf-8-sig")
         if encoding == "json" and is_too_fine(raw):
-            raise NodeError(f"{name!r} has more lists and objects than may be read at once; read it as text", True)
+            raise NodeError(f"{name!r} has too many lists and objects to parse; read it as text", True)
         return content if encoding == "text" else orjson.loads(content)
     except UnicodeDecodeError as error:
-        raise NodeError(f"{name!r} is no UTF-8 text (byte {error.start}); read it as base64", permanent=True) from None
+        raise NodeError(f"{name!r} is not UTF-8 text (byte {error.start}); read it as base64", permanent=True) from None
     except orjson.JSONDecodeError as error:
         raise NodeError(f"{name!r} is not JSON: {error.msg} (line {error.lineno})", permanent=True) from None
 
 
-def written_as(data: Any, encoding: str) -> bytes:
-    """What to put into a file for this value."""
+def to_bytes(data: Any, encoding: str) -> bytes:
+    """Return the content of a file for this value."""
     if encoding == "base64":
         try:
             return base64.b64decode(data, validate=True)
         except (TypeError, ValueError):
-            raise NodeError("data: is not base64", permanent=True) from None
+            raise NodeError("data: must be base64", permanent=True) from None
     if isinstance(data, str) and encoding == "text":
         return data.encode("utf-8", "replace")
     return orjson.dumps(data)

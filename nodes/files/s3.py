@@ -1,6 +1,6 @@
-"""The node that keeps objects in a store that speaks S3, by the library `minio`, connected under the egress rule.
+"""S3 node: objects in an S3-compatible store, by the library `minio`, under the egress rule.
 
-All that the library reads into memory has a bound here; objects go to and from files piece by piece.
+Limits everything that the library reads into memory; files are streamed.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from net.egress_guard import guarded
 from nodes.base import Context, Node, check_installed
 from nodes.credentials.keyring import Credential, checks
 from nodes.fields import anything, choice, credential, number, text, whole
-from nodes.files.files import MOST_READ, check_secrets, described, path_of, value_of, written_as
+from nodes.files.files import MAX_READ, check_secrets, describe_file, get_path, parse_content, to_bytes
 from nodes.http.response import is_permanent
 from schema_fields.row_json import iso
 
-MOST_ANSWER = 8 * 2**20  # bytes of what the store says about objects
-PART = 10 * 2**20  # bytes of a file that are in memory when it is sent in parts
+MAX_RESPONSE = 8 * 2**20  # bytes of metadata responses
+PART = 10 * 2**20  # bytes of a file in memory during a multipart upload
 PIECE = 64 * 1024
-# What goes wrong with a request that is right.
+# Error codes that are transient.
 PASSING = {"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "OperationAborted"}
-# What the library does over an answer that is none of S3's.
+# Errors of the library on a response that is not S3's.
 SLIPS = (ET.ParseError, AttributeError, KeyError, TypeError, ValueError)
 
 
@@ -132,13 +132,13 @@ class S3(Node):
         do = {"get": _get, "put": _put, "delete": _delete, "list": _list}[config["operation"]]
         job = Job(config, input, ctx, config["bucket"], config.get("key", ""))
         _check(job, urlsplit(found.data["endpoint"]).hostname or "")
-        with opened(found, ctx, end) as store:
+        with connect(found, ctx, end) as store:
             return do(store, job)
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One execution: what to do, with what, on which object."""
+    """One execution: its config and input, and its object."""
 
     config: Mapping[str, Any]
     input: Any
@@ -148,17 +148,17 @@ class Job:
 
     @property
     def data(self) -> bytes:
-        """What to put where no file is named."""
-        return written_as(self.config.get("data", self.input), self.config["encoding"])
+        """Return the data to upload if no file is given."""
+        return to_bytes(self.config.get("data", self.input), self.config["encoding"])
 
 
 def _check(job: Job, host: str) -> None:
-    """NodeError for a key that there cannot be, and for a secret that this host may not be told."""
+    """Raise NodeError for an invalid key, and for a secret that this host may not receive."""
     operation = job.config["operation"]
     if operation != "list" and not job.key:
-        raise NodeError(f"key is required to {operation}", permanent=True)
+        raise NodeError(f"key is required for the operation {operation}", permanent=True)
     if {".", ".."} & set(job.key.split("/")):
-        raise NodeError("key must not have the parts . and .., which are not sent as they are", permanent=True)
+        raise NodeError("key must not have . or .. between slashes; they would be changed on the way", permanent=True)
     if job.ctx.keyring is not None:
         sent = [job.bucket, job.key, job.config.get("prefix", ""), job.config.get("content_type", "")]
         put = [job.data.decode("utf-8", "replace")] if operation == "put" and "file" not in job.config else []
@@ -171,14 +171,14 @@ def _get(store: Any, job: Job) -> dict[str, Any]:
         about = {"key": job.key, "etag": response.headers.get("etag", "").strip('"')}
         content_type = response.headers.get("content-type", "application/octet-stream")
         if "file" in job.config:
-            path = path_of(job.config["file"])
+            path = get_path(job.config["file"])
             check_secrets(job.ctx, [path])
             with job.ctx.need_files().writing(path) as file:
                 for piece in response.stream(PIECE, decode_content=False):
                     file.write(piece)
-            return {**described(path, file.size), "content_type": content_type, **about}
-        raw = bounded(response, MOST_READ, f"{job.key!r} has more than {MOST_READ} bytes; get it into a file")
-        value = value_of(raw, job.key, job.config["encoding"])
+            return {**describe_file(path, file.size), "content_type": content_type, **about}
+        raw = read_body(response, MAX_READ, f"{job.key!r} has more than {MAX_READ:,} bytes; download it to a file")
+        value = parse_content(raw, job.key, job.config["encoding"])
         return {**about, "size": len(raw), "content_type": content_type, "data": value}
     finally:
         response.close()
@@ -194,9 +194,9 @@ def _put(store: Any, job: Job) -> dict[str, Any]:
 
 @contextmanager
 def _source(job: Job) -> Iterator[tuple[IO[bytes], int]]:
-    """What to put, to be read, and its size."""
+    """Yield the data to upload as a stream, and its size."""
     if "file" in job.config:
-        with job.ctx.need_files().reading(path_of(job.config["file"])) as file:
+        with job.ctx.need_files().reading(get_path(job.config["file"])) as file:
             yield file, os.fstat(file.fileno()).st_size
     else:
         data = job.data
@@ -208,7 +208,7 @@ def _content_type(job: Job) -> str:
         return str(given)
     known = mimetypes.guess_type(job.key)[0]
     if known is None and "file" in job.config:
-        known = mimetypes.guess_type(path_of(job.config["file"]))[0]
+        known = mimetypes.guess_type(get_path(job.config["file"]))[0]
     return known or "application/octet-stream"
 
 
@@ -234,8 +234,8 @@ def _entry(found: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def opened(found: Credential, ctx: Context, end: float) -> Iterator[Any]:
-    """The store, for as long as there is time. What goes wrong meanwhile is a NodeError."""
+def connect(found: Credential, ctx: Context, end: float) -> Iterator[Any]:
+    """Yield a client of the store. Raises: NodeError if anything fails, or the time is up."""
     from minio import Minio
     from minio.error import MinioException
     from urllib3.exceptions import HTTPError
@@ -257,19 +257,19 @@ def opened(found: Credential, ctx: Context, end: float) -> Iterator[Any]:
             )
     except (MinioException, HTTPError, OSError, *SLIPS) as error:
         if time.monotonic() >= end:
-            raise NodeError(f"{host} has not answered in time") from None
-        raise failure(error, host) from None
+            raise NodeError(f"{host} did not answer in time") from None
+        raise to_node_error(error, host) from None
     finally:
         pool.clear()
 
 
 @functools.cache
 def _pool() -> Any:
-    """The class of what makes requests for the library; made at first use, for urllib3 is loaded then."""
+    """Return the library's connection pool class; made at first use, because it loads urllib3."""
     import urllib3
 
     class Pool(urllib3.PoolManager):
-        """Follows nothing, tries nothing twice, and reads no more than has its place in memory."""
+        """Without redirects and retries, and with a limit on response bodies in memory."""
 
         def urlopen(self, method: str, url: str, redirect: bool = True, **options: Any) -> Any:  # type: ignore[override]
             whole = options.pop("preload_content", True)
@@ -278,7 +278,7 @@ def _pool() -> Any:
             if not whole and response.status in (200, 206):
                 return response
             try:
-                body = bounded(response, MOST_ANSWER, f"the store's answer has more than {MOST_ANSWER} bytes")
+                body = read_body(response, MAX_RESPONSE, f"the store's response has more than {MAX_RESPONSE:,} bytes")
             finally:
                 response.release_conn()
             return urllib3.HTTPResponse(
@@ -288,8 +288,8 @@ def _pool() -> Any:
     return Pool
 
 
-def bounded(response: Any, most: int, otherwise: str) -> bytes:
-    """The body, as it was sent; NodeError with this text where it is larger."""
+def read_body(response: Any, most: int, otherwise: str) -> bytes:
+    """Return the response body. Raises: NodeError with the text `otherwise` if it is larger."""
     body = bytearray()
     for piece in response.stream(PIECE, decode_content=False):
         body += piece
@@ -299,8 +299,8 @@ def bounded(response: Any, most: int, otherwise: str) -> bytes:
     return bytes(body)
 
 
-def failure(error: Exception, host: str) -> NodeError:
-    """The error of a run for the library's."""
+def to_node_error(error: Exception, host: str) -> NodeError:
+    """Convert an error of the library."""
     from minio.error import InvalidResponseError, S3Error, ServerError
     from urllib3.exceptions import HTTPError
 
@@ -311,9 +311,9 @@ def failure(error: Exception, host: str) -> NodeError:
         return NodeError(f"{host}: {error.code}: {str(error.message)[:500]}{about}", permanent)
     if isinstance(error, InvalidResponseError | ServerError):
         status = getattr(error, "_code", getattr(error, "status_code", 0))
-        return NodeError(f"{host} answered {status}, and not as S3 does", is_permanent(status))
+        return NodeError(f"{host} answered {status}, but not like an S3 store", is_permanent(status))
     if isinstance(error, HTTPError | OSError):
-        # Without the library's own words, and the number, before what the system said.
+        # Without the library's prefix and the error number.
         reason = str(error).rpartition(">: ")[2] or type(error).__name__
         if "[Errno " in reason:
             reason = reason.rpartition("[Errno ")[2].partition("] ")[2]
@@ -323,15 +323,15 @@ def failure(error: Exception, host: str) -> NodeError:
 
 @checks("s3")
 def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
-    """Ask for the buckets. A key that may not see them is known all the same."""
+    """List the buckets. A key without permission to list them is valid, too."""
     from minio.error import S3Error
 
     check_installed(S3)
-    with opened(found, ctx, time.monotonic() + ctx.seconds_left(15)) as store:
+    with connect(found, ctx, time.monotonic() + ctx.seconds_left(15)) as store:
         try:
             count = len(store.list_buckets())
         except S3Error as error:
             if error.code != "AccessDenied":
                 raise
-            return "the store knows the key, which may not list buckets"
-    return f"the store knows the key; it has {count} bucket{'' if count == 1 else 's'}"
+            return "the store accepts the key, which may not list buckets"
+    return f"the store accepts the key; it has {count} bucket{'' if count == 1 else 's'}"

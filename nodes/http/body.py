@@ -1,4 +1,4 @@
-"""The bodies of HTTP requests: JSON, forms, text, and files, which go from the disk to the network piece by piece."""
+"""Request bodies: JSON, forms, text, and files, which are streamed from disk."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from urllib.parse import urlencode
 
 from errors import NodeError
 from nodes.fields import text_of
-from nodes.files.files import Files, content_type_of
+from nodes.files.files import Files, guess_content_type
 
 PIECE = 64 * 1024
-MOST_FIELDS = 1_000
-MOST_FILES = 20
+MAX_FIELDS = 1_000
+MAX_FILES = 20
 MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}(;[\x20-\x7e]{1,200})?\Z", re.ASCII)
 KINDS = ("json", "form", "multipart", "text", "file")
 CONTENT_TYPES = {
@@ -29,9 +29,9 @@ CONTENT_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body and the headers that describe it. `content` can be iterated again for another attempt.
+    """A body and its headers. `content` can be iterated again for a retry.
 
-    `texts` is what of it an expression may have made.
+    `texts` are its parts that may come from expressions.
     """
 
     content: bytes | Iterable[bytes] | None = None
@@ -43,7 +43,7 @@ NOTHING = Body()
 
 
 class Sent:
-    """An open file as it is sent: from its start each time, and as long as it was when it was opened."""
+    """An open file to send: from the start for each iteration, with its size at the time of opening."""
 
     def __init__(self, file: IO[bytes], path: str) -> None:
         self.file, self.path = file, path
@@ -58,12 +58,12 @@ class Sent:
         left = self.size - self.file.tell()
         piece = self.file.read(min(most, left))
         if left and not piece:
-            raise NodeError(f"{self.path!r} became shorter while it was sent")
+            raise NodeError(f"{self.path!r} was truncated while it was sent")
         return piece
 
 
 class Part(Sent):
-    """The same for a part of a multipart body, which httpx reads as a file."""
+    """A file as a part of a multipart body, which httpx reads like a file."""
 
     def seek(self, offset: int, whence: int = 0) -> int:
         return self.file.seek(self.size if whence == os.SEEK_END else offset)
@@ -76,40 +76,40 @@ class Part(Sent):
 
 
 class FileName:
-    """A file that a config names: by its path, or as other nodes give it, `{"path", "name"?, "content_type"?}`."""
+    """A file in a config: a path, or the output of another node, `{"path", "name"?, "content_type"?}`."""
 
     def __init__(self, value: Any, where: str) -> None:
         given = {"path": value} if isinstance(value, str) else value
         if not isinstance(given, dict) or not isinstance(given.get("path"), str) or not given["path"]:
-            raise NodeError(f"{where}: must be a path such as reports/today.csv, or a file of another node", True)
+            raise NodeError(f"{where}: must be a path such as reports/today.csv, or a file from another node", True)
         self.path: str = given["path"]
         self.name = str(given.get("name") or self.path.rpartition("/")[2])
-        self.content_type = str(given.get("content_type") or content_type_of(self.name))
+        self.content_type = str(given.get("content_type") or guess_content_type(self.name))
         if not MEDIA_TYPE.match(self.content_type):
-            raise NodeError(f"{where}: {self.content_type[:100]!r} is no content type", permanent=True)
+            raise NodeError(f"{where}: {self.content_type[:100]!r} is not a content type", permanent=True)
 
 
-def encoded(body: Any, kind: str, uploads: Mapping[str, Any], files: Files | None, stack: ExitStack) -> Body:
-    """The body as it is sent; the files that it needs are open until `stack` is closed.
+def encode(body: Any, kind: str, uploads: Mapping[str, Any], files: Files | None, stack: ExitStack) -> Body:
+    """Return the encoded body; its files stay open until `stack` is closed.
 
-    NodeError for what cannot be written so.
+    Raises: NodeError if the body cannot be encoded as `kind`.
     """
     if uploads and kind != "multipart":
-        raise NodeError("files: go with the body type multipart", permanent=True)
+        raise NodeError("files: set the body type to multipart, or remove the files", permanent=True)
     if kind == "multipart":
         return _multipart(body, uploads, files, stack)
     if body is None:
         return NOTHING
     if kind == "file":
         named = FileName(body, "body")
-        sent = Sent(_opened(named, files, stack), named.path)
+        sent = Sent(_open(named, files, stack), named.path)
         return Body(sent, {"Content-Type": named.content_type, "Content-Length": str(sent.size)})
-    content = _written(body, kind)
+    content = _encode(body, kind)
     return Body(content, {"Content-Type": CONTENT_TYPES[kind]}, _Decoded(content))
 
 
 class _Decoded:
-    """The text of a body, decoded only where somebody wants to look at it."""
+    """The text of a body, decoded only if needed."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
@@ -118,7 +118,7 @@ class _Decoded:
         yield self.content.decode()
 
 
-def _written(body: Any, kind: str) -> bytes:
+def _encode(body: Any, kind: str) -> bytes:
     try:
         if kind == "json":
             return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
@@ -127,18 +127,18 @@ def _written(body: Any, kind: str) -> bytes:
         if isinstance(body, dict):
             return urlencode(pairs(body)).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise NodeError(f"the body cannot be written as {kind}: {error}", permanent=True) from None
+        raise NodeError(f"the body cannot be encoded as {kind}: {error}", permanent=True) from None
     raise NodeError("the body of a form must be an object", permanent=True)
 
 
-def _opened(named: FileName, files: Files | None, stack: ExitStack) -> IO[bytes]:
+def _open(named: FileName, files: Files | None, stack: ExitStack) -> IO[bytes]:
     if files is None:
-        raise NodeError("there are no files here", permanent=True)
+        raise NodeError("files are not available here", permanent=True)
     return stack.enter_context(files.reading(named.path))
 
 
 def _multipart(body: Any, uploads: Mapping[str, Any], files: Files | None, stack: ExitStack) -> Body:
-    """Fields of text, then files (RFC 7578). httpx escapes what would end a name; the boundary is random."""
+    """Encode text fields, then files (RFC 7578). httpx escapes names; the boundary is random."""
     import httpx
 
     if not isinstance(body, dict | None):
@@ -152,17 +152,17 @@ def _multipart(body: Any, uploads: Mapping[str, Any], files: Files | None, stack
     ]
     if not fields and not named:
         raise NodeError("a multipart form must have at least one field or file", permanent=True)
-    if len(fields) > MOST_FIELDS or len(named) > MOST_FILES:
-        raise NodeError(f"a multipart form has at most {MOST_FIELDS} fields and {MOST_FILES} files", permanent=True)
+    if len(fields) > MAX_FIELDS or len(named) > MAX_FILES:
+        raise NodeError(f"a multipart form must have at most {MAX_FIELDS} fields and {MAX_FILES} files", permanent=True)
     parts: list[tuple[str, Any]] = []
     try:
         parts += [(name, (None, value.encode())) for name, value in fields]
         for name, file in named:
-            part = Part(_opened(file, files, stack), file.path)
+            part = Part(_open(file, files, stack), file.path)
             parts.append((name, (file.name, part, file.content_type)))
         made = httpx.Request("POST", "http://multipart", files=parts)
     except UnicodeError as error:
-        raise NodeError(f"the body cannot be written as multipart: {error}", permanent=True) from None
+        raise NodeError(f"the body cannot be encoded as multipart: {error}", permanent=True) from None
     headers = {name: made.headers[name] for name in ("Content-Type", "Content-Length")}
     assert isinstance(made.stream, httpx.SyncByteStream)
     about = [text for name, file in named for text in (name, file.name, file.content_type)]
@@ -170,7 +170,7 @@ def _multipart(body: Any, uploads: Mapping[str, Any], files: Files | None, stack
 
 
 def pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Names and texts. Null leaves a name out, a list repeats it."""
+    """Return names with texts. Null omits a name, a list repeats it."""
     return [
         (name, text_of(item))
         for name, value in values.items()
@@ -179,8 +179,8 @@ def pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def with_query(url: str, query: Mapping[str, Any]) -> str:
-    """The URL with `query` appended, as `pairs` says; what the URL has already stays."""
+def append_query(url: str, query: Mapping[str, Any]) -> str:
+    """Append `query` to the URL, encoded by `pairs`; the URL's own query stays."""
     found = pairs(query)
     if not found:
         return url
@@ -189,4 +189,4 @@ def with_query(url: str, query: Mapping[str, Any]) -> str:
     try:
         return base + joint + urlencode(found) + hash_ + fragment
     except UnicodeError:
-        raise NodeError("query: has text that is no Unicode", permanent=True) from None
+        raise NodeError("query: contains text that is not valid Unicode", permanent=True) from None

@@ -1,6 +1,6 @@
-"""Calls of web services, as nodes make them: the credential goes along, and a server that asks to wait is waited for.
+"""HTTP client of nodes: adds the credential, and waits if a server asks for it (Retry-After).
 
-The client, with its rules about addresses and sizes, is `net/egress.py`.
+The transport, with its rules about addresses and sizes, is `net/egress.py`.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from errors import NodeError
 from net.egress import SAFE_HEADERS, Answer, Save, host_of
 from nodes.credentials.keyring import Credential, Untested, checks
 from nodes.http.body import NOTHING, Body
-from nodes.http.oauth2 import OAUTH2, TOKENS, Token, Tokens, token_of
-from nodes.http.response import ERROR_BYTES, asked_to_wait, is_permanent, shown
+from nodes.http.oauth2 import OAUTH2, TOKENS, Token, Tokens, get_token
+from nodes.http.response import ERROR_BYTES, get_retry_after, is_permanent, quote_body
 
 if TYPE_CHECKING:
     from nodes.base import Context
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 CREDENTIALS = ("http_basic", "http_bearer", "http_header", OAUTH2)
-# The length and the connection are the client's business: a wrong one would let a request smuggle in another.
+# Controlled by the transport: a wrong value would allow request smuggling.
 REFUSED_HEADERS = {"connection", "content-length", "transfer-encoding", "upgrade"}
 PORT = re.compile(r":[0-9]*\Z")
-# How often a server that asks to wait is asked again, and how many seconds are waited for it in all. People expect a
-# 429 to be waited out, but a thread must not be held for long: beyond this, `retry` waits.
-MOST_TRIES, LONGEST_WAIT = 3, 60.0
+# Limits on waiting for Retry-After: attempts, and seconds in total. Users expect a 429 to be waited out, but a thread
+# must not be held for long: beyond this, `retry` waits.
+MAX_TRIES, MAX_WAIT = 3, 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. With `only_good`, an answer of status 400 or more is a failure, and one that asks to wait is waited
-    for. `save` says where the body of the answer goes, None for into memory. `part` tells the idempotency keys of
-    several requests of one execution apart.
+    """A request. With `only_good`, a response with status 400 or higher is an error, after waiting for Retry-After.
+    `save` stores the response body, None keeps it in memory. `part` distinguishes the idempotency keys of several
+    requests of one execution.
     """
 
     method: str
@@ -50,8 +50,8 @@ class Call:
 
 
 class Caller:
-    """What one execution of a node calls services with. `allow` raises NodeError for a host that may not be asked, also
-    where a redirect leads there.
+    """Sends the requests of one execution. `allow` raises NodeError for a host that may not be called, also after a
+    redirect.
     """
 
     def __init__(
@@ -69,33 +69,33 @@ class Caller:
         self.token: Token | None = None
 
     def answer(self, call: Call) -> Answer:
-        """The answer; NodeError where there is none, or where it is a failure."""
+        """Return the response. Raises: NodeError if there is none, or it is an error."""
         waited, tries = 0.0, 0
         while True:
             answer = self._authorized(call)
             if answer.status < 400 or not call.only_good:
                 return answer
-            asked = asked_to_wait(answer)
+            asked = get_retry_after(answer)
             if not self._may_wait(asked, waited, tries):
                 raise self._failure(answer, asked)
-            self.ctx.log("info", f"{answer.who} answered {answer.status} and asked to wait {asked:g} s")
+            self.ctx.log("info", f"{answer.who} answered {answer.status}; waiting {asked:g} s as it asks (Retry-After)")
             self.ctx.pause(asked or 0.0)
             waited, tries = waited + (asked or 0.0), tries + 1
 
     def _may_wait(self, asked: float | None, waited: float, tries: int) -> bool:
-        if asked is None or not self.patient or tries >= MOST_TRIES:
+        if asked is None or not self.patient or tries >= MAX_TRIES:
             return False
-        return asked < self.ctx.seconds_left(LONGEST_WAIT - waited)
+        return asked < self.ctx.seconds_left(MAX_WAIT - waited)
 
     def _failure(self, answer: Answer, asked: float | None) -> NodeError:
         text = f"{answer.who} answered {answer.status} {answer.reason}".rstrip()
         if asked is not None:
-            text += f" and asked to wait {asked:.12g} s"
-        said = shown(answer, self.clean)
+            text += f" and asks to wait {asked:.12g} s"
+        said = quote_body(answer, self.clean)
         return NodeError(f"{text}: {said}" if said else text, is_permanent(answer.status), asked or 0.0)
 
     def _authorized(self, call: Call) -> Answer:
-        """Send it; a token that is refused is got anew, once."""
+        """Send the request; once again with a new token if it is rejected."""
         answer = self._send(call)
         if answer.status == 401 and self.token is not None and self.credential is not None:
             self.tokens.forget(self.credential, self.token)
@@ -119,14 +119,14 @@ class Caller:
         return answer
 
     def _check(self, host: str, texts: Iterable[str]) -> None:
-        """NodeError for a host that may not be asked, or that may not be told a secret which came by an expression."""
+        """Raise NodeError if the host may not be called, or may not receive a secret in the texts."""
         if self.allow is not None:
             self.allow(host)
         if self.ctx.keyring is not None and self.ctx.keyring.has_shown:
             self.ctx.keyring.check_host(host, texts)
 
     def _texts(self, call: Call) -> Iterator[str]:
-        """What an expression may have put a secret into."""
+        """Yield the texts that expressions may have put a secret into."""
         yield call.url
         for name, value in (*call.headers.items(), *call.body.headers.items()):
             yield name
@@ -134,18 +134,19 @@ class Caller:
         yield from call.body.texts
 
     def _led_on(self, call: Call, url: str, with_body: bool) -> Iterator[str]:
-        """What of that goes along to another site, which a redirect leads to: not the headers, but for a few."""
+        """Yield the texts that follow a redirect to another site: only a few headers, and the body if it is kept."""
         yield url
         yield from (value for name, value in call.headers.items() if name.lower() in SAFE_HEADERS)
         if with_body:
             yield from (*call.body.headers.values(), *call.body.texts)
 
     def _headers(self, call: Call) -> list[tuple[str, str]]:
-        """The headers: as the call says, then the credential's, then ours where the call has none of that name."""
+        """Return the headers of the call, the credential, and our own if the call does not set them."""
         sent = [(name, value.strip()) for name, value in call.headers.items()]
         names = {name.lower() for name in call.headers}
         if not names.isdisjoint(REFUSED_HEADERS):
-            raise NodeError(f"the header {min(names & REFUSED_HEADERS)} cannot be set", permanent=True)
+            text = f"the header {min(names & REFUSED_HEADERS)} cannot be set; remove it"
+            raise NodeError(text, permanent=True)
         if self.credential is not None:
             sent.append(self._proof(self.credential, call, names))
         ours = {"Idempotency-Key": self.ctx.idempotency_key + call.part, **call.body.headers}
@@ -153,32 +154,32 @@ class Caller:
         return sent
 
     def _proof(self, credential: Credential, call: Call, names: set[str]) -> tuple[str, str]:
-        """The header with the credential, if the host may be told."""
+        """Return the header with the credential. Raises: NodeError if the host may not receive it."""
         for host in _hosts(call):
             credential.check_host(host)
         name: str = credential.data["name"] if credential.type == "http_header" else "Authorization"
         if name.lower() in names:
-            raise NodeError(f"the header {name} is in the headers and in the credential: leave one out", permanent=True)
+            raise NodeError(f"the header {name} is set by headers and by the credential; remove one", permanent=True)
         if name.lower() in SAFE_HEADERS | REFUSED_HEADERS:
-            raise NodeError(f"the header {name} of {credential.label} is no place for a secret", True)
+            raise NodeError(f"the header {name} of {credential.label} must not carry a secret; use another", True)
         if name == "Authorization" and has_user(call.url):
-            raise NodeError("the address has a user name, and there is a credential: leave one out", permanent=True)
+            raise NodeError("the URL has a user name, and a credential is set; remove one", permanent=True)
         if credential.type == OAUTH2:
-            self.token = token_of(credential, self.ctx, self.tokens)
+            self.token = get_token(credential, self.ctx, self.tokens)
             return name, f"Bearer {self.token.value}"
-        return name, proof_of(credential)
+        return name, make_proof(credential)
 
 
 def _hosts(call: Call) -> Iterator[str]:
-    """Who is asked: the host of the address and, where a server has several sites, the one that a header names."""
+    """Yield the hosts of the call: that of the URL, and that in a Host header."""
     yield host_of(call.url)
     for name, value in call.headers.items():
         if name.lower() == "host":
             yield PORT.sub("", value.strip()).strip("[]")
 
 
-def proof_of(credential: Credential) -> str:
-    """The header's value for a credential whose own values are sent."""
+def make_proof(credential: Credential) -> str:
+    """Return the header value for a credential whose values are sent directly."""
     data = credential.data
     if credential.type == "http_basic":
         pair = f"{data['username']}:{data['password']}".encode()
@@ -190,19 +191,19 @@ def proof_of(credential: Credential) -> str:
 
 
 def has_user(url: str) -> bool:
-    """Whether the address has a user name in it."""
+    """Return True if the URL has a user name."""
     import httpx
 
     return bool(httpx.URL(url).userinfo)
 
 
 @checks(*CREDENTIALS)
-def try_out(credential: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
-    """Get a token where the credential is for that, and ask for `url` with the credential where one is given."""
+def check_credential(credential: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
+    """Get a token if the credential is for OAuth2, and request `url` with the credential if it is given."""
     url, tokens, found = asked.get("url"), Tokens(), []
     if credential.type == OAUTH2:
-        token = token_of(credential, ctx, tokens)
-        found.append(f"{host_of(credential.data['token_url'])} gave a token that is good for {token.life:g} s")
+        token = get_token(credential, ctx, tokens)
+        found.append(f"{host_of(credential.data['token_url'])} issued a token valid for {token.life:g} s")
     if isinstance(url, str) and url.strip():
         caller = Caller(ctx, credential, patient=False, tokens=tokens)
         answer = caller.answer(Call("GET", url.strip(), ctx.seconds_left(15)))

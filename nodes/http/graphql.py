@@ -1,4 +1,4 @@
-"""The node that asks GraphQL services, over HTTP."""
+"""GraphQL node, over HTTP."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from nodes.fields import credential, flag, headers, text, text_of
 from nodes.http import body as bodies
 from nodes.http.client import CREDENTIALS, Call, Caller
 from nodes.http.request import timeout
-from nodes.http.response import as_json
+from nodes.http.response import parse_json
 
 ACCEPT = "application/graphql-response+json, application/json"
-# What services write into `extensions.code`, or `type`, of an error that another attempt may not meet.
+# Values of `extensions.code` or `type` for transient errors.
 PASSING = {"THROTTLED", "RATE_LIMITED", "MAX_COST_EXCEEDED", "INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"}
 ERRORS_SHOWN, ERROR_SHOWN = 3, 300
 
@@ -81,34 +81,34 @@ class GraphQL(Node):
         if not any(name.lower() == "accept" for name in given):
             given = {"Accept": ACCEPT, **given}
         with ExitStack() as stack:
-            body = bodies.encoded(asked, "json", {}, None, stack)
+            body = bodies.encode(asked, "json", {}, None, stack)
         answer = Caller(ctx, found).answer(Call("POST", url, config["timeout"], given, body))
-        data, errors = parts_of(as_json(answer), answer.who)
+        data, errors = parts_of(parse_json(answer), answer.who)
         if not config["fail_on_errors"]:
             return {"data": data, "errors": errors}
         if errors:
-            raise failure(errors, answer.who)
+            raise to_node_error(errors, answer.who)
         return data
 
 
 def parts_of(said: Any, who: str) -> tuple[Any, list[Any]]:
-    """The data and the errors of an answer; NodeError where it has neither."""
+    """Return the data and the errors of a response. Raises: NodeError if it has neither."""
     if not isinstance(said, dict) or not ("data" in said or "errors" in said):
-        raise NodeError(f"{who} did not answer as GraphQL does: there is no data and there are no errors", True)
+        raise NodeError(f"{who} did not return a GraphQL response: it has neither data nor errors", True)
     errors = said.get("errors") or []
     return said.get("data"), errors if isinstance(errors, list) else [errors]
 
 
-def failure(errors: list[Any], who: str) -> NodeError:
-    """The first errors, in words."""
-    shown = "; ".join(words(error) for error in errors[:ERRORS_SHOWN])
+def to_node_error(errors: list[Any], who: str) -> NodeError:
+    """Return the error with the first messages."""
+    quote_body = "; ".join(words(error) for error in errors[:ERRORS_SHOWN])
     more = f" (and {len(errors) - ERRORS_SHOWN} more)" if len(errors) > ERRORS_SHOWN else ""
     passing = any(code_of(error) in PASSING for error in errors)
-    return NodeError(f"{who} answered with errors: {shown}{more}", permanent=not passing)
+    return NodeError(f"{who} returned errors: {quote_body}{more}", permanent=not passing)
 
 
 def words(error: Any) -> str:
-    """An error's message, and where in the data it is: `no such order (order.items.0)`."""
+    """Return an error's message and its path in the data: `no such order (order.items.0)`."""
     if not isinstance(error, dict):
         return text_of(error)[:ERROR_SHOWN]
     message = text_of(error.get("message", "an error without a message"))[:ERROR_SHOWN]
@@ -117,7 +117,7 @@ def words(error: Any) -> str:
 
 
 def code_of(error: Any) -> str:
-    """What kind of error a service says that it is; empty where it does not say."""
+    """Return the error code of a service; empty if it gives none."""
     if not isinstance(error, dict):
         return ""
     extensions = error.get("extensions")

@@ -1,6 +1,6 @@
-"""Answers that come in pages: how the next one is asked for, and where it ends.
+"""Pagination: requests the pages of a list until its end.
 
-Each page has an idempotency key of its own: a service that honours keys would otherwise return the first page again.
+Each page has its own idempotency key, because a service that honours keys would otherwise return the first page again.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from net.egress import Answer, host_of
 from nodes.base import setting
 from nodes.data.jmespath_query import MAX_QUERY, compiled, search
 from nodes.fields import choice, text, text_of
-from nodes.http.body import with_query
-from nodes.http.response import as_json
+from nodes.http.body import append_query
+from nodes.http.response import parse_json
 
 if TYPE_CHECKING:
     from nodes.credentials.keyring import Credential
 
 LINK = re.compile(r"<([^<>]*)>([^<>]*)")
 PARAM = re.compile(r';\s*([^\s=;,"]+)\s*(?:=\s*(?:"([^"]*)"|([^\s;,"]*)))?')
-LONGEST_LINK = 8_000
+MAX_LINK = 8_000
 USUAL = {"cursor": ("cursor", None), "page": ("page", 1), "offset": ("offset", 0)}
 COUNTED = {"param", "place", "start", "size", "size_param"}
-# Which keys each type has, besides those of all types.
+# The keys of each type, besides those of all types.
 OWN = {"next_link": {"path"}, "cursor": {"path", "param", "place"}, "page": COUNTED, "offset": COUNTED}
 
 
@@ -48,7 +48,7 @@ def _whole(help: str, least: int, most: int, **options: Any) -> Any:
 
 
 class Pagination(Schema):
-    """How an API hands out a long list."""
+    """The settings of an API's pagination."""
 
     class Meta:
         unknown = RAISE
@@ -81,12 +81,12 @@ class Pagination(Schema):
 
     @validates_schema
     def fits_its_type(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-        """A key that would be passed over is a mistake."""
+        """Reject keys that the type would ignore."""
         type_ = data.get("type")
         if type_ not in OWN:
             return
         for key in (COUNTED | {"path"}) & set(data) - OWN[type_]:
-            raise ValidationError(f"Is not for the type {type_}.", key)
+            raise ValidationError(f"Is not used by the type {type_}; remove it.", key)
         if type_ == "cursor" and "path" not in data:
             raise ValidationError("Is required for the type cursor.", "path")
         if "size_param" in data and "size" not in data:
@@ -94,26 +94,26 @@ class Pagination(Schema):
 
 
 class Place(NamedTuple):
-    """Where a page is: its address, and the body to ask for it with."""
+    """The location of a page: its URL and the request body."""
 
     url: str
     body: Any
 
 
 class Page(NamedTuple):
-    """A page: the answer, its body as data, and its items."""
+    """A page: the response, its body as data, and its items."""
 
     answer: Answer
     data: Any
     items: list[Any]
 
 
-# Given where a page is, and its number.
+# Requests the page at a place, by its number.
 Ask = Callable[[Place, int], Answer]
 
 
 class Pages:
-    """Asks for page after page, first for the one at `place`. `options` are those of `Pagination`."""
+    """Requests one page after another, starting at `place`. `options` are those of `Pagination`."""
 
     def __init__(
         self, options: Mapping[str, Any], place: Place, ask: Ask, max_bytes: int, credential: Credential | None
@@ -128,7 +128,7 @@ class Pages:
         self.before = b""
 
     def all(self) -> dict[str, Any]:
-        """`{"status", "headers", "body", "pages", "truncated"}`: of the last page, and the items of all of them."""
+        """Return `{"status", "headers", "body", "pages", "truncated"}` of the last page, with the items of all."""
         items: list[Any] = []
         number, size = 0, 0
         most_items = self.options.get("max_items")
@@ -139,7 +139,7 @@ class Pages:
                 page = self._page(place, number)
                 size += len(page.answer.content)
                 if size > self.max_bytes:
-                    raise NodeError(f"all pages together have more than {self.max_bytes} bytes", permanent=True)
+                    raise NodeError(f"all pages together have more than {self.max_bytes} bytes; set max_items", True)
                 place = self._next(place, page)
             except NodeError as error:
                 raise NodeError(f"page {number}: {error.message}", error.permanent, error.retry_after) from None
@@ -157,44 +157,44 @@ class Pages:
 
     def _page(self, place: Place, number: int) -> Page:
         answer = self.ask(place, number)
-        data = as_json(answer)
+        data = parse_json(answer)
         path = self.options.get("items")
         items = data if path is None else search(path, data)
         if items is None and number > 1:
-            items = []  # some leave out a list that is empty
+            items = []  # some APIs omit an empty list
         if isinstance(items, list):
             return Page(answer, data, items)
         if path is not None:
             raise NodeError(f"pagination.items: there is no list at {path}", permanent=True)
         lists = [key for key, value in data.items() if isinstance(value, list)] if isinstance(data, dict) else []
         hint = f": {', '.join(sorted(lists)[:5])[:200]}" if lists else ""
-        raise NodeError(f"the body is no list; pagination.items has to say where in it there is one{hint}", True)
+        raise NodeError(f"the body is not a list; set pagination.items to the path of the list{hint}", True)
 
     def _begin(self) -> Place:
         self.seen.add(self.first.url)
-        return self._counted() if self.type in ("page", "offset") else self.first
+        return self._add_number() if self.type in ("page", "offset") else self.first
 
     def _next(self, place: Place, page: Page) -> Place | None:
-        """Where the page after this one is; None where there is none."""
+        """Return the place of the next page; None if this is the last."""
         if self.type == "next_link":
-            return self._linked(place, page)
+            return self._follow_link(place, page)
         if self.type == "cursor":
             return self._at_cursor(page)
         return self._after(page)
 
-    def _linked(self, place: Place, page: Page) -> Place | None:
+    def _follow_link(self, place: Place, page: Page) -> Place | None:
         path = self.options.get("path")
         link = _link_of(page.answer) if path is None else search(path, page.data)
         if link is None or link == "" or link is False:
             return None
-        if not isinstance(link, str) or len(link) > LONGEST_LINK:
-            raise NodeError("pagination.path: what is there is no link", permanent=True)
-        url = self._resolved(page.answer.url or place.url, link)
+        if not isinstance(link, str) or len(link) > MAX_LINK:
+            raise NodeError("pagination.path: the value is not a link", permanent=True)
+        url = self._resolve(page.answer.url or place.url, link)
         self._note(url, "link")
         return Place(url, place.body)
 
-    def _resolved(self, base: str, link: str) -> str:
-        """The link's address. It stays at the host of the first page, or leads to one that the credential may go to."""
+    def _resolve(self, base: str, link: str) -> str:
+        """Return the link's URL. It must stay on the first page's host, or on a host of the credential."""
         import httpx
 
         try:
@@ -203,27 +203,27 @@ class Pages:
             raise NodeError("the link to the next page is not valid", permanent=True) from None
         host_of(str(url))
         if url.host == first.host and first.scheme == "https" and url.scheme == "http" and url.port is None:
-            url = url.copy_with(scheme="https")  # behind a proxy, servers forget that they are asked by https
+            url = url.copy_with(scheme="https")  # servers behind a proxy may not know that they are reached by https
         upgraded = (first.scheme, url.scheme, first.port, url.port) == ("http", "https", None, None)
         if url.host == first.host and (upgraded or (url.scheme, url.port) == (first.scheme, first.port)):
             return str(url if url.userinfo else url.copy_with(userinfo=first.userinfo))
         is_bound = self.credential is not None and self.credential.may_go_to(url.host)
         if not is_bound or url.scheme != "https":
-            raise NodeError(f"the link to the next page leads away from {first.host}, to {url.host}", permanent=True)
+            raise NodeError(f"the link to the next page leads from {first.host} to another host, {url.host}", True)
         return str(url)
 
     def _at_cursor(self, page: Page) -> Place | None:
         cursor = search(self.options["path"], page.data)
         if cursor is None or cursor == "" or cursor is False:
             return None
-        if not isinstance(cursor, str | int | float) or cursor is True or len(text_of(cursor)) > LONGEST_LINK:
-            raise NodeError("pagination.path: what is there is no cursor", permanent=True)
+        if not isinstance(cursor, str | int | float) or cursor is True or len(text_of(cursor)) > MAX_LINK:
+            raise NodeError("pagination.path: the value is not a cursor", permanent=True)
         self._note(text_of(cursor), "cursor")
         return self._with({self.param: cursor})
 
     def _note(self, step: str, what: str) -> None:
         if step in self.seen:
-            raise NodeError(f"the {what} to the next page is one that was followed before: it goes round", True)
+            raise NodeError(f"the {what} to the next page was used before: the pages repeat endlessly", True)
         self.seen.add(step)
 
     def _after(self, page: Page) -> Place | None:
@@ -231,29 +231,29 @@ class Pages:
         if not page.items or (size is not None and len(page.items) < size):
             return None
         if page.answer.content == self.before:
-            raise NodeError(f"it is the same as the one before: {self.param} seems to mean nothing there", True)
+            raise NodeError(f"the page equals the previous one: the API seems to ignore {self.param}", True)
         self.before = page.answer.content
         self.at += 1 if self.type == "page" else len(page.items)
-        return self._counted()
+        return self._add_number()
 
-    def _counted(self) -> Place:
+    def _add_number(self) -> Place:
         given: dict[str, Any] = {self.param: self.at}
         if "size_param" in self.options:
             given[self.options["size_param"]] = self.options["size"]
         return self._with(given)
 
     def _with(self, given: dict[str, Any]) -> Place:
-        """The first page's place with these in the query or in the body, where they replace what has their names."""
+        """Return the first page's place with these parameters, in the query or the body, replacing equal names."""
         url, body = self.first
         if self.options.get("place") == "body":
             if not isinstance(body, dict | None):
-                raise NodeError("pagination.place: the body is no object", permanent=True)
+                raise NodeError("pagination.place: the body must be an object", permanent=True)
             return Place(url, {**(body or {}), **given})
-        return Place(with_query(_without(url, set(given)), given), body)
+        return Place(append_query(_without(url, set(given)), given), body)
 
 
 def _without(url: str, names: set[str]) -> str:
-    """The URL without these parameters; the others stay as they are written."""
+    """Return the URL without these parameters; the others stay as written."""
     base, hash_, fragment = url.partition("#")
     path, mark, query = base.partition("?")
     kept = [part for part in query.split("&") if unquote_plus(part.partition("=")[0]) not in names]
@@ -261,7 +261,7 @@ def _without(url: str, names: set[str]) -> str:
 
 
 def _link_of(answer: Answer) -> str | None:
-    """The link to the next page in the header Link (RFC 8288)."""
+    """Return the link to the next page in the header Link (RFC 8288)."""
     for link, params in LINK.findall(answer.headers.get("link", "")):
         for name, quoted, bare in PARAM.findall(params):
             if name.lower() == "rel" and "next" in (quoted or bare).lower().split():

@@ -1,5 +1,5 @@
-"""The nodes that call services over HTTP. How a call is made is `calls.py`'s, what is sent and got `bodies.py`'s and
-`answers.py`'s, lists in pages are `pages.py`'s.
+"""HTTP request node. The client is in `client.py`, request bodies in `body.py`, responses in `response.py`, lists over
+several pages in `pagination.py`.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from nodes.http import body as bodies
 from nodes.http import response as answers
 from nodes.http.client import CREDENTIALS, METHODS, Call, Caller
 from nodes.http.pagination import Pages, Pagination, Place
-from nodes.http.response import Download, decoded
+from nodes.http.response import Download, decode
 
 
 def timeout() -> Any:
-    """The field with the time that a request may take."""
+    """Return the field for the timeout of a request."""
     return number("Seconds until the request fails", 0.1, 300, title="Timeout (seconds)", load_default=30.0)
 
 
-def cut_by(config: dict[str, Any]) -> str:
-    """Name the setting that keeps a list from being read to its end."""
+def describe_limit(config: dict[str, Any]) -> str:
+    """Return the name of the setting that ended the pagination."""
     options = config["pagination"]
     whole = f"pagination.max_pages ({options['max_pages']})"
     return whole + (f" or max_items ({options['max_items']})" if "max_items" in options else "")
@@ -97,7 +97,7 @@ class HTTPRequest(Node):
             labels={"json": "JSON", "form": "Form", "multipart": "Multipart form", "text": "Text", "file": "File"},
         )
         files = setting(
-            fields.Dict(keys=fields.String(), validate=validate.Length(max=bodies.MOST_FILES)),
+            fields.Dict(keys=fields.String(), validate=validate.Length(max=bodies.MAX_FILES)),
             'Files of a multipart body by field: {"photo": "shop/tea.jpg"}, or outputs of other nodes',
             title="Files",
         )
@@ -125,37 +125,38 @@ class HTTPRequest(Node):
 
         @validates_schema
         def has_pages_of_data(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-            """Items of pages are found in JSON alone."""
+            """Require JSON for pagination, the only format with items."""
             if data.get("pagination") is not None and data.get("response") in ("text", "file"):
-                raise ValidationError("Must be auto or json where there is pagination.", "response")
+                raise ValidationError("Must be auto or json if pagination is set.", "response")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         found = ctx.credential(config["credential"], *CREDENTIALS) if "credential" in config else None
         caller = Caller(ctx, found)
-        place = Place(bodies.with_query(config["url"].strip(), config.get("query", {})), config.get("body"))
+        place = Place(bodies.append_query(config["url"].strip(), config.get("query", {})), config.get("body"))
         if "pagination" in config:
             ask = functools.partial(self.ask_page, config, caller)
             given = Pages(config["pagination"], place, ask, caller.client.max_bytes, found).all()
             if given["truncated"]:
                 ctx.log(
-                    "warning", f"{given['pages']} pages were read, and there are more: {cut_by(config)} ends it here"
+                    "warning",
+                    f"{given['pages']} pages were read; there are more, but the limit is {describe_limit(config)}",
                 )
             return given
-        download = download_of(config, ctx)
+        download = make_download(config, ctx)
         answer = self.ask(config, caller, place, download)
-        body = decoded(answer, config["response"]) if download is None else download.made
+        body = decode(answer, config["response"]) if download is None else download.made
         return {"status": answer.status, "headers": answer.headers, "body": body}
 
     def ask(
         self, config: dict[str, Any], caller: Caller, place: Place, download: Download | None = None, part: str = ""
     ) -> Any:
-        """The answer to one request."""
+        """Return the response to one request."""
         with ExitStack() as stack:
             kind, uploads = config["body_type"], config.get("files", {})
-            body = bodies.encoded(place.body, kind, uploads, caller.ctx.files, stack)
+            body = bodies.encode(place.body, kind, uploads, caller.ctx.files, stack)
             given = config.get("headers", {})
             if kind == "multipart" and any(name.lower() == "content-type" for name in given):
-                raise NodeError("the header content-type of a multipart body cannot be set", permanent=True)
+                raise NodeError("the header content-type of a multipart body cannot be set; remove it", permanent=True)
             return caller.answer(
                 Call(
                     method=config["method"],
@@ -171,13 +172,13 @@ class HTTPRequest(Node):
             )
 
     def ask_page(self, config: dict[str, Any], caller: Caller, place: Place, number: int) -> Any:
-        """The answer for one of many pages, each a request of its own; NodeError where the run is to end."""
+        """Return the response for one page. Raises: NodeError if the run has to stop."""
         caller.ctx.pause(0)
         return self.ask(config, caller, place, part=f":{number}" if number > 1 else "")
 
 
-def download_of(config: dict[str, Any], ctx: Context) -> Download | None:
-    """Where the answer is saved, None where it is handed on. Items of a `foreach` do not meet under one name."""
+def make_download(config: dict[str, Any], ctx: Context) -> Download | None:
+    """Return the download, or None if the body is part of the output. Items of a `foreach` get distinct names."""
     if config["response"] != "file":
         return None
     check_secrets(ctx, [config.get("save_to", "")])

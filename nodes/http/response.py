@@ -1,4 +1,4 @@
-"""What an answer over HTTP is to a flow: data, text, the bytes of something else, or a file of the workspace."""
+"""Responses: the body of an HTTP response as data, text, bytes or a file of the workspace."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from urllib.parse import unquote, urlsplit
 
 from errors import NodeError
 from net.egress import Answer, Sink
-from nodes.files.files import Files, described
+from nodes.files.files import Files, describe_file
 from nodes.http.body import MEDIA_TYPE
 from nodes.limits import is_too_fine
 
 KINDS = ("auto", "json", "text", "file")
-# Codecs that are no charsets of text, one of them of quadratic cost.
+# Python codecs that are not charsets of text; one of them takes quadratic time.
 NOT_CHARSETS = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"}
 TEXTS = {
     *("application/xml", "application/yaml", "application/x-yaml", "application/javascript", "application/graphql"),
@@ -30,39 +30,39 @@ UNNAMED = {"", "application/octet-stream", "binary/octet-stream"}
 RETRY_HELPS = {408, 425, 429}
 TOO_BUSY = {429, 503}
 SECONDS = re.compile(r"[0-9]{1,12}\Z")
-# Of an error's body, how much is read, so that no secret in what is shown of it is cut in two, and how much is shown.
+# Bytes of an error's body to read, so that no secret is cut in two before redaction, and characters to show.
 ERROR_BYTES = 64 * 1024
 ERROR_SHOWN = 300
 TAG = re.compile(r"<[^<>]*>")
 NAMELESS = re.compile(r"[\x00-\x1f\x7f/\\:*?\"<>|\ud800-\udfff]+")
 EXTENDED_NAME = re.compile(r";\s*filename\*\s*=\s*utf-8'[^';]*'([^\s;]+)", re.IGNORECASE)
-LONGEST_NAME, LONGEST_ENDING = 120, 20
-LONGEST_HEADER = 2_000
+MAX_NAME, MAX_EXTENSION = 120, 20
+MAX_HEADER = 2_000
 FOLDER = "downloads/"
 
 
 def media_type(answer: Answer) -> str:
-    """The media type that the server names, such as `text/html`; empty where it names none."""
+    """Return the media type of the response, such as `text/html`; empty if it has none."""
     return answer.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def is_json(media: str) -> bool:
-    """Whether this media type is JSON."""
+    """Return True if this media type is JSON."""
     return media == "application/json" or media.endswith("+json")
 
 
-def decoded(answer: Answer, kind: str) -> Any:
-    """The body as `kind` says; with auto, as the server does: JSON, text, or `{"content_type", "size", "base64"}`."""
+def decode(answer: Answer, kind: str) -> Any:
+    """Return the body as `kind`; auto goes by the media type: JSON, text, or `{"content_type", "size", "base64"}`."""
     if kind == "json" or (kind == "auto" and is_json(media_type(answer))):
-        return as_json(answer)
+        return parse_json(answer)
     if kind == "text" or not answer.content or is_text(answer):
-        return as_text(answer)
+        return to_text(answer)
     content = answer.content
     return {"content_type": media_type(answer), "size": len(content), "base64": base64.b64encode(content).decode()}
 
 
 def is_text(answer: Answer) -> bool:
-    """Whether the body is text by what the server says of it; where it says nothing, by its bytes."""
+    """Return True if the body is text by its media type; without one, if its bytes are UTF-8."""
     media = media_type(answer)
     if media in UNNAMED and not answer.charset:
         try:
@@ -73,12 +73,12 @@ def is_text(answer: Answer) -> bool:
     return bool(answer.charset) or media.startswith("text/") or media.endswith("+xml") or media in TEXTS
 
 
-def as_json(answer: Answer) -> Any:
-    """The body as JSON; null where it is empty."""
+def parse_json(answer: Answer) -> Any:
+    """Return the body as JSON; null if it is empty."""
     if not answer.content.strip():
         return None
     if is_too_fine(answer.content):
-        raise NodeError(f"{answer.who} answered with JSON of more lists and objects than may be read at once", True)
+        raise NodeError(f"{answer.who} returned JSON with too many lists and objects; request less data", True)
     try:
         return json.loads(answer.content, parse_constant=_no_constant)
     except (ValueError, RecursionError):
@@ -89,8 +89,8 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def as_text(answer: Answer) -> str:
-    """The body as text, in the charset that the server names if there is such a one, else in UTF-8."""
+def to_text(answer: Answer) -> str:
+    """Return the body as text, in its charset if that is known, else in UTF-8."""
     charset = (answer.charset or "utf-8").lower().replace("-", "_")
     try:
         return answer.content.decode("utf-8" if charset in NOT_CHARSETS else charset, errors="replace")
@@ -99,16 +99,16 @@ def as_text(answer: Answer) -> str:
 
 
 def is_permanent(status: int) -> bool:
-    """Whether the same request would get the same answer again."""
+    """Return True if a retry would get the same response."""
     return status < 500 and status not in RETRY_HELPS
 
 
-def asked_to_wait(answer: Answer) -> float | None:
-    """How many seconds a server that is asked too much wants to be left alone; None where it does not say.
+def get_retry_after(answer: Answer) -> float | None:
+    """Return the seconds to wait by Retry-After of an overloaded server; None if there is none.
 
-    Retry-After (RFC 9110, section 10.2.3) has seconds or a time; that is compared with the server's own clock.
+    Retry-After (RFC 9110, section 10.2.3) has seconds or a time, which is compared with the server's own clock.
     """
-    said = answer.headers.get("retry-after", "").strip()[:LONGEST_HEADER]
+    said = answer.headers.get("retry-after", "").strip()[:MAX_HEADER]
     if answer.status not in TOO_BUSY or not said:
         return None
     if SECONDS.match(said):
@@ -121,12 +121,12 @@ def asked_to_wait(answer: Answer) -> float | None:
         return None
 
 
-def shown(answer: Answer, clean: Any) -> str:
-    """The beginning of an error's body, on one line, after `clean` has struck secrets out of it; empty for no text."""
+def quote_body(answer: Answer, clean: Any) -> str:
+    """Return the beginning of an error's body, redacted by `clean`, in one line; empty if it is not text."""
     media = media_type(answer)
     if not (is_json(media) or is_text(answer)):
         return ""
-    text = clean(as_text(answer))
+    text = clean(to_text(answer))
     if "html" in media:
         text = TAG.sub(" ", text)
     line = " ".join(text[: ERROR_SHOWN * 20].split())
@@ -134,10 +134,10 @@ def shown(answer: Answer, clean: Any) -> str:
 
 
 class Download:
-    """Where the body of an answer is saved. `made` is then what an output says of the file.
+    """A download: where to save the body of a response. `made` then describes the file for the output.
 
-    `save_to` is a path, or a folder with a slash at its end; without it, the file is below `downloads/` under the name
-    that the server gives it, or the address does. `prefix` keeps apart what several items would save there.
+    `save_to` is a path, or a folder with a slash at the end; by default, the file is saved in `downloads/` with the
+    name in the response or the URL. `prefix` distinguishes the files of several items.
     """
 
     def __init__(self, files: Files, save_to: str = "", prefix: str = "") -> None:
@@ -150,42 +150,42 @@ class Download:
         with self.files.writing(path) as file:
             yield file
         media = media_type(answer)
-        self.made = described(path, file.size) | ({"content_type": media} if MEDIA_TYPE.match(media) else {})
+        self.made = describe_file(path, file.size) | ({"content_type": media} if MEDIA_TYPE.match(media) else {})
 
     def path(self, answer: Answer) -> str:
-        """The path for this answer."""
+        """Return the path for this response."""
         if self.save_to and not self.save_to.endswith("/"):
             return self.save_to
-        return (self.save_to or FOLDER) + self.prefix + name_of(answer)
+        return (self.save_to or FOLDER) + self.prefix + make_file_name(answer)
 
 
-def name_of(answer: Answer) -> str:
-    """A plain file name for an answer: what the server says, or the end of the address."""
+def make_file_name(answer: Answer) -> str:
+    """Return a safe file name for a response, from its headers or the end of its URL."""
     for candidate in (_said(answer), unquote(urlsplit(answer.url).path)):
-        name = plain(candidate)
+        name = to_safe_name(candidate)
         if name:
             return name
     return "download" + (mimetypes.guess_extension(media_type(answer)) or "")
 
 
 def _said(answer: Answer) -> str:
-    """The name in Content-Disposition (RFC 6266): the one in UTF-8 before another."""
-    header = answer.headers.get("content-disposition", "")[:LONGEST_HEADER]
+    """Return the name in Content-Disposition (RFC 6266), preferably the one in UTF-8."""
+    header = answer.headers.get("content-disposition", "")[:MAX_HEADER]
     if extended := EXTENDED_NAME.search(header):
         return unquote(extended[1])
     message = email.message.Message()
     message["Content-Disposition"] = header
     try:
         return message.get_filename("")
-    except ValueError:  # text that is none in the charset that it claims to be in
+    except ValueError:  # the text does not match its charset
         return ""
 
 
-def plain(name: str) -> str:
-    """The last part of what may be a path, bounded, without what a file system or a shell could take for more."""
+def to_safe_name(name: str) -> str:
+    """Return the last part of a path, limited, without characters special to file systems and shells."""
     clean = NAMELESS.sub("_", name.replace("\\", "/").rpartition("/")[2]).strip(" .")
     stem, dot, end = clean.rpartition(".")
-    if not stem or len(end) > LONGEST_ENDING:
+    if not stem or len(end) > MAX_EXTENSION:
         stem, dot, end = clean, "", ""
-    room = LONGEST_NAME - len((dot + end).encode())
+    room = MAX_NAME - len((dot + end).encode())
     return stem.encode()[:room].decode("utf-8", "ignore") + dot + end

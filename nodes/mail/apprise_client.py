@@ -1,8 +1,8 @@
-"""Notices by Apprise, which knows a hundred services: one message to one of them.
+"""Apprise client: sends a notice to one of a hundred services.
 
-Apprise takes neither a connection nor a deadline, and its addresses can name files and programs of this machine. So it
-works in this thread, under a guard; its HTTP requests take nothing from the environment and answers of a bounded size;
-and what it says of a failure is not logged, since that may hold keys, but put into the error, cleaned.
+Apprise accepts neither a connection nor a deadline, and its URLs can refer to local files and programs. So it runs in
+this thread under a guard; its HTTP requests ignore the environment and limit the size of responses; and its messages
+about failures are not logged, because they may contain keys, but redacted and put into the error.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from nodes.base import Context, Once
 from nodes.credentials.keyring import Credential
 from nodes.credentials.types import check_service
 from nodes.http.response import is_permanent
-from nodes.mail.message import Attachment, sound
+from nodes.mail.message import Attachment, to_valid_text
 
 FORMATS = ("text", "markdown", "html")
 LEVELS = ("info", "success", "warning", "failure")
-LONGEST_PAUSE = 20.0
-LONGEST_REASON = 300
-# What OpenSSL says of an answer that is not TLS.
+MAX_PAUSE = 20.0  # seconds
+MAX_REASON = 300
+# OpenSSL's reasons for a response that is not TLS.
 NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What is to be said; `format` is one of FORMATS, `level` one of LEVELS."""
+    """A message; `format` is one of FORMATS, `level` one of LEVELS."""
 
     message: str
     title: str = ""
@@ -52,8 +52,8 @@ class Notice:
 
 @dataclass(slots=True)
 class _Exchange:
-    """What the HTTP requests of one notice share: whom they believe, and the status of the latest answer, or why there
-    was none.
+    """State shared by the HTTP requests of one notice: the TLS context, and the status of the last response or the
+    reason why there was none.
     """
 
     tls: Any
@@ -65,36 +65,38 @@ _exchange: ContextVar[_Exchange | None] = ContextVar("exchange", default=None)
 
 
 def send(service: Credential, notice: Notice, ctx: Context, seconds: float, more: Iterable[str] = ()) -> str:
-    """Send it, within so many seconds; the name of the service. NodeError where it was not taken.
+    """Send a notice within `seconds`; return the name of the service.
 
-    `more` is what people wrote besides the message, such as the texts of attachments.
+    `more` has further text from the config, such as attachments, to check for secrets.
+
+    Raises: NodeError if the service did not accept it.
     """
     url = _address(service)
     if ctx.keyring is not None:
         ctx.keyring.check_host(host_of(url), [notice.title, notice.message, *more])
     if not (notice.message or notice.title):
-        raise NodeError("message: is empty", permanent=True)
+        raise NodeError("message: must not be empty", permanent=True)
     end = time.monotonic() + seconds
-    with _kept(notice.attachments) as copies, _working(ctx, seconds, copies) as exchange:
+    with _copy_attachments(notice.attachments) as copies, _open_exchange(ctx, seconds, copies) as exchange:
         plugin = _plugin(url, end)
         name = str(plugin.service_name)
         if copies and not plugin.attachment_support:
-            raise NodeError(f"{name} takes no attachments", permanent=True)
-        said = _sent(plugin, notice, copies)
+            raise NodeError(f"{name} does not support attachments; remove them", permanent=True)
+        said = _send(plugin, notice, copies)
     if said is not None:
         late = plugin.throttle.is_short or time.monotonic() >= end
         raise _problem(name, said, exchange, ctx, seconds, late)
     return name
 
 
-def understood(service: Credential, ctx: Context, seconds: float) -> str:
-    """The name of the service that the address is of, without asking it anything. NodeError where it is of none."""
-    with _working(ctx, seconds, []):
+def identify_service(service: Credential, ctx: Context, seconds: float) -> str:
+    """Return the name of the URL's service without a request. Raises: NodeError if the URL is not supported."""
+    with _open_exchange(ctx, seconds, []):
         return str(_plugin(_address(service), time.monotonic() + seconds).service_name)
 
 
 def host_of(url: str) -> str:
-    """The host in the address where there is one, else the scheme: `slack`."""
+    """Return the host in the URL if it has one, else the scheme: `slack`."""
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:
@@ -115,7 +117,7 @@ def _address(service: Credential) -> str:
 
 
 def _load() -> Any:
-    # Their messages have addresses in them, which are secret. What matters of them goes into the error.
+    # Their messages contain URLs, which are secret. The important part goes into the error.
     for name in ("apprise", "urllib3"):
         logger = logging.getLogger(name)
         logger.propagate = False
@@ -125,10 +127,10 @@ def _load() -> Any:
     import requests
     from apprise.manager_plugins import NotificationManager
 
-    # These read files, which is too late under a guard.
+    # These read files, which a guard would forbid later.
     mimetypes.init()
     NotificationManager().load_modules()
-    # There is no place to hand Apprise a session; so the one that requests makes knows whether it is ours.
+    # Apprise accepts no session; so every session that requests creates checks if it is ours.
     requests.Session = requests.sessions.Session = _session_class()  # type: ignore[misc]
     return apprise
 
@@ -137,7 +139,7 @@ _apprise = Once(_load)
 
 
 def _plugin(url: str, end: float) -> Any:
-    """The service that the address is of, set up for one message that has to be sent by `end`."""
+    """Return the URL's service, set up for one message before `end`."""
     apprise = _apprise()
     asset = apprise.AppriseAsset(
         app_id="Headrace",
@@ -154,14 +156,14 @@ def _plugin(url: str, end: float) -> Any:
     try:
         plugin = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=False)
     except Exception as error:
-        # Whatever a plugin makes of an address that it does not like.
-        raise NodeError(f"the address of the service is not valid: {_clean(str(error))}", permanent=True) from None
+        # Plugins raise various errors for an invalid URL.
+        raise NodeError(f"the service URL is not valid: {_clean(str(error))}", permanent=True) from None
     if plugin is None:
-        raise NodeError("the address is of no service that can be used here", permanent=True)
+        raise NodeError("the service URL is not of a supported service", permanent=True)
     left = max(end - time.monotonic(), 0.1)
     plugin.retry, plugin.optional = 0, False
     if "rto=" not in url:
-        plugin.socket_read_timeout = LONGEST_PAUSE
+        plugin.socket_read_timeout = MAX_PAUSE
     plugin.socket_connect_timeout = min(plugin.socket_connect_timeout, left)
     plugin.socket_read_timeout = min(plugin.socket_read_timeout, left)
     if "overflow=" not in url:
@@ -171,7 +173,7 @@ def _plugin(url: str, end: float) -> Any:
 
 
 class _Throttle:
-    """The pauses that a service wants between messages, as long as there is time for them."""
+    """The pauses that a service requires between messages, if there is time for them."""
 
     def __init__(self, pause: float, end: float) -> None:
         self.pause, self.end = pause, end
@@ -183,13 +185,13 @@ class _Throttle:
         pause = wait if wait is not None else 0.0 if self.latest is None else self.latest + self.pause - now
         self.is_short = now + pause >= self.end
         if self.is_short:
-            raise TimeoutError("the service wants more time than there is")
+            raise TimeoutError("the service requires a longer pause than the timeout allows")
         time.sleep(max(pause, 0.0))
         self.latest = time.monotonic()
 
 
-def _sent(plugin: Any, notice: Notice, copies: Sequence[Path]) -> str | None:
-    """None where it was taken, else what Apprise says about it."""
+def _send(plugin: Any, notice: Notice, copies: Sequence[Path]) -> str | None:
+    """Return None if the notice was accepted, else Apprise's message."""
     from apprise.attachment.file import AttachFile
 
     apprise = _apprise()
@@ -199,8 +201,8 @@ def _sent(plugin: Any, notice: Notice, copies: Sequence[Path]) -> str | None:
     sender = apprise.Apprise(asset=plugin.asset)
     sender.add(plugin)
     with sender.notify(
-        body=sound(notice.message),
-        title=sound(notice.title),
+        body=to_valid_text(notice.message),
+        title=to_valid_text(notice.title),
         notify_type=notice.level,
         body_format=notice.format,
         attach=attached if copies else None,
@@ -208,14 +210,14 @@ def _sent(plugin: Any, notice: Notice, copies: Sequence[Path]) -> str | None:
         if result:
             return None
         said = [entry.message for entry in result.logs()]
-        return said[-1] if said else "it was not taken"
+        return said[-1] if said else "the message was not accepted"
 
 
 def _problem(name: str, said: str, exchange: _Exchange, ctx: Context, seconds: float, late: bool) -> NodeError:
     if late:
-        return NodeError(f"{name}: not done within {round(seconds, 1):g} s")
+        return NodeError(f"{name}: timed out after {round(seconds, 1):g} s")
     if exchange.trouble is not None:
-        return NodeError(f"{name}: {ctx.clean(exchange.trouble)[:LONGEST_REASON]}")
+        return NodeError(f"{name}: {ctx.clean(exchange.trouble)[:MAX_REASON]}")
     status = exchange.status
     shown = f"{name} (status {status})" if status is not None else name
     return NodeError(
@@ -224,7 +226,7 @@ def _problem(name: str, said: str, exchange: _Exchange, ctx: Context, seconds: f
 
 
 def _trouble(error: Exception, url: str) -> str:
-    """Say why a request got no answer. `requests` wraps the reason in errors of its own, and `urllib3` in others."""
+    """Return why a request got no response. `requests` and `urllib3` both wrap the reason in their own errors."""
     import urllib3.exceptions as of
 
     parts = urlsplit(url)
@@ -237,26 +239,26 @@ def _trouble(error: Exception, url: str) -> str:
     if isinstance(reason, of.NewConnectionError):
         return f"{host}:{port}: {getattr(cause, 'strerror', None) or 'no connection'}"
     if any(word in str(reason) for word in NOT_TLS):
-        return f"{host}:{port} does not speak TLS: the scheme is that of an encrypted service, or the port is wrong"
+        return f"{host}:{port} does not speak TLS: check the scheme and the port of the URL"
     if isinstance(reason, of.SSLError):
         return f"{host}:{port}: {_clean(str(reason))}"
     if isinstance(reason, of.TimeoutError):
         return f"{host}:{port} did not answer in time"
-    return f"{host}:{port} ended the connection without an answer: it may speak TLS, or not HTTP"
+    return f"{host}:{port} closed the connection without a response: it may require TLS, or not speak HTTP"
 
 
 def _clean(said: str) -> str:
-    """One line, without addresses."""
+    """Return one line without URLs."""
     words = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", said).split(" ")
-    return " ".join("…" if "://" in word else word for word in words).strip()[:LONGEST_REASON]
+    return " ".join("…" if "://" in word else word for word in words).strip()[:MAX_REASON]
 
 
-# What it works in
+# Its environment
 
 
 @contextmanager
-def _kept(attachments: Sequence[Attachment]) -> Iterator[list[Path]]:
-    """Copies of the attachments: Apprise opens files, and those of the workspace may change meanwhile."""
+def _copy_attachments(attachments: Sequence[Attachment]) -> Iterator[list[Path]]:
+    """Yield copies of the attachments: Apprise opens files, and those of the workspace may change meanwhile."""
     if not attachments:
         yield []
         return
@@ -268,8 +270,8 @@ def _kept(attachments: Sequence[Attachment]) -> Iterator[list[Path]]:
 
 
 @contextmanager
-def _working(ctx: Context, seconds: float, files: Sequence[Path]) -> Iterator[_Exchange]:
-    """Nothing but these files and what the egress rule permits is within reach, and nothing after so many seconds."""
+def _open_exchange(ctx: Context, seconds: float, files: Sequence[Path]) -> Iterator[_Exchange]:
+    """Permit only these files and the network that the egress rule allows, for at most `seconds`."""
     own = Path(_apprise().__file__).parent
     services = ctx.need_services()
     exchange = _Exchange(services.tls("notices"))
@@ -286,7 +288,7 @@ def _session_class() -> Any:
     import urllib3
 
     class Adapter(requests.adapters.HTTPAdapter):
-        """Believes whom we do, and reads no more than MAX_BYTES of an answer."""
+        """Uses our TLS context, and reads at most MAX_BYTES of a response."""
 
         def __init__(self, exchange: _Exchange) -> None:
             self.exchange = exchange
@@ -311,14 +313,14 @@ def _session_class() -> Any:
             finally:
                 response.close()
             if len(content) > MAX_BYTES:
-                self.exchange.trouble = f"the answer has more than {MAX_BYTES} bytes"
+                self.exchange.trouble = f"the response has more than {MAX_BYTES} bytes"
                 raise requests.exceptions.ContentDecodingError(self.exchange.trouble)
             response._content, response._content_consumed = content, True
             self.exchange.status = response.status_code
             return response
 
     class Session(requests.Session):
-        """As ever, but within `send`: there it takes no proxy, no login and no authority from the environment."""
+        """Unchanged, except within `send`: there it ignores proxies, logins and CA files of the environment."""
 
         def __init__(self) -> None:
             super().__init__()

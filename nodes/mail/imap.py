@@ -1,4 +1,4 @@
-"""A session with an IMAP server: over a connection that ends at a deadline, read by imaplib and imap-tools."""
+"""IMAP session, over a connection with a deadline, by imaplib and imap-tools."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from nodes.credentials.keyring import Credential, checks
 
 T = TypeVar("T")
 SESSION_SECONDS = 100.0
-MAX_MAIL = 25 * 2**20  # bytes; of a larger one only the headers are read
+MAX_MAIL = 25 * 2**20  # bytes; only the headers of a larger mail are read
 MAX_HEADERS = 256 * 1024
 MAX_LINE, MAX_LINES, MAX_BYTES = 10 * 2**20, 200_000, 120 * 2**20
-# What marks a mail wherever it is: another folder and back, or a server that has numbered all of them anew.
+# Identifies a mail across folders, and after the server has renumbered all mails.
 MARK = "BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM SUBJECT)]"
 ABOUT = f"(UID RFC822.SIZE INTERNALDATE {MARK})"
 UID, SIZE = re.compile(rb"UID (\d{1,10})"), re.compile(rb"RFC822\.SIZE (\d{1,19})")
@@ -37,7 +37,7 @@ class Late(NodeError):
 
 
 class Wire:
-    """A connection on which everything ends at a deadline, and whose other side cannot send without end."""
+    """A connection with one deadline for everything, and limits on the data received."""
 
     def __init__(self, sock: socket.socket, seconds: float) -> None:
         self.sock, self.deadline = sock, time.monotonic() + seconds
@@ -45,41 +45,41 @@ class Wire:
         self._bytes = self._lines = 0
 
     def secure(self, context: ssl.SSLContext, host: str) -> None:
-        """Encrypt it from here on, with a server that has a certificate for this host."""
+        """Start TLS with a server that has a certificate for this host."""
         if self._buffer:
-            raise NodeError("the server sent something before the connection was secured", permanent=True)
+            raise NodeError("the server sent data before TLS was started", permanent=True)
         self._wait()
         self.sock = context.wrap_socket(self.sock, server_hostname=host)
 
     def readline(self) -> bytes:
-        """A line with its end, without it where the connection ends."""
+        """Return a line with its end, or the rest if the connection ends."""
         seen = 0
         while (at := self._buffer.find(b"\n", seen)) < 0:
             seen = len(self._buffer)
             if seen > MAX_LINE:
-                raise NodeError("the server sent a line without end", permanent=True)
+                raise NodeError(f"the server sent a line of more than {MAX_LINE:,} bytes", permanent=True)
             if not self._fill():
                 return self._take(seen)
         self._lines += 1
         if self._lines > MAX_LINES:
-            raise NodeError("the server said too much", permanent=True)
+            raise NodeError(f"the server sent more than {MAX_LINES:,} lines", permanent=True)
         return self._take(at + 1)
 
     def read(self, size: int) -> bytes:
-        """So many bytes, fewer where the connection ends."""
+        """Return `size` bytes, or fewer if the connection ends."""
         if size > MAX_MAIL + MAX_HEADERS:
-            raise NodeError("the server sent more than it was asked for", permanent=True)
+            raise NodeError("the server sent more data than requested", permanent=True)
         while len(self._buffer) < size and self._fill():
             continue
         return self._take(size)
 
     def send(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all data."""
         self._wait()
         self.sock.sendall(data)
 
     def close(self) -> None:
-        """End it."""
+        """Close the connection."""
         self.sock.close()
 
     def _take(self, size: int) -> bytes:
@@ -93,7 +93,7 @@ class Wire:
         self._buffer += piece
         self._bytes += len(piece)
         if self._bytes > MAX_BYTES:
-            raise NodeError("the server said too much", permanent=True)
+            raise NodeError(f"the server sent more than {MAX_BYTES:,} bytes", permanent=True)
         return bool(piece)
 
     def _wait(self) -> None:
@@ -105,13 +105,13 @@ class Wire:
 
 @functools.cache
 def _classes() -> tuple[Any, Any]:
-    """The client and the mailbox over a given wire, made at the first use since their bases are costly to import."""
+    """Return the client and mailbox classes, made at first use because their bases are slow to import."""
     import imaplib
 
     from imap_tools import BaseMailBox
 
     class Client(imaplib.IMAP4):
-        """Speaks over a wire that is there already."""
+        """A client over an existing wire."""
 
         def __init__(self, wire: Wire) -> None:
             self.wire = wire
@@ -133,15 +133,15 @@ def _classes() -> tuple[Any, Any]:
             self.wire.close()
 
         def secure(self, context: ssl.SSLContext, host: str) -> None:
-            """STARTTLS. A server that is past it already (PREAUTH) is refused, since somebody in between may be one."""
+            """Start TLS. Rejects a server that skips it (PREAUTH): it may be an attacker in between."""
             answer, text = self._simple_command("STARTTLS")
             if answer != "OK":
-                raise self.error(f"STARTTLS was refused: {text}")
+                raise self.error(f"STARTTLS was rejected: {text}")
             self.wire.secure(context, host)
             self._get_capabilities()
 
     class Box(BaseMailBox):
-        """A mailbox that this client speaks to."""
+        """A mailbox over this client."""
 
         def __init__(self, client: Client) -> None:
             self._given = client
@@ -155,7 +155,7 @@ def _classes() -> tuple[Any, Any]:
 
 @contextmanager
 def session(found: Credential, ctx: Context) -> Iterator[Session]:
-    """A session of the credential's user, logged in. Whatever goes wrong with it is a NodeError that names the host."""
+    """Open a session, logged in with the credential. Raises: NodeError naming the host if anything fails."""
     host, port, security = str(found.data["host"]), int(found.data["port"]), found.data["security"]
     found.check_host(host)
     seconds = ctx.seconds_left(SESSION_SECONDS)
@@ -164,7 +164,7 @@ def session(found: Credential, ctx: Context) -> Iterator[Session]:
     where = f"{host}:{port}"
     try:
         with _errors(where):
-            box = _opened(wire, host, security, services.tls("imap"))
+            box = _open(wire, host, security, services.tls("imap"))
             _log_in(box, found.data["username"], found.data["password"])
         opened = Session(box, where)
         yield opened
@@ -173,8 +173,8 @@ def session(found: Credential, ctx: Context) -> Iterator[Session]:
         wire.close()
 
 
-def _opened(wire: Wire, host: str, security: str, context: ssl.SSLContext) -> Any:
-    """A mailbox over the wire, which is secured before anything is said."""
+def _open(wire: Wire, host: str, security: str, context: ssl.SSLContext) -> Any:
+    """Return a mailbox over the wire, with TLS started first."""
     client_of, box_of = _classes()
     if security == "tls":
         wire.secure(context, host)
@@ -198,11 +198,11 @@ def _errors(where: str) -> Iterator[None]:
     try:
         yield
     except MailboxLoginError as error:
-        raise NodeError(f"{where}: the login was refused: {_said(error)}", permanent=True) from None
+        raise NodeError(f"{where}: the login was rejected: {_said(error)}", permanent=True) from None
     except ssl.SSLCertVerificationError as error:
-        raise NodeError(f"{where}: the certificate is not to be trusted: {error.verify_message}") from None
+        raise NodeError(f"{where}: the certificate is not trusted: {error.verify_message}") from None
     except TimeoutError:
-        raise Late(f"{where}: no complete answer in time") from None
+        raise Late(f"{where}: timed out waiting for the server's answer") from None
     except (OSError, imaplib.IMAP4.error, ImapToolsError, ValueError, LookupError) as error:
         raise NodeError(f"{where}: {_said(error)}") from None
     except NodeError as error:
@@ -210,7 +210,7 @@ def _errors(where: str) -> Iterator[None]:
 
 
 def _said(error: Exception) -> str:
-    """What the server said, or else what is wrong."""
+    """Return the server's text, or else the error's."""
     result = getattr(error, "command_result", None)
     if result is not None and isinstance(result[1], list):
         said = [part.decode("utf-8", "replace") for part in result[1] if isinstance(part, bytes)]
@@ -218,8 +218,8 @@ def _said(error: Exception) -> str:
     return (str(error) or type(error).__name__)[:300]
 
 
-def _told(method: Callable[..., T]) -> Callable[..., T]:
-    """The method, of whose errors people can read what they mean."""
+def _readable_errors(method: Callable[..., T]) -> Callable[..., T]:
+    """Decorate a method to convert its errors to readable NodeErrors."""
 
     @functools.wraps(method)
     def call(self: Session, *args: Any, **options: Any) -> T:
@@ -230,7 +230,7 @@ def _told(method: Callable[..., T]) -> Callable[..., T]:
 
 
 class About(NamedTuple):
-    """What a mail is, without its content. `arrived` is in seconds since 1970, None where the server does not say."""
+    """Data about a mail without its content. `arrived` is in seconds since 1970, None if unknown."""
 
     uid: int
     size: int
@@ -239,15 +239,15 @@ class About(NamedTuple):
 
 
 class Session:
-    """What is asked of a mailbox. Reading marks nothing as seen. NodeError names the server, `where`."""
+    """Operations on a mailbox. Reading does not mark mails as seen. Every NodeError names the server, `where`."""
 
     def __init__(self, box: Any, where: str) -> None:
         self.box, self.client, self.where = box, box.client, where
         self.is_readonly = True
 
-    @_told
+    @_readable_errors
     def look_at(self, folder: str, to_mark: bool) -> tuple[int, int, int]:
-        """Open the folder: the number of its numbering (UIDVALIDITY), the next free one, how many mails there are."""
+        """Open the folder; return its UIDVALIDITY, its UIDNEXT, and its number of mails."""
         import imaplib
 
         status = self.box.folder.status(folder, ("UIDVALIDITY", "UIDNEXT"))
@@ -258,29 +258,29 @@ class Session:
             self.box.folder.set(folder, readonly=True)
         _, count = self.client.response("EXISTS")
         if "UIDVALIDITY" not in status or "UIDNEXT" not in status:
-            raise NodeError("the server does not number its mails")
+            raise NodeError("the server does not number its mails (UIDVALIDITY, UIDNEXT)")
         return status["UIDVALIDITY"], status["UIDNEXT"], int((count or [b"0"])[-1] or 0)
 
-    @_told
+    @_readable_errors
     def uids(self, after: int, since: int | None = None) -> list[int]:
-        """The numbers of the mails with a higher one than this, in order; `since`: that arrived after that, or a day
-        before.
+        """Return the sorted UIDs greater than `after`; with `since`, only of mails that arrived after a day before
+        that time.
         """
         words = f"UID {after + 1}:*"
         if since is not None:
             day = datetime.fromtimestamp(since, UTC) - timedelta(days=1)
             words += f" SINCE {day.day}-{MONTHS[day.month - 1].title()}-{day.year}"
-        # Where there is none, `*` is the last one there is, whatever its number.
+        # If there are none, `*` is the last existing mail, whatever its UID.
         return sorted({int(uid) for uid in self.box.uids(words, charset=None) if int(uid) > after})
 
-    @_told
+    @_readable_errors
     def about(self, uids: Sequence[int]) -> list[About]:
-        """These mails, those that are gone left out."""
+        """Return data about these mails, except deleted ones."""
         return self._about(self.client.uid("FETCH", ",".join(map(str, uids)), ABOUT)) if uids else []
 
-    @_told
+    @_readable_errors
     def newest(self, count: int, of: int) -> list[About]:
-        """The last mails of the folder, of which there are so many."""
+        """Return data about the last `count` mails of the folder, which has `of` mails."""
         return self._about(self.client.fetch(f"{max(1, of - count + 1)}:{of}", ABOUT)) if of else []
 
     def _about(self, answer: tuple[str, list[Any]]) -> list[About]:
@@ -288,34 +288,34 @@ class Session:
         found = [about_of(head, text) for head, text in _with_text(answer[1])]
         return sorted((about for about in found if about is not None), key=lambda about: about.uid)
 
-    @_told
+    @_readable_errors
     def content(self, uid: int, headers_only: bool) -> bytes | None:
-        """The mail as it is, or its headers; None where it is gone."""
+        """Return the whole mail or its headers; None if it was deleted."""
         part = f"BODY.PEEK[HEADER]<0.{MAX_HEADERS}>" if headers_only else f"BODY.PEEK[]<0.{MAX_MAIL}>"
         answer = self.client.uid("FETCH", str(uid), f"(UID {part})")
         self._check(answer)
         return next((text for _, text in _with_text(answer[1])), None)
 
-    @_told
+    @_readable_errors
     def mark_seen(self, uids: Sequence[int]) -> bool:
-        """Mark them as seen; False where that is not allowed.
+        """Mark the mails as seen. Return False if that is not permitted.
 
-        What imap-tools has for it would also delete for good what somebody has marked as deleted.
+        Not by imap-tools, whose method would also expunge mails that somebody has marked as deleted.
         """
         if self.is_readonly:
             return False
         answer = self.client.uid("STORE", ",".join(map(str, uids)), "+FLAGS.SILENT", r"(\Seen)")
         return bool(answer[0] == "OK")
 
-    @_told
+    @_readable_errors
     def folder_count(self) -> int:
-        """How many folders there are."""
+        """Return the number of folders."""
         answer = self.client.list()
         self._check(answer)
         return sum(item is not None for item in answer[1])
 
     def log_out(self) -> None:
-        """Say good-bye, which may go wrong: what was to be done is done."""
+        """Log out, ignoring errors: the work is done."""
         import imaplib
 
         from imap_tools.errors import ImapToolsError
@@ -332,7 +332,7 @@ class Session:
 
 
 def _with_text(data: Sequence[Any]) -> list[tuple[bytes, bytes]]:
-    """What imaplib made of the answers to FETCH, by mail: what is said about it, in one, and its literal."""
+    """Return imaplib's FETCH responses by mail: the metadata in one piece, and the literal."""
     found: list[tuple[bytes, bytes]] = []
     for part in data:
         if isinstance(part, tuple):
@@ -344,7 +344,7 @@ def _with_text(data: Sequence[Any]) -> list[tuple[bytes, bytes]]:
 
 
 def about_of(head: bytes, text: bytes) -> About | None:
-    """What FETCH says of a mail; None for what is no answer to that."""
+    """Return the data about a mail in a FETCH response; None for another response."""
     uid, size, arrived = (pattern.search(head[:2_000]) for pattern in (UID, SIZE, ARRIVED))
     if uid is None:
         return None
@@ -356,7 +356,7 @@ def about_of(head: bytes, text: bytes) -> About | None:
 
 
 def _seconds(text: str) -> int | None:
-    """The time of ` 2-Mar-2026 12:00:00 +0100`, in seconds since 1970."""
+    """Parse ` 2-Mar-2026 12:00:00 +0100` to seconds since 1970."""
     try:
         day, clock, zone = text.split()
         number, month, year = day.split("-")

@@ -1,4 +1,4 @@
-"""The nodes that tell people something: by mail, and by a hundred other services."""
+"""Sending nodes: mail, and notifications by a hundred other services."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from nodes.credentials.keyring import Credential, Untested, checks
 from nodes.fields import anything, choice, credential, number, text
 from nodes.mail import apprise_client, smtp
 from nodes.mail.apprise_client import FORMATS, LEVELS, Notice
-from nodes.mail.message import Letter, Mailbox, attachments, mailbox, mailboxes, texts_of
+from nodes.mail.message import Letter, Mailbox, attachments, get_texts, parse_mailbox, parse_mailboxes
 
-LONGEST = 60.0  # seconds for a notice
+MAX_SECONDS = 60.0  # for a notice
 PEOPLE = "jane@example.com, Shop <shop@example.com>, as text with commas or as a list"
 ATTACHED = 'Files: ["reports/today.csv"], {{ [steps.make] }}, [{"name": "a.txt", "content": "Hello"}]'
 
@@ -73,8 +73,8 @@ class Email(Node):
         server = ctx.credential(config["credential"], "smtp")
         attached = config.get("attachments") or []
         if ctx.keyring is not None:
-            ctx.keyring.check_host(server.data["host"], [*_written(config), *texts_of(attached)])
-        people = {key: mailboxes(config.get(key) or [], key) for key in ("to", "cc", "bcc", "reply_to")}
+            ctx.keyring.check_host(server.data["host"], [*_written(config), *get_texts(attached)])
+        people = {key: parse_mailboxes(config.get(key) or [], key) for key in ("to", "cc", "bcc", "reply_to")}
         letter = Letter(
             sender=_sender(config.get("from"), server),
             key=ctx.idempotency_key,
@@ -85,37 +85,37 @@ class Email(Node):
             **people,
         )
         letter.check()
-        refused = _sent(letter, server, ctx, end)
+        refused = _send(letter, server, ctx, end)
         if refused:
             ctx.log(
-                "warning", f"the mail server refused {len(refused)} of {len(letter.recipients)} recipients", refused
+                "warning", f"the mail server rejected {len(refused)} of {len(letter.recipients)} recipients", refused
             )
         accepted = [address for address in letter.recipients if address not in refused]
         return {"message_id": letter.message_id, "accepted": accepted, "refused": refused}
 
 
 def _written(config: Mapping[str, Any]) -> list[str]:
-    """All that the config says, but for the attachments, in text."""
+    """Return all text in the config, except attachments."""
     values = [value for key, value in config.items() if key not in ("credential", "attachments", "timeout")]
     return [str(item) for value in values for item in (value if isinstance(value, list) else [value])]
 
 
 def _sender(given: str | None, server: Credential) -> Mailbox:
     if given:
-        return mailbox(given, "from")
+        return parse_mailbox(given, "from")
     if server.data.get("sender"):
-        return mailbox(server.data["sender"], "the credential's sender")
+        return parse_mailbox(server.data["sender"], "the credential's sender")
     username = server.data.get("username", "")
     if "@" not in username:
-        raise NodeError("from: is required, since the credential names no sender", permanent=True)
-    return mailbox(username, "the credential's user name")
+        raise NodeError("from: is required, because the credential has no sender", permanent=True)
+    return parse_mailbox(username, "the credential's user name")
 
 
-def _sent(letter: Letter, server: Credential, ctx: Context, end: float) -> dict[str, str]:
-    message = letter.encoded()
+def _send(letter: Letter, server: Credential, ctx: Context, end: float) -> dict[str, str]:
+    message = letter.encode()
     left = end - time.monotonic()
     if left <= 0:
-        raise NodeError("timed out before it could be sent")
+        raise NodeError("timed out before the mail was sent")
     with smtp.logged_in(server, ctx.need_services(), left) as client:
         return smtp.send(client, letter.sender.address, letter.recipients, message, letter.is_international)
 
@@ -180,7 +180,7 @@ class Notify(Node):
         attachments = anything(ATTACHED, title="Attachments")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        seconds = ctx.seconds_left(LONGEST)
+        seconds = ctx.seconds_left(MAX_SECONDS)
         service = ctx.credential(config["credential"], "service_url")
         attached = config.get("attachments") or []
         notice = Notice(
@@ -190,28 +190,31 @@ class Notify(Node):
             level=config["level"],
             attachments=attachments(attached, ctx.files),
         )
-        return {"service": apprise_client.send(service, notice, ctx, seconds, texts_of(attached))}
+        return {"service": apprise_client.send(service, notice, ctx, seconds, get_texts(attached))}
 
 
 @checks("service_url")
 def try_service(service: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
-    """See which service the address is of, and send it a message where that is `asked` for: `{"send": true}`."""
+    """Check which service the URL is of, and send it a test message if `asked` is `{"send": true}`."""
     seconds = ctx.seconds_left(15)
     if asked.get("send") is not True:
-        name = apprise_client.understood(service, ctx, seconds)
-        raise Untested(f"The address is one of {name}. Only a test message shows whether it works")
+        name = apprise_client.identify_service(service, ctx, seconds)
+        raise Untested(f"The URL is valid for {name}. Send a test message to check that it works")
     name = apprise_client.send(
-        service, Notice("A test: what your flows have to say arrives here.", "Headrace"), ctx, seconds
+        service,
+        Notice("This is a test message. Notifications of your flows will arrive here.", "Headrace"),
+        ctx,
+        seconds,
     )
-    return f"{name} took a test message"
+    return f"{name} accepted the test message"
 
 
 @checks("smtp")
 def try_mail_server(server: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
-    """Connect, encrypt, log in, and do nothing."""
+    """Connect, start TLS and log in, without sending anything."""
     with smtp.logged_in(server, ctx.need_services(), ctx.seconds_left(15)) as client:
         name = (client.ehlo_resp or client.helo_resp or b"").split(b"\n")[0].split(b" ")[0].decode("ascii", "replace")
         client.noop()
     who = f"{name[:100] or server.data['host']} answers"
     username = server.data.get("username")
-    return f"{who}, and lets {username} in" if username else f"{who}; without a user name nobody logged in"
+    return f"{who}, and accepts the login of {username}" if username else f"{who}; the login was not tested"

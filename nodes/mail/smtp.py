@@ -1,4 +1,4 @@
-"""One conversation with a mail server, under the egress rule, encrypted as the credential says, and within a time."""
+"""SMTP client, under the egress rule, with the credential's encryption and a deadline."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 PIECE = 64 * 1024
 MAX_ANSWERS = 2**20
-LONGEST_REASON = 300
+MAX_REASON = 300
 
 
 class Wire:
-    """A connection whose every operation ends at one time, and which hears so much and no more.
+    """A connection with one deadline for all operations, and a limit on the data received.
 
-    It is what `smtplib` takes for a socket; `end` is on the clock of `time.monotonic`.
+    Serves as the socket of `smtplib`; `end` is on the clock of `time.monotonic`.
     """
 
     def __init__(self, sock: socket.socket, end: float) -> None:
@@ -36,31 +36,31 @@ class Wire:
         self._heard = 0
 
     def start_tls(self, context: ssl.SSLContext, host: str) -> None:
-        """Encrypt it, with a server that proves to be `host`."""
+        """Start TLS with a server that has a certificate for `host`."""
         self._wait()
         self.sock = context.wrap_socket(self.sock, server_hostname=host)
 
     def sendall(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all data."""
         for start in range(0, len(data), PIECE):
             self._wait()
             self.sock.sendall(data[start : start + PIECE])
 
     def receive(self, buffer: Any) -> int:
-        """Fill the buffer with what has come, at least a byte; how much, 0 at the end."""
+        """Fill the buffer with received data; return the number of bytes, 0 at the end."""
         self._wait()
         count = self.sock.recv_into(buffer)
         self._heard += count
         if self._heard > MAX_ANSWERS:
-            raise ConnectionAbortedError(f"it answered with more than {MAX_ANSWERS} bytes")
+            raise ConnectionAbortedError(f"the server sent more than {MAX_ANSWERS:,} bytes")
         return count
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        """The answers, line by line. Closing this closes nothing else."""
+        """Return a reader of the responses. Closing it closes nothing else."""
         return io.BufferedReader(_Answers(self))
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self.sock.close()
 
     def _wait(self) -> None:
@@ -71,7 +71,7 @@ class Wire:
 
 
 class _Answers(io.RawIOBase):
-    """What `Wire.makefile` reads from."""
+    """The raw stream behind `Wire.makefile`."""
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
@@ -85,7 +85,7 @@ class _Answers(io.RawIOBase):
 
 @contextmanager
 def logged_in(credential: Credential, services: Services, seconds: float) -> Iterator[SMTP]:
-    """A server that has said hello and let us in, for so many seconds. What goes wrong with it becomes a NodeError."""
+    """Connect and log in, with `seconds` for everything within. Raises: NodeError if anything fails."""
     import smtplib
 
     host, port, end = _host(credential), int(credential.data["port"]), time.monotonic() + seconds
@@ -112,7 +112,7 @@ def _host(credential: Credential) -> str:
 
 
 def _our_name(sock: socket.socket) -> str:
-    """How we introduce ourselves: by the address that the server sees, or nearly (RFC 5321, 4.1.3)."""
+    """Return the address literal for EHLO: our address as the server sees it, or nearly (RFC 5321, 4.1.3)."""
     address = str(sock.getsockname()[0])
     return f"[IPv6:{address.partition('%')[0]}]" if ":" in address else f"[{address}]"
 
@@ -124,9 +124,9 @@ def _begin(client: SMTP, wire: Wire, credential: Credential, services: Services)
     _expect(220, client.getreply())
     client.ehlo_or_helo_if_needed()
     if security == "starttls":
-        # Whoever strips this from the answer wants to read along: then nothing is said.
+        # An attacker could strip STARTTLS from the response to read the mail: stop here.
         if not client.has_extn("starttls"):
-            raise NodeError(f"{host} does not offer STARTTLS; nothing was sent to it", permanent=True)
+            raise NodeError(f"{host} does not offer STARTTLS; nothing was sent. Use another security", permanent=True)
         _expect(220, client.docmd("STARTTLS"))
         wire.start_tls(services.tls("smtp"), host)
         _forget(client)
@@ -136,7 +136,7 @@ def _begin(client: SMTP, wire: Wire, credential: Credential, services: Services)
 
 
 def _forget(client: SMTP) -> None:
-    """Nothing that came before the encryption counts, and nothing of it is read after it (RFC 3207, section 6)."""
+    """Discard everything received before TLS was started (RFC 3207, section 6)."""
     client.file = None
     client.helo_resp = client.ehlo_resp = None
     client.esmtp_features = {}
@@ -146,11 +146,11 @@ def _forget(client: SMTP) -> None:
 def _log_in(client: SMTP, credential: Credential) -> None:
     username, password = credential.data["username"], credential.data["password"]
     if not client.has_extn("auth"):
-        raise NodeError(f"{credential.data['host']} lets nobody log in here", permanent=True)
+        raise NodeError(f"{credential.data['host']} does not offer a login on this connection", permanent=True)
     if (username + password).isascii():
         client.login(username, password)
         return
-    # smtplib knows ASCII alone; PLAIN is in UTF-8 (RFC 4616).
+    # smtplib supports only ASCII; PLAIN is in UTF-8 (RFC 4616).
     sent = base64.b64encode(f"\0{username}\0{password}".encode()).decode()
     _expect(235, client.docmd("AUTH", f"PLAIN {sent}"))
 
@@ -163,44 +163,44 @@ def _expect(code: int, answer: tuple[int, bytes]) -> None:
 
 
 def send(client: SMTP, sender: str, recipients: list[str], message: bytes, international: bool) -> dict[str, str]:
-    """Hand the message over. Those who are refused, and why; NodeError where that is everybody.
+    """Send the message; return the rejected recipients with the reasons.
 
-    Raises what smtplib does, for `logged_in` to make a NodeError of.
+    Raises: NodeError if all recipients were rejected; errors of smtplib, which `logged_in` converts.
     """
     import smtplib
 
     if international and not client.has_extn("smtputf8"):
-        raise NodeError("the server takes no addresses with such characters (SMTPUTF8)", permanent=True)
+        raise NodeError("the server does not support such addresses (SMTPUTF8); use ASCII addresses", permanent=True)
     try:
         refused = client.sendmail(sender, recipients, message, ["SMTPUTF8", "BODY=8BITMIME"] if international else [])
     except smtplib.SMTPRecipientsRefused as error:
         shown = "; ".join(f"{address}: {reason(*answer)}" for address, answer in list(error.recipients.items())[:5])
         permanent = all(code >= 500 for code, _ in error.recipients.values())
-        raise NodeError(f"nobody of the recipients was accepted: {shown}", permanent) from None
+        raise NodeError(f"the mail server rejected all recipients: {shown}", permanent) from None
     return {address: reason(*answer) for address, answer in refused.items()}
 
 
 def reason(code: int, text: bytes | str) -> str:
-    """What a server answered, in one line."""
+    """Return a server's response in one line."""
     shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     shown = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", shown).strip()
-    return f"{code} {shown}"[:LONGEST_REASON].strip() if code > 0 else f"no SMTP: {shown}"[:LONGEST_REASON]
+    return f"{code} {shown}"[:MAX_REASON].strip() if code > 0 else f"not SMTP: {shown}"[:MAX_REASON]
 
 
 def _problem(who: str, error: Exception, late: bool, seconds: float) -> NodeError:
-    """The error for what has happened. What the server refuses for good is permanent, a lost connection is not."""
+    """Convert an error. Permanent if the server rejected something for good, not if the connection was lost."""
     import smtplib
 
     if isinstance(error, smtplib.SMTPAuthenticationError):
         answer = reason(error.smtp_code, error.smtp_error)
-        return NodeError(f"{who} refused the user name or the password: {answer}", error.smtp_code >= 500)
+        return NodeError(f"{who} rejected the user name or the password: {answer}", error.smtp_code >= 500)
     if isinstance(error, smtplib.SMTPResponseException):
         return NodeError(f"{who} answered {reason(error.smtp_code, error.smtp_error)}", error.smtp_code >= 500)
     if isinstance(error, ssl.SSLCertVerificationError):
-        return NodeError(f"{who}: its certificate is not valid: {error.verify_message}", permanent=True)
+        return NodeError(f"{who}: the certificate is not valid: {error.verify_message}", permanent=True)
     if late or isinstance(error, TimeoutError):
-        return NodeError(f"{who}: not done within {round(seconds, 1):g} s")
+        return NodeError(f"{who}: timed out after {round(seconds, 1):g} s")
     if type(error) is smtplib.SMTPException or isinstance(error, smtplib.SMTPNotSupportedError | ValueError):
         return NodeError(f"{who}: {error}", permanent=True)
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return NodeError(f"{who}: {text[:LONGEST_REASON] or type(error).__name__}")
+    return NodeError(f"{who}: {text[:MAX_REASON] or type(error).__name__}")

@@ -1,4 +1,4 @@
-"""The trigger that starts a run for each new mail of a folder."""
+"""Mail trigger: starts a run for each new mail of a folder."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from parsers.process import Reader, Unreadable
 
 READ_SECONDS = 20.0  # for one mail
 BATCH, ENOUGH_BYTES, ENOUGH_SECONDS = 50, 40 * 2**20, 40.0
-KNOWN_AT_FIRST = 1_000  # mails that are known by their keys from the first look on
-MOST_ATTACHMENTS = 50
+KNOWN_AT_FIRST = 1_000  # existing mails whose keys are recorded by the first poll
+MAX_ATTACHMENTS = 50
 NOT_IN_A_NAME = re.compile(r"[^\w.() -]+|^[. ]+")
 BLANK: dict[str, Any] = {
     "message_id": "", "from": None, "to": [], "cc": [], "subject": "", "date": None, "text": "", "html": "",
     "headers": {}, "attachments": [],
 }  # fmt: skip
 TOO_LARGE = f"the mail has more than {MAX_MAIL} bytes, so only its headers were read"
-CUT = f"the mail has more than {MAX_MAIL} bytes, other than the server said, and is cut there"
+CUT = f"the mail is truncated after {MAX_MAIL} bytes; the server reported a smaller size"
 EXAMPLE = {
     "uid": 7,
     "message_id": "<1@example.com>",
@@ -45,12 +45,11 @@ EXAMPLE = {
 
 
 class Place(NamedTuple):
-    """How far a folder has been read: up to the number `uid` of the numbering `validity`.
+    """Progress in a folder: read up to the UID `uid` of `validity` (UIDVALIDITY).
 
-    `marks` are mails whose runs are on the disk, still to be marked as seen. `arrived` is when the newest mail so far
-    did, in seconds since 1970. Where the server has numbered all mails anew, those that arrived from `since` on are
-    looked at once more, up to the number `until`: the trigger knows by their keys which had their run. `told` says
-    that marking was refused, and that this was told.
+    `marks` are mails whose runs are on disk, still to be marked as seen. `arrived` is when the newest mail arrived, in
+    seconds since 1970. After the server has renumbered all mails, those that arrived from `since` on, up to the UID
+    `until`, are read again: their keys show which had their run. `told`: a refusal to mark was logged.
     """
 
     validity: int
@@ -62,12 +61,12 @@ class Place(NamedTuple):
     told: bool = False
 
     def passed(self, uid: int, arrived: int | None, marked: bool) -> Place:
-        """The place after this mail."""
+        """Return the place after this mail."""
         marks = (*self.marks, uid) if marked else self.marks
         return self._replace(uid=uid, arrived=max(self.arrived, arrived or 0), marks=marks)
 
     def settled(self) -> Place:
-        """The place where nothing more is to be looked at once more."""
+        """Return the place after everything has been read again."""
         if self.until is None:
             return self
         return self._replace(uid=max(self.uid, self.until), since=None, until=None)
@@ -104,41 +103,42 @@ class EmailTrigger(TriggerNode):
 
 
 class Look:
-    """One look at a folder."""
+    """One poll of a folder."""
 
     def __init__(self, config: dict[str, Any], ctx: Context, server: Session, reader: Reader) -> None:
         self.config, self.ctx, self.server, self.reader = config, ctx, server, reader
         self.folder = f"mail/{ctx.scope['workflow']['id']}/{ctx.node_id}"
 
     def at(self, before: Place | None) -> Polled:
-        """What has come since, and what is known by now of a folder that was not looked at before."""
+        """Return the new mails since `before`; for a new folder, the mails known from the start."""
         marks = before.marks if before is not None and self.config["mark_seen"] else ()
         validity, following, count = self.server.look_at(self.config["folder"], to_mark=bool(marks))
         if before is None:
             return self._new(Place(validity, 0)) if self.config["backlog"] else self._first(validity, following, count)
         if before.validity == validity and before.uid < following:
             return self._new(self._marked(before, marks))
-        self.ctx.log("info", f"the server has numbered the mails of {self.config['folder']} anew")
+        self.ctx.log("info", f"the server has renumbered the mails of {self.config['folder']}")
         since = before.arrived if before.since is None else before.since
         return self._new(Place(validity, 0, before.arrived, since=since, until=following - 1, told=before.told))
 
     def _first(self, validity: int, following: int, count: int) -> Polled:
-        """What is there starts nothing. What came while this looked is left for the next look."""
+        """Record existing mails without runs. Mails arriving meanwhile are left for the next poll."""
         known = [about for about in self.server.newest(KNOWN_AT_FIRST, count) if about.uid < following]
         arrived = max((about.arrived or 0 for about in known), default=0)
         return Polled([Item(about.key, None) for about in known], Place(validity, following - 1, arrived)._asdict())
 
     def _marked(self, place: Place, marks: tuple[int, ...]) -> Place:
-        """The place once these mails are marked, whose runs are on the disk. Where that is not allowed it is told once,
-        and no reason to fail.
+        """Mark these mails, whose runs are on disk, as seen; return the new place. If that is not permitted, warn once
+        and continue.
         """
         allowed = not marks or self.server.mark_seen(marks)
         if not allowed and not place.told:
-            self.ctx.log("warning", f"nothing can be marked as seen in {self.config['folder']}: it may not be changed")
+            text = f"mails in {self.config['folder']} cannot be marked as seen: the folder is read-only"
+            self.ctx.log("warning", text)
         return place._replace(marks=(), told=place.told if not marks else not allowed)
 
     def _new(self, place: Place) -> Polled:
-        """The mails after this place, oldest first, as many as one look takes."""
+        """Return the mails after this place, oldest first, as many as fit into one poll."""
         uids = self.server.uids(place.uid, place.since)
         if place.until is not None:
             uids = [uid for uid in uids if uid <= place.until]
@@ -156,14 +156,14 @@ class Look:
                 if not items:
                     raise
                 break
-            if about is None or value is None:  # deleted just now
+            if about is None or value is None:  # just deleted
                 place = place._replace(uid=uid)
                 continue
             items.append(Item(about.key, value))
             size += about.size
             place = place.passed(uid, about.arrived, self.config["mark_seen"])
         more = bool(uids) and place.uid < uids[-1]
-        # The next look marks what this one found, since only then it is sure to have its runs.
+        # The next poll marks these mails as seen, because only then their runs are certainly on disk.
         return Polled(items, (place if more else place.settled())._asdict(), more=more or bool(place.marks))
 
     def _mail(self, about: About, validity: int) -> dict[str, Any] | None:
@@ -171,7 +171,7 @@ class Look:
         content = self.server.content(about.uid, headers_only=is_large)
         if content is None:
             return None
-        most = MOST_ATTACHMENTS if not is_large else 0
+        most = MAX_ATTACHMENTS if not is_large else 0
         try:
             seconds = self.ctx.seconds_left(READ_SECONDS)
             mail, pieces = self.reader.read({"attachments": most}, content, seconds)
@@ -185,7 +185,7 @@ class Look:
         return {**mail, "uid": about.uid, "size": about.size, "note": note}
 
     def _keep(self, path: str, piece: bytes) -> dict[str, Any]:
-        """Write an attachment: its path, or why it has none. A disk that is full now is a reason to come again."""
+        """Write an attachment; return its path, or why it has none. Raises: NodeError on a transient failure."""
         try:
             self.ctx.need_files().write(path, piece)
         except NodeError as error:
@@ -196,7 +196,7 @@ class Look:
 
 
 def safe_name(name: str) -> str:
-    """A name for a file, of letters, digits and a few signs, with its ending; never empty."""
+    """Return a safe, non-empty file name of letters, digits and a few signs, with its extension."""
     kept = NOT_IN_A_NAME.sub("_", name).strip("_ ")
     stem, dot, ending = kept.rpartition(".")
     if dot and len(ending) <= 10:

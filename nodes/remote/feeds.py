@@ -1,4 +1,4 @@
-"""Feeds: the node that reads one, and the trigger that starts a run for each new entry of one."""
+"""Feed nodes: read an RSS or Atom feed, or start a run for each new entry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from net.egress import Answer, host_of
 from nodes.base import Context, Item, Node, Polled
 from nodes.core.triggers import TriggerNode
 from nodes.fields import flag, number, text, web_address, whole
-from nodes.http.response import asked_to_wait, is_permanent
+from nodes.http.response import get_retry_after, is_permanent
 from parsers.process import read_apart
 
 FETCH_SECONDS, READ_SECONDS = 30.0, 20.0
@@ -36,7 +36,7 @@ EXAMPLE = {
 
 
 class Feed(NamedTuple):
-    """Entries in the order of the feed. `whole` says that these are all; `marks` are the answer's ETag and the like."""
+    """Entries in the order of the feed; `whole` if these are all. `marks` are the response's ETag and Last-Modified."""
 
     entries: list[dict[str, Any]]
     whole: bool
@@ -44,7 +44,7 @@ class Feed(NamedTuple):
 
 
 def fetch(url: str, ctx: Context, marks: Mapping[str, str]) -> Feed | None:
-    """The feed; None where it is as it was when the server gave these marks. NodeError where there is none."""
+    """Return the feed; None if it has not changed since these marks. Raises: NodeError if there is no valid feed."""
     url = url.strip()
     host = host_of(url)
 
@@ -69,7 +69,7 @@ def fetch(url: str, ctx: Context, marks: Mapping[str, str]) -> Feed | None:
         return None
     if answer.status != 200:
         text = f"{answer.who} answered {answer.status} {answer.reason}".rstrip()
-        raise NodeError(text, is_permanent(answer.status), asked_to_wait(answer) or 0.0)
+        raise NodeError(text, is_permanent(answer.status), get_retry_after(answer) or 0.0)
     return _read(url, host, answer, ctx)
 
 
@@ -77,15 +77,15 @@ def _read(url: str, host: str, answer: Answer, ctx: Context) -> Feed:
     options = {"url": url, "content_type": answer.headers.get("content-type", "")}
     found = read_apart("feed", options, answer.content, ctx.seconds_left(READ_SECONDS))
     if "problem" in found:
-        raise NodeError(f"what {host} answered {found['problem']}", permanent=True)
+        raise NodeError(f"the response of {host} {found['problem']}", permanent=True)
     given = {"etag": answer.headers.get("etag", ""), "modified": answer.headers.get("last-modified", "")}
-    # Of a feed that is broken off, the rest may come under the same marks.
+    # If a feed is cut off, the rest may come with the same marks.
     marks = {name: value for name, value in given.items() if 0 < len(value) <= MAX_MARK} if found["whole"] else {}
     return Feed(found["entries"], found["whole"], marks)
 
 
 def oldest_first(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The entries by date where each has one, else the last of the feed first, as feeds begin with the newest."""
+    """Return the entries by date if all have one, else in reverse order, because feeds start with the newest."""
     found = list(reversed(entries))
     dates = [entry["published"] or entry["updated"] for entry in found]
     if not all(dates):
@@ -93,11 +93,10 @@ def oldest_first(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [found[at] for at in sorted(range(len(found)), key=lambda at: dates[at])]
 
 
-def keyed(entries: Sequence[dict[str, Any]], updates: bool) -> Iterator[Item]:
-    """Each entry under what marks it: its id, without one its link and title; with `updates`, what it says as well.
+def identify(entries: Sequence[dict[str, Any]], updates: bool) -> Iterator[Item]:
+    """Yield each entry with its key: the id, or link and title without one; with `updates`, also its content.
 
-    Where several entries have the same id but link elsewhere, they are told apart by that, but for the oldest of them:
-    it was there before the others were.
+    Entries with equal ids but different links are distinguished by the link, except the oldest, which was there first.
     """
     links: dict[str, str | None] = {}
     for entry in entries:
@@ -146,7 +145,7 @@ class RssTrigger(TriggerNode):
         feed = fetch(config["url"], ctx, state or {})
         if feed is None:
             return Polled((), state)
-        return Polled(list(keyed(oldest_first(feed.entries), config["updates"])), feed.marks, feed.whole)
+        return Polled(list(identify(oldest_first(feed.entries), config["updates"])), feed.marks, feed.whole)
 
 
 class Rss(Node):

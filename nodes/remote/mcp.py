@@ -1,7 +1,7 @@
-"""The node that calls the tools of servers that speak the Model Context Protocol, by the library `mcp`.
+"""MCP node: calls the tools of Model Context Protocol servers, by the library `mcp`.
 
-It lends a server nothing: no model, no questions to people, no files; and it does not check results by the server's own
-schema, whose patterns could take any time. All that a server sends has a bound.
+Offers a server nothing: no model, no questions to people, no files. Does not validate results by the server's schema,
+whose patterns could take any time. Limits all data from a server.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from nodes.fields import anything, credential, number, text
 from nodes.http.response import is_permanent
 from nodes.sql.params import texts
 
-MOST_BYTES = 16 * 2**20  # of all that a server sends while one tool is called
-MOST_EVENT = 8 * 2**20
-MOST_SHOWN, MOST_NAMES = 2_000, 20
+MAX_BYTES = 16 * 2**20  # of everything that a server sends during one call
+MAX_EVENT = 8 * 2**20
+MAX_SHOWN, MAX_NAMES = 2_000, 20
 
 
 class Mcp(Node):
@@ -69,20 +69,20 @@ class Mcp(Node):
         async def call(client: Any) -> Any:
             return await client.call_tool(config["tool"], arguments)
 
-        return result_of(ask(found, ctx, end, call), config["tool"])
+        return get_result(ask(found, ctx, end, call), config["tool"])
 
 
 def host_of(found: Credential) -> str:
-    """The host of the server."""
+    """Return the host of the server."""
     return urlsplit(found.data["url"]).hostname or ""
 
 
-def result_of(answer: Any, tool: str) -> Any:
-    """The structured result if there is one, else the text, else all blocks of content; NodeError for an error."""
+def get_result(answer: Any, tool: str) -> Any:
+    """Return the structured result if there is one, else the text, else the content blocks. Raises: NodeError."""
     blocks = [block.model_dump(mode="json", by_alias=True, exclude_none=True) for block in answer.content]
     if answer.is_error:
         said = " ".join(block["text"] for block in blocks if block.get("type") == "text").strip()
-        raise NodeError(f"the tool {tool!r} failed: {said[:MOST_SHOWN] or 'it does not say why'}")
+        raise NodeError(f"the tool {tool!r} failed: {said[:MAX_SHOWN] or 'the server gave no reason'}")
     if answer.structured_content is not None:
         return answer.structured_content
     if len(blocks) != 1:
@@ -92,35 +92,35 @@ def result_of(answer: Any, tool: str) -> Any:
 
 
 def ask(found: Credential, ctx: Context, end: float, question: Any) -> Any:
-    """What `question` gives for a client that is connected to the server. What goes wrong is a NodeError."""
+    """Return the result of `question` with a connected client. Raises: NodeError if anything fails."""
     from net.http_transport import Wire
 
     for name, level in (("mcp", logging.CRITICAL), ("httpx2", logging.WARNING), ("httpcore2", logging.WARNING)):
         logging.getLogger(name).setLevel(level)
     host, services = host_of(found), ctx.need_services()
     found.check_host(host)
-    wire = Wire(services.tls("mcp"), MOST_BYTES)
+    wire = Wire(services.tls("mcp"), MAX_BYTES)
     url = urlsplit(found.data["url"])
 
     async def asked() -> Any:
-        async with _connected(found, wire, end) as client:
+        async with _connect(found, wire, end) as client:
             return await question(client)
 
     try:
         with guarded(services.egress, end - time.monotonic()):
-            # Its name is resolved in this thread for the guard to know it: the event loop would do that in another.
+            # Resolve the name in this thread, as the guard requires; the event loop would use another one.
             services.egress.addresses(host, url.port or (443 if url.scheme == "https" else 80))
-            return in_time(asked(), end, f"{host} has not answered in time")
+            return in_time(asked(), end, f"{host} did not answer in time")
     except NodeError:
         raise
     except Exception as error:
         if time.monotonic() >= end:
-            raise NodeError(f"{host} has not answered in time") from None
-        raise failure(error, host, wire) from None
+            raise NodeError(f"{host} did not answer in time") from None
+        raise to_node_error(error, host, wire) from None
 
 
 @asynccontextmanager
-async def _connected(found: Credential, wire: Any, end: float) -> AsyncIterator[Any]:
+async def _connect(found: Credential, wire: Any, end: float) -> AsyncIterator[Any]:
     import httpx2
     from mcp import Client
     from mcp.client.streamable_http import streamable_http_client
@@ -130,27 +130,27 @@ async def _connected(found: Credential, wire: Any, end: float) -> AsyncIterator[
     headers = {"Accept-Encoding": "identity", **({"Authorization": f"Bearer {token}"} if token else {})}
     http = httpx2.AsyncClient(transport=wire, headers=headers, timeout=left, trust_env=False)
     async with http:
-        transport = streamable_http_client(found.data["url"], http_client=http, max_sse_event_size=MOST_EVENT)
+        transport = streamable_http_client(found.data["url"], http_client=http, max_sse_event_size=MAX_EVENT)
         async with Client(transport, cache=None, read_timeout_seconds=left) as client:
-            client.session.validate_tool_result = _unchecked  # type: ignore[method-assign]
+            client.session.validate_tool_result = _accept_result  # type: ignore[method-assign]
             yield client
 
 
-async def _unchecked(name: str, result: Any) -> None:
-    """Takes every result."""
+async def _accept_result(name: str, result: Any) -> None:
+    """Accept every result without validation."""
 
 
-def failure(error: Exception, host: str, wire: Any) -> NodeError:
-    """The error of a run for the library's, which may be a group of several."""
+def to_node_error(error: Exception, host: str, wire: Any) -> NodeError:
+    """Convert an error of the library, which may be a group."""
     from httpx2 import ConnectError, HTTPError
     from mcp import MCPError
     from mcp_types import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR
 
-    causes = list(leaves(error))
+    causes = list(flatten_group(error))
     if wire.too_large:
-        return NodeError(f"{host} sends more than {MOST_BYTES // 2**20} MB", permanent=True)
+        return NodeError(f"{host} sent more than {MAX_BYTES // 2**20} MB", permanent=True)
     first = next((one for one in causes if isinstance(one, HTTPError | MCPError)), causes[0])
-    text = " ".join(str(getattr(first, "message", None) or first).split())[:MOST_SHOWN] or type(first).__name__
+    text = " ".join(str(getattr(first, "message", None) or first).split())[:MAX_SHOWN] or type(first).__name__
     if isinstance(first, MCPError) and first.message == "Server returned an error response":
         return NodeError(f"{host} answered {wire.status}", is_permanent(wire.status))
     if isinstance(first, MCPError):
@@ -160,23 +160,23 @@ def failure(error: Exception, host: str, wire: Any) -> NodeError:
     return NodeError(f"{host}: {text}", permanent=refused or not isinstance(first, HTTPError | OSError))
 
 
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The errors of a group, of those in it, and so on; an error that is no group is the only one."""
+def flatten_group(error: BaseException) -> Iterator[BaseException]:
+    """Yield the errors in a group, recursively; or the error itself if it is not a group."""
     if isinstance(error, BaseExceptionGroup):
         for one in error.exceptions:
-            yield from leaves(one)
+            yield from flatten_group(one)
     else:
         yield error
 
 
 @checks("mcp")
 def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
-    """Connect, and say which tools there are."""
+    """Connect, and return the names of the tools."""
     check_installed(Mcp)
 
     async def names(client: Any) -> list[str]:
         return [tool.name for tool in (await client.list_tools()).tools]
 
     tools = ask(found, ctx, time.monotonic() + ctx.seconds_left(15), names)
-    shown = ", ".join(name[:100] for name in tools[:MOST_NAMES]) + (", …" if len(tools) > MOST_NAMES else "")
+    shown = ", ".join(name[:100] for name in tools[:MAX_NAMES]) + (", …" if len(tools) > MAX_NAMES else "")
     return f"{host_of(found)} has {len(tools)} tool{'' if len(tools) == 1 else 's'}" + (f": {shown}" if tools else "")

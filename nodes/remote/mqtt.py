@@ -1,6 +1,6 @@
-"""The node that publishes messages to an MQTT broker, or listens for a while, by `paho-mqtt`.
+"""MQTT node: publishes messages to a broker, or receives them for some time, by `paho-mqtt`.
 
-The library's loop runs in the node's own thread, until what was to be done is done or the time is up.
+The library's loop runs in the node's own thread, until the work is done or the time is up.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from nodes.credentials.keyring import Credential, checks
 from nodes.fields import anything, choice, credential, flag, number, text, text_of, whole
 from nodes.limits import is_too_fine
 
-MOST_SENT = 256 * 1024
-MOST_RECEIVED, MOST_IN_ALL = 2**20, 10 * 2**20
-LONGEST_TOPIC = 65_535  # bytes, as the protocol has it
+MAX_SENT = 256 * 1024
+MAX_RECEIVED, MAX_TOTAL = 2**20, 10 * 2**20
+MAX_TOPIC = 65_535  # bytes, the limit of the protocol
 PERMANENT = {
     "Bad user name or password",
     "Not authorized",
     "Unsupported protocol version",
     "Client identifier not valid",
 }
-SLICE = 0.5  # seconds between two looks at the clock while nothing comes in
+SLICE = 0.5  # seconds between checks of the deadline while nothing arrives
 
 
 class Mqtt(Node):
@@ -105,39 +105,39 @@ class Mqtt(Node):
         most = config["timeout"] + (config["seconds"] if listening else 0)
         end = time.monotonic() + ctx.seconds_left(most)
         found = ctx.credential(config["credential"], "mqtt")
-        topic = checked_topic(config["topic"], listening)
+        topic = check_topic(config["topic"], listening)
         payload = b"" if listening else _payload(config.get("payload", input))
         if ctx.keyring is not None:
             ctx.keyring.check_host(found.data["host"], [topic, payload.decode("utf-8", "replace")])
-        with connected(found, ctx, end) as broker:
+        with connect(found, ctx, end) as broker:
             if listening:
                 return {"messages": broker.receive(topic, config["qos"], config["limit"], config["seconds"])}
             broker.publish(topic, payload, config["qos"], config["retain"])
         return {"topic": topic, "size": len(payload)}
 
 
-def checked_topic(topic: str, listening: bool) -> str:
-    """The topic; NodeError for what cannot be one."""
-    if "\0" in topic or len(topic.encode("utf-8", "replace")) > LONGEST_TOPIC:
-        raise NodeError("the topic has a character NUL or is too long", permanent=True)
+def check_topic(topic: str, listening: bool) -> str:
+    """Return the topic. Raises: NodeError if it is invalid."""
+    if "\0" in topic or len(topic.encode("utf-8", "replace")) > MAX_TOPIC:
+        raise NodeError("the topic must not contain NUL, and must be shorter", permanent=True)
     if not listening and set(topic) & {"+", "#"}:
-        raise NodeError("a topic to publish to has no + and no #", permanent=True)
+        raise NodeError("a topic to publish to must not contain the wildcards + and #", permanent=True)
     try:
         topic.encode()
     except UnicodeEncodeError:
-        raise NodeError("the topic is no text that can be sent", permanent=True) from None
+        raise NodeError("the topic is not valid text (half a surrogate pair)", permanent=True) from None
     return topic
 
 
 def _payload(value: Any) -> bytes:
     payload = text_of(value).encode("utf-8", "replace")
-    if len(payload) > MOST_SENT:
-        raise NodeError(f"the payload has {len(payload):,} bytes; at most {MOST_SENT:,} are allowed", permanent=True)
+    if len(payload) > MAX_SENT:
+        raise NodeError(f"the payload has {len(payload):,} bytes; the limit is {MAX_SENT:,}", permanent=True)
     return payload
 
 
 class Broker:
-    """A connection to a broker, which is let work until `end`, on the clock of `time.monotonic`."""
+    """A connection to a broker until `end`, on the clock of `time.monotonic`."""
 
     def __init__(self, client: Any, host: str, end: float) -> None:
         self.client, self.host, self.end = client, host, end
@@ -149,25 +149,25 @@ class Broker:
         client.on_message = lambda client, userdata, message: self.messages.append(message)
 
     def log_in(self, port: int) -> None:
-        """Connect and be let in."""
-        # The keepalive is how long the broker waits for a sign of us: longer than we will be there.
+        """Connect and log in."""
+        # The broker waits this long for a sign of life: longer than the connection lasts.
         self.client.connect(self.host, port, keepalive=min(60_000, math.ceil(self.end - time.monotonic()) + 60))
         self.work_until(lambda: self.answer is not None)
         if self.answer.is_failure:
             reason = str(self.answer)
-            raise NodeError(f"{self.host} does not let us in: {reason}", permanent=reason in PERMANENT)
+            raise NodeError(f"{self.host} rejected the connection: {reason}", permanent=reason in PERMANENT)
 
     def publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
-        """Publish, and wait until the broker says that it has the message; with qos 0, until it is sent."""
+        """Publish, and wait for the broker's confirmation, or with qos 0 until it is sent."""
         sent = self.client.publish(topic, payload, qos, retain)
         self.work_until(sent.is_published)
 
     def receive(self, topic: str, qos: int, limit: int, seconds: float) -> list[dict[str, Any]]:
-        """The messages of so many seconds, at most `limit`."""
+        """Return the messages received in `seconds`, at most `limit`."""
         self.client.subscribe(topic, qos)
         self.work_until(lambda: self.granted is not None)
         if self.granted.is_failure:
-            raise NodeError(f"{self.host} does not let us listen to {topic!r}", permanent=True)
+            raise NodeError(f"{self.host} does not permit subscribing to {topic!r}", permanent=True)
         enough = time.monotonic() + seconds
         self.work_until(lambda: len(self.messages) >= limit or time.monotonic() >= enough, enough)
         return [
@@ -176,7 +176,7 @@ class Broker:
         ]
 
     def work_until(self, done: Callable[[], bool], at: float = math.inf) -> None:
-        """Let the library work until this is so, with a look at it when something has come in, and at that time."""
+        """Run the library's loop until `done()` is true, checking after each received packet and at the time `at`."""
         while not done():
             now = time.monotonic()
             if now >= self.end:
@@ -186,7 +186,7 @@ class Broker:
                 raise ConnectionError("the connection was lost")
 
     def leave(self) -> None:
-        """Say goodbye, so that the broker knows that nothing has happened to us."""
+        """Disconnect properly, so that the broker does not assume a failure."""
         self.client.disconnect()
         with suppress(OSError):
             while self.client.want_write() and time.monotonic() < self.end:
@@ -195,8 +195,8 @@ class Broker:
 
 
 def read(payload: bytes) -> Any:
-    """A message as JSON if it is that, else as text, else `{"base64": …}`."""
-    with suppress(orjson.JSONDecodeError):  # most messages are no JSON
+    """Return a message as JSON if it is valid, else as text, else as `{"base64": …}`."""
+    with suppress(orjson.JSONDecodeError):  # most messages are not JSON
         if not is_too_fine(payload):
             return orjson.loads(payload)
     try:
@@ -206,8 +206,8 @@ def read(payload: bytes) -> Any:
 
 
 @contextmanager
-def connected(found: Credential, ctx: Context, end: float) -> Iterator[Broker]:
-    """The broker, when it has let us in. What goes wrong meanwhile is a NodeError."""
+def connect(found: Credential, ctx: Context, end: float) -> Iterator[Broker]:
+    """Yield a broker after the login. Raises: NodeError if anything fails."""
     logging.getLogger("paho").setLevel(logging.WARNING)
     host, services = found.data["host"], ctx.need_services()
     found.check_host(host)
@@ -222,9 +222,9 @@ def connected(found: Credential, ctx: Context, end: float) -> Iterator[Broker]:
             broker.leave()
     except (OSError, ValueError) as error:
         if client.too_large:
-            raise NodeError(f"{host} sends {client.too_large}", permanent=True) from None
+            raise NodeError(f"{host} sent {client.too_large}", permanent=True) from None
         if time.monotonic() >= end:
-            raise NodeError(f"{host} has not answered in time") from None
+            raise NodeError(f"{host} did not answer in time") from None
         permanent = isinstance(error, ssl.SSLCertVerificationError | ValueError)
         raise NodeError(f"{host}: {str(error) or type(error).__name__}", permanent) from None
     finally:
@@ -233,36 +233,36 @@ def connected(found: Credential, ctx: Context, end: float) -> Iterator[Broker]:
 
 @functools.cache
 def _client() -> Any:
-    """The class of our clients; made at first use, for paho is loaded then."""
+    """Return the client class; made at first use, because it loads paho."""
     from paho.mqtt.client import Client, MQTTv311
     from paho.mqtt.enums import CallbackAPIVersion
 
     class Bounded(Client):
-        """Connects where it may, and takes no message that is too large."""
+        """Connects under the egress rule, and limits the size of messages."""
 
         def __init__(self, services: Services, end: float, tls: ssl.SSLContext | None) -> None:
             name = f"headrace-{secrets.token_hex(8)}"
             super().__init__(CallbackAPIVersion.VERSION2, name, protocol=MQTTv311, reconnect_on_failure=False)
-            self.services, self.end, self.tls, self.too_large, self.room = services, end, tls, "", MOST_IN_ALL
+            self.services, self.end, self.tls, self.too_large, self.room = services, end, tls, "", MAX_TOTAL
 
         def _create_socket_connection(self) -> socket.socket:
             sock = dial(self.services.egress, self.host, self.port, self.end - time.monotonic())
             return sock if self.tls is None else self.tls.wrap_socket(sock, server_hostname=self.host)
 
         def _sock_recv(self, bufsize: int) -> bytes:
-            if bufsize > MOST_RECEIVED:
-                self.too_large = f"a message of more than {MOST_RECEIVED} bytes"
+            if bufsize > MAX_RECEIVED:
+                self.too_large = f"a message of more than {MAX_RECEIVED:,} bytes"
                 raise ConnectionError("the message is too large")
-            # The library keeps messages of qos 2 by itself, until the broker says that they are whole.
+            # The library itself buffers messages of qos 2 until they are complete.
             data = super()._sock_recv(bufsize)
             self.room -= len(data)
             if self.room < 0:
-                self.too_large = f"more than {MOST_IN_ALL} bytes; lower the limit"
+                self.too_large = f"more than {MAX_TOTAL:,} bytes; lower the limit"
                 raise ConnectionError("the messages are too large")
             return data
 
         def close(self) -> None:
-            """Close what is still open."""
+            """Close open connections."""
             self._reset_sockets()
 
     return Bounded
@@ -270,8 +270,8 @@ def _client() -> Any:
 
 @checks("mqtt")
 def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
-    """Connect and be let in."""
+    """Connect and log in."""
     check_installed(Mqtt)
-    with connected(found, ctx, time.monotonic() + ctx.seconds_left(15)) as broker:
+    with connect(found, ctx, time.monotonic() + ctx.seconds_left(15)) as broker:
         who = found.data.get("username")
-        return f"{broker.host} lets us in" + (f" as {who}" if who else "")
+        return f"{broker.host} accepts the connection" + (f" of {who}" if who else "")

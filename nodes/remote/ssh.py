@@ -1,6 +1,6 @@
-"""The node that runs commands on other machines, by SSH.
+"""SSH node: runs commands on other machines.
 
-The machine has to show the key that the credential names. Of this machine nothing is used: no agent, no config, no key.
+The machine must present the host key of the credential. Uses nothing of this machine: no agent, config or keys.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from nodes.credentials.keyring import Credential, checks
 from nodes.credentials.types import HOST_KEY
 from nodes.fields import anything, credential, flag, number, text, text_of
 
-MOST_OUTPUT, MOST_INPUT, MOST_ARGS, LONGEST_COMMAND = 2**20, 10 * 2**20, 1_000, 100_000
-MOST_SHOWN = 500
+MAX_OUTPUT, MAX_INPUT, MAX_ARGS, MAX_COMMAND = 2**20, 10 * 2**20, 1_000, 100_000
+MAX_SHOWN = 500
 PIECE = 32 * 1024
-FAREWELL = 2.0  # seconds for killing the command and closing, after the deadline
+CLOSE_SECONDS = 2.0  # for killing the command and closing, after the deadline
 
 
 class Ssh(Node):
@@ -79,48 +79,48 @@ class Ssh(Node):
         command, stdin = _command(config), _stdin(config)
         if ctx.keyring is not None:
             ctx.keyring.check_host(found.data["host"], [command, stdin.decode()])
-        answer = in_time(_run(found, ctx, command, stdin, end), end, "the command has not ended in time")
+        answer = in_time(_run(found, ctx, command, stdin, end), end, "the command timed out")
         if config["fail_on_status"] and answer["exit_status"] != 0:
             raise NodeError(_reason(answer))
         if answer["truncated"]:
-            ctx.log("warning", f"what the command wrote was cut after {MOST_OUTPUT} bytes")
+            ctx.log("warning", f"the output of the command was truncated after {MAX_OUTPUT} bytes")
         return answer
 
 
 def _command(config: Mapping[str, Any]) -> str:
     args = config.get("args", [])
-    if not isinstance(args, list) or len(args) > MOST_ARGS:
-        raise NodeError(f"args must be a list, of {MOST_ARGS:,} values at most", permanent=True)
+    if not isinstance(args, list) or len(args) > MAX_ARGS:
+        raise NodeError(f"args must be a list of at most {MAX_ARGS:,} values", permanent=True)
     command = " ".join([config["command"], *(shlex.quote(text_of(value)) for value in args)])
     if "\0" in command:
-        raise NodeError("the command must not have a character NUL", permanent=True)
-    if len(command) > LONGEST_COMMAND:
-        raise NodeError(f"the command has more than {LONGEST_COMMAND:,} characters; use stdin", permanent=True)
+        raise NodeError("the command must not contain NUL", permanent=True)
+    if len(command) > MAX_COMMAND:
+        raise NodeError(f"the command has more than {MAX_COMMAND:,} characters; pass data by stdin", permanent=True)
     return command
 
 
 def _stdin(config: Mapping[str, Any]) -> bytes:
     value = config.get("stdin")
     stdin = b"" if value is None else text_of(value).encode("utf-8", "replace")
-    if len(stdin) > MOST_INPUT:
-        raise NodeError(f"stdin has more than {MOST_INPUT} bytes", permanent=True)
+    if len(stdin) > MAX_INPUT:
+        raise NodeError(f"stdin must have at most {MAX_INPUT:,} bytes", permanent=True)
     return stdin
 
 
 def _reason(answer: Mapping[str, Any]) -> str:
-    """Why the command counts as failed: how it ended, and the end of what it wrote about that."""
+    """Return why the command failed: its exit, and the end of its output."""
     if "signal" in answer:
-        how = f"the command was ended by the signal {answer['signal']}"
+        how = f"the command was killed by the signal {answer['signal']}"
     else:
-        how = f"the command ended with status {answer['exit_status']}"
+        how = f"the command exited with status {answer['exit_status']}"
     said = (answer["stderr"] or answer["stdout"]).strip()
-    return f"{how}: {said[-MOST_SHOWN:]}" if said else how
+    return f"{how}: {said[-MAX_SHOWN:]}" if said else how
 
 
 async def _run(found: Credential, ctx: Context, command: str, stdin: bytes, end: float) -> dict[str, Any]:
     import asyncio
 
-    async with _connected(found, ctx, end) as connection, _process(connection, command) as process:
+    async with _connect(found, ctx, end) as connection, _process(connection, command) as process:
         out, err, _ = await asyncio.gather(_read(process.stdout), _read(process.stderr), _write(process, stdin))
         await process.wait_closed()
         if process.exit_signal is None and process.exit_status is None:
@@ -129,23 +129,23 @@ async def _run(found: Credential, ctx: Context, command: str, stdin: bytes, end:
         return {
             "exit_status": process.exit_status if not signal else None,
             **signal,
-            "stdout": out[:MOST_OUTPUT].decode("utf-8", "replace"),
-            "stderr": err[:MOST_OUTPUT].decode("utf-8", "replace"),
-            "truncated": max(len(out), len(err)) > MOST_OUTPUT,
+            "stdout": out[:MAX_OUTPUT].decode("utf-8", "replace"),
+            "stderr": err[:MAX_OUTPUT].decode("utf-8", "replace"),
+            "truncated": max(len(out), len(err)) > MAX_OUTPUT,
         }
 
 
 async def _read(stream: Any) -> bytes:
-    """What the command writes, up to a little more than is kept; the rest is read so that it can go on."""
+    """Return the output, up to a little more than MAX_OUTPUT; reads the rest, so that the command can continue."""
     kept = bytearray()
     while piece := await stream.read(PIECE):
-        if len(kept) <= MOST_OUTPUT:
+        if len(kept) <= MAX_OUTPUT:
             kept += piece
     return bytes(kept)
 
 
 async def _write(process: Any, stdin: bytes) -> None:
-    with suppress(BrokenPipeError, ConnectionError):  # it may end without reading everything
+    with suppress(BrokenPipeError, ConnectionError):  # the command may exit without reading everything
         for start in range(0, len(stdin), PIECE):
             process.stdin.write(stdin[start : start + PIECE])
             await process.stdin.drain()
@@ -154,7 +154,7 @@ async def _write(process: Any, stdin: bytes) -> None:
 
 @asynccontextmanager
 async def _process(connection: Any, command: str) -> AsyncIterator[Any]:
-    """The command at work; one that has not ended by itself is killed."""
+    """Run the command; kill it if it has not exited by itself."""
     process = await connection.create_process(command, encoding=None, request_pty=False)
     try:
         yield process
@@ -167,7 +167,7 @@ async def _process(connection: Any, command: str) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def _connected(found: Credential, ctx: Context, end: float) -> AsyncIterator[Any]:
+async def _connect(found: Credential, ctx: Context, end: float) -> AsyncIterator[Any]:
     import asyncio
 
     import asyncssh
@@ -182,28 +182,28 @@ async def _connected(found: Credential, ctx: Context, end: float) -> AsyncIterat
         connection = await asyncssh.connect(host, port, sock=sock, **options)
     except (asyncssh.Error, OSError, ValueError) as error:
         sock.close()
-        raise failure(error, found, seen) from None
+        raise to_node_error(error, found, seen) from None
     try:
         yield connection
     except asyncssh.Error as error:
-        raise failure(error, found, seen) from None
+        raise to_node_error(error, found, seen) from None
     finally:
         connection.close()
         with suppress(TimeoutError):
-            async with asyncio.timeout(FAREWELL):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 await asyncio.shield(connection.wait_closed())
         connection.abort()
 
 
 class Seen:
-    """The keys that a machine may show, and the fingerprint of another one that it has shown."""
+    """The host keys accepted from a machine, and the fingerprint of another one that it presented."""
 
     def __init__(self, keys: list[Any]) -> None:
         self.keys = keys
         self.other = ""
 
     def accepts(self, key: Any) -> bool:
-        """Whether this is one of the keys."""
+        """Return True if the key is accepted."""
         if key in self.keys:
             return True
         self.other = f"{key.algorithm.decode()} {key.get_fingerprint()}"
@@ -211,17 +211,17 @@ class Seen:
 
 
 def host_keys(written: str) -> list[Any]:
-    """The public keys in the text, which may be all that ssh-keyscan printed."""
+    """Return the public keys in the text, which may be the output of ssh-keyscan."""
     import asyncssh
 
     try:
         return [asyncssh.import_public_key(f"{kind} {key}") for kind, key in HOST_KEY.findall(written)]
     except asyncssh.KeyImportError as error:
-        raise NodeError(f"the credential's host_key is no public key: {error}", permanent=True) from None
+        raise NodeError(f"the credential's host_key is not a public key: {error}", permanent=True) from None
 
 
 def _options(found: Credential, seen: Seen) -> dict[str, Any]:
-    """What asyncssh is told, so that it looks for nothing by itself."""
+    """Return asyncssh's options, which prevent it from using defaults of this machine."""
     import asyncssh
 
     class Client(asyncssh.SSHClient):
@@ -232,7 +232,7 @@ def _options(found: Credential, seen: Seen) -> dict[str, Any]:
     return {
         "client_factory": Client,
         "config": None,
-        # None would accept any key and an empty list would read this user's; which keys are right, `Client` knows.
+        # None would accept any key, an empty list would read the user's known_hosts; `Client` decides.
         "known_hosts": (seen.keys, [], []),
         "server_host_key_algs": [name.decode() for name in dict.fromkeys([*known, *_default_algorithms()])],
         "username": found.data["username"],
@@ -249,7 +249,7 @@ def _options(found: Credential, seen: Seen) -> dict[str, Any]:
 
 
 def _default_algorithms() -> list[bytes]:
-    """Besides those of the keys: so a machine with others shows one, and people can be told which."""
+    """Return further algorithms, so that a machine with another key presents it, and the error can show it."""
     from asyncssh.public_key import get_default_public_key_algs
 
     return get_default_public_key_algs()
@@ -266,32 +266,32 @@ def _client_keys(found: Credential) -> list[Any] | None:
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError) as error:
         text = str(error)
         if "bcrypt" in text:
-            text = "it is locked in a way that needs the package bcrypt: pip install bcrypt"
+            text = "its encryption requires the package bcrypt: pip install bcrypt"
         raise NodeError(f"the private key of {found.name!r} cannot be read: {text}", permanent=True) from None
 
 
-def failure(error: Exception, found: Credential, seen: Seen) -> NodeError:
-    """The error of a run for asyncssh's."""
+def to_node_error(error: Exception, found: Credential, seen: Seen) -> NodeError:
+    """Convert an error of asyncssh."""
     import asyncssh
 
     host = found.data["host"]
     if seen.other:
-        return NodeError(f"{host} shows another key than the credential's host_key: {seen.other}", permanent=True)
+        return NodeError(f"{host} presented a different key than the credential's host_key: {seen.other}", True)
     if isinstance(error, asyncssh.PermissionDenied):
-        return NodeError(f"{host} does not let {found.data['username']!r} in: {error}", permanent=True)
+        return NodeError(f"{host} rejected the login of {found.data['username']!r}: {error}", permanent=True)
     permanent = isinstance(error, asyncssh.KeyExchangeFailed | asyncssh.ProtocolNotSupported | ValueError)
     return NodeError(f"{host}: {' '.join(str(error).split()) or type(error).__name__}", permanent)
 
 
 @checks("ssh")
 def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
-    """Log in, and run nothing."""
+    """Log in without running a command."""
     check_installed(Ssh)
     end = time.monotonic() + ctx.seconds_left(15)
 
     async def log_in() -> str:
-        async with _connected(found, ctx, end) as connection:
+        async with _connect(found, ctx, end) as connection:
             return str(connection.get_extra_info("server_version"))
 
-    version = in_time(log_in(), end, f"{found.data['host']} has not answered in time")
+    version = in_time(log_in(), end, f"{found.data['host']} did not answer in time")
     return f"logged in to {found.data['host']} as {found.data['username']} ({version[:100]})"

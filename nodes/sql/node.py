@@ -1,8 +1,7 @@
-"""The node that asks databases, in SQL. What it does with each kind of them is in `postgres.py`, `mysql.py` and
-`sqlite.py`.
+"""SQL node. The drivers for each kind of database are in `postgres.py`, `mysql.py` and `sqlite.py`.
 
-A connection serves one execution. To keep some would save 3 to 6 ms (measured for PostgreSQL on the same machine), but
-also keep what statements leave behind in them, from the role to temporary tables, for whoever is next.
+A connection serves one execution. A pool would save 3 to 6 ms (measured for PostgreSQL on the same machine), but also
+leak state between executions, from the role to temporary tables.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from nodes.sql import mysql, postgres, sqlite
 from nodes.sql.params import texts
 from nodes.sql.rows import Place, Work
 
-MOST_SETS, MOST_PARAMS = 10_000, 10_000
-# What the address of a database may say besides; anything else could lead the driver elsewhere, or to files.
+MAX_SETS, MAX_PARAMS = 10_000, 10_000
+# Permitted options in a database URL; others could redirect the driver, or make it read files.
 OPTIONS = {"postgresql": {"sslmode", "application_name", "options"}, "mysql": {"sslmode"}, "sqlite": set[str]()}
 SSLMODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
 VERSIONS = {
@@ -120,31 +119,31 @@ class SQL(Node):
             return {"row_count": 0}
         answer = execute(ctx.credential(config["credential"], "database_url"), work, ctx)
         if answer.get("truncated"):
-            ctx.log("warning", f"of {answer['row_count']} rows, {config['max_rows']} are handed on")
+            ctx.log("warning", f"{answer['row_count']} rows found; only the first {config['max_rows']} are returned")
         return answer
 
 
 def _sets(config: Mapping[str, Any]) -> list[Any]:
-    """The values of each execution: none where the config has no values; NodeError where they are none."""
+    """Return the values of each execution; empty if the config has none. Raises: NodeError if they are invalid."""
     params, batch = config.get("params"), config.get("batch")
     if batch is None:
         sets = [] if params is None else [params]
     elif params is not None:
-        raise NodeError("params and batch cannot both be there", permanent=True)
-    elif not isinstance(batch, list) or len(batch) > MOST_SETS:
-        raise NodeError(f"batch must be a list, of {MOST_SETS:,} at most", permanent=True)
+        raise NodeError("params and batch cannot be combined; remove one of them", permanent=True)
+    elif not isinstance(batch, list) or len(batch) > MAX_SETS:
+        raise NodeError(f"batch must be a list of at most {MAX_SETS:,} items", permanent=True)
     else:
         sets = batch
     for at, values in enumerate(sets):
-        if not isinstance(values, list | dict) or len(values) > MOST_PARAMS:
+        if not isinstance(values, list | dict) or len(values) > MAX_PARAMS:
             where = "params" if batch is None else f"batch[{at}]"
-            raise NodeError(f"{where} must be a list or an object, of {MOST_PARAMS:,} values at most", permanent=True)
+            raise NodeError(f"{where} must be a list or an object of at most {MAX_PARAMS:,} values", permanent=True)
     return sets
 
 
 def execute(found: Credential, work: Work, ctx: Context) -> dict[str, Any]:
-    """Do the work in the credential's database: `{"rows", "row_count", "truncated"}`, or `{"row_count"}`."""
-    kind, place = place_of(found)
+    """Execute the work in the credential's database; return `{"rows", "row_count", "truncated"}` or `{"row_count"}`."""
+    kind, place = parse_url(found)
     check_secrets(ctx, place.host or "a file of the workspace", work.sets)
     if kind == "sqlite":
         sqlite.check_name(place.database)
@@ -156,13 +155,13 @@ def execute(found: Credential, work: Work, ctx: Context) -> dict[str, Any]:
 
 
 def check_secrets(ctx: Context, host: str, values: Any) -> None:
-    """NodeError where one of the values is a secret that this host may not be told."""
+    """Raise NodeError if one of the values is a secret that may not be sent to this host."""
     if ctx.keyring is not None:
         ctx.keyring.check_host(host, texts([values]))
 
 
-def place_of(found: Credential) -> tuple[str, Place]:
-    """What kind of database the address names, and where it is. NodeError where the address says what it may not."""
+def parse_url(found: Credential) -> tuple[str, Place]:
+    """Return the kind of database and its location. Raises: NodeError if the URL has options that are not permitted."""
     from playhouse.db_url import parse
 
     url = urlsplit(found.data["url"])
@@ -170,10 +169,10 @@ def place_of(found: Credential) -> tuple[str, Place]:
     options = dict(parse_qsl(url.query, keep_blank_values=True))
     if unknown := sorted(options.keys() - OPTIONS[kind]):
         known = ", ".join(sorted(OPTIONS[kind])) or "none"
-        raise NodeError(f"{found.label}: the option {unknown[0]!r} is not known (but {known})", True)
+        raise NodeError(f"{found.label}: unknown option {unknown[0]!r} in the URL; known options: {known}", True)
     if options.get("sslmode", "prefer") not in SSLMODES:
-        raise NodeError(f"{found.label}: sslmode is none of {', '.join(SSLMODES)}", permanent=True)
-    # Without its query, which could say another host.
+        raise NodeError(f"{found.label}: sslmode must be one of: {', '.join(SSLMODES)}", permanent=True)
+    # Without the query, which could name another host.
     parts = parse(re.split("[?#]", found.data["url"])[0], unquote_password=True, unquote_user=True)
     password = parts.get("password", parts.get("passwd", ""))
     host, user, database = parts.get("host", ""), parts.get("user", ""), unquote(parts["database"])
@@ -182,12 +181,12 @@ def place_of(found: Credential) -> tuple[str, Place]:
 
 @checks("database_url")
 def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
-    """Connect, and say what answers."""
-    kind, place = place_of(found)
+    """Connect, and return the server's version."""
+    kind, place = parse_url(found)
     name, statement = VERSIONS[kind]
     end = time.monotonic() + ctx.seconds_left(15)
     try:
         (row,) = execute(found, Work(statement, [], False, True, 1, end), ctx)["rows"]
     except Absent:
-        raise Untested(f"There is no file {place.database} yet; the first statement makes it") from None
+        raise Untested(f"The file {place.database} does not exist yet; the first statement creates it") from None
     return f"connected to {name} {next(iter(row.values()))}"

@@ -1,9 +1,8 @@
-"""One way to write placeholders, `?` or `:name`, in the SQL of every database. A statement is never an expression, so
-no value can become SQL.
+"""Parameters: one syntax of placeholders, `?` or `:name`, for the SQL of every database. A statement is never an
+expression, so no value can become SQL.
 
-A statement is only split here into what may have a placeholder and what may not: strings, quoted names, comments and
-casts. It is the driver that puts the values in. Where a string or a comment is not closed, there is no telling what a
-value would become part of, so that is refused.
+A statement is only split here into parts with and without placeholders (strings, quoted names, comments, casts); the
+driver binds the values. Rejects an unclosed string or comment, because a value could become part of anything after it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 
 from errors import NodeError
 
-# How each database quotes. `mysql-plain` is MySQL under NO_BACKSLASH_ESCAPES.
+# Quoting rules of each database. `mysql-plain` is MySQL under NO_BACKSLASH_ESCAPES.
 _STRING = r"'(?:[^']|'')*+'"
 _NAME = r'"(?:[^"]|"")*+"'
 _BACKTICKS = r"`(?:[^`]|``)*+`"
@@ -29,7 +28,7 @@ _QUOTED = {
         r"(?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$",
         *(_STRING, _NAME, _LINE),
     ],
-    # Between double quotes a backslash counts or not, by the server's mode; so one there is refused.
+    # The server's mode decides if a backslash escapes within double quotes; so it is rejected there.
     "mysql": [_ESCAPES, r'"(?:[^"\\]|"")*+"', _BACKTICKS, r"--(?![^\s\x00-\x1f])[^\n]*", r"\#[^\n]*"],
     "mysql-plain": [_STRING, r'"(?:[^"\\]|"")*+"', _BACKTICKS, r"--(?![^\s\x00-\x1f])[^\n]*", r"\#[^\n]*"],
 }
@@ -50,36 +49,37 @@ def _pattern(dialect: str) -> re.Pattern[str]:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A statement in its driver's own style. `names` are those of its placeholders, in order; None where by `?`."""
+    """A statement in the driver's style. `names` are its placeholders in order; None if they are `?`."""
 
     text: str
     count: int
     names: tuple[str, ...] | None
 
     def values(self, params: Any) -> list[Any]:
-        """The values in the order of the placeholders; NodeError where they do not fit."""
+        """Return the values in the order of the placeholders. Raises: NodeError if they do not match."""
         if self.names is not None:
             if not isinstance(params, Mapping):
-                raise NodeError("params must be an object, as those before it", permanent=True)
+                raise NodeError("params must be an object, like those before it", permanent=True)
             missing = sorted({name for name in self.names if name not in params})
             if missing:
                 raise NodeError(f"params has no value for :{missing[0]}", permanent=True)
             return [params[name] for name in self.names]
         if not isinstance(params, list):
-            raise NodeError("params must be a list, as those before it", permanent=True)
+            raise NodeError("params must be a list, like those before it", permanent=True)
         if len(params) != self.count:
             raise NodeError(
-                f"the statement has {_many(self.count, 'placeholder')} by ?, but params {_many(len(params), 'value')}; "
-                "values for :name are an object",
+                f"the statement has {_many(self.count, 'placeholder')} ?, params has {_many(len(params), 'value')}; "
+                "for :name, params must be an object",
                 permanent=True,
             )
         return params
 
 
 def prepare(statement: str, dialect: str, named: bool) -> Prepared:
-    """The statement for the dialect's driver: `?` are placeholders or, where `named`, `:name`; `??` is a `?` then.
+    """Return the statement for the dialect's driver. Placeholders are `?` (then `??` is a literal `?`), or `:name` if
+    `named`.
 
-    Raises NodeError where a string, a name or a comment has no end.
+    Raises: NodeError if a string, a name or a comment is not closed.
     """
     parts: list[str] = []
     names: list[str] = []
@@ -109,7 +109,7 @@ def _plain(text: str, dialect: str) -> str:
 
 
 def _marks(statement: str, dialect: str) -> Iterator[tuple[str, int, int]]:
-    """Where the placeholders are: (mark or name, start, end); question is `??`."""
+    """Yield the placeholders: (mark or name, start, end); question for `??`."""
     position = 0
     while found := _pattern(dialect).search(statement, position):
         kind, start, position = str(found.lastgroup), *found.span()
@@ -130,11 +130,12 @@ def _marks(statement: str, dialect: str) -> Iterator[tuple[str, int, int]]:
 
 def _check_mark(statement: str, start: int, end: int) -> None:
     if end - start == 1 and re.match(r"\w", statement[end : end + 1]):
-        raise NodeError(f"the statement: the ? in line {_line(statement, start)} runs into a word or number", True)
+        text = f"the ? in line {_line(statement, start)} must be separated from the next word or number"
+        raise NodeError(f"the statement: {text}", True)
 
 
 def end_of_comment(statement: str, start: int, nested: bool) -> int:
-    """Where the comment that begins at `start` ends; those of PostgreSQL can hold others."""
+    """Return the end of the comment that begins at `start`; comments of PostgreSQL can be nested."""
     depth = 0
     for found in _COMMENT.finditer(statement, start):
         depth += 1 if found[0] == "/*" and (nested or not depth) else -1 if found[0] == "*/" else 0
@@ -144,7 +145,7 @@ def end_of_comment(statement: str, start: int, nested: bool) -> int:
 
 
 def _unclosed(statement: str, start: int, what: str) -> NodeError:
-    return NodeError(f"the statement: {what} is not closed; it begins in line {_line(statement, start)}", True)
+    return NodeError(f"the statement: {what} in line {_line(statement, start)} is not closed", True)
 
 
 def _line(statement: str, position: int) -> int:
@@ -152,7 +153,7 @@ def _line(statement: str, position: int) -> int:
 
 
 def texts(params: Sequence[Any]) -> Iterator[str]:
-    """All texts in the values, however deep."""
+    """Yield all texts in the values, at any depth."""
     todo = list(params)
     while todo:
         value = todo.pop()

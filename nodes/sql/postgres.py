@@ -1,7 +1,7 @@
-"""SQL for PostgreSQL, by psycopg. The server binds the values itself (`$1`); they are never part of a statement.
+"""PostgreSQL, by psycopg. The server binds the values itself (`$1`); they are never part of a statement.
 
-psycopg waits for the server in Python and lets libpq do the rest, so that the time and the size of an answer can be
-looked at whenever something has come in.
+psycopg waits for the server in Python, so that the time and the size of a response can be checked whenever data
+arrives.
 """
 
 from __future__ import annotations
@@ -23,41 +23,41 @@ from errors import NodeError
 from net.egress import unresolved
 from nodes.base import Services
 from nodes.fields import text_of
-from nodes.sql.rows import MOST_BYTES, Place, Work, collect, too_large
+from nodes.sql.rows import MAX_BYTES, Place, Work, collect, size_error
 
-# Of SQLSTATE: what passes by itself, by class and by code. All else is wrong in the statement or in the database.
+# Transient errors by SQLSTATE, classes and codes. All others are errors in the statement or the database.
 PASSING_CLASSES = ("08", "40", "53", "58")
 PASSING = {"55P03", "55006", "57014", "57P01", "57P02", "57P03", "57P05"}
-# A server says in words why it lets nobody in; these reasons stay.
+# A server explains a rejected connection only in words; these reasons are permanent.
 REFUSED = ("authentication failed", "does not exist", "pg_hba.conf", "certificate", "does not support SSL", "sslmode")
-HINTS = {"42P18": "say its type with a cast, such as ?::text", "25001": "each execution is a transaction of its own"}
-# What libpq would look for on this machine: other people's passwords and certificates.
+HINTS = {"42P18": "add a cast, such as ?::text", "25001": "each execution is already a transaction"}
+# Prevents libpq from using passwords and certificates of this machine's users.
 NOTHING = "/dev/null/none"
 BYTES_RECEIVED = struct.Struct("@128xQ")  # in Linux's tcp_info
 
 
 def execute(place: Place, work: Work, services: Services) -> dict[str, Any]:
-    """Do the work on a connection of its own, in a transaction."""
+    """Execute the work on a new connection, in a transaction."""
     import psycopg
 
     try:
-        with _connected(place, work, services) as connection:
+        with _connect(place, work, services) as connection:
             mode = "READ ONLY" if work.read_only else "READ WRITE"
-            # In one message, and without the options of a connection, which a pooler before the server may not know.
+            # In one message, and without connection options, which a pooler may not support.
             connection.execute(f"BEGIN {mode}; SET LOCAL statement_timeout = {math.ceil(work.left() * 1000)}")
             answer = _answer(connection, work)
-            # What only reads has nothing to keep, and a notice that it sent would go out at its end.
+            # Roll back a read-only transaction: there is nothing to commit, and its notices would be sent.
             connection.execute("ROLLBACK" if work.read_only else "COMMIT")
             return answer
     except psycopg.Error as error:
-        raise failure(error) from None
+        raise to_node_error(error) from None
     except (UnicodeError, OverflowError, ValueError) as error:
         raise NodeError(f"PostgreSQL: a value cannot be sent: {error}", permanent=True) from None
 
 
 @contextmanager
-def _connected(place: Place, work: Work, services: Services) -> Iterator[Any]:
-    """A connection to the first address of the host that may be reached and answers."""
+def _connect(place: Place, work: Work, services: Services) -> Iterator[Any]:
+    """Connect to the first permitted address of the host that answers."""
     import psycopg
 
     port = place.port or 5432
@@ -70,7 +70,7 @@ def _connected(place: Place, work: Work, services: Services) -> Iterator[Any]:
             connection = _session().open(_settings(place, port, address, services.ca_file), work)
             break
         except psycopg.OperationalError as error:
-            if last or failure(error).permanent:
+            if last or to_node_error(error).permanent:
                 raise
     try:
         yield connection
@@ -94,7 +94,7 @@ def _settings(place: Place, port: int, address: str, ca_file: Path | None) -> st
         user=place.user,
         password=place.password,
         sslmode=mode,
-        # With a file of authorities, libpq takes `require` to mean that they have to be asked.
+        # With a CA file, libpq would verify certificates for `require`, too.
         sslrootcert=authorities(ca_file) if mode.startswith("verify") else NOTHING,
         sslcertmode="disable",
         passfile=NOTHING,
@@ -107,7 +107,7 @@ def _settings(place: Place, port: int, address: str, ca_file: Path | None) -> st
 
 @functools.cache
 def authorities(ca_file: Path | None) -> str:
-    """A file with the certificates of all authorities that are believed: libpq takes one file."""
+    """Return a file with the certificates of all trusted CAs, because libpq accepts only one file."""
     import certifi
 
     if ca_file is None:
@@ -120,12 +120,12 @@ def authorities(ca_file: Path | None) -> str:
 
 @functools.cache
 def _session() -> Any:
-    """The class of our connections; made at first use, for psycopg is loaded then."""
+    """Return the connection class; made at first use, because it loads psycopg."""
     import psycopg
     from psycopg import generators, waiting
 
     class Session(psycopg.Connection[Any]):
-        """A connection that waits until the work's end at most, and for so many bytes at a time."""
+        """A connection with the work's deadline, and a limit on the size of a response."""
 
         work: Work
         ended: NodeError | None = None
@@ -152,10 +152,10 @@ def _session() -> Any:
         def check(self, before: int) -> None:
             try:
                 self.work.left()
-                if received(self.measured) - before > MOST_BYTES:
-                    raise too_large()
+                if received(self.measured) - before > MAX_BYTES:
+                    raise size_error()
             except NodeError as error:
-                # psycopg may fail over the unfinished work before it hands this on.
+                # psycopg may fail because of the unfinished work before it raises this.
                 self.ended = error
                 raise
 
@@ -163,7 +163,7 @@ def _session() -> Any:
 
 
 def watched(steps: Generator[Any, Any, Any], check: Callable[[], Any]) -> Generator[Any, Any, Any]:
-    """The same steps, with a look at the time and the size before each one; what that raises, ends them."""
+    """Yield the same steps, calling `check` before each one; an exception from it ends them."""
     ready = None
     try:
         while True:
@@ -178,7 +178,7 @@ def watched(steps: Generator[Any, Any, Any], check: Callable[[], Any]) -> Genera
 
 
 def received(sock: socket.socket) -> int:
-    """How many bytes have come in; 0 where the system does not say."""
+    """Return the number of bytes received; 0 if the system does not report it."""
     if not hasattr(socket, "TCP_INFO"):
         return 0
     found: tuple[int] = BYTES_RECEIVED.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_RECEIVED.size))
@@ -186,7 +186,7 @@ def received(sock: socket.socket) -> int:
 
 
 def _adapt(connection: Any) -> None:
-    """Have values read so that none is lost: what Python has no kind for, such as infinity as a date, is text."""
+    """Load values without loss: values that Python cannot represent, such as an infinite date, become text."""
     from psycopg.types import datetime as times
     from psycopg.types.json import set_json_loads
     from psycopg.types.string import TextLoader
@@ -217,14 +217,14 @@ def _read_json(data: str | bytes) -> Any:
     try:
         return json.loads(data)
     except RecursionError:
-        raise NodeError("a value is nested too deep", permanent=True) from None
+        raise NodeError("a value is nested too deeply", permanent=True) from None
 
 
 def _answer(connection: Any, work: Work) -> dict[str, Any]:
-    prepared = work.prepared("postgresql")
-    sets = [[_bound(value) for value in values] for values in work.values(prepared)]
+    prepared = work.prepare("postgresql")
+    sets = [[_bind(value) for value in values] for values in work.values(prepared)]
     cursor = connection.cursor()
-    # A pipeline has the server take one statement at a time, also where there are no values.
+    # A pipeline makes the server accept only one statement, even without values.
     with connection.pipeline():
         if work.many:
             cursor.executemany(prepared.text, sets)
@@ -235,21 +235,21 @@ def _answer(connection: Any, work: Work) -> dict[str, Any]:
     return collect([column.name for column in cursor.description], cursor, work)
 
 
-def _bound(value: Any) -> Any:
-    """A value for the driver. A list of plain values is an array; other lists, and objects, are JSON."""
+def _bind(value: Any) -> Any:
+    """Convert a value for the driver. A list of scalars is an array; other lists and objects are JSON."""
     nested = isinstance(value, dict) or (isinstance(value, list) and any(isinstance(one, list | dict) for one in value))
     return text_of(value) if nested else value
 
 
-def failure(error: Any) -> NodeError:
-    """The error of a run for psycopg's."""
+def to_node_error(error: Any) -> NodeError:
+    """Convert an error of psycopg."""
     import psycopg
 
     code = error.sqlstate
     if code is None:
         text = " ".join(str(error).split())
         if "COPY" in text:
-            return NodeError("PostgreSQL: COPY cannot be used here", permanent=True)
+            return NodeError("PostgreSQL: COPY is not supported", permanent=True)
         lost = isinstance(error, psycopg.OperationalError) and not any(reason in text for reason in REFUSED)
         return NodeError(f"PostgreSQL: {text}", permanent=not lost)
     parts = [
@@ -259,5 +259,5 @@ def failure(error: Any) -> NodeError:
         HINTS.get(code),
     ]
     text = "; ".join(" ".join(part.split()) for part in parts if part)
-    text = text.replace("cannot insert multiple commands into a prepared statement", "one statement at a time")
+    text = text.replace("cannot insert multiple commands into a prepared statement", "only one statement is permitted")
     return NodeError(f"PostgreSQL: {text} ({code})", permanent=not (code[:2] in PASSING_CLASSES or code in PASSING))

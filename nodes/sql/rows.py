@@ -1,4 +1,4 @@
-"""What all databases share: one piece of work for them, and what becomes of the rows that they answer with."""
+"""Rows and work, shared by all databases: a statement to execute, and the conversion of its rows to JSON."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import Any
 from errors import NodeError
 from nodes.sql.params import Prepared, prepare
 
-# What a database may answer with, in bytes on the wire and, of the rows that are kept, in characters of JSON.
-MOST_BYTES = 32 * 2**20
-MOST_JSON = 16 * 2**20
-MOST_DEPTH = 100
-LEAST, GREATEST = -(2**63), 2**64 - 1
+# Limits on a response: bytes on the wire, and characters of JSON of the returned rows.
+MAX_BYTES = 32 * 2**20
+MAX_JSON = 16 * 2**20
+MAX_DEPTH = 100
+MIN_INT, MAX_INT = -(2**63), 2**64 - 1
 # Decimals are all numbers or all text, by a setting and never by their values: a flow that works with 19.90 must not
 # receive text at the first long amount. The declared precision is no rule either: PostgreSQL has none for sums and
 # expressions, and MySQL has 32 digits or more, so SUM(pieces) would be text.
@@ -30,7 +30,7 @@ MAX_ROUNDING = Decimal("0.0005")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A database on a server; `options` are the few of the address's query that count."""
+    """A database on a server; `options` are the permitted options of its URL."""
 
     host: str
     port: int | None
@@ -45,10 +45,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A statement to execute in a transaction of its own: once with `sets[0]`, or with each of the sets if `many`.
+    """A statement to execute in one transaction: once with `sets[0]`, or with each of the sets if `many`.
 
-    `end` is on the clock of `time.monotonic`. Of the rows, at most `max_rows` are handed on. Decimals of the rows are
-    JSON numbers, or all text if `decimals_as_text`.
+    `end` is on the clock of `time.monotonic`. At most `max_rows` rows are returned. Decimals of the rows are JSON
+    numbers, or all text if `decimals_as_text`.
     """
 
     statement: str
@@ -60,20 +60,20 @@ class Work:
     decimals_as_text: bool = False
 
     def left(self) -> float:
-        """Seconds that are left; NodeError where none are."""
+        """Return the seconds left. Raises: NodeError if there are none."""
         left = self.end - time.monotonic()
         if left <= 0:
-            raise late()
+            raise timeout_error()
         return left
 
-    def prepared(self, dialect: str) -> Prepared:
-        """The statement in the dialect's own style; as it is where there are no values for it."""
+    def prepare(self, dialect: str) -> Prepared:
+        """Return the statement in the dialect's style; unchanged if there are no values."""
         if not self.sets:
             return Prepared(self.statement, 0, None)
         return prepare(self.statement, dialect, isinstance(self.sets[0], dict))
 
     def values(self, prepared: Prepared) -> Iterator[list[Any]]:
-        """The values of each set, in order; NodeError that names the set whose values do not fit."""
+        """Yield the values of each set, in order. Raises: NodeError naming the set whose values do not match."""
         for number, params in enumerate(self.sets):
             try:
                 yield prepared.values(params)
@@ -82,15 +82,16 @@ class Work:
                 raise NodeError(f"{where}{error.message}", permanent=True) from None
 
 
-def late() -> NodeError:
-    """The error for work whose time is over."""
+def timeout_error() -> NodeError:
+    """Return the error for a timeout."""
     return NodeError("the database has not answered in time")
 
 
-def too_large() -> NodeError:
-    """The error for an answer that is too large."""
+def size_error() -> NodeError:
+    """Return the error for a response that is too large."""
     return NodeError(
-        f"the answer has more than {MOST_BYTES // 2**20} MB; select fewer rows (LIMIT) or fewer columns", permanent=True
+        f"the response has more than {MAX_BYTES // 2**20} MB; select fewer rows (LIMIT) or fewer columns",
+        permanent=True,
     )
 
 
@@ -99,9 +100,9 @@ def collect(columns: Sequence[str], rows: Iterable[Sequence[Any]], work: Work) -
 
     Raises: NodeError if the rows are too large, or if a value does not fit into JSON; it names the column.
     """
-    names = distinct(columns)
+    names = rename_duplicates(columns)
     kept: list[dict[str, Any]] = []
-    room, found = MOST_JSON, 0
+    room, found = MAX_JSON, 0
     for row in rows:
         found += 1
         if found > work.max_rows:
@@ -109,7 +110,7 @@ def collect(columns: Sequence[str], rows: Iterable[Sequence[Any]], work: Work) -
         kept.append(_plain_row(names, row, work.decimals_as_text))
         room -= sum(map(_size, kept[-1].values())) + sum(map(len, names)) + 4 * len(names)
         if room < 0:
-            raise NodeError(f"the rows have more than {MOST_JSON // 2**20} MB of JSON; select fewer", permanent=True)
+            raise NodeError(f"the rows have more than {MAX_JSON // 2**20} MB of JSON; select fewer", permanent=True)
     return {"rows": kept, "row_count": found, "truncated": found > len(kept)}
 
 
@@ -127,8 +128,8 @@ def _size(value: Any) -> int:
     return len(value) if isinstance(value, str) else len(str(value)) if isinstance(value, list | dict) else 4
 
 
-def distinct(columns: Sequence[str]) -> list[str]:
-    """The columns' names, where one that comes again is `name_2`, so that none hides another."""
+def rename_duplicates(columns: Sequence[str]) -> list[str]:
+    """Return the column names with duplicates renamed to `name_2`, so that none hides another."""
     taken = set(columns)
     names: list[str] = []
     for column in columns:
@@ -152,7 +153,7 @@ def plain(value: Any, decimals_as_text: bool = False, depth: int = 0) -> Any:
     if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, int):
-        return value if LEAST <= value <= GREATEST else str(value)
+        return value if MIN_INT <= value <= MAX_INT else str(value)
     if isinstance(value, float):
         return value if value - value == 0 else _not_finite(value)
     if isinstance(value, Decimal):
@@ -161,8 +162,8 @@ def plain(value: Any, decimals_as_text: bool = False, depth: int = 0) -> Any:
         return base64.b64encode(value).decode()
     if isinstance(value, date | clock):
         return _moment(value)
-    if isinstance(value, dict | list | tuple | set) and depth >= MOST_DEPTH:
-        raise NodeError(f"a value is nested more than {MOST_DEPTH} levels deep", permanent=True)
+    if isinstance(value, dict | list | tuple | set) and depth >= MAX_DEPTH:
+        raise NodeError(f"a value is nested more than {MAX_DEPTH} levels deep", permanent=True)
     if isinstance(value, dict):
         return {str(key): plain(item, decimals_as_text, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
@@ -184,7 +185,7 @@ def _number(value: Decimal) -> int | float | str:
         return _not_finite(float(value)) if not value.is_snan() else "NaN"
     is_whole = exponent >= 0
     # Whole numbers of up to 64 bits stay exact. Their bounds are checked first: a decimal can have 100,000 digits.
-    if is_whole and LEAST <= value <= GREATEST:
+    if is_whole and MIN_INT <= value <= MAX_INT:
         return int(value)
     number = float(value)
     if is_whole or abs(Decimal(repr(number)) - value) >= MAX_ROUNDING:

@@ -1,4 +1,4 @@
-"""SQL for SQLite files of the workspace. Nothing else of this machine can be reached from a statement."""
+"""SQLite files of the workspace. A statement cannot reach anything else of this machine."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Any
 
 from errors import NodeError
 from nodes.fields import text_of
-from nodes.sql.rows import MOST_BYTES, Work, collect, late, too_large
+from nodes.sql.rows import MAX_BYTES, Work, collect, size_error, timeout_error
 
 SUFFIXES = (".db", ".sqlite", ".sqlite3")
-MOST_PATTERN = 500  # characters of a LIKE: matching one is a single step, however long it takes
-# Of SQLite's machine between two looks at the clock and the disk. One can make 32 MB, so it may not be many.
+MAX_PATTERN = 500  # characters of a LIKE pattern: matching is a single step, however long it takes
+# Steps of SQLite's virtual machine between two checks. One step can create 32 MB, so there must not be many.
 STEPS = 500
-LOOK = 0.005  # seconds between two looks at the disk
+CHECK_SECONDS = 0.005  # between two checks of the disk
 IO = Path("/proc/thread-self/io")
 PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_INTERRUPT", "SQLITE_NOMEM")
-# What a statement may ask of the file itself: to look at its tables, and nothing that changes how it is written.
+# Permitted pragmas: they inspect tables, and do not change how the file is written.
 PRAGMAS = {
     *("table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list"),
     *("foreign_key_check", "integrity_check", "quick_check", "user_version", "application_id", "encoding"),
@@ -35,8 +35,8 @@ FORBIDDEN = {
     sqlite3.SQLITE_TRANSACTION: "BEGIN, COMMIT and ROLLBACK (each execution is a transaction of its own)",
     sqlite3.SQLITE_SAVEPOINT: "SAVEPOINT",
 }
-# What a statement may do where it is to change nothing. All else is refused, beside the file being opened for reading;
-# but for what an index of rectangles prepares to write into its own tables, and then does not, when it is asked.
+# Permitted actions of a read-only statement, in addition to opening the file for reading; except writes that an R-tree
+# index prepares for its own tables, but does not execute.
 READS = {
     *(sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE),
     *(sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_PRAGMA),
@@ -45,17 +45,17 @@ SHADOWS = ("_node", "_rowid", "_parent")
 
 
 def check_name(path: str) -> None:
-    """NodeError unless the path is one that a database can have: its name says what it is."""
+    """Raise NodeError unless the path has the extension of a database."""
     if not path.lower().endswith(SUFFIXES):
         raise NodeError(f"{path!r}: the name of a SQLite file must end with {' or '.join(SUFFIXES)}", permanent=True)
 
 
 def execute(path: Path, work: Work, max_bytes: int) -> dict[str, Any]:
-    """Do the work on the file, which is made where it is not there and may have so many bytes."""
+    """Execute the work on the file, which is created if necessary and may have at most `max_bytes`."""
     denied: list[str] = []
-    with _opened(path, work, max_bytes) as connection:
+    with _open(path, work, max_bytes) as connection:
         try:
-            disk = Disk(4 * max_bytes + MOST_BYTES)
+            disk = Disk(4 * max_bytes + MAX_BYTES)
             connection.set_progress_handler(lambda: disk.is_over(work.end), STEPS)
             connection.execute("BEGIN")
             connection.set_authorizer(_authorizer(denied, work.read_only))
@@ -65,16 +65,16 @@ def execute(path: Path, work: Work, max_bytes: int) -> dict[str, Any]:
             return answer
         except (sqlite3.Error, sqlite3.Warning) as error:
             if disk.is_used_up():
-                raise NodeError("SQLite: the statement needs too much room on the disk", permanent=True) from None
-            raise failure(error, denied, work) from None
+                raise NodeError("SQLite: the statement needs too much temporary disk space", permanent=True) from None
+            raise to_node_error(error, denied, work) from None
         except (OverflowError, UnicodeEncodeError) as error:
             raise NodeError(f"SQLite: a value cannot be stored: {error}", permanent=True) from None
 
 
 class Disk:
-    """How much this thread may write. SQLite has no bound to what it sorts in files that nobody sees.
+    """Limit on the bytes that this thread may write, because SQLite does not limit its temporary files for sorting.
 
-    Where the system does not say what a thread writes, there is none.
+    No limit if the system does not report the bytes written.
     """
 
     def __init__(self, most: int) -> None:
@@ -82,20 +82,20 @@ class Disk:
         self.next_look = 0.0
 
     def is_over(self, end: float) -> bool:
-        """Whether it has written more, which costs some time to look at, or this time has come."""
+        """Return True if the time or the bytes are used up. Checks the bytes only now and then, as it takes time."""
         now = time.monotonic()
         if now < self.next_look:
             return now > end
-        self.next_look = now + LOOK
+        self.next_look = now + CHECK_SECONDS
         return now > end or self.is_used_up()
 
     def is_used_up(self) -> bool:
-        """Whether it has written more."""
+        """Return True if the bytes are used up."""
         return _written() > self.most
 
 
 def _written() -> int:
-    """Bytes that this thread has written so far, of all kinds."""
+    """Return the bytes that this thread has written so far, to any file."""
     try:
         with IO.open("rb", buffering=0) as file:
             return int(file.read(200).split(b"wchar: ")[1].split()[0])
@@ -104,7 +104,7 @@ def _written() -> int:
 
 
 @contextmanager
-def _opened(path: Path, work: Work, max_bytes: int) -> Iterator[sqlite3.Connection]:
+def _open(path: Path, work: Work, max_bytes: int) -> Iterator[sqlite3.Connection]:
     mode = "ro" if work.read_only else "rwc"
     try:
         if work.read_only and Path(f"{path}-journal").exists():
@@ -113,18 +113,18 @@ def _opened(path: Path, work: Work, max_bytes: int) -> Iterator[sqlite3.Connecti
             f"{path.as_uri()}?mode={mode}", timeout=work.left(), isolation_level=None, uri=True
         )
     except sqlite3.Error as error:
-        raise failure(error, [], work) from None
+        raise to_node_error(error, [], work) from None
     try:
         _set_up(connection, work, max_bytes)
         yield connection
     except sqlite3.Error as error:
-        raise failure(error, [], work) from None
+        raise to_node_error(error, [], work) from None
     finally:
         connection.close()
 
 
 def _mend(path: Path, work: Work) -> None:
-    """Take back what a crash has left half written: a connection that may only read cannot, and would always fail."""
+    """Roll back the journal of a crash, which a read-only connection cannot do, and would always fail on."""
     connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", timeout=work.left(), isolation_level=None, uri=True)
     try:
         connection.execute("PRAGMA schema_version")
@@ -133,8 +133,8 @@ def _mend(path: Path, work: Work) -> None:
 
 
 def _set_up(connection: sqlite3.Connection, work: Work, max_bytes: int) -> None:
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MOST_PATTERN)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BYTES)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN)
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
     connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
     connection.execute("PRAGMA trusted_schema = OFF")
@@ -146,12 +146,12 @@ def _set_up(connection: sqlite3.Connection, work: Work, max_bytes: int) -> None:
 
 
 def _authorizer(denied: list[str], read_only: bool) -> Callable[..., int]:
-    """What is asked before a statement is compiled, for each thing that it would do; `denied` gets what was not."""
+    """Return SQLite's authorizer, called for each action of a statement; adds rejected actions to `denied`."""
 
     def allowed(action: int, first: str | None, second: str | None, *rest: Any) -> int:
         what = _forbidden(action, (first or "").lower(), (second or "").lower())
         if what is None and read_only and action not in READS and not (first or "").lower().endswith(SHADOWS):
-            what = "what changes anything (this may only read)"
+            what = "a change (read_only is set)"
         if what is None:
             return sqlite3.SQLITE_OK
         denied.append(what)
@@ -161,7 +161,7 @@ def _authorizer(denied: list[str], read_only: bool) -> Callable[..., int]:
 
 
 def _forbidden(action: int, first: str, second: str) -> str | None:
-    """The name of what may not be done, None where it may."""
+    """Return the name of a forbidden action, or None."""
     if action in FORBIDDEN:
         return FORBIDDEN[action]
     if action == sqlite3.SQLITE_PRAGMA and first not in PRAGMAS:
@@ -174,8 +174,8 @@ def _forbidden(action: int, first: str, second: str) -> str | None:
 
 
 def _answer(connection: sqlite3.Connection, work: Work) -> dict[str, Any]:
-    prepared = work.prepared("sqlite")
-    sets = [[_bound(value) for value in values] for values in work.values(prepared)]
+    prepared = work.prepare("sqlite")
+    sets = [[_bind(value) for value in values] for values in work.values(prepared)]
     if work.many:
         return {"row_count": max(connection.executemany(prepared.text, sets).rowcount, 0)}
     cursor = connection.execute(prepared.text, *sets)
@@ -185,29 +185,29 @@ def _answer(connection: sqlite3.Connection, work: Work) -> dict[str, Any]:
 
 
 def _measured(rows: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
-    """The rows, as long as they are not too large together."""
-    room = MOST_BYTES
+    """Yield the rows. Raises: NodeError if they are too large in total."""
+    room = MAX_BYTES
     for row in rows:
         room -= sum(len(value) if isinstance(value, str | bytes) else 8 for value in row)
         if room < 0:
-            raise too_large()
+            raise size_error()
         yield row
 
 
-def _bound(value: Any) -> Any:
+def _bind(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
     return text_of(value) if isinstance(value, list | dict) else value
 
 
-def failure(error: Exception, denied: list[str], work: Work) -> NodeError:
-    """The error of a run for SQLite's."""
+def to_node_error(error: Exception, denied: list[str], work: Work) -> NodeError:
+    """Convert an error of SQLite."""
     if denied:
-        return NodeError(f"SQLite: {denied[0]} cannot be used here", permanent=True)
+        return NodeError(f"SQLite: {denied[0]} is not permitted", permanent=True)
     name = getattr(error, "sqlite_errorname", None) or ""
     if name.startswith("SQLITE_INTERRUPT") or time.monotonic() > work.end:
-        return late()
+        return timeout_error()
     if "Incorrect number of bindings" in str(error):
-        return NodeError("SQLite: the statement has placeholders that params has no values for", permanent=True)
-    text = re.sub(r"^You can only execute one statement at a time\.$", "one statement at a time", str(error))
+        return NodeError("SQLite: the statement has placeholders without values in params", permanent=True)
+    text = re.sub(r"^You can only execute one statement at a time\.$", "only one statement is permitted", str(error))
     return NodeError(f"SQLite: {text}", permanent=not name.startswith(PASSING))

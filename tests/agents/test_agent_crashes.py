@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from properties import examples
 from pydantic_ai.messages import TextPart, ThinkingPart, ToolCallPart
 
-from agent.journal import usage_of
+from agent.journal import sum_usage
 from agent.loop import INTERRUPTED
 
 pytestmark = pytest.mark.slow
@@ -102,7 +102,7 @@ def check(cut, outcome, whole, expected):
         assert one == other or (one[0] in in_doubt and one[:3] == other[:3])
     assert done(cut, in_doubt) == done(whole, in_doubt)
     assert cut.questions == whole.questions and cut.children == whole.children
-    assert usage_of(cut.entries) == usage_of(whole.entries)
+    assert sum_usage(cut.entries) == sum_usage(whole.entries)
     check_requests(cut, whole, in_doubt)
 
 

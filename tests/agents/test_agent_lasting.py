@@ -88,7 +88,7 @@ def test_no_tool_takes_longer_than_the_agent_may(add_agent, ask, llm):
     add_agent(tools=[{"type": "http", "methods": ["POST"]}], limits={"seconds": 1})
     llm.then(post(f"{llm.openai_url}/chat/completions"), stall(never))
     answer = ask()
-    assert answer["status"] == "failed" and "its limit is 1 s" in answer["error_text"]
+    assert answer["status"] == "failed" and "time limit of 1 s" in answer["error_text"]
     assert len(llm.requests) == 2 and time.monotonic() - began < 10
     assert answer["tool_calls"][0]["status"] == "failed"
     never.set()
@@ -193,7 +193,7 @@ def test_a_flow_that_is_deleted_before_it_is_called_is_told(add_agent, ask, owne
     answer = ask(expect=202, wait=5)
     assert owner.delete(f"/api/workflows/{made['id']}").status_code == 204
     assert resume(answer["run_id"])["output"]["text"] == "It is gone."
-    assert "no flow" in llm.requests[1].messages[-1]["content"]
+    assert "deactivated or deleted" in llm.requests[1].messages[-1]["content"]
 
 
 def test_a_run_that_an_agent_waits_for_and_that_is_deleted_is_told(add_agent, ask, owner, llm, server, make_flow, gate):

@@ -13,12 +13,12 @@ from agent_loops import SCHEMA, Cut, World, call, came_to, process, reply, story
 from pydantic_ai.messages import BinaryContent, FilePart, TextPart, ToolCallPart
 from pydantic_ai.models.function import FunctionModel
 
-from agent.journal import spent
+from agent.journal import sum_seconds
 from agent.loop import execute
-from agent.thread_bridge import LOOK_SECONDS, Desk
+from agent.thread_bridge import CHECK_SECONDS, ThreadBridge
 from agent.types import Done
 from errors import NodeError
-from nodes.ai.model_access import json_of
+from nodes.ai.model_access import to_json
 from nodes.credentials.keyring import Keyring
 
 
@@ -68,7 +68,7 @@ def test_what_people_agreed_to_is_what_is_done():
     world.given = reply(world, waiting)
     keyring = Keyring()
     keyring.hide("kim")
-    process(world, wrong=nothing_wrong, clean=lambda value: orjson.loads(keyring.clean(json_of(value))))
+    process(world, wrong=nothing_wrong, clean=lambda value: orjson.loads(keyring.clean(to_json(value))))
     assert [arguments for _, _, arguments in world.effects] == ['{"n": 1, "to": "kim"}']
 
 
@@ -77,7 +77,7 @@ def test_a_secret_that_is_a_word_of_the_record_does_no_harm_to_it(word):
     keyring = Keyring()
     keyring.hide(word)
     world = World([TextPart(f"It is {word}!"), call("look", 1)], [TextPart(word)])
-    clean = lambda value: orjson.loads(keyring.clean(json_of(value)))  # noqa: E731
+    clean = lambda value: orjson.loads(keyring.clean(to_json(value)))  # noqa: E731
     assert process(world, clean=clean) == Done("***")
     entries = world.entries
     assert [entry.status for entry in entries] == ["success"] * 3 and entries[0].input_tokens == 3
@@ -106,7 +106,7 @@ def test_calls_without_ids_of_their_own_are_told_apart(ids):
 
 def test_arguments_that_are_no_object_are_the_models_fault():
     world = World([ToolCallPart("act", [1])])
-    assert came_to(story(world)) == ("failed", "the model's answer cannot be kept: it is not made as answers are")
+    assert came_to(story(world)) == ("failed", "the model's answer cannot be recorded: its structure is invalid")
     assert world.statuses == [("test", "failed")]
 
 
@@ -147,7 +147,7 @@ async def stalling():
 def test_a_request_that_the_time_is_too_short_for_has_failed_on_record():
     world = World()
     outcome = process(world, open_model=stalling, deadline=time.monotonic())
-    assert outcome.permanent and "its limit is 60 s" in outcome.message and world.statuses == []
+    assert outcome.permanent and "time limit of 60 s" in outcome.message and world.statuses == []
     outcome = process(world, open_model=stalling, deadline=time.monotonic() + 1.5)
     assert outcome.permanent and world.statuses == [("test", "failed")]
     (entry,) = world.entries
@@ -180,9 +180,9 @@ def test_the_time_of_what_was_handed_back_counts():
     with pytest.raises(HandedBack):
         process(world, open_model=stalling, stopped=stopped)
     (entry,) = world.entries
-    assert entry.status == "running" and entry.finished_at is None and 0.15 < spent(world.entries) < 15
-    before = spent(world.entries)
-    assert process(world) == Done("The end.") and spent(world.entries) >= before
+    assert entry.status == "running" and entry.finished_at is None and 0.15 < sum_seconds(world.entries) < 15
+    before = sum_seconds(world.entries)
+    assert process(world) == Done("The end.") and sum_seconds(world.entries) >= before
     assert world.statuses == [("test", "success")]
 
 
@@ -237,13 +237,13 @@ def test_no_thread_is_left_however_it_ends(turn):
 @pytest.mark.parametrize("seconds", [0.0, 0.0002, 0.0004, 0.001])
 def test_a_loop_that_comes_to_its_end_just_when_it_is_ended_leaves_nothing_behind(seconds):
     async def work():
-        await asyncio.sleep(LOOK_SECONDS + seconds)
+        await asyncio.sleep(CHECK_SECONDS + seconds)
 
     def check():
         raise HandedBack
 
     with suppress(HandedBack):  # whichever is first
-        Desk().serve(work, check)
+        ThreadBridge().serve(work, check)
     assert threads() == []
 
 
@@ -252,17 +252,17 @@ def test_what_it_came_to_counts_though_the_loop_takes_long_to_close():
     closed = threading.Event()
 
     async def work():
-        asyncio.get_running_loop().run_in_executor(None, closed.wait, 4 * LOOK_SECONDS)
+        asyncio.get_running_loop().run_in_executor(None, closed.wait, 4 * CHECK_SECONDS)
         return "well"
 
     def check():
         raise HandedBack
 
-    assert Desk().serve(work, check) == "well" and threads() == []
+    assert ThreadBridge().serve(work, check) == "well" and threads() == []
 
 
 def test_an_order_that_nobody_waits_for_any_more_is_not_carried_out():
-    desk, done, go_on = Desk(), [], threading.Event()
+    desk, done, go_on = ThreadBridge(), [], threading.Event()
 
     async def work():
         first = asyncio.create_task(desk.do(go_on.wait))

@@ -159,7 +159,7 @@ def test_a_flow_that_is_switched_off_is_called_no_more(add_agent, ask, llm, owne
     llm.then(call("flow_say", {}), switched_off, say("Off."))
     answer = ask()
     assert [made["status"] for made in answer["tool_calls"]] == ["success", "failed"]
-    assert "switched off" in llm.requests[2].messages[-1]["content"]
+    assert "deactivated" in llm.requests[2].messages[-1]["content"]
 
 
 # What is shown of what they did

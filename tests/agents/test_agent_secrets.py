@@ -10,7 +10,7 @@ from llm_server import call, calls, raw, say, status
 from werkzeug import Response
 
 from models import Run
-from nodes.ai.tools import shortened
+from nodes.ai.tools import shorten
 from nodes.credentials.keyring import Keyring
 
 KEY = "sk-Model/Key+0123456789=abcdef"
@@ -212,7 +212,7 @@ def test_a_secret_that_is_cut_in_two_is_struck_out_all_the_same():
     keyring = Keyring()
     keyring.hide(TOKEN)
     for before in range(2 * len(TOKEN)):
-        shown = shortened({"a": "x" * before + f"{TOKEN} " * 2_000}, clean=keyring.clean_text)
+        shown = shorten({"a": "x" * before + f"{TOKEN} " * 2_000}, clean=keyring.clean_text)
         assert TOKEN[:12] not in json.dumps(keyring.clean_data(shown))
 
 

@@ -140,7 +140,7 @@ def test_a_question_runs_out(asked, server, llm, workspace, owner):
     server.dispatcher.waiting.wait(server.dispatcher.ticket_of(Run.get_by_id(answer["run_id"])), 10)
     log = owner.get(f"/api/agent/runs/{answer['id']}").json
     assert log["text"] == "Nobody was there." and WorkspaceStore(workspace.id).get("a") is None
-    assert "in time" in llm.requests[1].messages[-1]["content"]
+    assert "timed out" in llm.requests[1].messages[-1]["content"]
 
 
 def test_a_run_that_waits_for_approval_can_be_cancelled(asked, owner, llm):

@@ -138,7 +138,7 @@ def test_arguments_may_be_nested_without_end(tell, depth):
 @pytest.mark.parametrize("arguments", [5, "x", [1], None, {"key": nested(150)}, {"key": nested(240)}, nested(400)])
 def test_arguments_of_any_shape_end_in_words(tell, anthropic, arguments):
     answer = tell(block(arguments))
-    assert answer["text"] == "Done." or "cannot be kept" in answer["error_text"]
+    assert answer["text"] == "Done." or "cannot be recorded" in answer["error_text"]
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_an_answer_that_takes_long_to_read_ends_with_the_time_of_the_agent(tell,
 def test_a_prompt_grows_to_a_bound_whatever_the_server_counts(tell, monkeypatch):
     from agent import loop
 
-    monkeypatch.setattr(loop, "MOST_PROMPT", 50_000)
+    monkeypatch.setattr(loop, "MAX_PROMPT", 50_000)
     large = call("store_set", {"key": "a", "value": "x" * 40_000}, tokens=(1, 1))
     answer = tell(large, large, steps=10, tokens=1_000_000)
     assert answer["status"] == "failed" and "the prompt has grown" in answer["error_text"]
@@ -249,7 +249,7 @@ def test_a_prompt_grows_to_a_bound_whatever_the_server_counts(tell, monkeypatch)
 def test_a_prompt_that_is_beyond_the_limit_by_itself_is_not_sent(add_agent, ask, llm):
     add_agent(limits={"tokens": 2_000})
     answer = ask("x" * 30_000)
-    assert answer["status"] == "failed" and "2,000 tokens" in answer["error_text"] and llm.requests == []
+    assert answer["status"] == "failed" and "limits.tokens is 2,000" in answer["error_text"] and llm.requests == []
 
 
 @pytest.mark.parametrize(

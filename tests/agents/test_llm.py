@@ -170,7 +170,7 @@ def test_an_answer_is_mended_three_times_and_what_it_cost_is_in_the_log(run, llm
     made = run(ask(output_schema=SCHEMA, retry={"attempts": 3, "delay": 0}))
     assert made["status"] == "failed" and len(llm.requests) == 4
     assert made["error_text"] == (
-        'the model gave no usable answer, even when it was told: n: "three" is not of type "integer"'
+        'the model gave no usable answer, even after being told: n: "three" is not of type "integer"'
     )
     (line,) = [line for line in owner.get(f"/api/logs/{made['id']}").json["items"] if line["level"] == "warning"]
     assert line["data"]["requests"] == 4 and line["data"]["cost"] == pytest.approx(4 * 0.00021)
@@ -179,7 +179,7 @@ def test_an_answer_is_mended_three_times_and_what_it_cost_is_in_the_log(run, llm
 def test_data_that_a_bound_cuts_off_is_not_asked_for_again(run, llm):
     llm.then(raw_tool_arguments('{"n": 3', finish="length"))
     made = run(ask(output_schema=SCHEMA, max_tokens=5))
-    assert "cut off at 5 tokens, as max_tokens says" in made["error_text"] and len(llm.requests) == 1
+    assert "cut off at 5 tokens; raise max_tokens" in made["error_text"] and len(llm.requests) == 1
 
 
 def test_data_that_is_whole_at_the_bound_is_taken(run, llm):
@@ -228,7 +228,7 @@ def test_expressions_in_what_comes_from_outside_are_text(run, llm):
 @pytest.mark.parametrize(("made", "key"), [(ask(input="{{ input }}"), "input"), (sort(), "text")])
 def test_what_is_too_long_is_refused_before_it_costs_anything(run, llm, made, key):
     made = run(made, input="x" * 200_001)
-    assert made["error_text"] == f"{key} has 200,001 characters; at most 200,000 are allowed" and not llm.requests
+    assert made["error_text"] == f"{key} has 200,001 characters; the limit is 200,000" and not llm.requests
 
 
 # Secrets
@@ -281,7 +281,7 @@ def test_a_model_that_has_no_room_for_long_fails_the_attempt_and_not_the_next(ru
     made = run(ask(retry={"attempts": 2, "delay": 0}))
     assert made["output"]["text"] == "Now." and len(llm.requests) == 4
     llm.then(*[status(429, {"retry-after": "0"}, "Slow down.")] * 3)
-    assert "answered 429: Slow down.; it was asked 3 times" in run(ask())["error_text"]
+    assert "answered 429: Slow down. (after 3 attempts)" in run(ask())["error_text"]
 
 
 @pytest.mark.parametrize("made", [ask(timeout=3), {**ask(), "timeout": 3}], ids=["setting", "node"])
@@ -291,7 +291,7 @@ def test_a_model_that_is_too_slow_fails_the_attempt_and_not_the_next(run, llm, m
     made = run({**made, "retry": {"attempts": 2, "delay": 0}})
     assert made["output"]["text"] == "Here I am." and llm.requests[0].hung_up.wait(60)
     llm.then(stall(never))
-    assert "no time left for openai:gpt-4o-mini to answer" in run(ask(timeout=0.4))["error_text"]
+    assert "the time ran out before openai:gpt-4o-mini answered" in run(ask(timeout=0.4))["error_text"]
 
 
 def test_a_run_is_cancelled_while_the_model_thinks(run, llm, owner):
@@ -375,7 +375,7 @@ def test_a_reason_is_a_sentence_and_no_book(run, llm):
 @pytest.mark.parametrize("given", ["", " \n", None])
 def test_what_is_empty_is_not_classified(run, llm, given):
     made = run(sort(text="{{ input }}"), input=given)
-    assert made["error_text"] == "there is nothing to classify" and not llm.requests
+    assert made["error_text"] == "text: must not be empty" and not llm.requests
 
 
 @pytest.mark.parametrize(
@@ -383,8 +383,8 @@ def test_what_is_empty_is_not_classified(run, llm, given):
     [
         (["a"], "2 to 50"),
         ([str(number) for number in range(51)], "2 to 50"),
-        (["a", "b", "a"], "'a' is there twice"),
-        (["Bug", "bug"], "'bug' is there twice"),
+        (["a", "b", "a"], "remove the second 'a'"),
+        (["Bug", "bug"], "remove the second 'bug'"),
         (["a", ""], "1 to 100"),
         (["a", "x" * 101], "1 to 100"),
         (["a", " b"], "without space"),

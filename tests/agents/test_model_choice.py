@@ -316,7 +316,7 @@ def test_a_request_ends_at_the_deadline(fails, ask, provider, stream):
         error = fails(chosen(server, provider), stream=stream, seconds=1.0)
         assert 1.0 <= time.monotonic() - began < 15
         assert server.requests[0].hung_up.wait(60)
-    assert not error.permanent and "no time left for" in error.message and len(server.requests) == 1
+    assert not error.permanent and "the time ran out before" in error.message and len(server.requests) == 1
 
 
 @BOTH
@@ -326,7 +326,7 @@ def test_after_three_times_it_is_not_asked_again(fails, ask, provider, stream):
         error = fails(chosen(server, provider), stream=stream)
     assert not error.permanent and len(server.requests) == 3
     name = f"{provider}:{MODEL[provider]}"
-    assert error.message == f"{name} at 127.0.0.1 answered 500: out of order; it was asked 3 times"
+    assert error.message == f"{name} at 127.0.0.1 answered 500: out of order (after 3 attempts)"
     first, second = ask.clock.slept
     assert 0.5 <= first <= 1.0 <= second <= 2.0
 
@@ -385,7 +385,7 @@ def test_a_server_that_says_nothing_holds_nobody(fails, provider, stream):
         began = time.monotonic()
         error = fails(chosen(server, provider), stream=stream, timeout=0.2)
         assert 0.6 <= time.monotonic() - began < 20
-        assert "has not answered in time (HEADRACE_LLM_TIMEOUT is 0.2 s)" in error.message and not error.permanent
+        assert "did not answer in time (HEADRACE_LLM_TIMEOUT is 0.2 s)" in error.message and not error.permanent
         # A machine that is busy for so long has not sent each of the three.
         assert all(request.hung_up.wait(60) for request in server.wait_for_requests(1))
 
@@ -501,7 +501,7 @@ def test_a_body_that_is_no_answer_is_a_plain_error(fails, provider, stream, body
 def test_a_page_where_a_model_should_be_is_told(fails, provider, stream):
     with LlmServer(forever(raw(b"<html>It works!</html>", content_type="text/html; charset=utf-8"))) as server:
         error = fails(chosen(server, provider), stream=stream)
-    assert "it answered with a page, as no language model does; is its address right?" in error.message
+    assert "it answered with an HTML page, unlike a language model; check its address" in error.message
 
 
 @EACH

@@ -88,7 +88,7 @@ def test_without_a_model_it_is_said_what_to_set():
 def test_without_a_key_it_is_said_which_one(provider, setting):
     with pytest.raises(NoModel, match=f"no key for {provider}:m: set {setting}"):
         resolve(Models(keys={"ollama": "k"}), f"{provider}:m")
-    with pytest.raises(NoModel, match=f"The credential 'mine' has no api_key, which {provider} asks for"):
+    with pytest.raises(NoModel, match=f"the credential 'mine' has no api_key, which {provider} requires"):
         resolve(SETTINGS, f"{provider}:m", {"provider": provider}, "mine")
 
 
@@ -96,7 +96,7 @@ def test_without_a_key_it_is_said_which_one(provider, setting):
     "name", ["gpt-5", "mistral:large", "openai:", "openai: gpt", "openai:a\nb", "test:x", "x" * 900]
 )
 def test_a_name_of_no_provider_is_refused_with_those_that_there_are(name):
-    with pytest.raises(WrongModel, match="providers are openai, anthropic, ollama") as caught:
+    with pytest.raises(WrongModel, match="one of the providers openai, anthropic, ollama") as caught:
         resolve(SETTINGS, name)
     assert len(caught.value.message) < 400 and caught.value.message.isprintable()
 
@@ -122,11 +122,11 @@ def test_a_credential_brings_its_own_address_and_key_alone(name, credential, exp
 
 
 def test_a_credential_is_for_its_own_provider():
-    with pytest.raises(WrongModel, match="'anthropic:claude-opus-5' cannot be asked with the credential 'mine'"):
+    with pytest.raises(WrongModel, match="so it cannot be used with the model 'anthropic:claude-opus-5'"):
         resolve(SETTINGS, "anthropic:claude-opus-5", MINE, "mine")
-    with pytest.raises(NoModel, match="'mine' names no model"):
+    with pytest.raises(NoModel, match="'mine' has no default model"):
         resolve(SETTINGS, None, {"provider": "anthropic", "api_key": "k"}, "mine")
-    with pytest.raises(WrongModel, match="is not named as openai:name"):
+    with pytest.raises(WrongModel, match="must be named openai:name"):
         resolve(SETTINGS, "openai:", MINE, "mine")
 
 

@@ -33,7 +33,7 @@ def failure(type_, input=None, **config):
         ("html", {"html": "x", "selectors": {"t": "h1["}}, "selectors.t", "is not a CSS selector: h1["),
         ("group", {"by": "a", "aggregate": {"t": "sum"}}, "aggregate.t", "must be an object"),
         ("group", {"by": "a", "aggregate": {"t": {"op": "sum"}}}, "aggregate.t.field", "is required for sum"),
-        ("http", {"url": "https://x", "headers": {"a b": "1"}}, "headers.a b", "is not the name of an HTTP header"),
+        ("http", {"url": "https://x", "headers": {"a b": "1"}}, "headers.a b", "is not a valid HTTP header name"),
     ],
 )
 def test_validation_messages_are_in_plain_language(type_, config, path, message):
@@ -106,7 +106,7 @@ def test_two_braces_without_an_expression_are_accepted():
 
 def test_a_date_format_without_a_directive_is_rejected():
     found = complaints("date", operation="format", format="YYYY-MM-DD")
-    assert "it looks like %Y-%m-%d %H:%M" in found["nodes[0].config.format"]
+    assert "such as %Y-%m-%d %H:%M" in found["nodes[0].config.format"]
 
 
 @pytest.mark.parametrize(

@@ -253,7 +253,7 @@ def test_a_server_that_slept_while_it_polled_writes_nothing(serve, feed):
     servers.append(serve(WEB_CONCURRENCY=1))
     until(lambda: len(found(path, flow, "id")) == 2, "the other one polls")
     servers[0].thaw(pid)
-    servers[0].said("it was overtaken")
+    servers[0].said("the claim was lost")
     caught_up(path, [flow], feed)
     settled(path)
     assert found(path, flow, "id") == ["entry 1", "entry 2"]

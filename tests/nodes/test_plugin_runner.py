@@ -185,7 +185,7 @@ def test_a_result_that_is_no_json_fails_the_node_for_good(own, given):
 
 def test_a_result_that_is_too_large_fails_the_node(own):
     own(lambda config, input, ctx: "x" * 100)
-    assert "at most 50 are allowed" in run(flow(mine()), max_value_bytes=50).error_text
+    assert "the limit is 50" in run(flow(mine()), max_value_bytes=50).error_text
 
 
 # Ways out and waits
@@ -194,12 +194,12 @@ def test_a_result_that_is_too_large_fails_the_node(own):
 @pytest.mark.parametrize(
     ("declared", "given", "text"),
     [
-        ((), Branch("left", 1), "mine left by the branch 'left'; it declares none"),
-        (("left", "right"), Branch("up", 1), "mine left by the branch 'up'; it declares 'left', 'right'"),
-        (("left",), Branch(None, 1), "mine gave no Branch; it declares 'left'"),
-        (("left",), Branch(["left"], 1), "mine left by the branch \"['left']\"; it declares 'left'"),
-        (("left", "right"), 1, "mine gave no Branch; it declares 'left', 'right'"),
-        ((), Suspend(1, "x"), "mine gave Suspend, but does not say suspends = True"),
+        ((), Branch("left", 1), "mine returned the branch 'left'; it declares none"),
+        (("left", "right"), Branch("up", 1), "mine returned the branch 'up'; it declares: 'left', 'right'"),
+        (("left",), Branch(None, 1), "mine returned no Branch; it declares: 'left'"),
+        (("left",), Branch(["left"], 1), "mine returned the branch \"['left']\"; it declares: 'left'"),
+        (("left", "right"), 1, "mine returned no Branch; it declares: 'left', 'right'"),
+        ((), Suspend(1, "x"), "mine returned Suspend, but does not set suspends = True"),
     ],
 )
 def test_a_way_out_that_is_not_declared_fails_the_node_for_good(own, declared, given, text):
@@ -212,12 +212,12 @@ def test_a_way_out_that_is_not_declared_fails_the_node_for_good(own, declared, g
     ("wait", "text"),
     [
         (Suspend(None, "x"), "without a time"),
-        (Suspend("soon", "x"), "a time that is no number"),
-        (Suspend(1.5, "x"), "a time that is no number"),
-        (Suspend(True, "x"), "a time that is no number"),
-        (Suspend(-1, "x"), "a time that is no number"),
-        (Suspend(2**80, "x"), "a time that is no number"),
-        (Suspend(1, None), "a reason that is no text"),
+        (Suspend("soon", "x"), "a time that is not in milliseconds"),
+        (Suspend(1.5, "x"), "a time that is not in milliseconds"),
+        (Suspend(True, "x"), "a time that is not in milliseconds"),
+        (Suspend(-1, "x"), "a time that is not in milliseconds"),
+        (Suspend(2**80, "x"), "a time that is not in milliseconds"),
+        (Suspend(1, None), "a reason that is not text"),
     ],
 )
 def test_a_wait_that_would_never_end_fails_the_node(own, wait, text):
@@ -272,7 +272,7 @@ def test_an_error_that_cannot_be_shown_fails_the_node_alone(own):
         raise Shy
 
     own(fail)
-    assert run(flow(mine())).error_text == "Shy, which cannot be shown"
+    assert run(flow(mine())).error_text == "Shy, whose message cannot be shown"
 
 
 def test_an_endless_recursion_fails_the_node_alone(own):
@@ -308,16 +308,16 @@ def test_a_node_that_does_not_end_is_given_up_and_the_run_goes_on(hang, caplog):
     ran = run(flow(mine(timeout=0.05, on_error="continue"), "b", edges=["a b"]))
     assert ran.status == "success"
     assert re.fullmatch(
-        r"the node's timeout of 0\.05 s ended it: did not end within 0\.0[1-5]\d? s and was given up",
+        r"the node's timeout of 0\.05 s ended it: did not end within 0\.0[1-5]\d? s and was abandoned",
         ran.output["error"],
     )
-    assert caplog.messages == ["node a (mine) does not end; its thread is left behind"]
+    assert caplog.messages == ["Node a (mine) did not end in time; its thread is abandoned"]
 
 
 def test_a_node_that_does_not_end_ends_with_the_run(hang):
     hang()
     ran = run(flow(mine()), timeout=0.05)
-    assert ran.status == "failed" and "was given up" in ran.error_text
+    assert ran.status == "failed" and "was abandoned" in ran.error_text
 
 
 @pytest.mark.slow
@@ -337,7 +337,7 @@ def test_a_node_that_minds_its_time_says_so_itself(own):
     own(mind)
     for seconds in (0.05, 1, 5, 20):
         told = run(flow(mine(timeout=seconds))).error_text
-        if "timed out before it could start" not in told:  # as on a busy machine
+        if "timed out before it started" not in told:  # as on a busy machine
             break
     assert told == f"the node's timeout of {seconds} s ended it: the service took too long"
 
@@ -367,8 +367,8 @@ def test_what_was_given_up_reaches_its_run_no_more(types, caplog):
     (thread,) = plugin_runner._left
     gate.opened.set()
     thread.join(PATIENCE)
-    assert refused == ["the node was given up"] and entries == []
-    assert caplog.messages[-1] == "node a (mine) has ended after it was given up"
+    assert refused == ["the node was abandoned"] and entries == []
+    assert caplog.messages[-1] == "Node a (mine) ended after it was abandoned"
 
 
 def test_a_call_that_is_under_way_when_the_node_is_given_up_is_the_last(types):
@@ -394,7 +394,7 @@ def test_a_call_that_is_under_way_when_the_node_is_given_up_is_the_last(types):
 def test_too_many_that_were_given_up_keep_further_ones_from_starting(hang, monkeypatch):
     gate = hang()
     monkeypatch.setattr(plugin_runner, "MAX_LEFT", 1)
-    assert "was given up" in run(flow(mine(timeout=0.05))).error_text
+    assert "was abandoned" in run(flow(mine(timeout=0.05))).error_text
     assert "restart the server" in run(flow(mine())).error_text
     gate.opened.set()
     for thread in list(plugin_runner._left):
@@ -446,7 +446,7 @@ def test_an_error_of_what_it_asks_for_is_raised_where_it_asks(own):
 @pytest.mark.parametrize("level", ["loud", None, ["info"]])
 def test_a_log_entry_that_no_table_takes_fails_the_node(own, level):
     own(lambda config, input, ctx: ctx.log(level, "x"))
-    assert "it must be debug, info, warning, error" in run(flow(mine())).error_text
+    assert "must be one of: debug, info, warning, error" in run(flow(mine())).error_text
 
 
 def test_a_credential_is_there_and_stays_out_of_the_record(own):
@@ -493,7 +493,7 @@ def test_a_thread_for_runs_is_free_again_after_a_node_that_does_not_end(hang, tm
         hung = dispatcher.submit(add_flow(flow(mine(timeout=0.05))), 1, "manual")
         after = dispatcher.submit(add_flow(flow("b")), 1, "manual")
         assert dispatcher.waiting.wait(after, PATIENCE).status == "success"
-        assert "was given up" in run_of(dispatcher.waiting.wait(hung, PATIENCE).id).error_text
+        assert "was abandoned" in run_of(dispatcher.waiting.wait(hung, PATIENCE).id).error_text
 
 
 def test_the_store_and_the_log_are_the_workspaces(own, tmp_path):

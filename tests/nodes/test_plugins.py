@@ -107,24 +107,24 @@ BROKEN = [
     ("def f(): f()\nf()", "RecursionError: ", 1),
     ("x = 'a\0b'", "null bytes", None),
     (b"x = '\xff'", "SyntaxError: (unicode error) 'utf-8' codec can't decode byte 0xff", None),
-    ("class E(Exception):\n    def __str__(self): 1 / 0\nraise E", "E, which cannot be shown", 3),
+    ("class E(Exception):\n    def __str__(self): 1 / 0\nraise E", "E, whose message cannot be shown", 3),
     ("raise ValueError('a\\n' * 1000)", "ValueError: a a a", 1),
     ("", "it has no node type", None),
     (HEAD + "class Shout(Node):\n    '''Has no type.'''\n", "it has no node type", None),
     (node_file("http"), "TypeError: Shout: the node type 'http' exists already", 8),
     (node_file(body="category = 'loud'"), "TypeError: Shout: category must be one of trigger, logic", 8),
     (node_file().replace('"""Says it loudly."""', ""), "Shout: a node's docstring is its description", 8),
-    (node_file("Shout"), "Shout: type must be at most 64 small letters, digits and _", 8),
-    (node_file("a-b"), "Shout: type must be", 8),
-    (node_file("1a"), "Shout: type must be", 8),
-    (node_file(""), "Shout: type must be", 8),
-    (node_file("a" * 65), "Shout: type must be", 8),
-    (node_file(body="type = 5"), "Shout: type must be", 8),
+    (node_file("Shout"), "Shout: type must have at most 64 lower-case letters, digits and _", 8),
+    (node_file("a-b"), "Shout: type must have", 8),
+    (node_file("1a"), "Shout: type must have", 8),
+    (node_file(""), "Shout: type must have", 8),
+    (node_file("a" * 65), "Shout: type must have", 8),
+    (node_file(body="type = 5"), "Shout: type must have", 8),
     (node_file(body="type = []"), "TypeError: unhashable type", 8),
-    (node_file(body="trigger = True"), "Shout: a trigger of your own says category = 'trigger', trigger", 8),
-    (node_file(body="category = 'trigger'"), "Shout: a trigger of your own says", 8),
+    (node_file(body="trigger = True"), "Shout: a trigger must set category = 'trigger', trigger", 8),
+    (node_file(body="category = 'trigger'"), "Shout: a trigger must set", 8),
     (node_file(body="polls = True"), "TypeError: Shout: only a trigger polls", 8),
-    (node_file(body="trigger = polls = True"), "Shout: a trigger of your own says", 8),
+    (node_file(body="trigger = polls = True"), "Shout: a trigger must set", 8),
     (node_file(body=POLLS), "Shout: it has no method poll", 8),
     (node_file(body=f"{POLLS}\ndef poll(self, config): ..."), "Shout: poll must take (self, config, state, ctx)", 8),
     (node_file(body="source = ['at']"), "Shout: source must be a tuple of keys of its Config", 8),
@@ -133,7 +133,7 @@ BROKEN = [
     (node_file(body="title = None"), "Shout: title and icon must be text", 8),
     (node_file(body="also = 'yell'"), "Shout: also must be a tuple of texts", 8),
     (node_file(body="answers = ['yes']"), "Shout: answers must be a tuple of names", 8),
-    (node_file(body="answers = ('yes',)"), "Shout: it has answers, so it must say suspends = True", 8),
+    (node_file(body="answers = ('yes',)"), "Shout: it has answers, so it must set suspends = True", 8),
     (node_file(body="suspends = True"), "Shout: it has no method resume", 8),
     (node_file(body="examples = [{}]"), "Shout: examples must be a tuple of dicts", 8),
     (node_file(body="examples = ({'input': {1, 2}},)"), "Shout: its entry in the catalogue raised TypeError", 8),
@@ -169,11 +169,11 @@ BROKEN = [
         node_file(body="@classmethod\ndef branches(cls, config): return config['cases']"),
         "raised KeyError: 'cases' (bad.py, line 14)", 8,
     ),
-    (node_file(body="@classmethod\ndef branches(cls, config): return 'ab'"), "shout.branches must give a tuple", 8),
-    (node_file(body="@classmethod\ndef branches(cls, config): return ('a', 'a')"), "gives the same name twice", 8),
+    (node_file(body="@classmethod\ndef branches(cls, config): return 'ab'"), "shout.branches must return a tuple", 8),
+    (node_file(body="@classmethod\ndef branches(cls, config): return ('a', 'a')"), "returned the same name twice", 8),
     (HEAD + "from nodes.base import REGISTRY\nREGISTRY['http'] = REGISTRY['noop']", "it replaces or removes", None),
     (HEAD + "from nodes.base import REGISTRY\ndel REGISTRY['http']", "it replaces or removes", None),
-    (HEAD + "from nodes.base import REGISTRY\nREGISTRY['alias'] = REGISTRY['http']", "into the registry by hand", None),
+    (HEAD + "from nodes.base import REGISTRY\nREGISTRY['alias'] = REGISTRY['http']", "to the registry manually", None),
 ]  # fmt: skip
 
 
@@ -183,10 +183,10 @@ def test_a_file_that_cannot_be_loaded_is_reported_once_and_leaves_nothing_behind
     place = folder(bad=source, good=node_file("good"), _helper="")
     (broken,) = plugins.load(place)
     assert broken.file == "bad.py" and reason in broken.reason and "\n" not in broken.reason
-    assert len(broken.reason) <= plugins.LONGEST_REASON + 1
+    assert len(broken.reason) <= plugins.MAX_REASON + 1
     assert line is None or broken.reason.startswith(f"line {line}: ")
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert record.getMessage() == f"{place / 'bad.py'} could not be loaded: {broken.reason}"
+    assert record.getMessage() == f"Could not load {place / 'bad.py'}: {broken.reason}"
     assert record.exc_info is None
     assert modules() == {"headrace_nodes.good"} and not hasattr(sys.modules["headrace_nodes"], "bad")
     assert {type_: node for type_, node in REGISTRY.items() if type_ != "good"} == before
@@ -223,7 +223,7 @@ def test_a_file_whose_name_is_no_module_name_is_reported(folder, name):
     place = folder()
     (place / name).write_text(node_file())
     (broken,) = plugins.load(place)
-    assert broken.file == name and "its name must be of letters, digits and _" in broken.reason
+    assert broken.file == name and "its name must consist of letters, digits and _" in broken.reason
     assert not own_types()
 
 
@@ -243,7 +243,7 @@ def test_an_interrupt_from_the_keyboard_goes_through(folder):
 def test_a_folder_that_is_not_there_is_reported(tmp_path, caplog):
     (broken,) = plugins.load(tmp_path / "nothing")
     assert broken.reason == "it cannot be read: No such file or directory"
-    assert caplog.messages == [f"{tmp_path / 'nothing'} could not be loaded: {broken.reason}"]
+    assert caplog.messages == [f"Could not load {tmp_path / 'nothing'}: {broken.reason}"]
     _, issues = check({"nodes": [{"id": "a", "type": "shout"}]})
     assert issues[0].message.endswith("; the folder of HEADRACE_NODES_DIR could not be loaded: " + broken.reason)
     plugins.load(None)
@@ -337,7 +337,7 @@ def test_branches_that_fail_under_a_config_are_an_issue(folder):
     plugins.load(folder(shout=node_file(body=RAISING)))
     assert issues_of({}) == []
     assert issues_of({"at": 5}) == ["shout.branches raised TypeError: 'int' object is not iterable (shout.py, line 18)"]
-    assert issues_of({"at": [[]]}) == ["shout.branches must give a tuple of names"]
+    assert issues_of({"at": [[]]}) == ["shout.branches must return a tuple of names"]
 
 
 def test_branches_cannot_change_the_definition(folder):
@@ -352,7 +352,7 @@ def test_branches_cannot_change_the_definition(folder):
     [
         ("raise KeyError('x')", "shout.Config raised KeyError: 'x' (shout.py, line 16)"),
         ("raise SystemExit", "shout.Config raised SystemExit (shout.py, line 16)"),
-        ("return 5", "shout.Config must give a dict"),
+        ("return 5", "shout.Config must return a dict"),
         ("raise NodeError('no')", "no"),
     ],
 )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from moments import DAY, HOUR, MINUTE, SECOND, at, shown
 from properties import examples
 
-from scheduler.cron import Cron, Every, cron
+from scheduler.cron import Cron, Interval, get_cron
 
 BERLIN, NEW_YORK, LORD_HOWE = "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"
 
@@ -23,9 +23,9 @@ BERLIN, NEW_YORK, LORD_HOWE = "Europe/Berlin", "America/New_York", "Australia/Lo
 def times(expression, zone, start, count):
     """The first instants after a moment of the zone, as its clock shows them."""
     found, times = at(start, zone), []
-    rhythm = Cron(expression, zone)
+    fire_times = Cron(expression, zone)
     for _ in range(count):
-        found = rhythm.after(found)
+        found = fire_times.after(found)
         times.append(shown(found, zone))
     return times
 
@@ -113,8 +113,8 @@ def test_where_the_clock_is_set_back(expression, zone, start, expected):
 
 
 def test_a_fixed_time_does_not_come_again_while_the_clock_repeats_it():
-    rhythm = Cron("30 2 * * *", BERLIN)
-    assert shown(rhythm.after(at("2024-10-27 02:10", BERLIN, fold=1)), BERLIN) == "2024-10-28 02:30 +0100"
+    fire_times = Cron("30 2 * * *", BERLIN)
+    assert shown(fire_times.after(at("2024-10-27 02:10", BERLIN, fold=1)), BERLIN) == "2024-10-28 02:30 +0100"
 
 
 # The fields
@@ -145,18 +145,18 @@ def test_the_fields_of_an_expression(expression, start, expected):
 
 
 def test_an_instant_is_later_than_what_it_is_after():
-    rhythm = Cron("0 12 * * *", "UTC")
+    fire_times = Cron("0 12 * * *", "UTC")
     noon = at("2026-03-02 12:00")
-    assert rhythm.after(noon - 1) == noon
-    assert rhythm.after(noon) == noon + DAY
+    assert fire_times.after(noon - 1) == noon
+    assert fire_times.after(noon) == noon + DAY
 
 
 def test_an_expression_that_matches_no_date_has_no_instant():
-    rhythm = Cron("0 0 */31 * MON#5", "UTC")  # the first of a month that is its fifth Monday
+    fire_times = Cron("0 0 */31 * MON#5", "UTC")  # the first of a month that is its fifth Monday
     start = at("2026-03-02 12:00")
-    assert rhythm.after(start) is None
-    assert rhythm.get_next_fire_time(None, datetime(2026, 3, 2, tzinfo=UTC)) is None
-    assert rhythm.newest(start, start + DAY) is None
+    assert fire_times.after(start) is None
+    assert fire_times.get_next_fire_time(None, datetime(2026, 3, 2, tzinfo=UTC)) is None
+    assert fire_times.newest(start, start + DAY) is None
 
 
 # Against an account of the rules that goes minute by minute
@@ -249,18 +249,18 @@ def test_cron_is_what_the_rules_say_minute_by_minute(fields, change, begin):
     zone, day = change
     start = at(day, zone) + begin * MINUTE - 5 * HOUR
     expected = minute_by_minute(fields, zone, start, start + 36 * HOUR)
-    rhythm = cron_of(fields, zone)
-    assert list(rhythm.between(start, start + 36 * HOUR)) == expected
-    assert rhythm.newest(start, start + 36 * HOUR) == (expected[-1] if expected else None)
+    fire_times = cron_of(fields, zone)
+    assert list(fire_times.between(start, start + 36 * HOUR)) == expected
+    assert fire_times.newest(start, start + 36 * HOUR) == (expected[-1] if expected else None)
 
 
 @given(EXPRESSIONS, st.sampled_from(CHANGES), st.integers(0, 48 * 3600), st.integers(0, 4 * 3600))
 @settings(max_examples=examples(150), deadline=None)
 def test_the_next_instant_never_moves_back(fields, change, begin, later):
     zone, day = change
-    rhythm = cron_of(fields, zone)
+    fire_times = cron_of(fields, zone)
     start = at(day, zone) + begin * SECOND
-    first, second = rhythm.after(start), rhythm.after(start + later * SECOND)
+    first, second = fire_times.after(start), fire_times.after(start + later * SECOND)
     assert (first or 1e18) > start and (first or 1e18) <= (second or 1e18)
 
 
@@ -268,29 +268,29 @@ def test_the_next_instant_never_moves_back(fields, change, begin, later):
 
 
 def test_an_interval_is_counted_from_its_anchor():
-    rhythm = Every(90, 1_000)
-    assert list(islice(rhythm.between(1_000, 10**9), 3)) == [91_000, 181_000, 271_000]
-    assert rhythm.after(-(10**9)) == 91_000
-    assert (rhythm.after(90_999), rhythm.after(91_000)) == (91_000, 181_000)
+    fire_times = Interval(90, 1_000)
+    assert list(islice(fire_times.between(1_000, 10**9), 3)) == [91_000, 181_000, 271_000]
+    assert fire_times.after(-(10**9)) == 91_000
+    assert (fire_times.after(90_999), fire_times.after(91_000)) == (91_000, 181_000)
 
 
 def test_an_interval_does_not_drift_however_late_it_is_looked_at():
-    rhythm = Every(1.5, 0)
+    fire_times = Interval(1.5, 0)
     found = 0
     for number in range(1, 10_000):
-        found = rhythm.after(found)
+        found = fire_times.after(found)
         assert found == number * 1_500
-    assert rhythm.after(10**12 + 7) == 10**12 + 500
+    assert fire_times.after(10**12 + 7) == 10**12 + 500
 
 
 @given(st.integers(1_000, 10**8), st.integers(0, 10**13), st.integers(0, 10**13), st.integers(0, 10**10))
 def test_the_newest_of_an_interval_is_the_last_before(interval, anchor, after, length):
-    rhythm = Every(interval / 1000, anchor)
-    found = rhythm.newest(after, after + length)
+    fire_times = Interval(interval / 1000, anchor)
+    found = fire_times.newest(after, after + length)
     if found is None:
-        assert rhythm.after(after) > after + length
+        assert fire_times.after(after) > after + length
     else:
-        assert after < found <= after + length < rhythm.after(found)
+        assert after < found <= after + length < fire_times.after(found)
         assert (found - anchor) % interval == 0
 
 
@@ -298,14 +298,14 @@ def test_the_newest_of_an_interval_is_the_last_before(interval, anchor, after, l
 
 
 def test_a_rhythm_is_a_trigger():
-    rhythm = Cron("30 2 * * *", BERLIN)
+    fire_times = Cron("30 2 * * *", BERLIN)
     now = datetime(2024, 3, 30, 12, tzinfo=UTC)
-    first = rhythm.get_next_fire_time(None, now)
+    first = fire_times.get_next_fire_time(None, now)
     assert first.isoformat() == "2024-03-31T03:00:00+02:00"
-    assert rhythm.get_next_fire_time(first, now).isoformat() == "2024-04-01T02:30:00+02:00"
-    assert Every(60, 0).get_next_fire_time(None, now) == datetime(2024, 3, 30, 12, 1, tzinfo=UTC)
+    assert fire_times.get_next_fire_time(first, now).isoformat() == "2024-04-01T02:30:00+02:00"
+    assert Interval(60, 0).get_next_fire_time(None, now) == datetime(2024, 3, 30, 12, 1, tzinfo=UTC)
 
 
 def test_schedules_with_the_same_expression_share_a_rhythm():
-    assert cron("5 4 * * *", BERLIN) is cron("5 4 * * *", BERLIN)
-    assert cron("5 4 * * *", BERLIN) is not cron("5 4 * * *", NEW_YORK)
+    assert get_cron("5 4 * * *", BERLIN) is get_cron("5 4 * * *", BERLIN)
+    assert get_cron("5 4 * * *", BERLIN) is not get_cron("5 4 * * *", NEW_YORK)

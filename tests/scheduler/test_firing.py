@@ -25,7 +25,7 @@ from world import add_flow, at_once, flow, fresh_database, raced
 
 from database import execute, write
 from models import GRACE_MS, LogEntry, Run, Schedule, ScheduleFire, Workflow, WorkflowVersion, metrics
-from scheduler.firing import CAUGHT_UP, COUNTED, decide, fire_due, lasting, rhythm_of, watch
+from scheduler.firing import CAUGHT_UP, COUNTED, decide, fire_due, format_duration, get_fire_times, watch
 
 pytestmark = pytest.mark.usefixtures("path")
 
@@ -199,9 +199,9 @@ def test_within_the_grace_every_instant_fires_whatever_the_policy():
 @pytest.mark.parametrize(
     ("policy", "hours", "told"),
     [
-        ("none", [], "none of the missed times is made up for"),
-        ("last", [5], f"the newest of the missed times, {utc(START + 5 * HOUR)}, is made up for"),
-        ("all", [1, 2, 3, 4, 5], "all 5 missed times are made up for"),
+        ("none", [], "no missed times are fired"),
+        ("last", [5], f"only the latest missed time, {utc(START + 5 * HOUR)}, is fired"),
+        ("all", [1, 2, 3, 4, 5], "all 5 missed times are fired"),
     ],
 )
 def test_after_downtime_the_policy_decides(policy, hours, told):
@@ -215,8 +215,8 @@ def test_after_downtime_the_policy_decides(policy, hours, told):
     ((level, message),) = logged()
     assert level == "warning"
     assert message == (
-        f"The schedule tick of the flow Flow was due at {utc(START + HOUR)} and comes 4 h 30 min late; "
-        f"its catch_up is {policy}: {told}"
+        f"The schedule tick of the flow Flow was due at {utc(START + HOUR)}, 4 h 30 min ago; "
+        f"by its catch_up policy ({policy}), {told}"
     )
     entry = LogEntry.get()
     assert (entry.workspace_id, entry.run_id, entry.node_id) == ("ws_1", None, "tick")
@@ -262,7 +262,7 @@ def test_the_newest_thousand_are_made_up_for_and_the_rest_is_counted():
     late = [instant for instant in fires(made) if instant < end - GRACE_MS]
     assert late == [START + minute * MINUTE for minute in range(501, 1501)]
     ((_, message),) = logged()
-    assert message.endswith("the newest 1000 missed times are made up for, 500 were dropped")
+    assert message.endswith("the latest 1000 missed times are fired; 500 are dropped")
 
 
 def test_a_very_long_downtime_is_not_counted_to_its_end():
@@ -274,7 +274,7 @@ def test_a_very_long_downtime_is_not_counted_to_its_end():
     assert decision.instants[0] == edge - (CAUGHT_UP - 1) * SECOND
     assert decision.instants == list(range(edge - (CAUGHT_UP - 1) * SECOND, START + 2 * DAY + 1, SECOND))
     assert decision.next_at == START + 2 * DAY + SECOND and row(made).next_at == START + SECOND
-    assert f"more than {COUNTED - CAUGHT_UP} were dropped" in decision.missed.message
+    assert f"more than {COUNTED - CAUGHT_UP} are dropped" in decision.missed.message
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_a_very_long_downtime_is_not_counted_to_its_end():
     ],
 )
 def test_how_late_is_told_in_two_units(ms, text):
-    assert lasting(ms) == text
+    assert format_duration(ms) == text
 
 
 # Not to be started
@@ -342,7 +342,7 @@ def test_what_nobody_fires_is_told_once():
     assert logged() == [
         (
             "warning",
-            f"The schedule tick of the flow Flow has been due since {utc(START + MINUTE)}, 1 min; nobody fires it",
+            f"The schedule tick of the flow Flow is overdue since {utc(START + MINUTE)} (1 min): nothing fires it",
         )
     ]
     assert Schedule.overdue(now + 1) == 1
@@ -456,7 +456,7 @@ BEGINNINGS = [at(text) for text in ("2024-03-31 00:50", "2024-10-27 00:50", "202
 @settings(max_examples=examples(60), deadline=None)
 def test_whenever_it_looks_every_instant_fires_once(tmp_path_factory, wanted, begin, gaps, leaders):
     with fresh_database(tmp_path_factory.mktemp("random")):
-        made = [schedule(begin, catch_up=policy, **rhythm) for rhythm, policy in wanted]
+        made = [schedule(begin, catch_up=policy, **fire_times) for fire_times, policy in wanted]
         now = begin
         for gap in gaps:
             now += gap
@@ -464,7 +464,7 @@ def test_whenever_it_looks_every_instant_fires_once(tmp_path_factory, wanted, be
                 fire_due(now)
         for one in made:
             (due,) = [due for due in Schedule.due(10**15, 10) if due.workflow_id == one.id]
-            expected = list(rhythm_of(due).between(begin, now))
+            expected = list(get_fire_times(due).between(begin, now))
             assert fires(one) == expected
             assert [orjson.loads(run.input)["scheduled_for"] for run in runs(one)] == [
                 utc(moment) for moment in expected

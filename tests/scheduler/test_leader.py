@@ -6,7 +6,7 @@ from world import at_once, start_python
 
 from database import execute
 from models import Lease, Run, Schedule
-from scheduler.leader import LEASE_MS, RIGHT, Leader
+from scheduler.leader import LEASE_MS, LEASE_NAME, Leader
 
 pytestmark = pytest.mark.usefixtures("path")
 
@@ -68,10 +68,10 @@ def test_the_lease_lasts_five_seconds_after_the_last_renewal(clock):
     first.tick()
     clock.pass_by(LEASE_MS - 1)
     second.tick()
-    assert Lease.find(RIGHT).owner == first.owner
+    assert Lease.find(LEASE_NAME).owner == first.owner
     clock.pass_by(1)
     second.tick()
-    assert Lease.find(RIGHT).owner == second.owner
+    assert Lease.find(LEASE_NAME).owner == second.owner
 
 
 def test_who_was_asleep_does_not_lead_any_more(clock):
@@ -100,7 +100,7 @@ def test_who_hesitates_after_a_look_at_the_clock_takes_no_lead_and_shifts_no_int
     second = Process(clock)
     second.wall = look_and_hesitate
     second.tick()
-    assert Lease.find(RIGHT).owner == first.owner
+    assert Lease.find(LEASE_NAME).owner == first.owner
     pass_by(clock, 4_800, first, second)
     assert fires(made) == list(range(START + SECOND, clock.now + 1, SECOND))
 
@@ -110,10 +110,10 @@ def test_whoever_stops_leaves_the_lead_at_once(clock):
     first.tick()
     second.tick()
     second.stop()
-    assert Lease.find(RIGHT).owner == first.owner
+    assert Lease.find(LEASE_NAME).owner == first.owner
     first.stop()
     second.tick()
-    assert Lease.find(RIGHT).owner == second.owner
+    assert Lease.find(LEASE_NAME).owner == second.owner
 
 
 def test_of_many_that_begin_together_one_leads(clock):
@@ -121,7 +121,7 @@ def test_of_many_that_begin_together_one_leads(clock):
     schedule(START - SECOND, every=1)
     at_once(8, lambda number: processes[number].tick())
     assert sum(len(process.fired) for process in processes) == 1
-    assert sum(Lease.lead(RIGHT, process.owner, LEASE_MS, clock.wall) for process in processes) == 1
+    assert sum(Lease.lead(LEASE_NAME, process.owner, LEASE_MS, clock.wall) for process in processes) == 1
 
 
 @pytest.mark.slow
@@ -265,7 +265,7 @@ def test_a_leader_notices_that_its_lease_is_of_another_time(clock):
     clock.jump(-HOUR)
     clock.pass_by(500)
     leader.tick()
-    assert Lease.find(RIGHT).until == clock.now + LEASE_MS
+    assert Lease.find(LEASE_NAME).until == clock.now + LEASE_MS
 
 
 def test_taking_over_changes_nothing_that_is_right(clock):

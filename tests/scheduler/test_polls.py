@@ -13,7 +13,7 @@ from errors import DefinitionError, NodeError
 from models import CLAIM_MS, LogEntry, Poll, PollEntry, Run, now_ms
 from nodes.base import Polled
 from nodes.credentials.keyring import Credential
-from scheduler.polls import MOST_THREADS, RUNS_AT_ONCE, THREADS, in_a_thread
+from scheduler.polls import MAX_THREADS, RUNS_AT_ONCE, THREADS, run_in_thread
 
 pytestmark = pytest.mark.usefixtures("path")
 
@@ -164,9 +164,7 @@ def test_a_value_that_can_be_no_input_is_told_of_and_holds_nothing_up(source, tm
         process.look()
     assert fired() == ["a", "b"]
     ((level, message),) = logged()
-    assert level == "error" and message.startswith(
-        "The trigger new of the flow Flow found 'large', which starts no run"
-    )
+    assert level == "error" and message.startswith("The trigger new of the flow Flow cannot start a run for 'large'")
 
 
 def test_its_expressions_see_vars_secrets_and_the_flow(source, process):
@@ -353,14 +351,14 @@ def test_slow_sources_hold_up_no_schedule_and_no_more_than_their_number_of_threa
         clock.pass_by(CLAIM_MS)  # these hang: others go on in their place, up to a bound
         process.look()
         process.look()
-        assert len(threads.made) == MOST_THREADS
+        assert len(threads.made) == MAX_THREADS
         clock.pass_by(CLAIM_MS)
         process.look()
-        assert len(threads.made) == MOST_THREADS
+        assert len(threads.made) == MAX_THREADS
         gate.opened.set()
         threads.join()
         process.look()
-        assert len(threads.made) == MOST_THREADS + THREADS
+        assert len(threads.made) == MAX_THREADS + THREADS
         threads.join()
 
 
@@ -368,7 +366,7 @@ def test_a_thread_that_has_polled_gives_its_connection_back(source, tmp_path):
     done = threading.Event()
     active()
     with polling(tmp_path) as process:
-        process.poller.start = lambda work: in_a_thread(lambda: (work(), done.set()))
+        process.poller.start = lambda work: run_in_thread(lambda: (work(), done.set()))
         process.look()
         assert done.wait(PATIENCE)
     assert PollEntry.select().count() == 0 and Poll.get().begun

@@ -11,10 +11,10 @@ from world import PATIENCE, process
 
 from database import commits, settings_commits
 from models import Lease, Run, now_ms
-from scheduler import Scheduler, Steady
-from scheduler.leader import RIGHT, Leader
+from scheduler import ClockAwareScheduler, Scheduler
+from scheduler.leader import LEASE_NAME, Leader
 from scheduler.polls import Poller
-from scheduler.warnings import QUIET_SECONDS, SELDOM, Seldom
+from scheduler.warnings import QUIET_SECONDS, RATE_LIMIT, RateLimitFilter
 
 
 @pytest.fixture
@@ -32,13 +32,13 @@ def test_a_schedule_fires_and_its_runs_are_executed_while_the_scheduler_runs(dis
     scheduler.start()
     try:
         assert ended.wait(PATIENCE)
-        assert Lease.find(RIGHT) is not None
+        assert Lease.find(LEASE_NAME) is not None
     finally:
         scheduler.stop()
     dispatcher.stop()
     assert len(fires(made)) == len(runs(made))
     assert Run.select().where(Run.status == "success").count() >= 1
-    assert Lease.find(RIGHT) is None
+    assert Lease.find(LEASE_NAME) is None
 
 
 def test_a_process_with_nothing_to_do_changes_no_counter(dispatcher):
@@ -64,7 +64,7 @@ def test_no_thread_is_left_when_the_scheduler_has_stopped(dispatcher):
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_jobs_go_on_when_the_clock_on_the_wall_is_set(hours):
     shift, done, again = [0.0], threading.Event(), threading.Event()
-    scheduler = Steady(lambda: shift[0], timezone="UTC")
+    scheduler = ClockAwareScheduler(lambda: shift[0], timezone="UTC")
     job = scheduler.add_job(lambda: (again if done.is_set() else done).set(), "interval", hours=1)
     scheduler.start()
     try:
@@ -78,7 +78,7 @@ def test_jobs_go_on_when_the_clock_on_the_wall_is_set(hours):
 
 def test_what_apscheduler_says_at_every_tick_is_said_once_a_minute_with_how_often(caplog):
     clock, logger = [0.0], logging.getLogger("tests.seldom")
-    seldom = Seldom(lambda: clock[0])
+    seldom = RateLimitFilter(lambda: clock[0])
     logger.addFilter(seldom)
     try:
         for _ in range(500):
@@ -92,7 +92,7 @@ def test_what_apscheduler_says_at_every_tick_is_said_once_a_minute_with_how_ofte
     assert [record.getMessage() for record in caplog.records] == [
         "job a skipped",
         "another thing",
-        "job b skipped (and 499 times more since this was said last)",
+        "job b skipped (499 similar messages were suppressed)",
         "another thing",
     ]
 
@@ -101,7 +101,7 @@ def test_what_apscheduler_says_at_every_tick_is_said_once_a_minute_with_how_ofte
 def test_a_job_that_takes_longer_than_its_interval_fills_no_log(dispatcher, caplog):
     opened, skipped = threading.Event(), []
     scheduler = Scheduler(dispatcher)
-    SELDOM._told.clear()
+    RATE_LIMIT._told.clear()
     scheduler._scheduler.add_job(lambda: opened.wait(PATIENCE), "interval", seconds=0.01)
     scheduler._scheduler.add_listener(skipped.append, EVENT_JOB_MAX_INSTANCES)
     scheduler._scheduler.start()

@@ -96,9 +96,9 @@ def test_a_change_that_fails_leaves_the_schedules_as_they_were():
     assert row(made).every == 60
 
 
-@pytest.mark.parametrize("rhythm", [{"every": 60}, {"cron": "*/5 * * * *"}])
-def test_what_was_read_before_a_change_cannot_fire_after_it(rhythm):
-    made = schedule(**rhythm)
+@pytest.mark.parametrize("fire_times", [{"every": 60}, {"cron": "*/5 * * * *"}])
+def test_what_was_read_before_a_change_cannot_fire_after_it(fire_times):
+    made = schedule(**fire_times)
     (read,) = Schedule.due(START, 10)
     sync(made, START, tick=config(every=7))
     with write():

@@ -21,7 +21,7 @@ from agent.tools import Later, Tool
 from agent.types import Done, Given, Waiting, Work
 from errors import NodeError
 from json_schema import issues_of
-from nodes.ai.model_access import json_of
+from nodes.ai.model_access import to_json
 
 STEPS = 8
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
@@ -181,7 +181,7 @@ def work(world, **more):
         "wrong": lambda tool, arguments: [issue["message"] for issue in issues_of(tool.parameters, arguments)],
         "wrong_output": lambda data: [issue["message"] for issue in issues_of(world.schema, data)],
         "deadline": time.monotonic() + 60,
-        "clean": lambda value: orjson.loads(json_of(value)),
+        "clean": lambda value: orjson.loads(to_json(value)),
         "given": world.given,
         "cost_of": lambda response: 0.5,
     }

@@ -3,7 +3,7 @@
 from agent.definition import ToolSpec
 from dispatch.agents.callable_workflows import CallableFlow, arguments_schema
 from errors import NodeError, NotFound
-from nodes.ai.tools import checked
+from nodes.ai.tools import find_issues
 
 
 def Spec(type, options=None, approval=False):
@@ -77,5 +77,5 @@ class Flows:
 def called(toolbox, name, /, mark="call:1", **arguments):
     """What the tool gives, once its arguments are checked as a loop does it."""
     tool = toolbox[name]
-    assert checked(tool, arguments) == []
+    assert find_issues(tool, arguments) == []
     return tool.call(arguments, mark)

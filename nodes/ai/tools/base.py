@@ -1,4 +1,4 @@
-"""What all families of tools share: how a tool is made, and how much of a result a model is shown."""
+"""Base of all families of tools: creating a tool, and truncating its results for a model."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from json_schema import issues_of
 from nodes.base import Agents, Context
 from nodes.limits import GREATEST, LEAST, size_of
 
-MOST_SHOWN = 20_000  # characters of a result, about: some 5,000 tokens
-MOST_ERROR, MOST_ISSUE = 4_000, 500
-MOST_NAME, MOST_DESCRIPTION = 64, 2_000  # characters
-MOST_ARGUMENTS = 200_000  # characters of JSON
-MOST_DEPTH = 50
+MAX_SHOWN = 20_000  # characters of a result, about 5,000 tokens
+MAX_ERROR, MAX_ISSUE = 4_000, 500
+MAX_NAME, MAX_DESCRIPTION = 64, 2_000  # characters
+MAX_ARGUMENTS = 200_000  # characters of JSON
+MAX_DEPTH = 50
 CALL_SECONDS = 60.0
-KEY_ROOM = 60  # characters that each key of an object may have at least, its value with it
-UNCUT = 10**9  # room for what is known to fit
-NOTE_ROOM = 36  # of those, what it takes to say how much was cut
+KEY_ROOM = 60  # minimum of characters for each key of an object with its value
+UNCUT = 10**9  # room for values known to fit
+NOTE_ROOM = 36  # characters reserved for a note about the truncation
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """What the tools of one run of an agent are made with. `input` is the agent's; `credentials` names one for a type
-    of tools. `listings` are what others have listed for it (`Toolbox.listings`), and what they list is noted there.
-    `aliases` has other names by which a definition may speak of the tools of a spec.
+class ToolContext:
+    """Everything needed to create the tools of one run of an agent. `input` is the agent's input; `credentials` has
+    default credentials by type of tool. `listings`: see `Toolbox.listings`; new lists are added to it. `aliases` maps
+    other names to tools, as a definition may use them.
     """
 
     ctx: Context
@@ -43,16 +43,16 @@ class Bench:
     aliases: dict[str, str] = field(default_factory=dict)
 
     def credential_name(self, spec: ToolSpec) -> str | None:
-        """The credential that the spec names, else the one that whoever runs the agent gave for its type."""
+        """Return the spec's credential, or the default for its type."""
         return spec.options.get("credential") or self.credentials.get(spec.type)
 
     def need_credential(self, spec: ToolSpec, what: str) -> str:
-        """The same; NodeError where there is none."""
+        """Do the same. Raises: NodeError if there is none."""
         name = self.credential_name(spec)
         if not name:
             raise NodeError(
-                f"the tool {spec.type} needs a credential: {what}; name it in the tool's credential, or give one with "
-                f'the run, as credentials: {{"{spec.type}": "its name"}}',
+                f"the tool {spec.type} needs a credential {what}: set it in the tool's credential, or pass one to the "
+                f'run, as credentials: {{"{spec.type}": "its name"}}',
                 permanent=True,
             )
         return name
@@ -66,11 +66,9 @@ class Bench:
         *,
         required: Sequence[str] = (),
         repeatable: bool | Callable[[dict[str, Any]], bool] = False,
-        most: int = MOST_SHOWN,
+        most: int = MAX_SHOWN,
     ) -> Tool:
-        """A tool of ours, whose arguments have these properties and no others. Of a result, `most` characters are
-        shown.
-        """
+        """Create a tool whose arguments have exactly these properties. Results are truncated to `most` characters."""
         parameters = {
             "type": "object",
             "properties": dict(properties),
@@ -86,50 +84,50 @@ class Bench:
         parameters: Mapping[str, Any],
         call: Callable[[dict[str, Any], str], Any],
         *,
-        most: int = MOST_SHOWN,
+        most: int = MAX_SHOWN,
         **options: Any,
     ) -> Tool:
-        """A tool with the schema that somebody else wrote for its arguments."""
+        """Create a tool with an argument schema from outside."""
         if "resume" in options:
-            options["resume"] = functools.partial(self._told, most, options["resume"])
+            options["resume"] = functools.partial(self._truncate_result, most, options["resume"])
         return Tool(name, description, parameters, functools.partial(self._call, most, call), **options)
 
     def _call(self, most: int, call: Callable[[dict[str, Any], str], Any], arguments: dict[str, Any], key: str) -> Any:
         self.ctx.seconds_left(CALL_SECONDS)
-        return self._told(most, call, arguments, key)
+        return self._truncate_result(most, call, arguments, key)
 
-    def _told(self, most: int, make: Callable[..., Any], *args: Any) -> Any:
-        """What a model is told of what `make` gives; NodeError."""
+    def _truncate_result(self, most: int, make: Callable[..., Any], *args: Any) -> Any:
+        """Return the truncated result of `make`. Raises: NodeError."""
         try:
             result = make(*args)
         except HeadraceError as error:
-            raise NodeError(_cut_text(error.message, MOST_ERROR, self.ctx.clean), permanent=True) from None
-        return result if isinstance(result, Later) else shortened(result, most, self.ctx.clean)
+            raise NodeError(_cut_text(error.message, MAX_ERROR, self.ctx.clean), permanent=True) from None
+        return result if isinstance(result, Later) else shorten(result, most, self.ctx.clean)
 
 
 def _cut_text(text: str, room: int, clean: Callable[[str], str] = str) -> str:
     return _Cutter(clean).text(text, room)
 
 
-def checked(tool: Tool, arguments: Any, clean: Callable[[str], str] = str) -> list[str]:
-    """What is wrong with these arguments for the tool, for the model to mend; `clean` takes secrets out of it."""
+def find_issues(tool: Tool, arguments: Any, clean: Callable[[str], str] = str) -> list[str]:
+    """Return the issues of these arguments, redacted by `clean`, for the model to correct."""
     if not isinstance(arguments, dict):
         return ["the arguments must be a JSON object"]
     try:
-        size_of(arguments, "the object of the arguments", MOST_ARGUMENTS)
+        size_of(arguments, "the object of the arguments", MAX_ARGUMENTS)
         found = issues_of(tool.parameters, arguments, clean)
-        return [_cut_text(f"{issue['path'] or 'arguments'}: {issue['message']}", MOST_ISSUE) for issue in found]
+        return [_cut_text(f"{issue['path'] or 'arguments'}: {issue['message']}", MAX_ISSUE) for issue in found]
     except NodeError as error:
-        return [_cut_text(clean(error.message), MOST_ERROR)]
+        return [_cut_text(clean(error.message), MAX_ERROR)]
 
 
-# How much of a result is shown
+# Truncation of results
 
 
-def shortened(value: Any, max_chars: int = MOST_SHOWN, clean: Callable[[str], str] = str) -> Any:
-    """The value as JSON of about so many characters: what is too long in it is cut, and says how much that was.
+def shorten(value: Any, max_chars: int = MAX_SHOWN, clean: Callable[[str], str] = str) -> Any:
+    """Return the value as JSON of about `max_chars` characters: long parts are truncated, with a note of how much.
 
-    `clean` takes pieces of secrets out of what is cut, for half a secret is not found any more later on.
+    `clean` redacts secrets before truncation, because half of a secret could not be found later.
     """
     return _Cutter(clean).cut(value, max_chars, 0)
 
@@ -141,7 +139,7 @@ class _Cutter:
     def cut(self, value: Any, room: int, depth: int) -> Any:
         if isinstance(value, str):
             return self.text(value, room)
-        if isinstance(value, Mapping | list | tuple) and depth >= MOST_DEPTH:
+        if isinstance(value, Mapping | list | tuple) and depth >= MAX_DEPTH:
             return "(nested too deeply to be shown)"
         if isinstance(value, Mapping | list | tuple) and _size(value, room) <= room:
             room = UNCUT
@@ -152,7 +150,7 @@ class _Cutter:
         return self.scalar(value)
 
     def scalar(self, value: Any) -> Any:
-        """A value that JSON has no kind for is text, as a number is that its readers would not take."""
+        """Return a scalar; as text if JSON, or common readers of it, do not support it."""
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, int):
@@ -165,11 +163,11 @@ class _Cutter:
         if len(text) > room - 2:
             kept = max(0, room - 2 - NOTE_ROOM)
             text = f"{self.clean(text[:kept])}… ({len(text) - kept:,} more characters were cut)"
-        # Half a surrogate pair is text to Python, but no Unicode.
+        # Half a surrogate pair is valid text in Python, but not Unicode.
         return text.encode("utf-8", "replace").decode()
 
     def list(self, items: Sequence[Any], room: int, depth: int) -> list[Any]:
-        """The first items, whole as far as they fit; the first one is shown in any case, cut if need be."""
+        """Return the first items that fit; the first one always, truncated if necessary."""
         kept: list[Any] = []
         room -= 2
         for number, item in enumerate(items):
@@ -182,7 +180,7 @@ class _Cutter:
         return kept
 
     def object(self, members: Mapping[Any, Any], room: int, depth: int) -> dict[str, Any]:
-        """All that fits of every member: the small ones whole, the others as large as they may be beside these."""
+        """Return all members as far as they fit: small ones whole, the others sharing the remaining room."""
         most = max(1, room // KEY_ROOM)
         names = list(members)[:most]
         sizes = {name: _size(members[name], room) + len(str(name)) + 4 for name in names}
@@ -202,7 +200,7 @@ class _Cutter:
 
 
 def _size(value: Any, most: int) -> int:
-    """About how many characters of JSON the value has; something above `most` where it has more."""
+    """Estimate the characters of JSON of the value; stops above `most`."""
     size, todo = 0, [value]
     while todo and size <= most:
         part = todo.pop()

@@ -1,4 +1,4 @@
-"""The tool with which an agent computes: Python in the sandbox of the node `code`."""
+"""Code tool: Python in the sandbox of the node `code`."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from typing import Any
 from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import NodeError
-from nodes.ai.tools.base import Bench
+from nodes.ai.tools.base import ToolContext
 
-SECONDS, MEMORY_MB, MOST_CODE = 20.0, 128, 50_000
+SECONDS, MEMORY_MB, MAX_CODE = 20.0, 128, 50_000
 
 
-def tools(spec: ToolSpec, bench: Bench) -> list[Tool]:
-    """The tool `run_code`."""
+def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
+    """Return the tool `run_code`."""
     properties = {
-        "code": {"type": "string", "minLength": 1, "maxLength": MOST_CODE, "description": "The Python source."},
-        "input": {"description": "What the name input is in the code; without it, the input of this task."},
+        "code": {"type": "string", "minLength": 1, "maxLength": MAX_CODE, "description": "The Python source."},
+        "input": {"description": "The value of the name input in the code. Default: the input of this task."},
     }
     description = (
         "Run Python in a sandbox without files, network or packages (json, math, re, datetime and a few others are "
-        "there). result is the value of the last expression, which must be JSON; printed is what it printed. Nothing "
-        f"stays from one call to the next. At most {SECONDS:g} seconds and {MEMORY_MB} MB."
+        "available). result is the value of the last expression, which must be JSON; printed is the printed text. No "
+        f"state is kept between calls. Limits: {SECONDS:g} seconds and {MEMORY_MB} MB."
     )
 
     def call(arguments: dict[str, Any], key: str) -> Any:
-        ctx = bench.ctx
+        ctx = tool_ctx.ctx
         if ctx.services is None:
-            raise NodeError("there is no sandbox here to run code in", permanent=True)
+            raise NodeError("the sandbox is not available here", permanent=True)
         printed: list[str] = []
-        given = {"input": arguments.get("input", bench.input)}
+        given = {"input": arguments.get("input", tool_ctx.input)}
         result = ctx.services.sandbox().run(
             arguments["code"], given, ctx.seconds_left(SECONDS), MEMORY_MB, printed.append
         )
         return {"result": result, "printed": "\n".join(printed)}
 
-    return [bench.tool("run_code", description, properties, call, required=["code"], repeatable=True)]
+    return [tool_ctx.tool("run_code", description, properties, call, required=["code"], repeatable=True)]

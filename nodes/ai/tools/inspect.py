@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from agent.definition import ToolSpec
 from agent.tools import Tool
-from nodes.ai.tools.base import Bench
+from nodes.ai.tools.base import ToolContext
 from nodes.base import CATEGORIES
 
-MOST_SHOWN = 40_000  # characters: what is told of a run or a flow has bounds of its own, and in half of it little sense
+MAX_SHOWN = 40_000  # characters: runs and flows are limited where they are read, and half a JSON text is useless
 
 
 def _text(description: str, most: int = 200, **more: Any) -> dict[str, Any]:
@@ -111,24 +111,24 @@ FLOW_VIEWS = (
 )
 
 
-def runs(spec: ToolSpec, bench: Bench) -> list[Tool]:
-    """The tools `list_runs`, `get_run` and `get_run_log`."""
-    return [_tool(view, bench) for view in RUN_VIEWS]
+def runs(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
+    """Return the tools `list_runs`, `get_run` and `get_run_log`."""
+    return [_tool(view, tool_ctx) for view in RUN_VIEWS]
 
 
-def flows(spec: ToolSpec, bench: Bench) -> list[Tool]:
-    """The tools `list_flows`, `get_flow`, `search_nodes`, `describe_node` and `validate_flow`."""
-    return [_tool(view, bench) for view in FLOW_VIEWS]
+def flows(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
+    """Return the tools `list_flows`, `get_flow`, `search_nodes`, `describe_node` and `validate_flow`."""
+    return [_tool(view, tool_ctx) for view in FLOW_VIEWS]
 
 
-def _tool(view: View, bench: Bench) -> Tool:
-    ask: Callable[..., Any] = getattr(bench.agents.inspection, view.name)
-    return bench.tool(
+def _tool(view: View, tool_ctx: ToolContext) -> Tool:
+    ask: Callable[..., Any] = getattr(tool_ctx.agents.inspection, view.name)
+    return tool_ctx.tool(
         view.name,
         view.description,
         view.properties,
         lambda arguments, key: ask(**arguments),
         required=view.required,
         repeatable=True,
-        most=MOST_SHOWN,
+        most=MAX_SHOWN,
     )

@@ -1,10 +1,10 @@
-"""The tools with which an agent asks a database. They only read.
+"""SQL tools: read-only queries of a database.
 
-What keeps a model, or whoever misleads it, from changing anything: the statement is one, and of a kind that reads; it
-is executed in a transaction that the database itself holds to reading, and that is rolled back. That does not bind what
-acts on the server beside the database (its files, its programs, other connections); so a login that may do such things
-is refused, and so are the names of the functions for them. Extensions bring functions that nobody has heard of: of
-PostgreSQL's, only those are let through that it says have no effect, of MySQL's, which says nothing, only known ones.
+Several layers prevent a model, or an attacker misleading it, from changing anything: one statement, of a reading kind,
+in a transaction that the database makes read-only, and that is rolled back. That does not cover effects outside the
+database (files, programs, other connections); so a login with such privileges is rejected, and so are the names of the
+functions for them. Extensions add unknown functions: of PostgreSQL's, only those declared free of effects are
+permitted, of MySQL's, which declares nothing, only known ones.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from typing import Any
 from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import NodeError
-from nodes.ai.tools.base import Bench
+from nodes.ai.tools.base import ToolContext
 from nodes.credentials.keyring import or_list
 from nodes.sql import node
 from nodes.sql.params import end_of_comment
 from nodes.sql.rows import Work
 
 SECONDS = 30.0
-MOST_ROWS, MOST_COLUMNS, MOST_QUERY, MOST_PARAMS = 200, 2_000, 20_000, 100
+MAX_ROWS, MAX_COLUMNS, MAX_QUERY, MAX_PARAMS = 200, 2_000, 20_000, 100
 TITLES = {"postgresql": "PostgreSQL", "mysql": "MySQL", "sqlite": "SQLite"}
 FIRST_WORDS = {
     "postgresql": {"SELECT", "WITH", "VALUES", "TABLE", "EXPLAIN", "SHOW"},
     "mysql": {"SELECT", "WITH", "VALUES", "TABLE", "EXPLAIN", "SHOW", "DESCRIBE", "DESC"},
     "sqlite": {"SELECT", "WITH", "VALUES", "EXPLAIN"},
 }
-# Names of what acts beside the transaction, and of what executes a text, in which a name can be put together. They are
-# looked for in all of the text, strings and comments too, for there are many ways to write a name. A version comment of
-# MySQL (/*!) is no comment to it, and U&"…" hides a name.
+# Names of functions with effects outside the transaction, or that execute text, in which a name could be assembled.
+# Searched in the whole text, including strings and comments, because a name can be written in many ways. To MySQL, a
+# version comment (/*!) is code, and U&"…" hides a name.
 REFUSED = {
     "postgresql": re.compile(
         r"""U&\s*"|\b(?:set_config|dblink\w*|\w+_to_xml\w*|ts_stat|ts_rewrite|crosstab\w*|connectby|xpath_table|loread|lowrite
@@ -44,13 +44,13 @@ REFUSED = {
     ),
     "mysql": re.compile(r"/\*M?!|\b(?:load_file|outfile|dumpfile|sys_exec|sys_eval|sys_set|get_lock)\b", re.IGNORECASE),
 }
-# The functions that are not PostgreSQL's own and may have an effect: extensions can do anything with one.
+# Functions outside PostgreSQL's own that may have effects: extensions can do anything.
 WITH_EFFECTS = """SELECT DISTINCT lower(p.proname) AS name FROM pg_catalog.pg_proc AS p
     JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
     WHERE n.nspname <> 'pg_catalog' AND (p.provolatile = 'v' OR NOT (l.lanpltrusted OR l.lanname IN ('c', 'internal')))
     AND n.nspname <> 'information_schema'"""
-MOST_FUNCTIONS = 10_000
-# MySQL's and MariaDB's own functions that only reckon, and what else stands before a parenthesis there.
+MAX_FUNCTIONS = 10_000
+# MySQL's and MariaDB's functions without effects, and other words that may precede a parenthesis.
 MYSQL_CALLS = frozenset(
     {
         *("abs", "acos", "adddate", "addtime", "aes_decrypt", "aes_encrypt", "any_value", "ascii", "asin"),
@@ -98,7 +98,7 @@ MYSQL_CALLS = frozenset(
         *("use", "using", "varbinary", "varchar", "where", "when", "window", "with", "xor"),
     }
 )
-# What a login may do beside a transaction, whatever that is held to: a row for each such thing.
+# Privileges of a login that take effect outside a transaction: a row for each.
 POWERS = {
     "postgresql": """SELECT 'is a superuser' AS power FROM pg_catalog.pg_roles WHERE rolsuper AND rolname = session_user
         UNION ALL SELECT 'has the role ' || rolname FROM pg_catalog.pg_roles WHERE rolname IN
@@ -127,26 +127,26 @@ NAME = re.compile(r"[\w$]+")
 
 
 class Database:
-    """A credential's database, as the tools ask it."""
+    """A credential's database, for the tools."""
 
-    def __init__(self, bench: Bench, name: str) -> None:
-        self.bench = bench
-        self.found = bench.ctx.credential(name, "database_url")
-        self.kind, _ = node.place_of(self.found)
+    def __init__(self, tool_ctx: ToolContext, name: str) -> None:
+        self.tool_ctx = tool_ctx
+        self.found = tool_ctx.ctx.credential(name, "database_url")
+        self.kind, _ = node.parse_url(self.found)
         self.is_known_as_harmless = self.kind == "sqlite"
         self.with_effects: frozenset[str] = frozenset()
 
     def ask(self, statement: str, params: Any, most: int, is_ours: bool = False) -> dict[str, Any]:
-        """`{rows, row_count, truncated}`; NodeError. A statement that `is_ours` calls nothing of the database's."""
-        end = time.monotonic() + self.bench.ctx.seconds_left(SECONDS)
+        """Return `{rows, row_count, truncated}`. `is_ours`: the statement calls no functions. Raises: NodeError."""
+        end = time.monotonic() + self.tool_ctx.ctx.seconds_left(SECONDS)
         if not self.is_known_as_harmless:
             self._check_login(end)
             self._find_functions(end)
             self.is_known_as_harmless = True
-        if not is_ours and (name := _named(statement, self.with_effects)) is not None:
+        if not is_ours and (name := _find_name(statement, self.with_effects)) is not None:
             raise NodeError(
-                f"{name[:100]} cannot be used here: a function of that name may act beside its transaction; one that "
-                "does not has to be declared STABLE or IMMUTABLE",
+                f"{name[:100]} is not permitted: the function may have effects outside the transaction; declare it "
+                "STABLE or IMMUTABLE if it has none",
                 permanent=True,
             )
         return self._execute(statement, params, most, end)
@@ -155,58 +155,58 @@ class Database:
         powers = self._execute(POWERS[self.kind], None, 10, end)["rows"]
         if powers:
             raise NodeError(
-                f"the login of {self.found.label} {powers[0]['power']}: with that, statements which "
-                "only read can still act on the server itself; give the agent a login that may only read tables",
+                f"the login of {self.found.label} {powers[0]['power']}: even read-only statements could then change "
+                "the server; use a login that may only read tables",
                 permanent=True,
             )
 
     def _find_functions(self, end: float) -> None:
         if self.kind != "postgresql":
             return
-        found = self._execute(WITH_EFFECTS, None, MOST_FUNCTIONS, end)
+        found = self._execute(WITH_EFFECTS, None, MAX_FUNCTIONS, end)
         if found["truncated"]:
-            raise NodeError(f"the database has more than {MOST_FUNCTIONS} functions with effects", permanent=True)
+            raise NodeError(f"the database has more than {MAX_FUNCTIONS} functions with effects", permanent=True)
         self.with_effects = frozenset(str(row["name"]) for row in found["rows"])
 
     def _execute(self, statement: str, params: Any, most: int, end: float) -> dict[str, Any]:
         work = Work(statement, [] if params is None else [params], False, True, most, end)
-        return node.execute(self.found, work, self.bench.ctx)
+        return node.execute(self.found, work, self.tool_ctx.ctx)
 
 
-def tools(spec: ToolSpec, bench: Bench) -> list[Tool]:
-    """The tools `sql_query` and `sql_schema`."""
-    database = Database(bench, bench.need_credential(spec, "of the type database_url, with the database's address"))
+def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
+    """Return the tools `sql_query` and `sql_schema`."""
+    database = Database(tool_ctx, tool_ctx.need_credential(spec, "of the type database_url, with the database's URL"))
     title = TITLES[database.kind]
 
     def query(arguments: dict[str, Any], key: str) -> Any:
         check_reads(arguments["query"], database.kind)
-        return database.ask(arguments["query"], arguments.get("params"), MOST_ROWS)
+        return database.ask(arguments["query"], arguments.get("params"), MAX_ROWS)
 
     def schema(arguments: dict[str, Any], key: str) -> Any:
-        answer = database.ask(COLUMNS[database.kind], None, MOST_COLUMNS, is_ours=True)
+        answer = database.ask(COLUMNS[database.kind], None, MAX_COLUMNS, is_ours=True)
         tables: dict[str, dict[str, str]] = {}
         for row in answer["rows"]:
             tables.setdefault(str(row["place"]), {})[str(row["name"])] = str(row["type"])
         listed = [{"table": name, "columns": columns} for name, columns in tables.items()]
         return {"database": title, "tables": listed, "truncated": answer["truncated"]}
 
-    one = "One statement; write ? or :name where a value goes."
-    values = [{"type": "array", "items": {}, "maxItems": MOST_PARAMS}, {"type": "object", "maxProperties": MOST_PARAMS}]
+    one = "One statement, with ? or :name for each value."
+    values = [{"type": "array", "items": {}, "maxItems": MAX_PARAMS}, {"type": "object", "maxProperties": MAX_PARAMS}]
     properties = {
-        "query": {"type": "string", "minLength": 1, "maxLength": MOST_QUERY, "description": one},
+        "query": {"type": "string", "minLength": 1, "maxLength": MAX_QUERY, "description": one},
         "params": {"anyOf": values, "description": "The values: a list for ?, an object for :name."},
     }
     return [
-        bench.tool(
+        tool_ctx.tool(
             "sql_query",
-            f"Read from the {title} database, in its SQL: {or_list(sorted(FIRST_WORDS[database.kind]))}. Nothing can "
-            f"be changed. Gives at most {MOST_ROWS} rows, and row_count of all. Ask sql_schema first what there is.",
+            f"Read from the {title} database, in its SQL: {or_list(sorted(FIRST_WORDS[database.kind]))}. Read-only. "
+            f"Returns at most {MAX_ROWS} rows, and the total row_count. Call sql_schema first.",
             properties,
             query,
             required=["query"],
             repeatable=True,
         ),
-        bench.tool(
+        tool_ctx.tool(
             "sql_schema",
             f"List the tables and views of the {title} database with their columns.",
             {},
@@ -217,31 +217,29 @@ def tools(spec: ToolSpec, bench: Bench) -> list[Tool]:
 
 
 def check_reads(statement: str, kind: str) -> None:
-    """NodeError unless the statement is of a kind that reads, and uses nothing that acts beside its transaction."""
+    """Raise NodeError unless the statement only reads, without functions that have effects outside the transaction."""
     first = _first_word(statement, kind)
     if first not in FIRST_WORDS[kind]:
         allowed = or_list(sorted(FIRST_WORDS[kind]))
-        raise NodeError(f"the statement must begin with {allowed}, for this only reads", permanent=True)
+        raise NodeError(f"the statement must start with {allowed}, because access is read-only", permanent=True)
     found = REFUSED[kind].search(statement) if kind in REFUSED else None
     name = found[0] if found else _unknown_call(statement[_start(statement, kind) :]) if kind == "mysql" else None
     if name is not None:
         raise NodeError(
-            f"{name[:100]} cannot be used here; where it is part of a value, give that in params", permanent=True
+            f"{name[:100]} is not permitted; if it is part of a value, pass the value in params", permanent=True
         )
 
 
-def _named(statement: str, names: frozenset[str]) -> str | None:
-    """One of these names that is in the text, strings and comments too; None if none is."""
+def _find_name(statement: str, names: frozenset[str]) -> str | None:
+    """Return one of these names found in the text, including strings and comments, or None."""
     text = statement.lower()
     words = {*NAME.findall(text)}
-    # Between quotation marks, a name may be of any characters.
+    # Within quotation marks, a name may have any characters.
     return next((name for name in names if name in words or (not NAME.fullmatch(name) and name in text)), None)
 
 
 def _unknown_call(statement: str) -> str | None:
-    """What is called as a function that is not one of MYSQL_CALLS; None if nothing is. All of the text is looked at,
-    as for REFUSED.
-    """
+    """Return a called name that is not in MYSQL_CALLS, or None. Searches the whole text, like REFUSED."""
     at = -1
     while (at := statement.find("(", at + 1)) >= 0:
         before = _before(statement, at)
@@ -259,8 +257,8 @@ def _unknown_call(statement: str) -> str | None:
 
 
 def _before(statement: str, at: int) -> str | None:
-    """The text before a place, without blanks and lines that are comments at its end; None if more of a comment may
-    stand there, so that nobody knows what does.
+    """Return the text before a position, without trailing spaces and comment lines; None if it may end within another
+    comment, so that the called name is uncertain.
     """
     while True:
         before = statement[:at].rstrip()
@@ -269,20 +267,20 @@ def _before(statement: str, at: int) -> str | None:
         line = before.rpartition("\n")[2] if "\n" in statement[len(before) : at] else ""
         if "--" not in line and "#" not in line:
             return before
-        # A line in a text, or at the end of another comment, only looks like one.
+        # Within a string, or at the end of another comment, a line only looks like a comment.
         if not line.lstrip().startswith(("--", "#")) or "*/" in line or not {*"'\"`"}.isdisjoint(line):
             return None
         at = len(before) - len(line)
 
 
 def _first_word(statement: str, kind: str) -> str:
-    """The first word, in capitals, after blanks, comments and parentheses."""
+    """Return the first word in upper case, after spaces, comments and parentheses."""
     word = WORD.match(statement, _start(statement, kind))
     return word[0].upper() if word else ""
 
 
 def _start(statement: str, kind: str) -> int:
-    """Where the first word is."""
+    """Return the position of the first word."""
     at = 0
     while True:
         if statement.startswith("/*", at):

@@ -1,4 +1,4 @@
-"""The tools with which an agent keeps things: in the workspace's store, and in its own memory."""
+"""Store and memory tools: the workspace's store, and the agent's own memory."""
 
 from __future__ import annotations
 
@@ -7,116 +7,116 @@ from typing import Any
 from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import NodeError
-from nodes.ai.tools.base import Bench
+from nodes.ai.tools.base import ToolContext
 from nodes.base import Store
 from nodes.core.store import MAX_KEY
 from nodes.limits import size_of
 
-MOST_VALUE, MOST_LISTED = 100_000, 100
-LONGEST_LIFE = 3_660 * 86_400
-SHOWN = ("key", "content", "tags", "updated_at")  # of an entry of the memory
-MOST_FOUND, MOST_QUERY, MOST_CONTENT, MOST_TAGS = 50, 500, 10_000, 20
+MAX_VALUE, MAX_LISTED = 100_000, 100
+MAX_EXPIRY = 3_660 * 86_400
+SHOWN = ("key", "content", "tags", "updated_at")  # of a memory
+MAX_FOUND, MAX_QUERY, MAX_CONTENT, MAX_TAGS = 50, 500, 10_000, 20
 
 
 def seconds(help: str) -> dict[str, Any]:
-    """The schema of a time in seconds."""
-    return {"type": "number", "minimum": 1, "maximum": LONGEST_LIFE, "description": help}
+    """Return the schema of a time in seconds."""
+    return {"type": "number", "minimum": 1, "maximum": MAX_EXPIRY, "description": help}
 
 
 def key(help: str) -> dict[str, Any]:
-    """The schema of a key."""
+    """Return the schema of a key."""
     return {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "description": help}
 
 
-def store(spec: ToolSpec, bench: Bench) -> list[Tool]:
-    """The tools `store_get`, `store_list` and, unless the spec forbids to write, `store_set`."""
+def store(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
+    """Return the tools `store_get`, `store_list` and, unless the spec is read-only, `store_set`."""
 
     def place() -> Store:
-        if bench.ctx.store is None:
-            raise NodeError("there is no store here", permanent=True)
-        return bench.ctx.store
+        if tool_ctx.ctx.store is None:
+            raise NodeError("the store is not available here", permanent=True)
+        return tool_ctx.ctx.store
 
     def get(arguments: dict[str, Any], key: str) -> Any:
         return {"key": arguments["key"], "value": place().get(arguments["key"])}
 
     def set_(arguments: dict[str, Any], key: str) -> Any:
-        size_of(arguments["value"], "value", MOST_VALUE)
+        size_of(arguments["value"], "value", MAX_VALUE)
         place().set(arguments["key"], arguments["value"], arguments.get("ttl"))
         return {"key": arguments["key"], "kept": True}
 
     made = [
-        bench.tool(
+        tool_ctx.tool(
             "store_get",
-            "Read a value of the store that all flows of this workspace share; null where there is none.",
+            "Read a value of the store shared by all flows of this workspace; null if there is none.",
             {"key": key("The key.")},
             get,
             required=["key"],
             repeatable=True,
         ),
-        bench.tool(
+        tool_ctx.tool(
             "store_list",
-            f"List the keys and values of the store, by key: the first {MOST_LISTED}.",
-            {"prefix": {"type": "string", "maxLength": MAX_KEY, "description": "What the keys begin with."}},
-            lambda arguments, key: {"entries": place().list(arguments.get("prefix", ""), MOST_LISTED)},
+            f"List the first {MAX_LISTED} keys and values of the store, sorted by key.",
+            {"prefix": {"type": "string", "maxLength": MAX_KEY, "description": "The prefix of the keys."}},
+            lambda arguments, key: {"entries": place().list(arguments.get("prefix", ""), MAX_LISTED)},
             repeatable=True,
         ),
     ]
     if not spec.options.get("write", True):
         return made
     properties = {
-        "key": key("The key; what was there is replaced."),
-        "value": {"description": "What to keep, as JSON."},
-        "ttl": seconds("Seconds after which it is gone; without it, never."),
+        "key": key("The key; an existing value is replaced."),
+        "value": {"description": "The value to store, as JSON."},
+        "ttl": seconds("Seconds until the value is deleted. Default: never."),
     }
-    what = "Keep a value in the store that all flows of this workspace share, for later runs to read."
-    return [*made, bench.tool("store_set", what, properties, set_, required=["key", "value"], repeatable=True)]
+    what = "Store a value for later runs, in the store shared by all flows of this workspace."
+    return [*made, tool_ctx.tool("store_set", what, properties, set_, required=["key", "value"], repeatable=True)]
 
 
-def memory(spec: ToolSpec, bench: Bench) -> list[Tool]:
-    """The tools `memory_search` and `memory_write`."""
+def memory(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
+    """Return the tools `memory_search` and `memory_write`."""
 
     def search(arguments: dict[str, Any], key: str) -> Any:
-        found = bench.agents.memory.search(
-            bench.agent_id, arguments["query"], session=bench.session, limit=arguments.get("limit", 10)
+        found = tool_ctx.agents.memory.search(
+            tool_ctx.agent_id, arguments["query"], session=tool_ctx.session, limit=arguments.get("limit", 10)
         )
         return {"found": [{key: entry[key] for key in SHOWN if key in entry} for entry in found]}
 
     def write(arguments: dict[str, Any], key: str) -> Any:
-        entry = bench.agents.memory.write(
-            bench.agent_id,
+        entry = tool_ctx.agents.memory.write(
+            tool_ctx.agent_id,
             arguments["key"],
             arguments["content"],
-            session=bench.session,
+            session=tool_ctx.session,
             tags=tuple(arguments.get("tags", ())),
             expires_in=arguments.get("expires_in"),
         )
         return {"key": entry["key"], "kept": True}
 
-    query = {"type": "string", "minLength": 1, "maxLength": MOST_QUERY, "description": "Words to look for."}
-    limit = {"type": "integer", "minimum": 1, "maximum": MOST_FOUND, "description": "How many at most; 10 without it."}
+    query = {"type": "string", "minLength": 1, "maxLength": MAX_QUERY, "description": "Words to search for."}
+    limit = {"type": "integer", "minimum": 1, "maximum": MAX_FOUND, "description": "Maximum number. Default: 10."}
     tag = {"type": "string", "minLength": 1, "maxLength": 100}
     content = {
         "type": "string",
         "minLength": 1,
-        "maxLength": MOST_CONTENT,
-        "description": "What to remember, in words.",
+        "maxLength": MAX_CONTENT,
+        "description": "The text to remember.",
     }
     properties = {
-        "key": key("A short name for it, such as user/language; the same name replaces what it stood for."),
+        "key": key("A short name, such as user/language; an existing memory of this name is replaced."),
         "content": content,
-        "tags": {"type": "array", "items": tag, "maxItems": MOST_TAGS, "description": "Words to find it by."},
-        "expires_in": seconds("Seconds after which it is forgotten; without it, never."),
+        "tags": {"type": "array", "items": tag, "maxItems": MAX_TAGS, "description": "Additional words to find it by."},
+        "expires_in": seconds("Seconds until the memory is deleted. Default: never."),
     }
     return [
-        bench.tool(
+        tool_ctx.tool(
             "memory_search",
-            "Look up what you have remembered before: the entries in which these words are, best first.",
+            "Search your memories from before: those with these words, best matches first.",
             {"query": query, "limit": limit},
             search,
             required=["query"],
             repeatable=True,
         ),
-        bench.tool(
+        tool_ctx.tool(
             "memory_write",
             "Remember something for later: a fact, a decision, a preference. Do not put passwords or keys there.",
             properties,

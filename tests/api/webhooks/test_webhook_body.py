@@ -11,7 +11,7 @@ from errors import NodeError
 from models import Run
 from net.egress import Answer
 from nodes.data import formats
-from nodes.files.files import value_of
+from nodes.files.files import parse_content
 from nodes.http import response
 from nodes.limits import is_too_fine
 
@@ -199,8 +199,8 @@ def test_only_what_is_a_list_or_an_object_counts(text, fine):
     "read",
     [
         lambda raw: formats.json_value(raw.decode(), "data"),
-        lambda raw: value_of(raw, "file", "json"),
-        lambda raw: response.as_json(Answer(200, "OK", {}, raw, None, "http://a.example", "GET a.example")),
+        lambda raw: parse_content(raw, "file", "json"),
+        lambda raw: response.parse_json(Answer(200, "OK", {}, raw, None, "http://a.example", "GET a.example")),
     ],
     ids=["json", "file", "http"],
 )

@@ -542,10 +542,10 @@ def test_bytes_are_sent_as_bytes(client, hook):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"file": "nothing.txt"}, "there is no such file"),
+        ({"file": "nothing.txt"}, "the file does not exist"),
         ({"file": "../../secret.key"}, "leads out of the workspace's files"),
-        ({"base64": "{{ input.body.path }}"}, "not base64"),
-        ({"base64": "{{ input.body.png }}", "file": "{{ input.body.path }}"}, "cannot be together"),
+        ({"base64": "{{ input.body.path }}"}, "must be base64"),
+        ({"base64": "{{ input.body.png }}", "file": "{{ input.body.path }}"}, "cannot be combined"),
     ],
 )
 def test_what_cannot_be_sent_fails_the_run_and_says_why(client, owner, hook, given, words):

@@ -21,7 +21,7 @@ from agent.definition import (
     Limits,
     ToolSpec,
     check,
-    credentials_of,
+    find_credentials,
     needs_credentials,
     parse,
     restored,
@@ -30,7 +30,7 @@ from agent.definition import (
 from definition.builder import NODE_KEYS
 from definition.settings import SETTING_CHECKS
 from errors import DefinitionError
-from nodes.core.waits import LONGEST
+from nodes.core.waits import MAX_WAIT as MAX_APPROVAL
 from nodes.credentials.types import TYPES
 from nodes.http.client import CREDENTIALS, METHODS
 
@@ -105,26 +105,26 @@ def test_null_is_as_good_as_nothing_where_a_key_may_be_left_out():
         ({"model": ["openai:gpt-5"]}, "model: must be text"),
         ({"credential": 1}, "credential: must be text"),
         ({"memory": 1}, "memory: must be true or false"),
-        ({"instruction": "x"}, "instruction: is no key here; did you mean 'instructions'?"),
-        ({"shell": "x"}, "shell: is no key here; there are id, name"),
+        ({"instruction": "x"}, "instruction: unknown key; did you mean 'instructions'?"),
+        ({"shell": "x"}, "shell: unknown key; known keys: id, name"),
         ({"tools": {}}, "tools: must be a list of at most 50 tools"),
         ({"tools": ["http"] * 51}, "tools: must be a list of at most 50 tools"),
-        ({"tools": ["shell"]}, "tools[0].type: must be one of http, code, store"),
-        ({"tools": ["code", {"type": ["http"]}]}, "tools[1].type: must be one of http"),
-        ({"tools": [{}]}, "tools[0].type: must be one of http"),
+        ({"tools": ["shell"]}, "tools[0].type: must be one of: http, code, store"),
+        ({"tools": ["code", {"type": ["http"]}]}, "tools[1].type: must be one of: http"),
+        ({"tools": [{}]}, "tools[0].type: must be one of: http"),
         ({"tools": [["http"]]}, "tools[0]: must be a type, or an object such as"),
-        ({"tools": ["code", "code"]}, "tools[1]: code stands here twice; it can once for each agent"),
-        ({"tools": [{"type": "mcp", "credential": "a"}] * 2}, "tools[1]: mcp stands here twice; it can once for"),
-        ({"tools": ["mcp", "mcp"]}, "tools[1]: mcp stands here twice"),
-        ({"tools": [{"type": "code", "hosts": ["a.b"]}]}, "tools[0].hosts: is no key here; there are type, approval"),
-        ({"tools": [{"type": "http", "host": ["a.b"]}]}, "tools[0].host: is no key here; did you mean 'hosts'?"),
+        ({"tools": ["code", "code"]}, "tools[1]: code is listed twice; use it once for each agent"),
+        ({"tools": [{"type": "mcp", "credential": "a"}] * 2}, "tools[1]: mcp is listed twice; use it once for"),
+        ({"tools": ["mcp", "mcp"]}, "tools[1]: mcp is listed twice"),
+        ({"tools": [{"type": "code", "hosts": ["a.b"]}]}, "tools[0].hosts: unknown key; known keys: type, approval"),
+        ({"tools": [{"type": "http", "host": ["a.b"]}]}, "tools[0].host: unknown key; did you mean 'hosts'?"),
         ({"tools": [{"type": "http", "hosts": []}]}, "tools[0].hosts: must be a list of 1 to 50 texts"),
         ({"tools": [{"type": "http", "hosts": "a.b"}]}, "tools[0].hosts: must be a list of 1 to 50 texts"),
         ({"tools": [{"type": "http", "hosts": ["a.b"] * 51}]}, "tools[0].hosts: must be a list of 1 to 50 texts"),
-        ({"tools": [{"type": "http", "hosts": ["a.b", "http://a.b"]}]}, "tools[0].hosts[1]: must be a host, or *.exam"),
+        ({"tools": [{"type": "http", "hosts": ["a.b", "http://a.b"]}]}, "tools[0].hosts[1]: must be a host, or a"),
         ({"tools": [{"type": "http", "hosts": ["*.com"]}]}, "tools[0].hosts[0]: must be a host"),
         ({"tools": [{"type": "http", "hosts": ["*"]}]}, "tools[0].hosts[0]: must be a host"),
-        ({"tools": [{"type": "http", "methods": ["BREW"]}]}, "tools[0].methods[0]: must be some of GET, POST"),
+        ({"tools": [{"type": "http", "methods": ["BREW"]}]}, "tools[0].methods[0]: must be one or more of: GET, POST"),
         ({"tools": [{"type": "http", "methods": []}]}, "tools[0].methods: must be a list of 1 to 7 texts"),
         ({"tools": [{"type": "store", "write": "no"}]}, "tools[0].write: must be true or false"),
         ({"tools": [{"type": "sql", "credential": 5}]}, "tools[0].credential: must be text"),
@@ -132,16 +132,16 @@ def test_null_is_as_good_as_nothing_where_a_key_may_be_left_out():
         ({"tools": [{"type": "http", "approval": "yes"}]}, "tools[0].approval: must be a list of 1 to 50 texts"),
         ({"tools": [{"type": "http", "approval": []}]}, "tools[0].approval: must be a list of 1 to 50 texts"),
         ({"tools": [{"type": "store", "approval": ["store_sett"]}]}, "tools[0].approval: there is no tool 'store_se"),
-        ({"output_schema": "text"}, "output_schema: must be null or a JSON Schema, which is an object"),
-        ({"output_schema": {"type": "array"}}, 'output_schema: must have "type": "object"; put anything else under'),
+        ({"output_schema": "text"}, "output_schema: must be null, or a JSON Schema (an object)"),
+        ({"output_schema": {"type": "array"}}, 'output_schema: must have "type": "object"; put any other value under'),
         ({"output_schema": {}}, 'output_schema: must have "type": "object"'),
         ({"output_schema": {"type": "objekt"}}, "output_schema: is not a JSON Schema: type: "),
         ({"output_schema": {"type": "object", "$ref": "http://x.y/z"}}, "output_schema: is not a JSON Schema: "),
         ({"output_schema": {"type": "object", "title": "a" * 65_536}}, "output_schema: must have at most 65,536 bytes"),
         ({"output_schema": {"type": "object", "title": "\ud800"}}, "output_schema: is not JSON: "),
         ({"output_schema": {"type": "object", "maximum": 2**70}}, "output_schema: is not JSON: "),
-        ({"limits": 5}, "limits: must be an object with steps, tokens, seconds, cost"),
-        ({"limits": {"step": 5}}, "limits.step: is no key here; did you mean 'steps'?"),
+        ({"limits": 5}, "limits: must be an object with the keys: steps, tokens, seconds, cost"),
+        ({"limits": {"step": 5}}, "limits.step: unknown key; did you mean 'steps'?"),
         ({"limits": {"steps": 0}}, "limits.steps: must be a whole number from 1 to 100"),
         ({"limits": {"steps": 101}}, "limits.steps: must be a whole number from 1 to 100"),
         ({"limits": {"steps": True}}, "limits.steps: must be a whole number"),
@@ -152,7 +152,7 @@ def test_null_is_as_good_as_nothing_where_a_key_may_be_left_out():
         ({"limits": {"seconds": "60"}}, "limits.seconds: must be a number from 1 to 3,600"),
         ({"limits": {"cost": 0}}, "limits.cost: must be a number above 0 up to 1,000"),
         ({"limits": {"cost": 1_001}}, "limits.cost: must be a number above 0 up to 1,000"),
-        ({"approval": True}, "approval: must be an object with notify, timeout"),
+        ({"approval": True}, "approval: must be an object with the keys: notify, timeout"),
         ({"approval": {"timeout": 0}}, "approval.timeout: must be a number from 1 to 31,622,400"),
         ({"approval": {"notify": ["a"]}}, "approval.notify: must be text"),
     ],
@@ -165,7 +165,9 @@ def test_what_is_wrong_is_said_where_it_stands(changes, message):
 
 @pytest.mark.parametrize("raw", [None, [], "agent", 5, True])
 def test_a_definition_is_an_object(raw):
-    assert [str(issue) for issue in check(raw)[1]] == ["definition: must be an object with id, name and instructions"]
+    assert [str(issue) for issue in check(raw)[1]] == [
+        'definition: must be an object with the keys "id", "name" and "instructions"'
+    ]
 
 
 def test_everything_that_is_wrong_is_said_at_once():
@@ -239,20 +241,20 @@ def test_tools_that_need_a_credential_and_name_none_are_for_whoever_runs_it():
 def test_the_credentials_that_it_names_are_found_with_their_types():
     tools = [{"type": kind, "credential": f"my {kind}"} for kind in ("http", "sql", "mcp")]
     agent = parse({**LEAST, "credential": "key", "tools": tools, "approval": {"notify": "chat"}})
-    assert list(credentials_of(agent)) == [
+    assert list(find_credentials(agent)) == [
         ("credential", "key", ("llm",)),
         ("tools[0].credential", "my http", CREDENTIALS),
         ("tools[1].credential", "my sql", ("database_url",)),
         ("tools[2].credential", "my mcp", ("mcp",)),
         ("approval.notify", "chat", ("service_url",)),
     ]
-    assert list(credentials_of(parse(LEAST))) == []
+    assert list(find_credentials(parse(LEAST))) == []
 
 
 def test_what_is_said_of_credentials_methods_and_waits_is_what_nodes_say():
     types = {type_ for kind in KINDS.values() for type_ in kind.credentials} | {definition.LLM, definition.SERVICE}
     assert types <= set(TYPES) and set(KINDS["http"].credentials) == set(CREDENTIALS)
-    assert set(definition.METHODS) == set(METHODS) and definition.MAX_WAIT == LONGEST
+    assert set(definition.METHODS) == set(METHODS) and definition.MAX_WAIT == MAX_APPROVAL
 
 
 def test_a_tool_asks_for_approval_as_its_spec_says():
@@ -291,7 +293,7 @@ def test_an_agent_knows_that_what_comes_from_outside_is_no_order(agent):
 @each
 def test_an_agent_names_nothing_of_a_workspace(agent):
     made = parse(agent)
-    assert not list(credentials_of(made)) and not any(spec.workflows for spec in made.tools)
+    assert not list(find_credentials(made)) and not any(spec.workflows for spec in made.tools)
 
 
 @each
@@ -369,9 +371,9 @@ def test_an_agent_is_found_by_its_id():
     ("changes", "message"),
     [
         ({}, None),
-        ({"tools": ["shell"], "memory": 1}, "good.json: tools[0].type: must be one of http"),
+        ({"tools": ["shell"], "memory": 1}, "good.json: tools[0].type: must be one of: http"),
         ({"id": "other"}, "good.json: id: must be the file's name, 'good'"),
-        ({"extra": 1}, "good.json: extra: is no key here"),
+        ({"extra": 1}, "good.json: extra: unknown key"),
     ],
 )
 def test_a_broken_agent_file_is_named_with_its_field(tmp_path, monkeypatch, changes, message):

@@ -8,7 +8,7 @@ from llm_server import LlmServer, data, forever, say
 from sites import silent
 
 from agent.definition import Agent, Limits
-from agent.journal import usage_of
+from agent.journal import sum_usage
 from agent.model_choice import Models
 
 KEY = "sk-test-0123456789abcdef"
@@ -34,7 +34,7 @@ class Record:
     note = write
 
     def usage(self):
-        return usage_of(list(self._now.values()))
+        return sum_usage(list(self._now.values()))
 
     def calls(self):
         return []

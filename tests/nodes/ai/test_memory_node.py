@@ -130,7 +130,7 @@ def test_content_that_is_no_text_is_kept_as_json(memory):
     ],
 )
 def test_what_an_operation_needs_is_named(memory, operation, given, missing):
-    with pytest.raises(NodeError, match=f"{missing} is required to {operation}") as caught:
+    with pytest.raises(NodeError, match=f"{missing} is required for the operation {operation}") as caught:
         memory(operation, **given)
     assert caught.value.permanent
 
@@ -158,7 +158,7 @@ def test_a_wrong_setting_is_named_before_the_flow_runs(config, key):
 def test_without_agents_it_fails_and_says_so(run, make_ctx):
     ctx, _ = make_ctx()
     ctx.agents = None
-    with pytest.raises(NodeError, match="there are no agents here"):
+    with pytest.raises(NodeError, match="agents are not available here"):
         run("memory", {"operation": "read", "agent_id": "a", "key": "k"}, ctx=ctx)
 
 

@@ -85,9 +85,9 @@ def test_what_cannot_be_chosen_is_told(make_ctx):
     ctx, _ = make_ctx(credentials=known)
     with pytest.raises(NoModel, match="HEADRACE_LLM_MODEL"):
         choose(ctx, Models())
-    with pytest.raises(NoModel, match="'mine' names no model"):
+    with pytest.raises(NoModel, match="'mine' has no default model"):
         choose(ctx, Models(), credential="mine")
-    with pytest.raises(WrongModel, match="which is for openai"):
+    with pytest.raises(WrongModel, match="is for openai"):
         choose(ctx, Models(), "ollama:llama3", "mine")
     with pytest.raises(NodeError, match="must be llm"):
         choose(ctx, Models(), "m", "mail")
@@ -176,7 +176,7 @@ def test_what_lists_no_models_is_told(tried, httpserver):
             tried({"mine": ("llm", {"base_url": httpserver.url_for("/v1").replace("localhost", "127.0.0.1")})})
         return caught.value
 
-    assert "lists no models" in said('{"models": 3}').message and "lists no models" in said("[]").message
+    assert "does not list models" in said('{"models": 3}').message and "does not list models" in said("[]").message
     assert "not JSON" in said("<html>").message
     busy = said('{"error": {"message": "later"}}', 503)
     assert "answered 503" in busy.message and "later" in busy.message and not busy.permanent

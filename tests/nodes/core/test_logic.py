@@ -74,7 +74,7 @@ def test_filter_takes_another_list_and_a_plain_boolean(run):
 
 @pytest.mark.parametrize(("items", "kind"), [({}, "an object"), (None, "null"), ("abc", "text")])
 def test_filter_needs_a_list(run, items, kind):
-    with pytest.raises(NodeError, match=f"a list, but has {kind}") as caught:
+    with pytest.raises(NodeError, match=f"a list, but is {kind}") as caught:
         run("filter", {"keep": True}, items)
     assert caught.value.permanent
 
@@ -83,7 +83,7 @@ def test_filter_says_at_which_item_the_expression_failed(make_ctx):
     def fail(scope):
         raise ExpressionError("no such key")
 
-    with pytest.raises(NodeError, match="keep, for item 0: no such key"):
+    with pytest.raises(NodeError, match="keep failed for item 0: no such key"):
         REGISTRY["filter"].run({"keep": Keep(fail)}, [1], make_ctx()[0])
 
 

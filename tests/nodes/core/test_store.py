@@ -43,7 +43,7 @@ def test_increment_refuses_what_is_no_number(store, value):
 
 def test_increment_refuses_to_add_to_what_is_no_number_and_names_the_key(store):
     store("set", key="name", value="Ada")
-    with pytest.raises(NodeError, match="the value under 'name' is no number"):
+    with pytest.raises(NodeError, match="the value under 'name' is not a number"):
         store("increment", key="name")
 
 
@@ -66,7 +66,7 @@ def test_a_number_as_key_is_written_out(store):
 
 @pytest.mark.parametrize("operation", ["get", "set", "delete", "increment"])
 def test_all_but_list_need_a_key(store, operation):
-    with pytest.raises(NodeError, match=f"key is required to {operation}") as caught:
+    with pytest.raises(NodeError, match=f"key is required for the operation {operation}") as caught:
         store(operation)
     assert caught.value.permanent
 

@@ -105,7 +105,7 @@ def test_wait_goes_on_at_once_where_the_time_is_past(run, config):
 @pytest.mark.parametrize("until", [{"days": 367}, "2300-01-01", "9999-12-31T23:59:59.999999-12:00"])
 def test_wait_refuses_more_than_a_year(run, until):
     until = until if isinstance(until, str) else iso(**until)
-    with pytest.raises(NodeError, match="more than a year away") as caught:
+    with pytest.raises(NodeError, match="within a year from now") as caught:
         run("wait", {"until": until})
     assert caught.value.permanent
 
@@ -249,7 +249,7 @@ def test_an_approval_tells_those_who_decide_where_to_do_so(ask, make_ctx):
         "",
         "Approve: http://flows.example/2",
         "Reject: http://flows.example/3",
-        "Look at it: http://flows.example/1",
+        "Open: http://flows.example/1",
     ]
     assert request.authorization.password == PASSWORD and PASSWORD not in repr((outcome, steps))
 
@@ -265,21 +265,21 @@ def test_where_there_are_no_links_an_approval_tells_the_question_alone(ask, make
         ("busy", None, "JSON (status 503): "),
         ("gone", None, "JSON (status 404): "),
         ("", "json://127.0.0.2:1/", "127.0.0.2 may not be reached"),
-        ("", "slack://bad", "the address of the service is not valid"),
+        ("", "slack://bad", "the service URL is not valid"),
     ],
 )
 def test_an_approval_waits_all_the_same_where_nobody_can_be_told(ask, make_ctx, path, url, words):
     outcome, steps, lines = ask(make_ctx, path, url)
     assert outcome.status == "waiting" and not steps[-1].wait.told
     ((level, message),) = lines
-    assert level == "warning" and message.startswith(f"nobody was told of the approval: {words}")
+    assert level == "warning" and message.startswith(f"the approval request was not sent: {words}")
 
 
 def test_an_approval_whose_credential_is_gone_waits_all_the_same(run):
     found = run("approval", {"message": "Pay?", "notify": "chat"})
     assert isinstance(found, Suspend) and not found.told
     assert run.lines == [
-        ("warning", "nobody was told of the approval: there is no credential 'chat' in this workspace", None)
+        ("warning", "the approval request was not sent: there is no credential 'chat' in this workspace", None)
     ]
 
 

@@ -63,7 +63,7 @@ def test_what_is_no_text_is_not_guessed_at_and_the_error_says_what_to_write(run,
     name = "content" if input == {"content": "a"} else "body"
     with pytest.raises(NodeError) as caught:
         run(type_, config, input)
-    assert f'write "{key}": "{{{{ input.{name} }}}}"' in caught.value.message
+    assert f'set "{key}": "{{{{ input.{name} }}}}"' in caught.value.message
 
 
 @pytest.mark.parametrize(("type_", "key"), PARSERS)
@@ -247,9 +247,9 @@ def test_json_lines(run):
         ('{"a": [1, {"b": NaN}]}', "data, at a[1].b: a number that is not finite"),
         ("[-Infinity]", "data, at [0]: a number that is not finite"),
         ('{"a": 1e999}', "data, at a: a number that is not finite"),
-        ("18446744073709551616", "data: an integer of more than 64 bits; keep it as text"),
-        ("[[-9223372036854775809]]", "data, at [0][0]: an integer of more than 64 bits; keep it as text"),
-        ("[" * 201 + "]" * 201, "is nested more than 200 deep"),
+        ("18446744073709551616", "data: an integer of more than 64 bits; use text instead"),
+        ("[[-9223372036854775809]]", "data, at [0][0]: an integer of more than 64 bits; use text instead"),
+        ("[" * 201 + "]" * 201, "is nested more than 200 levels deep"),
     ],
 )
 def test_json_that_cannot_be_kept_is_refused_with_its_place(run, text, message):
@@ -441,7 +441,7 @@ def test_several_documents_are_a_list_where_asked(run):
         ("a:\n  - .NaN", "line 2, column 5: a number that is not finite"),
         ("- -.inf", "line 1, column 3: a number that is not finite"),
         ("- 1e999", "line 1, column 3: a number that is not finite"),
-        ("- 18446744073709551616", "line 1, column 3: an integer of more than 64 bits; keep it as text"),
+        ("- 18446744073709551616", "line 1, column 3: an integer of more than 64 bits; use text instead"),
         ("- 0xFFFFFFFFFFFFFFFFF", "line 1, column 3: an integer of more than 64 bits"),
         ("\x01", "data is not YAML"),
         ("a: \ud800", "half a surrogate pair"),

@@ -113,7 +113,7 @@ def test_digits_count_as_numbers_where_asked(run):
 
 
 def test_a_list_elsewhere_is_named_where_it_lies(run):
-    with pytest.raises(NodeError, match=r'write "items": "\{\{ input.rows \}\}"') as caught:
+    with pytest.raises(NodeError, match=r'set "items": "\{\{ input.rows \}\}"') as caught:
         run("sort", {}, {"count": 1, "rows": [1]})
     assert caught.value.permanent
     with pytest.raises(NodeError, match="items must be a list, but is text"):
@@ -123,7 +123,7 @@ def test_a_list_elsewhere_is_named_where_it_lies(run):
 
 
 def test_too_many_items_are_refused(run):
-    with pytest.raises(NodeError, match=f"at most {MAX_ITEMS:,} are allowed"):
+    with pytest.raises(NodeError, match=f"the limit is {MAX_ITEMS:,}"):
         run("sort", {}, [1] * (MAX_ITEMS + 1))
 
 

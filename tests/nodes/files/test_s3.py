@@ -156,15 +156,15 @@ def test_a_large_file_goes_in_parts(do, make_ctx, store, monkeypatch):
 def test_an_object_that_is_larger_than_a_file_may_be_leaves_nothing(do, fails, make_ctx, store):
     do("put", "large", data="x" * 1_500_000)
     error = fails("get", "large", file="a/large.txt")
-    assert error.permanent and "more bytes than" in error.message
+    assert error.permanent and "exceed the limit" in error.message
     assert make_ctx()[0].need_files().list("a") == []
 
 
 def test_an_object_that_is_too_large_for_a_value_is_for_a_file(do, fails, monkeypatch):
-    monkeypatch.setattr(s3, "MOST_READ", 1_000)
+    monkeypatch.setattr(s3, "MAX_READ", 1_000)
     do("put", "large", data="x" * 1_001)
     error = fails("get", "large")
-    assert error.permanent and "get it into a file" in error.message
+    assert error.permanent and "download it to a file" in error.message
 
 
 def test_what_is_no_text_is_said_to_be_none(do, fails):
@@ -228,7 +228,7 @@ def test_odd_keys_are_keys(do, key):
 
 @pytest.mark.parametrize("operation", ["get", "put", "delete"])
 def test_a_key_is_required(fails, operation):
-    assert fails(operation).message == f"key is required to {operation}"
+    assert fails(operation).message == f"key is required for the operation {operation}"
 
 
 @pytest.mark.parametrize("config", [{"limit": 0}, {"limit": 10_001}, {"timeout": 0}, {"operation": "copy"}])
@@ -285,10 +285,10 @@ def test_a_redirect_is_not_followed(fails, store):
 
 
 def test_an_answer_that_is_too_large_is_refused(fails, store, monkeypatch):
-    monkeypatch.setattr(s3, "MOST_ANSWER", 10_000)
+    monkeypatch.setattr(s3, "MAX_RESPONSE", 10_000)
     for status in (200, 404):
         store.requests.answer = Response(b"x" * 20_000, status=status, content_type="application/xml")
-        assert "more than 10000 bytes" in fails("list").message
+        assert "more than 10,000 bytes" in fails("list").message
 
 
 def test_what_unzips_to_something_large_stays_as_it_is(do, store):
@@ -364,7 +364,7 @@ def check(make_ctx, credentials):
 
 
 def test_a_credential_that_works_says_so(make_ctx, store):
-    assert check(make_ctx, credential(store.url)) == "the store knows the key; it has 1 bucket"
+    assert check(make_ctx, credential(store.url)) == "the store accepts the key; it has 1 bucket"
 
 
 def test_a_key_that_may_not_list_buckets_is_known(make_ctx, store):

@@ -8,8 +8,8 @@ from sites import address, echoing, failure
 from werkzeug import Response
 
 from errors import NodeError
-from nodes.files.files import content_type_of
-from nodes.http.body import Sent, encoded
+from nodes.files.files import guess_content_type
+from nodes.http.body import Sent, encode
 
 
 @pytest.fixture
@@ -77,10 +77,10 @@ def test_an_object_among_the_fields_is_text_and_never_a_file(run, form, files):
         ({}, "must have at least one field or file"),
         ({"body": {}}, "must have at least one field or file"),
         ({"body": [1]}, "must be an object"),
-        ({"body": {"a": "\ud800"}}, "cannot be written as multipart"),
-        ({"files": {"a": "nowhere.txt"}}, "'nowhere.txt': there is no such file"),
+        ({"body": {"a": "\ud800"}}, "cannot be encoded as multipart"),
+        ({"files": {"a": "nowhere.txt"}}, "'nowhere.txt': the file does not exist"),
         ({"files": {"a": "../x"}}, "leads out of the workspace's files"),
-        ({"files": {"a": "\ud800"}}, "is no path"),
+        ({"files": {"a": "\ud800"}}, "is not a valid path"),
         ({"files": {"a": 5}}, "files.a: must be a path"),
         ({"files": {"a": {"file": "x"}}}, "files.a: must be a path"),
         ({"files": {"a": ["x"] * 21}}, "at most 1000 fields and 20 files"),
@@ -95,7 +95,7 @@ def test_a_multipart_form_that_cannot_be_is_refused(run, form, files, config, me
 
 def test_files_go_with_no_other_type_of_body(run, form):
     error = failure(run, {"url": form, "body": {"a": 1}, "files": {"a": "x"}})
-    assert error.message == "files: go with the body type multipart" and error.permanent
+    assert error.message == "files: set the body type to multipart, or remove the files" and error.permanent
 
 
 @pytest.mark.parametrize(
@@ -129,19 +129,19 @@ def test_an_empty_file_is_sent(run, httpserver, files):
      ("a.b.unknown", "application/octet-stream"), ("a.txt.xz", "application/octet-stream")],
 )  # fmt: skip
 def test_what_a_file_holds_is_guessed_by_its_name(name, content_type):
-    assert content_type_of(name) == content_type
+    assert guess_content_type(name) == content_type
 
 
 def test_without_a_workspace_there_are_no_files(run, make_ctx, form):
     ctx, _ = make_ctx()
     ctx.files = None
     error = failure(run, {"url": form, "body_type": "file", "body": "a.txt"}, ctx=ctx)
-    assert error.message == "there are no files here" and error.permanent
+    assert error.message == "files are not available here" and error.permanent
 
 
 def test_a_query_that_is_no_unicode_is_refused(run, form):
     error = failure(run, {"url": form, "query": {"a": "\ud800"}})
-    assert error.message == "query: has text that is no Unicode" and error.permanent
+    assert error.message == "query: contains text that is not valid Unicode" and error.permanent
 
 
 @pytest.mark.parametrize("body_type", ["file", "multipart"])
@@ -158,7 +158,7 @@ def test_a_file_goes_along_a_redirect(run, httpserver, form, files, body_type):
 def test_a_large_file_is_read_piece_by_piece_and_again_for_another_attempt(files, kind, body, uploads):
     files.write("a.bin", bytes(900_000))
     with ExitStack() as stack:
-        made = encoded(body, kind, uploads, files, stack)
+        made = encode(body, kind, uploads, files, stack)
         sizes = [len(piece) for piece in made.content]
         assert max(sizes) == 64 * 1024 and sum(sizes) == int(made.headers["Content-Length"]) >= 900_000
         assert [len(piece) for piece in made.content] == sizes
@@ -178,6 +178,6 @@ def test_a_file_that_shrinks_meanwhile_is_a_failure_that_a_retry_may_cure(tmp_pa
     with (tmp_path / "a").open("rb") as file:
         sent = Sent(file, "a")
         (tmp_path / "a").write_bytes(b"")
-        with pytest.raises(NodeError, match="'a' became shorter") as caught:
+        with pytest.raises(NodeError, match="'a' was truncated") as caught:
             list(sent)
     assert not caught.value.permanent

@@ -73,7 +73,7 @@ def test_a_credential_goes_along(run, asked):
 )
 def test_errors_in_the_answer_are_a_failure_that_says_them(run, httpserver, errors, words, permanent):
     error = error_of(run, answering(httpserver, "/", {"data": {"order": None}, "errors": errors}))
-    assert unplaced(error.message) == f"POST 127.0.0.1 answered with errors: {words}" and error.permanent is permanent
+    assert unplaced(error.message) == f"POST 127.0.0.1 returned errors: {words}" and error.permanent is permanent
 
 
 @pytest.mark.parametrize("errors", [[], [{"message": "no"}]])
@@ -90,7 +90,7 @@ def test_an_answer_of_errors_alone_has_no_data(run, httpserver):
 @pytest.mark.parametrize("said", [[], {}, 5, None, {"message": "no"}])
 def test_an_answer_that_is_none_of_graphql_is_a_failure(run, httpserver, said):
     error = error_of(run, answering(httpserver, "/", said))
-    assert "POST 127.0.0.1 did not answer as GraphQL does" in unplaced(error.message) and error.permanent
+    assert "POST 127.0.0.1 did not return a GraphQL response" in unplaced(error.message) and error.permanent
 
 
 def test_a_bad_status_is_a_failure_that_shows_what_is_said(run, httpserver):

@@ -11,8 +11,8 @@ from sites import address, answering, echoing, failure, paths, unplaced
 from errors import NodeError
 from nodes.credentials.keyring import CHECKS, Credential, Untested
 from nodes.credentials.types import TYPES
-from nodes.http.client import try_out
-from nodes.http.oauth2 import Tokens, token_of
+from nodes.http.client import check_credential
+from nodes.http.oauth2 import Tokens, get_token
 
 HERE = ["127.0.0.1"]
 BASIC = ("http_basic", {"username": "Zoë", "password": "hunter2"}, HERE)
@@ -56,10 +56,10 @@ def test_a_credential_of_another_type_is_refused(run, httpserver):
 @pytest.mark.parametrize(
     ("credential", "config", "message"),
     [
-        (BEARER, {"headers": {"authorization": "mine"}}, "the header Authorization is in the headers and in the cred"),
-        (HEADER, {"headers": {"X-API-KEY": "mine"}}, "the header X-Api-Key is in the headers and in the credential"),
-        (("http_header", {"name": "User-Agent", "value": "hunter2"}, HERE), {}, "is no place for a secret"),
-        (("http_header", {"name": "Content-Length", "value": "7"}, HERE), {}, "is no place for a secret"),
+        (BEARER, {"headers": {"authorization": "mine"}}, "the header Authorization is set by headers and by the cred"),
+        (HEADER, {"headers": {"X-API-KEY": "mine"}}, "the header X-Api-Key is set by headers and by the credential"),
+        (("http_header", {"name": "User-Agent", "value": "hunter2"}, HERE), {}, "must not carry a secret"),
+        (("http_header", {"name": "Content-Length", "value": "7"}, HERE), {}, "must not carry a secret"),
     ],
 )
 def test_what_would_be_ambiguous_is_refused(run, httpserver, credential, config, message):
@@ -70,7 +70,7 @@ def test_what_would_be_ambiguous_is_refused(run, httpserver, credential, config,
 
 def test_a_user_in_the_address_and_a_credential_are_ambiguous(run, httpserver):
     url = echoing(httpserver).replace("http://", "http://me:secret@")
-    assert "leave one out" in failure(run, {"url": url, "credential": "key"}, credentials={"key": BASIC}).message
+    assert "remove one" in failure(run, {"url": url, "credential": "key"}, credentials={"key": BASIC}).message
     assert seen_with(run, url, HEADER)["authorization"].startswith("Basic ")
 
 
@@ -273,14 +273,14 @@ def test_the_host_of_the_api_has_to_be_named(run, httpserver, server):
         ((302, {"Location": "/api"}, ""), "127.0.0.1 answered 302", True),
         ((429, {"Retry-After": "7"}, ""), "127.0.0.1 answered 429", False),
         ((200, {}, "<html>"), "POST 127.0.0.1 answered 200 with a body that is not JSON", True),
-        ([], "there is none in what 127.0.0.1 answered", True),
-        ({"token": "x"}, "there is none in what 127.0.0.1 answered", True),
-        ({"access_token": 5}, "there is none in what 127.0.0.1 answered", True),
-        ({"access_token": "a\r\nb"}, "127.0.0.1 gave one that is no bearer token", True),
-        ({"access_token": "a b"}, "there is none in what 127.0.0.1 answered", True),
-        ({"access_token": "é"}, "there is none in what 127.0.0.1 answered", True),
-        ({"access_token": "x" * 20_001}, "there is none in what 127.0.0.1 answered", True),
-        ({"access_token": "x", "token_type": "mac"}, "127.0.0.1 gave one that is no bearer token", True),
+        ([], "the response of 127.0.0.1 has no valid access_token", True),
+        ({"token": "x"}, "the response of 127.0.0.1 has no valid access_token", True),
+        ({"access_token": 5}, "the response of 127.0.0.1 has no valid access_token", True),
+        ({"access_token": "a\r\nb"}, "the token of 127.0.0.1 is not a bearer token", True),
+        ({"access_token": "a b"}, "the response of 127.0.0.1 has no valid access_token", True),
+        ({"access_token": "é"}, "the response of 127.0.0.1 has no valid access_token", True),
+        ({"access_token": "x" * 20_001}, "the response of 127.0.0.1 has no valid access_token", True),
+        ({"access_token": "x", "token_type": "mac"}, "the token of 127.0.0.1 is not a bearer token", True),
     ],
 )
 def test_what_a_token_server_answers_instead_is_said(run, httpserver, server, answer, message, permanent):
@@ -364,7 +364,7 @@ def test_a_token_is_not_used_in_the_last_of_its_time(life, kept):
 def test_what_a_server_says_of_the_time_is_bounded(make_ctx, httpserver, server, said, life):
     server.life = said
     ctx, _ = make_ctx(credentials={"key": server.credential()})
-    assert token_of(ctx.credential("key"), ctx, Tokens()).life == life
+    assert get_token(ctx.credential("key"), ctx, Tokens()).life == life
 
 
 def test_the_number_of_tokens_is_bounded():
@@ -389,7 +389,7 @@ def test_whoever_waits_for_a_token_gives_up_in_time():
     thread = threading.Thread(target=lambda: tokens.get(credential(), ask, 10))
     thread.start()
     asking.wait(60)
-    with pytest.raises(NodeError, match="the credential 'key': no token within 0.05 s") as caught:
+    with pytest.raises(NodeError, match="the credential 'key' got no token within 0.05 s") as caught:
         tokens.get(credential(), ask, 0.05)
     go.set()
     thread.join(60)
@@ -423,7 +423,7 @@ def tried(make_ctx, credential, **asked):
 
 @pytest.mark.parametrize("kind", [BASIC, BEARER, HEADER])
 def test_a_credential_is_tried_out_with_an_address(make_ctx, httpserver, kind):
-    assert CHECKS[kind[0]] is try_out
+    assert CHECKS[kind[0]] is check_credential
     assert tried(make_ctx, kind, url=echoing(httpserver)) == "127.0.0.1 answered 200 OK"
     with pytest.raises(Untested, match="Enter a URL"):
         tried(make_ctx, kind)
@@ -444,13 +444,13 @@ def test_whoever_tries_a_credential_out_cannot_have_it_sent_elsewhere(make_ctx, 
 
 def test_trying_out_waits_for_nobody(make_ctx, httpserver):
     url = answering(httpserver, "/api", (429, {"Retry-After": "3"}, ""))
-    with pytest.raises(NodeError, match="asked to wait 3 s"):
+    with pytest.raises(NodeError, match="asks to wait 3 s"):
         tried(make_ctx, BEARER, url=url)
 
 
 def test_a_credential_for_tokens_is_tried_out_with_a_new_one(run, make_ctx, server):
     assert call(run, server) == "t1-secret"
-    assert tried(make_ctx, server.credential()) == "127.0.0.1 gave a token that is good for 3600 s"
+    assert tried(make_ctx, server.credential()) == "127.0.0.1 issued a token valid for 3600 s"
     found = tried(make_ctx, server.credential(), url=server.api)
-    assert found == "127.0.0.1 gave a token that is good for 3600 s; 127.0.0.1 answered 200 OK"
+    assert found == "127.0.0.1 issued a token valid for 3600 s; 127.0.0.1 answered 200 OK"
     assert server.given == 3

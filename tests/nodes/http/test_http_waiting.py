@@ -34,12 +34,15 @@ def test_a_server_that_asks_to_wait_is_asked_again(run, httpserver, slept, statu
     assert {request.headers["Idempotency-Key"] for request in requests} == {"run:node:0"}
     assert {request.get_data() for request in requests} == {b'{"a":1}'}
     level, message, _ = slept.lines[0]
-    assert (level, unplaced(message)) == ("info", f"POST 127.0.0.1 answered {status} and asked to wait 7 s")
+    assert (level, unplaced(message)) == (
+        "info",
+        f"POST 127.0.0.1 answered {status}; waiting 7 s as it asks (Retry-After)",
+    )
 
 
 def test_it_is_asked_four_times_at_most(run, httpserver, slept):
     error = failure(run, {"url": answering(httpserver, "/", busy(1))}, ctx=slept())
-    assert unplaced(error.message) == "GET 127.0.0.1 answered 429 TOO MANY REQUESTS and asked to wait 1 s: slow down"
+    assert unplaced(error.message) == "GET 127.0.0.1 answered 429 TOO MANY REQUESTS and asks to wait 1 s: slow down"
     assert (slept.pauses, len(httpserver.log)) == ([1, 1, 1], 4)
     assert (error.permanent, error.retry_after) == (False, 1)
 
@@ -52,7 +55,7 @@ def test_it_is_waited_for_a_minute_at_most(run, httpserver, slept):
 @pytest.mark.parametrize("after", [60, 10**9])
 def test_a_long_wait_is_a_failure_that_says_how_long(run, httpserver, slept, after):
     error = failure(run, {"url": answering(httpserver, "/", busy(after, 503))}, ctx=slept())
-    assert f"answered 503 SERVICE UNAVAILABLE and asked to wait {after} s" in error.message
+    assert f"answered 503 SERVICE UNAVAILABLE and asks to wait {after} s" in error.message
     assert (slept.pauses, error.permanent, error.retry_after) == ([], False, after)
 
 

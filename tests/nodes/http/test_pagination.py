@@ -130,9 +130,9 @@ def test_a_cursor_can_go_into_the_body(run, httpserver):
 def test_a_body_that_is_no_object_takes_no_cursor(run, httpserver):
     url = answering(httpserver, "/", [1])
     error = refused(run, url, {"type": "page", "place": "body"})
-    assert error.message.startswith("page 2: it is the same as the one before")
+    assert error.message.startswith("page 2: the page equals the previous one")
     config = {"url": url, "body": [1], "pagination": {"type": "page", "place": "body"}}
-    assert failure(run, config).message == "pagination.place: the body is no object"
+    assert failure(run, config).message == "pagination.place: the body must be an object"
 
 
 LINKS = [
@@ -215,32 +215,32 @@ def test_what_is_left_out_is_said(run, make_ctx, cursor, bounds, body, number, t
     output = pages(run, cursor, {"type": "cursor", "path": "meta.next", "items": "list", **bounds}, ctx=ctx)
     assert (output["body"], output["pages"], output["truncated"]) == (body, number, truncated)
     assert [level for level, _, _ in lines] == ["warning"] * truncated
-    assert all(f"{number} pages were read, and there are more" in message for _, message, _ in lines)
+    assert all(f"{number} pages were read; there are more" in message for _, message, _ in lines)
 
 
 def test_all_pages_together_have_a_bound(run, httpserver):
     url = answering(httpserver, "/", lambda request: [request.args["page"] * 20_000])
     error = refused(run, url, {"type": "page"})
-    assert error.message == "page 3: all pages together have more than 50000 bytes" and error.permanent
+    assert error.message == "page 3: all pages together have more than 50000 bytes; set max_items" and error.permanent
 
 
 @pytest.mark.parametrize("link", ["/", "/?page=2"])
 def test_a_link_that_goes_round_is_a_failure(run, httpserver, link):
     url = answering(httpserver, "/", {"list": [1], "next": link})
     error = refused(run, url, {"type": "next_link", "path": "next", "items": "list"})
-    assert "it goes round" in error.message and error.permanent
+    assert "repeat endlessly" in error.message and error.permanent
     assert len(httpserver.log) <= 2
 
 
 def test_a_cursor_that_goes_round_is_a_failure(run, httpserver):
     url = answering(httpserver, "/", {"list": [1], "next": "a"})
     error = refused(run, url, {"type": "cursor", "path": "next", "items": "list"})
-    assert error.message == "page 2: the cursor to the next page is one that was followed before: it goes round"
+    assert error.message == "page 2: the cursor to the next page was used before: the pages repeat endlessly"
 
 
 def test_a_parameter_that_means_nothing_is_a_failure(run, httpserver):
     error = refused(run, answering(httpserver, "/", [1, 2]), {"type": "page", "param": "p"})
-    assert error.message == "page 2: it is the same as the one before: p seems to mean nothing there"
+    assert error.message == "page 2: the page equals the previous one: the API seems to ignore p"
 
 
 # Where links may lead
@@ -259,7 +259,7 @@ def test_a_parameter_that_means_nothing_is_a_failure(run, httpserver):
 def test_a_link_that_leads_elsewhere_is_refused(run, httpserver, link, host):
     url = answering(httpserver, "/", {"list": [1], "next": link})
     error = refused(run, url, {"type": "next_link", "path": "next", "items": "list"})
-    assert error.message == f"page 1: the link to the next page leads away from 127.0.0.1, to {host}"
+    assert error.message == f"page 1: the link to the next page leads from 127.0.0.1 to another host, {host}"
     assert error.permanent and len(httpserver.log) == 1
 
 
@@ -273,7 +273,7 @@ def test_a_link_that_is_no_address_is_refused(run, httpserver, link):
 def resolved(first, link, hosts=()):
     found = Credential("key", "http_bearer", {"token": "t"}, tuple(hosts)) if hosts else None
     options = {"type": "next_link", "max_pages": 2}
-    return Pages(options, Place(first, None), None, 100, found)._resolved(first, link)
+    return Pages(options, Place(first, None), None, 100, found)._resolve(first, link)
 
 
 def test_a_link_that_forgets_https_is_followed_by_https():
@@ -283,7 +283,7 @@ def test_a_link_that_forgets_https_is_followed_by_https():
 
 @pytest.mark.parametrize("link", ["http://a.example:8000/y", "https://b.example/y", "http://b.example/y"])
 def test_a_link_may_not_lose_what_protects_it(link):
-    with pytest.raises(NodeError, match="leads away from a.example"):
+    with pytest.raises(NodeError, match="leads from a.example"):
         resolved("https://a.example/x", link, ["a.example"])
 
 
@@ -297,26 +297,24 @@ def test_a_link_may_lead_to_another_host_that_the_credential_is_bound_to():
 def test_a_page_that_fails_is_named(run, httpserver, make_ctx):
     url = answering(httpserver, "/", [1], [2], (503, {"Content-Type": "text/plain", "Retry-After": "99"}, "no"))
     error = refused(run, url, {"type": "page"})
-    assert (
-        unplaced(error.message) == "page 3: GET 127.0.0.1 answered 503 SERVICE UNAVAILABLE and asked to wait 99 s: no"
-    )
+    assert unplaced(error.message) == "page 3: GET 127.0.0.1 answered 503 SERVICE UNAVAILABLE and asks to wait 99 s: no"
     assert (error.permanent, error.retry_after) == (False, 99)
 
 
 @pytest.mark.parametrize(
     ("body", "options", "message"),
     [
-        ({"b": [1], "a": [2], "c": 3}, {}, "the body is no list; pagination.items has to say where in it there is one: "
+        ({"b": [1], "a": [2], "c": 3}, {}, "the body is not a list; set pagination.items to the path of the list: "
                                            "a, b"),
-        (5, {}, "the body is no list; pagination.items has to say where in it there is one"),
+        (5, {}, "the body is not a list; set pagination.items to the path of the list"),
         ({"a": [1]}, {"items": "b"}, "pagination.items: there is no list at b"),
         ({"a": {"b": 1}}, {"items": "a"}, "pagination.items: there is no list at a"),
         ({"a": [1], "n": 5}, {"items": "a", "type": "next_link", "path": "n"},
-         "pagination.path: what is there is no link"),
+         "pagination.path: the value is not a link"),
         ({"a": [1], "n": {"x": 1}}, {"items": "a", "type": "cursor", "path": "n"},
-         "pagination.path: what is there is no cursor"),
+         "pagination.path: the value is not a cursor"),
         ({"a": [1], "n": True}, {"items": "a", "type": "cursor", "path": "n"},
-         "pagination.path: what is there is no cursor"),
+         "pagination.path: the value is not a cursor"),
         ((200, {}, "tea"), {}, "GET 127.0.0.1 answered 200 with a body that is not JSON"),
     ],
 )  # fmt: skip

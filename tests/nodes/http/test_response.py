@@ -10,8 +10,8 @@ from sites import address, answering, failure, unplaced
 from werkzeug import Response
 
 from net.egress import Answer
-from nodes.files.files import names_of
-from nodes.http.response import Download, asked_to_wait, name_of, plain
+from nodes.files.files import split_path
+from nodes.http.response import Download, get_retry_after, make_file_name, to_safe_name
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\xff"
 
@@ -148,7 +148,7 @@ def test_a_file_over_the_bound_is_cut_off_and_leaves_nothing(run, make_ctx, page
     ctx, _ = make_ctx()
     config = {"url": page(b"0" * 1_000_001), "response": "file", "save_to": "a/b.bin"}
     error = failure(run, config, ctx=ctx)
-    assert "'a/b.bin' would have more bytes than the 1000000" in error.message and error.permanent
+    assert "'a/b.bin' would exceed the limit of 1,000,000 bytes" in error.message and error.permanent
     assert ctx.files.list("a") == []
 
 
@@ -185,27 +185,27 @@ def test_items_do_not_meet_under_one_name(run, make_ctx, page):
     ],
 )
 def test_a_name_that_others_gave_is_a_plain_one(header, url, name):
-    found = name_of(answer(url="https://a.example" + url, content_disposition=header))
+    found = make_file_name(answer(url="https://a.example" + url, content_disposition=header))
     assert found == (name or found) and "/" not in found
 
 
 def test_without_any_name_the_type_says_how_it_ends():
-    assert name_of(answer(content_type="application/pdf")) == "download.pdf"
+    assert make_file_name(answer(content_type="application/pdf")) == "download.pdf"
 
 
 @given(st.text(max_size=400), st.text(max_size=40))
 def test_whatever_the_name_it_is_one_that_the_files_take(text, ending):
-    for name in (plain(text), plain(f"{text}.{ending}")):
-        assert len(name.encode()) <= 130 and names_of(f"downloads/{name}x") == ["downloads", f"{name}x"]
+    for name in (to_safe_name(text), to_safe_name(f"{text}.{ending}")):
+        assert len(name.encode()) <= 130 and split_path(f"downloads/{name}x") == ["downloads", f"{name}x"]
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=300))
 def test_whatever_the_header_there_is_a_name(header):
-    assert names_of(name_of(answer(content_disposition="attachment; filename" + header)))
+    assert split_path(make_file_name(answer(content_disposition="attachment; filename" + header)))
 
 
 def test_a_header_of_quotes_is_read_quickly():
-    assert name_of(answer(content_disposition='attachment; filename="' + '";' * 50_000))
+    assert make_file_name(answer(content_disposition='attachment; filename="' + '";' * 50_000))
 
 
 def test_a_folder_has_a_slash_at_its_end():
@@ -262,13 +262,13 @@ NOW = "Wed, 21 Oct 2026 07:28:00 GMT"
     ],
 )  # fmt: skip
 def test_retry_after_is_read_and_nonsense_is_none(said, seconds):
-    assert asked_to_wait(answer(503, retry_after=said, date=NOW)) == seconds
+    assert get_retry_after(answer(503, retry_after=said, date=NOW)) == seconds
 
 
 def test_without_the_servers_clock_ours_counts():
-    assert asked_to_wait(answer(429, retry_after="Wed, 21 Oct 2099 07:28:00 GMT")) > 1e6
+    assert get_retry_after(answer(429, retry_after="Wed, 21 Oct 2099 07:28:00 GMT")) > 1e6
 
 
 @pytest.mark.parametrize("status", [200, 301, 404, 413, 500])
 def test_only_a_server_that_is_too_busy_is_asked_again(status):
-    assert asked_to_wait(answer(status, retry_after="5")) is None
+    assert get_retry_after(answer(status, retry_after="5")) is None

@@ -100,7 +100,7 @@ def test_what_was_said_before_the_securing_is_not_believed_after_it(poll, fake):
         said = polite(command, tag)
         return said + b"* OK injected\r\n" if command == "STARTTLS" else said
 
-    with pytest.raises(NodeError, match="before the connection was secured"):
+    with pytest.raises(NodeError, match="before TLS was started"):
         poll({**fake(answer), "security": "starttls"})
 
 
@@ -125,7 +125,7 @@ def test_a_server_that_drips_is_not_waited_for(make_ctx, serve_bytes):
         with session(ctx.credential("box"), ctx):
             raise AssertionError("there is no session")
 
-    with pytest.raises(NodeError, match="no complete answer in time"):
+    with pytest.raises(NodeError, match="timed out waiting for"):
         hang_up()
     assert time.monotonic() - began < 15
 

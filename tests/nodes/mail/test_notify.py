@@ -129,16 +129,16 @@ def test_attachments_go_along(notify, hook, make_ctx):
 
 def test_a_service_that_takes_no_attachments_is_not_silently_sent_none(notify, hook):
     message = failure(notify, url="mmost://127.0.0.1:1/abcdefgh", attachments=[{"name": "a", "content": "b"}] * 51)
-    assert message == "attachments: there are 51; at most 50 are allowed"
+    assert message == "attachments: there are 51; the limit is 50"
     message = failure(notify, url="prowl://" + "a" * 40, attachments=[{"name": "a", "content": "b"}])
-    assert message == "Prowl takes no attachments"
+    assert message == "Prowl does not support attachments; remove them"
 
 
 def test_an_attachment_that_cannot_be_is_refused(notify, hook, tmp_path):
     (tmp_path / "files").mkdir()
     (tmp_path / "key").write_text("secret")
     (tmp_path / "files" / "link").symlink_to(tmp_path / "key")
-    assert "'link': is a link" in failure(notify, attachments=["link"])
+    assert "'link': is a symbolic link" in failure(notify, attachments=["link"])
     assert "leads out of the workspace's files" in failure(notify, attachments=["../key"])
     assert not hook.log
 
@@ -169,24 +169,24 @@ def test_a_host_that_there_is_not_is_named(notify):
 
 def test_the_scheme_of_an_encrypted_service_for_one_that_is_not_is_named(notify, hook):
     message = failure(notify, False, url=f"jsons://{hook.place}/hook")
-    assert message.startswith(f"JSON: {hook.place} does not speak TLS: the scheme")
+    assert message.startswith(f"JSON: {hook.place} does not speak TLS: check the scheme")
 
 
 def test_the_plain_scheme_for_an_encrypted_service_is_named(notify, authority):
     with HTTPServer("127.0.0.1", ssl_context=authority.server("127.0.0.1")) as server:
         place = f"127.0.0.1:{server.port}"
         message = failure(notify, False, url=f"json://{place}/hook")
-    assert message == f"JSON: {place} ended the connection without an answer: it may speak TLS, or not HTTP"
+    assert message == f"JSON: {place} closed the connection without a response: it may require TLS, or not speak HTTP"
 
 
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("slack://bad", "the address of the service is not valid"),
-        ("nosuch://abc", "the address is of no service that can be used here"),
-        ("https://example.com/hook", "the address is of no service that can be used here"),
-        ("json://", "as Apprise writes it"),
-        ("just text", "as Apprise writes it"),
+        ("slack://bad", "the service URL is not valid"),
+        ("nosuch://abc", "the service URL is not of a supported service"),
+        ("https://example.com/hook", "the service URL is not of a supported service"),
+        ("json://", "an Apprise URL"),
+        ("just text", "an Apprise URL"),
     ],
 )
 def test_an_address_that_is_none_is_refused(notify, url, words, monkeypatch):
@@ -234,7 +234,7 @@ def test_a_server_that_drips_or_says_nothing_gains_no_time(notify, silent, drops
 
 def test_what_is_late_is_said_to_be(notify, silent):
     message = failure(notify, False, url=f"json://{silent.place}/?rto=60", context={"seconds": 0.4})
-    assert message == "JSON: not done within 0.4 s"
+    assert message == "JSON: timed out after 0.4 s"
 
 
 def test_a_pause_that_a_service_wants_is_kept_and_bounded():
@@ -254,7 +254,7 @@ def test_a_pause_that_a_service_wants_is_kept_and_bounded():
 
 def test_an_answer_has_a_bound(notify, hook):
     hook.server.expect_request("/big").respond_with_data("x" * (MAX_BYTES + 1))
-    assert "JSON: the answer has more than" in failure(notify, False, url=f"json://{hook.place}/big")
+    assert "JSON: the response has more than" in failure(notify, False, url=f"json://{hook.place}/big")
 
 
 # What an address can reach
@@ -288,7 +288,7 @@ def test_a_redirect_reaches_none_either(notify, hook):
 @pytest.mark.parametrize("scheme", sorted(LOCAL_SERVICES | {"SYSLOG", "GNOME"}))
 def test_services_that_are_this_machine_are_refused_already_as_a_credential(scheme):
     for url in (f"{scheme}://", f"{scheme}://localhost/x"):
-        with pytest.raises(ValidationError, match="cannot be used here"):
+        with pytest.raises(ValidationError, match="is not supported"):
             TYPES["service_url"].load({"url": url})
 
 
@@ -427,10 +427,10 @@ def test_a_credential_is_tried_out_by_its_address_and_if_asked_for_by_a_message(
     known = {"good": ("service_url", {"url": hook.url}), "bad": ("service_url", {"url": "slack://bad"})}
     ctx, _ = make_ctx(credentials=known)
     check = CHECKS["service_url"]
-    with pytest.raises(Untested, match="The address is one of JSON"):
+    with pytest.raises(Untested, match="The URL is valid for JSON"):
         check(ctx.credential("good"), ctx, {})
     assert not hook.log
-    assert check(ctx.credential("good"), ctx, {"send": True}) == "JSON took a test message"
+    assert check(ctx.credential("good"), ctx, {"send": True}) == "JSON accepted the test message"
     assert len(hook.log) == 1
     for asked in ({}, {"send": True}):
         with pytest.raises(NodeError, match="is not valid"):

@@ -14,7 +14,7 @@ from werkzeug import Response
 import engine
 from errors import DefinitionError, NodeError
 from nodes import REGISTRY
-from nodes.remote.feeds import keyed, oldest_first
+from nodes.remote.feeds import identify, oldest_first
 from parsers import worker
 from parsers.process import Reader, Unreadable
 
@@ -168,7 +168,7 @@ def test_half_a_surrogate_pair_in_a_feed_does_no_harm(run, page):
 @pytest.mark.parametrize("type_", ["rss", "rss_trigger"])
 def test_an_address_that_is_none_of_the_web_is_refused_before_anything_runs(type_):
     definition = {"nodes": [{"id": "it", "type": type_, "config": {"url": "example.com/feed"}}]}
-    with pytest.raises(DefinitionError, match="config.url: must begin with http:// or https://"):
+    with pytest.raises(DefinitionError, match="config.url: must start with http:// or https://"):
         engine.plan(definition)
     definition["nodes"][0]["config"]["url"] = "{{ vars.url }}"
     engine.plan(definition)
@@ -177,7 +177,7 @@ def test_an_address_that_is_none_of_the_web_is_refused_before_anything_runs(type
 @pytest.mark.parametrize("text", ["<html><body>Hello</body></html>", "", "{}", "hello", "<rss", "\0\0\0"])
 def test_what_is_no_feed_is_refused(run, page, text):
     page.text = text
-    with pytest.raises(NodeError, match=r"what 127.0.0.1 answered is no RSS or Atom feed") as caught:
+    with pytest.raises(NodeError, match=r"the response of 127.0.0.1 is not an RSS or Atom feed") as caught:
         run("rss", {"url": page.url})
     assert caught.value.permanent
 
@@ -329,7 +329,7 @@ def entry(id_, link="l", **more):
 
 def test_where_the_feed_says_when_an_entry_was_updated_that_counts():
     (before,), (after,), (same,) = (
-        [found.key for found in keyed([entry("1", summary=text, updated=at, enclosures=[])], updates=True)]
+        [found.key for found in identify([entry("1", summary=text, updated=at, enclosures=[])], updates=True)]
         for text, at in (("a", "2025"), ("a", "2026"), ("b", "2026"))
     )
     assert before != after == same
@@ -338,14 +338,14 @@ def test_where_the_feed_says_when_an_entry_was_updated_that_counts():
 def test_entries_with_one_id_that_link_elsewhere_are_told_apart():
     """As some feeds have it, whose makers have misunderstood what an id is."""
     first, second, third = entry("x", "a"), entry("x", "b"), entry("x", "c")
-    alone = [found.key for found in keyed([first], False)]
-    both = [found.key for found in keyed([first, second], False)]
-    later = [found.key for found in keyed([first, second, third], False)]
+    alone = [found.key for found in identify([first], False)]
+    both = [found.key for found in identify([first, second], False)]
+    later = [found.key for found in identify([first, second, third], False)]
     assert alone == ["x"] and both[0] == "x" and later[:2] == both and len(set(later)) == 3
 
 
 def test_an_entry_that_is_listed_twice_is_one():
-    assert len({found.key for found in keyed([entry("x", "a"), entry("x", "a", title="again")], False)}) == 1
+    assert len({found.key for found in identify([entry("x", "a"), entry("x", "a", title="again")], False)}) == 1
 
 
 # Texts that are meant to do harm
@@ -412,7 +412,7 @@ def test_a_process_that_died_is_replaced():
         options = {"url": "http://a/", "content_type": "text/xml"}
         reader.read(options, rss().encode(), 10.0)
         reader._process.kill()
-        with pytest.raises(Unreadable, match="it takes too much, or ends its reader"):
+        with pytest.raises(Unreadable, match="it takes too much memory or is malformed"):
             reader.read(options, b"x" * 10_000_000, 10.0)
         assert reader.read(options, rss().encode(), 10.0)[0]["entries"] == []
 
@@ -429,7 +429,7 @@ def test_where_the_process_that_reads_cannot_be_bounded_nothing_is_read(monkeypa
         raise ValueError("not allowed")
 
     monkeypatch.setattr(resource, "setrlimit", refuse)
-    assert worker._limit() == "the process that reads it cannot be bounded (setrlimit): not allowed"
+    assert worker._limit() == "the limits of the parser process cannot be set (setrlimit): not allowed"
 
 
 def test_a_server_that_asks_to_be_left_alone_is(run, page):

@@ -117,10 +117,10 @@ def test_time_is_up_when_it_is_up(fails):
 
 
 def test_what_is_too_large_is_refused(fails, call, monkeypatch):
-    monkeypatch.setattr(mcp, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(mcp, "MAX_BYTES", 100_000)
     assert len(call("large", {"size": 50_000})) == 50_000
     error = fails("large", {"size": 200_000})
-    assert error.permanent and "sends more than" in error.message
+    assert error.permanent and "sent more than" in error.message
 
 
 def test_nobody_at_home_passes(fails):
@@ -251,10 +251,10 @@ def test_what_unzips_to_something_large_is_refused(fails, odd):
 
 
 def test_a_server_that_talks_without_end_is_cut_off(fails, odd, monkeypatch):
-    monkeypatch.setattr(mcp, "MOST_BYTES", 1_000_000)
+    monkeypatch.setattr(mcp, "MAX_BYTES", 1_000_000)
     endless = (b": still here\n\n" for _ in range(10_000_000))
     error = fails("a", credentials=odd(lambda asked: Response(endless, mimetype="text/event-stream")), timeout=20)
-    assert error.permanent and "sends more than" in error.message
+    assert error.permanent and "sent more than" in error.message
 
 
 def test_a_server_has_to_prove_who_it_is(call, fails, authority):

@@ -173,22 +173,22 @@ def test_a_payload_has_a_greatest_size(do, fails, ear):
 
 
 def test_a_message_that_is_too_large_is_refused(fails, ear, monkeypatch):
-    monkeypatch.setattr(mqtt, "MOST_RECEIVED", 10_000)
+    monkeypatch.setattr(mqtt, "MAX_RECEIVED", 10_000)
     ear.client.publish("large", b"x" * 20_000, retain=True).wait_for_publish(10)
     error = fails("large", operation="receive")
     ear.forget("large")
-    assert error.permanent and "more than 10000 bytes" in error.message
+    assert error.permanent and "more than 10,000 bytes" in error.message
 
 
 def test_messages_that_are_too_large_together_end_it_at_once(fails, ear, monkeypatch):
     """And not when the time is up, until when there could be any number of them."""
-    monkeypatch.setattr(mqtt, "MOST_IN_ALL", 10_000)
+    monkeypatch.setattr(mqtt, "MAX_TOTAL", 10_000)
     for number in range(30):
         ear.client.publish(f"many/{number}", b"x" * 1_000, retain=True).wait_for_publish(10)
     began = time.monotonic()
     error = fails("many/#", operation="receive", limit=1_000, seconds=60)
     ear.forget(*(f"many/{number}" for number in range(30)))
-    assert error.permanent and "more than 10000 bytes" in error.message
+    assert error.permanent and "more than 10,000 bytes" in error.message
     assert time.monotonic() - began < 30
 
 
@@ -204,7 +204,7 @@ def test_a_bad_setting_is_refused(config):
 @pytest.mark.parametrize("changes", [{"password": "falsch"}, {"username": "yan"}, {"username": None, "password": None}])
 def test_a_login_that_is_refused_is_permanent(fails, broker, changes):
     error = fails("a", payload="x", credentials=credential(broker, **changes))
-    assert error.permanent and "does not let us in" in error.message and "falsch" not in error.message
+    assert error.permanent and "rejected the connection" in error.message and "falsch" not in error.message
 
 
 def test_a_broker_has_to_prove_who_it_is(do, fails, broker, ear, authority):
@@ -284,13 +284,13 @@ def check(make_ctx, credentials):
 
 
 def test_a_credential_that_works_says_so(make_ctx, broker):
-    assert check(make_ctx, credential(broker)) == "127.0.0.1 lets us in as zoe"
+    assert check(make_ctx, credential(broker)) == "127.0.0.1 accepts the connection of zoe"
 
 
 def test_a_credential_that_does_not_work_says_why(make_ctx, broker):
     with pytest.raises(NodeError) as caught:
         check(make_ctx, credential(broker, password="falsch"))
-    assert "does not let us in" in caught.value.message
+    assert "rejected the connection" in caught.value.message
 
 
 @pytest.fixture

@@ -121,8 +121,8 @@ def test_a_placeholder_that_runs_into_a_word_is_refused(text):
 @pytest.mark.parametrize(
     ("named", "params", "part"),
     [
-        (False, [1], "2 placeholders by ?, but params 1 value"),
-        (False, [1, 2, 3], "2 placeholders by ?, but params 3 values"),
+        (False, [1], "2 placeholders ?, params has 1 value"),
+        (False, [1, 2, 3], "2 placeholders ?, params has 3 values"),
         (False, {"a": 1}, "must be a list"),
         (True, {"a": 1}, "no value for :b"),
         (True, [1, 2], "must be an object"),

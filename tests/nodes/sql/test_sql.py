@@ -17,7 +17,7 @@ from nodes import REGISTRY
 from nodes.credentials.keyring import Untested
 from nodes.credentials.types import TYPES
 from nodes.sql import node as databases
-from nodes.sql.rows import distinct, plain
+from nodes.sql.rows import plain, rename_duplicates
 
 HOSTILE = [
     "Zoë'; DROP TABLE notes; --",
@@ -138,7 +138,7 @@ def test_no_more_rows_than_allowed_are_handed_on_and_it_says_so(ask, run, shop):
     ask(shop, "INSERT INTO notes VALUES (?)", batch=[[number] for number in range(1_500)])
     answer = ask(shop, "SELECT id FROM notes ORDER BY id")
     assert (len(answer["rows"]), answer["row_count"], answer["truncated"]) == (1_000, 1_500, True)
-    assert run.lines[-1][:2] == ("warning", "of 1500 rows, 1000 are handed on")
+    assert run.lines[-1][:2] == ("warning", "1500 rows found; only the first 1000 are returned")
     answer = ask(shop, "SELECT id FROM notes ORDER BY id", max_rows=1_500)
     assert column(answer) == list(range(1_500)) and not answer["truncated"]
 
@@ -259,13 +259,13 @@ def test_an_object_is_stored_as_json(ask, shop):
 
 def test_an_answer_that_is_too_large_is_refused(fails, shop, monkeypatch):
     for module in (databases.postgres, databases.mysql, databases.sqlite):
-        monkeypatch.setattr(module, "MOST_BYTES", 2**20)
+        monkeypatch.setattr(module, "MAX_BYTES", 2**20)
     if shop.kind == "mysql":
         monkeypatch.setattr(databases.mysql._session(), "room", 2**20)
     text = "'" + "x" * 2_000 + "'"
     rows = " UNION ALL ".join(f"SELECT {number} AS n" for number in range(100))
     error = fails(shop, f"SELECT a.n, {text} FROM ({rows}) a JOIN ({rows}) b ON 1 = 1")
-    assert "the answer has more than" in error.message and error.permanent
+    assert "the response has more than" in error.message and error.permanent
 
 
 def test_time_is_up_when_it_is_up(fails, shop):
@@ -286,13 +286,13 @@ def test_time_is_up_when_it_is_up(fails, shop):
     [
         ({"params": "x"}, "params must be a list or an object"),
         ({"params": 5}, "params must be a list or an object"),
-        ({"params": [0] * 10_001}, "10,000 values at most"),
+        ({"params": [0] * 10_001}, "at most 10,000 values"),
         ({"batch": {"a": 1}}, "batch must be a list"),
         ({"batch": [[1], 5]}, "batch[1] must be a list or an object"),
-        ({"batch": [[1]] * 10_001}, "of 10,000 at most"),
-        ({"batch": [[1]], "params": [1]}, "cannot both"),
-        ({"params": [1]}, "has 2 placeholders by ?, but params 1 value; values for :name are an object"),
-        ({"params": {"a": 1}}, "the statement has placeholders that params has no values for"),
+        ({"batch": [[1]] * 10_001}, "at most 10,000 items"),
+        ({"batch": [[1]], "params": [1]}, "cannot be combined"),
+        ({"params": [1]}, "has 2 placeholders ?, params has 1 value; for :name, params must be an object"),
+        ({"params": {"a": 1}}, "the statement has placeholders without values in params"),
     ],
 )
 def test_values_that_are_none_are_refused(fails, sqlite, config, part):
@@ -343,11 +343,11 @@ def test_a_secret_goes_into_no_database_that_may_not_have_it(make_ctx, sqlite):
 @pytest.mark.parametrize(
     ("query", "part"),
     [
-        ("?host=/tmp", "'host' is not known"),
-        ("?hostaddr=10.0.0.1", "'hostaddr' is not known"),
-        ("?sslrootcert=/etc/passwd", "'sslrootcert' is not known"),
-        ("?service=x&sslmode=require", "'service' is not known"),
-        ("?sslmode=sometimes", "sslmode is none of"),
+        ("?host=/tmp", "unknown option 'host'"),
+        ("?hostaddr=10.0.0.1", "unknown option 'hostaddr'"),
+        ("?sslrootcert=/etc/passwd", "unknown option 'sslrootcert'"),
+        ("?service=x&sslmode=require", "unknown option 'service'"),
+        ("?sslmode=sometimes", "sslmode must be one of"),
     ],
 )
 def test_an_address_may_not_lead_the_driver_elsewhere(fails, query, part):
@@ -358,7 +358,7 @@ def test_an_address_may_not_lead_the_driver_elsewhere(fails, query, part):
 @pytest.mark.parametrize("query", ["?unix_socket=/tmp/s", "?read_default_file=/etc/my.cnf", "?local_infile=1"])
 def test_nor_that_of_mysql(fails, query):
     error = fails(database("any", f"mysql://app:geheim@127.0.0.1:1/shop{query}"), "SELECT 1")
-    assert "is not known" in error.message and error.permanent
+    assert "unknown option" in error.message and error.permanent
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "mysql"])
@@ -414,7 +414,7 @@ def test_a_credential_that_works_says_what_answered(make_ctx, ask, shop):
 
 
 def test_a_file_that_is_not_there_yet_is_no_mistake(make_ctx, sqlite):
-    with pytest.raises(Untested, match="the first statement makes it"):
+    with pytest.raises(Untested, match="the first statement creates it"):
         check(make_ctx, sqlite)
 
 
@@ -428,7 +428,7 @@ def test_a_credential_that_does_not_work_says_why(make_ctx, postgres_server):
 
 
 def test_names_that_are_taken_are_not_made():
-    assert distinct(["a", "a", "a_2", "a"]) == ["a", "a_3", "a_2", "a_4"]
+    assert rename_duplicates(["a", "a", "a_2", "a"]) == ["a", "a_3", "a_2", "a_4"]
 
 
 def test_an_unknown_value_is_text():

@@ -11,7 +11,7 @@ from toolboxes import Spec, called
 from werkzeug import Response
 
 from errors import NodeError
-from nodes.ai.tools import checked
+from nodes.ai.tools import find_issues
 
 TOKEN = "t0ken-of-the-shop"
 
@@ -74,7 +74,7 @@ def test_a_page_says_itself_in_which_charset_it_is(tools, httpserver):
 def test_what_is_no_text_is_not_shown(tools, httpserver):
     httpserver.expect_request("/a").respond_with_data(b"\x89PNG\0\xff", content_type="image/png")
     body = ask(tools(Spec("http")), address(httpserver, "/a"))["body"]
-    assert body == {"content_type": "image/png", "size": 6, "note": "this is no text and cannot be shown"}
+    assert body == {"content_type": "image/png", "size": 6, "note": "the content is not text"}
 
 
 def test_head_gives_the_headers_alone(tools, httpserver):
@@ -90,8 +90,8 @@ def test_only_get_and_head_are_there_unless_the_spec_names_others(tools):
     made = tools(Spec("http"))["http_request"]
     assert made.parameters["properties"]["method"]["enum"] == ["GET", "HEAD"]
     assert "body" not in made.parameters["properties"]
-    assert checked(made, {"url": "https://a.example", "method": "POST"}) != []
-    assert checked(made, {"url": "https://a.example", "body": 1}) != []
+    assert find_issues(made, {"url": "https://a.example", "method": "POST"}) != []
+    assert find_issues(made, {"url": "https://a.example", "body": 1}) != []
     assert "GET or HEAD" in made.description
     other = tools(Spec("http", {"methods": ["post"]}))["http_request"]
     assert other.parameters["properties"]["method"]["enum"] == ["POST"]
@@ -99,7 +99,7 @@ def test_only_get_and_head_are_there_unless_the_spec_names_others(tools):
 
 
 def test_a_method_that_there_is_not_is_an_error(tools):
-    with pytest.raises(NodeError, match="'CONNECT' is none of the methods GET, POST"):
+    with pytest.raises(NodeError, match="'CONNECT' must be one of: GET, POST"):
         tools(Spec("http", {"methods": ["CONNECT"]}))
 
 
@@ -133,13 +133,13 @@ def test_hosts_may_be_chosen(tools, httpserver, names):
     names |= {host: ["127.0.0.1"] for host in ("a.example", "shop.b.example", "b.example", "bb.example")}
     url = answering(httpserver, "/", 1)
     toolbox = tools(Spec("http", {"hosts": ["A.example", "*.b.example"]}))
-    assert "It may ask a.example or *.b.example." in toolbox["http_request"].description
+    assert "Permitted: a.example or *.b.example." in toolbox["http_request"].description
     for host in ("a.example", "A.EXAMPLE", "shop.b.example"):
         assert ask(toolbox, url.replace("127.0.0.1", host))["body"] == 1
     httpserver.clear_log()
     for host in ("b.example", "bb.example", "127.0.0.1", "a.example.evil.example", "localhost"):
         error = fails(toolbox, url.replace("127.0.0.1", host))
-        assert error.message.endswith("may not be asked; this tool may ask a.example or *.b.example")
+        assert error.message.endswith("is not permitted; this tool may call a.example or *.b.example")
     assert "no host" in fails(tools(Spec("http", {"hosts": []})), url).message
     assert httpserver.log == []
 
@@ -153,7 +153,7 @@ def test_a_host_is_known_in_each_of_its_spellings(tools):
 
 @pytest.mark.parametrize("name", ["a b", "", "http://a.example", "a.example/x", "user@a.example:99999"])
 def test_what_is_no_name_of_a_host_is_an_error_at_once(tools, name):
-    with pytest.raises(NodeError, match="is no name of a host"):
+    with pytest.raises(NodeError, match="is not a host name"):
         tools(Spec("http", {"hosts": [name]}))
 
 
@@ -166,13 +166,13 @@ def test_many_hosts_make_no_endless_description(tools):
 @pytest.mark.parametrize("form", ["http://a.example@127.0.0.1:{}/", "http://127.0.0.1:{}#@a.example/"])
 def test_an_address_that_looks_like_another_is_that_which_is_asked(tools, httpserver, form):
     toolbox = tools(Spec("http", {"hosts": ["a.example"]}))
-    assert "127.0.0.1 may not be asked" in fails(toolbox, form.format(httpserver.port)).message
+    assert "127.0.0.1 is not permitted" in fails(toolbox, form.format(httpserver.port)).message
 
 
 def test_a_header_with_another_host_is_looked_at_too(tools, httpserver):
     toolbox = tools(Spec("http", {"hosts": ["127.0.0.1"]}))
     error = fails(toolbox, echoing(httpserver), headers={"Host": "internal.example"})
-    assert "internal.example may not be asked" in error.message and httpserver.log == []
+    assert "internal.example is not permitted" in error.message and httpserver.log == []
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -180,7 +180,7 @@ def test_a_redirect_leads_to_no_host_that_may_not_be_asked(tools, httpserver, na
     names["b.example"] = ["127.0.0.1"]
     url = answering(httpserver, "/", (status, {"Location": f"http://b.example:{httpserver.port}/secret"}, ""))
     error = fails(tools(Spec("http", {"hosts": ["127.0.0.1"]})), url)
-    assert "b.example may not be asked" in error.message and paths(httpserver) == ["/"]
+    assert "b.example is not permitted" in error.message and paths(httpserver) == ["/"]
 
 
 def test_a_redirect_leads_to_no_address_that_may_not_be_reached(tools, httpserver):
@@ -211,7 +211,7 @@ def test_a_call_is_known_again_by_its_key(tools, httpserver):
     toolbox, url = tools(Spec("http", {"methods": ["POST"]})), echoing(httpserver)
     for _ in range(2):
         assert ask(toolbox, url, mark="run:3", method="POST")["body"]["headers"]["idempotency-key"] == "run:3"
-    assert "is set for you" in fails(toolbox, url, method="POST", headers={"idempotency-KEY": "x"}).message
+    assert "is set automatically" in fails(toolbox, url, method="POST", headers={"idempotency-KEY": "x"}).message
 
 
 @pytest.mark.parametrize(
@@ -226,11 +226,11 @@ def test_headers_that_would_change_the_request_itself_are_refused(tools, httpser
 def test_arguments_have_bounds(tools):
     made = tools(Spec("http", {"methods": ["POST"]}))["http_request"]
     good = {"method": "POST", "url": "https://a.example"}
-    assert checked(made, {**good, "headers": {f"h{number}": "" for number in range(31)}}) != []
-    assert checked(made, {**good, "headers": {"a": "x" * 4_001}}) != []
-    assert checked(made, {**good, "headers": {"a": 1}}) != []
-    assert checked(made, {**good, "url": "https://a.example/" + "x" * 8_000}) != []
-    assert "body has more than" in fails({"http_request": made}, **{**good, "body": "x" * 100_001}).message
+    assert find_issues(made, {**good, "headers": {f"h{number}": "" for number in range(31)}}) != []
+    assert find_issues(made, {**good, "headers": {"a": "x" * 4_001}}) != []
+    assert find_issues(made, {**good, "headers": {"a": 1}}) != []
+    assert find_issues(made, {**good, "url": "https://a.example/" + "x" * 8_000}) != []
+    assert "body exceeds the limit" in fails({"http_request": made}, **{**good, "body": "x" * 100_001}).message
 
 
 def bearer(hosts):
@@ -307,7 +307,7 @@ def test_a_long_answer_is_cut_to_what_a_model_can_read(tools, httpserver):
         assert len(json.dumps(shown, ensure_ascii=False)) < 25_000 and "were cut)" in json.dumps(shown)
         assert shown["status"] == 200
     shown = ask(toolbox, page(httpserver, "<p>word</p>" * 4_000))
-    assert len(shown["body"]) < 16_000 and shown["body"].endswith("… (the page goes on)")
+    assert len(shown["body"]) < 16_000 and shown["body"].endswith("… (the page continues)")
 
 
 @pytest.mark.slow

@@ -9,8 +9,8 @@ from toolboxes import Spec, called
 from werkzeug import Response
 
 from errors import NodeError
-from nodes.ai.tools import checked, mcp
-from nodes.ai.tools.mcp import problem_of
+from nodes.ai.tools import find_issues, mcp
+from nodes.ai.tools.mcp import describe_problem
 
 WEATHER = Spec("mcp", {"credential": "weather"})
 
@@ -58,7 +58,7 @@ def test_a_call_goes_through_and_its_result_comes_back(weather, server):
 
 
 def test_arguments_are_checked_before_the_server_is_asked(weather, server):
-    assert checked(weather["weather_forecast"], {"days": "many"}) != []
+    assert find_issues(weather["weather_forecast"], {"days": "many"}) != []
     assert server.calls == []
 
 
@@ -80,7 +80,7 @@ def test_a_large_result_is_cut(weather):
 def test_a_tool_that_never_answers_ends_with_the_run(tools, server):
     toolbox = tools(WEATHER, credentials=credential(server.url), seconds=2)
     began = time.monotonic()
-    assert "has not answered in time" in fails(toolbox, "weather_never").message
+    assert "did not answer in time" in fails(toolbox, "weather_never").message
     assert time.monotonic() - began < 20
 
 
@@ -89,7 +89,7 @@ def test_tools_may_be_chosen(tools, server):
     assert list(tools(spec, credentials=credential(server.url))) == ["weather_say", "weather_forecast"]
     spec = Spec("mcp", {"credential": "weather", "tools": ["sing"]})
     error = refused(tools, spec, credentials=credential(server.url))
-    assert "weather has no tool 'sing' that could be used; there are forecast, say" in error.message
+    assert "weather has no usable tool 'sing'; usable tools: forecast, say" in error.message
 
 
 def test_approval_is_by_the_server_s_name_of_a_tool_or_by_ours(tools, server):
@@ -99,7 +99,7 @@ def test_approval_is_by_the_server_s_name_of_a_tool_or_by_ours(tools, server):
     error = refused(
         tools, Spec("mcp", {"credential": "weather"}, approval=("sing",)), credentials=credential(server.url)
     )
-    assert "approval: the tool mcp has no tool 'sing'" in error.message
+    assert "approval: mcp has no tool 'sing'" in error.message
 
 
 def test_two_servers_may_have_tools_of_the_same_name(tools, server):
@@ -108,13 +108,13 @@ def test_two_servers_may_have_tools_of_the_same_name(tools, server):
     assert called(toolbox, "weather_say", text="a") == called(toolbox, "wetter_mehr_say", text="a") == "a"
     alike = {**credential(server.url), "WEATHER": credential(server.url)["weather"]}
     error = refused(tools, WEATHER, Spec("mcp", {"credential": "WEATHER"}), credentials=alike)
-    assert error.message == "two tools have the name weather_forecast: one of mcp and one of mcp"
+    assert error.message == "two tools are named weather_forecast: one of mcp and one of mcp"
 
 
 def test_who_runs_an_agent_may_give_the_server(tools, server):
     toolbox = tools(Spec("mcp"), credentials=credential(server.url), lent={"mcp": "weather"})
     assert "weather_say" in toolbox
-    assert "the tool mcp needs a credential: of the type mcp" in refused(tools, Spec("mcp")).message
+    assert "the tool mcp needs a credential of the type mcp" in refused(tools, Spec("mcp")).message
 
 
 def test_a_resumed_agent_has_the_tools_with_which_it_began_and_asks_nobody(tools, server):
@@ -187,7 +187,7 @@ def test_pages_of_tools_are_put_together(tools, odd):
 
 
 def test_pages_without_end_are_not_followed_for_ever(tools, odd, monkeypatch):
-    monkeypatch.setattr(mcp, "MOST_PAGES", 3)
+    monkeypatch.setattr(mcp, "MAX_PAGES", 3)
     pages = [[listed(f"t{number}")] for number in range(9)]
     assert len(tools(WEATHER, credentials=odd(*pages))) == 3 and odd.asked == [0, 1, 2]
 
@@ -202,7 +202,7 @@ def test_a_server_that_says_very_much_of_its_tools_is_cut_off(tools, odd):
 def test_of_many_tools_the_first_are_there_or_those_that_are_named(tools, odd):
     known = odd([listed(f"t{number}") for number in range(300)])
     assert len(tools(WEATHER, credentials=known)) == 100
-    assert any("of the 300 tools of weather, the first 100" in line for _, line, _ in tools.lines)
+    assert any("weather has 300 tools; only the first 100" in line for _, line, _ in tools.lines)
     chosen = tools(Spec("mcp", {"credential": "weather", "tools": ["t299"]}), credentials=known)
     assert list(chosen) == ["weather_t299"]
 
@@ -236,7 +236,7 @@ def test_names_become_such_as_a_model_can_take(tools, odd):
 
 def test_names_that_become_the_same_are_an_error_that_names_it(tools, odd):
     error = refused(tools, WEATHER, credentials=odd([listed("a.b"), listed("a b")]))
-    assert "two tools have the name weather_a_b" in error.message
+    assert "two tools are named weather_a_b" in error.message
 
 
 def nested(levels):
@@ -250,7 +250,7 @@ def nested(levels):
     ("schema", "reason"),
     [
         ({"type": "object", "properties": {"a": {"type": "nothing"}}}, "is not a JSON Schema"),
-        ({"type": "object", "description": "x" * 33_000}, "more than"),
+        ({"type": "object", "description": "x" * 33_000}, "exceeds the limit"),
         ({"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:1/a.json"}}}, "elsewhere"),
         ({"type": "object", "properties": {"a": {"$ref": "file:///etc/passwd"}}}, "elsewhere"),
         ({"type": "object", "properties": {"a": {"pattern": "(a{1000}){1000}"}}}, "regex"),
@@ -262,7 +262,7 @@ def test_a_schema_that_cannot_be_used_leaves_its_tool_out(tools, odd, schema, re
     (line,) = [line for _, line, _ in tools.lines]
     assert line.startswith("the tool 'bad' of weather is left out: ") and reason in line
     error = refused(tools, Spec("mcp", {"credential": "weather", "tools": ["bad"]}), credentials=known)
-    assert "has no tool 'bad' that could be used; there are good" in error.message
+    assert "has no usable tool 'bad'; usable tools: good" in error.message
 
 
 @pytest.mark.parametrize("schema", [{"type": "string"}, {}, nested(150)])
@@ -273,7 +273,7 @@ def test_a_list_that_the_protocol_does_not_know_is_an_error(tools, odd, schema):
 
 @pytest.mark.parametrize("schema", [{"type": "string"}, {}, [], None, {"type": ["object", "null"]}])
 def test_a_schema_is_of_an_object(schema):
-    assert problem_of(schema) == "its schema is of no object"
+    assert describe_problem(schema) == "its schema must have the type object"
 
 
 @pytest.mark.slow
@@ -295,7 +295,7 @@ def test_arguments_whose_schema_would_take_years_are_refused_within_seconds(tool
     }
     toolbox = tools(WEATHER, credentials=odd([listed("a", schema), listed("b")]))
     began = time.monotonic()
-    (problem,) = checked(toolbox["weather_a"], {"a": 1})
+    (problem,) = find_issues(toolbox["weather_a"], {"a": 1})
     assert problem.startswith("the data cannot be checked by this schema: it takes ")
     assert time.monotonic() - began < 30
 
@@ -309,14 +309,14 @@ def test_arguments_that_would_take_years_are_an_answer_to_the_model(tools, odd):
     arguments = {}
     for _ in range(60):
         arguments = {"a": arguments}
-    (issue,) = checked(toolbox["weather_a"], arguments)
+    (issue,) = find_issues(toolbox["weather_a"], arguments)
     assert issue.startswith("the data cannot be checked by this schema: ")
 
 
 def test_a_server_that_lists_without_end_is_cut_off(tools, odd, monkeypatch):
-    monkeypatch.setattr("nodes.remote.mcp.MOST_BYTES", 200_000)
+    monkeypatch.setattr("nodes.remote.mcp.MAX_BYTES", 200_000)
     error = refused(tools, WEATHER, credentials=odd([listed("a", description="x" * 300_000)]))
-    assert "sends more than" in error.message
+    assert "sent more than" in error.message
 
 
 def test_a_result_that_is_nested_without_end_is_shown_to_some_depth(tools, odd):

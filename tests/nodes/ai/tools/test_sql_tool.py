@@ -8,7 +8,7 @@ from sql_servers import PASSWORD, database
 from toolboxes import Spec, called
 
 from errors import NodeError
-from nodes.ai.tools import checked
+from nodes.ai.tools import find_issues
 from nodes.ai.tools.sql import check_reads
 
 SQL = Spec("sql", {"credential": "shop"})
@@ -109,7 +109,7 @@ def test_rows_that_are_long_are_cut(query, shop):
 def test_a_mistake_is_told_to_the_model(fails, shop):
     assert "nowhere" in fails(shop, "SELECT * FROM nowhere").message
     error = fails(shop, "SELECT * FROM notes WHERE id = ?", [1, 2])
-    assert "1 placeholder by ?, but params 2 values" in error.message
+    assert "1 placeholder ?, params has 2 values" in error.message
 
 
 @pytest.mark.slow
@@ -126,9 +126,9 @@ def test_a_statement_that_does_not_end_is_ended(fails, shop):
 
 def test_arguments_have_bounds(tools, sqlite, run):
     made = tools(SQL, credentials=filled(sqlite, run).credentials)["sql_query"]
-    assert checked(made, {"query": "SELECT 1", "params": "a"}) != []
-    assert checked(made, {"query": "x" * 20_001}) != []
-    assert checked(made, {"query": "SELECT ?", "params": [1] * 101}) != []
+    assert find_issues(made, {"query": "SELECT 1", "params": "a"}) != []
+    assert find_issues(made, {"query": "x" * 20_001}) != []
+    assert find_issues(made, {"query": "SELECT ?", "params": [1] * 101}) != []
     assert made.may_repeat({"query": "SELECT 1"})
 
 
@@ -138,7 +138,7 @@ def test_arguments_have_bounds(tools, sqlite, run):
 def test_a_tool_without_a_credential_says_what_it_needs(tools):
     with pytest.raises(NodeError) as caught:
         tools(Spec("sql"))
-    assert caught.value.message.startswith("the tool sql needs a credential: of the type database_url")
+    assert caught.value.message.startswith("the tool sql needs a credential of the type database_url")
     assert '{"sql": "its name"}' in caught.value.message and caught.value.permanent
 
 
@@ -328,7 +328,7 @@ def test_a_function_of_postgresql_that_may_have_effects_is_refused_whatever_brou
     for name in ("ask_out", '"Ask, too"'):
         postgres_server.admin(f"CREATE FUNCTION {name}(int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'")
     error = fails(postgres, f"SELECT {call}")
-    assert error.permanent and "cannot be used here" in str(error)
+    assert error.permanent and "is not permitted" in str(error)
 
 
 def test_a_function_of_postgresql_that_says_it_has_none_is_called(query, postgres_server, run, postgres):
@@ -359,7 +359,7 @@ def test_a_function_of_postgresql_that_says_it_has_none_is_called(query, postgre
     ],
 )
 def test_a_function_of_mysql_that_is_not_known_is_refused(statement):
-    with pytest.raises(NodeError, match="cannot be used here"):
+    with pytest.raises(NodeError, match="is not permitted"):
         check_reads(statement, "mysql")
 
 
@@ -500,7 +500,7 @@ def opened(file):
 
 
 def test_a_file_that_is_not_there_is_not_made(fails, sqlite, file):
-    assert "there is no such file" in fails(sqlite, "SELECT 1").message
+    assert "the file does not exist" in fails(sqlite, "SELECT 1").message
     assert not file.exists()
 
 

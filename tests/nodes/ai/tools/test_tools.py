@@ -16,8 +16,8 @@ from agent.tools import Later, Tool
 from dispatch.agents.workspace_view import Inspection
 from errors import NodeError
 from json_schema import check
-from nodes.ai.tools import checked, shortened
-from nodes.ai.tools.base import MOST_SHOWN
+from nodes.ai.tools import find_issues, shorten
+from nodes.ai.tools.base import MAX_SHOWN
 
 ALL = [Spec("http"), Spec("code"), Spec("store"), Spec("memory"), Spec("runs"), Spec("flows"), Spec("run_flow")]
 
@@ -60,26 +60,28 @@ def test_every_tool_has_a_name_a_description_and_a_strict_schema(tools):
 
 def test_two_tools_of_one_name_are_an_error_that_names_both_specs(tools):
     error = refused(tools, Spec("http"), Spec("http", {"hosts": ["a.example"]}))
-    assert error.message == "two tools have the name http_request: one of http and one of http" and error.permanent
+    assert error.message == "two tools are named http_request: one of http and one of http" and error.permanent
     error = refused(tools, Spec("code"), Spec("run_flow"), agents=Agents(flow(name="run_code")), flows=Flows())
     assert "run_code: one of code and one of run_flow" in error.message
 
 
 def test_a_type_that_there_is_not_is_an_error(tools):
     assert (
-        "there is no tool of the type 'shell'; there are http, code"
+        "there is no tool of the type 'shell'; known types: http, code"
         in refused(tools, SimpleNamespace(type="shell")).message
     )
 
 
 def test_a_name_that_a_model_cannot_take_is_an_error(tools):
     error = refused(tools, Spec("run_flow"), agents=Agents(flow(name="flow ä")), flows=Flows())
-    assert "'flow ä' is no name for a tool" in error.message
+    assert "'flow ä' is not a valid tool name" in error.message
 
 
 def test_more_tools_than_a_model_takes_are_an_error(tools):
     flows = [flow(name=f"flow_{number}", workflow_id=f"wf_{number}") for number in range(130)]
-    assert "130 tools; at most 128" in refused(tools, Spec("run_flow"), agents=Agents(*flows), flows=Flows()).message
+    assert (
+        "130 tools; the limit is 128" in refused(tools, Spec("run_flow"), agents=Agents(*flows), flows=Flows()).message
+    )
 
 
 def test_a_tool_may_need_approval_all_of_a_spec_or_some(tools):
@@ -89,7 +91,7 @@ def test_a_tool_may_need_approval_all_of_a_spec_or_some(tools):
 
 def test_an_approval_of_a_tool_that_there_is_not_is_an_error(tools):
     error = refused(tools, Spec("store", {"write": False}, approval=("store_set",)))
-    assert error.message == "approval: the tool store has no tool 'store_set'; there are store_get, store_list"
+    assert error.message == "approval: store has no tool 'store_set'; known tools: store_get, store_list"
 
 
 # What a model is shown
@@ -105,7 +107,7 @@ json_values = st.recursive(
 @given(json_values, st.integers(200, 3_000))
 @settings(deadline=None)
 def test_what_is_shown_is_json_and_has_a_bound(value, most):
-    shown = shortened(value, most)
+    shown = shorten(value, most)
     orjson.dumps(shown)
     text = "".join(str(part) for part in leaves(shown))
     assert len(text) <= 2 * most
@@ -114,7 +116,7 @@ def test_what_is_shown_is_json_and_has_a_bound(value, most):
 @given(st.recursive(st.booleans() | st.text(st.characters(codec="utf-8")), lambda inner: st.lists(inner)))
 def test_what_is_small_is_shown_as_it_is(value):
     if len(json.dumps(value, ensure_ascii=False)) < 1_000:
-        assert shortened(value, 5_000) == value
+        assert shorten(value, 5_000) == value
 
 
 def leaves(value):
@@ -130,27 +132,27 @@ def leaves(value):
 
 
 def test_a_text_that_is_cut_says_by_how_much():
-    shown = shortened("x" * 30_000)
-    assert len(shown) < MOST_SHOWN and shown.endswith("more characters were cut)")
+    shown = shorten("x" * 30_000)
+    assert len(shown) < MAX_SHOWN and shown.endswith("more characters were cut)")
     kept, said = shown.split("… (")
     assert len(kept) + int(said.split()[0].replace(",", "")) == 30_000
 
 
 def test_a_list_that_is_cut_keeps_its_first_items_whole():
-    shown = shortened([{"id": number} for number in range(5_000)])
+    shown = shorten([{"id": number} for number in range(5_000)])
     said = shown.pop()
     assert shown == [{"id": number} for number in range(len(shown))]
     assert said == f"… ({5_000 - len(shown):,} more items were cut)"
 
 
 def test_what_is_small_beside_something_large_stays_whole():
-    shown = shortened({"body": "x" * 100_000, "status": 200, "rows": list(range(100_000)), "url": "https://a.example/"})
+    shown = shorten({"body": "x" * 100_000, "status": 200, "rows": list(range(100_000)), "url": "https://a.example/"})
     assert (shown["status"], shown["url"]) == (200, "https://a.example/")
     assert len(shown["body"]) > 5_000 and len(shown["rows"]) > 500
 
 
 def test_an_object_of_too_many_keys_says_how_many_there_are_more():
-    shown = shortened({f"key {number}": "value" * 5 for number in range(10_000)})
+    shown = shorten({f"key {number}": "value" * 5 for number in range(10_000)})
     assert shown["key 0"] == "value" * 5
     assert shown["…"] == f"({10_000 - len(shown) + 1:,} more keys were cut)"
 
@@ -159,18 +161,18 @@ def test_what_is_nested_without_end_is_shown_to_some_depth():
     deep = []
     for _ in range(50_000):
         deep = [deep]
-    assert "nested too deeply" in json.dumps(shortened(deep))
+    assert "nested too deeply" in json.dumps(shorten(deep))
 
 
 @pytest.mark.parametrize("value", [2**70, float("nan"), float("inf"), "\ud800", {"\ud800": 1}, (1, 2), object()])
 def test_what_json_has_no_place_for_is_text(value):
-    orjson.dumps(shortened(value))
+    orjson.dumps(shorten(value))
 
 
 def test_a_large_value_is_shortened_quickly():
     part = list(range(2_000))
     began = time.monotonic()
-    shortened({str(number): [part] * 50 for number in range(400)})
+    shorten({str(number): [part] * 50 for number in range(400)})
     assert time.monotonic() - began < 15
 
 
@@ -179,12 +181,12 @@ def test_a_large_value_is_shortened_quickly():
 
 def test_arguments_that_do_not_fit_are_told_in_words(tools):
     (store_set,) = [made for name, made in tools(Spec("store")).items() if name == "store_set"]
-    assert checked(store_set, {"key": "a", "value": None}) == []
-    assert checked(store_set, {"key": "a"}) == ['arguments: "value" is a required property']
-    assert checked(store_set, {"key": 1, "value": 1}) == ['key: 1 is not of type "string"']
-    (issue,) = checked(store_set, {"key": "a", "value": 1, "more": 2})
+    assert find_issues(store_set, {"key": "a", "value": None}) == []
+    assert find_issues(store_set, {"key": "a"}) == ['arguments: "value" is a required property']
+    assert find_issues(store_set, {"key": 1, "value": 1}) == ['key: 1 is not of type "string"']
+    (issue,) = find_issues(store_set, {"key": "a", "value": 1, "more": 2})
     assert "'more' was unexpected" in issue
-    assert checked(store_set, [1]) == ["the arguments must be a JSON object"]
+    assert find_issues(store_set, [1]) == ["the arguments must be a JSON object"]
 
 
 def test_arguments_that_are_too_large_or_too_deep_are_refused(tools):
@@ -192,21 +194,21 @@ def test_arguments_that_are_too_large_or_too_deep_are_refused(tools):
     deep = []
     for _ in range(300):
         deep = [deep]
-    assert "nested more than" in checked(made, {"key": "a", "value": deep})[0]
-    assert "more than 200,000 characters" in checked(made, {"key": "a", "value": "x" * 200_001})[0]
+    assert "nested more than" in find_issues(made, {"key": "a", "value": deep})[0]
+    assert "exceeds the limit of 200,000 characters" in find_issues(made, {"key": "a", "value": "x" * 200_001})[0]
 
 
 @pytest.mark.parametrize("value", ["\ud800", 2**70, {"\ud800": 1}, [float("nan")]])
 @pytest.mark.parametrize("schema", [{"type": "object"}, {"type": "object", "properties": {"b": {"pattern": "a"}}}])
 def test_arguments_that_are_no_json_are_refused_or_taken_but_end_nothing(schema, value):
-    assert isinstance(checked(tool(schema), {"a": value}), list)
+    assert isinstance(find_issues(tool(schema), {"a": value}), list)
 
 
 def test_what_is_told_has_no_secret():
-    (issue,) = checked(tool({"type": "object", "properties": {"a": {"type": "null"}}}), {"a": "s3cret"}, hide)
+    (issue,) = find_issues(tool({"type": "object", "properties": {"a": {"type": "null"}}}), {"a": "s3cret"}, hide)
     assert "***" in issue and "s3cret" not in issue
     pattern = {"type": "object", "properties": {"a": {"pattern": "^b"}}}
-    (issue,) = checked(tool(pattern), {"a": "s3cret"}, hide)
+    (issue,) = find_issues(tool(pattern), {"a": "s3cret"}, hide)
     assert "***" in issue and "s3cret" not in issue
 
 
@@ -227,8 +229,8 @@ def doubling(depth):
 def test_a_schema_with_references_and_patterns_is_followed():
     parts = {"$defs": {"id": {"pattern": "^[a-z]+$"}}, "properties": {"id": {"$ref": "#/$defs/id"}}}
     made = tool({"type": "object", **parts})
-    assert checked(made, {"id": "abc"}) == []
-    assert checked(made, {"id": "A1"}) == ['id: "A1" does not match "^[a-z]+$"']
+    assert find_issues(made, {"id": "abc"}) == []
+    assert find_issues(made, {"id": "A1"}) == ['id: "A1" does not match "^[a-z]+$"']
 
 
 def forking():
@@ -248,7 +250,7 @@ def deep(levels):
 @pytest.mark.parametrize(("schema", "arguments"), [(doubling(60), {"a": 1}), (forking(), deep(60))])
 def test_a_schema_that_would_take_years_holds_nobody(schema, arguments):
     began = time.monotonic()
-    (issue,) = checked(tool(schema), arguments)
+    (issue,) = find_issues(tool(schema), arguments)
     assert issue.startswith("the data cannot be checked")
     assert time.monotonic() - began < 15
 
@@ -256,7 +258,7 @@ def test_a_schema_that_would_take_years_holds_nobody(schema, arguments):
 def test_patterns_are_matched_in_time_proportional_to_the_text():
     began = time.monotonic()
     made = tool({"type": "object", "properties": {"a": {"pattern": "^(a+)+$"}}})
-    assert len(checked(made, {"a": "a" * 5_000 + "!"})) == 1
+    assert len(find_issues(made, {"a": "a" * 5_000 + "!"})) == 1
     assert time.monotonic() - began < 15
 
 
@@ -319,7 +321,7 @@ def test_a_store_that_may_only_be_read_has_no_tool_to_write(tools):
 
 def test_a_value_that_is_too_large_is_not_kept(tools):
     toolbox = tools(Spec("store"))
-    assert "value has more than" in fails(toolbox, "store_set", key="a", value="x" * 100_001).message
+    assert "value exceeds the limit" in fails(toolbox, "store_set", key="a", value="x" * 100_001).message
     assert tools.ctx.store.data == {}
 
 
@@ -352,7 +354,7 @@ def test_a_flow_is_started_and_waited_for(tools):
     toolbox = tools(Spec("run_flow"), agents=Agents(flow(takes=SCHEMA)), flows=flows)
     made = toolbox["flow_ship"]
     assert made.description == "Run the flow 'Ship' and wait for its output. Ships an order."
-    assert checked(made, {"id": "seven"}) == ['id: "seven" is not of type "integer"']
+    assert find_issues(made, {"id": "seven"}) == ['id: "seven" is not of type "integer"']
     assert called(toolbox, "flow_ship", id=7) == Later("the run run_1 of Ship", "run_1")
     assert flows.started == [("node", "wf_1", {"id": 7}, True)]
     assert made.may_repeat({"id": 7})
@@ -361,7 +363,7 @@ def test_a_flow_is_started_and_waited_for(tools):
 def test_a_flow_that_ended_gives_its_output_or_says_why_not(tools):
     made = tools(Spec("run_flow"), agents=Agents(flow()), flows=Flows())["flow_ship"]
     ended = {"run_id": "run_1", "status": "success", "output": {"text": "x" * 50_000}, "error_text": None}
-    assert len(made.resume(ended)["text"]) < MOST_SHOWN
+    assert len(made.resume(ended)["text"]) < MAX_SHOWN
     with pytest.raises(NodeError, match="the run run_1 of Ship failed: pay: answered 502"):
         made.resume({**ended, "status": "failed", "error_text": "pay: answered 502"})
 
@@ -370,8 +372,8 @@ def test_an_input_that_is_no_object_is_wrapped_into_one(tools):
     flows = Flows()
     schema = {"$defs": {"id": {"type": "integer"}}, "type": "array", "items": {"$ref": "#/$defs/id"}}
     toolbox = tools(Spec("run_flow"), agents=Agents(flow(takes=schema)), flows=flows)
-    assert checked(toolbox["flow_ship"], {"input": ["a"]}) == ['input[0]: "a" is not of type "integer"']
-    assert checked(toolbox["flow_ship"], {"input": [1], "more": 1}) != []
+    assert find_issues(toolbox["flow_ship"], {"input": ["a"]}) == ['input[0]: "a" is not of type "integer"']
+    assert find_issues(toolbox["flow_ship"], {"input": [1], "more": 1}) != []
     called(toolbox, "flow_ship", input=[1, 2])
     assert flows.started[0][2] == [1, 2]
 
@@ -385,11 +387,11 @@ def test_flows_may_be_chosen(tools):
     agents = Agents(flow(), flow("flow_pay", "wf_2"))
     assert list(tools(Spec("run_flow", {"workflows": ["wf_2"]}), agents=agents, flows=Flows())) == ["flow_pay"]
     error = refused(tools, Spec("run_flow", {"workflows": ["wf_3"]}), agents=agents, flows=Flows())
-    assert "'wf_3' is not an active flow with the trigger called" in error.message
+    assert "'wf_3' is not an active flow with a called trigger" in error.message
 
 
 def test_where_no_flows_can_be_run_that_is_said(tools):
-    assert "other flows cannot be run here" in refused(tools, Spec("run_flow"), agents=Agents(flow())).message
+    assert "flows cannot be run here" in refused(tools, Spec("run_flow"), agents=Agents(flow())).message
 
 
 def test_a_resumed_agent_has_the_flows_with_which_it_began(tools):
@@ -421,7 +423,7 @@ def test_runs_and_flows_are_looked_at(tools):
     assert called(toolbox, "get_flow", workflow_id="wf_1")["workflow_id"] == "wf_1"
     assert called(toolbox, "validate_flow", definition={"nodes": []})["definition"] == {"nodes": []}
     assert all(made.may_repeat({}) for made in toolbox.values())
-    assert checked(toolbox["get_run"], {}) == ['arguments: "run_id" is a required property']
+    assert find_issues(toolbox["get_run"], {}) == ['arguments: "run_id" is a required property']
 
 
 def test_each_tool_asks_for_what_the_inspection_takes(tools):
