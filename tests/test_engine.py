@@ -304,7 +304,7 @@ def test_an_output_that_is_no_json_fails_the_node(types, odd):
 def test_an_output_that_is_too_large_fails_the_node():
     made = flow(node("a", "give", {"value": "x" * 98}))
     assert run(made, max_value_bytes=100).status == "success"
-    assert "at most 99" in run(made, max_value_bytes=99).error_text
+    assert "the limit is 99" in run(made, max_value_bytes=99).error_text
 
 
 def test_an_output_that_is_nested_too_deep_fails_the_node(types):

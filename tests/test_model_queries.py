@@ -263,7 +263,7 @@ def test_what_is_no_number_is_not_incremented(store, value):
     if value is None:
         assert store.increment("k") == 1
         return
-    with pytest.raises(TypeError, match="no number"):
+    with pytest.raises(TypeError, match="is not a number"):
         store.increment("k")
     assert store.get("k") == value
 

@@ -114,7 +114,7 @@ def _one_text(items: list[Any], config: Mapping[str, Any]) -> str:
             parts.append(text_of(item))
     between: str = config["separator"]
     if sum(map(len, parts)) + len(between) * max(0, len(parts) - 1) > MAX_TEXT:
-        raise refusal(f"the text would have more than {MAX_TEXT:,} characters")
+        raise refusal(f"the text would exceed the limit of {MAX_TEXT:,} characters")
     return between.join(parts)
 
 

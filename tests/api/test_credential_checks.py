@@ -145,7 +145,7 @@ ASKED_NOBODY = [
     ({"type": "http_header", "data": {"name": "X-Key", "value": SECRET}}, "Enter a URL"),
     ({"type": "http_basic", "data": {"username": "ada", "password": SECRET}}, "Enter a URL"),
     ({"type": "service_url", "data": {"url": f"json://example.com/{SECRET}"}}, "test message"),
-    ({"type": "database_url", "data": {"url": "sqlite:///new.db"}}, "no file new.db"),
+    ({"type": "database_url", "data": {"url": "sqlite:///new.db"}}, "new.db does not exist yet"),
 ]
 
 

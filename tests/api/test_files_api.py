@@ -126,7 +126,7 @@ def test_a_file_beyond_the_bound_is_refused_and_leaves_nothing(owner, server, fi
     monkeypatch.setattr(server.dispatcher.resources, "files_of", lambda id_: type(files)(files.root, 1_000))
     assert upload(owner, b"x" * 1_000).status_code == 201
     files.delete("may.csv")
-    assert "1000" in refused_upload(owner, files, 413, content=b"x" * 1_001)
+    assert "1,000" in refused_upload(owner, files, 413, content=b"x" * 1_001)
     check_shape(send(owner, Form(10**9)), 413)
 
 
@@ -270,7 +270,7 @@ def test_a_prefix_is_the_beginning_of_a_path(owner, files):
 
 
 def test_a_folder_of_very_many_files_is_listed_some_at_a_time(owner, files, monkeypatch):
-    monkeypatch.setattr(sys.modules["nodes.files.files"], "NAMES_AT_ONCE", 3)
+    monkeypatch.setattr(sys.modules["nodes.files.files"], "SORTED_AT_ONCE", 3)
     for number in range(10):
         files.write(f"many/{number}", b"")
     assert paths(owner) == [f"many/{number}" for number in range(10)]

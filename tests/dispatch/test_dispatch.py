@@ -213,7 +213,7 @@ def test_an_output_of_the_run_that_is_too_large_fails_it(start):
     inline = start(inline=True, max_value_bytes=100)
     big = {"value": "x" * 80}
     run = submit(inline, flow(node("a", "give", big), node("b", "give", big)))
-    assert run.status == "failed" and "at most 100" in run.error_text
+    assert run.status == "failed" and "the limit is 100" in run.error_text
 
 
 # Large values

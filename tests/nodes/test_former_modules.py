@@ -12,7 +12,7 @@ from nodes.former_modules import FORMER
 @pytest.mark.parametrize(("former", "present"), FORMER.items())
 def test_a_former_module_has_the_names_of_the_present_one(monkeypatch, former, present):
     monkeypatch.delitem(sys.modules, former, raising=False)
-    with pytest.warns(FutureWarning, match=f"{former} is {present} now"):
+    with pytest.warns(FutureWarning, match=f"{former} is now {present}"):
         module = importlib.import_module(former)
     names = [name for name in vars(importlib.import_module(present)) if not name.startswith("__")]
     assert names

@@ -201,7 +201,7 @@ def test_a_flow_that_takes_no_object_has_its_input_under_a_key(place):
     place.flow("Sum", chain(input_schema={"type": "array", "items": {"type": "integer"}}))
     assert place.tools()["flow_sum"].input_schema["properties"]["input"]["type"] == "array"
     assert place.gives("flow_sum", input=[1, 2])["output"] == [1, 2]
-    assert "takes: [0]: " in failure(place.call("flow_sum", {"input": ["x"]}))
+    assert "input schema: [0]: " in failure(place.call("flow_sum", {"input": ["x"]}))
 
 
 def test_a_wrong_token_is_told_so(place):

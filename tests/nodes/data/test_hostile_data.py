@@ -421,7 +421,7 @@ def test_a_table_of_markdown_does_not_fill_a_square(ends):
 # Lists
 
 
-TOO_LARGE = "more than 16,777,216 characters"
+TOO_LARGE = "exceed the limit of 16,777,216 characters"
 
 
 def test_a_join_does_not_make_a_product(fails):

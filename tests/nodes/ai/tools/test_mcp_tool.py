@@ -285,19 +285,15 @@ def test_a_schema_of_many_large_patterns_costs_the_server_s_memory_nothing(tools
     assert "weather_good" in toolbox
 
 
-@pytest.mark.slow
-def test_arguments_whose_schema_would_take_years_are_refused_within_seconds(tools, odd):
+def test_a_schema_that_would_take_years_to_check_is_not_offered(tools, odd):
     twice = {f"d{level}": {"anyOf": [{"$ref": f"#/$defs/d{level + 1}"}] * 2} for level in range(40)}
     schema = {
         "type": "object",
         "$defs": {**twice, "d40": {"type": "null"}},
         "properties": {"a": {"$ref": "#/$defs/d0"}},
     }
-    toolbox = tools(WEATHER, credentials=odd([listed("a", schema), listed("b")]))
-    began = time.monotonic()
-    (problem,) = find_issues(toolbox["weather_a"], {"a": 1})
-    assert problem.startswith("the data cannot be checked by this schema: it takes ")
-    assert time.monotonic() - began < 30
+    assert "references" in describe_problem(schema)
+    assert set(tools(WEATHER, credentials=odd([listed("a", schema), listed("b")]))) == {"weather_b"}
 
 
 @pytest.mark.slow
