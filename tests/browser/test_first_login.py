@@ -60,7 +60,7 @@ def test_a_new_member_chooses_a_password_before_anything_else(members, newcomer,
     expect(field(newcomer, "Password you logged in with")).to_have_count(0)
     axe(newcomer)
     choose(newcomer, GIVEN)
-    expect(newcomer.get_by_role("alert")).to_contain_text("must be another than the one that you were given")
+    expect(newcomer.get_by_role("alert")).to_contain_text("must differ from the one that you were given")
     choose(newcomer, PASSWORD)
     expect(newcomer.get_by_role("heading", name="Flows", exact=True)).to_be_visible()
     newcomer.reload()

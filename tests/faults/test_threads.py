@@ -14,8 +14,9 @@ from world import PATIENCE, Types, add_flow, chain, fresh_database, node, steps_
 from world import process as a_process
 
 import database
-from dispatch import Dispatcher
+from dispatch import Dispatcher, Resources
 from dispatch.active_run import Active
+from dispatch.executor import Executor
 from dispatch.recorder import Recorder
 from dispatch.run_record import RunRecord
 from errors import HeadraceError
@@ -27,9 +28,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.soak]
 PLACES = [
     (type(database.db), ["execute_sql"]),
     (Recorder, ["commit"]),
-    (RunRecord, ["step", "finish"]),
-    (Active, ["begin", "durable", "end"]),
-    (Dispatcher, ["tidy", "plan_of_version", "plan_of_run", "_enqueue"]),
+    (RunRecord, ["begin", "durable", "step", "finish"]),
+    (Active, ["end"]),
+    (Executor, ["tidy", "plan_of"]),
+    (Resources, ["plan_of_run"]),
+    (Dispatcher, ["_enqueue"]),
 ]
 
 
@@ -141,7 +144,7 @@ class Team:
         """Do something that somebody may do at any time."""
         process = self.random.choice(self.processes)
         weights = {
-            lambda: work(process): 9, process.sweep: 4, process.pick_up: 3, process.wake: 2, process.beat: 1,
+            lambda: work(process): 9, process.sweep: 4, process.pick_up: 3, process.wake: 2, process.lease.beat: 1,
             lambda: self.sleep(process): 2, lambda: self.submit(process): 5, lambda: self.cancel(process): 1,
             lambda: self.repeat(process): 3, lambda: self.answer(process): 4,
         }  # fmt: skip
@@ -151,11 +154,11 @@ class Team:
 
     def sleep(self, process):
         self.slept = True
-        Lease.beat(process.owner, -1)
+        Lease.beat(process.lease.owner, -1)
 
     def submit(self, process):
         key = self.random.choice([None, None, "key"])
-        process.durable(process.submit(self.random.choice(self.flows), 1, "manual", key=key))
+        process.submit(self.random.choice(self.flows), 1, "manual", key=key).durable()
 
     def cancel(self, process):
         self._with_one(Run.finished_at.is_null(), lambda run: process.cancel(run, "ann"))
@@ -174,7 +177,7 @@ class Team:
     def bring_all_to_an_end(self):
         for _ in range(100):
             for process in self.processes:
-                process.beat()
+                process.lease.beat()
                 process.sweep()
                 while work(process):
                     continue
@@ -194,7 +197,7 @@ def work(process):
 
 def begin(folder, stack, turns):
     process = stack.enter_context(a_process(folder, run_threads=0))
-    process.config = replace(process.config, run_threads=3)
+    process.resources.config = replace(process.config, run_threads=3)
     process._looking = Lock(turns)
     return process
 
