@@ -1,8 +1,8 @@
 """The synchronous engine: runs a plan's nodes in topological order and hands every step, a value, to a callback.
 
-No database, no HTTP, no threads, no clock of its own choosing: whoever runs a job lends it those. Only a node type of
-HEADRACE_NODES_DIR has a thread to itself (nodes/plugin_runner.py). `plan` is here too, so that
-`engine.run(engine.plan(definition), job)` is all there is to it.
+It has no database, HTTP, threads or clock of its own: the job lends it what it needs. Only a node type of
+HEADRACE_NODES_DIR has its own thread (nodes/plugin_runner.py). `plan` is exported too, so that
+`engine.run(engine.plan(definition), job)` is a complete use.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ __all__ = ["Job", "Open", "Outcome", "Plan", "Settled", "Step", "encode", "plan"
 
 log = logging.getLogger("headrace.engine")
 MAX_ERROR_TEXT = 2_000
-# What a node that responds gives: a body, a file of the workspace, or bytes in base64.
+# The keys of the output of a node that responds: its body is a value, a file of the workspace, or bytes in base64.
 RESPONSES = [{"status", "headers", kind} for kind in ("body", "file", "base64")]
 RESPONSE_KEYS = 3
 
 
 class Cancelled(Exception):
-    """Somebody wants this run to end; the text says who or why."""
+    """The run has to end early; the text says who wants that, or why."""
 
 
 def run(plan: Plan, job: Job) -> Outcome:
-    """Run every node of the plan that is live, in order. Never raises for what a node did: that is a failed Outcome.
+    """Execute every live node of the plan, in order. An error of a node gives a failed Outcome and is never raised.
 
-    What `job.on_step` raises goes through, since a run whose steps cannot be recorded must not go on; but a NodeError
-    for a step that has ended is the node's failure after all.
+    Errors of `job.on_step` are raised, since a run whose steps cannot be recorded must not go on; except that a
+    NodeError for a step that has ended counts as the failure of the node.
     """
     return _Run(plan, job).execute()
 
 
 def scope_of(plan: Plan, job: Job, node_id: str) -> dict[str, Any]:
-    """What the expressions of a node would see by what `job.settled` has of those before it. Nothing is executed.
+    """Return the scope of the expressions of a node, by the results in `job.settled`. Nothing is executed.
 
-    What is not settled counts as not executed. Where no way into the node is live, all count as live whose node was
-    executed; without one there is no `input`.
+    Nodes without a result count as not executed. If no edge into the node is live, those from executed nodes count as
+    live; without any there is no `input`.
     """
     run, node = _Run(plan, job), plan.by_id[node_id]
     for before in plan.nodes[: node.position]:
@@ -72,15 +72,15 @@ def scope_of(plan: Plan, job: Job, node_id: str) -> dict[str, Any]:
 
 
 def now_ms() -> int:
-    """Milliseconds since 1970, UTC."""
+    """Return the milliseconds since 1970, UTC."""
     return time.time_ns() // 1_000_000
 
 
 class _State(NamedTuple):
-    """A settled node: how it left (`branch`), and with what. `origin` is the node that made the output, `text` that as
-    JSON, if it was made by this process.
+    """A settled node: its branch and its output. `origin` is the node that made the output; `text` is the output as
+    JSON, if this process made that.
 
-    A node that is `held` waits, or waits for one that does.
+    A node that is `held` waits, or depends on a node that waits.
     """
 
     executed: bool
@@ -95,7 +95,7 @@ HELD = _State(False, held=True)
 
 
 class _Failure(Exception):
-    """A node that failed for good with `on_error: fail`: the run ends."""
+    """A node failed finally with `on_error: fail`: the run ends."""
 
     def __init__(self, node: PlannedNode, message: str) -> None:
         super().__init__(message)
@@ -104,7 +104,7 @@ class _Failure(Exception):
 
 
 class _Run:
-    """One execution of a plan; holds the states of the nodes that are settled so far, by position."""
+    """One execution of a plan. `states` has the settled nodes, by position."""
 
     def __init__(self, plan: Plan, job: Job) -> None:
         self.plan = plan
@@ -118,7 +118,7 @@ class _Run:
         self.steps: dict[str, Any] = dict(self.links)
         self.timeout = min(plan.settings.timeout or job.timeout, job.timeout)
         self.deadline = time.monotonic() + self.timeout
-        # What quick nodes may touch: they use none of what the server lends, and keep nothing of it.
+        # The context of quick nodes: they use no services of the server, and keep no reference to it.
         self.context = Context("", {}, {}, "", self.deadline, job.log, keyring=job.keyring, files=job.files)
         self.scope = {
             "run": {"id": job.run_id},
@@ -149,7 +149,7 @@ class _Run:
         return Outcome("success", output, response=self.response(), text=text)
 
     def settle(self, node: PlannedNode) -> _State:
-        """Decide about one node: done already, skipped, disabled or to be executed; then do that."""
+        """Skip, pass by or execute one node, unless it is done already, and return its state."""
         job = self.job
         if job.settled and (done := job.settled.get((node.id, None))) is not None:
             return _State(not done.skipped, done.output, done.branch, node.id)
@@ -174,13 +174,13 @@ class _Run:
         return execution.once() if node.foreach is None else execution.map(node.foreach)
 
     def is_held(self, node: PlannedNode) -> bool:
-        """Whether something that the node needs is not settled yet: a source, or a step that an expression looks at."""
+        """Return True if a source of the node, or a step that its expressions read, is not settled yet."""
         states = self.states
         looks = "*" in node.references or not self.held.isdisjoint(node.references)
         return looks or any(states[at].held for at, _ in node.inputs)
 
     def live(self, node: PlannedNode) -> tuple[PlannedNode, ...] | None:
-        """The predecessors whose edge into this node is live; None when the node is not to run."""
+        """Return the predecessors whose edge into this node is live; None if the node is not to be executed."""
         states, nodes = self.states, self.plan.nodes
         if node.inputs:
             found = [nodes[at] for at, way in node.inputs if states[at].executed and states[at].branch == way]
@@ -189,7 +189,7 @@ class _Run:
         return () if fired is None or fired == node.id else None
 
     def given(self, live: tuple[PlannedNode, ...]) -> _State:
-        """What a node gets: the run's input, the one live output, or an object of several."""
+        """Return the input of a node: the run's input, the one live output, or an object of several."""
         if not live:
             return _State(True, self.job.input)
         if len(live) == 1:
@@ -197,7 +197,7 @@ class _Run:
         return _State(True, self.together(live))
 
     def together(self, nodes: Sequence[PlannedNode]) -> dict[str, Any]:
-        """An object of their outputs. Where many of them handed the same large value on, that is too much."""
+        """Return an object of the outputs of these nodes; too large if many of them pass on the same large value."""
         outputs = {node.id: self.states[node.position].output for node in nodes}
         if len(nodes) > UNMEASURED:
             try:
@@ -207,7 +207,7 @@ class _Run:
         return outputs
 
     def pass_by(self, node: PlannedNode, live: tuple[PlannedNode, ...]) -> _State:
-        """A disabled node hands its input on, as if its edges met; a trigger or one with branches is skipped."""
+        """Pass the input of a disabled node on, as if its edges met. Skip a trigger, and a node with branches."""
         names = tuple(source.id for source in live)
         # A disabled node cannot choose a branch. Skip its successors too: a disabled check must never pass everything.
         if node.branches or node.node.trigger:
@@ -221,7 +221,7 @@ class _Run:
         return _State(True, given.output, None, given.origin or node.id)
 
     def pin(self, node: PlannedNode, pin: Pin, live: tuple[PlannedNode, ...]) -> _State:
-        """Record what was given for the node's output, as if it had just made it."""
+        """Record the pinned output of a node, as if the node had just made it."""
         encoded = self.job.keyring.clean(self.encoded(node, pin.output))
         now, names = now_ms(), tuple(source.id for source in live)
         mark = Mark(self.next_seq(), 1, None, None, now, 0.0)
@@ -236,12 +236,12 @@ class _Run:
             raise _Failure(node, error.message) from None
 
     def skip(self, node: PlannedNode, inputs: tuple[str, ...], **output: Any) -> None:
-        """Record a node that is not executed."""
+        """Record a node as skipped."""
         now = now_ms()
         self.job.on_step(_step(node, Mark(self.next_seq(), 1, None, None, now, 0.0), inputs, "skipped", now, **output))
 
     def check(self, node: PlannedNode) -> None:
-        """Whether the run may go on to this node."""
+        """Raise if the run must not go on to this node: it was cancelled, or its time is over."""
         reason = self.job.stop()
         if reason is not None:
             raise Cancelled(reason)
@@ -249,15 +249,15 @@ class _Run:
             raise _Failure(node, f"the run exceeded its timeout of {self.timeout:g} s")
 
     def limit(self) -> str:
-        """Whose timeout ends the run."""
+        """Return the name and the seconds of the timeout that ends the run."""
         own = self.plan.settings.timeout is not None and self.plan.settings.timeout <= self.job.timeout
         whose = "the flow's timeout (settings.timeout)" if own else "the longest time of a run (HEADRACE_RUN_TIMEOUT)"
         return f"{whose} of {self.timeout:g} s"
 
     def output(self) -> tuple[Any, bytes | None]:
-        """The executed leaf's output, an object of several, or the last one's where no leaf ran; or that of `until`.
+        """Return the output of the executed leaf, or an object of several, with its JSON text, if there is one.
 
-        With it comes its JSON text, if there is one.
+        If no leaf was executed, it is the output of the last executed node, or of the node `until`.
         """
         states = self.states
         ends = [node for node in self.plan.leaves if states[node.position].executed]
@@ -269,7 +269,7 @@ class _Run:
         return end.output, end.text
 
     def response(self) -> Any:
-        """The output of the first node that answers a webhook and did so."""
+        """Return the output of the first node that responded to a webhook, else None."""
         for node in self.plan.responders:
             state = self.states[node.position] if node.position < len(self.states) else _State(False)
             if state.executed and is_response(state.output):
@@ -284,7 +284,7 @@ class _Run:
 
 
 class Mark(NamedTuple):
-    """An execution that has begun: its step's number, attempt, item, and when (`clock`: `time.perf_counter`)."""
+    """A begun execution: the number of its step, its attempt, item and start (`clock`: `time.perf_counter`)."""
 
     seq: int
     attempt: int
@@ -295,7 +295,7 @@ class Mark(NamedTuple):
 
 
 class _Execution:
-    """The execution of one node: its items, its attempts, its errors."""
+    """The execution of one node: its items, attempts and errors."""
 
     def __init__(self, run: _Run, node: PlannedNode, live: tuple[PlannedNode, ...]) -> None:
         self.run, self.node, self.job = run, node, run.job
@@ -303,29 +303,29 @@ class _Execution:
         self.inputs = tuple([source.id for source in live])
         self.outputs = {source.id: states[source.position].output for source in live}
         self.given = run.given(live)
-        self.size = 0  # bytes of what it has given so far, for all items
+        self.size = 0  # bytes of its outputs so far, for all items
         self.scope: dict[str, Any] = {**run.scope, "input": self.given.output, "now": datetime.now(UTC)}
         if node.addresses:
             others = {id_: step for id_, step in run.steps.items() if id_ not in node.addresses}
             shown = {id_: links for id_, links in run.links.items() if id_ in node.addresses}
             self.scope["steps"] = {**others, **shown}
         elif "*" in node.references:
-            # As they are now: what the node makes of them must not come to hold itself.
+            # A copy: the output of the node must not come to contain itself.
             self.scope["steps"] = dict(run.steps)
 
     def once(self) -> _State:
-        """Execute the node for its input as a whole."""
+        """Execute the node once, for its whole input."""
         return self.attempts(None, self.given.output, self.scope, None)
 
     def go_on(self, open_: Open) -> _State:
-        """Finish a step that waited, with what came of it."""
+        """Finish a step that waited, with its answer."""
         mark = Mark(open_.seq, open_.attempt, None, None, open_.started_at, 0.0)
         if not self.node.node.pure:
             self.job.on_step(_step(self.node, mark, self.inputs, "running", None))
         return self.attempts(None, self.given.output, self.scope, None, (mark, open_.answer))
 
     def map(self, foreach: Any) -> _State:
-        """Execute the node for each item; the output is the list of outputs, an error object where one failed."""
+        """Execute the node for each item. The output is the list of outputs; a failed item has an error object."""
         mark = self.begin(None, 1, None, announce=False)
         try:
             results = []
@@ -350,7 +350,7 @@ class _Execution:
         return items
 
     def item(self, index: int, item: Any) -> Any:
-        """The output for one item; NodeError where it failed and may not."""
+        """Return the output for one item. Raises: NodeError if it failed and `on_error` does not allow that."""
         done = self.job.settled.get((self.node.id, index))
         if done is not None:
             return done.output
@@ -362,9 +362,9 @@ class _Execution:
         self, index: int | None, given: Any, scope: dict[str, Any], item: bytes | None,
         begun: tuple[Mark, Answer | None] | None = None,
     ) -> _State:  # fmt: skip
-        """Try, and try again as `retry` says, but not before the other side wants it.
+        """Try, and try again as `retry` says, but not before the remote side allows it (`retry_after`).
 
-        `begun` is a first attempt that has waited, and what came of it.
+        `begun` is a first attempt that has waited, and its answer.
         """
         retry = self.node.retry
         tried = self.job.tried.get((self.node.id, index), 0) if self.job.tried else 0
@@ -383,13 +383,13 @@ class _Execution:
             mark, answer = self.begin(index, mark.attempt + 1, item), None
 
     def call(self, given: Any, scope: dict[str, Any], index: int | None, answer: Answer | None, retries: int) -> Any:
-        """One attempt, or the end of one that waited for `answer`; whatever the node raises is a NodeError.
+        """Make one attempt, or finish one that waited for `answer`. `retries` more may follow.
 
-        `retries` more may follow.
+        Raises: NodeError for every error of the node.
         """
         node, job, deadline = self.node, self.job, self.run.deadline
         if node.node.asks and index is None:
-            # It counts until the next question, whatever becomes of the attempt that was to use it.
+            # It counts until the next question, even if the attempt that was to use it failed.
             answer = job.answers.get(node.id)
         if node.timeout is not None:
             deadline = min(deadline, time.monotonic() + node.timeout)
@@ -412,8 +412,8 @@ class _Execution:
             trace = job.keyring.clean_text(traceback.format_exc())
             log.error("node %s (%s) of run %s raised\n%s", node.id, node.type, job.run_id, trace)
             raise NodeError(plugin_runner.describe_with_place(error)) from error
-        # A late result of a node with effects, or of one that starts a run, is kept: it has happened, and dropping it
-        # would only invite a second one.
+        # A late result of a node with effects, or of one that starts a run, is kept: the effect has happened, and a
+        # retry would repeat it.
         if node.node.pure and not node.node.suspends and node.timeout is not None and time.monotonic() > deadline:
             raise NodeError(f"ran longer than its timeout of {node.timeout:g} s")
         return result
@@ -421,7 +421,7 @@ class _Execution:
     def context(
         self, scope: dict[str, Any], index: int | None, answer: Answer | None, retries: int, deadline: float
     ) -> Context:
-        """All that the node may touch."""
+        """Return the context of the node: everything that it may use."""
         node, job = self.node, self.job
         return Context(
             node.id, self.outputs, scope, f"{job.run_id}:{node.id}:{index or 0}", deadline, job.log, job.store,
@@ -430,7 +430,7 @@ class _Execution:
         )  # fmt: skip
 
     def in_time(self, error: NodeError, deadline: float) -> NodeError:
-        """The error of an attempt; if its time was over by then, with whose timeout that was."""
+        """Return the error of an attempt; if a timeout ended the attempt, name that."""
         now = time.monotonic()
         if now >= self.run.deadline:
             ended_by = self.run.limit()
@@ -441,19 +441,19 @@ class _Execution:
         return NodeError(f"{ended_by} ended it: {error.message}", error.permanent, error.retry_after)
 
     def links(self) -> Callable[[str], dict[str, str]] | None:
-        """What gives the addresses of this node's questions, where it asks any and the server has addresses."""
+        """Return a function that gives the addresses for a question of this node; None if there are none."""
         links = self.job.links
         return None if links is None or not self.node.node.asks else functools.partial(links, self.node.id)
 
     def pause(self, deadline: float, seconds: float) -> None:
-        """Hold up the node that executes, until its deadline at most; NodeError where the run is to end."""
+        """Pause the executing node, until its deadline at most. Raises: NodeError if the run has to end."""
         self.job.sleep(max(0.0, min(seconds, deadline - time.monotonic())))
         reason = self.job.stop()
         if reason is not None:
             raise NodeError(reason, permanent=True)
 
     def call_own(self, config: dict[str, Any], given: Any, ctx: Context, answer: Answer | None) -> Any:
-        """What a node gives that is not ours. It works on copies, and what goes on is what will be on record."""
+        """Return the result of a plugin's node, as the record will have it. The node works on copies."""
         node, most = self.node, self.job.max_value_bytes
         config, given = plugin_runner.copy_value(config), orjson.loads(encode(given, most))
 
@@ -471,14 +471,14 @@ class _Execution:
         return orjson.loads(encode(result, most))
 
     def begin(self, index: int | None, attempt: int, item: bytes | None, announce: bool = True) -> Mark:
-        """Number an execution; one with effects outside the run is on record before it starts."""
+        """Begin an execution with a new number; one with effects is on record before it starts."""
         mark = Mark(self.run.next_seq(), attempt, index, item, now_ms(), time.perf_counter())
         if announce and not self.node.node.pure:
             self.job.on_step(_step(self.node, mark, self.inputs, "running", None))
         return mark
 
     def finish(self, mark: Mark, result: Any) -> _State:
-        """Record a success. What merely passed its input on is recorded by name, not copied."""
+        """Record a success. If a node passed its input on, the record names the origin and has no copy."""
         branch = None
         if type(result) is Suspend:
             result = replace(result, reason=self.job.keyring.clean_text(result.reason))
@@ -495,14 +495,14 @@ class _Execution:
             encoded = encode(result, self.job.max_value_bytes)
         cleaned = self.job.keyring.clean(encoded)
         if cleaned is not encoded:
-            # The next nodes see what is on record, as they would after a crash.
+            # The next nodes see the recorded value, as they would after a crash.
             encoded, result = cleaned, orjson.loads(cleaned)
         self.size += len(encoded)
         self.record(mark, "success", output=encoded, branch=branch)
         return _State(True, result, branch, self.node.id, text=encoded)
 
     def fail(self, mark: Mark, error: NodeError) -> _State:
-        """Record a failure for good, and go on, leave by the error branch, or end the run, as `on_error` says."""
+        """Record a final failure, and continue, take the error branch, or end the run, as `on_error` says."""
         text = self.shown(error)
         in_list = mark.item_index is not None
         mode = self.node.on_error
@@ -517,13 +517,13 @@ class _Execution:
         return _State(True, value, branch, self.node.id)
 
     def shown(self, error: NodeError) -> str:
-        """What went wrong, without secrets, of bearable length."""
-        # Half a surrogate pair is text to Python, but to no file and no database.
+        """Return the message of an error, redacted and cut to MAX_ERROR_TEXT characters."""
+        # Half a surrogate pair is text to Python, but files and databases refuse it.
         text = self.job.keyring.clean_text(error.message).encode("utf-8", "replace").decode()
         return text if len(text) <= MAX_ERROR_TEXT else text[:MAX_ERROR_TEXT] + "…"
 
     def record(self, mark: Mark, status: str, **more: Any) -> None:
-        """Hand a step that has ended to the record. Items of pure nodes have none: doing them again costs nothing."""
+        """Hand an ended step to the record. Items of pure nodes are not recorded: to repeat them costs nothing."""
         if mark.item_index is None or not self.node.node.pure:
             ended = None if status == "waiting" else now_ms()
             self.job.on_step(_step(self.node, mark, self.inputs, status, ended, **more))
@@ -535,7 +535,7 @@ def _step(
     if finished_at is None:
         duration = None
     else:
-        # What has no clock was not measured in this process: it waited, or nothing was done.
+        # A mark without a clock was not measured in this process: the step waited, or was not executed.
         duration = (time.perf_counter() - mark.clock) * 1000 if mark.clock else float(finished_at - mark.started_at)
     return Step(
         mark.seq, node.id, node.type, node.name, status, mark.attempt, mark.item_index, inputs, mark.item,
@@ -544,5 +544,5 @@ def _step(
 
 
 def is_response(output: Any) -> bool:
-    """Whether a node that responds has said what to answer: with `foreach` or an error that was gone on from, no."""
+    """Return True if the output of a node that responds is a response; with `foreach` or after an error it is not."""
     return isinstance(output, dict) and len(output) == RESPONSE_KEYS and output.keys() in RESPONSES

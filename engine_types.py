@@ -1,7 +1,4 @@
-"""The values that the engine takes and gives: a job, that is all of a run but its plan, its steps and its end.
-
-Nothing is decided here.
-"""
+"""The types of the engine's input and output: a job (a run without its plan), its steps and its outcome."""
 
 from __future__ import annotations
 
@@ -24,14 +21,14 @@ def _json_names(names: tuple[str, ...]) -> str:
 
 
 class Step(NamedTuple):
-    """What happened to one node, once: a row of the record.
+    """One execution of a node: a row of the record.
 
     `seq` numbers the steps of a run; a later step of the same number replaces the earlier (`running`, then its end).
-    `status` is running, success, failed, skipped or waiting, and then `wait` says for what. `inputs` names the nodes
-    whose outputs the input was made of (none: the run's own input); `item_index` is the item's of a `foreach`, whose
-    own input is then in `item`. `output` is JSON text, None while there is none; `same_as` names the node whose output
-    this one merely passed on (then `output` is None). `final` marks the failure that ends the run. Times are
-    milliseconds since 1970, UTC.
+    `status` is running, success, failed, skipped or waiting; `wait` says what a waiting step waits for. `inputs`
+    names the nodes whose outputs the input was made of (none: the run's own input); `item_index` is that of an item of
+    a `foreach`, whose own input is then in `item`. `output` is JSON text, None while there is none; `same_as` names the
+    node whose output this one passed on (then `output` is None). `final` marks the failure that ends the run. Times
+    are milliseconds since 1970, UTC.
     """
 
     seq: int
@@ -68,7 +65,7 @@ class Step(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """A node or an item that an earlier try of this run has finished: it is not executed again."""
+    """A node or an item that an earlier attempt of this run has finished: it is not executed again."""
 
     output: Any
     branch: str | None = None
@@ -76,9 +73,9 @@ class Settled(NamedTuple):
 
 
 class Open(NamedTuple):
-    """A step that is on record as waiting: its number, its attempt, since when (ms), and what came of it, if anything.
+    """A step that is recorded as waiting: its number, its attempt, its start (ms), and its answer, if there is one.
 
-    `reason` says what it waits for, in words.
+    `reason` is a text that says what it waits for.
     """
 
     seq: int
@@ -89,10 +86,10 @@ class Open(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How a run ended, or that it has to wait: `status` is success, failed or waiting.
+    """The result of a run: `status` is success, failed or waiting.
 
-    `response` is the output of the first `respond` node that ran; `waits` maps the nodes that wait to what for. `text`
-    is the output as JSON, if a step has it like that.
+    `response` is the output of the first `respond` node that ran; `waits` maps each waiting node to its
+    reason. `text` is the output as JSON, if a step has it in that form.
     """
 
     status: str
@@ -106,15 +103,15 @@ class Outcome(NamedTuple):
 
 @dataclass(slots=True)
 class Job:
-    """All that one run needs beside its plan. `encoded_input` is the input as JSON text, if somebody has made it.
+    """Everything that a run needs besides its plan. `encoded_input` is the input as JSON text, if that exists.
 
-    `on_step(step)` is called for every step; when it returns for a `running` one, that row is durable. `stop()` gives
-    the reason to end the run early, or None. `settled` maps (node_id, index or None) to what is done already, `tried`
-    to how many attempts failed or were cut off, `waiting` a node id to its step that waits, `answers` one that asks
-    to what it was answered last; `first_seq` is the next free number of a step. `sleep` is called with the pause
-    before another attempt, in seconds. `links(node_id)` gives the signed addresses at which a node that waits can be
-    answered, `links(node_id, question)` those of one that asks; `flows` starts other flows; `keyring` has the
-    credentials, and keeps their values out of every step.
+    `on_step(step)` is called for every step; when it returns for a `running` one, that row is durable. `stop()` returns
+    the reason to end the run early, or None. `settled` maps (node_id, index or None) to its result, `tried` to the
+    number of failed or interrupted attempts, `waiting` a node id to its waiting step, `answers` the id of a node that
+    asks to its last answer; `first_seq` is the next free number of a step. `sleep` is called with the pause
+    before another attempt, in seconds. `links(node_id)` returns the signed addresses at which a waiting node can be
+    answered, `links(node_id, question)` those for one question; `flows` starts other flows; `keyring` opens
+    credentials, and redacts their values in every step.
     """
 
     run_id: str

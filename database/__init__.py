@@ -29,15 +29,15 @@ from .write_lock import is_held_up as is_held_up
 from .write_lock import patience as patience
 
 log = logging.getLogger("headrace.database")
-DatabaseRefused = OperationalError  # for whoever may not import Peewee
+DatabaseRefused = OperationalError  # for modules that may not import Peewee
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 HISTORY = "schema_migration"
 MOST_NAMED = 5
-BESIDE = ("-wal", "-shm", "-journal")  # how the names of the files end that belong to a database
+BESIDE = ("-wal", "-shm", "-journal")  # suffixes of the files that belong to a database
 BUSY_MS = 5000
 CHECKPOINT_COMMITS = 64  # after which a checkpoint is due, some 5 MB of the write-ahead log under load
-FALLBACK_PAGES = 8_000  # of the log, 32 MB, at which a commit makes a checkpoint itself, as nobody else does
+FALLBACK_PAGES = 8_000  # of the log, 32 MB, at which a commit makes a checkpoint itself, if no thread does
 PAGES_AT_ONCE = 32
 
 db = SqliteDatabase(None)
@@ -50,9 +50,9 @@ _tell_due: Callable[[], object] | None = None  # called after a commit of this p
 
 
 def connect(path: Path, durability: str = "full") -> None:
-    """Point `db` at the file; connections are opened by each thread at its first query and kept.
+    """Use this database file. Each thread opens a connection at its first query and keeps it.
 
-    `durability` full syncs every commit to the disk; normal leaves the last instants before a power cut to chance.
+    `durability` "full" syncs every commit to the disk; with "normal", a power cut may lose the last commits.
     """
     global _changes
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -71,30 +71,30 @@ def connect(path: Path, durability: str = "full") -> None:
 
 
 def disconnect_thread() -> None:
-    """Close this thread's connection, for a thread that ends."""
+    """Close this thread's connection; for a thread that ends."""
     if not db.is_closed():
         db.close()
 
 
 def disconnect() -> None:
-    """Close this thread's connection and the lock file; before a fork, so that no child inherits either."""
+    """Close this thread's connection and the lock file. Call before a fork, so that no child inherits them."""
     disconnect_thread()
     write_lock.lock.close()
 
 
 def commits() -> int:
-    """A number that every commit changes, in whichever process; odd while somebody writes."""
+    """Return a number that every commit of any process changes; it is odd during a write."""
     return _changes.count(ALL)
 
 
 def settings_commits() -> int:
-    """The same, of commits that may change more than runs: flows, credentials, members, tokens."""
+    """Return the same number for commits that may change more than runs: flows, credentials, members, tokens."""
     return _changes.count(SETTINGS)
 
 
 @contextmanager
 def write() -> Iterator[None]:
-    """A write transaction: alone among all writers, all or nothing. May be nested; the outermost commits."""
+    """Open a write transaction, exclusive among all writers. It may be nested; the outermost one commits."""
     with write_lock.lock:
         if db.in_transaction():
             with db.atomic():
@@ -106,9 +106,9 @@ def write() -> Iterator[None]:
 
 @contextmanager
 def write_runs() -> Iterator[None]:
-    """`write` for the recorder: it changes runs and what belongs to them, and nothing that a `Memory` holds.
+    """Open a write transaction of the recorder, which changes only runs and their parts, and nothing in a `Memory`.
 
-    It is never nested, and does without Peewee's transactions: they take twice the time that SQLite needs for one.
+    It is never nested, and does not use Peewee's transactions, which take twice the time that SQLite needs for one.
     """
     with write_lock.lock, _counted(ALL):
         cursor = db.cursor()
@@ -125,22 +125,22 @@ def write_runs() -> Iterator[None]:
 
 
 def _roll_back(cursor: sqlite3.Cursor) -> None:
-    """End the transaction without effect. A full disk has done so already."""
+    """Roll the transaction back. On a full disk SQLite has done so already."""
     if cursor.connection.in_transaction:
         with suppress(sqlite3.OperationalError):
             cursor.execute("ROLLBACK")
 
 
 def _forget_if_read_only(error: BaseException) -> None:
-    """Close the connection if its file could not be written when it was opened: the next one need not stay so."""
+    """Close the connection if its file was read-only when it was opened: the next connection may write."""
     if isinstance(error, OperationalError) and "readonly" in str(error):
         disconnect_thread()
 
 
 @contextmanager
 def write_leases() -> Iterator[None]:
-    """`write` for leases, which no answer shows and no `Memory` holds: no counter grows, since each process renews its
-    own every few seconds.
+    """Open a write transaction for leases. No counter changes, since no response or `Memory` contains leases, and each
+    process renews its own every few seconds.
     """
     with write_lock.lock, _transaction():
         yield
@@ -148,7 +148,7 @@ def write_leases() -> Iterator[None]:
 
 @contextmanager
 def _counted(*which: int) -> Iterator[None]:
-    changes = _changes  # `connect` may name another database meanwhile
+    changes = _changes  # `connect` may change the database meanwhile
     try:
         changes.begin(*which)
     except OSError as error:
@@ -178,26 +178,26 @@ def _transaction() -> Iterator[None]:
 
 
 def _before_the_rollback(error: OperationalError) -> BaseException:
-    """What a transaction failed of. A full disk ends it by itself, and that nothing is left to roll back is no news."""
+    """Return the original error. On a full disk SQLite has already rolled back, so "cannot rollback" hides it."""
     rollback = error.__context__
     commit = None if rollback is None else rollback.__context__
     return commit if isinstance(commit, OperationalError) and "cannot rollback" in str(error) else error
 
 
 def execute(sql: str, params: tuple[Any, ...] = ()) -> Any:
-    """Run one statement; the cursor."""
+    """Execute one statement and return the cursor."""
     return db.execute_sql(sql, params)
 
 
 def execute_all(statements: Iterable[tuple[str, tuple[Any, ...]]]) -> list[int]:
-    """Run the statements one after the other; the row count of each. For many at once: it costs half of `execute`."""
+    """Execute the statements in order and return their row counts. It costs half of `execute` for each."""
     cursor = db.cursor()
     with _translated:
         return [cursor.execute(sql, params).rowcount for sql, params in statements]
 
 
 def migrate() -> list[str]:
-    """Apply the migrations that this database lacks, once however many processes start together; their names.
+    """Apply the migrations that this database lacks, once even if several processes start together. Return their names.
 
     Raises: ConfigError if a newer version has changed the database; nothing is written then.
     """
@@ -207,7 +207,7 @@ def migrate() -> list[str]:
     with write_lock.lock:
         _prepare_a_new_file(Path(db.database))
         refuse_newer()
-        # Its line for each migration is noise at the first start; one for all follows.
+        # Its log line for each migration is noise at the first start; one line for all follows.
         logging.getLogger("peewee.migrations").setLevel(logging.WARNING)
         runner = Runner(db, directory=str(MIGRATIONS))
         is_new = not runner.applied()
@@ -221,14 +221,14 @@ def migrate() -> list[str]:
 
 
 def migrations() -> set[str]:
-    """The names of the migrations that this version knows."""
+    """Return the names of the migrations that this version knows."""
     return {file.stem for file in MIGRATIONS.glob("[0-9]*.py")}
 
 
 def refuse_newer() -> None:
-    """Do nothing if this version knows every migration of the database.
+    """Check that this version knows every migration of the database.
 
-    Raises: ConfigError if it does not, which names the version that wrote the database.
+    Raises: ConfigError if it does not, with the version that wrote the database.
     """
     if not db.table_exists(HISTORY):
         return
@@ -245,7 +245,7 @@ def refuse_newer() -> None:
 
 
 def written_by() -> str | None:
-    """The version that has opened the database last; None if none has said so."""
+    """Return the version that opened the database last; None if that is not recorded."""
     if not db.table_exists("server_facts"):
         return None
     row = execute("SELECT value FROM server_facts WHERE name = 'version'").fetchone()
@@ -259,7 +259,7 @@ def _note_version() -> None:
 
 
 def _prepare_a_new_file(path: Path) -> None:
-    """What only an empty file can be told. In every connection it would be a write, outside of the lock, each time."""
+    """Apply settings that only an empty file accepts. In each connection they would be a write outside of the lock."""
     if path.exists() and path.stat().st_size:
         return
     disconnect_thread()
@@ -273,7 +273,7 @@ def _prepare_a_new_file(path: Path) -> None:
 
 
 def close_to_others(path: Path) -> None:
-    """Take the rights of other users from the database's files; SQLite gives new ones those of the database."""
+    """Remove the rights of other users from the database's files; SQLite copies the rights to new files."""
     for file in (path, *(Path(f"{path}{suffix}") for suffix in ("-wal", "-shm", ".lock"))):
         try:
             if not file.stat().st_mode & 0o077:
@@ -287,7 +287,7 @@ def close_to_others(path: Path) -> None:
 
 
 class Space(NamedTuple):
-    """What the database takes on the disk, in bytes: all of it, and the part that is free for new rows."""
+    """The size of the database on the disk in bytes: in all, and the part that is free for new rows."""
 
     total: int
     free: int
@@ -298,7 +298,7 @@ class Space(NamedTuple):
 
 
 def space() -> Space:
-    """How large the database is, without what still lies in the write-ahead log twice. Takes microseconds."""
+    """Return the size of the database, without the pages of the write-ahead log. Takes microseconds."""
     size, pages, free = (
         int(execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_size", "page_count", "freelist_count")
     )
@@ -306,18 +306,18 @@ def space() -> Space:
 
 
 def can_shrink() -> bool:
-    """Whether the file can give space back. One that was not told so when it was empty has to be rewritten for it."""
+    """Return True if the file can give space back. A file without that setting has to be rewritten for it."""
     return bool(execute("PRAGMA auto_vacuum").fetchone()[0] == 2)
 
 
 def shrink(to_free: int, has_time: Callable[[], bool]) -> bool:
-    """Give free space back until `to_free` bytes are left, while there is time; whether that is done.
+    """Give free space back until `to_free` bytes are left, while there is time. Return True if that is done.
 
-    The file itself is cut off when the write-ahead log has gone into it: see `empty_log`.
+    The file itself shrinks with the next checkpoint: see `empty_log`.
     """
     with write():
         while (before := space().free) > to_free:
-            # The pragma does a page a row that is read.
+            # The pragma frees one page for each row that is read.
             execute(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})").fetchall()
             if space().free >= before:
                 return True
@@ -327,9 +327,9 @@ def shrink(to_free: int, has_time: Callable[[], bool]) -> bool:
 
 
 class Log(NamedTuple):
-    """The write-ahead log after a checkpoint: how many pages it has, and how many of them are in the file by now.
+    """The write-ahead log after a checkpoint: its pages, and how many of them are in the database file.
 
-    Both are -1 if somebody else makes a checkpoint just now.
+    Both are -1 while another process makes a checkpoint.
     """
 
     pages: int
@@ -342,15 +342,15 @@ def is_checkpoint_due() -> bool:
 
 
 def when_checkpoint_is_due(tell: Callable[[], object]) -> None:
-    """Have commits of this process call `tell` as long as a checkpoint is due. It must return at once."""
+    """Have each commit of this process call `tell` while a checkpoint is due. `tell` must return at once."""
     global _tell_due
     _tell_due = tell
 
 
 def checkpoint() -> Log:
-    """Bring what readers do not need any more from the write-ahead log into the file, and sync that. Nobody waits.
+    """Copy pages that no reader needs from the write-ahead log into the database file, and sync it. No thread waits.
 
-    If all of the log is in the file then, the next write begins it anew.
+    If the whole log is in the file then, the next write begins a new log.
     """
     _changes.note_checkpoint()
     _, pages, done = execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
@@ -358,7 +358,7 @@ def checkpoint() -> Log:
 
 
 def restart_log() -> bool:
-    """Have the next write begin the write-ahead log anew. Return False if somebody reads from it just now.
+    """Have the next write begin a new write-ahead log. Return False if a reader uses the log.
 
     Writers wait meanwhile: most of the log should be in the file already.
     """
@@ -366,8 +366,8 @@ def restart_log() -> bool:
 
 
 def empty_log() -> bool:
-    """Bring the write-ahead log into the file and cut it to nothing; False where somebody reads from it just then."""
-    # Most of the work, and the sync, disturbs nobody like this; what is left is quickly done while writers wait.
+    """Copy the write-ahead log into the file and truncate it. Return False if a reader uses the log."""
+    # Most of the work and the sync block no writer this way; the short rest does.
     checkpoint()
     return _checkpoint_alone("TRUNCATE")
 

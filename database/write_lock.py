@@ -1,4 +1,4 @@
-"""The lock of writers, which all processes of a server share, and how long a thread waits for it."""
+"""The write lock, which all processes of a server share, and the time that a thread may wait for it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from . import peewee_import  # noqa: F401  (Peewee without drivers of other data
 # isort: split
 from peewee import OperationalError
 
-STALL_SECONDS = 2.0  # for which other processes may be waited for as a matter of course
+STALL_SECONDS = 2.0  # a normal wait for other processes
 LOOK_SECONDS = 0.25
 
 
 class HeldUp(OperationalError):
-    """Others write for longer than this thread may wait; nothing was done."""
+    """Other threads or processes write for longer than this thread may wait. Nothing was done."""
 
     def __init__(self) -> None:
         super().__init__("nothing can be written at the moment, since another process does not end what it writes")
@@ -30,9 +30,9 @@ def is_held_up() -> bool:
 
 
 class _Patience:
-    """How long threads that answer requests wait for their turn to write. All others wait for as long as it takes.
+    """The time that threads which answer requests wait for the write lock. All other threads wait without a limit.
 
-    Only so many wait for long, that others are left to answer what writes nothing: see `wait`.
+    Only some of them wait for long, so that the others can answer requests that do not write: see `wait`.
     """
 
     def __init__(self) -> None:
@@ -40,17 +40,18 @@ class _Patience:
         self._turns = threading.BoundedSemaphore(1)
 
     def leave(self, most: int) -> None:
-        """Let so many threads wait for long."""
+        """Allow `most` threads to wait for long."""
         self._turns = threading.BoundedSemaphore(most)
 
     def limit(self, seconds: float | None) -> None:
-        """Let this thread wait no longer than that from now on, whenever it writes; None for as long as it takes."""
+        """Limit the waits of this thread to `seconds` from now on; None removes the limit."""
         self._own.seconds = seconds
 
     def wait(self, come: Callable[[float | None], bool]) -> bool:
-        """Whether `come(seconds)` is true within the time that this thread may wait; None stands for any time.
+        """Return True if `come(seconds)` is true within the time that this thread may wait; None means any time.
 
-        Where enough wait for long, only as long as no other process has held up this one for STALL_SECONDS.
+        If enough threads wait for long already, wait only while no other process has held up this one for
+        STALL_SECONDS.
         """
         most, turns = getattr(self._own, "seconds", None), self._turns
         if most is None:
@@ -71,12 +72,12 @@ patience = _Patience()
 
 
 class _Queued:
-    """Waits for the other processes, in a thread of its own, so that who wants the lock need not wait any longer."""
+    """A thread that waits for the other processes, so that the thread which wants the lock can stop waiting."""
 
     def __init__(self, lock: WriteLock, fd: int) -> None:
         self.came = threading.Event()
         self._lock = lock
-        self._fd = os.dup(fd)  # the same lock, whatever becomes of the other one
+        self._fd = os.dup(fd)  # the same lock, even if the other descriptor is closed
         threading.Thread(target=self._wait, name="write-lock", daemon=True).start()
 
     def _wait(self) -> None:
@@ -89,9 +90,9 @@ class _Queued:
 
 
 class WriteLock:
-    """Exclusive among the threads of this process (mutex) and among processes (flock); its owner may take it again.
+    """A reentrant lock between the threads of this process (mutex) and between processes (flock).
 
-    The file is opened at the first use, in each process anew: a forked descriptor would share its lock.
+    Each process opens the file at its first use: a forked descriptor would share its lock.
     """
 
     def __init__(self, path: str) -> None:
@@ -99,11 +100,11 @@ class WriteLock:
         self._mutex = threading.RLock()
         self._depth = 0
         self._fd = -1
-        self._queued: _Queued | None = None  # still waits for whoever gave up
-        self._since: float | None = None  # when this process began to wait for others, if it does
+        self._queued: _Queued | None = None  # still waits, after its thread gave up
+        self._since: float | None = None  # when this process began to wait for others, or None
 
     def close(self) -> None:
-        """Close the file until the next use; not while somebody writes, or is to, whose lock it is then."""
+        """Close the file until the next use, unless a thread holds the lock or waits for it."""
         if self._mutex.acquire(blocking=False):
             if self._fd >= 0 and not self._depth and self._queued is None:
                 os.close(self._fd)
@@ -111,12 +112,12 @@ class WriteLock:
             self._mutex.release()
 
     def held_up_for(self) -> float:
-        """For how many seconds this process has been waiting for others; 0 where it does not."""
+        """Return the seconds for which this process has been waiting for others; 0 if it does not wait."""
         since = self._since
         return 0.0 if since is None else time.monotonic() - since
 
     def give_back(self, queued: _Queued, fd: int) -> None:
-        """Let other processes write where nobody here has wanted that lock any more."""
+        """Release the lock for other processes if no thread here wants it any more."""
         with self._mutex:
             if self._queued is queued:
                 self._queued = self._since = None
@@ -152,7 +153,7 @@ class WriteLock:
         self._queued = self._since = None
 
     def _came(self, seconds: float | None) -> bool:
-        """Wait for the other processes; whether it is our turn."""
+        """Wait for the other processes. Return True if this process has the lock."""
         if self._queued is None and seconds is None:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
             return True
@@ -174,7 +175,7 @@ lock = WriteLock(os.devnull)
 
 
 def use(path: str) -> None:
-    """Close the lock, and use the one of this file from now on."""
+    """Close the lock, and use that of the file `path` from now on."""
     global lock
     lock.close()
     lock = WriteLock(path)

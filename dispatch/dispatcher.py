@@ -50,10 +50,10 @@ from .waiting import Waiting
 
 log = logging.getLogger("headrace.dispatch")
 
-SUSPECT_SECONDS = 60.0  # in which a run that kills its process has done so
-PAUSE_RETRY = 60  # seconds after which a caller may ask again whether the server is still paused
-LAST_SECONDS = 1.0  # for what is between two nodes, once the grace time is over
-READ_AGAIN = 8  # of the runs that could not be read, at each sweep
+SUSPECT_SECONDS = 60.0  # a run that kills its process does so within this time
+PAUSE_RETRY = 60  # seconds, told to callers while the server is paused
+LAST_SECONDS = 1.0  # for threads between two nodes, after the grace time
+READ_AGAIN = 8  # runs that could not be read, tried at each sweep
 
 
 class Dispatcher:
@@ -75,8 +75,8 @@ class Dispatcher:
         self._active: dict[str, Active] = {}
         self._backlog = 0
         self._looking = threading.Lock()
-        self._more = False  # there was more to claim than threads to do it
-        # Pending runs that looks pass by, in the order in which they were tried.
+        self._more = False  # there were more runs to claim than free threads
+        # Pending runs that could not be read, in the order of the attempts.
         self._unreadable: dict[str, None] = {}
         self._queue: queue.SimpleQueue[Active | None] = queue.SimpleQueue()
         self._slow: SlowLane[Active] = SlowLane(max(1, config.run_threads - config.run_threads // 4))
@@ -102,7 +102,7 @@ class Dispatcher:
             self._threads.append(thread)
 
     def _begin_paused(self) -> None:
-        """Find out whether to start paused; if that cannot be read, pause until it can."""
+        """Read whether the server is paused; if that cannot be read, pause until it can."""
         try:
             self.look_for_pause()
         except Exception:
@@ -118,16 +118,16 @@ class Dispatcher:
             log.info("the server is not paused any more")
 
     def close(self) -> None:
-        """Take no more runs. The grace time begins: when it is over, nobody is kept waiting for a run."""
+        """Take no more runs, and begin the grace time. At its end, all waits for runs end."""
         self.waiting.ends_at = min(self.waiting.ends_at, time.monotonic() + self.config.grace)
         self._stopping.set()
 
     def wait_for_the_grace_time(self) -> None:
-        """Return when the grace time is over, which `close` has begun."""
+        """Wait for the end of the grace time, which `close` has begun."""
         time.sleep(max(0.0, self.waiting.ends_at - time.monotonic()))
 
     def stop(self) -> None:
-        """Take no more runs, let those that run finish for the grace time, hand the rest back, end the threads."""
+        """Take no more runs, let active runs finish within the grace time, release the rest, and end the threads."""
         self.close()
         for active in list(self._active.values()):
             active.ended.wait(max(0.0, self.waiting.ends_at - time.monotonic()))
@@ -154,7 +154,7 @@ class Dispatcher:
         left = list(self._active.values())
         for active in left:
             active.let_go = True
-        # All are handed over before the first is waited for: so they are one commit, however many they are.
+        # All are handed over before the first wait, so that they are one commit.
         handed_over = [
             (active, active.record.last, active.record.submit([Run.release(active.run.id, self.lease.owner)]))
             for active in left
@@ -162,7 +162,7 @@ class Dispatcher:
         for active, last, released in handed_over:
             error = released.exception()
             if error is not None and last is not None and last.exception() is error:
-                # Something that it did is not on record, so nobody may go on from what came before.
+                # One of its writes failed, so no process may continue from the record before that.
                 self.executor.give_up(active, error)
             elif error is not None:
                 raise error
@@ -179,7 +179,7 @@ class Dispatcher:
         return len(self._active)
 
     def sweep(self) -> None:
-        """Take up what nobody does: runs of dead processes, pending ones; and drop the runs that were taken from us."""
+        """Take up runs of dead processes and pending runs, and drop runs that other processes have taken."""
         self.look_for_pause()
         self.executor.record_the_rest()
         Lease.bury()
@@ -190,13 +190,13 @@ class Dispatcher:
         Run.unqueue()
         self._notice_the_taken()
         self._hand_back_the_forgotten()
-        # A few at a time: they must not hold up the others, however many they are.
+        # A few at a time: many of them must not delay the others.
         for id_ in list(self._unreadable)[:READ_AGAIN]:
             self._unreadable.pop(id_, None)
         self.pick_up()
 
     def wake(self) -> None:
-        """Let those runs go on for which the time to wait is over, and take up pending ones, unless paused."""
+        """Continue runs whose waiting time is over, and take up pending ones, unless the server is paused."""
         if self.is_paused:
             return
         Wait.wake(now_ms())
@@ -215,11 +215,13 @@ class Dispatcher:
         options: Options | None = None,
         note: Note | None = None,
     ) -> Ticket:
-        """Accept a run and start it, at once where a thread is free. `wait` says when it is durable.
+        """Accept a run and start it, at once if a thread is free. `Ticket.durable` waits until it is on the disk.
 
-        `here` lets the caller's own thread execute it where it is a quick one, which saves handing it over. With
-        `options` it is not the flow as it is that runs, but what they make of it; BadInput where that cannot be. What
-        `note` makes is written with the run. Unprocessable where the flow does not take the input.
+        `here` lets the caller's thread execute a quick run, which saves a change of threads. `options` change the flow
+        for this run. The write of `note` is done with the run.
+
+        Raises: BadInput if the options do not fit, Unprocessable if the flow does not accept the input, Conflict if it
+            is archived or has its maximum of active runs, Unavailable if no run can start at the moment.
         """
         if flow.status == "archived":
             raise Conflict("The flow is archived; make it a draft or active to run it")
@@ -292,7 +294,7 @@ class Dispatcher:
 
         noted = [] if note is None else [note(run)]
         if unless:
-            # Where the flow is busy, there is no run after all.
+            # If the flow is busy, the run is not written.
             noted = [one.provided("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (id_,)) for one in noted]
         record = RunRecord(self.recorder, self.resources.payloads, run, made, noted)
         active = self._active[id_] = Active(record, plan)
@@ -306,14 +308,14 @@ class Dispatcher:
         return RunOptions.keep(run_id, kept.text, kept.size)
 
     def _settle_acceptance(self, active: Active, plan: Plan) -> None:
-        """Wait for the row; Conflict for a key that is taken, or for one run too many at once."""
+        """Wait for the row. Raises: Conflict if the key exists, or the flow has its maximum of active runs."""
         counts = active.record.durable()
         if not counts[0]:
             limit = plan.settings.max_concurrent_runs
             raise Conflict(f"The flow runs {limit} times already, and its overlap is skip")
 
     def _enqueue(self, active: Active, here: bool = False) -> bool:
-        """Have it executed; False where it waits for its turn in the slow lane."""
+        """Have the run executed. Return False if it waits in the slow lane."""
         if not self.inline and not here:
             if active.plan.is_slow and not self._slow.enter(active):
                 return False
@@ -325,7 +327,7 @@ class Dispatcher:
         return True
 
     def _drain(self, first: Active) -> None:
-        """Execute a run, and what that lets start, in this thread, one after the other."""
+        """Execute a run, and the runs that it starts, in this thread, one after the other."""
         waiting = self._local.waiting = deque([first])
         try:
             while waiting:
@@ -343,7 +345,7 @@ class Dispatcher:
             disconnect_thread()
 
     def may_start(self, flow: Workflow) -> str | None:
-        """Why no schedule or poll may start this flow now, its `overlap` being skip. In the transaction that would."""
+        """Return why no schedule or poll may start this flow now (`overlap` is skip). Call it in their transaction."""
         plan = self.resources.plans.get(flow.id, flow.version, lambda: str(Workflow.get_by_id(flow.id).definition_json))
         limit = plan.settings.max_concurrent_runs
         if limit and plan.settings.overlap == "skip" and Run.busy(flow.id) >= limit:
@@ -357,9 +359,9 @@ class Dispatcher:
         return Ticket(run, False, self._active.get(run.id))
 
     def cancel(self, run: Run, by: str, note: Note | None = None) -> Run:
-        """End the run now, and those for which it waits; whoever executes it stops before its next step.
+        """End the run now, with the runs for which it waits. The process that executes it stops before the next step.
 
-        What `note` makes is written with its end. Conflict if it has ended.
+        The write of `note` is done with its end. Raises: Conflict if it has ended.
         """
         active = self._active.get(run.id)
         if active is not None:
@@ -376,13 +378,13 @@ class Dispatcher:
         return run
 
     def _cancel(self, run: Run, reason: str, note: Note | None = None) -> list[str]:
-        """End it with those for which it waits, in a transaction; the ids of all, none where it had ended."""
+        """End the run with those for which it waits, in a transaction. Return the ids of all; none if it had ended."""
         if not run.cancel(reason, () if note is None else [note(run)]):
             return []
         return [str(run.id), *(id_ for child in run.children() for id_ in self._cancel(child, reason))]
 
     def retry(self, run: Run, start: str, version: str | int | None, note: Note | None = None) -> Ticket:
-        """Repeat an ended run, as retry.py says. What `note` makes is written with the new one."""
+        """Repeat an ended run, as retry.py says. The write of `note` is done with the new run."""
         self.check_open()
         made = make_retry(self.resources, run, start, version, note)
         active = self._taken_up(made, self.resources.plan_of_run(made))
@@ -397,7 +399,7 @@ class Dispatcher:
         return what_repeats(self.resources, run, start, version)
 
     def answerable(self, run: Run, node_id: str) -> Node:
-        """The node of the run that takes an answer; NotFound where there is no such one."""
+        """Return the node of the run that takes an answer. Raises: NotFound if there is none of this id."""
         planned = self.resources.plan_of_run(run).by_id.get(node_id)
         if planned is None or planned.disabled or planned.pinned is not None or not planned.node.answers:
             raise NotFound(f"The run has no node {node_id[:64]!r} that could be answered")
@@ -413,13 +415,13 @@ class Dispatcher:
         question: str | None = None,
         note: Note | None = None,
     ) -> None:
-        """Answer a node of the run that waits, or soon will, once; then the run goes on.
+        """Answer a node of the run that waits, or will wait, once. Then the run continues.
 
-        Of a node that asks several questions, `question` says which one is meant; without it, the present one. What
-        `note` makes is written with the answer.
+        `question` names one of several questions of the node; the default is the present one. The write of `note` is
+        done with the answer.
 
-        NotFound for a node that takes no answer, BadInput for an answer that it does not know, Conflict where it was
-        answered before, its time is over or the run has ended.
+        Raises: NotFound for a node that takes no answer, BadInput for an unknown answer, Conflict if the node was
+            answered before, its time is over or the run has ended.
         """
         node = self.answerable(run, node_id)
         if name not in node.answers:
@@ -443,9 +445,9 @@ class Dispatcher:
     # Executing
 
     def _execute(self, active: Active) -> None:
-        """Run it from what is done of it to where it ends or waits, and record that.
+        """Execute a run from its recorded state to its end or its next wait, and record that.
 
-        Whatever goes wrong, the run is let go of, and the thread goes on.
+        After any error, the run is given up and the thread continues.
         """
         follow = False
         try:
@@ -464,12 +466,12 @@ class Dispatcher:
     # Recovering
 
     def pick_up(self) -> None:
-        """Start pending runs that nobody has in hand, as many as there are threads free."""
+        """Start pending runs that no process has in hand, as many as there are free threads."""
         while self._pick_up():
             log.debug("some of them need no thread, which lets others start")
 
     def _pick_up(self) -> bool:
-        """Take some up; whether one of them needs no thread: it has ended, is in the slow lane or cannot be read."""
+        """Take runs up. Return True if one needs no thread: it has ended, is in the slow lane or cannot be read."""
         if self._stopping.is_set() or self.is_paused or not self.lease.is_alive():
             return False
         with self._looking:
@@ -477,33 +479,33 @@ class Dispatcher:
         return not all([self._take(id_) for id_ in chosen])
 
     def _choose(self) -> list[str]:
-        """The runs to take up now. Whether there are more is known before the threads are counted: so a thread that
-        becomes free after that, sees it.
+        """Return the ids of runs to take up now. `_more` is set before the threads are counted, so that a thread which
+        becomes free later sees it.
         """
         unreadable = len(self._unreadable)
         pending = Run.backlog(self.config.max_pending + unreadable)
-        # Too few where some of those are gone since, which the next sweeps find out.
+        # Too low if some of the unreadable are gone since; the next sweeps find that.
         self._backlog = max(0, pending - unreadable)
         self._more = pending > 0
-        # Those that wait in the slow lane have no thread.
+        # Runs in the slow lane have no thread.
         free = (self.config.run_threads if not self.inline else 1_000) - len(self._active) + len(self._slow)
         if free <= 0 or not pending:
             return []
-        # Other processes look at the same ones: each takes some of the oldest, not all the very oldest.
+        # Other processes see the same runs: each takes a sample of the oldest, so that they rarely collide.
         passed_by = self._active.keys() | self._unreadable.keys()
         found = [id_ for id_ in Run.claimable(4 * free + len(passed_by)) if id_ not in passed_by]
         self._more = len(found) > free
         return found if len(found) <= free else sorted(random.sample(found, free))
 
     def _look_around(self) -> None:
-        """`pick_up`, for who has done its own work and can do nothing about it where that fails."""
+        """Call `pick_up`, logging any error; the next sweep retries."""
         try:
             self.pick_up()
         except Exception:
-            log.exception("there may be runs to take up, which the next sweep will")
+            log.exception("pending runs could not be taken up; the next sweep tries again")
 
     def _take(self, id_: str) -> bool:
-        """Take a run in hand; False where that takes no thread, so that another one can start."""
+        """Take a run in hand. Return False if that needs no thread, so that another run can start."""
         try:
             run = Run.find(id_)
             plan = None if run is None else self.executor.plan_of(run)
@@ -514,7 +516,7 @@ class Dispatcher:
         if run is None or plan is None:
             return False
         active = self._taken_up(run, plan)
-        # Several threads may look for runs at the same time: one of them takes this one, and one of the suspects.
+        # Several threads may look for runs at the same time: one of them takes this run, and one takes a suspect.
         with self._looking:
             if active.is_suspect and self._has_suspect():
                 self._more = True
@@ -526,22 +528,22 @@ class Dispatcher:
         return Active(RunRecord(self.recorder, self.resources.payloads, run), plan)
 
     def _has_suspect(self) -> bool:
-        """Whether a run that may have killed processes has just begun: one at a time, or others share its fate."""
+        """Return True if a run that may have killed processes has just begun: one at a time, or others die with it."""
         since = time.monotonic() - SUSPECT_SECONDS
         return any(active.is_suspect and active.taken_at > since for active in list(self._active.values()))
 
     def _notice_the_taken(self) -> None:
-        """Stop executing what was cancelled through another process, or given to one because we seemed dead."""
-        # One that waits here for a thread may be running elsewhere, be handed back and still become ours.
+        """Stop runs that were cancelled by another process, or given to one because this process seemed dead."""
+        # A run that waits here for a thread may run elsewhere, be released there and still become ours.
         running = {id_: active for id_, active in list(self._active.items()) if active.run.status == "running"}
         durable = {id_ for id_, active in running.items() if active.record.is_claimed and active.record.is_durable()}
         for id_ in durable - Run.still_running(durable, self.lease.owner):
             running[id_].stop_reason = "the run was cancelled or is executed elsewhere"
 
     def _hand_back_the_forgotten(self) -> None:
-        """Release what this process has claimed and has not in hand: reading the row had failed after the claim."""
+        """Release runs that this process has claimed and not in hand: reading the row had failed after the claim."""
         for id_, claims in Run.held_by(self.lease.owner):
             if id_ not in self._active and not self.executor.has_unrecorded(id_):
                 log.warning("run %s was claimed and then let go of; it is handed back", id_)
-                # It may have come to an end since it was read, or to a wait, and have been claimed anew.
+                # Since it was read, it may have ended, or waited and been claimed again.
                 self.recorder.commit([Run.release(id_, self.lease.owner, claims)])

@@ -1,7 +1,7 @@
-"""The one writer thread of a process: commits many runs' writes as one transaction, and tells each when it is durable.
+"""The recorder: the one writer thread of a process. It commits the writes of many runs as one transaction.
 
-It does not decide what is written. While one commit syncs to the disk, the next ones gather; so the busier the server,
-the fewer syncs a run costs.
+It does not decide what is written. While one commit syncs to the disk, the next writes gather. So the busier the
+server, the fewer syncs a run costs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from errors import Conflict, Unavailable
 from models import Needed, Run, RunDay, Step, Write
 
 log = logging.getLogger("headrace.recorder")
-LARGEST_GROUP = 512
+MAX_GROUP = 512  # batches in a commit
 
 
 class Promise(Protocol):
@@ -38,7 +38,9 @@ class Promise(Protocol):
 
 
 class _Batch(NamedTuple):
-    """Writes that belong together, all or nothing; `done` gets the row count of each. They fail if `after` has."""
+    """Writes that are done all or not at all. `done` gets the row count of each. They fail if the unit `after` which
+    they come has failed.
+    """
 
     writes: Sequence[Write]
     done: Promise
@@ -49,8 +51,9 @@ Done: TypeAlias = Future[list[int]]
 
 
 class Revocable(Future[list[int]]):
-    """What is taken back where a thread that waits for it may wait no longer (`database.patience`): then it is HeldUp,
-    and so is what comes after it.
+    """A unit that is withdrawn when the thread that waits for it must not wait longer (`database.patience`).
+
+    Then this unit and the units after it have failed as HeldUp.
     """
 
     def __init__(self) -> None:
@@ -59,7 +62,7 @@ class Revocable(Future[list[int]]):
 
     def result(self, timeout: float | None = None) -> list[int]:
         try:
-            # Once it is being written, it is waited for.
+            # Once the writer has begun it, the thread waits for its end.
             if timeout is None and not self.done() and not patience.wait(self._came) and self.cancel():
                 raise self._held_up
             return super().result(timeout)
@@ -81,11 +84,11 @@ class Revocable(Future[list[int]]):
 
 
 class Undone(Exception):
-    """A write that was needed has changed no row, so none of its unit is done."""
+    """A `Needed` write changed no row, so its whole unit was rolled back."""
 
 
 class WholeRun(NamedTuple):
-    """A run that is written once, when it has ended: its row, the values of its steps, and what belongs to it."""
+    """A run that is written once, after its end: its row, the values of its steps, and further writes."""
 
     run: Run
     steps: Sequence[tuple[Any, ...]]
@@ -93,7 +96,7 @@ class WholeRun(NamedTuple):
 
 
 def insertions(runs: Sequence[WholeRun]) -> list[Write]:
-    """Writes that make all of these runs and count them, in as few statements as may be."""
+    """Return writes that insert all of these runs and count them, in as few statements as possible."""
     rows = [whole.run for whole in runs]
     packed = [Step.packed(whole.steps) for whole in runs]
     steps = [values for whole, text in zip(runs, packed, strict=True) if text is None for values in whole.steps]
@@ -101,21 +104,21 @@ def insertions(runs: Sequence[WholeRun]) -> list[Write]:
     return [*Run.insertions(rows, packed), *Step.insertions(steps), *more, *RunDay.count_all(rows)]
 
 
-# Called by the writer's thread once a run is on the disk, with None; else with what went wrong.
+# The writer's thread calls it with None once a run is on the disk, else with the error.
 Tell: TypeAlias = Callable[[BaseException | None], None]
 
 
 class Turn:
-    """Whole runs that one turn of a loop has executed: one unit for the recorder, which tells those who asked for them.
+    """The whole runs of one turn of an event loop: one unit for the recorder, which reports to each caller.
 
-    It can be taken back until the writer begins it. If the unit fails, each run is written for itself, so that none
-    fails by another's fault.
+    A turn can be withdrawn until the writer begins it. If the unit fails, each run is written alone, so that no run
+    fails because of another one.
     """
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.runs: list[WholeRun] = []
-        self.given_at = 0.0  # when it was handed to the recorder, by the clock of whoever did
+        self.given_at = 0.0  # when the loop handed it to the recorder, by the loop's clock
         self._tell: list[Tell] = []
         self._lock = threading.Lock()
         self._is_begun = self._is_revoked = self._has_ended = False
@@ -127,7 +130,7 @@ class Turn:
         self._tell.append(tell)
 
     def submit(self) -> None:
-        """Hand it to the recorder. What goes wrong is told to those who asked for the runs."""
+        """Hand the turn to the recorder. Report errors to the callers of its runs."""
         try:
             self.recorder.submit_turn(self)
         except Exception as error:
@@ -136,11 +139,11 @@ class Turn:
 
     @property
     def is_over(self) -> bool:
-        """Return True if everybody has been told."""
+        """Return True if every caller has its report."""
         return self._has_ended or (bool(self._parts) and all(part.is_over for part in self._parts))
 
     def revoke(self, error: BaseException) -> None:
-        """Take the runs back that the writer has not begun: they have failed of this error."""
+        """Withdraw the runs that the writer has not begun. They have failed with this error."""
         for part in self._parts:
             part.revoke(error)
         with self._lock:
@@ -152,25 +155,25 @@ class Turn:
     # As a promise
 
     def cancelled(self) -> bool:
-        """Return True if it was taken back."""
+        """Return True if the turn was withdrawn."""
         return self._is_revoked
 
     def running(self) -> bool:
-        """Return True if the writer has begun it."""
+        """Return True if the writer has begun the turn."""
         return self._is_begun
 
     def set_running_or_notify_cancel(self) -> bool:
-        """Begin it. Return False if it was taken back."""
+        """Begin the turn. Return False if it was withdrawn."""
         with self._lock:
             self._is_begun = not self._is_revoked
             return self._is_begun
 
     def set_result(self, counts: list[int]) -> None:
-        """Tell everybody that it is on the disk."""
+        """Report to every caller that the run is on the disk."""
         self._end(None)
 
     def set_exception(self, error: BaseException) -> None:
-        """Tell that it failed; or, of several runs, try each alone."""
+        """Report the failure; a turn of several runs tries each of them alone first."""
         if len(self.runs) == 1:
             self._end(error)
             return
@@ -197,7 +200,7 @@ class Recorder:
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()  # nothing is queued after the word to stop, where nobody would ever answer it
+        self._lock = threading.Lock()  # nothing is queued after the end marker: nobody would answer it
         self._has_ended = False
 
     def start(self) -> None:
@@ -216,19 +219,18 @@ class Recorder:
             self._thread = None
 
     def submit(self, writes: Sequence[Write], after: Done | None = None, revocable: bool = False) -> Future[list[int]]:
-        """Queue the writes as one unit, which is `revocable` while they are not begun. The future has their row counts
-        once they are durable, or what went wrong:
+        """Queue the writes as one unit, which can be withdrawn until it is begun if it is `revocable`.
 
-        Conflict for a unique key that is taken, Undone for a `Needed` one that changes no row, Unavailable once the
-        process ends, else what the database raised. If the unit `after` which they come has failed, so have they, but
-        for Undone.
+        The future has their row counts once they are durable, or an error: Conflict for a unique key that exists,
+        Undone for a `Needed` write that changed no row, Unavailable if the process ends, else the error of the
+        database. If the unit `after` which they come has failed, except with Undone, so have they.
         """
         done: Done = Revocable() if revocable else Future()
         self._put(_Batch(writes, done, after))
         return done
 
     def submit_turn(self, turn: Turn) -> None:
-        """Queue the runs of a turn as one unit. The turn tells what has become of each."""
+        """Queue the runs of a turn as one unit. The turn reports the result of each."""
         self._put(_Batch(insertions(turn.runs), turn))
 
     def _put(self, batch: _Batch) -> None:
@@ -239,7 +241,7 @@ class Recorder:
         batch.done.set_exception(Unavailable("The server is ending; nothing is recorded any more", retry_after=5))
 
     def commit(self, writes: Sequence[Write]) -> list[int]:
-        """Write and wait until it is durable; the row counts. Raises what the database raised."""
+        """Write, wait until it is durable, and return the row counts. Raises: the error of the database."""
         return self.submit(writes).result()
 
     def _work(self) -> None:
@@ -254,9 +256,9 @@ class Recorder:
             disconnect_thread()
 
     def _gathered(self) -> list[_Batch | None]:
-        """What else is queued already; ends with None where that is the word to stop."""
+        """Return the batches that are queued already; None at the end is the end marker."""
         found: list[_Batch | None] = []
-        while len(found) < LARGEST_GROUP:
+        while len(found) < MAX_GROUP:
             try:
                 found.append(self._queue.get_nowait())
             except queue.Empty:
@@ -271,7 +273,7 @@ class Recorder:
             return
         try:
             with write_runs():
-                # What others wrote may have taken long.
+                # The wait for other writers may have taken long.
                 group = [batch for batch in group if not _has_failed_before(batch) and _is_wanted(batch)]
                 counts = [_done(batch.writes) for batch in group]
         except Exception as error:
@@ -279,7 +281,7 @@ class Recorder:
                 taken = isinstance(error, IntegrityError)
                 _fail(group[0], Conflict(f"taken: {error}") if taken else error)
                 return
-            # One of them is at fault (a key that is taken, say), and the others must not suffer for it.
+            # One batch is at fault (a key that exists, for example); the others must not fail with it.
             log.debug("a group of %d writes failed (%s); committing each for itself", len(group), error)
             for batch in group:
                 self._commit([batch])
@@ -289,7 +291,7 @@ class Recorder:
 
 
 def _done(writes: Sequence[Write]) -> list[int]:
-    """The row counts of the writes, which are done; Undone where that is for nothing."""
+    """Execute the writes and return their row counts. Raises: Undone if a `Needed` one changed no row."""
     counts = execute_all(writes)
     if 0 in counts and any(not count and isinstance(item, Needed) for item, count in zip(writes, counts, strict=True)):
         raise Undone
@@ -297,7 +299,7 @@ def _done(writes: Sequence[Write]) -> list[int]:
 
 
 def _has_failed_before(batch: _Batch) -> bool:
-    """Whether what it comes after has failed, as then it does itself. What was undone is no failure."""
+    """Fail the batch and return True if the unit before it has failed. Undone is not a failure of that kind."""
     error = batch.after.exception() if batch.after is not None and batch.after.done() else None
     if error is None or isinstance(error, Undone):
         return False
@@ -306,12 +308,12 @@ def _has_failed_before(batch: _Batch) -> bool:
 
 
 def _is_wanted(batch: _Batch) -> bool:
-    """Whether nobody has taken it back, which from then on nobody can."""
+    """Return True if the batch was not withdrawn. From then on it cannot be."""
     done = batch.done
     return not done.cancelled() and (done.running() or done.set_running_or_notify_cancel())
 
 
 def _fail(batch: _Batch, error: BaseException) -> None:
-    """Let it have failed, unless it was taken back."""
+    """Set the error of a batch, unless it was withdrawn."""
     if _is_wanted(batch):
         batch.done.set_exception(error)
