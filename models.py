@@ -1,9 +1,8 @@
-"""The tables, the queries on them and the legal changes of a run's state: the one place to import them from.
+"""Models: the tables, their queries and the legal changes of a run's state. Import all of them from here.
 
-They live in `database/tables/`, a file for each subject. No Flask, no engine, no wire JSON here. Times are integers,
-milliseconds since 1970 UTC; JSON is text. Ids are a prefix and a ULID, so they sort by age. Rows that a run produces
-are written through `Write` values, which the recorder commits in groups; everything else writes itself inside
-`database.write()`.
+They are defined in `database/tables/`, one file per subject, without Flask, the engine, or JSON of the API. Times are
+integers, in milliseconds since 1970 UTC; JSON is text. An id is a prefix and a ULID, so ids sort by age. Rows of runs
+are written as `Write` values, which the recorder commits in groups; all others are written in `database.write()`.
 """
 
 from database import DatabaseRefused, HeldUp, commits, is_held_up, patience, space

@@ -1,4 +1,4 @@
-"""Consistent copies of databases, while others go on writing."""
+"""Backup: consistent copies of databases while other processes write."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAGES_AT_ONCE = 1000  # of a copy
 
 
 def copy_database(target: Path) -> None:
-    """Copy the live database to a new file, consistently, while others go on writing. FileExistsError if it exists."""
+    """Copy the live database consistently to a new file. Raises: FileExistsError if the file exists."""
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
         _copy(str(db.database), target)
@@ -25,20 +25,20 @@ def copy_database(target: Path) -> None:
 
 def _copy(source: str, target: Path, uri: bool = False) -> None:
     with closing(sqlite3.connect(source, uri=uri)) as read, closing(sqlite3.connect(target)) as copy:
-        # Held to one state by reading from it: else the copy would begin anew whenever another process has written,
-        # and where that never rests, it would never end.
+        # The read transaction pins one state. Without it, the copy would restart after every write of another process,
+        # and under constant writes never end.
         read.execute("BEGIN")
         read.execute("SELECT 1 FROM sqlite_master").fetchone()
         read.backup(copy, pages=PAGES_AT_ONCE)
 
 
 def copy_if_database(source: Path, target: Path) -> bool:
-    """Copy any file consistently if it is a SQLite database that can be read. Return False if it is not."""
+    """Copy a file consistently if it is a readable SQLite database. Return False otherwise."""
     with source.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
             return False
     try:
-        # Only read: what an interrupted writer left is not for us to put right, nor what strangers have put there.
+        # Read-only: files of an interrupted writer, or placed there by a stranger, must not be recovered here.
         _copy(f"{source.absolute().as_uri()}?mode=ro", target, uri=True)
     except sqlite3.Error:
         target.unlink(missing_ok=True)

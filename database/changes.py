@@ -1,9 +1,8 @@
-"""Counters of what is written to the database, seen by all processes at once, and memories that end when one grows.
+"""Change counters of the database, shared by all processes, and caches that they invalidate.
 
-The counters lie in a small file that each process maps into its memory, so that a look at one costs no system call. A
-counter is odd while somebody writes, and even otherwise, as in a sequence lock ("seqlock", as in the Linux kernel): so
-a process that is killed between its commit and its last step leaves an odd number, under which nothing is remembered,
-until the next one that writes puts that right.
+The counters are in a small file that each process maps into its memory, so reading one costs no system call. A counter
+is odd during a write and even otherwise, as in a sequence lock ("seqlock", as in the Linux kernel). So a process killed
+between its commit and the last step leaves an odd number, and nothing is cached until the next writer makes it even.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 SIZE = 24  # bytes of the file: three numbers of 64 bits
-ALL, SETTINGS = 0, 1  # places of the counters of all commits, and of commits that change more than runs
-CHECKPOINTED = 2  # place of what ALL was when the last checkpoint began
+ALL, SETTINGS = 0, 1  # index of the counter of all commits, and of commits that change more than runs
+CHECKPOINTED = 2  # index of the value of ALL at the start of the last checkpoint
 MOST_REMEMBERED = 1_000
 
 Key = TypeVar("Key", bound=Hashable)
@@ -26,14 +25,14 @@ Value = TypeVar("Value")
 
 
 class Changes:
-    """The counters in one file, which is opened at the first use. Writers hold the lock of the database."""
+    """The counters in one file, opened at the first use. Writers must hold the write lock of the database."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._counters: memoryview | None = None
 
     def count(self, which: int) -> int:
-        """The counter at this place. It is odd, or 0 without a file, while nothing that is read may be remembered."""
+        """Return the counter at this index. If it is odd, or 0 without a file, query results must not be cached."""
         try:
             counters = self._counters or self._mapped()
         except OSError:
@@ -44,8 +43,8 @@ class Changes:
         """Make these counters odd: somebody writes. Raises OSError if the file cannot be opened."""
         counters = self._counters or self._mapped()
         for place in which:
-            # A new file starts at the time, so that the numbers of one that was deleted do not come again. If it is
-            # odd, a process died while it wrote.
+            # A new file starts at the present time, so the numbers of a deleted file do not repeat. An odd number means
+            # that a process died during a write.
             counters[place] = (counters[place] or time.time_ns()) + 1 | 1
 
     def end(self, *which: int) -> None:
@@ -67,7 +66,7 @@ class Changes:
     def _mapped(self) -> memoryview:
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            # New bytes are zeros, and others stay. If a block were missing and the disk full, writing there would end
+            # This adds zeros and keeps existing bytes. Without it, a write to a missing block on a full disk would kill
             # the process.
             os.posix_fallocate(file, 0, SIZE)
             self._counters = memoryview(mmap.mmap(file, SIZE)).cast("Q")
@@ -77,37 +76,35 @@ class Changes:
 
 
 class Memory(Generic[Key, Value]):
-    """Answers of queries, remembered until anything but a run is written, by whichever process. Thread-safe.
+    """Cache of query results, valid until any process writes anything except a run. Thread-safe.
 
-    It holds MOST_REMEMBERED; then it begins anew. None is not remembered, so that questions about nothing fill nothing.
+    It has at most MOST_REMEMBERED entries, then it is cleared. None is not cached, since anyone can query unknown keys.
     """
 
     def __init__(self, count: Callable[[], int]) -> None:
-        """`count` gives the counter that grows with what is remembered."""
+        """Use `count()`, the counter that grows with every write of the cached data."""
         self._count = count
         self._lock = threading.Lock()
         self._found: dict[Key, tuple[int, Value]] = {}
 
     def get(self, key: Key, query: Callable[[], Value | None]) -> Value | None:
-        """The answer of the query, which is asked only if it is not remembered. None is not remembered: anybody can ask
-        for what is not there.
-        """
+        """Return the cached result of the query, or run the query and cache its result unless that is None."""
         count = self._count()
         found = self.recall(key, count)
         if found is not None:
             return found
-        # The counter was read first: what changes while the query runs makes it another one.
+        # The counter was read first, so a write during the query invalidates the result.
         value = query()
         self.remember(key, count, value)
         return value
 
     def recall(self, key: Key, count: int) -> Value | None:
-        """The answer that was found at this value of the counter, or None."""
+        """Return the result cached at this value of the counter, or None."""
         found = self._found.get(key)
         return found[1] if found is not None and found[0] == count else None
 
     def remember(self, key: Key, count: int, value: Value | None) -> None:
-        """Remember what was found after the counter had this value, unless somebody wrote then."""
+        """Cache a result read after the counter had this value, unless the value shows a write in progress."""
         if value is not None and count and not count & 1:
             with self._lock:
                 if len(self._found) >= MOST_REMEMBERED:
@@ -115,6 +112,6 @@ class Memory(Generic[Key, Value]):
                 self._found[key] = count, value
 
     def forget(self, key: Key) -> None:
-        """Ask the query again at the next `get` of this key."""
+        """Remove the key from the cache, so that the next `get` runs the query."""
         with self._lock:
             self._found.pop(key, None)

@@ -1,8 +1,8 @@
-"""Checkpoints: a thread brings what is in the write-ahead log into the database's file, so that no commit waits for it.
+"""Checkpoints: a thread copies the write-ahead log into the database file, so that no commit waits for it.
 
-Each process has such a thread, which is woken by a commit of its own process after CHECKPOINT_COMMITS commits of any.
-SQLite lets one checkpoint be made at a time, so if a process dies over one, the next commit of another one wakes that.
-Without such a thread, commits make checkpoints themselves once the log has FALLBACK_PAGES pages.
+Each process has such a thread. After CHECKPOINT_COMMITS commits of all processes, the next commit wakes the thread of
+its process. SQLite allows one checkpoint at a time; if a process dies during one, the next commit of another process
+wakes that one's thread. Without such a thread, commits make checkpoints once the log has FALLBACK_PAGES pages.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from database import HeldUp, patience
 
 log = logging.getLogger("headrace.checkpoints")
 
-RESTART_PAGES = 4_000  # of the log, 16 MB, past which writers wait for a moment so that it begins anew
-WAIT_SECONDS = 1.0  # for the lock of writers
+RESTART_PAGES = 4_000  # of the log, 16 MB; beyond this, writers wait for a moment while the log is restarted
+WAIT_SECONDS = 1.0  # for the write lock
 
 
 class Checkpoints:
-    """The thread of a process. Start it after the fork."""
+    """The checkpoint thread of a process. Start it after the fork."""
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
@@ -35,7 +35,7 @@ class Checkpoints:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, after the step that it is at."""
+        """End the thread after its current step."""
         if self._thread is not None:
             self._has_ended = True
             self._due.set()
@@ -59,16 +59,16 @@ class Checkpoints:
         try:
             step()
         except HeldUp:
-            pass  # What is written meanwhile makes the next checkpoint due.
+            pass  # The commits of others make the next checkpoint due.
         except Exception as error:
             log.warning("no checkpoint could be made, so the write-ahead log grows for now: %s", error)
 
 
 def step() -> None:
-    """Make a checkpoint. If the log is long all the same, have it begin anew, unless somebody reads from it.
+    """Make a checkpoint. If the log is still longer than RESTART_PAGES, restart it unless a reader uses it.
 
-    Raises: HeldUp if others write for longer than this thread may wait.
+    Raises: HeldUp if the write lock is not free within the time that this thread may wait.
     """
     if database.checkpoint().pages > RESTART_PAGES:
-        database.checkpoint()  # of what was written meanwhile, so that writers wait for little
+        database.checkpoint()  # of pages written meanwhile, so that writers wait only briefly
         database.restart_log()

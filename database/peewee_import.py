@@ -1,7 +1,7 @@
-"""Peewee imported without the drivers of other databases. Import this before Peewee.
+"""Import of Peewee without the drivers of other databases. Import this module before Peewee.
 
-It loads every driver that is installed, which takes a tenth of a second and ten megabytes a process, for a server whose
-own database is SQLite. The `sql` node loads the one that it needs when it needs it.
+Peewee loads every installed driver, which takes a tenth of a second and ten megabytes per process, although the
+server's own database is SQLite. The `sql` node loads the driver that it needs at first use.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ DRIVERS = ("psycopg", "psycopg2", "psycopg2cffi", "pymysql", "MySQLdb")
 
 @contextmanager
 def hidden() -> Iterator[None]:
-    """Let the block import no driver that is not loaded yet: Peewee and its playhouse then do without."""
+    """Hide drivers that are not loaded yet from imports in the block; Peewee and its playhouse work without them."""
     absent = [name for name in DRIVERS if name not in sys.modules]
-    # A module that is None in here cannot be imported.
+    # Importing a module whose entry is None raises ImportError.
     sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
     try:
         yield

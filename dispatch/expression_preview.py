@@ -1,6 +1,6 @@
-"""What expressions would come to, for who writes them: evaluated as the engine would, against what a run has recorded.
+"""Preview of expressions while a user edits them: evaluated as the engine would, with the recorded data of a run.
 
-Nothing is executed and nothing is written. No credential is opened: where a secret would stand, there are dots.
+Nothing is executed and nothing is written. No credential is opened: dots stand in place of secrets.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from .resources import Flow, Resources
 HIDDEN = "••••"
 MOST_SHOWN = 20_000  # bytes of a value's JSON, or characters of a text
 MOST_SECONDS = 5.0  # for all templates of a request
-# Characters of all texts with expressions that are compiled for a request: a second's work, in which no other thread of
-# the process does anything.
+# Characters of all texts with expressions compiled for one request: about a second, during which no other thread of the
+# process can work.
 MOST_TO_COMPILE = 100_000
 AT_ONCE = 50  # steps that are read between two looks at how large they are
 NAMES = ("input", "item", "index", "steps", "trigger", "vars", "secrets", "run", "workflow", "now")
@@ -38,7 +38,7 @@ NO_RUN = "run_00000000000000000000000000"
 
 
 class Value(NamedTuple):
-    """What a template came to, as JSON text, or why to nothing. Of a `truncated` value it is the beginning, as text."""
+    """The value of a template as JSON text, or the error. If `truncated`, the start of the value, as text."""
 
     ok: bool
     value: bytes | None = None
@@ -48,7 +48,7 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where expressions stand: a node of a definition, and the run against whose record they are evaluated, if any."""
+    """The place of expressions: a node of a definition, and the run with the data for them, if any."""
 
     flow: Flow
     definition: Mapping[str, Any]
@@ -59,7 +59,7 @@ class Place:
 
 
 class Secrets(Mapping[str, Any]):
-    """`secrets` of an expression, with dots in place of every value, and of everything else in a credential."""
+    """`secrets` of an expression, with dots in place of every value of a credential, secret or not."""
 
     def __init__(self, workspace_id: str) -> None:
         self.workspace_id = workspace_id
@@ -79,7 +79,7 @@ class Secrets(Mapping[str, Any]):
 
 
 class Preview:
-    """Evaluates templates for one place. DefinitionError where the definition has no sound graph."""
+    """Evaluates templates for one place. Raises: DefinitionError if the definition's graph is not valid."""
 
     def __init__(self, resources: Resources, place: Place) -> None:
         self.resources, self.place = resources, place
@@ -89,7 +89,7 @@ class Preview:
 
     @property
     def has_node(self) -> bool:
-        """Whether the definition has the node."""
+        """Return True if the definition has the node."""
         return self.raw is not None
 
     def names(self) -> dict[str, list[str]]:
@@ -98,9 +98,9 @@ class Preview:
         return {"top": list(NAMES), "steps": [node.id for node in self.plan.nodes if node.position in before]}
 
     def values(self, templates: Sequence[Any]) -> list[Value]:
-        """What each of them comes to. TooLarge for too many expressions, or where they look at too much of the record.
+        """Evaluate the templates. This may take seconds, so callers must hold one of the PREVIEWS (limits.py).
 
-        That may take seconds, so whoever asks needs one of the PREVIEWS (see places.py).
+        Raises: TooLarge if the expressions are too long, or read too much recorded data.
         """
         listed = self._list()
         if sum(map(len, find_texts_with_expressions([*templates, listed]))) > MOST_TO_COMPILE:
@@ -129,10 +129,10 @@ class Preview:
         except NodeError as error:
             return Value(False, error=error.message)
 
-    # What the expressions see
+    # The scope of the expressions
 
     def _scope(self, templates: Sequence[Template]) -> dict[str, Any]:
-        """The scope of the node, with the outputs that the templates look at and no others."""
+        """Return the scope of the node, with outputs of only the steps that the templates use."""
         place, run = self.place, self.place.run
         looked_at = set().union(*(template.steps for template in templates)) if templates else set()
         plan = self._plan(looked_at)
@@ -157,7 +157,7 @@ class Preview:
         return scope
 
     def _plan(self, looked_at: set[str]) -> Plan:
-        """The sketch, in which the node sees the addresses of those that come later and can be answered."""
+        """Return the plan, in which the node also sees the resume links of later nodes that can be answered."""
         node = self.plan.by_id[self.place.node_id]
         before = {self.plan.nodes[at].id for at in _before(self.plan, node.id)}
         addresses = frozenset(id_ for id_ in looked_at & self.plan.answerable.keys() if id_ not in before)
@@ -166,7 +166,7 @@ class Preview:
         return replace(self.plan, nodes=tuple(nodes))
 
     def _settled(self, plan: Plan, looked_at: set[str]) -> dict[tuple[str, int | None], Settled]:
-        """What is pinned or recorded of the nodes that lead straight to the node, and of those that are looked at."""
+        """Return the pinned or recorded outputs of the node's direct predecessors and of the steps looked at."""
         node, place = plan.by_id[self.place.node_id], self.place
         earlier = [other.id for other in plan.nodes[: node.position]]
         wanted = {plan.nodes[at].id for at, _ in node.inputs}
@@ -216,7 +216,7 @@ class Preview:
         return config.get("items", "{{ input }}") if isinstance(config, dict) else "{{ input }}"
 
     def _add_item(self, scope: dict[str, Any], foreach: Template | str | None) -> None:
-        """Let the expressions see the first item of the list, if there is one."""
+        """Add the first item of the list to the scope, if there is one."""
         try:
             items = foreach.evaluate(scope) if isinstance(foreach, Template) else self._list()
         except ExpressionError:

@@ -1,4 +1,4 @@
-"""Check the free disk space: a full disk stops everything, so new runs are refused before it is full."""
+"""Free disk space: a full disk stops everything, so new runs are refused before it is full."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ USUAL_SHARE = 20  # the usual floor is no more than one part in so many of a dis
 
 
 class FreeSpace:
-    """The free space of these folders. They are looked at once a second at most, since every call of a webhook asks."""
+    """The free space of these folders, measured at most once a second, since every webhook call asks for it."""
 
     def __init__(
         self, folders: Iterable[Path], floor: int | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`floor`: the bytes that must be free. None: 512 MB, or 5 % of the disk if that is less."""
+        """Set the `floor`: the bytes that must be free. None: 512 MB, or 5 % of the disk if that is less."""
         self.folders, self.floor, self.clock = list(dict.fromkeys(folders)), floor, clock
         self._looked_at: float | None = None
         self._is_low = False
 
     def is_low(self) -> bool:
-        """Return True if one of the disks has less free than it must have."""
+        """Return True if one of the disks has less free space than its floor."""
         now = self.clock()
         if self._looked_at is None or now - self._looked_at >= LOOK_SECONDS:
             self._looked_at = now
@@ -38,7 +38,7 @@ class FreeSpace:
         try:
             disk = os.statvfs(folder)
         except OSError:
-            # The next write says what is wrong.
+            # The next write raises the error.
             return False
         return disk.f_bavail * disk.f_frsize < self._floor_of(disk)
 

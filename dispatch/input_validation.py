@@ -1,4 +1,4 @@
-"""Whether a run may begin with an input: what the triggers at which it would begin say, before there is a run."""
+"""Input validation by a run's triggers, before the run exists."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from nodes.core.triggers import AskingNode, InputRefused
 
 
 def check_input(plan: Plan, trigger_node: str | None, value: Callable[[], Any], done: Collection[str] = ()) -> None:
-    """Unprocessable where a trigger that such a run would execute does not take the input, which `value` gives.
+    """Check the input with the triggers that the run would execute; `value` returns the input.
 
-    Without a `trigger_node` these are all of the flow. Those of `done` are not executed any more.
+    Without a `trigger_node`, all triggers of the flow check it, except the nodes in `done`, which are not executed.
 
     A refused input starts no run and uses no idempotency key: the caller is present and can correct it. The trigger
-    checks again when it is executed, for runs that no request started. `default` in a schema is for forms: the server
-    fills in none, so a repeated run has the same input, and a changed schema gives old inputs no new meaning.
+    checks again when it is executed, for runs that no request started. `default` in a schema is for forms only: the
+    server never applies it, so a repeated run has the same input, and a changed schema gives old inputs no new meaning.
+
+    Raises: Unprocessable if a trigger refuses the input, Unavailable if the check failed and may work later.
     """
     fired = plan.by_id.get(trigger_node) if trigger_node is not None else None
     for planned in plan.nodes if trigger_node is None else (fired,) if fired is not None else ():

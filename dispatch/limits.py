@@ -1,10 +1,10 @@
-"""Limits on what a process does at once.
+"""Concurrency limits of a process.
 
-`Places` are for work that takes long in the threads that answer requests: a process has some, and one person gets a
-few. So nobody occupies the threads of others, be it by waiting for a place. Beyond the limit of one person the request
-is refused at once (429), because a waiting request holds a thread too. Others wait a second (503).
+`Places` limit long work in request threads, per process and per user, so that no user occupies the threads of others,
+even by waiting. A request over the limit of its user is refused at once (429), because a waiting request holds a thread
+too. A request over the limit of the process waits up to a second and is then refused (503).
 
-`SlowLane` is for runs that may each hold a thread for minutes: some threads are left to other runs.
+`SlowLane` limits slow runs, each of which may hold a thread for minutes, so that other runs always have threads.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ T = TypeVar("T")
 
 
 class Places:
-    """`most` at once in this process, `of_one` of them one person's; for one that is free, they wait for `patience`
-    seconds.
-    """
+    """At most `most` places in this process, `of_one` per user. Callers wait up to `patience` seconds for one."""
 
     def __init__(self, what: str, most: int, of_one: int, patience: float = 1.0) -> None:
         self.what, self.most, self.of_one, self.patience = what, most, of_one, patience
@@ -33,7 +31,7 @@ class Places:
 
     @contextmanager
     def taken(self, who: str) -> Iterator[None]:
-        """One place for them. TooMany where they have or wait for enough, Unavailable where others have all."""
+        """Hold a place for a user. Raises: TooMany if the user has `of_one`, Unavailable if none is free in time."""
         self._enter(who)
         try:
             if not self._free.acquire(timeout=self.patience):
@@ -59,7 +57,7 @@ class Places:
 
 
 class SlowLane(Generic[T]):
-    """Lets `most` of the slow runs be at work at the same time; the others wait here, in their order."""
+    """Lets at most `most` slow runs work at the same time; others wait in a queue."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -68,16 +66,16 @@ class SlowLane(Generic[T]):
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """How many wait here."""
+        """Return the number of waiting runs."""
         return len(self._waiting)
 
     @property
     def is_full(self) -> bool:
-        """Whether the next one would have to wait."""
+        """Return True if the next run would have to wait."""
         return len(self._at_work) >= self.most
 
     def enter(self, run: T) -> bool:
-        """Whether a run may be executed now; if not, it waits here."""
+        """Return True if the run may start now; if not, it waits in the queue."""
         with self._lock:
             if self.is_full:
                 self._waiting.append(run)
@@ -86,7 +84,7 @@ class SlowLane(Generic[T]):
             return True
 
     def leave(self, run: T) -> T | None:
-        """The run that may be executed now that this one is not any more, if that lets one."""
+        """Remove an ended run. Return the waiting run that may start now, or None."""
         with self._lock:
             self._at_work.discard(run)
             if self.is_full or not self._waiting:
@@ -97,9 +95,9 @@ class SlowLane(Generic[T]):
 
 
 CHECKS = Places("definitions to check", 4, 2)
-# Only definitions over 100,000 characters take one of these: seconds of work; smaller ones are checked in about one.
-# Whoever saves has changed something, and may wait.
+# Only for definitions over 100,000 characters, which take seconds; smaller ones are checked in about one second.
+# A refused save could lose changes, so saves wait longer.
 SAVES = Places("large definitions to save", 4, 2, 10.0)
-# Seconds of work each, for a large document.
+# A large document takes seconds.
 IMPORTS = Places("documents to import", 2, 1)
 PREVIEWS = Places("expressions to try out", 4, 2)

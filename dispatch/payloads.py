@@ -1,9 +1,9 @@
-"""Values too large for a row: each lies in a file of its own under the data folder, `values/<run id>/<name>.json`.
+"""Payloads: values too large for a row, each in a file under the data folder, `values/<run id>/<name>.json`.
 
-A file is on the disk before the row that speaks of it, so a row never points at nothing. Who claimed the run for the
-second time writes `<name>.2.json`, and so on: a process that was asleep may still write what is no row's any more.
+A file is on the disk before the row that refers to it, so no row refers to a missing file. The second claim of a run
+writes `<name>.2.json`, and so on: a suspended process whose claim was lost may still write files that no row uses.
 
-Equal values of a run share one file, by hard links: a webhook's input, the output of its trigger and the output of the
+Equal values of a run share one file by hard links: a webhook's input, the output of its trigger and the output of the
 run are often the same.
 """
 
@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 NAME = re.compile(r"[A-Za-z0-9_]+\Z")
-MAX_KNOWN = 4_096  # files that a process remembers by what is in them
+MAX_KNOWN = 4_096  # files that a process remembers by their content
 
 
 class Kept(NamedTuple):
-    """A value as a row holds it: its `text`, or the `size` in bytes of the file where it lies."""
+    """A value as stored in a row: its `text`, or the `size` in bytes of its file."""
 
     text: str | None
     size: int | None = None
@@ -50,13 +50,13 @@ def _files(folder: Path) -> Iterator[os.stat_result]:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make the folder of a run and that of all runs, each for nobody else: `parents` would open the latter to all."""
+    """Create a run's folder and its parent, each with mode 0700: `parents=True` would let others read the parent."""
     for each in (folder.parent, folder):
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _write(path: Path, value: bytes) -> None:
-    """Write a new file; it is on the disk when this returns, though its name may not be."""
+    """Write and sync a new file. Its name may not be on the disk yet: see `_sync_folder`."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(fd, "wb") as file:
         file.write(value)
@@ -79,9 +79,9 @@ def _link(existing: Path | None, path: Path, value: bytes) -> bool:
 
 
 class _Known:
-    """The newest files by run and content, so that an equal value becomes a link to the file instead of a copy.
+    """Cache of the newest files by run and content, so that an equal value becomes a link instead of a copy.
 
-    Only of this process: after a crash a value may be written a second time, which is no harm.
+    It is of this process only: after a crash a value may be written a second time, which is harmless.
     """
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class _Known:
 
 
 class Payloads:
-    """The files of all runs. Values up to `inline_bytes` stay in their rows."""
+    """The payload files of all runs. Values up to `inline_bytes` stay in their rows."""
 
     def __init__(self, folder: Path, inline_bytes: int) -> None:
         self.folder = folder
@@ -108,14 +108,14 @@ class Payloads:
         self._known = _Known()
 
     def keep(self, run_id: str, name: str, value: bytes | None, claims: int = 1) -> Kept:
-        """What to write into the row for this JSON text; a large one is in its file, synced, when this returns."""
+        """Return the row's form of this JSON text. A large value is in its file and synced when this returns."""
         if value is None:
             return Kept(None)
         if len(value) <= self.inline_bytes:
             return Kept(value.decode())
         path = self._path(run_id, name, claims)
         _make_folder(path.parent)
-        # A new file each time: others may share what an earlier attempt wrote under this name.
+        # Always a new file: other names may link to the file that an earlier attempt wrote here.
         path.unlink(missing_ok=True)
         key = (run_id, blake2b(value, digest_size=32).digest())
         if not _link(self._known.find(key), path, value):
@@ -126,18 +126,18 @@ class Payloads:
         return Kept(None, len(value))
 
     def load(self, run_id: str, name: str, kept: Kept) -> bytes | None:
-        """The JSON text again; None where there is none."""
+        """Return the JSON text, or None for a row without a value."""
         if kept.size is not None:
             return self._latest(run_id, name).read_bytes()
         return None if kept.text is None else kept.text.encode()
 
     def beginning(self, run_id: str, name: str, most: int) -> bytes:
-        """The first bytes of the JSON text in a file, for those who only want to see what it is."""
+        """Return the first `most` bytes of the JSON text in a file, for display."""
         with self._latest(run_id, name).open("rb") as file:
             return file.read(most)
 
     def share(self, run_id: str, with_id: str, names: Iterable[str]) -> None:
-        """Let another run have these values of a run, its input among them, where it has none yet."""
+        """Link the run's input and these values into another run, except values that it already has."""
         target = self._path(with_id, "x").parent
         wanted = [name for name in ("input", *names) if not self._path(with_id, name).exists()]
         found = {name: path for name in wanted if (path := self._latest(run_id, name)).exists()}
@@ -150,7 +150,7 @@ class Payloads:
             _sync(folder)
 
     def remove(self, run_id: str) -> int:
-        """Delete the files of a run; how many bytes that gives back: what another run shares stays on the disk."""
+        """Delete the files of a run. Return the freed bytes: files shared with another run stay on the disk."""
         folder = self._path(run_id, "x").parent
         files = list(_files(folder))
         links = Counter(file.st_ino for file in files)
@@ -163,7 +163,7 @@ class Payloads:
         return sum(file.st_size // file.st_nlink for file in _files(self._path(run_id, "x").parent) if file.st_nlink)
 
     def run_ids(self) -> Iterator[str]:
-        """The runs that have files, in no order; read bit by bit, since there can be very many."""
+        """Yield the ids of runs with files, in any order, read on demand since there can be very many."""
         try:
             entries = os.scandir(self.folder)
         except FileNotFoundError:
@@ -174,14 +174,14 @@ class Payloads:
                     yield entry.name
 
     def changed_at(self, run_id: str) -> int | None:
-        """When a file of the run was added or deleted, in milliseconds; None where it has none."""
+        """Return the time when a file of the run was last added or deleted, in milliseconds; None without files."""
         try:
             return self._path(run_id, "x").parent.stat().st_mtime_ns // 1_000_000
         except FileNotFoundError:
             return None
 
     def _latest(self, run_id: str, name: str) -> Path:
-        """The file of whoever claimed the run last of those who wrote one."""
+        """Return the file written by the latest claim of the run."""
         first = self._path(run_id, name)
         later = first.parent.glob(f"{name}.*.json")
         return max(later, key=lambda path: int(path.suffixes[0][1:]), default=first)

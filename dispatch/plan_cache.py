@@ -1,4 +1,4 @@
-"""The plans of flows, made once a version and process."""
+"""Cache of plans: each version of a flow is planned once per process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLANS_KEPT = 256
 
 
 class Plans:
-    """The plans that were asked for last, by flow and version."""
+    """The MAX_PLANS most recently used plans, by flow and version. Thread-safe."""
 
     def __init__(self, max_nodes: int) -> None:
         self.max_nodes = max_nodes
@@ -24,7 +24,7 @@ class Plans:
         self._lock = threading.Lock()
 
     def get(self, workflow_id: str, version: int, definition_json: Callable[[], str]) -> Plan:
-        """The plan; `definition_json` is called where it is not known yet. DefinitionError where it is not valid."""
+        """Return the plan; `definition_json` is called if it is not in the cache. Raises: DefinitionError."""
         plan = self.known(workflow_id, version)
         if plan is not None:
             return plan
@@ -36,7 +36,7 @@ class Plans:
         return plan
 
     def known(self, workflow_id: str, version: int) -> Plan | None:
-        """The plan if it is kept, else None."""
+        """Return the plan if it is in the cache, else None."""
         key = (workflow_id, version)
         with self._lock:
             plan = self._kept.get(key)

@@ -1,6 +1,6 @@
-"""One look of a trigger that is polled: its config is evaluated, its credentials are opened, its source is asked.
+"""One poll of a trigger: evaluate its config, open its credentials, query its source.
 
-Nothing is written here, so a look may be cut off or be overtaken at any moment.
+Nothing is written here, so a poll may be interrupted or overtaken by another one at any time.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Line = tuple[str, str, str | None]  # level, message and data (JSON text) of a l
 
 
 class Found(NamedTuple):
-    """What a look found. `state` is JSON text; `backlog` says that what a first look finds starts runs too."""
+    """The result of a poll. `state` is JSON text. If `backlog`, entries found by the first poll start runs too."""
 
     items: tuple[Item, ...]
     state: str
@@ -44,14 +44,14 @@ class Found(NamedTuple):
     keyring: Keyring
 
     def encoded(self, item: Item, max_bytes: int) -> bytes:
-        """The entry's value as JSON text, without secrets. NodeError where it is none, or too large."""
+        """Return the entry's value as JSON text, with secrets redacted. Raises: NodeError if not JSON, or too large."""
         return self.keyring.clean(engine.encode(item.value, max_bytes))
 
 
 def look(resources: Resources, flow: Flow, node_id: str, state: str | None, lines: list[Line]) -> Found:
-    """What the trigger finds now, given the state of its last look as JSON text. What it logs is added to `lines`.
+    """Poll the trigger with the state of its last poll as JSON text. Its log entries are added to `lines`.
 
-    Raises NodeError with a message without secrets, whatever went wrong.
+    Raises: NodeError for every failure, with secrets redacted in the message.
     """
     keyring = resources.keyring_of(flow.workspace_id)
     wait = 0.0

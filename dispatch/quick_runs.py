@@ -1,8 +1,8 @@
-"""Runs of quick flows, executed by the thread that asks for them, and written as wholes, many in one unit.
+"""Quick runs: runs of quick flows, executed in the calling thread and written whole, many in one commit.
 
-Such a run is in memory until it has ended: its nodes are pure, so nobody misses one that a crash takes away before it
-was answered. Whatever does not fit is given up without a trace, and the run is made anew in the usual way: a node that
-asks for a credential, a file or the store; a value that is too large for a row; more time than QUICK_SECONDS.
+Such a run stays in memory until it ends. Its nodes are pure, so a crash before the response loses nothing: the caller
+was told nothing. A run that does not qualify is discarded without a trace, and starts again as a normal run: a node
+needs a credential, a file or the store; a value is too large for a row; the run takes longer than QUICK_SECONDS.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from .input_validation import check_input
 from .resources import Flow
 from .run_record import RunRecord
 
-QUICK_SECONDS = 0.002  # by the clock, and then once more of processor time: the machine may have other work
-SLOW_RUNS = 2  # in succession, after which a flow goes the usual way: one may just have met Python's collector
-SLOW_SECONDS = 60.0  # for which it does
-MOST_SLOW = 1_000  # flows that are remembered as slow
+QUICK_SECONDS = 0.002  # by the clock, then as much again of processor time, since the machine may be busy
+SLOW_RUNS = 2  # in succession, after which a flow's runs are normal runs; garbage collection may slow a single one
+SLOW_SECONDS = 60.0  # until such a flow is tried again
+MOST_SLOW = 1_000  # flows remembered as slow
 MOST_NODES = 50
 LONGEST_DEFINITION = 16 * 1024  # characters; to plan a longer one takes its time
 LARGEST_TURN = 32  # runs of one unit
 
 Version: TypeAlias = tuple[str, int | None]  # a flow's id and version
-# Called once the run is on the disk, with how it ended, its output as JSON text, and None; else with what went wrong.
+# Called with the run, its outcome, its output as JSON text, and None once it is on the disk, or else the error.
 Told: TypeAlias = Callable[[Run, Outcome, bytes | None, BaseException | None], None]
 
 
 class NotQuick(BaseException):
-    """The run does something that takes its time. No handler of a node's errors may take it for one."""
+    """The run is not quick. A BaseException, so that no handler of node errors catches it."""
 
 
 def _refuse(*args: Any, **options: Any) -> Any:
@@ -61,12 +61,12 @@ class _Patience:
     """Ends a run that is not quick. To ask for the processor time costs more than a node, so that comes second."""
 
     def __init__(self, began: float, is_suspect: bool) -> None:
-        """`is_suspect`: the flow's last run may not have been quick, so this one is measured from its start."""
+        """Start the clock. `is_suspect`: the flow's last run may have been slow, so also measure processor time."""
         self.ends = began + QUICK_SECONDS
         self.used = time.thread_time() if is_suspect else None
 
     def check(self) -> None:
-        """Raise NotQuick if the run takes too long; to be called between two nodes."""
+        """Raise NotQuick if the run takes too long. Call between two nodes."""
         if time.perf_counter() < self.ends:
             return
         used = time.thread_time()
@@ -76,7 +76,7 @@ class _Patience:
             raise NotQuick
 
     def is_over(self) -> bool:
-        """Return True if the run, which has ended, took too long: that of a suspect; another may have."""
+        """Return True if the ended run took too long; by the clock alone if its processor time was not measured."""
         if time.perf_counter() < self.ends:
             return False
         return self.used is None or time.thread_time() - self.used > QUICK_SECONDS
@@ -96,7 +96,7 @@ class _Rows(Payloads):
         self.inline_bytes = inline_bytes
 
     def keep(self, run_id: str, name: str, value: bytes | None, claims: int = 1) -> Kept:
-        """The value as the row holds it. Raises NotQuick if it is too large for one."""
+        """Return the value as stored in the row. Raises: NotQuick if it is too large for a row."""
         if value is None:
             return Kept(None)
         if len(value) > self.inline_bytes:
@@ -105,9 +105,9 @@ class _Rows(Payloads):
 
 
 class QuickRuns:
-    """Executes them for one thread, which calls `end_turn` when it has no more at hand.
+    """Executes quick runs for one thread, which calls `end_turn` when it has no more requests.
 
-    The runs since the last call are one unit, or several of LARGEST_TURN.
+    The runs since the last call are written together, at most LARGEST_TURN in one turn.
     """
 
     def __init__(self, dispatcher: Dispatcher, clock: Callable[[], float] = time.monotonic) -> None:
@@ -119,7 +119,7 @@ class QuickRuns:
         self._slow: dict[Version, Slowness] = {}
 
     def may_run(self, plan: Plan) -> bool:
-        """Return True if runs of this plan can be quick, as far as it says."""
+        """Return True if the plan does not rule out quick runs."""
         settings = plan.settings
         return (
             plan.is_quick
@@ -130,7 +130,7 @@ class QuickRuns:
         )
 
     def plan_of(self, flow: Fired) -> Plan | None:
-        """Return the flow's plan; None if its runs are not quick, as far as the plan says, or it takes long to make.
+        """Return the flow's plan; None if it rules out quick runs, or takes too long to make.
 
         Raises: DefinitionError if the definition is not valid.
         """
@@ -150,10 +150,10 @@ class QuickRuns:
     def start(
         self, flow: Flow, plan: Plan, trigger_node: str | None, input: Any, triggered_by: str, told: Told
     ) -> bool:
-        """Execute a run, provided that it is a quick one; `told` is called once it is on the disk.
+        """Execute the run if it is quick; `told` is called once it is on the disk.
 
-        Return False if it is none, or cannot be recorded soon: then nothing has begun. Raises the same errors as
-        `Dispatcher.submit`, before anything has begun.
+        Return False if it is not quick or cannot be recorded soon. Then, and after an error, it leaves no trace.
+        Raises: the errors of `Dispatcher.submit`.
         """
         version = flow.id, flow.version
         if (self._slow and self._is_slow(version)) or is_held_up():
@@ -167,11 +167,11 @@ class QuickRuns:
             self._note_slow(version)
             return False
         except NodeError:
-            return False  # the input is larger than a value may be
+            return False  # the input is larger than the limit of a value
         finally:
             refuse_to_wait(None)
         if not was_quick:
-            self._note_slow(version)  # its last node took long, after which there was nothing to give up
+            self._note_slow(version)  # its last node was slow, when the run was already complete
         elif self._slow:
             self._slow.pop(version, None)
         if len(self._turn.runs) >= LARGEST_TURN:
@@ -179,7 +179,7 @@ class QuickRuns:
         return True
 
     def end_turn(self) -> None:
-        """Hand what was executed to the recorder, and take back what has waited for the disk for too long."""
+        """Hand the executed runs to the recorder, and revoke turns that have waited too long for the disk."""
         if self._turn.runs:
             self._submit()
         given = self._given
@@ -211,7 +211,7 @@ class QuickRuns:
     def _execute(
         self, flow: Flow, plan: Plan, trigger_node: str | None, input: Any, triggered_by: str, told: Told
     ) -> bool:
-        """Execute the run and add it to the turn. Return True if it was quick. Raises NotQuick if it is given up."""
+        """Execute the run and add it to the turn. Return True if it was quick. Raises: NotQuick if it is discarded."""
         began = time.perf_counter()
         patience = _Patience(began, bool(self._slow) and (flow.id, flow.version) in self._slow)
         encoded = engine.encode(input, self.resources.config.max_value_bytes)

@@ -1,4 +1,4 @@
-"""What flows name, and whether it is there: credentials and other flows. Who calls a flow, before it is deleted."""
+"""References of flows to credentials and other flows: warnings for unusable ones, and the callers of a flow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONGEST = 64  # characters of an id in a message
 
 
 def warnings_of(definition: Any, workspace_id: str) -> list[Issue]:
-    """Return a warning for each credential and each flow that the definition names and that it cannot use."""
+    """Return a warning for each credential and each flow that the definition names but cannot use."""
     calls = definitions.find_workflows(definition)
     flows = {flow.id: flow for flow in Workflow.of_ids(sorted({use.name for use in calls}), brief=True)}
     own = {id_: flow for id_, flow in flows.items() if flow.workspace_id == workspace_id}
@@ -43,7 +43,7 @@ def _problem(use: definitions.Use, flow: Workflow | None) -> str | None:
 
 
 def warned(flow: Workflow) -> Workflow:
-    """Return the flow that was just written, with its warnings for whoever wrote it, if there are any."""
+    """Return the flow just saved, with `warnings` added if there are any."""
     if found := warnings_of(orjson.loads(flow.definition_json), flow.workspace_id):
         flow.warnings = found  # type: ignore[attr-defined]
     return flow
@@ -52,9 +52,9 @@ def warned(flow: Workflow) -> Workflow:
 def check_uncalled(flow: Workflow) -> None:
     """Check that neither another active flow nor an agent calls the flow.
 
-    A flow that is activated in this very moment is not seen; its run then fails at that node, and says so.
+    A flow activated at the same moment is missed; its runs then fail at the calling node with an error that says why.
 
-    Raises: Conflict that names the callers.
+    Raises: Conflict with the names of callers.
     """
     callers = list(islice(_callers(flow), MAX_NAMED + 1))
     if callers:

@@ -1,7 +1,7 @@
-"""The signed addresses at which a run that waits can be answered without an account.
+"""Resume links: signed URLs that answer a waiting run without an account.
 
-A link is the run, the node and a signature of both, so it needs no row and is there from the start of the run. What
-makes it good only once, and only so long, is the row of the wait.
+A link consists of the run, the node and a signature of both, so it needs no row and exists from the start of the run.
+The row of the wait limits it to a single use and to the time of the wait.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ PURPOSE = "resume"
 
 
 class Links:
-    """`sign(*parts)` gives an unforgeable text for the parts; `base` is the address of the server, without a slash."""
+    """Makes and checks links. `sign(*parts)` returns a signature; `base` is the server's URL without a final slash."""
 
     def __init__(self, sign: Callable[..., str], base: str) -> None:
         self._sign = sign
         self._base = base
 
     def of(self, run_id: str, node_id: str, node: Node, question: str | None = None) -> dict[str, str]:
-        """`{"url"}`, and for a node with several answers one more for each: `approved_url`.
+        """Return `{"url"}`, and for a node with several answers also one URL for each: `approved_url`.
 
-        The links to a `question` are good for that one alone.
+        Links for a `question` are valid for that question only.
         """
         asked = {} if question is None else {"question": question}
         query = {"node": node_id, **asked, "token": self._sign(PURPOSE, run_id, node_id, *asked.values())}
@@ -34,6 +34,6 @@ class Links:
         return {"url": url, **{f"{name}_url": f"{url}&answer={name}" for name in each}}
 
     def is_good(self, token: str, run_id: str, node_id: str, question: str | None = None) -> bool:
-        """Whether the token is of such a link."""
+        """Return True if the token is the signature of this link."""
         asked = () if question is None else (question,)
         return hmac.compare_digest(self._sign(PURPOSE, run_id, node_id, *asked).encode(), token.encode())

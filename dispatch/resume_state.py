@@ -1,4 +1,4 @@
-"""What a run has done so far, read from its record: where it goes on after a crash, a wait or a retry."""
+"""Resume state: the work of a run so far, read from its recorded steps after a crash, a wait or a retry."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ INTERRUPTED = "interrupted: the server stopped while this step ran, and on_inter
 
 @dataclass
 class History:
-    """As `engine.Job` takes it. A crash cut off the steps in `running`; `final` is the failure that was to end it.
+    """State in the form of `engine.Job`. A crash interrupted the `running` steps; the step `final` failed for good.
 
-    `answers` are those to nodes which are to go on with them, or have and are not done.
+    `answers` has the answers for nodes that wait, or that resumed with one and are not settled yet.
     """
 
     settled: dict[tuple[str, int | None], Settled] = field(default_factory=dict)
@@ -32,12 +32,12 @@ class History:
 
     @property
     def done(self) -> int:
-        """How many nodes are settled, the one whose failure ends the run included."""
+        """Return the number of settled nodes, including the node whose failure ends the run."""
         return sum(1 for _, index in self.settled if index is None) + (self.final is not None)
 
     @classmethod
     def of(cls, run: Run, load: Load) -> History:
-        """The run's history; `load(run_id, name, kept)` gives a recorded value as data."""
+        """Return the history of the run; `load(run_id, name, kept)` returns a recorded value as data."""
         found = cls()
         waits = Wait.of(run.id)
         for step in Step.select().where(Step.run_id == run.id).order_by(Step.seq).iterator():
@@ -78,7 +78,7 @@ class History:
         return Open(step.seq, step.attempt, step.started_at, reason, answer)
 
     def end(self, plan: Plan) -> Outcome | None:
-        """How the run ends at once: by a step that had failed for good, or by one that must not be done twice."""
+        """Return the outcome if the run ends at once: a step failed for good, or must not be repeated; else None."""
         for step in self.running:
             node = plan.by_id.get(step.node_id)
             if node is not None and node.on_interrupt == "fail":
@@ -98,7 +98,7 @@ def _answer(wait: Wait, load: Load) -> Answer | None:
 
 
 def _end_of(run_id: str, load: Load) -> dict[str, Any]:
-    """How the run of another flow ended: `{"run_id", "status", "output", "error_text"}`."""
+    """Return the result of another flow's run: `{"run_id", "status", "output", "error_text"}`."""
     run = Run.find(run_id)
     if run is None:
         return {"run_id": run_id, "status": "failed", "output": None, "error_text": "its run was deleted"}

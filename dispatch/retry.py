@@ -1,6 +1,6 @@
-"""To try an ended run again: as a new run, from its start or from where it failed, with the version that is chosen.
+"""Retry of an ended run: a new run, from its start or from its failed node, with the chosen version.
 
-The first run stays as it is, since it is history. What the new one keeps of it are copies of its completed steps.
+The first run is history and does not change. The new run gets copies of its completed steps.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ FOR_PEOPLE = ("name", "position", "notes")
 
 
 def make_retry(resources: Resources, run: Run, start: str, version: str | int | None, note: Note | None = None) -> Run:
-    """A pending run that repeats this one, on record with the steps that it keeps and what `note` makes of it.
+    """Create a pending run that repeats this one, with its options and kept steps, and the write of `note`; return it.
 
-    `start` is `start` or `failed`; `version` is `same`, `latest` or a number, None for `latest`, or for `same` where
-    the run was of a part of its flow or of a definition of its own. Its options are the new one's too. Conflict where
-    the run has not ended, did not fail (for `failed`), was executed elsewhere, or its flow does not run; NotFound for a
-    version that is not there, BadInput for one without a node that the options name, Unprocessable for one that does
-    not take the run's input.
+    `start` is `start` or `failed`. `version` is `same`, `latest` or a number. None means `latest`, or `same` if the run
+    had options: a part of its flow, or a definition of its own.
+
+    Raises: Conflict if the run has not ended, did not fail (for `failed`), was executed elsewhere, or its flow is
+    deleted or archived; NotFound if the version does not exist, BadInput if it lacks a node that the options name,
+    Unprocessable if it refuses the run's input.
     """
     flow, options = _flow_of(run, start), resources.options_of(run)
     number, text = _chosen(flow, run, options, version)
@@ -65,7 +66,7 @@ def make_retry(resources: Resources, run: Run, start: str, version: str | int | 
 
 
 class Repeated(NamedTuple):
-    """What a retry would execute: this version of the flow (None: a draft), with outputs given for these nodes."""
+    """The scope of a retry: a version of the flow (None: a draft), and the nodes with pinned outputs."""
 
     version: int | None
     is_latest: bool
@@ -73,7 +74,7 @@ class Repeated(NamedTuple):
 
     @property
     def is_current(self) -> bool:
-        """Return True if it is the flow as it is now, with nothing in the place of what its nodes do."""
+        """Return True if it is the flow's latest version without pinned outputs."""
         return self.is_latest and not self.pinned
 
 
@@ -106,9 +107,9 @@ def _plan(resources: Resources, flow_id: str, options: Options | None, number: i
 def _record(
     run: Run, made: Run, kept: list[str], limit: int, note: Note | None, share_the_late: Callable[[], None]
 ) -> None:
-    """Write the new run with what it keeps of the first, which must still be there: it may have been deleted.
+    """Write the new run with its kept steps. A node of a cancelled run may end late: `share_late_files` links its file.
 
-    A node of one that was cancelled may still have ended since; `share_the_late` is for its file.
+    Raises: NotFound if the first run was deleted meanwhile, Conflict if the flow's concurrency limit is reached.
     """
     with write():
         if Run.find(run.id) is None:
@@ -150,7 +151,7 @@ def _definition(flow: Workflow, number: int) -> str:
 
 
 def _kept_nodes(plan: Plan, run: Run, text: str, number: int | None) -> list[str]:
-    """The nodes whose completed steps still hold: nothing has changed about them, nor about what they depend on."""
+    """Return the nodes whose completed steps are still valid: neither they nor their dependencies have changed."""
     if number == run.workflow_version:
         return list(plan.by_id)
     row = WorkflowVersion.get_or_none(workflow_id=run.workflow_id, version=run.workflow_version)

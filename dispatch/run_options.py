@@ -1,7 +1,7 @@
-"""What a run can be started with beside its input, for those who try out what they build.
+"""Run options for testing a flow while building it, beside the input.
 
-A definition that is not saved, a node after which it stops, nodes that are not executed since their output is given.
-All of it is on the disk with the run: whoever resumes it makes the same plan of it.
+They are an unsaved definition, a node after which the run stops, and pinned outputs of nodes, which are not executed.
+All of them are stored with the run, so every process that resumes it makes the same plan.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from errors import BadInput, NodeError
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`definition` is JSON text that runs in place of the flow's; `until` is a node, `pinned` has nodes by their id."""
+    """`definition` is JSON text used in place of the flow's, `until` is a node id, `pinned` has outputs by node id."""
 
     definition: str | None = None
     until: str | None = None
@@ -29,31 +29,31 @@ class Options:
 
     @classmethod
     def of(cls, text: bytes) -> Options:
-        """Those that `encoded` made this of."""
+        """Return the options from the text made by `encoded`."""
         found = orjson.loads(text)
         pinned = {id_: Pin(**pin) for id_, pin in found["pinned"].items()}
         return cls(found["definition"], found["until"], pinned)
 
     def encoded(self) -> bytes:
-        """All of them as JSON text."""
+        """Return the options as JSON text."""
         pinned = {id_: pin._asdict() for id_, pin in self.pinned.items()}
         return orjson.dumps({"definition": self.definition, "until": self.until, "pinned": pinned})
 
     def columns(self, version: int | None) -> dict[str, Any]:
-        """What the run's row tells of them, given the number of the flow's version."""
+        """Return the values of the run's columns, given the number of the flow's version."""
         draft = self.definition is not None
         told = {"draft": draft, "until": self.until, "pinned": list(self.pinned)}
         return {"options": orjson.dumps(told).decode(), "workflow_version": None if draft else version}
 
     def check(self, max_bytes: int) -> None:
-        """BadInput where the outputs that are given are larger together than an input may be."""
+        """Check the total size of the pinned outputs. Raises: BadInput if it is over the limit of an input."""
         try:
             engine.encode([pin.output for pin in self.pinned.values()], max_bytes)
         except NodeError as error:
             raise BadInput(f"pinned: {error.message}") from None
 
     def plan(self, saved: Callable[[], Plan], max_nodes: int) -> Plan:
-        """The plan of the run; `saved` gives that of the flow. BadInput where they do not fit each other."""
+        """Return the plan of the run; `saved` returns the flow's. Raises: BadInput if the options do not fit it."""
         text, until, pinned = self.definition, self.until, self.pinned
         if text is None:
             whole = saved()

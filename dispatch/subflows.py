@@ -1,7 +1,7 @@
-"""Runs that runs start: what a `subflow` node calls, and the flow that is told of a failure.
+"""Sub-flows: runs started by a run, by its `subflow` nodes or, when it fails, as its error flow.
 
-Their rows go to the disk in the same transaction as the step, or the end, that starts them: so there is one exactly
-where its cause is on record.
+Their rows are committed in the same transaction as the step, or the end, that starts them: a run and its cause are
+always recorded together.
 """
 
 from __future__ import annotations
@@ -21,20 +21,22 @@ MAX_DEPTH = 10
 
 
 def trigger_of(plan: Plan, type_: str) -> str | None:
-    """The first node of this type that is not disabled."""
+    """Return the id of the first node of this type that is not disabled, or None."""
     return next((node.id for node in plan.nodes if node.type == type_ and not node.disabled), None)
 
 
 class Starter:
-    """`ctx.flows` of one run: starts other flows of its workspace, which get no secret of this run's keyring."""
+    """`ctx.flows` of one run: starts other flows of its workspace. Secrets of this run are redacted in their inputs."""
 
     def __init__(self, resources: Resources, active: Active) -> None:
         self.resources, self.active, self.run = resources, active, active.run
 
     def start(self, node_id: str, workflow_id: str, input: Any, wait: bool) -> str:
-        """Note a new run of that flow, to be written together with the step that starts it; its id.
+        """Add a new run of the flow, to be committed together with the step that starts it, and return its id.
 
-        One too many of a flow that skips those is refused here, or as the step is recorded.
+        A run over the concurrency limit with overlap "skip" is refused here, or when the step is recorded.
+
+        Raises: NodeError if the flow cannot be started.
         """
         flow = Workflow.find(workflow_id)
         if flow is None or flow.workspace_id != self.run.workspace_id:
@@ -60,9 +62,9 @@ class Starter:
 def _child(
     resources: Resources, active: Active, flow: Workflow, plan: Plan, trigger: str, input: bytes, answers: str | None
 ) -> Run:
-    """A pending run of the flow under that of `active`; `answers` is the node of this that waits for it.
+    """Return a pending run of the flow as a child of the active run. `input` is JSON text.
 
-    `input` is JSON text.
+    `answers` is the node of the active run that waits for the child, or None.
     """
     run, id_ = active.run, new_id("run")
     kept = resources.payloads.keep(id_, "input", input)
@@ -76,8 +78,9 @@ def _child(
 
 
 def failure_writes(resources: Resources, active: Active, outcome: Outcome) -> list[Write]:
-    """Writes that start the flow which the failed run's flow names in `error_workflow_id`, provided that the run does
-    end so; none where it names none. A run that tells of a failure starts no other one by its own.
+    """Return the writes that start the error flow of a failed run (`error_workflow_id`), or [] if there is none.
+
+    They take effect only if the run ends with this outcome. A failed run of an error flow starts no error flow.
     """
     run, plan = active.run, active.plan
     target = plan.settings.error_workflow_id
@@ -105,7 +108,7 @@ def failure_writes(resources: Resources, active: Active, outcome: Outcome) -> li
 
 
 def remains_of(definition: dict[str, Any], run: Run) -> Plan:
-    """What still counts of the definition with which the run began and which is not valid any more: whom to tell."""
+    """Return a minimal plan for a run whose definition is no longer valid: only its error flow."""
     fired = [node["type"] for node in definition["nodes"] if node["id"] == run.trigger_node]
     told = (definition.get("settings") or {}).get("error_workflow_id")
     return Plan((), Settings(error_workflow_id=None if fired == ["error"] else told))

@@ -1,7 +1,7 @@
-"""What agents remember, and how it is found again: by key, by words, or the newest first.
+"""Memories of agents, found by key, by full-text search, or newest first.
 
-A memory that has expired is there for nobody, whether its row is deleted yet or not. Which rows are meant is asked of
-indexes alone, since reading a column that stands behind a long content means reading all of that.
+No query returns an expired memory, whether or not its row is deleted yet. Rows are selected by indexes alone, because
+reading a column stored after a long `content` means reading all of the content.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EXPIRED = "SELECT number FROM agent_memories WHERE expires_at <= ?"
 
 
 class MemoryScope(NamedTuple):
-    """Which memories are meant: those of an agent (None: of all) in these sessions (None: in all), alive at `now`."""
+    """A set of memories: of one agent (None: of all) in these sessions (None: in all), not expired at `now`."""
 
     workspace_id: str
     agent_id: str | None
@@ -34,7 +34,7 @@ class MemoryScope(NamedTuple):
     now: int
 
     def where(self) -> tuple[str, tuple[Any, ...]]:
-        """The condition in SQL, and its parameters; without what has expired."""
+        """Return the SQL condition and its parameters, without the condition on expiry."""
         sql, params = "workspace_id = ?", [self.workspace_id]
         if self.agent_id is not None:
             sql, params = f"{sql} AND agent_id = ?", [*params, self.agent_id]
@@ -44,7 +44,7 @@ class MemoryScope(NamedTuple):
         return sql, tuple(params)
 
     def has(self, row: AgentMemory) -> bool:
-        """Whether the row is meant."""
+        """Return True if the row is in the scope."""
         return (
             row.workspace_id == self.workspace_id
             and self.agent_id in (None, row.agent_id)
@@ -54,10 +54,10 @@ class MemoryScope(NamedTuple):
 
 
 class AgentMemory(Base):
-    """One thing that an agent remembers. The same agent, session and key are the same memory.
+    """A memory of an agent, unique by agent, session and key.
 
-    `number` rises with the age of what is there; the full-text index knows a memory by it. The session "" is shared by
-    all sessions of the agent. `tags` is a JSON list.
+    `number` rises in the order of creation, and is the row id in the full-text index. The session "" is shared by all
+    sessions of the agent. `tags` is a JSON list.
     """
 
     prefix = "mem"
@@ -77,7 +77,7 @@ class AgentMemory(Base):
         table_name = "agent_memories"
 
     def shows(self, search: str) -> bool:
-        """Return True if all words of a search that found it are in what is shown without signatures of links."""
+        """Return True if all words of a search that found it are in the text as shown, without link signatures."""
         written = "\n".join((self.key, self.content, self.tags)).encode()
         shown = without_signatures(written)
         return shown == written or all(word in shown.decode().lower() for word in search.lower().split())
@@ -87,13 +87,13 @@ class AgentMemory(Base):
 
     @classmethod
     def find(cls, id_: Any) -> AgentMemory | None:
-        """The memory of this id, None where there is none, or no longer."""
+        """Return the memory with this id, or None if it does not exist or has expired."""
         row = cls.one("id = ?", id_)
         return None if row is None or row.has_expired(now_ms()) else row
 
     @classmethod
     def under(cls, workspace_id: str, agent_id: str, session: str, key: str, now: int) -> AgentMemory | None:
-        """The memory under this key at this time."""
+        """Return the memory with this key, or None if it does not exist or has expired at `now`."""
         row = cls._row_under(workspace_id, agent_id, session, key)
         return None if row is None or row.has_expired(now) else row
 
@@ -117,9 +117,9 @@ class AgentMemory(Base):
         most: int = ENTRIES,
         now: int | None = None,
     ) -> AgentMemory:
-        """Write the memory, replacing an earlier one of the same agent, session and key.
+        """Save the memory, replacing one with the same agent, session and key, and return it.
 
-        Where the agent has more than `most` then, what was updated longest ago goes, in the same transaction.
+        If the agent then has more than `most`, the least recently updated ones are deleted in the same transaction.
         """
         now = now_ms() if now is None else now
         values = {"content": content, "tags": tags, "expires_at": expires_at, "updated_at": now}
@@ -138,7 +138,7 @@ class AgentMemory(Base):
         return row
 
     def _make_room(self, most: int, now: int) -> None:
-        """Delete what the agent has too much: what has expired, then what was updated longest ago, but not this."""
+        """Delete the agent's surplus memories: expired ones, then the least recently updated, but never this one."""
         agent = (self.workspace_id, self.agent_id)
         of_agent = "workspace_id = ? AND agent_id = ?"
         count = execute(f"SELECT COUNT(*) FROM agent_memories WHERE {of_agent}", agent).fetchone()[0]
@@ -151,14 +151,14 @@ class AgentMemory(Base):
 
     @classmethod
     def drop(cls, workspace_id: str, agent_id: str, session: str, key: str, now: int) -> bool:
-        """Delete what is under the key at this time; whether there was anything."""
+        """Delete the memory with this key. Return True if there was one that had not expired at `now`."""
         with write():
             row = cls.under(workspace_id, agent_id, session, key, now)
             return row is not None and bool(row.delete_instance())
 
     @classmethod
     def forget(cls, scope: MemoryScope) -> Iterator[int]:
-        """Delete all that is meant, oldest first, in transactions of some milliseconds; how many went in each."""
+        """Delete the memories in the scope, oldest first, in transactions of STEP_SECONDS. Yield the count of each."""
         numbers = cls.newest(scope, "", -1)
         same, params = scope.where()
         meant = f"SELECT number FROM agent_memories WHERE number = ? AND {same}"
@@ -174,18 +174,18 @@ class AgentMemory(Base):
 
     @classmethod
     def remove_expired(cls, now: int, has_time: Callable[[], bool]) -> bool:
-        """Delete what has expired while there is time, in one transaction; whether nothing is left."""
+        """Delete expired memories in one transaction while there is time. Return True if none is left."""
         with write():
             while has_time():
                 if _delete(f"{EXPIRED} LIMIT ?", (now, EXPIRED_AT_ONCE)) < EXPIRED_AT_ONCE:
                     return True
         return False
 
-    # Finding: the numbers first, then the rows, as many as are wanted
+    # Search: numbers first, then as many rows as are needed
 
     @classmethod
     def best(cls, scope: MemoryScope, match: str, limit: int) -> list[int]:
-        """The numbers of those that match in the full-text index, best first; of equal ones, the latest updated."""
+        """Return the numbers of memories that match the full-text query, best first, then latest update first."""
         if not match:
             return []
         where, params = scope.where()
@@ -198,15 +198,16 @@ class AgentMemory(Base):
 
     @classmethod
     def latest(cls, scope: MemoryScope, limit: int) -> list[int]:
-        """The numbers of those that were updated last."""
+        """Return the numbers of the most recently updated memories."""
         where, params = scope.where()
         sql = f"SELECT number FROM agent_memories WHERE {where} AND number NOT IN ({EXPIRED})"
         return _numbers(f"{sql} ORDER BY updated_at DESC, number DESC LIMIT ?", (*params, scope.now, limit))
 
     @classmethod
     def newest(cls, scope: MemoryScope, search: str, limit: int, before: int | None = None) -> list[int]:
-        """The numbers of those made last, before the number `before`; `search` wants all of its words, each by its
-        beginning, in key, content or tags. `limit` -1: all.
+        """Return the numbers of the newest memories below the number `before`. `limit` -1: all.
+
+        `search` filters by words in key, content or tags: all must match, each may be the beginning of a longer word.
         """
         where, params = scope.where()
         match = all_words(search)
@@ -222,7 +223,7 @@ class AgentMemory(Base):
 
     @classmethod
     def rows(cls, numbers: Iterable[int], scope: MemoryScope) -> Iterator[AgentMemory]:
-        """The memories of these numbers, each read when it is asked for; without those that are gone meanwhile."""
+        """Yield the memories with these numbers, each read on demand, without ones deleted or expired meanwhile."""
         for number in numbers:
             row = cls.one("number = ?", number)
             if row is not None and scope.has(row):
@@ -232,7 +233,7 @@ class AgentMemory(Base):
     def listed(
         cls, scope: MemoryScope, search: str, limit: int, before: str | None
     ) -> tuple[list[AgentMemory], str | None]:
-        """A page of them, newest first, and the number to go on from, None at the end."""
+        """Return a page of memories, newest first, and the cursor of the next page, None at the end."""
         older = None if before is None else int(before if before.isdecimal() else 0)
         numbers = cls.newest(scope, search, limit + 1, older)
         return list(cls.rows(numbers[:limit], scope)), str(numbers[limit - 1]) if len(numbers) > limit else None
@@ -243,7 +244,7 @@ _IS_MEANT = f"+rowid IN (SELECT number FROM agent_memories WHERE {{}}) AND +rowi
 
 
 def _delete(numbers: str, params: tuple[Any, ...]) -> int:
-    """Delete the memories whose numbers this SELECT gives; how many."""
+    """Delete the memories with the numbers of this SELECT. Return their count."""
     return int(execute(f"DELETE FROM agent_memories WHERE number IN ({numbers})", params).rowcount)
 
 

@@ -1,1 +1,1 @@
-"""What agents need of a server: their definitions, journal, memory, tasks and the tools that read a workspace."""
+"""The server side of agents: definitions, journal, memory, tasks, callable workflows and the view of a workspace."""

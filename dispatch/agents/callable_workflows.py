@@ -1,6 +1,6 @@
-"""Flows that can be called as tools, by agents and over MCP: active ones with a `called` trigger that is not disabled.
+"""Callable workflows: tools for agents and MCP clients. Active flows with a `called` trigger that is not disabled.
 
-Pure data: who calls one checks roles and starts the run.
+Only data lives here: the caller checks roles and starts the run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LONGEST_DESCRIPTION, LARGEST_SCHEMA = 1_000, 20_000
 # Where a JSON Schema has schemas by name, and where it has data, in which nothing is a keyword.
 MAPS = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
 DATA = {"const", "enum", "default", "examples"}
-# It would have a client repeat an argument in an HTTP header, for proxies to look at.
+# This keyword would make a client repeat an argument in an HTTP header, visible to proxies.
 HEADER = "x-mcp-header"
 INSIDE = re.compile(r"#(/|\Z)")
 ANYTHING: dict[str, Any] = {"type": "object"}
@@ -33,10 +33,10 @@ ANYTHING: dict[str, Any] = {"type": "object"}
 
 @dataclass(frozen=True, slots=True)
 class CallableFlow:
-    """A flow as a tool. `name` is unique in the workspace, and of a-z, 0-9 and `_`.
+    """A flow as a tool. `name` is unique in the workspace, and consists of a-z, 0-9 and `_`.
 
-    `input_schema` is the JSON Schema of the tool's arguments, always an object; with `wrapped` the flow's input is its
-    key `input`, for the flow may take something else than an object.
+    `input_schema` is the JSON Schema of the tool's arguments, always an object. If `wrapped`, the flow's input is the
+    argument `input`, since the flow may accept other types than objects.
     """
 
     name: str
@@ -48,26 +48,26 @@ class CallableFlow:
     wrapped: bool = False
 
     def input_of(self, arguments: Mapping[str, Any]) -> Any:
-        """The flow's input, which the flow may not take all the same; NodeError where the arguments hold none."""
+        """Return the flow's input, not validated. Raises: NodeError if wrapped arguments have other keys."""
         if self.wrapped and set(arguments) != {"input"}:
             raise NodeError("the arguments must be an object with the key input, and no other", permanent=True)
         return arguments["input"] if self.wrapped else dict(arguments)
 
 
 def callable_flows(workspace_id: str, resources: Resources) -> list[CallableFlow]:
-    """Those of the workspace, oldest first, MOST_FLOWS of them at most."""
+    """Return the callable flows among the workspace's MAX_FLOWS oldest with a `called` trigger, oldest first."""
     tools = (_tool(resources, *flow) for flow in _active(workspace_id))
     return [tool for tool in tools if tool is not None]
 
 
 def callable_flow(workspace_id: str, resources: Resources, name: str) -> CallableFlow | None:
-    """The one of this name, if there is one; it costs less than all of them."""
+    """Return the callable flow with this name, or None. Cheaper than `callable_flows`: only one plan is made."""
     flow = next((flow for flow in _active(workspace_id) if flow[0] == name), None)
     return None if flow is None else _tool(resources, *flow)
 
 
 def _active(workspace_id: str) -> Iterator[tuple[str, str, str, int]]:
-    """Name as a tool, id, name and version of each active flow that may be one."""
+    """Yield the tool name, id, name and version of each active flow that may be callable."""
     taken: set[str] = set()
     # Those that are switched off have their names too: clients keep a name, so it must not pass to another flow.
     for id_, title, status, version in Workflow.mentioning(workspace_id, '"called"', MOST_FLOWS):
@@ -87,7 +87,7 @@ def _name(id_: str, title: str, taken: set[str]) -> str:
 
 
 def _tool(resources: Resources, name: str, id_: str, title: str, version: int) -> CallableFlow | None:
-    """The flow as a tool; None where nothing starts it by a call, or it is not valid here any more."""
+    """Return the flow as a tool; None if it has no enabled `called` trigger, was deleted, or is no longer valid."""
     try:
         plan = resources.plans.get(id_, version, lambda: _definition_of(id_))
     except (DefinitionError, NotFound):
@@ -113,7 +113,7 @@ def _definition_of(id_: str) -> str:
 
 
 def arguments_schema(takes: Mapping[str, Any] | None) -> tuple[dict[str, Any], bool]:
-    """The JSON Schema of a tool's arguments, and whether they hold the flow's input under the key `input`."""
+    """Return the JSON Schema of a tool's arguments, and whether they wrap the flow's input in the key `input`."""
     if not takes:
         return ANYTHING, False
     is_object = takes.get("type") == "object" or ("type" not in takes and {"properties", "required"} & takes.keys())

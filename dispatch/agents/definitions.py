@@ -1,4 +1,4 @@
-"""The agents that a workspace can run: its own, and those that are built in."""
+"""Agent definitions that a workspace can run: its own and the built-in ones."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from agent.definition import Agent, restored
 
 
 def find_agent(workspace_id: str, id_: str) -> Agent | None:
-    """The workspace's own agent of this id, else the built-in one, else None.
+    """Return the workspace's own agent with this id, else the built-in one, else None.
 
-    Its own comes first, since a later version may build in an agent whose id was free until then.
+    The workspace's own comes first, since a later version may add a built-in agent with an id already in use.
     """
     row = models.Agent.named(workspace_id, id_)
     definition = templates.find_agent(id_) if row is None else orjson.loads(row.definition)

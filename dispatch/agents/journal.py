@@ -1,4 +1,4 @@
-"""What an agent did in a node of a run, kept as it does it: the journal from which it goes on."""
+"""Journal of an agent in a node of a run, written as the agent works, from which it resumes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ MOST_INPUT = 50_000  # characters of JSON, which are only shown
 
 
 class AgentRecord:
-    """An `agent.journal.Journal` in the tables, for one agent's run. Its first entry, number 0, is what it began with.
+    """An `agent.journal.Journal` in the database, for one agent run. Entry 0 is the start of the run.
 
-    What it writes is only written by who executes the run; RunTaken for anybody else.
+    Writes take effect only while this process executes the run; else `begin`, `keep_start` and `write` raise RunTaken.
     """
 
     def __init__(self, record: RunRecord, lease: ProcessLease, node_id: str, index: int | None) -> None:
@@ -34,7 +34,7 @@ class AgentRecord:
         self._since = now_ms() if row is None else row.created_at
 
     def begin(self, agent_id: str, task: str, input: Any, session: str, model: str) -> None:
-        """Say that the agent begins, or goes on."""
+        """Record that the agent starts or resumes."""
         self._write(
             AgentRun.begun(
                 self.run, self.id, agent_id=agent_id, node_id=self.node_id, item_index=self.item_index, task=task,
@@ -43,7 +43,7 @@ class AgentRecord:
         )  # fmt: skip
 
     def keep_start(self, start: Any) -> None:
-        """Keep what the agent begins with, JSON, before it does anything."""
+        """Record the agent's start as JSON, before it does anything."""
         self.start = start
         entry = Entry(0, "start", start["agent"]["id"], "success", start, finished_at=now_ms(), duration_ms=0.0)
         self._write(self._saved(entry))
@@ -57,15 +57,15 @@ class AgentRecord:
         self.record.add(self._saved(entry))
 
     def usage(self) -> Usage:
-        """What the agent has used until now."""
+        """Return the usage so far."""
         return sum_usage(list(self._now.values()))
 
     def calls(self) -> list[Entry]:
-        """The calls of tools until now, in their order, without those that were refused."""
+        """Return the tool calls so far in order, without refused ones."""
         return [entry for _, entry in sorted(self._now.items()) if entry.kind == "tool" and entry.status != "refused"]
 
     def end(self, status: str, output: Any = None, error_text: str | None = None) -> None:
-        """Note how it ended, or that it waits, together with the step that is recorded next."""
+        """Record the end of the agent run, or its wait, together with the next recorded step."""
         values = {**self.usage()._asdict(), "output": _json(output), "error_text": error_text}
         if status != "waiting":
             now = now_ms()

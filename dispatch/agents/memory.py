@@ -1,6 +1,6 @@
-"""What agents remember, as their runs and the nodes see it (`nodes.base.Memory`).
+"""Memory of agents, as their runs and the nodes use it (`nodes.base.Memory`).
 
-Whatever comes in here can be a model's answer, so everything is checked; and no secret that the run has seen is kept.
+Every argument is validated, since it may be a model's answer. Secrets that the run has seen are redacted.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ MORE = "…"
 
 
 class Memory:
-    """What the agents of one workspace remember. `clean` takes secrets out of JSON text, `now` gives the time in ms.
+    """Memory of the agents of one workspace. `clean` redacts secrets in JSON text, `now` returns the time in ms.
 
-    An agent keeps `most` entries. Entries are as `nodes.base.Memory` says.
+    An agent has at most `most` entries. Their shape is documented at `nodes.base.Memory`.
     """
 
     def __init__(
@@ -53,9 +53,9 @@ class Memory:
         tags: Sequence[str] = (),
         expires_in: float | None = None,
     ) -> dict[str, Any]:
-        """Keep the content under the key, replacing what was there, its end too; the entry.
+        """Save an entry, replacing one with the same key and its expiry, and return it.
 
-        `expires_in` is in seconds, None: for ever. NodeError where a value is too long or no text.
+        `expires_in` is in seconds, None: never. Raises: NodeError if a value is too long or is not text.
         """
         names, now = self._names(agent_id, session, key), self.now()
         content, tags = self._cleaned([_text("content", content, MAX_CONTENT), _tags(tags)])
@@ -71,9 +71,9 @@ class Memory:
         return AgentMemory.drop(self.workspace_id, *self._names(agent_id, session, key), self.now())
 
     def search(self, agent_id: str, query: str, session: str | None = None, limit: int = 10) -> list[dict[str, Any]]:
-        """The entries with all words of the query, best first; where none has all, those with any of them.
+        """Return the entries with all words of the query, best first; if no entry has all, entries with any word.
 
-        They are of all sessions, or of one and those that all share. No query: the latest.
+        They are of all sessions, or of one session and the shared entries. With an empty query, the latest.
         """
         scope, text, limit = self._scope(agent_id, session), _question("query", query), _limit(limit)
         if text.strip():
@@ -83,11 +83,11 @@ class Memory:
         return [_entry(row) for row in AgentMemory.rows(found, scope)]
 
     def recall(self, agent_id: str, session: str, task: str, token_budget: int) -> list[dict[str, Any]]:
-        """What to remind an agent of, in so many tokens: `{"key", "content", "tags", "updated_at"}` each.
+        """Return relevant entries for a task within the token budget: `{"key", "content", "tags", "updated_at"}`.
 
-        They are of this session, or of those that all share: first what has words of the task, best first, then the
-        latest. A token is taken for four characters. What does not fit is left out, or cut where enough of it fits:
-        such a content ends with `…`.
+        They are of this session or shared: first entries with words of the task, best first, then the latest. A token
+        counts as CHARS_A_TOKEN characters. An entry that does not fit is left out, or its content is cut to at least
+        MIN_CUT characters and ends with `…`.
         """
         scope = self._scope(agent_id, session)
         best = AgentMemory.best(scope, any_word(_question("task", task)), RECALLED)

@@ -1,4 +1,4 @@
-"""What a run lends to agents and to the nodes that serve them (`nodes.base.Agents`)."""
+"""Services of a run for agents, and for the nodes that run them (`nodes.base.Agents`)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .workspace_view import Inspection
 
 
 class AgentServices:
-    """What agents have of the workspace of one run, and of the server's settings."""
+    """Access of the agents in one run to its workspace and the server's settings."""
 
     def __init__(self, resources: Resources, lease: ProcessLease, record: RunRecord, keyring: Keyring) -> None:
         self._resources, self._lease, self._record = resources, lease, record
@@ -31,24 +31,24 @@ class AgentServices:
 
     @property
     def inspection(self) -> Inspection:
-        """What there is to be looked at in the workspace."""
+        """Return the view of the workspace: flows, runs, node types."""
         return Inspection(self._workspace_id, self._resources)
 
     def definition(self, agent_id: str) -> Agent | None:
-        """The workspace's agent of this id, or the one that everybody has."""
+        """Return the workspace's or the built-in agent with this id, or None."""
         return find_agent(self._workspace_id, agent_id)
 
     def record(self, node_id: str, index: int | None) -> AgentRecord:
-        """What is on record of the agent in this node, of this item."""
+        """Return the journal of the agent in this node, for this item."""
         return AgentRecord(self._record, self._lease, node_id, index)
 
     def conversation(self, agent_id: str, session: str, most: int) -> list[tuple[str, str]]:
-        """The last tasks of the session, each with its answer as text, the oldest first."""
+        """Return the last tasks of the session with their answers as text, oldest first."""
         found = AgentRun.conversation(self._workspace_id, agent_id, session, most)
         return [(task, _said(orjson.loads(output))) for task, output in found]
 
     def callable_flows(self) -> list[CallableFlow]:
-        """The active flows of the workspace that other flows can call."""
+        """Return the workspace's active flows that other flows can call."""
         return callable_flows(self._workspace_id, self._resources)
 
 

@@ -1,6 +1,6 @@
-"""A task that is given to an agent by itself: a run of a flow with one node, which is made of the task.
+"""Tasks given to an agent directly: each is a run of a flow with one node, made from the task.
 
-So what holds for runs holds for it: it is accepted when it is on the disk, survives a crash, can wait and be cancelled.
+So a task has the guarantees of a run: it is accepted once on the disk, survives a crash, can wait and be cancelled.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from models import AgentRun, Run, Write
 from nodes.base import REGISTRY, install_line
 from nodes.credentials.keyring import Find, Keyring
 
-PREFIX = "agent:"  # of what such a run has for the id of its flow
+PREFIX = "agent:"  # of the workflow id of such a run
 NODE = "agent"
-CONFIG = ("agent_id", "model", "credentials", "memory")  # taken as they are written
+CONFIG = ("agent_id", "model", "credentials", "memory")  # literal settings of the node
 DATA = ("task", "input", "session")
 
 
 class Task:
-    """The flow of a task: as much of a `Workflow` as it takes to run it.
+    """The flow of a task, with the attributes of a `Workflow` needed to run it.
 
     `body` is the input of the run: `{"agent_id", "task", "input", "session", "memory", "model", "credentials"}`.
     """
@@ -37,32 +37,32 @@ class Task:
         self.id = PREFIX + str(body["agent_id"])
 
     def plan(self) -> Plan:
-        """The plan of its one node; what the task says is data to it, and no expression."""
+        """Return the plan of its one node. The text of the task is data, never evaluated as an expression."""
         config = {name: self.body[name] for name in CONFIG if self.body.get(name) not in (None, {})}
         data = {name: f"{{{{ trigger.{name} }}}}" for name in DATA if name == "input" or self.body.get(name)}
         return engine.plan({"nodes": [{"id": NODE, "type": "agent", "config": config | data}]})
 
     def record(self, run: Run) -> list[Write]:
-        """The writes that put it among the runs of agents, together with its run."""
+        """Return the writes of its agent run, to be committed together with the run."""
         text = {name: self.body.get(name) for name in ("agent_id", "task", "model")}
         values = {**text, "session": self.body.get("session") or "", "node_id": NODE, "item_index": -1}
         return [AgentRun.accepted(run, agent_run_id(run), **values)]
 
 
 def agent_run_id(run: Run) -> str:
-    """The id of the agent's run that is the whole of this run."""
+    """Return the id of the agent run of a task's run."""
     return f"{AgentRun.prefix}_{str(run.id).partition('_')[2]}"
 
 
 def is_task(run: Run) -> bool:
-    """Whether the run is a task that was given to an agent by itself."""
+    """Return True if the run is a task given to an agent directly."""
     return str(run.workflow_id).startswith(PREFIX)
 
 
 def check(agent: Agent, body: Mapping[str, Any], models: Models, find: Find) -> None:
-    """Whether the agent can take the task: Unavailable where there is no model or library, BadInput for what is wrong.
+    """Check that the agent can run the task. `find` opens a credential of the workspace.
 
-    `find` opens a credential of the workspace.
+    Raises: Unavailable without a model or the agent library, BadInput if a credential or the model's name is not valid.
     """
     line = install_line(type(REGISTRY["agent"]))
     if line is not None:

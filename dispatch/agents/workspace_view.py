@@ -1,7 +1,7 @@
-"""What can be told of one workspace to agents and MCP clients: its flows, runs and logs, and the node types there are.
+"""View of one workspace for agents and MCP clients: its flows, runs and logs, and the available node types.
 
-All of it is plain data for JSON, and bounded, since a language model is to read it: what is cut says so. It only reads.
-NotFound for an id that the workspace has not, be it another's; BadInput for a parameter that cannot be.
+It only reads. Results are JSON data, and limited in size because a language model reads them; cut values are marked.
+Raises: NotFound for an id that is not in the workspace, BadInput for a parameter that is not valid.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TEXT, VALUE, OUTPUTS, DEFINITION = 2_000, 4_000, 60_000, 60_000
 LEAST_VALUE = 300
 MOST_STEPS, MOST_NODES, MOST_ISSUES, MOST_ENTRIES = 100, 20, 100, 200
 FLOW_STATUSES = ("draft", "active", "archived")
-# What is shown of rows as it is there; times are written out.
+# Columns shown of each row.
 FLOW = ("id", "name", "status", "version", "created_at", "updated_at")
 RUN = (
     "id", "workflow_id", "workflow_name", "workflow_version", "status", "triggered_by", "waiting", "cancelled",
@@ -44,7 +44,7 @@ STEP = (
 
 
 class Inspection:
-    """Looks at one workspace with the plans and files of a process."""
+    """Read-only view of one workspace; `resources` has the plans and payload files of the process."""
 
     def __init__(self, workspace_id: str, resources: Resources) -> None:
         self.workspace_id, self.resources = workspace_id, resources
@@ -54,26 +54,26 @@ class Inspection:
     def list_flows(
         self, search: str = "", status: str | None = None, limit: int = USUAL, cursor: str | None = None
     ) -> dict[str, Any]:
-        """`{"flows": […], "next_cursor"}`, newest first: those with these letters in their name, of this status."""
+        """Return `{"flows": […], "next_cursor"}`, newest first, filtered by a part of the name and by status."""
         _check_one_of("status", status, FLOW_STATUSES)
         query = Workflow.select_where(self.workspace_id, status, search or None)
         rows, more = Workflow.page(query, _limit(limit), cursor)
         return {"flows": [_shown(row, FLOW) for row in rows], "next_cursor": more}
 
     def get_flow(self, workflow_id: str) -> dict[str, Any]:
-        """The flow with its `definition`."""
+        """Return the flow with its `definition`."""
         flow = self.flow(workflow_id)
         return {**_shown(flow, FLOW), "definition": _value(flow.definition_json, DEFINITION)}
 
     def flow(self, workflow_id: str) -> Workflow:
-        """The workspace's flow of this id."""
+        """Return the workspace's flow with this id."""
         flow = Workflow.find(workflow_id)
         if flow is None or flow.workspace_id != self.workspace_id:
             raise NotFound(f"There is no flow {workflow_id[:64]!r}")
         return flow
 
     def validate_flow(self, definition: Any) -> dict[str, Any]:
-        """`{"ok", "issues": [{"level", "node_id", "path", "message"}]}`, as POST /api/workflows/validate has them."""
+        """Return `{"ok", "issues": [{"level", "node_id", "path", "message"}]}`, like POST /api/workflows/validate."""
         config = self.resources.config
         try:
             size_of([definition], "definition", config.max_definition_bytes)
@@ -99,16 +99,16 @@ class Inspection:
         limit: int = USUAL,
         cursor: str | None = None,
     ) -> dict[str, Any]:
-        """`{"runs": […], "next_cursor"}`, newest first, without what went in and came out."""
+        """Return `{"runs": […], "next_cursor"}`, newest first, without inputs and outputs."""
         _check_one_of("status", status, RUN_STATUSES)
         query = Run.select_where(self.workspace_id, status=status, workflow_id=workflow_id)
         rows, more = Run.page(query, _limit(limit), cursor)
         return {"runs": [_shown(row, RUN) for row in rows], "next_cursor": more}
 
     def get_run(self, run_id: str, after: int = -1) -> dict[str, Any]:
-        """The run with its `input`, `output` and `steps`, those after number `after`; `more_after` is where to go on.
+        """Return the run with `input`, `output` and the `steps` after number `after`; pass `more_after` for the next.
 
-        The step that ended a failed run is always there. A step's input are the outputs of the nodes in `input_of`.
+        The step that failed the run is always included. The input of a step is the outputs of the nodes in `input_of`.
         """
         run = self.run(run_id)
         rows, more = Step.of(run.id, MOST_STEPS, after)
@@ -134,7 +134,7 @@ class Inspection:
         return told
 
     def get_run_log(self, run_id: str, cursor: str | None = None) -> dict[str, Any]:
-        """`{"entries": [{"level", "message", "node_id", "data", "created_at"}], "next_cursor"}`, oldest first."""
+        """Return `{"entries": […], "next_cursor"}`, oldest first: level, message, node_id, data, created_at of each."""
         rows, more = LogEntry.of(self.run(run_id).id, MOST_ENTRIES, cursor)
         entries = [
             _shown(row, ("level", "message", "node_id", "created_at"))
@@ -144,14 +144,14 @@ class Inspection:
         return {"entries": entries, "next_cursor": more}
 
     def run(self, run_id: str) -> Run:
-        """The workspace's run of this id."""
+        """Return the workspace's run with this id."""
         run = Run.find(run_id)
         if run is None or run.workspace_id != self.workspace_id:
             raise NotFound(f"There is no run {run_id[:64]!r}")
         return run
 
     def value(self, run_id: str, name: str, kept: Kept, most: int = VALUE) -> Any:
-        """A recorded value; where it is larger than `most`, `{"$cut": {"bytes", "start"}}` with its beginning."""
+        """Return a recorded value, or `{"$cut": {"bytes", "start"}}` with its start if it is larger than `most`."""
         if kept.size is None:
             return _value(kept.text, most)
         start = self.resources.payloads.beginning(run_id, name, most)
@@ -160,12 +160,12 @@ class Inspection:
     # Node types
 
     def search_nodes(self, query: str = "", category: str = "") -> dict[str, Any]:
-        """`{"nodes": [{"type", "name", "category", "description"}]}`: those with most of these words, the best first.
+        """Return `{"nodes": [{"type", "name", "category", "description"}]}` by these words, best match first.
 
-        Without words all of the category; `more_nodes` says how many are left out.
+        Without words, all nodes of the category. `more_nodes` is the number of nodes left out.
         """
         words = set(query[:TEXT].lower().split())
-        # What is as short as that is in every description.
+        # Shorter words are in every description.
         words = {word for word in words if len(word) > 2} or words
         found = [(entry, _matches(entry, words)) for entry in nodes.search("", category)]
         best = sorted((pair for pair in found if pair[1] or not words), key=lambda pair: -pair[1])
@@ -175,7 +175,7 @@ class Inspection:
         return told | {"more_nodes": len(best) - most} if len(best) > most else told
 
     def describe_node(self, type: str) -> dict[str, Any]:
-        """All that the catalogue says of a node type: its `config_schema`, its branches, examples."""
+        """Return the catalog entry of a node type: `config_schema`, branches, examples and more."""
         node = REGISTRY.get(type)
         if node is None:
             raise NotFound(f"There is no node type {type[:64]!r}{suggest(type, REGISTRY)}")
@@ -210,12 +210,12 @@ def _written(name: str, value: Any) -> Any:
 
 
 def cut(text: str, most: int = TEXT) -> str:
-    """The text, or its beginning with a word on that."""
+    """Return the text, or its start with a note of its length if it is longer than `most`."""
     return text if len(text) <= most else f"{text[:most]}… (cut: {len(text):,} characters)"
 
 
 def _value(text: str | None, most: int) -> Any:
-    """JSON text as data, or its beginning."""
+    """Return JSON text as data, or its start if it is longer than `most`."""
     if text is None or len(text) <= most:
         return None if text is None else orjson.loads(text)
     return {"$cut": {"bytes": len(text.encode()), "start": text[:most]}}
