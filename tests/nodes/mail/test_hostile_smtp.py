@@ -8,7 +8,7 @@ import time
 
 import pytest
 from mail_servers import PASSWORD, Mails
-from test_send import failure, mail, script, serve  # noqa: F401  (fixtures)
+from test_send import failure, mail, serve  # noqa: F401  (fixtures)
 
 HERE = {"host": "127.0.0.1", "security": "none"}
 

@@ -1,8 +1,6 @@
 """Mail, through real servers on this machine: what arrives, what is refused, and what hostile servers can do."""
 
 import contextlib
-import socket
-import threading
 import time
 
 import pytest
@@ -63,56 +61,6 @@ def mail(run, make_ctx, serve):
 
     send.port, send.lines = None, []
     return send
-
-
-@pytest.fixture
-def script():
-    """`script({b"EHLO": b"250 x\\r\\n"})` is the port of a server that answers each verb so, greeting with b"".
-
-    `*` stands for any other verb, `.` for the end of a message. None hangs up. An answer that is a list is sent again
-    and again, until the client hangs up. `script.heard` has the lines that came.
-    """
-    listener, over = socket.create_server(("127.0.0.1", 0)), threading.Event()
-
-    def converse(answers):
-        connection, _ = listener.accept()
-        with connection, connection.makefile("rb") as lines:
-            say(connection, answers.get(b"", b"220 hello\r\n"))
-            for line in lines:
-                start.heard.append(line.strip())
-                # A line of nothing is no greeting: among the random bytes of a handshake there can be one.
-                verb = (line.split() or [b"\n"])[0].upper()
-                answer = answers.get(verb, answers.get(b"*", b"250 fine\r\n"))
-                say(connection, answer)
-                if verb == b"DATA" and answer == b"354 go\r\n":
-                    next(line for line in lines if line == b".\r\n")
-                    say(connection, answers.get(b".", b"250 taken\r\n"))
-
-    def say(connection, answer):
-        if answer is None:
-            connection.shutdown(socket.SHUT_RDWR)
-        elif isinstance(answer, bytes):
-            connection.sendall(answer)
-        else:
-            while not over.wait(0.01):
-                connection.sendall(answer[0])
-
-    def run(answers):
-        with contextlib.suppress(OSError):
-            converse(answers)
-
-    def start(answers):
-        threads.append(threading.Thread(target=run, args=(answers,)))
-        threads[-1].start()
-        return listener.getsockname()[1]
-
-    threads, start.heard = [], []
-    yield start
-    over.set()
-    listener.shutdown(socket.SHUT_RDWR)  # what ends `accept`
-    listener.close()
-    for thread in threads:
-        thread.join(60)
 
 
 def failure(send, permanent=True, **config):
