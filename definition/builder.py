@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -18,7 +19,7 @@ from nodes.fields import EXPRESSION, NOT_EVALUATED, weight_of_schemas
 from .execution_plan import Config, Constant, Dynamic, PlannedNode, Retry
 from .messages import flatten, suggest, suggest_by_alias
 from .node_graph import MAX_NAME, Graph, Issues, report_unknown_keys
-from .schema import NODE, RETRY, get_bounds, get_enum, get_keys
+from .schema import NODE, RETRY, get_bounds, get_enum
 
 # Limit on the expressions of one definition: more would take many seconds and much memory to compile.
 MAX_PARTS = 500_000
@@ -44,9 +45,8 @@ def build_nodes(shape: Graph, issues: Issues) -> tuple[PlannedNode, ...]:
         if parts > MAX_PARTS:
             issues.add("nodes", f"all expressions together have more than {MAX_PARTS:,} parts; split the flow in two")
         if schemas > MAX_SCHEMA_WEIGHT:
-            issues.add(
-                "nodes", "the JSON Schemas of all nodes together are too large to check; simplify their patterns"
-            )
+            message = "the JSON Schemas of all nodes together are too large to check; simplify their patterns"
+            issues.add("nodes", message)
         if parts > MAX_PARTS or schemas > MAX_SCHEMA_WEIGHT or issues.is_full:
             break
     _check_edges(shape, issues)
@@ -77,7 +77,7 @@ def _addressing(nodes: list[PlannedNode]) -> tuple[PlannedNode, ...]:
 
 def _check_edges(shape: Graph, issues: Issues) -> None:
     """Report edges from a branch that the source does not have, and edges into a trigger."""
-    ways = {id_: _by_name(find_ways(raw)) for id_, raw in shape.nodes.items()}
+    ways = {id_: find_ways(raw) for id_, raw in shape.nodes.items()}
     for edge in shape.edges:
         if issues.is_full:
             break
@@ -97,43 +97,37 @@ def _check_edges(shape: Graph, issues: Issues) -> None:
             issues.add(path, f"{edge.source!r} has no branch {edge.branch[:MAX_NAME]!r}; {offer}", edge.source)
 
 
-def _by_name(ways: tuple[str | None, ...] | None) -> dict[str | None, None] | None:
-    """Return the branches as an ordered set for fast lookup: a node may have very many."""
-    return None if ways is None else dict.fromkeys(ways)
-
-
 def _names(ways: Collection[str | None]) -> str:
     """Return the first MAX_NAMED_WAYS branch names for a message; all names would make it very long."""
     names = [repr(name[:MAX_NAME]) for name in islice(ways, MAX_NAMED_WAYS + 1) if name is not None]
     return ", ".join([*names[:MAX_NAMED_WAYS], "…"] if len(ways) > MAX_NAMED_WAYS else names)
 
 
-def find_ways(raw: Mapping[str, Any]) -> tuple[str | None, ...] | None:
-    """Return the branches of a node, with None for the unnamed branch; None if the type is unknown."""
+def find_ways(raw: Mapping[str, Any]) -> dict[str | None, None] | None:
+    """Return the branches of a node, with None for the unnamed branch; None if the type is unknown.
+
+    They are an ordered set, for fast lookup: a node may have very many.
+    """
     node = REGISTRY.get(raw["type"])
     if node is None:
         return None
     try:
-        ways: tuple[str | None, ...] = _branches(node, raw) or (None,)
+        ways: dict[str | None, None] = dict.fromkeys(_branches(node, _config(raw)) or (None,))
     except NodeError:
         return None
-    return (*ways, "error") if raw.get("on_error") == "branch" else ways
+    return ways | {"error": None} if raw.get("on_error") == "branch" else ways
 
 
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _config(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return raw["config"] if isinstance(raw.get("config"), dict) else {}
 
 
-def _branches(node: Node, raw: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the branches of the node type for a raw config.
-
-    Raises: NodeError if the code of a plugin fails.
-    """
-    config = _object(raw.get("config"))
+def _branches(node: Node, config: dict[str, Any]) -> tuple[str, ...]:
+    """Return the branches of the node type for a raw config. Raises: NodeError if the code of a plugin fails."""
     return plugin_runner.branches(node, config) if node.own else node.branches(config)
 
 
-NODE_KEYS, RETRY_KEYS = get_keys(NODE), get_keys(RETRY)
+NODE_KEYS, RETRY_KEYS = tuple(NODE["properties"]), tuple(RETRY["properties"])
 
 
 class _Builder:
@@ -153,7 +147,8 @@ class _Builder:
         node = REGISTRY.get(self.raw["type"])
         if node is None:
             type_ = self.raw["type"][:MAX_NAME]
-            offer = plugins.explain_missing(type_) or suggest_by_alias(type_, also()) or suggest(type_, REGISTRY)
+            also = {name: (*other.also, other.title) for name, other in REGISTRY.items()}
+            offer = plugins.explain_missing(type_) or suggest_by_alias(type_, also) or suggest(type_, REGISTRY)
             self.bad("type", f"there is no node type {type_!r}{offer}")
             return None
         before = len(self.issues)
@@ -185,9 +180,9 @@ class _Builder:
 
     def branches(self, node: Node) -> tuple[str, ...]:
         """Return the node's branches. Also record if it reads other steps, which depends on its config."""
-        config = _object(self.raw.get("config"))
+        config = _config(self.raw)
         try:
-            found = _branches(node, self.raw)
+            found = _branches(node, config)
             looks = plugin_runner.looks_at_steps(node, config) if node.own else node.looks_at_steps(config)
         except NodeError as error:
             self.bad("config", error.message)
@@ -240,10 +235,8 @@ class _Builder:
             self.bad("retry", 'must be an object such as {"attempts": 3, "delay": 1, "backoff": 2}')
             return Retry()
         report_unknown_keys(raw, RETRY_KEYS, f"{self.path}.retry", self.issues, self.id)
-        numbers = {
-            key: self.number(raw, RETRY, key, RETRY["properties"][key]["default"], "retry.") for key in RETRY_KEYS
-        }
-        return Retry(**numbers)
+        rules = RETRY["properties"]
+        return Retry(**{key: self.number(raw, RETRY, key, rules[key]["default"], "retry.") for key in rules})
 
     def foreach(self, node: Node, branching: bool) -> Template | Constant | None:
         raw = self.raw.get("foreach")
@@ -310,11 +303,10 @@ class _Builder:
             self.schemas += weight_of_schemas(schema, static)
         try:
             partial = (*refused, *(item.key for item in dynamic))
-            loaded = (
-                plugin_runner.load_config(node, schema, static, partial)
-                if node.own
-                else schema.load(static, partial=partial)
-            )
+            if node.own:
+                loaded = plugin_runner.load_config(node, schema, static, partial)
+            else:
+                loaded = schema.load(static, partial=partial)
         except ValidationError as error:
             for path, message in flatten(error.messages):
                 if self.issues.is_full:
@@ -361,11 +353,6 @@ class _Builder:
         return message
 
 
-def also() -> dict[str, tuple[str, ...]]:
-    """Return the names of each node type in other tools."""
-    return {type_: (*node.also, node.title) for type_, node in REGISTRY.items()}
-
-
 def keys_in(value: Any) -> Iterator[tuple[str, str]]:
     """Yield the path of each object in a JSON value with each of its keys."""
     rest = [("", value)]
@@ -383,12 +370,17 @@ def estimate_parts(value: Any) -> int:
     return 1 + sum(map(len, find_texts_with_expressions(value))) // CHARACTERS_PER_PART
 
 
-_SCHEMAS: dict[type[Node], Any] = {}
-
-
+@cache
 def get_schema(node: Node) -> Any:
     """Return the shared instance of a node type's config schema: creating one costs more than using it."""
-    schema = _SCHEMAS.get(type(node))
-    if schema is None:
-        schema = _SCHEMAS[type(node)] = node.Config()
-    return schema
+    return node.Config()
+
+
+def read_nodes(definition: Any, max_nodes: int | None = None) -> Iterator[tuple[str, dict[str, Any], Node]]:
+    """Yield the path, the raw node and the type of each node of a draft that has an id and a known type."""
+    nodes = definition.get("nodes") if isinstance(definition, dict) else None
+    for position, raw in enumerate(nodes[:max_nodes] if isinstance(nodes, list) else ()):
+        if isinstance(raw, dict) and isinstance(raw.get("id"), str):
+            node = REGISTRY.get(raw["type"]) if isinstance(raw.get("type"), str) else None
+            if node is not None:
+                yield f"nodes[{position}]", raw, node

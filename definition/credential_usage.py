@@ -13,11 +13,11 @@ from marshmallow import fields
 
 from errors import ExpressionError, Issue
 from expressions import compile_text, find_texts_with_expressions
-from nodes.base import REGISTRY, Node, is_literal
+from nodes.base import Node, is_literal
 from nodes.core.triggers import CREDENTIAL_TYPES
 from nodes.credentials.keyring import or_list
 
-from .builder import MAX_PARTS, estimate_parts, get_schema
+from .builder import MAX_PARTS, estimate_parts, get_schema, read_nodes
 from .node_graph import MAX_ISSUES, MAX_NAME
 
 ERROR_FLOW = "settings.error_workflow_id"
@@ -37,37 +37,31 @@ def find_credentials(definition: Any) -> list[Use]:
 
     Stops compiling expressions at MAX_PARTS; later references are not found.
     """
-    nodes = definition.get("nodes") if isinstance(definition, dict) else None
-    found: list[Use] = []
     reader = _Reader()
-    for position, raw in enumerate(nodes if isinstance(nodes, list) else ()):
-        if isinstance(raw, dict) and isinstance(raw.get("id"), str) and not raw.get("disabled"):
-            found += reader.of_node(raw, f"nodes[{position}]")
-    return found
+    return [use for path, raw, node in _enabled_nodes(definition) for use in reader.of_node(raw, node, path)]
 
 
 def find_workflows(definition: Any) -> list[Use]:
     """Return the workflows that enabled nodes and the settings refer to, by id."""
-    if not isinstance(definition, dict):
-        return []
-    nodes, settings = definition.get("nodes"), definition.get("settings")
-    found: list[Use] = []
-    for position, raw in enumerate(nodes if isinstance(nodes, list) else ()):
-        if isinstance(raw, dict) and isinstance(raw.get("id"), str) and not raw.get("disabled"):
-            found += _calls_of_node(raw, f"nodes[{position}]")
-    told = settings.get("error_workflow_id") if isinstance(settings, dict) else None
-    return [*found, Use(None, ERROR_FLOW, told)] if isinstance(told, str) and told else found
+    found = [
+        Use(raw["id"], f"{path}.config.{key}", value)
+        for path, raw, node in _enabled_nodes(definition)
+        for key, field in get_schema(node).fields.items()
+        if field.metadata.get("x-names") == "workflow" and (value := _text(raw.get("config"), key))
+    ]
+    settings = definition.get("settings") if isinstance(definition, dict) else None
+    target = _text(settings, "error_workflow_id")
+    return [*found, Use(None, ERROR_FLOW, target)] if target else found
 
 
-def _calls_of_node(raw: Mapping[str, Any], path: str) -> Iterator[Use]:
-    node = REGISTRY.get(raw["type"]) if isinstance(raw.get("type"), str) else None
-    config = raw.get("config")
-    if node is None or not isinstance(config, dict):
-        return
-    for key, field in get_schema(node).fields.items():
-        value = config.get(key)
-        if field.metadata.get("x-names") == "workflow" and isinstance(value, str) and value:
-            yield Use(raw["id"], f"{path}.config.{key}", value)
+def _enabled_nodes(definition: Any) -> Iterator[tuple[str, dict[str, Any], Node]]:
+    return (item for item in read_nodes(definition) if not item[1].get("disabled"))
+
+
+def _text(data: Any, key: str) -> str:
+    """Return the text `data[key]`; an empty one if `data` is not an object or has no text there."""
+    value = data.get(key) if isinstance(data, dict) else None
+    return value if isinstance(value, str) else ""
 
 
 def find_missing_credentials(definition: Any, type_of: Callable[[str], str | None]) -> list[Issue]:
@@ -99,10 +93,7 @@ class _Reader:
     def __init__(self) -> None:
         self.parts = 0
 
-    def of_node(self, raw: Mapping[str, Any], path: str) -> Iterator[Use]:
-        node = REGISTRY.get(raw["type"]) if isinstance(raw.get("type"), str) else None
-        if node is None:
-            return
+    def of_node(self, raw: Mapping[str, Any], node: Node, path: str) -> Iterator[Use]:
         id_, schema = raw["id"], get_schema(node)
         config: dict[str, Any] = raw["config"] if isinstance(raw.get("config"), dict) else {}
         for key, value in config.items():

@@ -22,6 +22,15 @@ def _flow(*nodes: dict[str, Any], edges: list[Any] | None = None, **settings: An
     return made | ({"settings": settings} if settings else {})
 
 
+def _run(definition: dict[str, Any], input: Any, output: Any) -> dict[str, Any]:
+    return {"definition": definition, "input": input, "output": output}
+
+
+def _pair(edge: dict[str, Any]) -> dict[str, Any]:
+    """Return a definition of two nodes, joined by this edge."""
+    return {"nodes": [START, {"id": "end", "type": "noop"}], "edges": [edge]}
+
+
 ORDERS = [{"sum": 10}, {"sum": 20}]
 _HTTP: dict[str, Any] = {"id": "call", "type": "http", "config": {"url": "https://api.example.com/orders"}}
 _STOP = {"id": "check", "type": "stop", "config": {"message": "No stock"}}
@@ -31,80 +40,58 @@ _BRANCHED = (START, _IF, _set("ask", {"ask": True}), _set("pay", {"pay": True}))
 
 EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
     "WorkflowDefinition": {
-        "nodes": {"definition": {"nodes": [START]}, "input": {"id": 7}, "output": {"id": 7}},
-        "edges": {
-            "definition": _flow(_set("a", {"a": 1}), _set("b", {"b": 2}), edges=[["start", "a"], ["start", "b"]]),
-            "input": None,
-            "output": {"a": {"a": 1}, "b": {"b": 2}},
-        },
-        "settings": {
-            "definition": _flow(
-                _set("hello", {"text": "{{ vars.greeting }}, {{ input.name }}"}), vars={"greeting": "Hi"}
-            ),
-            "input": {"name": "Ada"},
-            "output": {"text": "Hi, Ada"},
-        },
+        "nodes": _run({"nodes": [START]}, {"id": 7}, {"id": 7}),
+        "edges": _run(
+            _flow(_set("a", {"a": 1}), _set("b", {"b": 2}), edges=[["start", "a"], ["start", "b"]]),
+            None,
+            {"a": {"a": 1}, "b": {"b": 2}},
+        ),
+        "settings": _run(
+            _flow(_set("hello", {"text": "{{ vars.greeting }}, {{ input.name }}"}), vars={"greeting": "Hi"}),
+            {"name": "Ada"},
+            {"text": "Hi, Ada"},
+        ),
     },
     "WorkflowNode": {
-        "id": {
-            "definition": _flow(
+        "id": _run(
+            _flow(
                 _set("price", {"sum": "{{ input.price * input.count }}"}),
                 _set("say", {"text": "It costs {{ steps.price.sum }}"}),
             ),
-            "input": {"price": 2, "count": 3},
-            "output": {"text": "It costs 6"},
-        },
-        "type": {
-            "definition": _flow({"id": "sorted", "type": "sort", "config": {"by": "sum"}}),
-            "input": [{"sum": 20}, {"sum": 10}],
-            "output": [{"sum": 10}, {"sum": 20}],
-        },
-        "name": {
-            "definition": _flow({"id": "pass", "type": "noop", "name": "Nothing to do yet"}),
-            "input": 1,
-            "output": 1,
-        },
-        "config": {
-            "definition": _flow({"id": "two", "type": "limit", "config": {"count": 2}}),
-            "input": [1, 2, 3],
-            "output": [1, 2],
-        },
-        "foreach": {
-            "definition": _flow(
-                _set("tax", {"tax": "{{ item.sum * 0.25 }}", "number": "{{ index }}"}, foreach="{{ input }}")
-            ),
-            "input": ORDERS,
-            "output": [{"tax": 2.5, "number": 0}, {"tax": 5.0, "number": 1}],
-        },
+            {"price": 2, "count": 3},
+            {"text": "It costs 6"},
+        ),
+        "type": _run(
+            _flow({"id": "sorted", "type": "sort", "config": {"by": "sum"}}),
+            [{"sum": 20}, {"sum": 10}],
+            [{"sum": 10}, {"sum": 20}],
+        ),
+        "name": _run(_flow({"id": "pass", "type": "noop", "name": "Nothing to do yet"}), 1, 1),
+        "config": _run(_flow({"id": "two", "type": "limit", "config": {"count": 2}}), [1, 2, 3], [1, 2]),
+        "foreach": _run(
+            _flow(_set("tax", {"tax": "{{ item.sum * 0.25 }}", "number": "{{ index }}"}, foreach="{{ input }}")),
+            ORDERS,
+            [{"tax": 2.5, "number": 0}, {"tax": 5.0, "number": 1}],
+        ),
         "retry": {"definition": _flow({**_HTTP, "retry": {"attempts": 5, "delay": 2, "backoff": 3}})},
         "timeout": {"definition": _flow({**_HTTP, "timeout": 10})},
-        "on_error": {
-            "definition": _flow(
-                {**_STOP, "on_error": "branch"}, _SAY, edges=[["start", "check"], ["check", "say", "error"]]
-            ),
-            "input": None,
-            "output": {"text": "No stock"},
-        },
+        "on_error": _run(
+            _flow({**_STOP, "on_error": "branch"}, _SAY, edges=[["start", "check"], ["check", "say", "error"]]),
+            None,
+            {"text": "No stock"},
+        ),
         "on_interrupt": {
             "definition": _flow(
                 {**_HTTP, "config": {"url": "https://api.example.com/pay", "method": "POST"}, "on_interrupt": "fail"}
             )
         },
-        "disabled": {
-            "definition": _flow({**_STOP, "disabled": True}, _set("say", {"text": "{{ input.text }}, and on"})),
-            "input": {"text": "Passed by"},
-            "output": {"text": "Passed by, and on"},
-        },
-        "position": {
-            "definition": _flow({"id": "pass", "type": "noop", "position": {"x": 240, "y": 0}}),
-            "input": 1,
-            "output": 1,
-        },
-        "notes": {
-            "definition": _flow({"id": "pass", "type": "noop", "notes": "Later: send the invoice"}),
-            "input": 1,
-            "output": 1,
-        },
+        "disabled": _run(
+            _flow({**_STOP, "disabled": True}, _set("say", {"text": "{{ input.text }}, and on"})),
+            {"text": "Passed by"},
+            {"text": "Passed by, and on"},
+        ),
+        "position": _run(_flow({"id": "pass", "type": "noop", "position": {"x": 240, "y": 0}}), 1, 1),
+        "notes": _run(_flow({"id": "pass", "type": "noop", "notes": "Later: send the invoice"}), 1, 1),
     },
     "WorkflowRetry": {
         "attempts": {
@@ -116,20 +103,13 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
         "backoff": {"definition": _flow({**_HTTP, "retry": {"attempts": 4, "delay": 1, "backoff": 10}})},
     },
     "WorkflowPosition": {
-        "x": {"definition": {"nodes": [{**START, "position": {"x": -120, "y": 40}}]}, "input": 1, "output": 1},
-        "y": {"definition": {"nodes": [{**START, "position": {"x": 0, "y": 80.5}}]}, "input": 1, "output": 1},
+        "x": _run({"nodes": [{**START, "position": {"x": -120, "y": 40}}]}, 1, 1),
+        "y": _run({"nodes": [{**START, "position": {"x": 0, "y": 80.5}}]}, 1, 1),
     },
     "WorkflowEdge": {
-        "from": {
-            "definition": {
-                "nodes": [START, {"id": "end", "type": "noop"}],
-                "edges": [{"from": "start", "to": "end"}],
-            },
-            "input": 1,
-            "output": 1,
-        },
-        "to": {
-            "definition": {
+        "from": _run(_pair({"from": "start", "to": "end"}), 1, 1),
+        "to": _run(
+            {
                 "nodes": [START, _set("a", {"a": 1}), _set("b", {"b": 2}), {"id": "both", "type": "merge"}],
                 "edges": [
                     {"from": "start", "to": "a"},
@@ -138,11 +118,11 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
                     {"from": "b", "to": "both"},
                 ],
             },
-            "input": None,
-            "output": {"a": {"a": 1}, "b": {"b": 2}},
-        },
-        "branch": {
-            "definition": {
+            None,
+            {"a": {"a": 1}, "b": {"b": 2}},
+        ),
+        "branch": _run(
+            {
                 "nodes": [*_BRANCHED],
                 "edges": [
                     {"from": "start", "to": "large"},
@@ -150,27 +130,20 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
                     {"from": "large", "to": "pay", "branch": "false"},
                 ],
             },
-            "input": {"sum": 20},
-            "output": {"pay": True},
-        },
-        "id": {
-            "definition": {
-                "nodes": [START, {"id": "end", "type": "noop"}],
-                "edges": [{"id": "e1", "from": "start", "to": "end"}],
-            },
-            "input": 1,
-            "output": 1,
-        },
+            {"sum": 20},
+            {"pay": True},
+        ),
+        "id": _run(_pair({"id": "e1", "from": "start", "to": "end"}), 1, 1),
     },
     "WorkflowShortEdge": {
-        "": {
-            "definition": {
+        "": _run(
+            {
                 "nodes": [*_BRANCHED],
                 "edges": [["start", "large"], ["large", "ask", "true"], ["large", "pay", "false"]],
             },
-            "input": {"sum": 200},
-            "output": {"ask": True},
-        },
+            {"sum": 200},
+            {"ask": True},
+        ),
     },
     "WorkflowSettings": {
         "timezone": {
@@ -183,10 +156,10 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
         "max_concurrent_runs": {"definition": _flow(_HTTP, max_concurrent_runs=1)},
         "overlap": {"definition": _flow(_HTTP, max_concurrent_runs=1, overlap="skip")},
         "error_workflow_id": {"definition": _flow(_HTTP, error_workflow_id="wf_01J9ZQ4N5Y8S2T6V7W8X9YABCD")},
-        "vars": {
-            "definition": _flow(_set("price", {"gross": "{{ input.net * vars.rate }}"}), vars={"rate": 1.5}),
-            "input": {"net": 100},
-            "output": {"gross": 150.0},
-        },
+        "vars": _run(
+            _flow(_set("price", {"gross": "{{ input.net * vars.rate }}"}), vars={"rate": 1.5}),
+            {"net": 100},
+            {"gross": 150.0},
+        ),
     },
 }

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from nodes.base import REGISTRY
 
-from .builder import collect_inputs, find_ways
+from .builder import collect_inputs, find_ways, read_nodes
 from .execution_plan import Config, Plan, PlannedNode
 from .node_graph import Graph, Issues
 from .settings import read_settings
@@ -25,23 +25,12 @@ class Outline(NamedTuple):
 
 def outline_nodes(definition: Any, max_nodes: int) -> dict[str, Outline]:
     """Return the outline of each node of a known type, by id; if an id is used twice, the first node counts."""
-    nodes = definition.get("nodes") if isinstance(definition, dict) else None
     found: dict[str, Outline] = {}
-    for raw in nodes[:max_nodes] if isinstance(nodes, list) else ():
-        if isinstance(raw, dict) and isinstance(raw.get("id"), str) and raw["id"] not in found:
-            outline = _outline(raw)
-            if outline is not None:
-                found[raw["id"]] = outline
+    for _, raw, node in read_nodes(definition, max_nodes):
+        if raw["id"] not in found and (ways := find_ways(raw)) is not None:
+            names = [way for way in ways if way is not None]
+            found[raw["id"]] = Outline(names, None in ways, node.trigger, node.suspends)
     return found
-
-
-def _outline(raw: dict[str, Any]) -> Outline | None:
-    node = REGISTRY.get(raw["type"]) if isinstance(raw.get("type"), str) else None
-    ways = None if node is None else find_ways(raw)
-    if node is None or ways is None:
-        return None
-    names = [way for way in dict.fromkeys(ways) if way is not None]
-    return Outline(names, None in ways, node.trigger, node.suspends)
 
 
 def sketch(shape: Graph, settings: Any) -> Plan:

@@ -13,193 +13,130 @@ from .node_graph import ID, MAX_ID, MAX_NAME
 # Prefix of a reference to another part: `{"$ref": REF + name}`.
 REF = "#/components/schemas/"
 
-_ID = {"type": "string", "pattern": f"^{ID.pattern.removesuffix(chr(92) + 'Z')}$", "maxLength": MAX_ID}
-_FLOW_ID = {"type": ["string", "null"], "maxLength": MAX_ID}
+
+def _object(required: tuple[str, ...] = (), /, **properties: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of an object with only these properties."""
+    needed = {"required": list(required)} if required else {}
+    return {"type": "object", "properties": properties, **needed, "additionalProperties": False}
+
+
+def _field(type_: str | list[str], description: str, **rules: Any) -> dict[str, Any]:
+    return {"type": type_, **rules, "description": description}
+
+
+def _any_of(description: str, *schemas: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": list(schemas), "description": description}
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": REF + name}
+
+
+def _id(description: str) -> dict[str, Any]:
+    return _field("string", description, pattern=f"^{ID.pattern.removesuffix(chr(92) + 'Z')}$", maxLength=MAX_ID)
+
+
+NULL = {"type": "null"}
+OPTIONAL_NUMBER, OPTIONAL_TEXT = ["number", "null"], ["string", "null"]
 
 POSITION: dict[str, Any] = {
     "type": "object",
-    "properties": {
-        "x": {"type": "number", "description": "Pixels from the left"},
-        "y": {"type": "number", "description": "Pixels from the top"},
-    },
+    "properties": {"x": _field("number", "Pixels from the left"), "y": _field("number", "Pixels from the top")},
 }
-
-RETRY: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "attempts": {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": 20,
-            "default": 3,
-            "description": "Maximum number of attempts, including the first",
-        },
-        "delay": {
-            "type": "number",
-            "minimum": 0,
-            "maximum": 3600,
-            "default": 1,
-            "description": "Seconds before the second attempt",
-        },
-        "backoff": {
-            "type": "number",
-            "minimum": 1,
-            "maximum": 10,
-            "default": 2,
-            "description": "Factor by which each further delay grows, up to one hour",
-        },
-    },
-    "additionalProperties": False,
-}
-
-NODE: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "id": {
-            **_ID,
-            "description": "Name of the node in edges and expressions, unique in the flow: letters, digits and "
-            "`_`, not starting with a digit",
-        },
-        "type": {"type": "string", "minLength": 1, "description": "Node type, one of those in [nodes.md](nodes.md)"},
-        "name": {
-            "type": "string",
-            "maxLength": MAX_NAME,
-            "description": "Display name; default: the id",
-        },
-        "config": {
-            "type": "object",
-            "additionalProperties": {},
-            "description": "Settings of the node type; most accept [expressions](expressions.md)",
-        },
-        "foreach": {
-            "anyOf": [{"type": "string"}, {"type": "array", "items": {}}, {"type": "null"}],
-            "description": "List, or an expression that returns one: the node runs once for each item, available to "
-            "expressions as `item` and `index`, and returns the list of outputs. Not for nodes with branches",
-        },
-        "retry": {
-            "anyOf": [{"$ref": f"{REF}WorkflowRetry"}, {"type": "null"}],
-            "description": "Retry policy of the node; default: one attempt",
-        },
-        "timeout": {
-            "type": ["number", "null"],
-            "minimum": 0.001,
-            "maximum": 86_400,
-            "description": "Timeout of one attempt in seconds; default: only the flow's timeout applies",
-        },
-        "on_error": {
-            "type": "string",
-            "enum": ["fail", "continue", "branch"],
-            "default": "fail",
-            "description": "Action if the last attempt fails: `fail` ends the run, `continue` outputs "
-            '`{"error": text}`, `branch` outputs it to the branch `error`',
-        },
-        "on_interrupt": {
-            "type": "string",
-            "enum": ["retry", "fail"],
-            "default": "retry",
-            "description": "Action if the server stops while the node runs: `retry` executes it again "
-            "with the same idempotency key; `fail` ends the run as failed",
-        },
-        "disabled": {
-            "type": "boolean",
-            "default": False,
-            "description": "If true, the node is not executed and its input passes through; a trigger, or a node with "
-            "branches, is skipped",
-        },
-        "position": {
-            "anyOf": [{"$ref": f"{REF}WorkflowPosition"}, {"type": "null"}],
-            "description": "Position in the editor; the engine ignores it",
-        },
-        "notes": {"type": ["string", "null"], "description": "Comment for readers; the engine ignores it"},
-    },
-    "required": ["id", "type"],
-    "additionalProperties": False,
-}
-
-EDGE: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "from": {**_ID, "description": "Id of the source node"},
-        "to": {**_ID, "description": "Id of the target node"},
-        "branch": {
-            "type": ["string", "null"],
-            "description": "Branch of the source node; required if it has branches, otherwise omitted",
-        },
-        "id": {"description": "Ignored; an editor may store its own id"},
-    },
-    "required": ["from", "to"],
-    "additionalProperties": False,
-}
-SHORT_EDGE: dict[str, Any] = {
-    "type": "array",
-    "items": {"type": "string"},
-    "minItems": 2,
-    "maxItems": 3,
-    "description": 'Short form of an edge: `["from", "to"]` or `["from", "to", "branch"]`',
-}
-
-SETTINGS: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "timezone": {
-            "type": "string",
-            "default": "UTC",
-            "description": "IANA time zone of the flow's schedules, such as Europe/Berlin",
-        },
-        "timeout": {
-            "type": ["number", "null"],
-            "minimum": 0.001,
-            "maximum": 2_592_000,
-            "description": "Run timeout in seconds; default: `HEADRACE_RUN_TIMEOUT`",
-        },
-        "max_concurrent_runs": {
-            "type": "integer",
-            "minimum": 0,
-            "maximum": 10_000,
-            "default": 0,
-            "description": "Maximum number of concurrent runs; 0: no limit",
-        },
-        "overlap": {
-            "type": "string",
-            "enum": ["queue", "skip"],
-            "default": "queue",
-            "description": "Action if that limit is reached: `queue` lets the new run wait, `skip` rejects it",
-        },
-        "error_workflow_id": {
-            **_FLOW_ID,
-            "description": "Id of the flow to run when a run of this one fails; its trigger must be of type `error`",
-        },
-        "vars": {
-            "type": "object",
-            "additionalProperties": {},
-            "default": {},
-            "description": "Constants, available to all expressions of the flow as `vars.<name>`",
-        },
-    },
-    "additionalProperties": False,
-}
-
+RETRY = _object(
+    attempts=_field("integer", "Maximum number of attempts, including the first", minimum=1, maximum=20, default=3),
+    delay=_field("number", "Seconds before the second attempt", minimum=0, maximum=3600, default=1),
+    backoff=_field(
+        "number", "Factor by which each further delay grows, up to one hour", minimum=1, maximum=10, default=2
+    ),
+)
+NODE = _object(
+    ("id", "type"),
+    id=_id(
+        "Name of the node in edges and expressions, unique in the flow: letters, digits and `_`, not starting with a "
+        "digit"
+    ),
+    type=_field("string", "Node type, one of those in [nodes.md](nodes.md)", minLength=1),
+    name=_field("string", "Display name; default: the id", maxLength=MAX_NAME),
+    config=_field(
+        "object", "Settings of the node type; most accept [expressions](expressions.md)", additionalProperties={}
+    ),
+    foreach=_any_of(
+        "List, or an expression that returns one: the node runs once for each item, available to expressions as "
+        "`item` and `index`, and returns the list of outputs. Not for nodes with branches",
+        {"type": "string"}, {"type": "array", "items": {}}, NULL,
+    ),
+    retry=_any_of("Retry policy of the node; default: one attempt", _ref("WorkflowRetry"), NULL),
+    timeout=_field(
+        OPTIONAL_NUMBER, "Timeout of one attempt in seconds; default: only the flow's timeout applies",
+        minimum=0.001, maximum=86_400,
+    ),
+    on_error=_field(
+        "string",
+        "Action if the last attempt fails: `fail` ends the run, `continue` outputs "
+        '`{"error": text}`, `branch` outputs it to the branch `error`',
+        enum=["fail", "continue", "branch"], default="fail",
+    ),
+    on_interrupt=_field(
+        "string",
+        "Action if the server stops while the node runs: `retry` executes it again with the same idempotency key; "
+        "`fail` ends the run as failed",
+        enum=["retry", "fail"], default="retry",
+    ),
+    disabled=_field(
+        "boolean",
+        "If true, the node is not executed and its input passes through; a trigger, or a node with branches, is "
+        "skipped",
+        default=False,
+    ),
+    position=_any_of("Position in the editor; the engine ignores it", _ref("WorkflowPosition"), NULL),
+    notes=_field(OPTIONAL_TEXT, "Comment for readers; the engine ignores it"),
+)  # fmt: skip
+EDGE = _object(
+    ("from", "to"),
+    **{"from": _id("Id of the source node")},
+    to=_id("Id of the target node"),
+    branch=_field(OPTIONAL_TEXT, "Branch of the source node; required if it has branches, otherwise omitted"),
+    id={"description": "Ignored; an editor may store its own id"},
+)
+SHORT_EDGE = _field(
+    "array", 'Short form of an edge: `["from", "to"]` or `["from", "to", "branch"]`',
+    items={"type": "string"}, minItems=2, maxItems=3,
+)  # fmt: skip
+SETTINGS = _object(
+    timezone=_field("string", "IANA time zone of the flow's schedules, such as Europe/Berlin", default="UTC"),
+    timeout=_field(
+        OPTIONAL_NUMBER, "Run timeout in seconds; default: `HEADRACE_RUN_TIMEOUT`", minimum=0.001, maximum=2_592_000
+    ),
+    max_concurrent_runs=_field(
+        "integer", "Maximum number of concurrent runs; 0: no limit", minimum=0, maximum=10_000, default=0
+    ),
+    overlap=_field(
+        "string", "Action if that limit is reached: `queue` lets the new run wait, `skip` rejects it",
+        enum=["queue", "skip"], default="queue",
+    ),
+    error_workflow_id=_field(
+        OPTIONAL_TEXT, "Id of the flow to run when a run of this one fails; its trigger must be of type `error`",
+        maxLength=MAX_ID,
+    ),
+    vars=_field(
+        "object", "Constants, available to all expressions of the flow as `vars.<name>`",
+        additionalProperties={}, default={},
+    ),
+)  # fmt: skip
 DEFINITION: dict[str, Any] = {
-    "type": "object",
     "description": "Definition of a flow: nodes, the edges between them, and settings",
-    "properties": {
-        "nodes": {
-            "type": "array",
-            "items": {"$ref": f"{REF}WorkflowNode"},
-            "description": "Steps of the flow, in any order; at most `HEADRACE_MAX_NODES`",
-        },
-        "edges": {
-            "type": "array",
-            "items": {"anyOf": [{"$ref": f"{REF}WorkflowEdge"}, {"$ref": f"{REF}WorkflowShortEdge"}]},
-            "description": "Connections between nodes, without cycles and duplicates",
-        },
-        "settings": {
-            "anyOf": [{"$ref": f"{REF}WorkflowSettings"}, {"type": "null"}],
-            "description": "Settings of the flow as a whole",
-        },
-    },
-    "additionalProperties": False,
-}
+    **_object(
+        nodes=_field(
+            "array", "Steps of the flow, in any order; at most `HEADRACE_MAX_NODES`", items=_ref("WorkflowNode")
+        ),
+        edges=_field(
+            "array", "Connections between nodes, without cycles and duplicates",
+            items={"anyOf": [_ref("WorkflowEdge"), _ref("WorkflowShortEdge")]},
+        ),
+        settings=_any_of("Settings of the flow as a whole", _ref("WorkflowSettings"), NULL),
+    ),
+}  # fmt: skip
 
 COMPONENTS: dict[str, dict[str, Any]] = {
     "WorkflowDefinition": DEFINITION,
@@ -210,11 +147,6 @@ COMPONENTS: dict[str, dict[str, Any]] = {
     "WorkflowShortEdge": SHORT_EDGE,
     "WorkflowSettings": SETTINGS,
 }
-
-
-def get_keys(schema: dict[str, Any]) -> tuple[str, ...]:
-    """Return the property names of an object schema."""
-    return tuple(schema["properties"])
 
 
 def get_enum(schema: dict[str, Any], key: str) -> tuple[str, ...]:
