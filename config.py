@@ -25,6 +25,7 @@ from errors import ConfigError
 
 UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 SQLITE = "sqlite:///"
+KEY_FILE = "secret.key"  # in the data folder, unless HEADRACE_SECRET_KEY is set
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # values of HOST for "every address", and an address to connect to
 
 

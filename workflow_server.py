@@ -19,7 +19,6 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import api
-import backups
 import cli
 import config as settings
 import database
@@ -28,6 +27,7 @@ from api.shortcut import Shortcut
 from api.webhooks.rate_limit import RateLimits
 from api.webhooks.refusal_log import RefusalLog
 from config import Config
+from database import backups
 from database.checkpoints import Checkpoints
 from dispatch import Dispatcher, Links, Resources, make_services
 from dispatch.recorder import Recorder

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
-import backups
 import database
 from cli.base import main, open_database, to_one_line
 from cli.commands import exit_on_sigterm
-from config import Config
+from config import KEY_FILE, Config
+from database import backups
 from errors import BadInput
 from models import Fact, now_ms
 from scheduler.firing import skip_due
-from security.vault import KEY_FILE
+from security import key_rotation
 
 NEW_FOLDER = click.Path(path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -45,7 +45,7 @@ def restore(source: Path) -> None:
     click.echo(to_one_line(f"{config.data_dir} has the backup of {made.made_at} by Headrace {made.version}: {count}"))
     database.connect(config.database_path)
     try:
-        has_key = backups.has_key(config)
+        has_key = key_rotation.has_key(config)
     finally:
         database.disconnect()
     if not has_key:

@@ -13,7 +13,7 @@ import orjson
 
 import database
 from config import Config
-from database import backup
+from database.backups import MAGIC
 from errors import BadInput, ConfigError, HeadraceError, NotFound
 from models import Workspace
 from parsers.invisible_characters import JOINERS, is_seen
@@ -101,7 +101,7 @@ def open_database() -> Iterator[Config]:
     if not path.is_file():
         raise NotFound(f"There is no database {path}; start the server once, or name its folder in HEADRACE_DATA_DIR")
     with path.open("rb") as file:
-        if file.read(len(backup.MAGIC)) != backup.MAGIC:
+        if file.read(len(MAGIC)) != MAGIC:
             raise BadInput(f"{path} is not an SQLite database; check HEADRACE_DATA_DIR and DATABASE_URL")
     database.connect(path, config.durability)
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from cli.base import main, open_database, to_one_line
+from config import KEY_FILE
 from security import key_rotation
 
 NEW_KEY = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
@@ -28,7 +29,7 @@ def rotate_key(new_key_file: Path | None, skip_unreadable: bool) -> None:
     if new_key is not None:
         click.echo("Set HEADRACE_SECRET_KEY to the new key now: the server does not start with the old one")
     elif done.old is not None:
-        click.echo(f"{config.data_dir / key_rotation.KEY_FILE} has the new key; keep a copy of it elsewhere")
+        click.echo(f"{config.data_dir / KEY_FILE} has the new key; keep a copy of it elsewhere")
         click.echo(f"{done.old} has the old key, which earlier backups need: delete it when you no longer need them")
     if done.unreadable:
         click.echo(to_one_line(f"Not changed, since no key decrypts them: {', '.join(done.unreadable)}"))

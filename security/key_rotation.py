@@ -10,13 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from config import Config
+from config import KEY_FILE, Config
 from database import empty_log, execute, write
 from errors import BadInput, ConfigError, Conflict, VaultError
 from models import Credential, Fact, Lease, Wait
 from nodes import REGISTRY
 
-from .vault import IF_LOST, KEY_FILE, MIN_KEY, Vault, activate_new_key, find_key, write_new_key
+from .vault import IF_LOST, MIN_KEY, Vault, activate_new_key, find_key, write_new_key
 
 MAX_LISTED = 20
 
@@ -49,6 +49,12 @@ def check_key(config: Config) -> Vault:
         hint = "" if found is None else f", which is {found}"
         raise ConfigError(f"{vault.source} is not {begun}; put that key back{hint}. {IF_LOST}")
     return vault
+
+
+def has_key(config: Config) -> bool:
+    """Return True if the config's key, or a key file beside it, decrypts the connected database."""
+    known = Fact.find("key")
+    return known is None or bool(config.secret_key) or find_key(config.data_dir / KEY_FILE, known.value) is not None
 
 
 def rotate_key(config: Config, new_key: bytes | None = None, skip_unreadable: bool = False) -> Rotation:

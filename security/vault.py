@@ -19,12 +19,11 @@ from typing import Any
 
 import orjson
 
-from config import Config
+from config import KEY_FILE, Config
 from errors import ConfigError, VaultError
 
 log = logging.getLogger("headrace.vault")
 
-KEY_FILE = "secret.key"
 MIN_KEY = 16
 MAX_CACHED = 1000
 IF_LOST = (

@@ -34,7 +34,6 @@ LAYERS = {
     "engine_types": {"nodes"},
     "engine": {"definition", "expressions", "engine_types", "nodes"},
     "security": {"agent", "database", "models", "definition", "nodes", "schemas"},
-    "backups": {"database", "models", "security"},
     "dispatch": {
         *("agent", "database", "models", "definition", "engine", "nodes"),
         *("expressions", "schema_fields", "json_schema", "net", "parsers", "security", "templates"),
@@ -48,7 +47,7 @@ LAYERS = {
     },
     "cli": {
         *("database", "models", "dispatch", "scheduler", "definition", "engine"),
-        *("schemas", "templates", "nodes", "importing", "backups", "security", "parsers"),
+        *("schemas", "templates", "nodes", "importing", "security", "parsers"),
     },
     "startup_message": set(),
     "gunicorn.conf": {"startup_message"},

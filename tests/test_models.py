@@ -7,7 +7,7 @@ import pytest
 from world import Background, add_flow, at_once, flow, fresh_database, run_of, steps_of
 
 import database
-from database import backup, execute, write
+from database import backups, execute, write
 from database.tables.base import made_at, ulid
 from database.tables.steps import PAGE_BYTES, STEP_COLUMNS
 from models import (
@@ -524,9 +524,9 @@ def test_writers_of_many_threads_wait_for_each_other():
 
 def test_a_backup_is_a_whole_database_and_never_overwrites(tmp_path, made):
     accept(made)
-    backup.copy_database(tmp_path / "copy.sqlite3")
+    backups.copy_database(tmp_path / "copy.sqlite3")
     with pytest.raises(FileExistsError):
-        backup.copy_database(tmp_path / "copy.sqlite3")
+        backups.copy_database(tmp_path / "copy.sqlite3")
     database.disconnect()
     database.connect(tmp_path / "copy.sqlite3")
     assert Run.select().count() == 1 and database.migrate() == []
@@ -535,7 +535,7 @@ def test_a_backup_is_a_whole_database_and_never_overwrites(tmp_path, made):
 
 def test_a_backup_ends_though_another_writes_without_a_pause(tmp_path, monkeypatch):
     """As another process does: over a connection of its own."""
-    monkeypatch.setattr(backup, "PAGES_AT_ONCE", 5)
+    monkeypatch.setattr(backups, "PAGES_AT_ONCE", 5)
     execute("CREATE TABLE filled (content BLOB)")
     execute("INSERT INTO filled VALUES (zeroblob(2000000))")
     ended, written = threading.Event(), threading.Event()
@@ -547,7 +547,7 @@ def test_a_backup_ends_though_another_writes_without_a_pause(tmp_path, monkeypat
 
     writing = Background(write_on)
     assert written.wait(20)
-    copying = Background(backup.copy_database, tmp_path / "copy.sqlite3")
+    copying = Background(backups.copy_database, tmp_path / "copy.sqlite3")
     try:
         copying.result()
     finally:

@@ -7,7 +7,7 @@ import pytest
 
 import workflow_server
 from config import Config
-from database import backup
+from database import backups
 from models import Session, User, Workspace
 
 OTHERS = 0o077
@@ -61,7 +61,7 @@ def test_all_that_a_server_makes_is_for_its_own_user(running, data_dir):
     assert made.status_code == 201, made.text
     answer = client.open("/api/webhooks/orders", method="POST", data="x" * 200_000)
     assert answer.status_code == 200, answer.text
-    backup.copy_database(data_dir / "copy.sqlite3")
+    backups.copy_database(data_dir / "copy.sqlite3")
     names = {path.name for path in data_dir.rglob("*")}
     assert {"headrace.sqlite3", "headrace.sqlite3-wal", "values", "files", "rates", "b.txt", "input.json"} <= names
     assert open_to_others(data_dir) == []

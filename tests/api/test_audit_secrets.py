@@ -6,8 +6,8 @@ import pytest
 from test_audit import entries, walk
 from world import said, start_python
 
+from config import KEY_FILE
 from models import ApiToken, AuditEntry, Workflow
-from security.vault import KEY_FILE
 
 APPROVAL = {"nodes": [{"id": "ask", "type": "approval", "config": {"message": "Pay?"}}], "edges": []}
 DOCUMENT = {"openapi": "3.1.0", "info": {"title": "Pet store"}, "paths": {"/pets": {"get": {}}}}

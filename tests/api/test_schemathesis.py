@@ -20,9 +20,8 @@ from schemathesis.specs.openapi.checks import (
 import api
 import database
 import workflow_server
-from config import Config
+from config import KEY_FILE, Config
 from models import AgentMemory, ApiToken, Credential, Membership, Run, Session, User, Workflow, new_id
-from security.vault import KEY_FILE
 
 
 def no_error_of_the_server(ctx, response, case):

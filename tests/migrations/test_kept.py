@@ -13,10 +13,10 @@ from make_database import KEY, SECRET
 from servers import EMAIL, PASSWORD, until
 from world import fresh_database
 
-import backups
 import database
 import workflow_server
 from config import Config
+from database import backups
 from models import Base, Fact, Workspace
 from version import VERSION
 

@@ -18,13 +18,13 @@ from world import ROOT, start_python
 import cli
 import database
 import workflow_server
-from config import Config, table
-from database import backup
+from config import KEY_FILE, Config, table
+from database import backups
 from errors import ConfigError, VaultError
 from models import AuditEntry, Credential, Fact, Lease, Run, Step, Wait, Workflow
 from security import key_rotation
 from security.credentials import Credentials
-from security.vault import KEY_FILE, Vault
+from security.vault import Vault
 
 SECRET, OLD, NEW = "hunter2hunter2", "the old key of the test", "the new key of the test"
 COUNT = 5
@@ -156,7 +156,7 @@ def test_what_the_old_key_opens_is_overwritten_in_the_database(filled, data_dir)
 
 
 def test_a_backup_of_before_is_read_with_the_key_that_the_refusal_names(filled, data_dir):
-    backup.copy_database(data_dir / "copy")
+    backups.copy_database(data_dir / "copy")
     rotate()
     database.disconnect()
     for path in data_dir.glob("headrace.sqlite3*"):

@@ -10,10 +10,10 @@ from world import raced, said, start_python
 
 import database
 import workflow_server
-from config import Config
+from config import KEY_FILE, Config
 from errors import ConfigError, VaultError
 from models import Fact
-from security.vault import KEY_FILE, Vault
+from security.vault import Vault
 
 KEY = "a key of the test's own"
 

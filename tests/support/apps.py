@@ -9,9 +9,8 @@ from flask.testing import FlaskClient
 
 import database
 import workflow_server
-from config import Config
+from config import KEY_FILE, Config
 from models import Session
-from security.vault import KEY_FILE
 
 EMAIL, PASSWORD = "owner@example.org", "correct horse battery"
 ECHO = {"nodes": [{"id": "start", "type": "manual"}], "edges": []}

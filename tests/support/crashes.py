@@ -10,7 +10,7 @@ from world import run_of, steps_of
 
 import database
 from config import Config
-from database import backup
+from database import backups
 from dispatch import Dispatcher, Resources, make_services
 from dispatch.payloads import Kept
 from dispatch.recorder import Recorder
@@ -46,7 +46,7 @@ class Moments(list):
 
     def copy(self):
         path = self.folder / f"moment_{len(self)}.sqlite3"
-        backup.copy_database(path)
+        backups.copy_database(path)
         done = {
             f"{step.run_id}:{step.node_id}:{step.item_index or 0}"
             for step in Step.select().where(Step.status == "success")

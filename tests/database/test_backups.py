@@ -11,15 +11,13 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
-import backups
 import cli
 import database
-from backups import MANIFEST, RESTORING
-from config import Config, table
-from database import backup as copies
+from config import KEY_FILE, Config, table
+from database import backups
+from database.backups import MANIFEST, RESTORING
 from errors import BadInput, ConfigError, Conflict, NotFound
 from models import Credential, Fact, Lease, Schedule, Workflow, Workspace, now_ms
-from security.vault import KEY_FILE
 from version import VERSION
 from workflow_server import prepare, serve
 
@@ -143,27 +141,27 @@ def test_a_backup_that_fails_leaves_no_half(served, folder, monkeypatch):
 
 
 def test_a_value_that_is_deleted_after_the_database_was_copied_is_in_the_backup(served, folder, monkeypatch):
-    copy = copies.copy_database
+    copy = backups.copy_database
 
     def then_delete(target):
         copy(target)
         shutil.rmtree(served.data_dir / "values/run_1")
         write(served.data_dir / "values/run_2/input.json", b"[2]")
 
-    monkeypatch.setattr(copies, "copy_database", then_delete)
+    monkeypatch.setattr(backups, "copy_database", then_delete)
     backups.make(served, folder / "copy")
     assert (folder / "copy/values/run_1/output.json").read_bytes() == b"[1]"
     assert (folder / "copy/values/run_2/input.json").read_bytes() == b"[2]"
 
 
 def test_a_value_that_was_copied_half_written_is_copied_again(served, folder, monkeypatch):
-    copy = copies.copy_database
+    copy = backups.copy_database
 
     def then_change(target):
         copy(target)
         write(served.data_dir / "values/run_1/output.json", b"[1, 2]")
 
-    monkeypatch.setattr(copies, "copy_database", then_change)
+    monkeypatch.setattr(backups, "copy_database", then_change)
     manifest = backups.make(served, folder / "copy")
     assert (folder / "copy/values/run_1/output.json").read_bytes() == b"[1, 2]"
     assert manifest.files["values/run_1/output.json"][0] == 6
@@ -189,7 +187,7 @@ def test_a_database_that_flows_keep_among_the_files_is_copied_whole_while_one_wr
 
 
 def test_a_file_that_only_begins_like_a_database_is_copied_as_it_is(served, folder):
-    content = copies.MAGIC + b"and then something else"
+    content = backups.MAGIC + b"and then something else"
     write(served.data_dir / "files/ws_1/odd", content)
     backups.make(served, folder / "copy")
     assert (folder / "copy/files/ws_1/odd").read_bytes() == content

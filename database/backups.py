@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -18,11 +19,10 @@ from typing import NamedTuple
 import orjson
 
 import database
-from config import Config
-from database import backup
+from config import KEY_FILE, Config
+from database.tables.leases import Lease
+from database.tables.server_state import Fact
 from errors import BadInput, ConfigError, Conflict, NotFound
-from models import Fact, Lease
-from security.vault import KEY_FILE, find_key
 from version import VERSION
 
 FORMAT = 1
@@ -31,6 +31,8 @@ DATABASE = "headrace.sqlite3"
 FOLDERS = ("values", "files")
 RESTORING = ".restoring"  # exists in a data folder while a restore is in progress
 CHUNK = 1 << 20
+MAGIC = b"SQLite format 3\0"
+PAGES_AT_ONCE = 1000  # of a copied database
 MAX_MANIFEST_BYTES = 1 << 30
 MAX_NAMED = 5
 
@@ -68,7 +70,7 @@ def make(config: Config, target: Path) -> Manifest:
         copied: dict[str, _Copied] = {}
         # Twice: a value is on disk before the row that refers to it, and may be deleted after the row is copied.
         _copy_folder(config.data_dir, "values", draft, copied)
-        backup.copy_database(draft / DATABASE)
+        copy_database(draft / DATABASE)
         for folder in FOLDERS:
             _copy_folder(config.data_dir, folder, draft, copied)
         files = {path: (one.size, one.digest) for path, one in sorted(copied.items())}
@@ -102,7 +104,7 @@ def _copy_folder(data_dir: Path, folder: str, draft: Path, copied: dict[str, _Co
                 continue
             target = draft / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            if folder == "files" and backup.copy_if_database(path, target):
+            if folder == "files" and copy_if_database(path, target):
                 belonging |= {path.with_name(path.name + ending) for ending in database.BESIDE}
                 copied[name] = _Copied(seen, *_measure(target))
             else:
@@ -157,6 +159,39 @@ def _delete_on_failure(*paths: Path) -> Iterator[None]:
             else:
                 path.unlink(missing_ok=True)
         raise
+
+
+# Databases
+
+
+def copy_database(target: Path) -> None:
+    """Copy the live database consistently to a new file. Raises: FileExistsError if the file exists."""
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with _delete_on_failure(target):
+        _copy_pages(str(database.db.database), target)
+
+
+def _copy_pages(source: str, target: Path, uri: bool = False) -> None:
+    with closing(sqlite3.connect(source, uri=uri)) as read, closing(sqlite3.connect(target)) as copy:
+        # The read transaction pins one state. Without it, the copy would restart after every write of another process,
+        # and under constant writes never end.
+        read.execute("BEGIN")
+        read.execute("SELECT 1 FROM sqlite_master").fetchone()
+        read.backup(copy, pages=PAGES_AT_ONCE)
+
+
+def copy_if_database(source: Path, target: Path) -> bool:
+    """Copy a file consistently if it is a readable SQLite database. Return False otherwise."""
+    with source.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            return False
+    try:
+        # Read-only: files of an interrupted writer, or placed there by a stranger, must not be recovered here.
+        _copy_pages(f"{source.absolute().as_uri()}?mode=ro", target, uri=True)
+    except sqlite3.Error:
+        target.unlink(missing_ok=True)
+        return False
+    return True
 
 
 # Restoring
@@ -304,9 +339,3 @@ def check_not_restoring(config: Config) -> None:
             f"A restore into {config.data_dir} is in progress or was interrupted. If none is running, empty the "
             f"folder, except for {KEY_FILE}, and restore again"
         )
-
-
-def has_key(config: Config) -> bool:
-    """Return True if the config's key, or a key file beside it, decrypts the connected database."""
-    known = Fact.find("key")
-    return known is None or bool(config.secret_key) or find_key(config.data_dir / KEY_FILE, known.value) is not None
