@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +38,7 @@ from api import (
 )
 from api.http import auth, caching, json_io, link_redaction, query_parameters, static_app
 from api.http.caching import respond_once
+from api.http.content_policy import hash_inline
 
 RESOURCES = (
     sessions,
@@ -109,12 +108,9 @@ def _make_docs_blueprint() -> Any:
 def _make_docs_policy(response: Response) -> str:
     """Return the policy for Swagger UI's page, which has an inline script and sets styles: its hash is allowed."""
     page = "" if response.is_streamed else response.get_data(as_text=True)
-    scripts = [part.partition("</script>")[0] for part in page.split("<script>")[1:]]
-    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
-    sources = " ".join(["'self'", *(f"'sha256-{digest}'" for digest in hashes)])
     return (
-        f"default-src 'none'; script-src {sources}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-        "connect-src 'self'"
+        f"default-src 'none'; script-src 'self' {hash_inline(page, 'script')}; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:; connect-src 'self'"
     )
 
 

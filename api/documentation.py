@@ -21,7 +21,7 @@ from werkzeug.exceptions import NotFound
 from api.http.auth import allow_anyone
 from api.http.caching import CachedAnswer, compute_digest, send_cached
 
-STYLE_FILE = Path(__file__).parent / "documentation.css"
+STYLE_FILE = Path(__file__).with_suffix(".css")
 POLICY = "default-src 'none'; style-src 'self'; img-src 'self'"
 IMAGES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg", ".webp": "image/webp"}
 # The pages in the order of their use. Pages that are not listed come last.
@@ -33,16 +33,7 @@ GROUPS = {
     "Operate": ("operations", "settings", "cli", "reliability", "performance"),
     "Inside": ("architecture", "adr"),
 }
-LAYOUT = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>{title} · Headrace</title>
-<link rel="stylesheet" href="/docs/style.css"></head>
-<body><a class="skip" href="#content">Skip to the content</a>
-<header><a class="brand" href="/docs">Headrace <span>docs</span></a>
-<a class="to-pages" href="/docs">Pages</a><a href="/api/docs/">API</a><a href="/">App</a></header>
-<div class="columns"><nav class="pages" aria-label="Pages">{nav}</nav><main id="content">{body}</main>
-{toc}</div></body></html>
-"""
+LAYOUT = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
 
 
 class Page(NamedTuple):

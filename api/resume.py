@@ -5,14 +5,13 @@ Opening a link must change nothing, since mail scanners open links: GET shows a 
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import logging
 import math
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from flask import Response, current_app, render_template_string, request
@@ -20,6 +19,7 @@ from flask_login import current_user
 
 from api.audit import defer_entry
 from api.http.auth import get_user, require_role
+from api.http.content_policy import hash_inline
 from api.http.json_io import Resource, load, read_body, read_raw
 from api.open_questions import accepts_answers, format_reason
 from api.runs import link_large_values
@@ -50,28 +50,9 @@ BY_LINK_TOO: dict[str, Any] = {
     "security": [{"session": []}, {"token": []}, {}],
     "parameters": [{"in": "query", "name": name, "description": text, **TEXT} for name, text in LINK.items()],
 }
-
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 34rem; margin: 12vh auto; padding: 0 1rem; color: #1c2733; }
-h1 { font-size: 1.2rem; margin: 0 0 1rem; } p { white-space: pre-wrap; overflow-wrap: anywhere; }
-small { color: #5b6b7b; } textarea { width: 100%; box-sizing: border-box; font: inherit; padding: .5rem; }
-button { font: inherit; padding: .5rem 1.25rem; margin: 1rem .5rem 0 0; border: 1px solid #8fa1b3; border-radius: 6px;
-  background: #fff; cursor: pointer; text-transform: capitalize; }
-button:first-of-type { background: #0b6e4f; color: #fff; }
-"""
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{{ title }}</title><style>{{ style|safe }}</style></head>
-<body><h1>{{ title }}</h1>{% if text %}<p>{{ text }}</p>{% endif %}
-{% if answers %}<form method="post">
-{% if comment %}<textarea name="comment" rows="3" maxlength="2000" placeholder="A comment, if you like"></textarea>
-{% endif %}{% for name in answers %}<button name="answer" value="{{ name }}">{{ labels.get(name, name) }}</button>
-{% endfor %}</form>{% endif %}
-<p><small>Headrace &middot; {{ run_id }}</small></p></body></html>
-"""
+PAGE = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
 LABELS = {"approved": "approve", "rejected": "reject", "received": "continue"}
-STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-POLICY = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'"
+POLICY = f"default-src 'none'; style-src {hash_inline(PAGE, 'style')}"
 
 
 def by_link(path: dict[str, Any]) -> bool:
@@ -233,7 +214,7 @@ def _is_form_post() -> bool:
 
 def _render_page(run: Run, title: str, text: str, answers: list[str] | None = None, status: int = 200) -> Response:
     title = visible(title)
-    values = {"run_id": run.id, "title": title, "text": text, "answers": answers, "labels": LABELS, "style": STYLE}
+    values = {"run_id": run.id, "title": title, "text": text, "answers": answers, "labels": LABELS}
     page = render_template_string(PAGE, comment=bool(answers) and answers != ["received"], **values)
     headers = {"Cache-Control": "no-store", "Content-Security-Policy": POLICY}
     return Response(page, status, headers, mimetype="text/html")

@@ -6,8 +6,7 @@ The app is an index page and the hashed files beside it. The index page is sent 
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import mimetypes
 import os
 import secrets
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from flask import Flask, Response, current_app, request, send_file
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from api.http.auth import allow_anyone
+from api.http.content_policy import hash_inline
 
 INDEX, ASSETS = "index.html", "assets"
 # The text in the index page that each response replaces by its nonce.
@@ -27,24 +27,14 @@ RESERVED_PREFIXES = ("api", "docs", "metrics", "mcp", ASSETS)
 # The compressed forms of a file, best first.
 ENCODINGS = {"br": ".br", "gzip": ".gz"}
 CACHE_FOREVER = "public, max-age=31536000, immutable"
-# Content types of build files, since the tables of some machines lack a few.
+# Content types of build files: Python's own table, not the machine's, which may lack some.
 TYPES = {
-    ".avif": "image/avif",
-    ".css": "text/css",
-    ".gif": "image/gif",
-    ".html": "text/html",
+    **mimetypes.MimeTypes().types_map[True],
     ".ico": "image/x-icon",
-    ".jpg": "image/jpeg",
     ".js": "text/javascript",
-    ".json": "application/json",
     ".map": "application/json",
     ".mjs": "text/javascript",
-    ".png": "image/png",
-    ".svg": "image/svg+xml",
     ".ttf": "font/ttf",
-    ".txt": "text/plain",
-    ".wasm": "application/wasm",
-    ".webmanifest": "application/manifest+json",
     ".webp": "image/webp",
     ".woff": "font/woff",
     ".woff2": "font/woff2",
@@ -53,31 +43,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data: blob:; "
     "font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'"
 )
-
-STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.6 system-ui, sans-serif; max-width: 36rem; margin: 14vh auto; padding: 0 1.25rem; color: #1c2733;
-  background: #f7f9fa; }
-h1 { font-size: 1.4rem; margin: 0 0 1rem; } a { color: #0b6e4f; }
-pre { background: #e9eef1; padding: .75rem 1rem; border-radius: 8px; overflow-x: auto; }
-code { font: .9em ui-monospace, monospace; }
-@media (prefers-color-scheme: dark) {
-  body { color: #dbe3ea; background: #12181e; } a { color: #5fd3ab; } pre { background: #1d262e; }
-}
-"""
-NOT_BUILT = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Headrace</title><style>{STYLE}</style></head>
-<body><main><h1>Headrace is running</h1>
-<p>Its browser app is not built yet. In the folder of Headrace:</p>
-<pre><code>make web</code></pre>
-<p>or, with Node.js 20.19, 22.12 or newer:</p>
-<pre><code>cd web &amp;&amp; npm ci &amp;&amp; npm run build</code></pre>
-<p>and load this page again; no restart is needed. The API works already:
-<a href="/api/docs/">its documentation</a>.</p></main></body></html>
-"""
-STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-NOT_BUILT_POLICY = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'"
+NOT_BUILT = Path(__file__).with_name("not_built.html").read_text(encoding="utf-8")
+NOT_BUILT_POLICY = f"default-src 'none'; style-src {hash_inline(NOT_BUILT, 'style')}"
 
 
 @dataclass(frozen=True, slots=True)
