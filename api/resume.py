@@ -6,11 +6,6 @@ Opening a link must change nothing, since mail scanners open links: GET shows a 
 from __future__ import annotations
 
 import logging
-import math
-import threading
-import time
-from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +19,7 @@ from api.http.json_io import Resource, load, read_body, read_raw
 from api.open_questions import accepts_answers, format_reason
 from api.runs import link_large_values
 from api.webhooks.body import parse_body
+from api.webhooks.refusal_log import RefusalLog
 from dispatch import Dispatcher
 from errors import BadInput, Conflict, Forbidden, HeadraceError
 from models import Run, Step, Wait, now_ms
@@ -36,7 +32,7 @@ log = logging.getLogger("headrace.resume")
 blueprint = Resource("resume", "Answers to waiting runs", any_query=True)
 BY_LINK = "a signed link"
 MAX_COMMENT = 2_000
-REPORT_SECONDS, MAX_REPORTS = 60.0, 1_000  # between two log lines about a run; runs that are remembered
+refusals = RefusalLog()  # of signed links, by run: anyone could fill the log
 FORM = "application/x-www-form-urlencoded"
 TEXT = {"schema": {"type": "string"}}
 # Query parameters of a signed link, which needs neither a session nor an API token.
@@ -67,34 +63,10 @@ def by_link(path: dict[str, Any]) -> bool:
     return True
 
 
-class Reports:
-    """Limit on log lines about refused links: one a minute for each run, since anyone could fill the log."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.clock = clock
-        self._told: OrderedDict[str, float] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def is_due(self, name: str) -> bool:
-        """Return True if this name was not logged for a minute, and count it as logged now."""
-        now = self.clock()
-        with self._lock:
-            if now - self._told.get(name, -math.inf) < REPORT_SECONDS:
-                return False
-            self._told[name] = now
-            self._told.move_to_end(name)
-            if len(self._told) > MAX_REPORTS:
-                self._told.popitem(last=False)
-        return True
-
-
-reports = Reports()
-
-
 def _refused(run: Run | None, why: str) -> None:
     """Log that a signed link was refused, once a minute for each run; unknown runs count as one."""
     name = "an unknown run" if run is None else f"run {run.id}"
-    if reports.is_due(name):
+    if refusals.count("signed link", name) == 1:
         log.info("%s: a signed link was refused for a caller at %s: %s", name, request.remote_addr, why)
 
 

@@ -1,4 +1,5 @@
-"""Refusal log: callers of webhooks that failed to authenticate. After MAX_REFUSALS, an address must wait.
+"""Refusal log: callers of webhooks and signed links that failed to authenticate. After MAX_REFUSALS, an address must
+wait.
 
 Kept in memory, so a successful call costs one look at the clock. Each process counts separately.
 """
@@ -17,8 +18,6 @@ WINDOW = 60.0  # seconds
 MAX_KEPT = 10_000  # pairs of webhook and address; beyond it, the oldest are dropped
 MAX_LINES = 20  # in the logs of one webhook within a window
 
-Pair = tuple[str, str]
-
 
 @dataclass(slots=True)
 class _Count:
@@ -32,7 +31,7 @@ class RefusalLog:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._counts: OrderedDict[Pair, _Count] = OrderedDict()
+        self._counts: OrderedDict[tuple[str, str], _Count] = OrderedDict()
         self._until = -math.inf  # when the last window ends
 
     def __bool__(self) -> bool:
@@ -51,20 +50,21 @@ class RefusalLog:
 
         An `is_shared` address never has to wait.
         """
-        with self._lock:
-            if self._add((hook, f"shared {address}" if is_shared else address)) > 1:
-                return False
-            return self._add((hook, "")) <= MAX_LINES
+        if self.count(hook, f"shared {address}" if is_shared else address) > 1:
+            return False
+        return self.count(hook, "") <= MAX_LINES
 
-    def _add(self, pair: Pair) -> int:
-        """Count one refusal for the pair. Return the number in its window."""
-        now = self._clock()
-        found = self._counts.get(pair)
-        if found is None or now >= found.since + WINDOW:
-            self._counts.pop(pair, None)
-            found = self._counts[pair] = _Count(now)
-            while len(self._counts) > MAX_KEPT:
-                self._counts.popitem(last=False)
-        found.count += 1
-        self._until = now + WINDOW
-        return found.count
+    def count(self, hook: str, address: str) -> int:
+        """Count a refusal of the address. Return its number in the current window."""
+        pair = hook, address
+        with self._lock:
+            now = self._clock()
+            found = self._counts.get(pair)
+            if found is None or now >= found.since + WINDOW:
+                self._counts.pop(pair, None)
+                found = self._counts[pair] = _Count(now)
+                while len(self._counts) > MAX_KEPT:
+                    self._counts.popitem(last=False)
+            found.count += 1
+            self._until = now + WINDOW
+            return found.count

@@ -8,6 +8,7 @@ import pytest
 from world import at_once, chain, flow, node
 
 from api import resume
+from api.webhooks.refusal_log import RefusalLog
 from models import Run, Wait, Workspace, without_signatures
 from nodes.base import REGISTRY, Node
 
@@ -284,7 +285,7 @@ def test_a_link_that_was_changed_is_none(client, owner, waiting, links, change):
 def told(caplog, monkeypatch):
     """The lines about refused links. The log forgets what it told before when `told.clock` goes on by a minute."""
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(resume, "reports", resume.Reports(lambda: clock.now))
+    monkeypatch.setattr(resume, "refusals", RefusalLog(lambda: clock.now))
     caplog.set_level("INFO", "headrace.resume")
 
     def lines():
