@@ -6,11 +6,10 @@ folder. Decision records are pages such as `adr/0001-…`; their index is the pa
 
 from __future__ import annotations
 
-import gzip
 import posixpath
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from flask import Flask, Response, current_app, send_file
 from werkzeug.exceptions import NotFound
 
 from api.http.auth import allow_anyone
-from api.http.caching import CachedAnswer, compute_digest, send_cached
+from api.http.caching import respond_once
 
 STYLE_FILE = Path(__file__).with_suffix(".css")
 POLICY = "default-src 'none'; style-src 'self'; img-src 'self'"
@@ -46,11 +45,10 @@ class Page(NamedTuple):
 
 @dataclass(slots=True)
 class Library:
-    """The pages of a folder by name, its images by file name, and cached answers."""
+    """The pages of a folder by name, and its images by file name."""
 
     pages: dict[str, Path]
     images: dict[str, Path]
-    made: dict[str, CachedAnswer] = field(default_factory=dict)
 
     @classmethod
     def of(cls, folder: Path) -> Library:
@@ -82,15 +80,6 @@ class Library:
         with self.pages[name].open(encoding="utf-8") as file:
             return file.readline().lstrip("# ").strip() or name
 
-    def answer(self, name: str, make: Callable[[], str], mimetype: str = "text/html") -> Response:
-        """Return the cached answer of this name, built by `make` at first use."""
-        if name not in self.made:
-            plain = make().encode()
-            self.made[name] = CachedAnswer(plain, gzip.compress(plain, 9, mtime=0), compute_digest(plain))
-        response = send_cached(self.made[name], mimetype)
-        response.headers["Content-Security-Policy"] = POLICY
-        return response
-
 
 def install(app: Flask, folder: Path) -> None:
     """Serve the documentation in this folder."""
@@ -110,7 +99,7 @@ def install(app: Flask, folder: Path) -> None:
 def show_contents() -> Response:
     """Show the list of pages in groups."""
     library = _get_library()
-    return library.answer("", lambda: _render_layout(library, "", _render_contents(library)))
+    return _respond("", lambda: _render_layout(library, "", _render_contents(library)))
 
 
 @allow_anyone
@@ -125,7 +114,7 @@ def show_page(name: str) -> Response:
     library = _get_library()
     if name not in library.pages:
         raise NotFound
-    return library.answer(name, lambda: _render_layout(library, name, render_page(library, name)))
+    return _respond(name, lambda: _render_layout(library, name, render_page(library, name)))
 
 
 @allow_anyone
@@ -137,7 +126,7 @@ def show_decision(name: str) -> Response:
 @allow_anyone
 def send_style() -> Response:
     """Return the style sheet of all pages."""
-    return _get_library().answer("style.css", lambda: STYLE_FILE.read_text(encoding="utf-8"), "text/css")
+    return _respond("style.css", lambda: STYLE_FILE.read_text(encoding="utf-8"), "text/css")
 
 
 @allow_anyone
@@ -246,6 +235,13 @@ def _summarize(shown: Page) -> str:
     paragraphs = (re.sub(r"<[^<>]*>", "", text) for text in found)
     text = next((text for text in paragraphs if not text.startswith("Generated ")), "")
     return re.split(r"(?<=\.)\s|:\s|:$", text, maxsplit=1)[0]
+
+
+def _respond(name: str, make: Callable[[], str], mimetype: str = "text/html") -> Response:
+    """Respond with a text that is made once."""
+    response = respond_once(f"docs {name}", lambda: make().encode(), mimetype)
+    response.headers["Content-Security-Policy"] = POLICY
+    return response
 
 
 def _get_library() -> Library:

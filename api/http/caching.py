@@ -34,7 +34,6 @@ MINUTE_MS = 60_000
 
 _digests: Memory[bytes, str] = Memory(commits)
 
-
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -58,17 +57,16 @@ def cache_response(view: View) -> View:
     return cached
 
 
-def respond_once(name: str, make: Callable[[], bytes]) -> Response:
-    """Respond with the JSON that `make` returns. It is called once for each name, and its result is cached."""
+def respond_once(name: str, make: Callable[[], bytes], mimetype: str = "application/json") -> Response:
+    """Respond with the body that `make` returns. It is called once for each name, and its result is cached.
+
+    The body is sent in an encoding that the client accepts, or as a 304 if the client has it already.
+    """
     answers: dict[str, CachedAnswer] = current_app.extensions["headrace"].cached_answers
     if name not in answers:
         plain = make()
         answers[name] = CachedAnswer(plain, gzip.compress(plain, 9, mtime=0), compute_digest(plain))
-    return send_cached(answers[name])
-
-
-def send_cached(found: CachedAnswer, mimetype: str = "application/json") -> Response:
-    """Respond with the cached body in an encoding that the client accepts, or 304 if the client has it already."""
+    found = answers[name]
     response = Response(found.plain, mimetype=mimetype)
     if not set_etag(response, found.digest) and accepts_gzip():
         send_compressed(response, found.packed)
@@ -114,12 +112,10 @@ def add_etag(response: Response) -> Response:
 def _is_cacheable(response: Response) -> bool:
     if request.method not in ("GET", "HEAD") or response.status_code != 200 or response.mimetype != "application/json":
         return False
-    return not response.is_streamed and not has_signature(response.get_data())
-
-
-def has_signature(body: bytes) -> bool:
-    """Return True if the body has something like the signature of a link in it."""
-    return b"token" in body and SIGNATURE.search(body) is not None
+    if response.is_streamed:
+        return False
+    body = response.get_data()
+    return b"token" not in body or SIGNATURE.search(body) is None  # such as the links that answer a waiting step
 
 
 def compute_digest(body: bytes) -> str:
