@@ -38,13 +38,16 @@ def build_input(request: Request, path: str, raw: bytes, secret_header: str | No
 
     Raises: BadInput if the body does not match its content type.
     """
-    query = parse_query(request.query_string.decode()) if request.query_string else {}
-    headers = _headers(request.environ, secret_header)
+    headers = [
+        (key.removeprefix("HTTP_").replace("_", "-"), value)
+        for key, value in request.environ.items()
+        if key.startswith("HTTP_") or key in ("CONTENT_TYPE", "CONTENT_LENGTH")
+    ]
     return {
         "method": request.method,
         "path": path,
-        "query": query,
-        "headers": headers,
+        "query": parse_query(request.query_string.decode()) if request.query_string else {},
+        "headers": filter_headers(headers, secret_header),
         "body": parse_body(request, raw),
     }
 
@@ -55,24 +58,10 @@ def parse_query(text: str) -> dict[str, Any]:
 
 
 def filter_headers(pairs: Sequence[tuple[str, str]], secret_header: str | None) -> dict[str, str]:
-    """Return the same headers as `build_input`, from pairs of name and value with unique names."""
+    """Return the headers of a run's input from pairs of name and value with unique names."""
     found = {}
     for name, value in pairs:
         name = name.lower()
-        if name not in SECRET_HEADERS and name != secret_header and value:
-            found[name] = value if value.isascii() else _decode_header(value)
-    return found
-
-
-def _headers(environ: dict[str, Any], secret_header: str | None) -> dict[str, str]:
-    found = {}
-    for key, value in environ.items():
-        if key.startswith("HTTP_"):
-            name = key[5:].replace("_", "-").lower()
-        elif key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            name = key.replace("_", "-").lower()
-        else:
-            continue
         if name not in SECRET_HEADERS and name != secret_header and value:
             found[name] = value if value.isascii() else _decode_header(value)
     return found
