@@ -76,6 +76,18 @@ def disconnect_thread() -> None:
         db.close()
 
 
+def closing_connection(work: Callable[[], object]) -> Callable[[], None]:
+    """Return `work`, closing its thread's connection afterwards: for a thread that ends, or is seldom used."""
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            disconnect_thread()
+
+    return run
+
+
 def disconnect() -> None:
     """Close this thread's connection and the lock file. Call before a fork, so that no child inherits them."""
     disconnect_thread()

@@ -31,7 +31,8 @@ class Checkpoints:
         """Start the thread."""
         self._has_ended = False
         database.when_checkpoint_is_due(self._due.set)
-        self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
+        work = database.closing_connection(self._work)
+        self._thread = threading.Thread(target=work, name="checkpoints", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -44,24 +45,15 @@ class Checkpoints:
 
     def _work(self) -> None:
         patience.limit(WAIT_SECONDS)
-        try:
-            while True:
-                self._due.wait()
-                self._due.clear()
-                if self._has_ended:
-                    return
+        while self._due.wait() and not self._has_ended:
+            self._due.clear()
+            try:
                 if database.is_checkpoint_due():
-                    self._try_step()
-        finally:
-            database.disconnect_thread()
-
-    def _try_step(self) -> None:
-        try:
-            step()
-        except HeldUp:
-            pass  # The commits of others make the next checkpoint due.
-        except Exception as error:
-            log.warning("no checkpoint could be made, so the write-ahead log grows for now: %s", error)
+                    step()
+            except HeldUp:
+                pass  # The commits of others make the next checkpoint due.
+            except Exception as error:
+                log.warning("no checkpoint could be made, so the write-ahead log grows for now: %s", error)
 
 
 def step() -> None:

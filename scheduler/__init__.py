@@ -16,7 +16,7 @@ from apscheduler.executors.pool import BasePoolExecutor, ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.util import undefined
 
-from database import disconnect_thread
+from database import closing_connection, disconnect_thread
 from dispatch import Dispatcher
 from models import (
     IdempotencyKey,
@@ -105,35 +105,26 @@ class Scheduler:
 
     def start(self) -> None:
         """Start all jobs."""
-        dispatcher = self.dispatcher
+        dispatcher, unless_paused, with_room = self.dispatcher, self._unless_paused, self._with_room
         self.leader = Leader(lambda runs: dispatcher.pick_up(), dispatcher.may_start)
         self.poller = Poller(dispatcher, self.leader.owner, self.leader.leads)
-        jobs: list[tuple[Callable[[], object], float]] = [
-            (dispatcher.sweep, SWEEP_SECONDS),
-            (self._unless_paused(lambda: watch(now_ms())), WATCH_SECONDS),
-            (prune, PRUNE_SECONDS),
-        ]
-        for job, seconds in jobs:
-            # The first sweep runs at once, to recover the runs of a crash.
-            first = datetime.now(UTC) if job == dispatcher.sweep else undefined
-            self._scheduler.add_job(_closing(job), "interval", seconds=seconds, next_run_time=first)
-        ticks = (
-            (self._with_room(self.leader.tick), TICK_SECONDS),
-            (self._with_room(self.poller.tick), TICK_SECONDS),
-            (dispatcher.wake, WAKE_SECONDS),
-        )
-        for tick, seconds in ticks:
-            self._scheduler.add_job(self._unless_paused(tick), "interval", seconds=seconds, executor="ticks")
         self.retention = Retention(dispatcher.config, dispatcher.resources.payloads)
-        later: list[tuple[Callable[[], object], float]] = [
-            (self._unless_paused(self.retention.work), RETAIN_SECONDS),
-            (lambda: settle_days(now_ms()), SETTLE_SECONDS),
+        now = datetime.now(UTC)
+        later = now + timedelta(seconds=FIRST_SECONDS)
+        jobs: list[tuple[str, Callable[[], object], float, Any]] = [
+            ("default", dispatcher.sweep, SWEEP_SECONDS, now),  # at once, to recover the runs of a crash
+            ("default", unless_paused(lambda: watch(now_ms())), WATCH_SECONDS, undefined),
+            ("default", prune, PRUNE_SECONDS, undefined),
+            ("ticks", unless_paused(with_room(self.leader.tick)), TICK_SECONDS, undefined),
+            ("ticks", unless_paused(with_room(self.poller.tick)), TICK_SECONDS, undefined),
+            ("ticks", unless_paused(dispatcher.wake), WAKE_SECONDS, undefined),
+            ("retention", unless_paused(self.retention.work), RETAIN_SECONDS, later),
+            ("retention", lambda: settle_days(now_ms()), SETTLE_SECONDS, later),
         ]
-        for job, seconds in later:
-            first = datetime.now(UTC) + timedelta(seconds=FIRST_SECONDS)
-            self._scheduler.add_job(
-                _closing(job), "interval", seconds=seconds, executor="retention", next_run_time=first
-            )
+        for executor, job, seconds, first in jobs:
+            # Threads of the pools end without notice; that of the ticks closes its connection itself.
+            work = job if executor == "ticks" else closing_connection(job)
+            self._scheduler.add_job(work, "interval", seconds=seconds, executor=executor, next_run_time=first)
         self._scheduler.start()
 
     def _with_room(self, tick: Callable[[], object]) -> Callable[[], None]:
@@ -163,18 +154,6 @@ class Scheduler:
             self.poller.stop()
         if self.leader is not None:
             self.leader.stop()
-
-
-def _closing(job: Callable[[], object]) -> Callable[[], None]:
-    """Return the job, closing its database connection afterwards: threads of the pool end without notice."""
-
-    def run() -> None:
-        try:
-            job()
-        finally:
-            disconnect_thread()
-
-    return run
 
 
 def prune() -> None:

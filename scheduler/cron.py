@@ -1,4 +1,4 @@
-"""Cron and interval schedules as APScheduler triggers. Pure: the time is passed in.
+"""Fire times of cron and interval schedules. Pure: the time is passed in.
 
 Instants are in milliseconds since 1970 UTC. cronsim (https://github.com/cuu508/cronsim) parses cron fields and matches
 them on a clock without a time zone; changes of a zone's clock (DST) are handled here, as in Debian's cron:
@@ -11,32 +11,24 @@ them on a clock without a time zone; changes of a zone's clock (DST) are handled
 from __future__ import annotations
 
 import copy
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from apscheduler.triggers.base import BaseTrigger
 from cronsim import CronSim
 
 DAY = 86_400
 SECOND = timedelta(seconds=1)
 
 
-class FireTimes(BaseTrigger):
+class FireTimes(ABC):
     """A set of instants, in order."""
-
-    zone: tzinfo = UTC
 
     @abstractmethod
     def after(self, instant: int) -> int | None:
         """Return the first instant after this one, or None if there is none."""
-
-    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
-        """Return the first time after the previous one, or after now if there is none."""
-        found = self.after(int((previous_fire_time or now).timestamp() * 1000))
-        return None if found is None else datetime.fromtimestamp(found / 1000, self.zone)
 
     def between(self, after: int, until: int) -> Iterator[int]:
         """Yield the instants after `after`, up to and including `until`, oldest first."""

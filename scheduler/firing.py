@@ -6,7 +6,7 @@ on only from the time that was read, and an instant with a row in `schedule_fire
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfoNotFoundError
@@ -98,7 +98,7 @@ def _newest(fire_times: FireTimes, since: int, until: int) -> list[int]:
     return found[::-1]
 
 
-def fire_due(now: int, may_start: MayStart | None = None) -> list[str]:
+def fire_due(now: int, may_start: MayStart = lambda flow: None) -> list[str]:
     """Fire due schedules; return the ids of the new, pending runs.
 
     `may_start` returns a reason not to start a flow now, or None.
@@ -135,7 +135,7 @@ def _batches(decisions: Iterable[Decision]) -> Iterator[list[Decision]]:
         yield batch
 
 
-def _carry_out(batch: list[Decision], now: int, may_start: MayStart | None) -> list[str]:
+def _carry_out(batch: list[Decision], now: int, may_start: MayStart) -> list[str]:
     """Fire these in one transaction; return the ids of the runs."""
     runs: list[str] = []
     with write():
@@ -151,21 +151,14 @@ def _carry_out(batch: list[Decision], now: int, may_start: MayStart | None) -> l
     return runs
 
 
-def active_flows(ids: Iterable[str]) -> dict[str, Workflow]:
-    """Return the active ones of these flows, with only the columns for a run: definitions may be large."""
-    wanted = sorted(set(ids))
-    sql = (
-        "SELECT id, workspace_id, name, version FROM workflows WHERE status = 'active' "
-        f"AND id IN ({', '.join('?' * len(wanted))})"
-    )
-    names = ("id", "workspace_id", "name", "version")
-    rows = execute(sql, tuple(wanted)).fetchall()
-    return {row[0]: Workflow(**dict(zip(names, row, strict=True))) for row in rows}
+def active_flows(ids: Sequence[str]) -> dict[str, Workflow]:
+    """Return the active ones of these flows by id, without their definitions, which may be large."""
+    return {flow.id: flow for flow in Workflow.of_ids(ids, brief=True) if flow.status == "active"}
 
 
-def _fire(due: Due, flow: Workflow, instant: int, now: int, may_start: MayStart | None) -> str | None:
+def _fire(due: Due, flow: Workflow, instant: int, now: int, may_start: MayStart) -> str | None:
     """Fire one instant; return the id of the run, or None if it fired before or the flow may not start."""
-    reason = None if may_start is None else may_start(flow)
+    reason = may_start(flow)
     if reason is not None:
         if ScheduleFire.take(due, instant, now, None, f"skipped: {reason}"):
             text = f"{_name(due, flow)} did not start a run at {iso(instant)}: {reason}"
@@ -191,12 +184,8 @@ def _log_delay(decision: Decision, flow: Workflow, now: int) -> None:
             f"{_name(due, flow)} was due at {iso(missed.due_at)}, {format_duration(late)} ago; "
             f"by its catch_up policy ({due.catch_up}), {missed.message}"
         )
-        data = {
-            "due_at": iso(missed.due_at),
-            "late_seconds": late // 1000,
-            "catch_up": due.catch_up,
-            "fired": missed.fired,
-        }
+        delay = {"due_at": iso(missed.due_at), "late_seconds": late // 1000}
+        data = {**delay, "catch_up": due.catch_up, "fired": missed.fired}
         # Only a note if `watch` has already warned; this is how the delay ended.
         _log(due, flow, "warning" if due.alerted_at is None else "info", text, data)
 
@@ -207,18 +196,18 @@ def watch(now: int) -> int:
     Every process does this, in case the leader hangs.
     """
     found = Schedule.untold(now, PAGE)
+    if not found:
+        return 0
     told = 0
-    if found:
-        with write():
-            flows = active_flows([due.workflow_id for due in found])
-            for due in found:
-                flow = flows.get(due.workflow_id)
-                if flow is not None and Schedule.tell(due, now):
-                    late = now - due.next_at
-                    text = f"{_name(due, flow)} is overdue since {iso(due.next_at)}"
-                    text += f" ({format_duration(late)}): nothing fires it"
-                    _log(due, flow, "warning", text, {"due_at": iso(due.next_at), "late_seconds": late // 1000})
-                    told += 1
+    with write():
+        flows = active_flows([due.workflow_id for due in found])
+        for due in found:
+            flow = flows.get(due.workflow_id)
+            if flow is not None and Schedule.tell(due, now):
+                since, late = iso(due.next_at), now - due.next_at
+                text = f"{_name(due, flow)} is overdue since {since} ({format_duration(late)}): nothing fires it"
+                _log(due, flow, "warning", text, {"due_at": since, "late_seconds": late // 1000})
+                told += 1
     return told
 
 

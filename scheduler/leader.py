@@ -15,6 +15,37 @@ LEASE_MS = 5_000
 JUMP_MS = 5_000
 
 
+class Leadership:
+    """One process's part in the election of a leader, by a lease of `duration_ms` under this name."""
+
+    def __init__(self, name: str, owner: str, duration_ms: int, wall: Callable[[], int]) -> None:
+        self.name, self.owner, self.duration_ms, self.wall = name, owner, duration_ms, wall
+        self._until = 0
+
+    def is_valid(self) -> bool:
+        """Return True if this process leads, judging by its last renewal of the lease."""
+        return self.wall() < self._until
+
+    def renew(self) -> bool:
+        """Return True if this process leads. Asks the database only without a lease, or half-way through it."""
+        now = self.wall()
+        if self.duration_ms // 2 < self._until - now <= self.duration_ms:
+            return True
+        leads = Lease.lead(self.name, self.owner, self.duration_ms, self.wall)
+        self._until = now + self.duration_ms if leads else 0
+        return leads
+
+    def release(self) -> None:
+        """Release the lease, so that another process can lead at once. Failures are only logged: more work follows."""
+        self._until = 0
+        try:
+            Lease.drop(self.name, self.owner)
+        except Exception as error:
+            log.warning(
+                "Could not release the lease %r; it expires within %d ms: %s", self.name, self.duration_ms, error
+            )
+
+
 class Leader:
     """One process's part in the election. Call `tick` every half second, and `stop` at the end.
 
@@ -24,23 +55,23 @@ class Leader:
     def __init__(
         self,
         on_fired: Callable[[list[str]], object],
-        may_start: MayStart | None = None,
+        may_start: MayStart = lambda flow: None,
         wall: Callable[[], int] = now_ms,
         monotonic: Callable[[], int] = monotonic_ms,
     ) -> None:
         self.on_fired, self.may_start = on_fired, may_start
         self.wall, self.monotonic = wall, monotonic
         self.owner = new_id("lead")
-        self._until = 0
-        self._leads = False
+        self._lease = Leadership(LEASE_NAME, self.owner, LEASE_MS, wall)
+        self._led = False  # at the last tick
         self._shift: int | None = None
 
     def tick(self) -> None:
         """Fire due schedules, if this process leads."""
         now = self.wall()
         jumped = self._clock_was_set(now)
-        led, self._leads = self._leads, self._lead(now)
-        if not self._leads:
+        led, self._led = self._led, self._lease.renew()
+        if not self._led:
             return
         if jumped or not led:
             realign(self.wall)
@@ -51,24 +82,12 @@ class Leader:
 
     def leads(self) -> bool:
         """Return True if this process leads, judging by its last renewal of the lease."""
-        return self._leads and self.wall() < self._until
+        return self._lease.is_valid()
 
     def stop(self) -> None:
         """Release the lease, so that another process can lead at once."""
-        self._leads, self._until = False, 0
-        try:
-            Lease.drop(LEASE_NAME, self.owner)
-        except Exception as error:
-            # A failure must not prevent the rest of the shutdown.
-            log.warning("Could not release the scheduler's lease; it expires within %d ms: %s", LEASE_MS, error)
-
-    def _lead(self, now: int) -> bool:
-        """Return True if this process leads. Asks the database only without a lease, or half-way through it."""
-        if self._leads and LEASE_MS // 2 < self._until - now <= LEASE_MS:
-            return True
-        leads = Lease.lead(LEASE_NAME, self.owner, LEASE_MS, self.wall)
-        self._until = now + LEASE_MS if leads else 0
-        return leads
+        self._led = False
+        self._lease.release()
 
     def _clock_was_set(self, now: int) -> bool:
         """Return True if the wall clock has jumped since the last tick."""

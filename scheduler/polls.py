@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from database import disconnect_thread, execute, write
+from database import closing_connection, execute, write
 from dispatch import Dispatcher, Found, Line, look
 from errors import HeadraceError, NodeError
 from models import CLAIM_MS, Claim, DatabaseRefused, Fired, LogEntry, Poll, PollEntry, Run, Workflow, new_id, now_ms
@@ -54,15 +54,8 @@ class ActivePoll:
 
 
 def run_in_thread(work: Callable[[], None]) -> None:
-    """Run `work` in a new thread, and close its database connection afterwards."""
-
-    def run() -> None:
-        try:
-            work()
-        finally:
-            disconnect_thread()
-
-    threading.Thread(target=run, name="poll", daemon=True).start()
+    """Run `work` in a new thread."""
+    threading.Thread(target=closing_connection(work), name="poll", daemon=True).start()
 
 
 class Poller:
@@ -139,7 +132,11 @@ class Poller:
             return
         lines: list[Line] = []
         try:
-            if self.room() < self.least_room() or self.dispatcher.may_start(flow) is not None:
+            # Less room is not worth a poll: reading fifty mails again for a single run would be a waste.
+            if (
+                self.room() < max(1, self.dispatcher.config.max_pending // 20)
+                or self.dispatcher.may_start(flow) is not None
+            ):
                 self._end(claim, self.wall() + HOLD_MS)
                 return
             fired = Fired(flow.id, flow.version, flow.name, flow.workspace_id, "active")
@@ -155,10 +152,6 @@ class Poller:
         """Return how many runs may be queued: half of the queue is reserved for callers, who cannot retry later."""
         most = self.dispatcher.config.max_pending
         return max(1, most // 2) - Run.backlog(most)
-
-    def least_room(self) -> int:
-        """Return the minimum room for polling: reading fifty mails again for a single run would be a waste."""
-        return max(1, self.dispatcher.config.max_pending // 20)
 
     @contextmanager
     def writing(self) -> Iterator[None]:

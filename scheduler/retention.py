@@ -15,8 +15,9 @@ from itertools import islice
 import database
 from config import Config
 from dispatch.payloads import Payloads
-from models import AgentMemory, Lease, Poll, first_id, new_id, now_ms
+from models import AgentMemory, Poll, first_id, new_id, now_ms
 from models import retention as rows
+from scheduler.leader import Leadership
 
 log = logging.getLogger("headrace.retention")
 LEASE_NAME = "retention"
@@ -47,10 +48,9 @@ class Retention:
     ) -> None:
         self.config, self.payloads = config, payloads
         self.wall, self.monotonic = wall, monotonic
-        self.owner = new_id("keep")
+        self._lease = Leadership(LEASE_NAME, new_id("keep"), LEASE_MS, wall)
         self._stopping = threading.Event()
         self._pause = self._stopping.wait if pause is None else pause
-        self._until = 0
         self._shift = self._clock_shift()
         self._deleted = 0
         self._folders_seen = 0
@@ -62,54 +62,30 @@ class Retention:
 
     def work(self) -> bool:
         """Delete expired data and shrink the file. Return False if another process does, or this one stops."""
-        if not self._leads():
+        if not self._lease.renew():
             return False
         try:
-            return all(not self._pause(PAUSE_SECONDS) and self._leads() for _ in self.steps(self.wall()))
+            return all(not self._pause(PAUSE_SECONDS) and self._lease.renew() for _ in self.steps(self.wall()))
         finally:
-            self._log_deletions()
-            self._give_up()
+            if self._deleted:
+                size = database.space()
+                log.info("Deleted %d runs; the database has %d bytes, %d of them free", self._deleted, *size)
+            self._deleted = 0
+            self._lease.release()
 
     def steps(self, now: int) -> Steps:
         """Run one pass. After each step the data is consistent and nothing is locked."""
         yield from self._remove([])  # leftovers of a crash
-        if self.config.retention_days:
+        if self._is_ahead():
+            log.warning("The clock was set forward by more than a day: nothing is deleted by age until a restart")
+        else:
             yield from self._by_age(now)
         if self.config.retention_runs:
             yield from self._by_number(now)
         if self.config.retention_bytes:
             yield from self._by_size(now)
-        if self.config.audit_days:
-            yield from self._audit(now)
-        yield from self._idle_polls(now)
-        yield from self._expired_memories(now)
         yield from self._orphans(now)
         yield from self._shrink()
-
-    def _leads(self) -> bool:
-        """Return True if this process has the lease. Asks the database only after half of the lease time."""
-        now = self.wall()
-        if LEASE_MS // 2 < self._until - now <= LEASE_MS:
-            return True
-        leads = Lease.lead(LEASE_NAME, self.owner, LEASE_MS, self.wall)
-        self._until = now + LEASE_MS if leads else 0
-        return leads
-
-    def _log_deletions(self) -> None:
-        if self._deleted:
-            size = database.space()
-            log.info("Deleted %d runs; the database has %d bytes, %d of them free", self._deleted, *size)
-        self._deleted = 0
-
-    def _give_up(self) -> None:
-        self._until = 0
-        try:
-            Lease.drop(LEASE_NAME, self.owner)
-        except Exception as error:
-            # Keep the error that ended the pass, such as a full disk: it is more important.
-            log.warning("Could not release the retention lease; it expires within %d ms: %s", LEASE_MS, error)
-
-    # Runs
 
     def _clock_shift(self) -> int:
         """Return by how many milliseconds the wall clock is ahead of the monotonic clock."""
@@ -123,12 +99,18 @@ class Retention:
         return self._clock_shift() - self._shift > DAY_MS
 
     def _by_age(self, now: int) -> Steps:
-        if self._is_ahead():
-            log.warning("The clock was set forward by more than a day: nothing is deleted by age until a restart")
-            return
-        before = now - self.config.retention_days * DAY_MS
-        yield from self._remove_all(self._pages(first_id("run", before), before, now))
-        yield from self._age("log_entries", before)
+        """Delete old runs, log entries and audit entries, states of triggers that are not polled, expired memories."""
+        if self.config.retention_days:
+            before = now - self.config.retention_days * DAY_MS
+            yield from self._remove_all(self._pages(first_id("run", before), before, now))
+            yield from self._age("log_entries", before)
+        if self.config.audit_days:
+            yield from self._age("audit_entries", now - self.config.audit_days * DAY_MS)
+        Poll.prune(now)
+        yield
+        while not AgentMemory.remove_expired(now, self._time()):
+            yield
+        yield
 
     def _by_number(self, now: int) -> Steps:
         oldest = rows.nth_newest(self.config.retention_runs)
@@ -205,25 +187,6 @@ class Retention:
             return now - began[0] < STEP_SECONDS
 
         return has_time
-
-    # The rest
-
-    def _audit(self, now: int) -> Steps:
-        """Delete old entries of the audit log."""
-        if not self._is_ahead():
-            yield from self._age("audit_entries", now - self.config.audit_days * DAY_MS)
-
-    def _idle_polls(self, now: int) -> Steps:
-        """Delete the state of triggers that have not been polled for a long time."""
-        if not self._is_ahead():
-            Poll.prune(now)
-        yield
-
-    def _expired_memories(self, now: int) -> Steps:
-        """Delete expired memories of agents."""
-        while not self._is_ahead() and not AgentMemory.remove_expired(now, self._time()):
-            yield
-        yield
 
     def _age(self, table: str, before: int) -> Steps:
         last: str | None = ""

@@ -4,7 +4,7 @@ jobs of a fixed time that the clock skips run right after the change, in a repea
 in minute or hour follow the new time at once.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
@@ -155,7 +155,6 @@ def test_an_expression_that_matches_no_date_has_no_instant():
     fire_times = Cron("0 0 */31 * MON#5", "UTC")  # the first of a month that is its fifth Monday
     start = at("2026-03-02 12:00")
     assert fire_times.after(start) is None
-    assert fire_times.get_next_fire_time(None, datetime(2026, 3, 2, tzinfo=UTC)) is None
     assert fire_times.newest(start, start + DAY) is None
 
 
@@ -292,18 +291,6 @@ def test_the_newest_of_an_interval_is_the_last_before(interval, anchor, after, l
     else:
         assert after < found <= after + length < fire_times.after(found)
         assert (found - anchor) % interval == 0
-
-
-# As triggers of APScheduler
-
-
-def test_a_rhythm_is_a_trigger():
-    fire_times = Cron("30 2 * * *", BERLIN)
-    now = datetime(2024, 3, 30, 12, tzinfo=UTC)
-    first = fire_times.get_next_fire_time(None, now)
-    assert first.isoformat() == "2024-03-31T03:00:00+02:00"
-    assert fire_times.get_next_fire_time(first, now).isoformat() == "2024-04-01T02:30:00+02:00"
-    assert Interval(60, 0).get_next_fire_time(None, now) == datetime(2024, 3, 30, 12, 1, tzinfo=UTC)
 
 
 def test_schedules_with_the_same_expression_share_a_rhythm():

@@ -431,7 +431,9 @@ def test_a_question_uses_an_index(question, caplog):
         if sql.startswith(("SELECT", "UPDATE", "DELETE", "INSERT", "REPLACE"))
         for step in execute(f"EXPLAIN QUERY PLAN {sql}", tuple(params or ())).fetchall()
     ]
-    assert plans and not [plan for plan in plans if plan.startswith("SCAN") or "TEMP B-TREE" in plan], plans
+    # A given list of ids, which is a virtual table, is read as a whole.
+    bad = [plan for plan in plans if plan.startswith("SCAN") and "VIRTUAL TABLE" not in plan or "TEMP B-TREE" in plan]
+    assert plans and not bad, plans
 
 
 # All of it at random
