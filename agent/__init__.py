@@ -1,5 +1,35 @@
 """Agents: language models that work on a task with tools, within limits, recording every step.
 
-Independent of nodes, tables and HTTP: the caller provides tools, a journal and a connection. The libraries for models
-are loaded at first use.
+Independent of nodes, tables and HTTP: the caller provides tools, a journal and a connection. The functions here load
+the libraries for models at first use.
 """
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .model_choice import Access, Choice, Models
+    from .types import Done, Waiting, Work
+
+
+def load_libraries(provider: str) -> None:
+    """Load the libraries, which takes up to several seconds at first use, outside of the agent's time limit."""
+    from . import loop, model_client  # noqa: F401
+
+    model_client.load(provider)
+
+
+def run_agent(work: Work) -> Done | Waiting:
+    """Run the agent from the end of its journal. Raises: NodeError if it fails to answer."""
+    from .loop import execute
+
+    return execute(work)
+
+
+def open_model(choice: Choice, models: Models, access: Access, end: float) -> AbstractAsyncContextManager[Any]:
+    """Return a context manager for a connected model; see `agent.model_client.open_model`."""
+    from .model_client import open_model
+
+    return open_model(choice, models, access, end)

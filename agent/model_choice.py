@@ -1,4 +1,4 @@
-"""Model choice: the language model of an agent, its address and its key. The client libraries load at first use.
+"""Model choice: the language model of an agent, its address and its key.
 
 A model is named `provider:name`, such as openai:gpt-5. Address and key come either from the server's settings or from a
 credential of type `llm`, never mixed: a key is sent only to the address it was configured for.
@@ -6,9 +6,7 @@ credential of type `llm`, never mixed: a key is sent only to the address it was 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -193,25 +191,6 @@ def _address(provider: str, base_url: str) -> str:
 def list_url(choice: Choice) -> str:
     """Return the URL of the provider's list of models."""
     return f"{choice.base_url}/v1/models?limit=1000" if choice.provider == "anthropic" else f"{choice.base_url}/models"
-
-
-def open_model(
-    choice: Choice,
-    models: Models,
-    access: Access,
-    end: float,
-    now: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], Awaitable[None]] | None = None,
-) -> AbstractAsyncContextManager[Any]:
-    """Return a context manager for a connected Pydantic AI model, for one event loop and one request at a time.
-
-    Requests end by `end`, on the clock `now`. Transient failures are retried after a `sleep`.
-
-    Raises: ModelFailed on a permanent failure, or if the retries fail.
-    """
-    from .model_client import connect  # loads the libraries
-
-    return connect(choice, models, access, end, now, sleep)
 
 
 def cost_of(response: Any) -> float | None:

@@ -12,6 +12,7 @@ import dataclasses
 import importlib
 import logging
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -68,15 +69,20 @@ def load(provider: str) -> None:
 
 
 @asynccontextmanager
-async def connect(
+async def open_model(
     choice: Choice,
     models: Models,
     access: Access,
     end: float,
-    now: Callable[[], float],
-    sleep: Callable[[float], Awaitable[None]] | None,
+    now: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[Model]:
-    """See `agent.model_choice.open_model`."""
+    """Yield a connected Pydantic AI model, for one event loop and one request at a time.
+
+    Requests end by `end`, on the clock `now`. Transient failures are retried after a `sleep`.
+
+    Raises: ModelFailed on a permanent failure, or if the retries fail.
+    """
     pydantic_ai.BANNER_ENABLED = False
     if choice.provider == TEST:
         yield FakeModel()
@@ -88,7 +94,7 @@ async def connect(
     async with httpx2.AsyncClient(transport=line, timeout=seconds, trust_env=False) as http:
         options = {"base_url": choice.base_url, "http_client": http, "timeout": seconds, "max_retries": 0}
         made = _anthropic if choice.provider == "anthropic" else _openai
-        yield RetryingModel(made(choice, options), choice, models, line, end, now, sleep or asyncio.sleep)
+        yield RetryingModel(made(choice, options), choice, models, line, end, now, sleep)
 
 
 def _anthropic(choice: Choice, options: dict[str, Any]) -> Model:

@@ -1,4 +1,4 @@
-"""Types of an agent's run: its input and its outcomes. The libraries are loaded by the first run."""
+"""Types of an agent's run: its input and its outcomes."""
 
 from __future__ import annotations
 
@@ -63,17 +63,3 @@ class Work:
     given: Given | None = None
     cost_of: Callable[[Any], float | None] = field(default=lambda response: None)
     settings: Mapping[str, Any] = field(default_factory=dict)
-
-
-def load(provider: str) -> None:
-    """Load the libraries, which takes up to several seconds at first use, outside of the agent's time limit."""
-    from . import loop, model_client  # noqa: F401
-
-    model_client.load(provider)
-
-
-def run(work: Work) -> Done | Waiting:
-    """Run the agent from the end of its journal. Raises: NodeError if it fails to answer."""
-    from .loop import execute
-
-    return execute(work)

@@ -22,8 +22,6 @@ TOO_MANY_PARAMETERS = {
 }
 # An import that closes a circle of modules, for types or at run time: who imports, and what.
 CIRCULAR = {
-    ("agent.model_choice", "agent.model_client"),  # loads the libraries of models, at their first use
-    ("agent.types", "agent.loop"),  # the same
     ("nodes.base", "nodes.credentials.keyring"),  # types
     ("nodes.base", "nodes.files.files"),  # types
 }

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from marshmallow import Schema, fields, validate
 
-from agent import model_choice, prompts, types
+from agent import load_libraries, open_model, prompts, run_agent
 from agent.definition import Agent as Definition
 from agent.definition import restored
 from agent.journal import sum_seconds
@@ -149,10 +149,10 @@ class _Turn:
         name, credential = self.model()
         choice = choose(self.ctx, self.agents.models, name, credential)
         task, given = self.clean(self.config["task"]), self.clean(self.input)
-        types.load(choice.provider)
+        load_libraries(choice.provider)
         self.record.begin(self.agent.id, task, given, self.session, choice.name)
         try:
-            outcome = types.run(self.work(choice, task, given))
+            outcome = run_agent(self.work(choice, task, given))
             return self.answer(outcome) if isinstance(outcome, Done) else self.wait(outcome)
         except NodeError as error:
             self.record.end("failed", error_text=self.ctx.clean(error.message))
@@ -186,9 +186,7 @@ class _Turn:
             journal=record,
             start=record.start,
             tools=list(box.tools.values()),
-            open_model=lambda: model_choice.open_model(
-                choice, self.agents.models, model_access(ctx, choice), end + GRACE
-            ),
+            open_model=lambda: open_model(choice, self.agents.models, model_access(ctx, choice), end + GRACE),
             wrong=functools.partial(tools.find_issues, clean=ctx.clean),
             wrong_output=functools.partial(find_issues, schema, clean=ctx.clean),
             deadline=end,

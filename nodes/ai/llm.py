@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from marshmallow import Schema, ValidationError, fields
 
-from agent import model_choice, prompts, types
+from agent import load_libraries, open_model, prompts, run_agent
 from agent.journal import Entry, sum_usage
 from agent.types import Done, Work
 from errors import NodeError
@@ -292,7 +292,7 @@ def ask(config: Mapping[str, Any], ctx: Context, instructions: str, prompt: str,
     """Return the model's answer, corrected if necessary. Raises: NodeError if there is no usable answer in time."""
     journal, settings = MemoryJournal(), ctx.need_agents().models
     choice = choose(ctx, settings, config.get("model"), config.get("credential"))
-    types.load(choice.provider)
+    load_libraries(choice.provider)
     end = time.monotonic() + ctx.seconds_left(config["timeout"])
     start = redact(ctx, {"instructions": instructions, "prompt": prompt})
     limits = {"steps": MAX_REQUESTS, "tokens": None, "seconds": config["timeout"]}
@@ -307,7 +307,7 @@ def ask(config: Mapping[str, Any], ctx: Context, instructions: str, prompt: str,
             "mark": "",
         },
         tools=(),
-        open_model=lambda: model_choice.open_model(choice, settings, model_access(ctx, choice), end),
+        open_model=lambda: open_model(choice, settings, model_access(ctx, choice), end),
         wrong=lambda tool, arguments: (),
         wrong_output=functools.partial(find_issues, schema, clean=ctx.clean),
         deadline=end + GRACE,
@@ -318,7 +318,7 @@ def ask(config: Mapping[str, Any], ctx: Context, instructions: str, prompt: str,
         settings={key: config[key] for key in ("temperature", "max_tokens") if key in config},
     )
     try:
-        outcome = types.run(work)
+        outcome = run_agent(work)
     except NodeError:
         if journal.usage()["requests"]:
             ctx.log("warning", f"{choice.name} gave no usable answer, but used tokens", journal.usage())

@@ -10,12 +10,12 @@ from agent_ends import ended
 from llm_server import call, calls, raw, say, stall
 
 import models
-from agent import types
+from agent import load_libraries
 from api.agent_run_json import show_run
 from database import execute, write
 from models import AgentRun, AgentStep, Run, Wait, WorkspaceStore
 
-types.load("openai")  # which takes longer than some of the times here
+load_libraries("openai")  # which takes longer than some of the times here
 ASKING = {"type": "store", "approval": ["store_set"]}
 SET = call("store_set", {"key": "a", "value": 1})
 

@@ -30,7 +30,8 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
-from agent.model_choice import Access, Choice, ModelFailed, Models, cost_of, open_model, resolve
+from agent.model_choice import Access, Choice, ModelFailed, Models, cost_of, resolve
+from agent.model_client import load, open_model
 from net.egress import Rule, tls_context
 
 KEY = "sk-test-0123456789abcdef"
@@ -48,10 +49,8 @@ EACH = pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.fixture(scope="module", autouse=True)
 def loaded():
     """The providers' libraries are there before anything is measured: to load them takes a busy machine seconds."""
-    from agent import model_client
-
     for provider in PROVIDERS:
-        model_client.load(provider)
+        load(provider)
 
 
 class Weather(BaseModel):

@@ -10,7 +10,8 @@ from marshmallow import ValidationError
 from pydantic_ai.messages import ModelRequest, UserPromptPart
 from pydantic_ai.models import ModelRequestParameters
 
-from agent.model_choice import Choice, ModelFailed, Models, NoModel, WrongModel, open_model
+from agent import open_model
+from agent.model_choice import Choice, ModelFailed, Models, NoModel, WrongModel
 from errors import NodeError
 from net.egress import Rule, make_client
 from nodes.ai.model_access import VERSION, choose, model_access
