@@ -206,8 +206,9 @@ MAIL_SERVER = Kind(
 EGRESS = Kind("host names, addresses and CIDR networks without host bits, separated by commas", _egress)
 
 
-def setting(env: str, default: str, kind: Kind, help: str, secret: bool = False) -> Any:
-    """Return a field of `Config` with its row of the table. Secrets stay out of its repr."""
+def setting(line: str, kind: Kind, help: str, secret: bool = False) -> Any:
+    """Return a field of `Config` with its row of the table; `line` is NAME=default. Secrets stay out of its repr."""
+    env, _, default = line.partition("=")
     row = Setting(env, default, kind, help, secret)
     return field(default_factory=lambda: kind.parse(default), repr=not secret, metadata={"setting": row})
 
@@ -216,11 +217,10 @@ def setting(env: str, default: str, kind: Kind, help: str, secret: bool = False)
 class Config:
     """The settings of one server. `Config()` has the defaults; a process uses `Config.from_env()`."""
 
-    host: str = setting("HOST", "127.0.0.1", HOST, "Address to listen on.")
-    port: int = setting("PORT", "8000", _number(1, 65535), "Port to listen on.")
+    host: str = setting("HOST=127.0.0.1", HOST, "Address to listen on.")
+    port: int = setting("PORT=8000", _number(1, 65535), "Port to listen on.")
     public_url: str = setting(
-        "HEADRACE_PUBLIC_URL",
-        "",
+        "HEADRACE_PUBLIC_URL=",
         _matching(
             "empty or an address such as https://flows.example.org, without a slash at its end",
             r"(https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?)?",
@@ -228,250 +228,205 @@ class Config:
         "Address at which people reach the server, used in links. Empty: `HOST` and `PORT`, or the machine's own "
         "address if `HOST` is a wildcard such as `0.0.0.0`.",
     )
-    workers: int = setting("WEB_CONCURRENCY", "2", _number(1, 256), "Worker processes.")
-    threads: int = setting("HEADRACE_THREADS", "16", _number(1, 1024), "Threads per worker that answer requests.")
+    workers: int = setting("WEB_CONCURRENCY=2", _number(1, 256), "Worker processes.")
+    threads: int = setting("HEADRACE_THREADS=16", _number(1, 1024), "Threads per worker that answer requests.")
     run_threads: int = setting(
-        "HEADRACE_RUN_THREADS",
-        "16",
+        "HEADRACE_RUN_THREADS=16",
         _number(1, 1024),
         "Threads per worker that execute runs in the background. Runs with agents or language models use at most three "
         "quarters of them, so that other runs are not blocked.",
     )
     database_url: str = setting(
-        "DATABASE_URL",
-        "",
+        "DATABASE_URL=",
         DATABASE,
         "The database. Empty: the SQLite file `headrace.sqlite3` in the data folder.",
         secret=True,
     )
     data_dir: Path = setting(
-        "HEADRACE_DATA_DIR", "./data", FOLDER, "Folder of all data: database, key, large values, files."
+        "HEADRACE_DATA_DIR=./data", FOLDER, "Folder of all data: database, key, large values, files."
     )
     secret_key: str = setting(
-        "HEADRACE_SECRET_KEY",
-        "",
+        "HEADRACE_SECRET_KEY=",
         _matching("empty or at least 16 characters", r"(?s:.{16,})?"),
         "Key that encrypts stored credentials. Empty: created at the first start in the data folder.",
         secret=True,
     )
     admin_email: str = setting(
-        "HEADRACE_ADMIN_EMAIL",
-        "admin@localhost",
+        "HEADRACE_ADMIN_EMAIL=admin@localhost",
         _matching("an e-mail address", r"[^@\s]+@[^@\s]+"),
         "E-mail address of the owner that the first start creates.",
     )
     admin_password: str = setting(
-        "HEADRACE_ADMIN_PASSWORD",
-        "",
+        "HEADRACE_ADMIN_PASSWORD=",
         ANY_TEXT,
         "The first owner's password. Empty: a random one is printed once.",
         secret=True,
     )
     workspaces: str = setting(
-        "HEADRACE_WORKSPACES",
-        "admins",
+        "HEADRACE_WORKSPACES=admins",
         _one_of("admins", "everybody"),
         "Who may create workspaces: only `admins`, or `everybody` with an account. A founder owns the workspace and "
         "has an editor's rights in it: code, requests, the server's language models.",
     )
     max_workspaces: int = setting(
-        "HEADRACE_MAX_WORKSPACES",
-        "20",
-        _number(1, 1_000_000),
-        "Maximum number of workspaces that one person may create.",
+        "HEADRACE_MAX_WORKSPACES=20", _number(1, 1_000_000), "Maximum number of workspaces that one person may create."
     )
     mail_server: MailServer | None = setting(
-        "HEADRACE_SMTP_URL",
-        "",
+        "HEADRACE_SMTP_URL=",
         MAIL_SERVER,
         "Mail server for the server's own mail: invitations. Write special characters in the user name or password as "
         "in any URL (`@` is `%40`). Empty: no mail is sent, and the inviter passes the link on.",
         secret=True,
     )
     egress_allow: tuple[str, ...] = setting(
-        "HEADRACE_EGRESS_ALLOW", "", EGRESS, "Loopback, private and reserved targets that nodes may reach."
+        "HEADRACE_EGRESS_ALLOW=", EGRESS, "Loopback, private and reserved targets that nodes may reach."
     )
     ca_file: Path | None = setting(
-        "HEADRACE_CA_FILE",
-        "",
-        AUTHORITIES,
-        "Certificates of additional authorities that nodes trust, such as your own.",
+        "HEADRACE_CA_FILE=", AUTHORITIES, "Certificates of additional authorities that nodes trust, such as your own."
     )
     durability: str = setting(
-        "HEADRACE_DURABILITY",
-        "full",
+        "HEADRACE_DURABILITY=full",
         _one_of("full", "normal"),
         "`full`: accepted runs survive a power failure. `normal`: fewer disk syncs; the last moments may be lost.",
     )
     trusted_proxies: int = setting(
-        "HEADRACE_TRUSTED_PROXIES",
-        "0",
+        "HEADRACE_TRUSTED_PROXIES=0",
         _number(0, 10),
         "Number of proxies in front whose `X-Forwarded-*` headers are trusted.",
     )
-    session_days: int = setting("HEADRACE_SESSION_DAYS", "30", _number(1, 3650), "Days until a session expires.")
+    session_days: int = setting("HEADRACE_SESSION_DAYS=30", _number(1, 3650), "Days until a session expires.")
     session_idle_days: int = setting(
-        "HEADRACE_SESSION_IDLE_DAYS",
-        "7",
+        "HEADRACE_SESSION_IDLE_DAYS=7",
         _number(0, 3650),
         "Days until an unused session expires. 0: only `HEADRACE_SESSION_DAYS` applies.",
     )
-    max_body_bytes: int = setting("HEADRACE_MAX_BODY_BYTES", "5M", _size("1G"), "Maximum size of a request body.")
-    max_nodes: int = setting("HEADRACE_MAX_NODES", "20000", _number(1, 1_000_000), "Maximum number of nodes of a flow.")
+    max_body_bytes: int = setting("HEADRACE_MAX_BODY_BYTES=5M", _size("1G"), "Maximum size of a request body.")
+    max_nodes: int = setting("HEADRACE_MAX_NODES=20000", _number(1, 1_000_000), "Maximum number of nodes of a flow.")
     max_definition_bytes: int = setting(
-        "HEADRACE_MAX_DEFINITION_BYTES", "4M", _size("1G"), "Maximum size of a flow's definition."
+        "HEADRACE_MAX_DEFINITION_BYTES=4M", _size("1G"), "Maximum size of a flow's definition."
     )
     max_value_bytes: int = setting(
-        "HEADRACE_MAX_VALUE_BYTES", "16M", _size("1G"), "Maximum size of the input or output of a step."
+        "HEADRACE_MAX_VALUE_BYTES=16M", _size("1G"), "Maximum size of the input or output of a step."
     )
     inline_value_bytes: int = setting(
-        "HEADRACE_INLINE_VALUE_BYTES", "64K", _size("1G"), "Larger values are stored in files, not in the database."
+        "HEADRACE_INLINE_VALUE_BYTES=64K", _size("1G"), "Larger values are stored in files, not in the database."
     )
     max_steps: int = setting(
-        "HEADRACE_MAX_STEPS",
-        "100000",
+        "HEADRACE_MAX_STEPS=100000",
         _number(1, 100_000_000),
         "Maximum number of steps of a run; each item of a `foreach` is one.",
     )
     max_items: int = setting(
-        "HEADRACE_MAX_ITEMS", "10000", _number(1, 10_000_000), "Maximum number of items of a `foreach`."
+        "HEADRACE_MAX_ITEMS=10000", _number(1, 10_000_000), "Maximum number of items of a `foreach`."
     )
     max_pending: int = setting(
-        "HEADRACE_MAX_PENDING",
-        "1000",
+        "HEADRACE_MAX_PENDING=1000",
         _number(1, 10_000_000),
         "Maximum number of waiting runs; further ones are refused with status 503.",
     )
     run_timeout: int = setting(
-        "HEADRACE_RUN_TIMEOUT", "3600", _number(1, 31_536_000), "Maximum duration of a run, in seconds."
+        "HEADRACE_RUN_TIMEOUT=3600", _number(1, 31_536_000), "Maximum duration of a run, in seconds."
     )
     webhook_wait: int = setting(
-        "HEADRACE_WEBHOOK_WAIT",
-        "30",
+        "HEADRACE_WEBHOOK_WAIT=30",
         _number(1, 300),
         "Seconds that a caller of a webhook waits for a run's answer; after that it receives the run's id.",
     )
     write_wait: int = setting(
-        "HEADRACE_WRITE_WAIT",
-        "30",
+        "HEADRACE_WRITE_WAIT=30",
         _number(1, 300),
         "Seconds that a request waits for the write lock. After that it is refused with status 503.",
     )
     http_max_bytes: int = setting(
-        "HEADRACE_HTTP_MAX_BYTES", "10M", _size("1G"), "Maximum size of a response that a node reads over HTTP."
+        "HEADRACE_HTTP_MAX_BYTES=10M", _size("1G"), "Maximum size of a response that a node reads over HTTP."
     )
     file_max_bytes: int = setting(
-        "HEADRACE_FILE_MAX_BYTES", "100M", _size("10G"), "Maximum size of a file in the workspace's files."
+        "HEADRACE_FILE_MAX_BYTES=100M", _size("10G"), "Maximum size of a file in the workspace's files."
     )
     nodes_dir: Path | None = setting(
-        "HEADRACE_NODES_DIR",
-        "",
+        "HEADRACE_NODES_DIR=",
         OPTIONAL_FOLDER,
         "Folder of node types of your own, one Python file each, read at the start. Empty: none.",
     )
     web_dir: Path | None = setting(
-        "HEADRACE_WEB_DIR",
-        "",
-        OPTIONAL_FOLDER,
-        "Folder of the built browser app. Empty: `web/dist` beside the server.",
+        "HEADRACE_WEB_DIR=", OPTIONAL_FOLDER, "Folder of the built browser app. Empty: `web/dist` beside the server."
     )
     llm_model: str = setting(
-        "HEADRACE_LLM_MODEL",
-        "",
+        "HEADRACE_LLM_MODEL=",
         MODEL,
         "Default language model of agents: `openai:gpt-5`, `anthropic:claude-opus-5`, `ollama:llama3`; `test` returns "
         "meaningless answers, for trials. Empty: each agent must name one.",
     )
     openai_api_key: str = setting(
-        "OPENAI_API_KEY", "", KEY, "Key for OpenAI's models, or for the server at `OPENAI_BASE_URL`.", secret=True
+        "OPENAI_API_KEY=", KEY, "Key for OpenAI's models, or for the server at `OPENAI_BASE_URL`.", secret=True
     )
     openai_base_url: str = setting(
-        "OPENAI_BASE_URL",
-        "",
+        "OPENAI_BASE_URL=",
         ADDRESS,
         "Address of a server compatible with OpenAI's API; it may be in your own network. Empty: OpenAI's.",
     )
     anthropic_api_key: str = setting(
-        "ANTHROPIC_API_KEY",
-        "",
-        KEY,
-        "Key for Anthropic's models, or for the server at `ANTHROPIC_BASE_URL`.",
-        secret=True,
+        "ANTHROPIC_API_KEY=", KEY, "Key for Anthropic's models, or for the server at `ANTHROPIC_BASE_URL`.", secret=True
     )
     anthropic_base_url: str = setting(
-        "ANTHROPIC_BASE_URL",
-        "",
+        "ANTHROPIC_BASE_URL=",
         ADDRESS,
         "Address of a server compatible with Anthropic's API; it may be in your own network. Empty: Anthropic's.",
     )
     ollama_base_url: str = setting(
-        "OLLAMA_BASE_URL", "http://localhost:11434/v1", ADDRESS, "Address of Ollama, for models named `ollama:…`."
+        "OLLAMA_BASE_URL=http://localhost:11434/v1", ADDRESS, "Address of Ollama, for models named `ollama:…`."
     )
     llm_timeout: int = setting(
-        "HEADRACE_LLM_TIMEOUT",
-        "120",
+        "HEADRACE_LLM_TIMEOUT=120",
         _number(1, 3600),
         "Timeout of a language model's answer in seconds; with streaming, of its next piece.",
     )
     llm_stream: bool = setting(
-        "HEADRACE_LLM_STREAM",
-        "true",
+        "HEADRACE_LLM_STREAM=true",
         FLAG,
         "Stream answers of language models, to detect sooner that a model has stopped.",
     )
     memory_entries: int = setting(
-        "HEADRACE_MEMORY_ENTRIES",
-        "1000",
+        "HEADRACE_MEMORY_ENTRIES=1000",
         _number(1, 100_000),
         "Maximum number of entries in an agent's memory per workspace; beyond it, the oldest updates are deleted.",
     )
     grace: int = setting(
-        "HEADRACE_GRACE", "10", _number(0, 3600), "Grace period in seconds for runs to finish when the server stops."
+        "HEADRACE_GRACE=10", _number(0, 3600), "Grace period in seconds for runs to finish when the server stops."
     )
     lease: int = setting(
-        "HEADRACE_LEASE_SECONDS",
-        "15",
+        "HEADRACE_LEASE_SECONDS=15",
         _number(1, 3600),
         "Seconds without a heartbeat after which another process takes over the runs of a process.",
     )
     paused: bool = setting(
-        "HEADRACE_PAUSED",
-        "false",
+        "HEADRACE_PAUSED=false",
         FLAG,
         "`true`: start paused. Schedules, polls, waits and pending runs do not continue, nothing is deleted by age, "
         "and new runs and calls of webhooks are refused with status 503.",
     )
     retention_days: int = setting(
-        "HEADRACE_RETENTION_DAYS",
-        "30",
+        "HEADRACE_RETENTION_DAYS=30",
         _number(0, 36_500),
         "Days to keep an ended run with its steps and log. 0: forever.",
     )
     retention_runs: int = setting(
-        "HEADRACE_RETENTION_RUNS",
-        "0",
+        "HEADRACE_RETENTION_RUNS=0",
         _number(0, 1_000_000_000),
         "Number of runs to keep, the newest of the whole server; older ended runs are deleted. 0: no limit.",
     )
     retention_bytes: int = setting(
-        "HEADRACE_RETENTION_BYTES",
-        "10G",
+        "HEADRACE_RETENTION_BYTES=10G",
         _size("100000G", low=0),
         "Total size of the database and the large values beyond which the oldest ended runs are deleted. 0: no limit.",
     )
     min_free_bytes: int | None = setting(
-        "HEADRACE_MIN_FREE_BYTES",
-        "",
+        "HEADRACE_MIN_FREE_BYTES=",
         _size_or_empty("100000G"),
         "Free space on the data disk below which new runs are refused (status 503); runs in progress continue. "
         "Empty: 512 MB, or 5 % of the disk if that is less. 0: runs are accepted until the disk is full.",
     )
-    audit_days: int = setting(
-        "HEADRACE_AUDIT_DAYS",
-        "365",
-        _number(0, 36_500),
-        "Days to keep the audit log. 0: forever.",
-    )
+    audit_days: int = setting("HEADRACE_AUDIT_DAYS=365", _number(0, 36_500), "Days to keep the audit log. 0: forever.")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:
