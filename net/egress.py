@@ -242,6 +242,22 @@ Save = Callable[[Answer], AbstractContextManager[Sink]]
 Allow = Callable[[str, bool], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options of a request. With `save`, the body goes there, otherwise into the answer, up to the client's limit.
+
+    With `error_bytes`, at most that many bytes of a response with status 400 or more are read, into the answer.
+    `allow` is called before a redirect to another site.
+    """
+
+    save: Save | None = None
+    error_bytes: int | None = None
+    allow: Allow | None = None
+
+
+NO_OPTIONS = Options()
+
+
 def make_client(rule: Rule, max_bytes: int = MAX_BYTES, ca_file: Path | None = None) -> Client:
     """Return the client of a process. `max_bytes` limits the body of a response."""
     return Client(rule, max_bytes, ca_file)
@@ -288,30 +304,25 @@ class Client:
         headers: Sequence[tuple[str, str]] = (),
         content: bytes | Iterable[bytes] | None = None,
         follow_redirects: bool = True,
-        save: Save | None = None,
-        error_bytes: int | None = None,
-        allow: Allow | None = None,
+        options: Options = NO_OPTIONS,
     ) -> Answer:
         """Send a request and read the whole response, of any status, within `seconds`.
 
-        An iterable content is iterated again for each redirect, and `headers` must have its Content-Length. With
-        `save`, the body goes there; otherwise into the answer, up to the client's limit. With `error_bytes`, at most
-        that many bytes of a response with status 400 or more are read, into the answer. `allow` is called before a
-        redirect to another site.
+        An iterable content is iterated again for each redirect, and `headers` must have its Content-Length.
 
         Raises: NodeError if there is no response; its text names the method, host, port, path and cause, no secrets.
         """
         import httpx
 
-        target = parsed(url)
-        who = f"{method} {place_of(target)}"
+        target = parse_url(url)
+        who = f"{method} {describe_url(target)}"
         try:
             with within(seconds):
                 raw = [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers]
                 request = self._http.build_request(method, target, headers=raw, content=content, timeout=seconds)
-                response = self._follow(request, follow_redirects, allow)
+                response = self._follow(request, follow_redirects, options.allow)
                 try:
-                    return self._answer(response, who, save, error_bytes)
+                    return self._read(response, who, options)
                 finally:
                     response.close()
         except NodeError as error:
@@ -335,35 +346,21 @@ class Client:
             request = _remove_secrets(request, following, allow)
         raise NodeError(f"more than {MAX_REDIRECTS} redirects", permanent=True)
 
-    def _answer(self, response: Any, who: str, save: Save | None, error_bytes: int | None) -> Answer:
-        status, content = response.status_code, b""
-        is_cut = error_bytes is not None and status >= 400
-        if is_cut:
-            content = _read_start(response, error_bytes or 0)
+    def _read(self, response: Any, who: str, options: Options) -> Answer:
+        """Return the answer with its body, or with the start of an error's body; or save the body."""
+        status, save, content = response.status_code, options.save, b""
+        if options.error_bytes is not None and status >= 400:
+            content, save = _read_start(response, options.error_bytes), None
         elif save is None:
-            content = self._body(response)
-        answer = Answer(
-            status,
-            response.reason_phrase,
-            dict(response.headers),
-            content,
-            response.charset_encoding,
-            str(response.url),
-            who,
-        )
-        if save is not None and not is_cut:
+            content = _read_start(response, self.max_bytes + 1)
+            if len(content) > self.max_bytes:
+                raise NodeError(f"the answer has more than {self.max_bytes} bytes", permanent=True)
+        reason, headers = response.reason_phrase, dict(response.headers)
+        answer = Answer(status, reason, headers, content, response.charset_encoding, str(response.url), who)
+        if save is not None:
             with save(answer) as sink:
                 _save_body(response, sink)
         return answer
-
-    def _body(self, response: Any) -> bytes:
-        """Return the whole uncompressed body. The limit is on its uncompressed size and checked while decompressing."""
-        body = bytearray()
-        for piece in _read_pieces(response):
-            body += piece
-            if len(body) > self.max_bytes:
-                raise NodeError(f"the answer has more than {self.max_bytes} bytes", permanent=True)
-        return bytes(body)
 
 
 def _save_body(response: Any, sink: Sink) -> None:
@@ -379,31 +376,59 @@ def _save_body(response: Any, sink: Sink) -> None:
 
 
 def _read_start(response: Any, most: int) -> bytes:
-    """Return the first bytes of a body; the rest is left unread."""
+    """Return the first `most` uncompressed bytes of a body, counted while decompressing; the rest is left unread."""
     body = bytearray()
     for piece in _read_pieces(response):
         body += piece
         if len(body) >= most:
             break
-    return bytes(body[:most])
+    del body[most:]
+    return bytes(body)
 
 
 def _read_pieces(response: Any) -> Iterator[bytes]:
-    """Yield the uncompressed body in pieces of limited size."""
-    unzip = _make_decoder(response.headers.get("content-encoding", "identity").strip().lower())
-    for raw in response.iter_raw():
+    """Yield the uncompressed body in pieces of limited size. Raises: TimeoutError after the deadline."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        raise NodeError("the answer is compressed in a way that was not requested", permanent=True)
+    raw = response.iter_raw()
+    for piece in raw if encoding in ("", "identity") else _unzip(raw):
         _limit_timeout(None)
-        if unzip is None:
-            yield raw
-        else:
-            for piece in unzip.pieces(raw):
-                _limit_timeout(None)
-                yield piece
-    if unzip is not None:
-        unzip.end()
+        yield piece
 
 
-def parsed(url: str) -> Any:
+def _unzip(raw: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the uncompressed data in pieces of at most MAX_UNZIPPED bytes.
+
+    The data is one gzip member or several; bytes after the last one are ignored. Raises: NodeError if it is invalid.
+    """
+    inner, has_ended = None, False
+    for data in raw:
+        while data and not has_ended:
+            if inner is None or (inner.eof and data.startswith(GZIP)):
+                inner = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+            has_ended = inner.eof
+            if not has_ended:
+                yield from _unzip_part(inner, data)
+                data = inner.unused_data
+    if inner is not None and not inner.eof:
+        raise NodeError("the answer ends in the middle of its gzip data")
+
+
+def _unzip_part(inner: Any, data: bytes) -> Iterator[bytes]:
+    try:
+        while True:
+            piece = inner.decompress(data, MAX_UNZIPPED)
+            yield piece
+            data = inner.unconsumed_tail
+            # Output may remain although all input is consumed.
+            if not data and len(piece) < MAX_UNZIPPED:
+                return
+    except zlib.error:
+        raise NodeError("the answer is not valid gzip") from None
+
+
+def parse_url(url: str) -> Any:
     """Return an http or https URL as `httpx.URL`. Raises: NodeError if it is not one."""
     import httpx
 
@@ -418,7 +443,7 @@ def parsed(url: str) -> Any:
     return found
 
 
-def place_of(url: Any) -> str:
+def describe_url(url: Any) -> str:
     """Return host, port and path of an `httpx.URL` for messages, without query and user name, which may be secret.
 
     A long path is cut at a slash: half of a secret could not be redacted.
@@ -430,59 +455,15 @@ def place_of(url: Any) -> str:
     return f"{host}:{url.port or PORTS[url.scheme]}{path}"
 
 
-def host_of(url: str) -> str:
+def get_host(url: str) -> str:
     """Return the host of an http or https URL. Raises: NodeError if it is not one."""
-    host: str = parsed(url).host
+    host: str = parse_url(url).host
     return host
-
-
-def _make_decoder(encoding: str) -> Any:
-    if encoding in ("", "identity"):
-        return None
-    if encoding in ("gzip", "x-gzip"):
-        return _Gzip()
-    raise NodeError("the answer is compressed in a way that was not requested", permanent=True)
-
-
-class _Gzip:
-    """Decompresses piece by piece, also concatenated gzip members; bytes after the last one are ignored."""
-
-    def __init__(self) -> None:
-        self.inner = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-        self.begun = self.over = False
-
-    def pieces(self, data: bytes) -> Iterator[bytes]:
-        """Yield the uncompressed data in pieces of at most MAX_UNZIPPED bytes."""
-        while data and not self.over:
-            self.begun = True
-            yield from self._part(data)
-            data = self.inner.unused_data
-            if data.startswith(GZIP):
-                self.inner = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-            elif self.inner.eof and data:
-                self.over = True
-
-    def _part(self, data: bytes) -> Iterator[bytes]:
-        try:
-            while True:
-                piece = self.inner.decompress(data, MAX_UNZIPPED)
-                yield piece
-                data = self.inner.unconsumed_tail
-                # Output may remain although all input is consumed.
-                if not data and len(piece) < MAX_UNZIPPED:
-                    return
-        except zlib.error:
-            raise NodeError("the answer is not valid gzip") from None
-
-    def end(self) -> None:
-        """Check that the data is complete. Raises: NodeError if more was expected."""
-        if self.begun and not self.inner.eof:
-            raise NodeError("the answer ends in the middle of its gzip data")
 
 
 def _remove_secrets(request: Any, following: Any, allow: Allow | None) -> Any:
     """Return the redirected request without the headers that were meant for the first host only."""
-    host_of(str(following.url))
+    get_host(str(following.url))
     if not _is_same_site(request.url, following.url):
         for name in set(following.headers) - SAFE_HEADERS:
             del following.headers[name]

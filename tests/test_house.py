@@ -16,7 +16,6 @@ TOO_MANY_PARAMETERS = {
     ("database/tables/runs.py", "select_where"),
     ("dispatch/dispatcher.py", "_accept"),
     ("dispatch/dispatcher.py", "submit"),
-    ("net/egress.py", "fetch"),
     ("nodes/ai/tools/__init__.py", "build"),
     ("nodes/base.py", "setting"),
 }

@@ -11,6 +11,7 @@ import orjson
 from agent.model_choice import TEST, Access, Choice, Models, cost_of, list_url, resolve
 from errors import NodeError
 from json_schema import issues_of
+from net.egress import Options
 from nodes.base import Context
 from nodes.credentials.keyring import Credential, checks
 from nodes.http.response import ERROR_BYTES, is_permanent, parse_json, quote_body
@@ -94,14 +95,10 @@ def models_at(choice: Choice, ctx: Context) -> set[str]:
         headers.append(("Authorization", f"Bearer {choice.key}"))
     if choice.provider == "anthropic":
         headers.append(("anthropic-version", VERSION))
-    answer = ctx.need_services().http().fetch(
-        "GET",
-        list_url(choice),
-        seconds=ctx.seconds_left(15),
-        headers=headers,
-        follow_redirects=False,
-        error_bytes=ERROR_BYTES,
-    )  # fmt: skip
+    http, seconds, options = ctx.need_services().http(), ctx.seconds_left(15), Options(error_bytes=ERROR_BYTES)
+    answer = http.fetch(
+        "GET", list_url(choice), seconds=seconds, headers=headers, follow_redirects=False, options=options
+    )
     if not 200 <= answer.status < 300:
         said = quote_body(answer, ctx.clean)
         raise NodeError(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from errors import NodeError
-from net.egress import SAFE_HEADERS, Answer, Save, host_of
+from net.egress import SAFE_HEADERS, Answer, Options, Save, get_host
 from nodes.credentials.keyring import Credential, Untested, checks
 from nodes.http.body import NOTHING, Body
 from nodes.http.oauth2 import OAUTH2, TOKENS, Token, Tokens, get_token
@@ -112,9 +112,11 @@ class Caller:
             seconds=self.ctx.seconds_left(call.seconds),
             content=call.body.content,
             follow_redirects=call.follow_redirects,
-            save=call.save,
-            error_bytes=ERROR_BYTES if call.only_good else None,
-            allow=lambda url, with_body: self._check(host_of(url), self._led_on(call, url, with_body)),
+            options=Options(
+                call.save,
+                ERROR_BYTES if call.only_good else None,
+                lambda url, with_body: self._check(get_host(url), self._led_on(call, url, with_body)),
+            ),
         )
         return answer
 
@@ -172,7 +174,7 @@ class Caller:
 
 def _hosts(call: Call) -> Iterator[str]:
     """Yield the hosts of the call: that of the URL, and that in a Host header."""
-    yield host_of(call.url)
+    yield get_host(call.url)
     for name, value in call.headers.items():
         if name.lower() == "host":
             yield PORT.sub("", value.strip()).strip("[]")
@@ -203,11 +205,11 @@ def check_credential(credential: Credential, ctx: Context, asked: Mapping[str, A
     url, tokens, found = asked.get("url"), Tokens(), []
     if credential.type == OAUTH2:
         token = get_token(credential, ctx, tokens)
-        found.append(f"{host_of(credential.data['token_url'])} issued a token valid for {token.life:g} s")
+        found.append(f"{get_host(credential.data['token_url'])} issued a token valid for {token.life:g} s")
     if isinstance(url, str) and url.strip():
         caller = Caller(ctx, credential, patient=False, tokens=tokens)
         answer = caller.answer(Call("GET", url.strip(), ctx.seconds_left(15)))
-        found.append(f"{host_of(url.strip())} answered {answer.status} {answer.reason}".rstrip())
+        found.append(f"{get_host(url.strip())} answered {answer.status} {answer.reason}".rstrip())
     if not found:
         raise Untested("Enter a URL to test against")
     return "; ".join(found)

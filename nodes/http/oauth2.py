@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_plus, urlencode
 
 from errors import NodeError
-from net.egress import Answer, host_of
+from net.egress import Answer, get_host
 from nodes.credentials.keyring import Credential
 from nodes.http.response import get_retry_after, is_permanent, parse_json, quote_body
 
@@ -113,17 +113,9 @@ def _ask(credential: Credential, ctx: Context) -> tuple[str, float]:
     if ctx.keyring is not None:
         ctx.keyring.hide(headers.get("Authorization", "").removeprefix("Basic "))
     try:
-        answer: Answer = (
-            ctx.need_services()
-            .http()
-            .fetch(
-                "POST",
-                url,
-                seconds=ctx.seconds_left(PATIENCE),
-                headers=list(headers.items()),
-                content=urlencode(form).encode(),
-                follow_redirects=False,
-            )
+        http, seconds, content = ctx.need_services().http(), ctx.seconds_left(PATIENCE), urlencode(form).encode()
+        answer: Answer = http.fetch(
+            "POST", url, seconds=seconds, headers=list(headers.items()), content=content, follow_redirects=False
         )
     except NodeError as error:
         raise NodeError(f"{_who(credential)}: {error.message}", error.permanent) from None
@@ -150,7 +142,7 @@ def _who(credential: Credential) -> str:
 
 def _read(credential: Credential, answer: Answer, ctx: Context) -> tuple[str, float]:
     """Return the token of a response, and its lifetime in seconds."""
-    server = host_of(credential.data["token_url"])
+    server = get_host(credential.data["token_url"])
     if not 200 <= answer.status < 300:
         said = quote_body(answer, ctx.keyring.clean_text if ctx.keyring is not None else str)
         text = f"{_who(credential)}: {server} answered {answer.status}" + (f": {said}" if said else "")

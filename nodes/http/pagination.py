@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus
 from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
 
 from errors import NodeError
-from net.egress import Answer, host_of
+from net.egress import Answer, get_host
 from nodes.base import setting
 from nodes.data.jmespath_query import MAX_QUERY, compiled, search
 from nodes.fields import choice, text, text_of
@@ -201,7 +201,7 @@ class Pages:
             first, url = httpx.URL(self.first.url), httpx.URL(base).join(link.strip())
         except (httpx.InvalidURL, ValueError):
             raise NodeError("the link to the next page is not valid", permanent=True) from None
-        host_of(str(url))
+        get_host(str(url))
         if url.host == first.host and first.scheme == "https" and url.scheme == "http" and url.port is None:
             url = url.copy_with(scheme="https")  # servers behind a proxy may not know that they are reached by https
         upgraded = (first.scheme, url.scheme, first.port, url.port) == ("http", "https", None, None)

@@ -10,7 +10,7 @@ import orjson
 from marshmallow import Schema
 
 from errors import NodeError
-from net.egress import Answer, host_of
+from net.egress import Answer, Options, get_host
 from nodes.base import Context, Item, Node, Polled
 from nodes.core.triggers import TriggerNode
 from nodes.fields import flag, number, text, web_address, whole
@@ -46,25 +46,17 @@ class Feed(NamedTuple):
 def fetch(url: str, ctx: Context, marks: Mapping[str, str]) -> Feed | None:
     """Return the feed; None if it has not changed since these marks. Raises: NodeError if there is no valid feed."""
     url = url.strip()
-    host = host_of(url)
+    host = get_host(url)
 
     def check(place: str, with_body: bool = False) -> None:
         if ctx.keyring is not None:
-            ctx.keyring.check_host(host_of(place), [place])
+            ctx.keyring.check_host(get_host(place), [place])
 
     check(url)
     conditions = {"If-None-Match": marks.get("etag"), "If-Modified-Since": marks.get("modified")}
-    answer = (
-        ctx.need_services()
-        .http()
-        .fetch(
-            "GET",
-            url,
-            seconds=ctx.seconds_left(FETCH_SECONDS),
-            headers=[("Accept", ACCEPT), *((name, value) for name, value in conditions.items() if value)],
-            allow=check,
-        )
-    )
+    headers = [("Accept", ACCEPT), *((name, value) for name, value in conditions.items() if value)]
+    http, seconds = ctx.need_services().http(), ctx.seconds_left(FETCH_SECONDS)
+    answer = http.fetch("GET", url, seconds=seconds, headers=headers, options=Options(allow=check))
     if answer.status == 304 and marks:
         return None
     if answer.status != 200:

@@ -11,7 +11,7 @@ from typing import Any
 from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import NodeError
-from net.egress import Answer, host_of
+from net.egress import Answer, get_host
 from nodes.ai.tools.base import ToolContext
 from nodes.credentials.keyring import Credential, or_list
 from nodes.fields import CONTROL, TOKEN
@@ -64,7 +64,7 @@ def _normalize_host(name: str) -> str:
     if not NO_HOST.isdisjoint(bare):
         raise refusal
     try:
-        return star + host_of(f"http://[{bare}]/" if ":" in bare else f"http://{bare}/").lower().rstrip(".")
+        return star + get_host(f"http://[{bare}]/" if ":" in bare else f"http://{bare}/").lower().rstrip(".")
     except NodeError:
         raise refusal from None
 

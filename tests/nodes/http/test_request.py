@@ -6,7 +6,7 @@ from contract import Case, Contract
 from marshmallow import ValidationError
 from sites import echoing, failure, silent, unplaced
 
-from net.egress import parsed, place_of
+from net.egress import describe_url, parse_url
 from nodes import REGISTRY
 
 
@@ -279,4 +279,4 @@ def test_a_failure_names_method_host_port_and_path_and_nothing_of_the_query(run,
     ],
 )
 def test_a_place_has_no_part_of_a_secret(url, place):
-    assert place_of(parsed(url)) == place
+    assert describe_url(parse_url(url)) == place
