@@ -5,6 +5,7 @@ integers, in milliseconds since 1970 UTC; JSON is text. An id is a prefix and a 
 are written as `Write` values, which the recorder commits in groups; all others are written in `database.write()`.
 """
 
+# ruff: noqa: F401
 from database import DatabaseRefused, HeldUp, commits, is_held_up, patience, space
 from database.tables import retention
 from database.tables.agent_definitions import Agent
@@ -47,16 +48,3 @@ from database.tables.workflow_lists import (
     versions_of,
 )
 from database.tables.workflows import MAX_CHARACTERS, Startable, Workflow, WorkflowVersion
-
-__all__ = [
-    "ACTIONS", "CLAIM_MS", "GRACE_MS", "MAX_CHARACTERS", "QUEUED", "ROLES", "RUN_STATUSES", "SUBJECTS", "Agent",
-    "AgentMemory", "AgentRun", "AgentStep", "ApiToken", "AuditEntry", "Base", "Caller", "Claim", "Credential",
-    "DatabaseRefused", "Due", "Fact", "Fired", "FlowFilters", "FlowSum", "HeldUp", "Hook", "IdempotencyKey",
-    "Invitation", "LastRun", "Lease", "Listed", "LogEntry", "LoginAddress", "LoginFailure", "Membership", "MemoryScope",
-    "Needed", "Poll", "PollEntry", "Preset", "Run", "RunDay", "RunOptions", "Schedule", "ScheduleFire", "Session",
-    "Startable", "Step", "StoreEntry", "Upcoming", "User", "Wait", "Webhook", "Workflow", "WorkflowVersion",
-    "Workspace", "WorkspaceDay", "WorkspaceStore", "Write", "commits", "definitions_of", "differences", "first_id",
-    "flow_page", "hash_token", "is_held_up", "last_runs", "look_up_anew", "metrics", "microseconds", "monotonic_ms",
-    "new_id", "next_times", "now_ms", "patience", "present_names", "retention", "settle_days", "sizes_of", "space",
-    "totals", "upcoming", "versions_of", "without_signatures",
-]  # fmt: skip

@@ -201,6 +201,12 @@ def execute(sql: str, params: tuple[Any, ...] = ()) -> Any:
     return db.execute_sql(sql, params)
 
 
+def fetch_value(sql: str, params: tuple[Any, ...] = ()) -> Any:
+    """Execute one query. Return the first column of its first row, or None if it has no row."""
+    row = execute(sql, params).fetchone()
+    return None if row is None else row[0]
+
+
 def execute_all(statements: Iterable[tuple[str, tuple[Any, ...]]]) -> list[int]:
     """Execute the statements in order and return their row counts. It costs half of `execute` for each."""
     cursor = db.cursor()
@@ -260,8 +266,8 @@ def written_by() -> str | None:
     """Return the version that opened the database last; None if that is not recorded."""
     if not db.table_exists("server_facts"):
         return None
-    row = execute("SELECT value FROM server_facts WHERE name = 'version'").fetchone()
-    return None if row is None else str(row[0])
+    found: str | None = fetch_value("SELECT value FROM server_facts WHERE name = 'version'")
+    return found
 
 
 def _note_version() -> None:
@@ -311,15 +317,13 @@ class Space(NamedTuple):
 
 def space() -> Space:
     """Return the size of the database, without the pages of the write-ahead log. Takes microseconds."""
-    size, pages, free = (
-        int(execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_size", "page_count", "freelist_count")
-    )
+    size, pages, free = (fetch_value(f"PRAGMA {name}") for name in ("page_size", "page_count", "freelist_count"))
     return Space(pages * size, free * size)
 
 
 def can_shrink() -> bool:
     """Return True if the file can give space back. A file without that setting has to be rewritten for it."""
-    return bool(execute("PRAGMA auto_vacuum").fetchone()[0] == 2)
+    return bool(fetch_value("PRAGMA auto_vacuum") == 2)
 
 
 def shrink(to_free: int, has_time: Callable[[], bool]) -> bool:
@@ -388,7 +392,6 @@ def _checkpoint_alone(mode: str) -> bool:
     with write_lock.lock:
         execute("PRAGMA busy_timeout = 0")
         try:
-            busy, _, _ = execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+            return not fetch_value(f"PRAGMA wal_checkpoint({mode})")
         finally:
             execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-    return not busy

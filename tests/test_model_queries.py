@@ -143,7 +143,7 @@ def test_pruning_keys_deletes_the_old_ones(made):
 
 def test_many_old_rows_go_in_short_transactions(made, monkeypatch):
     """Who waits for a long one to say that it lives is taken for dead."""
-    monkeypatch.setattr(base, "DROPPED_AT_ONCE", 2)
+    monkeypatch.setattr(base, "PRUNED_AT_ONCE", 2)
     for number in range(6):
         do(IdempotencyKey.take(made.id, str(number), accept(made).id))
     IdempotencyKey.update(created_at=1).where(IdempotencyKey.key != "5").execute()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from peewee import CompositeKey, IntegerField, TextField
 
-from database import execute, write
+from database import fetch_value, write
 from errors import Conflict
 
 from .base import Base, now_ms
@@ -35,13 +33,10 @@ class Agent(Base):
         with write():
             if cls.named(workspace_id, id_) is not None:
                 raise Conflict(f"id: an agent {id_!r} exists already; choose another id")
-            if (
-                execute("SELECT COUNT(*) FROM agents WHERE workspace_id = ?", (workspace_id,)).fetchone()[0]
-                >= MAX_AGENTS
-            ):
+            if fetch_value("SELECT COUNT(*) FROM agents WHERE workspace_id = ?", (workspace_id,)) >= MAX_AGENTS:
                 raise Conflict(f"The workspace has {MAX_AGENTS} agents, the maximum; delete some")
-            values: dict[str, Any] = {"name": name, "definition": definition, "created_at": now, "updated_at": now}
-            return cls.add(workspace_id=workspace_id, id=id_, **values)
+            row = {"name": name, "definition": definition, "created_at": now, "updated_at": now}
+            return cls.add(workspace_id=workspace_id, id=id_, **row)
 
     @classmethod
     def named(cls, workspace_id: str, id_: str) -> Agent | None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from peewee import AutoField, IntegerField, TextField
 
-from database import execute, write
+from database import execute, fetch_value, write
 from database.full_text import all_words
 
 from .base import Base, new_id, now_ms
@@ -141,7 +141,7 @@ class AgentMemory(Base):
         """Delete the agent's surplus memories: expired ones, then the least recently updated, but never this one."""
         agent = (self.workspace_id, self.agent_id)
         of_agent = "workspace_id = ? AND agent_id = ?"
-        count = execute(f"SELECT COUNT(*) FROM agent_memories WHERE {of_agent}", agent).fetchone()[0]
+        count = fetch_value(f"SELECT COUNT(*) FROM agent_memories WHERE {of_agent}", agent)
         surplus = min(count - most, ROOM_AT_ONCE)
         if surplus > 0:
             surplus -= _delete(f"{EXPIRED} AND {of_agent} LIMIT ?", (now, *agent, surplus))

@@ -8,7 +8,7 @@ from typing import Any
 
 from peewee import CompositeKey, FloatField, IntegerField, ModelSelect, TextField
 
-from database import execute
+from database import execute, fetch_value
 
 from .base import Base, Timed, Write, insert, now_ms
 from .runs import Run
@@ -199,8 +199,8 @@ class AgentStep(Timed, Base):
     @classmethod
     def count_of(cls, agent_run_id: str) -> int:
         """Return the number of steps; their numbers have no gaps."""
-        last = execute("SELECT MAX(seq) FROM agent_steps WHERE agent_run_id = ?", (agent_run_id,)).fetchone()[0]
-        return 0 if last is None else int(last) + 1
+        last: int | None = fetch_value("SELECT MAX(seq) FROM agent_steps WHERE agent_run_id = ?", (agent_run_id,))
+        return 0 if last is None else last + 1
 
     @classmethod
     def used(cls, agent_run_id: str) -> dict[str, Any]:

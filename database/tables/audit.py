@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 from peewee import IntegerField, TextField
 
-from database import execute, write
+from database import execute, fetch_value, write
 
-from .base import Base, Rows, Write, first_id, insert, made_at, new_id
+from .base import IN_LIST, Base, Rows, Write, encode_list, first_id, insert, made_at, new_id
 
 ACTIONS = (
     "agent.created", "agent.deleted", "agent.updated",
@@ -55,7 +55,6 @@ PRESENT = {
     "mem": ("agent_memories", "key"),
     "inv": ("invitations", "email"),
 }
-OF_THESE = "id IN (SELECT value FROM json_each(?))"
 MAX_NAME = 200
 MAX_VALUE = 500  # characters of JSON; longer values are only marked as changed
 CHANGED = {"changed": True}
@@ -175,7 +174,7 @@ class AuditEntry(Base):
     def count_since(cls, workspace_id: str, action: str, since: int) -> int:
         """Return the number of entries of this action in the workspace since this time, in milliseconds."""
         sql = "SELECT COUNT(*) FROM audit_entries WHERE workspace_id = ? AND action = ? AND id >= ?"
-        return int(execute(sql, (workspace_id, action, first_id("aud", since))).fetchone()[0])
+        return int(fetch_value(sql, (workspace_id, action, first_id("aud", since))))
 
 
 def present_names(workspace_id: str, ids: Iterable[str], agents: Iterable[str]) -> dict[str, str]:
@@ -189,17 +188,17 @@ def present_names(workspace_id: str, ids: Iterable[str], agents: Iterable[str]) 
     found: dict[str, str] = {}
     for prefix, (table, name) in PRESENT.items():
         # The plus keeps SQLite from using the workspace's index: the ids are few, and the workspace may have many runs.
-        sql = f"SELECT id, {name} FROM {table} WHERE {OF_THESE} AND +workspace_id = ?"
+        sql = f"SELECT id, {name} FROM {table} WHERE id {IN_LIST} AND +workspace_id = ?"
         found |= _named(sql, by_prefix.get(prefix, ()), workspace_id)
-    found |= _named(f"SELECT id, name FROM users WHERE {OF_THESE} AND name <> ''", by_prefix.get("usr", ()))
+    found |= _named(f"SELECT id, name FROM users WHERE id {IN_LIST} AND name <> ''", by_prefix.get("usr", ()))
     if workspace_id in by_prefix.get("ws", ()):
-        found |= _named(f"SELECT id, name FROM workspaces WHERE {OF_THESE}", [workspace_id])
-    return found | _named(f"SELECT id, name FROM agents WHERE {OF_THESE} AND workspace_id = ?", agents, workspace_id)
+        found |= _named(f"SELECT id, name FROM workspaces WHERE id {IN_LIST}", [workspace_id])
+    return found | _named(f"SELECT id, name FROM agents WHERE id {IN_LIST} AND workspace_id = ?", agents, workspace_id)
 
 
 def _named(sql: str, ids: Iterable[str], *params: str) -> dict[str, str]:
     listed = sorted(set(ids))
-    return dict(execute(sql, (orjson.dumps(listed).decode(), *params)).fetchall()) if listed else {}
+    return dict(execute(sql, (encode_list(listed), *params)).fetchall()) if listed else {}
 
 
 def _meant(action: str) -> list[str]:

@@ -17,7 +17,8 @@ from peewee import BooleanField, Model, ModelSelect
 from database import db, execute, write
 
 DAY_MS = 86_400_000
-DROPPED_AT_ONCE = 1_000
+PRUNED_AT_ONCE = 1_000
+IN_LIST = "IN (SELECT value FROM json_each(?))"  # with `encode_list` of the values
 ROWS_AT_ONCE = 20  # of one INSERT; SQLite caches a statement for each number
 MAX_EXAMINED = 5_000  # rows that a page examines for a condition without an index
 # Crockford's base 32 of ULIDs (github.com/ulid/spec), two digits at once, and the digits as `int` reads them.
@@ -92,6 +93,11 @@ def made_at(id_: str) -> int:
 def first_id(prefix: str, at_ms: int) -> str:
     """Return the smallest id of this time."""
     return f"{prefix}_{ulid(max(0, min(at_ms, 2**48 - 1)) << 80)}"
+
+
+def encode_list(values: Iterable[str]) -> str:
+    """Return the parameter of IN_LIST for these values: a JSON list."""
+    return orjson.dumps(list(values)).decode()
 
 
 @cache
@@ -172,23 +178,6 @@ class Base(Model):
             return bool(self.delete_instance())
 
     @classmethod
-    def drop_old(cls, where: str, *params: Any) -> int:
-        """Delete the rows that satisfy this SQL condition, DROPPED_AT_ONCE in a transaction. Return their number.
-
-        There can be hundreds of thousands, and a process whose heartbeat waits for seconds counts as dead.
-        """
-        table, total = cls._meta.table_name, 0
-        while True:
-            # Selected outside of the transaction, since it may read the whole table.
-            found = execute(f"SELECT rowid FROM {table} WHERE {where} LIMIT {DROPPED_AT_ONCE}", params).fetchall()
-            if not found:
-                return total
-            ids = orjson.dumps([number for (number,) in found]).decode()
-            sql = f"DELETE FROM {table} WHERE rowid IN (SELECT value FROM json_each(?)) AND {where}"
-            with write():
-                total += execute(sql, (ids, *params)).rowcount
-
-    @classmethod
     def page(cls, query: Rows[Self] | ModelSelect, limit: int, before: str | None) -> tuple[list[Self], str | None]:
         """Return the newest `limit` rows older than the id `before`, and the id for the next page (None: the end)."""
         if isinstance(query, Rows):
@@ -202,6 +191,30 @@ class Base(Model):
 def microseconds(duration_ms: float | None) -> int | None:
     """Return the duration in whole microseconds, or None."""
     return None if duration_ms is None else round(duration_ms * 1_000)
+
+
+class Expiring:
+    """Mixin for tables whose rows expire: they satisfy the SQL condition `expired` for the time `kept_ms` ago."""
+
+    _meta: ClassVar[Any]
+    expired: ClassVar[str] = "expires_at <= ?"
+    kept_ms: ClassVar[int] = 0
+
+    @classmethod
+    def prune(cls) -> int:
+        """Delete the expired rows, PRUNED_AT_ONCE in a transaction. Return their number.
+
+        There can be hundreds of thousands, and a process whose heartbeat waits for seconds counts as dead.
+        """
+        table, total, before = cls._meta.table_name, 0, now_ms() - cls.kept_ms
+        # Selected outside of the transaction, since it may read the whole table.
+        sql = f"SELECT rowid FROM {table} WHERE {cls.expired} LIMIT {PRUNED_AT_ONCE}"
+        while found := execute(sql, (before,)).fetchall():
+            ids = encode_list(number for (number,) in found)
+            with write():
+                delete = f"DELETE FROM {table} WHERE rowid {IN_LIST} AND {cls.expired}"
+                total += execute(delete, (ids, before)).rowcount
+        return total
 
 
 class Timed:
@@ -236,9 +249,8 @@ class Match(NamedTuple):
         given = [match for match in matches if match is not None]
         if not given:
             return None
-        return cls(
-            " AND ".join(match.sql for match in given), tuple(param for match in given for param in match.params)
-        )
+        params = chain.from_iterable(match.params for match in given)
+        return cls(" AND ".join(match.sql for match in given), tuple(params))
 
 
 def containing(text: str) -> str:
@@ -286,7 +298,7 @@ class Rows(Generic[Row]):
         return self.newest(-1)
 
     def _page(self, select: str, id_at: int, limit: int, before: str | None) -> tuple[list[Any], str | None]:
-        lowest = None if self.match is None else self._last_to_look_at(before)
+        lowest = None if self.match is None else self._last_examined(before)
         found = self._select(select, limit + 1, before, lowest or self.since).fetchall()
         return found[:limit], found[limit - 1][id_at] if len(found) > limit else lowest
 
@@ -296,7 +308,7 @@ class Rows(Generic[Row]):
             within, params = f"{within} AND {self.match.sql}", (*params, *self.match.params)
         return self._merged(select, within, params, limit)
 
-    def _last_to_look_at(self, before: str | None) -> str | None:
+    def _last_examined(self, before: str | None) -> str | None:
         """Return the id of the last row that a page examines; None if fewer are left."""
         within, params = self._within(before, self.since)
         select = f'SELECT id FROM "{self.model._meta.table_name}"'

@@ -6,7 +6,7 @@ from typing import Any
 
 from peewee import IntegerField, ModelSelect, TextField
 
-from database import execute, write
+from database import fetch_value, write
 from errors import Conflict
 
 from .base import Base, now_ms
@@ -79,6 +79,6 @@ class Credential(Base):
     def check_unused(self, done: str) -> None:
         """Check that no webhook of an active flow authenticates callers with it. Raises: Conflict if one does."""
         sql = "SELECT f.name FROM webhooks w JOIN workflows f ON f.id = w.workflow_id WHERE w.credential_id = ? LIMIT 1"
-        user = execute(sql, (self.id,)).fetchone()
+        user = fetch_value(sql, (self.id,))
         if user is not None:
-            raise Conflict(f"A webhook of the active flow {user[0]!r} uses this credential; it cannot be {done}")
+            raise Conflict(f"A webhook of the active flow {user!r} uses this credential; it cannot be {done}")

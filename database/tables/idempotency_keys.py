@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from peewee import CompositeKey, IntegerField, TextField
 
-from .base import DAY_MS, Base, Write, insert, now_ms
+from .base import DAY_MS, Base, Expiring, Write, insert, now_ms
 from .runs import Run
 
 
-class IdempotencyKey(Base):
+class IdempotencyKey(Expiring, Base):
     """A key under which a run was started; it stands for that run for a day."""
 
+    expired, kept_ms = "created_at < ?", DAY_MS
     workflow_id = TextField()
     key = TextField()
     run_id = TextField(index=True)
@@ -36,8 +37,3 @@ class IdempotencyKey(Base):
         """Return the run started under this key within a day, or None."""
         row = cls.one("workflow_id = ? AND key = ? AND created_at >= ?", workflow_id, key, now_ms() - DAY_MS)
         return None if row is None else Run.find(row.run_id)
-
-    @classmethod
-    def prune(cls) -> int:
-        """Delete expired keys. Return their number."""
-        return cls.drop_old("created_at < ?", now_ms() - DAY_MS)

@@ -10,7 +10,7 @@ from peewee import IntegerField, TextField
 
 from database import execute, write
 
-from .base import Base, now_ms
+from .base import Base, Expiring, now_ms
 from .users import hash_token
 
 # An invitation is valid only while its workspace exists and its inviter is an owner of it.
@@ -20,7 +20,7 @@ IS_BACKED = (
 )
 
 
-class Invitation(Base):
+class Invitation(Expiring, Base):
     """An offer of a membership to an address. The database keeps only the hash of its token."""
 
     prefix = "inv"
@@ -70,8 +70,3 @@ class Invitation(Base):
     def withdraw(cls, workspace_id: str, email: str) -> None:
         """Delete the invitation of this address to this workspace, if there is one."""
         execute("DELETE FROM invitations WHERE workspace_id = ? AND email = ?", (workspace_id, email))
-
-    @classmethod
-    def prune(cls) -> int:
-        """Delete expired invitations. Return their number."""
-        return cls.drop_old("expires_at <= ?", now_ms())

@@ -10,10 +10,10 @@ from peewee import CompositeKey, IntegerField, TextField
 
 from database import write
 
-from .base import Base, now_ms
+from .base import Base, Expiring, now_ms
 
 
-class StoreEntry(Base):
+class StoreEntry(Expiring, Base):
     workspace_id = TextField()
     key = TextField()
     value = TextField()
@@ -28,11 +28,6 @@ class StoreEntry(Base):
     def live(cls, workspace_id: str) -> Any:
         """Return the condition for the workspace's unexpired entries."""
         return (cls.workspace_id == workspace_id) & (cls.expires_at.is_null() | (cls.expires_at > now_ms()))
-
-    @classmethod
-    def prune(cls) -> int:
-        """Delete expired entries. Return their number."""
-        return cls.drop_old("expires_at <= ?", now_ms())
 
 
 class WorkspaceStore:

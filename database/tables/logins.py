@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from peewee import CompositeKey, IntegerField, TextField
 
-from database import execute, write
+from database import execute, fetch_value, write
 
-from .base import DAY_MS, Base, now_ms
+from .base import DAY_MS, Base, Expiring, now_ms
 
 KNOWN_MS = 30 * DAY_MS
 
@@ -58,15 +58,15 @@ class LoginFailure(Base):
     @classmethod
     def forget_all(cls, beginning: str) -> None:
         """Delete the counts of keys with this beginning."""
+        after = beginning[:-1] + chr(ord(beginning[-1]) + 1)
         with write():
-            cls.delete().where(
-                (cls.key >= beginning) & (cls.key < beginning[:-1] + chr(ord(beginning[-1]) + 1))
-            ).execute()
+            execute("DELETE FROM login_failures WHERE key >= ? AND key < ?", (beginning, after))
 
 
-class LoginAddress(Base):
+class LoginAddress(Expiring, Base):
     """An address from which a user has logged in, and when last."""
 
+    expired, kept_ms = "at <= ?", KNOWN_MS
     user_id = TextField()
     address = TextField()
     at = IntegerField()
@@ -79,7 +79,7 @@ class LoginAddress(Base):
     def is_known(cls, user_id: str, address: str) -> bool:
         """Return True if the user has logged in from this address within KNOWN_MS."""
         sql = "SELECT 1 FROM login_addresses WHERE user_id = ? AND address = ? AND at > ?"
-        return execute(sql, (user_id, address, now_ms() - KNOWN_MS)).fetchone() is not None
+        return fetch_value(sql, (user_id, address, now_ms() - KNOWN_MS)) is not None
 
     @classmethod
     def note(cls, user_id: str, address: str) -> None:
@@ -96,8 +96,3 @@ class LoginAddress(Base):
         """Delete this user's addresses."""
         with write():
             cls.delete().where(cls.user_id == user_id).execute()
-
-    @classmethod
-    def prune(cls) -> int:
-        """Delete addresses that are no longer known. Return their number."""
-        return cls.drop_old("at <= ?", now_ms() - KNOWN_MS)

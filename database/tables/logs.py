@@ -6,12 +6,11 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Self
 
-import orjson
 from peewee import IntegerField, TextField
 
 from database import execute
 
-from .base import Base, Match, Rows, Write, first_id, insert, made_at, new_id
+from .base import IN_LIST, Base, Match, Rows, Write, encode_list, first_id, insert, made_at, new_id
 
 LEVELS = ("debug", "info", "warning", "error")
 # Entries of schedules and polls begin with their flow (see scheduler/firing.py).
@@ -80,10 +79,10 @@ class LogEntry(Base):
         """
         rows = list(entries)
         told = {row.id: told[1] for row in rows if row.run_id is None and (told := SAYS_FLOW.match(row.data or ""))}
-        sql = "SELECT id, workflow_id, workflow_name FROM runs WHERE id IN (SELECT value FROM json_each(?))"
+        sql = f"SELECT id, workflow_id, workflow_name FROM runs WHERE id {IN_LIST}"
         runs = _read(sql, {row.run_id for row in rows if row.run_id is not None})
         # Authors of entries may write any id into them.
-        sql = "SELECT id, id, name FROM workflows WHERE id IN (SELECT value FROM json_each(?)) AND workspace_id = ?"
+        sql = f"SELECT id, id, name FROM workflows WHERE id {IN_LIST} AND workspace_id = ?"
         flows = _read(sql, set(told.values()), workspace_id)
         known = {row.id: runs.get(row.run_id or "") or flows.get(told.get(row.id, "")) for row in rows}
         return {id_: flow for id_, flow in known.items() if flow is not None}
@@ -97,5 +96,5 @@ class LogEntry(Base):
 
 def _read(sql: str, ids: Collection[str], *params: str) -> dict[str, tuple[str, str]]:
     """Return the two values of each of these ids, without a query if there are none."""
-    found = execute(sql, (orjson.dumps(list(ids)).decode(), *params)).fetchall() if ids else []
+    found = execute(sql, (encode_list(ids), *params)).fetchall() if ids else []
     return {id_: (first, second) for id_, first, second in found}

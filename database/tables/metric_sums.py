@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from peewee import CompositeKey, FloatField, IntegerField, TextField
 
-from database import execute, write
+from database import execute, fetch_value, write
 
 from .base import DAY_MS, Base
 
@@ -72,8 +72,8 @@ def settle_days(now: int) -> None:
     """Sum up the past days of all workspaces, a few in each transaction."""
     last = now // DAY_MS - SETTLED_DAYS
     for (workspace_id,) in execute("SELECT id FROM workspaces").fetchall():
-        while execute(UNSETTLED, (workspace_id, last)).fetchone() is not None:
+        while fetch_value(UNSETTLED, (workspace_id, last)) is not None:
             with write():
                 execute(SETTLE, (workspace_id, last))
-                if execute(SINCE_LAST_SUM, (workspace_id,)).fetchone()[0] >= DAYS_AT_ONCE:
+                if fetch_value(SINCE_LAST_SUM, (workspace_id,)) >= DAYS_AT_ONCE:
                     execute(SUM_UP, (workspace_id,))

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from database import execute, space
+from database import execute, fetch_value, space
 
 from .base import DAY_MS, first_id, now_ms
 from .metric_sums import ADDED, COUNTS, LAST_DAY, LAST_SUM
@@ -75,19 +75,19 @@ def totals() -> dict[str, int]:
     """Return all-time runs of all workspaces by status."""
     success, failed = execute("SELECT SUM(success), SUM(failed) FROM run_days").fetchone()
     sql = "SELECT COUNT(*) FROM runs WHERE status = '{}'"
-    pending, running = (execute(sql.format(status)).fetchone()[0] for status in ("pending", "running"))
+    pending, running = (fetch_value(sql.format(status)) for status in ("pending", "running"))
     return {"pending": pending, "running": running, "success": success or 0, "failed": failed or 0}
 
 
 def _unfinished(workspace_id: str) -> dict[str, int]:
     sql = "SELECT COUNT(*) FROM runs WHERE status = '{}' AND workspace_id = ?"
-    return {status: execute(sql.format(status), (workspace_id,)).fetchone()[0] for status in ("pending", "running")}
+    return {status: fetch_value(sql.format(status), (workspace_id,)) for status in ("pending", "running")}
 
 
 def _last_run_at(workspace_id: str) -> int | None:
     sql = "SELECT COALESCE(started_at, created_at) FROM runs WHERE workspace_id = ? ORDER BY id DESC LIMIT 1"
-    row = execute(sql, (workspace_id,)).fetchone()
-    return None if row is None else row[0]
+    found: int | None = fetch_value(sql, (workspace_id,))
+    return found
 
 
 def _durations(workspace_id: str, since_ms: int) -> list[float]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from peewee import BlobField, BooleanField, CompositeKey, FloatField, IntegerField, TextField
 
-from database import execute, execute_all, write
+from database import execute, execute_all, fetch_value, write
 
 from .base import DAY_MS, Base, now_ms
 from .schedules import GRACE_MS
@@ -171,7 +171,7 @@ class Poll(Base):
     @classmethod
     def holds(cls, claim: Claim) -> bool:
         """Return True if this claim still owns the poll. Call inside a transaction."""
-        return execute(f"SELECT 1 FROM polls WHERE {THIS} AND version = ?", _fence(claim)).fetchone() is not None
+        return fetch_value(f"SELECT 1 FROM polls WHERE {THIS} AND version = ?", _fence(claim)) is not None
 
     @classmethod
     def begin_anew(cls, claim: Claim) -> None:
@@ -225,7 +225,7 @@ def _count(where: str, params: tuple[Any, ...], workspace_id: str | None) -> int
     sql = f"SELECT COUNT(*) FROM polls WHERE {where}"
     if workspace_id is not None:
         sql, params = f"{sql} AND workspace_id = ?", (*params, workspace_id)
-    return int(execute(sql, params).fetchone()[0])
+    return int(fetch_value(sql, params))
 
 
 def _claim(row: tuple[Any, ...]) -> Claim:

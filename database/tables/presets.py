@@ -10,7 +10,7 @@ from typing import Any
 
 from peewee import IntegerField, ModelSelect, TextField
 
-from database import execute, execute_all, write
+from database import execute, execute_all, fetch_value, write
 from errors import Conflict
 
 from .base import Base, insert, new_id, now_ms
@@ -52,7 +52,7 @@ class Preset(Base):
         rows = [{"id": new_id(cls.prefix), **shared, **preset} for preset in reversed(presets)]
         with write():
             cls.remove_source(workspace_id, source)
-            others = execute("SELECT COUNT(*) FROM presets WHERE workspace_id = ?", (workspace_id,)).fetchone()[0]
+            others = fetch_value("SELECT COUNT(*) FROM presets WHERE workspace_id = ?", (workspace_id,))
             if others + len(rows) > MAX_PRESETS:
                 raise Conflict(
                     f"The palette has {others:,} presets of other sources, and may have {MAX_PRESETS:,}; delete some"

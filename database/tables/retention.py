@@ -12,14 +12,14 @@ must start nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import orjson
 
-from database import execute, write
+from database import execute, fetch_value, write
 
-from .base import DAY_MS, first_id
+from .base import DAY_MS, IN_LIST, encode_list, first_id
 from .server_state import Fact
 
 PAGE = 200
@@ -38,11 +38,8 @@ AWAITED = (
 # Its idempotency key must keep a repeated call from starting the flow again.
 NAMED = "EXISTS (SELECT 1 FROM idempotency_keys WHERE run_id = runs.id AND created_at >= ?)"
 RUNS = f"SELECT id, {OVER} AND NOT {AWAITED} AND NOT {NAMED} FROM runs WHERE id > ? AND id < ? ORDER BY id LIMIT {PAGE}"
-REMOVED = (
-    "DELETE FROM runs WHERE id IN (SELECT value FROM json_each(?)) "
-    "AND (recorded = 1 OR status IN ('success', 'failed')) RETURNING id"
-)
-OF_THEM = "run_id IN (SELECT value FROM json_each(?)) LIMIT ?"
+REMOVED = f"DELETE FROM runs WHERE id {IN_LIST} AND (recorded = 1 OR status IN ('success', 'failed')) RETURNING id"
+OF_THEM = f"run_id {IN_LIST} LIMIT ?"
 # The rows of runs in other tables; each statement deletes a limited number.
 ROWS_OF_RUNS = (
     f"DELETE FROM steps WHERE rowid IN (SELECT rowid FROM steps WHERE {OF_THEM})",
@@ -79,8 +76,8 @@ class Removed(NamedTuple):
 
 def nth_newest(number: int) -> str | None:
     """Return the id of the nth newest run of the server, or None."""
-    row = execute("SELECT id FROM runs ORDER BY id DESC LIMIT 1 OFFSET ?", (number - 1,)).fetchone()
-    return None if row is None else str(row[0])
+    found: str | None = fetch_value("SELECT id FROM runs ORDER BY id DESC LIMIT 1 OFFSET ?", (number - 1,))
+    return found
 
 
 def runs_over(after: str, below: str, ended_before: int, now: int) -> Page:
@@ -112,7 +109,7 @@ def remove_runs(ids: Sequence[str], has_time: HasTime) -> Removed:
             if not left:
                 group = ids[taken : taken + RUNS_AT_ONCE]
                 taken += len(group)
-                left = [id_ for (id_,) in execute(REMOVED, (_json(group),)).fetchall()]
+                left = [id_ for (id_,) in execute(REMOVED, (encode_list(group),)).fetchall()]
                 gone += left
             if _clear(left, has_time):
                 left = []
@@ -126,7 +123,7 @@ def remove_rows(table: str, ids: Sequence[str], has_time: HasTime) -> int:
     with write():
         while taken < len(ids) and has_time():
             group = ids[taken : taken + ROWS_AT_ONCE]
-            execute(f"DELETE FROM {table} WHERE id IN (SELECT value FROM json_each(?))", (_json(group),))
+            execute(f"DELETE FROM {table} WHERE id {IN_LIST}", (encode_list(group),))
             taken += len(group)
     return taken
 
@@ -134,19 +131,19 @@ def remove_rows(table: str, ids: Sequence[str], has_time: HasTime) -> int:
 def clear(ids: Sequence[str]) -> None:
     """Delete all rows of these runs, whose own rows are gone. Call inside a transaction."""
     for sql in ROWS_OF_RUNS:
-        execute(sql, (_json(ids), -1))
+        execute(sql, (encode_list(ids), -1))
 
 
 def missing(ids: Sequence[str]) -> list[str]:
     """Return the ids that have no run."""
     sql = "SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM runs WHERE id = value)"
-    return [id_ for (id_,) in execute(sql, (_json(ids),)).fetchall()]
+    return [id_ for (id_,) in execute(sql, (encode_list(ids),)).fetchall()]
 
 
 def _clear(ids: Sequence[str], has_time: HasTime) -> bool:
     """Delete the rows of these runs while there is time. Return True if none is left."""
     for sql in ROWS_OF_RUNS:
-        while execute(sql, (_json(ids), ROWS_AT_ONCE)).rowcount == ROWS_AT_ONCE:
+        while execute(sql, (encode_list(ids), ROWS_AT_ONCE)).rowcount == ROWS_AT_ONCE:
             if not has_time():
                 return False
     return True
@@ -163,8 +160,4 @@ def _note(left: Sequence[str], noted: Sequence[str]) -> None:
         return
     execute("DELETE FROM server_facts WHERE name = ?", (REMOVING,))
     if left:
-        execute("INSERT INTO server_facts (name, value) VALUES (?, ?)", (REMOVING, _json(left)))
-
-
-def _json(ids: Iterable[str]) -> str:
-    return orjson.dumps(list(ids)).decode()
+        execute("INSERT INTO server_facts (name, value) VALUES (?, ?)", (REMOVING, encode_list(left)))

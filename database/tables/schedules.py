@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from peewee import CompositeKey, FloatField, IntegerField, TextField
 
-from database import execute, write
+from database import execute, fetch_value, write
 
 from .base import DAY_MS, Base, now_ms
 
@@ -144,8 +144,8 @@ class Schedule(Base):
         """Return the number of overdue schedules, of one workspace or of all."""
         sql, late = "SELECT COUNT(*) FROM schedules WHERE next_at < ?", now - GRACE_MS
         if workspace_id is None:
-            return int(execute(sql, (late,)).fetchone()[0])
-        return int(execute(f"{sql} AND workspace_id = ?", (late, workspace_id)).fetchone()[0])
+            return int(fetch_value(sql, (late,)))
+        return int(fetch_value(f"{sql} AND workspace_id = ?", (late, workspace_id)))
 
     @classmethod
     def untold(cls, now: int, limit: int) -> list[Due]:

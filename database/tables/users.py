@@ -8,9 +8,9 @@ from typing import Any
 
 from peewee import BooleanField, CompositeKey, IntegerField, ModelSelect, TextField
 
-from database import execute, write
+from database import execute, fetch_value, write
 
-from .base import DAY_MS, Base, Write, now_ms
+from .base import DAY_MS, Base, Expiring, Write, now_ms
 
 ROLES = ("viewer", "operator", "editor", "owner")
 TOUCH_MS = 3_600_000  # how often the use of a session is recorded
@@ -138,7 +138,7 @@ class Membership(Base):
     def has_address(cls, workspace_id: str, email: str) -> bool:
         """Return True if a member of the workspace has this address."""
         sql = "SELECT 1 FROM memberships JOIN users ON id = user_id WHERE workspace_id = ? AND email = ?"
-        return execute(sql, (workspace_id, email)).fetchone() is not None
+        return fetch_value(sql, (workspace_id, email)) is not None
 
     @classmethod
     def join(cls, workspace_id: str, user: User, role: str) -> Membership:
@@ -193,10 +193,11 @@ class Membership(Base):
         return True
 
 
-class Session(Base):
+class Session(Expiring, Base):
     """A login. It ends at `expires_at`, or at the idle timeout `idle_at`, which each use extends."""
 
     prefix = "ses"
+    expired = "MIN(expires_at, idle_at) <= ?"
     id = TextField(primary_key=True)
     token_hash = TextField(unique=True)
     user_id = TextField(index=True)
@@ -249,11 +250,6 @@ class Session(Base):
             Session.update(workspace_id=workspace_id).where(Session.id == self.id).execute()
             User.update(last_workspace_id=workspace_id).where(User.id == self.user_id).execute()
         self.workspace_id = workspace_id
-
-    @classmethod
-    def prune(cls) -> int:
-        """Delete expired sessions. Return their number."""
-        return cls.drop_old("MIN(expires_at, idle_at) <= ?", now_ms())
 
 
 def _idle_at(expires: int, idle_days: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from peewee import CompositeKey, IntegerField, TextField
 
-from database import execute, write
+from database import execute, fetch_value, write
 
 from .base import Base, Write, now_ms
 
@@ -112,7 +112,7 @@ class Wait(Base):
             "SELECT run_id, node_id FROM waits WHERE wake_at IS NOT NULL AND answered_at IS NULL AND wake_at <= ? "
             "ORDER BY wake_at LIMIT ?"
         )
-        if not execute(due, (now, 1)).fetchone():
+        if fetch_value(due, (now, 1)) is None:
             return []
         woken = []
         with write():
@@ -132,11 +132,11 @@ class Wait(Base):
             "WHERE w.answered_at IS NULL AND (w.question IS NOT NULL "
             f"OR s.node_type IN ({', '.join('?' * len(types))}))"
         )
-        return int(execute(sql, tuple(types)).fetchone()[0])
+        return int(fetch_value(sql, tuple(types)))
 
     @classmethod
     def next_wake(cls, run_id: str) -> int | None:
         """Return when the first of the run's open waits expires, or None."""
         sql = "SELECT MIN(wake_at) FROM waits WHERE run_id = ? AND answered_at IS NULL"
-        found: Any = execute(sql, (run_id,)).fetchone()
-        return None if found[0] is None else int(found[0])
+        found: int | None = fetch_value(sql, (run_id,))
+        return found

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import orjson
 from peewee import CompositeKey, TextField
 
-from database import execute, settings_commits
+from database import execute, fetch_value, settings_commits
 from database.changes import Memory
 from errors import Conflict, DefinitionError, Issue, NotFound
 
@@ -147,10 +147,10 @@ class Fired(NamedTuple):
     def definition_json(self) -> str:
         """Return the definition of this version, even if the flow has changed. Raises: NotFound if it was deleted."""
         sql = "SELECT definition_json FROM workflow_versions WHERE workflow_id = ? AND version = ?"
-        found = execute(sql, (self.id, self.version)).fetchone()
+        found = fetch_value(sql, (self.id, self.version))
         if found is None:
             raise NotFound("There is no webhook at this address")
-        return str(found[0])
+        return str(found)
 
 
 class Hook(NamedTuple):

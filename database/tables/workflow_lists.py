@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import orjson
-
 from database import execute
 
-from .base import Match
+from .base import IN_LIST, Match, encode_list
 from .runs import RUN_STATUSES, TRIGGERS, UNFINISHED
 
 ERROR_LETTERS = 300
@@ -29,7 +27,6 @@ NEWEST, NEWEST_ENDED, NEWEST_GOING_ON = (
     f"(SELECT MAX(id) FROM ({' UNION ALL '.join(arms)}))" for arms in (ENDED + GOING_ON, ENDED, GOING_ON)
 )
 FAILING = "EXISTS (SELECT 1 FROM runs r WHERE r.id = {0} AND r.status = 'failed' AND r.cancelled = 0)"
-OF_THESE = "IN (SELECT value FROM json_each(?))"
 
 
 class Order(NamedTuple):
@@ -101,8 +98,8 @@ def flow_page(
 def _where(filters: FlowFilters) -> tuple[str, list[Any]]:
     where, params = ["w.workspace_id = ?"], [filters.workspace_id]
     if filters.statuses is not None:
-        where.append(f"w.status {OF_THESE}")
-        params.append(_list(filters.statuses))
+        where.append(f"w.status {IN_LIST}")
+        params.append(encode_list(filters.statuses))
     if filters.search is not None:
         match = Match.letters(filters.search, "w.name")
         where.append(match.sql)
@@ -111,8 +108,8 @@ def _where(filters: FlowFilters) -> tuple[str, list[Any]]:
         failing = FAILING.format(NEWEST_ENDED.format("w.workspace_id", "w.id"))
         where.append(failing if filters.failing else f"NOT {failing}")
     if filters.ids is not None:
-        where.append(f"w.id {OF_THESE}")
-        params.append(_list(filters.ids))
+        where.append(f"w.id {IN_LIST}")
+        params.append(encode_list(filters.ids))
     return " AND ".join(where), params
 
 
@@ -123,26 +120,28 @@ def versions_of(workspace_id: str) -> list[tuple[str, int]]:
 
 def sizes_of(ids: Sequence[str]) -> dict[str, int]:
     """Return the length in characters of each flow's definition."""
-    return dict(execute(f"SELECT id, LENGTH(definition_json) FROM workflows WHERE id {OF_THESE}", (_list(ids),)))
+    return dict(execute(f"SELECT id, LENGTH(definition_json) FROM workflows WHERE id {IN_LIST}", (encode_list(ids),)))
 
 
 def definitions_of(ids: Sequence[str]) -> Iterator[tuple[str, int, str]]:
     """Yield id, version and definition of these flows one by one: together they may not fit into memory."""
-    sql = f"SELECT id, version, definition_json FROM workflows WHERE id {OF_THESE}"
-    yield from execute(sql, (_list(ids),))
+    sql = f"SELECT id, version, definition_json FROM workflows WHERE id {IN_LIST}"
+    yield from execute(sql, (encode_list(ids),))
 
 
 def last_runs(workspace_id: str, ids: Sequence[str]) -> dict[str, LastRun]:
     """Return the last run of each of these flows, also of deleted flows."""
     ended, going_on = (sql.format("?1", "f.value") for sql in (NEWEST_ENDED, NEWEST_GOING_ON))
-    found = execute(f"SELECT f.value, {ended}, {going_on} FROM json_each(?2) f", (workspace_id, _list(ids))).fetchall()
+    found = execute(
+        f"SELECT f.value, {ended}, {going_on} FROM json_each(?2) f", (workspace_id, encode_list(ids))
+    ).fetchall()
     sql = (
         "SELECT id, workflow_name, status, cancelled, started_at, finished_at, "
-        f"SUBSTR(error_text, 1, {ERROR_LETTERS}), status = 'failed' AND cancelled = 0 FROM runs WHERE id {OF_THESE}"
+        f"SUBSTR(error_text, 1, {ERROR_LETTERS}), status = 'failed' AND cancelled = 0 FROM runs WHERE id {IN_LIST}"
     )
     wanted = [run_id for _, *run_ids in found for run_id in run_ids if run_id is not None]
     # A run that was deleted between the two queries is left out.
-    runs = {row[0]: LastRun(*row) for row in execute(sql, (_list(wanted),)).fetchall()}
+    runs = {row[0]: LastRun(*row) for row in execute(sql, (encode_list(wanted),)).fetchall()}
     return {
         flow_id: newest._replace(failing=run_ids[0] in runs and runs[run_ids[0]].failing)
         for flow_id, *run_ids in found
@@ -152,17 +151,13 @@ def last_runs(workspace_id: str, ids: Sequence[str]) -> dict[str, LastRun]:
 
 def names_of(ids: Sequence[str]) -> dict[str, str]:
     """Return the names of those of these flows that exist."""
-    return dict(execute(f"SELECT id, name FROM workflows WHERE id {OF_THESE}", (_list(ids),)).fetchall())
+    return dict(execute(f"SELECT id, name FROM workflows WHERE id {IN_LIST}", (encode_list(ids),)).fetchall())
 
 
 def next_times(ids: Sequence[str]) -> dict[str, int]:
     """Return the first due time of each flow's schedules. If it equals the anchor, it is not computed yet."""
     sql = (
         "SELECT workflow_id, MIN(next_at) FROM schedules "
-        f"WHERE workflow_id {OF_THESE} AND next_at > anchor_ms GROUP BY workflow_id"
+        f"WHERE workflow_id {IN_LIST} AND next_at > anchor_ms GROUP BY workflow_id"
     )
-    return dict(execute(sql, (_list(ids),)).fetchall())
-
-
-def _list(values: Sequence[str]) -> str:
-    return orjson.dumps(list(values)).decode()
+    return dict(execute(sql, (encode_list(ids),)).fetchall())

@@ -12,7 +12,7 @@ from database import execute, settings_commits, write
 from database.changes import Memory
 from errors import NotFound
 
-from .base import Base, now_ms
+from .base import IN_LIST, Base, encode_list, now_ms
 from .polls import Poll
 from .schedules import Schedule
 from .webhooks import Fired, Webhook
@@ -131,8 +131,7 @@ class Workflow(Base):
     @classmethod
     def of_ids(cls, ids: Sequence[str], brief: bool = False) -> list[Self]:
         """Return these flows in any order; `brief`: without their definitions."""
-        where = "id IN (SELECT value FROM json_each(?))"
-        return list(cls.each(where, (orjson.dumps(list(ids)).decode(),), ("definition_json",) if brief else ()))
+        return list(cls.each(f"id {IN_LIST}", (encode_list(ids),), ("definition_json",) if brief else ()))
 
     @classmethod
     def active_with(cls, workspace_id: str, texts: Sequence[str]) -> Iterator[tuple[str, str, str]]:
@@ -219,9 +218,9 @@ class WorkflowVersion(Base):
     @classmethod
     def name_makers(cls, rows: Sequence[WorkflowVersion]) -> None:
         """Set the author of each of these versions: the user's name if the user exists, else the address."""
-        ids = sorted({row.created_by for row in rows if row.created_by is not None})
-        sql = "SELECT id, name, email FROM users WHERE id IN (SELECT value FROM json_each(?))"
-        names = {id_: name or email for id_, name, email in execute(sql, (orjson.dumps(ids).decode(),)).fetchall()}
+        ids = encode_list({row.created_by for row in rows if row.created_by is not None})
+        found = execute(f"SELECT id, name, email FROM users WHERE id {IN_LIST}", (ids,)).fetchall()
+        names = {id_: name or email for id_, name, email in found}
         for row in rows:
             row.created_by_name = names.get(row.created_by or "")
 
