@@ -167,7 +167,7 @@ def list_logs(args: dict[str, Any]) -> Any:
     large page may have fewer than `limit`.
     """
     query = AgentRun.select_where(get_workspace_id(), args["agent_id"], args["session"])
-    rows, cursor = AgentRun.page(query, args["limit"], args["cursor"])
+    rows, cursor = query.page(args["limit"], args["cursor"])
     items = make_page(rows)
     return {"items": items, "next_cursor": cursor if len(items) == len(rows) else items[-1]["id"]}
 

@@ -65,7 +65,7 @@ class AuditOut(Out):
 def list_entries(args: dict[str, Any]) -> Any:
     """List the audit log, newest first. `action` is one action or its beginning: `flow`, `flow.deleted`."""
     limit, cursor = args.pop("limit"), args.pop("cursor")
-    items, cursor = AuditEntry.page(AuditEntry.select_where(get_workspace_id(), **args), limit, cursor)
+    items, cursor = AuditEntry.select_where(get_workspace_id(), **args).page(limit, cursor)
     _add_names(items)
     return {"items": items, "next_cursor": cursor}
 

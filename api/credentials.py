@@ -47,7 +47,7 @@ _room = threading.BoundedSemaphore(MAX_TRIALS)
 @blueprint.response(200, listed(CredentialUseOut))
 def list_credentials(args: dict[str, Any]) -> Any:
     """List the credentials, newest first, without their values; with `used_by`, the flows and agents that use each."""
-    items, cursor = Credential.page(Credential.of(get_workspace_id()), args["limit"], args["cursor"])
+    items, cursor = Credential.of(get_workspace_id()).page(args["limit"], args["cursor"])
     if args["used_by"]:
         _add_usage(items, get_workspace_id())
     return {"items": items, "next_cursor": cursor}

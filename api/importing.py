@@ -110,7 +110,7 @@ def openapi(body: dict[str, Any]) -> Any:
 def list_presets(args: dict[str, Any]) -> Any:
     """List the presets of the palette by document, the latest first."""
     found = Preset.select_where(get_workspace_id(), args["search"], args["source"])
-    items, cursor = Preset.page(found, args["limit"], args["cursor"])
+    items, cursor = found.page(args["limit"], args["cursor"])
     return {"items": items, "next_cursor": cursor}
 
 

@@ -9,7 +9,7 @@ import orjson
 from api.http.auth import find, get_workspace_id, must_redact_links, require_role
 from api.http.json_io import Resource, check_depth
 from errors import BadInput
-from models import LogEntry, Run
+from models import LogEntry, LogFilters, Run
 from schemas import MAX_WHOLE, LogArgs, LogIn, LogItemOut, LogOut, WholeArgs, listed
 
 blueprint = Resource("logs", "Log entries")
@@ -30,7 +30,8 @@ def list_logs(args: dict[str, Any]) -> Any:
     limit, cursor, brief = args.pop("limit"), args.pop("cursor"), args.pop("brief")
     # A given run determines the workspace.
     where = get_workspace_id() if args["run_id"] is None else find(Run, args["run_id"], "viewer").workspace_id
-    items, cursor = LogEntry.page(LogEntry.select_where(where, unsigned=must_redact_links(), **args), limit, cursor)
+    filters = LogFilters(where, unsigned=must_redact_links(), **args)
+    items, cursor = LogEntry.select_where(filters).page(limit, cursor)
     flows = LogEntry.flows_of(where, items)
     return {"items": [_show(entry, flows.get(entry.id), brief) for entry in items], "next_cursor": cursor}
 

@@ -78,7 +78,7 @@ def change(body: dict[str, Any]) -> Any:
 @blueprint.response(200, listed(OwnSessionOut))
 def list_sessions(args: dict[str, Any]) -> Any:
     """List your sessions, newest first."""
-    items, cursor = Session.page(Session.of(get_user()), args["limit"], args["cursor"])
+    items, cursor = Session.of(get_user()).page(args["limit"], args["cursor"])
     for row in items:
         row.current = row.id == current_user.session.id
     return {"items": items, "next_cursor": cursor}

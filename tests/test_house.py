@@ -12,7 +12,6 @@ TOO_LONG = {"expressions/compiler.py", "schemas.py"}
 TOO_MANY_PARAMETERS = {
     ("api/run_list.py", "_item"),
     ("database/tables/agent_memory.py", "put"),
-    ("database/tables/logs.py", "select_where"),
     ("database/tables/runs.py", "select_where"),
     ("dispatch/dispatcher.py", "_accept"),
     ("dispatch/dispatcher.py", "submit"),

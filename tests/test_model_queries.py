@@ -1,12 +1,12 @@
 """Metrics, keys, leases and the store in the tables, and which indexes their queries use."""
 
-import logging
 import os
 import random
 import time
 
 import pytest
 from children import child
+from query_plans import explain, is_full
 from test_models import accept, do, running
 from world import add_flow, at_once, flow, fresh_database
 
@@ -17,6 +17,7 @@ from models import (
     IdempotencyKey,
     Lease,
     LogEntry,
+    LogFilters,
     Run,
     RunDay,
     Step,
@@ -302,20 +303,8 @@ def test_a_value_that_is_no_json_is_refused_and_nothing_changed(store):
 
 @pytest.fixture
 def plans(caplog):
-    """`plans(work)` gives how SQLite goes about every query of ours that `work` makes."""
-
-    def explain(work):
-        caplog.clear()
-        with caplog.at_level(logging.DEBUG, "peewee"):
-            work()
-        asked = [record.msg for record in caplog.records if record.name == "peewee"]
-        found = []
-        for sql, params in asked:
-            if sql.startswith(("SELECT", "UPDATE", "DELETE", "WITH", "INSERT")):
-                found += [row[3] for row in execute(f"EXPLAIN QUERY PLAN {sql}", tuple(params or ())).fetchall()]
-        return found
-
-    return explain
+    """`plans(work)` gives SQLite's plan of every query that `work` makes, a line each."""
+    return lambda work: [step for _, step in explain(work, caplog)]
 
 
 FILTERS = [
@@ -335,8 +324,8 @@ QUESTIONS = {
     "outputs": lambda: Step.outputs("run_1", ["a"]),
     "interrupt": lambda: do([Step.close_the_running("run_1", 1)]),
     "log of a run": lambda: LogEntry.of("run_1", 10, "log_1"),
-    "log": lambda: list(LogEntry.page(LogEntry.select_where("ws_1", None, None), 10, "log_1")),
-    "log of a run, newest first": lambda: list(LogEntry.page(LogEntry.select_where("ws_1", "run_1", None), 10, None)),
+    "log": lambda: list(LogEntry.select_where(LogFilters("ws_1")).page(10, "log_1")),
+    "log of a run, newest first": lambda: list(LogEntry.select_where(LogFilters("ws_1", "run_1")).page(10, None)),
     "metrics": lambda: metrics("ws_1", 30),
     "run": lambda: Run.find("run_1"),
     "abandoned": lambda: Run.abandoned(),
@@ -344,7 +333,7 @@ QUESTIONS = {
     "still running": lambda: Run.still_running(["run_1", "run_2"], "me"),
     "unfinished": lambda: execute("SELECT COUNT(*) FROM runs WHERE status = 'pending'"),
     "key": lambda: IdempotencyKey.run_of("wf_1", "k"),
-    "flows": lambda: list(Workflow.page(Workflow.select_where("ws_1"), 10, None)),
+    "flows": lambda: list(Workflow.select_where("ws_1").page(10, None)),
     "versions": lambda: Workflow(id="wf_1").versions(10, "5"),
     "store": lambda: WorkspaceStore("ws_1").list("a"),
     "claim": lambda: do([*Run.claim("run_1", "me", 2), Run.release("run_1", "me")]),
@@ -352,22 +341,9 @@ QUESTIONS = {
 }
 
 
-def is_full(plan):
-    """Whether the step of a plan reads a table or an index from one end to the other.
-
-    A partial index is small; a list that was given (`json_each`) is meant to be read as a whole, and so is what other
-    steps of the plan have found.
-    """
-    partial = execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql LIKE '% WHERE %'").fetchall()
-    if plan.startswith("SCAN (subquery"):
-        return False
-    small = ("SCAN CONSTANT ROW", *(f"INDEX {name}" for (name,) in partial))
-    return plan.startswith("SCAN") and "VIRTUAL TABLE" not in plan and not plan.endswith(small)
-
-
 @pytest.mark.parametrize("filters", FILTERS, ids=lambda filters: "+".join(filters) or "all")
 def test_the_list_of_runs_uses_an_index_and_sorts_nothing(plans, filters):
-    found = plans(lambda: Run.page(Run.select_where("ws_1", **filters), 8, first_id("run", 5)))
+    found = plans(lambda: Run.select_where("ws_1", **filters).page(8, first_id("run", 5)))
     assert found and not any(is_full(plan) or "TEMP B-TREE" in plan for plan in found), found
 
 

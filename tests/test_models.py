@@ -14,6 +14,7 @@ from models import (
     IdempotencyKey,
     Lease,
     LogEntry,
+    LogFilters,
     Run,
     RunDay,
     Step,
@@ -128,7 +129,7 @@ def pages(query, limit):
     """All rows of the query, page by page."""
     before, found = None, []
     while True:
-        rows, before = Run.page(query, limit, before)
+        rows, before = query.page(limit, before)
         found.append([row.id for row in rows])
         if before is None:
             return found
@@ -144,17 +145,17 @@ def test_pages_go_from_the_newest_to_the_oldest_without_gap(made, count, sizes):
 
 def test_what_is_added_meanwhile_does_not_shift_the_pages(made):
     ids = [accept(made).id for _ in range(4)]
-    first, before = Run.page(Run.select_where("ws_1"), 2, None)
+    first, before = Run.select_where("ws_1").page(2, None)
     accept(made)
-    second, _ = Run.page(Run.select_where("ws_1"), 2, before)
+    second, _ = Run.select_where("ws_1").page(2, before)
     assert [row.id for row in [*first, *second]] == ids[::-1]
 
 
 def test_a_cursor_of_a_row_that_is_gone_still_leads_on(made):
     runs = [accept(made) for _ in range(4)]
-    _, before = Run.page(Run.select_where("ws_1"), 2, None)
+    _, before = Run.select_where("ws_1").page(2, None)
     Run.find(before).remove()
-    rows, _ = Run.page(Run.select_where("ws_1"), 2, before)
+    rows, _ = Run.select_where("ws_1").page(2, before)
     assert [row.id for row in rows] == [runs[1].id, runs[0].id]
 
 
@@ -202,9 +203,9 @@ def test_log_entries_are_filtered_by_run_and_level(made):
             LogEntry.entry("ws_1", None, None, "info", "b", None),
         ]
     )
-    assert [row.message for row in LogEntry.select_where("ws_1", run.id, None)] == ["a"]
-    assert [row.message for row in LogEntry.select_where("ws_1", None, "info")] == ["b"]
-    assert len(list(LogEntry.select_where("ws_1", None, None))) == 2
+    assert [row.message for row in LogEntry.select_where(LogFilters("ws_1", run.id))] == ["a"]
+    assert [row.message for row in LogEntry.select_where(LogFilters("ws_1", level=["info"]))] == ["b"]
+    assert len(list(LogEntry.select_where(LogFilters("ws_1")))) == 2
 
 
 def test_steps_are_paged_by_number(made):

@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from peewee import CompositeKey, FloatField, IntegerField, ModelSelect, TextField
+from peewee import CompositeKey, FloatField, IntegerField, TextField
 
 from database import execute, fetch_value
 
-from .base import Base, Timed, Write, insert, now_ms
+from .base import Base, Rows, Timed, Write, insert, now_ms
 from .runs import Run
 
 STEP_COLUMNS = (
@@ -105,12 +105,9 @@ class AgentRun(Timed, Base):
         )
 
     @classmethod
-    def select_where(cls, workspace_id: str, agent_id: str | None, session: str | None = None) -> ModelSelect:
+    def select_where(cls, workspace_id: str, agent_id: str | None, session: str | None = None) -> Rows[AgentRun]:
         """Return the workspace's agent runs, filtered by agent and session."""
-        query = cls.select().where(cls.workspace_id == workspace_id)
-        if agent_id is not None:
-            query = query.where(cls.agent_id == agent_id)
-        return query if session is None else query.where(cls.session == session)
+        return Rows(cls, [("workspace_id = ?", workspace_id), ("agent_id = ?", agent_id), ("session = ?", session)])
 
     @classmethod
     def conversation(cls, workspace_id: str, agent_id: str, session: str, most: int) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from peewee import IntegerField, TextField
 
 from database import execute, fetch_value, write
 
-from .base import IN_LIST, Base, Rows, Write, encode_list, first_id, insert, made_at, new_id
+from .base import IN_LIST, Base, Rows, Write, encode_list, first_id, id_bounds, insert, made_at, new_id
 
 ACTIONS = (
     "agent.created", "agent.deleted", "agent.updated",
@@ -156,19 +156,12 @@ class AuditEntry(Base):
 
         Raises: ValueError for an unknown action.
         """
-        given: dict[str, Any] = {"workspace_id = ?": workspace_id}
-        if user_id is not None:
-            given["user_id = ?"] = user_id
-        if target_id is not None:
-            given["target_id = ?"] = target_id
-        if since is not None:
-            given["id >= ?"] = first_id("aud", since)
-        end = None if until is None else first_id("aud", until + 1)
+        given = [("workspace_id = ?", workspace_id), ("user_id = ?", user_id), ("target_id = ?", target_id)]
         arms = [] if action is None else [f"action = '{name}'" for name in _meant(action)]
         if arms and (user_id, target_id) != (None, None):
             # Few rows, examined in index order. The plus keeps SQLite from using the index on actions.
             arms = [f"(+{' OR +'.join(arms)})"]
-        return Rows(cls, " AND ".join(given), given.values(), arms, end)
+        return Rows(cls, given, arms, id_bounds("aud", since, until))
 
     @classmethod
     def count_since(cls, workspace_id: str, action: str, since: int) -> int:

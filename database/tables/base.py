@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import orjson
-from peewee import BooleanField, Model, ModelSelect
+from peewee import BooleanField, Model
 
 from database import db, execute, write
 
@@ -177,16 +177,6 @@ class Base(Model):
         with write():
             return bool(self.delete_instance())
 
-    @classmethod
-    def page(cls, query: Rows[Self] | ModelSelect, limit: int, before: str | None) -> tuple[list[Self], str | None]:
-        """Return the newest `limit` rows older than the id `before`, and the id for the next page (None: the end)."""
-        if isinstance(query, Rows):
-            return query.page(limit, before)
-        older = query if before is None else query.where(cls.id < before)
-        sql, params = older.order_by(cls.id.desc()).limit(limit + 1).sql()
-        rows = list(cls._made(execute(sql, tuple(params))))
-        return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
-
 
 def microseconds(duration_ms: float | None) -> int | None:
     """Return the duration in whole microseconds, or None."""
@@ -234,11 +224,13 @@ class Match(NamedTuple):
     params: tuple[Any, ...]
 
     @classmethod
-    def letters(cls, text: str, *columns: str, unsigned: bool = False) -> Match:
-        """Return the condition that a column contains this text, ignoring the case of A to Z.
+    def letters(cls, text: str | None, *columns: str, unsigned: bool = False) -> Match | None:
+        """Return the condition that a column contains this text, ignoring the case of A to Z; None without a text.
 
         `unsigned`: searches the text without the signatures of links (see link_signatures.py).
         """
+        if text is None:
+            return None
         shown = [f"without_signatures({column})" if unsigned else column for column in columns]
         like = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in shown)
         return cls(f"({like})", (containing(text),) * len(columns))
@@ -259,8 +251,15 @@ def containing(text: str) -> str:
     return f"%{escaped}%"
 
 
+def id_bounds(prefix: str, since: int | None, until: int | None) -> tuple[str | None, str | None]:
+    """Return the first id of the time `since`, and the first one after `until`, in milliseconds; None for no bound."""
+    return None if since is None else first_id(prefix, since), None if until is None else first_id(prefix, until + 1)
+
+
 class Rows(Generic[Row]):
-    """Rows of a table that satisfy this SQL condition, newest first, with ids from `since` on and below `until`.
+    """Rows of a table, newest first, with ids from the first of `bounds` on and below the second.
+
+    `given` are SQL conditions, each with its parameter; conditions whose parameter is None do not apply.
 
     `arms` are conditions of which each row satisfies exactly one. Each becomes a SELECT, and SQLite merges them by id:
     for an index with another column before the id. Otherwise it would sort all rows or scan the table, however few are
@@ -270,10 +269,13 @@ class Rows(Generic[Row]):
     """
 
     def __init__(
-        self, model: type[Row], where: str, params: Iterable[Any], arms: Sequence[str] = (), until: str | None = None,
-        since: str | None = None, match: Match | None = None,
+        self, model: type[Row], given: Iterable[tuple[str, Any]], arms: Sequence[str] = (),
+        bounds: tuple[str | None, str | None] = (None, None), match: Match | None = None,
     ) -> None:  # fmt: skip
-        self.model, self.params, self.until, self.since = model, tuple(params), until, since
+        used = [(condition, value) for condition, value in given if value is not None]
+        self.model, self.params = model, tuple(value for _, value in used)
+        self.since, self.until = bounds
+        where = " AND ".join(condition for condition, _ in used)
         self.wheres = [f"{where} AND {arm}" for arm in arms] or [where]
         self.match = match
 

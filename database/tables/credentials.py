@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from peewee import IntegerField, ModelSelect, TextField
+from peewee import IntegerField, TextField
 
 from database import fetch_value, write
 from errors import Conflict
 
-from .base import Base, now_ms
+from .base import Base, Rows, now_ms
 
 
 class Credential(Base):
@@ -51,9 +51,9 @@ class Credential(Base):
         )
 
     @classmethod
-    def of(cls, workspace_id: str) -> ModelSelect:
+    def of(cls, workspace_id: str) -> Rows[Credential]:
         """Return the workspace's credentials."""
-        return cls.select().where(cls.workspace_id == workspace_id)
+        return Rows(cls, [("workspace_id = ?", workspace_id)])
 
     def change(self, **values: Any) -> None:
         """Set these columns. Raises: Conflict for a taken name, or to rename one that an active flow uses."""

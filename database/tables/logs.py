@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from typing import Self
+from typing import NamedTuple, Self
 
 from peewee import IntegerField, TextField
 
 from database import execute
 
-from .base import IN_LIST, Base, Match, Rows, Write, encode_list, first_id, insert, made_at, new_id
+from .base import IN_LIST, Base, Match, Rows, Write, encode_list, id_bounds, insert, made_at, new_id
 
 LEVELS = ("debug", "info", "warning", "error")
 # Entries of schedules and polls begin with their flow (see scheduler/firing.py).
@@ -19,6 +19,22 @@ OF_FLOW = (
     "CASE WHEN run_id IS NULL THEN json_extract(data, '$.workflow_id') = ? "
     "ELSE EXISTS (SELECT 1 FROM runs r WHERE r.id = run_id AND r.workflow_id = ?) END"
 )
+
+
+class LogFilters(NamedTuple):
+    """Entries of a workspace or of one run, of some levels, times (ms) and a flow, with a text in the message.
+
+    `unsigned`: searches the text without the signatures of links.
+    """
+
+    workspace_id: str
+    run_id: str | None = None
+    level: Sequence[str] | None = None
+    since: int | None = None
+    until: int | None = None
+    search: str | None = None
+    workflow_id: str | None = None
+    unsigned: bool = False
 
 
 class LogEntry(Base):
@@ -49,27 +65,17 @@ class LogEntry(Base):
         return insert("log_entries", row)
 
     @classmethod
-    def select_where(
-        cls, workspace_id: str, run_id: str | None = None, level: str | Sequence[str] | None = None, *,
-        since: int | None = None, until: int | None = None, search: str | None = None, workflow_id: str | None = None,
-        unsigned: bool = False,
-    ) -> Rows[LogEntry]:  # fmt: skip
-        """Return the workspace's entries, or a run's, filtered by levels, times (ms), text and flow.
-
-        `unsigned`: searches the text without the signatures of links.
-
-        Raises: ValueError for an unknown level.
-        """
-        where, of = ("workspace_id = ?", workspace_id) if run_id is None else ("run_id = ?", run_id)
-        named = [level] if isinstance(level, str) else level or ()
-        levels = [LEVELS[LEVELS.index(name)] for name in dict.fromkeys(named)]
+    def select_where(cls, filters: LogFilters) -> Rows[LogEntry]:
+        """Return the entries that satisfy these filters. Raises: ValueError for an unknown level."""
+        of_run = filters.run_id is not None
+        given = ("run_id = ?", filters.run_id) if of_run else ("workspace_id = ?", filters.workspace_id)
+        levels = [LEVELS[LEVELS.index(name)] for name in dict.fromkeys(filters.level or ())]
         match = Match.all_of(
-            None if search is None else Match.letters(search, "message", unsigned=unsigned),
-            None if workflow_id is None else Match(OF_FLOW, (workflow_id, workflow_id)),
+            Match.letters(filters.search, "message", unsigned=filters.unsigned),
+            None if filters.workflow_id is None else Match(OF_FLOW, (filters.workflow_id,) * 2),
         )
-        end = None if until is None else first_id("log", until + 1)
-        begin = None if since is None else first_id("log", since)
-        return Rows(cls, where, (of,), [f"level = '{name}'" for name in levels], end, begin, match)
+        bounds = id_bounds("log", filters.since, filters.until)
+        return Rows(cls, [given], [f"level = '{name}'" for name in levels], bounds, match)
 
     @classmethod
     def flows_of(cls, workspace_id: str, entries: Iterable[LogEntry]) -> dict[str, tuple[str, str]]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from peewee import IntegerField, ModelSelect, TextField
+from peewee import IntegerField, TextField
 
 from database import execute, execute_all, fetch_value, write
 from errors import Conflict
 
-from .base import Base, insert, new_id, now_ms
+from .base import Base, Rows, containing, insert, new_id, now_ms
 
 MAX_PRESETS = 10_000  # of a workspace
 
@@ -68,13 +68,8 @@ class Preset(Base):
         return bool(gone.rowcount)
 
     @classmethod
-    def select_where(cls, workspace_id: str, search: str | None = None, source: str | None = None) -> ModelSelect:
+    def select_where(cls, workspace_id: str, search: str | None = None, source: str | None = None) -> Rows[Preset]:
         """Return the workspace's presets of a source that contain every word of `search`."""
-        query = cls.select().where(cls.workspace_id == workspace_id)
-        if source is not None:
-            query = query.where(cls.source == source)
-        text = cls.title.concat(" ").concat(cls.key).concat(" ").concat(cls.name)
-        text = text.concat(" ").concat(cls.description).concat(" ").concat(cls.tags)
-        for word in (search or "").split()[:20]:
-            query = query.where(text.contains(word))
-        return query
+        text = "title || ' ' || key || ' ' || name || ' ' || description || ' ' || tags LIKE ? ESCAPE '\\'"
+        words = [(text, containing(word)) for word in (search or "").split()[:20]]
+        return Rows(cls, [("workspace_id = ?", workspace_id), ("source = ?", source), *words])

@@ -256,17 +256,17 @@ class Run(Timed, Base):
         filtered = (workflow_id, triggered_by) != (None, None) or len(statuses) < len(RUN_STATUSES)
         match = Match.all_of(
             Match("cancelled = 0", ()) if cancelled is False else None,
-            None if search is None else Match.letters(search, "workflow_name", "error_text", unsigned=unsigned),
+            Match.letters(search, "workflow_name", "error_text", unsigned=unsigned),
             None if asking is None else Match(ASKS_PEOPLE.format(", ".join("?" * len(asking))), tuple(asking)),
         )
         arms = _arms(statuses, triggered_by) if filtered else []
         if cancelled:
             # These are few and have an index of their own.
-            given["cancelled = 1 AND triggered_by = COALESCE(?, triggered_by)"] = triggered_by
-            arms = []
+            given["triggered_by = ?"] = triggered_by
+            arms = ["cancelled = 1"]
         if not statuses:
             arms = ["1 = 0"]
-        return Rows(cls, " AND ".join(given), given.values(), arms, end, lowest, match)
+        return Rows(cls, given.items(), arms, (lowest, end), match)
 
     @classmethod
     def abandoned(cls, silent: bool = True) -> list[Run]:

@@ -6,11 +6,11 @@ import hashlib
 import secrets
 from typing import Any
 
-from peewee import BooleanField, CompositeKey, IntegerField, ModelSelect, TextField
+from peewee import BooleanField, CompositeKey, IntegerField, TextField
 
 from database import execute, fetch_value, write
 
-from .base import DAY_MS, Base, Expiring, Write, now_ms
+from .base import DAY_MS, Base, Expiring, Rows, Write, now_ms
 
 ROLES = ("viewer", "operator", "editor", "owner")
 TOUCH_MS = 3_600_000  # how often the use of a session is recorded
@@ -233,10 +233,10 @@ class Session(Expiring, Base):
         return Write("UPDATE sessions SET idle_at = ? WHERE id = ?", (idle_at, self.id))
 
     @classmethod
-    def of(cls, user: User) -> ModelSelect:
+    def of(cls, user: User) -> Rows[Session]:
         """Return the user's valid sessions."""
         now = now_ms()
-        return cls.select().where((cls.user_id == user.id) & (cls.expires_at > now) & (cls.idle_at > now))
+        return Rows(cls, [("user_id = ?", user.id), ("expires_at > ?", now), ("idle_at > ?", now)])
 
     @classmethod
     def end_all(cls, user: User, but: Session | None = None) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from database import execute
 
-from .base import IN_LIST, Match, encode_list
+from .base import IN_LIST, containing, encode_list
 from .runs import RUN_STATUSES, TRIGGERS, UNFINISHED
 
 ERROR_LETTERS = 300
@@ -101,9 +101,8 @@ def _where(filters: FlowFilters) -> tuple[str, list[Any]]:
         where.append(f"w.status {IN_LIST}")
         params.append(encode_list(filters.statuses))
     if filters.search is not None:
-        match = Match.letters(filters.search, "w.name")
-        where.append(match.sql)
-        params += match.params
+        where.append("w.name LIKE ? ESCAPE '\\'")
+        params.append(containing(filters.search))
     if filters.failing is not None:
         failing = FAILING.format(NEWEST_ENDED.format("w.workspace_id", "w.id"))
         where.append(failing if filters.failing else f"NOT {failing}")

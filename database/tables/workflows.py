@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self, cast
 
 import orjson
-from peewee import CompositeKey, IntegerField, ModelSelect, TextField
+from peewee import CompositeKey, IntegerField, TextField
 
 from database import execute, settings_commits, write
 from database.changes import Memory
 from errors import NotFound
 
-from .base import IN_LIST, Base, encode_list, now_ms
+from .base import IN_LIST, Base, Rows, containing, encode_list, now_ms
 from .polls import Poll
 from .schedules import Schedule
 from .webhooks import Fired, Webhook
@@ -121,12 +121,11 @@ class Workflow(Base):
             return bool(self.delete_instance())
 
     @classmethod
-    def select_where(cls, workspace_id: str, status: str | None = None, search: str | None = None) -> ModelSelect:
+    def select_where(cls, workspace_id: str, status: str | None = None, search: str | None = None) -> Rows[Workflow]:
         """Return the workspace's flows, filtered by status or by text in their name."""
-        query = cls.select().where(cls.workspace_id == workspace_id)
-        if status is not None:
-            query = query.where(cls.status == status)
-        return query if search is None else query.where(cls.name.contains(search))
+        name = None if search is None else containing(search)
+        given = [("workspace_id = ?", workspace_id), ("status = ?", status), ("name LIKE ? ESCAPE '\\'", name)]
+        return Rows(cls, given)
 
     @classmethod
     def of_ids(cls, ids: Sequence[str], brief: bool = False) -> list[Self]:

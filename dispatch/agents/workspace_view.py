@@ -57,7 +57,7 @@ class Inspection:
         """Return `{"flows": […], "next_cursor"}`, newest first, filtered by a part of the name and by status."""
         _check_one_of("status", status, FLOW_STATUSES)
         query = Workflow.select_where(self.workspace_id, status, search or None)
-        rows, more = Workflow.page(query, _limit(limit), cursor)
+        rows, more = query.page(_limit(limit), cursor)
         return {"flows": [_shown(row, FLOW) for row in rows], "next_cursor": more}
 
     def get_flow(self, workflow_id: str) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class Inspection:
         """Return `{"runs": […], "next_cursor"}`, newest first, without inputs and outputs."""
         _check_one_of("status", status, RUN_STATUSES)
         query = Run.select_where(self.workspace_id, status=status, workflow_id=workflow_id)
-        rows, more = Run.page(query, _limit(limit), cursor)
+        rows, more = query.page(_limit(limit), cursor)
         return {"runs": [_shown(row, RUN) for row in rows], "next_cursor": more}
 
     def get_run(self, run_id: str, after: int = -1) -> dict[str, Any]:

@@ -4,17 +4,17 @@ The statements are the ones that our methods really send, each explained by SQLi
 one, and one with a history whose statistics ANALYZE has gathered, from which SQLite may conclude otherwise.
 """
 
-import logging
 import random
 import re
 from itertools import product
 
 import pytest
+from query_plans import explain
 from world import add_flow, flow, fresh_database
 
 from api.run_list import COLUMNS
 from database import execute, write
-from database.tables.base import first_id
+from database.tables.base import Rows, first_id
 from database.tables.runs import QUEUED, RUN_STATUSES, TRIGGERS
 from dispatch.agents.memory import Memory
 from models import (
@@ -26,6 +26,7 @@ from models import (
     FlowFilters,
     IdempotencyKey,
     LogEntry,
+    LogFilters,
     MemoryScope,
     Run,
     Step,
@@ -88,20 +89,7 @@ def ground(request, flows):
 @pytest.fixture
 def plans(ground, caplog):
     """`plans(work)` gives SQLite's plan of every query that `work` makes, a line each."""
-
-    def explain(work):
-        caplog.clear()
-        with caplog.at_level(logging.DEBUG, "peewee"):
-            work()
-        asked = [record.msg for record in caplog.records if record.name == "peewee"]
-        return [
-            row[3]
-            for sql, params in asked
-            if sql.startswith(("SELECT", "UPDATE", "DELETE", "INSERT"))
-            for row in execute(f"EXPLAIN QUERY PLAN {sql}", tuple(params or ())).fetchall()
-        ]
-
-    return explain
+    return lambda work: [step for _, step in explain(work, caplog)]
 
 
 def indexes(plan):
@@ -142,7 +130,7 @@ def wanted(filters):
 @pytest.mark.parametrize("bounds", BOUNDS, ids=lambda bounds: "+".join(bounds) or "ever")
 @pytest.mark.parametrize("before", [None, first_id("run", 1_500)], ids=["first page", "later page"])
 def test_a_list_of_runs_is_read_from_its_indexes_in_order(plans, filters, bounds, before):
-    found = plans(lambda: Run.page(Run.select_where("ws_1", **filters, **bounds), 50, before))
+    found = plans(lambda: Run.select_where("ws_1", **filters, **bounds).page(50, before))
     assert found and not any(is_slow(line) for line in found), found
     used = indexes(found)
     if "workflow_id" in filters and "runs_pending" in used:
@@ -190,7 +178,7 @@ def walked(rows):
     """The ids of all pages."""
     found, before = [], None
     while True:
-        page, before = Run.page(rows, 97, before)
+        page, before = rows.page(97, before)
         found += [run.id for run in page]
         if before is None:
             return found
@@ -227,7 +215,7 @@ AUDITED = {
 @pytest.mark.parametrize("bounds", BOUNDS, ids=lambda bounds: "+".join(bounds) or "ever")
 @pytest.mark.parametrize("before", [None, first_id("aud", 1_500)], ids=["first page", "later page"])
 def test_a_list_of_the_audit_trail_is_read_from_its_indexes_in_order(plans, filters, bounds, before):
-    found = plans(lambda: AuditEntry.page(AuditEntry.select_where("ws_1", **filters, **bounds), 50, before))
+    found = plans(lambda: AuditEntry.select_where("ws_1", **filters, **bounds).page(50, before))
     assert found and not any(is_slow(line) for line in found), found
     one = {"user_id": "user_id", "target_id": "target_id", "action": "action"}
     wanted = {f"auditentry_workspace_id_{one[name]}_id" for name in filters} or {"auditentry_workspace_id_id"}
@@ -237,18 +225,20 @@ def test_a_list_of_the_audit_trail_is_read_from_its_indexes_in_order(plans, filt
 
 
 PAGED = {
-    "log": lambda: LogEntry.page(LogEntry.select_where("ws_1", None, None), 50, None),
-    "older log": lambda: LogEntry.page(LogEntry.select_where("ws_1", None, None), 50, "log_1"),
-    "log of some levels": lambda: LogEntry.page(LogEntry.select_where("ws_1", level=("info", "error")), 50, "log_1"),
-    "log of a time": lambda: LogEntry.page(LogEntry.select_where("ws_1", since=1, until=5), 50, None),
-    "log with some letters": lambda: LogEntry.page(LogEntry.select_where("ws_1", search="a_"), 50, "log_1"),
-    "log of a flow": lambda: LogEntry.page(LogEntry.select_where("ws_1", level=("info",), workflow_id="wf_1"), 9, None),
-    "log of a level": lambda: LogEntry.page(LogEntry.select_where("ws_1", None, "error"), 50, "log_1"),
+    "log": lambda: LogEntry.select_where(LogFilters("ws_1")).page(50, None),
+    "older log": lambda: LogEntry.select_where(LogFilters("ws_1")).page(50, "log_1"),
+    "log of some levels": lambda: LogEntry.select_where(LogFilters("ws_1", level=("info", "error"))).page(50, "log_1"),
+    "log of a time": lambda: LogEntry.select_where(LogFilters("ws_1", since=1, until=5)).page(50, None),
+    "log with some letters": lambda: LogEntry.select_where(LogFilters("ws_1", search="a_")).page(50, "log_1"),
+    "log of a flow": lambda: LogEntry.select_where(LogFilters("ws_1", level=("info",), workflow_id="wf_1")).page(
+        9, None
+    ),
+    "log of a level": lambda: LogEntry.select_where(LogFilters("ws_1", level=["error"])).page(50, "log_1"),
     "log of a run": lambda: LogEntry.of("run_1", 50, "log_1"),
-    "log of a run, newest first": lambda: LogEntry.page(LogEntry.select_where("ws_1", "run_1", None), 50, None),
+    "log of a run, newest first": lambda: LogEntry.select_where(LogFilters("ws_1", "run_1")).page(50, None),
     "flows in brief": lambda: flow_page(FlowFilters("ws_1"), "newest", 50, ("wf_1", "wf_1")),
     "flows that fail": lambda: flow_page(FlowFilters("ws_1", failing=True), "newest", 50, None),
-    "flows": lambda: Workflow.page(Workflow.select_where("ws_1"), 50, "wf_1"),
+    "flows": lambda: Workflow.select_where("ws_1").page(50, "wf_1"),
     "versions": lambda: Workflow(id="wf_1").versions(50, "5"),
     "abandoned": Run.abandoned,
     "claimable": lambda: Run.claimable(5),
@@ -292,7 +282,7 @@ OTHERS = {
     "what a retry keeps": lambda: Step.keep("run_1", "run_2", ["a"]),
     "run": lambda: Run.find("run_1"),
     # Sorted where statistics say that a run has few entries; it never has many (run_record.MAX_LOG_ENTRIES).
-    "log of a run and level": lambda: LogEntry.page(LogEntry.select_where("ws_1", "run_1", "error"), 50, None),
+    "log of a run and level": lambda: LogEntry.select_where(LogFilters("ws_1", "run_1", ["error"])).page(50, None),
     "outputs": lambda: Step.outputs("run_1", ["a"]),
     "metrics": lambda: metrics("ws_1", 365),
     "metrics by the hour": lambda: metrics("ws_1", 2),
@@ -355,13 +345,13 @@ def test_the_last_run_of_a_flow_is_an_entry_of_an_index(plans, question):
 
 def test_a_question_without_an_index_is_noticed(plans):
     (whole,) = plans(lambda: list(Run.select().where(Run.error_text == "x")))
-    found = plans(lambda: Run.page(Run.select().where(Run.workflow_id == "wf_1"), 50, None))
+    found = plans(lambda: Rows(Run, [("workflow_id = ?", "wf_1")]).page(50, None))
     assert is_slow(whole) and any(is_slow(line) for line in found), found
 
 
 def test_every_index_of_runs_is_used(plans):
     asked = [*FILTERS, *LOOKED_FOR]
-    work = [lambda filters=filters: Run.page(Run.select_where("ws_1", **filters), 9, None) for filters in asked]
+    work = [lambda filters=filters: Run.select_where("ws_1", **filters).page(9, None) for filters in asked]
     used = set().union(*(indexes(plans(ask)) for ask in (*work, *PAGED.values(), *OTHERS.values())))
     rows = execute("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'runs'").fetchall()
     assert {name for (name,) in rows} <= used

@@ -21,6 +21,7 @@ from moments import (
     utc,
 )
 from properties import examples
+from query_plans import explain, is_full
 from world import add_flow, at_once, flow, fresh_database, raced
 
 from database import execute, write
@@ -421,19 +422,8 @@ QUESTIONS = {
 def test_a_question_uses_an_index(question, caplog):
     schedule(every=60)
     fire_due(START + MINUTE)
-    caplog.clear()
-    with caplog.at_level("DEBUG", "peewee"):
-        QUESTIONS[question]()
-    asked = [record.msg for record in caplog.records if record.name == "peewee"]
-    plans = [
-        step[3]
-        for sql, params in asked
-        if sql.startswith(("SELECT", "UPDATE", "DELETE", "INSERT", "REPLACE"))
-        for step in execute(f"EXPLAIN QUERY PLAN {sql}", tuple(params or ())).fetchall()
-    ]
-    # A given list of ids, which is a virtual table, is read as a whole.
-    bad = [plan for plan in plans if plan.startswith("SCAN") and "VIRTUAL TABLE" not in plan or "TEMP B-TREE" in plan]
-    assert plans and not bad, plans
+    steps = [step for _, step in explain(QUESTIONS[question], caplog)]
+    assert steps and not [step for step in steps if is_full(step) or "TEMP B-TREE" in step], steps
 
 
 # All of it at random

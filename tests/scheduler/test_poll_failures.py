@@ -3,6 +3,7 @@
 import orjson
 import pytest
 from moments import HOUR, MINUTE, SECOND, logged
+from query_plans import explain
 from sources import active, change, definition, entries, fired, keys, polling, row
 from world import chain, flow, node
 
@@ -262,7 +263,8 @@ def test_a_question_uses_an_index(source, process, caplog):
     source.shown = ["a"]
     process.look()
     source.shown, source.problem = ["b"], None
-    with caplog.at_level("DEBUG", "peewee"):
+
+    def work():
         process.look()
         Poll.overdue(0)
         Poll.failing("ws_1")
@@ -270,12 +272,7 @@ def test_a_question_uses_an_index(source, process, caplog):
         Poll.prune(1)
         change(made, status="draft")
         made.remove()
-    asked = [record.msg for record in caplog.records if record.name == "peewee" and "poll" in record.msg[0]]
-    plans = [
-        (sql, step[3])
-        for sql, params in asked
-        if sql.startswith(("SELECT", "UPDATE", "DELETE", "INSERT")) and 'SET "next_at"' not in sql
-        for step in execute(f"EXPLAIN QUERY PLAN {sql}", tuple(params or ())).fetchall()
-    ]
+
+    plans = [(sql, step) for sql, step in explain(work, caplog) if "poll" in sql and 'SET "next_at"' not in sql]
     assert len(plans) > 10
     assert not [plan for plan in plans if plan[1].startswith("SCAN")]

@@ -1,0 +1,36 @@
+"""Query plans: how SQLite answers the queries of some work."""
+
+import logging
+
+from database import execute
+
+
+def queries_of(work, caplog):
+    """The SQL and the parameters of each query that `work()` makes."""
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG, "peewee"):
+        work()
+    return [record.msg for record in caplog.records if record.name == "peewee"]
+
+
+def explain(work, caplog):
+    """The steps of SQLite's plan for each query that `work()` makes, as pairs of SQL and step."""
+    return [
+        (sql, row[3])
+        for sql, params in queries_of(work, caplog)
+        if sql.startswith(("SELECT", "UPDATE", "DELETE", "WITH", "INSERT", "REPLACE"))
+        for row in execute(f"EXPLAIN QUERY PLAN {sql}", tuple(params or ())).fetchall()
+    ]
+
+
+def is_full(step):
+    """Return True if the step of a plan reads a table or an index from one end to the other.
+
+    A partial index is small; a list that was given (`json_each`) is meant to be read as a whole, and so are the rows
+    that other steps of the plan have found.
+    """
+    partial = execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql LIKE '% WHERE %'").fetchall()
+    if step.startswith("SCAN (subquery"):
+        return False
+    small = ("SCAN CONSTANT ROW", *(f"INDEX {name}" for (name,) in partial))
+    return step.startswith("SCAN") and "VIRTUAL TABLE" not in step and not step.endswith(small)
