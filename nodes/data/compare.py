@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from nodes.limits import GREATEST, LEAST, too_deep
 from nodes.data.paths import MISSING
+from nodes.limits import GREATEST, LEAST, too_deep
 
 # The kinds in order. Null and missing are not values, and come last in both directions.
 NUMBER, TEXT, BOOLEAN, LIST, OBJECT, NULL, ABSENT = range(7)

@@ -18,10 +18,10 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from errors import NodeError
 from nodes.base import Branch, Context, Node, setting
-from nodes.limits import fits_text, refusal
-from nodes.fields import anything, choice, credential, text, text_of
-from nodes.data.lists import flag, whole
 from nodes.core.logic import kind_of
+from nodes.data.lists import flag, whole
+from nodes.fields import anything, choice, credential, text, text_of
+from nodes.limits import fits_text, refusal
 
 ALGORITHMS = ("sha256", "sha512", "sha384", "sha224", "sha3_256", "sha3_512", "blake2b", "blake2s", "sha1", "md5")
 SYMBOLS = "!#$%&*+-=?@_"
@@ -123,7 +123,9 @@ OPERATIONS: dict[str, Operation] = {
     "hash": _hash,
     "hmac": lambda config, data, ctx: encoded(_signature(config, data, ctx), config["encoding"]),
     "verify": is_signed,
-    "uuid": lambda config, data, ctx: str(uuid.uuid4() if config["version"] == 4 else uuid7(time.time_ns() // 1_000_000)),
+    "uuid": lambda config, data, ctx: str(
+        uuid.uuid4() if config["version"] == 4 else uuid7(time.time_ns() // 1_000_000)
+    ),
     "random": _random,
     "base64_encode": lambda config, data, ctx: encoded(data, "base64url" if config["url_safe"] else "base64"),
     "base64_decode": lambda config, data, ctx: _as_text(data),
@@ -182,33 +184,97 @@ class Crypto(Node):
     )
 
     class Config(Schema):
-        operation = choice("What to do", tuple(OPERATIONS), required=True, title="Operation", labels={"hash": "Hash", "hmac": "Sign (HMAC)", "verify": "Verify signature", "uuid": "Generate UUID", "random": "Generate random text", "base64_encode": "Base64 encode", "base64_decode": "Base64 decode", "hex_encode": "Hex encode", "hex_decode": "Hex decode"})
+        operation = choice(
+            "What to do",
+            tuple(OPERATIONS),
+            required=True,
+            title="Operation",
+            labels={
+                "hash": "Hash",
+                "hmac": "Sign (HMAC)",
+                "verify": "Verify signature",
+                "uuid": "Generate UUID",
+                "random": "Generate random text",
+                "base64_encode": "Base64 encode",
+                "base64_decode": "Base64 decode",
+                "hex_encode": "Hex encode",
+                "hex_decode": "Hex decode",
+            },
+        )
         data = anything("The text to process. Default: the input", lines="", title="Data")
         data_encoding = choice(
             "The encoding of the data to hash or sign",
             {"text": "Text", "hex": "Hex", "base64": "Base64"},
-            load_default="text", title="Data encoding",
+            load_default="text",
+            title="Data encoding",
         )
-        algorithm = choice("The hash algorithm", ALGORITHMS, load_default="sha256", title="Hash algorithm", labels={"sha256": "SHA-256", "sha512": "SHA-512", "sha384": "SHA-384", "sha224": "SHA-224", "sha3_256": "SHA3-256", "sha3_512": "SHA3-512", "blake2b": "BLAKE2b", "blake2s": "BLAKE2s", "sha1": "SHA-1", "md5": "MD5"})
+        algorithm = choice(
+            "The hash algorithm",
+            ALGORITHMS,
+            load_default="sha256",
+            title="Hash algorithm",
+            labels={
+                "sha256": "SHA-256",
+                "sha512": "SHA-512",
+                "sha384": "SHA-384",
+                "sha224": "SHA-224",
+                "sha3_256": "SHA3-256",
+                "sha3_512": "SHA3-512",
+                "blake2b": "BLAKE2b",
+                "blake2s": "BLAKE2s",
+                "sha1": "SHA-1",
+                "md5": "MD5",
+            },
+        )
         encoding = choice(
-            "The encoding of a hash, a signature or random bytes", {"hex": "Hex", "base64": "Base64", "base64url": "Base64 (URL-safe)"}, load_default="hex", title="Output encoding"
+            "The encoding of a hash, a signature or random bytes",
+            {"hex": "Hex", "base64": "Base64", "base64url": "Base64 (URL-safe)"},
+            load_default="hex",
+            title="Output encoding",
         )
         credential = credential("For hmac and verify: the credential with the secret", "hmac", title="Credential")
-        signature = text("For verify: the signature to check, with or without the prefix sha256=", most=1_000, title="Signature")
+        signature = text(
+            "For verify: the signature to check, with or without the prefix sha256=", most=1_000, title="Signature"
+        )
         version = setting(
             fields.Integer(strict=True, load_default=4, validate=validate.OneOf((4, 7))),
             "For uuid: version 4 is random, version 7 starts with the time",
-            literal=True, title="UUID version", labels={4: "4 (random)", 7: "7 (time-ordered)"},
+            literal=True,
+            title="UUID version",
+            labels={4: "4 (random)", 7: "7 (time-ordered)"},
         )
         length = whole("For random: the number of characters", 1, MAX_RANDOM, load_default=32, title="Length")
         charset = choice(
             "For random: the characters to use; password contains some of each class",
             tuple(CHARSETS),
-            load_default="alphanumeric", title="Character set", labels={"alphanumeric": "Letters and digits", "letters": "Letters", "lowercase": "Lowercase letters", "digits": "Digits", "hex": "Hex digits", "readable": "Easy to read", "password": "Password"},
+            load_default="alphanumeric",
+            title="Character set",
+            labels={
+                "alphanumeric": "Letters and digits",
+                "letters": "Letters",
+                "lowercase": "Lowercase letters",
+                "digits": "Digits",
+                "hex": "Hex digits",
+                "readable": "Easy to read",
+                "password": "Password",
+            },
         )
-        characters = text("For random: your own set of characters: ABC123", most=1_000, least=1, literal=True, title="Custom characters")
-        bytes = whole("For random: a number of random bytes instead of characters, written in the output encoding", 1, MAX_RANDOM, title="Random bytes")
-        url_safe = flag("For base64_encode: whether to use - and _ instead of + and /, without padding", False, title="URL-safe")
+        characters = text(
+            "For random: your own set of characters: ABC123",
+            most=1_000,
+            least=1,
+            literal=True,
+            title="Custom characters",
+        )
+        bytes = whole(
+            "For random: a number of random bytes instead of characters, written in the output encoding",
+            1,
+            MAX_RANDOM,
+            title="Random bytes",
+        )
+        url_safe = flag(
+            "For base64_encode: whether to use - and _ instead of + and /, without padding", False, title="URL-safe"
+        )
 
         @validates_schema
         def has_what_it_takes(self, data: Mapping[str, Any], **kwargs: Any) -> None:

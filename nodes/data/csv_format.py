@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from nodes.limits import GREATEST, LEAST, MAX_ITEMS, LimitedText, refusal, size_of
-from nodes.fields import text_of
 from nodes.core.logic import kind_of
 from nodes.data.paths import MISSING, Path, path, read
+from nodes.fields import text_of
+from nodes.limits import GREATEST, LEAST, MAX_ITEMS, LimitedText, refusal, size_of
 
 DELIMITERS = (",", ";", "\t", "|")
 # The limit of an Excel sheet.

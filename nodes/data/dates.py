@@ -14,10 +14,10 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from expressions.values import iso
 from nodes.base import Context, Node, setting
-from nodes.limits import is_number, refusal
-from nodes.fields import Number, anything, choice, line
 from nodes.core.logic import kind_of
 from nodes.core.triggers import check_zone
+from nodes.fields import Number, anything, choice, line
+from nodes.limits import is_number, refusal
 
 MAX_VALUE, MAX_FORMAT = 100, 100
 # Numbers below this are seconds since 1970 (until the year 5138), others milliseconds (since 1973).
@@ -319,18 +319,58 @@ class Date(Node):
     )
 
     class Config(Schema):
-        operation = choice("What to do", tuple(OPERATIONS), required=True, title="Operation", labels={"parse": "Parse", "format": "Format", "convert": "Convert time zone", "add": "Add", "subtract": "Subtract", "difference": "Difference", "start_of": "Start of period", "end_of": "End of period"})
+        operation = choice(
+            "What to do",
+            tuple(OPERATIONS),
+            required=True,
+            title="Operation",
+            labels={
+                "parse": "Parse",
+                "format": "Format",
+                "convert": "Convert time zone",
+                "add": "Add",
+                "subtract": "Subtract",
+                "difference": "Difference",
+                "start_of": "Start of period",
+                "end_of": "End of period",
+            },
+        )
         value = anything(
-            "The time: ISO 8601, the format of mails, seconds or milliseconds since 1970, or now. Default: the "
-"input", title="Time"
+            "The time: ISO 8601, the format of mails, seconds or milliseconds since 1970, or now. Default: the input",
+            title="Time",
         )
         timezone = zone("The time zone of the result: Europe/Paris", load_default="UTC", title="Time zone")
         input_timezone = zone("The time zone of times without one. Default: the time zone", title="Input time zone")
-        input_format = line("The format of the time if it is not a standard one: %d.%m.%Y %H:%M", check_input_format, most=MAX_FORMAT, title="Input format")
-        format = line("For format: the format of the result: %d.%m.%Y %H:%M, %-d %B; %L are milliseconds, %V is the week, "
-"%q the quarter", check_format, most=MAX_FORMAT, title="Output format")
+        input_format = line(
+            "The format of the time if it is not a standard one: %d.%m.%Y %H:%M",
+            check_input_format,
+            most=MAX_FORMAT,
+            title="Input format",
+        )
+        format = line(
+            "For format: the format of the result: %d.%m.%Y %H:%M, %-d %B; %L are milliseconds, %V is the week, "
+            "%q the quarter",
+            check_format,
+            most=MAX_FORMAT,
+            title="Output format",
+        )
         amount = setting(Number, "For add and subtract: the number of units", title="Amount")
-        unit = choice("The unit of the calculation; weeks start on Monday", UNITS, title="Unit", labels={"millisecond": "Milliseconds", "second": "Seconds", "minute": "Minutes", "hour": "Hours", "day": "Days", "week": "Weeks", "month": "Months", "quarter": "Quarters", "year": "Years"})
+        unit = choice(
+            "The unit of the calculation; weeks start on Monday",
+            UNITS,
+            title="Unit",
+            labels={
+                "millisecond": "Milliseconds",
+                "second": "Seconds",
+                "minute": "Minutes",
+                "hour": "Hours",
+                "day": "Days",
+                "week": "Weeks",
+                "month": "Months",
+                "quarter": "Quarters",
+                "year": "Years",
+            },
+        )
         other = anything("For difference: the other time. The result is negative if it is earlier", title="Other time")
 
         @validates_schema

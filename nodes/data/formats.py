@@ -8,11 +8,21 @@ from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from nodes.data import csv_format, xml_format, yaml_format
 from nodes.base import Context, Node, setting
-from nodes.limits import GREATEST, MAX_CONTAINERS, MAX_ITEMS, MAX_TEXT, check_data, check_json, fits_text, is_too_fine, refusal, text_of_config
+from nodes.data import csv_format, xml_format, yaml_format
 from nodes.fields import Named, anything, choice, flag, line, whole
-
+from nodes.limits import (
+    GREATEST,
+    MAX_CONTAINERS,
+    MAX_ITEMS,
+    MAX_TEXT,
+    check_data,
+    check_json,
+    fits_text,
+    is_too_fine,
+    refusal,
+    text_of_config,
+)
 from parsers.process import read_apart
 
 MAX_NAME = 200
@@ -24,7 +34,9 @@ MAX_MARKDOWN = 100_000
 
 def operation() -> Any:
     """Return the field for the direction, reading or writing."""
-    return choice("Whether to read text or to write it", {"parse": "Parse", "format": "Format"}, title="Operation", required=True)
+    return choice(
+        "Whether to read text or to write it", {"parse": "Parse", "format": "Format"}, title="Operation", required=True
+    )
 
 
 def names(help: str, *, title: str) -> Any:
@@ -75,16 +87,34 @@ class Csv(Node):
             "The character between cells; \\t is a tab. With auto, reading detects it and writing uses a comma",
             literal=True,
             load_default="auto",
-            validate=validate.Regexp(r"(auto|\\t|[^\r\n\"])\Z", error="Must be auto, \\t or one character."), title="Delimiter",
+            validate=validate.Regexp(r"(auto|\\t|[^\r\n\"])\Z", error="Must be auto, \\t or one character."),
+            title="Delimiter",
         )
-        header = flag("Whether the first row contains the column names. Without column names, rows are lists", True, title="Header row")
-        columns = names("The columns to read or write, in this order; for format also paths: customer.name. Default: all", title="Columns")
+        header = flag(
+            "Whether the first row contains the column names. Without column names, rows are lists",
+            True,
+            title="Header row",
+        )
+        columns = names(
+            "The columns to read or write, in this order; for format also paths: customer.name. Default: all",
+            title="Columns",
+        )
         types = flag(
             "For parse: whether to convert numbers and booleans, and empty cells to null", False, title="Detect types"
         )
-        skip = whole("For parse: the number of lines to skip before the table", 0, 10_000, load_default=0, title="Skip lines")
-        escape_formulas = flag("For format: whether to escape texts that a spreadsheet would run as formulas", True, title="Escape formulas")
-        bom = flag("For format: whether to start with a byte order mark, by which Excel detects UTF-8", False, title="Byte order mark")
+        skip = whole(
+            "For parse: the number of lines to skip before the table", 0, 10_000, load_default=0, title="Skip lines"
+        )
+        escape_formulas = flag(
+            "For format: whether to escape texts that a spreadsheet would run as formulas",
+            True,
+            title="Escape formulas",
+        )
+        bom = flag(
+            "For format: whether to start with a byte order mark, by which Excel detects UTF-8",
+            False,
+            title="Byte order mark",
+        )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         delimiter = {"auto": "", "\\t": "\t"}.get(config["delimiter"], config["delimiter"])
@@ -124,9 +154,15 @@ class Json(Node):
     class Config(Schema):
         operation = operation()
         data = data()
-        indent = whole("For format: the number of spaces to indent; 0 writes one line", 0, 8, load_default=0, title="Indentation")
-        sort_keys = flag("For format: whether to sort keys, so that equal data gives equal text", False, title="Sort keys")
-        lines = flag("Whether each line is a separate value (JSON Lines); the data is then a list", False, title="JSON Lines")
+        indent = whole(
+            "For format: the number of spaces to indent; 0 writes one line", 0, 8, load_default=0, title="Indentation"
+        )
+        sort_keys = flag(
+            "For format: whether to sort keys, so that equal data gives equal text", False, title="Sort keys"
+        )
+        lines = flag(
+            "Whether each line is a separate value (JSON Lines); the data is then a list", False, title="JSON Lines"
+        )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         if config["operation"] == "parse":
@@ -214,10 +250,25 @@ class Xml(Node):
     class Config(Schema):
         operation = operation()
         data = data()
-        lists = names("For parse: elements that are always a list, even if there is only one: line", title="List elements")
-        root = line("For format: the name of the root element. Default: the only key of the data, else root", most=MAX_NAME, least=0, load_default="", title="Root element")
-        item = line("For format: the element of list items without a name", most=MAX_NAME, load_default="item", title="Item element")
-        indent = whole("For format: the number of spaces to indent; 0 writes one line", 0, 8, load_default=0, title="Indentation")
+        lists = names(
+            "For parse: elements that are always a list, even if there is only one: line", title="List elements"
+        )
+        root = line(
+            "For format: the name of the root element. Default: the only key of the data, else root",
+            most=MAX_NAME,
+            least=0,
+            load_default="",
+            title="Root element",
+        )
+        item = line(
+            "For format: the element of list items without a name",
+            most=MAX_NAME,
+            load_default="item",
+            title="Item element",
+        )
+        indent = whole(
+            "For format: the number of spaces to indent; 0 writes one line", 0, 8, load_default=0, title="Indentation"
+        )
         declaration = flag("For format: whether to start with <?xml …?>", True, title="XML declaration")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
@@ -254,7 +305,9 @@ class Yaml(Node):
     class Config(Schema):
         operation = operation()
         data = data()
-        documents = flag("Whether the text may contain several documents; the data is then a list", False, title="Multiple documents")
+        documents = flag(
+            "Whether the text may contain several documents; the data is then a list", False, title="Multiple documents"
+        )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         if config["operation"] == "parse":
@@ -350,8 +403,9 @@ class Html(Node):
                 validate=validate.Length(1, MAX_SELECTORS),
             ),
             'A CSS selector for each value to extract: {"title": "h1", "links": {"selector": "a", "attribute": '
-'"href", "all": true}}; also "get": "html", and "fields" with selectors inside each match',
-            lines="json", title="Selectors",
+            '"href", "all": true}}; also "get": "html", and "fields" with selectors inside each match',
+            lines="json",
+            title="Selectors",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import Schema, ValidationError, validates_schema
 
-from nodes.base import Context, Node, setting
-from nodes.limits import MAX_ITEMS, MAX_TEXT, Room, list_of_config, refusal, size_of
-from nodes.fields import anything, choice, flag, line, text_of
-from nodes.data.lists import separator_setting
+from nodes.base import Context, Node
 from nodes.core.logic import kind_of
 from nodes.data.compare import identity
+from nodes.data.lists import separator_setting
 from nodes.data.paths import MISSING, Path, one_path, read, several_paths
+from nodes.fields import anything, choice, flag, line, text_of
+from nodes.limits import MAX_ITEMS, MAX_TEXT, Room, list_of_config, refusal, size_of
 
 HOW = ("inner", "left", "full", "anti")
 
@@ -69,20 +69,45 @@ class Join(Node):
     class Config(Schema):
         left = anything("The first list of objects. Default: the input", title="Left list")
         right = anything("The second list of objects: {{ steps.customers.body }}", title="Right list")
-        by = several_paths("The values that matching objects of both lists share: email, address.country", title="Join by")
+        by = several_paths(
+            "The values that matching objects of both lists share: email, address.country", title="Join by"
+        )
         left_by = several_paths("The values of the left list, if their names differ: customer_id", title="Left values")
         right_by = several_paths("The values of the right list, if their names differ: id", title="Right values")
         by_position = flag("Whether to join objects at the same position", False, title="Join by position")
         how = choice(
             "Which objects to keep",
             HOW,
-            load_default="inner", title="Join type", labels={"inner": "Matches only (inner)", "left": "All of the left list (left)", "full": "All of both lists (full)", "anti": "Left objects without a match (anti)"},
+            load_default="inner",
+            title="Join type",
+            labels={
+                "inner": "Matches only (inner)",
+                "left": "All of the left list (left)",
+                "full": "All of both lists (full)",
+                "anti": "Left objects without a match (anti)",
+            },
         )
-        prefix = line("The prefix of names in the right list that the left list has too", most=100, load_default="right_", title="Prefix")
-        nest = line("A name under which to put the object of the right list as a whole instead of merging it: customer", most=200, title="Nest under")
-        as_text = flag("Whether 1 and the text 1 are equal, as between a database and a CSV file", False, title="Compare as text")
-        items = anything("A list of texts or numbers to join to one text, instead of joining two lists", title="Items to join as text")
-        separator = separator_setting("The text between joined items; \\n is a line break", load_default=", ", title="Separator")
+        prefix = line(
+            "The prefix of names in the right list that the left list has too",
+            most=100,
+            load_default="right_",
+            title="Prefix",
+        )
+        nest = line(
+            "A name under which to put the object of the right list as a whole instead of merging it: customer",
+            most=200,
+            title="Nest under",
+        )
+        as_text = flag(
+            "Whether 1 and the text 1 are equal, as between a database and a CSV file", False, title="Compare as text"
+        )
+        items = anything(
+            "A list of texts or numbers to join to one text, instead of joining two lists",
+            title="Items to join as text",
+        )
+        separator = separator_setting(
+            "The text between joined items; \\n is a line break", load_default=", ", title="Separator"
+        )
         field = one_path("The value of each object to join as text: name", title="Field")
 
         @validates_schema

@@ -10,11 +10,33 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from errors import NodeError
 from nodes.base import Context, Node, setting
-from nodes.limits import GREATEST, LEAST, MAX_ITEMS, Room, fits_items, fits_text, is_number, list_of_config, refusal, size_of
-from nodes.fields import Named, Text, anything, choice, flag, whole
 from nodes.core.logic import kind_of
 from nodes.data.compare import Order, identity
-from nodes.data.paths import MISSING, Path, PathField, PathsField, names_of, one_path, path, read, replace, several_paths
+from nodes.data.paths import (
+    MISSING,
+    Path,
+    PathField,
+    PathsField,
+    names_of,
+    one_path,
+    path,
+    read,
+    replace,
+    several_paths,
+)
+from nodes.fields import Named, Text, anything, choice, flag, whole
+from nodes.limits import (
+    GREATEST,
+    LEAST,
+    MAX_ITEMS,
+    Room,
+    fits_items,
+    fits_text,
+    is_number,
+    list_of_config,
+    refusal,
+    size_of,
+)
 
 MAX_AGGREGATES = 50
 
@@ -70,10 +92,15 @@ class Sort(Node):
         by = setting(
             SortPaths(load_default=[], metadata={"type": ["array", "string"], "items": {"type": "string"}}),
             "The values to sort by: country, -total; a minus sorts descending. Default: the items themselves",
-            literal=True, title="Sort by",
+            literal=True,
+            title="Sort by",
         )
         case_sensitive = flag("Whether capital letters come before all small letters", False, title="Case-sensitive")
-        natural = flag("Whether digits within text count as numbers, so that file2 comes before file10", False, title="Natural order")
+        natural = flag(
+            "Whether digits within text count as numbers, so that file2 comes before file10",
+            False,
+            title="Natural order",
+        )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         items = list_of_config(config, input)
@@ -136,7 +163,9 @@ class Dedupe(Node):
     class Config(Schema):
         items = items_setting()
         by = several_paths("The values that identify duplicates: email. Default: the whole item", title="Compare by")
-        keep = choice("Which of the duplicates to keep", {"first": "First", "last": "Last"}, load_default="first", title="Keep")
+        keep = choice(
+            "Which of the duplicates to keep", {"first": "First", "last": "Last"}, load_default="first", title="Keep"
+        )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         items, by = list_of_config(config, input), config["by"] or [path("")]
@@ -194,8 +223,28 @@ NEED_FIELD = ("sum", "avg", "min", "max")
 class Aggregate(Schema):
     """One value computed from all items of a group."""
 
-    op = choice("The aggregate function", tuple(OPERATIONS), required=True, title="Function", labels={"count": "Count", "sum": "Sum", "avg": "Average", "min": "Minimum", "max": "Maximum", "first": "First", "last": "Last", "list": "List", "unique": "Unique values"})
-    field = setting(PathField(metadata={"type": "string"}), "The value of the items to aggregate. Default: the item itself", title="Field")
+    op = choice(
+        "The aggregate function",
+        tuple(OPERATIONS),
+        required=True,
+        title="Function",
+        labels={
+            "count": "Count",
+            "sum": "Sum",
+            "avg": "Average",
+            "min": "Minimum",
+            "max": "Maximum",
+            "first": "First",
+            "last": "Last",
+            "list": "List",
+            "unique": "Unique values",
+        },
+    )
+    field = setting(
+        PathField(metadata={"type": "string"}),
+        "The value of the items to aggregate. Default: the item itself",
+        title="Field",
+    )
 
     @validates_schema
     def has_a_field(self, data: Mapping[str, Any], **kwargs: Any) -> None:
@@ -249,17 +298,21 @@ class Group(Node):
 
     class Config(Schema):
         items = items_setting()
-        by = several_paths("The values that the items of a group share: customer.city. Default: all items are one group", title="Group by")
+        by = several_paths(
+            "The values that the items of a group share: customer.city. Default: all items are one group",
+            title="Group by",
+        )
         aggregate = setting(
             Named(
                 keys=fields.String(validate=validate.Length(1, 200)),
                 values=fields.Nested(Aggregate),
                 validate=validate.Length(1, MAX_AGGREGATES),
             ),
-            'The values to compute for each group instead of its list of items: {"total": {"op": "sum", "field": "price"}}; '
-            f"op is one of {', '.join(OPERATIONS)}",
+            "The values to compute for each group instead of its list of items: "
+            f'{{"total": {{"op": "sum", "field": "price"}}}}; op is one of {", ".join(OPERATIONS)}',
             literal=True,
-            lines="json", title="Aggregates",
+            lines="json",
+            title="Aggregates",
         )
 
         @validates_schema
@@ -347,7 +400,9 @@ class Split(Node):
 
     class Config(Schema):
         items = anything("The list, object or text to split. Default: the input", title="Items")
-        field = one_path("The path of the list to split in the object, or in each item of the list: lines", title="Field")
+        field = one_path(
+            "The path of the list to split in the object, or in each item of the list: lines", title="Field"
+        )
         size = whole("The number of items in each chunk of a list", 1, MAX_ITEMS, title="Chunk size")
         separator = separator_setting("The text between the parts of a text; \\n is a line break", title="Separator")
         trim = flag("Whether to remove blanks around the parts of a text, and empty parts", False, title="Trim parts")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError
 
 from errors import NodeError
 from json_schema import issues_of
-from nodes.data import jmespath_query as query
 from nodes.base import Branch, Context, Node, setting
-from nodes.fields import Number, Values, anything, flag, json_schema, line, number, text, whole
+from nodes.data import jmespath_query as query
+from nodes.fields import Values, anything, flag, json_schema, line, number, text, whole
 
 
 class Set(Node):
@@ -32,7 +32,9 @@ class Set(Node):
     )
 
     class Config(Schema):
-        values = setting(Values, 'The keys with their values: {"total": "{{ input.a }}"}', required=True, title="Values")
+        values = setting(
+            Values, 'The keys with their values: {"total": "{{ input.a }}"}', required=True, title="Values"
+        )
         keep_input = flag("Whether to keep the keys of the input", False, title="Keep input")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
@@ -69,7 +71,8 @@ class Code(Node):
             literal=True,
             required=True,
             lines="python",
-            braces="Python has braces of its own, in f-strings and sets of sets", title="Code",
+            braces="Python has braces of its own, in f-strings and sets of sets",
+            title="Code",
         )
         timeout = number("Seconds until the code is stopped", 0.1, 60, load_default=5.0, title="Timeout (seconds)")
         memory_mb = whole("Maximum memory of the code in megabytes", 8, 512, load_default=64, title="Memory limit (MB)")
@@ -122,7 +125,14 @@ class JMESPath(Node):
     )
 
     class Config(Schema):
-        query = line("The JMESPath query: orders[?total > `100`].{id: id, who: customer.name}", check_query, most=query.MAX_QUERY, required=True, lines="", title="Query")
+        query = line(
+            "The JMESPath query: orders[?total > `100`].{id: id, who: customer.name}",
+            check_query,
+            most=query.MAX_QUERY,
+            required=True,
+            lines="",
+            title="Query",
+        )
         data = anything("The data to query. Default: the input", title="Data")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
@@ -150,7 +160,8 @@ class Validate(Node):
     class Config(Schema):
         schema = json_schema(
             "The JSON Schema. Patterns support no look-around, and references only parts of the same schema",
-            required=True, title="JSON Schema",
+            required=True,
+            title="JSON Schema",
         )
         data = anything("The data to validate. Default: the input", title="Data")
 

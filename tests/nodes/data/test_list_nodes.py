@@ -10,9 +10,9 @@ from marshmallow import ValidationError
 
 from errors import NodeError
 from nodes import REGISTRY
-from nodes.limits import MAX_ITEMS
 from nodes.data.compare import Order, identity
 from nodes.data.paths import MISSING, path, read, replace
+from nodes.limits import MAX_ITEMS
 
 numbers = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 scalars = st.none() | st.booleans() | numbers | st.text(max_size=5)
