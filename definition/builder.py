@@ -13,8 +13,8 @@ from marshmallow import Schema, ValidationError, fields
 from errors import ExpressionError, NodeError
 from expressions import Template, compile_value, find_expressions, find_texts_with_expressions
 from nodes import plugin_runner, plugins
-from nodes.base import REGISTRY, Node, is_literal
-from nodes.fields import EXPRESSION, NOT_EVALUATED, weight_of_schemas
+from nodes.base import REGISTRY, Node
+from nodes.fields import EXPRESSION, NOT_EVALUATED, is_literal, weight_of_schemas
 
 from .execution_plan import Config, Constant, Dynamic, PlannedNode, Retry
 from .messages import flatten, suggest, suggest_by_alias

@@ -13,9 +13,10 @@ from marshmallow import fields
 
 from errors import ExpressionError, Issue
 from expressions import compile_text, find_texts_with_expressions
-from nodes.base import Node, is_literal
+from nodes.base import Node
 from nodes.core.triggers import CREDENTIAL_TYPES
 from nodes.credentials.keyring import or_list
+from nodes.fields import is_literal
 
 from .builder import MAX_PARTS, estimate_parts, get_schema, read_nodes
 from .node_graph import MAX_ISSUES, MAX_NAME

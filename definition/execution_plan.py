@@ -12,7 +12,7 @@ from marshmallow import ValidationError, fields
 from errors import ExpressionError, NodeError
 from expressions import Template
 from nodes.base import Node
-from nodes.core.logic import kind_of
+from nodes.fields import kind_of
 from nodes.limits import MAX_TEXT, UNMEASURED, size_of
 
 from .messages import MAX_QUOTED, join_messages

@@ -17,7 +17,8 @@ from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.catalogue_schema import json_schema
 from nodes.core import logic, output, store, triggers, waits
 from nodes.data import crypto, dates, formats, joins, lists, transform
-from nodes.files import documents, files, s3
+from nodes.files import documents, s3
+from nodes.files import node as files
 from nodes.http import graphql, request
 from nodes.mail import send, trigger
 from nodes.remote import feeds, mcp, mqtt, ssh
@@ -27,34 +28,9 @@ __all__ = ["CATEGORY_LABELS", "FAMILIES", "REGISTRY", "catalogue", "categories",
 
 # Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
-    triggers,
-    logic,
-    waits,
-    transform,
-    lists,
-    joins,
-    formats,
-    dates,
-    crypto,
-    documents,
-    request,
-    graphql,
-    send,
-    databases,
-    feeds,
-    trigger,
-    ssh,
-    s3,
-    mqtt,
-    mcp,
-    files,
-    store,
-    output,
-    llm,
-    agent,
-    memory,
+    *(triggers, logic, waits, transform, lists, joins, formats, dates, crypto, documents, request, graphql, send),
+    *(databases, feeds, trigger, ssh, s3, mqtt, mcp, files, store, output, llm, agent, memory),
 )
-
 
 # Label and icon of each category, in the order of the catalog.
 CATEGORY_LABELS = {

@@ -15,22 +15,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
-from marshmallow import Schema, fields
+from marshmallow import Schema
 
 from agent.journal import Entry, Journal, Usage
 from errors import NodeError
 from net.egress import Rule, tls_context
-
-if TYPE_CHECKING:
-    from nodes.credentials.keyring import Credential, Keyring
-    from nodes.files.files import Files
+from nodes.credentials.keyring import Credential, Keyring
+from nodes.fields import setting as setting  # plugins may import it from here
+from nodes.files.files import Files
 
 T = TypeVar("T")
 CATEGORIES = ("trigger", "logic", "data", "integration", "storage", "output", "ai")
-# Languages of a setting, for an editor.
-LANGUAGES = ("python", "sql", "json", "markdown", "jinja", "html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,47 +434,3 @@ def register(cls: type[Node]) -> None:
     if inspect.getdoc(cls) in (None, "", inspect.getdoc(Node)):
         raise TypeError(f"{cls.__qualname__}: a node's docstring is its description; write one")
     REGISTRY[cls.type] = cls()
-
-
-def setting(
-    kind: type[fields.Field[Any]] | fields.Field[Any],
-    help: str,
-    *,
-    title: str = "",
-    labels: Mapping[Any, str] | None = None,
-    literal: bool = False,
-    lines: str | None = None,
-    names: str = "",
-    braces: str = "",
-    instead: str = "",
-    **options: Any,
-) -> Any:
-    """Return a config field with its help. In `literal` values expressions are not evaluated, and so rejected.
-
-    `title` is the label of the field in forms, `labels` has a label for each value of a choice. Without them, forms
-    show the key and the value.
-
-    `instead` is the hint for a rejected expression. `braces` is the reason why braces are accepted: the text has braces
-    with another meaning.
-
-    `kind` is a marshmallow field class, or a field (such as `fields.List(fields.String())`) whose metadata is then set.
-    `lines` is for forms: the text may have several lines, in one of LANGUAGES, or "" for any text; `names`: the value
-    is the id of a `workflow` or an `agent`.
-    """
-    metadata: dict[str, Any] = {"description": help} | ({"x-literal": True} if literal else {})
-    metadata |= {"title": title} if title else {}
-    metadata |= {"x-enum-labels": {str(value): label for value, label in labels.items()}} if labels else {}
-    metadata |= {key: value for key, value in (("braces", braces), ("instead", instead)) if value}
-    if lines is not None:
-        metadata |= {"x-multiline": True} | ({"x-language": lines} if lines else {})
-    if names:
-        metadata["x-names"] = names
-    if isinstance(kind, fields.Field):
-        kind.metadata = {**kind.metadata, **metadata}
-        return kind
-    return kind(metadata=metadata, **options)
-
-
-def is_literal(field_: fields.Field[Any]) -> bool:
-    """Return True if expressions in the config field are not evaluated."""
-    return bool(field_.metadata.get("x-literal"))

@@ -13,7 +13,6 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from json_schema import check as check_json_schema
 from json_schema import weight_of
-from nodes.base import setting
 
 # An expression that reads a name of its scope, in a text that may have braces of its own.
 EXPRESSION = re.compile(r"\{\{-?\s{0,10}(input|steps|trigger|item|index|vars|secrets|run|workflow|now)\b")
@@ -21,6 +20,18 @@ NOT_EVALUATED = "expressions ({{ … }}) are not evaluated here"
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}\Z")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 MAX_TEXT = 100_000
+# Languages of a setting, for an editor.
+LANGUAGES = ("python", "sql", "json", "markdown", "jinja", "html")
+# Options of `setting` that are stored in the field's metadata, with their keys there.
+METADATA = {"title": "title", "names": "x-names", "braces": "braces", "instead": "instead"}
+
+
+def kind_of(value: Any) -> str:
+    """Return the type of a value for messages: `an object`, `null`."""
+    if value is None:
+        return "null"
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
+    return names.get(type(value), type(value).__name__)
 
 
 def text_of(value: Any) -> str:
@@ -104,6 +115,44 @@ def header_value(value: str) -> None:
         raise ValidationError("Must not contain line breaks or other control characters.")
 
 
+def setting(
+    kind: type[fields.Field[Any]] | fields.Field[Any],
+    help: str,
+    *,
+    labels: Mapping[Any, str] | None = None,
+    literal: bool = False,
+    lines: str | None = None,
+    **options: Any,
+) -> Any:
+    """Return a config field with its help. In `literal` values expressions are not evaluated, and so rejected.
+
+    `kind` is a marshmallow field class, or a field (such as `fields.List(fields.String())`). `labels` has a label for
+    each value of a choice, `lines` is for forms: the text may have several lines, in one of LANGUAGES, or "" for any
+    text. Other options: `title` is the label of the field in forms; `names`: the value is the id of a `workflow` or an
+    `agent`; `instead` is the hint for a rejected expression; `braces` is the reason why braces are accepted: the text
+    has braces with another meaning; `metadata` is added to the field's; the rest are those of the class.
+    """
+    metadata: dict[str, Any] = {"description": help, **options.pop("metadata", {})}
+    if literal:
+        metadata["x-literal"] = True
+    if labels:
+        metadata["x-enum-labels"] = {str(value): label for value, label in labels.items()}
+    if lines is not None:
+        metadata |= {"x-multiline": True} | ({"x-language": lines} if lines else {})
+    for option, key in METADATA.items():
+        if value := options.pop(option, ""):
+            metadata[key] = value
+    if isinstance(kind, fields.Field):
+        kind.metadata = {**kind.metadata, **metadata}
+        return kind
+    return kind(metadata=metadata, **options)
+
+
+def is_literal(field_: fields.Field[Any]) -> bool:
+    """Return True if expressions in the config field are not evaluated."""
+    return bool(field_.metadata.get("x-literal"))
+
+
 def text(
     help: str,
     *checks: Any,
@@ -175,27 +224,24 @@ def weight_of_schemas(schema: Schema, loaded: Mapping[str, Any]) -> int:
 
 
 def json_schema(help: str, *, title: str = "", **options: Any) -> Any:
-    """A field with a JSON Schema, taken as written. A form shows the fields that it describes, where it is simple."""
-    kind = fields.Dict(keys=fields.String(), validate=check_schema, **options)
-    made = setting(kind, help, title=title, literal=True, lines="json")
-    made.metadata["x-holds"] = "json-schema"
-    return made
+    """Return a literal field for a JSON Schema. A form shows the fields of a simple one."""
+    kind = fields.Dict(keys=fields.String(), validate=check_schema, metadata={"x-holds": "json-schema"}, **options)
+    return setting(kind, help, title=title, literal=True, lines="json")
 
 
 def headers(help: str, *, title: str = "Headers") -> Any:
-    """A field of HTTP headers, an object of text by name."""
+    """Return a field for HTTP headers, an object of text by name."""
     name = fields.String(validate=header_name)
     value = Text(validate=[validate.Length(max=8_000), header_value])
     return setting(Named(keys=name, values=value, validate=validate.Length(max=100)), help, title=title)
 
 
 def credential(help: str, *types: str, **options: Any) -> Any:
-    """A field with the name of a credential of one of these types."""
-    made = setting(fields.String, help, literal=True, validate=validate.Length(1, 200), **options)
-    made.metadata["x-credential"] = list(types)
-    return made
+    """Return a field for the name of a credential of one of these types."""
+    metadata, length = {"x-credential": list(types)}, validate.Length(1, 200)
+    return setting(fields.String, help, literal=True, validate=length, metadata=metadata, **options)
 
 
 def path(help: str, **options: Any) -> Any:
-    """A field with the path of a file of the workspace (`nodes.files.files`)."""
+    """Return a field for the path of a file of the workspace."""
     return text(help, most=1_000, **options)

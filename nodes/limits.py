@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from errors import NodeError
-from nodes.core.logic import kind_of
+from nodes.fields import kind_of
 
 # Characters of a text: the default limit of a step's value.
 MAX_TEXT = 16 * 2**20

@@ -22,7 +22,8 @@ from definition.messages import join_messages
 from errors import BadInput, Conflict, Issue, NodeError, NotFound, Unavailable
 from models import AuditEntry, Fact, Workflow, differences
 from nodes.base import Context, Services
-from nodes.credentials.keyring import CHECKS, Credential, Keyring, Untested
+from nodes.credentials.checks import CHECKS, Untested
+from nodes.credentials.keyring import Credential, Keyring
 from nodes.credentials.types import TYPES
 from nodes.files.files import Files
 from schemas import CredentialIn

@@ -16,13 +16,9 @@ TOO_MANY_PARAMETERS = {
     ("dispatch/dispatcher.py", "_accept"),
     ("dispatch/dispatcher.py", "submit"),
     ("nodes/ai/tools/__init__.py", "build"),
-    ("nodes/base.py", "setting"),
 }
 # An import that closes a circle of modules, for types or at run time: who imports, and what.
-CIRCULAR = {
-    ("nodes.base", "nodes.credentials.keyring"),  # types
-    ("nodes.base", "nodes.files.files"),  # types
-}
+CIRCULAR: set[tuple[str, str]] = set()
 
 
 def files(folder):

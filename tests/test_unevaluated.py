@@ -5,7 +5,7 @@ from world import flow, node
 
 from definition import check, get_schema
 from nodes import REGISTRY
-from nodes.base import is_literal
+from nodes.fields import is_literal
 
 # What has braces of its own, so that two of them are let through. The reason is in the setting itself.
 BRACES = {("code", "source"), ("sql", "statement")}

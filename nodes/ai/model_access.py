@@ -13,7 +13,8 @@ from errors import NodeError
 from json_schema import issues_of
 from net.egress import Options
 from nodes.base import Context
-from nodes.credentials.keyring import Credential, checks
+from nodes.credentials.checks import checks
+from nodes.credentials.keyring import Credential
 from nodes.http.response import ERROR_BYTES, is_permanent, parse_json, quote_body
 
 ANY_MODEL = "any"

@@ -9,7 +9,7 @@ from marshmallow import Schema, ValidationError, fields
 
 from errors import ExpressionError, NodeError
 from nodes.base import Branch, Context, Node, setting
-from nodes.fields import anything, choice, text, text_of
+from nodes.fields import anything, choice, kind_of, text, text_of
 
 MAX_CASES, MAX_CASE = 100, 200
 
@@ -167,14 +167,6 @@ class Filter(Node):
             return is_true(keep.evaluate(scope))
         except ExpressionError as error:
             raise NodeError(f"filter: the condition keep failed for item {index}: {error}", permanent=True) from None
-
-
-def kind_of(value: Any) -> str:
-    """Return the type of a value for messages: `an object`, `null`."""
-    if value is None:
-        return "null"
-    names = {bool: "a boolean", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
-    return names.get(type(value), type(value).__name__)
 
 
 class Merge(Node):

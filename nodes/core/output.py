@@ -11,7 +11,8 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from errors import NodeError
 from nodes.base import Context, Node, setting
 from nodes.fields import anything, choice, headers, text
-from nodes.files.files import check_secrets, describe_file, get_path, guess_content_type, to_bytes
+from nodes.files.files import describe_file, get_path, guess_content_type, to_bytes
+from nodes.files.node import check_secrets
 
 BODIES = ("body", "file", "base64")
 MAX_BASE64 = 24 * 2**20  # characters

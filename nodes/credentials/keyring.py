@@ -14,16 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from os.path import commonprefix
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import orjson
 
 from errors import ExpressionError, NodeError, VaultError
 from nodes.credentials.types import TYPES
-
-if TYPE_CHECKING:
-    from nodes.base import Context
 
 HIDDEN = "***"
 # Shorter values are likely parts of words; they are redacted only if they stand alone.
@@ -331,23 +328,3 @@ def _in_base64(raw: bytes) -> set[str]:
 
 def _in_json(value: str) -> bytes:
     return orjson.dumps(value.encode("utf-8", "replace").decode())[1:-1]
-
-
-class Untested(Exception):
-    """The credential was not tested, because no request was made; the message says what is missing."""
-
-
-# Tests a credential of a type, and returns a message about the response. Raises NodeError if the test fails, Untested
-# if no request was made.
-Check = Callable[[Credential, "Context", Mapping[str, Any]], str]
-CHECKS: dict[str, Check] = {}
-
-
-def checks(*types: str) -> Callable[[Check], Check]:
-    """Register a function that tests credentials of these types. It also receives the caller's parameters."""
-
-    def note(check: Check) -> Check:
-        CHECKS.update(dict.fromkeys(types, check))
-        return check
-
-    return note

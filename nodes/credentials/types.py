@@ -17,9 +17,8 @@ from urllib.parse import unquote, urlsplit
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from agent.model_choice import OWN
-from nodes.base import setting
 from nodes.catalogue_schema import json_schema
-from nodes.fields import choice, flag, header_name, header_value, whole
+from nodes.fields import choice, flag, header_name, header_value, setting, whole
 
 MAX_VALUE = 10_000
 MAX_KEY = 20_000

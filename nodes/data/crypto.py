@@ -18,9 +18,8 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from errors import NodeError
 from nodes.base import Branch, Context, Node, setting
-from nodes.core.logic import kind_of
 from nodes.data.lists import flag, whole
-from nodes.fields import anything, choice, credential, text, text_of
+from nodes.fields import anything, choice, credential, kind_of, text, text_of
 from nodes.limits import fits_text, refusal
 
 ALGORITHMS = ("sha256", "sha512", "sha384", "sha224", "sha3_256", "sha3_512", "blake2b", "blake2s", "sha1", "md5")

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from nodes.core.logic import kind_of
 from nodes.data.paths import MISSING, Path, path, read
-from nodes.fields import text_of
+from nodes.fields import kind_of, text_of
 from nodes.limits import GREATEST, LEAST, MAX_ITEMS, LimitedText, refusal, size_of
 
 DELIMITERS = (",", ";", "\t", "|")

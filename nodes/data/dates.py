@@ -14,9 +14,8 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from expressions.values import iso
 from nodes.base import Context, Node, setting
-from nodes.core.logic import kind_of
 from nodes.core.triggers import check_zone
-from nodes.fields import Number, anything, choice, line
+from nodes.fields import Number, anything, choice, kind_of, line
 from nodes.limits import is_number, refusal
 
 MAX_VALUE, MAX_FORMAT = 100, 100

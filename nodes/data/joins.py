@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 from marshmallow import Schema, ValidationError, validates_schema
 
 from nodes.base import Context, Node
-from nodes.core.logic import kind_of
 from nodes.data.compare import identity
 from nodes.data.lists import separator_setting
 from nodes.data.paths import MISSING, Path, one_path, read, several_paths
-from nodes.fields import anything, choice, flag, line, text_of
+from nodes.fields import anything, choice, flag, kind_of, line, text_of
 from nodes.limits import MAX_ITEMS, MAX_TEXT, Room, list_of_config, refusal, size_of
 
 HOW = ("inner", "left", "full", "anti")

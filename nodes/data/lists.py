@@ -10,7 +10,6 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from errors import NodeError
 from nodes.base import Context, Node, setting
-from nodes.core.logic import kind_of
 from nodes.data.compare import Order, identity
 from nodes.data.paths import (
     MISSING,
@@ -24,7 +23,7 @@ from nodes.data.paths import (
     replace,
     several_paths,
 )
-from nodes.fields import Named, Text, anything, choice, flag, whole
+from nodes.fields import Named, Text, anything, choice, flag, kind_of, whole
 from nodes.limits import (
     GREATEST,
     LEAST,

@@ -15,8 +15,7 @@ from collections.abc import Collection
 from typing import Any
 from xml.sax import ContentHandler, SAXParseException
 
-from nodes.core.logic import kind_of
-from nodes.fields import text_of
+from nodes.fields import kind_of, text_of
 from nodes.limits import MAX_TEXT, check_data, refusal
 
 # Levels of elements. Each may be two levels of data, an object and a list.

@@ -18,7 +18,7 @@ import yaml
 from yaml.constructor import ConstructorError
 
 from expressions.values import iso
-from nodes.core.logic import kind_of
+from nodes.fields import kind_of
 from nodes.limits import GREATEST, MAX_DEPTH, MAX_TEXT, LimitedText, Room, check_data, refusal, size_of, unfit_scalar
 
 # Scalars, lists and objects: each costs some microseconds and some hundred bytes.

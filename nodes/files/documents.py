@@ -13,7 +13,8 @@ from marshmallow import Schema
 from errors import NodeError
 from nodes.base import Context, Node, check_installed
 from nodes.fields import anything, choice, flag, text, text_of, whole
-from nodes.files.files import check_secrets, describe_file, get_path
+from nodes.files.files import describe_file, get_path
+from nodes.files.node import check_secrets
 from nodes.sql.params import texts
 from parsers.process import read_apart
 

@@ -24,9 +24,11 @@ from marshmallow import Schema
 from errors import NodeError
 from net.egress_guard import guarded
 from nodes.base import Context, Node, check_installed
-from nodes.credentials.keyring import Credential, checks
+from nodes.credentials.checks import checks
+from nodes.credentials.keyring import Credential
 from nodes.fields import anything, choice, credential, number, text, whole
-from nodes.files.files import MAX_READ, check_secrets, describe_file, get_path, parse_content, to_bytes
+from nodes.files.files import MAX_READ, describe_file, get_path, parse_content, to_bytes
+from nodes.files.node import check_secrets
 from nodes.http.response import is_permanent
 from schema_fields.row_json import iso
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from errors import NodeError
 from net.egress import SAFE_HEADERS, Answer, Options, Save, get_host
-from nodes.credentials.keyring import Credential, Untested, checks
+from nodes.credentials.checks import Untested, checks
+from nodes.credentials.keyring import Credential
 from nodes.http.body import NOTHING, Body
 from nodes.http.oauth2 import OAUTH2, TOKENS, Token, Tokens, get_token
 from nodes.http.response import ERROR_BYTES, get_retry_after, is_permanent, quote_body

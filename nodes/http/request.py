@@ -14,7 +14,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from errors import NodeError
 from nodes.base import Context, Node, setting
 from nodes.fields import anything, choice, credential, flag, headers, number, path, text
-from nodes.files.files import check_secrets
+from nodes.files.node import check_secrets
 from nodes.http import body as bodies
 from nodes.http import response as answers
 from nodes.http.client import CREDENTIALS, METHODS, Call, Caller

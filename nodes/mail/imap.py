@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, TypeVar
 from errors import NodeError
 from net.egress_guard import dial
 from nodes.base import Context
-from nodes.credentials.keyring import Credential, checks
+from nodes.credentials.checks import checks
+from nodes.credentials.keyring import Credential
 
 T = TypeVar("T")
 SESSION_SECONDS = 100.0

@@ -10,7 +10,8 @@ from marshmallow import Schema
 
 from errors import NodeError
 from nodes.base import Context, Node
-from nodes.credentials.keyring import Credential, Untested, checks
+from nodes.credentials.checks import Untested, checks
+from nodes.credentials.keyring import Credential
 from nodes.fields import anything, choice, credential, number, text
 from nodes.mail import apprise_client, smtp
 from nodes.mail.apprise_client import FORMATS, LEVELS, Notice

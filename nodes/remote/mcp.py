@@ -19,7 +19,8 @@ from errors import NodeError
 from net.async_deadline import in_time
 from net.egress_guard import guarded
 from nodes.base import Context, Node, check_installed
-from nodes.credentials.keyring import Credential, checks
+from nodes.credentials.checks import checks
+from nodes.credentials.keyring import Credential
 from nodes.fields import anything, credential, number, text
 from nodes.http.response import is_permanent
 from nodes.sql.params import texts

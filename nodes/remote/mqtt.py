@@ -23,7 +23,8 @@ from marshmallow import Schema
 from errors import NodeError
 from net.egress_guard import dial, guarded
 from nodes.base import Context, Node, Services, check_installed
-from nodes.credentials.keyring import Credential, checks
+from nodes.credentials.checks import checks
+from nodes.credentials.keyring import Credential
 from nodes.fields import anything, choice, credential, flag, number, text, text_of, whole
 from nodes.limits import is_too_fine
 

@@ -18,7 +18,8 @@ from errors import NodeError
 from net.async_deadline import in_time
 from net.egress_guard import dial
 from nodes.base import Context, Node, check_installed
-from nodes.credentials.keyring import Credential, checks
+from nodes.credentials.checks import checks
+from nodes.credentials.keyring import Credential
 from nodes.credentials.types import HOST_KEY
 from nodes.fields import anything, credential, flag, number, text, text_of
 

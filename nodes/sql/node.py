@@ -16,7 +16,8 @@ from marshmallow import Schema
 
 from errors import NodeError
 from nodes.base import Context, Node
-from nodes.credentials.keyring import Credential, Untested, checks
+from nodes.credentials.checks import Untested, checks
+from nodes.credentials.keyring import Credential
 from nodes.fields import anything, choice, credential, flag, no_expression, number, text, whole
 from nodes.files.files import Absent
 from nodes.sql import mysql, postgres, sqlite

@@ -9,7 +9,7 @@ from world import Background, at_once
 from database import execute, write
 from errors import NodeError, Unavailable
 from models import AuditEntry, Credential
-from nodes.credentials.keyring import CHECKS
+from nodes.credentials.checks import CHECKS
 from nodes.credentials.types import TYPES
 from security.vault import Vault
 

@@ -12,10 +12,11 @@ from marshmallow import Schema, ValidationError, fields, missing, validate
 
 import engine
 from nodes import REGISTRY, catalogue, categories, search
-from nodes.base import CATEGORIES, LANGUAGES, Node, setting
+from nodes.base import CATEGORIES, Node
 from nodes.catalogue_schema import json_schema
 from nodes.credentials import types as credential_types
 from nodes.credentials.keyring import Keyring
+from nodes.fields import LANGUAGES, setting
 
 ENTRIES = {entry["type"]: entry for entry in catalogue()}
 TYPES = sorted(REGISTRY)

@@ -15,7 +15,7 @@ from agent.model_choice import Choice, ModelFailed, Models, NoModel, WrongModel
 from errors import NodeError
 from net.egress import Rule, make_client
 from nodes.ai.model_access import VERSION, choose, model_access
-from nodes.credentials.keyring import CHECKS
+from nodes.credentials.checks import CHECKS
 from nodes.credentials.types import TYPES
 
 HERE, NOWHERE = Rule(["127.0.0.1"]), Rule([])

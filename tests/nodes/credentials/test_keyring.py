@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from errors import ExpressionError, NodeError, VaultError
 from expressions import compile_text
 from nodes.base import Context
-from nodes.credentials.keyring import HIDDEN, Credential, Keyring, Needles, checks, forms
+from nodes.credentials.checks import checks
+from nodes.credentials.keyring import HIDDEN, Credential, Keyring, Needles, forms
 from nodes.credentials.types import TYPES
 
 TOKEN = "s3cr3t-T0ken/with+odd=signs&é'\"\\"
@@ -354,7 +355,7 @@ def test_without_secrets_nothing_is_searched():
 
 
 def test_a_family_of_nodes_says_how_its_credentials_are_tried_out(monkeypatch):
-    monkeypatch.setattr("nodes.credentials.keyring.CHECKS", found := {})
+    monkeypatch.setattr("nodes.credentials.checks.CHECKS", found := {})
 
     @checks("one", "two")
     def check(credential, ctx, asked):

@@ -6,7 +6,7 @@ from marshmallow import ValidationError
 from sites import answering, failure, silent, unplaced
 
 from nodes import REGISTRY
-from nodes.base import is_literal
+from nodes.fields import is_literal
 
 QUERY = "query Order($id: ID!) { order(id: $id) { total tags { name } } }"
 

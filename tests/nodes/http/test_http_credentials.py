@@ -9,7 +9,8 @@ import pytest
 from sites import address, answering, echoing, failure, paths, unplaced
 
 from errors import NodeError
-from nodes.credentials.keyring import CHECKS, Credential, Untested
+from nodes.credentials.checks import CHECKS, Untested
+from nodes.credentials.keyring import Credential
 from nodes.credentials.types import TYPES
 from nodes.http.client import check_credential
 from nodes.http.oauth2 import Tokens, get_token

@@ -10,7 +10,7 @@ from marshmallow import ValidationError
 
 from errors import NodeError
 from nodes import REGISTRY
-from nodes.credentials.keyring import CHECKS
+from nodes.credentials.checks import CHECKS
 from nodes.mail.imap import Session, check
 from nodes.mail.trigger import BATCH, safe_name
 from parsers.process import Reader

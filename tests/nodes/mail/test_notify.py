@@ -17,7 +17,7 @@ from werkzeug import Response
 
 from errors import NodeError
 from net.egress import MAX_BYTES, Rule
-from nodes.credentials.keyring import CHECKS, Untested
+from nodes.credentials.checks import CHECKS, Untested
 from nodes.credentials.types import LOCAL_SERVICES, TYPES
 from nodes.mail.apprise_client import Notice, _apprise, _Throttle, send
 

@@ -10,7 +10,7 @@ from mail_servers import PASSWORD, Mails, Server
 from errors import NodeError
 from net.egress import Rule
 from nodes import REGISTRY
-from nodes.credentials.keyring import CHECKS
+from nodes.credentials.checks import CHECKS
 from nodes.mail.message import MAX_BYTES, parse_mailbox, parse_mailboxes
 
 HERE = {"host": "127.0.0.1", "security": "none"}

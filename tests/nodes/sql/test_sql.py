@@ -14,7 +14,7 @@ from sql_servers import PASSWORD, database
 
 from errors import NodeError
 from nodes import REGISTRY
-from nodes.credentials.keyring import Untested
+from nodes.credentials.checks import Untested
 from nodes.credentials.types import TYPES
 from nodes.sql import node as databases
 from nodes.sql.rows import plain, rename_duplicates
