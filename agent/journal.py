@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-KINDS = ("start", "model", "tool")
 ENDED = ("success", "failed", "refused")
 
 
@@ -27,12 +26,12 @@ def now_ms() -> int:
 
 @dataclass(slots=True)
 class Entry:
-    """One step of an agent. `status` is new, running, success, failed, refused, asking or waiting.
+    """One step of an agent, of the `kind` start, model or tool.
 
-    A tool call is `asking` while it waits for approval, `waiting` while it waits for another run, and `refused` if its
-    arguments were invalid, so it was not made. A `running` step with a duration was interrupted before. `request` and
-    `result` are JSON: a tool's arguments and the result for the model, or `{"messages"}` and the model's answer. Times
-    are in milliseconds, `cost` in US dollars.
+    `status` is new, running, success, failed, refused, asking or waiting. A tool call is `asking` while it waits for
+    approval, `waiting` while it waits for another run, and `refused` if its arguments were invalid, so it was not made.
+    A `running` step with a duration was interrupted before. `request` and `result` are JSON: a tool's arguments and the
+    result for the model, or `{"messages"}` and the model's answer. Times are in milliseconds, `cost` in US dollars.
     """
 
     seq: int

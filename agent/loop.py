@@ -157,7 +157,8 @@ def _output(schema: dict[str, Any], wrapped: bool) -> Any:
     """Return the output type for a schema. Wraps a schema of another type in an object, because models need one."""
     if wrapped:
         inner = {key: value for key, value in schema.items() if key != "$defs"}
-        schema = {"type": "object", "properties": {"value": inner}, "required": ["value"], **_only(schema, "$defs")}
+        outer = {"type": "object", "properties": {"value": inner}, "required": ["value"]}
+        schema = {**outer, "$defs": schema["$defs"]} if "$defs" in schema else outer
     made = _structured(json.loads(json.dumps(schema)))
     if made is None:
         # The library does not support it: describe it to the model, and validate the answer as well.
@@ -173,10 +174,6 @@ def _structured(schema: dict[str, Any]) -> Any:
     except UserError:
         return None  # it refers to itself
     return None if '"$ref"' in json.dumps(made.__get_pydantic_json_schema__(None, None)) else made
-
-
-def _only(schema: dict[str, Any], key: str) -> dict[str, Any]:
-    return {key: schema[key]} if key in schema else {}
 
 
 def _validate(work: Work, wrapped: bool, output: dict[str, Any]) -> dict[str, Any]:

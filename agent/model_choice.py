@@ -37,16 +37,6 @@ CONFIGURE = (
 class NoModel(NodeError):
     """No model is configured, or the server has no key for it. The message says what to set."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, permanent=True)
-
-
-class WrongModel(NodeError):
-    """An invalid model name: its provider is unknown, or differs from the credential's."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, permanent=True)
-
 
 class ModelFailed(NodeError):
     """The model gave no answer; `permanent` if a retry cannot help."""
@@ -124,19 +114,19 @@ def resolve(
 
     `credential` has the values of a credential of type `llm`, `label` is its name for messages.
 
-    Raises: NoModel, WrongModel.
+    Raises: NoModel; NodeError for an invalid name: its provider is unknown, or differs from the credential's.
     """
     if credential is not None:
         return _of_credential(models, name, credential, label)
     if not (name or models.default):
-        raise NoModel(f"no model is configured: {CONFIGURE}")
+        raise NoModel(f"no model is configured: {CONFIGURE}", permanent=True)
     provider, model = _parts(name or models.default)
     if provider == TEST:
         return Choice(TEST, model)
     base_url, key = models.base_urls.get(provider, ""), models.keys.get(provider, "")
     if provider in NEEDS_KEY and not (base_url or key):
         setting = f"{provider.upper()}_API_KEY"
-        raise NoModel(f"there is no key for {provider}:{model}: set {setting}, or use a credential of type llm")
+        raise NoModel(f"there is no key for {provider}:{model}: set {setting}, or use a credential of type llm", True)
     return Choice(provider, model, _address(provider, base_url), key, trusted=True)
 
 
@@ -145,23 +135,20 @@ def _of_credential(models: Models, name: str | None, data: Mapping[str, Any], la
         return Choice(TEST, TEST)
     provider = data["provider"]
     base_url, key = data.get("base_url") or "", data.get("api_key") or ""
-    named = name or data.get("model") or _default_of(models, provider)
+    default = models.default if models.default.startswith(f"{provider}:") else ""
+    named = name or data.get("model") or default
     if not named:
-        raise NoModel(f"the credential {label!r} has no default model: name one, such as openai:gpt-5")
+        raise NoModel(f"the credential {label!r} has no default model: name one, such as openai:gpt-5", permanent=True)
     before, _, after = named.partition(":")
     if before in OWN and before != provider:
-        raise WrongModel(f"the credential {label!r} is for {provider}, so it cannot be used with the model {named!r}")
+        text = f"the credential {label!r} is for {provider}, so it cannot be used with the model {named!r}"
+        raise NodeError(text, permanent=True)
     model = after if before == provider else named
     if not _is_name(model):
-        raise WrongModel(f"the model {named[:MAX_NAME]!r} must be named {provider}:name")
+        raise NodeError(f"the model {named[:MAX_NAME]!r} must be named {provider}:name", permanent=True)
     if provider in NEEDS_KEY and not (base_url or key):
-        raise NoModel(f"the credential {label!r} has no api_key, which {provider} requires")
+        raise NoModel(f"the credential {label!r} has no api_key, which {provider} requires", permanent=True)
     return Choice(provider, model, _address(provider, base_url), key)
-
-
-def _default_of(models: Models, provider: str) -> str:
-    """Return the server's default model if it is of this provider."""
-    return models.default if models.default.startswith(f"{provider}:") else ""
 
 
 def _parts(name: str) -> tuple[str, str]:
@@ -169,10 +156,8 @@ def _parts(name: str) -> tuple[str, str]:
         return TEST, TEST
     provider, _, model = name.partition(":")
     if provider not in OWN or not _is_name(model):
-        raise WrongModel(
-            f"the model {name[:MAX_NAME]!r} must be named provider:name, with one of the providers {', '.join(OWN)}; "
-            f"or {TEST} for the test model"
-        )
+        text = f"must be named provider:name, with one of the providers {', '.join(OWN)}; or {TEST} for the test model"
+        raise NodeError(f"the model {name[:MAX_NAME]!r} {text}", permanent=True)
     return provider, model
 
 

@@ -17,7 +17,7 @@ from config import Config
 from engine import Plan
 from errors import Conflict
 from models import Fired, Run, RunOptions, Workflow, WorkflowVersion
-from net.egress import Rule, make_client
+from net.egress import Client, Rule
 from nodes.base import Once, Services
 from nodes.credentials.keyring import Credential, Keyring
 from nodes.data.python_sandbox import Sandbox
@@ -37,7 +37,7 @@ FindCredential: TypeAlias = Callable[[str, str], Credential | None]
 def make_services(config: Config) -> Services:
     """Return what this process lends to its nodes: HTTP client, sandbox, egress rule."""
     rule = Rule(config.egress_allow)
-    client = Once(lambda: make_client(rule, config.http_max_bytes, config.ca_file))
+    client = Once(lambda: Client(rule, config.http_max_bytes, config.ca_file))
     return Services(client, Once(Sandbox), rule, config.ca_file)
 
 

@@ -258,15 +258,13 @@ class Options:
 NO_OPTIONS = Options()
 
 
-def make_client(rule: Rule, max_bytes: int = MAX_BYTES, ca_file: Path | None = None) -> Client:
-    """Return the client of a process. `max_bytes` limits the body of a response."""
-    return Client(rule, max_bytes, ca_file)
-
-
 class Client:
-    """One connection pool for all runs, without cookies and settings from the environment. Thread-safe."""
+    """One connection pool for all runs, without cookies and settings from the environment. Thread-safe.
 
-    def __init__(self, rule: Rule, max_bytes: int, ca_file: Path | None) -> None:
+    `max_bytes` limits the body of a response.
+    """
+
+    def __init__(self, rule: Rule, max_bytes: int = MAX_BYTES, ca_file: Path | None = None) -> None:
         from http.cookiejar import CookieJar, DefaultCookiePolicy
 
         import httpcore

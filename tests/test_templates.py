@@ -11,7 +11,7 @@ import pytest
 import engine
 import nodes
 import templates
-from net.egress import Rule, make_client
+from net.egress import Client, Rule
 from nodes.base import Services
 from nodes.data.python_sandbox import Sandbox
 
@@ -39,7 +39,7 @@ class DictStore(dict):
 
 @pytest.fixture(scope="module")
 def services():
-    sandbox, client = Sandbox(max_processes=1), make_client(Rule(["127.0.0.1"]))
+    sandbox, client = Sandbox(max_processes=1), Client(Rule(["127.0.0.1"]))
     yield Services(lambda: client, lambda: sandbox, Rule(["127.0.0.1"]))
     client.close()
     sandbox.close()

@@ -26,13 +26,12 @@ def page() -> str:
 
 def _section(entry: dict[str, Any]) -> str:
     kind, schema = TYPES[entry["type"]], entry["schema"]
-    rows = "".join(_row(name, field, schema.get("required", ())) for name, field in schema["properties"].items())
+    rows = "".join(
+        row(name, field, name in schema.get("required", ()), "*secret*" if field.get("x-secret") else None)
+        for name, field in schema["properties"].items()
+    )
     about = f"**{entry['name']}.** {entry['description']}\n\n{_hosts(kind)} {_shown(kind, schema)}"
     return f"## `{entry['type']}`\n\n{about}\n\n| value | meaning | takes |\n|---|---|---|\n{rows}\n"
-
-
-def _row(name: str, field: dict[str, Any], required: Any) -> str:
-    return row(name, field, name in required, "*secret*" if field.get("x-secret") else None)
 
 
 def _hosts(kind: CredentialType) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -116,22 +117,17 @@ def _example(example: dict[str, Any]) -> str:
 
 
 def written(definition: dict[str, Any]) -> str:
-    """A definition as people write one: a line for each node and each edge."""
+    """Return the definition as people write one: a line for each node and each edge."""
     parts = []
     for key, value in definition.items():
-        lines = [f"    {_line(item)}" for item in value] if isinstance(value, list) and value else []
-        whole = "[\n" + ",\n".join(lines) + "\n  ]" if lines else _line(value)
+        lines = (
+            [f"    {json.dumps(item, ensure_ascii=False)}" for item in value]
+            if isinstance(value, list) and value
+            else []
+        )
+        whole = "[\n" + ",\n".join(lines) + "\n  ]" if lines else json.dumps(value, ensure_ascii=False)
         parts.append(f'  "{key}": {whole}')
     return "{\n" + ",\n".join(parts) + "\n}"
-
-
-def _line(value: Any) -> str:
-    """JSON in one line, with blanks between its parts."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{orjson.dumps(key).decode()}: {_line(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_line, value)) + "]"
-    return orjson.dumps(value).decode()
 
 
 if __name__ == "__main__":

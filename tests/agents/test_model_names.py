@@ -15,8 +15,9 @@ from test_model_choice import (
 )
 from world import start_python
 
-from agent.model_choice import Choice, Models, NoModel, WrongModel, resolve
+from agent.model_choice import Choice, Models, NoModel, resolve
 from config import Config
+from errors import NodeError
 
 PROVIDERS = ("openai", "anthropic", "ollama")
 
@@ -96,7 +97,7 @@ def test_without_a_key_it_is_said_which_one(provider, setting):
     "name", ["gpt-5", "mistral:large", "openai:", "openai: gpt", "openai:a\nb", "test:x", "x" * 900]
 )
 def test_a_name_of_no_provider_is_refused_with_those_that_there_are(name):
-    with pytest.raises(WrongModel, match="one of the providers openai, anthropic, ollama") as caught:
+    with pytest.raises(NodeError, match="one of the providers openai, anthropic, ollama") as caught:
         resolve(SETTINGS, name)
     assert len(caught.value.message) < 400 and caught.value.message.isprintable()
 
@@ -122,11 +123,11 @@ def test_a_credential_brings_its_own_address_and_key_alone(name, credential, exp
 
 
 def test_a_credential_is_for_its_own_provider():
-    with pytest.raises(WrongModel, match="so it cannot be used with the model 'anthropic:claude-opus-5'"):
+    with pytest.raises(NodeError, match="so it cannot be used with the model 'anthropic:claude-opus-5'"):
         resolve(SETTINGS, "anthropic:claude-opus-5", MINE, "mine")
     with pytest.raises(NoModel, match="'mine' has no default model"):
         resolve(SETTINGS, None, {"provider": "anthropic", "api_key": "k"}, "mine")
-    with pytest.raises(WrongModel, match="must be named openai:name"):
+    with pytest.raises(NodeError, match="must be named openai:name"):
         resolve(SETTINGS, "openai:", MINE, "mine")
 
 

@@ -5,7 +5,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from errors import ConfigError, NodeError
-from net.egress import Rule, is_public, make_client, tls_context
+from net.egress import Client, Rule, is_public, tls_context
 
 
 def address(text):
@@ -77,7 +77,7 @@ def test_empty_entries_are_none():
     ["localhost", "127.0.0.1", "127.1", "2130706433", "0x7f000001", "[::1]", "[::ffff:127.0.0.1]", "0", "LOCALHOST"],
 )
 def test_this_machine_is_refused_under_every_name(httpserver, host):
-    client = make_client(Rule([]))
+    client = Client(Rule([]))
     assert "may not be reached" in refusal(client, f"http://{host}:{httpserver.port}/?token=hunter2")
     assert not httpserver.log
     client.close()
@@ -132,7 +132,7 @@ def test_secrets_do_not_follow_a_redirect_to_another_host(client, names, httpser
 def test_proxies_of_the_environment_are_ignored(client, httpserver, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     httpserver.expect_request("/").respond_with_data("here")
-    other = make_client(Rule(["127.0.0.1"]))
+    other = Client(Rule(["127.0.0.1"]))
     assert fetch(other, f"http://127.0.0.1:{httpserver.port}/").content == b"here"
     other.close()
 
@@ -166,14 +166,14 @@ def test_a_server_is_believed_where_its_authority_is(client, authority, secure):
     url = secure.url_for("/")
     with pytest.raises(NodeError, match="CERTIFICATE_VERIFY_FAILED"):
         fetch(client, url)
-    believing = make_client(Rule(["127.0.0.1"]), ca_file=authority.file)
+    believing = Client(Rule(["127.0.0.1"]), ca_file=authority.file)
     assert fetch(believing, url).content == b"here"
     believing.close()
 
 
 def test_a_server_has_to_be_the_one_that_the_certificate_names(authority, secure, names):
     names["other.example"] = ["127.0.0.1"]
-    believing = make_client(Rule(["127.0.0.1"]), ca_file=authority.file)
+    believing = Client(Rule(["127.0.0.1"]), ca_file=authority.file)
     with pytest.raises(NodeError, match="CERTIFICATE_VERIFY_FAILED"):
         fetch(believing, f"https://other.example:{secure.port}/")
     believing.close()

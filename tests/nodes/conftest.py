@@ -9,7 +9,7 @@ import pytest
 from sql_servers import MYSQL, POSTGRES, MySQL, Postgres, database, serving
 from toolboxes import Agents
 
-from net.egress import Rule, make_client
+from net.egress import Client, Rule
 from nodes import REGISTRY
 from nodes.ai import tools as toolbox
 from nodes.base import Context, Services
@@ -61,7 +61,7 @@ def sandbox():
 @pytest.fixture(scope="session")
 def client():
     """A client that may reach 127.0.0.1, under that address, and nothing else of this machine."""
-    client = make_client(HERE, max_bytes=50_000)
+    client = Client(HERE, max_bytes=50_000)
     yield client
     client.close()
 
