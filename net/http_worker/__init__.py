@@ -265,16 +265,8 @@ class HttpWorker(ThreadWorker):
         connection.exchange = exchange = Exchange(request)
         if request._expected_100_continue and self.end_of_body(connection, exchange) is None:
             request._expected_100_continue = False
-            return self.ask_for_body(connection)
-        return True
-
-    def ask_for_body(self, connection: Connection) -> bool:
-        """Answer "Expect: 100-continue". Return False if the client has disconnected."""
-        try:
-            connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        except OSError:
-            self.drop(connection)
-            return False
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            return self.flush_or_drop(connection)
         return True
 
     def end_of_body(self, connection: Connection, exchange: Exchange) -> int | None:
@@ -306,7 +298,7 @@ class HttpWorker(ThreadWorker):
         connection.state = State.BUSY
         self.account(connection)
         if self.shortcut is None or not self.is_taken(connection, exchange, self.shortcut):
-            self.tpool.submit(self.answer, connection)
+            self.tpool.submit(self.answer, connection, exchange)
 
     def hold(self, connection: Connection) -> None:
         """Count the memory held for this client. Beyond MAX_HELD, close the connections that were idle longest."""
@@ -337,15 +329,15 @@ class HttpWorker(ThreadWorker):
         if exchange.length is None or exchange.is_live or exchange.is_cut_off:
             return False
         try:
-            return shortcut.take(exchange.request, exchange.body, partial(self.reply, connection))
+            return shortcut.take(exchange.request, exchange.body, partial(self.reply, connection, exchange))
         except Exception:
             self.log.exception("Error in the shortcut for a request; the app answers it")
             return False
 
-    def reply(self, connection: Connection, status: str, headers: Sequence[tuple[str, str]], body: bytes) -> None:
+    def reply(
+        self, connection: Connection, exchange: Exchange, status: str, headers: Sequence[tuple[str, str]], body: bytes
+    ) -> None:
         """Send the shortcut's response to a request."""
-        exchange = connection.exchange
-        assert exchange is not None
         try:
             self.prepare(connection, exchange)
             begin_response(exchange.response, status, tuple(headers), len(body))
@@ -354,12 +346,10 @@ class HttpWorker(ThreadWorker):
         except Exception as error:
             self.fail(connection, exchange, error)
         else:
-            self.produce(connection)
+            self.produce(connection, exchange)
 
-    def answer(self, connection: Connection) -> None:
+    def answer(self, connection: Connection, exchange: Exchange) -> None:
         """Call the app, and send as much of its response as the client accepts. In a thread of the pool."""
-        exchange = connection.exchange
-        assert exchange is not None
         request = exchange.request
         try:
             request.body = make_body(connection, exchange)
@@ -373,7 +363,7 @@ class HttpWorker(ThreadWorker):
         except Exception as error:
             self.fail(connection, exchange, error)
         else:
-            self.produce(connection)
+            self.produce(connection, exchange)
 
     def prepare(self, connection: Connection, exchange: Exchange, for_app: bool = False) -> None:
         """Create gunicorn's response, and the WSGI environment if the app or the access log needs it."""
@@ -392,10 +382,8 @@ class HttpWorker(ThreadWorker):
         if not self.alive or not self.cfg.keepalive or len(self.connections) >= self.max_keepalived:
             exchange.response.force_close()
 
-    def produce(self, connection: Connection) -> None:
+    def produce(self, connection: Connection, exchange: Exchange) -> None:
         """Send the app's response, or a part of it if the client accepts no more: the loop sends the rest later."""
-        exchange = connection.exchange
-        assert exchange is not None and exchange.items is not None
         response = exchange.response
         try:
             for item in exchange.items:
@@ -475,7 +463,7 @@ class HttpWorker(ThreadWorker):
             self.hold(connection)
         elif keep is None:
             connection.state = State.BUSY
-            self.tpool.submit(self.produce, connection)
+            self.tpool.submit(self.produce, connection, connection.exchange)
         elif keep:
             self.wait_for_request(connection)
         else:
@@ -483,15 +471,20 @@ class HttpWorker(ThreadWorker):
 
     def send_more(self, connection: Connection) -> None:
         """Send more of a response now that the client has read, and continue when all is sent."""
+        if self.flush_or_drop(connection):
+            connection.moved_at = time.monotonic()
+            self.account(connection)
+            if not connection.unsent:
+                self.go_on(connection, connection.keep)
+
+    def flush_or_drop(self, connection: Connection) -> bool:
+        """Send the queued data that the client accepts immediately. Return False if the client has disconnected."""
         try:
             connection.flush()
         except OSError:
             self.drop(connection)
-            return
-        connection.moved_at = time.monotonic()
-        self.account(connection)
-        if not connection.unsent:
-            self.go_on(connection, connection.keep)
+            return False
+        return True
 
     def note_taken(self, connection: Connection, now: float) -> None:
         """Move the deadline of a reading client: to the end of a pause, or to when its rate falls below MIN_RATE."""
@@ -513,23 +506,17 @@ class HttpWorker(ThreadWorker):
     def refuse(self, connection: Connection, status: int, message: str) -> None:
         """Refuse a request without calling the app, and close."""
         body = json.dumps({"error": message}).encode()
-        lines = [
-            f"HTTP/1.1 {status} {REASONS[status]}",
-            "Connection: close",
-            "Content-Type: application/json",
-            f"Content-Length: {len(body)}",
-            *(["Retry-After: 5"] if status == 503 else []),
-        ]
-        connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        retry = "Retry-After: 5\r\n" if status == 503 else ""
+        head = (
+            f"HTTP/1.1 {status} {REASONS[status]}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n{retry}\r\n"
+        )
+        connection.sendall(head.encode() + body)
         self.flush_and_close(connection)
 
     def flush_and_close(self, connection: Connection) -> None:
         """Send the queued data that the client accepts immediately, and close."""
-        try:
-            connection.flush()
-        except OSError:
-            self.drop(connection)
-        else:
+        if self.flush_or_drop(connection):
             self.close(connection)
 
     def close(self, connection: Connection) -> None:

@@ -48,7 +48,7 @@ class Exchange:
         self.environ: dict[str, Any] = {}
         self.response: Any = None  # gunicorn's
         self.answer: Any = None  # what the app returned
-        self.items: Iterator[bytes] | None = None  # its parts that are not sent yet
+        self.items: Iterator[bytes] = iter(())  # its parts that are not sent yet
 
 
 class Connection:
