@@ -21,11 +21,10 @@ import httpx2
 import pydantic_ai
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
-from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.models import Model
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.profiles.openai import OpenAIModelProfile, openai_model_profile
-from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
@@ -193,17 +192,12 @@ class RetryingModel(WrapperModel):
         self.choice, self.models, self.line = choice, models, line
         self.end, self.now, self.sleep = end, now, sleep
 
-    async def request(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-    ) -> ModelResponse:
+    async def request(self, messages: list[ModelMessage], *args: Any, **options: Any) -> ModelResponse:
         """Return the answer. Raises: ModelFailed."""
         number = 1
         while True:
             try:
-                return _count_tokens(await self._once(messages, model_settings, model_request_parameters), messages)
+                return _count_tokens(await self._once(messages, *args, **options), messages)
             except (ModelFailed, UserError):
                 raise
             except Exception as error:
@@ -224,26 +218,26 @@ class RetryingModel(WrapperModel):
         pause = FIRST_PAUSE * 2 ** (number - 1) * (1 + random.random()) if asked is None else asked
         return None if pause > MAX_PAUSE or self.now() + pause >= self.end else pause
 
-    async def _once(self, *asked: Any) -> ModelResponse:
+    async def _once(self, *args: Any, **options: Any) -> ModelResponse:
         left = self.end - self.now()
         if left <= 0:
             raise ModelFailed(f"there is no time left for a request to {self.choice.name}")
         try:
             async with asyncio.timeout(left) as rest:
-                return await (self._stream(*asked) if self.models.stream else self._request(*asked))
+                return await (self._stream if self.models.stream else self._request)(*args, **options)
         except TimeoutError:
             if not rest.expired():
                 raise
             raise ModelFailed(f"the time ran out before {self.choice.name} answered") from None
 
-    async def _request(self, *asked: Any) -> ModelResponse:
+    async def _request(self, *args: Any, **options: Any) -> ModelResponse:
         async with asyncio.timeout(self.models.timeout):
-            return await self.wrapped.request(*asked)
+            return await self.wrapped.request(*args, **options)
 
-    async def _stream(self, *asked: Any) -> ModelResponse:
+    async def _stream(self, *args: Any, **options: Any) -> ModelResponse:
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(self.models.timeout):
-                stream = await stack.enter_async_context(self.wrapped.request_stream(*asked))
+                stream = await stack.enter_async_context(self.wrapped.request_stream(*args, **options))
             events, over = aiter(stream), object()
             event: Any = None
             while event is not over:

@@ -20,8 +20,8 @@ from importing.curl_body import (
     encode_content,
     join_data,
     make_data_body,
+    make_file_body,
     make_form_body,
-    make_upload_body,
 )
 from importing.curl_headers import Headers, collect_headers, select_sent, suggest_credential
 from importing.curl_options import SILENT, USED, Option, parse_options
@@ -89,7 +89,8 @@ def make_node(command: str) -> Imported:
         **_some("timeout", _timeout(options, notes)),
         "follow_redirects": options.has("location") or options.has("location-trusted"),
     }
-    node = {"id": "request", "type": "http", "name": _name(method, address), "config": config}
+    # Without the path, because some services use a secret path.
+    node = {"id": "request", "type": "http", "name": f"{method} {address.host_name}".rstrip(), "config": config}
     return Imported(node, list(secrets.found.values()), list(notes))
 
 
@@ -165,7 +166,7 @@ def _body_and_address(
     upload = options.last("upload-file")
     if upload is not None:
         name = File(upload).name if address.base.endswith("/") else ""
-        return make_upload_body(upload, content_type, notes), address._replace(base=address.base + name)
+        return make_file_body(File(upload), content_type, notes), address._replace(base=address.base + name)
     given = options.all(*DATA)
     if not given:
         return Body({}, content_type), address
@@ -215,8 +216,3 @@ def _timeout(options: Options, notes: Notes) -> float | None:
     if kept != seconds:
         notes.add(f"The timeout is changed to {kept:g} seconds: it must be from {MIN_TIMEOUT:g} to {MAX_TIMEOUT:g}")
     return kept
-
-
-def _name(method: str, address: Address) -> str:
-    """Return a name for the node. The path is not part of it, because some services use a secret path."""
-    return f"{method} {address.host_name}".rstrip()

@@ -79,7 +79,7 @@ def encode_content(value: str) -> str | File:
 def make_data_body(data: str | File, content_type: str | None, secrets: Suggestions, notes: Notes) -> Body:
     """Return the config for this data, sent as `content_type`; None: as a form, curl's default."""
     if isinstance(data, File):
-        return _body_of_file(data, content_type or FORM, notes)
+        return make_file_body(data, content_type or FORM, notes)
     media = (content_type or FORM).partition(";")[0].strip().lower()
     if media == JSON or media.endswith("+json"):
         return _json_body(data, content_type or JSON, secrets)
@@ -109,17 +109,13 @@ def _json_body(data: str, content_type: str, secrets: Suggestions) -> Body:
     return Body(config, None if content_type == JSON else content_type)
 
 
-def _body_of_file(file: File, content_type: str | None, notes: Notes) -> Body:
+def make_file_body(file: File, content_type: str | None, notes: Notes) -> Body:
+    """Return a body that is a file of the workspace; without standard input, which is noted."""
     if file.name in ("", "-", "."):
         notes.add("The body comes from standard input or an empty file name, and is not imported")
         return Body({})
     notes.add(f"The body is the file {quote_name(file.name)}: upload it to the workspace's files")
     return Body({"body": escape(file.name), "body_type": "file"}, content_type)
-
-
-def make_upload_body(path: str, content_type: str | None, notes: Notes) -> Body:
-    """Return the body of -T."""
-    return _body_of_file(File(path), content_type, notes)
 
 
 # -F

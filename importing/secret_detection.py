@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 _HEADERS = {"authorization", "proxyauthorization", "cookie", "xsessionid", "sessionid", "xauth"}
@@ -17,6 +17,8 @@ _FIELD_ENDS = (
 # Likely secrets in a query, but too common as names in a body.
 _QUERY = {"key", "token", "sig", "signature", "appid", "auth"}
 
+Texts = Mapping[str, str]
+
 
 @dataclass(frozen=True)
 class Suggestion:
@@ -27,18 +29,12 @@ class Suggestion:
 
     name: str
     type: str
-    data: Mapping[str, str] = field(default_factory=dict)
-    sources: Mapping[str, str] = field(default_factory=dict)
+    data: Texts = field(default_factory=dict)
+    sources: Texts = field(default_factory=dict)
     hosts: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "type": self.type,
-            "data": dict(self.data),
-            "sources": dict(self.sources),
-            "hosts": list(self.hosts) or None,
-        }
+        return {**asdict(self), "hosts": list(self.hosts) or None}
 
 
 class Suggestions:
@@ -48,14 +44,7 @@ class Suggestions:
         self.base, self.hosts = base, hosts
         self.found: dict[str, Suggestion] = {}
 
-    def add(
-        self,
-        name: str,
-        type_: str,
-        data: Mapping[str, str],
-        sources: Mapping[str, str],
-        more_hosts: tuple[str, ...] = (),
-    ) -> str:
+    def add(self, name: str, type_: str, data: Texts, sources: Texts, more_hosts: tuple[str, ...] = ()) -> str:
         """Add a suggestion; return its name."""
         hosts = tuple(dict.fromkeys((*self.hosts, *more_hosts)))
         self.found[name] = Suggestion(name, type_, data, sources, hosts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpcore2
@@ -77,22 +77,17 @@ class _Backend(httpcore2.AsyncNetworkBackend):
         self.addresses, self.inner = addresses, httpcore2.AnyIOBackend()
 
     async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
+        self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any
     ) -> httpcore2.AsyncNetworkStream:
-        found = await self._resolved(host, port, timeout)
+        found = await self._resolve(host, port, timeout)
         for address in found[:-1]:
             try:
-                return await self.inner.connect_tcp(address, port, timeout, local_address, socket_options)
+                return await self.inner.connect_tcp(address, port, timeout, *args, **options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
                 continue
-        return await self.inner.connect_tcp(found[-1], port, timeout, local_address, socket_options)
+        return await self.inner.connect_tcp(found[-1], port, timeout, *args, **options)
 
-    async def _resolved(self, host: str, port: int, timeout: float | None) -> list[str]:
+    async def _resolve(self, host: str, port: int, timeout: float | None) -> list[str]:
         """Return the host's addresses, resolved in a thread since it may take long."""
         looking = asyncio.get_running_loop().run_in_executor(None, self.addresses, host, port)
         try:
@@ -102,9 +97,7 @@ class _Backend(httpcore2.AsyncNetworkBackend):
         except (OSError, UnicodeError, OverflowError) as error:
             raise httpcore2.ConnectError(f"{host} cannot be resolved: {error}") from None
 
-    async def connect_unix_socket(
-        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
-    ) -> httpcore2.AsyncNetworkStream:
+    async def connect_unix_socket(self, *args: Any, **options: Any) -> httpcore2.AsyncNetworkStream:
         raise NodeError("a socket of this machine may not be reached", permanent=True)
 
     async def sleep(self, seconds: float) -> None:
