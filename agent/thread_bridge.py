@@ -11,7 +11,6 @@ import queue
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -24,9 +23,6 @@ class ThreadBridge:
 
     def __init__(self) -> None:
         self._orders: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
-        self._outcome: Future[Any] = Future()
-        self._begun = threading.Event()
-        self._cancel: Callable[[], None] = lambda: None
 
     async def do(self, work: Callable[..., T], *args: Any) -> T:
         """Execute `work(*args)` in the serving thread and return its result. Call within the loop."""
@@ -36,17 +32,24 @@ class ThreadBridge:
 
     def serve(self, make: Callable[[], Coroutine[Any, Any, Any]], check: Callable[[], None]) -> Any:
         """Return the result of the coroutine. `check` is called repeatedly; an exception from it ends the coroutine."""
-        thread = threading.Thread(target=self._loop, args=(make,), name=f"{threading.current_thread().name}-loop")
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=_run, args=(loop,), name=f"{threading.current_thread().name}-loop")
         thread.daemon = True
-        thread.start()
-        self._begun.wait()
+        try:
+            thread.start()
+        except RuntimeError:
+            loop.close()
+            raise
+        outcome = asyncio.run_coroutine_threadsafe(make(), loop)
+        outcome.add_done_callback(lambda _: self._orders.put(None))
         try:
             while self._serve_one(check):
                 continue
         finally:
-            self._cancel()
+            loop.call_soon_threadsafe(loop.stop)
+            # It may take longer to close, because of threads resolving host names.
             thread.join(END_SECONDS)
-        return self._outcome.result()
+        return outcome.result()
 
     def _serve_one(self, check: Callable[[], None]) -> bool:
         """Execute one order. Return False if there will be no more."""
@@ -68,39 +71,8 @@ class ThreadBridge:
             future.set_result(result)
         return True
 
-    def _loop(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        try:
-            with asyncio.Runner() as runner:
-                runner.get_loop()  # fails before a coroutine exists that would never be awaited
-                runner.run(self._cancellable(make))
-        except BaseException as error:
-            self._end(error)
-        finally:
-            self._begun.set()
 
-    async def _cancellable(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None
-
-        def cancel() -> None:
-            with suppress(RuntimeError):  # the loop has just ended
-                loop.call_soon_threadsafe(task.cancel)
-
-        self._cancel = cancel
-        self._begun.set()
-        try:
-            result = await make()
-        except Exception as error:
-            self._end(error)
-        else:
-            self._end(None, result)
-
-    def _end(self, error: BaseException | None, result: Any = None) -> None:
-        """Set the outcome, once. The loop may take longer to close, because of threads resolving host names."""
-        if self._outcome.done():
-            return
-        if error is None:
-            self._outcome.set_result(result)
-        else:
-            self._outcome.set_exception(error)
-        self._orders.put(None)
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Run the loop until it is stopped, then cancel its tasks and close it."""
+    with asyncio.Runner(loop_factory=lambda: loop):
+        loop.run_forever()
