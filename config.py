@@ -31,10 +31,14 @@ WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # values of HOST for "every a
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A type of value: `parse` converts text or raises ValueError; `allowed` describes the allowed values."""
+    """A type of value: `parse` converts text or raises ValueError; `allowed` describes the allowed values.
+
+    A `secret` can be in a file, and is never shown.
+    """
 
     allowed: str
     parse: Callable[[str], Any]
+    secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +49,14 @@ class Setting:
     default: str
     kind: Kind
     help: str
-    secret: bool = False
 
     def value(self, environ: Mapping[str, str]) -> Any:
         """Return the parsed value from `environ`; empty means not set. Raises: ConfigError with the allowed values."""
-        text = self._secret_text(environ) if self.secret else environ.get(self.env, "").strip()
+        text = self._secret_text(environ) if self.kind.secret else environ.get(self.env, "").strip()
         try:
             return self.kind.parse(text or self.default)
         except ValueError:
-            given = "has a wrong value" if self.secret else f"is {text!r}"
+            given = "has a wrong value" if self.kind.secret else f"is {text!r}"
             raise ConfigError(f"{self.env} {given}; it must be {self.kind.allowed}") from None
 
     def _secret_text(self, environ: Mapping[str, str]) -> str:
@@ -70,7 +73,7 @@ class Setting:
             raise ConfigError(f"{self.env}_FILE is {path!r}, which cannot be read: {reason}") from None
 
 
-def _matching(allowed: str, pattern: str) -> Kind:
+def _matching(allowed: str, pattern: str, secret: bool = False) -> Kind:
     compiled = re.compile(pattern)
 
     def parse(text: str) -> str:
@@ -78,7 +81,7 @@ def _matching(allowed: str, pattern: str) -> Kind:
             raise ValueError
         return text
 
-    return Kind(allowed, parse)
+    return Kind(allowed, parse, secret)
 
 
 def _number(low: int, high: int) -> Kind:
@@ -106,9 +109,9 @@ def _size(high: str, low: int = 1) -> Kind:
     return Kind(f"bytes, or a number with K, M or G (multiples of 1024), from {low} to {high}", parse)
 
 
-def _size_or_empty(high: str) -> Kind:
-    size = _size(high, low=0)
-    return Kind(f"empty, or {size.allowed}", lambda text: size.parse(text) if text else None)
+def _or_empty(kind: Kind) -> Kind:
+    """Return the kind of a value that may be missing: None."""
+    return Kind(f"empty, or {kind.allowed}", lambda text: kind.parse(text) if text else None, kind.secret)
 
 
 def _one_of(*choices: str) -> Kind:
@@ -134,9 +137,7 @@ def _host_or_network(text: str) -> str:
     return text
 
 
-def _authorities(text: str) -> Path | None:
-    if not text:
-        return None
+def _authorities(text: str) -> Path:
     path = Path(text).expanduser().absolute()
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
@@ -169,9 +170,7 @@ class MailServer:
 MAIL_PORTS = {"tls": 465, "starttls": 587, "none": 25}
 
 
-def _mail_server(text: str) -> MailServer | None:
-    if not text:
-        return None
+def _mail_server(text: str) -> MailServer:
     parts = urlsplit(text)
     options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True))
     sender, starttls = options.pop("from", ""), FLAG.parse(options.pop("starttls", "true"))
@@ -185,8 +184,8 @@ def _mail_server(text: str) -> MailServer | None:
     return MailServer(parts.hostname, parts.port or MAIL_PORTS[security], security, sender, username, password)
 
 
-ANY_TEXT = Kind("any text", str)
-KEY = _matching("empty or a key of printable ASCII characters without spaces", "[!-~]*")
+PASSWORD = Kind("any text", str, secret=True)
+KEY = _matching("empty or a key of printable ASCII characters without spaces", "[!-~]*", secret=True)
 ADDRESS = Kind("empty or an address such as https://llm.example.org/v1", _address)
 FLAG = Kind("`true` or `false`", lambda text: ("false", "true").index(text) == 1)
 MODEL = _matching(
@@ -195,22 +194,22 @@ MODEL = _matching(
 )
 HOST = _matching("a host name or address", r"[A-Za-z0-9_.:-]+")
 FOLDER = Kind("a path", lambda text: Path(text).expanduser().absolute())
-OPTIONAL_FOLDER = Kind("empty or a path", lambda text: Path(text).expanduser().absolute() if text else None)
-DATABASE = Kind("`sqlite:///path/to/file` (other databases are not supported yet)", _sqlite_url)
-AUTHORITIES = Kind("empty or the path of a file with certificates in PEM format", _authorities)
+DATABASE = Kind("`sqlite:///path/to/file` (other databases are not supported yet)", _sqlite_url, secret=True)
+AUTHORITIES = Kind("the path of a file with certificates in PEM format", _authorities)
 MAIL_SERVER = Kind(
-    "empty or an address such as smtp://user:password@mail.example.org:587?from=flows@example.org; `smtps://` encrypts "
-    "from the start, `smtp://` by STARTTLS, unless `&starttls=false` follows",
+    "an address such as smtp://user:password@mail.example.org:587?from=flows@example.org; `smtps://` encrypts from the "
+    "start, `smtp://` by STARTTLS, unless `&starttls=false` follows",
     _mail_server,
+    secret=True,
 )
 EGRESS = Kind("host names, addresses and CIDR networks without host bits, separated by commas", _egress)
 
 
-def setting(line: str, kind: Kind, help: str, secret: bool = False) -> Any:
+def setting(line: str, kind: Kind, help: str) -> Any:
     """Return a field of `Config` with its row of the table; `line` is NAME=default. Secrets stay out of its repr."""
     env, _, default = line.partition("=")
-    row = Setting(env, default, kind, help, secret)
-    return field(default_factory=lambda: kind.parse(default), repr=not secret, metadata={"setting": row})
+    row = Setting(env, default, kind, help)
+    return field(default_factory=lambda: kind.parse(default), repr=not kind.secret, metadata={"setting": row})
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,19 +236,15 @@ class Config:
         "quarters of them, so that other runs are not blocked.",
     )
     database_url: str = setting(
-        "DATABASE_URL=",
-        DATABASE,
-        "The database. Empty: the SQLite file `headrace.sqlite3` in the data folder.",
-        secret=True,
+        "DATABASE_URL=", DATABASE, "The database. Empty: the SQLite file `headrace.sqlite3` in the data folder."
     )
     data_dir: Path = setting(
         "HEADRACE_DATA_DIR=./data", FOLDER, "Folder of all data: database, key, large values, files."
     )
     secret_key: str = setting(
         "HEADRACE_SECRET_KEY=",
-        _matching("empty or at least 16 characters", r"(?s:.{16,})?"),
+        _matching("empty or at least 16 characters", r"(?s:.{16,})?", secret=True),
         "Key that encrypts stored credentials. Empty: created at the first start in the data folder.",
-        secret=True,
     )
     admin_email: str = setting(
         "HEADRACE_ADMIN_EMAIL=admin@localhost",
@@ -257,10 +252,7 @@ class Config:
         "E-mail address of the owner that the first start creates.",
     )
     admin_password: str = setting(
-        "HEADRACE_ADMIN_PASSWORD=",
-        ANY_TEXT,
-        "The first owner's password. Empty: a random one is printed once.",
-        secret=True,
+        "HEADRACE_ADMIN_PASSWORD=", PASSWORD, "The first owner's password. Empty: a random one is printed once."
     )
     workspaces: str = setting(
         "HEADRACE_WORKSPACES=admins",
@@ -273,16 +265,17 @@ class Config:
     )
     mail_server: MailServer | None = setting(
         "HEADRACE_SMTP_URL=",
-        MAIL_SERVER,
+        _or_empty(MAIL_SERVER),
         "Mail server for the server's own mail: invitations. Write special characters in the user name or password as "
         "in any URL (`@` is `%40`). Empty: no mail is sent, and the inviter passes the link on.",
-        secret=True,
     )
     egress_allow: tuple[str, ...] = setting(
         "HEADRACE_EGRESS_ALLOW=", EGRESS, "Loopback, private and reserved targets that nodes may reach."
     )
     ca_file: Path | None = setting(
-        "HEADRACE_CA_FILE=", AUTHORITIES, "Certificates of additional authorities that nodes trust, such as your own."
+        "HEADRACE_CA_FILE=",
+        _or_empty(AUTHORITIES),
+        "Certificates of additional authorities that nodes trust, such as your own.",
     )
     durability: str = setting(
         "HEADRACE_DURABILITY=full",
@@ -345,11 +338,11 @@ class Config:
     )
     nodes_dir: Path | None = setting(
         "HEADRACE_NODES_DIR=",
-        OPTIONAL_FOLDER,
+        _or_empty(FOLDER),
         "Folder of node types of your own, one Python file each, read at the start. Empty: none.",
     )
     web_dir: Path | None = setting(
-        "HEADRACE_WEB_DIR=", OPTIONAL_FOLDER, "Folder of the built browser app. Empty: `web/dist` beside the server."
+        "HEADRACE_WEB_DIR=", _or_empty(FOLDER), "Folder of the built browser app. Empty: `web/dist` beside the server."
     )
     llm_model: str = setting(
         "HEADRACE_LLM_MODEL=",
@@ -358,7 +351,7 @@ class Config:
         "meaningless answers, for trials. Empty: each agent must name one.",
     )
     openai_api_key: str = setting(
-        "OPENAI_API_KEY=", KEY, "Key for OpenAI's models, or for the server at `OPENAI_BASE_URL`.", secret=True
+        "OPENAI_API_KEY=", KEY, "Key for OpenAI's models, or for the server at `OPENAI_BASE_URL`."
     )
     openai_base_url: str = setting(
         "OPENAI_BASE_URL=",
@@ -366,7 +359,7 @@ class Config:
         "Address of a server compatible with OpenAI's API; it may be in your own network. Empty: OpenAI's.",
     )
     anthropic_api_key: str = setting(
-        "ANTHROPIC_API_KEY=", KEY, "Key for Anthropic's models, or for the server at `ANTHROPIC_BASE_URL`.", secret=True
+        "ANTHROPIC_API_KEY=", KEY, "Key for Anthropic's models, or for the server at `ANTHROPIC_BASE_URL`."
     )
     anthropic_base_url: str = setting(
         "ANTHROPIC_BASE_URL=",
@@ -422,7 +415,7 @@ class Config:
     )
     min_free_bytes: int | None = setting(
         "HEADRACE_MIN_FREE_BYTES=",
-        _size_or_empty("100000G"),
+        _or_empty(_size("100000G", low=0)),
         "Free space on the data disk below which new runs are refused (status 503); runs in progress continue. "
         "Empty: 512 MB, or 5 % of the disk if that is less. 0: runs are accepted until the disk is full.",
     )
@@ -488,7 +481,7 @@ def unknown_settings(environ: Mapping[str, str] | None = None) -> list[str]:
     The default is the environment and the file `.env`. Values are never included.
     """
     source = _environment() if environ is None else environ
-    known = {row.env for row in table()} | {f"{row.env}_FILE" for row in table() if row.secret}
+    known = {row.env for row in table()} | {f"{row.env}_FILE" for row in table() if row.kind.secret}
     ours = sorted(name for name in known if name.startswith(PREFIX))
     found = []
     for name in sorted(source.keys() - known - OTHERS):
@@ -533,7 +526,7 @@ that begins with `HEADRACE_` or resembles a setting, and suggests the closest se
 def settings_page() -> str:
     """Return the text of docs/settings.md."""
     rows = [
-        f"| `{row.env}`{' (secret)' * row.secret} | {f'`{row.default}`' if row.default else 'empty'} "
+        f"| `{row.env}`{' (secret)' * row.kind.secret} | {f'`{row.default}`' if row.default else 'empty'} "
         f"| {row.help} | {row.kind.allowed} |"
         for row in table()
     ]

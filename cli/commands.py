@@ -401,5 +401,5 @@ def show_config() -> None:
     for row, field in zip(settings.table(), fields(config), strict=True):
         value = getattr(config, field.name)
         text = ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
-        click.echo(f"{row.env}={'********' if row.secret and text else text}")
+        click.echo(f"{row.env}={'********' if row.kind.secret and text else text}")
     click.echo(f"# The database: {config.database_path}")

@@ -157,7 +157,7 @@ def test_a_wrong_secret_is_refused_without_being_shown():
 
 
 def test_secrets_are_never_in_the_repr():
-    secrets = {row.env: f"sqlite:///hidden-{row.env}" for row in config.table() if row.secret}
+    secrets = {row.env: f"sqlite:///hidden-{row.env}" for row in config.table() if row.kind.secret}
     secrets["HEADRACE_SMTP_URL"] = "smtp://ada:hidden-password@mail.example.org?from=flows@example.org"
     keys = {"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HEADRACE_SMTP_URL"}
     assert set(secrets) == {"DATABASE_URL", "HEADRACE_SECRET_KEY", "HEADRACE_ADMIN_PASSWORD"} | keys
@@ -306,7 +306,7 @@ def test_a_name_that_is_near_to_none_is_told_all_the_same():
 
 def test_settings_their_files_and_what_is_of_other_programs_is_not_told():
     known = {row.env: "" for row in config.table()}
-    files = {f"{row.env}_FILE": "" for row in config.table() if row.secret}
+    files = {f"{row.env}_FILE": "" for row in config.table() if row.kind.secret}
     others = {"PATH": "", "LANG": "", "DATABASE_HOST": "", "HOSTNAME": "", "OLLAMA_HOST": "", "HEADRACE_WEB": "no"}
     assert config.unknown_settings(known | files | others) == []
 
