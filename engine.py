@@ -21,7 +21,7 @@ import orjson
 
 from definition import Pin, Plan, PlannedNode, plan
 from engine_types import Job, Open, Outcome, Settled, Step
-from errors import ExpressionError, NodeError
+from errors import ErrorKind, ExpressionError, NodeError
 from nodes import plugin_runner
 from nodes.base import Answer, Branch, Context, Suspend
 from nodes.limits import UNMEASURED, encode, size_of
@@ -37,6 +37,10 @@ RESPONSE_KEYS = 3
 
 class Cancelled(Exception):
     """The run has to end early; the text says who wants that, or why."""
+
+    def __init__(self, reason: str, kind: ErrorKind = "cancelled") -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 def run(plan: Plan, job: Job) -> Outcome:
@@ -97,10 +101,9 @@ HELD = _State(False, held=True)
 class _Failure(Exception):
     """A node failed finally with `on_error: fail`: the run ends."""
 
-    def __init__(self, node: PlannedNode, message: str) -> None:
+    def __init__(self, node: PlannedNode, message: str, kind: ErrorKind) -> None:
         super().__init__(message)
-        self.node = node
-        self.message = message
+        self.node, self.message, self.kind = node, message, kind
 
 
 class _Run:
@@ -141,9 +144,9 @@ class _Run:
                     self.held.add(node.id)
             output, text = (None, None) if self.waits else self.output()
         except _Failure as failure:
-            return Outcome("failed", None, failure.message, failure.node.id, self.response())
+            return Outcome("failed", None, failure.message, failure.node.id, failure.kind, self.response())
         except Cancelled as cancelled:
-            return Outcome("failed", None, str(cancelled), None, self.response())
+            return Outcome("failed", None, str(cancelled), None, cancelled.kind, self.response())
         if self.waits:
             return Outcome("waiting", response=self.response(), waits=self.waits)
         return Outcome("success", output, response=self.response(), text=text)
@@ -203,7 +206,7 @@ class _Run:
             try:
                 size_of(outputs, f"what {len(nodes)} nodes give together", 2 * self.job.max_value_bytes)
             except NodeError as error:
-                raise _Failure(nodes[-1], error.message) from None
+                raise _Failure(nodes[-1], error.message, error.kind) from None
         return outputs
 
     def pass_by(self, node: PlannedNode, live: tuple[PlannedNode, ...]) -> _State:
@@ -233,7 +236,7 @@ class _Run:
         try:
             return encode(value, self.job.max_value_bytes)
         except NodeError as error:
-            raise _Failure(node, error.message) from None
+            raise _Failure(node, error.message, error.kind) from None
 
     def skip(self, node: PlannedNode, inputs: tuple[str, ...], **output: Any) -> None:
         """Record a node as skipped."""
@@ -246,7 +249,7 @@ class _Run:
         if reason is not None:
             raise Cancelled(reason)
         if time.monotonic() > self.deadline:
-            raise _Failure(node, f"the run exceeded its timeout of {self.timeout:g} s")
+            raise _Failure(node, f"the run exceeded its timeout of {self.timeout:g} s", "timeout")
 
     def limit(self) -> str:
         """Return the name and the seconds of the timeout that ends the run."""
@@ -278,7 +281,7 @@ class _Run:
 
     def next_seq(self) -> int:
         if self.seq >= self.job.max_steps:
-            raise Cancelled(f"the run exceeded its bound of {self.job.max_steps} steps")
+            raise Cancelled(f"the run exceeded its bound of {self.job.max_steps} steps", "limit")
         self.seq += 1
         return self.seq - 1
 
@@ -333,7 +336,8 @@ class _Execution:
                 results.append(self.item(index, item))
                 if self.size > self.job.max_value_bytes:
                     text = f"the outputs of {index + 1} items have {self.size} bytes"
-                    raise NodeError(f"{text}; at most {self.job.max_value_bytes} are allowed", permanent=True)
+                    text += f"; at most {self.job.max_value_bytes} are allowed"
+                    raise NodeError(text, permanent=True, kind="limit")
             return self.finish(mark, results)
         except NodeError as error:
             return self.fail(mark, error)
@@ -342,11 +346,12 @@ class _Execution:
         try:
             items = foreach.evaluate(self.scope)
         except ExpressionError as error:
-            raise NodeError(f"foreach: {error}", permanent=True) from None
+            raise NodeError(f"foreach: {error}", permanent=True, kind="expression") from None
         if not isinstance(items, list):
             raise NodeError("foreach: the expression gives no list", permanent=True)
         if len(items) > self.job.max_items:
-            raise NodeError(f"foreach: {len(items)} items; at most {self.job.max_items} are allowed", permanent=True)
+            text = f"foreach: {len(items)} items; at most {self.job.max_items} are allowed"
+            raise NodeError(text, permanent=True, kind="limit")
         return items
 
     def item(self, index: int, item: Any) -> Any:
@@ -376,7 +381,7 @@ class _Execution:
                 left = self.run.deadline - time.monotonic()
                 if error.permanent or mark.attempt >= retry.attempts or 0 < left < error.retry_after:
                     return self.fail(mark, error)
-                self.record(mark, "failed", error_text=self.shown(error))
+                self.record(mark, "failed", error_text=self.shown(error), error_kind=error.kind)
                 pause = max(retry.pause(mark.attempt, random.random()), error.retry_after)
             self.job.sleep(max(0.0, min(pause, left)))
             self.run.check(self.node)
@@ -411,11 +416,12 @@ class _Execution:
         except Exception as error:
             trace = job.keyring.clean_text(traceback.format_exc())
             log.error("node %s (%s) of run %s raised\n%s", node.id, node.type, job.run_id, trace)
-            raise NodeError(plugin_runner.describe_with_place(error)) from error
+            kind: ErrorKind = "code" if node.node.own else "bug"
+            raise NodeError(plugin_runner.describe_with_place(error), kind=kind) from error
         # A late result of a node with effects, or of one that starts a run, is kept: the effect has happened, and a
         # retry would repeat it.
         if node.node.pure and not node.node.suspends and node.timeout is not None and time.monotonic() > deadline:
-            raise NodeError(f"ran longer than its timeout of {node.timeout:g} s")
+            raise NodeError(f"ran longer than its timeout of {node.timeout:g} s", kind="timeout")
         return result
 
     def context(
@@ -438,7 +444,7 @@ class _Execution:
             ended_by = f"the node's timeout of {self.node.timeout:g} s"
         else:
             return error
-        return NodeError(f"{ended_by} ended it: {error.message}", error.permanent, error.retry_after)
+        return NodeError(f"{ended_by} ended it: {error.message}", error.permanent, error.retry_after, "timeout")
 
     def links(self) -> Callable[[str], dict[str, str]] | None:
         """Return a function that gives the addresses for a question of this node; None if there are none."""
@@ -450,7 +456,7 @@ class _Execution:
         self.job.sleep(max(0.0, min(seconds, deadline - time.monotonic())))
         reason = self.job.stop()
         if reason is not None:
-            raise NodeError(reason, permanent=True)
+            raise NodeError(reason, permanent=True, kind="cancelled")
 
     def call_own(self, config: dict[str, Any], given: Any, ctx: Context, answer: Answer | None) -> Any:
         """Return the result of a plugin's node, as the record will have it. The node works on copies."""
@@ -507,13 +513,13 @@ class _Execution:
         in_list = mark.item_index is not None
         mode = self.node.on_error
         if mode == "fail" or (in_list and mode == "branch"):
-            self.record(mark, "failed", error_text=text, final=not in_list)
+            self.record(mark, "failed", error_text=text, error_kind=error.kind, final=not in_list)
             if in_list:
-                raise NodeError(f"item {mark.item_index}: {text}", permanent=True)
-            raise _Failure(self.node, text)
+                raise NodeError(f"item {mark.item_index}: {text}", permanent=True, kind=error.kind)
+            raise _Failure(self.node, text, error.kind)
         value = {"error": text, "index": mark.item_index} if in_list else {"error": text}
         branch = "error" if mode == "branch" else None
-        self.record(mark, "failed", output=orjson.dumps(value), branch=branch, error_text=text)
+        self.record(mark, "failed", output=orjson.dumps(value), branch=branch, error_text=text, error_kind=error.kind)
         return _State(True, value, branch, self.node.id)
 
     def shown(self, error: NodeError) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from errors import ErrorKind
 from nodes.base import Agents, Answer, Flows, Services, Store, Suspend, discard
 from nodes.credentials.keyring import Keyring
 from nodes.files.files import Files
@@ -27,8 +28,8 @@ class Step(NamedTuple):
     `status` is running, success, failed, skipped or waiting; `wait` says what a waiting step waits for. `inputs`
     names the nodes whose outputs the input was made of (none: the run's own input); `item_index` is that of an item of
     a `foreach`, whose own input is then in `item`. `output` is JSON text, None while there is none; `same_as` names the
-    node whose output this one passed on (then `output` is None). `final` marks the failure that ends the run. Times
-    are milliseconds since 1970, UTC.
+    node whose output this one passed on (then `output` is None). `error_kind` is an `errors.ErrorKind`; `final` marks
+    the failure that ends the run. Times are milliseconds since 1970, UTC.
     """
 
     seq: int
@@ -48,6 +49,7 @@ class Step(NamedTuple):
     same_as: str | None = None
     branch: str | None = None
     error_text: str | None = None
+    error_kind: ErrorKind | None = None
     final: bool = False
     wait: Suspend | None = None
 
@@ -60,7 +62,7 @@ class Step(NamedTuple):
             run_id, self.seq, self.node_id, self.node_type, self.node_name, self.status, self.attempt,
             self.item_index, _json_names(self.inputs) if self.inputs else None, item, output, output_bytes,
             self.same_as, self.branch, self.error_text, self.started_at, self.finished_at, self.duration_ms,
-            self.final,
+            self.final, self.error_kind,
         )  # fmt: skip
 
 
@@ -96,6 +98,7 @@ class Outcome(NamedTuple):
     output: Any = None
     error_text: str | None = None
     error_node_id: str | None = None
+    error_kind: str | None = None
     response: Any = None
     waits: Mapping[str, str] = {}
     text: bytes | None = None

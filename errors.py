@@ -8,7 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, get_args
+
+# Why a node or a run failed, so that a list can be filtered by it and nobody has to read texts:
+#   config       a setting, or the data it was given, does not fit; the node or its package is not usable here
+#   expression   an expression failed
+#   data         a file, an answer or a text could not be read: it is malformed, or not of the expected form
+#   credential   a credential is missing or locked, may not be sent there, or was rejected
+#   egress       the server's rules do not permit the address
+#   refused      the remote service rejected the request; a retry will not help
+#   remote       the remote service could not be reached, or failed; a retry may help
+#   timeout      a node's, a flow's or the server's time was up
+#   limit        more values, bytes, steps, calls or cost than permitted
+#   code         the flow's own code or a plugin failed
+#   stop         a Stop node ended the run
+#   cancelled    a person, or the run that started it, stopped the run
+#   interrupted  the server stopped, and the node must not be repeated
+#   storage      the disk or the database did not take a value
+#   bug          an error of Headrace itself; the server's log has the traceback
+ErrorKind = Literal[
+    "config", "expression", "data", "credential", "egress", "refused", "remote", "timeout", "limit", "code", "stop",
+    "cancelled", "interrupted", "storage", "bug",
+]  # fmt: skip
+ERROR_KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +149,36 @@ class ExpressionError(Exception):
 class NodeError(Exception):
     """A node failed. `permanent`: another attempt cannot help, so `retry` makes none.
 
-    `retry_after` is the delay in seconds that the remote service asks for before another attempt.
+    `retry_after` is the delay in seconds that the remote service asks for before another attempt. Without a `kind`, a
+    permanent error is one of the configuration, any other one of the remote service.
     """
 
-    def __init__(self, message: str, permanent: bool = False, retry_after: float = 0.0) -> None:
+    def __init__(
+        self, message: str, permanent: bool = False, retry_after: float = 0.0, kind: ErrorKind | None = None
+    ) -> None:
         super().__init__(message)
+        self.kind: ErrorKind = kind or ("config" if permanent else "remote")
         self.message = message
         self.permanent = permanent
         self.retry_after = retry_after
+
+
+class LimitExceeded(NodeError):
+    """More values, bytes, calls or cost than permitted."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, permanent=True, kind="limit")
+
+
+class MalformedData(NodeError):
+    """A file, an answer or a text that is malformed, or not of the expected form."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, permanent=True, kind="data")
+
+
+class TimedOut(NodeError):
+    """The time for an attempt was up; another attempt may be faster."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, kind="timeout")

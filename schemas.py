@@ -9,6 +9,7 @@ from typing import Any
 
 from marshmallow import INCLUDE, Schema, fields, pre_load, validate
 
+from errors import ERROR_KINDS
 from schema_fields import (
     PRECISE,
     Cursor,
@@ -304,6 +305,9 @@ class FlowCheckOut(CheckOut):
 NAMES: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
 
 
+WHY_FAILED = "The kind of the failure; null if nothing failed, or before version 0.2"
+
+
 class RunOut(Out):
     id = fields.String(required=True)
     workflow_id = fields.String(required=True)
@@ -321,6 +325,7 @@ class RunOut(Out):
     output = Json(required=True, allow_none=True)
     error_text = fields.String(required=True, allow_none=True)
     error_node_id = fields.String(allow_none=True)
+    error_kind = choice(ERROR_KINDS, allow_none=True, metadata={"description": WHY_FAILED})
     cancelled = fields.Boolean()
     waiting = fields.String(allow_none=True)
     parent_run_id = fields.String(allow_none=True)
@@ -378,6 +383,7 @@ class RunArgs(PageArgs):
     since = Time(load_default=None)
     until = Time(load_default=None)
     cancelled = fields.Boolean(load_default=None)
+    error_kind = OneOrMore(ERROR_KINDS, load_default=None)
     waiting = fields.Boolean(load_default=False, metadata={"description": "Only runs that wait for a person's answer"})
     search = text(200, is_kept=False, load_default=None, metadata={"description": SEARCH_RUNS})
     brief = fields.Boolean(load_default=False, metadata=BRIEF)
@@ -402,6 +408,7 @@ class RunIn(Strict):
     duration_ms = Milliseconds(load_default=None, allow_none=True, validate=validate.Range(0, 10**12))
     output = fields.Raw(load_default=None, allow_none=True)
     error_text = text(10_000, 0, load_default=None, allow_none=True)
+    error_kind = choice(ERROR_KINDS, load_default=None, allow_none=True)
 
 
 class Version(fields.Field[Any]):
@@ -451,6 +458,7 @@ class StepOut(Out):
     input = Json(required=True, allow_none=True, metadata={"description": "Null with values=false"})
     output = Json(required=True, allow_none=True, metadata={"description": "Null with values=false"})
     error_text = fields.String(required=True, allow_none=True)
+    error_kind = choice(ERROR_KINDS, allow_none=True, metadata={"description": WHY_FAILED})
     started_at = Time(required=True)
     finished_at = Time(required=True, allow_none=True)
     duration_ms = Milliseconds(required=True, allow_none=True)

@@ -39,7 +39,7 @@ from agent.journal import ENDED, Entry, JournalMismatch, Replay, sum_usage
 from agent.thread_bridge import ThreadBridge
 from agent.tools import Later, Tool
 from agent.types import Done, Given, Waiting, Work
-from errors import NodeError
+from errors import LimitExceeded, MalformedData, NodeError, TimedOut
 from parsers.invisible_characters import visible
 
 log = logging.getLogger("headrace.agent")
@@ -87,9 +87,9 @@ def execute(work: Work) -> Done | Waiting:
 def _translate(error: Exception) -> Exception:
     """Return the error for the caller; unexpected errors stay as they are."""
     if isinstance(error, UsageLimitExceeded):
-        return NodeError(f"the agent has reached its limits: {_sentence(error)}", permanent=True)
+        return LimitExceeded(f"the agent has reached its limits: {_sentence(error)}")
     if isinstance(error, AgentRunError | UserError):
-        return NodeError(f"the model gave no usable answer{_reason(error)}", permanent=True)
+        return MalformedData(f"the model gave no usable answer{_reason(error)}")
     if isinstance(error, JournalMismatch):
         return NodeError(f"the agent cannot resume from its journal: {error}", permanent=True)
     return error
@@ -120,12 +120,12 @@ def _check(work: Work) -> None:
     """Raise NodeError if the agent has to stop."""
     reason, now = work.stopped(), time.monotonic()
     if reason is not None:
-        raise NodeError(reason, permanent=True)
+        raise NodeError(reason, permanent=True, kind="cancelled")
     if now >= work.deadline:
         seconds = work.start["agent"]["limits"]["seconds"]
-        raise NodeError(f"the agent has reached its time limit of {seconds:g} s (limits.seconds)", permanent=True)
+        raise NodeError(f"the agent has reached its time limit of {seconds:g} s (limits.seconds)", True, kind="timeout")
     if now >= work.until:
-        raise NodeError("the attempt timed out before the agent answered")
+        raise TimedOut("the attempt timed out before the agent answered")
 
 
 async def _answer(work: Work, replay: Replay, bridge: ThreadBridge) -> Any:
@@ -224,10 +224,9 @@ class _Recorded(WrapperModel):
         tokens = self.work.start["agent"]["limits"].get("tokens")
         if tokens is not None and prompt_chars > tokens * MAX_TOKEN_LENGTH:
             text = f"the prompt alone has {prompt_chars:,} characters; limits.tokens is {tokens:,}"
-            raise NodeError(f"the agent has reached its limits: {text}", permanent=True)
+            raise LimitExceeded(f"the agent has reached its limits: {text}")
         if prompt_chars > MAX_PROMPT:
-            text = f"the prompt has grown to {prompt_chars:,} characters; the maximum is {MAX_PROMPT:,}"
-            raise NodeError(text, permanent=True)
+            raise LimitExceeded(f"the prompt has grown to {prompt_chars:,} characters; the maximum is {MAX_PROMPT:,}")
 
     def _keep(self, entry: Entry, answer: ModelResponse | NodeError) -> None:
         """Record the answer, or the reason of its failure."""
@@ -246,21 +245,20 @@ class _Recorded(WrapperModel):
         """Return the answer for the journal, without secrets; the run continues with it, too."""
         calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
         if len(calls) > MAX_CALLS:
-            text = f"the model calls {len(calls)} tools at once; the maximum is {MAX_CALLS}"
-            raise NodeError(text, permanent=True)
+            raise LimitExceeded(f"the model calls {len(calls)} tools at once; the maximum is {MAX_CALLS}")
         _tell_apart(calls)
         try:
             (dumped,) = ModelMessagesTypeAdapter.dump_python([response], mode="json", warnings=False)
         except (TypeError, ValueError, RecursionError) as error:
-            raise NodeError(f"the model's answer cannot be recorded: {_sentence(error)}", permanent=True) from None
+            raise MalformedData(f"the model's answer cannot be recorded: {_sentence(error)}") from None
         size = len(json.dumps(dumped, ensure_ascii=False))
         if size > MAX_ANSWER:
-            raise NodeError(f"the model's answer has {size:,} characters; the maximum is {MAX_ANSWER:,}", True)
+            raise LimitExceeded(f"the model's answer has {size:,} characters; the maximum is {MAX_ANSWER:,}")
         redacted = {**self._redact(dumped), "parts": [self._redact(part) for part in dumped["parts"]]}
         try:
             _restore(redacted)
         except (TypeError, ValueError, RecursionError):
-            raise NodeError("the model's answer cannot be recorded: its structure is invalid", permanent=True) from None
+            raise MalformedData("the model's answer cannot be recorded: its structure is invalid") from None
         return redacted
 
     def _redact(self, part: dict[str, Any]) -> dict[str, Any]:
@@ -272,7 +270,7 @@ class _Recorded(WrapperModel):
         """Raise NodeError if max_tokens cut off the answer within data: a retry would be cut off again."""
         most = self.work.settings.get("max_tokens")
         if most is not None and response.finish_reason == "length" and not all(map(_is_whole, response.tool_calls)):
-            raise NodeError(f"the answer is cut off at {most:,} tokens; raise max_tokens", permanent=True)
+            raise LimitExceeded(f"the answer is cut off at {most:,} tokens; raise max_tokens")
 
     def _check_cost(self) -> None:
         most, cost = self.work.start["agent"]["limits"].get("cost"), sum_usage(self.replay.taken).cost
@@ -280,7 +278,7 @@ class _Recorded(WrapperModel):
             name = self.work.start["model"]
             raise NodeError(f"limits.cost cannot be enforced: the price of {name} is unknown", permanent=True)
         if most is not None and cost is not None and cost > most:
-            raise NodeError(f"the agent has reached its limits: it cost {cost:.4f} of {most:g} dollars", permanent=True)
+            raise LimitExceeded(f"the agent has reached its limits: it cost {cost:.4f} of {most:g} dollars")
 
 
 async def _catch(request: Awaitable[ModelResponse]) -> ModelResponse | NodeError:

@@ -206,7 +206,7 @@ class RetryingModel(WrapperModel):
                 pause = self._pause(error, failed, number)
             if pause is None:
                 times = f" (after {number} attempts)" if number > 1 else ""
-                raise ModelFailed(failed.message + times, failed.permanent, failed.retry_after)
+                raise ModelFailed(failed.message + times, failed.permanent, failed.retry_after, failed.kind)
             await self.sleep(pause)
             number += 1
 
@@ -221,14 +221,14 @@ class RetryingModel(WrapperModel):
     async def _once(self, *args: Any, **options: Any) -> ModelResponse:
         left = self.end - self.now()
         if left <= 0:
-            raise ModelFailed(f"there is no time left for a request to {self.choice.name}")
+            raise ModelFailed(f"there is no time left for a request to {self.choice.name}", kind="timeout")
         try:
             async with asyncio.timeout(left) as rest:
                 return await (self._stream if self.models.stream else self._request)(*args, **options)
         except TimeoutError:
             if not rest.expired():
                 raise
-            raise ModelFailed(f"the time ran out before {self.choice.name} answered") from None
+            raise ModelFailed(f"the time ran out before {self.choice.name} answered", kind="timeout") from None
 
     async def _request(self, *args: Any, **options: Any) -> ModelResponse:
         async with asyncio.timeout(self.models.timeout):
@@ -244,7 +244,9 @@ class RetryingModel(WrapperModel):
                 async with asyncio.timeout(self.models.timeout):
                     event = await anext(events, over)
                 if getattr(event, "index", 0) >= MAX_PARTS:
-                    raise ModelFailed(f"{self.choice.name}: the answer has more than {MAX_PARTS} parts", True)
+                    raise ModelFailed(
+                        f"{self.choice.name}: the answer has more than {MAX_PARTS} parts", True, kind="limit"
+                    )
         response = stream.get()
         if response.finish_reason is None and not (response.provider_details or {}).get("finish_reason"):
             raise BrokenOff

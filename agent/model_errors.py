@@ -10,7 +10,7 @@ from httpx2 import DecodingError, HTTPError, TimeoutException
 from pydantic_ai.exceptions import AgentRunError, ContentFilterError, ModelQuotaExceededError
 
 from agent.model_choice import Choice, ModelFailed
-from errors import NodeError
+from errors import ErrorKind, NodeError
 
 MAX_SAID = 300
 # Status codes below 500 that do not depend on the request itself: timeout, conflict, rate limit.
@@ -37,20 +37,22 @@ def to_failure(
     """
     who, causes = f"{choice.name} at {choice.host}", list(_causes(error))
     if too_large:
-        return ModelFailed(f"{who}: the answer is too large", permanent=True)
+        return ModelFailed(f"{who}: the answer is too large", permanent=True, kind="limit")
     refused = next((cause for cause in causes if isinstance(cause, NodeError)), None)
     if refused is not None:
-        return ModelFailed(f"{choice.name}: {refused.message}", refused.permanent)
+        return ModelFailed(f"{choice.name}: {refused.message}", refused.permanent, kind=refused.kind)
     status = next((found for cause in causes if isinstance(found := getattr(cause, "status_code", None), int)), None)
     if status is not None and status >= 300:
         return _answered(error, who, status, clean)
     if any(isinstance(cause, TimeoutError | TimeoutException) for cause in causes):
-        return ModelFailed(f"{who} did not answer in time (HEADRACE_LLM_TIMEOUT is {timeout:g} s)")
+        return ModelFailed(f"{who} did not answer in time (HEADRACE_LLM_TIMEOUT is {timeout:g} s)", kind="timeout")
     lost = next((cause for cause in causes if isinstance(cause, HTTPError)), None)
     if lost is not None:
         text = ERRNO.sub("", clean_line(str(lost), clean)) or type(lost).__name__
-        return ModelFailed(f"{who}: {text}", isinstance(lost, DecodingError) or "CERTIFICATE_VERIFY" in text)
-    return ModelFailed(f"{who}: {_unlike(error, media, clean)}", isinstance(error, ContentFilterError))
+        return ModelFailed(
+            f"{who}: {text}", isinstance(lost, DecodingError) or "CERTIFICATE_VERIFY" in text, kind="remote"
+        )
+    return ModelFailed(f"{who}: {_unlike(error, media, clean)}", isinstance(error, ContentFilterError), kind="data")
 
 
 def _unlike(error: Exception, media: str, clean: Callable[[str], str]) -> str:
@@ -66,7 +68,8 @@ def _answered(error: Exception, who: str, status: int, clean: Callable[[str], st
     text = clean_line(_message(getattr(error, "body", None)), clean)
     lasts = isinstance(error, ModelQuotaExceededError) or (status < 500 and status not in PASSING)
     asked = getattr(error, "retry_after", None) or 0.0
-    return ModelFailed(f"{who} answered {status}" + (f": {text}" if text else ""), lasts, asked)
+    kind: ErrorKind = "credential" if status == 401 else "refused" if lasts else "remote"
+    return ModelFailed(f"{who} answered {status}" + (f": {text}" if text else ""), lasts, asked, kind)
 
 
 def _message(body: Any) -> str:

@@ -17,8 +17,8 @@ from schema_fields.row_json import fragment, iso
 
 COLUMNS = (
     "id, workflow_id, workflow_name, workflow_version, workspace_id, status, triggered_by, duration_ms, created_at, "
-    "started_at, finished_at, error_text, error_node_id, cancelled, waiting, parent_run_id, retry_of, nodes_total, "
-    "nodes_done, options"
+    "started_at, finished_at, error_text, error_node_id, error_kind, cancelled, waiting, parent_run_id, retry_of, "
+    "nodes_total, nodes_done, options"
 )
 VALUES = "input, input_bytes, output, output_bytes"
 WITHOUT_OPTIONS: dict[str, Any] = {"draft": False, "until": None, "pinned": []}
@@ -43,7 +43,8 @@ def make_reference(path: str, size: int) -> bytes:
 def _item(
     id_: str, workflow_id: str, workflow_name: str, version: int | None, workspace_id: str, status: str, trigger: str,
     duration_ms: float | None, created: int, started: int | None, finished: int | None, error_text: str | None,
-    error_node_id: str | None, cancelled: int, waiting: str | None, parent_run_id: str | None, retry_of: str | None,
+    error_node_id: str | None, error_kind: str | None, cancelled: int, waiting: str | None,
+    parent_run_id: str | None, retry_of: str | None,
     nodes: int | None, nodes_done: int | None, options: str | None, *values: Any,
 ) -> dict[str, Any]:  # fmt: skip
     return {
@@ -61,6 +62,7 @@ def _item(
         "finished_at": None if finished is None else iso(finished),
         "error_text": error_text,
         "error_node_id": error_node_id,
+        "error_kind": error_kind,
         "cancelled": bool(cancelled),
         "waiting": waiting,
         "parent_run_id": parent_run_id,

@@ -233,7 +233,9 @@ def print_run(dispatcher: Dispatcher, run: Run, whole: bool) -> None:
     output = dispatcher.resources.value(run.id, "output", Kept(run.output, run.output_bytes))
     logs = list(read_pages(lambda after: LogEntry.of(run.id, 1000, after)))
     if whole:
-        shown = RunOut(only=("status", "duration_ms", "duration_us", "error_text", "error_node_id")).dump(run)
+        shown = RunOut(only=("status", "duration_ms", "duration_us", "error_text", "error_node_id", "error_kind")).dump(
+            run
+        )
         shown_logs = LogOut(only=("node_id", "level", "message", "data", "created_at")).dump(logs, many=True)
         click.echo(format_json({**shown, "output": output, "steps": dump_steps(dispatcher, run), "logs": shown_logs}))
         return
@@ -249,8 +251,8 @@ def print_run(dispatcher: Dispatcher, run: Run, whole: bool) -> None:
 def dump_steps(dispatcher: Dispatcher, run: Run) -> list[dict[str, Any]]:
     """Return the steps of the run as in the API, with complete outputs."""
     names = (
-        "node_id", "node_type", "status", "attempt", "index", "branch", "error_text", "started_at", "duration_ms",
-        "duration_us",
+        "node_id", "node_type", "status", "attempt", "index", "branch", "error_text", "error_kind", "started_at",
+        "duration_ms", "duration_us",
     )  # fmt: skip
     schema = StepOut(only=names)
     outputs: dict[str | None, Any] = {}

@@ -75,7 +75,7 @@ class Config:
                     size_of(value, f"config.{key}", 2 * most)
                 config[key] = value if type(field_) is fields.Raw else field_.deserialize(value)
             except ExpressionError as error:
-                raise NodeError(f"config.{key}: {error}", permanent=True) from None
+                raise NodeError(f"config.{key}: {error}", permanent=True, kind="expression") from None
             except ValidationError as error:
                 problem = join_messages(error.messages, f"config.{key}")
                 raise NodeError(problem + _gave(written, value), permanent=True) from None

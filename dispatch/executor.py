@@ -94,7 +94,7 @@ class Executor:
         ending = run.finish(
             self.lease.owner, outcome.status, waits=plan.suspends, duration_ms=duration, output=kept.text,
             output_bytes=kept.size, error_text=outcome.error_text, error_node_id=outcome.error_node_id,
-            nodes_done=record.done, nodes_total=len(plan.nodes),
+            error_kind=outcome.error_kind, nodes_done=record.done, nodes_total=len(plan.nodes),
         )  # fmt: skip
         if not record.finish([*told, *ending], whole=not told and not plan.suspends)[-1]:
             # Cancelled meanwhile, or taken from a process that seemed dead: the row as it is counts.
@@ -113,7 +113,7 @@ class Executor:
             record.add(Step.close_the_running(run.id, run.claims))
         if run.deaths >= MAX_DEATHS:
             text = f"given up: {MAX_DEATHS} processes died while they executed this run"
-            return Outcome("failed", None, text)
+            return Outcome("failed", None, text, error_kind="interrupted")
         return history.end(active.plan) or engine.run(active.plan, self._job(active, history))
 
     def _suspend(self, record: RunRecord, outcome: Outcome) -> bool:
@@ -188,13 +188,14 @@ class Executor:
         try:
             return self.resources.plan_of_run(run)
         except HeadraceError as error:
-            outcome = Outcome("failed", None, error.message)
+            outcome = Outcome("failed", None, error.message, error_kind="config")
         if self.recorder.commit(Run.claim(run.id, self.lease.owner))[0]:
             claimed = Run.get_by_id(run.id)
             left = remains_of(self.resources.definition_of(run) or {"nodes": []}, run)
             active = Active(RunRecord(self.recorder, self.resources.payloads, claimed), left)
             told = failure_writes(self.resources, active, outcome)
-            ending = claimed.finish(self.lease.owner, "failed", waits=True, error_text=outcome.error_text)
+            values = {"error_text": outcome.error_text, "error_kind": outcome.error_kind}
+            ending = claimed.finish(self.lease.owner, "failed", waits=True, **values)
             self.recorder.commit([*told, *ending])
             self.tidy(active)
         return None
@@ -208,8 +209,9 @@ class Executor:
             return
         text = f"could not be recorded: {error}"
         closed = Step.close_the_running(run.id, run.claims)
-        ending = [closed, *run.finish(self.lease.owner, "failed", waits=True, error_text=text)]
-        self._unrecorded[run.id] = active, Outcome("failed", None, text), ending
+        values = {"error_text": text, "error_kind": "storage"}
+        ending = [closed, *run.finish(self.lease.owner, "failed", waits=True, **values)]
+        self._unrecorded[run.id] = active, Outcome("failed", None, text, error_kind="storage"), ending
         run.finished_at = None
 
     def has_unrecorded(self, run_id: str) -> bool:
@@ -252,4 +254,4 @@ def encode_output(outcome: Outcome, keyring: Keyring, max_bytes: int) -> tuple[b
         # Each step is clean already; but not what a node has put into its input, or got before it was a secret.
         return keyring.clean(outcome.text or engine.encode(outcome.output, max_bytes)), outcome
     except NodeError as error:
-        return None, Outcome("failed", None, error.message, response=outcome.response)
+        return None, Outcome("failed", None, error.message, error_kind=error.kind, response=outcome.response)

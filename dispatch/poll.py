@@ -15,7 +15,7 @@ import orjson
 
 import engine
 from engine import Plan
-from errors import HeadraceError, NodeError
+from errors import HeadraceError, LimitExceeded, NodeError
 from models import WorkspaceStore
 from nodes import plugin_runner
 from nodes.base import Context, Item, Polled
@@ -85,7 +85,7 @@ def _look(
     if not isinstance(polled, Polled) or not all(map(_is_item, polled.items)):
         raise NodeError(f"{planned.type} gave something else than Polled with a list of Item", permanent=True)
     if len(polled.items) > MAX_ITEMS:
-        raise NodeError(f"found {len(polled.items)} entries at once; at most {MAX_ITEMS} are allowed", permanent=True)
+        raise LimitExceeded(f"found {len(polled.items)} entries at once; at most {MAX_ITEMS} are allowed")
     encoded = keyring.clean(engine.encode(polled.state, MAX_STATE))
     backlog = bool(config.get("backlog"))
     return Found(tuple(polled.items), encoded.decode(), polled.whole, polled.more, backlog, keyring)

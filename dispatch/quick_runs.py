@@ -225,7 +225,8 @@ class QuickRuns:
         text, outcome = encode_output(engine.run(plan, job), job.keyring, self.resources.config.max_value_bytes)
         run.end_whole(
             outcome.status, (time.perf_counter() - began) * 1000, output=self.rows.keep(id_, "output", text).text,
-            error_text=outcome.error_text, error_node_id=outcome.error_node_id, nodes_done=record.done,
+            error_text=outcome.error_text, error_node_id=outcome.error_node_id, error_kind=outcome.error_kind,
+            nodes_done=record.done,
         )  # fmt: skip
         self._turn.add(record.whole(), lambda error: told(run, outcome, text, error))
         return not patience.is_over()

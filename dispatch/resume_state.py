@@ -82,9 +82,9 @@ class History:
         for step in self.running:
             node = plan.by_id.get(step.node_id)
             if node is not None and node.on_interrupt == "fail":
-                return Outcome("failed", None, INTERRUPTED, node.id)
+                return Outcome("failed", None, INTERRUPTED, node.id, "interrupted")
         if self.final is not None:
-            return Outcome("failed", None, self.final.error_text, self.final.node_id)
+            return Outcome("failed", None, self.final.error_text, self.final.node_id, self.final.error_kind)
         return None
 
 
@@ -98,9 +98,11 @@ def _answer(wait: Wait, load: Load) -> Answer | None:
 
 
 def _end_of(run_id: str, load: Load) -> dict[str, Any]:
-    """Return the result of another flow's run: `{"run_id", "status", "output", "error_text"}`."""
+    """Return the result of another flow's run: `{"run_id", "status", "output", "error_text", "error_kind"}`."""
     run = Run.find(run_id)
     if run is None:
-        return {"run_id": run_id, "status": "failed", "output": None, "error_text": "its run was deleted"}
+        text = "its run was deleted"
+        return {"run_id": run_id, "status": "failed", "output": None, "error_text": text, "error_kind": "cancelled"}
     output = load(run_id, "output", Kept(run.output, run.output_bytes))
-    return {"run_id": run_id, "status": run.status, "output": output, "error_text": run.error_text}
+    told = {"error_text": run.error_text, "error_kind": run.error_kind}
+    return {"run_id": run_id, "status": run.status, "output": output, **told}

@@ -11,7 +11,7 @@ from typing import Any
 import engine
 from definition import Settings
 from engine import Outcome, Plan
-from errors import DefinitionError, NodeError
+from errors import DefinitionError, LimitExceeded, NodeError
 from models import LogEntry, Run, Workflow, Write, new_id
 
 from .active_run import Active
@@ -44,7 +44,7 @@ class Starter:
         if flow.status == "archived":
             raise NodeError(f"workflow_id: the flow {flow.name!r} is archived", permanent=True)
         if self.run.depth >= MAX_DEPTH:
-            raise NodeError(f"flows call each other more than {MAX_DEPTH} deep", permanent=True)
+            raise LimitExceeded(f"flows call each other more than {MAX_DEPTH} deep")
         try:
             plan = self.resources.plan_of(flow)
         except DefinitionError as error:
@@ -98,6 +98,7 @@ def failure_writes(resources: Resources, active: Active, outcome: Outcome) -> li
             "run": {"id": run.id, "triggered_by": run.triggered_by},
             "node_id": outcome.error_node_id,
             "error_text": outcome.error_text,
+            "error_kind": outcome.error_kind,
         }
         encoded = engine.encode(told, resources.config.max_value_bytes)
         made = _child(resources, active, flow, error_plan, "error", encoded, None).insertion()

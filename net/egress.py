@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from errors import ConfigError, NodeError
+from errors import ConfigError, LimitExceeded, NodeError, TimedOut
 
 log = logging.getLogger("headrace.egress")
 
@@ -109,6 +109,7 @@ class Rule:
                 f"{host} is at an address that may not be reached; HEADRACE_EGRESS_ALLOW can permit it, and the "
                 "server's log has the address",
                 permanent=True,
+                kind="egress",
             )
         return allowed
 
@@ -184,7 +185,7 @@ class Backend:
         return Stream(self.inner.connect_tcp(address, port, _limit_timeout(timeout), **options))
 
     def connect_unix_socket(self, path: str, **options: Any) -> Any:
-        raise NodeError("a socket of this machine may not be reached", permanent=True)
+        raise NodeError("a socket of this machine may not be reached", permanent=True, kind="egress")
 
     def sleep(self, seconds: float) -> None:
         self.inner.sleep(seconds)
@@ -324,9 +325,9 @@ class Client:
                 finally:
                     response.close()
         except NodeError as error:
-            raise NodeError(f"{who}: {error.message}", error.permanent) from None
+            raise NodeError(f"{who}: {error.message}", error.permanent, kind=error.kind) from None
         except (TimeoutError, httpx.TimeoutException):
-            raise NodeError(f"{who}: no complete answer within {seconds:.3g} s") from None
+            raise TimedOut(f"{who}: no complete answer within {seconds:.3g} s") from None
         except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL, UnicodeError):
             raise NodeError(f"{who}: the request or one of its redirects is not valid HTTP", permanent=True) from None
         except httpx.HTTPError as error:
@@ -342,7 +343,7 @@ class Client:
                 return response
             response.close()
             request = _remove_secrets(request, following, allow)
-        raise NodeError(f"more than {MAX_REDIRECTS} redirects", permanent=True)
+        raise LimitExceeded(f"more than {MAX_REDIRECTS} redirects")
 
     def _read(self, response: Any, who: str, options: Options) -> Answer:
         """Return the answer with its body, or with the start of an error's body; or save the body."""
@@ -352,7 +353,7 @@ class Client:
         elif save is None:
             content = _read_start(response, self.max_bytes + 1)
             if len(content) > self.max_bytes:
-                raise NodeError(f"the answer has more than {self.max_bytes} bytes", permanent=True)
+                raise LimitExceeded(f"the answer has more than {self.max_bytes} bytes")
         reason, headers = response.reason_phrase, dict(response.headers)
         answer = Answer(status, reason, headers, content, response.charset_encoding, str(response.url), who)
         if save is not None:

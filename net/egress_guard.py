@@ -109,7 +109,9 @@ class _Guard:
 
     def running(self, event: str) -> None:
         if self.folders is not None:
-            self.refused = self.misdeed = NodeError(f"it may not use this machine itself ({event})", permanent=True)
+            self.refused = self.misdeed = NodeError(
+                f"it may not use this machine itself ({event})", True, kind="egress"
+            )
             raise PermissionError(self.misdeed.message)
 
     def changing(self) -> None:
@@ -124,7 +126,7 @@ _lock = threading.Lock()
 
 def make_refusal(host: str) -> NodeError:
     """Return the error for an address that may not be reached."""
-    return NodeError(f"{host} may not be reached; HEADRACE_EGRESS_ALLOW can permit it", permanent=True)
+    return NodeError(f"{host} may not be reached; HEADRACE_EGRESS_ALLOW can permit it", permanent=True, kind="egress")
 
 
 @contextmanager

@@ -98,7 +98,7 @@ class _Backend(httpcore2.AsyncNetworkBackend):
             raise httpcore2.ConnectError(f"{host} cannot be resolved: {error}") from None
 
     async def connect_unix_socket(self, *args: Any, **options: Any) -> httpcore2.AsyncNetworkStream:
-        raise NodeError("a socket of this machine may not be reached", permanent=True)
+        raise NodeError("a socket of this machine may not be reached", permanent=True, kind="egress")
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 from marshmallow import Schema
 
 from agent.journal import Entry, Journal, Usage
-from errors import NodeError
+from errors import NodeError, TimedOut
 from net.egress import Rule, tls_context
 from nodes.credentials.keyring import Credential, Keyring
 from nodes.fields import setting as setting  # plugins may import it from here
@@ -316,7 +316,7 @@ class Context:
             return at_most
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise NodeError("timed out before it started")
+            raise TimedOut("timed out before it started")
         return min(left, at_most)
 
 

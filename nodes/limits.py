@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from errors import NodeError
+from errors import LimitExceeded, NodeError
 from nodes.fields import kind_of
 
 # Characters of a text: the default limit of a step's value.
@@ -66,7 +66,7 @@ def text_of_config(config: Mapping[str, Any], input: Any, key: str = "data") -> 
 def fits_text(text: str, what: str) -> str:
     """Return the text. Raises: NodeError if it is too long."""
     if len(text) > MAX_TEXT:
-        raise refusal(f"{what} has {len(text):,} characters; the limit is {MAX_TEXT:,}")
+        raise LimitExceeded(f"{what} has {len(text):,} characters; the limit is {MAX_TEXT:,}")
     return text
 
 
@@ -88,14 +88,14 @@ def encode(value: Any, max_bytes: int) -> bytes:
     except (TypeError, ValueError, RecursionError) as error:
         raise NodeError(f"the output is not JSON: {error}", permanent=True) from None
     if len(encoded) > max_bytes:
-        raise NodeError(f"the output has {len(encoded):,} bytes; the limit is {max_bytes:,}", permanent=True)
+        raise LimitExceeded(f"the output has {len(encoded):,} bytes; the limit is {max_bytes:,}")
     return encoded
 
 
 def fits_items(items: list[Any], what: str) -> list[Any]:
     """Return the list. Raises: NodeError if it is too long."""
     if len(items) > MAX_ITEMS:
-        raise refusal(f"{what} has {len(items):,} items; the limit is {MAX_ITEMS:,}")
+        raise LimitExceeded(f"{what} has {len(items):,} items; the limit is {MAX_ITEMS:,}")
     return items
 
 
@@ -104,7 +104,7 @@ class LimitedText(io.StringIO):
 
     def write(self, text: str) -> int:
         if self.tell() + len(text) > MAX_TEXT:
-            raise refusal(f"the text would exceed the limit of {MAX_TEXT:,} characters")
+            raise LimitExceeded(f"the text would exceed the limit of {MAX_TEXT:,} characters")
         return super().write(text)
 
 
@@ -118,7 +118,7 @@ class Room:
         """Spend `size` characters."""
         self.left -= size
         if self.left < 0:
-            raise refusal(f"{self.what} would exceed the limit of {self.size:,} characters of JSON")
+            raise LimitExceeded(f"{self.what} would exceed the limit of {self.size:,} characters of JSON")
 
     def take_value(self, value: Any) -> None:
         """Spend the size of this value."""
@@ -137,7 +137,7 @@ def size_of(value: Any, what: str, most: int = MAX_TEXT) -> int:
         if isinstance(part, dict):
             size += sum(map(len, part)) + 3 * len(part)
         if size > most:
-            raise refusal(f"{what} exceeds the limit of {most:,} characters of JSON")
+            raise LimitExceeded(f"{what} exceeds the limit of {most:,} characters of JSON")
         if depth > MAX_DEPTH:
             raise too_deep(what)
         for inner in part.values() if isinstance(part, dict) else part:
@@ -151,13 +151,13 @@ def size_of(value: Any, what: str, most: int = MAX_TEXT) -> int:
             else:
                 size += 4
     if size > most:
-        raise refusal(f"{what} exceeds the limit of {most:,} characters of JSON")
+        raise LimitExceeded(f"{what} exceeds the limit of {most:,} characters of JSON")
     return size
 
 
 def too_deep(what: str) -> NodeError:
     """Return the error for a value that is nested too deeply."""
-    return refusal(f"{what} is nested more than {MAX_DEPTH} levels deep")
+    return LimitExceeded(f"{what} is nested more than {MAX_DEPTH} levels deep")
 
 
 def is_number(value: Any) -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError
 
-from errors import NodeError
+from errors import ERROR_KINDS, NodeError
 from nodes.base import Branch, Context, Node, Suspend
 
 log = logging.getLogger("headrace.nodes")
@@ -59,7 +59,7 @@ def call(node: Node, work: Callable[[Context], Any], ctx: Context) -> Any:
         log.error("Node %s (%s) did not end in time; its thread is abandoned", ctx.node_id, node.type)
         given = (ctx.deadline or began) - began
         # With side effects, a second attempt must not start while the first may still be working.
-        raise NodeError(f"did not end within {given:.2g} s and was abandoned", permanent=not node.pure)
+        raise NodeError(f"did not end within {given:.2g} s and was abandoned", not node.pure, kind="timeout")
     return _outcome(result)
 
 
@@ -68,7 +68,9 @@ def _check_left() -> None:
         if not thread.is_alive():
             _left.discard(thread)
     if len(_left) >= MAX_LEFT:
-        raise NodeError(f"{MAX_LEFT} abandoned nodes of HEADRACE_NODES_DIR are still running; restart the server")
+        raise NodeError(
+            f"{MAX_LEFT} abandoned nodes of HEADRACE_NODES_DIR are still running; restart the server", kind="limit"
+        )
 
 
 def _outcome(result: Future[Any]) -> Any:
@@ -77,11 +79,12 @@ def _outcome(result: Future[Any]) -> Any:
         return result.result()
     if isinstance(error, NodeError):
         seconds = error.retry_after if isinstance(error.retry_after, int | float) else 0.0
-        raise NodeError(str(error.message), bool(error.permanent), seconds) from error
+        kind = error.kind if error.kind in ERROR_KINDS else "code"
+        raise NodeError(str(error.message), bool(error.permanent), seconds, kind) from error
     if isinstance(error, Exception):
         raise error
     # SystemExit and similar errors would end more than this node.
-    raise NodeError(describe_with_place(error)) from error
+    raise NodeError(describe_with_place(error), kind="code") from error
 
 
 class CallQueue:
@@ -97,7 +100,7 @@ class CallQueue:
         answer: Future[Any] = Future()
         with self._lock:
             if self.is_closed:
-                raise NodeError("the node was abandoned", permanent=True)
+                raise NodeError("the node was abandoned", permanent=True, kind="timeout")
             self._asked.put((answer, work))
         return answer.result()
 
@@ -208,18 +211,22 @@ def check(node: Node, branches: tuple[str, ...], result: Any) -> None:
         return
     offer = f"it declares: {', '.join(map(repr, branches))}" if branches else "it declares none"
     describe_error = "returned no Branch" if way is None else f"returned the branch {str(way)[:100]!r}"
-    raise NodeError(f"{node.type} {describe_error}; {offer}", permanent=True)
+    raise NodeError(f"{node.type} {describe_error}; {offer}", permanent=True, kind="code")
 
 
 def _check_wait(node: Node, wait: Suspend) -> None:
     if not node.suspends:
-        raise NodeError(f"{node.type} returned Suspend, but does not set suspends = True", permanent=True)
+        raise NodeError(f"{node.type} returned Suspend, but does not set suspends = True", permanent=True, kind="code")
     if not isinstance(wait.reason, str):
-        raise NodeError(f"{node.type} returned Suspend with a reason that is not text", permanent=True)
+        raise NodeError(f"{node.type} returned Suspend with a reason that is not text", permanent=True, kind="code")
     if wait.until is not None and (type(wait.until) is not int or not 0 <= wait.until < 2**53):
-        raise NodeError(f"{node.type} returned Suspend with a time that is not in milliseconds", permanent=True)
+        raise NodeError(
+            f"{node.type} returned Suspend with a time that is not in milliseconds", permanent=True, kind="code"
+        )
     if wait.until is None and wait.run_id is None and not node.answers:
-        raise NodeError(f"{node.type} returned Suspend without a time, but it can have no answer", permanent=True)
+        raise NodeError(
+            f"{node.type} returned Suspend without a time, but it can have no answer", permanent=True, kind="code"
+        )
 
 
 def describe_error(error: BaseException) -> str:
@@ -261,7 +268,7 @@ def contain_errors(what: str) -> Iterator[None]:
     except (NodeError, ValidationError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise NodeError(f"{what} raised {describe_with_place(error)}", permanent=True) from error
+        raise NodeError(f"{what} raised {describe_with_place(error)}", permanent=True, kind="code") from error
 
 
 def branches(node: Node, config: Mapping[str, Any]) -> tuple[str, ...]:

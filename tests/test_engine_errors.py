@@ -311,3 +311,37 @@ def test_a_run_over_its_time_is_not_tried_again(types):
     types.offer("late", past)
     ran = run(flow(node("a", "late", timeout=0.02, retry={"attempts": 20}, on_error="continue")), timeout=0.01)
     assert ran.status == "failed" and "the run exceeded" in ran.error_text
+
+
+# The kind of an error
+
+
+def broken(config, input, ctx):
+    raise KeyError("absent")
+
+
+def slow(config, input, ctx):
+    while time.monotonic() < ctx.deadline:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("settings", "job", "kind"),
+    [
+        ({"type": "broken"}, {}, "bug"),
+        ({"type": "large"}, {"max_value_bytes": 100}, "limit"),
+        ({"foreach": "{{ [1, 2, 3] }}"}, {"max_items": 2}, "limit"),
+        ({"type": "large", "foreach": "{{ [1, 2, 3] }}"}, {"max_value_bytes": 500}, "limit"),
+        ({"foreach": "{{ input }}"}, {}, "config"),
+        ({"type": "slow", "timeout": 0.01}, {}, "timeout"),
+        ({"type": "slow"}, {"timeout": 0.01}, "timeout"),
+        ({"type": "act"}, {"max_steps": 1}, "limit"),
+        ({}, {"stop": lambda: "cancelled by ada@example.org"}, "cancelled"),
+    ],
+)
+def test_a_failure_has_a_kind(types, settings, job, kind):
+    types.offer("broken", broken)
+    types.offer("slow", slow)
+    types.offer("large", lambda config, input, ctx: "x" * 200)
+    ran = run(chain(node("first"), {**node("a"), **settings}, node("b")), **job)
+    assert (ran.status, ran.error_kind) == ("failed", kind), ran.error_text

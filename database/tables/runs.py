@@ -11,6 +11,7 @@ import orjson
 from peewee import SQL, BooleanField, FloatField, IntegerField, TextField
 
 from database import execute, write
+from errors import ERROR_KINDS
 
 from .base import (
     Base,
@@ -57,8 +58,8 @@ NEXT = (
     f"AND o.status = 'pending' AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1)"
 )
 CLOSE_THE_RUNNING = (
-    "UPDATE steps SET status = 'failed', error_text = 'the run was cancelled while this step ran', finished_at = ? "
-    "WHERE run_id = ? AND status = 'running' "
+    "UPDATE steps SET status = 'failed', error_text = 'the run was cancelled while this step ran', "
+    "error_kind = 'cancelled', finished_at = ? WHERE run_id = ? AND status = 'running' "
     "AND EXISTS (SELECT 1 FROM runs WHERE id = ? AND status IN ('pending', 'running'))"
 )
 
@@ -73,11 +74,11 @@ ASKS_PEOPLE = (
 )
 
 
-def _some(status: str | Sequence[str] | None, cancelled: bool | None, waiting: bool) -> list[str]:
+def _some(status: str | Sequence[str] | None, failed: bool, waiting: bool) -> list[str]:
     """Return the statuses that these filters allow, in the order of RUN_STATUSES. Raises: ValueError if unknown."""
     named = [status] if isinstance(status, str) else RUN_STATUSES if status is None else status
     wanted = {RUN_STATUSES[RUN_STATUSES.index(name)] for name in named}
-    if cancelled:
+    if failed:
         wanted &= {"failed"}
     if waiting:
         wanted &= {"pending"}
@@ -149,6 +150,7 @@ class Run(Timed, Base):
     nodes_total = IntegerField(null=True)
     nodes_done = IntegerField(null=True)
     options = TextField(null=True)
+    error_kind = TextField(null=True)
 
     class Meta:
         table_name = "runs"
@@ -209,7 +211,9 @@ class Run(Timed, Base):
 
     def deleted(self) -> Run:
         """Return this run in the form of a deleted one."""
-        self.__data__.update(status="failed", error_text="the run was deleted", output=None, output_bytes=None)
+        self.__data__.update(
+            status="failed", error_text="the run was deleted", error_kind="cancelled", output=None, output_bytes=None
+        )
         return self
 
     def goes_on(self) -> bool:
@@ -233,8 +237,8 @@ class Run(Timed, Base):
     def select_where(
         cls, workspace_id: str, *, status: str | Sequence[str] | None = None, workflow_id: str | None = None,
         triggered_by: str | None = None, since: int | None = None, until: int | None = None,
-        cancelled: bool | None = None, search: str | None = None, asking: Sequence[str] | None = None,
-        unsigned: bool = False,
+        cancelled: bool | None = None, error_kind: Sequence[str] | None = None, search: str | None = None,
+        asking: Sequence[str] | None = None, unsigned: bool = False,
     ) -> Rows[Run]:  # fmt: skip
         """Return the workspace's runs; `since` and `until` compare the time of acceptance, in milliseconds.
 
@@ -242,7 +246,7 @@ class Run(Timed, Base):
         people, at a node of one of these types or by an agent. `unsigned`: searches the text without the signatures of
         links.
 
-        Raises: ValueError for an unknown status or trigger.
+        Raises: ValueError for an unknown status, trigger or kind of error.
         """
         given: dict[str, Any] = {"workspace_id = ?": workspace_id}
         if workflow_id is not None:
@@ -252,18 +256,19 @@ class Run(Timed, Base):
         if search is not None and ID_BEGINS.match(search):
             begin = "run_" + search[4:].upper()
             lowest, end, search = max(lowest or begin, begin), min(end or begin + AFTER_ALL, begin + AFTER_ALL), None
-        statuses = _some(status, cancelled, asking is not None)
+        statuses = _some(status, bool(cancelled or error_kind), asking is not None)
         filtered = (workflow_id, triggered_by) != (None, None) or len(statuses) < len(RUN_STATUSES)
         match = Match.all_of(
-            Match("cancelled = 0", ()) if cancelled is False else None,
+            None if cancelled is None else Match(f"cancelled = {cancelled:d}", ()),
             Match.letters(search, "workflow_name", "error_text", unsigned=unsigned),
             None if asking is None else Match(ASKS_PEOPLE.format(", ".join("?" * len(asking))), tuple(asking)),
         )
         arms = _arms(statuses, triggered_by) if filtered else []
-        if cancelled:
-            # These are few and have an index of their own.
+        if cancelled or error_kind:
+            # These are few and have indexes of their own.
             given["triggered_by = ?"] = triggered_by
-            arms = ["cancelled = 1"]
+            kinds = [ERROR_KINDS[ERROR_KINDS.index(kind)] for kind in error_kind or ()]
+            arms = [f"error_kind = '{kind}'" for kind in kinds] or ["cancelled = 1"]
         if not statuses:
             arms = ["1 = 0"]
         return Rows(cls, given.items(), arms, (lowest, end), match)
@@ -438,7 +443,7 @@ class Run(Timed, Base):
 
         The writes in `noted` happen only if it had not ended.
         """
-        values = {"error_text": reason, "cancelled": True}
+        values = {"error_text": reason, "error_kind": "cancelled", "cancelled": True}
         writes = [
             # Its process may be gone; if it is not, its result replaces this one.
             Write(CLOSE_THE_RUNNING, (now_ms(), self.id, self.id)),
@@ -476,8 +481,8 @@ class Run(Timed, Base):
     def _close_waits(self, now: int, still: str, params: tuple[Any, ...]) -> list[Write]:
         """Return writes that end the waiting steps, which will never be answered."""
         closed = (
-            "UPDATE steps SET status = 'failed', error_text = 'the run ended while this step waited', finished_at = ? "
-            f"WHERE run_id = ? AND status = 'waiting' AND {still}"
+            "UPDATE steps SET status = 'failed', error_text = 'the run ended while this step waited', "
+            f"error_kind = 'cancelled', finished_at = ? WHERE run_id = ? AND status = 'waiting' AND {still}"
         )
         gone = f"DELETE FROM waits WHERE run_id = ? AND {still}"
         return [Write(closed, (now, self.id, *params)), Write(gone, (self.id, *params))]

@@ -22,6 +22,7 @@ MAX_PACKED = 64 * 1024  # bytes of a run's packed steps: reading one step reads 
 STEP_COLUMNS = (
     "run_id", "seq", "node_id", "node_type", "node_name", "status", "attempt", "item_index", "inputs", "item", "output",
     "output_bytes", "same_as", "branch", "error_text", "started_at", "finished_at", "duration_ms", "final",
+    "error_kind",
 )  # fmt: skip
 # A suspended process may still execute a run that another one has taken over. `claims` is the fencing token: only the
 # last claim writes steps, and a node with effects starts only while its claim is valid.
@@ -44,7 +45,7 @@ SAVE_WITH_MORE = INSERT_STEP + NOT_TAKEN + REPLACE_STEP
 # All columns of a step except its values.
 OUTLINE = (
     "run_id", "seq", "node_id", "node_type", "node_name", "status", "attempt", "item_index", "branch", "error_text",
-    "started_at", "finished_at", "duration_ms",
+    "error_kind", "started_at", "finished_at", "duration_ms",
 )  # fmt: skip
 
 
@@ -90,6 +91,7 @@ class Step(Timed, Base):
     finished_at = IntegerField(null=True)
     duration_ms = FloatField(null=True)
     final = BooleanField(default=False)
+    error_kind = TextField(null=True)
 
     class Meta:
         table_name = "all_steps"
@@ -222,7 +224,7 @@ class Step(Timed, Base):
         """Close the steps left running by a crash, unless the run was taken over or claimed again."""
         sql = (
             "UPDATE steps SET status = 'failed', error_text = 'interrupted: the server stopped while this step ran', "
-            "finished_at = ? WHERE run_id = ? AND status = 'running' "
+            "error_kind = 'interrupted', finished_at = ? WHERE run_id = ? AND status = 'running' "
             f"AND EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ?{NOT_TAKEN})"
         )
         return Write(sql, (now_ms(), run_id, run_id, claims))

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from database.full_text import all_words, any_word
-from errors import NodeError
+from errors import LimitExceeded, NodeError
 from models import AgentMemory, MemoryScope, now_ms
 from nodes.ai.memory import MAX_AGENT, MAX_CONTENT, MAX_FOUND, MAX_KEY, MAX_TAG, MAX_TAGS
 from nodes.ai.memory import MAX_SECONDS as MAX_EXPIRY
@@ -119,7 +119,7 @@ def _text(what: str, value: Any, most: int, least: int = 0) -> str:
     if not isinstance(value, str):
         raise NodeError(f"{what} must be text", permanent=True)
     if len(value) > most:
-        raise NodeError(f"{what} has {len(value)} characters; at most {most} are allowed", permanent=True)
+        raise LimitExceeded(f"{what} has {len(value)} characters; at most {most} are allowed")
     if least and not value.strip():
         raise NodeError(f"{what} must not be empty", permanent=True)
     if "\0" in value or _question(what, value) != value:
@@ -131,7 +131,7 @@ def _tags(values: Any) -> list[str]:
     if not isinstance(values, list | tuple):
         raise NodeError("tags must be a list of texts", permanent=True)
     if len(values) > MAX_TAGS:
-        raise NodeError(f"there are {len(values)} tags; at most {MAX_TAGS} are allowed", permanent=True)
+        raise LimitExceeded(f"there are {len(values)} tags; at most {MAX_TAGS} are allowed")
     return [_text("a tag", value, MAX_TAG, 1) for value in values]
 
 

@@ -16,7 +16,7 @@ from marshmallow import Schema, ValidationError, fields
 from agent import load_libraries, open_model, prompts, run_agent
 from agent.journal import Entry, sum_usage
 from agent.types import Done, Work
-from errors import NodeError
+from errors import LimitExceeded, NodeError
 from nodes.ai.model_access import GRACE, choose, find_issues, model_access, price_of, redact
 from nodes.base import Branch, Context, Node, check_installed, setting
 from nodes.fields import anything, credential, json_schema, number, text, whole
@@ -256,7 +256,7 @@ def check_size(given: Any, key: str) -> Any:
     size = len(prompts.to_text(given))
     if size > prompts.MAX_INPUT:
         most = prompts.MAX_INPUT
-        raise NodeError(f"{key} has {size:,} characters; the limit is {most:,}", permanent=True)
+        raise LimitExceeded(f"{key} has {size:,} characters; the limit is {most:,}")
     return given
 
 

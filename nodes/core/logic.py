@@ -166,7 +166,9 @@ class Filter(Node):
         try:
             return is_true(keep.evaluate(scope))
         except ExpressionError as error:
-            raise NodeError(f"filter: the condition keep failed for item {index}: {error}", permanent=True) from None
+            raise NodeError(
+                f"filter: the condition keep failed for item {index}: {error}", True, kind="expression"
+            ) from None
 
 
 class Merge(Node):
@@ -224,7 +226,7 @@ class Stop(Node):
         message = text("The error message of the run", most=2_000, required=True, lines="", title="Error message")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        raise NodeError(config["message"], permanent=True)
+        raise NodeError(config["message"], permanent=True, kind="stop")
 
 
 class Noop(Node):

@@ -283,6 +283,7 @@ class Error(TriggerNode):
                 "run": {"id": "run_01J9ZQ4N5Y8S2T6V7W8X9YABCD", "triggered_by": "webhook"},
                 "node_id": "pay",
                 "error_text": "POST pay.example.com answered 502 Bad Gateway",
+                "error_kind": "remote",
             },
         },
     )

@@ -244,8 +244,10 @@ class Subflow(_Waiting):
         return Suspend(None, f"the run {run_id}", run_id)
 
     def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
-        """Return the output of the ended run: `answer.value` is `{"run_id", "status", "output", "error_text"}`."""
+        """Return the output of the ended run: `answer.value` is `{"run_id", "status", "output", "error_text",
+        "error_kind"}`.
+        """
         ended = answer.value
         if ended["status"] != "success":
-            raise NodeError(f"the run {ended['run_id']} failed: {ended['error_text']}")
+            raise NodeError(f"the run {ended['run_id']} failed: {ended['error_text']}", kind=ended["error_kind"])
         return ended["output"]

@@ -60,7 +60,7 @@ class Credential:
         """Raise NodeError unless the values may be sent to this host."""
         if not self.may_go_to(host):
             bound = ", ".join(self.hosts) or "no host; add the host to the credential's allowed hosts"
-            raise NodeError(f"{self.label} may not be sent to {host}: it is bound to {bound}", permanent=True)
+            raise NodeError(f"{self.label} may not be sent to {host}: it is bound to {bound}", True, kind="credential")
 
 
 Find = Callable[[str], Credential | None]
@@ -87,16 +87,18 @@ class Keyring(Mapping[str, Any]):
         """Return the credential of this name and one of these types. Raises: NodeError if there is none."""
         found = self._open(name)
         if found is None:
-            raise NodeError(f"there is no credential {name!r} in this workspace", permanent=True)
+            raise NodeError(f"there is no credential {name!r} in this workspace", permanent=True, kind="credential")
         if types and found.type not in types:
-            raise NodeError(f"{found.label} is of type {found.type}; it must be {or_list(types)}", True)
+            raise NodeError(
+                f"{found.label} is of type {found.type}; it must be {or_list(types)}", True, kind="credential"
+            )
         return found
 
     def _open(self, name: str) -> Credential | None:
         try:
             found = self._find(name)
         except VaultError as error:
-            raise NodeError(f"the credential {name!r} cannot be read: {error}", permanent=True) from None
+            raise NodeError(f"the credential {name!r} cannot be read: {error}", True, kind="credential") from None
         if found is not None:
             self.hide(*TYPES[found.type].secrets(found.data))
         return found

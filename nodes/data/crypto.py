@@ -16,7 +16,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from errors import NodeError
+from errors import MalformedData, NodeError
 from nodes.base import Branch, Context, Node, setting
 from nodes.data.lists import flag, whole
 from nodes.fields import anything, choice, credential, kind_of, text, text_of
@@ -59,14 +59,14 @@ def decoded(value: str, encoding: str, what: str = "data") -> bytes:
         bare = bare.rstrip("=").replace("-", "+").replace("_", "/")
         return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
     except (ValueError, binascii.Error):
-        raise refusal(f"{what} is not {encoding}") from None
+        raise MalformedData(f"{what} is not {encoding}") from None
 
 
 def _as_text(raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        raise refusal("what data stands for is not UTF-8 text") from None
+        raise MalformedData("what data stands for is not UTF-8 text") from None
 
 
 # Operations take the config, the bytes of `data`, and the context.

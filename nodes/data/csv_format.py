@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from errors import LimitExceeded, MalformedData
 from nodes.data.paths import MISSING, Path, path, read
 from nodes.fields import kind_of, text_of
 from nodes.limits import GREATEST, LEAST, MAX_ITEMS, LimitedText, refusal, size_of
@@ -74,7 +75,7 @@ def _objects(rows: Iterator[list[str]], names: list[str], read_cell: Any) -> lis
         row += [""] * (len(names) - len(row))
         left -= len(row)
         if left < 0:
-            raise refusal(f"the table has more than {MAX_CELLS:,} cells")
+            raise LimitExceeded(f"the table has more than {MAX_CELLS:,} cells")
         made.append(dict(zip(names, map(read_cell, row), strict=True)))
     return made
 
@@ -89,11 +90,11 @@ def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
                 continue
             count, cells = count + 1, cells + len(row)
             if len(row) > MAX_COLUMNS or count > MAX_ITEMS or cells > MAX_CELLS:
-                raise refusal(f"the table has more than {_too_many(len(row), count)}")
+                raise LimitExceeded(f"the table has more than {_too_many(len(row), count)}")
             yield row
     except csv.Error as error:
         hint = "; a quotation mark is perhaps not closed" if "limit" in str(error) or "end" in str(error) else ""
-        raise refusal(f"line {reader.line_num}: {error}{hint}") from None
+        raise MalformedData(f"line {reader.line_num}: {error}{hint}") from None
 
 
 def _too_many(columns: int, rows: int) -> str:
@@ -191,7 +192,7 @@ def _union(rows: list[Any]) -> list[str]:
 
 def _of_objects(rows: list[Any], columns: list[Path]) -> Iterator[list[Any]]:
     if len(rows) * len(columns) > MAX_CELLS or len(columns) > MAX_COLUMNS:
-        raise refusal(f"the table would have more than {MAX_CELLS:,} cells or {MAX_COLUMNS:,} columns")
+        raise LimitExceeded(f"the table would have more than {MAX_CELLS:,} cells or {MAX_COLUMNS:,} columns")
     for place, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise refusal(f"item {place} is {kind_of(row)}, but those before it are objects")

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate
 
+from errors import LimitExceeded, MalformedData
 from nodes.base import Context, Node, setting
 from nodes.data import csv_format, xml_format, yaml_format
 from nodes.fields import Named, anything, choice, flag, line, whole
@@ -182,15 +183,15 @@ def json_value(text: str, what: str) -> Any:
         value = _loaded(text)
     except json.JSONDecodeError as error:
         problem = error.msg[:1].lower() + error.msg[1:]
-        raise refusal(f"{what} is not JSON: line {error.lineno}, column {error.colno}: {problem}") from None
+        raise MalformedData(f"{what} is not JSON: line {error.lineno}, column {error.colno}: {problem}") from None
     except RecursionError:
-        raise refusal(f"{what} is nested too deeply") from None
+        raise LimitExceeded(f"{what} is nested too deeply") from None
     return check_json(value, what)
 
 
 def _loaded(text: str) -> Any:
     if is_too_fine(text.encode("utf-8", "replace")):
-        raise refusal(f"the text has more than {MAX_CONTAINERS:,} lists and objects; read it in several parts")
+        raise LimitExceeded(f"the text has more than {MAX_CONTAINERS:,} lists and objects; read it in several parts")
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -203,7 +204,7 @@ def _loaded(text: str) -> Any:
 def _json_lines(text: str) -> list[Any]:
     found = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if len(found) > MAX_ITEMS:
-        raise refusal(f"data has more than {MAX_ITEMS:,} lines")
+        raise LimitExceeded(f"data has more than {MAX_ITEMS:,} lines")
     return [json_value(line, f"line {number} of data") for number, line in found]
 
 
@@ -216,7 +217,7 @@ def json_text(value: Any, indent: int, sort_keys: bool) -> str:
         for piece in pieces:
             left -= len(piece)
             if left < 0:
-                raise refusal(f"the text would have more than {MAX_TEXT:,} characters")
+                raise LimitExceeded(f"the text would have more than {MAX_TEXT:,} characters")
             made.append(piece)
         return "".join(made)
     return fits_text(json.dumps(value, ensure_ascii=False, sort_keys=sort_keys, separators=(",", ":")), "the text")
@@ -414,7 +415,7 @@ class Html(Node):
         data = html.encode("utf-8", "replace")
         found = read_apart("html", options, data, ctx.seconds_left(HTML_SECONDS))
         if "problem" in found:
-            raise refusal(f"html: {found['problem']}")
+            raise MalformedData(f"html: {found['problem']}")
         return found["result"]
 
 
@@ -444,7 +445,7 @@ class Markdown(Node):
 
         text = text_of_config(config, input, "text")
         if len(text) > MAX_MARKDOWN:
-            raise refusal(f"text has {len(text):,} characters; at most {MAX_MARKDOWN:,} of Markdown are allowed")
+            raise LimitExceeded(f"text has {len(text):,} characters; at most {MAX_MARKDOWN:,} of Markdown are allowed")
         return nh3.clean(_renderer(config["breaks"]).render(text))
 
 

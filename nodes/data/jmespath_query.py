@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from errors import NodeError
+from errors import LimitExceeded, NodeError
 
 MAX_QUERY = 2_000
 MAX_WORK = 5_000_000
@@ -33,7 +33,7 @@ def compiled(query: str) -> Any:
     except JMESPathError as error:
         raise NodeError(f"Is not JMESPath: {str(error).splitlines()[0]}", permanent=True) from None
     except RecursionError:
-        raise NodeError("Is not JMESPath: it is nested too deeply", permanent=True) from None
+        raise LimitExceeded("Is not JMESPath: it is nested too deeply") from None
 
 
 def search(query: str, data: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from marshmallow import Schema, ValidationError, validates_schema
 
+from errors import LimitExceeded
 from nodes.base import Context, Node
 from nodes.data.compare import identity
 from nodes.data.lists import separator_setting
@@ -138,7 +139,7 @@ def _one_text(items: list[Any], config: Mapping[str, Any]) -> str:
             parts.append(text_of(item))
     between: str = config["separator"]
     if sum(map(len, parts)) + len(between) * max(0, len(parts) - 1) > MAX_TEXT:
-        raise refusal(f"the text would exceed the limit of {MAX_TEXT:,} characters")
+        raise LimitExceeded(f"the text would exceed the limit of {MAX_TEXT:,} characters")
     return between.join(parts)
 
 
@@ -235,7 +236,7 @@ class _Joined:
         left, right = self.left, self.right
         self.count += 1
         if self.count > MAX_ITEMS:
-            raise refusal(f"the result would have more than {MAX_ITEMS:,} items")
+            raise LimitExceeded(f"the result would have more than {MAX_ITEMS:,} items")
         self.room.take(left.blank_size if place is None else left.sizes[place])
         self.room.take(right.blank_size if other is None else right.sizes[other])
         first = left.blank if place is None else left.rows[place]

@@ -8,7 +8,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from errors import NodeError
+from errors import LimitExceeded, NodeError
 from nodes.base import Context, Node, setting
 from nodes.data.compare import Order, identity
 from nodes.data.paths import (
@@ -190,7 +190,7 @@ def _sum(values: list[Any]) -> Any:
     if all(isinstance(value, int) for value in values):
         total = sum(values)
         if not LEAST <= total <= GREATEST:
-            raise refusal("the sum has more than 64 bits")
+            raise LimitExceeded("the sum has more than 64 bits")
         return total
     try:
         return math.fsum(values)
@@ -438,7 +438,7 @@ def _parts(text: Any, config: Mapping[str, Any]) -> list[str]:
         raise refusal(f"separator is for text, but this is {kind_of(text)}")
     between = config["separator"]
     if fits_text(text, "the text").count(between) >= MAX_ITEMS:
-        raise refusal(f"the text has more than {MAX_ITEMS:,} parts")
+        raise LimitExceeded(f"the text has more than {MAX_ITEMS:,} parts")
     parts = text.split(between)
     return [bare for part in parts if (bare := part.strip())] if config["trim"] else parts
 

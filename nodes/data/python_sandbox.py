@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from errors import NodeError
+from errors import LimitExceeded, NodeError, TimedOut
 
 WAIT_FOR_WORKER = 30.0
 SESSIONS_PER_WORKER = 500
@@ -41,13 +41,13 @@ class Sandbox:
             return as_json(self._feed(source, inputs, timeout, memory_mb, output))
         except monty.MontyCrashedError as error:
             reason = late(timeout) if error.timed_out else "the sandbox crashed"
-            raise NodeError(f"code: {reason}") from None
+            raise NodeError(f"code: {reason}", kind="timeout" if error.timed_out else "code") from None
         except monty.MontyError as error:
             raise _failure(error, timeout, memory_mb) from None
         except TimeoutError:
-            raise NodeError(f"code: all sandboxes were busy for {WAIT_FOR_WORKER:g} s; try again") from None
+            raise NodeError(f"code: all sandboxes were busy for {WAIT_FOR_WORKER:g} s; try again", kind="limit") from None
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise NodeError(f"code: {error}", permanent=True) from None
+            raise NodeError(f"code: {error}", permanent=True, kind="code") from None
         finally:
             output.close()
 
@@ -121,13 +121,13 @@ def _failure(error: Any, timeout: float, memory_mb: int) -> NodeError:
     """Convert an error inside the sandbox, with its line."""
     text = str(error)
     if "time limit exceeded" in text or text.startswith("TimeoutError: sleep limit exceeded"):
-        return NodeError(f"code: {late(timeout)}")
+        return TimedOut(f"code: {late(timeout)}")
     if "memory limit exceeded" in text:
-        return NodeError(f"code: used more than {memory_mb} MB", permanent=True)
+        return LimitExceeded(f"code: used more than {memory_mb} MB")
     shown = error.display("type-msg") if hasattr(error, "display") else text
     frames = error.traceback() if hasattr(error, "traceback") else []
     where = f"line {frames[-1].line}: " if frames else ""
-    return NodeError(f"code: {where}{shown}", permanent=True)
+    return NodeError(f"code: {where}{shown}", permanent=True, kind="code")
 
 
 def as_json(value: Any) -> Any:
@@ -138,7 +138,7 @@ def as_json(value: Any) -> Any:
         nonlocal left
         left -= 1
         if left < 0 or depth > MAX_DEPTH:
-            raise NodeError("code: the result is too large or nested too deeply", permanent=True)
+            raise LimitExceeded("code: the result is too large or nested too deeply")
         if isinstance(value, list | tuple):
             return [walk(item, depth + 1) for item in value]
         if isinstance(value, dict):
@@ -150,7 +150,7 @@ def as_json(value: Any) -> Any:
 
 def _key(key: Any) -> str:
     if not isinstance(key, str):
-        raise NodeError(f"code: the result has the key {key!r:.50}; keys must be text", permanent=True)
+        raise NodeError(f"code: the result has the key {key!r:.50}; keys must be text", permanent=True, kind="code")
     return key
 
 
@@ -163,7 +163,7 @@ def _scalar(value: Any) -> Any:
     if kind is float and math.isfinite(value):
         return value
     if kind in (int, float):
-        raise NodeError("code: the result has a number that JSON cannot hold", permanent=True)
+        raise NodeError("code: the result has a number that JSON cannot hold", permanent=True, kind="code")
     name = getattr(value, "name", "object") if kind.__name__ == "MontyClassProxy" else kind.__name__
     hint = "a list" if isinstance(value, set | frozenset) else "text, a number, a list or a dict"
-    raise NodeError(f"code: the result has a {name}, which is not JSON; return {hint} instead", permanent=True)
+    raise NodeError(f"code: the result has a {name}, which is not JSON; return {hint} instead", permanent=True, kind="code")

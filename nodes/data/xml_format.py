@@ -15,6 +15,7 @@ from collections.abc import Collection
 from typing import Any
 from xml.sax import ContentHandler, SAXParseException
 
+from errors import LimitExceeded, MalformedData
 from nodes.fields import kind_of, text_of
 from nodes.limits import MAX_TEXT, check_data, refusal
 
@@ -46,11 +47,11 @@ def parse(text: str, lists: Collection[str]) -> dict[str, Any]:
         parser.close()
     except SAXParseException as error:
         line, column = error.getLineNumber(), (error.getColumnNumber() or 0) + 1
-        raise refusal(f"data is not XML: line {line}, column {column}: {error.getMessage()}") from None
+        raise MalformedData(f"data is not XML: line {line}, column {column}: {error.getMessage()}") from None
     except DTDForbidden:
-        raise refusal("data has a DTD (<!DOCTYPE …>), which is never read; take it out first") from None
+        raise MalformedData("data has a DTD (<!DOCTYPE …>), which is never read; take it out first") from None
     except UnicodeEncodeError:
-        raise refusal("data is not XML: it has half a surrogate pair") from None
+        raise MalformedData("data is not XML: it has half a surrogate pair") from None
     return reader.document
 
 
@@ -86,9 +87,9 @@ class _Reader(ContentHandler):
     def startElement(self, name: str, attrs: Any) -> None:
         self.parts += 1 + len(attrs)
         if self.parts > MAX_PARTS:
-            raise refusal(f"data has more than {MAX_PARTS:,} elements and attributes")
+            raise LimitExceeded(f"data has more than {MAX_PARTS:,} elements and attributes")
         if len(self.open) >= MAX_LEVELS:
-            raise refusal(f"data has elements more than {MAX_LEVELS} deep")
+            raise LimitExceeded(f"data has elements more than {MAX_LEVELS} deep")
         self.open.append(_Element({f"@{key}": value for key, value in attrs.items()}))
 
     def characters(self, content: str) -> None:
@@ -142,7 +143,7 @@ class _Writer:
     def put(self, text: str) -> None:
         self.left -= len(text)
         if self.left < 0:
-            raise refusal(f"the text would have more than {MAX_TEXT:,} characters")
+            raise LimitExceeded(f"the text would have more than {MAX_TEXT:,} characters")
         self.made.append(text)
 
     def line(self, level: int) -> None:
@@ -153,7 +154,7 @@ class _Writer:
         """One element; its content is an object, a list or text."""
         self.parts += 1
         if self.parts > MAX_PARTS:
-            raise refusal(f"data would have more than {MAX_PARTS:,} elements")
+            raise LimitExceeded(f"data would have more than {MAX_PARTS:,} elements")
         self.put(f"<{_named(name)}")
         content = value if isinstance(value, dict) else {self.item if isinstance(value, list) else "#text": value}
         children = {}

@@ -18,6 +18,7 @@ import yaml
 from yaml.constructor import ConstructorError
 
 from expressions.values import iso
+from errors import LimitExceeded, MalformedData
 from nodes.fields import kind_of
 from nodes.limits import GREATEST, MAX_DEPTH, MAX_TEXT, LimitedText, Room, check_data, refusal, size_of, unfit_scalar
 
@@ -61,13 +62,13 @@ def parse(text: str, several: bool) -> Any:
     try:
         documents = list(_Loader(text.removeprefix("\ufeff")).documents())
     except yaml.YAMLError as error:
-        raise refusal(f"data is not YAML: {_problem(error)}") from None
+        raise MalformedData(f"data is not YAML: {_problem(error)}") from None
     except UnicodeEncodeError:
-        raise refusal("data is not YAML: it has half a surrogate pair") from None
+        raise MalformedData("data is not YAML: it has half a surrogate pair") from None
     if several:
         return documents
     if len(documents) > 1:
-        raise refusal(f"data has {len(documents)} documents; set documents to true to have the list of them")
+        raise MalformedData(f"data has {len(documents)} documents; set documents to true to have the list of them")
     return documents[0] if documents else None
 
 
@@ -248,7 +249,7 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
         """Write a value and what is in it."""
         self.parts += 1
         if self.parts > MAX_PARTS:
-            raise refusal(f"data has more than {MAX_PARTS:,} parts")
+            raise LimitExceeded(f"data has more than {MAX_PARTS:,} parts")
         if isinstance(value, list):
             self.emit(yaml.SequenceStartEvent(None, None, True, flow_style=not value))
             for item in value:

@@ -10,7 +10,7 @@ from typing import Any
 
 from marshmallow import Schema
 
-from errors import NodeError
+from errors import LimitExceeded, MalformedData, NodeError
 from nodes.base import Context, Node, check_installed
 from nodes.fields import anything, choice, flag, text, text_of, whole
 from nodes.files.files import describe_file, get_path
@@ -82,11 +82,11 @@ def _read(where: str, sheet: str | None, ctx: Context) -> list[list[Any]]:
     """Return the non-empty rows of a sheet, as JSON values."""
     files = ctx.need_files()
     if files.size(where) > MAX_FILE:
-        raise NodeError(f"{where!r} has more than {MAX_FILE} bytes", permanent=True)
+        raise LimitExceeded(f"{where!r} has more than {MAX_FILE} bytes")
     options = {"sheet": sheet, "max_rows": MAX_ROWS, "max_columns": MAX_COLUMNS}
     found = read_apart("spreadsheet", options, files.read(where), ctx.seconds_left(READ_SECONDS))
     if "problem" in found:
-        raise NodeError(f"{where!r} {found['problem']}", permanent=True)
+        raise MalformedData(f"{where!r} {found['problem']}")
     rows: list[list[Any]] = found["rows"]
     return rows
 
@@ -111,7 +111,7 @@ def to_rows(items: Any, header: bool) -> Iterator[list[Any]]:
     if not isinstance(items, list):
         raise NodeError("items: must be a list of objects or of lists", permanent=True)
     if len(items) > MAX_ROWS:
-        raise NodeError(f"items: has more than {MAX_ROWS} rows", permanent=True)
+        raise LimitExceeded(f"items: has more than {MAX_ROWS} rows")
     names = list(dict.fromkeys(chain.from_iterable(item for item in items if isinstance(item, Mapping))))
     if names and header:
         yield list(names)
@@ -134,7 +134,7 @@ def _write(rows: Iterable[list[Any]], where: str, title: str, ctx: Context) -> d
     for row in rows:
         ctx.seconds_left(1)
         if len(row) > MAX_COLUMNS:
-            raise NodeError(f"items: more than {MAX_COLUMNS} columns", permanent=True)
+            raise LimitExceeded(f"items: more than {MAX_COLUMNS} columns")
         sheet.append([_cell(sheet, value) for value in row])
     buffer = BytesIO()
     book.save(buffer)
@@ -182,9 +182,9 @@ class Pdf(Node):
         where = get_path(config["file"])
         files = ctx.need_files()
         if files.size(where) > MAX_FILE:
-            raise NodeError(f"{where!r} has more than {MAX_FILE} bytes", permanent=True)
+            raise LimitExceeded(f"{where!r} has more than {MAX_FILE} bytes")
         options = {"password": config.get("password"), "max_pages": config["max_pages"], "most": MAX_TEXT}
         found = read_apart("pdf", options, files.read(where), ctx.seconds_left(READ_SECONDS))
         if "problem" in found:
-            raise NodeError(f"{where!r} {found['problem']}", permanent=True)
+            raise MalformedData(f"{where!r} {found['problem']}")
         return {key: found[key] for key in ("text", "pages", "page_count", "info")}

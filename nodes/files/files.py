@@ -23,7 +23,7 @@ from typing import IO, Any
 
 import orjson
 
-from errors import NodeError
+from errors import LimitExceeded, MalformedData, NodeError
 from nodes.limits import is_too_fine
 from schema_fields.row_json import iso
 
@@ -186,7 +186,7 @@ class Files:
                         continue
                     found.append(self._entry(path, entry))
                     if len(found) > limit:
-                        raise NodeError(f"{path or 'the folder'} has more than {limit} entries", permanent=True)
+                        raise LimitExceeded(f"{path or 'the folder'} has more than {limit} entries")
         return sorted(found, key=lambda entry: str(entry["name"]))
 
     def delete(self, path: str) -> bool:
@@ -236,7 +236,7 @@ class Files:
         if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
             raise NodeError(f"{path!r} is not a regular file", permanent=True)
         if found.st_size > self.max_bytes:
-            raise NodeError(f"{path!r} has more than {self.max_bytes:,} bytes, the limit for files", permanent=True)
+            raise LimitExceeded(f"{path!r} has more than {self.max_bytes:,} bytes, the limit for files")
 
     @contextmanager
     def place(self, path: str, make: bool = False) -> Iterator[tuple[int, str]]:
@@ -267,7 +267,7 @@ class Files:
             raise Absent(f"{path!r}: the file does not exist", permanent=True) from None
         except OSError as error:
             why = WHY.get(error.errno or 0, error.strerror or str(error))
-            raise NodeError(f"{path!r}: {why}", permanent=error.errno not in PASSING) from None
+            raise NodeError(f"{path!r}: {why}", error.errno not in PASSING, kind="storage") from None
         finally:
             if fd >= 0:
                 os.close(fd)
@@ -311,7 +311,7 @@ class Upload(Bounded):
         """Write a piece. Raises: NodeError if less than `min_free` bytes of the disk would be left."""
         disk = os.fstatvfs(self.folder)
         if disk.f_bavail * disk.f_frsize - len(data) < self.min_free:
-            raise NodeError(f"{self.path!r}: the disk is full")
+            raise NodeError(f"{self.path!r}: the disk is full", kind="storage")
         return super().write(data)
 
     def keep(self, path: str, overwrite: bool = False) -> None:
@@ -437,12 +437,12 @@ def parse_content(raw: bytes, name: str, encoding: str) -> Any:
     try:
         content = raw.decode("utf-8-sig")
         if encoding == "json" and is_too_fine(raw):
-            raise NodeError(f"{name!r} has too many lists and objects to parse; read it as text", True)
+            raise LimitExceeded(f"{name!r} has too many lists and objects to parse; read it as text")
         return content if encoding == "text" else orjson.loads(content)
     except UnicodeDecodeError as error:
-        raise NodeError(f"{name!r} is not UTF-8 text (byte {error.start}); read it as base64", permanent=True) from None
+        raise MalformedData(f"{name!r} is not UTF-8 text (byte {error.start}); read it as base64") from None
     except orjson.JSONDecodeError as error:
-        raise NodeError(f"{name!r} is not JSON: {error.msg} (line {error.lineno})", permanent=True) from None
+        raise MalformedData(f"{name!r} is not JSON: {error.msg} (line {error.lineno})") from None
 
 
 def to_bytes(data: Any, encoding: str) -> bytes:

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from marshmallow import Schema
 
-from errors import NodeError
+from errors import ErrorKind, LimitExceeded, NodeError, TimedOut
 from net.egress_guard import guarded
 from nodes.base import Context, Node, check_installed
 from nodes.credentials.checks import checks
@@ -37,6 +37,8 @@ PART = 10 * 2**20  # bytes of a file in memory during a multipart upload
 PIECE = 64 * 1024
 # Error codes that are transient.
 PASSING = {"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "OperationAborted"}
+# The codes of S3 for a key that is unknown or does not fit its secret.
+NOT_LOGGED_IN = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
 # Errors of the library on a response that is not S3's.
 SLIPS = (ET.ParseError, AttributeError, KeyError, TypeError, ValueError)
 
@@ -259,7 +261,7 @@ def connect(found: Credential, ctx: Context, end: float) -> Iterator[Any]:
             )
     except (MinioException, HTTPError, OSError, *SLIPS) as error:
         if time.monotonic() >= end:
-            raise NodeError(f"{host} did not answer in time") from None
+            raise TimedOut(f"{host} did not answer in time") from None
         raise to_node_error(error, host) from None
     finally:
         pool.clear()
@@ -297,7 +299,7 @@ def read_body(response: Any, most: int, otherwise: str) -> bytes:
         body += piece
         if len(body) > most:
             response.close()
-            raise NodeError(otherwise, permanent=True)
+            raise LimitExceeded(otherwise)
     return bytes(body)
 
 
@@ -310,16 +312,17 @@ def to_node_error(error: Exception, host: str) -> NodeError:
         what = "/".join(filter(None, (error.bucket_name, error.object_name)))
         about = f" ({what[:300]})" if what else ""
         permanent = error.code not in PASSING and is_permanent(error.response.status)
-        return NodeError(f"{host}: {error.code}: {str(error.message)[:500]}{about}", permanent)
+        kind: ErrorKind = "credential" if error.code in NOT_LOGGED_IN else "refused" if permanent else "remote"
+        return NodeError(f"{host}: {error.code}: {str(error.message)[:500]}{about}", permanent, kind=kind)
     if isinstance(error, InvalidResponseError | ServerError):
         status = getattr(error, "_code", getattr(error, "status_code", 0))
-        return NodeError(f"{host} answered {status}, but not like an S3 store", is_permanent(status))
+        return NodeError(f"{host} answered {status}, but not like an S3 store", is_permanent(status), kind="remote")
     if isinstance(error, HTTPError | OSError):
         # Without the library's prefix and the error number.
         reason = str(error).rpartition(">: ")[2] or type(error).__name__
         if "[Errno " in reason:
             reason = reason.rpartition("[Errno ")[2].partition("] ")[2]
-        return NodeError(f"{host}: {reason[:500]}", permanent="CERTIFICATE_VERIFY_FAILED" in reason)
+        return NodeError(f"{host}: {reason[:500]}", "CERTIFICATE_VERIFY_FAILED" in reason, kind="remote")
     return NodeError(f"{host}: {str(error)[:500]}", permanent=True)
 
 

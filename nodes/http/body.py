@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 from urllib.parse import urlencode
 
-from errors import NodeError
+from errors import LimitExceeded, NodeError
 from nodes.fields import text_of
 from nodes.files.files import Files, guess_content_type
 
@@ -153,7 +153,7 @@ def _multipart(body: Any, uploads: Mapping[str, Any], files: Files | None, stack
     if not fields and not named:
         raise NodeError("a multipart form must have at least one field or file", permanent=True)
     if len(fields) > MAX_FIELDS or len(named) > MAX_FILES:
-        raise NodeError(f"a multipart form must have at most {MAX_FIELDS} fields and {MAX_FILES} files", permanent=True)
+        raise LimitExceeded(f"a multipart form must have at most {MAX_FIELDS} fields and {MAX_FILES} files")
     parts: list[tuple[str, Any]] = []
     try:
         parts += [(name, (None, value.encode())) for name, value in fields]

@@ -17,7 +17,7 @@ from nodes.credentials.checks import Untested, checks
 from nodes.credentials.keyring import Credential
 from nodes.http.body import NOTHING, Body
 from nodes.http.oauth2 import OAUTH2, TOKENS, Token, Tokens, get_token
-from nodes.http.response import ERROR_BYTES, get_retry_after, is_permanent, quote_body
+from nodes.http.response import ERROR_BYTES, get_retry_after, is_permanent, kind_of_status, quote_body
 
 if TYPE_CHECKING:
     from nodes.base import Context
@@ -93,7 +93,8 @@ class Caller:
         if asked is not None:
             text += f" and asks to wait {asked:.12g} s"
         said = quote_body(answer, self.clean)
-        return NodeError(f"{text}: {said}" if said else text, is_permanent(answer.status), asked or 0.0)
+        text = f"{text}: {said}" if said else text
+        return NodeError(text, is_permanent(answer.status), asked or 0.0, kind_of_status(answer.status))
 
     def _authorized(self, call: Call) -> Answer:
         """Send the request; once again with a new token if it is rejected."""

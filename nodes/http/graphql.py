@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from errors import NodeError
+from errors import MalformedData, NodeError
 from nodes.base import Context, Node, setting
 from nodes.fields import credential, flag, headers, text, text_of
 from nodes.http import body as bodies
@@ -94,7 +94,7 @@ class GraphQL(Node):
 def parts_of(said: Any, who: str) -> tuple[Any, list[Any]]:
     """Return the data and the errors of a response. Raises: NodeError if it has neither."""
     if not isinstance(said, dict) or not ("data" in said or "errors" in said):
-        raise NodeError(f"{who} did not return a GraphQL response: it has neither data nor errors", True)
+        raise MalformedData(f"{who} did not return a GraphQL response: it has neither data nor errors")
     errors = said.get("errors") or []
     return said.get("data"), errors if isinstance(errors, list) else [errors]
 
@@ -104,7 +104,7 @@ def to_node_error(errors: list[Any], who: str) -> NodeError:
     quote_body = "; ".join(words(error) for error in errors[:ERRORS_SHOWN])
     more = f" (and {len(errors) - ERRORS_SHOWN} more)" if len(errors) > ERRORS_SHOWN else ""
     passing = any(code_of(error) in PASSING for error in errors)
-    return NodeError(f"{who} returned errors: {quote_body}{more}", permanent=not passing)
+    return NodeError(f"{who} returned errors: {quote_body}{more}", not passing, kind="remote" if passing else "refused")
 
 
 def words(error: Any) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_plus, urlencode
 
-from errors import NodeError
+from errors import ErrorKind, MalformedData, NodeError, TimedOut
 from net.egress import Answer, get_host
 from nodes.credentials.keyring import Credential
 from nodes.http.response import get_retry_after, is_permanent, parse_json, quote_body
@@ -67,7 +67,7 @@ class Tokens:
         if token is not None and self.clock() < token.ends:
             return token
         if not place.lock.acquire(timeout=seconds):
-            raise NodeError(f"{credential.label} got no token within {seconds:.3g} s")
+            raise TimedOut(f"{credential.label} got no token within {seconds:.3g} s")
         try:
             token = place.token
             if token is None or self.clock() >= token.ends:
@@ -118,7 +118,7 @@ def _ask(credential: Credential, ctx: Context) -> tuple[str, float]:
             "POST", url, seconds=seconds, headers=list(headers.items()), content=content, follow_redirects=False
         )
     except NodeError as error:
-        raise NodeError(f"{_who(credential)}: {error.message}", error.permanent) from None
+        raise NodeError(f"{_who(credential)}: {error.message}", error.permanent, kind=error.kind) from None
     return _read(credential, answer, ctx)
 
 
@@ -146,13 +146,14 @@ def _read(credential: Credential, answer: Answer, ctx: Context) -> tuple[str, fl
     if not 200 <= answer.status < 300:
         said = quote_body(answer, ctx.keyring.clean_text if ctx.keyring is not None else str)
         text = f"{_who(credential)}: {server} answered {answer.status}" + (f": {said}" if said else "")
-        raise NodeError(text, is_permanent(answer.status), get_retry_after(answer) or 0.0)
+        kind: ErrorKind = "credential" if is_permanent(answer.status) else "remote"
+        raise NodeError(text, is_permanent(answer.status), get_retry_after(answer) or 0.0, kind)
     given = _json(credential, answer)
     value = given.get("access_token") if isinstance(given, dict) else None
     if not isinstance(value, str) or not 0 < len(value) <= MAX_TOKEN or not value.isascii() or " " in value:
-        raise NodeError(f"{_who(credential)}: the response of {server} has no valid access_token", permanent=True)
+        raise MalformedData(f"{_who(credential)}: the response of {server} has no valid access_token")
     if not value.isprintable() or str(given.get("token_type", "bearer")).lower() != "bearer":
-        raise NodeError(f"{_who(credential)}: the token of {server} is not a bearer token", permanent=True)
+        raise MalformedData(f"{_who(credential)}: the token of {server} is not a bearer token")
     return value, _life(given.get("expires_in"))
 
 
@@ -160,7 +161,7 @@ def _json(credential: Credential, answer: Answer) -> Any:
     try:
         return parse_json(answer)
     except NodeError as error:
-        raise NodeError(f"{_who(credential)}: {error.message}", permanent=True) from None
+        raise MalformedData(f"{_who(credential)}: {error.message}") from None
 
 
 def _life(said: Any) -> float:

@@ -12,7 +12,7 @@ from urllib.parse import unquote_plus
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
 
-from errors import NodeError
+from errors import LimitExceeded, NodeError
 from net.egress import Answer, get_host
 from nodes.base import setting
 from nodes.data.jmespath_query import MAX_QUERY, compiled, search
@@ -139,10 +139,12 @@ class Pages:
                 page = self._page(place, number)
                 size += len(page.answer.content)
                 if size > self.max_bytes:
-                    raise NodeError(f"all pages together have more than {self.max_bytes} bytes; set max_items", True)
+                    raise LimitExceeded(f"all pages together have more than {self.max_bytes} bytes; set max_items")
                 place = self._next(place, page)
             except NodeError as error:
-                raise NodeError(f"page {number}: {error.message}", error.permanent, error.retry_after) from None
+                raise NodeError(
+                    f"page {number}: {error.message}", error.permanent, error.retry_after, error.kind
+                ) from None
             items += page.items
             if most_items is not None and len(items) >= most_items:
                 break

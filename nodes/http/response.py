@@ -13,7 +13,7 @@ from email.utils import formatdate, parsedate_to_datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from errors import NodeError
+from errors import ErrorKind, LimitExceeded, MalformedData
 from net.egress import Answer, Sink
 from nodes.files.files import Files, describe_file
 from nodes.http.body import MEDIA_TYPE
@@ -78,11 +78,11 @@ def parse_json(answer: Answer) -> Any:
     if not answer.content.strip():
         return None
     if is_too_fine(answer.content):
-        raise NodeError(f"{answer.who} returned JSON with too many lists and objects; request less data", True)
+        raise LimitExceeded(f"{answer.who} returned JSON with too many lists and objects; request less data")
     try:
         return json.loads(answer.content, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise NodeError(f"{answer.who} answered {answer.status} with a body that is not JSON", permanent=True) from None
+        raise MalformedData(f"{answer.who} answered {answer.status} with a body that is not JSON") from None
 
 
 def _no_constant(name: str) -> Any:
@@ -101,6 +101,11 @@ def to_text(answer: Answer) -> str:
 def is_permanent(status: int) -> bool:
     """Return True if a retry would get the same response."""
     return status < 500 and status not in RETRY_HELPS
+
+
+def kind_of_status(status: int) -> ErrorKind:
+    """Return the kind of error that a response with this status from 400 on is."""
+    return "credential" if status in (401, 407) else "refused" if is_permanent(status) else "remote"
 
 
 def get_retry_after(answer: Answer) -> float | None:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError
 
-from errors import NodeError
+from errors import NodeError, TimedOut
 from net.egress import MAX_BYTES, unresolved
 from net.egress_guard import guarded
 from nodes.base import Context, Once
@@ -215,14 +215,13 @@ def _send(plugin: Any, notice: Notice, copies: Sequence[Path]) -> str | None:
 
 def _problem(name: str, said: str, exchange: _Exchange, ctx: Context, seconds: float, late: bool) -> NodeError:
     if late:
-        return NodeError(f"{name}: timed out after {round(seconds, 1):g} s")
+        return TimedOut(f"{name}: timed out after {round(seconds, 1):g} s")
     if exchange.trouble is not None:
         return NodeError(f"{name}: {ctx.clean(exchange.trouble)[:MAX_REASON]}")
     status = exchange.status
     shown = f"{name} (status {status})" if status is not None else name
-    return NodeError(
-        f"{shown}: {_clean(ctx.clean(said))}", status is not None and status >= 400 and is_permanent(status)
-    )
+    permanent = status is not None and status >= 400 and is_permanent(status)
+    return NodeError(f"{shown}: {_clean(ctx.clean(said))}", permanent, kind="refused" if permanent else "remote")
 
 
 def _trouble(error: Exception, url: str) -> str:

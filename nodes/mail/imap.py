@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from errors import NodeError
+from errors import LimitExceeded, NodeError
 from net.egress_guard import dial
 from nodes.base import Context
 from nodes.credentials.checks import checks
@@ -58,12 +58,12 @@ class Wire:
         while (at := self._buffer.find(b"\n", seen)) < 0:
             seen = len(self._buffer)
             if seen > MAX_LINE:
-                raise NodeError(f"the server sent a line of more than {MAX_LINE:,} bytes", permanent=True)
+                raise LimitExceeded(f"the server sent a line of more than {MAX_LINE:,} bytes")
             if not self._fill():
                 return self._take(seen)
         self._lines += 1
         if self._lines > MAX_LINES:
-            raise NodeError(f"the server sent more than {MAX_LINES:,} lines", permanent=True)
+            raise LimitExceeded(f"the server sent more than {MAX_LINES:,} lines")
         return self._take(at + 1)
 
     def read(self, size: int) -> bytes:
@@ -94,7 +94,7 @@ class Wire:
         self._buffer += piece
         self._bytes += len(piece)
         if self._bytes > MAX_BYTES:
-            raise NodeError(f"the server sent more than {MAX_BYTES:,} bytes", permanent=True)
+            raise LimitExceeded(f"the server sent more than {MAX_BYTES:,} bytes")
         return bool(piece)
 
     def _wait(self) -> None:
@@ -199,7 +199,7 @@ def _errors(where: str) -> Iterator[None]:
     try:
         yield
     except MailboxLoginError as error:
-        raise NodeError(f"{where}: the login was rejected: {_said(error)}", permanent=True) from None
+        raise NodeError(f"{where}: the login was rejected: {_said(error)}", True, kind="credential") from None
     except ssl.SSLCertVerificationError as error:
         raise NodeError(f"{where}: the certificate is not trusted: {error.verify_message}") from None
     except TimeoutError:
@@ -207,7 +207,7 @@ def _errors(where: str) -> Iterator[None]:
     except (OSError, imaplib.IMAP4.error, ImapToolsError, ValueError, LookupError) as error:
         raise NodeError(f"{where}: {_said(error)}") from None
     except NodeError as error:
-        raise NodeError(f"{where}: {error.message}", error.permanent) from None
+        raise NodeError(f"{where}: {error.message}", error.permanent, kind=error.kind) from None
 
 
 def _said(error: Exception) -> str:

@@ -17,7 +17,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime, quote
 from typing import Any, NamedTuple
 
-from errors import NodeError
+from errors import LimitExceeded, NodeError
 from nodes.files.files import Files
 
 MAX_BYTES = 25 * 2**20
@@ -64,7 +64,7 @@ def parse_mailboxes(value: Any, key: str) -> list[Mailbox]:
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise NodeError(f"{key}: must be an address, several separated by commas, or a list of them", True)
     if sum(map(len, texts)) > MAX_LIST:
-        raise NodeError(f"{key}: must have at most {MAX_LIST:,} characters", permanent=True)
+        raise LimitExceeded(f"{key}: must have at most {MAX_LIST:,} characters")
     return [parse_mailbox(entry, key) for text in texts for entry in _entries(text, key) if entry.strip()]
 
 
@@ -100,7 +100,7 @@ def parse_mailbox(text: str, key: str) -> Mailbox:
         written, _, bare = bare[:-1].rpartition("<")
         name, bare = _parse_name(written.strip(), key), bare.strip()
     if len(bare) > MAX_ADDRESS:
-        raise NodeError(f"{key}: the address {bare[:50]!r}… has more than {MAX_ADDRESS} characters", permanent=True)
+        raise LimitExceeded(f"{key}: the address {bare[:50]!r}… has more than {MAX_ADDRESS} characters")
     local, at, domain = bare.rpartition("@")
     if not at or not LOCAL.match(local):
         raise NodeError(f"{key}: {shown!r} is not an e-mail address such as Shop <shop@example.com>", True)
@@ -122,7 +122,7 @@ def _parse_name(written: str, key: str) -> str:
 
 
 def _too_long(shown: str, key: str) -> NodeError:
-    return NodeError(f"{key}: the name {shown!r}… has more than {MAX_NAME} characters", permanent=True)
+    return LimitExceeded(f"{key}: the name {shown!r}… has more than {MAX_NAME} characters")
 
 
 def _unescape(text: str) -> str | None:
@@ -172,7 +172,7 @@ def attachments(value: Any, files: Files | None, most: int = MAX_BYTES) -> list[
     """
     entries = value if isinstance(value, list) else [value]
     if len(entries) > MAX_ATTACHMENTS:
-        raise NodeError(f"attachments: there are {len(entries)}; the limit is {MAX_ATTACHMENTS}", True)
+        raise LimitExceeded(f"attachments: there are {len(entries)}; the limit is {MAX_ATTACHMENTS}")
     found: list[Attachment] = []
     for number, entry in enumerate(entries):
         key = f"attachments[{number}]"
@@ -189,7 +189,7 @@ def _attachment(entry: Any, key: str, files: Files | None, room: int) -> Attachm
     written = str(entry.get("content", "")).encode("utf-8", "replace")
     content = _read(files, entry["path"], key, room) if "path" in entry else written
     if len(content) > room:
-        raise NodeError(f"{key}: the attachments exceed the limit of {MAX_BYTES:,} bytes", True)
+        raise LimitExceeded(f"{key}: the attachments exceed the limit of {MAX_BYTES:,} bytes")
     name, is_text = _name(entry.get("name") or entry.get("path"), key), "path" not in entry
     return Attachment(name, _content_type(entry.get("content_type"), name, key, is_text), content, is_text)
 
@@ -201,7 +201,7 @@ def _read(files: Files | None, path: str, key: str, room: int) -> bytes:
         with files.reading(path) as file:
             return file.read(room + 1)
     except NodeError as error:
-        raise NodeError(f"{key}: {error.message}", error.permanent) from None
+        raise NodeError(f"{key}: {error.message}", error.permanent, kind=error.kind) from None
 
 
 def _name(given: Any, key: str) -> str:
@@ -245,7 +245,7 @@ class Letter:
         if not number:
             raise NodeError("to: at least one recipient is required", permanent=True)
         if number > MAX_RECIPIENTS:
-            raise NodeError(f"to: there are {number} recipients; the limit is {MAX_RECIPIENTS}", permanent=True)
+            raise LimitExceeded(f"to: there are {number} recipients; the limit is {MAX_RECIPIENTS}")
         check_line(self.subject, "subject")
 
     @property
@@ -268,7 +268,7 @@ class Letter:
         """Return the encoded message. Raises: NodeError if it is too large."""
         made = "".join(self._headers()).encode() + self._content().as_bytes()
         if len(made) > MAX_BYTES:
-            raise NodeError(f"the message has {len(made):,} bytes; the limit is {MAX_BYTES:,}", permanent=True)
+            raise LimitExceeded(f"the message has {len(made):,} bytes; the limit is {MAX_BYTES:,}")
         return made
 
     def _headers(self) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from marshmallow import Schema
 
-from errors import NodeError
+from errors import NodeError, TimedOut
 from nodes.base import Context, Node
 from nodes.credentials.checks import Untested, checks
 from nodes.credentials.keyring import Credential
@@ -116,7 +116,7 @@ def _send(letter: Letter, server: Credential, ctx: Context, end: float) -> dict[
     message = letter.encode()
     left = end - time.monotonic()
     if left <= 0:
-        raise NodeError("timed out before the mail was sent")
+        raise TimedOut("timed out before the mail was sent")
     with smtp.logged_in(server, ctx.need_services(), left) as client:
         return smtp.send(client, letter.sender.address, letter.recipients, message, letter.is_international)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from errors import NodeError
+from errors import NodeError, TimedOut
 from net.egress_guard import dial
 from nodes.base import Services
 from nodes.credentials.keyring import Credential
@@ -170,13 +170,15 @@ def send(client: SMTP, sender: str, recipients: list[str], message: bytes, inter
     import smtplib
 
     if international and not client.has_extn("smtputf8"):
-        raise NodeError("the server does not support such addresses (SMTPUTF8); use ASCII addresses", permanent=True)
+        raise NodeError(
+            "the server does not support such addresses (SMTPUTF8); use ASCII addresses", True, kind="refused"
+        )
     try:
         refused = client.sendmail(sender, recipients, message, ["SMTPUTF8", "BODY=8BITMIME"] if international else [])
     except smtplib.SMTPRecipientsRefused as error:
         shown = "; ".join(f"{address}: {reason(*answer)}" for address, answer in list(error.recipients.items())[:5])
         permanent = all(code >= 500 for code, _ in error.recipients.values())
-        raise NodeError(f"the mail server rejected all recipients: {shown}", permanent) from None
+        raise NodeError(f"the mail server rejected all recipients: {shown}", permanent, kind="refused") from None
     return {address: reason(*answer) for address, answer in refused.items()}
 
 
@@ -193,14 +195,16 @@ def _problem(who: str, error: Exception, late: bool, seconds: float) -> NodeErro
 
     if isinstance(error, smtplib.SMTPAuthenticationError):
         answer = reason(error.smtp_code, error.smtp_error)
-        return NodeError(f"{who} rejected the user name or the password: {answer}", error.smtp_code >= 500)
+        text = f"{who} rejected the user name or the password: {answer}"
+        return NodeError(text, error.smtp_code >= 500, kind="credential")
     if isinstance(error, smtplib.SMTPResponseException):
-        return NodeError(f"{who} answered {reason(error.smtp_code, error.smtp_error)}", error.smtp_code >= 500)
+        permanent, text = error.smtp_code >= 500, reason(error.smtp_code, error.smtp_error)
+        return NodeError(f"{who} answered {text}", permanent, kind="refused" if permanent else "remote")
     if isinstance(error, ssl.SSLCertVerificationError):
-        return NodeError(f"{who}: the certificate is not valid: {error.verify_message}", permanent=True)
+        return NodeError(f"{who}: the certificate is not valid: {error.verify_message}", True, kind="remote")
     if late or isinstance(error, TimeoutError):
-        return NodeError(f"{who}: timed out after {round(seconds, 1):g} s")
+        return TimedOut(f"{who}: timed out after {round(seconds, 1):g} s")
     if type(error) is smtplib.SMTPException or isinstance(error, smtplib.SMTPNotSupportedError | ValueError):
-        return NodeError(f"{who}: {error}", permanent=True)
+        return NodeError(f"{who}: {error}", permanent=True, kind="refused")
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return NodeError(f"{who}: {text[:MAX_REASON] or type(error).__name__}")

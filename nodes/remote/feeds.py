@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import orjson
 from marshmallow import Schema
 
-from errors import NodeError
+from errors import MalformedData, NodeError
 from net.egress import Answer, Options, get_host
 from nodes.base import Context, Item, Node, Polled
 from nodes.core.triggers import TriggerNode
 from nodes.fields import flag, number, text, web_address, whole
-from nodes.http.response import get_retry_after, is_permanent
+from nodes.http.response import get_retry_after, is_permanent, kind_of_status
 from parsers.process import read_apart
 
 FETCH_SECONDS, READ_SECONDS = 30.0, 20.0
@@ -61,7 +61,8 @@ def fetch(url: str, ctx: Context, marks: Mapping[str, str]) -> Feed | None:
         return None
     if answer.status != 200:
         text = f"{answer.who} answered {answer.status} {answer.reason}".rstrip()
-        raise NodeError(text, is_permanent(answer.status), get_retry_after(answer) or 0.0)
+        kind = kind_of_status(answer.status)
+        raise NodeError(text, is_permanent(answer.status), get_retry_after(answer) or 0.0, kind)
     return _read(url, host, answer, ctx)
 
 
@@ -69,7 +70,7 @@ def _read(url: str, host: str, answer: Answer, ctx: Context) -> Feed:
     options = {"url": url, "content_type": answer.headers.get("content-type", "")}
     found = read_apart("feed", options, answer.content, ctx.seconds_left(READ_SECONDS))
     if "problem" in found:
-        raise NodeError(f"the response of {host} {found['problem']}", permanent=True)
+        raise MalformedData(f"the response of {host} {found['problem']}")
     given = {"etag": answer.headers.get("etag", ""), "modified": answer.headers.get("last-modified", "")}
     # If a feed is cut off, the rest may come with the same marks.
     marks = {name: value for name, value in given.items() if 0 < len(value) <= MAX_MARK} if found["whole"] else {}

@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 
 from marshmallow import Schema
 
-from errors import NodeError
+from errors import ErrorKind, LimitExceeded, NodeError, TimedOut
 from net.async_deadline import in_time
 from net.egress_guard import guarded
 from nodes.base import Context, Node, check_installed
 from nodes.credentials.checks import checks
 from nodes.credentials.keyring import Credential
 from nodes.fields import anything, credential, number, text
-from nodes.http.response import is_permanent
+from nodes.http.response import is_permanent, kind_of_status
 from nodes.sql.params import texts
 
 MAX_BYTES = 16 * 2**20  # of everything that a server sends during one call
@@ -83,7 +83,7 @@ def get_result(answer: Any, tool: str) -> Any:
     blocks = [block.model_dump(mode="json", by_alias=True, exclude_none=True) for block in answer.content]
     if answer.is_error:
         said = " ".join(block["text"] for block in blocks if block.get("type") == "text").strip()
-        raise NodeError(f"the tool {tool!r} failed: {said[:MAX_SHOWN] or 'the server gave no reason'}")
+        raise NodeError(f"the tool {tool!r} failed: {said[:MAX_SHOWN] or 'the server gave no reason'}", kind="refused")
     if answer.structured_content is not None:
         return answer.structured_content
     if len(blocks) != 1:
@@ -116,7 +116,7 @@ def ask(found: Credential, ctx: Context, end: float, question: Any) -> Any:
         raise
     except Exception as error:
         if time.monotonic() >= end:
-            raise NodeError(f"{host} did not answer in time") from None
+            raise TimedOut(f"{host} did not answer in time") from None
         raise to_node_error(error, host, wire) from None
 
 
@@ -149,16 +149,17 @@ def to_node_error(error: Exception, host: str, wire: Any) -> NodeError:
 
     causes = list(flatten_group(error))
     if wire.too_large:
-        return NodeError(f"{host} sent more than {MAX_BYTES // 2**20} MB", permanent=True)
+        return LimitExceeded(f"{host} sent more than {MAX_BYTES // 2**20} MB")
     first = next((one for one in causes if isinstance(one, HTTPError | MCPError)), causes[0])
     text = " ".join(str(getattr(first, "message", None) or first).split())[:MAX_SHOWN] or type(first).__name__
     if isinstance(first, MCPError) and first.message == "Server returned an error response":
-        return NodeError(f"{host} answered {wire.status}", is_permanent(wire.status))
+        return NodeError(f"{host} answered {wire.status}", is_permanent(wire.status), kind=kind_of_status(wire.status))
     if isinstance(first, MCPError):
         lasting = {INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR}
-        return NodeError(f"{host}: {text} ({first.code})", permanent=first.code in lasting)
+        kind: ErrorKind = "refused" if first.code in lasting else "remote"
+        return NodeError(f"{host}: {text} ({first.code})", first.code in lasting, kind=kind)
     refused = isinstance(first, ConnectError) and "CERTIFICATE_VERIFY_FAILED" in text
-    return NodeError(f"{host}: {text}", permanent=refused or not isinstance(first, HTTPError | OSError))
+    return NodeError(f"{host}: {text}", refused or not isinstance(first, HTTPError | OSError), kind="remote")
 
 
 def flatten_group(error: BaseException) -> Iterator[BaseException]:

@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 from marshmallow import Schema
 
-from errors import NodeError
+from errors import LimitExceeded, NodeError, TimedOut
 from net.egress_guard import dial, guarded
 from nodes.base import Context, Node, Services, check_installed
 from nodes.credentials.checks import checks
@@ -133,7 +133,7 @@ def check_topic(topic: str, listening: bool) -> str:
 def _payload(value: Any) -> bytes:
     payload = text_of(value).encode("utf-8", "replace")
     if len(payload) > MAX_SENT:
-        raise NodeError(f"the payload has {len(payload):,} bytes; the limit is {MAX_SENT:,}", permanent=True)
+        raise LimitExceeded(f"the payload has {len(payload):,} bytes; the limit is {MAX_SENT:,}")
     return payload
 
 
@@ -156,7 +156,7 @@ class Broker:
         self.work_until(lambda: self.answer is not None)
         if self.answer.is_failure:
             reason = str(self.answer)
-            raise NodeError(f"{self.host} rejected the connection: {reason}", permanent=reason in PERMANENT)
+            raise NodeError(f"{self.host} rejected the connection: {reason}", reason in PERMANENT, kind="refused")
 
     def publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
         """Publish, and wait for the broker's confirmation, or with qos 0 until it is sent."""
@@ -168,7 +168,7 @@ class Broker:
         self.client.subscribe(topic, qos)
         self.work_until(lambda: self.granted is not None)
         if self.granted.is_failure:
-            raise NodeError(f"{self.host} does not permit subscribing to {topic!r}", permanent=True)
+            raise NodeError(f"{self.host} does not permit subscribing to {topic!r}", True, kind="refused")
         enough = time.monotonic() + seconds
         self.work_until(lambda: len(self.messages) >= limit or time.monotonic() >= enough, enough)
         return [
@@ -223,11 +223,11 @@ def connect(found: Credential, ctx: Context, end: float) -> Iterator[Broker]:
             broker.leave()
     except (OSError, ValueError) as error:
         if client.too_large:
-            raise NodeError(f"{host} sent {client.too_large}", permanent=True) from None
+            raise LimitExceeded(f"{host} sent {client.too_large}") from None
         if time.monotonic() >= end:
-            raise NodeError(f"{host} did not answer in time") from None
+            raise TimedOut(f"{host} did not answer in time") from None
         permanent = isinstance(error, ssl.SSLCertVerificationError | ValueError)
-        raise NodeError(f"{host}: {str(error) or type(error).__name__}", permanent) from None
+        raise NodeError(f"{host}: {str(error) or type(error).__name__}", permanent, kind="remote") from None
     finally:
         client.close()
 

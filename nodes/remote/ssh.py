@@ -14,7 +14,7 @@ from typing import Any
 
 from marshmallow import Schema
 
-from errors import NodeError
+from errors import LimitExceeded, NodeError
 from net.async_deadline import in_time
 from net.egress_guard import dial
 from nodes.base import Context, Node, check_installed
@@ -91,12 +91,12 @@ class Ssh(Node):
 def _command(config: Mapping[str, Any]) -> str:
     args = config.get("args", [])
     if not isinstance(args, list) or len(args) > MAX_ARGS:
-        raise NodeError(f"args must be a list of at most {MAX_ARGS:,} values", permanent=True)
+        raise LimitExceeded(f"args must be a list of at most {MAX_ARGS:,} values")
     command = " ".join([config["command"], *(shlex.quote(text_of(value)) for value in args)])
     if "\0" in command:
         raise NodeError("the command must not contain NUL", permanent=True)
     if len(command) > MAX_COMMAND:
-        raise NodeError(f"the command has more than {MAX_COMMAND:,} characters; pass data by stdin", permanent=True)
+        raise LimitExceeded(f"the command has more than {MAX_COMMAND:,} characters; pass data by stdin")
     return command
 
 
@@ -104,7 +104,7 @@ def _stdin(config: Mapping[str, Any]) -> bytes:
     value = config.get("stdin")
     stdin = b"" if value is None else text_of(value).encode("utf-8", "replace")
     if len(stdin) > MAX_INPUT:
-        raise NodeError(f"stdin must have at most {MAX_INPUT:,} bytes", permanent=True)
+        raise LimitExceeded(f"stdin must have at most {MAX_INPUT:,} bytes")
     return stdin
 
 
@@ -218,7 +218,7 @@ def host_keys(written: str) -> list[Any]:
     try:
         return [asyncssh.import_public_key(f"{kind} {key}") for kind, key in HOST_KEY.findall(written)]
     except asyncssh.KeyImportError as error:
-        raise NodeError(f"the credential's host_key is not a public key: {error}", permanent=True) from None
+        raise NodeError(f"the credential's host_key is not a public key: {error}", True, kind="credential") from None
 
 
 def _options(found: Credential, seen: Seen) -> dict[str, Any]:
@@ -268,7 +268,7 @@ def _client_keys(found: Credential) -> list[Any] | None:
         text = str(error)
         if "bcrypt" in text:
             text = "its encryption requires the package bcrypt: pip install bcrypt"
-        raise NodeError(f"the private key of {found.name!r} cannot be read: {text}", permanent=True) from None
+        raise NodeError(f"the private key of {found.name!r} cannot be read: {text}", True, kind="credential") from None
 
 
 def to_node_error(error: Exception, found: Credential, seen: Seen) -> NodeError:
@@ -277,11 +277,13 @@ def to_node_error(error: Exception, found: Credential, seen: Seen) -> NodeError:
 
     host = found.data["host"]
     if seen.other:
-        return NodeError(f"{host} presented a different key than the credential's host_key: {seen.other}", True)
+        return NodeError(
+            f"{host} presented a different key than the credential's host_key: {seen.other}", True, kind="credential"
+        )
     if isinstance(error, asyncssh.PermissionDenied):
-        return NodeError(f"{host} rejected the login of {found.data['username']!r}: {error}", permanent=True)
+        return NodeError(f"{host} rejected the login of {found.data['username']!r}: {error}", True, kind="credential")
     permanent = isinstance(error, asyncssh.KeyExchangeFailed | asyncssh.ProtocolNotSupported | ValueError)
-    return NodeError(f"{host}: {' '.join(str(error).split()) or type(error).__name__}", permanent)
+    return NodeError(f"{host}: {' '.join(str(error).split()) or type(error).__name__}", permanent, kind="remote")
 
 
 @checks("ssh")

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from errors import NodeError
+from errors import ErrorKind, NodeError
 from net.egress_guard import dial, guarded
 from nodes.base import Services
 from nodes.fields import text_of
@@ -176,4 +176,5 @@ def to_node_error(error: Exception, work: Work) -> NodeError:
     if time.monotonic() >= work.end:
         return timeout_error()
     passing = code in PASSING and "CERTIFICATE_VERIFY_FAILED" not in str(text)
-    return NodeError(f"MySQL: {' '.join(str(text or code).split())} ({code})", permanent=not passing)
+    kind: ErrorKind = "credential" if code in (1044, 1045) else "remote" if passing else "refused"
+    return NodeError(f"MySQL: {' '.join(str(text or code).split())} ({code})", not passing, kind=kind)

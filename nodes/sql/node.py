@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from marshmallow import Schema
 
-from errors import NodeError
+from errors import LimitExceeded, NodeError
 from nodes.base import Context, Node
 from nodes.credentials.checks import Untested, checks
 from nodes.credentials.keyring import Credential
@@ -132,13 +132,13 @@ def _sets(config: Mapping[str, Any]) -> list[Any]:
     elif params is not None:
         raise NodeError("params and batch cannot be combined; remove one of them", permanent=True)
     elif not isinstance(batch, list) or len(batch) > MAX_SETS:
-        raise NodeError(f"batch must be a list of at most {MAX_SETS:,} items", permanent=True)
+        raise LimitExceeded(f"batch must be a list of at most {MAX_SETS:,} items")
     else:
         sets = batch
     for at, values in enumerate(sets):
         if not isinstance(values, list | dict) or len(values) > MAX_PARAMS:
             where = "params" if batch is None else f"batch[{at}]"
-            raise NodeError(f"{where} must be a list or an object of at most {MAX_PARAMS:,} values", permanent=True)
+            raise LimitExceeded(f"{where} must be a list or an object of at most {MAX_PARAMS:,} values")
     return sets
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-from errors import NodeError
+from errors import ErrorKind, LimitExceeded, NodeError
 from net.egress import unresolved
 from nodes.base import Services
 from nodes.fields import text_of
@@ -217,7 +217,7 @@ def _read_json(data: str | bytes) -> Any:
     try:
         return json.loads(data)
     except RecursionError:
-        raise NodeError("a value is nested too deeply", permanent=True) from None
+        raise LimitExceeded("a value is nested too deeply") from None
 
 
 def _answer(connection: Any, work: Work) -> dict[str, Any]:
@@ -241,6 +241,13 @@ def _bind(value: Any) -> Any:
     return text_of(value) if nested else value
 
 
+def _kind_of(code: str, permanent: bool) -> ErrorKind:
+    """Return the kind of an error with this SQLSTATE: class 28 is an invalid authorization, 57014 a timeout."""
+    if code == "57014":
+        return "timeout"
+    return "credential" if code.startswith("28") else "refused" if permanent else "remote"
+
+
 def to_node_error(error: Any) -> NodeError:
     """Convert an error of psycopg."""
     import psycopg
@@ -251,7 +258,7 @@ def to_node_error(error: Any) -> NodeError:
         if "COPY" in text:
             return NodeError("PostgreSQL: COPY is not supported", permanent=True)
         lost = isinstance(error, psycopg.OperationalError) and not any(reason in text for reason in REFUSED)
-        return NodeError(f"PostgreSQL: {text}", permanent=not lost)
+        return NodeError(f"PostgreSQL: {text}", not lost, kind="remote" if lost else "refused")
     parts = [
         error.diag.message_primary or str(error),
         error.diag.message_detail,
@@ -260,4 +267,5 @@ def to_node_error(error: Any) -> NodeError:
     ]
     text = "; ".join(" ".join(part.split()) for part in parts if part)
     text = text.replace("cannot insert multiple commands into a prepared statement", "only one statement is permitted")
-    return NodeError(f"PostgreSQL: {text} ({code})", permanent=not (code[:2] in PASSING_CLASSES or code in PASSING))
+    permanent = not (code[:2] in PASSING_CLASSES or code in PASSING)
+    return NodeError(f"PostgreSQL: {text} ({code})", permanent, kind=_kind_of(code, permanent))

@@ -12,7 +12,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from errors import NodeError
+from errors import LimitExceeded, NodeError, TimedOut
 from nodes.sql.params import Prepared, prepare
 
 # Limits on a response: bytes on the wire, and characters of JSON of the returned rows.
@@ -84,14 +84,13 @@ class Work:
 
 def timeout_error() -> NodeError:
     """Return the error for a timeout."""
-    return NodeError("the database has not answered in time")
+    return TimedOut("the database has not answered in time")
 
 
 def size_error() -> NodeError:
     """Return the error for a response that is too large."""
-    return NodeError(
-        f"the response has more than {MAX_BYTES // 2**20} MB; select fewer rows (LIMIT) or fewer columns",
-        permanent=True,
+    return LimitExceeded(
+        f"the response has more than {MAX_BYTES // 2**20} MB; select fewer rows (LIMIT) or fewer columns"
     )
 
 
@@ -110,7 +109,7 @@ def collect(columns: Sequence[str], rows: Iterable[Sequence[Any]], work: Work) -
         kept.append(_plain_row(names, row, work.decimals_as_text))
         room -= sum(map(_size, kept[-1].values())) + sum(map(len, names)) + 4 * len(names)
         if room < 0:
-            raise NodeError(f"the rows have more than {MAX_JSON // 2**20} MB of JSON; select fewer", permanent=True)
+            raise LimitExceeded(f"the rows have more than {MAX_JSON // 2**20} MB of JSON; select fewer")
     return {"rows": kept, "row_count": found, "truncated": found > len(kept)}
 
 
@@ -163,7 +162,7 @@ def plain(value: Any, decimals_as_text: bool = False, depth: int = 0) -> Any:
     if isinstance(value, date | clock):
         return _moment(value)
     if isinstance(value, dict | list | tuple | set) and depth >= MAX_DEPTH:
-        raise NodeError(f"a value is nested more than {MAX_DEPTH} levels deep", permanent=True)
+        raise LimitExceeded(f"a value is nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, dict):
         return {str(key): plain(item, decimals_as_text, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set):

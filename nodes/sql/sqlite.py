@@ -203,11 +203,12 @@ def _bind(value: Any) -> Any:
 def to_node_error(error: Exception, denied: list[str], work: Work) -> NodeError:
     """Convert an error of SQLite."""
     if denied:
-        return NodeError(f"SQLite: {denied[0]} is not permitted", permanent=True)
+        return NodeError(f"SQLite: {denied[0]} is not permitted", permanent=True, kind="refused")
     name = getattr(error, "sqlite_errorname", None) or ""
     if name.startswith("SQLITE_INTERRUPT") or time.monotonic() > work.end:
         return timeout_error()
     if "Incorrect number of bindings" in str(error):
         return NodeError("SQLite: the statement has placeholders without values in params", permanent=True)
     text = re.sub(r"^You can only execute one statement at a time\.$", "only one statement is permitted", str(error))
-    return NodeError(f"SQLite: {text}", permanent=not name.startswith(PASSING))
+    permanent = not name.startswith(PASSING)
+    return NodeError(f"SQLite: {text}", permanent, kind="refused" if permanent else "remote")

@@ -142,6 +142,14 @@ LOOKED_FOR = [
     {"cancelled": True},
     {"cancelled": True, "status": "failed", "workflow_id": "wf_1", "triggered_by": "manual", "until": 9},
     {"cancelled": False, "status": ("success", "failed")},
+    {"error_kind": ("remote",)},
+    {
+        "error_kind": ("remote", "timeout"),
+        "cancelled": False,
+        "triggered_by": "manual",
+        "workflow_id": "wf_1",
+        "until": 9,
+    },
     {"search": "a_b%"},
     {"search": "x", "workflow_id": "wf_1", "since": 5},
     {"search": "run_01"},
@@ -155,7 +163,9 @@ LOOKED_FOR = [
 def test_what_is_looked_for_row_by_row_comes_in_the_order_of_an_index(plans, filters, before):
     found = plans(lambda: Run.select_where("ws_1", **filters).values(COLUMNS, 50, before))
     assert found and not any(is_slow(line) for line in found), found
-    wanted = {"runs_cancelled"} if filters.get("cancelled") else {BY_AGE, ENDED, ENDED_OF_FLOW, UNFINISHED}
+    alone = {"cancelled": "runs_cancelled", "error_kind": "runs_error_kind"}
+    wanted = {index for name, index in alone.items() if filters.get(name)}
+    wanted = wanted or {BY_AGE, ENDED, ENDED_OF_FLOW, UNFINISHED}
     assert indexes(found) - {KEY_OF_STEPS} <= wanted
 
 

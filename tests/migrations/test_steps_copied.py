@@ -13,11 +13,14 @@ from playhouse.migrations import Runner
 from world import said, start_python
 
 import database
-from database.tables.steps import STEP_COLUMNS
 from errors import ConfigError
 
 BEFORE = "0014_logins"
 MIGRATION = "0015_steps_with_rowids"
+COLUMNS = (
+    "run_id, seq, node_id, node_type, node_name, status, attempt, item_index, inputs, item, output, output_bytes, "
+    "same_as, branch, error_text, started_at, finished_at, duration_ms, final"
+)
 STEPS = 1_234  # not a multiple of the rows of a transaction
 Usage = namedtuple("Usage", "total used free")
 
@@ -63,10 +66,10 @@ def old(tmp_path):
         connection.execute("PRAGMA auto_vacuum = incremental")
         connection.execute("PRAGMA journal_mode = wal")
     Runner(database.db, directory=str(database.MIGRATIONS)).up(BEFORE)
-    marks = ", ".join("?" * len(STEP_COLUMNS))
+    marks = ", ".join("?" * 19)
     with database.db.atomic():
         for number in range(STEPS):
-            database.execute(f"INSERT INTO steps ({', '.join(STEP_COLUMNS)}) VALUES ({marks})", step(number))
+            database.execute(f"INSERT INTO steps ({COLUMNS}) VALUES ({marks})", step(number))
     yield path
     database.disconnect()
 
@@ -77,7 +80,7 @@ def rows(path, sql):
 
 
 def steps(path):
-    return rows(path, f"SELECT {', '.join(STEP_COLUMNS)} FROM steps ORDER BY run_id, seq")
+    return rows(path, f"SELECT {COLUMNS} FROM steps ORDER BY run_id, seq")
 
 
 def check_copied(path):

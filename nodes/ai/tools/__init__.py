@@ -14,7 +14,7 @@ from typing import Any
 
 from agent.definition import ToolSpec
 from agent.tools import Tool
-from errors import NodeError
+from errors import LimitExceeded, NodeError
 from nodes.ai.tools import code, http, inspect, mcp, sql, store_and_memory, workflows
 from nodes.ai.tools.base import MAX_NAME, ToolContext, find_issues, shorten
 from nodes.base import Agents, Context
@@ -80,7 +80,7 @@ def build(
             _check_name(tool, spec.type, found)
             found[tool.name] = (tool, spec.type)
     if len(found) > MAX_TOOLS:
-        raise NodeError(f"the agent has {len(found)} tools; the limit is {MAX_TOOLS}", permanent=True)
+        raise LimitExceeded(f"the agent has {len(found)} tools; the limit is {MAX_TOOLS}")
     return Toolbox({name: tool for name, (tool, _) in found.items()}, tool_ctx.listings)
 
 

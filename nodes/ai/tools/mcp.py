@@ -13,7 +13,7 @@ import orjson
 import json_schema
 from agent.definition import ToolSpec
 from agent.tools import Tool
-from errors import NodeError
+from errors import NodeError, TimedOut
 from nodes.ai.tools.base import CALL_SECONDS, MAX_DESCRIPTION, MAX_NAME, ToolContext
 from nodes.base import check_installed
 from nodes.credentials.keyring import Credential
@@ -69,7 +69,7 @@ def _fit(listed: Iterable[Any], end: float, found: Credential, tool_ctx: ToolCon
     room = MAX_TOTAL
     for tool in listed:
         if time.monotonic() > end:
-            raise NodeError(f"the tools of {host_of(found)} could not be checked in time")
+            raise TimedOut(f"the tools of {host_of(found)} could not be checked in time")
         problem = describe_problem(tool.input_schema) or _problem_of_name(tool.name)
         if problem:
             tool_ctx.ctx.log("warning", f"the tool {tool.name[:100]!r} of {found.name} is left out: {problem}")

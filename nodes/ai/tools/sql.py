@@ -15,7 +15,7 @@ from typing import Any
 
 from agent.definition import ToolSpec
 from agent.tools import Tool
-from errors import NodeError
+from errors import LimitExceeded, NodeError
 from nodes.ai.tools.base import ToolContext
 from nodes.credentials.keyring import or_list
 from nodes.sql import node
@@ -165,7 +165,7 @@ class Database:
             return
         found = self._execute(WITH_EFFECTS, None, MAX_FUNCTIONS, end)
         if found["truncated"]:
-            raise NodeError(f"the database has more than {MAX_FUNCTIONS} functions with effects", permanent=True)
+            raise LimitExceeded(f"the database has more than {MAX_FUNCTIONS} functions with effects")
         self.with_effects = frozenset(str(row["name"]) for row in found["rows"])
 
     def _execute(self, statement: str, params: Any, most: int, end: float) -> dict[str, Any]:

@@ -61,7 +61,8 @@ def _tool(flow: Mapping[str, Any], tool_ctx: ToolContext) -> Tool:
 
     def resume(ended: dict[str, Any]) -> Any:
         if ended["status"] != "success":
-            raise NodeError(f"the run {ended['run_id']} of {title} failed: {ended['error_text']}")
+            text = f"the run {ended['run_id']} of {title} failed: {ended['error_text']}"
+            raise NodeError(text, kind=ended["error_kind"])
         return ended["output"]
 
     description = f"Run the flow {title!r} and wait for its output. {flow['description']}".strip()

@@ -1898,6 +1898,11 @@ export interface components {
             output: unknown;
             error_text: string | null;
             error_node_id?: string | null;
+            /**
+             * @description The kind of the failure; null if nothing failed, or before version 0.2
+             * @enum {string|null}
+             */
+            error_kind?: "config" | "expression" | "data" | "credential" | "egress" | "refused" | "remote" | "timeout" | "limit" | "code" | "stop" | "cancelled" | "interrupted" | "storage" | "bug" | null;
             cancelled?: boolean;
             waiting?: string | null;
             parent_run_id?: string | null;
@@ -1987,6 +1992,11 @@ export interface components {
             output?: unknown;
             error_text: string | null;
             error_node_id?: string | null;
+            /**
+             * @description The kind of the failure; null if nothing failed, or before version 0.2
+             * @enum {string|null}
+             */
+            error_kind?: "config" | "expression" | "data" | "credential" | "egress" | "refused" | "remote" | "timeout" | "limit" | "code" | "stop" | "cancelled" | "interrupted" | "storage" | "bug" | null;
             cancelled?: boolean;
             waiting?: string | null;
             parent_run_id?: string | null;
@@ -2034,6 +2044,11 @@ export interface components {
             output?: unknown;
             /** @default null */
             error_text?: string | null;
+            /**
+             * @default null
+             * @enum {string|null}
+             */
+            error_kind?: "config" | "expression" | "data" | "credential" | "egress" | "refused" | "remote" | "timeout" | "limit" | "code" | "stop" | "cancelled" | "interrupted" | "storage" | "bug" | null;
         };
         QuestionOut: {
             node_id: string;
@@ -2075,6 +2090,11 @@ export interface components {
             output: unknown;
             error_text: string | null;
             error_node_id?: string | null;
+            /**
+             * @description The kind of the failure; null if nothing failed, or before version 0.2
+             * @enum {string|null}
+             */
+            error_kind?: "config" | "expression" | "data" | "credential" | "egress" | "refused" | "remote" | "timeout" | "limit" | "code" | "stop" | "cancelled" | "interrupted" | "storage" | "bug" | null;
             cancelled?: boolean;
             waiting?: string | null;
             parent_run_id?: string | null;
@@ -2126,6 +2146,11 @@ export interface components {
             /** @description Null with values=false */
             output: unknown;
             error_text: string | null;
+            /**
+             * @description The kind of the failure; null if nothing failed, or before version 0.2
+             * @enum {string|null}
+             */
+            error_kind?: "config" | "expression" | "data" | "credential" | "egress" | "refused" | "remote" | "timeout" | "limit" | "code" | "stop" | "cancelled" | "interrupted" | "storage" | "bug" | null;
             /** Format: date-time */
             started_at: string;
             /** Format: date-time */
@@ -2159,6 +2184,11 @@ export interface components {
             finished_at: string | null;
             error_text: string | null;
             error_node_id?: string | null;
+            /**
+             * @description The kind of the failure; null if nothing failed, or before version 0.2
+             * @enum {string|null}
+             */
+            error_kind?: "config" | "expression" | "data" | "credential" | "egress" | "refused" | "remote" | "timeout" | "limit" | "code" | "stop" | "cancelled" | "interrupted" | "storage" | "bug" | null;
             cancelled?: boolean;
             waiting?: string | null;
             parent_run_id?: string | null;
@@ -3960,6 +3990,7 @@ export interface operations {
                 since?: string | null;
                 until?: string | null;
                 cancelled?: boolean | null;
+                error_kind?: string | null;
                 /** @description Only runs that wait for a person's answer */
                 waiting?: boolean;
                 /** @description The beginning of a run's id (`run_01…`), or letters of the flow's name or of the error */

@@ -8,6 +8,7 @@ import { NodeIcon } from "@/ui/NodeIcon";
 import { SplitPane } from "@/ui/SplitPane";
 import { labelOf, StatusBadge } from "@/ui/StatusBadge";
 import { Empty, Refused } from "@/ui/states";
+import { ErrorKind } from "./ErrorKind";
 import { LogLines } from "./LogLines";
 import { hasEnded } from "./moving";
 import classes from "./panel.module.css";
@@ -141,7 +142,12 @@ function StepError({ step }: { step: Step }) {
       variant="light"
       radius={0}
       py="xs"
-      title={`Error${step.attempt > 1 ? ` of attempt ${step.attempt}` : ""}`}
+      title={
+        <Group gap="xs">
+          {`Error${step.attempt > 1 ? ` of attempt ${step.attempt}` : ""}`}
+          <ErrorKind kind={step.error_kind} />
+        </Group>
+      }
     >
       <Clamped text={step.error_text ?? ""} />
     </Alert>

@@ -11,6 +11,25 @@ export const TRIGGERS: Record<Schemas["RunOut"]["triggered_by"], string> = {
   webhook: "Webhook",
 };
 
+/** Labels of the kinds of failure. */
+export const ERROR_KINDS: Record<NonNullable<Schemas["RunOut"]["error_kind"]>, string> = {
+  config: "Settings",
+  expression: "Expression",
+  data: "Unreadable data",
+  credential: "Credential",
+  egress: "Address not permitted",
+  refused: "Rejected by the service",
+  remote: "Service unavailable",
+  timeout: "Timeout",
+  limit: "Limit reached",
+  code: "Code",
+  stop: "Stop node",
+  cancelled: "Cancelled",
+  interrupted: "Interrupted by a restart",
+  storage: "Not stored",
+  bug: "Internal error",
+};
+
 export function firstLine(text: string): string {
   const line = text.trimStart().split("\n", 1)[0] ?? "";
   return line.length > 300 ? `${line.slice(0, 300)}…` : line;

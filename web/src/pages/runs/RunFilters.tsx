@@ -3,7 +3,14 @@ import { FilterBar, FilterSelect } from "@/ui/FilterBar";
 import { FlowSelect } from "@/ui/FlowSelect";
 import { SearchInput } from "@/ui/SearchInput";
 import type { QueryState } from "@/ui/useQueryState";
-import { type Filters, OUTCOME_OPTIONS, RANGE_OPTIONS, rangeOf, TRIGGER_OPTIONS } from "./filters";
+import {
+  ERROR_OPTIONS,
+  type Filters,
+  OUTCOME_OPTIONS,
+  RANGE_OPTIONS,
+  rangeOf,
+  TRIGGER_OPTIONS,
+} from "./filters";
 
 type State = QueryState<keyof Filters>;
 
@@ -31,6 +38,13 @@ export function RunFilters({ state }: { state: State }) {
         options={TRIGGER_OPTIONS}
         onChange={(triggered_by) => change({ triggered_by })}
         width={140}
+      />
+      <FilterSelect
+        label="Error"
+        value={values.error_kind}
+        options={ERROR_OPTIONS}
+        onChange={(error_kind) => change({ error_kind })}
+        width={180}
       />
       <FilterSelect
         label="Time"

@@ -9,6 +9,7 @@ import {
 import { Link } from "wouter";
 import type { Schemas } from "@/api/client";
 import { useSession } from "@/app/session";
+import { ErrorKind } from "@/runs/ErrorKind";
 import { inEditor } from "@/runs/links";
 import { pastOf, Question } from "@/runs/Question";
 import type { NodeState } from "@/runs/states";
@@ -61,7 +62,12 @@ function Failure({ run, failed }: { run: Run; failed: NodeState | undefined }) {
       color="red"
       variant="light"
       icon={<IconAlertTriangle aria-hidden />}
-      title={failed === undefined ? "The run failed" : `“${failed.name}” failed`}
+      title={
+        <Group gap="xs">
+          {failed === undefined ? "The run failed" : `“${failed.name}” failed`}
+          <ErrorKind kind={run.error_kind} />
+        </Group>
+      }
       role="alert"
     >
       <Clamped text={run.error_text ?? "No error message."} />

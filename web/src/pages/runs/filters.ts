@@ -1,11 +1,13 @@
 /** The filters of the list of runs: from the address to the query of the API. Pure. */
 
+import { ERROR_KINDS } from "@/runs/words";
 import { instant } from "@/ui/format";
 
 export const DEFAULTS = {
   outcome: "",
   flow: "",
   triggered_by: "",
+  error_kind: "",
   range: "",
   since: "",
   until: "",
@@ -20,6 +22,7 @@ interface Asked {
   waiting?: boolean;
   workflow_id?: string;
   triggered_by?: "manual" | "schedule" | "webhook";
+  error_kind?: string;
   since?: string;
   until?: string;
   search?: string;
@@ -52,6 +55,14 @@ export const TRIGGER_OPTIONS = [
   { value: "webhook", label: "Webhook" },
 ];
 
+// Cancelled runs have a status of their own in the list.
+export const ERROR_OPTIONS = [
+  { value: "", label: "Any error" },
+  ...Object.entries(ERROR_KINDS)
+    .filter(([value]) => value !== "cancelled")
+    .map(([value, label]) => ({ value, label })),
+];
+
 const MINUTE = 60_000;
 const RANGES: Record<string, number> = {
   "1h": 60 * MINUTE,
@@ -80,6 +91,9 @@ export function askedOf(filters: Filters, now: number): Asked {
   if (filters.flow) asked.workflow_id = filters.flow;
   const trigger = TRIGGER_OPTIONS.find((one) => one.value !== "" && one.value === filters.triggered_by);
   if (trigger) asked.triggered_by = trigger.value as Asked["triggered_by"];
+  if (ERROR_OPTIONS.some((one) => one.value !== "" && one.value === filters.error_kind)) {
+    asked.error_kind = filters.error_kind;
+  }
   const range = RANGES[filters.range];
   if (range !== undefined) {
     asked.since = new Date(Math.floor(now / MINUTE) * MINUTE - range).toISOString();
