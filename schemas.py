@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from marshmallow import INCLUDE, Schema, fields, pre_load, validate
+from marshmallow import Schema, fields, validate
 
 from errors import ERROR_KINDS
 from schema_fields import (
@@ -18,6 +18,7 @@ from schema_fields import (
     Milliseconds,
     OneOrMore,
     Out,
+    Resendable,
     Shape,
     Strict,
     Time,
@@ -131,112 +132,22 @@ class SavedOut(FlowOut):
     warnings = fields.List(fields.Nested(Detail), metadata={"description": "Warnings, such as a missing credential"})
 
 
-READ_ONLY = {"id", "workspace_id", "created_at", "updated_at", "warnings"}
+class FlowBody(Resendable, Strict):
+    """Fields of POST and PUT."""
 
-
-class _FlowBody(Strict):
-    """Fields of POST and PUT. A flow from a response can be sent back: read-only fields are ignored."""
-
+    read_only = {"id", "workspace_id", "created_at", "updated_at", "warnings"}
     definition_json = fields.String(metadata={"description": "A WorkflowDefinition as JSON text"})
     definition = fields.Raw(metadata=DEFINITION)
 
-    @pre_load
-    def drop_read_only(self, data: Any, **kwargs: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        return {key: value for key, value in data.items() if key not in READ_ONLY}
 
-
-class FlowIn(_FlowBody):
+class FlowIn(FlowBody):
     name = text(200, required=True)
     status = choice(STATUSES, load_default="draft")
     version = fields.Raw(metadata={"description": "Ignored: a new flow is version 1"})
 
 
-class FlowChange(_FlowBody):
-    name = text(200)
-    status = choice(STATUSES)
-    version = fields.Integer(
-        strict=True,
-        validate=validate.Range(1, 2**31),
-        metadata={"description": "The version that the change is based on"},
-    )
-
-
-LAST_RUN = {
-    "type": "object",
-    "description": "The newest run",
-    "properties": {
-        "id": {"type": "string"},
-        "status": {"type": "string", "enum": RUN_STATUSES},
-        "cancelled": {"type": "boolean"},
-        "started_at": {"type": ["string", "null"], "format": "date-time"},
-        "finished_at": {"type": ["string", "null"], "format": "date-time"},
-        "error_text": {"type": ["string", "null"], "description": "The first 300 characters"},
-    },
-    "required": ["id", "status", "cancelled", "started_at", "finished_at", "error_text"],
-}
-TRIGGER_LIST = {
-    "type": "array",
-    "description": "Its trigger nodes, except disabled ones",
-    "items": {
-        "type": "object",
-        "properties": {"node_id": {"type": "string"}, "type": {"type": "string"}},
-        "required": ["node_id", "type"],
-    },
-}
-
-
-class FlowBriefOut(Out):
-    """A flow of a list without its definition, with its triggers, last run and next due time."""
-
-    id = fields.String(required=True)
-    name = fields.String(required=True)
-    status = choice(STATUSES, required=True)
-    version = fields.Integer(required=True)
-    workspace_id = fields.String(required=True)
-    created_at = Time(required=True)
-    updated_at = Time(required=True)
-    node_count = fields.Integer(required=True)
-    triggers = Json(required=True, metadata=TRIGGER_LIST)
-    last_run = Json(required=True, allow_none=True, metadata=LAST_RUN)
-    failing = fields.Boolean(
-        required=True, metadata={"description": "True if the last ended run failed and was not cancelled"}
-    )
-    next_at = Time(required=True, allow_none=True, metadata={"description": "Next due time of its schedules"})
-
-
-class FlowItemOut(FlowBriefOut):
-    """A flow of a list."""
-
-    definition_json = fields.String(metadata={"description": "A WorkflowDefinition as JSON text; omitted with `brief`"})
-
-
 ULID = "[0-9A-HJKMNP-TV-Z]{26}"
 FLOW_ID, RUN_ID = f"wf_{ULID}", f"run_{ULID}"
-
-
-class FlowCursor(Cursor):
-    """Cursor of a list of flows: the last id; in other orders than by age also the order and its sort key."""
-
-    inside = re.compile(
-        rf"(updated:{FLOW_ID}:[0-9]{{1,15}}|last_run:{FLOW_ID}:({RUN_ID})?|name:{FLOW_ID}:[^\0]+|{FLOW_ID})\Z"
-    )
-
-
-FLOW_SORTS = ("newest", "name", "updated", "last_run")
-
-
-class FlowArgs(PageArgs):
-    cursor = FlowCursor(load_default=None)
-    status = OneOrMore(STATUSES, load_default=None)
-    search = text(200, 0, is_kept=False, load_default=None)
-    failing = fields.Boolean(load_default=None)
-    trigger = text(
-        64, load_default=None, metadata={"description": "Flows with this type of trigger: webhook, schedule"}
-    )
-    sort = choice(FLOW_SORTS, load_default="newest")
-    brief = fields.Boolean(load_default=False, metadata={"description": "Omit `definition_json`"})
 
 
 class VersionOut(Out):
@@ -248,56 +159,13 @@ class VersionOut(Out):
     created_by_name = fields.String(allow_none=True)
 
 
-class VersionBriefOut(VersionOut):
-    class Meta:
-        exclude = ("definition_json",)
-
-
-class VersionItemOut(VersionOut):
-    """A version of a list."""
-
-    definition_json = fields.String(metadata={"description": "Omitted with `brief`"})
-    node_count = fields.Integer(allow_none=True, metadata={"description": "With `summary`"})
-    summary = fields.String(
-        allow_none=True,
-        metadata={"description": "With `summary`: changes since the previous version, if available"},
-    )
-
-
-class VersionArgs(PageArgs):
-    brief = fields.Boolean(load_default=False, metadata={"description": "Omit `definition_json`"})
-    summary = fields.Boolean(load_default=False, metadata={"description": "Include the changes"})
-
-
-class RestoreIn(Strict):
-    version = fields.Integer(required=True, strict=True, validate=validate.Range(1, 2**31))
-
-
 class CheckIn(Strict):
     definition = fields.Raw(required=True, metadata=DEFINITION)
-
-
-class OutlineOut(Out):
-    branches = fields.List(
-        fields.String(), required=True, metadata={"description": "The names of its branches, as configured"}
-    )
-    unnamed = fields.Boolean(required=True, metadata={"description": "True if it has an unnamed output"})
-    trigger = fields.Boolean(required=True)
-    waits = fields.Boolean(required=True, metadata={"description": "True if a run may wait there"})
 
 
 class CheckOut(Out):
     ok = fields.Boolean(required=True)
     issues = fields.List(fields.Nested(Detail), required=True)
-
-
-class FlowCheckOut(CheckOut):
-    nodes = fields.Dict(
-        keys=fields.String(),
-        values=fields.Nested(OutlineOut),
-        required=True,
-        metadata={"description": "Data to draw each node of a known type, by id, also for invalid definitions"},
-    )
 
 
 # Runs
@@ -435,14 +303,6 @@ class RetryIn(Strict):
     )
 
 
-class AnswerIn(Strict):
-    node_id = text(64, allow_none=True)
-    answer = text(64, allow_none=True)
-    comment = text(2_000, 0, allow_none=True)
-    body = fields.Raw(allow_none=True, metadata={"description": "The body of a callback"})
-    question = text(64, allow_none=True)
-
-
 class StepOut(Out):
     id = fields.String(required=True)
     number = fields.Integer(attribute="seq", metadata={"description": "In the order of execution, from 0"})
@@ -465,12 +325,6 @@ class StepOut(Out):
     duration_us = fields.Integer(required=True, allow_none=True, metadata=PRECISE)
 
 
-class FiredOut(Out):
-    """A run that a webhook started."""
-
-    run_id = fields.String(required=True)
-
-
 # Credentials
 
 
@@ -490,94 +344,7 @@ class CredentialIn(Strict):
     hosts = hosts(load_default=None)
 
 
-class CredentialChange(Strict):
-    name = text(200)
-    data = fields.Dict(metadata={"description": "All values, replaced"})
-    hosts = hosts()
-
-
-class CredentialOut(Out):
-    id = fields.String(required=True)
-    workspace_id = fields.String(required=True)
-    name = fields.String(required=True)
-    type = fields.String(required=True)
-    hosts = Json(required=True, allow_none=True)
-    created_at = Time(required=True)
-    updated_at = Time(required=True)
-    warnings = fields.List(
-        fields.Nested(Detail),
-        metadata={"description": "Warnings of the saved credential, such as missing hosts"},
-    )
-
-
-class UsedByOut(Out):
-    type = choice(("flow", "agent"), required=True)
-    id = fields.String(required=True)
-    name = fields.String(required=True)
-    status = choice(STATUSES, required=True, allow_none=True, metadata={"description": "Of a flow"})
-
-
-class CredentialUseOut(CredentialOut):
-    used_by = fields.List(
-        fields.Nested(UsedByOut),
-        metadata={"description": "The first 20 users: active flows, other flows, agents"},
-    )
-    used_by_count = fields.Integer(metadata={"description": "Number of users"})
-
-
-class CredentialArgs(PageArgs):
-    used_by = fields.Boolean(
-        load_default=False, metadata={"description": "Include the flows and agents that use each credential"}
-    )
-
-
-class TrialIn(Shape):
-    """Options for the credential type's check; other keys are passed to it too."""
-
-    class Meta:
-        unknown = INCLUDE
-
-    url = text(
-        8_000, metadata={"description": "For credentials without a host of their own: the address to test against"}
-    )
-    send = fields.Boolean(metadata={"description": "Allow sending a test message"})
-
-
-class TrialOf(TrialIn):
-    name = text(200, 0, load_default="", metadata={"description": "Its name in messages"})
-    type = text(50, required=True)
-    data = fields.Dict(required=True, metadata={"description": "The values, which are not saved"})
-    hosts = hosts(load_default=None)
-
-
-class TrialOut(Out):
-    ok = fields.Boolean(required=True, metadata={"description": "True if the status is ok"})
-    status = choice(
-        ("ok", "failed", "untested"), required=True, metadata={"description": "untested: no service was asked"}
-    )
-    message = fields.String(required=True, metadata={"description": "The service that was asked, or the error"})
-    duration_ms = Milliseconds(required=True)
-
-
-class CredentialTypeOut(Out):
-    type = fields.String(required=True)
-    name = fields.String(required=True)
-    description = fields.String(required=True)
-    schema = fields.Dict(required=True)
-    needs_hosts = fields.Boolean(
-        required=True, metadata={"description": "True if no node can send it until its `hosts` are set"}
-    )
-
-
 # Logs
-
-
-class LogIn(Strict):
-    message = text(10_000, required=True)
-    level = choice(LEVELS, load_default="info")
-    run_id = text(64, load_default=None, allow_none=True)
-    node_id = text(64, load_default=None, allow_none=True)
-    data = fields.Raw(load_default=None, allow_none=True)
 
 
 class LogOut(Out):
@@ -588,23 +355,3 @@ class LogOut(Out):
     message = fields.String(required=True)
     data = Json(required=True, allow_none=True)
     created_at = Time(required=True)
-
-
-class LogItemOut(LogOut):
-    """A log entry of a list, with its flow, if any."""
-
-    workflow_id = fields.String(required=True, allow_none=True)
-    workflow_name = fields.String(required=True, allow_none=True)
-
-
-class LogArgs(PageArgs):
-    run_id = text(64, load_default=None)
-    level = OneOrMore(LEVELS, load_default=None)
-    since = Time(load_default=None)
-    until = Time(load_default=None)
-    search = text(200, is_kept=False, load_default=None, metadata={"description": "Text in the message"})
-    workflow_id = text(64, load_default=None)
-    brief = fields.Boolean(
-        load_default=False,
-        metadata={"description": "Truncate long `data` to `{$cut: {bytes, start}}`"},
-    )

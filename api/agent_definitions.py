@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from marshmallow import INCLUDE, fields, pre_load
+from marshmallow import INCLUDE, fields
 
 import templates
 from agent import definition as definitions
@@ -14,7 +14,7 @@ from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource, to_bad_input
 from errors import BadInput, Conflict, Issue, NotFound
 from models import Agent, differences
-from schema_fields import Cursor, Out, Shape, Time
+from schema_fields import Cursor, Out, Resendable, Time
 from schemas import CheckIn, CheckOut, Detail, PageArgs, listed
 from security.credentials import find_agent_warnings
 
@@ -93,8 +93,8 @@ def _describe_field(type_: str, most: int = 0, told: str = "", required: bool = 
     return fields.Raw(required=required, allow_none=not required, metadata=shape)
 
 
-class AgentIn(Shape):
-    """The definition of an agent. An agent from a response can be sent back: read-only fields are ignored."""
+class AgentIn(Resendable):
+    """The definition of an agent."""
 
     class Meta:
         unknown = INCLUDE  # the definition's own validation suggests the likely key
@@ -115,12 +115,6 @@ class AgentIn(Shape):
     output_schema = _describe_field("object", told="The JSON Schema of an object; null: the answer is text")
     limits = fields.Raw(allow_none=True, metadata=LIMITS)
     approval = fields.Raw(allow_none=True, metadata=APPROVAL)
-
-    @pre_load
-    def drop_read_only(self, data: Any, **kwargs: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        return {key: value for key, value in data.items() if key not in self.read_only}
 
 
 class AgentChange(AgentIn):

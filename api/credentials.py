@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 from flask import current_app
-from marshmallow import ValidationError
+from marshmallow import INCLUDE, ValidationError, fields
 
 from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
@@ -19,26 +19,93 @@ from errors import BadInput, Unavailable
 from models import Credential
 from nodes.credentials import keyring
 from nodes.credentials.types import TYPES, catalogue
-from schemas import (
-    CredentialArgs,
-    CredentialChange,
-    CredentialIn,
-    CredentialOut,
-    CredentialTypeOut,
-    CredentialUseOut,
-    SliceArgs,
-    TrialIn,
-    TrialOf,
-    TrialOut,
-    listed,
-    slice_of,
-)
+from schema_fields import Json, Milliseconds, Out, Shape, Strict, Time, choice, text
+from schemas import STATUSES, CredentialIn, Detail, PageArgs, SliceArgs, hosts, listed, slice_of
 from security.credentials import Credentials, Trial, find_host_warnings, find_users, make_credential, try_out
 
 blueprint = Resource("credentials", "Secrets that flows use")
 MAX_TRIALS = 4  # concurrent tests in a process, whose threads have other requests to serve too
 MAX_USERS = 20  # flows and agents that use a credential, in a response
 _room = threading.BoundedSemaphore(MAX_TRIALS)
+
+
+class CredentialChange(Strict):
+    name = text(200)
+    data = fields.Dict(metadata={"description": "All values, replaced"})
+    hosts = hosts()
+
+
+class CredentialOut(Out):
+    id = fields.String(required=True)
+    workspace_id = fields.String(required=True)
+    name = fields.String(required=True)
+    type = fields.String(required=True)
+    hosts = Json(required=True, allow_none=True)
+    created_at = Time(required=True)
+    updated_at = Time(required=True)
+    warnings = fields.List(
+        fields.Nested(Detail),
+        metadata={"description": "Warnings of the saved credential, such as missing hosts"},
+    )
+
+
+class UsedByOut(Out):
+    type = choice(("flow", "agent"), required=True)
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    status = choice(STATUSES, required=True, allow_none=True, metadata={"description": "Of a flow"})
+
+
+class CredentialUseOut(CredentialOut):
+    used_by = fields.List(
+        fields.Nested(UsedByOut),
+        metadata={"description": "The first 20 users: active flows, other flows, agents"},
+    )
+    used_by_count = fields.Integer(metadata={"description": "Number of users"})
+
+
+class CredentialArgs(PageArgs):
+    used_by = fields.Boolean(
+        load_default=False, metadata={"description": "Include the flows and agents that use each credential"}
+    )
+
+
+class TrialIn(Shape):
+    """Options for the credential type's check; other keys are passed to it too."""
+
+    class Meta:
+        unknown = INCLUDE
+
+    url = text(
+        8_000, metadata={"description": "For credentials without a host of their own: the address to test against"}
+    )
+    send = fields.Boolean(metadata={"description": "Allow sending a test message"})
+
+
+class TrialOf(TrialIn):
+    name = text(200, 0, load_default="", metadata={"description": "Its name in messages"})
+    type = text(50, required=True)
+    data = fields.Dict(required=True, metadata={"description": "The values, which are not saved"})
+    hosts = hosts(load_default=None)
+
+
+class TrialOut(Out):
+    ok = fields.Boolean(required=True, metadata={"description": "True if the status is ok"})
+    status = choice(
+        ("ok", "failed", "untested"), required=True, metadata={"description": "untested: no service was asked"}
+    )
+    message = fields.String(required=True, metadata={"description": "The service that was asked, or the error"})
+    duration_ms = Milliseconds(required=True)
+
+
+class CredentialTypeOut(Out):
+    type = fields.String(required=True)
+    name = fields.String(required=True)
+    description = fields.String(required=True)
+    schema = fields.Dict(required=True)
+    needs_hosts = fields.Boolean(
+        required=True, metadata={"description": "True if no node can send it until its `hosts` are set"}
+    )
 
 
 @blueprint.get("/credentials")

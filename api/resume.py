@@ -11,6 +11,7 @@ from typing import Any
 
 from flask import Response, current_app, render_template_string, request
 from flask_login import current_user
+from marshmallow import fields
 
 from api.audit import defer_entry
 from api.http.auth import get_user, require_role
@@ -25,7 +26,8 @@ from errors import BadInput, Conflict, Forbidden, HeadraceError
 from models import Run, Step, Wait, now_ms
 from nodes.base import Node
 from parsers.invisible_characters import visible
-from schemas import AnswerIn, Error, RunOut
+from schema_fields import Strict, text
+from schemas import Error, RunOut
 
 # Other query parameters are allowed, since mail programs that count clicks add their own.
 log = logging.getLogger("headrace.resume")
@@ -49,6 +51,14 @@ BY_LINK_TOO: dict[str, Any] = {
 PAGE = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
 LABELS = {"approved": "approve", "rejected": "reject", "received": "continue"}
 POLICY = f"default-src 'none'; style-src {hash_inline(PAGE, 'style')}"
+
+
+class AnswerIn(Strict):
+    node_id = text(64, allow_none=True)
+    answer = text(64, allow_none=True)
+    comment = text(2_000, 0, allow_none=True)
+    body = fields.Raw(allow_none=True, metadata={"description": "The body of a callback"})
+    question = text(64, allow_none=True)
 
 
 def by_link(path: dict[str, Any]) -> bool:

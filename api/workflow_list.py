@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
+from marshmallow import fields
 
 from errors import BadInput
 from models import (
@@ -22,10 +24,76 @@ from models import (
     versions_of,
 )
 from nodes.base import REGISTRY
+from schema_fields import Cursor, Json, OneOrMore, Time, choice, text
 from schema_fields.row_json import iso
-from schemas import FLOW_SORTS
+from schemas import FLOW_ID, RUN_ID, RUN_STATUSES, STATUSES, FlowOut, PageArgs
 
 MAX_CACHED = 5_000  # outlines in a process
+
+
+LAST_RUN = {
+    "type": "object",
+    "description": "The newest run",
+    "properties": {
+        "id": {"type": "string"},
+        "status": {"type": "string", "enum": RUN_STATUSES},
+        "cancelled": {"type": "boolean"},
+        "started_at": {"type": ["string", "null"], "format": "date-time"},
+        "finished_at": {"type": ["string", "null"], "format": "date-time"},
+        "error_text": {"type": ["string", "null"], "description": "The first 300 characters"},
+    },
+    "required": ["id", "status", "cancelled", "started_at", "finished_at", "error_text"],
+}
+TRIGGER_LIST = {
+    "type": "array",
+    "description": "Its trigger nodes, except disabled ones",
+    "items": {
+        "type": "object",
+        "properties": {"node_id": {"type": "string"}, "type": {"type": "string"}},
+        "required": ["node_id", "type"],
+    },
+}
+
+
+class FlowItemOut(FlowOut):
+    """A flow of a list, with its triggers, last run and next due time."""
+
+    definition_json = fields.String(metadata={"description": "A WorkflowDefinition as JSON text; omitted with `brief`"})
+    node_count = fields.Integer(required=True)
+    triggers = Json(required=True, metadata=TRIGGER_LIST)
+    last_run = Json(required=True, allow_none=True, metadata=LAST_RUN)
+    failing = fields.Boolean(
+        required=True, metadata={"description": "True if the last ended run failed and was not cancelled"}
+    )
+    next_at = Time(required=True, allow_none=True, metadata={"description": "Next due time of its schedules"})
+
+
+class FlowBriefOut(FlowItemOut):
+    class Meta:
+        exclude = ("definition_json",)
+
+
+class FlowCursor(Cursor):
+    """Cursor of a list of flows: the last id; in other orders than by age also the order and its sort key."""
+
+    inside = re.compile(
+        rf"(updated:{FLOW_ID}:[0-9]{{1,15}}|last_run:{FLOW_ID}:({RUN_ID})?|name:{FLOW_ID}:[^\0]+|{FLOW_ID})\Z"
+    )
+
+
+FLOW_SORTS = ("newest", "name", "updated", "last_run")
+
+
+class FlowArgs(PageArgs):
+    cursor = FlowCursor(load_default=None)
+    status = OneOrMore(STATUSES, load_default=None)
+    search = text(200, 0, is_kept=False, load_default=None)
+    failing = fields.Boolean(load_default=None)
+    trigger = text(
+        64, load_default=None, metadata={"description": "Flows with this type of trigger: webhook, schedule"}
+    )
+    sort = choice(FLOW_SORTS, load_default="newest")
+    brief = fields.Boolean(load_default=False, metadata={"description": "Omit `definition_json`"})
 
 
 class Outline(NamedTuple):

@@ -8,15 +8,15 @@ from typing import Any
 import orjson
 from flask import current_app, jsonify, request
 from marshmallow import fields
-from marshmallow.validate import Length
+from marshmallow.validate import Length, Range
 
 import definition as definitions
 from api import version_summaries as changes
-from api import workflow_list
 from api.audit import defer_start_entry, record_change, remove
 from api.http.auth import check_role, get_user, get_workspace_id, require_role
 from api.http.json_io import Resource, check_depth, dump, parse_json
 from api.runs import link_large_values
+from api.workflow_list import FlowArgs, FlowBriefOut, FlowItemOut, load_page
 from definition import Pin
 from definition.triggers import Trigger, find_triggers
 from dispatch import CHECKS, SAVES, Dispatcher, Options
@@ -24,25 +24,20 @@ from dispatch.references import check_uncalled, warned, warnings_of
 from errors import BadInput, Conflict, NotFound, TooLarge
 from models import Startable, Workflow, WorkflowVersion, differences
 from nodes.fields import Named
-from schema_fields import Cursor, Strict, text
+from schema_fields import Cursor, Out, Strict, choice, text
 from schemas import (
     DEFINITION,
+    STATUSES,
     CheckIn,
+    CheckOut,
     Error,
-    FlowArgs,
-    FlowBriefOut,
-    FlowChange,
-    FlowCheckOut,
+    FlowBody,
     FlowIn,
-    FlowItemOut,
     FlowOut,
-    RestoreIn,
+    PageArgs,
     RunOut,
     SavedOut,
     StartArgs,
-    VersionArgs,
-    VersionBriefOut,
-    VersionItemOut,
     VersionOut,
     listed,
 )
@@ -50,12 +45,65 @@ from schemas import (
 blueprint = Resource("workflows", "Flows and their versions")
 EMPTY = '{"nodes":[],"edges":[]}'
 MAX_KEY_LENGTH = 200
+MAX_PINNED = 1_000
 MAX_LISTED = 20  # names of pinned nodes in an audit entry
 LARGE = 100_000  # characters of a definition that may take seconds to validate
+
+
+class FlowChange(FlowBody):
+    name = text(200)
+    status = choice(STATUSES)
+    version = fields.Integer(
+        strict=True,
+        validate=Range(1, 2**31),
+        metadata={"description": "The version that the change is based on"},
+    )
+
+
+class VersionBriefOut(VersionOut):
+    class Meta:
+        exclude = ("definition_json",)
+
+
 VERSION, VERSION_BRIEF = VersionOut(), VersionBriefOut()
 
 
-MAX_PINNED = 1_000
+class VersionItemOut(VersionOut):
+    """A version of a list."""
+
+    definition_json = fields.String(metadata={"description": "Omitted with `brief`"})
+    node_count = fields.Integer(allow_none=True, metadata={"description": "With `summary`"})
+    summary = fields.String(
+        allow_none=True,
+        metadata={"description": "With `summary`: changes since the previous version, if available"},
+    )
+
+
+class VersionArgs(PageArgs):
+    brief = fields.Boolean(load_default=False, metadata={"description": "Omit `definition_json`"})
+    summary = fields.Boolean(load_default=False, metadata={"description": "Include the changes"})
+
+
+class RestoreIn(Strict):
+    version = fields.Integer(required=True, strict=True, validate=Range(1, 2**31))
+
+
+class OutlineOut(Out):
+    branches = fields.List(
+        fields.String(), required=True, metadata={"description": "The names of its branches, as configured"}
+    )
+    unnamed = fields.Boolean(required=True, metadata={"description": "True if it has an unnamed output"})
+    trigger = fields.Boolean(required=True)
+    waits = fields.Boolean(required=True, metadata={"description": "True if a run may wait there"})
+
+
+class FlowCheckOut(CheckOut):
+    nodes = fields.Dict(
+        keys=fields.String(),
+        values=fields.Nested(OutlineOut),
+        required=True,
+        metadata={"description": "Data to draw each node of a known type, by id, also for invalid definitions"},
+    )
 
 
 class PinIn(Strict):
@@ -118,7 +166,7 @@ def list_flows(args: dict[str, Any]) -> Any:
     Sorted by creation, newest first, or by `updated`, `last_run` or `name`. A cursor belongs to one order. `status` may
     be several, separated by commas. A page of long definitions may have fewer than `limit`.
     """
-    items, cursor = workflow_list.load_page(get_workspace_id(), args)
+    items, cursor = load_page(get_workspace_id(), args)
     return dump(listed(FlowBriefOut if args["brief"] else FlowItemOut), {"items": items, "next_cursor": cursor})
 
 

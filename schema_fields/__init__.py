@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, ClassVar
 
-from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, pre_load, validate
 
 from parsers.invisible_characters import JOINERS, first_unseen
 from schema_fields.row_json import Column, RowWriter, fragment, iso
@@ -124,6 +124,18 @@ class Strict(Shape):
 
     class Meta:
         unknown = RAISE
+
+
+class Resendable(Shape):
+    """Base of request schemas that accept the object as in a response: its `read_only` fields are ignored."""
+
+    read_only: ClassVar[Set[str]] = frozenset()
+
+    @pre_load
+    def drop_read_only(self, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return {key: value for key, value in data.items() if key not in self.read_only}
 
 
 # Fields that RowWriter can write, with their functions; None: unchanged.

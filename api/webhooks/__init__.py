@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 from flask import Request, Response, current_app
+from marshmallow import fields
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import PathConverter
@@ -44,7 +45,8 @@ from errors import BadInput, DefinitionError, Forbidden, NodeError, NotFound, To
 from models import Hook, LogEntry, Run, Webhook
 from nodes.core.output import disposition
 from nodes.core.triggers import CREDENTIAL_TYPES, METHODS
-from schemas import ANY_JSON, Error, FiredOut
+from schema_fields import Out
+from schemas import ANY_JSON, Error
 from security.login_throttle import get_network
 from security.vault import Vault
 
@@ -62,6 +64,12 @@ TEXT = {"schema": {"type": "string"}}
 ANSWER_TYPES: dict[str, Any] = {"application/json": {"schema": ANY_JSON}, "text/plain": TEXT, "text/html": TEXT}
 SATURATED = "The server cannot take this call at the moment; try again soon"
 ERROR_TYPES: dict[str, Any] = {"application/json": {"schema": Error}, "text/plain": TEXT, "text/html": TEXT}
+
+
+class FiredOut(Out):
+    """A run that a webhook started."""
+
+    run_id = fields.String(required=True)
 
 
 class Slashes(PathConverter):

@@ -1755,6 +1755,8 @@ export interface components {
             status: "draft" | "active" | "archived";
             version: number;
             workspace_id: string;
+            /** @description A WorkflowDefinition as JSON text; omitted with `brief` */
+            definition_json?: string;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
@@ -1785,8 +1787,6 @@ export interface components {
              * @description Next due time of its schedules
              */
             next_at: string | null;
-            /** @description A WorkflowDefinition as JSON text; omitted with `brief` */
-            definition_json?: string;
         };
         FlowItemOutList: {
             items: components["schemas"]["FlowItemOut"][];
