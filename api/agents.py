@@ -5,14 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from flask import current_app
 from marshmallow import fields, validate
 
 from api.agent_run_json import make_page, show_run
 from api.audit import defer_entry, defer_start_entry
 from api.http.auth import get_user, get_workspace_id, has_role, require_role
 from api.http.json_io import Resource, check_depth
-from dispatch import Dispatcher
+from api.http.server import get_dispatcher
 from dispatch.agents.definitions import find_agent
 from dispatch.agents.task import Task, agent_run_id, check
 from errors import BadInput, Conflict, Forbidden
@@ -143,7 +142,7 @@ def run(body: dict[str, Any]) -> Any:
     It is a run like those of flows: it survives a restart of the server, and waits if a tool needs approval. 503 while
     no model is configured.
     """
-    dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
+    dispatcher = get_dispatcher()
     _check_credentials(body["credentials"])
     check_depth(body["input"], "input")
     wait = body.pop("wait")
@@ -183,7 +182,7 @@ def get_run(args: dict[str, Any], agent_run: AgentRun) -> Any:
     """
     found = Run.find(agent_run.run_id)
     if args["wait"] and found is not None and found.finished_at is None:
-        dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
+        dispatcher = get_dispatcher()
         dispatcher.waiting.wait_for_agent(dispatcher.ticket_of(found), args["wait"])
     return show_run(AgentRun.get_by_id(agent_run.id))
 
@@ -196,7 +195,7 @@ def cancel(agent_run: AgentRun) -> Any:
     found = Run.find(agent_run.run_id)
     if found is None:
         raise Conflict("The run has already finished")
-    current_app.extensions["headrace"].dispatcher.cancel(found, get_user().email, defer_entry("run.cancelled"))
+    get_dispatcher().cancel(found, get_user().email, defer_entry("run.cancelled"))
     return show_run(AgentRun.get_by_id(agent_run.id))
 
 

@@ -7,21 +7,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
-from flask import current_app
 from marshmallow import INCLUDE, ValidationError, fields
 
 from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
 from api.http.caching import cache_response
 from api.http.json_io import Resource, check_depth, flatten
-from dispatch import Dispatcher
+from api.http.server import get_dispatcher, get_server
 from errors import BadInput, Unavailable
 from models import Credential
 from nodes.credentials import keyring
 from nodes.credentials.types import TYPES, catalogue
 from schema_fields import Json, Milliseconds, Out, Shape, Strict, Time, choice, text
 from schemas import STATUSES, CredentialIn, Detail, PageArgs, SliceArgs, hosts, listed, slice_of
-from security.credentials import Credentials, Trial, find_host_warnings, find_users, make_credential, try_out
+from security.credentials import Trial, find_host_warnings, find_users, make_credential, try_out
 
 blueprint = Resource("credentials", "Secrets that flows use")
 MAX_TRIALS = 4  # concurrent tests in a process, whose threads have other requests to serve too
@@ -150,7 +149,7 @@ def create(body: dict[str, Any]) -> Any:
     """Create a credential. The fields of `data` depend on its type: GET `/api/credential-types`."""
     data = _validate(body["type"], body["data"])
     values = {"name": body["name"], "type": body["type"], "hosts": _encode_hosts(body["hosts"])}
-    return _add_warnings(_get_credentials().keep(begin_entry("credential.created"), data, **values))
+    return _add_warnings(get_server().credentials.keep(begin_entry("credential.created"), data, **values))
 
 
 @blueprint.put("/credentials/<credential>")
@@ -168,7 +167,7 @@ def change(body: dict[str, Any], credential: Credential) -> Any:
             raise BadInput("data: is required when hosts change; enter the values again")
     if "data" in body:
         body["data"] = _validate(credential.type, body["data"])
-    _get_credentials().change(begin_entry("credential.updated"), credential, body)
+    get_server().credentials.change(begin_entry("credential.updated"), credential, body)
     return _add_warnings(credential)
 
 
@@ -177,7 +176,7 @@ def change(body: dict[str, Any], credential: Credential) -> Any:
 @blueprint.response(204)
 def delete(credential: Credential) -> None:
     """Delete a credential. Refused while an active flow uses it."""
-    _get_credentials().remove(begin_entry("credential.deleted"), credential)
+    get_server().credentials.remove(begin_entry("credential.deleted"), credential)
 
 
 @blueprint.post("/credentials/<credential>/test")
@@ -190,7 +189,7 @@ def test(body: dict[str, Any], credential: Credential) -> Any:
     If no service could be asked, `status` is `untested`, not `ok`: give a `url` for a credential without a host of its
     own, or `send` for one of messages.
     """
-    trial = _try_out(credential.workspace_id, credential.name, lambda: _get_credentials().open(credential), body)
+    trial = _try_out(credential.workspace_id, credential.name, lambda: get_server().credentials.open(credential), body)
     begin_entry("credential.tested").about(credential).note(type=credential.type, ok=trial.ok).save_new()
     return trial
 
@@ -220,18 +219,13 @@ def _add_usage(rows: list[Credential], workspace: str) -> None:
         row.used_by, row.used_by_count = users[row.id][:MAX_USERS], len(users[row.id])
 
 
-def _get_credentials() -> Credentials:
-    kept: Credentials = current_app.extensions["headrace"].credentials
-    return kept
-
-
 def _try_out(workspace: str, name: str, find: Callable[[], keyring.Credential], asked: Mapping[str, Any]) -> Trial:
     """Return the result of the test. Raises: Unavailable if too many tests are running."""
-    dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
     if not _room.acquire(blocking=False):
         raise Unavailable("Other credentials are being tested; try again soon", retry_after=5)
+    resources = get_dispatcher().resources
     try:
-        return try_out(name, find, asked, dispatcher.resources.services, dispatcher.resources.files_of(workspace))
+        return try_out(name, find, asked, resources.services, resources.files_of(workspace))
     finally:
         _room.release()
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from flask import current_app
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from api.http.auth import find, get_user, require_role
 from api.http.json_io import Resource
+from api.http.server import get_dispatcher
 from api.workflows import make_pins_field, parse_pins, read_definition
 from dispatch import PREVIEWS, Place, Preview
 from errors import BadInput
@@ -95,7 +95,7 @@ def preview(body: dict[str, Any]) -> Any:
     place = Place(flow, definition, body["node_id"], text is not None, run, parse_pins(body["pinned"]))
     templates = body["templates"] if "templates" in body else [body["template"]]
     with PREVIEWS.taken(get_user().id):
-        made = Preview(current_app.extensions["headrace"].dispatcher.resources, place)
+        made = Preview(get_dispatcher().resources, place)
         if not made.has_node:
             raise BadInput(f"node_id: the definition has no node {body['node_id']!r}")
         return {"items": [value._asdict() for value in made.values(templates)], "names": made.names()}

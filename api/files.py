@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import IO, Any
 
-from flask import Request, Response, current_app
+from flask import Request, Response
 from marshmallow import fields
 from werkzeug.formparser import FormDataParser
 
 from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource, get_request, load
+from api.http.server import get_config, get_dispatcher
 from errors import BadInput, Conflict, NodeError, NotFound, NotJson, TooLarge, Unavailable
 from nodes.core.output import disposition
 from nodes.files.files import Absent, Files, Overfull, Present, Upload, guess_content_type
@@ -146,15 +147,12 @@ def delete(path: str) -> None:
 
 
 def _get_files() -> Files:
-    files: Files = current_app.extensions["headrace"].dispatcher.resources.files_of(get_workspace_id())
-    return files
+    return get_dispatcher().resources.files_of(get_workspace_id())
 
 
 def _get_floor() -> int:
     """Return the number of bytes of disk space that uploads leave free, as runs do."""
-    server = current_app.extensions["headrace"]
-    floor: int = server.dispatcher.free_space.floor_at(server.config.data_dir)
-    return floor
+    return get_dispatcher().free_space.floor_at(get_config().data_dir)
 
 
 def _show(path: str, size: int, modified_at: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import current_app, request
+from flask import request
 from flask_login import current_user
 from marshmallow import fields, validate
 
@@ -12,6 +12,7 @@ from api.audit import begin_entry, remove
 from api.http.auth import allow_anyone, check_page_user, get_user, get_workspace_id, require_role
 from api.http.json_io import Resource, dump
 from api.http.request_origin import check_origin, get_client
+from api.http.server import get_config, get_server
 from api.sessions import WhoOut, describe_session, no_store, respond_logged_in
 from errors import BadInput, Forbidden
 from models import Invitation, User, Workspace
@@ -97,7 +98,7 @@ def delete_invitation(invitation: Invitation) -> None:
 
 def send_invitation(email: str, role: str) -> Invitation:
     """Invite a person into this request's workspace and mail the link. Return the fields of InvitationMade."""
-    server = current_app.extensions["headrace"]
+    server = get_server()
     row, token = invitations.invite(begin_entry("invitation.created"), email, role, get_user())
     # In the fragment, so that neither logs nor Referer headers contain it.
     row.link = f"{server.config.base_url}/invitation#{token}"
@@ -154,7 +155,7 @@ def redeem(body: dict[str, str]) -> Any:
         return _accept(row)
     if "password" not in body:
         raise BadInput("password: is required for a new account; if you have an account, log in first")
-    config = current_app.extensions["headrace"].config
+    config = get_config()
     days = config.session_days, config.session_idle_days
     return respond_logged_in(
         *invitations.redeem(row, body["password"], body.get("name"), get_client(), days, begin_entry)

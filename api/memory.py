@@ -6,13 +6,13 @@ import time
 from typing import Any
 
 import orjson
-from flask import current_app
 from marshmallow import fields, validate
 
 from api.agents import SESSION
 from api.audit import record_change
 from api.http.auth import get_workspace_id, must_redact_links, require_role
 from api.http.json_io import Resource
+from api.http.server import get_config
 from errors import NotFound
 from models import AgentMemory, MemoryScope, now_ms
 from schema_fields import Json, Out, Shape, Strict, Time, text
@@ -92,7 +92,7 @@ def remember(body: dict[str, Any]) -> Any:
             content=body["content"],
             tags=orjson.dumps(body["tags"]).decode(),
             expires_at=None if seconds is None else now + seconds * 1000,
-            most=current_app.extensions["headrace"].config.memory_entries,
+            most=get_config().memory_entries,
             now=now,
         )
         entry.about(row).note(agent_id=row.agent_id)

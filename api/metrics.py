@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, current_app
+from flask import Response
 from marshmallow import fields, validate
 
 from api.http.auth import allow_anyone, get_workspace_id, require_role
 from api.http.json_io import Resource
+from api.http.server import get_dispatcher, get_server
 from errors import Unavailable
 from models import Poll, Schedule, Workspace, is_held_up, now_ms, space, totals
 from models import metrics as figures
@@ -106,7 +107,7 @@ def check_health() -> Any:
 @blueprint.response(200, ReadyOut)
 def check_ready() -> Any:
     """Show whether the server accepts work: its database is writable and runs are not stopped. 503 if not."""
-    server = current_app.extensions["headrace"]
+    server = get_server()
     try:
         Workspace.select().limit(1).count()
     except Exception as error:
@@ -147,9 +148,9 @@ def export_prometheus() -> Response:
             for status, count in totals().items():
                 family.add_metric([status], count)
             yield family
-            active = current_app.extensions["headrace"].dispatcher.active_count()
+            active = get_dispatcher().active_count()
             yield GaugeMetricFamily("headrace_process_active_runs", "Active runs of the responding process", active)
-            paused = current_app.extensions["headrace"].dispatcher.is_paused
+            paused = get_dispatcher().is_paused
             yield GaugeMetricFamily("headrace_paused", "1 while the server is paused and starts nothing", paused)
             overdue = Schedule.overdue(now_ms())
             yield GaugeMetricFamily("headrace_schedules_overdue", "Schedules over a minute late", overdue)

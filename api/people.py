@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import current_app
 from flask_login import current_user
 from marshmallow import fields, validate
 
 from api.audit import begin_entry, record_change, remove
 from api.http.auth import check_admin, check_role, get_user, get_workspace_id, require_role
 from api.http.json_io import Resource, dump
+from api.http.server import get_config
 from api.invitations import InvitationMade, send_invitation
 from api.sessions import WorkspaceOut
 from errors import BadInput, Conflict, Forbidden, NotFound
@@ -99,7 +99,7 @@ def list_workspaces(args: dict[str, Any]) -> Any:
 @blueprint.response(201, WorkspaceOut)
 def add_workspace(body: dict[str, str]) -> Any:
     """Create a workspace that you own. Admins only, unless `HEADRACE_WORKSPACES` allows everybody."""
-    config = current_app.extensions["headrace"].config
+    config = get_config()
     workspace = accounts.create_workspace(begin_entry("workspace.created"), body["name"], get_user(), config)
     workspace.role = "owner"
     return workspace

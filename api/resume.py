@@ -9,7 +9,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from flask import Response, current_app, render_template_string, request
+from flask import Response, render_template_string, request
 from flask_login import current_user
 from marshmallow import fields
 
@@ -17,11 +17,11 @@ from api.audit import defer_entry
 from api.http.auth import get_user, require_role
 from api.http.content_policy import hash_inline
 from api.http.json_io import Resource, load, read_body, read_raw
+from api.http.server import get_dispatcher
 from api.open_questions import accepts_answers, format_reason
 from api.runs import link_large_values
 from api.webhooks.body import parse_body
 from api.webhooks.refusal_log import RefusalLog
-from dispatch import Dispatcher
 from errors import BadInput, Conflict, Forbidden, HeadraceError
 from models import Run, Step, Wait, now_ms
 from nodes.base import Node
@@ -66,7 +66,7 @@ def by_link(path: dict[str, Any]) -> bool:
     token, node_id = request.args.get("token"), request.args.get("node", "")
     if token is None:
         return False
-    links = _dispatcher().resources.links
+    links = get_dispatcher().resources.links
     if links is None or not links.is_good(token, path["run"], node_id, request.args.get("question")):
         _refused(Run.find(path["run"]), "its signature is wrong")
         raise Forbidden("The link is not valid; ask for a new one")
@@ -88,7 +88,7 @@ def _refused(run: Run | None, why: str) -> None:
 def ask(run: Run) -> Response:
     """Show a page to answer a waiting run. Opening it has no effect."""
     node_id = _find_node_id(run, request.args.get("node"))
-    node = _dispatcher().answerable(run, node_id)
+    node = get_dispatcher().answerable(run, node_id)
     problem = Wait.why_closed(run.id, node_id, now_ms(), node.asks, request.args.get("question"))
     if problem is not None:
         if request.args.get("token") is not None:
@@ -124,7 +124,7 @@ def answer(run: Run) -> Any:
     """
     signed = request.args.get("token") is not None
     node_id = _find_node_id(run, request.args.get("node") if signed else read_body().get("node_id"))
-    node = _dispatcher().answerable(run, node_id)
+    node = get_dispatcher().answerable(run, node_id)
     name, value, question = _read_link_answer(node) if signed else _read_member_answer()
     if name is None and len(node.answers) == 1:
         name = node.answers[0]
@@ -135,7 +135,7 @@ def answer(run: Run) -> Any:
             raise _missing_question(run, node_id)
         by = BY_LINK if not current_user.is_authenticated else get_user().email
         note = defer_entry("run.answered", node_id=node_id, answer=name)
-        _dispatcher().answer(run, node_id, name, value, by, question, note)
+        get_dispatcher().answer(run, node_id, name, value, by, question, note)
     except HeadraceError as error:
         if signed:
             _refused(run, error.message)
@@ -200,8 +200,3 @@ def _render_page(run: Run, title: str, text: str, answers: list[str] | None = No
     page = render_template_string(PAGE, comment=bool(answers) and answers != ["received"], **values)
     headers = {"Cache-Control": "no-store", "Content-Security-Policy": POLICY}
     return Response(page, status, headers, mimetype="text/html")
-
-
-def _dispatcher() -> Dispatcher:
-    dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
-    return dispatcher

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from flask import Response, current_app, jsonify
+from flask import Response, jsonify
 from marshmallow import fields
 
 from api import run_list
@@ -21,9 +21,10 @@ from api.http.auth import (
     require_role,
 )
 from api.http.json_io import Resource
+from api.http.server import get_dispatcher
 from api.open_questions import list_asking_types, list_open_questions
 from api.run_list import make_reference
-from dispatch.payloads import Kept, Payloads
+from dispatch.payloads import Kept
 from dispatch.retry import Repeated
 from errors import BadInput, Conflict, NotFound
 from models import Run, Step, Wait, Workflow, now_ms
@@ -134,7 +135,7 @@ def delete(run: Run) -> None:
     if run.finished_at is None and not run.recorded:
         raise Conflict("The run has not finished; cancel it first")
     remove("run.deleted", run)
-    _get_payloads().remove(run.id)
+    get_dispatcher().resources.payloads.remove(run.id)
 
 
 @blueprint.post("/runs/<run>/cancel")
@@ -142,9 +143,7 @@ def delete(run: Run) -> None:
 @blueprint.response(200, RunOut)
 def cancel(run: Run) -> Any:
     """Cancel a pending or running run. It is `failed` with `cancelled: true` at once."""
-    return link_large_values(
-        current_app.extensions["headrace"].dispatcher.cancel(run, get_user().email, defer_entry("run.cancelled"))
-    )
+    return link_large_values(get_dispatcher().cancel(run, get_user().email, defer_entry("run.cancelled")))
 
 
 @blueprint.post("/runs/<run>/retry")
@@ -163,7 +162,7 @@ def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
 
     Retrying an older version, a draft or pinned nodes needs the role editor: an approval may be missing there.
     """
-    dispatcher = current_app.extensions["headrace"].dispatcher
+    dispatcher = get_dispatcher()
     start, version = body["start"], body["version"]
     repeated = dispatcher.what_repeats(run, start, version)
     if not repeated.is_current:
@@ -210,7 +209,7 @@ def list_steps(args: dict[str, Any], run: Run) -> Any:
 @blueprint.response(200, "WorkflowDefinition")
 def get_definition(run: Run) -> Any:
     """Show the WorkflowDefinition of the run: that of its version, or its unsaved draft."""
-    found = current_app.extensions["headrace"].dispatcher.resources.definition_of(run)
+    found = get_dispatcher().resources.definition_of(run)
     if found is None:
         raise NotFound("The definition of this run is no longer stored")
     return jsonify(found)
@@ -231,7 +230,7 @@ def list_children(args: dict[str, Any], run: Run) -> Any:
 def get_value(run: Run, name: str) -> Any:
     """Show the input or output of a run as JSON, whatever its size."""
     kept = Kept(getattr(run, name), getattr(run, f"{name}_bytes"))
-    return _json_response(_get_payloads().load(run.id, name, kept))
+    return _json_response(get_dispatcher().resources.payloads.load(run.id, name, kept))
 
 
 @blueprint.get("/runs/<run>/steps/<int(max=999999999):number>")
@@ -249,7 +248,9 @@ def get_step(run: Run, number: int) -> Any:
 def get_step_output(run: Run, number: int) -> Any:
     """Show the output of a step as JSON, whatever its size."""
     step = _find_step(run, number)
-    return _json_response(_get_payloads().load(run.id, f"step_{number}", Kept(step.output, step.output_bytes)))
+    return _json_response(
+        get_dispatcher().resources.payloads.load(run.id, f"step_{number}", Kept(step.output, step.output_bytes))
+    )
 
 
 @blueprint.get("/dashboard/runs/latest")
@@ -288,7 +289,7 @@ class _Values:
 
     def get_links(self, row: Step) -> dict[str, str] | None:
         """Return the links that answer a waiting step. A link is permission to answer, so viewers get none."""
-        links = current_app.extensions["headrace"].dispatcher.resources.links
+        links = get_dispatcher().resources.links
         node = REGISTRY.get(row.node_type)
         if links is None or node is None or not node.answers or not has_role(ANSWER_ROLE, self.run.workspace_id):
             return None
@@ -347,11 +348,6 @@ def _parse_cursor(cursor: str) -> int:
     if not cursor.isdecimal():
         raise BadInput("cursor: is not a cursor from this server; use the next_cursor of a response")
     return int(cursor)
-
-
-def _get_payloads() -> Payloads:
-    payloads: Payloads = current_app.extensions["headrace"].dispatcher.resources.payloads
-    return payloads
 
 
 def _json_response(text: bytes | None) -> Response:

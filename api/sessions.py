@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, current_app
+from flask import Response
 from flask_login import current_user
 from marshmallow import fields
 
@@ -12,6 +12,7 @@ from api.audit import record_change, remove
 from api.http.auth import allow_anyone, check_role, get_workspace_id, require_role
 from api.http.json_io import Resource, dump
 from api.http.request_origin import check_origin, clear_session_cookie, get_client, set_session_cookie
+from api.http.server import get_config
 from models import Session, User, Workspace
 from schema_fields import Out, Strict, Time, choice, text
 from schemas import ROLES, Login
@@ -70,14 +71,14 @@ def describe_session(user: User, session: Any, workspace: str, role: str) -> dic
 def describe_user(user: User) -> dict[str, Any]:
     """Return a user as shown to themselves."""
     shown = {name: getattr(user, name) for name in ("id", "email", "name", "created_at", "set_up")}
-    may_found = accounts.may_create_workspace(user, current_app.extensions["headrace"].config)
+    may_found = accounts.may_create_workspace(user, get_config())
     rights = {"admin": user.is_admin, "may_found_workspaces": may_found}
     return {**shown, **rights, "workspaces": Workspace.of(user)}
 
 
 def respond_logged_in(user: User, session: Session, token: str) -> Response:
     """Return the response to a new login, which sets the session cookie."""
-    config = current_app.extensions["headrace"].config
+    config = get_config()
     answer = describe_session(user, session, session.workspace_id, user.roles()[session.workspace_id])
     response = dump(WhoOut(), answer)
     set_session_cookie(response, token, config.session_days)
@@ -92,7 +93,7 @@ def respond_logged_in(user: User, session: Session, token: str) -> Response:
 def log_in(body: dict[str, str]) -> Any:
     """Log in. The answer sets the session cookie."""
     check_origin()
-    config = current_app.extensions["headrace"].config
+    config = get_config()
     days = config.session_days, config.session_idle_days
     return respond_logged_in(*accounts.log_in(body["email"], body["password"], *get_client(), *days))
 

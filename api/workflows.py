@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import orjson
-from flask import current_app, jsonify, request
+from flask import jsonify, request
 from marshmallow import fields
 from marshmallow.validate import Length, Range
 
@@ -15,11 +15,12 @@ from api import version_summaries as changes
 from api.audit import defer_start_entry, record_change, remove
 from api.http.auth import check_role, get_user, get_workspace_id, require_role
 from api.http.json_io import Resource, check_depth, dump, parse_json
+from api.http.server import get_config, get_dispatcher
 from api.runs import link_large_values
 from api.workflow_list import FlowArgs, FlowBriefOut, FlowItemOut, load_page
 from definition import Pin
 from definition.triggers import Trigger, find_triggers
-from dispatch import CHECKS, SAVES, Dispatcher, Options
+from dispatch import CHECKS, SAVES, Options
 from dispatch.references import check_uncalled, warned, warnings_of
 from errors import BadInput, Conflict, NotFound, TooLarge
 from models import Startable, Workflow, WorkflowVersion, differences
@@ -241,7 +242,7 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Startable) -> Any:
     were executed and took another branch: then it is skipped. Omitted nodes have no steps. `definition` and `pinned`
     need the role editor.
     """
-    dispatcher: Dispatcher = current_app.extensions["headrace"].dispatcher
+    dispatcher = get_dispatcher()
     key, options = _idempotency_key(), _read_options(body, flow)
     note = defer_start_entry(**_describe_options(options))
     # A caller who waits for a quick run lends it the request's thread.
@@ -298,7 +299,7 @@ def validate(body: dict[str, Any]) -> Any:
 
     `nodes` has, by id, the branches of each node and other data to draw it, as far as it is readable.
     """
-    definition, most = body["definition"], current_app.extensions["headrace"].config.max_nodes
+    definition, most = body["definition"], get_config().max_nodes
     read_definition(body)  # checks the size limit of saved definitions
     with CHECKS.taken(get_user().id):
         plan, issues = definitions.check(definition, most)
@@ -361,7 +362,7 @@ def read_definition(body: dict[str, Any]) -> str | None:
         text = orjson.dumps(body["definition"]).decode()
     else:
         return None
-    most = current_app.extensions["headrace"].config.max_definition_bytes
+    most = get_config().max_definition_bytes
     if len(text.encode()) > most:
         raise TooLarge(f"The definition has more than {most} bytes; split the flow into subflows")
     return str(text)
@@ -399,7 +400,7 @@ def _check_draft(text: str, until: str | None) -> None:
     if until is None:
         _validate(text, "active")
     else:
-        most = current_app.extensions["headrace"].config.max_nodes
+        most = get_config().max_nodes
         plan, _ = definitions.plan_until(parse_json(text, "definition_json"), until, most)
         find_triggers(plan)
 
@@ -407,7 +408,7 @@ def _check_draft(text: str, until: str | None) -> None:
 def _validate(text: str, status: str) -> list[Trigger] | None:
     """Validate a definition: ids and edges of a draft; everything of an active flow, whose triggers are returned."""
     value = parse_json(text, "definition_json")
-    most = current_app.extensions["headrace"].config.max_nodes
+    most = get_config().max_nodes
     if status == "active":
         return find_triggers(definitions.plan(value, most))
     definitions.graph(value, most)

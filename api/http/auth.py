@@ -16,6 +16,7 @@ from flask_login import LoginManager, UserMixin, current_user
 from api.http.caching import respond_if_unchanged
 from api.http.json_io import get_request, read_body
 from api.http.request_origin import SAFE_METHODS, check_origin, get_session_token
+from api.http.server import get_server
 from errors import Forbidden, HeadraceError, NotFound, Unauthenticated
 from models import ROLES, Caller, Session, User, commits, look_up_anew
 
@@ -181,7 +182,7 @@ def _identify(request_: Any) -> Identity | None:
 
 def _note_use(session: Session) -> None:
     """Extend the session's idle timeout. The write is not awaited, and a failed write does not fail the request."""
-    server = current_app.extensions["headrace"]
+    server = get_server()
     if (write := session.used(server.config.session_idle_days)) is not None:
         server.recorder.submit([write])
         look_up_anew(session)

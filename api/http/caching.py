@@ -19,8 +19,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, NamedTuple, TypeVar
 
-from flask import Response, current_app, g, make_response, request
+from flask import Response, g, make_response, request
 
+from api.http.server import get_server
 from database.changes import Memory
 from models import commits, now_ms
 
@@ -62,7 +63,7 @@ def respond_once(name: str, make: Callable[[], bytes], mimetype: str = "applicat
 
     The body is sent in an encoding that the client accepts, or as a 304 if the client has it already.
     """
-    answers: dict[str, CachedAnswer] = current_app.extensions["headrace"].cached_answers
+    answers: dict[str, CachedAnswer] = get_server().cached_answers
     if name not in answers:
         plain = make()
         answers[name] = CachedAnswer(plain, gzip.compress(plain, 9, mtime=0), compute_digest(plain))

@@ -15,6 +15,7 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntity
 from werkzeug.wsgi import get_content_length
 
 from api.http import query_parameters
+from api.http.server import get_config
 from definition.messages import to_plain
 from errors import BadInput, HeadraceError, Issue, NotJson, TooLarge, Unavailable
 from models import DatabaseRefused, HeldUp, patience
@@ -262,7 +263,7 @@ def install(app: Flask) -> None:
     the database's write lock.
     """
     app.json = Orjson(app)
-    app.before_request(lambda: patience.limit(current_app.extensions["headrace"].config.write_wait))
+    app.before_request(lambda: patience.limit(get_config().write_wait))
     app.teardown_request(lambda error: patience.limit(None))
 
     def handle(error: Exception) -> Response:

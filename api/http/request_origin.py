@@ -10,8 +10,9 @@ import logging
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from flask import Response, current_app, request
+from flask import Response, request
 
+from api.http.server import get_config, get_server
 from errors import Forbidden
 
 log = logging.getLogger("headrace")
@@ -48,7 +49,7 @@ def get_own_origin() -> Origin | None:
 
     HTTPS is not visible behind an untrusted proxy; if the request is for the public URL, that URL's scheme counts.
     """
-    public = parse_origin(current_app.extensions["headrace"].config.public_url)
+    public = parse_origin(get_config().public_url)
     if public is not None and parse_origin(f"{public.scheme}://{request.host}") == public:
         return public
     return parse_origin(f"{request.scheme}://{request.host}")
@@ -112,7 +113,7 @@ def get_client() -> Client:
     """Return the client of this request. The first request through an untrusted proxy logs a warning."""
     address = request.remote_addr or ""
     forwarded = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
-    server = current_app.extensions["headrace"]
+    server = get_server()
     if not forwarded or server.config.trusted_proxies or not _is_private(address):
         return Client(address, False)
     if not server.has_seen_proxy:

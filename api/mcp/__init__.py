@@ -20,6 +20,7 @@ from werkzeug.exceptions import HTTPException
 
 from api.http.auth import check_role, get_user, get_workspace_id, has_role, require_role
 from api.http.json_io import check_containers, check_depth, describe_error, read_raw, to_unavailable
+from api.http.server import get_dispatcher
 from api.mcp import tools as mcp_tools
 from api.mcp.tools import Caller
 from dispatch.agents.workspace_view import cut
@@ -194,7 +195,7 @@ def _call_method(message: dict[str, Any], methods: Mapping[str, Method]) -> dict
     params = {} if message.get("params") is None else message["params"]
     if not isinstance(params, dict):
         raise RpcError(INVALID_PARAMS, "params must be an object")
-    dispatcher = current_app.extensions["headrace"].dispatcher
+    dispatcher = get_dispatcher()
     caller = Caller(get_workspace_id(), get_user().email, dispatcher, _read_idempotency_key(params), _get_deadline())
     return dict(method(Asked(params, caller)))
 

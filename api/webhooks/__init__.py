@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
-from flask import Request, Response, current_app
+from flask import Request, Response
 from marshmallow import fields
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import MethodNotAllowed
@@ -25,6 +25,7 @@ from api.files import stream
 from api.http.auth import allow_anyone
 from api.http.json_io import Resource, get_request, read_raw
 from api.http.request_origin import get_client
+from api.http.server import get_server
 from api.run_answer import (
     Answer,
     make_accepted,
@@ -102,7 +103,7 @@ def fire(path: str) -> Response:
     hook = Hook.at(path, request.method)
     if hook is None:
         raise _not_found(path)
-    server = current_app.extensions["headrace"]
+    server = get_server()
     dispatcher: Dispatcher = server.dispatcher
     config = _load_plan(dispatcher, hook).by_id[hook.node_id].config.static
     if (most := config.get("max_body_bytes")) is not None:
@@ -135,7 +136,7 @@ def _check_failures(hook: Hook) -> None:
 
     Raises: TooMany if the address was refused often of late, since guessing a secret takes many attempts.
     """
-    refusals: RefusalLog = current_app.extensions["headrace"].refusals
+    refusals: RefusalLog = get_server().refusals
     if refusals and (wait := refusals.get_wait(make_limit_key(hook), get_network(get_client().address))):
         raise TooMany("Too many calls failed to authenticate; try again later", retry_after=math.ceil(wait))
 
@@ -145,7 +146,7 @@ def _note_refusal(hook: Hook, path: str) -> None:
 
     An address that many clients share is only logged: blocking it would block all of them.
     """
-    server = current_app.extensions["headrace"]
+    server = get_server()
     address, is_shared = get_client()
     if not server.refusals.note(make_limit_key(hook), address if is_shared else get_network(address), is_shared):
         return
@@ -165,7 +166,7 @@ def _count_call(hook: Hook, limit: int) -> None:
 
     Raises: TooMany if the limit is exceeded; Unavailable if the calls cannot be counted.
     """
-    rates: RateLimits = current_app.extensions["headrace"].rates
+    rates: RateLimits = get_server().rates
     try:
         wait = rates.take(make_limit_key(hook), limit)
     except OSError as error:
