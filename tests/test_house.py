@@ -15,7 +15,6 @@ TOO_MANY_PARAMETERS = {
     ("database/tables/runs.py", "select_where"),
     ("dispatch/dispatcher.py", "_accept"),
     ("dispatch/dispatcher.py", "submit"),
-    ("nodes/ai/tools/__init__.py", "build"),
 }
 # An import that closes a circle of modules, for types or at run time: who imports, and what.
 CIRCULAR: set[tuple[str, str]] = set()

@@ -169,23 +169,26 @@ class _Turn:
     def work(self, choice: Any, task: str, given: Any) -> Work:
         """Return the input of the agent's run; its start is recorded before anything else."""
         ctx, record = self.ctx, self.record
-        listings = {} if record.start is None else record.start["listings"]
         end = time.monotonic() + max(0.0, self.agent.limits.seconds - sum_seconds(record.entries))
         until = math.inf if ctx.deadline is None else ctx.deadline
-        # No tool may take longer than the agent.
-        lent = dataclasses.replace(ctx, deadline=min(end, until))
-        box = tools.build(
-            self.agent.tools, lent, self.agents, self.agent.id, self.session, self.config.get("credentials", {}),
-            input=given, listings=listings,
-        )  # fmt: skip
+        tool_ctx = tools.ToolContext(
+            dataclasses.replace(ctx, deadline=min(end, until)),  # no tool may take longer than the agent
+            self.agents,
+            self.agent.id,
+            self.session,
+            self.config.get("credentials", {}),
+            input=given,
+            listings={} if record.start is None else dict(record.start["listings"]),
+        )
+        agent_tools = list(tools.build(self.agent.tools, tool_ctx).values())
         if record.start is None:
-            record.keep_start(self.beginning(choice, task, given, box.listings))
+            record.keep_start(self.beginning(choice, task, given, tool_ctx.listings))
         schema = record.start["agent"]["output_schema"]
         return Work(
             key=ctx.idempotency_key,
             journal=record,
             start=record.start,
-            tools=list(box.tools.values()),
+            tools=agent_tools,
             open_model=lambda: open_model(choice, self.agents.models, model_access(ctx, choice), end + GRACE),
             wrong=functools.partial(tools.find_issues, clean=ctx.clean),
             wrong_output=functools.partial(find_issues, schema, clean=ctx.clean),

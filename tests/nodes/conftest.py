@@ -110,13 +110,15 @@ def run(make_ctx):
 
 @pytest.fixture
 def tools(make_ctx):
-    """`tools(spec, …)` gives the toolbox of an agent; `tools.ctx` is what it was built with."""
+    """`tools(spec, …)` returns an agent's tools by name; `tools.ctx` and `tools.listings` are their context's."""
 
     def build(*specs, agents=None, session=None, given=None, lent=None, listings=None, flows=None, **context):
         ctx, build.lines = make_ctx(**context)
         ctx.flows, build.ctx = flows, ctx
         agents = Agents() if agents is None else agents
-        return toolbox.build(specs, ctx, agents, "helper", session, lent or {}, input=given, listings=listings)
+        tool_ctx = toolbox.ToolContext(ctx, agents, "helper", session or "", lent or {}, given, listings or {})
+        build.listings = tool_ctx.listings
+        return toolbox.build(specs, tool_ctx)
 
     return build
 

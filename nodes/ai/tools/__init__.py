@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import LimitExceeded, NodeError
 from nodes.ai.tools import code, http, inspect, mcp, sql, store_and_memory, workflows
 from nodes.ai.tools.base import MAX_NAME, ToolContext, find_issues, shorten
-from nodes.base import Agents, Context
 
-__all__ = ["FAMILIES", "Toolbox", "build", "find_issues", "shorten"]
+__all__ = ["FAMILIES", "ToolContext", "build", "find_issues", "shorten"]
 
 FAMILIES: dict[str, Callable[[ToolSpec, ToolContext], list[Tool]]] = {
     "http": http.tools,
@@ -37,65 +34,24 @@ NAME = re.compile(rf"[a-zA-Z0-9_-]{{1,{MAX_NAME}}}\Z")
 MAX_TOOLS = 128
 
 
-@dataclass(frozen=True, slots=True)
-class Toolbox(Mapping[str, Tool]):
-    """The tools of one run of an agent, by name, in the order of its definition.
-
-    `listings` (JSON) has the lists of tools from servers and of callable flows. Given to `build` again at a resumption,
-    it recreates the same tools, whatever has changed, without new requests.
-    """
-
-    tools: Mapping[str, Tool]
-    listings: dict[str, Any]
-
-    def __getitem__(self, name: str) -> Tool:
-        return self.tools[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.tools)
-
-    def __len__(self) -> int:
-        return len(self.tools)
-
-
-def build(
-    specs: Sequence[ToolSpec],
-    ctx: Context,
-    agents: Agents,
-    agent_id: str,
-    session: str | None,
-    credentials: Mapping[str, str],
-    *,
-    input: Any = None,
-    listings: Mapping[str, Any] | None = None,
-) -> Toolbox:
-    """Create the tools of these specs. Raises: NodeError naming the tool that cannot be created.
-
-    `credentials` has a credential for each type of tool whose spec names none. `input` is the agent's input, for code.
-    """
-    tool_ctx = ToolContext(ctx, agents, agent_id, session or "", credentials, input, dict(listings or {}))
-    found: dict[str, tuple[Tool, str]] = {}
+def build(specs: Sequence[ToolSpec], tool_ctx: ToolContext) -> dict[str, Tool]:
+    """Return the tools of these specs by name, in their order. Raises: NodeError naming a tool that is not possible."""
+    found: dict[str, Tool] = {}
+    family_of: dict[str, str] = {}
     for spec in specs:
-        for tool in _set_approval(spec, _create(spec, tool_ctx), tool_ctx.aliases):
-            _check_name(tool, spec.type, found)
-            found[tool.name] = (tool, spec.type)
+        if spec.type not in FAMILIES:
+            known = ", ".join(FAMILIES)
+            raise NodeError(f"there is no tool of the type {spec.type[:50]!r}; known types: {known}", permanent=True)
+        for tool in _set_approval(spec, FAMILIES[spec.type](spec, tool_ctx), tool_ctx.aliases):
+            if not NAME.match(tool.name):
+                raise NodeError(f"the tool {spec.type}: {tool.name[:100]!r} is not a valid tool name", permanent=True)
+            if tool.name in found:
+                families = f"one of {family_of[tool.name]} and one of {spec.type}"
+                raise NodeError(f"two tools are named {tool.name}: {families}", permanent=True)
+            found[tool.name], family_of[tool.name] = tool, spec.type
     if len(found) > MAX_TOOLS:
         raise LimitExceeded(f"the agent has {len(found)} tools; the limit is {MAX_TOOLS}")
-    return Toolbox({name: tool for name, (tool, _) in found.items()}, tool_ctx.listings)
-
-
-def _create(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
-    if spec.type not in FAMILIES:
-        raise NodeError(f"there is no tool of the type {spec.type[:50]!r}; known types: {', '.join(FAMILIES)}", True)
-    return FAMILIES[spec.type](spec, tool_ctx)
-
-
-def _check_name(tool: Tool, type_: str, found: Mapping[str, tuple[Tool, str]]) -> None:
-    if not NAME.match(tool.name):
-        raise NodeError(f"the tool {type_}: {tool.name[:100]!r} is not a valid tool name", permanent=True)
-    if tool.name in found:
-        other = found[tool.name][1]
-        raise NodeError(f"two tools are named {tool.name}: one of {other} and one of {type_}", permanent=True)
+    return found
 
 
 def _set_approval(spec: ToolSpec, made: Sequence[Tool], aliases: Mapping[str, str]) -> list[Tool]:

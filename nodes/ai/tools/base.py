@@ -28,9 +28,11 @@ NOTE_ROOM = 36  # characters reserved for a note about the truncation
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """Everything needed to create the tools of one run of an agent. `input` is the agent's input; `credentials` has
-    default credentials by type of tool. `listings`: see `Toolbox.listings`; new lists are added to it. `aliases` maps
-    other names to tools, as a definition may use them.
+    """Everything needed to create the tools of one run of an agent. `input` is the agent's input, for code.
+
+    `credentials` has a credential for each type of tool whose spec names none. `listings` (JSON) has the lists of tools
+    from servers and of callable flows; new lists are added to it. At a resumption, it recreates the same tools,
+    whatever has changed, without new requests. `aliases` maps other names to tools, as a definition may use them.
     """
 
     ctx: Context

@@ -119,10 +119,10 @@ def test_who_runs_an_agent_may_give_the_server(tools, server):
 
 def test_a_resumed_agent_has_the_tools_with_which_it_began_and_asks_nobody(tools, server):
     first = tools(WEATHER, credentials=credential(server.url))
-    listings = json.loads(json.dumps(first.listings))
+    listings = json.dumps(tools.listings)
     server.app.seen.clear()
-    again = tools(WEATHER, credentials=credential(server.url), listings=listings)
-    assert server.app.seen == [] and again.listings == listings
+    again = tools(WEATHER, credentials=credential(server.url), listings=json.loads(listings))
+    assert server.app.seen == [] and tools.listings == json.loads(listings)
     shape = [(made.name, made.description, made.parameters, made.repeatable) for made in first.values()]
     assert [(made.name, made.description, made.parameters, made.repeatable) for made in again.values()] == shape
     assert called(again, "weather_say", text="a") == "a"
@@ -195,7 +195,7 @@ def test_pages_without_end_are_not_followed_for_ever(tools, odd, monkeypatch):
 def test_a_server_that_says_very_much_of_its_tools_is_cut_off(tools, odd):
     large = {"type": "object", "description": "x" * 30_000}
     toolbox = tools(WEATHER, credentials=odd([listed(f"t{number}", large) for number in range(90)]))
-    assert len(toolbox) == 16 and len(json.dumps(toolbox.listings)) < 520_000
+    assert len(toolbox) == 16 and len(json.dumps(tools.listings)) < 520_000
     assert any("the rest is left out" in line for _, line, _ in tools.lines)
 
 
@@ -223,7 +223,7 @@ def test_a_description_has_a_bound_and_nothing_that_hides(tools, odd):
 def test_a_secret_that_a_server_puts_into_its_list_is_struck_out(tools, odd):
     schema = {"type": "object", "properties": {"a": {"description": f"for {TOKEN}"}}}
     toolbox = tools(WEATHER, credentials=odd([listed("a", schema, description=f"the token is {TOKEN}")]))
-    assert TOKEN not in json.dumps(toolbox.listings) and "the token is ***" in toolbox["weather_a"].description
+    assert TOKEN not in json.dumps(tools.listings) and "the token is ***" in toolbox["weather_a"].description
 
 
 def test_names_become_such_as_a_model_can_take(tools, odd):
