@@ -52,51 +52,36 @@ WITH_EFFECTS = """SELECT DISTINCT lower(p.proname) AS name FROM pg_catalog.pg_pr
 MAX_FUNCTIONS = 10_000
 # MySQL's and MariaDB's functions without effects, and other words that may precede a parenthesis.
 MYSQL_CALLS = frozenset(
-    {
-        *("abs", "acos", "adddate", "addtime", "aes_decrypt", "aes_encrypt", "any_value", "ascii", "asin"),
-        *("atan", "atan2", "avg", "bin", "bin_to_uuid", "bit_and", "bit_count", "bit_length", "bit_or"),
-        *("bit_xor", "cast", "ceil", "ceiling", "char", "char_length", "character_length", "charset", "chr"),
-        *("coalesce", "coercibility", "collation", "compress", "concat", "concat_ws", "connection_id", "conv"),
-        *("convert", "convert_tz", "cos", "cot", "count", "crc32", "crc32c", "cume_dist", "curdate"),
-        *("current_date", "current_role", "current_time", "current_timestamp", "current_user", "curtime"),
-        *("database", "date", "date_add", "date_format", "date_sub", "datediff", "day", "dayname", "dayofmonth"),
-        *("dayofweek", "dayofyear", "decode", "degrees", "dense_rank", "elt", "encode", "exp", "export_set"),
-        *("extract", "extractvalue", "field", "find_in_set", "first_value", "floor", "format", "format_bytes"),
-        *("found_rows", "from_base64", "from_days", "from_unixtime", "geometrycollection", "get_format"),
-        *("greatest", "group_concat", "grouping", "hex", "hour", "if", "ifnull", "inet6_aton", "inet6_ntoa"),
-        *("inet_aton", "inet_ntoa", "insert", "instr", "interval", "is_ipv4", "is_ipv6", "is_uuid", "isnull"),
-        *("json_array", "json_array_append", "json_array_insert", "json_arrayagg", "json_compact"),
-        *("json_contains", "json_contains_path", "json_depth", "json_detailed", "json_exists", "json_extract"),
-        *("json_insert", "json_keys", "json_length", "json_loose", "json_merge", "json_merge_patch"),
-        *("json_merge_preserve", "json_normalize", "json_object", "json_objectagg", "json_overlaps"),
-        *("json_pretty", "json_query", "json_quote", "json_remove", "json_replace", "json_search", "json_set"),
-        *("json_table", "json_type", "json_unquote", "json_valid", "json_value", "lag", "last_day", "last_value"),
-        *("lcase", "lead", "least", "left", "length", "linestring", "ln", "locate", "log", "log10", "log2"),
-        *("lower", "lpad", "ltrim", "make_set", "makedate", "maketime", "max", "md5", "median", "microsecond"),
-        *("mid", "min", "minute", "mod", "month", "monthname", "now", "nth_value", "ntile", "nullif", "nvl"),
-        *("nvl2", "oct", "octet_length", "ord", "percent_rank", "percentile_cont", "percentile_disc"),
-        *("period_add", "period_diff", "pi", "point", "polygon", "position", "pow", "power", "quarter", "quote"),
-        *("radians", "rand", "random_bytes", "rank", "regexp_instr", "regexp_like", "regexp_replace"),
-        *("regexp_substr", "repeat", "replace", "reverse", "right", "round", "row_count", "row_number", "rpad"),
-        *("rtrim", "schema", "sec_to_time", "second", "sha", "sha1", "sha2", "sign", "sin", "soundex", "space"),
-        *("sqrt", "st_area", "st_asgeojson", "st_astext", "st_aswkt", "st_contains", "st_distance"),
-        *("st_distance_sphere", "st_geomfromgeojson", "st_geomfromtext", "st_intersects", "st_latitude"),
-        *("st_length", "st_longitude", "st_within", "st_x", "st_y", "std", "stddev", "stddev_pop", "stddev_samp"),
-        *("str_to_date", "strcmp", "subdate", "substr", "substring", "substring_index", "subtime", "sum"),
-        *("sysdate", "tan", "time", "time_format", "time_to_sec", "timediff", "timestamp", "timestampadd"),
-        *("timestampdiff", "to_base64", "to_char", "to_days", "to_seconds", "trim", "truncate", "ucase"),
-        *("uncompress", "uncompressed_length", "unhex", "unix_timestamp", "updatexml", "upper", "user"),
-        *("utc_date", "utc_time", "utc_timestamp", "uuid", "uuid_short", "uuid_to_bin", "value", "values"),
-        *("var_pop", "var_samp", "variance", "version", "week", "weekday", "weekofyear", "weight_string", "year"),
-        *("yearweek", "all", "and", "any", "as", "between", "binary", "bigint", "bit", "blob", "by", "case"),
-        *("char", "columns", "datetime", "dec", "decimal", "distinct", "div", "double", "else", "end", "except"),
-        *("exists", "explain", "float", "for", "force", "from", "full", "group", "having", "ignore", "in"),
-        *("index", "inner", "int", "integer", "intersect", "is", "join", "key", "lateral", "like", "limit"),
-        *("match", "against", "national", "nchar", "not", "numeric", "on", "or", "order", "over", "partition"),
-        *("path", "precision", "range", "real", "recursive", "regexp", "rlike", "rows", "select", "separator"),
-        *("set", "show", "signed", "some", "straight_join", "table", "then", "tinyint", "union", "unsigned"),
-        *("use", "using", "varbinary", "varchar", "where", "when", "window", "with", "xor"),
-    }
+    """
+    abs acos adddate addtime aes_decrypt aes_encrypt any_value ascii asin atan atan2 avg bin bin_to_uuid bit_and
+    bit_count bit_length bit_or bit_xor cast ceil ceiling char char_length character_length charset chr coalesce
+    coercibility collation compress concat concat_ws connection_id conv convert convert_tz cos cot count crc32 crc32c
+    cume_dist curdate current_date current_role current_time current_timestamp current_user curtime database date
+    date_add date_format date_sub datediff day dayname dayofmonth dayofweek dayofyear decode degrees dense_rank elt
+    encode exp export_set extract extractvalue field find_in_set first_value floor format format_bytes found_rows
+    from_base64 from_days from_unixtime geometrycollection get_format greatest group_concat grouping hex hour if ifnull
+    inet6_aton inet6_ntoa inet_aton inet_ntoa insert instr interval is_ipv4 is_ipv6 is_uuid isnull json_array
+    json_array_append json_array_insert json_arrayagg json_compact json_contains json_contains_path json_depth
+    json_detailed json_exists json_extract json_insert json_keys json_length json_loose json_merge json_merge_patch
+    json_merge_preserve json_normalize json_object json_objectagg json_overlaps json_pretty json_query json_quote
+    json_remove json_replace json_search json_set json_table json_type json_unquote json_valid json_value lag last_day
+    last_value lcase lead least left length linestring ln locate log log10 log2 lower lpad ltrim make_set makedate
+    maketime max md5 median microsecond mid min minute mod month monthname now nth_value ntile nullif nvl nvl2 oct
+    octet_length ord percent_rank percentile_cont percentile_disc period_add period_diff pi point polygon position pow
+    power quarter quote radians rand random_bytes rank regexp_instr regexp_like regexp_replace regexp_substr repeat
+    replace reverse right round row_count row_number rpad rtrim schema sec_to_time second sha sha1 sha2 sign sin soundex
+    space sqrt st_area st_asgeojson st_astext st_aswkt st_contains st_distance st_distance_sphere st_geomfromgeojson
+    st_geomfromtext st_intersects st_latitude st_length st_longitude st_within st_x st_y std stddev stddev_pop
+    stddev_samp str_to_date strcmp subdate substr substring substring_index subtime sum sysdate tan time time_format
+    time_to_sec timediff timestamp timestampadd timestampdiff to_base64 to_char to_days to_seconds trim truncate ucase
+    uncompress uncompressed_length unhex unix_timestamp updatexml upper user utc_date utc_time utc_timestamp uuid
+    uuid_short uuid_to_bin value values var_pop var_samp variance version week weekday weekofyear weight_string year
+    yearweek all and any as between binary bigint bit blob by case char columns datetime dec decimal distinct div double
+    else end except exists explain float for force from full group having ignore in index inner int integer intersect is
+    join key lateral like limit match against national nchar not numeric on or order over partition path precision range
+    real recursive regexp rlike rows select separator set show signed some straight_join table then tinyint union
+    unsigned use using varbinary varchar where when window with xor
+    """.split()
 )
 # Privileges of a login that take effect outside a transaction: a row for each.
 POWERS = {
