@@ -12,7 +12,7 @@ import inspect
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
@@ -279,6 +279,16 @@ class Context:
     def clean(self, text: str) -> str:
         """Redact the text. Call it before truncating a message: half of a secret is hard to recognize."""
         return text if self.keyring is None else self.keyring.clean_text(text)
+
+    def hide(self, *values: str) -> None:
+        """Redact these values in this run from now on."""
+        if self.keyring is not None:
+            self.keyring.hide(*values)
+
+    def check_secrets(self, host: str, texts: Iterable[str]) -> None:
+        """Raise NodeError if a text contains a secret read by an expression that may not be sent to this host."""
+        if self.keyring is not None:
+            self.keyring.check_host(host, texts)
 
     def credential(self, name: str, *types: str) -> Credential:
         """Return the workspace's credential of this name or id. Its values are redacted in this run from now on.

@@ -61,20 +61,9 @@ class Llm(Node):
     title = "Ask a model"
     icon = "sparkles"
     also = (
-        "openai",
-        "chatgpt",
-        "gpt",
-        "claude",
-        "anthropic",
-        "gemini",
-        "mistral",
-        "ollama",
-        "chat",
-        "summarize",
-        "prompt",
-        "basic llm chain",
-        "information extractor",
-    )
+        "openai", "chatgpt", "gpt", "claude", "anthropic", "gemini", "mistral", "ollama", "chat", "summarize", "prompt",
+        "basic llm chain", "information extractor",
+    )  # fmt: skip
     pure = False
     slow = True
     extra = "agents"
@@ -210,7 +199,8 @@ class Classify(Node):
     @classmethod
     def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
         labels = config.get("labels")
-        names = [label.get("name") if isinstance(label, dict) else label for label in _list(labels)]
+        given = labels if isinstance(labels, list) else []
+        names = [label.get("name") if isinstance(label, dict) else label for label in given]
         return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
@@ -219,26 +209,13 @@ class Classify(Node):
         if given is None or (isinstance(given, str) and not given.strip()):
             raise NodeError("text: must not be empty", permanent=True)
         mark = prompts.new_mark()
-        told = [SORT, _listed(config["labels"]), config.get("instructions", ""), prompts.get_rules(mark)]
+        listed = [f"- {one['name']}" + f": {one['description']}" * bool(one["description"]) for one in config["labels"]]
+        told = [SORT, "\n".join(listed), config.get("instructions", ""), prompts.get_rules(mark)]
         schema = _choice(config["labels"])
         said = ask(config, ctx, "\n\n".join(filter(None, told)), prompts.prompt(mark, WHICH, given), schema)
         chosen = said.output
-        answer = {
-            "label": chosen["label"],
-            "reason": chosen["reason"][:MAX_REASON],
-            "confidence": chosen["confidence"],
-        }
+        answer = {"label": chosen["label"], "reason": chosen["reason"][:MAX_REASON], "confidence": chosen["confidence"]}
         return Branch(answer["label"], {**answer, "input": input, "usage": said.usage, "model": said.model})
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _listed(labels: list[dict[str, str]]) -> str:
-    return "\n".join(
-        f"- {label['name']}" + f": {label['description']}" * bool(label["description"]) for label in labels
-    )
 
 
 def _choice(labels: list[dict[str, str]]) -> dict[str, Any]:
@@ -255,8 +232,7 @@ def check_size(given: Any, key: str) -> Any:
     """Return the input of a model. Raises: NodeError if it is too long; truncated, it could mean the opposite."""
     size = len(prompts.to_text(given))
     if size > prompts.MAX_INPUT:
-        most = prompts.MAX_INPUT
-        raise LimitExceeded(f"{key} has {size:,} characters; the limit is {most:,}")
+        raise LimitExceeded(f"{key} has {size:,} characters; the limit is {prompts.MAX_INPUT:,}")
     return given
 
 
@@ -294,18 +270,13 @@ def ask(config: Mapping[str, Any], ctx: Context, instructions: str, prompt: str,
     choice = choose(ctx, settings, config.get("model"), config.get("credential"))
     load_libraries(choice.provider)
     end = time.monotonic() + ctx.seconds_left(config["timeout"])
-    start = redact(ctx, {"instructions": instructions, "prompt": prompt})
     limits = {"steps": MAX_REQUESTS, "tokens": None, "seconds": config["timeout"]}
+    agent = {"limits": limits, "output_schema": schema}
+    texts = redact(ctx, {"instructions": instructions, "prompt": prompt})
     work = Work(
         key=ctx.idempotency_key,
         journal=journal,
-        start={
-            **start,
-            "agent": {"limits": limits, "output_schema": schema},
-            "model": choice.name,
-            "history": [],
-            "mark": "",
-        },
+        start={**texts, "agent": agent, "model": choice.name, "history": [], "mark": ""},
         tools=(),
         open_model=lambda: open_model(choice, settings, model_access(ctx, choice), end),
         wrong=lambda tool, arguments: (),

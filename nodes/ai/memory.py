@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from marshmallow import Schema, fields, validate
 
 from errors import NodeError
-from nodes.base import Context, Memory, Node, setting
+from nodes.base import Context, Node, setting
 from nodes.fields import Text, choice, number, text
 
 MAX_AGENT = 64
@@ -17,23 +16,6 @@ MAX_CONTENT = 100_000
 MAX_TAG, MAX_TAGS = 100, 50
 MAX_FOUND = 100
 MAX_SECONDS = 3_660 * 86_400
-
-
-def _read(memory: Memory, config: dict[str, Any]) -> Any:
-    return memory.read(config["agent_id"], config["key"], config.get("session", ""))
-
-
-def _search(memory: Memory, config: dict[str, Any]) -> Any:
-    return memory.search(config["agent_id"], config["query"], config.get("session"), config["limit"])
-
-
-def _write(memory: Memory, config: dict[str, Any]) -> Any:
-    names = config["agent_id"], config["key"], config["content"], config.get("session", "")
-    return memory.write(*names, config.get("tags", ()), config.get("expires_in"))
-
-
-def _delete(memory: Memory, config: dict[str, Any]) -> Any:
-    return {"deleted": memory.delete(config["agent_id"], config["key"], config.get("session", ""))}
 
 
 class MemoryNode(Node):
@@ -45,12 +27,6 @@ class MemoryNode(Node):
     icon = "brain"
     also = ("remember", "recall")
     pure = False
-    operations: ClassVar[dict[str, Callable[[Memory, dict[str, Any]], Any]]] = {
-        "read": _read,
-        "search": _search,
-        "write": _write,
-        "delete": _delete,
-    }
     needs: ClassVar[dict[str, tuple[str, ...]]] = {"read": ("key",), "write": ("key", "content"), "delete": ("key",)}
     examples = (
         {
@@ -140,4 +116,12 @@ class MemoryNode(Node):
         for name in self.needs.get(operation, ()):
             if not config.get(name):
                 raise NodeError(f"{name} is required for the operation {operation}", permanent=True)
-        return self.operations[operation](ctx.need_agents().memory, config)
+        memory, agent_id = ctx.need_agents().memory, config["agent_id"]
+        if operation == "search":
+            return memory.search(agent_id, config["query"], config.get("session"), config["limit"])
+        key, session = config["key"], config.get("session", "")
+        if operation == "read":
+            return memory.read(agent_id, key, session)
+        if operation == "delete":
+            return {"deleted": memory.delete(agent_id, key, session)}
+        return memory.write(agent_id, key, config["content"], session, config.get("tags", ()), config.get("expires_in"))

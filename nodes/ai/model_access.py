@@ -34,8 +34,7 @@ def choose(ctx: Context, models: Models, name: str | None = None, credential: st
     choice = resolve(models, name, found.data if found else None, found.name if found else "")
     if found is not None and choice.provider != TEST:
         found.check_host(choice.host)
-    if ctx.keyring is not None:
-        ctx.keyring.hide(choice.key)
+    ctx.hide(choice.key)
     return choice
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -19,7 +19,6 @@ PIECE = 64 * 1024
 MAX_FIELDS = 1_000
 MAX_FILES = 20
 MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}(;[\x20-\x7e]{1,200})?\Z", re.ASCII)
-KINDS = ("json", "form", "multipart", "text", "file")
 CONTENT_TYPES = {
     "json": "application/json",
     "form": "application/x-www-form-urlencoded",
@@ -29,14 +28,17 @@ CONTENT_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body and its headers. `content` can be iterated again for a retry.
-
-    `texts` are its parts that may come from expressions.
-    """
+    """A body and its headers. `content` can be iterated again for a retry; `parts` are the texts of a multipart one."""
 
     content: bytes | Iterable[bytes] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    texts: Iterable[str] = ()
+    parts: Sequence[str] = ()
+
+    def texts(self) -> Iterator[str]:
+        """Yield the texts that may come from expressions."""
+        if isinstance(self.content, bytes):
+            yield self.content.decode()
+        yield from self.parts
 
 
 NOTHING = Body()
@@ -104,31 +106,23 @@ def encode(body: Any, kind: str, uploads: Mapping[str, Any], files: Files | None
         named = FileName(body, "body")
         sent = Sent(_open(named, files, stack), named.path)
         return Body(sent, {"Content-Type": named.content_type, "Content-Length": str(sent.size)})
-    content = _encode(body, kind)
-    return Body(content, {"Content-Type": CONTENT_TYPES[kind]}, _Decoded(content))
+    return encode_data(body, kind)
 
 
-class _Decoded:
-    """The text of a body, decoded only if needed."""
-
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-
-    def __iter__(self) -> Iterator[str]:
-        yield self.content.decode()
-
-
-def _encode(body: Any, kind: str) -> bytes:
+def encode_data(body: Any, kind: str) -> Body:
+    """Return the body encoded as json, text or form. Raises: NodeError if that is not possible."""
     try:
         if kind == "json":
-            return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        if kind == "text":
-            return text_of(body).encode()
-        if isinstance(body, dict):
-            return urlencode(pairs(body)).encode()
+            content = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        elif kind == "text":
+            content = text_of(body).encode()
+        elif isinstance(body, dict):
+            content = urlencode(pairs(body)).encode()
+        else:
+            raise NodeError("the body of a form must be an object", permanent=True)
     except (TypeError, ValueError, RecursionError) as error:
         raise NodeError(f"the body cannot be encoded as {kind}: {error}", permanent=True) from None
-    raise NodeError("the body of a form must be an object", permanent=True)
+    return Body(content, {"Content-Type": CONTENT_TYPES[kind]})
 
 
 def _open(named: FileName, files: Files | None, stack: ExitStack) -> IO[bytes]:
@@ -144,12 +138,7 @@ def _multipart(body: Any, uploads: Mapping[str, Any], files: Files | None, stack
     if not isinstance(body, dict | None):
         raise NodeError("the body of a multipart form must be an object", permanent=True)
     fields = pairs(body or {})
-    named = [
-        (name, FileName(item, f"files.{name}"))
-        for name, value in uploads.items()
-        for item in (value if isinstance(value, list) else [value])
-        if item is not None
-    ]
+    named = [(name, FileName(item, f"files.{name}")) for name, item in _items(uploads)]
     if not fields and not named:
         raise NodeError("a multipart form must have at least one field or file", permanent=True)
     if len(fields) > MAX_FIELDS or len(named) > MAX_FILES:
@@ -171,12 +160,12 @@ def _multipart(body: Any, uploads: Mapping[str, Any], files: Files | None, stack
 
 def pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return names with texts. Null omits a name, a list repeats it."""
-    return [
-        (name, text_of(item))
-        for name, value in values.items()
-        for item in (value if isinstance(value, list) else [value])
-        if item is not None
-    ]
+    return [(name, text_of(item)) for name, item in _items(values)]
+
+
+def _items(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        yield from ((name, item) for item in (value if isinstance(value, list) else [value]) if item is not None)
 
 
 def append_query(url: str, query: Mapping[str, Any]) -> str:

@@ -66,7 +66,6 @@ class Caller:
     ) -> None:
         self.ctx, self.credential, self.patient, self.tokens, self.allow = ctx, credential, patient, tokens, allow
         self.client = ctx.need_services().http()
-        self.clean = str if ctx.keyring is None else ctx.keyring.clean_text
         self.token: Token | None = None
 
     def answer(self, call: Call) -> Answer:
@@ -92,7 +91,7 @@ class Caller:
         text = f"{answer.who} answered {answer.status} {answer.reason}".rstrip()
         if asked is not None:
             text += f" and asks to wait {asked:.12g} s"
-        said = quote_body(answer, self.clean)
+        said = quote_body(answer, self.ctx.clean)
         text = f"{text}: {said}" if said else text
         return NodeError(text, is_permanent(answer.status), asked or 0.0, kind_of_status(answer.status))
 
@@ -126,8 +125,7 @@ class Caller:
         """Raise NodeError if the host may not be called, or may not receive a secret in the texts."""
         if self.allow is not None:
             self.allow(host)
-        if self.ctx.keyring is not None and self.ctx.keyring.has_shown:
-            self.ctx.keyring.check_host(host, texts)
+        self.ctx.check_secrets(host, texts)
 
     def _texts(self, call: Call) -> Iterator[str]:
         """Yield the texts that expressions may have put a secret into."""
@@ -135,22 +133,21 @@ class Caller:
         for name, value in (*call.headers.items(), *call.body.headers.items()):
             yield name
             yield value
-        yield from call.body.texts
+        yield from call.body.texts()
 
     def _led_on(self, call: Call, url: str, with_body: bool) -> Iterator[str]:
         """Yield the texts that follow a redirect to another site: only a few headers, and the body if it is kept."""
         yield url
         yield from (value for name, value in call.headers.items() if name.lower() in SAFE_HEADERS)
         if with_body:
-            yield from (*call.body.headers.values(), *call.body.texts)
+            yield from (*call.body.headers.values(), *call.body.texts())
 
     def _headers(self, call: Call) -> list[tuple[str, str]]:
         """Return the headers of the call, the credential, and our own if the call does not set them."""
         sent = [(name, value.strip()) for name, value in call.headers.items()]
         names = {name.lower() for name in call.headers}
-        if not names.isdisjoint(REFUSED_HEADERS):
-            text = f"the header {min(names & REFUSED_HEADERS)} cannot be set; remove it"
-            raise NodeError(text, permanent=True)
+        if refused := names & REFUSED_HEADERS:
+            raise NodeError(f"the header {min(refused)} cannot be set; remove it", permanent=True)
         if self.credential is not None:
             sent.append(self._proof(self.credential, call, names))
         ours = {"Idempotency-Key": self.ctx.idempotency_key + call.part, **call.body.headers}

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import Any
 
 from marshmallow import Schema, fields
 
-from errors import MalformedData, NodeError
+from errors import ErrorKind, MalformedData, NodeError
 from nodes.base import Context, Node, setting
 from nodes.fields import credential, flag, headers, text, text_of
-from nodes.http import body as bodies
+from nodes.http.body import encode_data
 from nodes.http.client import CREDENTIALS, Call, Caller
 from nodes.http.request import timeout
 from nodes.http.response import parse_json
 
 ACCEPT = "application/graphql-response+json, application/json"
 # Values of `extensions.code` or `type` for transient errors.
-PASSING = {"THROTTLED", "RATE_LIMITED", "MAX_COST_EXCEEDED", "INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"}
+TRANSIENT = {
+    *("THROTTLED", "RATE_LIMITED", "MAX_COST_EXCEEDED", "INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"),
+}
 ERRORS_SHOWN, ERROR_SHOWN = 3, 300
 
 
@@ -59,9 +60,7 @@ class GraphQL(Node):
             lines="json",
             title="Variables",
         )
-        operation_name = text(
-            "The operation to execute, if the query contains several", most=200, title="Operation name"
-        )
+        operation_name = text("The operation to execute, if the query has several", most=200, title="Operation name")
         headers = headers('Additional headers: {"X-Shop": "{{ vars.shop }}"}', title="Headers")
         credential = credential("The credential to send with the request", *CREDENTIALS, title="Authentication")
         timeout = timeout()
@@ -80,9 +79,8 @@ class GraphQL(Node):
         given = config.get("headers", {})
         if not any(name.lower() == "accept" for name in given):
             given = {"Accept": ACCEPT, **given}
-        with ExitStack() as stack:
-            body = bodies.encode(asked, "json", {}, None, stack)
-        answer = Caller(ctx, found).answer(Call("POST", url, config["timeout"], given, body))
+        call = Call("POST", url, config["timeout"], given, encode_data(asked, "json"))
+        answer = Caller(ctx, found).answer(call)
         data, errors = parts_of(parse_json(answer), answer.who)
         if not config["fail_on_errors"]:
             return {"data": data, "errors": errors}
@@ -101,13 +99,14 @@ def parts_of(said: Any, who: str) -> tuple[Any, list[Any]]:
 
 def to_node_error(errors: list[Any], who: str) -> NodeError:
     """Return the error with the first messages."""
-    quote_body = "; ".join(words(error) for error in errors[:ERRORS_SHOWN])
+    shown = "; ".join(map(describe_error, errors[:ERRORS_SHOWN]))
     more = f" (and {len(errors) - ERRORS_SHOWN} more)" if len(errors) > ERRORS_SHOWN else ""
-    passing = any(code_of(error) in PASSING for error in errors)
-    return NodeError(f"{who} returned errors: {quote_body}{more}", not passing, kind="remote" if passing else "refused")
+    is_transient = any(code_of(error) in TRANSIENT for error in errors)
+    kind: ErrorKind = "remote" if is_transient else "refused"
+    return NodeError(f"{who} returned errors: {shown}{more}", not is_transient, kind=kind)
 
 
-def words(error: Any) -> str:
+def describe_error(error: Any) -> str:
     """Return an error's message and its path in the data: `no such order (order.items.0)`."""
     if not isinstance(error, dict):
         return text_of(error)[:ERROR_SHOWN]

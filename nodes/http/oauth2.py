@@ -30,7 +30,7 @@ MAX_TOKEN = 20_000
 DEFAULT_LIFE, MAX_LIFE = 300.0, 86_400.0
 # Not used in its last seconds, because it must still be valid on arrival.
 MARGIN = 30.0
-PATIENCE = 30.0
+MAX_WAIT = 30.0  # seconds, for a token
 
 
 class Token(NamedTuple):
@@ -99,30 +99,26 @@ TOKENS = Tokens()
 
 def get_token(credential: Credential, ctx: Context, tokens: Tokens = TOKENS) -> Token:
     """Return a token for the credential, which is redacted in the run."""
-    token = tokens.get(credential, lambda: _ask(credential, ctx), ctx.seconds_left(PATIENCE))
-    if ctx.keyring is not None:
-        ctx.keyring.hide(token.value)
+    token = tokens.get(credential, lambda: _request_token(credential, ctx), ctx.seconds_left(MAX_WAIT))
+    ctx.hide(token.value)
     return token
 
 
-def _ask(credential: Credential, ctx: Context) -> tuple[str, float]:
-    """Request a token, without following redirects: the credential is only for this server."""
-    data = credential.data
-    url = data["token_url"]
-    headers, form = _request(data)
-    if ctx.keyring is not None:
-        ctx.keyring.hide(headers.get("Authorization", "").removeprefix("Basic "))
+def _request_token(credential: Credential, ctx: Context) -> tuple[str, float]:
+    """Return a new token and its lifetime in seconds. Redirects are not followed: the credential is for this server."""
+    headers, form = _make_request(credential.data)
+    ctx.hide(headers.get("Authorization", "").removeprefix("Basic "))
+    url, content, sent = credential.data["token_url"], urlencode(form).encode(), list(headers.items())
     try:
-        http, seconds, content = ctx.need_services().http(), ctx.seconds_left(PATIENCE), urlencode(form).encode()
-        answer: Answer = http.fetch(
-            "POST", url, seconds=seconds, headers=list(headers.items()), content=content, follow_redirects=False
-        )
+        fetch, left = ctx.need_services().http().fetch, ctx.seconds_left(MAX_WAIT)
+        answer = fetch("POST", url, seconds=left, headers=sent, content=content, follow_redirects=False)
+        return _read(get_host(url), answer, ctx)
     except NodeError as error:
-        raise NodeError(f"{_who(credential)}: {error.message}", error.permanent, kind=error.kind) from None
-    return _read(credential, answer, ctx)
+        text = f"{credential.label} got no token: {error.message}"
+        raise NodeError(text, error.permanent, error.retry_after, error.kind) from None
 
 
-def _request(data: Any) -> tuple[dict[str, str], dict[str, str]]:
+def _make_request(data: Any) -> tuple[dict[str, str], dict[str, str]]:
     """Return the headers and the form of a token request."""
     headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
     form = {"grant_type": "client_credentials"}
@@ -136,32 +132,20 @@ def _request(data: Any) -> tuple[dict[str, str], dict[str, str]]:
     return headers, form
 
 
-def _who(credential: Credential) -> str:
-    return f"{credential.label} got no token"
-
-
-def _read(credential: Credential, answer: Answer, ctx: Context) -> tuple[str, float]:
+def _read(server: str, answer: Answer, ctx: Context) -> tuple[str, float]:
     """Return the token of a response, and its lifetime in seconds."""
-    server = get_host(credential.data["token_url"])
     if not 200 <= answer.status < 300:
-        said = quote_body(answer, ctx.keyring.clean_text if ctx.keyring is not None else str)
-        text = f"{_who(credential)}: {server} answered {answer.status}" + (f": {said}" if said else "")
+        said = quote_body(answer, ctx.clean)
+        text = f"{server} answered {answer.status}" + (f": {said}" if said else "")
         kind: ErrorKind = "credential" if is_permanent(answer.status) else "remote"
         raise NodeError(text, is_permanent(answer.status), get_retry_after(answer) or 0.0, kind)
-    given = _json(credential, answer)
+    given = parse_json(answer)
     value = given.get("access_token") if isinstance(given, dict) else None
     if not isinstance(value, str) or not 0 < len(value) <= MAX_TOKEN or not value.isascii() or " " in value:
-        raise MalformedData(f"{_who(credential)}: the response of {server} has no valid access_token")
+        raise MalformedData(f"the response of {server} has no valid access_token")
     if not value.isprintable() or str(given.get("token_type", "bearer")).lower() != "bearer":
-        raise MalformedData(f"{_who(credential)}: the token of {server} is not a bearer token")
+        raise MalformedData(f"the token of {server} is not a bearer token")
     return value, _life(given.get("expires_in"))
-
-
-def _json(credential: Credential, answer: Answer) -> Any:
-    try:
-        return parse_json(answer)
-    except NodeError as error:
-        raise MalformedData(f"{_who(credential)}: {error.message}") from None
 
 
 def _life(said: Any) -> float:

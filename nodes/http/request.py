@@ -16,7 +16,6 @@ from nodes.base import Context, Node, setting
 from nodes.fields import anything, choice, credential, flag, headers, number, path, text
 from nodes.files.node import check_secrets
 from nodes.http import body as bodies
-from nodes.http import response as answers
 from nodes.http.client import CREDENTIALS, METHODS, Call, Caller
 from nodes.http.pagination import Pages, Pagination, Place
 from nodes.http.response import Download, decode
@@ -27,9 +26,8 @@ def timeout() -> Any:
     return number("Seconds until the request fails", 0.1, 300, title="Timeout (seconds)", load_default=30.0)
 
 
-def describe_limit(config: dict[str, Any]) -> str:
+def describe_limit(options: Mapping[str, Any]) -> str:
     """Return the name of the setting that ended the pagination."""
-    options = config["pagination"]
     whole = f"pagination.max_pages ({options['max_pages']})"
     return whole + (f" or max_items ({options['max_items']})" if "max_items" in options else "")
 
@@ -71,12 +69,7 @@ class HTTPRequest(Node):
 
     class Config(Schema):
         method = choice(
-            "The HTTP method",
-            METHODS,
-            literal=False,
-            load_default="GET",
-            title="Method",
-            labels={name: name for name in METHODS},
+            "The HTTP method", {name: name for name in METHODS}, literal=False, load_default="GET", title="Method"
         )
         url = text("The URL, starting with http:// or https://", most=8_000, required=True, title="URL")
         query = setting(
@@ -91,10 +84,9 @@ class HTTPRequest(Node):
         )
         body_type = choice(
             "The format of the body",
-            bodies.KINDS,
+            {"json": "JSON", "form": "Form", "multipart": "Multipart form", "text": "Text", "file": "File"},
             load_default="json",
             title="Body type",
-            labels={"json": "JSON", "form": "Form", "multipart": "Multipart form", "text": "Text", "file": "File"},
         )
         files = setting(
             fields.Dict(keys=fields.String(), validate=validate.Length(max=bodies.MAX_FILES)),
@@ -111,10 +103,9 @@ class HTTPRequest(Node):
         )
         response = choice(
             "How to read the response",
-            answers.KINDS,
+            {"auto": "Automatic", "json": "JSON", "text": "Text", "file": "Save to file"},
             load_default="auto",
             title="Response format",
-            labels={"auto": "Automatic", "json": "JSON", "text": "Text", "file": "Save to file"},
         )
         save_to = path(
             "The path of the saved file; with a slash at the end, its folder. Default: downloads/", title="Save to"
@@ -137,10 +128,8 @@ class HTTPRequest(Node):
             ask = functools.partial(self.ask_page, config, caller)
             given = Pages(config["pagination"], place, ask, caller.client.max_bytes, found).all()
             if given["truncated"]:
-                ctx.log(
-                    "warning",
-                    f"{given['pages']} pages were read; there are more, but the limit is {describe_limit(config)}",
-                )
+                limit = describe_limit(config["pagination"])
+                ctx.log("warning", f"{given['pages']} pages were read; there are more, but the limit is {limit}")
             return given
         download = make_download(config, ctx)
         answer = self.ask(config, caller, place, download)
@@ -148,7 +137,7 @@ class HTTPRequest(Node):
         return {"status": answer.status, "headers": answer.headers, "body": body}
 
     def ask(
-        self, config: dict[str, Any], caller: Caller, place: Place, download: Download | None = None, part: str = ""
+        self, config: dict[str, Any], caller: Caller, place: Place, save: Download | None = None, part: str = ""
     ) -> Any:
         """Return the response to one request."""
         with ExitStack() as stack:
@@ -157,19 +146,18 @@ class HTTPRequest(Node):
             given = config.get("headers", {})
             if kind == "multipart" and any(name.lower() == "content-type" for name in given):
                 raise NodeError("the header content-type of a multipart body cannot be set; remove it", permanent=True)
-            return caller.answer(
-                Call(
-                    method=config["method"],
-                    url=place.url,
-                    seconds=config["timeout"],
-                    headers=given,
-                    body=body,
-                    follow_redirects=config["follow_redirects"],
-                    only_good=config["fail_on_status"],
-                    save=download,
-                    part=part,
-                )
+            call = Call(
+                method=config["method"],
+                url=place.url,
+                seconds=config["timeout"],
+                headers=given,
+                body=body,
+                follow_redirects=config["follow_redirects"],
+                only_good=config["fail_on_status"],
+                save=save,
+                part=part,
             )
+            return caller.answer(call)
 
     def ask_page(self, config: dict[str, Any], caller: Caller, place: Place, number: int) -> Any:
         """Return the response for one page. Raises: NodeError if the run has to stop."""

@@ -19,7 +19,6 @@ from nodes.files.files import Files, describe_file
 from nodes.http.body import MEDIA_TYPE
 from nodes.limits import is_too_fine
 
-KINDS = ("auto", "json", "text", "file")
 # Python codecs that are not charsets of text; one of them takes quadratic time.
 NOT_CHARSETS = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"}
 TEXTS = {
@@ -80,12 +79,12 @@ def parse_json(answer: Answer) -> Any:
     if is_too_fine(answer.content):
         raise LimitExceeded(f"{answer.who} returned JSON with too many lists and objects; request less data")
     try:
-        return json.loads(answer.content, parse_constant=_no_constant)
+        return json.loads(answer.content, parse_constant=_reject_constant)
     except (ValueError, RecursionError):
         raise MalformedData(f"{answer.who} answered {answer.status} with a body that is not JSON") from None
 
 
-def _no_constant(name: str) -> Any:
+def _reject_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
@@ -166,14 +165,11 @@ class Download:
 
 def make_file_name(answer: Answer) -> str:
     """Return a safe file name for a response, from its headers or the end of its URL."""
-    for candidate in (_said(answer), unquote(urlsplit(answer.url).path)):
-        name = to_safe_name(candidate)
-        if name:
-            return name
-    return "download" + (mimetypes.guess_extension(media_type(answer)) or "")
+    name = to_safe_name(_header_name(answer)) or to_safe_name(unquote(urlsplit(answer.url).path))
+    return name or "download" + (mimetypes.guess_extension(media_type(answer)) or "")
 
 
-def _said(answer: Answer) -> str:
+def _header_name(answer: Answer) -> str:
     """Return the name in Content-Disposition (RFC 6266), preferably the one in UTF-8."""
     header = answer.headers.get("content-disposition", "")[:MAX_HEADER]
     if extended := EXTENDED_NAME.search(header):

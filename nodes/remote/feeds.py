@@ -49,8 +49,7 @@ def fetch(url: str, ctx: Context, marks: Mapping[str, str]) -> Feed | None:
     host = get_host(url)
 
     def check(place: str, with_body: bool = False) -> None:
-        if ctx.keyring is not None:
-            ctx.keyring.check_host(get_host(place), [place])
+        ctx.check_secrets(get_host(place), [place])
 
     check(url)
     conditions = {"If-None-Match": marks.get("etag"), "If-Modified-Since": marks.get("modified")}

@@ -107,6 +107,11 @@ class ToolContext:
         return result if isinstance(result, Later) else shorten(result, most, self.ctx.clean)
 
 
+def text(help: str, most: int, least: int = 1) -> dict[str, Any]:
+    """Return the JSON Schema of an argument: a text of `least` to `most` characters."""
+    return {"type": "string", **({"minLength": least} if least else {}), "maxLength": most, "description": help}
+
+
 def _cut_text(text: str, room: int, clean: Callable[[str], str] = str) -> str:
     return _Cutter(clean).text(text, room)
 

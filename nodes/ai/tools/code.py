@@ -7,7 +7,7 @@ from typing import Any
 from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import NodeError
-from nodes.ai.tools.base import ToolContext
+from nodes.ai.tools.base import ToolContext, text
 
 SECONDS, MEMORY_MB, MAX_CODE = 20.0, 128, 50_000
 
@@ -15,7 +15,7 @@ SECONDS, MEMORY_MB, MAX_CODE = 20.0, 128, 50_000
 def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
     """Return the tool `run_code`."""
     properties = {
-        "code": {"type": "string", "minLength": 1, "maxLength": MAX_CODE, "description": "The Python source."},
+        "code": text("The Python source.", MAX_CODE),
         "input": {"description": "The value of the name input in the code. Default: the input of this task."},
     }
     description = (
@@ -29,10 +29,8 @@ def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
         if ctx.services is None:
             raise NodeError("the sandbox is not available here", permanent=True)
         printed: list[str] = []
-        given = {"input": arguments.get("input", tool_ctx.input)}
-        result = ctx.services.sandbox().run(
-            arguments["code"], given, ctx.seconds_left(SECONDS), MEMORY_MB, printed.append
-        )
+        given, left = {"input": arguments.get("input", tool_ctx.input)}, ctx.seconds_left(SECONDS)
+        result = ctx.services.sandbox().run(arguments["code"], given, left, MEMORY_MB, printed.append)
         return {"result": result, "printed": "\n".join(printed)}
 
     return [tool_ctx.tool("run_code", description, properties, call, required=["code"], repeatable=True)]

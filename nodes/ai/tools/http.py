@@ -5,17 +5,16 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable
-from contextlib import ExitStack
 from typing import Any
 
 from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import NodeError
 from net.egress import Answer, get_host
-from nodes.ai.tools.base import ToolContext
+from nodes.ai.tools.base import ToolContext, text
 from nodes.credentials.keyring import Credential, or_list
 from nodes.fields import CONTROL, TOKEN
-from nodes.http import body as bodies
+from nodes.http.body import NOTHING, Body, encode_data
 from nodes.http.client import CREDENTIALS, METHODS, Call, Caller
 from nodes.http.response import is_json, is_text, media_type, parse_json, to_text
 from nodes.limits import size_of
@@ -80,19 +79,10 @@ class Browser:
         ctx, method = self.tool_ctx.ctx, arguments.get("method", "GET")
         headers = arguments.get("headers", {})
         _check_headers(headers)
-        caller = Caller(
-            dataclasses.replace(ctx, idempotency_key=key), self.credential, patient=False, allow=self.hosts.check
-        )
-        answer = caller.answer(
-            Call(
-                method,
-                arguments["url"].strip(),
-                ctx.seconds_left(SECONDS),
-                headers,
-                _body(method, arguments.get("body"), headers),
-                only_good=False,
-            )
-        )
+        call_ctx = dataclasses.replace(ctx, idempotency_key=key)
+        caller = Caller(call_ctx, self.credential, patient=False, allow=self.hosts.check)
+        url, body = arguments["url"].strip(), _body(method, arguments.get("body"))
+        answer = caller.answer(Call(method, url, ctx.seconds_left(SECONDS), headers, body, only_good=False))
         return {
             "status": answer.status,
             "url": answer.url,
@@ -116,17 +106,14 @@ class Browser:
 
     def page(self, answer: Answer) -> Any:
         """Return the text of a page; its HTML if it cannot be converted in time."""
-        text = to_text(_detect_charset(answer))
-        options = {"url": answer.url, "most": MAX_PAGE}
+        ctx, html = self.tool_ctx.ctx, to_text(_detect_charset(answer))
+        options, left = {"url": answer.url, "most": MAX_PAGE}, ctx.seconds_left(PAGE_SECONDS)
         try:
-            found = read_apart(
-                "html_text", options, text.encode("utf-8", "replace"), self.tool_ctx.ctx.seconds_left(PAGE_SECONDS)
-            )
+            found = read_apart("html_text", options, html.encode("utf-8", "replace"), left)
         except Unreadable as error:
-            return {"note": error.message, "html": text}
+            return {"note": error.message, "html": html}
         # Redact: the text may have been truncated within a secret.
-        problem = found.get("problem")
-        return {"note": problem, "html": text} if problem else self.tool_ctx.ctx.clean(found["text"])
+        return {"note": found["problem"], "html": html} if found.get("problem") else ctx.clean(found["text"])
 
 
 def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
@@ -136,12 +123,7 @@ def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
     browser = Browser(tool_ctx, hosts, tool_ctx.ctx.credential(name, *CREDENTIALS) if name else None)
     properties: dict[str, Any] = {
         "method": {"type": "string", "enum": methods, "description": "The HTTP method. Default: GET."},
-        "url": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": MAX_URL,
-            "description": "The complete URL, with https:// or http:// and the query.",
-        },
+        "url": text("The complete URL, with https:// or http:// and the query.", MAX_URL),
         "headers": {
             "type": "object",
             "additionalProperties": {"type": "string", "maxLength": MAX_HEADER},
@@ -156,11 +138,11 @@ def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
         "redirects), headers and body: JSON as data, a page as readable text with links. Long results are truncated."
     )
     required = ["url"] if "GET" in methods else ["method", "url"]
-    return [
-        tool_ctx.tool(
-            "http_request", description, properties, browser.call, required=required, repeatable=_is_repeatable
-        )
-    ]
+
+    def is_safe(arguments: dict[str, Any]) -> bool:
+        return arguments.get("method", "GET") in SAFE
+
+    return [tool_ctx.tool("http_request", description, properties, browser.call, required=required, repeatable=is_safe)]
 
 
 def _methods(spec: ToolSpec) -> list[str]:
@@ -171,28 +153,21 @@ def _methods(spec: ToolSpec) -> list[str]:
     return list(dict.fromkeys([*given, *(["HEAD"] if "GET" in given else [])]))
 
 
-def _is_repeatable(arguments: dict[str, Any]) -> bool:
-    return arguments.get("method", "GET") in SAFE
-
-
 def _check_headers(headers: dict[str, str]) -> None:
     for name, value in headers.items():
         if not TOKEN.match(name) or CONTROL.search(value):
-            raise NodeError(
-                f"headers: {name[:100]!r} is not a valid header name, or its value has a line break", permanent=True
-            )
+            raise NodeError(f"headers: {name[:100]!r} is not a valid header name, or its value has a line break", True)
         if name.lower() == "idempotency-key":
             raise NodeError("headers: Idempotency-Key is set automatically; remove it", permanent=True)
 
 
-def _body(method: str, body: Any, headers: dict[str, str]) -> bodies.Body:
+def _body(method: str, body: Any) -> Body:
     if body is None:
-        return bodies.NOTHING
+        return NOTHING
     if method in SAFE:
         raise NodeError(f"body: must be omitted for {method}", permanent=True)
     size_of(body, "body", MAX_BODY)
-    with ExitStack() as stack:
-        return bodies.encode(body, "text" if isinstance(body, str) else "json", {}, None, stack)
+    return encode_data(body, "text" if isinstance(body, str) else "json")
 
 
 def _detect_charset(answer: Answer) -> Answer:

@@ -7,24 +7,20 @@ from typing import Any, NamedTuple
 
 from agent.definition import ToolSpec
 from agent.tools import Tool
-from nodes.ai.tools.base import ToolContext
+from nodes.ai.tools.base import ToolContext, text
 from nodes.base import CATEGORIES
 
 MAX_SHOWN = 40_000  # characters: runs and flows are limited where they are read, and half a JSON text is useless
-
-
-def _text(description: str, most: int = 200, **more: Any) -> dict[str, Any]:
-    return {"type": "string", "maxLength": most, "description": description, **more}
 
 
 def _status(*names: str) -> dict[str, Any]:
     return {"type": "string", "enum": list(names), "description": "Only this status"}
 
 
-FLOW_ID = _text("The id of a flow: wf_…", 64, minLength=1)
-RUN_ID = _text("The id of a run: run_…", 64, minLength=1)
+FLOW_ID = text("The id of a flow: wf_…", 64)
+RUN_ID = text("The id of a run: run_…", 64)
 LIMIT = {"type": "integer", "minimum": 1, "maximum": 100, "description": "Maximum number; 20 by default"}
-CURSOR = _text("next_cursor of the page before", 500)
+CURSOR = text("next_cursor of the page before", 500, least=0)
 AFTER = {"type": "integer", "minimum": 0, "description": "more_after of the previous page of steps"}
 DEFINITION = {"type": "object", "description": "{nodes: [{id, type, config}], edges: [[from, to]]}"}
 
@@ -72,7 +68,7 @@ FLOW_VIEWS = (
         "List flows",
         "Lists the workspace's flows, newest first: id, name, status and version.",
         {
-            "search": _text("Part of the name"),
+            "search": text("Part of the name", 200, least=0),
             "status": _status("draft", "active", "archived"),
             "limit": LIMIT,
             "cursor": CURSOR,
@@ -90,7 +86,7 @@ FLOW_VIEWS = (
         "Search node types",
         "Finds node types for building a flow by words that describe them.",
         {
-            "query": _text("Words, such as: send an email"),
+            "query": text("Words, such as: send an email", 200, least=0),
             "category": {"type": "string", "enum": list(CATEGORIES), "description": "Only this category"},
         },
     ),
@@ -98,7 +94,7 @@ FLOW_VIEWS = (
         "describe_node",
         "Describe a node type",
         "Returns the JSON Schema of a node type's config, its branches and examples.",
-        {"type": _text("The type, such as: http", 64, minLength=1)},
+        {"type": text("The type, such as: http", 64)},
         ("type",),
     ),
     View(

@@ -39,7 +39,8 @@ def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
     servers = tool_ctx.listings.setdefault(SERVERS, {})
     if name not in servers:
         servers[name] = _list_tools(found, tool_ctx)
-    listed = _select(servers[name], spec.options.get("tools"), found)
+    wanted = spec.options.get("tools")
+    listed = servers[name] if wanted is None else _select(servers[name], wanted, found)
     if len(listed) > MAX_TOOLS:
         tool_ctx.ctx.log("warning", f"{found.name} has {len(listed)} tools; only the first {MAX_TOOLS} are available")
     return [_tool(entry, found, tool_ctx) for entry in listed[:MAX_TOOLS]]
@@ -70,7 +71,9 @@ def _fit(listed: Iterable[Any], end: float, found: Credential, tool_ctx: ToolCon
     for tool in listed:
         if time.monotonic() > end:
             raise TimedOut(f"the tools of {host_of(found)} could not be checked in time")
-        problem = describe_problem(tool.input_schema) or _problem_of_name(tool.name)
+        problem = describe_problem(tool.input_schema)
+        if not problem and not 0 < len(tool.name) <= 200:
+            problem = "its name must have 1 to 200 characters"
         if problem:
             tool_ctx.ctx.log("warning", f"the tool {tool.name[:100]!r} of {found.name} is left out: {problem}")
             continue
@@ -90,8 +93,7 @@ def _fit(listed: Iterable[Any], end: float, found: Credential, tool_ctx: ToolCon
 
 def _strip_invisible(text: str) -> str:
     """Return a description without invisible characters, which only a model would read."""
-    shown = (letter if letter.isprintable() or letter in OF_TEXTS else " " for letter in text[:MAX_DESCRIPTION])
-    return "".join(shown)
+    return "".join(one if one.isprintable() or one in OF_TEXTS else " " for one in text[:MAX_DESCRIPTION])
 
 
 def describe_problem(schema: Any) -> str:
@@ -108,15 +110,7 @@ def describe_problem(schema: Any) -> str:
         return str(error)[: json_schema.MAX_ISSUE_TEXT]
 
 
-def _problem_of_name(name: str) -> str:
-    return "" if 0 < len(name) <= 200 else "its name must have 1 to 200 characters"
-
-
-def _select(
-    listed: Sequence[dict[str, Any]], wanted: Sequence[str] | None, found: Credential
-) -> Sequence[dict[str, Any]]:
-    if wanted is None:
-        return listed
+def _select(listed: Sequence[dict[str, Any]], wanted: Sequence[str], found: Credential) -> list[dict[str, Any]]:
     by_name = {entry["name"]: entry for entry in listed}
     missing = [name for name in wanted if name not in by_name]
     if missing:
@@ -140,8 +134,7 @@ def _tool(entry: Mapping[str, Any], found: Credential, tool_ctx: ToolContext) ->
 
     def call(arguments: dict[str, Any], key: str) -> Any:
         ctx = tool_ctx.ctx
-        if ctx.keyring is not None:
-            ctx.keyring.check_host(host_of(found), texts([arguments]))
+        ctx.check_secrets(host_of(found), texts([arguments]))
 
         async def question(client: Any) -> Any:
             return await client.call_tool(name, arguments)

@@ -16,7 +16,7 @@ from typing import Any
 from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import LimitExceeded, NodeError
-from nodes.ai.tools.base import ToolContext
+from nodes.ai.tools.base import ToolContext, text
 from nodes.credentials.keyring import or_list
 from nodes.sql import node
 from nodes.sql.params import end_of_comment
@@ -51,8 +51,7 @@ WITH_EFFECTS = """SELECT DISTINCT lower(p.proname) AS name FROM pg_catalog.pg_pr
     AND n.nspname <> 'information_schema'"""
 MAX_FUNCTIONS = 10_000
 # MySQL's and MariaDB's functions without effects, and other words that may precede a parenthesis.
-MYSQL_CALLS = frozenset(
-    """
+MYSQL_WORDS = """
     abs acos adddate addtime aes_decrypt aes_encrypt any_value ascii asin atan atan2 avg bin bin_to_uuid bit_and
     bit_count bit_length bit_or bit_xor cast ceil ceiling char char_length character_length charset chr coalesce
     coercibility collation compress concat concat_ws connection_id conv convert convert_tz cos cot count crc32 crc32c
@@ -81,8 +80,8 @@ MYSQL_CALLS = frozenset(
     join key lateral like limit match against national nchar not numeric on or order over partition path precision range
     real recursive regexp rlike rows select separator set show signed some straight_join table then tinyint union
     unsigned use using varbinary varchar where when window with xor
-    """.split()
-)
+"""
+MYSQL_CALLS = frozenset(MYSQL_WORDS.split())
 # Privileges of a login that take effect outside a transaction: a row for each.
 POWERS = {
     "postgresql": """SELECT 'is a superuser' AS power FROM pg_catalog.pg_roles WHERE rolsuper AND rolname = session_user
@@ -126,7 +125,8 @@ class Database:
         end = time.monotonic() + self.tool_ctx.ctx.seconds_left(SECONDS)
         if not self.is_known_as_harmless:
             self._check_login(end)
-            self._find_functions(end)
+            if self.kind == "postgresql":
+                self._find_functions(end)
             self.is_known_as_harmless = True
         if not is_ours and (name := _find_name(statement, self.with_effects)) is not None:
             raise NodeError(
@@ -146,8 +146,6 @@ class Database:
             )
 
     def _find_functions(self, end: float) -> None:
-        if self.kind != "postgresql":
-            return
         found = self._execute(WITH_EFFECTS, None, MAX_FUNCTIONS, end)
         if found["truncated"]:
             raise LimitExceeded(f"the database has more than {MAX_FUNCTIONS} functions with effects")
@@ -175,44 +173,32 @@ def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
         listed = [{"table": name, "columns": columns} for name, columns in tables.items()]
         return {"database": title, "tables": listed, "truncated": answer["truncated"]}
 
-    one = "One statement, with ? or :name for each value."
     values = [{"type": "array", "items": {}, "maxItems": MAX_PARAMS}, {"type": "object", "maxProperties": MAX_PARAMS}]
     properties = {
-        "query": {"type": "string", "minLength": 1, "maxLength": MAX_QUERY, "description": one},
+        "query": text("One statement, with ? or :name for each value.", MAX_QUERY),
         "params": {"anyOf": values, "description": "The values: a list for ?, an object for :name."},
     }
+    reading = (
+        f"Read from the {title} database, in its SQL: {or_list(sorted(FIRST_WORDS[database.kind]))}. Read-only. "
+        f"Returns at most {MAX_ROWS} rows, and the total row_count. Call sql_schema first."
+    )
+    listing = f"List the tables and views of the {title} database with their columns."
     return [
-        tool_ctx.tool(
-            "sql_query",
-            f"Read from the {title} database, in its SQL: {or_list(sorted(FIRST_WORDS[database.kind]))}. Read-only. "
-            f"Returns at most {MAX_ROWS} rows, and the total row_count. Call sql_schema first.",
-            properties,
-            query,
-            required=["query"],
-            repeatable=True,
-        ),
-        tool_ctx.tool(
-            "sql_schema",
-            f"List the tables and views of the {title} database with their columns.",
-            {},
-            schema,
-            repeatable=True,
-        ),
+        tool_ctx.tool("sql_query", reading, properties, query, required=["query"], repeatable=True),
+        tool_ctx.tool("sql_schema", listing, {}, schema, repeatable=True),
     ]
 
 
 def check_reads(statement: str, kind: str) -> None:
     """Raise NodeError unless the statement only reads, without functions that have effects outside the transaction."""
-    first = _first_word(statement, kind)
-    if first not in FIRST_WORDS[kind]:
+    word = WORD.match(statement, _start(statement, kind))
+    if word is None or word[0].upper() not in FIRST_WORDS[kind]:
         allowed = or_list(sorted(FIRST_WORDS[kind]))
         raise NodeError(f"the statement must start with {allowed}, because access is read-only", permanent=True)
     found = REFUSED[kind].search(statement) if kind in REFUSED else None
     name = found[0] if found else _unknown_call(statement[_start(statement, kind) :]) if kind == "mysql" else None
     if name is not None:
-        raise NodeError(
-            f"{name[:100]} is not permitted; if it is part of a value, pass the value in params", permanent=True
-        )
+        raise NodeError(f"{name[:100]} is not permitted; if it is part of a value, pass the value in params", True)
 
 
 def _find_name(statement: str, names: frozenset[str]) -> str | None:
@@ -258,14 +244,8 @@ def _before(statement: str, at: int) -> str | None:
         at = len(before) - len(line)
 
 
-def _first_word(statement: str, kind: str) -> str:
-    """Return the first word in upper case, after spaces, comments and parentheses."""
-    word = WORD.match(statement, _start(statement, kind))
-    return word[0].upper() if word else ""
-
-
 def _start(statement: str, kind: str) -> int:
-    """Return the position of the first word."""
+    """Return the position of the first word, after spaces, comments and parentheses."""
     at = 0
     while True:
         if statement.startswith("/*", at):

@@ -7,7 +7,7 @@ from typing import Any
 from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import NodeError
-from nodes.ai.tools.base import ToolContext
+from nodes.ai.tools.base import ToolContext, text
 from nodes.base import Store
 from nodes.core.store import MAX_KEY
 from nodes.limits import size_of
@@ -23,11 +23,6 @@ def seconds(help: str) -> dict[str, Any]:
     return {"type": "number", "minimum": 1, "maximum": MAX_EXPIRY, "description": help}
 
 
-def key(help: str) -> dict[str, Any]:
-    """Return the schema of a key."""
-    return {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "description": help}
-
-
 def store(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
     """Return the tools `store_get`, `store_list` and, unless the spec is read-only, `store_set`."""
 
@@ -39,37 +34,29 @@ def store(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
     def get(arguments: dict[str, Any], key: str) -> Any:
         return {"key": arguments["key"], "value": place().get(arguments["key"])}
 
+    def list_(arguments: dict[str, Any], key: str) -> Any:
+        return {"entries": place().list(arguments.get("prefix", ""), MAX_LISTED)}
+
     def set_(arguments: dict[str, Any], key: str) -> Any:
         size_of(arguments["value"], "value", MAX_VALUE)
         place().set(arguments["key"], arguments["value"], arguments.get("ttl"))
         return {"key": arguments["key"], "kept": True}
 
-    made = [
-        tool_ctx.tool(
-            "store_get",
-            "Read a value of the store shared by all flows of this workspace; null if there is none.",
-            {"key": key("The key.")},
-            get,
-            required=["key"],
-            repeatable=True,
-        ),
-        tool_ctx.tool(
-            "store_list",
-            f"List the first {MAX_LISTED} keys and values of the store, sorted by key.",
-            {"prefix": {"type": "string", "maxLength": MAX_KEY, "description": "The prefix of the keys."}},
-            lambda arguments, key: {"entries": place().list(arguments.get("prefix", ""), MAX_LISTED)},
-            repeatable=True,
-        ),
-    ]
-    if not spec.options.get("write", True):
-        return made
-    properties = {
-        "key": key("The key; an existing value is replaced."),
-        "value": {"description": "The value to store, as JSON."},
-        "ttl": seconds("Seconds until the value is deleted. Default: never."),
-    }
-    what = "Store a value for later runs, in the store shared by all flows of this workspace."
-    return [*made, tool_ctx.tool("store_set", what, properties, set_, required=["key", "value"], repeatable=True)]
+    what = "Read a value of the store shared by all flows of this workspace; null if there is none."
+    one = {"key": text("The key.", MAX_KEY)}
+    made = [tool_ctx.tool("store_get", what, one, get, required=["key"], repeatable=True)]
+    what = f"List the first {MAX_LISTED} keys and values of the store, sorted by key."
+    prefix = {"prefix": text("The prefix of the keys.", MAX_KEY, least=0)}
+    made.append(tool_ctx.tool("store_list", what, prefix, list_, repeatable=True))
+    if spec.options.get("write", True):
+        what = "Store a value for later runs, in the store shared by all flows of this workspace."
+        properties = {
+            "key": text("The key; an existing value is replaced.", MAX_KEY),
+            "value": {"description": "The value to store, as JSON."},
+            "ttl": seconds("Seconds until the value is deleted. Default: never."),
+        }
+        made.append(tool_ctx.tool("store_set", what, properties, set_, required=["key", "value"], repeatable=True))
+    return made
 
 
 def memory(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
@@ -82,46 +69,22 @@ def memory(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
         return {"found": [{key: entry[key] for key in SHOWN if key in entry} for entry in found]}
 
     def write(arguments: dict[str, Any], key: str) -> Any:
+        tags, expires_in = tuple(arguments.get("tags", ())), arguments.get("expires_in")
         entry = tool_ctx.agents.memory.write(
-            tool_ctx.agent_id,
-            arguments["key"],
-            arguments["content"],
-            session=tool_ctx.session,
-            tags=tuple(arguments.get("tags", ())),
-            expires_in=arguments.get("expires_in"),
+            tool_ctx.agent_id, arguments["key"], arguments["content"], tool_ctx.session, tags, expires_in
         )
         return {"key": entry["key"], "kept": True}
 
-    query = {"type": "string", "minLength": 1, "maxLength": MAX_QUERY, "description": "Words to search for."}
+    what = "Search your memories from before: those with these words, best matches first."
     limit = {"type": "integer", "minimum": 1, "maximum": MAX_FOUND, "description": "Maximum number. Default: 10."}
+    properties = {"query": text("Words to search for.", MAX_QUERY), "limit": limit}
+    made = [tool_ctx.tool("memory_search", what, properties, search, required=["query"], repeatable=True)]
+    what = "Remember something for later: a fact, a decision, a preference. Do not put passwords or keys there."
     tag = {"type": "string", "minLength": 1, "maxLength": 100}
-    content = {
-        "type": "string",
-        "minLength": 1,
-        "maxLength": MAX_CONTENT,
-        "description": "The text to remember.",
-    }
     properties = {
-        "key": key("A short name, such as user/language; an existing memory of this name is replaced."),
-        "content": content,
+        "key": text("A short name, such as user/language; an existing memory of this name is replaced.", MAX_KEY),
+        "content": text("The text to remember.", MAX_CONTENT),
         "tags": {"type": "array", "items": tag, "maxItems": MAX_TAGS, "description": "Additional words to find it by."},
         "expires_in": seconds("Seconds until the memory is deleted. Default: never."),
     }
-    return [
-        tool_ctx.tool(
-            "memory_search",
-            "Search your memories from before: those with these words, best matches first.",
-            {"query": query, "limit": limit},
-            search,
-            required=["query"],
-            repeatable=True,
-        ),
-        tool_ctx.tool(
-            "memory_write",
-            "Remember something for later: a fact, a decision, a preference. Do not put passwords or keys there.",
-            properties,
-            write,
-            required=["key", "content"],
-            repeatable=True,
-        ),
-    ]
+    return [*made, tool_ctx.tool("memory_write", what, properties, write, required=["key", "content"], repeatable=True)]

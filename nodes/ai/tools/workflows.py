@@ -40,9 +40,7 @@ def _select(listed: Sequence[dict[str, Any]], wanted: Sequence[str]) -> list[dic
     by_id = {flow["workflow_id"]: flow for flow in listed}
     missing = [id_ for id_ in wanted if id_ not in by_id]
     if missing:
-        raise NodeError(
-            f"the tool run_flow: {missing[0]!r} is not an active flow with a called trigger", permanent=True
-        )
+        raise NodeError(f"the tool run_flow: {missing[0]!r} is not an active flow with a called trigger", True)
     return [by_id[id_] for id_ in wanted]
 
 
