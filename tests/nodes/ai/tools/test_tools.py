@@ -365,7 +365,7 @@ def test_a_flow_that_ended_gives_its_output_or_says_why_not(tools):
     ended = {"run_id": "run_1", "status": "success", "output": {"text": "x" * 50_000}, "error_text": None}
     assert len(made.resume(ended)["text"]) < MAX_SHOWN
     with pytest.raises(NodeError, match="the run run_1 of Ship failed: pay: answered 502"):
-        made.resume({**ended, "status": "failed", "error_text": "pay: answered 502"})
+        made.resume({**ended, "status": "failed", "error_text": "pay: answered 502", "error_kind": "remote"})
 
 
 def test_an_input_that_is_no_object_is_wrapped_into_one(tools):
