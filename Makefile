@@ -9,7 +9,7 @@ LOCK := $(BIN)/pip-compile --quiet --no-header --strip-extras --allow-unsafe --g
 
 # Packages that only some nodes need: make run EXTRAS="agents mcp". Installed extras are kept up to date.
 EXTRAS ?=
-ALL_EXTRAS := $(patsubst extras/%.txt,%,$(wildcard extras/*.txt))
+ALL_EXTRAS := $(filter-out dev,$(patsubst extras/%.txt,%,$(wildcard extras/*.txt)))
 INSTALLED := $(filter $(ALL_EXTRAS),$(patsubst .venv/%.stamp,%,$(wildcard .venv/*.stamp)))
 
 # `make run` builds the browser app if it is missing or older than its sources. WEB=no, or HEADRACE_WEB=0 in the
@@ -133,15 +133,24 @@ docs: .venv/runtime.stamp  ## generate documents from the code: settings, nodes,
 	@$(BIN)/python -m docs.generate.nodes_page > docs/nodes.md
 	@$(BIN)/python -m docs.generate.credentials_page > docs/credential-types.md
 	@$(BIN)/python -m docs.generate.definition_page > docs/definition.md
-	@$(BIN)/python config.py --env > .env.example
+	@$(BIN)/python config.py --env > deploy/.env.example
 
-lock: $(BIN)/python  ## pin all packages of the .in files, keeping valid pins
+lock: $(BIN)/python  ## pin all packages of pyproject.toml and the .in files, keeping valid pins
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools
-	@$(LOCK) --output-file requirements.txt requirements.in
-	@for extra in extras/*.in; do $(LOCK) --output-file $${extra%.in}.txt $$extra || exit 1; done
-	@$(LOCK) --output-file requirements-dev.txt requirements-dev.in
+	@$(call packages,p["dependencies"]) | $(LOCK) --output-file requirements.txt -
+	@for extra in $(ALL_EXTRAS); do $(call packages,extras[sys.argv[1]]) $$extra | \
+		$(LOCK) --constraint requirements.txt --output-file extras/$$extra.txt - || exit 1; done
+	@$(call packages,p["dependencies"] + sum(extras.values()$(comma) [])) | \
+		$(LOCK) --constraint requirements.txt --output-file extras/dev.txt -
 	@$(LOCK) --output-file web/node.txt web/node.in
 	@$(LOCK) --output-file tests/clients/python.txt tests/clients/python.in
+
+# Print lists of pyproject.toml, a package on each line. `p` is its table `project`, `extras` the optional ones by name.
+comma := ,
+define packages
+$(BIN)/python -c 'import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	extras = p["optional-dependencies"]; print(*$(1), sep="\n")'
+endef
 
 clean:  ## remove everything that other targets created, but never data/
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
@@ -152,10 +161,10 @@ clean:  ## remove everything that other targets created, but never data/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-# requirements-dev.txt has the runtime packages too.
-.venv/dev.stamp: requirements.txt requirements-dev.txt | $(BIN)/python
+# extras/dev.txt has the runtime packages too.
+.venv/dev.stamp: requirements.txt extras/dev.txt | $(BIN)/python
 	@echo "Installing packages for development"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r extras/dev.txt
 	@touch $@ .venv/runtime.stamp
 
 web/node_modules/.stamp: web/package.json web/package-lock.json | $(BIN)/python

@@ -1,6 +1,6 @@
 """Every setting: its variable, default, meaning and bounds, in one table; the only module that reads the environment.
 
-The table is the fields of `Config`. Parsing, docs/settings.md (`python config.py`) and .env.example
+The table is the fields of `Config`. Parsing, docs/settings.md (`python config.py`) and deploy/.env.example
 (`python config.py --env`) all come from it. Nothing but `errors` is imported from here.
 """
 
@@ -534,7 +534,7 @@ def settings_page() -> str:
 
 
 def env_example() -> str:
-    """Return the text of .env.example: every setting, commented out, with its default."""
+    """Return the text of deploy/.env.example: every setting, commented out, with its default."""
     head = (
         "# Copy to `.env` and remove the # from the lines that you change. Generated from config.py by `make docs`.\n"
     )

@@ -259,7 +259,7 @@ def test_each_setting_has_its_own_variable_and_a_help():
 
 
 @pytest.mark.parametrize(
-    ("path", "text"), [("docs/settings.md", config.settings_page()), (".env.example", config.env_example())]
+    ("path", "text"), [("docs/settings.md", config.settings_page()), ("deploy/.env.example", config.env_example())]
 )
 def test_the_generated_files_are_up_to_date(path, text):
     assert (ROOT / path).read_text(encoding="utf-8") == text, f"{path} is out of date; run: make docs"

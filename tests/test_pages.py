@@ -12,7 +12,7 @@ from test_readme import server as real_server
 ROOT = Path(__file__).parent.parent
 RUNS = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
 RELIABILITY = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
-SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+SECURITY = (ROOT / ".github/SECURITY.md").read_text(encoding="utf-8")
 server = real_server
 
 

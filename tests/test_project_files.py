@@ -34,7 +34,12 @@ def test_ci_runs_the_tests_that_the_readme_tells_newcomers_to_run():
 
 
 def test_dependabot_looks_where_packages_are_named():
-    wanted = {"pip": "*.in", "npm": "package.json", "github-actions": ".github/workflows/*.yml", "docker": "Dockerfile"}
+    wanted = {
+        "pip": "pyproject.toml",
+        "npm": "package.json",
+        "github-actions": ".github/workflows/*.yml",
+        "docker": "Dockerfile",
+    }
     for update in read(".github/dependabot.yml")["updates"]:
         for folder in update.get("directories", [update.get("directory")]):
             assert list((ROOT / folder.strip("/")).glob(wanted[update["package-ecosystem"]])), (update, folder)
