@@ -20,6 +20,7 @@ import database
 import workflow_server
 from config import KEY_FILE, Config, table
 from database import backups
+from database.tables.steps import STEP_COLUMNS
 from errors import ConfigError, VaultError
 from models import AuditEntry, Credential, Fact, Lease, Run, Step, Wait, Workflow
 from security import key_rotation
@@ -349,8 +350,11 @@ def test_it_says_how_many_runs_have_links_that_are_void_now(filled):
         run = Run.record(flow, status="pending", triggered_by="manual")
         with database.write():
             database.execute("UPDATE runs SET finished_at = ? WHERE id = ?", (finished, run.id))
-            values = (run.id, 0, "ask", node_type, "ask", "waiting", 1, *[None] * 8, number, None, None, False)
-            for item in Step.insertions([values]):
+            row = {
+                **dict.fromkeys(STEP_COLUMNS), "run_id": run.id, "seq": 0, "node_id": "ask", "node_type": node_type,
+                "node_name": "ask", "status": "waiting", "attempt": 1, "started_at": number, "final": False,
+            }  # fmt: skip
+            for item in Step.insertions([list(row.values())]):
                 database.execute(*item)
             Wait.create(run_id=run.id, node_id="ask", seq=0, created_at=1, answered_at=answered)
     assert "2 runs wait for an answer: the links that were sent are invalid" in rotate()
