@@ -4,7 +4,7 @@ Wrong input is one line on stderr, `Error: …`, with exit code 2; a failed run 
 to stdout, everything else to stderr.
 """
 
-from cli import backups, commands, files, keys
+from cli import commands, files, maintenance
 from cli.base import main
 
-__all__ = ["backups", "commands", "files", "keys", "main"]
+__all__ = ["commands", "files", "main", "maintenance"]

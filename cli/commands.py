@@ -240,10 +240,8 @@ def print_run(dispatcher: Dispatcher, run: Run, whole: bool) -> None:
         click.echo(format_json({**shown, "output": output, "steps": dump_steps(dispatcher, run), "logs": shown_logs}))
         return
     for entry in logs:
-        click.echo(
-            to_one_line(f"{entry.level:<8} {entry.node_id or 'run'}: {entry.message} {entry.data or ''}").rstrip(),
-            err=True,
-        )
+        text = f"{entry.level:<8} {entry.node_id or 'run'}: {entry.message} {entry.data or ''}"
+        click.echo(to_one_line(text).rstrip(), err=True)
     if run.status == "success":
         click.echo(format_json(output))
 

@@ -61,21 +61,15 @@ def export_flows(flow_id: str | None, every: bool, out: Path | None) -> None:
     if (flow_id is None) != every:
         raise click.UsageError("Give either the id of a flow or --all")
     with open_database():
-        found = format_json(
-            [export_flow(flow) for flow in Workflow.select().order_by(Workflow.id)] if every else find_flow(flow_id)
-        )
+        flows = Workflow.select().order_by(Workflow.id) if every else [Workflow.find(flow_id)]
+        exported = [export_flow(flow) for flow in flows if flow is not None]
+    if not (every or exported):
+        raise NotFound(f"There is no flow {flow_id!r}")
+    found = format_json(exported if every else exported[0])
     if out is None:
         click.echo(found)
     else:
         out.write_bytes(found + b"\n")
-
-
-def find_flow(flow_id: str | None) -> dict[str, Any]:
-    """Return the flow with this id in the form of a file."""
-    flow = Workflow.find(flow_id)
-    if flow is None:
-        raise NotFound(f"There is no flow {flow_id!r}")
-    return export_flow(flow)
 
 
 def export_flow(flow: Workflow) -> dict[str, Any]:

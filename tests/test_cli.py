@@ -12,14 +12,15 @@ import tempfile
 from pathlib import Path
 
 import click
+import command_line
 import pytest
 from children import child
 from click.testing import CliRunner
+from command_line import call, refused, roles
 
 import cli
-import database
 from config import table
-from models import ApiToken, AuditEntry, Membership, Session, User, Workflow, Workspace
+from models import ApiToken, AuditEntry, Session, User, Workflow, Workspace
 from nodes import plugins
 from security import accounts
 from workflow_server import serve
@@ -54,51 +55,7 @@ UNREACHABLE = {
         }
     ]
 }
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """The folder that the commands are given in, with no setting from elsewhere."""
-    for row in table():
-        monkeypatch.delenv(row.env, raising=False)
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    database.disconnect()
-
-
-@pytest.fixture
-def data_dir(config, monkeypatch):
-    """The data folder of a server, with one owner and one workspace, which the commands work on."""
-    monkeypatch.setenv("HEADRACE_DATA_DIR", str(config.data_dir))
-    database.connect(config.database_path)
-    return config.data_dir
-
-
-@pytest.fixture
-def file(folder):
-    """`file(value)` writes it as JSON and gives the name."""
-
-    def write(value, name="flow.json"):
-        (folder / name).write_text(value if isinstance(value, str) else json.dumps(value))
-        return name
-
-    return write
-
-
-def call(*args, input=None):
-    """A command that works: its result."""
-    result = CliRunner().invoke(cli.main, args, input=input, obj=serve, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result
-
-
-def refused(*args, input=None):
-    """A command whose input is wrong: the one line that it says, exit code 2 and nothing else."""
-    result = CliRunner().invoke(cli.main, args, input=input, obj=serve, catch_exceptions=False)
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    assert re.fullmatch(r"Error: .+\n", result.stderr), result.stderr
-    return result.stderr
+folder, data_dir, file = command_line.folder, command_line.data_dir, command_line.file
 
 
 # run
@@ -460,11 +417,6 @@ def test_import_refuses_a_file_with_one_bad_flow_as_a_whole(data_dir, file, bad,
 
 
 # user
-
-
-def roles():
-    """Who is what."""
-    return {User.get_by_id(row.user_id).email: row.role for row in Membership.select()}
 
 
 def test_user_add_makes_a_member_with_a_password_that_is_printed_once(data_dir):

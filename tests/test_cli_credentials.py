@@ -3,12 +3,11 @@
 import json
 import re
 
+import command_line
 import pytest
 from click.testing import CliRunner
 
 import cli
-import database
-from config import table
 
 SECRET = "hunter2hunter2"
 SHOP = {"shop": {"type": "secret", "data": {"value": SECRET}, "hosts": ["localhost"]}}
@@ -23,29 +22,7 @@ LOGGING = {
     ],
     "edges": [["tell", "give"]],
 }
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """The folder that the commands are given in, with no setting from elsewhere."""
-    for row in table():
-        monkeypatch.delenv(row.env, raising=False)
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    database.disconnect()
-
-
-@pytest.fixture
-def file(folder):
-    """`file(value, name)` writes it as JSON, for its owner only, and gives the name."""
-
-    def write(value, name="flow.json"):
-        path = folder / name
-        path.write_text(value if isinstance(value, str) else json.dumps(value))
-        path.chmod(0o600)
-        return name
-
-    return write
+folder, file = command_line.folder, command_line.file
 
 
 def call(*args, code=0):

@@ -8,47 +8,18 @@ import time
 import urllib.request
 from pathlib import Path
 
+import command_line
 import pytest
 from children import child
 from click.testing import CliRunner
-from test_cli import call, refused, roles
+from command_line import call, refused, roles
 
 import cli
-import database
-from config import table
 from models import User
 
 ROOT = Path(__file__).parent.parent
 ECHO = {"nodes": [{"id": "start", "type": "manual"}], "edges": []}
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """The folder that the commands are given in, with no setting from elsewhere."""
-    for row in table():
-        monkeypatch.delenv(row.env, raising=False)
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    database.disconnect()
-
-
-@pytest.fixture
-def data_dir(config, monkeypatch):
-    """The data folder of a server, with one owner and one workspace, which the commands work on."""
-    monkeypatch.setenv("HEADRACE_DATA_DIR", str(config.data_dir))
-    database.connect(config.database_path)
-    return config.data_dir
-
-
-@pytest.fixture
-def file(folder):
-    """`file(value)` writes it as JSON and gives the name."""
-
-    def write(value, name="flow.json"):
-        (folder / name).write_text(value if isinstance(value, str) else json.dumps(value))
-        return name
-
-    return write
+folder, data_dir, file = command_line.folder, command_line.data_dir, command_line.file
 
 
 # Wrong input
