@@ -144,9 +144,9 @@ def prepare(config: Config) -> startup_message.Login | None:
     database.migrate()
     with database.write():
         key_rotation.check_key(config)
-        made = accounts.make_first_owner(config)
+        login = accounts.make_first_owner(config)
     database.disconnect()
-    return None if made is None or made[1] is None else (made[0], made[1])
+    return login
 
 
 def serve() -> None:

@@ -11,7 +11,7 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, cast
 
 import orjson
@@ -80,7 +80,10 @@ def execute(work: Work) -> Done | Waiting:
             raise
         raise told from None
     except BaseException:
-        _release(replay)
+        try:
+            replay.release()
+        except Exception as error:  # the run must be released anyway
+            log.warning("Could not record the working time of an agent: %s", error)
         raise
 
 
@@ -93,14 +96,6 @@ def _translate(error: Exception) -> Exception:
     if isinstance(error, JournalMismatch):
         return NodeError(f"the agent cannot resume from its journal: {error}", permanent=True)
     return error
-
-
-def _release(replay: Replay) -> None:
-    """Record the duration of the interrupted step. A failure is only logged: the run must be released anyway."""
-    try:
-        replay.release()
-    except Exception as error:
-        log.warning("Could not record the working time of an agent: %s", error)
 
 
 def _sentence(error: object) -> str:
@@ -205,7 +200,11 @@ class _Recorded(WrapperModel):
         entry = self.replay.next("model", str(self.work.start["model"]))
         if entry.status != "success":
             await self.bridge.do(self._begin, entry, messages, model_request_parameters)
-            answer = await _catch(self.wrapped.request(messages, model_settings, model_request_parameters))
+            answer: ModelResponse | NodeError
+            try:
+                answer = await self.wrapped.request(messages, model_settings, model_request_parameters)
+            except NodeError as error:
+                answer = error
             await self.bridge.do(self._keep, entry, answer)
         self._check_cost()
         response = _restore(entry.result)
@@ -279,14 +278,6 @@ class _Recorded(WrapperModel):
             raise NodeError(f"limits.cost cannot be enforced: the price of {name} is unknown", permanent=True)
         if most is not None and cost is not None and cost > most:
             raise LimitExceeded(f"the agent has reached its limits: it cost {cost:.4f} of {most:g} dollars")
-
-
-async def _catch(request: Awaitable[ModelResponse]) -> ModelResponse | NodeError:
-    """Return the answer or the error, for the run's own thread to record."""
-    try:
-        return await request
-    except NodeError as error:
-        return error
 
 
 def _restore(recorded: Any) -> ModelResponse:

@@ -58,17 +58,10 @@ class Models:
     @classmethod
     def of(cls, config: Config) -> Models:
         """Return the models of a server with these settings."""
-        return cls(
-            config.llm_model,
-            {"openai": config.openai_api_key, "anthropic": config.anthropic_api_key},
-            {
-                "openai": config.openai_base_url,
-                "anthropic": config.anthropic_base_url,
-                "ollama": config.ollama_base_url,
-            },
-            config.llm_timeout,
-            config.llm_stream,
-        )
+        keys = {"openai": config.openai_api_key, "anthropic": config.anthropic_api_key}
+        urls = {"openai": config.openai_base_url, "anthropic": config.anthropic_base_url}
+        urls["ollama"] = config.ollama_base_url
+        return cls(config.llm_model, keys, urls, config.llm_timeout, config.llm_stream)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +111,15 @@ def resolve(
     """
     if credential is not None:
         return _of_credential(models, name, credential, label)
-    if not (name or models.default):
+    name = name or models.default
+    if not name:
         raise NoModel(f"no model is configured: {CONFIGURE}", permanent=True)
-    provider, model = _parts(name or models.default)
-    if provider == TEST:
-        return Choice(TEST, model)
+    if name == TEST:
+        return Choice(TEST, TEST)
+    provider, _, model = name.partition(":")
+    if provider not in OWN or not _is_name(model):
+        text = f"must be named provider:name, with one of the providers {', '.join(OWN)}; or {TEST} for the test model"
+        raise NodeError(f"the model {name[:MAX_NAME]!r} {text}", permanent=True)
     base_url, key = models.base_urls.get(provider, ""), models.keys.get(provider, "")
     if provider in NEEDS_KEY and not (base_url or key):
         setting = f"{provider.upper()}_API_KEY"
@@ -149,16 +146,6 @@ def _of_credential(models: Models, name: str | None, data: Mapping[str, Any], la
     if provider in NEEDS_KEY and not (base_url or key):
         raise NoModel(f"the credential {label!r} has no api_key, which {provider} requires", permanent=True)
     return Choice(provider, model, _address(provider, base_url), key)
-
-
-def _parts(name: str) -> tuple[str, str]:
-    if name == TEST:
-        return TEST, TEST
-    provider, _, model = name.partition(":")
-    if provider not in OWN or not _is_name(model):
-        text = f"must be named provider:name, with one of the providers {', '.join(OWN)}; or {TEST} for the test model"
-        raise NodeError(f"the model {name[:MAX_NAME]!r} {text}", permanent=True)
-    return provider, model
 
 
 def _is_name(model: str) -> bool:

@@ -15,8 +15,6 @@ from errors import ErrorKind, NodeError
 MAX_SAID = 300
 # Status codes below 500 that do not depend on the request itself: timeout, conflict, rate limit.
 PASSING = {408, 409, 425, 429}
-
-
 ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 
 

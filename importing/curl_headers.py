@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -162,7 +161,7 @@ def _of_authorization(secrets: Suggestions, header: Header) -> str:
 def _is_basic(text: str) -> bool:
     try:
         return b":" in base64.b64decode(text.strip(), validate=True)
-    except (ValueError, binascii.Error):
+    except ValueError:
         return False
 
 

@@ -20,19 +20,12 @@ SHORT = {
     "#": "progress-bar", ":": "next",
 }  # fmt: skip
 
-# Imported options, with True if they take a value.
-USED = {
-    **dict.fromkeys(
-        (
-            *("request", "header", "data", "data-ascii", "data-raw", "data-binary", "data-urlencode", "json", "form"),
-            *("form-string", "user", "cookie", "user-agent", "referer", "max-time", "upload-file", "url", "url-query"),
-            *("range", "oauth2-bearer"),
-        ),
-        True,
-    ),
-    **dict.fromkeys(("get", "head", "location", "location-trusted", "insecure", "globoff", "next"), False),
-}
-
+# Imported options.
+_USED_WITH_VALUE = """
+    request header data data-ascii data-raw data-binary data-urlencode json form form-string user cookie user-agent
+    referer max-time upload-file url url-query range oauth2-bearer
+"""
+_USED = "get head location location-trusted insecure globoff next"
 # Options about output, retries or the connection, which do not change the request.
 _SILENT_WITH_VALUE = """
     connect-timeout cookie-jar create-file-mode dump-header etag-save expect100-timeout happy-eyeballs-timeout-ms
@@ -70,11 +63,10 @@ _NOTED = """
     ssl-allow-beast ssl-auto-client-cert sslv2 sslv3 suppress-connect-headers tftp-no-options tls-earlydata use-ascii
     version
 """
+USED = frozenset((_USED_WITH_VALUE + _USED).split())
 SILENT = frozenset((_SILENT_WITH_VALUE + _SILENT).split())
-VALUED = frozenset(
-    (*(_SILENT_WITH_VALUE + _NOTED_WITH_VALUE).split(), *(name for name, valued in USED.items() if valued))
-)
-_KNOWN = SILENT | VALUED | set(USED) | set(_NOTED.split())
+VALUED = frozenset((_USED_WITH_VALUE + _SILENT_WITH_VALUE + _NOTED_WITH_VALUE).split())
+_KNOWN = USED | SILENT | VALUED | set(_NOTED.split())
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,40}\Z")
 
 Option = tuple[str, str | None]

@@ -71,8 +71,6 @@ class Document:
     def __init__(self, root: dict[str, Any], notes: Notes) -> None:
         self.root, self.notes = root, notes
 
-    # Lists are cut, because a list behind a `$ref` may be read again for every operation.
-
     def at(self, value: Any, key: str) -> dict[str, Any]:
         """Return the object under this key, with `$ref` resolved; empty if there is none."""
         return self.resolve(value.get(key)) if isinstance(value, dict) else {}
@@ -116,6 +114,7 @@ class Document:
         return found
 
 
+# Lists are cut, because a list behind a `$ref` may be read again for every operation.
 def items(value: Any, key: str, most: int = 200) -> list[Any]:
     """Return at most `most` items of the list under this key; empty if there is none."""
     found = value.get(key) if isinstance(value, dict) else None

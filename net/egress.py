@@ -51,18 +51,13 @@ _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 def is_public(address: Address) -> bool:
     """Return True if the address is public. If an IPv6 address embeds an IPv4 address, that is checked."""
     if isinstance(address, ipaddress.IPv6Address):
-        inner = _extract_v4(address)
+        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in NAT64 else address.ipv4_mapped
+        inner = inner or address.sixtofour
         if inner is not None:
             return is_public(inner)
         return address in GLOBAL_V6 and address.is_global
     special = address.is_multicast or address.is_reserved or any(address in network for network in SPECIAL_V4)
     return address.is_global and not special
-
-
-def _extract_v4(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    if address in NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour
 
 
 class Rule:

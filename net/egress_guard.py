@@ -16,7 +16,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -91,15 +91,11 @@ class _Guard:
     def cut(self, seconds: float, over: threading.Event) -> None:
         """End all connections after this time: calls that wait for them fail."""
         while not over.wait(seconds):
-            self._cut()
-            seconds = 1.0  # again, for a connection that was just being made
-
-    def _cut(self) -> None:
-        for sock in [ref() for ref in self._sockets]:
-            if sock is not None:
+            for sock in filter(None, [ref() for ref in self._sockets]):
                 with suppress(OSError):
                     # The plain socket's method: TLS's would change the object under the thread that uses it.
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            seconds = 1.0  # again, for a connection that was just being made
 
     def opening(self, path: Any, flags: int) -> None:
         if self.folders is None or isinstance(path, int):
@@ -140,7 +136,7 @@ def guarded(rule: Rule, seconds: float | None = None, folders: Sequence[Path] | 
     _install_hook()
     readable = None if folders is None else [*folders, *(Path(sysconfig.get_path(name)) for name in PYTHON)]
     guard = _Guard(rule, None if seconds is None else time.monotonic() + seconds, readable)
-    with _end_after(guard, seconds):
+    with nullcontext() if seconds is None else _end_after(guard, seconds):
         token = _guard.set(guard)
         try:
             yield
@@ -155,11 +151,8 @@ def guarded(rule: Rule, seconds: float | None = None, folders: Sequence[Path] | 
 
 
 @contextmanager
-def _end_after(guard: _Guard, seconds: float | None) -> Iterator[None]:
+def _end_after(guard: _Guard, seconds: float) -> Iterator[None]:
     """End the connections after this time by another thread, since this one may be waiting for one of them."""
-    if seconds is None:
-        yield
-        return
     over = threading.Event()
     thread = threading.Thread(target=guard.cut, args=(seconds, over), name="guard", daemon=True)
     thread.start()

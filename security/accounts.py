@@ -261,12 +261,12 @@ def create_workspace(entry: AuditEntry, name: str, user: User, config: Config) -
     return workspace
 
 
-def make_first_owner(config: Config) -> tuple[str, str | None] | None:
+def make_first_owner(config: Config) -> tuple[str, str] | None:
     """Create an owner of a workspace, who is an admin, in an empty database.
 
-    Return the address, and the password if it was generated. An easy password from the settings is accepted, so that a
-    trial needs no more than one line, but it does not count as the owner's choice: the app asks for another one at the
-    first login.
+    Return the address and the password if it was generated, else None. An easy password from the settings is accepted,
+    so that a trial needs no more than one line, but it does not count as the owner's choice: the app asks for another
+    one at the first login.
     """
     if User.select().exists():
         return None
@@ -280,4 +280,4 @@ def make_first_owner(config: Config) -> tuple[str, str | None] | None:
     owner = add_user(config.admin_email, hashed, set_up=bool(config.admin_password) and reason is None)
     Workspace.found("Main", owner)
     owner.change(is_admin=True)
-    return owner.email, None if config.admin_password else password
+    return None if config.admin_password else (owner.email, password)

@@ -89,7 +89,8 @@ def _part(name: str) -> Iterator[str]:
         return
     yield "| field | meaning | takes |\n|---|---|---|\n"
     for key, field in schema["properties"].items():
-        yield row(key, {"description": "", **_simple(field)}, key in schema.get("required", ()), _remark(field))
+        remark = f"at most {field['maxLength']} characters" if "maxLength" in field else None
+        yield row(key, {"description": "", **_simple(field)}, key in schema.get("required", ()), remark)
     yield "\n"
     for key in schema["properties"]:
         yield f"### `{key}`\n\n{_example(EXAMPLES[name][key])}"
@@ -104,10 +105,6 @@ def _simple(field: dict[str, Any]) -> dict[str, Any]:
         for shape in field["anyOf"]
     ]
     return {**field, "type": types}
-
-
-def _remark(field: dict[str, Any]) -> str | None:
-    return f"at most {field['maxLength']} characters" if "maxLength" in field else None
 
 
 def _example(example: dict[str, Any]) -> str:
