@@ -22,7 +22,7 @@ from database.tables.leases import Lease
 from database.tables.link_signatures import without_signatures
 from database.tables.logins import LoginAddress, LoginFailure
 from database.tables.logs import LogEntry, LogFilters
-from database.tables.metric_sums import FlowSum, WorkspaceDay, settle_days
+from database.tables.metric_sums import settle_days
 from database.tables.metrics import metrics, totals
 from database.tables.polls import CLAIM_MS, Claim, Poll, PollEntry
 from database.tables.presets import Preset

@@ -23,7 +23,6 @@ class Agent(Base):
     updated_at = IntegerField()
 
     class Meta:
-        table_name = "agents"
         primary_key = CompositeKey("workspace_id", "id")
 
     @classmethod

@@ -70,9 +70,6 @@ class AgentRun(Timed, Base):
     finished_at = IntegerField(null=True)
     duration_ms = FloatField(null=True)
 
-    class Meta:
-        table_name = "agent_runs"
-
     @classmethod
     def of(cls, run_id: str, node_id: str, item_index: int) -> AgentRun | None:
         """Return the agent run at this node of the run, or None."""
@@ -171,7 +168,6 @@ class AgentStep(Timed, Base):
     duration_ms = FloatField(null=True)
 
     class Meta:
-        table_name = "agent_steps"
         primary_key = CompositeKey("agent_run_id", "seq")
 
     @classmethod

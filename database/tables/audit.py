@@ -93,12 +93,6 @@ class AuditEntry(Base):
 
     class Meta:
         table_name = "audit_entries"
-        indexes = (
-            (("workspace_id", "id"), False),
-            (("workspace_id", "action", "id"), False),
-            (("workspace_id", "user_id", "id"), False),
-            (("workspace_id", "target_id", "id"), False),
-        )
 
     @classmethod
     def begin(cls, action: str, workspace_id: str | None = None, **who: str | None) -> AuditEntry:

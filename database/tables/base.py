@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import orjson
-from peewee import BooleanField, Model
+from peewee import BooleanField, Model, make_snake_case
 
 from database import db, execute, write
 
@@ -109,14 +109,19 @@ def _reading(model: type[Model], without: tuple[str, ...] = ()) -> tuple[str, li
     return f'SELECT {names} FROM "{model._meta.table_name}"', [column.name for column in columns], flags
 
 
+def name_table(model: type[Model]) -> str:
+    """Return the name of a class's table: `agent_runs` for AgentRun. An irregular name is in the class's `Meta`."""
+    return f"{make_snake_case(model.__name__)}s"
+
+
 class Base(Model):
-    """A table with a text id. `prefix` is the beginning of its ids."""
+    """A table. `prefix` is the beginning of its ids, if they are text. Indexes are in `migrations/` only."""
 
     prefix: ClassVar[str] = ""
 
     class Meta:
         database = db
-        legacy_table_names = False
+        table_function = name_table
 
     @classmethod
     def find(cls, id_: Any) -> Self | None:

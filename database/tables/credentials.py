@@ -25,10 +25,6 @@ class Credential(Base):
     created_at = IntegerField()
     updated_at = IntegerField()
 
-    class Meta:
-        table_name = "credentials"
-        indexes = ((("workspace_id", "name"), True),)
-
     @classmethod
     def keep(cls, workspace_id: str, **values: Any) -> Credential:
         """Insert a new credential. Raises: Conflict if the name is taken."""

@@ -14,11 +14,10 @@ class IdempotencyKey(Expiring, Base):
     expired, kept_ms = "created_at < ?", DAY_MS
     workflow_id = TextField()
     key = TextField()
-    run_id = TextField(index=True)
+    run_id = TextField()
     created_at = IntegerField()
 
     class Meta:
-        table_name = "idempotency_keys"
         primary_key = CompositeKey("workflow_id", "key")
 
     @classmethod

@@ -33,10 +33,6 @@ class Invitation(Expiring, Base):
     created_at = IntegerField()
     expires_at = IntegerField()
 
-    class Meta:
-        table_name = "invitations"
-        indexes = ((("workspace_id", "email"), True),)
-
     @classmethod
     def issue(cls, *, lifetime_ms: int, **values: Any) -> tuple[Invitation, str]:
         """Return a new invitation and its token, which is stored nowhere.

@@ -17,7 +17,7 @@ class StoreEntry(Expiring, Base):
     workspace_id = TextField()
     key = TextField()
     value = TextField()
-    expires_at = IntegerField(null=True, index=True)
+    expires_at = IntegerField(null=True)
     updated_at = IntegerField()
 
     class Meta:

@@ -48,9 +48,6 @@ class Lease(Base):
     owner = TextField(null=True)
     process = TextField(null=True)
 
-    class Meta:
-        table_name = "leases"
-
     @classmethod
     def beat(cls, name: str, for_ms: int) -> None:
         """Renew the lease of a process for this time."""

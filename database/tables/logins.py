@@ -21,9 +21,6 @@ class LoginFailure(Base):
     since = IntegerField()
     last = IntegerField()
 
-    class Meta:
-        table_name = "login_failures"
-
     @classmethod
     def recent(cls, key: str, window_ms: int) -> LoginFailure | None:
         """Return the failures under this key; None if there are none or their window has passed."""

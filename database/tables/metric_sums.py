@@ -1,4 +1,7 @@
-"""Metric sums of past days, by workspace and by flow, from which the metrics of a year are read (see metrics.py).
+"""Metric sums of past days, from which the metrics of a year are read (see metrics.py).
+
+A row of `workspace_days` counts the runs of a workspace that ended on a past day; a row of `flow_sums` those of a flow
+that ended from its first day to the end of a day.
 
 They are computed once a day from the counts of each flow and day. If a run is counted for a past day later, the
 database deletes the sums of that day and of later ones: see migrations/0017_settled_days.py.
@@ -9,11 +12,9 @@ of each flow would still have to be summed. Sums may be missing but are never wr
 
 from __future__ import annotations
 
-from peewee import CompositeKey, FloatField, IntegerField, TextField
-
 from database import execute, fetch_value, write
 
-from .base import DAY_MS, Base
+from .base import DAY_MS
 
 SETTLED_DAYS = 2  # days after which a day has all of its runs: clocks differ, and commits may be late
 DAYS_AT_ONCE = 8  # in a transaction; also the number of days with runs between two sums of a flow
@@ -35,37 +36,6 @@ SUM_UP = (
     f"SELECT workflow_id, {COUNTS} FROM run_days WHERE workspace_id = ?1 AND day > {LAST_SUM} AND day <= {LAST_DAY}) "
     "GROUP BY workflow_id"
 )
-
-
-class WorkspaceDay(Base):
-    """The runs of a workspace that ended on a past day."""
-
-    workspace_id = TextField()
-    day = IntegerField()
-    total = IntegerField()
-    success = IntegerField()
-    failed = IntegerField()
-    duration_ms = FloatField()
-
-    class Meta:
-        table_name = "workspace_days"
-        primary_key = CompositeKey("workspace_id", "day")
-
-
-class FlowSum(Base):
-    """The runs of a flow that ended from its first day to the end of this one."""
-
-    workspace_id = TextField()
-    day = IntegerField()
-    workflow_id = TextField()
-    total = IntegerField()
-    success = IntegerField()
-    failed = IntegerField()
-    duration_ms = FloatField()
-
-    class Meta:
-        table_name = "flow_sums"
-        primary_key = CompositeKey("workspace_id", "day", "workflow_id")
 
 
 def settle_days(now: int) -> None:

@@ -70,7 +70,7 @@ class Poll(Base):
     type = TextField()
     every = FloatField()
     source = TextField()
-    next_at = IntegerField(null=True, index=True)
+    next_at = IntegerField(null=True)
     moved_at = IntegerField()
     idle_since = IntegerField(null=True)
     owner = TextField(null=True)
@@ -83,7 +83,6 @@ class Poll(Base):
     last_polled_at = IntegerField(null=True)
 
     class Meta:
-        table_name = "polls"
         primary_key = CompositeKey("workflow_id", "node_id")
 
     # A flow changes

@@ -35,10 +35,6 @@ class Preset(Base):
     credential_type = TextField(null=True)
     created_at = IntegerField()
 
-    class Meta:
-        table_name = "presets"
-        indexes = ((("workspace_id", "source", "key"), True), (("workspace_id", "id"), False))
-
     @classmethod
     def replace_source(
         cls, workspace_id: str, source: str, title: str, presets: Sequence[dict[str, Any]]

@@ -29,7 +29,6 @@ class RunDay(Base):
     duration_ms = FloatField()
 
     class Meta:
-        table_name = "run_days"
         primary_key = CompositeKey("workspace_id", "day", "workflow_id")
 
     @classmethod

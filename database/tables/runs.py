@@ -152,9 +152,6 @@ class Run(Timed, Base):
     options = TextField(null=True)
     error_kind = TextField(null=True)
 
-    class Meta:
-        table_name = "runs"
-
     @property
     def progress(self) -> dict[str, int] | None:
         """Return the number of settled nodes: `{done, total}`; None for a run that was executed elsewhere."""

@@ -52,11 +52,10 @@ class Schedule(Base):
     timezone = TextField()
     catch_up = TextField()
     anchor_ms = IntegerField()
-    next_at = IntegerField(null=True, index=True)
+    next_at = IntegerField(null=True)
     alerted_at = IntegerField(null=True)
 
     class Meta:
-        table_name = "schedules"
         primary_key = CompositeKey("workflow_id", "node_id")
 
     @classmethod
@@ -174,11 +173,10 @@ class ScheduleFire(Base):
     node_id = TextField()
     instant = IntegerField()
     run_id = TextField(null=True)
-    fired_at = IntegerField(index=True)
+    fired_at = IntegerField()
     note = TextField(null=True)
 
     class Meta:
-        table_name = "schedule_fires"
         primary_key = CompositeKey("workflow_id", "node_id", "instant")
 
     @classmethod

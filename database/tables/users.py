@@ -37,9 +37,6 @@ class User(Base):
     is_admin = BooleanField(default=False)
     last_workspace_id = TextField(null=True)
 
-    class Meta:
-        table_name = "users"
-
     @classmethod
     def by_email(cls, email: str) -> User | None:
         """Return the user with this address, in any case, or None."""
@@ -72,9 +69,6 @@ class Workspace(Base):
     name = TextField()
     created_at = IntegerField()
     founder_id = TextField(null=True)
-
-    class Meta:
-        table_name = "workspaces"
 
     @property
     def workspace_id(self) -> str:
@@ -125,7 +119,6 @@ class Membership(Base):
     created_at = IntegerField()
 
     class Meta:
-        table_name = "memberships"
         primary_key = CompositeKey("workspace_id", "user_id")
 
     @classmethod
@@ -200,14 +193,11 @@ class Session(Expiring, Base):
     expired = "MIN(expires_at, idle_at) <= ?"
     id = TextField(primary_key=True)
     token_hash = TextField(unique=True)
-    user_id = TextField(index=True)
+    user_id = TextField()
     workspace_id = TextField()
     created_at = IntegerField()
     expires_at = IntegerField()
     idle_at = IntegerField()
-
-    class Meta:
-        table_name = "sessions"
 
     @classmethod
     def start(cls, user: User, workspace_id: str, days: int, idle_days: int = 0) -> tuple[Session, str]:
@@ -263,13 +253,10 @@ class ApiToken(Base):
     token_hash = TextField(unique=True)
     name = TextField()
     user_id = TextField()
-    workspace_id = TextField(index=True)
+    workspace_id = TextField()
     role = TextField()
     created_at = IntegerField()
     expires_at = IntegerField(null=True)
-
-    class Meta:
-        table_name = "api_tokens"
 
     @classmethod
     def issue(cls, **values: Any) -> tuple[ApiToken, str]:

@@ -59,7 +59,6 @@ class Wait(Base):
     question = TextField(null=True)
 
     class Meta:
-        table_name = "waits"
         primary_key = CompositeKey("run_id", "node_id")
 
     @classmethod

@@ -30,13 +30,12 @@ class Webhook(Base):
 
     path = TextField()
     method = TextField()
-    workflow_id = TextField(index=True)
+    workflow_id = TextField()
     node_id = TextField()
     workspace_id = TextField()
-    credential_id = TextField(null=True, index=True)
+    credential_id = TextField(null=True)
 
     class Meta:
-        table_name = "webhooks"
         primary_key = CompositeKey("path", "method")
 
     @classmethod

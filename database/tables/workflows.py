@@ -36,16 +36,13 @@ def _same(text: str, other: str) -> bool:
 class Workflow(Base):
     prefix = "wf"
     id = TextField(primary_key=True)
-    workspace_id = TextField(index=True)
+    workspace_id = TextField()
     name = TextField()
     status = TextField()
     version = IntegerField()
     definition_json = TextField()
     created_at = IntegerField()
     updated_at = IntegerField()
-
-    class Meta:
-        table_name = "workflows"
 
     @classmethod
     def draft(cls, user_id: str | None = None, triggers: Triggers | None = None, **values: Any) -> Workflow:
@@ -209,7 +206,6 @@ class WorkflowVersion(Base):
     created_by = TextField(null=True)
 
     class Meta:
-        table_name = "workflow_versions"
         primary_key = CompositeKey("workflow_id", "version")
 
     created_by_name: str | None = None
