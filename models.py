@@ -9,7 +9,7 @@ are written as `Write` values, which the recorder commits in groups; all others 
 from database import DatabaseRefused, HeldUp, commits, is_held_up, patience, space
 from database.tables import retention
 from database.tables.agent_definitions import Agent
-from database.tables.agent_memory import AgentMemory, MemoryScope
+from database.tables.agent_memory import AgentMemory, MemoryName, MemoryScope
 from database.tables.agent_runs import AgentRun, AgentStep
 from database.tables.audit import ACTIONS, SUBJECTS, AuditEntry, differences, present_names
 from database.tables.base import Base, Needed, Write, first_id, microseconds, monotonic_ms, new_id, now_ms

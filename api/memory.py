@@ -14,7 +14,7 @@ from api.http.auth import get_workspace_id, must_redact_links, require_role
 from api.http.json_io import Resource
 from api.http.server import get_config
 from errors import NotFound
-from models import AgentMemory, MemoryScope, now_ms
+from models import AgentMemory, MemoryName, MemoryScope, now_ms
 from schema_fields import Json, Out, Shape, Strict, Time, text
 from schemas import PageArgs, listed
 
@@ -85,10 +85,10 @@ def list_memories(args: dict[str, Any]) -> Any:
 def remember(body: dict[str, Any]) -> Any:
     """Write a memory. It overwrites a memory with the same agent, session and key."""
     now, seconds = now_ms(), body["expires_in"]
-    names = get_workspace_id(), body["agent_id"], body["session"] or "", body["key"]
+    name = MemoryName(get_workspace_id(), body["agent_id"], body["session"] or "", body["key"])
     with record_change("memory.written") as entry:
         row = AgentMemory.put(
-            *names,
+            name,
             content=body["content"],
             tags=orjson.dumps(body["tags"]).decode(),
             expires_at=None if seconds is None else now + seconds * 1000,

@@ -18,11 +18,23 @@ from database.full_text import all_words
 from .base import Base, new_id, now_ms
 from .link_signatures import without_signatures
 
-ENTRIES = 1_000  # of an agent, where nobody says another number
-ROOM_AT_ONCE = 50  # that a write deletes where the number was set lower
+MAX_ENTRIES = 1_000  # of an agent, by default
+ROOM_AT_ONCE = 50  # entries that a write deletes if the maximum was lowered
 EXPIRED_AT_ONCE = 10
 STEP_SECONDS = 0.01
 EXPIRED = "SELECT number FROM agent_memories WHERE expires_at <= ?"
+
+
+BY_NAME = "workspace_id = ? AND agent_id = ? AND session = ? AND key = ?"
+
+
+class MemoryName(NamedTuple):
+    """What identifies a memory. The session "" is shared by all sessions of the agent."""
+
+    workspace_id: str
+    agent_id: str
+    session: str
+    key: str
 
 
 class MemoryScope(NamedTuple):
@@ -54,10 +66,9 @@ class MemoryScope(NamedTuple):
 
 
 class AgentMemory(Base):
-    """A memory of an agent, unique by agent, session and key.
+    """A memory of an agent, unique by its MemoryName. `tags` is a JSON list.
 
-    `number` rises in the order of creation, and is the row id in the full-text index. The session "" is shared by all
-    sessions of the agent. `tags` is a JSON list.
+    `number` rises in the order of creation, and is the row id in the full-text index.
     """
 
     prefix = "mem"
@@ -92,48 +103,32 @@ class AgentMemory(Base):
         return None if row is None or row.has_expired(now_ms()) else row
 
     @classmethod
-    def under(cls, workspace_id: str, agent_id: str, session: str, key: str, now: int) -> AgentMemory | None:
-        """Return the memory with this key, or None if it does not exist or has expired at `now`."""
-        row = cls._row_under(workspace_id, agent_id, session, key)
+    def under(cls, name: MemoryName, now: int) -> AgentMemory | None:
+        """Return the memory with this name, or None if it does not exist or has expired at `now`."""
+        row = cls.one(BY_NAME, *name)
         return None if row is None or row.has_expired(now) else row
-
-    @classmethod
-    def _row_under(cls, *names: str) -> AgentMemory | None:
-        return cls.one("workspace_id = ? AND agent_id = ? AND session = ? AND key = ?", *names)
 
     # Writing
 
     @classmethod
     def put(
-        cls,
-        workspace_id: str,
-        agent_id: str,
-        session: str,
-        key: str,
-        *,
-        content: str,
-        tags: str,
-        expires_at: int | None = None,
-        most: int = ENTRIES,
+        cls, name: MemoryName, content: str, tags: str, expires_at: int | None = None, most: int = MAX_ENTRIES,
         now: int | None = None,
-    ) -> AgentMemory:
-        """Save the memory, replacing one with the same agent, session and key, and return it.
+    ) -> AgentMemory:  # fmt: skip
+        """Save the memory, replacing one with the same name, and return it.
 
         If the agent then has more than `most`, the least recently updated ones are deleted in the same transaction.
         """
         now = now_ms() if now is None else now
         values = {"content": content, "tags": tags, "expires_at": expires_at, "updated_at": now}
         with write():
-            row = cls._row_under(workspace_id, agent_id, session, key)
-            if row is not None and row.has_expired(now):
-                row.delete_instance()
-                row = None
-            if row is None:
-                names = {"workspace_id": workspace_id, "agent_id": agent_id, "session": session, "key": key}
-                row = cls.create(id=new_id(cls.prefix), created_at=now, **names, **values)
-            else:
+            row = cls.under(name, now)
+            if row is not None:
                 row.__data__.update(values)
                 row.save()
+            else:
+                execute(f"DELETE FROM agent_memories WHERE {BY_NAME}", name)  # one that has expired
+                row = cls.create(id=new_id(cls.prefix), created_at=now, **name._asdict(), **values)
             row._make_room(most, now)
         return row
 
@@ -150,10 +145,10 @@ class AgentMemory(Base):
             _delete(oldest, (*agent, self.number, surplus))
 
     @classmethod
-    def drop(cls, workspace_id: str, agent_id: str, session: str, key: str, now: int) -> bool:
-        """Delete the memory with this key. Return True if there was one that had not expired at `now`."""
+    def drop(cls, name: MemoryName, now: int) -> bool:
+        """Delete the memory with this name. Return True if there was one that had not expired at `now`."""
         with write():
-            row = cls.under(workspace_id, agent_id, session, key, now)
+            row = cls.under(name, now)
             return row is not None and bool(row.delete_instance())
 
     @classmethod

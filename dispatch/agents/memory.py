@@ -12,7 +12,7 @@ import orjson
 
 from database.full_text import all_words, any_word
 from errors import LimitExceeded, NodeError
-from models import AgentMemory, MemoryScope, now_ms
+from models import AgentMemory, MemoryName, MemoryScope, now_ms
 from nodes.ai.memory import MAX_AGENT, MAX_CONTENT, MAX_FOUND, MAX_KEY, MAX_TAG, MAX_TAGS
 from nodes.ai.memory import MAX_SECONDS as MAX_EXPIRY
 from schema_fields.row_json import iso
@@ -41,7 +41,7 @@ class Memory:
 
     def read(self, agent_id: str, key: str, session: str = "") -> dict[str, Any] | None:
         """The entry under the key, None where there is none."""
-        row = AgentMemory.under(self.workspace_id, *self._names(agent_id, session, key), self.now())
+        row = AgentMemory.under(self._memory_name(agent_id, session, key), self.now())
         return None if row is None else _entry(row)
 
     def write(
@@ -57,18 +57,14 @@ class Memory:
 
         `expires_in` is in seconds, None: never. Raises: NodeError if a value is too long or is not text.
         """
-        names, now = self._names(agent_id, session, key), self.now()
+        name, now = self._memory_name(agent_id, session, key), self.now()
         content, tags = self._cleaned([_text("content", content, MAX_CONTENT), _tags(tags)])
         expires_at = None if expires_in is None else now + int(_seconds(expires_in) * 1000)
-        row = AgentMemory.put(
-            self.workspace_id, *names, content=content, tags=orjson.dumps(tags).decode(),
-            expires_at=expires_at, most=self.most, now=now,
-        )  # fmt: skip
-        return _entry(row)
+        return _entry(AgentMemory.put(name, content, orjson.dumps(tags).decode(), expires_at, self.most, now))
 
     def delete(self, agent_id: str, key: str, session: str = "") -> bool:
         """Whether there was something to delete."""
-        return AgentMemory.drop(self.workspace_id, *self._names(agent_id, session, key), self.now())
+        return AgentMemory.drop(self._memory_name(agent_id, session, key), self.now())
 
     def search(self, agent_id: str, query: str, session: str | None = None, limit: int = 10) -> list[dict[str, Any]]:
         """Return the entries with all words of the query, best first; if no entry has all, entries with any word.
@@ -99,8 +95,9 @@ class Memory:
         sessions = None if session is None else tuple({self._name("session", session, MAX_KEY, 0), ""})
         return MemoryScope(self.workspace_id, self._name("agent_id", agent_id, MAX_AGENT), sessions, self.now())
 
-    def _names(self, agent_id: str, session: str, key: str) -> tuple[str, str, str]:
-        return (
+    def _memory_name(self, agent_id: str, session: str, key: str) -> MemoryName:
+        return MemoryName(
+            self.workspace_id,
             self._name("agent_id", agent_id, MAX_AGENT),
             self._name("session", session, MAX_KEY, 0),
             self._name("key", key, MAX_KEY),

@@ -21,7 +21,7 @@ import api
 import database
 import workflow_server
 from config import KEY_FILE, Config
-from models import AgentMemory, ApiToken, Credential, Membership, Run, Session, User, Workflow, new_id
+from models import AgentMemory, ApiToken, Credential, Membership, MemoryName, Run, Session, User, Workflow, new_id
 
 
 def no_error_of_the_server(ctx, response, case):
@@ -90,7 +90,7 @@ def new_rows():
     workspace, user = Membership.get().workspace_id, Membership.get().user_id
     flow = Workflow.draft(workspace_id=workspace, name="Echo", status="draft", definition_json=ECHO)
     run = Run.record(flow, status="running", triggered_by="manual")
-    memory = AgentMemory.put(workspace, "researcher", "", "key", content="text", tags="[]")
+    memory = AgentMemory.put(MemoryName(workspace, "researcher", "", "key"), "text", "[]")
     token, _ = ApiToken.issue(name="fuzz", role="viewer", user_id=user, workspace_id=workspace)
     credential = Credential.keep(workspace, name=new_id("name"), type="http_bearer", data="encrypted")
     rows = {"flow": flow, "run": run, "memory": memory, "token": token, "credential": credential}

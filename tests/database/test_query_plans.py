@@ -27,6 +27,7 @@ from models import (
     IdempotencyKey,
     LogEntry,
     LogFilters,
+    MemoryName,
     MemoryScope,
     Run,
     Step,
@@ -66,7 +67,7 @@ def record(made, count):
         execute(*entry.target("flow", f"wf_{number % 50}", "F").insertion())
         if number % 3 == 0:
             names = chance.choice("ab"), chance.choice(("", "s", "t")), f"k{number}"
-            AgentMemory.put("ws_1", *names, content=f"word {number}", tags="[]", expires_at=chance.choice((None, 5)))
+            AgentMemory.put(MemoryName("ws_1", *names), f"word {number}", "[]", chance.choice((None, 5)))
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from database import execute, write
 from dispatch.agents.memory import Memory
 from dispatch.payloads import Payloads
 from errors import NodeError
-from models import AgentMemory, MemoryScope, now_ms
+from models import AgentMemory, MemoryName, MemoryScope, now_ms
 from nodes.credentials.keyring import Keyring
 from scheduler.retention import Retention
 from schema_fields.row_json import iso
@@ -206,8 +206,8 @@ def test_what_has_expired_is_there_for_nobody(memory, clock):
 
 
 def test_an_entry_that_expired_a_moment_ago_has_no_id_any_more():
-    row = AgentMemory.put("ws_1", "a", "", "k", content="x", tags="[]", expires_at=now_ms() - 1)
-    other = AgentMemory.put("ws_1", "a", "", "l", content="x", tags="[]", expires_at=now_ms() + 60_000)
+    row = AgentMemory.put(MemoryName("ws_1", "a", "", "k"), content="x", tags="[]", expires_at=now_ms() - 1)
+    other = AgentMemory.put(MemoryName("ws_1", "a", "", "l"), content="x", tags="[]", expires_at=now_ms() + 60_000)
     assert AgentMemory.find(row.id) is None and AgentMemory.find(other.id).key == "l"
 
 
@@ -231,7 +231,9 @@ def test_expired_entries_are_deleted_and_no_others(memory, clock):
 def test_many_are_deleted_in_small_transactions_with_pauses(tmp_path):
     with write():
         for number in range(25):
-            AgentMemory.put("ws_1", "a", "", f"k{number}", content="x", tags="[]", expires_at=NOW, now=NOW - 1)
+            AgentMemory.put(
+                MemoryName("ws_1", "a", "", f"k{number}"), content="x", tags="[]", expires_at=NOW, now=NOW - 1
+            )
     left = []
     seconds = itertools.count()  # so that every step has taken too long when it looks at the clock
 
