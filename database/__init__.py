@@ -342,16 +342,6 @@ def shrink(to_free: int, has_time: Callable[[], bool]) -> bool:
     return True
 
 
-class Log(NamedTuple):
-    """The write-ahead log after a checkpoint: its pages, and how many of them are in the database file.
-
-    Both are -1 while another process makes a checkpoint.
-    """
-
-    pages: int
-    done: int
-
-
 def is_checkpoint_due() -> bool:
     """Return True if there were CHECKPOINT_COMMITS commits since the last checkpoint of any process."""
     return _changes.commits_since_checkpoint() >= CHECKPOINT_COMMITS
@@ -363,14 +353,15 @@ def when_checkpoint_is_due(tell: Callable[[], object]) -> None:
     _tell_due = tell
 
 
-def checkpoint() -> Log:
+def checkpoint() -> int:
     """Copy pages that no reader needs from the write-ahead log into the database file, and sync it. No thread waits.
 
-    If the whole log is in the file then, the next write begins a new log.
+    Return the number of pages of the log, -1 while another process makes a checkpoint. If the whole log is in the file
+    then, the next write begins a new log.
     """
     _changes.note_checkpoint()
-    _, pages, done = execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    return Log(pages, done)
+    _, pages, _ = execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    return int(pages)
 
 
 def restart_log() -> bool:

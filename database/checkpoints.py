@@ -61,6 +61,6 @@ def step() -> None:
 
     Raises: HeldUp if the write lock is not free within the time that this thread may wait.
     """
-    if database.checkpoint().pages > RESTART_PAGES:
+    if database.checkpoint() > RESTART_PAGES:
         database.checkpoint()  # of pages written meanwhile, so that writers wait only briefly
         database.restart_log()

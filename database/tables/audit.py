@@ -46,15 +46,9 @@ TARGETS = {
     "inv": ("invitation", "email"),
     "mem": ("memory", "key"),
 }
-# By the prefix of their ids: tables of a workspace's rows, and the column with the name.
-PRESENT = {
-    "wf": ("workflows", "name"),
-    "run": ("runs", "workflow_name"),
-    "cred": ("credentials", "name"),
-    "tok": ("api_tokens", "name"),
-    "mem": ("agent_memories", "key"),
-    "inv": ("invitations", "email"),
-}
+# By the same prefix: the targets that are rows of a workspace, and their table.
+TABLES = {"wf": "workflows", "run": "runs", "cred": "credentials", "tok": "api_tokens"}
+TABLES |= {"mem": "agent_memories", "inv": "invitations"}
 MAX_NAME = 200
 MAX_VALUE = 500  # characters of JSON; longer values are only marked as changed
 CHANGED = {"changed": True}
@@ -173,9 +167,9 @@ def present_names(workspace_id: str, ids: Iterable[str], agents: Iterable[str]) 
     for id_ in ids:
         by_prefix.setdefault(id_.partition("_")[0], []).append(id_)
     found: dict[str, str] = {}
-    for prefix, (table, name) in PRESENT.items():
+    for prefix, table in TABLES.items():
         # The plus keeps SQLite from using the workspace's index: the ids are few, and the workspace may have many runs.
-        sql = f"SELECT id, {name} FROM {table} WHERE id {IN_LIST} AND +workspace_id = ?"
+        sql = f"SELECT id, {TARGETS[prefix][1]} FROM {table} WHERE id {IN_LIST} AND +workspace_id = ?"
         found |= _named(sql, by_prefix.get(prefix, ()), workspace_id)
     found |= _named(f"SELECT id, name FROM users WHERE id {IN_LIST} AND name <> ''", by_prefix.get("usr", ()))
     if workspace_id in by_prefix.get("ws", ()):

@@ -297,41 +297,31 @@ class Rows(Generic[Row]):
         """Return the same page as values of these columns (SQL, the id first): objects take much longer."""
         return self._page(f'SELECT {columns} FROM "{self.model._meta.table_name}"', 0, limit, before)
 
-    def newest(self, limit: int, before: str | None = None) -> Iterator[Row]:
-        """Return the newest rows older than the id `before`; `limit` -1 for all."""
-        return self.model._made(self._select(_reading(self.model)[0], limit, before, self.since))
-
     def __iter__(self) -> Iterator[Row]:
-        return self.newest(-1)
+        return self.model._made(self._select(_reading(self.model)[0], None, self.since, self.match, -1))
 
     def _page(self, select: str, id_at: int, limit: int, before: str | None) -> tuple[list[Any], str | None]:
-        lowest = None if self.match is None else self._last_examined(before)
-        found = self._select(select, limit + 1, before, lowest or self.since).fetchall()
+        lowest = None
+        if self.match is not None:
+            # The last row that the page examines; none if fewer are left.
+            ids = f'SELECT id FROM "{self.model._meta.table_name}"'
+            last = self._select(ids, before, self.since, None, 1, MAX_EXAMINED - 1).fetchone()
+            lowest = None if last is None else str(last[0])
+        found = self._select(select, before, lowest or self.since, self.match, limit + 1).fetchall()
         return found[:limit], found[limit - 1][id_at] if len(found) > limit else lowest
 
-    def _select(self, select: str, limit: int, before: str | None, since: str | None) -> Any:
-        within, params = self._within(before, since)
-        if self.match is not None:
-            within, params = f"{within} AND {self.match.sql}", (*params, *self.match.params)
-        return self._merged(select, within, params, limit)
-
-    def _last_examined(self, before: str | None) -> str | None:
-        """Return the id of the last row that a page examines; None if fewer are left."""
-        within, params = self._within(before, self.since)
-        select = f'SELECT id FROM "{self.model._meta.table_name}"'
-        row = self._merged(select, within, params, 1, MAX_EXAMINED - 1).fetchone()
-        return None if row is None else str(row[0])
-
-    def _within(self, before: str | None, since: str | None) -> tuple[str, tuple[Any, ...]]:
-        """Return the bounds of the ids as SQL, and all parameters."""
+    def _select(
+        self, select: str, before: str | None, since: str | None, match: Match | None, limit: int, offset: int = 0
+    ) -> Any:
+        where, params = "", self.params
+        if since is not None:
+            where, params = f"{where} AND id >= ?", (*params, since)
         # One bound on each side: with two, SQLite estimates so few rows that it scans all workspaces.
-        uppers = [id_ for id_ in (before, self.until) if id_ is not None]
-        later = "" if since is None else " AND id >= ?"
-        older = " AND id < ?" if uppers else ""
-        return later + older, (*self.params, *([] if since is None else [since]), *([min(uppers)] if uppers else []))
-
-    def _merged(self, select: str, within: str, params: tuple[Any, ...], limit: int, offset: int = 0) -> Any:
-        sql = " UNION ALL ".join(f"{select} WHERE {where}{within}" for where in self.wheres)
+        if uppers := [id_ for id_ in (before, self.until) if id_ is not None]:
+            where, params = f"{where} AND id < ?", (*params, min(uppers))
+        if match is not None:
+            where, params = f"{where} AND {match.sql}", (*params, *match.params)
+        sql = " UNION ALL ".join(f"{select} WHERE {arm}{where}" for arm in self.wheres)
         return execute(f"{sql} ORDER BY id DESC LIMIT ? OFFSET ?", (*params * len(self.wheres), limit, offset))
 
 

@@ -26,7 +26,7 @@ MAX_ENTRIES = 10_000
 class Claim(NamedTuple):
     """A trigger as it was when a process claimed it for a poll.
 
-    `state` and the entries belong to the source `state_of`; `begun` is True after its first poll.
+    `state` and the entries belong to the source `state_of`; `begun` is 1 after its first poll.
     """
 
     workflow_id: str
@@ -37,7 +37,7 @@ class Claim(NamedTuple):
     version: int
     state_of: str | None
     state: str | None
-    begun: bool
+    begun: int
     failures: int
     last_error: str | None
 
@@ -99,18 +99,14 @@ class Poll(Base):
         with write():
             present = {row.node_id: row for row in cls.select().where(cls.workflow_id == flow.id)}
             for node_id in present.keys() - configs.keys():
-                cls._rest(flow.id, node_id, now)
+                idle = "next_at = NULL, idle_since = ?, owner = NULL, version = version + 1"
+                execute(f"UPDATE polls SET {idle} WHERE {THIS} AND next_at IS NOT NULL", (now, flow.id, node_id))
             for node_id, config in configs.items():
                 row = present.get(node_id)
                 if row is not None and row.idle_since is not None and now - row.idle_since > KEPT_MS:
-                    forget(flow.id, node_id)
+                    cls.drop(flow.id, node_id)
                     row = None
                 cls._put(flow, node_id, config, row, now)
-
-    @classmethod
-    def _rest(cls, workflow_id: str, node_id: str, now: int) -> None:
-        sql = f"UPDATE polls SET next_at = NULL, idle_since = ?, owner = NULL, version = version + 1 WHERE {THIS}"
-        execute(f"{sql} AND next_at IS NOT NULL", (now, workflow_id, node_id))
 
     @classmethod
     def _put(cls, flow: Any, node_id: str, config: Mapping[str, Any], present: Poll | None, now: int) -> None:
@@ -124,7 +120,8 @@ class Poll(Base):
             return
         # A trigger that was interrupted, has failed or was changed is polled immediately.
         begins = present.owner is not None or present.failures or present.source != config["source"]
-        next_at = now if begins or present.next_at is None else min(present.next_at, now + _ms(config["every"]))
+        later = now + round(config["every"] * 1000)
+        next_at = now if begins or present.next_at is None else min(present.next_at, later)
         sql = (
             "UPDATE polls SET type = ?, every = ?, source = ?, next_at = ?, moved_at = ?, idle_since = NULL, "
             f"owner = NULL, failures = 0, version = version + 1 WHERE {THIS}"
@@ -132,10 +129,11 @@ class Poll(Base):
         execute(sql, (*said, next_at, now, flow.id, node_id))
 
     @classmethod
-    def drop(cls, workflow_id: str) -> None:
-        """Delete all triggers of a deleted flow."""
+    def drop(cls, workflow_id: str, node_id: str | None = None) -> None:
+        """Delete the trigger with its entries, or all triggers of the flow. Call inside a transaction."""
         for table in ("polls", "poll_entries"):
-            execute(f"DELETE FROM {table} WHERE workflow_id = ?", (workflow_id,))
+            where = "workflow_id = ? AND node_id = COALESCE(?, node_id)"
+            execute(f"DELETE FROM {table} WHERE {where}", (workflow_id, node_id))
 
     @classmethod
     def prune(cls, now: int) -> int:
@@ -144,16 +142,16 @@ class Poll(Base):
         old = execute(sql, (now - KEPT_MS,)).fetchall()
         for workflow_id, node_id in old:
             with write():
-                forget(workflow_id, node_id)
+                cls.drop(workflow_id, node_id)
         return len(old)
 
-    # Whose it is
+    # Claims
 
     @classmethod
     def claim(cls, owner: str, now: int, limit: int, but: Collection[tuple[str, str]] = ()) -> list[Claim]:
         """Claim due triggers except `but`, most overdue first; others may take over after CLAIM_MS."""
         sql = f"{SELECT} WHERE next_at <= ? ORDER BY next_at LIMIT ?"
-        due = [_claim(row) for row in execute(sql, (now, limit + len(but))).fetchall()]
+        due = [Claim(*row) for row in execute(sql, (now, limit + len(but))).fetchall()]
         due = [claim for claim in due if (claim.workflow_id, claim.node_id) not in but][:limit]
         if not due:
             return []
@@ -207,43 +205,22 @@ class Poll(Base):
             moved: int = execute(others, (now, now, owner)).rowcount
             return moved + int(execute(ahead, (now, now + CLAIM_MS, now, now, now)).rowcount)
 
-    # How they do
+    # Counts
 
     @classmethod
     def failing(cls, workspace_id: str | None = None) -> int:
         """Return the number of triggers whose last poll failed, of one workspace or of all."""
-        return _count("failures > 0 AND next_at IS NOT NULL", (), workspace_id)
+        failing = "failures > 0 AND next_at IS NOT NULL AND workspace_id = COALESCE(?, workspace_id)"
+        return int(fetch_value(f"SELECT COUNT(*) FROM polls WHERE {failing}", (workspace_id,)))
 
     @classmethod
-    def overdue(cls, now: int, workspace_id: str | None = None) -> int:
+    def overdue(cls, now: int) -> int:
         """Return the number of overdue triggers: no process polls, or all are waiting for slow servers."""
-        return _count("next_at < ?", (now - GRACE_MS,), workspace_id)
-
-
-def _count(where: str, params: tuple[Any, ...], workspace_id: str | None) -> int:
-    sql = f"SELECT COUNT(*) FROM polls WHERE {where}"
-    if workspace_id is not None:
-        sql, params = f"{sql} AND workspace_id = ?", (*params, workspace_id)
-    return int(fetch_value(sql, params))
-
-
-def _claim(row: tuple[Any, ...]) -> Claim:
-    claim = Claim(*row)
-    return claim._replace(begun=bool(claim.begun))
+        return int(fetch_value("SELECT COUNT(*) FROM polls WHERE next_at < ?", (now - GRACE_MS,)))
 
 
 def _fence(claim: Claim) -> tuple[Any, ...]:
     return claim.workflow_id, claim.node_id, claim.version
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
-
-
-def forget(workflow_id: str, node_id: str) -> None:
-    """Delete a trigger with its entries. Call inside a transaction."""
-    for table in ("polls", "poll_entries"):
-        execute(f"DELETE FROM {table} WHERE {THIS}", (workflow_id, node_id))
 
 
 class PollEntry(Base):

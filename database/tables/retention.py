@@ -104,7 +104,9 @@ def remove_runs(ids: Sequence[str], has_time: HasTime) -> Removed:
     """
     taken, gone = 0, []
     with write():
-        left = noted = _being_removed()
+        fact = Fact.find(REMOVING)
+        left: Sequence[str] = [] if fact is None else orjson.loads(fact.value)
+        noted = left
         while (left or taken < len(ids)) and has_time():
             if not left:
                 group = ids[taken : taken + RUNS_AT_ONCE]
@@ -147,12 +149,6 @@ def _clear(ids: Sequence[str], has_time: HasTime) -> bool:
             if not has_time():
                 return False
     return True
-
-
-def _being_removed() -> list[str]:
-    fact = Fact.find(REMOVING)
-    ids: list[str] = [] if fact is None else orjson.loads(fact.value)
-    return ids
 
 
 def _note(left: Sequence[str], noted: Sequence[str]) -> None:

@@ -141,10 +141,8 @@ class Schedule(Base):
     @classmethod
     def overdue(cls, now: int, workspace_id: str | None = None) -> int:
         """Return the number of overdue schedules, of one workspace or of all."""
-        sql, late = "SELECT COUNT(*) FROM schedules WHERE next_at < ?", now - GRACE_MS
-        if workspace_id is None:
-            return int(fetch_value(sql, (late,)))
-        return int(fetch_value(f"{sql} AND workspace_id = ?", (late, workspace_id)))
+        sql = "SELECT COUNT(*) FROM schedules WHERE next_at < ? AND workspace_id = COALESCE(?, workspace_id)"
+        return int(fetch_value(sql, (now - GRACE_MS, workspace_id)))
 
     @classmethod
     def untold(cls, now: int, limit: int) -> list[Due]:
