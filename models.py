@@ -28,7 +28,7 @@ from database.tables.polls import CLAIM_MS, Claim, Poll, PollEntry
 from database.tables.presets import Preset
 from database.tables.run_days import RunDay
 from database.tables.run_options import RunOptions
-from database.tables.runs import QUEUED, RUN_STATUSES, Run
+from database.tables.runs import QUEUED, RUN_STATUSES, Run, RunFilters
 from database.tables.schedules import GRACE_MS, Due, Schedule, ScheduleFire
 from database.tables.server_state import Fact
 from database.tables.steps import Step

@@ -27,7 +27,7 @@ from api.run_list import make_reference
 from dispatch.payloads import Kept
 from dispatch.retry import Repeated
 from errors import BadInput, Conflict, NotFound
-from models import Run, Step, Wait, Workflow, now_ms
+from models import Run, RunFilters, Step, Wait, Workflow, now_ms
 from nodes.base import REGISTRY
 from schema_fields import text
 from schemas import (
@@ -92,7 +92,7 @@ def list_runs(args: dict[str, Any]) -> Any:
     limit, cursor = args.pop("limit"), args.pop("cursor")
     asking = list_asking_types() if args.pop("waiting") else None
     brief = args.pop("brief")
-    rows = Run.select_where(get_workspace_id(), asking=asking, unsigned=must_redact_links(), **args)
+    rows = Run.select_where(RunFilters(get_workspace_id(), asking=asking, unsigned=must_redact_links(), **args))
     return run_list.respond(*rows.values(run_list.select_columns(brief), limit, cursor))
 
 
@@ -259,7 +259,8 @@ def get_step_output(run: Run, number: int) -> Any:
 @blueprint.response(200, listed(RunItemOut))
 def list_latest(args: dict[str, Any]) -> Any:
     """List the latest 8 runs."""
-    found, _ = Run.select_where(get_workspace_id()).values(run_list.select_columns(args["brief"]), LATEST, None)
+    rows = Run.select_where(RunFilters(get_workspace_id()))
+    found, _ = rows.values(run_list.select_columns(args["brief"]), LATEST, None)
     return run_list.respond(found, None)
 
 

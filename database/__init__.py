@@ -131,16 +131,11 @@ def write_runs() -> Iterator[None]:
             with _translated:
                 cursor.execute("COMMIT")
         except BaseException as error:
-            _roll_back(cursor)
+            if cursor.connection.in_transaction:  # On a full disk, SQLite has rolled back already.
+                with suppress(sqlite3.OperationalError):
+                    cursor.execute("ROLLBACK")
             _forget_if_read_only(error)
             raise
-
-
-def _roll_back(cursor: sqlite3.Cursor) -> None:
-    """Roll the transaction back. On a full disk SQLite has done so already."""
-    if cursor.connection.in_transaction:
-        with suppress(sqlite3.OperationalError):
-            cursor.execute("ROLLBACK")
 
 
 def _forget_if_read_only(error: BaseException) -> None:
@@ -151,9 +146,7 @@ def _forget_if_read_only(error: BaseException) -> None:
 
 @contextmanager
 def write_leases() -> Iterator[None]:
-    """Open a write transaction for leases. No counter changes, since no response or `Memory` contains leases, and each
-    process renews its own every few seconds.
-    """
+    """Open a write transaction for leases. It changes no counter: no response or `Memory` depends on leases."""
     with write_lock.lock, _transaction():
         yield
 
@@ -230,7 +223,9 @@ def migrate() -> list[str]:
         runner = Runner(db, directory=str(MIGRATIONS))
         is_new = not runner.applied()
         applied = list(runner.up())
-        _note_version()
+        if written_by() != VERSION:
+            with write():
+                execute("INSERT OR REPLACE INTO server_facts (name, value) VALUES ('version', ?)", (VERSION,))
     for name in applied:
         log.debug("migration %s applied", name)
     if applied:
@@ -268,12 +263,6 @@ def written_by() -> str | None:
         return None
     found: str | None = fetch_value("SELECT value FROM server_facts WHERE name = 'version'")
     return found
-
-
-def _note_version() -> None:
-    if written_by() != VERSION:
-        with write():
-            execute("INSERT OR REPLACE INTO server_facts (name, value) VALUES ('version', ?)", (VERSION,))
 
 
 def _prepare_a_new_file(path: Path) -> None:

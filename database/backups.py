@@ -279,10 +279,7 @@ def _check_version(source: Path, manifest: Manifest) -> None:
 
 
 def check_empty(config: Config) -> None:
-    """Check that a backup can be restored here.
-
-    Raises: Conflict if the data folder has anything but the key, or the database exists.
-    """
+    """Check that the data folder has only the key. Raises: Conflict if it has more, or the database exists."""
     folder, path = config.data_dir, config.database_path
     if path.exists():
         working = _find_servers(path)

@@ -99,10 +99,7 @@ def _newest(fire_times: FireTimes, since: int, until: int) -> list[int]:
 
 
 def fire_due(now: int, may_start: MayStart = lambda flow: None) -> list[str]:
-    """Fire due schedules; return the ids of the new, pending runs.
-
-    `may_start` returns a reason not to start a flow now, or None.
-    """
+    """Fire due schedules; return the ids of new, pending runs. `may_start(flow)` may return a reason not to start."""
     runs: list[str] = []
     while True:
         page = Schedule.due(now, PAGE)

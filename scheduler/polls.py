@@ -167,10 +167,7 @@ class Poller:
             Poll.end(claim, self.wall(), next_at, **values)
 
     def _fail(self, claim: Claim, flow: Workflow, text: str, lines: list[Line], wait: float = 0.0) -> None:
-        """Record a failure and back off exponentially, but at least by `wait` seconds, as the server requests.
-
-        Logs each error only once.
-        """
+        """Record a failure and back off, at least by `wait` seconds, as the server requests. Log each error once."""
         now = self.wall()
         pause = max(backoff(claim.every, claim.failures), min(round(wait * 1000), MAX_WAIT_MS))
         values = {"failures": claim.failures + 1, "last_error": text, "last_polled_at": now}

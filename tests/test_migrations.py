@@ -111,7 +111,7 @@ def test_a_database_of_the_first_schema_keeps_its_runs_and_counts(tmp_path):
         tmp_path / "old.sqlite3", "SELECT workflow_id, day, total, success, failed, duration_ms FROM run_days"
     )
     assert counts == [("b", 2, 9, 9, 0, 1.5), ("a", 3, 4, 3, 1, 0.5)]
-    assert [run.id for run in models.Run.select_where("ws", workflow_id="a")] == ["run_1"]
+    assert [run.id for run in models.Run.select_where(models.RunFilters("ws", workflow_id="a"))] == ["run_1"]
     database.disconnect()
 
 

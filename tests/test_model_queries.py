@@ -20,6 +20,7 @@ from models import (
     LogFilters,
     Run,
     RunDay,
+    RunFilters,
     Step,
     StoreEntry,
     Workflow,
@@ -309,14 +310,14 @@ def plans(caplog):
 
 FILTERS = [
     {},
-    {"status": "failed"},
+    {"status": ["failed"]},
     {"workflow_id": "wf_1"},
     {"triggered_by": "webhook"},
     {"since": 1},
     {"until": 1},
-    {"status": "failed", "workflow_id": "wf_1"},
-    {"status": "failed", "triggered_by": "webhook"},
-    {"status": "failed", "workflow_id": "wf_1", "triggered_by": "webhook", "since": 1, "until": 2},
+    {"status": ["failed"], "workflow_id": "wf_1"},
+    {"status": ["failed"], "triggered_by": "webhook"},
+    {"status": ["failed"], "workflow_id": "wf_1", "triggered_by": "webhook", "since": 1, "until": 2},
 ]
 QUESTIONS = {
     "steps": lambda: Step.of("run_1", 10),
@@ -343,7 +344,7 @@ QUESTIONS = {
 
 @pytest.mark.parametrize("filters", FILTERS, ids=lambda filters: "+".join(filters) or "all")
 def test_the_list_of_runs_uses_an_index_and_sorts_nothing(plans, filters):
-    found = plans(lambda: Run.select_where("ws_1", **filters).page(8, first_id("run", 5)))
+    found = plans(lambda: Run.select_where(RunFilters("ws_1", **filters)).page(8, first_id("run", 5)))
     assert found and not any(is_full(plan) or "TEMP B-TREE" in plan for plan in found), found
 
 

@@ -17,6 +17,7 @@ from models import (
     LogFilters,
     Run,
     RunDay,
+    RunFilters,
     Step,
     Workflow,
     WorkflowVersion,
@@ -138,24 +139,24 @@ def pages(query, limit):
 @pytest.mark.parametrize(("count", "sizes"), [(0, [0]), (1, [1]), (3, [3]), (4, [3, 1]), (6, [3, 3])])
 def test_pages_go_from_the_newest_to_the_oldest_without_gap(made, count, sizes):
     ids = [accept(made).id for _ in range(count)]
-    found = pages(Run.select_where("ws_1"), 3)
+    found = pages(Run.select_where(RunFilters("ws_1")), 3)
     assert [len(page) for page in found] == sizes
     assert [id_ for page in found for id_ in page] == ids[::-1]
 
 
 def test_what_is_added_meanwhile_does_not_shift_the_pages(made):
     ids = [accept(made).id for _ in range(4)]
-    first, before = Run.select_where("ws_1").page(2, None)
+    first, before = Run.select_where(RunFilters("ws_1")).page(2, None)
     accept(made)
-    second, _ = Run.select_where("ws_1").page(2, before)
+    second, _ = Run.select_where(RunFilters("ws_1")).page(2, before)
     assert [row.id for row in [*first, *second]] == ids[::-1]
 
 
 def test_a_cursor_of_a_row_that_is_gone_still_leads_on(made):
     runs = [accept(made) for _ in range(4)]
-    _, before = Run.select_where("ws_1").page(2, None)
+    _, before = Run.select_where(RunFilters("ws_1")).page(2, None)
     Run.find(before).remove()
-    rows, _ = Run.select_where("ws_1").page(2, before)
+    rows, _ = Run.select_where(RunFilters("ws_1")).page(2, before)
     assert [row.id for row in rows] == [runs[1].id, runs[0].id]
 
 
@@ -166,21 +167,21 @@ def test_runs_are_filtered(made):
     accept(other)
 
     def found(**filters):
-        return {row.id for row in Run.select_where("ws_1", **filters)}
+        return {row.id for row in Run.select_where(RunFilters("ws_1", **filters))}
 
     assert found() == {one.id, two.id}
-    assert found(status="failed") == found(triggered_by="webhook") == {one.id}
+    assert found(status=["failed"]) == found(triggered_by="webhook") == {one.id}
     assert found(workflow_id=made.id) == {one.id, two.id} and found(workflow_id=other.id) == set()
-    assert found(status="failed", triggered_by="manual") == set()
+    assert found(status=["failed"], triggered_by="manual") == set()
 
 
 def test_since_and_until_include_their_millisecond(made):
     ids = [first_id("run", at) for at in (1_000, 2_000, 3_000)]
     for id_ in ids:
         accept(made, id=id_)
-    assert {row.id for row in Run.select_where("ws_1", since=2_000)} == set(ids[1:])
-    assert {row.id for row in Run.select_where("ws_1", until=2_000)} == set(ids[:2])
-    assert {row.id for row in Run.select_where("ws_1", since=2_000, until=2_000)} == {ids[1]}
+    assert {row.id for row in Run.select_where(RunFilters("ws_1", since=2_000))} == set(ids[1:])
+    assert {row.id for row in Run.select_where(RunFilters("ws_1", until=2_000))} == set(ids[:2])
+    assert {row.id for row in Run.select_where(RunFilters("ws_1", since=2_000, until=2_000))} == {ids[1]}
 
 
 def test_log_entries_of_a_run_are_paged_oldest_first(made):

@@ -11,7 +11,7 @@ from peewee import CompositeKey, FloatField, IntegerField, TextField
 from database import execute, fetch_value
 
 from .base import Base, Rows, Timed, Write, insert, now_ms
-from .runs import Run
+from .runs import STILL_RUNS, Run
 
 STEP_COLUMNS = (
     "agent_run_id", "seq", "kind", "name", "status", "request", "result", "error_text", "prompt_chars", "input_tokens",
@@ -20,8 +20,7 @@ STEP_COLUMNS = (
 # As with the steps of runs: a suspended process whose run was taken over writes nothing and does nothing any more.
 SAVE_STEP = (
     f"INSERT INTO agent_steps ({', '.join(STEP_COLUMNS)}) SELECT {', '.join('?' * len(STEP_COLUMNS))} "
-    "WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ? AND status = 'running') "
-    "ON CONFLICT (agent_run_id, seq) DO UPDATE SET "
+    f"WHERE {STILL_RUNS} ON CONFLICT (agent_run_id, seq) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in STEP_COLUMNS[2:])
 )
 BEGIN = (
@@ -96,10 +95,8 @@ class AgentRun(Timed, Base):
         """Return the write when the agent ends or waits; effective only for the process that executes the run."""
         row = {"status": status, **values}
         columns = ", ".join(f"{name} = ?" for name in row)
-        still = "EXISTS (SELECT 1 FROM runs WHERE id = ? AND status = 'running' AND claims = ?)"
-        return Write(
-            f"UPDATE agent_runs SET {columns} WHERE id = ? AND {still}", (*row.values(), id_, run.id, run.claims)
-        )
+        sql = f"UPDATE agent_runs SET {columns} WHERE id = ? AND {STILL_RUNS}"
+        return Write(sql, (*row.values(), id_, run.id, run.claims))
 
     @classmethod
     def select_where(cls, workspace_id: str, agent_id: str | None, session: str | None = None) -> Rows[AgentRun]:

@@ -261,10 +261,16 @@ def id_bounds(prefix: str, since: int | None, until: int | None) -> tuple[str | 
     return None if since is None else first_id(prefix, since), None if until is None else first_id(prefix, until + 1)
 
 
+def join_given(given: Iterable[tuple[str, Any]]) -> tuple[str, tuple[Any, ...]]:
+    """Return the conjunction of SQL conditions with one parameter each, but not of those whose parameter is None."""
+    used = [(condition, value) for condition, value in given if value is not None]
+    return " AND ".join(condition for condition, _ in used), tuple(value for _, value in used)
+
+
 class Rows(Generic[Row]):
     """Rows of a table, newest first, with ids from the first of `bounds` on and below the second.
 
-    `given` are SQL conditions, each with its parameter; conditions whose parameter is None do not apply.
+    `given` are SQL conditions with their parameters (see `join_given`).
 
     `arms` are conditions of which each row satisfies exactly one. Each becomes a SELECT, and SQLite merges them by id:
     for an index with another column before the id. Otherwise it would sort all rows or scan the table, however few are
@@ -277,12 +283,10 @@ class Rows(Generic[Row]):
         self, model: type[Row], given: Iterable[tuple[str, Any]], arms: Sequence[str] = (),
         bounds: tuple[str | None, str | None] = (None, None), match: Match | None = None,
     ) -> None:  # fmt: skip
-        used = [(condition, value) for condition, value in given if value is not None]
-        self.model, self.params = model, tuple(value for _, value in used)
+        where, self.params = join_given(given)
+        self.model, self.match = model, match
         self.since, self.until = bounds
-        where = " AND ".join(condition for condition, _ in used)
         self.wheres = [f"{where} AND {arm}" for arm in arms] or [where]
-        self.match = match
 
     def page(self, limit: int, before: str | None) -> tuple[list[Row], str | None]:
         """Return the newest `limit` rows older than the id `before`, and the id for the next page (None: the end).

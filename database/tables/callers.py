@@ -1,6 +1,4 @@
-"""Callers: the users of requests, looked up by session or API token and cached until the next commit that is not of a
-run (see database/changes.py).
-"""
+"""Callers: the users of requests, by session or API token, cached until `settings_commits` changes."""
 
 from __future__ import annotations
 
@@ -19,10 +17,7 @@ SECRET = ("password_hash",)  # user columns that are never cached
 
 
 class _Found:
-    """A user with the session or token of a request, as values of the rows, since a row object can be changed.
-
-    Shared by all requests, so read only.
-    """
+    """A user with the session or token of a request. All requests share it, so it has values, not row objects."""
 
     def __init__(self, user: User, proof: Session | ApiToken) -> None:
         self.user, self.proof, self.kind = user.__data__, proof.__data__, type(proof)

@@ -22,9 +22,7 @@ class IdempotencyKey(Expiring, Base):
 
     @classmethod
     def take(cls, workflow_id: str, key: str, run_id: str) -> list[Write]:
-        """Return writes that bind the key to the run, if that has a row; the second one violates the primary key if the
-        key is already bound.
-        """
+        """Return writes that bind the key to the run, if it has a row; the second fails if the key is bound already."""
         now = now_ms()
         stale = "DELETE FROM idempotency_keys WHERE workflow_id = ? AND key = ? AND created_at < ?"
         row = {"workflow_id": workflow_id, "key": key, "run_id": run_id, "created_at": now}

@@ -35,10 +35,7 @@ class Invitation(Expiring, Base):
 
     @classmethod
     def issue(cls, *, lifetime_ms: int, **values: Any) -> tuple[Invitation, str]:
-        """Return a new invitation and its token, which is stored nowhere.
-
-        It replaces an earlier one of the same workspace and address.
-        """
+        """Replace the invitation of an address to a workspace. Return the new one and its token, stored nowhere."""
         token = secrets.token_urlsafe(32)
         with write():
             cls.withdraw(values["workspace_id"], values["email"])

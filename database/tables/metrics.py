@@ -21,7 +21,7 @@ SAMPLE, SAMPLE_OF_FLOW = 1_000, 50
 MOST_FLOWS, MEASURED_FLOWS = 100, 10
 HOURLY_DAYS = 2  # the maximum for an hourly series, whose runs are counted in an index
 
-
+LAST_RUN_AT = "SELECT COALESCE(started_at, created_at) FROM runs WHERE workspace_id = ? ORDER BY id DESC LIMIT 1"
 # Past days are read from their sums, the rest from the counts of each flow.
 BY_DAY = (
     f"SELECT day, {COUNTS} FROM workspace_days WHERE workspace_id = ?1 UNION ALL "
@@ -59,7 +59,7 @@ def metrics(workspace_id: str, days: int) -> dict[str, Any]:
         "running_runs": unfinished["running"],
         "pending_runs": unfinished["pending"],
         "failure_rate": round(failed / total, 4) if total else 0.0,
-        "last_run_at": _last_run_at(workspace_id),
+        "last_run_at": fetch_value(LAST_RUN_AT, (workspace_id,)),
         "overdue_schedules": Schedule.overdue(now, workspace_id),
         "failing_polls": Poll.failing(workspace_id),
         "database_bytes": space().total,
@@ -82,12 +82,6 @@ def totals() -> dict[str, int]:
 def _unfinished(workspace_id: str) -> dict[str, int]:
     sql = "SELECT COUNT(*) FROM runs WHERE status = '{}' AND workspace_id = ?"
     return {status: fetch_value(sql.format(status), (workspace_id,)) for status in ("pending", "running")}
-
-
-def _last_run_at(workspace_id: str) -> int | None:
-    sql = "SELECT COALESCE(started_at, created_at) FROM runs WHERE workspace_id = ? ORDER BY id DESC LIMIT 1"
-    found: int | None = fetch_value(sql, (workspace_id,))
-    return found
 
 
 def _durations(workspace_id: str, since_ms: int) -> list[float]:

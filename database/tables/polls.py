@@ -24,10 +24,7 @@ MAX_ENTRIES = 10_000
 
 
 class Claim(NamedTuple):
-    """A trigger as it was when a process claimed it for a poll.
-
-    `state` and the entries belong to the source `state_of`; `begun` is 1 after its first poll.
-    """
+    """A trigger claimed for a poll. Its state is that of the source `state_of`; `begun` is 1 after the first poll."""
 
     workflow_id: str
     node_id: str

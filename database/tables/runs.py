@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from peewee import SQL, BooleanField, FloatField, IntegerField, TextField
 
-from database import execute, write
+from database import execute, fetch_value, write
 from errors import ERROR_KINDS
 
 from .base import (
@@ -20,7 +20,7 @@ from .base import (
     Timed,
     Write,
     boot_id,
-    first_id,
+    id_bounds,
     insert,
     insert_all,
     made_at,
@@ -33,11 +33,13 @@ from .retention import clear
 from .run_days import RunDay
 from .workflows import Workflow
 
-RUN_STATUSES = ("pending", "running", "success", "failed")
-UNFINISHED = ("pending", "running")
+UNFINISHED, ENDED = ("pending", "running"), ("success", "failed")
+RUN_STATUSES = UNFINISHED + ENDED
 TRIGGERS = ("manual", "schedule", "webhook")
 # Statuses are part of the SQL text, not parameters: only then does SQLite use the partial indexes.
 NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND owner = ? AND until > ?)"
+# The condition that a claim still executes its run.
+STILL_RUNS = "EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ? AND status = 'running')"
 # The reason of runs that wait because the flow's limit of concurrent runs is reached.
 QUEUED = "a free place (max_concurrent_runs)"
 ANY_QUEUED = f"SELECT 1 FROM runs WHERE status = 'pending' AND waiting = '{QUEUED}' LIMIT 1"
@@ -74,28 +76,53 @@ ASKS_PEOPLE = (
 )
 
 
-def _some(status: str | Sequence[str] | None, failed: bool, waiting: bool) -> list[str]:
-    """Return the statuses that these filters allow, in the order of RUN_STATUSES. Raises: ValueError if unknown."""
-    named = [status] if isinstance(status, str) else RUN_STATUSES if status is None else status
-    wanted = {RUN_STATUSES[RUN_STATUSES.index(name)] for name in named}
-    if failed:
-        wanted &= {"failed"}
-    if waiting:
-        wanted &= {"pending"}
-    return [name for name in RUN_STATUSES if name in wanted]
+class RunFilters(NamedTuple):
+    """Runs of a workspace. `since` and `until` compare the time of acceptance, in milliseconds.
 
-
-def _arms(statuses: Sequence[str], triggered_by: str | None) -> list[str]:
-    """Return the conditions for the indexes of ended and unfinished runs: by status and, for ended runs, by trigger.
-
-    Raises: ValueError for an unknown trigger: the conditions must contain our own constants only.
+    `search` is the beginning of an id, else text in the flow's name or the error. `asking`: runs that wait for people,
+    at a node of one of these types or by an agent. `unsigned`: searches the text without the signatures of links.
     """
-    triggers = TRIGGERS if triggered_by is None else [TRIGGERS[TRIGGERS.index(triggered_by)]]
-    arms = [f"status = '{name}'" for name in statuses if name in UNFINISHED]
-    if triggered_by is not None:
-        arms = [f"{arm} AND triggered_by = '{triggers[0]}'" for arm in arms]
-    ended = [name for name in statuses if name not in UNFINISHED]
-    return arms + [f"status = '{name}' AND triggered_by = '{trigger}'" for name in ended for trigger in triggers]
+
+    workspace_id: str
+    status: Sequence[str] | None = None
+    workflow_id: str | None = None
+    triggered_by: str | None = None
+    since: int | None = None
+    until: int | None = None
+    cancelled: bool | None = None
+    error_kind: Sequence[str] | None = None
+    search: str | None = None
+    asking: Sequence[str] | None = None
+    unsigned: bool = False
+
+    @property
+    def is_of_errors(self) -> bool:
+        """Return True if only some failed runs are wanted, which are few and have indexes of their own."""
+        return bool(self.cancelled or self.error_kind)
+
+    def arms(self) -> list[str]:
+        """Return the conditions for the indexes: by status and, for ended runs, by trigger. See `Rows`.
+
+        Raises: ValueError for an unknown status, trigger or kind: the conditions must contain our own constants only.
+        """
+        named = RUN_STATUSES if self.status is None else self.status
+        wanted = {RUN_STATUSES[RUN_STATUSES.index(name)] for name in named}
+        if self.is_of_errors:
+            wanted &= {"failed"}
+        if self.asking is not None:
+            wanted &= {"pending"}
+        kinds = [ERROR_KINDS[ERROR_KINDS.index(kind)] for kind in self.error_kind or ()]
+        triggers = TRIGGERS if self.triggered_by is None else [TRIGGERS[TRIGGERS.index(self.triggered_by)]]
+        if not wanted:
+            return ["1 = 0"]
+        if self.is_of_errors:
+            return [f"error_kind = '{kind}'" for kind in kinds] or ["cancelled = 1"]
+        if (self.workflow_id, self.triggered_by) == (None, None) and len(wanted) == len(RUN_STATUSES):
+            return []
+        of_trigger = "" if self.triggered_by is None else f" AND triggered_by = '{triggers[0]}'"
+        unfinished = [f"status = '{name}'{of_trigger}" for name in UNFINISHED if name in wanted]
+        ended = [name for name in ENDED if name in wanted]
+        return unfinished + [f"status = '{name}' AND triggered_by = '{one}'" for name in ended for one in triggers]
 
 
 @cache
@@ -203,8 +230,7 @@ class Run(Timed, Base):
 
     def while_it_runs(self, made: Write) -> Write:
         """Return the insertion, conditional on this run still being executed by its last claim."""
-        still = "EXISTS (SELECT 1 FROM runs WHERE id = ? AND status = 'running' AND claims = ?)"
-        return made.provided(still, (self.id, self.claims))
+        return made.provided(STILL_RUNS, (self.id, self.claims))
 
     def deleted(self) -> Run:
         """Return this run in the form of a deleted one."""
@@ -215,8 +241,7 @@ class Run(Timed, Base):
 
     def goes_on(self) -> bool:
         """Return True if its last claim still executes it."""
-        sql = "SELECT 1 FROM runs WHERE id = ? AND status = 'running' AND claims = ?"
-        return execute(sql, (self.id, self.claims)).fetchone() is not None
+        return bool(fetch_value(f"SELECT {STILL_RUNS}", (self.id, self.claims)))
 
     @classmethod
     def record(cls, flow: Workflow, note: Callable[[Run], Write] | None = None, **values: Any) -> Run:
@@ -231,44 +256,22 @@ class Run(Timed, Base):
         return run
 
     @classmethod
-    def select_where(
-        cls, workspace_id: str, *, status: str | Sequence[str] | None = None, workflow_id: str | None = None,
-        triggered_by: str | None = None, since: int | None = None, until: int | None = None,
-        cancelled: bool | None = None, error_kind: Sequence[str] | None = None, search: str | None = None,
-        asking: Sequence[str] | None = None, unsigned: bool = False,
-    ) -> Rows[Run]:  # fmt: skip
-        """Return the workspace's runs; `since` and `until` compare the time of acceptance, in milliseconds.
-
-        `search` is the beginning of an id, else text in the flow's name or the error. `asking`: runs that wait for
-        people, at a node of one of these types or by an agent. `unsigned`: searches the text without the signatures of
-        links.
-
-        Raises: ValueError for an unknown status, trigger or kind of error.
-        """
-        given: dict[str, Any] = {"workspace_id = ?": workspace_id}
-        if workflow_id is not None:
-            given["workflow_id = ?"] = workflow_id
-        lowest = None if since is None else first_id("run", since)
-        end = None if until is None else first_id("run", until + 1)
+    def select_where(cls, filters: RunFilters) -> Rows[Run]:
+        """Return the runs that satisfy these filters. Raises: ValueError for an unknown status, trigger or kind."""
+        given = [("workspace_id = ?", filters.workspace_id), ("workflow_id = ?", filters.workflow_id)]
+        if filters.is_of_errors:
+            given.append(("triggered_by = ?", filters.triggered_by))
+        (lowest, end), search = id_bounds("run", filters.since, filters.until), filters.search
         if search is not None and ID_BEGINS.match(search):
             begin = "run_" + search[4:].upper()
             lowest, end, search = max(lowest or begin, begin), min(end or begin + AFTER_ALL, begin + AFTER_ALL), None
-        statuses = _some(status, bool(cancelled or error_kind), asking is not None)
-        filtered = (workflow_id, triggered_by) != (None, None) or len(statuses) < len(RUN_STATUSES)
+        cancelled, asking = filters.cancelled, filters.asking
         match = Match.all_of(
             None if cancelled is None else Match(f"cancelled = {cancelled:d}", ()),
-            Match.letters(search, "workflow_name", "error_text", unsigned=unsigned),
+            Match.letters(search, "workflow_name", "error_text", unsigned=filters.unsigned),
             None if asking is None else Match(ASKS_PEOPLE.format(", ".join("?" * len(asking))), tuple(asking)),
         )
-        arms = _arms(statuses, triggered_by) if filtered else []
-        if cancelled or error_kind:
-            # These are few and have indexes of their own.
-            given["triggered_by = ?"] = triggered_by
-            kinds = [ERROR_KINDS[ERROR_KINDS.index(kind)] for kind in error_kind or ()]
-            arms = [f"error_kind = '{kind}'" for kind in kinds] or ["cancelled = 1"]
-        if not statuses:
-            arms = ["1 = 0"]
-        return Rows(cls, given.items(), arms, (lowest, end), match)
+        return Rows(cls, given, filters.arms(), (lowest, end), match)
 
     @classmethod
     def abandoned(cls, silent: bool = True) -> list[Run]:
@@ -291,9 +294,7 @@ class Run(Timed, Base):
 
     @classmethod
     def release(cls, id_: str, owner: str, claims: int | None = None) -> Write:
-        """Return the write that releases a run of `owner` as pending, for any process; with `claims`, only for that
-        claim.
-        """
+        """Return the write that makes a run of `owner` pending for any process; with `claims`, only that claim."""
         mine = "id = ? AND status = 'running' AND lease_owner = ? AND claims = COALESCE(?, claims)"
         return Write(f"UPDATE runs SET status = 'pending', lease_owner = NULL WHERE {mine}", (id_, owner, claims))
 
@@ -346,13 +347,13 @@ class Run(Timed, Base):
             "WHERE status = 'pending' AND waiting IS NULL AND recorded = 0 LIMIT ?) UNION ALL SELECT * FROM ("
             f"SELECT 1 FROM runs WHERE status = 'pending' AND waiting = '{QUEUED}' LIMIT ?) LIMIT ?)"
         )
-        return int(execute(sql, (most, most, most)).fetchone()[0])
+        return int(fetch_value(sql, (most, most, most)))
 
     @classmethod
     def unqueue(cls) -> None:
         """Release the first queued run of each flow that has none running: nothing else would."""
         # Usually there is none, and each process asks every two seconds: a write would clear the caches of others.
-        if execute(ANY_QUEUED).fetchone() is None:
+        if fetch_value(ANY_QUEUED) is None:
             return
         sql = (
             "UPDATE runs SET waiting = NULL WHERE id IN (SELECT MIN(q.id) FROM runs AS q WHERE q.status = 'pending' "
@@ -364,7 +365,7 @@ class Run(Timed, Base):
     @classmethod
     def busy(cls, workflow_id: str) -> int:
         """Return the number of runs of the flow that are running or about to."""
-        return int(execute(f"SELECT {BUSY}", (workflow_id,) * 3).fetchone()[0])
+        return int(fetch_value(f"SELECT {BUSY}", (workflow_id,) * 3))
 
     def children(self) -> list[Run]:
         """Return the unfinished runs for whose output this one waits."""

@@ -14,7 +14,7 @@ from peewee import BooleanField, CompositeKey, FloatField, IntegerField, TextFie
 
 from database import execute
 
-from .base import Base, Timed, Write, insert_all, microseconds, now_ms
+from .base import IN_LIST, Base, Timed, Write, encode_list, insert_all, microseconds, now_ms
 
 PAGE_BYTES = 8 * 2**20
 MAX_PACKED = 64 * 1024  # bytes of a run's packed steps: reading one step reads all of them
@@ -33,7 +33,7 @@ INSERT_STEP = (
 REPLACE_STEP = ") ON CONFLICT (run_id, seq) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}" for name in STEP_COLUMNS if name not in ("run_id", "seq")
 )
-OF_NODES = "node_id IN (SELECT value FROM json_each(?))"
+OF_NODES = f"node_id {IN_LIST}"
 SAVE_STEP = INSERT_STEP + REPLACE_STEP
 BEGIN_STEP = INSERT_STEP + " AND status = 'running'" + REPLACE_STEP
 # A run that was taken over is pending until the next claim, and until then `claims` does not change. The suspended
@@ -59,10 +59,6 @@ def _page(run_id: str, limit: int, after: int, node_id: str | None) -> tuple[str
     if node_id is None:
         return "run_id = ? AND seq > ? ORDER BY seq LIMIT ?", (run_id, after, limit + 1)
     return "run_id = ? AND seq > ? AND node_id = ? ORDER BY seq LIMIT ?", (run_id, after, node_id, limit + 1)
-
-
-def _json_list(names: Sequence[str]) -> str:
-    return orjson.dumps(list(names)).decode()
 
 
 class Step(Timed, Base):
@@ -186,17 +182,14 @@ class Step(Timed, Base):
     def successes(cls, run_id: str, types: Iterable[str]) -> list[Step]:
         """Return the steps of these node types that have an output of their own, executed as a whole."""
         mine = (cls.run_id == run_id) & cls.node_type.in_(list(types)) & (cls.status == "success")
-        return list(cls.select().where(mine, cls.item_index.is_null(), cls._has_output()).order_by(cls.seq))
-
-    @classmethod
-    def _has_output(cls) -> Any:
-        return cls.output.is_null(False) | cls.output_bytes.is_null(False)
+        has_output = cls.output.is_null(False) | cls.output_bytes.is_null(False)
+        return list(cls.select().where(mine, cls.item_index.is_null(), has_output).order_by(cls.seq))
 
     @classmethod
     def files(cls, run_id: str, node_ids: Sequence[str]) -> list[str]:
         """Return the names of the files with outputs of these nodes."""
         sql = f"SELECT seq FROM all_steps WHERE run_id = ? AND output_bytes IS NOT NULL AND {OF_NODES}"
-        return [f"step_{seq}" for (seq,) in execute(sql, (run_id, _json_list(node_ids))).fetchall()]
+        return [f"step_{seq}" for (seq,) in execute(sql, (run_id, encode_list(node_ids))).fetchall()]
 
     @classmethod
     def keep(cls, run_id: str, for_id: str, node_ids: Sequence[str]) -> None:
@@ -207,7 +200,7 @@ class Step(Timed, Base):
             "AND (status IN ('success', 'skipped') OR (status = 'failed' AND final = 0 "
             "AND (output IS NOT NULL OR output_bytes IS NOT NULL)))"
         )
-        execute(sql, (for_id, run_id, _json_list(node_ids)))
+        execute(sql, (for_id, run_id, encode_list(node_ids)))
 
     @classmethod
     def ending(cls, run_id: str) -> Step | None:

@@ -173,10 +173,7 @@ class Membership(Base):
         execute("DELETE FROM invitations WHERE workspace_id = ? AND invited_by = ?", (self.workspace_id, self.user_id))
 
     def leave(self) -> bool:
-        """Delete the membership, and the user's API tokens and invitations for the workspace.
-
-        Return False for the last owner.
-        """
+        """Delete the member's API tokens, invitations and membership. Return False for the last owner."""
         with write():
             if self.is_last_owner():
                 return False
@@ -205,13 +202,8 @@ class Session(Expiring, Base):
         token = secrets.token_urlsafe(32)
         expires = now_ms() + days * DAY_MS
         with write():
-            row = cls.add(
-                token_hash=hash_token(token),
-                user_id=user.id,
-                workspace_id=workspace_id,
-                expires_at=expires,
-                idle_at=_idle_at(expires, idle_days),
-            )
+            times = {"expires_at": expires, "idle_at": _idle_at(expires, idle_days)}
+            row = cls.add(token_hash=hash_token(token), user_id=user.id, workspace_id=workspace_id, **times)
             user.change(last_workspace_id=workspace_id)
         return row, token
 

@@ -10,6 +10,7 @@ from peewee import CompositeKey, IntegerField, TextField
 from database import execute, fetch_value, write
 
 from .base import Base, Write, now_ms
+from .runs import STILL_RUNS
 
 WAKE_AT_ONCE = 500
 # Only the last claim writes a wait, as with steps, and nothing begins to wait in a cancelled run, where it would never
@@ -17,8 +18,7 @@ WAKE_AT_ONCE = 500
 # not.
 BEGIN = (
     "INSERT INTO waits (run_id, node_id, seq, reason, wake_at, question, created_at) SELECT ?, ?, ?, ?, ?, ?, ? "
-    "WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ? AND status = 'running') "
-    "ON CONFLICT (run_id, node_id) DO UPDATE SET seq = excluded.seq, reason = excluded.reason, "
+    f"WHERE {STILL_RUNS} ON CONFLICT (run_id, node_id) DO UPDATE SET seq = excluded.seq, reason = excluded.reason, "
     "wake_at = excluded.wake_at, question = excluded.question, "
     + ", ".join(
         f"{name} = CASE WHEN waits.seq IS NULL THEN waits.{name} END"

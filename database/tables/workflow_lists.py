@@ -7,24 +7,24 @@ from typing import Any, NamedTuple
 
 from database import execute
 
-from .base import IN_LIST, containing, encode_list
-from .runs import RUN_STATUSES, TRIGGERS, UNFINISHED
+from .base import IN_LIST, containing, encode_list, join_given
+from .runs import ENDED, TRIGGERS, UNFINISHED
 
 ERROR_LETTERS = 300
 # The newest run of a flow with one status (and one trigger, if the index has it before the id): one index entry each.
 # Pending runs are always few (see migrations/0002_history_indexes.py and 0003_waits.py).
-ENDED = [
+OF_ENDED = [
     "SELECT MAX(id) AS id FROM runs WHERE workspace_id = {0} AND workflow_id = {1} "
     f"AND status = '{status}' AND triggered_by = '{trigger}'"
-    for status in RUN_STATUSES
+    for status in ENDED
     for trigger in TRIGGERS
-    if status not in UNFINISHED
 ]
-GOING_ON = [
+OF_UNFINISHED = [
     f"SELECT MAX(id) AS id FROM runs WHERE workflow_id = {{1}} AND status = '{status}'" for status in UNFINISHED
 ]
-NEWEST, NEWEST_ENDED, NEWEST_GOING_ON = (
-    f"(SELECT MAX(id) FROM ({' UNION ALL '.join(arms)}))" for arms in (ENDED + GOING_ON, ENDED, GOING_ON)
+NEWEST, NEWEST_ENDED, NEWEST_UNFINISHED = (
+    f"(SELECT MAX(id) FROM ({' UNION ALL '.join(arms)}))"
+    for arms in (OF_ENDED + OF_UNFINISHED, OF_ENDED, OF_UNFINISHED)
 )
 FAILING = "EXISTS (SELECT 1 FROM runs r WHERE r.id = {0} AND r.status = 'failed' AND r.cancelled = 0)"
 
@@ -81,35 +81,26 @@ def flow_page(
 ) -> tuple[list[Listed], tuple[Any, str] | None]:
     """Return the next `limit` flows after this key and id, and the key and id for the next page (None: the end)."""
     order = ORDERS[sort]
-    where, params = _where(filters)
+    where, params = join_given(
+        (
+            ("w.workspace_id = ?", filters.workspace_id),
+            (f"w.status {IN_LIST}", None if filters.statuses is None else encode_list(filters.statuses)),
+            ("w.name LIKE ? ESCAPE '\\'", None if filters.search is None else containing(filters.search)),
+            (f"{FAILING.format(NEWEST_ENDED.format('w.workspace_id', 'w.id'))} = ?", filters.failing),
+            (f"w.id {IN_LIST}", None if filters.ids is None else encode_list(filters.ids)),
+        )
+    )
     way, than = ("DESC", "<") if order.is_downwards else ("ASC", ">")
     # In the order of ids, the id alone is the key.
     keys = [f"{order.key}{order.collation}", "w.id"] if order.key != "w.id" else ["w.id"]
     if after is not None:
         where = f"{where} AND ({', '.join(keys)}) {than} ({', '.join('?' * len(keys))})"
-        params = [*params, *after[-len(keys) :]]
+        params = (*params, *after[-len(keys) :])
     by = ", ".join(f"{key} {way}" for key in keys)
     sql = f"SELECT w.id, w.version, {order.key} FROM workflows w WHERE {where} ORDER BY {by} LIMIT ?"
     rows = [Listed(*row) for row in execute(sql, (*params, limit + 1)).fetchall()]
     last = rows[limit - 1] if len(rows) > limit else None
     return rows[:limit], None if last is None else (last.key, last.id)
-
-
-def _where(filters: FlowFilters) -> tuple[str, list[Any]]:
-    where, params = ["w.workspace_id = ?"], [filters.workspace_id]
-    if filters.statuses is not None:
-        where.append(f"w.status {IN_LIST}")
-        params.append(encode_list(filters.statuses))
-    if filters.search is not None:
-        where.append("w.name LIKE ? ESCAPE '\\'")
-        params.append(containing(filters.search))
-    if filters.failing is not None:
-        failing = FAILING.format(NEWEST_ENDED.format("w.workspace_id", "w.id"))
-        where.append(failing if filters.failing else f"NOT {failing}")
-    if filters.ids is not None:
-        where.append(f"w.id {IN_LIST}")
-        params.append(encode_list(filters.ids))
-    return " AND ".join(where), params
 
 
 def versions_of(workspace_id: str) -> list[tuple[str, int]]:
@@ -130,9 +121,9 @@ def definitions_of(ids: Sequence[str]) -> Iterator[tuple[str, int, str]]:
 
 def last_runs(workspace_id: str, ids: Sequence[str]) -> dict[str, LastRun]:
     """Return the last run of each of these flows, also of deleted flows."""
-    ended, going_on = (sql.format("?1", "f.value") for sql in (NEWEST_ENDED, NEWEST_GOING_ON))
+    ended, unfinished = (sql.format("?1", "f.value") for sql in (NEWEST_ENDED, NEWEST_UNFINISHED))
     found = execute(
-        f"SELECT f.value, {ended}, {going_on} FROM json_each(?2) f", (workspace_id, encode_list(ids))
+        f"SELECT f.value, {ended}, {unfinished} FROM json_each(?2) f", (workspace_id, encode_list(ids))
     ).fetchall()
     sql = (
         "SELECT id, workflow_name, status, cancelled, started_at, finished_at, "

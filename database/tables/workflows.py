@@ -72,13 +72,8 @@ class Workflow(Base):
 
     def remember(self, user_id: str | None) -> None:
         """Store the present definition as a version."""
-        WorkflowVersion.create(
-            workflow_id=self.id,
-            version=self.version,
-            definition_json=self.definition_json,
-            created_at=self.updated_at,
-            created_by=user_id,
-        )
+        made = {"created_at": self.updated_at, "created_by": user_id, "definition_json": self.definition_json}
+        WorkflowVersion.create(workflow_id=self.id, version=self.version, **made)
 
     def change(
         self, user_id: str | None, expected: int | None = None, triggers: Triggers | None = None, **values: Any

@@ -19,7 +19,7 @@ from dispatch.payloads import Kept
 from dispatch.references import warnings_of
 from dispatch.resources import Resources
 from errors import BadInput, NodeError, NotFound
-from models import RUN_STATUSES, LogEntry, Run, Step, Workflow
+from models import RUN_STATUSES, LogEntry, Run, RunFilters, Step, Workflow
 from nodes.base import REGISTRY
 from nodes.limits import size_of
 from schema_fields.row_json import iso
@@ -101,8 +101,8 @@ class Inspection:
     ) -> dict[str, Any]:
         """Return `{"runs": […], "next_cursor"}`, newest first, without inputs and outputs."""
         _check_one_of("status", status, RUN_STATUSES)
-        query = Run.select_where(self.workspace_id, status=status, workflow_id=workflow_id)
-        rows, more = query.page(_limit(limit), cursor)
+        filters = RunFilters(self.workspace_id, None if status is None else [status], workflow_id)
+        rows, more = Run.select_where(filters).page(_limit(limit), cursor)
         return {"runs": [_shown(row, RUN) for row in rows], "next_cursor": more}
 
     def get_run(self, run_id: str, after: int = -1) -> dict[str, Any]:

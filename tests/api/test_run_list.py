@@ -9,7 +9,7 @@ from world import flow, node
 from api.runs import link_large_values
 from database import execute, write
 from database.tables import base
-from models import Fired, Run, Wait
+from models import Fired, Run, RunFilters, Wait
 from schemas import RunBriefOut, RunItemOut
 
 TIMED = flow(node("start", "manual"), node("rest", "wait", {"seconds": 3600}), edges=["start rest"])
@@ -230,7 +230,7 @@ def test_an_agents_question_is_of_people_and_the_flow_that_it_waits_for_is_not(o
 def test_words_that_are_not_ours_do_not_get_into_a_statement(app):
     for filters in ({"status": ["' OR 1 = 1 --"]}, {"triggered_by": "' OR 1 = 1 --"}):
         with pytest.raises(ValueError):
-            Run.select_where("ws_1", **filters)
+            Run.select_where(RunFilters("ws_1", **filters))
 
 
 # Items

@@ -9,6 +9,7 @@ from world import add_flow, flow, fresh_database
 from database import execute, write
 from database.tables.steps import MAX_PACKED, STEP_COLUMNS
 from dispatch.recorder import WholeRun, insertions
+from errors import ERROR_KINDS
 from models import Run, RunDay, Step, now_ms
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=20)
@@ -22,6 +23,7 @@ STEPS = st.lists(
         "same_as": st.none() | st.sampled_from("ab"), "branch": st.none() | TEXT, "error_text": st.none() | TEXT,
         "started_at": NUMBER, "finished_at": st.none() | NUMBER,
         "duration_ms": st.none() | st.integers(0, 10**9).map(lambda us: us / 1000), "final": st.booleans(),
+        "error_kind": st.none() | st.sampled_from(ERROR_KINDS),
     }),
     max_size=6,
 )  # fmt: skip

@@ -30,6 +30,7 @@ from models import (
     MemoryName,
     MemoryScope,
     Run,
+    RunFilters,
     Step,
     Wait,
     Workflow,
@@ -61,7 +62,7 @@ def record(made, count):
             values["waiting"] = QUEUED
         run = Run.accept(made[number % len(made)], id=first_id("run", 1_000 + number), **values)
         execute(*run.insertion())
-        execute(*Step.save_one((run.id, 0, "a", "noop", "A", "success", 1, *[None] * 8, 1, 2, 1.0, False), 0))
+        execute(*Step.save_one((run.id, 0, "a", "noop", "A", "success", 1, *[None] * 8, 1, 2, 1.0, False, None), 0))
         execute(*LogEntry.entry(run.workspace_id, run.id, None, chance.choice(("info", "error")), "m", None))
         entry = AuditEntry.begin(chance.choice(ACTIONS), run.workspace_id, user_id=f"usr_{number % 7}")
         execute(*entry.target("flow", f"wf_{number % 50}", "F").insertion())
@@ -111,7 +112,11 @@ def is_slow(line, paged=True):
 
 
 FILTERS = [
-    {name: value for name, value in (("status", status), ("triggered_by", trigger), ("workflow_id", of)) if value}
+    {
+        name: value
+        for name, value in (("status", status and [status]), ("triggered_by", trigger), ("workflow_id", of))
+        if value
+    }
     for status, trigger, of in product((None, *RUN_STATUSES), (None, "manual"), (None, "wf_1"))
 ]
 BOUNDS = [{}, {"since": 5}, {"until": 5}, {"since": 1, "until": 5}]
@@ -124,14 +129,14 @@ def wanted(filters):
     ended = ENDED_OF_FLOW if "workflow_id" in filters else ENDED
     if "status" not in filters:
         return {UNFINISHED, ended}
-    return {UNFINISHED if filters["status"] in ("pending", "running") else ended}
+    return {UNFINISHED if filters["status"][0] in ("pending", "running") else ended}
 
 
-@pytest.mark.parametrize("filters", FILTERS, ids=lambda filters: "+".join(filters.values()) or "all")
+@pytest.mark.parametrize("filters", FILTERS, ids=lambda filters: "+".join(map(str, filters.values())) or "all")
 @pytest.mark.parametrize("bounds", BOUNDS, ids=lambda bounds: "+".join(bounds) or "ever")
 @pytest.mark.parametrize("before", [None, first_id("run", 1_500)], ids=["first page", "later page"])
 def test_a_list_of_runs_is_read_from_its_indexes_in_order(plans, filters, bounds, before):
-    found = plans(lambda: Run.select_where("ws_1", **filters, **bounds).page(50, before))
+    found = plans(lambda: Run.select_where(RunFilters("ws_1", **filters, **bounds)).page(50, before))
     assert found and not any(is_slow(line) for line in found), found
     used = indexes(found)
     if "workflow_id" in filters and "runs_pending" in used:
@@ -141,7 +146,7 @@ def test_a_list_of_runs_is_read_from_its_indexes_in_order(plans, filters, bounds
 
 LOOKED_FOR = [
     {"cancelled": True},
-    {"cancelled": True, "status": "failed", "workflow_id": "wf_1", "triggered_by": "manual", "until": 9},
+    {"cancelled": True, "status": ["failed"], "workflow_id": "wf_1", "triggered_by": "manual", "until": 9},
     {"cancelled": False, "status": ("success", "failed")},
     {"error_kind": ("remote",)},
     {
@@ -162,7 +167,7 @@ LOOKED_FOR = [
 @pytest.mark.parametrize("filters", LOOKED_FOR, ids=str)
 @pytest.mark.parametrize("before", [None, first_id("run", 1_500)], ids=["first page", "later page"])
 def test_what_is_looked_for_row_by_row_comes_in_the_order_of_an_index(plans, filters, before):
-    found = plans(lambda: Run.select_where("ws_1", **filters).values(COLUMNS, 50, before))
+    found = plans(lambda: Run.select_where(RunFilters("ws_1", **filters)).values(COLUMNS, 50, before))
     assert found and not any(is_slow(line) for line in found), found
     alone = {"cancelled": "runs_cancelled", "error_kind": "runs_error_kind"}
     wanted = {index for name, index in alone.items() if filters.get(name)}
@@ -178,11 +183,12 @@ def test_every_filter_finds_what_a_search_of_the_whole_table_finds(plans, ground
     everything = rows.fetchall()
     for values in product((None, *RUN_STATUSES), (None, *TRIGGERS), (None, ground[0].id, ground[2].id)):
         filters = {name: value for name, value in zip(columns, values, strict=True) if value}
+        filters |= {"status": [filters["status"]]} if "status" in filters else {}
         expected = [
             id_ for id_, *own in everything if all(value in (None, has) for value, has in zip(values, own, strict=True))
         ]
-        assert [run.id for run in Run.select_where("ws_1", **filters)] == expected
-        assert walked(Run.select_where("ws_1", **filters)) == expected
+        assert [run.id for run in Run.select_where(RunFilters("ws_1", **filters))] == expected
+        assert walked(Run.select_where(RunFilters("ws_1", **filters))) == expected
 
 
 def walked(rows):
@@ -195,10 +201,10 @@ def walked(rows):
             return found
 
 
-@pytest.mark.parametrize("filters", [{"status": "' OR 1 = 1 --"}, {"triggered_by": "' OR 1 = 1 --"}])
+@pytest.mark.parametrize("filters", [{"status": ["' OR 1 = 1 --"]}, {"triggered_by": "' OR 1 = 1 --"}])
 def test_words_that_are_not_ours_do_not_get_into_a_statement(flows, filters):
     with pytest.raises(ValueError):
-        Run.select_where("ws_1", **filters)
+        Run.select_where(RunFilters("ws_1", **filters))
 
 
 @pytest.mark.parametrize("values", [{"status": "done"}, {"triggered_by": "chance"}])
@@ -362,7 +368,7 @@ def test_a_question_without_an_index_is_noticed(plans):
 
 def test_every_index_of_runs_is_used(plans):
     asked = [*FILTERS, *LOOKED_FOR]
-    work = [lambda filters=filters: Run.select_where("ws_1", **filters).page(9, None) for filters in asked]
+    work = [lambda filters=filters: Run.select_where(RunFilters("ws_1", **filters)).page(9, None) for filters in asked]
     used = set().union(*(indexes(plans(ask)) for ask in (*work, *PAGED.values(), *OTHERS.values())))
     rows = execute("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'runs'").fetchall()
     assert {name for (name,) in rows} <= used
