@@ -55,7 +55,7 @@ def make(file, payloads):
             execute(*Run.accept(made, id=id_, status=status, **values).insertion())
             for number in range(steps):
                 row = (id_, number, f"n{number}", "noop", "N", "success", 1, *[None] * 3, text, *[None] * 4)
-                execute(*Step.save_one((*row, at, at, 1.0, False), 0))
+                execute(*Step.save_one((*row, at, at, 1.0, False, None), 0))
             execute(*LogEntry.entry("ws_1", id_, None, "info", "m", None))
             if key is not None:
                 IdempotencyKey.create(workflow_id=made.id, key=key, run_id=id_, created_at=key_at)
