@@ -52,14 +52,14 @@ class Setting:
 
     def value(self, environ: Mapping[str, str]) -> Any:
         """Return the parsed value from `environ`; empty means not set. Raises: ConfigError with the allowed values."""
-        text = self._secret_text(environ) if self.kind.secret else environ.get(self.env, "").strip()
+        text = self._read_secret(environ) if self.kind.secret else environ.get(self.env, "").strip()
         try:
             return self.kind.parse(text or self.default)
         except ValueError:
             given = "has a wrong value" if self.kind.secret else f"is {text!r}"
             raise ConfigError(f"{self.env} {given}; it must be {self.kind.allowed}") from None
 
-    def _secret_text(self, environ: Mapping[str, str]) -> str:
+    def _read_secret(self, environ: Mapping[str, str]) -> str:
         """Return the value of NAME, or the content of the file in NAME_FILE."""
         text, path = environ.get(self.env, ""), environ.get(f"{self.env}_FILE", "").strip()
         if text and path:
@@ -93,7 +93,7 @@ def _number(low: int, high: int) -> Kind:
     return Kind(f"a whole number from {low} to {high}", parse)
 
 
-def _bytes(text: str) -> int:
+def _parse_size(text: str) -> int:
     match = re.fullmatch(r"([0-9]{1,15})([KMG]?)", text.upper())
     if not match:
         raise ValueError
@@ -102,9 +102,9 @@ def _bytes(text: str) -> int:
 
 def _size(high: str, low: int = 1) -> Kind:
     def parse(text: str) -> int:
-        if not low <= _bytes(text) <= _bytes(high):
+        if not low <= _parse_size(text) <= _parse_size(high):
             raise ValueError
-        return _bytes(text)
+        return _parse_size(text)
 
     return Kind(f"bytes, or a number with K, M or G (multiples of 1024), from {low} to {high}", parse)
 
@@ -118,18 +118,18 @@ def _one_of(*choices: str) -> Kind:
     return _matching(" or ".join(f"`{choice}`" for choice in choices), "|".join(choices))
 
 
-def _sqlite_url(text: str) -> str:
+def _parse_sqlite_url(text: str) -> str:
     path = unquote(text.removeprefix(SQLITE))
     if text and (not text.startswith(SQLITE) or not path or path.startswith(":") or re.search(r"[?\0]", path)):
         raise ValueError
     return text
 
 
-def _egress(text: str) -> tuple[str, ...]:
-    return tuple(_host_or_network(part.strip().lower()) for part in text.split(",") if part.strip())
+def _parse_egress(text: str) -> tuple[str, ...]:
+    return tuple(_parse_host_or_network(part.strip().lower()) for part in text.split(",") if part.strip())
 
 
-def _host_or_network(text: str) -> str:
+def _parse_host_or_network(text: str) -> str:
     if re.fullmatch(r"[0-9.]+|.*[/:].*", text):
         return str(ipaddress.ip_network(text))
     if not re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?", text):
@@ -137,7 +137,7 @@ def _host_or_network(text: str) -> str:
     return text
 
 
-def _authorities(text: str) -> Path:
+def _parse_authorities(text: str) -> Path:
     path = Path(text).expanduser().absolute()
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
@@ -146,7 +146,7 @@ def _authorities(text: str) -> Path:
     return path
 
 
-def _address(text: str) -> str:
+def _parse_address(text: str) -> str:
     if text:
         parts = urlsplit(text)
         plain = parts.username is None and not parts.query and not parts.fragment and text.isprintable()
@@ -170,7 +170,7 @@ class MailServer:
 MAIL_PORTS = {"tls": 465, "starttls": 587, "none": 25}
 
 
-def _mail_server(text: str) -> MailServer:
+def _parse_mail_server(text: str) -> MailServer:
     parts = urlsplit(text)
     options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True))
     sender, starttls = options.pop("from", ""), FLAG.parse(options.pop("starttls", "true"))
@@ -186,7 +186,7 @@ def _mail_server(text: str) -> MailServer:
 
 PASSWORD = Kind("any text", str, secret=True)
 KEY = _matching("empty or a key of printable ASCII characters without spaces", "[!-~]*", secret=True)
-ADDRESS = Kind("empty or an address such as https://llm.example.org/v1", _address)
+ADDRESS = Kind("empty or an address such as https://llm.example.org/v1", _parse_address)
 FLAG = Kind("`true` or `false`", lambda text: ("false", "true").index(text) == 1)
 MODEL = _matching(
     "empty, `test`, or `openai:`, `anthropic:` or `ollama:` with the name of a model",
@@ -194,15 +194,15 @@ MODEL = _matching(
 )
 HOST = _matching("a host name or address", r"[A-Za-z0-9_.:-]+")
 FOLDER = Kind("a path", lambda text: Path(text).expanduser().absolute())
-DATABASE = Kind("`sqlite:///path/to/file` (other databases are not supported yet)", _sqlite_url, secret=True)
-AUTHORITIES = Kind("the path of a file with certificates in PEM format", _authorities)
+DATABASE = Kind("`sqlite:///path/to/file` (other databases are not supported yet)", _parse_sqlite_url, secret=True)
+AUTHORITIES = Kind("the path of a file with certificates in PEM format", _parse_authorities)
 MAIL_SERVER = Kind(
     "an address such as smtp://user:password@mail.example.org:587?from=flows@example.org; `smtps://` encrypts from the "
     "start, `smtp://` by STARTTLS, unless `&starttls=false` follows",
-    _mail_server,
+    _parse_mail_server,
     secret=True,
 )
-EGRESS = Kind("host names, addresses and CIDR networks without host bits, separated by commas", _egress)
+EGRESS = Kind("host names, addresses and CIDR networks without host bits, separated by commas", _parse_egress)
 
 
 def setting(line: str, kind: Kind, help: str) -> Any:
@@ -427,7 +427,7 @@ class Config:
 
         Raises: ConfigError if a value is invalid.
         """
-        source = _environment() if environ is None else environ
+        source = _read_environment() if environ is None else environ
         return cls(**{item.name: item.metadata["setting"].value(source) for item in fields(cls)})
 
     @property
@@ -460,7 +460,7 @@ def _shorten(host: str) -> str:
     return host
 
 
-def _environment() -> dict[str, str]:
+def _read_environment() -> dict[str, str]:
     # Not interpolated: a `$` in a password has no special meaning.
     from_file = dotenv_values(".env", interpolate=False)
     return {name: text for name, text in from_file.items() if text is not None} | dict(os.environ)
@@ -472,30 +472,30 @@ OTHERS = {
     *("HEADRACE_EXPECT_BROWSER", "HEADRACE_FAULTS_SEED", "HEADRACE_SOAK_SECONDS"),
 }
 PREFIX = "HEADRACE_"
-NEAR = 0.85  # similarity from which a name without the prefix counts as a misspelt setting of ours
+MIN_SIMILARITY = 0.85  # similarity from which a name without the prefix counts as a misspelt setting of ours
 
 
-def unknown_settings(environ: Mapping[str, str] | None = None) -> list[str]:
+def find_unknown_settings(environ: Mapping[str, str] | None = None) -> list[str]:
     """Return a sentence for each variable that looks like a setting and is not one, with the nearest name.
 
     The default is the environment and the file `.env`. Values are never included.
     """
-    source = _environment() if environ is None else environ
+    source = _read_environment() if environ is None else environ
     known = {row.env for row in table()} | {f"{row.env}_FILE" for row in table() if row.kind.secret}
     ours = sorted(name for name in known if name.startswith(PREFIX))
     found = []
     for name in sorted(source.keys() - known - OTHERS):
-        near = _nearest(name, ours)
+        near = _find_nearest(name, ours)
         if near or name.startswith(PREFIX):
             hint = f"did you mean {near}?" if near else "docs/settings.md lists all settings"
             found.append(f"{name} is not a setting, and has no effect; {hint}")
     return found
 
 
-def _nearest(name: str, ours: list[str]) -> str | None:
+def _find_nearest(name: str, ours: list[str]) -> str | None:
     """Return the setting with the closest name, or None if none is similar."""
     if not name.startswith(PREFIX):
-        return next(iter(get_close_matches(name.upper(), ours, 1, NEAR)), None)
+        return next(iter(get_close_matches(name.upper(), ours, 1, MIN_SIMILARITY)), None)
     if longer := [one for one in ours if one.startswith(f"{name}_")]:
         return longer[0]
     # The common prefix must not count as similarity.

@@ -44,7 +44,7 @@ M_MMAP_THRESHOLD = -3  # in glibc's malloc.h
 _config = Config.from_env()
 _message = []  # of this start, once it has begun
 
-wsgi_app = "workflow_server:create_app(tell=False)"
+wsgi_app = "workflow_server:create_app(print_login=False)"
 bind = f"[{_config.host}]:{_config.port}" if ":" in _config.host else f"{_config.host}:{_config.port}"
 worker_class = "net.http_worker.HttpWorker"
 workers = _config.workers
@@ -108,7 +108,7 @@ def post_worker_init(worker):
     signal.signal(signal.SIGTERM, stop)
     signal.siginterrupt(signal.SIGTERM, False)
     for message in _message:
-        message.worker_is_ready()
+        message.count_ready_worker()
 
 
 def worker_exit(server, worker):

@@ -47,7 +47,7 @@ class StartupMessage:
         os.close(filled)
         atexit.register(self._report_failure)
 
-    def worker_is_ready(self) -> None:
+    def count_ready_worker(self) -> None:
         """Count a ready worker. Replacements of workers are not counted: the pipe is empty then."""
         if os.read(self._counter, 1) == b"\1":
             login = format_first_login(self.login) if self.login else ""

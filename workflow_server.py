@@ -88,7 +88,7 @@ class Server:
     def check_key(self) -> None:
         """Check the key again, now that `rotate-key` can see this process: it may have changed since it was read."""
         try:
-            is_right = self.credentials.are_under_this_key()
+            is_right = self.credentials.is_key_current()
         except DatabaseRefused:
             log.exception("the database cannot be read; the key will be checked at its first use")
             return
@@ -107,19 +107,19 @@ class Server:
         database.disconnect()
 
 
-def create_app(config: Config | None = None, inline: bool = False, tell: bool = True) -> Flask:
+def create_app(config: Config | None = None, inline: bool = False, print_login: bool = True) -> Flask:
     """Return the app for the config's database, migrated and with an owner. `extensions["headrace"]` is its `Server`.
 
-    A generated password of a new owner is printed; with `tell=False` it is in the `Server`'s `first_login` instead, for
-    the caller to print. A process has one set of node types: those of the last config.
+    A generated password of a new owner is printed; with `print_login=False` it is in the `Server`'s `first_login`
+    instead, for the caller to print. A process has one set of node types: those of the last config.
     """
     if config is None:
         config = Config.from_env()
-        for unknown in settings.unknown_settings():
+        for unknown in settings.find_unknown_settings():
             log.warning("%s", unknown)
     plugins.load(config.nodes_dir)
     login = prepare(config)
-    if login is not None and tell:
+    if login is not None and print_login:
         sys.stderr.write(startup_message.format_first_login(login))
     app = App("headrace", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = config.max_body_bytes
@@ -158,7 +158,7 @@ def serve() -> None:
             self.load_config_from_file(str(Path(__file__).parent / "gunicorn.conf.py"))
 
         def load(self) -> Flask:
-            return create_app(tell=False)
+            return create_app(print_login=False)
 
     Config.from_env()
     Gunicorn().run()

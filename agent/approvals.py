@@ -15,7 +15,7 @@ from parsers.invisible_characters import visible
 MAX_ARGUMENTS = 1_500  # characters
 
 
-def question(agent: str, tool: str, arguments: Any, shorten: Callable[[Any, int], Any]) -> str:
+def write_question(agent: str, tool: str, arguments: Any, shorten: Callable[[Any, int], Any]) -> str:
     """Return the question about a call. `shorten(value, most)` truncates long values, marking each cut."""
     written = json.dumps(arguments, ensure_ascii=False)
     cut = ""

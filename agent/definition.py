@@ -140,7 +140,7 @@ class Agent:
     approval: ApprovalRule | None = None
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the definition as plain JSON with all defaults; `restored` is the inverse."""
+        """Return the definition as plain JSON with all defaults; `restore` is the inverse."""
         plain = {key.name: getattr(self, key.name) for key in dataclasses.fields(self)}
         return {
             **plain,
@@ -171,7 +171,7 @@ def check(raw: Any) -> tuple[Agent | None, list[Issue]]:
     return (None if issues else Agent(**values)), issues
 
 
-def restored(snapshot: Mapping[str, Any]) -> Agent:
+def restore(snapshot: Mapping[str, Any]) -> Agent:
     """Return the agent of a snapshot without validation: limits may have changed since it was made.
 
     Keys added to the format later get their defaults.
@@ -227,7 +227,7 @@ def needs_credentials(agent: Agent) -> tuple[str, ...]:
 
 
 def _agent(given: Fields) -> dict[str, Any]:
-    given.only(KEYS)
+    given.check_keys(KEYS)
     return {
         "id": given.read("id", text(MAX_ID, ID, "must be a-z, 0-9 and single dashes, such as mail-triage")),
         "name": given.read("name", text(MAX_NAME)),
@@ -236,7 +236,7 @@ def _agent(given: Fields) -> dict[str, Any]:
         "model": given.read("model", text(MAX_NAME, MODEL, "must be provider:name, such as openai:gpt-5"), None),
         "credential": given.read("credential", text(MAX_NAME), None),
         "tools": _tools(given),
-        "memory": given.flag("memory", False),
+        "memory": given.read_flag("memory", False),
         "output_schema": given.read("output_schema", _schema, None),
         "limits": _limits(given),
         "approval": _approval(given),
@@ -261,7 +261,7 @@ def _schema(value: Any) -> Mapping[str, Any]:
 
 def _limits(given: Fields) -> Limits:
     usual = Limits()
-    inner = given.inner("limits", tuple(key.name for key in dataclasses.fields(Limits)))
+    inner = given.read_object("limits", tuple(key.name for key in dataclasses.fields(Limits)))
     if inner is None:
         return usual
     return Limits(
@@ -273,7 +273,7 @@ def _limits(given: Fields) -> Limits:
 
 
 def _approval(given: Fields) -> ApprovalRule | None:
-    inner = given.inner("approval", tuple(key.name for key in dataclasses.fields(ApprovalRule)))
+    inner = given.read_object("approval", tuple(key.name for key in dataclasses.fields(ApprovalRule)))
     if inner is None:
         return None
     return ApprovalRule(inner.read("notify", text(MAX_NAME), None), inner.read("timeout", number(1, MAX_WAIT), None))
@@ -284,7 +284,7 @@ def _tools(given: Fields) -> tuple[ToolSpec, ...]:
     if raw is None:
         return ()
     if not isinstance(raw, list) or len(raw) > MAX_TOOLS:
-        given.bad("tools", f"must be a list of at most {MAX_TOOLS} tools")
+        given.add_issue("tools", f"must be a list of at most {MAX_TOOLS} tools")
         return ()
     found = [_tool(item, f"tools[{position}]", given.issues) for position, item in enumerate(raw)]
     _check_once(found, given.issues)
@@ -299,10 +299,10 @@ def _tool(raw: Any, path: str, issues: Issues) -> ToolSpec | None:
     given = Fields(raw, path, issues)
     type_ = raw.get("type")
     if not isinstance(type_, str) or type_ not in KINDS:
-        given.bad("type", f"must be one of: {', '.join(KINDS)}")
+        given.add_issue("type", f"must be one of: {', '.join(KINDS)}")
         return None
     keys = KINDS[type_].keys
-    given.only(("type", "approval", *keys))
+    given.check_keys(("type", "approval", *keys))
     read = {key: READERS[key](given) for key in keys}
     return ToolSpec(type_, _asking(given, type_), **read)
 
@@ -312,11 +312,11 @@ def _asking(given: Fields, type_: str) -> bool | tuple[str, ...]:
     value = given.raw.get("approval")
     if value is None or isinstance(value, bool):
         return bool(value)
-    names: tuple[str, ...] = given.texts("approval", MAX_LISTED, text(MAX_NAME), ())
+    names: tuple[str, ...] = given.read_list("approval", MAX_LISTED, text(MAX_NAME), ())
     known = KINDS[type_].tools
     for name in names if known is not None else ():
         if known is not None and name not in known:
-            given.bad("approval", f"there is no tool {name[:100]!r}; known tools: {', '.join(known)}")
+            given.add_issue("approval", f"there is no tool {name[:100]!r}; known tools: {', '.join(known)}")
     return names
 
 
@@ -347,9 +347,9 @@ def _method(value: Any) -> str:
 
 READERS = {
     "credential": lambda given: given.read("credential", text(MAX_NAME), None),
-    "hosts": lambda given: given.texts("hosts", MAX_LISTED, _host, None),
-    "methods": lambda given: given.texts("methods", len(METHODS), _method, ("GET",)),
-    "write": lambda given: given.flag("write", True),
-    "workflows": lambda given: given.texts("workflows", MAX_LISTED, text(MAX_ID), None),
-    "tools": lambda given: given.texts("tools", MAX_LISTED, text(MAX_NAME), None),
+    "hosts": lambda given: given.read_list("hosts", MAX_LISTED, _host, None),
+    "methods": lambda given: given.read_list("methods", len(METHODS), _method, ("GET",)),
+    "write": lambda given: given.read_flag("write", True),
+    "workflows": lambda given: given.read_list("workflows", MAX_LISTED, text(MAX_ID), None),
+    "tools": lambda given: given.read_list("tools", MAX_LISTED, text(MAX_NAME), None),
 }

@@ -32,78 +32,78 @@ class Fields:
     def __init__(self, raw: Mapping[str, Any], path: str, issues: Issues) -> None:
         self.raw, self.path, self.issues = raw, path, issues
 
-    def bad(self, key: str, message: str) -> None:
+    def add_issue(self, key: str, message: str) -> None:
         """Add an issue of a key."""
         self.issues.add(f"{self.path}.{key}".lstrip("."), message)
 
-    def only(self, known: Sequence[str]) -> None:
+    def check_keys(self, known: Sequence[str]) -> None:
         """Report keys that are not known."""
         for key in sorted(map(str, self.raw.keys() - set(known)))[:MAX_UNKNOWN]:
             close = difflib.get_close_matches(key[:MAX_QUOTED].lower(), known, 1, 0.7)
             offer = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
-            self.bad(_printable(key[:MAX_QUOTED]), f"unknown key; {offer}")
+            self.add_issue(_printable(key[:MAX_QUOTED]), f"unknown key; {offer}")
 
     def read(self, key: str, check: Check, *default: Any) -> Any:
         """Return the key's checked value; null or a missing key gives the default, or an issue if there is none."""
         value = self.raw.get(key)
         if value is None:
             if not default:
-                self.bad(key, "is required")
+                self.add_issue(key, "is required")
                 return None
             return default[0]
         try:
             return check(value)
         except ValueError as error:
-            self.bad(key, str(error))
+            self.add_issue(key, str(error))
             return default[0] if default else None
 
-    def flag(self, key: str, default: bool) -> bool:
+    def read_flag(self, key: str, default: bool) -> bool:
         """Return the key's boolean value."""
         return bool(self.read(key, _flag, default))
 
-    def texts(self, key: str, most: int, check: Check, default: Any) -> Any:
+    def read_list(self, key: str, max_count: int, check: Check, default: Any) -> Any:
         """Return the list of texts under the key, each checked, as a tuple without duplicates."""
         value = self.raw.get(key)
         if value is None:
             return default
-        if not isinstance(value, list) or not 1 <= len(value) <= most:
-            self.bad(key, f"must be a list of 1 to {most} texts")
+        if not isinstance(value, list) or not 1 <= len(value) <= max_count:
+            self.add_issue(key, f"must be a list of 1 to {max_count} texts")
             return default
         found = []
         for position, item in enumerate(value):
             try:
                 found.append(check(item))
             except ValueError as error:
-                self.bad(f"{key}[{position}]", str(error))
+                self.add_issue(f"{key}[{position}]", str(error))
         return tuple(dict.fromkeys(found))
 
-    def inner(self, key: str, known: Sequence[str]) -> Fields | None:
+    def read_object(self, key: str, known: Sequence[str]) -> Fields | None:
         """Return the object under the key, checked for unknown keys; None if it is missing."""
         value = self.raw.get(key)
         if value is None:
             return None
         if not isinstance(value, dict):
-            self.bad(key, f"must be an object with the keys: {', '.join(known)}")
+            self.add_issue(key, f"must be an object with the keys: {', '.join(known)}")
             return None
         found = Fields(value, f"{self.path}.{key}".lstrip("."), self.issues)
-        found.only(known)
+        found.check_keys(known)
         return found
 
 
-def text(longest: int, pattern: re.Pattern[str] | None = None, told: str = "", may_be_empty: bool = False) -> Check:
-    """Return a check for text of at most `longest` characters; `told` describes the pattern, if there is one."""
+def text(max_length: int, pattern: re.Pattern[str] | None = None, rule: str = "", may_be_empty: bool = False) -> Check:
+    """Return a check for text of at most `max_length` characters; `rule` describes the pattern, if any."""
 
     def check(value: Any) -> str:
         if not isinstance(value, str):
             raise ValueError("must be text")
         if not value.strip() and not (may_be_empty and not value):
             raise ValueError("must not be empty")
-        if len(value) > longest:
-            raise ValueError(f"must have at most {longest:,} characters")
+        if len(value) > max_length:
+            raise ValueError(f"must have at most {max_length:,} characters")
         if "\0" in value or _printable(value) != value:
             raise ValueError("must not contain the character NUL or half a surrogate pair")
         if pattern is not None and not pattern.match(value):
-            raise ValueError(told)
+            raise ValueError(rule)
         return value
 
     return check

@@ -34,7 +34,7 @@ from pydantic_ai.usage import UsageLimits
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from agent import prompts
-from agent.approvals import question
+from agent.approvals import write_question
 from agent.journal import ENDED, Entry, JournalMismatch, Replay, sum_usage
 from agent.thread_bridge import ThreadBridge
 from agent.tools import Later, Tool
@@ -130,7 +130,7 @@ async def _answer(work: Work, replay: Replay, bridge: ThreadBridge) -> Any:
     async with work.open_model() as model:
         made: Agent[None, Any] = Agent(
             _Recorded(model, work, replay, bridge),
-            output_type=str if schema is None else _output(schema, wrapped),
+            output_type=str if schema is None else _make_output_type(schema, wrapped),
             instructions=start["instructions"] or None,
             toolsets=[_Tools(work, replay, bridge)],
             retries={"tools": MAX_REPAIRS, "output": MAX_REPAIRS},
@@ -142,19 +142,19 @@ async def _answer(work: Work, replay: Replay, bridge: ThreadBridge) -> Any:
         with Agent.parallel_tool_call_execution_mode("sequential"):
             result = await made.run(
                 start["prompt"],
-                message_history=_history(start["history"]),
+                message_history=_make_messages(start["history"]),
                 usage_limits=UsageLimits(request_limit=limits["steps"], total_tokens_limit=limits["tokens"]),
             )
     return result.output["value"] if wrapped else result.output
 
 
-def _output(schema: dict[str, Any], wrapped: bool) -> Any:
+def _make_output_type(schema: dict[str, Any], wrapped: bool) -> Any:
     """Return the output type for a schema. Wraps a schema of another type in an object, because models need one."""
     if wrapped:
         inner = {key: value for key, value in schema.items() if key != "$defs"}
         outer = {"type": "object", "properties": {"value": inner}, "required": ["value"]}
         schema = {**outer, "$defs": schema["$defs"]} if "$defs" in schema else outer
-    made = _structured(json.loads(json.dumps(schema)))
+    made = _make_dict_type(json.loads(json.dumps(schema)))
     if made is None:
         # The library does not support it: describe it to the model, and validate the answer as well.
         text = f"An object that follows this JSON Schema: {json.dumps(schema)}"
@@ -162,7 +162,7 @@ def _output(schema: dict[str, Any], wrapped: bool) -> Any:
     return ToolOutput(made, name="final_result", description="Give the final answer, and end with it.")
 
 
-def _structured(schema: dict[str, Any]) -> Any:
+def _make_dict_type(schema: dict[str, Any]) -> Any:
     """Return the library's type for a schema; None if it has references other than to its $defs."""
     try:
         made: Any = StructuredDict(schema)
@@ -180,7 +180,7 @@ def _validate(work: Work, wrapped: bool, output: dict[str, Any]) -> dict[str, An
     return output
 
 
-def _history(turns: Any) -> list[ModelMessage]:
+def _make_messages(turns: Any) -> list[ModelMessage]:
     made: list[ModelMessage] = []
     for task, answer in turns:
         made += [ModelRequest([UserPromptPart(task)]), ModelResponse([TextPart(answer)])]
@@ -214,7 +214,7 @@ class _Recorded(WrapperModel):
     def _begin(self, entry: Entry, messages: list[ModelMessage], parameters: Any) -> None:
         _check(self.work)
         entry.request = {"messages": len(messages), "tools": len(parameters.function_tools)}
-        entry.prompt_chars = _size(messages, parameters)
+        entry.prompt_chars = _measure(messages, parameters)
         self._check_size(entry.prompt_chars)
         self.replay.begin(entry)
 
@@ -245,7 +245,7 @@ class _Recorded(WrapperModel):
         calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
         if len(calls) > MAX_CALLS:
             raise LimitExceeded(f"the model calls {len(calls)} tools at once; the maximum is {MAX_CALLS}")
-        _tell_apart(calls)
+        _make_ids_unique(calls)
         try:
             (dumped,) = ModelMessagesTypeAdapter.dump_python([response], mode="json", warnings=False)
         except (TypeError, ValueError, RecursionError) as error:
@@ -268,7 +268,7 @@ class _Recorded(WrapperModel):
     def _check_length(self, response: ModelResponse) -> None:
         """Raise NodeError if max_tokens cut off the answer within data: a retry would be cut off again."""
         most = self.work.settings.get("max_tokens")
-        if most is not None and response.finish_reason == "length" and not all(map(_is_whole, response.tool_calls)):
+        if most is not None and response.finish_reason == "length" and not all(map(_is_complete, response.tool_calls)):
             raise LimitExceeded(f"the answer is cut off at {most:,} tokens; raise max_tokens")
 
     def _check_cost(self) -> None:
@@ -287,7 +287,7 @@ def _restore(recorded: Any) -> ModelResponse:
     return response
 
 
-def _tell_apart(calls: Sequence[ToolCallPart]) -> None:
+def _make_ids_unique(calls: Sequence[ToolCallPart]) -> None:
     """Give calls unique ids: some servers send none, or the same for all."""
     taken: set[str] = set()
     for number, call in enumerate(calls, start=1):
@@ -296,14 +296,14 @@ def _tell_apart(calls: Sequence[ToolCallPart]) -> None:
         taken.add(call.tool_call_id)
 
 
-def _size(messages: list[ModelMessage], parameters: Any) -> int:
+def _measure(messages: list[ModelMessage], parameters: Any) -> int:
     """Return the number of characters of the prompt as JSON; instructions and tools count once."""
     offered = (*parameters.function_tools, *parameters.output_tools)
     tools = sum(len(json.dumps(tool.parameters_json_schema)) for tool in offered)
     return len(ModelMessagesTypeAdapter.dump_json(messages)) + tools
 
 
-def _is_whole(call: ToolCallPart) -> bool:
+def _is_complete(call: ToolCallPart) -> bool:
     try:
         call.args_as_dict(raise_if_invalid=True)
     except (ValueError, AssertionError):
@@ -358,16 +358,16 @@ class _Call:
         """Make the call with the model's arguments, or resume a recorded call with the recorded ones."""
         _check(self.work)
         entry = self.entry
-        if entry.status == "new" and not self._is_fit(given):
+        if entry.status == "new" and not self._has_valid_arguments(given):
             return
         if entry.status == "running" and not self.tool.may_repeat(entry.request):
             self.replay.end(entry, "failed", INTERRUPTED)
         elif entry.status == "waiting":
             self._resume()
-        elif entry.status == "running" or self._is_agreed():
+        elif entry.status == "running" or self._is_approved():
             self._call()
 
-    def _is_fit(self, given: dict[str, Any]) -> bool:
+    def _has_valid_arguments(self, given: dict[str, Any]) -> bool:
         """Return True if the tool accepts these arguments. Records a refusal: a later version might accept them."""
         try:
             # Redact first: validate exactly the recorded arguments.
@@ -379,18 +379,18 @@ class _Call:
             self.replay.end(self.entry, "refused", self._clean_text("; ".join(issues[:10]))[:MAX_ERROR])
         return not issues
 
-    def _is_agreed(self) -> bool:
+    def _is_approved(self) -> bool:
         """Return True if approved or no approval is needed. Suspends the run if there is no answer yet."""
         if not self.tool.approval:
             return True
         given = self.work.given
         if given is None or given.question != self._question():
             agent = self.work.start["agent"]["name"]
-            asked = question(agent, self.tool.name, self.entry.request, self.work.shorten)
+            asked = write_question(agent, self.tool.name, self.entry.request, self.work.shorten)
             self._wait("asking", f"approval: {asked}", self._question())
         if given.name == "approved":
             return True
-        text = "the approval of this call timed out" if given.name == "time" else _refusal(given)
+        text = "the approval of this call timed out" if given.name == "time" else _describe_rejection(given)
         self.replay.end(self.entry, "failed", self._clean_text(text))
         return False
 
@@ -438,6 +438,6 @@ class _Call:
         return self.work.clean_text(str(self.work.clean(text)))
 
 
-def _refusal(given: Given) -> str:
+def _describe_rejection(given: Given) -> str:
     who = f" by {given.by}" if given.by else ""
     return f"the call was rejected{who}" + (f": {str(given.value)[:MAX_SHOWN]}" if given.value else "")

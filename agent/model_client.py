@@ -29,20 +29,20 @@ from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
 from agent.model_choice import TEST, Access, Choice, ModelFailed, Models
-from agent.model_errors import BrokenOff, to_failure
-from net.http_transport import Wire
+from agent.model_errors import IncompleteAnswer, to_failure
+from net.http_transport import LimitedTransport
 
 MAX_TRIES = 3
 MAX_BYTES = 8 * 2**20  # of one answer
 # A piece received at once is parsed at once, which cannot be interrupted.
-MAX_AT_ONCE = 2 * 2**20
+MAX_PIECE = 2 * 2**20
 MAX_PARTS = 200  # texts, thoughts and calls
 CONNECT_SECONDS = 10.0
 FIRST_PAUSE, MAX_PAUSE = 0.5, 60.0  # seconds
 CHARACTERS = 4  # per token, estimated
 AZURE = ".openai.azure.com"
 MAX_TOKENS = 10**12  # of one answer, whatever a server reports: exceeds every limit, and fits into a row
-KEY_IS_PUT_ON_LATER = "unused"
+PLACEHOLDER_KEY = "unused"
 # The headers that providers need, except the key.
 HEADERS = {
     *("accept", "anthropic-beta", "anthropic-version", "connection", "content-length", "content-type", "host"),
@@ -101,7 +101,7 @@ def _anthropic(choice: Choice, options: dict[str, Any]) -> Model:
     from pydantic_ai.models.anthropic import AnthropicModel
     from pydantic_ai.providers.anthropic import AnthropicProvider
 
-    client = AsyncAnthropic(api_key=KEY_IS_PUT_ON_LATER, open_telemetry=False, **options)
+    client = AsyncAnthropic(api_key=PLACEHOLDER_KEY, open_telemetry=False, **options)
     return AnthropicModel(choice.model, provider=AnthropicProvider(anthropic_client=client))
 
 
@@ -113,7 +113,7 @@ def _openai(choice: Choice, options: dict[str, Any]) -> Model:
     from pydantic_ai.providers.openai import OpenAIProvider
     from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
-    client = AsyncOpenAI(api_key=KEY_IS_PUT_ON_LATER, **options)
+    client = AsyncOpenAI(api_key=PLACEHOLDER_KEY, **options)
     if choice.provider == "ollama":
         return OllamaModel(choice.model, provider=OllamaProvider(openai_client=client), profile=OLDER)
     if choice.host == "api.openai.com" or choice.host.endswith(".api.openai.com"):
@@ -144,10 +144,10 @@ def _of_one_type(schema: Any) -> Any:
     return {key: _of_one_type(part) for key, part in schema.items()} | one
 
 
-class Transport(Wire):
+class Transport(LimitedTransport):
     """Transport to a provider: adds the key, removes unknown headers, and limits the size of each answer."""
 
-    longest_line = MAX_AT_ONCE
+    max_line = MAX_PIECE
 
     def __init__(self, choice: Choice, access: Access) -> None:
         super().__init__(access.tls, MAX_BYTES, access.addresses)
@@ -168,7 +168,7 @@ class Transport(Wire):
         response = await super().handle_async_request(request)
         self.media = response.headers.get("content-type", "")
         if "event-stream" not in self.media:
-            self.room = MAX_AT_ONCE
+            self.room = MAX_PIECE
         return response
 
 
@@ -249,7 +249,7 @@ class RetryingModel(WrapperModel):
                     )
         response = stream.get()
         if response.finish_reason is None and not (response.provider_details or {}).get("finish_reason"):
-            raise BrokenOff
+            raise IncompleteAnswer
         return response
 
 

@@ -12,13 +12,13 @@ from pydantic_ai.exceptions import AgentRunError, ContentFilterError, ModelQuota
 from agent.model_choice import Choice, ModelFailed
 from errors import ErrorKind, NodeError
 
-MAX_SAID = 300
+MAX_MESSAGE = 300
 # Status codes below 500 that do not depend on the request itself: timeout, conflict, rate limit.
-PASSING = {408, 409, 425, 429}
+TRANSIENT = {408, 409, 425, 429}
 ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 
 
-class BrokenOff(AgentRunError):
+class IncompleteAnswer(AgentRunError):
     """An answer that ended without a finish reason."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ def to_failure(
         return ModelFailed(f"{choice.name}: {refused.message}", refused.permanent, kind=refused.kind)
     status = next((found for cause in causes if isinstance(found := getattr(cause, "status_code", None), int)), None)
     if status is not None and status >= 300:
-        return _answered(error, who, status, clean)
+        return _from_status(error, who, status, clean)
     if any(isinstance(cause, TimeoutError | TimeoutException) for cause in causes):
         return ModelFailed(f"{who} did not answer in time (HEADRACE_LLM_TIMEOUT is {timeout:g} s)", kind="timeout")
     lost = next((cause for cause in causes if isinstance(cause, HTTPError)), None)
@@ -50,10 +50,12 @@ def to_failure(
         return ModelFailed(
             f"{who}: {text}", isinstance(lost, DecodingError) or "CERTIFICATE_VERIFY" in text, kind="remote"
         )
-    return ModelFailed(f"{who}: {_unlike(error, media, clean)}", isinstance(error, ContentFilterError), kind="data")
+    return ModelFailed(
+        f"{who}: {_describe_wrong_answer(error, media, clean)}", isinstance(error, ContentFilterError), kind="data"
+    )
 
 
-def _unlike(error: Exception, media: str, clean: Callable[[str], str]) -> str:
+def _describe_wrong_answer(error: Exception, media: str, clean: Callable[[str], str]) -> str:
     """Return why an answer is not one of a language model."""
     if "html" in media:
         return "it answered with an HTML page, unlike a language model; check its address"
@@ -62,12 +64,12 @@ def _unlike(error: Exception, media: str, clean: Callable[[str], str]) -> str:
     return f"the answer cannot be parsed ({type(error).__name__})"
 
 
-def _answered(error: Exception, who: str, status: int, clean: Callable[[str], str]) -> ModelFailed:
+def _from_status(error: Exception, who: str, status: int, clean: Callable[[str], str]) -> ModelFailed:
     text = clean_line(_message(getattr(error, "body", None)), clean)
-    lasts = isinstance(error, ModelQuotaExceededError) or (status < 500 and status not in PASSING)
+    is_permanent = isinstance(error, ModelQuotaExceededError) or (status < 500 and status not in TRANSIENT)
     asked = getattr(error, "retry_after", None) or 0.0
-    kind: ErrorKind = "credential" if status == 401 else "refused" if lasts else "remote"
-    return ModelFailed(f"{who} answered {status}" + (f": {text}" if text else ""), lasts, asked, kind)
+    kind: ErrorKind = "credential" if status == 401 else "refused" if is_permanent else "remote"
+    return ModelFailed(f"{who} answered {status}" + (f": {text}" if text else ""), is_permanent, asked, kind)
 
 
 def _message(body: Any) -> str:
@@ -80,9 +82,9 @@ def _message(body: Any) -> str:
 
 def clean_line(text: str, clean: Callable[[str], str]) -> str:
     """Return a server's text as one line, redacted and truncated."""
-    text = clean(text[: 10 * MAX_SAID])
+    text = clean(text[: 10 * MAX_MESSAGE])
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return text if len(text) <= MAX_SAID else f"{text[:MAX_SAID]}…"
+    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}…"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

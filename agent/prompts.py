@@ -43,25 +43,25 @@ def to_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=None, default=str)
 
 
-def instructions(agent: Mapping[str, Any], mark: str, now: datetime | None = None) -> str:
+def write_instructions(agent: Mapping[str, Any], mark: str, now: datetime | None = None) -> str:
     """Return the instructions of an agent, the rules for all agents, and the date."""
     today = (now or datetime.now(UTC)).strftime("%A, %Y-%m-%d %H:%M UTC")
     rules = [get_rules(mark), *([NO_TOOLS_NEEDED] if agent.get("tools") else []), f"It is {today}."]
     return "\n\n".join([str(agent["instructions"]).strip(), " ".join(rules)])
 
 
-def prompt(mark: str, task: str, input: Any = None, recalled: Sequence[Mapping[str, Any]] = ()) -> str:
+def write_prompt(mark: str, task: str, input: Any = None, recalled: Sequence[Mapping[str, Any]] = ()) -> str:
     """Return the task, its input and relevant memories."""
     parts = [task]
     if recalled:
         notes = "\n".join(f"- {entry['key']}: {entry['content']}" for entry in recalled)
         parts.append("What you noted earlier, as far as it may help:\n" + mark_data(mark, "memory", notes))
     if input is not None:
-        parts.append("What the task is about:\n" + mark_data(mark, "input", _beginning(to_text(input))))
+        parts.append("What the task is about:\n" + mark_data(mark, "input", _truncate(to_text(input))))
     return "\n\n".join(parts)
 
 
-def _beginning(text: str) -> str:
+def _truncate(text: str) -> str:
     return text if len(text) <= MAX_INPUT else f"{text[:MAX_INPUT]}… ({len(text) - MAX_INPUT:,} more characters)"
 
 

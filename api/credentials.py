@@ -20,7 +20,7 @@ from nodes.credentials import keyring
 from nodes.credentials.types import TYPES, catalogue
 from schema_fields import Json, Milliseconds, Out, Shape, Strict, Time, choice, text
 from schemas import STATUSES, CredentialIn, Detail, PageArgs, SliceArgs, hosts, listed, slice_of
-from security.credentials import Trial, find_host_warnings, find_users, make_credential, try_out
+from security.credentials import Trial, find_host_warnings, find_users, make_credential, run_test
 
 blueprint = Resource("credentials", "Secrets that flows use")
 MAX_TRIALS = 4  # concurrent tests in a process, whose threads have other requests to serve too
@@ -225,7 +225,7 @@ def _try_out(workspace: str, name: str, find: Callable[[], keyring.Credential], 
         raise Unavailable("Other credentials are being tested; try again soon", retry_after=5)
     resources = get_dispatcher().resources
     try:
-        return try_out(name, find, asked, resources.services, resources.files_of(workspace))
+        return run_test(name, find, asked, resources.services, resources.files_of(workspace))
     finally:
         _room.release()
 

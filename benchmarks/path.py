@@ -63,7 +63,7 @@ def server() -> Iterator[Any]:
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="headrace-bench-", dir=memory if memory.is_dir() else None) as folder:
         config = Config(data_dir=Path(folder), durability="normal", admin_password=common.PASSWORD)
-        app = workflow_server.create_app(config, tell=False)
+        app = workflow_server.create_app(config, print_login=False)
         made = app.extensions["headrace"]
         made.start()
         client = app.test_client()

@@ -28,8 +28,7 @@ from dispatch.payloads import Kept
 from dispatch.recorder import Recorder
 from errors import BadInput, Conflict, NotFound
 from models import ROLES, AuditEntry, LogEntry, Run, Step, User, Wait, Workflow, Workspace, now_ms
-from nodes import REGISTRY
-from nodes import plugins as own
+from nodes import REGISTRY, plugins
 from nodes.credentials.keyring import Credential
 from schemas import Login, LogOut, RunOut, StepOut
 from security import accounts, credentials
@@ -45,7 +44,7 @@ STYLES = {"success": "green", "failed": "red", "running": "yellow", "skipped": "
 def load_config() -> Config:
     """Return the settings, with the node types of HEADRACE_NODES_DIR loaded. Failures are logged."""
     config = Config.from_env()
-    own.load(config.nodes_dir)
+    plugins.load(config.nodes_dir)
     return config
 
 
@@ -396,7 +395,7 @@ def read_password() -> str:
 def show_config() -> None:
     """Print the effective settings as lines of a `.env` file; secrets are masked."""
     config = Config.from_env()
-    for unknown in settings.unknown_settings():
+    for unknown in settings.find_unknown_settings():
         click.echo(to_one_line(f"Warning: {unknown}"), err=True)
     for row, field in zip(settings.table(), fields(config), strict=True):
         value = getattr(config, field.name)

@@ -37,7 +37,7 @@ def guard_fields(fields: Fields, secrets: Suggestions, in_query: bool = False) -
     guarded: dict[str, Any] = {}
     for name, value in fields.items():
         if is_secret_field(name, in_query):
-            guarded[name] = secrets.stand_in(name, _source(name, in_query))
+            guarded[name] = secrets.add_secret(name, _source(name, in_query))
         else:
             guarded[name] = [escape(item) for item in value] if isinstance(value, list) else escape(value)
     return guarded
@@ -49,7 +49,7 @@ def guard_text(text: str, secrets: Suggestions, in_query: bool = False) -> str:
     for part in text.split("&"):
         name, equals, _ = part.partition("=")
         if equals and is_secret_field(name, in_query):
-            parts.append(escape(f"{name}=") + secrets.stand_in(name, _source(name, in_query)))
+            parts.append(escape(f"{name}=") + secrets.add_secret(name, _source(name, in_query)))
         else:
             parts.append(escape(part))
     return "&".join(parts)
@@ -59,12 +59,12 @@ def _source(name: str, in_query: bool) -> str:
     return f"the {'query' if in_query else 'body'}, {quote_name(name)}"
 
 
-class NotTheSame(ValueError):
+class NotReproducible(ValueError):
     """JSON that would change when it is read and written."""
 
 
 def parse_json(text: str) -> Any:
-    """Parse a JSON text. Raises: NotTheSame if it is not JSON, or a node would not send the same data again."""
+    """Parse a JSON text. Raises: NotReproducible if it is not JSON, or a node would not send the same data again."""
     try:
         value = json.loads(text, parse_int=_integer)
         written = json.dumps(value, ensure_ascii=False, allow_nan=False)
@@ -72,9 +72,9 @@ def parse_json(text: str) -> Any:
         # Repeated keys, and numbers with more digits than a float has, are lost.
         is_same = _load_exactly(written) == _load_exactly(text)
     except (ValueError, ArithmeticError, RecursionError):
-        raise NotTheSame from None
+        raise NotReproducible from None
     if not is_same or is_deep(value, MAX_DEPTH):
-        raise NotTheSame
+        raise NotReproducible
     return value
 
 
@@ -86,7 +86,7 @@ def _load_exactly(text: str) -> Any:
 def _integer(text: str) -> int:
     number = int(text)
     if not -(2**63) <= number < 2**63:
-        raise NotTheSame
+        raise NotReproducible
     return number
 
 
@@ -101,7 +101,7 @@ def guard_json(value: Any, secrets: Suggestions) -> Any:
     guarded = {}
     for name, item in value.items():
         if isinstance(item, str) and item and is_secret_field(name):
-            guarded[name] = secrets.stand_in(name, _source(name, in_query=False))
+            guarded[name] = secrets.add_secret(name, _source(name, in_query=False))
         else:
             guarded[name] = guard_json(item, secrets)
     return guarded

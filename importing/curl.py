@@ -33,7 +33,7 @@ from nodes.http.client import METHODS
 MAX_BYTES = 200_000
 MIN_TIMEOUT, MAX_TIMEOUT = 0.1, 300.0  # seconds, of a node
 _HEADER_OPTIONS = ("header", "user-agent", "referer", "cookie", "range", "json", "oauth2-bearer")
-_OTHER_PROOFS = ("digest", "ntlm", "ntlm-wb", "negotiate", "aws-sigv4")
+_OTHER_AUTH = ("digest", "ntlm", "ntlm-wb", "negotiate", "aws-sigv4")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def make_node(command: str) -> Imported:
     """
     notes = Notes()
     options = Options(parse_options(_arguments(command, notes)))
-    _note_what_is_lost(options, notes)
+    _note_ignored_options(options, notes)
     address = parse_address([url for _, url in options.all("url")], not options.has("globoff"), notes)
     headers = collect_headers(options.all(*_HEADER_OPTIONS), notes)
     secrets = Suggestions(address.host_name or "api", tuple(filter(None, (address.host_name,))))
@@ -83,10 +83,10 @@ def make_node(command: str) -> Imported:
     config = {
         "method": method,
         **_url_and_query(address, options, secrets, notes),
-        **_some("headers", _headers(headers, body, notes)),
+        **_if_set("headers", _headers(headers, body, notes)),
         **body.config,
-        **_some("credential", credential),
-        **_some("timeout", _timeout(options, notes)),
+        **_if_set("credential", credential),
+        **_if_set("timeout", _timeout(options, notes)),
         "follow_redirects": options.has("location") or options.has("location-trusted"),
     }
     # Without the path, because some services use a secret path.
@@ -94,7 +94,7 @@ def make_node(command: str) -> Imported:
     return Imported(node, list(secrets.found.values()), list(notes))
 
 
-def _some(key: str, value: Any) -> dict[str, Any]:
+def _if_set(key: str, value: Any) -> dict[str, Any]:
     """Return the key with its value, or an empty dict if the value is empty."""
     return {key: value} if value else {}
 
@@ -116,7 +116,7 @@ def _arguments(command: str, notes: Notes) -> list[str]:
     return words[1:]
 
 
-def _note_what_is_lost(options: Options, notes: Notes) -> None:
+def _note_ignored_options(options: Options, notes: Notes) -> None:
     if options.has("next"):
         raise BadInput("The command sends several requests (--next): import one at a time")
     if options.has("insecure"):
@@ -129,7 +129,7 @@ def _note_what_is_lost(options: Options, notes: Notes) -> None:
 
 def _user(options: Options, notes: Notes) -> str | None:
     """Return the value of -u if it is user and password for basic authentication."""
-    other = [name for name in _OTHER_PROOFS if options.all(name)]
+    other = [name for name in _OTHER_AUTH if options.all(name)]
     if other and options.all("user"):
         notes.add(f"-u is not imported: the node does not support authentication by --{other[0]}")
         return None

@@ -41,7 +41,7 @@ def parse_address(urls: Sequence[str], globs: bool, notes: Notes) -> Address:
         raise BadInput("The command has no URL")
     if len(urls) > 1:
         raise BadInput("The command has several URLs (or unquoted words): import one request at a time")
-    url = _one(urls[0]) if globs else urls[0]
+    url = _unescape(urls[0]) if globs else urls[0]
     if _PLACEHOLDER.search(url.partition("?")[0].partition("://")[2] or url):
         notes.add("The URL has a placeholder, which is imported as text: replace it by a value or an expression")
     match = _PARTS.match(url if "://" in url.partition("?")[0] else f"http://{url}")
@@ -59,7 +59,7 @@ def parse_address(urls: Sequence[str], globs: bool, notes: Notes) -> Address:
     return Address(base, host, match["query"] or "", user or None)
 
 
-def _one(url: str) -> str:
+def _unescape(url: str) -> str:
     """Unescape a URL. Raises: BadInput if it is a pattern for several URLs."""
     bare = re.sub(r"\\[\[\]{}]", "", url)
     if _RANGE.search(bare) or _ALTERNATIVES.search(bare):

@@ -9,7 +9,7 @@ from urllib.parse import quote_plus
 
 from errors import BadInput
 from expressions import escape
-from importing.body_fields import NotTheSame, guard_fields, guard_json, guard_text, parse_fields, parse_json
+from importing.body_fields import NotReproducible, guard_fields, guard_json, guard_text, parse_fields, parse_json
 from importing.notes import Notes, quote_name
 from importing.secret_detection import Suggestions
 from nodes.http.body import guess_content_type
@@ -102,8 +102,8 @@ def _json_body(data: str, content_type: str, secrets: Suggestions) -> Body:
     try:
         value = parse_json(data)
         if value is None:
-            raise NotTheSame
-    except NotTheSame:
+            raise NotReproducible
+    except NotReproducible:
         return Body({"body": escape(data), "body_type": "text"}, content_type)
     config = {"body": guard_json(value, secrets), "body_type": "json"}
     return Body(config, None if content_type == JSON else content_type)

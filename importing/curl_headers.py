@@ -16,9 +16,9 @@ from nodes.fields import CONTROL, TOKEN
 
 MAX_VALUE, MAX_HEADERS = 8_000, 100
 # Controlled by the HTTP client: it rejects them, or could not read the response.
-_OURS = {"connection", "content-length", "transfer-encoding", "upgrade", "accept-encoding", "expect", "te"}
+_CLIENT_HEADERS = {"connection", "content-length", "transfer-encoding", "upgrade", "accept-encoding", "expect", "te"}
 # Sent by browsers about themselves; older ones also copy pseudo-headers of HTTP/2.
-_OF_BROWSERS = re.compile(
+_BROWSER_HEADERS = re.compile(
     r"sec-(?:ch-|fetch-|gpc\Z).*|dnt\Z|priority\Z|upgrade-insecure-requests\Z|(?:authority|method|path|scheme)\Z"
 )
 _FROM_OPTIONS = {"user-agent": "User-Agent", "referer": "Referer", "range": "Range", "cookie": "Cookie"}
@@ -99,9 +99,9 @@ def select_sent(headers: Headers, notes: Notes) -> dict[str, str]:
     """Return the headers for the config, without those that only the HTTP client or a browser sends."""
     kept: dict[str, str] = {}
     for name, header in headers.items():
-        if name in _OURS or header.value is None:
+        if name in _CLIENT_HEADERS or header.value is None:
             continue
-        if _OF_BROWSERS.match(name):
+        if _BROWSER_HEADERS.match(name):
             notes.add("Headers that browsers add about themselves (sec-fetch-…, sec-ch-…) are not imported")
         elif name.endswith("idempotency-key"):
             notes.add(f"The header {quote_name(header.name)} is not imported: the node sends its own key for each run")
@@ -135,7 +135,7 @@ def suggest_credential(
         elif key == "cookie":
             notes.add("The cookies are not imported: they are likely a second secret, and a node has one credential")
         else:
-            expression = secrets.stand_in(header.name, _source(header))
+            expression = secrets.add_secret(header.name, _source(header))
             headers[key] = header._replace(value=expression, is_expression=True)
     return name
 

@@ -77,7 +77,7 @@ class Document:
 
     def each(self, value: Any, key: str) -> Iterator[dict[str, Any]]:
         """Yield the objects of the list under this key, with each `$ref` resolved."""
-        for item in items(value, key):
+        for item in read_list(value, key):
             yield self.resolve(item)
 
     def resolve(self, value: Any) -> dict[str, Any]:
@@ -115,13 +115,13 @@ class Document:
 
 
 # Lists are cut, because a list behind a `$ref` may be read again for every operation.
-def items(value: Any, key: str, most: int = 200) -> list[Any]:
+def read_list(value: Any, key: str, most: int = 200) -> list[Any]:
     """Return at most `most` items of the list under this key; empty if there is none."""
     found = value.get(key) if isinstance(value, dict) else None
     return found[:most] if isinstance(found, list) else []
 
 
-def words(value: Any, key: str, most: int) -> str:
+def read_line(value: Any, key: str, most: int) -> str:
     """Return the text under this key in one line of at most `most` characters; empty if there is none."""
     found = value.get(key) if isinstance(value, dict) else None
     if not isinstance(found, str):

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from importing.documents import Document, is_name, is_small, items, words
+from importing.documents import Document, is_name, is_small, read_line, read_list
 
 MAX_SIZE = 12_000  # characters of one form, estimated
 MAX_LEVELS = 8
@@ -45,7 +45,7 @@ class Form:
     def _parts(self, found: dict[str, Any], inside: tuple[int, ...]) -> Any:
         properties = found.get("properties")
         if isinstance(properties, dict):
-            yield from self._properties(properties, items(found, "required"), inside)
+            yield from self._properties(properties, read_list(found, "required"), inside)
         if isinstance(found.get("items"), dict):
             yield "items", self.schema(found["items"], inside)
         if isinstance(found.get("additionalProperties"), dict):
@@ -53,7 +53,7 @@ class Form:
         elif found.get("additionalProperties") is False:
             yield "additionalProperties", False
         for key in ("allOf", "anyOf", "oneOf"):
-            if parts := items(found, key, 20):
+            if parts := read_list(found, key, 20):
                 yield key, [self.schema(part, inside) for part in parts]
 
     def _properties(self, properties: dict[str, Any], required: list[Any], inside: tuple[int, ...]) -> Any:
@@ -75,7 +75,7 @@ class Form:
 def _get_type(found: dict[str, Any]) -> dict[str, Any]:
     """Return the type; OpenAPI 3.0 allows null by a separate key."""
     types = found.get("type")
-    named = [name for name in (items(found, "type", 7) or [types]) if name in _TYPES]
+    named = [name for name in (read_list(found, "type", 7) or [types]) if name in _TYPES]
     if named and found.get("nullable") is True and "null" not in named:
         named.append("null")
     return {"type": named[0] if len(named) == 1 else named} if named else {}
@@ -83,7 +83,8 @@ def _get_type(found: dict[str, Any]) -> dict[str, Any]:
 
 def _texts(found: dict[str, Any]) -> dict[str, Any]:
     texts = {
-        key: words(found, key, MAX_TEXT) for key in ("title", "description", "format", "pattern", "contentMediaType")
+        key: read_line(found, key, MAX_TEXT)
+        for key in ("title", "description", "format", "pattern", "contentMediaType")
     }
     if texts["pattern"] != found.get("pattern"):
         del texts["pattern"]  # a truncated pattern would reject valid values
@@ -109,7 +110,7 @@ def _values(found: dict[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {key: found[key] for key in ("const", "default") if key in found}
     if isinstance(found.get("enum"), list):
         values["enum"] = found["enum"]
-    examples = items(found, "examples", 3) or ([found["example"]] if "example" in found else [])
+    examples = read_list(found, "examples", 3) or ([found["example"]] if "example" in found else [])
     if examples:
         values["examples"] = examples
     return {key: value for key, value in values.items() if is_small(value, 2_000)}

@@ -13,11 +13,11 @@ import orjson
 
 from errors import BadInput, ExpressionError
 from expressions import compile_value, escape
-from importing.documents import Document, is_name, is_small, items, load_document, words
+from importing.documents import Document, is_name, is_small, load_document, read_line, read_list
 from importing.notes import Notes, quote_name
 from importing.preset_inputs import Inputs, expression, input_path
 from importing.secret_detection import Suggestion, Suggestions, get_hosts
-from importing.security import Proof, Security
+from importing.security import Authentication, Security
 from nodes.fields import TOKEN
 from nodes.http.client import METHODS, REFUSED_HEADERS
 
@@ -82,7 +82,7 @@ def read(document: bytes | dict[str, Any]) -> Palette:
     """
     root, notes = load_document(document), Notes()
     _check_version(root)
-    return _Reading(Document(root, notes)).palette()
+    return _Reader(Document(root, notes)).palette()
 
 
 def _check_version(root: dict[str, Any]) -> None:
@@ -103,12 +103,12 @@ def make_slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60].strip("-") or "api"
 
 
-class _Reading:
+class _Reader:
     """The reading of one document."""
 
     def __init__(self, document: Document) -> None:
         self.document, self.notes = document, document.notes
-        self.title = words(document.at(document.root, "info"), "title", 200) or "API"
+        self.title = read_line(document.at(document.root, "info"), "title", 200) or "API"
         self.source = make_slug(self.title)
         self.server = self._server(document.root)
         self.variable = f"vars.api_{self.source.replace('-', '_')}_url"
@@ -151,14 +151,14 @@ class _Reading:
 
     def _server(self, holder: dict[str, Any]) -> str | None:
         """Return the first URL with a host, with its variables at their defaults."""
-        for server in items(holder, "servers", 20):
-            url = _fill_in(words(server, "url", MAX_PATH), self.document.at(server, "variables"))
+        for server in read_list(holder, "servers", 20):
+            url = _fill_in(read_line(server, "url", MAX_PATH), self.document.at(server, "variables"))
             if len(url) <= MAX_PATH and re.fullmatch(r"https?://[^\s/?#{}@\[\]]+(?:/[^\s?#{}]*)?", url):
                 return url.rstrip("/")
         return None
 
     def _note_servers(self) -> None:
-        servers = items(self.document.root, "servers")
+        servers = read_list(self.document.root, "servers")
         if self.server is None:
             self.notes.add(f"The document names no server: set {self.variable} in the flow's settings to its URL")
         elif len(servers) > 1:
@@ -172,7 +172,8 @@ class _Reading:
         method, inputs = verb.upper(), Inputs(self.document)
         proof = self.security.proof(operation)
         config = {"method": method, **self._config(path, item, operation, inputs, proof)}
-        name = words(operation, "summary", 180) or words(operation, "operationId", 180) or f"{method} {path}"[:180]
+        summary, id_ = read_line(operation, "summary", 180), read_line(operation, "operationId", 180)
+        name = summary or id_ or f"{method} {path}"[:180]
         try:
             compile_value(config)
         except ExpressionError:
@@ -182,15 +183,15 @@ class _Reading:
         return Preset(
             key=self._key(f"{method} {path}", operation),
             name=f"{name} (deprecated)" if operation.get("deprecated") is True else name,
-            description=words(operation, "description", 1_000) or words(item, "description", 1_000),
-            tags=[tag[:100] for tag in items(operation, "tags", 20) if isinstance(tag, str)],
+            description=read_line(operation, "description", 1_000) or read_line(item, "description", 1_000),
+            tags=[tag[:100] for tag in read_list(operation, "tags", 20) if isinstance(tag, str)],
             node={"type": "http", "name": name, "config": config},
             parameters=inputs.as_schema(),
             credential_type=proof.type,
         )
 
     def _key(self, place: str, operation: dict[str, Any]) -> str:
-        key = wanted = words(operation, "operationId", 200) or place[:200]
+        key = wanted = read_line(operation, "operationId", 200) or place[:200]
         number = 1
         while key in self.keys:
             number += 1
@@ -199,7 +200,7 @@ class _Reading:
         return key
 
     def _config(
-        self, path: str, item: dict[str, Any], operation: dict[str, Any], inputs: Inputs, proof: Proof
+        self, path: str, item: dict[str, Any], operation: dict[str, Any], inputs: Inputs, proof: Authentication
     ) -> dict[str, Any]:
         parameters = self._parameters(item, operation)
         server = self._server(operation) or self._server(item) or self.server
@@ -235,7 +236,7 @@ class _Reading:
         parts[0::2] = [escape(text.replace(" ", "%20")) for text in parts[0::2]]
         return (expression(self.variable) if server is None else escape(server)) + "".join(parts)
 
-    def _headers(self, parameters: list[dict[str, Any]], inputs: Inputs, proof: Proof) -> dict[str, str]:
+    def _headers(self, parameters: list[dict[str, Any]], inputs: Inputs, proof: Authentication) -> dict[str, str]:
         """Return the required headers; optional ones are left out, because a node cannot omit a header by its input."""
         headers: dict[str, str] = {}
         cookies = list(proof.cookies)
@@ -259,15 +260,15 @@ class _Reading:
         content = self.document.at(body, "content")
         if not content:
             return {}, None
-        kinds = ((media, _kind(media)) for media in islice(content, 50))
-        media, kind = min(kinds, key=lambda found: _KINDS.index(found[1]))
+        kinds = ((media, _get_body_type(media)) for media in islice(content, 50))
+        media, kind = min(kinds, key=lambda found: _BODY_TYPES.index(found[1]))
         schema = _FILE if kind == "file" else self._body_schema(content[media], inputs)
         required = body.get("required") is True
         if kind == "multipart":
-            return {"body_type": kind, **_parts(schema, required, inputs)}, None
+            return {"body_type": kind, **_write_parts(schema, required, inputs)}, None
         named = re.fullmatch(r"[\w.+-]{1,100}/[\w.+-]{1,100}", media, re.ASCII)
         own = kind == "form" or media == "application/json" or not named
-        return {"body_type": kind, "body": _whole(schema, required, inputs)}, None if own else media
+        return {"body_type": kind, "body": _write_body(schema, required, inputs)}, None if own else media
 
     def _body_schema(self, holder: Any, inputs: Inputs) -> dict[str, Any]:
         found = self.document.resolve(holder)
@@ -280,10 +281,10 @@ class _Reading:
 
 
 # From the most to the least descriptive.
-_KINDS = ("json", "form", "multipart", "text", "file")
+_BODY_TYPES = ("json", "form", "multipart", "text", "file")
 
 
-def _kind(media: str) -> str:
+def _get_body_type(media: str) -> str:
     """Return the node's `body_type` for a media type."""
     name = media.partition(";")[0].strip().lower()
     if name in ("application/json", "*/*", "application/*") or name.endswith("+json"):
@@ -299,20 +300,20 @@ def _is_file(schema: dict[str, Any]) -> bool:
     return schema.get("format") == "binary" or str(schema.get("contentMediaType")).startswith(_BINARY)
 
 
-def _whole(schema: dict[str, Any], required: bool, inputs: Inputs) -> str:
+def _write_body(schema: dict[str, Any], required: bool, inputs: Inputs) -> str:
     """Return the expression of the body; an optional body that is missing becomes null, and is not sent."""
-    read = input_path(inputs.ask("body", "body", schema, required))
+    read = input_path(inputs.add("body", "body", schema, required))
     return expression(read if required else f"{read} | default(none)")
 
 
-def _parts(schema: dict[str, Any], required: bool, inputs: Inputs) -> dict[str, Any]:
+def _write_parts(schema: dict[str, Any], required: bool, inputs: Inputs) -> dict[str, Any]:
     """Return the texts and files of a multipart body. An optional file that is missing is left out."""
-    texts, files = _apart(schema)
+    texts, files = _split(schema)
     found: dict[str, Any] = {}
     if texts["properties"] or not files["properties"]:
-        found["body"] = _whole(texts, required and bool(texts["required"]), inputs)
+        found["body"] = _write_body(texts, required and bool(texts["required"]), inputs)
     if files["properties"]:
-        key = inputs.ask("files", "body", files, bool(files["required"]))
+        key = inputs.add("files", "body", files, bool(files["required"]))
         read = {name: input_path(key, name) for name in files["properties"]}
         found["files"] = {
             name: expression(text if name in files["required"] else f"{text} | default(none)")
@@ -321,7 +322,7 @@ def _parts(schema: dict[str, Any], required: bool, inputs: Inputs) -> dict[str, 
     return found
 
 
-def _apart(schema: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split(schema: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Split the schema of a multipart body into one of its texts and one of its files."""
     files: dict[str, Any] = {}
     texts: dict[str, Any] = {}
@@ -332,11 +333,11 @@ def _apart(schema: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
             files[name] = {"type": "array", "items": _FILE}
         else:
             texts[name] = part
-    return _only(schema, texts), _only(schema, files)
+    return _select_properties(schema, texts), _select_properties(schema, files)
 
 
-def _only(schema: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
-    needed = [name for name in items(schema, "required") if name in parts]
+def _select_properties(schema: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
+    needed = [name for name in read_list(schema, "required") if name in parts]
     return {"type": "object", "properties": parts, "required": needed}
 
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from expressions import quote
-from importing.documents import Document, is_small, items, words
+from importing.documents import Document, is_small, read_line, read_list
 from importing.forms import Form
 from importing.notes import quote_name
 
@@ -34,7 +34,7 @@ class Inputs:
         self.properties: dict[str, Any] = {}
         self.required: list[str] = []
 
-    def ask(self, name: str, where: str, schema: dict[str, Any], required: bool) -> str:
+    def add(self, name: str, where: str, schema: dict[str, Any], required: bool) -> str:
         """Add a property; return its key in the input, which differs from `name` if that is taken."""
         key, number = name, 1
         while key in self.properties or (key == "body" and where != "body"):
@@ -45,16 +45,16 @@ class Inputs:
             self.required.append(key)
         return key
 
-    def ask_for(self, parameter: dict[str, Any], where: str, required: bool) -> tuple[str, dict[str, Any]]:
+    def add_parameter(self, parameter: dict[str, Any], where: str, required: bool) -> tuple[str, dict[str, Any]]:
         """Add a parameter of the document; return its key and its schema."""
         content = parameter.get("content")
         holder = next(iter(content.values()), {}) if isinstance(content, dict) and content else parameter
         schema = self.form.schema(holder.get("schema") if isinstance(holder, dict) else None)
-        if description := words(parameter, "description", 300):
+        if description := read_line(parameter, "description", 300):
             schema.setdefault("description", description)
         if "example" in parameter and is_small(parameter["example"], 300):
             schema.setdefault("examples", [parameter["example"]])
-        return self.ask(str(parameter["name"]), where, schema, required), schema
+        return self.add(str(parameter["name"]), where, schema, required), schema
 
     def as_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of all properties."""
@@ -64,22 +64,22 @@ class Inputs:
 
     def text(self, parameter: dict[str, Any], where: str, filters: str = "") -> str:
         """Return the expression of a required parameter serialized as one text."""
-        key, schema = self.ask_for(parameter, where, required=True)
-        joined = ' | join(",")' if _is(schema, "array") else ""
+        key, schema = self.add_parameter(parameter, where, required=True)
+        joined = ' | join(",")' if _has_type(schema, "array") else ""
         return expression(f"{input_path(key)}{joined}{filters}")
 
     def query(self, parameter: dict[str, Any]) -> dict[str, str]:
         """Return the query keys of a parameter; an optional one that is missing becomes null, and is not sent."""
         required = parameter.get("required") is True
-        name, style = str(parameter["name"]), words(parameter, "style", 20) or "form"
+        name, style = str(parameter["name"]), read_line(parameter, "style", 20) or "form"
         explode = parameter.get("explode", style in ("form", "deepObject"))
-        key, schema = self.ask_for(parameter, "query", required)
+        key, schema = self.add_parameter(parameter, "query", required)
         read = input_path(key)
         if "content" in parameter:
             return {name: _with_filter(read, "tojson", required)}
-        if _is(schema, "object"):
+        if _has_type(schema, "object"):
             return self._object(name, key, schema, style, explode is True)
-        if _is(schema, "array") and not explode:
+        if _has_type(schema, "array") and not explode:
             return {name: _with_filter(read, f"join({quote(_SEPARATORS.get(style, ','))})", required)}
         return {name: expression(read if required else f"{read} | default(none)")}
 
@@ -102,6 +102,6 @@ def _with_filter(read: str, filter_: str, required: bool) -> str:
     return expression(f"{read} | {filter_} if {read} is defined and {read} else none")
 
 
-def _is(schema: dict[str, Any], type_: str) -> bool:
+def _has_type(schema: dict[str, Any], type_: str) -> bool:
     types = schema.get("type")
-    return types == type_ or type_ in items(schema, "type")
+    return types == type_ or type_ in read_list(schema, "type")

@@ -50,7 +50,7 @@ class Suggestions:
         self.found[name] = Suggestion(name, type_, data, sources, hosts)
         return name
 
-    def stand_in(self, name: str, source: str) -> str:
+    def add_secret(self, name: str, source: str) -> str:
         """Suggest a secret as a credential; return the expression that reads it."""
         slug = re.sub(r"[^a-z0-9]+", "_", f"{self.base}_{name}".lower()).strip("_")[:150]
         slug = slug if slug[:1].isalpha() else f"secret_{slug}"

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
-from importing.documents import Document, is_name, items
+from importing.documents import Document, is_name, read_list
 from importing.notes import quote_name
 from importing.secret_detection import Suggestions, get_hosts
 from nodes.fields import TOKEN
@@ -15,7 +15,7 @@ from nodes.fields import TOKEN
 _ELSEWHERE = "see the API's documentation"
 
 
-class Proof(NamedTuple):
+class Authentication(NamedTuple):
     """Authentication of a node: the credential's name and type, or expressions for query and cookies."""
 
     credential: str | None = None
@@ -33,24 +33,25 @@ class Security:
         self.names: dict[str, str] = {}
         self.scopes: dict[str, dict[str, None]] = {}
 
-    def proof(self, operation: dict[str, Any]) -> Proof:
+    def proof(self, operation: dict[str, Any]) -> Authentication:
         """Return the first supported alternative of the operation; empty if authentication is optional."""
         holder = operation if "security" in operation else self.document.root
-        alternatives = [dict(islice(one.items(), 20)) for one in items(holder, "security", 20) if isinstance(one, dict)]
+        listed = read_list(holder, "security", 20)
+        alternatives = [dict(islice(one.items(), 20)) for one in listed if isinstance(one, dict)]
         if not alternatives or {} in alternatives:
-            return Proof()
-        pairs = [(one, [name for name in one if self._can(name)]) for one in alternatives]
+            return Authentication()
+        pairs = [(one, [name for name in one if self._is_supported(name)]) for one in alternatives]
         usable = [(one, names) for one, names in pairs if names]
         if not usable:
-            self._note_lost(next(iter(alternatives[0])))
-            return Proof()
+            self._note_ignored(next(iter(alternatives[0])))
+            return Authentication()
         one, names = min(usable, key=lambda pair: (len(pair[0]) - len(pair[1]), len(pair[1])))
         for name in one:
             if name != names[0]:
-                self._note_lost(name)
-        return self._make_proof(names[0], one[names[0]])
+                self._note_ignored(name)
+        return self._authenticate(names[0], one[names[0]])
 
-    def _note_lost(self, name: str) -> None:
+    def _note_ignored(self, name: str) -> None:
         self.document.notes.add(
             f"The security scheme {quote_name(name)} is not imported: a node cannot use it, or only one"
         )
@@ -58,18 +59,18 @@ class Security:
     def _scheme(self, name: str) -> dict[str, Any]:
         return self.document.at(self.schemes, name)
 
-    def _can(self, name: str) -> bool:
+    def _is_supported(self, name: str) -> bool:
         scheme = self._scheme(name) if is_name(name) else {}
         type_ = scheme.get("type")
         if type_ == "apiKey":
             place, key = scheme.get("in"), scheme.get("name")
             return is_name(key) and (place == "query" or (place in ("header", "cookie") and bool(TOKEN.match(key))))
-        return type_ in ("oauth2", "openIdConnect") or (type_ == "http" and _way(scheme) in ("basic", "bearer"))
+        return type_ in ("oauth2", "openIdConnect") or (type_ == "http" and _get_scheme(scheme) in ("basic", "bearer"))
 
-    def _make_proof(self, name: str, scopes: Any) -> Proof:
+    def _authenticate(self, name: str, scopes: Any) -> Authentication:
         scheme = self._scheme(name)
         type_, source = scheme["type"], f"the API's {quote_name(name)}"
-        if type_ == "http" and _way(scheme) == "basic":
+        if type_ == "http" and _get_scheme(scheme) == "basic":
             return self._credential(name, "http_basic", {}, {"username": source, "password": source})
         if type_ == "http":
             return self._credential(name, "http_bearer", {}, {"token": source})
@@ -83,22 +84,22 @@ class Security:
 
     def _credential(
         self, name: str, type_: str, data: dict[str, str], sources: dict[str, str], hosts: tuple[str, ...] = ()
-    ) -> Proof:
+    ) -> Authentication:
         """Suggest one credential for each scheme; all but the first have the scheme in their name."""
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
         known = self.names.setdefault(name, f"{self.secrets.base}-{slug}" if self.names else self.secrets.base)
-        return Proof(self.secrets.add(known, type_, data, sources, hosts), type_)
+        return Authentication(self.secrets.add(known, type_, data, sources, hosts), type_)
 
-    def _of_key(self, name: str, place: str, key: str, source: str) -> Proof:
+    def _of_key(self, name: str, place: str, key: str, source: str) -> Authentication:
         if place == "header":
             return self._credential(name, "http_header", {"name": key}, {"value": source})
-        expression = self.secrets.stand_in(name, source)
+        expression = self.secrets.add_secret(name, source)
         self.document.notes.add(f"The key {quote_name(key)} is sent in the {place}, read by {expression}")
         if place == "query":
-            return Proof(type="secret", query=((key, expression),))
-        return Proof(type="secret", cookies=(f"{key}={expression}",))
+            return Authentication(type="secret", query=((key, expression),))
+        return Authentication(type="secret", cookies=(f"{key}={expression}",))
 
-    def _of_client(self, name: str, flow: dict[str, Any], scopes: Any, source: str) -> Proof:
+    def _of_client(self, name: str, flow: dict[str, Any], scopes: Any, source: str) -> Authentication:
         """Suggest an OAuth2 client. Its one credential requests the scopes of all operations."""
         asked = self.scopes.setdefault(name, {})
         asked.update(
@@ -116,7 +117,7 @@ class Security:
         return self._credential(name, "oauth2_client_credentials", data, sources, hosts)
 
 
-def _way(scheme: dict[str, Any]) -> str:
+def _get_scheme(scheme: dict[str, Any]) -> str:
     way = scheme.get("scheme")
     return str(way).lower() if is_name(way) else ""
 

@@ -105,11 +105,11 @@ def _bash(command: str) -> Line:
             found.end()
         elif kind != "glue":
             has_variables |= kind in ("plain", "text") and bool(_VARIABLE.search(_ESCAPED.sub("", match[0])))
-            found.add(_unquoted(match))
+            found.add(_unquote(match))
     return Line(found.all(), has_variables)
 
 
-def _unquoted(match: re.Match[str]) -> str:
+def _unquote(match: re.Match[str]) -> str:
     part = match[str(match.lastgroup)]
     if match.lastgroup == "ansi":
         return _ANSI.sub(_ansi_char, part)
@@ -137,11 +137,11 @@ _CHAR = re.compile(r"\r?\n|.?", re.DOTALL)
 
 
 def _cmd(command: str) -> Line:
-    text, rest = _without_carets(command)
+    text, rest = _remove_carets(command)
     return Line(_split_by_quotes(text), has_more=bool(rest.strip("\r\n&")))
 
 
-def _without_carets(command: str) -> tuple[str, str]:
+def _remove_carets(command: str) -> tuple[str, str]:
     """Return the command as cmd.exe reads it, and the rest after the command.
 
     Carets are literal within quotes. Browsers escape the quotes themselves, so cmd.exe sees none; older browsers did

@@ -9,7 +9,7 @@ from typing import Any
 from errors import NodeError
 
 
-def in_time(work: Coroutine[Any, Any, Any], end: float, otherwise: str) -> Any:
+def run_in_time(work: Coroutine[Any, Any, Any], end: float, otherwise: str) -> Any:
     """Return the coroutine's result. Raises: NodeError with this text if it is not done at `end` (`time.monotonic`)."""
     import asyncio
 

@@ -125,7 +125,7 @@ def tls_context(ca_file: Path | None, use: str) -> ssl.SSLContext:
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
+def limit_time(seconds: float) -> Iterator[None]:
     """Limit all operations of this thread on its connections to `seconds` in total. Raises: TimeoutError after that."""
     token = _deadline.set(time.monotonic() + seconds)
     try:
@@ -145,7 +145,7 @@ def _limit_timeout(timeout: float | None) -> float | None:
     return left if timeout is None else min(left, timeout)
 
 
-def unresolved(host: str, error: Exception) -> str:
+def describe_lookup_error(host: str, error: Exception) -> str:
     """Return the reason why the host has no address."""
     if isinstance(error, socket.gaierror):
         known = error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
@@ -168,7 +168,7 @@ class Backend:
         try:
             addresses = self.rule.addresses(host, port)
         except (OSError, UnicodeError, OverflowError) as error:
-            raise self.failed(unresolved(host, error)) from None
+            raise self.failed(describe_lookup_error(host, error)) from None
         for address in addresses[:-1]:
             try:
                 return self._dial(address, port, timeout, options)
@@ -311,7 +311,7 @@ class Client:
         target = parse_url(url)
         who = f"{method} {describe_url(target)}"
         try:
-            with within(seconds):
+            with limit_time(seconds):
                 raw = [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers]
                 request = self._http.build_request(method, target, headers=raw, content=content, timeout=seconds)
                 response = self._follow(request, follow_redirects, options.allow)

@@ -1,8 +1,8 @@
 """Egress guard: the egress rule for libraries that open their connections themselves.
 
-If a library accepts a socket, `dial` provides one. Otherwise `guarded` watches every connection of the thread by the
-interpreter's audit events (PEP 578) and refuses those that the rule forbids. It can also end connections at a deadline,
-and keep a library whose settings are written by users away from this machine.
+If a library accepts a socket, `dial` provides one. Otherwise `guard_connections` watches every connection of the thread
+by the interpreter's audit events (PEP 578) and refuses connections that the rule forbids. It can also end connections
+at a deadline, and keep a library whose settings are written by users away from this machine.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from typing import Any
 
 from errors import NodeError
 
-from .egress import Rule, unresolved
+from .egress import Rule, describe_lookup_error
 
-# What a thread kept away from this machine must not do: start unwatched code, or change files.
+# Events that a thread kept away from this machine must not cause: unwatched code starts, or files change.
 PROGRAMS = {
     *("subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "pty.spawn"),
     *("_thread.start_new_thread", "_thread.start_joinable_thread", "ctypes.dlopen", "os.kill", "webbrowser.open"),
@@ -52,11 +52,11 @@ class _Guard:
         self.allowed: set[str] = set()
         self.resolving = False
         self.refused: NodeError | None = None
-        self.misdeed: NodeError | None = None
+        self.violation: NodeError | None = None
         self.folders = None if folders is None else tuple(f"{os.path.realpath(path)}/" for path in folders)
         self._sockets: list[weakref.ref[socket.socket]] = []
 
-    def asked(self, host: str) -> None:
+    def allow_host(self, host: str) -> None:
         if self.resolving or not self.rule.names(host):
             return
         self.resolving = True
@@ -67,7 +67,7 @@ class _Guard:
         finally:
             self.resolving = False
 
-    def connecting(self, sock: socket.socket, address: Any) -> None:
+    def check_connection(self, sock: socket.socket, address: Any) -> None:
         if self.end is not None and time.monotonic() >= self.end:
             raise TimeoutError
         if sock.family == getattr(socket, "AF_UNIX", None):
@@ -77,18 +77,18 @@ class _Guard:
             found = ipaddress.ip_address(str(host).partition("%")[0])
         except ValueError:
             found = None
-        self.refused = self.misdeed  # if a host has several addresses, the last one counts
+        self.refused = self.violation  # if a host has several addresses, the last one counts
         if host is None or found is None or not (str(host) in self.allowed or self.rule.permits("", found)):
             name = str(host or "a socket of this machine")
             self.refused = make_refusal(name)
             # An OSError, after which every library cleans up.
             raise PermissionError(f"{name} may not be reached")
 
-    def made(self, sock: Any) -> None:
+    def add_socket(self, sock: Any) -> None:
         if self.end is not None and isinstance(sock, socket.socket):
             self._sockets.append(weakref.ref(sock))
 
-    def cut(self, seconds: float, over: threading.Event) -> None:
+    def end_connections(self, seconds: float, over: threading.Event) -> None:
         """End all connections after this time: calls that wait for them fail."""
         while not over.wait(seconds):
             for sock in filter(None, [ref() for ref in self._sockets]):
@@ -97,26 +97,25 @@ class _Guard:
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
             seconds = 1.0  # again, for a connection that was just being made
 
-    def opening(self, path: Any, flags: int) -> None:
+    def check_open(self, path: Any, flags: int) -> None:
         if self.folders is None or isinstance(path, int):
             return
         if flags & WRITING or not f"{os.path.realpath(os.fsdecode(path))}/".startswith(self.folders):
             raise PermissionError("no files of this machine may be opened")
 
-    def running(self, event: str) -> None:
+    def refuse_program(self, event: str) -> None:
         if self.folders is not None:
-            self.refused = self.misdeed = NodeError(
-                f"it may not use this machine itself ({event})", True, kind="egress"
-            )
-            raise PermissionError(self.misdeed.message)
+            error = NodeError(f"it may not use this machine itself ({event})", True, kind="egress")
+            self.refused = self.violation = error
+            raise PermissionError(error.message)
 
-    def changing(self) -> None:
+    def refuse_change(self) -> None:
         if self.folders is not None:
             raise PermissionError("no files of this machine may be changed")
 
 
 _guard: ContextVar[_Guard | None] = ContextVar("guard", default=None)
-_watching = threading.Event()
+_is_installed = threading.Event()
 _lock = threading.Lock()
 
 
@@ -126,7 +125,9 @@ def make_refusal(host: str) -> NodeError:
 
 
 @contextmanager
-def guarded(rule: Rule, seconds: float | None = None, folders: Sequence[Path] | None = None) -> Iterator[None]:
+def guard_connections(
+    rule: Rule, seconds: float | None = None, folders: Sequence[Path] | None = None
+) -> Iterator[None]:
     """Check every connection that this thread makes by Python's sockets against the rule. Raises: NodeError if refused.
 
     After `seconds` its connections end. With `folders`, the thread may read files in these and in Python's own folders,
@@ -154,7 +155,7 @@ def guarded(rule: Rule, seconds: float | None = None, folders: Sequence[Path] | 
 def _end_after(guard: _Guard, seconds: float) -> Iterator[None]:
     """End the connections after this time by another thread, since this one may be waiting for one of them."""
     over = threading.Event()
-    thread = threading.Thread(target=guard.cut, args=(seconds, over), name="guard", daemon=True)
+    thread = threading.Thread(target=guard.end_connections, args=(seconds, over), name="guard", daemon=True)
     thread.start()
     try:
         yield
@@ -166,9 +167,9 @@ def _end_after(guard: _Guard, seconds: float) -> Iterator[None]:
 def _install_hook() -> None:
     """Install the audit hook at first use: a hook cannot be removed."""
     with _lock:
-        if not _watching.is_set():
+        if not _is_installed.is_set():
             sys.addaudithook(_handle_event)
-            _watching.set()
+            _is_installed.set()
 
 
 def _handle_event(event: str, args: tuple[Any, ...]) -> None:
@@ -179,19 +180,19 @@ def _handle_event(event: str, args: tuple[Any, ...]) -> None:
 
 def _handle_lookup(guard: _Guard, event: str, args: tuple[Any, ...]) -> None:
     if args[0] is not None:
-        guard.asked(args[0] if isinstance(args[0], str) else args[0].decode("ascii", "replace"))
+        guard.allow_host(args[0] if isinstance(args[0], str) else args[0].decode("ascii", "replace"))
 
 
 _Reaction = Callable[[_Guard, str, tuple[Any, ...]], None]
 _REACTIONS: dict[str, _Reaction] = {
-    "socket.__new__": lambda guard, event, args: guard.made(args[0]),
-    "socket.connect": lambda guard, event, args: guard.connecting(args[0], args[1]),
-    "socket.sendto": lambda guard, event, args: guard.connecting(args[0], args[1]),
-    "socket.sendmsg": lambda guard, event, args: None if args[1] is None else guard.connecting(args[0], args[1]),
+    "socket.__new__": lambda guard, event, args: guard.add_socket(args[0]),
+    "socket.connect": lambda guard, event, args: guard.check_connection(args[0], args[1]),
+    "socket.sendto": lambda guard, event, args: guard.check_connection(args[0], args[1]),
+    "socket.sendmsg": lambda guard, event, args: None if args[1] is None else guard.check_connection(args[0], args[1]),
     "socket.getaddrinfo": _handle_lookup,
-    "open": lambda guard, event, args: guard.opening(args[0], args[2]),
-    **dict.fromkeys(PROGRAMS, lambda guard, event, args: guard.running(event)),
-    **dict.fromkeys(CHANGES, lambda guard, event, args: guard.changing()),
+    "open": lambda guard, event, args: guard.check_open(args[0], args[2]),
+    **dict.fromkeys(PROGRAMS, lambda guard, event, args: guard.refuse_program(event)),
+    **dict.fromkeys(CHANGES, lambda guard, event, args: guard.refuse_change()),
 }
 
 
@@ -204,7 +205,7 @@ def dial(rule: Rule, host: str, port: int, seconds: float) -> socket.socket:
     try:
         addresses = rule.addresses(host, port)
     except (OSError, UnicodeError, OverflowError) as error:
-        raise NodeError(unresolved(host, error)) from None
+        raise NodeError(describe_lookup_error(host, error)) from None
     last: OSError = TimeoutError()
     for address in addresses:
         left = end - time.monotonic()

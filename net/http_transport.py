@@ -21,14 +21,14 @@ from errors import NodeError
 Addresses = Callable[[str, int], list[str]]
 
 
-class Wire(httpx2.AsyncHTTPTransport):
+class LimitedTransport(httpx2.AsyncHTTPTransport):
     """Accepts `room` bytes of uncompressed responses in total.
 
-    `too_large` is True if there were more, or a line longer than `longest_line`; `status` is the last error. With
+    `too_large` is True if there were more, or a line longer than `max_line`; `status` is the last error. With
     `addresses`, it connects only to those.
     """
 
-    longest_line = math.inf
+    max_line = math.inf
 
     def __init__(self, tls: ssl.SSLContext, room: int, addresses: Addresses | None = None) -> None:
         super().__init__(verify=tls, trust_env=False)
@@ -50,7 +50,7 @@ class Wire(httpx2.AsyncHTTPTransport):
 class _CountedStream(httpx2.AsyncByteStream):
     """A body that raises if all bodies together, or one of its lines, are too large."""
 
-    def __init__(self, inner: Any, wire: Wire) -> None:
+    def __init__(self, inner: Any, wire: LimitedTransport) -> None:
         self.inner, self.wire = inner, wire
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -58,7 +58,7 @@ class _CountedStream(httpx2.AsyncByteStream):
         async for piece in self.inner:
             self.wire.room -= len(piece)
             line = line + len(piece) if b"\n" not in piece else len(piece) - piece.rindex(b"\n") - 1
-            if self.wire.room < 0 or line > self.wire.longest_line:
+            if self.wire.room < 0 or line > self.wire.max_line:
                 self.wire.too_large = True
                 raise httpx2.ReadError("the answers are too large")
             yield piece

@@ -74,7 +74,7 @@ def log_in(
     """
     account = email.strip().lower()
     user = User.by_email(account)
-    made = login_throttle.take(account, address, user, is_shared)
+    made = login_throttle.count_attempt(account, address, user, is_shared)
     if not check_password(user, password) or user is None:
         # Logged for existing accounts only: other input may be a password typed into the wrong field.
         if user is not None:
@@ -86,7 +86,7 @@ def log_in(
         raise Unauthenticated("You are not a member of any workspace; ask for an invitation to one")
     here = user.last_workspace_id if user.last_workspace_id in workspaces else workspaces[0]
     with _begin_entry("session.opened", user, address).written() as entry:
-        made.worked(user)
+        made.mark_success(user)
         session, token = Session.start(user, here, days, idle_days)
         entry.about(session)
     return user, session, token
@@ -105,10 +105,10 @@ def confirm_password(user: User, password: str | None, address: str, is_shared: 
     """Check the user's password. Wrong ones count as failed logins. Raises: BadInput if it is wrong; TooMany."""
     if password is None:
         raise _bad_field("current_password", "is required to change the address or the password")
-    made = login_throttle.take(user.email, address, user, is_shared)
+    made = login_throttle.count_attempt(user.email, address, user, is_shared)
     if not check_password(user, password):
         raise _bad_field("current_password", "is not your password")
-    made.worked(user)
+    made.mark_success(user)
 
 
 def change_profile(

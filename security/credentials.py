@@ -85,14 +85,14 @@ class Credentials:
             if not row.remove():
                 raise NotFound("The credential was already deleted")
 
-    def are_under_this_key(self) -> bool:
+    def is_key_current(self) -> bool:
         """Return True if the database still uses this process's key."""
         known = Fact.find("key")
         return known is not None and known.value == self.vault.fingerprint()
 
     def _check_key(self) -> None:
         """Check the key: values encrypted under an old key would be unreadable. Raises: Unavailable if it changed."""
-        if not self.are_under_this_key():
+        if not self.is_key_current():
             raise Unavailable("The server's key was changed while it ran; restart the server")
 
 
@@ -157,7 +157,7 @@ class Trial(NamedTuple):
         return self.status == "ok"
 
 
-def try_out(
+def run_test(
     name: str, find: Callable[[], Credential], asked: Mapping[str, Any], services: Services, files: Files
 ) -> Trial:
     """Test a credential by its type's check within TRIAL_SECONDS. `asked` has the caller's options for the check.

@@ -47,7 +47,7 @@ def invite(entry: AuditEntry, email: str, role: str, inviter: User) -> tuple[Inv
 
 
 def find(token: str, address: str, is_shared: bool) -> Invitation:
-    """Return the pending invitation with this token. `address` and `is_shared` are as for `login_throttle.take`.
+    """Return the pending invitation with this token. `is_shared`: many clients share the address.
 
     Raises: NotFound if there is none; TooMany after many invalid tokens.
     """
@@ -70,13 +70,13 @@ def redeem(
     """Create an account with this password for the invitation's address. Return it, a new session and its token.
 
     An existing account is not changed: with its password, its user logs in and becomes a member. That is how a person
-    without a workspace comes back. `client` is as for `login_throttle.take`; `days` are the session's lifetime and idle
-    timeout.
+    without a workspace comes back. `client` is their address, and True if many clients share it; `days` are the
+    session's lifetime and idle timeout.
 
     Raises: BadInput for a weak password; Conflict if it is not the account's; NotFound if the invitation is gone.
     """
     user, (address, is_shared) = User.by_email(invitation.email), client
-    made = None if user is None else login_throttle.take(user.email, address, user, is_shared)
+    made = None if user is None else login_throttle.count_attempt(user.email, address, user, is_shared)
     is_theirs = accounts.check_password(user, password)
     about = (invitation.email, name or "", Workspace.get_by_id(invitation.workspace_id).name)
     # Always checked: the error for a weak password must not reveal whether there is an account.
@@ -88,7 +88,7 @@ def redeem(
             user = accounts.add_user(invitation.email, hashed, name, set_up=True)
             entry.note(new_user=True)
         else:
-            made.worked(user)
+            made.mark_success(user)
         _join(invitation, user, entry)
         Session.end_all(user)
         return user, *Session.start(user, invitation.workspace_id, *days)

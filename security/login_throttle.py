@@ -23,8 +23,8 @@ MAX_PAUSE = 60  # seconds
 
 
 @dataclass(frozen=True)
-class Try:
-    """One attempt at an account's password, which counts as a failure unless it `worked`."""
+class Attempt:
+    """One attempt at an account's password, which counts as a failure unless it has succeeded."""
 
     account: str
     network: str
@@ -38,7 +38,7 @@ class Try:
             "address": f"address:{self.network}",
         }
 
-    def worked(self, user: User) -> None:
+    def mark_success(self, user: User) -> None:
         """Undo the count: the password was right. Failures of the account are forgotten."""
         with write():
             LoginFailure.forget([self.keys["pair"], self.keys["account"]])
@@ -46,14 +46,14 @@ class Try:
             LoginAddress.note(user.id, self.network)
 
 
-def take(account: str, address: str, user: User | None, is_shared: bool = False) -> Try:
+def count_attempt(account: str, address: str, user: User | None, is_shared: bool = False) -> Attempt:
     """Count an attempt at this account's password; `user` is None if there is no such account.
 
     `is_shared`: many clients share the address, so it is not blocked as one.
 
     Raises: TooMany with the seconds to wait, if no attempt is allowed now.
     """
-    made = Try(account, get_network(address))
+    made = Attempt(account, get_network(address))
     keys = made.keys
     with write():
         waits = [_get_block("pair", keys)]

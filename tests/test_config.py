@@ -296,11 +296,11 @@ class FakeWorker:
 )
 def test_a_misspelt_setting_is_told_with_the_nearest_name_and_without_its_value(name, nearest):
     told = [f"{name} is not a setting, and has no effect; did you mean {nearest}?"]
-    assert config.unknown_settings({name: "do not tell this", "PATH": "/bin"}) == told
+    assert config.find_unknown_settings({name: "do not tell this", "PATH": "/bin"}) == told
 
 
 def test_a_name_that_is_near_to_none_is_told_all_the_same():
-    (told,) = config.unknown_settings({"HEADRACE_XQZ": "1"})
+    (told,) = config.find_unknown_settings({"HEADRACE_XQZ": "1"})
     assert told == "HEADRACE_XQZ is not a setting, and has no effect; docs/settings.md lists all settings"
 
 
@@ -308,14 +308,14 @@ def test_settings_their_files_and_what_is_of_other_programs_is_not_told():
     known = {row.env: "" for row in config.table()}
     files = {f"{row.env}_FILE": "" for row in config.table() if row.kind.secret}
     others = {"PATH": "", "LANG": "", "DATABASE_HOST": "", "HOSTNAME": "", "OLLAMA_HOST": "", "HEADRACE_WEB": "no"}
-    assert config.unknown_settings(known | files | others) == []
+    assert config.find_unknown_settings(known | files | others) == []
 
 
 def test_every_variable_of_ours_that_the_makefile_or_a_test_reads_is_known():
     read = [ROOT / "Makefile", ROOT / ".ci/run", ROOT / "deploy/compose.yaml", *(ROOT / "tests").rglob("*.py")]
     reading = re.compile(r"""\$[({]*(HEADRACE_[A-Z_]+)|environ(?:\.get\(|\[)"(HEADRACE_[A-Z_]+)""")
     names = {name for path in read for pair in reading.findall(path.read_text()) for name in pair if name}
-    assert len(names) > 5 and config.unknown_settings(dict.fromkeys(names, "")) == []
+    assert len(names) > 5 and config.find_unknown_settings(dict.fromkeys(names, "")) == []
 
 
 def test_a_start_warns_of_misspelt_settings_in_the_environment_and_in_the_file(tmp_path, monkeypatch, caplog):

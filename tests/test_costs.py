@@ -12,7 +12,7 @@ import gc
 import sys
 import workflow_server
 from config import Config
-workflow_server.create_app(Config.from_env({"HEADRACE_DATA_DIR": sys.argv[1]}), tell=False)
+workflow_server.create_app(Config.from_env({"HEADRACE_DATA_DIR": sys.argv[1]}), print_login=False)
 """
 # What something else that is needed at once loads: apispec reads docstrings as YAML, APScheduler knows of asyncio,
 # Werkzeug of parts of email and http. A new database needs playhouse, the server's key cryptography, and the first

@@ -6,7 +6,7 @@ import orjson
 
 import models
 import templates
-from agent.definition import Agent, restored
+from agent.definition import Agent, restore
 
 
 def find_agent(workspace_id: str, id_: str) -> Agent | None:
@@ -16,4 +16,4 @@ def find_agent(workspace_id: str, id_: str) -> Agent | None:
     """
     row = models.Agent.named(workspace_id, id_)
     definition = templates.find_agent(id_) if row is None else orjson.loads(row.definition)
-    return None if definition is None else restored(definition)
+    return None if definition is None else restore(definition)

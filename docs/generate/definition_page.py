@@ -108,12 +108,12 @@ def _simple(field: dict[str, Any]) -> dict[str, Any]:
 
 
 def _example(example: dict[str, Any]) -> str:
-    text = f"```json\n{written(example['definition'])}\n```\n\n"
+    text = f"```json\n{format_definition(example['definition'])}\n```\n\n"
     said = [f"{key} `{orjson.dumps(example[key]).decode()}`" for key in ("input", "output", "error") if key in example]
     return text + (f"With the {' a run has the '.join(said)}.\n\n" if len(said) > 1 else "")
 
 
-def written(definition: dict[str, Any]) -> str:
+def format_definition(definition: dict[str, Any]) -> str:
     """Return the definition as people write one: a line for each node and each edge."""
     parts = []
     for key, value in definition.items():

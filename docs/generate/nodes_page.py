@@ -78,7 +78,7 @@ def _rows(schema: dict[str, Any], within: str = "", literal: bool = False) -> It
 
 def row(key: str, field: dict[str, Any], required: bool, remark: str | None = None) -> str:
     """Return the row of a table for one setting, by its JSON Schema."""
-    takes = [takes_of(field)]
+    takes = [describe_type(field)]
     if field.get("x-credential"):
         takes = [f"a credential: {', '.join(f'`{type_}`' for type_ in field['x-credential'])}"]
     if required:
@@ -97,7 +97,7 @@ def _meaning(field: dict[str, Any]) -> str:
     return _cell(text if label.lower() in text.lower() else f"*{label}*: {text}")
 
 
-def takes_of(field: dict[str, Any]) -> str:
+def describe_type(field: dict[str, Any]) -> str:
     """Return the allowed values of a setting in words, by its JSON Schema."""
     if "enum" in field:
         return " \\| ".join(f"`{value}`" for value in field["enum"] if value is not None)

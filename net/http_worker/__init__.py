@@ -152,18 +152,18 @@ class HttpWorker(ThreadWorker):
         self.drop(connection)
 
     def watch(self, connection: Connection, events: int) -> None:
-        """Call `ready` when the socket is ready for these events; 0 for none."""
+        """Call `handle_ready` when the socket is ready for these events; 0 for none."""
         if events == connection.watched:
             return
         if not connection.watched:
-            self.poller.register(connection.sock, events, partial(self.ready, connection))
+            self.poller.register(connection.sock, events, partial(self.handle_ready, connection))
         elif not events:
             self.poller.unregister(connection.sock)
         else:
-            self.poller.modify(connection.sock, events, partial(self.ready, connection))
+            self.poller.modify(connection.sock, events, partial(self.handle_ready, connection))
         connection.watched = events
 
-    def ready(self, connection: Connection, _: Any) -> None:
+    def handle_ready(self, connection: Connection, _: Any) -> None:
         """Serve a connection whose socket is ready, unless a thread owns it."""
         if connection.state is State.BUSY:
             with connection.lock:
@@ -392,7 +392,7 @@ class HttpWorker(ThreadWorker):
                     continue  # the response is complete, and `finish` sends it
                 connection.flush()
                 if connection.unsent_bytes > MAX_UNSENT:
-                    self.method_queue.defer(self.go_on, connection, None)
+                    self.method_queue.defer(self.take_over, connection, None)
                     return
             response.close()
         except Exception as error:
@@ -444,11 +444,11 @@ class HttpWorker(ThreadWorker):
                 connection.deadline = time.monotonic() + self.cfg.keepalive
                 connection.state = State.IDLE
                 return
-        self.method_queue.defer(self.go_on, connection, keep)
+        self.method_queue.defer(self.take_over, connection, keep)
 
     # Sending and closing, in the loop
 
-    def go_on(self, connection: Connection, keep: bool | None) -> None:
+    def take_over(self, connection: Connection, keep: bool | None) -> None:
         """Take over a connection from the answering thread; `keep` is None if the response is not complete yet."""
         if connection.exchange is not None and connection.exchange.is_live:
             connection.exchange.is_live = False
@@ -475,7 +475,7 @@ class HttpWorker(ThreadWorker):
             connection.moved_at = time.monotonic()
             self.account(connection)
             if not connection.unsent:
-                self.go_on(connection, connection.keep)
+                self.take_over(connection, connection.keep)
 
     def flush_or_drop(self, connection: Connection) -> bool:
         """Send the queued data that the client accepts immediately. Return False if the client has disconnected."""

@@ -14,7 +14,7 @@ from marshmallow import Schema, fields, validate
 
 from agent import load_libraries, open_model, prompts, run_agent
 from agent.definition import Agent as Definition
-from agent.definition import restored
+from agent.definition import restore
 from agent.journal import sum_seconds
 from agent.types import Done, Given, Waiting, Work
 from errors import NodeError
@@ -115,7 +115,7 @@ class Agent(Node):
         definition = agents.definition(config["agent_id"])
         record = agents.record(ctx.node_id, ctx.index)
         if record.start is not None:
-            definition = restored(record.start["agent"])
+            definition = restore(record.start["agent"])
         if definition is None:
             raise NodeError(f"there is no agent {config['agent_id']!r}; choose an existing one", permanent=True)
         return _Turn(config, config.get("input", input), ctx, agents, record, definition).take()
@@ -214,8 +214,8 @@ class _Turn:
             "credential": self.model()[1],
             "session": self.session,
             "mark": mark,
-            "instructions": clean(prompts.instructions(agent, mark)),
-            "prompt": clean(prompts.prompt(mark, task, given, recalled)),
+            "instructions": clean(prompts.write_instructions(agent, mark)),
+            "prompt": clean(prompts.write_prompt(mark, task, given, recalled)),
             "history": clean(prompts.trim_history(turns, min(HISTORY_TOKENS, self.agent.limits.tokens // 4))),
             "listings": listings,
         }

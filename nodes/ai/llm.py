@@ -114,7 +114,9 @@ class Llm(Node):
         schema, mark = config.get("output_schema"), prompts.new_mark()
         told = [config.get("system", ""), *([] if config.get("input") is None else [prompts.get_rules(mark)])]
         given = check_size(config.get("input"), "input")
-        said = ask(config, ctx, "\n\n".join(filter(None, told)), prompts.prompt(mark, config["prompt"], given), schema)
+        said = ask(
+            config, ctx, "\n\n".join(filter(None, told)), prompts.write_prompt(mark, config["prompt"], given), schema
+        )
         answer = {"data": said.output} if schema else {"text": said.output, "truncated": said.truncated}
         return {**answer, "usage": said.usage, "model": said.model}
 
@@ -212,7 +214,7 @@ class Classify(Node):
         listed = [f"- {one['name']}" + f": {one['description']}" * bool(one["description"]) for one in config["labels"]]
         told = [SORT, "\n".join(listed), config.get("instructions", ""), prompts.get_rules(mark)]
         schema = _choice(config["labels"])
-        said = ask(config, ctx, "\n\n".join(filter(None, told)), prompts.prompt(mark, WHICH, given), schema)
+        said = ask(config, ctx, "\n\n".join(filter(None, told)), prompts.write_prompt(mark, WHICH, given), schema)
         chosen = said.output
         answer = {"label": chosen["label"], "reason": chosen["reason"][:MAX_REASON], "confidence": chosen["confidence"]}
         return Branch(answer["label"], {**answer, "input": input, "usage": said.usage, "model": said.model})

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from marshmallow import Schema
 
 from errors import ErrorKind, LimitExceeded, NodeError, TimedOut
-from net.egress_guard import guarded
+from net.egress_guard import guard_connections
 from nodes.base import Context, Node, check_installed
 from nodes.credentials.checks import checks
 from nodes.credentials.keyring import Credential
@@ -250,7 +250,7 @@ def connect(found: Credential, ctx: Context, end: float) -> Iterator[Any]:
     services = ctx.need_services()
     pool = _pool()(ssl_context=services.tls("s3"))
     try:
-        with guarded(services.egress, end - time.monotonic()):
+        with guard_connections(services.egress, end - time.monotonic()):
             yield Minio(
                 url.netloc,
                 found.data["access_key"],

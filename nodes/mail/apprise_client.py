@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 from marshmallow import ValidationError
 
 from errors import NodeError, TimedOut
-from net.egress import MAX_BYTES, unresolved
-from net.egress_guard import guarded
+from net.egress import MAX_BYTES, describe_lookup_error
+from net.egress_guard import guard_connections
 from nodes.base import Context, Once
 from nodes.credentials.keyring import Credential
 from nodes.credentials.types import check_service
@@ -234,7 +234,7 @@ def _trouble(error: Exception, url: str) -> str:
     reason = getattr(reason, "reason", None) or reason
     cause = reason.__cause__ or reason
     if isinstance(reason, of.NameResolutionError):
-        return unresolved(host, cause)
+        return describe_lookup_error(host, cause)
     if isinstance(reason, of.NewConnectionError):
         return f"{host}:{port}: {getattr(cause, 'strerror', None) or 'no connection'}"
     if any(word in str(reason) for word in NOT_TLS):
@@ -276,7 +276,7 @@ def _open_exchange(ctx: Context, seconds: float, files: Sequence[Path]) -> Itera
     exchange = _Exchange(services.tls("notices"))
     token = _exchange.set(exchange)
     try:
-        with guarded(services.egress, seconds, [own, *(path.parent for path in files)]):
+        with guard_connections(services.egress, seconds, [own, *(path.parent for path in files)]):
             yield exchange
     finally:
         _exchange.reset(token)

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from marshmallow import Schema
 
 from errors import ErrorKind, LimitExceeded, NodeError, TimedOut
-from net.async_deadline import in_time
-from net.egress_guard import guarded
+from net.async_deadline import run_in_time
+from net.egress_guard import guard_connections
 from nodes.base import Context, Node, check_installed
 from nodes.credentials.checks import checks
 from nodes.credentials.keyring import Credential
@@ -94,13 +94,13 @@ def get_result(answer: Any, tool: str) -> Any:
 
 def ask(found: Credential, ctx: Context, end: float, question: Any) -> Any:
     """Return the result of `question` with a connected client. Raises: NodeError if anything fails."""
-    from net.http_transport import Wire
+    from net.http_transport import LimitedTransport
 
     for name, level in (("mcp", logging.CRITICAL), ("httpx2", logging.WARNING), ("httpcore2", logging.WARNING)):
         logging.getLogger(name).setLevel(level)
     host, services = host_of(found), ctx.need_services()
     found.check_host(host)
-    wire = Wire(services.tls("mcp"), MAX_BYTES)
+    wire = LimitedTransport(services.tls("mcp"), MAX_BYTES)
     url = urlsplit(found.data["url"])
 
     async def asked() -> Any:
@@ -108,10 +108,10 @@ def ask(found: Credential, ctx: Context, end: float, question: Any) -> Any:
             return await question(client)
 
     try:
-        with guarded(services.egress, end - time.monotonic()):
+        with guard_connections(services.egress, end - time.monotonic()):
             # Resolve the name in this thread, as the guard requires; the event loop would use another one.
             services.egress.addresses(host, url.port or (443 if url.scheme == "https" else 80))
-            return in_time(asked(), end, f"{host} did not answer in time")
+            return run_in_time(asked(), end, f"{host} did not answer in time")
     except NodeError:
         raise
     except Exception as error:

@@ -21,7 +21,7 @@ import orjson
 from marshmallow import Schema
 
 from errors import LimitExceeded, NodeError, TimedOut
-from net.egress_guard import dial, guarded
+from net.egress_guard import dial, guard_connections
 from nodes.base import Context, Node, Services, check_installed
 from nodes.credentials.checks import checks
 from nodes.credentials.keyring import Credential
@@ -216,7 +216,7 @@ def connect(found: Credential, ctx: Context, end: float) -> Iterator[Broker]:
     if found.data.get("username"):
         client.username_pw_set(found.data["username"], found.data.get("password"))
     try:
-        with guarded(services.egress, end - time.monotonic()):
+        with guard_connections(services.egress, end - time.monotonic()):
             broker = Broker(client, host, end)
             broker.log_in(found.data["port"])
             yield broker

@@ -15,7 +15,7 @@ from typing import Any
 from marshmallow import Schema
 
 from errors import LimitExceeded, NodeError
-from net.async_deadline import in_time
+from net.async_deadline import run_in_time
 from net.egress_guard import dial
 from nodes.base import Context, Node, check_installed
 from nodes.credentials.checks import checks
@@ -80,7 +80,7 @@ class Ssh(Node):
         command, stdin = _command(config), _stdin(config)
         if ctx.keyring is not None:
             ctx.keyring.check_host(found.data["host"], [command, stdin.decode()])
-        answer = in_time(_run(found, ctx, command, stdin, end), end, "the command timed out")
+        answer = run_in_time(_run(found, ctx, command, stdin, end), end, "the command timed out")
         if config["fail_on_status"] and answer["exit_status"] != 0:
             raise NodeError(_reason(answer))
         if answer["truncated"]:
@@ -296,5 +296,5 @@ def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
         async with _connect(found, ctx, end) as connection:
             return str(connection.get_extra_info("server_version"))
 
-    version = in_time(log_in(), end, f"{found.data['host']} did not answer in time")
+    version = run_in_time(log_in(), end, f"{found.data['host']} did not answer in time")
     return f"logged in to {found.data['host']} as {found.data['username']} ({version[:100]})"

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from errors import ErrorKind, NodeError
-from net.egress_guard import dial, guarded
+from net.egress_guard import dial, guard_connections
 from nodes.base import Services
 from nodes.fields import text_of
 from nodes.sql.rows import MAX_BYTES, Place, Work, collect, size_error, timeout_error
@@ -34,7 +34,7 @@ def execute(place: Place, work: Work, services: Services) -> dict[str, Any]:
     import pymysql
 
     try:
-        with guarded(services.egress, work.left()), _connect(place, work, services) as connection:
+        with guard_connections(services.egress, work.left()), _connect(place, work, services) as connection:
             for statement in _beginning(connection, work):
                 connection.query(statement)
             answer = _answer(connection, work)

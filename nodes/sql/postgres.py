@@ -20,7 +20,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from errors import ErrorKind, LimitExceeded, NodeError
-from net.egress import unresolved
+from net.egress import describe_lookup_error
 from nodes.base import Services
 from nodes.fields import text_of
 from nodes.sql.rows import MAX_BYTES, Place, Work, collect, size_error
@@ -64,7 +64,7 @@ def _connect(place: Place, work: Work, services: Services) -> Iterator[Any]:
     try:
         addresses = services.egress.addresses(place.host, port)
     except (OSError, UnicodeError, OverflowError) as error:
-        raise NodeError(unresolved(place.host, error)) from None
+        raise NodeError(describe_lookup_error(place.host, error)) from None
     for last, address in ((address == addresses[-1], address) for address in addresses):
         try:
             connection = _session().open(_settings(place, port, address, services.ca_file), work)

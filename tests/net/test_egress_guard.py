@@ -17,7 +17,7 @@ import pytest
 
 from errors import NodeError
 from net.egress import Rule
-from net.egress_guard import dial, guarded
+from net.egress_guard import dial, guard_connections
 
 NOBODY, HERE = Rule([]), Rule(["127.0.0.1"])
 
@@ -32,22 +32,22 @@ def port():
 def test_a_library_may_connect_only_where_the_rule_permits(httpserver):
     httpserver.expect_request("/").respond_with_data("hello")
     url = httpserver.url_for("/").replace("localhost", "127.0.0.1")
-    with guarded(HERE), urllib.request.urlopen(url, timeout=60) as answer:
+    with guard_connections(HERE), urllib.request.urlopen(url, timeout=60) as answer:
         assert answer.read() == b"hello"
-    with pytest.raises(NodeError, match="127.0.0.1 may not be reached") as caught, guarded(NOBODY):
+    with pytest.raises(NodeError, match="127.0.0.1 may not be reached") as caught, guard_connections(NOBODY):
         urllib.request.urlopen(url, timeout=60)
     assert caught.value.permanent and len(httpserver.log) == 1
 
 
 def test_a_host_that_is_permitted_by_name_may_be_reached(port):
-    with guarded(Rule(["localhost"])), socket.create_connection(("localhost", port), 60):
+    with guard_connections(Rule(["localhost"])), socket.create_connection(("localhost", port), 60):
         pass
-    with pytest.raises(NodeError), guarded(Rule(["elsewhere"])):
+    with pytest.raises(NodeError), guard_connections(Rule(["elsewhere"])):
         socket.create_connection(("localhost", port), 60)
 
 
 def test_a_refusal_that_a_library_swallows_is_raised_all_the_same(port):
-    with pytest.raises(NodeError, match="may not be reached"), guarded(NOBODY):
+    with pytest.raises(NodeError, match="may not be reached"), guard_connections(NOBODY):
         try:
             socket.create_connection(("127.0.0.1", port), 60)
         except OSError as error:
@@ -55,7 +55,7 @@ def test_a_refusal_that_a_library_swallows_is_raised_all_the_same(port):
 
 
 def test_a_refusal_that_a_library_dresses_up_is_what_is_raised(port):
-    with pytest.raises(NodeError, match="may not be reached"), guarded(NOBODY):
+    with pytest.raises(NodeError, match="may not be reached"), guard_connections(NOBODY):
         try:
             socket.create_connection(("127.0.0.1", port), 60)
         except Exception:
@@ -68,7 +68,7 @@ def test_sockets_of_this_machine_are_refused(tmp_path):
         server.listen()
         with (
             pytest.raises(NodeError, match="socket of this machine"),
-            guarded(HERE),
+            guard_connections(HERE),
             socket.socket(socket.AF_UNIX) as s,
         ):
             s.connect(str(tmp_path / "sock"))
@@ -77,9 +77,9 @@ def test_sockets_of_this_machine_are_refused(tmp_path):
 def test_datagrams_are_refused_too(port):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for send in sock.sendto, lambda data, address: sock.sendmsg([data], (), 0, address):
-            with pytest.raises(NodeError, match="127.0.0.1 may not be reached"), guarded(NOBODY):
+            with pytest.raises(NodeError, match="127.0.0.1 may not be reached"), guard_connections(NOBODY):
                 send(b"hello", ("127.0.0.1", port))
-        with guarded(HERE):
+        with guard_connections(HERE):
             sock.connect(("127.0.0.1", port))
             sock.sendmsg([b"hello"])
 
@@ -90,9 +90,9 @@ def test_asyncio_connects_under_the_rule_of_its_thread(port):
         writer.close()
         await writer.wait_closed()
 
-    with guarded(HERE):
+    with guard_connections(HERE):
         asyncio.run(connect())
-    with pytest.raises(NodeError), guarded(NOBODY):
+    with pytest.raises(NodeError), guard_connections(NOBODY):
         asyncio.run(connect())
 
 
@@ -105,7 +105,7 @@ def test_other_threads_are_not_concerned(port):
         except OSError as error:
             failures.append(error)
 
-    with guarded(NOBODY):
+    with guard_connections(NOBODY):
         thread = threading.Thread(target=connect)
         thread.start()
         thread.join(60)
@@ -158,7 +158,7 @@ def silent(authority):
 @pytest.mark.parametrize("tls", [False, True])
 def test_what_waits_for_an_answer_goes_on_when_its_time_is_over(silent, authority, tls):
     port, began = silent(tls), time.monotonic()
-    with guarded(HERE, seconds=0.3), socket.create_connection(("127.0.0.1", port), timeout=None) as sock:
+    with guard_connections(HERE, seconds=0.3), socket.create_connection(("127.0.0.1", port), timeout=None) as sock:
         if tls:
             sock = ssl.create_default_context(cafile=authority.file).wrap_socket(sock, server_hostname="127.0.0.1")
         with sock, contextlib.suppress(OSError):
@@ -169,10 +169,10 @@ def test_what_waits_for_an_answer_goes_on_when_its_time_is_over(silent, authorit
 
 
 def test_what_is_quicker_is_not_disturbed(port):
-    with guarded(HERE, seconds=30), socket.create_connection(("127.0.0.1", port), 60) as sock:
+    with guard_connections(HERE, seconds=30), socket.create_connection(("127.0.0.1", port), 60) as sock:
         sock.sendall(b"hello")
     before = threading.active_count()
-    with guarded(HERE, seconds=30):
+    with guard_connections(HERE, seconds=30):
         assert threading.active_count() == before + 1
     assert threading.active_count() == before
 
@@ -191,7 +191,7 @@ def folder(tmp_path):
 
 
 def test_only_files_of_the_folders_and_of_python_can_be_read(folder):
-    with guarded(NOBODY, folders=[folder]):
+    with guard_connections(NOBODY, folders=[folder]):
         assert (folder / "file").read_text() == "hello"
         assert "JSON" in Path(json.__file__).read_text()
         assert "pytest" in Path(pytest.__file__).read_text()
@@ -207,12 +207,12 @@ def test_only_files_of_the_folders_and_of_python_can_be_read(folder):
 
 def test_a_folder_of_a_similar_name_is_another(folder):
     (folder.parent / "open too").write_text("secret")
-    with guarded(NOBODY, folders=[folder]), pytest.raises(PermissionError):
+    with guard_connections(NOBODY, folders=[folder]), pytest.raises(PermissionError):
         (folder.parent / "open too").read_text()
 
 
 def test_nothing_can_be_written(folder):
-    with guarded(NOBODY, folders=[folder]):
+    with guard_connections(NOBODY, folders=[folder]):
         for mode in ("w", "a", "r+", "x"):
             with pytest.raises(PermissionError):
                 (folder / "file").open(mode)
@@ -239,7 +239,10 @@ def test_nothing_can_be_written(folder):
     ],
 )
 def test_no_program_and_no_thread_can_be_started_and_it_is_said_whatever_the_library_makes_of_it(run, port):
-    with pytest.raises(NodeError, match="may not use this machine itself") as caught, guarded(HERE, folders=[]):
+    with (
+        pytest.raises(NodeError, match="may not use this machine itself") as caught,
+        guard_connections(HERE, folders=[]),
+    ):
         with pytest.raises(PermissionError):
             run()
         socket.create_connection(("127.0.0.1", port), 60).close()
@@ -247,6 +250,6 @@ def test_no_program_and_no_thread_can_be_started_and_it_is_said_whatever_the_lib
 
 
 def test_without_folders_files_and_programs_are_as_ever(tmp_path):
-    with guarded(NOBODY):
+    with guard_connections(NOBODY):
         (tmp_path / "file").write_text("hello")
         assert subprocess.run([sys.executable, "-c", ""], timeout=60).returncode == 0

@@ -24,7 +24,7 @@ from agent.definition import (
     find_credentials,
     needs_credentials,
     parse,
-    restored,
+    restore,
     slug,
 )
 from definition.builder import NODE_KEYS
@@ -66,13 +66,13 @@ def test_a_full_definition_says_what_it_says():
 def test_a_snapshot_is_json_and_makes_the_same_agent_again(raw):
     agent = parse(raw)
     snapshot = json.loads(json.dumps(agent.snapshot()))
-    assert restored(snapshot) == agent == parse(snapshot) and restored(snapshot).snapshot() == snapshot
+    assert restore(snapshot) == agent == parse(snapshot) and restore(snapshot).snapshot() == snapshot
 
 
 def test_a_snapshot_outlives_bounds_that_have_become_narrower(monkeypatch):
     snapshot = parse(FULL).snapshot()
     monkeypatch.setattr(definition, "MAX_INSTRUCTIONS", 3)
-    assert restored(snapshot) == restored(snapshot) and not check(snapshot)[0]
+    assert restore(snapshot) == restore(snapshot) and not check(snapshot)[0]
 
 
 def test_null_is_as_good_as_nothing_where_a_key_may_be_left_out():
