@@ -380,7 +380,7 @@ class _Call:
         return not issues
 
     def _is_approved(self) -> bool:
-        """Return True if approved or no approval is needed. Suspends the run if there is no answer yet."""
+        """Return True if approved or no approval is needed. Suspends the run until a person answers."""
         if not self.tool.approval:
             return True
         given = self.work.given

@@ -1,4 +1,4 @@
-"""Headers of a cURL command: those that the node sends, and those that become a credential."""
+"""Headers of a cURL command: headers that the node sends, and secrets that become a credential."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _check(header: Header) -> None:
 
 
 def select_sent(headers: Headers, notes: Notes) -> dict[str, str]:
-    """Return the headers for the config, without those that only the HTTP client or a browser sends."""
+    """Return the headers for the config, without headers that only the HTTP client or a browser sends."""
     kept: dict[str, str] = {}
     for name, header in headers.items():
         if name in _CLIENT_HEADERS or header.value is None:
@@ -141,7 +141,7 @@ def suggest_credential(
 
 
 def _rank(key: str) -> int:
-    """Return the priority of a secret header: keys before cookies before CSRF tokens, which authenticate nobody."""
+    """Return the priority of a secret header: keys, then cookies, then CSRF tokens, which do not authenticate."""
     return 2 if "csrf" in key or "xsrf" in key else int(key == "cookie")
 
 

@@ -76,7 +76,7 @@ def is_openapi(file: bytes) -> bool:
 
 
 def read(document: bytes | dict[str, Any]) -> Palette:
-    """Return the presets of a document, JSON or YAML. Notes say what is not imported.
+    """Return the presets of a document, JSON or YAML. Notes list the parts that are not imported.
 
     Raises: BadInput if the document is invalid, TooLarge.
     """

@@ -62,8 +62,8 @@ class _CountedStream(httpx2.AsyncByteStream):
                 self.wire.too_large = True
                 raise httpx2.ReadError("the answers are too large")
             yield piece
-            # Readers may do much work for each piece. If the next piece is there already, nothing else would run,
-            # neither the timeout nor a cancellation.
+            # A reader may do much work for each piece. If the next piece has already arrived, neither the timeout nor a
+            # cancellation would run without this.
             await asyncio.sleep(0)
 
     async def aclose(self) -> None:

@@ -53,7 +53,7 @@ def list_guessable_names(user: User) -> list[str]:
 
 
 def check_password(user: User | None, password: str) -> bool:
-    """Return True if this is the user's password. It takes as long if there is no such user."""
+    """Return True if this is the user's password. It takes as long for a missing user."""
     from argon2.exceptions import InvalidHashError, VerificationError
 
     try:
@@ -151,7 +151,7 @@ def set_password(user: User, password: str, set_up: bool = False, entry: AuditEn
     entry = entry or AuditEntry.begin("password.changed", next(iter(user.roles()), None))
     with entry.about(user).written():
         _set_hash(user, hashed, set_up)
-        # Whoever knew the old password is no longer trusted, nor are the addresses of earlier logins.
+        # The old password may be known to others, so the addresses of earlier logins are not trusted either.
         LoginAddress.forget(user.id)
         entry.note(tokens_ended=ApiToken.end_all(user))
 

@@ -50,7 +50,7 @@ class Credentials:
         return None if row is None else self.open(row)
 
     def open(self, row: models.Credential) -> Credential:
-        """Return the credential of a row, bound to the row's hosts or to those that its values name."""
+        """Return the credential of a row, bound to the row's hosts, by default to the hosts in its values."""
         data: Mapping[str, Any] = self.vault.unseal(row.id, row.updated_at, row.data)
         return make_credential(row.name, row.type, data, orjson.loads(row.hosts) if row.hosts else None)
 
@@ -107,7 +107,7 @@ def _list_changes(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def make_credential(name: str, type_: str, data: Mapping[str, Any], hosts: list[str] | None) -> Credential:
-    """Return a credential with these values; without `hosts` it is bound to those that the values name."""
+    """Return a credential with these values; by default bound to the hosts in the values."""
     return Credential(name, type_, data, tuple(TYPES[type_].hosts(data) if hosts is None else hosts))
 
 

@@ -1,7 +1,7 @@
-"""Invitations to workspaces: an owner creates a single-use link, and the person who has it accepts.
+"""Invitations to workspaces: an owner creates a single-use link, and its recipient accepts.
 
-The link alone proves identity for a new account: anyone who was once sent a link to an address can create its account.
-So an existing account gains nothing from the link alone and is not changed by it: it takes the link and a login.
+The link alone creates a new account, without a check of the address: any holder of the link can use it. So it does not
+change an existing account: joining with one takes the link and a login.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def rotate_key(config: Config, new_key: bytes | None = None, skip_unreadable: bo
     """
     if new_key is None and config.secret_key:
         raise BadInput("HEADRACE_SECRET_KEY is set: give its new value with --new-key-file")
-    # A power cut must not undo what the key file already says.
+    # The key file is replaced after the transaction, so a power failure must not undo the transaction.
     execute("PRAGMA synchronous = FULL")
     # Overwrite the values that were encrypted with the old key, not only free their space.
     execute("PRAGMA secure_delete = ON")
@@ -113,7 +113,7 @@ def _check_alone(config: Config) -> None:
 
 
 def _open_credentials(vault: Vault) -> tuple[dict[str, bytes], list[str]]:
-    """Return the decrypted values of all credentials by id, and the names of those that this key does not decrypt."""
+    """Return the decrypted values of credentials by id, and the names of those credentials that are unreadable."""
     opened, unreadable = {}, []
     for row in Credential.select().order_by(Credential.id):
         try:

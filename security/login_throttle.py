@@ -47,7 +47,7 @@ class Attempt:
 
 
 def count_attempt(account: str, address: str, user: User | None, is_shared: bool = False) -> Attempt:
-    """Count an attempt at this account's password; `user` is None if there is no such account.
+    """Count an attempt at this account's password; `user` is None for an unknown account.
 
     `is_shared`: many clients share the address, so it is not blocked as one.
 

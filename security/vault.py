@@ -185,7 +185,7 @@ def _get_new_path(path: Path) -> Path:
 
 
 def _open_vault(path: Path) -> Vault | None:
-    """Return the vault of the key in this file, or None if there is no complete key."""
+    """Return the vault of the key in this file, or None if it has no complete key."""
     try:
         text = path.read_bytes().strip()
     except OSError:

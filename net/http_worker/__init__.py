@@ -1,7 +1,7 @@
 """HTTP worker for gunicorn: one event loop for all connections, and a thread only for a complete request.
 
-The loop (the worker's main thread) accepts connections, reads heads and bodies into memory, and sends what a slow
-client has not accepted yet. Each of these has a deadline. So a slow or silent client holds a connection and some
+The loop (the worker's main thread) accepts connections, reads heads and bodies into memory, and sends the rest of
+a response to a slow client. Each of these has a deadline. So a slow or silent client holds a connection and some
 memory, both limited, but no thread. TLS is left to the proxy.
 
 Requests and responses are gunicorn's: its parser, its WSGI environment, its response. `ThreadWorker` provides the pool,
@@ -522,8 +522,8 @@ class HttpWorker(ThreadWorker):
     def close(self, connection: Connection) -> None:
         """Signal the end of the last response, and wait briefly for the client to close.
 
-        A socket that is closed while something unread lies in it takes back what the client has not read yet (RFC 9112,
-        section 9.6).
+        Closing a socket with unread input resets the connection, and the client may lose the end of the response (RFC
+        9112, section 9.6).
         """
         try:
             connection.sock.shutdown(socket.SHUT_WR)

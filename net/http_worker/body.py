@@ -20,7 +20,7 @@ class Chunks:
     SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;|$)")
 
     def __init__(self) -> None:
-        self.at = 0  # where the next chunk begins
+        self.at = 0  # start of the next chunk
         self.size = 0  # bytes of all chunks until there
         self.is_valid = True
 

@@ -47,7 +47,7 @@ class Exchange:
         self.began = datetime.now()
         self.environ: dict[str, Any] = {}
         self.response: Any = None  # gunicorn's
-        self.answer: Any = None  # what the app returned
+        self.answer: Any = None  # the app's return value
         self.items: Iterator[bytes] = iter(())  # its parts that are not sent yet
 
 
@@ -61,7 +61,7 @@ class Connection:
         self.watched = 0
         self.deadline = now + HEAD_SECONDS
         self.since = self.moved_at = now  # start of this state; when the client last sent or read something
-        self.received = bytearray()  # beyond what is in `exchange`
+        self.received = bytearray()  # data after the current exchange
         self.scanned = 0  # bytes of it without the end of a head
         self.requests = 0
         self.exchange: Exchange | None = None
@@ -89,7 +89,7 @@ class Connection:
         return 0.0
 
     def flush(self) -> None:
-        """Send what the client accepts immediately. Raises: OSError if it has disconnected."""
+        """Send the data that the client accepts immediately. Raises: OSError if it has disconnected."""
         while self.unsent:
             try:
                 sent = self.sock.sendmsg(list(islice(self.unsent, 64)))
@@ -111,7 +111,7 @@ class Connection:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def begin_sending(self) -> None:
-        """Start counting what the client reads."""
+        """Start counting the bytes that the client reads."""
         self.sent, self.taken = self._waiting(), 0
 
     def count_taken(self) -> int:

@@ -17,4 +17,4 @@ class Shortcut(Protocol):
         """Return True if `reply` will be called for this request (gunicorn's); False leaves it to the app."""
 
     def end_turn(self) -> None:
-        """Process what was taken since the last call. Called at least twice a second."""
+        """Process the requests taken since the last call. Called at least twice a second."""
