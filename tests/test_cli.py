@@ -1,4 +1,4 @@
-"""Every command of the command line: what it does, and the one line that it says to wrong input."""
+"""Every command of the command line: its effect, and its one-line error for wrong input."""
 
 import json
 import os
@@ -79,13 +79,13 @@ def test_run_takes_its_input_from_a_file_or_stdin(file):
     assert json.loads(call("run", flow).stdout) is None
 
 
-def test_run_gives_a_template_its_sample_input_unless_told_otherwise(file):
+def test_run_uses_the_sample_input_of_a_template_by_default(file):
     template = file({"name": "T", "definition": ECHO, "sample_input": 7})
     assert json.loads(call("run", template).stdout) == 7
     assert json.loads(call("run", template, "--input", "8").stdout) == 8
 
 
-def test_run_refuses_an_input_that_the_flow_does_not_take(file):
+def test_run_rejects_an_input_that_does_not_match_the_flows_schema(file):
     takes = {"type": "object", "properties": {"day": {"type": "string"}}}
     flow = file({"nodes": [{"id": "start", "type": "manual", "config": {"input_schema": takes}}], "edges": []})
     assert 'does not match the input schema: day: 7 is not of type "string"' in refused(
@@ -94,7 +94,7 @@ def test_run_refuses_an_input_that_the_flow_does_not_take(file):
     assert json.loads(call("run", flow, "--input", '{"day": "x"}').stdout) == {"day": "x"}
 
 
-def test_run_goes_on_after_the_time_for_which_it_waits(file):
+def test_run_resumes_after_a_timed_wait(file):
     nodes = [
         {"id": "a", "type": "wait", "config": {"seconds": 0.05}},
         {"id": "b", "type": "wait", "config": {"seconds": 0.05}},
@@ -108,7 +108,7 @@ def test_run_goes_on_after_the_time_for_which_it_waits(file):
 
 
 @pytest.mark.slow
-def test_run_goes_on_after_a_wait_that_is_longer_than_its_lease(file):
+def test_run_resumes_after_a_wait_longer_than_its_lease(file):
     nodes = [{"id": "a", "type": "wait", "config": {"seconds": 2.5}}, {"id": "b", "type": "noop"}]
     flow = file({"nodes": nodes, "edges": [["a", "b"]]})
     env = {**os.environ, "HEADRACE_LEASE_SECONDS": "1"}
@@ -127,7 +127,7 @@ def test_run_goes_on_after_a_wait_that_is_longer_than_its_lease(file):
         ({"type": "callback"}, "a callback"),
     ],
 )
-def test_run_refuses_to_wait_for_an_answer_that_cannot_come(file, folder, node, reason):
+def test_run_rejects_a_wait_for_an_answer_that_needs_a_server(file, folder, node, reason):
     beside = {"id": "b", "type": "wait", "config": {"seconds": 3600}}
     result = CliRunner().invoke(
         cli.main,
@@ -141,13 +141,13 @@ def test_run_refuses_to_wait_for_an_answer_that_cannot_come(file, folder, node, 
     assert [path.name for path in folder.iterdir()] == ["flow.json"]
 
 
-def test_run_says_that_it_knows_no_other_flow(file):
+def test_run_fails_at_a_subflow_because_there_are_no_other_flows(file):
     nodes = [{"id": "a", "type": "subflow", "config": {"workflow_id": "wf_1"}}]
     result = CliRunner().invoke(cli.main, ["run", file({"nodes": nodes, "edges": []})], obj=serve)
     assert result.exit_code == 1 and "there is no flow 'wf_1'" in result.stderr
 
 
-def test_run_knows_an_exported_flow_by_its_name(file):
+def test_run_uses_the_name_of_an_exported_flow(file):
     values = {"values": {"name": "{{ workflow.name }}"}}
     definition = {"nodes": [{"id": "a", "type": "set", "config": values}]}
     assert json.loads(call("run", file({"name": "Orders", "definition": definition})).stdout) == {"name": "Orders"}
@@ -162,7 +162,7 @@ def test_run_as_json_prints_the_whole_run(file):
         ("tell", "success"),
         ("small", "skipped"),
     ]
-    # A step that passed its input on shows it too.
+    # A step that passes its input through shows it as its output.
     assert [step["output"] for step in run["steps"][:4]] == [{"a": 41}, {"total": 42}, {"total": 42}, {"total": 42}]
     assert [(entry["level"], entry["message"]) for entry in run["logs"]] == [("warning", "big: 42")]
 
@@ -179,7 +179,7 @@ def test_a_step_shows_whole_milliseconds(duration, shown):
     assert cli.commands.format_duration(duration) == shown
 
 
-def test_run_shows_values_that_are_too_large_for_a_row(file):
+def test_run_shows_values_too_large_for_a_row(file):
     text = "x" * 100_000
     run = json.loads(call("run", file(ECHO), "--json", "--input", json.dumps(text)).stdout)
     assert run["output"] == run["steps"][0]["output"] == text
@@ -193,7 +193,7 @@ def test_a_failed_run_names_the_node_and_the_error_and_has_exit_code_1(file):
     assert "ZeroDivisionError" in last
 
 
-def test_a_failed_run_as_json_is_on_stdout_all_the_same(file):
+def test_a_failed_run_as_json_is_printed_on_stdout(file):
     result = CliRunner().invoke(cli.main, ["run", file(FAILING), "--json"])
     assert result.exit_code == 1
     run = json.loads(result.stdout)
@@ -208,7 +208,7 @@ def test_run_reaches_private_addresses_only_if_the_environment_allows_it(file, m
     assert json.loads(call("run", flow).stdout)["body"] == {"ok": True}
 
 
-def test_run_leaves_nothing_behind(file, folder, monkeypatch):
+def test_run_removes_its_temporary_files(file, folder, monkeypatch):
     scratch = folder / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
@@ -228,7 +228,7 @@ def test_run_stops_after_its_timeout(file, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 1)])
-def test_a_run_that_is_stopped_by_a_signal_leaves_nothing_behind(file, folder, number, code):
+def test_a_run_stopped_by_a_signal_removes_its_temporary_files(file, folder, number, code):
     scratch = folder / "scratch"
     scratch.mkdir()
     env = {**os.environ, "TMPDIR": str(scratch), "HEADRACE_EGRESS_ALLOW": "127.0.0.1"}
@@ -241,7 +241,7 @@ def test_a_run_that_is_stopped_by_a_signal_leaves_nothing_behind(file, folder, n
 
 
 def on_a_terminal(*args, answers=()):
-    """Run a command in a process whose stdin and stderr are a terminal: what that shows, and stdout.
+    """Run a command in a process with a terminal as stdin and stderr. Return the terminal's text, and stdout.
 
     `answers` are pairs of a prompt and what to type at it; the prompt throws away what is typed before it.
     """
@@ -281,7 +281,7 @@ def test_run_on_a_terminal_shows_a_table(file):
 # validate
 
 
-def test_validate_says_that_a_flow_can_run(file):
+def test_validate_confirms_a_valid_flow(file):
     assert call("validate", file(BRANCHING)).stdout == "flow.json is valid: 5 nodes\n"
     assert call("validate", file({"definition": ECHO})).stdout == "flow.json is valid: 1 node\n"
 
@@ -297,12 +297,12 @@ def test_validate_prints_every_issue_with_its_path(file):
     assert result.stderr == "Error: flow.json is not valid: 2 issues\n"
 
 
-# Node types of one's own
+# Node types of HEADRACE_NODES_DIR
 
 
 @pytest.fixture
 def nodes_dir(folder, monkeypatch):
-    """HEADRACE_NODES_DIR with one node type and one file that is broken."""
+    """HEADRACE_NODES_DIR with one node type and one broken file."""
     place = folder / "own"
     place.mkdir()
     (place / "twice.py").write_text('''
@@ -323,7 +323,7 @@ class Twice(Node):
     plugins.load(None)
 
 
-def test_run_and_validate_know_own_node_types(nodes_dir, file, caplog):
+def test_run_and_validate_load_the_node_types_of_the_folder(nodes_dir, file, caplog):
     flow = file({"nodes": [{"id": "a", "type": "twice"}]})
     assert call("validate", flow).stdout == "flow.json is valid: 1 node\n"
     assert json.loads(call("run", flow, "--input", "21").stdout) == 42
@@ -331,7 +331,7 @@ def test_run_and_validate_know_own_node_types(nodes_dir, file, caplog):
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [told, told]
 
 
-def test_validate_says_that_the_file_of_a_node_type_is_broken(nodes_dir, file):
+def test_validate_reports_a_broken_file_of_a_node_type(nodes_dir, file):
     result = CliRunner().invoke(cli.main, ["validate", file({"nodes": [{"id": "a", "type": "thrice"}]})])
     assert result.exit_code == 2
     assert result.stdout.splitlines() == [
@@ -340,7 +340,7 @@ def test_validate_says_that_the_file_of_a_node_type_is_broken(nodes_dir, file):
     ]
 
 
-def test_config_prints_a_folder_that_is_not_given_as_empty():
+def test_config_prints_a_missing_folder_as_empty():
     assert "HEADRACE_NODES_DIR=" in call("config").stdout.splitlines()
 
 
@@ -375,22 +375,22 @@ def test_export_writes_all_flows_to_a_file_that_import_reads(flow, folder):
     assert (made.workspace_id, made.versions(10, None)[0][0].version) == (flow.workspace_id, 1)
 
 
-def test_import_takes_a_bare_definition_under_a_name(data_dir, file):
+def test_import_accepts_a_bare_definition_with_a_name(data_dir, file):
     call("import", file(ECHO), "--name", "Bare")
     assert [flow.name for flow in Workflow.select()] == ["Bare"]
 
 
-def test_import_takes_a_template(data_dir):
+def test_import_accepts_a_template(data_dir):
     call("import", str(ROOT / "templates_data/lead-scoring.json"))
     assert [(flow.name, flow.status) for flow in Workflow.select()] == [("Lead scoring", "draft")]
 
 
-def test_import_takes_an_incomplete_flow(data_dir, file):
+def test_import_accepts_an_incomplete_flow(data_dir, file):
     call("import", file({"name": "Half", "definition": {"nodes": [{"id": "a", "type": "unheard_of"}]}}))
     assert Workflow.select().count() == 1
 
 
-def test_import_goes_to_the_workspace_that_is_named(data_dir, file):
+def test_import_uses_the_workspace_given_by_id(data_dir, file):
     other = Workspace.found("Other", User.get())
     message = refused("import", file(ECHO), "--name", "A")
     assert "--workspace" in message
@@ -411,7 +411,7 @@ def test_import_goes_to_the_workspace_that_is_named(data_dir, file):
         (5, "--name"),
     ],
 )
-def test_import_refuses_a_file_with_one_bad_flow_as_a_whole(data_dir, file, bad, word):
+def test_import_creates_nothing_if_one_flow_of_the_file_is_invalid(data_dir, file, bad, word):
     assert word in refused("import", file([{"name": "Good", "definition": ECHO}, bad]))
     assert Workflow.select().count() == 0
 
@@ -419,7 +419,7 @@ def test_import_refuses_a_file_with_one_bad_flow_as_a_whole(data_dir, file, bad,
 # user
 
 
-def test_user_add_makes_a_member_with_a_password_that_is_printed_once(data_dir):
+def test_user_add_creates_a_member_and_prints_the_password_once(data_dir):
     result = call("user", "add", "Ann@Example.org", "--role", "operator")
     said, password = result.stdout.split("\npassword: ")
     assert said == "ann@example.org is operator of Main"
@@ -445,7 +445,7 @@ def test_user_add_asks_for_the_password_on_a_terminal_and_does_not_show_it(data_
     assert accounts.check_password(User.by_email("ann@example.org"), "typed in twice")
 
 
-def test_user_add_takes_a_known_user_into_another_workspace(data_dir):
+def test_user_add_adds_an_existing_user_to_another_workspace(data_dir):
     owner = User.get()
     other = Workspace.found("Other", User.add(email="b@example.org", name="b", password_hash="-"))
     Session.start(owner, Workspace.get().id, 1)
@@ -470,7 +470,7 @@ def test_user_password_replaces_the_password_and_ends_the_sessions(data_dir):
 
 
 @pytest.mark.parametrize("command", [["add", "ann@example.org"], ["password", "ann@example.org"]])
-def test_a_password_of_the_command_line_is_for_one_login_unless_it_is_the_users_own(data_dir, command):
+def test_a_password_from_the_command_line_must_be_changed_unless_it_is_the_users_own(data_dir, command):
     set_up = lambda: User.by_email("ann@example.org").set_up  # noqa: E731
     if command[0] == "password":
         call("user", "add", "ann@example.org", "--own", "--password-stdin", input="a good one")
@@ -492,7 +492,7 @@ def test_user_list_prints_every_membership(data_dir):
     ]
 
 
-def test_user_promote_makes_an_admin_and_user_demote_takes_that_away(data_dir):
+def test_user_promote_makes_an_admin_and_user_demote_reverses_it(data_dir):
     other = User.add(email="b@example.org", name="b", password_hash="-")
     assert call("user", "promote", "B@example.org").stdout == "b@example.org is an admin\n"
     assert User.find(other.id).is_admin
@@ -523,7 +523,7 @@ def test_config_prints_every_setting_and_no_secret(monkeypatch):
 
 
 def all_commands(group=cli.main, path=()):
-    """Every command as its words, and itself."""
+    """Yield the words of every command, and the command."""
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             yield from all_commands(command, (*path, name))
@@ -532,7 +532,7 @@ def all_commands(group=cli.main, path=()):
 
 
 @pytest.mark.parametrize(("words", "command"), list(all_commands()), ids=lambda part: str(part))
-def test_the_page_has_every_command_and_option(words, command):
+def test_the_page_lists_every_command_and_option(words, command):
     assert f"`{' '.join(words)}" in PAGE
     for option in command.params:
         if isinstance(option, click.Option):

@@ -1,4 +1,4 @@
-"""Flows with credentials on the command line: from a file, with their hosts and types, and none of it is printed."""
+"""Flows with credentials from a file on the command line: hosts and types apply, and no secret is printed."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def call(*args, code=0):
     return result
 
 
-def test_a_flow_uses_the_credentials_of_the_file_and_none_is_printed(file):
+def test_a_flow_uses_the_credentials_of_the_file_without_printing_them(file):
     for options in ((), ("--json",)):
         result = call("run", file(LOGGING), "--credentials", file(SHOP, "c.json"), *options)
         assert SECRET not in result.output and "the key is ***" in result.output
@@ -40,13 +40,13 @@ def test_a_flow_uses_the_credentials_of_the_file_and_none_is_printed(file):
         assert "Warning" not in result.stderr
 
 
-def test_one_that_is_not_in_the_file_fails_the_flow(file):
+def test_a_credential_missing_from_the_file_fails_the_flow(file):
     result = call("run", file(LOGGING), "--credentials", file({}, "c.json"), code=1)
     assert "there is no credential 'shop'" in result.stderr
     assert "there is no credential 'shop'" in call("run", file(LOGGING), code=1).stderr
 
 
-def test_a_file_that_others_can_read_is_warned_of(file, folder):
+def test_a_file_readable_by_others_causes_a_warning(file, folder):
     name = file(SHOP, "c.json")
     (folder / name).chmod(0o644)
     assert "Warning: c.json is readable by other users" in call("run", file(LOGGING), "--credentials", name).stderr
@@ -68,13 +68,13 @@ def test_a_file_that_others_can_read_is_warned_of(file, folder):
     ],
 )
 @pytest.mark.parametrize("command", ["run", "validate"])
-def test_a_file_that_is_wrong_is_refused_in_one_line_without_its_values(file, command, value, words):
+def test_an_invalid_file_is_rejected_in_one_line_without_its_values(file, command, value, words):
     result = call(command, file(LOGGING), "--credentials", file(value, "c.json"), code=2)
     assert re.fullmatch(r"Error: c\.json.+\n", result.stderr), result.stderr
     assert words in result.stderr and SECRET not in result.output and result.stdout == ""
 
 
-def test_validating_warns_of_what_the_file_has_not(file):
+def test_validate_warns_of_credentials_missing_from_the_file(file):
     assert "warning" not in call("validate", file(LOGGING)).stdout
     assert "warning" not in call("validate", file(LOGGING), "--credentials", file(SHOP, "c.json")).stdout
     result = call("validate", file(LOGGING), "--credentials", file({}, "c.json"))
@@ -89,7 +89,7 @@ def test_validating_warns_of_what_the_file_has_not(file):
 
 @pytest.fixture
 def writer():
-    """A node type `writer` that adds a line to a file of the workspace."""
+    """Register a node type `writer` that adds a line to a file of the workspace."""
     from world import Types
 
     def write(config, input, ctx):
@@ -103,7 +103,7 @@ def writer():
 WRITING = {"nodes": [{"id": "a", "type": "writer"}]}
 
 
-def test_the_files_of_a_flow_are_in_the_folder_that_is_named(writer, file, folder):
+def test_the_files_of_a_flow_are_in_the_given_folder(writer, file, folder):
     (folder / "mine").mkdir()
     (folder / "link").symlink_to(folder / "mine")
     for size, name in ((5, "mine"), (10, "mine"), (15, "link")):
@@ -111,11 +111,11 @@ def test_the_files_of_a_flow_are_in_the_folder_that_is_named(writer, file, folde
     assert (folder / "mine" / "notes" / "today.txt").read_text() == "line\n" * 3
 
 
-def test_without_a_folder_its_files_are_gone_at_the_end(writer, file, folder):
+def test_without_a_folder_its_files_are_deleted_at_the_end(writer, file, folder):
     for _ in range(2):
         assert json.loads(call("run", file(WRITING)).stdout) == {"size": 5}
     assert [path.name for path in folder.iterdir()] == ["flow.json"]
 
 
-def test_a_folder_that_is_not_there_is_refused(file):
+def test_a_missing_folder_is_rejected(file):
     assert "nowhere" in call("run", file(WRITING), "--files", "nowhere", code=2).stderr

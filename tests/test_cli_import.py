@@ -1,4 +1,4 @@
-"""What `import` makes of cURL commands and OpenAPI documents, and that docs/importing.md tells the truth."""
+"""`import` with cURL commands and OpenAPI documents, and the examples of docs/importing.md."""
 
 import json
 import re
@@ -53,7 +53,7 @@ def test_an_invalid_import_is_rejected_without_repeating_a_secret(file, args, wo
 
 
 @pytest.mark.parametrize("name", ["pets.yaml", "pets.json", "pets"])
-def test_an_openapi_document_fills_the_palette_whatever_it_is_called(data_dir, file, name):
+def test_an_openapi_document_fills_the_palette_whatever_its_file_name(data_dir, file, name):
     result = call("import", file(PETSTORE.decode(), name))
     lines = [line.split(" ", 1) for line in result.stdout.splitlines()]
     assert [name for _, name in lines] == ["List the pets", "Add a pet", "Show a pet", "removePet", "addPhoto"]
@@ -67,7 +67,7 @@ def test_a_document_as_json_is_recognized_too(data_dir, file):
     assert [preset.key for preset in Preset.select()] == ["GET /a"]
 
 
-def test_the_palette_is_the_one_of_the_workspace_that_is_named(data_dir, file):
+def test_the_palette_is_that_of_the_given_workspace(data_dir, file):
     other = Workspace.found("Other", User.get())
     assert "--workspace" in refused("import", file(GITHUB.decode(), "api.yaml"))
     call("import", "api.yaml", "--workspace", other.id)
@@ -95,7 +95,7 @@ def blocks(kind):
 
 
 def pasted(script, folder):
-    """What the lines print that the page has to be pasted."""
+    """Run the lines that the page offers for pasting, and return their output."""
     script = script.replace("python workflow_server.py", f"{sys.executable} {ROOT / 'workflow_server.py'}")
     done = subprocess.run(["bash", "-e"], input=script, cwd=folder, text=True, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -103,13 +103,13 @@ def pasted(script, folder):
 
 
 @pytest.mark.slow
-def test_the_pages_command_prints_what_the_page_shows(folder):
+def test_the_pages_command_prints_the_output_that_the_page_shows(folder):
     done = pasted(blocks("sh")[0], folder)
     assert done.stdout == blocks("json")[0] and done.stderr == blocks("text")[0]
 
 
 @pytest.mark.slow
-def test_the_pages_document_makes_the_preset_that_the_page_shows(data_dir, folder):
+def test_the_pages_document_becomes_the_preset_that_the_page_shows(data_dir, folder):
     (folder / "shop.yaml").write_text(blocks("yaml")[0])
     done = pasted(blocks("sh")[1], folder)
     assert done.stderr.strip() in PAGE and len(done.stdout.splitlines()) == 2

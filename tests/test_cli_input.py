@@ -26,7 +26,7 @@ folder, data_dir, file = command_line.folder, command_line.data_dir, command_lin
 
 
 @pytest.mark.parametrize("command", ["run", "validate", "import"])
-def test_a_file_that_is_not_there_or_not_json_is_refused(data_dir, file, command):
+def test_a_missing_file_or_invalid_json_is_rejected(data_dir, file, command):
     assert "'none.json' does not exist" in refused(command, "none.json")
     assert "flow.json is not JSON" in (message := refused(command, file('{\n  "nodes": tru\n}')))
     assert "(line 2, column " in message
@@ -34,19 +34,19 @@ def test_a_file_that_is_not_there_or_not_json_is_refused(data_dir, file, command
 
 
 @pytest.mark.parametrize("command", ["run", "validate"])
-def test_a_definition_that_is_nested_too_deeply_is_refused(file, command):
+def test_a_definition_nested_too_deeply_is_rejected(file, command):
     values = "[" * 900 + "]" * 900
     text = '{"nodes": [{"id": "a", "type": "set", "config": {"values": {"a": ' + values + "}}}]}"
     assert "nested too deeply" in refused(command, file(text))
 
 
-def test_a_definition_that_is_too_large_is_refused(data_dir, file, monkeypatch):
+def test_a_definition_above_the_size_limit_is_rejected(data_dir, file, monkeypatch):
     monkeypatch.setenv("HEADRACE_MAX_DEFINITION_BYTES", "40")
     for command in ("run", "validate", "import"):
         assert "more than 40 bytes" in refused(command, file({"name": "A", "definition": ECHO}))
 
 
-def test_run_refuses_a_definition_that_is_not_valid_in_one_line(file):
+def test_run_rejects_an_invalid_definition_in_one_line(file):
     assert "nodes[0].type" in refused("run", file({"nodes": [{"id": "a", "type": "line\nbreak"}]}))
 
 
@@ -62,7 +62,7 @@ def test_run_refuses_a_definition_that_is_not_valid_in_one_line(file):
         (["more"], "unexpected extra argument"),
     ],
 )
-def test_run_refuses_what_it_cannot_read(file, args, word):
+def test_run_rejects_input_that_it_cannot_read(file, args, word):
     assert word in refused("run", file(ECHO), *args)
 
 
@@ -89,14 +89,14 @@ def test_run_refuses_what_it_cannot_read(file, args, word):
         (["--bogus"], "--bogus"),
     ],
 )
-def test_a_wrong_argument_is_refused(data_dir, file, args, word):
+def test_a_wrong_argument_is_rejected(data_dir, file, args, word):
     file([], "list.json")
     assert word in refused(*args)
     assert list(roles().values()) == ["owner"]
 
 
 @pytest.mark.parametrize("password", ["short", "x" * 1001, b"not utf-8: \xff"])
-def test_a_password_that_could_not_log_in_is_refused(data_dir, password):
+def test_a_password_unusable_for_a_login_is_rejected(data_dir, password):
     for command in ("add", "password"):
         email = User.get().email if command == "password" else "a@example.org"
         assert "password" in refused("user", command, email, "--password-stdin", input=password)
@@ -109,7 +109,7 @@ DATABASE_COMMANDS = [
 
 
 @pytest.mark.parametrize("args", DATABASE_COMMANDS, ids=lambda args: " ".join(args[:2]))
-def test_a_missing_or_foreign_database_is_refused_and_none_is_made(folder, file, args):
+def test_a_missing_or_foreign_database_is_rejected_and_none_is_created(folder, file, args):
     file(ECHO)
     assert f"There is no database {folder}/data/headrace.sqlite3" in refused(*args)
     assert not (folder / "data").exists()
@@ -119,13 +119,13 @@ def test_a_missing_or_foreign_database_is_refused_and_none_is_made(folder, file,
 
 
 @pytest.mark.parametrize("args", [[], ["config"], ["run", "flow.json"], ["user", "list"]], ids=" ".join)
-def test_a_wrong_setting_is_refused(file, monkeypatch, args):
+def test_a_wrong_setting_is_rejected(file, monkeypatch, args):
     file(ECHO)
     monkeypatch.setenv("PORT", "many")
     assert "PORT is 'many'" in refused(*args)
 
 
-def test_an_unexpected_error_stays_a_traceback(data_dir, monkeypatch):
+def test_an_unexpected_error_shows_a_traceback(data_dir, monkeypatch):
     monkeypatch.setattr(User, "select", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         CliRunner().invoke(cli.main, ["user", "list"], catch_exceptions=False)
@@ -134,16 +134,16 @@ def test_an_unexpected_error_stays_a_traceback(data_dir, monkeypatch):
 # Templates
 
 
-def stands_alone(path):
-    """Whether the template needs nothing around it: no credential, no file, nobody to call or to ask."""
+def is_self_contained(path):
+    """Return True if the template needs no credential, file, other service or answer."""
     template = json.loads(path.read_text(encoding="utf-8"))
     return not template["credentials"] and not {"http", "files", "flows", "llm"} & template.get("trial", {}).keys()
 
 
 @pytest.mark.parametrize(
-    "path", [*filter(stands_alone, sorted((ROOT / "templates_data").glob("*.json")))], ids=lambda path: path.stem
+    "path", [*filter(is_self_contained, sorted((ROOT / "templates_data").glob("*.json")))], ids=lambda path: path.stem
 )
-def test_run_executes_each_template_that_stands_alone_with_its_sample_input(path):
+def test_run_executes_each_self_contained_template_with_its_sample_input(path):
     result = CliRunner().invoke(cli.main, ["run", "--json", str(path)], catch_exceptions=False)
     ended = json.loads(result.stdout)
     assert ended["steps"] and ended["status"] == "success", ended["error_text"]
@@ -159,7 +159,7 @@ def free_port():
 
 
 def ask(url, body=None):
-    """The status of a GET, or of a POST with this body."""
+    """Return the status of a GET, or of a POST with this body."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=10) as answer:
@@ -177,9 +177,9 @@ def wait_for(url, process):
 
 
 @pytest.mark.slow
-def test_it_serves_from_any_folder_and_the_commands_work_meanwhile(folder):
+def test_it_serves_from_any_folder_while_commands_run(folder):
     port = free_port()
-    # Neither these, nor what PYTHONPATH has, may stand before our own modules.
+    # Neither these files nor the folders of PYTHONPATH may come before our own modules.
     (folder / "config.py").write_text("raise SystemExit('the wrong config')")
     (folder / ".env").write_text(f"PORT={port}\nWEB_CONCURRENCY=1\n")
     env = {**os.environ, "PYTHONPATH": str(folder / "more")}

@@ -1,4 +1,4 @@
-"""The settings: one table, from which parsing and the documents come."""
+"""The settings: one table for parsing and for the documents."""
 
 import gc
 import re
@@ -30,7 +30,7 @@ def test_a_config_cannot_be_changed():
         Config().port = 1  # type: ignore[misc]
 
 
-def test_an_empty_value_counts_as_not_given():
+def test_an_empty_value_counts_as_not_set():
     assert Config.from_env({"PORT": " ", "HEADRACE_LLM_MODEL": ""}) == Config()
 
 
@@ -81,7 +81,7 @@ def test_a_size_is_a_number_or_has_a_unit(text, size):
         ("HEADRACE_MAX_WORKSPACES", "0"),
     ],
 )
-def test_a_wrong_value_is_refused_with_its_name_the_value_and_what_is_allowed(name, text):
+def test_a_wrong_value_is_rejected_with_its_name_the_value_and_the_allowed_values(name, text):
     allowed = next(row.kind.allowed for row in config.table() if row.env == name)
     with pytest.raises(ConfigError) as refused:
         Config.from_env({name: text})
@@ -93,7 +93,7 @@ def test_a_model_is_named_with_its_provider(name):
     assert Config.from_env({"HEADRACE_LLM_MODEL": name}).llm_model == name
 
 
-def test_models_can_be_at_addresses_of_ones_own():
+def test_models_can_be_at_other_addresses():
     given = Config.from_env({"OPENAI_BASE_URL": "http://[::1]:8000/v1", "HEADRACE_LLM_STREAM": "false"})
     assert (given.openai_base_url, given.llm_stream) == ("http://[::1]:8000/v1", False)
     assert (Config().ollama_base_url, Config().llm_stream) == ("http://localhost:11434/v1", True)
@@ -109,12 +109,12 @@ def test_the_key_of_a_provider_is_a_secret(name, tmp_path):
     assert str(refused.value).startswith(f"{name} has a wrong value; it must be empty or a key")
 
 
-def test_egress_takes_hosts_addresses_and_networks():
+def test_egress_accepts_hosts_addresses_and_networks():
     given = Config.from_env({"HEADRACE_EGRESS_ALLOW": "Localhost, 10.0.0.0/8,192.168.1.7, ::1,fd00::/8,"})
     assert given.egress_allow == ("localhost", "10.0.0.0/8", "192.168.1.7/32", "::1/128", "fd00::/8")
 
 
-def test_authorities_are_in_a_file_that_has_certificates(tmp_path):
+def test_authorities_need_a_file_with_certificates(tmp_path):
     assert Config.from_env({"HEADRACE_CA_FILE": certifi.where()}).ca_file == Path(certifi.where())
     (tmp_path / "empty.pem").write_text("no certificate")
     for path in (tmp_path / "missing.pem", tmp_path / "empty.pem", tmp_path, "a\0b"):
@@ -131,13 +131,13 @@ def test_a_secret_can_come_from_a_file_without_its_last_line_break(tmp_path):
     assert settings.secret_key == "a key with a space at its end "
 
 
-def test_a_secret_given_twice_is_refused(tmp_path):
+def test_a_secret_given_twice_is_rejected(tmp_path):
     (tmp_path / "key").write_text("k" * 32)
     with pytest.raises(ConfigError, match="HEADRACE_SECRET_KEY and HEADRACE_SECRET_KEY_FILE are both set"):
         Config.from_env({"HEADRACE_SECRET_KEY": "x" * 32, "HEADRACE_SECRET_KEY_FILE": str(tmp_path / "key")})
 
 
-def test_a_secret_file_that_cannot_be_read_is_refused(tmp_path):
+def test_an_unreadable_secret_file_is_rejected(tmp_path):
     with pytest.raises(ConfigError, match=r"HEADRACE_ADMIN_PASSWORD_FILE is .*nothing.* No such file"):
         Config.from_env({"HEADRACE_ADMIN_PASSWORD_FILE": str(tmp_path / "nothing")})
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
@@ -150,7 +150,7 @@ def test_only_secrets_come_from_files(tmp_path):
     assert Config.from_env({"PORT_FILE": str(tmp_path / "port")}).port == 8000
 
 
-def test_a_wrong_secret_is_refused_without_being_shown():
+def test_a_wrong_secret_is_rejected_without_being_shown():
     with pytest.raises(ConfigError, match="HEADRACE_SECRET_KEY .*at least 16") as refused:
         Config.from_env({"HEADRACE_SECRET_KEY": "hunter2"})
     assert "hunter2" not in str(refused.value)
@@ -204,7 +204,7 @@ def test_a_mail_server_is_an_address_with_a_sender(text, expected):
         "smtp://mail.example.org?from=a@b#hunter2",
     ],
 )
-def test_a_wrong_mail_server_is_refused_without_being_shown(text):
+def test_a_wrong_mail_server_is_rejected_without_being_shown(text):
     with pytest.raises(ConfigError, match="HEADRACE_SMTP_URL .*smtp://") as refused:
         Config.from_env({"HEADRACE_SMTP_URL": text})
     assert "hunter2" not in str(refused.value) and "has a wrong value" in str(refused.value)
@@ -219,13 +219,13 @@ def test_the_data_folder_is_absolute(tmp_path, monkeypatch):
     assert Config.from_env({"HEADRACE_DATA_DIR": "x/y"}).data_dir == tmp_path / "x" / "y"
 
 
-def test_a_folder_of_own_nodes_may_be_missing_and_is_absolute(tmp_path, monkeypatch):
+def test_the_folder_of_node_types_is_optional_and_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert Config().nodes_dir is None is Config.from_env({"HEADRACE_NODES_DIR": " "}).nodes_dir
     assert Config.from_env({"HEADRACE_NODES_DIR": "own"}).nodes_dir == tmp_path / "own"
 
 
-def test_the_database_lies_in_the_data_folder_unless_its_url_says_otherwise(tmp_path, monkeypatch):
+def test_the_database_is_in_the_data_folder_unless_its_url_says_otherwise(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert Config(data_dir=Path("/srv")).database_path == Path("/srv/headrace.sqlite3")
     assert Config.from_env({"DATABASE_URL": "sqlite:////var/a%20b.db"}).database_path == Path("/var/a b.db")
@@ -233,16 +233,16 @@ def test_the_database_lies_in_the_data_folder_unless_its_url_says_otherwise(tmp_
 
 
 @pytest.mark.parametrize("url", ["postgresql://me:hunter2@db/x", "sqlite:///", "sqlite:///:memory:", "a.db"])
-def test_other_databases_are_refused_without_showing_the_password(url):
+def test_other_databases_are_rejected_without_showing_the_password(url):
     with pytest.raises(ConfigError, match="DATABASE_URL .*sqlite:///path/to/file.*not supported yet") as refused:
         Config.from_env({"DATABASE_URL": url})
     assert "hunter2" not in str(refused.value)
 
 
-# Where values come from
+# Sources of values
 
 
-def test_the_environment_wins_over_the_env_file(tmp_path, monkeypatch):
+def test_the_environment_takes_precedence_over_the_env_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path(".env").write_text("PORT=9000\nWEB_CONCURRENCY=5\nHEADRACE_ADMIN_PASSWORD='a${HOME}b'\n")
     monkeypatch.setenv("PORT", "9001")
@@ -252,7 +252,7 @@ def test_the_environment_wins_over_the_env_file(tmp_path, monkeypatch):
     assert (settings.port, settings.workers, settings.admin_password) == (9001, 5, "a${HOME}b")
 
 
-def test_each_setting_has_its_own_variable_and_a_help():
+def test_each_setting_has_its_own_variable_and_a_help_text():
     rows = config.table()
     assert len({row.env for row in rows}) == len(rows)
     assert all(row.help.endswith(".") and "|" not in row.help + row.kind.allowed for row in rows)
@@ -269,7 +269,7 @@ def test_the_generated_files_are_up_to_date(path, text):
 
 
 class FakeWorker:
-    """What gunicorn's hooks see of a worker: its app, and whether it has begun."""
+    """The attributes of a worker that gunicorn's hooks use."""
 
     def __init__(self, part, booted=True):
         self.app = self
@@ -280,7 +280,7 @@ class FakeWorker:
         return self
 
 
-# Names that are none
+# Unknown names
 
 
 @pytest.mark.parametrize(
@@ -294,24 +294,24 @@ class FakeWorker:
         ("HEADRACE_SECRETKEY_FILE", "HEADRACE_SECRET_KEY_FILE"),
     ],
 )
-def test_a_misspelt_setting_is_told_with_the_nearest_name_and_without_its_value(name, nearest):
+def test_a_misspelt_setting_is_reported_with_the_nearest_name_and_without_its_value(name, nearest):
     told = [f"{name} is not a setting, and has no effect; did you mean {nearest}?"]
     assert config.find_unknown_settings({name: "do not tell this", "PATH": "/bin"}) == told
 
 
-def test_a_name_that_is_near_to_none_is_told_all_the_same():
+def test_a_name_similar_to_no_setting_is_reported_too():
     (told,) = config.find_unknown_settings({"HEADRACE_XQZ": "1"})
     assert told == "HEADRACE_XQZ is not a setting, and has no effect; docs/settings.md lists all settings"
 
 
-def test_settings_their_files_and_what_is_of_other_programs_is_not_told():
+def test_settings_their_files_and_variables_of_other_programs_are_not_reported():
     known = {row.env: "" for row in config.table()}
     files = {f"{row.env}_FILE": "" for row in config.table() if row.kind.secret}
     others = {"PATH": "", "LANG": "", "DATABASE_HOST": "", "HOSTNAME": "", "OLLAMA_HOST": "", "HEADRACE_WEB": "no"}
     assert config.find_unknown_settings(known | files | others) == []
 
 
-def test_every_variable_of_ours_that_the_makefile_or_a_test_reads_is_known():
+def test_every_variable_of_the_makefile_and_the_tests_is_known():
     read = [ROOT / "Makefile", ROOT / ".ci/run", ROOT / "deploy/compose.yaml", *(ROOT / "tests").rglob("*.py")]
     reading = re.compile(r"""\$[({]*(HEADRACE_[A-Z_]+)|environ(?:\.get\(|\[)"(HEADRACE_[A-Z_]+)""")
     names = {name for path in read for pair in reading.findall(path.read_text()) for name in pair if name}
@@ -344,7 +344,7 @@ class FakePart:
 
 @pytest.fixture
 def gunicorn_conf(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # away from a developer's .env
+    monkeypatch.chdir(tmp_path)  # outside the reach of a developer's .env
 
     def load(**environ):
         for row in config.table():
@@ -357,19 +357,19 @@ def gunicorn_conf(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("host", "bind"), [("0.0.0.0", "0.0.0.0:81"), ("::1", "[::1]:81")])
-def test_gunicorn_listens_where_the_settings_say(gunicorn_conf, host, bind):
+def test_gunicorn_listens_at_the_address_of_the_settings(gunicorn_conf, host, bind):
     conf = gunicorn_conf(HOST=host, PORT="81", WEB_CONCURRENCY="3", HEADRACE_THREADS="4")
     assert (conf["bind"], conf["workers"], conf["threads"]) == (bind, 3, 4)
 
 
-def test_a_worker_starts_and_stops_its_part(gunicorn_conf):
+def test_a_worker_starts_and_stops_its_threads(gunicorn_conf):
     conf, part = gunicorn_conf(), FakePart()
     conf["post_worker_init"](FakeWorker(part))
     conf["worker_exit"](None, FakeWorker(part))
     assert part.calls == ["start", "stop"]
 
 
-def test_the_master_stops_nothing_for_a_worker_that_died(gunicorn_conf):
+def test_the_master_stops_nothing_for_a_dead_worker(gunicorn_conf):
     conf, part = gunicorn_conf(), FakePart()
     conf["worker_exit"](None, FakeWorker(part, booted=False))
     assert part.calls == []
@@ -377,7 +377,7 @@ def test_the_master_stops_nothing_for_a_worker_that_died(gunicorn_conf):
 
 @pytest.mark.slow
 def test_memory_is_frozen_before_the_fork(gunicorn_conf):
-    gc.unfreeze()  # what importing the server froze
+    gc.unfreeze()  # objects that the import of the server froze
     try:
         gunicorn_conf()["when_ready"](None)
         assert gc.get_freeze_count() > 0

@@ -1,4 +1,4 @@
-"""What a start says at last is where the server is and, once, how to log in."""
+"""The last output of a start: the server's address and, at the first start, the login."""
 
 import json
 import os
@@ -23,7 +23,7 @@ LOGIN = re.compile(r"First login: +admin@localhost  /  (\S{16})\n")
 
 @contextmanager
 def starting(data_dir, port, command=("workflow_server.py",), **settings):
-    """A server that starts, with its stderr to read."""
+    """Start a server with a readable stderr."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE")}
     env |= {"PORT": str(port), "HEADRACE_DATA_DIR": str(data_dir), "WEB_CONCURRENCY": "3", **settings}
     command = [sys.executable, *command]
@@ -32,7 +32,7 @@ def starting(data_dir, port, command=("workflow_server.py",), **settings):
 
 
 def said_until_ready(process, port):
-    """All that it says up to the line that it is ready."""
+    """Return the output up to the line that the server is ready."""
     said = ""
     for line in process.stderr:
         said += line
@@ -65,7 +65,7 @@ def test_the_first_start_ends_with_the_address_and_the_login_and_later_ones_with
 
 
 @pytest.mark.slow
-def test_a_password_that_one_has_set_oneself_is_not_shown(tmp_path):
+def test_a_password_from_the_settings_is_not_shown(tmp_path):
     port = free_port()
     with starting(tmp_path, port, HEADRACE_ADMIN_PASSWORD="my own secret") as process:
         said = said_until_ready(process, port)
@@ -75,7 +75,7 @@ def test_a_password_that_one_has_set_oneself_is_not_shown(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_start_that_fails_after_it_made_the_owner_tells_the_password_all_the_same(tmp_path):
+def test_a_start_that_fails_after_creating_the_owner_still_prints_the_password(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -86,7 +86,7 @@ def test_a_start_that_fails_after_it_made_the_owner_tells_the_password_all_the_s
     assert f"cannot listen on port {port} of 127.0.0.1" in said and f"PORT={port + 1} make run" in said
 
 
-def test_nothing_is_said_of_a_port_that_is_free():
+def test_a_free_port_is_no_problem():
     assert startup_message.find_problem(Config(port=free_port())) is None
 
 
@@ -100,12 +100,12 @@ def test_nothing_is_said_of_a_port_that_is_free():
         ({"host": "0.0.0.0", "public_url": "https://flows.example.org"}, "https://flows.example.org"),
     ],
 )
-def test_the_address_is_one_that_a_browser_can_open(settings, address):
+def test_a_browser_can_open_the_address(settings, address):
     assert Config(**settings).base_url == address
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "0", "::", "0:0::0"])
-def test_links_that_lead_others_nowhere_are_told_at_the_start(host):
+def test_the_start_warns_of_links_that_work_only_on_this_machine(host):
     told = startup_message.warn_local_links(Config(host=host))
     assert "HEADRACE_PUBLIC_URL" in told and host in told
     assert Config(host=host).base_url.startswith(("http://127.0.0.1:", "http://[::1]:"))
@@ -113,12 +113,12 @@ def test_links_that_lead_others_nowhere_are_told_at_the_start(host):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "flows.lan", "192.0.2.1"])
-def test_other_addresses_are_taken_for_links_as_they_are(host):
+def test_other_addresses_are_used_for_links_unchanged(host):
     assert startup_message.warn_local_links(Config(host=host)) == ""
 
 
 @pytest.mark.slow
-def test_another_server_than_gunicorn_tells_the_login_when_the_app_is_made(tmp_path):
+def test_the_app_prints_the_login_if_another_server_than_gunicorn_creates_it(tmp_path):
     program = "import sys, workflow_server; from config import Config; from pathlib import Path\n"
     program += "workflow_server.create_app(Config(data_dir=Path(sys.argv[1])))"
     command = [sys.executable, "-c", program, str(tmp_path)]

@@ -1,5 +1,5 @@
-"""The official templates: every file is well formed and plans, and the engine does with it what its description says,
-whatever it is given. That each works in the server as its own file says is for `test_template_trials.py`.
+"""The official templates: every file is well formed and plans, and the engine executes it as its description says, with
+different inputs. `test_template_trials.py` runs each in a server, with the trial of its file.
 """
 
 import copy
@@ -47,7 +47,7 @@ def services():
 
 @pytest.fixture
 def run(services):
-    """`run(id, input)` runs a template from its trigger; `variables` are those of its vars that are another.
+    """`run(id, input)` runs a template from its trigger; `variables` replace some of its vars.
 
     `run.store` lasts for the test, `run.log` has the (level, message) pairs of the latest run.
     """
@@ -75,7 +75,7 @@ def run(services):
 
 
 def posted(id_, **changes):
-    """The webhook's sample input with these fields of its body changed."""
+    """Return the webhook's sample input with these fields of its body changed."""
     sample = templates.find_template(id_)["sample_input"]
     return {**sample, "body": {**sample["body"], **changes}}
 
@@ -106,7 +106,7 @@ def test_a_file_is_named_by_its_id_and_has_the_fields_of_a_template(path):
     assert isinstance(template["definition"], dict) and isinstance(template.get("trial", {}), dict)
 
 
-def test_there_are_enough_to_choose_from():
+def test_there_are_at_least_thirty_templates():
     assert len(TEMPLATES) >= 30
     assert len({template["id"] for template in TEMPLATES}) == len(TEMPLATES)
     assert len({template["name"] for template in TEMPLATES}) == len(TEMPLATES)
@@ -126,7 +126,7 @@ def test_a_template_plans(template):
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["id"])
-def test_a_template_is_laid_out_from_left_to_right_with_names_for_people(template):
+def test_a_template_is_laid_out_from_left_to_right_with_different_names(template):
     found = {node["id"]: node for node in template["definition"]["nodes"]}
     places = [(node["position"]["x"], node["position"]["y"]) for node in found.values()]
     assert len(set(places)) == len(places)
@@ -147,7 +147,7 @@ def test_a_description_names_existing_nodes(template):
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["id"])
-def test_a_sample_input_is_one_that_the_trigger_can_give(template):
+def test_a_sample_input_has_the_shape_of_the_triggers_output(template):
     trigger = next(node for node in template["definition"]["nodes"] if nodes.REGISTRY[node["type"]].trigger)
     sample = template["sample_input"]
     if trigger["type"] == "webhook":
@@ -157,7 +157,7 @@ def test_a_sample_input_is_one_that_the_trigger_can_give(template):
         assert set(sample) == {"scheduled_for", "fired_at"}
 
 
-def test_webhook_paths_are_not_used_twice():
+def test_webhook_paths_are_unique():
     paths = [
         node["config"]["path"] for t in TEMPLATES for node in t["definition"]["nodes"] if node["type"] == "webhook"
     ]
@@ -205,7 +205,7 @@ def test_a_webhook_answers_other_input(run, id_, input, status, body):
         ({"email": "jan@gmx.de", "budget": 0, "asked_for_demo": False}, "cold", "newsletter"),
     ],
 )
-def test_a_lead_is_sorted_by_its_points(run, changes, grade, next_step):
+def test_a_lead_is_graded_by_its_points(run, changes, grade, next_step):
     body = run("lead-scoring", posted("lead-scoring", **changes)).response["body"]
     assert (body["grade"], body["next_step"]) == (grade, next_step)
     assert [level for level, _ in run.log] == (["warning"] if grade == "hot" else [])
@@ -219,19 +219,19 @@ def test_a_lead_is_sorted_by_its_points(run, changes, grade, next_step):
         ({"receipt": False}, "receipt missing", "Kim"),
     ],
 )
-def test_an_expense_goes_to_whom_it_concerns(run, changes, status, approver):
+def test_an_expense_goes_to_the_right_approver(run, changes, status, approver):
     body = run("expense-approval", posted("expense-approval", **changes)).response["body"]
     assert (body["status"], body["approver"]) == (status, approver)
 
 
-def test_a_contact_message_is_kept_once(run):
+def test_a_contact_message_is_stored_once(run):
     run("contact-form")
     again = run("contact-form", posted("contact-form", message="Do you  deliver to NORWAY?"))
     assert again.response["status"] == 200 and again.response["body"]["duplicate"] is True
     assert [entry["value"]["email"] for entry in run.store.list("contact/messages/")] == ["ada@example.com"]
 
 
-def test_an_alert_is_swallowed_when_it_comes_again(run):
+def test_a_repeated_alert_is_suppressed(run):
     run("incident-triage")
     assert run.log == [("error", "checkout: Error rate above 5 %")]
     again = run("incident-triage")
@@ -245,7 +245,7 @@ def test_an_alert_is_reported_at_its_level(run, severity, level):
     assert [entry[0] for entry in run.log] == [level]
 
 
-def test_a_sensor_at_the_edge_does_not_flap(run):
+def test_a_sensor_near_the_limit_raises_no_repeated_alarms(run):
     values = [-9.5, -13, -12, -16, -13, -11]
     events = [run("sensor-alarm", posted("sensor-alarm", value=value)).output["body"]["event"] for value in values]
     assert events == ["alarm", "none", "none", "clear", "none", "alarm"]
@@ -260,13 +260,13 @@ def test_tickets_add_up_month_by_month(run):
     assert (body["by_person"], body["by_topic"]) == ({"kim": 2, "lee": 1}, {"login": 2, "printer": 1})
 
 
-def test_requests_go_round_among_those_who_are_here(run):
+def test_requests_are_assigned_in_turn_to_people_who_are_present(run):
     turns = [run("round-robin-assignment").response["body"]["assignee"] for _ in range(3)]
     assert turns == ["Ada", "Chidi", "Ada"]
     assert run("round-robin-assignment", away=["Ada", "Bo", "Chidi"]).response["status"] == 503
 
 
-def test_a_link_in_the_store_comes_before_one_in_the_vars(run):
+def test_a_link_in_the_store_takes_precedence_over_the_vars(run):
     run.store["links/docs"] = "https://intranet.example/handbook"
     assert run("short-links").response["headers"]["Location"] == "https://intranet.example/handbook"
     assert run.store["links-clicked/docs"] == 1
@@ -288,7 +288,7 @@ def test_an_empty_table_has_no_sales(run):
     assert run("csv-sales-summary", {"csv": "\n"}).output == {"regions": [], "total": 0, "lines_left_out": []}
 
 
-def test_what_could_not_be_delivered_is_delivered_later_under_the_same_key(run, httpserver):
+def test_a_failed_delivery_is_repeated_later_with_the_same_key(run, httpserver):
     assert run("reliable-delivery", url=CLOSED_PORT).response["body"] == {"delivered": False, "kept": True}
     assert run("deliver-leftovers", url=CLOSED_PORT).output == {"arrived": 0, "left": 1}
     httpserver.expect_request("/events", "POST", json=posted("reliable-delivery")["body"]).respond_with_data("")
@@ -307,6 +307,6 @@ def test_a_template_is_found_by_its_id():
     assert templates.find_template("order-intake")["needs"] == []
 
 
-def test_what_is_given_is_a_list_of_ones_own():
+def test_the_returned_list_is_a_copy():
     templates.list_templates().clear()
     assert templates.list_templates()

@@ -1,4 +1,4 @@
-"""cURL command lines as nodes: what is read of them, what stays out, and that the node sends what curl sends."""
+"""cURL command lines as nodes: imported and ignored parts, and equal requests of node and curl."""
 
 import contextlib
 import json
@@ -145,7 +145,7 @@ def test_the_files_of_a_form_are_named_as_files_of_the_workspace():
     assert "'invoice 5.pdf': upload it to the workspace's files" in notes_of(POSTMAN_FORM)
 
 
-def test_settings_of_a_forms_file_are_kept_and_several_of_a_name_are_a_list():
+def test_settings_of_a_forms_file_are_kept_and_repeated_names_become_a_list():
     fields = "-F 'f=@a.bin;type=image/png;filename=b.png' -F 'f=@c,d' -F 'n=1;type=text/x' -F n=2 --form-string 's=@;x'"
     config = config_of(f"curl https://a.example {fields}")
     assert config["body"] == {"n": ["1", "2"], "s": "@;x"}
@@ -247,7 +247,7 @@ def test_an_upload_goes_to_the_name_of_the_file_below_a_folder():
         ("'https://a.example/a b'", "https://a.example/a%20b", None),
     ],
 )
-def test_the_query_is_split_off_the_address(url, base, query):
+def test_the_query_is_separated_from_the_address(url, base, query):
     config = config_of(f"curl {url}")
     assert (config["url"], config.get("query")) == (base, query)
 
@@ -274,7 +274,7 @@ def test_a_placeholder_is_noted(url):
         ("--head --no-head", "GET"),
     ],
 )
-def test_the_method_is_named_or_follows_from_the_rest(options, method):
+def test_the_method_is_given_or_implied_by_other_options(options, method):
     assert config_of(f"curl {options} https://a.example")["method"] == method
 
 
@@ -326,7 +326,7 @@ def test_explicit_headers_override_those_of_options():
     assert headers == {"user-agent": "you", "Referer": "https://b.example", "Range": "bytes=0-9", "x-a": "1, 2"}
 
 
-def test_a_header_may_be_empty_or_taken_away():
+def test_a_header_may_be_empty_or_suppressed():
     headers = config_of("curl https://a.example --json '{}' -H 'Accept:' -H 'X-Empty;' -H 'nonsense'")["headers"]
     assert headers == {"X-Empty": ""}
     assert "without a colon" in notes_of("curl https://a.example -H nonsense")
@@ -358,7 +358,7 @@ def test_a_variable_of_the_shell_is_noted_and_one_in_quotes_is_text():
     assert config_of('curl https://a.example/ -H "X-Place: $(cat place)"')["headers"] == {"X-Place": "$(cat place)"}
 
 
-def test_a_backslash_with_blanks_behind_it_still_continues_the_line():
+def test_a_backslash_followed_by_blanks_continues_the_line():
     assert config_of("curl https://a.example \\  \n  -X PUT")["method"] == "PUT"
 
 
@@ -393,7 +393,7 @@ def test_basic_written_out_in_a_header_is_basic():
     assert found.type == "http_basic" and "decoded from base64" in found.sources["password"]
 
 
-def test_user_and_password_leave_the_address():
+def test_user_and_password_are_removed_from_the_address():
     imported = make_node(f"curl https://ada:{SECRET}@a.example/x")
     assert imported.node["config"]["url"] == "https://a.example/x"
     assert imported.credentials[0].sources["password"] == "the URL, before the @: after the colon"
@@ -451,7 +451,7 @@ def test_a_suggested_credential_can_be_created():
             TYPES[found.type].load(loaded["data"])
 
 
-# What is refused
+# Rejections
 
 
 REFUSED = [
@@ -520,7 +520,7 @@ def test_a_hostile_command_is_fast(start, option, text):
 
 @given(st.text(st.sampled_from("curl -dHXF'\"\\^$\n =:;&@{}%#[]a/.<>|`"), max_size=60))
 @settings(max_examples=examples(400), deadline=None)
-def test_any_text_is_a_node_or_refused(text):
+def test_any_text_becomes_a_node_or_is_rejected(text):
     try:
         imported = make_node(f"curl https://a.example {text}")
     except HeadraceError:

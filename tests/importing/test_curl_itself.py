@@ -1,4 +1,4 @@
-"""A cURL command is read as curl itself reads it."""
+"""A cURL command is parsed as curl parses it."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def services():
 
 @pytest.fixture
 def seen(httpserver):
-    """What the server has been asked, in comparable form: the same to a reader is the same here."""
+    """Return the request that the server received, in comparable form."""
     requests = []
 
     def note(request):
@@ -102,14 +102,14 @@ LIKE_CURL = [
 
 @pytest.mark.skipif(CURL is None, reason="there is no curl to compare with")
 @pytest.mark.parametrize("command", LIKE_CURL)
-def test_the_node_sends_what_curl_sends(command, httpserver, seen, services, tmp_path):
+def test_the_node_sends_the_same_request_as_curl(command, httpserver, seen, services, tmp_path):
     here = f"http://127.0.0.1:{httpserver.port}"
     command = re.sub(r"https://[a-z.]+", here, command, count=1)
     for name, text in (("a.txt", "plain\n\ntext"), ("a.json", '{"a": 1}'), ("invoice 5.pdf", "%PDF")):
         (tmp_path / name).write_text(text)
     subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True, capture_output=True, timeout=20)
     node = make_node(command).node
-    node["config"].pop("credential", None)  # there is none here
+    node["config"].pop("credential", None)  # curl is not installed here
     outcome = run(flow(node), services=services, files=Files(tmp_path, 2**20))
     assert outcome.status == "success", outcome.error_text
     by_curl, by_node = seen
@@ -123,7 +123,7 @@ def test_a_node_can_be_planned(command):
 
 @given(st.text(st.sampled_from("{}%#\"'\\ \r\né\0ab\u2028"), max_size=40), st.integers(0, 3_000))
 @settings(max_examples=examples(300), deadline=None)
-def test_whatever_a_text_says_it_is_no_expression(text, padding):
+def test_imported_text_is_never_an_expression(text, padding):
     body = "x" * padding + text
     command = "curl https://a.example -H 'Content-Type: text/plain' --data-raw '" + body.replace("'", "'\\''") + "'"
     node = make_node(command).node

@@ -1,4 +1,4 @@
-"""OpenAPI documents that are refused, are limited or are damaged."""
+"""OpenAPI documents that are rejected, limited or damaged."""
 
 import json
 import random
@@ -17,7 +17,7 @@ from errors import BadInput, HeadraceError, TooLarge
 from importing.documents import MAX_BYTES, load_document
 from importing.openapi import MAX_OPERATIONS, read
 
-# What is refused, and what has a bound
+# Rejections and limits
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_ref_without_a_target_is_noted_and_ignored():
     )
 
 
-def test_a_schema_stands_alone_and_is_bounded():
+def test_a_schema_is_self_contained_and_bounded():
     tree = {"type": "object", "properties": {f"p{n}": {"$ref": "#/components/schemas/t"} for n in range(50)}}
     wide = {"properties": {f"w{n}": {"type": "string", "description": "x" * 900} for n in range(5_000)}}
     for schema in (tree, wide, {"allOf": [wide] * 30}, {"enum": ["x" * 100] * 5_000, "default": "y" * 9_000}):
@@ -151,7 +151,7 @@ def test_a_hostile_document_is_fast(shape):
     assert time.process_time() - began < 30
 
 
-# Anything at all
+# Arbitrary input
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text("a/{}$#~", max_size=4) | st.sampled_from(["#/paths", "x"]),
@@ -177,7 +177,7 @@ KEYS = [
 
 
 def damaged(value, chance, junk):
-    """The value with a few of its parts replaced by junk."""
+    """Return the value with a few parts replaced by junk."""
     if chance.random() < 0.03:
         return junk[chance.randrange(len(junk))]
     if isinstance(value, dict):
@@ -190,7 +190,7 @@ def damaged(value, chance, junk):
 
 @given(st.integers(0, 2**32), st.lists(JSON, min_size=1, max_size=3))
 @settings(max_examples=examples(300), deadline=None)
-def test_a_damaged_document_is_read_as_far_as_it_can_be_or_refused(seed, junk):
+def test_a_damaged_document_is_imported_as_far_as_possible_or_rejected(seed, junk):
     chance = random.Random(seed)
     whole = load_document(chance.choice([PETSTORE, STRIPE, GITHUB]))
     broken = {**whole, **{key: damaged(whole[key], chance, junk) for key in whole if key != "openapi"}}
@@ -205,7 +205,7 @@ def test_a_damaged_document_is_read_as_far_as_it_can_be_or_refused(seed, junk):
 
 @given(st.binary(max_size=60) | st.text("{}[]:,-&*!?'\"\n a1", max_size=60).map(str.encode))
 @settings(max_examples=examples(500), deadline=None)
-def test_any_bytes_are_read_or_refused(given_bytes):
+def test_any_bytes_are_imported_or_rejected(given_bytes):
     try:
         load_document(given_bytes)
     except BadInput as error:

@@ -1,4 +1,4 @@
-"""OpenAPI documents as presets: what is read of them, what the nodes then send, and what is refused."""
+"""OpenAPI documents as presets: imported parts, requests of the nodes, and rejections."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from schemas import CredentialIn
 
 
 def document(*operations, **root):
-    """A document with these operations, `(verb, path, operation)`."""
+    """Return a document with these operations, `(verb, path, operation)`."""
     paths = {}
     for verb, path, operation in operations or [("get", "/things", {})]:
         paths.setdefault(path, {})[verb] = operation
@@ -37,7 +37,7 @@ def document(*operations, **root):
 
 
 def one(operation, verb="get", path="/things", **root):
-    """The one preset of a document with this operation, and the palette."""
+    """Return the single preset of a document with this operation, and the palette."""
     palette = read(document((verb, path, operation), **root))
     (preset,) = palette.presets
     return preset, palette
@@ -52,7 +52,7 @@ def parameter(name, place="query", **more):
 
 
 def planned(preset):
-    """The node of a flow that has been planned."""
+    """Return the node of a planned flow."""
     node = {"id": "call", **preset.node}
     engine.plan(flow(node))
     return node
@@ -148,7 +148,7 @@ def test_a_form_has_texts_and_files_as_the_document_has_them(schema, keys):
     assert sorted(config.keys() - {"method", "url"}) == keys
 
 
-def test_an_api_like_stripes_takes_forms_and_a_token():
+def test_an_api_like_stripes_accepts_forms_and_a_token():
     palette = read(STRIPE)
     create, search = palette.presets
     assert (create.node["config"]["body"], create.node["config"]["body_type"]) == ("{{ input.body }}", "form")
@@ -199,12 +199,12 @@ def test_every_node_can_be_planned_and_every_form_is_a_schema(text):
         TYPES[found.type].load(CredentialIn().load(body)["data"])
 
 
-# What the nodes send
+# Requests of the nodes
 
 
 @pytest.fixture
 def ask(httpserver, tmp_path):
-    """`ask(preset, input)` runs the preset's node and gives method, path, query, content type and body."""
+    """`ask(preset, input)` runs the preset's node and returns method, path, query, content type and body."""
     seen = []
 
     def note(request):
@@ -230,7 +230,7 @@ def ask(httpserver, tmp_path):
     services.close()
 
 
-def test_the_node_of_an_operation_sends_what_the_document_says(ask):
+def test_the_node_of_an_operation_sends_the_request_of_the_document(ask):
     pets = read(PETSTORE).presets
     assert ask(pets[0], {"status": "sold"})[:3] == ("GET", "/api/v3/pets", "status=sold")
     assert ask(pets[0], {"status": "sold", "limit": 5, "tags": ["a", "b"]})[2] == "limit=5&status=sold&tags=a,b"
@@ -260,7 +260,7 @@ def test_an_optional_body_may_be_missing(ask):
         ("{{ 1 }}", "/v1/things/%7B%7B%201%20%7D%7D"),
     ],
 )
-def test_a_part_of_a_path_stays_one_part(ask, value, path):
+def test_a_value_in_a_path_stays_one_segment(ask, value, path):
     preset, _ = one({"parameters": [parameter("id", "path", required=True)]}, path="/things/{id}")
     assert ask(preset, {"id": value})[1] == path
 
@@ -299,7 +299,7 @@ def test_text_of_the_document_is_never_an_expression(ask):
         ),
     ],
 )
-def test_a_parameter_of_the_query_is_written_as_its_style_says(given, query):
+def test_a_query_parameter_is_serialized_by_its_style(given, query):
     assert config_of({"parameters": [given]})["query"] == query
 
 
@@ -309,7 +309,7 @@ def test_an_unsupported_query_object_is_noted():
     assert "'f' is an object" in palette.notes[0]
 
 
-def test_parameters_of_one_name_are_told_apart_and_the_operations_own_wins():
+def test_parameters_with_equal_names_are_distinct_and_the_operations_takes_precedence():
     operation = {
         "parameters": [
             parameter("id", "path", required=True),
@@ -329,7 +329,7 @@ def test_parameters_of_one_name_are_told_apart_and_the_operations_own_wins():
     assert config["body_type"] == "text" and config["headers"]["Content-Type"] == "text/plain"
 
 
-def test_headers_and_cookies_are_set_where_they_are_required():
+def test_required_headers_and_cookies_are_set():
     given = [
         parameter("X-Tenant", "header", required=True),
         parameter("X-Maybe", "header"),
@@ -362,7 +362,7 @@ def test_headers_and_cookies_are_set_where_they_are_required():
         ("image/*", "file", None),
     ],
 )
-def test_the_media_type_says_how_the_body_is_written(media, kind, header):
+def test_the_media_type_determines_the_serialization_of_the_body(media, kind, header):
     config = config_of({"requestBody": {"required": True, "content": {media: {}}}}, verb="put")
     assert (config["body"], config["body_type"]) == ("{{ input.body }}", kind)
     assert config.get("headers", {}).get("Content-Type") == header
@@ -395,7 +395,7 @@ def test_json_is_preferred_among_media_types():
         ("nonsense", "{{ vars.api_things_url }}/things"),
     ],
 )  # fmt: skip
-def test_the_address_is_the_servers(servers, url):
+def test_the_address_is_that_of_the_server(servers, url):
     assert config_of({}, servers=servers)["url"] == url
 
 
@@ -449,7 +449,7 @@ def test_a_security_scheme_is_a_credential_named_after_the_document(scheme, type
     assert bool(palette.notes) == (scheme in ("people", "openid"))
 
 
-def test_the_address_for_tokens_may_be_beside_the_server():
+def test_the_token_url_may_be_relative_to_the_server():
     assert secured({"client": ["a", "b"]})[1].credentials[0].data == {
         "token_url": "https://a.example/token",
         "scope": "a b",
@@ -465,7 +465,7 @@ def test_a_key_in_the_query_or_a_cookie_is_read_by_an_expression():
 
 
 @pytest.mark.parametrize("url", ["https://[::1", "", 5, "ftp://a.example/token", "x" * 2_000])
-def test_an_invalid_token_url_is_asked_for(url):
+def test_an_invalid_token_url_must_be_entered_by_the_user(url):
     schemes = {"client": {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": url}}}}
     operation = {"security": [{"client": []}]}
     _, palette = one(operation, servers=[], components={"securitySchemes": schemes})

@@ -38,7 +38,7 @@ def test_addresses_of_the_internet_are_public(text):
      "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1",
      "2002:7f00:1::1", "2002:a00:1::1", "::ffff:0:127.0.0.1", "4000::1"],
 )  # fmt: skip
-def test_addresses_that_are_not_of_the_internet_are_refused(text):
+def test_addresses_outside_the_internet_are_refused(text):
     assert not is_public(address(text))
     assert not Rule([]).permits("a.example", address(text))
 
@@ -63,12 +63,12 @@ def test_the_allow_list_names_hosts_and_networks(allow, host, text, permitted):
 
 
 @pytest.mark.parametrize("entry", ["10.0.0.0/99", "http://a.example", "a.*.example", "*", "host:80", "a b"])
-def test_an_entry_that_is_neither_is_refused_at_start(entry):
+def test_an_entry_that_is_neither_host_nor_network_is_rejected_at_the_start(entry):
     with pytest.raises(ConfigError, match="HEADRACE_EGRESS_ALLOW"):
         Rule([entry])
 
 
-def test_empty_entries_are_none():
+def test_empty_entries_are_ignored():
     assert not Rule(["", " "]).permits("", address("127.0.0.1"))
 
 
@@ -92,7 +92,7 @@ def test_a_name_that_resolves_to_a_private_address_is_refused_and_only_the_log_h
     assert "HEADRACE_EGRESS_ALLOW" in message and "hunter2" not in message
 
 
-def test_the_address_that_was_checked_is_the_one_that_is_dialled(client, names, httpserver):
+def test_the_checked_address_is_the_connected_address(client, names, httpserver):
     httpserver.expect_request("/").respond_with_data("here")
     names["a.example"] = ["10.0.0.1", "127.0.0.1"]
     assert fetch(client, f"http://a.example:{httpserver.port}/").content == b"here"
@@ -137,7 +137,7 @@ def test_proxies_of_the_environment_are_ignored(client, httpserver, monkeypatch)
     other.close()
 
 
-def test_an_unknown_host_is_a_failure_that_a_retry_may_cure(client, monkeypatch):
+def test_an_unknown_host_is_a_transient_failure(client, monkeypatch):
     def fail(*args, **kwargs):
         raise socket.gaierror(-2, "Name or service not known")
 
@@ -156,30 +156,30 @@ def test_urls_are_not_logged(client, httpserver, caplog):
 
 @pytest.fixture
 def secure(authority):
-    """A server whose certificate an authority of its own vouches for."""
+    """A server with a certificate from an authority of its own."""
     with HTTPServer("127.0.0.1", ssl_context=authority.server("127.0.0.1")) as server:
         server.expect_request("/").respond_with_data("here")
         yield server
 
 
-def test_a_server_is_believed_where_its_authority_is(client, authority, secure):
+def test_a_server_is_trusted_if_its_authority_is(client, authority, secure):
     url = secure.url_for("/")
     with pytest.raises(NodeError, match="CERTIFICATE_VERIFY_FAILED"):
         fetch(client, url)
-    believing = Client(Rule(["127.0.0.1"]), ca_file=authority.file)
-    assert fetch(believing, url).content == b"here"
-    believing.close()
+    trusting = Client(Rule(["127.0.0.1"]), ca_file=authority.file)
+    assert fetch(trusting, url).content == b"here"
+    trusting.close()
 
 
-def test_a_server_has_to_be_the_one_that_the_certificate_names(authority, secure, names):
+def test_the_certificate_must_name_the_server(authority, secure, names):
     names["other.example"] = ["127.0.0.1"]
-    believing = Client(Rule(["127.0.0.1"]), ca_file=authority.file)
+    trusting = Client(Rule(["127.0.0.1"]), ca_file=authority.file)
     with pytest.raises(NodeError, match="CERTIFICATE_VERIFY_FAILED"):
-        fetch(believing, f"https://other.example:{secure.port}/")
-    believing.close()
+        fetch(trusting, f"https://other.example:{secure.port}/")
+    trusting.close()
 
 
-def test_more_authorities_do_not_replace_the_usual_ones(authority):
+def test_additional_authorities_do_not_replace_the_default_ones(authority):
     usual, more = tls_context(None, "test"), tls_context(authority.file, "test")
     assert len(more.get_ca_certs()) == len(usual.get_ca_certs()) + 1 > 50
     assert tls_context(None, "test") is usual is not tls_context(None, "other")

@@ -1,4 +1,4 @@
-"""The egress rule where a library opens its own connections, and where it is given one."""
+"""The egress rule for libraries that open their own connections, and for libraries that accept one."""
 
 import asyncio
 import contextlib
@@ -24,12 +24,12 @@ NOBODY, HERE = Rule([]), Rule(["127.0.0.1"])
 
 @pytest.fixture
 def port():
-    """A port of this machine where somebody listens."""
+    """A listening port of this machine."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
 
-def test_a_library_may_connect_only_where_the_rule_permits(httpserver):
+def test_a_library_may_connect_only_to_permitted_addresses(httpserver):
     httpserver.expect_request("/").respond_with_data("hello")
     url = httpserver.url_for("/").replace("localhost", "127.0.0.1")
     with guard_connections(HERE), urllib.request.urlopen(url, timeout=60) as answer:
@@ -39,14 +39,14 @@ def test_a_library_may_connect_only_where_the_rule_permits(httpserver):
     assert caught.value.permanent and len(httpserver.log) == 1
 
 
-def test_a_host_that_is_permitted_by_name_may_be_reached(port):
+def test_a_host_permitted_by_name_may_be_reached(port):
     with guard_connections(Rule(["localhost"])), socket.create_connection(("localhost", port), 60):
         pass
     with pytest.raises(NodeError), guard_connections(Rule(["elsewhere"])):
         socket.create_connection(("localhost", port), 60)
 
 
-def test_a_refusal_that_a_library_swallows_is_raised_all_the_same(port):
+def test_a_refusal_that_a_library_swallows_is_still_raised(port):
     with pytest.raises(NodeError, match="may not be reached"), guard_connections(NOBODY):
         try:
             socket.create_connection(("127.0.0.1", port), 60)
@@ -54,7 +54,7 @@ def test_a_refusal_that_a_library_swallows_is_raised_all_the_same(port):
             assert "may not be reached" in str(error)
 
 
-def test_a_refusal_that_a_library_dresses_up_is_what_is_raised(port):
+def test_a_refusal_that_a_library_replaces_is_raised_instead(port):
     with pytest.raises(NodeError, match="may not be reached"), guard_connections(NOBODY):
         try:
             socket.create_connection(("127.0.0.1", port), 60)
@@ -96,7 +96,7 @@ def test_asyncio_connects_under_the_rule_of_its_thread(port):
         asyncio.run(connect())
 
 
-def test_other_threads_are_not_concerned(port):
+def test_other_threads_are_not_affected(port):
     failures = []
 
     def connect():
@@ -112,7 +112,7 @@ def test_other_threads_are_not_concerned(port):
     assert failures == []
 
 
-def test_dialling_gives_a_connection_or_says_why_not(port):
+def test_dial_returns_a_connection_or_raises_the_reason(port):
     dial(HERE, "127.0.0.1", port, 5).close()
     dial(Rule(["localhost"]), "localhost", port, 5).close()
     with pytest.raises(NodeError, match="may not be reached") as caught:
@@ -127,12 +127,12 @@ def test_dialling_gives_a_connection_or_says_why_not(port):
         dial(HERE, "no-such-host.invalid", 80, 5)
 
 
-# Until when
+# Deadlines
 
 
 @pytest.fixture
 def silent(authority):
-    """`silent(tls)` is the port of a server that takes a connection and then says nothing until the test is over."""
+    """`silent(tls)` is the port of a server that accepts a connection and sends nothing until the test ends."""
     over, listeners = threading.Event(), []
 
     def serve(listener, context):
@@ -156,7 +156,7 @@ def silent(authority):
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_what_waits_for_an_answer_goes_on_when_its_time_is_over(silent, authority, tls):
+def test_a_call_that_waits_for_data_ends_at_the_deadline(silent, authority, tls):
     port, began = silent(tls), time.monotonic()
     with guard_connections(HERE, seconds=0.3), socket.create_connection(("127.0.0.1", port), timeout=None) as sock:
         if tls:
@@ -168,7 +168,7 @@ def test_what_waits_for_an_answer_goes_on_when_its_time_is_over(silent, authorit
     assert 0.25 < time.monotonic() - began < 10
 
 
-def test_what_is_quicker_is_not_disturbed(port):
+def test_a_call_that_ends_in_time_is_not_affected(port):
     with guard_connections(HERE, seconds=30), socket.create_connection(("127.0.0.1", port), 60) as sock:
         sock.sendall(b"hello")
     before = threading.active_count()
@@ -177,12 +177,12 @@ def test_what_is_quicker_is_not_disturbed(port):
     assert threading.active_count() == before
 
 
-# Away from this machine
+# Threads kept away from this machine
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder that may be read, beside a file that may not, to which a link leads."""
+    """A readable folder, with a link to a forbidden file beside it."""
     (tmp_path / "key").write_text("secret")
     (tmp_path / "open").mkdir()
     (tmp_path / "open" / "file").write_text("hello")
@@ -205,7 +205,7 @@ def test_only_files_of_the_folders_and_of_python_can_be_read(folder):
     assert (folder.parent / "key").read_text() == "secret"
 
 
-def test_a_folder_of_a_similar_name_is_another(folder):
+def test_a_folder_with_the_same_prefix_is_forbidden(folder):
     (folder.parent / "open too").write_text("secret")
     with guard_connections(NOBODY, folders=[folder]), pytest.raises(PermissionError):
         (folder.parent / "open too").read_text()
@@ -238,7 +238,7 @@ def test_nothing_can_be_written(folder):
         ),
     ],
 )
-def test_no_program_and_no_thread_can_be_started_and_it_is_said_whatever_the_library_makes_of_it(run, port):
+def test_starting_a_program_or_a_thread_is_refused_even_if_the_library_hides_it(run, port):
     with (
         pytest.raises(NodeError, match="may not use this machine itself") as caught,
         guard_connections(HERE, folders=[]),
@@ -249,7 +249,7 @@ def test_no_program_and_no_thread_can_be_started_and_it_is_said_whatever_the_lib
     assert caught.value.permanent
 
 
-def test_without_folders_files_and_programs_are_as_ever(tmp_path):
+def test_without_folders_files_and_programs_are_allowed(tmp_path):
     with guard_connections(NOBODY):
         (tmp_path / "file").write_text("hello")
         assert subprocess.run([sys.executable, "-c", ""], timeout=60).returncode == 0

@@ -1,4 +1,4 @@
-"""How the server speaks HTTP, byte by byte: what it takes for a request, what it answers, when it closes."""
+"""HTTP of the server, byte by byte: accepted requests, responses, closing of connections."""
 
 import json
 import random
@@ -35,7 +35,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def talk(server):
-    """`talk(*pieces)` sends them one by one, and gives the statuses of all that is answered until the server closes."""
+    """`talk(*pieces)` sends the pieces one by one, and returns the statuses of all responses until the end."""
 
     def begin(*pieces, pause=0.0, ends=False):
         with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
@@ -79,7 +79,7 @@ def test_a_body_may_come_after_its_head(talk):
     assert talk(SIZED + b"\r\n", BODY[:10], BODY[10:], LAST, pause=0.05) == [401, 200]
 
 
-def test_a_body_that_the_app_does_not_read_is_not_taken_for_a_request(talk):
+def test_a_body_that_the_app_does_not_read_is_not_parsed_as_a_request(talk):
     assert talk(b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 44\r\n\r\n" + HEALTH[:44] + LAST) == [
         404,
         200,
@@ -90,7 +90,7 @@ def test_http_1_0_closes_after_its_answer(talk):
     assert talk(b"GET /api/health HTTP/1.0\r\n\r\n") == [200]
 
 
-def test_a_client_that_ends_its_side_gets_its_answer(talk):
+def test_a_client_that_closes_its_side_gets_its_response(talk):
     assert talk(HEALTH, ends=True) == [200]
 
 
@@ -100,14 +100,14 @@ def test_an_idle_connection_is_closed(talk):
     assert 4 < time.monotonic() - began < 20
 
 
-def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(talk):
+def test_a_client_that_expects_100_continue_gets_it(talk):
     assert talk(SIZED + b"Expect: 100-continue\r\n\r\n", BODY + LAST, pause=0.2) == [100, 401, 200]
 
 
 # Chunked bodies
 
 
-def test_chunks_are_put_together(talk):
+def test_chunks_are_joined(talk):
     assert talk(CHUNKED + chunks(BODY[:7], BODY[7:]) + b"0\r\n\r\n" + LAST) == [401, 200]
 
 
@@ -119,13 +119,13 @@ def test_chunks_may_have_extensions_and_trailers(talk):
 @pytest.mark.parametrize(
     "broken", [b"zz\r\nab\r\n", b"-1\r\n\r\n", b"2\r\nabc\r\n", b"\r\n", b"1" * 70_000], ids=range(5)
 )
-def test_invalid_chunks_are_refused_and_what_follows_is_not_read(talk, broken):
+def test_invalid_chunks_are_refused_and_later_data_is_not_read(talk, broken):
     assert talk(CHUNKED + broken + b"0\r\n\r\n" + LAST, ends=True) == [400]
 
 
-@settings(deadline=None)  # the machine may have much else to do
+@settings(deadline=None)  # the machine may be busy
 @given(st.data(), st.lists(st.binary(min_size=1, max_size=40), max_size=6), st.sampled_from([b"", b"X: 1\r\n"]))
-def test_the_end_of_a_chunked_body_is_where_gunicorn_finds_it(data, texts, trailer):
+def test_the_end_of_a_chunked_body_is_the_same_as_gunicorns(data, texts, trailer):
     whole = chunks(*texts) + b"0\r\n" + trailer + b"\r\n"
     follows = data.draw(st.binary(max_size=20))
     received, found, ends = bytearray(), None, Chunks()
@@ -141,9 +141,9 @@ def test_the_end_of_a_chunked_body_is_where_gunicorn_finds_it(data, texts, trail
     assert rest.take_buffered() == received[found:]
 
 
-@settings(deadline=None)  # the machine may have much else to do
+@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=200))
-def test_whatever_comes_as_chunks_has_an_end_or_waits_for_more(garbage):
+def test_any_bytes_as_chunks_have_an_end_or_wait_for_more(garbage):
     ends = Chunks()
     received = bytearray()
     for byte in garbage:
@@ -153,7 +153,7 @@ def test_whatever_comes_as_chunks_has_an_end_or_waits_for_more(garbage):
     assert ends.end(received + b"\0" * (2 * MAX_LINE)) is not None or ends.received(received) < len(received)
 
 
-# What is refused
+# Refusals
 
 
 @pytest.mark.parametrize(
@@ -177,11 +177,11 @@ def test_whatever_comes_as_chunks_has_an_end_or_waits_for_more(garbage):
     ],
     ids=range(15),
 )
-def test_what_is_no_request_is_refused_and_the_connection_closed(talk, request_, status):
+def test_invalid_requests_are_refused_and_the_connection_closes(talk, request_, status):
     assert talk(request_ + LAST) == [status]
 
 
-def test_a_client_that_goes_away_harms_nobody(server, talk):
+def test_a_disconnected_client_does_not_affect_others(server, talk):
     random.seed(1)
     request = SIZED + b"\r\n" + BODY
     for _ in range(50):

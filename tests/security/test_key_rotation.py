@@ -1,6 +1,6 @@
-"""`rotate-key`: all credentials under a new key at once, with no server running; and what a start makes of its traces.
+"""`rotate-key`: re-encryption of all credentials while no server runs, and the start after an interrupted rotation.
 
-That it may be killed at any moment is held in faults/test_killed_rotations.py.
+faults/test_killed_rotations.py kills it at any moment.
 """
 
 import logging
@@ -33,7 +33,7 @@ COUNT = 5
 
 @pytest.fixture(autouse=True)
 def data_dir(tmp_path, monkeypatch):
-    """The folder that the settings name, and nothing else that they say."""
+    """The data folder of the settings, without any other setting."""
     for row in table():
         monkeypatch.delenv(row.env, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -44,7 +44,7 @@ def data_dir(tmp_path, monkeypatch):
 
 
 def start():
-    """What a start does before it serves; its settings."""
+    """Do the work of a start before serving. Return the settings."""
     config = Config.from_env()
     workflow_server.prepare(config)
     database.connect(config.database_path, "normal")
@@ -52,19 +52,19 @@ def start():
 
 
 def kept(config):
-    """Credentials that a server of these settings reads."""
+    """Return the credentials of a server with these settings."""
     return Credentials(Vault.open(config, make=False))
 
 
 @pytest.fixture
 def filled(data_dir):
-    """A data folder with credentials in it, under a key file."""
+    """A data folder with credentials, encrypted with a key file."""
     return fill()
 
 
 @pytest.fixture
 def env_filled(monkeypatch):
-    """The same under HEADRACE_SECRET_KEY."""
+    """The same with HEADRACE_SECRET_KEY."""
     monkeypatch.setenv("HEADRACE_SECRET_KEY", OLD)
     return fill()
 
@@ -79,7 +79,7 @@ def fill():
 
 
 def readable(config):
-    """Which of the credentials a server of these settings can read."""
+    """Return the values of the credentials for a server with these settings; None for unreadable ones."""
     found = kept(config)
     rows = list(Credential.select().order_by(Credential.name))
     values = []
@@ -95,7 +95,7 @@ ALL = [f"{SECRET}{number}" for number in range(COUNT)]
 
 
 def rotate(*options, input=None):
-    """The command, which works: what it prints."""
+    """Return the output of the command, which must succeed."""
     result = CliRunner().invoke(cli.main, ["rotate-key", *options], input=input, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     database.connect(Config.from_env().database_path, "normal")
@@ -103,7 +103,7 @@ def rotate(*options, input=None):
 
 
 def refused(*options, input=None):
-    """The command, which is refused: the one line that it says."""
+    """Return the one-line error of the command, which must fail."""
     result = CliRunner().invoke(cli.main, ["rotate-key", *options], input=input, catch_exceptions=False)
     assert (result.exit_code, result.stdout) == (2, ""), result.output
     assert re.fullmatch(r"Error: .+\n", result.stderr), result.stderr
@@ -147,7 +147,7 @@ def test_no_value_and_no_key_is_printed(filled, data_dir):
     assert not any(word in said for word in (*keys, SECRET))
 
 
-def test_what_the_old_key_opens_is_overwritten_in_the_database(filled, data_dir):
+def test_values_encrypted_with_the_old_key_are_overwritten_in_the_database(filled, data_dir):
     tokens = [row.data.encode() for row in Credential.select()]
     database.disconnect()
     rotate()
@@ -156,7 +156,7 @@ def test_what_the_old_key_opens_is_overwritten_in_the_database(filled, data_dir)
     assert not [token for token in tokens if token[:60] in content]
 
 
-def test_a_backup_of_before_is_read_with_the_key_that_the_refusal_names(filled, data_dir):
+def test_an_earlier_backup_works_with_the_key_that_the_error_names(filled, data_dir):
     backups.copy_database(data_dir / "copy")
     rotate()
     database.disconnect()
@@ -181,7 +181,7 @@ def test_a_database_without_credentials_gets_a_new_key_too(data_dir):
 # The variable
 
 
-def test_the_key_of_the_variable_is_changed_for_the_one_in_a_file(env_filled, data_dir, monkeypatch, tmp_path):
+def test_the_key_in_the_variable_is_replaced_by_one_from_a_file(env_filled, data_dir, monkeypatch, tmp_path):
     (tmp_path / "new").write_text(NEW + "\n")
     assert "Set HEADRACE_SECRET_KEY to the new key now" in rotate("--new-key-file", "new")
     with pytest.raises(ConfigError, match="HEADRACE_SECRET_KEY is not the key"):
@@ -200,7 +200,7 @@ def test_the_new_key_may_come_from_stdin(env_filled, monkeypatch):
     assert readable(start()) == ALL
 
 
-def test_a_server_can_go_over_from_the_key_file_to_the_variable(filled, data_dir, monkeypatch):
+def test_a_server_can_change_from_the_key_file_to_the_variable(filled, data_dir, monkeypatch):
     before = (data_dir / KEY_FILE).read_bytes()
     rotate("--new-key-file", "-", input=NEW)
     assert (data_dir / KEY_FILE).read_bytes() == before and len(list(data_dir.glob("*secret*"))) == 1
@@ -208,7 +208,7 @@ def test_a_server_can_go_over_from_the_key_file_to_the_variable(filled, data_dir
     assert readable(start()) == ALL
 
 
-def test_with_the_variable_set_no_key_is_made_up(env_filled, data_dir):
+def test_no_key_is_generated_if_the_variable_is_set(env_filled, data_dir):
     assert "--new-key-file" in refused()
     assert readable(start()) == ALL and not list(data_dir.glob("*secret*"))
 
@@ -216,26 +216,26 @@ def test_with_the_variable_set_no_key_is_made_up(env_filled, data_dir):
 @pytest.mark.parametrize(
     "key", ["", "too short", " with space before it", "with space behind it ", "two lines\nof a new key", b"\xff" * 20]
 )
-def test_a_key_that_a_variable_might_not_carry_whole_is_refused(env_filled, key):
+def test_a_key_that_a_variable_cannot_hold_unchanged_is_rejected(env_filled, key):
     assert "--new-key-file: " in refused("--new-key-file", "-", input=key)
     assert readable(start()) == ALL
 
 
-def test_the_same_key_is_no_new_one(env_filled):
+def test_the_present_key_is_rejected_as_the_new_one(env_filled):
     assert "present key" in refused("--new-key-file", "-", input=OLD)
 
 
-def test_with_a_wrong_key_nothing_is_changed(env_filled, monkeypatch):
+def test_a_wrong_key_changes_nothing(env_filled, monkeypatch):
     monkeypatch.setenv("HEADRACE_SECRET_KEY", "not the key at all")
     assert "is not the key" in refused("--new-key-file", "-", input=NEW)
     monkeypatch.setenv("HEADRACE_SECRET_KEY", OLD)
     assert readable(start()) == ALL
 
 
-# What cannot be read
+# Unreadable credentials
 
 
-def test_credentials_that_cannot_be_read_are_named_and_nothing_is_done(filled, data_dir):
+def test_unreadable_credentials_are_listed_and_nothing_is_done(filled, data_dir):
     key = (data_dir / KEY_FILE).read_bytes()
     Credential.get(name="c1").change(data=Vault(b"another key altogether", "test").seal({"value": "x"}))
     Credential.get(name="c2").change(data="gibberish")
@@ -245,7 +245,7 @@ def test_credentials_that_cannot_be_read_are_named_and_nothing_is_done(filled, d
     assert readable(start()) == [ALL[0], None, None, ALL[3], ALL[4]]
 
 
-def test_they_are_left_as_they_are_if_that_is_wanted(filled):
+def test_unreadable_credentials_are_kept_on_request(filled):
     Credential.get(name="c1").change(data="gibberish")
     said = rotate("--skip-unreadable")
     assert "4 credentials are" in said and "'c1' of ws_1" in said
@@ -253,7 +253,7 @@ def test_they_are_left_as_they_are_if_that_is_wanted(filled):
     assert Credential.get(name="c1").data == "gibberish"
 
 
-# Others who work on the database
+# Other processes on the database
 
 
 BEATING = """
@@ -270,7 +270,7 @@ sys.stdin.readline()
 
 
 @pytest.mark.parametrize("lease", [60_000, 0])
-def test_while_a_server_lives_nothing_is_done_however_long_it_is_silent(filled, data_dir, lease):
+def test_nothing_is_done_while_a_server_is_alive_even_without_heartbeats(filled, data_dir, lease):
     process = start_python(BEATING, data_dir, lease)
     try:
         assert process.stdout.readline() == "beat\n"
@@ -280,13 +280,13 @@ def test_while_a_server_lives_nothing_is_done_however_long_it_is_silent(filled, 
     finally:
         process.kill()
         process.communicate(timeout=60)
-    # It was killed, and its lease is left.
+    # The server was killed, and its lease remains.
     assert Lease.find("proc_other") is not None
     rotate()
     assert readable(start()) == ALL
 
 
-def test_one_that_cannot_be_seen_counts_as_living_until_its_lease_is_over(filled):
+def test_a_server_on_another_machine_counts_as_alive_until_its_lease_expires(filled):
     def elsewhere(for_ms):
         Lease.beat("proc_other", for_ms)
         with database.write():
@@ -298,7 +298,7 @@ def test_one_that_cannot_be_seen_counts_as_living_until_its_lease_is_over(filled
     rotate()
 
 
-def test_rights_and_earlier_starts_of_the_machine_stop_nobody(filled):
+def test_leases_of_earlier_boots_do_not_block_a_rotation(filled):
     Lease.lead("leader", "proc_gone", 60_000, lambda: 10**13)
     Lease.beat("proc_before", 60_000)
     with database.write():
@@ -306,7 +306,7 @@ def test_rights_and_earlier_starts_of_the_machine_stop_nobody(filled):
     rotate()
 
 
-def test_a_server_that_was_just_starting_does_not_go_on_with_the_old_key(filled):
+def test_a_starting_server_does_not_continue_with_the_old_key(filled):
     server = workflow_server.Server(filled)
     rotate()
     try:
@@ -318,11 +318,11 @@ def test_a_server_that_was_just_starting_does_not_go_on_with_the_old_key(filled)
 
 
 @pytest.mark.slow
-def test_a_server_that_is_up_keeps_its_key(filled):
+def test_a_running_server_keeps_its_key(filled):
     server = workflow_server.Server(filled)
     server.start()
     try:
-        # In a process of its own, since a process has one database open, and here that is the server's.
+        # In a separate process, because a process has one open database, and this one has the server's.
         command = [sys.executable, str(ROOT / "workflow_server.py"), "rotate-key"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert done.returncode == 2 and "stop it first" in done.stderr
@@ -332,10 +332,10 @@ def test_a_server_that_is_up_keeps_its_key(filled):
     rotate()
 
 
-# Runs that wait
+# Waiting runs
 
 
-def test_it_says_how_many_runs_have_links_that_are_void_now(filled):
+def test_it_reports_the_number_of_runs_with_invalid_links(filled):
     definition = '{"nodes":[{"id":"ask","type":"approval"}]}'
     flow = Workflow.draft(workspace_id="ws_1", name="F", status="draft", definition_json=definition)
     for number, (node_type, answered, finished) in enumerate(
@@ -360,18 +360,18 @@ def test_it_says_how_many_runs_have_links_that_are_void_now(filled):
     assert "2 runs wait for an answer: the links that were sent are invalid" in rotate()
 
 
-def test_it_says_nothing_of_runs_where_none_waits(filled):
+def test_it_reports_no_runs_if_none_waits(filled):
     assert "wait" not in rotate()
 
 
-# What a rotation leaves that was cut off
+# Interrupted rotations
 
 
-def test_a_new_key_that_the_database_is_under_is_taken_up_by_the_next_start(filled, data_dir, caplog):
+def test_the_next_start_uses_a_new_key_that_matches_the_database(filled, data_dir, caplog):
     caplog.set_level(logging.INFO, "headrace.vault")
     shutil.copy(data_dir / KEY_FILE, data_dir / "before")
     rotate()
-    # As after a crash just before the files change places.
+    # The state after a crash just before the key file is replaced.
     (data_dir / KEY_FILE).rename(data_dir / f"{KEY_FILE}.new")
     old = old_key(data_dir)
     old.unlink()
@@ -381,7 +381,7 @@ def test_a_new_key_that_the_database_is_under_is_taken_up_by_the_next_start(fill
 
 
 @pytest.mark.parametrize("content", ["", "cut of", "a whole key that nothing is under"])
-def test_a_new_key_that_the_database_is_not_under_is_left_alone(filled, data_dir, content):
+def test_a_new_key_that_does_not_match_the_database_is_ignored(filled, data_dir, content):
     (data_dir / f"{KEY_FILE}.new").write_text(content)
     before = (data_dir / KEY_FILE).read_bytes()
     assert readable(start()) == ALL
@@ -390,7 +390,7 @@ def test_a_new_key_that_the_database_is_not_under_is_left_alone(filled, data_dir
     assert readable(start()) == ALL and not (data_dir / f"{KEY_FILE}.new").exists()
 
 
-def test_a_rotation_that_finds_another_one_cut_off_finishes_it_first(filled, data_dir):
+def test_a_rotation_first_completes_an_interrupted_one(filled, data_dir):
     rotate()
     (data_dir / KEY_FILE).rename(data_dir / f"{KEY_FILE}.new")
     old = old_key(data_dir)
@@ -399,7 +399,7 @@ def test_a_rotation_that_finds_another_one_cut_off_finishes_it_first(filled, dat
     assert readable(start()) == ALL and len(list(data_dir.glob(f"{KEY_FILE}.old-*"))) == 2
 
 
-def test_a_disk_that_refuses_the_new_key_leaves_all_as_it_was(filled, data_dir, monkeypatch):
+def test_a_failed_write_of_the_new_key_changes_nothing(filled, data_dir, monkeypatch):
     def full(path):
         raise OSError(28, "No space left on device", str(path))
 

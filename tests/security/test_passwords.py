@@ -1,4 +1,4 @@
-"""Which passwords are too easy to guess, and that nobody gets one."""
+"""Passwords that are too easy to guess are rejected everywhere."""
 
 import secrets
 import time
@@ -55,27 +55,27 @@ GOOD = [
 
 
 @pytest.mark.parametrize("password", EASY)
-def test_what_every_list_of_guesses_begins_with_is_refused_however_it_is_decorated(password):
+def test_common_passwords_are_rejected_however_they_are_decorated(password):
     assert find_weakness(password, NAMES) is not None
 
 
 @pytest.mark.parametrize("password", GOOD)
-def test_several_words_or_chance_are_taken(password):
+def test_several_words_and_random_passwords_are_accepted(password):
     assert find_weakness(password, NAMES) is None
 
 
-def test_what_is_made_up_for_people_is_always_taken():
+def test_generated_passwords_are_always_accepted():
     assert not [made for _ in range(300) if find_weakness(made := secrets.token_urlsafe(12), NAMES)]
 
 
 @pytest.mark.parametrize("text", ["abc" * 333, "abcdefghij" * 99 + "q", "1" * 1000, "q1w2e3" * 166, "lovelace" * 125])
-def test_the_longest_password_is_judged_in_no_time(text, benchmarked):
+def test_the_longest_password_is_checked_quickly(text, benchmarked):
     assert benchmarked(lambda: find_weakness(text, NAMES)) < 0.2
 
 
 @pytest.fixture
 def benchmarked():
-    """`benchmarked(work)` gives the processor time of it, in seconds."""
+    """`benchmarked(work)` returns its processor time in seconds."""
 
     def measure(work):
         begun = time.thread_time()
@@ -85,16 +85,16 @@ def benchmarked():
     return measure
 
 
-def test_the_error_says_what_is_wrong_and_what_to_do():
+def test_the_error_states_the_problem_and_the_remedy():
     with pytest.raises(BadInput, match="password: is little more than a common word.*; choose a longer one") as error:
         accounts.hash_password("password1")
     assert error.value.details[0].path == "password" and "password1" not in str(error.value)
 
 
-# Whoever sets one
+# Every way to set a password
 
 
-def test_a_member_gets_no_password_that_is_easy_to_guess(owner):
+def test_a_member_cannot_get_a_password_that_is_easy_to_guess(owner):
     body = {"email": "bob.builder@example.org", "role": "viewer", "name": "Bob"}
     for password in ("password1", "bobbuilder1", "builder2024"):
         answer = owner.post("/api/members", {**body, "password": password})
@@ -102,32 +102,32 @@ def test_a_member_gets_no_password_that_is_easy_to_guess(owner):
     assert User.by_email(body["email"]) is None
 
 
-def test_nobody_chooses_a_password_of_their_own_names(owner):
+def test_a_password_of_the_users_own_names_is_rejected(owner):
     for password in ("owner-2024", "example1", "Password1"):
         body = {"password": password, "current_password": "correct horse battery"}
         answer = owner.patch("/api/profile", body)
         assert answer.status_code == 400 and answer.json["details"][0]["path"] == "password"
 
 
-def test_a_reset_sets_none_either(owner, member):
+def test_a_reset_rejects_an_easy_password(owner, member):
     body = {"user_id": member("viewer").user.id, "password": "welcome1"}
     assert owner.post("/api/members/password", body).status_code == 400
 
 
-def test_the_workspace_is_no_password(owner):
+def test_the_name_of_the_workspace_is_rejected(owner):
     owner.patch(f"/api/workspaces/{owner.workspace.id}", {"name": "Harbour Coffee"})
     with pytest.raises(BadInput):
         accounts.set_password(owner.user, "harbour-coffee-1")
 
 
-def test_a_first_password_that_is_easy_to_guess_is_told_of_and_replaced_at_the_first_login(app, tmp_path, caplog):
+def test_an_easy_first_password_causes_a_warning_and_must_be_replaced_at_the_first_login(app, tmp_path, caplog):
     User.get().remove()
     accounts.make_first_owner(Config(data_dir=tmp_path, admin_email="new@example.org", admin_password="password1"))
     assert "HEADRACE_ADMIN_PASSWORD is little more than" in caplog.text and "password1" not in caplog.text
     assert User.by_email("new@example.org").set_up is False
 
 
-def test_a_first_password_that_is_too_short_is_refused(app, tmp_path):
+def test_a_first_password_that_is_too_short_is_rejected(app, tmp_path):
     User.get().remove()
     with pytest.raises(ConfigError, match="HEADRACE_ADMIN_PASSWORD must have at least 8 characters"):
         accounts.make_first_owner(Config(data_dir=tmp_path, admin_email="new@example.org", admin_password="short"))

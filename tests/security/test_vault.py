@@ -1,4 +1,4 @@
-"""The server's key: where it comes from, what is encrypted and signed with it, and that no other is taken for it."""
+"""The server's key: its source, encryption and signatures, and the refusal of another key."""
 
 import logging
 import stat
@@ -27,7 +27,7 @@ def vault(tmp_path):
 
 
 @pytest.mark.parametrize("value", [b"", b"x", "né\0".encode(), bytes(range(256)) * 1000])
-def test_what_is_encrypted_can_be_read_again_and_by_nobody_else(vault, tmp_path, value):
+def test_an_encrypted_value_can_be_decrypted_only_with_the_same_key(vault, tmp_path, value):
     token = vault.encrypt(value)
     assert vault.decrypt(token) == value
     assert token.isascii() and (len(value) < 4 or value not in token)
@@ -35,12 +35,12 @@ def test_what_is_encrypted_can_be_read_again_and_by_nobody_else(vault, tmp_path,
         Vault.open(Config(data_dir=tmp_path, secret_key=KEY + "!")).decrypt(token)
 
 
-def test_the_same_value_looks_different_each_time(vault):
+def test_the_same_value_is_encrypted_differently_each_time(vault):
     assert vault.encrypt(b"value") != vault.encrypt(b"value")
 
 
 @pytest.mark.parametrize("change", [lambda token: token[:-2], lambda token: b"A" + token[1:], lambda token: b""])
-def test_what_was_changed_is_not_read(vault, change):
+def test_a_changed_token_is_rejected(vault, change):
     with pytest.raises(VaultError):
         vault.decrypt(change(vault.encrypt(b"value")))
 
@@ -49,7 +49,7 @@ def test_what_was_changed_is_not_read(vault, change):
 
 
 @given(st.lists(st.text(), max_size=4))
-def test_a_signature_is_short_fits_an_url_and_verifies(parts):
+def test_a_signature_is_short_safe_in_urls_and_verifies(parts):
     vault = Vault(KEY.encode(), "test")
     token = vault.sign(*parts)
     assert len(token) == 43 and set(token) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
@@ -62,30 +62,30 @@ def test_other_parts_have_another_signature(parts, others):
     assert (vault.sign(*parts) == vault.sign(*others)) == (parts == others)
 
 
-def test_parts_cannot_be_shifted_into_each_other(vault):
+def test_moving_a_boundary_between_parts_changes_the_signature(vault):
     ways = [("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""), ("", "abc"), ("a", "b", "c")]
     assert len({vault.sign(*way) for way in ways}) == len(ways)
 
 
 @pytest.mark.parametrize("token", ["", "A" * 43, "é" * 43, "\ud800", "x" * 100_000])
-def test_a_wrong_signature_is_refused(vault, token):
+def test_a_wrong_signature_is_rejected(vault, token):
     assert not vault.verify(token, "a")
 
 
 def test_the_last_letter_of_a_signature_counts(vault):
-    # It carries two bits that base64 ignores: what decodes to the same bytes is another token all the same.
+    # It carries two bits that base64 ignores: a token that decodes to the same bytes is still a different token.
     token = vault.sign("a")
     letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
     assert [letter for letter in letters if vault.verify(token[:-1] + letter, "a")] == [token[-1]]
 
 
-def test_signatures_and_fingerprints_are_those_of_the_key(tmp_path):
+def test_signatures_and_fingerprints_depend_only_on_the_key(tmp_path):
     vaults = [Vault.open(Config(data_dir=tmp_path, secret_key=key)) for key in (KEY, KEY, KEY + "!")]
     assert vaults[0].sign("a") == vaults[1].sign("a") != vaults[2].sign("a")
     assert vaults[0].fingerprint() == vaults[1].fingerprint() != vaults[2].fingerprint()
 
 
-def test_keys_are_derived_as_rfc_5869_says(vault):
+def test_keys_are_derived_by_rfc_5869(vault):
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -93,7 +93,7 @@ def test_keys_are_derived_as_rfc_5869_says(vault):
     assert vault.fingerprint() == expected.hex()
 
 
-def test_nothing_shows_the_key(vault):
+def test_the_key_is_in_no_repr(vault):
     assert KEY not in repr(vault) and KEY not in str(vars(vault))
     assert KEY not in repr(Config(secret_key=KEY))
 
@@ -113,7 +113,7 @@ print("cryptography" in sys.modules)
 # The key file
 
 
-def test_the_first_start_makes_a_key_file_for_its_owner_only(tmp_path):
+def test_the_first_start_creates_a_key_file_readable_only_by_its_owner(tmp_path):
     first = Vault.open(Config(data_dir=tmp_path / "data"))
     path = tmp_path / "data" / KEY_FILE
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -122,12 +122,12 @@ def test_the_first_start_makes_a_key_file_for_its_owner_only(tmp_path):
     assert Vault.open(Config(data_dir=tmp_path / "other")).fingerprint() != first.fingerprint()
 
 
-def test_a_key_that_is_set_needs_no_file(tmp_path):
+def test_a_key_from_the_settings_needs_no_file(tmp_path):
     Vault.open(Config(data_dir=tmp_path, secret_key=KEY))
     assert not list(tmp_path.iterdir())
 
 
-def test_the_end_of_the_line_is_no_part_of_the_key(tmp_path):
+def test_the_line_break_is_not_part_of_the_key(tmp_path):
     prints = []
     for number, end in enumerate((b"", b"\n", b"\r\n")):
         folder = tmp_path / str(number)
@@ -138,21 +138,21 @@ def test_the_end_of_the_line_is_no_part_of_the_key(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"too short"])
-def test_a_key_file_that_is_not_whole_is_refused_and_left_alone(tmp_path, content):
+def test_an_incomplete_key_file_is_rejected_and_not_changed(tmp_path, content):
     (tmp_path / KEY_FILE).write_bytes(content)
     with pytest.raises(ConfigError, match=KEY_FILE):
         Vault.open(Config(data_dir=tmp_path))
     assert (tmp_path / KEY_FILE).read_bytes() == content
 
 
-def test_a_key_file_that_cannot_be_read_is_refused(tmp_path):
+def test_an_unreadable_key_file_is_rejected(tmp_path):
     (tmp_path / KEY_FILE).mkdir()
     with pytest.raises(ConfigError, match="cannot be read"):
         Vault.open(Config(data_dir=tmp_path))
 
 
 @pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True)])
-def test_a_key_that_others_can_read_is_warned_of(tmp_path, caplog, mode, warned):
+def test_a_key_readable_by_others_causes_a_warning(tmp_path, caplog, mode, warned):
     Vault.open(Config(data_dir=tmp_path))
     (tmp_path / KEY_FILE).chmod(mode)
     with caplog.at_level(logging.WARNING, "headrace.vault"):
@@ -179,13 +179,13 @@ print(Vault.open(Config(data_dir=pathlib.Path(sys.argv[1]))).fingerprint())
 
 
 def start(folder, **settings):
-    """What a start does before it serves."""
+    """Do the work of a start before serving."""
     config = Config(data_dir=folder, admin_password="correct horse", durability="normal", **settings)
     workflow_server.prepare(config)
     return config
 
 
-def test_the_first_start_notes_which_key_it_was(tmp_path):
+def test_the_first_start_records_the_fingerprint_of_the_key(tmp_path):
     config = start(tmp_path)
     database.connect(config.database_path, "normal")
     assert Fact.find("key").value == Vault.open(config).fingerprint()
@@ -193,7 +193,7 @@ def test_the_first_start_notes_which_key_it_was(tmp_path):
     start(tmp_path)
 
 
-def test_a_start_with_another_key_is_refused_and_says_what_to_do(tmp_path):
+def test_a_start_with_another_key_is_refused_with_the_remedy(tmp_path):
     start(tmp_path, secret_key=KEY)
     with pytest.raises(ConfigError) as refused:
         start(tmp_path, secret_key="another key altogether")
@@ -204,7 +204,7 @@ def test_a_start_with_another_key_is_refused_and_says_what_to_do(tmp_path):
     start(tmp_path, secret_key=KEY)
 
 
-def test_a_start_without_the_key_file_is_refused_and_makes_none(tmp_path):
+def test_a_start_without_the_key_file_is_refused_and_creates_none(tmp_path):
     start(tmp_path)
     (tmp_path / KEY_FILE).rename(tmp_path / "kept")
     with pytest.raises(ConfigError, match="missing"):
@@ -215,7 +215,7 @@ def test_a_start_without_the_key_file_is_refused_and_makes_none(tmp_path):
     start(tmp_path)
 
 
-def test_the_way_out_that_the_refusal_names_works(tmp_path):
+def test_the_remedy_in_the_error_works(tmp_path):
     config = start(tmp_path, secret_key=KEY)
     database.connect(config.database_path, "normal")
     with database.write():
@@ -225,7 +225,7 @@ def test_the_way_out_that_the_refusal_names_works(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_wrong_key_is_one_line_on_the_command_line(tmp_path):
+def test_a_wrong_key_is_a_one_line_error_on_the_command_line(tmp_path):
     start(tmp_path, secret_key=KEY)
     source = """
 import os, sys
@@ -243,7 +243,7 @@ workflow_server.main()
 # Data of rows
 
 
-def test_what_is_sealed_is_read_again_once_a_stamp(vault):
+def test_sealed_data_is_decrypted_once_for_each_stamp(vault):
     text = vault.seal({"token": "é"})
     assert vault.unseal("cred_1", 1, text) == {"token": "é"}
     assert vault.unseal("cred_1", 1, "not read again") == {"token": "é"}
@@ -252,7 +252,7 @@ def test_what_is_sealed_is_read_again_once_a_stamp(vault):
         vault.unseal("cred_1", 3, "not sealed")
 
 
-def test_not_everything_is_kept_decrypted_for_ever(vault, monkeypatch):
+def test_the_cache_of_decrypted_data_is_bounded(vault, monkeypatch):
     monkeypatch.setattr("security.vault.MAX_CACHED", 3)
     text = vault.seal(1)
     for number in range(10):
