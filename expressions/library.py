@@ -219,12 +219,7 @@ METHODS: dict[str, dict[str, Function]] = {
         "zfill": texts.zfill,
     },
     "list": {"count": lists.count, "index": lists.index},
-    "object": {
-        "get": lists.get,
-        "items": lists.to_pairs,
-        "keys": lists.to_list,
-        "values": lists.values,
-    },
+    "object": {"get": lists.get, "items": lists.to_pairs, "keys": lists.to_list, "values": lists.values},
     "datetime": {
         "astimezone": scalars.astimezone,
         "date": lambda work, value: value.date().isoformat(),

@@ -153,14 +153,7 @@ def is_literal(field_: fields.Field[Any]) -> bool:
     return bool(field_.metadata.get("x-literal"))
 
 
-def text(
-    help: str,
-    *checks: Any,
-    most: int = MAX_TEXT,
-    least: int = 0,
-    literal: bool = False,
-    **options: Any,
-) -> Any:
+def text(help: str, *checks: Any, most: int = MAX_TEXT, least: int = 0, literal: bool = False, **options: Any) -> Any:
     """Return a field of text with `least` to `most` characters that passes these checks. A required one is not empty.
 
     The other options are those of `setting` and of marshmallow.

@@ -215,11 +215,7 @@ class Stop(Node):
     title = "Stop with an error"
     also = ("stop and error", "throw", "raise", "fail", "abort", "exit")
     examples = (
-        {
-            "config": {"message": "There is no order {{ input.id }}"},
-            "input": {"id": 7},
-            "error": "There is no order 7",
-        },
+        {"config": {"message": "There is no order {{ input.id }}"}, "input": {"id": 7}, "error": "There is no order 7"},
     )
 
     class Config(Schema):

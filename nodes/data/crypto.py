@@ -18,11 +18,14 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from errors import MalformedData, NodeError
 from nodes.base import Branch, Context, Node, setting
-from nodes.data.lists import flag, whole
-from nodes.fields import anything, choice, credential, kind_of, text, text_of
+from nodes.fields import anything, choice, credential, flag, kind_of, text, text_of, whole
 from nodes.limits import fits_text, refusal
 
-ALGORITHMS = ("sha256", "sha512", "sha384", "sha224", "sha3_256", "sha3_512", "blake2b", "blake2s", "sha1", "md5")
+# Algorithms of hashlib, with their labels.
+ALGORITHMS = {
+    "sha256": "SHA-256", "sha512": "SHA-512", "sha384": "SHA-384", "sha224": "SHA-224", "sha3_256": "SHA3-256",
+    "sha3_512": "SHA3-512", "blake2b": "BLAKE2b", "blake2s": "BLAKE2s", "sha1": "SHA-1", "md5": "MD5",
+}  # fmt: skip
 SYMBOLS = "!#$%&*+-=?@_"
 CHARSETS = {
     "alphanumeric": string.ascii_letters + string.digits,
@@ -34,6 +37,10 @@ CHARSETS = {
     "readable": "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz",
     "password": string.ascii_letters + string.digits + SYMBOLS,
 }
+CHARSET_LABELS = {
+    "alphanumeric": "Letters and digits", "letters": "Letters", "lowercase": "Lowercase letters", "digits": "Digits",
+    "hex": "Hex digits", "readable": "Easy to read", "password": "Password",
+}  # fmt: skip
 CLASSES = (string.ascii_lowercase, string.ascii_uppercase, string.digits, SYMBOLS)
 MAX_RANDOM = 10_000
 
@@ -62,11 +69,11 @@ def decoded(value: str, encoding: str, what: str = "data") -> bytes:
         raise MalformedData(f"{what} is not {encoding}") from None
 
 
-def _as_text(raw: bytes) -> str:
+def _as_text(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
     try:
-        return raw.decode()
+        return data.decode()
     except UnicodeDecodeError:
-        raise MalformedData("what data stands for is not UTF-8 text") from None
+        raise MalformedData("the decoded data is not UTF-8 text; only text can be decoded") from None
 
 
 # Operations take the config, the bytes of `data`, and the context.
@@ -75,8 +82,7 @@ Operation = Callable[[Mapping[str, Any], bytes, Context], Any]
 
 
 def _hash(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
-    made = hashlib.new(config["algorithm"], data, usedforsecurity=False)
-    return encoded(made.digest(), config["encoding"])
+    return encoded(hashlib.new(config["algorithm"], data, usedforsecurity=False).digest(), config["encoding"])
 
 
 def _signature(config: Mapping[str, Any], data: bytes, ctx: Context) -> bytes:
@@ -100,6 +106,14 @@ def uuid7(ms: int) -> uuid.UUID:
     return uuid.UUID(int=(ms << 80) | (0x7 << 76) | (first << 64) | (0b10 << 62) | last)
 
 
+def _base64(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
+    return encoded(data, "base64url" if config["url_safe"] else "base64")
+
+
+def _uuid(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
+    return str(uuid.uuid4() if config["version"] == 4 else uuid7(time.time_ns() // 1_000_000))
+
+
 def _random(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
     if "bytes" in config:
         return encoded(secrets.token_bytes(config["bytes"]), config["encoding"])
@@ -118,18 +132,17 @@ def _password(length: int) -> str:
     return "".join(drawn)
 
 
-OPERATIONS: dict[str, Operation] = {
-    "hash": _hash,
-    "hmac": lambda config, data, ctx: encoded(_signature(config, data, ctx), config["encoding"]),
-    "verify": is_signed,
-    "uuid": lambda config, data, ctx: str(
-        uuid.uuid4() if config["version"] == 4 else uuid7(time.time_ns() // 1_000_000)
-    ),
-    "random": _random,
-    "base64_encode": lambda config, data, ctx: encoded(data, "base64url" if config["url_safe"] else "base64"),
-    "base64_decode": lambda config, data, ctx: _as_text(data),
-    "hex_encode": lambda config, data, ctx: data.hex(),
-    "hex_decode": lambda config, data, ctx: _as_text(data),
+# Label and function of each operation.
+OPERATIONS: dict[str, tuple[str, Operation]] = {
+    "hash": ("Hash", _hash),
+    "hmac": ("Sign (HMAC)", lambda config, data, ctx: encoded(_signature(config, data, ctx), config["encoding"])),
+    "verify": ("Verify signature", is_signed),
+    "uuid": ("Generate UUID", _uuid),
+    "random": ("Generate random text", _random),
+    "base64_encode": ("Base64 encode", _base64),
+    "base64_decode": ("Base64 decode", _as_text),
+    "hex_encode": ("Hex encode", lambda config, data, ctx: data.hex()),
+    "hex_decode": ("Hex decode", _as_text),
 }
 WITHOUT_DATA = ("uuid", "random")
 # Operations whose data has this encoding.
@@ -184,21 +197,7 @@ class Crypto(Node):
 
     class Config(Schema):
         operation = choice(
-            "What to do",
-            tuple(OPERATIONS),
-            required=True,
-            title="Operation",
-            labels={
-                "hash": "Hash",
-                "hmac": "Sign (HMAC)",
-                "verify": "Verify signature",
-                "uuid": "Generate UUID",
-                "random": "Generate random text",
-                "base64_encode": "Base64 encode",
-                "base64_decode": "Base64 decode",
-                "hex_encode": "Hex encode",
-                "hex_decode": "Hex decode",
-            },
+            "What to do", {name: label for name, (label, _) in OPERATIONS.items()}, required=True, title="Operation"
         )
         data = anything("The text to process. Default: the input", lines="", title="Data")
         data_encoding = choice(
@@ -207,24 +206,7 @@ class Crypto(Node):
             load_default="text",
             title="Data encoding",
         )
-        algorithm = choice(
-            "The hash algorithm",
-            ALGORITHMS,
-            load_default="sha256",
-            title="Hash algorithm",
-            labels={
-                "sha256": "SHA-256",
-                "sha512": "SHA-512",
-                "sha384": "SHA-384",
-                "sha224": "SHA-224",
-                "sha3_256": "SHA3-256",
-                "sha3_512": "SHA3-512",
-                "blake2b": "BLAKE2b",
-                "blake2s": "BLAKE2s",
-                "sha1": "SHA-1",
-                "md5": "MD5",
-            },
-        )
+        algorithm = choice("The hash algorithm", ALGORITHMS, load_default="sha256", title="Hash algorithm")
         encoding = choice(
             "The encoding of a hash, a signature or random bytes",
             {"hex": "Hex", "base64": "Base64", "base64url": "Base64 (URL-safe)"},
@@ -245,18 +227,9 @@ class Crypto(Node):
         length = whole("For random: the number of characters", 1, MAX_RANDOM, load_default=32, title="Length")
         charset = choice(
             "For random: the characters to use; password contains some of each class",
-            tuple(CHARSETS),
+            CHARSET_LABELS,
             load_default="alphanumeric",
             title="Character set",
-            labels={
-                "alphanumeric": "Letters and digits",
-                "letters": "Letters",
-                "lowercase": "Lowercase letters",
-                "digits": "Digits",
-                "hex": "Hex digits",
-                "readable": "Easy to read",
-                "password": "Password",
-            },
         )
         characters = text(
             "For random: your own set of characters: ABC123",
@@ -276,12 +249,12 @@ class Crypto(Node):
         )
 
         @validates_schema
-        def has_what_it_takes(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-            """Require the secret for a signature, and the one to verify. Expressions are not in `data` yet."""
+        def has_required_settings(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+            """Require the secret, and the signature to verify. Expressions are not in `data` yet."""
             signs, partial = data.get("operation") in ("hmac", "verify"), kwargs.get("partial") or ()
             if signs and not data.get("credential"):
                 raise ValidationError(f"Is required for {data['operation']}.", "credential")
-            if data.get("operation") == "verify" and not {"signature"} & {*data, *partial}:
+            if data.get("operation") == "verify" and "signature" not in {*data, *partial}:
                 raise ValidationError("Is required for verify.", "signature")
 
     @classmethod
@@ -290,7 +263,7 @@ class Crypto(Node):
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         operation = config["operation"]
-        result = OPERATIONS[operation](config, _bytes_of(config, input), ctx)
+        result = OPERATIONS[operation][1](config, _bytes_of(config, input), ctx)
         if operation == "verify":
             return Branch("valid" if result else "invalid", input)
         return result

@@ -7,10 +7,10 @@ from calendar import monthrange
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import Schema, ValidationError, validates_schema
 
 from expressions.values import iso
 from nodes.base import Context, Node, setting
@@ -27,7 +27,10 @@ MS = timedelta(milliseconds=1)
 EXACT = {"millisecond": 1, "second": 1000, "minute": 60_000, "hour": 3_600_000}
 DAYS = {"day": 1, "week": 7}
 MONTHS = {"month": 1, "quarter": 3, "year": 12}
-UNITS = (*EXACT, *DAYS, *MONTHS)
+UNITS = {
+    "millisecond": "Milliseconds", "second": "Seconds", "minute": "Minutes", "hour": "Hours", "day": "Days",
+    "week": "Weeks", "month": "Months", "quarter": "Quarters", "year": "Years",
+}  # fmt: skip
 MONTH_NAMES = (
     *("January", "February", "March", "April", "May", "June", "July", "August", "September", "October"),
     *("November", "December"),
@@ -244,36 +247,36 @@ def parts(at: datetime) -> dict[str, Any]:
     }
 
 
-Operation = Callable[[datetime, Mapping[str, Any], datetime], Any]
+class Operation(NamedTuple):
+    """An operation: its label, its function of a time, the config and now, and the settings that it requires."""
+
+    label: str
+    apply: Callable[[datetime, Mapping[str, Any], datetime], Any]
+    required: tuple[str, ...] = ()
 
 
-def _converted(at: datetime, config: Mapping[str, Any], now: datetime) -> str:
+def _convert(at: datetime, config: Mapping[str, Any], now: datetime) -> str:
     return at.replace(tzinfo=None).isoformat(timespec="milliseconds") + _offset(at, ":")
 
 
-OPERATIONS: dict[str, Operation] = {
-    "parse": lambda at, config, now: parts(at),
-    "format": lambda at, config, now: written(at, config["format"]),
-    "convert": _converted,
-    "add": lambda at, config, now: iso(added(at, config["amount"], config["unit"])),
-    "subtract": lambda at, config, now: iso(added(at, -config["amount"], config["unit"])),
-    "difference": lambda at, config, now: difference(at, moment(config["other"], config, now, "other"), config["unit"]),
-    "start_of": lambda at, config, now: iso(start_of(at, config["unit"])),
-    "end_of": lambda at, config, now: iso(end_of(at, config["unit"])),
-}
-NEEDS = {
-    "format": ("format",),
-    "add": ("amount", "unit"),
-    "subtract": ("amount", "unit"),
-    "difference": ("other", "unit"),
-    "start_of": ("unit",),
-    "end_of": ("unit",),
-}
+def _difference(at: datetime, config: Mapping[str, Any], now: datetime) -> float:
+    return difference(at, moment(config["other"], config, now, "other"), config["unit"])
 
 
-def zone(help: str, **options: Any) -> Any:
-    """Return a literal field for a time zone name."""
-    return setting(fields.String, help, literal=True, validate=[validate.Length(1, 100), check_zone], **options)
+OPERATIONS = {
+    "parse": Operation("Parse", lambda at, config, now: parts(at)),
+    "format": Operation("Format", lambda at, config, now: written(at, config["format"]), ("format",)),
+    "convert": Operation("Convert time zone", _convert),
+    "add": Operation(
+        "Add", lambda at, config, now: iso(added(at, config["amount"], config["unit"])), ("amount", "unit")
+    ),
+    "subtract": Operation(
+        "Subtract", lambda at, config, now: iso(added(at, -config["amount"], config["unit"])), ("amount", "unit")
+    ),
+    "difference": Operation("Difference", _difference, ("other", "unit")),
+    "start_of": Operation("Start of period", lambda at, config, now: iso(start_of(at, config["unit"])), ("unit",)),
+    "end_of": Operation("End of period", lambda at, config, now: iso(end_of(at, config["unit"])), ("unit",)),
+}
 
 
 class Date(Node):
@@ -295,11 +298,7 @@ class Date(Node):
             "output": "2026-02-28T00:00:00.000Z",
         },
         {
-            "config": {
-                "operation": "format",
-                "timezone": "Europe/Paris",
-                "format": "%A %-d %B %Y, %H:%M",
-            },
+            "config": {"operation": "format", "timezone": "Europe/Paris", "format": "%A %-d %B %Y, %H:%M"},
             "input": "2026-07-14T10:00:00Z",
             "output": "Tuesday 14 July 2026, 12:00",
         },
@@ -319,27 +318,18 @@ class Date(Node):
 
     class Config(Schema):
         operation = choice(
-            "What to do",
-            tuple(OPERATIONS),
-            required=True,
-            title="Operation",
-            labels={
-                "parse": "Parse",
-                "format": "Format",
-                "convert": "Convert time zone",
-                "add": "Add",
-                "subtract": "Subtract",
-                "difference": "Difference",
-                "start_of": "Start of period",
-                "end_of": "End of period",
-            },
+            "What to do", {name: one.label for name, one in OPERATIONS.items()}, required=True, title="Operation"
         )
         value = anything(
             "The time: ISO 8601, the format of mails, seconds or milliseconds since 1970, or now. Default: the input",
             title="Time",
         )
-        timezone = zone("The time zone of the result: Europe/Paris", load_default="UTC", title="Time zone")
-        input_timezone = zone("The time zone of times without one. Default: the time zone", title="Input time zone")
+        timezone = line(
+            "The time zone of the result: Europe/Paris", check_zone, most=100, load_default="UTC", title="Time zone"
+        )
+        input_timezone = line(
+            "The time zone of times without one. Default: the time zone", check_zone, most=100, title="Input time zone"
+        )
         input_format = line(
             "The format of the time if it is not a standard one: %d.%m.%Y %H:%M",
             check_input_format,
@@ -354,29 +344,15 @@ class Date(Node):
             title="Output format",
         )
         amount = setting(Number, "For add and subtract: the number of units", title="Amount")
-        unit = choice(
-            "The unit of the calculation; weeks start on Monday",
-            UNITS,
-            title="Unit",
-            labels={
-                "millisecond": "Milliseconds",
-                "second": "Seconds",
-                "minute": "Minutes",
-                "hour": "Hours",
-                "day": "Days",
-                "week": "Weeks",
-                "month": "Months",
-                "quarter": "Quarters",
-                "year": "Years",
-            },
-        )
+        unit = choice("The unit of the calculation; weeks start on Monday", UNITS, title="Unit")
         other = anything("For difference: the other time. The result is negative if it is earlier", title="Other time")
 
         @validates_schema
-        def has_what_it_takes(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-            """Require the settings of an operation. Expressions are not in `data` yet."""
-            for key in NEEDS.get(data.get("operation", ""), ()):
-                if key not in data and key not in (kwargs.get("partial") or ()):
+        def has_required_settings(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+            """Require the settings of an operation. Expressions are not in `data` yet; `partial` names them."""
+            operation = OPERATIONS.get(data.get("operation", ""))
+            for key in operation.required if operation else ():
+                if key not in {*data, *(kwargs.get("partial") or ())}:
                     raise ValidationError(f"Is required for {data['operation']}.", key)
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
@@ -384,6 +360,6 @@ class Date(Node):
         now = ctx.scope.get("now") or datetime.now(UTC)
         at = moment(config.get("value", input), config, now, "value" if "value" in config else "the input")
         try:
-            return OPERATIONS[config["operation"]](at, config, now)
+            return OPERATIONS[config["operation"]].apply(at, config, now)
         except OverflowError:
             raise refusal("the time is not within the years 1 to 9999") from None

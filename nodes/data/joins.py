@@ -53,10 +53,7 @@ class Join(Node):
                 "by": "email",
                 "nest": "customer",
             },
-            "input": {
-                "orders": [{"email": "a@b.c", "total": 5}],
-                "customers": [{"email": "a@b.c", "name": "Ada"}],
-            },
+            "input": {"orders": [{"email": "a@b.c", "total": 5}], "customers": [{"email": "a@b.c", "name": "Ada"}]},
             "output": [{"email": "a@b.c", "total": 5, "customer": {"email": "a@b.c", "name": "Ada"}}],
         },
         {

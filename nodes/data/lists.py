@@ -186,7 +186,7 @@ class Dedupe(Node):
 def _sum(values: list[Any]) -> Any:
     for value in values:
         if not is_number(value):
-            raise refusal(f"wants numbers, but there is {kind_of(value)}; a CSV has numbers with types: true")
+            raise refusal(f"the values must be numbers, but one is {kind_of(value)}; for a CSV file, set types to true")
     if all(isinstance(value, int) for value in values):
         total = sum(values)
         if not LEAST <= total <= GREATEST:
@@ -205,16 +205,17 @@ def _unique(values: list[Any]) -> Any:
     return list(found.values())
 
 
-OPERATIONS: dict[str, Callable[[list[Any]], Any]] = {
-    "count": len,
-    "sum": _sum,
-    "avg": lambda values: _sum(values) / len(values) if values else None,
-    "min": lambda values: min(values, key=Order().key, default=None),
-    "max": lambda values: max(values, key=Order().key, default=None),
-    "first": lambda values: values[0] if values else None,
-    "last": lambda values: values[-1] if values else None,
-    "list": list,
-    "unique": _unique,
+# Label and function of each aggregate.
+OPERATIONS: dict[str, tuple[str, Callable[[list[Any]], Any]]] = {
+    "count": ("Count", len),
+    "sum": ("Sum", _sum),
+    "avg": ("Average", lambda values: _sum(values) / len(values) if values else None),
+    "min": ("Minimum", lambda values: min(values, key=Order().key, default=None)),
+    "max": ("Maximum", lambda values: max(values, key=Order().key, default=None)),
+    "first": ("First", lambda values: values[0] if values else None),
+    "last": ("Last", lambda values: values[-1] if values else None),
+    "list": ("List", list),
+    "unique": ("Unique values", _unique),
 }
 NEED_FIELD = ("sum", "avg", "min", "max")
 
@@ -224,20 +225,9 @@ class Aggregate(Schema):
 
     op = choice(
         "The aggregate function",
-        tuple(OPERATIONS),
+        {name: label for name, (label, _) in OPERATIONS.items()},
         required=True,
         title="Function",
-        labels={
-            "count": "Count",
-            "sum": "Sum",
-            "avg": "Average",
-            "min": "Minimum",
-            "max": "Maximum",
-            "first": "First",
-            "last": "Last",
-            "list": "List",
-            "unique": "Unique values",
-        },
     )
     field = setting(
         PathField(metadata={"type": "string"}),
@@ -323,12 +313,14 @@ class Group(Node):
                 raise ValidationError(f"The name {sorted(twice)[0]!r} is already used by a value of by.", "aggregate")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        groups = _groups(list_of_config(config, input), config["by"])
-        if not groups and not config["by"]:
-            groups = [([], [])]
+        # The shared values and the items of each group, by the identity of the values.
+        groups: dict[bytes, tuple[list[Any], list[Any]]] = {} if config["by"] else {identity([]): ([], [])}
+        for item in list_of_config(config, input):
+            values = [None if (value := read(item, key)) is MISSING else value for key in config["by"]]
+            groups.setdefault(identity(values), (values, []))[1].append(item)
         room, names, aggregate = Room("the result"), names_of(config["by"]), config.get("aggregate")
         made = []
-        for values, items in groups:
+        for values, items in groups.values():
             keys = dict(zip(names, values, strict=True))
             room.take_value(keys)
             if aggregate is None:
@@ -338,22 +330,13 @@ class Group(Node):
         return made
 
 
-def _groups(items: list[Any], by: list[Path]) -> list[tuple[list[Any], list[Any]]]:
-    """Return the shared values with their items."""
-    groups: dict[bytes, tuple[list[Any], list[Any]]] = {}
-    for item in items:
-        values = [None if (value := read(item, key)) is MISSING else value for key in by]
-        groups.setdefault(identity(values), (values, []))[1].append(item)
-    return list(groups.values())
-
-
 def _aggregated(items: list[Any], aggregate: Mapping[str, Mapping[str, Any]], room: Room) -> dict[str, Any]:
     made = {}
     for name, spec in aggregate.items():
         key = spec.get("field", path(""))
         values = [value for item in items if (value := read(item, key)) is not MISSING and value is not None]
         try:
-            made[name] = OPERATIONS[spec["op"]](values)
+            made[name] = OPERATIONS[spec["op"]][1](values)
         except NodeError as error:
             raise refusal(f"aggregate.{name}: {error.message}") from None
         room.take_value({name: made[name]})
@@ -423,19 +406,17 @@ class Split(Node):
         if "field" in config:
             value = read(value, config["field"])
             if value is MISSING:
-                raise refusal(f"there is no {config['field'].whole} to take apart")
-        return _chunks(value, config["size"]) if "size" in config else _parts(value, config)
-
-
-def _chunks(items: Any, size: int) -> list[Any]:
-    if not isinstance(items, list):
-        raise refusal(f"size is for a list, but this is {kind_of(items)}")
-    return [items[start : start + size] for start in range(0, len(items), size)]
+                raise refusal(f"field: {config['field'].whole} does not exist, so it cannot be split")
+        if "separator" in config:
+            return _parts(value, config)
+        if not isinstance(value, list):
+            raise refusal(f"size requires a list, but the value is {kind_of(value)}; set separator to split text")
+        return [value[start : start + config["size"]] for start in range(0, len(value), config["size"])]
 
 
 def _parts(text: Any, config: Mapping[str, Any]) -> list[str]:
     if not isinstance(text, str):
-        raise refusal(f"separator is for text, but this is {kind_of(text)}")
+        raise refusal(f"separator requires text, but the value is {kind_of(text)}; set size to split a list")
     between = config["separator"]
     if fits_text(text, "the text").count(between) >= MAX_ITEMS:
         raise LimitExceeded(f"the text has more than {MAX_ITEMS:,} parts")

@@ -52,11 +52,7 @@ class Sandbox:
             output.close()
 
     def _feed(self, source: str, inputs: dict[str, Any], timeout: float, memory_mb: int, output: Lines) -> Any:
-        limits = {
-            "max_feed_duration_secs": timeout,
-            "max_total_sleep_secs": timeout,
-            "max_memory": memory_mb << 20,
-        }
+        limits = {"max_feed_duration_secs": timeout, "max_total_sleep_secs": timeout, "max_memory": memory_mb << 20}
         # A longer sleep would be cut short silently; so the limit exceeds the total sleep of a run, which then fails.
         policy = {"sleep_system_max": timeout + 1}
         with self._started().checkout(limits=limits, os_policy=policy, script_name="code") as session:

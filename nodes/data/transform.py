@@ -88,11 +88,7 @@ class Code(Node):
         # Passing all earlier steps takes time; so only those mentioned in the source are passed.
         inputs = {name: _plain(scope.get(name)) for name in self.names if name in source}
         return ctx.services.sandbox().run(
-            source,
-            inputs,
-            ctx.seconds_left(config["timeout"]),
-            config["memory_mb"],
-            lambda line: ctx.log("info", line),
+            source, inputs, ctx.seconds_left(config["timeout"]), config["memory_mb"], lambda line: ctx.log("info", line)
         )
 
 
