@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-import json_schema
 from agent.field_checks import Fields, Issues, number, text, whole
 from errors import DefinitionError, Issue
+from parsers.json_schema import validation
 
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 MODEL = re.compile(r"test\Z|[a-z][a-z0-9_.-]*:\S+\Z")
@@ -253,7 +253,7 @@ def _schema(value: Any) -> Mapping[str, Any]:
         raise ValueError(f"is not JSON: {error}") from None
     if size > MAX_SCHEMA:
         raise ValueError(f"must have at most {MAX_SCHEMA:,} bytes")
-    json_schema.check(value)
+    validation.check(value)
     if value.get("type") != "object":
         raise ValueError('must have "type": "object"; put any other value under a key of it')
     return value

@@ -32,7 +32,7 @@ class Unreadable(NodeError):
 
 def describe_kind(kind: str) -> str:
     """Return the name of this parser's data for error messages."""
-    return {"html_text": "page", "json_schema": "schema"}.get(kind, kind)
+    return {"html_text": "page", "json_schema.separate_process": "schema"}.get(kind, kind)
 
 
 class _Thread(threading.local):

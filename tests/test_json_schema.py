@@ -10,11 +10,11 @@ import psutil
 import pytest
 from marshmallow import ValidationError
 
-import json_schema
 from errors import NodeError
-from json_schema import check, issues_of
-from json_schema.size import Unbounded, size_of
 from nodes import REGISTRY
+from parsers.json_schema import validation
+from parsers.json_schema.size import Unbounded, measure
+from parsers.json_schema.validation import check, issues_of
 
 
 @contextmanager
@@ -245,7 +245,7 @@ def test_what_would_take_too_long_is_an_error_within_two_seconds_of_work_while_o
     with others_go_on():
         error = refusal(schema, data)
     # On a machine with very much to do, the time is over before that much work is done; then it may be tried again.
-    assert error.message.startswith("the data cannot be checked by this schema: it takes ")
+    assert error.message.startswith("the data cannot be validated by this schema: it takes ")
     assert ("too much" in error.message) == error.permanent
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
@@ -306,7 +306,7 @@ def test_of_much_data_all_issues_are_told_where_that_is_not_too_much():
     ],
 )
 def test_a_schema_has_a_part_for_all_that_a_validator_looks_at(schema, parts):
-    assert size_of(schema).parts == parts
+    assert measure(schema).parts == parts
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_a_schema_has_a_part_for_all_that_a_validator_looks_at(schema, parts):
 )  # fmt: skip
 def test_a_schema_that_is_large_or_refers_to_itself_has_no_size(schema):
     with pytest.raises(Unbounded):
-        size_of(schema)
+        measure(schema)
 
 
 # As bad as they can be for what is checked in this process.
@@ -348,8 +348,8 @@ WORST = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("schema", "item"), WORST)
 def test_what_is_checked_here_takes_no_longer_than_some_seconds(schema, item):
-    checker = json_schema._checker(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS))
-    for size in (checker.max_bytes, 2 * json_schema.MAX_TOLD_VALUES):
+    checker = validation._get_validator(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS))
+    for size in (checker.max_bytes, 2 * validation.MAX_ISSUE_VALUES):
         count = size // (len(item) + 1) if item else size // 10
         data = (
             orjson.loads(f"[{','.join([item] * count)}]") if item else {f"a{number:05}": 1 for number in range(count)}

@@ -19,9 +19,9 @@ from dispatch.agents.callable_workflows import CallableFlow, callable_flow, call
 from dispatch.agents.workspace_view import Inspection, cut
 from dispatch.payloads import Kept
 from errors import NodeError
-from json_schema import issues_of
 from models import RUN_STATUSES, Run
 from nodes.ai.tools.inspect import FLOW_ID, FLOW_VIEWS, RUN_ID, RUN_VIEWS, View
+from parsers.json_schema.validation import issues_of
 
 VIEWER, OPERATOR = "viewer", "operator"  # the lowest roles for reading and for running
 # Some clients stop waiting for a tool after 60 seconds: before that they should learn how to ask for the run.

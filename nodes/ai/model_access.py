@@ -10,12 +10,12 @@ import orjson
 
 from agent.model_choice import TEST, Access, Choice, Models, cost_of, list_url, resolve
 from errors import NodeError
-from json_schema import issues_of
 from net.egress import Options
 from nodes.base import Context
 from nodes.credentials.checks import checks
 from nodes.credentials.keyring import Credential
 from nodes.http.response import ERROR_BYTES, is_permanent, parse_json, quote_body
+from parsers.json_schema.validation import issues_of
 
 ANY_MODEL = "any"
 # Version of Anthropic's API that its library uses.

@@ -12,9 +12,9 @@ from cronsim import CronSim, CronSimError
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from errors import NodeError
-from json_schema import issues_of
 from nodes.base import Context, Node, setting
 from nodes.fields import choice, credential, header_name, json_schema, line, number, whole
+from parsers.json_schema.validation import issues_of
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # Authentication of a webhook's callers, and the credential types that can verify each kind.

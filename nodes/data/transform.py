@@ -8,10 +8,10 @@ from typing import Any
 from marshmallow import Schema, ValidationError
 
 from errors import NodeError
-from json_schema import issues_of
 from nodes.base import Branch, Context, Node, setting
 from nodes.data import jmespath_query as query
 from nodes.fields import Values, anything, flag, json_schema, line, number, text, whole
+from parsers.json_schema.validation import issues_of
 
 
 class Set(Node):

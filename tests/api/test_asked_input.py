@@ -154,5 +154,5 @@ def test_a_schema_that_may_cost_much_is_checked_in_a_process_of_its_own(owner, m
 def test_what_cannot_be_checked_is_not_taken(owner, make_flow):
     flow = make_flow(asking({"pattern": "(.{1,100}){1,50}!"}))
     answer = run(owner, flow, 422, input="é" * 20_000)
-    assert answer["error"].startswith("The input cannot be taken: the data cannot be checked by this schema")
+    assert answer["error"].startswith("The input cannot be taken: the data cannot be validated by this schema")
     assert Run.select().count() == 0

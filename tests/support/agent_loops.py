@@ -20,8 +20,8 @@ from agent.loop import execute
 from agent.tools import Later, Tool
 from agent.types import Done, Given, Waiting, Work
 from errors import NodeError
-from json_schema import issues_of
 from nodes.ai.model_access import to_json
+from parsers.json_schema.validation import issues_of
 
 STEPS = 8
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}

@@ -11,9 +11,9 @@ from typing import Any
 from agent.definition import ToolSpec
 from agent.tools import Later, Tool
 from errors import HeadraceError, NodeError
-from json_schema import issues_of
 from nodes.base import Agents, Context
 from nodes.limits import GREATEST, LEAST, size_of
+from parsers.json_schema.validation import issues_of
 
 MAX_SHOWN = 20_000  # characters of a result, about 5,000 tokens
 MAX_ERROR, MAX_ISSUE = 4_000, 500

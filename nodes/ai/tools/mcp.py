@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 
-import json_schema
 from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import NodeError, TimedOut
@@ -21,6 +20,7 @@ from nodes.limits import size_of
 from nodes.remote.mcp import Mcp, ask, get_result, host_of
 from nodes.sql.params import texts
 from parsers.invisible_characters import OF_TEXTS
+from parsers.json_schema.validation import MAX_ISSUE_TEXT, check
 
 MAX_TOOLS, MAX_PAGES, MAX_PREFIX = 100, 20, 30
 MAX_LISTED = 1_000  # tools of one server, before selecting the agent's
@@ -104,10 +104,10 @@ def describe_problem(schema: Any) -> str:
         size_of(schema, "its schema", MAX_SCHEMA)
         if len(orjson.dumps(schema)) > MAX_SCHEMA:
             return f"its schema has more than {MAX_SCHEMA:,} bytes"
-        json_schema.check(schema)
+        check(schema)
         return ""
     except (NodeError, TypeError, ValueError) as error:
-        return str(error)[: json_schema.MAX_ISSUE_TEXT]
+        return str(error)[:MAX_ISSUE_TEXT]
 
 
 def _select(listed: Sequence[dict[str, Any]], wanted: Sequence[str], found: Credential) -> list[dict[str, Any]]:

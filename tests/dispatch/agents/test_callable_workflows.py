@@ -12,7 +12,7 @@ from dispatch.agents.callable_workflows import (
     callable_flows,
 )
 from errors import NodeError
-from json_schema import issues_of
+from parsers.json_schema.validation import issues_of
 
 NULL = {"a": {"type": "null"}}
 ORDER = {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]}

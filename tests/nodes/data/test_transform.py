@@ -170,10 +170,10 @@ def test_data_that_would_be_checked_for_years_is_an_error(run):
     for _ in range(60):
         data = {"a": data}
     forking = {"anyOf": [{"type": "object", "properties": {"a": {"$ref": "#"}}}] * 2}
-    with pytest.raises(NodeError, match="the data cannot be checked by this schema: it takes too much"):
+    with pytest.raises(NodeError, match="the data cannot be validated by this schema: it takes too much"):
         run("validate", {"schema": forking}, data)
 
 
 def test_data_that_is_no_json_cannot_be_checked(run):
-    with pytest.raises(NodeError, match="cannot be checked"):
+    with pytest.raises(NodeError, match="cannot be validated"):
         run("validate", {"schema": {"type": "string"}}, datetime.date(2025, 1, 1))

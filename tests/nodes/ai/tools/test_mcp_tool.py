@@ -306,7 +306,7 @@ def test_arguments_that_would_take_years_are_an_answer_to_the_model(tools, odd):
     for _ in range(60):
         arguments = {"a": arguments}
     (issue,) = find_issues(toolbox["weather_a"], arguments)
-    assert issue.startswith("the data cannot be checked by this schema: ")
+    assert issue.startswith("the data cannot be validated by this schema: ")
 
 
 def test_a_server_that_lists_without_end_is_cut_off(tools, odd, monkeypatch):

@@ -1,4 +1,4 @@
-"""Formats of JSON Schema that are checked differently from the library, for speed or for common input."""
+"""Compilation of JSON Schemas. Some formats are checked differently from the library, for speed or common input."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 MAX_TIME = 40  # characters
 
 
-def is_time(text: str) -> bool:
+def _is_time(text: str) -> bool:
     """Return True if the text is a time of day, also without seconds or an offset, as forms send it."""
     try:
         time.fromisoformat(text if len(text) <= MAX_TIME and ":" in text else "")
@@ -18,16 +18,16 @@ def is_time(text: str) -> bool:
     return True
 
 
-def passes(text: str) -> bool:
-    """Return True: checking a long text of this format would take too long."""
+def _accept(text: str) -> bool:
+    """Return True for a format whose check would take too long for a long text."""
     return True
 
 
-FORMATS: dict[str, Callable[[str], bool]] = {"time": is_time, "regex": passes, "idn-hostname": passes}
+FORMATS: dict[str, Callable[[str], bool]] = {"time": _is_time, "regex": _accept, "idn-hostname": _accept}
 
 
 def compile_schema(schema: Any, patterns: Any) -> Any:
-    """Return a validator for the schema, with these options for patterns. Raises: ValueError if it is no schema."""
+    """Return a validator for the schema, with these options for patterns. Raises: ValueError if it is invalid."""
     import jsonschema_rs
 
     return jsonschema_rs.validator_for(
@@ -36,4 +36,4 @@ def compile_schema(schema: Any, patterns: Any) -> Any:
 
 
 def _refuse(uri: str) -> Any:
-    raise ValueError(f"{uri} is elsewhere, and schemas are not fetched")
+    raise ValueError(f"{uri} is outside of the schema, and schemas are not fetched")
