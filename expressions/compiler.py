@@ -7,7 +7,8 @@ row in `_HANDLERS` is rejected, and every function, filter, test or method is in
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NoReturn, cast
 
@@ -50,6 +51,7 @@ _CONTAINERS = frozenset({dict, list})
 _DATETIME_ROOTS = frozenset({"now", "run", "workflow"})  # small, and may contain datetimes
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Template:
     """A compiled string, list or object. Immutable, so threads can share it.
 
@@ -58,21 +60,12 @@ class Template:
     return a large value. `parts` is their total number of syntax nodes, the cost of compiling in time and memory.
     """
 
-    __slots__ = ("_run", "count", "parts", "roots", "secrets", "steps")
-
-    def __init__(
-        self,
-        run: Eval,
-        roots: Iterable[str],
-        steps: Iterable[str] = (),
-        secrets: Iterable[str] = (),
-        count: int = 1,
-        parts: int = 1,
-    ) -> None:
-        self._run, self.count, self.parts = run, count, parts
-        self.roots = frozenset(roots)
-        self.steps = frozenset(steps)
-        self.secrets = frozenset(secrets)
+    _run: Eval
+    roots: frozenset[str]
+    steps: frozenset[str]
+    secrets: frozenset[str]
+    count: int = 1
+    parts: int = 1
 
     def evaluate(self, scope: Scope) -> Any:
         """Return the value as plain JSON: datetimes as ISO 8601 text in UTC, durations in seconds.
@@ -203,9 +196,9 @@ class _Compiler:
     def template(self) -> Template:
         try:
             run = self.output(self.parse())
-            steps, secrets = self.named.values()
-            steps = steps | {"*"} if self.unnamed else steps
-            return Template(run, self.roots, steps, secrets, parts=self.count + 1)
+            steps, secrets = map(frozenset, self.named.values())
+            steps |= {"*"} if self.unnamed else set()
+            return Template(run, frozenset(self.roots), steps, secrets, parts=self.count + 1)
         except RecursionError:
             raise self.error(0, "the expression is nested too deeply") from None
 
@@ -234,12 +227,7 @@ class _Compiler:
     def output(self, parts: list[nodes.Expr]) -> Eval:
         if len(parts) == 1 and not isinstance(parts[0], nodes.TemplateData):
             return _finish(self.compile(parts[0]), _is_borrowed(parts[0]))
-        return _join([self.piece(part) for part in parts])
-
-    def piece(self, part: nodes.Expr) -> str | Eval:
-        if isinstance(part, nodes.TemplateData):
-            return self.restore(part.data)
-        return self.compile(part)
+        return _join([self.restore(p.data) if isinstance(p, nodes.TemplateData) else self.compile(p) for p in parts])
 
     def restore(self, text: str) -> str:
         return text if self.carriage_return == "\n" else text.replace(self.carriage_return, "\r")
@@ -538,7 +526,7 @@ def _join(pieces: Sequence[str | Eval]) -> Eval:
 
 
 def _is_borrowed(node: nodes.Expr) -> bool:
-    """Return True if the value comes unchanged from the scope: already plain JSON, and not repeated many times."""
+    """Return True if the value comes unchanged from the scope: it is plain JSON, and not repeated many times."""
     match node:
         case nodes.Name():
             return node.name not in _DATETIME_ROOTS

@@ -74,35 +74,38 @@ def _select(keep: bool) -> Function:
     return chosen
 
 
+# Tests of an attribute that may be missing.
+_PRESENCE: dict[str, Function] = {
+    "defined": lambda work, value: value is not Missing,
+    "undefined": lambda work, value: value is Missing,
+}
+
+
 def _select_by(keep: bool) -> Function:
     def chosen(work: Work, value: Any, attribute: Any, test: Any = None, *arguments: Any) -> list[Any]:
         passes = _find_test(test, len(arguments))
-        asks_presence = test in ("defined", "undefined")
-        values = lists.pluck(work, value, attribute, Missing if asks_presence else lists.ABSENT)
-        if asks_presence:
-            passes = _present if test == "defined" else _not_present
+        passes = _PRESENCE.get(test, passes)
+        values = lists.pluck(work, value, attribute, Missing if test in _PRESENCE else lists.ABSENT)
         items = need_items(work, value)
         return [item for item, by in zip(items, values, strict=True) if bool(passes(work, by, *arguments)) is keep]
 
     return chosen
 
 
-def _present(work: Work, value: Any) -> bool:
-    return value is not Missing
-
-
-def _not_present(work: Work, value: Any) -> bool:
-    return value is Missing
-
-
 # -- the tables
 
+
+def _wrap_each(wrap: Callable[[Any], Function], *names: str) -> dict[str, Function]:
+    """Return a function for each of these methods of `str`."""
+    return {name: wrap(getattr(str, name)) for name in names}
+
+
 FILTERS: dict[str, Function] = {
+    **_wrap_each(texts.change, "capitalize", "lower", "title", "upper"),
     "abs": scalars.absolute,
     "b64decode": texts.b64decode,
     "b64encode": texts.b64encode,
     "batch": lists.batch,
-    "capitalize": texts.change(str.capitalize),
     "center": texts.padder(str.center),
     "count": lists.length,
     "d": _default,
@@ -122,7 +125,6 @@ FILTERS: dict[str, Function] = {
     "last": lists.end_item(-1),
     "length": lists.length,
     "list": lists.to_list,
-    "lower": texts.change(str.lower),
     "map": _map,
     "max": lists.extreme(max),
     "min": lists.extreme(min),
@@ -138,12 +140,10 @@ FILTERS: dict[str, Function] = {
     "string": to_text,
     "striptags": texts.striptags,
     "sum": lists.total,
-    "title": texts.change(str.title),
     "tojson": texts.tojson,
     "trim": texts.stripper(str.strip),
     "truncate": texts.truncate,
     "unique": lists.unique,
-    "upper": texts.change(str.upper),
     "urlencode": texts.url_encode,
     "wordcount": texts.wordcount,
 }
@@ -191,31 +191,18 @@ FUNCTIONS: dict[str, Function] = {
 
 METHODS: dict[str, dict[str, Function]] = {
     "text": {
-        "capitalize": texts.change(str.capitalize),
-        "center": texts.padder(str.center),
-        "count": texts.searcher(str.count),
-        "endswith": texts.affix_test(str.endswith),
-        "find": texts.searcher(str.find),
-        "isalnum": texts.question(str.isalnum),
-        "isalpha": texts.question(str.isalpha),
-        "isdigit": texts.question(str.isdigit),
+        **_wrap_each(texts.change, "capitalize", "lower", "title", "upper"),
+        **_wrap_each(texts.question, "isalnum", "isalpha", "isdigit"),
+        **_wrap_each(texts.affix_test, "endswith", "removeprefix", "removesuffix", "startswith"),
+        **_wrap_each(texts.stripper, "lstrip", "rstrip", "strip"),
+        **_wrap_each(texts.padder, "center", "ljust", "rjust"),
+        **_wrap_each(texts.searcher, "count", "find"),
         "join": lambda work, value, items: texts.join(work, items, value),
-        "ljust": texts.padder(str.ljust),
-        "lower": texts.change(str.lower),
-        "lstrip": texts.stripper(str.lstrip),
-        "removeprefix": texts.affix_test(str.removeprefix),
-        "removesuffix": texts.affix_test(str.removesuffix),
         "replace": texts.replace,
         "rfind": texts.searcher(str.rfind, backwards=True),
-        "rjust": texts.padder(str.rjust),
         "rsplit": texts.splitter(str.rsplit, backwards=True),
-        "rstrip": texts.stripper(str.rstrip),
         "split": texts.splitter(str.split),
         "splitlines": texts.splitlines,
-        "startswith": texts.affix_test(str.startswith),
-        "strip": texts.stripper(str.strip),
-        "title": texts.change(str.title),
-        "upper": texts.change(str.upper),
         "zfill": texts.zfill,
     },
     "list": {"count": lists.count, "index": lists.index},

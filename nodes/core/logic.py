@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from marshmallow import Schema, ValidationError, fields
 
@@ -110,7 +110,7 @@ class Switch(Node):
             fields.List(Case(), required=True, validate=check_cases),
             "The values to compare with. Each case is a branch",
             literal=True,
-            instead="put what is worked out into value, or use an if node",
+            instead="put the expression into value, or use an if node",
             title="Cases",
         )
 
@@ -171,6 +171,14 @@ class Filter(Node):
             ) from None
 
 
+# Label and function of each output of a merge.
+MODES: dict[str, tuple[str, Callable[[Mapping[str, Any]], Any]]] = {
+    "object": ("Object by node id", dict),
+    "list": ("List", lambda inputs: list(inputs.values())),
+    "first": ("First only", lambda inputs: next(iter(inputs.values()), None)),
+}
+
+
 class Merge(Node):
     """Waits for all branches that lead here and combines their outputs."""
 
@@ -180,11 +188,6 @@ class Merge(Node):
     quick = True
     title = "Merge"
     also = ("join", "combine", "gather", "append")
-    modes: ClassVar = {
-        "object": lambda inputs: dict(inputs),
-        "list": lambda inputs: list(inputs.values()),
-        "first": lambda inputs: next(iter(inputs.values()), None),
-    }
     examples = (
         {
             "config": {"mode": "object"},
@@ -196,13 +199,13 @@ class Merge(Node):
     class Config(Schema):
         mode = choice(
             "How to combine the outputs of the nodes before",
-            {"object": "Object by node id", "list": "List", "first": "First only"},
+            {mode: label for mode, (label, _) in MODES.items()},
             load_default="object",
             title="Output",
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        return self.modes[config["mode"]](ctx.inputs)
+        return MODES[config["mode"]][1](ctx.inputs)
 
 
 class Stop(Node):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from marshmallow import Schema
 
@@ -22,12 +22,21 @@ def _set(store: Store, key: str, config: dict[str, Any]) -> Any:
 def _increment(store: Store, key: str, config: dict[str, Any]) -> Any:
     by = config.get("value", 1)
     if isinstance(by, bool) or not isinstance(by, int | float):
-        raise NodeError("value must be a number to add", permanent=True)
+        raise NodeError("value must be a number for increment", permanent=True)
     try:
         return store.increment(key, by, config.get("ttl"))
     except TypeError:
-        text = f"the value under {key!r} is not a number; delete it or set it to a number"
-        raise NodeError(text, permanent=True) from None
+        raise NodeError(f"the value under {key!r} is not a number; delete it or set a number", permanent=True) from None
+
+
+# Label and function of each operation.
+OPERATIONS: dict[str, tuple[str, Callable[[Store, str, dict[str, Any]], Any]]] = {
+    "get": ("Get", lambda store, key, config: store.get(key)),
+    "set": ("Set", _set),
+    "delete": ("Delete", lambda store, key, config: {"deleted": store.delete(key)}),
+    "increment": ("Increment", _increment),
+    "list": ("List keys", lambda store, key, config: store.list(key)),
+}
 
 
 class StoreNode(Node):
@@ -39,13 +48,6 @@ class StoreNode(Node):
     icon = "archive"
     also = ("key value", "data table", "cache", "counter", "static data", "remember", "save")
     pure = False
-    operations: ClassVar[dict[str, Callable[[Store, str, dict[str, Any]], Any]]] = {
-        "get": lambda store, key, config: store.get(key),
-        "set": _set,
-        "delete": lambda store, key, config: {"deleted": store.delete(key)},
-        "increment": _increment,
-        "list": lambda store, key, config: store.list(key),
-    }
     examples = (
         {
             "config": {"operation": "increment", "key": "visits/{{ input.page }}"},
@@ -57,7 +59,7 @@ class StoreNode(Node):
     class Config(Schema):
         operation = choice(
             "What to do with the key",
-            {"get": "Get", "set": "Set", "delete": "Delete", "increment": "Increment", "list": "List keys"},
+            {name: label for name, (label, _) in OPERATIONS.items()},
             required=True,
             title="Operation",
         )
@@ -73,4 +75,4 @@ class StoreNode(Node):
         operation, key = config["operation"], config.get("key", "")
         if not key and operation != "list":
             raise NodeError(f"key is required for the operation {operation}", permanent=True)
-        return self.operations[operation](ctx.store, key, config)
+        return OPERATIONS[operation][1](ctx.store, key, config)

@@ -6,6 +6,7 @@ import re
 import zoneinfo
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from cronsim import CronSim, CronSimError
@@ -43,8 +44,8 @@ class InputRefused(NodeError):
     """An input rejected by the trigger's schema. `issues` are `{path, message}`."""
 
     def __init__(self, issues: list[dict[str, str]]) -> None:
-        told = "; ".join(f"{issue['path'] or 'input'}: {issue['message']}" for issue in issues[:MAX_LISTED])
-        super().__init__(f"the input does not match the input schema: {told}", permanent=True)
+        listed = "; ".join(f"{issue['path'] or 'input'}: {issue['message']}" for issue in issues[:MAX_LISTED])
+        super().__init__(f"the input does not match the input schema: {listed}", permanent=True)
         self.issues = issues
 
 
@@ -67,9 +68,9 @@ def input_schema_field() -> Any:
     return json_schema("JSON Schema of the input. The app shows a form for it", title="Input schema")
 
 
-def description_field(help: str, *, title: str) -> Any:
+def description_field(help: str) -> Any:
     """Return the config field that describes the flow to its callers."""
-    return line(help, most=1_000, title=title, lines="")
+    return line(help, most=1_000, title="Description", lines="")
 
 
 class Manual(AskingNode):
@@ -100,7 +101,7 @@ class Manual(AskingNode):
     )
 
     class Config(Schema):
-        description = description_field("Description of the flow, shown above the input form", title="Description")
+        description = description_field("Description of the flow, shown above the input form")
         input_schema = input_schema_field()
 
 
@@ -158,18 +159,12 @@ class Webhook(TriggerNode):
         )
         auth = choice(
             "How to authenticate callers",
-            tuple(CREDENTIAL_TYPES),
+            {"none": "None", "basic": "Basic auth", "header": "Header", "hmac": "HMAC signature"},
             load_default="none",
             title="Authentication",
-            labels={"none": "None", "basic": "Basic auth", "header": "Header", "hmac": "HMAC signature"},
         )
         credential = credential(
-            "The credential that callers must prove",
-            "http_basic",
-            "http_header",
-            "http_bearer",
-            "hmac",
-            title="Credential",
+            "The credential that callers must prove", *chain(*CREDENTIAL_TYPES.values()), title="Credential"
         )
         respond = choice(
             "When to respond: immediately with the run's id, when the run ends with its output, or by a Respond node",
@@ -184,7 +179,6 @@ class Webhook(TriggerNode):
             validate=header_name,
             title="Idempotency header",
         )
-
         max_body_bytes = whole(
             "Maximum size of the body in bytes; a larger request is refused (413). Default: the server's limit",
             1,
@@ -309,6 +303,4 @@ class Called(AskingNode):
 
     class Config(Schema):
         input_schema = input_schema_field()
-        description = description_field(
-            "Description of the flow for agents and MCP clients that choose it as a tool", title="Description"
-        )
+        description = description_field("Description of the flow for agents and MCP clients that choose it as a tool")

@@ -46,14 +46,10 @@ class Moment(fields.Field[int]):
             raise self.make_error("invalid") from None
 
 
-def seconds(help: str, **options: Any) -> Any:
-    """Return a field of seconds, up to a year."""
-    return setting(Number, help, validate=validate.Range(0, MAX_WAIT), **options)
-
-
-def timeout(help: str, *, title: str) -> Any:
-    """Return a field for the timeout of an answer; default: a week."""
-    return number(help, 1, MAX_WAIT, title=title, load_default=7.0 * DAY)
+def timeout_field() -> Any:
+    """Return a field for the timeout of an answer."""
+    help = "Seconds until the run continues at the branch timeout. Default: a week"
+    return number(help, 1, MAX_WAIT, title="Timeout (seconds)", load_default=7.0 * DAY)
 
 
 class _Waiting(Node):
@@ -73,7 +69,7 @@ class Wait(_Waiting):
     examples = ({"config": {"until": "{{ now + timedelta(hours=2) }}"}, "input": {"id": 7}, "output": {"id": 7}},)
 
     class Config(Schema):
-        seconds = seconds("Seconds to wait", title="Duration (seconds)")
+        seconds = setting(Number, "Seconds to wait", validate=validate.Range(0, MAX_WAIT), title="Duration (seconds)")
         until = setting(
             Moment, "The time to continue: 2026-01-01T08:30:00Z, {{ now + timedelta(hours=2) }}", title="Wait until"
         )
@@ -81,8 +77,7 @@ class Wait(_Waiting):
         @validates_schema
         def has_one_end(self, data: Mapping[str, Any], **kwargs: Any) -> None:
             """Require either seconds or until. Expressions are not in `data` yet; `run` checks their values."""
-            partial = kwargs.get("partial") or ()
-            given = [key for key in ("seconds", "until") if key in data or key in partial]
+            given = {"seconds", "until"} & {*data, *(kwargs.get("partial") or ())}
             if len(given) != 1:
                 raise ValidationError("Set a duration (seconds) or a time (until), not both.", "seconds")
 
@@ -126,9 +121,7 @@ class Approval(_Waiting):
 
     class Config(Schema):
         message = text("The question for the people who decide", most=2_000, required=True, lines="", title="Question")
-        timeout = timeout(
-            "Seconds until the run continues at the branch timeout. Default: a week", title="Timeout (seconds)"
-        )
+        timeout = timeout_field()
         notify = credential(
             "The service that receives the question with links to answer it", "service_url", title="Notify"
         )
@@ -192,9 +185,7 @@ class Callback(_Waiting):
     )
 
     class Config(Schema):
-        timeout = timeout(
-            "Seconds until the run continues at the branch timeout. Default: a week", title="Timeout (seconds)"
-        )
+        timeout = timeout_field()
 
     @classmethod
     def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
