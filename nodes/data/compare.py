@@ -70,7 +70,7 @@ def identity(values: list[Any]) -> bytes:
     It is a digest, because Python's hashes of numbers are predictable: many colliding ones would block the process.
     """
     try:
-        bare = [value if isinstance(value, str) else _normal(value) for value in values]
+        bare = [value if isinstance(value, str) else _normalize(value) for value in values]
         try:
             written = orjson.dumps(bare, option=orjson.OPT_SORT_KEYS)
         except TypeError:  # integers of more than 64 bits, half surrogate pairs
@@ -80,11 +80,11 @@ def identity(values: list[Any]) -> bytes:
     return blake2b(written, digest_size=20).digest()
 
 
-def _normal(value: Any) -> Any:
+def _normalize(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer() and LEAST <= value <= GREATEST:
         return int(value)
     if isinstance(value, list):
-        return [_normal(item) for item in value]
+        return [_normalize(item) for item in value]
     if isinstance(value, dict):
-        return {name: _normal(item) for name, item in value.items()}
+        return {name: _normalize(item) for name, item in value.items()}
     return value

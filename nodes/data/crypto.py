@@ -48,7 +48,7 @@ MAX_RANDOM = 10_000
 # Encodings of bytes
 
 
-def encoded(raw: bytes, encoding: str) -> str:
+def encode(raw: bytes, encoding: str) -> str:
     """Return the bytes as text: hex, base64, or base64url without padding."""
     if encoding == "hex":
         return raw.hex()
@@ -57,7 +57,7 @@ def encoded(raw: bytes, encoding: str) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
-def decoded(value: str, encoding: str, what: str = "data") -> bytes:
+def decode(value: str, encoding: str, what: str = "data") -> bytes:
     """Return the bytes of such a text, ignoring spaces and missing padding; accepts both alphabets of base64."""
     bare = "".join(value.split())
     try:
@@ -82,10 +82,10 @@ Operation = Callable[[Mapping[str, Any], bytes, Context], Any]
 
 
 def _hash(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
-    return encoded(hashlib.new(config["algorithm"], data, usedforsecurity=False).digest(), config["encoding"])
+    return encode(hashlib.new(config["algorithm"], data, usedforsecurity=False).digest(), config["encoding"])
 
 
-def _signature(config: Mapping[str, Any], data: bytes, ctx: Context) -> bytes:
+def _sign(config: Mapping[str, Any], data: bytes, ctx: Context) -> bytes:
     secret = ctx.credential(config["credential"], "hmac").data["secret"]
     return hmac.digest(secret.encode(), data, config["algorithm"])
 
@@ -93,9 +93,9 @@ def _signature(config: Mapping[str, Any], data: bytes, ctx: Context) -> bytes:
 def is_signed(config: Mapping[str, Any], data: bytes, ctx: Context) -> bool:
     """Return True if the signature is valid, in constant time."""
     given = config["signature"].strip().removeprefix(f"{config['algorithm']}=")
-    right = _signature(config, data, ctx)
+    right = _sign(config, data, ctx)
     try:
-        return hmac.compare_digest(decoded(given, config["encoding"]), right)
+        return hmac.compare_digest(decode(given, config["encoding"]), right)
     except NodeError:
         return False
 
@@ -107,7 +107,7 @@ def uuid7(ms: int) -> uuid.UUID:
 
 
 def _base64(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
-    return encoded(data, "base64url" if config["url_safe"] else "base64")
+    return encode(data, "base64url" if config["url_safe"] else "base64")
 
 
 def _uuid(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
@@ -116,7 +116,7 @@ def _uuid(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
 
 def _random(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
     if "bytes" in config:
-        return encoded(secrets.token_bytes(config["bytes"]), config["encoding"])
+        return encode(secrets.token_bytes(config["bytes"]), config["encoding"])
     length, charset = config["length"], config["charset"]
     if charset == "password" and "characters" not in config:
         return _password(length)
@@ -135,7 +135,7 @@ def _password(length: int) -> str:
 # Label and function of each operation.
 OPERATIONS: dict[str, tuple[str, Operation]] = {
     "hash": ("Hash", _hash),
-    "hmac": ("Sign (HMAC)", lambda config, data, ctx: encoded(_signature(config, data, ctx), config["encoding"])),
+    "hmac": ("Sign (HMAC)", lambda config, data, ctx: encode(_sign(config, data, ctx), config["encoding"])),
     "verify": ("Verify signature", is_signed),
     "uuid": ("Generate UUID", _uuid),
     "random": ("Generate random text", _random),
@@ -149,7 +149,7 @@ WITHOUT_DATA = ("uuid", "random")
 WRITTEN_IN = {"base64_decode": "base64", "hex_decode": "hex"}
 
 
-def _bytes_of(config: Mapping[str, Any], input: Any) -> bytes:
+def _read_data(config: Mapping[str, Any], input: Any) -> bytes:
     """Return the bytes of `data`."""
     operation, value = config["operation"], config.get("data", input)
     if operation in WITHOUT_DATA:
@@ -162,9 +162,9 @@ def _bytes_of(config: Mapping[str, Any], input: Any) -> bytes:
     written = fits_text(text_of(value), "data")
     encoding = WRITTEN_IN.get(operation, config["data_encoding"])
     try:
-        return written.encode() if encoding == "text" else decoded(written, encoding)
+        return written.encode() if encoding == "text" else decode(written, encoding)
     except UnicodeEncodeError:
-        raise refusal("data has half a surrogate pair, which no text can have") from None
+        raise refusal("data has half a surrogate pair, which is not valid text") from None
 
 
 class Crypto(Node):
@@ -263,7 +263,7 @@ class Crypto(Node):
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         operation = config["operation"]
-        result = OPERATIONS[operation][1](config, _bytes_of(config, input), ctx)
+        result = OPERATIONS[operation][1](config, _read_data(config, input), ctx)
         if operation == "verify":
             return Branch("valid" if result else "invalid", input)
         return result

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -18,8 +18,8 @@ from nodes.limits import GREATEST, LEAST, MAX_ITEMS, LimitedText, refusal, size_
 DELIMITERS = (",", ";", "\t", "|")
 # The limit of an Excel sheet.
 MAX_COLUMNS = 16_384
-# A cell of an object takes at least seven characters of JSON, so more cells would exceed a step's output. A table of
-# one long and many short rows is padded up to this, whatever the length of its text.
+# A cell of an object takes at least seven characters of JSON, so more cells would exceed a step's output. Padding the
+# short rows of a table with one long row counts, too.
 MAX_CELLS = 2_500_000
 SAMPLE, SAMPLE_ROWS = 64 * 1024, 20
 # First characters that make a spreadsheet treat text as a formula, including full-width ones.
@@ -35,43 +35,35 @@ DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?"
 def parse(text: str, delimiter: str, header: bool, columns: Sequence[str], types: bool, skip: int) -> list[Any]:
     """Return the rows: objects by the names in the first row or in `columns`, or lists without either.
 
-    `delimiter` is one character, or empty for the one that fits. `skip` lines are passed over first. Where the first
-    row has names, `columns` are those to keep.
+    `delimiter` is one character, or empty to detect it. `skip` is the number of lines to skip first. If the first row
+    has names, `columns` selects columns.
     """
-    text = _after_lines(text.removeprefix("\ufeff"), skip)
+    text = _skip_lines(text.removeprefix("\ufeff"), skip)
     if not delimiter:
-        text, delimiter = _delimited(text)
-    rows, read_cell = _rows(text, delimiter), typed if types else str
+        text, delimiter = _find_delimiter(text)
+    rows, read_cell = _rows(text, delimiter), parse_cell if types else str
     if not header and not columns:
         return [[read_cell(cell) for cell in row] for row in rows]
-    names = _unique(next(rows, []) if header else columns)
-    made = _objects(rows, names, read_cell)
-    return _only(columns, names, made) if header and columns else made
+    names = _make_unique(next(rows, []) if header else columns)
+    made = _make_objects(rows, names, read_cell)
+    if not header or not columns:
+        return made
+    if missing := [column for column in columns if column not in names]:
+        raise refusal(f"there is no column {missing[0]!r}; the columns are {', '.join(names[:20])[:500]}")
+    return [{column: row[column] for column in columns} for row in made]
 
 
-def _after_lines(text: str, count: int) -> str:
-    start = 0
-    for _ in range(count):
-        end = text.find("\n", start)
-        if end < 0:
-            return ""
-        start = end + 1
-    return text[start:]
+def _skip_lines(text: str, count: int) -> str:
+    parts = text.split("\n", count)
+    return parts[count] if len(parts) > count else ""
 
 
-def _only(columns: Sequence[str], names: list[str], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    for column in columns:
-        if column not in names:
-            raise refusal(f"there is no column {column!r}; there are {', '.join(names[:20])[:500]}")
-    return [{column: row[column] for column in columns} for row in rows]
-
-
-def _objects(rows: Iterator[list[str]], names: list[str], read_cell: Any) -> list[dict[str, Any]]:
+def _make_objects(rows: Iterator[list[str]], names: list[str], read_cell: Any) -> list[dict[str, Any]]:
     """Return rows as objects: missing cells are empty, and additional cells get generated names."""
     made, left = [], MAX_CELLS
     for row in rows:
         if len(row) > len(names):
-            names = _unique([*names, *[""] * (len(row) - len(names))])
+            names = _make_unique([*names, *[""] * (len(row) - len(names))])
         row += [""] * (len(names) - len(row))
         left -= len(row)
         if left < 0:
@@ -85,36 +77,32 @@ def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     count = cells = 0
     try:
-        for row in reader:
-            if not row:
-                continue
+        for row in filter(None, reader):
             count, cells = count + 1, cells + len(row)
-            if len(row) > MAX_COLUMNS or count > MAX_ITEMS or cells > MAX_CELLS:
-                raise LimitExceeded(f"the table has more than {_too_many(len(row), count)}")
+            if len(row) > MAX_COLUMNS:
+                raise LimitExceeded(f"the table has more than {MAX_COLUMNS:,} columns")
+            if count > MAX_ITEMS:
+                raise LimitExceeded(f"the table has more than {MAX_ITEMS:,} rows")
+            if cells > MAX_CELLS:
+                raise LimitExceeded(f"the table has more than {MAX_CELLS:,} cells")
             yield row
     except csv.Error as error:
-        hint = "; a quotation mark is perhaps not closed" if "limit" in str(error) or "end" in str(error) else ""
+        hint = "; a quotation mark may not be closed" if "limit" in str(error) or "end" in str(error) else ""
         raise MalformedData(f"line {reader.line_num}: {error}{hint}") from None
 
 
-def _too_many(columns: int, rows: int) -> str:
-    if columns > MAX_COLUMNS:
-        return f"{MAX_COLUMNS:,} columns"
-    return f"{MAX_ITEMS:,} rows" if rows > MAX_ITEMS else f"{MAX_CELLS:,} cells"
-
-
-def _delimited(text: str) -> tuple[str, str]:
+def _find_delimiter(text: str) -> tuple[str, str]:
     """Return the text and its delimiter: from a first line `sep=;`, as in Excel, else the one with the most columns."""
     first = text[:10].splitlines()[:1]
     if first and first[0].startswith("sep=") and len(first[0]) == 5:
-        return _after_lines(text, 1), first[0][4]
-    return text, max(DELIMITERS, key=lambda delimiter: _fit(text[:SAMPLE], delimiter))
+        return _skip_lines(text, 1), first[0][4]
+    return text, max(DELIMITERS, key=lambda delimiter: _rate(text[:SAMPLE], delimiter))
 
 
-def _fit(sample: str, delimiter: str) -> tuple[float, int]:
+def _rate(sample: str, delimiter: str) -> tuple[float, int]:
     """Rate a delimiter: the fraction of the first rows with as many columns as the first one, and their number.
 
-    A single column proves nothing, so it rates lowest.
+    A single column proves nothing, so it has the lowest rating.
     """
     reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
     try:
@@ -126,13 +114,12 @@ def _fit(sample: str, delimiter: str) -> tuple[float, int]:
     return widths.count(widths[0]) / len(widths), widths[0]
 
 
-def _unique(names: Iterable[str]) -> list[str]:
+def _make_unique(names: Iterable[str]) -> list[str]:
     """Return stripped, unique column names; empty and duplicate ones get a number."""
     made: dict[str, None] = {}
     counts: dict[str, int] = {}
     for place, given in enumerate(names, 1):
-        name = given.strip() or f"column_{place}"
-        base = name
+        name = base = given.strip() or f"column_{place}"
         while name in made:
             counts[base] = counts.get(base, 1) + 1
             name = f"{base}_{counts[base]}"
@@ -140,7 +127,7 @@ def _unique(names: Iterable[str]) -> list[str]:
     return list(made)
 
 
-def typed(cell: str) -> Any:
+def parse_cell(cell: str) -> Any:
     """Return a cell as a number, a boolean or null if it is clearly one.
 
     Text with leading zeros (phone numbers), with a plus, or beyond 64 bits stays text.
@@ -167,46 +154,36 @@ def write(rows: list[Any], delimiter: str, header: bool, columns: Sequence[str],
     if bom:
         made.write("\ufeff")
     writer = csv.writer(made, delimiter=delimiter)
-    shown = _safe if escape else _cell
+    format_cell = _escape_formula if escape else _format_cell
     if rows and isinstance(rows[0], list):
-        table: Iterable[list[Any]] = _lists(rows)
         names = list(columns)
+        table: Iterable[list[Any]] = _check_kind(rows, list)
     else:
-        names = list(columns) or _union(rows)
-        table = _of_objects(rows, [path(name) for name in names])
+        names = list(columns) or list(dict.fromkeys(name for row in _check_kind(rows, dict) for name in row))
+        if len(rows) * len(names) > MAX_CELLS or len(names) > MAX_COLUMNS:
+            raise LimitExceeded(f"the table would have more than {MAX_CELLS:,} cells or {MAX_COLUMNS:,} columns")
+        paths = [path(name) for name in names]
+        table = ([_read_value(row, column) for column in paths] for row in _check_kind(rows, dict))
     if header and names:
-        writer.writerow(map(shown, names))
-    writer.writerows([shown(value) for value in row] for row in table)
+        writer.writerow(map(format_cell, names))
+    writer.writerows([format_cell(value) for value in row] for row in table)
     return made.getvalue()
 
 
-def _union(rows: list[Any]) -> list[str]:
-    """Return the keys of all objects, in order of their first occurrence."""
-    names: dict[str, None] = {}
+def _check_kind(rows: list[Any], kind: type) -> Iterator[Any]:
     for place, row in enumerate(rows):
-        if not isinstance(row, Mapping):
-            raise refusal(f"item {place} is {kind_of(row)}; a table is made of objects, or of lists")
-        names.update(dict.fromkeys(row))
-    return list(names)
-
-
-def _of_objects(rows: list[Any], columns: list[Path]) -> Iterator[list[Any]]:
-    if len(rows) * len(columns) > MAX_CELLS or len(columns) > MAX_COLUMNS:
-        raise LimitExceeded(f"the table would have more than {MAX_CELLS:,} cells or {MAX_COLUMNS:,} columns")
-    for place, row in enumerate(rows):
-        if not isinstance(row, Mapping):
-            raise refusal(f"item {place} is {kind_of(row)}, but those before it are objects")
-        yield [None if (value := read(row, column)) is MISSING else value for column in columns]
-
-
-def _lists(rows: list[Any]) -> Iterator[list[Any]]:
-    for place, row in enumerate(rows):
-        if not isinstance(row, list):
-            raise refusal(f"item {place} is {kind_of(row)}, but those before it are lists")
+        if not isinstance(row, kind):
+            kinds = "lists" if kind is list else "objects"
+            raise refusal(f"item {place} is {kind_of(row)}, but the rows of this table must be {kinds}")
         yield row
 
 
-def _cell(value: Any) -> str:
+def _read_value(row: dict[str, Any], column: Path) -> Any:
+    value = read(row, column)
+    return None if value is MISSING else value
+
+
+def _format_cell(value: Any) -> str:
     kind = type(value)
     if kind is str or kind is int:
         return str(value)
@@ -215,8 +192,8 @@ def _cell(value: Any) -> str:
     return "" if value is None else text_of(value)
 
 
-def _safe(value: Any) -> str:
-    text = _cell(value)
+def _escape_formula(value: Any) -> str:
+    text = _format_cell(value)
     if isinstance(value, str) and text.startswith(FORMULA) and not PLAIN_NUMBER.fullmatch(text):
         return "'" + text
     return text

@@ -38,7 +38,7 @@ MONTH_NAMES = (
 DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-def _offset(at: datetime, colon: str = "") -> str:
+def _format_offset(at: datetime, colon: str = "") -> str:
     minutes = int((at.utcoffset() or timedelta()).total_seconds() // 60)
     hours, rest = divmod(abs(minutes), 60)
     return f"{'-' if minutes < 0 else '+'}{hours:02d}{colon}{rest:02d}"
@@ -67,7 +67,7 @@ DIRECTIVES: dict[str, Callable[[datetime], str]] = {
     "V": lambda at: f"{at.isocalendar().week:02d}",
     "G": lambda at: f"{at.isocalendar().year:04d}",
     "q": lambda at: str((at.month + 2) // 3),
-    "z": _offset,
+    "z": _format_offset,
     "Z": lambda at: at.tzname() or "",
     "s": lambda at: str((at - EPOCH) // timedelta(seconds=1)),
     "F": lambda at: at.date().isoformat(),
@@ -99,7 +99,7 @@ def check_input_format(format: str) -> None:
             raise ValidationError(f"Has %{letter} twice; remove one.")
 
 
-def written(at: datetime, format: str) -> str:
+def format_time(at: datetime, format: str) -> str:
     """Return the time in this format; `%-d` is a number without leading zeros."""
 
     def replace(found: re.Match[str]) -> str:
@@ -112,25 +112,25 @@ def written(at: datetime, format: str) -> str:
 # Parsing
 
 
-def moment(value: Any, config: Mapping[str, Any], now: datetime, what: str) -> datetime:
+def parse_time(value: Any, config: Mapping[str, Any], now: datetime, what: str) -> datetime:
     """Return the time of a value, in the time zone of the config. Raises: NodeError if it is not a time."""
     zone = ZoneInfo(config["timezone"])
     try:
-        found = _read(value, config.get("input_format"), now)
+        found = _parse(value, config.get("input_format"), now)
     except (ValueError, OverflowError, TypeError):
         shown = f"{value!r:.100}" if isinstance(value, str | int | float) else kind_of(value)
         how = config.get("input_format") or "2026-01-31T08:30:00Z, seconds or milliseconds since 1970, or now"
         raise refusal(f"{what} is {shown}, which is not a time such as {how}") from None
     if found.tzinfo is None:
         found = found.replace(tzinfo=ZoneInfo(config.get("input_timezone", config["timezone"])))
-    return in_zone(found, zone)
+    return convert_zone(found, zone)
 
 
-def _read(value: Any, format: str | None, now: datetime) -> datetime:
+def _parse(value: Any, format: str | None, now: datetime) -> datetime:
     if isinstance(value, datetime):
         return value
     if is_number(value):
-        return _since_epoch(value)
+        return _from_number(value)
     if not isinstance(value, str) or len(value) > MAX_VALUE:
         raise ValueError
     text = value.strip()
@@ -139,7 +139,7 @@ def _read(value: Any, format: str | None, now: datetime) -> datetime:
     if format is not None:
         return datetime.strptime(text, format)
     if EPOCH_TEXT.fullmatch(text):
-        return _since_epoch(float(text) if "." in text else int(text))
+        return _from_number(float(text) if "." in text else int(text))
     try:
         return datetime.fromisoformat(text)
     except ValueError:
@@ -147,11 +147,11 @@ def _read(value: Any, format: str | None, now: datetime) -> datetime:
         return parsedate_to_datetime(text)
 
 
-def _since_epoch(number: float) -> datetime:
+def _from_number(number: float) -> datetime:
     return EPOCH + MS * (number * 1000 if abs(number) < FIRST_MILLISECOND else number)
 
 
-def in_zone(at: datetime, zone: Any) -> datetime:
+def convert_zone(at: datetime, zone: Any) -> datetime:
     """Return the time in another zone. Raises: NodeError if it is outside of the years 1 to 9999 there."""
     try:
         return at.astimezone(UTC).astimezone(zone)
@@ -162,29 +162,29 @@ def in_zone(at: datetime, zone: Any) -> datetime:
 # Calculation. All times are in the zone of the calendar; `in_zone` normalizes sums of wall-clock times.
 
 
-def added(at: datetime, amount: float, unit: str) -> datetime:
+def add(at: datetime, amount: float, unit: str) -> datetime:
     """Add units; days and longer ones by the wall clock: the same hour, at most the last day of a month.
 
     A time skipped by daylight saving moves to the hour after it.
     """
     try:
         if unit in EXACT:
-            return in_zone(at.astimezone(UTC) + MS * (amount * EXACT[unit]), at.tzinfo)
+            return convert_zone(at.astimezone(UTC) + MS * (amount * EXACT[unit]), at.tzinfo)
         if amount != int(amount):
-            raise refusal(f"amount must be a whole number of {unit}s; take hours for parts of a day")
+            raise refusal(f"amount must be a whole number of {unit}s; use hours for parts of a day")
         if unit in DAYS:
             return at + timedelta(days=int(amount) * DAYS[unit])
-        return _months_later(at, int(amount) * MONTHS[unit])
+        return _add_months(at, int(amount) * MONTHS[unit])
     except (OverflowError, ValueError):
         raise refusal("the time is not within the years 1 to 9999") from None
 
 
-def _months_later(at: datetime, months: int) -> datetime:
+def _add_months(at: datetime, months: int) -> datetime:
     year, month = divmod(at.year * 12 + at.month - 1 + months, 12)
     return at.replace(year=year, month=month + 1, day=min(at.day, monthrange(year, month + 1)[1]), fold=0)
 
 
-def start_of(at: datetime, unit: str) -> datetime:
+def get_start(at: datetime, unit: str) -> datetime:
     """Return the start of the unit that contains the time; weeks start on Monday."""
     if unit == "millisecond":
         return at.replace(microsecond=at.microsecond // 1000 * 1000)
@@ -199,7 +199,7 @@ def start_of(at: datetime, unit: str) -> datetime:
     return day.replace(month=(at.month - 1) // length * length + 1, day=1)
 
 
-def difference(at: datetime, other: datetime, unit: str) -> float:
+def count_units(at: datetime, other: datetime, unit: str) -> float:
     """Return the units from one time to the other, negative if it is earlier. Days and longer ones are whole.
 
     They are counted on the calendar: noon to noon is a day, even if one hour is skipped.
@@ -210,20 +210,20 @@ def difference(at: datetime, other: datetime, unit: str) -> float:
         found = (other_utc - at_utc) / MS / EXACT[unit]
         return int(found) if found.is_integer() else found
     if other_utc < at_utc:
-        return -difference(other, at, unit)
+        return -count_units(other, at, unit)
     if unit in DAYS:
         count = (other.date() - at.date()).days // DAYS[unit]
     else:
         count = ((other.year - at.year) * 12 + other.month - at.month) // MONTHS[unit]
-    return count - 1 if count and added(at, count, unit).astimezone(UTC) > other_utc else count
+    return count - 1 if count and add(at, count, unit).astimezone(UTC) > other_utc else count
 
 
-def end_of(at: datetime, unit: str) -> datetime:
+def get_end(at: datetime, unit: str) -> datetime:
     """Return the last millisecond of the unit that contains the time."""
-    return in_zone(added(start_of(at, unit), 1, unit), UTC) - MS
+    return convert_zone(add(get_start(at, unit), 1, unit), UTC) - MS
 
 
-def parts(at: datetime) -> dict[str, Any]:
+def list_parts(at: datetime) -> dict[str, Any]:
     """Return all components of a time."""
     week = at.isocalendar()
     return {
@@ -243,7 +243,7 @@ def parts(at: datetime) -> dict[str, Any]:
         "week_year": week.year,
         "day_of_year": at.timetuple().tm_yday,
         "timezone": str(at.tzinfo),
-        "offset": _offset(at, ":"),
+        "offset": _format_offset(at, ":"),
     }
 
 
@@ -256,26 +256,24 @@ class Operation(NamedTuple):
 
 
 def _convert(at: datetime, config: Mapping[str, Any], now: datetime) -> str:
-    return at.replace(tzinfo=None).isoformat(timespec="milliseconds") + _offset(at, ":")
+    return at.replace(tzinfo=None).isoformat(timespec="milliseconds") + _format_offset(at, ":")
 
 
 def _difference(at: datetime, config: Mapping[str, Any], now: datetime) -> float:
-    return difference(at, moment(config["other"], config, now, "other"), config["unit"])
+    return count_units(at, parse_time(config["other"], config, now, "other"), config["unit"])
 
 
 OPERATIONS = {
-    "parse": Operation("Parse", lambda at, config, now: parts(at)),
-    "format": Operation("Format", lambda at, config, now: written(at, config["format"]), ("format",)),
+    "parse": Operation("Parse", lambda at, config, now: list_parts(at)),
+    "format": Operation("Format", lambda at, config, now: format_time(at, config["format"]), ("format",)),
     "convert": Operation("Convert time zone", _convert),
-    "add": Operation(
-        "Add", lambda at, config, now: iso(added(at, config["amount"], config["unit"])), ("amount", "unit")
-    ),
+    "add": Operation("Add", lambda at, config, now: iso(add(at, config["amount"], config["unit"])), ("amount", "unit")),
     "subtract": Operation(
-        "Subtract", lambda at, config, now: iso(added(at, -config["amount"], config["unit"])), ("amount", "unit")
+        "Subtract", lambda at, config, now: iso(add(at, -config["amount"], config["unit"])), ("amount", "unit")
     ),
     "difference": Operation("Difference", _difference, ("other", "unit")),
-    "start_of": Operation("Start of period", lambda at, config, now: iso(start_of(at, config["unit"])), ("unit",)),
-    "end_of": Operation("End of period", lambda at, config, now: iso(end_of(at, config["unit"])), ("unit",)),
+    "start_of": Operation("Start of period", lambda at, config, now: iso(get_start(at, config["unit"])), ("unit",)),
+    "end_of": Operation("End of period", lambda at, config, now: iso(get_end(at, config["unit"])), ("unit",)),
 }
 
 
@@ -358,7 +356,7 @@ class Date(Node):
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         # The same time as `now` in this node's expressions.
         now = ctx.scope.get("now") or datetime.now(UTC)
-        at = moment(config.get("value", input), config, now, "value" if "value" in config else "the input")
+        at = parse_time(config.get("value", input), config, now, "value" if "value" in config else "the input")
         try:
             return OPERATIONS[config["operation"]].apply(at, config, now)
         except OverflowError:

@@ -17,6 +17,7 @@ from nodes.limits import (
     MAX_CONTAINERS,
     MAX_ITEMS,
     MAX_TEXT,
+    LimitedText,
     check_data,
     check_json,
     fits_text,
@@ -33,14 +34,7 @@ MAX_SELECTORS, MAX_SELECTOR, MAX_NESTED = 100, 500, 3
 MAX_MARKDOWN = 100_000
 
 
-def operation() -> Any:
-    """Return the field for the direction, reading or writing."""
-    return choice(
-        "Whether to read text or to write it", {"parse": "Parse", "format": "Format"}, title="Operation", required=True
-    )
-
-
-def names(help: str, *, title: str) -> Any:
+def names_setting(help: str, *, title: str) -> Any:
     """Return a literal field for a list of names."""
     made = fields.List(
         fields.String(validate=validate.Length(1, MAX_NAME)), load_default=[], validate=validate.Length(max=1_000)
@@ -48,10 +42,15 @@ def names(help: str, *, title: str) -> Any:
     return setting(made, help, title=title, literal=True)
 
 
-def data() -> Any:
-    """Return the field for the data."""
-    help = "The text to parse: {{ input.body }}, or the data to format. Default: the input"
-    return anything(help, title="Data", lines="")
+class Conversion(Schema):
+    """Settings of all nodes that parse and format text."""
+
+    operation = choice(
+        "Whether to read text or to write it", {"parse": "Parse", "format": "Format"}, title="Operation", required=True
+    )
+    data = anything(
+        "The text to parse: {{ input.body }}, or the data to format. Default: the input", title="Data", lines=""
+    )
 
 
 class Csv(Node):
@@ -80,9 +79,7 @@ class Csv(Node):
         },
     )
 
-    class Config(Schema):
-        operation = operation()
-        data = data()
+    class Config(Conversion):
         delimiter = setting(
             fields.String,
             "The character between cells; \\t is a tab. With auto, reading detects it and writing uses a comma",
@@ -96,7 +93,7 @@ class Csv(Node):
             True,
             title="Header row",
         )
-        columns = names(
+        columns = names_setting(
             "The columns to read or write, in this order; for format also paths: customer.name. Default: all",
             title="Columns",
         )
@@ -125,7 +122,7 @@ class Csv(Node):
             return csv_format.parse(text, delimiter, header, columns, config["types"], config["skip"])
         rows = config.get("data", input)
         if not isinstance(rows, list | dict):
-            raise refusal("data must be a list of objects, or of lists, to be written as CSV")
+            raise refusal("data must be a list of objects or lists to be formatted as CSV")
         table = rows if isinstance(rows, list) else [rows]
         return csv_format.write(table, delimiter or ",", header, columns, config["escape_formulas"], config["bom"])
 
@@ -152,9 +149,7 @@ class Json(Node):
         },
     )
 
-    class Config(Schema):
-        operation = operation()
-        data = data()
+    class Config(Conversion):
         indent = whole(
             "For format: the number of spaces to indent; 0 writes one line", 0, 8, load_default=0, title="Indentation"
         )
@@ -173,14 +168,14 @@ class Json(Node):
         if not config["lines"]:
             return json_text(value, config["indent"], config["sort_keys"])
         if not isinstance(value, list):
-            raise refusal("data must be a list, to have a line for each item")
+            raise refusal("data must be a list to be formatted as JSON Lines")
         return "".join(json_text(item, 0, config["sort_keys"]) + "\n" for item in value)
 
 
 def json_value(text: str, what: str) -> Any:
     """Return the data of a JSON text. Raises: NodeError if it is invalid, or has a number that cannot be recorded."""
     try:
-        value = _loaded(text)
+        value = _parse_json(text)
     except json.JSONDecodeError as error:
         problem = error.msg[:1].lower() + error.msg[1:]
         raise MalformedData(f"{what} is not JSON: line {error.lineno}, column {error.colno}: {problem}") from None
@@ -189,15 +184,15 @@ def json_value(text: str, what: str) -> Any:
     return check_json(value, what)
 
 
-def _loaded(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     if is_too_fine(text.encode("utf-8", "replace")):
-        raise LimitExceeded(f"the text has more than {MAX_CONTAINERS:,} lists and objects; read it in several parts")
+        raise LimitExceeded(f"the text has more than {MAX_CONTAINERS:,} lists and objects; parse it in parts")
     try:
         return json.loads(text)
     except json.JSONDecodeError:
         raise
     except ValueError:
-        # An integer with more digits than Python parses: its replacement exceeds 64 bits, too.
+        # An integer with more digits than Python parses is replaced by one that exceeds 64 bits, too.
         return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 25 else GREATEST + 1)
 
 
@@ -211,15 +206,11 @@ def _json_lines(text: str) -> list[Any]:
 def json_text(value: Any, indent: int, sort_keys: bool) -> str:
     """Return readable JSON, with the characters of all languages unescaped."""
     if indent:
-        # Written piece by piece, because indentation may exceed the content by far.
-        pieces = json.JSONEncoder(ensure_ascii=False, indent=indent, sort_keys=sort_keys).iterencode(value)
-        made, left = [], MAX_TEXT
-        for piece in pieces:
-            left -= len(piece)
-            if left < 0:
-                raise LimitExceeded(f"the text would have more than {MAX_TEXT:,} characters")
-            made.append(piece)
-        return "".join(made)
+        # Piece by piece, because the indentation may be much larger than the content.
+        made = LimitedText()
+        for piece in json.JSONEncoder(ensure_ascii=False, indent=indent, sort_keys=sort_keys).iterencode(value):
+            made.write(piece)
+        return made.getvalue()
     return fits_text(json.dumps(value, ensure_ascii=False, sort_keys=sort_keys, separators=(",", ":")), "the text")
 
 
@@ -248,10 +239,8 @@ class Xml(Node):
         },
     )
 
-    class Config(Schema):
-        operation = operation()
-        data = data()
-        lists = names(
+    class Config(Conversion):
+        lists = names_setting(
             "For parse: elements that are always a list, even if there is only one: line", title="List elements"
         )
         root = line(
@@ -303,9 +292,7 @@ class Yaml(Node):
         },
     )
 
-    class Config(Schema):
-        operation = operation()
-        data = data()
+    class Config(Conversion):
         documents = flag(
             "Whether the text may contain several documents; the data is then a list", False, title="Multiple documents"
         )
@@ -445,7 +432,7 @@ class Markdown(Node):
 
         text = text_of_config(config, input, "text")
         if len(text) > MAX_MARKDOWN:
-            raise LimitExceeded(f"text has {len(text):,} characters; at most {MAX_MARKDOWN:,} of Markdown are allowed")
+            raise LimitExceeded(f"text has {len(text):,} characters; the limit for Markdown is {MAX_MARKDOWN:,}")
         return nh3.clean(_renderer(config["breaks"]).render(text))
 
 

@@ -20,7 +20,7 @@ class TooMuch(Exception):
 
 
 @functools.lru_cache(maxsize=256)
-def compiled(query: str) -> Any:
+def compile_query(query: str) -> Any:
     """Return the parsed query. Raises: NodeError with the error and its position."""
     import jmespath
     from jmespath.exceptions import JMESPathError, ParseError
@@ -40,7 +40,7 @@ def search(query: str, data: Any) -> Any:
     """Return the result of the query on `data`. Raises: NodeError if it fails or exceeds its budget."""
     from jmespath.exceptions import JMESPathError
 
-    parsed = compiled(query)
+    parsed = compile_query(query)
     interpreter = _interpreter()()
     try:
         result = interpreter.visit(parsed, data)

@@ -15,7 +15,12 @@ from nodes.data.paths import MISSING, Path, one_path, read, several_paths
 from nodes.fields import anything, choice, flag, kind_of, line, text_of
 from nodes.limits import MAX_ITEMS, MAX_TEXT, Room, list_of_config, refusal, size_of
 
-HOW = ("inner", "left", "full", "anti")
+HOW = {
+    "inner": "Matches only (inner)",
+    "left": "All of the left list (left)",
+    "full": "All of both lists (full)",
+    "anti": "Left objects without a match (anti)",
+}
 
 
 class Join(Node):
@@ -72,18 +77,7 @@ class Join(Node):
         left_by = several_paths("The values of the left list, if their names differ: customer_id", title="Left values")
         right_by = several_paths("The values of the right list, if their names differ: id", title="Right values")
         by_position = flag("Whether to join objects at the same position", False, title="Join by position")
-        how = choice(
-            "Which objects to keep",
-            HOW,
-            load_default="inner",
-            title="Join type",
-            labels={
-                "inner": "Matches only (inner)",
-                "left": "All of the left list (left)",
-                "full": "All of both lists (full)",
-                "anti": "Left objects without a match (anti)",
-            },
-        )
+        how = choice("Which objects to keep", HOW, load_default="inner", title="Join type")
         prefix = line(
             "The prefix of names in the right list that the left list has too",
             most=100,
@@ -120,12 +114,12 @@ class Join(Node):
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         if "right" not in config:
-            return _one_text(list_of_config(config, input), config)
+            return _join_text(list_of_config(config, input), config)
         left, right = list_of_config(config, input, "left"), list_of_config(config, None, "right")
         return list(_Joined(config, left, right).rows())
 
 
-def _one_text(items: list[Any], config: Mapping[str, Any]) -> str:
+def _join_text(items: list[Any], config: Mapping[str, Any]) -> str:
     if "field" in config:
         items = [None if (value := read(item, config["field"])) is MISSING else value for item in items]
     parts = []
@@ -141,9 +135,8 @@ def _one_text(items: list[Any], config: Mapping[str, Any]) -> str:
 
 
 class _Side(NamedTuple):
-    """One of the two lists: its rows as returned, the key of each (None: matches nothing), and their sizes.
-
-    `blank` is what stands for a row where there is none.
+    """One of the two lists: its rows as returned, the key of each (None: matches nothing), and their sizes. `blank`
+    replaces a missing row.
     """
 
     rows: list[dict[str, Any]]
@@ -153,26 +146,26 @@ class _Side(NamedTuple):
     blank_size: int
 
 
-def _side(rows: list[dict[str, Any]], keys: list[Any], names: list[str]) -> _Side:
+def _make_side(rows: list[dict[str, Any]], keys: list[Any], names: list[str]) -> _Side:
     sizes = [size_of(row, "an item") for row in rows]
     return _Side(rows, keys, sizes, dict.fromkeys(names), sum(len(name) + 8 for name in names))
 
 
-def _keys(which: str, rows: list[Any], by: list[Path], config: Mapping[str, Any]) -> list[Any]:
+def _make_keys(which: str, rows: list[Any], by: list[Path], config: Mapping[str, Any]) -> list[Any]:
     for place, row in enumerate(rows):
         if not isinstance(row, dict):
             raise refusal(f"{which}: item {place} is {kind_of(row)}; only objects can be joined")
-    return list(range(len(rows))) if config["by_position"] else [_key(row, by, config["as_text"]) for row in rows]
+    return list(range(len(rows))) if config["by_position"] else [_make_key(row, by, config["as_text"]) for row in rows]
 
 
-def _key(row: Any, by: list[Path], as_text: bool) -> bytes | None:
+def _make_key(row: Any, by: list[Path], as_text: bool) -> bytes | None:
     values = [read(row, path) for path in by]
     if any(value is MISSING or value is None for value in values):
         return None
     return identity([text_of(value) for value in values] if as_text else values)
 
 
-def _new_names(left: Iterable[str], right: list[str], shared: set[str], prefix: str) -> dict[str, str]:
+def _rename(left: Iterable[str], right: list[str], shared: set[str], prefix: str) -> dict[str, str]:
     """Return the names of the second list's keys in the result, avoiding those of the first."""
     taken, new = {*left, *right}, {}
     for name in right:
@@ -190,8 +183,8 @@ class _Joined:
     def __init__(self, config: Mapping[str, Any], left: list[Any], right: list[Any]) -> None:
         left_by, right_by = config["by"] or config["left_by"], config["by"] or config["right_by"]
         self.how, self.room, self.count = config["how"], Room("the result"), 0
-        left_keys, right_keys = _keys("left", left, left_by, config), _keys("right", right, right_by, config)
-        self.left = _side(left, left_keys, _names(left))
+        left_keys, right_keys = _make_keys("left", left, left_by, config), _make_keys("right", right, right_by, config)
+        self.left = _make_side(left, left_keys, _list_names(left))
         self.index: dict[Any, list[int]] = {}
         for place, key in enumerate(right_keys):
             if key is not None:
@@ -199,14 +192,14 @@ class _Joined:
         self.shared: set[str] = set()
         nest = config.get("nest")
         if nest in self.left.blank:
-            raise refusal(f"nest: the first list has {nest} already; choose another name")
+            raise refusal(f"nest: the left list already has the key {nest}; choose another name")
         if nest is not None:
-            self.right = _side([{nest: row} for row in right], right_keys, [nest])
+            self.right = _make_side([{nest: row} for row in right], right_keys, [nest])
             return
         self.shared = {one.whole for one, other in zip(left_by, right_by, strict=True) if one == other}
-        new = _new_names(self.left.blank, _names(right), self.shared, config["prefix"])
+        new = _rename(self.left.blank, _list_names(right), self.shared, config["prefix"])
         renamed = [{new[name]: value for name, value in row.items()} for row in right]
-        self.right = _side(renamed, right_keys, [new[name] for name in new if name not in self.shared])
+        self.right = _make_side(renamed, right_keys, [new[name] for name in new if name not in self.shared])
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the result in the order of the first list, then the rest of the second."""
@@ -244,5 +237,5 @@ class _Joined:
         return row
 
 
-def _names(rows: list[Any]) -> list[str]:
+def _list_names(rows: list[Any]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row))

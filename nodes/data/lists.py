@@ -326,11 +326,11 @@ class Group(Node):
             if aggregate is None:
                 made.append({"key": values[0] if len(values) == 1 else keys, "items": items})
             else:
-                made.append({**keys, **_aggregated(items, aggregate, room)})
+                made.append({**keys, **_aggregate(items, aggregate, room)})
         return made
 
 
-def _aggregated(items: list[Any], aggregate: Mapping[str, Mapping[str, Any]], room: Room) -> dict[str, Any]:
+def _aggregate(items: list[Any], aggregate: Mapping[str, Mapping[str, Any]], room: Room) -> dict[str, Any]:
     made = {}
     for name, spec in aggregate.items():
         key = spec.get("field", path(""))
@@ -402,19 +402,19 @@ class Split(Node):
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         value = config.get("items", input)
         if "size" not in config and "separator" not in config:
-            return _unwound(value if isinstance(value, list) else [value], config["field"], config["keep"])
+            return _unwind(value if isinstance(value, list) else [value], config["field"], config["keep"])
         if "field" in config:
             value = read(value, config["field"])
             if value is MISSING:
                 raise refusal(f"field: {config['field'].whole} does not exist, so it cannot be split")
         if "separator" in config:
-            return _parts(value, config)
+            return _split_text(value, config)
         if not isinstance(value, list):
             raise refusal(f"size requires a list, but the value is {kind_of(value)}; set separator to split text")
         return [value[start : start + config["size"]] for start in range(0, len(value), config["size"])]
 
 
-def _parts(text: Any, config: Mapping[str, Any]) -> list[str]:
+def _split_text(text: Any, config: Mapping[str, Any]) -> list[str]:
     if not isinstance(text, str):
         raise refusal(f"separator requires text, but the value is {kind_of(text)}; set size to split a list")
     between = config["separator"]
@@ -424,7 +424,7 @@ def _parts(text: Any, config: Mapping[str, Any]) -> list[str]:
     return [bare for part in parts if (bare := part.strip())] if config["trim"] else parts
 
 
-def _unwound(items: list[Any], field: Path, keep: bool) -> list[Any]:
+def _unwind(items: list[Any], field: Path, keep: bool) -> list[Any]:
     """Return a copy of each item for each value in its list, alone or in place of the list."""
     room, made = Room("the result"), []
     for item in items:

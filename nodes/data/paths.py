@@ -51,16 +51,16 @@ def replace(value: Any, path: Path, new: Any) -> Any:
     """Return the value with the existing path replaced, sharing everything else."""
     if isinstance(value, dict) and path.whole in value and path.parts:
         return {**value, path.whole: new}
-    return _replaced(value, path.parts, new)
+    return _replace(value, path.parts, new)
 
 
-def _replaced(value: Any, parts: tuple[str, ...], new: Any) -> Any:
+def _replace(value: Any, parts: tuple[str, ...], new: Any) -> Any:
     if not parts:
         return new
     if isinstance(value, dict):
-        return {**value, parts[0]: _replaced(value[parts[0]], parts[1:], new)}
+        return {**value, parts[0]: _replace(value[parts[0]], parts[1:], new)}
     place = int(parts[0])
-    return [*value[:place], _replaced(value[place], parts[1:], new), *value[place + 1 :]]
+    return [*value[:place], _replace(value[place], parts[1:], new), *value[place + 1 :]]
 
 
 def names_of(paths: Iterable[Path]) -> list[str]:

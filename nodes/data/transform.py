@@ -99,7 +99,7 @@ def _plain(value: Any) -> Any:
 def check_query(expression: str) -> None:
     """Reject text that is not JMESPath."""
     try:
-        query.compiled(expression)
+        query.compile_query(expression)
     except NodeError as error:
         raise ValidationError(error.message) from None
 

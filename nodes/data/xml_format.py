@@ -1,10 +1,11 @@
-"""XML as plain data and back: attributes are `@name`, text beside them is `#text`, what repeats is a list.
+"""XML format: parses and writes XML as plain data. Attributes are `@name`, text beside them is `#text`, repeated
+elements are a list.
 
-There are no DTDs, and so no entities but XML's own five: nothing is fetched and nothing grows. Names keep their
-prefixes as they are written; comments and processing instructions are passed over.
+DTDs are refused, so there are no entities except XML's own five: nothing is fetched, and no text can grow. Names keep
+their prefixes; comments and processing instructions are skipped.
 
-xmltodict was tried: it makes null of an empty element, loses or invents blanks, accepts a DTD, bounds neither elements
-nor levels but by a subclass of what it keeps private, and takes half as long again.
+xmltodict is not used: it makes null of an empty element, loses or invents whitespace, accepts a DTD, limits neither
+elements nor levels without a subclass of its private parts, and takes 50 percent longer.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from nodes.limits import MAX_TEXT, check_data, refusal
 
 # Levels of elements. Each may be two levels of data, an object and a list.
 MAX_LEVELS = 100
-# Elements and attributes: each costs some hundred bytes of memory, however short it is.
+# Elements and attributes: each takes some hundred bytes of memory, even a short one.
 MAX_PARTS = 1_000_000
 START = "A-Z_a-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u1fff\u200c\u200d\u2070-\u218f\u2c00-\u2fef"
 START += "\u3001-\ud7ff\uf900-\ufdcf\ufdf0-\ufffd\U00010000-\U000effff"
@@ -35,7 +36,7 @@ IN_QUOTES = str.maketrans({**ESCAPES, '"': "&quot;", "\n": "&#10;", "\t": "&#9;"
 
 
 def parse(text: str, lists: Collection[str]) -> dict[str, Any]:
-    """The document as `{root: content}`; elements named in `lists` are lists even where there is one of them."""
+    """Return the document as `{root: content}`; elements named in `lists` are lists even if there is only one."""
     from defusedxml import DTDForbidden
     from defusedxml.expatreader import DefusedExpatParser
 
@@ -49,14 +50,14 @@ def parse(text: str, lists: Collection[str]) -> dict[str, Any]:
         line, column = error.getLineNumber(), (error.getColumnNumber() or 0) + 1
         raise MalformedData(f"data is not XML: line {line}, column {column}: {error.getMessage()}") from None
     except DTDForbidden:
-        raise MalformedData("data has a DTD (<!DOCTYPE …>), which is never read; take it out first") from None
+        raise MalformedData("data has a DTD (<!DOCTYPE …>), which is not supported; remove it") from None
     except UnicodeEncodeError:
         raise MalformedData("data is not XML: it has half a surrogate pair") from None
     return reader.document
 
 
 class _Element:
-    """An element that is being read: its attributes and children, and its text in pieces."""
+    """An open element: its attributes and children, and the pieces of its text."""
 
     __slots__ = ("content", "has_children", "texts")
 
@@ -65,7 +66,7 @@ class _Element:
         self.texts: list[str] = []
 
     def value(self) -> Any:
-        """Text alone where there is nothing else. Blanks between children are layout, and dropped."""
+        """Return an object, or the text if there is nothing else. Whitespace between children is layout: dropped."""
         text = "".join(self.texts)
         if self.has_children:
             text = text.strip()
@@ -75,7 +76,7 @@ class _Element:
 
 
 class _Reader(ContentHandler):
-    """Makes data of what the parser tells, without a tree in between."""
+    """Creates the data from the parser's events, without a tree in between."""
 
     def __init__(self, lists: Collection[str]) -> None:
         super().__init__()
@@ -89,7 +90,7 @@ class _Reader(ContentHandler):
         if self.parts > MAX_PARTS:
             raise LimitExceeded(f"data has more than {MAX_PARTS:,} elements and attributes")
         if len(self.open) >= MAX_LEVELS:
-            raise LimitExceeded(f"data has elements more than {MAX_LEVELS} deep")
+            raise LimitExceeded(f"data has elements more than {MAX_LEVELS} levels deep")
         self.open.append(_Element({f"@{key}": value for key, value in attrs.items()}))
 
     def characters(self, content: str) -> None:
@@ -114,9 +115,9 @@ class _Reader(ContentHandler):
 
 
 def write(value: Any, root: str, item: str, indent: int, declaration: bool) -> str:
-    """The document. Without a name for its `root`, an object of one key that is no list is the root and its content.
+    """Return the document. Without `root`, the only key of the data is the root element, unless its value is a list.
 
-    What is in a list without a name of its own, at the top or in another list, becomes elements named `item`.
+    Items of a list without a name, at the top or in another list, become elements named `item`.
     """
     check_data(value, "data")
     content = value
@@ -126,14 +127,13 @@ def write(value: Any, root: str, item: str, indent: int, declaration: bool) -> s
             root, content = name, inside
     writer = _Writer(item, indent)
     if declaration:
-        writer.put('<?xml version="1.0" encoding="UTF-8"?>')
-        writer.put("\n")
+        writer.put('<?xml version="1.0" encoding="UTF-8"?>\n')
     writer.element(root or "root", content, 0)
     return "".join(writer.made)
 
 
 class _Writer:
-    """Collects the text, as long as it is not too long."""
+    """Collects the text, up to its maximum length."""
 
     def __init__(self, item: str, indent: int) -> None:
         self.item, self.indent = item, indent
@@ -151,11 +151,11 @@ class _Writer:
             self.put("\n" + " " * (self.indent * level))
 
     def element(self, name: str, value: Any, level: int) -> None:
-        """One element; its content is an object, a list or text."""
+        """Write an element; its content is an object, a list or text."""
         self.parts += 1
         if self.parts > MAX_PARTS:
             raise LimitExceeded(f"data would have more than {MAX_PARTS:,} elements")
-        self.put(f"<{_named(name)}")
+        self.put(f"<{_check_name(name)}")
         content = value if isinstance(value, dict) else {self.item if isinstance(value, list) else "#text": value}
         children = {}
         for key, part in content.items():
@@ -163,7 +163,7 @@ class _Writer:
                 self.attribute(name, key[1:], part)
             elif key != "#text":
                 children[key] = part if isinstance(part, list) else [part]
-        text = _text(content.get("#text"), name)
+        text = _to_text(content.get("#text"), name)
         if not text and not any(children.values()):
             self.put("/>")
             return
@@ -178,27 +178,27 @@ class _Writer:
         self.put(f"</{name}>")
 
     def attribute(self, element: str, name: str, value: Any) -> None:
-        """One attribute; null is none."""
+        """Write an attribute, unless its value is null."""
         if value is not None:
-            self.put(f' {_named(name)}="{_text(value, element).translate(IN_QUOTES)}"')
+            self.put(f' {_check_name(name)}="{_to_text(value, element).translate(IN_QUOTES)}"')
 
 
 @functools.cache
-def _name() -> re.Pattern[str]:
-    """What names look like. Made at its first use, since so large a class of characters takes long to make."""
+def _name_pattern() -> re.Pattern[str]:
+    """Return the pattern of names. It is created at its first use, because compiling its large classes takes long."""
     return re.compile(f"[:{START}][:{START}.0-9\u00b7\u0300-\u036f\u203f\u2040-]*")
 
 
-def _named(name: str) -> str:
-    if not _name().fullmatch(name):
-        raise refusal(f"{name[:100]!r} is no name that XML allows; rename that key first")
+def _check_name(name: str) -> str:
+    if not _name_pattern().fullmatch(name):
+        raise refusal(f"{name[:100]!r} is not a valid name in XML; rename this key")
     return name
 
 
-def _text(value: Any, element: str) -> str:
+def _to_text(value: Any, element: str) -> str:
     if isinstance(value, list | dict):
-        raise refusal(f"in {element}: an attribute or a text cannot be {kind_of(value)}")
+        raise refusal(f"in {element}: an attribute or a text cannot be {kind_of(value)}; convert it to text")
     text = "" if value is None else text_of(value)
     if found := NOT_XML.search(text):
-        raise refusal(f"in {element}: XML has no character U+{ord(found[0]):04X}")
+        raise refusal(f"in {element}: XML does not allow the character U+{ord(found[0]):04X}; remove it")
     return text

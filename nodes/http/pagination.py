@@ -15,7 +15,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate, valida
 from errors import LimitExceeded, NodeError
 from net.egress import Answer, get_host
 from nodes.base import setting
-from nodes.data.jmespath_query import MAX_QUERY, compiled, search
+from nodes.data.jmespath_query import MAX_QUERY, compile_query, search
 from nodes.fields import choice, text, text_of
 from nodes.http.body import append_query
 from nodes.http.response import parse_json
@@ -34,7 +34,7 @@ OWN = {"next_link": {"path"}, "cursor": {"path", "param", "place"}, "page": COUN
 
 def _jmespath(value: str) -> None:
     try:
-        compiled(value)
+        compile_query(value)
     except NodeError as error:
         raise ValidationError(error.message) from None
 

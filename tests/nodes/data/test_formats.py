@@ -120,7 +120,7 @@ def test_columns_are_chosen_or_named(run):
     assert parse(run, "csv", "a,b,c\n1,2,3", columns=["c", "a"]) == [{"c": "3", "a": "1"}]
     assert parse(run, "csv", "1,2\n3,4", header=False, columns=["x", "y"])[1] == {"x": "3", "y": "4"}
     assert parse(run, "csv", "1,2\n3,4", header=False) == [["1", "2"], ["3", "4"]]
-    assert "there is no column 'x'; there are a, b" in failure(run, "csv", "a,b\n1,2", columns=["x"])
+    assert "there is no column 'x'; the columns are a, b" in failure(run, "csv", "a,b\n1,2", columns=["x"])
 
 
 def test_lines_before_the_table_are_passed_over(run):
@@ -148,9 +148,9 @@ def test_cells_become_numbers_and_booleans_only_where_asked_and_plain(run, cell,
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('a,b\n1,"2\n3,4', "line 3: unexpected end of data; a quotation mark is perhaps not closed"),
+        ('a,b\n1,"2\n3,4', "line 3: unexpected end of data; a quotation mark may not be closed"),
         ('a,b\n1,"2"x', "line 2: ',' expected after '\"'"),
-        ('a\n"' + "x" * 200_000, "a quotation mark is perhaps not closed"),
+        ('a\n"' + "x" * 200_000, "a quotation mark may not be closed"),
     ],
 )
 def test_broken_csv_is_refused_with_its_line(run, text, message):
@@ -190,7 +190,7 @@ def test_numbers_are_no_formulas(run, value):
         (5, "data must be a list of objects"),
         ([1], "item 0 is a number"),
         ([{"a": 1}, [1]], "item 1 is a list"),
-        ([[1], {"a": 1}], "item 1 is an object, but those before it are lists"),
+        ([[1], {"a": 1}], "item 1 is an object, but the rows of this table must be lists"),
     ],
 )
 def test_what_is_no_table_is_not_written_as_csv(run, data, message):
@@ -342,13 +342,13 @@ def test_data_is_written_as_xml(run, data, config, text):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"a b": 1}, "'a b' is no name that XML allows"),
-        ({"a": {"@": 1}}, "'' is no name that XML allows"),
-        ({"a": {"@x><y": 1}}, "is no name that XML allows"),
+        ({"a b": 1}, "'a b' is not a valid name in XML"),
+        ({"a": {"@": 1}}, "'' is not a valid name in XML"),
+        ({"a": {"@x><y": 1}}, "is not a valid name in XML"),
         ({"a": {"@x": [1]}}, "in a: an attribute or a text cannot be a list"),
         ({"a": {"#text": {"b": 1}}}, "in a: an attribute or a text cannot be an object"),
-        ({"a": {"b": "\x01"}}, "in b: XML has no character U+0001"),
-        ({"a": "\ud800"}, "in a: XML has no character U+D800"),
+        ({"a": {"b": "\x01"}}, "in b: XML does not allow the character U+0001"),
+        ({"a": "\ud800"}, "in a: XML does not allow the character U+D800"),
     ],
 )
 def test_what_xml_cannot_say_is_refused(run, data, message):
@@ -417,7 +417,7 @@ def test_yaml_merges_defaults(run):
     assert found["c"] == {"x": 0, "y": 2, "z": 4}
     assert found["d"] == {"x": 9, "y": 2}
     assert found["e"] == {"<<": 1}
-    assert "<< takes an object" in failure(run, "yaml", "{<<: 1}")
+    assert "the value of << must be an object" in failure(run, "yaml", "{<<: 1}")
 
 
 def test_several_documents_are_a_list_where_asked(run):
@@ -425,7 +425,7 @@ def test_several_documents_are_a_list_where_asked(run):
     assert parse(run, "yaml", "", documents=True) == []
     assert "data has 2 documents; set documents to true" in failure(run, "yaml", "a\n---\nb")
     assert parse(run, "yaml", written(run, "yaml", [1, {"a": "b"}], documents=True), documents=True) == [1, {"a": "b"}]
-    assert "must be the list of the documents" in failure(run, "yaml", {}, "format", documents=True)
+    assert "must be a list of documents" in failure(run, "yaml", {}, "format", documents=True)
 
 
 @pytest.mark.parametrize(
@@ -433,10 +433,10 @@ def test_several_documents_are_a_list_where_asked(run):
     [
         ("a: 1\nb: [", "data is not YAML: line 3, column 1"),
         ("a: b: c", "line 1, column 5: mapping values are not allowed in this context"),
-        ("a: 1\na: 2", "line 2, column 1: the key 'a' is there twice"),
+        ("a: 1\na: 2", "line 2, column 1: the key 'a' occurs twice"),
         ("\n[a]: b", "line 2, column 1: a key must be text, not a list or an object"),
         ("- &a 1\n- {*a : 2}", "line 2, column 4: a key must be text"),
-        ("a: *b", "line 1, column 4: the alias b stands for nothing"),
+        ("a: *b", "line 1, column 4: the alias b has no anchor"),
         ("a: &b [*b]", "line 1, column 8: the alias b contains itself"),
         ("a:\n  - .NaN", "line 2, column 5: a number that is not finite"),
         ("- -.inf", "line 1, column 3: a number that is not finite"),

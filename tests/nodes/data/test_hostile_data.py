@@ -85,7 +85,7 @@ def test_a_csv_of_200_mb_is_refused_at_once_and_takes_no_memory(fails):
         ("," * 16_000_000, "more than 16,384 columns"),
         (",".join(["a"] * 16_000) + "\n" + "1\n" * 200_000, "more than 2,500,000 cells"),
         (",".join(["a"] * 10) + "\n" + ",".join("1" * 400) + "\n" + "1\n" * 200_000, "more than 2,500,000 cells"),
-        ("a\n" + '"' + "x" * 16_000_000, "a quotation mark is perhaps not closed"),
+        ("a\n" + '"' + "x" * 16_000_000, "a quotation mark may not be closed"),
     ],
 )
 def test_a_table_takes_no_more_memory_than_a_bounded_number_of_cells(fails, text, message):
@@ -153,7 +153,7 @@ NESTED = [
     ("yaml", {"operation": "parse"}, "- ", "nest"),
     ("yaml", {"operation": "parse"}, "? ", "nest|a key must be text"),
     ("yaml", {"operation": "parse"}, "{a: ", "nest"),
-    ("xml", {"operation": "parse"}, "<a>", "elements more than 100 deep"),
+    ("xml", {"operation": "parse"}, "<a>", "elements more than 100 levels deep"),
 ]
 
 
@@ -271,7 +271,7 @@ def test_much_xml_takes_a_bounded_time(fails, text, message):
     ],
 )
 def test_yaml_tags_make_nothing(fails, text):
-    fails("yaml", {"operation": "parse"}, text, "the tag .* is not read; only data without tags is", seconds=5)
+    fails("yaml", {"operation": "parse"}, text, "the tag .* is not supported; remove it", seconds=5)
     assert not Path("/tmp/hostile").exists()
 
 
@@ -313,7 +313,7 @@ def test_yaml_aliases_do_not_nest_without_bound(fails):
         ("a" * 8_000_000 + ": " + "b" * 8_000_000, "is not YAML"),
         ('"' + "\\" * 15_999_999, "is not YAML"),
         ("a: |\n" + " x\n" * 5_000_000 + "\0", "is not YAML"),
-        ("{" + "a, " * 1_000, "the key 'a' is there twice"),
+        ("{" + "a, " * 1_000, "the key 'a' occurs twice"),
     ],
 )
 def test_much_yaml_takes_a_bounded_time(fails, text, message):
