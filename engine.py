@@ -24,7 +24,7 @@ from engine_types import Job, Open, Outcome, Settled, Step
 from errors import ErrorKind, ExpressionError, NodeError
 from nodes import plugin_runner
 from nodes.base import Answer, Branch, Context, Suspend
-from nodes.limits import UNMEASURED, encode, size_of
+from nodes.limits import MAX_UNMEASURED, encode, size_of
 
 __all__ = ["Job", "Open", "Outcome", "Plan", "Settled", "Step", "encode", "plan", "run", "scope_of"]
 
@@ -202,7 +202,7 @@ class _Run:
     def together(self, nodes: Sequence[PlannedNode]) -> dict[str, Any]:
         """Return an object of the outputs of these nodes; too large if many of them pass on the same large value."""
         outputs = {node.id: self.states[node.position].output for node in nodes}
-        if len(nodes) > UNMEASURED:
+        if len(nodes) > MAX_UNMEASURED:
             try:
                 size_of(outputs, f"what {len(nodes)} nodes give together", 2 * self.job.max_value_bytes)
             except NodeError as error:

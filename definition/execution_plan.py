@@ -13,7 +13,7 @@ from errors import ExpressionError, NodeError
 from expressions import Template
 from nodes.base import Node
 from nodes.fields import kind_of
-from nodes.limits import MAX_TEXT, UNMEASURED, size_of
+from nodes.limits import MAX_TEXT, MAX_UNMEASURED, size_of
 
 from .messages import MAX_QUOTED, join_messages
 
@@ -71,7 +71,7 @@ class Config:
         for key, compiled, field_, written in self.dynamic:
             try:
                 value = compiled.evaluate(scope)
-                if compiled.count > UNMEASURED:
+                if compiled.count > MAX_UNMEASURED:
                     size_of(value, f"config.{key}", 2 * most)
                 config[key] = value if type(field_) is fields.Raw else field_.deserialize(value)
             except ExpressionError as error:

@@ -19,25 +19,25 @@ from nodes.fields import kind_of
 
 # Characters of a text: the default limit of a step's value.
 MAX_TEXT = 16 * 2**20
-# Up to this many values, each of limited size, are combined without measuring the result.
-UNMEASURED = 8
+# Up to this many values of limited size are combined without measuring the result.
+MAX_UNMEASURED = 8
 # Items of a list. Sorting so many takes a second or two, blocking all other threads of the process.
 MAX_ITEMS = 250_000
-# Lists and objects in JSON text, which take up to a hundred times its size in memory; and the minimum of bytes for each
-# in a larger text.
+# Lists and objects in JSON text, which take up to a hundred times its size in memory; in a larger text, one for each
+# BYTES_EACH.
 MAX_CONTAINERS, BYTES_EACH = 200_000, 25
 # A string in JSON, or the start of an unterminated one: one pattern, so that each byte is scanned only once.
 QUOTED = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 # Levels of a nested value. The recorder fails at 254, and other nodes wrap values.
 MAX_DEPTH = 200
 # Range of integers in recorded JSON: from the smallest signed to the largest unsigned one of 64 bits.
-LEAST, GREATEST = -(2**63), 2**64 - 1
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
 OUTPUT_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 # Common keys of a text in an object from another node.
-USUAL = ("body", "content", "text", "data", "html")
+TEXT_KEYS = ("body", "content", "text", "data", "html")
 
 
-def is_too_fine(raw: bytes) -> bool:
+def has_too_many_parts(raw: bytes) -> bool:
     """Return True if JSON text has so many lists and objects that they would take far more memory than the text."""
     most = max(MAX_CONTAINERS, len(raw) // BYTES_EACH)
     if raw.count(b"{") + raw.count(b"[") <= most:
@@ -55,15 +55,15 @@ def text_of_config(config: Mapping[str, Any], input: Any, key: str = "data") -> 
     """Return the text under this config key, or the input. Raises: NodeError with a hint if it is not text."""
     value = config.get(key, input)
     if isinstance(value, str):
-        return fits_text(value, key)
+        return check_text(value, key)
     if key in config:
         raise refusal(f"{key} must be text, but is {kind_of(value)}")
-    named = sorted(value, key=lambda name: name not in USUAL) if isinstance(value, dict) else []
+    named = sorted(value, key=lambda name: name not in TEXT_KEYS) if isinstance(value, dict) else []
     found = next((name for name in named if isinstance(value[name], str) and name.isidentifier()), "body")
     raise refusal(f'{key} must be text, but the input is {kind_of(value)}; set "{key}": "{{{{ input.{found} }}}}"')
 
 
-def fits_text(text: str, what: str) -> str:
+def check_text(text: str, what: str) -> str:
     """Return the text. Raises: NodeError if it is too long."""
     if len(text) > MAX_TEXT:
         raise LimitExceeded(f"{what} has {len(text):,} characters; the limit is {MAX_TEXT:,}")
@@ -74,7 +74,7 @@ def list_of_config(config: Mapping[str, Any], input: Any, key: str = "items") ->
     """Return the list under this config key, or the input. Raises: NodeError with a hint if it is not a list."""
     value = config.get(key, input)
     if isinstance(value, list):
-        return fits_items(value, key)
+        return check_items(value, key)
     if key in config or not isinstance(value, dict):
         raise refusal(f"{key} must be a list, but is {kind_of(value)}")
     found = next((name for name, part in value.items() if isinstance(part, list) and name.isidentifier()), "items")
@@ -92,7 +92,7 @@ def encode(value: Any, max_bytes: int) -> bytes:
     return encoded
 
 
-def fits_items(items: list[Any], what: str) -> list[Any]:
+def check_items(items: list[Any], what: str) -> list[Any]:
     """Return the list. Raises: NodeError if it is too long."""
     if len(items) > MAX_ITEMS:
         raise LimitExceeded(f"{what} has {len(items):,} items; the limit is {MAX_ITEMS:,}")
@@ -108,21 +108,21 @@ class LimitedText(io.StringIO):
         return super().write(text)
 
 
-class Room:
+class Budget:
     """A budget in characters of JSON. Raises NodeError when it is used up."""
 
     def __init__(self, what: str, size: int = MAX_TEXT) -> None:
         self.what, self.size, self.left = what, size, size
 
-    def take(self, size: int) -> None:
+    def spend(self, size: int) -> None:
         """Spend `size` characters."""
         self.left -= size
         if self.left < 0:
             raise LimitExceeded(f"{self.what} would exceed the limit of {self.size:,} characters of JSON")
 
-    def take_value(self, value: Any) -> None:
+    def spend_value(self, value: Any) -> None:
         """Spend the size of this value."""
-        self.take(size_of(value, self.what))
+        self.spend(size_of(value, self.what))
 
 
 def size_of(value: Any, what: str, most: int = MAX_TEXT) -> int:
@@ -167,7 +167,7 @@ def is_number(value: Any) -> bool:
 
 def check_json(value: Any, what: str) -> Any:
     """Return the value. Raises: NodeError with the path of a part that cannot be recorded."""
-    found = _unfit(value, 0)
+    found = _find_issue(value, 0)
     if found is not None:
         path, problem = found
         where = f"{what}, at {path.removeprefix('.')}" if path else what
@@ -176,34 +176,35 @@ def check_json(value: Any, what: str) -> Any:
 
 
 def check_data(value: Any, what: str) -> Any:
-    """Do the same for a value from outside, which may be too large, because a part of it may occur many times."""
+    """Do the same for a value that may be too large, because a part of it may occur many times."""
     size_of(value, what)
     return check_json(value, what)
 
 
-def _unfit(value: Any, depth: int) -> tuple[str, str] | None:
+def _find_issue(value: Any, depth: int) -> tuple[str, str] | None:
     """Return the path and the issue of a part that is not JSON or nested too deeply, or None."""
     if isinstance(value, str) or value is None:
         return None
     if not isinstance(value, list | dict):
-        problem = unfit_scalar(value)
+        problem = find_scalar_issue(value)
         return ("", problem) if problem else None
     if depth >= MAX_DEPTH:
         return "", f"is nested more than {MAX_DEPTH} levels deep"
     for key, part in value.items() if isinstance(value, dict) else enumerate(value):
         kind = type(part)
-        if kind is str or (kind is int and LEAST <= part <= GREATEST) or (kind is float and math.isfinite(part)):
+        is_integer = kind is int and MIN_INTEGER <= part <= MAX_INTEGER
+        if kind is str or is_integer or (kind is float and math.isfinite(part)):
             continue  # fast path for most values
-        found = _unfit(part, depth + 1)
+        found = _find_issue(part, depth + 1)
         if found is not None:
             return (f".{key:.100}" if isinstance(key, str) else f"[{key}]") + found[0], found[1]
     return None
 
 
-def unfit_scalar(value: Any) -> str | None:
+def find_scalar_issue(value: Any) -> str | None:
     """Return the issue of a number, boolean or other scalar except text, or None."""
     if isinstance(value, int):
-        return None if LEAST <= value <= GREATEST else "an integer of more than 64 bits; use text instead"
+        return None if MIN_INTEGER <= value <= MAX_INTEGER else "an integer of more than 64 bits; use text instead"
     if isinstance(value, float):
         return None if math.isfinite(value) else "a number that is not finite"
     return None if value is None else f"{type(value).__name__} is not JSON"

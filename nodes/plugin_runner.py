@@ -12,6 +12,7 @@ import logging
 import queue
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -25,20 +26,20 @@ from nodes.base import Branch, Context, Node, Suspend
 
 log = logging.getLogger("headrace.nodes")
 LATE_SECONDS = 0.5  # after the deadline, for a node that notices it itself: its own error is more specific
-MAX_LEFT = 50
+MAX_ABANDONED = 50
 LEVELS = ("debug", "info", "warning", "error")
 PACKAGE = "headrace_nodes"  # package of the files in HEADRACE_NODES_DIR
 # Fields of the context that a node may use in its own thread; all others are called in the run's thread.
 FREE = {"node_id", "inputs", "scope", "idempotency_key", "deadline", "services", "files"}
 
-_left: set[threading.Thread] = set()
+_abandoned: set[threading.Thread] = set()
 
 
 def call(node: Node, work: Callable[[Context], Any], ctx: Context) -> Any:
     """Return the result of `work`, called in a new thread with a context that is safe there. Raises its errors, and
     NodeError if it does not end in time.
     """
-    _check_left()
+    _check_abandoned()
     calls = CallQueue()
     result: Future[Any] = Future()
 
@@ -49,13 +50,13 @@ def call(node: Node, work: Callable[[Context], Any], ctx: Context) -> Any:
             result.set_exception(error)
         if calls.is_closed:
             log.warning("Node %s (%s) ended after it was abandoned", ctx.node_id, node.type)
-        calls.leave()
+        calls.end()
 
     began = time.monotonic()
     thread = threading.Thread(target=perform, name=f"own-{node.type}", daemon=True)
     thread.start()
     if not calls.serve(None if ctx.deadline is None else ctx.deadline + LATE_SECONDS) and not result.done():
-        _left.add(thread)
+        _abandoned.add(thread)
         log.error("Node %s (%s) did not end in time; its thread is abandoned", ctx.node_id, node.type)
         given = (ctx.deadline or began) - began
         # With side effects, a second attempt must not start while the first may still be working.
@@ -63,13 +64,13 @@ def call(node: Node, work: Callable[[Context], Any], ctx: Context) -> Any:
     return _outcome(result)
 
 
-def _check_left() -> None:
-    for thread in list(_left):
+def _check_abandoned() -> None:
+    for thread in list(_abandoned):
         if not thread.is_alive():
-            _left.discard(thread)
-    if len(_left) >= MAX_LEFT:
+            _abandoned.discard(thread)
+    if len(_abandoned) >= MAX_ABANDONED:
         raise NodeError(
-            f"{MAX_LEFT} abandoned nodes of HEADRACE_NODES_DIR are still running; restart the server", kind="limit"
+            f"{MAX_ABANDONED} abandoned nodes of HEADRACE_NODES_DIR are still running; restart the server", kind="limit"
         )
 
 
@@ -104,7 +105,7 @@ class CallQueue:
             self._asked.put((answer, work))
         return answer.result()
 
-    def leave(self) -> None:
+    def end(self) -> None:
         """Signal that the node has ended."""
         self._asked.put(None)
 
@@ -144,13 +145,13 @@ class Proxy:
     """A proxy for an object of the run's thread: every call of it or its methods is executed there."""
 
     def __init__(self, calls: CallQueue, target: Any) -> None:
-        self._desk, self._target = calls, target
+        self._calls, self._target = calls, target
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._desk.ask(lambda: self._target(*args, **kwargs))
+        return self._calls.ask(lambda: self._target(*args, **kwargs))
 
     def __getattr__(self, name: str) -> Proxy:
-        return Proxy(self._desk, getattr(self._target, name))
+        return Proxy(self._calls, getattr(self._target, name))
 
 
 def _make_context(ctx: Context, calls: CallQueue) -> Context:
@@ -206,12 +207,11 @@ def check(node: Node, branches: tuple[str, ...], result: Any) -> None:
     if type(result) is Suspend:
         _check_wait(node, result)
         return
-    way = result.name if type(result) is Branch else None
-    if way in (branches or (None,)):
-        return
-    offer = f"it declares: {', '.join(map(repr, branches))}" if branches else "it declares none"
-    describe_error = "returned no Branch" if way is None else f"returned the branch {str(way)[:100]!r}"
-    raise NodeError(f"{node.type} {describe_error}; {offer}", permanent=True, kind="code")
+    name = result.name if type(result) is Branch else None
+    if name not in (branches or (None,)):
+        returned = "no Branch" if name is None else f"the branch {str(name)[:100]!r}"
+        declared = f"it declares: {', '.join(map(repr, branches))}" if branches else "it declares none"
+        raise NodeError(f"{node.type} returned {returned}; {declared}", permanent=True, kind="code")
 
 
 def _check_wait(node: Node, wait: Suspend) -> None:
@@ -248,12 +248,9 @@ def describe_with_place(error: BaseException) -> str:
 def find_place(error: BaseException) -> str:
     """Return the place in HEADRACE_NODES_DIR where it was raised, such as `rates.py, line 12`; empty if elsewhere."""
     found = ""
-    trace = error.__traceback__
-    while trace is not None:
-        name = trace.tb_frame.f_globals.get("__name__", "")
-        if str(name).startswith(f"{PACKAGE}."):
-            found = f"{Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno}"
-        trace = trace.tb_next
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if str(frame.f_globals.get("__name__", "")).startswith(f"{PACKAGE}."):
+            found = f"{Path(frame.f_code.co_filename).name}, line {line}"
     return found
 
 

@@ -40,7 +40,7 @@ class Broken(NamedTuple):
     types: frozenset[str] | None
 
 
-class Unfit(Exception):
+class InvalidNode(Exception):
     """A file or a class that is not a valid node type; `line` is its position."""
 
     def __init__(self, message: str, line: int = 0) -> None:
@@ -55,7 +55,7 @@ def load(folder: Path | None) -> list[Broken]:
     """Replace this process's plugins by those in the folder (None: remove them); return the files that failed."""
     for type_ in [type_ for type_, node in REGISTRY.items() if node.own]:
         del REGISTRY[type_]
-    for name in _modules():
+    for name in _list_modules():
         del sys.modules[name]
     entry_of.cache_clear()
     BROKEN.clear()
@@ -76,14 +76,15 @@ def explain_missing(type_: str) -> str:
     return ""
 
 
-def _modules() -> set[str]:
+def _list_modules() -> set[str]:
     return {name for name in sys.modules if name == PACKAGE or name.startswith(f"{PACKAGE}.")}
 
 
 def _load_all(folder: Path) -> list[Broken]:
     log.info("Loading the node types in %s", folder)
     try:
-        files = sorted(path for path in folder.iterdir() if _is_node_file(path))
+        found = [path for path in folder.iterdir() if path.suffix == ".py" and path.name[0] not in "_."]
+        files = sorted(path for path in found if not path.is_dir())
     except OSError as error:
         return [Broken(str(folder), f"it cannot be read: {error.strerror}", None)]
     spec = ModuleSpec(PACKAGE, None, is_package=True)
@@ -93,52 +94,48 @@ def _load_all(folder: Path) -> list[Broken]:
     return [broken for broken in map(_load, files) if broken is not None]
 
 
-def _is_node_file(path: Path) -> bool:
-    return path.suffix == ".py" and path.name[0] not in "_." and not path.is_dir()
-
-
 def _load(path: Path) -> Broken | None:
     """Load one file; return None if it is valid."""
-    before = _Before()
+    before = _Snapshot()
     try:
         _import(path, before)
     except BaseException as error:
         before.restore()
         if isinstance(error, KeyboardInterrupt):
             raise
-        return Broken(path.name, _reason(error, path), _types_in(path))
+        return Broken(path.name, _describe(error, path), _find_types(path))
     return None
 
 
-def _import(path: Path, before: _Before) -> None:
+def _import(path: Path, before: _Snapshot) -> None:
     if not path.stem.isidentifier():
-        raise Unfit("its name must consist of letters, digits and _, such as my_node.py")
+        raise InvalidNode("its name must consist of letters, digits and _, such as my_node.py")
     name = f"{PACKAGE}.{path.stem}"
     importlib.import_module(name)
     for type_, node in before.types.items():
         if REGISTRY.get(type_) is not node:
-            raise Unfit(f"it replaces or removes the node type {type_!r}")
+            raise InvalidNode(f"it replaces or removes the node type {type_!r}")
     new = [(type_, node) for type_, node in REGISTRY.items() if type_ not in before.types]
     # Another file may have imported it before.
     if not new and all(type(node).__module__ != name for node in REGISTRY.values()):
-        raise Unfit("it has no node type: define a class derived from Node with a type")
+        raise InvalidNode("it has no node type: define a class derived from Node with a type")
     for type_, node in new:
         _check(type_, node)
 
 
-class _Before:
+class _Snapshot:
     """The state before a file was loaded."""
 
     def __init__(self) -> None:
         self.types = dict(REGISTRY)
-        self.modules = _modules()
+        self.modules = _list_modules()
 
     def restore(self) -> None:
         """Undo everything that was added since."""
         for type_ in REGISTRY.keys() - self.types.keys():
             del REGISTRY[type_]
         REGISTRY.update(self.types)
-        for name in _modules() - self.modules:
+        for name in _list_modules() - self.modules:
             del sys.modules[name]
             # Otherwise `from headrace_nodes import …` would still find it.
             vars(sys.modules[PACKAGE]).pop(name.removeprefix(f"{PACKAGE}."), None)
@@ -148,25 +145,25 @@ class _Before:
 
 
 def _check(type_: str, node: Node) -> None:
-    """Mark a node type as own. Raises: Unfit if it would fail later, or break the catalog."""
+    """Mark a node type as own. Raises: InvalidNode if it would fail later, or break the catalog."""
     cls: Any = type(node)
     if cls.__dict__.get("type") != type_:
-        raise Unfit(f"{cls.__qualname__}: it must not be added to the registry manually")
+        raise InvalidNode(f"{cls.__qualname__}: it must not be added to the registry manually")
     cls.own = True
     # Runs of quick nodes execute within the request that starts them, which must not block on foreign code.
     cls.quick = False
     try:
-        for complaint in _complaints(cls):
-            raise Unfit(f"{cls.__qualname__}: {complaint}", _line_of(cls))
+        for issue in _find_issues(cls):
+            raise InvalidNode(f"{cls.__qualname__}: {issue}", _line_of(cls))
         _check_config(cls)
         plugin_runner.branches(node, {})
         with plugin_runner.contain_errors(f"{cls.__qualname__}: its entry in the catalogue"):
             orjson.dumps(entry_of(cls))
     except NodeError as error:
-        raise Unfit(error.message, _line_of(cls)) from error
+        raise InvalidNode(error.message, _line_of(cls)) from error
 
 
-def _complaints(cls: Any) -> Iterator[str]:
+def _find_issues(cls: Any) -> Iterator[str]:
     if not isinstance(cls.type, str) or not TYPE.fullmatch(cls.type):
         yield f"type must have at most 64 lower-case letters, digits and _, such as fetch_rates; it is {cls.type!r:.80}"
     if (cls.trigger, cls.category == "trigger") != (cls.polls, cls.polls):
@@ -186,14 +183,14 @@ def _complaints(cls: Any) -> Iterator[str]:
         yield "examples must be a tuple of dicts"
     if not isinstance(cls.source, tuple) or not all(name in cls.Config._declared_fields for name in cls.source):
         yield "source must be a tuple of keys of its Config"
-    yield from _method(cls, "run", "input, ctx")
+    yield from _find_method_issues(cls, "run", "input, ctx")
     if cls.suspends:
-        yield from _method(cls, "resume", "input, answer")
+        yield from _find_method_issues(cls, "resume", "input, answer")
     if cls.polls:
-        yield from _method(cls, "poll", "state, ctx")
+        yield from _find_method_issues(cls, "poll", "state, ctx")
 
 
-def _method(cls: Any, name: str, takes: str) -> Iterator[str]:
+def _find_method_issues(cls: Any, name: str, takes: str) -> Iterator[str]:
     """Yield the issues of a method that takes the config and two more arguments."""
     method = getattr(cls, name)
     if method is getattr(Node, name):
@@ -213,13 +210,15 @@ def _method(cls: Any, name: str, takes: str) -> Iterator[str]:
 
 def _check_config(cls: Any) -> None:
     if not isinstance(cls.Config, type) or not issubclass(cls.Config, Schema):
-        raise Unfit(f"{cls.__qualname__}: Config must be a marshmallow Schema", _line_of(cls))
+        raise InvalidNode(f"{cls.__qualname__}: Config must be a marshmallow Schema", _line_of(cls))
     with plugin_runner.contain_errors(f"{cls.__qualname__}.Config"):
         fields = cls.Config().fields
     for key, field in fields.items():
         where = f"{cls.__qualname__}.Config: {key}"
         if field.data_key not in (None, key) or field.attribute not in (None, key):
-            raise Unfit(f"{where} must be stored under its own name, without data_key or attribute", _line_of(cls))
+            raise InvalidNode(
+                f"{where} must be stored under its own name, without data_key or attribute", _line_of(cls)
+            )
         with plugin_runner.contain_errors(f"{where}: its load_default"):
             default = field.load_default() if callable(field.load_default) else field.load_default
             orjson.dumps(None if default is missing else default)
@@ -235,10 +234,10 @@ def _line_of(cls: Any) -> int:
         return 0
 
 
-def _reason(error: BaseException, path: Path) -> str:
+def _describe(error: BaseException, path: Path) -> str:
     """Return the place and the reason in one line."""
     place = plugin_runner.find_place(error)
-    if isinstance(error, Unfit):
+    if isinstance(error, InvalidNode):
         place, text = f"line {error.line}" if error.line else "", str(error)
     elif isinstance(error, SyntaxError) and error.filename:
         place, text = f"{Path(error.filename).name}, line {error.lineno}", f"{type(error).__name__}: {error.msg}"
@@ -248,7 +247,7 @@ def _reason(error: BaseException, path: Path) -> str:
     return text if len(text) <= MAX_REASON else text[:MAX_REASON] + "…"
 
 
-def _types_in(path: Path) -> frozenset[str]:
+def _find_types(path: Path) -> frozenset[str]:
     """Return the node types declared in the file, and its own name: these are missing if it could not be loaded."""
     try:
         text = path.read_bytes().decode("utf-8", "replace")

@@ -19,7 +19,7 @@ from api.http.server import get_config
 from definition.messages import to_plain
 from errors import BadInput, HeadraceError, Issue, NotJson, TooLarge, Unavailable
 from models import DatabaseRefused, HeldUp, patience
-from nodes.limits import MAX_CONTAINERS, is_too_fine
+from nodes.limits import MAX_CONTAINERS, has_too_many_parts
 
 MAX_DEPTH = 100
 CONTAINERS = (dict, list)  # faster than `dict | list`, which is evaluated at each use
@@ -165,7 +165,7 @@ def check_containers(raw: bytes, what: str) -> None:
 
     Raises: TooLarge if there are more than MAX_CONTAINERS.
     """
-    if is_too_fine(raw):
+    if has_too_many_parts(raw):
         raise TooLarge(f"{what} has more than {MAX_CONTAINERS:,} lists and objects; send it in several parts")
 
 

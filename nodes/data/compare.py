@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from nodes.data.paths import MISSING
-from nodes.limits import GREATEST, LEAST, too_deep
+from nodes.limits import MAX_INTEGER, MIN_INTEGER, too_deep
 
 # The kinds in order. Null and missing are not values, and come last in both directions.
 NUMBER, TEXT, BOOLEAN, LIST, OBJECT, NULL, ABSENT = range(7)
@@ -81,7 +81,7 @@ def identity(values: list[Any]) -> bytes:
 
 
 def _normalize(value: Any) -> Any:
-    if isinstance(value, float) and value.is_integer() and LEAST <= value <= GREATEST:
+    if isinstance(value, float) and value.is_integer() and MIN_INTEGER <= value <= MAX_INTEGER:
         return int(value)
     if isinstance(value, list):
         return [_normalize(item) for item in value]

@@ -19,7 +19,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from errors import MalformedData, NodeError
 from nodes.base import Branch, Context, Node, setting
 from nodes.fields import anything, choice, credential, flag, kind_of, text, text_of, whole
-from nodes.limits import fits_text, refusal
+from nodes.limits import check_text, refusal
 
 # Algorithms of hashlib, with their labels.
 ALGORITHMS = {
@@ -159,7 +159,7 @@ def _read_data(config: Mapping[str, Any], input: Any) -> bytes:
             f"data must be text, but is {kind_of(value)}; use {{{{ input.body }}}} for a part of the input, "
             "or {{ input|tojson }} for all of it"
         )
-    written = fits_text(text_of(value), "data")
+    written = check_text(text_of(value), "data")
     encoding = WRITTEN_IN.get(operation, config["data_encoding"])
     try:
         return written.encode() if encoding == "text" else decode(written, encoding)

@@ -13,7 +13,7 @@ from typing import Any
 from errors import LimitExceeded, MalformedData
 from nodes.data.paths import MISSING, Path, path, read
 from nodes.fields import kind_of, text_of
-from nodes.limits import GREATEST, LEAST, MAX_ITEMS, LimitedText, refusal, size_of
+from nodes.limits import MAX_INTEGER, MAX_ITEMS, MIN_INTEGER, LimitedText, refusal, size_of
 
 DELIMITERS = (",", ";", "\t", "|")
 # The limit of an Excel sheet.
@@ -136,7 +136,7 @@ def parse_cell(cell: str) -> Any:
         return None
     if INTEGER.fullmatch(cell):
         whole = int(cell)
-        return whole if LEAST <= whole <= GREATEST and cell != "-0" else cell
+        return whole if MIN_INTEGER <= whole <= MAX_INTEGER and cell != "-0" else cell
     if DECIMAL.fullmatch(cell) and math.isfinite(number := float(cell)):
         return number
     return {"true": True, "false": False}.get(cell.lower(), cell) if len(cell) < 6 else cell

@@ -13,15 +13,15 @@ from nodes.base import Context, Node, setting
 from nodes.data import csv_format, xml_format, yaml_format
 from nodes.fields import Named, anything, choice, flag, line, whole
 from nodes.limits import (
-    GREATEST,
     MAX_CONTAINERS,
+    MAX_INTEGER,
     MAX_ITEMS,
     MAX_TEXT,
     LimitedText,
     check_data,
     check_json,
-    fits_text,
-    is_too_fine,
+    check_text,
+    has_too_many_parts,
     refusal,
     text_of_config,
 )
@@ -185,7 +185,7 @@ def json_value(text: str, what: str) -> Any:
 
 
 def _parse_json(text: str) -> Any:
-    if is_too_fine(text.encode("utf-8", "replace")):
+    if has_too_many_parts(text.encode("utf-8", "replace")):
         raise LimitExceeded(f"the text has more than {MAX_CONTAINERS:,} lists and objects; parse it in parts")
     try:
         return json.loads(text)
@@ -193,7 +193,7 @@ def _parse_json(text: str) -> Any:
         raise
     except ValueError:
         # An integer with more digits than Python parses is replaced by one that exceeds 64 bits, too.
-        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 25 else GREATEST + 1)
+        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 25 else MAX_INTEGER + 1)
 
 
 def _json_lines(text: str) -> list[Any]:
@@ -211,7 +211,7 @@ def json_text(value: Any, indent: int, sort_keys: bool) -> str:
         for piece in json.JSONEncoder(ensure_ascii=False, indent=indent, sort_keys=sort_keys).iterencode(value):
             made.write(piece)
         return made.getvalue()
-    return fits_text(json.dumps(value, ensure_ascii=False, sort_keys=sort_keys, separators=(",", ":")), "the text")
+    return check_text(json.dumps(value, ensure_ascii=False, sort_keys=sort_keys, separators=(",", ":")), "the text")
 
 
 class Xml(Node):

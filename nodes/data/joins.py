@@ -13,7 +13,7 @@ from nodes.data.compare import identity
 from nodes.data.lists import separator_setting
 from nodes.data.paths import MISSING, Path, one_path, read, several_paths
 from nodes.fields import anything, choice, flag, kind_of, line, text_of
-from nodes.limits import MAX_ITEMS, MAX_TEXT, Room, list_of_config, refusal, size_of
+from nodes.limits import MAX_ITEMS, MAX_TEXT, Budget, list_of_config, refusal, size_of
 
 HOW = {
     "inner": "Matches only (inner)",
@@ -182,7 +182,7 @@ class _Joined:
 
     def __init__(self, config: Mapping[str, Any], left: list[Any], right: list[Any]) -> None:
         left_by, right_by = config["by"] or config["left_by"], config["by"] or config["right_by"]
-        self.how, self.room, self.count = config["how"], Room("the result"), 0
+        self.how, self.budget, self.count = config["how"], Budget("the result"), 0
         left_keys, right_keys = _make_keys("left", left, left_by, config), _make_keys("right", right, right_by, config)
         self.left = _make_side(left, left_keys, _list_names(left))
         self.index: dict[Any, list[int]] = {}
@@ -227,8 +227,8 @@ class _Joined:
         self.count += 1
         if self.count > MAX_ITEMS:
             raise LimitExceeded(f"the result would have more than {MAX_ITEMS:,} items")
-        self.room.take(left.blank_size if place is None else left.sizes[place])
-        self.room.take(right.blank_size if other is None else right.sizes[other])
+        self.budget.spend(left.blank_size if place is None else left.sizes[place])
+        self.budget.spend(right.blank_size if other is None else right.sizes[other])
         first = left.blank if place is None else left.rows[place]
         row = {**first, **(right.blank if other is None else right.rows[other])}
         if place is not None:

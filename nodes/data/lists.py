@@ -25,12 +25,12 @@ from nodes.data.paths import (
 )
 from nodes.fields import Named, Text, anything, choice, flag, kind_of, whole
 from nodes.limits import (
-    GREATEST,
-    LEAST,
+    MAX_INTEGER,
     MAX_ITEMS,
-    Room,
-    fits_items,
-    fits_text,
+    MIN_INTEGER,
+    Budget,
+    check_items,
+    check_text,
     is_number,
     list_of_config,
     refusal,
@@ -189,7 +189,7 @@ def _sum(values: list[Any]) -> Any:
             raise refusal(f"the values must be numbers, but one is {kind_of(value)}; for a CSV file, set types to true")
     if all(isinstance(value, int) for value in values):
         total = sum(values)
-        if not LEAST <= total <= GREATEST:
+        if not MIN_INTEGER <= total <= MAX_INTEGER:
             raise LimitExceeded("the sum has more than 64 bits")
         return total
     try:
@@ -318,19 +318,19 @@ class Group(Node):
         for item in list_of_config(config, input):
             values = [None if (value := read(item, key)) is MISSING else value for key in config["by"]]
             groups.setdefault(identity(values), (values, []))[1].append(item)
-        room, names, aggregate = Room("the result"), names_of(config["by"]), config.get("aggregate")
+        budget, names, aggregate = Budget("the result"), names_of(config["by"]), config.get("aggregate")
         made = []
         for values, items in groups.values():
             keys = dict(zip(names, values, strict=True))
-            room.take_value(keys)
+            budget.spend_value(keys)
             if aggregate is None:
                 made.append({"key": values[0] if len(values) == 1 else keys, "items": items})
             else:
-                made.append({**keys, **_aggregate(items, aggregate, room)})
+                made.append({**keys, **_aggregate(items, aggregate, budget)})
         return made
 
 
-def _aggregate(items: list[Any], aggregate: Mapping[str, Mapping[str, Any]], room: Room) -> dict[str, Any]:
+def _aggregate(items: list[Any], aggregate: Mapping[str, Mapping[str, Any]], budget: Budget) -> dict[str, Any]:
     made = {}
     for name, spec in aggregate.items():
         key = spec.get("field", path(""))
@@ -339,7 +339,7 @@ def _aggregate(items: list[Any], aggregate: Mapping[str, Mapping[str, Any]], roo
             made[name] = OPERATIONS[spec["op"]][1](values)
         except NodeError as error:
             raise refusal(f"aggregate.{name}: {error.message}") from None
-        room.take_value({name: made[name]})
+        budget.spend_value({name: made[name]})
     return made
 
 
@@ -418,7 +418,7 @@ def _split_text(text: Any, config: Mapping[str, Any]) -> list[str]:
     if not isinstance(text, str):
         raise refusal(f"separator requires text, but the value is {kind_of(text)}; set size to split a list")
     between = config["separator"]
-    if fits_text(text, "the text").count(between) >= MAX_ITEMS:
+    if check_text(text, "the text").count(between) >= MAX_ITEMS:
         raise LimitExceeded(f"the text has more than {MAX_ITEMS:,} parts")
     parts = text.split(between)
     return [bare for part in parts if (bare := part.strip())] if config["trim"] else parts
@@ -426,14 +426,14 @@ def _split_text(text: Any, config: Mapping[str, Any]) -> list[str]:
 
 def _unwind(items: list[Any], field: Path, keep: bool) -> list[Any]:
     """Return a copy of each item for each value in its list, alone or in place of the list."""
-    room, made = Room("the result"), []
+    budget, made = Budget("the result"), []
     for item in items:
         value = read(item, field)
         if value is MISSING or value is None:
             continue
         values = value if isinstance(value, list) else [value]
         if keep and len(values) > 1:
-            room.take(size_of(replace(item, field, None), "an item") * len(values))
+            budget.spend(size_of(replace(item, field, None), "an item") * len(values))
         made += [replace(item, field, one) for one in values] if keep else values
-        fits_items(made, "the result")
+        check_items(made, "the result")
     return made

@@ -20,7 +20,7 @@ from yaml.constructor import ConstructorError
 from expressions.values import iso
 from errors import LimitExceeded, MalformedData
 from nodes.fields import kind_of
-from nodes.limits import GREATEST, MAX_DEPTH, MAX_TEXT, LimitedText, Room, check_data, refusal, size_of, unfit_scalar
+from nodes.limits import MAX_DEPTH, MAX_TEXT, Budget, LimitedText, check_data, find_scalar_issue, refusal, size_of
 
 # Scalars, lists and objects: each takes some microseconds and some hundred bytes.
 MAX_PARTS = 1_000_000
@@ -91,7 +91,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self.parts, self.room = 0, Room("the data")
+        self.parts, self.budget = 0, Budget("the data")
         self.anchored: dict[str, Any] = {}
 
     def read_documents(self) -> Iterator[Any]:
@@ -172,7 +172,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         if value is OPEN:
             problem = "contains itself" if event.anchor in self.anchored else "has no anchor"
             raise _error_at(event, f"the alias {event.anchor[:100]} {problem}")
-        self.room.take_value(value)
+        self.budget.spend_value(value)
         return value
 
     def resolve_tag(self, event: Any) -> str:
@@ -190,14 +190,14 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
                 return _time(text)
             case "int":
                 # Many digits take long to convert, and exceed 64 bits anyway.
-                number = GREATEST + 1 if len(text) > 100 else int(text, 0 if text[:2] in ("0o", "0x") else 10)
+                number = 2**64 if len(text) > 100 else int(text, 0 if text[:2] in ("0o", "0x") else 10)
             case "float":
                 number = float(text)
             case "endless":
                 pass
             case _:
                 return text
-        if problem := unfit_scalar(number):
+        if problem := find_scalar_issue(number):
             raise _error_at(event, problem)
         return number
 

@@ -24,7 +24,7 @@ from typing import IO, Any
 import orjson
 
 from errors import LimitExceeded, MalformedData, NodeError
-from nodes.limits import is_too_fine
+from nodes.limits import has_too_many_parts
 from schema_fields.row_json import iso
 
 MAX_NAME, MAX_LEVELS, MAX_LISTED = 200, 20, 10_000
@@ -436,7 +436,7 @@ def parse_content(raw: bytes, name: str, encoding: str) -> Any:
         return base64.b64encode(raw).decode()
     try:
         content = raw.decode("utf-8-sig")
-        if encoding == "json" and is_too_fine(raw):
+        if encoding == "json" and has_too_many_parts(raw):
             raise LimitExceeded(f"{name!r} has too many lists and objects to parse; read it as text")
         return content if encoding == "text" else orjson.loads(content)
     except UnicodeDecodeError as error:

@@ -17,7 +17,7 @@ from errors import ErrorKind, LimitExceeded, MalformedData
 from net.egress import Answer, Sink
 from nodes.files.files import Files, describe_file
 from nodes.http.body import MEDIA_TYPE
-from nodes.limits import is_too_fine
+from nodes.limits import has_too_many_parts
 
 # Python codecs that are not charsets of text; one of them takes quadratic time.
 NOT_CHARSETS = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"}
@@ -76,7 +76,7 @@ def parse_json(answer: Answer) -> Any:
     """Return the body as JSON; null if it is empty."""
     if not answer.content.strip():
         return None
-    if is_too_fine(answer.content):
+    if has_too_many_parts(answer.content):
         raise LimitExceeded(f"{answer.who} returned JSON with too many lists and objects; request less data")
     try:
         return json.loads(answer.content, parse_constant=_reject_constant)

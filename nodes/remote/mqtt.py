@@ -26,7 +26,7 @@ from nodes.base import Context, Node, Services, check_installed
 from nodes.credentials.checks import checks
 from nodes.credentials.keyring import Credential
 from nodes.fields import anything, choice, credential, flag, number, text, text_of, whole
-from nodes.limits import is_too_fine
+from nodes.limits import has_too_many_parts
 
 MAX_SENT = 256 * 1024
 MAX_RECEIVED, MAX_TOTAL = 2**20, 10 * 2**20
@@ -198,7 +198,7 @@ class Broker:
 def read(payload: bytes) -> Any:
     """Return a message as JSON if it is valid, else as text, else as `{"base64": …}`."""
     with suppress(orjson.JSONDecodeError):  # most messages are not JSON
-        if not is_too_fine(payload):
+        if not has_too_many_parts(payload):
             return orjson.loads(payload)
     try:
         return payload.decode()

@@ -22,7 +22,7 @@ from nodes.credentials.keyring import Credential, Keyring
 def nobody_left():
     """No thread that was given up lives on into the next test, where it would count."""
     yield
-    for thread in list(plugin_runner._left):
+    for thread in list(plugin_runner._abandoned):
         thread.join(PATIENCE)
         assert not thread.is_alive()
 
@@ -364,7 +364,7 @@ def test_what_was_given_up_reaches_its_run_no_more(types, caplog):
 
     types.offer("mine", late, own=True)
     run(flow(mine(timeout=0.05)), log=lambda *entry: entries.append(entry))
-    (thread,) = plugin_runner._left
+    (thread,) = plugin_runner._abandoned
     gate.opened.set()
     thread.join(PATIENCE)
     assert refused == ["the node was abandoned"] and entries == []
@@ -393,11 +393,11 @@ def test_a_call_that_is_under_way_when_the_node_is_given_up_is_the_last(types):
 
 def test_too_many_that_were_given_up_keep_further_ones_from_starting(hang, monkeypatch):
     gate = hang()
-    monkeypatch.setattr(plugin_runner, "MAX_LEFT", 1)
+    monkeypatch.setattr(plugin_runner, "MAX_ABANDONED", 1)
     assert "was abandoned" in run(flow(mine(timeout=0.05))).error_text
     assert "restart the server" in run(flow(mine())).error_text
     gate.opened.set()
-    for thread in list(plugin_runner._left):
+    for thread in list(plugin_runner._abandoned):
         thread.join(PATIENCE)
     assert run(flow(mine()), 5).output == 5
 

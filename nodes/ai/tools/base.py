@@ -12,7 +12,7 @@ from agent.definition import ToolSpec
 from agent.tools import Later, Tool
 from errors import HeadraceError, NodeError
 from nodes.base import Agents, Context
-from nodes.limits import GREATEST, LEAST, size_of
+from nodes.limits import MAX_INTEGER, MIN_INTEGER, size_of
 from parsers.json_schema.validation import issues_of
 
 MAX_SHOWN = 20_000  # characters of a result, about 5,000 tokens
@@ -161,7 +161,7 @@ class _Cutter:
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, int):
-            return int(value) if LEAST <= value <= GREATEST else str(value)[:100]
+            return int(value) if MIN_INTEGER <= value <= MAX_INTEGER else str(value)[:100]
         if isinstance(value, float):
             return value if math.isfinite(value) else str(value)
         return self.text(str(value), 1_000)

@@ -13,7 +13,7 @@ from net.egress import Answer
 from nodes.data import formats
 from nodes.files.files import parse_content
 from nodes.http import response
-from nodes.limits import is_too_fine
+from nodes.limits import has_too_many_parts
 
 pytestmark = pytest.mark.usefixtures("way")
 
@@ -191,7 +191,7 @@ def test_json_of_many_tiny_parts_is_413_and_takes_no_memory(owner, client, flow,
 )
 def test_only_what_is_a_list_or_an_object_counts(text, fine):
     begun = time.thread_time()
-    assert is_too_fine(text) is fine
+    assert has_too_many_parts(text) is fine
     assert time.thread_time() - begun < 2
 
 
