@@ -1,5 +1,5 @@
-"""Python source from users, run by pydantic-monty: an interpreter of its own in worker processes, without files,
-network or imports beyond a few harmless modules. Whatever the source does ends as a value or as a NodeError.
+"""Python sandbox: runs Python source from users by pydantic-monty, an interpreter in worker processes, without
+files, network or imports except a few harmless modules. Any source results in a value or a NodeError.
 """
 
 from __future__ import annotations
@@ -40,12 +40,13 @@ class Sandbox:
         try:
             return as_json(self._feed(source, inputs, timeout, memory_mb, output))
         except monty.MontyCrashedError as error:
-            reason = late(timeout) if error.timed_out else "the sandbox crashed"
+            reason = _too_long(timeout) if error.timed_out else "the sandbox crashed"
             raise NodeError(f"code: {reason}", kind="timeout" if error.timed_out else "code") from None
         except monty.MontyError as error:
-            raise _failure(error, timeout, memory_mb) from None
+            raise _convert_error(error, timeout, memory_mb) from None
         except TimeoutError:
-            raise NodeError(f"code: all sandboxes were busy for {WAIT_FOR_WORKER:g} s; try again", kind="limit") from None
+            text = f"code: all sandboxes were busy for {WAIT_FOR_WORKER:g} s; try again"
+            raise NodeError(text, kind="limit") from None
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise NodeError(f"code: {error}", permanent=True, kind="code") from None
         finally:
@@ -109,15 +110,15 @@ class Lines:
         self.rest, self.room = "", 0
 
 
-def late(timeout: float) -> str:
+def _too_long(timeout: float) -> str:
     return f"ran longer than {timeout:.3g} s"
 
 
-def _failure(error: Any, timeout: float, memory_mb: int) -> NodeError:
+def _convert_error(error: Any, timeout: float, memory_mb: int) -> NodeError:
     """Convert an error inside the sandbox, with its line."""
     text = str(error)
     if "time limit exceeded" in text or text.startswith("TimeoutError: sleep limit exceeded"):
-        return TimedOut(f"code: {late(timeout)}")
+        return TimedOut(f"code: {_too_long(timeout)}")
     if "memory limit exceeded" in text:
         return LimitExceeded(f"code: used more than {memory_mb} MB")
     shown = error.display("type-msg") if hasattr(error, "display") else text
@@ -138,28 +139,27 @@ def as_json(value: Any) -> Any:
         if isinstance(value, list | tuple):
             return [walk(item, depth + 1) for item in value]
         if isinstance(value, dict):
-            return {_key(key): walk(item, depth + 1) for key, item in value.items()}
+            for key in value:
+                if not isinstance(key, str):
+                    raise _bad_result(f"has the key {key!r:.50}; keys must be text")
+            return {key: walk(item, depth + 1) for key, item in value.items()}
         return _scalar(value)
 
     return walk(value, 0)
-
-
-def _key(key: Any) -> str:
-    if not isinstance(key, str):
-        raise NodeError(f"code: the result has the key {key!r:.50}; keys must be text", permanent=True, kind="code")
-    return key
 
 
 def _scalar(value: Any) -> Any:
     kind = type(value)
     if value is None or kind in (bool, str):
         return value
-    if kind is int and -(2**63) <= value < 2**64:
-        return value
-    if kind is float and math.isfinite(value):
-        return value
     if kind in (int, float):
-        raise NodeError("code: the result has a number that JSON cannot hold", permanent=True, kind="code")
+        if (kind is int and -(2**63) <= value < 2**64) or (kind is float and math.isfinite(value)):
+            return value
+        raise _bad_result("has a number that JSON does not allow")
     name = getattr(value, "name", "object") if kind.__name__ == "MontyClassProxy" else kind.__name__
     hint = "a list" if isinstance(value, set | frozenset) else "text, a number, a list or a dict"
-    raise NodeError(f"code: the result has a {name}, which is not JSON; return {hint} instead", permanent=True, kind="code")
+    raise _bad_result(f"has a {name}, which is not JSON; return {hint} instead")
+
+
+def _bad_result(problem: str) -> NodeError:
+    return NodeError(f"code: the result {problem}", permanent=True, kind="code")

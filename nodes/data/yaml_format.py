@@ -17,8 +17,8 @@ from typing import Any
 import yaml
 from yaml.constructor import ConstructorError
 
-from expressions.values import iso
 from errors import LimitExceeded, MalformedData
+from expressions.values import iso
 from nodes.fields import kind_of
 from nodes.limits import MAX_DEPTH, MAX_TEXT, Budget, LimitedText, check_data, find_scalar_issue, refusal, size_of
 
