@@ -37,7 +37,7 @@ def test_increment_adds_one_or_the_value(store):
 
 @pytest.mark.parametrize("value", ["1", None, True, [1]])
 def test_increment_refuses_what_is_no_number(store, value):
-    with pytest.raises(NodeError, match="number to add"):
+    with pytest.raises(NodeError, match="must be a number for increment"):
         store("increment", key="n", value=value)
 
 
