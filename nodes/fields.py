@@ -186,6 +186,11 @@ def line(help: str, *checks: Any, most: int, least: int = 1, **options: Any) -> 
     return setting(fields.String, help, literal=True, validate=[length, *checks], **options)
 
 
+def labels_of(table: Mapping[str, tuple[Any, ...]]) -> dict[str, str]:
+    """Return the names of a table with their labels, the first column."""
+    return {name: row[0] for name, row in table.items()}
+
+
 def flag(help: str, default: bool, *, literal: bool = True, **options: Any) -> Any:
     """Return a field that is true or false."""
     return setting(fields.Boolean, help, literal=literal, load_default=default, **options)

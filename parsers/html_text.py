@@ -34,7 +34,7 @@ def read(options: dict[str, Any], data: bytes) -> tuple[dict[str, Any], tuple[by
         title = document.css_first("title")
         page = Page(options["url"], options["most"])
         if title is not None:
-            page.start("# ")
+            page.prefix = "# "
             page.text(title.text()[:MAX_TITLE])
         for root in _roots(document):
             page.write(root)
@@ -92,11 +92,11 @@ class Page:
         tag = node.tag
         self.part(tag)
         if tag in HEADINGS:
-            self.start(HEADINGS[tag])
+            self.prefix = HEADINGS[tag]
         elif tag in ("ul", "ol"):
             self.lists.append(0 if tag == "ol" else None)
         elif tag == "li":
-            self.start(self.bullet())
+            self.prefix = self.bullet()
         elif tag == "pre":
             if not self.verbatim:
                 self.add("```\n")
@@ -154,10 +154,6 @@ class Page:
             return f"{indent}- "
         self.lists[-1] = number + 1
         return f"{indent}{number + 1}. "
-
-    def start(self, prefix: str) -> None:
-        """Begin the next line with this prefix."""
-        self.prefix = prefix
 
     def link(self, since: int, prefix: str, href: str) -> None:
         """Turn the text written since the piece `since`, without its line prefix, into a link."""

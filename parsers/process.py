@@ -126,12 +126,12 @@ class Reader:
         process: subprocess.Popen[bytes], options: dict[str, Any], data: bytes
     ) -> tuple[dict[str, Any], list[bytes]]:
         assert process.stdin is not None and process.stdout is not None
-        send(process.stdin, orjson.dumps(options), data)  # type: ignore[arg-type]
-        answer = orjson.loads(_require(receive(process.stdout, MAX_TEXT)))  # type: ignore[arg-type]
+        send(process.stdin, orjson.dumps(options), data)
+        answer = orjson.loads(_require(receive(process.stdout, MAX_TEXT)))
         count = int(answer.pop("pieces"))
         if count > MAX_PIECES:
             raise ValueError("too many pieces")
-        return answer, [_require(receive(process.stdout, MAX_PIECE)) for _ in range(count)]  # type: ignore[arg-type]
+        return answer, [_require(receive(process.stdout, MAX_PIECE)) for _ in range(count)]
 
 
 def _require(piece: bytes | None) -> bytes:

@@ -11,14 +11,14 @@ import resource
 import struct
 import sys
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 MEMORY = 768 * 2**20
 CPU_SECONDS = 60
 LENGTH = struct.Struct(">Q")
 
 
-def receive(stream: BinaryIO, most: int | None = None) -> bytes | None:
+def receive(stream: IO[bytes], most: int | None = None) -> bytes | None:
     """Return the next piece; None at the end. Raises: ValueError if it is cut off, or longer than `most`."""
     head = stream.read(LENGTH.size)
     if not head:
@@ -34,7 +34,7 @@ def receive(stream: BinaryIO, most: int | None = None) -> bytes | None:
     return piece
 
 
-def send(stream: BinaryIO, *pieces: bytes) -> None:
+def send(stream: IO[bytes], *pieces: bytes) -> None:
     """Send these pieces."""
     for piece in pieces:
         stream.write(LENGTH.pack(len(piece)))

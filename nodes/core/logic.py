@@ -9,7 +9,7 @@ from marshmallow import Schema, ValidationError, fields
 
 from errors import ExpressionError, NodeError
 from nodes.base import Branch, Context, Node, setting
-from nodes.fields import anything, choice, kind_of, text, text_of
+from nodes.fields import anything, choice, kind_of, labels_of, text, text_of
 
 MAX_CASES, MAX_CASE = 100, 200
 
@@ -198,10 +198,7 @@ class Merge(Node):
 
     class Config(Schema):
         mode = choice(
-            "How to combine the outputs of the nodes before",
-            {mode: label for mode, (label, _) in MODES.items()},
-            load_default="object",
-            title="Output",
+            "How to combine the outputs of the nodes before", labels_of(MODES), load_default="object", title="Output"
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:

@@ -9,7 +9,7 @@ from marshmallow import Schema
 
 from errors import NodeError
 from nodes.base import Context, Node, Store
-from nodes.fields import anything, choice, number, text
+from nodes.fields import anything, choice, labels_of, number, text
 
 MAX_KEY = 200
 
@@ -57,12 +57,7 @@ class StoreNode(Node):
     )
 
     class Config(Schema):
-        operation = choice(
-            "What to do with the key",
-            {name: label for name, (label, _) in OPERATIONS.items()},
-            required=True,
-            title="Operation",
-        )
+        operation = choice("What to do with the key", labels_of(OPERATIONS), required=True, title="Operation")
         key = text("The key. For list: the prefix of the keys", most=MAX_KEY, title="Key")
         value = anything("The value to store. For increment: the number to add. Default: 1", title="Value")
         ttl = number(

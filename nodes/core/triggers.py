@@ -139,11 +139,7 @@ class Webhook(TriggerNode):
 
     class Config(Schema):
         path = setting(
-            WebhookPath,
-            "The path of the URL after /api/webhooks/: orders/new",
-            literal=True,
-            required=True,
-            title="Path",
+            WebhookPath, "Path of the URL after /api/webhooks/: orders/new", literal=True, required=True, title="Path"
         )
         methods = setting(
             fields.List(

@@ -18,7 +18,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from errors import MalformedData, NodeError
 from nodes.base import Branch, Context, Node, setting
-from nodes.fields import anything, choice, credential, flag, kind_of, text, text_of, whole
+from nodes.fields import anything, choice, credential, flag, kind_of, labels_of, text, text_of, whole
 from nodes.limits import check_text, refusal
 
 # Algorithms of hashlib, with their labels.
@@ -196,9 +196,7 @@ class Crypto(Node):
     )
 
     class Config(Schema):
-        operation = choice(
-            "What to do", {name: label for name, (label, _) in OPERATIONS.items()}, required=True, title="Operation"
-        )
+        operation = choice("What to do", labels_of(OPERATIONS), required=True, title="Operation")
         data = anything("The text to process. Default: the input", lines="", title="Data")
         data_encoding = choice(
             "The encoding of the data to hash or sign",
@@ -232,11 +230,7 @@ class Crypto(Node):
             title="Character set",
         )
         characters = text(
-            "For random: your own set of characters: ABC123",
-            most=1_000,
-            least=1,
-            literal=True,
-            title="Custom characters",
+            "For random: your own characters: ABC123", most=1_000, least=1, literal=True, title="Custom characters"
         )
         bytes = whole(
             "For random: a number of random bytes instead of characters, written in the output encoding",

@@ -15,7 +15,7 @@ from marshmallow import Schema, ValidationError, validates_schema
 from expressions.values import iso
 from nodes.base import Context, Node, setting
 from nodes.core.triggers import check_zone
-from nodes.fields import Number, anything, choice, kind_of, line
+from nodes.fields import Number, anything, choice, kind_of, labels_of, line
 from nodes.limits import is_number, refusal
 
 MAX_VALUE, MAX_FORMAT = 100, 100
@@ -315,9 +315,7 @@ class Date(Node):
     )
 
     class Config(Schema):
-        operation = choice(
-            "What to do", {name: one.label for name, one in OPERATIONS.items()}, required=True, title="Operation"
-        )
+        operation = choice("What to do", labels_of(OPERATIONS), required=True, title="Operation")
         value = anything(
             "The time: ISO 8601, the format of mails, seconds or milliseconds since 1970, or now. Default: the input",
             title="Time",

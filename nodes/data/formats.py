@@ -89,12 +89,10 @@ class Csv(Node):
             title="Delimiter",
         )
         header = flag(
-            "Whether the first row contains the column names. Without column names, rows are lists",
-            True,
-            title="Header row",
+            "Whether the first row contains the column names. Without names, rows are lists", True, title="Header row"
         )
         columns = names_setting(
-            "The columns to read or write, in this order; for format also paths: customer.name. Default: all",
+            "Columns to read or write, in this order; for format also paths: customer.name. Default: all",
             title="Columns",
         )
         types = flag(
@@ -104,14 +102,10 @@ class Csv(Node):
             "For parse: the number of lines to skip before the table", 0, 10_000, load_default=0, title="Skip lines"
         )
         escape_formulas = flag(
-            "For format: whether to escape texts that a spreadsheet would run as formulas",
-            True,
-            title="Escape formulas",
+            "For format: whether to escape texts that spreadsheets would run as formulas", True, title="Escape formulas"
         )
         bom = flag(
-            "For format: whether to start with a byte order mark, by which Excel detects UTF-8",
-            False,
-            title="Byte order mark",
+            "For format: whether to add a byte order mark, by which Excel detects UTF-8", False, title="Byte order mark"
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
@@ -251,10 +245,7 @@ class Xml(Node):
             title="Root element",
         )
         item = line(
-            "For format: the element of list items without a name",
-            most=MAX_NAME,
-            load_default="item",
-            title="Item element",
+            "For format: element of list items without a name", most=MAX_NAME, load_default="item", title="Item element"
         )
         indent = whole(
             "For format: the number of spaces to indent; 0 writes one line", 0, 8, load_default=0, title="Indentation"

@@ -79,7 +79,7 @@ class Join(Node):
         by_position = flag("Whether to join objects at the same position", False, title="Join by position")
         how = choice("Which objects to keep", HOW, load_default="inner", title="Join type")
         prefix = line(
-            "The prefix of names in the right list that the left list has too",
+            "The prefix of keys of the right list that the left has too",
             most=100,
             load_default="right_",
             title="Prefix",
@@ -93,8 +93,7 @@ class Join(Node):
             "Whether 1 and the text 1 are equal, as between a database and a CSV file", False, title="Compare as text"
         )
         items = anything(
-            "A list of texts or numbers to join to one text, instead of joining two lists",
-            title="Items to join as text",
+            "A list of texts or numbers to join to one text instead of joining two lists", title="Items to join as text"
         )
         separator = separator_setting(
             "The text between joined items; \\n is a line break", load_default=", ", title="Separator"

@@ -23,7 +23,7 @@ from nodes.data.paths import (
     replace,
     several_paths,
 )
-from nodes.fields import Named, Text, anything, choice, flag, kind_of, whole
+from nodes.fields import Named, Text, anything, choice, flag, kind_of, labels_of, whole
 from nodes.limits import (
     MAX_INTEGER,
     MAX_ITEMS,
@@ -96,9 +96,7 @@ class Sort(Node):
         )
         case_sensitive = flag("Whether capital letters come before all small letters", False, title="Case-sensitive")
         natural = flag(
-            "Whether digits within text count as numbers, so that file2 comes before file10",
-            False,
-            title="Natural order",
+            "Whether digits in text count as numbers, so that file2 comes before file10", False, title="Natural order"
         )
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
@@ -223,16 +221,9 @@ NEED_FIELD = ("sum", "avg", "min", "max")
 class Aggregate(Schema):
     """One value computed from all items of a group."""
 
-    op = choice(
-        "The aggregate function",
-        {name: label for name, (label, _) in OPERATIONS.items()},
-        required=True,
-        title="Function",
-    )
+    op = choice("The aggregate function", labels_of(OPERATIONS), required=True, title="Function")
     field = setting(
-        PathField(metadata={"type": "string"}),
-        "The value of the items to aggregate. Default: the item itself",
-        title="Field",
+        PathField(metadata={"type": "string"}), "The value to aggregate: price. Default: the item itself", title="Field"
     )
 
     @validates_schema
@@ -288,8 +279,7 @@ class Group(Node):
     class Config(Schema):
         items = items_setting()
         by = several_paths(
-            "The values that the items of a group share: customer.city. Default: all items are one group",
-            title="Group by",
+            "The values that items of a group share: customer.city. Default: all items are one group", title="Group by"
         )
         aggregate = setting(
             Named(
