@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
@@ -23,7 +23,8 @@ ROOT = Path(__file__).parents[1]
 CODE = "import sys; sys.path.append(sys.argv[1]); from parsers.worker import serve; serve(sys.argv[2])"
 # At most one process for each processor: more would only compete for time and memory.
 _places = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
-MAX_TEXT, MAX_PIECE, MAX_PIECES = 64 * 2**20, 64 * 2**20, 1_000
+MAX_PIECE, MAX_PIECES = 64 * 2**20, 1_000
+Result = tuple[dict[str, Any], list[bytes]]
 
 
 class Unreadable(NodeError):
@@ -56,9 +57,7 @@ def read_apart(kind: str, options: dict[str, Any], data: bytes, seconds: float) 
         _thread.refuse()
     end = time.monotonic() + seconds
     if not _places.acquire(timeout=seconds):
-        raise NodeError(
-            f"all parsers were busy for {seconds:.3g} s, so the {describe_kind(kind)} was not read; try again"
-        )
+        raise NodeError(f"the {describe_kind(kind)} was not read: all parsers were busy for {seconds:.3g} s; try again")
     try:
         with Reader(kind) as reader:
             return reader.read(options, data, max(0.0, end - time.monotonic()))[0]
@@ -79,7 +78,7 @@ class Reader:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def read(self, options: dict[str, Any], data: bytes, seconds: float) -> tuple[dict[str, Any], list[bytes]]:
+    def read(self, options: dict[str, Any], data: bytes, seconds: float) -> Result:
         """Return the result as JSON and pieces. Raises: Unreadable if it takes more than `seconds` or fails."""
         what = f"the {describe_kind(self.kind)} cannot be read"
         process = self._process = self._process or self._start()
@@ -95,9 +94,9 @@ class Reader:
             answer, pieces = self._exchange(process, options, data)
         except (OSError, ValueError) as error:
             self.close(at_once=True)
-            why = (
-                f"it takes longer than {seconds:.3g} s" if late.is_set() else "it takes too much memory or is malformed"
-            )
+            why = "it takes too much memory or is malformed"
+            if late.is_set():
+                why = f"it takes longer than {seconds:.3g} s"
             raise Unreadable(f"{what}: {why}", permanent=not late.is_set()) from error
         finally:
             timer.cancel()
@@ -122,19 +121,18 @@ class Reader:
         return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nothing, cwd="/", env={})
 
     @staticmethod
-    def _exchange(
-        process: subprocess.Popen[bytes], options: dict[str, Any], data: bytes
-    ) -> tuple[dict[str, Any], list[bytes]]:
+    def _exchange(process: subprocess.Popen[bytes], options: dict[str, Any], data: bytes) -> Result:
         assert process.stdin is not None and process.stdout is not None
         send(process.stdin, orjson.dumps(options), data)
-        answer = orjson.loads(_require(receive(process.stdout, MAX_TEXT)))
+        answer = orjson.loads(_receive(process.stdout))
         count = int(answer.pop("pieces"))
         if count > MAX_PIECES:
             raise ValueError("too many pieces")
-        return answer, [_require(receive(process.stdout, MAX_PIECE)) for _ in range(count)]
+        return answer, [_receive(process.stdout) for _ in range(count)]
 
 
-def _require(piece: bytes | None) -> bytes:
+def _receive(stream: IO[bytes]) -> bytes:
+    piece = receive(stream, MAX_PIECE)
     if piece is None:
         raise ValueError("cut off")
     return piece
