@@ -1,4 +1,4 @@
-"""Nodes: importing this registers all node types. Also their catalog for the editor and the API."""
+"""Nodes: importing this package registers all node types. Also their catalog for the editor and the API."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from nodes.mail import send, trigger
 from nodes.remote import feeds, mcp, mqtt, ssh
 from nodes.sql import node as databases
 
-__all__ = ["CATEGORY_LABELS", "FAMILIES", "REGISTRY", "catalogue", "categories", "search"]
+__all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "search"]
 
 # Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
@@ -32,21 +32,10 @@ FAMILIES = (
     *(databases, feeds, trigger, ssh, s3, mqtt, mcp, files, store, output, llm, agent, memory),
 )
 
-# Label and icon of each category, in the order of the catalog.
-CATEGORY_LABELS = {
-    "trigger": ("Triggers", "bolt"),
-    "logic": ("Logic", "git-branch"),
-    "data": ("Data", "table"),
-    "integration": ("Integration", "plug"),
-    "storage": ("Storage", "database"),
-    "output": ("Output", "send"),
-    "ai": ("AI", "robot"),
-}
-
 
 def categories() -> list[dict[str, str]]:
     """Return the categories in order: `{category, name, icon}`."""
-    return [{"category": key, "name": CATEGORY_LABELS[key][0], "icon": CATEGORY_LABELS[key][1]} for key in CATEGORIES]
+    return [{"category": key, "name": name, "icon": icon} for key, (name, icon) in CATEGORIES.items()]
 
 
 def catalogue() -> list[dict[str, Any]]:
@@ -60,27 +49,25 @@ def catalogue() -> list[dict[str, Any]]:
     `branches` are those of an empty config. `own`: the type is from HEADRACE_NODES_DIR. `install` is the command that
     installs a missing package, or null.
     """
-    classes: list[Any] = [type(node) for node in REGISTRY.values()]
-    places = {family.__name__: place for place, family in enumerate(FAMILIES)}
+    order = [family.__name__ for family in FAMILIES]
 
     def place(cls: Any) -> tuple[int, int]:
-        return CATEGORIES.index(cls.category), places.get(cls.__module__, len(places))
+        module = cls.__module__
+        return list(CATEGORIES).index(cls.category), order.index(module) if module in order else len(order)
 
-    return [entry_of(cls) for cls in sorted(classes, key=place)]
+    return [entry_of(cls) for cls in sorted(map(type, REGISTRY.values()), key=place)]
 
 
 def search(text: str = "", category: str = "") -> list[dict[str, Any]]:
     """Return the entries that contain every word of `text`, within `category` unless it is empty."""
     words = text.lower().split()
-    return [
-        entry
-        for entry in catalogue()
-        if category in ("", entry["category"]) and all(word in _searchable(entry) for word in words)
-    ]
-
-
-def _searchable(entry: dict[str, Any]) -> str:
-    return " ".join((entry["type"], entry["name"], entry["category"], entry["description"], *entry["also"])).lower()
+    found = []
+    for entry in catalogue():
+        parts = (entry["type"], entry["name"], entry["category"], entry["description"], *entry["also"])
+        searched = " ".join(parts).lower()
+        if category in ("", entry["category"]) and all(word in searched for word in words):
+            found.append(entry)
+    return found
 
 
 @functools.cache

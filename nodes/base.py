@@ -27,7 +27,16 @@ from nodes.fields import setting as setting  # plugins may import it from here
 from nodes.files.files import Files
 
 T = TypeVar("T")
-CATEGORIES = ("trigger", "logic", "data", "integration", "storage", "output", "ai")
+# Label and icon of each category, in the order of the catalog.
+CATEGORIES = {
+    "trigger": ("Triggers", "bolt"),
+    "logic": ("Logic", "git-branch"),
+    "data": ("Data", "table"),
+    "integration": ("Integration", "plug"),
+    "storage": ("Storage", "database"),
+    "output": ("Output", "send"),
+    "ai": ("AI", "robot"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +151,8 @@ class Memory(Protocol):
 class AgentRecord(Journal, Protocol):
     """The record of the agent in this node. `start` is its recorded input, if it has started."""
 
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def start(self) -> Any: ...
+    id: str
+    start: Any
 
     def begin(self, agent_id: str, task: str, input: Any, session: str, model: str) -> None:
         """Record that the agent starts or resumes."""
@@ -167,12 +173,10 @@ class AgentRecord(Journal, Protocol):
 class Agents(Protocol):
     """Access of agents, and of nodes for them, to the workspace and the server's settings."""
 
-    @property
-    def memory(self) -> Memory: ...
+    models: Any  # the settings of language models (`agent.model_choice.Models`)
 
     @property
-    def models(self) -> Any:
-        """Return the settings of language models (`agent.model_choice.Models`)."""
+    def memory(self) -> Memory: ...
 
     @property
     def inspection(self) -> Any:

@@ -1,4 +1,4 @@
-"""marshmallow schemas as JSON Schema, for the catalogue's forms."""
+"""Conversion of marshmallow schemas to JSON Schema, for the forms of the catalog."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from marshmallow import Schema
 
 
 def json_schema(schema: Schema) -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of what the schema loads; the metadata of its fields is kept as it is."""
+    """Return the JSON Schema (draft 2020-12) of the data that the schema loads, with the metadata of its fields."""
     plugin = MarshmallowPlugin(schema_name_resolver=lambda schema: "")
     APISpec(title="", version="", openapi_version="3.1.0", plugins=[plugin])
     assert plugin.converter is not None

@@ -9,7 +9,8 @@ from typing import Any
 
 import orjson
 
-from nodes import CATEGORY_LABELS, catalogue
+from nodes import catalogue
+from nodes.base import CATEGORIES
 
 WORDS = {
     "object": "an object",
@@ -40,7 +41,7 @@ def page() -> str:
     parts = [HEAD]
     for category, members in groupby(entries, key=lambda entry: str(entry["category"])):
         of_it = list(members)
-        parts.append(f"## {CATEGORY_LABELS[category][0]}\n\n")
+        parts.append(f"## {CATEGORIES[category][0]}\n\n")
         parts.append(" · ".join(f"[{entry['type']}](#{entry['type']})" for entry in of_it) + "\n\n")
         parts.extend("".join(_section(entry)) for entry in of_it)
     return "".join(parts).rstrip() + "\n"
