@@ -336,10 +336,10 @@ def test_subflow_gives_the_output_or_fails_with_the_error():
     ended = {"run_id": "run_2", "status": "success", "output": [1], "error_text": None}
     assert resume("subflow", Answer("ended", ended)) == [1]
     assert resume("subflow", Answer("ended", {**ended, "output": None})) is None
-    failed = {"run_id": "run_2", "status": "failed", "output": None, "error_text": "no luck"}
+    failed = {"run_id": "run_2", "status": "failed", "output": None, "error_text": "no luck", "error_kind": "remote"}
     with pytest.raises(NodeError, match="the run run_2 failed: no luck") as caught:
         resume("subflow", Answer("ended", failed))
-    assert not caught.value.permanent
+    assert not caught.value.permanent and caught.value.kind == "remote"
 
 
 @pytest.mark.parametrize(
