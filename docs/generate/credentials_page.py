@@ -35,7 +35,8 @@ def _section(entry: dict[str, Any]) -> str:
 
 
 def _hosts(kind: CredentialType) -> str:
-    names_one = "host" in kind.fields or type(kind).hosts.__func__ is not CredentialType.hosts.__func__  # type: ignore[attr-defined]
+    has_own = type(kind).hosts.__func__ is not CredentialType.hosts.__func__  # type: ignore[attr-defined]
+    names_one = "host" in kind.fields or kind.url_field or has_own
     return "Bound to the host in its values." if names_one else "Bound to the hosts that you name; by default to none."
 
 

@@ -11,6 +11,7 @@ import inspect
 import ipaddress
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
@@ -30,23 +31,31 @@ class CredentialType(Schema):
     """Base of all types. `main` is the field for `secrets.<name>`; without it, it is an object of all fields.
 
     `needs_hosts`: its values name no host, so it cannot be sent anywhere until its owner lists hosts. `without_hosts`
-    is the warning if it is saved without hosts; empty if its values name them.
+    is the warning if it is saved without hosts; empty if its values name them. `url_field` is the field with the URL
+    that names the host, if there is no field `host`. `login` is the format of a login that is sent in base64.
     """
 
     main: ClassVar[str] = ""
     needs_hosts: ClassVar[bool] = False
     title: ClassVar[str] = ""
     without_hosts: ClassVar[str] = ""
+    url_field: ClassVar[str] = ""
+    login: ClassVar[str] = ""
 
     @classmethod
     def secrets(cls, data: Mapping[str, Any]) -> list[str]:
         """Return the values to redact, including their encoded forms on the wire."""
         names = [name for name, field in cls._declared_fields.items() if field.metadata.get("x-secret")]
-        return [data[name] for name in names if data.get(name)]
+        found = [data[name] for name in names if data.get(name)]
+        with suppress(KeyError):  # without a password, there is no login
+            found += [base64.b64encode(cls.login.format(**data).encode()).decode()] if cls.login else []
+        return found
 
     @classmethod
     def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the hosts named by the values."""
+        if cls.url_field:
+            return _host_of(data[cls.url_field])
         return (str(data["host"]).lower(),) if data.get("host") else ()
 
     @classmethod
@@ -93,10 +102,6 @@ def check_url(value: str) -> None:
         raise ValidationError("Must be a URL that starts with https:// or http://, without a user name.")
 
 
-def _url(help: str, *checks: Any, **options: Any) -> Any:
-    return _text(help, check_url, *checks, **options)
-
-
 def _host_of(url: str) -> tuple[str, ...]:
     host = urlsplit(url).hostname
     return (host.lower(),) if host else ()
@@ -116,14 +121,14 @@ def _security(default: str) -> Any:
     )
 
 
-def _pair(name: str, password: str) -> str:
-    """Return the value of basic authentication (RFC 7617)."""
-    return base64.b64encode(f"{name}:{password}".encode()).decode()
-
-
 def _ascii(value: str) -> None:
     if not value.isascii():
         raise ValidationError("Must contain only ASCII characters.")
+
+
+NO_COLON = validate.ContainsNoneOf(":", error="Must not contain a colon.")
+NO_SPACE = validate.ContainsNoneOf(" ", error="Must not contain a space.")
+NO_QUERY = validate.ContainsNoneOf("?#", error="Must be an address to which paths can be added: without ? and #.")
 
 
 NOWHERE = "No host is named, so no flow can send it anywhere. Name the hosts that may have it, unless it is only for "
@@ -144,17 +149,9 @@ class HttpBasic(CredentialType):
     title = "HTTP basic"
     needs_hosts = True
     without_hosts = NOWHERE + "checking who calls a webhook."
-    username = _text(
-        "The user name",
-        validate.ContainsNoneOf(":", error="Must not contain a colon."),
-        required=True,
-        title="User name",
-    )
+    login = "{username}:{password}"  # RFC 7617
+    username = _text("The user name", NO_COLON, required=True, title="User name")
     password = _secret("The password", least=0, required=True, title="Password")
-
-    @classmethod
-    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
-        return [*super().secrets(data), _pair(data["username"], data["password"])]
 
 
 class HttpHeader(CredentialType):
@@ -185,8 +182,13 @@ class OAuth2ClientCredentials(CredentialType):
 
     title = "OAuth2 client credentials"
     without_hosts = "No host is named, so its tokens are sent to the token server alone. Name the hosts of the service."
-    token_url = _url(
-        "The URL that issues tokens: https://login.example.com/oauth2/token", required=True, title="Token URL"
+    url_field = "token_url"
+    login = "{client_id}:{client_secret}"
+    token_url = _text(
+        "The URL that issues tokens: https://login.example.com/oauth2/token",
+        check_url,
+        required=True,
+        title="Token URL",
     )
     client_id = _text("The client's id", required=True, title="Client ID")
     client_secret = _secret("The client's secret", required=True, title="Client secret")
@@ -200,23 +202,12 @@ class OAuth2ClientCredentials(CredentialType):
         title="Send client credentials in",
     )
 
-    @classmethod
-    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
-        return [
-            *super().secrets(data),
-            base64.b64encode(f"{data['client_id']}:{data['client_secret']}".encode()).decode(),
-        ]
-
-    @classmethod
-    def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
-        return _host_of(data["token_url"])
-
 
 class DatabaseUrl(CredentialType):
     """The URL of a database with user name and password: postgresql://user:password@host/name."""
 
     title = "Database"
-    main = "url"
+    main = url_field = "url"
     url = _secret(
         "postgresql://… or mysql://…, optionally with ?sslmode=verify-full, or sqlite:///shop.db for a file "
         "of the workspace",
@@ -228,10 +219,6 @@ class DatabaseUrl(CredentialType):
     def secrets(cls, data: Mapping[str, Any]) -> list[str]:
         password = _parts(data["url"]).password
         return [data["url"], *([password, unquote(password)] if password else [])]
-
-    @classmethod
-    def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
-        return _host_of(data["url"])
 
     @validates_schema
     def is_an_address(self, data: Mapping[str, Any], **kwargs: Any) -> None:
@@ -257,10 +244,14 @@ def _parts(url: str) -> Any:
         return urlsplit("")
 
 
+PLAIN_LOGIN = "\0{username}\0{password}"  # SASL's PLAIN, RFC 4616
+
+
 class Smtp(CredentialType):
     """A server that sends mail."""
 
     title = "SMTP"
+    login = PLAIN_LOGIN
     host = _text("The server: smtp.example.com", check_host, required=True, title="Host")
     port = _port(587)
     security = _security("starttls")
@@ -274,31 +265,17 @@ class Smtp(CredentialType):
         if bool(data.get("username")) != bool(data.get("password")):
             raise ValidationError("A user name and a password must be set together.", "password")
 
-    @classmethod
-    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
-        return [*super().secrets(data), *_plain_login(data)]
-
 
 class Imap(CredentialType):
     """A mailbox."""
 
     title = "IMAP"
+    login = PLAIN_LOGIN
     host = _text("The server: imap.example.com", check_host, required=True, title="Host")
     port = _port(993)
     security = _security("tls")
     username = _text("The user name", required=True, title="User name")
     password = _secret("The password", required=True, title="Password")
-
-    @classmethod
-    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
-        return [*super().secrets(data), *_plain_login(data)]
-
-
-def _plain_login(data: Mapping[str, Any]) -> list[str]:
-    """Return the value of SASL's PLAIN (RFC 4616)."""
-    if not data.get("password"):
-        return []
-    return [base64.b64encode(f"\0{data['username']}\0{data['password']}".encode()).decode()]
 
 
 # Services that access this machine, or (the last row) need threads of their own, outside the guard.
@@ -393,7 +370,7 @@ class S3(CredentialType):
     """An S3-compatible object store: AWS, MinIO, Garage, Ceph, R2, B2."""
 
     title = "S3"
-    endpoint = _url("The URL of the store", load_default="https://s3.amazonaws.com", title="Endpoint")
+    endpoint = _text("The URL of the store", check_url, load_default="https://s3.amazonaws.com", title="Endpoint")
     region = _text("The region: eu-central-1", title="Region")
     access_key = _text("The id of the access key", required=True, title="Access key ID")
     secret_key = _secret("The secret of the access key", required=True, title="Secret access key")
@@ -419,12 +396,9 @@ class Mcp(CredentialType):
     """A server that speaks the Model Context Protocol over HTTP."""
 
     title = "MCP server"
-    url = _url("The URL of the server: https://mcp.example.com/mcp", required=True, title="URL")
+    url_field = "url"
+    url = _text("The URL of the server: https://mcp.example.com/mcp", check_url, required=True, title="URL")
     token = _secret("The bearer token, if the server requires one", title="Token")
-
-    @classmethod
-    def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
-        return _host_of(data["url"])
 
 
 class Llm(CredentialType):
@@ -433,23 +407,19 @@ class Llm(CredentialType):
     title = "Language model"
     provider = choice(
         "The API that the endpoint implements",
-        tuple(OWN),
+        {"openai": "OpenAI", "anthropic": "Anthropic", "ollama": "Ollama"},
         literal=False,
         load_default="openai",
         title="API format",
-        labels={"openai": "OpenAI", "anthropic": "Anthropic", "ollama": "Ollama"},
     )
-    base_url = _url(
+    base_url = _text(
         "The URL of the API, if it is not the provider's own: https://llm.example.com/v1",
-        validate.ContainsNoneOf("?#", error="Must be an address to which paths can be added: without ? and #."),
+        check_url,
+        NO_QUERY,
         title="Base URL",
     )
     api_key = _secret("The API key", _ascii, title="API key")
-    model = _text(
-        "The model of agents and nodes that name none: gpt-5",
-        validate.ContainsNoneOf(" ", error="Must not contain a space."),
-        title="Default model",
-    )
+    model = _text("The model of agents and nodes that name none: gpt-5", NO_SPACE, title="Default model")
 
     @classmethod
     def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
@@ -474,9 +444,8 @@ class Hmac(CredentialType):
         title="Signature format",
     )
     header = setting(
-        fields.String,
+        fields.String(validate=header_name),
         "The header with the signature. GitHub and Stripe have their own",
-        validate=header_name,
         title="Signature header",
     )
     algorithm = choice(
@@ -494,9 +463,8 @@ class Hmac(CredentialType):
         title="Encoding",
     )
     prefix = setting(
-        fields.String,
+        fields.String(validate=[validate.Length(max=100), header_value]),
         "Text before a plain signature: sha256=",
-        validate=[validate.Length(max=100), header_value],
         title="Prefix",
     )
     tolerance = whole(
