@@ -18,7 +18,7 @@ from nodes.catalogue_schema import json_schema
 from nodes.core import logic, output, store, triggers, waits
 from nodes.data import crypto, dates, formats, joins, lists, transform
 from nodes.files import documents, s3
-from nodes.files import node as files
+from nodes.files import node as file_node
 from nodes.http import graphql, request
 from nodes.mail import send, trigger
 from nodes.remote import feeds, mcp, mqtt, ssh
@@ -29,7 +29,7 @@ __all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "search"]
 # Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
     *(triggers, logic, waits, transform, lists, joins, formats, dates, crypto, documents, request, graphql, send),
-    *(databases, feeds, trigger, ssh, s3, mqtt, mcp, files, store, output, llm, agent, memory),
+    *(databases, feeds, trigger, ssh, s3, mqtt, mcp, file_node, store, output, llm, agent, memory),
 )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,11 +12,12 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from errors import LimitExceeded, NodeError
+from errors import LimitExceeded, NodeError, TimedOut
 from net.egress_guard import dial
 from nodes.base import Context
 from nodes.credentials.checks import checks
 from nodes.credentials.keyring import Credential
+from nodes.mail.wire import TooMuchData, Wire
 
 T = TypeVar("T")
 SESSION_SECONDS = 100.0
@@ -33,75 +33,8 @@ HAS_ID = re.compile(rb"^message-id:\s*\S", re.IGNORECASE | re.MULTILINE)
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
-class Late(NodeError):
+class Late(TimedOut):
     """The server did not answer in time."""
-
-
-class Wire:
-    """A connection with one deadline for everything, and limits on the data received."""
-
-    def __init__(self, sock: socket.socket, seconds: float) -> None:
-        self.sock, self.deadline = sock, time.monotonic() + seconds
-        self._buffer = bytearray()
-        self._bytes = self._lines = 0
-
-    def secure(self, context: ssl.SSLContext, host: str) -> None:
-        """Start TLS with a server that has a certificate for this host."""
-        if self._buffer:
-            raise NodeError("the server sent data before TLS was started", permanent=True)
-        self._wait()
-        self.sock = context.wrap_socket(self.sock, server_hostname=host)
-
-    def readline(self) -> bytes:
-        """Return a line with its end, or the rest if the connection ends."""
-        seen = 0
-        while (at := self._buffer.find(b"\n", seen)) < 0:
-            seen = len(self._buffer)
-            if seen > MAX_LINE:
-                raise LimitExceeded(f"the server sent a line of more than {MAX_LINE:,} bytes")
-            if not self._fill():
-                return self._take(seen)
-        self._lines += 1
-        if self._lines > MAX_LINES:
-            raise LimitExceeded(f"the server sent more than {MAX_LINES:,} lines")
-        return self._take(at + 1)
-
-    def read(self, size: int) -> bytes:
-        """Return `size` bytes, or fewer if the connection ends."""
-        if size > MAX_MAIL + MAX_HEADERS:
-            raise NodeError("the server sent more data than requested", permanent=True)
-        while len(self._buffer) < size and self._fill():
-            continue
-        return self._take(size)
-
-    def send(self, data: bytes) -> None:
-        """Send all data."""
-        self._wait()
-        self.sock.sendall(data)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self.sock.close()
-
-    def _take(self, size: int) -> bytes:
-        taken = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        return taken
-
-    def _fill(self) -> bool:
-        self._wait()
-        piece = self.sock.recv(64 * 1024)
-        self._buffer += piece
-        self._bytes += len(piece)
-        if self._bytes > MAX_BYTES:
-            raise LimitExceeded(f"the server sent more than {MAX_BYTES:,} bytes")
-        return bool(piece)
-
-    def _wait(self) -> None:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self.sock.settimeout(left)
 
 
 @functools.cache
@@ -112,23 +45,33 @@ def _classes() -> tuple[Any, Any]:
     from imap_tools import BaseMailBox
 
     class Client(imaplib.IMAP4):
-        """A client over an existing wire."""
+        """A client over an existing wire, with limits on what it reads."""
 
         def __init__(self, wire: Wire) -> None:
-            self.wire = wire
+            self.wire, self.reader, self.bytes_read, self.lines = wire, wire.makefile("rb"), 0, 0
             super().__init__()
 
         def open(self, host: str = "", port: int = 143, timeout: float | None = None) -> None:
             self.host, self.port = host, port
 
         def read(self, size: int) -> bytes:
-            return self.wire.read(size)
+            if size > MAX_MAIL + MAX_HEADERS:
+                raise NodeError("the server sent more data than requested", permanent=True)
+            data = self.reader.read(size)
+            self.bytes_read += len(data)
+            return data
 
         def readline(self) -> bytes:
-            return self.wire.readline()
+            line = self.reader.readline(MAX_LINE + 1)
+            self.bytes_read, self.lines = self.bytes_read + len(line), self.lines + 1
+            if len(line) > MAX_LINE:
+                raise LimitExceeded(f"the server sent a line of more than {MAX_LINE:,} bytes")
+            if self.lines > MAX_LINES:
+                raise LimitExceeded(f"the server sent more than {MAX_LINES:,} lines")
+            return line
 
         def send(self, data: Any) -> None:
-            self.wire.send(data)
+            self.wire.sendall(data)
 
         def shutdown(self) -> None:
             self.wire.close()
@@ -138,7 +81,9 @@ def _classes() -> tuple[Any, Any]:
             answer, text = self._simple_command("STARTTLS")
             if answer != "OK":
                 raise self.error(f"STARTTLS was rejected: {text}")
-            self.wire.secure(context, host)
+            if self.wire.received > self.bytes_read:
+                raise NodeError("the server sent data before TLS was started", permanent=True)
+            self.wire.start_tls(context, host)
             self._get_capabilities()
 
     class Box(BaseMailBox):
@@ -159,14 +104,16 @@ def session(found: Credential, ctx: Context) -> Iterator[Session]:
     """Open a session, logged in with the credential. Raises: NodeError naming the host if anything fails."""
     host, port, security = str(found.data["host"]), int(found.data["port"]), found.data["security"]
     found.check_host(host)
-    seconds = ctx.seconds_left(SESSION_SECONDS)
-    services = ctx.need_services()
-    wire = Wire(dial(services.egress, host, port, seconds), seconds)
+    seconds, services = ctx.seconds_left(SESSION_SECONDS), ctx.need_services()
+    end = time.monotonic() + seconds
+    wire = Wire(dial(services.egress, host, port, seconds), end, MAX_BYTES)
     where = f"{host}:{port}"
     try:
         with _errors(where):
             box = _open(wire, host, security, services.tls("imap"))
-            _log_in(box, found.data["username"], found.data["password"])
+            username, password = found.data["username"], found.data["password"]
+            log_in = box.login if (username + password).isascii() else box.login_utf8
+            log_in(username, password, initial_folder=None)
         opened = Session(box, where)
         yield opened
         opened.log_out()
@@ -178,16 +125,11 @@ def _open(wire: Wire, host: str, security: str, context: ssl.SSLContext) -> Any:
     """Return a mailbox over the wire, with TLS started first."""
     client_of, box_of = _classes()
     if security == "tls":
-        wire.secure(context, host)
+        wire.start_tls(context, host)
     client = client_of(wire)
     if security == "starttls":
         client.secure(context, host)
     return box_of(client)
-
-
-def _log_in(box: Any, username: str, password: str) -> None:
-    plain = (username + password).isascii()
-    (box.login if plain else box.login_utf8)(username, password, initial_folder=None)
 
 
 @contextmanager
@@ -204,6 +146,8 @@ def _errors(where: str) -> Iterator[None]:
         raise NodeError(f"{where}: the certificate is not trusted: {error.verify_message}") from None
     except TimeoutError:
         raise Late(f"{where}: timed out waiting for the server's answer") from None
+    except TooMuchData as error:
+        raise LimitExceeded(f"{where}: {error}") from None
     except (OSError, imaplib.IMAP4.error, ImapToolsError, ValueError, LookupError) as error:
         raise NodeError(f"{where}: {_said(error)}") from None
     except NodeError as error:

@@ -3,96 +3,33 @@
 from __future__ import annotations
 
 import base64
-import io
 import re
+import smtplib
 import socket
 import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from smtplib import SMTP
 
 from errors import NodeError, TimedOut
 from net.egress_guard import dial
 from nodes.base import Services
 from nodes.credentials.keyring import Credential
+from nodes.mail.wire import Wire
 
-if TYPE_CHECKING:
-    from smtplib import SMTP
-
-PIECE = 64 * 1024
 MAX_ANSWERS = 2**20
 MAX_REASON = 300
-
-
-class Wire:
-    """A connection with one deadline for all operations, and a limit on the data received.
-
-    Serves as the socket of `smtplib`; `end` is on the clock of `time.monotonic`.
-    """
-
-    def __init__(self, sock: socket.socket, end: float) -> None:
-        self.sock, self.end = sock, end
-        self._heard = 0
-
-    def start_tls(self, context: ssl.SSLContext, host: str) -> None:
-        """Start TLS with a server that has a certificate for `host`."""
-        self._wait()
-        self.sock = context.wrap_socket(self.sock, server_hostname=host)
-
-    def sendall(self, data: bytes) -> None:
-        """Send all data."""
-        for start in range(0, len(data), PIECE):
-            self._wait()
-            self.sock.sendall(data[start : start + PIECE])
-
-    def receive(self, buffer: Any) -> int:
-        """Fill the buffer with received data; return the number of bytes, 0 at the end."""
-        self._wait()
-        count = self.sock.recv_into(buffer)
-        self._heard += count
-        if self._heard > MAX_ANSWERS:
-            raise ConnectionAbortedError(f"the server sent more than {MAX_ANSWERS:,} bytes")
-        return count
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        """Return a reader of the responses. Closing it closes nothing else."""
-        return io.BufferedReader(_Answers(self))
-
-    def close(self) -> None:
-        """Close the connection."""
-        self.sock.close()
-
-    def _wait(self) -> None:
-        left = self.end - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self.sock.settimeout(left)
-
-
-class _Answers(io.RawIOBase):
-    """The raw stream behind `Wire.makefile`."""
-
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        return self.wire.receive(buffer)
 
 
 @contextmanager
 def logged_in(credential: Credential, services: Services, seconds: float) -> Iterator[SMTP]:
     """Connect and log in, with `seconds` for everything within. Raises: NodeError if anything fails."""
-    import smtplib
-
     host, port, end = _host(credential), int(credential.data["port"]), time.monotonic() + seconds
     wire = None
     try:
-        wire = Wire(dial(services.egress, host, port, seconds), end)
-        client = smtplib.SMTP(local_hostname=_our_name(wire.sock))
+        wire = Wire(dial(services.egress, host, port, seconds), end, MAX_ANSWERS)
+        client = SMTP(local_hostname=_our_name(wire.sock))
         client.sock = wire  # type: ignore[assignment]
         _begin(client, wire, credential, services)
         yield client
@@ -156,8 +93,6 @@ def _log_in(client: SMTP, credential: Credential) -> None:
 
 
 def _expect(code: int, answer: tuple[int, bytes]) -> None:
-    import smtplib
-
     if answer[0] != code:
         raise smtplib.SMTPResponseException(*answer)
 
@@ -167,8 +102,6 @@ def send(client: SMTP, sender: str, recipients: list[str], message: bytes, inter
 
     Raises: NodeError if all recipients were rejected; errors of smtplib, which `logged_in` converts.
     """
-    import smtplib
-
     if international and not client.has_extn("smtputf8"):
         raise NodeError(
             "the server does not support such addresses (SMTPUTF8); use ASCII addresses", True, kind="refused"
@@ -191,8 +124,6 @@ def reason(code: int, text: bytes | str) -> str:
 
 def _problem(who: str, error: Exception, late: bool, seconds: float) -> NodeError:
     """Convert an error. Permanent if the server rejected something for good, not if the connection was lost."""
-    import smtplib
-
     if isinstance(error, smtplib.SMTPAuthenticationError):
         answer = reason(error.smtp_code, error.smtp_error)
         text = f"{who} rejected the user name or the password: {answer}"
