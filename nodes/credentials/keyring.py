@@ -119,11 +119,6 @@ class Keyring(Mapping[str, Any]):
     def __len__(self) -> int:
         return 0
 
-    @property
-    def has_shown(self) -> bool:
-        """Return True if an expression has read a secret."""
-        return bool(self._shown)
-
     def check_host(self, host: str, sent: Iterable[str]) -> None:
         """Raise NodeError if a text contains a secret read by an expression that may not be sent to this host."""
         unbound = [found for found in self._shown.values() if not found.may_go_to(host)]

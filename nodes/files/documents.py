@@ -67,9 +67,7 @@ class Spreadsheet(Node):
         where = get_path(config["file"])
         if config["operation"] == "write":
             if where.lower().endswith((".csv", ".xls", ".ods", ".tsv")):
-                raise NodeError(
-                    "file: must end in .xlsx, the format that is written; use the node csv for CSV", permanent=True
-                )
+                raise NodeError("file: must end in .xlsx, the format that is written; use the node csv for CSV", True)
             items = config.get("items", input)
             check_secrets(ctx, [where, config.get("sheet", ""), *texts([items])])
             rows = to_rows(items, config["header"])
@@ -80,15 +78,20 @@ class Spreadsheet(Node):
 
 def _read(where: str, sheet: str | None, ctx: Context) -> list[list[Any]]:
     """Return the non-empty rows of a sheet, as JSON values."""
+    options = {"sheet": sheet, "max_rows": MAX_ROWS, "max_columns": MAX_COLUMNS}
+    rows: list[list[Any]] = _parse("spreadsheet", options, where, ctx)["rows"]
+    return rows
+
+
+def _parse(kind: str, options: dict[str, Any], where: str, ctx: Context) -> Any:
+    """Return the file's content from the parser of this kind. Raises: NodeError if it is too large, or malformed."""
     files = ctx.need_files()
     if files.size(where) > MAX_FILE:
         raise LimitExceeded(f"{where!r} has more than {MAX_FILE} bytes")
-    options = {"sheet": sheet, "max_rows": MAX_ROWS, "max_columns": MAX_COLUMNS}
-    found = read_apart("spreadsheet", options, files.read(where), ctx.seconds_left(READ_SECONDS))
+    found = read_apart(kind, options, files.read(where), ctx.seconds_left(READ_SECONDS))
     if "problem" in found:
         raise MalformedData(f"{where!r} {found['problem']}")
-    rows: list[list[Any]] = found["rows"]
-    return rows
+    return found
 
 
 def to_objects(rows: list[list[Any]]) -> list[dict[str, Any]]:
@@ -179,12 +182,6 @@ class Pdf(Node):
         max_pages = whole("Maximum number of pages to read", 1, MAX_PAGES, load_default=MAX_PAGES, title="Max pages")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        where = get_path(config["file"])
-        files = ctx.need_files()
-        if files.size(where) > MAX_FILE:
-            raise LimitExceeded(f"{where!r} has more than {MAX_FILE} bytes")
         options = {"password": config.get("password"), "max_pages": config["max_pages"], "most": MAX_TEXT}
-        found = read_apart("pdf", options, files.read(where), ctx.seconds_left(READ_SECONDS))
-        if "problem" in found:
-            raise MalformedData(f"{where!r} {found['problem']}")
+        found = _parse("pdf", options, get_path(config["file"]), ctx)
         return {key: found[key] for key in ("text", "pages", "page_count", "info")}

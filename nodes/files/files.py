@@ -38,6 +38,7 @@ UNKNOWN = "application/octet-stream"
 # SQLite's files beside a database. It trusts their content, even the name of another file to delete.
 BESIDE = re.compile(r"\.(db|sqlite|sqlite3)-(journal|wal|shm)\Z", re.IGNORECASE)
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 WHY = {
     errno.ENOENT: "the file does not exist",
     errno.ELOOP: "is a symbolic link, which is not followed",
@@ -95,8 +96,7 @@ class Files:
         """Open a new file for writing; it replaces the old one atomically once it is completely on disk."""
         with self.place(path, make=True) as (folder, name):
             draft = DRAFT + secrets.token_hex(8)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(draft, flags, 0o600, dir_fd=folder)
+            fd = os.open(draft, NEW_FILE, 0o600, dir_fd=folder)
             try:
                 with os.fdopen(fd, "wb") as file:
                     yield Bounded(file, path, self.max_bytes)
@@ -117,9 +117,7 @@ class Files:
         with self._open("the upload", [UPLOADS], make=True) as folder:
             _remove_stale(folder)
             name = DRAFT + secrets.token_hex(8)
-            fd = os.open(
-                name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder
-            )
+            fd = os.open(name, NEW_FILE, 0o600, dir_fd=folder)
             try:
                 with os.fdopen(fd, "wb") as file:
                     yield Upload(file, self, folder, name, min_free)

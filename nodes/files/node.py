@@ -107,5 +107,4 @@ class FileNode(Node):
 
 def check_secrets(ctx: Context, texts: Iterable[str]) -> None:
     """Raise NodeError if the texts to store contain a secret from an expression: other runs could read it."""
-    if ctx.keyring is not None and ctx.keyring.has_shown:
-        ctx.keyring.check_host("a file of the workspace", texts)
+    ctx.check_secrets("a file of the workspace", texts)

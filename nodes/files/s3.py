@@ -163,10 +163,9 @@ def _check(job: Job, host: str) -> None:
         raise NodeError(f"key is required for the operation {operation}", permanent=True)
     if {".", ".."} & set(job.key.split("/")):
         raise NodeError("key must not have . or .. between slashes; they would be changed on the way", permanent=True)
-    if job.ctx.keyring is not None:
-        sent = [job.bucket, job.key, job.config.get("prefix", ""), job.config.get("content_type", "")]
-        put = [job.data.decode("utf-8", "replace")] if operation == "put" and "file" not in job.config else []
-        job.ctx.keyring.check_host(host, [*sent, *put])
+    sent = [job.bucket, job.key, job.config.get("prefix", ""), job.config.get("content_type", "")]
+    put = [job.data.decode("utf-8", "replace")] if operation == "put" and "file" not in job.config else []
+    job.ctx.check_secrets(host, [*sent, *put])
 
 
 def _get(store: Any, job: Job) -> dict[str, Any]:

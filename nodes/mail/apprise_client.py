@@ -31,8 +31,6 @@ from nodes.credentials.types import check_service
 from nodes.http.response import is_permanent
 from nodes.mail.message import Attachment, to_valid_text
 
-FORMATS = ("text", "markdown", "html")
-LEVELS = ("info", "success", "warning", "failure")
 MAX_PAUSE = 20.0  # seconds
 MAX_REASON = 300
 # OpenSSL's reasons for a response that is not TLS.
@@ -41,7 +39,7 @@ NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LO
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message; `format` is one of FORMATS, `level` one of LEVELS."""
+    """A message; `format` is text, markdown or html, `level` is info, success, warning or failure."""
 
     message: str
     title: str = ""
@@ -72,8 +70,7 @@ def send(service: Credential, notice: Notice, ctx: Context, seconds: float, more
     Raises: NodeError if the service did not accept it.
     """
     url = _address(service)
-    if ctx.keyring is not None:
-        ctx.keyring.check_host(host_of(url), [notice.title, notice.message, *more])
+    ctx.check_secrets(host_of(url), [notice.title, notice.message, *more])
     if not (notice.message or notice.title):
         raise NodeError("message: must not be empty", permanent=True)
     end = time.monotonic() + seconds

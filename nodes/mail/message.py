@@ -32,6 +32,9 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f\x80-\x9f\u2028\u2029]")
 LOCAL = re.compile(r'[^\0- "(),:;<>@[\\\]\x7f-\xa0]{1,64}\Z')
 DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?)*\Z")
 MEDIA = re.compile(r"[a-z0-9!#$&^_.+-]{1,60}/[a-z0-9!#$&^_.+-]{1,60}\Z")
+# Text up to a comma or the end, with commas in quotation marks; the inside of a quoted string; an escaped character.
+ENTRY = re.compile(r'((?:[^",]|"(?:[^"\\]|\\.)*+")*+)(,|\Z)', re.DOTALL)
+QUOTED, ESCAPED = re.compile(r'(?:[^"\\]|\\.)*+\Z', re.DOTALL), re.compile(r"\\(.)", re.DOTALL)
 # Text that needs no encoding in a header: short words, none of which looks like an encoded word.
 PLAIN = re.compile(r"(?!.*=\?)[!-~]{1,60}( [!-~]{1,60})*\Z")
 
@@ -69,21 +72,14 @@ def parse_mailboxes(value: Any, key: str) -> list[Mailbox]:
 
 
 def _entries(text: str, key: str) -> list[str]:
-    entries, begun = [], 0
-    is_quoted = is_escaped = False
-    for at, letter in enumerate(text):
-        if is_escaped:
-            is_escaped = False
-        elif letter == '"':
-            is_quoted = not is_quoted
-        elif is_quoted:
-            is_escaped = letter == "\\"
-        elif letter == ",":
-            entries.append(text[begun:at])
-            begun = at + 1
-    if is_quoted:
-        raise NodeError(f"{key}: a quotation mark is not closed", permanent=True)
-    return [*entries, text[begun:]]
+    """Split text at the commas outside quotation marks."""
+    entries, at = [], 0
+    while found := ENTRY.match(text, at):
+        entries.append(found[1])
+        if found[2] == "":
+            return entries
+        at = found.end()
+    raise NodeError(f"{key}: a quotation mark is not closed", permanent=True)
 
 
 def check_line(text: str, what: str) -> None:
@@ -113,7 +109,7 @@ def _parse_name(written: str, key: str) -> str:
     if len(written) > 2 * MAX_NAME + 2:  # each character may be escaped
         raise _too_long(shown, key)
     quoted = written[1:-1] if len(written) > 1 and written[0] == written[-1] == '"' else None
-    name = written if quoted is None else _unescape(quoted)
+    name = written if quoted is None else ESCAPED.sub(r"\1", quoted) if QUOTED.match(quoted) else None
     if name is None or (quoted is None and not {*'"<>@'}.isdisjoint(name)):
         raise NodeError(f'{key}: put the name {shown!r} in quotation marks: "Shop" <shop@example.com>', True)
     if len(name) > MAX_NAME:
@@ -123,19 +119,6 @@ def _parse_name(written: str, key: str) -> str:
 
 def _too_long(shown: str, key: str) -> NodeError:
     return LimitExceeded(f"{key}: the name {shown!r}… has more than {MAX_NAME} characters")
-
-
-def _unescape(text: str) -> str | None:
-    """Return the text of a quoted string without backslashes; None if a quote ends it earlier."""
-    letters, is_escaped = "", False
-    for letter in text:
-        if not is_escaped and letter in '"\\':
-            if letter == '"':
-                return None
-            is_escaped = True
-        else:
-            letters, is_escaped = letters + letter, False
-    return None if is_escaped else letters
 
 
 def _domain(text: str, key: str) -> str:

@@ -14,7 +14,7 @@ from nodes.credentials.checks import Untested, checks
 from nodes.credentials.keyring import Credential
 from nodes.fields import anything, choice, credential, number, text
 from nodes.mail import apprise_client, smtp
-from nodes.mail.apprise_client import FORMATS, LEVELS, Notice
+from nodes.mail.apprise_client import Notice
 from nodes.mail.message import Letter, Mailbox, attachments, get_texts, parse_mailbox, parse_mailboxes
 
 MAX_SECONDS = 60.0  # for a notice
@@ -73,8 +73,7 @@ class Email(Node):
         end = time.monotonic() + ctx.seconds_left(config["timeout"])
         server = ctx.credential(config["credential"], "smtp")
         attached = config.get("attachments") or []
-        if ctx.keyring is not None:
-            ctx.keyring.check_host(server.data["host"], [*_written(config), *get_texts(attached)])
+        ctx.check_secrets(server.data["host"], [*_written(config), *get_texts(attached)])
         people = {key: parse_mailboxes(config.get(key) or [], key) for key in ("to", "cc", "bcc", "reply_to")}
         letter = Letter(
             sender=_sender(config.get("from"), server),
@@ -88,9 +87,8 @@ class Email(Node):
         letter.check()
         refused = _send(letter, server, ctx, end)
         if refused:
-            ctx.log(
-                "warning", f"the mail server rejected {len(refused)} of {len(letter.recipients)} recipients", refused
-            )
+            text = f"the mail server rejected {len(refused)} of {len(letter.recipients)} recipients"
+            ctx.log("warning", text, refused)
         accepted = [address for address in letter.recipients if address not in refused]
         return {"message_id": letter.message_id, "accepted": accepted, "refused": refused}
 
@@ -129,20 +127,9 @@ class Notify(Node):
     title = "Notification"
     icon = "bell"
     also = (
-        "slack",
-        "telegram",
-        "discord",
-        "teams",
-        "chat",
-        "message",
-        "sms",
-        "whatsapp",
-        "mattermost",
-        "rocket chat",
-        "pushover",
-        "alert",
-        "send",
-    )
+        "slack", "telegram", "discord", "teams", "chat", "message", "sms", "whatsapp", "mattermost", "rocket chat",
+        "pushover", "alert", "send",
+    )  # fmt: skip
     pure = False
     examples = (
         {
@@ -166,17 +153,15 @@ class Notify(Node):
         )
         format = choice(
             "The format of the message; it is converted to what the service supports",
-            FORMATS,
+            {"text": "Text", "markdown": "Markdown", "html": "HTML"},
             load_default="text",
             title="Format",
-            labels={"text": "Text", "markdown": "Markdown", "html": "HTML"},
         )
         level = choice(
             "The kind of message, if the service distinguishes them",
-            LEVELS,
+            {"info": "Info", "success": "Success", "warning": "Warning", "failure": "Failure"},
             load_default="info",
             title="Level",
-            labels={"info": "Info", "success": "Success", "warning": "Warning", "failure": "Failure"},
         )
         attachments = anything(ATTACHED, title="Attachments")
 
@@ -184,13 +169,8 @@ class Notify(Node):
         seconds = ctx.seconds_left(MAX_SECONDS)
         service = ctx.credential(config["credential"], "service_url")
         attached = config.get("attachments") or []
-        notice = Notice(
-            message=config["message"],
-            title=config["title"],
-            format=config["format"],
-            level=config["level"],
-            attachments=attachments(attached, ctx.files),
-        )
+        loaded = attachments(attached, ctx.files)
+        notice = Notice(config["message"], config["title"], config["format"], config["level"], loaded)
         return {"service": apprise_client.send(service, notice, ctx, seconds, get_texts(attached))}
 
 
@@ -201,12 +181,8 @@ def try_service(service: Credential, ctx: Context, asked: Mapping[str, Any]) -> 
     if asked.get("send") is not True:
         name = apprise_client.identify_service(service, ctx, seconds)
         raise Untested(f"The URL is valid for {name}. Send a test message to check that it works")
-    name = apprise_client.send(
-        service,
-        Notice("This is a test message. Notifications of your flows will arrive here.", "Headrace"),
-        ctx,
-        seconds,
-    )
+    notice = Notice("This is a test message. Notifications of your flows will arrive here.", "Headrace")
+    name = apprise_client.send(service, notice, ctx, seconds)
     return f"{name} accepted the test message"
 
 

@@ -64,8 +64,7 @@ class Mcp(Node):
         if not isinstance(arguments, dict):
             raise NodeError("arguments must be an object", permanent=True)
         found = ctx.credential(config["credential"], "mcp")
-        if ctx.keyring is not None:
-            ctx.keyring.check_host(host_of(found), [config["tool"], *texts([arguments])])
+        ctx.check_secrets(host_of(found), [config["tool"], *texts([arguments])])
 
         async def call(client: Any) -> Any:
             return await client.call_tool(config["tool"], arguments)

@@ -108,8 +108,7 @@ class Mqtt(Node):
         found = ctx.credential(config["credential"], "mqtt")
         topic = check_topic(config["topic"], listening)
         payload = b"" if listening else _payload(config.get("payload", input))
-        if ctx.keyring is not None:
-            ctx.keyring.check_host(found.data["host"], [topic, payload.decode("utf-8", "replace")])
+        ctx.check_secrets(found.data["host"], [topic, payload.decode("utf-8", "replace")])
         with connect(found, ctx, end) as broker:
             if listening:
                 return {"messages": broker.receive(topic, config["qos"], config["limit"], config["seconds"])}

@@ -44,12 +44,7 @@ class Ssh(Node):
         {
             "config": {"credential": "web1", "command": "du -s --", "args": ["{{ input.folder }}"]},
             "input": {"folder": "/srv/Zoë's files"},
-            "output": {
-                "exit_status": 0,
-                "stdout": "52\t/srv/Zoë's files\n",
-                "stderr": "",
-                "truncated": False,
-            },
+            "output": {"exit_status": 0, "stdout": "52\t/srv/Zoë's files\n", "stderr": "", "truncated": False},
         },
     )
 
@@ -78,8 +73,7 @@ class Ssh(Node):
         end = time.monotonic() + ctx.seconds_left(config["timeout"])
         found = ctx.credential(config["credential"], "ssh")
         command, stdin = _command(config), _stdin(config)
-        if ctx.keyring is not None:
-            ctx.keyring.check_host(found.data["host"], [command, stdin.decode()])
+        ctx.check_secrets(found.data["host"], [command, stdin.decode()])
         answer = run_in_time(_run(found, ctx, command, stdin, end), end, "the command timed out")
         if config["fail_on_status"] and answer["exit_status"] != 0:
             raise NodeError(_reason(answer))
@@ -224,18 +218,20 @@ def host_keys(written: str) -> list[Any]:
 def _options(found: Credential, seen: Seen) -> dict[str, Any]:
     """Return asyncssh's options, which prevent it from using defaults of this machine."""
     import asyncssh
+    from asyncssh.public_key import get_default_public_key_algs
 
     class Client(asyncssh.SSHClient):
         def validate_host_public_key(self, host: str, addr: str, port: int, key: Any) -> bool:
             return seen.accepts(key)
 
-    known = [name for key in seen.keys for name in key.sig_algorithms]
+    # After the known ones, further algorithms, so that a machine with another key presents it, for the error to show.
+    algorithms = [*(name for key in seen.keys for name in key.sig_algorithms), *get_default_public_key_algs()]
     return {
         "client_factory": Client,
         "config": None,
         # None would accept any key, an empty list would read the user's known_hosts; `Client` decides.
         "known_hosts": (seen.keys, [], []),
-        "server_host_key_algs": [name.decode() for name in dict.fromkeys([*known, *_default_algorithms()])],
+        "server_host_key_algs": [name.decode() for name in dict.fromkeys(algorithms)],
         "username": found.data["username"],
         "password": found.data.get("password"),
         "client_keys": _client_keys(found),
@@ -247,13 +243,6 @@ def _options(found: Credential, seen: Seen) -> dict[str, Any]:
         "host_based_auth": False,
         "compression_algs": None,
     }
-
-
-def _default_algorithms() -> list[bytes]:
-    """Return further algorithms, so that a machine with another key presents it, and the error can show it."""
-    from asyncssh.public_key import get_default_public_key_algs
-
-    return get_default_public_key_algs()
 
 
 def _client_keys(found: Credential) -> list[Any] | None:

@@ -51,6 +51,8 @@ def execute(place: Place, work: Work, services: Services) -> dict[str, Any]:
 
 @contextmanager
 def _connect(place: Place, work: Work, services: Services) -> Iterator[Any]:
+    from pymysql.constants import CLIENT
+
     port = place.port or 3306
     connection = _session()(
         host=place.host,
@@ -60,7 +62,7 @@ def _connect(place: Place, work: Work, services: Services) -> Iterator[Any]:
         database=place.database,
         charset="utf8mb4",
         program_name="headrace",
-        client_flag=_found_rows(),
+        client_flag=CLIENT.FOUND_ROWS,  # count the rows that an UPDATE found, as other databases do, not those changed
         conv=_conversions(),
         defer_connect=True,
         **_tls(place.options.get("sslmode", "prefer"), services),
@@ -70,13 +72,6 @@ def _connect(place: Place, work: Work, services: Services) -> Iterator[Any]:
         yield connection
     finally:
         connection.drop()
-
-
-def _found_rows() -> int:
-    """Return the flag to count rows found by an UPDATE, as other databases do, instead of rows changed."""
-    from pymysql.constants import CLIENT
-
-    return CLIENT.FOUND_ROWS
 
 
 @functools.cache
@@ -159,9 +154,7 @@ def _answer(connection: Any, work: Work) -> dict[str, Any]:
         return {"row_count": Cursor(connection).executemany(prepared.text, sets) or 0}
     cursor = SSCursor(connection)
     cursor.execute(prepared.text, *sets)
-    if cursor.description is None:
-        return {"row_count": max(cursor.rowcount, 0)}
-    return collect([column[0] for column in cursor.description], cursor, work)
+    return collect(cursor, work)
 
 
 def _bind(value: Any) -> Any:

@@ -145,20 +145,13 @@ def _sets(config: Mapping[str, Any]) -> list[Any]:
 def execute(found: Credential, work: Work, ctx: Context) -> dict[str, Any]:
     """Execute the work in the credential's database; return `{"rows", "row_count", "truncated"}` or `{"row_count"}`."""
     kind, place = parse_url(found)
-    check_secrets(ctx, place.host or "a file of the workspace", work.sets)
+    ctx.check_secrets(place.host or "a file of the workspace", texts(work.sets))
     if kind == "sqlite":
         sqlite.check_name(place.database)
         files = ctx.need_files()
         return sqlite.execute(files.real_path(place.database, make=not work.read_only), work, files.max_bytes)
     found.check_host(place.host)
-    ask = postgres.execute if kind == "postgresql" else mysql.execute
-    return ask(place, work, ctx.need_services())
-
-
-def check_secrets(ctx: Context, host: str, values: Any) -> None:
-    """Raise NodeError if one of the values is a secret that may not be sent to this host."""
-    if ctx.keyring is not None:
-        ctx.keyring.check_host(host, texts([values]))
+    return (postgres if kind == "postgresql" else mysql).execute(place, work, ctx.need_services())
 
 
 def parse_url(found: Credential) -> tuple[str, Place]:

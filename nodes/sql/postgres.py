@@ -230,9 +230,7 @@ def _answer(connection: Any, work: Work) -> dict[str, Any]:
             cursor.executemany(prepared.text, sets)
         else:
             cursor.execute(prepared.text, *sets)
-    if work.many or cursor.description is None:
-        return {"row_count": max(cursor.rowcount, 0)}
-    return collect([column.name for column in cursor.description], cursor, work)
+    return collect(cursor, work)
 
 
 def _bind(value: Any) -> Any:
@@ -259,12 +257,8 @@ def to_node_error(error: Any) -> NodeError:
             return NodeError("PostgreSQL: COPY is not supported", permanent=True)
         lost = isinstance(error, psycopg.OperationalError) and not any(reason in text for reason in REFUSED)
         return NodeError(f"PostgreSQL: {text}", not lost, kind="remote" if lost else "refused")
-    parts = [
-        error.diag.message_primary or str(error),
-        error.diag.message_detail,
-        error.diag.message_hint,
-        HINTS.get(code),
-    ]
+    about = error.diag
+    parts = (about.message_primary or str(error), about.message_detail, about.message_hint, HINTS.get(code))
     text = "; ".join(" ".join(part.split()) for part in parts if part)
     text = text.replace("cannot insert multiple commands into a prepared statement", "only one statement is permitted")
     permanent = not (code[:2] in PASSING_CLASSES or code in PASSING)

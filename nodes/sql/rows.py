@@ -94,15 +94,18 @@ def size_error() -> NodeError:
     )
 
 
-def collect(columns: Sequence[str], rows: Iterable[Sequence[Any]], work: Work) -> dict[str, Any]:
-    """Return `{"rows": [{column: value}], "row_count", "truncated"}` of all rows, of which `work.max_rows` are kept.
+def collect(cursor: Any, work: Work, rows: Iterable[Sequence[Any]] | None = None) -> dict[str, Any]:
+    """Return `{"rows": [{column: value}], "row_count", "truncated"}`, with at most `work.max_rows` rows; or
+    `{"row_count"}` if the statement has none. `rows` are those of the cursor by default.
 
     Raises: NodeError if the rows are too large, or if a value does not fit into JSON; it names the column.
     """
-    names = rename_duplicates(columns)
+    if work.many or cursor.description is None:
+        return {"row_count": max(cursor.rowcount, 0)}
+    names = rename_duplicates([column[0] for column in cursor.description])
     kept: list[dict[str, Any]] = []
     room, found = MAX_JSON, 0
-    for row in rows:
+    for row in cursor if rows is None else rows:
         found += 1
         if found > work.max_rows:
             continue

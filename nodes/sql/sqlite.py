@@ -6,7 +6,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -105,13 +105,10 @@ def _written() -> int:
 
 @contextmanager
 def _open(path: Path, work: Work, max_bytes: int) -> Iterator[sqlite3.Connection]:
-    mode = "ro" if work.read_only else "rwc"
     try:
         if work.read_only and Path(f"{path}-journal").exists():
-            _mend(path, work)
-        connection = sqlite3.connect(
-            f"{path.as_uri()}?mode={mode}", timeout=work.left(), isolation_level=None, uri=True
-        )
+            _roll_back_journal(path, work)
+        connection = _connect(path, "ro" if work.read_only else "rwc", work)
     except sqlite3.Error as error:
         raise to_node_error(error, [], work) from None
     try:
@@ -123,13 +120,14 @@ def _open(path: Path, work: Work, max_bytes: int) -> Iterator[sqlite3.Connection
         connection.close()
 
 
-def _mend(path: Path, work: Work) -> None:
+def _connect(path: Path, mode: str, work: Work) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.as_uri()}?mode={mode}", timeout=work.left(), isolation_level=None, uri=True)
+
+
+def _roll_back_journal(path: Path, work: Work) -> None:
     """Roll back the journal of a crash, which a read-only connection cannot do, and would always fail on."""
-    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", timeout=work.left(), isolation_level=None, uri=True)
-    try:
+    with closing(_connect(path, "rw", work)) as connection:
         connection.execute("PRAGMA schema_version")
-    finally:
-        connection.close()
 
 
 def _set_up(connection: sqlite3.Connection, work: Work, max_bytes: int) -> None:
@@ -177,14 +175,12 @@ def _answer(connection: sqlite3.Connection, work: Work) -> dict[str, Any]:
     prepared = work.prepare("sqlite")
     sets = [[_bind(value) for value in values] for values in work.values(prepared)]
     if work.many:
-        return {"row_count": max(connection.executemany(prepared.text, sets).rowcount, 0)}
+        return collect(connection.executemany(prepared.text, sets), work)
     cursor = connection.execute(prepared.text, *sets)
-    if cursor.description is None:
-        return {"row_count": max(cursor.rowcount, 0)}
-    return collect([column[0] for column in cursor.description], _measured(cursor), work)
+    return collect(cursor, work, _measure(cursor))
 
 
-def _measured(rows: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
+def _measure(rows: sqlite3.Cursor) -> Iterator[tuple[Any, ...]]:
     """Yield the rows. Raises: NodeError if they are too large in total."""
     room = MAX_BYTES
     for row in rows:
