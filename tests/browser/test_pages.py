@@ -233,3 +233,20 @@ def test_the_times_of_a_filter_can_be_read_to_their_end(page, log_in, path, size
     for label in ("From", "Until"):
         given, wanted = page.get_by_label(label, exact=True).evaluate(ROOM)
         assert given >= wanted, f"{label} has {given} of {wanted} px"
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_failed_runs_are_found_by_the_kind_of_their_error(page, server, log_in, axe, size):
+    page.set_viewport_size(size)
+    log_in(page)
+    arrive(page, "/runs")
+    page.get_by_role("combobox", name="Error").click()
+    page.get_by_role("option", name="Limit reached").click()
+    expect(page.get_by_role("heading", name="No matching runs")).to_be_visible()
+    page.get_by_role("combobox", name="Error").click()
+    page.get_by_role("option", name="Service unavailable").click()
+    expect(page).to_have_url(re.compile("error_kind=remote"))
+    page.get_by_role("link", name="Exchange rates").first.click()
+    told = page.get_by_role("alert").filter(has_text="“Ask the bank” failed")
+    expect(told.get_by_text("Service unavailable")).to_be_visible()
+    axe(page)

@@ -49,7 +49,7 @@ function AgentCard({ agent }: { agent: Schemas["AgentOut"] }) {
           ))}
           {agent.memory && (
             <Badge variant="light" tt="none" fw={500}>
-              memory
+              memories in prompt
             </Badge>
           )}
         </Group>

@@ -29,7 +29,7 @@ export function RunFilters({ state }: { state: State }) {
         value={values.outcome}
         options={OUTCOME_OPTIONS}
         onChange={(outcome) => change({ outcome })}
-        width={190}
+        width={180}
       />
       <FlowSelect value={values.flow} onChange={(flow) => change({ flow })} />
       <FilterSelect
@@ -44,14 +44,14 @@ export function RunFilters({ state }: { state: State }) {
         value={values.error_kind}
         options={ERROR_OPTIONS}
         onChange={(error_kind) => change({ error_kind })}
-        width={180}
+        width={160}
       />
       <FilterSelect
         label="Time"
         value={range}
         options={RANGE_OPTIONS}
         onChange={(next) => change({ range: next, since: "", until: "" })}
-        width={180}
+        width={160}
       />
       {range === "custom" && <Between since={values.since} until={values.until} onChange={change} />}
     </FilterBar>

@@ -24,7 +24,12 @@ describe("the filters of runs", () => {
     expect(rangeOf(filters)).toBe("custom");
   });
 
+  it("query a kind of error", () => {
+    expect(askedOf({ ...DEFAULTS, error_kind: "timeout" }, NOW)).toEqual({ error_kind: "timeout" });
+  });
+
   it("ignore unknown values", () => {
-    expect(askedOf({ ...DEFAULTS, outcome: "odd", triggered_by: "odd", range: "odd" }, NOW)).toEqual({});
+    const odd = { ...DEFAULTS, outcome: "odd", triggered_by: "odd", range: "odd", error_kind: "odd" };
+    expect(askedOf(odd, NOW)).toEqual({});
   });
 });
