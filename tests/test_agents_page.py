@@ -1,4 +1,4 @@
-"""docs/agents.md works as it stands, line by line, with a scripted model for Ollama's, and its tables are complete."""
+"""The commands of docs/agents.md work with a scripted model instead of Ollama's, and its tables are complete."""
 
 import os
 import re
@@ -21,7 +21,7 @@ from nodes import REGISTRY
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-# `make run` serves in a terminal of its own; here it comes back as soon as the server answers.
+# `make run` serves in a terminal of its own; here it returns as soon as the server answers.
 MAKE = f"""
 make() {{
     [ "$*" = "run EXTRAS=agents mcp" ] || return 1
@@ -46,12 +46,12 @@ SUMMARY = {
 
 
 def section(title):
-    """The part of the page under this heading, up to the next one."""
+    """Return the part of the page under this heading, up to the next one."""
     return re.split(r"^#+ ", PAGE.split(f"# {title}\n")[1], flags=re.MULTILINE)[0]
 
 
 def rows(title, number=0):
-    """The rows of a table under this heading: a list of its cells each."""
+    """Return the rows of the table under this heading, each as a list of cells."""
     lines = re.findall(r"(?:^\|.*\n)+", section(title), re.MULTILINE)[number].splitlines()[2:]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
 
@@ -60,11 +60,11 @@ def names(cell):
     return re.findall(r"`(\w+)`", cell)
 
 
-# The lines
+# The commands
 
 
 def scripted(rates, never):
-    """What the model says to each task of the page, turn by turn."""
+    """Return the model's answers to each task of the page, turn by turn."""
     turns = {
         "Summarize": [data(SUMMARY)],
         "I count in": [
@@ -93,7 +93,7 @@ def scripted(rates, never):
 
 @pytest.fixture(scope="module")
 def pasted(tmp_path_factory):
-    """What all lines of the page say, one after the other, and what the model was asked."""
+    """Run the commands of the page in order. Return their outputs and the requests to the model."""
     from pytest_httpserver import HTTPServer
 
     never, port = threading.Event(), free_port()
@@ -134,21 +134,21 @@ def paste(port, rates, llm, folder):
 
 
 @pytest.mark.slow
-def test_no_line_is_refused(pasted):
+def test_no_command_is_rejected(pasted):
     said, _, _ = pasted
     assert '"error":' not in said
     assert said.count('"status":"success"') >= 6
 
 
 @pytest.mark.slow
-def test_an_agent_that_is_there_already_takes_the_first_task(pasted):
+def test_a_built_in_agent_executes_the_first_task(pasted):
     said, requests, _ = pasted
     assert '"tasks":[{"task":"Order a printer","owner":"Lee","due":"Friday"}]' in said
     assert requests[0].body["model"] == "llama3.2" and "Hi Kim, the printer" in requests[0].messages[-1]["content"]
 
 
 @pytest.mark.slow
-def test_the_agent_of_ones_own_uses_its_tools_and_goes_on_with_the_conversation(pasted):
+def test_the_created_agent_uses_its_tools_and_continues_the_conversation(pasted):
     said, requests, asked = pasted
     assert '"text":"A euro is worth 0.93 francs."' in said and asked[0].query_string == b"base=EUR&symbols=CHF,USD"
     followed = next(request for request in requests if request.messages[-1]["content"].startswith("And a dollar"))
@@ -179,7 +179,7 @@ def test_an_agent_is_a_node_of_a_flow(pasted):
 
 
 @pytest.mark.slow
-def test_the_tools_of_an_mcp_server_are_the_agents(pasted):
+def test_the_agent_has_the_tools_of_the_mcp_server(pasted):
     said, requests, _ = pasted
     told = next(request for request in requests if "docs_list_flows" in request.tools and len(request.messages) > 2)
     assert "Mails to tasks" in told.messages[-1]["content"] and '"text":"There is one flow."' in said
@@ -189,7 +189,7 @@ def test_the_tools_of_an_mcp_server_are_the_agents(pasted):
 
 
 @pytest.mark.parametrize("row", rows("Quick start"), ids=lambda row: row[0])
-def test_each_way_to_set_a_model_gives_one(row):
+def test_each_way_to_set_a_model_works(row):
     given = dict(setting.split("=") for setting in re.findall(r"`((?:HEADRACE|OPENAI|ANTHROPIC)_\w+=[^`]+)`", row[1]))
     given = {name: value.replace("…", "a-key") for name, value in given.items()}
     made = resolve(Models.of(Config.from_env(given)))
@@ -222,7 +222,7 @@ def test_the_table_of_a_definition_has_each_of_its_keys():
     assert sorted(found) == sorted(definition.KEYS)
 
 
-def test_the_table_of_limits_is_right():
+def test_the_table_of_limits_is_correct():
     usual = definition.Limits()
     bounds = definition.MAX_STEPS, definition.MAX_TOKENS, definition.MAX_SECONDS, definition.MAX_COST
     expected = [
@@ -237,14 +237,14 @@ def test_each_status_has_its_row(number, shape):
     assert {names(row[0])[0] for row in rows("Statuses", number)} == set(shape().fields["status"].validate.choices)
 
 
-def test_every_file_and_heading_that_it_names_is_there():
+def test_every_linked_file_and_heading_exists():
     for path, heading in re.findall(r"\]\(([^)#:]*)#?([^)]*)\)", PAGE):
         target = ROOT / "docs" / path if path else ROOT / "docs" / "agents.md"
         titles = re.findall(r"^#+ (.*)", target.read_text(encoding="utf-8"), re.MULTILINE)
         assert not heading or heading in [re.sub(r"[^\w-]", "", title.lower().replace(" ", "-")) for title in titles]
 
 
-def test_each_template_that_it_names_is_there():
+def test_each_named_template_exists():
     named = re.search(r"Templates such as\s(.*?)\(`GET", PAGE, re.DOTALL)[1]
     assert re.findall(r"`([\w-]+)`", named)
     for name in re.findall(r"`([\w-]+)`", named):

@@ -1,4 +1,4 @@
-"""A server whose agents ask a model that answers from a script, over the real wire."""
+"""A server whose agents use a scripted model, over real HTTP."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from database import execute
 
 @pytest.fixture(autouse=True)
 def no_complaints_of_loops(caplog):
-    """No test may leave behind what a loop of events complains of: tasks and errors that nobody waited for."""
+    """Fail a test that leaves tasks or errors behind in an event loop without awaiting them."""
     yield
     complaints = [record.getMessage() for record in caplog.get_records("call") if record.name == "asyncio"]
     assert not complaints
@@ -25,13 +25,13 @@ def llm():
 
 @pytest.fixture
 def config(config, llm):
-    """Settings by which the scripted model is the server's own."""
+    """Settings with the scripted model as the server's default."""
     return dataclasses.replace(config, openai_base_url=llm.openai_url, llm_model="openai:gpt-4o-mini")
 
 
 @pytest.fixture
 def add_agent(owner):
-    """`add_agent(tools=["store"])` makes an agent of the workspace; its id is `helper` unless given."""
+    """`add_agent(tools=["store"])` creates an agent of the workspace, by default with the id `helper`."""
 
     def add(**values):
         usual = {"id": "helper", "name": "Helper", "instructions": "You help.", "limits": {"steps": 6}}
@@ -44,7 +44,7 @@ def add_agent(owner):
 
 @pytest.fixture
 def ask(owner):
-    """`ask("do it")` gives the answer of POST /api/agent/run by the agent `helper`, which must be 200 or 202."""
+    """`ask("do it")` returns the response of POST /api/agent/run for the agent `helper`, which must be 200 or 202."""
 
     def give(task="Do it.", expect=200, **values):
         answer = owner.post("/api/agent/run", {"agent_id": "helper", "task": task, **values})
@@ -56,13 +56,13 @@ def ask(owner):
 
 @pytest.fixture
 def log_of(owner):
-    """`log_of(answer)` gives what the agent did, with its steps."""
+    """`log_of(answer)` returns the agent's run with its steps."""
     return lambda answer: owner.get(f"/api/agent/runs/{answer['id']}").json
 
 
 @pytest.fixture
 def all_text(app):
-    """`all_text()` gives everything that the tables hold, as text, to look for something in it."""
+    """`all_text()` returns the content of all tables as text, for searching."""
 
     def read():
         names = [row[0] for row in execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]

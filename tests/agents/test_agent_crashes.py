@@ -1,4 +1,4 @@
-"""Any agent, cut anywhere and resumed from what was on the disk, comes to what it comes to in one go."""
+"""Any agent that is interrupted and resumed from its journal reaches the same result as without interruption."""
 
 import json
 import os
@@ -37,7 +37,7 @@ IDS = {
 
 
 def parts(calls, ids, text, thinking):
-    """An answer: what it thinks, says and calls. Servers give calls ids of all kinds, or none."""
+    """An answer: thoughts, text and calls. Servers give calls ids of all kinds, or none."""
     made = [ThinkingPart("Hm.", signature="s")] if thinking else []
     made += [TextPart(text)] if text is not None else []
     return made + [
@@ -63,7 +63,7 @@ CASES = st.one_of(
 
 @settings(max_examples=examples(EXAMPLES), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(CASES, st.sets(st.integers(1, 6)), st.lists(st.integers(0, 10**6), min_size=1, max_size=5))
-def test_an_agent_that_is_cut_anywhere_comes_to_the_same(case, refusing, numbers):
+def test_an_agent_interrupted_anywhere_reaches_the_same_result(case, refusing, numbers):
     turns, schema = case
     whole = World(*turns, schema=schema, refusing=refusing)
     expected = story(whole)
@@ -82,21 +82,21 @@ LONG = (
 )
 
 
-def test_an_agent_that_does_all_there_is_comes_to_the_same_wherever_it_is_cut():
+def test_an_agent_with_every_feature_reaches_the_same_result_wherever_it_is_interrupted():
     whole = World(*LONG, schema=SCHEMA, refusing={2})
     expected = story(whole)
     assert came_to(expected) == ("done", '{"n": 7}') and len(whole.lengths) == 7 and len(whole.questions) == 4
     for at, length in enumerate(whole.lengths):
         for number in range(1, length + 1):
             cut = World(*LONG, schema=SCHEMA, refusing={2})
-            # The earlier processes come to where they wait; the next one is cut, and so is who takes it up.
+            # The earlier processes reach their wait; the next one is interrupted, and so is its successor.
             check(cut, story(cut, [None] * at + [number, 2]), whole, expected)
 
 
 def check(cut, outcome, whole, expected):
-    """That the one came to the same as the other, and did the same."""
+    """Check that both worlds reached the same result by the same steps."""
     assert came_to(outcome) == came_to(expected)
-    # Each step is on record, as it would be; but for calls that were in doubt, of which the model was told so.
+    # Each step is recorded as without interruption, except calls in doubt, which the model was told about.
     in_doubt = {entry.seq for entry in cut.entries if entry.error_text == INTERRUPTED}
     for one, other in zip(shown(cut), shown(whole), strict=True):
         assert one == other or (one[0] in in_doubt and one[:3] == other[:3])
@@ -107,7 +107,7 @@ def check(cut, outcome, whole, expected):
 
 
 def shown(world):
-    """Of each entry what does not depend on clocks; its number, kind and name first."""
+    """Return the parts of each entry that do not depend on clocks; its number, kind and name first."""
     return [
         (entry.seq, entry.kind, entry.name, entry.status, json.dumps(entry.request), result(entry), entry.error_text)
         for entry in world.entries
@@ -120,7 +120,7 @@ def result(entry):
 
 
 def done(world, in_doubt):
-    """The effects of what was never in doubt; nothing but what may be repeated was done twice."""
+    """Return the effects of calls that were never in doubt. Only repeatable calls were made twice."""
     repeatable = {entry.seq for entry in world.entries if entry.kind == "tool" and is_repeatable(entry)}
     effects = [(int(key.rpartition(":")[2]), tool, arguments) for key, tool, arguments in world.effects]
     once = [seq for seq, _, _ in effects if seq not in repeatable]
@@ -133,7 +133,7 @@ def is_repeatable(entry):
 
 
 def check_requests(cut, whole, in_doubt):
-    """The model was asked the same at each turn, to the letter, however often it was asked."""
+    """Check that the model got identical requests for each turn."""
     by_turn = {}
     for number, messages in cut.requests:
         assert by_turn.setdefault(number, messages) == messages

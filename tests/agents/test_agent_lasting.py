@@ -1,4 +1,4 @@
-"""Agents to whom something happens in the middle: time runs out, others change or delete what they work with."""
+"""Agents that are disturbed while they run: timeouts, changed and deleted agents, credentials and flows."""
 
 import dataclasses
 import json
@@ -15,20 +15,20 @@ from api.agent_run_json import show_run
 from database import execute, write
 from models import AgentRun, AgentStep, Run, Wait, WorkspaceStore
 
-load_libraries("openai")  # which takes longer than some of the times here
+load_libraries("openai")  # this takes longer than some of the timeouts here
 ASKING = {"type": "store", "approval": ["store_set"]}
 SET = call("store_set", {"key": "a", "value": 1})
 
 
 @pytest.fixture
 def config(config):
-    """Settings by which agents may ask the scripted model's server for other things, too."""
+    """Settings that allow agents requests to the scripted model's server."""
     return dataclasses.replace(config, egress_allow=("127.0.0.1",))
 
 
 @pytest.fixture
 def run(owner, make_flow):
-    """`run(node)` runs a flow of this one node, and gives the run."""
+    """`run(node)` runs a flow of this one node and returns the run."""
 
     def give(*nodes, edges=(), input=None, wait=20):
         flow = make_flow({"nodes": list(nodes), "edges": list(edges)})
@@ -39,7 +39,7 @@ def run(owner, make_flow):
 
 @pytest.fixture
 def resume(owner, server):
-    """`resume(run_id, node_id, answer)` answers its question, and returns when the run goes on no more."""
+    """`resume(run_id, node_id, answer)` answers its question and returns when the run has ended."""
 
     def give(run_id, node_id="agent", answer="approved"):
         question = Wait.get(Wait.run_id == run_id, Wait.node_id == node_id).question
@@ -63,7 +63,7 @@ def post(url):
 # Time
 
 
-def test_an_attempt_that_is_out_of_time_is_followed_by_one_that_goes_on(add_agent, run, llm):
+def test_an_attempt_that_timed_out_is_followed_by_one_that_resumes(add_agent, run, llm):
     never = threading.Event()
     add_agent(tools=["store"])
     llm.then(SET, stall(never), say("Done."))
@@ -74,7 +74,7 @@ def test_an_attempt_that_is_out_of_time_is_followed_by_one_that_goes_on(add_agen
     never.set()
 
 
-def test_the_time_of_a_node_is_not_said_to_be_the_agents(add_agent, run, llm):
+def test_a_timeout_of_the_node_is_not_reported_as_the_agents(add_agent, run, llm):
     never = threading.Event()
     add_agent()
     llm.then(stall(never))
@@ -83,7 +83,7 @@ def test_the_time_of_a_node_is_not_said_to_be_the_agents(add_agent, run, llm):
     never.set()
 
 
-def test_no_tool_takes_longer_than_the_agent_may(add_agent, ask, llm):
+def test_no_tool_takes_longer_than_the_agents_time_limit(add_agent, ask, llm):
     never, began = threading.Event(), time.monotonic()
     add_agent(tools=[{"type": "http", "methods": ["POST"]}], limits={"seconds": 1})
     llm.then(post(f"{llm.openai_url}/chat/completions"), stall(never))
@@ -94,7 +94,7 @@ def test_no_tool_takes_longer_than_the_agent_may(add_agent, ask, llm):
     never.set()
 
 
-def test_the_request_in_which_the_time_ran_out_is_shown_as_failed(add_agent, ask, llm, log_of):
+def test_the_request_during_the_timeout_is_shown_as_failed(add_agent, ask, llm, log_of):
     never = threading.Event()
     add_agent(limits={"seconds": 1})
     llm.then(stall(never))
@@ -104,10 +104,10 @@ def test_the_request_in_which_the_time_ran_out_is_shown_as_failed(add_agent, ask
     never.set()
 
 
-# Cancelled
+# Cancellation
 
 
-def test_a_task_that_another_process_cancels_takes_no_further_step(add_agent, ask, llm, server, log_of, workspace):
+def test_a_task_cancelled_by_another_process_takes_no_further_step(add_agent, ask, llm, server, log_of, workspace):
     go_on = threading.Event()
     add_agent(tools=["store"])
     llm.then(stall(go_on, then=SET), say("never"))
@@ -119,13 +119,13 @@ def test_a_task_that_another_process_cancels_takes_no_further_step(add_agent, as
     server.dispatcher.waiting.wait(server.dispatcher.ticket_of(run), 10)
     log = log_of(answer)
     assert (log["status"], log["error_text"]) == ("failed", "cancelled elsewhere")
-    # What was under way has come to nothing, and says so.
+    # The step in progress is recorded as cancelled.
     assert [(step["kind"], step["status"]) for step in log["steps"]] == [("start", "success"), ("model", "failed")]
     assert "ended" in log["steps"][1]["error_text"] and len(llm.requests) == 1
     assert WorkspaceStore(workspace.id).get("a") is None
 
 
-def test_a_row_that_was_read_just_before_the_run_ended_is_not_taken_for_one_that_never_did(add_agent, ask, llm, server):
+def test_a_row_read_just_before_the_end_is_not_shown_as_unfinished(add_agent, ask, llm, server):
     go_on = threading.Event()
     add_agent()
     llm.then(stall(go_on, then=say("Done.")))
@@ -138,7 +138,7 @@ def test_a_row_that_was_read_just_before_the_run_ended_is_not_taken_for_one_that
     assert (told["status"], told["error_text"]) == ("success", None) and read.output == '{"text":"Done."}'
 
 
-def test_a_question_of_a_run_that_was_cancelled_is_shown_as_over(add_agent, ask, owner, llm, log_of):
+def test_a_question_of_a_cancelled_run_is_shown_as_ended(add_agent, ask, owner, llm, log_of):
     add_agent(tools=[ASKING])
     llm.then(SET)
     answer = ask(expect=202, wait=5)
@@ -147,14 +147,14 @@ def test_a_question_of_a_run_that_was_cancelled_is_shown_as_over(add_agent, ask,
     assert log["status"] == "failed" and "waiting" not in log and "question" not in log
     assert [step["status"] for step in log["steps"]] == ["success", "success", "failed"]
     assert log["tool_calls"][0]["status"] == "failed"
-    # What it has used is known all the same.
+    # Its usage is still known.
     assert log["usage"]["requests"] == 1 and log["usage"]["cost"] > 0 and log["duration_ms"] >= 0
 
 
-# What others do meanwhile
+# Changes by others
 
 
-def test_an_agent_goes_on_with_the_definition_that_it_began_with(add_agent, ask, owner, llm, resume, workspace):
+def test_an_agent_resumes_with_the_definition_of_its_start(add_agent, ask, owner, llm, resume, workspace):
     add_agent(tools=[ASKING], instructions="You are the first.")
     llm.then(SET, say("Written."))
     answer = ask(expect=202, wait=5)
@@ -165,7 +165,7 @@ def test_an_agent_goes_on_with_the_definition_that_it_began_with(add_agent, ask,
     assert llm.requests[1].messages[0] == llm.requests[0].messages[0] and llm.requests[1].tools == llm.requests[0].tools
 
 
-def test_an_agent_whose_definition_is_deleted_goes_on(add_agent, ask, owner, llm, resume, workspace):
+def test_an_agent_with_a_deleted_definition_continues(add_agent, ask, owner, llm, resume, workspace):
     add_agent(tools=[ASKING])
     llm.then(SET, say("Written."))
     answer = ask(expect=202, wait=5)
@@ -173,7 +173,7 @@ def test_an_agent_whose_definition_is_deleted_goes_on(add_agent, ask, owner, llm
     assert resume(answer["run_id"])["status"] == "success" and WorkspaceStore(workspace.id).get("a") == 1
 
 
-def test_an_agent_whose_key_is_deleted_fails_and_says_so(add_agent, ask, owner, llm, resume, log_of):
+def test_an_agent_with_a_deleted_key_fails_with_the_reason(add_agent, ask, owner, llm, resume, log_of):
     values = {"name": "mine", "type": "llm", "data": {"base_url": llm.openai_url, "api_key": "k", "model": "gpt-4o"}}
     made = owner.post("/api/credentials", values)
     assert made.status_code == 201, made.text
@@ -186,7 +186,7 @@ def test_an_agent_whose_key_is_deleted_fails_and_says_so(add_agent, ask, owner, 
     assert log_of(answer)["status"] == "failed"
 
 
-def test_a_flow_that_is_deleted_before_it_is_called_is_told(add_agent, ask, owner, llm, resume, make_flow):
+def test_the_model_is_told_of_a_flow_deleted_before_the_call(add_agent, ask, owner, llm, resume, make_flow):
     made = make_flow({"nodes": [{"id": "called", "type": "called"}], "edges": []}, name="Order", status="active")
     add_agent(tools=[{"type": "run_flow", "approval": True}])
     llm.then(call("flow_order", {}), say("It is gone."))
@@ -196,7 +196,7 @@ def test_a_flow_that_is_deleted_before_it_is_called_is_told(add_agent, ask, owne
     assert "deactivated or deleted" in llm.requests[1].messages[-1]["content"]
 
 
-def test_a_run_that_an_agent_waits_for_and_that_is_deleted_is_told(add_agent, ask, owner, llm, server, make_flow, gate):
+def test_the_model_is_told_of_a_deleted_run_that_it_waits_for(add_agent, ask, owner, llm, server, make_flow, gate):
     nodes = [{"id": "called", "type": "called"}, {"id": "gate", "type": "gate"}]
     make_flow({"nodes": nodes, "edges": [["called", "gate"]]}, name="Order", status="active")
     add_agent(tools=["run_flow"])
@@ -210,10 +210,10 @@ def test_a_run_that_an_agent_waits_for_and_that_is_deleted_is_told(add_agent, as
     assert "cancelled by" in llm.requests[1].messages[-1]["content"]
 
 
-# What models and servers do
+# Unusual models and servers
 
 
-def test_a_server_that_does_not_count_tokens_is_no_trouble(add_agent, ask, llm):
+def test_a_server_that_does_not_count_tokens_works(add_agent, ask, llm):
     about = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m"}
     events = [
         {**about, "choices": [{"index": 0, "delta": {"role": "assistant", "content": "Hello."}}]},
@@ -226,7 +226,7 @@ def test_a_server_that_does_not_count_tokens_is_no_trouble(add_agent, ask, llm):
     assert answer["text"] == "Hello." and answer["usage"]["input_tokens"] > 10
 
 
-def test_what_a_tool_refuses_is_on_record_and_is_no_call(add_agent, ask, llm, log_of):
+def test_a_call_rejected_by_a_tool_is_recorded_and_does_not_count(add_agent, ask, llm, log_of):
     add_agent(tools=["store"])
     llm.then(call("store_get", {"kee": "a"}), say("I give up."))
     answer = ask()
@@ -235,14 +235,14 @@ def test_what_a_tool_refuses_is_on_record_and_is_no_call(add_agent, ask, llm, lo
     assert step["status"] == "refused" and "kee" in step["error_text"] and step["arguments"] == {"kee": "a"}
 
 
-def test_long_arguments_are_cut_in_what_the_next_node_gets(add_agent, run, llm):
+def test_long_arguments_are_truncated_in_the_nodes_output(add_agent, run, llm):
     add_agent(tools=["store"])
     llm.then(call("store_set", {"key": "a", "value": "x" * 50_000}), say("Done."))
     (made,) = run(agent())["output"]["tool_calls"]
     assert made["arguments"]["key"] == "a" and len(json.dumps(made)) < 3_000
 
 
-def test_calls_that_have_the_same_id_are_two(add_agent, ask, llm, workspace):
+def test_calls_with_the_same_id_stay_separate(add_agent, ask, llm, workspace):
     made = [
         {
             "index": at,
@@ -263,11 +263,11 @@ def test_calls_that_have_the_same_id_are_two(add_agent, ask, llm, workspace):
     assert WorkspaceStore(workspace.id).get("a") == WorkspaceStore(workspace.id).get("b") == 1
 
 
-# Several at once
+# Several agents at once
 
 
 @pytest.mark.parametrize("order", ["abab", "bbaa", "baba"])
-def test_two_agents_of_one_run_ask_at_the_same_time(add_agent, run, llm, resume, workspace, order):
+def test_two_agents_of_one_run_wait_for_approval_at_the_same_time(add_agent, run, llm, resume, workspace, order):
     add_agent(tools=[ASKING])
 
     def turn(request):
@@ -288,7 +288,7 @@ def test_two_agents_of_one_run_ask_at_the_same_time(add_agent, run, llm, resume,
     assert len(llm.requests) == 4
 
 
-def test_an_agent_of_a_run_that_is_gone_from_the_table_leaves_nothing(add_agent, ask, llm, owner):
+def test_an_agent_of_a_deleted_run_leaves_nothing_behind(add_agent, ask, llm, owner):
     add_agent(tools=["store"])
     llm.then(SET, say("Done."))
     answer = ask()
@@ -296,8 +296,8 @@ def test_an_agent_of_a_run_that_is_gone_from_the_table_leaves_nothing(add_agent,
     assert AgentRun.select().count() == AgentStep.select().count() == 0
 
 
-def test_the_record_of_an_older_server_is_gone_on_with(add_agent, ask, llm, resume, workspace):
-    """One that knew neither of sessions that are kept, nor of limits that came later."""
+def test_the_record_of_an_older_server_is_resumed(add_agent, ask, llm, resume, workspace):
+    """The older server had neither sessions nor the newer limits."""
     add_agent(tools=[ASKING])
     llm.then(SET, say("Written."))
     answer = ask(expect=202, wait=5)

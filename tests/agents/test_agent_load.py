@@ -1,4 +1,4 @@
-"""Many agents at once: others have their turn all the same."""
+"""Many agents at once do not block other work."""
 
 import dataclasses
 import queue
@@ -16,13 +16,13 @@ CODE = {"nodes": [{"id": "code", "type": "code", "config": {"source": "1 + 1"}}]
 
 @pytest.fixture
 def config(config):
-    """Four threads for runs, of which agents may have three, and one request may wait for long."""
+    """Four threads for runs, three of them for agents, and one place for a long wait of a request."""
     return dataclasses.replace(config, run_threads=4, threads=2)
 
 
 @pytest.fixture
 def go_on():
-    """While this is not set, the model thinks."""
+    """Event that lets the model answer."""
     event = threading.Event()
     yield event
     event.set()
@@ -33,7 +33,7 @@ def statuses():
 
 
 @pytest.mark.slow
-def test_agents_leave_threads_to_others(add_agent, ask, llm, owner, make_flow, server, go_on):
+def test_agents_leave_threads_for_other_runs(add_agent, ask, llm, owner, make_flow, server, go_on):
     add_agent()
     llm.then(forever(stall(go_on, then=say("At last."))))
     answers = [ask(expect=202, wait=0) for _ in range(7)]
@@ -51,7 +51,7 @@ def test_agents_leave_threads_to_others(add_agent, ask, llm, owner, make_flow, s
     assert statuses() == ["success"] * 7 and len(llm.requests) == 7
 
 
-def test_what_is_due_has_its_turn_too(add_agent, ask, llm, owner, make_flow, server, go_on):
+def test_due_schedules_run_too(add_agent, ask, llm, owner, make_flow, server, go_on):
     add_agent()
     llm.then(forever(stall(go_on, then=say("At last."))))
     for _ in range(7):
@@ -66,7 +66,7 @@ def test_what_is_due_has_its_turn_too(add_agent, ask, llm, owner, make_flow, ser
     assert found.status == "success"
 
 
-def test_one_that_waits_for_its_turn_can_be_cancelled(add_agent, ask, llm, owner, server, go_on):
+def test_a_queued_agent_can_be_cancelled(add_agent, ask, llm, owner, server, go_on):
     add_agent()
     llm.then(forever(stall(go_on, then=say("At last."))))
     answers = [ask(expect=202, wait=0) for _ in range(4)]
@@ -79,8 +79,8 @@ def test_one_that_waits_for_its_turn_can_be_cancelled(add_agent, ask, llm, owner
     assert statuses() == ["failed"] + ["success"] * 3 and len(llm.requests) == 3
 
 
-def test_who_waits_for_long_leaves_requests_to_others(add_agent, llm, go_on, token_client):
-    """Of three who want to wait for a minute, one may; a viewer who looks on may not either."""
+def test_long_waits_leave_request_threads_for_others(add_agent, llm, go_on, token_client):
+    """Of three requests that wait for a minute, one may; nor may a viewer who watches."""
     add_agent()
     llm.then(forever(stall(go_on, then=say("At last."))))
     answers = queue.SimpleQueue()

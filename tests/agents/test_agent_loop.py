@@ -1,4 +1,4 @@
-"""What the loop of an agent keeps and goes on from, where a model, a tool or a process does something unusual."""
+"""The loop of an agent: recording and resuming with unusual models, tools and interruptions."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from nodes.credentials.keyring import Keyring
 
 
 class HandedBack(BaseException):
-    """As the dispatcher's."""
+    """Like the dispatcher's exception of the same name."""
 
 
 def wrong_number(tool, arguments):
@@ -34,10 +34,10 @@ def nothing_wrong(tool, arguments):
     return []
 
 
-# What is on record holds
+# Recorded steps
 
 
-def test_what_a_tool_refused_is_on_record_and_refused_again_though_the_tool_would_take_it_now():
+def test_a_recorded_refusal_of_arguments_is_repeated_even_if_the_tool_would_accept_them_now():
     world = World([call("act", 1)], [call("act", 2)])
     world.cut = 10
     with pytest.raises(Cut):
@@ -50,7 +50,7 @@ def test_what_a_tool_refused_is_on_record_and_refused_again_though_the_tool_woul
     assert world.requests[-1][1][4]["parts"][0]["content"].startswith("n: is wrong")
 
 
-def test_a_call_that_was_taken_is_not_refused_though_the_tool_would_refuse_it_now():
+def test_a_recorded_call_is_not_refused_even_if_the_tool_would_refuse_it_now():
     world = World([call("act", 1)])
     world.cut = 13
     with pytest.raises(Cut):
@@ -61,8 +61,8 @@ def test_a_call_that_was_taken_is_not_refused_though_the_tool_would_refuse_it_no
     assert len(world.effects) == 1
 
 
-def test_what_people_agreed_to_is_what_is_done():
-    """Though a secret that came since happens to be in it, by which it would look otherwise."""
+def test_the_approved_call_is_the_executed_call():
+    """Even if a newer secret occurs in it and would be redacted now."""
     world = World([ToolCallPart("ask", '{"n": 1, "to": "kim"}')])
     waiting = process(world, wrong=nothing_wrong)
     world.given = reply(world, waiting)
@@ -73,7 +73,7 @@ def test_what_people_agreed_to_is_what_is_done():
 
 
 @pytest.mark.parametrize("word", ["text", "tool-call", "response", "3", "2", "parts", "kind", "content", "stop"])
-def test_a_secret_that_is_a_word_of_the_record_does_no_harm_to_it(word):
+def test_a_secret_equal_to_a_word_of_the_record_does_not_damage_it(word):
     keyring = Keyring()
     keyring.hide(word)
     world = World([TextPart(f"It is {word}!"), call("look", 1)], [TextPart(word)])
@@ -86,7 +86,7 @@ def test_a_secret_that_is_a_word_of_the_record_does_no_harm_to_it(word):
     assert process(again, clean=clean) == Done("***") and again.requests == []
 
 
-def test_what_is_no_text_in_an_answer_is_the_same_after_a_crash():
+def test_parts_of_an_answer_other_than_text_survive_a_crash():
     picture = FilePart(BinaryContent(b"\xff\x00\x89", media_type="image/png"))
     turns = [picture, call("act", 1, tool_call_id="c")], [TextPart("A picture.")]
     world, whole = World(*turns), World(*turns)
@@ -96,7 +96,7 @@ def test_what_is_no_text_in_an_answer_is_the_same_after_a_crash():
 
 
 @pytest.mark.parametrize("ids", [["", "", ""], ["a", "a", "a"], ["a_2", "a", "a"], ["", "call_1", "call_1"]])
-def test_calls_without_ids_of_their_own_are_told_apart(ids):
+def test_calls_without_unique_ids_stay_separate(ids):
     world = World([call("act", number, tool_call_id=id_) for number, id_ in enumerate(ids)])
     assert came_to(story(world)) == ("done", '"The end."')
     parts = world.requests[1][1][4]["parts"]
@@ -104,7 +104,7 @@ def test_calls_without_ids_of_their_own_are_told_apart(ids):
     assert len(set(given)) == 3 and all(given) and len(world.effects) == 3
 
 
-def test_arguments_that_are_no_object_are_the_models_fault():
+def test_arguments_other_than_an_object_are_the_models_error():
     world = World([ToolCallPart("act", [1])])
     assert came_to(story(world)) == ("failed", "the model's answer cannot be recorded: its structure is invalid")
     assert world.statuses == [("test", "failed")]
@@ -117,14 +117,14 @@ def nested(depth):
     return value
 
 
-def test_an_answer_that_is_nested_too_deeply_is_the_models_fault():
+def test_an_answer_nested_too_deeply_is_the_models_error():
     world = World([ToolCallPart("act", {"n": nested(300)})])
     outcome = story(world)
     assert "depth" in outcome.message and world.statuses == [("test", "failed")]
 
 
 @pytest.mark.parametrize("result", [float("inf"), nested(300), nested(2000)])
-def test_a_result_that_cannot_be_on_record_is_the_tools_fault(result):
+def test_a_result_that_cannot_be_recorded_is_the_tools_error(result):
     world = World([call("act", 1)])
     made = [replace(tool, call=lambda arguments, key: result) for tool in tools(world)]
     assert came_to(process(world, tools=made)) == ("done", '"The end."')
@@ -144,7 +144,7 @@ async def stalling():
     yield FunctionModel(stall)
 
 
-def test_a_request_that_the_time_is_too_short_for_has_failed_on_record():
+def test_a_request_beyond_the_time_limit_is_recorded_as_failed():
     world = World()
     outcome = process(world, open_model=stalling, deadline=time.monotonic())
     assert outcome.permanent and "time limit of 60 s" in outcome.message and world.statuses == []
@@ -154,7 +154,7 @@ def test_a_request_that_the_time_is_too_short_for_has_failed_on_record():
     assert entry.error_text == outcome.message and entry.finished_at and entry.duration_ms >= 100
 
 
-def test_whose_attempt_is_out_of_time_may_have_another_and_goes_on():
+def test_an_attempt_that_timed_out_can_be_resumed_by_another():
     world = World([call("act", 1)])
     begun = threading.Event()
 
@@ -169,7 +169,7 @@ def test_whose_attempt_is_out_of_time_may_have_another_and_goes_on():
     assert came_to(process(world)) == ("done", '"The end."')
 
 
-def test_the_time_of_what_was_handed_back_counts():
+def test_the_time_of_a_released_request_counts():
     world = World()
     ends = time.monotonic() + 1
 
@@ -186,7 +186,7 @@ def test_the_time_of_what_was_handed_back_counts():
     assert world.statuses == [("test", "success")]
 
 
-def test_the_time_of_a_tool_that_was_handed_back_counts_and_it_is_in_doubt():
+def test_the_time_of_a_released_tool_call_counts_and_the_call_is_in_doubt():
     world = World([call("act", 1)])
 
     def act(arguments, key):
@@ -200,7 +200,7 @@ def test_the_time_of_a_tool_that_was_handed_back_counts_and_it_is_in_doubt():
     assert process(world) == Done("The end.") and world.statuses[1] == ("act", "failed") and world.effects == []
 
 
-def test_a_disk_that_refuses_the_time_of_what_is_handed_back_hinders_nothing():
+def test_a_full_disk_does_not_prevent_the_release_of_a_run():
     world = World([call("act", 1)])
 
     def act(arguments, key):
@@ -223,7 +223,7 @@ def threads():
 
 
 @pytest.mark.parametrize("turn", [[call("act")], [call("burst")], [call("ask")], [call("flow")]])
-def test_no_thread_is_left_however_it_ends(turn):
+def test_no_thread_is_left_after_any_end(turn):
     story(World(turn, schema=SCHEMA))
     story(World([ToolCallPart("act", [1])]))
     for cut in range(1, 8):
@@ -235,7 +235,7 @@ def test_no_thread_is_left_however_it_ends(turn):
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.0002, 0.0004, 0.001])
-def test_a_loop_that_comes_to_its_end_just_when_it_is_ended_leaves_nothing_behind(seconds):
+def test_a_loop_that_ends_while_it_is_stopped_leaves_nothing_behind(seconds):
     async def work():
         await asyncio.sleep(CHECK_SECONDS + seconds)
 
@@ -247,8 +247,8 @@ def test_a_loop_that_comes_to_its_end_just_when_it_is_ended_leaves_nothing_behin
     assert threads() == []
 
 
-def test_what_it_came_to_counts_though_the_loop_takes_long_to_close():
-    """As where the name of a server is still being looked up that was not needed in the end."""
+def test_the_result_counts_even_if_the_loop_takes_long_to_close():
+    """For example because a host name that is not needed any more is still being resolved."""
     closed = threading.Event()
 
     async def work():
@@ -261,7 +261,7 @@ def test_what_it_came_to_counts_though_the_loop_takes_long_to_close():
     assert ThreadBridge().serve(work, check) == "well" and threads() == []
 
 
-def test_an_order_that_nobody_waits_for_any_more_is_not_carried_out():
+def test_a_cancelled_order_is_not_executed():
     desk, done, go_on = ThreadBridge(), [], threading.Event()
 
     async def work():
@@ -276,6 +276,6 @@ def test_an_order_that_nobody_waits_for_any_more_is_not_carried_out():
     assert desk.serve(work, lambda: None) is True and done == []
 
 
-def test_the_arguments_of_calls_are_json_whatever_is_in_them():
+def test_the_arguments_of_calls_are_always_json():
     world = World([ToolCallPart("act", json.dumps({"n": 10**40, "x": "\ud800"}))])
     assert came_to(story(world))[0] == "done"

@@ -15,7 +15,7 @@ def agent_node(id_="agent", task="Do it.", **config):
 
 @pytest.fixture
 def run(owner, make_flow):
-    """`run(nodes…)` runs them one after the other, and gives the run."""
+    """`run(nodes…)` runs them one after the other and returns the run."""
 
     def give(*nodes, input=None, expect=200):
         edges = [{"from": nodes[at]["id"], "to": nodes[at + 1]["id"]} for at in range(len(nodes) - 1)]
@@ -27,7 +27,7 @@ def run(owner, make_flow):
     return give
 
 
-def test_its_answer_goes_on_to_the_next_node(add_agent, run, llm):
+def test_its_answer_is_the_input_of_the_next_node(add_agent, run, llm):
     add_agent()
     llm.then(say("Hello Ada."))
     made = run(
@@ -40,7 +40,7 @@ def test_its_answer_goes_on_to_the_next_node(add_agent, run, llm):
     assert '"name": "Ada"' in llm.requests[0].messages[1]["content"]
 
 
-def test_a_schema_of_the_node_makes_its_answer_data(add_agent, run, llm):
+def test_with_a_schema_its_answer_is_data(add_agent, run, llm):
     add_agent()
     llm.then(data({"n": 3}))
     output = run(agent_node(output_schema=SCHEMA))["output"]
@@ -63,20 +63,20 @@ def test_in_a_list_it_cannot_wait_for_approval(add_agent, run, llm):
     assert made["status"] == "failed" and "cannot wait" in made["error_text"]
 
 
-def test_a_failure_is_one_of_the_node(add_agent, run, llm):
+def test_a_failure_of_the_agent_fails_the_node(add_agent, run, llm):
     add_agent(limits={"steps": 1}, tools=["store"])
     llm.then(call("store_get", {"key": "a"}))
     made = run(agent_node(on_error="continue"))
     assert made["status"] == "success" and "limits" in made["output"]["error"]
 
 
-def test_an_agent_that_is_not_there_is_named(run):
+def test_a_missing_agent_is_named(run):
     made = run(agent_node(agent_id="nobody"))
     assert made["status"] == "failed" and "'nobody'" in made["error_text"]
 
 
-def test_another_attempt_goes_on_where_the_first_one_failed(add_agent, run, llm, workspace):
-    """A model that fails is asked again what it was asked; the calls that are done are not made again."""
+def test_another_attempt_resumes_where_the_first_one_failed(add_agent, run, llm, workspace):
+    """A failed request to the model is repeated; completed calls are not."""
     from llm_server import status
 
     add_agent(tools=["store"])
@@ -86,7 +86,7 @@ def test_another_attempt_goes_on_where_the_first_one_failed(add_agent, run, llm,
     assert made["output"]["usage"]["tool_calls"] == 1
 
 
-def test_an_approval_holds_only_what_needs_it(add_agent, run, llm, owner):
+def test_an_approval_delays_only_dependent_nodes(add_agent, run, llm, owner):
     add_agent(tools=[{"type": "store", "approval": True}])
     llm.then(call("store_get", {"key": "a"}), say("Nothing."))
     made = run(agent_node(), {"id": "end", "type": "noop"}, expect=202)
@@ -95,7 +95,7 @@ def test_an_approval_holds_only_what_needs_it(add_agent, run, llm, owner):
     assert answer.status_code == 200
 
 
-def test_expressions_in_what_people_say_are_text(add_agent, ask, llm):
+def test_expressions_in_a_persons_answer_are_text(add_agent, ask, llm):
     add_agent()
     llm.then(say("?"))
     ask("Explain {{ secrets.key }} and {{ 7 * 7 }}.")

@@ -1,4 +1,4 @@
-"""What strangers write reaches agents, and what agents do reaches people: neither may be more than it seems."""
+"""Text from strangers stays data for agents, and people see all parts of the calls of agents."""
 
 import json
 
@@ -13,7 +13,7 @@ ASKING = {"type": "store", "approval": ["store_set"]}
 
 @pytest.fixture
 def flow_that_says(make_flow):
-    """`flow_that_says(text)` makes an active flow `flow_say` whose output is this text."""
+    """`flow_that_says(text)` creates an active flow `flow_say` with this text as its output."""
 
     def make(text):
         nodes = [
@@ -26,15 +26,15 @@ def flow_that_says(make_flow):
     return make
 
 
-# What a model is told
+# Prompts
 
 
 def mark_in(request):
     return request.messages[0]["content"].split("<data-")[1].split(">")[0]
 
 
-def test_a_text_that_knows_its_mark_cannot_close_it(add_agent, ask, llm):
-    """A model can be misled to tell the mark, which then comes back in a page."""
+def test_a_text_that_contains_its_mark_cannot_close_it(add_agent, ask, llm):
+    """A model can be misled into revealing the mark, which a page then contains."""
     add_agent(tools=["store"])
 
     def told(request):
@@ -60,7 +60,7 @@ def test_each_run_has_a_mark_of_its_own(add_agent, ask, llm):
     assert first != second
 
 
-def test_what_is_cut_of_an_input_is_said(add_agent, ask, llm):
+def test_a_truncated_input_says_so(add_agent, ask, llm):
     add_agent(limits={"tokens": 1_000_000})
     llm.then(say("Long."))
     ask(input="x" * 250_000)
@@ -68,7 +68,7 @@ def test_what_is_cut_of_an_input_is_said(add_agent, ask, llm):
     assert "… (50,000 more characters)" in prompt and len(prompt) < 201_000
 
 
-def test_a_conversation_goes_back_as_far_as_its_answers_are_no_longer_than_a_prompt(add_agent, ask, llm):
+def test_a_conversation_is_limited_to_the_length_of_a_prompt(add_agent, ask, llm):
     add_agent(limits={"tokens": 1_000_000})
     llm.then(say("First."), say("x" * 150_000), say("Third."), say("Fourth."))
     for number in range(4):
@@ -77,12 +77,12 @@ def test_a_conversation_goes_back_as_far_as_its_answers_are_no_longer_than_a_pro
     assert said == ["Task 2.", "Third.", "Task 3."]
 
 
-# What people are asked
+# Questions
 
 
 @pytest.fixture
 def asked(add_agent, ask, llm):
-    """`asked(value=…)` gives the answer of a task whose agent asks whether it may write this into the store."""
+    """`asked(value=…)` returns the response of a task whose agent needs approval to write this into the store."""
 
     def give(name="Helper", **arguments):
         add_agent(name=name, tools=[ASKING], limits={"tokens": 1_000_000})
@@ -97,7 +97,7 @@ def asked(add_agent, ask, llm):
 @pytest.mark.parametrize(
     "hidden", ["\u202e", "\u2066", "\u200b", "\x1b", "\x7f", "\u2028", "\u3164", "\U000e0041", "\xad"]
 )
-def test_nothing_in_a_question_hides_or_turns_what_stands_beside_it(asked, owner, hidden):
+def test_no_part_of_a_question_hides_or_reverses_other_parts(asked, owner, hidden):
     answer = asked(key="a", value=f"pay {hidden}live", name=f"Help{hidden}er")
     page = owner.get(f"/api/runs/{answer['run_id']}/resume").text
     (note,) = Wait.select()
@@ -105,7 +105,7 @@ def test_nothing_in_a_question_hides_or_turns_what_stands_beside_it(asked, owner
         assert hidden not in text and json.dumps(hidden)[1:-1] in text and "live" in text
 
 
-def test_a_long_argument_hides_none_beside_it_and_what_is_cut_is_said(asked, owner, log_of, workspace):
+def test_a_long_argument_is_truncated_visibly_and_hides_no_other(asked, owner, log_of, workspace):
     answer = asked(value="x" * 50_000, key="delete/everything")
     for text in (answer["waiting"], owner.get(f"/api/runs/{answer['run_id']}/resume").text):
         assert "delete/everything" in text and "more characters were cut" in text and "50," in text
@@ -116,7 +116,7 @@ def test_a_long_argument_hides_none_beside_it_and_what_is_cut_is_said(asked, own
     assert (step["status"], step["arguments"]) == ("asking", {"value": "x" * 50_000, "key": "delete/everything"})
 
 
-def test_all_of_what_is_asked_about_can_be_seen_however_it_is_written(asked, log_of, owner):
+def test_all_arguments_of_a_question_are_visible_however_they_are_written(asked, log_of, owner):
     value = "\n" * 190_000
     answer = asked(key="a", value=value)
     assert log_of(answer)["steps"][-1]["arguments"]["value"] == value
@@ -124,7 +124,7 @@ def test_all_of_what_is_asked_about_can_be_seen_however_it_is_written(asked, log
     assert listed["steps"][-1]["arguments"]["value"] == value
 
 
-def test_what_is_done_is_what_was_asked_about(asked, owner, server, workspace):
+def test_the_executed_call_is_the_call_of_the_question(asked, owner, server, workspace):
     answer = asked(key="a", value={"n": 2**70, "f": 1e300, "t": "\u202e"})
     agreed = {"answer": "approved", "question": answer["question"]}
     assert owner.post(f"/api/runs/{answer['run_id']}/resume", agreed).status_code == 200
@@ -134,7 +134,7 @@ def test_what_is_done_is_what_was_asked_about(asked, owner, server, workspace):
     assert "1.1805916207174113e+21" in answer["waiting"]
 
 
-def test_a_message_of_people_may_have_lines_and_joined_letters(owner, make_flow):
+def test_a_message_of_a_person_may_have_lines_and_joined_letters(owner, make_flow):
     message = "Pay?\n\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u202e"
     flow = make_flow({"nodes": [{"id": "ask", "type": "approval", "config": {"message": message}}], "edges": []})
     run = owner.post(f"/api/workflows/{flow['id']}/run", {}).json
@@ -142,10 +142,10 @@ def test_a_message_of_people_may_have_lines_and_joined_letters(owner, make_flow)
     assert "Pay?\n\u0645\u06cc\u200c" in page and "\u202e" not in page and "\\u202e" in page
 
 
-# What they can reach
+# Access
 
 
-def test_a_flow_that_is_switched_off_is_called_no_more(add_agent, ask, llm, owner, flow_that_says):
+def test_a_deactivated_flow_is_not_called(add_agent, ask, llm, owner, flow_that_says):
     flow = flow_that_says("hello")
     add_agent(tools=["run_flow"])
 
@@ -162,13 +162,13 @@ def test_a_flow_that_is_switched_off_is_called_no_more(add_agent, ask, llm, owne
     assert "deactivated" in llm.requests[2].messages[-1]["content"]
 
 
-# What is shown of what they did
+# Records
 
 
 @pytest.mark.parametrize(
     "text", ['x","error_text":null}],"items":[{"id":"forged"}],"x":["', "null", "[1, 2]", "", "{", '{"a": 1}', "\u2028"]
 )
-def test_a_text_that_a_tool_gives_is_text_and_no_json_of_ours(add_agent, ask, llm, owner, log_of, flow_that_says, text):
+def test_the_text_of_a_tool_is_never_parsed_as_json(add_agent, ask, llm, owner, log_of, flow_that_says, text):
     flow_that_says(text)
     add_agent(tools=["run_flow"])
     llm.then(call("flow_say", {}), say("Done."))
@@ -179,7 +179,7 @@ def test_a_text_that_a_tool_gives_is_text_and_no_json_of_ours(add_agent, ask, ll
         assert log["id"] == answer["id"] and log["steps"][2]["result"] == text
 
 
-def test_a_text_that_is_the_answer_is_text_and_no_json_of_ours(add_agent, owner, llm, make_flow):
+def test_the_text_of_an_answer_is_never_parsed_as_json(add_agent, owner, llm, make_flow):
     add_agent()
     config = {"agent_id": "helper", "task": "x", "output_schema": {"type": "string"}}
     flow = make_flow({"nodes": [{"id": "agent", "type": "agent", "config": config}], "edges": []})
@@ -190,7 +190,7 @@ def test_a_text_that_is_the_answer_is_text_and_no_json_of_ours(add_agent, owner,
     assert listed["data"] == '"}],"forged":[{"'
 
 
-def test_long_values_are_cut_in_lists_and_whole_for_themselves(add_agent, ask, llm, owner, log_of):
+def test_long_values_are_truncated_in_lists_and_complete_in_details(add_agent, ask, llm, owner, log_of):
     add_agent(tools=["store"], limits={"tokens": 1_000_000})
     llm.then(call("store_set", {"key": "a", "value": "x" * 5_000}, text="y" * 5_000), say("z" * 5_000))
     answer = ask("t" * 5_000, input={"a": "i" * 5_000})
@@ -208,7 +208,7 @@ def test_long_values_are_cut_in_lists_and_whole_for_themselves(add_agent, ask, l
     )
 
 
-def test_a_large_input_is_on_record_once(add_agent, ask, llm, owner, log_of):
+def test_a_large_input_is_recorded_once(add_agent, ask, llm, owner, log_of):
     add_agent(limits={"tokens": 1_000_000})
     llm.then(say("Long."))
     answer = ask(input=["x" * 1_000_000])
@@ -219,7 +219,7 @@ def test_a_large_input_is_on_record_once(add_agent, ask, llm, owner, log_of):
 
 
 @pytest.mark.slow
-def test_a_list_of_large_runs_has_a_bound_and_its_pages_together_have_all(owner, workspace):
+def test_a_list_of_large_runs_is_bounded_and_its_pages_are_complete(owner, workspace):
     text = json.dumps("r" * 3_000)
     with write():
         for _ in range(60):
@@ -245,11 +245,11 @@ def test_a_list_of_large_runs_has_a_bound_and_its_pages_together_have_all(owner,
     assert len(seen) == 60 == len(set(seen)) and seen == sorted(seen, reverse=True)
 
 
-# Schemas that others wrote
+# Foreign schemas
 
 
 def forking(depth):
-    """Small, and of two to the power of `depth` schemas when it is written out."""
+    """Return a small schema that expands to two to the power of `depth` schemas."""
     fork = {
         f"a{at}": {
             "type": "object",
@@ -263,7 +263,7 @@ def forking(depth):
 
 
 @pytest.mark.parametrize("depth", [18, 40])
-def test_a_schema_that_grows_without_end_is_refused(owner, make_flow, add_agent, depth):
+def test_a_schema_that_grows_without_end_is_rejected(owner, make_flow, add_agent, depth):
     values = {"id": "helper", "name": "Helper", "instructions": "You help.", "output_schema": forking(depth)}
     answer = owner.post("/api/agents", values)
     assert answer.status_code == 400 and "output_schema" in answer.json["error"]
@@ -274,7 +274,7 @@ def test_a_schema_that_grows_without_end_is_refused(owner, make_flow, add_agent,
 
 
 @pytest.mark.slow
-def test_a_schema_that_grows_to_a_bound_is_followed(add_agent, ask, llm):
+def test_a_schema_that_grows_to_a_bound_is_supported(add_agent, ask, llm):
     add_agent(output_schema=forking(8), limits={"steps": 3, "tokens": 10_000_000})
     llm.then(*[data({"l": {"r": {}}})] * 3)
     answer = ask(wait=60)
@@ -304,7 +304,7 @@ TEXT = {"type": "string"}
     ],
     ids=range(12),
 )
-def test_a_schema_of_any_build_is_followed(add_agent, owner, llm, make_flow, caplog, schema):
+def test_any_kind_of_schema_is_supported(add_agent, owner, llm, make_flow, caplog, schema):
     add_agent()
     config = {"agent_id": "helper", "task": "x", "output_schema": schema}
     flow = make_flow({"nodes": [{"id": "agent", "type": "agent", "config": config}], "edges": []})

@@ -1,4 +1,4 @@
-"""A secret goes to whom it is for, and nowhere else: whoever sends it back, in whatever form, tells nobody."""
+"""A secret goes only to its own service: if a service returns it in any form, it is redacted."""
 
 import base64
 import dataclasses
@@ -30,13 +30,13 @@ EACH_FORM = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
 @pytest.fixture
 def config(config):
-    """With a key for the model, and a way to servers on this machine."""
+    """Settings with a key for the model, and access to servers on this machine."""
     return dataclasses.replace(config, openai_api_key=KEY, egress_allow=("127.0.0.1",))
 
 
 @pytest.fixture
 def keep(owner):
-    """`keep("shop", "http_bearer", token=TOKEN)` makes a credential for this machine."""
+    """`keep("shop", "http_bearer", token=TOKEN)` creates a credential for this machine."""
 
     def make(name, type_, /, **data):
         body = {"name": name, "type": type_, "data": data, "hosts": ["127.0.0.1"]}
@@ -48,7 +48,7 @@ def keep(owner):
 
 @pytest.fixture
 def nowhere(llm, all_text, config, capfd, caplog, owner):
-    """`nowhere(secret)` looks for it in all that was told: to the model, to people, in tables, files and logs."""
+    """`nowhere(secret)` checks that it is in no request to the model, answer, table, file or log."""
 
     def search(secret, *answers):
         told = {f"request {number}": request.text for number, request in enumerate(llm.requests)}
@@ -76,7 +76,7 @@ def nowhere(llm, all_text, config, capfd, caplog, owner):
 
 
 @EACH_FORM
-def test_a_model_that_says_its_own_key_tells_nobody(add_agent, ask, llm, nowhere, form):
+def test_a_model_that_returns_its_own_key_is_redacted(add_agent, ask, llm, nowhere, form):
     add_agent(tools=["store", "memory"], memory=True)
     spoken = form(KEY)
     llm.then(
@@ -100,7 +100,7 @@ def test_a_model_that_says_its_own_key_tells_nobody(add_agent, ask, llm, nowhere
 
 @EACH_FORM
 @pytest.mark.parametrize("code", [400, 401, 500])
-def test_an_error_of_a_model_that_has_its_key_tells_nobody(add_agent, ask, llm, nowhere, form, code, monkeypatch):
+def test_an_error_of_a_model_with_its_key_is_redacted(add_agent, ask, llm, nowhere, form, code, monkeypatch):
     monkeypatch.setattr("agent.model_client.FIRST_PAUSE", 0.0)
     add_agent()
     spoken = form(KEY)
@@ -120,14 +120,14 @@ def test_an_error_of_a_model_that_has_its_key_tells_nobody(add_agent, ask, llm, 
         f'{{"choices": "{KEY}"}}',
     ],
 )
-def test_a_stream_that_is_no_answer_tells_nobody_either(add_agent, ask, llm, nowhere, body, monkeypatch):
+def test_an_invalid_stream_with_the_key_is_redacted(add_agent, ask, llm, nowhere, body, monkeypatch):
     monkeypatch.setattr("agent.model_client.FIRST_PAUSE", 0.0)
     add_agent()
     llm.then(*[raw(f"data: {body}\n\ndata: [DONE]\n\n".encode(), "text/event-stream")] * 3)
     nowhere(KEY, ask())
 
 
-def test_the_key_of_a_credential_is_as_secret(add_agent, ask, llm, nowhere, keep):
+def test_the_key_of_a_credential_is_redacted_too(add_agent, ask, llm, nowhere, keep):
     keep("ours", "llm", provider="openai", api_key=TOKEN, base_url=llm.openai_url, model="gpt-4o-mini")
     add_agent(credential="ours", tools=["store"])
     llm.then(
@@ -139,11 +139,11 @@ def test_the_key_of_a_credential_is_as_secret(add_agent, ask, llm, nowhere, keep
     nowhere(TOKEN, answer)
 
 
-# What tools are given
+# Input of tools
 
 
 @EACH_FORM
-def test_a_service_that_sends_a_token_back_tells_nobody(add_agent, ask, llm, nowhere, keep, httpserver, form):
+def test_a_service_that_returns_a_token_is_redacted(add_agent, ask, llm, nowhere, keep, httpserver, form):
     keep("shop", "http_bearer", token=TOKEN)
     spoken = form(TOKEN)
     headers = {"ETag": f'"{quote(spoken)}"', "Content-Type": "text/plain"}
@@ -168,7 +168,7 @@ def test_a_service_that_sends_a_token_back_tells_nobody(add_agent, ask, llm, now
 
 
 @EACH_FORM
-def test_a_server_of_tools_that_sends_its_token_back_tells_nobody(add_agent, ask, llm, nowhere, keep, httpserver, form):
+def test_an_mcp_server_that_returns_its_token_is_redacted(add_agent, ask, llm, nowhere, keep, httpserver, form):
     spoken = form(TOKEN)
     schema = {"type": "object", "properties": {"a": {"type": "string", "description": f"for {spoken}"}}}
     tools = [
@@ -208,7 +208,7 @@ def test_a_server_of_tools_that_sends_its_token_back_tells_nobody(add_agent, ask
     nowhere(TOKEN, answer)
 
 
-def test_a_secret_that_is_cut_in_two_is_struck_out_all_the_same():
+def test_a_secret_cut_in_two_is_redacted_too():
     keyring = Keyring()
     keyring.hide(TOKEN)
     for before in range(2 * len(TOKEN)):
@@ -216,7 +216,7 @@ def test_a_secret_that_is_cut_in_two_is_struck_out_all_the_same():
         assert TOKEN[:12] not in json.dumps(keyring.clean_data(shown))
 
 
-# Secrets that a flow hands in
+# Secrets from flows
 
 
 def test_a_secret_in_the_settings_of_an_agent_reaches_no_model(add_agent, owner, llm, nowhere, keep, make_flow):
@@ -239,8 +239,8 @@ def test_a_secret_in_the_settings_of_an_agent_reaches_no_model(add_agent, owner,
     nowhere(TOKEN, run, again)
 
 
-def test_a_secret_in_what_a_flow_is_given_reaches_no_model(add_agent, llm, keep, httpserver, ask):
-    """The input of a run is on record as it was given; but what a credential of the agent is, is struck out of it."""
+def test_a_secret_in_the_input_of_a_flow_reaches_no_model(add_agent, llm, keep, httpserver, ask):
+    """The input of a run is recorded unchanged, but values of the agent's credentials are redacted for the model."""
     keep("shop", "http_bearer", token=TOKEN)
     httpserver.expect_request("/").respond_with_data("fine")
     add_agent(tools=[{"type": "http", "credential": "shop"}, "code"])
@@ -253,7 +253,7 @@ def test_a_secret_in_what_a_flow_is_given_reaches_no_model(add_agent, llm, keep,
     assert all(TOKEN not in request.text for request in llm.requests)
 
 
-def test_a_question_to_people_has_no_secret(add_agent, ask, llm, nowhere, owner):
+def test_a_question_to_people_contains_no_secret(add_agent, ask, llm, nowhere, owner):
     add_agent(tools=[{"type": "store", "approval": True}])
     llm.then(call("store_set", {"key": KEY, "value": f"x{KEY}"}))
     answer = ask(expect=202, wait=5)
@@ -261,9 +261,7 @@ def test_a_question_to_people_has_no_secret(add_agent, ask, llm, nowhere, owner)
     nowhere(KEY, answer, owner.get(f"/api/runs/{answer['run_id']}/resume").text)
 
 
-def test_what_a_caller_of_a_webhook_proves_itself_with_reaches_no_model(
-    add_agent, llm, nowhere, keep, make_flow, client
-):
+def test_the_secret_of_a_webhooks_caller_reaches_no_model(add_agent, llm, nowhere, keep, make_flow, client):
     keep("callers", "http_header", name="X-Key", value=TOKEN)
     add_agent()
     nodes = [
@@ -280,7 +278,7 @@ def test_what_a_caller_of_a_webhook_proves_itself_with_reaches_no_model(
     nowhere(TOKEN, answer.json)
 
 
-# Whose credentials they are
+# Ownership of credentials
 
 
 def test_no_agent_uses_a_credential_of_another_workspace(add_agent, ask, llm, owner, other, httpserver, config):
@@ -297,7 +295,7 @@ def test_no_agent_uses_a_credential_of_another_workspace(add_agent, ask, llm, ow
 
 
 @pytest.mark.parametrize("type_", ["http", "sql", "mcp", "llm"])
-def test_a_credential_of_another_type_is_no_use(add_agent, owner, llm, keep, type_):
+def test_a_credential_of_another_type_is_rejected(add_agent, owner, llm, keep, type_):
     keep("plain", "secret", value=TOKEN)
     tools = [] if type_ == "llm" else [{"type": type_}]
     add_agent(tools=tools)
@@ -306,7 +304,7 @@ def test_a_credential_of_another_type_is_no_use(add_agent, owner, llm, keep, typ
     assert "'plain' is of type secret" in text and TOKEN not in answer.text and llm.requests == []
 
 
-def test_the_credential_of_a_definition_is_not_exchanged_by_who_runs_it(add_agent, ask, llm, keep, httpserver):
+def test_a_caller_cannot_replace_the_credential_of_a_definition(add_agent, ask, llm, keep, httpserver):
     keep("shop", "http_bearer", token=TOKEN)
     keep("other", "http_bearer", token="another-token-altogether")
     seen = []

@@ -1,4 +1,4 @@
-"""Agents that wait: for people who agree to a call, and for flows that they have called."""
+"""Agents that wait: for the approval of a call, and for flows that they have called."""
 
 import json
 
@@ -14,7 +14,7 @@ SET = call("store_set", {"key": "a", "value": 1})
 
 @pytest.fixture
 def asked(add_agent, ask, llm):
-    """`asked(turns…)` gives the answer of a task whose agent asks before it writes into the store."""
+    """`asked(turns…)` returns the response of a task whose agent needs approval to write into the store."""
 
     def give(*turns, **values):
         add_agent(tools=[ASKING], **values)
@@ -28,7 +28,7 @@ def asked(add_agent, ask, llm):
 
 @pytest.fixture
 def resume(owner, server):
-    """`resume(task, answer="approved")` answers the question of a task, and gives it when it goes on no more."""
+    """`resume(task, answer="approved")` answers the question of a task and returns the task when it has ended."""
 
     def give(task, expect=200, **body):
         path = f"/api/runs/{task['run_id']}"
@@ -49,7 +49,7 @@ def test_a_call_that_needs_approval_waits_for_it(asked, resume, workspace, llm):
     assert WorkspaceStore(workspace.id).get("a") == 1 and len(llm.requests) == 2
 
 
-def test_a_call_that_is_refused_is_not_made_and_the_model_told_why(asked, resume, workspace, llm):
+def test_a_rejected_call_is_not_made_and_the_model_is_told_the_reason(asked, resume, workspace, llm):
     answer = asked(SET, say("Then not."))
     log = resume(answer, answer="rejected", comment="use another key")
     assert log["text"] == "Then not." and log["tool_calls"][0]["status"] == "failed"
@@ -57,20 +57,20 @@ def test_a_call_that_is_refused_is_not_made_and_the_model_told_why(asked, resume
     assert "use another key" in llm.requests[1].messages[-1]["content"]
 
 
-def test_what_needs_no_approval_does_not_wait(add_agent, ask, llm):
+def test_a_call_without_approval_does_not_wait(add_agent, ask, llm):
     add_agent(tools=[ASKING])
     llm.then(call("store_get", {"key": "a"}), say("Nothing."))
     assert ask()["text"] == "Nothing."
 
 
-def test_each_call_is_asked_for_itself(asked, resume, owner, workspace):
+def test_each_call_needs_its_own_approval(asked, resume, owner, workspace):
     two = calls([("store_set", {"key": "a", "value": 1}), ("store_set", {"key": "b", "value": 2})])
     answer = asked(two, say("Done."))
     first = answer["question"]
     assert first == Wait.get(Wait.run_id == answer["run_id"]).question
     log = resume(answer, answer="approved")
     assert log["status"] == "waiting" and '"b"' in log["waiting"]
-    # Whoever answers the first question again, from a page that was open, does not agree to the second.
+    # A second answer to the first question, from a page that is still open, does not approve the second.
     again = owner.post(f"/api/runs/{answer['run_id']}/resume", {"answer": "approved", "question": first})
     assert again.status_code == 409 and "answered already" in again.json["error"]
     log = resume(log, answer="rejected")
@@ -78,7 +78,7 @@ def test_each_call_is_asked_for_itself(asked, resume, owner, workspace):
     assert (WorkspaceStore(workspace.id).get("a"), WorkspaceStore(workspace.id).get("b")) == (1, None)
 
 
-def test_an_answer_that_names_no_question_is_told_which_one_is_open(asked, owner, token_client, workspace):
+def test_an_answer_without_a_question_is_rejected_with_the_open_one(asked, owner, token_client, workspace):
     answer = asked(SET, say("Written."))
     for who in (owner, token_client("operator")):
         given = who.post(f"/api/runs/{answer['run_id']}/resume", {"answer": "approved"})
@@ -87,7 +87,7 @@ def test_an_answer_that_names_no_question_is_told_which_one_is_open(asked, owner
     assert Wait.get(Wait.run_id == answer["run_id"]).answered_at is None
 
 
-def test_a_link_without_its_question_answers_none(asked, client, server):
+def test_a_link_without_its_question_is_rejected(asked, client, server):
     answer = asked(SET, say("Written."))
     node = REGISTRY["agent"]
     for question, status in ((None, 400), (answer["question"], 200)):
@@ -104,7 +104,7 @@ def test_a_question_is_answered_once(asked, resume, owner):
     assert again.status_code == 409
 
 
-def test_nobody_can_agree_before_there_is_a_question(add_agent, ask, llm, owner, gate, make_flow):
+def test_an_answer_before_the_question_is_rejected(add_agent, ask, llm, owner, gate, make_flow):
     add_agent(tools=[ASKING])
     nodes = [
         {"id": "gate", "type": "gate"},
@@ -116,7 +116,7 @@ def test_nobody_can_agree_before_there_is_a_question(add_agent, ask, llm, owner,
     assert early.status_code == 409 and "no question" in early.json["error"]
 
 
-def test_a_link_is_good_for_its_question_alone(asked, client, owner, resume, server):
+def test_a_link_is_valid_only_for_its_question(asked, client, owner, resume, server):
     two = calls([("store_set", {"key": "a", "value": 1}), ("store_set", {"key": "b", "value": 2})])
     answer = asked(two, say("Done."))
     (step,) = owner.get(f"/api/runs/{answer['run_id']}/steps").json["items"]
@@ -131,7 +131,7 @@ def test_a_link_is_good_for_its_question_alone(asked, client, owner, resume, ser
     assert client.post(f"/api{link}", {}).status_code == 409
 
 
-def test_a_question_runs_out(asked, server, llm, workspace, owner):
+def test_a_question_times_out(asked, server, llm, workspace, owner):
     answer = asked(SET, say("Nobody was there."), approval={"timeout": 60})
     wait = Wait.get(Wait.run_id == answer["run_id"])
     assert 50_000 < wait.wake_at - wait.created_at <= 60_000
@@ -154,7 +154,7 @@ def test_a_run_that_waits_for_approval_can_be_cancelled(asked, owner, llm):
 
 @pytest.fixture
 def add_callable(make_flow):
-    """`add_callable("Double", nodes…)` makes an active flow that can be called."""
+    """`add_callable("Double", nodes…)` creates an active flow that can be called."""
 
     def add(name, *nodes, schema=None):
         config = {} if schema is None else {"input_schema": schema}
@@ -170,7 +170,7 @@ DOUBLE = {"id": "double", "type": "set", "config": {"values": {"twice": "{{ inpu
 FAIL = {"id": "fail", "type": "stop", "config": {"message": "the stock is empty"}}
 
 
-def test_a_flow_is_a_typed_tool_whose_output_is_told(add_agent, add_callable, ask, llm, owner):
+def test_a_flow_is_a_typed_tool_that_returns_its_output(add_agent, add_callable, ask, llm, owner):
     flow = add_callable("Double it", DOUBLE, schema=NUMBER)
     add_agent(tools=["run_flow"])
     llm.then(call("flow_double_it", {"n": 4}), say("Eight."))
@@ -183,7 +183,7 @@ def test_a_flow_is_a_typed_tool_whose_output_is_told(add_agent, add_callable, as
     assert child["parent_run_id"] == answer["run_id"] and child["input"] == {"n": 4}
 
 
-def test_a_flow_that_fails_is_told(add_agent, add_callable, ask, llm):
+def test_the_model_is_told_of_a_failing_flow(add_agent, add_callable, ask, llm):
     add_callable("Order", FAIL)
     add_agent(tools=["run_flow"])
     llm.then(call("flow_order", {}), say("It is out of stock."))
@@ -211,7 +211,7 @@ def test_a_flow_can_need_approval_first(add_agent, add_callable, ask, llm, resum
     assert resume(answer, answer="approved")["text"] == "Done."
 
 
-def test_flows_that_are_switched_off_are_no_tools(add_agent, add_callable, ask, llm, owner):
+def test_deactivated_flows_are_not_tools(add_agent, add_callable, ask, llm, owner):
     flow = add_callable("Double", DOUBLE)
     assert owner.put(f"/api/workflows/{flow['id']}", {"status": "draft"}).status_code == 200
     add_agent(tools=["run_flow"])
@@ -219,7 +219,7 @@ def test_flows_that_are_switched_off_are_no_tools(add_agent, add_callable, ask, 
     assert ask()["text"] == "I have nothing." and llm.requests[0].tools == []
 
 
-def test_who_asks_for_a_run_can_wait_for_its_end(asked, owner):
+def test_a_request_can_wait_for_the_end_of_a_run(asked, owner):
     answer = asked(SET, say("Written."))
     path = f"/api/agent/runs/{answer['id']}"
     assert owner.get(f"{path}?wait=30").json["status"] == "waiting"
@@ -228,7 +228,7 @@ def test_who_asks_for_a_run_can_wait_for_its_end(asked, owner):
     assert owner.get(f"{path}?wait=61").status_code == 400
 
 
-def test_a_cancelled_run_says_how_long_it_took(asked, owner):
+def test_a_cancelled_run_has_its_duration(asked, owner):
     answer = asked(SET)
     cancelled = owner.post(f"/api/agent/runs/{answer['id']}/cancel").json
     assert cancelled["duration_ms"] >= 0 and cancelled["finished_at"] is not None

@@ -1,4 +1,4 @@
-"""Servers of models that mean no good, or are broken: whatever they answer, a run ends in time and says so in words."""
+"""Malicious and broken servers of models: whatever they answer, a run ends in time with a readable error."""
 
 import dataclasses
 import json
@@ -17,26 +17,26 @@ def chunk(delta=None, finish=None, **more):
 
 
 def stream(*events):
-    """A stream of these events, JSON or bytes as they are."""
+    """Return a stream of these events, JSON or bytes."""
     written = [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]
     return raw(b"".join(b"data: %b\n\n" % event for event in written) + b"data: [DONE]\n\n", "text/event-stream")
 
 
 def counted(tokens_in, tokens_out, **more):
-    """An answer that is said to cost so many tokens."""
+    """Return an answer with this token usage."""
     usage = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": 1, **more}
     return stream(chunk({"content": "hi"}, "stop"), {**ABOUT, "choices": [], "usage": usage})
 
 
 def tool(arguments, name="store_get", id_="c1"):
-    """A call with these arguments, as text."""
+    """Return a call with these arguments, as text."""
     function = {"name": name, "arguments": arguments}
     called = {"index": 0, "id": id_, "type": "function", "function": function}
     return stream(chunk({"tool_calls": [called]}, "tool_calls"))
 
 
 def block(arguments):
-    """A call as Anthropic's interface has it, with arguments of any shape."""
+    """Return a call in Anthropic's format, with arguments of any shape."""
     about = {"id": "m", "type": "message", "role": "assistant", "model": "claude-opus-5", "content": []}
     message = {**about, "stop_reason": None, "stop_sequence": None, "usage": {"input_tokens": 5, "output_tokens": 1}}
     used = {"type": "tool_use", "id": "t1", "name": "store_get", "input": arguments}
@@ -61,7 +61,7 @@ def nested(depth):
 
 
 def flood(event, size=8 * 2**20 - 1000):
-    """As many of these small events as an answer may have bytes; an event is made of its number."""
+    """Return as many small events as fit into an answer; `event(number)` makes each."""
     made, length = [], 0
     while length < size:
         made.append(event(len(made)))
@@ -71,7 +71,7 @@ def flood(event, size=8 * 2**20 - 1000):
 
 @pytest.fixture
 def anthropic(server, llm, monkeypatch):
-    """The server's own model is one of Anthropic's."""
+    """Make a model of Anthropic the server's default."""
     models = dataclasses.replace(
         server.dispatcher.resources.models,
         default="anthropic:claude-opus-5",
@@ -82,7 +82,7 @@ def anthropic(server, llm, monkeypatch):
 
 @pytest.fixture
 def tell(add_agent, owner, llm, caplog):
-    """`tell(turn)` gives how a task ends whose model answers so at first, and then sensibly; the logs can be read."""
+    """`tell(turn)` returns the end of a task whose model first answers with this turn, and then sensibly."""
 
     def give(*turns, **limits):
         add_agent(tools=["store"], limits={"steps": 3, "seconds": 20, **limits})
@@ -103,26 +103,26 @@ def tell(add_agent, owner, llm, caplog):
 
 
 @pytest.mark.parametrize("count", [2**63, 10**30])
-def test_tokens_beyond_all_measure_use_up_the_limits(tell, count):
+def test_absurd_token_counts_use_up_the_limits(tell, count):
     answer = tell(counted(count, 5))
     assert answer["status"] == "failed" and "limits" in answer["error_text"]
     assert answer["usage"]["input_tokens"] == 10**12 and answer["usage"]["cost"] > 1_000
 
 
 @pytest.mark.parametrize("count", [-5, -(10**30), 1.5, 1e300, "many", [1], {"a": 1}, None, True])
-def test_tokens_that_are_none_never_give_any_back(tell, count):
+def test_negative_token_counts_are_ignored(tell, count):
     answer = tell(counted(count, count))
     assert answer["status"] == "success" and answer["usage"]["input_tokens"] > 0 < answer["usage"]["output_tokens"]
     assert answer["usage"]["cost"] is None or answer["usage"]["cost"] > 0
 
 
-def test_other_numbers_of_a_server_are_passed_over(tell):
+def test_other_numbers_of_a_server_are_ignored(tell):
     details = {f"x{number}": 10**30 for number in range(1000)} | {"reasoning_tokens": 10**30}
     answer = tell(counted(5, 5, completion_tokens_details=details))
     assert answer["text"] == "hi" and answer["usage"]["input_tokens"] == 5
 
 
-def test_a_server_that_does_not_count_is_counted_for(tell):
+def test_tokens_are_estimated_for_a_server_that_does_not_count(tell):
     answer = tell(tool('{"key": "a"}'), tokens=5_000)
     assert answer["text"] == "Done." and answer["usage"]["input_tokens"] > 100 and answer["usage"]["cost"] > 0
 
@@ -131,12 +131,12 @@ def test_a_server_that_does_not_count_is_counted_for(tell):
 
 
 @pytest.mark.parametrize("depth", [100, 190, 240, 252, 400, 900, 100_000])
-def test_arguments_may_be_nested_without_end(tell, depth):
+def test_arguments_may_be_nested_very_deeply(tell, depth):
     assert tell(tool('{"key":' + "[" * depth + "]" * depth + "}"), tokens=1_000_000)["text"] == "Done."
 
 
 @pytest.mark.parametrize("arguments", [5, "x", [1], None, {"key": nested(150)}, {"key": nested(240)}, nested(400)])
-def test_arguments_of_any_shape_end_in_words(tell, anthropic, arguments):
+def test_arguments_of_any_shape_end_in_a_readable_error(tell, anthropic, arguments):
     answer = tell(block(arguments))
     assert answer["text"] == "Done." or "cannot be recorded" in answer["error_text"]
 
@@ -144,19 +144,19 @@ def test_arguments_of_any_shape_end_in_words(tell, anthropic, arguments):
 @pytest.mark.parametrize(
     "arguments", ["", "null", "[1]", "1e999999", '{"key": NaN}', '{"key": 1e999}', '{"key": ' + "9" * 5000 + "}"]
 )
-def test_arguments_that_are_no_good_are_told_to_the_model(tell, arguments):
+def test_the_model_is_told_of_invalid_arguments(tell, arguments):
     answer = tell(tool(arguments))
     assert answer["text"] == "Done." and answer["tool_calls"] == []
 
 
 @pytest.mark.parametrize("name", ["store_get\x1b[31m\n\0", "n" * 50_000, "", "final_result", "\u202etes_erots"])
-def test_a_tool_that_there_is_not_is_told_to_the_model(tell, name):
+def test_the_model_is_told_of_an_unknown_tool(tell, name):
     answer = tell(tool('{"key": "a"}', name), tokens=1_000_000)
     assert answer["status"] == "success" and answer["tool_calls"] == []
 
 
 @pytest.mark.parametrize("id_", ["id\0\x1b\n" * 500, "", None])
-def test_the_id_of_a_call_is_whatever_it_is(tell, id_):
+def test_the_id_of_a_call_can_be_any_text(tell, id_):
     assert tell(tool('{"key": "a"}', id_=id_))["status"] == "success"
 
 
@@ -186,7 +186,7 @@ def test_the_id_of_a_call_is_whatever_it_is(tell, id_):
     ],
     ids=range(19),
 )
-def test_an_event_of_any_shape_ends_in_words(tell, event):
+def test_an_event_of_any_shape_ends_in_a_readable_error(tell, event):
     answer = tell(stream(event))
     assert answer["status"] == "success", answer["error_text"]
 
@@ -196,7 +196,7 @@ def test_control_characters_in_an_answer_are_text(tell):
 
 
 @pytest.mark.parametrize("depth", [100, 300, 900])
-def test_an_error_of_any_depth_is_told_in_a_line(tell, depth):
+def test_an_error_of_any_depth_is_reported_in_one_line(tell, depth):
     answer = tell(raw(b'{"error":' * depth + b"1" + b"}" * depth, "application/json", status=400))
     assert answer["status"] == "failed" and "answered 400" in answer["error_text"] and len(answer["error_text"]) < 500
 
@@ -211,7 +211,7 @@ def test_a_thousand_calls_at_once_are_refused_before_they_are_read(tell):
 
 
 @pytest.mark.parametrize("size", [3 * 2**20, 7 * 2**20])
-def test_what_comes_as_one_large_piece_is_not_read(tell, size):
+def test_one_large_piece_is_not_parsed(tell, size):
     answer = tell(stream(chunk({"content": "x" * size}, "stop")))
     assert answer["status"] == "failed" and "too large" in answer["error_text"]
 
@@ -227,8 +227,8 @@ def test_what_comes_as_one_large_piece_is_not_read(tell, size):
         pytest.param(lambda: raw(b"data:x\n" * 2**20, "text/event-stream"), id="data"),
     ],
 )
-def test_an_answer_that_takes_long_to_read_ends_with_the_time_of_the_agent(tell, turn):
-    """It is all there at once, so that nothing is ever waited for, which is when others have their turn."""
+def test_an_answer_that_takes_long_to_parse_ends_at_the_agents_time_limit(tell, turn):
+    """The answer arrives at once, so no await gives way to other tasks."""
     made = turn()
     began = time.monotonic()
     answer = tell(made, made, made, seconds=1)
@@ -237,7 +237,7 @@ def test_an_answer_that_takes_long_to_read_ends_with_the_time_of_the_agent(tell,
     assert not [thread.name for thread in threading.enumerate() if thread.name.endswith("-loop")]
 
 
-def test_a_prompt_grows_to_a_bound_whatever_the_server_counts(tell, monkeypatch):
+def test_the_size_of_a_prompt_is_bounded_whatever_the_server_counts(tell, monkeypatch):
     from agent import loop
 
     monkeypatch.setattr(loop, "MAX_PROMPT", 50_000)
@@ -246,7 +246,7 @@ def test_a_prompt_grows_to_a_bound_whatever_the_server_counts(tell, monkeypatch)
     assert answer["status"] == "failed" and "the prompt has grown" in answer["error_text"]
 
 
-def test_a_prompt_that_is_beyond_the_limit_by_itself_is_not_sent(add_agent, ask, llm):
+def test_a_prompt_that_exceeds_the_limit_by_itself_is_not_sent(add_agent, ask, llm):
     add_agent(limits={"tokens": 2_000})
     answer = ask("x" * 30_000)
     assert answer["status"] == "failed" and "limits.tokens is 2,000" in answer["error_text"] and llm.requests == []
@@ -256,7 +256,7 @@ def test_a_prompt_that_is_beyond_the_limit_by_itself_is_not_sent(add_agent, ask,
     "pause", ["nan", "-5", "inf", "1e999", "9" * 400, "x", "", "Fri, 31 Dec 9999 23:59:59 GMT", "0x10"]
 )
 @pytest.mark.parametrize("header", ["retry-after", "retry-after-ms", "x-ratelimit-reset-requests"])
-def test_a_server_that_asks_to_wait_for_an_odd_time_holds_nobody(tell, header, pause, monkeypatch):
+def test_an_invalid_retry_after_of_a_server_is_ignored(tell, header, pause, monkeypatch):
     monkeypatch.setattr("agent.model_client.FIRST_PAUSE", 0.0)
     began = time.monotonic()
     answer = tell(*[status(429, {header: pause})] * 3, seconds=60)

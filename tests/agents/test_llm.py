@@ -1,4 +1,4 @@
-"""The nodes that ask a model once: for text, data or a label."""
+"""The nodes that send one request to a model: for text, data or a label."""
 
 import dataclasses
 import re
@@ -23,13 +23,13 @@ MARKED = re.compile(r'<data-([0-9a-f]{8}) source="input">\n(.*)\n</data-\1>', re
 
 @pytest.fixture
 def config(config, llm):
-    """Settings by which Anthropic is the scripted model, too."""
+    """Settings with the scripted model as Anthropic's server too."""
     return dataclasses.replace(config, anthropic_base_url=llm.anthropic_url, egress_allow=("127.0.0.1",))
 
 
 @pytest.fixture
 def run(owner, make_flow):
-    """`run(nodes…)` runs them one after the other, and gives the run; `edges` are all that there are, if given."""
+    """`run(nodes…)` runs them one after the other, or along `edges`, and returns the run."""
 
     def give(*nodes, input=None, expect=200, edges=None, wait=30):
         line = [[nodes[at]["id"], nodes[at + 1]["id"]] for at in range(len(nodes) - 1)]
@@ -43,7 +43,7 @@ def run(owner, make_flow):
 
 @pytest.fixture
 def key(owner, llm):
-    """A credential `mine` by which the scripted model is asked."""
+    """A credential `mine` for the scripted model."""
     values = {"base_url": llm.openai_url, "api_key": KEY, "model": "gpt-4o-mini"}
     answer = owner.post("/api/credentials", {"name": "mine", "type": "llm", "data": values})
     assert answer.status_code == 201, answer.text
@@ -67,14 +67,14 @@ def chosen(label, reason="It is.", confidence=0.9, **more):
 
 
 def told(request):
-    """What the model was told first, and last."""
+    """Return the first and the last message to the model."""
     return request.messages[0]["content"], request.messages[-1]["content"]
 
 
 # Text
 
 
-def test_a_model_says_something_and_the_next_node_gets_it(run, llm):
+def test_the_text_of_a_model_is_the_input_of_the_next_node(run, llm):
     llm.then(say("Hello Ada.", tokens=(1000, 100)))
     made = run(ask("Greet {{ input.name }}."), {"id": "end", "type": "noop"}, input={"name": "Ada"})
     assert made["output"] == {
@@ -87,27 +87,27 @@ def test_a_model_says_something_and_the_next_node_gets_it(run, llm):
     assert request.messages == [{"role": "user", "content": "Greet Ada."}] and request.tools == []
 
 
-def test_what_the_model_is_to_be_comes_first(run, llm):
+def test_the_system_prompt_comes_first(run, llm):
     llm.then(say("?"))
     run(ask(system="You write for {{ input }}."), input="children")
     assert llm.requests[0].messages[0] == {"role": "system", "content": "You write for children."}
 
 
-def test_an_answer_that_is_cut_off_says_so(run, llm):
+def test_a_truncated_answer_says_so(run, llm):
     llm.then(say("Once upon", finish="length"), say("I may not", finish="content_filter"))
     assert run(ask(max_tokens=3))["output"]["truncated"] is True
     assert run(ask())["output"]["truncated"] is True
 
 
-def test_a_price_that_is_not_known_is_null(run, llm):
+def test_an_unknown_price_is_null(run, llm):
     llm.then(say("?"))
     assert run(ask(model="openai:our-own-model"))["output"]["usage"]["cost"] is None
 
 
-# Settings on the wire
+# Settings in requests
 
 
-def test_temperature_and_tokens_are_as_openai_has_them(run, llm):
+def test_temperature_and_tokens_are_sent_in_openais_format(run, llm):
     llm.then(say("?"), say("?"))
     run(ask(temperature=0.3, max_tokens=50))
     body = llm.requests[0].body
@@ -118,7 +118,7 @@ def test_temperature_and_tokens_are_as_openai_has_them(run, llm):
     assert (body["model"], body["max_completion_tokens"]) == ("gpt-5", 50) and "max_tokens" not in body
 
 
-def test_temperature_and_tokens_are_as_anthropic_has_them(run, llm):
+def test_temperature_and_tokens_are_sent_in_anthropics_format(run, llm):
     llm.then(say("?", tokens=(1000, 100)))
     made = run(ask(model="anthropic:claude-haiku-4-5", system="Be brief.", temperature=0.3, max_tokens=50))
     body = llm.requests[0].body
@@ -127,7 +127,7 @@ def test_temperature_and_tokens_are_as_anthropic_has_them(run, llm):
     assert "Be brief." in str(body["system"]) and made["output"]["usage"]["cost"] == pytest.approx(0.0015)
 
 
-def test_nothing_is_said_of_what_is_not_set(run, llm):
+def test_missing_settings_are_not_sent(run, llm):
     llm.then(say("?"))
     run(ask())
     assert not {"temperature", "max_tokens", "max_completion_tokens"} & llm.requests[0].body.keys()
@@ -136,13 +136,13 @@ def test_nothing_is_said_of_what_is_not_set(run, llm):
 # Data
 
 
-def test_data_follows_its_schema(run, llm):
+def test_data_matches_its_schema(run, llm):
     llm.then(data({"n": 3}))
     output = run(ask(output_schema=SCHEMA))["output"]
     assert output["data"] == {"n": 3} and output.keys() == {"data", "usage", "model"}
 
 
-def test_data_need_be_no_object(run, llm):
+def test_data_need_not_be_an_object(run, llm):
     llm.then(data({"value": ["a", "b"]}))
     schema = {"type": "array", "items": {"type": "string"}}
     assert run(ask(output_schema=schema))["output"]["data"] == ["a", "b"]
@@ -158,14 +158,14 @@ def test_data_need_be_no_object(run, llm):
         (raw_tool_arguments('{"n": 3, "more": NaN}'), "JSON"),
     ],
 )
-def test_a_wrong_answer_is_told_and_mended(run, llm, answer, complaint):
+def test_a_wrong_answer_is_corrected_by_the_model(run, llm, answer, complaint):
     llm.then(answer, data({"n": 3}))
     output = run(ask(output_schema=SCHEMA))["output"]
     assert output["data"] == {"n": 3} and output["usage"]["requests"] == 2
     assert complaint in told(llm.requests[1])[1]
 
 
-def test_an_answer_is_mended_three_times_and_what_it_cost_is_in_the_log(run, llm, owner):
+def test_an_answer_is_corrected_three_times_and_its_usage_is_in_the_log(run, llm, owner):
     llm.then(forever(data({"n": "three"}, tokens=(1000, 100))))
     made = run(ask(output_schema=SCHEMA, retry={"attempts": 3, "delay": 0}))
     assert made["status"] == "failed" and len(llm.requests) == 4
@@ -176,18 +176,18 @@ def test_an_answer_is_mended_three_times_and_what_it_cost_is_in_the_log(run, llm
     assert line["data"]["requests"] == 4 and line["data"]["cost"] == pytest.approx(4 * 0.00021)
 
 
-def test_data_that_a_bound_cuts_off_is_not_asked_for_again(run, llm):
+def test_truncated_data_is_not_requested_again(run, llm):
     llm.then(raw_tool_arguments('{"n": 3', finish="length"))
     made = run(ask(output_schema=SCHEMA, max_tokens=5))
     assert "cut off at 5 tokens; raise max_tokens" in made["error_text"] and len(llm.requests) == 1
 
 
-def test_data_that_is_whole_at_the_bound_is_taken(run, llm):
+def test_complete_data_at_the_limit_is_accepted(run, llm):
     llm.then(raw_tool_arguments('{"n": 3}', finish="length"))
     assert run(ask(output_schema=SCHEMA, max_tokens=5))["output"]["data"] == {"n": 3}
 
 
-# What comes from outside
+# Text from outside
 
 
 @pytest.mark.parametrize("type_", ["llm", "classify"])
@@ -207,26 +207,26 @@ def test_each_mark_is_new(run, llm):
     assert first != second
 
 
-def test_data_is_given_as_json(run, llm):
+def test_data_is_sent_as_json(run, llm):
     llm.then(say("?"))
     run(ask(input="{{ input }}"), input={"name": "Zoë", "n": [1, None]})
     assert MARKED.search(told(llm.requests[0])[1])[2] == '{"name": "Zoë", "n": [1, null]}'
 
 
-def test_the_input_of_the_node_is_told_only_where_the_flow_says_so(run, llm):
+def test_the_input_of_the_node_is_sent_only_if_the_flow_says_so(run, llm):
     llm.then(say("?"))
     run(ask(), input="a private matter")
     assert "private" not in llm.requests[0].text
 
 
-def test_expressions_in_what_comes_from_outside_are_text(run, llm):
+def test_expressions_in_text_from_outside_are_text(run, llm):
     llm.then(say("?"))
     run(ask(input="{{ input }}"), input="{{ secrets.mine }} {{ 7 * 7 }}")
     assert "{{ secrets.mine }} {{ 7 * 7 }}" in told(llm.requests[0])[1]
 
 
 @pytest.mark.parametrize(("made", "key"), [(ask(input="{{ input }}"), "input"), (sort(), "text")])
-def test_what_is_too_long_is_refused_before_it_costs_anything(run, llm, made, key):
+def test_text_that_is_too_long_is_rejected_before_it_costs_anything(run, llm, made, key):
     made = run(made, input="x" * 200_001)
     assert made["error_text"] == f"{key} has 200,001 characters; the limit is 200,000" and not llm.requests
 
@@ -234,7 +234,7 @@ def test_what_is_too_long_is_refused_before_it_costs_anything(run, llm, made, ke
 # Secrets
 
 
-def test_a_key_that_the_model_repeats_is_not_on_record(run, llm, key, all_text):
+def test_a_key_repeated_by_the_model_is_not_recorded(run, llm, key, all_text):
     llm.then(say(f"Your key is {KEY}."), data({"n": 1, "key": KEY}), chosen("bug", KEY))
     assert run(ask(credential="mine"))["output"]["text"] == "Your key is ***."
     assert run(ask(credential="mine", output_schema=SCHEMA))["output"]["data"] == {"n": 1, "key": "***"}
@@ -242,7 +242,7 @@ def test_a_key_that_the_model_repeats_is_not_on_record(run, llm, key, all_text):
     assert llm.requests[0].headers["authorization"] == f"Bearer {KEY}" and KEY not in all_text()
 
 
-def test_a_secret_is_not_told_to_a_model(run, llm, owner):
+def test_a_secret_is_not_sent_to_a_model(run, llm, owner):
     secret = {"name": "pin", "type": "secret", "data": {"value": "correct-horse-battery"}}
     assert owner.post("/api/credentials", secret).status_code == 201
     llm.then(say("?"))
@@ -253,7 +253,7 @@ def test_a_secret_is_not_told_to_a_model(run, llm, owner):
 # Lists, failures, time
 
 
-def test_it_maps_over_a_list_and_goes_on_where_an_item_fails(run, llm):
+def test_it_maps_over_a_list_and_continues_after_a_failed_item(run, llm):
     def answer(request):
         item = told(request)[1]
         return status(400, message="not this one") if item == "Say c." else say(item)
@@ -270,13 +270,13 @@ def test_a_list_is_not_classified_by_one_node():
         engine.plan({"nodes": [sort(foreach="{{ input }}")]})
 
 
-def test_a_model_that_asks_for_patience_is_asked_again(run, llm):
+def test_a_rate_limited_request_is_retried(run, llm):
     llm.then(status(429, {"retry-after": "0"}), say("Now."))
     output = run(ask())["output"]
     assert output["text"] == "Now." and output["usage"]["requests"] == 1 and len(llm.requests) == 2
 
 
-def test_a_model_that_has_no_room_for_long_fails_the_attempt_and_not_the_next(run, llm):
+def test_a_model_that_stays_overloaded_fails_one_attempt_and_not_the_next(run, llm):
     llm.then(*[status(429, {"retry-after": "0"}, "Slow down.")] * 3, say("Now."))
     made = run(ask(retry={"attempts": 2, "delay": 0}))
     assert made["output"]["text"] == "Now." and len(llm.requests) == 4
@@ -285,7 +285,7 @@ def test_a_model_that_has_no_room_for_long_fails_the_attempt_and_not_the_next(ru
 
 
 @pytest.mark.parametrize("made", [ask(timeout=3), {**ask(), "timeout": 3}], ids=["setting", "node"])
-def test_a_model_that_is_too_slow_fails_the_attempt_and_not_the_next(run, llm, made):
+def test_a_slow_model_fails_one_attempt_and_not_the_next(run, llm, made):
     never = threading.Event()
     llm.then(stall(never), say("Here I am."))
     made = run({**made, "retry": {"attempts": 2, "delay": 0}})
@@ -303,7 +303,7 @@ def test_a_run_is_cancelled_while_the_model_thinks(run, llm, owner):
 
 
 @pytest.mark.parametrize("type_", ["llm", "classify"])
-def test_without_a_model_it_says_what_to_set(type_):
+def test_without_a_model_the_error_names_the_settings(type_):
     ctx = Context("it", {}, {}, "run:it:0", agents=SimpleNamespace(models=Models()))
     config = REGISTRY[type_].Config().load({"prompt": "?"} if type_ == "llm" else {"labels": LABELS})
     with pytest.raises(NoModel, match="HEADRACE_LLM_MODEL"):
@@ -311,7 +311,7 @@ def test_without_a_model_it_says_what_to_set(type_):
 
 
 @pytest.mark.parametrize("type_", ["llm", "classify"])
-def test_without_its_library_it_says_what_to_install(type_, monkeypatch):
+def test_without_its_library_the_error_names_the_package(type_, monkeypatch):
     monkeypatch.setattr(type(REGISTRY[type_]), "requires", ("there_is_no_such_library",))
     with pytest.raises(NodeError, match=r"pip install -r extras/agents\.txt"):
         REGISTRY[type_].run({}, None, Context("it", {}, {}, "run:it:0"))
@@ -321,7 +321,7 @@ def test_without_its_library_it_says_what_to_install(type_, monkeypatch):
 
 
 @pytest.mark.parametrize("label", ["billing", "bug", "other"])
-def test_a_run_goes_on_by_the_branch_of_the_label(run, llm, label):
+def test_a_run_follows_the_branch_of_the_label(run, llm, label):
     llm.then(chosen(label, tokens=(1000, 100)))
     ends = [{"id": f"to_{name}", "type": "noop"} for name in ("billing", "bug", "other")]
     edges = [["it", f"to_{name}", name] for name in ("billing", "bug", "other")]
@@ -337,7 +337,7 @@ def test_a_run_goes_on_by_the_branch_of_the_label(run, llm, label):
     assert MARKED.search(told(llm.requests[0])[1])[2] == "I was charged twice."
 
 
-def test_the_model_is_told_the_labels_what_they_mean_and_what_to_heed(run, llm):
+def test_the_model_gets_the_labels_their_meanings_and_the_instructions(run, llm):
     llm.then(chosen("bug"))
     run(sort(instructions="Anger is a bug in {{ input.of }}."), input={"of": "us"})
     rules, text = told(llm.requests[0])
@@ -348,32 +348,32 @@ def test_the_model_is_told_the_labels_what_they_mean_and_what_to_heed(run, llm):
 @pytest.mark.parametrize(
     "wrong", [chosen("complaint"), chosen("bug", confidence=2), data({"label": "bug"}), say("bug")]
 )
-def test_a_choice_that_there_is_not_is_mended(run, llm, wrong):
+def test_an_unknown_label_is_corrected_by_the_model(run, llm, wrong):
     llm.then(wrong, chosen("bug"))
     output = run(sort(), input="x")["output"]
     assert output["label"] == "bug" and output["usage"]["requests"] == 2
 
 
-def test_a_label_that_there_is_not_fails_in_the_end(run, llm):
+def test_an_unknown_label_fails_in_the_end(run, llm):
     llm.then(forever(chosen("complaint")))
     made = run(sort(), input="x")
     assert made["status"] == "failed" and "label" in made["error_text"] and "complaint" in made["error_text"]
     assert len(llm.requests) == 4
 
 
-def test_a_failure_leaves_by_a_branch_of_its_own(run, llm):
+def test_a_failure_follows_its_own_branch(run, llm):
     llm.then(status(400, message="no"))
     made = run(sort(on_error="branch"), {"id": "end", "type": "noop"}, edges=[["it", "end", "error"]], input="x")
     assert made["status"] == "success" and "answered 400: no" in made["output"]["error"]
 
 
-def test_a_reason_is_a_sentence_and_no_book(run, llm):
+def test_a_reason_is_limited_to_a_sentence(run, llm):
     llm.then(chosen("bug", reason="x" * 10_000))
     assert run(sort(), input="x")["output"]["reason"] == "x" * 500
 
 
 @pytest.mark.parametrize("given", ["", " \n", None])
-def test_what_is_empty_is_not_classified(run, llm, given):
+def test_empty_input_is_not_classified(run, llm, given):
     made = run(sort(text="{{ input }}"), input=given)
     assert made["error_text"] == "text: must not be empty" and not llm.requests
 
@@ -396,14 +396,14 @@ def test_what_is_empty_is_not_classified(run, llm, given):
         ("ab", "list"),
     ],
 )
-def test_labels_that_cannot_be_are_named(labels, complaint):
+def test_invalid_labels_are_named(labels, complaint):
     with pytest.raises(DefinitionError) as caught:
         engine.plan({"nodes": [node("classify", labels=labels)]})
     (issue,) = [issue for issue in caught.value.details if "labels" in issue.path]
     assert complaint in issue.message
 
 
-def test_a_wire_to_a_label_that_there_is_not_is_named():
+def test_an_edge_from_an_unknown_label_is_named():
     nodes = [sort(), {"id": "end", "type": "noop"}]
     with pytest.raises(DefinitionError, match="'it' has no branch 'billings'; choose one of 'billing'"):
         engine.plan({"nodes": nodes, "edges": [["it", "end", "billings"]]})
@@ -413,19 +413,19 @@ def test_a_wire_to_a_label_that_there_is_not_is_named():
     ("key", "value"),
     [("temperature", 2.1), ("temperature", -1), ("max_tokens", 0), ("max_tokens", 1.5), ("timeout", 0)],
 )
-def test_a_setting_out_of_its_bounds_is_named(key, value):
+def test_a_setting_out_of_bounds_is_named(key, value):
     with pytest.raises(DefinitionError, match=rf"config\.{key}"):
         engine.plan({"nodes": [ask(**{key: value})]})
 
 
-def test_the_catalogue_says_which_credentials_they_take():
+def test_the_catalog_lists_their_credential_types():
     entries = {entry["type"]: entry for entry in catalogue() if entry["category"] == "ai"}
     for type_ in ("llm", "classify"):
         field = entries[type_]["config_schema"]["properties"]["credential"]
         assert field["x-credential"] == ["llm"] and entries[type_]["extra"] == "agents"
 
 
-def test_the_model_for_trials_answers_both(run, llm):
+def test_the_test_model_answers_both(run, llm):
     assert run(sort(model="test"), input="x")["output"]["label"] == "billing"
     assert run(ask(model="test", output_schema=SCHEMA))["output"]["data"] == {"n": 0}
     assert not llm.requests

@@ -1,4 +1,4 @@
-"""Language models over the real wire: how they are named, asked, asked again, and what is said when they fail."""
+"""Language models over real HTTP: requests, retries and errors."""
 
 import asyncio
 import gzip
@@ -48,7 +48,7 @@ EACH = pytest.mark.parametrize("provider", PROVIDERS)
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded():
-    """The providers' libraries are there before anything is measured: to load them takes a busy machine seconds."""
+    """Load the providers' libraries before any measurement: it takes seconds on a busy machine."""
     for provider in PROVIDERS:
         load(provider)
 
@@ -58,7 +58,7 @@ class Weather(BaseModel):
 
 
 class Clock:
-    """A time of its own, in which sleeping takes none."""
+    """A clock for tests: sleeping moves it at once."""
 
     def __init__(self):
         self.time, self.slept = 1_000.0, []
@@ -82,7 +82,7 @@ def access(addresses=None, ca_file=None):
 
 @contextmanager
 def nobody():
-    """The address of a port where nobody listens."""
+    """Yield the URL of a closed port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     yield f"http://127.0.0.1:{port}/v1"
@@ -90,7 +90,7 @@ def nobody():
 
 @pytest.fixture
 def ask():
-    """`ask(choice)` is a model's answer; `ask.clock` has the pauses that were made."""
+    """`ask(choice)` returns a model's answer; `ask.clock` has the pauses."""
 
     def answer(choice, stream=True, timeout=10.0, seconds=60.0, way=None, tools=(), text="Hello?"):
         clock = answer.clock = Clock()
@@ -109,7 +109,7 @@ def ask():
 
 @pytest.fixture
 def fails(ask):
-    """`fails(choice)` is what is said of a model that gives no answer."""
+    """`fails(choice)` returns the error of a model that gives no answer."""
 
     def failure(choice, **options):
         with pytest.raises(ModelFailed) as caught:
@@ -125,14 +125,14 @@ def fails(ask):
 
 @BOTH
 @EACH
-def test_a_model_says_something(ask, provider, stream):
+def test_a_model_answers_with_text(ask, provider, stream):
     with LlmServer([say("Good morning, world.", tokens=(20, 30))], api_key=KEY) as server:
         answer = ask(chosen(server, provider), stream=stream, text="Say hello.")
     (request,) = server.requests
     assert answer.text == "Good morning, world." and answer.finish_reason == "stop"
     assert (answer.usage.input_tokens, answer.usage.output_tokens) == (20, 30)
     assert request.body["model"] == MODEL[provider] and "Say hello." in request.text
-    # Anthropic's library streams what it takes for long, whatever it is asked for.
+    # Anthropic's library streams answers that it expects to be long, whatever the setting.
     assert request.streams == stream or provider == "anthropic"
 
 
@@ -148,7 +148,7 @@ def test_a_model_calls_tools(ask, provider, stream):
 
 
 @BOTH
-def test_arguments_that_are_no_json_are_for_the_loop_to_repair(ask, stream):
+def test_invalid_json_arguments_are_passed_to_the_loop(ask, stream):
     with LlmServer([raw_tool_arguments('{"city": ')]) as server:
         (part,) = ask(chosen(server), stream=stream, tools=[TOOL]).tool_calls
     assert (part.tool_name, part.args) == ("weather", '{"city": ')
@@ -156,14 +156,14 @@ def test_arguments_that_are_no_json_are_for_the_loop_to_repair(ask, stream):
 
 @BOTH
 @EACH
-def test_an_answer_that_is_cut_at_its_limit_says_so(ask, provider, stream):
+def test_an_answer_truncated_at_its_limit_says_so(ask, provider, stream):
     with LlmServer([say("Once upon a", finish="length")]) as server:
         assert ask(chosen(server, provider), stream=stream).finish_reason == "length"
 
 
 @BOTH
 @EACH
-def test_an_agent_of_the_library_runs_on_it(provider, stream):
+def test_an_agent_of_the_library_can_use_it(provider, stream):
     turns = [call("weather", {"city": "Bonn"}), data({"celsius": 12})]
 
     async def run(choice):
@@ -188,7 +188,7 @@ def test_the_model_for_tests_needs_no_server(ask):
 
 
 @BOTH
-def test_tokens_are_guessed_where_the_server_does_not_count_them(ask, stream):
+def test_tokens_are_estimated_if_the_server_does_not_count_them(ask, stream):
     chunk = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "own"}
     choice = {"index": 0, "finish_reason": "stop"}
     said = {"role": "assistant", "content": "x" * 400}
@@ -202,11 +202,11 @@ def test_tokens_are_guessed_where_the_server_does_not_count_them(ask, stream):
     assert cost_of(answer) is None
 
 
-# What goes out
+# Requests
 
 
 @EACH
-def test_nothing_of_the_environment_goes_along(ask, provider, monkeypatch):
+def test_nothing_from_the_environment_is_sent(ask, provider, monkeypatch):
     for name in ("OPENAI", "ANTHROPIC"):
         monkeypatch.setenv(f"{name}_CUSTOM_HEADERS", "X-Corp: from-the-environment\nAuthorization: Bearer other")
         monkeypatch.setenv(f"{name}_BASE_URL", "http://127.0.0.1:9/other")
@@ -234,7 +234,7 @@ def test_a_redirect_is_not_followed(fails):
     assert not other.requests and len(server.requests) == 1
 
 
-def test_an_address_that_is_no_setting_obeys_the_rule(fails, ask):
+def test_the_egress_rule_applies_to_addresses_from_credentials(fails, ask):
     with LlmServer([say("hello")]) as server:
         choice = chosen(server, trusted=False)
         error = fails(choice, way=access(Rule([]).addresses))
@@ -243,13 +243,13 @@ def test_an_address_that_is_no_setting_obeys_the_rule(fails, ask):
         assert ask(choice, way=access(Rule(["127.0.0.1"]).addresses)).text == "hello"
 
 
-def test_the_rule_holds_for_the_address_that_is_connected_to(fails, ask):
-    """The name leads to an address that may be reached when it is looked at, and would lead elsewhere after that."""
+def test_the_rule_applies_to_the_connected_address(fails, ask):
+    """The name resolves to a permitted address at the check, and to another one after that."""
     looked_up = []
 
     def addresses(host, port):
         looked_up.append((host, port))
-        return ["127.0.0.2", "127.0.0.1"]  # nobody listens at the first
+        return ["127.0.0.2", "127.0.0.1"]  # the first address is closed
 
     with LlmServer([say("hello")]) as server:
         choice = Choice("openai", "own", f"http://llm.example:{server.port}/v1")
@@ -258,7 +258,7 @@ def test_the_rule_holds_for_the_address_that_is_connected_to(fails, ask):
     assert server.requests[0].headers["host"] == f"llm.example:{server.port}"
 
 
-def test_a_name_that_is_not_known_is_no_address(fails):
+def test_an_unknown_host_name_is_an_error(fails):
     def addresses(host, port):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -266,13 +266,13 @@ def test_a_name_that_is_not_known_is_no_address(fails):
     assert "llm.example cannot be resolved" in error.message and not error.permanent
 
 
-# Troubles that pass
+# Transient failures
 
 
 @BOTH
 @EACH
 @pytest.mark.parametrize("code", [408, 429, 500, 502, 503, 504, 529])
-def test_it_is_asked_again_after_what_may_pass(ask, provider, stream, code):
+def test_transient_failures_are_retried(ask, provider, stream, code):
     with LlmServer([status(code), say("here I am")]) as server:
         assert ask(chosen(server, provider), stream=stream).text == "here I am"
     assert len(server.requests) == 2 and server.requests[0].body == server.requests[1].body
@@ -301,7 +301,7 @@ def test_it_does_not_wait_beyond_the_deadline(fails, ask):
     assert "answered 503: the script says 503" in error.message
 
 
-def test_without_time_nobody_is_asked(fails):
+def test_without_time_no_request_is_sent(fails):
     with LlmServer([say("never")]) as server:
         assert "no time left" in fails(chosen(server), seconds=0.0).message
     assert not server.requests
@@ -320,7 +320,7 @@ def test_a_request_ends_at_the_deadline(fails, ask, provider, stream):
 
 @BOTH
 @EACH
-def test_after_three_times_it_is_not_asked_again(fails, ask, provider, stream):
+def test_there_are_at_most_three_attempts(fails, ask, provider, stream):
     with LlmServer(forever(status(500, message="out of\norder"))) as server:
         error = fails(chosen(server, provider), stream=stream)
     assert not error.permanent and len(server.requests) == 3
@@ -330,7 +330,7 @@ def test_after_three_times_it_is_not_asked_again(fails, ask, provider, stream):
     assert 0.5 <= first <= 1.0 <= second <= 2.0
 
 
-def test_it_is_not_asked_again_where_the_server_says_that_it_is_no_use(fails):
+def test_a_server_can_forbid_retries(fails):
     with LlmServer([status(500, {"x-should-retry": "false"})]) as server:
         assert not fails(chosen(server)).permanent
     assert len(server.requests) == 1
@@ -338,28 +338,28 @@ def test_it_is_not_asked_again_where_the_server_says_that_it_is_no_use(fails):
 
 @BOTH
 @EACH
-def test_a_dropped_connection_passes(ask, provider, stream):
+def test_a_dropped_connection_is_retried(ask, provider, stream):
     with LlmServer([drop_connection(), say("here I am")]) as server:
         assert ask(chosen(server, provider), stream=stream).text == "here I am"
     assert len(server.requests) == 2
 
 
 @EACH
-def test_a_connection_that_drops_in_the_middle_of_an_answer_passes(ask, provider):
+def test_a_connection_dropped_within_an_answer_is_retried(ask, provider):
     turn = drop_connection(after=3, then=say("half of what I had to say"))
     with LlmServer([turn, say("here I am")]) as server:
         assert ask(chosen(server, provider)).text == "here I am"
     assert len(server.requests) == 2
 
 
-def test_nobody_at_home_passes(fails):
+def test_a_refused_connection_is_retried(fails):
     with nobody() as url:
         error = fails(Choice("openai", "own", url, KEY, True))
     assert not error.permanent and error.message.startswith("openai:own at 127.0.0.1: ")
 
 
 @EACH
-def test_a_stream_that_ends_without_its_end_is_no_answer(fails, provider):
+def test_a_stream_without_its_last_event_is_not_an_answer(fails, provider):
     if provider == "anthropic":
         begun = {"id": "1", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": None}
         usage = {"input_tokens": 1, "output_tokens": 1}
@@ -378,39 +378,39 @@ def test_a_stream_that_ends_without_its_end_is_no_answer(fails, provider):
 
 @BOTH
 @EACH
-def test_a_server_that_says_nothing_holds_nobody(fails, provider, stream):
+def test_a_silent_server_times_out(fails, provider, stream):
     release = threading.Event()
     with LlmServer(forever(stall(release))) as server:
         began = time.monotonic()
         error = fails(chosen(server, provider), stream=stream, timeout=0.2)
         assert 0.6 <= time.monotonic() - began < 20
         assert "did not answer in time (HEADRACE_LLM_TIMEOUT is 0.2 s)" in error.message and not error.permanent
-        # A machine that is busy for so long has not sent each of the three.
+        # On a busy machine, not all of the three may have been sent.
         assert all(request.hung_up.wait(60) for request in server.wait_for_requests(1))
 
 
 @pytest.mark.parametrize("comments", [False, True], ids=["silence", "comments"])
 @EACH
-def test_a_stream_that_stops_in_the_middle_is_asked_for_again(ask, provider, comments):
+def test_a_stream_that_stops_early_is_retried(ask, provider, comments):
     turns = [stall(threading.Event(), after=3, then=say("half of it"), comments=comments), say("here I am")]
     with LlmServer(turns) as server:
         assert ask(chosen(server, provider), timeout=1.0).text == "here I am"
         assert server.requests[0].hung_up.wait(60)
 
 
-def test_a_stream_may_take_longer_than_the_timeout_as_long_as_it_goes_on(ask):
+def test_a_stream_may_take_longer_than_the_timeout_while_data_arrives(ask):
     began = time.monotonic()
     with LlmServer([say("slow but steady", pause=0.35)]) as server:
         assert ask(chosen(server), timeout=2.0).text == "slow but steady"
     assert time.monotonic() - began > 2.0 and len(server.requests) == 1
 
 
-# What lasts
+# Permanent failures
 
 
 @BOTH
 @EACH
-def test_a_wrong_key_is_not_tried_again_nor_told(fails, provider, stream):
+def test_a_wrong_key_is_neither_retried_nor_shown(fails, provider, stream):
     with LlmServer(forever(say("never")), api_key="another") as server:
         error = fails(chosen(server, provider), stream=stream)
     assert error.permanent and len(server.requests) == 1
@@ -419,7 +419,7 @@ def test_a_wrong_key_is_not_tried_again_nor_told(fails, provider, stream):
 
 @BOTH
 @EACH
-def test_an_unknown_model_is_not_asked_again(fails, provider, stream):
+def test_an_unknown_model_is_not_retried(fails, provider, stream):
     with LlmServer(forever(say("never")), models=["other"]) as server:
         error = fails(chosen(server, provider), stream=stream)
     assert error.permanent and len(server.requests) == 1
@@ -428,13 +428,13 @@ def test_an_unknown_model_is_not_asked_again(fails, provider, stream):
 
 @EACH
 @pytest.mark.parametrize("code", [400, 403, 413, 422])
-def test_a_request_that_is_refused_is_not_made_again(fails, provider, code):
+def test_a_rejected_request_is_not_retried(fails, provider, code):
     with LlmServer(forever(status(code))) as server:
         assert fails(chosen(server, provider)).permanent
     assert len(server.requests) == 1
 
 
-def test_an_account_without_credit_is_not_asked_again(fails):
+def test_an_account_without_credit_is_not_retried(fails):
     body = {"error": {"message": "You exceeded your quota", "code": "insufficient_quota", "type": "insufficient_quota"}}
     with LlmServer([raw(json.dumps(body).encode(), status=429)]) as server:
         error = fails(chosen(server))
@@ -452,7 +452,7 @@ def test_an_account_without_credit_is_not_asked_again(fails):
         (b"[]", "answered 400"),
     ],
 )
-def test_what_the_server_says_of_an_error_is_told_in_one_short_line(fails, body, said):
+def test_the_servers_error_message_is_shown_in_one_short_line(fails, body, said):
     with LlmServer([raw(body, status=400)]) as server:
         message = fails(chosen(server)).message
     assert said in message and len(message) < 400
@@ -461,14 +461,14 @@ def test_what_the_server_says_of_an_error_is_told_in_one_short_line(fails, body,
 @pytest.mark.slow
 @BOTH
 @EACH
-def test_an_answer_that_is_too_large_is_not_read(fails, provider, stream):
+def test_an_answer_that_is_too_large_is_not_parsed(fails, provider, stream):
     with LlmServer(forever(huge(9 * 2**20))) as server:
         error = fails(chosen(server, provider), stream=stream)
     assert error.permanent and "too large" in error.message and len(server.requests) == 1
 
 
 @pytest.mark.parametrize("code", [200, 400, 500])
-def test_no_body_is_read_that_would_grow(fails, code):
+def test_compressed_bodies_are_not_read(fails, code):
     bomb = gzip.compress(b" " * 50 * 2**20)
     with LlmServer(forever(raw(bomb, status=code, headers={"content-encoding": "gzip"}))) as server:
         error = fails(chosen(server))
@@ -489,7 +489,7 @@ def test_no_body_is_read_that_would_grow(fails, code):
         b"\xff\xfe",
     ],
 )
-def test_a_body_that_is_no_answer_is_a_plain_error(fails, provider, stream, body):
+def test_an_invalid_body_is_a_readable_error(fails, provider, stream, body):
     with LlmServer(forever(raw(body, content_type="application/json"))) as server:
         error = fails(chosen(server, provider), stream=stream)
     assert error.message.startswith(f"{provider}:{MODEL[provider]} at 127.0.0.1: ") and len(error.message) < 600
@@ -497,7 +497,7 @@ def test_a_body_that_is_no_answer_is_a_plain_error(fails, provider, stream, body
 
 @BOTH
 @EACH
-def test_a_page_where_a_model_should_be_is_told(fails, provider, stream):
+def test_an_html_page_instead_of_a_model_is_reported(fails, provider, stream):
     with LlmServer(forever(raw(b"<html>It works!</html>", content_type="text/html; charset=utf-8"))) as server:
         error = fails(chosen(server, provider), stream=stream)
     assert "it answered with an HTML page, unlike a language model; check its address" in error.message
@@ -516,18 +516,18 @@ def test_a_page_where_a_model_should_be_is_told(fails, provider, stream):
         b'data: {"error": {"message": "The server is overloaded", "type": "server_error"}}\n\n',
     ],
 )
-def test_a_stream_that_is_no_answer_is_a_plain_error(fails, provider, body):
+def test_an_invalid_stream_is_a_readable_error(fails, provider, body):
     with LlmServer(forever(raw(body))) as server:
         error = fails(chosen(server, provider))
     assert error.message.startswith(f"{provider}:{MODEL[provider]} at 127.0.0.1") and not error.permanent
 
 
-# Being cancelled
+# Cancellation
 
 
 @BOTH
 @EACH
-def test_a_request_that_is_cancelled_ends_its_connection_at_once(provider, stream):
+def test_a_cancelled_request_closes_its_connection_immediately(provider, stream):
     async def cancelled(server):
         choice, models = chosen(server, provider), Models(stream=stream)
         async with open_model(choice, models, access(), time.monotonic() + 60) as model:
@@ -545,7 +545,7 @@ def test_a_request_that_is_cancelled_ends_its_connection_at_once(provider, strea
     assert time.monotonic() - began < 20 and len(server.requests) == 1
 
 
-# What it costs
+# Cost
 
 
 def test_an_answer_of_a_known_model_has_a_price(ask):
@@ -554,7 +554,7 @@ def test_an_answer_of_a_known_model_has_a_price(ask):
         assert cost_of(ask(chosen(server, "anthropic"))) == pytest.approx(5 + 25)
 
 
-def test_an_answer_of_another_model_has_none(ask):
+def test_an_answer_of_an_unknown_model_has_no_price(ask):
     with LlmServer(forever(say("hello"))) as server:
         assert cost_of(ask(chosen(server, "ollama"))) is None
         assert cost_of(ask(Choice("openai", "our-own-7b", server.openai_url, trusted=True))) is None

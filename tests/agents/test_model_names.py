@@ -1,4 +1,4 @@
-"""Which model is asked for: by its name, the settings and the credential."""
+"""The choice of a model by its name, the settings and the credential."""
 
 # ruff: noqa: F811
 
@@ -24,14 +24,14 @@ PROVIDERS = ("openai", "anthropic", "ollama")
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded():
-    """The providers' libraries are there before anything is measured: to load them takes a busy machine seconds."""
+    """Load the providers' libraries before any measurement: it takes seconds on a busy machine."""
     from agent import model_client
 
     for provider in PROVIDERS:
         model_client.load(provider)
 
 
-# Which model
+# Choice
 
 
 SETTINGS = Models(
@@ -71,14 +71,14 @@ def test_a_model_is_found_by_its_name(name, expected):
         ("ollama", "http://llm:11434/v1/", "http://llm:11434/v1"),
     ],
 )
-def test_an_address_of_ones_own_needs_no_key(provider, base_url, expected):
+def test_a_server_at_another_address_needs_no_key(provider, base_url, expected):
     choice = resolve(Models(base_urls={provider: base_url}), f"{provider}:m")
     assert choice == Choice(provider, "m", expected, "", True)
     data = {"provider": provider, "base_url": base_url}
     assert resolve(Models(), "m", data) == Choice(provider, "m", expected, "", False)
 
 
-def test_without_a_model_it_is_said_what_to_set():
+def test_without_a_model_the_error_names_the_settings():
     with pytest.raises(NoModel) as caught:
         resolve(Models())
     names = ("HEADRACE_LLM_MODEL", "OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "OLLAMA_BASE_URL")
@@ -86,7 +86,7 @@ def test_without_a_model_it_is_said_what_to_set():
 
 
 @pytest.mark.parametrize(("provider", "setting"), [("openai", "OPENAI_API_KEY"), ("anthropic", "ANTHROPIC_API_KEY")])
-def test_without_a_key_it_is_said_which_one(provider, setting):
+def test_without_a_key_the_error_names_its_setting(provider, setting):
     with pytest.raises(NoModel, match=f"no key for {provider}:m: set {setting}"):
         resolve(Models(keys={"ollama": "k"}), f"{provider}:m")
     with pytest.raises(NoModel, match=f"the credential 'mine' has no api_key, which {provider} requires"):
@@ -96,7 +96,7 @@ def test_without_a_key_it_is_said_which_one(provider, setting):
 @pytest.mark.parametrize(
     "name", ["gpt-5", "mistral:large", "openai:", "openai: gpt", "openai:a\nb", "test:x", "x" * 900]
 )
-def test_a_name_of_no_provider_is_refused_with_those_that_there_are(name):
+def test_a_name_without_a_known_provider_is_rejected_with_the_providers(name):
     with pytest.raises(NodeError, match="one of the providers openai, anthropic, ollama") as caught:
         resolve(SETTINGS, name)
     assert len(caught.value.message) < 400 and caught.value.message.isprintable()
@@ -117,7 +117,7 @@ MINE = {"provider": "openai", "api_key": "sk-mine"}
         ("test", MINE, Choice("test", "test")),
     ],
 )
-def test_a_credential_brings_its_own_address_and_key_alone(name, credential, expected):
+def test_a_credential_uses_only_its_own_address_and_key(name, credential, expected):
     settings = Models(SETTINGS.default, SETTINGS.keys, {"openai": "http://of.the.server/v1"})
     assert resolve(settings, name, credential, "mine") == expected
 
@@ -131,7 +131,7 @@ def test_a_credential_is_for_its_own_provider():
         resolve(SETTINGS, "openai:", MINE, "mine")
 
 
-def test_the_settings_of_a_server_say_it_all():
+def test_the_settings_of_a_server_define_its_models():
     environ = {
         "HEADRACE_LLM_MODEL": "anthropic:claude-opus-5",
         "OPENAI_API_KEY": "sk-1",
@@ -149,7 +149,7 @@ def test_the_settings_of_a_server_say_it_all():
     assert "sk-" not in repr(models) + repr(resolve(models))
 
 
-def test_knowing_models_loads_no_library():
+def test_choosing_a_model_loads_no_library():
     process = start_python("import sys, agent.model_choice\nprint(*{name.partition('.')[0] for name in sys.modules})")
     loaded = set(process.communicate(timeout=60)[0].split())
     assert "agent" in loaded and process.returncode == 0

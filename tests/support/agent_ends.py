@@ -1,10 +1,10 @@
-"""Waiting for what an agent does in the background."""
+"""Waiting for an agent that runs in the background."""
 
 from models import AgentRun, Run
 
 
 def ended(server, answer, seconds=20):
-    """The agent's run when the run that it is a part of has ended."""
+    """Return the agent's run after the end of the run that it belongs to."""
     run = Run.get_by_id(answer["run_id"])
     server.dispatcher.waiting.wait(server.dispatcher.ticket_of(run), seconds)
     return AgentRun.get_by_id(answer["id"])

@@ -1,7 +1,7 @@
-"""The loop of an agent over a journal in memory, with a scripted model and tools that note what they did.
+"""The loop of an agent over a journal in memory, with a scripted model and tools that record their effects.
 
-The journal is what the disk is here: what is not in it when a process is cut, is gone. A process can be cut before and
-after each write, each request to the model and each effect of a tool.
+The journal stands for the disk: data outside of it is lost when a process is interrupted. A process can be interrupted
+before and after each write, each request to the model and each effect of a tool.
 """
 
 import copy
@@ -25,16 +25,16 @@ from parsers.json_schema.validation import issues_of
 
 STEPS = 8
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
-# What no model is told of a message.
+# Parts of a message that a model does not get.
 ABOUT = ("timestamp", "run_id", "conversation_id", "provider_details", "usage")
 
 
 class Cut(BaseException):
-    """The process ends here."""
+    """Ends the process at this point."""
 
 
 class World:
-    """What lasts: the journal as it is on the disk, what the tools did, and what the model was asked.
+    """The persistent state: the journal on disk, the effects of tools, and the requests to the model.
 
     `turns` has the parts of each of the model's answers. `moments` counts what happens in a process; at the number
     `cut` it ends. `refusing` are the numbers of the waits of which nothing good comes.
@@ -45,12 +45,12 @@ class World:
         self.scripted = answer or (lambda number: turns[number] if number < len(turns) else [TextPart("The end.")])
         self.disk, self.noted = {}, []
         self.effects, self.requests, self.questions, self.children = [], [], [], []
-        self.given = None  # what came of the last wait
+        self.given = None  # the outcome of the last wait
         self.moments, self.cut = 0, None
-        self.lengths = []  # how many moments each process had
+        self.lengths = []  # the number of moments of each process
 
     def moment(self):
-        """Something happens, unless this is the end."""
+        """Count a moment. Raises: Cut at the end of the process."""
         self.moments += 1
         if self.moments == self.cut:
             raise Cut
@@ -61,8 +61,8 @@ class World:
         self.moment()
 
     def answer(self, messages, info):
-        """The model's: the turn that follows, by how many the conversation has had."""
-        number = sum(isinstance(message, ModelResponse) for message in messages) - 1  # one is of the history
+        """Return the model's next turn, by the number of turns so far."""
+        number = sum(isinstance(message, ModelResponse) for message in messages) - 1  # one of them is from the history
         self.moment()
         self.requests.append((number, said(messages)))
         self.moment()
@@ -74,7 +74,7 @@ class World:
 
     @property
     def entries(self):
-        """What is on record."""
+        """Return the recorded entries."""
         return [Entry(**orjson.loads(row)) for _, row in sorted(self.disk.items())]
 
     @property
@@ -83,7 +83,7 @@ class World:
 
 
 class Journal:
-    """The journal of one process: it reads the disk once, and knows no more."""
+    """The journal of one process, which reads the disk once."""
 
     def __init__(self, world):
         self.world, self.entries = world, world.entries
@@ -101,7 +101,7 @@ class Journal:
 
 
 def said(messages):
-    """The messages as the model gets them."""
+    """Return the messages as the model gets them."""
     dumped = ModelMessagesTypeAdapter.dump_python(messages, mode="json")
     for message in dumped:
         for part in (message, *message["parts"]):
@@ -111,7 +111,7 @@ def said(messages):
 
 
 def call(name, n=1, **more):
-    """A call of a tool, as a part of an answer."""
+    """Return a call of a tool, as a part of an answer."""
     return ToolCallPart(name, json.dumps({"n": n}), **more)
 
 
@@ -163,7 +163,7 @@ def tools(world):
 
 
 def work(world, **more):
-    """The work of one process in this world."""
+    """Return the work of one process in this world."""
 
     @asynccontextmanager
     async def opened():
@@ -192,14 +192,14 @@ def work(world, **more):
 
 
 def process(world, **more):
-    """One process: from where the disk ends to the answer, or to where it waits. Raises Cut where it is cut."""
+    """Run one process from the end of the journal to the answer or a wait. Raises: Cut if it is interrupted."""
     try:
         outcome = execute(work(world, **more))
     except NodeError as error:
         outcome = error
     if isinstance(outcome, Waiting):
         world.moment()
-    # One transaction: what was noted, the run that was started, and that this one waits or has ended.
+    # One transaction: the notes, the started run, and the wait or the end of this run.
     for entry in world.noted:
         world.keep(entry)
     if isinstance(outcome, Waiting):
@@ -210,7 +210,7 @@ def process(world, **more):
 
 
 def reply(world, waiting):
-    """What comes of a wait, the same whenever it comes."""
+    """Return the outcome of a wait, which is always the same."""
     number = len(world.questions) + len(world.children)
     if waiting.question is not None:
         return Given(waiting.question, "rejected" if number in world.refusing else "approved", "because", "kim")
@@ -237,7 +237,7 @@ def story(world, cuts=()):
         waits = [*world.questions, *world.children] if world.given is None else []
         left = next((wait for wait in waits if is_open(world, wait)), None)
         if left is not None:
-            # It may have been cut just after it was on record that it waits: the answer comes all the same.
+            # It may have been interrupted just after recording the wait: the answer still arrives.
             world.given = reply(world, left)
     return outcome
 
@@ -251,7 +251,7 @@ def is_open(world, wait):
 
 
 def finished(world):
-    """The keys of the calls that are on record as finished."""
+    """Return the keys of calls that are recorded as finished."""
     done = [entry for entry in world.entries if entry.kind == "tool" and entry.status in ("success", "failed")]
     return {f"run:node:0:{entry.seq}" for entry in done}
 

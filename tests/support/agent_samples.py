@@ -1,4 +1,4 @@
-"""Agent definitions for tests: the least one, a full one, and the ids of those that are built in."""
+"""Agent definitions for tests: a minimal one, a full one, and the ids of the built-in ones."""
 
 LEAST = {"id": "good", "name": "Good", "instructions": "Do good."}
 FULL = {

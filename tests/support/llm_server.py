@@ -1,4 +1,4 @@
-"""A language model for tests: a real HTTP server on 127.0.0.1 that gives the answers of a script, one after the other.
+"""A language model for tests: a real HTTP server on 127.0.0.1 that returns the answers of a script in order.
 
 It speaks OpenAI's chat completions (`POST /v1/chat/completions`) and Anthropic's messages (`POST /v1/messages`), whole
 and as a stream, and lists models (`GET /v1/models`). Use it as a context:
@@ -7,7 +7,7 @@ and as a stream, and lists models (`GET /v1/models`). Use it as a context:
         ...  # OPENAI_BASE_URL is server.openai_url, ANTHROPIC_BASE_URL is server.anthropic_url
     assert server.requests[0].tools == ["http_request"]
 
-A turn of the script is made by one of the functions here, or is a function that gets the Request and gives a turn.
+A turn of the script is made by one of the functions here, or is a function from the Request to a turn.
 """
 
 import json
@@ -27,7 +27,7 @@ PIECE = 64 * 1024
 
 @dataclass(frozen=True)
 class Turn:
-    """What is answered to one request. `calls` are (name, arguments as text); no name is the tool first offered.
+    """The answer to one request. `calls` are (name, arguments as text); no name is the tool first offered.
 
     `output` is handed to the output tool. With `status`, `raw` or `drop` it is no answer of a model. `tokens` are
     (in, out); by default a quarter of the characters. After so many events of a stream (`after`) the answer stalls or
@@ -52,38 +52,38 @@ class Turn:
 
 
 def say(text, **more):
-    """The model says this. `finish="length"` cuts it off there; `tokens=(in, out)` is what it costs."""
+    """Return a text of the model. `finish="length"` truncates it; `tokens=(in, out)` is its usage."""
     return Turn(text=text, **more)
 
 
 def call(tool, arguments=None, **more):
-    """The model calls a tool; `text="…"` is what it says besides."""
+    """Return a call of a tool; `text="…"` is text beside it."""
     return calls([(tool, arguments)], **more)
 
 
 def calls(several, **more):
-    """The model calls several tools at once: [(name, arguments), …]."""
+    """Return several calls at once: [(name, arguments), …]."""
     return Turn(calls=tuple((name, json.dumps(arguments or {})) for name, arguments in several), **more)
 
 
 def raw_tool_arguments(text, tool=None, **more):
-    """The model calls a tool, by default the first that is offered, with arguments that need be no JSON."""
+    """Return a call of a tool, by default the first one offered, with arguments that need not be JSON."""
     return Turn(calls=((tool, text),), **more)
 
 
 def data(value, **more):
-    """The model answers with data: by the output tool if one is offered, else as JSON text."""
+    """Return an answer with data: by the output tool if one is offered, else as JSON text."""
     return Turn(output=value, **more)
 
 
 def status(code, headers=None, message=None):
-    """An HTTP status instead of an answer."""
+    """Return an HTTP status instead of an answer."""
     error = {"error": {"type": "error", "message": message or f"the script says {code}"}}
     return raw(json.dumps(error).encode(), "application/json", status=code, headers=dict(headers or {}))
 
 
 def raw(body, content_type=None, **more):
-    """A body as it is; `status=400` is its status, 200 by default, and `headers={…}` are more of them."""
+    """Return a body as it is; `status=400` is its status, 200 by default, `headers={…}` are additional."""
     return Turn(raw=body, content_type=content_type, **more)
 
 
@@ -96,17 +96,17 @@ def stall(event, after=0, then=None, comments=False):
 
 
 def huge(size, **more):
-    """An answer of at least so many bytes."""
+    """Return an answer of at least so many bytes."""
     return Turn(text="x" * size, **more)
 
 
 def drop_connection(after=0, then=None):
-    """The connection ends without an answer, or in the middle of a stream after so many events."""
+    """Close the connection without an answer, or within a stream after so many events."""
     return replace(then or say("never heard"), drop=True, after=after)
 
 
 def forever(turn):
-    """This turn again and again; nothing that stands after it in the script is reached."""
+    """Repeat this turn forever; later turns of the script are not reached."""
     if callable(turn):
         return Turn(output=turn, again=True)
     return replace(turn, again=True)
@@ -114,7 +114,7 @@ def forever(turn):
 
 @dataclass
 class Request:
-    """What was asked. The names of `headers` are in lower case; `body` is the JSON, or None for a GET.
+    """One request. The names of `headers` are in lower case; `body` is the JSON, or None for a GET.
 
     `hung_up` is set when the client closes the connection before it has the whole answer.
     """
@@ -139,17 +139,17 @@ class Request:
 
     @property
     def tools(self):
-        """The names of the tools that are offered."""
+        """Return the names of the offered tools."""
         return [tool["function"]["name"] if "function" in tool else tool["name"] for tool in self.body.get("tools", ())]
 
     @property
     def text(self):
-        """The whole body as JSON text, to look for something in it."""
+        """Return the whole body as JSON text, for searching."""
         return json.dumps(self.body, ensure_ascii=False)
 
 
 class LlmServer:
-    """The server; `requests` are those that asked a model, `others` the rest. Thread-safe.
+    """The server; `requests` are requests to a model, `others` the rest. Thread-safe.
 
     With `api_key`, another key is refused with 401, in words that repeat it. With `models`, others than these are
     refused with 404. `tls` is the context of a server that speaks https. After its last turn it answers 400.
@@ -177,7 +177,7 @@ class LlmServer:
         self.close()
 
     def close(self):
-        """End every connection and wait for the threads."""
+        """Close every connection and wait for the threads."""
         self.closing.set()
         self._http.shutdown()
         self._thread.join(60)
@@ -185,7 +185,7 @@ class LlmServer:
         self._http.server_close()
 
     def then(self, *turns):
-        """More turns at the script's end."""
+        """Append turns to the script."""
         with self._lock:
             self._turns += turns
 
@@ -195,7 +195,7 @@ class LlmServer:
             return len(self._turns)
 
     def wait_for_requests(self, count, seconds=60):
-        """The requests, as soon as so many have arrived."""
+        """Return the requests as soon as so many have arrived."""
         with self._lock:
             assert self._lock.wait_for(lambda: len(self.requests) >= count, seconds), "fewer requests came"
             return list(self.requests)
@@ -206,7 +206,7 @@ class LlmServer:
             self._lock.notify_all()
 
     def next_turn(self, request):
-        """What is answered to this request. Functions of the script run one at a time."""
+        """Return the turn for this request. Functions of the script run one at a time."""
         with self._lock:
             if not self._turns:
                 return status(400, message="the script has no more turns")
@@ -249,14 +249,14 @@ class _Http(ThreadingHTTPServer):
                 _shut(connection)
 
     def handle_error(self, request, client_address):
-        """A client that goes away in the middle is no error of the server."""
+        """Ignore errors caused by a client that disconnects early."""
 
 
 def _shut(connection):
     try:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:
-        return  # the other side was first
+        return  # the other side closed first
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -265,7 +265,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Http
 
     def log_message(self, format, *args):
-        """Says nothing."""
+        """Log nothing."""
 
     def do_GET(self):
         request = self.received(None)
@@ -288,7 +288,7 @@ class _Handler(BaseHTTPRequestHandler):
         return Request(self.command, self.path, headers, body)
 
     def refused(self, request):
-        """Whether the request was answered with an error for its key, its path or its model."""
+        """Return True if the request was answered with an error for its key, path or model."""
         script, headers = self.server.script, request.headers
         key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
         model, known = (request.body or {}).get("model"), script.models
@@ -350,7 +350,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def goes_on(self, request, number):
-        """Whether the next event of a stream is to be sent, now that so many have been."""
+        """Return True if another event of the stream should be sent after so many."""
         turn = self.fault
         if turn is None or number != turn.after:
             return True
@@ -360,7 +360,7 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def waited(self, request, turn):
-        """Wait for the turn's event; false where the client has gone or the server closes."""
+        """Wait for the turn's event. Return False if the client has disconnected or the server closes."""
         while not turn.until.wait(0.01):
             if self.server.script.closing.is_set():
                 return False
@@ -381,7 +381,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Reply:
-    """A turn as the answer to a request: whose tools are known, with ids, and with what it costs."""
+    """A turn as the answer to a request: with ids of calls, and usage."""
 
     def __init__(self, request, turn, next_id: Callable[[], int]):
         self.model = request.body.get("model", "scripted")
@@ -403,14 +403,14 @@ class _Reply:
         self.counted = bool((request.body.get("stream_options") or {}).get("include_usage"))
 
     def finished(self, stop, tools, length):
-        """The reason of the end, in the words of the interface that is spoken."""
+        """Return the finish reason in the terms of the API in use."""
         if self.finish == "length":
             return length
         return self.finish or (tools if self.calls else stop)
 
 
 def _pieces(text):
-    """A text in some pieces, as a model says it."""
+    """Return a text in several pieces, as a model streams it."""
     size = min(max(1, -(-len(text) // 4)), PIECE)
     return [text[start : start + size] for start in range(0, len(text), size)]
 
