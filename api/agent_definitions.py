@@ -304,7 +304,7 @@ def _show_own(row: Agent) -> dict[str, Any]:
 
 
 def _show(definition: dict[str, Any], **more: Any) -> dict[str, Any]:
-    needed = definitions.needs_credentials(definitions.restored(definition))
+    needed = definitions.needs_credentials(definitions.restore(definition))
     return {**definition, "needs_credentials": needed, **more}
 
 
