@@ -1,4 +1,4 @@
-"""The examples in deploy/: they hand on every setting, have limits, and their programs take them."""
+"""The examples in deploy/: they pass on every setting, have limits, and are valid for their programs."""
 
 import re
 import shutil
@@ -13,16 +13,16 @@ import config
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
 SERVICE = COMPOSE["services"]["headrace"]
 UNIT = (ROOT / "deploy" / "headrace.service").read_text()
-# What the image has decided.
+# Fixed by the image.
 OF_THE_IMAGE = {"HOST", "PORT", "HEADRACE_DATA_DIR", "DATABASE_URL", "HEADRACE_WEB_DIR"}
 
 
-def test_compose_hands_every_setting_on_and_nothing_else():
+def test_compose_passes_on_every_setting_and_nothing_else():
     settings = {row.env for row in config.table()}
     assert set(SERVICE["environment"]) == settings - OF_THE_IMAGE
 
 
-def test_compose_hands_a_setting_on_under_its_own_name():
+def test_compose_passes_on_a_setting_under_its_own_name():
     for name, value in SERVICE["environment"].items():
         assert value is None or value.startswith(f"${{{name}:-"), name
 
@@ -46,8 +46,8 @@ def test_the_unit_has_limits():
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
-def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path):
-    # The paths of an installation are not there.
+def test_systemd_accepts_the_unit(tmp_path):
+    # The paths of an installation do not exist here.
     python = shutil.which("python3")
     text = re.sub(r"^ExecStart=\S+", f"ExecStart={python}", UNIT, flags=re.M).replace("/opt/headrace", str(ROOT))
     unit = tmp_path / "headrace.service"
@@ -59,7 +59,7 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path):
     assert mine == [] and done.returncode == 0, done.stderr
 
 
-def test_a_stop_may_take_longer_than_the_server_does():
+def test_the_stop_timeout_is_longer_than_the_servers():
     needed = config.Config().grace + 5
     assert int(SERVICE["stop_grace_period"].removesuffix("s")) > needed
     assert int(re.search(r"^TimeoutStopSec=(\d+)$", UNIT, re.M)[1]) > needed

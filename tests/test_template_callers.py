@@ -1,4 +1,4 @@
-"""Templates together with the systems that they are made for, which here act as they do outside.
+"""Templates together with realistic copies of the systems that they are made for.
 
 The figures in data/github/ are cut from GitHub's own examples of its webhooks, as `@octokit/webhooks-examples` (MIT
 licence, © Gregor Martynus, GitHub and others) has collected them.
@@ -28,7 +28,7 @@ GITHUB = Path(__file__).parent / "data" / "github"
 
 @pytest.fixture
 def github(trial, stage):  # noqa: F811
-    """`github(event, figure)` delivers as GitHub does; `github.flow` is the template, `github.told` gives messages."""
+    """`github(event, figure)` delivers like GitHub; `github.flow` is the template, `github.told` returns messages."""
     flow = trial(templates.find_template("github-to-chat"))
 
     def deliver(event, figure, secret="a long secret", delivery="1"):
@@ -82,25 +82,25 @@ def github(trial, stage):  # noqa: F811
         ),
     ],
 )
-def test_what_github_signs_is_told_to_the_chat(github, event, figure, title, message):
+def test_a_signed_delivery_of_github_is_posted_to_the_chat(github, event, figure, title, message):
     assert github(event, figure).status_code == 202
     assert github.told() == [(title, message)]
 
 
-def test_a_delivery_that_github_repeats_is_told_once(github):
+def test_a_repeated_delivery_of_github_is_posted_once(github):
     answers = [github("push", "push", delivery=delivery).json["run_id"] for delivery in ("1", "1", "2")]
     assert answers[0] == answers[1] != answers[2]
     assert len(github.told()) == 2
 
 
-def test_a_delivery_with_another_signature_is_refused_and_starts_nothing(github):
+def test_a_delivery_with_a_wrong_signature_is_refused_and_starts_nothing(github):
     assert github("push", "push", secret="a guess").status_code == 401
     assert github.flow.ended() == [] and github.told() == []
 
 
 @pytest.fixture
 def address(app):
-    """Where the server under test really listens."""
+    """The real address of the server under test."""
     listening = make_server("127.0.0.1", 0, app)
 
     def serve():
@@ -117,7 +117,7 @@ def address(app):
     listening.server_close()
 
 
-def test_a_backup_of_this_server_gives_its_flows_back(trial, owner, make_flow, address):  # noqa: F811
+def test_a_backup_of_this_server_restores_its_flows(trial, owner, make_flow, address):  # noqa: F811
     definitions = {f"Flow {number}": {"nodes": [{"id": f"n{number}", "type": "manual"}]} for number in range(60)}
     flows = {make_flow(definition, name=name)["id"]: name for name, definition in definitions.items()}
     template = copy.deepcopy(templates.find_template("nightly-backup-of-flows"))
@@ -137,7 +137,7 @@ def test_a_backup_of_this_server_gives_its_flows_back(trial, owner, make_flow, a
 
 @pytest.fixture
 def long_job(trial, stage):  # noqa: F811
-    """The template of a long job, which has been started; `handed` is the address that the service was given."""
+    """The started template of a long job; `handed` is the callback address that the service got."""
     flow = trial(copy.deepcopy(templates.find_template("job-with-callback")) | {"trial": LONG_JOB})
     flow.waiting = flow.run()
     assert flow.waiting.status == "pending"
@@ -158,7 +158,7 @@ LONG_JOB = {
 
 
 def run_out(flow):
-    """Have the time that it waits be over; its run, ended."""
+    """Let its wait time out. Return its ended run."""
     with write():
         Wait.update(wake_at=now_ms() - 1).where(Wait.run_id == flow.waiting.id).execute()
     flow.server.dispatcher.wake()
@@ -166,7 +166,7 @@ def run_out(flow):
     return run
 
 
-def test_a_job_calls_back_once_at_the_address_that_it_was_handed(long_job, client, stage):  # noqa: F811
+def test_a_job_calls_its_callback_address_once(long_job, client, stage):  # noqa: F811
     path = "/" + long_job.handed.split("/", 3)[3]
     assert client.post(path, {"status": "done"}).status_code == 200
     (run,) = long_job.ended()
@@ -175,7 +175,7 @@ def test_a_job_calls_back_once_at_the_address_that_it_was_handed(long_job, clien
     assert [message["title"] for message in stage.sent()["messages"]] == ["Nightly export is ready"]
 
 
-def test_a_job_that_never_calls_back_is_called_off_and_told(long_job, stage):  # noqa: F811
+def test_a_job_that_never_calls_back_is_cancelled_and_reported(long_job, stage):  # noqa: F811
     run = run_out(long_job)
     reason = "the job has not called back in four hours and was called off"
     assert (run.status, run.error_text) == ("failed", f"Nightly export: {reason}")
@@ -184,7 +184,7 @@ def test_a_job_that_never_calls_back_is_called_off_and_told(long_job, stage):  #
     assert (message["title"], message["message"].lower()) == ("Nightly export failed", reason)
 
 
-def test_a_payment_that_nobody_decides_on_is_not_made(trial, stage):  # noqa: F811
+def test_a_payment_without_a_decision_is_not_made(trial, stage):  # noqa: F811
     payment = trial(templates.find_template("approval-before-payment"))
     payment.waiting = payment.run(answers=[])
     assert payment.output(run_out(payment)) == {"payment_id": "P-2026-014", "status": "expired"}
@@ -206,7 +206,7 @@ def test_orders_of_a_graphql_service_can_be_read_in_excel(trial):  # noqa: F811
     ]
 
 
-def test_files_that_the_store_does_not_take_stay_here(trial):  # noqa: F811
+def test_files_that_the_store_rejects_are_kept(trial):  # noqa: F811
     pytest.importorskip("minio")
     template = copy.deepcopy(templates.find_template("s3-archive"))
     template["trial"]["s3"] = ["another-bucket"]
@@ -219,7 +219,7 @@ def test_files_that_the_store_does_not_take_stay_here(trial):  # noqa: F811
     assert len(archive.folder.list("reports")) == 4
 
 
-def test_a_broker_that_is_not_there_fails_the_run_with_the_reason(trial):  # noqa: F811
+def test_a_missing_broker_fails_the_run_with_the_reason(trial):  # noqa: F811
     pytest.importorskip("paho")
     template = copy.deepcopy(templates.find_template("sensor-threshold-mqtt"))
     template["trial"] = {"credentials": {"plant": {"host": "127.0.0.1", "port": 1, "tls": False}}}
@@ -228,7 +228,7 @@ def test_a_broker_that_is_not_there_fails_the_run_with_the_reason(trial):  # noq
     assert run.error_text.startswith("No readings: ")
 
 
-def test_a_run_that_failed_is_explained_by_its_own_steps(trial, stage, stage_llm, owner, make_flow):  # noqa: F811
+def test_a_failed_run_is_explained_by_its_steps(trial, stage, stage_llm, owner, make_flow):  # noqa: F811
     watching = copy.deepcopy(templates.find_template("incident-explainer-on-error"))
     why, explained = watching["trial"]["llm"][1]["data"], []
 

@@ -1,4 +1,4 @@
-"""Every template at work: a flow with real credentials, run by the server against local servers."""
+"""Every template as a flow with real credentials, run by the server against local servers."""
 
 import os
 import sqlite3
@@ -31,7 +31,7 @@ def config(config, stage_llm):  # noqa: F811
 
 
 class Trial:
-    """A template on the stage: what it needs is there, and `run` runs it."""
+    """A template with everything that it needs; `run` runs it."""
 
     def __init__(self, template, owner, server, stage):  # noqa: F811
         self.template, self.owner, self.server, self.stage = template, owner, server, stage
@@ -45,7 +45,7 @@ class Trial:
         self.flow = self.prepared()
 
     def put(self):
-        """Put into the workspace's files, its store and the servers what is there before."""
+        """Prepare the workspace's files, its store and the servers."""
         for path, file in self.stage.filled(self.given.get("files", {})).items():
             self.folder.write(path, content(file))
             if isinstance(file, dict) and "days" in file:
@@ -62,7 +62,7 @@ class Trial:
             self.stage.server(kind).put(self.stage.filled(self.given[kind]))
 
     def trust(self):
-        """Give the server the credentials that the template names."""
+        """Create the credentials that the template names."""
         values = self.stage.filled(self.given.get("credentials", {}))
         for needed in self.template["credentials"]:
             name, type_ = needed["name"], needed["type"]
@@ -70,7 +70,7 @@ class Trial:
             self.made("/api/credentials", body)
 
     def prepared(self):
-        """The flow, with its variables and the other flows that it knows. Its retries do not pause."""
+        """Return the flow, with its variables and other flows. Its retries have no delay."""
         text = orjson.dumps(self.template["definition"]).decode()
         for id_, definition in self.given.get("flows", {}).items():
             other = self.made("/api/flows", {"name": id_, "status": "active", "definition": definition})
@@ -88,7 +88,7 @@ class Trial:
         return answer.json
 
     def run(self, **different):
-        """One run with the sample input, or another `input`, to its end."""
+        """Run it once to the end, with the sample input or another `input`."""
         flow, dispatcher = Workflow.find(self.flow["id"]), self.server.dispatcher
         trigger = next(node for node in dispatcher.resources.plan_of(flow).nodes if node.node.trigger)
         input = different.get("input", self.template["sample_input"])
@@ -102,7 +102,7 @@ class Trial:
         return run
 
     def check_runs(self):
-        """Run it as often as its file says, each time to the end that it names."""
+        """Run it as often as its file says, and check each end."""
         runs = self.given.get("runs", 1)
         runs = [{}] * runs if isinstance(runs, int) else runs
         for number, different in enumerate(runs):
@@ -125,14 +125,14 @@ class Trial:
             self.ended()
 
     def ended(self):
-        """All its runs, the oldest first, once they have ended: some go on after they have answered."""
+        """Return all its ended runs, oldest first: some continue after their response."""
         listed = self.owner.get(f"/api/runs?workflow_id={self.flow['id']}&limit=100").json["items"]
         dispatcher = self.server.dispatcher
         runs = [dispatcher.ticket_of(Run.get_by_id(run["id"])) for run in reversed(listed)]
         return [dispatcher.waiting.wait(run, PATIENCE) for run in runs]
 
     def call(self, call):
-        """What a stranger gets from its webhook."""
+        """Return the response of its webhook to a call without authentication."""
         hook = next(node["config"] for node in self.nodes if node["type"] == "webhook")
         return self.owner.application.test_client().open(
             f"/api/webhooks/{hook['path']}",
@@ -143,7 +143,7 @@ class Trial:
         )
 
     def check_sent(self):
-        """Look at all that it has sent and left behind."""
+        """Check everything that it has sent and stored."""
         sent = self.stage.filled(self.given.get("sent", {}))
         for kind, found in self.stage.sent().items():
             assert kind not in sent or lacks(found, sent[kind], kind) is None
@@ -166,7 +166,7 @@ class Trial:
         return {key: self.kept.get(key) for key in expected}
 
     def log(self, expected=None):
-        """What its nodes have logged: that a run failed is told by its status."""
+        """Return the log of its nodes, without the entry of a failed run."""
         entries = [entry for run in self.ended() for entry in LogEntry.of(run.id, 1000, None)[0]]
         ends = "The run failed: ", "The run was stopped: "
         return [[entry.level, entry.message] for entry in entries if not entry.message.startswith(ends)]
@@ -180,7 +180,7 @@ def trial(owner, server, stage):  # noqa: F811
     return lambda template: Trial(template, owner, server, stage)
 
 
-def test_a_failed_run_is_told_to_the_chat(trial, stage, owner, make_flow):  # noqa: F811
+def test_a_failed_run_is_reported_to_the_chat(trial, stage, owner, make_flow):  # noqa: F811
     watching = trial(templates.find_template("error-alert-to-chat"))
     broken = {
         "nodes": [{"id": "pay", "type": "stop", "name": "Pay", "config": {"message": "the bank is closed"}}],
@@ -205,7 +205,7 @@ def test_a_failed_run_is_told_to_the_chat(trial, stage, owner, make_flow):  # no
         ("CREATE INDEX sign_ups ON others (id)", "there is already an index named sign_ups"),
     ],
 )
-def test_a_sign_up_that_cannot_be_written_down_is_asked_to_come_again(trial, statement, wrong):
+def test_a_sign_up_that_cannot_be_stored_gets_a_request_to_retry(trial, statement, wrong):
     form = trial(broken("form-to-database", {"people.db": ["CREATE TABLE others (id)", statement]}))
     answer = form.call({"json": {"name": "Ada", "email": "ada@example.com"}})
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "60")
@@ -219,18 +219,18 @@ def test_a_sign_up_that_cannot_be_written_down_is_asked_to_come_again(trial, sta
         ("CREATE INDEX products ON others (id)", "SQLite: there is already an index named products"),
     ],
 )
-def test_an_import_that_the_database_does_not_take_says_why(trial, statement, wrong):
+def test_an_import_that_the_database_rejects_has_the_reason(trial, statement, wrong):
     run = trial(broken("csv-to-database", {"shop.db": ["CREATE TABLE others (id)", statement]})).run()
     assert (run.status, run.error_text) == ("failed", f"The import failed: {wrong}")
 
 
-def test_an_export_that_the_database_does_not_give_says_why(trial):
+def test_an_export_that_the_database_refuses_has_the_reason(trial):
     run = trial(broken("database-to-csv", {"shop.db": []})).run()
     assert (run.status, run.error_text) == ("failed", "The database gave no answer: SQLite: no such table: orders")
 
 
 def broken(id_, databases):
-    """The template, with these databases on the stage."""
+    """The template with these databases."""
     template = templates.find_template(id_)
     return {**template, "trial": {**template["trial"], "databases": databases}}
 
@@ -248,7 +248,7 @@ def skip_without_extras(template):
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["id"])
-def test_a_template_does_what_its_file_says(trial, template):
+def test_a_template_does_the_trial_of_its_file(trial, template):
     skip_without_extras(template)
     played = trial(template)
     played.check_runs()
@@ -261,7 +261,7 @@ def test_a_template_does_what_its_file_says(trial, template):
     [template for template in TEMPLATES if "http" in types_of(template)],
     ids=lambda template: template["id"],
 )
-def test_a_template_whose_services_are_down_goes_on_or_says_why(trial, stage, template):  # noqa: F811
+def test_a_template_with_unavailable_services_continues_or_has_a_reason(trial, stage, template):  # noqa: F811
     skip_without_extras(template)
     stage.web = "http://127.0.0.1:1"
     run = trial(template).run()
@@ -272,7 +272,7 @@ def test_a_template_whose_services_are_down_goes_on_or_says_why(trial, stage, te
 @pytest.mark.parametrize(
     "template", [template for template in TEMPLATES if ASKING & types_of(template)], ids=lambda template: template["id"]
 )
-def test_a_template_whose_model_does_not_answer_goes_on_or_says_why(trial, template):
+def test_a_template_with_a_silent_model_continues_or_has_a_reason(trial, template):
     skip_without_extras(template)
     assert "language model" in template["needs"]
     silent = {key: value for key, value in template["trial"].items() if key != "llm"}

@@ -1,7 +1,7 @@
 """Clients generated from the API's description: they are generated, pass their type checker, and use a real server.
 
-What it takes is installed at the first use: the Python generator into an environment of its own, since its pins are
-not those of the tests; the TypeScript one is the app's. If it cannot be installed, the tests are skipped.
+The Python generator is installed at the first use, into an environment of its own, since its pins differ from those of
+the tests; the TypeScript one is the app's. If it cannot be installed, the tests are skipped.
 """
 
 import os
@@ -26,7 +26,7 @@ LONGEST = 300  # seconds that a command may take
 
 
 def do(*command, cwd, path=None):
-    """Execute a command and return what it writes; it fails the test, or takes too long and is killed."""
+    """Execute a command and return its output. Fail the test if the command fails or takes too long."""
     environment = os.environ | ({"PATH": f"{path}{os.pathsep}{os.environ['PATH']}"} if path else {})
     done = subprocess.run(
         [str(part) for part in command],
@@ -53,7 +53,7 @@ def described(tmp_path_factory):
 
 @pytest.fixture
 def server(tmp_path):
-    """A server of its own process."""
+    """A server in a separate process."""
     started = Server(tmp_path / "data")
     try:
         yield started.start()
@@ -89,7 +89,7 @@ def test_a_generated_python_client_passes_mypy_and_uses_the_server(described, ge
 
 @pytest.fixture
 def beside_the_modules():
-    """A folder from which Node.js finds the app's packages."""
+    """A folder in which Node.js finds the app's packages."""
     if not (MODULES / ".bin" / "openapi-typescript").exists():
         pytest.skip("the packages of the browser app are not installed: make web")
     with tempfile.TemporaryDirectory(prefix=".clients-", dir=MODULES) as folder:

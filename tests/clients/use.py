@@ -1,4 +1,4 @@
-"""Use a server through the client that was generated for it: `use.py URL EMAIL PASSWORD`."""
+"""Use a server through its generated client: `use.py URL EMAIL PASSWORD`."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""Servers that end with their test, a world for them to act on, and what is shown of both when a test fails.
+"""Servers that end with their test, effects that they can have, and output of both for a failed test.
 
-`HEADRACE_FAULTS_SEED` repeats a test's random choices; `HEADRACE_SOAK_SECONDS` has the tests that are marked `soak` go
-on for about so long altogether.
+`HEADRACE_FAULTS_SEED` repeats a test's random choices; `HEADRACE_SOAK_SECONDS` is the approximate total duration of
+the tests that are marked `soak`.
 """
 
 import os
@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(config, items):
     config.stash[SOAKING] = len(soaking)
     if os.environ.get("HEADRACE_SOAK_SECONDS"):
         for item in soaking:
-            item.add_marker(pytest.mark.timeout(0))  # how long they go on is asked for
+            item.add_marker(pytest.mark.timeout(0))  # tests that ask for their duration
 
 
 SOAKING = pytest.StashKey[int]()
@@ -42,14 +42,14 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture
 def tell(request):
-    """`tell(title, function)` shows what the function gives where the test fails."""
+    """`tell(title, function)` prints the function's result if the test fails."""
     told = request.node.stash.setdefault(TOLD, [])
     return lambda title, function: told.append((title, function))
 
 
 @pytest.fixture
 def seeded(tell):
-    """The source of all random choices of the test."""
+    """The random generator for all choices of the test."""
     seed = int(os.environ.get("HEADRACE_FAULTS_SEED") or random.randrange(2**32))
     tell("seed", lambda: f"repeat with HEADRACE_FAULTS_SEED={seed}")
     return random.Random(seed)
@@ -57,7 +57,7 @@ def seeded(tell):
 
 @pytest.fixture
 def rounds(request):
-    """`rounds(n)` gives 0 to n-1, or goes on for this test's share of the time of a soak."""
+    """`rounds(n)` yields 0 to n-1, or more numbers for this test's share of the time of a soak."""
     seconds = float(os.environ.get("HEADRACE_SOAK_SECONDS") or 0) / max(1, request.config.stash[SOAKING])
     ends = time.monotonic() + seconds
 
@@ -72,7 +72,7 @@ def rounds(request):
 
 @pytest.fixture
 def effects(seeded):
-    """The world outside."""
+    """The effects of flows outside of the server."""
     made = Effects(seeded)
     yield made
     made.close()
@@ -80,7 +80,7 @@ def effects(seeded):
 
 @pytest.fixture
 def serve(tmp_path, tell):
-    """`serve(NAME=value…)` gives a server that answers; `data_dir` says where its data lie."""
+    """`serve(NAME=value…)` returns a ready server; `data_dir` is its data folder."""
     made = []
 
     def begin(data_dir=tmp_path / "data", **options):
@@ -100,7 +100,7 @@ def serve(tmp_path, tell):
 
 @pytest.fixture
 def start_load(effects, seeded):
-    """`start_load(flow, *servers)` gives clients who start runs of the flow."""
+    """`start_load(flow, *servers)` returns clients that start runs of the flow."""
     made = []
 
     def begin(flow, *servers):

@@ -1,4 +1,4 @@
-"""The clock on the wall is set while a server is at work: by libfaketime, whose offset the test writes."""
+"""The system clock is set while a server works: by libfaketime, with an offset that the test writes."""
 
 from pathlib import Path
 
@@ -13,13 +13,13 @@ pytestmark = pytest.mark.slow
 HOUR = 3_600_000
 RUNS = 8
 LEASE = 3  # seconds
-SOON = 12  # seconds within which all goes on after a jump
-FIRED = LEASE  # once a second: so that leases would have run out
+SOON = 12  # seconds within which everything continues after a jump
+FIRED = LEASE  # once a second, so that leases would have expired
 
 
 @pytest.fixture
 def clock(tmp_path):
-    """`clock.set(ms)` shows the server a clock that is ahead by so much; `clock.settings` are for the server."""
+    """`clock.set(ms)` moves the server's clock ahead by so much; `clock.settings` are for the server."""
     found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
     if not found:
         pytest.skip("the clock cannot be set for one process here: there is no libfaketime (package faketime)")
@@ -39,18 +39,18 @@ class Clock:
         self.set(0)
 
     def set(self, ms):
-        """At once, so that nobody reads half of it."""
+        """Write atomically, so that no reader sees half of it."""
         new = self.file.with_suffix(".new")
         new.write_text(f"{ms / 1000:+f}\n")
         new.replace(self.file)
         self.ahead = ms
 
     def now(self):
-        """What it shows to the server."""
+        """Return the server's time."""
         return now() + self.ahead
 
 
-def test_no_run_is_taken_and_schedules_go_on_when_the_clock_is_set(serve, effects, clock):
+def test_a_set_clock_takes_over_no_run_and_schedules_continue(serve, effects, clock):
     server = serve(**clock.settings, HEADRACE_LEASE_SECONDS=LEASE)
     holding = server.add_flow({"nodes": [http_node("held", effects.held)], "edges": []})
     waiting = server.add_flow({"nodes": [{"id": "a", "type": "wait", "config": {"seconds": 0.2}}], "edges": []})

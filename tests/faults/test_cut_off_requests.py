@@ -1,4 +1,4 @@
-"""Requests whose sender is cut off before the end of the body: they do nothing, since they come again whole."""
+"""Requests that are interrupted within the body have no effect, because the sender repeats them."""
 
 import socket
 
@@ -18,7 +18,7 @@ HALVES = {
 
 
 def answer_to(server, path, rest):
-    """The status of what is answered to a request that ends after this."""
+    """Return the status of the response to a request that ends after this."""
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.token}\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
         client.sendall(head.encode() + rest)
@@ -27,7 +27,7 @@ def answer_to(server, path, rest):
 
 
 @pytest.mark.parametrize("rest", HALVES.values(), ids=list(HALVES))
-def test_half_of_a_webhook_call_starts_no_run(serve, rest):
+def test_an_incomplete_webhook_call_starts_no_run(serve, rest):
     server = serve()
     server.add_flow(chain(HOOK, "after"))
     assert b" 400 " in answer_to(server, "/api/webhooks/orders", b"Content-Type: text/plain\r\n" + rest)
@@ -35,7 +35,7 @@ def test_half_of_a_webhook_call_starts_no_run(serve, rest):
     assert server.request("POST", "/api/webhooks/orders", {"whole": True})[0] == 202
 
 
-def test_what_begins_like_a_whole_one_is_half_of_it(serve):
+def test_an_incomplete_body_that_is_valid_json_is_still_incomplete(serve):
     server = serve()
     rest = b'Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"name": "half"}'
     assert b" 400 " in answer_to(server, "/api/flows", rest)

@@ -1,4 +1,4 @@
-"""Disks that refuse every write for a while: the server says so, goes on answering, and works again by itself."""
+"""Disks that refuse every write for a while: the server reports it, keeps answering, and recovers by itself."""
 
 import json
 import re
@@ -15,8 +15,8 @@ from test_quick_calls import quick
 
 pytestmark = pytest.mark.slow
 
-AT_WORK = 6  # runs that are under way when the disk begins to refuse
-ASKED = 40  # requests at once: every thread of every worker gets some
+AT_WORK = 6  # runs in progress when the disk begins to fail
+ASKED = 40  # concurrent requests: every thread of every worker gets some
 REASON = re.compile("could not be recorded($|: .*(disk is full|disk I/O error|readonly))|cannot be written")
 SET = {"nodes": [{"id": "a", "type": "set", "config": {"values": {"n": "{{ input }}"}}}], "edges": []}
 
@@ -30,8 +30,8 @@ def disk(request, tmp_path):
 
 @pytest.fixture
 def server(disk, serve):
-    """A server of which every worker has begun: one that begins while the disk refuses is another matter."""
-    # The floor of free space would refuse runs before the disk does.
+    """A server with all workers started; a worker that starts on a failing disk has its own test."""
+    # The minimum of free space would refuse runs before the disk fails.
     made = serve(data_dir=disk.data_dir, HEADRACE_MIN_FREE_BYTES="0")
     beating = "SELECT * FROM leases WHERE name LIKE 'proc%'"
     until(lambda: len(ask(made.database, beating)) == len(made.workers()) == 2, "the workers begin")
@@ -40,14 +40,14 @@ def server(disk, serve):
 
 @pytest.fixture
 def flow(server):
-    """A flow of one pure node, which has run once."""
+    """A flow of one pure node that has run once."""
     made = server.add_flow(SET)
     assert server.run(made, wait=10)["status"] == "success"
     return made
 
 
 def at_once(work):
-    """What the work gives for each number, done by many at once."""
+    """Return the result of the work for each number, done in parallel."""
     with ThreadPoolExecutor(ASKED) as pool:
         return list(pool.map(work, range(1, ASKED + 1)))
 
@@ -57,7 +57,7 @@ def statuses(work):
 
 
 def start(server, flow, number, wait=10):
-    """Ask for a run of this number, every other time with a key; the status and the answer."""
+    """Start a run with this number, every other one with a key. Return the status and the response."""
     headers = {"Idempotency-Key": f"key-{number}"} if number % 2 else {}
     return server.request("POST", f"/api/workflows/{flow}/run?wait={wait}", {"input": number}, headers)
 
@@ -67,12 +67,12 @@ def add_flow(server, number):
 
 
 def reads(server, *paths):
-    """Whether all of these can be read, by every thread."""
+    """Return True if every thread can read all of these."""
     return all(statuses(lambda _, path=path: server.request("GET", path)) == {200} for path in paths)
 
 
 def check_told(told, database):
-    """Who was told of a run has it; who was refused was told why, and there is none."""
+    """Check that accepted runs exist, and that refused requests got the reason and have no run."""
     runs = {run.id: run for run in ask(database, "SELECT * FROM runs")}
     inputs = [run.input for run in runs.values()]
     assert 503 in [status for status, _ in told]
@@ -83,7 +83,7 @@ def check_told(told, database):
             assert status in (200, 202) and inputs.count(str(number)) == 1 and body["id"] in runs, (status, body)
 
 
-def test_a_disk_that_refuses_stops_nothing_for_good(disk, server, flow, effects):
+def test_a_failing_disk_stops_nothing_permanently(disk, server, flow, effects):
     nodes = [http_node("a", effects.held), {"id": "b", "type": "noop"}]
     holding = server.add_flow({"nodes": nodes, "edges": [["a", "b"]]})
     at_work = [server.run(holding)["id"] for _ in range(AT_WORK)]
@@ -103,20 +103,20 @@ def test_a_disk_that_refuses_stops_nothing_for_good(disk, server, flow, effects)
     for run in ask(server.database, "SELECT * FROM runs WHERE workflow_id = ?", holding):
         assert run.status == "success" or "could not be recorded" in run.error_text, (run.status, run.error_text)
     assert effects.count() == AT_WORK
-    # A thread that opened the database meanwhile may have to learn that it can be written again.
+    # A thread that opened the database meanwhile may still have it read-only.
     until(lambda: statuses(lambda number: add_flow(server, number)) == {201}, "flows are added again")
-    # So has a worker that could not renew its lease, which it does with its next heartbeat.
+    # A worker that could not renew its lease does so with its next heartbeat.
     until(lambda: statuses(lambda number: start(server, flow, 2000 + number)) == {200}, "every worker takes runs again")
     assert server.workers() == workers
 
 
 def fire(server, number):
-    """Call the webhook of a quick flow, which the loop answers: the status, and how long to wait if it is refused."""
+    """Call the webhook of a quick flow, which the loop answers. Return the status, and Retry-After if it is refused."""
     answer, _ = server._exchange("POST", "/api/webhooks/quick", {"n": number}, {})
     return answer.status, answer.getheader("Retry-After")
 
 
-def test_calls_that_the_loop_answers_are_refused_while_a_disk_refuses(disk, server):
+def test_quick_calls_are_refused_while_the_disk_fails(disk, server):
     server.add_flow(quick("quick"))
     assert set(at_once(lambda number: fire(server, number))) == {(200, None)}
     workers = server.workers()
@@ -136,7 +136,7 @@ def test_calls_that_the_loop_answers_are_refused_while_a_disk_refuses(disk, serv
 
 
 @pytest.mark.parametrize("disk", [Full], indirect=True)
-def test_a_disk_that_is_full_for_longer_than_a_lease_has_no_node_executed_twice(disk, server, effects):
+def test_a_disk_full_for_longer_than_a_lease_causes_no_second_execution(disk, server, effects):
     nodes = [http_node("a", effects.held), {"id": "b", "type": "noop"}]
     holding = server.add_flow({"nodes": nodes, "edges": [["a", "b"]]})
     for _ in range(AT_WORK):
@@ -152,14 +152,14 @@ def test_a_disk_that_is_full_for_longer_than_a_lease_has_no_node_executed_twice(
 
 
 @pytest.mark.parametrize("disk", [Full], indirect=True)
-def test_a_disk_that_is_nearly_full_takes_no_new_run_and_lets_those_under_way_end(disk, serve, effects):
+def test_a_nearly_full_disk_accepts_no_new_run_and_runs_in_progress_end(disk, serve, effects):
     server = serve(data_dir=disk.data_dir, HEADRACE_MIN_FREE_BYTES="2M")
     nodes = [http_node("a", effects.held), {"id": "b", "type": "noop"}]
     id_ = server.run(server.add_flow({"nodes": nodes, "edges": [["a", "b"]]}))["id"]
     flow = server.add_flow(SET)
     effects.wait_for(1)
     disk.leave(2**20)
-    # Each worker looks at the disk once a second.
+    # Each worker checks the disk once a second.
     until(lambda: statuses(lambda _: server.request("GET", "/api/ready")) == {503}, "no worker is ready")
     told = at_once(lambda number: start(server, flow, number))
     assert {status for status, _ in told} == {503}
@@ -173,11 +173,11 @@ def test_a_disk_that_is_nearly_full_takes_no_new_run_and_lets_those_under_way_en
 
 
 @pytest.mark.parametrize("disk", [Limited], indirect=True)
-def test_a_worker_that_starts_while_the_disk_refuses_takes_runs_as_soon_as_it_relents(disk, server, flow):
+def test_a_worker_started_on_a_failing_disk_works_once_the_disk_recovers(disk, server, flow):
     disk.refuse(server)
     for number, pid in enumerate(server.workers(), start=1):
         server.kill_worker(pid)
-        # One at a time: SQLite has to write before the first of all connections can read.
+        # One at a time: SQLite must write before the first of all connections can read.
         server.said("no runs are taken until", times=number)
     until(lambda: reads(server, "/api/health", "/api/runs"), "the new workers answer")
     told = at_once(lambda number: start(server, flow, number))
@@ -188,7 +188,7 @@ def test_a_worker_that_starts_while_the_disk_refuses_takes_runs_as_soon_as_it_re
 
 
 @pytest.mark.parametrize("disk", [Limited], indirect=True)
-def test_a_server_that_stops_while_the_disk_refuses_loses_no_run(disk, server, flow, effects):
+def test_a_server_stopped_while_the_disk_fails_loses_no_run(disk, server, flow, effects):
     id_ = server.run(server.add_flow({"nodes": [http_node("a", effects.held)], "edges": []}))["id"]
     effects.wait_for(1)
     disk.refuse(server)
@@ -201,7 +201,7 @@ def test_a_server_that_stops_while_the_disk_refuses_loses_no_run(disk, server, f
 
 
 @pytest.mark.parametrize("disk", [Limited], indirect=True)
-def test_an_agent_whose_record_the_disk_refuses_takes_no_further_step(disk, serve, effects):
+def test_an_agent_that_cannot_be_recorded_takes_no_further_step(disk, serve, effects):
     arguments = {"method": "POST", "url": effects.held, "body": "1"}
     with LlmServer([call("http_request", arguments), say("never")]) as llm:
         server = serve(data_dir=disk.data_dir, OPENAI_BASE_URL=llm.openai_url, HEADRACE_LLM_MODEL="openai:gpt-4o-mini")
@@ -216,6 +216,6 @@ def test_an_agent_whose_record_the_disk_refuses_takes_no_further_step(disk, serv
         settled(server.database)
         answer = server.call("GET", f"/api/agent/runs/{id_}")
         assert answer["status"] == "failed" and "could not be recorded" in answer["error_text"]
-        # It may have had its effect, and nothing says that it had none.
+        # Its effect is unknown.
         assert effects.count() == 1 and len(llm.requests) == 1
         assert [step["status"] for step in answer["steps"]] == ["success", "success", "failed"]

@@ -1,4 +1,4 @@
-"""Steps that a crash leaves in doubt, and runs that are the cause of the crash."""
+"""Steps that a crash leaves in doubt, and runs that cause the crash."""
 
 import http.client
 from contextlib import suppress
@@ -11,8 +11,8 @@ from dispatch import MAX_DEATHS
 
 pytestmark = pytest.mark.slow
 
-INNOCENT = 4  # runs that are under way at each crash
-# A server that has one more node type, which ends the process that executes it.
+INNOCENT = 4  # runs in progress at each crash
+# A server with an additional node type that ends the process that executes it.
 WITH_A_DEADLY_NODE = """
 import os, signal
 import workflow_server
@@ -35,7 +35,7 @@ def run_of(server, id_):
     return server.call("GET", f"/api/runs/{id_}")
 
 
-def test_a_step_in_doubt_that_may_not_be_done_twice_fails_its_run(serve, effects):
+def test_a_step_in_doubt_that_must_not_be_repeated_fails_its_run(serve, effects):
     server = serve()
     flow = server.add_flow({"nodes": [http_node("held", effects.held, on_interrupt="fail")], "edges": []})
     ids = [server.run(flow)["id"] for _ in range(8)]
@@ -51,14 +51,14 @@ def test_a_step_in_doubt_that_may_not_be_done_twice_fails_its_run(serve, effects
         assert [step.status for step in steps(server.database, id_)] == ["failed"]
 
 
-def test_a_run_that_kills_every_process_is_given_up_and_the_others_end(serve, effects):
+def test_a_run_that_kills_every_process_is_abandoned_and_the_others_end(serve, effects):
     server = serve(command=("-c", WITH_A_DEADLY_NODE))
     innocent = server.add_flow({"nodes": [http_node("held", effects.held)], "edges": []})
     deadly = server.add_flow({"nodes": [{"id": "a", "type": "deadly"}], "edges": []})
     ids = [server.run(innocent)["id"] for _ in range(INNOCENT)]
     effects.wait_for(INNOCENT)
     with suppress(http.client.HTTPException, OSError):
-        server.run(deadly)  # the answer dies with the worker, or not
+        server.run(deadly)  # the response may be lost with the worker
     (run,) = ask(server.database, "SELECT id FROM runs WHERE workflow_id = ?", deadly)
     settled(server.database, run.id)
     effects.opened.set()

@@ -1,4 +1,4 @@
-"""A process that is stopped (SIGSTOP) in the middle of a write: the others cannot write, and say so."""
+"""A process is stopped (SIGSTOP) within a write: the others cannot write, and report it."""
 
 import os
 import re
@@ -18,8 +18,8 @@ from world import start_python
 pytestmark = pytest.mark.slow
 
 CONNECTIONS = 60
-WAIT = 4  # seconds that a request may wait for its turn
-QUICK = 3.0  # in which health answers, also on a machine that has a lot to do
+WAIT = 4  # seconds that a request may wait for the write lock
+QUICK = 3.0  # for an answer of health, also on a busy machine
 REASON = re.compile("another process does not end|cannot take this call|cannot be written")
 SET = {"nodes": [{"id": "a", "type": "set", "config": {"values": {"n": "{{ input }}"}}}], "edges": []}
 WRITER = """
@@ -36,7 +36,7 @@ database.disconnect()
 
 @contextmanager
 def stopped_in_a_write(path):
-    """Another process that writes and is stopped meanwhile; it goes on afterwards."""
+    """Another process that is stopped during a write, and continued afterwards."""
     writer = start_python(WRITER, path)
     try:
         assert writer.stdout.readline() == "ready\n"
@@ -60,7 +60,7 @@ def hook(path, respond, type_="set", **config):
 
 
 class Health:
-    """Asks for the server's health again and again, beside all else that happens; `slowest` is in seconds."""
+    """Requests the server's health repeatedly in a thread; `slowest` is in seconds."""
 
     def __init__(self, server):
         self.server, self.slowest = server, 0.0
@@ -80,7 +80,7 @@ class Health:
         return self
 
 
-def test_requests_that_would_write_are_refused_in_time_and_leave_nothing(serve, effects):
+def test_requests_that_need_to_write_are_refused_in_time_without_effects(serve, effects):
     server = serve(HEADRACE_WRITE_WAIT=WAIT, HEADRACE_LEASE_SECONDS=60, HEADRACE_THREADS=8)
     flow, slow = server.add_flow(SET), server.add_flow({"nodes": [http_node("a", effects.held)], "edges": []})
     for mode in ("last", "immediately"):
@@ -123,8 +123,8 @@ def test_requests_that_would_write_are_refused_in_time_and_leave_nothing(serve, 
     until(lambda: server.request("GET", "/api/ready")[0] == 200, "writes go through again")
 
 
-def test_calls_that_the_loop_has_taken_hold_up_nobody_and_are_refused_together(serve):
-    """The worker has one thread, which has nothing to do with them: health is asked of it all the while."""
+def test_quick_calls_block_no_request_and_are_refused_together(serve):
+    """The worker's only thread is not involved, and answers health requests all the time."""
     server = serve(WEB_CONCURRENCY=1, HEADRACE_THREADS=1, HEADRACE_WRITE_WAIT=WAIT, HEADRACE_LEASE_SECONDS=60)
     server.add_flow(quick("quick"))
     with ExitStack() as stack:
@@ -135,7 +135,7 @@ def test_calls_that_the_loop_has_taken_hold_up_nobody_and_are_refused_together(s
             began = time.monotonic()
             for number, (client, _) in enumerate(clients):
                 client.sendall(call(number))
-                assert server.call("GET", "/api/health")["ok"]  # each has a turn of the loop to itself
+                assert server.call("GET", "/api/health")["ok"]  # each in its own turn of the loop
             health = Health(server)
             answers = [read(file) for _, file in clients]
             assert time.monotonic() - began < WAIT + QUICK

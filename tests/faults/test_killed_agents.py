@@ -1,6 +1,6 @@
-"""Servers that are killed while an agent works: it goes on where it was, and does nothing twice.
+"""Servers that are killed while an agent works: it resumes, and does nothing twice.
 
-The model and the world are servers of the test, so what they were asked is known from there.
+The model and the effects are servers of the test, so their requests are known.
 """
 
 import threading
@@ -41,7 +41,7 @@ def ask(server, task="Do it."):
 
 
 def ended(server, id_):
-    """The agent's run as soon as it has ended."""
+    """Return the agent's run as soon as it has ended."""
     return until(lambda: (got := server.call("GET", f"/api/agent/runs/{id_}"))["finished_at"] and got, "it ends")
 
 
@@ -63,13 +63,13 @@ def test_a_finished_call_is_not_made_again(server, llm, effects):
     answer = ended(server, id_)
     assert (answer["status"], answer["text"]) == ("success", "Both are done."), answer["error_text"]
     assert effects.count() == 1 and len(llm.requests) == 3
-    # The model is asked what it was asked before, to the letter.
+    # The model gets the same request again.
     assert llm.requests[2].messages == llm.requests[1].messages
     assert answer["usage"]["requests"] == 2 and len(answer["tool_calls"]) == 1
     never.set()
 
 
-def test_of_several_calls_only_those_that_were_not_finished_are_made(server, llm, effects):
+def test_of_several_calls_only_the_unfinished_ones_are_made(server, llm, effects):
     llm.then(
         calls(
             [
@@ -87,11 +87,11 @@ def test_of_several_calls_only_those_that_were_not_finished_are_made(server, llm
     answer = ended(server, id_)
     assert answer["text"] == "Done." and len(llm.requests) == 2, answer["error_text"]
     assert [made["status"] for made in answer["tool_calls"]] == ["success"] * 3
-    # The GET was cut off, and may be made again; the POST was finished.
+    # The GET was interrupted, and may be repeated; the POST was finished.
     assert effects.count() == 3
 
 
-def test_a_call_that_was_cut_off_and_may_have_had_its_effect_is_told_and_not_repeated(server, llm, effects):
+def test_an_interrupted_call_in_doubt_is_reported_to_the_model_and_not_repeated(server, llm, effects):
     llm.then(post(effects.held), say("I cannot know."))
     id_ = ask(server)
     effects.wait_for(1)
@@ -116,7 +116,7 @@ def test_a_flow_that_an_agent_waits_for_runs_once(server, llm, effects):
     effects.opened.set()
     answer = ended(server, id_)
     assert (answer["status"], answer["text"]) == ("success", "Told.")
-    # The flow's node was cut off and is repeated with its key; there is one run of the flow.
+    # The flow's node was interrupted and is repeated with its key; there is one run of the flow.
     assert len(effects.seen()) == 1 and len(llm.requests) == 2
     runs = server.call("GET", "/api/runs")["items"]
     assert len([run for run in runs if run["workflow_name"] == "Notify"]) == 1
@@ -146,7 +146,7 @@ def test_a_question_and_its_answer_survive(server, llm, effects):
     assert [made["status"] for made in answer["tool_calls"]] == ["success", "failed"]
 
 
-def test_an_agent_whose_server_ends_is_handed_back_and_the_time_that_it_took_counts(server, llm, effects):
+def test_an_agent_is_released_when_its_server_stops_and_its_time_counts(server, llm, effects):
     never = threading.Event()
     llm.then(post(effects.url), stall(never), say("Done."))
     id_ = ask(server)
@@ -156,7 +156,7 @@ def test_an_agent_whose_server_ends_is_handed_back_and_the_time_that_it_took_cou
     (step,) = ask_database(
         server.database, "SELECT * FROM agent_steps WHERE agent_run_id = ? AND status = 'running'", id_
     )
-    # It had the grace time to answer, which is a second.
+    # It had the grace period of one second to answer.
     assert step.kind == "model" and step.duration_ms > 500
     server.start()
     answer = ended(server, id_)
@@ -169,7 +169,7 @@ def test_an_agent_whose_server_ends_is_handed_back_and_the_time_that_it_took_cou
     never.set()
 
 
-def test_a_call_during_which_the_server_ends_is_told_and_not_repeated(server, llm, effects):
+def test_a_call_interrupted_by_a_stop_is_reported_to_the_model_and_not_repeated(server, llm, effects):
     llm.then(post(effects.held), say("I cannot know."))
     id_ = ask(server)
     effects.wait_for(1)
@@ -181,7 +181,7 @@ def test_a_call_during_which_the_server_ends_is_told_and_not_repeated(server, ll
     assert "may or may not have taken effect" in llm.requests[1].messages[-1]["content"]
 
 
-def test_what_comes_within_the_grace_time_is_kept(serve, settings, llm, effects):
+def test_an_answer_within_the_grace_period_is_recorded(serve, settings, llm, effects):
     server = serve(HEADRACE_GRACE=10, **settings)
     add_agent(server)
     llm.then(post(effects.held), say("Done."))
@@ -197,8 +197,8 @@ def test_what_comes_within_the_grace_time_is_kept(serve, settings, llm, effects)
 
 
 @pytest.mark.parametrize("lands", ["before", "after"])
-def test_an_answer_that_is_cut_off_with_its_server_counts_once(server, llm, effects, lands):
-    """The run goes on with what people agreed to; the server is killed before, or while, that is done."""
+def test_an_approval_interrupted_by_a_kill_counts_once(server, llm, effects, lands):
+    """The server is killed before or during the approved call, and the run resumes with it."""
     spec = {**POST, "approval": True}
     server.call("POST", "/api/agents", {"id": "asker", "name": "Asker", "instructions": "x", "tools": [spec]})
     llm.then(post(effects.held), say("Done."))
@@ -217,7 +217,7 @@ def test_an_answer_that_is_cut_off_with_its_server_counts_once(server, llm, effe
     assert server.request("POST", f"/api/runs/{first['run_id']}/resume", again)[0] == 409
 
 
-def test_a_task_that_is_cancelled_through_another_worker_takes_no_further_step(serve, settings, llm, effects):
+def test_a_task_cancelled_through_another_worker_takes_no_further_step(serve, settings, llm, effects):
     one, other = serve(WEB_CONCURRENCY=1, **settings), serve(WEB_CONCURRENCY=1, **settings)
     add_agent(one)
     go_on = threading.Event()
@@ -232,8 +232,8 @@ def test_a_task_that_is_cancelled_through_another_worker_takes_no_further_step(s
     assert [step["status"] for step in answer["steps"]] == ["success", "failed"]
 
 
-def test_a_worker_that_was_asleep_makes_no_further_step(serve, settings, llm, effects):
-    """Its run was given to another meanwhile; when it wakes up it gets the model's answer, and may do nothing by it."""
+def test_a_worker_that_slept_takes_no_further_step(serve, settings, llm, effects):
+    """Another worker took over its run; after waking up it gets the model's answer and must not act on it."""
     woken = threading.Event()
     sleeper = serve(WEB_CONCURRENCY=1, **settings)
     add_agent(sleeper)
@@ -242,7 +242,7 @@ def test_a_worker_that_was_asleep_makes_no_further_step(serve, settings, llm, ef
     llm.wait_for_requests(1)
     (pid,) = sleeper.workers()
     sleeper.freeze(pid)
-    # Only now: what is accepted by one server and has not begun there may be begun by another.
+    # Only now: a run accepted by one server may be started by another.
     other = serve(WEB_CONCURRENCY=1, **settings)
     answer = ended(other, id_)
     assert answer["text"] == "Done."
@@ -254,7 +254,7 @@ def test_a_worker_that_was_asleep_makes_no_further_step(serve, settings, llm, ef
 
 def test_agents_survive_kills_at_any_moment(server, llm, effects, seeded, rounds):
     turns = [post(effects.url), call("store_set", {"key": "k", "value": 1}), post(effects.url), say("Done.")]
-    # By how far the conversation is, for a kill may lose an answer.
+    # By the length of the conversation, because a kill may lose an answer.
     llm.then(forever(lambda request: turns[sum(message["role"] == "tool" for message in request.messages)]))
     for _ in rounds(4):
         before = effects.count()
@@ -265,5 +265,5 @@ def test_agents_survive_kills_at_any_moment(server, llm, effects, seeded, rounds
         assert (answer["status"], answer["text"]) == ("success", "Done."), answer["error_text"]
         assert [made["name"] for made in answer["tool_calls"]] == ["http_request", "store_set", "http_request"]
         made = sum(made["status"] == "success" for made in answer["tool_calls"] if made["name"] == "http_request")
-        # What was cut off may have reached the other side or not; nothing was sent twice.
+        # An interrupted call may have arrived or not; nothing was sent twice.
         assert made <= effects.count() - before <= 2

@@ -1,4 +1,4 @@
-"""No more runs of a flow at the same time than it allows, whoever is killed, and each gets its place in the end."""
+"""The concurrency limit of a flow holds when processes are killed, and every run ends."""
 
 import json
 import threading
@@ -11,22 +11,22 @@ from record import ask, settled
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 LIMIT = 2
-RUNS = 40  # that are started between two kills
-SLOWEST = 0.06  # seconds that an answer takes at most: shorter than any lease, so that no dead process's is still open
+RUNS = 40  # started between two kills
+SLOWEST = 0.06  # maximum seconds of a response: shorter than any lease, so that none of a dead process is still open
 
 
 class Gathering(Effects):
-    """Effects that know which runs ask at the same time. `most` is the largest number of them."""
+    """Effects that count concurrent runs; `most` is the largest number."""
 
     def __init__(self, random):
         super().__init__(random)
         self._open = Counter()
         self._lock = threading.Lock()
         self.most = 0
-        self._length = threading.Event()  # which nobody sets
+        self._length = threading.Event()  # never set
 
     def note(self, key):
-        """Count a request, and keep it open for a while; until before it is answered, since the run goes on then."""
+        """Count a request as open until shortly before its response, because the run continues then."""
         times, _ = super().note(key)
         run = key.partition(":")[0]
         with self._lock:
@@ -47,14 +47,14 @@ def effects(seeded):
 
 
 def limited(url):
-    """A flow that asks twice, and does not run more than LIMIT times at once."""
+    """A flow of two requests, with a concurrency limit of LIMIT."""
     nodes = [http_node("one", url, {"n": "{{ trigger.n }}"}), http_node("two", url, {"n": "{{ trigger.n }}"})]
     nodes.insert(0, {"id": "start", "type": "manual"})
     settings = {"max_concurrent_runs": LIMIT, "overlap": "queue"}
     return {"nodes": nodes, "edges": [["start", "one"], ["one", "two"]], "settings": settings}
 
 
-def test_no_more_than_allowed_run_at_once_when_processes_are_killed(serve, start_load, effects, seeded, rounds):
+def test_the_concurrency_limit_holds_when_processes_are_killed(serve, start_load, effects, seeded, rounds):
     servers = [serve(), serve(WEB_CONCURRENCY=1)]
     path = servers[0].database
     load = start_load(servers[0].add_flow(limited(effects.url)), *servers)

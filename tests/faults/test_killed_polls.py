@@ -1,4 +1,4 @@
-"""Feeds and mailboxes are polled while those that do so are killed: every entry and every mail has one run."""
+"""Feeds and mailboxes are polled while the polling processes are killed: every entry and mail has one run."""
 
 import fcntl
 import json
@@ -63,7 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
     feed: Feed
 
     def handle(self):
-        with suppress(ConnectionError):  # who asked may be killed
+        with suppress(ConnectionError):  # the client may have been killed
             super().handle()
 
     def do_GET(self):
@@ -95,13 +95,13 @@ def feed():
 
 
 def polling(type_, act=None, **config):
-    """A flow with one trigger that polls; with an address, it asks there."""
+    """A flow with one polling trigger, and a request to the address, if given."""
     end = http_node("act", act) if act else {"id": "act", "type": "noop"}
     return {"nodes": [{"id": "new", "type": type_, "config": config}, end], "edges": [["new", "act"]]}
 
 
 def hurry(path):
-    """Let everything be polled now: what people wait minutes for, a test does not."""
+    """Make everything due for polling now."""
     with Path(f"{path}.lock").open() as lock, closing(sqlite3.connect(path, timeout=20)) as connection:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with connection:
@@ -109,7 +109,7 @@ def hurry(path):
 
 
 def hurried(path, holds, what, **options):
-    """Return when this holds, with everything polled again and again."""
+    """Return when this holds, polling everything repeatedly."""
 
     def look():
         hurry(path)
@@ -119,13 +119,13 @@ def hurried(path, holds, what, **options):
 
 
 def states(path):
-    """How far each flow has come, of those that have been polled."""
+    """Return the poll state of each polled flow."""
     rows = ask(path, "SELECT workflow_id, state FROM polls WHERE state IS NOT NULL AND owner IS NULL")
     return {row.workflow_id: json.loads(row.state) for row in rows}
 
 
 def caught_up(path, flows, feed):
-    """Return when each of these flows knows the feed as it is."""
+    """Return when each of these flows has seen the whole feed."""
 
     def holds():
         known = states(path)
@@ -135,7 +135,7 @@ def caught_up(path, flows, feed):
 
 
 def read_up(path, flow, last):
-    """Return when the flow knows the mailbox up to this number, and has marked what it has read."""
+    """Return when the flow has read the mailbox up to this number and marked the mails."""
 
     def holds():
         state = states(path).get(flow, {})
@@ -145,14 +145,14 @@ def read_up(path, flow, last):
 
 
 def held(path, feed):
-    """Return when somebody has asked for the feed and waits for the answer."""
+    """Return when a request for the feed waits for its response."""
     asked = feed.asked
     feed.opened.clear()
     hurried(path, lambda: feed.asked > asked, "the feed is asked for")
 
 
 def found(path, flow, name):
-    """What the runs of a flow were begun with, by this key of their input."""
+    """Return this key of the inputs of the flow's runs."""
     runs = ask(path, "SELECT input FROM runs WHERE workflow_id = ? ORDER BY id", flow)
     return [json.loads(run.input)[name] for run in runs]
 
@@ -162,7 +162,7 @@ def has_runs_of(path, flow, subjects):
 
 
 def check_runs(path):
-    """Every run has ended well, is of an entry that knows it, and has no other beside it."""
+    """Check that every run has succeeded and belongs to one entry, and that no entry has two."""
     runs = {run.id: run for run in ask(path, "SELECT * FROM runs")}
     broken = [(run.id, run.status, run.deaths, run.error_text) for run in runs.values() if run.status != "success"]
     assert not broken, broken
@@ -171,7 +171,7 @@ def check_runs(path):
 
 
 @pytest.mark.soak
-def test_each_entry_has_one_run_when_those_that_poll_are_killed(serve, effects, seeded, rounds, feed):
+def test_each_entry_has_one_run_when_polling_processes_are_killed(serve, effects, seeded, rounds, feed):
     servers = [serve(), serve(WEB_CONCURRENCY=1)]
     path = servers[0].database
     feed.add(3)
@@ -184,7 +184,7 @@ def test_each_entry_has_one_run_when_those_that_poll_are_killed(serve, effects, 
         hurried(path, lambda: feed.asked > asked, "somebody polls")
 
     for _ in rounds(2):
-        # One of three processes polls, and is killed sooner or later.
+        # One of three processes polls, and is killed at some point.
         for pid in servers[0].workers():
             grow()
             servers[0].kill_worker(pid)
@@ -205,7 +205,7 @@ def test_each_entry_has_one_run_when_those_that_poll_are_killed(serve, effects, 
         assert 1 <= seen[f"{run.id}:act:0"] <= run.claims
 
 
-def test_a_kill_between_the_question_and_the_record_loses_and_doubles_nothing(serve, feed):
+def test_a_kill_between_the_poll_and_its_record_loses_and_repeats_nothing(serve, feed):
     server = serve()
     flow = server.add_flow(polling("rss_trigger", url=feed.url))
     caught_up(server.database, [flow], feed)
@@ -217,7 +217,7 @@ def test_a_kill_between_the_question_and_the_record_loses_and_doubles_nothing(se
     feed.opened.set()
     assert found(server.database, flow, "id") == []
     server.start()
-    # Who leads next does not wait for who is dead: within seconds, not when the time for a poll is over.
+    # The next leader does not wait for the dead one: it takes seconds, not the timeout of a poll.
     until(lambda: len(found(server.database, flow, "id")) == 2, "the entries have their runs")
     caught_up(server.database, [flow], feed)
     settled(server.database)
@@ -225,7 +225,7 @@ def test_a_kill_between_the_question_and_the_record_loses_and_doubles_nothing(se
     check_runs(server.database)
 
 
-def test_a_server_that_stops_gives_its_polls_to_another_at_once(serve, feed):
+def test_a_stopping_server_releases_its_polls_immediately(serve, feed):
     first = serve(WEB_CONCURRENCY=1)
     flow = first.add_flow(polling("rss_trigger", url=feed.url))
     caught_up(first.database, [flow], feed)
@@ -240,7 +240,7 @@ def test_a_server_that_stops_gives_its_polls_to_another_at_once(serve, feed):
     check_runs(second.database)
 
 
-def test_a_server_that_slept_while_it_polled_writes_nothing(serve, feed):
+def test_a_server_that_slept_during_a_poll_writes_nothing(serve, feed):
     servers = [serve(WEB_CONCURRENCY=1)]
     path = servers[0].database
     flow = servers[0].add_flow(polling("rss_trigger", url=feed.url))
@@ -303,7 +303,7 @@ def test_a_kill_before_a_mail_is_marked_as_seen_starts_no_second_run(serve, box)
     check_runs(server.database)
 
 
-def test_each_mail_has_one_run_and_its_attachments_when_those_that_poll_are_killed(serve, effects, seeded, box):
+def test_each_mail_has_one_run_with_attachments_when_polling_processes_are_killed(serve, effects, seeded, box):
     servers = [serve(), serve(WEB_CONCURRENCY=1)]
     path = servers[0].database
     flow = mail_flow(servers[0], box, effects.url)

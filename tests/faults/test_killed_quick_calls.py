@@ -1,4 +1,4 @@
-"""Calls that the loop answers while processes are killed or replaced: who was answered has one whole run."""
+"""Quick calls while processes are killed or replaced: every answered call has one complete run."""
 
 import itertools
 import json
@@ -12,13 +12,13 @@ from test_quick_calls import GUNICORN, STEPS, call, connected, quick, read, requ
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
-ITEMS = 2_000  # that make a run too long for the loop
-FLOWS = 8  # with such runs now and then: one that had two in succession is not tried by the loop for a while
-CALLS = 400  # that are answered between two kills, at most
+ITEMS = 2_000  # items that make a run too long for the loop
+FLOWS = 8  # with such runs now and then: after two in succession the loop does not try the flow for a while
+CALLS = 400  # maximum of answered calls between two kills
 
 
 class Calls:
-    """Clients that call again and again, each over a connection of its own, and never the same twice.
+    """Clients that call repeatedly, each over its own connection, with a new number each time.
 
     `told` are the ids of the runs that they were told of, by number. A number is `lost` where the connection ended
     before the answer, and `refused` where that was a 503.
@@ -34,7 +34,7 @@ class Calls:
             thread.start()
 
     def end(self):
-        """Return when all that they have sent is answered or lost."""
+        """Return when all their calls are answered or lost."""
         self._over.set()
         for thread in self._threads:
             thread.join(PATIENCE)
@@ -87,7 +87,7 @@ def start_calls():
 
 
 def check_whole(path):
-    """See that no run of the file is half written; gives the ids of all by their number."""
+    """Check that every run in the file is complete. Return the ids of all by their number."""
     assert ask(path, "PRAGMA integrity_check")[0].integrity_check == "ok"
     steps = defaultdict(list)
     for step in ask(path, "SELECT * FROM all_steps ORDER BY run_id, seq"):
@@ -105,7 +105,7 @@ def check_whole(path):
 
 
 def check(path, calls):
-    """See that each call has the run that it was told of, and no other."""
+    """Check that each call has exactly the run that its response named."""
     ids = check_whole(path)
     twice = {number: found for number, found in ids.items() if len(found) > 1}
     assert not twice, f"called once, on record twice: {twice}"
@@ -146,7 +146,7 @@ def test_processes_are_killed_while_the_loop_answers(tmp_path, serve, seeded, ro
     check(server.database, calls)
 
 
-def test_workers_that_are_replaced_leave_no_run_without_an_answer(serve, start_calls):
+def test_replaced_workers_leave_no_call_without_a_response(serve, start_calls):
     server = serve(command=(*GUNICORN, "--max-requests", "300"))
     server.add_flow(quick("known", id="{{ run.id }}"))
     workers = set(server.workers())
@@ -164,13 +164,13 @@ def test_workers_that_are_replaced_leave_no_run_without_an_answer(serve, start_c
 
 
 def at_times_slow(path):
-    """The flow of `quick`, with a node in its middle that is executed for as many items as a call says."""
+    """The flow of `quick`, with a foreach node over as many items as a call says."""
     made = quick(path, id="{{ run.id }}")
     made["nodes"][2] |= {"type": "set", "config": {"values": {}}, "foreach": "{{ range(trigger.body.n[1]) }}"}
     return made
 
 
-def test_processes_are_killed_while_runs_turn_out_to_take_long(serve, seeded, rounds, start_calls):
+def test_processes_are_killed_while_quick_runs_become_long(serve, seeded, rounds, start_calls):
     server = serve(HEADRACE_GRACE=5)
     for number in range(FLOWS):
         server.add_flow(at_times_slow(f"flow{number}"))

@@ -1,4 +1,4 @@
-"""A change of the server's key that is killed at any moment: a server starts afterwards, and reads every credential.
+"""A key rotation that is killed at any moment: a server starts afterwards and reads every credential.
 
 The rotation runs in a child that ends itself with SIGKILL at its nth step: the opening, linking, renaming or deleting
 of a file, or an SQL statement. So every n is tried, until one is beyond its end.
@@ -80,7 +80,7 @@ def fits(path, fingerprint):
 
 
 def look(data_dir):
-    # Which keys there are, apart from what a start makes of it: exactly one of them opens anything.
+    # Before any start: exactly one of the key files decrypts anything.
     database.connect(data_dir / "headrace.sqlite3", "normal")
     under = Fact.find("key").value
     keys = {path.read_bytes().strip() for path in data_dir.glob("*secret.key*")} | {OLD.encode(), new_key or b""}
@@ -89,7 +89,7 @@ def look(data_dir):
         opening = [vault for vault in vaults if opens(vault, row)]
         assert [vault.fingerprint() for vault in opening] == [under], row.name
     database.disconnect()
-    # What a start makes of it.
+    # After a start.
     is_new = new_key is not None and Vault(new_key, "").fingerprint() == under
     config = config_of(data_dir, new_key.decode() if is_new else OLD)
     workflow_server.prepare(config)
@@ -97,7 +97,7 @@ def look(data_dir):
     kept = Credentials(Vault.open(config, make=False))
     assert {row.name: kept.open(row).data for row in Credential.select()} == VALUES
     database.disconnect()
-    # And the key can be changed all the same.
+    # The key can still be changed.
     if new_key is None:
         database.connect(config.database_path, "normal")
         key_rotation.rotate_key(config)
@@ -130,14 +130,14 @@ print(killed)
 
 
 @pytest.mark.parametrize("new_key", ["", "the new key of the test"], ids=["file", "variable"])
-def test_a_rotation_that_is_killed_at_any_step_leaves_one_key_that_opens_all(tmp_path, new_key):
+def test_a_rotation_killed_at_any_step_leaves_one_key_that_decrypts_everything(tmp_path, new_key):
     (killed,) = said(start_python(HARNESS, tmp_path, new_key))
-    # Each credential is a statement by itself, and there are the files and the transactions besides.
+    # Each credential is a statement, and there are files and transactions.
     assert int(killed) > 40
 
 
 def command(server, *args):
-    """A command on the data of this server."""
+    """Run a command on the data of this server."""
     return subprocess.run(
         [sys.executable, "workflow_server.py", *args],
         cwd=ROOT,
@@ -148,7 +148,7 @@ def command(server, *args):
     )
 
 
-def test_a_server_is_refused_a_new_key_while_it_runs_and_has_it_after(serve):
+def test_a_rotation_is_refused_while_a_server_runs_and_works_after_its_stop(serve):
     server = serve()
     basic = {"name": "till", "type": "http_basic", "data": {"username": "till", "password": "open sesame"}}
     made = server.call("POST", "/api/credentials", basic)
@@ -171,7 +171,7 @@ def test_a_server_is_refused_a_new_key_while_it_runs_and_has_it_after(serve):
     assert fire() == 202
     tried = server.call("POST", f"/api/credentials/{made['id']}/test", {})
     assert "cannot be read" not in json.dumps(tried)
-    # A server that is killed leaves its leases, which stop nobody who can see that it is gone.
+    # A killed server leaves its leases, which do not block a process that can see its death.
     server.kill()
     assert command(server, "rotate-key").returncode == 0
     server.start()

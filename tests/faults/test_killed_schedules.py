@@ -1,4 +1,4 @@
-"""Schedules fire at each of their instants, and once, whoever of those that fire is killed."""
+"""Schedules fire exactly once at each of their instants when the firing processes are killed."""
 
 import json
 import sqlite3
@@ -20,7 +20,7 @@ SECOND, MINUTE = 1_000, 60_000
 
 
 def scheduled(url=None, **config):
-    """A flow with one schedule; with an address, it asks there."""
+    """A flow with one schedule, and a request to the address, if given."""
     act = http_node("act", url) if url else {"id": "act", "type": "noop"}
     return {"nodes": [{"id": "tick", "type": "schedule", "config": config}, act], "edges": [["tick", "act"]]}
 
@@ -30,7 +30,7 @@ def now():
 
 
 def fires(path):
-    """The instants of each flow in order, with their rows."""
+    """Return the instants of each flow in order, with their rows."""
     found = defaultdict(list)
     for fire in ask(path, "SELECT * FROM schedule_fires ORDER BY instant"):
         found[fire.workflow_id].append(fire)
@@ -48,7 +48,7 @@ def go_on(path, flows, since, times):
 
 
 def recovered(path):
-    """Return when all runs have ended that are under way now: one that meets three kills is given up."""
+    """Return when all present runs have ended: a run with three kills is abandoned."""
     if under_way := [run.id for run in ask(path, UNFINISHED)]:
         settled(path, *under_way)
 
@@ -60,14 +60,14 @@ def start_again(servers):
 
 
 def archive(server, flows):
-    """Stop these flows; when it was done."""
+    """Stop these flows. Return the time."""
     for flow in flows:
         server.call("PUT", f"/api/workflows/{flow}", {"status": "archived"})
     return now()
 
 
 def check_runs(path):
-    """Each fire has exactly one run, which succeeded and was told its instant; no scheduled run is of no fire."""
+    """Check that each fire has exactly one successful run with its instant, and each scheduled run a fire."""
     rows = [fire for of_it in fires(path).values() for fire in of_it]
     runs = {run.id: run for run in ask(path, "SELECT * FROM runs WHERE triggered_by = 'schedule'")}
     assert sorted(fire.run_id for fire in rows) == sorted(runs)
@@ -79,7 +79,7 @@ def check_runs(path):
 
 
 def check_gapless(path, anchors):
-    """Every second from the anchor on, up to the last, there is one instant."""
+    """Check that there is one instant for every second from the anchor to the last."""
     found = fires(path)
     for flow, anchor in anchors.items():
         instants = [fire.instant for fire in found[flow]]
@@ -87,7 +87,7 @@ def check_gapless(path, anchors):
 
 
 @pytest.mark.soak
-def test_no_instant_is_lost_or_doubled_when_those_that_fire_are_killed(serve, effects, seeded, rounds):
+def test_no_instant_is_lost_or_repeated_when_firing_processes_are_killed(serve, effects, seeded, rounds):
     servers = [serve(), serve(WEB_CONCURRENCY=1)]
     path = servers[0].database
     flows = [servers[0].add_flow(scheduled(effects.url, every=1)) for _ in range(FLOWS)]
@@ -99,7 +99,7 @@ def test_no_instant_is_lost_or_doubled_when_those_that_fire_are_killed(serve, ef
         effects.wait_for(effects.count() + seeded.randint(1, 2 * FLOWS))
 
     for _ in rounds(1):
-        # One of three processes fires, and is killed sooner or later.
+        # One of three processes fires, and is killed at some point.
         for pid in servers[0].workers():
             at_random()
             servers[0].kill_worker(pid)
@@ -123,26 +123,26 @@ def test_no_instant_is_lost_or_doubled_when_those_that_fire_are_killed(serve, ef
 
 
 def set_back(path, ms):
-    """Have all schedules wait since so long ago: as if nobody had fired for that time."""
+    """Move all schedules back, as if none had fired for that time."""
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE schedules SET next_at = next_at - ?1, anchor_ms = anchor_ms - ?1", (ms,))
         connection.execute("UPDATE leases SET until = 0")
 
 
 def expected(policy, instants, fired_at):
-    """The instants that are to be fired of those that have come by then: older than a minute is too late."""
+    """Return the instants to fire until then: older than a minute is too late."""
     late = [instant for instant in instants if fired_at - instant > MINUTE]
     in_time = [instant for instant in instants if 0 <= fired_at - instant <= MINUTE]
     return {"none": [], "last": late[-1:], "all": late}[policy] + in_time
 
 
-def test_what_was_missed_while_nobody_fired_is_made_up_for_as_each_schedule_says(serve):
+def test_missed_instants_are_caught_up_by_the_setting_of_each_schedule(serve):
     server = serve()
     policies = {}
     for policy in ("none", "last", "all"):
         for rhythm in ({"every": 7}, {"every": 90}, {"cron": "* * * * *"}, {"cron": "*/7 * * * *"}):
             policies[server.add_flow(scheduled(catch_up=policy, **rhythm))] = policy
-    # Each has found its first instant by then.
+    # Each has computed its first instant by then.
     until(lambda: not ask(server.database, "SELECT * FROM schedules WHERE next_at <= anchor_ms"), "all are scheduled")
     server.kill()
     set_back(server.database, 30 * MINUTE)
@@ -153,7 +153,7 @@ def test_what_was_missed_while_nobody_fired_is_made_up_for_as_each_schedule_says
     settled(server.database)
     check_runs(server.database)
     caught_up = fires(server.database)
-    # The first tick decides for all of them: those that missed nothing to make up for are dealt with at the same time.
+    # The first tick decides for all of them, also for schedules that missed nothing.
     fired_at = min(fire.fired_at for of_it in caught_up.values() for fire in of_it)
     for flow, policy in policies.items():
         schedule = present[flow]
@@ -165,7 +165,7 @@ def test_what_was_missed_while_nobody_fired_is_made_up_for_as_each_schedule_says
         assert len(came) > 3 and got == expected(policy, came, fired_at), (policy, schedule)
 
 
-def test_what_is_changed_through_one_server_counts_in_both(serve):
+def test_a_change_through_one_server_applies_to_both(serve):
     servers = [serve(WEB_CONCURRENCY=1), serve(WEB_CONCURRENCY=1)]
     path = servers[0].database
     stopped, changed = ([each.add_flow(scheduled(every=1)) for each in servers] for _ in range(2))

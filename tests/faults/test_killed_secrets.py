@@ -1,6 +1,4 @@
-"""A flow that uses secrets is killed with SIGKILL: what lies on the disk knows none of them, and the run goes on with
-them as if nothing had been.
-"""
+"""A flow that uses secrets is killed with SIGKILL: no secret is on the disk, and the run resumes with them."""
 
 import base64
 import json
@@ -33,7 +31,7 @@ def credentials(server):
 
 
 def left(server):
-    """Where a secret is among what lies on the disk, the pages of the database and of its log as they are."""
+    """Return the files on disk that contain the secret, including pages of the database and its log."""
     found = []
     for path in server.data_dir.rglob("*"):
         if path.is_file():
@@ -43,7 +41,7 @@ def left(server):
     return found + [("log", form) for form in FORMS if form in said]
 
 
-def test_what_a_kill_leaves_knows_no_secret_and_the_run_goes_on_with_it(serve, effects):
+def test_a_kill_leaves_no_secret_on_disk_and_the_run_resumes_with_it(serve, effects):
     server = serve()
     credentials(server)
     nodes = [
@@ -66,7 +64,7 @@ def test_what_a_kill_leaves_knows_no_secret_and_the_run_goes_on_with_it(serve, e
     (row,) = ask(server.database, "SELECT * FROM runs")
     assert row.status == "success", row.error_text
     assert not left(server)
-    # Each asked once, but for the one that was cut off; and the service gave back what it was sent.
+    # Each request came once, except the interrupted one; the service returned the secrets.
     seen = effects.seen()
     assert {key.partition(":")[2]: times for key, times in seen.items()} == {
         "first:0": 1, "each:0": 1, "each:1": 1, "held:0": 2, "last:0": 1,
@@ -76,7 +74,7 @@ def test_what_a_kill_leaves_knows_no_secret_and_the_run_goes_on_with_it(serve, e
     assert json.dumps(output).count("***") > 10
 
 
-def test_the_search_sees_what_is_there(serve, effects):
+def test_the_search_finds_stored_values(serve, effects):
     server = serve()
     server.add_flow({"nodes": [{"id": "a", "type": "set", "config": {"values": {"x": SECRET}}}], "edges": []})
     assert ("headrace.sqlite3-wal", SECRET) in left(server)

@@ -1,4 +1,4 @@
-"""Runs that wait are killed and resumed: none is forgotten, none calls another twice, and no answer counts twice."""
+"""Waiting runs are killed and resumed: none is lost, none calls another twice, and no answer counts twice."""
 
 import json
 from collections import Counter, defaultdict
@@ -13,9 +13,9 @@ from servers import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
-RUNS = 70  # that are started between two kills; each of them calls a run, which calls another
-REQUESTS = 9  # that each of them makes with those that it calls
-CLIENTS = 6  # that start runs and answer them at the same time
+RUNS = 70  # started between two kills; each of them calls a run, which calls another
+REQUESTS = 9  # made by each of them and the runs that it calls
+CLIENTS = 6  # that start and answer runs at the same time
 N = {"n": "{{ trigger.n }}"}
 
 
@@ -25,7 +25,7 @@ def chain(*nodes):
 
 
 def called(url, middle):
-    """A flow that asks, does something else, and asks again; it gives the number that it was given."""
+    """A flow of two requests with a node between; its output is the number in its input."""
     result = {"id": "result", "type": "jmespath", "config": {"query": "body.n"}}
     return chain({"id": "start", "type": "called"}, http_node("one", url, N), middle, http_node("two", url, N), result)
 
@@ -39,7 +39,7 @@ def pause(length):
 
 
 def waiting(url, flow):
-    """A flow that waits in every way there is; the last is for the flow that it calls."""
+    """A flow with every kind of wait; the last is for the flow that it calls."""
     end = {"n": "{{ input.body.n }}", "approval": "{{ steps.approval }}", "callback": "{{ steps.callback }}"}
     made = chain(
         {"id": "start", "type": "manual"},
@@ -61,7 +61,7 @@ def waiting(url, flow):
 
 
 class Answers:
-    """Those who answer each run: two who disagree about its approval, and two that call it back. All insist.
+    """Clients that answer each run: two contradicting approvals and two callbacks. All retry.
 
     `sent` are the bodies that were sent to a node of a run, `taken` those that were answered with 200.
     """
@@ -73,7 +73,7 @@ class Answers:
         self._asked = []
 
     def start(self, flow, numbers):
-        """Have the runs of these numbers started and answered."""
+        """Start and answer the runs of these numbers."""
         self._asked += [self._pool.submit(self._begin, flow, number) for number in numbers]
 
     def join(self):
@@ -102,7 +102,7 @@ class Answers:
         self._answer(id_, "callback", link, lambda attempt: {"said": f"{who} {attempt}"}, number)
 
     def _link(self, id_, number):
-        """The path of the address that the run's first node has told; None if it has not yet."""
+        """Return the path of the address in the run's first node; None if it has none yet."""
         path = f"/api/runs/{id_}/steps"
         _, found, _ = insist(self.servers, "GET", path, lambda attempt: None, (200,), number=number)
         told = [
@@ -134,7 +134,7 @@ def answers():
 
 
 def check(path, flows, numbers, answers, effects):
-    """Every promise about these runs and those that they called, once all have ended."""
+    """Check every guarantee about these runs and the runs that they called, after all have ended."""
     runs = ask(path, "SELECT * FROM runs ORDER BY id")
     broken = [(run.id, run.status, run.claims, run.error_text) for run in runs if run.status != "success"]
     assert not broken, f"{len(broken)} runs did not succeed: {broken[:5]}"
@@ -158,7 +158,7 @@ def check(path, flows, numbers, answers, effects):
 
 
 def check_answers(run, answers):
-    """What each node was answered is one of the bodies that were sent to it, and the one that was taken."""
+    """Check that each node's answer is one of the bodies sent to it, and the accepted one."""
     output = json.loads(run.output)
     approval = {"node_id": "approval", "answer": output["approval"]["answer"], "comment": output["approval"]["comment"]}
     for node, used in (("approval", approval), ("callback", output["callback"])):
@@ -167,7 +167,7 @@ def check_answers(run, answers):
     assert output["n"] == json.loads(run.input)["n"]
 
 
-def test_runs_that_wait_survive_that_everything_is_killed(tmp_path, serve, effects, seeded, rounds, answers):
+def test_waiting_runs_survive_kills_of_all_processes(tmp_path, serve, effects, seeded, rounds, answers):
     server = serve()
     lowest = server.add_flow(called(effects.url, pause(1)))
     middle = server.add_flow(called(effects.url, calling(lowest)))

@@ -1,4 +1,4 @@
-"""Calls of webhooks while servers are killed: who was told that it was taken has one run, and one key never has two."""
+"""Calls of webhooks while servers are killed: every accepted call has one run, and one key never has two."""
 
 import json
 from collections import Counter, defaultdict
@@ -11,13 +11,13 @@ from record import Crashes, ask, left_on_disk, settled
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
-CALLS = 40  # of each webhook between two kills
+CALLS = 40  # calls of each webhook between two kills
 CLIENTS = 6
 TAKEN = (200, 202)
 
 
 def hooked(url, respond):
-    """A flow that is called at `/faults/<respond>` and asks twice; in between it answers, if that is for a node."""
+    """A flow with a webhook `/faults/<respond>` and two requests; between them it responds, if a node does that."""
     body = {"n": "{{ trigger.body.n }}"}
     nodes = [
         {"id": "hook", "type": "webhook", "config": {"path": f"faults/{respond}", "respond": respond}},
@@ -88,7 +88,7 @@ def callers():
         each.close()
 
 
-def test_calls_are_taken_once_when_processes_are_killed(tmp_path, serve, effects, seeded, rounds, callers):
+def test_calls_are_accepted_once_when_processes_are_killed(tmp_path, serve, effects, seeded, rounds, callers):
     server = serve()
     ways = ("immediately", "node", "last")
     for way in ways:

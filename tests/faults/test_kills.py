@@ -1,18 +1,18 @@
-"""Processes are killed at random moments, with hundreds of runs under way: none is lost, none stuck, none doubled."""
+"""Processes are killed at random moments with hundreds of runs in progress: none is lost, stuck or repeated."""
 
 import pytest
 from record import Crashes, Flow, check, left_on_disk, settled, the_silent
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
-RUNS = 80  # that are started between two kills
-REQUESTS = 4  # that each of them makes at least
-KILLS = 2  # that a run may meet: one that was under way at three is given up as the one to blame
+RUNS = 80  # started between two kills
+REQUESTS = 4  # minimum made by each of them
+KILLS = 2  # that a run may survive: a run in progress at three is abandoned as their cause
 
 
 @pytest.fixture
 def at_random(effects, seeded):
-    """`at_random()` returns at a random moment of the load that has just begun."""
+    """`at_random()` returns at a random moment of the load that has just started."""
 
     def wait():
         effects.wait_for(effects.count() + seeded.randint(1, RUNS * REQUESTS * 2 // 3))
@@ -22,14 +22,12 @@ def at_random(effects, seeded):
 
 @pytest.fixture
 def crashes(effects):
-    """What was on record when something was killed."""
+    """The recorded state at each kill."""
     return Crashes(effects)
 
 
 @pytest.mark.parametrize("durability", ["full", "normal"])
-def test_a_server_is_killed_again_and_again(
-    tmp_path, serve, start_load, effects, crashes, at_random, rounds, durability
-):
+def test_a_server_is_killed_repeatedly(tmp_path, serve, start_load, effects, crashes, at_random, rounds, durability):
     server = serve(HEADRACE_DURABILITY=durability)
     load = start_load(server.add_flow(Flow(effects.url).definition), server)
     for _ in rounds(1 if durability == "full" else 2):
@@ -44,7 +42,7 @@ def test_a_server_is_killed_again_and_again(
     check(server.database, load, effects, crashes)
 
 
-def test_workers_are_killed_while_their_siblings_go_on(serve, start_load, effects, crashes, at_random, seeded, rounds):
+def test_workers_are_killed_while_others_continue(serve, start_load, effects, crashes, at_random, seeded, rounds):
     server = serve()
     load = start_load(server.add_flow(Flow(effects.url).definition), server)
     for _ in rounds(2):
@@ -57,7 +55,7 @@ def test_workers_are_killed_while_their_siblings_go_on(serve, start_load, effect
     check(server.database, load, effects, crashes)
 
 
-def test_a_server_takes_up_the_runs_of_another_on_the_same_database(
+def test_a_server_takes_over_the_runs_of_another_on_the_same_database(
     serve, start_load, effects, crashes, at_random, rounds
 ):
     servers = [serve(), serve()]
@@ -73,7 +71,9 @@ def test_a_server_takes_up_the_runs_of_another_on_the_same_database(
     check(other.database, load, effects, crashes)
 
 
-def test_a_worker_that_slept_longer_than_its_lease_does_no_harm(serve, start_load, effects, crashes, at_random, rounds):
+def test_a_worker_that_slept_longer_than_its_lease_does_no_damage(
+    serve, start_load, effects, crashes, at_random, rounds
+):
     server = serve()
     load = start_load(server.add_flow(Flow(effects.url).definition), server)
     sleeper = server.workers()[0]

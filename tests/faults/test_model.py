@@ -1,7 +1,7 @@
-"""Any flow, cut at any commit and resumed from what was on the disk, comes to what it comes to in one go.
+"""Any flow that is interrupted at any commit and resumed from the disk reaches the same result as without.
 
-What a crash leaves is a prefix of the commits, so the files are copied at each commit, while the run goes on, and one
-of the copies is resumed: by a process that is cut in the same way, or by one that brings it to its end.
+A crash leaves a prefix of the commits, so the files are copied at each commit while the run continues, and one of the
+copies is resumed: by a process that is interrupted in the same way, or by one that finishes it.
 """
 
 import os
@@ -31,8 +31,10 @@ from models import Run, RunDay
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 EXAMPLES = 150 + 4 * int(os.environ.get("HEADRACE_SOAK_SECONDS") or 0)
-MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # a crash of a process needs no disk, and copies are many
-INLINE_BYTES = 12  # so that many a value lies in a file
+MEMORY = (
+    "/dev/shm" if Path("/dev/shm").is_dir() else None
+)  # a crash of a process needs no fsync, and there are many copies
+INLINE_BYTES = 12  # so that many values are in files
 INPUT = {"x": ["a value", 1]}
 
 
@@ -43,7 +45,7 @@ def types():
         raise NodeError("burnt")
 
     def hesitate(config, input, ctx):
-        """Fails the first time that it is asked for something."""
+        """Fails at the first request for each key."""
         types.effects.append(ctx.idempotency_key)
         if types.effects.count(ctx.idempotency_key) == 1:
             raise NodeError("not yet")
@@ -57,7 +59,7 @@ def types():
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
-    """A database as the first start leaves it."""
+    """The database after the first start."""
     folder = tmp_path_factory.mktemp("template")
     with fresh_database(folder):
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -66,7 +68,7 @@ def template(tmp_path_factory):
 
 @st.composite
 def cases(draw):
-    """A definition, the trigger that fired, what else the run is started with, and at which commits it is cut."""
+    """A definition, the trigger that fired, other options of the run, and the commits at which it is interrupted."""
     definition, fired = draw(flows(most=6))
     options = None
     for node in definition["nodes"]:
@@ -80,7 +82,7 @@ def cases(draw):
 
 @st.composite
 def starts(draw, definition):
-    """With the definition as a draft or as the flow's, all of it or until a node, and some nodes pinned."""
+    """Runs of a draft or of the flow, whole or until a node, with some nodes pinned."""
     text = orjson.dumps(definition).decode() if draw(st.booleans()) else None
     until = draw(st.sampled_from([None, *(node["id"] for node in definition["nodes"])]))
     pinned = {
@@ -91,11 +93,11 @@ def starts(draw, definition):
     return Options(text, until, pinned)
 
 
-# A process that is watched
+# A watched process
 
 
 class Watched(Recorder):
-    """A recorder whose thread shows each statement before it is executed.
+    """A recorder with a thread that announces each statement before its execution.
 
     Each unit of writes has a commit of its own, so that there is a moment between any two, the same ones at every try.
     """
@@ -125,7 +127,7 @@ class Copies:
     def __call__(self, sql):
         if sql.upper().startswith("COMMIT"):
             copy = self.folder.with_name(f"{self.folder.name}_{len(self.made)}")
-            # Without the memory that processes share: a crash leaves none of use.
+            # Without the shared memory, which is useless after a crash.
             shutil.copytree(self.folder, copy, ignore=shutil.ignore_patterns("*-shm", "*.lock"))
             self.made.append((copy, len(self.effects)))
 
@@ -141,7 +143,7 @@ def connected(folder):
 
 @contextmanager
 def process(folder, watch):
-    """A process that executes inline, over the database in this folder; `watch` sees its statements."""
+    """A process that executes inline with the database in this folder; `watch` gets its statements."""
     with connected(folder):
         recorder = Watched(watch)
         recorder.start()
@@ -158,7 +160,7 @@ def process(folder, watch):
 
 
 def first_try(folder, watch, definition, fired, options):
-    """Start the run and execute it to its end."""
+    """Start the run and execute it to the end."""
     is_draft = options is not None and options.definition is not None
     with connected(folder):
         flow = add_flow({"nodes": [{"id": "saved", "type": "fail"}]} if is_draft else definition)
@@ -168,18 +170,18 @@ def first_try(folder, watch, definition, fired, options):
 
 
 def next_try(folder, watch):
-    """Take up what a process left that is dead by now, and execute it to its end."""
+    """Take over the run of a dead process, and execute it to the end."""
     with process(folder, watch) as dispatcher:
         database.execute("UPDATE leases SET until = 0 WHERE name <> ?", (dispatcher.lease.owner,))
         dispatcher.sweep()
         return result(dispatcher)
 
 
-# What is on record
+# Recorded state
 
 
 def result(dispatcher):
-    """What the run came to: its end, and of each node the last step with its value."""
+    """Return the result of the run: its end, and the last step of each node with its value."""
     (run,) = Run.select()
     assert run.finished_at is not None and RunDay.get().total == 1, "it has not ended, or twice"
     nodes = {}
@@ -202,7 +204,7 @@ class Result(NamedTuple):
 
 
 def on_record(folder):
-    """Whether the run has ended, the keys of what is done, and the nodes that are in doubt."""
+    """Return whether the run has ended, the keys of completed effects, and the nodes in doubt."""
     with connected(folder):
         (run,) = Run.select()
         steps = steps_of(run.id)
@@ -212,7 +214,7 @@ def on_record(folder):
 
 @settings(max_examples=examples(EXAMPLES), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
-def test_a_run_that_is_cut_at_any_commit_comes_to_the_same(types, template, case):
+def test_a_run_interrupted_at_any_commit_reaches_the_same_result(types, template, case):
     definition, fired, options, cuts = case
     note(f"{definition}, fired: {fired}, {options}, cut at: {cuts}")
     types.effects.clear()
@@ -221,10 +223,10 @@ def test_a_run_that_is_cut_at_any_commit_comes_to_the_same(types, template, case
         shutil.copytree(template, folder)
         copies = Copies(folder, types.effects)
         expected = first_try(folder, copies, definition, fired, options)
-        copies.made.pop(0)  # as it was before the run was accepted
+        copies.made.pop(0)  # the state before the run was accepted
         for cut in cuts:
             if not copies.made:
-                break  # all of it was one commit
+                break  # everything was one commit
             folder, seen = copies.made[cut % len(copies.made)]
             del types.effects[seen:]
             has_ended, done, doubts = on_record(folder)

@@ -1,4 +1,4 @@
-"""The example configuration of nginx, with nginx itself: TLS, forwarded headers, limits, slow clients both ways."""
+"""The example configuration with a real nginx: TLS, forwarded headers, limits, slow senders and readers."""
 
 import http.client
 import json
@@ -43,13 +43,13 @@ def nginx(server, tmp_path, tell):
 
 
 def tls(nginx, source="127.0.0.1", timeout=30):
-    """A connection by TLS from this address of the loopback; the certificate is verified."""
+    """Open a TLS connection from this loopback address; the certificate is verified."""
     plain = socket.create_connection(("127.0.0.1", nginx.https), timeout=timeout, source_address=(source, 0))
     return ssl.create_default_context(cafile=nginx.certificate).wrap_socket(plain, server_hostname="localhost")
 
 
 def ask(nginx, method, path, body=None, source="127.0.0.1", **headers):
-    """The answer to one request by TLS: status, headers, body."""
+    """Return the response to one request over TLS: status, headers, body."""
     connection = http.client.HTTPConnection("localhost", timeout=60)
     connection.sock = tls(nginx, source)
     try:
@@ -69,7 +69,7 @@ def seconds_until_answered(nginx):
 
 
 def is_closed(client):
-    """Whether the other side has ended the connection."""
+    """Return True if the other side has closed the connection."""
     client.settimeout(0.01)
     with suppress(TimeoutError, ssl.SSLWantReadError):
         try:
@@ -81,7 +81,7 @@ def is_closed(client):
     return False
 
 
-def test_plain_http_leads_to_https(nginx):
+def test_plain_http_redirects_to_https(nginx):
     connection = http.client.HTTPConnection("127.0.0.1", nginx.http, timeout=30)
     connection.request("GET", "/runs?status=failed", headers={"Host": "flows.example.org"})
     answer = connection.getresponse()
@@ -89,7 +89,7 @@ def test_plain_http_leads_to_https(nginx):
     assert (answer.status, answer.headers["Location"]) == (301, "https://flows.example.org/runs?status=failed")
 
 
-def test_the_server_knows_the_client_and_that_it_is_encrypted(nginx, server):
+def test_the_server_gets_the_clients_address_and_scheme(nginx, server):
     forged = {"X_Forwarded_For": "203.0.113.9", "X_Forwarded_Proto": "http", "X_Forwarded_Host": "evil.example.org"}
     status, headers, _ = ask(nginx, "POST", "/api/auth/login", CREDENTIALS, "127.0.0.5", **forged)
     assert status == 200 and "Secure" in headers["Set-Cookie"]
@@ -97,19 +97,19 @@ def test_the_server_knows_the_client_and_that_it_is_encrypted(nginx, server):
     cookie = headers["Set-Cookie"].partition(";")[0]
     status, _, text = ask(nginx, "GET", "/api/audit?action=session", Cookie=cookie)
     assert status == 200 and b"127.0.0.5" in text and b"203.0.113.9" not in text
-    # A write with the cookie, from the page's own address.
+    # A write with the cookie, from the page's own origin.
     origin = {"Origin": "https://localhost", "Host": "localhost", "Cookie": cookie}
     assert ask(nginx, "DELETE", "/api/auth/session", **origin)[0] == 204
 
 
-def test_the_metrics_are_not_for_others(nginx, server):
+def test_the_metrics_are_not_public(nginx, server):
     own = {"Authorization": f"Bearer {server.token}"}
     assert ask(nginx, "GET", "/metrics", **own)[0] == 200
     for path in ("/metrics", "//metrics", "/./metrics", "/%6detrics", "/metrics?a=b"):
         assert ask(nginx, "GET", path, source="127.0.0.2", **own)[0] == 403, path
 
 
-def test_webhooks_and_large_bodies_go_through(nginx, server):
+def test_webhooks_and_large_bodies_are_forwarded(nginx, server):
     server.add_flow(chain(ECHO, "after"))
     text = "x" * 4_000_000
     status, _, answer = ask(nginx, "POST", "/api/webhooks/echo", {"text": text})
@@ -120,7 +120,7 @@ def test_webhooks_and_large_bodies_go_through(nginx, server):
     assert status == 413 and json.loads(answer)["error"]
 
 
-def test_an_upload_larger_than_other_bodies_goes_through(nginx, server):
+def test_an_upload_larger_than_other_bodies_is_forwarded(nginx, server):
     content = b'--edge\r\nContent-Disposition: form-data; name="file"; filename="large.bin"\r\n\r\n'
     content += bytes(8_000_000) + b"\r\n--edge--\r\n"
     sent = {"Content_Type": "multipart/form-data; boundary=edge", "Authorization": f"Bearer {server.token}"}
@@ -142,19 +142,19 @@ def test_too_many_connections_of_one_address_are_refused_and_others_are_served(n
         clients = [stack.enter_context(tls(nginx, "127.0.0.3")) for _ in range(110)]
         for client in clients:
             client.sendall(body)
-        # nginx closes at once after its answer, which may take that back from one or the other client.
+        # nginx closes immediately after its response, so a client may lose it.
         refused = [client.recv(4096).split(b"\r\n")[0] for client in clients[-10:]]
         assert any(b" 429 " in line for line in refused) and all(b" 429 " in line or not line for line in refused)
         assert seconds_until_answered(nginx) < 2
 
 
-def test_a_server_that_is_away_is_told_as_json(nginx, server):
+def test_an_unreachable_server_is_reported_as_json(nginx, server):
     server.kill()
     status, headers, text = ask(nginx, "GET", "/api/health")
     assert status == 502 and headers["Retry-After"] and json.loads(text)["error"]
 
 
-def test_half_heads_and_half_bodies_hold_up_nobody_and_end(nginx, server):
+def test_incomplete_heads_and_bodies_block_nobody_and_time_out(nginx, server):
     half_head = b"POST /api/flows HTTP/1.1\r\nHost: localhost\r\nContent-Le"
     half_body = b"POST /api/webhooks/any HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nhalf"
     with ExitStack() as stack:
@@ -179,7 +179,7 @@ def plain(nginx, source):
     return socket.create_connection(("127.0.0.1", nginx.http), timeout=30, source_address=(source, 0))
 
 
-def test_slow_readers_hold_up_nobody(nginx):
+def test_slow_readers_block_nobody(nginx):
     request = b"GET /assets/large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with ExitStack() as stack:
         for number in range(50):
@@ -189,7 +189,7 @@ def test_slow_readers_hold_up_nobody(nginx):
         assert max(seconds_until_answered(nginx) for _ in range(20)) < 2
 
 
-def test_a_slow_sender_and_a_slow_reader_that_go_on_are_served(nginx, server):
+def test_a_slow_sender_and_a_slow_reader_that_continue_are_served(nginx, server):
     server.add_flow(chain(ECHO, "after"))
     body = json.dumps({"text": "x" * 2_000_000}).encode()
     head = "POST /api/webhooks/echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

@@ -1,4 +1,4 @@
-"""Webhooks that a worker's loop answers itself, byte by byte: in order, once, to clients of all sorts, to its end."""
+"""Webhooks that a worker's loop answers itself, byte by byte: in order, once, for all kinds of clients."""
 
 import json
 import select
@@ -17,7 +17,7 @@ from net.http_worker import FREE_SECONDS, READ_SIZE
 pytestmark = pytest.mark.slow
 
 STEPS = ["hook", "a", "b", "c", "end"]
-LARGE = 60_000  # bytes of an answer, nearly as much as a row takes
+LARGE = 60_000  # bytes of a response, nearly the maximum of a row
 GUNICORN = ("-m", "gunicorn", "--config", "gunicorn.conf.py")
 GONE = select.POLLHUP | select.POLLERR
 Answer = namedtuple("Answer", "status headers body")
@@ -32,15 +32,15 @@ def quick(path, **values):
 
 
 def slow(path):
-    """A flow that is not quick, which answers the same."""
+    """A flow that is not quick, with the same response."""
     code = {"id": "c", "type": "code", "config": {"source": "return {'n': input['body']['n']}"}}
     hook = {"id": "hook", "type": "webhook", "config": {"path": path, "respond": "last"}}
     return {"nodes": [hook, code], "edges": [["hook", "c"]]}
 
 
 def serve(folder, **settings):
-    """A real server of one worker, with the flows."""
-    # A machine that has much else to do may be late with the sign of life.
+    """A real server with one worker and these flows."""
+    # The heartbeat may be late on a busy machine.
     server = Server(folder, **{"WEB_CONCURRENCY": 1, "HEADRACE_LEASE_SECONDS": 60, **settings})
     try:
         server.start().log_in()
@@ -61,7 +61,7 @@ def server(tmp_path_factory):
 
 @contextmanager
 def connected(server):
-    """A client's socket, and a file to read from it."""
+    """Return a client's socket, and a file to read from it."""
     with (
         socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as client,
         client.makefile("rb") as file,
@@ -72,7 +72,7 @@ def connected(server):
 
 @pytest.fixture
 def connect(server, tell):
-    """`connect()` gives a client's socket, and a file to read from it."""
+    """`connect()` returns a client's socket, and a file to read from it."""
     tell("server", lambda: "".join(list(server.lines)[-30:]))
     with ExitStack() as stack:
         yield lambda: stack.enter_context(connected(server))
@@ -80,7 +80,7 @@ def connect(server, tell):
 
 @pytest.fixture
 def recorded(server):
-    """`recorded()` gives the numbers of the runs that were added since the test began, in their order."""
+    """`recorded()` returns the numbers of the runs since the start of the test, in order."""
     known = {run.id for run in ask(server.database, "SELECT id FROM runs")}
 
     def find():
@@ -91,12 +91,12 @@ def recorded(server):
 
 
 def call(number, path="quick", version=b"1.1", *headers):
-    """The bytes of a call."""
+    """Return the bytes of a call."""
     return request(f"/api/webhooks/{path}", {"n": number}, version, *headers)
 
 
 def request(path, body, version=b"1.1", *headers):
-    """The bytes of a request with this JSON."""
+    """Return the bytes of a request with this JSON."""
     body = json.dumps(body).encode()
     lines = [
         b"POST %s HTTP/%s" % (path.encode(), version), b"Host: localhost", *headers,
@@ -106,7 +106,7 @@ def request(path, body, version=b"1.1", *headers):
 
 
 def read(file):
-    """The next answer; None at the end."""
+    """Return the next response; None at the end."""
     line = file.readline()
     if not line:
         return None
@@ -119,14 +119,14 @@ def read(file):
 
 
 def numbers(file, count):
-    """The numbers in so many answers of quick flows."""
+    """Return the numbers in so many responses of quick flows."""
     return [read(file).body["n"] for _ in range(count)]
 
 
 # One connection
 
 
-def test_calls_are_answered_in_the_loop_though_all_threads_have_something_to_do(tmp_path):
+def test_calls_are_answered_in_the_loop_while_all_threads_are_busy(tmp_path):
     server = serve(tmp_path, HEADRACE_THREADS=1)
     try:
         waiting = [
@@ -152,8 +152,8 @@ def test_pipelined_calls_are_answered_in_order(connect, recorded):
     assert numbers(file, 100) == recorded() == list(range(100))
 
 
-def test_more_pipelined_calls_than_are_read_at_once_are_answered_in_order(connect, recorded):
-    """Some of them are cut where the loop has read enough for once."""
+def test_more_pipelined_calls_than_one_read_are_answered_in_order(connect, recorded):
+    """Some of them are split at the end of one read."""
     client, file = connect()
     count = 3 * READ_SIZE // len(call(0))
     sender = threading.Thread(target=client.sendall, args=(b"".join(map(call, range(count))),), daemon=True)
@@ -186,7 +186,7 @@ def test_a_call_may_come_byte_by_byte(connect):
 
 
 def test_many_connections_have_their_own_answers(connect, recorded):
-    """What comes in one turn of the loop is one commit, whose answers must not be mixed up."""
+    """All calls of one turn of the loop are one commit, and their responses must not be mixed up."""
     clients = [connect() for _ in range(100)]
     for turn in range(5):
         for number, (client, _) in enumerate(clients):
@@ -205,7 +205,7 @@ def test_many_connections_have_their_own_answers(connect, recorded):
     ],
     ids=range(4),
 )
-def test_the_connection_stays_or_goes_as_the_client_wants(connect, version, headers, closes):
+def test_the_connection_is_kept_or_closed_as_the_client_asks(connect, version, headers, closes):
     client, file = connect()
     client.sendall(call(7, "quick", version, *headers))
     answer = read(file)
@@ -232,7 +232,7 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize("number", range(len(ANSWERS)))
-def test_an_answer_of_the_loop_is_that_of_the_view_but_for_the_order_of_its_headers(server, connect, number):
+def test_a_response_of_the_loop_equals_that_of_the_view_except_for_the_order_of_headers(server, connect, number):
     """A call with an Idempotency-Key is left to the view."""
     made = quick(f"answer{number}")
     made["nodes"][0]["config"]["respond"] = "node"
@@ -250,7 +250,7 @@ def test_an_answer_of_the_loop_is_that_of_the_view_but_for_the_order_of_its_head
         assert seen[0] == seen[1]
 
 
-def test_a_client_that_waits_to_be_asked_for_the_body_is_asked(connect, recorded):
+def test_a_client_that_expects_100_continue_gets_it(connect, recorded):
     client, file = connect()
     head, _, body = call(7, "quick", b"1.1", b"Expect: 100-continue").partition(b"\r\n\r\n")
     client.sendall(head + b"\r\n\r\n")
@@ -259,7 +259,7 @@ def test_a_client_that_waits_to_be_asked_for_the_body_is_asked(connect, recorded
     assert numbers(file, 2) == [7, 8] and recorded() == [7, 8]
 
 
-def test_a_client_that_ends_its_side_gets_its_answers(connect, recorded):
+def test_a_client_that_closes_its_side_gets_its_responses(connect, recorded):
     client, file = connect()
     client.sendall(call(1) + call(2))
     client.shutdown(socket.SHUT_WR)
@@ -267,10 +267,10 @@ def test_a_client_that_ends_its_side_gets_its_answers(connect, recorded):
     assert read(file) is None
 
 
-# Clients that go away, or take nothing
+# Clients that disconnect or do not read
 
 
-def test_the_run_of_a_client_that_does_not_wait_for_the_answer_is_on_record(server, connect, recorded):
+def test_the_run_of_a_client_that_does_not_wait_is_recorded(server, connect, recorded):
     for number in range(100):
         with connected(server) as (client, _):
             client.sendall(call(number))
@@ -281,7 +281,7 @@ def test_the_run_of_a_client_that_does_not_wait_for_the_answer_is_on_record(serv
     assert not any("Traceback" in line for line in list(server.lines))
 
 
-def test_a_client_that_breaks_off_harms_nobody(server, connect, recorded):
+def test_a_disconnected_client_does_not_affect_others(server, connect, recorded):
     workers = server.workers()
     whole = call(0, "large")
     for number in range(100):
@@ -294,7 +294,7 @@ def test_a_client_that_breaks_off_harms_nobody(server, connect, recorded):
     assert not any("Traceback" in line for line in list(server.lines))
 
 
-def test_a_client_that_does_not_read_is_cut_off_and_no_more_of_its_calls_are_made(server, connect, recorded):
+def test_a_client_that_does_not_read_is_disconnected_and_its_further_calls_are_not_made(server, connect, recorded):
     client, _ = connect()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     began = time.monotonic()
@@ -303,7 +303,7 @@ def test_a_client_that_does_not_read_is_cut_off_and_no_more_of_its_calls_are_mad
     poll.register(client, GONE)
     while not poll.poll(100):
         assert time.monotonic() < began + 4 * FREE_SECONDS, "it is still connected"
-        # Meanwhile others are answered as ever.
+        # Meanwhile others are answered.
         with connected(server) as (other, file):
             other.sendall(call(1))
             assert numbers(file, 1) == [1]
@@ -314,7 +314,7 @@ def test_a_client_that_does_not_read_is_cut_off_and_no_more_of_its_calls_are_mad
 # The worker
 
 
-def test_calls_are_in_the_access_log_and_count_for_the_limit_of_a_worker(tmp_path):
+def test_calls_are_in_the_access_log_and_count_for_the_workers_limit(tmp_path):
     server = serve(tmp_path, command=(*GUNICORN, "--access-logfile", "-", "--max-requests", "60"))
     try:
         before = server.workers()
@@ -331,7 +331,7 @@ def test_calls_are_in_the_access_log_and_count_for_the_limit_of_a_worker(tmp_pat
 
 
 class Caller:
-    """Calls again and again over one connection until that ends. `told` are the ids of the runs that it was told of."""
+    """Calls repeatedly over one connection until it ends. `told` are the ids of the runs in the responses."""
 
     def __init__(self, server, number):
         self.server, self.number, self.told, self.refused, self.error = server, number, [], 0, None
@@ -362,7 +362,7 @@ class Caller:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_server_that_is_stopped_has_recorded_and_answered_all_that_it_took(tmp_path, workers):
+def test_a_stopped_server_has_recorded_and_answered_all_accepted_calls(tmp_path, workers):
     server = serve(tmp_path, WEB_CONCURRENCY=workers, HEADRACE_GRACE=1)
     try:
         server.add_flow(quick("known", id="{{ run.id }}"))

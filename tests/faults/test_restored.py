@@ -1,4 +1,4 @@
-"""A busy server is backed up, and the copy restored beside it: it fires nothing until `resume`, and then goes on."""
+"""A busy server is backed up and the copy restored beside it: it fires nothing until `resume`, then continues."""
 
 import shutil
 import subprocess
@@ -13,11 +13,11 @@ from world import ROOT, chain, flow, node
 
 pytestmark = pytest.mark.slow
 
-RENEWALS = 4  # of its lease, while a paused server is watched; each stands for a second with sweeps and ticks
+RENEWALS = 4  # renewals of its lease while a paused server is watched; each is a second with sweeps and ticks
 
 
 def command(server, *args):
-    """Do a command of the command line on the data of a server; what it prints."""
+    """Run a command on the data of a server. Return its output."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "workflow_server.py"), *map(str, args)],
         cwd=ROOT, env=server.environment, text=True, capture_output=True, timeout=3 * PATIENCE,
@@ -27,7 +27,7 @@ def command(server, *args):
 
 
 def flows(server, url):
-    """What is under way when the backup is made: calls, times, waits, large values, files and a person who is asked."""
+    """Flows in progress at the backup: calls, schedules, waits, large values, files and an approval."""
     asks = http_node("asks", url, {"n": 1})
     active = {
         "called": chain(node("hook", "webhook", {"path": "busy"}), asks, node("file", "file", WRITING)),
@@ -47,7 +47,7 @@ def unfinished(server):
 
 
 def what_fired(server):
-    """Everything that a server which is not paused would change by itself."""
+    """Return everything that a server changes by itself unless it is paused."""
     return [
         ask(server.database, sql)
         for sql in (
@@ -61,12 +61,12 @@ def what_fired(server):
 
 
 def renewals(server, seen):
-    """How many ends of leases were seen until now."""
+    """Return the number of lease expiry times seen so far."""
     seen |= {row.until for row in ask(server.database, "SELECT until FROM leases WHERE name LIKE 'proc%'")}
     return len(seen)
 
 
-def test_a_restored_copy_of_a_busy_server_fires_nothing_until_it_is_resumed_and_doubles_nothing(
+def test_a_restored_copy_of_a_busy_server_fires_nothing_until_resumed_and_repeats_nothing(
     serve, effects, start_load, tmp_path
 ):
     first = serve(tmp_path / "first", HEADRACE_INLINE_VALUE_BYTES="1K")

@@ -1,4 +1,4 @@
-"""Clients that send half of a request, or read their answer slowly or not at all: they hold up nobody, and end."""
+"""Clients that send half a request, or read the response slowly or not at all: they block nobody and time out."""
 
 import resource
 import socket
@@ -22,10 +22,10 @@ PIECES = (
 )
 GET_FILE = b"GET /assets/large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n"
 FILE = bytes(range(256)) * 4 * 8192  # 8 MB
-DEADLINE = 10  # seconds that the server gives a head, a body that stands still, and a reader that does
-LATER = 10  # seconds after that, in which all is over
-POOLS = 2 * (16 + 16)  # threads of both workers, of which some may begin only now
-SOON = 1.0  # second in which the server answers whatever goes on
+DEADLINE = 10  # seconds that the server allows for a head, a stalled body and a stalled reader
+LATER = 10  # further seconds until everything has ended
+POOLS = 2 * (16 + 16)  # threads of both workers, some of which may start only now
+SOON = 1.0  # maximum seconds of a response at any time
 ECHO = {"nodes": [{"id": "start", "type": "manual"}], "edges": []}
 LIMITED = (
     "-c",
@@ -36,7 +36,7 @@ LIMITED = (
 
 @pytest.fixture(autouse=True)
 def many_files():
-    """Let this process open as many sockets as the test needs."""
+    """Raise the limit of open files to the number of sockets of the test."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
@@ -46,7 +46,7 @@ def many_files():
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder of a browser app with one large file."""
+    """A web folder with one large file."""
     (tmp_path / "web" / "assets").mkdir(parents=True)
     (tmp_path / "web" / "index.html").write_text("<!doctype html>")
     (tmp_path / "web" / "assets" / "large.bin").write_bytes(FILE)
@@ -55,7 +55,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def connect():
-    """`connect(server, data)` gives a socket that has sent this and no more; all are closed in the end."""
+    """`connect(server, data)` returns a socket that has sent only this; all are closed in the end."""
     made = []
 
     def begin(server, data, buffer=None):
@@ -74,7 +74,7 @@ def connect():
 
 
 class Pulse:
-    """Somebody who asks for /api/health again and again, each time on a new connection, and notes how long it took."""
+    """Requests /api/health repeatedly, each time on a new connection, and measures the time."""
 
     def __init__(self, server):
         self.server, self.times, self.failures = server, [], []
@@ -100,7 +100,7 @@ class Pulse:
 
 
 def usage(server):
-    """Threads, open sockets and MB of memory of the workers."""
+    """Return the threads, open sockets and MB of memory of the workers."""
     found = Counter()
     for pid in server.workers():
         found["threads"] += len(list(Path(f"/proc/{pid}/task").iterdir()))
@@ -116,22 +116,22 @@ def open_files(pid):
 
 
 def warm_up(server, times=400):
-    """Have all threads of the workers begun, and what they keep for good made."""
+    """Make the workers start all threads and allocate all permanent memory."""
     with ThreadPoolExecutor(40) as pool:
         list(pool.map(lambda _: server.request("GET", "/api/metrics"), range(times)))
 
 
 def read_slowly(clients, ending, size, pause):
-    """Have each client read so many bytes after each pause, until the server has closed all, or it is told to end."""
+    """Make each client read so many bytes after each pause, until the server has closed all, or `end` is set."""
     left = set(clients)
     while left and not ending.wait(pause):
-        # What has come could be read for long after the server has gone, so the socket is asked for that.
+        # Received data can be read long after the server has closed, so the state of the socket is checked.
         left = {client for client in left if not client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)}
         left = {client for client in left if client.recv(size)}
 
 
 def status_at_end(client):
-    """The status that the server answers before it closes; None where it closes without an answer."""
+    """Return the status of the response before the server closes; None without a response."""
     got = b""
     with suppress(ConnectionResetError):
         while data := client.recv(65_536):
@@ -139,7 +139,7 @@ def status_at_end(client):
     return int(got.split()[1]) if got else None
 
 
-def test_half_requests_and_slow_readers_hold_up_nobody_and_end(serve, folder, connect):
+def test_half_requests_and_slow_readers_block_nobody_and_time_out(serve, folder, connect):
     server = serve(HEADRACE_WEB_DIR=folder)
     flow = server.add_flow(ECHO)
     warm_up(server)
@@ -148,7 +148,7 @@ def test_half_requests_and_slow_readers_hold_up_nobody_and_end(serve, folder, co
     before = usage(server)
     ending = threading.Event()
     with Pulse(server) as pulse, ThreadPoolExecutor(2) as pool, ExitStack() as stack:
-        stack.callback(ending.set)  # before the pool waits for its threads
+        stack.callback(ending.set)  # before the pool joins its threads
         began = time.monotonic()
         readers = [connect(server, GET_FILE, buffer=4096) for _ in range(READERS)]
         reading = pool.submit(read_slowly, readers, ending, 1, 0.2)
@@ -177,7 +177,7 @@ def test_half_requests_and_slow_readers_hold_up_nobody_and_end(serve, folder, co
     assert server.run(flow, wait=10)["status"] == "success"
 
 
-def test_large_half_bodies_do_not_fill_the_memory(serve, connect):
+def test_large_incomplete_bodies_do_not_fill_the_memory(serve, connect):
     server = serve()
     warm_up(server)
     before = usage(server)["memory"]
@@ -194,7 +194,7 @@ def test_large_half_bodies_do_not_fill_the_memory(serve, connect):
     assert server.session()["Cookie"]
 
 
-def test_connections_beyond_the_limit_wait_for_those_that_ask_for_nothing_to_be_closed(serve, connect):
+def test_connections_beyond_the_limit_wait_until_idle_ones_are_closed(serve, connect):
     server = serve(command=LIMITED, WEB_CONCURRENCY=1)
     heads = [connect(server, HALF_HEAD) for _ in range(300)]
     began = time.monotonic()
@@ -203,7 +203,7 @@ def test_connections_beyond_the_limit_wait_for_those_that_ask_for_nothing_to_be_
     assert Counter(status_at_end(client) for client in heads) == {408: 300}
 
 
-def test_a_client_that_reads_at_its_own_pace_gets_all(serve, folder, connect):
+def test_a_slow_client_gets_the_whole_response(serve, folder, connect):
     server = serve(HEADRACE_WEB_DIR=folder)
     client = connect(server, GET_FILE + GET_FILE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), buffer=65_536)
     got = []
@@ -214,7 +214,7 @@ def test_a_client_that_reads_at_its_own_pace_gets_all(serve, folder, connect):
     assert [answer.partition(b"\r\n\r\n")[2] for answer in answers[1:]] == [FILE, FILE]
 
 
-def test_half_requests_do_not_hold_up_the_stop_of_a_server(serve, connect):
+def test_half_requests_do_not_delay_the_stop_of_a_server(serve, connect):
     server = serve(HEADRACE_GRACE=0)
     for _ in range(20):
         connect(server, HALF_HEAD), connect(server, HALF_BODY), connect(server, b"")

@@ -1,4 +1,4 @@
-"""Servers that are stopped in good order while runs go on, and workers that sleep longer than their lease."""
+"""Servers that are stopped properly while runs are in progress, and workers that sleep longer than their lease."""
 
 import socket
 import time
@@ -15,17 +15,17 @@ pytestmark = pytest.mark.slow
 
 RUNS = 8
 GRACE = 1
-LATER = 30  # seconds after the grace time in which the rest of the stop must be over
+LATER = 30  # seconds after the grace period until the server must have stopped
 
 
 def waiting(effects):
-    """A flow of which the second node waits for the test, and the third tells that it went on."""
+    """A flow with a second node that waits for the test, and a third that reports the continuation."""
     nodes = [http_node("one", effects.url), http_node("held", effects.held), http_node("last", effects.url)]
     return {"nodes": nodes, "edges": [["one", "held"], ["held", "last"]]}
 
 
 def held(effects, ids, times=1):
-    """Return when each of these runs has asked, at its second node, so often."""
+    """Return when the second node of each of these runs has sent so many requests."""
     effects.wait_for_keys(*[f"{id_}:held:0" for id_ in ids], times=times)
 
 
@@ -34,12 +34,12 @@ def states(database):
 
 
 def done_once(effects, id_, held_times):
-    """Whether the first and the last node asked once, and the one that was held so often."""
+    """Return True if the first and last node sent one request, and the held one so many."""
     seen = effects.seen()
     return [seen[f"{id_}:{name}:0"] for name in ("one", "held", "last")] == [1, held_times, 1]
 
 
-def test_a_server_that_stops_hands_back_what_outlasts_the_grace_time(serve, effects):
+def test_a_stopping_server_releases_runs_that_outlast_the_grace_period(serve, effects):
     server = serve(HEADRACE_GRACE=GRACE)
     flow = server.add_flow(waiting(effects))
     ids = [server.run(flow, number)["id"] for number in range(RUNS)]
@@ -55,8 +55,8 @@ def test_a_server_that_stops_hands_back_what_outlasts_the_grace_time(serve, effe
     assert all(done_once(effects, id_, 2) for id_ in ids)
 
 
-def test_a_client_that_is_never_done_keeps_no_run_from_being_handed_back(serve, effects):
-    """The worker waits for it until it is killed, which would be a death to its runs: three of those end a run."""
+def test_a_client_that_never_ends_does_not_prevent_the_release_of_runs(serve, effects):
+    """The worker waits for it until it is killed, which would count as a death of its runs: three of them end a run."""
     server = serve(HEADRACE_GRACE=0)
     flow = server.add_flow(waiting(effects))
     held(effects, [server.run(flow, number)["id"] for number in range(RUNS)])
@@ -68,7 +68,7 @@ def test_a_client_that_is_never_done_keeps_no_run_from_being_handed_back(serve, 
         until(lambda: states(server.database) == {("pending", None, 0): RUNS}, "the runs are handed back", 20)
 
 
-def test_who_waits_for_a_run_is_answered_before_the_server_stops(serve, effects):
+def test_a_waiting_request_is_answered_before_the_server_stops(serve, effects):
     server = serve(HEADRACE_GRACE=GRACE)
     flow = server.add_flow(waiting(effects))
     with ThreadPoolExecutor(RUNS) as pool:
@@ -86,7 +86,7 @@ def test_who_waits_for_a_run_is_answered_before_the_server_stops(serve, effects)
     assert all(done_once(effects, run["id"], 2) for run in given)
 
 
-def test_a_run_that_ends_within_the_grace_time_is_not_handed_back(serve, effects):
+def test_a_run_that_ends_within_the_grace_period_is_not_released(serve, effects):
     server = serve(HEADRACE_GRACE=30)
     flow = server.add_flow(waiting(effects))
     ids = [server.run(flow, number)["id"] for number in range(RUNS)]
@@ -100,7 +100,7 @@ def test_a_run_that_ends_within_the_grace_time_is_not_handed_back(serve, effects
 
 
 def of_both(server, effects):
-    """The ids of runs that wait in both workers, and who has which in hand."""
+    """Return the ids of runs that wait in both workers, and the owner of each."""
     flow = server.add_flow(waiting(effects))
     ids = [server.run(flow, number)["id"] for number in range(2)]
     while len(owners := owners_of(server.database)) < 2:
@@ -111,7 +111,7 @@ def of_both(server, effects):
 
 
 def owners_of(database):
-    """The ids of the runs that are in hand, by owner."""
+    """Return the ids of the claimed runs, by owner."""
     found = defaultdict(list)
     for run in ask(database, "SELECT * FROM runs WHERE lease_owner IS NOT NULL ORDER BY id"):
         found[run.lease_owner].append(run.id)
@@ -119,14 +119,14 @@ def owners_of(database):
 
 
 def rows(database, ids):
-    """The runs and their steps as they are on record."""
+    """Return the recorded runs and steps."""
     marks = ", ".join("?" * len(ids))
     return ask(database, f"SELECT * FROM runs WHERE id IN ({marks}) ORDER BY id", *ids), [
         steps(database, id_) for id_ in ids
     ]
 
 
-def test_what_a_worker_does_after_it_slept_changes_nothing(serve, effects):
+def test_a_worker_that_slept_changes_nothing(serve, effects):
     server = serve()
     ids, owners = of_both(server, effects)
     sleeper = server.workers()[0]

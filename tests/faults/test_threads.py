@@ -1,7 +1,7 @@
-"""What the threads of two processes do at the same time, in any order: each run ends, and no node is done twice.
+"""The threads of two processes in any order: each run ends, and no node is executed twice.
 
-One thread goes on at a time, and hands over at random between two statements, before and after a commit, within a
-node. So the seed says how they meet, but for the moments at which the recorders' threads commit.
+One thread runs at a time, and yields at random between two statements, before and after a commit, and within a node.
+So the seed determines the order, except for the commits of the recorders' threads.
 """
 
 import threading
@@ -37,7 +37,7 @@ PLACES = [
 
 
 class Turns:
-    """Threads of which one goes on at a time; each hands over at random, with this chance at each place."""
+    """Threads of which one runs at a time; each yields at random, with this probability at each place."""
 
     def __init__(self, random, chance):
         self.random, self.chance = random, chance
@@ -51,13 +51,13 @@ class Turns:
         self.turns[turn].start()
 
     def take(self):
-        """Let them go on until all have ended."""
+        """Run the threads until all have ended."""
         self._next().release()
         assert self.over.wait(3 * PATIENCE), "they wait for each other"
         assert not self.errors, self.errors
 
     def place(self):
-        """Perhaps hand over. Not by who writes: the others would wait for the lock."""
+        """Perhaps yield, unless this thread writes: the others would wait for the lock."""
         turn = getattr(self.own, "turn", None)
         if turn is not None and not database.db.in_transaction() and self.random.random() < self.chance:
             self.hand_over(turn)
@@ -85,7 +85,7 @@ class Turns:
 
 
 class Lock:
-    """A lock for which a thread that has its turn does not wait: it hands over."""
+    """A lock for which the running thread does not block: it yields."""
 
     def __init__(self, turns):
         self.turns, self.lock = turns, threading.Lock()
@@ -134,14 +134,14 @@ def some_flows():
 
 
 class Team:
-    """Two processes without threads of their own, for which others do what theirs would."""
+    """Two processes without own threads; the test's threads do their work."""
 
     def __init__(self, random, processes, flows):
         self.random, self.processes, self.flows = random, processes, flows
         self.slept = False
 
     def act(self):
-        """Do something that somebody may do at any time."""
+        """Do a random action that is possible at any time."""
         process = self.random.choice(self.processes)
         weights = {
             lambda: work(process): 9, process.sweep: 4, process.pick_up: 3, process.wake: 2, process.lease.beat: 1,
@@ -149,7 +149,7 @@ class Team:
             lambda: self.repeat(process): 3, lambda: self.answer(process): 4,
         }  # fmt: skip
         (do,) = self.random.choices(list(weights), list(weights.values()))
-        with suppress(HeadraceError):  # it was too late for that, say
+        with suppress(HeadraceError):  # for example too late
             do()
 
     def sleep(self, process):
@@ -188,7 +188,7 @@ class Team:
 
 
 def work(process):
-    """What a thread of the process does once it is given a run; whether there was one."""
+    """Do the work of one thread of the process for one run. Return True if there was a run."""
     if process._queue.empty():
         return False
     process._execute(process._queue.get(timeout=PATIENCE))
@@ -225,7 +225,7 @@ def check(team, effects):
 
 
 def meet(folder, random, monkeypatch):
-    """Four threads do ten things each; then all is brought to its end, and looked at."""
+    """Let four threads do ten actions each, then finish and check everything."""
     effects, turns = [], Turns(random, random.choice([0.05, 0.2, 0.5]))
 
     def act(config, input, ctx):
@@ -251,7 +251,7 @@ def meet(folder, random, monkeypatch):
         check(team, effects)
 
 
-def test_whatever_the_threads_do_at_the_same_time_no_run_is_stuck_or_doubled(tmp_path, seeded, rounds, monkeypatch):
+def test_no_order_of_threads_leaves_a_run_stuck_or_repeated(tmp_path, seeded, rounds, monkeypatch):
     for number in rounds(6):
         folder = tmp_path / str(number)
         folder.mkdir()
