@@ -16,7 +16,7 @@ from errors import ExpressionError
 
 from . import lists, scalars, texts
 from .operators import COMPARISONS, contains
-from .values import Missing, Work, need_items, need_number, to_text
+from .values import Missing, Work, json_text, need_items, need_number, slice_value, to_text
 
 Function = Callable[..., Any]
 
@@ -102,7 +102,7 @@ def _wrap_each(wrap: Callable[[Any], Function], *names: str) -> dict[str, Functi
 
 FILTERS: dict[str, Function] = {
     **_wrap_each(texts.change, "capitalize", "lower", "title", "upper"),
-    "abs": scalars.absolute,
+    "abs": lambda work, value: abs(need_number(value)),
     "b64decode": texts.b64decode,
     "b64encode": texts.b64encode,
     "batch": lists.batch,
@@ -124,14 +124,14 @@ FILTERS: dict[str, Function] = {
     "join": texts.join,
     "last": lists.end_item(-1),
     "length": lists.length,
-    "list": lists.to_list,
+    "list": need_items,
     "map": _map,
     "max": lists.extreme(max),
     "min": lists.extreme(min),
     "reject": _select(False),
     "rejectattr": _select_by(False),
     "replace": texts.replace,
-    "reverse": lists.reverse,
+    "reverse": lambda work, value: slice_value(work, value, None, None, -1),
     "round": scalars.round_number,
     "select": _select(True),
     "selectattr": _select_by(True),
@@ -140,12 +140,12 @@ FILTERS: dict[str, Function] = {
     "string": to_text,
     "striptags": texts.striptags,
     "sum": lists.total,
-    "tojson": texts.tojson,
+    "tojson": lambda work, value, indent=None: json_text(work, value, bool(indent)),
     "trim": texts.stripper(str.strip),
     "truncate": texts.truncate,
     "unique": lists.unique,
     "urlencode": texts.url_encode,
-    "wordcount": texts.wordcount,
+    "wordcount": lambda work, value: len(texts.read_text(work, value).split()),
 }
 
 TESTS: dict[str, Function] = {
@@ -206,7 +206,7 @@ METHODS: dict[str, dict[str, Function]] = {
         "zfill": texts.zfill,
     },
     "list": {"count": lists.count, "index": lists.index},
-    "object": {"get": lists.get, "items": lists.to_pairs, "keys": lists.to_list, "values": lists.values},
+    "object": {"get": lists.get, "items": lists.to_pairs, "keys": need_items, "values": lists.values},
     "datetime": {
         "astimezone": scalars.astimezone,
         "date": lambda work, value: value.date().isoformat(),

@@ -18,7 +18,6 @@ from .values import (
     need_items,
     need_text,
     read_member,
-    slice_value,
 )
 
 Function = Callable[..., Any]
@@ -161,14 +160,6 @@ def end_item(index: int) -> Function:
         return need_items(work, value)[index] if isinstance(value, Mapping) else value[index]
 
     return end
-
-
-def reverse(work: Work, value: Any) -> Any:
-    return slice_value(work, value, None, None, -1)
-
-
-def to_list(work: Work, value: Any) -> list[Any]:
-    return need_items(work, value)
 
 
 def length(work: Work, value: Any) -> int:

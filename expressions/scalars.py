@@ -63,10 +63,6 @@ def round_number(work: Work, value: Any, precision: Any = 0, method: Any = "comm
     return check_number((scaled // 1 if method == "floor" else -(-scaled // 1)) / scale)
 
 
-def absolute(work: Work, value: Any) -> Any:
-    return abs(need_number(value))
-
-
 def make_range(work: Work, start: Any, stop: Any = None, step: Any = 1) -> list[int]:
     first, last = (0, start) if stop is None else (start, stop)
     if need_int(step, "the step") == 0:

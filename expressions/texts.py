@@ -20,7 +20,6 @@ from .values import (
     Work,
     check_item_count,
     check_text_size,
-    json_text,
     need_int,
     need_items,
     need_text,
@@ -171,10 +170,6 @@ def truncate(work: Work, value: Any, length: Any = 255, killwords: Any = False, 
     return (whole[:keep] if killwords else whole[:keep].rsplit(" ", 1)[0]) + str(end)
 
 
-def wordcount(work: Work, value: Any) -> int:
-    return len(read_text(work, value).split())
-
-
 def url_encode(work: Work, value: Any) -> str:
     if isinstance(value, Mapping | list):
         pairs = list(value.items()) if isinstance(value, Mapping) else need_items(work, value)
@@ -200,7 +195,3 @@ def b64decode(work: Work, value: Any) -> str:
 
 def fromjson(work: Work, value: Any) -> Any:
     return to_json(work, orjson.loads(read_text(work, need_text(value))))
-
-
-def tojson(work: Work, value: Any, indent: Any = None) -> str:
-    return json_text(work, value, bool(indent))

@@ -13,6 +13,7 @@ from errors import LimitExceeded, NodeError
 
 MAX_QUERY = 2_000
 MAX_WORK = 5_000_000
+COPYING = {"literal", "multi_select_list", "multi_select_dict"}  # parts of a query whose result costs its size
 
 
 class TooMuch(Exception):
@@ -84,20 +85,9 @@ def _interpreter() -> Any:
 
         def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
             self.pay(1)
-            return super().visit(node, *args, **kwargs)
-
-        def visit_literal(self, node: Any, value: Any) -> Any:
-            self.pay_for(node["value"])
-            return node["value"]
-
-        def visit_multi_select_list(self, node: Any, value: Any) -> Any:
-            result = super().visit_multi_select_list(node, value)
-            self.pay_for(result)
-            return result
-
-        def visit_multi_select_dict(self, node: Any, value: Any) -> Any:
-            result = super().visit_multi_select_dict(node, value)
-            self.pay_for(result)
+            result = super().visit(node, *args, **kwargs)
+            if node["type"] in COPYING:
+                self.pay_for(result)
             return result
 
         def visit_function_expression(self, node: Any, value: Any) -> Any:

@@ -88,10 +88,9 @@ class Sort(Node):
 
     class Config(Schema):
         items = items_setting()
-        by = setting(
-            SortPaths(load_default=[], metadata={"type": ["array", "string"], "items": {"type": "string"}}),
+        by = several_paths(
             "The values to sort by: country, -total; a minus sorts descending. Default: the items themselves",
-            literal=True,
+            SortPaths,
             title="Sort by",
         )
         case_sensitive = flag("Whether capital letters come before all small letters", False, title="Case-sensitive")

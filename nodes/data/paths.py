@@ -100,13 +100,10 @@ class PathsField(fields.Field[list[Path]]):
 
 def one_path(help: str, **options: Any) -> Any:
     """Return a literal field for one path."""
-    made = setting(PathField, help, literal=True, **options)
-    made.metadata["type"] = "string"
-    return made
+    return setting(PathField, help, literal=True, metadata={"type": "string"}, **options)
 
 
-def several_paths(help: str, **options: Any) -> Any:
+def several_paths(help: str, kind: type[PathsField] = PathsField, **options: Any) -> Any:
     """Return a literal field for paths; none by default."""
-    made = setting(PathsField, help, literal=True, load_default=[], **options)
-    made.metadata |= {"type": ["array", "string"], "items": {"type": "string"}}
-    return made
+    metadata = {"type": ["array", "string"], "items": {"type": "string"}}
+    return setting(kind, help, literal=True, load_default=[], metadata=metadata, **options)
