@@ -73,7 +73,11 @@ class Named(fields.Dict):
         except ValidationError as error:
             if not isinstance(error.messages, dict):
                 raise
-            raise ValidationError({name: _of_pair(wrong) for name, wrong in error.messages.items()}) from None
+            issues = error.messages
+            for name, wrong in issues.items():
+                if isinstance(wrong, dict):  # the issues of a key and, if that is valid, of its value
+                    issues[name] = wrong.get("key", wrong.get("value", wrong))
+            raise ValidationError(issues) from None
 
 
 class Values(fields.Dict):
@@ -86,11 +90,6 @@ class Values(fields.Dict):
         if type(value) is dict and {*map(type, value)} == {str}:
             return dict(value)
         return super()._deserialize(value, attr, data, **kwargs)
-
-
-def _of_pair(wrong: Any) -> Any:
-    """Return the issue of a key or, if that is valid, of its value."""
-    return wrong.get("key", wrong.get("value", wrong)) if isinstance(wrong, dict) else wrong
 
 
 def no_expression(instead: str) -> Callable[[str], None]:

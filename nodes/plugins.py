@@ -12,7 +12,7 @@ import inspect
 import logging
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -95,50 +95,39 @@ def _load_all(folder: Path) -> list[Broken]:
 
 
 def _load(path: Path) -> Broken | None:
-    """Load one file; return None if it is valid."""
-    before = _Snapshot()
+    """Load one file; return None if it is valid. Otherwise, undo everything that it has added."""
+    types, modules = dict(REGISTRY), _list_modules()
     try:
-        _import(path, before)
+        _import(path, types)
     except BaseException as error:
-        before.restore()
+        for type_ in REGISTRY.keys() - types.keys():
+            del REGISTRY[type_]
+        REGISTRY.update(types)
+        for name in _list_modules() - modules:
+            del sys.modules[name]
+            # Otherwise `from headrace_nodes import …` would still find it.
+            vars(sys.modules[PACKAGE]).pop(name.removeprefix(f"{PACKAGE}."), None)
         if isinstance(error, KeyboardInterrupt):
             raise
         return Broken(path.name, _describe(error, path), _find_types(path))
     return None
 
 
-def _import(path: Path, before: _Snapshot) -> None:
+def _import(path: Path, before: Mapping[str, Node]) -> None:
+    """Import the file. Raises: InvalidNode if it adds no valid node types to those `before`."""
     if not path.stem.isidentifier():
         raise InvalidNode("its name must consist of letters, digits and _, such as my_node.py")
     name = f"{PACKAGE}.{path.stem}"
     importlib.import_module(name)
-    for type_, node in before.types.items():
+    for type_, node in before.items():
         if REGISTRY.get(type_) is not node:
             raise InvalidNode(f"it replaces or removes the node type {type_!r}")
-    new = [(type_, node) for type_, node in REGISTRY.items() if type_ not in before.types]
+    new = [(type_, node) for type_, node in REGISTRY.items() if type_ not in before]
     # Another file may have imported it before.
     if not new and all(type(node).__module__ != name for node in REGISTRY.values()):
         raise InvalidNode("it has no node type: define a class derived from Node with a type")
     for type_, node in new:
         _check(type_, node)
-
-
-class _Snapshot:
-    """The state before a file was loaded."""
-
-    def __init__(self) -> None:
-        self.types = dict(REGISTRY)
-        self.modules = _list_modules()
-
-    def restore(self) -> None:
-        """Undo everything that was added since."""
-        for type_ in REGISTRY.keys() - self.types.keys():
-            del REGISTRY[type_]
-        REGISTRY.update(self.types)
-        for name in _list_modules() - self.modules:
-            del sys.modules[name]
-            # Otherwise `from headrace_nodes import …` would still find it.
-            vars(sys.modules[PACKAGE]).pop(name.removeprefix(f"{PACKAGE}."), None)
 
 
 # Validation of node types
