@@ -8,17 +8,7 @@ from typing import Any
 from errors import ExpressionError
 
 from .operators import add, pay_for_search
-from .values import (
-    Missing,
-    Work,
-    check_item_count,
-    get_kind,
-    json_text,
-    need_int,
-    need_items,
-    need_text,
-    read_member,
-)
+from .values import Missing, Work, check_count, get_kind, json_text, need_int, need_items, need_text, read_member
 
 Function = Callable[..., Any]
 
@@ -145,7 +135,7 @@ def batch(work: Work, value: Any, linecount: Any, fill_with: Any = None) -> list
     rows = [items[start : start + size] for start in range(0, len(items), size)]
     if rows and fill_with is not None:
         lacking = size - len(rows[-1])
-        check_item_count(lacking)
+        check_count(lacking)
         work.spend(lacking)
         rows[-1] = rows[-1] + [fill_with] * lacking
     return rows
@@ -172,7 +162,7 @@ def _object(work: Work, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise ExpressionError(f"the value must be an object, not {get_kind(value)}")
     work.spend(len(value))
-    check_item_count(len(value))
+    check_count(len(value))
     return value
 
 

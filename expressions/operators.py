@@ -13,7 +13,7 @@ from errors import ExpressionError
 from .values import (
     MAX_BITS,
     Work,
-    check_item_count,
+    check_count,
     check_number,
     check_text_size,
     get_kind,
@@ -46,7 +46,7 @@ def add(work: Work, left: Any, right: Any) -> Any:
         work.chars(len(left) + len(right))
         return left + right
     if isinstance(left, list) and isinstance(right, list):
-        check_item_count(len(left) + len(right))
+        check_count(len(left) + len(right))
         work.spend(len(left) + len(right))
         return left + right
     if isinstance(left, datetime | timedelta) and isinstance(right, timedelta):
@@ -86,7 +86,7 @@ def _repeat(work: Work, value: str | list[Any], times: int) -> Any:
         check_text_size(size)
         work.chars(size)
     else:
-        check_item_count(size)
+        check_count(size)
         work.spend(size)
     return value * times if size else value[:0]
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from errors import ExpressionError
 
-from .values import Work, check_item_count, check_number, need_int, need_number, need_text
+from .values import Work, check_count, check_number, need_int, need_number, need_text
 
 _ABSENT = object()
 _STRFTIME = re.compile(r"(?:[^%]|%-?[aAbBcdDeFgGHIjklmMnpPrRsStTuUVwWxXyYzZf%])*")
@@ -68,7 +68,7 @@ def make_range(work: Work, start: Any, stop: Any = None, step: Any = 1) -> list[
     if need_int(step, "the step") == 0:
         raise ExpressionError("the step must not be 0")
     gap = (need_int(last, "the end") - need_int(first, "the start")) // step
-    check_item_count(gap)
+    check_count(gap)
     numbers = range(first, last, step)
     work.spend(len(numbers))
     return list(numbers)

@@ -15,17 +15,7 @@ from errors import ExpressionError
 
 from . import lists
 from .operators import percent
-from .values import (
-    MAX_ITEMS,
-    Work,
-    check_item_count,
-    check_text_size,
-    need_int,
-    need_items,
-    need_text,
-    to_json,
-    to_text,
-)
+from .values import MAX_ITEMS, Work, check_count, check_text_size, need_int, need_items, need_text, to_json, to_text
 
 Function = Callable[..., Any]
 
@@ -89,7 +79,7 @@ def splitter(cut_up: Callable[[str, str | None, int], list[str]], backwards: boo
             work.chars(len(whole) * len(separator))  # Python searches backwards in quadratic time
         most = need_int(maximum, "the maximum")
         parts = cut_up(whole, separator, min(most, MAX_ITEMS) if most >= 0 else MAX_ITEMS)
-        check_item_count(len(parts))
+        check_count(len(parts))
         work.spend(len(parts))
         return parts
 
@@ -98,7 +88,7 @@ def splitter(cut_up: Callable[[str, str | None, int], list[str]], backwards: boo
 
 def splitlines(work: Work, value: Any) -> list[str]:
     lines = read_text(work, value).splitlines()
-    check_item_count(len(lines))
+    check_count(len(lines))
     work.spend(len(lines))
     return lines
 

@@ -88,7 +88,7 @@ def check_text_size(length: int) -> None:
         raise ExpressionError(f"the text would be longer than {MAX_TEXT:,} characters")
 
 
-def check_item_count(count: int) -> None:
+def check_count(count: int) -> None:
     if count > MAX_ITEMS:
         raise ExpressionError(f"the list would be longer than {MAX_ITEMS:,} items")
 
@@ -185,7 +185,7 @@ def slice_value(work: Work, value: Any, start: Any, stop: Any, step: Any) -> Any
         check_text_size(size)
         work.chars(size)
         return value[part]
-    check_item_count(size)
+    check_count(size)
     work.spend(size)
     return list(value[part])
 

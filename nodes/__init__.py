@@ -7,12 +7,7 @@ import inspect
 from typing import Any
 
 from nodes import former_modules  # noqa: F401  (importing it serves the former names)
-from nodes.ai import (
-    agent,
-    llm,
-    memory,
-    model_access,  # noqa: F401  (importing it registers its check)
-)
+from nodes.ai import agent, llm, memory, model_access  # noqa: F401  (model_access registers its check)
 from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.catalogue_schema import json_schema
 from nodes.core import logic, output, store, triggers, waits

@@ -11,7 +11,7 @@ from errors import LimitExceeded
 from nodes.base import Context, Node
 from nodes.data.compare import identity
 from nodes.data.lists import separator_setting
-from nodes.data.paths import MISSING, Path, one_path, read, several_paths
+from nodes.data.paths import MISSING, Path, many_paths, one_path, read
 from nodes.fields import anything, choice, flag, kind_of, line, text_of
 from nodes.limits import MAX_ITEMS, MAX_TEXT, Budget, list_of_config, refusal, size_of
 
@@ -71,11 +71,9 @@ class Join(Node):
     class Config(Schema):
         left = anything("The first list of objects. Default: the input", title="Left list")
         right = anything("The second list of objects: {{ steps.customers.body }}", title="Right list")
-        by = several_paths(
-            "The values that matching objects of both lists share: email, address.country", title="Join by"
-        )
-        left_by = several_paths("The values of the left list, if their names differ: customer_id", title="Left values")
-        right_by = several_paths("The values of the right list, if their names differ: id", title="Right values")
+        by = many_paths("The values that matching objects of both lists share: email, address.country", title="Join by")
+        left_by = many_paths("The values of the left list, if their names differ: customer_id", title="Left values")
+        right_by = many_paths("The values of the right list, if their names differ: id", title="Right values")
         by_position = flag("Whether to join objects at the same position", False, title="Join by position")
         how = choice("Which objects to keep", HOW, load_default="inner", title="Join type")
         prefix = line(

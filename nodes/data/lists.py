@@ -11,31 +11,9 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from errors import LimitExceeded, NodeError
 from nodes.base import Context, Node, setting
 from nodes.data.compare import Order, identity
-from nodes.data.paths import (
-    MISSING,
-    Path,
-    PathField,
-    PathsField,
-    names_of,
-    one_path,
-    path,
-    read,
-    replace,
-    several_paths,
-)
+from nodes.data.paths import MISSING, Path, PathField, PathsField, many_paths, names_of, one_path, path, read, replace
 from nodes.fields import Named, Text, anything, choice, flag, kind_of, labels_of, whole
-from nodes.limits import (
-    MAX_INTEGER,
-    MAX_ITEMS,
-    MIN_INTEGER,
-    Budget,
-    check_items,
-    check_text,
-    is_number,
-    list_of_config,
-    refusal,
-    size_of,
-)
+from nodes.limits import MAX_ITEMS, Budget, check_items, check_text, is_number, list_of_config, refusal, size_of
 
 MAX_AGGREGATES = 50
 
@@ -88,7 +66,7 @@ class Sort(Node):
 
     class Config(Schema):
         items = items_setting()
-        by = several_paths(
+        by = many_paths(
             "The values to sort by: country, -total; a minus sorts descending. Default: the items themselves",
             SortPaths,
             title="Sort by",
@@ -158,7 +136,7 @@ class Dedupe(Node):
 
     class Config(Schema):
         items = items_setting()
-        by = several_paths("The values that identify duplicates: email. Default: the whole item", title="Compare by")
+        by = many_paths("The values that identify duplicates: email. Default: the whole item", title="Compare by")
         keep = choice(
             "Which of the duplicates to keep", {"first": "First", "last": "Last"}, load_default="first", title="Keep"
         )
@@ -186,7 +164,7 @@ def _sum(values: list[Any]) -> Any:
             raise refusal(f"the values must be numbers, but one is {kind_of(value)}; for a CSV file, set types to true")
     if all(isinstance(value, int) for value in values):
         total = sum(values)
-        if not MIN_INTEGER <= total <= MAX_INTEGER:
+        if not -(2**63) <= total < 2**64:
             raise LimitExceeded("the sum has more than 64 bits")
         return total
     try:
@@ -277,7 +255,7 @@ class Group(Node):
 
     class Config(Schema):
         items = items_setting()
-        by = several_paths(
+        by = many_paths(
             "The values that items of a group share: customer.city. Default: all items are one group", title="Group by"
         )
         aggregate = setting(

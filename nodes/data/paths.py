@@ -103,7 +103,7 @@ def one_path(help: str, **options: Any) -> Any:
     return setting(PathField, help, literal=True, metadata={"type": "string"}, **options)
 
 
-def several_paths(help: str, kind: type[PathsField] = PathsField, **options: Any) -> Any:
+def many_paths(help: str, kind: type[PathsField] = PathsField, **options: Any) -> Any:
     """Return a literal field for paths; none by default."""
     metadata = {"type": ["array", "string"], "items": {"type": "string"}}
     return setting(kind, help, literal=True, load_default=[], metadata=metadata, **options)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Any
 from xml.sax import ContentHandler, SAXParseException
 
@@ -56,14 +57,13 @@ def parse(text: str, lists: Collection[str]) -> dict[str, Any]:
     return reader.document
 
 
+@dataclass(slots=True)
 class _Element:
     """An open element: its attributes and children, and the pieces of its text."""
 
-    __slots__ = ("content", "has_children", "texts")
-
-    def __init__(self, content: dict[str, Any]) -> None:
-        self.content, self.has_children = content, False
-        self.texts: list[str] = []
+    content: dict[str, Any]
+    has_children: bool = False
+    texts: list[str] = field(default_factory=list)
 
     def value(self) -> Any:
         """Return an object, or the text if there is nothing else. Whitespace between children is layout: dropped."""
