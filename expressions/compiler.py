@@ -19,7 +19,8 @@ from jinja2.parser import Parser
 from errors import ExpressionError
 
 from . import operators
-from .library import FILTERS, FUNCTIONS, METHODS, TESTS, Function, find_mismatch
+from .library import FILTERS, FUNCTIONS, METHODS, TESTS, find_mismatch
+from .operators import Function
 from .values import (
     MAX_BITS,
     MAX_DEPTH,

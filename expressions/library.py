@@ -15,10 +15,8 @@ from typing import Any
 from errors import ExpressionError
 
 from . import lists, scalars, texts
-from .operators import COMPARISONS, contains
+from .operators import COMPARISONS, Function, contains
 from .values import Missing, Work, json_text, need_items, need_number, slice_value, to_text
-
-Function = Callable[..., Any]
 
 _CALL = 4  # work units per call of a filter, which takes microseconds even on a small item
 

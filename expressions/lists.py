@@ -7,10 +7,8 @@ from typing import Any
 
 from errors import ExpressionError
 
-from .operators import add, pay_for_search
+from .operators import Function, add, pay_for_search
 from .values import Missing, Work, check_count, get_kind, json_text, need_int, need_items, need_text, read_member
-
-Function = Callable[..., Any]
 
 ABSENT: Any = object()
 

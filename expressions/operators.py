@@ -25,6 +25,7 @@ from .values import (
 )
 
 Operator = Callable[[Work, Any, Any], Any]
+Function = Callable[..., Any]  # a filter, test, function or method: takes Work, the value and arguments
 
 _MAX_WIDTH, _MAX_PRECISION = 1_000, 100
 _NUMBERS = (int, float)

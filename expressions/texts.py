@@ -14,10 +14,8 @@ import orjson
 from errors import ExpressionError
 
 from . import lists
-from .operators import percent
+from .operators import Function, percent
 from .values import MAX_ITEMS, Work, check_count, check_text_size, need_int, need_items, need_text, to_json, to_text
-
-Function = Callable[..., Any]
 
 _TAG = re.compile(r"<[^<>]*>")
 

@@ -37,7 +37,6 @@ class If(Node):
     category = "logic"
     icon = "arrows-split-2"
     quick = True
-    title = "If"
     also = ("condition", "branch", "compare", "router")
     examples = (
         {
@@ -92,7 +91,6 @@ class Switch(Node):
     category = "logic"
     icon = "route"
     quick = True
-    title = "Switch"
     also = ("router", "case", "branch", "condition")
     examples = (
         {
@@ -132,7 +130,6 @@ class Filter(Node):
     category = "logic"
     icon = "filter"
     quick = True
-    title = "Filter"
     also = ("where", "keep", "select")
     examples = (
         {
@@ -186,7 +183,6 @@ class Merge(Node):
     category = "logic"
     icon = "arrows-join-2"
     quick = True
-    title = "Merge"
     also = ("join", "combine", "gather", "append")
     examples = (
         {

@@ -103,7 +103,6 @@ class Log(Node):
     category = "output"
     icon = "notes"
     quick = True
-    title = "Log"
     also = ("print", "console", "debug")
     examples = (
         {

@@ -44,7 +44,6 @@ class StoreNode(Node):
 
     type = "store"
     category = "storage"
-    title = "Store"
     icon = "archive"
     also = ("key value", "data table", "cache", "counter", "static data", "remember", "save")
     pure = False

@@ -121,7 +121,6 @@ class Webhook(TriggerNode):
     """Starts a run for each HTTP request to a URL of this flow, and responds to it."""
 
     type = "webhook"
-    title = "Webhook"
     icon = "webhook"
     also = ("http trigger", "catch hook", "api", "listen")
     examples = (
@@ -219,7 +218,6 @@ class Schedule(TriggerNode):
     """Starts runs by a cron expression or at a fixed interval."""
 
     type = "schedule"
-    title = "Schedule"
     icon = "clock"
     also = ("cron", "interval", "timer", "every day", "daily", "hourly")
     examples = (

@@ -63,7 +63,6 @@ class Wait(_Waiting):
     """Passes its input on after a number of seconds, or at a given time. The run is pending meanwhile."""
 
     type = "wait"
-    title = "Wait"
     icon = "hourglass"
     also = ("delay", "sleep", "pause")
     examples = ({"config": {"until": "{{ now + timedelta(hours=2) }}"}, "input": {"id": 7}, "output": {"id": 7}},)
@@ -101,7 +100,6 @@ class Approval(_Waiting):
     """
 
     type = "approval"
-    title = "Approval"
     icon = "user-check"
     also = ("human in the loop", "send and wait for response", "approve", "review", "ask", "form")
     answers = ("approved", "rejected")
@@ -176,7 +174,6 @@ class Callback(_Waiting):
     """
 
     type = "callback"
-    title = "Callback"
     icon = "phone-call"
     also = ("wait for webhook", "resume", "pause")
     answers = ("received",)

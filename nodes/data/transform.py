@@ -142,7 +142,6 @@ class Validate(Node):
     category = "data"
     icon = "checkbox"
     quick = True
-    title = "Validate"
     also = ("check", "json schema", "guard")
     examples = (
         {
