@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, validate
+from marshmallow.fields import Field
 
 from errors import ERROR_KINDS
 from schema_fields import (
@@ -24,6 +25,7 @@ from schema_fields import (
     Time,
     Whole,
     choice,
+    fields,
     text,
 )
 
@@ -46,15 +48,15 @@ ANY_JSON: dict[str, Any] = {"description": "Any JSON"}
 
 
 class Detail(Out):
-    path = fields.String(required=True)
-    message = fields.String(required=True)
-    node_id = fields.String(allow_none=True)
-    level = fields.String()
+    path = fields.String()
+    message = fields.String()
+    node_id = fields.String(allow_none=True, optional=True)
+    level = fields.String(optional=True)
 
 
 class Error(Out):
-    error = fields.String(required=True, metadata={"description": "The error, for people"})
-    details = fields.List(fields.Nested(Detail), metadata={"description": "Validation errors with their places"})
+    error = fields.String(help="The error, for people")
+    details = fields.List(fields.Nested(Detail), help="Validation errors with their places", optional=True)
 
 
 class PageArgs(Shape):
@@ -68,9 +70,7 @@ MAX_WHOLE = 1_000
 class WholeArgs(Shape):
     """Arguments of lists that return up to MAX_WHOLE items unless a limit is given."""
 
-    limit = Whole(
-        load_default=None, validate=validate.Range(1, 200), metadata={"description": f"Without it, up to {MAX_WHOLE}"}
-    )
+    limit = Whole(load_default=None, validate=validate.Range(1, 200), help=f"Without it, up to {MAX_WHOLE}")
     cursor = Cursor(load_default=None)
 
 
@@ -83,7 +83,7 @@ class Place(Cursor):
 class SliceArgs(Shape):
     """Arguments of short lists, which `slice_of` cuts if a limit is given."""
 
-    limit = Whole(load_default=None, validate=validate.Range(1, 200), metadata={"description": "Default: all"})
+    limit = Whole(load_default=None, validate=validate.Range(1, 200), help="Default: all")
     cursor = Place(load_default=None)
 
 
@@ -97,9 +97,9 @@ def slice_of(items: Sequence[Any], args: Mapping[str, Any]) -> dict[str, Any]:
 @cache
 def listed(item: type[Shape]) -> Schema:
     """Return the schema of a list response: `{"items": […], "next_cursor": text or null}`."""
-    shape: dict[str, fields.Field[Any]] = {
-        "items": Items(fields.Nested(item), required=True),
-        "next_cursor": Cursor(allow_none=True),
+    shape: dict[str, Field[Any]] = {
+        "items": Items(fields.Nested(item)),
+        "next_cursor": Cursor(allow_none=True, optional=True),
     }
     return Out.from_dict(shape, name=f"{item.__name__}List")()
 
@@ -116,34 +116,34 @@ class Login(Strict):
 
 
 class FlowOut(Out):
-    id = fields.String(required=True)
-    name = fields.String(required=True)
-    status = choice(STATUSES, required=True)
-    version = fields.Integer(required=True)
-    workspace_id = fields.String(required=True)
-    definition_json = fields.String(required=True, metadata={"description": "A WorkflowDefinition as JSON text"})
-    created_at = Time(required=True)
-    updated_at = Time(required=True)
+    id = fields.String()
+    name = fields.String()
+    status = choice(STATUSES)
+    version = fields.Integer()
+    workspace_id = fields.String()
+    definition_json = fields.String(help="A WorkflowDefinition as JSON text")
+    created_at = Time()
+    updated_at = Time()
 
 
 class SavedOut(FlowOut):
     """A flow that was just saved."""
 
-    warnings = fields.List(fields.Nested(Detail), metadata={"description": "Warnings, such as a missing credential"})
+    warnings = fields.List(fields.Nested(Detail), help="Warnings, such as a missing credential", optional=True)
 
 
 class FlowBody(Resendable, Strict):
     """Fields of POST and PUT."""
 
     read_only = {"id", "workspace_id", "created_at", "updated_at", "warnings"}
-    definition_json = fields.String(metadata={"description": "A WorkflowDefinition as JSON text"})
+    definition_json = fields.String(help="A WorkflowDefinition as JSON text")
     definition = fields.Raw(metadata=DEFINITION)
 
 
 class FlowIn(FlowBody):
     name = text(200, required=True)
     status = choice(STATUSES, load_default="draft")
-    version = fields.Raw(metadata={"description": "Ignored: a new flow is version 1"})
+    version = fields.Raw(help="Ignored: a new flow is version 1")
 
 
 ULID = "[0-9A-HJKMNP-TV-Z]{26}"
@@ -151,12 +151,12 @@ FLOW_ID, RUN_ID = f"wf_{ULID}", f"run_{ULID}"
 
 
 class VersionOut(Out):
-    workflow_id = fields.String(required=True)
-    version = fields.Integer(required=True)
-    definition_json = fields.String(required=True)
-    created_at = Time(required=True)
-    created_by = fields.String(allow_none=True)
-    created_by_name = fields.String(allow_none=True)
+    workflow_id = fields.String()
+    version = fields.Integer()
+    definition_json = fields.String()
+    created_at = Time()
+    created_by = fields.String(allow_none=True, optional=True)
+    created_by_name = fields.String(allow_none=True, optional=True)
 
 
 class CheckIn(Strict):
@@ -164,8 +164,8 @@ class CheckIn(Strict):
 
 
 class CheckOut(Out):
-    ok = fields.Boolean(required=True)
-    issues = fields.List(fields.Nested(Detail), required=True)
+    ok = fields.Boolean()
+    issues = fields.List(fields.Nested(Detail))
 
 
 # Runs
@@ -177,54 +177,52 @@ WHY_FAILED = "The kind of the failure; null if nothing failed, or before version
 
 
 class RunOut(Out):
-    id = fields.String(required=True)
-    workflow_id = fields.String(required=True)
-    workflow_name = fields.String(required=True)
-    workflow_version = fields.Integer(allow_none=True)
-    workspace_id = fields.String(required=True)
-    status = choice(RUN_STATUSES, required=True)
-    triggered_by = choice(TRIGGERS, required=True)
-    duration_ms = Milliseconds(required=True, allow_none=True)
-    duration_us = fields.Integer(required=True, allow_none=True, metadata=PRECISE)
-    created_at = Time(required=True)
-    started_at = Time(required=True, allow_none=True)
-    finished_at = Time(required=True, allow_none=True)
-    input = Json(allow_none=True)
-    output = Json(required=True, allow_none=True)
-    error_text = fields.String(required=True, allow_none=True)
-    error_node_id = fields.String(allow_none=True)
-    error_kind = choice(ERROR_KINDS, allow_none=True, metadata={"description": WHY_FAILED})
-    cancelled = fields.Boolean()
-    waiting = fields.String(allow_none=True)
-    parent_run_id = fields.String(allow_none=True)
-    retry_of = fields.String(allow_none=True)
+    id = fields.String()
+    workflow_id = fields.String()
+    workflow_name = fields.String()
+    workflow_version = fields.Integer(allow_none=True, optional=True)
+    workspace_id = fields.String()
+    status = choice(RUN_STATUSES)
+    triggered_by = choice(TRIGGERS)
+    duration_ms = Milliseconds(allow_none=True)
+    duration_us = fields.Integer(allow_none=True, metadata=PRECISE)
+    created_at = Time()
+    started_at = Time(allow_none=True)
+    finished_at = Time(allow_none=True)
+    input = Json(allow_none=True, optional=True)
+    output = Json(allow_none=True)
+    error_text = fields.String(allow_none=True)
+    error_node_id = fields.String(allow_none=True, optional=True)
+    error_kind = choice(ERROR_KINDS, allow_none=True, help=WHY_FAILED, optional=True)
+    cancelled = fields.Boolean(optional=True)
+    waiting = fields.String(allow_none=True, optional=True)
+    parent_run_id = fields.String(allow_none=True, optional=True)
+    retry_of = fields.String(allow_none=True, optional=True)
     progress = Json(
-        allow_none=True, metadata={"type": "object", "description": "`{done, total}`: settled and all nodes"}
+        allow_none=True, metadata={"type": "object"}, help="`{done, total}`: settled and all nodes", optional=True
     )
-    draft = fields.Boolean(metadata={"description": "True for a run of an unsaved definition, which has no version"})
-    until = fields.String(allow_none=True, metadata={"description": "The node after which it stops"})
-    pinned = Json(metadata={**NAMES, "description": "The nodes that were not executed because their output was given"})
+    draft = fields.Boolean(help="True for a run of an unsaved definition, which has no version", optional=True)
+    until = fields.String(allow_none=True, help="The node after which it stops", optional=True)
+    pinned = Json(metadata=NAMES, help="The nodes that were not executed because their output was given", optional=True)
 
 
 class QuestionOut(Out):
     """An open question of a waiting run, answered by POST /api/runs/:id/resume."""
 
-    node_id = fields.String(required=True)
-    node_name = fields.String(required=True)
-    node_type = fields.String(required=True)
-    text = fields.String(required=True, metadata={"description": "The question, as shown to people"})
-    answers = fields.List(fields.String(), required=True)
-    question = fields.String(
-        required=True, allow_none=True, metadata={"description": "For a node with several questions"}
-    )
-    asked_at = Time(required=True)
-    expires_at = Time(required=True, allow_none=True, metadata={"description": "The deadline of the answer"})
+    node_id = fields.String()
+    node_name = fields.String()
+    node_type = fields.String()
+    text = fields.String(help="The question, as shown to people")
+    answers = fields.List(fields.String())
+    question = fields.String(allow_none=True, help="For a node with several questions")
+    asked_at = Time()
+    expires_at = Time(allow_none=True, help="The deadline of the answer")
 
 
 class RunWholeOut(RunOut):
     """One run with its open questions."""
 
-    questions = Items(fields.Nested(QuestionOut), required=True)
+    questions = Items(fields.Nested(QuestionOut))
 
 
 class RunBriefOut(RunOut):
@@ -237,7 +235,7 @@ class RunBriefOut(RunOut):
 class RunItemOut(RunOut):
     """A run of a list."""
 
-    output = Json(allow_none=True, metadata={"description": "Omitted with `brief`, like `input`"})
+    output = Json(allow_none=True, help="Omitted with `brief`, like `input`", optional=True)
 
 
 BRIEF = {"description": "Omit input and output"}
@@ -252,8 +250,8 @@ class RunArgs(PageArgs):
     until = Time(load_default=None)
     cancelled = fields.Boolean(load_default=None)
     error_kind = OneOrMore(ERROR_KINDS, load_default=None)
-    waiting = fields.Boolean(load_default=False, metadata={"description": "Only runs that wait for a person's answer"})
-    search = text(200, is_kept=False, load_default=None, metadata={"description": SEARCH_RUNS})
+    waiting = fields.Boolean(load_default=False, help="Only runs that wait for a person's answer")
+    search = text(200, is_kept=False, load_default=None, help=SEARCH_RUNS)
     brief = fields.Boolean(load_default=False, metadata=BRIEF)
 
 
@@ -262,7 +260,7 @@ class LatestArgs(Shape):
 
 
 class StartArgs(Shape):
-    wait = fields.Float(load_default=10.0, validate=validate.Range(0, 60), metadata={"description": "Seconds"})
+    wait = fields.Float(load_default=10.0, validate=validate.Range(0, 60), help="Seconds")
 
 
 class RunIn(Strict):
@@ -271,22 +269,21 @@ class RunIn(Strict):
     workflow_id = text(64, required=True)
     status = choice(RUN_STATUSES, load_default="success")
     triggered_by = choice(TRIGGERS, load_default="manual")
-    started_at = Time(load_default=None, allow_none=True)
-    finished_at = Time(load_default=None, allow_none=True)
-    duration_ms = Milliseconds(load_default=None, allow_none=True, validate=validate.Range(0, 10**12))
-    output = fields.Raw(load_default=None, allow_none=True)
-    error_text = text(10_000, 0, load_default=None, allow_none=True)
-    error_kind = choice(ERROR_KINDS, load_default=None, allow_none=True)
+    started_at = Time(load_default=None)
+    finished_at = Time(load_default=None)
+    duration_ms = Milliseconds(load_default=None, validate=validate.Range(0, 10**12))
+    output = fields.Raw(load_default=None)
+    error_text = text(10_000, 0, load_default=None)
+    error_kind = choice(ERROR_KINDS, load_default=None)
 
 
-class Version(fields.Field[Any]):
+class Version(fields.Options, Field[Any]):
     """A version: `latest`, `same` or its number."""
 
     default_error_messages = {"invalid": "must be latest, same or the number of a version"}
 
-    def __init__(self, about: str, **options: Any) -> None:
-        shape = {"type": ["string", "integer"], "examples": ["latest", "same", 3]}
-        super().__init__(metadata={**shape, "description": about}, **options)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(metadata={"type": ["string", "integer"], "examples": ["latest", "same", 3]}, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if value in ("latest", "same") or (type(value) is int and 0 < value < 2**31):
@@ -298,49 +295,46 @@ class RetryIn(Strict):
     start = choice(("start", "failed"), data_key="from", load_default="failed")
     version = Version(
         load_default=None,
-        allow_none=True,
-        about="Without it: latest, or same for a run that was started with a definition, `until` or `pinned`",
+        help="Without it: latest, or same for a run that was started with a definition, `until` or `pinned`",
     )
 
 
 class StepOut(Out):
-    id = fields.String(required=True)
-    number = fields.Integer(attribute="seq", metadata={"description": "In the order of execution, from 0"})
-    run_id = fields.String(required=True)
-    node_id = fields.String(required=True)
-    node_type = fields.String(required=True)
-    node_name = fields.String(required=True)
-    status = choice(STEP_STATUSES, required=True)
-    attempt = fields.Integer(required=True)
-    index = fields.Integer(attribute="item_index", allow_none=True)
-    branch = fields.String(allow_none=True)
-    pinned = fields.Boolean(metadata={"description": "True if its output was given and it was not executed"})
-    input = Json(required=True, allow_none=True, metadata={"description": "Null with values=false"})
-    output = Json(required=True, allow_none=True, metadata={"description": "Null with values=false"})
-    error_text = fields.String(required=True, allow_none=True)
-    error_kind = choice(ERROR_KINDS, allow_none=True, metadata={"description": WHY_FAILED})
-    started_at = Time(required=True)
-    finished_at = Time(required=True, allow_none=True)
-    duration_ms = Milliseconds(required=True, allow_none=True)
-    duration_us = fields.Integer(required=True, allow_none=True, metadata=PRECISE)
+    id = fields.String()
+    number = fields.Integer(attribute="seq", help="In the order of execution, from 0", optional=True)
+    run_id = fields.String()
+    node_id = fields.String()
+    node_type = fields.String()
+    node_name = fields.String()
+    status = choice(STEP_STATUSES)
+    attempt = fields.Integer()
+    index = fields.Integer(attribute="item_index", allow_none=True, optional=True)
+    branch = fields.String(allow_none=True, optional=True)
+    pinned = fields.Boolean(help="True if its output was given and it was not executed", optional=True)
+    input = Json(allow_none=True, help="Null with values=false")
+    output = Json(allow_none=True, help="Null with values=false")
+    error_text = fields.String(allow_none=True)
+    error_kind = choice(ERROR_KINDS, allow_none=True, help=WHY_FAILED, optional=True)
+    started_at = Time()
+    finished_at = Time(allow_none=True)
+    duration_ms = Milliseconds(allow_none=True)
+    duration_us = fields.Integer(allow_none=True, metadata=PRECISE)
 
 
 # Credentials
 
 
-def hosts(**options: Any) -> fields.List[Any]:
+def hosts(**options: Any) -> fields.List:
     """Return a field for a list of hosts; `*.example.com` stands for all subdomains."""
     name = fields.String(validate=validate.Regexp(HOST, error="Must be a host, or *.example.com for its subdomains."))
     told = "Allowed hosts; null: the hosts in its values"
-    return fields.List(
-        name, allow_none=True, validate=validate.Length(1, 50), metadata={"description": told}, **options
-    )
+    return fields.List(name, allow_none=True, validate=validate.Length(1, 50), help=told, **options)
 
 
 class CredentialIn(Strict):
     name = text(200, required=True)
     type = text(50, required=True)
-    data = fields.Dict(required=True, metadata={"description": "The values, as the type defines them; never returned"})
+    data = fields.Dict(required=True, help="The values, as the type defines them; never returned")
     hosts = hosts(load_default=None)
 
 
@@ -348,10 +342,10 @@ class CredentialIn(Strict):
 
 
 class LogOut(Out):
-    id = fields.String(required=True)
-    run_id = fields.String(required=True, allow_none=True)
-    node_id = fields.String(required=True, allow_none=True)
-    level = choice(LEVELS, required=True)
-    message = fields.String(required=True)
-    data = Json(required=True, allow_none=True)
-    created_at = Time(required=True)
+    id = fields.String()
+    run_id = fields.String(allow_none=True)
+    node_id = fields.String(allow_none=True)
+    level = choice(LEVELS)
+    message = fields.String()
+    data = Json(allow_none=True)
+    created_at = Time()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from marshmallow import INCLUDE, fields
+from marshmallow import INCLUDE
 
 import templates
 from agent import definition as definitions
@@ -14,7 +14,7 @@ from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource, to_bad_input
 from errors import BadInput, Conflict, Issue, NotFound
 from models import Agent, differences
-from schema_fields import Cursor, Out, Resendable, Time
+from schema_fields import Cursor, Out, Resendable, Time, fields
 from schemas import CheckIn, CheckOut, Detail, PageArgs, listed
 from security.credentials import find_agent_warnings
 
@@ -121,11 +121,7 @@ class AgentChange(AgentIn):
     """The whole new definition of an agent."""
 
     read_only = READ_ONLY - {"updated_at"}
-    updated_at = Time(
-        load_default=None,
-        allow_none=True,
-        metadata={"description": "The `updated_at` that the change is based on; null: any"},
-    )
+    updated_at = Time(load_default=None, help="The `updated_at` that the change is based on; null: any")
 
 
 class NameCursor(Cursor):
@@ -139,31 +135,29 @@ class AgentArgs(PageArgs):
 
 
 class AgentOut(Out):
-    id = fields.String(required=True)
-    name = fields.String(required=True)
-    description = fields.String(required=True)
-    instructions = fields.String(required=True)
-    model = fields.String(required=True, allow_none=True)
-    credential = fields.String(required=True, allow_none=True)
-    tools = fields.List(fields.Dict(), required=True)
-    memory = fields.Boolean(required=True)
-    output_schema = fields.Dict(required=True, allow_none=True)
-    limits = fields.Dict(required=True)
-    approval = fields.Dict(required=True, allow_none=True)
-    builtin = fields.Boolean(required=True, metadata={"description": "True if it is built in"})
+    id = fields.String()
+    name = fields.String()
+    description = fields.String()
+    instructions = fields.String()
+    model = fields.String(allow_none=True)
+    credential = fields.String(allow_none=True)
+    tools = fields.List(fields.Dict())
+    memory = fields.Boolean()
+    output_schema = fields.Dict(allow_none=True)
+    limits = fields.Dict()
+    approval = fields.Dict(allow_none=True)
+    builtin = fields.Boolean(help="True if it is built in")
     needs_credentials = fields.List(
-        fields.String(),
-        required=True,
-        metadata={"description": "Types of its tools that need a credential named with the task"},
+        fields.String(), help="Types of its tools that need a credential named with the task"
     )
-    created_at = Time(required=True, allow_none=True)
-    updated_at = Time(required=True, allow_none=True)
+    created_at = Time(allow_none=True)
+    updated_at = Time(allow_none=True)
 
 
 class SavedAgentOut(AgentOut):
     """An agent that was just saved."""
 
-    warnings = fields.List(fields.Nested(Detail), metadata={"description": "Warnings, such as a missing credential"})
+    warnings = fields.List(fields.Nested(Detail), help="Warnings, such as a missing credential", optional=True)
 
 
 @blueprint.get("/agents")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from marshmallow import fields, validate
+from marshmallow import validate
 
 from api.agent_run_json import make_page, show_run
 from api.audit import defer_entry, defer_start_entry
@@ -16,113 +16,102 @@ from dispatch.agents.definitions import find_agent
 from dispatch.agents.task import Task, agent_run_id, check
 from errors import BadInput, Conflict, Forbidden
 from models import AgentRun, Run
-from schema_fields import PRECISE, Json, Milliseconds, Out, Shape, Strict, Time, Whole, choice, text
+from schema_fields import PRECISE, Json, Milliseconds, Out, Shape, Strict, Time, Whole, choice, fields, text
 from schemas import PageArgs, listed
 
 blueprint = Resource("agent", "Agent runs")
 
 
 # An empty value is not the same as a missing one: it selects the entries without a session.
-SESSION = {
-    "allowEmptyValue": True,
-    "description": "A session; empty: entries without a session; omitted: all",
-}
+SESSION = {"allowEmptyValue": True, "description": "A session; empty: entries without a session; omitted: all"}
 
 
 class TaskIn(Strict):
     agent_id = text(64, required=True)
     task = text(100_000, required=True)
-    input = fields.Raw(
-        load_default=None, allow_none=True, metadata={"description": "The material of the task, as data"}
-    )
-    session = text(200, 0, load_default=None, allow_none=True)
-    memory = fields.Boolean(
-        load_default=None,
-        allow_none=True,
-        metadata={"description": "Add memories to the task; default: as the agent defines"},
-    )
-    model = text(200, load_default=None, allow_none=True, metadata={"description": "Such as openai:gpt-5"})
+    input = fields.Raw(load_default=None, help="The material of the task, as data")
+    session = text(200, 0, load_default=None)
+    memory = fields.Boolean(load_default=None, help="Add memories to the task; default: as the agent defines")
+    model = text(200, load_default=None, help="Such as openai:gpt-5")
     credentials = fields.Dict(
         keys=text(64),
         values=text(200),
         load_default=dict,
         validate=validate.Length(max=20),
-        metadata={"description": "By type of tool, for tools that name none; `llm` is for the model"},
+        help="By type of tool, for tools that name none; `llm` is for the model",
     )
-    wait = fields.Float(load_default=30.0, validate=validate.Range(0, 60), metadata={"description": "Seconds"})
+    wait = fields.Float(load_default=30.0, validate=validate.Range(0, 60), help="Seconds")
 
 
 class UsageOut(Out):
-    requests = fields.Integer(required=True)
-    tool_calls = fields.Integer(required=True)
-    input_tokens = fields.Integer(required=True)
-    output_tokens = fields.Integer(required=True)
-    cost = fields.Float(required=True, allow_none=True, metadata={"description": "US dollars; null: unknown"})
+    requests = fields.Integer()
+    tool_calls = fields.Integer()
+    input_tokens = fields.Integer()
+    output_tokens = fields.Integer()
+    cost = fields.Float(allow_none=True, help="US dollars; null: unknown")
 
 
 class AgentStepOut(Out):
     """One step of an agent: its `start`, a request to the `model`, or a call of a `tool`."""
 
-    seq = fields.Integer(required=True)
-    kind = choice(("start", "model", "tool"), required=True)
-    name = fields.String(required=True)
-    status = choice(("running", "success", "failed", "refused", "asking", "waiting"), required=True)
-    arguments = Json(allow_none=True, metadata={"description": "Of a tool call"})
-    result = Json(allow_none=True, metadata={"description": "For a tool: the text for the model"})
-    text = fields.String(allow_none=True, metadata={"description": "The model's text; for the start, its prompt"})
-    tool_calls = Json(allow_none=True, metadata={"description": "The model's tool calls: `[{name, arguments}]`"})
-    error_text = fields.String(required=True, allow_none=True)
-    prompt_chars = fields.Integer(allow_none=True)
-    prompt_messages = fields.Integer(allow_none=True)
-    input_tokens = fields.Integer(allow_none=True)
-    output_tokens = fields.Integer(allow_none=True)
-    cost = fields.Float(allow_none=True)
-    started_at = Time(required=True)
-    finished_at = Time(required=True, allow_none=True)
-    duration_ms = Milliseconds(required=True, allow_none=True)
-    duration_us = fields.Integer(required=True, allow_none=True, metadata=PRECISE)
+    seq = fields.Integer()
+    kind = choice(("start", "model", "tool"))
+    name = fields.String()
+    status = choice(("running", "success", "failed", "refused", "asking", "waiting"))
+    arguments = Json(allow_none=True, help="Of a tool call", optional=True)
+    result = Json(allow_none=True, help="For a tool: the text for the model", optional=True)
+    text = fields.String(allow_none=True, help="The model's text; for the start, its prompt", optional=True)
+    tool_calls = Json(allow_none=True, help="The model's tool calls: `[{name, arguments}]`", optional=True)
+    error_text = fields.String(allow_none=True)
+    prompt_chars = fields.Integer(allow_none=True, optional=True)
+    prompt_messages = fields.Integer(allow_none=True, optional=True)
+    input_tokens = fields.Integer(allow_none=True, optional=True)
+    output_tokens = fields.Integer(allow_none=True, optional=True)
+    cost = fields.Float(allow_none=True, optional=True)
+    started_at = Time()
+    finished_at = Time(allow_none=True)
+    duration_ms = Milliseconds(allow_none=True)
+    duration_us = fields.Integer(allow_none=True, metadata=PRECISE)
 
 
 class ToolCallOut(Out):
-    name = fields.String(required=True)
-    arguments = Json(required=True, allow_none=True)
-    status = fields.String(required=True)
-    error_text = fields.String(required=True, allow_none=True)
+    name = fields.String()
+    arguments = Json(allow_none=True)
+    status = fields.String()
+    error_text = fields.String(allow_none=True)
 
 
 class AgentRunOut(Out):
-    id = fields.String(required=True)
-    agent_id = fields.String(required=True)
-    run_id = fields.String(required=True, metadata={"description": "The run that this task is a step of"})
-    node_id = fields.String(required=True)
-    item_index = fields.Integer(allow_none=True)
-    status = choice(("pending", "running", "waiting", "success", "failed"), required=True)
-    task = fields.String(required=True)
-    input = Json(allow_none=True)
-    session = fields.String(allow_none=True)
-    model = fields.String(allow_none=True)
-    text = fields.String(allow_none=True)
-    data = Json(allow_none=True, metadata={"description": "The answer, if the agent has an output_schema"})
-    tool_calls = fields.List(fields.Nested(ToolCallOut), required=True)
-    usage = fields.Nested(UsageOut, required=True)
-    error_text = fields.String(required=True, allow_none=True)
-    waiting = fields.String(allow_none=True, metadata={"description": "The reason for waiting"})
-    question = fields.String(
-        allow_none=True, metadata={"description": "The question to name in POST /api/runs/:id/resume"}
-    )
-    created_at = Time(required=True)
-    finished_at = Time(required=True, allow_none=True)
-    duration_ms = Milliseconds(required=True, allow_none=True)
-    duration_us = fields.Integer(required=True, allow_none=True, metadata=PRECISE)
+    id = fields.String()
+    agent_id = fields.String()
+    run_id = fields.String(help="The run that this task is a step of")
+    node_id = fields.String()
+    item_index = fields.Integer(allow_none=True, optional=True)
+    status = choice(("pending", "running", "waiting", "success", "failed"))
+    task = fields.String()
+    input = Json(allow_none=True, optional=True)
+    session = fields.String(allow_none=True, optional=True)
+    model = fields.String(allow_none=True, optional=True)
+    text = fields.String(allow_none=True, optional=True)
+    data = Json(allow_none=True, help="The answer, if the agent has an output_schema", optional=True)
+    tool_calls = fields.List(fields.Nested(ToolCallOut))
+    usage = fields.Nested(UsageOut)
+    error_text = fields.String(allow_none=True)
+    waiting = fields.String(allow_none=True, help="The reason for waiting", optional=True)
+    question = fields.String(allow_none=True, help="The question to name in POST /api/runs/:id/resume", optional=True)
+    created_at = Time()
+    finished_at = Time(allow_none=True)
+    duration_ms = Milliseconds(allow_none=True)
+    duration_us = fields.Integer(allow_none=True, metadata=PRECISE)
 
 
 class AgentLogOut(AgentRunOut):
-    steps = fields.List(fields.Nested(AgentStepOut), required=True)
-    more_steps = fields.Integer(required=True, metadata={"description": "In a list: number of omitted steps"})
+    steps = fields.List(fields.Nested(AgentStepOut))
+    more_steps = fields.Integer(help="In a list: number of omitted steps")
 
 
 class AgentRunArgs(Shape):
-    wait = fields.Float(load_default=0.0, validate=validate.Range(0, 60), metadata={"description": "Seconds"})
+    wait = fields.Float(load_default=0.0, validate=validate.Range(0, 60), help="Seconds")
 
 
 class AgentLogArgs(PageArgs):

@@ -10,14 +10,13 @@ from typing import Any
 import orjson
 from flask import g, request
 from flask_login import current_user
-from marshmallow import fields
 
 import templates
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
 from errors import NotFound
 from models import ACTIONS, SUBJECTS, AuditEntry, Base, Run, Write, present_names
-from schema_fields import Json, Out, Time, choice, text
+from schema_fields import Json, Out, Time, choice, fields, text
 from schemas import PageArgs, listed
 
 blueprint = Resource("audit", "The audit log")
@@ -33,29 +32,19 @@ class AuditArgs(PageArgs):
 
 
 class AuditOut(Out):
-    id = fields.String(required=True)
-    action = choice(ACTIONS, required=True)
-    workspace_id = fields.String(required=True)
-    user_id = fields.String(
-        required=True, allow_none=True, metadata={"description": "null: a signed link or the command line"}
-    )
-    user_email = fields.String(required=True, allow_none=True, metadata={"description": "The name at that time"})
-    token_name = fields.String(required=True, allow_none=True, metadata={"description": "Of the API token used"})
-    target_type = fields.String(required=True, allow_none=True)
-    target_id = fields.String(required=True, allow_none=True)
-    target_name = fields.String(required=True, allow_none=True, metadata={"description": "The name at that time"})
-    changes = Json(
-        required=True,
-        metadata={"type": "object", "description": "By field: `{before, after}`, `{changed: true}` or a value"},
-    )
-    names = fields.Dict(
-        keys=fields.String(),
-        values=fields.String(),
-        required=True,
-        metadata={"description": "Current names of existing objects, by id"},
-    )
-    address = fields.String(required=True, allow_none=True, metadata={"description": "The address of the client"})
-    created_at = Time(required=True)
+    id = fields.String()
+    action = choice(ACTIONS)
+    workspace_id = fields.String()
+    user_id = fields.String(allow_none=True, help="null: a signed link or the command line")
+    user_email = fields.String(allow_none=True, help="The name at that time")
+    token_name = fields.String(allow_none=True, help="Of the API token used")
+    target_type = fields.String(allow_none=True)
+    target_id = fields.String(allow_none=True)
+    target_name = fields.String(allow_none=True, help="The name at that time")
+    changes = Json(metadata={"type": "object"}, help="By field: `{before, after}`, `{changed: true}` or a value")
+    names = fields.Dict(keys=fields.String(), values=fields.String(), help="Current names of existing objects, by id")
+    address = fields.String(allow_none=True, help="The address of the client")
+    created_at = Time()
 
 
 @blueprint.get("/audit")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from marshmallow import fields
 
 import nodes as node_types
 import templates as files
@@ -17,47 +16,45 @@ from dispatch.references import warned
 from errors import NotFound
 from models import Workflow
 from nodes import plugins
-from schema_fields import Cursor, Items, Out, Strict, text
+from schema_fields import Cursor, Items, Out, Strict, fields, text
 from schemas import DEFINITION, SavedOut, SliceArgs, listed, slice_of
 
 blueprint = Resource("catalogue", "Node types and templates to build with")
 
 
 class NodeOut(Out):
-    type = fields.String(required=True)
-    name = fields.String(required=True)
-    also = fields.List(fields.String(), required=True, metadata={"description": "Other search words"})
-    icon = fields.String(
-        required=True, metadata={"description": "The name of a Tabler icon; empty: its category's icon"}
-    )
-    category = fields.String(required=True)
-    description = fields.String(required=True)
-    branches = fields.List(fields.String(), required=True)
-    trigger = fields.Boolean(required=True)
-    pure = fields.Boolean(required=True)
-    own = fields.Boolean(required=True)
-    config_schema = fields.Dict(required=True)
-    examples = fields.List(fields.Dict(), required=True)
-    extra = fields.String(required=True, allow_none=True)
-    install = fields.String(required=True, allow_none=True)
+    type = fields.String()
+    name = fields.String()
+    also = fields.List(fields.String(), help="Other search words")
+    icon = fields.String(help="The name of a Tabler icon; empty: its category's icon")
+    category = fields.String()
+    description = fields.String()
+    branches = fields.List(fields.String())
+    trigger = fields.Boolean()
+    pure = fields.Boolean()
+    own = fields.Boolean()
+    config_schema = fields.Dict()
+    examples = fields.List(fields.Dict())
+    extra = fields.String(allow_none=True)
+    install = fields.String(allow_none=True)
 
 
 class BrokenOut(Out):
-    file = fields.String(required=True)
-    reason = fields.String(required=True)
+    file = fields.String()
+    reason = fields.String()
 
 
 class CategoryOut(Out):
-    category = fields.String(required=True)
-    name = fields.String(required=True)
-    icon = fields.String(required=True)
+    category = fields.String()
+    name = fields.String()
+    icon = fields.String()
 
 
 class NodesOut(Out):
-    items = Items(fields.Nested(NodeOut), required=True)
-    next_cursor = Cursor(allow_none=True)
-    categories = Items(fields.Nested(CategoryOut), required=True, metadata={"description": "In order"})
-    broken = Items(fields.Nested(BrokenOut), required=True)
+    items = Items(fields.Nested(NodeOut))
+    next_cursor = Cursor(allow_none=True, optional=True)
+    categories = Items(fields.Nested(CategoryOut), help="In order")
+    broken = Items(fields.Nested(BrokenOut))
 
 
 class NodeArgs(SliceArgs):
@@ -66,22 +63,22 @@ class NodeArgs(SliceArgs):
 
 
 class NeededOut(Out):
-    name = fields.String(required=True, metadata={"description": "Its name in the flow"})
-    type = fields.String(required=True)
-    purpose = fields.String(required=True, data_key="for", attribute="for")
+    name = fields.String(help="Its name in the flow")
+    type = fields.String()
+    purpose = fields.String(data_key="for", attribute="for")
 
 
 class TemplateOut(Out):
-    id = fields.String(required=True)
-    name = fields.String(required=True)
-    description = fields.String(required=True)
-    category = fields.String(required=True)
-    tags = fields.List(fields.String(), required=True)
-    credentials = fields.List(fields.Nested(NeededOut), required=True)
-    needs = fields.List(fields.String(), metadata={"description": "Requirements, such as internet"})
-    sample_input = fields.Raw(required=True, allow_none=True)
-    expected_output = fields.Raw(allow_none=True)
-    definition = fields.Raw(required=True, metadata=DEFINITION)
+    id = fields.String()
+    name = fields.String()
+    description = fields.String()
+    category = fields.String()
+    tags = fields.List(fields.String())
+    credentials = fields.List(fields.Nested(NeededOut))
+    needs = fields.List(fields.String(), help="Requirements, such as internet", optional=True)
+    sample_input = fields.Raw(allow_none=True)
+    expected_output = fields.Raw(allow_none=True, optional=True)
+    definition = fields.Raw(metadata=DEFINITION)
 
 
 class UseIn(Strict):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
-from marshmallow import INCLUDE, ValidationError, fields
+from marshmallow import INCLUDE, ValidationError
 
 from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
@@ -18,7 +18,7 @@ from errors import BadInput, Unavailable
 from models import Credential
 from nodes.credentials import keyring
 from nodes.credentials.types import TYPES, catalogue
-from schema_fields import Json, Milliseconds, Out, Shape, Strict, Time, choice, text
+from schema_fields import Json, Milliseconds, Out, Shape, Strict, Time, choice, fields, text
 from schemas import STATUSES, CredentialIn, Detail, PageArgs, SliceArgs, hosts, listed, slice_of
 from security.credentials import Trial, find_host_warnings, find_users, make_credential, run_test
 
@@ -30,43 +30,39 @@ _room = threading.BoundedSemaphore(MAX_TRIALS)
 
 class CredentialChange(Strict):
     name = text(200)
-    data = fields.Dict(metadata={"description": "All values, replaced"})
+    data = fields.Dict(help="All values, replaced")
     hosts = hosts()
 
 
 class CredentialOut(Out):
-    id = fields.String(required=True)
-    workspace_id = fields.String(required=True)
-    name = fields.String(required=True)
-    type = fields.String(required=True)
-    hosts = Json(required=True, allow_none=True)
-    created_at = Time(required=True)
-    updated_at = Time(required=True)
+    id = fields.String()
+    workspace_id = fields.String()
+    name = fields.String()
+    type = fields.String()
+    hosts = Json(allow_none=True)
+    created_at = Time()
+    updated_at = Time()
     warnings = fields.List(
-        fields.Nested(Detail),
-        metadata={"description": "Warnings of the saved credential, such as missing hosts"},
+        fields.Nested(Detail), help="Warnings of the saved credential, such as missing hosts", optional=True
     )
 
 
 class UsedByOut(Out):
-    type = choice(("flow", "agent"), required=True)
-    id = fields.String(required=True)
-    name = fields.String(required=True)
-    status = choice(STATUSES, required=True, allow_none=True, metadata={"description": "Of a flow"})
+    type = choice(("flow", "agent"))
+    id = fields.String()
+    name = fields.String()
+    status = choice(STATUSES, allow_none=True, help="Of a flow")
 
 
 class CredentialUseOut(CredentialOut):
     used_by = fields.List(
-        fields.Nested(UsedByOut),
-        metadata={"description": "The first 20 users: active flows, other flows, agents"},
+        fields.Nested(UsedByOut), help="The first 20 users: active flows, other flows, agents", optional=True
     )
-    used_by_count = fields.Integer(metadata={"description": "Number of users"})
+    used_by_count = fields.Integer(help="Number of users", optional=True)
 
 
 class CredentialArgs(PageArgs):
-    used_by = fields.Boolean(
-        load_default=False, metadata={"description": "Include the flows and agents that use each credential"}
-    )
+    used_by = fields.Boolean(load_default=False, help="Include the flows and agents that use each credential")
 
 
 class TrialIn(Shape):
@@ -75,36 +71,30 @@ class TrialIn(Shape):
     class Meta:
         unknown = INCLUDE
 
-    url = text(
-        8_000, metadata={"description": "For credentials without a host of their own: the address to test against"}
-    )
-    send = fields.Boolean(metadata={"description": "Allow sending a test message"})
+    url = text(8_000, help="For credentials without a host of their own: the address to test against")
+    send = fields.Boolean(help="Allow sending a test message")
 
 
 class TrialOf(TrialIn):
-    name = text(200, 0, load_default="", metadata={"description": "Its name in messages"})
+    name = text(200, 0, load_default="", help="Its name in messages")
     type = text(50, required=True)
-    data = fields.Dict(required=True, metadata={"description": "The values, which are not saved"})
+    data = fields.Dict(required=True, help="The values, which are not saved")
     hosts = hosts(load_default=None)
 
 
 class TrialOut(Out):
-    ok = fields.Boolean(required=True, metadata={"description": "True if the status is ok"})
-    status = choice(
-        ("ok", "failed", "untested"), required=True, metadata={"description": "untested: no service was asked"}
-    )
-    message = fields.String(required=True, metadata={"description": "The service that was asked, or the error"})
-    duration_ms = Milliseconds(required=True)
+    ok = fields.Boolean(help="True if the status is ok")
+    status = choice(("ok", "failed", "untested"), help="untested: no service was asked")
+    message = fields.String(help="The service that was asked, or the error")
+    duration_ms = Milliseconds()
 
 
 class CredentialTypeOut(Out):
-    type = fields.String(required=True)
-    name = fields.String(required=True)
-    description = fields.String(required=True)
-    schema = fields.Dict(required=True)
-    needs_hosts = fields.Boolean(
-        required=True, metadata={"description": "True if no node can send it until its `hosts` are set"}
-    )
+    type = fields.String()
+    name = fields.String()
+    description = fields.String()
+    schema = fields.Dict()
+    needs_hosts = fields.Boolean(help="True if no node can send it until its `hosts` are set")
 
 
 @blueprint.get("/credentials")

@@ -12,7 +12,7 @@ from typing import Any
 from apispec import APISpec, BasePlugin
 from flask import Flask
 from flask_smorest import Api, Blueprint
-from marshmallow import fields
+from marshmallow.fields import Field
 
 from api.http import request_origin
 from api.webhooks import Slashes
@@ -124,7 +124,7 @@ class Description(BasePlugin):
             operation.setdefault("operationId", make_operation_id(method, str(path)))
 
 
-def describe_field(converter: Any, field: fields.Field[Any], ret: dict[str, Any], **options: Any) -> dict[str, Any]:
+def describe_field(converter: Any, field: Field[Any], ret: dict[str, Any], **options: Any) -> dict[str, Any]:
     """Change `ret`, the JSON Schema of a field, to a reference to the `component` in its metadata, if any.
 
     Other objects without properties get `additionalProperties`: code generators would treat them as empty objects.

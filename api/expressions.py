@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from marshmallow import ValidationError, fields, validate, validates_schema
+from marshmallow import ValidationError, validate, validates_schema
 
 from api.http.auth import find, get_user, require_role
 from api.http.json_io import Resource
@@ -14,7 +14,7 @@ from api.workflows import make_pins_field, parse_pins, read_definition
 from dispatch import PREVIEWS, Place, Preview
 from errors import BadInput
 from models import Run, Workflow
-from schema_fields import Json, Out, Strict, text
+from schema_fields import Json, Out, Strict, fields, text
 from schemas import DEFINITION
 
 blueprint = Resource("expressions", "Preview of expressions")
@@ -25,23 +25,15 @@ MAX_TEMPLATES = 50
 
 class PreviewIn(Strict):
     workflow_id = text(64, required=True)
-    node_id = text(64, required=True, metadata={"description": "The node of the templates"})
+    node_id = text(64, required=True, help="The node of the templates")
     definition = fields.Raw(
-        load_default=None,
-        allow_none=True,
-        metadata={**DEFINITION, "description": "The definition being edited; default: the flow's"},
+        load_default=None, metadata=DEFINITION, help="The definition being edited; default: the flow's"
     )
-    run_id = text(
-        64, load_default=None, allow_none=True, metadata={"description": "A run of the flow, whose values are used"}
-    )
+    run_id = text(64, load_default=None, help="A run of the flow, whose values are used")
     pinned = make_pins_field("Outputs by node id that replace those recorded by the run")
-    template = fields.Raw(
-        allow_none=True, metadata={"description": "Any JSON; expressions in its strings are evaluated"}
-    )
+    template = fields.Raw(allow_none=True, help="Any JSON; expressions in its strings are evaluated")
     templates = fields.List(
-        fields.Raw(allow_none=True),
-        validate=validate.Length(1, MAX_TEMPLATES),
-        metadata={"description": "Several templates"},
+        fields.Raw(allow_none=True), validate=validate.Length(1, MAX_TEMPLATES), help="Several templates"
     )
 
     @validates_schema
@@ -52,28 +44,20 @@ class PreviewIn(Strict):
 
 
 class PreviewedOut(Out):
-    ok = fields.Boolean(required=True)
-    value = Json(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The result; if `truncated`, the beginning of the text or of its JSON"},
-    )
-    error = fields.String(required=True, allow_none=True)
-    truncated = fields.Boolean(required=True)
+    ok = fields.Boolean()
+    value = Json(allow_none=True, help="The result; if `truncated`, the beginning of the text or of its JSON")
+    error = fields.String(allow_none=True)
+    truncated = fields.Boolean()
 
 
 class NamesOut(Out):
-    top = fields.List(fields.String(), required=True)
-    steps = fields.List(
-        fields.String(), required=True, metadata={"description": "The predecessors of this node, in order"}
-    )
+    top = fields.List(fields.String())
+    steps = fields.List(fields.String(), help="The predecessors of this node, in order")
 
 
 class PreviewOut(Out):
-    items = fields.List(
-        fields.Nested(PreviewedOut), required=True, metadata={"description": "One per template, in order"}
-    )
-    names = fields.Nested(NamesOut, required=True, metadata={"description": "Names for completion"})
+    items = fields.List(fields.Nested(PreviewedOut), help="One per template, in order")
+    names = fields.Nested(NamesOut, help="Names for completion")
 
 
 @blueprint.post("/expressions/preview")

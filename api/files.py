@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from typing import IO, Any
 
 from flask import Request, Response
-from marshmallow import fields
 from werkzeug.formparser import FormDataParser
 
 from api.audit import begin_entry
@@ -19,7 +18,7 @@ from errors import BadInput, Conflict, NodeError, NotFound, NotJson, TooLarge, U
 from nodes.core.output import disposition
 from nodes.files.files import Absent, Files, Overfull, Present, Upload, guess_content_type
 from nodes.http.response import to_safe_name
-from schema_fields import Cursor, Out, Strict, Time, text
+from schema_fields import Cursor, Out, Strict, Time, fields, text
 from schemas import Error, PageArgs, listed
 
 blueprint = Resource("files", "Files of the workspace")
@@ -38,16 +37,16 @@ class FileCursor(Cursor):
 
 
 class FileArgs(PageArgs):
-    prefix = text(1_000, 0, load_default="", metadata={"description": "Beginning of the paths, such as `reports/`"})
+    prefix = text(1_000, 0, load_default="", help="Beginning of the paths, such as `reports/`")
     cursor = FileCursor(load_default=None)
 
 
 class FileOut(Out):
-    path = fields.String(required=True)
-    name = fields.String(required=True, metadata={"description": "The last part of the path"})
-    size = fields.Integer(required=True, metadata={"description": "In bytes"})
-    content_type = fields.String(required=True, metadata={"description": "From the ending of the name"})
-    modified_at = Time(required=True)
+    path = fields.String()
+    name = fields.String(help="The last part of the path")
+    size = fields.Integer(help="In bytes")
+    content_type = fields.String(help="From the ending of the name")
+    modified_at = Time()
 
 
 class UploadIn(Strict):
@@ -57,20 +56,16 @@ class UploadIn(Strict):
         1_000,
         0,
         load_default="",
-        metadata={
-            "description": "Path of the file: `reports/may.csv`. With a slash at its end, a folder, in which the file "
-            "keeps its name. Empty: its name, in no folder"
-        },
+        help="Path of the file: `reports/may.csv`. With a slash at its end, a folder, in which the file "
+        "keeps its name. Empty: its name, in no folder",
     )
-    overwrite = fields.Boolean(load_default=False, metadata={"description": "Replace an existing file"})
+    overwrite = fields.Boolean(load_default=False, help="Replace an existing file")
 
 
 class UploadForm(UploadIn):
     """The whole form, for the OpenAPI document."""
 
-    file = fields.Raw(
-        required=True, metadata={"type": "string", "format": "binary", "description": "The file, with its name"}
-    )
+    file = fields.Raw(required=True, metadata={"type": "string", "format": "binary"}, help="The file, with its name")
 
 
 UPLOAD = UploadIn()

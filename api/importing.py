@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import fields
-
 from api.audit import record_change
 from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.json_io import Resource
@@ -14,7 +12,7 @@ from errors import BadInput, NotFound
 from importing import curl as curl_lines
 from importing import openapi as openapi_documents
 from models import Preset
-from schema_fields import Items, Json, Out, Strict, Time, text
+from schema_fields import Items, Json, Out, Strict, Time, fields, text
 from schemas import PageArgs, listed
 
 blueprint = Resource("importing", "cURL commands and OpenAPI documents as nodes")
@@ -27,23 +25,22 @@ class CurlIn(Strict):
 class SuggestionOut(Out):
     """A credential to create: POST /api/credentials accepts it once the values in `sources` are added to `data`."""
 
-    name = fields.String(required=True)
-    type = fields.String(required=True)
-    data = fields.Dict(required=True)
-    sources = fields.Dict(required=True, metadata={"description": "Where to find the values that `data` lacks"})
-    hosts = fields.List(fields.String(), required=True, allow_none=True)
+    name = fields.String()
+    type = fields.String()
+    data = fields.Dict()
+    sources = fields.Dict(help="Where to find the values that `data` lacks")
+    hosts = fields.List(fields.String(), allow_none=True)
 
 
 class ImportedOut(Out):
-    node = fields.Dict(required=True)
-    credentials = fields.List(fields.Nested(SuggestionOut), required=True)
-    notes = fields.List(fields.String(), required=True)
+    node = fields.Dict()
+    credentials = fields.List(fields.Nested(SuggestionOut))
+    notes = fields.List(fields.String())
 
 
 class DocumentIn(Strict):
     document = fields.Raw(
-        required=True,
-        metadata={"type": ["string", "object"], "description": "OpenAPI 3, as an object, or as text: JSON or YAML"},
+        required=True, metadata={"type": ["string", "object"]}, help="OpenAPI 3, as an object, or as text: JSON or YAML"
     )
 
 
@@ -53,27 +50,27 @@ class PresetArgs(PageArgs):
 
 
 class PresetOut(Out):
-    id = fields.String(required=True)
-    source = fields.String(required=True)
-    title = fields.String(required=True)
-    key = fields.String(required=True)
-    name = fields.String(required=True)
-    description = fields.String(required=True)
-    tags = Json(required=True)
-    node = Json(required=True, attribute="node_json", metadata={"type": "object"})
-    parameters = Json(required=True, attribute="parameters_json", metadata={"type": "object"})
-    credential_type = fields.String(required=True, allow_none=True)
-    created_at = Time(required=True)
+    id = fields.String()
+    source = fields.String()
+    title = fields.String()
+    key = fields.String()
+    name = fields.String()
+    description = fields.String()
+    tags = Json()
+    node = Json(attribute="node_json", metadata={"type": "object"})
+    parameters = Json(attribute="parameters_json", metadata={"type": "object"})
+    credential_type = fields.String(allow_none=True)
+    created_at = Time()
 
 
 class PaletteOut(Out):
-    source = fields.String(required=True)
-    title = fields.String(required=True)
-    server = fields.String(required=True, allow_none=True)
-    count = fields.Integer(required=True)
-    credentials = fields.List(fields.Nested(SuggestionOut), required=True)
-    notes = fields.List(fields.String(), required=True)
-    presets = Items(fields.Nested(PresetOut), required=True)
+    source = fields.String()
+    title = fields.String()
+    server = fields.String(allow_none=True)
+    count = fields.Integer()
+    credentials = fields.List(fields.Nested(SuggestionOut))
+    notes = fields.List(fields.String())
+    presets = Items(fields.Nested(PresetOut))
 
 
 @blueprint.post("/import/curl")

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import request
 from flask_login import current_user
-from marshmallow import fields, validate
+from marshmallow import validate
 
 from api.audit import begin_entry, remove
 from api.http.auth import allow_anyone, check_page_user, get_user, get_workspace_id, require_role
@@ -17,7 +17,7 @@ from api.sessions import WhoOut, describe_session, no_store, respond_logged_in
 from errors import BadInput, Forbidden
 from models import Invitation, User, Workspace
 from nodes.mail import server_mail
-from schema_fields import Out, Strict, Time, choice, password, text
+from schema_fields import Out, Strict, Time, choice, fields, password, text
 from schemas import ROLES, SliceArgs, listed, slice_of
 from security import invitations
 
@@ -31,18 +31,18 @@ class InvitationIn(Strict):
 
 
 class InvitationOut(Out):
-    id = fields.String(required=True)
-    email = fields.String(required=True)
-    role = choice(ROLES, required=True)
-    invited_by = fields.String(required=True, metadata={"description": "Name of the inviting owner"})
-    invited_by_email = fields.String(required=True)
-    created_at = Time(required=True)
-    expires_at = Time(required=True)
+    id = fields.String()
+    email = fields.String()
+    role = choice(ROLES)
+    invited_by = fields.String(help="Name of the inviting owner")
+    invited_by_email = fields.String()
+    created_at = Time()
+    expires_at = Time()
 
 
 class InvitationMade(InvitationOut):
-    link = fields.String(required=True, metadata={"description": "Only in the answer to its creation; works once"})
-    mailed = fields.Boolean(required=True, metadata={"description": "True if a mail with the link was sent"})
+    link = fields.String(help="Only in the answer to its creation; works once")
+    mailed = fields.Boolean(help="True if a mail with the link was sent")
 
 
 class InvitationToken(Strict):
@@ -50,17 +50,17 @@ class InvitationToken(Strict):
 
 
 class InvitationShown(Out):
-    email = fields.String(required=True)
-    role = choice(ROLES, required=True)
-    workspace_name = fields.String(required=True)
-    invited_by = fields.String(required=True)
-    invited_by_email = fields.String(required=True)
-    expires_at = Time(required=True)
+    email = fields.String()
+    role = choice(ROLES)
+    workspace_name = fields.String()
+    invited_by = fields.String()
+    invited_by_email = fields.String()
+    expires_at = Time()
 
 
 class Redemption(InvitationToken):
     name = text(200)
-    password = password(metadata={"description": "For the new account; not if you are logged in"})
+    password = password(help="For the new account; not if you are logged in")
 
 
 # Owners

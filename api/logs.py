@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from marshmallow import fields
 
 from api.http.auth import find, get_workspace_id, must_redact_links, require_role
 from api.http.json_io import Resource, check_depth
 from errors import BadInput
 from models import LogEntry, LogFilters, Run
-from schema_fields import OneOrMore, Strict, Time, choice, text
+from schema_fields import OneOrMore, Strict, Time, choice, fields, text
 from schemas import LEVELS, MAX_WHOLE, LogOut, PageArgs, WholeArgs, listed
 
 blueprint = Resource("logs", "Log entries")
@@ -22,16 +21,16 @@ MAX_BRIEF = 300  # characters
 class LogIn(Strict):
     message = text(10_000, required=True)
     level = choice(LEVELS, load_default="info")
-    run_id = text(64, load_default=None, allow_none=True)
-    node_id = text(64, load_default=None, allow_none=True)
-    data = fields.Raw(load_default=None, allow_none=True)
+    run_id = text(64, load_default=None)
+    node_id = text(64, load_default=None)
+    data = fields.Raw(load_default=None)
 
 
 class LogItemOut(LogOut):
     """A log entry of a list, with its flow, if any."""
 
-    workflow_id = fields.String(required=True, allow_none=True)
-    workflow_name = fields.String(required=True, allow_none=True)
+    workflow_id = fields.String(allow_none=True)
+    workflow_name = fields.String(allow_none=True)
 
 
 class LogArgs(PageArgs):
@@ -39,12 +38,9 @@ class LogArgs(PageArgs):
     level = OneOrMore(LEVELS, load_default=None)
     since = Time(load_default=None)
     until = Time(load_default=None)
-    search = text(200, is_kept=False, load_default=None, metadata={"description": "Text in the message"})
+    search = text(200, is_kept=False, load_default=None, help="Text in the message")
     workflow_id = text(64, load_default=None)
-    brief = fields.Boolean(
-        load_default=False,
-        metadata={"description": "Truncate long `data` to `{$cut: {bytes, start}}`"},
-    )
+    brief = fields.Boolean(load_default=False, help="Truncate long `data` to `{$cut: {bytes, start}}`")
 
 
 @blueprint.get("/logs")

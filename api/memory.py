@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import orjson
-from marshmallow import fields, validate
+from marshmallow import validate
 
 from api.agents import SESSION
 from api.audit import record_change
@@ -15,7 +15,7 @@ from api.http.json_io import Resource
 from api.http.server import get_config
 from errors import NotFound
 from models import AgentMemory, MemoryName, MemoryScope, now_ms
-from schema_fields import Json, Out, Shape, Strict, Time, text
+from schema_fields import Json, Out, Shape, Strict, Time, fields, text
 from schemas import PageArgs, listed
 
 blueprint = Resource("memory", "Memories of agents")
@@ -31,9 +31,8 @@ class MemoryIn(Strict):
     expires_in = fields.Integer(
         strict=True,
         load_default=None,
-        allow_none=True,
         validate=validate.Range(1, 3_660 * 86_400),
-        metadata={"description": "Seconds until it expires; default: never"},
+        help="Seconds until it expires; default: never",
     )
 
 
@@ -49,19 +48,19 @@ class ForgetArgs(Shape):
 
 
 class ForgottenOut(Out):
-    deleted = fields.Integer(required=True, metadata={"description": "Number of deleted entries"})
+    deleted = fields.Integer(help="Number of deleted entries")
 
 
 class MemoryOut(Out):
-    id = fields.String(required=True)
-    agent_id = fields.String(required=True)
-    session = fields.String(required=True)
-    key = fields.String(required=True)
-    content = fields.String(required=True)
-    tags = Json(required=True)
-    expires_at = Time(required=True, allow_none=True)
-    created_at = Time(required=True)
-    updated_at = Time(required=True)
+    id = fields.String()
+    agent_id = fields.String()
+    session = fields.String()
+    key = fields.String()
+    content = fields.String()
+    tags = Json()
+    expires_at = Time(allow_none=True)
+    created_at = Time()
+    updated_at = Time()
 
 
 @blueprint.get("/agent/memory")

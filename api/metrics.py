@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response
-from marshmallow import fields, validate
+from marshmallow import validate
 
 from api.http.auth import allow_anyone, get_workspace_id, require_role
 from api.http.json_io import Resource
@@ -13,7 +13,7 @@ from api.http.server import get_dispatcher, get_server
 from errors import Unavailable
 from models import Poll, Schedule, Workspace, is_held_up, now_ms, space, totals
 from models import metrics as figures
-from schema_fields import Items, Milliseconds, Out, Shape, Time, Whole
+from schema_fields import Items, Milliseconds, Out, Shape, Time, Whole, fields
 from schema_fields.row_json import iso
 from schemas import RUN_STATUSES
 from version import VERSION
@@ -26,70 +26,60 @@ class MetricsArgs(Shape):
 
 
 class DayOut(Out):
-    day = fields.String(required=True)
-    total = fields.Integer(required=True)
-    success = fields.Integer(required=True)
-    failed = fields.Integer(required=True)
-    mean_duration_ms = Milliseconds(required=True, allow_none=True)
+    day = fields.String()
+    total = fields.Integer()
+    success = fields.Integer()
+    failed = fields.Integer()
+    mean_duration_ms = Milliseconds(allow_none=True)
 
 
 class HourOut(Out):
-    hour = Time(required=True, metadata={"description": "Start of the hour"})
-    total = fields.Integer(required=True)
-    success = fields.Integer(required=True)
-    failed = fields.Integer(required=True)
+    hour = Time(help="Start of the hour")
+    total = fields.Integer()
+    success = fields.Integer()
+    failed = fields.Integer()
 
 
 class FlowCountOut(Out):
-    workflow_id = fields.String(required=True)
-    workflow_name = fields.String(required=True, allow_none=True)
-    total = fields.Integer(required=True)
-    success = fields.Integer(required=True)
-    failed = fields.Integer(required=True)
-    failure_rate = fields.Float(required=True)
-    mean_duration_ms = Milliseconds(required=True, allow_none=True)
-    p95_duration_ms = Milliseconds(
-        required=True,
-        allow_none=True,
-        metadata={"description": "From its newest 50 ended runs; for the 10 busiest flows"},
-    )
-    last_status = fields.String(
-        required=True, allow_none=True, metadata={"enum": (*RUN_STATUSES, None), "description": "Of the newest run"}
-    )
+    workflow_id = fields.String()
+    workflow_name = fields.String(allow_none=True)
+    total = fields.Integer()
+    success = fields.Integer()
+    failed = fields.Integer()
+    failure_rate = fields.Float()
+    mean_duration_ms = Milliseconds(allow_none=True)
+    p95_duration_ms = Milliseconds(allow_none=True, help="From its newest 50 ended runs; for the 10 busiest flows")
+    last_status = fields.String(allow_none=True, metadata={"enum": (*RUN_STATUSES, None)}, help="Of the newest run")
 
 
 class MetricsOut(Out):
-    total_runs = fields.Integer(required=True)
-    success_runs = fields.Integer(required=True)
-    failed_runs = fields.Integer(required=True)
-    running_runs = fields.Integer(required=True)
-    pending_runs = fields.Integer(required=True)
-    failure_rate = fields.Float(required=True)
-    last_run_at = Time(required=True, allow_none=True)
-    overdue_schedules = fields.Integer(required=True)
-    failing_polls = fields.Integer(required=True, metadata={"description": "Triggers whose last poll failed"})
-    database_bytes = fields.Integer(required=True, metadata={"description": "Size of the server's database"})
-    p50_duration_ms = Milliseconds(required=True, allow_none=True)
-    p95_duration_ms = Milliseconds(required=True, allow_none=True)
-    daily = Items(fields.Nested(DayOut), required=True)
+    total_runs = fields.Integer()
+    success_runs = fields.Integer()
+    failed_runs = fields.Integer()
+    running_runs = fields.Integer()
+    pending_runs = fields.Integer()
+    failure_rate = fields.Float()
+    last_run_at = Time(allow_none=True)
+    overdue_schedules = fields.Integer()
+    failing_polls = fields.Integer(help="Triggers whose last poll failed")
+    database_bytes = fields.Integer(help="Size of the server's database")
+    p50_duration_ms = Milliseconds(allow_none=True)
+    p95_duration_ms = Milliseconds(allow_none=True)
+    daily = Items(fields.Nested(DayOut))
     hourly = Items(
-        fields.Nested(HourOut),
-        metadata={"description": "With `days` 1 or 2: ended runs by the hour of their acceptance"},
+        fields.Nested(HourOut), help="With `days` 1 or 2: ended runs by the hour of their acceptance", optional=True
     )
-    flows = Items(fields.Nested(FlowCountOut), required=True)
+    flows = Items(fields.Nested(FlowCountOut))
 
 
 class HealthOut(Out):
-    ok = fields.Boolean(required=True)
-    ts = fields.String(required=True)
+    ok = fields.Boolean()
+    ts = fields.String()
 
 
 class ReadyOut(HealthOut):
-    version = fields.String(required=True, metadata={"description": "The version of the server"})
-    paused = fields.Boolean(
-        required=True,
-        metadata={"description": "True if the server is paused: no schedule, poll, wait, pending or new run starts"},
-    )
+    version = fields.String(help="The version of the server")
+    paused = fields.Boolean(help="True if the server is paused: no schedule, poll, wait, pending or new run starts")
 
 
 @blueprint.get("/health")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask_login import current_user
-from marshmallow import fields, validate
+from marshmallow import validate
 
 from api.audit import begin_entry, record_change, remove
 from api.http.auth import check_admin, check_role, get_user, get_workspace_id, require_role
@@ -15,7 +15,7 @@ from api.invitations import InvitationMade, send_invitation
 from api.sessions import WorkspaceOut
 from errors import BadInput, Conflict, Forbidden, NotFound
 from models import ApiToken, Membership, User, Workspace, differences, now_ms
-from schema_fields import Out, Strict, Time, choice, password, text
+from schema_fields import Out, Strict, Time, choice, fields, password, text
 from schemas import ROLES, SliceArgs, listed, slice_of
 from security import accounts
 
@@ -30,12 +30,8 @@ class WorkspaceIn(Strict):
 class MemberIn(Strict):
     email = fields.Email(required=True, validate=validate.Length(max=254))
     role = choice(ROLES, required=True)
-    password = password(
-        metadata={
-            "description": "Admins only: create an account with this first password. Without it: invite the person"
-        }
-    )
-    name = text(200, metadata={"description": "Only with a password"})
+    password = password(help="Admins only: create an account with this first password. Without it: invite the person")
+    name = text(200, help="Only with a password")
 
 
 class MemberChange(Strict):
@@ -45,7 +41,7 @@ class MemberChange(Strict):
 
 class MemberPassword(Strict):
     user_id = text(64, required=True)
-    password = password(required=True, metadata={"description": "For the next login, which asks for a new one"})
+    password = password(required=True, help="For the next login, which asks for a new one")
 
 
 class MemberGone(Strict):
@@ -53,34 +49,30 @@ class MemberGone(Strict):
 
 
 class MemberOut(Out):
-    user_id = fields.String(required=True)
-    email = fields.String(required=True, attribute="user.email")
-    name = fields.String(required=True, attribute="user.name")
-    role = choice(ROLES, required=True)
-    created_at = Time(required=True)
+    user_id = fields.String()
+    email = fields.String(attribute="user.email")
+    name = fields.String(attribute="user.name")
+    role = choice(ROLES)
+    created_at = Time()
 
 
 class TokenIn(Strict):
     name = text(200, required=True)
     role = choice(ROLES, load_default="operator")
     days = fields.Integer(
-        strict=True,
-        load_default=None,
-        allow_none=True,
-        validate=validate.Range(1, 3650),
-        metadata={"description": "Days until it expires; default: never"},
+        strict=True, load_default=None, validate=validate.Range(1, 3650), help="Days until it expires; default: never"
     )
 
 
 class TokenOut(Out):
-    id = fields.String(required=True)
-    name = fields.String(required=True)
-    role = choice(ROLES, required=True)
-    user_id = fields.String(required=True)
-    workspace_id = fields.String(required=True)
-    created_at = Time(required=True)
-    expires_at = Time(allow_none=True)
-    token = fields.String(metadata={"description": "Only in the answer to its creation"})
+    id = fields.String()
+    name = fields.String()
+    role = choice(ROLES)
+    user_id = fields.String()
+    workspace_id = fields.String()
+    created_at = Time()
+    expires_at = Time(allow_none=True, optional=True)
+    token = fields.String(help="Only in the answer to its creation", optional=True)
 
 
 @blueprint.get("/workspaces")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask_login import current_user
-from marshmallow import fields, validate
+from marshmallow import validate
 
 from api.audit import begin_entry, remove
 from api.http.auth import find_or_404, get_user, require_role
@@ -14,7 +14,7 @@ from api.http.request_origin import get_client
 from api.sessions import UserOut, describe_user, no_store
 from errors import NotFound
 from models import Session, User
-from schema_fields import Out, Strict, Time, password, text
+from schema_fields import Out, Strict, Time, fields, password, text
 from schemas import PageArgs, listed
 from security import accounts
 
@@ -23,25 +23,24 @@ blueprint.after_request(no_store)
 
 
 class OwnSessionOut(Out):
-    id = fields.String(required=True)
-    workspace_id = fields.String(required=True)
-    created_at = Time(required=True)
-    expires_at = Time(required=True)
-    current = fields.Boolean(required=True, metadata={"description": "True for the session of this request"})
+    id = fields.String()
+    workspace_id = fields.String()
+    created_at = Time()
+    expires_at = Time()
+    current = fields.Boolean(help="True for the session of this request")
 
 
 class ProfileChange(Strict):
     name = text(200)
     email = fields.Email(validate=validate.Length(max=254))
-    password = password(metadata={"description": "A new password; ends your other sessions"})
+    password = password(help="A new password; ends your other sessions")
     end_tokens = fields.Boolean(
-        truthy={True},
-        falsy={False},
-        metadata={"description": "Only with a new password: also end all your API tokens"},
+        truthy={True}, falsy={False}, help="Only with a new password: also end all your API tokens"
     )
     current_password = fields.String(
         validate=validate.Length(1, 1000),
-        metadata={"description": "Required to change the address or the password", "format": "password"},
+        metadata={"format": "password"},
+        help="Required to change the address or the password",
     )
 
 

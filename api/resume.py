@@ -11,7 +11,6 @@ from typing import Any
 
 from flask import Response, render_template_string, request
 from flask_login import current_user
-from marshmallow import fields
 
 from api.audit import defer_entry
 from api.http.auth import get_user, require_role
@@ -26,7 +25,7 @@ from errors import BadInput, Conflict, Forbidden, HeadraceError
 from models import Run, Step, Wait, now_ms
 from nodes.base import Node
 from parsers.invisible_characters import visible
-from schema_fields import Strict, text
+from schema_fields import Strict, fields, text
 from schemas import Error, RunOut
 
 # Other query parameters are allowed, since mail programs that count clicks add their own.
@@ -57,7 +56,7 @@ class AnswerIn(Strict):
     node_id = text(64, allow_none=True)
     answer = text(64, allow_none=True)
     comment = text(2_000, 0, allow_none=True)
-    body = fields.Raw(allow_none=True, metadata={"description": "The body of a callback"})
+    body = fields.Raw(allow_none=True, help="The body of a callback")
     question = text(64, allow_none=True)
 
 

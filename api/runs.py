@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 from flask import Response, jsonify
-from marshmallow import fields
 
 from api import run_list
 from api.audit import begin_entry, defer_entry, defer_start_entry, remove
@@ -29,7 +28,7 @@ from dispatch.retry import Repeated
 from errors import BadInput, Conflict, NotFound
 from models import Run, RunFilters, Step, Wait, Workflow, now_ms
 from nodes.base import REGISTRY
-from schema_fields import text
+from schema_fields import fields, text
 from schemas import (
     ANY_JSON,
     MAX_WHOLE,
@@ -64,10 +63,8 @@ STEP_COLUMNS = ["seq", "item_index", *(name for name in StepOut._declared_fields
 
 
 class StepsArgs(WholeArgs):
-    node_id = text(64, load_default=None, metadata={"description": "Only steps of this node"})
-    values = fields.Boolean(
-        load_default=True, metadata={"description": "false: `input` and `output` are null in all steps"}
-    )
+    node_id = text(64, load_default=None, help="Only steps of this node")
+    values = fields.Boolean(load_default=True, help="false: `input` and `output` are null in all steps")
 
 
 def link_large_values(run: Run) -> Run:

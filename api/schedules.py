@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from marshmallow import fields
-
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
 from models import Upcoming, now_ms, upcoming
-from schema_fields import Cursor, Out, Time
+from schema_fields import Cursor, Out, Time, fields
 from schemas import FLOW_ID, PageArgs, listed
 
 blueprint = Resource("schedules", "Next due times")
@@ -19,22 +17,16 @@ blueprint = Resource("schedules", "Next due times")
 class ScheduleOut(Out):
     """A schedule or a polled trigger of an active flow."""
 
-    workflow_id = fields.String(required=True)
-    workflow_name = fields.String(required=True)
-    node_id = fields.String(required=True)
-    node_type = fields.String(required=True)
-    describes = fields.String(required=True, metadata={"description": "Its schedule: `0 9 * * *`, `every 300 s`"})
-    timezone = fields.String(required=True, allow_none=True)
-    next_at = Time(
-        required=True,
-        allow_none=True,
-        metadata={"description": "Next due time; null if there is none, or if it is not computed yet"},
-    )
-    last_at = Time(required=True, allow_none=True, metadata={"description": "Last due time, or last poll"})
-    overdue = fields.Boolean(required=True, metadata={"description": "True if it is late by over a minute"})
-    last_error = fields.String(
-        required=True, allow_none=True, metadata={"description": "The error of the last poll, if it failed"}
-    )
+    workflow_id = fields.String()
+    workflow_name = fields.String()
+    node_id = fields.String()
+    node_type = fields.String()
+    describes = fields.String(help="Its schedule: `0 9 * * *`, `every 300 s`")
+    timezone = fields.String(allow_none=True)
+    next_at = Time(allow_none=True, help="Next due time; null if there is none, or if it is not computed yet")
+    last_at = Time(allow_none=True, help="Last due time, or last poll")
+    overdue = fields.Boolean(help="True if it is late by over a minute")
+    last_error = fields.String(allow_none=True, help="The error of the last poll, if it failed")
 
 
 class ScheduleCursor(Cursor):

@@ -6,7 +6,6 @@ from typing import Any
 
 from flask import Response
 from flask_login import current_user
-from marshmallow import fields
 
 from api.audit import record_change, remove
 from api.http.auth import allow_anyone, check_role, get_workspace_id, require_role
@@ -14,7 +13,7 @@ from api.http.json_io import Resource, dump
 from api.http.request_origin import check_origin, clear_session_cookie, get_client, set_session_cookie
 from api.http.server import get_config
 from models import Session, User, Workspace
-from schema_fields import Out, Strict, Time, choice, text
+from schema_fields import Out, Strict, Time, choice, fields, text
 from schemas import ROLES, Login
 from security import accounts
 
@@ -22,39 +21,34 @@ blueprint = Resource("auth", "Logging in and out")
 
 
 class WorkspaceOut(Out):
-    id = fields.String(required=True)
-    name = fields.String(required=True)
-    role = choice(ROLES, required=True)
-    created_at = Time(required=True)
+    id = fields.String()
+    name = fields.String()
+    role = choice(ROLES)
+    created_at = Time()
 
 
 class UserOut(Out):
-    id = fields.String(required=True)
-    email = fields.String(required=True)
-    name = fields.String(required=True)
-    created_at = Time(required=True)
-    set_up = fields.Boolean(
-        required=True,
-        metadata={"description": "false: somebody else set the password; the user should choose another"},
-    )
-    admin = fields.Boolean(
-        required=True, metadata={"description": "May create workspaces and accounts, and reset passwords"}
-    )
-    may_found_workspaces = fields.Boolean(required=True)
-    workspaces = fields.List(fields.Nested(WorkspaceOut))
+    id = fields.String()
+    email = fields.String()
+    name = fields.String()
+    created_at = Time()
+    set_up = fields.Boolean(help="false: somebody else set the password; the user should choose another")
+    admin = fields.Boolean(help="May create workspaces and accounts, and reset passwords")
+    may_found_workspaces = fields.Boolean()
+    workspaces = fields.List(fields.Nested(WorkspaceOut), optional=True)
 
 
 class SessionOut(Out):
-    id = fields.String(allow_none=True)
-    workspace_id = fields.String(required=True)
-    role = choice(ROLES)
-    created_at = Time()
-    expires_at = Time(allow_none=True)
+    id = fields.String(allow_none=True, optional=True)
+    workspace_id = fields.String()
+    role = choice(ROLES, optional=True)
+    created_at = Time(optional=True)
+    expires_at = Time(allow_none=True, optional=True)
 
 
 class WhoOut(Out):
-    session = fields.Nested(SessionOut, required=True)
-    user = fields.Nested(UserOut, required=True)
+    session = fields.Nested(SessionOut)
+    user = fields.Nested(UserOut)
 
 
 class SessionChange(Strict):

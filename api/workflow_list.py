@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
-from marshmallow import fields
 
 from errors import BadInput
 from models import (
@@ -24,7 +23,7 @@ from models import (
     versions_of,
 )
 from nodes.base import REGISTRY
-from schema_fields import Cursor, Json, OneOrMore, Time, choice, text
+from schema_fields import Cursor, Json, OneOrMore, Time, choice, fields, text
 from schema_fields.row_json import iso
 from schemas import FLOW_ID, RUN_ID, RUN_STATUSES, STATUSES, FlowOut, PageArgs
 
@@ -58,14 +57,12 @@ TRIGGER_LIST = {
 class FlowItemOut(FlowOut):
     """A flow of a list, with its triggers, last run and next due time."""
 
-    definition_json = fields.String(metadata={"description": "A WorkflowDefinition as JSON text; omitted with `brief`"})
-    node_count = fields.Integer(required=True)
-    triggers = Json(required=True, metadata=TRIGGER_LIST)
-    last_run = Json(required=True, allow_none=True, metadata=LAST_RUN)
-    failing = fields.Boolean(
-        required=True, metadata={"description": "True if the last ended run failed and was not cancelled"}
-    )
-    next_at = Time(required=True, allow_none=True, metadata={"description": "Next due time of its schedules"})
+    definition_json = fields.String(help="A WorkflowDefinition as JSON text; omitted with `brief`", optional=True)
+    node_count = fields.Integer()
+    triggers = Json(metadata=TRIGGER_LIST)
+    last_run = Json(allow_none=True, metadata=LAST_RUN)
+    failing = fields.Boolean(help="True if the last ended run failed and was not cancelled")
+    next_at = Time(allow_none=True, help="Next due time of its schedules")
 
 
 class FlowBriefOut(FlowItemOut):
@@ -89,11 +86,9 @@ class FlowArgs(PageArgs):
     status = OneOrMore(STATUSES, load_default=None)
     search = text(200, 0, is_kept=False, load_default=None)
     failing = fields.Boolean(load_default=None)
-    trigger = text(
-        64, load_default=None, metadata={"description": "Flows with this type of trigger: webhook, schedule"}
-    )
+    trigger = text(64, load_default=None, help="Flows with this type of trigger: webhook, schedule")
     sort = choice(FLOW_SORTS, load_default="newest")
-    brief = fields.Boolean(load_default=False, metadata={"description": "Omit `definition_json`"})
+    brief = fields.Boolean(load_default=False, help="Omit `definition_json`")
 
 
 class Outline(NamedTuple):

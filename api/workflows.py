@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 from flask import jsonify, request
-from marshmallow import fields
 from marshmallow.validate import Length, Range
 
 import definition as definitions
@@ -25,7 +24,7 @@ from dispatch.references import check_uncalled, warned, warnings_of
 from errors import BadInput, Conflict, NotFound, TooLarge
 from models import Startable, Workflow, WorkflowVersion, differences
 from nodes.fields import Named
-from schema_fields import Cursor, Out, Strict, choice, text
+from schema_fields import Cursor, Out, Strict, choice, fields, text
 from schemas import (
     DEFINITION,
     STATUSES,
@@ -54,11 +53,7 @@ LARGE = 100_000  # characters of a definition that may take seconds to validate
 class FlowChange(FlowBody):
     name = text(200)
     status = choice(STATUSES)
-    version = fields.Integer(
-        strict=True,
-        validate=Range(1, 2**31),
-        metadata={"description": "The version that the change is based on"},
-    )
+    version = fields.Integer(strict=True, validate=Range(1, 2**31), help="The version that the change is based on")
 
 
 class VersionBriefOut(VersionOut):
@@ -72,17 +67,16 @@ VERSION, VERSION_BRIEF = VersionOut(), VersionBriefOut()
 class VersionItemOut(VersionOut):
     """A version of a list."""
 
-    definition_json = fields.String(metadata={"description": "Omitted with `brief`"})
-    node_count = fields.Integer(allow_none=True, metadata={"description": "With `summary`"})
+    definition_json = fields.String(help="Omitted with `brief`", optional=True)
+    node_count = fields.Integer(allow_none=True, help="With `summary`", optional=True)
     summary = fields.String(
-        allow_none=True,
-        metadata={"description": "With `summary`: changes since the previous version, if available"},
+        allow_none=True, help="With `summary`: changes since the previous version, if available", optional=True
     )
 
 
 class VersionArgs(PageArgs):
-    brief = fields.Boolean(load_default=False, metadata={"description": "Omit `definition_json`"})
-    summary = fields.Boolean(load_default=False, metadata={"description": "Include the changes"})
+    brief = fields.Boolean(load_default=False, help="Omit `definition_json`")
+    summary = fields.Boolean(load_default=False, help="Include the changes")
 
 
 class RestoreIn(Strict):
@@ -90,33 +84,25 @@ class RestoreIn(Strict):
 
 
 class OutlineOut(Out):
-    branches = fields.List(
-        fields.String(), required=True, metadata={"description": "The names of its branches, as configured"}
-    )
-    unnamed = fields.Boolean(required=True, metadata={"description": "True if it has an unnamed output"})
-    trigger = fields.Boolean(required=True)
-    waits = fields.Boolean(required=True, metadata={"description": "True if a run may wait there"})
+    branches = fields.List(fields.String(), help="The names of its branches, as configured")
+    unnamed = fields.Boolean(help="True if it has an unnamed output")
+    trigger = fields.Boolean()
+    waits = fields.Boolean(help="True if a run may wait there")
 
 
 class FlowCheckOut(CheckOut):
     nodes = fields.Dict(
         keys=fields.String(),
         values=fields.Nested(OutlineOut),
-        required=True,
-        metadata={"description": "Data to draw each node of a known type, by id, also for invalid definitions"},
+        help="Data to draw each node of a known type, by id, also for invalid definitions",
     )
 
 
 class PinIn(Strict):
     """The output of a pinned node, which is not executed."""
 
-    output = fields.Raw(required=True, allow_none=True, metadata={"description": "The output, any JSON"})
-    branch = text(
-        200,
-        load_default=None,
-        allow_none=True,
-        metadata={"description": "The branch it takes; required for a node with branches"},
-    )
+    output = fields.Raw(required=True, allow_none=True, help="The output, any JSON")
+    branch = text(200, load_default=None, help="The branch it takes; required for a node with branches")
 
 
 def make_pins_field(help: str) -> Any:
@@ -125,7 +111,6 @@ def make_pins_field(help: str) -> Any:
         keys=text(64),
         values=fields.Nested(PinIn),
         load_default=None,
-        allow_none=True,
         validate=Length(max=MAX_PINNED),
         metadata={"description": help},
     )
@@ -137,22 +122,16 @@ def parse_pins(given: dict[str, Any] | None) -> dict[str, Pin]:
 
 
 class StartIn(Strict):
-    input = fields.Raw(load_default=None, allow_none=True)
+    input = fields.Raw(load_default=None)
     definition = fields.Raw(
         load_default=None,
-        allow_none=True,
-        metadata={
-            **DEFINITION,
-            "description": "A WorkflowDefinition to run instead of the saved one, without saving it; editors only",
-        },
+        metadata=DEFINITION,
+        help="A WorkflowDefinition to run instead of the saved one, without saving it; editors only",
     )
     until = text(
         64,
         load_default=None,
-        allow_none=True,
-        metadata={
-            "description": "Id of a node: only it and its predecessors are executed, and its output is the run's"
-        },
+        help="Id of a node: only it and its predecessors are executed, and its output is the run's",
     )
     pinned = make_pins_field("Outputs by node id for nodes that are not executed; editors only")
 

@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, ClassVar
 
-from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, pre_load, validate
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, pre_load, validate
+from marshmallow.fields import Field
 
 from parsers.invisible_characters import JOINERS, first_unseen
+from schema_fields import fields
 from schema_fields.row_json import Column, RowWriter, fragment, iso
 
 MAX_NAME = 200
@@ -23,18 +25,16 @@ CURSOR = re.compile(r"([a-z]+_[0-9A-HJKMNP-TV-Z]{26}|[0-9]{1,9})\Z")
 
 def password(**options: Any) -> fields.String:
     """Return a field for a new password: 8 to 1,000 characters."""
-    told = {"format": "password", **options.pop("metadata", {})}
-    return fields.String(validate=validate.Length(8, 1000), metadata=told, **options)
+    return fields.String(validate=validate.Length(8, 1000), metadata={"format": "password"}, **options)
 
 
-class Time(fields.Field[int]):
+class Time(fields.Options, Field[int]):
     """Time: milliseconds since 1970 internally; ISO 8601 in UTC with milliseconds and Z in JSON."""
 
     default_error_messages = {"invalid": "must be a time such as 2026-01-01T00:00:00Z"}
 
     def __init__(self, **options: Any) -> None:
-        shape = {"type": "string", "format": "date-time"}
-        super().__init__(metadata={**shape, **options.pop("metadata", {})}, **options)
+        super().__init__(metadata={"type": "string", "format": "date-time"}, **options)
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         return None if value is None else iso(value)
@@ -52,7 +52,7 @@ class Time(fields.Field[int]):
         return ms
 
 
-class Json(fields.Field[Any]):
+class Json(fields.Options, Field[Any]):
     """Any JSON. JSON text from the database is sent without parsing it."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
@@ -83,7 +83,7 @@ class Cursor(fields.String):
         return text
 
 
-class OneOrMore(fields.Field[Any]):
+class OneOrMore(fields.Options, Field[Any]):
     """One or more of a few words, separated by commas; internally a tuple."""
 
     default_error_messages = {"invalid": "must be one or more of: {words}, separated by commas"}
@@ -139,7 +139,7 @@ class Resendable(Shape):
 
 
 # Fields that RowWriter can write, with their functions; None: unchanged.
-PLAIN: dict[type[fields.Field[Any]], Callable[[Any], Any] | None] = {
+PLAIN: dict[type[Field[Any]], Callable[[Any], Any] | None] = {
     **dict.fromkeys((fields.String, fields.Integer, fields.Float, fields.Boolean)),
     Time: iso,
     Json: fragment,
@@ -148,10 +148,13 @@ PLAIN: dict[type[fields.Field[Any]], Callable[[Any], Any] | None] = {
 
 
 class Out(Shape):
-    """Base of response schemas: they allow unknown keys, since later versions may add some."""
+    """Base of response schemas: all fields are required except `optional` ones, and later versions may add some."""
 
     class Meta:
         unknown = EXCLUDE
+
+    def on_bind_field(self, field_name: str, field_obj: Field[Any]) -> None:
+        field_obj.required = not getattr(field_obj, "is_optional", False)
 
     @cached_property
     def flat(self) -> RowWriter | None:
@@ -176,7 +179,7 @@ class Out(Shape):
             return super()._serialize(obj)
 
 
-class Items(fields.List[Any]):
+class Items(fields.List):
     """List of nested objects, dumped in one call instead of one for each item."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:

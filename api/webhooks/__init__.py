@@ -16,7 +16,6 @@ from typing import Any
 
 import orjson
 from flask import Request, Response
-from marshmallow import fields
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import PathConverter
@@ -46,7 +45,7 @@ from errors import BadInput, DefinitionError, Forbidden, NodeError, NotFound, To
 from models import Hook, LogEntry, Run, Webhook
 from nodes.core.output import disposition
 from nodes.core.triggers import CREDENTIAL_TYPES, METHODS
-from schema_fields import Out
+from schema_fields import Out, fields
 from schemas import ANY_JSON, Error
 from security.login_throttle import get_network
 from security.vault import Vault
@@ -70,7 +69,7 @@ ERROR_TYPES: dict[str, Any] = {"application/json": {"schema": Error}, "text/plai
 class FiredOut(Out):
     """A run that a webhook started."""
 
-    run_id = fields.String(required=True)
+    run_id = fields.String()
 
 
 class Slashes(PathConverter):

@@ -4,17 +4,20 @@ from types import SimpleNamespace
 
 import orjson
 import pytest
-from marshmallow import Schema, fields
+from marshmallow import Schema
 
 import schemas
-from api import agents, catalogue, memory, metrics, people, profile, schedules, sessions
+from api import agents, catalogue, credentials, logs, memory, metrics, people, profile, schedules, sessions, workflows
 from models import Run
-from schema_fields import Json, Milliseconds, Out, Time
+from schema_fields import Json, Milliseconds, Out, Time, fields
 from schema_fields.row_json import iso
 
 SCHEMAS = [
     made
-    for module in (schemas, agents, catalogue, memory, metrics, people, profile, schedules, sessions)
+    for module in (
+        *(schemas, agents, catalogue, credentials, logs, memory, metrics, people, profile, schedules, sessions),
+        workflows,
+    )
     for made in vars(module).values()
     if isinstance(made, type) and issubclass(made, Out) and made.__module__ == module.__name__
 ]
