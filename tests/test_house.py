@@ -10,7 +10,6 @@ MAX_FILE, MAX_FUNCTION, MAX_PARAMETERS, MAX_ROOT = 600, 60, 7, 50
 
 TOO_LONG: set[str] = set()
 TOO_MANY_PARAMETERS = {
-    ("api/run_list.py", "_item"),
     ("dispatch/dispatcher.py", "_accept"),
     ("dispatch/dispatcher.py", "submit"),
 }
