@@ -23,9 +23,8 @@ from schemas import STATUSES, CredentialIn, Detail, PageArgs, SliceArgs, hosts, 
 from security.credentials import Trial, find_host_warnings, find_users, make_credential, run_test
 
 blueprint = Resource("credentials", "Secrets that flows use")
-MAX_TRIALS = 4  # concurrent tests in a process, whose threads have other requests to serve too
+TRIALS = threading.BoundedSemaphore(4)  # tests in a process, whose threads have other requests to serve too
 MAX_USERS = 20  # flows and agents that use a credential, in a response
-_room = threading.BoundedSemaphore(MAX_TRIALS)
 
 
 class CredentialChange(Strict):
@@ -211,13 +210,13 @@ def _add_usage(rows: list[Credential], workspace: str) -> None:
 
 def _try_out(workspace: str, name: str, find: Callable[[], keyring.Credential], asked: Mapping[str, Any]) -> Trial:
     """Return the result of the test. Raises: Unavailable if too many tests are running."""
-    if not _room.acquire(blocking=False):
+    if not TRIALS.acquire(blocking=False):
         raise Unavailable("Other credentials are being tested; try again soon", retry_after=5)
     resources = get_dispatcher().resources
     try:
         return run_test(name, find, asked, resources.services, resources.files_of(workspace))
     finally:
-        _room.release()
+        TRIALS.release()
 
 
 def _encode_hosts(hosts: list[str] | None) -> str | None:

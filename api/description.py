@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from apispec import APISpec, BasePlugin
+from apispec import BasePlugin
 from flask import Flask
 from flask_smorest import Api, Blueprint
 from marshmallow.fields import Field
@@ -83,7 +83,9 @@ def make_document(blueprints: Sequence[Blueprint]) -> dict[str, Any]:
     app = Flask("description", static_folder=None)
     app.config.update(SETTINGS)
     app.url_map.converters["slashes"] = Slashes
-    api = DescribedApi(app, spec_kwargs={"extra_plugins": [Description()]})
+    api = DescribedApi(app, spec_kwargs={"extra_plugins": [OperationIds()]})
+    for name, schema in definition_schema.COMPONENTS.items():
+        api.spec.components.schema(name, schema)
     api.ma_plugin.converter.add_attribute_function(describe_field)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
@@ -111,13 +113,8 @@ def _singular(noun: str) -> str:
     return noun[:-1] if noun.endswith("s") else noun
 
 
-class Description(BasePlugin):
-    """apispec plugin that adds operation ids and components."""
-
-    def init_spec(self, spec: APISpec) -> None:
-        super().init_spec(spec)
-        for name, schema in definition_schema.COMPONENTS.items():
-            spec.components.schema(name, schema)
+class OperationIds(BasePlugin):
+    """apispec plugin that adds operation ids."""
 
     def operation_helper(self, path: str | None = None, operations: Any = None, **options: Any) -> None:
         for method, operation in (operations or {}).items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
 from typing import IO, Any
 
 from flask import Request, Response
@@ -204,7 +205,7 @@ def _receive(request: Request, upload: Upload) -> tuple[dict[str, Any], str]:
         sent.append(filename or "")
         if len(sent) > 1:
             raise BadInput("file: send exactly one file in a request")
-        return Written(upload)
+        return SimpleNamespace(write=upload.write, seek=lambda place: None)  # the parser rewinds it for readers
 
     parser = FormDataParser(begin, MAX_FORM, max_form_parts=MAX_PARTS, silent=False)
     try:
@@ -214,13 +215,3 @@ def _receive(request: Request, upload: Upload) -> tuple[dict[str, Any], str]:
     if list(uploaded) != ["file"]:
         raise BadInput("file: is required; send it as a file of the multipart form")
     return load(UPLOAD, form.to_dict()), sent[0]
-
-
-class Written:
-    """An upload as a file object for the form parser, which writes it and does not read it."""
-
-    def __init__(self, upload: Upload) -> None:
-        self.write = upload.write
-
-    def seek(self, place: int) -> None:
-        """Do nothing: the parser rewinds the file for readers."""

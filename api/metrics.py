@@ -129,28 +129,21 @@ def get_metrics(args: dict[str, int]) -> Any:
 def export_prometheus() -> Response:
     """Show the whole server's metrics as Prometheus text. Admins of the server only; use an API token of one."""
     # Counts tell a stranger how busy the server is; Prometheus can send a bearer token.
-    from prometheus_client import CollectorRegistry, generate_latest
-    from prometheus_client.core import GaugeMetricFamily
+    from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-    class Runs:
-        def collect(self) -> Any:
-            family = GaugeMetricFamily("headrace_runs", "Runs by status, ever", labels=["status"])
-            for status, count in totals().items():
-                family.add_metric([status], count)
-            yield family
-            active = get_dispatcher().active_count()
-            yield GaugeMetricFamily("headrace_process_active_runs", "Active runs of the responding process", active)
-            paused = get_dispatcher().is_paused
-            yield GaugeMetricFamily("headrace_paused", "1 while the server is paused and starts nothing", paused)
-            overdue = Schedule.overdue(now_ms())
-            yield GaugeMetricFamily("headrace_schedules_overdue", "Schedules over a minute late", overdue)
-            yield GaugeMetricFamily("headrace_polls_failing", "Triggers whose last poll failed", Poll.failing())
-            waiting = Poll.overdue(now_ms())
-            yield GaugeMetricFamily("headrace_polls_overdue", "Polls over a minute late", waiting)
-            total, free = space()
-            yield GaugeMetricFamily("headrace_database_bytes", "Size of the database", total)
-            yield GaugeMetricFamily("headrace_database_free_bytes", "Free bytes within the database", free)
-
+    dispatcher, now, (size, free) = get_dispatcher(), now_ms(), space()
     registry = CollectorRegistry()
-    registry.register(Runs())
+    runs = Gauge("headrace_runs", "Runs by status, ever", ["status"], registry=registry)
+    for status, count in totals().items():
+        runs.labels(status).set(count)
+    for name, help, value in (
+        ("process_active_runs", "Active runs of the responding process", dispatcher.active_count()),
+        ("paused", "1 while the server is paused and starts nothing", dispatcher.is_paused),
+        ("schedules_overdue", "Schedules over a minute late", Schedule.overdue(now)),
+        ("polls_failing", "Triggers whose last poll failed", Poll.failing()),
+        ("polls_overdue", "Polls over a minute late", Poll.overdue(now)),
+        ("database_bytes", "Size of the database", size),
+        ("database_free_bytes", "Free bytes within the database", free),
+    ):
+        Gauge(f"headrace_{name}", help, registry=registry).set(value)
     return Response(generate_latest(registry), mimetype="text/plain; version=0.0.4; charset=utf-8")

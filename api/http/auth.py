@@ -16,9 +16,9 @@ from flask_login import LoginManager, UserMixin, current_user
 from api.http.caching import respond_if_unchanged
 from api.http.json_io import get_request, read_body
 from api.http.request_origin import SAFE_METHODS, check_origin, get_session_token
-from api.http.server import get_server
+from api.http.server import get_config, get_server
 from errors import Forbidden, HeadraceError, NotFound, Unauthenticated
-from models import ROLES, Caller, Session, User, commits, look_up_anew
+from models import ROLES, Caller, User, commits, look_up_anew
 
 ANSWER_ROLE = "operator"  # the lowest role that may answer a waiting run
 # Views of a library: the API documentation page, which shows no data.
@@ -175,17 +175,12 @@ def _identify(request_: Any) -> Identity | None:
         return Identity.of_token(text.strip()) if scheme.lower() == "bearer" else None
     cookie = get_session_token()
     caller = Identity.of_session(cookie) if cookie else None
-    if caller is not None and caller.session is not None:
-        _note_use(caller.session)
-    return caller
-
-
-def _note_use(session: Session) -> None:
-    """Extend the session's idle timeout. The write is not awaited, and a failed write does not fail the request."""
-    server = get_server()
-    if (write := session.used(server.config.session_idle_days)) is not None:
-        server.recorder.submit([write])
+    session = None if caller is None else caller.session
+    if session is not None and (write := session.used(get_config().session_idle_days)) is not None:
+        # Extend the idle timeout. The write is not awaited, and a failed write does not fail the request.
+        get_server().recorder.submit([write])
         look_up_anew(session)
+    return caller
 
 
 def _guard() -> Response | None:

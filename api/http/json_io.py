@@ -101,21 +101,15 @@ def read_body() -> Any:
 
     Raises: BadInput if it is not a JSON object; NotJson for another content type.
     """
-    if "body" not in g:
-        g.body = _parse_body()
-    return g.body
-
-
-def _parse_body() -> Any:
+    if "body" in g:
+        return g.body
     raw = read_raw(get_request())
-    if not raw:
-        return {}
-    if not request.is_json:
+    if raw and not request.is_json:
         raise NotJson("The body must be JSON with the header Content-Type: application/json")
-    value = parse_json(raw, "the body")
-    if not isinstance(value, dict):
+    g.body = parse_json(raw, "the body") if raw else {}
+    if not isinstance(g.body, dict):
         raise BadInput("The body must be a JSON object")
-    return value
+    return g.body
 
 
 def read_raw(asked: Request) -> bytes:

@@ -54,11 +54,6 @@ class File:
     path: Path
     encoded: dict[str, Path]
 
-    @property
-    def type(self) -> str:
-        """Return the content type."""
-        return TYPES.get(self.path.suffix, "application/octet-stream")
-
 
 @dataclass(slots=True)
 class Build:
@@ -79,11 +74,8 @@ class Build:
             page, assets = (self.folder / INDEX).stat(), (self.folder / ASSETS).stat()
             seen = (page.st_mtime_ns, page.st_size, page.st_ino, assets.st_mtime_ns, assets.st_ino)
             if seen != self.seen:
-                self.index, self.files = (
-                    (self.folder / INDEX).read_bytes().split(NONCE_PLACEHOLDER),
-                    list_files(self.folder),
-                )
-                self.seen = seen
+                index = (self.folder / INDEX).read_bytes().split(NONCE_PLACEHOLDER)
+                self.index, self.files, self.seen = index, list_files(self.folder), seen
         except OSError:
             # The folder has no build, or a build is in progress.
             self.seen = None
@@ -177,10 +169,14 @@ def _send(file: File, cache: str) -> Response:
 
     Raises: NotFound if the file is gone.
     """
-    encoding = _choose_encoding(file)
+    wanted = request.accept_encodings
+    encoding = max(file.encoded, key=lambda encoding: float(wanted[encoding]), default=None)
+    if encoding is not None and wanted[encoding] <= 0:
+        encoding = None
     path = file.path if encoding is None else file.encoded[encoding]
     try:
-        response = send_file(path, file.type, download_name=file.path.name, conditional=True)
+        type_ = TYPES.get(file.path.suffix, "application/octet-stream")
+        response = send_file(path, type_, download_name=file.path.name, conditional=True)
     except OSError:
         raise NotFound from None
     response.headers["Cache-Control"] = cache
@@ -189,12 +185,6 @@ def _send(file: File, cache: str) -> Response:
     if encoding is not None:
         response.headers["Content-Encoding"] = encoding
     return response
-
-
-def _choose_encoding(file: File) -> str | None:
-    wanted = request.accept_encodings
-    best = max(file.encoded, key=lambda encoding: float(wanted[encoding]), default=None)
-    return best if best is not None and wanted[best] > 0 else None
 
 
 def _build() -> Build:

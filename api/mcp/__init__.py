@@ -50,6 +50,7 @@ INSTRUCTIONS = (
     "A run that takes longer goes on by itself: look at it with get_run. To find out why a run failed, use get_run and "
     "get_run_log. search_nodes, describe_node and validate_flow help to write a workflow's definition."
 )
+ABILITIES = {"capabilities": {"tools": {}}, "instructions": INSTRUCTIONS}
 CURSOR = Cursor()
 
 
@@ -85,13 +86,13 @@ def answer() -> Response:
     try:
         message = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        return _error_response(None, RpcError(PARSE_ERROR, f"The message is not JSON: {error}"), 400)
+        return _json(_error(None, RpcError(PARSE_ERROR, f"The message is not JSON: {error}")), 400)
     check_depth(message, "the message")
     if isinstance(message, list) and version == UNNAMED and 0 < len(message) <= MAX_MESSAGES:
         replies = [reply for reply in map(_handshake_reply, message) if reply is not None]
         return _json(replies) if replies else Response(status=202)
     if not isinstance(message, dict):
-        return _error_response(None, RpcError(INVALID_REQUEST, "The body must be one JSON-RPC message"), 400)
+        return _json(_error(None, RpcError(INVALID_REQUEST, "The body must be one JSON-RPC message")), 400)
     reply = _handshake_reply(message) if version in HANDSHAKE else _latest_reply(message, version)
     return Response(status=202) if reply is None else _json(reply, _status(reply, version))
 
@@ -104,7 +105,7 @@ def answer_error(error: Exception) -> Response:
         status, text = error.code or 500, describe_error(error)
     else:
         status, text = 500, "Internal error; the server's log has the details"
-    response = _error_response(None, RpcError(INVALID_REQUEST if status < 500 else INTERNAL, text), status)
+    response = _json(_error(None, RpcError(INVALID_REQUEST if status < 500 else INTERNAL, text)), status)
     if isinstance(error, Unauthenticated):
         response.headers["WWW-Authenticate"] = 'Bearer realm="Headrace"'
     if isinstance(error, HeadraceError) and error.retry_after is not None:
@@ -125,10 +126,6 @@ def _status(reply: dict[str, Any], version: str) -> int:
 
 def _json(value: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(value), status, mimetype="application/json")
-
-
-def _error_response(id_: Any, error: RpcError, status: int) -> Response:
-    return _json(_error(id_, error), status)
 
 
 # JSON-RPC
@@ -262,19 +259,11 @@ def _initialize(asked: Asked) -> dict[str, Any]:
     if not isinstance(wanted, str):
         raise RpcError(INVALID_PARAMS, "protocolVersion must be text")
     version = wanted if wanted in HANDSHAKE else HANDSHAKE[-1]
-    return {"protocolVersion": version, "serverInfo": SERVER, **_describe_server()}
-
-
-def _describe_server() -> dict[str, Any]:
-    return {"capabilities": {"tools": {}}, "instructions": INSTRUCTIONS}
+    return {"protocolVersion": version, "serverInfo": SERVER, **ABILITIES}
 
 
 def _discover(asked: Asked) -> dict[str, Any]:
-    return {"supportedVersions": [LATEST], **_describe_server(), "ttlMs": 3_600_000, "cacheScope": "private"}
-
-
-def _ping(asked: Asked) -> dict[str, Any]:
-    return {}
+    return {"supportedVersions": [LATEST], **ABILITIES, "ttlMs": 3_600_000, "cacheScope": "private"}
 
 
 def _list_tools(asked: Asked) -> dict[str, Any]:
@@ -319,7 +308,7 @@ def _call_tool(asked: Asked) -> dict[str, Any]:
 
 HANDSHAKE_METHODS: dict[str, Method] = {
     "initialize": _initialize,
-    "ping": _ping,
+    "ping": lambda asked: {},
     "tools/list": _list_tools,
     "tools/call": _call_tool,
 }

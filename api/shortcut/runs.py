@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from functools import partial
 
-import orjson
-
 from api.http.json_io import parse_json
-from api.run_answer import Answer, protect_headers
+from api.run_answer import Answer, make_json_answer, protect_headers
 from api.runs import link_large_values
 from dispatch import QuickRuns
 from engine import Outcome
@@ -69,4 +67,4 @@ def _wants_wait(query: str) -> bool:
 
 
 def _answer(run: Run, outcome: Outcome, text: bytes | None) -> Answer:
-    return Answer(200, [("Content-Type", "application/json")], orjson.dumps(RUN.dump(link_large_values(run))))
+    return make_json_answer(RUN.dump(link_large_values(run)))
