@@ -17,7 +17,6 @@ from schema_fields import (
     Items,
     Json,
     Milliseconds,
-    OneOrMore,
     Out,
     Resendable,
     Shape,
@@ -185,7 +184,7 @@ class RunOut(Out):
     status = choice(RUN_STATUSES)
     triggered_by = choice(TRIGGERS)
     duration_ms = Milliseconds(allow_none=True)
-    duration_us = fields.Integer(allow_none=True, metadata=PRECISE)
+    duration_us = fields.Integer(allow_none=True, help=PRECISE)
     created_at = Time()
     started_at = Time(allow_none=True)
     finished_at = Time(allow_none=True)
@@ -206,97 +205,8 @@ class RunOut(Out):
     pinned = Json(metadata=NAMES, help="The nodes that were not executed because their output was given", optional=True)
 
 
-class QuestionOut(Out):
-    """An open question of a waiting run, answered by POST /api/runs/:id/resume."""
-
-    node_id = fields.String()
-    node_name = fields.String()
-    node_type = fields.String()
-    text = fields.String(help="The question, as shown to people")
-    answers = fields.List(fields.String())
-    question = fields.String(allow_none=True, help="For a node with several questions")
-    asked_at = Time()
-    expires_at = Time(allow_none=True, help="The deadline of the answer")
-
-
-class RunWholeOut(RunOut):
-    """One run with its open questions."""
-
-    questions = Items(fields.Nested(QuestionOut))
-
-
-class RunBriefOut(RunOut):
-    """A run of a list without input and output."""
-
-    class Meta:
-        exclude = ("input", "output")
-
-
-class RunItemOut(RunOut):
-    """A run of a list."""
-
-    output = Json(allow_none=True, help="Omitted with `brief`, like `input`", optional=True)
-
-
-BRIEF = {"description": "Omit input and output"}
-SEARCH_RUNS = "The beginning of a run's id (`run_01…`), or letters of the flow's name or of the error"
-
-
-class RunArgs(PageArgs):
-    status = OneOrMore(RUN_STATUSES, load_default=None)
-    workflow_id = text(64, load_default=None)
-    triggered_by = choice(TRIGGERS, load_default=None)
-    since = Time(load_default=None)
-    until = Time(load_default=None)
-    cancelled = fields.Boolean(load_default=None)
-    error_kind = OneOrMore(ERROR_KINDS, load_default=None)
-    waiting = fields.Boolean(load_default=False, help="Only runs that wait for a person's answer")
-    search = text(200, is_kept=False, load_default=None, help=SEARCH_RUNS)
-    brief = fields.Boolean(load_default=False, metadata=BRIEF)
-
-
-class LatestArgs(Shape):
-    brief = fields.Boolean(load_default=False, metadata=BRIEF)
-
-
 class StartArgs(Shape):
     wait = fields.Float(load_default=10.0, validate=validate.Range(0, 60), help="Seconds")
-
-
-class RunIn(Strict):
-    """A run that was executed elsewhere."""
-
-    workflow_id = text(64, required=True)
-    status = choice(RUN_STATUSES, load_default="success")
-    triggered_by = choice(TRIGGERS, load_default="manual")
-    started_at = Time(load_default=None)
-    finished_at = Time(load_default=None)
-    duration_ms = Milliseconds(load_default=None, validate=validate.Range(0, 10**12))
-    output = fields.Raw(load_default=None)
-    error_text = text(10_000, 0, load_default=None)
-    error_kind = choice(ERROR_KINDS, load_default=None)
-
-
-class Version(fields.Options, Field[Any]):
-    """A version: `latest`, `same` or its number."""
-
-    default_error_messages = {"invalid": "must be latest, same or the number of a version"}
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(metadata={"type": ["string", "integer"], "examples": ["latest", "same", 3]}, **options)
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        if value in ("latest", "same") or (type(value) is int and 0 < value < 2**31):
-            return value
-        raise self.make_error("invalid")
-
-
-class RetryIn(Strict):
-    start = choice(("start", "failed"), data_key="from", load_default="failed")
-    version = Version(
-        load_default=None,
-        help="Without it: latest, or same for a run that was started with a definition, `until` or `pinned`",
-    )
 
 
 class StepOut(Out):
@@ -318,7 +228,7 @@ class StepOut(Out):
     started_at = Time()
     finished_at = Time(allow_none=True)
     duration_ms = Milliseconds(allow_none=True)
-    duration_us = fields.Integer(allow_none=True, metadata=PRECISE)
+    duration_us = fields.Integer(allow_none=True, help=PRECISE)
 
 
 # Credentials

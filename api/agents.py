@@ -71,7 +71,7 @@ class AgentStepOut(Out):
     started_at = Time()
     finished_at = Time(allow_none=True)
     duration_ms = Milliseconds(allow_none=True)
-    duration_us = fields.Integer(allow_none=True, metadata=PRECISE)
+    duration_us = fields.Integer(allow_none=True, help=PRECISE)
 
 
 class ToolCallOut(Out):
@@ -102,7 +102,7 @@ class AgentRunOut(Out):
     created_at = Time()
     finished_at = Time(allow_none=True)
     duration_ms = Milliseconds(allow_none=True)
-    duration_us = fields.Integer(allow_none=True, metadata=PRECISE)
+    duration_us = fields.Integer(allow_none=True, help=PRECISE)
 
 
 class AgentLogOut(AgentRunOut):

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 from flask import Response, jsonify
+from marshmallow import ValidationError, validate
 
 from api import run_list
 from api.audit import begin_entry, defer_entry, defer_start_entry, remove
@@ -25,23 +26,18 @@ from api.open_questions import list_asking_types, list_open_questions
 from api.run_list import make_reference
 from dispatch.payloads import Kept
 from dispatch.retry import Repeated
-from errors import BadInput, Conflict, NotFound
+from errors import ERROR_KINDS, BadInput, Conflict, NotFound
 from models import Run, RunFilters, Step, Wait, Workflow, now_ms
 from nodes.base import REGISTRY
-from schema_fields import fields, text
+from schema_fields import Items, Json, Milliseconds, OneOrMore, Out, Shape, Strict, Time, choice, fields, text
 from schemas import (
     ANY_JSON,
     MAX_WHOLE,
+    RUN_STATUSES,
+    TRIGGERS,
     Error,
-    LatestArgs,
-    QuestionOut,
-    RetryIn,
-    RunArgs,
-    RunBriefOut,
-    RunIn,
-    RunItemOut,
+    PageArgs,
     RunOut,
-    RunWholeOut,
     SliceArgs,
     StartArgs,
     StepOut,
@@ -56,10 +52,94 @@ MAX_CHILDREN = 200
 MAX_LISTED = 20  # names of pinned nodes in an audit entry
 MAX_OUTPUT = 1_000_000
 MAX_ANSWER = 16_000_000  # characters of step values in a response; the rest are references
-RUN, QUESTION = RunOut(), QuestionOut()
 # Fields of a step that are not a column of its row.
 COMPUTED = ("index", "number", "pinned", "input", "output")
 STEP_COLUMNS = ["seq", "item_index", *(name for name in StepOut._declared_fields if name not in COMPUTED)]
+
+
+class QuestionOut(Out):
+    """An open question of a waiting run, answered by POST /api/runs/:id/resume."""
+
+    node_id = fields.String()
+    node_name = fields.String()
+    node_type = fields.String()
+    text = fields.String(help="The question, as shown to people")
+    answers = fields.List(fields.String())
+    question = fields.String(allow_none=True, help="For a node with several questions")
+    asked_at = Time()
+    expires_at = Time(allow_none=True, help="The deadline of the answer")
+
+
+RUN, QUESTION = RunOut(), QuestionOut()
+
+
+class RunWholeOut(RunOut):
+    """One run with its open questions."""
+
+    questions = Items(fields.Nested(QuestionOut))
+
+
+class RunBriefOut(RunOut):
+    """A run of a list without input and output."""
+
+    class Meta:
+        exclude = ("input", "output")
+
+
+class RunItemOut(RunOut):
+    """A run of a list."""
+
+    output = Json(allow_none=True, help="Omitted with `brief`, like `input`", optional=True)
+
+
+SEARCH_RUNS = "The beginning of a run's id (`run_01…`), or letters of the flow's name or of the error"
+
+
+class RunArgs(PageArgs):
+    status = OneOrMore(RUN_STATUSES, load_default=None)
+    workflow_id = text(64, load_default=None)
+    triggered_by = choice(TRIGGERS, load_default=None)
+    since = Time(load_default=None)
+    until = Time(load_default=None)
+    cancelled = fields.Boolean(load_default=None)
+    error_kind = OneOrMore(ERROR_KINDS, load_default=None)
+    waiting = fields.Boolean(load_default=False, help="Only runs that wait for a person's answer")
+    search = text(200, is_kept=False, load_default=None, help=SEARCH_RUNS)
+    brief = fields.Boolean(load_default=False, help="Omit input and output")
+
+
+class LatestArgs(Shape):
+    brief = fields.Boolean(load_default=False, help="Omit input and output")
+
+
+class RunIn(Strict):
+    """A run that was executed elsewhere."""
+
+    workflow_id = text(64, required=True)
+    status = choice(RUN_STATUSES, load_default="success")
+    triggered_by = choice(TRIGGERS, load_default="manual")
+    started_at = Time(load_default=None)
+    finished_at = Time(load_default=None)
+    duration_ms = Milliseconds(load_default=None, validate=validate.Range(0, 10**12))
+    output = fields.Raw(load_default=None)
+    error_text = text(10_000, 0, load_default=None)
+    error_kind = choice(ERROR_KINDS, load_default=None)
+
+
+def check_version(value: Any) -> None:
+    """Check the version of a retry. Raises: ValidationError if it is not `latest`, `same` or a number."""
+    if value not in ("latest", "same") and not (type(value) is int and 0 < value < 2**31):
+        raise ValidationError("must be latest, same or the number of a version")
+
+
+class RetryIn(Strict):
+    start = choice(("start", "failed"), data_key="from", load_default="failed")
+    version = fields.Raw(
+        load_default=None,
+        validate=check_version,
+        metadata={"type": ["string", "integer"], "examples": ["latest", "same", 3]},
+        help="Without it: latest, or same for a run that was started with a definition, `until` or `pinned`",
+    )
 
 
 class StepsArgs(WholeArgs):

@@ -108,7 +108,7 @@ class Milliseconds(fields.Integer):
 
 
 # For `duration_us`, beside a `duration_ms`.
-PRECISE = {"description": "The same duration in microseconds"}
+PRECISE = "The same duration in microseconds"
 
 
 class Shape(Schema):

@@ -6,11 +6,10 @@ import orjson
 import pytest
 from world import flow, node
 
-from api.runs import link_large_values
+from api.runs import RunBriefOut, RunItemOut, link_large_values
 from database import execute, write
 from database.tables import base
 from models import Fired, Run, RunFilters, Wait
-from schemas import RunBriefOut, RunItemOut
 
 TIMED = flow(node("start", "manual"), node("rest", "wait", {"seconds": 3600}), edges=["start rest"])
 CALLBACK = flow(node("start", "manual"), node("call", "callback"), edges=["start call"])
