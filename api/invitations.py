@@ -152,7 +152,10 @@ def redeem(body: dict[str, str]) -> Any:
         raise Forbidden("API tokens cannot accept invitations; log in with a browser session")
     row = invitations.find(body["token"], *get_client())
     if current_user.is_authenticated:
-        return _accept(row)
+        check_page_user()
+        user, session = get_user(), current_user.session
+        invitations.accept(row, user, session, begin_entry)
+        return dump(WhoOut(), describe_session(user, session, session.workspace_id, row.role))
     if "password" not in body:
         raise BadInput("password: is required for a new account; if you have an account, log in first")
     config = get_config()
@@ -160,10 +163,3 @@ def redeem(body: dict[str, str]) -> Any:
     return respond_logged_in(
         *invitations.redeem(row, body["password"], body.get("name"), get_client(), days, begin_entry)
     )
-
-
-def _accept(row: Invitation) -> Any:
-    check_page_user()
-    user, session = get_user(), current_user.session
-    invitations.accept(row, user, session, begin_entry)
-    return dump(WhoOut(), describe_session(user, session, session.workspace_id, row.role))

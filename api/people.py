@@ -34,18 +34,16 @@ class MemberIn(Strict):
     name = text(200, help="Only with a password")
 
 
-class MemberChange(Strict):
+class MemberGone(Strict):
     user_id = text(64, required=True)
+
+
+class MemberChange(MemberGone):
     role = choice(ROLES, required=True)
 
 
-class MemberPassword(Strict):
-    user_id = text(64, required=True)
+class MemberPassword(MemberGone):
     password = password(required=True, help="For the next login, which asks for a new one")
-
-
-class MemberGone(Strict):
-    user_id = text(64, required=True)
 
 
 class MemberOut(Out):

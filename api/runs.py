@@ -37,6 +37,7 @@ from schemas import (
     TRIGGERS,
     Error,
     PageArgs,
+    Place,
     RunOut,
     SliceArgs,
     StartArgs,
@@ -143,6 +144,7 @@ class RetryIn(Strict):
 
 
 class StepsArgs(WholeArgs):
+    cursor = Place(load_default=None)
     node_id = text(64, load_default=None, help="Only steps of this node")
     values = fields.Boolean(load_default=True, help="false: `input` and `output` are null in all steps")
 
@@ -266,7 +268,7 @@ def list_steps(args: dict[str, Any], run: Run) -> Any:
     With `values=false`, `input` and `output` are not read, which lists a long run quickly. Otherwise values that do not
     fit into an answer are references to their address.
     """
-    after = -1 if args["cursor"] is None else _parse_cursor(args["cursor"])
+    after = -1 if args["cursor"] is None else int(args["cursor"])
     page = run.id, args["limit"] or MAX_WHOLE, after, args["node_id"]
     if args["values"]:
         rows, more = Step.of(*page)
@@ -371,14 +373,9 @@ class _Values:
         node = REGISTRY.get(row.node_type)
         if links is None or node is None or not node.answers or not has_role(ANSWER_ROLE, self.run.workspace_id):
             return None
-        question = None
-        if node.asks:
-            wait = Wait.one("run_id = ? AND node_id = ?", row.run_id, row.node_id)
-            if wait is None or wait.question is None:
-                return None
-            question = wait.question
-        found: dict[str, str] = links.of(row.run_id, row.node_id, node, question)
-        return found
+        wait = Wait.one("run_id = ? AND node_id = ?", row.run_id, row.node_id) if node.asks else None
+        question = None if wait is None else wait.question
+        return None if node.asks and question is None else links.of(row.run_id, row.node_id, node, question)
 
     def get_input(self, row: Step) -> Any:
         if row.item_index is not None:
@@ -420,12 +417,6 @@ def _encode(value: Any) -> str | None:
     if len(text) > MAX_OUTPUT:
         raise BadInput(f"output: has more than {MAX_OUTPUT} bytes")
     return text
-
-
-def _parse_cursor(cursor: str) -> int:
-    if not cursor.isdecimal():
-        raise BadInput("cursor: is not a cursor from this server; use the next_cursor of a response")
-    return int(cursor)
 
 
 def _json_response(text: bytes | None) -> Response:

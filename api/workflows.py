@@ -187,8 +187,7 @@ def change(body: dict[str, Any], flow: Workflow) -> Any:
         changes["definition_json"] = text
     with _limit_checks(here):
         triggers = _validate(here, status) if text is not None or status == "active" else None
-        if not _change(_choose_action(flow.status, status), flow, changes, triggers, body.get("version")):
-            raise Conflict("version: the flow has changed since; read it again and repeat your change")
+        _change(_choose_action(flow.status, status), flow, changes, triggers, body.get("version"))
         return warned(flow)
 
 
@@ -264,8 +263,7 @@ def restore(body: dict[str, int], flow: Workflow) -> Any:
     text = _find_version(flow, body["version"]).definition_json
     with _limit_checks(text):
         triggers = _validate(text, flow.status)
-        if not _change("flow.restored", flow, {"definition_json": text}, triggers, restored=body["version"]):
-            raise Conflict("The flow has changed meanwhile; try again")
+        _change("flow.restored", flow, {"definition_json": text}, triggers, restored=body["version"])
         return warned(flow)
 
 
@@ -301,24 +299,16 @@ def _change(
     triggers: list[Trigger] | None,
     expected: int | None = None,
     **more: Any,
-) -> bool:
-    """Change the flow and write an audit entry with the differences. Return False if it has changed meanwhile."""
+) -> None:
+    """Change the flow and write an audit entry with the differences. Raises: Conflict if it has changed meanwhile."""
     before = {name: getattr(flow, name) for name in ("name", "status", "version")}
     text = changes.get("definition_json", flow.definition_json)
     # Before the transaction: it takes longer than that should.
     counts = definitions.count_differences(orjson.loads(flow.definition_json), orjson.loads(text))
-    try:
-        with record_change(action, flow) as entry:
-            if not flow.change(get_user().id, expected, triggers, **changes):
-                raise _Stale
-            entry.note(**differences(before, {name: getattr(flow, name) for name in before}), **counts, **more)
-    except _Stale:
-        return False
-    return True
-
-
-class _Stale(Exception):
-    """The flow has changed since it was read."""
+    with record_change(action, flow) as entry:
+        if not flow.change(get_user().id, expected, triggers, **changes):
+            raise Conflict("The flow has changed since; read it again and repeat your change")
+        entry.note(**differences(before, {name: getattr(flow, name) for name in before}), **counts, **more)
 
 
 def _find_version(flow: Workflow, number: int) -> WorkflowVersion:

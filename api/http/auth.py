@@ -115,11 +115,7 @@ def must_redact_links() -> bool:
 
 def check_role(workspace: str, role: str) -> None:
     """Check that the caller has at least this role in the workspace. Raises: Forbidden if not."""
-    _check_role(_get_caller(), workspace, role)
-
-
-def _check_role(caller: Caller, workspace: str, role: str) -> None:
-    own = caller.roles.get(workspace)
+    own = current_user.roles.get(workspace)
     if own is None:
         raise Forbidden("You are not a member of this workspace")
     rank = ROLES.index(own)
@@ -127,11 +123,6 @@ def _check_role(caller: Caller, workspace: str, role: str) -> None:
         raise Forbidden(f"This needs the role {role}; your role is {own}")
     if rank < ROLES.index(ANSWER_ROLE):
         g.must_redact_links = True
-
-
-def _get_caller() -> Any:
-    """Return the user behind the proxy `current_user`, which is looked up again at each access."""
-    return current_user._get_current_object()
 
 
 def check_admin(what: str) -> None:
@@ -196,7 +187,7 @@ def _guard() -> Response | None:
         path.update({name: find_or_404(model, path[name], name) for name, model in access.rows.items()})
         return None
     count = commits()  # before anything is read
-    caller = _get_caller()
+    caller: Any = current_user._get_current_object()  # the proxy looks it up again at each access
     if access.by_token and not (caller.is_authenticated and caller.is_by_token):
         raise Unauthenticated("There is no valid API token: send one in the header Authorization: Bearer …")
     if not caller.is_authenticated:
@@ -217,7 +208,7 @@ def _guard() -> Response | None:
         if known is not None:
             return known
     if not access.rows:
-        _check_role(caller, workspace, access.role)
+        check_role(workspace, access.role)
     elif workspace not in caller.roles:
         raise Forbidden("You are not a member of this workspace")
     for name, model in access.rows.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import orjson
@@ -19,7 +19,7 @@ from dispatch.agents.callable_workflows import CallableFlow, callable_flow, call
 from dispatch.agents.workspace_view import Inspection, cut
 from dispatch.payloads import Kept
 from errors import NodeError
-from models import RUN_STATUSES, Run
+from models import RUN_STATUSES
 from nodes.ai.tools.inspect import FLOW_ID, FLOW_VIEWS, RUN_ID, RUN_VIEWS, View
 from parsers.json_schema.validation import issues_of
 
@@ -99,7 +99,7 @@ def _run_flow(caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
     return _wait_for(caller, ticket, arguments.get("wait", DEFAULT_WAIT))
 
 
-def _call_flow(caller: Caller, called: CallableFlow, arguments: dict[str, Any]) -> dict[str, Any]:
+def _call_flow(called: CallableFlow, caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
     flow = caller.look.flow(called.workflow_id)
     given = called.input_of(arguments)
     ticket = caller.dispatcher.submit(flow, given, "manual", called.trigger_node, key=caller.key)
@@ -110,15 +110,12 @@ def _wait_for(caller: Caller, ticket: Ticket, wait: float) -> dict[str, Any]:
     """Wait for the run. Return its result, or a note that it is still active."""
     run = caller.dispatcher.waiting.wait_for_agent(ticket, max(0.0, min(wait, caller.deadline - time.monotonic())))
     why = None if run.error_text is None else cut(run.error_text)
-    told = {"run_id": run.id, "status": run.status, "output": _output(caller, run), "error_text": why}
+    output = caller.look.value(run.id, "output", Kept(run.output, run.output_bytes), MAX_OUTPUT)
+    told = {"run_id": run.id, "status": run.status, "output": output, "error_text": why}
     if run.finished_at is None:
         state = f"waits for {run.waiting}" if run.waiting else "has not finished"
         told["note"] = f"The run {run.id} {state}; call get_run later."
     return make_result(told, is_error=run.status == "failed")
-
-
-def _output(caller: Caller, run: Run) -> Any:
-    return caller.look.value(run.id, "output", Kept(run.output, run.output_bytes), MAX_OUTPUT)
 
 
 def _cancel_run(caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -192,10 +189,7 @@ TOOLS = (
 
 def make_tool(flow: CallableFlow) -> Tool:
     """Return a flow as a tool."""
-
-    def call(caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
-        return _call_flow(caller, flow, arguments)
-
+    call = partial(_call_flow, flow)
     return Tool(flow.name, flow.title, flow.description, flow.input_schema, OPERATOR, call, ACTS, RUN, flow)
 
 

@@ -101,7 +101,9 @@ def fire(path: str) -> Response:
     path = path.strip("/")
     hook = Hook.at(path, request.method)
     if hook is None:
-        raise _not_found(path)
+        if methods := Webhook.methods_of(path):
+            raise MethodNotAllowed(methods)
+        raise NotFound("There is no webhook at this address")
     server = get_server()
     dispatcher: Dispatcher = server.dispatcher
     config = _load_plan(dispatcher, hook).by_id[hook.node_id].config.static
@@ -174,12 +176,6 @@ def _count_call(hook: Hook, limit: int) -> None:
         raise TooMany(f"This webhook accepts {limit} calls a minute; try again later", retry_after=math.ceil(wait))
 
 
-def _not_found(path: str) -> Exception:
-    """Return the error for a path that no active flow has, or a method that it does not accept."""
-    methods = Webhook.methods_of(path)
-    return MethodNotAllowed(methods) if methods else NotFound("There is no webhook at this address")
-
-
 def _load_plan(dispatcher: Dispatcher, hook: Hook) -> Plan:
     flow = hook.flow
     try:
@@ -196,16 +192,12 @@ def load_secret(vault: Vault, hook: Hook, auth: str) -> Mapping[str, Any]:
     """
     reason = "it is missing"
     if hook.credential_id is not None and hook.secret_type is not None:
+        reason = f"it is of type {hook.secret_type}"
         if hook.secret_type in CREDENTIAL_TYPES[auth]:
             try:
-                found: Mapping[str, Any] = vault.unseal(
-                    hook.credential_id, int(hook.secret_stamp or 0), str(hook.secret)
-                )
-                return found
+                return vault.unseal(hook.credential_id, int(hook.secret_stamp or 0), str(hook.secret))
             except VaultError as error:
                 reason = str(error)
-        else:
-            reason = f"it is of type {hook.secret_type}"
     log.error("node %s of flow %s cannot use its credential: %s", hook.node_id, hook.flow.id, reason)
     raise Unavailable("This webhook cannot authenticate its callers at the moment")
 
