@@ -51,7 +51,9 @@ def make_page(rows: Sequence[AgentRun]) -> list[dict[str, Any]]:
     for row in rows:
         made = _show(row, IN_LISTS)
         found.append(made)
-        left -= sum(_estimate_size(part) for part in (made, *made["steps"], *made["tool_calls"]))
+        parts = (made, *made["steps"], *made["tool_calls"])
+        # Texts count as they are, other values as 20 characters.
+        left -= sum(len(value) if isinstance(value, str) else 20 for part in parts for value in part.values())
         if left < 0:
             break
     return found
@@ -157,8 +159,3 @@ def _cut_json(written: str | None, most: int) -> str | None:
     if written is None or len(written) <= most:
         return written
     return orjson.dumps(_cut(written, most)).decode()
-
-
-def _estimate_size(part: dict[str, Any]) -> int:
-    """Return its approximate size in characters: its texts, and 20 for each other value."""
-    return sum(len(value) if isinstance(value, str) else 20 for value in part.values())

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flask import Flask, Response, current_app, send_file
+from flask import Flask, Response, current_app, render_template_string, send_file
 from werkzeug.exceptions import NotFound
 
 from api.http.auth import allow_anyone
@@ -99,7 +99,13 @@ def install(app: Flask, folder: Path) -> None:
 def show_contents() -> Response:
     """Show the list of pages in groups."""
     library = _get_library()
-    return _respond("", lambda: _render_layout(library, "", _render_contents(library)))
+    names = [name for _, names in library.groups() for name in names]
+
+    def make() -> str:
+        summaries = {name: _summarize(render_page(library, name)) for name in names}
+        return _render_layout("", Page("Documentation", "", []), summaries)
+
+    return _respond("", make)
 
 
 @allow_anyone
@@ -114,7 +120,7 @@ def show_page(name: str) -> Response:
     library = _get_library()
     if name not in library.pages:
         raise NotFound
-    return _respond(name, lambda: _render_layout(library, name, render_page(library, name)))
+    return _respond(name, lambda: _render_layout(name, render_page(library, name)))
 
 
 @allow_anyone
@@ -199,39 +205,18 @@ def _make_anchor(text: str, seen: dict[str, int]) -> str:
     return f"{anchor}-{number}" if number else anchor
 
 
-def _render_layout(library: Library, name: str, shown: Page) -> str:
-    toc = "".join(f'<li><a href="#{escape(anchor)}">{escape(text)}</a></li>' for anchor, text in shown.headings)
-    return LAYOUT.format(
-        title=escape(shown.title),
-        nav="".join(_render_nav(library, name)),
-        body=shown.body,
-        toc=f'<nav class="toc" aria-label="On this page"><p>On this page</p><ul>{toc}</ul></nav>' if toc else "",
+def _render_layout(name: str, page: Page, summaries: Mapping[str, str] | None = None) -> str:
+    """Return a page with its surroundings, and with the list of pages if there are summaries of them."""
+    library = _get_library()
+    groups = list(library.groups())
+    return render_template_string(
+        LAYOUT, library=library, groups=groups, here=name, page=page, summaries=summaries or {}
     )
 
 
-def _render_nav(library: Library, here: str) -> Iterator[str]:
-    for group, names in library.groups():
-        yield f"<p>{escape(group)}</p><ul>"
-        for name in names:
-            current = ' aria-current="page"' if name == here else ""
-            yield f'<li><a href="/docs/{name}"{current}>{escape(library.title(name))}</a></li>'
-        yield "</ul>"
-
-
-def _render_contents(library: Library) -> Page:
-    parts = ["<h1>Documentation</h1>"]
-    for group, names in library.groups():
-        parts.append(f"<h2>{escape(group)}</h2><dl>")
-        for name in names:
-            title, about = escape(library.title(name)), _summarize(render_page(library, name))
-            parts.append(f'<dt><a href="/docs/{name}">{title}</a></dt><dd>{about}</dd>')
-        parts.append("</dl>")
-    return Page("Documentation", "".join(parts), [])
-
-
-def _summarize(shown: Page) -> str:
+def _summarize(page: Page) -> str:
     """Return the first sentence of a page about its subject, as HTML without tags."""
-    found = (part.partition("</p>")[0] for part in shown.body.split("<p>")[1:])
+    found = (part.partition("</p>")[0] for part in page.body.split("<p>")[1:])
     paragraphs = (re.sub(r"<[^<>]*>", "", text) for text in found)
     text = next((text for text in paragraphs if not text.startswith("Generated ")), "")
     return re.split(r"(?<=\.)\s|:\s|:$", text, maxsplit=1)[0]

@@ -102,7 +102,9 @@ def upload() -> Any:
         raise NotJson(f"The body must be a form of the type {MULTIPART}, with the file in the field `file`")
     kept = _get_files()
     request.max_content_length = kept.max_bytes + MAX_FORM
-    with _translate_errors(), kept.uploading(_get_floor()) as upload:
+    # Uploads leave as much disk space free as runs do.
+    floor = get_dispatcher().free_space.floor_at(get_config().data_dir)
+    with _translate_errors(), kept.uploading(floor) as upload:
         form, name = _receive(request, upload)
         path = form["path"] + to_safe_name(name) if form["path"].endswith("/") or not form["path"] else form["path"]
         with begin_entry("file.uploaded").target("file", None, path).note(size=upload.size).written():
@@ -144,11 +146,6 @@ def delete(path: str) -> None:
 
 def _get_files() -> Files:
     return get_dispatcher().resources.files_of(get_workspace_id())
-
-
-def _get_floor() -> int:
-    """Return the number of bytes of disk space that uploads leave free, as runs do."""
-    return get_dispatcher().free_space.floor_at(get_config().data_dir)
 
 
 def _show(path: str, size: int, modified_at: int) -> dict[str, Any]:

@@ -81,8 +81,9 @@ def merge_headers(own: Headers, headers: Mapping[str, str]) -> Headers:
     """Return our headers with those that a flow may set; its content type and file name replace ours."""
     if not headers:
         return own
+    # WSGI requires the UTF-8 bytes of a value, decoded as Latin-1.
     kept = [
-        (name, _encode_header(value))
+        (name, value if value.isascii() else value.encode("utf-8", "replace").decode("latin-1"))
         for name, value in headers.items()
         if name.lower() not in FORBIDDEN_HEADERS and not name.lower().startswith(FORBIDDEN_PREFIXES)
     ]
@@ -106,8 +107,3 @@ def secure_headers(headers: Iterable[tuple[str, str]]) -> Headers:
 def protect_headers(headers: Headers) -> Headers:
     """Return the headers of an uncacheable API response with the security headers."""
     return [*headers, ("Cache-Control", "no-store"), (POLICY, f"default-src 'none'; {ALWAYS}"), *SECURITY_HEADERS]
-
-
-def _encode_header(value: str) -> str:
-    """Return a header value as WSGI requires: its UTF-8 bytes, decoded as Latin-1."""
-    return value if value.isascii() else value.encode("utf-8", "replace").decode("latin-1")

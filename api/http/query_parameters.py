@@ -52,13 +52,12 @@ def _check(view: Callable[..., Any], raw: bytes) -> None:
     known = get_names(view)
     unknown = [name for name in request.args if name not in known][:MAX_LISTED]
     if unknown:
-        issues = [Issue(name[:MAX_SHOWN], _problem(name, known)) for name in unknown]
+        others = f"; this address accepts {', '.join(sorted(known))}"
+        issues = [
+            Issue(name[:MAX_SHOWN], f"unknown query parameter {name[:MAX_SHOWN]!r}{suggest(name, known) or others}")
+            for name in unknown
+        ]
         raise BadInput("; ".join(issue.message for issue in issues), issues)
-
-
-def _problem(name: str, known: tuple[str, ...]) -> str:
-    nearest = suggest(name, known) or f"; this address accepts {', '.join(sorted(known))}"
-    return f"unknown query parameter {name[:MAX_SHOWN]!r}{nearest}"
 
 
 def drop_empty(sent: MultiDict[str, str], schema: Schema) -> MultiDict[str, str]:

@@ -59,7 +59,9 @@ class WebhookCalls:
         route = self._routes.get(address, partial(self._route, *address))
         if route is None or route.dedupe in call.headers or "SEC-FETCH-DEST" in call.headers:
             return False
-        if self.believes_proxies and not _is_host_kept(call.headers):
+        # A proxy header may replace the Host header (see ProxyFix), which is part of the run's input.
+        host = call.headers.get("HOST")
+        if self.believes_proxies and call.headers.get("X-FORWARDED-HOST", host) != host:
             return False
         hook, config = route.hook, route.config
         if len(call.body) > (config.get("max_body_bytes") or MAX_BODY) or not (call.is_json or not call.body):
@@ -100,17 +102,8 @@ class WebhookCalls:
         return Route(hook, plan, config, None if dedupe is None else str(dedupe).upper())
 
 
-def _is_host_kept(headers: Mapping[str, str]) -> bool:
-    """Return True unless a proxy header replaces the Host header (see ProxyFix), which is part of the run's input."""
-    return "X-FORWARDED-HOST" not in headers or headers["X-FORWARDED-HOST"] == headers.get("HOST")
-
-
-def _output(run: Run, outcome: Outcome, text: bytes | None) -> Answer:
-    return make_output_answer(text) if run.status == "success" else make_unfinished(run)
-
-
 ANSWERS: dict[str, Callable[[Run, Outcome, bytes | None], Answer]] = {
     "immediately": lambda run, outcome, text: make_accepted(run),
-    "last": _output,
+    "last": lambda run, outcome, text: make_output_answer(text) if run.status == "success" else make_unfinished(run),
     "node": lambda run, outcome, text: make_node_answer(run, outcome.response),
 }
