@@ -26,20 +26,20 @@ MIN_CHARACTERS = 200
 MAX_NAME = 200
 
 
-class Room(NamedTuple):
+class SizeLimits(NamedTuple):
     """Size limits: characters of one value, steps of one run, and approximate characters of all of these steps."""
 
     value: int
     steps: int
     all: int
 
-    def for_each(self, count: int) -> int:
+    def per_value(self, count: int) -> int:
         """Return the limit in characters of one value if there are `count` steps."""
         return min(self.value, max(MIN_CHARACTERS, self.all // max(1, count)))
 
 
-IN_LISTS = Room(1_000, 100, 100_000)
-WHOLE = Room(2_000_000, 4_000, 8_000_000)
+LIST_LIMITS = SizeLimits(1_000, 100, 100_000)
+RUN_LIMITS = SizeLimits(2_000_000, 4_000, 8_000_000)
 MAX_PAGE = 4_000_000  # approximate characters of a list
 
 
@@ -49,7 +49,7 @@ def make_page(rows: Sequence[AgentRun]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     left = MAX_PAGE
     for row in rows:
-        made = _show(row, IN_LISTS)
+        made = _show(row, LIST_LIMITS)
         found.append(made)
         parts = (made, *made["steps"], *made["tool_calls"])
         # Texts count as they are, other values as 20 characters.
@@ -62,24 +62,24 @@ def make_page(rows: Sequence[AgentRun]) -> list[dict[str, Any]]:
 def show_run(row: AgentRun) -> dict[str, Any]:
     """Return one run with all of its `steps`; only very long values are cut."""
     AgentRun.tell_ends([row])
-    return _show(row, WHOLE)
+    return _show(row, RUN_LIMITS)
 
 
-def _show(row: AgentRun, room: Room) -> dict[str, Any]:
+def _show(row: AgentRun, limits: SizeLimits) -> dict[str, Any]:
     total = AgentStep.count_of(row.id)
-    most = room.for_each(min(total, room.steps))
-    kept = list(AgentStep.first(row.id, room.steps))
-    AgentStep.tell_ends(row, kept)
-    steps = [_step(step, most) for step in kept]
+    limit = limits.per_value(min(total, limits.steps))
+    rows = list(AgentStep.first(row.id, limits.steps))
+    AgentStep.tell_ends(row, rows)
+    steps = [_step(step, limit) for step in rows]
     output = {} if row.output is None else orjson.loads(row.output)
     return {
         **{name: getattr(row, name) for name in RUN_FIELDS},
         "item_index": None if row.item_index < 0 else row.item_index,
-        "task": _cut(row.task, room.value),
-        "input": _cut_json(row.input, room.value),
-        "text": _cut(output.get("text"), room.value),
-        "data": None if output.get("data") is None else _to_json(output["data"], room.value),
-        "error_text": _cut(row.error_text, room.value),
+        "task": _cut(row.task, limits.value),
+        "input": _cut_json(row.input, limits.value),
+        "text": _cut(output.get("text"), limits.value),
+        "data": None if output.get("data") is None else _to_json(output["data"], limits.value),
+        "error_text": _cut(row.error_text, limits.value),
         "tool_calls": [step for step in steps if step["kind"] == "tool" and step["status"] != "refused"],
         "usage": AgentStep.used(row.id),
         "steps": steps,
@@ -99,27 +99,27 @@ def _describe_wait(row: AgentRun) -> dict[str, Any]:
 # Steps
 
 
-def _step(row: AgentStep, most: int) -> dict[str, Any]:
+def _step(row: AgentStep, limit: int) -> dict[str, Any]:
     # A call that awaits approval is never cut: nobody should approve what they cannot see.
-    most = WHOLE.value if row.status == "asking" else most
+    limit = RUN_LIMITS.value if row.status == "asking" else limit
     common = {name: getattr(row, name) for name in STEP_FIELDS}
     kind = {"start": _show_start, "model": _show_request, "tool": _show_call}[row.kind]
-    return common | {"error_text": _cut(row.error_text, most)} | kind(row, most)
+    return common | {"error_text": _cut(row.error_text, limit)} | kind(row, limit)
 
 
-def _show_start(row: AgentStep, most: int) -> dict[str, Any]:
+def _show_start(row: AgentStep, limit: int) -> dict[str, Any]:
     start = orjson.loads(row.request or "null")
     size = len(start["prompt"]) + len(start["instructions"]) + sum(map(len, sum(start["history"], [])))
-    return {"text": _cut(start["prompt"], most), "prompt_chars": size}
+    return {"text": _cut(start["prompt"], limit), "prompt_chars": size}
 
 
-def _show_request(row: AgentStep, most: int) -> dict[str, Any]:
+def _show_request(row: AgentStep, limit: int) -> dict[str, Any]:
     parts = [] if row.result is None else orjson.loads(row.result)["parts"]
-    said = "".join(part["content"] for part in parts if part["part_kind"] == "text")
+    texts = "".join(part["content"] for part in parts if part["part_kind"] == "text")
     calls = [part for part in parts if "args" in part]
-    each = most // max(1, len(calls))
+    each = limit // max(1, len(calls))
     return {
-        "text": _cut(said, most) or None,
+        "text": _cut(texts, limit) or None,
         "tool_calls": orjson.dumps(
             [{"name": _cut(part["tool_name"], MAX_NAME)} | _show_arguments(part["args"], each) for part in calls]
         ).decode(),
@@ -127,35 +127,35 @@ def _show_request(row: AgentStep, most: int) -> dict[str, Any]:
     }
 
 
-def _show_arguments(given: Any, most: int) -> dict[str, Any]:
+def _show_arguments(given: Any, limit: int) -> dict[str, Any]:
     """Return a call's arguments as JSON. A model's text may be malformed or too deeply nested: then it stays text."""
     try:
         found = orjson.loads(given) if isinstance(given, str) else given
         check_depth(found, "arguments")
     except (ValueError, BadInput):
         found = given if isinstance(given, str) else orjson.dumps(given).decode()
-    return {"arguments": orjson.Fragment(_to_json(found, most))}
+    return {"arguments": orjson.Fragment(_to_json(found, limit))}
 
 
-def _show_call(row: AgentStep, most: int) -> dict[str, Any]:
-    return {"arguments": _cut_json(row.request, most), "result": _cut_json(row.result, most)}
+def _show_call(row: AgentStep, limit: int) -> dict[str, Any]:
+    return {"arguments": _cut_json(row.request, limit), "result": _cut_json(row.result, limit)}
 
 
 # Values
 
 
-def _cut(value: str | None, most: int) -> str | None:
+def _cut(value: str | None, limit: int) -> str | None:
     """Return the text, or its beginning."""
-    return value if value is None or len(value) <= most else f"{value[:most]}… ({len(value):,} characters)"
+    return value if value is None or len(value) <= limit else f"{value[:limit]}… ({len(value):,} characters)"
 
 
-def _to_json(value: Any, most: int) -> str:
+def _to_json(value: Any, limit: int) -> str:
     """Return the value as JSON text, or its beginning."""
-    return str(_cut_json(orjson.dumps(value).decode(), most))
+    return str(_cut_json(orjson.dumps(value).decode(), limit))
 
 
-def _cut_json(written: str | None, most: int) -> str | None:
+def _cut_json(written: str | None, limit: int) -> str | None:
     """Return the JSON text, or its beginning as a JSON string."""
-    if written is None or len(written) <= most:
+    if written is None or len(written) <= limit:
         return written
-    return orjson.dumps(_cut(written, most)).decode()
+    return orjson.dumps(_cut(written, limit)).decode()

@@ -100,16 +100,16 @@ def upload() -> Any:
     request = get_request()
     if request.mimetype != MULTIPART:
         raise NotJson(f"The body must be a form of the type {MULTIPART}, with the file in the field `file`")
-    kept = _get_files()
-    request.max_content_length = kept.max_bytes + MAX_FORM
+    files = _get_files()
+    request.max_content_length = files.max_bytes + MAX_FORM
     # Uploads leave as much disk space free as runs do.
     floor = get_dispatcher().free_space.floor_at(get_config().data_dir)
-    with _translate_errors(), kept.uploading(floor) as upload:
+    with _translate_errors(), files.uploading(floor) as upload:
         form, name = _receive(request, upload)
         path = form["path"] + to_safe_name(name) if form["path"].endswith("/") or not form["path"] else form["path"]
         with begin_entry("file.uploaded").target("file", None, path).note(size=upload.size).written():
             upload.keep(path, form["overwrite"])
-    (file,) = kept.find(path, limit=1)
+    (file,) = files.find(path, limit=1)
     return _show(**file)
 
 

@@ -253,7 +253,7 @@ def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
 
 
 def _describe_retry(start: str, repeated: Repeated) -> dict[str, Any]:
-    """Return the audit details of a retry, including pinned nodes: nobody gave a pinned approval."""
+    """Return the audit details of a retry, including pinned nodes: a pinned approval was given by nobody."""
     pinned = {"pinned": repeated.pinned[:MAX_LISTED]} if repeated.pinned else {}
     return {"from": start, "version": repeated.version, "draft": repeated.version is None, **pinned}
 
@@ -362,10 +362,10 @@ class _Values:
 
     def show(self, row: Step) -> dict[str, Any]:
         """Return the step for a response."""
-        shown_step = {name: getattr(row, name) for name in STEP_COLUMNS}
+        shown = {name: getattr(row, name) for name in STEP_COLUMNS}
         output = self.get_links(row) if row.status == "waiting" else self.get_output(row)
         pinned = row.status == "success" and row.node_id in self.pinned
-        return shown_step | {"pinned": pinned, "input": self.get_input(row), "output": output}
+        return shown | {"pinned": pinned, "input": self.get_input(row), "output": output}
 
     def get_links(self, row: Step) -> dict[str, str] | None:
         """Return the links that answer a waiting step. A link is permission to answer, so viewers get none."""

@@ -27,7 +27,7 @@ def summarize_versions(rows: Sequence[WorkflowVersion]) -> dict[int, dict[str, A
     found = {}
     for version in range(first + 1, last + 1):
         now, before = parsed.get(version), parsed.get(version - 1)
-        count = None if now is None else len(_nodes(now))
+        count = None if now is None else len(_get_nodes(now))
         summary = "first version" if version == 1 else None
         if now is not None and before is not None:
             summary = compare(before, now)
@@ -40,25 +40,25 @@ def compare(before: dict[str, Any], now: dict[str, Any]) -> str:
 
     Nodes are listed by name, or by id if they have none.
     """
-    old, new = _nodes(before), _nodes(now)
+    old, new = _get_nodes(before), _get_nodes(now)
     parts = {
         "added": [id_ for id_ in new if id_ not in old],
         "removed": [id_ for id_ in old if id_ not in new],
         "changed": [
-            id_ for id_, node in new.items() if id_ in old and _without_place(node) != _without_place(old[id_])
+            id_ for id_, node in new.items() if id_ in old and _remove_position(node) != _remove_position(old[id_])
         ],
     }
-    told = [
+    changes = [
         f"{len(ids)} {'node' if len(ids) == 1 else 'nodes'} {word} ({_list_names(ids, old | new)})"
         for word, ids in parts.items()
         if ids
     ]
-    if _edges(before) != _edges(now):
-        told.append("edges changed")
+    if _get_edges(before) != _get_edges(now):
+        changes.append("edges changed")
     if (before.get("settings") or None) != (now.get("settings") or None):
-        told.append("settings changed")
+        changes.append("settings changed")
     moved = any(id_ in old and node != old[id_] for id_, node in new.items())
-    return "; ".join(told) or ("nodes moved" if moved else "formatting changed")
+    return "; ".join(changes) or ("nodes moved" if moved else "formatting changed")
 
 
 def _list_names(ids: list[str], nodes: dict[str, dict[str, Any]]) -> str:
@@ -66,21 +66,21 @@ def _list_names(ids: list[str], nodes: dict[str, dict[str, Any]]) -> str:
     return ", ".join(names) + (", …" if len(ids) > MAX_NAMES else "")
 
 
-def _nodes(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _get_nodes(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {node["id"]: node for node in definition.get("nodes") or []}
 
 
-def _edges(definition: dict[str, Any]) -> set[bytes]:
-    return {_edge(edge) for edge in definition.get("edges") or []}
+def _get_edges(definition: dict[str, Any]) -> set[bytes]:
+    return {_normalize_edge(edge) for edge in definition.get("edges") or []}
 
 
-def _edge(raw: Any) -> bytes:
+def _normalize_edge(raw: Any) -> bytes:
     """Return an edge in one form: the app writes objects, others may write lists."""
     if isinstance(raw, dict):
         raw = [raw.get(key) for key in ("from", "to", "branch")]
     return orjson.dumps([*raw, None][:3] if isinstance(raw, list) else raw)
 
 
-def _without_place(node: dict[str, Any]) -> dict[str, Any]:
+def _remove_position(node: dict[str, Any]) -> dict[str, Any]:
     """Return the node without its position on the canvas, which does not affect its behaviour."""
     return {key: value for key, value in node.items() if key != "position"}

@@ -221,7 +221,7 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Startable) -> Any:
     need the role editor.
     """
     dispatcher = get_dispatcher()
-    key, options = _idempotency_key(), _read_options(body, flow)
+    key, options = _read_idempotency_key(), _read_options(body, flow)
     note = defer_start_entry(**_describe_options(options))
     # A caller who waits for a quick run lends it the request's thread.
     here = args["wait"] >= 1
@@ -241,8 +241,8 @@ def list_versions(args: dict[str, Any], flow: Workflow) -> Any:
     """
     rows, cursor = flow.versions(args["limit"], args["cursor"], args["brief"])
     shape = VERSION_BRIEF if args["brief"] else VERSION
-    told = changes.summarize_versions(rows) if args["summary"] else {}
-    items = [{**shape.dump(row), **told.get(row.version, {})} for row in rows]
+    summaries = changes.summarize_versions(rows) if args["summary"] else {}
+    items = [{**shape.dump(row), **summaries.get(row.version, {})} for row in rows]
     return jsonify({"items": items, "next_cursor": Cursor.encode(cursor)})
 
 
@@ -276,12 +276,12 @@ def validate(body: dict[str, Any]) -> Any:
 
     `nodes` has, by id, the branches of each node and other data to draw it, as far as it is readable.
     """
-    definition, most = body["definition"], get_config().max_nodes
+    definition, max_nodes = body["definition"], get_config().max_nodes
     read_definition(body)  # checks the size limit of saved definitions
     with CHECKS.taken(get_user().id):
-        plan, issues = definitions.check(definition, most)
+        plan, issues = definitions.check(definition, max_nodes)
         found = [*issues, *warnings_of(definition, get_workspace_id())]
-        drawn = {id_: outline._asdict() for id_, outline in definitions.outline_nodes(definition, most).items()}
+        drawn = {id_: outline._asdict() for id_, outline in definitions.outline_nodes(definition, max_nodes).items()}
         return {"ok": plan is not None, "issues": [issue.as_dict() for issue in found], "nodes": drawn}
 
 
@@ -331,9 +331,9 @@ def read_definition(body: dict[str, Any]) -> str | None:
         text = orjson.dumps(body["definition"]).decode()
     else:
         return None
-    most = get_config().max_definition_bytes
-    if len(text.encode()) > most:
-        raise TooLarge(f"The definition has more than {most} bytes; split the flow into subflows")
+    limit = get_config().max_definition_bytes
+    if len(text.encode()) > limit:
+        raise TooLarge(f"The definition has more than {limit} bytes; split the flow into subflows")
     return str(text)
 
 
@@ -352,7 +352,7 @@ def _read_options(body: dict[str, Any], flow: Startable) -> Options | None:
 
 
 def _describe_options(options: Options | None) -> dict[str, Any]:
-    """Return the audit details of the options: for example, nobody gave a pinned approval."""
+    """Return the audit details of the options, such as pinned nodes: a pinned approval was given by nobody."""
     if options is None or (options.definition is None and not options.pinned):
         return {}
     pinned = {"pinned": sorted(options.pinned)[:MAX_LISTED]} if options.pinned else {}
@@ -369,22 +369,21 @@ def _check_draft(text: str, until: str | None) -> None:
     if until is None:
         _validate(text, "active")
     else:
-        most = get_config().max_nodes
-        plan, _ = definitions.plan_until(parse_json(text, "definition_json"), until, most)
+        plan, _ = definitions.plan_until(parse_json(text, "definition_json"), until, get_config().max_nodes)
         find_triggers(plan)
 
 
 def _validate(text: str, status: str) -> list[Trigger] | None:
     """Validate a definition: ids and edges of a draft; everything of an active flow, whose triggers are returned."""
     value = parse_json(text, "definition_json")
-    most = get_config().max_nodes
+    max_nodes = get_config().max_nodes
     if status == "active":
-        return find_triggers(definitions.plan(value, most))
-    definitions.graph(value, most)
+        return find_triggers(definitions.plan(value, max_nodes))
+    definitions.graph(value, max_nodes)
     return None
 
 
-def _idempotency_key() -> str | None:
+def _read_idempotency_key() -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 0 < len(key) <= MAX_KEY_LENGTH:
         raise BadInput(f"Idempotency-Key: must have 1 to {MAX_KEY_LENGTH} characters")

@@ -125,10 +125,10 @@ def check_role(workspace: str, role: str) -> None:
         g.must_redact_links = True
 
 
-def check_admin(what: str) -> None:
-    """Check that the user is an admin of the server. `what` begins the error text. Raises: Forbidden if not."""
+def check_admin(subject: str) -> None:
+    """Check that the user is an admin of the server. `subject` begins the error text. Raises: Forbidden if not."""
     if not get_user().is_admin:
-        raise Forbidden(f"{what} is for admins of this server; ask one of them")
+        raise Forbidden(f"{subject} is for admins of this server; ask one of them")
 
 
 def find_or_404(model: type[Findable], id_: Any, name: str | None = None) -> Any:
@@ -175,7 +175,7 @@ def _identify(request_: Any) -> Identity | None:
 
 
 def _guard() -> Response | None:
-    """Allow what the view's access rules allow. Return a 304 if the response is known to be unchanged."""
+    """Enforce the view's access rules. Return a 304 if the response is known to be unchanged."""
     asked = get_request()
     if asked.routing_exception is not None or asked.endpoint in OPEN_ENDPOINTS:
         return None

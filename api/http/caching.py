@@ -25,7 +25,7 @@ from api.http.server import get_server
 from database.changes import Memory
 from models import commits, now_ms
 
-NOT_TAGGED = ("webhooks.fire",)  # a flow sets its own headers
+NO_ETAG = ("webhooks.fire",)  # a flow sets its own headers
 MIN_COMPRESSED = 2_000  # bytes; compressing less is not worth the time
 GZIP_LEVEL = 1  # 100 KB take a millisecond
 # As in link_signatures.py, except that an upper-case signature need not be found: it is not valid.
@@ -74,15 +74,15 @@ def respond_once(name: str, make: Callable[[], bytes], mimetype: str = "applicat
     return response
 
 
-def respond_if_unchanged(count: int, *asked: str) -> Response | None:
+def respond_if_unchanged(count: int, *request_parts: str) -> Response | None:
     """Return a 304 if the client already has the body that this request would get, else None.
 
-    `asked` is everything but the database that the body depends on, and `count` the commit counter, read before all
-    other data. The minute counts too, for time-dependent data such as overdue schedules.
+    `request_parts` is everything but the database that the body depends on, and `count` the commit counter, read before
+    all other data. The minute counts too, for time-dependent data such as overdue schedules.
     """
-    parts = (str(now_ms() // MINUTE_MS), *asked)
+    parts = (str(now_ms() // MINUTE_MS), *request_parts)
     key = hashlib.blake2b("\0".join(parts).encode(), digest_size=16).digest()
-    g.asked = key, count
+    g.cache_key = key, count
     if "If-None-Match" not in request.headers or (digest := _digests.recall(key, count)) is None:
         return None
     response = Response(mimetype="application/json")
@@ -95,15 +95,15 @@ def add_etag(response: Response) -> Response:
     A browser may store it but must revalidate it each time, so that access can be withdrawn. All other responses, and
     those with a secret, are `no-store`.
     """
-    if request.endpoint in NOT_TAGGED or "Cache-Control" in response.headers:
+    if request.endpoint in NO_ETAG or "Cache-Control" in response.headers:
         return response
     if not _is_cacheable(response):
         response.headers["Cache-Control"] = "no-store"
         return response
     body = response.get_data()
     digest = compute_digest(body)
-    if "asked" in g:
-        key, count = g.asked
+    if "cache_key" in g:
+        key, count = g.cache_key
         _digests.remember(key, count, digest)
     if not set_etag(response, digest) and len(body) >= MIN_COMPRESSED and accepts_gzip():
         send_compressed(response, gzip.compress(body, GZIP_LEVEL, mtime=0))

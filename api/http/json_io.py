@@ -112,17 +112,17 @@ def read_body() -> Any:
     return g.body
 
 
-def read_raw(asked: Request) -> bytes:
+def read_raw(request_: Request) -> bytes:
     """Return the body as received.
 
     Raises: ClientDisconnected if it is incomplete; RequestEntityTooLarge if it exceeds the limit.
     """
-    most, size = asked.max_content_length, get_content_length(asked.environ)
-    if size is None or (most is not None and size > most) or "wsgi.input_terminated" not in asked.environ:
-        return _read_bounded(asked, size is None)
+    max_size, size = request_.max_content_length, get_content_length(request_.environ)
+    if size is None or (max_size is not None and size > max_size) or "wsgi.input_terminated" not in request_.environ:
+        return _read_bounded(request_, size is None)
     try:
         # The server enforces the size; werkzeug's own checks are slower.
-        raw: bytes = asked.environ["wsgi.input"].read(size)
+        raw: bytes = request_.environ["wsgi.input"].read(size)
     except (OSError, ValueError):
         raise ClientDisconnected from None
     if len(raw) < size:
@@ -131,36 +131,36 @@ def read_raw(asked: Request) -> bytes:
     return raw
 
 
-def _read_bounded(asked: Request, sizeless: bool) -> bytes:
-    raw = asked.get_data(cache=False)
-    most = asked.max_content_length
+def _read_bounded(request_: Request, has_no_size: bool) -> bytes:
+    raw = request_.get_data(cache=False)
+    max_size = request_.max_content_length
     # werkzeug truncates a body without a Content-Length at the limit, without an error.
-    if sizeless and most is not None and len(raw) >= most and asked.environ["wsgi.input"].read(1):
+    if has_no_size and max_size is not None and len(raw) >= max_size and request_.environ["wsgi.input"].read(1):
         raise RequestEntityTooLarge
     return raw
 
 
-def parse_json(raw: bytes | str, what: str) -> Any:
-    """Return JSON text as data. `what` begins the error texts.
+def parse_json(raw: bytes | str, subject: str) -> Any:
+    """Return JSON text as data. `subject` begins the error texts.
 
     Raises: BadInput if it is malformed or nested too deeply; TooLarge if it has too many lists and objects.
     """
-    check_containers(raw if isinstance(raw, bytes) else raw.encode("utf-8", "replace"), what)
+    check_containers(raw if isinstance(raw, bytes) else raw.encode("utf-8", "replace"), subject)
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise BadInput(f"{what} is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
-    check_depth(value, what)
+        raise BadInput(f"{subject} is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+    check_depth(value, subject)
     return value
 
 
-def check_containers(raw: bytes, what: str) -> None:
+def check_containers(raw: bytes, subject: str) -> None:
     """Check the number of lists and objects: a small text with many of them would fill the memory.
 
     Raises: TooLarge if there are more than MAX_CONTAINERS.
     """
     if has_too_many_parts(raw):
-        raise TooLarge(f"{what} has more than {MAX_CONTAINERS:,} lists and objects; send it in several parts")
+        raise TooLarge(f"{subject} has more than {MAX_CONTAINERS:,} lists and objects; send it in several parts")
 
 
 def dump(schema: Schema, value: Any) -> Response:
@@ -182,7 +182,7 @@ def to_bad_input(issues: list[Issue]) -> BadInput:
     return BadInput("; ".join(str(issue) for issue in issues[:5]), issues)
 
 
-def check_depth(value: Any, what: str) -> None:
+def check_depth(value: Any, subject: str) -> None:
     """Check the nesting depth: a response could not hold a deeper value. Raises: BadInput if it exceeds MAX_DEPTH."""
     level = [value]
     for _ in range(MAX_DEPTH):
@@ -195,7 +195,7 @@ def check_depth(value: Any, what: str) -> None:
         level = [item for item in below if isinstance(item, CONTAINERS)]
         if not level:
             return
-    raise BadInput(f"{what} is nested more than {MAX_DEPTH} levels deep")
+    raise BadInput(f"{subject} is nested more than {MAX_DEPTH} levels deep")
 
 
 def flatten(messages: Any, path: str = "") -> list[Issue]:
