@@ -76,7 +76,7 @@ class WholeArgs(Shape):
 class Place(Cursor):
     """Cursor with the number of items before the page."""
 
-    inside = re.compile(r"[0-9]{1,9}\Z")
+    pattern = re.compile(r"[0-9]{1,9}\Z")
 
 
 class SliceArgs(Shape):
@@ -237,8 +237,8 @@ class StepOut(Out):
 def hosts(**options: Any) -> fields.List:
     """Return a field for a list of hosts; `*.example.com` stands for all subdomains."""
     name = fields.String(validate=validate.Regexp(HOST, error="Must be a host, or *.example.com for its subdomains."))
-    told = "Allowed hosts; null: the hosts in its values"
-    return fields.List(name, allow_none=True, validate=validate.Length(1, 50), help=told, **options)
+    description = "Allowed hosts; null: the hosts in its values"
+    return fields.List(name, allow_none=True, validate=validate.Length(1, 50), help=description, **options)
 
 
 class CredentialIn(Strict):

@@ -124,7 +124,7 @@ def _add_security_headers(response: Response) -> Response:
     policy = response.headers.get(run_answer.POLICY, "default-src 'none'")
     if endpoint == "swagger_ui.show":
         policy = _make_docs_policy(response)
-    response.headers[run_answer.POLICY] = f"{policy}; {run_answer.ALWAYS}"
+    response.headers[run_answer.POLICY] = f"{policy}; {run_answer.FIXED_POLICY}"
     for name, value in run_answer.SECURITY_HEADERS:
         response.headers[name] = value
     return response

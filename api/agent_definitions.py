@@ -85,12 +85,10 @@ APPROVAL = {
 }
 
 
-def _describe_field(type_: str, most: int = 0, told: str = "", required: bool = False) -> fields.Raw:
+def _describe_field(type_: str, max_length: int = 0, help: str = "", required: bool = False) -> fields.Raw:
     """Return a field that is described here but validated elsewhere. null means not set, unless it is required."""
-    shape: dict[str, Any] = {"type": type_}
-    shape |= {"maxLength": most} if most else {}
-    shape |= {"description": told} if told else {}
-    return fields.Raw(required=required, allow_none=not required, metadata=shape)
+    shape = {"type": type_, "maxLength": max_length} if max_length else {"type": type_}
+    return fields.Raw(required=required, allow_none=not required, metadata=shape, help=help)
 
 
 class AgentIn(Resendable):
@@ -111,8 +109,8 @@ class AgentIn(Resendable):
         allow_none=True,
         metadata={"type": "array", "items": {"oneOf": [TYPES, TOOL]}, "maxItems": definitions.MAX_TOOLS},
     )
-    memory = _describe_field("boolean", told="Add relevant memories to its tasks")
-    output_schema = _describe_field("object", told="The JSON Schema of an object; null: the answer is text")
+    memory = _describe_field("boolean", help="Add relevant memories to its tasks")
+    output_schema = _describe_field("object", help="The JSON Schema of an object; null: the answer is text")
     limits = fields.Raw(allow_none=True, metadata=LIMITS)
     approval = fields.Raw(allow_none=True, metadata=APPROVAL)
 
@@ -127,7 +125,7 @@ class AgentChange(AgentIn):
 class NameCursor(Cursor):
     """Cursor of a list of agents: the last id of the previous page."""
 
-    inside = definitions.ID
+    pattern = definitions.ID
 
 
 class AgentArgs(PageArgs):

@@ -58,7 +58,7 @@ class NodesOut(Out):
 
 
 class NodeArgs(SliceArgs):
-    search = text(200, 0, is_kept=False, load_default="")
+    search = text(200, 0, is_stored=False, load_default="")
     category = text(50, 0, load_default="")
 
 

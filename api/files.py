@@ -34,7 +34,7 @@ DOWNLOAD_HEADERS = {"Content-Security-Policy": "default-src 'none'; sandbox", "C
 class FileCursor(Cursor):
     """Cursor of a list of files: the last path of the previous page."""
 
-    inside = re.compile(r"\A[^\0]{1,5000}\Z")
+    pattern = re.compile(r"\A[^\0]{1,5000}\Z")
 
 
 class FileArgs(PageArgs):

@@ -45,7 +45,7 @@ class DocumentIn(Strict):
 
 
 class PresetArgs(PageArgs):
-    search = text(200, 0, is_kept=False, load_default=None)
+    search = text(200, 0, is_stored=False, load_default=None)
     source = text(64, load_default=None)
 
 

@@ -38,7 +38,7 @@ class LogArgs(PageArgs):
     level = OneOrMore(LEVELS, load_default=None)
     since = Time(load_default=None)
     until = Time(load_default=None)
-    search = text(200, is_kept=False, load_default=None, help="Text in the message")
+    search = text(200, is_stored=False, load_default=None, help="Text in the message")
     workflow_id = text(64, load_default=None)
     brief = fields.Boolean(load_default=False, help="Truncate long `data` to `{$cut: {bytes, start}}`")
 
@@ -92,7 +92,7 @@ def write_entry(body: dict[str, Any]) -> Any:
 @require_role("viewer", run=Run, only_database=True)
 @blueprint.arguments(WholeArgs, location="query")
 @blueprint.response(200, listed(LogOut))
-def of_run(args: dict[str, Any], run: Run) -> Any:
+def list_run_logs(args: dict[str, Any], run: Run) -> Any:
     """List all log entries of a run, oldest first."""
     items, cursor = LogEntry.of(run.id, args["limit"] or MAX_WHOLE, args["cursor"])
     return {"items": items, "next_cursor": cursor}

@@ -39,7 +39,7 @@ class MemoryIn(Strict):
 class MemoryArgs(PageArgs):
     agent_id = text(64, load_default=None)
     session = text(200, 0, load_default=None, metadata=SESSION)
-    search = text(200, 0, is_kept=False, load_default=None)
+    search = text(200, 0, is_stored=False, load_default=None)
 
 
 class ForgetArgs(Shape):

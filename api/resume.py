@@ -37,15 +37,15 @@ refusals = RefusalLog()  # of signed links, by run: anyone could fill the log
 FORM = "application/x-www-form-urlencoded"
 TEXT = {"schema": {"type": "string"}}
 # Query parameters of a signed link, which needs neither a session nor an API token.
-LINK = {
+LINK_QUERY = {
     "token": "The signature of a link, instead of a session",
     "node": "The id of the node to answer",
     "answer": "The answer, if the link contains one",
     "question": "The question to answer, if the node asks several",
 }
-BY_LINK_TOO: dict[str, Any] = {
+LINK_DOC: dict[str, Any] = {
     "security": [{"session": []}, {"token": []}, {}],
-    "parameters": [{"in": "query", "name": name, "description": text, **TEXT} for name, text in LINK.items()],
+    "parameters": [{"in": "query", "name": name, "description": text, **TEXT} for name, text in LINK_QUERY.items()],
 }
 PAGE = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
 LABELS = {"approved": "approve", "rejected": "reject", "received": "continue"}
@@ -60,19 +60,19 @@ class AnswerIn(Strict):
     question = text(64, allow_none=True)
 
 
-def by_link(path: dict[str, Any]) -> bool:
+def has_valid_link(path: dict[str, Any]) -> bool:
     """Return True if the request has a valid signed link of this run. Raises: Forbidden if the signature is wrong."""
     token, node_id = request.args.get("token"), request.args.get("node", "")
     if token is None:
         return False
     links = get_dispatcher().resources.links
     if links is None or not links.is_good(token, path["run"], node_id, request.args.get("question")):
-        _refused(Run.find(path["run"]), "its signature is wrong")
+        _log_refusal(Run.find(path["run"]), "its signature is wrong")
         raise Forbidden("The link is not valid; ask for a new one")
     return True
 
 
-def _refused(run: Run | None, why: str) -> None:
+def _log_refusal(run: Run | None, why: str) -> None:
     """Log that a signed link was refused, once a minute for each run; unknown runs count as one."""
     name = "an unknown run" if run is None else f"run {run.id}"
     if refusals.count("signed link", name) == 1:
@@ -80,9 +80,9 @@ def _refused(run: Run | None, why: str) -> None:
 
 
 @blueprint.get("/runs/<run>/resume")
-@require_role("operator", run=Run, link=by_link)
+@require_role("operator", run=Run, link=has_valid_link)
 @blueprint.doc(
-    **BY_LINK_TOO, responses={"200": {"description": "A page with the question", "content": {"text/html": TEXT}}}
+    **LINK_DOC, responses={"200": {"description": "A page with the question", "content": {"text/html": TEXT}}}
 )
 def ask(run: Run) -> Response:
     """Show a page to answer a waiting run. Opening it has no effect."""
@@ -91,7 +91,7 @@ def ask(run: Run) -> Response:
     problem = Wait.why_closed(run.id, node_id, now_ms(), node.asks, request.args.get("question"))
     if problem is not None:
         if request.args.get("token") is not None:
-            _refused(run, problem)
+            _log_refusal(run, problem)
         return _render_page(run, problem, "")
     wait = Wait.one("run_id = ? AND node_id = ?", run.id, node_id)
     chosen = request.args.get("answer")
@@ -101,9 +101,9 @@ def ask(run: Run) -> Response:
 
 
 @blueprint.post("/runs/<run>/resume")
-@require_role("operator", run=Run, link=by_link)
+@require_role("operator", run=Run, link=has_valid_link)
 @blueprint.doc(
-    **BY_LINK_TOO,
+    **LINK_DOC,
     requestBody={"required": False, "content": dict.fromkeys(("application/json", FORM), {"schema": AnswerIn})},
     responses={
         "200": {
@@ -137,7 +137,7 @@ def answer(run: Run) -> Any:
         get_dispatcher().answer(run, node_id, name, value, by, question, note)
     except HeadraceError as error:
         if signed:
-            _refused(run, error.message)
+            _log_refusal(run, error.message)
         if _is_form_post():
             return _render_page(run, error.message, "", status=error.status)
         raise

@@ -12,7 +12,7 @@ from models import Run
 
 Headers: TypeAlias = list[tuple[str, str]]
 
-WITHOUT_BODY = (204, 205, 304)
+STATUSES_WITHOUT_BODY = (204, 205, 304)
 # Headers of a response that a flow may not set: the server sets them, or they affect its whole origin or the proxy.
 FORBIDDEN_HEADERS = {
     *("connection", "content-encoding", "content-length", "date", "keep-alive", "server", "te", "trailer"),
@@ -22,8 +22,8 @@ FORBIDDEN_HEADERS = {
 FORBIDDEN_PREFIXES = ("proxy-", "x-accel-", "x-lighttpd-")
 # A page of a flow may have its own styles and forms, but no scripts, and it never has the origin of the app.
 POLICY = "Content-Security-Policy"
-PLAIN_PAGE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-ALWAYS = "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+DEFAULT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+FIXED_POLICY = "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 SANDBOX = "sandbox allow-forms"
 # Headers that keep a browser from interpreting a response in an unintended way.
 SECURITY_HEADERS = [
@@ -31,7 +31,7 @@ SECURITY_HEADERS = [
     ("Referrer-Policy", "same-origin"),
     ("X-Frame-Options", "DENY"),
 ]
-OURS = {POLICY.lower(), *(name.lower() for name, _ in SECURITY_HEADERS)}
+OWN_HEADERS = {POLICY.lower(), *(name.lower() for name, _ in SECURITY_HEADERS)}
 
 
 class Answer(NamedTuple):
@@ -64,17 +64,17 @@ def make_output_answer(text: bytes | None) -> Answer:
     return Answer(200, [("Content-Type", "application/json")], text or b"null")
 
 
-def make_custom_answer(said: Mapping[str, Any]) -> Answer:
+def make_custom_answer(response: Mapping[str, Any]) -> Answer:
     """Return the response of a respond node: bytes and text unchanged, everything else as JSON."""
-    if "base64" in said:
-        data, kind = base64.b64decode(said["base64"]), "application/octet-stream"
-    elif isinstance(said["body"], str):
-        data, kind = said["body"].encode(), "text/plain; charset=utf-8"
+    if "base64" in response:
+        data, kind = base64.b64decode(response["base64"]), "application/octet-stream"
+    elif isinstance(response["body"], str):
+        data, kind = response["body"].encode(), "text/plain; charset=utf-8"
     else:
-        data, kind = orjson.dumps(said["body"]), "application/json"
-    status = said["status"]
-    headers = merge_headers([("Content-Type", kind)], said["headers"])
-    return Answer(status, headers, b"" if status in WITHOUT_BODY else data)
+        data, kind = orjson.dumps(response["body"]), "application/json"
+    status = response["status"]
+    headers = merge_headers([("Content-Type", kind)], response["headers"])
+    return Answer(status, headers, b"" if status in STATUSES_WITHOUT_BODY else data)
 
 
 def merge_headers(own: Headers, headers: Mapping[str, str]) -> Headers:
@@ -99,11 +99,11 @@ def secure_headers(headers: Iterable[tuple[str, str]]) -> Headers:
     an opaque origin, so no session cookie is accepted (api/http/auth.py).
     """
     policies = [value for name, value in headers if name.lower() == POLICY.lower()]
-    kept = [pair for pair in headers if pair[0].lower() not in OURS]
-    policy = policies[0] if policies else PLAIN_PAGE
-    return [*kept, (POLICY, policy), (POLICY, f"{ALWAYS}; {SANDBOX}"), *SECURITY_HEADERS]
+    kept = [pair for pair in headers if pair[0].lower() not in OWN_HEADERS]
+    policy = policies[0] if policies else DEFAULT_POLICY
+    return [*kept, (POLICY, policy), (POLICY, f"{FIXED_POLICY}; {SANDBOX}"), *SECURITY_HEADERS]
 
 
 def protect_headers(headers: Headers) -> Headers:
     """Return the headers of an uncacheable API response with the security headers."""
-    return [*headers, ("Cache-Control", "no-store"), (POLICY, f"default-src 'none'; {ALWAYS}"), *SECURITY_HEADERS]
+    return [*headers, ("Cache-Control", "no-store"), (POLICY, f"default-src 'none'; {FIXED_POLICY}"), *SECURITY_HEADERS]

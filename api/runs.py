@@ -105,7 +105,7 @@ class RunArgs(PageArgs):
     cancelled = fields.Boolean(load_default=None)
     error_kind = OneOrMore(ERROR_KINDS, load_default=None)
     waiting = fields.Boolean(load_default=False, help="Only runs that wait for a person's answer")
-    search = text(200, is_kept=False, load_default=None, help=SEARCH_RUNS)
+    search = text(200, is_stored=False, load_default=None, help=SEARCH_RUNS)
     brief = fields.Boolean(load_default=False, help="Omit input and output")
 
 

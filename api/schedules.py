@@ -32,7 +32,7 @@ class ScheduleOut(Out):
 class ScheduleCursor(Cursor):
     """Cursor of a list of schedules: due time, flow and node of an item."""
 
-    inside = re.compile(rf"[0-9]{{1,16}}:{FLOW_ID}:[A-Za-z_][A-Za-z0-9_]*\Z")
+    pattern = re.compile(rf"[0-9]{{1,16}}:{FLOW_ID}:[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 class ScheduleArgs(PageArgs):

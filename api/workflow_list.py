@@ -73,7 +73,7 @@ class FlowBriefOut(FlowItemOut):
 class FlowCursor(Cursor):
     """Cursor of a list of flows: the last id; in other orders than by age also the order and its sort key."""
 
-    inside = re.compile(
+    pattern = re.compile(
         rf"(updated:{FLOW_ID}:[0-9]{{1,15}}|last_run:{FLOW_ID}:({RUN_ID})?|name:{FLOW_ID}:[^\0]+|{FLOW_ID})\Z"
     )
 
@@ -84,7 +84,7 @@ FLOW_SORTS = ("newest", "name", "updated", "last_run")
 class FlowArgs(PageArgs):
     cursor = FlowCursor(load_default=None)
     status = OneOrMore(STATUSES, load_default=None)
-    search = text(200, 0, is_kept=False, load_default=None)
+    search = text(200, 0, is_stored=False, load_default=None)
     failing = fields.Boolean(load_default=None)
     trigger = text(64, load_default=None, help="Flows with this type of trigger: webhook, schedule")
     sort = choice(FLOW_SORTS, load_default="newest")
@@ -176,7 +176,7 @@ def _show(workspace_id: str, listed: Sequence[Listed], brief: bool) -> list[dict
         {
             **rows[id_].__data__,
             **outlines[id_]._asdict(),
-            "last_run": _last_run(runs.get(id_)),
+            "last_run": _show_last_run(runs.get(id_)),
             "failing": id_ in runs and runs[id_].failing,
             "next_at": times.get(id_),
         }
@@ -185,7 +185,7 @@ def _show(workspace_id: str, listed: Sequence[Listed], brief: bool) -> list[dict
     ]
 
 
-def _last_run(run: LastRun | None) -> dict[str, Any] | None:
+def _show_last_run(run: LastRun | None) -> dict[str, Any] | None:
     if run is None:
         return None
     times = {

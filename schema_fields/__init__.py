@@ -62,7 +62,7 @@ class Json(fields.Options, Field[Any]):
 class Cursor(fields.String):
     """Start of a page: opaque to clients; internally the id before it."""
 
-    inside: ClassVar[re.Pattern[str]] = CURSOR
+    pattern: ClassVar[re.Pattern[str]] = CURSOR
     default_error_messages = {"invalid": "is not a cursor from this server; use the next_cursor of a response"}
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
@@ -78,7 +78,7 @@ class Cursor(fields.String):
             text = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True).decode()
         except (TypeError, ValueError, binascii.Error):
             raise self.make_error("invalid") from None
-        if not self.inside.match(text):
+        if not self.pattern.match(text):
             raise self.make_error("invalid")
         return text
 
@@ -197,20 +197,20 @@ class Whole(fields.Integer):
         return number
 
 
-def text(longest: int, shortest: int = 1, is_kept: bool = True, **options: Any) -> fields.String:
+def text(max_length: int, min_length: int = 1, is_stored: bool = True, **options: Any) -> fields.String:
     """Return a text field with length limits and without NUL, which not all databases store. Blank text is refused,
     unless it may be empty. Stored text of name length has no invisible or reordering characters.
     """
 
-    def good(value: str) -> None:
+    def check(value: str) -> None:
         if "\0" in value:
             raise ValidationError("must not contain the character NUL")
-        if shortest and not value.strip():
+        if min_length and not value.strip():
             raise ValidationError("must not be blank")
-        if is_kept and longest <= MAX_NAME and (hidden := first_unseen(value, but=JOINERS)) is not None:
+        if is_stored and max_length <= MAX_NAME and (hidden := first_unseen(value, but=JOINERS)) is not None:
             raise ValidationError(f"must not contain {hidden}, an invisible character")
 
-    return fields.String(validate=[validate.Length(shortest, longest), good], **options)
+    return fields.String(validate=[validate.Length(min_length, max_length), check], **options)
 
 
 def choice(options: tuple[str, ...], **more: Any) -> fields.String:

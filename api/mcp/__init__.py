@@ -62,14 +62,14 @@ class RpcError(Exception):
         self.code, self.message, self.data = code, message, data
 
 
-class Asked(NamedTuple):
+class Request(NamedTuple):
     """One request: its params and its caller."""
 
     params: dict[str, Any]
     caller: Caller
 
 
-Method: TypeAlias = Callable[[Asked], Mapping[str, Any]]
+Method: TypeAlias = Callable[[Request], Mapping[str, Any]]
 
 
 # HTTP
@@ -181,8 +181,8 @@ def _is_id(id_: Any) -> bool:
 
 
 def _error(id_: Any, error: RpcError) -> dict[str, Any]:
-    told = {"code": error.code, "message": error.message}
-    return {"jsonrpc": "2.0", "id": id_, "error": told if error.data is None else {**told, "data": error.data}}
+    body = {"code": error.code, "message": error.message}
+    return {"jsonrpc": "2.0", "id": id_, "error": body if error.data is None else {**body, "data": error.data}}
 
 
 def _call_method(message: dict[str, Any], methods: Mapping[str, Method]) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def _call_method(message: dict[str, Any], methods: Mapping[str, Method]) -> dict
         raise RpcError(INVALID_PARAMS, "params must be an object")
     dispatcher = get_dispatcher()
     caller = Caller(get_workspace_id(), get_user().email, dispatcher, _read_idempotency_key(params), _get_deadline())
-    return dict(method(Asked(params, caller)))
+    return dict(method(Request(params, caller)))
 
 
 def _get_deadline() -> float:
@@ -225,10 +225,10 @@ def _check_envelope(message: dict[str, Any], version: str) -> None:
         if version != LATEST:
             raise _unsupported(version)
         raise RpcError(INVALID_PARAMS, f"params._meta must have {' and '.join(needed)}")
-    said = {"MCP-Protocol-Version": meta[needed[0]], "Mcp-Method": message["method"]}
+    expected = {"MCP-Protocol-Version": meta[needed[0]], "Mcp-Method": message["method"]}
     if message["method"] == "tools/call" and params.get("name") is not None:
-        said["Mcp-Name"] = params["name"]
-    for header, value in said.items():
+        expected["Mcp-Name"] = params["name"]
+    for header, value in expected.items():
         if _read_header(header) != value:
             raise RpcError(MISMATCH, f"The header {header} does not match the message")
     if version != LATEST:
@@ -254,29 +254,29 @@ def _read_header(name: str) -> str | None:
 # Methods
 
 
-def _initialize(asked: Asked) -> dict[str, Any]:
-    wanted = asked.params.get("protocolVersion")
+def _initialize(rpc: Request) -> dict[str, Any]:
+    wanted = rpc.params.get("protocolVersion")
     if not isinstance(wanted, str):
         raise RpcError(INVALID_PARAMS, "protocolVersion must be text")
     version = wanted if wanted in HANDSHAKE else HANDSHAKE[-1]
     return {"protocolVersion": version, "serverInfo": SERVER, **ABILITIES}
 
 
-def _discover(asked: Asked) -> dict[str, Any]:
+def _discover(rpc: Request) -> dict[str, Any]:
     return {"supportedVersions": [LATEST], **ABILITIES, "ttlMs": 3_600_000, "cacheScope": "private"}
 
 
-def _list_tools(asked: Asked) -> dict[str, Any]:
+def _list_tools(rpc: Request) -> dict[str, Any]:
     """Return a page of the tools that the caller's role may use: built-in tools, then flows, oldest first."""
-    cursor = asked.params.get("cursor")
+    cursor = rpc.params.get("cursor")
     try:
         after = None if cursor is None else CURSOR.deserialize(cursor)
     except ValidationError:
         raise RpcError(
             INVALID_PARAMS, "cursor: is not a cursor from this server; use the nextCursor of a result"
         ) from None
-    tools = [tool for tool in mcp_tools.TOOLS if after is None and has_role(tool.role, asked.caller.workspace_id)]
-    flows = asked.caller.flows() if has_role(mcp_tools.OPERATOR, asked.caller.workspace_id) else []
+    tools = [tool for tool in mcp_tools.TOOLS if after is None and has_role(tool.role, rpc.caller.workspace_id)]
+    flows = rpc.caller.flows() if has_role(mcp_tools.OPERATOR, rpc.caller.workspace_id) else []
     left = [flow for flow in flows if after is None or flow.workflow_id > after]
     room = PAGE_SIZE - len(tools)
     shown = [tool.describe() for tool in (*tools, *map(mcp_tools.make_tool, left[:room]))]
@@ -284,22 +284,22 @@ def _list_tools(asked: Asked) -> dict[str, Any]:
     return {"tools": shown, **more}
 
 
-def _list_tools_latest(asked: Asked) -> dict[str, Any]:
+def _list_tools_latest(rpc: Request) -> dict[str, Any]:
     # Flows are activated and deactivated at any time.
-    return {**_list_tools(asked), "ttlMs": 0, "cacheScope": "private"}
+    return {**_list_tools(rpc), "ttlMs": 0, "cacheScope": "private"}
 
 
-def _call_tool(asked: Asked) -> dict[str, Any]:
+def _call_tool(rpc: Request) -> dict[str, Any]:
     """Call a tool. Its errors are results, so that a model can read and correct them."""
-    name, arguments = asked.params.get("name"), asked.params.get("arguments")
+    name, arguments = rpc.params.get("name"), rpc.params.get("arguments")
     if not isinstance(name, str) or not isinstance(arguments, dict | None):
         raise RpcError(INVALID_PARAMS, "name must be text and arguments an object")
-    tool = mcp_tools.find(name, asked.caller)
+    tool = mcp_tools.find(name, rpc.caller)
     if tool is None:
         raise RpcError(INVALID_PARAMS, f"There is no tool {name[:100]!r}")
     try:
-        check_role(asked.caller.workspace_id, tool.role)
-        return tool.call(asked.caller, tool.check(arguments or {}))
+        check_role(rpc.caller.workspace_id, tool.role)
+        return tool.call(rpc.caller, tool.check(arguments or {}))
     except (HeadraceError, NodeError) as error:
         details = error.details if isinstance(error, BadInput) else ()
         text = "\n".join([error.message, *(str(issue) for issue in details[:20])])
@@ -308,7 +308,7 @@ def _call_tool(asked: Asked) -> dict[str, Any]:
 
 HANDSHAKE_METHODS: dict[str, Method] = {
     "initialize": _initialize,
-    "ping": lambda asked: {},
+    "ping": lambda rpc: {},
     "tools/list": _list_tools,
     "tools/call": _call_tool,
 }

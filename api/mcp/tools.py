@@ -68,20 +68,20 @@ class Tool:
         """Return the arguments. Raises: NodeError if they violate the schema. A flow validates its own input."""
         issues = [] if self.flow is not None else issues_of(self.input_schema, arguments)
         if issues:
-            told = "; ".join(f"{issue['path'] or 'arguments'}: {issue['message']}" for issue in issues[:MAX_ISSUES])
-            raise NodeError(f"{self.name} does not accept these arguments: {told}", permanent=True)
+            problems = "; ".join(f"{issue['path'] or 'arguments'}: {issue['message']}" for issue in issues[:MAX_ISSUES])
+            raise NodeError(f"{self.name} does not accept these arguments: {problems}", permanent=True)
         return arguments
 
     def describe(self) -> dict[str, Any]:
         """Return its entry in the list of tools."""
-        told = {
+        entry = {
             "name": self.name,
             "title": self.title,
             "description": self.description,
             "inputSchema": self.input_schema,
             "annotations": {"title": self.title, **self.hints},
         }
-        return told if self.output_schema is None else {**told, "outputSchema": self.output_schema}
+        return entry if self.output_schema is None else {**entry, "outputSchema": self.output_schema}
 
 
 def make_result(value: dict[str, Any], is_error: bool = False) -> dict[str, Any]:
@@ -109,13 +109,13 @@ def _call_flow(called: CallableFlow, caller: Caller, arguments: dict[str, Any]) 
 def _wait_for(caller: Caller, ticket: Ticket, wait: float) -> dict[str, Any]:
     """Wait for the run. Return its result, or a note that it is still active."""
     run = caller.dispatcher.waiting.wait_for_agent(ticket, max(0.0, min(wait, caller.deadline - time.monotonic())))
-    why = None if run.error_text is None else cut(run.error_text)
+    error = None if run.error_text is None else cut(run.error_text)
     output = caller.look.value(run.id, "output", Kept(run.output, run.output_bytes), MAX_OUTPUT)
-    told = {"run_id": run.id, "status": run.status, "output": output, "error_text": why}
+    result: dict[str, Any] = {"run_id": run.id, "status": run.status, "output": output, "error_text": error}
     if run.finished_at is None:
         state = f"waits for {run.waiting}" if run.waiting else "has not finished"
-        told["note"] = f"The run {run.id} {state}; call get_run later."
-    return make_result(told, is_error=run.status == "failed")
+        result["note"] = f"The run {run.id} {state}; call get_run later."
+    return make_result(result, is_error=run.status == "failed")
 
 
 def _cancel_run(caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -17,8 +17,6 @@ from security.vault import Vault
 from . import runs, webhooks
 from .calls import MAX_BODY, Call, Reply
 
-__all__ = ["LARGEST_BODY", "Shortcut"]
-
 # Requests with these headers are left to the view.
 VIEW_HEADERS = {"IDEMPOTENCY-KEY", "TRANSFER-ENCODING", "EXPECT", "UPGRADE"}
 

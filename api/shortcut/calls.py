@@ -21,8 +21,8 @@ INTERNAL = "Internal error; the server's log has the details"
 STATUSES = {status: f"{status} {text.upper()}" for status, text in HTTP_STATUS_CODES.items()}
 
 Reply: TypeAlias = Callable[[str, Sequence[tuple[str, str]], bytes], None]
-# Returns the response for a run that is on disk, its outcome, and its output as JSON text.
-Answering: TypeAlias = Callable[[Run, Outcome, bytes | None], Answer]
+# Makes the response for a run that is on disk, its outcome, and its output as JSON text.
+MakeAnswer: TypeAlias = Callable[[Run, Outcome, bytes | None], Answer]
 
 
 class Call(NamedTuple):
@@ -55,8 +55,8 @@ class ReplyPolicy(NamedTuple):
 
 def send_answer(
     reply: Reply,
-    manner: ReplyPolicy,
-    answering: Answering,
+    policy: ReplyPolicy,
+    make_answer: MakeAnswer,
     run: Run,
     outcome: Outcome,
     output: bytes | None,
@@ -65,15 +65,15 @@ def send_answer(
     """Send the response to the request that started this run."""
     try:
         if error is None:
-            answer = answering(run, outcome, output)
+            answer = make_answer(run, outcome, output)
         else:
             log.error("run %s could not be recorded: %s", run.id, error)
-            answer = make_json_answer({"error": manner.refusal(error)}, 503, RETRY_AFTER)
+            answer = make_json_answer({"error": policy.refusal(error)}, 503, RETRY_AFTER)
         status, headers, body = answer
         if not body:
             # Such as 204, which has fewer headers.
             headers = list(Response(body, status, headers).get_wsgi_headers({}))
-        headers = manner.protect(headers)
+        headers = policy.protect(headers)
     except Exception:
         # The client is waiting, and nothing else would send a response.
         log.exception("the response to run %s could not be made", run.id)

@@ -51,7 +51,7 @@ class RunCalls:
         if plan is None:
             return False
         return self.runs.start(
-            flow, plan, None, body.get("input"), "manual", partial(send_answer, reply, POLICY, _answer)
+            flow, plan, None, body.get("input"), "manual", partial(send_answer, reply, POLICY, _make_answer)
         )
 
 
@@ -66,5 +66,5 @@ def _wants_wait(query: str) -> bool:
         return False
 
 
-def _answer(run: Run, outcome: Outcome, text: bytes | None) -> Answer:
+def _make_answer(run: Run, outcome: Outcome, text: bytes | None) -> Answer:
     return make_json_answer(RUN.dump(link_large_values(run)))

@@ -31,7 +31,7 @@ from security.vault import Vault
 from .calls import MAX_BODY, Call, Reply, ReplyPolicy, send_answer
 
 PREFIX = "/api/webhooks/"
-# Webhooks are public, so callers are not told why a run could not be recorded.
+# Webhooks are public, so callers do not learn why a run could not be recorded.
 POLICY = ReplyPolicy(secure_headers, lambda error: SATURATED)
 
 
@@ -49,41 +49,41 @@ class WebhookCalls:
 
     def __init__(self, runs: QuickRuns, vault: Vault, refusals: RefusalLog) -> None:
         self.runs, self.vault, self.refusals = runs, vault, refusals
-        self.believes_proxies = runs.dispatcher.config.trusted_proxies > 0
+        self.trusts_proxies = runs.dispatcher.config.trusted_proxies > 0
         self._routes: Memory[tuple[str, str], Route] = Memory(settings_commits)
 
     def take(self, call: Call, reply: Reply) -> bool:
         """Start the run. Return False, with nothing begun, if the view must serve the call."""
         path = call.path[len(PREFIX) :].strip("/")
         address = path, call.method
-        route = self._routes.get(address, partial(self._route, *address))
+        route = self._routes.get(address, partial(self._find_route, *address))
         if route is None or route.dedupe in call.headers or "SEC-FETCH-DEST" in call.headers:
             return False
         # A proxy header may replace the Host header (see ProxyFix), which is part of the run's input.
         host = call.headers.get("HOST")
-        if self.believes_proxies and call.headers.get("X-FORWARDED-HOST", host) != host:
+        if self.trusts_proxies and call.headers.get("X-FORWARDED-HOST", host) != host:
             return False
         hook, config = route.hook, route.config
         if len(call.body) > (config.get("max_body_bytes") or MAX_BODY) or not (call.is_json or not call.body):
             return False
-        hidden = None
+        secret_header = None
         if config["auth"] != "none":
             secret = load_secret(self.vault, hook, config["auth"])
             sent = Headers(call.pairs)
             if self.refusals or not is_authentic(str(hook.secret_type), secret, sent, call.body, time.time()):
                 return False
-            hidden = get_header_name(str(hook.secret_type), secret)
+            secret_header = get_header_name(str(hook.secret_type), secret)
         value = {
             "method": call.method,
             "path": path,
             "query": parse_query(call.query) if call.query else {},
-            "headers": filter_headers(call.pairs, hidden),
+            "headers": filter_headers(call.pairs, secret_header),
             "body": parse_json(call.body, "the body") if call.body else None,
         }
-        told = partial(send_answer, reply, POLICY, ANSWERS[config["respond"]])
-        return self.runs.start(hook.flow, route.plan, hook.node_id, value, "webhook", told)
+        send = partial(send_answer, reply, POLICY, ANSWERS[config["respond"]])
+        return self.runs.start(hook.flow, route.plan, hook.node_id, value, "webhook", send)
 
-    def _route(self, path: str, method: str) -> Route | None:
+    def _find_route(self, path: str, method: str) -> Route | None:
         """Return the webhook at this address if its flow may be quick."""
         hook = Hook.at(path, method)
         if hook is None:

@@ -110,7 +110,7 @@ def fire(path: str) -> Response:
     if (most := config.get("max_body_bytes")) is not None:
         request.max_content_length = min(most, dispatcher.config.max_body_bytes)
     raw = read_raw(request)
-    hidden = None
+    secret_header = None
     if config["auth"] != "none":
         secret = load_secret(server.vault, hook, config["auth"])
         _check_failures(hook)
@@ -118,11 +118,11 @@ def fire(path: str) -> Response:
             _note_refusal(hook, path)
             challenge = [BASIC] if config["auth"] == "basic" else []
             return _to_response(make_json_answer({"error": "You may not call this webhook"}, 401, *challenge))
-        hidden = get_header_name(str(hook.secret_type), secret)
+        secret_header = get_header_name(str(hook.secret_type), secret)
     if (limit := config.get("rate_limit")) is not None:
         _count_call(hook, limit)
     key = _read_idempotency_key(request, hook.node_id, config.get("dedupe_header"))
-    value = build_input(request, path, raw, hidden)
+    value = build_input(request, path, raw, secret_header)
     try:
         # This thread may execute quick runs: it waits for the end anyway, or a whole run is one commit, like its row.
         ticket = dispatcher.submit(hook.flow, value, "webhook", hook.node_id, key, True)
@@ -231,16 +231,16 @@ def _answer_with_output(dispatcher: Dispatcher, ticket: Ticket) -> Response:
 
 
 def _answer_from_node(dispatcher: Dispatcher, ticket: Ticket) -> Response:
-    run, said = dispatcher.waiting.response(ticket, dispatcher.config.webhook_wait)
-    if said is not None and "file" in said:
-        return _answer_with_file(dispatcher, run, said)
-    return _to_response(make_node_answer(run, said))
+    run, custom = dispatcher.waiting.response(ticket, dispatcher.config.webhook_wait)
+    if custom is not None and "file" in custom:
+        return _answer_with_file(dispatcher, run, custom)
+    return _to_response(make_node_answer(run, custom))
 
 
-def make_node_answer(run: Run, said: Any) -> Answer:
-    """Return the response of a run whose respond node said this; None if no respond node was executed."""
-    if said is not None:
-        return make_custom_answer(said)
+def make_node_answer(run: Run, custom: Any) -> Answer:
+    """Return the response of a run: the `custom` one of its respond node; without that node, one by its status."""
+    if custom is not None:
+        return make_custom_answer(custom)
     return make_json_answer({"run_id": run.id}) if run.status == "success" else make_unfinished(run)
 
 
@@ -251,12 +251,12 @@ RESPONDERS: dict[str, Callable[[Dispatcher, Ticket], Response]] = {
 }
 
 
-def _answer_with_file(dispatcher: Dispatcher, run: Run, said: Mapping[str, Any]) -> Response:
+def _answer_with_file(dispatcher: Dispatcher, run: Run, custom: Mapping[str, Any]) -> Response:
     """Respond with the present content of the file that a respond node names."""
-    file = said["file"]
+    file = custom["file"]
     try:
         response = stream(
-            dispatcher.resources.files_of(run.workspace_id), file["path"], file["content_type"], said["status"]
+            dispatcher.resources.files_of(run.workspace_id), file["path"], file["content_type"], custom["status"]
         )
     except NodeError as error:
         log.error("run %s: the file of its response cannot be sent: %s", run.id, error.message)
@@ -264,7 +264,7 @@ def _answer_with_file(dispatcher: Dispatcher, run: Run, said: Mapping[str, Any])
             make_json_answer({"error": "The file of the response cannot be read", "run_id": run.id}, 500)
         )
     response.headers["Content-Disposition"] = disposition("inline", file["name"])
-    response.headers = Headers(merge_headers(list(response.headers), said["headers"]))
+    response.headers = Headers(merge_headers(list(response.headers), custom["headers"]))
     return response
 
 

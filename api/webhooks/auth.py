@@ -30,17 +30,17 @@ def is_authentic(type_: str, secret: Mapping[str, Any], headers: Headers, raw: b
 def get_header_name(type_: str, secret: Mapping[str, Any]) -> str:
     """Return the header that carries the secret or signature, in lower case."""
     if type_ == "hmac":
-        return _signature_header(secret).lower()
+        return _get_signature_header(secret).lower()
     return str(secret["name"]).lower() if type_ == "http_header" else "authorization"
 
 
-def _same(given: str, expected: str) -> bool:
+def _equals(given: str, expected: str) -> bool:
     # WSGI decodes headers as Latin-1; encoding them again gives the bytes that were sent, mostly UTF-8.
     return hmac.compare_digest(given.encode("latin-1", "replace"), expected.encode())
 
 
-def _basic(secret: Mapping[str, Any], headers: Headers, raw: bytes, now: float) -> bool:
-    given = _authorization(headers, "basic")
+def _check_basic(secret: Mapping[str, Any], headers: Headers, raw: bytes, now: float) -> bool:
+    given = _get_credentials(headers, "basic")
     try:
         decoded = base64.b64decode(given, validate=True)
     except (binascii.Error, ValueError):
@@ -48,8 +48,8 @@ def _basic(secret: Mapping[str, Any], headers: Headers, raw: bytes, now: float) 
     return hmac.compare_digest(decoded, f"{secret['username']}:{secret['password']}".encode())
 
 
-def _hmac(secret: Mapping[str, Any], headers: Headers, raw: bytes, now: float) -> bool:
-    given = headers.get(_signature_header(secret), "")
+def _check_hmac(secret: Mapping[str, Any], headers: Headers, raw: bytes, now: float) -> bool:
+    given = headers.get(_get_signature_header(secret), "")
     if secret["style"] == "stripe":
         # `t=<seconds>,v1=<hex>`, with several v1 during a key rotation. Other schemes are ignored.
         pairs = [item.strip().partition("=")[::2] for item in given.split(",")]
@@ -57,27 +57,27 @@ def _hmac(secret: Mapping[str, Any], headers: Headers, raw: bytes, now: float) -
         if len(times) != 1 or not TIMESTAMP.match(times[0]) or abs(now - int(times[0])) > secret["tolerance"]:
             return False
         expected = hmac.digest(secret["secret"].encode(), times[0].encode() + b"." + raw, "sha256").hex()
-        return any([_same(value, expected) for name, value in pairs if name == "v1"])
+        return any([_equals(value, expected) for name, value in pairs if name == "v1"])
     prefix = "sha256=" if secret["style"] == "github" else secret.get("prefix", "")
     digest = hmac.digest(secret["secret"].encode(), raw, secret["algorithm"])
     if secret["encoding"] == "base64":
-        return _same(given, prefix + base64.b64encode(digest).decode())
-    return _same(given[: len(prefix)] + given[len(prefix) :].lower(), prefix + digest.hex())
+        return _equals(given, prefix + base64.b64encode(digest).decode())
+    return _equals(given[: len(prefix)] + given[len(prefix) :].lower(), prefix + digest.hex())
 
 
-def _authorization(headers: Headers, scheme: str) -> str:
+def _get_credentials(headers: Headers, scheme: str) -> str:
     """Return the credentials of the header Authorization; empty for another scheme."""
     name, _, value = headers.get("Authorization", "").partition(" ")
     return value.strip() if name.lower() == scheme else ""
 
 
-def _signature_header(secret: Mapping[str, Any]) -> str:
+def _get_signature_header(secret: Mapping[str, Any]) -> str:
     return str(secret.get("header") or SIGNATURE_HEADERS[secret["style"]])
 
 
 CHECKS: dict[str, Callable[[Mapping[str, Any], Headers, bytes, float], bool]] = {
-    "http_basic": _basic,
-    "http_header": lambda secret, headers, raw, now: _same(headers.get(secret["name"], ""), secret["value"]),
-    "http_bearer": lambda secret, headers, raw, now: _same(_authorization(headers, "bearer"), secret["token"]),
-    "hmac": _hmac,
+    "http_basic": _check_basic,
+    "http_header": lambda secret, headers, raw, now: _equals(headers.get(secret["name"], ""), secret["value"]),
+    "http_bearer": lambda secret, headers, raw, now: _equals(_get_credentials(headers, "bearer"), secret["token"]),
+    "hmac": _check_hmac,
 }
