@@ -59,14 +59,14 @@ def test_a_cursor_that_the_list_never_gave_is_400(owner, cursor):
     assert answer.status_code == 400 and answer.json["error"].startswith("cursor: ")
 
 
-def test_an_agent_is_what_was_written_with_every_default(owner):
+def test_an_agent_is_returned_with_all_defaults(owner):
     made = add(owner)
     assert made == owner.get("/api/agents/good").json and made in agents(owner)
     assert {key: made[key] for key in parse(LEAST).snapshot()} == parse(LEAST).snapshot()
     assert made["builtin"] is False and made["created_at"] == made["updated_at"] and "warnings" not in made
 
 
-def test_a_built_in_agent_says_so_and_which_credentials_it_needs(owner):
+def test_a_built_in_agent_is_marked_and_lists_its_credentials(owner):
     answer = owner.get("/api/agents/sql-answerer").json
     assert (answer["builtin"], answer["created_at"], answer["needs_credentials"]) == (True, None, ["sql"])
     assert owner.get("/api/agents/summarizer").json["needs_credentials"] == []
@@ -98,7 +98,7 @@ def test_an_id_that_is_taken_is_409(owner, count_rows):
     assert count_rows() == before and owner.get("/api/agents/good").json["name"] == "Good"
 
 
-def test_of_two_who_take_the_same_id_at_once_one_gets_it(app, owner, member):
+def test_of_two_concurrent_creations_with_one_id_one_succeeds(app, owner, member):
     clients = [owner, member("editor"), member("editor"), member("editor")]
     answers = at_once(4, lambda number: clients[number].post("/api/agents", {**LEAST, "name": f"By {number}"}))
     assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
@@ -153,7 +153,7 @@ def test_a_change_replaces_the_whole_definition(owner):
     assert owner.get("/api/agents/good").json == {key: value for key, value in changed.items() if key != "warnings"}
 
 
-def test_what_was_read_can_be_sent_back_until_somebody_changes_it(owner):
+def test_a_response_can_be_sent_back_until_the_agent_changes(owner):
     read = add(owner)
     second = owner.put("/api/agents/good", {**read, "name": "Second"})
     assert second.status_code == 200
@@ -163,7 +163,7 @@ def test_what_was_read_can_be_sent_back_until_somebody_changes_it(owner):
     assert owner.get("/api/agents/good").json["name"] == "Second"
 
 
-def test_of_two_changes_of_what_both_read_at_once_one_is_refused(owner, member):
+def test_of_two_concurrent_changes_one_is_refused(owner, member):
     clients, read = [owner, member("editor")], add(owner)
     answers = at_once(2, lambda number: clients[number].put("/api/agents/good", {**read, "name": f"By {number}"}))
     assert sorted(answer.status_code for answer in answers) == [200, 409]
@@ -276,7 +276,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(("changes", "message"), HOSTILE, ids=lambda value: ascii(value)[:50])
-def test_a_wrong_definition_is_400_says_where_and_leaves_nothing(owner, count_rows, changes, message):
+def test_an_invalid_definition_is_400_with_its_place_and_saves_nothing(owner, count_rows, changes, message):
     add(owner)
     before, kept = count_rows(), owner.get("/api/agents/good").json
     answer = add(owner, 400, **{"id": "new", **changes})
@@ -308,20 +308,20 @@ def test_a_definition_is_validated_as_it_would_be_saved_and_not_kept(owner, coun
 
 
 @pytest.mark.parametrize("definition", [None, 5, "text", [], [LEAST], True])
-def test_what_is_no_definition_at_all_is_said(owner, definition):
+def test_a_body_that_is_not_a_definition_is_an_issue(owner, definition):
     answer = owner.post("/api/agents/validate", {"definition": definition})
     assert answer.status_code == 400 or answer.json["ok"] is False
     assert "definition" in answer.text
 
 
-def test_what_is_kept_is_the_definition_with_its_id_and_name(owner):
+def test_the_stored_row_has_the_definition_its_id_and_name(owner):
     add(owner, **FULL)
     (row,) = execute("SELECT id, name, definition, workspace_id FROM agents").fetchall()
     assert row[0] == "good" and row[1] == "Good" and row[3] == owner.workspace.id
     assert json.loads(row[2]) == parse(FULL).snapshot()
 
 
-def test_the_description_of_the_api_tells_what_a_definition_holds(client):
+def test_the_openapi_document_describes_agent_definitions(client):
     described = client.get("/api/openapi.json").json
     shape = described["components"]["schemas"]["AgentIn"]
     assert set(shape["required"]) == {"name", "instructions"} and set(shape["properties"]) == set(

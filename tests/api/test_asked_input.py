@@ -39,7 +39,7 @@ def change(client, flow, definition):
 
 
 @pytest.mark.parametrize("type_", ["manual", "called"])
-def test_what_is_wrong_is_said_with_its_place_and_there_is_no_run(owner, make_flow, count_rows, type_):
+def test_invalid_input_is_an_error_with_its_place_and_starts_no_run(owner, make_flow, count_rows, type_):
     flow = make_flow(asking(type_=type_))
     before = count_rows()
     answer = run(owner, flow, 422, input=WRONG)
@@ -50,7 +50,7 @@ def test_what_is_wrong_is_said_with_its_place_and_there_is_no_run(owner, make_fl
 
 
 @pytest.mark.parametrize("given", [{}, {"input": None}, {"input": []}, {"input": "north"}])
-def test_what_is_no_object_at_all_is_the_whole_input(owner, make_flow, given):
+def test_an_input_that_is_not_an_object_is_an_error_of_the_whole_input(owner, make_flow, given):
     (issue,) = run(owner, make_flow(asking()), 422, **given)["details"]
     assert issue["path"] == "input" and 'is not of type "object"' in issue["message"]
 
@@ -66,7 +66,7 @@ def test_without_a_schema_everything_is_taken(owner, make_flow):
 
 
 @pytest.mark.parametrize("role", ["operator", "editor"])
-def test_it_holds_for_whoever_may_run(make_flow, member, role):
+def test_the_input_is_validated_for_every_role(make_flow, member, role):
     assert run(member(role), make_flow(asking()), 422, input=WRONG)["details"]
 
 
@@ -79,7 +79,7 @@ def test_a_refused_input_does_not_use_up_its_key(owner, make_flow):
     assert run(owner, flow, 200, headers, input=WRONG)["id"] == first["id"]
 
 
-def test_a_draft_is_what_its_input_is_checked_against(owner, make_flow):
+def test_the_input_of_a_draft_run_is_validated_by_the_draft(owner, make_flow):
     open_, strict = make_flow(asking(None)), make_flow(asking())
     assert run(owner, open_, 422, input=WRONG, definition=asking())["details"]
     assert run(owner, strict, input=WRONG, definition=asking(None))["status"] == "success"
@@ -99,7 +99,7 @@ def test_a_trigger_that_is_not_executed_refuses_nothing(owner, make_flow):
     assert run(owner, off, input=WRONG)["status"] == "success"
 
 
-def test_another_trigger_starts_the_flow_with_what_it_has(owner, make_flow, client):
+def test_other_triggers_start_the_flow_without_validation(owner, make_flow, client):
     hook = {"id": "hook", "type": "webhook", "config": {"path": "rooms", "respond": "last"}}
     make_flow(asking(BOOKING, "manual", hook), status="active")
     assert client.post("/api/webhooks/rooms", {"room": "west"}).status_code == 200
@@ -125,14 +125,14 @@ def test_from_where_it_failed_a_trigger_that_has_done_its_part_is_not_asked_agai
     assert retry(owner, first, 422)["details"]
 
 
-def test_a_flow_that_another_calls_says_it_as_the_failure_of_its_trigger(owner, make_flow):
+def test_invalid_input_of_a_called_flow_fails_its_trigger(owner, make_flow):
     asked = make_flow(asking())
     config = {"workflow_id": asked["id"], "input": WRONG}
     caller = run(owner, make_flow({"nodes": [{"id": "call", "type": "subflow", "config": config}]}))
     assert caller["status"] == "failed" and "the input does not match the input schema: room: " in caller["error_text"]
 
 
-def test_more_than_can_be_told_is_cut(owner, make_flow):
+def test_long_lists_of_issues_are_cut(owner, make_flow):
     flow = make_flow(asking({"type": "array", "items": {"type": "integer"}}))
     answer = run(owner, flow, 422, input=["x"] * 1000)
     assert len(answer["details"]) == 50 and answer["details"][7]["path"] == "input[7]"
@@ -145,13 +145,13 @@ def test_a_schema_is_checked_when_the_flow_is(owner):
     assert [(issue["node_id"], issue["path"]) for issue in issues] == [("start", "nodes[0].config.input_schema")]
 
 
-def test_a_schema_that_may_cost_much_is_checked_in_a_process_of_its_own(owner, make_flow):
+def test_an_expensive_schema_is_checked_in_a_separate_process(owner, make_flow):
     flow = make_flow(asking({"properties": {"a": {"pattern": "^.{1,600}$"}}}))
     assert run(owner, flow, 422, input={"a": ""})["details"][0]["path"] == "input.a"
     assert run(owner, flow, input={"a": "b"})["status"] == "success"
 
 
-def test_what_cannot_be_checked_is_not_taken(owner, make_flow):
+def test_input_that_cannot_be_validated_is_refused(owner, make_flow):
     flow = make_flow(asking({"pattern": "(.{1,100}){1,50}!"}))
     answer = run(owner, flow, 422, input="é" * 20_000)
     assert answer["error"].startswith("The input cannot be taken: the data cannot be validated by this schema")

@@ -145,7 +145,7 @@ def do(client, route, ids):
 # Everything is in it
 
 
-def test_every_route_that_changes_something_is_told_of_or_says_why_not(first_app):
+def test_every_writing_route_has_an_audit_entry_or_a_reason_for_none(first_app):
     unsafe = {route for route in routes_of(first_app) if route.split(" ")[0] not in SAFE}
     assert unsafe == set(LEAVES) | set(WITHOUT_ENTRY) and not set(LEAVES) & set(WITHOUT_ENTRY)
     assert set(BY_TOKEN) <= set(WITHOUT_ENTRY)
@@ -170,7 +170,7 @@ def test_every_action_can_be_left():
     assert {action for action, _ in LEAVES.values()} | others == set(ACTIONS)
 
 
-def test_a_change_of_a_flow_says_what_changed_in_numbers(owner, make_flow):
+def test_the_entry_of_a_flow_change_counts_the_differences(owner, make_flow):
     nodes = [{"id": name, "type": "noop"} for name in ("a", "b", "c")]
     flow = make_flow({"nodes": nodes, "edges": [["a", "b"]]})
     changed = [{"id": "a", "type": "noop", "position": {"x": 9, "y": 9}}, {"id": "b", "type": "noop", "name": "B"}]
@@ -213,7 +213,7 @@ def test_a_change_of_a_flow_says_what_changed_in_numbers(owner, make_flow):
     ]
 
 
-def test_roles_tokens_and_hosts_are_told_with_before_and_after(owner, member):
+def test_entries_have_roles_tokens_and_hosts_before_and_after(owner, member):
     user = member("viewer").user
     owner.patch("/api/members", {"user_id": user.id, "role": "operator"})
     owner.delete("/api/members", {"user_id": user.id})
@@ -239,7 +239,7 @@ def test_roles_tokens_and_hosts_are_told_with_before_and_after(owner, member):
     assert token["token"] not in json.dumps(entries())
 
 
-def test_an_agent_is_told_of_by_its_parts(owner):
+def test_the_entry_of_an_agent_change_names_the_changed_parts(owner):
     owner.post("/api/agents", AGENT)
     owner.put("/api/agents/mine", {**AGENT, "name": "Ours", "instructions": "Do it well.", "tools": ["store"]})
     assert entries()[-1] == (
@@ -249,20 +249,20 @@ def test_an_agent_is_told_of_by_its_parts(owner):
     )
 
 
-def test_long_values_are_said_to_have_changed(owner):
+def test_long_values_are_recorded_as_changed_only(owner):
     made = owner.post("/api/credentials", BEARER).json
     hosts = [f"host-{number}.example.org" for number in range(50)]
     owner.put(f"/api/credentials/{made['id']}", {"hosts": hosts, "data": {"token": "t"}})
     assert entries()[-1][2]["hosts"] == {"changed": True}
 
 
-def test_what_a_token_does_names_it(owner, token_client):
+def test_the_entry_of_an_api_token_request_names_the_token(owner, token_client):
     client = token_client("editor")
     client.post("/api/flows", {"name": "A"})
     assert (last().action, last().user_id, last().token_name) == ("flow.created", owner.user.id, "test")
 
 
-def test_a_login_that_fails_is_told_of_for_accounts_that_are_there(owner, client):
+def test_a_failed_login_has_an_entry_if_the_account_exists(owner, client):
     client.post("/api/auth/login", {"email": "OWNER@example.org", "password": "wrong"})
     client.post("/api/auth/login", {"email": "my-password-in-the-wrong-field", "password": "x"})
     assert entries() == [("session.refused", "owner@example.org", {})]
@@ -275,7 +275,7 @@ def test_a_throttled_account_fills_no_table(client, owner):
     assert len(entries()) == login_throttle.MAX_FAILURES["pair"]
 
 
-def test_who_answers_by_a_link_is_nobody_with_an_address(owner, client, make_flow):
+def test_an_answer_by_a_link_is_recorded_with_an_address_and_no_user(owner, client, make_flow):
     flow = make_flow(APPROVAL)
     run = owner.post(f"/api/workflows/{flow['id']}/run").json
     (step,) = owner.get(f"/api/runs/{run['id']}/steps").json["items"]
@@ -286,7 +286,7 @@ def test_who_answers_by_a_link_is_nobody_with_an_address(owner, client, make_flo
     assert entry.workspace_id == owner.workspace.id
 
 
-def test_what_programs_start_has_no_entry_and_what_they_cancel_has(owner, token_client, make_flow):
+def test_runs_started_by_tokens_have_no_entry_but_cancelled_runs_have(owner, token_client, make_flow):
     flow = make_flow(APPROVAL)
     client = token_client("operator")
     before = len(entries())
@@ -307,7 +307,7 @@ def test_a_retry_names_both_runs(owner, make_run):
     assert (last().target_id, json.loads(last().changes)) == (run["id"], told)
 
 
-def test_entries_outlive_what_they_tell_of(owner, member, flow):
+def test_entries_outlive_their_targets(owner, member, flow):
     editor = member("editor")
     editor.delete(f"/api/workflows/{flow['id']}")
     owner.delete("/api/members", {"user_id": editor.user.id})
@@ -316,7 +316,7 @@ def test_entries_outlive_what_they_tell_of(owner, member, flow):
     assert (entry["user_email"], entry["target_name"], entry["action"]) == (editor.user.email, "Echo", "flow.deleted")
 
 
-def test_the_command_line_is_told_of_without_a_user(owner, workspace):
+def test_entries_of_the_command_line_have_no_user(owner, workspace):
     accounts.set_password(owner.user, "another good one")
     assert (last().action, last().user_id, last().address) == ("password.changed", None, None)
     assert last().workspace_id == workspace.id and last().target_name == "owner@example.org"
@@ -347,7 +347,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("route", FAILURES)
-def test_what_failed_leaves_nothing(owner, flow, run, count_rows, route):
+def test_a_failed_change_leaves_no_entry(owner, flow, run, count_rows, route):
     made = owner.post("/api/credentials", BEARER).json
     owner.post("/api/agents", AGENT)
     ids = {"<flow>": flow["id"], "<run>": run["id"], "<credential>": made["id"], "<name>": "mine", "<source>": "none"}
@@ -379,7 +379,7 @@ def test_where_the_entry_cannot_be_written_nothing_changes(owner, client, ready,
     assert flows == [(row.name, row.version) for row in Workflow.select()]
 
 
-def test_of_many_who_delete_the_same_one_is_told_of(app, owner, flow):
+def test_concurrent_deletions_of_one_object_leave_one_entry(app, owner, flow):
     def delete(number):
         client = app.test_client()
         client.set_cookie("headrace_session", owner.get_cookie("headrace_session").value)
@@ -407,7 +407,7 @@ def test_a_call_that_starts_no_run_again_leaves_no_second_entry(owner, flow):
     assert [action for action, _, _ in entries(target_id=first)] == ["run.started"]
 
 
-def test_an_entry_says_what_was_put_in_the_place_of_what_the_flow_does(owner, token_client, make_flow):
+def test_the_entry_of_a_test_run_names_its_draft_and_pinned_nodes(owner, token_client, make_flow):
     definition = {
         "nodes": [{"id": "ask", "type": "approval", "config": {"message": "Pay?"}}, {"id": "pay", "type": "noop"}],
         "edges": [["ask", "pay", "approved"]],
@@ -440,7 +440,7 @@ def names(owner, query="limit=1"):
     return owner.get(f"/api/audit?{query}").json["items"][0]["names"]
 
 
-def test_what_is_still_there_is_named_as_it_is_called_now(owner, member, flow):
+def test_existing_objects_are_listed_with_their_current_names(owner, member, flow):
     editor = member("editor")
     editor.patch("/api/profile", {"name": "Mina Okafor"})
     editor.put(f"/api/workflows/{flow['id']}", {"name": "New"})
@@ -454,7 +454,7 @@ def test_what_is_still_there_is_named_as_it_is_called_now(owner, member, flow):
 
 
 @pytest.mark.parametrize("route", [route for route in LEAVES if not route.startswith(("DELETE", "PATCH /api/auth"))])
-def test_what_an_entry_is_about_is_named(owner, client, ready, route):
+def test_the_target_of_an_entry_is_named(owner, client, ready, route):
     with write():
         User.update(name="Ada").execute()
     do(client if route.endswith(("login", "redeem")) else owner, route, ready)
@@ -491,7 +491,7 @@ def test_only_owners_read_it(member, token_client, role, status):
     assert token_client(role).get("/api/audit").status_code == status
 
 
-def test_nobody_sees_what_was_done_in_another_workspace(owner, other, flow):
+def test_entries_of_other_workspaces_are_not_listed(owner, other, flow):
     other.post("/api/flows", {"name": "Theirs"})
     assert {entry["target_name"] for entry in other.get("/api/audit").json["items"]} == {"Theirs"}
     assert {entry["target_name"] for entry in owner.get("/api/audit").json["items"]} == {"Echo"}
@@ -499,7 +499,7 @@ def test_nobody_sees_what_was_done_in_another_workspace(owner, other, flow):
     assert other.get("/api/audit", headers={"X-Workspace-Id": owner.workspace.id}).status_code == 403
 
 
-def test_nobody_changes_it(owner, flow):
+def test_the_audit_log_cannot_be_changed(owner, flow):
     for method in ("post", "put", "patch", "delete"):
         assert getattr(owner, method)("/api/audit", {}).status_code == 405
 
@@ -530,13 +530,13 @@ def history(owner, member):
     return owner.get("/api/audit?limit=200").json["items"][::-1]
 
 
-def test_the_newest_comes_first_and_the_pages_together_are_all(owner, history):
+def test_pages_are_ordered_newest_first_and_complete(owner, history):
     assert len(history) == 12 and walk(owner, "") == history[::-1]
 
 
 @pytest.mark.parametrize("action", ["flow", "flow.deleted", "token", "token.created", "run"])
 @pytest.mark.parametrize("by", ["", "user_id", "target_id"])
-def test_filters_find_what_a_search_of_all_finds(owner, history, action, by):
+def test_filters_return_the_same_entries_as_filtering_the_whole_list(owner, history, action, by):
     chosen = history[5]
     query = f"action={action}" + (f"&{by}={chosen[by]}" if by else "")
     expected = [
@@ -558,5 +558,5 @@ def test_a_filter_that_cannot_be_is_400(owner, query):
     assert owner.get(f"/api/audit?{query}").status_code == 400
 
 
-def test_subjects_are_what_actions_begin_with():
+def test_subjects_are_the_beginnings_of_actions():
     assert {action.split(".")[0] for action in ACTIONS} == set(SUBJECTS)

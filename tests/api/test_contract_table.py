@@ -188,7 +188,7 @@ WRITES = [
 
 
 @pytest.mark.parametrize(("method", "path", "body", "shape"), WRITES, ids=[f"{row[0]} {row[1]}" for row in WRITES])
-def test_a_write_answers_what_it_made(owner, world, method, path, body, shape):
+def test_a_write_returns_the_created_object(owner, world, method, path, body, shape):
     filled = json.loads(json.dumps(body).replace("{flow}", world["flow"]))
     answer = owner.open(path.format(**world), filled, method=method)
     assert answer.status_code in (200, 201), answer.text
@@ -224,7 +224,7 @@ def test_definition_json_is_text_that_holds_the_definition(owner, make_flow):
     assert json.loads(owner.get(f"/api/workflows/{flow['id']}").json["definition_json"]) == definition
 
 
-def test_a_deleted_flow_is_gone(owner, flow):
+def test_a_deleted_flow_is_404(owner, flow):
     owner.delete(f"/api/workflows/{flow['id']}")
     assert owner.get(f"/api/workflows/{flow['id']}").status_code == 404
     assert owner.get("/api/flows").json["items"] == []

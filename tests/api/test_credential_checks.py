@@ -83,7 +83,7 @@ def test_a_credential_that_works_is_ok_and_its_value_is_in_no_answer(owner, keep
     assert tried(owner.post(path, {"url": api})) == (True, "logged in, and was told ***")
 
 
-def test_one_that_is_wrong_is_not_ok_and_the_message_says_why(owner, keep, check, api, httpserver):
+def test_a_wrong_credential_is_not_ok_and_the_message_has_the_reason(owner, keep, check, api, httpserver):
     path = keep(data={"token": "another token"}, hosts=["localhost"])
     assert tried(owner.post(path, {"url": api})) == (False, "answered 401 to Bearer ***")
 
@@ -98,7 +98,7 @@ def test_a_target_that_is_not_allowed_is_not_reached(owner, keep, check):
     assert not ok and "169.254.169.254" in message
 
 
-def test_what_the_check_asks_for_and_does_not_get_is_told(owner, keep, check):
+def test_missing_options_of_the_check_are_errors(owner, keep, check):
     assert tried(owner.post(keep())) == (False, "url: is required to test this")
 
 
@@ -115,7 +115,7 @@ def test_a_body_that_cannot_be_is_400(owner, keep, check, body):
     assert owner.post(keep(), body).status_code == 400
 
 
-def test_a_check_that_fails_in_an_unforeseen_way_says_so_and_its_log_has_no_value(owner, keep, check, caplog):
+def test_an_unexpected_error_of_a_check_is_reported_and_its_log_has_no_value(owner, keep, check, caplog):
     def fail(credential, ctx, asked):
         raise RuntimeError(f"cannot parse {credential.data['token']}")
 
@@ -150,13 +150,13 @@ ASKED_NOBODY = [
 
 
 @pytest.mark.parametrize(("made", "words"), ASKED_NOBODY, ids=[made["type"] for made, _ in ASKED_NOBODY])
-def test_one_for_which_nobody_was_asked_is_untested_and_not_ok(owner, keep, made, words):
+def test_a_credential_whose_service_was_not_asked_is_untested_and_not_ok(owner, keep, made, words):
     for answer in (owner.post(keep(**made)), owner.post("/api/credentials/test", made)):
         ok, message = tried(answer)
         assert not ok and answer.json["status"] == "untested" and words in message
 
 
-def test_every_type_asks_somebody_or_is_known_not_to():
+def test_every_type_asks_a_service_or_is_listed_as_untestable():
     asks = {"oauth2_client_credentials", "smtp", "imap", "ssh", "s3", "mqtt", "mcp", "llm"}
     assert set(TYPES) - asks == {made["type"] for made, _ in ASKED_NOBODY}
     assert asks <= set(CHECKS)
@@ -211,7 +211,7 @@ def test_values_are_tested_before_they_are_kept(owner, check, api):
     assert Credential.select().count() == 0
 
 
-def test_what_is_said_of_values_calls_them_by_the_name_that_they_will_have(owner, httpserver):
+def test_messages_about_unsaved_values_use_the_given_name(owner, httpserver):
     httpserver.expect_request("/token").respond_with_data("no", status=401)
     data = {"token_url": httpserver.url_for("/token"), "client_id": "me", "client_secret": SECRET}
     body = {"name": "Shop", "type": "oauth2_client_credentials", "data": data}
@@ -280,7 +280,7 @@ def test_saving_one_whose_values_name_its_host_or_that_goes_nowhere_does_not_war
 # The key
 
 
-def test_nothing_is_kept_under_a_key_that_the_database_is_no_longer_under(owner, server, keep):
+def test_no_credential_is_saved_under_an_old_key(owner, server, keep):
     path = keep().removesuffix("/test")
     before = Credential.get().data
     with write():
@@ -379,7 +379,7 @@ def test_one_whose_name_an_active_flow_only_mentions_may_go(owner, make_flow, ot
     assert owner.delete(f"/api/credentials/{id_}").status_code == 204
 
 
-def test_of_two_who_take_the_same_name_one_is_refused(member):
+def test_of_two_concurrent_credentials_with_one_name_one_is_refused(member):
     clients = [member("editor") for _ in range(2)]
     path = "/api/credentials"
     codes = at_once(2, lambda number: clients[number].post(path, {"name": "key", **KEY}).status_code)

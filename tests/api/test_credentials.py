@@ -62,7 +62,7 @@ def opened(server, id_):
 
 
 @pytest.mark.parametrize(("type_", "data"), [(type_, data) for type_, several in GOOD.items() for data in several])
-def test_each_type_takes_what_it_holds_and_shows_none_of_it(owner, server, type_, data):
+def test_each_type_accepts_its_values_and_returns_none(owner, server, type_, data):
     answer = owner.post("/api/credentials", {"name": "a", "type": type_, "data": data})
     assert answer.status_code == 201, answer.text
     keys = {"id", "workspace_id", "name", "type", "hosts", "created_at", "updated_at"}
@@ -115,7 +115,7 @@ def test_a_name_is_there_once_a_workspace(owner, other, bearer):
     assert [item["id"] for item in owner.get("/api/credentials").json["items"]] == [bearer["id"]]
 
 
-def test_a_change_changes_what_it_names(owner, server, bearer):
+def test_a_change_affects_only_the_given_fields(owner, server, bearer):
     path = f"/api/credentials/{bearer['id']}"
     renamed = owner.put(path, {"name": "other"}).json
     assert (renamed["name"], opened(server, bearer["id"])) == ("other", {"token": "hunter2hunter2"})
@@ -165,7 +165,7 @@ def test_one_that_an_active_flow_uses_is_kept_and_the_flow_is_named(owner, make_
     assert owner.delete(path).status_code == 204
 
 
-def test_nothing_but_the_key_opens_what_the_database_holds(owner, bearer, config):
+def test_stored_values_cannot_be_decrypted_without_the_key(owner, bearer, config):
     stored = execute("SELECT * FROM credentials").fetchall()
     assert len(stored) == 1 and "hunter2" not in repr(stored)
     assert "hunter2" not in repr(Credential.find(bearer["id"])) + str(vars(Credential.find(bearer["id"])))
@@ -184,7 +184,7 @@ def names_it(how):
     return {"nodes": [{"id": "a", "type": "http", "config": config}], "edges": []}
 
 
-def test_it_says_which_flows_and_agents_use_it(owner, make_flow, bearer):
+def test_a_credential_lists_its_flows_and_agents(owner, make_flow, bearer):
     draft = make_flow(names_it("expression"), name="By expression")
     active = make_flow(names_it("setting"), name="Setting", status="active")
     make_flow(names_it("no"), name="Other")
@@ -202,7 +202,7 @@ def test_it_says_which_flows_and_agents_use_it(owner, make_flow, bearer):
     assert owner.get("/api/credentials").json["items"] == [bearer]
 
 
-def test_what_uses_it_follows_every_change(owner, make_flow, bearer):
+def test_usage_follows_every_change(owner, make_flow, bearer):
     flow = make_flow(names_it("setting"))
     flow_path, path = f"/api/workflows/{flow['id']}", f"/api/credentials/{bearer['id']}"
 
@@ -237,7 +237,7 @@ def test_many_users_are_counted_and_the_first_are_named(owner, workspace, bearer
     assert [user["name"] for user in found["used_by"][:2]] == ["Flow 00", "Flow 01"]
 
 
-def test_who_uses_many_credentials_is_asked_once_for_all(owner, workspace, caplog):
+def test_usage_of_many_credentials_is_queried_once(owner, workspace, caplog):
     for number in range(10):
         owner.post("/api/credentials", {**BEARER, "name": f"shop {number}"})
     for _ in range(30):
@@ -255,7 +255,7 @@ def test_who_uses_many_credentials_is_asked_once_for_all(owner, workspace, caplo
     assert asked("used_by=true") == plain + 2, "a definition that was looked at is not read again"
 
 
-def test_nobody_sees_who_uses_those_of_another_workspace(owner, other, member, make_flow, bearer):
+def test_usage_in_other_workspaces_is_not_visible(owner, other, member, make_flow, bearer):
     make_flow(names_it("setting"))
     theirs = other.post("/api/credentials", BEARER).json
     make_flow(names_it("setting"), who=other, name="Theirs")
@@ -264,7 +264,7 @@ def test_nobody_sees_who_uses_those_of_another_workspace(owner, other, member, m
     assert member("viewer").get(f"/api/credentials/{bearer['id']}").json["used_by"][0]["name"] == "Echo"
 
 
-def test_who_uses_it_is_found_without_the_key(owner, make_flow, bearer):
+def test_usage_is_found_without_the_key(owner, make_flow, bearer):
     make_flow(names_it("setting"))
     with write():
         execute("UPDATE credentials SET data = 'nobody can open this'")

@@ -60,18 +60,18 @@ def test_the_document_is_valid_openapi():
     assert [error.message for error in OpenAPIV31SpecValidator(DOCUMENT).iter_errors()] == []
 
 
-def test_every_operation_has_an_id_of_its_own():
+def test_operation_ids_are_unique():
     ids = [operation["operationId"] for operation in OPERATIONS.values()]
     assert len(ids) == len(set(ids)) > 90
 
 
 @pytest.mark.parametrize("route", OPERATIONS)
-def test_an_id_is_a_verb_and_what_it_is_about(route):
+def test_an_operation_id_is_a_verb_and_a_resource(route):
     assert ID.fullmatch(OPERATIONS[route]["operationId"]), "name the route in IRREGULAR of api/description.py"
 
 
 @pytest.mark.parametrize("route", OPERATIONS)
-def test_list_is_what_answers_a_list_and_get_what_answers_one_thing(route):
+def test_list_operations_return_lists_and_get_operations_one_object(route):
     operation = OPERATIONS[route]
     answer = resolved(operation["responses"].get("200", {})).get("content", {}).get("application/json", {})
     is_list = "items" in resolved(answer.get("schema", {})).get("properties", {})
@@ -106,7 +106,7 @@ def test_no_route_is_irregular_that_is_not_there():
 
 
 @pytest.mark.parametrize("route", OPERATIONS)
-def test_every_operation_says_what_an_error_looks_like(route):
+def test_every_operation_describes_its_errors(route):
     found = dict(answers(OPERATIONS[route]))
     error = found["default"]["content"]["application/json"]["schema"]
     assert error == {"$ref": "#/components/schemas/Error"}
@@ -127,7 +127,7 @@ def test_every_body_has_a_type_and_a_schema(route):
             assert TYPES.fullmatch(type_) and content["schema"]
 
 
-def test_what_is_open_to_everybody_says_so_and_nothing_else_does():
+def test_only_public_operations_are_described_as_public():
     described = {f"{route.split()[0].upper()} {route.split()[1]}" for route in OPERATIONS}
     open_ = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route) for route in OPEN} & described
     said = {route for route, operation in OPERATIONS.items() if {} in (operation.get("security", [1]) or [{}])}

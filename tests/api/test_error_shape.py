@@ -78,13 +78,13 @@ def test_an_error_with_issues_lists_them_as_details(app, monkeypatch):
     ]
 
 
-def test_an_error_that_says_when_to_try_again_sets_retry_after(app, monkeypatch):
+def test_an_error_with_a_delay_sets_retry_after(app, monkeypatch):
     answer = raising(app, monkeypatch, Unavailable("Later", retry_after=7)).get("/api/health")
     check_shape(answer, 503)
     assert answer.headers["Retry-After"] == "7"
 
 
-def test_an_error_of_nobody_is_500_and_tells_nothing_of_the_inside(app, monkeypatch, caplog):
+def test_an_unexpected_error_is_500_without_internal_details(app, monkeypatch, caplog):
     answer = raising(app, monkeypatch, ZeroDivisionError("the secret is 42")).get("/api/health")
     assert "secret" not in check_shape(answer, 500)
     assert "the secret is 42" in caplog.text
@@ -248,7 +248,7 @@ def test_a_wrong_token_is_not_made_good_by_a_session(owner):
 
 
 @pytest.mark.parametrize("name", ["nothing", "%00", "ws_01ARZ3NDEKTSV4RRFFQ69G5FAV", "%C3%A9", "x" * 5_000])
-def test_a_workspace_of_which_one_is_no_member_is_403(owner, name):
+def test_a_foreign_workspace_is_403(owner, name):
     check_shape(owner.get(f"/api/flows?workspace_id={name}"), 403)
 
 
@@ -362,7 +362,7 @@ def test_a_doubled_slash_is_an_unknown_url_too(owner, path):
         ("PROPFIND", "/api/webhooks/x"),
     ],
 )
-def test_a_wrong_method_is_405_and_names_those_that_are_allowed(client, method, path):
+def test_a_wrong_method_is_405_with_the_allowed_methods(client, method, path):
     answer = client.open(path, method=method)
     assert method in check_shape(answer, 405)
     assert answer.headers["Allow"]
@@ -414,7 +414,7 @@ def test_a_server_that_takes_no_runs_is_not_ready(client, server, monkeypatch):
     assert client.get("/api/health").status_code == 200
 
 
-def test_a_paused_server_is_ready_says_so_and_refuses_runs_and_webhooks(owner, client, server, make_flow):
+def test_a_paused_server_is_ready_and_refuses_runs_and_webhooks(owner, client, server, make_flow):
     hook = {"nodes": [{"id": "hook", "type": "webhook", "config": {"path": "paused"}}]}
     flow = make_flow(hook, status="active")
     assert client.get("/api/ready").json["paused"] is False

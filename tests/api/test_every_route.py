@@ -217,14 +217,14 @@ def test_without_a_session_every_other_route_is_401(client, ids, route):
 
 
 @pytest.mark.parametrize("route", WITH_ROW)
-def test_without_a_session_nobody_learns_which_ids_exist(client, route):
+def test_without_a_session_existing_ids_are_not_revealed(client, route):
     assert ask(client, route, dict.fromkeys(ROWS, "nothing")).status_code == 401
 
 
 @pytest.mark.parametrize("is_admin", [False, True], ids=["", "admin"])
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("route", LEAST_ROLE)
-def test_a_session_may_use_what_its_role_allows_and_nothing_else(member, ids, count_rows, route, role, is_admin):
+def test_a_session_may_use_only_the_routes_of_its_role(member, ids, count_rows, route, role, is_admin):
     client = member(role, is_admin=is_admin)
     if "<token>" in route:
         ids["<token>"] = ApiToken.issue(
@@ -241,7 +241,7 @@ def test_a_session_may_use_what_its_role_allows_and_nothing_else(member, ids, co
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("route", [route for route in LEAST_ROLE if route not in BY_SESSION])
-def test_an_owners_api_token_may_use_what_its_own_role_allows_and_nothing_else(token_client, ids, route, role):
+def test_an_owners_api_token_may_use_only_the_routes_of_its_own_role(token_client, ids, route, role):
     client = token_client(role)
     if "<token>" in route:
         ids["<token>"] = client.token.id  # a token withdraws itself alone: see test_people.py
@@ -254,7 +254,7 @@ def test_an_owners_api_token_may_use_what_its_own_role_allows_and_nothing_else(t
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("route", BY_SESSION)
-def test_what_people_do_takes_no_token(token_client, ids, count_rows, route, role):
+def test_routes_for_sessions_refuse_tokens(token_client, ids, count_rows, route, role):
     client = token_client(role)
     before = count_rows()
     answer = ask(client, route, ids, BODIES.get(route))
@@ -262,19 +262,19 @@ def test_what_people_do_takes_no_token(token_client, ids, count_rows, route, rol
 
 
 @pytest.mark.parametrize("route", BY_TOKEN)
-def test_what_is_for_programs_takes_no_session(owner, client, route):
+def test_routes_for_programs_refuse_sessions(owner, client, route):
     assert ask(owner, route, {}).status_code == ask(client, route, {}).status_code == 401
 
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("route", BY_TOKEN)
-def test_what_is_for_programs_takes_tokens_by_their_role(token_client, route, role):
+def test_routes_for_programs_accept_tokens_by_role(token_client, route, role):
     allowed = ROLES.index(role) >= ROLES.index(BY_TOKEN[route])
     assert (ask(token_client(role), route, {}).status_code in (401, 403)) != allowed
 
 
 @pytest.mark.parametrize("route", BY_TOKEN)
-def test_what_is_for_programs_answers_no_page_and_no_foreign_workspace(other, token_client, route):
+def test_routes_for_programs_refuse_pages_and_foreign_workspaces(other, token_client, route):
     for name, value in (("Origin", "https://evil.example"), ("X-Workspace-Id", other.workspace.id)):
         assert ask(token_client("owner"), route, {}, headers={name: value}).status_code == 403
 
@@ -303,7 +303,7 @@ def test_naming_a_foreign_workspace_is_403(owner, other, ids, route, select):
 
 @pytest.mark.parametrize("route", WITHOUT_ROW)
 @pytest.mark.parametrize("is_admin", [False, True], ids=["", "admin"])
-def test_an_admin_is_no_member_of_foreign_workspaces(member, other, route, is_admin):
+def test_an_admin_is_not_a_member_of_foreign_workspaces(member, other, route, is_admin):
     client = member("owner", is_admin=is_admin)
     answer = ask(client, route, {}, headers={"X-Workspace-Id": other.workspace.id})
     assert answer.status_code == 403 and set(answer.json) == {"error"}
@@ -323,7 +323,7 @@ def test_an_id_that_exists_nowhere_is_404(owner, route):
 
 
 @pytest.mark.parametrize("route", [route for route in LEAST_ROLE if not route.startswith("GET")])
-def test_a_write_that_comes_from_another_sites_page_is_403(owner, ids, count_rows, route):
+def test_a_write_from_another_sites_page_is_403(owner, ids, count_rows, route):
     before = count_rows()
     answer = ask(owner, route, ids, headers={"Origin": "https://evil.example"})
     assert answer.status_code == 403 and "Origin" in answer.json["error"]

@@ -53,12 +53,12 @@ def test_a_path_is_a_file_or_a_folder_by_its_slash(owner, given, path):
     assert upload(owner, **given).json["path"] == path
 
 
-def test_the_name_of_an_upload_is_its_last_part_alone(owner):
+def test_only_the_last_part_of_an_uploads_name_counts(owner):
     assert upload(owner, name="../../etc/passwd").json["path"] == "passwd"
     assert upload(owner, name="/home/ada/Größe.txt").json["path"] == "Größe.txt"
 
 
-def test_a_file_that_is_there_is_replaced_only_where_that_is_said(owner, files):
+def test_an_existing_file_is_replaced_only_with_overwrite(owner, files):
     upload(owner, b"old")
     assert "overwrite=true" in check_shape(upload(owner, b"new"), 409)
     assert files.read("may.csv") == b"old"
@@ -140,7 +140,7 @@ def test_an_upload_leaves_the_disk_some_room(owner, server, files, monkeypatch):
     assert "disk" in refused_upload(owner, files, 503)
 
 
-def test_what_a_dead_process_left_of_uploads_is_removed_by_a_later_one(owner, files):
+def test_old_unfinished_uploads_are_removed_by_a_later_upload(owner, files):
     upload(owner)
     folder = files.root / ".draft-uploads"
     (folder / "old").write_bytes(b"half")
@@ -185,7 +185,7 @@ def test_links_are_neither_listed_nor_sent_nor_written_through(owner, files, tmp
     assert (secret / "key").read_bytes() == b"hunter2" and not (secret / "new").exists()
 
 
-def test_a_folder_is_no_place_for_a_file_and_goes_only_when_it_is_empty(owner, files):
+def test_a_folder_cannot_be_replaced_and_only_deleted_when_empty(owner, files):
     files.write("a/b", b"x")
     check_shape(upload(owner, path="a", overwrite="true"), 400)
     check_shape(upload(owner, path="a/b/c"), 400)
@@ -292,7 +292,7 @@ def test_a_file_is_saved_and_never_shown_as_a_page_of_this_server(owner, files, 
     assert answer.headers["Cache-Control"] == "no-store" and "Content-Encoding" not in answer.headers
 
 
-def test_a_file_goes_out_as_it_was_when_it_was_asked_for(app, owner, files):
+def test_a_download_has_the_content_at_the_time_of_the_request(app, owner, files):
     files.write("log.txt", b"x" * 200_000)
     client = app.test_client()
     client.set_cookie("headrace_session", owner.get_cookie("headrace_session").value)
@@ -307,7 +307,7 @@ def test_a_file_goes_out_as_it_was_when_it_was_asked_for(app, owner, files):
 # Who may
 
 
-def test_viewers_see_what_there_is_and_get_none_of_it(owner, member, files):
+def test_viewers_list_files_and_cannot_download_them(owner, member, files):
     files.write("a", b"token=secret")
     viewer, operator = member("viewer"), member("operator")
     assert paths(viewer) == ["a"]
@@ -318,7 +318,7 @@ def test_viewers_see_what_there_is_and_get_none_of_it(owner, member, files):
     assert paths(owner) == ["a"]
 
 
-def test_each_workspace_has_files_of_its_own(owner, other, files):
+def test_each_workspace_has_its_own_files(owner, other, files):
     upload(owner, b"mine")
     assert paths(other) == [] and other.get("/api/files/may.csv").status_code == 404
     for way in (
@@ -328,7 +328,7 @@ def test_each_workspace_has_files_of_its_own(owner, other, files):
         check_shape(other.get("/api/files/may.csv", **way), 403)
 
 
-def test_the_audit_trail_tells_which_file_and_not_what_is_in_it(owner, files):
+def test_the_audit_log_has_the_file_without_its_content(owner, files):
     upload(owner, b"hunter2", path="a/b.txt")
     owner.delete("/api/files/a/b.txt")
     told = [(row.action, row.target_type, row.target_name, row.changes) for row in AuditEntry.select()]

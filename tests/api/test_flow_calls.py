@@ -56,7 +56,7 @@ def test_the_first_callers_are_named(owner, make_flow, flow):
     assert message.count("the active flow") == 5 and message.endswith(" and others")
 
 
-def test_what_calls_nothing_keeps_no_flow(owner, other, make_flow, flow):
+def test_only_active_callers_of_the_workspace_prevent_a_deletion(owner, other, make_flow, flow):
     make_flow(calls(flow["id"]), name="A draft")
     make_flow(calls(flow["id"], disabled=True), status="active", name="Switched off")
     text = {"nodes": [{"id": "a", "type": "log", "config": {"message": flow["id"]}}], "edges": []}
@@ -88,7 +88,7 @@ def test_checking_saving_and_activating_a_flow_warn_of_flows_that_are_missing(ow
     assert answer.status_code == 200 and answer.json["warnings"] == warnings
 
 
-def test_a_flow_of_another_workspace_is_none(owner, other, make_flow):
+def test_a_flow_of_another_workspace_is_not_found(owner, other, make_flow):
     theirs = make_flow(who=other)
     (found,) = make_flow(calls(theirs["id"]))["warnings"]
     assert "there is no flow" in found["message"] and "Echo" not in found["message"]
@@ -103,6 +103,6 @@ def test_one_that_cannot_be_started_is_warned_of_by_its_name(owner, make_flow):
     assert told["message"].startswith("the flow 'Told' is not active")
 
 
-def test_flows_that_are_there_are_no_warning(owner, make_flow, flow):
+def test_calls_of_existing_flows_cause_no_warning(owner, make_flow, flow):
     told = make_flow(ERROR, status="active")
     assert "warnings" not in make_flow(calls(flow["id"]) | {"settings": {"error_workflow_id": told["id"]}})

@@ -20,7 +20,7 @@ def put(client, flow, body, status=200):
     return answer.json
 
 
-def test_a_flow_is_a_draft_of_version_1_without_nodes_unless_more_is_said(owner):
+def test_a_new_flow_is_an_empty_draft_of_version_1_by_default(owner):
     flow = owner.post("/api/flows", {"name": "A"}).json
     assert (flow["status"], flow["version"]) == ("draft", 1)
     assert json.loads(flow["definition_json"]) == {"nodes": [], "edges": []}
@@ -32,7 +32,7 @@ def test_a_definition_is_given_as_an_object_or_as_text(owner, body):
     assert json.loads(flow["definition_json"]) == A
 
 
-def test_a_definition_given_as_text_comes_back_letter_by_letter(owner):
+def test_a_definition_given_as_text_is_returned_unchanged(owner):
     text = '{ "nodes": [ {"id":"a" , "type":"noop"} ] }'
     assert owner.post("/api/flows", {"name": "A", "definition_json": text}).json["definition_json"] == text
 
@@ -121,7 +121,7 @@ MALFORMED = [
 
 @pytest.mark.parametrize(("definition", "path", "word"), MALFORMED, ids=[str(row[1:]) for row in MALFORMED])
 @pytest.mark.parametrize("status", ["draft", "active"])
-def test_a_malformed_graph_is_400_and_says_which_node_or_edge(owner, count_rows, status, definition, path, word):
+def test_a_malformed_graph_is_400_with_its_node_or_edge(owner, count_rows, status, definition, path, word):
     before = count_rows()
     answer = owner.post("/api/flows", {"name": "A", "status": status, "definition": definition})
     assert answer.status_code == 400
@@ -249,7 +249,7 @@ def test_of_many_writers_at_once_exactly_one_wins(app, owner, make_flow, token_c
     assert WorkflowVersion.select().where(WorkflowVersion.workflow_id == flow["id"]).count() == 2
 
 
-def test_every_version_can_be_read_with_who_made_it(owner, make_flow):
+def test_every_version_can_be_read_with_its_author(owner, make_flow):
     flow = make_flow(A)
     put(owner, flow, {"definition": B})
     items = owner.get(f"/api/workflows/{flow['id']}/versions").json["items"]
@@ -310,7 +310,7 @@ def test_a_flow_can_be_deleted_only_once(owner, flow):
     assert owner.delete(f"/api/workflows/{flow['id']}").status_code == 404
 
 
-def test_checking_says_node_by_node_what_is_wrong_and_keeps_nothing(owner, count_rows):
+def test_validation_returns_the_errors_by_node_and_saves_nothing(owner, count_rows):
     before = count_rows()
     answer = owner.post("/api/workflows/validate", {"definition": INCOMPLETE})
     assert answer.status_code == 200 and answer.json["ok"] is False
@@ -325,7 +325,7 @@ def test_checking_a_good_definition_finds_nothing(owner):
     assert answer == {"ok": True, "issues": [], "nodes": {"a": outline}}
 
 
-def test_checking_tells_the_branches_of_nodes_though_the_definition_is_broken(owner):
+def test_validation_returns_the_branches_of_nodes_of_invalid_definitions(owner):
     broken = {"nodes": [{"id": "a", "type": "if"}, {"id": "b", "type": "nothing"}], "edges": [["a", "z"]]}
     answer = owner.post("/api/workflows/validate", {"definition": broken}).json
     assert not answer["ok"] and answer["nodes"]["a"]["branches"] == ["true", "false"] and "b" not in answer["nodes"]
@@ -352,7 +352,7 @@ def ask_to_check(client):
     return client.post("/api/workflows/validate", {"definition": A})
 
 
-def test_who_has_enough_definitions_checked_is_to_come_again_and_others_go_on(owner, member, monkeypatch):
+def test_a_user_over_the_limit_of_validations_is_refused_and_others_are_not(owner, member, monkeypatch):
     places = Places("definitions to check", 2, 1, 0.01)
     monkeypatch.setattr(workflows, "CHECKS", places)
     viewer = member("viewer")

@@ -37,7 +37,7 @@ def nearly_full(server, monkeypatch):
     monkeypatch.setattr(server.dispatcher, "free_space", FreeSpace([server.config.data_dir], 2**62))
 
 
-def test_a_nearly_full_disk_takes_no_call_and_the_server_says_so(client, owner, flow, hook, nearly_full):
+def test_with_a_nearly_full_disk_calls_are_refused_and_the_server_is_not_ready(client, owner, flow, hook, nearly_full):
     hook()
     answer = client.post(PATH)
     assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
@@ -67,7 +67,7 @@ def test_the_disk_is_looked_at_once_a_second(tmp_path):
     assert not space.is_low()
 
 
-def test_a_folder_that_cannot_be_looked_at_is_no_full_disk(tmp_path):
+def test_an_unreadable_folder_does_not_count_as_a_full_disk(tmp_path):
     assert not FreeSpace([tmp_path / "gone"], 2**62).is_low()
 
 

@@ -60,7 +60,7 @@ def test_documents_are_imported_a_few_at_once_and_each_gives_its_place_back(owne
     load(owner)
 
 
-def test_what_is_suggested_is_what_credentials_take(owner):
+def test_a_suggested_credential_is_accepted(owner):
     command = "curl https://a.example/?api_key=x -H 'X-Api-Key: y'"
     for found in owner.post("/api/import/curl", {"command": command}).json["credentials"]:
         sources = found.pop("sources")
@@ -121,7 +121,7 @@ def test_a_preset_makes_a_flow(owner, make_flow):
     assert flow["status"] == "active"
 
 
-def test_importing_again_replaces_what_the_document_had(owner):
+def test_a_second_import_replaces_the_presets_of_the_document(owner):
     load(owner, GITHUB)
     first = load(owner)
     shorter = json.loads(json.dumps({"openapi": "3.0.0", "info": {"title": "Pet store"}, "paths": {"/a": {"get": {}}}}))
@@ -131,7 +131,7 @@ def test_importing_again_replaces_what_the_document_had(owner):
     assert [preset["key"] for preset in listed] == ["GET /a", "issues/create", "PATCH /repos/{owner}/{repo}/merge"]
 
 
-def test_an_import_that_is_refused_leaves_the_palette_as_it_was(owner, monkeypatch):
+def test_a_refused_import_leaves_the_palette_unchanged(owner, monkeypatch):
     before = load(owner)["presets"]
     load(owner, b"openapi: 3.0.0", status=400)
     monkeypatch.setattr(presets_table, "MAX_PRESETS", 5)

@@ -85,7 +85,7 @@ def test_adding_a_member_without_a_password_makes_an_invitation(owner, redeem):
     assert done.status_code == 200 and roles(NEW["email"]) == {owner.workspace.id: "editor"}
 
 
-def test_whoever_has_the_link_sees_what_it_is_for(client, invite, other):
+def test_the_link_shows_its_invitation(client, invite, other):
     shown = client.post("/api/invitations/look", {"token": invite()})
     assert shown.status_code == 200 and shown.headers["Cache-Control"] == "no-store"
     assert shown.json.pop("expires_at")
@@ -148,7 +148,7 @@ def test_a_planted_account_gains_nothing_by_an_invitation_of_its_address(owner, 
     assert roles("new@example.org") == {other.workspace.id: "viewer"}
 
 
-def test_the_owner_of_a_planted_address_is_told_and_the_account_stays_as_it_is(planted, invite, redeem, client):
+def test_an_invitation_to_an_existing_account_is_refused_and_leaves_it_unchanged(planted, invite, redeem, client):
     before = User.by_email("new@example.org").__data__
     token = invite("new@example.org", "owner")
     _, answer = redeem(token, name="Me", password="chosen by the victim")
@@ -213,7 +213,7 @@ def test_an_invitation_of_an_address_that_its_user_has_left_is_not_theirs(owner,
     assert owner.workspace.id not in other.user.roles()
 
 
-def test_sessions_from_before_a_member_left_are_no_good_after_they_are_back(app, owner, member, invite, redeem):
+def test_old_sessions_of_a_returning_member_are_invalid(app, owner, member, invite, redeem):
     person = member("editor")
     old = app.test_client()
     old.set_cookie("headrace_session", Session.start(person.user, owner.workspace.id, 1)[1])
@@ -225,7 +225,7 @@ def test_sessions_from_before_a_member_left_are_no_good_after_they_are_back(app,
     assert old.get("/api/flows").status_code == 401 and ApiToken.find(program.id) is None
 
 
-def test_somebody_in_no_workspace_comes_back_by_link_and_password(app, owner, member, invite, redeem):
+def test_a_user_without_a_workspace_returns_by_link_and_password(app, owner, member, invite, redeem):
     person = member("editor")
     password = "correct horse battery"
     owner.delete("/api/members", {"user_id": person.user.id})
@@ -239,7 +239,7 @@ def test_somebody_in_no_workspace_comes_back_by_link_and_password(app, owner, me
     assert person.get("/api/flows").status_code == 401
 
 
-def test_a_link_is_no_way_to_guess_the_password_of_an_account(invite, redeem, other):
+def test_password_attempts_by_a_link_are_limited(invite, redeem, other):
     token = invite(other.user.email)
     statuses = [redeem(token, password=f"guess number {number}")[1].status_code for number in range(12)]
     assert statuses == [409] * login_throttle.MAX_FAILURES["pair"] + [429] * (12 - login_throttle.MAX_FAILURES["pair"])
@@ -282,7 +282,7 @@ def test_whatever_is_wrong_with_a_link_the_answer_is_the_same(app, owner, invite
     assert {item["email"] for item in owner.get("/api/invitations").json["items"]} == {"d@example.org"}
 
 
-def test_an_owner_who_is_one_again_has_none_of_the_invitations_that_they_made_before(owner, member, invite, client):
+def test_invitations_of_a_former_owner_stay_revoked(owner, member, invite, client):
     boss = member("owner")
     token = invite("new@example.org", by=boss)
     for role in ("editor", "owner"):
@@ -290,7 +290,7 @@ def test_an_owner_who_is_one_again_has_none_of_the_invitations_that_they_made_be
     gone(client, token)
 
 
-def test_an_owner_who_steps_down_to_none_keeps_the_role_of_nobody_else(owner, member, invite, redeem):
+def test_invitations_of_other_owners_survive_a_demotion(owner, member, invite, redeem):
     boss = member("owner")
     kept = invite("kept@example.org")
     owner.patch("/api/members", {"user_id": boss.user.id, "role": "viewer"})
@@ -324,7 +324,7 @@ def test_sessions_of_one_user_that_accept_at_once_make_one_member(app, owner, ot
     assert other.user.roles()[owner.workspace.id] == "viewer"
 
 
-def test_another_user_who_is_logged_in_does_not_accept(owner, member, other, invite, redeem):
+def test_an_invitation_for_another_address_is_refused(owner, member, other, invite, redeem):
     token = invite("new@example.org", "owner")
     for client in (other, member("viewer")):
         _, answer = redeem(token, client)
@@ -349,7 +349,7 @@ def test_an_api_token_accepts_nothing(other, token_client, invite, client, count
     assert answer.status_code == 403 and count_rows() == before
 
 
-def test_another_sites_page_makes_nobody_accept(other, invite, count_rows):
+def test_another_sites_page_cannot_accept(other, invite, count_rows):
     token = invite(other.user.email)
     before = count_rows()
     for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
@@ -372,7 +372,7 @@ def test_a_page_for_one_user_accepts_nothing_as_another(owner, other, invite):
     [({}, "password"), ({"password": "short"}, "password"), ({"password": "password1"}, "password")],
 )
 @pytest.mark.parametrize("email", ["new@example.org", "stranger@example.org"])
-def test_without_a_good_password_nobody_learns_whether_there_is_an_account(client, other, invite, email, body, field):
+def test_without_a_valid_password_accounts_are_not_revealed(client, other, invite, email, body, field):
     token = invite(email)
     answer = client.post("/api/invitations/redeem", {"token": token, **body})
     assert answer.status_code == 400 and answer.json["error"].startswith(f"{field}: ")
@@ -407,7 +407,7 @@ def test_an_owner_does_not_learn_whether_an_address_has_an_account(owner, other,
     assert shown[0] == shown[1] and len(answers[0].json["link"]) == len(answers[1].json["link"])
 
 
-def test_what_the_database_is_asked_is_the_same_whether_or_not_there_is_an_account(owner, other):
+def test_the_queries_are_the_same_with_and_without_an_account(owner, other):
     def asked(email):
         statements = []
         database.db.connection().set_trace_callback(statements.append)
@@ -439,7 +439,7 @@ def test_a_member_is_not_invited(owner, member):
         assert answer.status_code == 409 and "member already" in answer.json["error"]
 
 
-def test_whoever_became_a_member_otherwise_needs_no_invitation_and_has_none(owner, other, invite, client):
+def test_an_invitation_of_a_person_who_became_a_member_is_invalid(owner, other, invite, client):
     token = invite(other.user.email, "owner")
     accounts.add_member(AuditEntry.begin("member.added", owner.workspace.id), other.user.email, "viewer", None)
     gone(client, token)
@@ -484,7 +484,7 @@ def test_an_invitation_gives_the_role_that_it_says(owner, invite, redeem, role):
     assert new.get("/api/invitations").status_code == (200 if role == "owner" else 403)
 
 
-def test_the_audit_trail_tells_who_invited_whom_and_no_token(owner, invite, redeem):
+def test_the_audit_log_has_the_invitation_without_its_token(owner, invite, redeem):
     token = invite()
     redeem(token)
     made, accepted = AuditEntry.select().order_by(AuditEntry.id)
@@ -565,7 +565,7 @@ def test_the_mail_is_sent_after_the_transaction(owner, mail_server, mails, monke
     assert seen == [["new@example.org"]]
 
 
-def test_nothing_is_mailed_for_what_is_refused(owner, mail_server, mails, member, monkeypatch):
+def test_refused_invitations_are_not_mailed(owner, mail_server, mails, member, monkeypatch):
     monkeypatch.setattr(invitations, "MAX_PENDING", 0)
     assert owner.post("/api/invitations", NEW).status_code == 409
     assert member("editor").post("/api/invitations", NEW).status_code == 403

@@ -63,7 +63,7 @@ def test_the_last_page_has_no_cursor(owner, path):
     assert owner.get(f"{path}?limit=200").json["next_cursor"] is None
 
 
-def test_what_is_added_meanwhile_does_not_disturb_the_walk(owner):
+def test_additions_do_not_disturb_pagination(owner):
     names = [owner.post("/api/flows", {"name": str(number)}).json["name"] for number in range(4)]
     first = owner.get("/api/flows?limit=2").json
     owner.post("/api/flows", {"name": "late"})
@@ -71,7 +71,7 @@ def test_what_is_added_meanwhile_does_not_disturb_the_walk(owner):
     assert [flow["name"] for flow in first["items"] + second["items"]] == names[::-1]
 
 
-def test_what_is_deleted_meanwhile_does_not_disturb_the_walk(owner):
+def test_deletions_do_not_disturb_pagination(owner):
     for number in range(4):
         owner.post("/api/flows", {"name": str(number)})
     first = owner.get("/api/flows?limit=2").json

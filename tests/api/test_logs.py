@@ -7,7 +7,7 @@ from database.tables import base
 LOGGING = {"nodes": [{"id": "say", "type": "log", "config": {"message": "{{ input }}"}}]}
 
 
-def test_an_entry_is_what_was_written(owner, run):
+def test_an_entry_is_returned_as_written(owner, run):
     body = {"message": "m", "level": "warning", "run_id": run["id"], "node_id": "start", "data": {"a": [1]}}
     answer = owner.post("/api/logs", body)
     assert answer.status_code == 201 and body.items() <= answer.json.items()
@@ -53,7 +53,7 @@ def test_no_entry_is_written_to_a_run_that_is_not_there(owner, other, run):
     assert other.post("/api/logs", {"message": "m", "run_id": run["id"]}).status_code == 403
 
 
-def test_what_a_node_logs_is_in_the_log_of_its_run(owner, make_run):
+def test_entries_of_a_node_are_in_the_log_of_its_run(owner, make_run):
     run = make_run(LOGGING, "hello")
     (entry,) = owner.get(f"/api/logs/{run['id']}").json["items"]
     assert (entry["message"], entry["node_id"], entry["run_id"]) == ("hello", "say", run["id"])
@@ -155,7 +155,7 @@ def test_entries_are_found_by_letters_of_their_message(owner, monkeypatch):
     assert len(walk(owner, search="orders", limit=1)) == 2
 
 
-def test_an_entry_says_which_flow_it_is_about(owner, other, run, flow):
+def test_an_entry_names_its_flow(owner, other, run, flow):
     owner.post("/api/logs", {"message": "of a run", "run_id": run["id"]})
     owner.post("/api/logs", {"message": "of a schedule", "data": {"workflow_id": flow["id"], "late_seconds": 5}})
     foreign = other.post("/api/flows", {"name": "Secret"}).json

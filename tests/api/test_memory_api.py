@@ -22,7 +22,7 @@ def found(client, **query):
     return [item["content"] for item in client.get("/api/agent/memory", query_string=query).json["items"]]
 
 
-def test_a_memory_is_what_was_written(owner):
+def test_a_memory_is_returned_as_written(owner):
     memory = remember(owner, session="s", tags=["a", "b"])
     assert (memory["session"], memory["key"], memory["content"], memory["tags"]) == ("s", "city", "Rome", ["a", "b"])
 
@@ -102,13 +102,13 @@ def test_search_wants_every_word_by_its_beginning_in_key_content_or_tags(owner):
     assert found(owner, search="rome young") == [] and found(owner, search="ome") == []
 
 
-def test_search_finds_what_was_overwritten_no_more(owner):
+def test_search_does_not_find_overwritten_content(owner):
     remember(owner)
     remember(owner, content="Oslo")
     assert found(owner, search="Rome") == [] and found(owner, search="Oslo") == ["Oslo"]
 
 
-def test_search_finds_what_was_forgotten_no_more(owner):
+def test_search_does_not_find_deleted_memories(owner):
     memory = remember(owner)
     assert owner.delete(f"/api/agent/memory/{memory['id']}").status_code == 204
     assert found(owner, search="Rome") == [] == found(owner)
@@ -123,14 +123,14 @@ def expire(memory):
         execute("UPDATE agent_memories SET expires_at = ? WHERE id = ?", (now_ms() - 1, memory["id"]))
 
 
-def test_a_memory_says_when_it_expires(owner):
+def test_a_memory_has_its_expiry_time(owner):
     memory = remember(owner, expires_in=3_600)
     times = [datetime.fromisoformat(memory[name]) for name in ("updated_at", "expires_at")]
     assert times[1] - times[0] == timedelta(hours=1)
     assert remember(owner, key="other", expires_in=None)["expires_at"] is None
 
 
-def test_what_has_expired_is_nowhere(owner):
+def test_expired_memories_are_not_returned(owner):
     memory = remember(owner, expires_in=60)
     expire(memory)
     assert found(owner) == found(owner, search="Rome") == found(owner, agent_id="researcher", session="") == []
@@ -139,7 +139,7 @@ def test_what_has_expired_is_nowhere(owner):
     assert owner.delete("/api/agent/memory?agent_id=researcher").json == {"deleted": 0}
 
 
-def test_what_is_written_over_it_is_a_new_memory(owner):
+def test_writing_over_an_expired_memory_creates_a_new_one(owner):
     memory = remember(owner, expires_in=60)
     expire(memory)
     assert remember(owner)["id"] != memory["id"] and found(owner) == ["Rome"]
@@ -148,7 +148,7 @@ def test_what_is_written_over_it_is_a_new_memory(owner):
 # The bound
 
 
-def test_past_the_bound_of_the_setting_goes_what_was_updated_longest_ago(owner, server, monkeypatch):
+def test_over_the_limit_the_least_recently_updated_memory_is_deleted(owner, server, monkeypatch):
     monkeypatch.setattr(server, "config", replace(server.config, memory_entries=2))
     for number in range(3):
         remember(owner, key=str(number), content=str(number))
@@ -244,7 +244,7 @@ def test_a_word_that_is_an_operator_elsewhere_is_a_word_here(owner, text):
 # Flows
 
 
-def test_a_flow_teaches_an_agent_of_its_workspace_and_tells_it_no_secret(owner, other, make_run):
+def test_a_flow_writes_memories_of_its_workspace_without_secrets(owner, other, make_run):
     owner.post("/api/credentials", {"name": "shop", "type": "http_bearer", "data": {"token": "correct-horse-battery"}})
     config = {
         "operation": "write",
@@ -257,7 +257,7 @@ def test_a_flow_teaches_an_agent_of_its_workspace_and_tells_it_no_secret(owner, 
     assert found(owner, search="Rome", agent_id="researcher", session="") == ["*** or Rome"] and found(other) == []
 
 
-def test_a_flow_finds_what_people_wrote(owner, make_run):
+def test_a_flow_finds_memories_written_by_users(owner, make_run):
     remember(owner)
     config = {"operation": "search", "agent_id": "researcher", "query": "{{ input }}"}
     run = make_run({"nodes": [{"id": "a", "type": "memory", "config": config}]}, "which city?")

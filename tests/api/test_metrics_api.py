@@ -78,7 +78,7 @@ def test_a_flow_has_its_name_its_rate_and_how_its_newest_run_stands(owner, flow,
     assert found["p95_duration_ms"] == 57
 
 
-def test_a_flow_that_was_deleted_keeps_its_name_in_the_figures(owner, flow, accepted):
+def test_a_deleted_flow_keeps_its_name_in_the_metrics(owner, flow, accepted):
     id_ = accepted(0, "failed")
     owner.delete(f"/api/workflows/{flow['id']}")
     (found,) = owner.get("/api/metrics").json["flows"]

@@ -76,7 +76,7 @@ def test_an_own_type_is_in_the_catalogue_and_marked(folder, owner):
     assert [item["type"] for item in owner.get("/api/nodes").json["items"] if item["own"]] == ["shout"]
 
 
-def test_broken_files_are_told_with_the_catalogue_whatever_is_searched_for(folder, member):
+def test_broken_files_are_listed_with_every_search(folder, member):
     for query in ("", "?search=loudly", "?search=no+such+node"):
         answer = member("viewer").get(f"/api/nodes{query}").json
         reason = "line 2: ZeroDivisionError: division by zero"
@@ -93,7 +93,7 @@ def test_an_own_type_runs_in_a_flow(folder, owner, make_run):
     assert [entry["message"] for entry in owner.get(f"/api/logs/{run['id']}").json["items"]] == ["shouting"]
 
 
-def test_a_flow_with_a_type_of_a_broken_file_is_told_why_it_cannot_run(folder, owner):
+def test_a_flow_with_a_type_of_a_broken_file_has_the_reason_as_its_error(folder, owner):
     definition = {"nodes": [{"id": "a", "type": "whisper"}]}
     why = "the file whisper.py in HEADRACE_NODES_DIR could not be loaded: line 2: ZeroDivisionError: division by zero"
     answer = owner.post("/api/workflows/validate", {"definition": definition}).json

@@ -18,7 +18,7 @@ def test_a_new_member_can_log_in_with_the_password_that_was_given(owner, client)
     assert client.post("/api/auth/login", {"email": NEW["email"], "password": NEW["password"]}).status_code == 200
 
 
-def test_a_first_password_is_for_an_address_that_nobody_has(owner, other, client, count_rows):
+def test_a_first_password_needs_an_unused_address(owner, other, client, count_rows):
     before = count_rows()
     body = {"email": other.user.email.upper(), "role": "viewer", "password": "another one"}
     answer = owner.post("/api/members", body)
@@ -29,7 +29,7 @@ def test_a_first_password_is_for_an_address_that_nobody_has(owner, other, client
 
 
 @pytest.mark.parametrize("email", ["new@example.org", "stranger@example.org", "owner@example.org"])
-def test_an_owner_who_is_no_admin_sets_no_first_password_and_learns_of_no_account(member, other, count_rows, email):
+def test_an_owner_who_is_not_an_admin_cannot_set_a_first_password(member, other, count_rows, email):
     client = member("owner")
     before = count_rows()
     answer = client.post("/api/members", {**NEW, "email": email})
@@ -102,7 +102,7 @@ def test_one_of_two_owners_can_leave(owner, member):
 
 
 @pytest.mark.parametrize("method", ["patch", "delete"])
-def test_nobody_can_be_changed_who_is_no_member(owner, other, method):
+def test_only_members_can_be_changed(owner, other, method):
     body = {"user_id": other.user.id} | ({"role": "viewer"} if method == "patch" else {})
     assert getattr(owner, method)("/api/members", body).status_code == 404
 
@@ -173,18 +173,18 @@ def test_an_admin_helps_users_of_any_workspace_and_the_tokens_of_all_of_them_end
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_nobody_but_an_admin_resets_a_password(member, reset, role):
+def test_only_an_admin_resets_a_password(member, reset, role):
     assert reset(member(role)) == 403 and reset.client.get("/api/flows").status_code == 200
     assert reset(member(role, is_admin=True)) == 204
 
 
-def test_an_admin_who_was_demoted_resets_no_password(member, reset):
+def test_a_demoted_admin_cannot_reset_a_password(member, reset):
     admin = member("owner", is_admin=True)
     accounts.change_admin(admin.user, False)
     assert reset(admin) == 403
 
 
-def test_nobody_resets_their_own_password_or_that_of_nobody(owner):
+def test_resetting_your_own_or_a_missing_users_password_is_refused(owner):
     body = {"user_id": owner.user.id, "password": "set by an admin"}
     assert owner.post("/api/members/password", body).status_code == 409
     assert owner.post("/api/members/password", body | {"user_id": "usr_none"}).status_code == 404
@@ -211,14 +211,14 @@ def test_an_admin_founds_a_workspace_and_owns_it(member):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_nobody_else_founds_one_unless_the_server_says_so(member, count_rows, role):
+def test_only_admins_create_workspaces_by_default(member, count_rows, role):
     client = member(role)
     before = count_rows()
     answer = client.post("/api/workspaces", {"name": "Mine"})
     assert answer.status_code == 403 and "HEADRACE_WORKSPACES" in answer.json["error"] and count_rows() == before
 
 
-def test_where_the_server_says_so_everybody_founds_workspaces(everybody, member):
+def test_with_the_setting_all_users_may_create_workspaces(everybody, member):
     assert member("viewer").post("/api/workspaces", {"name": "Mine"}).status_code == 201
 
 
@@ -235,12 +235,12 @@ def test_a_person_founds_so_many_workspaces_and_no_more(everybody, member, count
     assert heir.post("/api/workspaces", {"name": "Mine"}).status_code == 201
 
 
-def test_the_session_tells_who_is_an_admin_and_who_may_found_workspaces(owner, member):
+def test_the_session_has_the_rights_of_the_user(owner, member):
     shown = [client.get("/api/auth/session").json["user"] for client in (owner, member("owner"))]
     assert [(user["admin"], user["may_found_workspaces"]) for user in shown] == [(True, True), (False, False)]
 
 
-def test_where_everybody_may_found_workspaces_the_session_tells_them(everybody, member):
+def test_with_the_setting_the_session_has_the_right_to_create_workspaces(everybody, member):
     user = member("viewer").get("/api/auth/session").json["user"]
     assert (user["admin"], user["may_found_workspaces"]) == (False, True)
 
@@ -263,7 +263,7 @@ def test_the_text_of_a_token_is_in_the_answer_that_makes_it_and_nowhere_else(app
     assert made["token"] not in [row.token_hash for row in ApiToken.select()]
 
 
-def test_a_token_may_not_have_a_higher_role_than_who_makes_it(member, count_rows):
+def test_a_token_may_not_have_a_higher_role_than_its_creator(member, count_rows):
     client = member("operator")
     before = count_rows()
     assert client.post("/api/tokens", {"name": "x", "role": "editor"}).status_code == 403
@@ -318,7 +318,7 @@ def test_a_token_that_logs_out_is_withdrawn(token_client):
     assert client.get("/api/auth/session").status_code == 401
 
 
-def test_everybody_sees_their_own_tokens_and_an_owner_all(owner, member, token_client):
+def test_users_see_their_own_tokens_and_owners_all(owner, member, token_client):
     client = member("editor")
     token_client("viewer", user=client.user)
     token_client("viewer")

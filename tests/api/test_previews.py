@@ -66,7 +66,7 @@ def value(ask):
 # What expressions see
 
 
-def test_an_expression_comes_to_what_the_run_has_recorded(value):
+def test_an_expression_is_evaluated_with_the_recorded_values(value):
     assert value("end", "{{ input.n * 2 }} {{ input.size }}") == "40 large"
     assert value("end", "{{ steps.start.n + vars.rate + trigger.n }}") == 43
     assert value("start", "{{ input }}") == {"n": 20}
@@ -81,12 +81,12 @@ def test_a_template_may_be_any_json(value):
         assert value("end", plain) == plain
 
 
-def test_a_node_that_was_not_reached_sees_what_led_towards_it(value):
+def test_a_node_that_was_not_reached_sees_its_executed_predecessors(value):
     assert value("small", "{{ input.n }}") == 20
     assert value("after", "{{ input.size }}") == "large"
 
 
-def test_the_error_says_where_the_run_did_not_come_as_far(value):
+def test_the_error_names_nodes_that_the_run_did_not_reach(value):
     draft = {
         **FLOW,
         "nodes": [*FLOW["nodes"], {"id": "far", "type": "noop"}],
@@ -96,21 +96,21 @@ def test_the_error_says_where_the_run_did_not_come_as_far(value):
     assert value("far", "{{ trigger.n }}", definition=draft) == 20
 
 
-def test_what_there_is_nothing_of_is_an_error_that_says_so(value, ask):
+def test_missing_values_are_errors(value, ask):
     assert "steps has no key 'small'" in value("end", "{{ steps.small.size }}")
     assert "'nothing' is not defined" in value("end", "{{ nothing }}")
     assert "line 1, column" in value("end", "{{ 1 + }}")
     assert ask("end", "{{ 1 +")["items"][0]["ok"] is False
 
 
-def test_the_run_the_flow_and_the_time_are_those_of_the_run(value, made):
+def test_run_workflow_and_now_are_those_of_the_run(value, made):
     flow, run = made
     assert value("end", "{{ run.id }} {{ run.triggered_by }}") == f"{run['id']} manual"
     assert value("end", "{{ workflow }}") == {"id": flow["id"], "name": "Echo", "version": 1}
     assert value("end", "{{ now.year > 2000 }}") is True
 
 
-def test_the_preview_is_what_the_engine_makes_of_the_same(owner, made, ask, make_flow):
+def test_the_preview_equals_the_result_of_the_engine(owner, made, ask, make_flow):
     templates = [
         "{{ input }}",
         "{{ steps.start }}",
@@ -142,12 +142,12 @@ def test_pinned_outputs_stand_in_place_of_recorded_ones(value):
     assert value("end", "{{ steps.large.n }}", pinned=pinned, run_id=None) == 1
 
 
-def test_a_pinned_branch_decides_what_comes_in(value):
+def test_a_pinned_branch_decides_the_input(value):
     pinned = {"large": {"output": 1}, "small": {"output": 2}}
     assert value("end", "{{ input }}", pinned=pinned) == {"large": 1, "small": 2}
 
 
-def test_without_a_run_there_is_what_is_pinned_and_no_more(value):
+def test_without_a_run_only_pinned_outputs_exist(value):
     for name in ("input", "trigger"):
         assert f"'{name}' is not defined" in value("start", f"{{{{ {name} }}}}", run_id=None)
     assert value("end", "{{ vars.rate }} {{ workflow.version }} {{ run.triggered_by }}", run_id=None) == "3 1 manual"
@@ -181,7 +181,7 @@ def test_the_address_of_a_node_that_waits_is_there_before_it_is_reached(value):
     assert value("large", "{{ steps.ask.url }}", definition=draft, run_id=None).startswith("http")
 
 
-def test_names_to_choose_from_are_those_that_the_node_sees(ask):
+def test_names_for_completion_are_those_that_the_node_sees(ask):
     names = ask("end", 1)["names"]
     assert names["steps"] == ["start", "check", "large", "small"]
     assert {"input", "steps", "trigger", "vars", "secrets", "run", "workflow", "now", "item", "index"} == set(
@@ -232,7 +232,7 @@ def test_secrets_are_dots(value, credentials):
     assert "there is no credential 'other'" in value("end", "{{ secrets.other }}")
 
 
-def test_nothing_that_is_done_with_a_secret_tells_anything_of_it(ask, owner, credentials):
+def test_no_expression_reveals_a_secret(ask, owner, credentials):
     """With another value, and another length of it, all is the same."""
     first = ask("end", *ATTEMPTS)
     assert SECRET not in str(first) and hashlib.sha256(SECRET.encode()).hexdigest() not in str(first)
@@ -251,7 +251,7 @@ def test_no_credential_is_opened(ask, credentials, server, monkeypatch):
 # Bounds
 
 
-def test_a_long_value_is_cut_and_says_so(ask):
+def test_a_long_value_is_cut_and_marked_as_truncated(ask):
     text, listed, short = ask("end", "{{ 'x' * 50000 }}", "{{ range(20000) | list }}", "{{ 'x' * 9 }}")["items"]
     assert text["truncated"] and text["value"] == "x" * expression_preview.MOST_SHOWN
     assert (
@@ -268,7 +268,7 @@ def test_a_value_that_would_be_huge_is_an_error(value):
     assert "too much work" in value("end", ["{{ 'x' * 1000000 }}"] * 60)
 
 
-def test_what_takes_too_long_together_is_not_evaluated(ask, monkeypatch):
+def test_templates_that_take_too_long_together_are_not_evaluated(ask, monkeypatch):
     clock = itertools.count(0, 4)
     monkeypatch.setattr(expression_preview.time, "monotonic", lambda: next(clock))
     first, second, third = ask("end", 1, 2, "{{ 3 }}")["items"]
@@ -336,7 +336,7 @@ def test_one_template_alone_may_be_given(owner, made):
     assert owner.post("/api/expressions/preview", body).status_code == 400
 
 
-def test_a_run_of_another_flow_is_400_and_what_is_not_there_404(ask, make_run):
+def test_a_run_of_another_flow_is_400_and_a_missing_one_404(ask, make_run):
     assert "not a run of this flow" in ask("end", 1, status=400, run_id=make_run(input=1)["id"])["error"]
     ask("end", 1, status=404, run_id="run_nothing")
     ask("end", 1, status=404, workflow_id="wf_nothing")
@@ -347,7 +347,7 @@ def test_a_definition_that_is_too_large_is_413(ask, server):
     ask("a", 1, status=413, definition={"nodes": [{"id": "a", "type": "noop", "notes": "x" * most}]})
 
 
-def test_only_who_may_change_the_flow_looks(ask, member, other, make_flow, make_run):
+def test_a_preview_needs_the_role_editor(ask, member, other, make_flow, make_run):
     for role in ("viewer", "operator"):
         ask("end", 1, status=403, who=member(role))
     ask("end", 1, who=member("editor"))

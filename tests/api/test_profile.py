@@ -42,7 +42,7 @@ def test_a_name_is_changed_without_a_password(owner):
 
 
 @pytest.mark.parametrize("body", [{}, {"name": "owner"}, {"email": "owner@example.org"}])
-def test_what_changes_nothing_leaves_no_entry(owner, body):
+def test_a_change_without_effect_leaves_no_entry(owner, body):
     assert owner.patch("/api/profile", body).status_code == 200 and AuditEntry.select().count() == 0
 
 
@@ -132,7 +132,7 @@ def test_a_new_password_ends_api_tokens_if_that_is_asked_for(owner, other, token
 
 
 @pytest.mark.parametrize("body", [{"end_tokens": True}, {"end_tokens": True, "name": "Ada"}, {"end_tokens": "yes"}])
-def test_api_tokens_end_with_a_new_password_alone(owner, token_client, body):
+def test_api_tokens_end_only_with_a_new_password(owner, token_client, body):
     program = token_client("viewer")
     answer = owner.patch("/api/profile", body)
     assert answer.status_code == 400 and answer.json["error"].startswith("end_tokens: ")
@@ -159,7 +159,7 @@ def test_a_session_is_ended_from_another(session, owner):
     assert owner.delete(f"/api/profile/sessions/{id_}").status_code == 404
 
 
-def test_nobody_ends_the_session_of_another(owner, other):
+def test_sessions_of_other_users_cannot_be_ended(owner, other):
     theirs = Session.get(user_id=other.user.id)
     answer = owner.delete(f"/api/profile/sessions/{theirs.id}")
     assert answer.status_code == 404 and answer.json == owner.delete("/api/profile/sessions/none").json | {
@@ -207,7 +207,7 @@ def made_up(owner, session):
     return session()
 
 
-def test_who_has_a_made_up_password_is_not_set_up(made_up, client):
+def test_a_user_with_a_generated_password_is_not_set_up(made_up, client):
     assert made_up.get("/api/profile").json["set_up"] is False
     assert made_up.get("/api/auth/session").json["user"]["set_up"] is False
     assert log_in(client, PASSWORD).json["user"]["set_up"] is False
@@ -226,12 +226,12 @@ def test_the_password_that_was_given_is_not_ones_own(made_up):
     assert made_up.get("/api/profile").json["set_up"] is False
 
 
-def test_who_is_set_up_may_keep_the_password(owner):
+def test_a_user_who_is_set_up_may_keep_the_password(owner):
     assert owner.patch("/api/profile", {"password": PASSWORD, "current_password": PASSWORD}).json["set_up"] is True
 
 
 @pytest.mark.parametrize("route", [route for route in sorted(OPEN) if route.startswith("GET")])
-def test_nobody_who_is_not_logged_in_learns_whether_there_is_somebody_to_set_up(client, owner, route):
+def test_set_up_is_not_visible_without_a_login(client, owner, route):
     path = route.removeprefix("GET ").replace("<path:path>", "index.css").replace("<slashes:path>", "orders")
 
     def told():

@@ -59,12 +59,12 @@ def test_the_contracts_queries_may_be_left_empty(owner, run, path):
     assert answer.status_code == 200 and answer.json == owner.get(path.split("?")[0]).json
 
 
-def test_a_name_that_is_near_none_is_told_all_of_them(owner):
+def test_an_unknown_name_without_a_similar_one_lists_all_names(owner):
     answer = owner.get("/api/runs?flow=wf_1")
     assert is_about(answer, "flow") and all(name in answer.json["error"] for name in ("workflow_id", "workspace_id"))
 
 
-def test_several_unknown_parameters_are_told_at_once_but_not_without_end(owner):
+def test_several_unknown_parameters_are_listed_up_to_a_limit(owner):
     answer = owner.get("/api/runs?" + "&".join(f"x{number}=1" for number in range(500)))
     assert len(answer.json["details"]) == query_parameters.MAX_LISTED and len(answer.data) < 5_000
 
@@ -82,7 +82,7 @@ def test_a_required_parameter_that_is_empty_is_missing(owner):
     assert answer.status_code == 400 and "agent_id: is required" in answer.json["error"]
 
 
-def test_an_empty_session_is_one_of_its_own_and_forgets_no_other(owner):
+def test_an_empty_session_selects_only_entries_without_a_session(owner):
     for session in ("", "ada"):
         memory = {"agent_id": "money", "key": "k", "content": "c", "session": session}
         assert owner.post("/api/agent/memory", memory).status_code == 201
@@ -90,7 +90,7 @@ def test_an_empty_session_is_one_of_its_own_and_forgets_no_other(owner):
     assert [row.session for row in AgentMemory.select()] == ["ada"]
 
 
-def test_whoever_is_not_logged_in_is_told_nothing_about_parameters(client):
+def test_without_a_login_the_parameters_are_not_revealed(client):
     assert client.get("/api/runs?flow=wf_1").status_code == 401
 
 
@@ -98,12 +98,12 @@ def test_the_description_of_the_api_takes_no_parameter(client):
     assert is_about(client.get("/api/openapi.json?pretty=1"), "pretty")
 
 
-def test_a_signed_links_page_passes_over_what_a_mail_program_adds(owner, run):
+def test_a_signed_link_ignores_parameters_of_mail_programs(owner, run):
     answer = owner.get(f"/api/runs/{run['id']}/resume?utm_source=mail")
     assert "query parameter" not in answer.text
 
 
-def test_a_query_that_is_remembered_says_the_same_each_time_and_a_wrong_one_is_wrong_each_time(owner, make_run):
+def test_cached_query_strings_give_the_same_result_each_time(owner, make_run):
     runs = [make_run(input=number) for number in range(3)]
     for _ in range(3):
         page = owner.get("/api/runs?limit=2").json

@@ -60,7 +60,7 @@ def ended(owner, run):
     return owner.get(f"/api/runs/{run['id']}").json
 
 
-def test_a_run_that_waits_says_for_what_and_asks_nobody_to_wait_with_it(waiting):
+def test_a_waiting_run_has_its_reason_and_returns_at_once(waiting):
     run = waiting(APPROVAL, {"sum": 5})
     assert run["waiting"] == "approval: Pay 5 to <b>Ada</b>?"
     assert run["progress"] == {"done": 1, "total": 4}
@@ -80,7 +80,7 @@ def test_rejecting_goes_the_other_way(owner, waiting, token_client):
     assert ended(owner, run)["output"] == {"paid": 0}
 
 
-def test_a_second_answer_comes_too_late(owner, waiting):
+def test_a_second_answer_is_refused(owner, waiting):
     run = waiting(APPROVAL, {"sum": 5})
     path = f"/api/runs/{run['id']}/resume"
     assert owner.post(path, {"node_id": "ask", "answer": "approved"}).status_code == 200
@@ -129,7 +129,7 @@ TOLD = flow(
 )
 
 
-def test_who_may_not_answer_sees_no_link_whose_signature_is_whole(waiting, owner, member, token_client, links):
+def test_viewers_see_no_link_with_a_valid_signature(waiting, owner, member, token_client, links):
     run = waiting(TOLD)
     token = parse_qs(urlsplit(links(run, "ask")["url"]).query)["token"][0]
     at = f"/api/runs/{run['id']}"
@@ -157,7 +157,7 @@ def test_the_role_that_counts_is_that_in_the_workspace_of_the_run(waiting, owner
     assert answer.status_code == 200 and "token=…" in answer.text
 
 
-def test_what_is_no_link_is_shown_as_it_is(make_run, member):
+def test_text_that_is_not_a_link_is_unchanged(make_run, member):
     output = {"a": f"token={'a' * 43}", "b": f"resume {'x' * 600} token={'b' * 43}"}
     run = make_run(input=output)
     assert member("viewer").get(f"/api/runs/{run['id']}/input").json == output
@@ -187,7 +187,7 @@ def test_a_value_that_is_cut_within_a_link_shows_nothing_of_it(waiting, owner, m
     assert "token=…" in member("viewer").get(path).text and token_of(url)[:3] not in member("viewer").get(path).text
 
 
-def test_who_may_not_answer_finds_nothing_by_the_letters_of_a_signature(waiting, owner, member, links):
+def test_viewers_cannot_search_for_signatures(waiting, owner, member, links):
     run = waiting(APPROVAL, {"sum": 5})
     url = links(run, "ask")["url"]
     token = token_of(url)
@@ -272,7 +272,7 @@ def test_the_button_of_the_page_answers(owner, client, waiting, links):
 
 
 @pytest.mark.parametrize("change", [("token=", "token=x"), ("node=ask", "node=pay"), ("node=ask&", "")])
-def test_a_link_that_was_changed_is_none(client, owner, waiting, links, change):
+def test_a_changed_link_is_not_valid(client, owner, waiting, links, change):
     run = waiting(APPROVAL, {"sum": 5})
     url = links(run, "ask")["approved_url"].replace(*change)
     for who in (client, owner):

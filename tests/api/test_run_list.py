@@ -72,7 +72,7 @@ def cancel(run_id):
 
 
 @pytest.mark.parametrize("path", ["/api/runs", "/api/dashboard/runs/latest"])
-def test_a_brief_list_is_the_list_without_what_went_in_and_came_out(owner, run, record, path):
+def test_a_brief_list_is_the_list_without_inputs_and_outputs(owner, run, record, path):
     record("failed", error_text="no")
     whole, brief = owner.get(path).json, owner.get(f"{path}?brief=true&").json
     assert brief["next_cursor"] == whole["next_cursor"] and len(brief["items"]) == 2
@@ -145,7 +145,7 @@ def test_runs_are_found_by_letters_of_the_flow_or_the_error(record, list_ids):
     assert list_ids(search="run_daily") == []
 
 
-def test_a_search_goes_on_beyond_what_one_page_looks_at(owner, record, list_ids, monkeypatch):
+def test_a_search_continues_on_the_next_page(owner, record, list_ids, monkeypatch):
     monkeypatch.setattr(base, "MAX_EXAMINED", 4)
     wanted = [record(name="Rare") for _ in range(2)]
     for _ in range(9):
@@ -164,7 +164,7 @@ def test_a_search_shows_no_runs_of_another_workspace(other, record):
 # What runs ask
 
 
-def test_runs_that_wait_for_people_are_listed_alone(waiting, record, list_ids):
+def test_runs_that_wait_for_people_can_be_selected(waiting, record, list_ids):
     asking = waiting(APPROVAL, {"sum": 5})["id"]
     waiting(TIMED)
     waiting(CALLBACK)
@@ -173,7 +173,7 @@ def test_runs_that_wait_for_people_are_listed_alone(waiting, record, list_ids):
     assert list_ids(waiting="true", status="failed") == []
 
 
-def test_a_run_that_asks_says_what_and_which_answers_there_are(owner, waiting, member):
+def test_a_waiting_run_has_its_question_and_answers(owner, waiting, member):
     run = waiting(APPROVAL, {"sum": 5})
     (asked,) = member("viewer").get(f"/api/runs/{run['id']}").json["questions"]
     assert asked["expires_at"] > asked["asked_at"] >= run["created_at"]
@@ -196,14 +196,14 @@ def test_a_question_holds_no_signed_link(owner, waiting):
     assert "token" not in answer.text and "http" not in answer.text
 
 
-def test_a_callback_is_a_question_with_one_answer_and_a_timer_is_none(owner, waiting):
+def test_a_callback_is_a_question_with_one_answer_and_a_timer_is_not_a_question(owner, waiting):
     call, timed = waiting(CALLBACK), waiting(TIMED)
     (asked,) = owner.get(f"/api/runs/{call['id']}").json["questions"]
     assert (asked["node_id"], asked["answers"]) == ("call", ["received"])
     assert owner.get(f"/api/runs/{timed['id']}").json["questions"] == []
 
 
-def test_what_was_answered_or_is_over_is_asked_no_more(owner, waiting, run):
+def test_answered_and_expired_questions_are_not_open(owner, waiting, run):
     asking, late = waiting(APPROVAL, {"sum": 5}), waiting(CALLBACK)
     with write():
         Wait.update(answered_at=1, name="approved").where(Wait.run_id == asking["id"]).execute()
@@ -259,7 +259,7 @@ def of_all_sorts(workspace, count):
 
 
 @pytest.mark.parametrize(("query", "shape"), [("", RunItemOut()), ("brief=true&", RunBriefOut())])
-def test_an_item_is_what_its_schema_makes_of_the_row(owner, workspace, query, shape):
+def test_an_item_has_the_fields_of_its_schema(owner, workspace, query, shape):
     with write():
         for run in of_all_sorts(workspace, 300):
             execute(*run.insertion())

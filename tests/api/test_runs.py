@@ -45,7 +45,7 @@ def test_a_run_takes_any_json_and_gives_any_json(make_run, value):
     assert run["status"] == "success" and run["output"] == value and run["error_text"] is None
 
 
-def test_the_integers_of_64_bits_come_back_exactly(make_run):
+def test_integers_of_64_bits_are_returned_exactly(make_run):
     value = [2**63 - 1, -(2**63), 2**64 - 1]
     assert make_run(input=value)["output"] == value
 
@@ -62,7 +62,7 @@ def test_a_run_without_a_body_has_no_input(owner, flow):
     assert answer.status_code == 200 and answer.json["output"] is None
 
 
-def test_a_run_tells_which_flow_it_is_of(run, owner):
+def test_a_run_names_its_flow(run, owner):
     flow = owner.get(f"/api/workflows/{run['workflow_id']}").json
     assert (run["workflow_name"], run["workflow_version"], run["triggered_by"]) == (flow["name"], 1, "manual")
     assert run["started_at"] <= run["finished_at"] and run["duration_ms"] >= 0
@@ -81,7 +81,7 @@ def test_a_run_that_takes_longer_than_one_waits_is_202_and_finishes_later(owner,
 
 
 @pytest.mark.parametrize("wait", ["0", "0.05"])
-def test_waiting_takes_no_longer_than_is_said(owner, make_flow, gate, wait):
+def test_waiting_takes_at_most_the_given_time(owner, make_flow, gate, wait):
     began = time.monotonic()
     start(owner, make_flow(SLOW), {}, 202, f"?wait={wait}")
     assert time.monotonic() - began < 10
@@ -135,7 +135,7 @@ def test_the_same_key_on_another_flow_starts_a_run(owner, make_flow):
     assert len(set(runs)) == 2
 
 
-def test_the_same_key_while_the_first_run_goes_on_answers_that_run(owner, make_flow, gate):
+def test_the_same_key_during_the_first_run_returns_that_run(owner, make_flow, gate):
     flow = make_flow(SLOW)
     first = start(owner, flow, {}, 202, "?wait=0", **{"Idempotency-Key": "k"})
     assert start(owner, flow, {}, 202, "?wait=0", **{"Idempotency-Key": "k"})["id"] == first["id"]
@@ -149,7 +149,7 @@ def test_a_key_has_1_to_200_characters(owner, flow, key, status):
 # Cancelling
 
 
-def test_a_cancelled_run_has_failed_at_once_and_says_by_whom(owner, make_flow, gate):
+def test_a_cancelled_run_has_failed_at_once_and_names_the_user(owner, make_flow, gate):
     run = start(owner, make_flow(SLOW), {}, 202, "?wait=0")
     answer = owner.post(f"/api/runs/{run['id']}/cancel")
     assert answer.status_code == 200
@@ -164,7 +164,7 @@ def test_a_run_that_has_ended_cannot_be_cancelled(owner, run):
     assert owner.get(f"/api/runs/{run['id']}").json == run | {"questions": []}
 
 
-def test_a_run_that_goes_on_cannot_be_deleted(owner, make_flow, gate):
+def test_an_active_run_cannot_be_deleted(owner, make_flow, gate):
     run = start(owner, make_flow(SLOW), {}, 202, "?wait=0")
     assert owner.delete(f"/api/runs/{run['id']}").status_code == 409
 
@@ -191,7 +191,7 @@ def test_the_steps_are_in_the_order_in_which_they_ran(owner, make_run):
     ]
 
 
-def test_a_step_shows_what_went_in_and_came_out(owner, make_run):
+def test_a_step_has_its_input_and_output(owner, make_run):
     run = make_run(BRANCHING, 20)
     start_, check, large, _ = owner.get(f"/api/runs/{run['id']}/steps").json["items"]
     assert (start_["input"], start_["output"]) == (20, 20)
@@ -199,7 +199,7 @@ def test_a_step_shows_what_went_in_and_came_out(owner, make_run):
     assert large["output"] == {"size": "large"} == run["output"]
 
 
-def test_a_failed_step_says_why(owner, make_run):
+def test_a_failed_step_has_its_error(owner, make_run):
     run = make_run(FAILING)
     (step,) = owner.get(f"/api/runs/{run['id']}/steps").json["items"]
     assert step["status"] == "failed" and step["error_text"] == "no more milk" and step["attempt"] == 1
@@ -219,7 +219,7 @@ def test_all_steps_are_given_unless_a_limit_is(owner, make_run):
 # Recording a run that something else executed
 
 
-def test_a_recorded_run_is_what_was_said_and_nothing_is_executed(owner, make_flow):
+def test_a_recorded_run_is_saved_as_given_and_not_executed(owner, make_flow):
     flow = make_flow(FAILING)
     body = {
         "workflow_id": flow["id"],
@@ -242,7 +242,7 @@ def test_a_recorded_run_is_what_was_said_and_nothing_is_executed(owner, make_flo
 
 
 @pytest.mark.parametrize(("given", "ms", "us"), [(1240, 1240, 1_240_000), (12.345, 12, 12_000), (0, 0, 0)])
-def test_a_recorded_duration_comes_back_in_whole_milliseconds_and_microseconds(owner, flow, given, ms, us):
+def test_a_recorded_duration_is_returned_in_milliseconds_and_microseconds(owner, flow, given, ms, us):
     body = {"workflow_id": flow["id"], "status": "success", "duration_ms": given}
     run = owner.post("/api/runs", body).json
     assert run == owner.get("/api/runs").json["items"][0]
@@ -259,7 +259,7 @@ def test_each_step_has_its_duration_in_microseconds_too_without_values_as_well(o
 
 
 @pytest.mark.parametrize("status", ["running", "pending"])
-def test_a_recorded_run_that_goes_on_elsewhere_is_left_alone(owner, server, flow, status):
+def test_a_recorded_active_run_is_not_changed(owner, server, flow, status):
     run = owner.post("/api/runs", {"workflow_id": flow["id"], "status": status}).json
     server.dispatcher.sweep()
     assert owner.get(f"/api/runs/{run['id']}").json == run | {"questions": []}
@@ -354,7 +354,7 @@ def test_without_runs_the_metrics_are_zero(owner):
     assert answer["last_run_at"] is None and answer["p50_duration_ms"] is None
 
 
-def test_every_run_is_counted_whoever_executed_it(owner, make_run, make_flow, gate):
+def test_recorded_and_executed_runs_are_counted(owner, make_run, make_flow, gate):
     last = make_run(FAILING)
     flow = make_flow()
     for status in ("success", "failed", "running", "pending"):

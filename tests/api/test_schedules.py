@@ -55,7 +55,7 @@ def items(client, query=""):
     return answer.json["items"]
 
 
-def test_a_schedule_says_when_it_is_due_and_how_often(owner, flow, schedule, far):
+def test_a_schedule_has_its_due_time_and_rule(owner, flow, schedule, far):
     due = schedule("daily", far, cron="0 9 * * *", timezone="Europe/Berlin")
     with write():
         for instant in (5_000, 9_000):
@@ -82,7 +82,7 @@ def test_an_interval_is_described_in_seconds(owner, schedule, far, every, words)
     assert items(owner)[0]["describes"] == words or f"every {every} s"
 
 
-def test_a_polled_trigger_says_when_it_was_polled_and_what_went_wrong(owner, poll, far):
+def test_a_polled_trigger_has_its_last_poll_and_error(owner, poll, far):
     poll("feed", next_at=far, failures=2, last_error="the server answered 500", last_polled_at=7_000)
     (found,) = items(owner)
     assert (found["node_type"], found["describes"], found["timezone"]) == ("rss_trigger", "every 900 s", None)
@@ -90,14 +90,14 @@ def test_a_polled_trigger_says_when_it_was_polled_and_what_went_wrong(owner, pol
     assert (found["last_error"], found["overdue"]) == ("the server answered 500", False)
 
 
-def test_what_is_being_polled_was_due_when_it_was_taken_and_what_rests_is_not_listed(owner, poll, far):
+def test_a_claimed_poll_keeps_its_due_time_and_idle_polls_are_not_listed(owner, poll, far):
     poll("busy", next_at=far, owner="somebody else", moved_at=now_ms() + HOUR)
     poll("resting", next_at=None, idle_since=5)
     (found,) = items(owner)
     assert found["node_id"] == "busy" and found["next_at"] < iso(far)
 
 
-def test_the_soonest_comes_first_whatever_it_is_and_what_never_comes_last(owner, schedule, poll, far):
+def test_schedules_and_polls_are_ordered_by_due_time_with_nulls_last(owner, schedule, poll, far):
     schedule("never", None, cron="0 0 30 2 *")
     schedule("later", far + 2, every=60)
     schedule("soon", far, every=60)
@@ -121,7 +121,7 @@ def test_the_pages_together_are_the_list(owner, schedule, poll, far, limit):
 
 
 @pytest.mark.parametrize(("late", "is_overdue"), [(59_000, False), (61_000, True)])
-def test_what_is_late_by_over_a_minute_is_overdue(owner, schedule, poll, far, late, is_overdue):
+def test_schedules_over_a_minute_late_are_overdue(owner, schedule, poll, far, late, is_overdue):
     schedule("never", None, every=60)
     schedule("late", far, every=60)
     poll("feed", next_at=far)
@@ -129,7 +129,7 @@ def test_what_is_late_by_over_a_minute_is_overdue(owner, schedule, poll, far, la
     assert {row.node_id: bool(row.overdue) for row in rows} == {"never": False, "late": is_overdue, "feed": is_overdue}
 
 
-def test_a_time_that_has_yet_to_be_found_is_none(owner, schedule, far):
+def test_a_due_time_that_is_not_computed_yet_is_null(owner, schedule, far):
     schedule("a", far, anchor_ms=far, every=60)
     assert items(owner)[0]["next_at"] is None
 

@@ -130,7 +130,7 @@ def test_a_user_without_a_workspace_cannot_log_in(client, add_member):
     assert client.post("/api/auth/login", {**LOGIN, "email": "gone@example.org"}).status_code == 401
 
 
-def test_a_member_who_was_removed_is_403_with_the_session_they_have(owner, member):
+def test_a_removed_member_is_403_with_an_existing_session(owner, member):
     gone = member("editor")
     owner.delete("/api/members", {"user_id": gone.user.id})
     assert gone.get("/api/flows").status_code == 403
@@ -159,13 +159,13 @@ def move_back(ms):
         LoginFailure.update(since=LoginFailure.since - ms, last=LoginFailure.last - ms).execute()
 
 
-def test_whoever_guesses_is_stopped_even_with_the_right_password_in_the_end(client):
+def test_after_many_failures_even_the_right_password_is_refused(client):
     assert guess(client, PAIR + 1) == [401] * PAIR + [429]
     answer = client.post("/api/auth/login", LOGIN)
     assert answer.status_code == 429 and 0 < int(answer.headers["Retry-After"]) <= login_throttle.WINDOW_MS / 1000
 
 
-def test_who_guesses_from_elsewhere_does_not_lock_out_the_one_who_logs_in_from_a_known_address(client):
+def test_failures_from_elsewhere_do_not_block_a_known_address(client):
     assert client.post("/api/auth/login", LOGIN).status_code == 200
     assert 429 in guess(client, PAIR + 1, environ_base=FROM_FAR)
     fail("account:owner@example.org", 100)
@@ -217,7 +217,7 @@ def test_an_ipv6_client_is_one_with_its_whole_network(client):
     ("address", "network"),
     [("192.0.2.1", "192.0.2.1"), ("::ffff:192.0.2.1", "192.0.2.1"), ("fe80::1%eth0", "fe80::/64"), ("", "")],
 )
-def test_what_counts_as_one_address(address, network):
+def test_addresses_of_one_network_count_as_one(address, network):
     assert login_throttle.get_network(address) == network
 
 
@@ -277,7 +277,7 @@ def test_of_many_guesses_at_once_no_more_are_checked_than_one_after_another(tmp_
 # The idle end
 
 
-def test_a_session_that_nobody_uses_ends(owner):
+def test_an_unused_session_ends(owner):
     with write():
         Session.update(idle_at=now_ms() - 1).execute()
     assert owner.get("/api/flows").status_code == 401 and not list(Session.of(owner.user))
@@ -372,7 +372,7 @@ def test_a_page_by_http_of_a_server_whose_public_address_is_https_is_not_ours(pu
         assert client.post("/api/auth/login", LOGIN, headers=given, **seen).status_code == 403
 
 
-def test_another_sites_page_may_not_log_anybody_in(client):
+def test_another_sites_page_cannot_log_in(client):
     assert client.post("/api/auth/login", LOGIN, headers={"Origin": "https://evil.example"}).status_code == 403
 
 
@@ -394,7 +394,7 @@ def test_a_body_that_a_form_of_another_site_could_send_is_415(owner, content_typ
 # The workspace that is meant
 
 
-def test_the_session_says_who_where_and_in_which_role(member):
+def test_the_session_has_the_user_the_workspace_and_the_role(member):
     answer = member("operator").get("/api/auth/session").json
     assert answer["session"]["role"] == "operator"
     assert [space["name"] for space in answer["user"]["workspaces"]] == ["Main"]
@@ -440,7 +440,7 @@ def test_a_login_never_begins_in_a_workspace_that_others_put_the_user_into(add_m
     assert answer.json["session"]["workspace_id"] == other.workspace.id
 
 
-def test_what_a_page_asks_for_one_user_is_not_done_as_another_who_has_logged_in_since(owner, other):
+def test_a_request_of_a_page_is_refused_if_another_user_has_logged_in_since(owner, other):
     Membership.join(owner.workspace.id, other.user, "owner")
     flow = owner.post("/api/flows", {"name": "Mine"}).json
     for method, path, body in (
@@ -462,5 +462,5 @@ def test_a_role_counts_only_in_its_own_workspace(owner, other):
     assert other.post("/api/flows", {"name": "A"}).status_code == 201
 
 
-def test_nobody_is_asked_for_but_the_first_owner(client):
+def test_only_the_first_owner_is_asked_for(client):
     assert [user.email for user in User.select()] == ["owner@example.org"]

@@ -78,7 +78,7 @@ def test_it_answers_and_records_as_the_view_does(behind, program, path, body, ap
         ("", GOOD, {"Authorization": "Basic YTpi"}),
     ],
 )  # fmt: skip
-def test_what_is_out_of_the_ordinary_is_left_to_the_view(behind, program, path, query, body, headers, app):
+def test_unusual_requests_are_left_to_the_view(behind, program, path, query, body, headers, app):
     answer = program.post(path + query, body, headers=headers)
     assert behind.taken == 0
     made = Run.select().count()

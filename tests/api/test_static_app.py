@@ -79,7 +79,7 @@ def test_the_policy_lets_nothing_run_but_the_files_of_the_app(browser):
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html;q=0, */*", "text/*", None])
-def test_what_asks_for_no_page_gets_none_but_at_the_root(browser, accept):
+def test_requests_that_accept_no_page_get_none_except_at_the_root(browser, accept):
     headers = {} if accept is None else {"Accept": accept}
     check_shape(browser.get("/flows/wf_x", headers=headers), 404)
     assert browser.get("/", headers=headers).mimetype == "text/html"
@@ -100,7 +100,7 @@ def test_the_app_is_only_read(browser, method, path):
     assert {"GET", "HEAD"} <= set(answer.headers["Allow"].split(", "))
 
 
-def test_views_of_the_api_answer_a_browser_as_they_do_everybody(browser, owner, dist):
+def test_views_of_the_api_answer_browsers_and_programs_alike(browser, owner, dist):
     check_shape(browser.get("/api/flows", headers=HTML), 401)
     check_shape(browser.get("/api/auth/login", headers=HTML), 405)
     assert owner.get("/api/flows", headers=HTML).mimetype == "application/json"
@@ -141,7 +141,7 @@ def test_a_hashed_file_is_kept_for_ever_and_others_are_asked_for_again(browser):
         ("", None, SCRIPT),
     ],
 )
-def test_a_file_comes_in_the_form_that_the_client_takes(browser, accept, encoding, data):
+def test_a_file_is_sent_in_an_encoding_that_the_client_accepts(browser, accept, encoding, data):
     answer = browser.get("/assets/a-1.js", headers={"Accept-Encoding": accept})
     assert answer.headers.get("Content-Encoding") == encoding and answer.headers["Vary"] == "Accept-Encoding"
     assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
@@ -183,7 +183,7 @@ def test_nothing_but_files_of_the_build_is_sent(browser, dist, tmp_path, path):
         check_shape(browser.get(f"/assets/{path}", headers=headers), 404)
 
 
-def test_a_file_in_a_folder_of_its_own_is_sent(browser, dist):
+def test_a_file_in_a_subfolder_is_sent(browser, dist):
     (dist / "assets" / "fonts").mkdir()
     (dist / "assets" / "fonts" / "b-1.woff2").write_bytes(b"wOF2")
     assert browser.get("/assets/fonts/b-1.woff2").data == b"wOF2"
@@ -221,7 +221,7 @@ def test_compressed_forms_that_came_after_the_page_are_sent(browser, dist):
 # Without a build
 
 
-def test_without_a_build_the_root_says_how_to_make_one(client):
+def test_without_a_build_the_root_has_instructions_to_build(client):
     answer = client.get("/", headers=HTML)
     assert answer.status_code == 200 and answer.headers["Cache-Control"] == "no-store"
     assert "make web" in answer.text and "npm ci &amp;&amp; npm run build" in answer.text
@@ -235,7 +235,7 @@ def test_without_a_build_other_addresses_are_404(client, path):
     check_shape(client.get(path, headers=HTML), 404)
 
 
-def test_what_is_built_after_the_start_is_served_without_another(client, app, tmp_path, monkeypatch):
+def test_a_build_after_the_start_is_served_without_a_restart(client, app, tmp_path, monkeypatch):
     monkeypatch.setitem(app.extensions, "headrace_browser_app", static_app.Build(tmp_path / "dist"))
     assert "make web" in client.get("/").text
     build(tmp_path / "dist")

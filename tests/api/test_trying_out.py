@@ -81,7 +81,7 @@ def test_a_draft_must_be_valid_as_an_active_flow_is(owner, flow):
 
 
 @pytest.mark.parametrize("wrong", [1, "{}", [], {"nodes": 1}, {"nodes": []}, {"nodes": [{"id": "a"}]}])
-def test_what_is_no_definition_is_400(owner, flow, wrong):
+def test_an_invalid_draft_is_400(owner, flow, wrong):
     assert start(owner, flow, 400, definition=wrong)["error"]
 
 
@@ -141,7 +141,7 @@ def test_all_three_go_together(owner, flow):
         ({"pinned": {f"n{at}": {"output": 1} for at in range(1_001)}}, "pinned"),
     ],
 )
-def test_what_is_not_there_is_400_and_starts_nothing(owner, make_flow, count_rows, body, path):
+def test_missing_nodes_are_400_and_start_no_run(owner, make_flow, count_rows, body, path):
     flow = make_flow(FLOW)
     before = count_rows()
     answer = start(owner, flow, 400, **body)
@@ -150,13 +150,13 @@ def test_what_is_not_there_is_400_and_starts_nothing(owner, make_flow, count_row
 
 
 @pytest.mark.parametrize("body", [{"definition": None}, {"until": None}, {"pinned": None}, {"pinned": {}}])
-def test_what_is_not_given_makes_an_ordinary_run(owner, flow, body):
+def test_without_options_the_run_is_an_ordinary_one(owner, flow, body):
     run = start(owner, flow, input=1, **body)
     assert (run["draft"], run["until"], run["pinned"], run["workflow_version"]) == (False, None, [], 1)
     assert RunOptions.select().count() == 0
 
 
-def test_who_may_not_change_flows_runs_parts_of_them_but_no_draft_and_nothing_pinned(member, make_flow):
+def test_operators_may_use_until_but_no_draft_and_no_pinned_nodes(member, make_flow):
     flow, operator = make_flow(FLOW), member("operator")
     assert start(operator, flow, until="start", input=1)["output"] == 1
     for body in ({"definition": DRAFT}, {"pinned": {"start": {"output": 1}}}):
@@ -175,7 +175,7 @@ def test_a_key_answers_the_first_run_whatever_else_is_asked_for(owner, make_flow
     assert start(owner, flow, headers=key, definition=DRAFT)["id"] == first["id"]
 
 
-def test_a_secret_in_what_is_pinned_is_struck_out_once_the_run_has_it(owner, make_flow):
+def test_a_secret_in_pinned_outputs_is_redacted(owner, make_flow):
     owner.post("/api/credentials", {"name": "key", "type": "secret", "data": {"value": SECRET}})
     made = {
         "nodes": [
@@ -205,7 +205,7 @@ def test_a_run_of_a_draft_is_retried_and_answered_as_any_other(owner, flow):
     assert owner.post(f"/api/runs/{run['id']}/retry", {"version": "latest"}).status_code == 409
 
 
-def test_no_version_of_the_flow_tells_of_a_draft(owner, make_flow):
+def test_a_draft_run_creates_no_version(owner, make_flow):
     flow = make_flow(FLOW)
     start(owner, flow, definition=DRAFT)
     assert WorkflowVersion.select().count() == 1 == Workflow.get_by_id(flow["id"]).version
@@ -229,7 +229,7 @@ def long_run(owner, make_flow):
     return start(owner, make_flow(made))
 
 
-def test_a_step_has_its_number_by_which_it_is_read_alone(owner, long_run):
+def test_a_step_can_be_read_by_its_number(owner, long_run):
     listed = steps(owner, long_run)
     assert [step["number"] for step in listed] == sorted(step["number"] for step in listed)
     for step in listed:
@@ -238,7 +238,7 @@ def test_a_step_has_its_number_by_which_it_is_read_alone(owner, long_run):
     assert owner.get(f"/api/runs/{long_run['id']}/steps/999").status_code == 404
 
 
-def test_steps_without_values_are_the_same_but_for_these(owner, long_run):
+def test_steps_without_values_have_the_same_other_fields(owner, long_run):
     whole = [{**step, "input": None, "output": None} for step in steps(owner, long_run)]
     assert steps(owner, long_run, "?values=false") == whole
     assert steps(owner, long_run, "?values=true") == steps(owner, long_run)
@@ -255,7 +255,7 @@ def test_without_values_none_is_read(owner, long_run, server, monkeypatch):
     assert len(asked) == 1 and not {"output", "item", "inputs"} & set(asked[0].replace(",", " ").split())
 
 
-def test_what_does_not_fit_into_an_answer_is_a_reference_to_where_it_is_whole(owner, make_flow, monkeypatch):
+def test_values_too_large_for_a_response_are_references(owner, make_flow, monkeypatch):
     """Each of many nodes that join the same values shows all of them, so a list of their steps could be of any size."""
     makers = [{"id": f"m{n}", "type": "set", "config": {"values": {"x": "{{ 'x' * 1000 }}"}}} for n in range(4)]
     joins = [{"id": f"j{n}", "type": "noop"} for n in range(4)]
@@ -296,7 +296,7 @@ def test_a_wrong_parameter_is_400(owner, long_run, query):
 # What a run began with, and what it started
 
 
-def test_a_run_tells_the_definition_that_it_began_with(owner, make_flow):
+def test_a_run_has_the_definition_of_its_start(owner, make_flow):
     flow = make_flow(FLOW, status="active")
     saved, draft = start(owner, flow, input={"n": 1}), start(owner, flow, definition=DRAFT)
     owner.put(f"/api/workflows/{flow['id']}", {"definition": DRAFT | {"nodes": DRAFT["nodes"][:1], "edges": []}})
@@ -310,7 +310,7 @@ def test_a_run_whose_version_is_not_kept_has_no_definition(owner, make_flow):
     assert owner.get(f"/api/runs/{run['id']}/definition").status_code == 404
 
 
-def test_a_run_tells_which_runs_it_started(owner, make_flow):
+def test_a_run_lists_the_runs_that_it_started(owner, make_flow):
     called = make_flow({"nodes": [{"id": "a", "type": "manual"}]}, status="active")
     nodes = [{"id": name, "type": "subflow", "config": {"workflow_id": called["id"]}} for name in ("one", "two")]
     run = start(owner, make_flow({"nodes": nodes, "edges": [["one", "two"]]}, status="active"))

@@ -44,7 +44,7 @@ def path(owner, make_flow):
     return f"/api/workflows/{flow['id']}/versions"
 
 
-def test_a_version_says_by_name_who_made_it(owner, path):
+def test_a_version_has_the_name_of_its_author(owner, path):
     whole = owner.get(path).json["items"]
     assert {item["created_by"] for item in whole} == {owner.user.id}
     assert {item["created_by_name"] for item in whole} == {owner.user.name or owner.user.email}
@@ -58,7 +58,7 @@ def test_a_brief_list_has_no_definitions(owner, path):
 
 
 @pytest.mark.parametrize("limit", [1, 2, 6, 200])
-def test_what_changed_is_told_in_a_line_on_whatever_page(owner, path, limit):
+def test_every_page_summarizes_the_changes_in_one_line(owner, path, limit):
     found, cursor = [], ""
     while cursor is not None:
         answer = owner.get(f"{path}?brief=true&summary=true&limit={limit}{cursor}").json

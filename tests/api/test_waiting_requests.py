@@ -51,7 +51,7 @@ def ask(token_client, gate, make_flow, monkeypatch):
 
 
 @pytest.mark.parametrize("way", ["run", "last", "node"])
-def test_who_comes_too_many_gets_the_run_as_it_stands(ask, gate, way):
+def test_a_request_over_the_limit_gets_the_unfinished_run(ask, gate, way):
     for _ in range(3):
         ask(way)
     early = [ask.answers.get(timeout=LONG / 3) for _ in range(2)]

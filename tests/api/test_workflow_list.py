@@ -67,7 +67,7 @@ def only(owner, **query):
 # What is known of a flow
 
 
-def test_lists_tell_viewers_nothing_of_the_settings_of_triggers(owner, member, make_flow):
+def test_lists_hide_settings_of_triggers_from_viewers(owner, member, make_flow):
     hook = {**HOOK, "config": {"path": "orders/hunter2"}}
     feed = {
         "id": "feed",
@@ -84,7 +84,7 @@ def test_lists_tell_viewers_nothing_of_the_settings_of_triggers(owner, member, m
     assert (found["id"], found["triggers"]) == (made["id"], told)
 
 
-def test_a_flow_says_how_many_nodes_and_which_enabled_triggers_it_has(owner, make_flow):
+def test_a_flow_has_its_node_count_and_enabled_triggers(owner, make_flow):
     off = {"id": "off", "type": "manual", "disabled": True}
     odd = {"id": "odd", "type": "no_such_type"}
     make_flow(definition({"id": "start", "type": "manual"}, HOURLY, off, odd, {"id": "a", "type": "noop"}))
@@ -93,7 +93,7 @@ def test_a_flow_says_how_many_nodes_and_which_enabled_triggers_it_has(owner, mak
     assert found["triggers"] == [{"node_id": "start", "type": "manual"}, {"node_id": "hourly", "type": "schedule"}]
 
 
-def test_what_is_known_of_a_flow_follows_its_definition(owner, make_flow):
+def test_the_overview_of_a_flow_follows_its_definition(owner, make_flow):
     flow = make_flow(definition(HOOK))
     assert only(owner)["triggers"] == [{"node_id": "hook", "type": "webhook"}]
     owner.put(f"/api/workflows/{flow['id']}", {"definition": definition({"id": "a", "type": "noop"})})
@@ -149,7 +149,7 @@ def test_the_next_time_is_that_of_the_first_schedule_of_an_active_flow(owner, ma
     assert only(owner)["next_at"] is None
 
 
-def test_a_time_that_has_yet_to_be_found_is_none(owner, flow):
+def test_a_due_time_that_is_not_computed_yet_is_null(owner, flow):
     config = {"cron": "0 9 * * *", "timezone": "UTC", "catch_up": "last"}
     with write():
         Schedule.sync(Workflow(id=flow["id"], workspace_id=owner.workspace.id), [("daily", config)], now_ms() + 10**9)
@@ -169,13 +169,13 @@ def test_nothing_of_another_workspace_is_shown(owner, other, make_flow, end):
 # Filters
 
 
-def test_the_list_can_leave_out_what_is_archived(make_flow, names):
+def test_the_list_can_leave_out_archived_flows(make_flow, names):
     for status in ("draft", "archived", "active"):
         make_flow(definition({**HOURLY, "config": {"every": 60}}), name=status, status=status)
     assert names(status="draft,active", sort="name") == ["active", "draft"]
 
 
-def test_flows_are_found_by_how_they_do_and_by_what_starts_them(make_flow, end, names):
+def test_flows_are_filtered_by_failing_and_by_trigger(make_flow, end, names):
     bad, hook = make_flow(name="bad"), make_flow(definition(HOOK), name="hook")
     make_flow({"nodes": [{**HOOK, "disabled": True}]}, name="off")
     end(bad, "failed")
@@ -240,7 +240,7 @@ def test_the_pages_of_every_order_are_together_the_flows_in_it(owner, twelve, so
     assert found == sorted(twelve, key=key, reverse=downwards)
 
 
-def test_what_is_deleted_meanwhile_does_not_disturb_the_walk(owner, make_flow):
+def test_deletions_do_not_disturb_pagination(owner, make_flow):
     for text in "dcba":
         make_flow(name=text)
     first = owner.get("/api/flows?sort=name&limit=2").json
@@ -278,7 +278,7 @@ def test_the_number_of_questions_does_not_grow_with_the_flows(owner, make_flow, 
     assert asked() == few
 
 
-def test_a_run_of_long_ago_counts_as_the_last_where_there_is_no_other(owner, flow):
+def test_an_old_run_is_the_last_run_if_there_is_no_newer_one(owner, flow):
     with write():
         run = Run.accept(Workflow.get(), id=first_id("run", 5), triggered_by="schedule", status="failed")
         execute(*run.insertion())

@@ -60,7 +60,7 @@ def test_a_row_goes_out_as_marshmallow_has_it(made):
 
 
 @pytest.mark.parametrize("made", FLAT, ids=lambda made: made.__name__)
-def test_what_a_row_lacks_is_left_out(made):
+def test_missing_values_are_left_out(made):
     schema = made()
     row = next(samples(schema))
     for name in row:
@@ -84,7 +84,7 @@ def test_a_row_of_the_database_goes_out_like_a_dict():
     assert found["cancelled"] is False and found["output"] is None
 
 
-def test_a_field_with_a_way_of_its_own_is_left_to_marshmallow():
+def test_a_custom_field_is_left_to_marshmallow():
     class Loud(fields.String):
         def _serialize(self, value, attr, obj, **options):
             return value.upper()

@@ -16,7 +16,7 @@ def tag_of(answer):
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_an_answer_that_is_as_it_was_is_304_without_a_body(owner, run, path):
+def test_an_unchanged_response_is_304_without_a_body(owner, run, path):
     tag = tag_of(owner.get(path))
     for given in (tag, f"W/{tag}", f'"other", {tag}'):
         again = owner.get(path, headers={"If-None-Match": given})
@@ -35,7 +35,7 @@ def test_head_has_the_tag_of_get(owner, flow):
     assert owner.open("/api/flows", method="HEAD").headers["ETag"] == tag_of(owner.get("/api/flows"))
 
 
-def test_who_may_not_see_it_any_more_is_told_so_whatever_tag_comes_along(owner, client, other, flow):
+def test_a_user_without_access_gets_an_error_despite_a_known_etag(owner, client, other, flow):
     path = f"/api/workflows/{flow['id']}"
     given = {"If-None-Match": tag_of(owner.get(path))}
     assert client.get(path, headers=given).status_code == 401
@@ -45,16 +45,16 @@ def test_who_may_not_see_it_any_more_is_told_so_whatever_tag_comes_along(owner, 
 
 
 @pytest.mark.parametrize("path", ["/api/auth/session", "/api/nothing", "/api/runs?limit=x", "/metrics", "/api/docs/"])
-def test_what_is_not_to_be_kept_is_no_json_or_an_error_has_no_tag(owner, path):
+def test_uncacheable_responses_have_no_etag(owner, path):
     answer = owner.get(path)
     assert "ETag" not in answer.headers and "no-cache" not in answer.headers.get("Cache-Control", "")
 
 
-def test_what_writes_answer_has_no_tag(owner):
+def test_responses_to_writes_have_no_etag(owner):
     assert "ETag" not in owner.post("/api/flows", {"name": "A"}).headers
 
 
-def test_every_answer_of_the_api_that_has_no_tag_may_be_kept_by_nobody(owner, client, flow, token_client):
+def test_every_api_response_without_an_etag_is_no_store(owner, client, flow, token_client):
     answers = [
         owner.post("/api/flows", {"name": "A"}),
         owner.post("/api/tokens", {"name": "A"}),
@@ -72,7 +72,7 @@ def test_every_answer_of_the_api_that_has_no_tag_may_be_kept_by_nobody(owner, cl
     assert [answer.headers.get("Cache-Control") for answer in answers] == ["no-store"] * len(answers)
 
 
-def test_an_answer_with_the_signature_of_a_link_may_be_kept_by_nobody(owner, make_flow):
+def test_a_response_with_the_signature_of_a_link_is_no_store(owner, make_flow):
     ask = {"nodes": [{"id": "ask", "type": "approval", "config": {"message": "Go?"}}]}
     run = owner.post(f"/api/workflows/{make_flow(ask)['id']}/run").json
     answer = owner.get(f"/api/runs/{run['id']}/steps")
@@ -80,7 +80,7 @@ def test_an_answer_with_the_signature_of_a_link_may_be_kept_by_nobody(owner, mak
     assert answer.headers["Cache-Control"] == "no-store" and "ETag" not in answer.headers
 
 
-def test_what_a_flow_answers_a_webhook_is_left_alone(client, make_flow):
+def test_the_response_of_a_flow_to_a_webhook_is_not_changed(client, make_flow):
     make_flow(
         {"nodes": [{**HOOK, "config": {**HOOK["config"], "methods": ["GET"], "respond": "last"}}]}, status="active"
     )
@@ -103,7 +103,7 @@ def flows(owner):
 
 
 @pytest.mark.parametrize("path", LARGE)
-def test_a_large_answer_is_compressed_for_who_takes_that(owner, flows, path):
+def test_a_large_response_is_compressed_if_the_client_accepts_it(owner, flows, path):
     plain, packed = owner.get(path), owner.get(path, headers=PACKED)
     assert packed.headers["Content-Encoding"] == "gzip" and "Content-Encoding" not in plain.headers
     assert gzip.decompress(packed.data) == plain.data and len(packed.data) < len(plain.data) / 2
@@ -113,7 +113,7 @@ def test_a_large_answer_is_compressed_for_who_takes_that(owner, flows, path):
 
 
 @pytest.mark.parametrize("path", LARGE)
-def test_a_compressed_answer_that_is_as_it_was_is_304(owner, flows, path):
+def test_an_unchanged_compressed_response_is_304(owner, flows, path):
     tag = owner.get(path, headers=PACKED).headers["ETag"]
     again = owner.get(path, headers={**PACKED, "If-None-Match": tag})
     assert (again.status_code, again.data, again.headers["Vary"]) == (304, b"", "Accept-Encoding")
@@ -121,7 +121,7 @@ def test_a_compressed_answer_that_is_as_it_was_is_304(owner, flows, path):
 
 
 @pytest.mark.parametrize("accepted", ["", "identity", "br", "gzip;q=0"])
-def test_it_is_not_for_who_does_not(owner, accepted):
+def test_a_response_is_not_compressed_if_the_client_does_not_accept_it(owner, accepted):
     for path in ("/api/nodes", "/api/agents"):
         assert "Content-Encoding" not in owner.get(path, headers={"Accept-Encoding": accepted}).headers
 
@@ -130,12 +130,12 @@ def test_a_small_answer_is_not_worth_it(owner):
     assert "Content-Encoding" not in owner.get("/api/runs", headers=PACKED).headers
 
 
-def test_what_is_kept_is_for_members_as_before(client, owner):
+def test_cached_responses_are_for_members_only(client, owner):
     assert owner.get("/api/nodes", headers=PACKED).status_code == 200
     assert client.get("/api/nodes", headers=PACKED).status_code == 401
 
 
-def test_a_search_is_not_answered_by_what_is_kept(owner):
+def test_a_search_is_not_answered_from_the_cache(owner):
     everything = owner.get("/api/nodes").json["items"]
     assert 0 < len(owner.get("/api/nodes?search=http").json["items"]) < len(everything)
     assert owner.get("/api/nodes").json["items"] == everything

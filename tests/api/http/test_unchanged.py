@@ -111,7 +111,7 @@ def test_the_paths_here_are_of_all_views_that_are_marked_so(app):
 
 
 @pytest.mark.parametrize("name", POLLED)
-def test_what_nobody_has_changed_is_a_304_without_a_statement(ask, owner, token_client, paths, name):
+def test_an_unchanged_response_is_a_304_without_an_sql_statement(ask, owner, token_client, paths, name):
     for client in (owner, token_client("viewer")):
         tag = known(ask, client, paths[name])
         for given in (tag, f"W/{tag}", f'"other", {tag}'):
@@ -122,7 +122,7 @@ def test_what_nobody_has_changed_is_a_304_without_a_statement(ask, owner, token_
         assert ask(client, paths[name], '"another"').status_code == 200
 
 
-def test_after_a_commit_the_body_is_made_and_may_be_as_it_was(ask, owner, paths):
+def test_after_a_commit_the_body_is_made_and_may_be_unchanged(ask, owner, paths):
     for path in paths.values():
         tag = known(ask, owner, path)
         for committed in (write, write_runs):
@@ -157,7 +157,7 @@ def test_the_page_of_another_user_gets_no_304(ask, owner):
     assert ask(owner, "/api/flows", tag, **{"X-User-Id": "usr_other"}).status_code == 403
 
 
-def test_what_is_kept_by_nobody_is_made_each_time(ask, owner, make_flow):
+def test_no_store_responses_are_made_each_time(ask, owner, make_flow):
     run = owner.post(f"/api/workflows/{make_flow(ASK)['id']}/run").json
     for _ in range(3):
         answer = ask(owner, f"/api/runs/{run['id']}/steps", "*")
@@ -174,7 +174,7 @@ def test_a_parameter_that_is_wrong_is_wrong_each_time(ask, owner):
 
 
 @pytest.mark.slow
-def test_what_another_process_adds_is_seen_at_once(ask, owner, other):
+def test_commits_of_other_processes_are_seen_at_once(ask, owner, other):
     paths = {
         "run": ["/api/runs?limit=3", "/api/dashboard/runs/latest", "/api/metrics", "/api/flows?brief=true"],
         "log": ["/api/logs?limit=3"],
@@ -193,7 +193,7 @@ def test_what_another_process_adds_is_seen_at_once(ask, owner, other):
 
 
 @pytest.mark.slow
-def test_who_may_not_see_it_any_more_gets_no_304(ask, other, workspace, token_client, run):
+def test_a_user_without_access_gets_no_304(ask, other, workspace, token_client, run):
     path = f"/api/runs/{run['id']}"
     tag = None
     for _ in range(300):

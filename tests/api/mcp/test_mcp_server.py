@@ -135,7 +135,7 @@ def refusal(ask):
     return error.code, error.message
 
 
-def test_a_client_connects_in_the_newest_way_it_knows(place):
+def test_a_client_connects_with_its_newest_version(place):
     async def question(client):
         return client.protocol_version, client.server_info.name, client.server_capabilities.tools is not None
 
@@ -143,7 +143,7 @@ def test_a_client_connects_in_the_newest_way_it_knows(place):
     assert place.do(question) == (version, "headrace", True)
 
 
-def test_each_flow_that_can_be_called_is_a_tool_of_its_own(place):
+def test_each_callable_flow_is_a_tool(place):
     place.flow("Find an order", LOOK_UP)
     place.flow("A draft", LOOK_UP, status="draft")
     tools = place.tools()
@@ -169,7 +169,7 @@ def test_a_flow_begins_where_it_is_called(place):
     assert [step["node_id"] for step in steps if step["status"] == "success"] == ["begin", "find"]
 
 
-def test_a_flow_that_fails_is_an_error_that_says_why_and_in_which_run(place):
+def test_a_failed_flow_is_an_error_with_its_reason_and_run(place):
     place.flow("Refuse", REFUSE)
     found = place.call("flow_refuse", {"id": 7})
     assert "there is no order 7" in failure(found)
@@ -188,7 +188,7 @@ def test_arguments_that_the_schema_does_not_take_start_no_run(place):
     assert place.gives("list_runs")["runs"] == []
 
 
-def test_a_flow_that_people_start_takes_from_clients_what_it_takes_from_them(place):
+def test_a_flow_for_people_accepts_the_same_input_from_clients(place):
     start = {"id": "start", "type": "manual", "config": {"input_schema": ORDER}}
     flow = place.flow("By hand", {"nodes": [start], "edges": []})
     told = failure(place.call("run_flow", {"workflow_id": flow, "input": {"id": "x"}}))
@@ -204,7 +204,7 @@ def test_a_flow_that_takes_no_object_has_its_input_under_a_key(place):
     assert "input schema: [0]: " in failure(place.call("flow_sum", {"input": ["x"]}))
 
 
-def test_a_wrong_token_is_told_so(place):
+def test_a_wrong_token_is_an_error(place):
     told = refusal(lambda: place.do(lambda client: client.list_tools(), token="hr_wrong"))
     assert "There is no valid API token" in told[1]
 
@@ -236,7 +236,7 @@ def test_nothing_of_another_workspace_is_there(place):
         assert failure(place.call(tool, {key: id_})) in (f"There is no flow {id_!r}", f"There is no run {id_!r}")
 
 
-def test_a_flow_that_is_switched_off_is_no_tool_any_more(place):
+def test_an_inactive_flow_is_not_a_tool(place):
     flow = place.flow("Find", LOOK_UP)
 
     async def question(client):
@@ -254,7 +254,7 @@ def test_an_unknown_tool_is_an_error_of_the_protocol(place):
     assert refusal(lambda: place.call("größe")) == (-32602, "There is no tool 'größe'")
 
 
-def test_the_list_goes_on_behind_its_first_hundred(place):
+def test_the_list_has_more_than_one_page(place):
     for number in range(100):
         place.flow(f"F{number}", chain())
 
@@ -273,7 +273,7 @@ def test_any_flow_runs_with_any_input(place):
     assert "archived" in failure(place.call("run_flow", {"workflow_id": flow}))
 
 
-def test_a_run_that_goes_on_is_named_and_can_be_cancelled(place):
+def test_an_unfinished_run_is_named_and_can_be_cancelled(place):
     place.flow("Ask", ASK)
     found = place.gives("flow_ask")
     assert found["status"] == "pending" and found["output"] is None
@@ -284,7 +284,7 @@ def test_a_run_that_goes_on_is_named_and_can_be_cancelled(place):
     assert "ended already" in failure(place.call("cancel_run", {"run_id": found["run_id"]}))
 
 
-def test_who_does_not_want_to_wait_need_not(place):
+def test_a_call_can_return_without_waiting(place):
     flow = place.flow("Slow", chain({"id": "nap", "type": "wait", "config": {"seconds": 30}}))
     found = place.gives("run_flow", workflow_id=flow, wait=0)
     assert found["status"] in ("pending", "running") and found["run_id"] in found["note"]
@@ -303,7 +303,7 @@ def test_a_call_that_is_repeated_with_its_key_starts_no_second_run(place, by):
     assert len(ids) == 1 and len(place.gives("list_runs")["runs"]) == 1
 
 
-def test_a_large_output_is_cut_and_says_so(place):
+def test_a_large_output_is_cut_and_marked(place):
     place.flow("Large", chain({"id": "s", "type": "set", "config": {"values": {"a": "x" * 200_000}}}))
     cut = place.gives("flow_large")["output"]["$cut"]
     assert cut["bytes"] > 200_000 and len(cut["start"]) == MAX_OUTPUT
@@ -317,7 +317,7 @@ def test_a_run_is_looked_at_with_its_log(place):
     assert [step["node_id"] for step in place.gives("get_run", run_id=run)["steps"]] == ["begin", "note"]
 
 
-def test_what_flows_are_made_of_is_found_and_checked(place):
+def test_nodes_are_found_and_definitions_validated(place):
     assert place.gives("search_nodes", query="web request")["nodes"]
     assert place.gives("describe_node", type="http")["config_schema"]["required"] == ["url"]
     assert place.gives("validate_flow", definition=LOOK_UP) == {"ok": True, "issues": []}

@@ -62,19 +62,19 @@ def error_of(answer, status, code):
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "OPTIONS", "HEAD"])
-def test_there_is_no_stream_and_no_session_to_end(token_client, method):
+def test_there_is_neither_a_stream_nor_a_session(token_client, method):
     answer = token_client("owner").open("/mcp", method=method)
     assert answer.status_code == 405 and answer.headers["Allow"] == "POST"
 
 
 @pytest.mark.parametrize("token", [None, "Bearer hr_wrong", "Basic b3duZXI6eA=="])
-def test_without_a_token_it_says_how_to_prove_who_one_is(client, token):
+def test_without_a_token_the_response_has_the_authentication_scheme(client, token):
     answer = client.post("/mcp", message(), headers={} if token is None else {"Authorization": token})
     assert "There is no valid API token" in error_of(answer, 401, -32600)
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="Headrace"'
 
 
-def test_a_session_is_no_token(owner):
+def test_a_session_is_not_accepted(owner):
     assert "There is no valid API token" in error_of(owner.post("/mcp", message()), 401, -32600)
 
 
@@ -83,7 +83,7 @@ def test_another_sites_page_may_not_ask(ask):
     assert ask(message(), Origin="http://localhost").status_code == 200
 
 
-def test_a_body_that_is_not_said_to_be_json_is_not_read(token_client):
+def test_a_body_without_the_json_content_type_is_not_read(token_client):
     answer = token_client("owner").open("/mcp", method="POST", data=json.dumps(message()), content_type="text/plain")
     assert "application/json" in error_of(answer, 415, -32600)
 
@@ -97,7 +97,7 @@ def test_a_body_that_is_too_large_is_refused(ask, server):
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b'{"jsonrpc": NaN}'])
-def test_what_is_no_json_is_a_parse_error(ask, raw):
+def test_malformed_json_is_a_parse_error(ask, raw):
     assert "not JSON" in error_of(ask(raw), 400, -32700)
 
 
@@ -124,7 +124,7 @@ def test_a_message_that_is_nested_too_deeply_is_refused(ask):
     ],
 )
 @pytest.mark.parametrize("version", [None, "2025-11-25", LATEST])
-def test_what_is_no_message_is_an_invalid_request(ask, body, version):
+def test_a_malformed_message_is_an_invalid_request(ask, body, version):
     error_of(ask(body, version), 400, -32600)
 
 
@@ -159,7 +159,7 @@ def test_the_answer_has_the_id_of_the_request(ask, id_):
 
 
 @pytest.mark.parametrize("body", [NOTED, {"jsonrpc": "2.0", "id": 3, "result": {}}, [NOTED, NOTED]])
-def test_what_needs_no_answer_gets_none(ask, body):
+def test_notifications_get_no_reply(ask, body):
     answer = ask(body)
     assert answer.status_code == 202 and answer.data == b""
 
@@ -192,7 +192,7 @@ def test_a_batch_has_a_bound(ask):
         (DatabaseRefused("a detail"), "The database cannot take this write at the moment; try again soon"),
     ],
 )
-def test_an_error_of_ours_is_told_without_what_it_is(ask, monkeypatch, caplog, error, told):
+def test_an_internal_error_is_reported_without_details(ask, monkeypatch, caplog, error, told):
     def fail(*args):
         raise error
 
@@ -229,13 +229,13 @@ def test_a_handshake_needs_a_version(ask):
     error_of(ask(message("initialize")), 200, -32602)
 
 
-def test_it_says_the_version_of_the_project():
+def test_the_server_info_has_the_version_of_the_project():
     assert mcp.SERVER["version"] == VERSION
 
 
 @pytest.mark.parametrize("version", ["2023-01-01", "2027-01-01", "", "x" * 300])
 @pytest.mark.parametrize("body", [message("ping"), message("tools/list", _meta=META), NOTED])
-def test_a_version_that_nobody_knows_is_refused_with_those_that_there_are(ask, version, body):
+def test_an_unknown_version_is_refused_with_the_supported_ones(ask, version, body):
     answer = ask(body, version, Mcp_Method=body["method"])
     if "_meta" in body.get("params", {}):
         error_of(answer, 400, -32020)
@@ -265,16 +265,16 @@ def test_a_call_is_answered_with_its_kind(latest):
 
 
 @pytest.mark.parametrize("method", ["initialize", "ping", "subscriptions/listen"])
-def test_what_the_latest_version_has_not_is_404(latest, method):
+def test_methods_missing_in_the_latest_version_are_404(latest, method):
     error_of(latest(method), 404, -32601)
 
 
-def test_server_discover_is_no_method_of_a_handshake(ask):
+def test_server_discover_is_not_a_method_of_handshake_versions(ask):
     error_of(ask(message("server/discover"), "2025-11-25"), 200, -32601)
 
 
 @pytest.mark.parametrize("meta", [None, 1, {}, {"io.modelcontextprotocol/protocolVersion": LATEST}])
-def test_a_request_that_says_nothing_of_itself_is_refused(latest, meta):
+def test_a_request_without_its_envelope_is_refused(latest, meta):
     assert "io.modelcontextprotocol/clientCapabilities" in error_of(latest("tools/list", meta=meta), 400, -32602)
 
 
@@ -294,7 +294,7 @@ def test_headers_that_say_something_else_than_the_message_are_refused(latest, me
     assert "Mcp-" in error_of(latest(method, headers, meta, **params), 400, -32020).replace("MCP-", "Mcp-")
 
 
-def test_a_name_may_come_in_base64(latest):
+def test_a_name_may_be_in_base64(latest):
     name = f"=?base64?{base64.b64encode(b'list_flows').decode()}?="
     assert latest("tools/call", {"Mcp-Name": name}, name="list_flows").status_code == 200
     unknown = f"=?base64?{base64.b64encode('größe'.encode()).decode()}?="
@@ -321,7 +321,7 @@ def test_hints_say_which_tools_only_look(ask):
     assert all(tool["annotations"]["destructiveHint"] for tool in tools if tool["name"] in acting)
 
 
-def test_more_tools_than_a_page_has_come_page_by_page(ask, workspace):
+def test_many_tools_are_listed_page_by_page(ask, workspace):
     made = [
         Workflow.add(
             workspace_id=workspace.id,

@@ -171,7 +171,7 @@ def protected(owner, hook):
 
 @pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("way", WAYS)
-def test_who_has_the_proof_is_taken(both, behind, protected, way):
+def test_an_authenticated_call_is_served_by_the_shortcut(both, behind, protected, way):
     answer = both(data=b"{}", headers=protected(way))
     assert answer.status_code == 200 and behind.taken == 1 and "hunter2" not in answer.text
 
@@ -237,7 +237,7 @@ def test_a_call_that_is_out_of_the_ordinary_is_left_to_the_view(app, behind, cli
 
 @pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("name", [name for name in LEFT if "Idempotency" not in name])
-def test_what_is_left_to_the_view_is_answered_as_without_the_shortcut(both, hook, name):
+def test_calls_left_to_the_view_get_the_same_response(both, hook, name):
     hook()
     both(**LEFT[name][0])
 
@@ -280,7 +280,7 @@ def test_a_flow_whose_failures_start_another_is_left_to_the_view(behind, client,
 
 @pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("way", WAYS)
-def test_who_has_no_proof_is_left_to_the_view_and_so_is_everybody_for_a_minute_after(
+def test_a_refused_call_and_all_calls_within_a_minute_are_left_to_the_view(
     behind, client, protected, server, monkeypatch, way
 ):
     now = [1000.0]
@@ -313,7 +313,7 @@ def test_a_credential_that_cannot_be_used_is_left_to_the_view(behind, client, pr
 
 
 @pytest.mark.parametrize("state", ["paused", "full", "closed", "taken for dead"])
-def test_a_server_that_takes_no_runs_says_so_by_the_view(behind, client, hook, server, monkeypatch, state):
+def test_a_server_that_accepts_no_runs_responds_by_the_view(behind, client, hook, server, monkeypatch, state):
     hook()
     dispatcher = server.dispatcher
     if state == "paused":

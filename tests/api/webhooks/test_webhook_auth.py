@@ -83,7 +83,7 @@ def test_githubs_documented_example_is_right():
         (GITHUB_BODY, "sha256=" + sign(GITHUB_BODY, "another secret")),
     ],
 )
-def test_what_githubs_secret_has_not_signed_is_refused(body, signature):
+def test_an_invalid_github_signature_is_refused(body, signature):
     assert not proof(GITHUB, {"X-Hub-Signature-256": signature}, body)
 
 
@@ -130,7 +130,7 @@ def test_stripes_signature_is_of_about_now(age, good):
         "t={now},v2={v1}",
     ],
 )
-def test_what_is_no_stripe_signature_is_refused(header):
+def test_an_invalid_stripe_signature_is_refused(header):
     v1 = stripe(b"{}").partition("v1=")[2]
     given = header.format(now=NOW, later=NOW + 1, v1=v1)
     assert not proof(STRIPE, {"Stripe-Signature": given}, b"{}")
@@ -242,7 +242,7 @@ def test_an_event_of_stripe_is_taken_while_it_is_fresh(client, protected):
     assert call(client, body, Stripe_Signature=stripe(body, now, "whsec_other")).status_code == 401
 
 
-def test_a_body_is_checked_before_anybody_looks_into_it(client, protected):
+def test_a_body_is_authenticated_before_it_is_parsed(client, protected):
     protected("hmac", "hmac", GITHUB)
     assert call(client, b"{broken").status_code == 401
     assert call(client, b"{broken", X_Hub_Signature_256=f"sha256={sign(b'{broken')}").status_code == 400
@@ -266,7 +266,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_who_has_the_secret_gets_in_and_nobody_else(client, protected, way):
+def test_only_callers_with_the_secret_are_accepted(client, protected, way):
     auth, type_, data, headers = WAYS[way]
     protected(auth, type_, data)
     assert call(client, **headers).status_code == 200
@@ -296,7 +296,7 @@ def test_no_secret_is_left_in_any_file_of_the_server(client, protected, config, 
         assert secret.encode() not in written and secret not in caplog.text, secret
 
 
-def test_the_usual_secret_headers_are_not_recorded_where_nobody_is_checked(client, make_flow):
+def test_the_usual_secret_headers_are_not_recorded_without_authentication(client, make_flow):
     make_flow(
         {"nodes": [{"id": "h", "type": "webhook", "config": {"path": "safe", "respond": "last"}}]}, status="active"
     )
@@ -325,7 +325,7 @@ def test_a_changed_credential_counts_at_once(client, owner, protected):
         "UPDATE webhooks SET credential_id = NULL",
     ],
 )
-def test_a_credential_that_cannot_be_used_lets_nobody_in(client, protected, caplog, breakage):
+def test_an_unusable_credential_refuses_all_callers(client, protected, caplog, breakage):
     protected("header", "http_bearer", {"token": "t"})
     assert call(client, Authorization="Bearer t").status_code == 200
     with write():
@@ -379,7 +379,7 @@ def told(server):
     return [row for row in LogEntry.select().order_by(LogEntry.id) if "was refused" in row.message]
 
 
-def test_whoever_guesses_the_secret_of_a_webhook_has_to_wait_and_others_need_not(client, hook):
+def test_a_caller_with_many_failures_must_wait_and_others_need_not(client, hook):
     assert [guess(client).status_code for _ in range(MAX_REFUSALS + 1)] == [401] * MAX_REFUSALS + [429]
     answer = call(client, X_Key="hunter2hunter2")
     assert answer.status_code == 429 and 0 < int(answer.headers["Retry-After"]) <= WINDOW

@@ -62,7 +62,7 @@ def test_no_body_is_null(send, content_type):
     assert send(b"", content_type)["body"] is None
 
 
-def test_a_form_is_an_object_with_lists_where_a_name_comes_twice(send):
+def test_a_form_is_an_object_with_lists_for_repeated_names(send):
     body = send(b"name=Zo%C3%AB+M&empty=&tag=a&tag=b&%F0%9F%98%80=1", FORM)["body"]
     assert body == {"name": "Zoë M", "empty": "", "tag": ["a", "b"], "😀": "1"}
 
@@ -140,7 +140,7 @@ def test_a_chunked_body_is_taken_whole(client, send):
     assert answer.status_code == 200 and len(answer.json["body"]["a"]) == 200_000
 
 
-def test_the_query_has_lists_where_a_name_comes_twice(send):
+def test_the_query_has_lists_for_repeated_names(send):
     got = send(path="/api/webhooks/in?a=1&a=2&b=%C3%A9+x&c&token=kept&%ff=%ff")["query"]
     assert {"a": ["1", "2"], "b": "é x", "c": "", "token": "kept"}.items() <= got.items()
 
@@ -151,7 +151,7 @@ def test_headers_are_in_lower_case_and_several_are_joined(send):
     assert got["host"] == "localhost"
 
 
-def test_a_header_in_latin_1_stays_what_it_is(send):
+def test_a_header_in_latin_1_is_unchanged(send):
     assert send(headers={"X-Name": "Zo\xeb"})["headers"]["x-name"] == "Zoë"
 
 
@@ -189,7 +189,7 @@ def test_json_of_many_tiny_parts_is_413_and_takes_no_memory(owner, client, flow,
         (b"[" * 300_000, True),
     ],
 )
-def test_only_what_is_a_list_or_an_object_counts(text, fine):
+def test_only_lists_and_objects_count(text, fine):
     begun = time.thread_time()
     assert has_too_many_parts(text) is fine
     assert time.thread_time() - begun < 2

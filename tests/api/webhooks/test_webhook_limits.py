@@ -87,7 +87,7 @@ def test_each_webhook_has_its_own_calls(client, hook):
     assert [client.post(path).status_code for path in (PATH, "/api/webhooks/other", PATH)] == [202, 202, 429]
 
 
-def test_who_may_not_call_takes_no_call_from_those_who_may(client, owner, hook):
+def test_refused_callers_do_not_use_up_the_rate_limit(client, owner, hook):
     data = {"username": "shop", "password": "secret"}
     owner.post("/api/credentials", {"name": "shop", "type": "http_basic", "data": data})
     hook(rate_limit=1, auth="basic", credential="shop")
@@ -123,7 +123,7 @@ def test_processes_share_the_count_exactly(tmp_path, clock):
         assert sum(pool.map(call, range(8))) == 100
 
 
-def test_calls_come_back_one_by_one(rates, clock):
+def test_calls_become_available_one_by_one(rates, clock):
     assert [rates.take("a", 60) for _ in range(60)] == [0.0] * 60
     assert rates.take("a", 60) == 1.0
     clock.now += MINUTE // 60
@@ -132,7 +132,7 @@ def test_calls_come_back_one_by_one(rates, clock):
     assert [rates.take("a", 60) for _ in range(60)] == [0.0] * 60
 
 
-def test_what_was_counted_before_the_machine_started_anew_does_not_count(rates, clock):
+def test_calls_before_a_restart_of_the_machine_do_not_count(rates, clock):
     assert rates.take("a", 1) == 0 and rates.take("a", 1) > 0
     clock.now = MINUTE
     assert rates.take("a", 1) == 0 and rates.take("a", 1) > 0

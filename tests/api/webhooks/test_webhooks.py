@@ -82,7 +82,7 @@ def test_an_unknown_path_is_404(client, hook, path):
     assert answer.status_code == 404 and set(answer.json) == {"error"}
 
 
-def test_another_method_is_405_and_says_which_are_allowed(client, hook):
+def test_another_method_is_405_with_the_allowed_methods(client, hook):
     hook(methods=["POST", "PUT"])
     for method in ("GET", "DELETE", "PATCH", "HEAD"):
         answer = client.open("/api/webhooks/orders", method=method)
@@ -97,13 +97,13 @@ def test_each_method_can_be_taken(client, hook, method):
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
-def test_what_a_browser_asks_before_is_no_call(client, hook, method):
+def test_a_preflight_request_is_not_a_call(client, hook, method):
     hook(methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
     client.open("/api/webhooks/orders", method=method)
     assert Run.select().count() == 0
 
 
-def test_a_call_needs_no_session_and_may_come_from_another_site(client, hook):
+def test_a_call_needs_no_session_and_may_be_sent_by_another_site(client, hook):
     hook()
     headers = {"Origin": "https://shop.example", "Sec-Fetch-Site": "cross-site", "Cookie": "headrace_session=x"}
     assert client.post("/api/webhooks/orders", {}, headers=headers).status_code == 202
@@ -204,7 +204,7 @@ def test_the_last_output_is_the_answer_as_json(client, hook, value):
 
 
 @pytest.mark.parametrize("mode", ["last", "node"])
-def test_a_failed_run_is_500_and_keeps_the_reason_inside(client, hook, mode):
+def test_a_failed_run_is_500_without_its_error(client, hook, mode):
     hook(STOP, respond=mode)
     answer = client.post("/api/webhooks/orders", {})
     assert answer.status_code == 500
@@ -220,7 +220,7 @@ def test_a_run_that_takes_longer_than_the_wait_is_202(client, hook, gate, server
     assert answer.status_code == 202 and answer.json == {"run_id": only_run().id}
 
 
-def test_a_respond_node_says_status_headers_and_body(client, hook):
+def test_a_respond_node_sets_status_headers_and_body(client, hook):
     hook(
         ADD,
         respond(status=201, headers={"X-Shop": "Zoë", "Location": "/x"}, body={"n": "{{ input.sum }}"}),
@@ -306,7 +306,7 @@ def test_a_flows_own_policy_loosens_nothing_of_ours(client, hook, own):
         ("image", "same-origin", 200),
     ],
 )
-def test_what_a_flow_answers_is_no_part_of_our_own_pages(client, hook, dest, site, status, count_rows):
+def test_the_response_of_a_flow_cannot_be_embedded_in_our_pages(client, hook, dest, site, status, count_rows):
     """Their policy lets them load scripts of this server, and a browser says what it asks for."""
     hook(respond(headers={"Content-Type": "text/javascript"}, body="alert(1)"), respond="node", methods=["GET"])
     before = count_rows()["runs"]
@@ -327,7 +327,7 @@ def test_the_first_respond_node_that_ran_is_the_one(client, make_flow):
     assert client.post("/api/webhooks/sizes", {"big": False}).text == "small"
 
 
-def test_what_a_respond_node_said_counts_even_if_the_run_failed_later(client, hook):
+def test_the_response_of_a_respond_node_is_sent_even_if_the_run_fails_later(client, hook):
     hook(respond(status=202, body="taken"), STOP, respond="node")
     answer = client.post("/api/webhooks/orders")
     assert (answer.status_code, answer.text, only_run().status) == (202, "taken", "failed")
@@ -340,7 +340,7 @@ def test_a_run_without_a_respond_node_answers_its_id(client, hook):
 
 
 @pytest.mark.parametrize("change", [{"disabled": True}, {"foreach": [1, 2]}])
-def test_a_respond_node_that_says_nothing_or_too_much_is_passed_over(client, hook, change):
+def test_disabled_and_looping_respond_nodes_are_ignored(client, hook, change):
     hook({**respond(body="x"), **change}, respond="node")
     assert client.post("/api/webhooks/orders").json == {"run_id": only_run().id}
 
@@ -351,7 +351,7 @@ def test_a_respond_node_that_failed_is_passed_over(client, hook):
     assert (answer.status_code, answer.json) == (200, {"run_id": only_run().id})
 
 
-def test_a_large_answer_comes_whole(client, hook):
+def test_a_large_response_is_complete(client, hook):
     hook(respond(body="{{ input.body.text }}"), respond="node")
     text = "é" * 200_000
     assert client.post("/api/webhooks/orders", {"text": text}).text == text
@@ -408,7 +408,7 @@ def test_a_key_of_a_day_ago_is_new(client, hook):
 
 
 @pytest.mark.parametrize("key", ["hook:hook:k", "run:k", "k"])
-def test_a_key_of_who_runs_the_flow_is_none_of_a_webhooks_call(client, owner, hook, key):
+def test_idempotency_keys_of_runs_and_of_webhook_calls_are_separate(client, owner, hook, key):
     flow = hook()
     run = owner.post(f"/api/workflows/{flow['id']}/run", {"input": {}}, headers={"Idempotency-Key": key}).json
     called = client.post("/api/webhooks/orders", headers={"Idempotency-Key": "k"}).json
@@ -437,7 +437,7 @@ def test_a_full_server_is_503_with_retry_after_and_starts_nothing(client, hook, 
     assert answer.status_code == 503 and answer.headers["Retry-After"] and Run.select().count() == 0
 
 
-def test_a_definition_that_is_not_valid_any_more_is_503_and_not_told(client, hook, caplog):
+def test_an_invalid_definition_is_503_without_its_errors(client, hook, caplog):
     hook(ADD)
     for table in ("workflows", "workflow_versions"):
         with write():
@@ -526,7 +526,7 @@ def test_a_file_is_named_by_an_expression_and_saved_under_another_name(client, h
     assert answer.headers["Content-Type"].startswith("text/plain") and answer.data == b"a,b"
 
 
-def test_headers_of_the_flow_come_before_the_type_and_the_name_of_the_file(client, hook, files):
+def test_headers_of_the_flow_replace_the_type_and_name_of_the_file(client, hook, files):
     files.write("a", b"<p>")
     given = {"content-type": "text/html", "Content-Disposition": "inline", "Set-Cookie": "a=b"}
     answer = answered(client, hook, file={"path": "a"}, headers=given)
@@ -548,7 +548,7 @@ def test_bytes_are_sent_as_bytes(client, hook):
         ({"base64": "{{ input.body.png }}", "file": "{{ input.body.path }}"}, "cannot be combined"),
     ],
 )
-def test_what_cannot_be_sent_fails_the_run_and_says_why(client, owner, hook, given, words):
+def test_a_response_that_cannot_be_sent_fails_the_run_with_a_reason(client, owner, hook, given, words):
     answer = answered(client, hook, **given)
     assert answer.status_code == 500 and answer.json["error"] == "The run failed"
     assert words in owner.get(f"/api/runs/{answer.json['run_id']}").json["error_text"]
