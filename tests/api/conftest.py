@@ -18,7 +18,7 @@ def furnished(first_app, tmp_path_factory):
 
 
 def furnish(owner):
-    """Make a row for each id that a path may have; their ids by that part of a path."""
+    """Make a row for each path parameter; return their ids by its name."""
     flow = owner.post("/api/flows", {"name": "Echo", "definition": ECHO}).json
     run = owner.post(f"/api/workflows/{flow['id']}/run", {"input": 1}).json
     memory = owner.post("/api/agent/memory", {"agent_id": "a", "key": "k", "content": "c"}).json
@@ -36,7 +36,7 @@ def furnish(owner):
 
 @pytest.fixture
 def config(config, request):
-    """Settings over a database of the test's own: a copy of the furnished one if the test asks for `ids`."""
+    """Settings with a separate database for each test: a copy of the furnished one if the test uses `ids`."""
     if "furnished" not in request.fixturenames:
         return config
     return copy_database(request.getfixturevalue("furnished")[0], config)
@@ -44,5 +44,5 @@ def config(config, request):
 
 @pytest.fixture
 def ids(furnished):
-    """The ids of rows that belong to the owner of the first workspace, by the part of a path that stands for them."""
+    """The ids of rows of the first workspace's owner, by path parameter."""
     return dict(furnished[1])

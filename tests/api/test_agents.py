@@ -1,4 +1,4 @@
-"""What agents do."""
+"""Agent runs over HTTP."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Agent definitions over HTTP: those that are built in, the workspace's own, who may change them, what is refused."""
+"""Agent definitions over HTTP: built-in and own ones, roles, and refused definitions."""
 
 import json
 
@@ -14,7 +14,7 @@ from dispatch.agents.definitions import find_agent
 
 
 def add(client, status=201, **changes):
-    """The answer to a new agent, the least one but for these changes; one to `...` is left out."""
+    """Create a minimal agent with these changes and return the response; a key set to `...` is omitted."""
     body = {key: value for key, value in {**LEAST, **changes}.items() if value is not ...}
     answer = client.post("/api/agents", body)
     assert answer.status_code == status, answer.text

@@ -1,4 +1,4 @@
-"""Flows that say what they take: an input that is something else starts no run, whichever way it comes."""
+"""Flows with an input schema: an invalid input starts no run, from any trigger."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The audit trail: everything that is changed is in it, what failed is not, and no secret is."""
+"""The audit log: it has every change, no failed change and no secret."""
 
 import json
 from io import BytesIO
@@ -83,7 +83,7 @@ LEAVES = {
 
 
 def entries(**where):
-    """The entries on record, oldest first, as `(action, target_name, changes)`."""
+    """Return the recorded entries, oldest first, as `(action, target_name, changes)`."""
     query = AuditEntry.select().order_by(AuditEntry.id)
     for name, value in where.items():
         query = query.where(getattr(AuditEntry, name) == value)
@@ -96,7 +96,7 @@ def last():
 
 @pytest.fixture
 def ready(owner, server, member, make_flow, make_run):
-    """What the routes above work on: ids by what stands for them."""
+    """The objects that the routes above work on: ids by their placeholder."""
     server.dispatcher.resources.files_of(owner.workspace.id).write(OTHER_PARTS["<path:path>"], b"kept")
     owner.post("/api/agents", AGENT)
     owner.post("/api/import/openapi", {"document": DOCUMENT})
@@ -127,7 +127,7 @@ def ready(owner, server, member, make_flow, make_run):
 
 
 def do(client, route, ids):
-    """Use a route of LEAVES on what is ready."""
+    """Use a route of LEAVES on the objects of `ready`."""
     _, body = LEAVES[route]
     method, path = route.split(" ", 1)
     run = "<ended>" if method == "DELETE" or path.endswith("retry") else "<waiting>"
@@ -363,7 +363,7 @@ def test_a_failed_change_leaves_no_entry(owner, flow, run, count_rows, route):
 
 @pytest.mark.parametrize("route", LEAVES)
 def test_where_the_entry_cannot_be_written_nothing_changes(owner, client, ready, count_rows, route):
-    """One cannot be there without the other: a table that takes no entry keeps the change away too."""
+    """A change and its entry are one transaction: if the entry is refused, so is the change."""
     if route in ("POST /api/credentials/test", "POST /api/credentials/<credential>/test"):
         pytest.skip("a trial changes nothing")
     with write():
@@ -436,7 +436,7 @@ def test_a_run_that_a_busy_flow_does_not_take_leaves_no_entry(owner, make_flow, 
 
 
 def names(owner, query="limit=1"):
-    """The `names` of the newest entry that the query finds."""
+    """Return the `names` of the newest entry that the query finds."""
     return owner.get(f"/api/audit?{query}").json["items"][0]["names"]
 
 
@@ -520,7 +520,7 @@ def walk(client, query):
 
 @pytest.fixture
 def history(owner, member):
-    """Entries of several people, subjects and targets; gives what the list says of them, oldest first."""
+    """Write entries of several users, subjects and targets; return their list items, oldest first."""
     editor = member("editor")
     for client in (owner, editor, owner):
         flow = client.post("/api/flows", {"name": "A"}).json

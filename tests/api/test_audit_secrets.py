@@ -1,4 +1,4 @@
-"""What the audit log never holds, and entries of two processes."""
+"""Secrets that the audit log never contains, and entries of two processes."""
 
 import sqlite3
 
@@ -22,7 +22,7 @@ S = "hunter2-is-the-secret"
 
 @pytest.fixture
 def secret_everywhere(owner, client, member, make_flow, token_client):
-    """Puts the secret into whatever takes one, or takes anything but a name."""
+    """Put the secret into every field that accepts one, except names."""
     nodes = [{"id": "a", "type": "set", "config": {"values": {"key": S}}, "name": S, "notes": S}]
     flow = make_flow({"nodes": nodes, "edges": [], "settings": {"vars": {"k": S}}})
     path = f"/api/workflows/{flow['id']}"

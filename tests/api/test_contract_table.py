@@ -1,4 +1,4 @@
-"""The contract's table, row by row: that each path is there, what it answers, and every field that it promises."""
+"""The contract's table, row by row: each path exists, and its response has every promised field."""
 
 import json
 import re
@@ -89,7 +89,7 @@ METRICS = {"total_runs": int, "success_runs": int, "last_run_at": or_null(TIME)}
 
 
 def misfits(value, shape, path=""):
-    """The paths at which the value is not of this shape."""
+    """Return the paths at which the value does not have this shape."""
     if shape is ANYTHING:
         return []
     if isinstance(shape, tuple):
@@ -110,7 +110,7 @@ def misfits(value, shape, path=""):
 
 @pytest.fixture
 def world(owner, flow, run):
-    """One of everything; its ids stand for the names in the paths below."""
+    """One object of each kind; its ids replace the names in the paths below."""
     owner.post("/api/logs", {"message": "hello", "run_id": run["id"]})
     memory = owner.post("/api/agent/memory", {"agent_id": "researcher", "key": "city", "content": "Rome"}).json
     owner.post("/api/credentials", {"name": "shop", "type": "http_bearer", "data": {"token": "t"}})

@@ -1,4 +1,4 @@
-"""To test a credential before it is needed; and what flows that name credentials are told about them."""
+"""Tests of credentials before their use, and warnings about the credentials that flows name."""
 
 import threading
 from dataclasses import replace
@@ -20,7 +20,7 @@ KEY = {"type": "secret", "data": {"value": SECRET}}
 
 @pytest.fixture
 def api(httpserver):
-    """A service that knows the bearer and answers with what it was sent."""
+    """A service that checks the bearer token and echoes the request."""
     httpserver.expect_request("/me", headers={"Authorization": f"Bearer {SECRET}"}).respond_with_data(SECRET)
     httpserver.expect_request("/me").respond_with_data("no", status=401)
     return httpserver.url_for("/me")
@@ -28,7 +28,7 @@ def api(httpserver):
 
 @pytest.fixture
 def check(monkeypatch):
-    """The type http_bearer is tried out as the test's own function says: by default, over HTTP."""
+    """Replace the check of the type http_bearer; the default one uses HTTP."""
 
     def get(credential, ctx, asked):
         url = asked.get("url")
@@ -51,13 +51,13 @@ def check(monkeypatch):
 
 @pytest.fixture
 def config(config):
-    """A server that may reach the service on this machine."""
+    """Settings that allow the service on this machine."""
     return replace(config, egress_allow=("localhost", "127.0.0.0/8"))
 
 
 @pytest.fixture
 def keep(owner):
-    """`keep(**more)` gives the path at which a credential that is kept is tested."""
+    """`keep(**more)` saves a credential and returns the path of its test."""
 
     def make(**more):
         answer = owner.post("/api/credentials", {"name": "shop", **BEARER, **more})
@@ -68,7 +68,7 @@ def keep(owner):
 
 
 def tried(answer):
-    """The verdict and the message; the value is nowhere in the answer."""
+    """Return status and message, and check that the response does not contain the value."""
     assert answer.status_code == 200 and SECRET not in answer.text, answer.text
     assert set(answer.json) == {"ok", "status", "message", "duration_ms"} and answer.json["duration_ms"] >= 0
     assert answer.json["ok"] == (answer.json["status"] == "ok")

@@ -1,4 +1,4 @@
-"""Credentials: what each type holds, who may keep them, and that a value never comes out again."""
+"""Credentials: the values of each type, roles, and that no response contains a value."""
 
 import logging
 
@@ -50,13 +50,13 @@ BAD = [
 
 @pytest.fixture
 def bearer(owner):
-    """The JSON of a credential on record."""
+    """Return the JSON of a saved credential."""
     made = owner.post("/api/credentials", BEARER).json
     return {name: value for name, value in made.items() if name != "warnings"}
 
 
 def opened(server, id_):
-    """The values as the server reads them."""
+    """Return the decrypted values."""
     row = Credential.find(id_)
     return server.vault.unseal(row.id, row.updated_at, row.data)
 
@@ -177,7 +177,7 @@ def test_stored_values_cannot_be_decrypted_without_the_key(owner, bearer, config
 
 
 def names_it(how):
-    """A flow whose only node names the credential `shop` in this way."""
+    """Return a flow whose only node names the credential `shop` in this way."""
     config = {"url": "https://shop.example", **({"credential": "shop"} if how == "setting" else {})}
     if how == "expression":
         config["headers"] = {"X-Key": "{{ secrets.shop }}"}

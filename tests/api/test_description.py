@@ -1,4 +1,4 @@
-"""The OpenAPI document: it is valid, its operations have names that clients can count on, and it hides nothing."""
+"""The OpenAPI document: it is valid and complete, with stable operation ids."""
 
 import json
 import re
@@ -33,7 +33,7 @@ TYPES = re.compile(r"[a-z]+/[a-z0-9.+-]+")
 
 
 def resolved(part):
-    """The part of the document that this names, or this."""
+    """Return the part of the document that a reference names; other values unchanged."""
     while "$ref" in part:
         found = DOCUMENT
         for key in part["$ref"].removeprefix("#/").split("/"):
@@ -43,7 +43,7 @@ def resolved(part):
 
 
 def walk(part, path=""):
-    """Every object in this part of the document, with its path."""
+    """Yield every object in this part of the document, with its path."""
     if isinstance(part, dict):
         yield path, part
     items = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
@@ -52,7 +52,7 @@ def walk(part, path=""):
 
 
 def answers(operation):
-    """The answers of an operation as `(status, answer)`."""
+    """Return the responses of an operation as `(status, response)`."""
     return [(status, resolved(answer)) for status, answer in operation["responses"].items()]
 
 
@@ -172,13 +172,13 @@ def test_the_parts_of_a_definition_are_components():
 
 
 def fits(definition):
-    """Whether the definition is what the document describes."""
+    """Return True if the definition matches the document's schema."""
     whole = {"$ref": "#/components/schemas/WorkflowDefinition", "components": DOCUMENT["components"]}
     return jsonschema.Draft202012Validator(whole).is_valid(definition)
 
 
 def is_taken(definition):
-    """Whether the definition can be an active flow's."""
+    """Return True if the definition is valid for an active flow."""
     try:
         definitions.plan(definition)
     except DefinitionError:

@@ -1,4 +1,4 @@
-"""The kind of each failure: on steps and runs, in the list of runs, and for those who are told of it."""
+"""The kind of each failure: on steps and runs, in the list of runs, and in error workflows."""
 
 import sqlite3
 import time
@@ -16,12 +16,12 @@ from models import Step
 
 @pytest.fixture
 def config(config):
-    """This machine may be reached."""
+    """Settings that allow requests to this machine."""
     return replace(config, egress_allow=("127.0.0.0/8",))
 
 
 def single(type_, config, **more):
-    """A flow of one node after its trigger."""
+    """Return a flow of one node after its trigger."""
     return flow(node("start", "manual"), node("a", type_, config, **more), edges=["start a"])
 
 
@@ -146,7 +146,7 @@ def test_a_run_that_was_executed_elsewhere_may_have_one(owner, flow):
 
 @pytest.fixture
 def recorded(owner, flow):
-    """`recorded(kind)` gives the id of a failed run."""
+    """`recorded(kind)` records a failed run and returns its id."""
 
     def record(kind, **more):
         body = {"workflow_id": flow["id"], "status": "failed", "error_kind": kind, **more}

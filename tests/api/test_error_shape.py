@@ -1,4 +1,4 @@
-"""The specification of every error: `{"error": text}`, with `details` where it is about fields, whatever the path."""
+"""The specification of every error: `{"error": text}`, with `details` for errors of fields, on every path."""
 
 import json
 
@@ -25,7 +25,7 @@ FORM = {"data": "name=x", "content_type": "application/x-www-form-urlencoded"}
 
 
 def check_shape(answer, status):
-    """The body is the error shape and nothing else; its text, for the test to look into."""
+    """Check that the body has exactly the error shape, and return its text."""
     assert answer.status_code == status, answer.text
     assert answer.mimetype == "application/json"
     body = answer.json
@@ -52,7 +52,7 @@ STATUSES = {
 
 
 def raising(app, monkeypatch, error):
-    """A client of an app whose health check raises this."""
+    """Return a client of an app whose health check raises this error."""
 
     @allow_anyone
     def fail():

@@ -171,7 +171,7 @@ WITHOUT_ROW = [route for route in LEAST_ROLE if route not in WITH_ROW]
 
 
 def routes_of(app):
-    """Every route as `METHOD rule`; what Flask adds to all of them is left out."""
+    """Return every route as `METHOD rule`, without the methods that Flask adds."""
     found = {}
     for rule in app.url_map.iter_rules():
         for method in rule.methods - {"HEAD", "OPTIONS"}:
@@ -180,7 +180,7 @@ def routes_of(app):
 
 
 def ask(client, route, ids, body=None, **options):
-    """Use the route with these ids in its path and this body, by default an empty one."""
+    """Use the route with these ids in its path and this body; default: an empty one."""
     method, path = route.split(" ", 1)
     for part, text in {"<name>": "researcher", **OTHER_PARTS, **ids}.items():
         path = path.replace(part, text)

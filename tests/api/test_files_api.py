@@ -1,4 +1,4 @@
-"""The workspace's files over HTTP: they go in and out in pieces, whole or not at all, and stay where they are."""
+"""The workspace's files over HTTP: streaming uploads and downloads, atomic, inside their folder."""
 
 import os
 import resource
@@ -77,13 +77,13 @@ def test_a_file_may_be_larger_than_other_bodies_and_takes_no_memory(owner, serve
 
 
 def send(client, form):
-    """Upload what the form makes."""
+    """Upload the form."""
     environ = {"wsgi.input": form, "CONTENT_LENGTH": form.length, "CONTENT_TYPE": "multipart/form-data; boundary=edge"}
     return client.post("/api/files", environ_overrides=environ)
 
 
 class Form:
-    """A form with one file of so many zeros, made as it is read; `cut` bytes before its end it breaks off."""
+    """A form with one file of `size` zeros, generated while it is read; it ends `cut` bytes early."""
 
     def __init__(self, size, cut=0):
         head = b'--edge\r\nContent-Disposition: form-data; name="file"; filename="large.bin"\r\n\r\n'
@@ -110,14 +110,14 @@ class Form:
 
 
 def refused_upload(client, files, status, **form):
-    """The error of an upload that leaves nothing."""
+    """Return the error of a refused upload, and check that it left no file."""
     text = check_shape(upload(client, **form), status)
     assert files.find() == [] and left_over(files) == []
     return text
 
 
 def left_over(files):
-    """The drafts of uploads that are still there."""
+    """Return the remaining unfinished uploads."""
     folder = files.root / ".draft-uploads"
     return list(folder.iterdir()) if folder.exists() else []
 

@@ -1,4 +1,4 @@
-"""A flow that others call is not deleted under them, and whoever names a flow that is not there is warned."""
+"""Calls between flows: a called flow cannot be deleted, and a missing one is a warning."""
 
 import pytest
 from test_error_shape import check_shape

@@ -1,4 +1,4 @@
-"""What calls leave on the disk, and what the server does while the disk is nearly full."""
+"""Free disk space: the space that calls leave free, and the server's behaviour with a nearly full disk."""
 
 import pytest
 
@@ -11,7 +11,7 @@ PATH = "/api/webhooks/orders"
 
 @pytest.fixture
 def hook(make_flow):
-    """`hook(**config)` makes an active flow that answers its calls."""
+    """`hook(**config)` makes an active flow that responds to its calls."""
 
     def make(**config):
         node = {"id": "hook", "type": "webhook", "config": {"path": "orders", **config}}
@@ -33,7 +33,7 @@ def test_a_large_call_is_on_the_disk_once(client, hook, server):
 
 @pytest.fixture
 def nearly_full(server, monkeypatch):
-    """A floor that no disk reaches."""
+    """Require more free space than any disk has."""
     monkeypatch.setattr(server.dispatcher, "free_space", FreeSpace([server.config.data_dir], 2**62))
 
 

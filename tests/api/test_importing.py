@@ -1,4 +1,4 @@
-"""Importing by the API: what comes back, what is kept, and that no secret turns up anywhere."""
+"""Importing by the API: responses, saved presets, and that no secret is returned or stored."""
 
 import json
 

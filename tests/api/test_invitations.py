@@ -1,4 +1,4 @@
-"""Invitations: what owners do with them, what the link is good for, and what attackers gain by one: nothing."""
+"""Invitations: creating and revoking them, redeeming their links, and attacks with them."""
 
 import json
 import re
@@ -21,14 +21,14 @@ CHOSEN = "of my own choice"
 
 
 def token_of(made):
-    """The token in the link of an answer that made an invitation."""
+    """Return the token in the link of a response with a new invitation."""
     assert made.status_code in (201, 202), made.text
     return made.json["link"].partition("#")[2]
 
 
 @pytest.fixture
 def invite(owner):
-    """`invite(email, role, by)` gives the token of a new invitation."""
+    """`invite(email, role, by)` returns the token of a new invitation."""
 
     def go(email="new@example.org", role="editor", by=None):
         return token_of((by or owner).post("/api/invitations", {"email": email, "role": role}))
@@ -38,7 +38,7 @@ def invite(owner):
 
 @pytest.fixture
 def redeem(app):
-    """`redeem(token, client, **more)` gives the client, by default a new one, and the answer."""
+    """`redeem(token, client, **more)` returns the client (default: a new one) and the response."""
 
     def go(token, client=None, **more):
         client = client or app.test_client()
@@ -130,7 +130,7 @@ def planted(other, invite, redeem):
 
 @pytest.fixture
 def tokens_of(token_client):
-    """The attacker's API token for the planted account."""
+    """Return the attacker's API token for the planted account."""
     return lambda user, workspace: token_client("viewer", user, workspace)
 
 
@@ -249,7 +249,7 @@ def test_password_attempts_by_a_link_are_limited(invite, redeem, other):
 
 
 def gone(client, token):
-    """The answers to somebody who looks at an invitation and redeems it, which must be of one that is gone."""
+    """Preview and redeem the invitation; check that both responses are those of an invalid one."""
     looked = client.post("/api/invitations/look", {"token": token})
     used = client.post("/api/invitations/redeem", {"token": token, "password": CHOSEN})
     assert looked.status_code == used.status_code == 404
@@ -505,7 +505,7 @@ def mails():
 
 @pytest.fixture
 def mail_server(mails, server, monkeypatch):
-    """A mail server that the setting names."""
+    """A mail server, named by the setting."""
     running = Server(mails)
     running.start()
     setting = MailServer("127.0.0.1", running.port, "none", "flows@example.org")

@@ -1,4 +1,4 @@
-"""What all lists share: newest first, `limit`, and a cursor that leads through every page."""
+"""The common rules of all lists: newest first, `limit`, and a cursor through all pages."""
 
 import base64
 
@@ -6,7 +6,7 @@ import pytest
 
 
 def fill(owner, flow, path):
-    """Three entries in the list at this path."""
+    """Add three items to the list at this path."""
     for number in range(3):
         if path == "/api/flows":
             owner.post("/api/flows", {"name": f"Flow {number}"})
@@ -34,7 +34,7 @@ def path(request, owner, flow):
 
 
 def pages(client, path, limit):
-    """Every page, up to twenty."""
+    """Return all pages, at most twenty."""
     cursor = ""
     for _ in range(20):
         answer = client.get(f"{path}?limit={limit}{cursor}").json

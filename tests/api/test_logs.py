@@ -116,7 +116,7 @@ def test_entries_of_another_workspace_are_not_listed(owner, other):
 
 
 def walk(owner, **query):
-    """The messages of all pages."""
+    """Return the messages of all pages."""
     found, cursor = [], {}
     for _ in range(50):
         answer = owner.get("/api/logs", query_string={**query, **cursor})

@@ -1,4 +1,4 @@
-"""What agents remember, over HTTP."""
+"""Agent memory over HTTP."""
 
 import base64
 from dataclasses import replace
@@ -118,7 +118,7 @@ def test_search_does_not_find_deleted_memories(owner):
 
 
 def expire(memory):
-    """Let its time be over."""
+    """Let the memory expire."""
     with write():
         execute("UPDATE agent_memories SET expires_at = ? WHERE id = ?", (now_ms() - 1, memory["id"]))
 

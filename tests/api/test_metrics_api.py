@@ -1,4 +1,4 @@
-"""The figures of a workspace as its dashboard asks for them."""
+"""The metrics of a workspace, as the dashboard requests them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Node types of HEADRACE_NODES_DIR through the API: they are in the catalogue and run; broken files are told of."""
+"""Node types of HEADRACE_NODES_DIR through the API: they are in the catalog and run; broken files are reported."""
 
 from dataclasses import replace
 
@@ -53,7 +53,7 @@ FLOW = {
 
 @pytest.fixture
 def files(tmp_path):
-    """A folder with one node type and one file that is broken."""
+    """A folder with one node type and one broken file."""
     place = tmp_path / "own"
     place.mkdir()
     (place / "shout.py").write_text(SHOUT)
@@ -64,7 +64,7 @@ def files(tmp_path):
 
 @pytest.fixture
 def folder(files, owner):
-    """The same, loaded by a server that is up."""
+    """The same folder, loaded by a running server."""
     plugins.load(files)
     return files
 
@@ -124,7 +124,7 @@ def test_an_own_type_can_wait_for_an_answer(folder, owner, make_flow, server):
 
 
 def test_an_app_has_the_node_types_of_its_config(files, config):
-    """With no server up in this process, which has one database open at a time."""
+    """Needs a process without a server, since it has one database open at a time."""
     for _ in range(2):
         workflow_server.create_app(replace(config, nodes_dir=files))
         assert REGISTRY["shout"].own and [broken.file for broken in plugins.BROKEN] == ["whisper.py"]

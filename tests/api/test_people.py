@@ -112,7 +112,7 @@ def test_only_members_can_be_changed(owner, other, method):
 
 @pytest.fixture
 def log_in(app):
-    """`log_in(email, password)` gives a client and the answer to its login."""
+    """`log_in(email, password)` returns a client and the response to its login."""
 
     def go(email, password):
         client = app.test_client()
@@ -123,7 +123,7 @@ def log_in(app):
 
 @pytest.fixture
 def reset(member):
-    """`reset(by)` has somebody set the password of a member, who is `reset.client`; the status."""
+    """`reset(by)` makes the user `by` reset the password of `reset.client` and returns the status."""
 
     def go(by, password="set by an admin"):
         return by.post("/api/members/password", {"user_id": go.client.user.id, "password": password}).status_code
@@ -199,7 +199,7 @@ def test_a_password_that_is_too_short_is_400_and_changes_nothing(owner, reset):
 
 @pytest.fixture
 def everybody(server, monkeypatch):
-    """A server where everybody founds workspaces, three each."""
+    """Settings that allow every user to create three workspaces."""
     monkeypatch.setattr(server, "config", replace(server.config, workspaces="everybody", max_workspaces=3))
 
 

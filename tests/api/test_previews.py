@@ -1,4 +1,4 @@
-"""What expressions would come to: as the engine evaluates them, and never a secret."""
+"""Previews of expressions: evaluated as by the engine, without secrets."""
 
 import dataclasses
 import hashlib
@@ -33,14 +33,14 @@ FLOW = {
 
 @pytest.fixture
 def made(owner, make_flow):
-    """The flow, and a run of it."""
+    """A flow and a run of it."""
     flow = make_flow(FLOW)
     return flow, start(owner, flow, {"input": {"n": 20}})
 
 
 @pytest.fixture
 def ask(owner, made):
-    """`ask(node, *templates, …)` gives the previews of the templates, in the node, of the run unless told otherwise."""
+    """`ask(node, *templates, …)` returns the previews of the templates at the node; default: with the run."""
     flow, run = made
 
     def preview(node, *templates, status=200, who=owner, **body):
@@ -54,7 +54,7 @@ def ask(owner, made):
 
 @pytest.fixture
 def value(ask):
-    """`value(node, template, …)` is what it comes to; its error where there is one."""
+    """`value(node, template, …)` returns the value of the template, or its error."""
 
     def one(node, template, **body):
         (item,) = ask(node, template, **body)["items"]
@@ -233,7 +233,7 @@ def test_secrets_are_dots(value, credentials):
 
 
 def test_no_expression_reveals_a_secret(ask, owner, credentials):
-    """With another value, and another length of it, all is the same."""
+    """The previews are the same for another value of another length."""
     first = ask("end", *ATTEMPTS)
     assert SECRET not in str(first) and hashlib.sha256(SECRET.encode()).hexdigest() not in str(first)
     for row in owner.get("/api/credentials").json["items"]:

@@ -1,4 +1,4 @@
-"""What people do for themselves: name, address, password, sessions, the workspace they are in, and the first set-up."""
+"""The user's own profile: name, address, password, sessions, workspace, and the first set-up."""
 
 import json
 
@@ -15,7 +15,7 @@ NEW = {"password": "a much better one", "current_password": PASSWORD}
 
 @pytest.fixture
 def session(app, owner):
-    """`session()` gives a client with another session of the owner."""
+    """`session()` returns a client with another session of the owner."""
 
     def make():
         client = app.test_client()
@@ -202,7 +202,7 @@ def test_an_owner_renames_the_workspace(owner, member):
 
 @pytest.fixture
 def made_up(owner, session):
-    """The owner with a password that was made up."""
+    """The owner with a generated password."""
     accounts.set_password(owner.user, PASSWORD)
     return session()
 

@@ -17,7 +17,7 @@ READS = [route for route in STRICT if route.startswith("GET")]
 
 @pytest.fixture
 def parameters(first_app):
-    """`parameters(route)` gives the names of the query parameters that the route takes."""
+    """`parameters(route)` returns the names of the query parameters that the route accepts."""
     rules = routes_of(first_app)
     return lambda route: query_parameters.get_names(first_app.view_functions[rules[route].endpoint])
 

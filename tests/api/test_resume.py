@@ -1,4 +1,4 @@
-"""Answering runs that wait: by session, by API token, by signed link and on the page of such a link."""
+"""Answering waiting runs: by session, by API token, by signed link and on the page of a link."""
 
 import re
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ CALLBACK = flow(
 
 @pytest.fixture
 def waiting(make_flow, owner):
-    """`waiting(definition)` gives the JSON of a run of it, which waits."""
+    """`waiting(definition)` starts a run of the definition and returns its JSON once it waits."""
 
     def make(definition, input=None):
         made = make_flow(definition)
@@ -42,7 +42,7 @@ def waiting(make_flow, owner):
 
 @pytest.fixture
 def links(owner):
-    """`links(run, node)` gives the addresses at which the node can be answered, without the server's own."""
+    """`links(run, node)` returns the links that answer the node, without the server's address."""
 
     def find(run, node_id):
         (step,) = [s for s in owner.get(f"/api/runs/{run['id']}/steps").json["items"] if s["node_id"] == node_id]
@@ -53,7 +53,7 @@ def links(owner):
 
 
 def ended(owner, run):
-    """The run once it has ended."""
+    """Return the run once it has ended."""
     dispatcher = owner.application.extensions["headrace"].dispatcher
     row = dispatcher.waiting.wait(dispatcher.ticket_of(Run.get_by_id(run["id"])), 20)
     assert row.finished_at is not None
@@ -283,7 +283,7 @@ def test_a_changed_link_is_not_valid(client, owner, waiting, links, change):
 
 @pytest.fixture
 def told(caplog, monkeypatch):
-    """The lines about refused links. The log forgets what it told before when `told.clock` goes on by a minute."""
+    """The log lines about refused links. Moving `told.clock` by a minute starts a new window."""
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(resume, "refusals", RefusalLog(lambda: clock.now))
     caplog.set_level("INFO", "headrace.resume")
@@ -331,7 +331,7 @@ def test_a_link_is_good_for_its_own_run_only(client, waiting, links):
 
 
 def test_a_link_is_there_before_its_node_is_reached_and_an_answer_too(owner, client, make_flow):
-    """A node before the callback hands its address out, and the other side is quicker than the run."""
+    """A node before the callback sends its link, and the receiver is quicker than the run."""
     definition = chain(
         node("start", "manual"),
         node("tell", "set", {"values": {"url": "{{ steps.call.url }}"}}),
@@ -344,7 +344,7 @@ def test_a_link_is_there_before_its_node_is_reached_and_an_answer_too(owner, cli
     given = {}
 
     class Hold(Node):
-        """Calls back at once."""
+        """A service that calls back at once."""
 
         type = "hold"
         category = "logic"

@@ -1,4 +1,4 @@
-"""The list of runs as a page asks for it: brief, filtered, searched, and with what runs ask people."""
+"""The list of runs, as the app requests it: brief, filtered, searched, and with open questions."""
 
 import random
 
@@ -22,7 +22,7 @@ APPROVAL = flow(
 
 @pytest.fixture
 def waiting(make_flow, owner):
-    """`waiting(definition)` gives the JSON of a run of it, which waits."""
+    """`waiting(definition)` starts a run of the definition and returns its JSON once it waits."""
 
     def make(definition, input=None):
         made = make_flow(definition)
@@ -35,7 +35,7 @@ def waiting(make_flow, owner):
 
 @pytest.fixture
 def record(owner, make_flow):
-    """`record(status, name="Echo", **values)` gives the id of a run of a flow of this name."""
+    """`record(status, name="Echo", **values)` records a run of a flow of this name and returns its id."""
     flows = {}
 
     def make(status="success", name="Echo", **values):
@@ -47,7 +47,7 @@ def record(owner, make_flow):
 
 @pytest.fixture
 def list_ids(owner):
-    """`list_ids(**query)` gives the ids of all pages of the list of runs."""
+    """`list_ids(**query)` returns the ids of all pages of the list of runs."""
 
     def read(**query):
         found, cursor = [], {}
@@ -236,7 +236,7 @@ def test_words_that_are_not_ours_do_not_get_into_a_statement(app):
 
 
 def of_all_sorts(workspace, count):
-    """Rows of runs whose columns have all that they can have, in all sorts of combinations."""
+    """Rows of runs with all possible values of each column, in many combinations."""
     chance, flow = random.Random(5), Fired("wf_1", 3, 'Ädd "it"', workspace.id, "active")
     options = orjson.dumps({"draft": True, "until": "b", "pinned": ["a", "ü"]}).decode()
     value, size = '{"a":[1,2.5,"ü",null]}', 2_000_000

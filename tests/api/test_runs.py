@@ -1,4 +1,4 @@
-"""Running flows, and what is on record of a run."""
+"""Running flows, and the records of runs."""
 
 import time
 
@@ -27,7 +27,7 @@ def start(client, flow, body=None, status=200, query="", **headers):
 
 
 def finished(client, run):
-    """The run once it has ended."""
+    """Return the run once it has ended."""
     for _ in range(2_000):
         present = client.get(f"/api/runs/{run['id']}").json
         if present["finished_at"] is not None:

@@ -1,4 +1,4 @@
-"""What is due next in a workspace."""
+"""The next due times of a workspace."""
 
 import pytest
 
@@ -12,13 +12,13 @@ CONFIG = {"catch_up": "last", "timezone": "UTC"}
 
 @pytest.fixture
 def far():
-    """A time that no test lives to see: whatever is due then is left alone by the server's own scheduler."""
+    """A time in the distant future, which the server's own scheduler does not reach."""
     return now_ms() + 1_000 * HOUR
 
 
 @pytest.fixture
 def schedule(owner, flow):
-    """`schedule(node_id, next_at, anchor_ms=1, **config)` adds a schedule to the flow; its `Due`."""
+    """`schedule(node_id, next_at, anchor_ms=1, **config)` adds a schedule to the flow and returns its `Due`."""
     wanted = {}
 
     def add(node_id, next_at, anchor_ms=1, of=flow, **config):
@@ -36,7 +36,7 @@ def schedule(owner, flow):
 
 @pytest.fixture
 def poll(flow):
-    """`poll(node_id, **values)` adds a trigger of the flow that is polled."""
+    """`poll(node_id, **values)` adds a polled trigger to the flow."""
 
     def add(node_id, **values):
         row = {

@@ -44,7 +44,7 @@ ECHO = '{"nodes":[{"id":"start","type":"manual"}],"edges":[]}'
 
 
 def describe():
-    """The API's description."""
+    """Return the API's description."""
     app = Flask("description")
     app.extensions["headrace"] = SimpleNamespace(cached_answers={}, config=Config())
     api.install(app)

@@ -1,4 +1,4 @@
-"""Logging in and out, what a session is good for, and from where a write may come."""
+"""Logging in and out, the rights of a session, and the origin of writes."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -148,13 +148,13 @@ def fail(key, times):
 
 
 def guess(client, times, email="owner@example.org", **options):
-    """The statuses of so many logins with a wrong password."""
+    """Return the statuses of `times` logins with a wrong password."""
     body = {"email": email, "password": "wrong"}
     return [client.post("/api/auth/login", body, **options).status_code for _ in range(times)]
 
 
 def move_back(ms):
-    """Let all failures have come so much earlier."""
+    """Move all failures back in time."""
     with write():
         LoginFailure.update(since=LoginFailure.since - ms, last=LoginFailure.last - ms).execute()
 

@@ -1,4 +1,4 @@
-"""Runs that programs start by API token: which of them the loop of the server answers, and that it does as the view."""
+"""Runs started by API token in the server's loop: the served requests, and the same responses as by the view."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The browser app is served as it was built, under a policy that lets nothing else run, and its addresses reload."""
+"""The browser app: files as built, a policy against other scripts, and addresses that can be reloaded."""
 
 import gzip
 import os
@@ -18,7 +18,7 @@ HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
 def build(folder, script=SCRIPT, name="a-1.js"):
-    """A folder as `npm run build` leaves it."""
+    """A folder as made by `npm run build`."""
     assets = folder / "assets"
     assets.mkdir(parents=True, exist_ok=True)
     (assets / name).write_bytes(script)
@@ -33,7 +33,7 @@ def build(folder, script=SCRIPT, name="a-1.js"):
 
 @pytest.fixture
 def dist(tmp_path, app, monkeypatch):
-    """The folder that the app serves, with a build in it."""
+    """The folder that the app serves, with a build."""
     folder = build(tmp_path / "dist")
     made = static_app.Build(folder)
     made.refresh()
@@ -43,7 +43,7 @@ def dist(tmp_path, app, monkeypatch):
 
 @pytest.fixture
 def browser(client, dist):
-    """Somebody who asks the server that has the build."""
+    """A client of the server with the build."""
     return client
 
 
@@ -244,7 +244,7 @@ def test_a_build_after_the_start_is_served_without_a_restart(client, app, tmp_pa
 
 
 def test_the_folder_is_a_setting(config, tmp_path):
-    """With no server up in this process, which has one database open at a time."""
+    """Needs a process without a server, since it has one database open at a time."""
     folder = build(tmp_path / "dist")
     other = workflow_server.create_app(config.__class__(data_dir=config.data_dir, web_dir=folder))
     assert other.extensions["headrace_browser_app"].folder == folder

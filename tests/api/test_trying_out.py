@@ -217,7 +217,7 @@ def test_a_draft_run_creates_no_version(owner, make_flow):
 
 @pytest.fixture
 def long_run(owner, make_flow):
-    """A run with a large output, an item of a node that is mapped, and a node that is skipped."""
+    """A run with a large output, an item of a looping node, and a skipped node."""
     made = {
         "nodes": [
             {"id": "a", "type": "set", "config": {"values": {"text": "{{ 'x' * 300000 }}"}}},
@@ -256,7 +256,7 @@ def test_without_values_none_is_read(owner, long_run, server, monkeypatch):
 
 
 def test_values_too_large_for_a_response_are_references(owner, make_flow, monkeypatch):
-    """Each of many nodes that join the same values shows all of them, so a list of their steps could be of any size."""
+    """Many nodes can join the same values, and each step repeats them, so a list of steps could have any size."""
     makers = [{"id": f"m{n}", "type": "set", "config": {"values": {"x": "{{ 'x' * 1000 }}"}}} for n in range(4)]
     joins = [{"id": f"j{n}", "type": "noop"} for n in range(4)]
     edges = [[maker["id"], join["id"]] for maker in makers for join in joins]

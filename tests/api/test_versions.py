@@ -1,4 +1,4 @@
-"""The versions of a flow as a page lists them: who made each, and what changed in it."""
+"""The versions of a flow with their authors and changes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who waits for a run leaves some of the threads that answer requests to others."""
+"""Requests that wait for runs use only some of the request threads."""
 
 import dataclasses
 import queue
@@ -16,13 +16,13 @@ LONG = 60
 
 @pytest.fixture
 def config(config):
-    """One request of a process may wait for long, be it for a webhook or not."""
+    """Settings that allow one long wait in a process."""
     return dataclasses.replace(config, threads=2, webhook_wait=LONG)
 
 
 @pytest.fixture
 def ask(token_client, gate, make_flow, monkeypatch):
-    """`ask(way)` sends, from a thread of its own, a request that waits in this way; answers come in `ask.answers`."""
+    """`ask(way)` sends a request that waits in this way from a new thread; responses are added to `ask.answers`."""
     monkeypatch.setattr(waiting, "SHORT_WAIT", 0.05)
     nodes, edges = [WAIT, {"id": "answer", "type": "respond", "config": {"body": "at last"}}], [["wait", "answer"]]
     flow = make_flow({"nodes": nodes, "edges": edges})

@@ -1,4 +1,4 @@
-"""The list of flows as a page asks for it: in any order, filtered, and with what is known of each at a glance."""
+"""The list of flows, as the app requests it: sorted, filtered, and with the overview of each flow."""
 
 import json
 import random
@@ -24,7 +24,7 @@ def definition(*nodes):
 
 @pytest.fixture
 def end(owner):
-    """`end(flow, status)` records a run of the flow and gives its id."""
+    """`end(flow, status)` records a run of the flow and returns its id."""
 
     def record(flow, status="success", **values):
         return owner.post("/api/runs", {"workflow_id": flow["id"], "status": status, **values}).json["id"]
@@ -34,7 +34,7 @@ def end(owner):
 
 @pytest.fixture
 def names(owner):
-    """`names(**query)` gives the names of all pages of the list."""
+    """`names(**query)` returns the names of all pages of the list."""
 
     def read(**query):
         found, cursor = [], {}
@@ -51,7 +51,7 @@ def names(owner):
 
 
 def eventually(look):
-    """What `look` gives once it gives something."""
+    """Return the first true result of `look`."""
     for _ in range(2_000):
         if found := look():
             return found
@@ -207,7 +207,7 @@ def test_a_wrong_filter_is_400_and_named(owner, query, name):
 
 @pytest.fixture
 def twelve(owner, make_flow, end):
-    """Flows with names that differ in case alone, some with runs, changed in another order than made."""
+    """Flows with names that differ only in case, some with runs, changed in another order than created."""
     chance = random.Random(5)
     texts = ["b", "A", "a", "B", "ä", "c:d", "", "C", "a", "😀", "z", "Z"]
     flows = [make_flow(name=text or "_") for text in texts]

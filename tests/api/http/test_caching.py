@@ -1,4 +1,4 @@
-"""What has not changed since it was asked for last is not sent again."""
+"""Caching: an unchanged response is not sent again."""
 
 import gzip
 

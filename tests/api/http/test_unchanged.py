@@ -1,4 +1,4 @@
-"""An answer that hangs on the database alone is known to be as it was, before it is made, while nobody commits."""
+"""Caching: without a commit, a response that depends on the database alone is a 304 without running the view."""
 
 import logging
 import threading
@@ -61,7 +61,7 @@ def paths(run):
 
 @pytest.fixture
 def ask(caplog):
-    """`ask(client, path, tag)` gives the answer; its `statements` are how many were executed for it."""
+    """`ask(client, path, tag)` returns the response; `statements` is the number of SQL statements executed for it."""
 
     def get(client, path, tag=None, **headers):
         caplog.clear()
@@ -76,7 +76,7 @@ def ask(caplog):
 
 @pytest.fixture
 def other(app, config, add_member, workspace, run):
-    """`other(word)` has another process do what the word says, with `other.user` where it is about a user."""
+    """`other(word)` makes another process execute the command `word`, with `other.user` for commands about a user."""
     user = add_member("viewer")
     process = start_python(OTHER, config.database_path, user.id)
 
@@ -91,7 +91,7 @@ def other(app, config, add_member, workspace, run):
 
 
 def known(ask, client, path):
-    """The tag of an answer, once no statement is executed for its 304. The server may still write at first."""
+    """Return the ETag of a response, once its 304 takes no statement. At first, the server may still write."""
     tag = ask(client, path).headers["ETag"]
 
     def is_known():

@@ -1,4 +1,4 @@
-"""Headrace as an MCP server: a real server, and the protocol's own client in both of its ways."""
+"""Headrace as an MCP server: a real server, and the protocol's own client in both styles."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ ORDER = {"type": "object", "properties": {"id": {"type": "integer"}}, "required"
 
 
 def chain(*nodes, **config):
-    """A flow that begins where it is called, with this config, and goes on through these nodes."""
+    """Return a flow with a call trigger of this config, followed by these nodes."""
     nodes = [{"id": "begin", "type": "called", "config": config}, *nodes]
     return {"nodes": nodes, "edges": [[a["id"], b["id"]] for a, b in zip(nodes, nodes[1:], strict=False)]}
 
@@ -60,7 +60,7 @@ def session(address):
 
 
 class Place:
-    """A workspace of its own on the server, and its MCP clients."""
+    """A new workspace on the server, and its MCP clients."""
 
     def __init__(self, session, mode):
         self.session, self.mode, self.url = session, mode, str(session.base_url).rstrip("/") + "/mcp"
@@ -85,7 +85,7 @@ class Place:
         return self.post("/api/tokens", name="test", role=role)["token"]
 
     def do(self, question, role="operator", token=None, **headers):
-        """What the async function `question(client)` gives."""
+        """Return the result of the async function `question(client)`."""
 
         async def asked():
             async with self.connected(token or self.token(role), headers) as client:
@@ -105,7 +105,7 @@ class Place:
         return self.do(lambda client: client.call_tool(tool, arguments or {}, meta=meta), **options)
 
     def gives(self, tool, **arguments):
-        """The data of a call that goes well."""
+        """Return the data of a successful call."""
         found = self.call(tool, arguments)
         assert not found.is_error, found.content
         return found.structured_content
@@ -120,13 +120,13 @@ def place(session, request):
 
 
 def failure(found):
-    """The text of a call that went wrong."""
+    """Return the error text of a failed call."""
     assert found.is_error
     return found.content[0].text
 
 
 def refusal(ask):
-    """Code and text of an error of the protocol, which the client may put into groups."""
+    """Return code and text of a protocol error, which the client may wrap in exception groups."""
     with pytest.raises((MCPError, ExceptionGroup)) as caught:
         ask()
     error = caught.value

@@ -1,4 +1,4 @@
-"""The wire of /mcp, byte by byte: what is no good message, who may ask, and both ways of the protocol."""
+"""POST /mcp byte by byte: invalid messages, authentication, and both styles of the protocol."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ def message(method="tools/list", id=1, **params):
 
 @pytest.fixture
 def ask(token_client):
-    """`ask(message, version)` posts it; bytes as they are."""
+    """`ask(message, version)` posts the message; bytes are sent unchanged."""
     client = token_client("operator")
 
     def ask(body, version=None, **headers):
@@ -41,7 +41,7 @@ def ask(token_client):
 
 @pytest.fixture
 def latest(ask):
-    """`latest(method, **params)` asks in the way of 2026-07-28; `headers` are more or other ones."""
+    """`latest(method, **params)` sends a request of version 2026-07-28; `headers` are added or replaced."""
 
     def latest(method, headers=None, meta=META, version=LATEST, **params):
         sent = {"Mcp-Method": method} | ({"Mcp-Name": params["name"]} if "name" in params else {}) | (headers or {})
@@ -52,7 +52,7 @@ def latest(ask):
 
 
 def error_of(answer, status, code):
-    """The error's text, after a look at what must be there."""
+    """Check the shape of the error and return its text."""
     assert (answer.status_code, answer.json["error"]["code"]) == (status, code), answer.text
     assert answer.mimetype == "application/json" and answer.json["jsonrpc"] == "2.0" and "id" in answer.json
     return answer.json["error"]["message"]

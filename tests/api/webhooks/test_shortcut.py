@@ -1,4 +1,4 @@
-"""Webhooks that the server's loop answers itself: which calls it takes, and that it answers as the view does.
+"""Webhook calls in the server's loop: the served calls, and the same responses as by the view.
 
 What webhooks do in general is in test_webhooks.py and its neighbours, which run both ways. That a run leaves the same
 record both ways is in ../dispatch/test_quick_record.py.
@@ -157,7 +157,7 @@ def test_a_mistake_in_making_an_answer_is_answered(caplog):
 
 @pytest.fixture
 def protected(owner, hook):
-    """`protected(way)` makes a flow whose callers are checked in this way (WAYS); the headers of one who has proof."""
+    """`protected(way)` makes a flow with this authentication (WAYS) and returns the headers of an authentic call."""
 
     def make(way, **config):
         auth, type_, data, headers = WAYS[way]
@@ -354,7 +354,7 @@ def test_a_run_that_turns_out_to_take_long_is_made_by_the_view_once(behind, clie
 
 @pytest.fixture
 def take(server):
-    """`take(head, body)` offers a request, as it comes from the client, to the shortcut; whether that takes it."""
+    """`take(head, body)` gives the shortcut a request as sent by a client and returns True if it serves it."""
     answers = []
 
     def offer(head, body=b""):
@@ -427,7 +427,7 @@ server.stop()
 
 @pytest.fixture
 def elsewhere(config):
-    """`elsewhere(path)` calls a webhook in another process: status, how many the shortcut took, and body."""
+    """`elsewhere(path)` calls a webhook in another process: status, number of calls served by the shortcut, body."""
     process = start_python(OTHER_PROCESS, config.data_dir)
 
     def call(path):
@@ -457,7 +457,7 @@ def test_another_process_sees_every_change_at_once(owner, hook, elsewhere):
 
 @pytest.mark.slow
 def test_a_flow_that_was_switched_off_does_not_answer_once_more(hook, elsewhere):
-    """Thousands of switches in this process, each seen by the other one at its next call."""
+    """Thousands of changes in this process; the other process sees each at its next call."""
     flow = hook(ADD, respond="last")["id"]
     for _ in range(2_000):
         with write():

@@ -1,4 +1,4 @@
-"""Who may call a webhook: each way to prove it, what is no proof, and that secrets stay out of every record."""
+"""Authentication of webhook callers: each type, invalid secrets and signatures, and that no secret is recorded."""
 
 import base64
 import hashlib
@@ -48,7 +48,7 @@ PAYMENT = {
 
 
 def sign(body, secret=SECRET, algorithm="sha256"):
-    """The HMAC in hex, by the standard library's way that the server does not go."""
+    """Return the HMAC in hex, computed by another function of the standard library than the server uses."""
     return hmac.new(secret.encode(), body, getattr(hashlib, algorithm)).hexdigest()
 
 
@@ -57,7 +57,7 @@ def stripe(body, at=NOW, secret="whsec_test"):
 
 
 def proof(data, headers, body=GITHUB_BODY, type_="hmac", now=NOW):
-    """What the check says about a request, for a credential with this data."""
+    """Return the result of the check of a request, for a credential with this data."""
     return is_authentic(type_, TYPES[type_].load(data), headers, body, now)
 
 
@@ -374,7 +374,7 @@ def guess(client, place=NEAR, **headers):
 
 
 def told(server):
-    """The entries of the log that tell of refusals, oldest first."""
+    """Return the log entries about refusals, oldest first."""
     server.recorder.commit([])
     return [row for row in LogEntry.select().order_by(LogEntry.id) if "was refused" in row.message]
 

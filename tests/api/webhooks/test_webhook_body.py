@@ -1,4 +1,4 @@
-"""What a run sees of the request that started it: the body by its content type, query and headers."""
+"""The webhook request as the input of a run: the body by its content type, query and headers."""
 
 import base64
 import time
@@ -23,7 +23,7 @@ PATH = "/api/webhooks/in"
 
 @pytest.fixture
 def send(client, make_flow):
-    """`send(data, content_type)` calls a webhook; the input of its run."""
+    """`send(data, content_type)` calls a webhook and returns the input of its run."""
     config = {"path": "in", "respond": "last", "methods": ["POST", "GET"]}
     make_flow({"nodes": [{"id": "hook", "type": "webhook", "config": config}]}, status="active")
 

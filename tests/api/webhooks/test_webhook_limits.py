@@ -1,4 +1,4 @@
-"""What a webhook takes: bodies up to a size, and so many calls a minute."""
+"""Limits of webhooks: the size of bodies, and calls a minute."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ PATH = "/api/webhooks/orders"
 
 @pytest.fixture
 def hook(make_flow):
-    """`hook(**config)` makes an active flow that answers its calls at once."""
+    """`hook(**config)` makes an active flow that responds at once."""
 
     def make(path="orders", **config):
         node = {"id": "hook", "type": "webhook", "config": {"path": path, **config}}

@@ -1,4 +1,4 @@
-"""Calling the webhooks of active flows: which flow answers, how, and that a repeated call starts no second run."""
+"""Calls of webhooks: routing, responses, and that a repeated call starts no second run."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ STOP = {"id": "stop", "type": "stop", "config": {"message": "the inside story"}}
 
 
 def definition(*nodes, path="orders", **config):
-    """A webhook that leads to the nodes, one after the other."""
+    """Return a webhook trigger followed by the nodes, one after the other."""
     hook = {"id": "hook", "type": "webhook", "config": {"path": path, **config}}
     ids = ["hook", *(node["id"] for node in nodes)]
     return {"nodes": [hook, *nodes], "edges": [list(pair) for pair in zip(ids, ids[1:], strict=False)]}
@@ -41,7 +41,7 @@ def hook(make_flow):
 
 
 def only_run():
-    """The one run that there is."""
+    """Return the only run."""
     (row,) = Run.select()
     return row
 
@@ -307,7 +307,7 @@ def test_a_flows_own_policy_loosens_nothing_of_ours(client, hook, own):
     ],
 )
 def test_the_response_of_a_flow_cannot_be_embedded_in_our_pages(client, hook, dest, site, status, count_rows):
-    """Their policy lets them load scripts of this server, and a browser says what it asks for."""
+    """Their policy allows scripts of this server; browsers send the purpose of a request."""
     hook(respond(headers={"Content-Type": "text/javascript"}, body="alert(1)"), respond="node", methods=["GET"])
     before = count_rows()["runs"]
     headers = {"Sec-Fetch-Dest": dest, "Sec-Fetch-Site": site}
@@ -495,7 +495,7 @@ def test_many_callers_at_once_each_get_their_own_answer(app, hook):
 
 
 def answered(client, hook, **config):
-    """What a call is answered by a flow whose respond node has this config."""
+    """Return the response of a flow whose respond node has this config."""
     hook({"id": "answer", "type": "respond", "config": config}, respond="node")
     return client.post("/api/webhooks/orders", {"png": "iVBORw0KGgo=", "path": "a/may.csv"})
 
