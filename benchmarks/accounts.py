@@ -1,7 +1,6 @@
-"""Requests that make runs, and what the database has of those runs: none lost, none too many, each with all its steps.
+"""Requests that start runs, compared with the runs in the database: none lost, none too many, each with all its steps.
 
-A benchmark that loads such a request accounts for its answers after each load, so that a figure never comes from work
-that was not done.
+A benchmark checks the answers after each load, so that a figure never counts work that was not done.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ SELECT COUNT(*) FROM runs WHERE workflow_id = ? AND id > ? AND status = 'success
 AND (SELECT COUNT(DISTINCT node_id) FROM {0} WHERE run_id = runs.id AND status = 'success') = 5
 AND (SELECT COUNT(*) FROM {0} WHERE run_id = runs.id) = 5
 """
-# Versions that packed no steps have but the table.
+# Older versions, without packed steps, have only the table.
 STEPS = "SELECT MIN(name) FROM sqlite_master WHERE name IN ('all_steps', 'steps')"
 
 
@@ -48,7 +47,7 @@ class Recorded:
         self.last = ""
 
     def check(self) -> None:
-        """Send it once; what comes of that must be right."""
+        """Send it once, and check the result."""
         client = Client(self.target.port)
         answer = client.exchange(self.target.request)
         client.close()
@@ -73,7 +72,7 @@ class Recorded:
         return Accounts(max(0, answered - made), max(0, made - answered - unanswered), made - whole, seconds)
 
     def _settled(self, connection: sqlite3.Connection, began: float) -> float:
-        """Seconds until all runs have ended, and no other one has come for QUIET_SECONDS.
+        """Return the seconds until all runs have ended, and no other one has come for QUIET_SECONDS.
 
         A quick run is in the memory of a process until it has ended, and while the disk is slow nobody can see it.
         """

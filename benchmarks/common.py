@@ -1,7 +1,7 @@
-"""What the benchmarks share: a server as a child process, the memory of its processes, tables and the JSON document.
+"""Shared code of the benchmarks: a server as a child process, memory of its processes, tables, the JSON document.
 
-Nothing here knows what is measured. Each benchmark prints Markdown tables for people, then one JSON document; `--json`
-leaves only that.
+Independent of the measured subject. Each benchmark prints Markdown tables, then one JSON document; `--json` prints only
+that.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ IN_USE = re.compile("address already in use|EADDRINUSE", re.I)
 
 @dataclass
 class Server:
-    """A server that answers. `seconds` is the time from its spawn to the first 200."""
+    """A running server. `seconds` is the time from its spawn to the first 200."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -41,7 +41,7 @@ class Server:
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on just now."""
+    """Return a free port of the loopback."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -51,7 +51,7 @@ def free_port() -> int:
 def headrace_environment(
     data_dir: Path, port: int, workers: int, settings: Mapping[str, object] | None = None
 ) -> dict[str, str]:
-    """The environment of a server with default settings but for these: none of the caller's own gets in."""
+    """Return the environment of a server with default settings except these, and none of the caller's."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV") if name in os.environ}
     return kept | {
         "HOST": "127.0.0.1",
@@ -68,7 +68,7 @@ def headrace_environment(
 def headrace(
     data_dir: Path, workers: int, settings: Mapping[str, object] | None = None, root: Path = ROOT
 ) -> Iterator[Server]:
-    """`python workflow_server.py` of the checkout at `root`, on this data folder, with these settings."""
+    """Start the server of the checkout at `root`, on this data folder, with these settings."""
     port = free_port()
     environment = headrace_environment(data_dir, port, workers, settings)
     with serve([sys.executable, "workflow_server.py"], environment, port, "/api/health", root) as server:
@@ -106,7 +106,7 @@ class ServerError(Exception):
 
 
 def seconds_until_200(process: subprocess.Popen[bytes], port: int, path: str, began: float) -> float:
-    """Seconds from `began` (of `time.perf_counter`) until the path answers 200."""
+    """Return the seconds from `began` (of `time.perf_counter`) until the path answers 200."""
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode()
     while (passed := time.perf_counter() - began) < START_SECONDS:
         if process.poll() is not None:
@@ -120,7 +120,7 @@ def seconds_until_200(process: subprocess.Popen[bytes], port: int, path: str, be
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the server to stop, then kill what is left of its session, which is all that it started."""
+    """Ask the server to stop, then kill all remaining processes of its session."""
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
@@ -132,11 +132,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def processes(session: int) -> list[int]:
-    """The ids of all living processes of a session, as Linux lists them."""
+    """Return the ids of all living processes of a session (Linux)."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            # The name, in parentheses, may hold anything; after it come the state, the parent, the group, the session.
+            # The name, in parentheses, may contain anything; then follow state, parent, group and session.
             state, _, _, its_session, *_ = stat.read_text().rpartition(")")[2].split()
             if int(its_session) == session and state not in "ZX":
                 found.append(int(stat.parent.name))
@@ -144,7 +144,7 @@ def processes(session: int) -> list[int]:
 
 
 def memory(session: int) -> dict[str, Any]:
-    """MiB of all processes of a session: `pss_mib` counts shared pages once, `rss_mib` in each process."""
+    """Return the MiB of all processes of a session: `pss_mib` counts shared pages once, `rss_mib` in each process."""
     pids = processes(session)
     return {
         "processes": len(pids),
@@ -155,7 +155,7 @@ def memory(session: int) -> dict[str, Any]:
 
 
 def cpu_seconds(session: int) -> float:
-    """The processor time that the live processes of a session have had so far."""
+    """Return the processor time used by the living processes of a session."""
     ticks = 0
     for pid in processes(session):
         with contextlib.suppress(OSError):
@@ -170,7 +170,7 @@ def _sum_mib(pids: Sequence[int], file: str, key: str) -> float:
 
 
 def machine() -> dict[str, Any]:
-    """When and on what it was measured."""
+    """Return the time and the machine of the measurement."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "python": platform.python_version(),
@@ -181,7 +181,7 @@ def machine() -> dict[str, Any]:
 
 
 def load_average() -> float:
-    """How many processes wanted a processor in the last minute: asked before a benchmark, other people's work."""
+    """Return the load average of the last minute: before a benchmark it shows other work."""
     return round(os.getloadavg()[0], 1)
 
 
@@ -193,13 +193,13 @@ def _processor() -> str:
 
 
 def target(value: float, bound: float, at_least: bool = False) -> dict[str, Any]:
-    """A figure beside what it should be, and whether it is."""
+    """Return a figure, its target, and True if it meets the target."""
     met = value >= bound if at_least else value <= bound
     return {"value": value, "at_least" if at_least else "at_most": bound, "met": met}
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     cells = [list(map(str, head)), *([_cell(value) for value in row] for row in rows)]
     widths = [max(len(row[at]) for row in cells) for at in range(len(head))]
     lines = [
@@ -210,7 +210,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def target_table(targets: Mapping[str, Mapping[str, Any]]) -> str:
-    """The targets of a document as a table."""
+    """Return the targets of a document as a table."""
     rows = []
     for name, entry in targets.items():
         bound = f"at least {entry['at_least']:,}" if "at_least" in entry else f"at most {entry['at_most']:,}"
@@ -227,7 +227,7 @@ def _cell(value: Any) -> str:
 
 
 def report(document: Mapping[str, Any], tables: Sequence[str], only_json: bool) -> None:
-    """Print the tables, unless only JSON is wanted, and the document."""
+    """Print the tables, unless only JSON is requested, and the document."""
     if not only_json:
         print("\n\n".join(tables), end="\n\n")
     print(json.dumps(document, indent=None if only_json else 2))

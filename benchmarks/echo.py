@@ -1,6 +1,6 @@
-"""The least that Flask can do for a request with JSON: what benchmarks/requests.py sets Headrace's figures beside.
+"""A minimal Flask app that returns JSON: the baseline of benchmarks/requests.py.
 
-It is served with Headrace's own gunicorn.conf.py, whose hooks start and stop what stands under `headrace`.
+It is served with Headrace's gunicorn.conf.py, whose hooks start and stop the object under `headrace`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from flask import Flask, Response, jsonify, request
 
 
 class Nothing:
-    """In the place of the parts of a Headrace process."""
+    """Stands for the parts of a Headrace process."""
 
     first_login = shortcut = None
 
@@ -26,5 +26,5 @@ app.extensions["headrace"] = Nothing()
 
 @app.route("/", methods=["GET", "POST"])
 def echo() -> Response:
-    """The JSON that came, or null."""
+    """Return the JSON of the request, or null."""
     return jsonify(request.get_json(silent=True))

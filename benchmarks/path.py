@@ -1,4 +1,4 @@
-"""The parts of a webhook that the loop of a worker answers, measured one by one in one process.
+"""The parts of a quick webhook call, which the loop of a worker answers, measured one by one in one process.
 
     python benchmarks/path.py [--calls 2000] [--repeat 7] [--group 8] [--json]
 
@@ -25,7 +25,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-# Run as a script, this folder comes first, and its files would hide modules of the same name.
+# As a script, this folder is first in the path, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from gunicorn.config import Config as GunicornConfig
@@ -59,7 +59,7 @@ GROUPS = (1, 8, 32)
 
 @contextlib.contextmanager
 def server() -> Iterator[Any]:
-    """The parts of a server in this process, with the flow at its address."""
+    """Yield the parts of a server in this process, with the flow at its address."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="headrace-bench-", dir=memory if memory.is_dir() else None) as folder:
         config = Config(data_dir=Path(folder), durability="normal", admin_password=common.PASSWORD)
@@ -80,7 +80,7 @@ def server() -> Iterator[Any]:
 
 
 class Parts:
-    """The parts of a call, each as a function that does it once."""
+    """The parts of a call, each as a function that executes it once."""
 
     def __init__(self, made: Any) -> None:
         self.config = GunicornConfig()
@@ -103,7 +103,7 @@ class Parts:
         parse_head(self.config, HEAD, PEER)
 
     def accept(self) -> Run:
-        """Make the run: an id, the input as JSON text, a row."""
+        """Create the run: an id, the input as JSON text, a row."""
         encoded = engine.encode(self.value, 2**24)
         return Run.accept(
             self.hook.flow, id=new_id("run"), input=encoded.decode(), triggered_by="webhook", trigger_node="hook",
@@ -119,7 +119,7 @@ class Parts:
         return engine.run(self.plan, job)
 
     def record(self) -> WholeRun:
-        """Note the five steps, and the end of the run."""
+        """Record the five steps and the end of the run."""
         record = RunRecord(self.dispatcher.recorder, self.payloads, self.run)
         for step in self.steps:
             record.step(step)
@@ -127,7 +127,7 @@ class Parts:
         return record.whole()
 
     def answer(self) -> None:
-        """Make the answer, its head by gunicorn."""
+        """Create the response, its head by gunicorn."""
         answer = make_node_answer(self.run, self.outcome.response)
         sent = SimpleNamespace(sendall=lambda data: None)
         response = Response(self.request, sent, self.config)
@@ -136,7 +136,7 @@ class Parts:
         response.close()
 
     def copies(self, count: int) -> list[WholeRun]:
-        """So many ended runs, each with an id of its own."""
+        """Return so many ended runs, each with its own id."""
         made = []
         for _ in range(count):
             run = self.accept()
@@ -146,7 +146,7 @@ class Parts:
 
 
 def cpu_us(work: Callable[[], Any], count: int, repeat: int, clock: Callable[[], float] = time.thread_time) -> float:
-    """The best time of one call, in microseconds."""
+    """Return the best time of one call, in microseconds."""
     best = float("inf")
     for _ in range(repeat):
         began = clock()
@@ -157,7 +157,7 @@ def cpu_us(work: Callable[[], Any], count: int, repeat: int, clock: Callable[[],
 
 
 def statements_us(parts: Parts, group: int, count: int, repeat: int) -> tuple[float, float]:
-    """SQLite's part a run: its statements, and the commit without a disk."""
+    """Return SQLite's time for a run: statements, and the commit without a disk."""
     best = [float("inf"), float("inf")]
     for _ in range(repeat):
         writes = [insertions(parts.copies(group)) for _ in range(max(1, count // group))]
@@ -174,7 +174,7 @@ def statements_us(parts: Parts, group: int, count: int, repeat: int) -> tuple[fl
 
 
 def turn(parts: Parts, group: int) -> None:
-    """One turn of a loop with so many calls, until all are answered."""
+    """Execute one turn of a loop with so many calls, until all are answered."""
     left, answered = [group], threading.Event()
 
     def reply(status: str, headers: Any, body: bytes) -> None:
@@ -184,14 +184,14 @@ def turn(parts: Parts, group: int) -> None:
 
     for _ in range(group):
         while not parts.shortcut.take(parts.request, BODY, reply):
-            continue  # Python's collector came in between, and the run was none of a quick flow
+            continue  # Python's garbage collector ran, and the run was too slow for a quick one
     parts.shortcut.end_turn()
     if not answered.wait(PATIENCE):
         raise SystemExit(f"{left[0]} of {group} calls were not answered")
 
 
 def measure(parts: Parts, options: argparse.Namespace) -> list[tuple[str, float]]:
-    """All parts, with what they are."""
+    """Return all parts with descriptions."""
     best = partial(cpu_us, count=options.calls, repeat=options.repeat)
     turns = {group: max(1, options.calls // group) for group in GROUPS}
     eight = parts.copies(options.group)

@@ -15,7 +15,7 @@ Then each server is started alone, `starts` times in turns: how long that takes,
 webhook is loaded at 32 connections. `--flat` loads Headrace's webhook for minutes at a pace, requests a second, and
 reads its memory every 30 seconds. `--rounds 0` and `--starts 0` leave those parts out.
 
-benchmarks/peers.md says how to repeat what is claimed, and what the peers do not do.
+benchmarks/peers.md describes how to repeat the measurements, and the limits of the peers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-# Run as a script, this folder comes first, and its files would hide modules of the same name.
+# As a script, this folder is first in the path, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import common, node_red
@@ -60,7 +60,7 @@ COUNTS = ("errors", "turned_away", "lost", "extra", "incomplete")
 def measure_all(
     measured: Measure, found: Sequence[Peer], concurrencies: Sequence[int], options: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """The medians of each target at each concurrency, with all their rounds."""
+    """Return the medians of each target at each concurrency, with all rounds."""
     rounds: dict[int, list[dict[str, dict[str, Any]]]] = {concurrency: [] for concurrency in concurrencies}
     with contextlib.ExitStack() as stack:
         subjects = start_all(stack, found)
@@ -89,18 +89,18 @@ def start_all(stack: contextlib.ExitStack, found: Sequence[Peer]) -> list[Subjec
 
 
 def unanswered(concurrency: int, options: argparse.Namespace) -> int:
-    """How many runs may lack an answer: at its end wrk leaves what it waits for."""
+    """Return the number of runs that may lack an answer: at its end wrk drops open requests."""
     return concurrency if options.client == "wrk" else 0
 
 
 def tell(number: int, concurrency: int, found: dict[str, dict[str, Any]]) -> None:
-    """Say on the error output how a round went, for whoever waits for the end."""
+    """Print the result of a round on stderr, as progress."""
     rates = ", ".join(f"{name} {seen['rate']:,.0f}" for name, seen in found.items())
     print(f"round {number + 1} at {concurrency} connections, requests/s: {rates}", file=sys.stderr, flush=True)
 
 
 def with_rounds(name: str, concurrency: int, rounds: Sequence[dict[str, dict[str, Any]]]) -> dict[str, Any]:
-    """The summary of a target at a concurrency, and under `rounds` the figures of each round."""
+    """Return the summary of a target at a concurrency, and under `rounds` the figures of each round."""
     single = []
     for found in rounds:
         cpu_ratio = round(found["echo"]["cpu_ms"] / max(found[name]["cpu_ms"], 1e-9), 3)
@@ -110,7 +110,7 @@ def with_rounds(name: str, concurrency: int, rounds: Sequence[dict[str, dict[str
 
 
 def ratio(results: Sequence[dict[str, Any]], key: str, name: str, other: str, concurrency: int) -> float | None:
-    """The median over the rounds of one target's figure divided by another's, if both were measured."""
+    """Return the median over the rounds of one target's figure divided by another's, if both were measured."""
     found = {result["target"]: result["rounds"] for result in results if result["concurrency"] == concurrency}
     if name not in found or other not in found:
         return None
@@ -119,7 +119,7 @@ def ratio(results: Sequence[dict[str, Any]], key: str, name: str, other: str, co
 
 
 def goals(document: dict[str, Any]) -> dict[str, Any]:
-    """The targets that hold for what was measured."""
+    """Return the targets that apply to the measurements."""
     results, found = document["results"], {}
     ours = [result for result in results if result["target"] in ("webhook", "run")]
     if ours:
@@ -144,7 +144,7 @@ def goals(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def tables_of(document: dict[str, Any]) -> list[str]:
-    """Markdown for people: the medians, every round of every figure, and what was not measured."""
+    """Return Markdown: the medians, every round of every figure, and missing measurements."""
     results, alone, steady = document["results"], document["alone"], document["flat"]
     tables = ["\n".join(f"- {name}: {version}" for name, version in document["versions"].items())]
     tables += [f"Not measured: {name}. {why}" for name, why in document["skipped"].items()]
@@ -163,7 +163,7 @@ def tables_of(document: dict[str, Any]) -> list[str]:
 
 
 def round_tables(document: dict[str, Any], results: Sequence[dict[str, Any]]) -> list[str]:
-    """The medians, then a table of each figure with every round."""
+    """Return the medians, then a table of each figure with every round."""
     head = ("target", "connections", *FIGURES, "answers", *COUNTS)
     keys = ("target", "concurrency", *FIGURES.values(), "answers", *COUNTS)
     tables = [
@@ -215,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Processes that only wait would share pages with the servers, whose memory would then seem smaller.
         pool = stack.enter_context(load_processes()) if options.client == "python" or options.flat else None
         measured = measure_with_wrk if options.client == "wrk" else partial(measure, pool)
-        # A benchmark that is told to end stops its servers, too.
+        # On SIGTERM, the benchmark stops its servers too.
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
         found = peers(options, skipped)
         results = measure_all(measured, found, concurrencies, options) if options.rounds else []

@@ -1,4 +1,4 @@
-"""How soon the runs of killed processes go on, and whether each of them comes to its end once.
+"""The time until runs of killed processes resume, and a check that each of them ends exactly once.
 
     python benchmarks/recovery.py [--runs 200] [--rounds 1] [--workers 2] [--threads 16] [--lease 15]
                                   [--scenarios server,worker] [--json]
@@ -34,7 +34,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# Run as a script, this folder comes first, and its files would hide modules of the same name.
+# As a script, this folder is first in the path, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import common
@@ -53,7 +53,7 @@ RUNS = "SELECT id, status, waiting, claims, finished_at FROM runs"
 
 
 class Effects:
-    """An HTTP server that notes when a request of which `Idempotency-Key` comes.
+    """An HTTP server that records the time of each request by `Idempotency-Key`.
 
     It holds back what is posted to /held until `opened`, and answers everything else at once.
     """
@@ -81,7 +81,7 @@ class Effects:
             self._seen.append((key, time.time()))
 
     def seen(self) -> list[tuple[str, float]]:
-        """The key of each request so far and when it came, in seconds since 1970."""
+        """Return the key and time of each request so far, in seconds since 1970."""
         with self._lock:
             return list(self._seen)
 
@@ -97,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
     effects: Effects
 
     def handle(self) -> None:
-        with contextlib.suppress(ConnectionError):  # who asked was killed
+        with contextlib.suppress(ConnectionError):  # the client was killed
             super().handle()
 
     def do_POST(self) -> None:
@@ -116,25 +116,25 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def post(id_: str, url: str) -> dict[str, Any]:
-    """A node with an effect that can be counted."""
+    """Return a node with a countable effect."""
     return {"id": id_, "type": "http", "config": {"method": "POST", "url": url, "body": {"n": "{{ trigger.n }}"}}}
 
 
 def held_flow(effects: Effects) -> dict[str, Any]:
-    """A flow whose request is held back."""
+    """Return a flow with a delayed response."""
     nodes = [{"id": "start", "type": "manual"}, post("held", f"{effects.url}/held"), {"id": "end", "type": "noop"}]
     return {"nodes": nodes, "edges": [["start", "held"], ["held", "end"]]}
 
 
 def waiting_flow(effects: Effects) -> dict[str, Any]:
-    """A flow with a request before its wait and one behind."""
+    """Return a flow with a request before its wait and one after it."""
     pause = {"id": "pause", "type": "wait", "config": {"until": "{{ trigger.until }}"}}
     nodes = [{"id": "start", "type": "manual"}, post("before", effects.url), pause, post("after", effects.url)]
     return {"nodes": nodes, "edges": [["start", "before"], ["before", "pause"], ["pause", "after"]]}
 
 
 class Seen(NamedTuple):
-    """A run as it is on record. `finished_at` is in milliseconds since 1970."""
+    """A recorded run. `finished_at` is in milliseconds since 1970."""
 
     id: str
     status: str
@@ -144,20 +144,20 @@ class Seen(NamedTuple):
 
     @property
     def way(self) -> str:
-        """In which of the three ways it is in progress."""
+        """Return the way in which it is in progress, one of three."""
         if self.status == "running":
             return "node"
         return "thread" if self.waiting is None else "wait"
 
 
 def on_record(database: Path) -> dict[str, Seen]:
-    """All runs. Nothing stays open: a server that starts after a crash must find the file as the crash left it."""
+    """Return all runs. Closes the file: a server that starts after a crash must find it unchanged."""
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         return {row[0]: Seen(*row) for row in connection.execute(RUNS)}
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
-    """Return when it holds, for what happens in another process; ends the benchmark where it takes too long."""
+    """Return when the condition holds, by polling. End the benchmark if it takes too long."""
     deadline = time.monotonic() + PATIENCE
     while not holds():
         if time.monotonic() > deadline:
@@ -166,7 +166,7 @@ def until(holds: Callable[[], bool], what: str) -> None:
 
 
 class Trial:
-    """One server, filled and then killed."""
+    """One server that is filled with runs and then killed."""
 
     def __init__(self, options: argparse.Namespace, folder: Path, effects: Effects) -> None:
         self.options, self.folder, self.effects = options, folder, effects
@@ -214,7 +214,7 @@ class Trial:
         return sum(":held:" in key for key, _ in self.effects.seen())
 
     def kill_the_server(self) -> dict[str, Any]:
-        """Kill all processes, start again, and see how the runs go on."""
+        """Kill all processes, start again, and watch the runs resume."""
         with self.serving() as server:
             self.fill(server)
             killed = time.time()
@@ -229,7 +229,7 @@ class Trial:
         return {"down_s": began - killed, "health_s": server.seconds, **self.outcome(began)}
 
     def kill_a_worker(self) -> dict[str, Any]:
-        """Kill one worker, and see how its runs go on in the others."""
+        """Kill one worker, and watch its runs resume in the others."""
         with self.serving() as server:
             self.fill(server)
             master = server.process.pid
@@ -242,7 +242,7 @@ class Trial:
         return {"down_s": 0.0, "health_s": health, **self.outcome(began)}
 
     def settle(self) -> None:
-        """Return when no run is in progress any more, or it has taken so long that some are lost."""
+        """Return when no run is in progress any more, or after a timeout that means that some are lost."""
         deadline = time.monotonic() + self.options.lease + PATIENCE
         while any(run.finished_at is None for run in on_record(self.database).values()):
             if time.monotonic() > deadline:
@@ -250,7 +250,7 @@ class Trial:
             time.sleep(POLL_SECONDS)
 
     def outcome(self, began: float) -> dict[str, Any]:
-        """What became of the runs, with seconds from `began`."""
+        """Return the outcome of the runs, with seconds from `began`."""
         after, seen = on_record(self.database), self.effects.seen()
         taken = {key.partition(":")[0]: came - began for key, came in reversed(seen) if came >= began}
         ended = {run.id: run.finished_at / 1000 - began for run in after.values() if run.finished_at}
@@ -273,11 +273,11 @@ class Trial:
         }
 
     def _is_lost(self, run: Seen | None, times: Mapping[str, int]) -> bool:
-        """Whether the run has not succeeded, or has left out something that it should do."""
+        """Return True if the run has not succeeded, or a request of it is missing."""
         return run is None or run.status != "success" or not all(times[key] for key in self._keys(run.id))
 
     def _doubled(self, after: Mapping[str, Seen], times: Mapping[str, int]) -> int:
-        """How many requests came too often. One in doubt may come again when its run is claimed."""
+        """Return the number of repeated requests. A request in doubt may be repeated when its run is claimed."""
         most = {}
         for id_ in self.accepted:
             run = after.get(id_)
@@ -286,7 +286,7 @@ class Trial:
         return sum(max(0, count - most.get(key, 0)) for key, count in times.items())
 
     def _keys(self, id_: str) -> list[str]:
-        """The Idempotency-Keys of a run."""
+        """Return the Idempotency-Keys of a run."""
         waits = self.before[id_].way == "wait"
         return [f"{id_}:{node}:0" for node in (("before", "after") if waits else ("held",))]
 
@@ -295,13 +295,13 @@ SCENARIOS = {"server": Trial.kill_the_server, "worker": Trial.kill_a_worker}
 
 
 def trial(scenario: str, options: argparse.Namespace) -> dict[str, Any]:
-    """One round of a scenario, on a new data folder."""
+    """Execute one round of a scenario, on a new data folder."""
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder, Effects() as effects:
         return SCENARIOS[scenario](Trial(options, Path(folder), effects))
 
 
 def summary(scenario: str, rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One scenario over all rounds: medians, the slowest end, and the sums of what went wrong."""
+    """Return the summary of a scenario over all rounds: medians, the slowest end, and the number of errors."""
 
     def median(values: Iterable[float]) -> float:
         return round(statistics.median(values), 3)
@@ -325,7 +325,7 @@ def summary(scenario: str, rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def goals(results: Sequence[dict[str, Any]], lease: float) -> dict[str, Any]:
-    """The targets of the scenarios that were measured."""
+    """Return the targets of the measured scenarios."""
     found = {
         "runs_lost": common.target(sum(result["lost"] for result in results), 0),
         "doubled": common.target(sum(result["doubled"] for result in results), 0),

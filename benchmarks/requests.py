@@ -1,4 +1,4 @@
-"""What the real server answers over loopback, at several concurrencies, beside a bare Flask JSON echo.
+"""Requests to the real server over loopback, at several concurrencies, compared with a bare Flask JSON echo.
 
     python benchmarks/requests.py [--seconds 3] [--rounds 3] [--concurrency 1,8,32] [--workers 2] [--json]
 
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-# Run as a script, this folder comes first, and its files would hide modules of the same name.
+# As a script, this folder is first in the path, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import common
@@ -48,7 +48,7 @@ FLOW = {
 
 
 def recorded_run(api: Api, server: common.Server, database: Path) -> Recorded:
-    """A request that starts a run of a new flow and waits for its end."""
+    """Return a request that starts a run of a new flow and waits for its end."""
     made = {"name": "Benchmark", "status": "active", "definition": FLOW}
     flow = api.call("POST", "/api/flows", made)["id"]
     text = request("POST", f"/api/workflows/{flow}/run", api.headers, {"input": INPUT})
@@ -57,7 +57,7 @@ def recorded_run(api: Api, server: common.Server, database: Path) -> Recorded:
 
 
 def targets_of(api: Api, server: common.Server, database: Path, echo: common.Server) -> list[Target]:
-    """What is measured, the echo first."""
+    """Return the targets, the echo first."""
     run = recorded_run(api, server, database)
     run.check()
     runs = request("GET", "/api/runs?limit=50", api.headers)
@@ -72,7 +72,7 @@ def targets_of(api: Api, server: common.Server, database: Path, echo: common.Ser
 def measure_all(
     pool: Any, targets: Sequence[Target], concurrencies: Sequence[int], options: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """Every target at every concurrency: the medians of the rounds."""
+    """Return every target at every concurrency: the medians of the rounds."""
     results = []
     for concurrency in concurrencies:
         rounds = [
@@ -84,7 +84,7 @@ def measure_all(
 
 
 def summary(name: str, concurrency: int, rounds: Sequence[dict[str, dict[str, Any]]]) -> dict[str, Any]:
-    """One target at one concurrency over all rounds."""
+    """Return the summary of one target at one concurrency over all rounds."""
     own = [found[name] for found in rounds]
     ratios = [found[name]["rate"] / max(found["echo"]["rate"], 1e-9) for found in rounds]
     return {
@@ -101,7 +101,7 @@ def summary(name: str, concurrency: int, rounds: Sequence[dict[str, dict[str, An
 
 
 def goals(results: Sequence[dict[str, Any]], lost: int, peak_mib: float) -> dict[str, Any]:
-    """The targets that hold for what was measured. Those of speed are a webhook's: see webhook.py."""
+    """Return the targets that apply to the measurements. The targets of speed are in webhook.py."""
     return {
         "errors": common.target(sum(result["errors"] for result in results), 0),
         "runs_lost": common.target(lost, 0),

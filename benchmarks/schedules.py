@@ -1,4 +1,4 @@
-"""Many schedules that are due in the same second, on the real server.
+"""Many schedules due in the same second, on the real server.
 
     python benchmarks/schedules.py [--schedules 1000] [--workers 2] [--lead 6] [--patience 180] [--json]
 
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-# Run as a script, this folder comes first, and its files would hide modules of the same name.
+# As a script, this folder is first in the path, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import database
@@ -48,7 +48,7 @@ FAILED = "SELECT COUNT(*) FROM runs WHERE status <> 'success'"
 
 
 def write_flows(path: Path, count: int) -> None:
-    """A database with this many active flows."""
+    """Create a database with this many active flows."""
     database.connect(path)
     database.migrate()
     with database.write():
@@ -61,7 +61,7 @@ def write_flows(path: Path, count: int) -> None:
 
 
 def write_schedules(path: Path, instant: int) -> None:
-    """Let all of them be due at this instant, in milliseconds."""
+    """Make all of them due at this instant, in milliseconds."""
     database.connect(path)
     made = plan(FLOW)
     wanted = [(trigger.node_id, trigger.config) for trigger in find_triggers(made)]
@@ -72,7 +72,7 @@ def write_schedules(path: Path, instant: int) -> None:
 
 
 def seconds_until(connection: sqlite3.Connection, sql: str, count: int, instant: int, patience: float) -> float | None:
-    """Seconds from the instant until the answer is `count`, None where it is not for too long."""
+    """Return the seconds from the instant until the query returns `count`; None after a timeout."""
     while (passed := now_ms() - instant) < patience * 1000:
         if connection.execute(sql).fetchone()[0] >= count:
             return (now_ms() - instant) / 1000
@@ -81,7 +81,7 @@ def seconds_until(connection: sqlite3.Connection, sql: str, count: int, instant:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Seconds until all have fired and until all runs have ended, and what is wrong at the end."""
+    """Return the seconds until all have fired and until all runs have ended, and the errors."""
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
         path = Config(data_dir=Path(folder)).database_path
         write_flows(path, options.schedules)

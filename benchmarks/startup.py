@@ -1,4 +1,4 @@
-"""How fast the real server starts and what it holds when idle.
+"""Start time of the real server, and its memory when idle.
 
     python benchmarks/startup.py [--repeat 7] [--settle 4] [--workers 2] [--json]
 
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-# Run as a script, this folder comes first, and its files would hide modules of the same name.
+# As a script, this folder is first in the path, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import common
@@ -28,7 +28,7 @@ TARGET_MIB = 126.0
 
 
 def start_twice(workers: int, settle: float) -> tuple[float, float, dict[str, Any]]:
-    """Seconds of a start on an empty folder and of the next on the same, and the memory then."""
+    """Return the seconds of a start on an empty folder and of the next on the same, and the memory after it."""
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
         with common.headrace(Path(folder), workers) as server:
             first = server.seconds
@@ -39,7 +39,7 @@ def start_twice(workers: int, settle: float) -> tuple[float, float, dict[str, An
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
-    """Median and extremes."""
+    """Return the median and the extremes."""
     return {
         "median": round(statistics.median(values), 3),
         "min": round(min(values), 3),

@@ -20,13 +20,13 @@ from config import Config
 
 
 class Subject(NamedTuple):
-    """A request to load, and how its answers are accounted for, if they are recorded at all."""
+    """A request to load, and the check of its recorded answers, if there are any."""
 
     target: Target
     recorded: Recorded | None = None
 
     def load(self, measured: Measure, concurrency: int, seconds: float, unanswered: int) -> dict[str, Any]:
-        """One load, with what the database has of it; up to `unanswered` runs may be there without an answer."""
+        """Execute one load and check the database; up to `unanswered` runs may be without an answer."""
         seen = measured(self.target, concurrency, seconds)
         if self.recorded:
             seen |= self.recorded.account(seen["answers"], unanswered)._asdict()
@@ -43,7 +43,7 @@ class Peer(NamedTuple):
 
 
 def peers(options: argparse.Namespace, skipped: dict[str, str]) -> list[Peer]:
-    """All servers that can be measured. The reason why one cannot is noted in `skipped`."""
+    """Return all servers that can be measured. `skipped` gets the reason for each other one."""
     found = []
     for prefix, root in checkouts(options).items():
         found += [_echo(prefix, root, options.workers), _headrace(prefix, root, options.workers)]
@@ -59,7 +59,7 @@ def peers(options: argparse.Namespace, skipped: dict[str, str]) -> list[Peer]:
 
 
 def checkouts(options: argparse.Namespace) -> dict[str, Path]:
-    """The folders of Headrace to be measured, by the prefix of the names of their targets."""
+    """Return the folders of Headrace to measure, by the prefix of the names of their targets."""
     return {"": common.ROOT} | ({"before: ": options.against} if options.against else {})
 
 
@@ -122,12 +122,12 @@ def _n8n(folder: Path, may_install: bool) -> Peer:
 
 
 def _posted(name: str, path: str, contains: bytes, server: common.Server, _: Path) -> list[Subject]:
-    """The same body, posted to a server that records nothing."""
+    """Return a request with the same body to a server that records nothing."""
     return [Subject(Target(name, server.port, server.process.pid, request("POST", path, {}, INPUT), contains))]
 
 
 def commit(root: Path) -> str:
-    """The commit of a checkout and its subject; a + says that files differ from it."""
+    """Return the commit of a checkout and its subject; a + marks changed files."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         number, _, subject = _git(root, "log", "-1", "--format=%h %s").partition(" ")
         changed = _git(root, "status", "--porcelain", "--untracked-files=no")

@@ -1,4 +1,4 @@
-"""What a webhook's caller waits for: a flow of five nodes, called over loopback at several concurrencies.
+"""Response times of a webhook: a flow of five nodes, called over loopback at several concurrencies.
 
     python benchmarks/webhook.py [--seconds 2] [--rounds 3] [--concurrency 1,8,32] [--workers 2]
                                  [--client auto|wrk|python] [--json]
@@ -28,7 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-# Run as a script, this folder comes first, and its files would hide modules of the same name.
+# As a script, this folder is first in the path, and its files would hide modules of the same name.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import common
@@ -39,12 +39,12 @@ from config import Config
 TARGET_AT = 32
 TARGET_RATE, TARGET_P99_MS, TARGET_RATIO, TARGET_PEAK_MIB = 1_000.0, 60.0, 0.3, 300.0
 INPUT = {"customer": "Ada", "items": [{"price": 30, "count": 2}, {"price": 45, "count": 1}]}
-# How the webhook node answers: the status and a part of the body.
+# The expected response of the webhook node: the status and a part of the body.
 ANSWERS = {"node": (200, b"Ada: 105"), "last": (200, b"Ada: 105"), "immediately": (202, b'"run_id":"run_')}
 
 
 def definition(path: str, respond: str) -> dict[str, Any]:
-    """The flow at this path."""
+    """Return the flow at this path."""
     hook = {"path": path, "auth": "none", "respond": respond}
     total = "{{ input.body['items'][0].price * 2 + input.body['items'][1].price }}"
     return {
@@ -80,7 +80,7 @@ class Hook(Recorded):
 def measure_all(
     measured: Measure, echo: Target, hooks: Sequence[Hook], concurrencies: Sequence[int], options: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """Every target at every concurrency: the medians of the rounds."""
+    """Return every target at every concurrency: the medians of the rounds."""
     results = []
     for concurrency in concurrencies:
         rounds = []
@@ -96,7 +96,7 @@ def measure_all(
 
 
 def summary(name: str, concurrency: int, rounds: Sequence[dict[str, dict[str, Any]]]) -> dict[str, Any]:
-    """One target at one concurrency over all rounds."""
+    """Return the summary of one target at one concurrency over all rounds."""
     own = [found[name] for found in rounds]
     ratios = [found[name]["rate"] / max(found["echo"]["rate"], 1e-9) for found in rounds]
     medians = {key: statistics.median(found[key] for found in own) for key in ("rate", "p50_ms", "p99_ms", "cpu_ms")}
@@ -116,7 +116,7 @@ def summary(name: str, concurrency: int, rounds: Sequence[dict[str, dict[str, An
 
 
 def goals(results: Sequence[dict[str, Any]], peak_mib: float) -> dict[str, Any]:
-    """The targets that hold for what was measured; those of `node` hold at TARGET_AT connections."""
+    """Return the targets that apply to the measurements; the targets of `node` are for TARGET_AT connections."""
     wrong = {
         "errors": "errors",
         "runs_lost": "lost",

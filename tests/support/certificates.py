@@ -1,4 +1,4 @@
-"""Certificates for tests: an authority of its own, and servers that it vouches for."""
+"""Certificates for tests: an authority, and certificates of servers that it signs."""
 
 import datetime
 import ipaddress
@@ -17,7 +17,7 @@ def name_of(text):
 
 
 class Authority:
-    """It lives in a folder; `file` has its own certificate."""
+    """An authority in a folder; `file` has its certificate."""
 
     def __init__(self, folder):
         self.folder, self.file = folder, folder / "authority.pem"
@@ -32,7 +32,7 @@ class Authority:
         self.file.write_bytes(made.sign(self.key, hashes.SHA256()).public_bytes(PEM))
 
     def server(self, host):
-        """The context of a server that is `host`, a name or an address."""
+        """Return the TLS context of a server for `host`, a name or an address."""
         key = ec.generate_private_key(ec.SECP256R1())
         try:
             names = [x509.IPAddress(ipaddress.ip_address(host))]

@@ -1,6 +1,6 @@
-"""Child processes of tests. Each is killed at a deadline, so that whatever a test waits for comes or ends.
+"""Child processes of tests. Each is killed at a deadline, so that no test waits forever.
 
-Processes that outlive one call are started here alone. What is left of them when the tests end is killed.
+All processes that outlive one call are started here. Remaining ones are killed when the tests end.
 """
 
 import atexit
@@ -10,7 +10,7 @@ import subprocess
 import threading
 from contextlib import contextmanager, suppress
 
-DEADLINE = 500  # seconds; generous, since the machine may have much else to do
+DEADLINE = 500  # seconds; generous, since the machine may be busy
 DYING_SECONDS = 20
 LIVING = set()
 
@@ -30,13 +30,13 @@ def start_child(command, seconds=DEADLINE, **options):
 
 
 def kill_child(process):
-    """SIGKILL to the process and its children, as far as they are in its group."""
+    """Send SIGKILL to the process and its group."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
 def end_child(process):
-    """Kill what is left of the process, and close its pipes."""
+    """Kill the process if it still runs, and close its pipes."""
     process.deadline.cancel()
     kill_child(process)
     process.wait(DYING_SECONDS)
@@ -49,7 +49,7 @@ def end_child(process):
 
 @contextmanager
 def child(command, seconds=DEADLINE, **options):
-    """A process that does not outlive the block, nor its deadline."""
+    """Start a process that ends with the block, or at its deadline."""
     process = start_child(command, seconds, **options)
     try:
         yield process

@@ -1,4 +1,4 @@
-"""Crashes everywhere: a copy of the database at every commit, from which another process goes on."""
+"""Crashes everywhere: a copy of the database at every commit, from which another process continues."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ from models import Lease, LogEntry, Run, Step, Wait
 
 
 class Copying(Recorder):
-    """A recorder that calls `copy` before every commit, while whoever needs it waits."""
+    """A recorder that calls `copy` before every commit, while its callers wait."""
 
     def __init__(self, copy):
         super().__init__()
@@ -31,7 +31,7 @@ class Copying(Recorder):
 
 @dataclass
 class Moment:
-    """A state of the database: after how many of the actions, and which steps with effects were on record as done."""
+    """A state of the database: the number of actions before it, and the recorded steps with effects."""
 
     path: Path
     action: int
@@ -56,7 +56,7 @@ class Moments(list):
 
 @contextmanager
 def inline_process(folder, recorder, **settings):
-    """As `world.process`, in the test's own thread, with this recorder."""
+    """Like `world.process`, in the test's own thread, with this recorder."""
     config = Config(data_dir=folder, run_threads=2, grace=0, lease=3600, **settings)
     recorder.start()
     dispatcher = Dispatcher(Resources(config, make_services(config)), recorder, inline=True)
@@ -69,7 +69,7 @@ def inline_process(folder, recorder, **settings):
 
 
 def essence(output):
-    """Of every run of the database: what is the same however often its process crashed.
+    """Return, for every run of the database, the parts that do not depend on crashes.
 
     Ids of runs are left out, and so are attempts that a crash cut off.
     """
@@ -90,7 +90,7 @@ def essence(output):
 
 
 def crash_everywhere(folder, types, actions, **settings):
-    """Do the actions, each of which is `action(dispatcher)`; then again from every moment, as if all had stopped there.
+    """Do the actions, each `action(dispatcher)`, then again from every moment, as if the process had stopped there.
 
     Whatever the moment, it ends the same, nothing waits, and no effect that was on record happens again.
     """
@@ -135,7 +135,7 @@ def crash_everywhere(folder, types, actions, **settings):
 
 
 def _copied(folder, to):
-    """A folder that has just what another has, if there is that one."""
+    """Make a folder an exact copy of another, if that exists."""
     shutil.rmtree(to, ignore_errors=True)
     if folder.exists():
         shutil.copytree(folder, to)
@@ -147,5 +147,5 @@ def _without_runs(keys):
 
 
 def first_run():
-    """The run that the story began with."""
+    """Return the first run of the story."""
     return run_of(Run.select(Run.id).order_by(Run.id).limit(1).scalar())

@@ -1,4 +1,4 @@
-"""Ways in which a disk can refuse what a server writes, and relent."""
+"""Ways in which a disk can refuse writes of a server, and recover."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ import pytest
 
 
 class Full:
-    """A small file system of its own for the data, which is then filled to the last byte."""
+    """A small file system for the data, which is filled to the last byte."""
 
     def __init__(self, folder):
         self.data_dir = folder / "small"
@@ -28,7 +28,7 @@ class Full:
             os.close(descriptor)
 
     def leave(self, size):
-        """Fill it until only so many bytes are free."""
+        """Fill the disk until only so many bytes are free."""
         disk = os.statvfs(self.data_dir)
         self._filler.write_bytes(bytes(max(0, disk.f_bavail * disk.f_frsize - size)))
 
@@ -36,7 +36,7 @@ class Full:
         self._filler.unlink()
 
     def close(self):
-        # Lazily: something that reads there must not keep it for ever.
+        # Lazily: a reader must not keep it mounted forever.
         subprocess.run(["umount", "-l", self.data_dir], check=True, timeout=60)
 
     @property
@@ -45,7 +45,7 @@ class Full:
 
 
 class Limited:
-    """A limit on the size of files: every write fails, whoever one is."""
+    """A limit on the size of files: every write fails, also for root."""
 
     def __init__(self, folder):
         self.data_dir = folder / "data"
@@ -61,10 +61,10 @@ class Limited:
 
 
 class ReadOnly:
-    """The database's files are made immutable: for those that have them open, and for those that open them anew."""
+    """The database's files are made immutable, for open and for new connections."""
 
     def __init__(self, folder):
-        # On a disk: whoever has a file of tmpfs open, where other tests may have theirs, can write it all the same.
+        # On a disk: open files on tmpfs, where other tests may be, stay writable.
         self._folder = Path(tempfile.mkdtemp(dir="/var/tmp"))
         self.data_dir = self._folder / "data"
         try:

@@ -1,6 +1,6 @@
-"""The world outside: an HTTP server in the test's process that counts what is done to it, by `Idempotency-Key`.
+"""Effects outside of the server: an HTTP server in the test's process that counts requests by `Idempotency-Key`.
 
-What a flow's `http` nodes did is known from here, whatever the server under test has on record.
+It knows the effects of a flow's `http` nodes, independently of the records of the server under test.
 """
 
 import threading
@@ -11,17 +11,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from servers import PATIENCE
 
-LOOK_SECONDS = 0.1  # between two looks whether more requests will come
-SLOWEST = 0.02  # seconds that an answer takes at most, so that many are under way when something is killed
+LOOK_SECONDS = 0.1  # between two checks for more requests
+SLOWEST = 0.02  # maximum seconds of a response, so that many are in progress at a kill
 
 
 def http_node(id_, url, body=1, **more):
-    """A node that asks one of the addresses below."""
+    """Return a node that sends a request to one of the addresses below."""
     return {"id": id_, "type": "http", "config": {"method": "POST", "url": url, "body": body}, **more}
 
 
 class Effects:
-    """Two addresses, which give the body back: `url` after an instant, `held` once the test sets `opened`.
+    """Two addresses that return the body: `url` after an instant, `held` once the test sets `opened`.
 
     `held` holds the first request of each key, and answers one that comes again as `url` does.
     """
@@ -44,23 +44,23 @@ class Effects:
         self._thread.join(PATIENCE)
 
     def note(self, key):
-        """Count a request; the how manieth of its key it is, and how long its answer takes."""
+        """Count a request. Return its number among those with its key, and the delay of its response."""
         with self._changed:
             self._seen[key] += 1
             self._changed.notify_all()
             return self._seen[key], self.random.uniform(0, SLOWEST)
 
     def seen(self):
-        """How many requests came, by key."""
+        """Return the number of requests, by key."""
         with self._changed:
             return Counter(self._seen)
 
     def count(self):
-        """How many requests came."""
+        """Return the number of requests."""
         return self.seen().total()
 
     def wait_for(self, count, is_over=lambda: False):
-        """Return when so many requests have come, or `is_over()` says that no more will."""
+        """Return when so many requests have come, or `is_over()` returns True."""
         ends = time.monotonic() + PATIENCE
         with self._changed:
             while self._seen.total() < count and not is_over():
@@ -69,7 +69,7 @@ class Effects:
                 self._changed.wait(LOOK_SECONDS)
 
     def wait_for_keys(self, *keys, times=1):
-        """Return when a request of each of these keys has come so often."""
+        """Return when so many requests with each of these keys have come."""
         with self._changed:
             enough = self._changed.wait_for(lambda: all(self._seen[key] >= times for key in keys), PATIENCE)
             assert enough, f"not all of these came {times} times: { ({key: self._seen[key] for key in keys}) }"
@@ -77,7 +77,7 @@ class Effects:
 
 class _Listener(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 256  # with the usual 5, connections that come at once are reset
+    request_queue_size = 256  # with the default of 5, simultaneous connections are reset
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -86,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
     effects: Effects
 
     def handle(self):
-        with suppress(ConnectionError):  # who asked may be killed
+        with suppress(ConnectionError):  # the client may have been killed
             super().handle()
 
     def do_POST(self):

@@ -1,4 +1,4 @@
-"""Clients that start runs whatever happens to the server, and remember what they were told."""
+"""Clients that start runs whatever happens to the server, and store the responses."""
 
 import http.client
 import queue
@@ -31,7 +31,7 @@ class Load:
             thread.start()
 
     def start(self, count):
-        """Have so many more runs started."""
+        """Start so many more runs."""
         with self._changed:
             self._open += count
         for _ in range(count):
@@ -56,7 +56,7 @@ class Load:
 
     @staticmethod
     def key(number):
-        """The Idempotency-Key of a number, None where it has none."""
+        """Return the Idempotency-Key of a number; None if it has none."""
         return f"key-{number}" if number % 2 else None
 
     def _work(self):
@@ -97,7 +97,7 @@ class Load:
                 return
 
     def _choose(self, number):
-        """One of the servers that answer; where none does, the first that does again."""
+        """Return a server that answers; if none does, wait for the first one."""
         answering = [server for server in self.servers if server.answering.is_set()]
         if answering:
             return answering[number % len(answering)]

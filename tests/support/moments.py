@@ -1,4 +1,4 @@
-"""What the tests of schedules share: moments as text, a clock that the test sets, schedules on record."""
+"""Helpers for tests of schedules: moments as text, a settable clock, recorded schedules."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -12,17 +12,17 @@ SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
 
 def at(text, zone="UTC", fold=0):
-    """A moment on the clock of a zone in milliseconds: `at("2024-03-31 01:30", "Europe/Berlin")`."""
+    """Return a moment in a time zone in milliseconds: `at("2024-03-31 01:30", "Europe/Berlin")`."""
     return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone), fold=fold).timestamp() * 1000)
 
 
 def shown(instant, zone="UTC"):
-    """What the clock of a zone shows: `2024-03-31 03:00 +0200`."""
+    """Return the local time in a zone: `2024-03-31 03:00 +0200`."""
     return datetime.fromtimestamp(instant / 1000, ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M %z")
 
 
 def utc(instant):
-    """As the API writes it."""
+    """Return the moment in the format of the API."""
     return datetime.fromtimestamp(instant / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
@@ -30,7 +30,7 @@ START = at("2026-03-02 12:00")
 
 
 class Clock:
-    """A clock on the wall, which can be set, and one that nobody sets."""
+    """A system clock that can be set, and a monotonic clock."""
 
     def __init__(self, now=START):
         self.now, self.passed = now, 0
@@ -42,50 +42,50 @@ class Clock:
         return self.passed
 
     def pass_by(self, ms):
-        """Time goes on."""
+        """Move both clocks forward."""
         self.now += ms
         self.passed += ms
 
     def jump(self, ms):
-        """Somebody sets the clock on the wall."""
+        """Set the system clock."""
         self.now += ms
 
 
 def config(**given):
-    """A schedule's config as the server has it: `config(every=60)`."""
+    """Return a schedule's config as the server stores it: `config(every=60)`."""
     return {"timezone": "UTC", "catch_up": "last", **given}
 
 
 def schedule(now=START, made=None, node_id="tick", workspace="ws_1", **given):
-    """An active flow with this schedule, as of `now`."""
+    """Add an active flow with this schedule, as of `now`."""
     made = made or add_flow(flow(node(node_id)), workspace)
     sync(made, now, **{node_id: config(**given)})
     return made
 
 
 def sync(made, now=START, **wanted):
-    """Give a flow these schedules, as a change of it does."""
+    """Set a flow's schedules, as a change of the flow does."""
     with write():
         Schedule.sync(made, list(wanted.items()), now)
 
 
 def row(made, node_id="tick"):
-    """The schedule as its row is."""
+    """Return the row of the schedule."""
     return Schedule.get((Schedule.workflow_id == made.id) & (Schedule.node_id == node_id))
 
 
 def fires(made=None):
-    """The instants at which schedules have fired, oldest first."""
+    """Return the instants at which schedules have fired, oldest first."""
     query = ScheduleFire.select() if made is None else ScheduleFire.select().where(ScheduleFire.workflow_id == made.id)
     return [fire.instant for fire in query.order_by(ScheduleFire.instant)]
 
 
 def runs(made=None):
-    """The runs, oldest first."""
+    """Return the runs, oldest first."""
     query = Run.select() if made is None else Run.select().where(Run.workflow_id == made.id)
     return list(query.order_by(Run.id))
 
 
 def logged():
-    """The log as level and message, oldest first."""
+    """Return the log as level and message, oldest first."""
     return [(entry.level, entry.message) for entry in LogEntry.select().order_by(LogEntry.id)]

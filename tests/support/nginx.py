@@ -1,4 +1,4 @@
-"""nginx as a process of its own, with `deploy/nginx.conf` in front of a server."""
+"""nginx in a separate process, with `deploy/nginx.conf`, in front of a server."""
 
 import datetime
 import ipaddress
@@ -38,7 +38,7 @@ http {{
 
 
 def adapted(text, server_port, http_port, https_port, folder):
-    """The configuration with these ports, for this machine alone, and with the certificate in the folder."""
+    """Return the configuration with these ports, only for this machine, and with the certificate in the folder."""
     changes = [
         (r"listen \[::\]:\d+( ssl)?;", "", 2),
         (r"listen 80;", f"listen 127.0.0.1:{http_port};", 1),
@@ -54,7 +54,7 @@ def adapted(text, server_port, http_port, https_port, folder):
 
 
 def make_certificate(folder):
-    """Write a self-made certificate for localhost, and its key, into the folder."""
+    """Write a self-signed certificate for localhost, and its key, into the folder."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
@@ -88,7 +88,7 @@ class Nginx:
         self._process = None
 
     def start(self):
-        """Return once it takes connections."""
+        """Return when it accepts connections."""
         command = [PROGRAM, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-e", "stderr"]
         self._process = start_child(command, seconds=None, stderr=self._log, stdin=subprocess.DEVNULL)
         until(self._is_up, "nginx listens", 20)
@@ -101,11 +101,11 @@ class Nginx:
         return False
 
     def said(self):
-        """What it has written into its log."""
+        """Return the content of its log."""
         return (self.folder / "log").read_text()
 
     def close(self):
-        """End it."""
+        """Stop nginx."""
         if self._process is not None:
             end_child(self._process)
         self._log.close()

@@ -1,4 +1,4 @@
-"""What is on record in a database file, read without the server, and whether that is what must be there."""
+"""The recorded state in a database file, read without the server, and checks of it."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ UNFINISHED = "SELECT id FROM runs WHERE status IN ('pending', 'running')"
 
 
 def ask(path, sql, *params):
-    """The rows of a query, while a server has the file open."""
+    """Return the rows of a query while a server has the file open."""
     with closing(sqlite3.connect(path, timeout=20)) as connection:
         connection.row_factory = sqlite3.Row
         return [SimpleNamespace(**row) for row in connection.execute(sql, params)]
@@ -29,7 +29,7 @@ def settled(path, *ids):
 
 
 def the_silent(path):
-    """The owner whose lease has run out, once there is one and none of the runs is its any more."""
+    """Return the owner with an expired lease, once there is one and it owns none of the runs any more."""
 
     def found():
         silent = ask(
@@ -44,7 +44,7 @@ def the_silent(path):
 
 
 def left_on_disk(path, folder):
-    """A copy of what lies there after a crash. To open the file itself would tidy up what the server has to."""
+    """Return a copy of the files after a crash. Opening the original would do recovery work of the server."""
     copy = Path(folder) / path.name
     for suffix in ("", "-wal"):
         if Path(f"{path}{suffix}").exists():
@@ -53,18 +53,18 @@ def left_on_disk(path, folder):
 
 
 def key_of(step):
-    """The Idempotency-Key of an http node's step."""
+    """Return the Idempotency-Key of an http node's step."""
     return f"{step.run_id}:{step.node_id}:{step.item_index or 0}"
 
 
 def steps(path, run_id=None):
-    """The steps of a run, or of all, in order."""
+    """Return the steps of a run, or of all, in order."""
     where = "" if run_id is None else "WHERE run_id = ?"
     return ask(path, f"SELECT * FROM all_steps {where} ORDER BY run_id, seq", *([] if run_id is None else [run_id]))
 
 
 def completed(path):
-    """The keys of the http steps that are on record as done."""
+    """Return the keys of http steps recorded as completed."""
     return {key_of(step) for step in steps(path) if step.node_type == "http" and is_done(step) and not is_map(step)}
 
 
@@ -73,7 +73,7 @@ def is_done(step):
 
 
 def is_map(step):
-    """Whether the step is of a `foreach` as a whole, which asked nothing itself."""
+    """Return True if the step is that of a whole `foreach`, which sends no request itself."""
     return step.node_id == "each" and step.item_index is None
 
 
@@ -114,12 +114,12 @@ class Flow:
 
     @staticmethod
     def output(number):
-        """What a run of this number gives."""
+        """Return the output of the run with this number."""
         return {"each": [{"n": 2 * number + 1}, {"n": 2 * number + 2}], "last": 2 * number}
 
     @staticmethod
     def ends(number):
-        """How each node and each item must have ended, in this order."""
+        """Return the expected end of each node and item, in order."""
         chosen, other = ("more", "less") if number % 3 == 0 else ("less", "more")
         done = [("start", None), ("one", None), ("twice", None), ("each", None), ("third", None)]
         done += [(chosen, None), ("last", None), ("end", None)]
@@ -130,7 +130,7 @@ class Flow:
 
 
 class Crashes:
-    """What was on record at each crash: what was done is not asked for again, and only what went on is resumed."""
+    """The recorded state at each crash: completed steps are not repeated, and only runs in progress are resumed."""
 
     def __init__(self, effects):
         self.effects = effects
@@ -138,12 +138,12 @@ class Crashes:
         self._interrupted = Counter()
 
     def note(self, path):
-        """Note what is on record now, just after something was killed."""
+        """Store the recorded state just after a kill."""
         keys = completed(path)
         seen = self.effects.seen()
         for key in keys:
             self._done.setdefault(key, seen[key])
-        # One that was cut off may have been taken up already, for it can be seen that its process is gone.
+        # An interrupted run may already have been claimed, because the death of its process is visible.
         self._interrupted.update(run.id for run in ask(path, UNFINISHED))
 
     def check(self, runs):
@@ -155,7 +155,7 @@ class Crashes:
 
 
 def check(path, load, effects, crashes):
-    """Every promise about the runs of this load, once all have ended."""
+    """Check every guarantee about the runs of this load, after all have ended."""
     runs = ask(path, "SELECT * FROM runs ORDER BY id")
     broken = [(run.id, run.status, run.claims, run.error_text) for run in runs if run.status != "success"]
     assert not broken, f"{len(broken)} runs did not succeed: {broken[:5]}"
@@ -205,7 +205,7 @@ def _check_record(run, of_it):
 
 
 def check_effects(run, of_it, seen):
-    """Each request that is on record as done came once, and once more for each time that it was in doubt."""
+    """Check that each completed request came once, and once more for each time that it was in doubt."""
     asked = [step for step in of_it if step.node_type == "http" and not is_map(step)]
     doubts = Counter(key_of(step) for step in asked if is_interrupted(step))
     for key in (key_of(step) for step in asked if is_done(step)):
@@ -213,5 +213,5 @@ def check_effects(run, of_it, seen):
 
 
 def describe(of_it):
-    """The steps for a person to read."""
+    """Return the steps in readable form."""
     return "\n".join(f"{s.seq} {s.node_id} {s.item_index} {s.status} {s.error_text or ''}" for s in of_it)

@@ -1,6 +1,6 @@
-"""Real servers as child processes, and what can be done to them: ending them in every way, stopping, starting again.
+"""Real servers as child processes: starting, every way of ending, stopping and continuing.
 
-Nothing here knows of runs. Every process that a `Server` starts is ended by it, whatever happens in the test.
+Independent of runs. Every process that a `Server` starts is ended by it, whatever happens in the test.
 """
 
 import fcntl
@@ -22,14 +22,14 @@ from children import start_child
 from world import ROOT
 
 EMAIL, PASSWORD = "owner@localhost", "only-for-the-tests"
-PATIENCE = 120  # seconds after which something that never comes fails the test
+PATIENCE = 120  # seconds after which a missing event fails the test
 POLL = 0.02
 LINES_KEPT = 2_000
 COMMAND = ("workflow_server.py",)
 
 
 def until(holds, what, seconds=PATIENCE):
-    """Return the first true value of `holds()`; for what happens in another process, which can tell us nothing."""
+    """Return the first true value of `holds()`: waits for an event in another process by polling."""
     deadline = time.monotonic() + seconds
     while not (found := holds()):
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
@@ -44,11 +44,11 @@ def free_port():
 
 
 def processes():
-    """The living processes of this machine: id, id of the parent, session."""
+    """Return the living processes of this machine: id, id of the parent, session."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            # The name, in parentheses, may hold anything; after it come the state, the parent, the group, the session.
+            # The name, in parentheses, may contain anything; then follow state, parent, group and session.
             state, parent, _, session, *_ = stat.read_text().rpartition(")")[2].split()
             if state not in "ZX":
                 found.append((int(stat.parent.name), int(parent), int(session)))
@@ -56,7 +56,7 @@ def processes():
 
 
 class Refused(Exception):
-    """The server answered with another status than was expected."""
+    """The server answered with an unexpected status."""
 
     def __init__(self, method, path, status, body):
         super().__init__(f"{method} {path}: {status} {body}")
@@ -64,16 +64,16 @@ class Refused(Exception):
 
 
 def states_of(pid):
-    """What each thread of a process does: T for stopped."""
+    """Return the state of each thread of a process: T for stopped."""
     states = []
     for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
-        with suppress(OSError):  # a thread that has just ended
+        with suppress(OSError):  # the thread has just ended
             states.append(stat.read_text().rpartition(")")[2].split()[0])
     return states
 
 
 def _stop(*pids):
-    """SIGSTOP to these processes; returns when none of their threads does anything more."""
+    """Send SIGSTOP to these processes. Return when all their threads are stopped."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
@@ -84,7 +84,7 @@ def _stop(*pids):
 class Server:
     """`python workflow_server.py` on a data folder: a master and its workers, in a session of their own.
 
-    `answering` is set while nobody has ended it. What it writes is in `lines`.
+    `answering` is set until it is ended. Its output is in `lines`.
     """
 
     def __init__(self, data_dir, command=COMMAND, **settings):
@@ -118,7 +118,7 @@ class Server:
     def database(self):
         return self.data_dir / "headrace.sqlite3"
 
-    # Its life
+    # Start and end
 
     def start(self):
         """Start it and return when it answers."""
@@ -132,7 +132,7 @@ class Server:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        # Through a pipe, not into a file: where the disk is full, one still wants to read what it says of that.
+        # Through a pipe, not into a file: its output must be readable even if the disk is full.
         self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
         self._reader.start()
         until(self._is_up, "the server answers")
@@ -151,7 +151,7 @@ class Server:
             return False
 
     def kill(self, note=None):
-        """SIGKILL to all of its processes at once; returns when none of them is left.
+        """Send SIGKILL to all its processes at once. Return when all have ended.
 
         `note()` is called when they do nothing more, and others cannot see yet that they are gone.
         """
@@ -166,19 +166,19 @@ class Server:
         self.ended()
 
     def terminate(self):
-        """SIGTERM to the master."""
+        """Send SIGTERM to the master."""
         self.answering.clear()
         self._process.terminate()
 
     def ended(self, seconds=PATIENCE):
-        """The exit code of the master, once no process of the session lives any more."""
+        """Return the exit code of the master, after all processes of the session have ended."""
         code = self._process.wait(seconds)
         until(lambda: not self._pids(), "the server's processes end", seconds)
         self._reader.join(PATIENCE)
         return code
 
     def close(self):
-        """End whatever of it is left."""
+        """Kill all remaining processes."""
         if self._process is not None:
             for pid in self._pids():
                 with suppress(ProcessLookupError):
@@ -195,7 +195,7 @@ class Server:
         return [pid for pid, _, session in processes() if session == self._process.pid]
 
     def workers(self):
-        """The ids of the workers that live, oldest first."""
+        """Return the ids of the living workers, oldest first."""
         return sorted(pid for pid, parent, _ in processes() if parent == self._process.pid)
 
     def kill_worker(self, pid, note=None):
@@ -212,11 +212,11 @@ class Server:
         until(lambda: pid not in self.workers() and len(self.workers()) == len(before), "the worker is replaced")
 
     def freeze(self, pid):
-        """SIGSTOP to one worker, outside of a write: whoever sleeps with the lock would have all others wait."""
+        """Send SIGSTOP to one worker outside of a write: with the lock it would block all others."""
 
         def stopped():
             os.kill(pid, signal.SIGSTOP)
-            # Its threads stop one by one, and the last may still be given the lock.
+            # Its threads stop one by one, and the last may still get the lock.
             until(lambda: all(state == "T" for state in states_of(pid)), "all threads of the worker are stopped")
             with Path(f"{self.database}.lock").open() as lock:
                 try:
@@ -229,23 +229,23 @@ class Server:
         until(stopped, "the worker is stopped between two writes")
 
     def thaw(self, pid):
-        """SIGCONT to one worker."""
+        """Send SIGCONT to one worker."""
         os.kill(pid, signal.SIGCONT)
 
     def limit_files(self, size):
-        """Let no process of the server write into a file beyond this size; None lifts the limit."""
+        """Limit the size of files that the server's processes write; None lifts the limit."""
         for pid in self._pids():
             _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
 
     def said(self, words, times=1, seconds=PATIENCE):
-        """Return when the server has written a line with these words so often."""
+        """Return when the server has printed so many lines with these words."""
         until(lambda: sum(words in line for line in list(self.lines)) >= times, f"the server says {words!r}", seconds)
 
-    # Asking it
+    # Requests
 
     def request(self, method, path, body=None, headers=None):
-        """The status and the JSON of one request. OSError or HTTPException where there is no whole answer."""
+        """Return the status and JSON of one request. Raises: OSError or HTTPException without a complete response."""
         answer, text = self._exchange(method, path, body, headers or {})
         return answer.status, json.loads(text) if text else None
 
@@ -261,14 +261,14 @@ class Server:
             connection.close()
 
     def call(self, method, path, body=None, status=(200, 201, 202), **options):
-        """The JSON of one request; Refused for another status."""
+        """Return the JSON of one request. Raises: Refused for another status."""
         got, answer = self.request(method, path, body, **options)
         if got not in status:
             raise Refused(method, path, got, answer)
         return answer
 
     def session(self, email=EMAIL, password=PASSWORD):
-        """The headers of somebody who is logged in, for what an API token cannot do."""
+        """Return the headers of a logged-in user, for requests that an API token cannot make."""
         answer, _ = self._exchange("POST", "/api/auth/login", {"email": email, "password": password}, {})
         return {"Cookie": answer.getheader("Set-Cookie").partition(";")[0], "Authorization": ""}
 
@@ -279,7 +279,7 @@ class Server:
         self.token = made["token"]
 
     def add_member(self, email, role, name):
-        """A member who has chosen PASSWORD, as the app asks for; who is one already stays as they are."""
+        """Add a member with PASSWORD as their own choice; an existing member is not changed."""
         given = "set by an owner"
         body = {"email": email, "role": role, "name": name, "password": given}
         status, _ = self.request("POST", "/api/members", body, headers=self.session())
@@ -288,10 +288,10 @@ class Server:
             self.call("PATCH", "/api/profile", own, headers=self.session(email, given))
 
     def add_flow(self, definition, name="Flow"):
-        """The id of a new active flow."""
+        """Add an active flow. Return its id."""
         body = {"name": name, "status": "active", "definition": definition}
         return self.call("POST", "/api/flows", body)["id"]
 
     def run(self, flow, input=None, wait=0):
-        """Start a run; its JSON."""
+        """Start a run. Return its JSON."""
         return self.call("POST", f"/api/workflows/{flow}/run?wait={wait}", {"input": input})

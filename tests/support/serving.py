@@ -1,4 +1,4 @@
-"""A real server with the built app, for as long as something looks at it."""
+"""A real server with the built app."""
 
 from contextlib import contextmanager
 
@@ -7,7 +7,7 @@ from servers import Server
 
 @contextmanager
 def serving(data_dir, **settings):
-    """A server on this folder, with an owner; files of tests that need other settings have a fixture `server` of it."""
+    """Start a server with an owner on this folder; test files with other settings have their own fixture `server`."""
     server = Server(data_dir, **{"WEB_CONCURRENCY": 1, **settings})
     try:
         server.start()

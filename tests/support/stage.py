@@ -1,21 +1,21 @@
-"""Local servers for trying templates out: each says in its own file (`trial`) whom it talks to and what comes of it.
+"""Local servers for trials of templates: each template defines its services and results in its file (`trial`).
 
 A trial is an object with any of these keys. `{name}` in its texts is replaced by an address of a local server: `{http}`
 (http://127.0.0.1:…), `{host}`, `{smtp_port}`, `{messages}` (a service URL whose messages are received here).
 
 - `http`: answers of a web server, `{"path", "method"?, "query"?, "status"?, "json" | "text", "headers"?, "times"?}`; of
   several for the same request, each of the first is given once, or so many times, and the last again and again
-- `vars`: the variables of the flow that are another here
-- `credentials`: the values of those that the template names
-- `files`: files of the workspace that are there before, `{path: text}`, or `{path: {"text" | "base64", "days"?}}`, for
+- `vars`: replaced variables of the flow
+- `credentials`: the values of the template's credentials
+- `files`: existing files of the workspace, `{path: text}`, or `{path: {"text" | "base64", "days"?}}`, for
   any bytes and for files that were changed so many days ago
-- `databases`: SQLite files that are there before, `{path: [statement]}`
-- `store`: what the store has before, `{key: value}`
+- `databases`: existing SQLite files, `{path: [statement]}`
+- `store`: existing entries of the store, `{key: value}`
 - `flows`: other flows, `{id in the template: definition}`
 - `answers`: what is answered to the nodes that wait, in turn, `{"node", "answer", "comment"?, "body"?}`
 - `runs`: how often it runs (1), or a list of what is another in each run, `{"input"?, "answers"?, "output"?,
   "status"?, "error_text"?}`; the template's expected output is that of the last, unless it says another
-- `status`, `error_text`: how a run ends that is to fail
+- `status`, `error_text`: the end of a run that must fail
 - `calls`: what callers of its webhook get, after the runs, `{"method"?, "query"?, "headers"?, "json"?, "status",
   "answer"?}`; the path, and a method that is not said, are those of the node
 - `sent`: what all of that has sent, or left: `http` requests `{"method", "path", "query", "json" | "text", "headers"}`,
@@ -23,9 +23,9 @@ A trial is an object with any of these keys. `{name}` in its texts is replaced b
   `rows` `{path of a SQLite file: {query: [row]}}`, `store` `{key: value}`, `log` `[level, message]` of the runs
 - `ssh`, `mqtt`, `s3`, `llm`: what those servers have before, and in `sent` what they were sent (stage_servers.py)
 
-A text that is given or expected may be a list of its lines. Retries do not pause here.
+Any text may be a list of its lines. Retries have no delay here.
 
-In what is expected, `…` stands for anything: alone for any value, inside a text for any part of it.
+In expected values, `…` stands for anything: alone for any value, inside a text for any part of it.
 """
 
 import base64
@@ -52,7 +52,7 @@ class Mailbox(Controller):
         return "250 OK"
 
     def _trigger_server(self):
-        # It connects to its port to see whether it is there; the port is known only now.
+        # It connects to its port to check that it listens; the port is known only now.
         self.port = self.server.sockets[0].getsockname()[1]
         super()._trigger_server()
 
@@ -76,7 +76,7 @@ class Stage:
             self._mailbox.stop()
 
     def named(self, name):
-        """What `{name}` stands for; `{ssh_port}` is the attribute `port` of the server `ssh`."""
+        """Return the value of `{name}`; `{ssh_port}` is the attribute `port` of the server `ssh`."""
         if name == "http":
             return self.web
         if name == "host":
@@ -90,11 +90,11 @@ class Stage:
         return getattr(self.server(kind), attribute)
 
     def server(self, kind):
-        """The server of stage_servers.py."""
+        """Return the server of stage_servers.py."""
         return self.request.getfixturevalue(f"stage_{kind}")
 
     def filled(self, value):
-        """The value with every `{name}` in it replaced; a text that is one name alone becomes what that stands for."""
+        """Return the value with every `{name}` replaced; a text of one name alone becomes its value."""
         if isinstance(value, dict):
             return {self.filled(key): self.filled(item) for key, item in value.items()}
         if isinstance(value, list):
@@ -105,7 +105,7 @@ class Stage:
         return self.named(alone[1]) if alone else re.sub(r"\{([a-z_]+)\}", lambda m: str(self.named(m[1])), value)
 
     def serve(self, answers):
-        """Have the web server give these answers."""
+        """Make the web server return these responses."""
         answers = [answer for answer in answers for _ in range(answer.get("times", 1))]
         for number, answer in enumerate(answers):
             same = [other for other in answers[number + 1 :] if _asked(other) == _asked(answer)]
@@ -131,12 +131,12 @@ class Stage:
 
 
 def joined(text):
-    """Text that may be a list of its lines."""
+    """Return a text that may be a list of its lines."""
     return text if isinstance(text, str) else "\n".join(text)
 
 
 def content(file):
-    """The bytes of a file that is there before."""
+    """Return the bytes of an existing file."""
     if isinstance(file, dict) and "base64" in file:
         return base64.b64decode(file["base64"])
     return joined(file["text"] if isinstance(file, dict) else file).encode()
@@ -165,13 +165,13 @@ def _mail(message):
 
 
 def _content(part):
-    """A file as its receiver saves it: text where it is text."""
+    """Return a file in comparable form: as text if it is text."""
     data = part.get_payload(decode=True)
     return data.decode() if part.get_content_maintype() == "text" else data
 
 
 def differs(found, expected, where="it"):
-    """Where what was found is not what is expected, in words; None where it is."""
+    """Return the first difference between found and expected as text; None if there is none."""
     if expected == "…":
         return None
     if isinstance(found, str) and isinstance(expected, list):
@@ -188,7 +188,7 @@ def differs(found, expected, where="it"):
 
 
 def lacks(found, expected, where):
-    """As `differs`, of a list of objects of which each has at least the keys that are expected."""
+    """Do the same for a list of objects, each with at least the expected keys."""
     if len(found) != len(expected):
         return f"{where}: {len(found)}, not {len(expected)}: {found}"
     for number, (one, wanted) in enumerate(zip(found, expected, strict=True)):
