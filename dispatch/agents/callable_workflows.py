@@ -18,16 +18,16 @@ from dispatch.subflows import trigger_of
 from errors import DefinitionError, NodeError, NotFound
 from models import Workflow
 
-MOST_FLOWS = 1_000
-# Clients put the name of the server before that of the tool, and some models take no more than 64 characters of both.
-LONGEST_NAME = 48
-LONGEST_DESCRIPTION, LARGEST_SCHEMA = 1_000, 20_000
-# Where a JSON Schema has schemas by name, and where it has data, in which nothing is a keyword.
+MAX_FLOWS = 1_000
+# Clients put the server's name before the tool's, and some models accept at most 64 characters for both.
+MAX_NAME = 48
+MAX_DESCRIPTION, MAX_SCHEMA = 1_000, 20_000  # characters; bytes of JSON
+# Keywords of JSON Schema whose value maps names to schemas, and keywords whose value is data, not a schema.
 MAPS = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
 DATA = {"const", "enum", "default", "examples"}
 # This keyword would make a client repeat an argument in an HTTP header, visible to proxies.
 HEADER = "x-mcp-header"
-INSIDE = re.compile(r"#(/|\Z)")
+LOCAL = re.compile(r"#(/|\Z)")  # a reference to a part of the same schema
 ANYTHING: dict[str, Any] = {"type": "object"}
 
 
@@ -69,19 +69,19 @@ def callable_flow(workspace_id: str, resources: Resources, name: str) -> Callabl
 def _active(workspace_id: str) -> Iterator[tuple[str, str, str, int]]:
     """Yield the tool name, id, name and version of each active flow that may be callable."""
     taken: set[str] = set()
-    # Those that are switched off have their names too: clients keep a name, so it must not pass to another flow.
-    for id_, title, status, version in Workflow.mentioning(workspace_id, '"called"', MOST_FLOWS):
-        name = _name(id_, title, taken)
+    # Inactive flows keep their names: clients remember a name, so it must not pass to another flow.
+    for id_, title, status, version in Workflow.mentioning(workspace_id, '"called"', MAX_FLOWS):
+        name = _make_name(id_, title, taken)
         taken.add(name)
         if status == "active":
             yield name, id_, title, version
 
 
-def _name(id_: str, title: str, taken: set[str]) -> str:
-    """A name of its own: of the title alone where no older flow has that, else with the end of the flow's id."""
+def _make_name(id_: str, title: str, taken: set[str]) -> str:
+    """Return a unique name: from the title alone if no older flow has that name, else with the end of the flow's id."""
     plain = unicodedata.normalize("NFKD", title.casefold()).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
-    most, end = LONGEST_NAME - len("flow_"), id_[-6:].lower()
+    most, end = MAX_NAME - len("flow_"), id_[-6:].lower()
     names = [slug[:most].strip("_"), f"{slug[: most - 7].strip('_')}_{end}".strip("_"), id_.lower()]
     return next(f"flow_{name}" for name in names if name and f"flow_{name}" not in taken)
 
@@ -99,10 +99,10 @@ def _tool(resources: Resources, name: str, id_: str, title: str, version: int) -
     takes: Mapping[str, Any] | None = config.get("input_schema")
     schema, wrapped = arguments_schema(takes)
     described = config.get("description") or (takes or {}).get("description") or f"Runs the workflow {title!r}."
-    if len(orjson.dumps(schema)) > LARGEST_SCHEMA:
-        schema = _wrapping({}) if wrapped else ANYTHING
+    if len(orjson.dumps(schema)) > MAX_SCHEMA:
+        schema = _wrap({}) if wrapped else ANYTHING
         described = f"{described} (The schema of its input is too large to be shown here.)"
-    return CallableFlow(name, title, described[:LONGEST_DESCRIPTION], schema, id_, trigger, wrapped)
+    return CallableFlow(name, title, described[:MAX_DESCRIPTION], schema, id_, trigger, wrapped)
 
 
 def _definition_of(id_: str) -> str:
@@ -116,30 +116,29 @@ def arguments_schema(takes: Mapping[str, Any] | None) -> tuple[dict[str, Any], b
     """Return the JSON Schema of a tool's arguments, and whether they wrap the flow's input in the key `input`."""
     if not takes:
         return ANYTHING, False
-    is_object = takes.get("type") == "object" or ("type" not in takes and {"properties", "required"} & takes.keys())
-    if is_object:
-        return {**_fitted(takes, ""), "type": "object"}, False
-    inner = _fitted(takes, "" if "$id" in takes else "#/properties/input")
+    if takes.get("type") == "object" or ("type" not in takes and {"properties", "required"} & takes.keys()):
+        return {**_move(takes, ""), "type": "object"}, False
+    inner = _move(takes, "" if "$id" in takes else "#/properties/input")
     dialect = {"$schema": inner.pop("$schema")} if "$schema" in inner else {}
-    return {**dialect, **_wrapping(inner)}, True
+    return {**dialect, **_wrap(inner)}, True
 
 
-def _wrapping(inner: dict[str, Any]) -> dict[str, Any]:
+def _wrap(inner: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": {"input": inner}, "required": ["input"], "additionalProperties": False}
 
 
-def _fitted(schema: Any, base: str) -> Any:
-    """The schema for a place at `base` (empty: where it was): what it refers to in itself lies there now."""
+def _move(schema: Any, base: str) -> Any:
+    """Return the schema without HEADER, moved to the path `base` (empty: not moved): local references are adapted."""
     if isinstance(schema, list):
-        return [_fitted(part, base) for part in schema]
+        return [_move(part, base) for part in schema]
     if not isinstance(schema, Mapping):
         return schema
-    return {key: _part(key, value, base) for key, value in schema.items() if key != HEADER}
+    return {key: _move_part(key, value, base) for key, value in schema.items() if key != HEADER}
 
 
-def _part(key: str, value: Any, base: str) -> Any:
+def _move_part(key: str, value: Any, base: str) -> Any:
     if key in MAPS and isinstance(value, Mapping):
-        return {name: _fitted(part, base) for name, part in value.items()}
-    if key == "$ref" and base and isinstance(value, str) and INSIDE.match(value):
+        return {name: _move(part, base) for name, part in value.items()}
+    if key == "$ref" and base and isinstance(value, str) and LOCAL.match(value):
         return base + value[1:]
-    return value if key in DATA else _fitted(value, base)
+    return value if key in DATA else _move(value, base)

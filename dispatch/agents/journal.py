@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,19 +13,21 @@ from dispatch.lease import ProcessLease
 from dispatch.run_record import RunRecord, RunTaken
 from models import AgentRun, AgentStep, new_id, now_ms
 
-NOT_MAPPED = -1
-MOST_INPUT = 50_000  # characters of JSON, which are only shown
+NO_ITEM = -1  # item index of an agent that does not work on an item of a list
+MAX_INPUT = 50_000  # characters of JSON, for display only
+COLUMNS = tuple(field.name for field in dataclasses.fields(Entry))  # of agent_steps, after the id of the agent run
 
 
 class AgentRecord:
     """An `agent.journal.Journal` in the database, for one agent run. Entry 0 is the start of the run.
 
-    Writes take effect only while this process executes the run; else `begin`, `keep_start` and `write` raise RunTaken.
+    Writes take effect only while this process executes the run; otherwise `begin`, `keep_start` and `write` raise
+    RunTaken.
     """
 
     def __init__(self, record: RunRecord, lease: ProcessLease, node_id: str, index: int | None) -> None:
         self.record, self.run, self.lease = record, record.run, lease
-        self.node_id, self.item_index = node_id, NOT_MAPPED if index is None else index
+        self.node_id, self.item_index = node_id, NO_ITEM if index is None else index
         row = AgentRun.of(self.run.id, node_id, self.item_index)
         self.id = new_id(AgentRun.prefix) if row is None else str(row.id)
         found = [] if row is None else [_entry(step) for step in AgentStep.of([self.id])[self.id]]
@@ -73,14 +76,9 @@ class AgentRecord:
         self.record.add(AgentRun.ended(self.run, self.id, status, **values))
 
     def _saved(self, entry: Entry) -> Any:
-        return AgentStep.save_one(
-            (
-                self.id, entry.seq, entry.kind, entry.name, entry.status, _json(entry.request), _json(entry.result),
-                entry.error_text, entry.prompt_chars, entry.input_tokens, entry.output_tokens, entry.cost,
-                entry.started_at, entry.finished_at, entry.duration_ms,
-            ),
-            self.run,
-        )  # fmt: skip
+        values = {name: getattr(entry, name) for name in COLUMNS}
+        values |= {"request": _json(entry.request), "result": _json(entry.result)}
+        return AgentStep.save_one((self.id, *values.values()), self.run)
 
     def _write(self, *writes: Any) -> None:
         counts = self.record.flush(*writes).result()
@@ -90,10 +88,10 @@ class AgentRecord:
 
 
 def _beginning(written: str | None) -> str | None:
-    """The JSON text, or its beginning: the whole of it is the input of the run, or of the node."""
-    if written is None or len(written) <= MOST_INPUT:
+    """Return the JSON text, or only its start if it is long: the whole text is the input of the run or of the node."""
+    if written is None or len(written) <= MAX_INPUT:
         return written
-    return orjson.dumps({"$cut": {"bytes": len(written.encode()), "start": written[:MOST_INPUT]}}).decode()
+    return _json({"$cut": {"bytes": len(written.encode()), "start": written[:MAX_INPUT]}})
 
 
 def _json(value: Any) -> str | None:
@@ -101,12 +99,5 @@ def _json(value: Any) -> str | None:
 
 
 def _entry(row: AgentStep) -> Entry:
-    return Entry(
-        row.seq, row.kind, row.name, row.status, _data(row.request), _data(row.result), row.error_text,
-        row.prompt_chars, row.input_tokens, row.output_tokens, row.cost, row.started_at, row.finished_at,
-        row.duration_ms,
-    )  # fmt: skip
-
-
-def _data(text: str | None) -> Any:
-    return None if text is None else orjson.loads(text)
+    request, result = (None if text is None else orjson.loads(text) for text in (row.request, row.result))
+    return Entry(**{name: getattr(row, name) for name in COLUMNS} | {"request": request, "result": result})

@@ -1,4 +1,4 @@
-"""Memory of agents, as their runs and the nodes use it (`nodes.base.Memory`).
+"""Memory of agents: the service of their runs and of the nodes (`nodes.base.Memory`).
 
 Every argument is validated, since it may be a model's answer. Secrets that the run has seen are redacted.
 """
@@ -17,11 +17,11 @@ from nodes.ai.memory import MAX_AGENT, MAX_CONTENT, MAX_FOUND, MAX_KEY, MAX_TAG,
 from nodes.ai.memory import MAX_SECONDS as MAX_EXPIRY
 from schema_fields.row_json import iso
 
-CHARS_A_TOKEN = 4  # an estimate: of English a little less, of Chinese much more
-RECALLED = 100  # that are looked at, of each sort
-AROUND = 40  # characters: the time of an entry, and what stands between its parts
-WORTH_CUTTING = 200  # characters: what is left of a content in less says too little
-MORE = "…"
+CHARS_PER_TOKEN = 4  # an estimate: too high for Chinese, a little too low for English
+MAX_RECALLED = 100  # entries of each kind (best, latest) from which `recall` chooses
+OVERHEAD = 40  # characters of an entry besides its texts: its time, punctuation
+MIN_CUT = 200  # characters: a shorter start of a content says too little
+ELLIPSIS = "…"
 
 
 class Memory:
@@ -40,7 +40,7 @@ class Memory:
         self.workspace_id, self.clean, self.most, self.now = workspace_id, clean, most, now
 
     def read(self, agent_id: str, key: str, session: str = "") -> dict[str, Any] | None:
-        """The entry under the key, None where there is none."""
+        """Return the entry with this key, or None."""
         row = AgentMemory.under(self._memory_name(agent_id, session, key), self.now())
         return None if row is None else _entry(row)
 
@@ -58,12 +58,12 @@ class Memory:
         `expires_in` is in seconds, None: never. Raises: NodeError if a value is too long or is not text.
         """
         name, now = self._memory_name(agent_id, session, key), self.now()
-        content, tags = self._cleaned([_text("content", content, MAX_CONTENT), _tags(tags)])
+        content, tags = self._redact([_text("content", content, MAX_CONTENT), _tags(tags)])
         expires_at = None if expires_in is None else now + int(_seconds(expires_in) * 1000)
         return _entry(AgentMemory.put(name, content, orjson.dumps(tags).decode(), expires_at, self.most, now))
 
     def delete(self, agent_id: str, key: str, session: str = "") -> bool:
-        """Whether there was something to delete."""
+        """Delete the entry. Return False if there was none."""
         return AgentMemory.drop(self._memory_name(agent_id, session, key), self.now())
 
     def search(self, agent_id: str, query: str, session: str | None = None, limit: int = 10) -> list[dict[str, Any]]:
@@ -82,16 +82,16 @@ class Memory:
         """Return relevant entries for a task within the token budget: `{"key", "content", "tags", "updated_at"}`.
 
         They are of this session or shared: first entries with words of the task, best first, then the latest. A token
-        counts as CHARS_A_TOKEN characters. An entry that does not fit is left out, or its content is cut to at least
+        counts as CHARS_PER_TOKEN characters. An entry that does not fit is left out, or its content is cut to at least
         MIN_CUT characters and ends with `…`.
         """
         scope = self._scope(agent_id, session)
-        best = AgentMemory.best(scope, any_word(_question("task", task)), RECALLED)
-        numbers = dict.fromkeys([*best, *AgentMemory.latest(scope, RECALLED)])
-        return _fitting(AgentMemory.rows(numbers, scope), token_budget * CHARS_A_TOKEN)
+        best = AgentMemory.best(scope, any_word(_question("task", task)), MAX_RECALLED)
+        numbers = dict.fromkeys([*best, *AgentMemory.latest(scope, MAX_RECALLED)])
+        return _fit(AgentMemory.rows(numbers, scope), token_budget * CHARS_PER_TOKEN)
 
     def _scope(self, agent_id: str, session: str | None) -> MemoryScope:
-        """What a session of the agent may see: its own and what all share. None: everything."""
+        """Return the scope of a session of the agent: its own and the shared entries. None: all entries."""
         sessions = None if session is None else tuple({self._name("session", session, MAX_KEY, 0), ""})
         return MemoryScope(self.workspace_id, self._name("agent_id", agent_id, MAX_AGENT), sessions, self.now())
 
@@ -104,79 +104,72 @@ class Memory:
         )
 
     def _name(self, what: str, value: str, most: int, least: int = 1) -> str:
-        """The name as it is kept: a secret in it, each use of it finds struck out in the same way."""
-        return str(self._cleaned(_text(what, value, most, least)))
+        """Return the name with secrets redacted, as it is stored: so every use of it finds the same entry."""
+        return str(self._redact(_text(what, value, most, least)))
 
-    def _cleaned(self, value: Any) -> Any:
+    def _redact(self, value: Any) -> Any:
         return orjson.loads(self.clean(orjson.dumps(value)))
 
 
+def _check(is_valid: bool, problem: str) -> None:
+    if not is_valid:
+        raise NodeError(problem, permanent=True)
+
+
 def _text(what: str, value: Any, most: int, least: int = 0) -> str:
-    """The value, which is text of that many characters, and not of blanks alone if it must be there; NodeError."""
-    if not isinstance(value, str):
-        raise NodeError(f"{what} must be text", permanent=True)
+    """Check that the value is text of at most `most` characters, and not blank if `least` is 1. Return it."""
+    storable = _question(what, value)
     if len(value) > most:
         raise LimitExceeded(f"{what} has {len(value)} characters; at most {most} are allowed")
-    if least and not value.strip():
-        raise NodeError(f"{what} must not be empty", permanent=True)
-    if "\0" in value or _question(what, value) != value:
-        raise NodeError(f"{what} must not contain NUL or half a surrogate pair", permanent=True)
-    return value
+    _check(not least or bool(value.strip()), f"{what} must not be empty")
+    _check("\0" not in value and storable == value, f"{what} must not contain NUL or half a surrogate pair")
+    return storable
 
 
 def _tags(values: Any) -> list[str]:
-    if not isinstance(values, list | tuple):
-        raise NodeError("tags must be a list of texts", permanent=True)
+    _check(isinstance(values, list | tuple), "tags must be a list of texts")
     if len(values) > MAX_TAGS:
         raise LimitExceeded(f"there are {len(values)} tags; at most {MAX_TAGS} are allowed")
     return [_text("a tag", value, MAX_TAG, 1) for value in values]
 
 
 def _seconds(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= MAX_EXPIRY:
-        raise NodeError(f"expires_in must be a number of seconds from 1 to {MAX_EXPIRY}", permanent=True)
-    return value
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    _check(is_number and 1 <= value <= MAX_EXPIRY, f"expires_in must be a number of seconds from 1 to {MAX_EXPIRY}")
+    return float(value)
 
 
 def _limit(value: Any) -> int:
-    if type(value) is not int:
-        raise NodeError("limit must be a whole number", permanent=True)
-    return max(1, min(value, MAX_FOUND))
+    _check(type(value) is int, "limit must be a whole number")
+    return max(1, min(int(value), MAX_FOUND))
 
 
 def _question(what: str, value: Any) -> str:
-    """Text to search for, as a database takes it, which half a surrogate pair is not."""
-    if not isinstance(value, str):
-        raise NodeError(f"{what} must be text", permanent=True)
-    return value.encode("utf-8", "replace").decode()
+    """Return the text with halves of surrogate pairs replaced, which the database does not take."""
+    _check(isinstance(value, str), f"{what} must be text")
+    return str(value).encode("utf-8", "replace").decode()
 
 
 def _entry(row: AgentMemory) -> dict[str, Any]:
     return {
-        "id": row.id,
-        "agent_id": row.agent_id,
-        "session": row.session,
-        "key": row.key,
-        "content": row.content,
-        "tags": orjson.loads(row.tags),
-        "expires_at": None if row.expires_at is None else iso(row.expires_at),
-        "created_at": iso(row.created_at),
-        "updated_at": iso(row.updated_at),
-    }
+        "id": row.id, "agent_id": row.agent_id, "session": row.session, "key": row.key, "content": row.content,
+        "tags": orjson.loads(row.tags), "expires_at": None if row.expires_at is None else iso(row.expires_at),
+        "created_at": iso(row.created_at), "updated_at": iso(row.updated_at),
+    }  # fmt: skip
 
 
-def _fitting(rows: Iterable[AgentMemory], room: int) -> list[dict[str, Any]]:
-    """What of these fits into so many characters, in their order."""
+def _fit(rows: Iterable[AgentMemory], room: int) -> list[dict[str, Any]]:
+    """Return the entries that fit into `room` characters, in their order; a content may be cut."""
     found = []
     for row in rows:
         tags, content = orjson.loads(row.tags), row.content
-        left = room - AROUND - len(row.key) - sum(map(len, tags))
+        left = room - OVERHEAD - len(row.key) - sum(map(len, tags))
         if len(content) > left:
-            if left < WORTH_CUTTING:
+            if left < MIN_CUT:
                 continue
-            content = content[: left - len(MORE)] + MORE
+            content = content[: left - len(ELLIPSIS)] + ELLIPSIS
         found.append({"key": row.key, "content": content, "tags": tags, "updated_at": iso(row.updated_at)})
         room = left - len(content)
-        if room <= AROUND:
+        if room <= OVERHEAD:
             break
     return found

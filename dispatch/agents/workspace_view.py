@@ -24,11 +24,11 @@ from nodes.base import REGISTRY
 from nodes.limits import size_of
 from schema_fields.row_json import iso
 
-USUAL, MOST = 20, 100  # rows of a list
-# Characters: of a text, of a value as JSON, of the outputs of all steps of a run, of a definition.
-TEXT, VALUE, OUTPUTS, DEFINITION = 2_000, 4_000, 60_000, 60_000
-LEAST_VALUE = 300
-MOST_STEPS, MOST_NODES, MOST_ISSUES, MOST_ENTRIES = 100, 20, 100, 200
+ROWS, MAX_ROWS = 20, 100  # of a list
+# Characters of a text, of a value as JSON, of the outputs of all steps of a run, of a definition.
+MAX_TEXT, MAX_VALUE, MAX_OUTPUTS, MAX_DEFINITION = 2_000, 4_000, 60_000, 60_000
+MIN_VALUE = 300  # characters of an output, however many steps there are
+MAX_STEPS, MAX_NODES, MAX_ISSUES, MAX_ENTRIES = 100, 20, 100, 200
 FLOW_STATUSES = ("draft", "active", "archived")
 # Columns shown of each row.
 FLOW = ("id", "name", "status", "version", "created_at", "updated_at")
@@ -52,18 +52,18 @@ class Inspection:
     # Flows
 
     def list_flows(
-        self, search: str = "", status: str | None = None, limit: int = USUAL, cursor: str | None = None
+        self, search: str = "", status: str | None = None, limit: int = ROWS, cursor: str | None = None
     ) -> dict[str, Any]:
         """Return `{"flows": […], "next_cursor"}`, newest first, filtered by a part of the name and by status."""
         _check_one_of("status", status, FLOW_STATUSES)
         query = Workflow.select_where(self.workspace_id, status, search or None)
         rows, more = query.page(_limit(limit), cursor)
-        return {"flows": [_shown(row, FLOW) for row in rows], "next_cursor": more}
+        return {"flows": [_show(row, FLOW) for row in rows], "next_cursor": more}
 
     def get_flow(self, workflow_id: str) -> dict[str, Any]:
         """Return the flow with its `definition`."""
         flow = self.flow(workflow_id)
-        return {**_shown(flow, FLOW), "definition": _value(flow.definition_json, DEFINITION)}
+        return {**_show(flow, FLOW), "definition": _value(flow.definition_json, MAX_DEFINITION)}
 
     def flow(self, workflow_id: str) -> Workflow:
         """Return the workspace's flow with this id."""
@@ -84,26 +84,22 @@ class Inspection:
             found = [*issues, *warnings_of(definition, self.workspace_id)]
         told: dict[str, Any] = {
             "ok": plan is not None,
-            "issues": [{**issue.as_dict(), "message": cut(issue.message)} for issue in found[:MOST_ISSUES]],
+            "issues": [{**issue.as_dict(), "message": cut(issue.message)} for issue in found[:MAX_ISSUES]],
         }
-        if len(found) > MOST_ISSUES:
-            told["more_issues"] = len(found) - MOST_ISSUES
+        if len(found) > MAX_ISSUES:
+            told["more_issues"] = len(found) - MAX_ISSUES
         return told
 
     # Runs
 
     def list_runs(
-        self,
-        status: str | None = None,
-        workflow_id: str | None = None,
-        limit: int = USUAL,
-        cursor: str | None = None,
+        self, status: str | None = None, workflow_id: str | None = None, limit: int = ROWS, cursor: str | None = None
     ) -> dict[str, Any]:
         """Return `{"runs": […], "next_cursor"}`, newest first, without inputs and outputs."""
         _check_one_of("status", status, RUN_STATUSES)
         filters = RunFilters(self.workspace_id, None if status is None else [status], workflow_id)
         rows, more = Run.select_where(filters).page(_limit(limit), cursor)
-        return {"runs": [_shown(row, RUN) for row in rows], "next_cursor": more}
+        return {"runs": [_show(row, RUN) for row in rows], "next_cursor": more}
 
     def get_run(self, run_id: str, after: int = -1) -> dict[str, Any]:
         """Return the run with `input`, `output` and the `steps` after number `after`; pass `more_after` for the next.
@@ -111,12 +107,12 @@ class Inspection:
         The step that failed the run is always included. The input of a step is the outputs of the nodes in `input_of`.
         """
         run = self.run(run_id)
-        rows, more = Step.of(run.id, MOST_STEPS, after)
+        rows, more = Step.of(run.id, MAX_STEPS, after)
         if (final := Step.ending(run.id)) is not None and final.seq not in {row.seq for row in rows}:
             rows.append(final)
-        most = max(LEAST_VALUE, min(VALUE, OUTPUTS // max(1, len(rows))))
+        most = max(MIN_VALUE, min(MAX_VALUE, MAX_OUTPUTS // max(1, len(rows))))
         told = {
-            **_shown(run, RUN),
+            **_show(run, RUN),
             "input": self.value(run.id, "input", Kept(run.input, run.input_bytes)),
             "output": self.value(run.id, "output", Kept(run.output, run.output_bytes)),
             "steps": [self._step(row, most) for row in rows],
@@ -124,7 +120,7 @@ class Inspection:
         return told if more is None else {**told, "more_after": more}
 
     def _step(self, row: Step, most: int) -> dict[str, Any]:
-        told: dict[str, Any] = {"number": row.seq, **_shown(row, STEP)}
+        told: dict[str, Any] = {"number": row.seq, **_show(row, STEP)}
         if row.inputs:
             told["input_of"] = orjson.loads(row.inputs)
         if row.item_index is not None:
@@ -135,10 +131,10 @@ class Inspection:
 
     def get_run_log(self, run_id: str, cursor: str | None = None) -> dict[str, Any]:
         """Return `{"entries": […], "next_cursor"}`, oldest first: level, message, node_id, data, created_at of each."""
-        rows, more = LogEntry.of(self.run(run_id).id, MOST_ENTRIES, cursor)
+        rows, more = LogEntry.of(self.run(run_id).id, MAX_ENTRIES, cursor)
         entries = [
-            _shown(row, ("level", "message", "node_id", "created_at"))
-            | ({} if row.data is None else {"data": _value(row.data, LEAST_VALUE)})
+            _show(row, ("level", "message", "node_id", "created_at"))
+            | ({} if row.data is None else {"data": _value(row.data, MIN_VALUE)})
             for row in rows
         ]
         return {"entries": entries, "next_cursor": more}
@@ -150,7 +146,7 @@ class Inspection:
             raise NotFound(f"There is no run {run_id[:64]!r}")
         return run
 
-    def value(self, run_id: str, name: str, kept: Kept, most: int = VALUE) -> Any:
+    def value(self, run_id: str, name: str, kept: Kept, most: int = MAX_VALUE) -> Any:
         """Return a recorded value, or `{"$cut": {"bytes", "start"}}` with its start if it is larger than `most`."""
         if kept.size is None:
             return _value(kept.text, most)
@@ -164,13 +160,13 @@ class Inspection:
 
         Without words, all nodes of the category. `more_nodes` is the number of nodes left out.
         """
-        words = set(query[:TEXT].lower().split())
+        words = set(query[:MAX_TEXT].lower().split())
         # Shorter words are in every description.
         words = {word for word in words if len(word) > 2} or words
         found = [(entry, _matches(entry, words)) for entry in nodes.search("", category)]
         best = sorted((pair for pair in found if pair[1] or not words), key=lambda pair: -pair[1])
         shown = ("type", "name", "category", "description")
-        most = MOST_NODES if words else MOST
+        most = MAX_NODES if words else MAX_ROWS
         told: dict[str, Any] = {"nodes": [{key: entry[key] for key in shown} for entry, _ in best[:most]]}
         return told | {"more_nodes": len(best) - most} if len(best) > most else told
 
@@ -184,24 +180,20 @@ class Inspection:
 
 
 def _matches(entry: Mapping[str, Any], words: set[str]) -> int:
-    """How many of the words it has; in its type or name they count twice."""
+    """Return how many of the words the catalog entry has; words in its type or name count twice."""
     named = f"{entry['type']} {entry['name']}".lower()
     described = f"{entry['category']} {entry['description']}".lower()
     return sum(2 * (word in named) + (word in described) for word in words)
 
 
-def _shown(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """What the row has of these."""
-    told = {}
-    for name in names:
-        value = getattr(row, name)
-        if value is not None and value is not False:
-            told[name] = _written(name, value)
-    return told
+def _show(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return these columns of the row for display, without those that are None or False."""
+    found = {name: getattr(row, name) for name in names}
+    return {name: _format(name, value) for name, value in found.items() if value is not None and value is not False}
 
 
-def _written(name: str, value: Any) -> Any:
-    """A time as text, a duration in whole milliseconds, a text not too long, anything else as it is."""
+def _format(name: str, value: Any) -> Any:
+    """Return a time as text, a duration in whole milliseconds, and a text at most MAX_TEXT long."""
     if name.endswith("_at"):
         return iso(value)
     if name.endswith("_ms"):
@@ -209,7 +201,7 @@ def _written(name: str, value: Any) -> Any:
     return cut(value) if isinstance(value, str) else value
 
 
-def cut(text: str, most: int = TEXT) -> str:
+def cut(text: str, most: int = MAX_TEXT) -> str:
     """Return the text, or its start with a note of its length if it is longer than `most`."""
     return text if len(text) <= most else f"{text[:most]}… (cut: {len(text):,} characters)"
 
@@ -227,6 +219,6 @@ def _check_one_of(name: str, value: str | None, known: tuple[str, ...]) -> None:
 
 
 def _limit(limit: int) -> int:
-    if not 1 <= limit <= MOST:
-        raise BadInput(f"limit: must be from 1 to {MOST}")
+    if not 1 <= limit <= MAX_ROWS:
+        raise BadInput(f"limit: must be from 1 to {MAX_ROWS}")
     return limit

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from dispatch.agents.callable_workflows import (
-    LARGEST_SCHEMA,
-    LONGEST_NAME,
+    MAX_NAME,
+    MAX_SCHEMA,
     arguments_schema,
     callable_flow,
     callable_flows,
@@ -91,7 +91,7 @@ def test_a_name_is_made_of_the_title(tools, offer, title, name):
 def test_every_title_gives_a_name_that_clients_take(tools, offer, title):
     flow = offer(title)
     (name,) = tools()
-    assert re.fullmatch(r"flow_[a-z0-9_]*[a-z0-9]", name) and len(name) <= LONGEST_NAME
+    assert re.fullmatch(r"flow_[a-z0-9_]*[a-z0-9]", name) and len(name) <= MAX_NAME
     assert title != "注文" or name == f"flow_{flow['id'][-6:].lower()}"
 
 
@@ -129,7 +129,7 @@ def test_an_input_that_is_no_object_is_wrapped_into_one(tools, offer):
 
 
 def test_a_schema_too_large_to_be_shown_is_not(tools, offer):
-    large = {"enum": ["x" * 100 + str(number) for number in range(LARGEST_SCHEMA // 100)]}
+    large = {"enum": ["x" * 100 + str(number) for number in range(MAX_SCHEMA // 100)]}
     offer("A", called(large))
     offer("B", called({"type": "object", "properties": {"a": large}}))
     tool, other = tools()["flow_a"], tools()["flow_b"]

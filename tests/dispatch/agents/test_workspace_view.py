@@ -5,7 +5,7 @@ import json
 import orjson
 import pytest
 
-from dispatch.agents.workspace_view import MOST_ISSUES, MOST_STEPS, OUTPUTS, TEXT, VALUE, Inspection
+from dispatch.agents.workspace_view import MAX_ISSUES, MAX_OUTPUTS, MAX_STEPS, MAX_TEXT, MAX_VALUE, Inspection
 from errors import BadInput, NotFound
 from models import LogEntry
 
@@ -99,32 +99,32 @@ def test_long_values_are_cut_and_say_so_wherever_they_lie(look, make_run):
         found = look.get_run(make_run(called_with(values={"a": text}), text)["id"])
         for value in (found["input"], found["output"], found["steps"][0]["output"]):
             cut = value["$cut"]
-            assert cut["bytes"] > 2 * len(text) and 0 < len(cut["start"]) <= VALUE and "éé" in cut["start"]
+            assert cut["bytes"] > 2 * len(text) and 0 < len(cut["start"]) <= MAX_VALUE and "éé" in cut["start"]
 
 
 def test_many_steps_are_given_by_pages_whose_outputs_are_shorter(look, make_run):
-    count = MOST_STEPS + 20
+    count = MAX_STEPS + 20
     nodes = [{"id": f"n{number}", "type": "set", "config": {"values": {"a": "x" * 3_000}}} for number in range(count)]
     run = make_run({"nodes": nodes})
     found = look.get_run(run["id"])
-    assert len(found["steps"]) == MOST_STEPS and found["more_after"] == MOST_STEPS - 1
-    assert len(orjson.dumps([step["output"] for step in found["steps"]])) < OUTPUTS * 1.2
+    assert len(found["steps"]) == MAX_STEPS and found["more_after"] == MAX_STEPS - 1
+    assert len(orjson.dumps([step["output"] for step in found["steps"]])) < MAX_OUTPUTS * 1.2
     rest = look.get_run(run["id"], after=found["more_after"])
-    assert [step["number"] for step in rest["steps"]] == list(range(MOST_STEPS, count)) and "more_after" not in rest
+    assert [step["number"] for step in rest["steps"]] == list(range(MAX_STEPS, count)) and "more_after" not in rest
 
 
 def test_the_step_that_ended_the_run_is_on_the_first_page(look, make_run):
-    nodes = [{"id": f"n{number}", "type": "noop"} for number in range(MOST_STEPS + 5)]
+    nodes = [{"id": f"n{number}", "type": "noop"} for number in range(MAX_STEPS + 5)]
     nodes.append({"id": "stop", "type": "stop", "config": {"message": "no"}})
     edges = [[a["id"], b["id"]] for a, b in zip(nodes, nodes[1:], strict=False)]
     found = look.get_run(make_run({"nodes": nodes, "edges": edges})["id"])
-    assert found["steps"][-1]["error_text"] == "no" and len(found["steps"]) == MOST_STEPS + 1
+    assert found["steps"][-1]["error_text"] == "no" and len(found["steps"]) == MAX_STEPS + 1
 
 
 def test_long_messages_are_cut(look, run, workspace):
     LogEntry.add(workspace_id=workspace.id, run_id=run["id"], level="info", message="x" * 5_000)
     (entry,) = look.get_run_log(run["id"])["entries"]
-    assert entry["message"].endswith("… (cut: 5,000 characters)") and len(entry["message"]) < TEXT + 50
+    assert entry["message"].endswith("… (cut: 5,000 characters)") and len(entry["message"]) < MAX_TEXT + 50
 
 
 def test_runs_are_listed_by_flow_and_page(look, make_run):
@@ -192,9 +192,9 @@ def test_a_definition_is_checked_as_the_api_does_it(look, owner, definition):
 
 
 def test_issues_are_bounded(look):
-    nodes = [{"id": f"n{number}", "type": "nothing"} for number in range(MOST_ISSUES + 30)]
+    nodes = [{"id": f"n{number}", "type": "nothing"} for number in range(MAX_ISSUES + 30)]
     found = look.validate_flow({"nodes": nodes})
-    assert len(found["issues"]) == MOST_ISSUES and found["more_issues"] == 30
+    assert len(found["issues"]) == MAX_ISSUES and found["more_issues"] == 30
 
 
 def test_a_definition_that_is_too_large_or_too_deep_is_refused(look, server):
