@@ -12,6 +12,7 @@ from api.audit import defer_entry, defer_start_entry
 from api.http.auth import get_user, get_workspace_id, has_role, require_role
 from api.http.json_io import Resource, check_depth
 from api.http.server import get_dispatcher
+from dispatch import Start
 from dispatch.agents.definitions import find_agent
 from dispatch.agents.task import Task, agent_run_id, check
 from errors import BadInput, Conflict, Forbidden
@@ -139,7 +140,8 @@ def run(body: dict[str, Any]) -> Any:
     if agent is None:
         raise BadInput(f"agent_id: there is no agent {body['agent_id']!r}; GET /api/agents lists them")
     check(agent, body, dispatcher.resources.models, partial(dispatcher.resources.find_credential, get_workspace_id()))
-    ticket = dispatcher.submit(Task(get_workspace_id(), agent.name, body), body, "manual", note=defer_start_entry())
+    task = Task(get_workspace_id(), agent.name, body)
+    ticket = dispatcher.submit(Start(task, body, "manual", note=defer_start_entry()))
     finished = dispatcher.waiting.wait_for_agent(ticket, wait)
     return show_run(AgentRun.get_by_id(agent_run_id(finished))), 200 if finished.finished_at is not None else 202
 

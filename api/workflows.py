@@ -19,7 +19,7 @@ from api.runs import link_large_values
 from api.workflow_list import FlowArgs, FlowBriefOut, FlowItemOut, load_page
 from definition import Pin
 from definition.triggers import Trigger, find_triggers
-from dispatch import CHECKS, SAVES, Options
+from dispatch import CHECKS, SAVES, Options, Start
 from dispatch.references import check_uncalled, warned, warnings_of
 from errors import BadInput, Conflict, NotFound, TooLarge
 from models import Startable, Workflow, WorkflowVersion, differences
@@ -225,7 +225,8 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Startable) -> Any:
     note = defer_start_entry(**_describe_options(options))
     # A caller who waits for a quick run lends it the request's thread.
     here = args["wait"] >= 1
-    ticket = dispatcher.submit(flow, body["input"], "manual", key=key, here=here, options=options, note=note)
+    start = Start(flow, body["input"], "manual", key=key, options=options, note=note)
+    ticket = dispatcher.submit(start, here)
     finished = dispatcher.waiting.wait_in_turn(ticket, args["wait"])
     return link_large_values(finished), 200 if finished.finished_at is not None else 202
 

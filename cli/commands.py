@@ -23,7 +23,7 @@ import engine
 from cli.base import FILE, Refused, find_workspace, format_json, main, open_database, read_json, to_one_line
 from cli.files import FlowFile, encode_definition, read_flow
 from config import Config
-from dispatch import Dispatcher, Resources, make_services
+from dispatch import Dispatcher, Resources, Start, make_services
 from dispatch.payloads import Kept
 from dispatch.recorder import Recorder
 from errors import BadInput, Conflict, NotFound
@@ -151,7 +151,7 @@ def execute(dispatcher: Dispatcher, flow: FlowFile, value: Any) -> Run:
     dispatcher.resources.plan_of(row)
     with show_table() if sys.stderr.isatty() else nullcontext(print_step) as show:
         dispatcher.executor.on_step = lambda run, step: show(step)
-        run = dispatcher.waiting.wait(dispatcher.submit(row, value, "manual"), 0)
+        run = dispatcher.waiting.wait(dispatcher.submit(Start(row, value, "manual")), 0)
         while run.finished_at is None:
             run = wait_and_resume(dispatcher, run)
     return run

@@ -1,6 +1,6 @@
 """Who executes a run, and when: accept, claim, execute, record, recover. The database decides who wins."""
 
-from dispatch.active_run import Ticket
+from dispatch.active_run import Start, Ticket
 from dispatch.dispatcher import Dispatcher
 from dispatch.executor import MAX_DEATHS
 from dispatch.expression_preview import Place, Preview
@@ -13,5 +13,5 @@ from dispatch.run_options import Options
 
 __all__ = [
     "CHECKS", "IMPORTS", "MAX_DEATHS", "PREVIEWS", "SAVES", "Dispatcher", "Found", "Line", "Links", "Options", "Place",
-    "Preview", "QuickRuns", "Resources", "Ticket", "look", "make_services",
+    "Preview", "QuickRuns", "Resources", "Start", "Ticket", "look", "make_services",
 ]  # fmt: skip

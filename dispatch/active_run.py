@@ -13,6 +13,8 @@ from models import Run, Write
 from nodes.credentials.keyring import Keyring
 
 from .recorder import Done
+from .resources import Flow
+from .run_options import Options
 from .run_record import RunRecord
 
 # Makes a write that is to be done together with what is done to the run, or not at all: who did it, say.
@@ -64,6 +66,22 @@ class Active:
         """Let go of it, and wake those who wait."""
         self.ended.set()
         self.answered.set()
+
+
+class Start(NamedTuple):
+    """A request to start a run.
+
+    `trigger_node` is the trigger that fired (None: the run begins at all triggers), `key` the idempotency key.
+    `options` change the flow for this run. The write of `note` is committed together with the run.
+    """
+
+    flow: Flow
+    input: Any
+    triggered_by: str
+    trigger_node: str | None = None
+    key: str | None = None
+    options: Options | None = None
+    note: Note | None = None
 
 
 class Ticket(NamedTuple):

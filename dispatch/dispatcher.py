@@ -20,21 +20,10 @@ from config import Config
 from database import disconnect_thread, execute, write
 from engine import Plan
 from errors import BadInput, Conflict, HeadraceError, NodeError, NotFound, Unavailable
-from models import (
-    Fact,
-    IdempotencyKey,
-    Lease,
-    Run,
-    RunOptions,
-    Wait,
-    Workflow,
-    Write,
-    new_id,
-    now_ms,
-)
+from models import Fact, IdempotencyKey, Lease, Run, RunOptions, Wait, Workflow, Write, new_id, now_ms
 from nodes.base import Node
 
-from .active_run import Active, Note, Ticket
+from .active_run import Active, Note, Start, Ticket
 from .agents.task import Task
 from .executor import Executor
 from .free_space import FreeSpace
@@ -42,9 +31,8 @@ from .input_validation import check_input
 from .lease import ProcessLease
 from .limits import SlowLane
 from .recorder import Recorder
-from .resources import Flow, Resources
+from .resources import Resources
 from .retry import Repeated, make_retry, what_repeats
-from .run_options import Options
 from .run_record import RunRecord
 from .waiting import Waiting
 
@@ -204,36 +192,28 @@ class Dispatcher:
 
     # Starting runs
 
-    def submit(
-        self,
-        flow: Flow,
-        input: Any,
-        triggered_by: str,
-        trigger_node: str | None = None,
-        key: str | None = None,
-        here: bool = False,
-        options: Options | None = None,
-        note: Note | None = None,
-    ) -> Ticket:
+    def submit(self, start: Start, here: bool = False) -> Ticket:
         """Accept a run and start it, at once if a thread is free. `Ticket.durable` waits until it is on the disk.
 
-        `here` lets the caller's thread execute a quick run, which saves a change of threads. `options` change the flow
-        for this run. The write of `note` is done with the run.
+        `here` lets the caller's thread execute a quick run, which saves a change of threads.
 
         Raises: BadInput if the options do not fit, Unprocessable if the flow does not accept the input, Conflict if it
             is archived or has its maximum of active runs, Unavailable if no run can start at the moment.
         """
+        flow, key, options = start.flow, start.key, start.options
         if flow.status == "archived":
             raise Conflict("The flow is archived; make it a draft or active to run it")
         if key is not None and (first := IdempotencyKey.run_of(flow.id, key)) is not None:
             return self.ticket_of(first)
         plan = self.resources.plan_with(options, flow)
         self.check_open()
-        check_input(plan, trigger_node, lambda: input)
-        active = self._accept(flow, plan, input, triggered_by, trigger_node, key, options, note)
-        if key is not None or plan.settings.max_concurrent_runs or options is not None:
+        check_input(plan, start.trigger_node, lambda: start.input)
+        active = self._accept(start, plan)
+        limit = plan.settings.max_concurrent_runs
+        if key is not None or limit or options is not None:
             try:
-                self._settle_acceptance(active, plan)
+                if not active.record.durable()[0]:
+                    raise Conflict(f"The flow runs {limit} times already, and its overlap is skip")
             except HeadraceError as error:
                 self._active.pop(active.run.id, None)
                 self.resources.payloads.remove(active.run.id)
@@ -262,28 +242,23 @@ class Dispatcher:
         if not self.is_open():
             raise Unavailable("Too many runs are waiting; try again soon", retry_after=1)
 
-    def _accept(
-        self,
-        flow: Flow,
-        plan: Plan,
-        input: Any,
-        triggered_by: str,
-        trigger_node: str | None,
-        key: str | None,
-        options: Options | None,
-        note: Note | None,
-    ) -> Active:
+    def _accept(self, start: Start, plan: Plan) -> Active:
+        flow, input, triggered_by, trigger_node, key, options, note = start
         try:
             encoded = engine.encode(input, self.config.max_value_bytes)
         except NodeError as error:
             raise BadInput(f"input: {error.message}") from None
         id_ = new_id("run")
-        kept = self.resources.payloads.keep(id_, "input", encoded)
+        payloads = self.resources.payloads
+        kept = payloads.keep(id_, "input", encoded)
         run = Run.accept(
             flow, id=id_, input=kept.text, input_bytes=kept.size, triggered_by=triggered_by, trigger_node=trigger_node,
             nodes_total=len(plan.nodes), nodes_done=0, **({} if options is None else options.columns(flow.version)),
         )  # fmt: skip
-        given = [] if options is None else [self._kept_options(id_, options)]
+        given = []
+        if options is not None:
+            kept = payloads.keep(id_, "options", options.encoded())
+            given = [RunOptions.keep(id_, kept.text, kept.size)]
         limit = plan.settings.max_concurrent_runs
         unless = limit if plan.settings.overlap == "skip" else 0
 
@@ -296,23 +271,12 @@ class Dispatcher:
         if unless:
             # If the flow is busy, the run is not written.
             noted = [one.provided("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (id_,)) for one in noted]
-        record = RunRecord(self.recorder, self.resources.payloads, run, made, noted)
+        record = RunRecord(self.recorder, payloads, run, made, noted)
         active = self._active[id_] = Active(record, plan)
         has_room = len(self._active) <= self.config.run_threads and not (plan.is_slow and self._slow.is_full)
         if not limit and (self.inline or has_room):
             record.begin(self.lease.owner)
         return active
-
-    def _kept_options(self, run_id: str, options: Options) -> Write:
-        kept = self.resources.payloads.keep(run_id, "options", options.encoded())
-        return RunOptions.keep(run_id, kept.text, kept.size)
-
-    def _settle_acceptance(self, active: Active, plan: Plan) -> None:
-        """Wait for the row. Raises: Conflict if the key exists, or the flow has its maximum of active runs."""
-        counts = active.record.durable()
-        if not counts[0]:
-            limit = plan.settings.max_concurrent_runs
-            raise Conflict(f"The flow runs {limit} times already, and its overlap is skip")
 
     def _enqueue(self, active: Active, here: bool = False) -> bool:
         """Have the run executed. Return False if it waits in the slow lane."""

@@ -21,10 +21,10 @@ from models import Fired, HeldUp, Run, is_held_up, new_id, now_ms
 from nodes.credentials.keyring import Keyring
 from parsers.process import refuse_to_wait
 
+from .active_run import Start
 from .dispatcher import Dispatcher
 from .executor import encode_output
 from .input_validation import check_input
-from .resources import Flow
 from .run_record import RunRecord
 
 QUICK_SECONDS = 0.002  # by the clock, then as much again of processor time, since the machine may be busy
@@ -147,22 +147,20 @@ class QuickRuns:
                 refuse_to_wait(None)
         return plan if self.may_run(plan) else None
 
-    def start(
-        self, flow: Flow, plan: Plan, trigger_node: str | None, input: Any, triggered_by: str, told: Told
-    ) -> bool:
+    def start(self, start: Start, plan: Plan, told: Told) -> bool:
         """Execute the run if it is quick; `told` is called once it is on the disk.
 
         Return False if it is not quick or cannot be recorded soon. Then, and after an error, it leaves no trace.
         Raises: the errors of `Dispatcher.submit`.
         """
-        version = flow.id, flow.version
+        version = start.flow.id, start.flow.version
         if (self._slow and self._is_slow(version)) or is_held_up():
             return False
         self.dispatcher.check_open()
         refuse_to_wait(_refuse)
         try:
-            check_input(plan, trigger_node, lambda: input)
-            was_quick = self._execute(flow, plan, trigger_node, input, triggered_by, told)
+            check_input(plan, start.trigger_node, lambda: start.input)
+            was_quick = self._execute(start, plan, told)
         except NotQuick:
             self._note_slow(version)
             return False
@@ -208,11 +206,10 @@ class QuickRuns:
             self._slow.clear()
         self._slow[version] = Slowness(runs, now + SLOW_SECONDS)
 
-    def _execute(
-        self, flow: Flow, plan: Plan, trigger_node: str | None, input: Any, triggered_by: str, told: Told
-    ) -> bool:
+    def _execute(self, start: Start, plan: Plan, told: Told) -> bool:
         """Execute the run and add it to the turn. Return True if it was quick. Raises: NotQuick if it is discarded."""
         began = time.perf_counter()
+        flow, input, triggered_by, trigger_node, *_ = start
         patience = _Patience(began, bool(self._slow) and (flow.id, flow.version) in self._slow)
         encoded = engine.encode(input, self.resources.config.max_value_bytes)
         id_ = new_id("run")

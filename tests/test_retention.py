@@ -13,6 +13,7 @@ import database
 import models
 from config import Config
 from database import execute, write
+from dispatch import Start
 from dispatch.payloads import Kept, Payloads
 from models import AuditEntry, Fact, IdempotencyKey, Lease, LogEntry, Poll, Run, Step, first_id, now_ms
 from models import retention as rows
@@ -339,7 +340,7 @@ def test_a_retry_has_its_values_when_the_first_run_is_gone(file, tmp_path, keep)
     text = "large " * 1_000
     with world.Types(), world.process(tmp_path, inline=True, inline_value_bytes=1_000) as dispatcher:
         made = add_flow(world.chain(world.node("a", "act"), world.node("b", "fail")))
-        first = dispatcher.submit(made, text, "manual").run
+        first = dispatcher.submit(Start(made, text, "manual")).run
         retry = dispatcher.retry(world.run_of(first.id), "failed", "same").run
         assert keep(wall=lambda: now_ms() + 2 * FRESH_MS, runs=1).work() and kept() == [retry.id]
         again = dispatcher.retry(world.run_of(retry.id), "failed", "same").run

@@ -13,6 +13,7 @@ from stage_servers import stage_llm, stage_mqtt, stage_s3, stage_ssh  # noqa: F4
 
 import templates
 from database.tables.key_value import WorkspaceStore
+from dispatch import Start
 from dispatch.payloads import Kept
 from models import LogEntry, Run, Wait, Workflow
 from nodes import REGISTRY
@@ -92,7 +93,7 @@ class Trial:
         flow, dispatcher = Workflow.find(self.flow["id"]), self.server.dispatcher
         trigger = next(node for node in dispatcher.resources.plan_of(flow).nodes if node.node.trigger)
         input = different.get("input", self.template["sample_input"])
-        run = dispatcher.waiting.wait(dispatcher.submit(flow, input, "manual", trigger.id), PATIENCE)
+        run = dispatcher.waiting.wait(dispatcher.submit(Start(flow, input, "manual", trigger.id)), PATIENCE)
         for answer in different.get("answers", self.given.get("answers", [])):
             body = {"node_id": answer["node"], **{key: answer[key] for key in answer.keys() - {"node"}}}
             body["question"] = Wait.get(Wait.run_id == run.id, Wait.node_id == answer["node"]).question

@@ -11,7 +11,7 @@ from world import Types, add_flow, at_top, flow, fresh_database, node, process, 
 import definition as definitions
 import engine
 from definition import Pin
-from dispatch import Options
+from dispatch import Options, Start
 from dispatch.payloads import Kept
 from engine import Open, Settled
 from errors import NodeError
@@ -197,7 +197,7 @@ def test_whatever_the_order_of_answers_early_ones_and_restarts_a_run_ends_the_sa
         is_draft = options is not None and options.definition is not None
         saved = add_flow(flow(node("saved", "fail")) if is_draft else definition)
         with process(folder, inline=True, inline_value_bytes=200) as dispatcher:
-            id_ = dispatcher.submit(saved, {"x": 1}, "manual", options=options).run.id
+            id_ = dispatcher.submit(Start(saved, {"x": 1}, "manual", options=options)).run.id
         asked = [one.id for one in plan.nodes if one.type in WAITING and not one.disabled and one.pinned is None]
         early = data.draw(st.sets(st.sampled_from(asked)) if asked else st.just(set()), label="early")
         for _ in range(50):

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from api.audit import defer_entry
-from dispatch import Dispatcher, Ticket
+from dispatch import Dispatcher, Start, Ticket
 from dispatch.agents.callable_workflows import CallableFlow, callable_flow, callable_flows
 from dispatch.agents.workspace_view import Inspection, cut
 from dispatch.payloads import Kept
@@ -95,14 +95,14 @@ def make_result(value: dict[str, Any], is_error: bool = False) -> dict[str, Any]
 
 def _run_flow(caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
     flow = caller.look.flow(arguments["workflow_id"])
-    ticket = caller.dispatcher.submit(flow, arguments.get("input"), "manual", key=caller.key)
+    ticket = caller.dispatcher.submit(Start(flow, arguments.get("input"), "manual", key=caller.key))
     return _wait_for(caller, ticket, arguments.get("wait", DEFAULT_WAIT))
 
 
 def _call_flow(called: CallableFlow, caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
     flow = caller.look.flow(called.workflow_id)
     given = called.input_of(arguments)
-    ticket = caller.dispatcher.submit(flow, given, "manual", called.trigger_node, key=caller.key)
+    ticket = caller.dispatcher.submit(Start(flow, given, "manual", called.trigger_node, caller.key))
     return _wait_for(caller, ticket, DEFAULT_WAIT)
 
 

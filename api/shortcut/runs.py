@@ -11,7 +11,7 @@ from functools import partial
 from api.http.json_io import parse_json
 from api.run_answer import Answer, make_json_answer, protect_headers
 from api.runs import link_large_values
-from dispatch import QuickRuns
+from dispatch import QuickRuns, Start
 from engine import Outcome
 from models import ROLES, Caller, Run, Startable
 from schemas import RunOut
@@ -50,9 +50,8 @@ class RunCalls:
         plan = self.runs.plan_of(flow)
         if plan is None:
             return False
-        return self.runs.start(
-            flow, plan, None, body.get("input"), "manual", partial(send_answer, reply, POLICY, _make_answer)
-        )
+        send = partial(send_answer, reply, POLICY, _make_answer)
+        return self.runs.start(Start(flow, body.get("input"), "manual"), plan, send)
 
 
 def _wants_wait(query: str) -> bool:

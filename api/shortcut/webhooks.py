@@ -22,7 +22,7 @@ from api.webhooks.refusal_log import RefusalLog
 from database import settings_commits
 from database.changes import Memory
 from definition import Plan
-from dispatch import QuickRuns
+from dispatch import QuickRuns, Start
 from engine import Outcome
 from errors import HeadraceError
 from models import Hook, Run
@@ -81,7 +81,7 @@ class WebhookCalls:
             "body": parse_json(call.body, "the body") if call.body else None,
         }
         send = partial(send_answer, reply, POLICY, ANSWERS[config["respond"]])
-        return self.runs.start(hook.flow, route.plan, hook.node_id, value, "webhook", send)
+        return self.runs.start(Start(hook.flow, value, "webhook", hook.node_id), route.plan, send)
 
     def _find_route(self, path: str, method: str) -> Route | None:
         """Return the webhook at this address if its flow may be quick."""

@@ -39,7 +39,7 @@ from api.webhooks.body import build_input
 from api.webhooks.rate_limit import RateLimits
 from api.webhooks.refusal_log import RefusalLog
 from definition import Plan
-from dispatch import Dispatcher, Ticket
+from dispatch import Dispatcher, Start, Ticket
 from dispatch.payloads import Kept
 from errors import BadInput, DefinitionError, Forbidden, NodeError, NotFound, TooMany, Unavailable, VaultError
 from models import Hook, LogEntry, Run, Webhook
@@ -125,7 +125,7 @@ def fire(path: str) -> Response:
     value = build_input(request, path, raw, secret_header)
     try:
         # This thread may execute quick runs: it waits for the end anyway, or a whole run is one commit, like its row.
-        ticket = dispatcher.submit(hook.flow, value, "webhook", hook.node_id, key, True)
+        ticket = dispatcher.submit(Start(hook.flow, value, "webhook", hook.node_id, key), here=True)
         return RESPONDERS[config["respond"]](dispatcher, ticket)
     except Unavailable as error:
         log.warning("flow %s: a call was turned away: %s", hook.flow.id, error.message)

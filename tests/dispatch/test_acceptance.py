@@ -6,6 +6,7 @@ import pytest
 from test_dispatch import at_gate, finished, left_behind, let_go, on_record, submit
 from world import PATIENCE, Background, add_flow, at_once, chain, flow, node, run_of, started_recorder, steps_of
 
+from dispatch import Start
 from dispatch.run_record import RunRecord
 from errors import Unavailable
 from models import Run, RunDay, Step, Wait, Write
@@ -115,7 +116,7 @@ def test_a_run_whose_first_step_is_refused_leaves_nothing(start, tmp_path):
     """The row and the step are one transaction."""
     dispatcher = start(run_threads=1, inline_value_bytes=100)
     refusing(dispatcher, "1 = 1")
-    tickets = [dispatcher.submit(add_flow(flow(node("a", "act"))), "x" * 200, "manual") for _ in range(5)]
+    tickets = [dispatcher.submit(Start(add_flow(flow(node("a", "act"))), "x" * 200, "manual")) for _ in range(5)]
     for ticket in tickets:
         with pytest.raises(Unavailable):
             dispatcher.waiting.wait(ticket, PATIENCE)
@@ -207,7 +208,7 @@ def test_threads_survive_whatever_the_disk_does(start, types):
         tickets = []
         for _ in range(4):
             try:
-                tickets.append(dispatcher.submit(made, None, "manual"))
+                tickets.append(dispatcher.submit(Start(made, None, "manual")))
             except Unavailable:
                 assert table == "runs"
         for ticket in tickets:
@@ -215,7 +216,7 @@ def test_threads_survive_whatever_the_disk_does(start, types):
         accepting(dispatcher)
         dispatcher.sweep()
     assert {thread.name for thread in dispatcher._threads if thread.is_alive()} == names
-    last = dispatcher.submit(made, 1, "manual").run
+    last = dispatcher.submit(Start(made, 1, "manual")).run
     end = time.monotonic() + PATIENCE
     while Run.select().where(Run.finished_at.is_null()).exists() and time.monotonic() < end:
         dispatcher.sweep()

@@ -11,6 +11,7 @@ from world import add_flow, chain, flow, node
 
 import models
 from agent.definition import parse
+from dispatch import Start
 from dispatch.agents.task import Task
 from models import AgentRun, AgentStep, Run, Wait, WorkspaceStore
 
@@ -77,7 +78,7 @@ def check_asked(llm):
 
 
 def submit(definition):
-    return lambda dispatcher: dispatcher.submit(add_flow(definition), [1, 2], "manual")
+    return lambda dispatcher: dispatcher.submit(Start(add_flow(definition), [1, 2], "manual"))
 
 
 def test_an_agent_with_tools_that_run_flows_and_ask(tmp_path, types, llm, settings):
@@ -135,7 +136,7 @@ def test_a_task_that_is_a_run_by_itself(tmp_path, types, llm, settings):
     body = {"agent_id": "helper", "task": "Do it.", "input": None, "session": "s", "credentials": {}}
 
     def give(dispatcher):
-        dispatcher.submit(Task("ws_1", "helper", body), body, "manual")
+        dispatcher.submit(Start(Task("ws_1", "helper", body), body, "manual"))
 
     crash_everywhere(tmp_path, types, [give, answer("agent")], **settings)
     check_asked(llm)

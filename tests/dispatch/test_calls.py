@@ -7,6 +7,7 @@ from test_dispatch import at_gate, finished, left_behind, let_go, output, status
 from world import PATIENCE, add_flow, chain, flow, node, raced, run_of, steps_of
 
 import database
+from dispatch import Start
 from dispatch.run_record import RunRecord
 from errors import NodeError
 from models import LogEntry, Run, Step, Wait, Workflow
@@ -115,7 +116,7 @@ def test_threads_call_each_other(start):
     one, other = start(run_threads=2), start(run_threads=2)
     made = called(node("x", "act"), call(called(node("y", "act", {"value": "{{ input + 1 }}"}))))
     parent = add_flow(flow(call(made, "p"), call(made, "q"), node("end", "act"), edges=["p end", "q end"]))
-    runs = [(one, other)[number % 2].submit(parent, number, "manual").run for number in range(10)]
+    runs = [(one, other)[number % 2].submit(Start(parent, number, "manual")).run for number in range(10)]
     for number, run in enumerate(runs):
         assert output(one, finished((one, other)[number % 2], run)) == {"p": number + 1, "q": number + 1}
     assert Run.select().count() == 50 and nothing_waits()
@@ -128,6 +129,7 @@ def test_two_processes_call_each_other(tmp_path, types):
     source = """
 import pathlib, sys
 import database
+from dispatch import Start
 from models import Run, Workflow
 from world import Types, process
 folder = pathlib.Path(sys.argv[1])
@@ -136,7 +138,7 @@ with Types() as types, process(folder, run_threads=2) as dispatcher:
     print("ready", flush=True)
     sys.stdin.readline()
     flow = Workflow.get_by_id(sys.argv[2])
-    for ticket in [dispatcher.submit(flow, number, "manual") for number in range(10)]:
+    for ticket in [dispatcher.submit(Start(flow, number, "manual")) for number in range(10)]:
         dispatcher.waiting.wait(ticket, 0)
     while Run.select().where(Run.status.in_(["pending", "running"])).exists():
         dispatcher.sweep()
@@ -240,7 +242,7 @@ def test_an_input_that_the_called_flow_does_not_take_is_refused_with_its_path(in
 def test_a_flow_that_calls_itself_ends_with_a_clear_error(inline):
     made = add_flow(chain("a"))
     made.change(None, triggers=(), definition_json=orjson.dumps(chain(call(made))).decode())
-    run = inline.submit(made, 1, "manual").run
+    run = inline.submit(Start(made, 1, "manual")).run
     assert "more than 10 deep" in error_of(run.id)
     assert [row.depth for row in Run.select().order_by(Run.id)] == list(range(11))
     assert nothing_waits()
@@ -356,7 +358,7 @@ def test_a_crash_at_any_moment_starts_each_flow_once(tmp_path, types):
             node("end", "act"),
             edges=["a p", "p b", "b q", "q end", "r end"],
         )
-        dispatcher.submit(add_flow(parent, name="Parent"), "long enough for a file", "manual")
+        dispatcher.submit(Start(add_flow(parent, name="Parent"), "long enough for a file", "manual"))
 
     moments = crash_everywhere(tmp_path, types, [story], inline_value_bytes=10)
     assert len(moments) > 20
@@ -405,7 +407,7 @@ def told(by=None):
 
 def test_a_failed_run_starts_its_error_workflow(inline, teller, types):
     made = add_flow(chain("a", node("b", "fail", {"value": "no luck"}), error_workflow_id=teller.id), name="Bad")
-    run = inline.submit(made, 1, "schedule").run
+    run = inline.submit(Start(made, 1, "schedule")).run
     assert run_of(run.id).status == "failed"
     (telling,) = told()
     assert (telling.status, telling.trigger_node, telling.depth, telling.parent_run_id) == (
@@ -466,7 +468,7 @@ def test_a_run_that_tells_of_a_failure_starts_none_of_its_own(inline):
     body["nodes"].append(node("m", "manual"))
     body["edges"].append(["m", "b"])
     made.change(None, triggers=(), definition_json=orjson.dumps(body).decode())
-    run = inline.submit(made, 1, "manual", trigger_node="m").run
+    run = inline.submit(Start(made, 1, "manual", trigger_node="m")).run
     assert [(row.depth, row.trigger_node, row.status) for row in Run.select().order_by(Run.id)] == [
         (0, "m", "failed"),
         (1, "told", "failed"),
@@ -541,5 +543,5 @@ def test_a_called_run_that_fails_starts_it_and_so_does_its_caller(inline, teller
 
 def test_a_crash_at_any_moment_tells_once(tmp_path, types, teller):
     made = chain(node("x", "act"), node("b", "fail"), error_workflow_id=teller.id)
-    moments = crash_everywhere(tmp_path, types, [lambda one: one.submit(add_flow(made), 1, "manual")])
+    moments = crash_everywhere(tmp_path, types, [lambda one: one.submit(Start(add_flow(made), 1, "manual"))])
     assert len(moments) > 4 and len(told()) == 1

@@ -20,6 +20,7 @@ from world import (
 from world import run as run_engine
 
 import database
+from dispatch import Start
 from dispatch.payloads import Kept
 from dispatch.run_record import RunRecord
 from errors import BadInput, Conflict, DefinitionError, Unavailable
@@ -30,7 +31,7 @@ DAY_MS = 86_400_000
 
 def submit(dispatcher, definition, input=None, **more):
     """Submit a run of a new flow."""
-    return dispatcher.submit(add_flow(definition), input, "manual", **more).run
+    return dispatcher.submit(Start(add_flow(definition), input, "manual", **more)).run
 
 
 def finished(dispatcher, run):
@@ -184,7 +185,7 @@ def test_idempotency_keys_of_nodes_begin_with_the_run(inline, types):
 
 def test_an_archived_flow_is_not_run(dispatcher):
     with pytest.raises(Conflict, match="archived"):
-        dispatcher.submit(add_flow(flow("a"), status="archived"), None, "manual")
+        dispatcher.submit(Start(add_flow(flow("a"), status="archived"), None, "manual"))
     assert Run.select().count() == 0
 
 
@@ -203,9 +204,9 @@ def test_an_input_that_cannot_be_kept_is_refused(start, odd):
 
 def test_a_changed_flow_is_run_as_it_is_now(inline):
     made = add_flow(flow(node("a", "give", {"value": 1})))
-    first = inline.submit(made, None, "manual").run
+    first = inline.submit(Start(made, None, "manual")).run
     made.change(None, triggers=[], definition_json=orjson.dumps(flow(node("a", "give", {"value": 2}))).decode())
-    second = inline.submit(made, None, "manual").run
+    second = inline.submit(Start(made, None, "manual")).run
     assert (first.output, second.output, second.workflow_version) == ("1", "2", 2)
 
 
@@ -237,32 +238,34 @@ def test_large_values_go_to_files_and_come_back(start, tmp_path):
 
 def test_the_same_key_gives_the_first_run_and_starts_none(inline, types):
     made = add_flow(flow(node("a", "act")))
-    first = inline.submit(made, 1, "manual", key="k")
-    second = inline.submit(made, 2, "manual", key="k")
+    first = inline.submit(Start(made, 1, "manual", key="k"))
+    second = inline.submit(Start(made, 2, "manual", key="k"))
     assert (first.is_new, second.is_new) == (True, False)
     assert second.run.id == first.run.id and len(types.effects) == 1 and Run.select().count() == 1
 
 
 def test_another_key_or_another_flow_is_another_run(inline, types):
     one, other = add_flow(flow(node("a", "act"))), add_flow(flow(node("a", "act")))
-    tickets = [inline.submit(made, None, "manual", key=key) for made, key in ((one, "k"), (one, "l"), (other, "k"))]
+    tickets = [
+        inline.submit(Start(made, None, "manual", key=key)) for made, key in ((one, "k"), (one, "l"), (other, "k"))
+    ]
     assert all(ticket.is_new for ticket in tickets) and len(types.effects) == 3
 
 
 def test_a_key_stands_for_a_day(inline):
     made = add_flow(flow("a"))
-    first = inline.submit(made, None, "manual", key="k")
+    first = inline.submit(Start(made, None, "manual", key="k"))
     IdempotencyKey.update(created_at=now_ms() - DAY_MS - 1000).execute()
-    second = inline.submit(made, None, "manual", key="k")
+    second = inline.submit(Start(made, None, "manual", key="k"))
     assert second.is_new and second.run.id != first.run.id
-    assert inline.submit(made, None, "manual", key="k").run.id == second.run.id
+    assert inline.submit(Start(made, None, "manual", key="k")).run.id == second.run.id
 
 
 def test_the_same_key_at_the_same_time_starts_one_run(start, types):
     dispatcher = start(run_threads=8)
     made = add_flow(flow(node("a", "act")))
     for key in ("one", "two", "three"):
-        tickets = at_once(8, lambda number, key=key: dispatcher.submit(made, number, "manual", key=key))
+        tickets = at_once(8, lambda number, key=key: dispatcher.submit(Start(made, number, "manual", key=key)))
         assert sum(ticket.is_new for ticket in tickets) == 1
         assert len({ticket.run.id for ticket in tickets}) == 1
         finished(dispatcher, tickets[0].run)
@@ -273,7 +276,7 @@ def test_the_same_key_at_the_same_time_starts_one_run(start, types):
 def test_a_run_that_lost_the_race_for_its_key_leaves_no_file(start, tmp_path):
     dispatcher = start(run_threads=8, inline_value_bytes=10)
     made = add_flow(flow("a"))
-    tickets = at_once(8, lambda number: dispatcher.submit(made, "long enough for a file", "manual", key="k"))
+    tickets = at_once(8, lambda number: dispatcher.submit(Start(made, "long enough for a file", "manual", key="k")))
     finished(dispatcher, tickets[0].run)
     assert [folder.name for folder in (tmp_path / "values").iterdir()] == [tickets[0].run.id]
 

@@ -8,6 +8,7 @@ from test_dispatch import output
 from world import add_flow, chain, node, run_of
 
 import database
+from dispatch import Start
 from dispatch.recorder import Recorder
 from models import Lease, Run
 
@@ -23,7 +24,7 @@ def test_an_effect_sees_the_same_uuid_after_a_crash_at_any_moment(tmp_path, type
     types.offer("see", see, pure=False)
     made = chain(node("uuid", "crypto", {"operation": "uuid"}), node("first", "see"), node("second", "see"))
     with inline_process(tmp_path, Copying(moments.copy)) as dispatcher:
-        dispatcher.submit(add_flow(made), None, "manual")
+        dispatcher.submit(Start(add_flow(made), None, "manual"))
         moments.copy()
         run = run_of(Run.select(Run.id).scalar())
         drawn = output(dispatcher, run)

@@ -24,7 +24,7 @@ from world import (
 
 import database
 from database.tables.base import boot_id, monotonic_ms
-from dispatch import MAX_DEATHS
+from dispatch import MAX_DEATHS, Start
 from errors import NodeError, Unavailable
 from models import Lease, Run, RunDay, Write
 from nodes.base import REGISTRY
@@ -112,13 +112,14 @@ def test_a_run_survives_a_process_that_is_killed(tmp_path, inline, types):
     source = """
 import os, pathlib, sys
 import database
+from dispatch import Start
 from models import Workflow
 from world import Types, process
 folder = pathlib.Path(sys.argv[1])
 database.connect(folder / "headrace.sqlite3", "normal")
 with Types() as types, process(folder, inline=True) as dispatcher:
     types.offer("die", lambda config, input, ctx: os._exit(9), pure=False)
-    dispatcher.submit(Workflow.get(), 1, "manual")
+    dispatcher.submit(Start(Workflow.get(), 1, "manual"))
 """
     killed = start_python(source, tmp_path)
     killed.communicate(timeout=60)
@@ -325,7 +326,7 @@ def test_a_run_that_cannot_be_accepted_is_not_told_to_anybody(start):
 def test_a_run_that_has_ended_but_was_never_accepted_is_not_told_to_anybody(start):
     inline = start(inline=True)
     fill(inline)
-    ticket = inline.submit(add_flow(flow("a")), "x" * 50_000, "manual")
+    ticket = inline.submit(Start(add_flow(flow("a")), "x" * 50_000, "manual"))
     for found in (ticket, inline.ticket_of(ticket.run)):
         with pytest.raises(Unavailable):
             inline.waiting.wait(found, 0)
@@ -382,10 +383,10 @@ def test_a_run_with_a_key_that_cannot_be_accepted_leaves_the_key_free(start):
     made = add_flow(flow("a"))
     fill(dispatcher)
     with pytest.raises(Unavailable):
-        dispatcher.submit(made, "x" * 50_000, "manual", key="k")
+        dispatcher.submit(Start(made, "x" * 50_000, "manual", key="k"))
     assert dispatcher.active_count() == 0
     make_room(dispatcher)
-    assert dispatcher.submit(made, 1, "manual", key="k").is_new
+    assert dispatcher.submit(Start(made, 1, "manual", key="k")).is_new
 
 
 def test_a_run_whose_end_cannot_be_recorded_fails_as_soon_as_it_can(start, gate, types):

@@ -13,6 +13,7 @@ from test_ending import stop_at_the_gate
 from world import PATIENCE, Gate, add_flow, at_once, chain, flow, node, raced, run_of, steps_of
 
 from database import execute
+from dispatch import Start
 from dispatch.run_record import RunRecord
 from errors import Conflict
 from models import QUEUED, IdempotencyKey, Lease, LogEntry, Run, Wait
@@ -66,7 +67,7 @@ def test_threads_run_no_more_at_once_and_all_in_the_end(start, types, limit):
     busy = Busy(types)
     dispatcher = start(run_threads=6)
     made = limited(node("a", "busy"), limit=limit)
-    runs = [dispatcher.submit(made, number, "manual").run for number in range(60)]
+    runs = [dispatcher.submit(Start(made, number, "manual")).run for number in range(60)]
     assert {run.status for run in drained(dispatcher, runs)} == {"success"}
     assert len(busy.spans) == 60 and most_at_once(busy.spans) <= limit
     if limit == 1:
@@ -77,7 +78,7 @@ def test_several_dispatchers_run_no_more_at_once(start, types):
     busy = Busy(types)
     processes = [start(run_threads=3) for _ in range(3)]
     made = limited(node("a", "busy"), limit=2)
-    runs = [processes[number % 3].submit(made, number, "manual").run for number in range(60)]
+    runs = [processes[number % 3].submit(Start(made, number, "manual")).run for number in range(60)]
     assert {run.status for run in drained(processes[0], runs)} == {"success"}
     assert len(busy.spans) == 60 and most_at_once(busy.spans) <= 2
 
@@ -86,7 +87,7 @@ def test_many_who_submit_at_once_are_all_served(start, types):
     busy = Busy(types)
     dispatcher = start(run_threads=4)
     made = [limited(node("a", "busy"), limit=limit) for limit in (1, 2)]
-    runs = at_once(8, lambda number: [dispatcher.submit(flow_, number, "manual").run for flow_ in made * 5])
+    runs = at_once(8, lambda number: [dispatcher.submit(Start(flow_, number, "manual")).run for flow_ in made * 5])
     assert {run.status for group in runs for run in drained(dispatcher, group)} == {"success"}
     assert most_at_once(busy.spans) <= 3
 
@@ -97,6 +98,7 @@ def test_two_processes_run_no_more_at_once(tmp_path):
     source = """
 import pathlib, sys, time
 import database
+from dispatch import Start
 from models import Run, Workflow
 from world import Types, process
 folder = pathlib.Path(sys.argv[1])
@@ -111,7 +113,7 @@ with Types() as types, process(folder, run_threads=3) as dispatcher:
     print("ready", flush=True)
     sys.stdin.readline()
     flows = [Workflow.get_by_id(id_) for id_ in sys.argv[2:]]
-    tickets = [dispatcher.submit(flow, None, "manual") for _ in range(25) for flow in flows]
+    tickets = [dispatcher.submit(Start(flow, None, "manual")) for _ in range(25) for flow in flows]
     while Run.select().where(Run.status.in_(["pending", "running"])).exists():
         dispatcher.waiting.wait(tickets[-1], 0.05)
         dispatcher.sweep()
@@ -132,7 +134,7 @@ database.disconnect()
 def test_one_too_many_waits_for_a_place_and_says_so(start, gate):
     dispatcher = start(run_threads=2)
     made = limited(node("a", "gate"))
-    first, second = [dispatcher.submit(made, number, "manual").run for number in range(2)]
+    first, second = [dispatcher.submit(Start(made, number, "manual")).run for number in range(2)]
     at_gate(dispatcher, first, gate)
     let_second = dispatcher.ticket_of(second).active
     assert let_second is None or let_second.ended.wait(PATIENCE)
@@ -148,7 +150,7 @@ def test_one_too_many_waits_for_a_place_and_says_so(start, gate):
 def test_a_long_queue_does_not_hold_up_other_flows(start, gate):
     dispatcher = start(run_threads=2)
     made = limited(node("a", "gate"))
-    runs = [dispatcher.submit(made, number, "manual").run for number in range(500)]
+    runs = [dispatcher.submit(Start(made, number, "manual")).run for number in range(500)]
     at_gate(dispatcher, runs[0], gate)
     assert finished(dispatcher, submit(dispatcher, flow("b"))).status == "success"
     dispatcher.sweep()
@@ -184,7 +186,7 @@ def test_a_queue_without_a_running_run_is_worked_off_by_the_next_sweep(inline, t
 def test_a_queued_run_that_is_cancelled_is_never_executed_and_holds_up_nobody(start, gate):
     dispatcher = start(run_threads=2)
     made = limited(node("a", "gate"))
-    runs = [dispatcher.submit(made, number, "manual").run for number in range(3)]
+    runs = [dispatcher.submit(Start(made, number, "manual")).run for number in range(3)]
     at_gate(dispatcher, runs[0], gate)
     dispatcher.cancel(run_of(runs[1].id), "ann")
     gate.opened.set()
@@ -202,7 +204,7 @@ def test_a_running_run_that_is_cancelled_gives_its_place_to_the_next(start, type
     types.offer("door", lambda config, input, ctx: next(gates)(config, input, ctx))
     dispatcher = start(run_threads=2)
     made = limited(node("a", "door"))
-    runs = [dispatcher.submit(made, number, "manual").run for number in range(2)]
+    runs = [dispatcher.submit(Start(made, number, "manual")).run for number in range(2)]
     at_gate(dispatcher, runs[0], first)
     dispatcher.cancel(run_of(runs[0].id), "ann")
     assert then.reached.wait(PATIENCE)
@@ -214,7 +216,7 @@ def test_a_running_run_that_is_cancelled_gives_its_place_to_the_next(start, type
 def test_a_run_that_waits_gives_its_place_away_and_comes_back_through_the_queue(start, types, gate):
     dispatcher = start(run_threads=2)
     made = limited(node("w", "ask"), node("g", "gate"))
-    runs = [dispatcher.submit(made, number, "manual").run for number in range(3)]
+    runs = [dispatcher.submit(Start(made, number, "manual")).run for number in range(3)]
     for run in runs:
         until(lambda run=run: run_of(run.id).waiting == "an answer for w")
     dispatcher.answer(runs[2], "w", "yes", None, None)
@@ -232,7 +234,7 @@ def test_a_run_that_waits_gives_its_place_away_and_comes_back_through_the_queue(
 def test_an_answer_to_a_run_in_the_queue_is_used_when_it_has_a_place(start, types, gate):
     dispatcher = start(run_threads=2)
     made = add_flow(flow(node("v", "ask"), node("w", "ask"), node("g", "gate"), edges=["v g"], max_concurrent_runs=1))
-    first, second = [dispatcher.submit(made, None, "manual").run for _ in range(2)]
+    first, second = [dispatcher.submit(Start(made, None, "manual")).run for _ in range(2)]
     until(lambda: (run_of(second.id).waiting or QUEUED) != QUEUED)
     dispatcher.answer(first, "v", "yes", None, None)
     at_gate(dispatcher, first, gate)
@@ -246,7 +248,7 @@ def test_an_answer_to_a_run_in_the_queue_is_used_when_it_has_a_place(start, type
 def test_a_run_that_another_process_hands_back_goes_on_before_the_queue(start, gate, types):
     one = start(run_threads=1)
     made = limited(node("g", "gate"), node("b", "act"))
-    runs = [one.submit(made, None, "manual").run for _ in range(3)]
+    runs = [one.submit(Start(made, None, "manual")).run for _ in range(3)]
     at_gate(one, runs[0], gate)
     stop_at_the_gate(one, gate)
     other = start(inline=True)
@@ -263,7 +265,7 @@ def test_a_flow_may_call_itself_though_it_runs_once_at_a_time(inline):
     )
     body["edges"] = [["if", "c", "true"]]
     made.change(None, triggers=(), definition_json=orjson.dumps(body).decode())
-    run = inline.submit(made, 3, "manual").run
+    run = inline.submit(Start(made, 3, "manual")).run
     assert run_of(run.id).status == "success" and Run.select().count() == 4
 
 
@@ -271,10 +273,10 @@ def test_a_run_that_something_else_executes_takes_no_place(inline):
     made = limited("a", overlap="skip")
     for status in ("running", "pending"):
         Run.record(made, status=status, triggered_by="manual")
-    assert inline.submit(made, None, "manual").run.status == "success"
+    assert inline.submit(Start(made, None, "manual")).run.status == "success"
     queued = limited("a")
     Run.record(queued, status="running", triggered_by="manual")
-    assert run_of(inline.submit(queued, None, "manual").run.id).status == "success"
+    assert run_of(inline.submit(Start(queued, None, "manual")).run.id).status == "success"
 
 
 def test_runs_of_a_deleted_flow_leave_the_queue_at_once(inline):
@@ -291,19 +293,19 @@ def test_runs_of_a_deleted_flow_leave_the_queue_at_once(inline):
 def test_one_too_many_is_refused_where_overlap_is_skip(start, gate, tmp_path):
     dispatcher = start(run_threads=2, inline_value_bytes=10)
     made = limited(node("a", "gate"), overlap="skip")
-    first = dispatcher.submit(made, None, "manual").run
+    first = dispatcher.submit(Start(made, None, "manual")).run
     at_gate(dispatcher, first, gate)
     for key in (None, "k"):
         with pytest.raises(Conflict, match="1 times already"):
-            dispatcher.submit(made, "long enough for a file", "manual", key=key)
+            dispatcher.submit(Start(made, "long enough for a file", "manual", key=key))
     assert Run.select().count() == 1 and IdempotencyKey.select().count() == 0
     assert dispatcher.active_count() == 1
     assert not (tmp_path / "values").exists() or list((tmp_path / "values").iterdir()) == []
     gate.opened.set()
     assert finished(dispatcher, first).status == "success"
-    again = dispatcher.submit(made, 5, "manual", key="k")
+    again = dispatcher.submit(Start(made, 5, "manual", key="k"))
     assert again.is_new and output(dispatcher, finished(dispatcher, again.run)) == 5
-    assert dispatcher.submit(made, 6, "manual", key="k").run.id == again.run.id
+    assert dispatcher.submit(Start(made, 6, "manual", key="k")).run.id == again.run.id
 
 
 def test_of_many_at_once_no_more_than_the_limit_are_accepted(start, gate):
@@ -312,7 +314,7 @@ def test_of_many_at_once_no_more_than_the_limit_are_accepted(start, gate):
 
     def begin(number):
         try:
-            return processes[number % 2].submit(made, number, "manual").run
+            return processes[number % 2].submit(Start(made, number, "manual")).run
         except Conflict:
             return None
 
@@ -325,16 +327,16 @@ def test_of_many_at_once_no_more_than_the_limit_are_accepted(start, gate):
 def test_the_same_key_gives_the_first_run_though_that_is_the_one_that_is_running(start, gate):
     dispatcher = start(run_threads=2)
     made = limited(node("a", "gate"), overlap="skip")
-    first = dispatcher.submit(made, None, "manual", key="k")
+    first = dispatcher.submit(Start(made, None, "manual", key="k"))
     at_gate(dispatcher, first.run, gate)
-    second = dispatcher.submit(made, None, "manual", key="k")
+    second = dispatcher.submit(Start(made, None, "manual", key="k"))
     assert not second.is_new and second.run.id == first.run.id
 
 
 def test_a_called_flow_that_skips_fails_the_node_which_may_try_again(start, gate):
     dispatcher = start(run_threads=2)
     made = limited(node("a", "gate"), overlap="skip", name="Once")
-    first = dispatcher.submit(made, None, "manual").run
+    first = dispatcher.submit(Start(made, None, "manual")).run
     at_gate(dispatcher, first, gate)
     run = finished(dispatcher, submit(dispatcher, chain(call(made))))
     assert "'Once' runs 1 times already" in run.error_text
@@ -387,7 +389,7 @@ def test_of_many_that_call_it_at_once_no_more_than_the_limit_are_let_through(sta
     processes = [start(run_threads=12) for _ in range(2)]
     made = limited(node("a", "gate"), limit=2, overlap="skip", name="Twice")
     caller = add_flow(chain(call(made, wait=wait)))
-    runs = at_once(10, lambda number: processes[number % 2].submit(caller, number, "manual").run)
+    runs = at_once(10, lambda number: processes[number % 2].submit(Start(caller, number, "manual")).run)
     until(lambda: Run.select().where(Run.workflow_name != "Twice", Run.status == "failed").count() == 8)
     assert Run.select().where(Run.workflow_name == "Twice").count() == 2
     assert not Run.select().where(Run.waiting == QUEUED).exists()
@@ -398,7 +400,7 @@ def test_of_many_that_call_it_at_once_no_more_than_the_limit_are_let_through(sta
 
 def test_a_run_that_waits_takes_no_place_of_those_that_skip(inline):
     made = limited(node("w", "ask"), overlap="skip")
-    runs = [inline.submit(made, None, "manual").run for _ in range(3)]
+    runs = [inline.submit(Start(made, None, "manual")).run for _ in range(3)]
     for run in runs:
         inline.answer(run, "w", "yes", None, None)
     assert {run_of(run.id).status for run in runs} == {"success"}

@@ -4,6 +4,7 @@ import pytest
 from world import PATIENCE, add_flow, flow, node, run_of
 
 import database
+from dispatch import Start
 from errors import Unavailable
 from models import Fact, Run, Wait, now_ms
 from scheduler import Scheduler
@@ -33,14 +34,14 @@ def test_a_paused_server_starts_no_pending_run_and_refuses_new_ones(start, pause
     dispatcher.wake()
     dispatcher.pick_up()
     with pytest.raises(Unavailable, match="paused") as refused:
-        dispatcher.submit(add_flow(flow("a")), None, "manual")
+        dispatcher.submit(Start(add_flow(flow("a")), None, "manual"))
     assert refused.value.retry_after == 60
     assert run_of(id_).status == "pending" and Run.select().count() == 1
 
 
 def test_no_wait_ends_in_a_paused_server_and_its_run_goes_on_after_that(start):
     before = start(inline=True)
-    id_ = before.submit(add_flow(flow(node("a", "ask", {"value": now_ms() - 1}))), None, "manual").run.id
+    id_ = before.submit(Start(add_flow(flow(node("a", "ask", {"value": now_ms() - 1}))), None, "manual")).run.id
     before.stop()
     Fact.pause("restored")
     dispatcher = start(inline=True)
@@ -54,7 +55,7 @@ def test_no_wait_ends_in_a_paused_server_and_its_run_goes_on_after_that(start):
 
 def test_an_answer_is_kept_while_paused_and_counts_after_that(start):
     before = start(inline=True)
-    id_ = before.submit(add_flow(flow(node("a", "ask"))), None, "manual").run.id
+    id_ = before.submit(Start(add_flow(flow(node("a", "ask"))), None, "manual")).run.id
     Fact.pause("restored")
     dispatcher = start(inline=True)
     dispatcher.answer(run_of(id_), "a", "yes", 1, "ann")

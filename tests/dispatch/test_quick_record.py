@@ -10,6 +10,7 @@ from world import PATIENCE, add_flow, chain, flow, node
 from written import without_ids, written
 
 from database import execute
+from dispatch import Start
 from nodes.base import REGISTRY
 
 pytestmark = pytest.mark.usefixtures("unhurried")
@@ -27,7 +28,7 @@ def both(start):
     def run(definition, input=None, trigger=None):
         made = add_flow(definition, name="Orders")
         with written() as usual:
-            ticket = dispatcher.submit(made, input, "webhook", trigger, here=True)
+            ticket = dispatcher.submit(Start(made, input, "webhook", trigger), here=True)
             run, said = dispatcher.waiting.response(ticket, PATIENCE)
             dispatcher.recorder.commit([])
         with written() as quick:

@@ -13,7 +13,7 @@ from world import PATIENCE, Gate, add_flow, chain, flow, node, run_of, steps_of
 from write_locks import another_that_writes
 
 import database
-from dispatch import QuickRuns, quick_runs
+from dispatch import QuickRuns, Start, quick_runs
 from dispatch.quick_runs import LARGEST_TURN, SLOW_RUNS, SLOW_SECONDS
 from dispatch.recorder import WholeRun
 from engine import plan
@@ -46,7 +46,8 @@ class Loop:
     def start(self, definition, input=None, trigger=None):
         """Whether a run of the flow (a definition, or a flow on record) is taken."""
         made = add_flow(definition) if isinstance(definition, dict) else definition
-        return self.quick.start(made, self.dispatcher.resources.plan_of(made), trigger, input, "webhook", self._tell)
+        plan = self.dispatcher.resources.plan_of(made)
+        return self.quick.start(Start(made, input, "webhook", trigger), plan, self._tell)
 
     def _tell(self, run, outcome, output, error):
         self.told.put(End(run, outcome, output, error))
@@ -129,7 +130,7 @@ def test_nobody_is_told_before_the_run_is_on_the_disk(loop):
         seen.append(database.execute("SELECT status FROM runs WHERE id = ?", (run.id,)).fetchone())
         loop._tell(run, outcome, output, error)
 
-    assert loop.quick.start(made, plan_, None, 1, "webhook", told)
+    assert loop.quick.start(Start(made, 1, "webhook"), plan_, told)
     loop.quick.end_turn()
     assert loop.ends(1)[0].output == b"1" and seen == [("success",)]
 
@@ -138,7 +139,7 @@ def test_nobody_is_told_before_the_run_is_on_the_disk(loop):
 def test_one_who_cannot_be_told_keeps_nobody_else_from_it(loop, caplog):
     made = add_flow(flow("a"))
     assert loop.start(made)
-    assert loop.quick.start(made, loop.dispatcher.resources.plan_of(made), None, 1, "webhook", lambda *end: 1 / 0)
+    assert loop.quick.start(Start(made, 1, "webhook"), loop.dispatcher.resources.plan_of(made), lambda *end: 1 / 0)
     assert loop.start(made)
     loop.quick.end_turn()
     assert [end.error for end in loop.ends(2)] == [None, None]
@@ -438,7 +439,7 @@ def test_values_too_large_for_a_row_are_left_to_others(start):
     assert not loop.start(made, "x" * 200)
     assert not loop.start(made, "x" * 2_000)
     with pytest.raises(BadInput):
-        dispatcher.submit(made, "x" * 2_000, "webhook")
+        dispatcher.submit(Start(made, "x" * 2_000, "webhook"))
     assert loop.start(flow("a"), "x" * 90)
     # Each of the outputs fits, and the run's is both.
     assert not loop.start(flow(*(node(id_, "set", {"values": {"x": "y" * 60}}) for id_ in "ab")))
@@ -468,7 +469,7 @@ def test_a_schema_that_is_checked_in_a_process_of_its_own_is_left_to_others(loop
     loop.quick.end_turn()
     loop.end()
     assert is_empty()
-    run = loop.dispatcher.submit(made, {"a": {}}, "manual").run
+    run = loop.dispatcher.submit(Start(made, {"a": {}}, "manual")).run
     assert loop.dispatcher.waiting.wait(loop.dispatcher.ticket_of(run), PATIENCE).status == "success"
 
 

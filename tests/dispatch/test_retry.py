@@ -4,6 +4,7 @@ import orjson
 import pytest
 from world import Types, add_flow, chain, flow, fresh_database, node, process, run_of, steps_of
 
+from dispatch import Start
 from dispatch.payloads import Kept
 from errors import Conflict, NotFound
 from models import Run, RunDay, Workflow
@@ -23,7 +24,7 @@ def inline(tmp_path):
 
 def failed(dispatcher, definition, input=1):
     """A run of a new flow, which fails."""
-    ticket = dispatcher.submit(add_flow(definition), input, "manual")
+    ticket = dispatcher.submit(Start(add_flow(definition), input, "manual"))
     run = run_of(ticket.run.id)
     assert run.status == "failed", run.error_text
     return run
@@ -76,7 +77,7 @@ def test_from_the_start_everything_is_done_again(inline, types):
 
 
 def test_a_run_that_went_well_is_repeated_from_its_start_only(inline, types):
-    first = run_of(inline.submit(add_flow(chain(node("a", "act"))), 1, "manual").run.id)
+    first = run_of(inline.submit(Start(add_flow(chain(node("a", "act"))), 1, "manual")).run.id)
     with pytest.raises(Conflict, match="did not fail"):
         inline.retry(first, "failed", "same")
     assert again(inline, first, start="start").status == "success"
@@ -196,7 +197,7 @@ def test_what_cannot_be_repeated_is_refused_and_leaves_nothing(inline, types):
 
 def test_a_trigger_that_is_gone_is_said(inline, types):
     made = add_flow(flow("a", node("f", "fail"), edges=["a f"]))
-    first = run_of(inline.submit(made, 1, "schedule", trigger_node="a").run.id)
+    first = run_of(inline.submit(Start(made, 1, "schedule", trigger_node="a")).run.id)
     change(first, flow("b"))
     with pytest.raises(Conflict, match="trigger 'a'"):
         inline.retry(first, "start", "latest")

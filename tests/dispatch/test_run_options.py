@@ -7,7 +7,7 @@ from world import add_flow, chain, flow, node, run_of, steps_of
 
 from database import execute
 from definition import Pin
-from dispatch import Options
+from dispatch import Options, Start
 from dispatch.payloads import Kept
 from errors import BadInput, Conflict, DefinitionError, NotFound
 from models import Run, RunOptions, Wait, Workflow, WorkflowVersion
@@ -23,7 +23,7 @@ def text(definition):
 def begun(dispatcher, made=SAVED, input=1, flow=None, **options):
     """The row of a run with these options, once the dispatcher has done what it can."""
     given = Options(**options)
-    return run_of(dispatcher.submit(flow or add_flow(made), input, "manual", options=given).run.id)
+    return run_of(dispatcher.submit(Start(flow or add_flow(made), input, "manual", options=given)).run.id)
 
 
 def output(dispatcher, run):
@@ -54,7 +54,7 @@ def test_the_run_says_how_many_nodes_it_has_to_do(inline):
 
 
 def test_an_ordinary_run_has_none_of_it(inline):
-    run = run_of(inline.submit(add_flow(SAVED), 1, "manual").run.id)
+    run = run_of(inline.submit(Start(add_flow(SAVED), 1, "manual")).run.id)
     assert (run.options, run.draft, run.until, run.pinned) == (None, False, None, [])
     assert RunOptions.select().count() == 0
 
@@ -72,18 +72,18 @@ def test_what_is_pinned_may_be_as_large_as_an_input_and_no_larger(start):
 def test_a_run_too_many_leaves_no_options(start, gate):
     dispatcher = start(inline_value_bytes=10)
     busy = add_flow(flow(node("g", "gate"), "a", edges=["g a"], max_concurrent_runs=1, overlap="skip"))
-    dispatcher.submit(busy, 1, "manual", options=Options(until="g"))
+    dispatcher.submit(Start(busy, 1, "manual", options=Options(until="g")))
     assert gate.reached.wait(20)
     with pytest.raises(Conflict):
-        dispatcher.submit(busy, 1, "manual", options=Options(pinned={"g": Pin("a long one")}))
+        dispatcher.submit(Start(busy, 1, "manual", options=Options(pinned={"g": Pin("a long one")})))
     gate.opened.set()
     assert RunOptions.select().count() == 1 and len(list(dispatcher.resources.payloads.run_ids())) == 1
 
 
 def test_a_key_stands_for_the_run_with_its_options(inline):
     saved = add_flow(SAVED)
-    first = inline.submit(saved, 1, "manual", key="k", options=Options(until="a"))
-    again = inline.submit(saved, 1, "manual", key="k", options=Options(until="c"))
+    first = inline.submit(Start(saved, 1, "manual", key="k", options=Options(until="a")))
+    again = inline.submit(Start(saved, 1, "manual", key="k", options=Options(until="c")))
     assert again.run.id == first.run.id and Run.select().count() == RunOptions.select().count() == 1
 
 
@@ -234,7 +234,7 @@ def test_a_part_that_waits_comes_to_the_same_wherever_it_is_cut(tmp_path, types,
 
     def submit(dispatcher):
         flow = add_flow(chain(node("saved", "fail")) if is_draft else WAITING)
-        dispatcher.submit(flow, 1, "manual", options=options)
+        dispatcher.submit(Start(flow, 1, "manual", options=options))
 
     def answer(dispatcher):
         dispatcher.answer(first_run(), "ask", "yes", 5, "me")

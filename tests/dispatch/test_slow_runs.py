@@ -6,6 +6,7 @@ from test_limits import until
 from world import PATIENCE, Gate, add_flow, chain, node, run_of
 
 from database import execute
+from dispatch import Start
 from dispatch.dispatcher import READ_AGAIN
 from models import Lease, Run, WorkflowVersion
 
@@ -42,7 +43,7 @@ def dispatcher(start, slow):
 def runs(dispatcher, slow):
     """Six runs that are slow, of which three are at work; each is given its number."""
     made = add_flow(chain(node("a", "slow")))
-    tickets = [dispatcher.submit(made, number, "manual") for number in range(6)]
+    tickets = [dispatcher.submit(Start(made, number, "manual")) for number in range(6)]
     for ticket in tickets:
         ticket.durable()
     until(lambda: len(slow.came) == AT_WORK)
@@ -59,7 +60,7 @@ def pending(definition, count=1):
 
 
 def test_others_find_a_thread_while_slow_ones_wait_for_theirs(dispatcher, slow, runs):
-    other = dispatcher.submit(add_flow(chain(node("a", "act"))), 1, "manual")
+    other = dispatcher.submit(Start(add_flow(chain(node("a", "act"))), 1, "manual"))
     assert dispatcher.waiting.wait(other, PATIENCE).status == "success"
     assert sorted(slow.came) == [0, 1, 2] and {run_of(run.id).finished_at for run in runs} == {None}
 

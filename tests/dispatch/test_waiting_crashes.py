@@ -15,6 +15,7 @@ from world import (
     start_python,
 )
 
+from dispatch import Start
 from models import Lease, Run
 
 LONG_AGO = 1  # a time to wait until that has passed, in ms: the next `wake` is due
@@ -26,7 +27,7 @@ LONG_AGO = 1  # a time to wait until that has passed, in ms: the next `wake` is 
 def test_a_run_goes_on_in_another_process(tmp_path, types):
     made = add_flow(chain(node("x", "act"), ask(), node("y", "act"), ask("b"), node("z", "act")))
     with process(tmp_path, inline=True) as dispatcher:
-        run = dispatcher.submit(made, 1, "manual").run
+        run = dispatcher.submit(Start(made, 1, "manual")).run
     with process(tmp_path, inline=True) as dispatcher:
         dispatcher.sweep()
         assert run_of(run.id).waiting == "an answer for a"
@@ -63,7 +64,7 @@ def test_a_crash_at_any_moment_changes_nothing(tmp_path, types):
         tmp_path,
         types,
         [
-            lambda dispatcher: dispatcher.submit(add_flow(made), 1, "manual"),
+            lambda dispatcher: dispatcher.submit(Start(add_flow(made), 1, "manual")),
             *[lambda dispatcher, answer=answer: dispatcher.answer(first_run(), *answer, "ann") for answer in answers],
             lambda dispatcher: dispatcher.wake(),
         ],
@@ -78,6 +79,7 @@ def test_a_run_that_waits_survives_a_process_that_is_killed_after_its_answer(tmp
     source = """
 import os, pathlib, sys
 import database
+from dispatch import Start
 from models import Workflow
 from nodes.base import Suspend
 from world import Types, process
@@ -87,7 +89,7 @@ with Types() as types, process(folder, inline=True) as dispatcher:
     types.offer("die", lambda config, input, ctx: os._exit(9), pure=False)
     types.offer("ask", lambda config, input, ctx: Suspend(None, ""), suspends=True, answers=("yes", "no"),
                 resume=lambda self, config, input, answer: answer.value)
-    run = dispatcher.submit(Workflow.get(), 1, "manual").run
+    run = dispatcher.submit(Start(Workflow.get(), 1, "manual")).run
     dispatcher.answer(run, "w", "yes", 2, None)
 """
     types.offer("die", lambda config, input, ctx: input, pure=False)

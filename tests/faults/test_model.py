@@ -22,7 +22,7 @@ from world import Types, add_flow, at_top, fresh_database, steps_of
 import database
 from config import Config
 from definition import Pin
-from dispatch import MAX_DEATHS, Dispatcher, Options, Resources, make_services
+from dispatch import MAX_DEATHS, Dispatcher, Options, Resources, Start, make_services
 from dispatch.payloads import Kept
 from dispatch.recorder import Recorder
 from errors import NodeError
@@ -165,7 +165,7 @@ def first_try(folder, watch, definition, fired, options):
     with connected(folder):
         flow = add_flow({"nodes": [{"id": "saved", "type": "fail"}]} if is_draft else definition)
     with process(folder, watch) as dispatcher:
-        dispatcher.submit(flow, INPUT, "manual", trigger_node=fired, options=options)
+        dispatcher.submit(Start(flow, INPUT, "manual", trigger_node=fired, options=options))
         return result(dispatcher)
 
 

@@ -14,7 +14,7 @@ from world import PATIENCE, Types, add_flow, chain, fresh_database, node, steps_
 from world import process as a_process
 
 import database
-from dispatch import Dispatcher, Resources
+from dispatch import Dispatcher, Resources, Start
 from dispatch.active_run import Active
 from dispatch.executor import Executor
 from dispatch.recorder import Recorder
@@ -158,7 +158,7 @@ class Team:
 
     def submit(self, process):
         key = self.random.choice([None, None, "key"])
-        process.submit(self.random.choice(self.flows), 1, "manual", key=key).durable()
+        process.submit(Start(self.random.choice(self.flows), 1, "manual", key=key)).durable()
 
     def cancel(self, process):
         self._with_one(Run.finished_at.is_null(), lambda run: process.cancel(run, "ann"))

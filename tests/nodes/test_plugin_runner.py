@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 from world import PATIENCE, Gate, Types, add_flow, chain, flow, fresh_database, node, process, run, run_of, value
 
+from dispatch import Start
 from engine import Open
 from errors import NodeError
 from models import AgentMemory, WorkspaceStore
@@ -481,17 +482,17 @@ def test_a_process_outlives_what_its_own_nodes_do(own, tmp_path):
     own(end)
     with fresh_database(tmp_path), process(tmp_path, run_threads=1) as dispatcher:
         for _ in range(3):
-            run_ = dispatcher.waiting.wait(dispatcher.submit(add_flow(flow(mine())), 1, "manual"), PATIENCE)
+            run_ = dispatcher.waiting.wait(dispatcher.submit(Start(add_flow(flow(mine())), 1, "manual")), PATIENCE)
             assert (run_.status, run_.error_text) == ("failed", "SystemExit")
-        run_ = dispatcher.waiting.wait(dispatcher.submit(add_flow(flow("b")), 1, "manual"), PATIENCE)
+        run_ = dispatcher.waiting.wait(dispatcher.submit(Start(add_flow(flow("b")), 1, "manual")), PATIENCE)
         assert run_.status == "success"
 
 
 def test_a_thread_for_runs_is_free_again_after_a_node_that_does_not_end(hang, tmp_path):
     hang(pure=False)
     with fresh_database(tmp_path), process(tmp_path, run_threads=1) as dispatcher:
-        hung = dispatcher.submit(add_flow(flow(mine(timeout=0.05))), 1, "manual")
-        after = dispatcher.submit(add_flow(flow("b")), 1, "manual")
+        hung = dispatcher.submit(Start(add_flow(flow(mine(timeout=0.05))), 1, "manual"))
+        after = dispatcher.submit(Start(add_flow(flow("b")), 1, "manual"))
         assert dispatcher.waiting.wait(after, PATIENCE).status == "success"
         assert "was abandoned" in run_of(dispatcher.waiting.wait(hung, PATIENCE).id).error_text
 
@@ -503,7 +504,7 @@ def test_the_store_and_the_log_are_the_workspaces(own, tmp_path):
 
     own(work)
     with fresh_database(tmp_path), process(tmp_path) as dispatcher:
-        run_ = dispatcher.waiting.wait(dispatcher.submit(add_flow(flow(mine())), 1, "manual"), PATIENCE)
+        run_ = dispatcher.waiting.wait(dispatcher.submit(Start(add_flow(flow(mine())), 1, "manual")), PATIENCE)
         assert (run_.status, run_.output) == ("success", "2")
         assert WorkspaceStore("ws_1").get("n") == 2
 
@@ -516,6 +517,6 @@ def test_what_agents_remember_is_the_workspaces(own, tmp_path):
 
     own(work)
     with fresh_database(tmp_path), process(tmp_path) as dispatcher:
-        run_ = dispatcher.waiting.wait(dispatcher.submit(add_flow(flow(mine())), 1, "manual"), PATIENCE)
+        run_ = dispatcher.waiting.wait(dispatcher.submit(Start(add_flow(flow(mine())), 1, "manual")), PATIENCE)
         assert (run_.status, run_.output) == ("success", '["city"]')
         assert [row.content for row in AgentMemory.select()] == ["Rome"]
