@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from peewee import IntegrityError
 
@@ -23,31 +23,18 @@ log = logging.getLogger("headrace.recorder")
 MAX_GROUP = 512  # batches in a commit
 
 
-class Promise(Protocol):
-    """The methods of a batch's future that the writer calls. `Turn` stands in for one."""
-
-    def cancelled(self) -> bool: ...
-
-    def running(self) -> bool: ...
-
-    def set_running_or_notify_cancel(self) -> bool: ...
-
-    def set_result(self, counts: list[int], /) -> None: ...
-
-    def set_exception(self, error: BaseException, /) -> None: ...
+Done: TypeAlias = Future[list[int]]
 
 
 class _Batch(NamedTuple):
-    """Writes that are done all or not at all. `done` gets the row count of each. They fail if the unit `after` which
-    they come has failed.
+    """Writes that are done all or not at all. `done` gets the row count of each.
+
+    They fail if the unit `after` which they come has failed.
     """
 
     writes: Sequence[Write]
-    done: Promise
-    after: Future[list[int]] | None = None
-
-
-Done: TypeAlias = Future[list[int]]
+    done: Done | Turn
+    after: Done | None = None
 
 
 class Revocable(Future[list[int]]):
@@ -152,7 +139,7 @@ class Turn:
             self._is_revoked = True
         self._end(error)
 
-    # As a promise
+    # The methods of a future that the writer calls; a future would cost twice as much
 
     def cancelled(self) -> bool:
         """Return True if the turn was withdrawn."""
