@@ -421,6 +421,7 @@ def test_a_failed_run_starts_its_error_workflow(inline, teller, types):
         "run": {"id": run.id, "triggered_by": "schedule"},
         "node_id": "b",
         "error_text": "no luck",
+        "error_kind": "remote",
     }
     assert types.effects == [f"{telling.id}:tell:0"]
 
