@@ -16,7 +16,6 @@ from collections.abc import Callable
 from typing import Any
 
 import engine
-from config import Config
 from database import disconnect_thread, execute, write
 from engine import Plan
 from errors import BadInput, Conflict, HeadraceError, NodeError, NotFound, Unavailable
@@ -55,7 +54,7 @@ class Dispatcher:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         config = resources.config
-        self.resources, self.recorder, self.inline = resources, recorder, inline
+        self.resources, self.config, self.recorder, self.inline = resources, config, recorder, inline
         self.lease = ProcessLease(config.lease, clock)
         self.executor = Executor(resources, recorder, self.lease)
         self.waiting = Waiting(resources)
@@ -73,24 +72,10 @@ class Dispatcher:
         self._stopping = threading.Event()
         self.is_paused = config.paused
 
-    @property
-    def config(self) -> Config:
-        """The settings of this process."""
-        return self.resources.config
-
     # The life of the process
 
     def start(self) -> None:
-        """Take the lease of this process and start its threads."""
-        self._begin_paused()
-        self.lease.take()
-        for number in range(0 if self.inline else self.config.run_threads):
-            thread = threading.Thread(target=self._work, name=f"run-{number}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
-
-    def _begin_paused(self) -> None:
-        """Read whether the server is paused; if that cannot be read, pause until it can."""
+        """Take the lease of this process and start its threads. Pause until the database says whether it is paused."""
         try:
             self.look_for_pause()
         except Exception:
@@ -98,9 +83,14 @@ class Dispatcher:
             self.is_paused = True
         if self.is_paused:
             log.warning("the server is paused: nothing starts by itself, and new runs are refused, until `resume`")
+        self.lease.take()
+        for number in range(0 if self.inline else self.config.run_threads):
+            thread = threading.Thread(target=self._work, name=f"run-{number}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
 
     def look_for_pause(self) -> None:
-        """Notice that the server was paused or resumed, by a command in another process."""
+        """Read whether the server was paused or resumed by a command in another process."""
         was, self.is_paused = self.is_paused, self.config.paused or Fact.is_paused()
         if was and not self.is_paused:
             log.info("the server is not paused any more")
@@ -156,11 +146,9 @@ class Dispatcher:
                 raise error
 
     def is_open(self) -> bool:
-        """Return True if it takes runs."""
-        most = self.config.max_pending
-        return (
-            self.lease.is_alive() and not self._stopping.is_set() and len(self._active) < most and self._backlog < most
-        )
+        """Return True if the process accepts new runs."""
+        has_room = max(len(self._active), self._backlog) < self.config.max_pending
+        return self.lease.is_alive() and not self._stopping.is_set() and has_room
 
     def active_count(self) -> int:
         """Return how many runs this process has queued or executes."""
@@ -351,7 +339,7 @@ class Dispatcher:
         """Repeat an ended run, as retry.py says. The write of `note` is done with the new run."""
         self.check_open()
         made = make_retry(self.resources, run, start, version, note)
-        active = self._taken_up(made, self.resources.plan_of_run(made))
+        active = Active(RunRecord(self.recorder, self.resources.payloads, made), self.resources.plan_of_run(made))
         # It is on record, so a thread that looks for runs may have taken it up already.
         present = self._active.setdefault(made.id, active)
         if present is active:
@@ -479,7 +467,7 @@ class Dispatcher:
             return False
         if run is None or plan is None:
             return False
-        active = self._taken_up(run, plan)
+        active = Active(RunRecord(self.recorder, self.resources.payloads, run), plan)
         # Several threads may look for runs at the same time: one of them takes this run, and one takes a suspect.
         with self._looking:
             if active.is_suspect and self._has_suspect():
@@ -487,9 +475,6 @@ class Dispatcher:
                 return True
             present = self._active.setdefault(id_, active)
         return present is not active or self._enqueue(active)
-
-    def _taken_up(self, run: Run, plan: Plan) -> Active:
-        return Active(RunRecord(self.recorder, self.resources.payloads, run), plan)
 
     def _has_suspect(self) -> bool:
         """Return True if a run that may have killed processes has just begun: one at a time, or others die with it."""

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
@@ -40,7 +40,7 @@ def _sync(folder: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[os.stat_result]:
-    """What the file system knows of each file in the folder; nothing where others delete it meanwhile."""
+    """Yield the status of each file in the folder; nothing if another process deletes the folder meanwhile."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -56,7 +56,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _write(path: Path, value: bytes) -> None:
-    """Write and sync a new file. Its name may not be on the disk yet: see `_sync_folder`."""
+    """Write and sync a new file. Its name may not be on the disk yet: see `_sync`."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(fd, "wb") as file:
         file.write(value)
@@ -65,7 +65,7 @@ def _write(path: Path, value: bytes) -> None:
 
 
 def _link(existing: Path | None, path: Path, value: bytes) -> bool:
-    """Give the file of this value another name; False if it is gone or changed, or cannot have more names."""
+    """Give the file of this value another name. Return False if it is gone, changed, or cannot have more names."""
     if existing is None:
         return False
     try:
@@ -78,34 +78,16 @@ def _link(existing: Path | None, path: Path, value: bytes) -> bool:
     return False
 
 
-class _Known:
-    """Cache of the newest files by run and content, so that an equal value becomes a link instead of a copy.
-
-    It is of this process only: after a crash a value may be written a second time, which is harmless.
-    """
-
-    def __init__(self) -> None:
-        self._paths: OrderedDict[tuple[str, bytes], Path] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def find(self, key: tuple[str, bytes]) -> Path | None:
-        with self._lock:
-            return self._paths.get(key)
-
-    def add(self, key: tuple[str, bytes], path: Path) -> None:
-        with self._lock:
-            self._paths[key] = path
-            if len(self._paths) > MAX_KNOWN:
-                self._paths.popitem(last=False)
-
-
 class Payloads:
     """The payload files of all runs. Values up to `inline_bytes` stay in their rows."""
 
     def __init__(self, folder: Path, inline_bytes: int) -> None:
         self.folder = folder
         self.inline_bytes = inline_bytes
-        self._known = _Known()
+        # The newest files by run and content, so that an equal value becomes a link instead of a copy. It is of this
+        # process only: after a crash a value may be written a second time, which is harmless.
+        self._known: dict[tuple[str, bytes], Path] = {}
+        self._lock = threading.Lock()
 
     def keep(self, run_id: str, name: str, value: bytes | None, claims: int = 1) -> Kept:
         """Return the row's form of this JSON text. A large value is in its file and synced when this returns."""
@@ -118,9 +100,12 @@ class Payloads:
         # Always a new file: other names may link to the file that an earlier attempt wrote here.
         path.unlink(missing_ok=True)
         key = (run_id, blake2b(value, digest_size=32).digest())
-        if not _link(self._known.find(key), path, value):
+        if not _link(self._known.get(key), path, value):
             _write(path, value)
-            self._known.add(key, path)
+            with self._lock:
+                self._known[key] = path
+                if len(self._known) > MAX_KNOWN:
+                    del self._known[next(iter(self._known))]
         for folder in (path.parent, self.folder):
             _sync(folder)
         return Kept(None, len(value))
@@ -159,7 +144,7 @@ class Payloads:
         return freed
 
     def size_of(self, run_id: str) -> int:
-        """How many bytes the files of a run take; what several share is counted in parts, so that the sum is right."""
+        """Return the size of the run's files in bytes. Of a shared file each run has a part, so that sums are right."""
         return sum(file.st_size // file.st_nlink for file in _files(self._path(run_id, "x").parent) if file.st_nlink)
 
     def run_ids(self) -> Iterator[str]:
@@ -188,5 +173,5 @@ class Payloads:
 
     def _path(self, run_id: str, name: str, claims: int = 1) -> Path:
         if not NAME.match(run_id) or not NAME.match(name):
-            raise ValueError(f"no name of a payload: {run_id}/{name}")
+            raise ValueError(f"not a valid name of a payload: {run_id}/{name}")
         return self.folder / run_id / (f"{name}.{claims}.json" if claims > 1 else f"{name}.json")

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import orjson
 
 import engine
-from engine import Plan
 from errors import HeadraceError, LimitExceeded, NodeError
 from models import WorkspaceStore
 from nodes import plugin_runner
@@ -22,6 +21,7 @@ from nodes.base import Context, Item, Polled
 from nodes.credentials.keyring import Keyring
 
 from .resources import Flow, Resources
+from .run_record import log_data
 
 log = logging.getLogger("headrace.dispatch")
 SECONDS = 120.0  # for one look
@@ -29,7 +29,6 @@ MAX_ITEMS = 10_000
 MAX_STATE = 256 * 1024
 MAX_LINES = 20
 MAX_LINE = 2_000
-MAX_DATA = 64 * 1024
 Line = tuple[str, str, str | None]  # level, message and data (JSON text) of a log entry
 
 
@@ -73,7 +72,12 @@ def _look(
 ) -> Found:
     plan = resources.plan_of(flow)
     planned = plan.by_id[node_id]
-    scope = _scope(flow, plan, keyring)
+    scope = {
+        "workflow": {"id": flow.id, "name": flow.name, "version": flow.version},
+        "vars": plan.settings.vars,
+        "secrets": keyring,
+        "now": datetime.now(UTC),
+    }
     config = planned.config.evaluate(scope)
     ctx = _context(resources, flow, node_id, scope, lines, keyring)
     before = None if state is None else orjson.loads(state)
@@ -95,24 +99,12 @@ def _is_item(item: Any) -> bool:
     return isinstance(item, Item) and isinstance(item.key, str)
 
 
-def _scope(flow: Flow, plan: Plan, keyring: Keyring) -> dict[str, Any]:
-    return {
-        "workflow": {"id": flow.id, "name": flow.name, "version": flow.version},
-        "vars": plan.settings.vars,
-        "secrets": keyring,
-        "now": datetime.now(UTC),
-    }
-
-
 def _context(
     resources: Resources, flow: Flow, node_id: str, scope: dict[str, Any], lines: list[Line], keyring: Keyring
 ) -> Context:
     def note(node_id: str, level: str, message: str, data: Any) -> None:
-        text = None if data is None else orjson.dumps(data, default=str).decode()
-        if text is not None and len(text) > MAX_DATA:
-            text = orjson.dumps({"dropped": f"{len(text)} characters of JSON"}).decode()
         if len(lines) < MAX_LINES:
-            lines.append((level, _short(message), text))
+            lines.append((level, _short(message), log_data(data)))
 
     return Context(
         node_id=node_id,
@@ -129,6 +121,6 @@ def _context(
 
 
 def _short(text: str) -> str:
-    """Of bearable length, and fit for a database, which half a surrogate pair is not."""
+    """Return the text with at most MAX_LINE characters, and with halves of surrogate pairs replaced."""
     text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= MAX_LINE else text[:MAX_LINE] + "…"

@@ -144,7 +144,7 @@ class Resources:
             return self._task_of(run).plan()
 
         def load() -> str:
-            row = _version_of(run)
+            row = find_version(run.workflow_id, run.workflow_version)
             if row is None:
                 raise Conflict("the flow was deleted before the run could start")
             return str(row.definition_json)
@@ -166,7 +166,7 @@ class Resources:
         if options is not None and options.definition is not None:
             found: dict[str, Any] = orjson.loads(options.definition)
             return found
-        version = _version_of(run)
+        version = find_version(run.workflow_id, run.workflow_version)
         return orjson.loads(version.definition_json) if version else None
 
     def options_of(self, run: Run) -> Options | None:
@@ -186,8 +186,7 @@ class Resources:
         return Options.of(text)
 
 
-def _version_of(run: Run) -> WorkflowVersion | None:
-    found: WorkflowVersion | None = WorkflowVersion.get_or_none(
-        workflow_id=run.workflow_id, version=run.workflow_version
-    )
+def find_version(workflow_id: str, version: int | None) -> WorkflowVersion | None:
+    """Return a version of a flow, or None."""
+    found: WorkflowVersion | None = WorkflowVersion.get_or_none(workflow_id=workflow_id, version=version)
     return found

@@ -5,7 +5,7 @@ The first run is history and does not change. The new run gets copies of its com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -14,12 +14,12 @@ import definition as definitions
 from database import execute, write
 from engine import Plan
 from errors import Conflict, NotFound
-from models import Run, RunOptions, Step, Workflow, WorkflowVersion, new_id
+from models import Run, RunOptions, Step, Workflow, new_id
 
 from .active_run import Note
 from .agents.task import is_task
 from .input_validation import check_input
-from .resources import Resources
+from .resources import Resources, find_version
 from .run_options import Options
 
 # What may differ between two versions of a node that do the same.
@@ -52,13 +52,8 @@ def make_retry(resources: Resources, run: Run, start: str, version: str | int | 
     )  # fmt: skip
     files = {*(["options"] if options is not None else []), *Step.files(run.id, kept)}
     resources.payloads.share(run.id, made.id, files)
-
-    def share_the_late() -> None:
-        if late := set(Step.files(run.id, kept)) - files:
-            resources.payloads.share(run.id, made.id, late)
-
     try:
-        _record(run, made, kept, limit, note, share_the_late)
+        _record(resources, run, made, kept, files, limit, note)
     except BaseException:
         resources.payloads.remove(made.id)
         raise
@@ -105,9 +100,9 @@ def _plan(resources: Resources, flow_id: str, options: Options | None, number: i
 
 
 def _record(
-    run: Run, made: Run, kept: list[str], limit: int, note: Note | None, share_the_late: Callable[[], None]
+    resources: Resources, run: Run, made: Run, kept: list[str], files: set[str], limit: int, note: Note | None
 ) -> None:
-    """Write the new run with its kept steps. A node of a cancelled run may end late: `share_late_files` links its file.
+    """Write the new run with its kept steps; `files` are shared already.
 
     Raises: NotFound if the first run was deleted meanwhile, Conflict if the flow's concurrency limit is reached.
     """
@@ -119,7 +114,9 @@ def _record(
         RunOptions.share(run.id, made.id)
         if kept:
             Step.keep(run.id, made.id, kept)
-            share_the_late()
+            # A node of a cancelled run may have ended, and written its file, since `files` were listed.
+            if late := set(Step.files(run.id, kept)) - files:
+                resources.payloads.share(run.id, made.id, late)
         if note is not None:
             execute(*note(made))
 
@@ -144,7 +141,7 @@ def _flow_of(run: Run, start: str) -> Workflow:
 def _definition(flow: Workflow, number: int) -> str:
     if number == flow.version:
         return str(flow.definition_json)
-    row = WorkflowVersion.get_or_none(workflow_id=flow.id, version=number)
+    row = find_version(flow.id, number)
     if row is None:
         raise NotFound(f"version: the flow has no version {number}")
     return str(row.definition_json)
@@ -154,11 +151,12 @@ def _kept_nodes(plan: Plan, run: Run, text: str, number: int | None) -> list[str
     """Return the nodes whose completed steps are still valid: neither they nor their dependencies have changed."""
     if number == run.workflow_version:
         return list(plan.by_id)
-    row = WorkflowVersion.get_or_none(workflow_id=run.workflow_id, version=run.workflow_version)
+    row = find_version(run.workflow_id, run.workflow_version)
     if row is None:
         return []
     before, after = orjson.loads(row.definition_json), orjson.loads(text)
-    if _vars(before) != _vars(after):
+    old_vars, new_vars = ((each.get("settings") or {}).get("vars") for each in (before, after))
+    if old_vars != new_vars:
         return []
     old, new = _meanings(before), _meanings(after)
     kept: set[str] = set()
@@ -169,10 +167,6 @@ def _kept_nodes(plan: Plan, run: Run, text: str, number: int | None) -> list[str
         if needs <= kept and old.get(node.id) == new[node.id]:
             kept.add(node.id)
     return [node.id for node in plan.nodes if node.id in kept]
-
-
-def _vars(definition: Mapping[str, Any]) -> Any:
-    return (definition.get("settings") or {}).get("vars")
 
 
 def _meanings(definition: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,10 +45,18 @@ MAX_LOG_BUFFER = 2**20  # characters
 
 
 class RunTaken(BaseException):
-    """The run is no longer of this process: it was cancelled, or given to another one that thought this one dead.
+    """The run no longer belongs to this process: it was cancelled, or claimed by a process that saw the lease expire.
 
-    A BaseException, so that no handler of a node's errors takes it for one.
+    A BaseException, so that no handler of node errors catches it.
     """
+
+
+def log_data(data: Any) -> str | None:
+    """Return the data of a log entry as JSON text; a note of its size if it is longer than MAX_LOG_DATA."""
+    text = None if data is None else orjson.dumps(data, default=str).decode()
+    if text is not None and len(text) > MAX_LOG_DATA:
+        return orjson.dumps({"dropped": f"{len(text)} characters of JSON"}).decode()
+    return text
 
 
 class RunRecord:
@@ -189,7 +197,8 @@ class RunRecord:
         ):
             self.done += 1
         # With one that answers comes what is to be told, or the end.
-        if not step.pure or (wait is not None and wait.told) or (self._is_due() and not answers):
+        is_due = self._is_full() or time.monotonic() - self._flushed_at > OLD_SECONDS
+        if not step.pure or (wait is not None and wait.told) or (is_due and not answers):
             self.flush()
 
     def _see_it_started(self, done: int) -> None:
@@ -231,9 +240,7 @@ class RunRecord:
             return
         if self.entries == MAX_LOG_ENTRIES:
             level, message, data = "warning", f"more than {MAX_LOG_ENTRIES} log entries; the rest is dropped", None
-        text = None if data is None else orjson.dumps(data, default=str).decode()
-        if text is not None and len(text) > MAX_LOG_DATA:
-            text = orjson.dumps({"dropped": f"{len(text)} characters of JSON"}).decode()
+        text = log_data(data)
         message = message[:MAX_LOG_TEXT].encode("utf-8", "replace").decode()
         entry = LogEntry.entry(self.run.workspace_id, self.run.id, node_id, level, message, text)
         self._buffer.append(entry)
@@ -299,9 +306,6 @@ class RunRecord:
             if wait or flushed.done():
                 flushed.result()
         self._pending = [flushed for flushed in self._pending if not flushed.done()]
-
-    def _is_due(self) -> bool:
-        return self._is_full() or time.monotonic() - self._flushed_at > OLD_SECONDS
 
     def _is_full(self) -> bool:
         return len(self._buffer) + len(self._steps) >= FULL_BUFFER

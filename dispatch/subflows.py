@@ -84,7 +84,8 @@ def failure_writes(resources: Resources, active: Active, outcome: Outcome) -> li
     """
     run, plan = active.run, active.plan
     target = plan.settings.error_workflow_id
-    if outcome.status != "failed" or target is None or _tells_of_a_failure(run, plan):
+    trigger = plan.by_id.get(run.trigger_node or "")
+    if outcome.status != "failed" or target is None or (trigger is not None and trigger.type == "error"):
         return []
     flow = Workflow.find(target)
     try:
@@ -113,8 +114,3 @@ def remains_of(definition: dict[str, Any], run: Run) -> Plan:
     fired = [node["type"] for node in definition["nodes"] if node["id"] == run.trigger_node]
     told = (definition.get("settings") or {}).get("error_workflow_id")
     return Plan((), Settings(error_workflow_id=None if fired == ["error"] else told))
-
-
-def _tells_of_a_failure(run: Run, plan: Plan) -> bool:
-    trigger = plan.by_id.get(run.trigger_node or "")
-    return trigger is not None and trigger.type == "error"

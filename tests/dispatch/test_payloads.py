@@ -120,11 +120,11 @@ def test_only_the_servers_own_user_reads_the_files(payloads):
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "/etc/passwd", "a.b", "a\0b", "a\n", "ü"])
 def test_a_name_that_could_lead_elsewhere_is_refused(payloads, name):
     for run_id, value in ((name, "input"), ("run_1", name)):
-        with pytest.raises(ValueError, match="no name"):
+        with pytest.raises(ValueError, match="not a valid name"):
             payloads.keep(run_id, value, b"x" * 20)
-        with pytest.raises(ValueError, match="no name"):
+        with pytest.raises(ValueError, match="not a valid name"):
             payloads.load(run_id, value, Kept(None, 20))
-    with pytest.raises(ValueError, match="no name"):
+    with pytest.raises(ValueError, match="not a valid name"):
         payloads.remove(name)
     assert not payloads.folder.exists()
 
