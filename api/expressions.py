@@ -80,6 +80,6 @@ def preview(body: dict[str, Any]) -> Any:
     templates = body["templates"] if "templates" in body else [body["template"]]
     with PREVIEWS.taken(get_user().id):
         made = Preview(get_dispatcher().resources, place)
-        if not made.has_node:
+        if made.raw is None:
             raise BadInput(f"node_id: the definition has no node {body['node_id']!r}")
         return {"items": [value._asdict() for value in made.values(templates)], "names": made.names()}

@@ -73,7 +73,7 @@ def validate(file: Path, secrets_file: Path | None) -> None:
     plan, issues = definitions.check(flow.definition, config.max_nodes)
     if secrets_file is not None:
         types = {name: credential.type for name, credential in found.items()}
-        issues = [*issues, *definitions.find_missing_credentials(flow.definition, types.get)]
+        issues = [*issues, *definitions.check_uses(definitions.find_credentials(flow.definition), types.get)]
     for issue in issues:
         click.echo(to_one_line(f"{'' if issue.level == 'error' else f'{issue.level}: '}{issue}"))
     if plan is None:

@@ -11,7 +11,7 @@ from typing import Any
 from errors import DefinitionError, Issue
 
 from .builder import build_nodes, get_schema
-from .credential_usage import ERROR_FLOW, Use, check_uses, find_credentials, find_missing_credentials, find_workflows
+from .credential_usage import ERROR_FLOW, Use, check_uses, find_credentials, find_workflows
 from .diff import count_differences
 from .execution_plan import Config, Pin, Plan, PlannedNode, Retry, Settings
 from .node_graph import Edge, Graph, Issues, build_graph, report_unknown_keys
@@ -21,7 +21,7 @@ from .subplan import cut_after, select_part
 
 __all__ = [
     "ERROR_FLOW", "Config", "Edge", "Graph", "Outline", "Pin", "Plan", "PlannedNode", "Retry", "Settings", "Use",
-    "check", "check_uses", "count_differences", "find_credentials", "find_missing_credentials", "find_workflows",
+    "check", "check_uses", "count_differences", "find_credentials", "find_workflows",
     "get_schema", "graph", "outline_nodes", "plan", "plan_until", "select_part", "sketch",
 ]  # fmt: skip
 

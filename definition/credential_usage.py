@@ -65,16 +65,12 @@ def _text(data: Any, key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def find_missing_credentials(definition: Any, type_of: Callable[[str], str | None]) -> list[Issue]:
+def check_uses(found: Iterable[Use], type_of: Callable[[str], str | None]) -> list[Issue]:
     """Return a warning for each reference to a credential that does not exist or has the wrong type.
 
-    `type_of` maps a name or id to the credential's type, or None if there is no such credential.
+    `type_of` maps a name or id to the credential's type, or None if there is no such credential. Returns at most
+    MAX_ISSUES warnings.
     """
-    return check_uses(find_credentials(definition), type_of)
-
-
-def check_uses(found: Iterable[Use], type_of: Callable[[str], str | None]) -> list[Issue]:
-    """Do the same for given references; at most MAX_ISSUES warnings."""
     warnings = (Issue(use.path, text, use.node_id, "warning") for use in found if (text := _problem(use, type_of)))
     return list(islice(warnings, MAX_ISSUES))
 

@@ -129,31 +129,16 @@ class Executor:
         run, config = record.run, resources.config
         keyring = active.keyring = resources.keyring_of(run.workspace_id)
         return Job(
-            run_id=run.id,
-            input=resources.input_of(run),
-            trigger_node=run.trigger_node,
-            scope=resources.scope_of(run),
-            on_step=lambda step: self._on_step(active, step),
-            settled=history.settled,
-            tried=history.tried,
-            waiting=history.waiting,
-            answers=history.answers,
-            first_seq=history.next_seq,
-            stop=lambda: self._stop_reason(active),
-            sleep=lambda seconds: self._pause(active, seconds),
-            log=record.log,
-            store=WorkspaceStore(run.workspace_id, keyring.clean),
-            services=resources.services,
-            flows=Starter(resources, active) if plan.suspends else None,
-            links=resources.links_for(run, plan),
-            keyring=keyring,
-            files=resources.files_of(run.workspace_id),
-            agents=AgentServices(resources, self.lease, record, keyring),
-            timeout=config.run_timeout,
-            max_steps=config.max_steps,
-            max_items=config.max_items,
-            max_value_bytes=config.max_value_bytes,
-        )
+            run_id=run.id, input=resources.input_of(run), trigger_node=run.trigger_node, scope=resources.scope_of(run),
+            on_step=lambda step: self._on_step(active, step), stop=lambda: self._stop_reason(active),
+            sleep=lambda seconds: self._pause(active, seconds), log=record.log,
+            settled=history.settled, tried=history.tried, waiting=history.waiting, answers=history.answers,
+            first_seq=history.next_seq, store=WorkspaceStore(run.workspace_id, keyring.clean),
+            services=resources.services, flows=Starter(resources, active) if plan.suspends else None,
+            links=resources.links_for(run, plan), keyring=keyring, files=resources.files_of(run.workspace_id),
+            agents=AgentServices(resources, self.lease, record, keyring), timeout=config.run_timeout,
+            max_steps=config.max_steps, max_items=config.max_items, max_value_bytes=config.max_value_bytes,
+        )  # fmt: skip
 
     def _on_step(self, active: Active, step: engine.Step) -> None:
         """Record a step; a `running` one, which has effects, is durable when this returns, and the lease good."""

@@ -27,12 +27,12 @@ from nodes.limits import size_of
 from .resources import Flow, Resources
 
 HIDDEN = "••••"
-MOST_SHOWN = 20_000  # bytes of a value's JSON, or characters of a text
-MOST_SECONDS = 5.0  # for all templates of a request
+MAX_VALUE = 20_000  # bytes of a value's JSON, or characters of a text
+MAX_SECONDS = 5.0  # for all templates of a request
 # Characters of all texts with expressions compiled for one request: about a second, during which no other thread of the
 # process can work.
-MOST_TO_COMPILE = 100_000
-AT_ONCE = 50  # steps that are read between two looks at how large they are
+MAX_COMPILED = 100_000
+BATCH = 50  # steps read between two checks of their total size
 NAMES = ("input", "item", "index", "steps", "trigger", "vars", "secrets", "run", "workflow", "now")
 NO_RUN = "run_00000000000000000000000000"
 
@@ -85,16 +85,11 @@ class Preview:
         self.resources, self.place = resources, place
         shape = definitions.graph(place.definition, resources.config.max_nodes)
         self.plan = definitions.sketch(shape, place.definition.get("settings"))
-        self.raw = shape.nodes.get(place.node_id)
-
-    @property
-    def has_node(self) -> bool:
-        """Return True if the definition has the node."""
-        return self.raw is not None
+        self.raw = shape.nodes.get(place.node_id)  # None if the definition lacks the node
 
     def names(self) -> dict[str, list[str]]:
-        """The names to choose from: `top`, and `steps`, the nodes that lead to this one, in their order."""
-        before = _before(self.plan, self.place.node_id)
+        """Return the names that expressions can use: `top`, and `steps`, the ancestors of the node in their order."""
+        before = _find_ancestors(self.plan, self.place.node_id)
         return {"top": list(NAMES), "steps": [node.id for node in self.plan.nodes if node.position in before]}
 
     def values(self, templates: Sequence[Any]) -> list[Value]:
@@ -102,30 +97,32 @@ class Preview:
 
         Raises: TooLarge if the expressions are too long, or read too much recorded data.
         """
-        listed = self._list()
-        if sum(map(len, find_texts_with_expressions([*templates, listed]))) > MOST_TO_COMPILE:
-            raise TooLarge(f"The texts with expressions have more than {MOST_TO_COMPILE} characters together")
-        compiled = [_compiled(template) for template in templates]
-        foreach = _compiled(listed)
+        listed = self._find_list()
+        if sum(map(len, find_texts_with_expressions([*templates, listed]))) > MAX_COMPILED:
+            raise TooLarge(
+                f"The texts with expressions have more than {MAX_COMPILED} characters in total; shorten them"
+            )
+        compiled = [_compile(template) for template in templates]
+        foreach = _compile(listed)
         found = [item for item in (*compiled, foreach) if isinstance(item, Template)]
         scope = self._scope(found)
         self._add_item(scope, foreach)
-        end = time.monotonic() + MOST_SECONDS
+        end = time.monotonic() + MAX_SECONDS
         return [self._value(given, made, scope, end) for given, made in zip(templates, compiled, strict=True)]
 
     def _value(self, given: Any, made: Template | str | None, scope: Mapping[str, Any], end: float) -> Value:
         if isinstance(made, str):
             return Value(False, error=made)
         if time.monotonic() > end:
-            return Value(False, error=f"not evaluated: the others took more than {MOST_SECONDS:g} s")
+            return Value(False, error=f"not evaluated: the expressions before took more than {MAX_SECONDS:g} s")
         most = self.resources.config.max_value_bytes
         try:
             value = given if made is None else made.evaluate(scope)
             size_of(value, "the value", 2 * most)
-            return _shown(value, engine.encode(value, most))
+            return _show(value, engine.encode(value, most))
         except ExpressionError as error:
             reached = self.place.run is None or "input" in scope
-            return Value(False, error=str(error) if reached else f"the run did not come to this node: {error}")
+            return Value(False, error=str(error) if reached else f"the run did not reach this node: {error}")
         except NodeError as error:
             return Value(False, error=error.message)
 
@@ -141,7 +138,7 @@ class Preview:
         version = run.workflow_version if run else None if place.is_draft else place.flow.version
         job = Job(
             about.id,
-            None if run is None else self._load(run, "input", Kept(run.input, run.input_bytes)),
+            None if run is None else self.resources.input_of(run),
             scope={
                 "run": {"id": about.id, "triggered_by": about.triggered_by, "started_at": about.started_at},
                 "workflow": {"id": place.flow.id, "name": about.workflow_name, "version": version},
@@ -159,7 +156,7 @@ class Preview:
     def _plan(self, looked_at: set[str]) -> Plan:
         """Return the plan, in which the node also sees the resume links of later nodes that can be answered."""
         node = self.plan.by_id[self.place.node_id]
-        before = {self.plan.nodes[at].id for at in _before(self.plan, node.id)}
+        before = {self.plan.nodes[at].id for at in _find_ancestors(self.plan, node.id)}
         addresses = frozenset(id_ for id_ in looked_at & self.plan.answerable.keys() if id_ not in before)
         nodes = list(self.plan.nodes)
         nodes[node.position] = replace(node, addresses=addresses)
@@ -179,11 +176,12 @@ class Preview:
     def _recorded(self, run: Run, ids: Sequence[str]) -> dict[str, Settled]:
         steps: dict[str, Step] = {}
         size, most = 0, self.resources.config.max_value_bytes
-        for at in range(0, len(ids), AT_ONCE):
-            found = Step.outputs(run.id, ids[at : at + AT_ONCE])
-            size += sum(_size(step) for id_, step in found.items() if id_ not in steps)
+        for at in range(0, len(ids), BATCH):
+            found = Step.outputs(run.id, ids[at : at + BATCH])
+            new = [step for id_, step in found.items() if id_ not in steps]
+            size += sum(step.output_bytes or len(step.output or "") for step in new)
             if size > most:
-                raise TooLarge(f"The outputs that this looks at have more than {most} bytes together")
+                raise TooLarge(f"The outputs that the expressions read have more than {most} bytes in total")
             steps |= found
         values: dict[str, Any] = {}
 
@@ -193,18 +191,15 @@ class Preview:
                 return None if maker is None else value(maker)
             if step.node_id not in values:
                 kept = Kept(step.output, step.output_bytes)
-                values[step.node_id] = self._load(run, f"step_{step.seq}", kept)
+                values[step.node_id] = self.resources.value(run.id, f"step_{step.seq}", kept)
             return values[step.node_id]
 
         return {id_: Settled(value(step), step.branch) for id_ in ids if (step := steps.get(id_)) is not None}
 
-    def _load(self, run: Run, name: str, kept: Kept) -> Any:
-        return self.resources.value(run.id, name, kept)
-
     # Items
 
-    def _list(self) -> Any:
-        """What gives the list over whose items the expressions are evaluated, if they are."""
+    def _find_list(self) -> Any:
+        """Return the list, or the expression for it, if the node evaluates its expressions for each item; else None."""
         raw = self.raw or {}
         if raw.get("foreach") is not None:
             return raw["foreach"]
@@ -218,15 +213,15 @@ class Preview:
     def _add_item(self, scope: dict[str, Any], foreach: Template | str | None) -> None:
         """Add the first item of the list to the scope, if there is one."""
         try:
-            items = foreach.evaluate(scope) if isinstance(foreach, Template) else self._list()
+            items = foreach.evaluate(scope) if isinstance(foreach, Template) else self._find_list()
         except ExpressionError:
             return
         if isinstance(items, list) and items:
             scope.update(item=items[0], index=0)
 
 
-def _before(plan: Plan, node_id: str) -> set[int]:
-    """The positions of the nodes from which a way leads to this one."""
+def _find_ancestors(plan: Plan, node_id: str) -> set[int]:
+    """Return the positions of the node's ancestors."""
     found: set[int] = set()
     rest = [plan.by_id[node_id].position]
     while rest:
@@ -236,20 +231,16 @@ def _before(plan: Plan, node_id: str) -> set[int]:
     return found
 
 
-def _size(step: Step) -> int:
-    return step.output_bytes or len(step.output or "")
-
-
-def _compiled(template: Any) -> Template | str | None:
-    """The template, None for a value without expressions, or what is wrong with it."""
+def _compile(template: Any) -> Template | str | None:
+    """Return the compiled template, None for a value without expressions, or the error text."""
     try:
         return compile_value(template)
     except ExpressionError as error:
         return str(error)
 
 
-def _shown(value: Any, encoded: bytes) -> Value:
-    if len(encoded) <= MOST_SHOWN:
+def _show(value: Any, encoded: bytes) -> Value:
+    if len(encoded) <= MAX_VALUE:
         return Value(True, encoded)
-    beginning = value[:MOST_SHOWN] if isinstance(value, str) else encoded[:MOST_SHOWN].decode("utf-8", "ignore")
-    return Value(True, orjson.dumps(beginning), truncated=True)
+    start = value[:MAX_VALUE] if isinstance(value, str) else encoded[:MAX_VALUE].decode("utf-8", "ignore")
+    return Value(True, orjson.dumps(start), truncated=True)

@@ -11,8 +11,7 @@ import orjson
 import engine
 from engine import Plan
 
-__all__ = ["Plan", "Plans"]
-PLANS_KEPT = 256
+MAX_PLANS = 256
 
 
 class Plans:
@@ -31,7 +30,7 @@ class Plans:
         plan = engine.plan(orjson.loads(definition_json()), self.max_nodes)
         with self._lock:
             self._kept[workflow_id, version] = plan
-            if len(self._kept) > PLANS_KEPT:
+            if len(self._kept) > MAX_PLANS:
                 self._kept.popitem(last=False)
         return plan
 

@@ -57,7 +57,9 @@ class History:
             self.running.append(step)
             self.tried[key] = step.attempt
         elif step.status == "waiting":
-            self.waiting[step.node_id] = self._open(step, waits.get(step.node_id), load)
+            wait = waits.get(step.node_id)
+            answer, reason = (None, "") if wait is None else (_answer(wait, load), wait.reason or "")
+            self.waiting[step.node_id] = Open(step.seq, step.attempt, step.started_at, reason, answer)
         elif step.status in ("success", "skipped") or step.has_output:
             self.settled[key] = self._settled(step, load)
         else:
@@ -70,12 +72,6 @@ class History:
             output = load(step.run_id, f"step_{step.seq}", Kept(step.output, step.output_bytes))
         skipped = step.status == "skipped" and not step.has_output and step.same_as is None
         return Settled(output, step.branch, skipped)
-
-    @staticmethod
-    def _open(step: Step, wait: Wait | None, load: Load) -> Open:
-        answer = None if wait is None else _answer(wait, load)
-        reason = "" if wait is None else wait.reason or ""
-        return Open(step.seq, step.attempt, step.started_at, reason, answer)
 
     def end(self, plan: Plan) -> Outcome | None:
         """Return the outcome if the run ends at once: a step failed for good, or must not be repeated; else None."""

@@ -191,7 +191,7 @@ def run_test(
 
 def find_warnings(definition: Any, workspace_id: str) -> list[Issue]:
     """Return a warning for each credential that the definition names and the workspace lacks."""
-    return definitions.find_missing_credentials(definition, _make_type_lookup(workspace_id))
+    return definitions.check_uses(definitions.find_credentials(definition), _make_type_lookup(workspace_id))
 
 
 def find_agent_warnings(agent: Agent, workspace_id: str) -> list[Issue]:

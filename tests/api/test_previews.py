@@ -92,7 +92,7 @@ def test_the_error_names_nodes_that_the_run_did_not_reach(value):
         "nodes": [*FLOW["nodes"], {"id": "far", "type": "noop"}],
         "edges": [*FLOW["edges"], ["small", "far"]],
     }
-    assert value("far", "{{ input }}", definition=draft).startswith("the run did not come to this node: 'input' is not")
+    assert value("far", "{{ input }}", definition=draft).startswith("the run did not reach this node: 'input' is not")
     assert value("far", "{{ trigger.n }}", definition=draft) == 20
 
 
@@ -253,11 +253,11 @@ def test_no_credential_is_opened(ask, credentials, server, monkeypatch):
 
 def test_a_long_value_is_cut_and_marked_as_truncated(ask):
     text, listed, short = ask("end", "{{ 'x' * 50000 }}", "{{ range(20000) | list }}", "{{ 'x' * 9 }}")["items"]
-    assert text["truncated"] and text["value"] == "x" * expression_preview.MOST_SHOWN
+    assert text["truncated"] and text["value"] == "x" * expression_preview.MAX_VALUE
     assert (
         listed["truncated"]
         and listed["value"].startswith("[0,1,2,")
-        and len(listed["value"]) <= expression_preview.MOST_SHOWN
+        and len(listed["value"]) <= expression_preview.MAX_VALUE
     )
     assert short["truncated"] is False
 
@@ -276,7 +276,7 @@ def test_templates_that_take_too_long_together_are_not_evaluated(ask, monkeypatc
 
 
 def test_more_expressions_than_are_compiled_in_a_second_are_413(ask, monkeypatch):
-    monkeypatch.setattr(expression_preview, "MOST_TO_COMPILE", 100)
+    monkeypatch.setattr(expression_preview, "MAX_COMPILED", 100)
     texts = ["{{ input.n }}" + str(at) for at in range(10)]
     assert "100 characters" in ask("end", {"a": [texts[:5], {"b": texts[5:]}]}, status=413)["error"]
     assert "100 characters" in ask("end", *texts, status=413)["error"]
@@ -284,7 +284,7 @@ def test_more_expressions_than_are_compiled_in_a_second_are_413(ask, monkeypatch
 
 
 def test_no_more_than_a_few_are_evaluated_at_once_and_each_gives_its_place_back(ask, monkeypatch):
-    places = Places("expressions to try out", 1, 1, 0.01)
+    places = Places("to preview expressions", 1, 1, 0.01)
     monkeypatch.setattr(expressions, "PREVIEWS", places)
     ask("end", "{{ 1 }}")
     ask("end", "{{ x" * 50_000, status=413)

@@ -87,7 +87,7 @@ def test_a_missing_credential_is_a_warning_with_its_path():
         node("c", "mailer", {"account": "gone", "subject": "{{ secrets.key }} {{ secrets.lost }}"}),
     )
     types = {"office": "imap", "site": "hmac", "key": "secret"}
-    issues = definitions.find_missing_credentials(made, types.get)
+    issues = definitions.check_uses(definitions.find_credentials(made), types.get)
     assert [(issue.node_id, issue.path, issue.level) for issue in issues] == [
         ("b", "nodes[1].config.account", "warning"),
         ("c", "nodes[2].config.account", "warning"),

@@ -15,7 +15,7 @@ def hold(places, who):
 
 
 def test_a_place_comes_back_whatever_happens():
-    places = Places("things", 1, 1, 0.01)
+    places = Places("to test things", 1, 1, 0.01)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), places.taken("ada"):
             raise ZeroDivisionError
@@ -24,20 +24,20 @@ def test_a_place_comes_back_whatever_happens():
 
 
 def test_one_person_gets_a_few_and_waiting_for_a_place_counts():
-    places = Places("things", 1, 2, PATIENCE)
+    places = Places("to test things", 1, 2, PATIENCE)
     with places.taken("bob"):
         waiting = [Background(hold, places, "ada") for _ in range(2)]
         end = time.monotonic() + PATIENCE
-        while places._in_hand["ada"] < 2 and time.monotonic() < end:
+        while places._in_use["ada"] < 2 and time.monotonic() < end:
             waiting[0].thread.join(0.01)
-        with pytest.raises(TooMany, match="2 things of yours"), places.taken("ada"):
+        with pytest.raises(TooMany, match="2 of your requests to test things"), places.taken("ada"):
             pass
-    assert all(one.result() for one in waiting) and not places._in_hand
+    assert all(one.result() for one in waiting) and not places._in_use
 
 
 def test_who_waits_too_long_for_others_is_turned_away():
-    places = Places("things", 1, 1, 0.01)
-    with places.taken("ada"), pytest.raises(Unavailable, match="too many things"), places.taken("bob"):
+    places = Places("to test things", 1, 1, 0.01)
+    with places.taken("ada"), pytest.raises(Unavailable, match="too many requests to test things"), places.taken("bob"):
         pass
     with places.taken("bob"):
         pass

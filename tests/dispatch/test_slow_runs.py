@@ -69,7 +69,7 @@ def test_those_that_wait_come_in_their_order_and_all_end(dispatcher, slow, runs)
     slow.opened.set()
     assert {finished(dispatcher, run).status for run in runs} == {"success"}
     assert sorted(slow.came[:AT_WORK]) == [0, 1, 2] and sorted(slow.came) == [0, 1, 2, 3, 4, 5]
-    until(lambda: not dispatcher._slow._at_work)
+    until(lambda: not dispatcher._slow._active)
     assert len(dispatcher._slow) == 0
 
 
