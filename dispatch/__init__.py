@@ -1,4 +1,4 @@
-"""Who executes a run, and when: accept, claim, execute, record, recover. The database decides who wins."""
+"""Dispatch of runs: accept, claim, execute, record, recover. The database decides which process gets a run."""
 
 from dispatch.active_run import Start, Ticket
 from dispatch.dispatcher import Dispatcher

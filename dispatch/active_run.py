@@ -1,4 +1,4 @@
-"""Runs that this process has queued or executes, and those who wait for them."""
+"""Active runs: requests to start a run, runs that this process has queued or executes, and tickets to wait for them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .resources import Flow
 from .run_options import Options
 from .run_record import RunRecord
 
-# Makes a write that is to be done together with what is done to the run, or not at all: who did it, say.
+# Makes a write that is committed together with a change of the run, or not at all, such as its audit log entry.
 Note: TypeAlias = Callable[[Run], Write]
 StepSeen: TypeAlias = Callable[[Run, engine.Step], None]
 
 
 class HandedBack(BaseException):
-    """The process ends, and this run is given back unfinished. No handler of a node's errors may take it for one."""
+    """The process ends and releases this run. A BaseException, so that no handler of node errors catches it."""
 
 
 class Active:
@@ -37,20 +37,20 @@ class Active:
         # A `respond` node has run, and that is durable; or the run has ended.
         self.answered = threading.Event() if plan.responding else self.ended
         self.stop_reason: str | None = None
-        self.let_go = False  # the process ends without it: whatever its node still comes to does not count
+        self.is_released = False  # the process ends: results of its nodes from now on do not count
         self.response: Any = None
         self.keyring = Keyring()
-        self.inputs: list[str] = []  # the runs that it starts whose input lies in a file
+        self.inputs: list[str] = []  # ids of child runs whose input is in a file
 
     @property
     def run(self) -> Run:
-        """The run's row, as far as this process knows it."""
+        """Return the run's row as this process knows it."""
         return self.record.run
 
     def respond(self, response: Any, flushed: Done) -> None:
-        """Give the response to those who wait for it, once these writes are on the disk; the last is of the step.
+        """Give the response to waiting callers once these writes are on the disk. The last of them is the step.
 
-        If that was not written, the run had been cancelled, or was no longer ours.
+        If the step was not written, the run was cancelled or claimed by another process.
         """
 
         def tell(done: Done) -> None:
@@ -63,7 +63,7 @@ class Active:
         flushed.add_done_callback(tell)
 
     def end(self) -> None:
-        """Let go of it, and wake those who wait."""
+        """Wake all waiting callers: the run is no longer active in this process."""
         self.ended.set()
         self.answered.set()
 
@@ -85,7 +85,7 @@ class Start(NamedTuple):
 
 
 class Ticket(NamedTuple):
-    """A run that was submitted, whether it is new rather than the first of the same key, and where it is in hand."""
+    """A submitted run. `is_new` is False if the idempotency key had started it before; `active`: it runs here."""
 
     run: Run
     is_new: bool

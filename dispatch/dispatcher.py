@@ -1,7 +1,7 @@
-"""The dispatcher of a process: which runs it accepts and takes up, and which thread executes them.
+"""Dispatcher of a process: accepts runs, claims pending ones, and chooses the thread that executes each.
 
-Every run goes through `_execute`, whether a thread of the pool calls it, a request that waits for a quick one, or, with
-`inline`, the caller itself (tests, the command line).
+Every run goes through `_execute`, called by a thread of the pool, by a request that waits for a quick run, or, with
+`inline`, by the caller itself (tests, the command line).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .executor import Executor
 from .free_space import FreeSpace
 from .input_validation import check_input
 from .lease import ProcessLease
-from .limits import SlowLane
+from .limits import SlowLane, limit_reached
 from .recorder import Recorder
 from .resources import Resources
 from .retry import Repeated, make_retry, what_repeats
@@ -38,13 +38,13 @@ from .waiting import Waiting
 log = logging.getLogger("headrace.dispatch")
 
 SUSPECT_SECONDS = 60.0  # a run that kills its process does so within this time
-PAUSE_RETRY = 60  # seconds, told to callers while the server is paused
-LAST_SECONDS = 1.0  # for threads between two nodes, after the grace time
-READ_AGAIN = 8  # runs that could not be read, tried at each sweep
+PAUSE_RETRY = 60  # seconds until callers should retry, while the server is paused
+JOIN_SECONDS = 1.0  # for threads between two nodes to end, after the grace period
+UNREADABLE_PER_SWEEP = 8  # runs that could not be read, tried again at each sweep
 
 
 class Dispatcher:
-    """One process's runs. `start` it after the fork, `stop` it before the end."""
+    """The runs of one process. Call `start` after the fork, and `stop` before the process ends."""
 
     def __init__(
         self,
@@ -61,8 +61,8 @@ class Dispatcher:
         self.free_space = FreeSpace((config.data_dir, config.database_path.parent), config.min_free_bytes)
         self._active: dict[str, Active] = {}
         self._backlog = 0
-        self._looking = threading.Lock()
-        self._more = False  # there were more runs to claim than free threads
+        self._choosing = threading.Lock()
+        self._has_more = False  # there were more runs to claim than free threads
         # Pending runs that could not be read, in the order of the attempts.
         self._unreadable: dict[str, None] = {}
         self._queue: queue.SimpleQueue[Active | None] = queue.SimpleQueue()
@@ -96,48 +96,48 @@ class Dispatcher:
             log.info("the server is not paused any more")
 
     def close(self) -> None:
-        """Take no more runs, and begin the grace time. At its end, all waits for runs end."""
+        """Accept no more runs, and begin the grace period. At its end, all waits for runs end."""
         self.waiting.ends_at = min(self.waiting.ends_at, time.monotonic() + self.config.grace)
         self._stopping.set()
 
     def wait_for_the_grace_time(self) -> None:
-        """Wait for the end of the grace time, which `close` has begun."""
+        """Wait for the end of the grace period, which `close` has begun."""
         time.sleep(max(0.0, self.waiting.ends_at - time.monotonic()))
 
     def stop(self) -> None:
-        """Take no more runs, let active runs finish within the grace time, release the rest, and end the threads."""
+        """Accept no more runs, let active runs finish within the grace period, release the rest, end the threads."""
         self.close()
         for active in list(self._active.values()):
             active.ended.wait(max(0.0, self.waiting.ends_at - time.monotonic()))
         self.executor.hand_back()
         for _ in self._threads:
             self._queue.put(None)
-        deadline = time.monotonic() + LAST_SECONDS
+        deadline = time.monotonic() + JOIN_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._threads.clear()
         try:
             try:
-                self._let_go()
-                self.executor.record_the_rest()
+                self._release_active()
+                self.executor.record_unrecorded()
             finally:
                 self.lease.stop()
             self.lease.end()
         except Exception:
-            log.exception("the runs could not be handed back; others take them up when the lease has run out")
+            log.exception("the runs could not be released; other processes claim them when the lease has expired")
         self.resources.services.close()
 
-    def _let_go(self) -> None:
-        """Release runs that outlived the grace time. Not counted as deaths: the run is not at fault."""
+    def _release_active(self) -> None:
+        """Release runs that outlived the grace period. Not counted as deaths: the run is not at fault."""
         left = list(self._active.values())
         for active in left:
-            active.let_go = True
-        # All are handed over before the first wait, so that they are one commit.
-        handed_over = [
+            active.is_released = True
+        # All are submitted before the first wait, so that they are one commit.
+        submitted = [
             (active, active.record.last, active.record.submit([Run.release(active.run.id, self.lease.owner)]))
             for active in left
         ]
-        for active, last, released in handed_over:
+        for active, last, released in submitted:
             error = released.exception()
             if error is not None and last is not None and last.exception() is error:
                 # One of its writes failed, so no process may continue from the record before that.
@@ -151,28 +151,28 @@ class Dispatcher:
         return self.lease.is_alive() and not self._stopping.is_set() and has_room
 
     def active_count(self) -> int:
-        """Return how many runs this process has queued or executes."""
+        """Return the number of runs that this process has queued or executes."""
         return len(self._active)
 
     def sweep(self) -> None:
-        """Take up runs of dead processes and pending runs, and drop runs that other processes have taken."""
+        """Claim runs of dead processes and pending runs, and stop runs that other processes have claimed."""
         self.look_for_pause()
-        self.executor.record_the_rest()
+        self.executor.record_unrecorded()
         Lease.bury()
         trusts = self.lease.trusts_silence()
         for run in Run.abandoned(trusts):
-            log.warning("run %s was left by a process that is gone; it will be resumed", run.id)
+            log.warning("the process of run %s has died; the run will be resumed", run.id)
             self.recorder.commit([Run.take_from_the_dead(run.id, trusts)])
         Run.unqueue()
-        self._notice_the_taken()
-        self._hand_back_the_forgotten()
-        # A few at a time: many of them must not delay the others.
-        for id_ in list(self._unreadable)[:READ_AGAIN]:
+        self._stop_lost_runs()
+        self._release_forgotten()
+        # A few at a time, so that many of them do not delay other runs.
+        for id_ in list(self._unreadable)[:UNREADABLE_PER_SWEEP]:
             self._unreadable.pop(id_, None)
         self.pick_up()
 
     def wake(self) -> None:
-        """Continue runs whose waiting time is over, and take up pending ones, unless the server is paused."""
+        """Resume runs whose waiting time is over, and claim pending ones, unless the server is paused."""
         if self.is_paused:
             return
         Wait.wake(now_ms())
@@ -201,7 +201,7 @@ class Dispatcher:
         if key is not None or limit or options is not None:
             try:
                 if not active.record.durable()[0]:
-                    raise Conflict(f"The flow runs {limit} times already, and its overlap is skip")
+                    raise Conflict(f"The flow {limit_reached(limit)}")
             except HeadraceError as error:
                 self._active.pop(active.run.id, None)
                 self.resources.payloads.remove(active.run.id)
@@ -216,7 +216,7 @@ class Dispatcher:
         """Raise Unavailable if the disk has too little free space for new runs."""
         if self.free_space.is_low():
             raise Unavailable(
-                "The server takes no new runs: its disk has less free space than HEADRACE_MIN_FREE_BYTES asks for",
+                "The server accepts no new runs: its disk has less free space than HEADRACE_MIN_FREE_BYTES requires",
                 retry_after=30,
             )
 
@@ -228,7 +228,7 @@ class Dispatcher:
             raise Unavailable("The database cannot be written at the moment", retry_after=5)
         self.check_space()
         if not self.is_open():
-            raise Unavailable("Too many runs are waiting; try again soon", retry_after=1)
+            raise Unavailable("Too many runs are in the queue; try again soon", retry_after=1)
 
     def _accept(self, start: Start, plan: Plan) -> Active:
         flow, input, triggered_by, trigger_node, key, options, note = start
@@ -291,8 +291,8 @@ class Dispatcher:
         try:
             while (active := self._queue.get()) is not None:
                 self._execute(active)
-                if self._more and self._queue.empty():
-                    self._look_around()
+                if self._has_more and self._queue.empty():
+                    self._try_pick_up()
         finally:
             disconnect_thread()
 
@@ -301,13 +301,13 @@ class Dispatcher:
         plan = self.resources.plans.get(flow.id, flow.version, lambda: str(Workflow.get_by_id(flow.id).definition_json))
         limit = plan.settings.max_concurrent_runs
         if limit and plan.settings.overlap == "skip" and Run.busy(flow.id) >= limit:
-            return f"it runs {limit} times already, and its overlap is skip"
+            return f"it {limit_reached(limit)}"
         return None
 
     # Answering and ending runs
 
     def ticket_of(self, run: Run) -> Ticket:
-        """Return what `submit` would have returned for a run that is there already."""
+        """Return the ticket of a run that exists already."""
         return Ticket(run, False, self._active.get(run.id))
 
     def cancel(self, run: Run, by: str, note: Note | None = None) -> Run:
@@ -326,7 +326,7 @@ class Dispatcher:
         for id_ in ended:
             if (active := self._active.get(id_)) is not None:
                 active.stop_reason = reason
-        self._look_around()
+        self._try_pick_up()
         return run
 
     def _cancel(self, run: Run, reason: str, note: Note | None = None) -> list[str]:
@@ -354,7 +354,7 @@ class Dispatcher:
         """Return the node of the run that takes an answer. Raises: NotFound if there is none of this id."""
         planned = self.resources.plan_of_run(run).by_id.get(node_id)
         if planned is None or planned.disabled or planned.pinned is not None or not planned.node.answers:
-            raise NotFound(f"The run has no node {node_id[:64]!r} that could be answered")
+            raise NotFound(f"The run has no node {node_id[:64]!r} that takes an answer")
         return planned.node
 
     def answer(
@@ -392,7 +392,7 @@ class Dispatcher:
             Wait.settle(run.id, node_id, name, kept.text, kept.size, by)
             if note is not None:
                 execute(*note(run))
-        self._look_around()
+        self._try_pick_up()
 
     # Executing
 
@@ -406,93 +406,93 @@ class Dispatcher:
             follow = self.executor.attempt(active)
             self.executor.tidy(active)
         except Exception:
-            log.exception("run %s is let go of as it is on record", active.run.id)
+            log.exception("run %s is abandoned in its recorded state", active.run.id)
         finally:
             self._active.pop(active.run.id, None)
             active.end()
             if active.plan.is_slow and (following := self._slow.leave(active)) is not None:
                 self._queue.put(following)
         if follow:
-            self._look_around()
+            self._try_pick_up()
 
     # Recovering
 
     def pick_up(self) -> None:
-        """Start pending runs that no process has in hand, as many as there are free threads."""
+        """Start pending runs that no process has claimed, as many as there are free threads."""
         while self._pick_up():
-            log.debug("some of them need no thread, which lets others start")
+            log.debug("some of the runs need no thread, so others can start")
 
     def _pick_up(self) -> bool:
-        """Take runs up. Return True if one needs no thread: it has ended, is in the slow lane or cannot be read."""
+        """Start runs. Return True if one needs no thread: it has ended, is in the slow lane or cannot be read."""
         if self._stopping.is_set() or self.is_paused or not self.lease.is_alive():
             return False
-        with self._looking:
+        with self._choosing:
             chosen = self._choose()
         return not all([self._take(id_) for id_ in chosen])
 
     def _choose(self) -> list[str]:
-        """Return the ids of runs to take up now. `_more` is set before the threads are counted, so that a thread which
+        """Return the ids of runs to start now. `_has_more` is set before the threads are counted, so that a thread that
         becomes free later sees it.
         """
         unreadable = len(self._unreadable)
         pending = Run.backlog(self.config.max_pending + unreadable)
-        # Too low if some of the unreadable are gone since; the next sweeps find that.
+        # Too low if some of the unreadable runs no longer exist; the next sweeps correct it.
         self._backlog = max(0, pending - unreadable)
-        self._more = pending > 0
+        self._has_more = pending > 0
         # Runs in the slow lane have no thread.
         free = (self.config.run_threads if not self.inline else 1_000) - len(self._active) + len(self._slow)
         if free <= 0 or not pending:
             return []
         # Other processes see the same runs: each takes a sample of the oldest, so that they rarely collide.
-        passed_by = self._active.keys() | self._unreadable.keys()
-        found = [id_ for id_ in Run.claimable(4 * free + len(passed_by)) if id_ not in passed_by]
-        self._more = len(found) > free
+        skipped = self._active.keys() | self._unreadable.keys()
+        found = [id_ for id_ in Run.claimable(4 * free + len(skipped)) if id_ not in skipped]
+        self._has_more = len(found) > free
         return found if len(found) <= free else sorted(random.sample(found, free))
 
-    def _look_around(self) -> None:
+    def _try_pick_up(self) -> None:
         """Call `pick_up`, logging any error; the next sweep retries."""
         try:
             self.pick_up()
         except Exception:
-            log.exception("pending runs could not be taken up; the next sweep tries again")
+            log.exception("pending runs could not be started; the next sweep tries again")
 
     def _take(self, id_: str) -> bool:
-        """Take a run in hand. Return False if that needs no thread, so that another run can start."""
+        """Queue a pending run. Return False if it needs no thread, so that another run can start."""
         try:
             run = Run.find(id_)
             plan = None if run is None else self.executor.plan_of(run)
         except Exception:
-            log.exception("run %s cannot be read and waits until it can; others need not", id_)
+            log.exception("run %s cannot be read; a later sweep tries it again", id_)
             self._unreadable[id_] = None
             return False
         if run is None or plan is None:
             return False
         active = Active(RunRecord(self.recorder, self.resources.payloads, run), plan)
-        # Several threads may look for runs at the same time: one of them takes this run, and one takes a suspect.
-        with self._looking:
+        # Several threads may start runs at the same time: only one of them may take this run, or a suspect.
+        with self._choosing:
             if active.is_suspect and self._has_suspect():
-                self._more = True
+                self._has_more = True
                 return True
             present = self._active.setdefault(id_, active)
         return present is not active or self._enqueue(active)
 
     def _has_suspect(self) -> bool:
-        """Return True if a run that may have killed processes has just begun: one at a time, or others die with it."""
+        """Return True if a run that may kill the process has just begun. Only one may run, or others die with it."""
         since = time.monotonic() - SUSPECT_SECONDS
         return any(active.is_suspect and active.taken_at > since for active in list(self._active.values()))
 
-    def _notice_the_taken(self) -> None:
-        """Stop runs that were cancelled by another process, or given to one because this process seemed dead."""
+    def _stop_lost_runs(self) -> None:
+        """Stop runs that another process has cancelled, or claimed because this process seemed dead."""
         # A run that waits here for a thread may run elsewhere, be released there and still become ours.
         running = {id_: active for id_, active in list(self._active.items()) if active.run.status == "running"}
         durable = {id_ for id_, active in running.items() if active.record.is_claimed and active.record.is_durable()}
         for id_ in durable - Run.still_running(durable, self.lease.owner):
             running[id_].stop_reason = "the run was cancelled or is executed elsewhere"
 
-    def _hand_back_the_forgotten(self) -> None:
-        """Release runs that this process has claimed and not in hand: reading the row had failed after the claim."""
+    def _release_forgotten(self) -> None:
+        """Release runs that this process has claimed but does not execute: reading the row failed after the claim."""
         for id_, claims in Run.held_by(self.lease.owner):
             if id_ not in self._active and not self.executor.has_unrecorded(id_):
-                log.warning("run %s was claimed and then let go of; it is handed back", id_)
+                log.warning("run %s was claimed but not executed; it is released", id_)
                 # Since it was read, it may have ended, or waited and been claimed again.
                 self.recorder.commit([Run.release(id_, self.lease.owner, claims)])

@@ -1,4 +1,4 @@
-"""The execution of one run: claimed, resumed from its record, recorded, suspended, ended, or given up."""
+"""Executor of runs: claims a run, resumes it from its record, records it, suspends, ends or abandons it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from .subflows import Starter, failure_writes, remains_of
 
 log = logging.getLogger("headrace.dispatch")
 MAX_DEATHS = 3
-MAX_WAITING_TEXT = 500  # characters of what a run says that it waits for
+MAX_WAITING_TEXT = 500  # characters of the reason for which a run waits
 
 
 class Executor:
-    """Executes runs in the thread that calls it, in the name of the process that holds the lease."""
+    """Executes runs in the calling thread, for the process that holds the lease."""
 
     def __init__(self, resources: Resources, recorder: Recorder, lease: ProcessLease) -> None:
         self.resources, self.recorder, self.lease = resources, recorder, lease
@@ -38,11 +38,11 @@ class Executor:
         self._hand_back = threading.Event()
 
     def hand_back(self) -> None:
-        """Have runs given back, unfinished, before their next step."""
+        """Have all runs released before their next step."""
         self._hand_back.set()
 
     def attempt(self, active: Active) -> bool:
-        """Execute the run if it is ours. Return True if something else may start now."""
+        """Execute the run if this process can claim it. Return True if another run may start now."""
         record = active.record
         try:
             try:
@@ -50,20 +50,20 @@ class Executor:
                     raise HandedBack
                 if record.begin(self.lease.owner) or self._claim(active):
                     return self._perform(active)
-                # It may have been let out of the queue again while it was still in hand here.
+                # It may have been queued again while it was still active here.
                 return bool(active.plan.settings.max_concurrent_runs)
             except HandedBack:
-                if not active.let_go:
+                if not active.is_released:
                     record.submit([Run.release(record.run.id, self.lease.owner)]).result()
         except RunTaken:
-            log.warning("run %s is no longer ours; it is let go of", record.run.id)
-            self._present(record.run)
+            log.warning("run %s no longer belongs to this process, which stops executing it", record.run.id)
+            self._reload(record.run)
         except Exception as error:
             self.give_up(active, error)
         return False
 
     def _claim(self, active: Active) -> bool:
-        """Claim a pending run. Return False if another process or a cancellation was first."""
+        """Claim a pending run. Return False if it was claimed or cancelled before."""
         record = active.record
         record.durable()
         limit = active.plan.settings.max_concurrent_runs
@@ -71,14 +71,14 @@ class Executor:
             return False
         claimed = Run.get_by_id(record.run.id)
         if claimed.lease_owner != self.lease.owner:
-            # Asleep since the claim, and taken meanwhile: the number of claims in the row is somebody else's.
+            # This process was suspended since the claim: the number of claims in the row is that of another process.
             raise RunTaken
         record.go_on_as(claimed)
         return True
 
     def _perform(self, active: Active) -> bool:
-        """Execute a claimed run. Return True if something else may start now: a flow that it called, or a run that
-        waited for it or for its place.
+        """Execute a claimed run. Return True if another run may start now: one that it called, or one that waited for
+        it or for the concurrency limit.
         """
         record, plan = active.record, active.plan
         run = record.run
@@ -89,7 +89,7 @@ class Executor:
         encoded, outcome = encode_output(outcome, active.keyring, self.resources.config.max_value_bytes)
         kept = self.resources.payloads.keep(run.id, "output", encoded, run.claims)
         told = failure_writes(self.resources, active, outcome) if plan.settings.error_workflow_id else []
-        # A run that was resumed has taken as long as the clock on the wall says; another is measured finely.
+        # The duration of a resumed run is the difference of its times; that of others is measured precisely.
         duration = (time.perf_counter() - began) * 1000 if run.claims == 1 else None
         ending = run.finish(
             self.lease.owner, outcome.status, waits=plan.suspends, duration_ms=duration, output=kept.text,
@@ -97,8 +97,8 @@ class Executor:
             error_kind=outcome.error_kind, nodes_done=record.done, nodes_total=len(plan.nodes),
         )  # fmt: skip
         if not record.finish([*told, *ending], whole=not told and not plan.suspends)[-1]:
-            # Cancelled meanwhile, or taken from a process that seemed dead: the row as it is counts.
-            record.run = self._present(run) or run.deleted()
+            # Cancelled meanwhile, or claimed by another process because this one seemed dead: the row counts.
+            record.run = self._reload(run) or run.deleted()
         else:
             active.response = outcome.response
         return plan.suspends or run.parent_node_id is not None or bool(plan.settings.max_concurrent_runs or told)
@@ -109,7 +109,7 @@ class Executor:
         record.done = history.done
         run.nodes_total = len(active.plan.nodes)
         if history.running:
-            # With what comes next, be it the end: until then a step in doubt must be in doubt to the next claim.
+            # Written with the next step or the end: until then the next claim must also find the step interrupted.
             record.add(Step.close_the_running(run.id, run.claims))
         if run.deaths >= MAX_DEATHS:
             text = f"given up: {MAX_DEATHS} processes died while they executed this run"
@@ -142,7 +142,7 @@ class Executor:
 
     def _on_step(self, active: Active, step: engine.Step) -> None:
         """Record a step; a `running` one, which has effects, is durable when this returns, and the lease good."""
-        if active.let_go:
+        if active.is_released:
             raise HandedBack
         record, plan = active.record, active.plan
         answers = step.status == "success" and step.item_index is None and plan.by_id[step.node_id].node.responds
@@ -166,10 +166,10 @@ class Executor:
             if self._hand_back.wait(min(left, 0.5)):
                 return
 
-    # Runs that cannot be executed, or recorded
+    # Runs that cannot be executed or recorded
 
     def plan_of(self, run: Run) -> Plan | None:
-        """Return the plan with which a pending run began; None if there is none any more: then the run has failed."""
+        """Return the plan with which a pending run began. If it is no longer valid, fail the run and return None."""
         try:
             return self.resources.plan_of_run(run)
         except HeadraceError as error:
@@ -186,7 +186,7 @@ class Executor:
         return None
 
     def give_up(self, active: Active, error: BaseException) -> None:
-        """Note that the disk refused the record of a run: it has failed, which is written once the disk takes it."""
+        """Fail a run whose record could not be written; its end is written as soon as the disk accepts it."""
         run = active.run
         log.error("run %s could not be recorded", run.id, exc_info=error)
         if active.record.refuse(error):
@@ -200,11 +200,11 @@ class Executor:
         run.finished_at = None
 
     def has_unrecorded(self, run_id: str) -> bool:
-        """Return True if the end of this run waits for a disk that takes it."""
+        """Return True if the end of this run is not written yet because of a disk error."""
         return run_id in self._unrecorded
 
-    def record_the_rest(self) -> None:
-        """Try once more to write the ends of runs that the disk refused."""
+    def record_unrecorded(self) -> None:
+        """Try again to write the ends of runs that the disk refused."""
         for id_, unrecorded in list(self._unrecorded.items()):
             active, outcome, ending = unrecorded
             try:
@@ -216,15 +216,15 @@ class Executor:
                 log.error("the end of run %s can still not be recorded: %s", id_, error)
 
     def tidy(self, active: Active) -> None:
-        """Delete the files of runs that were never started, since what was to start them is not on record."""
+        """Delete the files of child runs that were never started, because the step that starts them is not recorded."""
         if active.inputs:
-            self.recorder.commit([])  # what was handed over before is on the disk now, or will never be
+            self.recorder.commit([])  # all earlier writes are on the disk now, or have failed
         for id_ in active.inputs:
             if Run.find(id_) is None:
                 self.resources.payloads.remove(id_)
 
-    def _present(self, run: Run) -> Run | None:
-        """Return the run as others have left it. If they deleted it, delete the files that were written since."""
+    def _reload(self, run: Run) -> Run | None:
+        """Return the run as the database has it. If it was deleted, delete the files that were written since."""
         present = Run.find(run.id)
         if present is None:
             self.resources.payloads.remove(run.id)
@@ -232,11 +232,12 @@ class Executor:
 
 
 def encode_output(outcome: Outcome, keyring: Keyring, max_bytes: int) -> tuple[bytes | None, Outcome]:
-    """Return the output of a run that has ended, as JSON text, and how it ended: an output may be too large."""
+    """Return the output of an ended run as JSON text, and its outcome, which is failed if the output is too large."""
     if outcome.status != "success":
         return None, outcome
     try:
-        # Each step is clean already; but not what a node has put into its input, or got before it was a secret.
+        # Each step is redacted already, but not a change that a node made to its input, nor a value that became a
+        # secret later.
         return keyring.clean(outcome.text or engine.encode(outcome.output, max_bytes)), outcome
     except NodeError as error:
         return None, Outcome("failed", None, error.message, error_kind=error.kind, response=outcome.response)

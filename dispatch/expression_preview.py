@@ -99,9 +99,7 @@ class Preview:
         """
         listed = self._find_list()
         if sum(map(len, find_texts_with_expressions([*templates, listed]))) > MAX_COMPILED:
-            raise TooLarge(
-                f"The texts with expressions have more than {MAX_COMPILED} characters in total; shorten them"
-            )
+            raise TooLarge(f"The texts with expressions have more than {MAX_COMPILED} characters in total")
         compiled = [_compile(template) for template in templates]
         foreach = _compile(listed)
         found = [item for item in (*compiled, foreach) if isinstance(item, Template)]

@@ -29,7 +29,7 @@ def check_input(plan: Plan, trigger_node: str | None, value: Callable[[], Any], 
 
 
 def _asks(planned: PlannedNode) -> bool:
-    """Whether the trigger is executed for the input, not for its items, and says what that has to be."""
+    """Return True if the trigger is executed for the whole input, not for its items, and has a schema for it."""
     is_whole = not planned.disabled and planned.pinned is None and planned.foreach is None
     return is_whole and "input_schema" in planned.config.static
 
@@ -41,12 +41,12 @@ def _check(node: AskingNode, config: dict[str, Any], value: Any) -> None:
         issues = [Issue(_within(issue["path"]), issue["message"]) for issue in error.issues]
         raise Unprocessable(error.message[0].upper() + error.message[1:], issues) from None
     except NodeError as error:
-        told = f"The input cannot be taken: {error.message}"
+        told = f"The input cannot be checked: {error.message}"
         if error.permanent:
             raise Unprocessable(told, [Issue("input", error.message)]) from None
         raise Unavailable(told, retry_after=5) from None
 
 
 def _within(path: str) -> str:
-    """A place in the input as one in the request."""
+    """Return a path in the input as a path in the request."""
     return f"input{path}" if path.startswith("[") or not path else f"input.{path}"

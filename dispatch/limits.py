@@ -20,6 +20,11 @@ from errors import TooMany, Unavailable
 T = TypeVar("T")
 
 
+def limit_reached(limit: int) -> str:
+    """Return the reason why a flow with the overlap policy "skip" starts no run, as a predicate of the flow."""
+    return f'has reached its maximum of concurrent runs ({limit}), and its overlap policy is "skip"'
+
+
 class Places:
     """At most `total` requests `purpose` in this process, `per_user` of a user; they wait up to `timeout` seconds."""
 

@@ -24,7 +24,7 @@ from .resources import Flow, Resources
 from .run_record import log_data
 
 log = logging.getLogger("headrace.dispatch")
-SECONDS = 120.0  # for one look
+SECONDS = 120.0  # for one poll
 MAX_ITEMS = 10_000
 MAX_STATE = 256 * 1024
 MAX_LINES = 20
@@ -87,7 +87,7 @@ def _look(
     else:
         polled = planned.node.poll(config, before, ctx)
     if not isinstance(polled, Polled) or not all(map(_is_item, polled.items)):
-        raise NodeError(f"{planned.type} gave something else than Polled with a list of Item", permanent=True)
+        raise NodeError(f"{planned.type} must return Polled with a list of Item", permanent=True)
     if len(polled.items) > MAX_ITEMS:
         raise LimitExceeded(f"found {len(polled.items)} entries at once; at most {MAX_ITEMS} are allowed")
     encoded = keyring.clean(engine.encode(polled.state, MAX_STATE))

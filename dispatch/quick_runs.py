@@ -30,10 +30,10 @@ from .run_record import RunRecord
 QUICK_SECONDS = 0.002  # by the clock, then as much again of processor time, since the machine may be busy
 SLOW_RUNS = 2  # in succession, after which a flow's runs are normal runs; garbage collection may slow a single one
 SLOW_SECONDS = 60.0  # until such a flow is tried again
-MOST_SLOW = 1_000  # flows remembered as slow
-MOST_NODES = 50
-LONGEST_DEFINITION = 16 * 1024  # characters; to plan a longer one takes its time
-LARGEST_TURN = 32  # runs of one unit
+MAX_SLOW = 1_000  # flows remembered as slow
+MAX_NODES = 50
+MAX_DEFINITION = 16 * 1024  # characters; planning a longer definition takes too long
+MAX_TURN = 32  # runs of one unit
 
 Version: TypeAlias = tuple[str, int | None]  # a flow's id and version
 # Called with the run, its outcome, its output as JSON text, and None once it is on the disk, or else the error.
@@ -49,7 +49,7 @@ def _refuse(*args: Any, **options: Any) -> Any:
 
 
 class _Elsewhere:
-    """Stands for what a quick run has not at hand."""
+    """Stands for a service that quick runs do not have: any use of it raises NotQuick."""
 
     __getattr__ = _refuse
 
@@ -58,7 +58,7 @@ _ELSEWHERE: Any = _Elsewhere()
 
 
 class _Patience:
-    """Ends a run that is not quick. To ask for the processor time costs more than a node, so that comes second."""
+    """Ends a run that is not quick. Reading the processor time costs more than a node, so the clock is read first."""
 
     def __init__(self, began: float, is_suspect: bool) -> None:
         """Start the clock. `is_suspect`: the flow's last run may have been slow, so also measure processor time."""
@@ -90,7 +90,7 @@ class Slowness(NamedTuple):
 
 
 class _Rows(Payloads):
-    """Values of rows alone."""
+    """Payloads without files: every value must fit into a row."""
 
     def __init__(self, inline_bytes: int) -> None:
         self.inline_bytes = inline_bytes
@@ -107,7 +107,7 @@ class _Rows(Payloads):
 class QuickRuns:
     """Executes quick runs for one thread, which calls `end_turn` when it has no more requests.
 
-    The runs since the last call are written together, at most LARGEST_TURN in one turn.
+    The runs since the last call are written together, at most MAX_TURN in one turn.
     """
 
     def __init__(self, dispatcher: Dispatcher, clock: Callable[[], float] = time.monotonic) -> None:
@@ -115,7 +115,7 @@ class QuickRuns:
         self.resources = dispatcher.resources
         self.rows = _Rows(dispatcher.config.inline_value_bytes)
         self._turn = Turn(self.recorder)
-        self._given: deque[Turn] = deque()  # that are not over yet, the oldest first
+        self._given: deque[Turn] = deque()  # submitted and not over yet, oldest first
         self._slow: dict[Version, Slowness] = {}
 
     def may_run(self, plan: Plan) -> bool:
@@ -123,7 +123,7 @@ class QuickRuns:
         settings = plan.settings
         return (
             plan.is_quick
-            and len(plan.nodes) <= MOST_NODES
+            and len(plan.nodes) <= MAX_NODES
             and not (plan.suspends or plan.answerable)
             and not (settings.max_concurrent_runs or settings.error_workflow_id)
             and self.dispatcher.executor.on_step is None
@@ -136,7 +136,7 @@ class QuickRuns:
         """
         plan = self.resources.plans.known(flow.id, flow.version)
         if plan is None:
-            if len(flow.definition_json) > LONGEST_DEFINITION:
+            if len(flow.definition_json) > MAX_DEFINITION:
                 return None
             refuse_to_wait(_refuse)
             try:
@@ -172,7 +172,7 @@ class QuickRuns:
             self._note_slow(version)  # its last node was slow, when the run was already complete
         elif self._slow:
             self._slow.pop(version, None)
-        if len(self._turn.runs) >= LARGEST_TURN:
+        if len(self._turn.runs) >= MAX_TURN:
             self._submit()
         return True
 
@@ -202,7 +202,7 @@ class QuickRuns:
         now = self.clock()
         found = self._slow.pop(version, None)
         runs = 1 if found is None or now >= found.until else found.runs + 1
-        if len(self._slow) >= MOST_SLOW:
+        if len(self._slow) >= MAX_SLOW:
             self._slow.clear()
         self._slow[version] = Slowness(runs, now + SLOW_SECONDS)
 

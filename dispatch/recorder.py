@@ -178,16 +178,16 @@ class Turn:
             try:
                 tell(error)
             except Exception:
-                log.exception("who asked for a run cannot be told of its end")
+                log.exception("the caller of a run cannot be told its end")
 
 
 class Recorder:
-    """Start it once a process, after the fork."""
+    """The writer of a process. Call `start` once, after the fork."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()  # nothing is queued after the end marker: nobody would answer it
+        self._lock = threading.Lock()  # nothing is queued after the end marker: its future would never end
         self._has_ended = False
 
     def start(self) -> None:
@@ -225,7 +225,7 @@ class Recorder:
             if not self._has_ended:
                 self._queue.put(batch)
                 return
-        batch.done.set_exception(Unavailable("The server is ending; nothing is recorded any more", retry_after=5))
+        batch.done.set_exception(Unavailable("The server is shutting down; try again soon", retry_after=5))
 
     def commit(self, writes: Sequence[Write]) -> list[int]:
         """Write, wait until it is durable, and return the row counts. Raises: the error of the database."""
@@ -269,7 +269,7 @@ class Recorder:
                 _fail(group[0], Conflict(f"taken: {error}") if taken else error)
                 return
             # One batch is at fault (a key that exists, for example); the others must not fail with it.
-            log.debug("a group of %d writes failed (%s); committing each for itself", len(group), error)
+            log.debug("a group of %d writes failed (%s); committing each of them alone", len(group), error)
             for batch in group:
                 self._commit([batch])
             return

@@ -17,7 +17,7 @@ from security import credentials
 
 MAX_NAMED = 5  # callers in a message
 MAX_WARNINGS = 1_000
-LONGEST = 64  # characters of an id in a message
+MAX_ID = 64  # characters of an id in a message
 
 
 def warnings_of(definition: Any, workspace_id: str) -> list[Issue]:
@@ -35,7 +35,7 @@ def warnings_of(definition: Any, workspace_id: str) -> list[Issue]:
 
 def _problem(use: definitions.Use, flow: Workflow | None) -> str | None:
     if flow is None:
-        return f"there is no flow {use.name[:LONGEST]!r} in this workspace"
+        return f"there is no flow {use.name[:MAX_ID]!r} in this workspace"
     if use.path == definitions.ERROR_FLOW:
         told = f"the flow {flow.name!r} is not active, so that no run of it starts when a run fails"
         return None if flow.status == "active" else told

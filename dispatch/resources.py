@@ -1,4 +1,4 @@
-"""What this process lends to runs: settings, payloads, plans, models, services, credentials, files and links.
+"""Resources that a process gives to its runs: settings, payloads, plans, models, services, credentials, files, links.
 
 Nothing here changes the state of a run.
 """
@@ -35,14 +35,14 @@ FindCredential: TypeAlias = Callable[[str, str], Credential | None]
 
 
 def make_services(config: Config) -> Services:
-    """Return what this process lends to its nodes: HTTP client, sandbox, egress rule."""
+    """Return the services of this process for its nodes: HTTP client, sandbox, egress rule."""
     rule = Rule(config.egress_allow)
     client = Once(lambda: Client(rule, config.http_max_bytes, config.ca_file))
     return Services(client, Once(Sandbox), rule, config.ca_file)
 
 
 def no_credential(workspace_id: str, name: str) -> Credential | None:
-    """Find no credential, for a process that keeps none."""
+    """Find no credential, for a process without stored credentials."""
     return None
 
 
@@ -52,7 +52,7 @@ def _files_of(folder: Path | None, data_dir: Path, workspace_id: str, max_bytes:
 
 
 class Resources:
-    """What runs of this process use and share."""
+    """The resources that the runs of this process share."""
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class Resources:
         try:
             return Task(run.workspace_id, run.workflow_name, self.input_of(run))
         except FileNotFoundError:
-            raise Conflict("the task of the run is not kept any more") from None
+            raise Conflict("the task of the run is no longer stored; give the task again") from None
 
     def definition_of(self, run: Run) -> dict[str, Any] | None:
         """Return the definition with which the run began, valid or not; None if it was deleted."""
@@ -182,7 +182,7 @@ class Resources:
         except FileNotFoundError:
             text = None
         if text is None:
-            raise Conflict("what the run was started with is not kept any more")
+            raise Conflict("the options of the run are no longer stored; start a new run")
         return Options.of(text)
 
 

@@ -19,11 +19,12 @@ from models import Run, RunOptions, Step, Workflow, new_id
 from .active_run import Note
 from .agents.task import is_task
 from .input_validation import check_input
+from .limits import limit_reached
 from .resources import Resources, find_version
 from .run_options import Options
 
-# What may differ between two versions of a node that do the same.
-FOR_PEOPLE = ("name", "position", "notes")
+# Keys of a node that do not change its behaviour.
+DISPLAY_KEYS = ("name", "position", "notes")
 
 
 def make_retry(resources: Resources, run: Run, start: str, version: str | int | None, note: Note | None = None) -> Run:
@@ -37,7 +38,7 @@ def make_retry(resources: Resources, run: Run, start: str, version: str | int | 
     Unprocessable if it refuses the run's input.
     """
     flow, options = _flow_of(run, start), resources.options_of(run)
-    number, text = _chosen(flow, run, options, version)
+    number, text = _choose(flow, run, options, version)
     plan = _plan(resources, flow.id, options, number, text)
     if run.trigger_node is not None and run.trigger_node not in plan.by_id:
         raise Conflict(f"version: the trigger {run.trigger_node!r} of the run is not in version {number}")
@@ -74,19 +75,19 @@ class Repeated(NamedTuple):
 
 
 def what_repeats(resources: Resources, run: Run, start: str, version: str | int | None) -> Repeated:
-    """What `make_retry` would execute, and the same errors for what can be chosen."""
+    """Return the scope of `make_retry` with these choices. Raises the same errors for a bad choice."""
     flow, options = _flow_of(run, start), resources.options_of(run)
-    number, _ = _chosen(flow, run, options, version)
+    number, _ = _choose(flow, run, options, version)
     return Repeated(number, number == flow.version, [] if options is None else sorted(options.pinned))
 
 
-def _chosen(flow: Workflow, run: Run, options: Options | None, version: str | int | None) -> tuple[int | None, str]:
-    """The number of the version that is to run, None for the run's own definition, and the definition."""
+def _choose(flow: Workflow, run: Run, options: Options | None, version: str | int | None) -> tuple[int | None, str]:
+    """Return the number of the version to run (None: the run's own definition), and its definition."""
     if version is None:
         version = "latest" if options is None else "same"
     if options is not None and options.definition is not None:
         if version != "same":
-            raise Conflict("version: the run was of a definition that is no version; it can be repeated as `same` only")
+            raise Conflict("version: must be `same`, because the run used an unsaved definition")
         return None, options.definition
     number = int({"same": run.workflow_version or 0, "latest": flow.version}.get(str(version), version))
     return number, _definition(flow, number)
@@ -110,7 +111,7 @@ def _record(
         if Run.find(run.id) is None:
             raise NotFound("The run was deleted")
         if not execute(*(made.insertion_unless_busy(limit) if limit else made.insertion())).rowcount:
-            raise Conflict(f"The flow runs {limit} times already, and its overlap is skip")
+            raise Conflict(f"The flow {limit_reached(limit)}")
         RunOptions.share(run.id, made.id)
         if kept:
             Step.keep(run.id, made.id, kept)
@@ -158,7 +159,7 @@ def _kept_nodes(plan: Plan, run: Run, text: str, number: int | None) -> list[str
     old_vars, new_vars = ((each.get("settings") or {}).get("vars") for each in (before, after))
     if old_vars != new_vars:
         return []
-    old, new = _meanings(before), _meanings(after)
+    old, new = _strip_nodes(before), _strip_nodes(after)
     kept: set[str] = set()
     for node in plan.nodes:
         needs = {plan.nodes[at].id for at, _ in node.inputs} | node.references
@@ -169,11 +170,11 @@ def _kept_nodes(plan: Plan, run: Run, text: str, number: int | None) -> list[str
     return [node.id for node in plan.nodes if node.id in kept]
 
 
-def _meanings(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """Each node as far as it matters for what it does, with the edges into it."""
+def _strip_nodes(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Return each node without its DISPLAY_KEYS, and the edges into it."""
     shape = definitions.graph(definition)
     found: dict[str, Any] = {
-        id_: ({key: value for key, value in node.items() if key not in FOR_PEOPLE}, set())
+        id_: ({key: value for key, value in node.items() if key not in DISPLAY_KEYS}, set())
         for id_, node in shape.nodes.items()
     }
     for edge in shape.edges:

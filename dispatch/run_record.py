@@ -1,14 +1,14 @@
 """The record of one run, from its acceptance to its end: which writes go to the disk together, and when.
 
-The way of a run is accept → execute → record → commit: the dispatcher makes the record of a run that it accepts or
-takes up, the executor hands it each step, the record gathers writes, and the recorder commits them.
+A run passes through accept → execute → record → commit: the dispatcher makes the record of a run that it accepts or
+claims, the executor gives it each step, the record gathers writes, and the recorder commits them.
 
-claim    what makes a process the one that executes the run; the row counts the `claims`
-fence    the condition of a write: the run is still of this claim, or still goes on
-pure     a step without effects outside the run: doing it again costs nothing
-tied     a write that goes with the next step: both are on the disk, or neither
+claim    makes a process the one that executes the run; the row counts the `claims`
+fence    the condition of a write: the run still has this claim, or is still running
+pure     of a step: without effects outside the run, so it can be repeated at no cost
+tied     of a write: committed together with the next step, or not at all
 durable  committed to the disk
-whole    a run of which nothing is written before it has ended; then everything, as one unit
+whole    of a run: written only after its end, as one unit
 
 | step, and the run as it is on the disk | goes on | ended or cancelled | taken back, pending | claimed again |
 |---|---|---|---|---|
@@ -63,11 +63,11 @@ class RunRecord:
     """The writes of one run. Steps wait in a buffer, because a pure one can be done again at no cost:
 
     - before an impure node starts, everything so far and its `running` step are durable;
-    - its result is handed to the recorder at once, and so is a step that waits if somebody was told of it;
-    - pure steps go with the next of these, or when the buffer is full or a second old.
+    - its result is submitted to the recorder at once, and so is a waiting step that was announced to somebody;
+    - pure steps are submitted with the next of these, or when the buffer is full or a second old.
 
-    The row of a new run goes to the disk with the first of its writes, or sooner if somebody has to know that it is
-    there (`durable`); so a short run, whose caller waits for its end, costs one commit.
+    The row of a new run is written with the first of its writes, or earlier if a caller needs it (`durable`); so a
+    short run, whose caller waits for its end, costs one commit.
     """
 
     def __init__(
@@ -80,22 +80,22 @@ class RunRecord:
     ) -> None:
         """`new` makes the writes of a new run, its row first; `noted` go with that row, however it is written."""
         self.recorder, self.payloads, self.run = recorder, payloads, run
-        self._id = str(run.id)  # to ask Peewee for it each time takes longer
-        self.is_new = new is not None  # made by this process just now, so nothing of it is done yet
+        self._id = str(run.id)  # faster than asking Peewee for it each time
+        self.is_new = new is not None  # just made by this process, so none of its steps is done
         self.is_claimed = False
         self._new, self._noted = new, noted
         self._accepted: Done | None = None
-        self.last: Done | None = None  # of what was handed over, but for a whole run
-        self._lock = threading.Lock()  # others make the run durable, and end it, while it is executed
+        self.last: Done | None = None  # the last submitted unit, unless the run is written whole
+        self._lock = threading.Lock()  # other threads make the run durable, and end it, while it is executed
         self.entries = 0
-        self.done = 0  # nodes that are settled
+        self.done = 0  # settled nodes
         self._told = 0
         self._buffer: list[Write] = []
-        self._is_tied = False  # something in it has to go with the next step
-        self._is_fenced = False  # pure steps count only while the run goes on
-        self._refusal: str | None = None  # what to say if the next step may not start what it does
-        self._logged = 0  # characters of log entries in it
-        self._steps: list[tuple[tuple[Any, ...], bool]] = []  # those that have ended, as values; which are fenced
+        self._is_tied = False  # the buffer has writes that are tied to the next step
+        self._is_fenced = False  # pure steps count only while the run is running
+        self._refusal: str | None = None  # the error if the next step may not start its run
+        self._logged = 0  # characters of log entries in the buffer
+        self._steps: list[tuple[tuple[Any, ...], bool]] = []  # ended steps as values, and whether they are fenced
         self._pending: list[Done] = []
         self._flushed_at = time.monotonic()
 
@@ -118,9 +118,9 @@ class RunRecord:
         self.run, self.is_claimed, self.is_new = claimed, True, False
 
     def durable(self) -> list[int]:
-        """Wait until the run's row is on the disk, and return the row counts of what was written with it.
+        """Wait until the run's row is on the disk, and return the row counts of the writes committed with it.
 
-        Raises: Unavailable if that failed, Conflict for a key that is taken.
+        Raises: Unavailable if that failed, Conflict if the idempotency key exists.
         """
         if self._new:
             self.submit(())
@@ -137,7 +137,7 @@ class RunRecord:
         return not self._new and (self._accepted is None or (self._accepted.done() and not self._accepted.exception()))
 
     def refuse(self, error: BaseException) -> bool:
-        """Return True if the disk took no row of this run; then there will never be one."""
+        """Return True if the row of this run could not be written; then it never will be."""
         with self._lock:
             if self._new:
                 self._new, self._accepted = None, Done()
@@ -145,9 +145,9 @@ class RunRecord:
         return self._accepted is not None and self._accepted.exception() is not None
 
     def submit(self, writes: Sequence[Write]) -> Done:
-        """Hand writes to the recorder, after the row of the run and after what was handed over before.
+        """Submit writes to the recorder, after the row of the run and the writes submitted before.
 
-        They fail if that does: a disk that is nearly full may take a small end, and not the large step before it.
+        They fail if those fail: a disk that is nearly full may accept a small end, but not the large step before it.
         """
         with self._lock:
             new = [*self._new(), *self._noted] if self._new else ()
@@ -160,10 +160,12 @@ class RunRecord:
     # Steps
 
     def step(self, step: engine.Step, answers: bool = False) -> None:
-        """Note an `engine.Step`; a `running` one is durable when this returns, RunTaken where it may not run.
+        """Record a step. A `running` step is durable when this returns.
 
-        One that `answers` whoever waits counts only while the run goes on. NodeError where what the step starts cannot
-        be; then it is not on record, and its number is free.
+        A step that `answers` a waiting caller counts only while the run is running.
+
+        Raises: RunTaken if the step may not run, NodeError if the run that it starts was refused; then the step is not
+            recorded, and its number is free.
         """
         self._is_fenced |= answers
         text, size = None, None
@@ -196,37 +198,37 @@ class RunRecord:
             and (step.status != "failed" or step.final or step.output is not None)
         ):
             self.done += 1
-        # With one that answers comes what is to be told, or the end.
+        # A step that answers is flushed by the caller, or with the end of the run.
         is_due = self._is_full() or time.monotonic() - self._flushed_at > OLD_SECONDS
         if not step.pure or (wait is not None and wait.told) or (is_due and not answers):
             self.flush()
 
     def _see_it_started(self, done: int) -> None:
-        """Raise what keeps the last step from being on record; `done` is how many were settled before it."""
+        """Raise the error if the last step could not be recorded; `done` is the number of nodes settled before it."""
         refusal, self._refusal = self._refusal, None
         self.flush()
         try:
             self._settle(wait=True)
         except Undone:
-            self._pending = []  # all before it is on record
+            self._pending = []  # all earlier writes are recorded
             self.done = self._told = done
             if not self.run.goes_on():
                 raise RunTaken from None
             raise NodeError(str(refusal)) from None
 
     def add(self, item: Write) -> None:
-        """Note a write that belongs to the step which is recorded next: both are durable, or neither."""
+        """Add a write that is tied to the next step: both are committed, or neither."""
         self._buffer.append(item)
         self._is_tied = True
 
     def start(self, run: Run, limit: int = 0, refusal: str = "") -> None:
-        """Note a run that the step which is recorded next starts, while this one goes on: it has both, or neither.
+        """Add a run that the next step starts while this one is running: both are committed, or neither.
 
-        With a `limit`, where so many runs of its flow are under way by then, neither is written, and `step` raises a
-        NodeError that says `refusal`.
+        If `limit` is not 0 and its flow has that many active runs by then, neither is written, and `step` raises
+        NodeError with the text `refusal`.
         """
         if limit:
-            self.flush()  # what is not to be lost with them
+            self.flush()  # earlier writes, which must not be lost with them
             self._refusal = refusal
             self.add(Needed(*self.run.while_it_runs(run.insertion_unless_busy(limit))))
         else:
@@ -234,7 +236,7 @@ class RunRecord:
         self._is_fenced = True
 
     def log(self, node_id: str | None, level: str, message: str, data: Any) -> None:
-        """Note a log entry; past MAX_LOG_ENTRIES of a run one last entry says that the rest was dropped."""
+        """Add a log entry. After MAX_LOG_ENTRIES of a run, one last entry says that the rest is dropped."""
         self.entries += 1
         if self.entries > MAX_LOG_ENTRIES:
             return
@@ -250,9 +252,10 @@ class RunRecord:
             self.flush().result()
 
     def flush(self, *more: Write) -> Done:
-        """Hand the buffer and these writes to the writer, all or nothing; the future says when they are durable.
+        """Submit the buffer and these writes as one unit. The future ends when they are durable.
 
-        Raises what an earlier flush of this run has met, and waits for it where the writer cannot keep up.
+        If the buffer is full, wait for earlier units, since the writer cannot keep up. Raises: the error of an earlier
+        unit of this run.
         """
         self._settle(wait=self._is_full())
         if self.done != self._told:
@@ -260,8 +263,8 @@ class RunRecord:
             self._told = self.done
         claims = self.run.claims
         steps = [
-            # Of a run that was cancelled just now nothing must be there that it has not started or answered in time,
-            # nor what hands that on.
+            # If the run was just cancelled, the record must not have an answer or a start that came too late, nor a
+            # step that passes it on.
             Step.begin_one(values, claims) if fenced else Step.save_one(values, claims, with_more=self._is_tied)
             for values, fenced in self._steps
         ]
@@ -274,26 +277,26 @@ class RunRecord:
         return flushed
 
     def finish(self, writes: Sequence[Write], whole: bool = False) -> list[int]:
-        """Write what is left and the run's end; the row counts of `writes`. Everything is durable when this returns.
+        """Write the rest and the run's end, and return the row counts of `writes`. All is durable when this returns.
 
-        Where nothing of the run is written yet, and it may be written as a `whole`, its row is written once, as it has
-        come to be, and the conditions of `writes` are not asked for: nobody can have changed what was not there.
+        If nothing of the run is written yet, and it may be written `whole`, its row is written once, in its final
+        state, without the conditions of `writes`: no other process can have changed a row that does not exist.
         """
         if whole and (written := self._submit_whole()) is not None:
             written.result()
             return [1]
-        self._told = self.done  # the last of the writes tells it
+        self._told = self.done  # the last of the writes has it
         counts = self.flush(*writes).result()
         self._settle(wait=True)
         return counts[-len(writes) :]
 
     def whole(self) -> WholeRun:
-        """The run that has ended, of which nothing is written yet."""
+        """Return the ended run, of which nothing is written yet."""
         steps = [values for values, _ in self._steps]
         return WholeRun(self.run, steps, [*self._buffer, *self.run.failure_entries()])
 
     def _submit_whole(self) -> Done | None:
-        """Hand over the run as it has ended, with all that is written for it; None if some of it is written."""
+        """Submit the ended run with all its writes. Return None if some of them are written already."""
         with self._lock:
             if not self._new:
                 return None

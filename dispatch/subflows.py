@@ -15,6 +15,7 @@ from errors import DefinitionError, LimitExceeded, NodeError
 from models import LogEntry, Run, Workflow, Write, new_id
 
 from .active_run import Active
+from .limits import limit_reached
 from .resources import Resources
 
 MAX_DEPTH = 10
@@ -44,13 +45,13 @@ class Starter:
         if flow.status == "archived":
             raise NodeError(f"workflow_id: the flow {flow.name!r} is archived", permanent=True)
         if self.run.depth >= MAX_DEPTH:
-            raise LimitExceeded(f"flows call each other more than {MAX_DEPTH} deep")
+            raise LimitExceeded(f"flows call each other more than {MAX_DEPTH} levels deep")
         try:
             plan = self.resources.plan_of(flow)
         except DefinitionError as error:
             raise NodeError(f"the flow {flow.name!r} cannot run: {error.message}", permanent=True) from None
         limit = plan.settings.max_concurrent_runs if plan.settings.overlap == "skip" else 0
-        refusal = f"the flow {flow.name!r} runs {limit} times already, and overlap is skip"
+        refusal = f"the flow {flow.name!r} {limit_reached(limit)}"
         if limit and Run.busy(flow.id) >= limit:
             raise NodeError(refusal)
         given = self.active.keyring.clean(engine.encode(input, self.resources.config.max_value_bytes))

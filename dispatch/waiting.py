@@ -1,4 +1,4 @@
-"""Those who wait for a run: for its end, or for the answer of its `respond` node."""
+"""Waiting for a run: for its end, or for the response of its `respond` node."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from .payloads import Kept
 from .resources import Resources
 
 POLL_SECONDS = 0.05
-WAIT_SECONDS = 0.5  # after which a wait for a run looks whether the process ends
-SHORT_WAIT = 1.0  # seconds, for which a thread that answers requests may always wait
+WAIT_SECONDS = 0.5  # between two checks whether the process ends
+SHORT_WAIT = 1.0  # seconds that a request thread may always wait
 
 T = TypeVar("T")
 
 
 class Waiting:
-    """Waits of the threads of this process for runs. Nobody waits past `ends_at`, by `time.monotonic`."""
+    """Waits of the threads of this process for runs. No wait lasts past `ends_at`, on `time.monotonic`."""
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
         self.ends_at = math.inf
-        # Of the threads that answer requests: those that may wait for long, and of these those that wait for agents.
+        # The numbers of request threads that may wait for long: for any run, and for agents.
         threads = resources.config.threads
         self._long = threading.BoundedSemaphore(max(1, threads * 3 // 4))
         self._long_for_agents = threading.BoundedSemaphore(max(1, threads // 2))
 
     def wait(self, ticket: Ticket, seconds: float) -> Run:
-        """Wait until the run has ended, waits for longer than that, or the time is over. Return it; it is durable."""
+        """Wait until the run has ended, pauses for longer, or the time is over. Return the run, which is durable."""
         deadline = time.monotonic() + seconds
         active = ticket.active
         if active is not None:
             if is_held_up():
-                active.record.durable()  # or it never will be: not many may wait for that
+                active.record.durable()  # a limited number of threads may wait while the database is held up
             self._await(active.ended, deadline)
             active.record.durable()
             if active.run.finished_at is not None and active.ended.is_set():
@@ -61,7 +61,7 @@ class Waiting:
         return self._in_turn(lambda left: self.wait(ticket, left), _is_over, seconds)
 
     def wait_for_agent(self, ticket: Ticket, seconds: float) -> Run:
-        """Wait in turn, for an agent, which may well take so long: half of the request threads at most do."""
+        """Wait in turn for an agent, which may take long: at most half of the request threads wait for agents."""
         if not self._long_for_agents.acquire(blocking=False):
             return self.wait(ticket, min(seconds, SHORT_WAIT))
         try:
@@ -101,23 +101,23 @@ class Waiting:
             self._long.release()
 
     def _left(self, deadline: float) -> float:
-        """Return the seconds until a wait has been long enough."""
+        """Return the seconds until a wait must end."""
         return min(deadline, self.ends_at) - time.monotonic()
 
     def _await(self, event: threading.Event, deadline: float) -> bool:
-        """Wait for the event as long as that is of use. Return True if it came."""
+        """Wait for the event until the deadline. Return True if it is set."""
         while (left := self._left(deadline)) > 0 and not event.wait(min(left, WAIT_SECONDS)):
             continue
         return event.is_set()
 
 
 def _is_over(run: Run) -> bool:
-    """Return True if there is nothing of the run to wait for."""
+    """Return True if the run has ended, or was executed elsewhere and recorded here."""
     return run.finished_at is not None or run.recorded
 
 
 def _sleeps_past(run: Run, seconds: float) -> bool:
-    """Return True if the run waits for something that will not come within these seconds by itself."""
+    """Return True if the run pauses for an event that will not occur within these seconds by itself."""
     if run.status != "pending" or run.waiting is None or run.waiting == QUEUED:
         return False
     wake_at = Wait.next_wake(run.id)
@@ -125,6 +125,6 @@ def _sleeps_past(run: Run, seconds: float) -> bool:
         return False
     if not all(_sleeps_past(child, seconds) for child in run.children()):
         return False
-    # What it waited for may have ended since the row was read: then there is no child left, and it goes on.
+    # The child may have ended since the row was read: then there is none left, and the run has resumed.
     present = Run.find(run.id)
     return present is not None and (present.status, present.waiting) == (run.status, run.waiting)

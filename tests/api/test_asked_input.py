@@ -154,5 +154,5 @@ def test_an_expensive_schema_is_checked_in_a_separate_process(owner, make_flow):
 def test_input_that_cannot_be_validated_is_refused(owner, make_flow):
     flow = make_flow(asking({"pattern": "(.{1,100}){1,50}!"}))
     answer = run(owner, flow, 422, input="é" * 20_000)
-    assert answer["error"].startswith("The input cannot be taken: the data cannot be validated by this schema")
+    assert answer["error"].startswith("The input cannot be checked: the data cannot be validated by this schema")
     assert Run.select().count() == 0

@@ -94,7 +94,7 @@ def test_a_second_answer_is_refused(owner, waiting):
     [
         ({"answer": "perhaps"}, 400, "must be one of approved, rejected"),
         ({}, 400, "must be one of approved, rejected"),
-        ({"node_id": "start", "answer": "approved"}, 404, "no node 'start' that could be answered"),
+        ({"node_id": "start", "answer": "approved"}, 404, "no node 'start' that takes an answer"),
         ({"node_id": "x", "answer": "approved"}, 404, "no node 'x'"),
         ({"answer": 5}, 400, "answer"),
         ({"anwser": "approved"}, 400, "anwser"),

@@ -243,7 +243,7 @@ def test_a_flow_that_calls_itself_ends_with_a_clear_error(inline):
     made = add_flow(chain("a"))
     made.change(None, triggers=(), definition_json=orjson.dumps(chain(call(made))).decode())
     run = inline.submit(Start(made, 1, "manual")).run
-    assert "more than 10 deep" in error_of(run.id)
+    assert "more than 10 levels deep" in error_of(run.id)
     assert [row.depth for row in Run.select().order_by(Run.id)] == list(range(11))
     assert nothing_waits()
 

@@ -358,7 +358,7 @@ def test_a_process_that_keeps_itself_alive_is_so_beyond_its_lease_and_not_beyond
 def test_a_process_that_cannot_hand_its_runs_back_does_not_stay_alive_for_that(start, monkeypatch):
     dispatcher = start(lease=1)
     dispatcher.lease.keep()
-    monkeypatch.setattr(dispatcher, "_let_go", lambda: 1 / 0)
+    monkeypatch.setattr(dispatcher, "_release_active", lambda: 1 / 0)
     dispatcher.stop()
     assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
 

@@ -67,7 +67,7 @@ def test_nothing_with_effects_starts_while_the_lease_cannot_be_renewed(mine, clo
     assert types.effects == []
     full_disk(False)
     mine.lease.beat()
-    mine.executor.record_the_rest()
+    mine.executor.record_unrecorded()
     row = run_of(run.id)
     assert row.status == "failed" and "could not be recorded" in row.error_text and types.effects == []
 

@@ -296,7 +296,7 @@ def test_one_too_many_is_refused_where_overlap_is_skip(start, gate, tmp_path):
     first = dispatcher.submit(Start(made, None, "manual")).run
     at_gate(dispatcher, first, gate)
     for key in (None, "k"):
-        with pytest.raises(Conflict, match="1 times already"):
+        with pytest.raises(Conflict, match=r"maximum of concurrent runs \(1\)"):
             dispatcher.submit(Start(made, "long enough for a file", "manual", key=key))
     assert Run.select().count() == 1 and IdempotencyKey.select().count() == 0
     assert dispatcher.active_count() == 1
@@ -339,7 +339,7 @@ def test_a_called_flow_that_skips_fails_the_node_which_may_try_again(start, gate
     first = dispatcher.submit(Start(made, None, "manual")).run
     at_gate(dispatcher, first, gate)
     run = finished(dispatcher, submit(dispatcher, chain(call(made))))
-    assert "'Once' runs 1 times already" in run.error_text
+    assert "'Once' has reached its maximum of concurrent runs (1)" in run.error_text
     gate.opened.set()
     finished(dispatcher, first)
     assert finished(dispatcher, submit(dispatcher, chain(call(made)))).status == "success"
@@ -360,7 +360,7 @@ def test_a_called_flow_that_begins_to_run_just_then_skips_too(start, types, tmp_
     nodes = [node("a", "act"), node("n", "log", {"message": "x"}), call(made, wait=wait, on_error="continue"), "z"]
     run = submit(one, chain(*nodes), "long enough for a file")
     ended = run_of(run.id)
-    error = "the flow 'Once' runs 1 times already, and overlap is skip"
+    error = "the flow 'Once' has reached its maximum of concurrent runs (1), and its overlap policy is \"skip\""
     assert (ended.status, output(one, ended), ended.nodes_done) == ("success", {"error": error}, 4)
     assert [(step.node_id, step.status) for step in steps_of(run.id)] == [
         *(("a", "success"), ("n", "success"), ("c", "failed"), ("z", "success"))
@@ -395,7 +395,8 @@ def test_of_many_that_call_it_at_once_no_more_than_the_limit_are_let_through(sta
     assert not Run.select().where(Run.waiting == QUEUED).exists()
     gate.opened.set()
     ended = drained(processes[0], runs)
-    assert {run.error_text for run in ended} == {None, "the flow 'Twice' runs 2 times already, and overlap is skip"}
+    refusal = "the flow 'Twice' has reached its maximum of concurrent runs (2), and its overlap policy is \"skip\""
+    assert {run.error_text for run in ended} == {None, refusal}
 
 
 def test_a_run_that_waits_takes_no_place_of_those_that_skip(inline):

@@ -14,7 +14,7 @@ from write_locks import another_that_writes
 
 import database
 from dispatch import QuickRuns, Start, quick_runs
-from dispatch.quick_runs import LARGEST_TURN, SLOW_RUNS, SLOW_SECONDS
+from dispatch.quick_runs import MAX_TURN, SLOW_RUNS, SLOW_SECONDS
 from dispatch.recorder import WholeRun
 from engine import plan
 from errors import BadInput, Unavailable, Unprocessable
@@ -112,11 +112,11 @@ def test_a_turn_without_runs_writes_nothing(loop):
 @pytest.mark.usefixtures("unhurried")
 def test_a_long_turn_is_handed_over_in_parts(loop):
     made = add_flow(flow("a"))
-    for _ in range(LARGEST_TURN + 1):
+    for _ in range(MAX_TURN + 1):
         assert loop.start(made)
-    assert len({end.run.id for end in loop.ends(LARGEST_TURN)}) == LARGEST_TURN
+    assert len({end.run.id for end in loop.ends(MAX_TURN)}) == MAX_TURN
     loop.end()
-    assert Run.select().count() == LARGEST_TURN
+    assert Run.select().count() == MAX_TURN
     assert loop.turn()[:1] == [] and len(loop.ends(1)) == 1
 
 
@@ -364,7 +364,7 @@ def test_a_new_version_of_a_slow_flow_and_other_flows_are_tried(loop, count):
 
 
 def test_what_is_remembered_of_slow_flows_is_bounded(loop, count, monkeypatch):
-    monkeypatch.setattr(quick_runs, "MOST_SLOW", 3)
+    monkeypatch.setattr(quick_runs, "MAX_SLOW", 3)
     for _ in range(10):
         assert not loop.start(spread(), LONG)
         assert 1 <= len(loop.quick._slow) <= 3
@@ -497,8 +497,8 @@ def with_settings(**settings):
     ("definition", "may"),
     [
         (chain("a", node("b", "set", {"values": {"x": 1}})), True),
-        (flow(*(f"n{number}" for number in range(quick_runs.MOST_NODES))), True),
-        (flow(*(f"n{number}" for number in range(quick_runs.MOST_NODES + 1))), False),
+        (flow(*(f"n{number}" for number in range(quick_runs.MAX_NODES))), True),
+        (flow(*(f"n{number}" for number in range(quick_runs.MAX_NODES + 1))), False),
         (chain("a", node("b", "code", {"source": "return 1"})), False),
         (chain("a", node("b", "wait", {"seconds": 1})), False),
         (chain("a", node("b", "wait", {"seconds": 1}, disabled=True)), True),

@@ -138,9 +138,9 @@ def test_a_run_that_lost_what_it_was_started_with_fails_and_holds_up_no_other(st
         dispatcher.resources.payloads.remove(run.id)
     dispatcher.sweep()
     run = run_of(run.id)
-    assert (run.status, run.error_text) == ("failed", "what the run was started with is not kept any more")
+    assert (run.status, run.error_text) == ("failed", "the options of the run are no longer stored; start a new run")
     assert run_of(other.id).status == "success" and {key.split(":")[0] for key in types.effects} == {other.id}
-    with pytest.raises(Conflict, match="not kept any more"):
+    with pytest.raises(Conflict, match="no longer stored"):
         dispatcher.retry(run, "start", None)
 
 
@@ -181,7 +181,7 @@ def test_a_draft_is_repeated_with_the_same_definition(inline, types):
 @pytest.mark.parametrize("version", ["latest", 1])
 def test_a_draft_is_repeated_as_no_version_of_the_flow(inline, version):
     run = begun(inline, definition=text(failing("draft")))
-    with pytest.raises(Conflict, match="can be repeated as `same` only"):
+    with pytest.raises(Conflict, match="version: must be `same`"):
         inline.retry(run, "start", version)
 
 

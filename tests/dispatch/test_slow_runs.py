@@ -7,7 +7,7 @@ from world import PATIENCE, Gate, add_flow, chain, node, run_of
 
 from database import execute
 from dispatch import Start
-from dispatch.dispatcher import READ_AGAIN
+from dispatch.dispatcher import UNREADABLE_PER_SWEEP
 from models import Lease, Run, WorkflowVersion
 
 THREADS, AT_WORK = 4, 3
@@ -145,11 +145,11 @@ def test_those_that_cannot_be_read_hold_up_no_others_however_many_are_older(star
 
 def test_those_that_cannot_be_read_are_read_again_until_all_can(start):
     dispatcher = start(inline=True)
-    runs, mend = unreadable(2 * READ_AGAIN)
+    runs, mend = unreadable(2 * UNREADABLE_PER_SWEEP)
     dispatcher.sweep()
     mend()
     dispatcher.sweep()
-    assert [run_of(run.id).status for run in runs].count("success") == READ_AGAIN
+    assert [run_of(run.id).status for run in runs].count("success") == UNREADABLE_PER_SWEEP
     dispatcher.sweep()
     assert {run_of(run.id).status for run in runs} == {"success"}
 
@@ -166,7 +166,7 @@ def test_those_that_are_gone_before_they_could_be_read_are_forgotten(start):
 
 def test_those_that_were_cancelled_before_they_could_be_read_hide_none_that_comes_then(start):
     dispatcher = start(inline=True)
-    runs, _ = unreadable(3 * READ_AGAIN)
+    runs, _ = unreadable(3 * UNREADABLE_PER_SWEEP)
     dispatcher.sweep()
     for run in runs:
         dispatcher.cancel(run_of(run.id), "me")

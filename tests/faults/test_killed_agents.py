@@ -248,7 +248,7 @@ def test_a_worker_that_slept_takes_no_further_step(serve, settings, llm, effects
     assert answer["text"] == "Done."
     woken.set()
     sleeper.thaw(pid)
-    sleeper.said("is no longer ours")
+    sleeper.said("no longer belongs to this process")
     assert effects.count() == 0 and ended(other, id_) == answer
 
 

@@ -105,12 +105,12 @@ def test_nothing_is_lost_by_failures(source, process):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (["a"], "watch gave something else than Polled with a list of Item"),
-        (Polled([("a", 1)]), "watch gave something else than Polled with a list of Item"),
+        (["a"], "watch must return Polled with a list of Item"),
+        (Polled([("a", 1)]), "watch must return Polled with a list of Item"),
         (Polled([Item(str(number), 1) for number in range(10_001)]), "found 10001 entries at once"),
         (Polled((), {"a": object()}), "the output is not JSON"),
         (Polled((), "x" * 300_000), "the output has 300,002 bytes"),
-        (Polled([Item(5, 1)]), "watch gave something else than Polled with a list of Item"),
+        (Polled([Item(5, 1)]), "watch must return Polled with a list of Item"),
     ],
 )
 def test_a_trigger_that_gives_what_it_may_not_has_failed(source, process, given, told):
