@@ -25,7 +25,7 @@ from api.http.server import get_dispatcher
 from api.open_questions import list_asking_types, list_open_questions
 from api.run_list import make_reference
 from dispatch.payloads import Kept
-from dispatch.retry import Repeated
+from dispatch.retry import RetryScope, find_retry_scope
 from errors import ERROR_KINDS, BadInput, Conflict, NotFound
 from models import Run, RunFilters, Step, Wait, Workflow, now_ms
 from nodes.base import REGISTRY
@@ -243,7 +243,7 @@ def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
     """
     dispatcher = get_dispatcher()
     start, version = body["start"], body["version"]
-    repeated = dispatcher.what_repeats(run, start, version)
+    repeated = find_retry_scope(dispatcher.resources, run, start, version)
     if not repeated.is_current:
         check_role(run.workspace_id, "editor")
     entry = begin_entry("run.retried").about(run).note(**_describe_retry(start, repeated))
@@ -252,7 +252,7 @@ def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
     return link_large_values(finished), 200 if finished.finished_at is not None else 202
 
 
-def _describe_retry(start: str, repeated: Repeated) -> dict[str, Any]:
+def _describe_retry(start: str, repeated: RetryScope) -> dict[str, Any]:
     """Return the audit details of a retry, including pinned nodes: a pinned approval was given by nobody."""
     pinned = {"pinned": repeated.pinned[:MAX_LISTED]} if repeated.pinned else {}
     return {"from": start, "version": repeated.version, "draft": repeated.version is None, **pinned}

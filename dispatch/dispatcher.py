@@ -31,7 +31,7 @@ from .lease import ProcessLease
 from .limits import SlowLane, limit_reached
 from .recorder import Recorder
 from .resources import Resources
-from .retry import Repeated, make_retry, what_repeats
+from .retry import make_retry
 from .run_record import RunRecord
 from .waiting import Waiting
 
@@ -346,10 +346,6 @@ class Dispatcher:
             self._enqueue(active)
         return Ticket(made, True, present)
 
-    def what_repeats(self, run: Run, start: str, version: str | int | None) -> Repeated:
-        """Return what `retry` would execute. Raises the same errors as `retry` for a bad choice."""
-        return what_repeats(self.resources, run, start, version)
-
     def answerable(self, run: Run, node_id: str) -> Node:
         """Return the node of the run that takes an answer. Raises: NotFound if there is none of this id."""
         planned = self.resources.plan_of_run(run).by_id.get(node_id)
@@ -492,7 +488,7 @@ class Dispatcher:
     def _release_forgotten(self) -> None:
         """Release runs that this process has claimed but does not execute: reading the row failed after the claim."""
         for id_, claims in Run.held_by(self.lease.owner):
-            if id_ not in self._active and not self.executor.has_unrecorded(id_):
+            if id_ not in self._active and id_ not in self.executor.unrecorded:
                 log.warning("run %s was claimed but not executed; it is released", id_)
                 # Since it was read, it may have ended, or waited and been claimed again.
                 self.recorder.commit([Run.release(id_, self.lease.owner, claims)])

@@ -34,7 +34,8 @@ class Executor:
     def __init__(self, resources: Resources, recorder: Recorder, lease: ProcessLease) -> None:
         self.resources, self.recorder, self.lease = resources, recorder, lease
         self.on_step: StepSeen | None = None
-        self._unrecorded: dict[str, tuple[Active, Outcome, list[Write]]] = {}
+        # Runs whose end could not be written yet, by id: with their outcome and the writes of the end.
+        self.unrecorded: dict[str, tuple[Active, Outcome, list[Write]]] = {}
         self._hand_back = threading.Event()
 
     def hand_back(self) -> None:
@@ -196,21 +197,17 @@ class Executor:
         closed = Step.close_the_running(run.id, run.claims)
         values = {"error_text": text, "error_kind": "storage"}
         ending = [closed, *run.finish(self.lease.owner, "failed", waits=True, **values)]
-        self._unrecorded[run.id] = active, Outcome("failed", None, text, error_kind="storage"), ending
+        self.unrecorded[run.id] = active, Outcome("failed", None, text, error_kind="storage"), ending
         run.finished_at = None
-
-    def has_unrecorded(self, run_id: str) -> bool:
-        """Return True if the end of this run is not written yet because of a disk error."""
-        return run_id in self._unrecorded
 
     def record_unrecorded(self) -> None:
         """Try again to write the ends of runs that the disk refused."""
-        for id_, unrecorded in list(self._unrecorded.items()):
+        for id_, unrecorded in list(self.unrecorded.items()):
             active, outcome, ending = unrecorded
             try:
                 self.recorder.commit([*failure_writes(self.resources, active, outcome), *ending])
-                if self._unrecorded[id_] is unrecorded:  # else it was claimed and refused once more meanwhile
-                    del self._unrecorded[id_]
+                if self.unrecorded[id_] is unrecorded:  # else it was claimed and refused once more meanwhile
+                    del self.unrecorded[id_]
                 self.tidy(active)
             except Exception as error:
                 log.error("the end of run %s can still not be recorded: %s", id_, error)

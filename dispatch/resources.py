@@ -124,20 +124,20 @@ class Resources:
 
         Raises: DefinitionError if the definition is not valid, BadInput if the options do not fit it.
         """
-        if options is None:
-            return self.plan_of(flow)
-        options.check(self.config.max_value_bytes)
-        return options.plan(lambda: self.plan_of(flow), self.config.max_nodes)
+        if options is not None:
+            options.check(self.config.max_value_bytes)
+        return self.apply_options(options, lambda: self.plan_of(flow))
+
+    def apply_options(self, options: Options | None, saved: Callable[[], Plan]) -> Plan:
+        """Return the plan of a run with these options; `saved` returns the plan of the flow."""
+        return saved() if options is None else options.plan(saved, self.config.max_nodes)
 
     def plan_of_run(self, run: Run) -> Plan:
         """Return the plan with which the run began: of a version of its flow, a part of it, or its own definition.
 
         Raises: Conflict if that version was deleted, DefinitionError if it is not valid any more.
         """
-        options = self.options_of(run)
-        if options is not None:
-            return options.plan(lambda: self._plan_of_version(run), self.config.max_nodes)
-        return self._plan_of_version(run)
+        return self.apply_options(self.options_of(run), lambda: self._plan_of_version(run))
 
     def _plan_of_version(self, run: Run) -> Plan:
         if is_task(run):

@@ -39,7 +39,7 @@ def make_retry(resources: Resources, run: Run, start: str, version: str | int | 
     """
     flow, options = _flow_of(run, start), resources.options_of(run)
     number, text = _choose(flow, run, options, version)
-    plan = _plan(resources, flow.id, options, number, text)
+    plan = resources.apply_options(options, lambda: resources.plans.get(flow.id, number or 0, lambda: text))
     if run.trigger_node is not None and run.trigger_node not in plan.by_id:
         raise Conflict(f"version: the trigger {run.trigger_node!r} of the run is not in version {number}")
     kept = _kept_nodes(plan, run, text, number) if start == "failed" else []
@@ -61,7 +61,7 @@ def make_retry(resources: Resources, run: Run, start: str, version: str | int | 
     return made
 
 
-class Repeated(NamedTuple):
+class RetryScope(NamedTuple):
     """The scope of a retry: a version of the flow (None: a draft), and the nodes with pinned outputs."""
 
     version: int | None
@@ -74,11 +74,11 @@ class Repeated(NamedTuple):
         return self.is_latest and not self.pinned
 
 
-def what_repeats(resources: Resources, run: Run, start: str, version: str | int | None) -> Repeated:
+def find_retry_scope(resources: Resources, run: Run, start: str, version: str | int | None) -> RetryScope:
     """Return the scope of `make_retry` with these choices. Raises the same errors for a bad choice."""
     flow, options = _flow_of(run, start), resources.options_of(run)
     number, _ = _choose(flow, run, options, version)
-    return Repeated(number, number == flow.version, [] if options is None else sorted(options.pinned))
+    return RetryScope(number, number == flow.version, [] if options is None else sorted(options.pinned))
 
 
 def _choose(flow: Workflow, run: Run, options: Options | None, version: str | int | None) -> tuple[int | None, str]:
@@ -91,13 +91,6 @@ def _choose(flow: Workflow, run: Run, options: Options | None, version: str | in
         return None, options.definition
     number = int({"same": run.workflow_version or 0, "latest": flow.version}.get(str(version), version))
     return number, _definition(flow, number)
-
-
-def _plan(resources: Resources, flow_id: str, options: Options | None, number: int | None, text: str) -> Plan:
-    def whole() -> Plan:
-        return resources.plans.get(flow_id, number or 0, lambda: text)
-
-    return whole() if options is None else options.plan(whole, resources.config.max_nodes)
 
 
 def _record(

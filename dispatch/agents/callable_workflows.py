@@ -89,7 +89,7 @@ def _make_name(id_: str, title: str, taken: set[str]) -> str:
 def _tool(resources: Resources, name: str, id_: str, title: str, version: int) -> CallableFlow | None:
     """Return the flow as a tool; None if it has no enabled `called` trigger, was deleted, or is no longer valid."""
     try:
-        plan = resources.plans.get(id_, version, lambda: _definition_of(id_))
+        plan = resources.plans.get(id_, version, lambda: _read_definition(id_))
     except (DefinitionError, NotFound):
         return None
     trigger = trigger_of(plan, "called")
@@ -105,7 +105,7 @@ def _tool(resources: Resources, name: str, id_: str, title: str, version: int) -
     return CallableFlow(name, title, described[:MAX_DESCRIPTION], schema, id_, trigger, wrapped)
 
 
-def _definition_of(id_: str) -> str:
+def _read_definition(id_: str) -> str:
     flow = Workflow.find(id_)
     if flow is None:
         raise NotFound(f"There is no flow {id_!r}")

@@ -28,11 +28,7 @@ class AgentServices:
         self._workspace_id = record.run.workspace_id
         self.memory = Memory(self._workspace_id, keyring.clean, resources.config.memory_entries)
         self.models = resources.models
-
-    @property
-    def inspection(self) -> Inspection:
-        """Return the view of the workspace: flows, runs, node types."""
-        return Inspection(self._workspace_id, self._resources)
+        self.inspection = Inspection(self._workspace_id, resources)
 
     def definition(self, agent_id: str) -> Agent | None:
         """Return the workspace's or the built-in agent with this id, or None."""

@@ -181,7 +181,7 @@ def test_an_accepted_run_that_cannot_be_recorded_fails_later_and_holds_up_no_oth
     assert finished(dispatcher, run_of(orphan)).status == "success"
     for run in runs[:2]:
         assert Run.select().where(Run.parent_run_id == run.id, Run.workflow_name == "Teller").count() == 1
-    assert dispatcher.executor._unrecorded == {}
+    assert dispatcher.executor.unrecorded == {}
 
 
 def test_a_run_that_waits_and_cannot_be_suspended_fails_later_and_leaves_nothing_open(start, gate):
@@ -220,7 +220,7 @@ def test_threads_survive_whatever_the_disk_does(start, types):
     end = time.monotonic() + PATIENCE
     while Run.select().where(Run.finished_at.is_null()).exists() and time.monotonic() < end:
         dispatcher.sweep()
-    assert run_of(last.id).status == "success" and dispatcher.executor._unrecorded == {}
+    assert run_of(last.id).status == "success" and dispatcher.executor.unrecorded == {}
 
 
 def test_a_process_that_stops_hands_back_no_run_of_which_something_was_refused(start, gate, types):
