@@ -1,4 +1,4 @@
-"""What an expression gives, what it refuses, and that no expression takes long."""
+"""Expressions: their values, their errors and their limits."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_result_is_never_evaluated_again() -> None:
     assert value_of("x {{ input }}", scope) == "x {{ secrets.token }}"
 
 
-def test_values_of_the_scope_are_handed_over_without_a_copy() -> None:
+def test_values_of_the_scope_are_not_copied() -> None:
     big = [{"n": n} for n in range(200_000)]
     scope = {"input": {"big": big, "none": None}}
     for source in (
@@ -337,7 +337,7 @@ LIBRARY = [
 
 
 @pytest.mark.parametrize(("source", "expected"), LIBRARY)
-def test_the_library_gives(source: str, expected: Any) -> None:
+def test_the_library_returns(source: str, expected: Any) -> None:
     assert value_of(source) == expected
 
 
@@ -387,7 +387,7 @@ def test_every_entry_of_the_library_is_used_in_a_test() -> None:
         ("{{ '%s' % [1, 2] }}", "fewer directives than values"),
     ],
 )
-def test_an_error_says_what_is_wrong(source: str, message: str) -> None:
+def test_an_error_describes_the_problem(source: str, message: str) -> None:
     assert message in error_of(source)
 
 
@@ -426,7 +426,7 @@ def test_a_compile_error_has_a_reason_and_a_position(source: str, message: str) 
     assert message in str(caught.value)
 
 
-def test_an_error_inside_a_value_says_where() -> None:
+def test_an_error_inside_a_value_has_its_place() -> None:
     template = compile_value({"headers": {"X": "{{ input.nope }}"}, "list": [1, "{{ input.total }}"]})
     assert template
     with pytest.raises(ExpressionError, match=r"^headers\.X: input has no key 'nope'"):
@@ -535,7 +535,7 @@ def test_a_template_can_be_used_by_many_threads() -> None:
     assert results == [sum(range(n)) for n in range(200)]
 
 
-# -- whatever comes
+# -- random values
 
 
 JSON = st.recursive(

@@ -1,4 +1,4 @@
-"""Each example in docs/expressions.md comes to what it says, and each name that can be read is there in a run."""
+"""Each example in docs/expressions.md has the shown value, and each documented name exists in a run."""
 
 import re
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ SCOPE = {
     "b": 1.4,
     "x": 2,
 }
-# By the text between the braces, in the page's order: what it comes to.
+# The value of each example, by the text between the braces, in the order of the page.
 EXAMPLES = {
     "input.id": 7,
     "input.price * input.count": 6,
@@ -42,7 +42,7 @@ EXAMPLES = {
     "input.total": 6,
     "steps.who.mail": "ada@example.org",
 }
-# What stands in the prose without braces.
+# Expressions in the prose, without braces.
 PROSE = {
     "secrets.till.password": "p-1",
     'secrets["a name"]': "n-1",
@@ -59,7 +59,7 @@ def value_of(expression):
     return compile_text(f"{{{{ {expression} }}}}").evaluate(SCOPE)
 
 
-def test_every_example_of_the_page_is_known_here():
+def test_every_example_of_the_page_is_tested():
     shown = re.findall(r'\{\{ ((?:"\{\{"|[^{}…])+) \}\}', PAGE)
     assert set(shown) == set(EXAMPLES)
 
@@ -79,11 +79,11 @@ def test_names_in_the_prose_exist_and_work(expression):
     assert value_of(expression) == PROSE[expression]
 
 
-def test_a_text_around_an_expression_makes_a_text():
+def test_text_around_an_expression_results_in_text():
     assert compile_text("https://api.example.com/orders/{{ input.id }}").evaluate(SCOPE).endswith("/orders/7")
 
 
-def test_each_name_that_can_be_read_is_there_in_a_run():
+def test_each_documented_name_exists_in_a_run():
     table = PAGE.partition("## Names")[2].partition("###")[0]
     names = {name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)", row)}
     assert names == {"input", "steps", "trigger", "run", "workflow", "vars", "secrets", "item", "index", "now"}

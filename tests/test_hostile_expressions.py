@@ -1,4 +1,4 @@
-"""Expressions that try to leave the sandbox or to take much: each is refused quickly."""
+"""Malicious expressions, which try to escape or to use much time or memory: each is refused quickly."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_an_object_of_another_type_has_no_attributes_and_no_methods() -> None:
         assert "s3cret" not in error_of(source, scope)
 
 
-# -- bounds
+# -- limits
 
 BLOW_UPS = [
     "{{ 'a' * 10 ** 9 }}",

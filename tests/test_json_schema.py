@@ -1,4 +1,4 @@
-"""What JSON Schemas find wrong with data, and that none of them, with no data, can hold up a server."""
+"""Validation by JSON Schema: the issues, and that no schema with any data can block a server."""
 
 import resource
 import threading
@@ -18,10 +18,10 @@ from parsers.json_schema.validation import check, issues_of
 
 
 @contextmanager
-def others_go_on(seconds=3.0):
-    """Another thread wants to do something all the time, and this process works for no longer than that before it can.
+def threads_continue(seconds=3.0):
+    """Assert that this process never blocks its other threads for more than `seconds` of its processor time.
 
-    In seconds of this process's work: other processes may hold up all of its threads.
+    Not of time by the clock: other processes may delay all of its threads.
     """
     done, longest = threading.Event(), [0.0]
 
@@ -43,7 +43,7 @@ def others_go_on(seconds=3.0):
 
 @contextmanager
 def apart(expected):
-    """Whether another process is needed for what is done."""
+    """Assert that the block uses a separate process, or does not."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
     yield
     assert (resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt > before) is expected
@@ -56,7 +56,7 @@ def refusal(schema, data):
 
 
 def doubled(levels, word="allOf"):
-    """Each definition asks the next one twice."""
+    """Return definitions that each refer to the next one twice."""
     twice = {f"d{level}": {word: [{"$ref": f"#/$defs/d{level + 1}"}] * 2} for level in range(levels)}
     return {**twice, f"d{levels}": {"type": "string"}}
 
@@ -67,7 +67,7 @@ def nested(levels, value, key="k"):
     return value
 
 
-# Schemas as people write them
+# Common schemas
 
 
 ADDRESS = {
@@ -152,7 +152,7 @@ def sums(levels):
         (OLD, {"a": [1, "b"]}, {"a": [1, 2]}, "a[1]"),
     ],
 )
-def test_usual_schemas_with_references_need_no_other_process(schema, right, wrong, path):
+def test_common_schemas_with_references_are_validated_in_this_process(schema, right, wrong, path):
     with apart(False):
         check(schema)
         assert issues_of(schema, right) == []
@@ -160,7 +160,7 @@ def test_usual_schemas_with_references_need_no_other_process(schema, right, wron
     assert issue["path"] == path
 
 
-def test_a_tree_may_be_as_deep_as_data_can_be():
+def test_a_tree_can_be_as_deep_as_data():
     chain = {"text": "the end"}
     for _ in range(100):
         chain = {"text": "more", "children": [chain]}
@@ -168,7 +168,7 @@ def test_a_tree_may_be_as_deep_as_data_can_be():
         assert issues_of(COMMENT, chain) == []
 
 
-def test_much_data_that_is_right_needs_no_other_process():
+def test_large_valid_data_is_validated_in_this_process():
     order = {"lines": [{"price": {"amount": number}} for number in range(1_000)]}
     schema = {**SHOP, "$defs": {**SHOP["$defs"], "money": {"properties": {"amount": {"type": "integer"}}}}}
     del schema["properties"]["email"], schema["properties"]["id"]
@@ -195,7 +195,7 @@ def test_much_data_that_is_right_needs_no_other_process():
         ({"required": ["a"], "title": "x" * 600_000}, {"a": 1}, {}, ""),
     ],
 )
-def test_what_has_no_known_bound_is_checked_apart_to_the_same_end(schema, right, wrong, path):
+def test_schemas_of_unknown_cost_are_validated_in_another_process_with_the_same_result(schema, right, wrong, path):
     check(schema)
     with apart(True):
         assert issues_of(schema, right) == []
@@ -203,21 +203,21 @@ def test_what_has_no_known_bound_is_checked_apart_to_the_same_end(schema, right,
     assert issue["path"] == path and "1 " not in issue["message"]
 
 
-# Schemas and data that would take years
+# Schemas and data whose validation would take years
 
 
 @pytest.mark.parametrize("type_, key", [("validate", "schema"), ("called", "input_schema"), ("agent", "output_schema")])
-def test_what_is_no_schema_is_refused_when_a_flow_is_saved(type_, key):
+def test_an_invalid_schema_is_refused_when_a_flow_is_saved(type_, key):
     with pytest.raises(ValidationError) as caught:
         REGISTRY[type_].Config(partial=True).load({key: {"properties": {"a": {"$ref": "#/$defs/b"}}}})
     (message,) = caught.value.messages[key]
     assert message.startswith("is not a JSON Schema: ")
 
 
-def test_doubled_ways_that_lead_to_few_checks_are_no_reason_to_refuse():
+def test_doubled_references_with_few_checks_are_accepted():
     schema = {"properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": doubled(12)}
     check(schema)
-    with others_go_on():
+    with threads_continue():
         assert {issue["path"] for issue in issues_of(schema, {"a": 1})} == {"a"}
         assert issues_of(schema, {"a": "b"}) == []
 
@@ -240,11 +240,11 @@ for _ in range(60):
         ({"items": {"enum": [{"a": number} for number in range(3_000)]}}, [{"a": 2_999}] * 30_000),
     ],
 )
-def test_what_would_take_too_long_is_an_error_within_two_seconds_of_work_while_others_go_on(schema, data):
+def test_validation_that_would_take_too_long_fails_within_two_seconds_without_blocking_threads(schema, data):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with others_go_on():
+    with threads_continue():
         error = refusal(schema, data)
-    # On a machine with very much to do, the time is over before that much work is done; then it may be tried again.
+    # On a very busy machine, the time by the clock ends first; then a retry may succeed.
     assert error.message.startswith("the data cannot be validated by this schema: it takes ")
     assert ("too much" in error.message) == error.permanent
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -259,8 +259,8 @@ def test_what_would_take_too_long_is_an_error_within_two_seconds_of_work_while_o
         {"$ref": "#/$defs/d0", "$defs": {f"d{at}": {"$ref": f"#/$defs/d{at + 1}"} for at in range(50_000)}},
     ],
 )
-def test_a_schema_that_is_too_much_already_is_refused_while_others_go_on(schema):
-    with others_go_on(), pytest.raises(ValueError, match="(cannot be used as|is not) a JSON Schema"):
+def test_a_schema_that_is_too_complex_is_refused_without_blocking_threads(schema):
+    with threads_continue(), pytest.raises(ValueError, match="(cannot be used as|is not) a JSON Schema"):
         check(schema)
 
 
@@ -273,15 +273,15 @@ def test_a_schema_that_is_too_much_already_is_refused_while_others_go_on(schema)
         ({"propertyNames": {"maxLength": 1}}, {f"a{number}": 1 for number in range(20_000)}, ""),
     ],
 )
-def test_of_data_that_is_all_wrong_the_first_issue_is_told_while_others_go_on(schema, data, path):
-    with others_go_on():
+def test_the_first_issue_of_large_invalid_data_is_returned_without_blocking_threads(schema, data, path):
+    with threads_continue():
         (issue,) = issues_of(schema, data)
     assert issue["path"] == path
 
 
-def test_of_much_data_all_issues_are_told_where_that_is_not_too_much():
+def test_all_issues_of_large_data_are_returned_if_they_are_few():
     data = [1, *["a"] * 5_000, 2]
-    with others_go_on(), apart(True):
+    with threads_continue(), apart(True):
         issues = issues_of({"items": {"type": "string"}}, data)
     assert [issue["path"] for issue in issues] == ["[0]", "[5001]"]
 
@@ -305,7 +305,7 @@ def test_of_much_data_all_issues_are_told_where_that_is_not_too_much():
         ({"enum": [{"a": "b"}] * 100}, 2 + 1_001 // 4),
     ],
 )
-def test_a_schema_has_a_part_for_all_that_a_validator_looks_at(schema, parts):
+def test_the_parts_of_a_schema_are_those_that_a_validator_visits(schema, parts):
     assert measure(schema).parts == parts
 
 
@@ -327,7 +327,7 @@ def test_a_schema_that_is_large_or_refers_to_itself_has_no_size(schema):
         measure(schema)
 
 
-# As bad as they can be for what is checked in this process.
+# The worst schemas and data that are validated in this process.
 WORST = [
     ({"items": {"allOf": [False] * 2_000}}, "1"),
     ({"items": {"allOf": [{"type": "integer"}] * 800}}, "1"),
@@ -347,25 +347,24 @@ WORST = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("schema", "item"), WORST)
-def test_what_is_checked_here_takes_no_longer_than_some_seconds(schema, item):
+def test_validation_in_this_process_takes_at_most_a_few_seconds(schema, item):
     checker = validation._get_validator(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS))
     for size in (checker.max_bytes, 2 * validation.MAX_ISSUE_VALUES):
         count = size // (len(item) + 1) if item else size // 10
         data = (
             orjson.loads(f"[{','.join([item] * count)}]") if item else {f"a{number:05}": 1 for number in range(count)}
         )
-        with others_go_on():
+        with threads_continue():
             issues_of(schema, data)
 
 
 @pytest.mark.slow
-def test_what_is_kept_of_schemas_has_a_bound():
+def test_the_memory_of_cached_schemas_is_limited():
     process = psutil.Process()
     before = process.memory_info().rss
     for number in range(300):
         schema = {"properties": {f"a{at}": {"pattern": f"{number}(.{{1,5}}){{1,5}}!"} for at in range(10)}}
         assert len(issues_of(schema, {f"a{at}": f"{number}" + "ab" * 20 for at in range(10)})) == 10
-    print("MEM", (process.memory_info().rss - before) >> 20)
     assert process.memory_info().rss - before < 300_000_000
 
 

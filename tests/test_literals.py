@@ -1,4 +1,4 @@
-"""Text that is not ours stays text: alone, and beside expressions."""
+"""Literals: escaped text stays text, alone and beside expressions."""
 
 import pytest
 from hypothesis import given, settings

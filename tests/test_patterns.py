@@ -1,4 +1,4 @@
-"""No regular expression of ours takes long over any text: one that does stops its whole process meanwhile.
+"""No regular expression of the code takes long for any text: a slow one would block its whole process.
 
 Every pattern of the code base is collected: those that are made while all modules are imported, those that calls in
 functions name as literals, those in JSON Schemas, and those that a function puts together, for which COMPUTED has
@@ -25,14 +25,14 @@ from test_layers import ROOT, sources
 
 pytestmark = pytest.mark.slow
 LENGTH, MAX_SECONDS = 20_000, 0.05
-MAX_WORDS = 20  # of a pattern, that are tried with each letter
+MAX_WORDS = 20  # of a pattern, tried with each letter
 PATIENCE = 120  # seconds for importing all modules
-# What grows without measure ends at one of the first.
+# Exponential growth shows at one of the first sizes.
 SIZES = (12, 16, 20, 22, 24, 27, 40, 100, 400, 2_000, LENGTH)
 METHODS = ("match", "fullmatch", "search", "sub")
-# Others that go through the whole text, too.
+# Other methods that process the whole text.
 WALKS = {"subn": "sub", "split": "sub", "findall": "sub", "finditer": "sub"}
-# Characters of all the kinds that patterns tell apart.
+# Characters of all kinds that patterns distinguish.
 ALPHABET = "aZg0_9 \t\n\r\x0b\x00\x1f\x7f\x85-.,:;/\\|\"'`<>()[]{}@#$%^&*+=?!~xeTutéß\u2028\ud800\uffff"
 TAILS = ("", "\x01")
 CATEGORIES = {
@@ -42,7 +42,7 @@ CATEGORIES = {
 
 
 class Found(NamedTuple):
-    """A pattern, where it is, and with which methods it is used."""
+    """A pattern, its place, and the methods that are called on it."""
 
     where: str
     pattern: re.Pattern
@@ -54,12 +54,12 @@ class Found(NamedTuple):
 
 @cache
 def trees():
-    """The syntax tree of each of our files, by its path."""
+    """Return the syntax tree of each of our files, by its path."""
     return {path: ast.parse((ROOT / path).read_text(encoding="utf-8")) for path in sources()}
 
 
 def calls(tree):
-    """Every call, as (node, the name that it calls, the name that this is an attribute of)."""
+    """Yield every call as (node, name of the function, name of the object that has it)."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             owner = node.func.value if isinstance(node.func, ast.Attribute) else None
@@ -69,13 +69,13 @@ def calls(tree):
 
 
 def name_of(node):
-    """The last part of a name with or without dots; None for what is none."""
+    """Return the last part of a name with or without dots; None for other expressions."""
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else None
 
 
 @cache
 def by_function(path):
-    """By the names of the functions of this file, the methods that they call on what they are given."""
+    """Return the methods that each function of this file calls on its arguments, by its name."""
     found = defaultdict(set)
     for node in ast.walk(trees()[path]):
         if isinstance(node, ast.FunctionDef):
@@ -86,7 +86,7 @@ def by_function(path):
 
 @cache
 def homes(path):
-    """By the names that a file imports from another of ours, that one's path."""
+    """Return the path of the file of ours from which each name is imported."""
     found = {}
     for node in ast.walk(trees()[path]):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -97,7 +97,7 @@ def homes(path):
 
 
 def called_on_arguments(path, function):
-    """The methods that a function, called in this file, calls on what it is given."""
+    """Return the methods that a function, called in this file, calls on its arguments."""
     if function == "Regexp":
         return {"match"}  # marshmallow's
     return by_function(homes(path).get(function, path))[function]
@@ -105,7 +105,7 @@ def called_on_arguments(path, function):
 
 @cache
 def used(path):
-    """By its name in this file, the methods that are called on a pattern, or by functions on what they are given."""
+    """Return the methods called on each pattern of this file, also by functions that get it, by its name."""
     found = defaultdict(set)
     for node, called, owner in calls(trees()[path]):
         if owner is not None:
@@ -117,7 +117,7 @@ def used(path):
 
 
 def methods_of(names, where):
-    """With which methods a pattern is used that has these names in these files; any if nothing is known of that."""
+    """Return the methods called on a pattern with these names in these files; all methods if none is known."""
     path, line = where.split(":")
     for node in ast.walk(trees()[path]):
         if isinstance(node, ast.Assign) and node.lineno == int(line):
@@ -127,7 +127,7 @@ def methods_of(names, where):
 
 
 def names():
-    """The files and names in which modules and classes have patterns, or what has some in it, by the patterns' ids."""
+    """Return the files and names of patterns, and of containers of patterns, in modules and classes, by their ids."""
     found = defaultdict(set)
 
     def note(path, name, value):
@@ -181,7 +181,7 @@ def import_all():
 
 @cache
 def made_by_imports():
-    """The patterns that importing all modules compiles."""
+    """Return the patterns that are compiled when all modules are imported."""
     command, environment = [sys.executable, __file__], {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT, env=environment, check=False
@@ -197,7 +197,7 @@ def compiled(text, is_bytes, flags, **_):
 
 
 def in_functions(path):
-    """The patterns of calls such as `re.sub("…", …)`, and the places of calls whose pattern is put together."""
+    """Return the patterns of calls such as `re.sub("…", …)`, and the places of calls with a computed pattern."""
     literal, computed = [], []
     known = {found.where for found in made_by_imports()}
     for node, called, owner in calls(trees()[path]):
@@ -214,7 +214,7 @@ def in_functions(path):
     return literal, computed
 
 
-# What functions put together: some examples of each, with how they are used.
+# Computed patterns: some examples of each, with their methods.
 COMPUTED = {
     "agent/prompts.py: re.escape(mark)": lambda prompts: [
         (re.compile(re.escape(prompts.new_mark()), re.IGNORECASE), "sub"),
@@ -233,7 +233,7 @@ COMPUTED = {
 
 
 def parts_of(tree, sets, words):
-    """All sets of characters of a parsed pattern, and all words of it that stand in one piece."""
+    """Collect all sets of characters and all literal words of a parsed pattern."""
     word = ""
     for kind, value in [*tree, (None, None)]:
         if kind is constants.LITERAL:
@@ -255,7 +255,7 @@ def parts_of(tree, sets, words):
 
 
 def is_in(letter, members, flags):
-    """Return True if the letter is one of a set."""
+    """Return True if the letter is in the set."""
     found = negated = False
     for kind, value in members:
         if kind is constants.NEGATE:
@@ -274,7 +274,7 @@ def cases(letter, flags):
 
 
 def units(pattern):
-    """A letter for each kind that the pattern tells apart, and its words."""
+    """Return a letter of each kind that the pattern distinguishes, and its words."""
     text = pattern.pattern if isinstance(pattern.pattern, str) else pattern.pattern.decode("latin-1")
     sets, words = [], set()
     parts_of(parser.parse(text, pattern.flags & ~re.UNICODE), sets, words)
@@ -286,7 +286,7 @@ def units(pattern):
 
 
 def texts(pattern, size):
-    """Long texts of one unit, of two in turns, and of one after the other, each with some end."""
+    """Yield long texts of one unit, of two alternating ones, and of two in sequence, each with some endings."""
     letters, words = units(pattern)
     pairs = [
         pair for pair in product([*letters, *words], repeat=2) if not set(pair) <= set(words) or pair[0] == pair[1]
@@ -298,7 +298,7 @@ def texts(pattern, size):
 
 
 def seconds(pattern, method, text):
-    """The processor time that the method takes for the text; the best of some, for one alone can be anything."""
+    """Return the processor time of the method for the text: the best of some, because a single one varies."""
     if isinstance(pattern.pattern, bytes):
         text = text.encode("latin-1", "replace")
     arguments = (text[:0], text) if method == "sub" else (text,)
@@ -313,7 +313,7 @@ def seconds(pattern, method, text):
 
 
 def slow(found):
-    """The first text that takes the pattern too long, in words; None if none does."""
+    """Describe the first text for which the pattern takes too long; None if there is none."""
     for method in sorted(found.methods):
         tried = {size: texts(found.pattern, size) for size in SIZES}
         for row in zip(*tried.values(), strict=True):
@@ -323,7 +323,7 @@ def slow(found):
                     return (
                         f"{found.where}: {method} takes {taken:.2f} s for {size} characters {text[:20]!r}…{text[-5:]!r}"
                     )
-                # Were it to grow by the third power, the longest would take no longer than it may.
+                # Even with cubic growth, the longest text would stay within the limit.
                 if size == SIZES[-2] and taken * (LENGTH / size) ** 3 < MAX_SECONDS:
                     break
     return None
@@ -333,7 +333,7 @@ WITH_PATTERNS = [path for path, tree in trees().items() if any(owner == "re" for
 
 
 @pytest.mark.parametrize("path", WITH_PATTERNS)
-def test_no_pattern_takes_long_over_any_text(path):
+def test_no_pattern_takes_long_for_any_text(path):
     literal, computed = in_functions(path)
     made = [found for found in made_by_imports() if found.where.startswith(f"{path}:")]
     for place in computed:
@@ -344,13 +344,13 @@ def test_no_pattern_takes_long_over_any_text(path):
     assert [told for found in (*made, *literal) if (told := slow(found))] == []
 
 
-def test_every_example_is_of_a_pattern_that_is_there():
+def test_every_example_belongs_to_an_existing_pattern():
     places = [place for path in WITH_PATTERNS for place in in_functions(path)[1]]
     assert [key for key in COMPUTED if not any(place.startswith(key) for place in places)] == []
 
 
 def of_schemas(value):
-    """Every `pattern` of JSON Schemas anywhere in this JSON."""
+    """Yield every `pattern` of JSON Schemas anywhere in this JSON."""
     if isinstance(value, dict):
         if isinstance(value.get("pattern"), str):
             yield value["pattern"]
@@ -360,9 +360,9 @@ def of_schemas(value):
             yield from of_schemas(inner)
 
 
-def test_no_pattern_of_a_json_schema_takes_long_either(client):
+def test_no_pattern_of_a_json_schema_takes_long(client):
     templates = [json.loads(path.read_bytes()) for path in (ROOT / "templates_data").rglob("*.json")]
-    # What the API tells of its fields is looked at from their beginning.
+    # Patterns in the description of the API are matched from the beginning of a text.
     patterns = [(text, "search") for text in of_schemas(templates)]
     patterns += [(text, "match") for text in of_schemas(client.get("/api/openapi.json").json)]
     assert len(patterns) > 3

@@ -1,4 +1,4 @@
-"""No setting of any node takes `{{ … }}` in silence: it is evaluated or refused, or may have braces for a reason."""
+"""Every setting of a node evaluates or refuses `{{ … }}`, or has a reason to accept braces."""
 
 import pytest
 from world import flow, node
@@ -7,11 +7,11 @@ from definition import check, get_schema
 from nodes import REGISTRY
 from nodes.fields import is_literal
 
-# What has braces of its own, so that two of them are let through. The reason is in the setting itself.
+# Settings whose text has braces with another meaning. The reason is in the setting itself.
 BRACES = {("code", "source"), ("sql", "statement")}
 SETTINGS = [(type_, name) for type_, it in sorted(REGISTRY.items()) for name in get_schema(it).fields]
 TEXT = "{{ input.x }}"
-# The same expression wherever a value of any shape could have one.
+# The same expression in every position of a value.
 VALUES = {
     "text": TEXT,
     "beside text": f"a {TEXT}",
@@ -23,7 +23,7 @@ VALUES = {
 
 
 def issues_of(type_, name, value):
-    """What is wrong with this setting of a node, by the check of a flow."""
+    """Return the issues of this setting of a node in the validation of a flow."""
     path = f"nodes[0].config.{name}"
     _, found = check(flow(node("it", type_, {name: value})))
     return [issue.message for issue in found if issue.path.startswith(path)]

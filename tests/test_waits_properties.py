@@ -1,4 +1,4 @@
-"""What holds for every flow with nodes that wait: however it is answered, it ends as if it had the answers at once."""
+"""Properties of flows with waiting nodes: in any order of answers, a run ends as if it had the answers at once."""
 
 import orjson
 import pytest
@@ -24,7 +24,7 @@ WAITING = ("ask", "choose", "refuse")
 
 @pytest.fixture(scope="module", autouse=True)
 def types():
-    """`ask`, `choose` (by a branch, yes or no) and `refuse` (fails) wait; `ask_now` and so on give the same at once."""
+    """`ask`, `choose` (a branch, yes or no) and `refuse` (fails) wait; `ask_now` etc. return the same at once."""
 
     def ask(config):
         return {"answer": config["value"]}
@@ -60,7 +60,7 @@ def types():
 
 @st.composite
 def flows(draw, most=7):
-    """A valid definition in which some nodes wait, in any order; and the same in which none does."""
+    """Draw a valid definition in which some nodes wait, in any order, and the same one without waiting."""
     nodes, edges = [], []
     for number in range(draw(st.integers(1, most))):
         waits = draw(st.booleans())
@@ -85,13 +85,13 @@ def flows(draw, most=7):
 
 
 def ways(node):
-    """By which branches an edge may leave this node."""
+    """Return the branches from which an edge can start."""
     own = ("yes", "no") if node["type"] == "choose" else BRANCHES.get(node["type"], (None,))
     return (*own, "error") if node["on_error"] == "branch" else own
 
 
 def record_of(steps):
-    """What a record of these steps says: as `engine.Job` takes it, without any answer."""
+    """Return the record of these steps for `engine.Job`, without answers."""
     rows = {step.seq: step for step in steps}
     settled, tried, waiting = {}, {}, {}
     for step in sorted(rows.values()):
@@ -108,13 +108,13 @@ def record_of(steps):
 
 
 def ends(steps):
-    """How each node ended: the last of its steps as a whole."""
+    """Return the last step of each node as a whole."""
     last = {step.node_id: step for step in steps if at_top(step)}
     return {id_: (step.status, step.branch, step.error_text, step.attempt) for id_, step in last.items()}
 
 
 def is_same_end(ended, whole):
-    """The same outcome. Which of several failures ends a run depends on which answer came first."""
+    """Return True for the same outcome. The first answer decides which of several failures ends a run."""
     if whole.status == "failed":
         return ended.status == "failed"
     return (ended.status, ended.output) == (whole.status, whole.output)
@@ -122,7 +122,7 @@ def is_same_end(ended, whole):
 
 @MANY
 @given(flows(), st.data())
-def test_whatever_the_order_of_the_answers_a_run_ends_as_if_nothing_had_waited(made, data):
+def test_in_any_order_of_answers_a_run_ends_as_if_no_node_had_waited(made, data):
     definition, at_once = made
     whole = run(at_once, {"x": 1})
     steps, record = [], record_of([])
@@ -145,8 +145,8 @@ def test_whatever_the_order_of_the_answers_a_run_ends_as_if_nothing_had_waited(m
 
 @MANY
 @given(flows())
-def test_a_node_that_waits_holds_up_what_depends_on_it_and_nothing_else(made):
-    """All that can be done without an answer is done in the first pass."""
+def test_a_waiting_node_delays_only_the_nodes_that_depend_on_it(made):
+    """All nodes that need no answer are executed in the first pass."""
     definition, at_once = made
     ran, whole = run(definition, 1), run(at_once, 1)
     if ran.status != "waiting":
@@ -166,7 +166,7 @@ def test_a_node_that_waits_holds_up_what_depends_on_it_and_nothing_else(made):
 
 @st.composite
 def starts(draw, definition):
-    """What a run is started with beside its input: half of them with nothing else."""
+    """Draw the start options of a run: half of them are empty."""
     if draw(st.booleans()):
         return None
     text = orjson.dumps(definition).decode() if draw(st.booleans()) else None
@@ -178,15 +178,15 @@ def starts(draw, definition):
 
 
 def plan_of(definition, options):
-    """The plan of a run that is started so."""
+    """Return the plan of a run with these start options."""
     plan = engine.plan(definition)
     return plan if options is None else definitions.select_part(plan, options.until, options.pinned)
 
 
 @settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(flows(most=6), st.data())
-def test_whatever_the_order_of_answers_early_ones_and_restarts_a_run_ends_the_same(types, tmp_path_factory, made, data):
-    """On record, with another process for every pass; an answer may come before its question."""
+def test_in_any_order_of_early_answers_and_restarts_a_run_ends_the_same(types, tmp_path_factory, made, data):
+    """Uses the database, with another process for every pass; an answer can come before its question."""
     definition, at_once = made
     options = data.draw(starts(definition), label="options")
     plan = plan_of(definition, options)

@@ -1,4 +1,4 @@
-"""docs/writing-a-node.md works as it stands: its files are written, its commands pasted, against a real server."""
+"""docs/writing-a-node.md works: its files are written and its commands executed, with a real server."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from test_readme import free_port
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "writing-a-node.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-# `make run` serves in a terminal of its own; here it comes back as soon as the server answers.
+# `make run` uses its own terminal; here it returns as soon as the server responds.
 MAKE = """
 make() {
     [ "$*" = run ] || return 1
@@ -31,7 +31,7 @@ exec "{python}" "$@"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with `headrace`, where the commands are given, and `own-nodes`, with all the files of the page."""
+    """A folder with `headrace`, where the commands are executed, and `own-nodes` with all files of the page."""
     place = tmp_path_factory.mktemp("page")
     for language, text in BLOCKS:
         if language == "python":
@@ -47,7 +47,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def desk():
-    """The help desk that the page speaks of."""
+    """The help desk service of the page."""
     from pytest_httpserver import HTTPServer
 
     with HTTPServer("127.0.0.1") as server:
@@ -57,7 +57,7 @@ def desk():
 
 @pytest.fixture(scope="module")
 def pasted(place, desk):
-    """What all commands of the page say, one after the other."""
+    """The output of all commands of the page, in order."""
     port = free_port()
     commands = "".join(text for language, text in BLOCKS if language == "sh")
     for there, here in (
@@ -103,7 +103,7 @@ def test_every_command_does_what_the_page_says(pasted):
 
 
 @pytest.mark.slow
-def test_the_node_that_calls_a_service_uses_its_credential_and_keeps_it(pasted, desk, place):
+def test_the_node_that_calls_a_service_uses_its_credential_without_recording_it(pasted, desk, place):
     assert '"output":{"number":7}' in pasted.stdout
     (request, _) = desk.log[0]
     assert request.json == {"subject": "Ada cannot log in"}
@@ -119,7 +119,7 @@ def test_the_tests_of_the_page_pass(pasted):
     assert re.search(r"= 13 passed in", pasted.stdout), pasted.stdout
 
 
-def test_every_setting_and_every_file_that_the_page_names_is_there():
+def test_every_setting_and_file_named_on_the_page_exists():
     settings = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert set(re.findall(r"HEADRACE_[A-Z_]+", PAGE)) <= set(re.findall(r"HEADRACE_[A-Z_]+", settings))
     for path in re.findall(r"\]\(([^)#:]+)\)", PAGE):

@@ -1,4 +1,4 @@
-"""Runs one node as the engine does: its config through the schema first, then `run` with a context."""
+"""Fixtures that execute one node as the engine does: the schema loads its config, then `run` gets a context."""
 
 import socket
 import threading
@@ -22,7 +22,7 @@ HERE = Rule(["127.0.0.1"])
 
 
 class DictStore:
-    """The store's protocol over a dict; expiry is by the clock that the test holds."""
+    """A store over a dict; entries expire by the clock of the test."""
 
     def __init__(self):
         self.data, self.ttls = {}, {}
@@ -46,7 +46,7 @@ class DictStore:
 
 
 def made_credential(name, type_, data, hosts=None):
-    """A credential as the server opens it."""
+    """Return a credential as the server decrypts it."""
     loaded = TYPES[type_].load(data)
     return Credential(name, type_, loaded, tuple(TYPES[type_].hosts(loaded) if hosts is None else hosts))
 
@@ -60,7 +60,7 @@ def sandbox():
 
 @pytest.fixture(scope="session")
 def client():
-    """A client that may reach 127.0.0.1, under that address, and nothing else of this machine."""
+    """A client that may reach 127.0.0.1 by this address, and no other address of this machine."""
     client = Client(HERE, max_bytes=50_000)
     yield client
     client.close()
@@ -97,7 +97,7 @@ def make_ctx(sandbox, client, tmp_path):
 
 @pytest.fixture
 def run(make_ctx):
-    """`run(type, config, input)` gives what the node returns; `run.lines` is the log of the latest run."""
+    """`run(type, config, input)` returns the result of the node; `run.lines` is the log of the latest run."""
 
     def execute(node_type, config=None, input=None, ctx=None, **context):
         node = REGISTRY[node_type]
@@ -152,7 +152,7 @@ def mysql(mysql_server):
 
 @pytest.fixture
 def serve_bytes():
-    """A server of one connection that writes what the test says, piece by piece, until the client hangs up."""
+    """A server of one connection that sends the given pieces until the client closes the connection."""
     listener = socket.create_server(("127.0.0.1", 0))
     done = threading.Event()
 

@@ -1,4 +1,4 @@
-"""What holds for every node type, whoever wrote it. For those with effects there is more in `support/contract.py`."""
+"""Rules for every node type. Those with side effects have more common tests in `support/contract.py`."""
 
 import importlib
 import json
@@ -54,11 +54,11 @@ def choices_of(schema):
 
 
 class Alien:
-    """A value that no field takes, for there is no such thing in JSON."""
+    """A value that no field accepts, because JSON has no such type."""
 
 
 @pytest.mark.parametrize("type_", TYPES)
-def test_it_is_described_for_people(type_):
+def test_it_has_a_description(type_):
     entry = ENTRIES[type_]
     assert entry["name"] and entry["category"] in CATEGORIES
     assert entry["description"].endswith(".") and "``" not in entry["description"]
@@ -98,7 +98,7 @@ def test_a_choice_without_labels_or_a_property_without_a_title_would_be_found():
 
 
 @pytest.mark.parametrize("type_", TYPES)
-def test_its_icon_is_the_name_of_one(type_):
+def test_its_icon_exists(type_):
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", ENTRIES[type_]["icon"])
 
 
@@ -109,7 +109,7 @@ def test_every_category_has_a_label_and_an_icon():
 
 
 @pytest.mark.parametrize(("type_", "key"), KEYS)
-def test_what_a_setting_tells_forms_is_known_to_them(type_, key):
+def test_forms_know_all_hints_of_a_setting(type_, key):
     hints = {name: value for name, value in field_of(type_, key).metadata.items() if name.startswith("x-")}
     known = {
         "x-literal", "x-credential", "x-per-item", "x-multiline", "x-language", "x-names", "x-holds", "x-enum-labels",
@@ -123,7 +123,7 @@ def test_what_a_setting_tells_forms_is_known_to_them(type_, key):
 
 
 @pytest.mark.parametrize("key", ["code.source", "sql.statement", "called.input_schema", "email.html", "markdown.text"])
-def test_a_setting_that_holds_code_says_in_which_language(key):
+def test_a_setting_with_code_declares_its_language(key):
     type_, name = key.split(".")
     languages = {"source": "python", "statement": "sql", "input_schema": "json", "html": "html", "text": "markdown"}
     assert field_of(type_, name).metadata["x-language"] == languages[name]
@@ -145,7 +145,7 @@ def test_it_names_the_key_of_a_bad_value(type_, key):
 
 
 @pytest.mark.parametrize(("type_", "key"), [pair for pair in KEYS if isinstance(field_of(*pair), fields.String)])
-def test_text_has_a_greatest_length(type_, key):
+def test_text_has_a_maximum_length(type_, key):
     validators = field_of(type_, key).validators
     bounds = [check.max or 0 for check in validators if isinstance(check, validate.Length)]
     with pytest.raises(ValidationError) as caught:
@@ -155,7 +155,7 @@ def test_text_has_a_greatest_length(type_, key):
 
 @pytest.mark.parametrize("type_", TYPES)
 @pytest.mark.parametrize("config", [{}, {"cases": 5}, {"cases": [None, [], {}]}, {"labels": 5}])
-def test_its_branches_are_known_whatever_the_config(type_, config):
+def test_its_branches_are_known_for_any_config(type_, config):
     branches = REGISTRY[type_].branches(config)
     assert isinstance(branches, tuple) and all(isinstance(name, str) for name in branches)
     assert len(set(branches)) == len(branches)
@@ -176,7 +176,7 @@ def test_a_default_passes_the_checks_of_its_own_key(type_, key):
 EXAMPLES = [(type_, number) for type_ in TYPES for number in range(len(REGISTRY[type_].examples))]
 
 
-# What needs other nodes, other flows or files to show anything.
+# Types whose examples need other nodes, other flows or files.
 NOT_ALONE = {"merge", "pdf", "rss"}
 ALONE = [
     (type_, number)
@@ -184,7 +184,7 @@ ALONE = [
     if REGISTRY[type_].pure
     and not REGISTRY[type_].suspends
     and type_ not in NOT_ALONE
-    # The other triggers are given what fires them.
+    # The other triggers get the input that fires them.
     and (not REGISTRY[type_].trigger or "input" in REGISTRY[type_].examples[number])
 ]
 
@@ -202,7 +202,7 @@ def test_its_examples_can_be_planned(type_, number):
 
 @pytest.fixture
 def show(make_ctx):
-    """`show(type, number, **job)` runs an example: the outcome and the steps. `timeout` is the node's."""
+    """`show(type, number, **job)` runs an example; returns the outcome and the steps. `timeout` is the node's."""
 
     def run(type_, number, timeout=None, **job):
         example = REGISTRY[type_].examples[number]
@@ -218,7 +218,7 @@ def show(make_ctx):
 
 
 @pytest.mark.parametrize(("type_", "number"), ALONE)
-def test_its_examples_do_what_they_say(type_, number, show):
+def test_its_examples_have_the_shown_output(type_, number, show):
     example = REGISTRY[type_].examples[number]
     outcome, steps = show(type_, number)
     assert (outcome.error_text, steps[-1].branch) == (example.get("error"), example.get("branch"))
@@ -227,7 +227,7 @@ def test_its_examples_do_what_they_say(type_, number, show):
 
 
 @pytest.mark.parametrize(("type_", "number"), ALONE)
-def test_what_is_on_record_is_not_done_again_after_a_crash(type_, number, show):
+def test_recorded_steps_are_not_repeated_after_a_crash(type_, number, show):
     outcome, steps = show(type_, number)
     if outcome.status == "failed":
         assert steps[-1].final
@@ -238,7 +238,7 @@ def test_what_is_on_record_is_not_done_again_after_a_crash(type_, number, show):
 
 
 @pytest.mark.parametrize(("type_", "number"), ALONE)
-def test_a_secret_in_what_it_gives_is_not_on_record(type_, number, show):
+def test_a_secret_in_its_output_is_not_recorded(type_, number, show):
     outcome, _ = show(type_, number)
     texts = [text for text in texts_in([outcome.output, outcome.error_text]) if len(text) > 5]
     if not texts:
@@ -250,7 +250,7 @@ def test_a_secret_in_what_it_gives_is_not_on_record(type_, number, show):
 
 
 def texts_in(value):
-    """Every text in a JSON value."""
+    """Yield every text in a JSON value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
@@ -259,14 +259,14 @@ def texts_in(value):
 
 
 @pytest.mark.parametrize(("type_", "number"), ALONE)
-def test_a_time_that_is_over_is_a_failure_that_says_so(type_, number, show):
+def test_a_timeout_is_a_failure_that_names_it(type_, number, show):
     outcome, steps = show(type_, number, timeout=0.001)
     if outcome.status == "failed" and "error" not in REGISTRY[type_].examples[number]:
         assert re.search(r"time|longer|within", outcome.error_text), outcome.error_text
     assert len(steps) == 1
 
 
-def test_every_type_with_effects_keeps_the_contract(monkeypatch):
+def test_every_type_with_side_effects_has_the_common_tests(monkeypatch):
     for path in sorted(Path(__file__).parent.rglob("test_*.py")):
         monkeypatch.syspath_prepend(path.parent)
         importlib.import_module(path.stem)
@@ -284,7 +284,7 @@ def test_literal_keys_are_marked():
     assert "x-literal" not in ENTRIES["http"]["config_schema"]["properties"]["url"]
 
 
-def test_search_wants_every_word_and_the_category():
+def test_search_requires_every_word_and_the_category():
     assert [entry["type"] for entry in search("web service")] == ["http"]
     assert {entry["type"] for entry in search(category="output")} == {"respond", "log"}
     assert search("spreadsheet", category="logic") == []
@@ -311,13 +311,13 @@ def test_search_wants_every_word_and_the_category():
         ("rest api", "http"),
     ],
 )
-def test_who_knows_other_tools_finds_a_node_by_what_it_is_called_there(words, type_):
+def test_search_finds_a_node_by_its_name_in_other_tools(words, type_):
     assert type_ in [entry["type"] for entry in search(words)]
 
 
 def test_a_node_type_without_a_title_is_named_after_its_type():
     class Made(Node):
-        """Is here for one test only."""
+        """Exists for one test only."""
 
         type = "made_here"
         category = "logic"

@@ -1,4 +1,4 @@
-"""Modules that own node types may have imported go on working under their former names, with a warning."""
+"""Former modules: plugins can still import them by their old names, with a warning."""
 
 import importlib
 import sys
@@ -20,7 +20,7 @@ def test_a_former_module_has_the_names_of_the_present_one(monkeypatch, former, p
         assert getattr(module, name) is getattr(importlib.import_module(present), name)
 
 
-def test_a_name_that_never_was_is_not_found():
+def test_an_unknown_name_is_not_found():
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("nodes.never_was")
 

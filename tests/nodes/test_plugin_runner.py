@@ -1,4 +1,4 @@
-"""How the engine calls node types that are not ours: on copies, in a thread of their own, with checked results."""
+"""The plugin runner: plugins work on copies, in their own thread, and their results are checked."""
 
 import enum
 import re
@@ -21,7 +21,7 @@ from nodes.credentials.keyring import Credential, Keyring
 
 @pytest.fixture(autouse=True)
 def nobody_left():
-    """No thread that was given up lives on into the next test, where it would count."""
+    """End abandoned threads after each test: they would count in the next one."""
     yield
     for thread in list(plugin_runner._abandoned):
         thread.join(PATIENCE)
@@ -36,7 +36,7 @@ def types():
 
 @pytest.fixture
 def own(types):
-    """`own(run, …)` offers a function as the node type `mine`, as if it came from HEADRACE_NODES_DIR."""
+    """`own(run, …)` registers a function as the node type `mine`, like one from HEADRACE_NODES_DIR."""
     return lambda run, **more: types.offer("mine", run, own=True, **more)
 
 
@@ -44,7 +44,7 @@ def mine(config=None, **more):
     return node("a", "mine", config, **more)
 
 
-def test_what_the_other_side_asks_to_wait_for_is_waited_for(own):
+def test_a_retry_waits_as_long_as_the_service_requires(own):
     slept, errors = [], [NodeError("busy", retry_after=90), NodeError("busy", retry_after="soon")]
 
     def ask(config, input, ctx):
@@ -57,7 +57,7 @@ def test_what_the_other_side_asks_to_wait_for_is_waited_for(own):
     assert slept[0] == 90 and slept[1] <= 2
 
 
-def test_a_pause_is_the_runs_and_no_longer_than_until_the_deadline(own):
+def test_a_pause_ends_at_the_deadline_of_the_run(own):
     slept, threads = [], set()
 
     def sleep(seconds):
@@ -74,7 +74,7 @@ def test_a_pause_is_the_runs_and_no_longer_than_until_the_deadline(own):
 
 
 def spoil(thing):
-    """Change everything that can be changed in a value."""
+    """Change all mutable parts of a value."""
     if isinstance(thing, dict):
         for item in thing.values():
             spoil(item)
@@ -86,7 +86,7 @@ def spoil(thing):
     return thing
 
 
-def test_an_input_that_is_changed_and_given_back_is_another_output(own):
+def test_a_changed_input_that_is_returned_is_a_new_output(own):
     own(lambda config, input, ctx: spoil(input))
     made = flow(node("first", "give", {"value": {"a": [1]}}), mine(), "b", edges=["first a", "first b"])
     ran = run(made)
@@ -95,19 +95,19 @@ def test_an_input_that_is_changed_and_given_back_is_another_output(own):
     assert value(ran.of["first"]) == {"a": [1]} == ran.output["b"]
 
 
-def test_a_config_that_is_changed_is_as_written_the_next_time(own):
+def test_changes_to_a_config_do_not_affect_the_next_run(own):
     own(lambda config, input, ctx: spoil(config["value"]))
     ran = run(flow(mine({"value": [{"a": 1}]}, foreach=[1, 2])))
     assert ran.output == [[{"a": 1, "spoilt": True}, "spoilt"]] * 2
 
 
-def test_a_config_that_comes_from_a_step_leaves_the_step_as_it_is(own):
+def test_changes_to_a_config_do_not_affect_the_step_it_comes_from(own):
     own(lambda config, input, ctx: spoil(config["value"]))
     ran = run(chain(node("first", "give", {"value": {"rows": [1]}}), mine({"value": "{{ input.rows }}"}), "b"))
     assert value(ran.of["a"]) == [1, "spoilt"] and value(ran.of["first"]) == {"rows": [1]}
 
 
-def test_an_item_that_is_changed_leaves_the_list_as_it_is(own):
+def test_changes_to_an_item_do_not_affect_the_list(own):
     own(lambda config, input, ctx: spoil(input))
     ran = run(
         flow(mine(foreach="{{ input }}"), "b", node("c", "give", {"value": "{{ trigger }}"}), edges=["a b"]), [[]]
@@ -115,7 +115,7 @@ def test_an_item_that_is_changed_leaves_the_list_as_it_is(own):
     assert ran.output == {"b": [["spoilt"]], "c": [[]]}
 
 
-def test_what_other_steps_gave_can_be_looked_at_and_not_changed(own):
+def test_outputs_of_other_steps_can_be_read_but_not_changed(own):
     def look(config, input, ctx):
         assert ctx.inputs["first"] == ctx.scope["steps"]["first"] == {"a": 1} and list(ctx.inputs) == ["first"]
         spoil(ctx.inputs["first"])
@@ -129,7 +129,7 @@ def test_what_other_steps_gave_can_be_looked_at_and_not_changed(own):
     assert value(ran.of["a"]) == [{"x": []}, 1] and ran.output == {"a": 1}
 
 
-# What goes on is what is on record
+# The recorded form
 
 
 class Colour(enum.Enum):
@@ -147,7 +147,7 @@ SEEN = [
 
 
 @pytest.mark.parametrize(("given", "seen"), SEEN)
-def test_the_next_node_sees_what_is_on_record(types, own, given, seen):
+def test_the_next_node_receives_the_recorded_form(types, own, given, seen):
     found = []
     own(lambda config, input, ctx: given)
     types.offer("look", lambda config, input, ctx: found.append(input))
@@ -156,7 +156,7 @@ def test_the_next_node_sees_what_is_on_record(types, own, given, seen):
     assert type(found[0]) is type(seen)
 
 
-def test_a_branch_goes_on_with_what_is_on_record(own):
+def test_a_branch_continues_with_the_recorded_form(own):
     own(lambda config, input, ctx: Branch("left", (1, 2)), branches=("left", "right"))
     ran = run(flow(mine(), "b", "c", edges=["a b left", "a c right"]))
     assert (ran.of["b"].status, ran.of["c"].status) == ("success", "skipped")
@@ -169,7 +169,7 @@ class Row:
 
 
 class Endless(dict):
-    """A subclass, which no record would give back."""
+    """A subclass, which is lost in a record."""
 
 
 LOOP = []
@@ -177,7 +177,7 @@ LOOP.append(LOOP)
 
 
 @pytest.mark.parametrize("given", [object(), {1, 2}, {1: 2}, Row(1), Endless(), b"x", 2**70, LOOP, "\ud800", len])
-def test_a_result_that_is_no_json_fails_the_node_for_good(own, given):
+def test_a_result_that_is_not_json_fails_the_node_permanently(own, given):
     own(lambda config, input, ctx: given)
     ran = run(flow(mine(retry={"attempts": 3})))
     assert ran.status == "failed" and ran.error_text.startswith("the output is not JSON")
@@ -189,7 +189,7 @@ def test_a_result_that_is_too_large_fails_the_node(own):
     assert "the limit is 50" in run(flow(mine()), max_value_bytes=50).error_text
 
 
-# Ways out and waits
+# Branches and waits
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_result_that_is_too_large_fails_the_node(own):
         ((), Suspend(1, "x"), "mine returned Suspend, but does not set suspends = True"),
     ],
 )
-def test_a_way_out_that_is_not_declared_fails_the_node_for_good(own, declared, given, text):
+def test_an_undeclared_branch_fails_the_node_permanently(own, declared, given, text):
     own(lambda config, input, ctx: given, branches=declared)
     ran = run(flow(mine(retry={"attempts": 3})))
     assert (ran.status, ran.error_text, len(ran.steps)) == ("failed", text, 1)
@@ -227,7 +227,7 @@ def test_a_wait_that_would_never_end_fails_the_node(own, wait, text):
     assert ran.status == "failed" and text in ran.error_text
 
 
-def test_it_can_wait_and_goes_on_with_a_copy_of_its_input(own):
+def test_it_can_wait_and_continues_with_a_copy_of_its_input(own):
     def resume(self, config, input, answer):
         return spoil(input) + [answer.name, (answer.value,)]
 
@@ -239,7 +239,7 @@ def test_it_can_wait_and_goes_on_with_a_copy_of_its_input(own):
     assert (ran.status, ran.output) == ("success", [1, "spoilt", "time", ["now"]])
 
 
-# What it raises
+# Errors
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_it_can_wait_and_goes_on_with_a_copy_of_its_input(own):
         (NodeError(None, permanent="yes"), "None"),
     ],
 )
-def test_whatever_it_raises_fails_the_node_alone(own, error, text):
+def test_any_error_fails_only_the_node(own, error, text):
     def fail(config, input, ctx):
         raise error
 
@@ -264,7 +264,7 @@ def test_whatever_it_raises_fails_the_node_alone(own, error, text):
     assert (ran.status, ran.output) == ("success", {"error": text})
 
 
-def test_an_error_that_cannot_be_shown_fails_the_node_alone(own):
+def test_an_error_that_cannot_be_shown_fails_only_the_node(own):
     class Shy(Exception):
         def __str__(self):
             raise ValueError
@@ -276,7 +276,7 @@ def test_an_error_that_cannot_be_shown_fails_the_node_alone(own):
     assert run(flow(mine())).error_text == "Shy, whose message cannot be shown"
 
 
-def test_an_endless_recursion_fails_the_node_alone(own):
+def test_an_infinite_recursion_fails_only_the_node(own):
     def again(config, input, ctx):
         return again(config, input, ctx)
 
@@ -284,7 +284,7 @@ def test_an_endless_recursion_fails_the_node_alone(own):
     assert run(flow(mine())).error_text.startswith("RecursionError")
 
 
-def test_a_node_error_keeps_what_it_says_about_another_attempt(own):
+def test_a_node_error_keeps_its_retry_settings(own):
     def fail(config, input, ctx):
         raise NodeError("no", permanent=input)
 
@@ -298,13 +298,13 @@ def test_a_node_error_keeps_what_it_says_about_another_attempt(own):
 
 @pytest.fixture
 def hang(own):
-    """`hang(pure=…)` makes the node type one that waits for the test."""
+    """`hang(pure=…)` registers a node type that waits for the test."""
     gate = Gate()
     yield lambda **more: own(gate, **more) or gate
     gate.opened.set()
 
 
-def test_a_node_that_does_not_end_is_given_up_and_the_run_goes_on(hang, caplog):
+def test_a_node_that_does_not_end_is_abandoned_and_the_run_continues(hang, caplog):
     hang()
     ran = run(flow(mine(timeout=0.05, on_error="continue"), "b", edges=["a b"]))
     assert ran.status == "success"
@@ -315,7 +315,7 @@ def test_a_node_that_does_not_end_is_given_up_and_the_run_goes_on(hang, caplog):
     assert caplog.messages == ["Node a (mine) did not end in time; its thread is abandoned"]
 
 
-def test_a_node_that_does_not_end_ends_with_the_run(hang):
+def test_a_node_that_does_not_end_is_abandoned_when_the_run_stops(hang):
     hang()
     ran = run(flow(mine()), timeout=0.05)
     assert ran.status == "failed" and "was abandoned" in ran.error_text
@@ -323,14 +323,14 @@ def test_a_node_that_does_not_end_ends_with_the_run(hang):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("pure", "attempts"), [(True, 2), (False, 1)])
-def test_what_was_given_up_is_tried_again_only_where_it_has_no_effects(hang, pure, attempts):
+def test_an_abandoned_node_is_retried_only_if_it_has_no_side_effects(hang, pure, attempts):
     hang(pure=pure)
     ran = run(flow(mine(timeout=0.05, retry={"attempts": 2})))
     assert ran.status == "failed"
     assert [step.status for step in ran.steps if step.status == "failed"] == ["failed"] * attempts
 
 
-def test_a_node_that_minds_its_time_says_so_itself(own):
+def test_a_node_that_notices_its_deadline_raises_its_own_error(own):
     def mind(config, input, ctx):
         threading.Event().wait(ctx.seconds_left(60))
         raise NodeError("the service took too long")
@@ -338,12 +338,12 @@ def test_a_node_that_minds_its_time_says_so_itself(own):
     own(mind)
     for seconds in (0.05, 1, 5, 20):
         told = run(flow(mine(timeout=seconds))).error_text
-        if "timed out before it started" not in told:  # as on a busy machine
+        if "timed out before it started" not in told:  # happens on a busy machine
             break
     assert told == f"the node's timeout of {seconds} s ended it: the service took too long"
 
 
-def test_a_late_result_counts_where_it_has_effects(own):
+def test_a_late_result_of_a_node_with_side_effects_counts(own):
     def act(config, input, ctx):
         while ctx.deadline > time.monotonic():
             threading.Event().wait(0.01)
@@ -353,7 +353,7 @@ def test_a_late_result_counts_where_it_has_effects(own):
     assert run(flow(mine(timeout=0.05))).output == "done"
 
 
-def test_what_was_given_up_reaches_its_run_no_more(types, caplog):
+def test_an_abandoned_node_cannot_reach_its_run(types, caplog):
     entries, refused, gate = [], [], Gate()
 
     def late(config, input, ctx):
@@ -372,8 +372,8 @@ def test_what_was_given_up_reaches_its_run_no_more(types, caplog):
     assert caplog.messages[-1] == "Node a (mine) ended after it was abandoned"
 
 
-def test_a_call_that_is_under_way_when_the_node_is_given_up_is_the_last(types):
-    """What the run's thread does for a node may take longer than the node has."""
+def test_a_call_in_progress_when_the_node_is_abandoned_is_the_last(types):
+    """A call in the run's thread may take longer than the deadline of the node."""
     entries, gate = [], Gate()
 
     def log_twice(config, input, ctx):
@@ -392,7 +392,7 @@ def test_a_call_that_is_under_way_when_the_node_is_given_up_is_the_last(types):
     assert ran.status == "failed" and [entry[2] for entry in entries] == ["0"]
 
 
-def test_too_many_that_were_given_up_keep_further_ones_from_starting(hang, monkeypatch):
+def test_too_many_abandoned_nodes_prevent_new_ones(hang, monkeypatch):
     gate = hang()
     monkeypatch.setattr(plugin_runner, "MAX_ABANDONED", 1)
     assert "was abandoned" in run(flow(mine(timeout=0.05))).error_text
@@ -403,10 +403,10 @@ def test_too_many_that_were_given_up_keep_further_ones_from_starting(hang, monke
     assert run(flow(mine()), 5).output == 5
 
 
-# What it may ask for
+# Calls of the context
 
 
-def test_what_it_asks_for_is_done_by_the_thread_of_the_run(own):
+def test_calls_of_the_context_are_executed_in_the_thread_of_the_run(own):
     threads = {}
 
     class Store:
@@ -429,7 +429,7 @@ def test_what_it_asks_for_is_done_by_the_thread_of_the_run(own):
     assert threads["log"] == threads["store"] == here != threads["node"]
 
 
-def test_an_error_of_what_it_asks_for_is_raised_where_it_asks(own):
+def test_an_error_of_a_call_is_raised_in_the_node(own):
     class Store:
         def get(self, key):
             raise ValueError(key)
@@ -445,12 +445,12 @@ def test_an_error_of_what_it_asks_for_is_raised_where_it_asks(own):
 
 
 @pytest.mark.parametrize("level", ["loud", None, ["info"]])
-def test_a_log_entry_that_no_table_takes_fails_the_node(own, level):
+def test_an_invalid_log_entry_fails_the_node(own, level):
     own(lambda config, input, ctx: ctx.log(level, "x"))
     assert "must be one of: debug, info, warning, error" in run(flow(mine())).error_text
 
 
-def test_a_credential_is_there_and_stays_out_of_the_record(own):
+def test_a_credential_can_be_used_and_is_not_recorded(own):
     token = "hunter2-hunter2"
 
     def work(config, input, ctx):
@@ -475,7 +475,7 @@ def test_a_missing_credential_is_an_error_of_the_node(own):
 # In a process
 
 
-def test_a_process_outlives_what_its_own_nodes_do(own, tmp_path):
+def test_a_process_survives_errors_of_its_plugins(own, tmp_path):
     def end(config, input, ctx):
         raise SystemExit
 
@@ -488,7 +488,7 @@ def test_a_process_outlives_what_its_own_nodes_do(own, tmp_path):
         assert run_.status == "success"
 
 
-def test_a_thread_for_runs_is_free_again_after_a_node_that_does_not_end(hang, tmp_path):
+def test_the_thread_of_a_run_is_free_after_a_node_is_abandoned(hang, tmp_path):
     hang(pure=False)
     with fresh_database(tmp_path), process(tmp_path, run_threads=1) as dispatcher:
         hung = dispatcher.submit(Start(add_flow(flow(mine(timeout=0.05))), 1, "manual"))
@@ -509,7 +509,7 @@ def test_the_store_and_the_log_are_the_workspaces(own, tmp_path):
         assert WorkspaceStore("ws_1").get("n") == 2
 
 
-def test_what_agents_remember_is_the_workspaces(own, tmp_path):
+def test_the_memory_of_agents_is_that_of_the_workspace(own, tmp_path):
     def work(config, input, ctx):
         memory = ctx.need_agents().memory
         memory.write("researcher", "city", "Rome", tags=["place"])

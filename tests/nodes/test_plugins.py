@@ -1,4 +1,4 @@
-"""Own node types: which files are loaded, what is refused, and that a refused one leaves nothing behind."""
+"""Plugins: the files that are loaded or refused, and the removal of all parts of a refused file."""
 
 import importlib
 import logging
@@ -22,7 +22,7 @@ POLLS = "category = 'trigger'\ntrigger = polls = True"
 
 
 def node_file(type_="shout", body="", name="Shout", head=HEAD, run="return input"):
-    """The source of a node type; `body` is more of its class."""
+    """Return the source of a node type; `body` is added to its class."""
     body = textwrap.indent(textwrap.dedent(body).strip(), "    ")
     return (
         f"{head}\n\nclass {name}(Node):\n"
@@ -33,7 +33,7 @@ def node_file(type_="shout", body="", name="Shout", head=HEAD, run="return input
 
 @pytest.fixture
 def folder(tmp_path):
-    """`folder(name=source)` writes `name.py` each, and gives the folder. Its types are gone at the end."""
+    """`folder(name=source)` writes files `name.py` and returns the folder. Its types are removed at the end."""
     place = tmp_path / "own"
     place.mkdir()
 
@@ -54,7 +54,7 @@ def modules():
     return {name for name in sys.modules if name.startswith("headrace_nodes.")}
 
 
-def test_each_file_brings_its_node_types(folder):
+def test_each_file_registers_its_node_types(folder):
     two = node_file("shout") + node_file("whisper", name="Whisper", head="")
     assert plugins.load(folder(both=two, third=node_file("sing"))) == []
     assert own_types() == {"shout", "whisper", "sing"}
@@ -63,12 +63,12 @@ def test_each_file_brings_its_node_types(folder):
     assert entries["shout"]["description"] == "Says it loudly."
 
 
-def test_own_nodes_are_never_executed_by_the_request_that_starts_a_run(folder):
+def test_plugins_are_never_executed_by_the_request_that_starts_a_run(folder):
     plugins.load(folder(shout=node_file(body="quick = True")))
     assert REGISTRY["shout"].quick is False
 
 
-def test_other_files_and_folders_are_passed_over(folder):
+def test_other_files_and_folders_are_ignored(folder):
     place = folder(_helper="raise SystemExit", shout=node_file())
     (place / ".hidden.py").write_text("raise SystemExit")
     (place / "notes.txt").write_text("no Python")
@@ -96,7 +96,7 @@ def test_a_file_that_another_one_imports_is_loaded_once(folder):
     assert own_types() == {"first", "second"}
 
 
-# What is refused. Each source, what is said of it, and the line that is named (None: none is).
+# Refused sources, each with the reason and the line in the error (None: no line).
 BROKEN = [
     ("class Shout(Node:\n", "SyntaxError: ", 1),
     ("\nimport no_such_library\n", "ModuleNotFoundError: No module named 'no_such_library'", 2),
@@ -193,7 +193,7 @@ def test_a_file_that_cannot_be_loaded_is_reported_once_and_leaves_nothing_behind
     assert "good" in {entry["type"] for entry in nodes.catalogue()}
 
 
-def test_what_a_file_registered_before_it_failed_is_taken_back(folder):
+def test_types_registered_before_a_file_failed_are_removed(folder):
     bad = node_file("shout") + "\nfrom ._more import More\n1 / 0"
     later = node_file("shout", head=HEAD + "from ._more import More")
     assert [
@@ -203,7 +203,7 @@ def test_what_a_file_registered_before_it_failed_is_taken_back(folder):
     assert type(REGISTRY["shout"]).__module__ == "headrace_nodes.later"
 
 
-def test_a_helper_that_is_broken_is_named(folder):
+def test_a_broken_helper_is_named(folder):
     place = folder(_helper="x = 1\n1 / 0", shout=node_file(head="from ._helper import x\n" + HEAD))
     (broken,) = plugins.load(place)
     assert (broken.file, broken.reason) == ("shout.py", "_helper.py, line 2: ZeroDivisionError: division by zero")
@@ -212,14 +212,14 @@ def test_a_helper_that_is_broken_is_named(folder):
     assert broken.reason == "_helper.py, line 1: SyntaxError: invalid syntax"
 
 
-def test_two_files_with_the_same_type_are_one_too_many(folder):
+def test_a_second_file_with_the_same_type_is_refused(folder):
     (broken,) = plugins.load(folder(a=node_file(), b=node_file()))
     assert broken.file == "b.py" and "the node type 'shout' exists already" in broken.reason
     assert own_types() == {"shout"}
 
 
 @pytest.mark.parametrize("name", ["my-node.py", "a.b.py", "1a.py"])
-def test_a_file_whose_name_is_no_module_name_is_reported(folder, name):
+def test_a_file_without_a_valid_module_name_is_reported(folder, name):
     place = folder()
     (place / name).write_text(node_file())
     (broken,) = plugins.load(place)
@@ -227,20 +227,20 @@ def test_a_file_whose_name_is_no_module_name_is_reported(folder, name):
     assert not own_types()
 
 
-def test_a_link_that_leads_nowhere_is_reported(folder):
+def test_a_broken_symbolic_link_is_reported(folder):
     place = folder()
     (place / "gone.py").symlink_to(place / "nothing")
     assert [broken.file for broken in plugins.load(place)] == ["gone.py"]
 
 
-def test_an_interrupt_from_the_keyboard_goes_through(folder):
+def test_a_keyboard_interrupt_is_not_caught(folder):
     place = folder(a=node_file() + "\nraise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
         plugins.load(place)
     assert not own_types() and not modules()
 
 
-def test_a_folder_that_is_not_there_is_reported(tmp_path, caplog):
+def test_a_missing_folder_is_reported(tmp_path, caplog):
     (broken,) = plugins.load(tmp_path / "nothing")
     assert broken.reason == "it cannot be read: No such file or directory"
     assert caplog.messages == [f"Could not load {tmp_path / 'nothing'}: {broken.reason}"]
@@ -250,7 +250,7 @@ def test_a_folder_that_is_not_there_is_reported(tmp_path, caplog):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_folder_that_may_not_be_read_is_reported(folder):
+def test_an_unreadable_folder_is_reported(folder):
     place = folder()
     place.chmod(0)
     (broken,) = plugins.load(place)
@@ -261,7 +261,7 @@ def test_a_folder_that_may_not_be_read_is_reported(folder):
 # Loading again
 
 
-def test_loading_again_reads_the_files_anew(folder):
+def test_loading_again_reads_the_files_again(folder):
     place = folder(shout=node_file(run="return 1"))
     plugins.load(place)
     first = REGISTRY["shout"]
@@ -271,7 +271,7 @@ def test_loading_again_reads_the_files_anew(folder):
     assert REGISTRY["shout"].run({}, None, None) == "changed"
 
 
-def test_another_folder_replaces_the_types_of_the_former(folder, tmp_path):
+def test_another_folder_replaces_the_types_of_the_previous_one(folder, tmp_path):
     plugins.load(folder(shout=node_file(), bad="1 / 0"))
     second = tmp_path / "second"
     second.mkdir()
@@ -280,20 +280,20 @@ def test_another_folder_replaces_the_types_of_the_former(folder, tmp_path):
     assert own_types() == {"sing"} and modules() == {"headrace_nodes.sing"}
 
 
-def test_no_folder_leaves_no_own_types(folder):
+def test_without_a_folder_there_are_no_plugins(folder):
     before = dict(REGISTRY)
     plugins.load(folder(shout=node_file()))
     assert plugins.load(None) == []
     assert before == REGISTRY and not modules() and "headrace_nodes" not in sys.modules
 
 
-def test_files_are_modules_like_others(folder):
+def test_files_are_modules(folder):
     plugins.load(folder(shout=node_file()))
     module = importlib.import_module("headrace_nodes.shout")
     assert module.__spec__.name == "headrace_nodes.shout" and module.__file__.endswith("/own/shout.py")
 
 
-# What a definition says of a type that is missing
+# Missing types in a definition
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_files_are_modules_like_others(folder):
         (b"\xff\n    type = 'fetch_rates'", "fetch_rates"),
     ],
 )
-def test_a_flow_whose_type_is_in_a_broken_file_is_told_so(folder, source, type_):
+def test_the_issue_of_a_missing_type_names_the_broken_file(folder, source, type_):
     (broken,) = plugins.load(folder(rates=source))
     _, issues = check({"nodes": [{"id": "a", "type": type_}, {"id": "b", "type": "other"}]})
     why = f"the file rates.py in HEADRACE_NODES_DIR could not be loaded: {broken.reason}"
@@ -315,7 +315,7 @@ def test_a_flow_whose_type_is_in_a_broken_file_is_told_so(folder, source, type_)
     ]
 
 
-# Types that fail while a definition is checked
+# Types that fail during validation of a definition
 
 RAISING = """
 class Config(Schema):
@@ -333,7 +333,7 @@ def issues_of(config):
     return [issue.message for issue in issues]
 
 
-def test_branches_that_fail_under_a_config_are_an_issue(folder):
+def test_an_error_in_branches_is_an_issue(folder):
     plugins.load(folder(shout=node_file(body=RAISING)))
     assert issues_of({}) == []
     assert issues_of({"at": 5}) == ["shout.branches raised TypeError: 'int' object is not iterable (shout.py, line 18)"]
@@ -356,12 +356,12 @@ def test_branches_cannot_change_the_definition(folder):
         ("raise NodeError('no')", "no"),
     ],
 )
-def test_a_config_that_fails_while_it_loads_is_an_issue(folder, hook, message):
+def test_an_error_in_loading_a_config_is_an_issue(folder, hook, message):
     body = f"class Config(Schema):\n    @post_load\n    def made(self, data, **kwargs):\n        {hook}"
     plugins.load(folder(shout=node_file(body=body)))
     assert issues_of({}) == [message]
 
 
-def test_looking_at_steps_that_fails_is_an_issue(folder):
+def test_an_error_in_looks_at_steps_is_an_issue(folder):
     plugins.load(folder(shout=node_file(body="@classmethod\ndef looks_at_steps(cls, config): return config['x']")))
     assert issues_of({}) == ["shout.looks_at_steps raised KeyError: 'x' (shout.py, line 14)"]

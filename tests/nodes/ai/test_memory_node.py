@@ -85,7 +85,7 @@ def test_it_is_forgotten_when_its_time_is_over(memory, clock):
     assert memory("delete", key="city") == {"deleted": False}
 
 
-def test_delete_says_whether_there_was_something(memory):
+def test_delete_returns_whether_the_key_existed(memory):
     memory("write", key="city", content="Rome")
     assert memory("delete", key="city") == {"deleted": True}
     assert memory("delete", key="city") == {"deleted": False} and memory("search") == []

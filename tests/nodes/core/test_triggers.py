@@ -17,11 +17,11 @@ def refused(type_, **config):
 
 
 @pytest.mark.parametrize(("type_", "config"), [("manual", {}), ("webhook", {"path": "a"}), ("schedule", {"every": 60})])
-def test_a_trigger_hands_on_what_it_was_fired_with(run, type_, config):
+def test_a_trigger_outputs_its_input(run, type_, config):
     assert run(type_, config, {"a": 1}) == {"a": 1}
 
 
-def test_a_webhook_has_defaults_that_let_nobody_wait():
+def test_a_webhook_responds_immediately_by_default():
     assert load("webhook", path="a") == {"path": "a", "methods": ["POST"], "auth": "none", "respond": "immediately"}
 
 
@@ -33,17 +33,17 @@ def test_the_path_of_a_webhook_has_no_slashes_around_it(given, path):
 
 
 @pytest.mark.parametrize("path", ["", "/", "a//b", "a b", "a/../b", ".", "a?b", "ä", "a\nb", "a%2fb", "x" * 201])
-def test_a_webhook_refuses_what_is_no_path(path):
+def test_a_webhook_refuses_an_invalid_path(path):
     assert "path" in refused("webhook", path=path)
 
 
-def test_a_webhook_refuses_methods_that_it_does_not_know():
+def test_a_webhook_refuses_unknown_methods():
     assert "methods" in refused("webhook", path="a", methods=["TRACE"])
     assert "methods" in refused("webhook", path="a", methods=[])
 
 
 @pytest.mark.parametrize("auth", ["basic", "header", "hmac"])
-def test_a_webhook_that_asks_for_a_proof_needs_a_credential(auth):
+def test_authentication_of_a_webhook_requires_a_credential(auth):
     assert "credential" in refused("webhook", path="a", auth=auth)
     assert load("webhook", path="a", auth=auth, credential="key")["credential"] == "key"
 
@@ -51,18 +51,18 @@ def test_a_webhook_that_asks_for_a_proof_needs_a_credential(auth):
 @pytest.mark.parametrize(
     "cron", ["* * * * *", "30 8 * * MON-FRI", "0 0 29 2 *", "0 9 * * 0,7", "*/5 0 1 JAN *", "0 0 L * *"]
 )
-def test_a_schedule_takes_cron(cron):
+def test_a_schedule_accepts_a_cron_expression(cron):
     assert load("schedule", cron=cron) == {"cron": cron, "catch_up": "last"}
 
 
 @pytest.mark.parametrize(
     "cron", ["", "* * * *", "* * * * * *", "60 * * * *", "x * * * *", "0 0 30 2 *", "@daily", "*/0 * * * *"]
 )
-def test_a_schedule_refuses_what_is_no_cron(cron):
+def test_a_schedule_refuses_an_invalid_cron_expression(cron):
     assert "cron" in refused("schedule", cron=cron)
 
 
-def test_a_schedule_has_exactly_one_rhythm():
+def test_a_schedule_requires_either_cron_or_an_interval():
     assert "cron" in refused("schedule")
     assert "cron" in refused("schedule", cron="* * * * *", every=60)
 
@@ -73,15 +73,15 @@ def test_a_schedule_runs_at_most_once_a_second(every):
 
 
 @pytest.mark.parametrize("zone", ["", "Nowhere/City", "../etc/passwd", "America", "/etc/localtime", "x\0y"])
-def test_a_schedule_refuses_what_is_no_time_zone(zone):
+def test_a_schedule_refuses_an_invalid_time_zone(zone):
     assert "timezone" in refused("schedule", every=60, timezone=zone)
 
 
-def test_a_schedule_takes_a_time_zone():
+def test_a_schedule_accepts_a_time_zone():
     assert load("schedule", every=60, timezone="Europe/Paris")["timezone"] == "Europe/Paris"
 
 
-def test_the_schedules_of_a_flow_are_its_enabled_ones_in_their_zone_or_else_the_flows():
+def test_schedules_of_a_flow_are_the_enabled_ones_in_their_own_or_the_flows_time_zone():
     nodes = [
         {"id": "own", "type": "schedule", "config": {"cron": "0 8 * * *", "timezone": "Asia/Tokyo"}},
         {"id": "flows", "type": "schedule", "config": {"every": 60, "catch_up": "none"}},

@@ -13,7 +13,7 @@ YEAR = 366 * 86_400
 
 
 def issues(type_, config):
-    """What is wrong with a flow of one such node: `{path: message}`."""
+    """Return the issues of a flow of one such node: `{path: message}`."""
     made = {"nodes": [{"id": "a", "type": type_, "config": config}], "edges": []}
     return {issue.path: issue.message for issue in check(made)[1]}
 
@@ -43,7 +43,7 @@ def resume(type_, answer, config=None, input="in"):
         {"until": "{{ now + timedelta(hours=2) }}"},
     ],
 )
-def test_wait_takes_seconds_or_a_time(config):
+def test_wait_accepts_seconds_or_a_time(config):
     assert issues("wait", config) == {}
 
 
@@ -57,7 +57,7 @@ def test_wait_takes_seconds_or_a_time(config):
         {"seconds": "{{ 1 }}", "until": "{{ now }}"},
     ],
 )
-def test_wait_takes_exactly_one_of_them(config):
+def test_wait_requires_exactly_one_of_them(config):
     assert list(issues("wait", config).values()) == ["set a duration (seconds) or a time (until), not both"]
 
 
@@ -76,18 +76,18 @@ def test_wait_takes_exactly_one_of_them(config):
         ({"seconds": 1, "minutes": 2}, "nodes[0].config.minutes"),
     ],
 )
-def test_wait_refuses_what_is_no_such_thing(config, path):
+def test_wait_refuses_invalid_seconds_and_times(config, path):
     assert path in issues("wait", config)
 
 
-def test_wait_suspends_for_so_many_seconds(run):
+def test_wait_suspends_for_the_given_seconds(run):
     before = time.time() * 1000
     found = run("wait", {"seconds": 60})
     assert before + 59_000 < found.until < before + 62_000 and found.run_id is None
     assert found.reason == f"until {datetime.fromtimestamp(found.until // 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def test_wait_suspends_until_a_time_which_is_utc_unless_it_says_otherwise(run):
+def test_wait_suspends_until_a_time_which_is_utc_by_default(run):
     soon = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
     at = int(soon.timestamp() * 1000)
     assert run("wait", {"until": soon.isoformat()}).until == at
@@ -97,7 +97,7 @@ def test_wait_suspends_until_a_time_which_is_utc_unless_it_says_otherwise(run):
 
 
 @pytest.mark.parametrize("config", [{"seconds": 0}, {"until": "2001-01-01"}, {"until": "0001-01-01T00:00:00+23:59"}])
-def test_wait_goes_on_at_once_where_the_time_is_past(run, config):
+def test_wait_continues_at_once_if_the_time_has_passed(run, config):
     given = {"x": 1}
     assert run("wait", config, given) is given
 
@@ -110,14 +110,14 @@ def test_wait_refuses_more_than_a_year(run, until):
     assert caught.value.permanent
 
 
-def test_wait_takes_the_longest_time(run):
+def test_wait_accepts_the_maximum_time(run):
     assert isinstance(run("wait", {"seconds": YEAR}), Suspend)
     assert isinstance(run("wait", {"until": iso(days=365)}), Suspend)
 
 
 @pytest.mark.parametrize("bad", ["{{ 'tomorrow' }}", "{{ none }}", "{{ [1] }}", "{{ 10 ** 30 }}"])
 @pytest.mark.parametrize("key", ["seconds", "until"])
-def test_wait_says_which_key_an_expression_got_wrong(key, bad):
+def test_the_error_of_wait_names_the_key_of_an_invalid_expression(key, bad):
     plan, found = check({"nodes": [{"id": "a", "type": "wait", "config": {key: bad}}], "edges": []})
     assert not found
     with pytest.raises(NodeError, match=f"config.{key}") as caught:
@@ -125,7 +125,7 @@ def test_wait_says_which_key_an_expression_got_wrong(key, bad):
     assert caught.value.permanent
 
 
-def test_wait_hands_its_input_on(run):
+def test_wait_passes_its_input_on(run):
     given = {"x": 1}
     assert resume("wait", Answer("time"), {"seconds": 60}, given) is given
 
@@ -134,7 +134,7 @@ def test_wait_hands_its_input_on(run):
 
 
 @pytest.mark.parametrize("type_", ["approval", "callback"])
-def test_people_and_systems_have_a_week_unless_it_says_otherwise(run, type_):
+def test_the_default_timeout_is_a_week(run, type_):
     config = {"message": "Pay?"} if type_ == "approval" else {}
     before = time.time() * 1000
     assert abs(run(type_, config).until - before - 7 * 86_400_000) < 5_000
@@ -143,7 +143,7 @@ def test_people_and_systems_have_a_week_unless_it_says_otherwise(run, type_):
 
 @pytest.mark.parametrize("timeout", [0, 0.5, -1, YEAR + 1, "{{ 60 }}", None, "soon"])
 @pytest.mark.parametrize("type_", ["approval", "callback"])
-def test_a_timeout_is_between_a_second_and_a_year_and_no_expression(type_, timeout):
+def test_a_timeout_is_between_a_second_and_a_year_and_cannot_be_an_expression(type_, timeout):
     assert "nodes[0].config.timeout" in issues(
         type_, {"message": "Pay?", "timeout": timeout} if type_ == "approval" else {"timeout": timeout}
     )
@@ -154,12 +154,12 @@ def test_an_approval_needs_a_message(config):
     assert "nodes[0].config.message" in issues("approval", config)
 
 
-def test_an_approval_says_what_is_to_be_decided(run):
+def test_an_approval_shows_its_question(run):
     assert run("approval", {"message": "Pay 5 €?"}).reason == "approval: Pay 5 €?"
     assert run("callback").reason == "a callback"
 
 
-def test_an_approval_goes_by_the_decision():
+def test_an_approval_routes_to_the_decision():
     at = 1_767_254_400_123
     assert resume("approval", Answer("approved", "fine", "ann@example.org", at)) == Branch(
         "approved",
@@ -173,7 +173,7 @@ def test_an_approval_goes_by_the_decision():
     )
 
 
-def test_a_callback_goes_on_with_what_was_sent():
+def test_a_callback_continues_with_the_posted_data():
     assert resume("callback", Answer("received", {"x": [1]})) == Branch("received", {"x": [1]})
     assert resume("callback", Answer("received", None)) == Branch("received", None)
     assert resume("callback", Answer("time")) == Branch("timeout", None)
@@ -188,18 +188,18 @@ def test_a_callback_goes_on_with_what_was_sent():
         ("subflow", (), ()),
     ],
 )
-def test_they_say_how_they_leave_and_what_may_be_answered(type_, branches, answers):
+def test_waiting_nodes_declare_their_branches_and_answers(type_, branches, answers):
     node = REGISTRY[type_]
     assert (node.branches({}), node.answers, node.suspends, node.pure) == (branches, answers, True, True)
 
 
 @pytest.mark.parametrize("type_", ["wait", "approval", "callback", "subflow"])
-def test_what_waits_cannot_be_mapped_over_a_list(type_):
+def test_a_waiting_node_cannot_have_a_foreach(type_):
     made = {"nodes": [{"id": "a", "type": type_, "config": {}, "foreach": [1]}], "edges": []}
     assert "nodes[0].foreach" in {issue.path for issue in check(made)[1]}
 
 
-# approval that tells people
+# approval with notifications
 
 PASSWORD = "hunter2hunter2"
 LINKS = {
@@ -211,7 +211,7 @@ LINKS = {
 
 @pytest.fixture
 def ask(httpserver):
-    """`ask(path, **job)` runs an approval that tells a service at `/chat` or elsewhere; its outcome, steps and log."""
+    """`ask(path, **job)` runs an approval that notifies a service at this path; returns its outcome, steps and log."""
     httpserver.expect_request("/chat").respond_with_data("taken")
     httpserver.expect_request("/busy").respond_with_data("no", status=503)
     httpserver.expect_request("/gone").respond_with_data("no", status=404)
@@ -239,7 +239,7 @@ def ask(httpserver):
     return ask
 
 
-def test_an_approval_tells_those_who_decide_where_to_do_so(ask, make_ctx):
+def test_an_approval_sends_the_links_to_decide(ask, make_ctx):
     outcome, steps, lines = ask(make_ctx)
     (request, _), sent = ask.log[0], ask.log[0][0].get_json()
     assert outcome.status == "waiting" and steps[-1].wait.told and lines == []
@@ -254,7 +254,7 @@ def test_an_approval_tells_those_who_decide_where_to_do_so(ask, make_ctx):
     assert request.authorization.password == PASSWORD and PASSWORD not in repr((outcome, steps))
 
 
-def test_where_there_are_no_links_an_approval_tells_the_question_alone(ask, make_ctx):
+def test_without_links_an_approval_sends_only_the_question(ask, make_ctx):
     ask(make_ctx, links=None)
     assert ask.log[0][0].get_json()["message"] == "Pay 5 €?"
 
@@ -268,14 +268,14 @@ def test_where_there_are_no_links_an_approval_tells_the_question_alone(ask, make
         ("", "slack://bad", "the service URL is not valid"),
     ],
 )
-def test_an_approval_waits_all_the_same_where_nobody_can_be_told(ask, make_ctx, path, url, words):
+def test_an_approval_waits_also_if_nobody_can_be_notified(ask, make_ctx, path, url, words):
     outcome, steps, lines = ask(make_ctx, path, url)
     assert outcome.status == "waiting" and not steps[-1].wait.told
     ((level, message),) = lines
     assert level == "warning" and message.startswith(f"the approval request was not sent: {words}")
 
 
-def test_an_approval_whose_credential_is_gone_waits_all_the_same(run):
+def test_an_approval_waits_also_if_its_credential_was_deleted(run):
     found = run("approval", {"message": "Pay?", "notify": "chat"})
     assert isinstance(found, Suspend) and not found.told
     assert run.lines == [
@@ -283,7 +283,7 @@ def test_an_approval_whose_credential_is_gone_waits_all_the_same(run):
     ]
 
 
-def test_telling_is_tried_again_as_retry_says_and_not_where_that_is_no_use(ask, make_ctx):
+def test_a_notification_is_retried_unless_its_failure_is_permanent(ask, make_ctx):
     outcome, steps, lines = ask(make_ctx, "busy", retry={"attempts": 3})
     assert [step.status for step in steps] == ["failed", "failed", "waiting"] and outcome.status == "waiting"
     assert len(ask.log) == 3 and len(lines) == 1
@@ -291,7 +291,7 @@ def test_telling_is_tried_again_as_retry_says_and_not_where_that_is_no_use(ask, 
     assert [step.status for step in steps] == ["waiting"] and len(ask.log) == 4
 
 
-def test_nobody_is_told_again_when_the_decision_is_there(ask, make_ctx):
+def test_no_notification_is_sent_after_the_decision(ask, make_ctx):
     answered = engine.Open(0, 1, 0, "approval", Answer("approved", None, "ann@example.org", 0))
     outcome, steps, _ = ask(make_ctx, waiting={"ask": answered})
     assert outcome.status == "success" and steps[-1].branch == "approved" and not ask.log
@@ -301,7 +301,7 @@ def test_nobody_is_told_again_when_the_decision_is_there(ask, make_ctx):
 
 
 class Flows:
-    """Notes what was started."""
+    """Records the started flows."""
 
     def __init__(self):
         self.started = []
@@ -319,20 +319,20 @@ def test_subflow_waits_for_the_run_that_it_starts(run, make_ctx):
     assert ctx.flows.started == [("node", "wf_1", "in", True), ("node", "wf_1", None, True)]
 
 
-def test_subflow_need_not_wait(run, make_ctx):
+def test_subflow_can_continue_without_waiting(run, make_ctx):
     ctx, _ = make_ctx()
     ctx.flows = Flows()
     assert run("subflow", {"workflow_id": "wf_1", "wait": False}, "in", ctx) == {"run_id": "run_2"}
     assert ctx.flows.started == [("node", "wf_1", "in", False)]
 
 
-def test_subflow_says_where_there_are_no_flows(run):
+def test_subflow_fails_if_flows_are_not_available(run):
     with pytest.raises(NodeError, match="cannot be run here") as caught:
         run("subflow", {"workflow_id": "wf_1"})
     assert caught.value.permanent
 
 
-def test_subflow_gives_the_output_or_fails_with_the_error():
+def test_subflow_returns_the_output_or_fails_with_the_error():
     ended = {"run_id": "run_2", "status": "success", "output": [1], "error_text": None}
     assert resume("subflow", Answer("ended", ended)) == [1]
     assert resume("subflow", Answer("ended", {**ended, "output": None})) is None
@@ -352,5 +352,5 @@ def test_subflow_gives_the_output_or_fails_with_the_error():
         {"workflow_id": "wf_1", "wait": "maybe"},
     ],
 )
-def test_subflow_needs_the_id_of_a_flow(config):
+def test_subflow_requires_the_id_of_a_flow(config):
     assert issues("subflow", config)

@@ -1,4 +1,4 @@
-"""Hashes, signatures, random values and encodings."""
+"""The crypto node: hashes, signatures, random values and encodings."""
 
 import base64
 import hashlib
@@ -48,7 +48,7 @@ def test_a_hash_is_that_of_the_text_in_utf_8(run, algorithm):
     assert run("crypto", {**config, "encoding": "base64url"}, "é") == url_safe
 
 
-def test_bytes_are_hashed_as_they_are_written(run):
+def test_encoded_data_is_decoded_before_it_is_hashed(run):
     expected = hashlib.sha256(b"\xff\x00").hexdigest()
     for encoding, data in [("hex", "ff00"), ("hex", "FF 00"), ("base64", "/wA="), ("base64", "_wA")]:
         assert run("crypto", {"operation": "hash", "data": data, "data_encoding": encoding}) == expected
@@ -56,7 +56,7 @@ def test_bytes_are_hashed_as_they_are_written(run):
 
 
 @pytest.mark.parametrize("value", [None, {"body": "a"}, ["a"]])
-def test_what_is_no_text_is_not_hashed(run, value):
+def test_only_text_is_hashed(run, value):
     message = failure(run, "hash", value)
     assert "data must be text" in message and "{{ input.body }}" in message and "{{ input|tojson }}" in message
 
@@ -72,14 +72,14 @@ def test_a_text_is_signed_with_the_secret_of_a_credential(run, algorithm):
 
 
 @pytest.mark.parametrize("change", [str, str.upper, "sha256={}".format, " {} ".format])
-def test_a_right_signature_is_valid_however_it_is_written(run, change):
+def test_a_correct_signature_is_valid_in_every_notation(run, change):
     signature = hmac.new(SECRET.encode(), b"text", "sha256").hexdigest()
     config = {"operation": "verify", "credential": "signing", "data": "text", "signature": change(signature)}
     assert run("crypto", config, {"in": 1}, credentials=KEYS) == Branch("valid", {"in": 1})
 
 
 @pytest.mark.parametrize("signature", ["", "00", "0" * 64, "zz", "sha1=", "é", "\0", "sha256="])
-def test_another_signature_is_invalid_and_no_error(run, signature):
+def test_an_incorrect_signature_is_invalid_but_no_error(run, signature):
     config = {"operation": "verify", "credential": "signing", "data": "text", "signature": signature}
     assert run("crypto", config, "in", credentials=KEYS) == Branch("invalid", "in")
 
@@ -104,7 +104,7 @@ def test_only_verify_has_branches():
     assert branches({"operation": "hmac"}) == branches({}) == branches({"operation": []}) == ()
 
 
-def test_no_credential_and_one_of_another_type_are_named_and_no_secret_is(run):
+def test_errors_name_the_missing_or_wrong_credential_but_no_secret(run):
     assert "nobody" in failure(run, "hmac", "x", credential="nobody")
     message = failure(run, "hmac", "x", credential="other")
     assert "must be hmac" in message and "ttt" not in message
@@ -127,7 +127,7 @@ def test_no_credential_and_one_of_another_type_are_named_and_no_secret_is(run):
         ({"operation": "uuid", "version": 1}, "version"),
     ],
 )
-def test_what_an_operation_needs_has_to_be_there(config, key):
+def test_settings_that_an_operation_requires_must_be_set(config, key):
     assert key in refused(**config)
 
 
@@ -135,7 +135,7 @@ def test_what_an_operation_needs_has_to_be_there(config, key):
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.booleans())
-def test_what_is_encoded_is_decoded_as_it_was(text, url_safe):
+def test_decoding_restores_encoded_text(text, url_safe):
     node = REGISTRY["crypto"]
 
     def run(data, **config):
@@ -148,7 +148,7 @@ def test_what_is_encoded_is_decoded_as_it_was(text, url_safe):
     assert run(run(text, operation="hex_encode"), operation="hex_decode") == text
 
 
-def test_base64_is_read_with_either_alphabet_line_breaks_and_without_padding(run):
+def test_base64_is_decoded_in_both_alphabets_with_line_breaks_and_without_padding(run):
     for text in ("Pz4/Pg==", "Pz4_Pg", "Pz4/\r\nPg=="):
         assert run("crypto", {"operation": "base64_decode"}, text) == "?>?>"
 
@@ -166,11 +166,11 @@ def test_base64_is_read_with_either_alphabet_line_breaks_and_without_padding(run
         ("hash", "\ud800", "half a surrogate pair"),
     ],
 )
-def test_what_is_no_encoded_text_is_refused(run, operation, data, message):
+def test_invalid_encodings_are_refused(run, operation, data, message):
     assert message in failure(run, operation, data)
 
 
-# What is drawn
+# Random values
 
 
 def test_uuids_of_version_4_are_random(run):
@@ -179,7 +179,7 @@ def test_uuids_of_version_4_are_random(run):
     assert {(uuid.UUID(text).version, uuid.UUID(text).variant) for text in made} == {(4, uuid.RFC_4122)}
 
 
-def test_uuids_of_version_7_begin_with_the_time(run):
+def test_uuids_of_version_7_start_with_the_time(run):
     before = time.time_ns() // 1_000_000
     made = uuid.UUID(run("crypto", {"operation": "uuid", "version": 7}))
     assert made.version == 7 and made.variant == uuid.RFC_4122
@@ -190,7 +190,7 @@ def test_uuids_of_version_7_begin_with_the_time(run):
 
 
 @pytest.mark.parametrize("charset", CHARSETS)
-def test_random_text_is_of_its_characters_and_length(run, charset):
+def test_random_text_has_the_given_characters_and_length(run, charset):
     text = run("crypto", {"operation": "random", "charset": charset, "length": 2_000})
     assert len(text) == 2_000 and set(text) == set(CHARSETS[charset])
     assert len(run("crypto", {"operation": "random", "charset": charset, "length": 1})) == 1

@@ -1,4 +1,4 @@
-"""Dates and times: how they are read, written and calculated."""
+"""The date node: parsing, formatting and calculation."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -31,11 +31,11 @@ def date(run):
 
 
 def utc(date, value, **config):
-    """The time in UTC that the node makes of a value."""
+    """Return the parsed time in UTC."""
     return date("parse", value, **config)["iso"]
 
 
-# Reading
+# Parsing
 
 
 @pytest.mark.parametrize(
@@ -62,18 +62,18 @@ def utc(date, value, **config):
         ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
     ],
 )
-def test_a_time_is_read_in_each_usual_form(date, value, iso):
+def test_a_time_is_parsed_in_every_common_format(date, value, iso):
     assert utc(date, value) == iso
 
 
-def test_now_is_the_instant_that_expressions_have(date):
+def test_now_is_the_same_time_as_in_expressions(date):
     now = datetime(2026, 1, 31, 8, 30, tzinfo=UTC)
     assert date("parse", "now", scope={"now": now})["iso"] == "2026-01-31T08:30:00.000Z"
     before = datetime.now(UTC)
     assert before <= datetime.fromisoformat(date("convert", "now")) + timedelta(milliseconds=1)
 
 
-def test_the_input_is_read_where_there_is_no_value(date):
+def test_without_a_value_the_input_is_parsed(date):
     assert date("convert", input="2026-01-31") == "2026-01-31T00:00:00.000+00:00"
 
 
@@ -88,7 +88,7 @@ def test_the_input_is_read_where_there_is_no_value(date):
         ("2026-07-01T12:00Z", {"input_timezone": PARIS}, "2026-07-01T12:00:00.000Z"),
     ],
 )
-def test_a_time_is_read_as_it_is_said_to_be_written(date, value, config, iso):
+def test_a_time_is_parsed_in_the_input_format(date, value, config, iso):
     assert utc(date, value, **config) == iso
 
 
@@ -96,7 +96,7 @@ def test_a_time_is_read_as_it_is_said_to_be_written(date, value, config, iso):
     "value",
     ["", "soon", "2026-13-01", "31.01.2026", "5", "x" * 101, "9" * 17, True, [], {"a": 1}, 1e300, 10**30],
 )
-def test_what_is_no_time_is_refused_and_the_error_shows_what_is(date, value):
+def test_the_error_for_an_invalid_time_shows_a_valid_one(date, value):
     with pytest.raises(
         NodeError, match="value is .*, which is not a time such as 2026-01-31T08:30:00Z, seconds"
     ) as caught:
@@ -111,7 +111,7 @@ def test_a_missing_input_is_named(date):
         date("parse", "2026-01-31", input_format="%d.%m.%Y")
 
 
-def test_parse_gives_all_parts_in_the_time_zone(date):
+def test_parse_returns_all_parts_in_the_time_zone(date):
     assert date("parse", "2027-01-01T03:04:05.678Z", timezone=NEW_YORK) == {
         "iso": "2027-01-01T03:04:05.678Z",
         "timestamp": 1798772645678,
@@ -133,7 +133,7 @@ def test_parse_gives_all_parts_in_the_time_zone(date):
     }
 
 
-# Writing
+# Formatting
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_parse_gives_all_parts_in_the_time_zone(date):
         ("%F %T%%", "2026-07-05 15:04:09%"),
     ],
 )
-def test_a_time_is_written_in_a_format(date, format, text):
+def test_a_time_is_formatted(date, format, text):
     assert date("format", "2026-07-05T13:04:09.12Z", timezone=PARIS, format=format) == text
 
 
@@ -158,19 +158,19 @@ def test_numbers_without_leading_zeros_keep_a_zero(date):
 
 
 @given(st.datetimes(timezones=st.just(UTC)), st.sampled_from("YymdHIMSfpAaBbjuVGzsF"))
-def test_directives_mean_what_they_mean_elsewhere(at, letter):
+def test_directives_equal_those_of_strftime(at, letter):
     shown = format_time(at, f"%{letter}")
     expected = at.strftime(f"%{letter}")
-    # C libraries do not agree on years before 1000.
+    # C libraries format years before 1000 differently.
     assert shown == (expected.zfill(4) if letter in "YG" else expected.zfill(10) if letter == "F" else expected)
 
 
-def test_a_time_is_shown_in_another_zone(date):
+def test_a_time_is_converted_to_another_time_zone(date):
     assert date("convert", "2026-07-01T12:00:00Z", timezone="Asia/Kathmandu") == "2026-07-01T17:45:00.000+05:45"
     assert date("convert", "2026-07-01T12:00:00Z", timezone=NEW_YORK) == "2026-07-01T08:00:00.000-04:00"
 
 
-# Calculating
+# Calculation
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_units_are_added(date, value, amount, unit, iso):
 @pytest.mark.parametrize(
     ("value", "amount", "unit", "local"),
     [
-        # In Paris, clocks go from 2:00 to 3:00 on 29 March, and from 3:00 back to 2:00 on 25 October.
+        # In Paris, clocks change from 2:00 to 3:00 on 29 March, and from 3:00 to 2:00 on 25 October.
         ("2026-03-28T08:00", 1, "day", "2026-03-29T08:00+02:00"),
         ("2026-03-28T08:00", 24, "hour", "2026-03-29T09:00+02:00"),
         ("2026-03-28T02:30", 1, "day", "2026-03-29T03:30+02:00"),
@@ -231,14 +231,14 @@ def test_a_unit_has_a_start_and_an_end(date, unit, start, end):
     assert date("end_of", "2026-08-15T13:45:30.1236Z", unit=unit) == end
 
 
-def test_days_begin_and_end_by_the_clock_of_the_zone(date):
+def test_days_start_and_end_by_the_clock_of_the_time_zone(date):
     for value, start, end in [
         ("2026-03-29T12:00", "2026-03-28T23:00:00.000Z", "2026-03-29T21:59:59.999Z"),  # 23 hours
         ("2026-10-25T12:00", "2026-10-24T22:00:00.000Z", "2026-10-25T22:59:59.999Z"),  # 25 hours
     ]:
         assert date("start_of", value, unit="day", timezone=PARIS) == start
         assert date("end_of", value, unit="day", timezone=PARIS) == end
-    # In Chile, this day has no midnight, and in the hour that is there twice the second one begins later.
+    # In Chile, this day has no midnight; of the repeated hour, the second one starts later.
     assert date("start_of", "2026-09-06T12:00", unit="day", timezone="America/Santiago") == "2026-09-06T04:00:00.000Z"
     assert date("end_of", "2026-09-05T12:00", unit="day", timezone="America/Santiago") == "2026-09-06T03:59:59.999Z"
     assert date("start_of", "2026-10-25T01:30Z", unit="hour", timezone=PARIS) == "2026-10-25T01:00:00.000Z"
@@ -265,7 +265,7 @@ def test_days_begin_and_end_by_the_clock_of_the_zone(date):
         ("2026-10-25T00:30Z", "2026-10-25T01:30Z", "minute", 60),
     ],
 )
-def test_times_differ_by_so_many_units(date, value, other, unit, number):
+def test_the_difference_is_counted_in_units(date, value, other, unit, number):
     found = date("difference", value, other=other, unit=unit, timezone=PARIS)
     assert found == number and isinstance(found, type(number))
 
@@ -277,21 +277,21 @@ instants = st.datetimes(datetime(1971, 1, 1), datetime(2037, 1, 1), timezones=st
 
 
 @given(instants, zones, st.sampled_from(list(UNITS)))
-def test_a_time_lies_between_the_start_and_the_end_of_its_unit(at, zone, unit):
+def test_a_time_is_between_the_start_and_the_end_of_its_unit(at, zone, unit):
     local = at.astimezone(ZoneInfo(zone))
     start, end = get_start(local, unit).astimezone(UTC), get_end(local, unit)
-    if unit != "hour" or zone != "Australia/Lord_Howe":  # where an hour can lose its middle
+    if unit != "hour" or zone != "Australia/Lord_Howe":  # an hour there can lose its middle
         assert start <= at <= end
-    # Who starts at the start stays there. A day that has no midnight begins an hour later on the clock.
+    # The start of a start is itself. A day without midnight starts an hour later by the clock.
     assert get_start(start.astimezone(ZoneInfo(zone)), unit).astimezone(UTC) == start
 
 
 @given(instants, st.integers(-500, 500), zones, st.sampled_from(list(UNITS)))
-def test_what_was_added_is_the_difference(at, amount, zone, unit):
+def test_the_difference_is_the_amount_that_was_added(at, amount, zone, unit):
     local = at.astimezone(ZoneInfo(zone))
     later = add(local, amount, unit)
     found = count_units(local, later.astimezone(UTC).astimezone(ZoneInfo(zone)), unit)
-    # From the last day of a month, a month back is another day than a month ahead; so it is with a clock set back.
+    # From the last day of a month, subtracting and adding a month differ; so they do when clocks are set back.
     assert found == amount or (unit not in ("second", "minute", "hour", "millisecond") and abs(found - amount) == 1)
 
 
@@ -342,10 +342,10 @@ def test_parts_of_a_day_are_counted_in_hours(date):
         ({"operation": "parse", "input_format": "%"}, "input_format"),
     ],
 )
-def test_what_an_operation_needs_has_to_be_there(config, key):
+def test_settings_that_an_operation_requires_must_be_set(config, key):
     assert key in refused(**config)
 
 
-def test_every_directive_can_be_written(date):
+def test_every_directive_can_be_formatted(date):
     for letter in DIRECTIVES:
         assert date("format", "2026-01-31", format=f"%{letter}")

@@ -1,4 +1,4 @@
-"""The nodes that read and write CSV, JSON, XML, YAML, HTML and Markdown."""
+"""The nodes that parse and format CSV, JSON, XML and YAML."""
 
 import json
 import math
@@ -31,7 +31,7 @@ def refused(type_, **config):
 
 
 def run_alone(type_, config, input=None):
-    """As the fixture `run`, for properties: the node needs no context."""
+    """Run a node without a context: the fixture `run` for properties."""
     node = REGISTRY[type_]
     return node.run(node.Config().load(config), input, None)
 
@@ -51,14 +51,14 @@ def failure(run, type_, data, operation="parse", **config):
     return caught.value.message
 
 
-# What they are given
+# Input
 
 PARSERS = [("csv", "data"), ("json", "data"), ("xml", "data"), ("yaml", "data"), ("html", "html"), ("markdown", "text")]
 
 
 @pytest.mark.parametrize(("type_", "key"), PARSERS)
 @pytest.mark.parametrize("input", [{"status": 200, "body": "a"}, {"content": "a"}, {"n": 1}, None, 5, ["a"]])
-def test_what_is_no_text_is_not_guessed_at_and_the_error_says_what_to_write(run, type_, key, input):
+def test_the_error_for_input_that_is_not_text_shows_the_setting_to_write(run, type_, key, input):
     config = {"html": {"selectors": {"a": "b"}}, "markdown": {}}.get(type_, {"operation": "parse"})
     name = "content" if input == {"content": "a"} else "body"
     with pytest.raises(NodeError) as caught:
@@ -67,7 +67,7 @@ def test_what_is_no_text_is_not_guessed_at_and_the_error_says_what_to_write(run,
 
 
 @pytest.mark.parametrize(("type_", "key"), PARSERS)
-def test_a_setting_that_is_no_text_is_named(run, type_, key):
+def test_the_error_for_a_setting_that_is_not_text_names_it(run, type_, key):
     config = {"html": {"selectors": {"a": "b"}}, "markdown": {}}.get(type_, {"operation": "parse"})
     with pytest.raises(NodeError, match=f"^{key} must be text, but is an object$"):
         run(type_, {**config, key: {"a": 1}}, "text")
@@ -98,32 +98,32 @@ def test_csv_is_a_list_of_objects_of_text(run):
         ("a b\n1", ["1"]),
     ],
 )
-def test_csv_finds_its_delimiter(run, text, cells):
+def test_the_delimiter_of_csv_is_detected(run, text, cells):
     assert list(parse(run, "csv", text)[0].values()) == cells
 
 
-def test_csv_takes_the_delimiter_it_is_told(run):
+def test_csv_is_parsed_with_the_given_delimiter(run):
     assert parse(run, "csv", "a,b;c\n1,2;3", delimiter=";") == [{"a,b": "1,2", "c": "3"}]
     assert parse(run, "csv", "a\tb\n1\t2", delimiter="\\t") == [{"a": "1", "b": "2"}]
     assert written(run, "csv", [{"a": 1, "b": 2}], delimiter="\\t") == "a\tb\r\n1\t2\r\n"
 
 
-def test_rows_of_another_length_lose_nothing(run):
+def test_shorter_and_longer_rows_keep_all_cells(run):
     assert parse(run, "csv", "a,b\n1\n1,2,3") == [{"a": "1", "b": ""}, {"a": "1", "b": "2", "column_3": "3"}]
 
 
-def test_columns_have_names_that_differ(run):
+def test_column_names_are_made_unique(run):
     assert list(parse(run, "csv", "a, a ,,a_2,a\n1,2,3,4,5")[0]) == ["a", "a_2", "column_3", "a_2_2", "a_3"]
 
 
-def test_columns_are_chosen_or_named(run):
+def test_columns_can_be_selected_or_named(run):
     assert parse(run, "csv", "a,b,c\n1,2,3", columns=["c", "a"]) == [{"c": "3", "a": "1"}]
     assert parse(run, "csv", "1,2\n3,4", header=False, columns=["x", "y"])[1] == {"x": "3", "y": "4"}
     assert parse(run, "csv", "1,2\n3,4", header=False) == [["1", "2"], ["3", "4"]]
     assert "there is no column 'x'; the columns are a, b" in failure(run, "csv", "a,b\n1,2", columns=["x"])
 
 
-def test_lines_before_the_table_are_passed_over(run):
+def test_lines_before_the_table_are_skipped(run):
     assert parse(run, "csv", "Bank\nof;\na,b\n1,2", skip=2) == [{"a": "1", "b": "2"}]
     assert parse(run, "csv", "a", skip=3) == []
 
@@ -133,13 +133,13 @@ def test_lines_before_the_table_are_passed_over(run):
     [
         ("1", 1), ("-12", -12), ("0", 0), ("1.50", 1.5), ("-0.5", -0.5), ("1e3", 1000.0), ("true", True),
         ("FALSE", False), ("", None), ("18446744073709551615", 2**64 - 1),
-        # What would lose something stays text.
+        # Text that would lose information stays text.
         ("007", "007"), ("+49", "+49"), ("1,5", "1,5"), ("1.", "1."), (".5", ".5"), ("-0", "-0"), (" 1", " 1"),
         ("18446744073709551616", "18446744073709551616"), ("1e999", "1e999"), ("0x1f", "0x1f"), ("nan", "nan"),
         ("yes", "yes"), ("١", "١"),
     ],
 )  # fmt: skip
-def test_cells_become_numbers_and_booleans_only_where_asked_and_plain(run, cell, value):
+def test_only_plain_numbers_and_booleans_are_converted_and_only_with_types(run, cell, value):
     (row,) = parse(run, "csv", f'a,b\n"{cell}",x', types=True)
     assert (row["a"], type(row["a"])) == (value, type(value))
     assert parse(run, "csv", f'a,b\n"{cell}",x')[0]["a"] == cell
@@ -157,7 +157,7 @@ def test_broken_csv_is_refused_with_its_line(run, text, message):
     assert message in failure(run, "csv", text)
 
 
-def test_csv_has_the_columns_of_all_rows_in_the_order_in_which_they_come(run):
+def test_csv_has_the_columns_of_all_rows_in_order_of_occurrence(run):
     rows = [{"b": 1, "a": "x,y"}, {"c": None, "a": 'say "hi"'}, {"b": True, "c": [1, {"k": 2.0}]}]
     assert written(run, "csv", rows) == (
         'b,a,c\r\n1,"x,y",\r\n,"say ""hi""",\r\ntrue,,"[1, {""k"": 2.0}]"\r\n'
@@ -171,7 +171,7 @@ def test_csv_has_the_columns_of_all_rows_in_the_order_in_which_they_come(run):
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "＝1", "-", "+"])
-def test_texts_that_spreadsheets_would_run_are_defused(run, text):
+def test_text_that_spreadsheets_would_run_is_escaped(run, text):
     defused = written(run, "csv", [{text: text}])
     assert parse(run, "csv", defused, delimiter=",") == [{f"'{text}": f"'{text}"}]
     kept = written(run, "csv", [{"a": text}], escape_formulas=False)
@@ -179,7 +179,7 @@ def test_texts_that_spreadsheets_would_run_are_defused(run, text):
 
 
 @pytest.mark.parametrize("value", [-5, "-5", "+49", "-1,234.50", "1-2", "a=b", -1.5e300, "-1e5"])
-def test_numbers_are_no_formulas(run, value):
+def test_numbers_are_not_escaped_as_formulas(run, value):
     assert "'" not in written(run, "csv", [{"a": value}])
 
 
@@ -193,7 +193,7 @@ def test_numbers_are_no_formulas(run, value):
         ([[1], {"a": 1}], "item 1 is an object, but the rows of this table must be lists"),
     ],
 )
-def test_what_is_no_table_is_not_written_as_csv(run, data, message):
+def test_only_a_table_is_formatted_as_csv(run, data, message):
     assert message in failure(run, "csv", data, "format")
 
 
@@ -207,14 +207,14 @@ names = st.text("abcd", min_size=1, max_size=3)
 
 
 @given(st.lists(names, min_size=1, max_size=4, unique=True), st.data(), st.sampled_from(",;\t| "))
-def test_csv_that_is_written_is_read_as_it_was(columns, data, delimiter):
+def test_parsing_formatted_csv_restores_the_table(columns, data, delimiter):
     rows = data.draw(st.lists(st.fixed_dictionaries(dict.fromkeys(columns, cells)), max_size=4))
     text = run_alone("csv", {"operation": "format", "delimiter": delimiter, "escape_formulas": False}, rows)
     assert run_alone("csv", {"operation": "parse", "delimiter": delimiter}, text) == rows
 
 
 @given(st.lists(st.fixed_dictionaries({"a": cells, "b": cells}), max_size=4))
-def test_a_formula_never_begins_a_cell(rows):
+def test_no_cell_starts_with_a_formula(rows):
     text = run_alone("csv", {"operation": "format"}, rows)
     for row in run_alone("csv", {"operation": "parse", "delimiter": ","}, text):
         for cell in row.values():
@@ -224,7 +224,7 @@ def test_a_formula_never_begins_a_cell(rows):
 # JSON
 
 
-def test_json_is_read_and_written(run):
+def test_json_is_parsed_and_formatted(run):
     assert parse(run, "json", '\ufeff {"a": [1, 2.5, null, true, "é"]} ') == {"a": [1, 2.5, None, True, "é"]}
     assert written(run, "json", {"b": "é", "a": [1]}) == '{"b":"é","a":[1]}'
     assert written(run, "json", {"b": 1, "a": [1]}, indent=1, sort_keys=True) == '{\n "a": [\n  1\n ],\n "b": 1\n}'
@@ -252,18 +252,18 @@ def test_json_lines(run):
         ("[" * 201 + "]" * 201, "is nested more than 200 levels deep"),
     ],
 )
-def test_json_that_cannot_be_kept_is_refused_with_its_place(run, text, message):
+def test_json_that_cannot_be_recorded_is_refused_with_its_place(run, text, message):
     assert message in failure(run, "json", text)
 
 
-def test_what_is_no_json_is_not_written_as_such(run):
+def test_only_json_data_is_formatted_as_json(run):
     for type_ in ("json", "yaml", "xml"):
         assert "data, at a[0]: a number that is not finite" in failure(run, type_, {"a": [math.inf]}, "format")
         assert "an integer of more than 64 bits" in failure(run, type_, {"a": 2**64}, "format")
 
 
 @given(values, st.integers(0, 3), st.booleans())
-def test_json_that_is_written_is_read_as_it_was(value, indent, sort_keys):
+def test_parsing_formatted_json_restores_the_data(value, indent, sort_keys):
     text = run_alone("json", {"operation": "format", "data": value, "indent": indent, "sort_keys": sort_keys})
     assert json.loads(text) == value
     assert run_alone("json", {"operation": "parse"}, text) == value
@@ -280,7 +280,7 @@ FEED = """<?xml version="1.0"?>
 </feed>"""
 
 
-def test_xml_is_plain_data(run):
+def test_xml_is_parsed_to_plain_data(run):
     assert parse(run, "xml", "\ufeff" + FEED) == {
         "feed": {
             "@xmlns": "urn:a",
@@ -295,7 +295,7 @@ def test_xml_is_plain_data(run):
     }
 
 
-def test_one_element_can_be_a_list_too(run):
+def test_a_single_element_can_be_a_list(run):
     text = "<a><b>1</b><c><b>2</b></c></a>"
     assert parse(run, "xml", text) == {"a": {"b": "1", "c": {"b": "2"}}}
     assert parse(run, "xml", text, lists=["b"]) == {"a": {"b": ["1"], "c": {"b": ["2"]}}}
@@ -333,7 +333,7 @@ def test_broken_xml_is_refused_with_its_place(run, text, message):
         ({"a": {"b": [], "c": {}}}, {"indent": 2}, "<a>\n  <c/>\n</a>"),
     ],
 )
-def test_data_is_written_as_xml(run, data, config, text):
+def test_data_is_formatted_as_xml(run, data, config, text):
     assert run("xml", {"operation": "format", "data": data, "declaration": False, **config}) == text
     declared = run("xml", {"operation": "format", "data": data, **config})
     assert declared == '<?xml version="1.0" encoding="UTF-8"?>\n' + text
@@ -351,11 +351,11 @@ def test_data_is_written_as_xml(run, data, config, text):
         ({"a": "\ud800"}, "in a: XML does not allow the character U+D800"),
     ],
 )
-def test_what_xml_cannot_say_is_refused(run, data, message):
+def test_data_that_xml_cannot_represent_is_refused(run, data, message):
     assert message in failure(run, "xml", data, "format")
 
 
-# Of the letters of all languages these two, since expat knows those of the fourth edition of XML, not the fifth.
+# Only these two letters of other alphabets, because expat supports the fourth edition of XML, not the fifth.
 xml_names = st.text("aZ_:é中", min_size=1, max_size=3).map(lambda name: name + "-.0")
 xml_texts = texts.filter(lambda text: not NOT_XML.search(text))
 elements = st.recursive(
@@ -375,13 +375,13 @@ elements = st.recursive(
 
 
 @given(xml_names, elements)
-def test_xml_that_is_written_is_read_as_it_was(name, element):
+def test_parsing_formatted_xml_restores_the_data(name, element):
     text = run_alone("xml", {"operation": "format", "data": {name: element}})
     assert run_alone("xml", {"operation": "parse"}, text) == {name: element}
 
 
 @given(elements, st.integers(1, 8))
-def test_indented_xml_is_the_same_data(element, indent):
+def test_indentation_does_not_change_the_data_of_xml(element, indent):
     text = run_alone("xml", {"operation": "format", "root": "r", "indent": indent, "data": element})
     assert run_alone("xml", {"operation": "parse"}, text) == {"r": element}
 
@@ -406,7 +406,7 @@ def test_indented_xml_is_the_same_data(element, indent):
         ("- &x {a: 1}\n- *x", [{"a": 1}, {"a": 1}]), ("&k a: 1\nb: *k", {"a": 1, "b": "a"}),
     ],
 )  # fmt: skip
-def test_yaml_means_what_version_1_2_says(run, text, value):
+def test_yaml_is_parsed_by_version_1_2(run, text, value):
     found = parse(run, "yaml", text)
     assert found == value and repr(found) == repr(value)
 
@@ -420,7 +420,7 @@ def test_yaml_merges_defaults(run):
     assert "the value of << must be an object" in failure(run, "yaml", "{<<: 1}")
 
 
-def test_several_documents_are_a_list_where_asked(run):
+def test_several_documents_are_a_list_with_the_setting_documents(run):
     assert parse(run, "yaml", "a: 1\n---\n- 2\n", documents=True) == [{"a": 1}, [2]]
     assert parse(run, "yaml", "", documents=True) == []
     assert "data has 2 documents; set documents to true" in failure(run, "yaml", "a\n---\nb")
@@ -454,13 +454,13 @@ def test_broken_yaml_is_refused_with_its_place(run, text, message):
 @pytest.mark.parametrize(
     "word", ["no", "On", "y", "~", "null", "1e5", "0o7", "-0x1", "0b1", "12:30:00", "1_0", "2026-01-01", "", "<<", "="]
 )
-def test_a_text_that_others_would_take_for_something_else_is_quoted(run, word):
+def test_text_that_other_parsers_would_convert_is_quoted(run, word):
     text = written(run, "yaml", {"a": word, word: "b"})
     assert yaml.safe_load(text) == {"a": word, word: "b"}
     assert parse(run, "yaml", text) == {"a": word, word: "b"}
 
 
-def test_yaml_is_written_for_people(run):
+def test_formatted_yaml_is_readable(run):
     data = {"name": "import", "steps": [{"run": "a\nb\n"}, [], {}], "big": 1e300, "ok": True, "long": "x " * 100 + "x"}
     assert written(run, "yaml", data) == (
         "name: import\nsteps:\n- run: |\n    a\n    b\n- []\n- {}\nbig: 1.0e+300\nok: true\nlong: " + "x " * 100 + "x\n"
@@ -468,7 +468,7 @@ def test_yaml_is_written_for_people(run):
 
 
 @given(values)
-def test_yaml_that_is_written_is_read_as_it_was(value):
+def test_parsing_formatted_yaml_restores_the_data(value):
     text = run_alone("yaml", {"operation": "format", "data": value})
     assert run_alone("yaml", {"operation": "parse"}, text) == value
 
@@ -476,7 +476,7 @@ def test_yaml_that_is_written_is_read_as_it_was(value):
 @pytest.mark.parametrize(
     "text", ["a\r\nb", "\n", " a\n b\n", "\u2028", "a\n\n", "\t\n", "# a", "a # b", "- a", "\ufeff", "\0", "a: b\n"]
 )
-def test_no_blank_and_no_line_end_is_lost(run, text):
+def test_no_space_or_line_break_is_lost(run, text):
     assert parse(run, "yaml", written(run, "yaml", [text, {text: text}])) == [text, {text: text}]
 
 

@@ -1,4 +1,4 @@
-"""Data that is made to stop a server: whatever it is, a node ends within seconds, with an error that says why."""
+"""Malicious data: each node ends within seconds, with an error that says why."""
 
 import threading
 import time
@@ -13,8 +13,7 @@ from errors import NodeError
 from nodes.limits import MAX_DEPTH, MAX_ITEMS, MAX_TEXT
 
 pytestmark = pytest.mark.slow
-# What does a bounded amount of work takes a few seconds at most, also where others use the machine; what has no bound
-# would take hours.
+# Limited work takes a few seconds at most, also on a busy machine; unlimited work would take hours.
 SECONDS = 30
 
 PARSERS = [
@@ -38,7 +37,7 @@ def quickly(seconds=SECONDS):
 
 @pytest.fixture
 def fails(run):
-    """`fails(type, config, input, message)`: the node ends soon with this error, which no further try can mend."""
+    """`fails(type, config, input, message)`: the node soon fails with this permanent error."""
 
     def execute(type_, config, input, message, seconds=SECONDS):
         with quickly(seconds), pytest.raises(NodeError, match=message) as caught:
@@ -50,7 +49,7 @@ def fails(run):
 
 @pytest.fixture
 def ends(run):
-    """`ends(type, config, input)` gives the result, which is there soon."""
+    """`ends(type, config, input)` returns the result, which must be available soon."""
 
     def execute(type_, config, input, seconds=SECONDS):
         with quickly(seconds):
@@ -63,11 +62,11 @@ def ends(run):
 
 
 @pytest.mark.parametrize(("type_", "config", "key"), PARSERS)
-def test_a_text_that_is_too_long_is_not_looked_at(fails, type_, config, key):
+def test_text_that_is_too_long_is_refused_unread(fails, type_, config, key):
     fails(type_, config, "a" * (MAX_TEXT + 1), f"{key} has 16,777,217 characters; the limit is", seconds=5)
 
 
-def test_a_csv_of_200_mb_is_refused_at_once_and_takes_no_memory(fails):
+def test_a_csv_of_200_mb_is_refused_at_once_without_using_memory(fails):
     text = "id,name,price\n" + "1,a name,2.50\n" * 15_000_000
     assert len(text) > 200_000_000
     tracemalloc.start()
@@ -88,19 +87,19 @@ def test_a_csv_of_200_mb_is_refused_at_once_and_takes_no_memory(fails):
         ("a\n" + '"' + "x" * 16_000_000, "a quotation mark may not be closed"),
     ],
 )
-def test_a_table_takes_no_more_memory_than_a_bounded_number_of_cells(fails, text, message):
+def test_the_cells_of_a_table_are_limited(fails, text, message):
     process = psutil.Process()
     before = process.memory_info().rss
     fails("csv", {"operation": "parse"}, text, message)
     assert process.memory_info().rss - before < 1_500_000_000
 
 
-def test_columns_that_are_met_one_after_another_do_not_fill_a_square(fails):
+def test_rows_with_different_columns_do_not_use_quadratic_memory(fails):
     fails("csv", {"operation": "format"}, [{f"k{i}": 1} for i in range(20_000)], "more than 2,500,000 cells")
 
 
 def shared(levels=60):
-    """A list of 2 ** levels items, which takes no memory."""
+    """Return a list of 2 ** levels items that takes almost no memory."""
     value = ["x"]
     for _ in range(levels):
         value = [value, value]
@@ -117,7 +116,7 @@ def shared(levels=60):
         ("csv", {"operation": "format"}),
     ],
 )
-def test_a_value_that_is_small_only_in_memory_is_not_written(fails, type_, config):
+def test_a_value_that_is_small_only_in_memory_is_not_formatted(fails, type_, config):
     data = [{"a": shared()}] if type_ == "csv" else shared()
     fails(type_, config, data, "exceeds the limit of 16,777,216 characters of JSON")
 
@@ -137,7 +136,7 @@ def deep(levels):
         ("yaml", {"operation": "format"}),
     ],
 )
-def test_blanks_before_lines_are_bounded(fails, type_, config):
+def test_indentation_is_limited(fails, type_, config):
     data = [1] * 1_000
     for _ in range(MAX_DEPTH - 2):
         data = [{"a": inner, "b": 1} for inner in data]
@@ -158,7 +157,7 @@ NESTED = [
 
 
 @pytest.mark.parametrize(("type_", "config", "part", "message"), NESTED)
-def test_a_million_levels_are_too_many(fails, type_, config, part, message):
+def test_a_million_levels_are_refused(fails, type_, config, part, message):
     fails(type_, config, part * 1_000_000, message, seconds=5)
 
 
@@ -188,19 +187,19 @@ HUGE = ["1e999", "-1e999", "9" * 100_000, "-" + "9" * 100_000, "9" * 400 + ".5",
 
 
 @pytest.mark.parametrize("number", HUGE)
-def test_numbers_beyond_all_bounds_are_refused_with_their_place(fails, number):
+def test_numbers_beyond_the_limits_are_refused_with_their_place(fails, number):
     problem = "(an integer of more than 64 bits|a number that is not finite)"
     fails("json", {"operation": "parse"}, f'{{"a": [{number}]}}', rf"data, at a\[0\]: {problem}", seconds=5)
     fails("yaml", {"operation": "parse"}, f"a:\n- {number}", f"line 2, column 3: {problem}", seconds=5)
 
 
-def test_numbers_beyond_all_bounds_are_text_in_a_table(ends):
+def test_numbers_beyond_the_limits_are_text_in_a_table(ends):
     for number in ("1e999", "9" * 100_000, "0." + "9" * 100_000 + "e" + "9" * 20):
         (row,) = ends("csv", {"operation": "parse", "types": True}, f"a,b\n{number},1", seconds=5)
         assert row == {"a": number, "b": 1}
 
 
-def test_a_million_digits_sort_and_date_in_no_time(ends, fails):
+def test_a_million_digits_are_sorted_and_dated_quickly(ends, fails):
     digits = ["9" * 1_000_000, "1" * 1_000_000, "1"]
     assert ends("sort", {"natural": True}, digits, seconds=5) == digits[::-1]
     fails("date", {"operation": "parse"}, digits[0], "which is not a time", seconds=5)
@@ -227,7 +226,7 @@ LAUGHS = '<!DOCTYPE a [<!ENTITY l0 "lol">' + "".join(
         "<!DOCTYPE a><a/>",
     ],
 )
-def test_xml_with_a_dtd_is_refused_before_anything_of_it_is_read(fails, text):
+def test_xml_with_a_dtd_is_refused_before_the_dtd_is_parsed(fails, text):
     fails("xml", {"operation": "parse"}, text, r"has a DTD \(<!DOCTYPE …>\), which is never read", seconds=5)
 
 
@@ -245,7 +244,7 @@ def test_xml_with_a_dtd_is_refused_before_anything_of_it_is_read(fails, text):
         ("<a>" + "\r\n" * 8_000_000, "no element found"),
     ],
 )
-def test_much_xml_takes_a_bounded_time(fails, text, message):
+def test_large_xml_is_refused_in_limited_time(fails, text, message):
     fails("xml", {"operation": "parse"}, text, message)
 
 
@@ -270,13 +269,13 @@ def test_much_xml_takes_a_bounded_time(fails, text, message):
         "!!python/name:os.system : 1",
     ],
 )
-def test_yaml_tags_make_nothing(fails, text):
+def test_yaml_tags_create_no_objects(fails, text):
     fails("yaml", {"operation": "parse"}, text, "the tag .* is not supported; remove it", seconds=5)
     assert not Path("/tmp/hostile").exists()
 
 
 def laughs(first, levels, times=9):
-    """Aliases of aliases, each level so many times as large as the one before."""
+    """Return aliases of aliases, each level several times as large as the one before."""
     lines = [f"l0: &l0 {first}"]
     lines += [f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * times)}]" for i in range(1, levels)]
     return "\n".join(lines)
@@ -293,11 +292,11 @@ def laughs(first, levels, times=9):
         "a: &a {" + ", ".join(f"k{i}: x" for i in range(1000)) + "}\nb: [" + "{<<: [*a, *a, *a]}, " * 2000 + "]",
     ],
 )
-def test_yaml_aliases_are_paid_for_before_they_are_followed(fails, text):
+def test_the_size_of_yaml_aliases_is_checked_before_they_are_resolved(fails, text):
     fails("yaml", {"operation": "parse"}, text, "would exceed the limit of 16,777,216 characters of JSON", seconds=5)
 
 
-def test_yaml_aliases_do_not_nest_without_bound(fails):
+def test_the_nesting_of_yaml_aliases_is_limited(fails):
     chain = "\n".join(["- &a0 [x]"] + [f"- &a{i} [*a{i - 1}]" for i in range(1, 400)])
     fails("yaml", {"operation": "parse"}, chain, "nested more than 200 levels deep", seconds=5)
     for text in ("&a [*a]", "&a {b: *a}", "a: &a\n  b: [{c: *a}]", "&a {<<: *a}"):
@@ -316,7 +315,7 @@ def test_yaml_aliases_do_not_nest_without_bound(fails):
         ("{" + "a, " * 1_000, "the key 'a' occurs twice"),
     ],
 )
-def test_much_yaml_takes_a_bounded_time(fails, text, message):
+def test_large_yaml_is_refused_in_limited_time(fails, text, message):
     fails("yaml", {"operation": "parse"}, text, message)
 
 
@@ -324,11 +323,11 @@ def test_much_yaml_takes_a_bounded_time(fails, text, message):
 
 
 def formatting(count, paragraphs):
-    """Elements that are opened again in every paragraph, as the rules of HTML have it: a product."""
+    """Return HTML whose open elements are repeated in every paragraph by the rules of HTML: quadratic growth."""
     return "<p>" + "".join(f"<b a={i}>" for i in range(count)) + "<p>x" * paragraphs
 
 
-def test_html_that_grows_to_gigabytes_as_it_is_mended_harms_only_its_own_process(fails):
+def test_html_that_grows_to_gigabytes_by_error_recovery_harms_only_its_own_process(fails):
     before = psutil.Process().memory_info().rss
     text = formatting(5_000, 20_000)
     assert len(text) < 200_000
@@ -360,28 +359,28 @@ SLOW_SELECTORS = [
 
 
 @pytest.mark.parametrize("selector", SLOW_SELECTORS)
-def test_no_selector_runs_on(run, selector):
+def test_every_selector_ends_in_time(run, selector):
     page = "<div>" * 200 + "<p>x</p>" * 100_000
     children = set(psutil.Process().children())
     with quickly():
         try:
             run("html", {"selectors": {"x": {"selector": selector, "all": True}}}, page, seconds=3)
         except NodeError as error:
-            # Which of its bounds it comes to first is a matter of how quick the machine is.
+            # The speed of the machine decides which limit is reached first.
             bounds = ("the html cannot be read: it takes longer than", "html: the selectors match more")
             assert error.message.startswith((*bounds, "html: the text of the matches is too large"))
     assert set(psutil.Process().children()) <= children
 
 
 @pytest.mark.parametrize("get", ["text", "html"])
-def test_what_selectors_find_is_bounded(run, get):
+def test_the_matches_of_selectors_are_limited(run, get):
     page, found = "<div>x" * 5_000, {"selector": "div", "all": True, "get": get}
     with quickly(), pytest.raises(NodeError, match="the text of the matches is too large|takes longer"):
         run("html", {"selectors": {f"x{i}": found for i in range(100)}}, page, seconds=10)
 
 
-def test_other_threads_go_on_while_html_is_read(run):
-    """A selector that takes seconds takes them from its own process."""
+def test_other_threads_continue_while_html_is_parsed(run):
+    """A selector that takes seconds runs in a separate process."""
     done = threading.Event()
 
     def execute():
@@ -413,7 +412,7 @@ def test_no_markdown_takes_long(ends, part):
     assert len(html) < 3_000_000
 
 
-def test_a_table_of_markdown_does_not_fill_a_square(ends):
+def test_a_markdown_table_does_not_use_quadratic_memory(ends):
     html = ends("markdown", {}, "|a" * 10_000 + "\n" + "|-" * 10_000 + "\n" + "a\n" * 20_000)
     assert len(html) < 10_000_000
 
@@ -424,7 +423,7 @@ def test_a_table_of_markdown_does_not_fill_a_square(ends):
 TOO_LARGE = "exceed the limit of 16,777,216 characters"
 
 
-def test_a_join_does_not_make_a_product(fails):
+def test_a_join_does_not_return_a_product(fails):
     rows = [{"k": 1, "n": place} for place in range(20_000)]
     fails("join", {"left": rows, "right": rows, "by": "k"}, None, f"{TOO_LARGE}|more than {MAX_ITEMS:,} items")
     bare = [{"k": 1}] * 20_000
@@ -432,13 +431,13 @@ def test_a_join_does_not_make_a_product(fails):
 
 
 @pytest.mark.parametrize("more", [{}, {"nest": "other"}])
-def test_a_join_does_not_write_a_large_row_many_times(fails, more):
+def test_a_join_does_not_repeat_a_large_row_without_limit(fails, more):
     large, small = [{"k": 1, "t": "x" * 5_000_000}], [{"k": 1}] * 1_000
     for left, right in ((large, small), (small, large)):
         fails("join", {"left": left, "right": right, "by": "k", **more}, None, TOO_LARGE, seconds=5)
 
 
-def test_names_that_only_one_row_has_are_not_written_for_all(fails):
+def test_keys_of_single_rows_are_not_added_to_all_rows_without_limit(fails):
     left = [{f"a{place}": 1} for place in range(20_000)]
     config = {"left": left, "right": [{"k": place} for place in range(20_000)], "by": "k", "how": "full"}
     fails("join", config, None, TOO_LARGE)
@@ -450,19 +449,19 @@ def test_a_group_does_not_repeat_its_items_in_many_aggregates(fails):
     fails("group", {"aggregate": aggregate}, items, TOO_LARGE)
 
 
-def test_split_does_not_repeat_what_it_keeps_without_bound(fails):
+def test_split_does_not_repeat_kept_fields_without_limit(fails):
     items = [{"text": "x" * 100_000, "n": list(range(10_000))}]
     fails("split", {"field": "n", "keep": True}, items, TOO_LARGE, seconds=5)
     fails("split", {"field": "n"}, [{"n": [1] * MAX_ITEMS}, {"n": [1]}], "the limit is 250,000", seconds=5)
     fails("split", {"separator": ","}, "," * 1_000_000, "more than 250,000 parts", seconds=5)
 
 
-def test_a_text_that_is_joined_is_bounded(fails):
+def test_joined_text_is_limited(fails):
     fails("join", {"separator": "x" * 100}, ["a"] * 200_000, TOO_LARGE, seconds=5)
 
 
 def colliding(count):
-    """Pairs of integers that are different, and whose tuples all have the same hash in Python 3.11."""
+    """Return different pairs of integers whose tuples all have the same hash in Python 3.11."""
     first, second, wrap = 11400714785074694791, 14029467366897019727, 2**64
     rotate = 31
     inverse_second = pow(second, -1, wrap)
@@ -470,7 +469,7 @@ def colliding(count):
     made, place = [], 0
     while len(made) < count:
         place += 1
-        # One lane: acc = rotl(acc + lane * second, 31) * first; the second is chosen so that all end at the same acc.
+        # One lane: acc = rotl(acc + lane * second, 31) * first; the second is chosen so that all have the same acc.
         acc = (2870177450012600261 + place * second) % wrap
         acc = ((acc << rotate | acc >> (64 - rotate)) * first) % wrap
         goal = inverse_first * 12345 % wrap
@@ -493,7 +492,7 @@ def test_numbers_whose_hashes_collide_take_no_longer_than_others(ends, type_, co
     assert len(ends("join", {"left": items, "right": items, "by": ["a", "b"]}, None, seconds=20)) == 30_000
 
 
-def test_as_many_items_as_may_be_are_sorted_and_gathered_within_seconds(ends):
+def test_the_maximum_number_of_items_is_sorted_and_grouped_within_seconds(ends):
     items = [{"a": place * 7919 % 1_000_003, "b": str(place % 1000), "c": [place]} for place in range(MAX_ITEMS)]
     assert ends("sort", {"by": ["-b", "a"]}, items)[0]["b"] == "999"
     assert len(ends("group", {"by": "b"}, items)) == 1000

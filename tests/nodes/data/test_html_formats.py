@@ -1,4 +1,4 @@
-"""HTML and Markdown, read and written."""
+"""The HTML and Markdown nodes."""
 
 import pytest
 from hypothesis import given
@@ -44,7 +44,7 @@ def test_selectors_find_texts_attributes_and_html(run, selector, found):
     assert run("html", {"selectors": {"x": selector}}, PAGE) == {"x": found}
 
 
-def test_html_that_is_broken_is_mended(run):
+def test_broken_html_is_repaired(run):
     assert run("html", {"html": "<p>a<p>b & c", "selectors": {"x": {"selector": "p", "all": True}}}) == {
         "x": ["a", "b & c"]
     }
@@ -70,11 +70,11 @@ def test_fields_may_be_nested(run):
         {f"x{i}": "a" for i in range(101)},
     ],
 )  # fmt: skip
-def test_what_is_no_selector_is_refused_at_once(selectors):
+def test_an_invalid_selector_is_refused_by_validation(selectors):
     assert "selectors" in refused("html", selectors=selectors)
 
 
-def test_html_gives_up_when_its_time_is_over(run):
+def test_html_fails_at_its_timeout(run):
     with pytest.raises(NodeError, match=r"the html cannot be read: it takes longer than 0\.0") as caught:
         run("html", {"selectors": {"x": {"selector": "p:nth-child(3n)", "all": True}}}, "<p>" * 100_000, seconds=0.05)
     assert not caught.value.permanent
@@ -99,12 +99,12 @@ def test_markdown_becomes_html_that_is_safe_to_show(run, text, html):
     assert run("markdown", {}, text) == html
 
 
-def test_line_ends_break_lines_where_asked(run):
+def test_line_ends_become_line_breaks_with_the_setting_breaks(run):
     assert run("markdown", {"text": "a\nb"}) == "<p>a\nb</p>\n"
     assert run("markdown", {"text": "a\nb", "breaks": True}) == "<p>a<br>\nb</p>\n"
 
 
 @given(st.text("<>&\"'[]()!:*_`~#|- \n\tajvscript/=.onx", max_size=60))
-def test_no_markdown_makes_a_script(text):
+def test_no_markdown_creates_a_script(text):
     html = run_alone("markdown", {"text": text}).lower()
     assert "<script" not in html and 'href="javascript' not in html and " onx=" not in html.replace("&", "<")

@@ -1,4 +1,4 @@
-"""The nodes that order, thin out, gather, take apart and join lists."""
+"""The nodes that sort, limit, dedupe, group, split and join lists."""
 
 import math
 from itertools import product
@@ -30,7 +30,7 @@ def refused(type_, **config):
 
 
 def run_alone(type_, config, input=None):
-    """As the fixture `run`, for properties: the node needs no context."""
+    """Run a node without a context: the fixture `run` for properties."""
     node = REGISTRY[type_]
     return node.run(node.Config().load(config), input, None)
 
@@ -67,7 +67,7 @@ def test_a_path_can_be_replaced_without_touching_the_value():
 
 
 @pytest.mark.parametrize("by", [5, [5], [""], ["a", "a"], ["x" * 501], [f"k{i}" for i in range(51)]])
-def test_what_is_no_path_is_refused(by):
+def test_an_invalid_path_is_refused(by):
     assert "by" in refused("sort", by=by)
 
 
@@ -82,13 +82,13 @@ def test_what_is_no_path_is_refused(by):
         ({"case_sensitive": True}, [-1, 2, 10.5, "A", "C", "b", False, True, [1], [1, 0], {"a": 1}, None, None]),
     ],
 )
-def test_values_of_all_kinds_have_one_order_and_null_comes_last_either_way(run, config, sorted_):
+def test_values_of_all_kinds_are_sorted_with_null_last_in_both_directions(run, config, sorted_):
     mixed = [None, {"a": 1}, True, "b", 10.5, [1, 0], "A", -1, False, [1], None, 2, "C"]
     result = run("sort", config, mixed)
     assert [(type(value), value) for value in result] == [(type(value), value) for value in sorted_]
 
 
-def test_items_go_by_several_values_and_equal_ones_stay_as_they_were(run):
+def test_items_are_sorted_by_several_values_and_the_sort_is_stable(run):
     items = [
         {"n": 1, "a": "x"},
         {"n": 2, "a": "y"},
@@ -106,13 +106,13 @@ def test_items_go_by_several_values_and_equal_ones_stay_as_they_were(run):
     assert order("-a, -n") == [6, 2, 3, 1, 5, 4]
 
 
-def test_digits_count_as_numbers_where_asked(run):
+def test_digits_count_as_numbers_in_natural_order(run):
     names = ["v10", "v9", "v09b", "v1.10", "v1.9", "x", "10", "9"]
     assert run("sort", {"natural": True}, names) == ["9", "10", "v1.9", "v1.10", "v9", "v09b", "v10", "x"]
     assert run("sort", {}, ["v10", "v9"]) == ["v10", "v9"]
 
 
-def test_a_list_elsewhere_is_named_where_it_lies(run):
+def test_the_error_shows_where_the_list_is(run):
     with pytest.raises(NodeError, match=r'set "items": "\{\{ input.rows \}\}"') as caught:
         run("sort", {}, {"count": 1, "rows": [1]})
     assert caught.value.permanent
@@ -137,13 +137,13 @@ def test_any_values_can_be_sorted_and_the_order_is_total(items, descending):
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), values), max_size=6))
-def test_it_sorts_as_python_does_where_that_has_an_order(items):
+def test_the_order_equals_that_of_python_for_comparable_values(items):
     numbered = [{**item, "n": place} for place, item in enumerate(items)]
     assert run_alone("sort", {"by": ["-n"]}, numbered) == numbered[::-1]
 
 
 @given(values, values)
-def test_the_same_values_and_only_those_have_the_same_identity(one, other):
+def test_only_equal_values_have_the_same_identity(one, other):
     key = Order().key
     assert (identity([one]) == identity([other])) == (key(one) == key(other))
 
@@ -165,32 +165,32 @@ def test_the_same_values_and_only_those_have_the_same_identity(one, other):
         ({"count": 1, "offset": 5, "from_end": True}, []),
     ],
 )
-def test_limit_keeps_so_many(run, config, kept):
+def test_limit_keeps_the_given_number(run, config, kept):
     assert run("limit", config, [1, 2, 3, 4, 5]) == kept
 
 
 @pytest.mark.parametrize("count", [-1, 1.5, "2", None])
-def test_limit_wants_a_whole_number(count):
+def test_limit_requires_an_integer(count):
     assert "count" in refused("limit", count=count)
 
 
 # dedupe
 
 
-def test_dedupe_keeps_the_first_or_the_last_in_their_order(run):
+def test_dedupe_keeps_the_first_or_the_last_in_order(run):
     items = [{"k": 1, "n": 1}, {"k": 2, "n": 2}, {"k": 1.0, "n": 3}, {"k": "1", "n": 4}, {"k": True, "n": 5}]
     assert [item["n"] for item in run("dedupe", {"by": "k"}, items)] == [1, 2, 4, 5]
     assert [item["n"] for item in run("dedupe", {"by": "k", "keep": "last"}, items)] == [2, 3, 4, 5]
 
 
-def test_dedupe_tells_null_from_missing_and_keeps_what_has_nothing_to_compare(run):
+def test_dedupe_distinguishes_null_from_missing_and_keeps_items_without_values(run):
     items = [{"a": None}, {"n": 1}, {"a": None}, {"n": 2}, {"a": None, "b": 1}, {"b": 1}]
     assert run("dedupe", {"by": ["a", "b"]}, items) == [{"a": None}, {"n": 1}, {"n": 2}, {"a": None, "b": 1}, {"b": 1}]
     assert run("dedupe", {}, [[1, {"a": 1, "b": 2}], [1.0, {"b": 2, "a": 1}]]) == [[1, {"a": 1, "b": 2}]]
 
 
 @given(st.lists(values, max_size=8), st.sampled_from(["first", "last"]))
-def test_dedupe_does_what_comparing_all_with_all_does(items, keep):
+def test_dedupe_equals_a_comparison_of_all_pairs(items, keep):
     key = Order().key
     reference = []
     for item in items if keep == "first" else items[::-1]:
@@ -203,7 +203,7 @@ def test_dedupe_does_what_comparing_all_with_all_does(items, keep):
 # group
 
 
-def test_group_makes_a_group_of_each_set_of_values(run):
+def test_group_returns_a_group_for_each_combination_of_values(run):
     items = [{"a": {"b": 1}, "c": "x"}, {"a": {"b": 1}, "c": "y"}, {"c": "x"}, {"a": {"b": 1}, "c": "x"}]
     assert run("group", {"by": "a.b"}, items) == [
         {"key": 1, "items": [items[0], items[1], items[3]]},
@@ -216,7 +216,7 @@ def test_group_makes_a_group_of_each_set_of_values(run):
     ]
 
 
-def test_two_paths_with_the_same_end_have_their_whole_names(run):
+def test_two_paths_with_the_same_last_part_keep_their_full_names(run):
     aggregate = {"n": {"op": "count"}}
     items = [{"ship": {"city": "Rome"}, "bill": {"city": "Oslo"}}]
     result = run("group", {"by": ["ship.city", "bill.city"], "aggregate": aggregate}, items)
@@ -228,7 +228,7 @@ def aggregated(run, items, op, field="v"):
     return row["x"]
 
 
-def test_aggregates_pass_over_what_is_missing_or_null(run):
+def test_aggregates_ignore_missing_and_null_values(run):
     items = [{"v": 2}, {"v": None}, {}, {"v": 0.5}, {"v": 2.0}]
     found = {
         op: aggregated(run, items, op)
@@ -240,7 +240,7 @@ def test_aggregates_pass_over_what_is_missing_or_null(run):
     assert aggregated(run, ["a", "b"], "last", None) == "b"
 
 
-def test_aggregates_of_nothing_are_null_or_empty(run):
+def test_aggregates_without_values_are_null_or_empty(run):
     assert [aggregated(run, [], op) for op in ("count", "sum", "avg", "min", "first", "list")] == [
         0,
         0,
@@ -252,7 +252,7 @@ def test_aggregates_of_nothing_are_null_or_empty(run):
     assert run("group", {"by": "a", "aggregate": {"n": {"op": "count"}}}, []) == []
 
 
-def test_sums_are_exact_and_stay_within_what_can_be_kept(run):
+def test_sums_are_exact_and_limited_to_64_bits(run):
     assert aggregated(run, [{"v": 0.1}] * 10, "sum") == 1.0
     assert aggregated(run, [{"v": 2**60}] * 3, "sum") == 3 * 2**60
     with pytest.raises(NodeError, match="aggregate.x: the sum has more than 64 bits"):
@@ -261,7 +261,7 @@ def test_sums_are_exact_and_stay_within_what_can_be_kept(run):
         aggregated(run, [{"v": 1.7e308}] * 3, "sum")
 
 
-def test_a_text_is_not_summed_and_the_error_says_what_helps(run):
+def test_the_error_for_a_sum_of_texts_says_what_to_do(run):
     for op in ("sum", "avg"):
         with pytest.raises(NodeError, match="aggregate.x: the values must be numbers, but one is text.*types to true"):
             aggregated(run, [{"v": "12"}], op)
@@ -280,12 +280,12 @@ def test_a_text_is_not_summed_and_the_error_says_what_helps(run):
         ({"aggregate": {f"x{i}": {"op": "count"} for i in range(51)}}, "aggregate"),
     ],
 )
-def test_a_group_without_sense_is_refused(config, key):
+def test_contradictory_settings_of_a_group_are_refused(config, key):
     assert key in refused("group", **config)
 
 
 @given(st.lists(st.fixed_dictionaries({"k": st.integers(0, 3), "v": st.integers(-9, 9)}), max_size=12))
-def test_groups_are_those_of_a_plain_loop(items):
+def test_groups_equal_those_of_a_plain_loop(items):
     config = {"by": "k", "aggregate": {"n": {"op": "count"}, "sum": {"op": "sum", "field": "v"}}}
     keys = list(dict.fromkeys(item["k"] for item in items))
     of = {key: [item["v"] for item in items if item["k"] == key] for key in keys}
@@ -308,7 +308,7 @@ def test_split_cuts_a_text_at_its_separator(run):
     assert run("split", {"separator": "\\t", "items": "a\tb"}, None) == ["a", "b"]
 
 
-def test_split_gives_each_value_of_a_field_its_own_item(run):
+def test_split_returns_an_item_for_each_value_of_a_field(run):
     items = [{"id": 1, "t": ["a", "b"]}, {"id": 2, "t": []}, {"id": 3}, {"id": 4, "t": "c"}, {"id": 5, "t": None}]
     assert run("split", {"field": "t"}, items) == ["a", "b", "c"]
     assert run("split", {"field": "t", "keep": True}, items) == [
@@ -321,7 +321,7 @@ def test_split_gives_each_value_of_a_field_its_own_item(run):
     assert run("split", {"field": "a.lines", "keep": True}, order)[1] == {"id": 1, "a": {"lines": {"sku": 2}, "b": 0}}
 
 
-def test_split_says_what_it_cannot_take_apart(run):
+def test_the_error_of_split_names_the_value_it_cannot_split(run):
     with pytest.raises(NodeError, match="size requires a list, but the value is text"):
         run("split", {"size": 2}, "text")
     with pytest.raises(NodeError, match="separator requires text, but the value is a list"):
@@ -333,12 +333,12 @@ def test_split_says_what_it_cannot_take_apart(run):
 @pytest.mark.parametrize(
     ("config", "key"), [({}, "size"), ({"size": 2, "separator": ","}, "size"), ({"separator": ""}, "separator")]
 )
-def test_split_wants_one_way(config, key):
+def test_split_requires_exactly_one_way(config, key):
     assert key in refused("split", **config)
 
 
 @given(st.lists(st.integers(), max_size=20), st.integers(1, 7))
-def test_chunks_put_together_are_the_list(items, size):
+def test_the_chunks_together_are_the_list(items, size):
     chunks = run_alone("split", {"size": size}, items)
     assert sum(chunks, []) == items and len(chunks) == math.ceil(len(items) / size)
     assert all(len(chunk) <= size and chunk for chunk in chunks)
@@ -363,11 +363,11 @@ def test_lists_are_joined_as_a_database_does(run, how, pairs):
     assert [(row["id"], row["right_id"]) for row in rows] == pairs
 
 
-def test_anti_gives_what_has_no_match(run):
+def test_anti_returns_objects_without_a_match(run):
     assert run("join", {"left": ORDERS, "right": CUSTOMERS, "by": "c", "how": "anti"}, None) == ORDERS[1:4]
 
 
-def test_a_shared_value_is_there_once_and_comes_from_where_it_is(run):
+def test_a_shared_value_occurs_once_also_if_one_side_lacks_it(run):
     rows = run("join", {"right": CUSTOMERS, "by": "c", "how": "full"}, ORDERS[:1])
     assert rows[0] == {"id": 1, "c": 7, "right_id": "x"}
     assert [list(row) for row in rows] == [["id", "c", "right_id"]] * 4
@@ -375,14 +375,14 @@ def test_a_shared_value_is_there_once_and_comes_from_where_it_is(run):
     assert rows[2] == {"id": None, "c": 9, "right_id": "y"}
 
 
-def test_names_that_both_have_get_the_prefix_until_they_are_free(run):
+def test_keys_of_both_lists_get_the_prefix_until_they_are_unique(run):
     left = [{"k": 1, "a": "l", "r_a": "l", "b": 0}]
     right = [{"key": 1, "a": "r", "k": "other", "r_r_a": "r"}]
     (row,) = run("join", {"left": left, "right": right, "left_by": "k", "right_by": "key", "prefix": "r_"})
     assert row == {"k": 1, "a": "l", "r_a": "l", "b": 0, "key": 1, "r_r_r_a": "r", "r_k": "other", "r_r_a": "r"}
 
 
-def test_the_other_row_can_stay_whole_under_a_name(run):
+def test_the_right_object_can_be_nested_under_a_name(run):
     config = {"left": ORDERS[:2], "right": CUSTOMERS, "by": "c", "how": "left", "nest": "customer"}
     rows = run("join", config)
     assert rows[0] == {"id": 1, "c": 7, "customer": {"c": 7, "id": "x"}}
@@ -397,7 +397,7 @@ def test_lists_can_be_joined_by_position(run):
     assert run("join", {**config, "how": "left"}) == [{"a": 1, "b": 1}, {"a": 2, "b": None}]
 
 
-def test_numbers_match_texts_only_where_asked(run):
+def test_numbers_match_texts_only_with_as_text(run):
     config = {"left": [{"id": 7}], "right": [{"id": "7", "x": 1}], "by": "id"}
     assert run("join", config) == []
     assert run("join", {**config, "as_text": True}) == [{"id": 7, "x": 1}]
@@ -420,16 +420,16 @@ def test_only_objects_are_joined_by_values(run):
         ({"left_by": ["a", "b"], "right_by": "c"}, "right_by"),
     ],
 )
-def test_a_join_has_to_know_by_what(config, key):
+def test_a_join_requires_keys(config, key):
     assert key in refused("join", right=[], **config)
 
 
-def test_a_join_whose_second_list_is_an_expression_has_to_know_by_what():
+def test_a_join_requires_keys_also_if_the_right_list_is_an_expression():
     with pytest.raises(ValidationError):
         REGISTRY["join"].Config().load({}, partial=("right",))
 
 
-def test_texts_are_joined_to_one(run):
+def test_texts_are_joined_to_one_text(run):
     assert run("join", {}, ["a", 1, None, 2.0, True]) == "a, 1, 2, true"
     assert run("join", {"separator": "\\n", "items": ["a", "b"]}, None) == "a\nb"
     assert run("join", {"field": "n.x", "separator": ""}, [{"n": {"x": "a"}}, {}, {"n": {"x": "b"}}]) == "ab"
@@ -443,7 +443,7 @@ rows = st.lists(st.dictionaries(st.sampled_from("kpq"), keys, max_size=3), max_s
 
 
 @given(rows, rows, st.sampled_from(["inner", "left", "full", "anti"]))
-def test_a_join_does_what_comparing_all_with_all_does(left, right, how):
+def test_a_join_equals_a_comparison_of_all_pairs(left, right, how):
     left = [{**row, "l": place} for place, row in enumerate(left)]
     right = [{**row, "r": place} for place, row in enumerate(right)]
 

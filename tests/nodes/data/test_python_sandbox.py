@@ -1,4 +1,4 @@
-"""The code node and the sandbox under it."""
+"""The code node and its sandbox."""
 
 import threading
 
@@ -30,18 +30,18 @@ def test_the_result_is_the_last_expression(code):
     assert code("total = sum(input['prices'])\n{'total': total}", {"prices": [1, 2.5]}) == {"total": 3.5}
 
 
-def test_without_one_it_is_null(code):
+def test_without_an_expression_the_result_is_null(code):
     assert code("x = 1") is None
 
 
-def test_steps_trigger_and_vars_are_in_scope_and_nothing_else(code):
+def test_only_input_steps_trigger_and_vars_are_in_scope(code):
     scope = {"steps": {"a": 1}, "trigger": {"b": 2}, "vars": {"c": 3}, "secrets": {"d": 4}}
     assert code("[steps['a'], trigger['b'], vars['c'], input]", "in", scope=scope) == [1, 2, 3, "in"]
     with pytest.raises(NodeError, match="secrets"):
         code("secrets", scope=scope)
 
 
-def test_nothing_stays_for_the_next_run(code):
+def test_no_variable_remains_for_the_next_run(code):
     code("left = 1")
     with pytest.raises(NodeError, match="line 1: NameError: name 'left' is not defined"):
         code("left")
@@ -66,7 +66,7 @@ def test_tuples_become_lists(code):
         ("a = 1\nfor _ in range(1000): a = [a]\na", "nested too deeply"),
     ],
 )
-def test_a_result_that_is_no_json_is_refused(code, source, message):
+def test_a_result_that_is_not_json_is_refused(code, source, message):
     error = failure(code, source)
     assert message in error.message and error.permanent
 
@@ -94,12 +94,12 @@ def test_a_failure_is_permanent_and_names_the_line(code, source, message):
 @pytest.mark.parametrize(
     "source", ["while True: pass", "while True: print('x')", "import time\nwhile True: time.sleep(0.05)"]
 )
-def test_it_runs_no_longer_than_its_timeout(code, source):
+def test_code_is_stopped_at_its_timeout(code, source):
     error = failure(code, source, timeout=0.2)
     assert error.message == "code: ran longer than 0.2 s" and not error.permanent
 
 
-def test_the_deadline_of_the_run_counts_too(code):
+def test_code_is_stopped_at_the_deadline_of_the_run(code):
     with pytest.raises(NodeError, match=r"ran longer than 0\.\d+ s"):
         code("while True: pass", timeout=60, seconds=0.2)
 
@@ -107,17 +107,17 @@ def test_the_deadline_of_the_run_counts_too(code):
 @pytest.mark.parametrize(
     "source", ["[0] * 10**9", "'a' * 10**9", "2 ** 10**9", "a = []\nwhile True: a.append('x' * 1000)"]
 )
-def test_it_uses_no_more_than_its_memory(code, source):
+def test_code_that_exceeds_its_memory_fails(code, source):
     error = failure(code, source, memory_mb=8)
     assert error.message == "code: used more than 8 MB" and error.permanent
 
 
-def test_what_it_prints_goes_to_the_log_line_by_line(code):
+def test_printed_output_is_logged_line_by_line(code):
     assert code("print('a')\nprint('b', 1)\nprint('c', end='')\n5") == 5
     assert code.lines == ["a", "b 1", "c"]
 
 
-def test_what_it_printed_before_it_failed_is_in_the_log(run):
+def test_output_before_a_failure_is_logged(run):
     with pytest.raises(NodeError):
         run("code", {"source": "print('a')\n1 / 0"})
     assert run.lines == [("info", "a", None)]
@@ -131,17 +131,17 @@ def test_what_it_printed_before_it_failed_is_in_the_log(run):
         ("for i in range(20): print('x' * 10_000)", 8),
     ],
 )
-def test_much_output_is_cut(code, source, lines):
+def test_long_output_is_truncated(code, source, lines):
     code(source)
     assert len(code.lines) == lines and code.lines[-1] == CUT
     assert sum(map(len, code.lines)) < 70_000
 
 
-def test_an_input_that_the_sandbox_does_not_know_is_refused(code):
+def test_an_input_of_an_unknown_type_is_refused(code):
     assert "Cannot convert" in failure(code, "input", input=object()).message
 
 
-def test_a_crash_is_a_failure_that_a_retry_may_cure(code):
+def test_a_crash_is_a_transient_failure(code):
     def crash():
         for worker in psutil.Process().children():
             worker.kill()
@@ -153,7 +153,7 @@ def test_a_crash_is_a_failure_that_a_retry_may_cure(code):
     assert error.message == "code: the sandbox crashed" and not error.permanent
 
 
-def test_several_run_at_a_time(sandbox):
+def test_several_sandboxes_run_at_the_same_time(sandbox):
     results = []
     threads = [
         threading.Thread(target=lambda n=n: results.append(sandbox.run("n * 2", {"n": n}, 5, 64, print)))

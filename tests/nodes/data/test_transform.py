@@ -15,37 +15,37 @@ def refused(type_, **config):
     return caught.value.messages
 
 
-def test_set_makes_an_object_of_its_own(run):
+def test_set_returns_a_new_object(run):
     assert run("set", {"values": {"a": 1}}, {"b": 2}) == {"a": 1}
 
 
-def test_set_puts_its_values_over_those_of_the_input(run):
+def test_set_replaces_values_of_the_input(run):
     given = {"a": 0, "b": 2}
     assert run("set", {"values": {"a": 1}, "keep_input": True}, given) == {"a": 1, "b": 2}
     assert given == {"a": 0, "b": 2}
 
 
-def test_set_keeps_only_what_is_an_object(run):
+def test_set_keeps_only_an_object(run):
     assert run("set", {"values": {"a": 1}, "keep_input": True}, [2]) == {"a": 1}
 
 
-def test_set_wants_an_object():
+def test_set_requires_an_object():
     assert "values" in refused("set", values=[1])
     assert "values" in refused("set")
 
 
-def test_set_makes_an_object_of_its_own_of_one_that_it_is_given():
+def test_set_copies_an_object_that_it_is_given():
     given = {"a": {"b": 1}, "c": 2}
     values = REGISTRY["set"].Config().load({"values": given})["values"]
     assert values == given and values is not given
 
 
 @pytest.mark.parametrize("values", [{}, {"": None}, {"a": {"b": [1]}}])
-def test_set_takes_any_values(run, values):
+def test_set_accepts_any_values(run, values):
     assert run("set", {"values": values}) == values
 
 
-def test_set_wants_texts_as_keys():
+def test_set_requires_text_keys():
     assert "values" in refused("set", values={"a": 1, 2: 3})
 
 
@@ -66,7 +66,7 @@ def test_jmespath_queries_other_data(run):
     ("query", "where"),
     [("a.", "its end"), ("a b", "column 3"), ("a[?b", "its end"), ("a[*].{b: c", "its end"), ("a == 'b", "JMESPath")],
 )
-def test_jmespath_says_where_a_query_is_wrong(query, where):
+def test_the_error_of_jmespath_has_a_position(query, where):
     (message,) = refused("jmespath", query=query)["query"]
     assert where in message and "\n" not in message
 
@@ -97,7 +97,7 @@ def test_jmespath_that_fails_is_permanent(run, query):
         f"join('{'x' * 1500}', map(&'y', @))",
     ],
 )
-def test_jmespath_cannot_make_much_of_little(run, query):
+def test_a_small_jmespath_query_cannot_create_large_data(run, query):
     began = time.thread_time()
     data = "a" if "join('', " in query else ["a"] * 200_000
     with pytest.raises(NodeError, match="too much work|too large"):
@@ -115,13 +115,13 @@ ORDER = {
 }
 
 
-def test_validate_hands_on_what_is_valid(run):
+def test_validate_passes_valid_data_on(run):
     given = {"id": 1, "lines": [{"count": 2}]}
     result = run("validate", {"schema": ORDER}, given)
     assert result == Branch("valid", given) and result.value is given
 
 
-def test_validate_says_what_is_wrong_and_where(run):
+def test_validate_returns_issues_with_their_paths(run):
     result = run("validate", {"schema": ORDER, "data": {"id": "x", "lines": [{"count": 2}, {"count": 0}]}}, "in")
     assert result.name == "invalid"
     assert [issue["path"] for issue in result.value] == ["id", "lines[1].count"]
@@ -147,12 +147,12 @@ def test_validate_lists_at_most_fifty_short_issues(run):
         ({"$schema": "http://127.0.0.1:9/draft"}, ""),
     ],
 )
-def test_validate_refuses_what_is_no_schema_and_fetches_none(schema, message):
+def test_validate_refuses_invalid_schemas_and_fetches_none(schema, message):
     (found,) = refused("validate", schema=schema)["schema"]
     assert message in found and len(found) < 500
 
 
-def test_a_pattern_takes_no_longer_than_its_text_is_long(run):
+def test_a_pattern_takes_time_linear_in_its_text(run):
     began = time.monotonic()
     schema = {"pattern": "^(a+)+$", "patternProperties": {"^(b+)+$": True}, "additionalProperties": False}
     assert run("validate", {"schema": schema}, "a" * 50_000 + "!").name == "invalid"
@@ -165,7 +165,7 @@ def test_a_schema_that_refers_to_itself_ends(run):
 
 
 @pytest.mark.slow
-def test_data_that_would_be_checked_for_years_is_an_error(run):
+def test_data_whose_validation_would_take_years_is_an_error(run):
     data = "end"
     for _ in range(60):
         data = {"a": data}
@@ -174,6 +174,6 @@ def test_data_that_would_be_checked_for_years_is_an_error(run):
         run("validate", {"schema": forking}, data)
 
 
-def test_data_that_is_no_json_cannot_be_checked(run):
+def test_data_that_is_not_json_cannot_be_validated(run):
     with pytest.raises(NodeError, match="cannot be validated"):
         run("validate", {"schema": {"type": "string"}}, datetime.date(2025, 1, 1))
