@@ -347,7 +347,7 @@ class Node:
       quarter of an hour). `source` names the config keys that identify the source; default: all but `every` and
       `backlog`. Entries that exist at the first poll of a source start no runs, unless `backlog` is true.
     - `suspends` marks the nodes whose `run` may return `Suspend`; `resume` then returns the result. It is pure:
-      what it starts (`ctx.flows`) is recorded together with its step.
+      runs that it starts (`ctx.flows`) are recorded together with its step.
     - `answers` names the possible answers to a waiting node, by people or by a signed link; empty: none.
     - `asks` marks the nodes that may wait several times, with a question each. Their `run` is called again with each
       answer, and keeps its own record; so such a node need not be pure, and may have a `foreach`, in which it cannot

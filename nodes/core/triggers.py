@@ -189,7 +189,7 @@ class Webhook(TriggerNode):
 
         @validates_schema
         def has_credential(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-            """Require a credential for authentication: without one, nobody or everybody would be let in."""
+            """Require a credential for authentication: without one, all callers or none would be accepted."""
             if data.get("auth", "none") != "none" and not data.get("credential"):
                 raise ValidationError("Is required; choose a credential, or set authentication to none.", "credential")
 

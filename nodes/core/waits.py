@@ -216,7 +216,7 @@ class Subflow(_Waiting):
             most=64,
             literal=True,
             required=True,
-            instead="tell the flows apart with a switch node",
+            instead="choose between flows with a switch node",
             names="workflow",
             title="Flow",
         )

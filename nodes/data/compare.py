@@ -18,10 +18,10 @@ DIGITS = re.compile(r"([0-9]+)")
 
 
 class Order:
-    """Makes keys that sort JSON values: numbers, texts, booleans, lists, objects, null, missing.
+    """Creates keys that sort JSON values: numbers, texts, booleans, lists, objects, null, missing.
 
-    Texts go by their characters, without regard to case unless it is `case_sensitive`; `natural` takes digits in them
-    as numbers, so that `file2` comes before `file10`. Lists go by their items, objects by their keys and values.
+    Texts are compared by their characters, ignoring case unless `case_sensitive`; with `natural`, digits in them count
+    as numbers, so that `file2` comes before `file10`. Lists are compared by their items, objects by keys and values.
     """
 
     def __init__(self, case_sensitive: bool = True, natural: bool = False) -> None:

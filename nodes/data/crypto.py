@@ -125,7 +125,7 @@ def _random(config: Mapping[str, Any], data: bytes, ctx: Context) -> str:
 
 
 def _password(length: int) -> str:
-    """Return one of each class of characters, as far as there is room, then any, shuffled."""
+    """Return a text with characters of each class, as far as the length allows, in random order."""
     drawn = [secrets.choice(one) for one in CLASSES[:length]]
     drawn += [secrets.choice(CHARSETS["password"]) for _ in range(length - len(drawn))]
     random.SystemRandom().shuffle(drawn)

@@ -1,7 +1,7 @@
-"""JMESPath with a bound on the work of a query.
+"""JMESPath queries with a limit on their work.
 
 The library has none: `[@,@]|[@,@]|…` doubles its result with every pair, and a query of a thousand characters over a
-long list runs for minutes. So every visited part of the query costs one unit, and what a query copies costs its size.
+long list runs for minutes. So each visited part of the query costs one unit, and a copied value costs its size.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ def _check_base(part: Mapping[str, Any]) -> None:
 
 
 def _target(root: Mapping[str, Any], reference: Any) -> Any:
-    """Return the target of a reference, None if it does not exist. Raises: Unbounded if it is no path from the root."""
+    """Return the target of a reference, or None. Raises: Unbounded if it is not a path from the root."""
     if not isinstance(reference, str) or len(reference) > MAX_REFERENCE or not re.match(r"#(/|\Z)", reference):
         raise Unbounded
     part: Any = root

@@ -92,7 +92,7 @@ def test_an_expression_in_a_literal_setting_is_named_as_the_reason():
             "query",
             "write $name there, and give its value in variables",
         ),
-        ("subflow", {"workflow_id": "{{ vars.x }}"}, "workflow_id", "tell the flows apart with a switch node"),
+        ("subflow", {"workflow_id": "{{ vars.x }}"}, "workflow_id", "choose between flows with a switch node"),
     ],
 )
 def test_an_expression_that_would_be_sent_literally_is_rejected(type_, config, key, instead):
