@@ -8,8 +8,8 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields
 
 from errors import ExpressionError, NodeError
-from nodes.base import Branch, Context, Node, setting
-from nodes.fields import anything, choice, kind_of, labels_of, text, text_of
+from nodes.base import Branch, Context, Node
+from nodes.fields import anything, choice, kind_of, labels_of, setting, text, text_of
 
 MAX_CASES, MAX_CASE = 100, 200
 

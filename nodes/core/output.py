@@ -9,8 +9,8 @@ from urllib.parse import quote
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from errors import NodeError
-from nodes.base import Context, Node, setting
-from nodes.fields import anything, choice, headers, text
+from nodes.base import Context, Node
+from nodes.fields import anything, choice, headers, setting, text
 from nodes.files.files import describe_file, get_path, guess_content_type, to_bytes
 from nodes.files.node import check_secrets
 

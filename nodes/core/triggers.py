@@ -13,8 +13,8 @@ from cronsim import CronSim, CronSimError
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from errors import NodeError
-from nodes.base import Context, Node, setting
-from nodes.fields import choice, credential, header_name, json_schema, line, number, whole
+from nodes.base import Context, Node
+from nodes.fields import choice, credential, header_name, json_schema, line, number, setting, whole
 from parsers.json_schema.validation import issues_of
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")

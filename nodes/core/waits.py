@@ -10,8 +10,8 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from errors import NodeError
-from nodes.base import Answer, Branch, Context, Node, Suspend, setting
-from nodes.fields import Number, anything, credential, flag, number, text
+from nodes.base import Answer, Branch, Context, Node, Suspend
+from nodes.fields import Number, anything, credential, flag, number, setting, text
 from nodes.mail import apprise_client
 from parsers.invisible_characters import OF_TEXTS, visible
 from schema_fields.row_json import iso

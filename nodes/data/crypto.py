@@ -17,8 +17,8 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from errors import MalformedData, NodeError
-from nodes.base import Branch, Context, Node, setting
-from nodes.fields import anything, choice, credential, flag, kind_of, labels_of, text, text_of, whole
+from nodes.base import Branch, Context, Node
+from nodes.fields import anything, choice, credential, flag, kind_of, labels_of, setting, text, text_of, whole
 from nodes.limits import check_text, refusal
 
 # Algorithms of hashlib, with their labels.

@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 from marshmallow import Schema, ValidationError, validates_schema
 
 from expressions.values import iso
-from nodes.base import Context, Node, setting
+from nodes.base import Context, Node
 from nodes.core.triggers import check_zone
-from nodes.fields import Number, anything, choice, kind_of, labels_of, line
+from nodes.fields import Number, anything, choice, kind_of, labels_of, line, setting
 from nodes.limits import is_number, refusal
 
 MAX_VALUE, MAX_FORMAT = 100, 100

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from marshmallow import Schema, ValidationError, fields, validate
 
 from errors import LimitExceeded, MalformedData
-from nodes.base import Context, Node, setting
+from nodes.base import Context, Node
 from nodes.data import csv_format, xml_format, yaml_format
-from nodes.fields import Named, anything, choice, flag, line, whole
+from nodes.fields import Named, anything, choice, flag, line, setting, whole
 from nodes.limits import (
     MAX_CONTAINERS,
     MAX_INTEGER,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from marshmallow import ValidationError, fields
 
-from nodes.base import setting
+from nodes.fields import setting
 
 MAX_PATHS, MAX_PATH = 50, 500
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()

@@ -8,9 +8,9 @@ from typing import Any
 from marshmallow import Schema, ValidationError
 
 from errors import NodeError
-from nodes.base import Branch, Context, Node, setting
+from nodes.base import Branch, Context, Node
 from nodes.data import jmespath_query as query
-from nodes.fields import Values, anything, flag, json_schema, line, number, text, whole
+from nodes.fields import Values, anything, flag, json_schema, line, number, setting, text, whole
 from parsers.json_schema.validation import issues_of
 
 
