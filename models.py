@@ -6,14 +6,14 @@ are written as `Write` values, which the recorder commits in groups; all others 
 """
 
 # ruff: noqa: F401
-from database import DatabaseRefused, HeldUp, commits, is_held_up, patience, space
+from database import DatabaseRefused, LockTimeout, commits, is_write_blocked, lock_wait, space
 from database.tables import retention
 from database.tables.agent_definitions import Agent
 from database.tables.agent_memory import AgentMemory, MemoryName, MemoryScope
 from database.tables.agent_runs import AgentRun, AgentStep
 from database.tables.audit import ACTIONS, SUBJECTS, AuditEntry, differences, present_names
 from database.tables.base import Base, Needed, Write, first_id, microseconds, monotonic_ms, new_id, now_ms
-from database.tables.callers import Caller, look_up_anew
+from database.tables.callers import Caller, forget_session
 from database.tables.credentials import Credential
 from database.tables.idempotency_keys import IdempotencyKey
 from database.tables.invitations import Invitation

@@ -32,7 +32,7 @@ from database.checkpoints import Checkpoints
 from dispatch import Dispatcher, Links, Resources, make_services
 from dispatch.recorder import Recorder
 from errors import ConfigError
-from models import DatabaseRefused, patience
+from models import DatabaseRefused, lock_wait
 from nodes import plugins
 from scheduler import Scheduler
 from security import accounts, key_rotation
@@ -68,7 +68,7 @@ class Server:
         self.rates = RateLimits(config.data_dir / "rates")
         self.refusals = RefusalLog()
         self.shortcut = Shortcut(self.dispatcher, self.vault, self.refusals)
-        patience.leave(max(1, config.threads // 2))
+        lock_wait.limit_threads(max(1, config.threads // 2))
         self.first_login: startup_message.Login | None = None
         self.has_seen_proxy = False  # an untrusted one: see api/http/request_origin.py
         self._ending = threading.Lock()
@@ -140,7 +140,7 @@ def prepare(config: Config) -> startup_message.Login | None:
     backups.check_not_restoring(config)
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database.connect(config.database_path, config.durability)
-    database.close_to_others(config.database_path)
+    database.restrict_access(config.database_path)
     database.migrate()
     with database.write():
         key_rotation.check_key(config)

@@ -66,7 +66,7 @@ def show_run(row: AgentRun) -> dict[str, Any]:
 
 
 def _show(row: AgentRun, limits: SizeLimits) -> dict[str, Any]:
-    total = AgentStep.count_of(row.id)
+    total = AgentStep.count(row.id)
     limit = limits.per_value(min(total, limits.steps))
     rows = list(AgentStep.first(row.id, limits.steps))
     AgentStep.tell_ends(row, rows)

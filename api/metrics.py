@@ -11,7 +11,7 @@ from api.http.auth import allow_anyone, get_workspace_id, require_role
 from api.http.json_io import Resource
 from api.http.server import get_dispatcher, get_server
 from errors import Unavailable
-from models import Poll, Schedule, Workspace, is_held_up, now_ms, space, totals
+from models import Poll, Schedule, Workspace, is_write_blocked, now_ms, space, totals
 from models import metrics as figures
 from schema_fields import Items, Milliseconds, Out, Shape, Time, Whole, fields
 from schema_fields.row_json import iso
@@ -105,7 +105,7 @@ def check_ready() -> Any:
     server.dispatcher.check_space()
     if not server.dispatcher.is_open():
         raise Unavailable("The server accepts no runs at the moment", retry_after=1)
-    if is_held_up():
+    if is_write_blocked():
         raise Unavailable("The server cannot write at the moment", retry_after=1)
     return {"ok": True, "ts": iso(now_ms()), "version": VERSION, "paused": server.dispatcher.is_paused}
 

@@ -88,7 +88,7 @@ def ask(run: Run) -> Response:
     """Show a page to answer a waiting run. Opening it has no effect."""
     node_id = _find_node_id(run, request.args.get("node"))
     node = get_dispatcher().answerable(run, node_id)
-    problem = Wait.why_closed(run.id, node_id, now_ms(), node.asks, request.args.get("question"))
+    problem = Wait.explain_closed(run.id, node_id, now_ms(), node.asks, request.args.get("question"))
     if problem is not None:
         if request.args.get("token") is not None:
             _log_refusal(run, problem)
@@ -151,7 +151,7 @@ def answer(run: Run) -> Any:
 
 def _missing_question(run: Run, node_id: str) -> HeadraceError:
     """Return the error for an answer without its question: a newer question may have replaced the one that was read."""
-    problem = Wait.why_closed(run.id, node_id, now_ms(), asks=True)
+    problem = Wait.explain_closed(run.id, node_id, now_ms(), asks=True)
     wait = Wait.one("run_id = ? AND node_id = ?", run.id, node_id)
     if problem is not None or wait is None:
         return Conflict(problem or "The run is not waiting for an answer")

@@ -316,7 +316,7 @@ def _find_version(flow: Workflow, number: int) -> WorkflowVersion:
     row = WorkflowVersion.get_or_none(workflow_id=flow.id, version=number)
     if row is None:
         raise NotFound(f"The flow has no version {number}")
-    WorkflowVersion.name_makers([row])
+    WorkflowVersion.set_authors([row])
     found: WorkflowVersion = row
     return found
 

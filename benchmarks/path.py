@@ -123,7 +123,7 @@ class Parts:
         record = RunRecord(self.dispatcher.recorder, self.payloads, self.run)
         for step in self.steps:
             record.step(step)
-        self.run.end_whole("success", 1.0, output="{}", nodes_done=5)
+        self.run.end_unsaved("success", 1.0, output="{}", nodes_done=5)
         return record.whole()
 
     def answer(self) -> None:
@@ -140,7 +140,7 @@ class Parts:
         made = []
         for _ in range(count):
             run = self.accept()
-            run.end_whole("success", 1.0, output="{}", nodes_done=5)
+            run.end_unsaved("success", 1.0, output="{}", nodes_done=5)
             made.append(WholeRun(run, [(run.id, *values[1:]) for values in self.ended.steps], []))
         return made
 

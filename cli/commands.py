@@ -161,7 +161,7 @@ def wait_and_resume(dispatcher: Dispatcher, run: Run) -> Run:
     """Return the run after its timed wait. Raises: BadInput if it waits for an answer, which needs a server."""
     if any(REGISTRY[step.node_type].answers for step in Step.waiting(run.id)):
         raise BadInput(f"The run waits for {run.waiting}, which only a server can receive")
-    wake_at = Wait.next_wake(run.id) or 0
+    wake_at = Wait.find_next_wake(run.id) or 0
     time.sleep(max(MIN_WAIT, (wake_at - now_ms()) / 1000))
     dispatcher.wake()
     return Run.get_by_id(run.id)

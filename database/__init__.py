@@ -24,16 +24,16 @@ from version import VERSION
 
 from . import write_lock
 from .changes import ALL, SETTINGS, Changes
-from .write_lock import HeldUp as HeldUp
-from .write_lock import is_held_up as is_held_up
-from .write_lock import patience as patience
+from .write_lock import LockTimeout as LockTimeout
+from .write_lock import is_write_blocked as is_write_blocked
+from .write_lock import lock_wait as lock_wait
 
 log = logging.getLogger("headrace.database")
 DatabaseRefused = OperationalError  # for modules that may not import Peewee
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 HISTORY = "schema_migration"
-MOST_NAMED = 5
+MAX_NAMED = 5
 BESIDE = ("-wal", "-shm", "-journal")  # suffixes of the files that belong to a database
 BUSY_MS = 5000
 CHECKPOINT_COMMITS = 64  # after which a checkpoint is due, some 5 MB of the write-ahead log under load
@@ -41,12 +41,14 @@ FALLBACK_PAGES = 8_000  # of the log, 32 MB, at which a commit makes a checkpoin
 PAGES_AT_ONCE = 32
 
 db = SqliteDatabase(None)
-# sqlite3's errors as Peewee's, as its own `execute_sql` gives them.
-_translated = ExceptionWrapper({error.__name__: error for error in (DatabaseError, IntegrityError, OperationalError)})
+# Raises errors of sqlite3 as those of Peewee, as `execute_sql` does.
+_peewee_errors = ExceptionWrapper(
+    {error.__name__: error for error in (DatabaseError, IntegrityError, OperationalError)}
+)
 
 
 _changes = Changes(os.devnull)
-_tell_due: Callable[[], object] | None = None  # called after a commit of this process if a checkpoint is due
+_notify_due: Callable[[], object] | None = None  # called after a commit of this process if a checkpoint is due
 
 
 def connect(path: Path, durability: str = "full") -> None:
@@ -112,23 +114,23 @@ def write() -> Iterator[None]:
             with db.atomic():
                 yield
             return
-        with _counted(ALL, SETTINGS), _transaction():
+        with _count_commit(ALL, SETTINGS), _transaction():
             yield
 
 
 @contextmanager
 def write_runs() -> Iterator[None]:
-    """Open a write transaction of the recorder, which changes only runs and their parts, and nothing in a `Memory`.
+    """Open a write transaction of the recorder, which changes only runs and their parts, and nothing in a `QueryCache`.
 
     It is never nested, and does not use Peewee's transactions, which take twice the time that SQLite needs for one.
     """
-    with write_lock.lock, _counted(ALL):
+    with write_lock.lock, _count_commit(ALL):
         cursor = db.cursor()
-        with _translated:
+        with _peewee_errors:
             cursor.execute("BEGIN IMMEDIATE")
         try:
             yield
-            with _translated:
+            with _peewee_errors:
                 cursor.execute("COMMIT")
         except BaseException as error:
             if cursor.connection.in_transaction:  # On a full disk, SQLite has rolled back already.
@@ -146,24 +148,24 @@ def _forget_if_read_only(error: BaseException) -> None:
 
 @contextmanager
 def write_leases() -> Iterator[None]:
-    """Open a write transaction for leases. It changes no counter: no response or `Memory` depends on leases."""
+    """Open a write transaction for leases. It changes no counter: no response or `QueryCache` depends on leases."""
     with write_lock.lock, _transaction():
         yield
 
 
 @contextmanager
-def _counted(*which: int) -> Iterator[None]:
+def _count_commit(*which: int) -> Iterator[None]:
     changes = _changes  # `connect` may change the database meanwhile
     try:
         changes.begin(*which)
     except OSError as error:
-        raise OperationalError(f"what changes cannot be counted: {error.strerror}") from error
+        raise OperationalError(f"The change counters of the database cannot be written: {error.strerror}") from error
     try:
         yield
     finally:
         changes.end(*which)
-        if _tell_due is not None and changes.commits_since_checkpoint() >= CHECKPOINT_COMMITS:
-            _tell_due()
+        if _notify_due is not None and changes.commits_since_checkpoint() >= CHECKPOINT_COMMITS:
+            _notify_due()
 
 
 @contextmanager
@@ -177,12 +179,12 @@ def _transaction() -> Iterator[None]:
                 cause = error
                 raise
     except OperationalError as error:
-        first = cause or _before_the_rollback(error)
+        first = cause or _find_original_error(error)
         _forget_if_read_only(first)
         raise first from None
 
 
-def _before_the_rollback(error: OperationalError) -> BaseException:
+def _find_original_error(error: OperationalError) -> BaseException:
     """Return the original error. On a full disk SQLite has already rolled back, so "cannot rollback" hides it."""
     rollback = error.__context__
     commit = None if rollback is None else rollback.__context__
@@ -203,7 +205,7 @@ def fetch_value(sql: str, params: tuple[Any, ...] = ()) -> Any:
 def execute_all(statements: Iterable[tuple[str, tuple[Any, ...]]]) -> list[int]:
     """Execute the statements in order and return their row counts. It costs half of `execute` for each."""
     cursor = db.cursor()
-    with _translated:
+    with _peewee_errors:
         return [cursor.execute(sql, params).rowcount for sql, params in statements]
 
 
@@ -252,7 +254,7 @@ def refuse_newer() -> None:
     newer = "a newer version of Headrace" if wrote is None else f"Headrace {wrote}"
     raise ConfigError(
         f"The database {db.database} was written by {newer} and this is {VERSION}, which does not know its migrations "
-        f"{', '.join(sorted(unknown)[:MOST_NAMED])}. Use {newer}, or restore a backup that {VERSION} or an older "
+        f"{', '.join(sorted(unknown)[:MAX_NAMED])}. Use {newer}, or restore a backup that {VERSION} or an older "
         "version made"
     )
 
@@ -279,18 +281,18 @@ def _prepare_a_new_file(path: Path) -> None:
         new.close()
 
 
-def close_to_others(path: Path) -> None:
+def restrict_access(path: Path) -> None:
     """Remove the rights of other users from the database's files; SQLite copies the rights to new files."""
     for file in (path, *(Path(f"{path}{suffix}") for suffix in ("-wal", "-shm", ".lock"))):
         try:
             if not file.stat().st_mode & 0o077:
                 continue
             file.chmod(0o600)
-            log.warning("%s could be opened by other users; now it cannot", file)
+            log.warning("%s was accessible to other users, and no longer is", file)
         except FileNotFoundError:
             continue
         except OSError as error:
-            log.warning("%s can be opened by other users, and that cannot be changed: %s", file, error.strerror)
+            log.warning("%s is accessible to other users, and its rights cannot be changed: %s", file, error.strerror)
 
 
 class Space(NamedTuple):
@@ -336,10 +338,10 @@ def is_checkpoint_due() -> bool:
     return _changes.commits_since_checkpoint() >= CHECKPOINT_COMMITS
 
 
-def when_checkpoint_is_due(tell: Callable[[], object]) -> None:
-    """Have each commit of this process call `tell` while a checkpoint is due. `tell` must return at once."""
-    global _tell_due
-    _tell_due = tell
+def on_checkpoint_due(notify: Callable[[], object]) -> None:
+    """Have each commit of this process call `notify` while a checkpoint is due. It must return at once."""
+    global _notify_due
+    _notify_due = notify
 
 
 def checkpoint() -> int:

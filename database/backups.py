@@ -298,7 +298,7 @@ def _find_servers(path: Path) -> list[str]:
     with suppress(database.DatabaseError):
         database.connect(path)
         try:
-            return Lease.living()
+            return Lease.find_living()
         finally:
             database.disconnect()
     return []

@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 SIZE = 24  # bytes of the file: three numbers of 64 bits
 ALL, SETTINGS = 0, 1  # index of the counter of all commits, and of commits that change more than runs
 CHECKPOINTED = 2  # index of the value of ALL at the start of the last checkpoint
-MOST_REMEMBERED = 1_000
+MAX_CACHED = 1_000
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -40,7 +40,7 @@ class Changes:
         return int(counters[which])
 
     def begin(self, *which: int) -> None:
-        """Make these counters odd: somebody writes. Raises OSError if the file cannot be opened."""
+        """Make these counters odd: a write is in progress. Raises: OSError if the file cannot be opened."""
         counters = self._counters or self._mapped()
         for place in which:
             # A new file starts at the present time, so the numbers of a deleted file do not repeat. An odd number means
@@ -59,7 +59,7 @@ class Changes:
 
     def note_checkpoint(self) -> None:
         """Count commits from now on for the next checkpoint."""
-        with suppress(OSError):  # Then the next one comes early.
+        with suppress(OSError):  # Then the next checkpoint is early.
             counters = self._counters or self._mapped()
             counters[CHECKPOINTED] = counters[ALL]
 
@@ -75,10 +75,10 @@ class Changes:
         return self._counters
 
 
-class Memory(Generic[Key, Value]):
+class QueryCache(Generic[Key, Value]):
     """Cache of query results, valid until any process writes anything except a run. Thread-safe.
 
-    It has at most MOST_REMEMBERED entries, then it is cleared. None is not cached, since anyone can query unknown keys.
+    It has at most MAX_CACHED entries, then it is cleared. None is not cached, since anyone can query unknown keys.
     """
 
     def __init__(self, count: Callable[[], int]) -> None:
@@ -90,28 +90,28 @@ class Memory(Generic[Key, Value]):
     def get(self, key: Key, query: Callable[[], Value | None]) -> Value | None:
         """Return the cached result of the query, or run the query and cache its result unless that is None."""
         count = self._count()
-        found = self.recall(key, count)
+        found = self.find(key, count)
         if found is not None:
             return found
         # The counter was read first, so a write during the query invalidates the result.
         value = query()
-        self.remember(key, count, value)
+        self.store(key, count, value)
         return value
 
-    def recall(self, key: Key, count: int) -> Value | None:
+    def find(self, key: Key, count: int) -> Value | None:
         """Return the result cached at this value of the counter, or None."""
         found = self._found.get(key)
         return found[1] if found is not None and found[0] == count else None
 
-    def remember(self, key: Key, count: int, value: Value | None) -> None:
+    def store(self, key: Key, count: int, value: Value | None) -> None:
         """Cache a result read after the counter had this value, unless the value shows a write in progress."""
         if value is not None and count and not count & 1:
             with self._lock:
-                if len(self._found) >= MOST_REMEMBERED:
+                if len(self._found) >= MAX_CACHED:
                     self._found.clear()
                 self._found[key] = count, value
 
-    def forget(self, key: Key) -> None:
+    def drop(self, key: Key) -> None:
         """Remove the key from the cache, so that the next `get` runs the query."""
         with self._lock:
             self._found.pop(key, None)

@@ -11,7 +11,7 @@ import logging
 import threading
 
 import database
-from database import HeldUp, patience
+from database import LockTimeout, lock_wait
 
 log = logging.getLogger("headrace.checkpoints")
 
@@ -30,7 +30,7 @@ class Checkpoints:
     def start(self) -> None:
         """Start the thread."""
         self._has_ended = False
-        database.when_checkpoint_is_due(self._due.set)
+        database.on_checkpoint_due(self._due.set)
         work = database.closing_connection(self._work)
         self._thread = threading.Thread(target=work, name="checkpoints", daemon=True)
         self._thread.start()
@@ -44,13 +44,13 @@ class Checkpoints:
             self._thread = None
 
     def _work(self) -> None:
-        patience.limit(WAIT_SECONDS)
+        lock_wait.limit(WAIT_SECONDS)
         while self._due.wait() and not self._has_ended:
             self._due.clear()
             try:
                 if database.is_checkpoint_due():
                     step()
-            except HeldUp:
+            except LockTimeout:
                 pass  # The commits of others make the next checkpoint due.
             except Exception as error:
                 log.warning("no checkpoint could be made, so the write-ahead log grows for now: %s", error)
@@ -59,7 +59,7 @@ class Checkpoints:
 def step() -> None:
     """Make a checkpoint. If the log is still longer than RESTART_PAGES, restart it unless a reader uses it.
 
-    Raises: HeldUp if the write lock is not free within the time that this thread may wait.
+    Raises: LockTimeout if the write lock is not free within the time that this thread may wait.
     """
     if database.checkpoint() > RESTART_PAGES:
         database.checkpoint()  # of pages written meanwhile, so that writers wait only briefly

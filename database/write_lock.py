@@ -17,29 +17,29 @@ STALL_SECONDS = 2.0  # a normal wait for other processes
 LOOK_SECONDS = 0.25
 
 
-class HeldUp(OperationalError):
-    """Other threads or processes write for longer than this thread may wait. Nothing was done."""
+class LockTimeout(OperationalError):
+    """Other threads or processes write for longer than this thread may wait. Nothing was written."""
 
     def __init__(self) -> None:
-        super().__init__("nothing can be written at the moment, since another process does not end what it writes")
+        super().__init__("The database is locked by another process for too long; nothing was written, try again")
 
 
-def is_held_up() -> bool:
+def is_write_blocked() -> bool:
     """Return True if other processes have kept this one from writing for longer than they should."""
-    return lock.held_up_for() > STALL_SECONDS
+    return lock.blocked_for() > STALL_SECONDS
 
 
-class _Patience:
-    """The time that threads which answer requests wait for the write lock. All other threads wait without a limit.
+class LockWait:
+    """The time that threads of requests wait for the write lock. All other threads wait without a limit.
 
-    Only some of them wait for long, so that the others can answer requests that do not write: see `wait`.
+    Only some of them wait for long, so that the others can answer requests without writes: see `wait`.
     """
 
     def __init__(self) -> None:
         self._own = threading.local()
         self._turns = threading.BoundedSemaphore(1)
 
-    def leave(self, most: int) -> None:
+    def limit_threads(self, most: int) -> None:
         """Allow `most` threads to wait for long."""
         self._turns = threading.BoundedSemaphore(most)
 
@@ -47,35 +47,35 @@ class _Patience:
         """Limit the waits of this thread to `seconds` from now on; None removes the limit."""
         self._own.seconds = seconds
 
-    def wait(self, come: Callable[[float | None], bool]) -> bool:
-        """Return True if `come(seconds)` is true within the time that this thread may wait; None means any time.
+    def wait(self, attempt: Callable[[float | None], bool]) -> bool:
+        """Return True if `attempt(seconds)` is true within the time that this thread may wait; None means any time.
 
-        If enough threads wait for long already, wait only while no other process has held up this one for
+        If enough threads wait for long already, wait only while no other process has blocked this one for
         STALL_SECONDS.
         """
         most, turns = getattr(self._own, "seconds", None), self._turns
         if most is None:
-            return come(None)
+            return attempt(None)
         if turns.acquire(blocking=False):
             try:
-                return come(most)
+                return attempt(most)
             finally:
                 turns.release()
         ends = time.monotonic() + most
-        while (left := ends - time.monotonic()) > 0 and not is_held_up():
-            if come(min(left, LOOK_SECONDS)):
+        while (left := ends - time.monotonic()) > 0 and not is_write_blocked():
+            if attempt(min(left, LOOK_SECONDS)):
                 return True
-        return come(0.0)
+        return attempt(0.0)
 
 
-patience = _Patience()
+lock_wait = LockWait()
 
 
-class _Queued:
+class _Waiter:
     """A thread that waits for the other processes, so that the thread which wants the lock can stop waiting."""
 
     def __init__(self, lock: WriteLock, fd: int) -> None:
-        self.came = threading.Event()
+        self.acquired = threading.Event()
         self._lock = lock
         self._fd = os.dup(fd)  # the same lock, even if the other descriptor is closed
         threading.Thread(target=self._wait, name="write-lock", daemon=True).start()
@@ -84,8 +84,8 @@ class _Queued:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
         finally:
-            self.came.set()
-            self._lock.give_back(self, self._fd)
+            self.acquired.set()
+            self._lock.release_unwanted(self, self._fd)
             os.close(self._fd)
 
 
@@ -100,7 +100,7 @@ class WriteLock:
         self._mutex = threading.RLock()
         self._depth = 0
         self._fd = -1
-        self._queued: _Queued | None = None  # still waits, after its thread gave up
+        self._queued: _Waiter | None = None  # still waits, after its thread gave up
         self._since: float | None = None  # when this process began to wait for others, or None
 
     def close(self) -> None:
@@ -111,12 +111,12 @@ class WriteLock:
                 self._fd = -1
             self._mutex.release()
 
-    def held_up_for(self) -> float:
+    def blocked_for(self) -> float:
         """Return the seconds for which this process has been waiting for others; 0 if it does not wait."""
         since = self._since
         return 0.0 if since is None else time.monotonic() - since
 
-    def give_back(self, queued: _Queued, fd: int) -> None:
+    def release_unwanted(self, queued: _Waiter, fd: int) -> None:
         """Release the lock for other processes if no thread here wants it any more."""
         with self._mutex:
             if self._queued is queued:
@@ -124,22 +124,22 @@ class WriteLock:
                 fcntl.flock(fd, fcntl.LOCK_UN)
 
     def __enter__(self) -> None:
-        if not self._mutex.acquire(blocking=False) and not patience.wait(self._acquired):
-            raise HeldUp
+        if not self._mutex.acquire(blocking=False) and not lock_wait.wait(self._acquire_mutex):
+            raise LockTimeout
         self._depth += 1
         if self._depth > 1:
             return
         try:
-            self._take()
+            self._lock_file()
         except BaseException:
             self._depth -= 1
             self._mutex.release()
             raise
 
-    def _acquired(self, seconds: float | None) -> bool:
+    def _acquire_mutex(self, seconds: float | None) -> bool:
         return self._mutex.acquire(timeout=-1 if seconds is None else seconds)
 
-    def _take(self) -> None:
+    def _lock_file(self) -> None:
         if self._fd < 0:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if self._queued is None:
@@ -148,18 +148,18 @@ class WriteLock:
                 return
             except BlockingIOError:
                 self._since = time.monotonic()
-        if not patience.wait(self._came):
-            raise HeldUp
+        if not lock_wait.wait(self._wait_for_processes):
+            raise LockTimeout
         self._queued = self._since = None
 
-    def _came(self, seconds: float | None) -> bool:
+    def _wait_for_processes(self, seconds: float | None) -> bool:
         """Wait for the other processes. Return True if this process has the lock."""
         if self._queued is None and seconds is None:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
             return True
         if self._queued is None:
-            self._queued = _Queued(self, self._fd)
-        return self._queued.came.wait(seconds)
+            self._queued = _Waiter(self, self._fd)
+        return self._queued.acquired.wait(seconds)
 
     def __exit__(self, *error: object) -> None:
         self._depth -= 1

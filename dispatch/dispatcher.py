@@ -158,11 +158,11 @@ class Dispatcher:
         """Claim runs of dead processes and pending runs, and stop runs that other processes have claimed."""
         self.look_for_pause()
         self.executor.record_unrecorded()
-        Lease.bury()
+        Lease.delete_gone()
         trusts = self.lease.trusts_silence()
         for run in Run.abandoned(trusts):
             log.warning("the process of run %s has died; the run will be resumed", run.id)
-            self.recorder.commit([Run.take_from_the_dead(run.id, trusts)])
+            self.recorder.commit([Run.requeue_abandoned(run.id, trusts)])
         Run.unqueue()
         self._stop_lost_runs()
         self._release_forgotten()
@@ -258,7 +258,7 @@ class Dispatcher:
         noted = [] if note is None else [note(run)]
         if unless:
             # If the flow is busy, the run is not written.
-            noted = [one.provided("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (id_,)) for one in noted]
+            noted = [one.with_condition("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (id_,)) for one in noted]
         record = RunRecord(self.recorder, payloads, run, made, noted)
         active = self._active[id_] = Active(record, plan)
         has_room = len(self._active) <= self.config.run_threads and not (plan.is_slow and self._slow.is_full)
@@ -381,7 +381,7 @@ class Dispatcher:
         if (active := self._active.get(run.id)) is not None:
             active.record.durable()
         with write():
-            problem = Wait.why_closed(run.id, node_id, now_ms(), node.asks, question)
+            problem = Wait.explain_closed(run.id, node_id, now_ms(), node.asks, question)
             if problem is not None:
                 raise Conflict(problem)
             kept = self.resources.payloads.keep(run.id, f"answer_{node_id}", encoded)
@@ -441,7 +441,7 @@ class Dispatcher:
             return []
         # Other processes see the same runs: each takes a sample of the oldest, so that they rarely collide.
         skipped = self._active.keys() | self._unreadable.keys()
-        found = [id_ for id_ in Run.claimable(4 * free + len(skipped)) if id_ not in skipped]
+        found = [id_ for id_ in Run.find_claimable(4 * free + len(skipped)) if id_ not in skipped]
         self._has_more = len(found) > free
         return found if len(found) <= free else sorted(random.sample(found, free))
 
@@ -482,12 +482,12 @@ class Dispatcher:
         # A run that waits here for a thread may run elsewhere, be released there and still become ours.
         running = {id_: active for id_, active in list(self._active.items()) if active.run.status == "running"}
         durable = {id_ for id_, active in running.items() if active.record.is_claimed and active.record.is_durable()}
-        for id_ in durable - Run.still_running(durable, self.lease.owner):
+        for id_ in durable - Run.filter_running(durable, self.lease.owner):
             running[id_].stop_reason = "the run was cancelled or is executed elsewhere"
 
     def _release_forgotten(self) -> None:
         """Release runs that this process has claimed but does not execute: reading the row failed after the claim."""
-        for id_, claims in Run.held_by(self.lease.owner):
+        for id_, claims in Run.find_held_by(self.lease.owner):
             if id_ not in self._active and id_ not in self.executor.unrecorded:
                 log.warning("run %s was claimed but not executed; it is released", id_)
                 # Since it was read, it may have ended, or waited and been claimed again.

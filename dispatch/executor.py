@@ -111,7 +111,7 @@ class Executor:
         run.nodes_total = len(active.plan.nodes)
         if history.running:
             # Written with the next step or the end: until then the next claim must also find the step interrupted.
-            record.add(Step.close_the_running(run.id, run.claims))
+            record.add(Step.close_running_steps(run.id, run.claims))
         if run.deaths >= MAX_DEATHS:
             text = f"given up: {MAX_DEATHS} processes died while they executed this run"
             return Outcome("failed", None, text, error_kind="interrupted")
@@ -194,7 +194,7 @@ class Executor:
             self.resources.payloads.remove(run.id)
             return
         text = f"could not be recorded: {error}"
-        closed = Step.close_the_running(run.id, run.claims)
+        closed = Step.close_running_steps(run.id, run.claims)
         values = {"error_text": text, "error_kind": "storage"}
         ending = [closed, *run.finish(self.lease.owner, "failed", waits=True, **values)]
         self.unrecorded[run.id] = active, Outcome("failed", None, text, error_kind="storage"), ending

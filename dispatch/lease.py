@@ -65,7 +65,7 @@ class ProcessLease:
         if self.is_alive():
             return
         self.beat()
-        if not run.goes_on():
+        if not run.is_still_claimed():
             raise RunTaken
 
     def keep(self) -> None:

@@ -17,7 +17,7 @@ from dispatch.payloads import Kept, Payloads
 from dispatch.recorder import Turn
 from engine import Job, Outcome, Plan
 from errors import NodeError
-from models import Fired, HeldUp, Run, is_held_up, new_id, now_ms
+from models import Fired, LockTimeout, Run, is_write_blocked, new_id, now_ms
 from nodes.credentials.keyring import Keyring
 from parsers.process import refuse_to_wait
 
@@ -154,7 +154,7 @@ class QuickRuns:
         Raises: the errors of `Dispatcher.submit`.
         """
         version = start.flow.id, start.flow.version
-        if (self._slow and self._is_slow(version)) or is_held_up():
+        if (self._slow and self._is_slow(version)) or is_write_blocked():
             return False
         self.dispatcher.check_open()
         refuse_to_wait(_refuse)
@@ -186,7 +186,7 @@ class QuickRuns:
         if given and (now := self.clock()) - given[0].given_at > self.resources.config.write_wait:
             for turn in given:
                 if now - turn.given_at > self.resources.config.write_wait:
-                    turn.revoke(HeldUp())
+                    turn.revoke(LockTimeout())
 
     def _submit(self) -> None:
         turn, self._turn = self._turn, Turn(self.recorder)
@@ -220,7 +220,7 @@ class QuickRuns:
         record = RunRecord(_ELSEWHERE, self.rows, run)
         job = self._job(run, record, input, encoded, patience.check)
         text, outcome = encode_output(engine.run(plan, job), job.keyring, self.resources.config.max_value_bytes)
-        run.end_whole(
+        run.end_unsaved(
             outcome.status, (time.perf_counter() - began) * 1000, output=self.rows.keep(id_, "output", text).text,
             error_text=outcome.error_text, error_node_id=outcome.error_node_id, error_kind=outcome.error_kind,
             nodes_done=record.done,

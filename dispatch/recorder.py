@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from peewee import IntegrityError
 
-from database import HeldUp, disconnect_thread, execute_all, patience, write_runs
+from database import LockTimeout, disconnect_thread, execute_all, lock_wait, write_runs
 from errors import Conflict, Unavailable
 from models import Needed, Run, RunDay, Step, Write
 
@@ -38,19 +38,19 @@ class _Batch(NamedTuple):
 
 
 class Revocable(Future[list[int]]):
-    """A unit that is withdrawn when the thread that waits for it must not wait longer (`database.patience`).
+    """A unit that is withdrawn when the thread that waits for it must not wait longer (`database.lock_wait`).
 
-    Then this unit and the units after it have failed as HeldUp.
+    Then this unit and the units after it have failed as LockTimeout.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._held_up = HeldUp()
+        self._held_up = LockTimeout()
 
     def result(self, timeout: float | None = None) -> list[int]:
         try:
             # Once the writer has begun it, the thread waits for its end.
-            if timeout is None and not self.done() and not patience.wait(self._came) and self.cancel():
+            if timeout is None and not self.done() and not lock_wait.wait(self._came) and self.cancel():
                 raise self._held_up
             return super().result(timeout)
         except CancelledError:

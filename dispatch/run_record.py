@@ -212,7 +212,7 @@ class RunRecord:
         except Undone:
             self._pending = []  # all earlier writes are recorded
             self.done = self._told = done
-            if not self.run.goes_on():
+            if not self.run.is_still_claimed():
                 raise RunTaken from None
             raise NodeError(str(refusal)) from None
 
@@ -259,7 +259,7 @@ class RunRecord:
         """
         self._settle(wait=self._is_full())
         if self.done != self._told:
-            self._buffer.append(self.run.tell_progress(self.done))
+            self._buffer.append(self.run.write_progress(self.done))
             self._told = self.done
         claims = self.run.claims
         steps = [

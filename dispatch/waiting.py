@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import engine
-from database import is_held_up
+from database import is_write_blocked
 from errors import Unavailable
 from models import QUEUED, Run, Step, Wait, now_ms
 from nodes.base import REGISTRY
@@ -41,7 +41,7 @@ class Waiting:
         deadline = time.monotonic() + seconds
         active = ticket.active
         if active is not None:
-            if is_held_up():
+            if is_write_blocked():
                 active.record.durable()  # a limited number of threads may wait while the database is held up
             self._await(active.ended, deadline)
             active.record.durable()
@@ -120,7 +120,7 @@ def _sleeps_past(run: Run, seconds: float) -> bool:
     """Return True if the run pauses for an event that will not occur within these seconds by itself."""
     if run.status != "pending" or run.waiting is None or run.waiting == QUEUED:
         return False
-    wake_at = Wait.next_wake(run.id)
+    wake_at = Wait.find_next_wake(run.id)
     if wake_at is not None and wake_at <= now_ms() + seconds * 1000:
         return False
     if not all(_sleeps_past(child, seconds) for child in run.children()):

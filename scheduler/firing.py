@@ -192,7 +192,7 @@ def watch(now: int) -> int:
 
     Every process does this, in case the leader hangs.
     """
-    found = Schedule.untold(now, PAGE)
+    found = Schedule.find_unreported(now, PAGE)
     if not found:
         return 0
     told = 0
@@ -200,7 +200,7 @@ def watch(now: int) -> int:
         flows = active_flows([due.workflow_id for due in found])
         for due in found:
             flow = flows.get(due.workflow_id)
-            if flow is not None and Schedule.tell(due, now):
+            if flow is not None and Schedule.mark_reported(due, now):
                 since, late = iso(due.next_at), now - due.next_at
                 text = f"{_name(due, flow)} is overdue since {since} ({format_duration(late)}): nothing fires it"
                 _log(due, flow, "warning", text, {"due_at": since, "late_seconds": late // 1000})

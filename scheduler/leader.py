@@ -101,14 +101,14 @@ def realign(wall: Callable[[], int]) -> None:
 
     Instants that fired before do not fire again: they have a row in `schedule_fires`.
     """
-    moved = Schedule.pull_intervals(wall)
+    moved = Schedule.restart_intervals(wall)
     now = wall()
-    for expression, timezone in Schedule.rhythms():
+    for expression, timezone in Schedule.list_cron_rules():
         try:
             first = get_cron(expression, timezone).after(now)
         except UNREADABLE as error:
             log.warning("Schedules with the cron expression %r in %s cannot fire: %s", expression, timezone, error)
             continue
-        moved += Schedule.pull_cron(expression, timezone, first, now)
+        moved += Schedule.limit_cron(expression, timezone, first, now)
     if moved:
         log.warning("The clock was changed: recomputed %d schedules that were due too far ahead", moved)

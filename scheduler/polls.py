@@ -77,7 +77,7 @@ class Poller:
     ) -> None:
         self.dispatcher, self.owner, self.leads = dispatcher, owner, leads
         self.start, self.wall, self.monotonic = start, wall, monotonic
-        self._asking: list[ActivePoll] = []
+        self._active: list[ActivePoll] = []
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -86,11 +86,11 @@ class Poller:
         if self._stopped or not self.leads():
             return
         now = self.monotonic()
-        asking = [one for one in list(self._asking) if one.lapses > now]
-        free = min(THREADS - len(asking), MAX_THREADS - len(self._asking))
+        active = [one for one in list(self._active) if one.lapses > now]
+        free = min(THREADS - len(active), MAX_THREADS - len(self._active))
         if free <= 0:
             return
-        for claim in Poll.claim(self.owner, self.wall(), free, {one.key for one in asking}):
+        for claim in Poll.claim(self.owner, self.wall(), free, {one.key for one in active}):
             self._begin(ActivePoll(claim, now + CLAIM_MS / 1000))
 
     def stop(self) -> None:
@@ -103,24 +103,24 @@ class Poller:
             # A failure must not prevent the rest of the shutdown.
             log.warning("Could not release the polls; other processes wait for %d ms: %s", CLAIM_MS, error)
 
-    def _begin(self, asking: ActivePoll) -> None:
+    def _begin(self, active: ActivePoll) -> None:
         def work() -> None:
             try:
-                self.poll(asking.claim)
+                self.poll(active.claim)
             except Stopped:
-                log.debug("The process stops during the poll of %s", asking.key)
+                log.debug("The process stops during the poll of %s", active.key)
             except (DatabaseRefused, OSError) as error:
-                log.error("Could not record the poll of %s: %s", asking.key, error)
+                log.error("Could not record the poll of %s: %s", active.key, error)
             except Exception:
-                log.exception("The poll of %s failed; the next one is in %d ms", asking.key, CLAIM_MS)
+                log.exception("The poll of %s failed; the next one is in %d ms", active.key, CLAIM_MS)
             finally:
-                self._asking.remove(asking)
+                self._active.remove(active)
 
-        self._asking.append(asking)
+        self._active.append(active)
         try:
             self.start(work)
         except RuntimeError:  # no more threads can be started
-            self._asking.remove(asking)
+            self._active.remove(active)
             raise
 
     def poll(self, claim: Claim) -> None:
@@ -146,7 +146,7 @@ class Poller:
         except HeadraceError as error:
             self._fail(claim, flow, error.message, lines)
         else:
-            self._keep(PollRecorder(self, claim, flow, found, lines))
+            self._record(PollRecorder(self, claim, flow, found, lines))
 
     def room(self) -> int:
         """Return how many runs may be queued: half of the queue is reserved for callers, who cannot retry later."""
@@ -177,12 +177,12 @@ class Poller:
                     lines = [*lines, ("warning", f"{name_of(claim, flow)} cannot be polled: {text}", None)]
                 write_log(claim, flow, lines)
 
-    def _keep(self, keeping: PollRecorder) -> None:
+    def _record(self, recorder: PollRecorder) -> None:
         try:
-            keeping.work()
+            recorder.work()
         except ClaimLost:
-            log.info("Discarded the result of polling %s: the claim was lost", keeping.claim.node_id)
-        if keeping.fired:
+            log.info("Discarded the result of polling %s: the claim was lost", recorder.claim.node_id)
+        if recorder.fired:
             self.dispatcher.pick_up()
 
 
@@ -220,20 +220,20 @@ class PollRecorder:
     fired: list[str] = field(default_factory=list)
     known: dict[bytes, int | None] = field(init=False, default_factory=dict)
     shown: dict[bytes, Item] = field(init=False, default_factory=dict)
-    left: list[tuple[bytes, Item]] = field(init=False, default_factory=list)
+    unrecorded: list[tuple[bytes, Item]] = field(init=False, default_factory=list)
 
     def work(self) -> None:
-        """Record the result, as far as there is room for runs. Raises: Overtaken, Stopped."""
+        """Record the result, as far as there is room for runs. Raises: ClaimLost, Stopped."""
         if not self.claim.is_new and (self.found.items or self.found.whole):
             self.known = PollEntry.known(self.claim)
         for item in self.found.items:
             self.shown.setdefault(PollEntry.digest(item.key), item)
-        self.left = [(entry, item) for entry, item in self.shown.items() if entry not in self.known]
+        self.unrecorded = [(entry, item) for entry, item in self.shown.items() if entry not in self.known]
         is_first = self.claim.is_new or not self.claim.begun
         if is_first and not self.found.backlog:
-            self._put([(entry, None) for entry, _ in self.left])
+            self._put([(entry, None) for entry, _ in self.unrecorded])
             return
-        while self._fire(self.left[: self.poller.runs_at_once]):
+        while self._fire(self.unrecorded[: self.poller.runs_at_once]):
             continue
 
     def _fire(self, batch: list[tuple[bytes, Item]]) -> bool:
@@ -246,7 +246,7 @@ class PollRecorder:
             for _, run in made[taken:]:
                 if run is not None and run.input_bytes is not None:
                     self.poller.dispatcher.resources.payloads.remove(str(run.id))
-        return taken == len(batch) and bool(self.left)
+        return taken == len(batch) and bool(self.unrecorded)
 
     def _run_of(self, item: Item) -> Run | None:
         """Return the run of an entry, not written yet; None, with a log entry, if its value cannot be an input."""
@@ -273,17 +273,17 @@ class PollRecorder:
             if not Poll.holds(self.claim):
                 raise ClaimLost
             if self.claim.is_new:
-                Poll.begin_anew(self.claim)
+                Poll.reset_state(self.claim)
             taken = self._insert(made, now)
             if taken < len(made):
                 Poll.end(self.claim, now, now + HOLD_MS, last_polled_at=now)
-            elif taken == len(self.left):
+            elif taken == len(self.unrecorded):
                 self._settle(now)
             write_log(self.claim, self.flow, self.lines)
         self.lines = []
         self.claim = self.claim._replace(state_of=self.claim.source)
         self.fired += [str(run.id) for _, run in made[:taken] if run is not None]
-        self.left = self.left[taken:]
+        self.unrecorded = self.unrecorded[taken:]
         return taken
 
     def _insert(self, made: list[tuple[bytes, Run | None]], now: int) -> int:

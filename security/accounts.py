@@ -251,7 +251,7 @@ def create_workspace(entry: AuditEntry, name: str, user: User, config: Config) -
     if not may_create_workspace(user, config):
         raise Forbidden("Only admins of this server create workspaces; ask one of them (HEADRACE_WORKSPACES is admins)")
     with entry.written():
-        if Workspace.founded_by(user) >= config.max_workspaces:
+        if Workspace.count_founded_by(user) >= config.max_workspaces:
             raise Conflict(
                 f"You have created {config.max_workspaces} workspaces, the maximum for one person "
                 "(HEADRACE_MAX_WORKSPACES)"

@@ -249,7 +249,7 @@ def _sort_key(user: UsedBy) -> tuple[bool, bool, str, str]:
 
 
 def _list_flows(workspace_id: str) -> Iterator[tuple[UsedBy, frozenset[str]]]:
-    heads = list(Workflow.heads(workspace_id, MAX_EXAMINED))
+    heads = list(Workflow.list_heads(workspace_id, MAX_EXAMINED))
     found = {key: _names_cache[key] for id_, _, _, version in heads if (key := (id_, version)) in _names_cache}
     lacking = [id_ for id_, _, _, version in heads if (id_, version) not in found]
     for begin in range(0, len(lacking), BATCH):

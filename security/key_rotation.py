@@ -104,7 +104,7 @@ def parse_key(raw: bytes, what: str) -> bytes:
 
 def _check_alone(config: Config) -> None:
     """Check that no other process may use the old key. Raises: Conflict while a server is alive."""
-    living = Lease.living()
+    living = Lease.find_living()
     if living:
         raise Conflict(
             f"A server is working on {config.database_path} ({', '.join(living)}); stop it first. "

@@ -42,7 +42,7 @@ class Attempt:
         """Undo the count: the password was right. Failures of the account are forgotten."""
         with write():
             LoginFailure.forget([self.keys["pair"], self.keys["account"]])
-            LoginFailure.take_back(self.keys["address"])
+            LoginFailure.uncount(self.keys["address"])
             LoginAddress.note(user.id, self.network)
 
 

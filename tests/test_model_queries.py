@@ -187,7 +187,7 @@ def test_a_process_of_an_earlier_start_of_the_machine_is_dead(made):
 def test_a_process_that_is_gone_is_dead_before_its_lease_runs_out(made):
     run = running(made)
     Lease.beat("me", 60_000)
-    Lease.bury()
+    Lease.delete_gone()
     assert Run.abandoned() == []
     space, _, started = Lease.find("me").process.split()
     with child(["true"]) as gone:
@@ -195,7 +195,7 @@ def test_a_process_that_is_gone_is_dead_before_its_lease_runs_out(made):
     for process in (f"{space} {gone.pid} {started}", f"{space} {os.getpid()} {int(started) - 1}"):
         Lease.beat("me", 60_000)
         Lease.update(process=process).execute()
-        Lease.bury()
+        Lease.delete_gone()
         assert Run.abandoned() == [run] and Lease.find("me") is None
 
 
@@ -204,7 +204,7 @@ def test_a_process_that_cannot_be_seen_from_here_has_its_lease(made, process):
     running(made)
     Lease.beat("me", 60_000)
     Lease.update(process=process).execute()
-    Lease.bury()
+    Lease.delete_gone()
     assert Run.abandoned() == []
 
 
@@ -323,15 +323,15 @@ QUESTIONS = {
     "steps": lambda: Step.of("run_1", 10),
     "more steps": lambda: Step.of("run_1", 10, 5),
     "outputs": lambda: Step.outputs("run_1", ["a"]),
-    "interrupt": lambda: do([Step.close_the_running("run_1", 1)]),
+    "interrupt": lambda: do([Step.close_running_steps("run_1", 1)]),
     "log of a run": lambda: LogEntry.of("run_1", 10, "log_1"),
     "log": lambda: list(LogEntry.select_where(LogFilters("ws_1")).page(10, "log_1")),
     "log of a run, newest first": lambda: list(LogEntry.select_where(LogFilters("ws_1", "run_1")).page(10, None)),
     "metrics": lambda: metrics("ws_1", 30),
     "run": lambda: Run.find("run_1"),
     "abandoned": lambda: Run.abandoned(),
-    "waiting": lambda: Run.claimable(5),
-    "still running": lambda: Run.still_running(["run_1", "run_2"], "me"),
+    "waiting": lambda: Run.find_claimable(5),
+    "still running": lambda: Run.filter_running(["run_1", "run_2"], "me"),
     "unfinished": lambda: execute("SELECT COUNT(*) FROM runs WHERE status = 'pending'"),
     "key": lambda: IdempotencyKey.run_of("wf_1", "k"),
     "flows": lambda: list(Workflow.select_where("ws_1").page(10, None)),

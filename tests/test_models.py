@@ -331,7 +331,7 @@ def test_a_second_claim_keeps_the_time_of_the_first(made):
 def test_only_its_owner_releases_a_run(made):
     run = running(made)
     assert do([Run.release(run.id, "other")]) == do([Run.release(run.id, "me", 0)]) == [0]
-    assert Run.held_by("me") == [(run.id, 1)] and do([Run.release(run.id, "me", 1)]) == [1]
+    assert Run.find_held_by("me") == [(run.id, 1)] and do([Run.release(run.id, "me", 1)]) == [1]
     row = run_of(run.id)
     assert (row.status, row.lease_owner, row.claims) == ("pending", None, 1)
 
@@ -405,7 +405,7 @@ def test_abandoned_are_the_running_runs_of_no_living_process(made):
     assert [run.id for run in Run.abandoned()] == [gone.id]
     Lease.end("me")
     assert [run.id for run in Run.abandoned()] == [mine.id, gone.id]
-    assert Run.claimable(10) == [waiting.id]
+    assert Run.find_claimable(10) == [waiting.id]
 
 
 def test_still_running_tells_which_runs_are_still_ours(made):
@@ -413,7 +413,7 @@ def test_still_running_tells_which_runs_are_still_ours(made):
     Run.update(lease_owner="other").where(Run.id == taken.id).execute()
     ended.cancel("x")
     ids = {mine.id, taken.id, ended.id}
-    assert Run.still_running(ids, "me") == {mine.id} and Run.still_running([], "me") == set()
+    assert Run.filter_running(ids, "me") == {mine.id} and Run.filter_running([], "me") == set()
 
 
 def test_a_run_goes_with_its_steps_log_and_key(made):
@@ -460,7 +460,7 @@ def test_what_a_crash_left_running_is_closed(made):
     add_step(run, 0)
     add_step(run, 1, status="running")
     add_step(other, 7, status="running")
-    assert do([Step.close_the_running(run.id, run.claims)]) == [1]
+    assert do([Step.close_running_steps(run.id, run.claims)]) == [1]
     assert [step.status for step in steps_of(run.id)] == ["success", "failed"]
     assert "interrupted" in steps_of(run.id)[1].error_text and steps_of(run.id)[1].finished_at
     assert steps_of(other.id)[0].status == "running"
@@ -469,7 +469,7 @@ def test_what_a_crash_left_running_is_closed(made):
 def test_closing_leaves_the_steps_of_who_claimed_the_run_since(made):
     run = accept(made)
     add_step(run, 0, status="running")
-    assert do([Step.close_the_running(run.id, run.claims - 1)]) == [0]
+    assert do([Step.close_running_steps(run.id, run.claims - 1)]) == [0]
     assert [step.status for step in steps_of(run.id)] == ["running"]
 
 

@@ -73,7 +73,7 @@ def test_a_database_that_others_could_open_is_closed_to_them_and_that_is_said(co
     caplog.clear()
     workflow_server.prepare(config)
     assert stat.S_IMODE(config.database_path.stat().st_mode) == 0o600
-    assert "could be opened by other users" in caplog.text
+    assert "was accessible to other users" in caplog.text
     caplog.clear()
     workflow_server.prepare(config)
     assert "other users" not in caplog.text

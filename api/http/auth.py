@@ -18,7 +18,7 @@ from api.http.json_io import get_request, read_body
 from api.http.request_origin import SAFE_METHODS, check_origin, get_session_token
 from api.http.server import get_config, get_server
 from errors import Forbidden, HeadraceError, NotFound, Unauthenticated
-from models import ROLES, Caller, User, commits, look_up_anew
+from models import ROLES, Caller, User, commits, forget_session
 
 ANSWER_ROLE = "operator"  # the lowest role that may answer a waiting run
 # Views of a library: the API documentation page, which shows no data.
@@ -170,7 +170,7 @@ def _identify(request_: Any) -> Identity | None:
     if session is not None and (write := session.used(get_config().session_idle_days)) is not None:
         # Extend the idle timeout. The write is not awaited, and a failed write does not fail the request.
         get_server().recorder.submit([write])
-        look_up_anew(session)
+        forget_session(session)
     return caller
 
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, TypeVar
 from flask import Response, g, make_response, request
 
 from api.http.server import get_server
-from database.changes import Memory
+from database.changes import QueryCache
 from models import commits, now_ms
 
 NO_ETAG = ("webhooks.fire",)  # a flow sets its own headers
@@ -33,7 +33,7 @@ SIGNATURE = re.compile(rb"token(?:=|%3[Dd]|\\+u003[Dd])[\w-]{20,}")
 
 MINUTE_MS = 60_000
 
-_digests: Memory[bytes, str] = Memory(commits)
+_digests: QueryCache[bytes, str] = QueryCache(commits)
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -83,7 +83,7 @@ def respond_if_unchanged(count: int, *request_parts: str) -> Response | None:
     parts = (str(now_ms() // MINUTE_MS), *request_parts)
     key = hashlib.blake2b("\0".join(parts).encode(), digest_size=16).digest()
     g.cache_key = key, count
-    if "If-None-Match" not in request.headers or (digest := _digests.recall(key, count)) is None:
+    if "If-None-Match" not in request.headers or (digest := _digests.find(key, count)) is None:
         return None
     response = Response(mimetype="application/json")
     return response if set_etag(response, digest) else None
@@ -104,7 +104,7 @@ def add_etag(response: Response) -> Response:
     digest = compute_digest(body)
     if "cache_key" in g:
         key, count = g.cache_key
-        _digests.remember(key, count, digest)
+        _digests.store(key, count, digest)
     if not set_etag(response, digest) and len(body) >= MIN_COMPRESSED and accepts_gzip():
         send_compressed(response, gzip.compress(body, GZIP_LEVEL, mtime=0))
     return response

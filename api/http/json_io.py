@@ -18,7 +18,7 @@ from api.http import query_parameters
 from api.http.server import get_config
 from definition.messages import to_plain
 from errors import BadInput, HeadraceError, Issue, NotJson, TooLarge, Unavailable
-from models import DatabaseRefused, HeldUp, patience
+from models import DatabaseRefused, LockTimeout, lock_wait
 from nodes.limits import MAX_CONTAINERS, has_too_many_parts
 
 MAX_DEPTH = 100
@@ -231,7 +231,7 @@ def answer_error(error: Exception) -> Response:
 
 def to_unavailable(error: DatabaseRefused) -> Unavailable:
     """Return the error for a database that refused a write."""
-    if isinstance(error, HeldUp):
+    if isinstance(error, LockTimeout):
         return Unavailable(f"{str(error).capitalize()}; try again soon", retry_after=5)
     return Unavailable("The database cannot take this write at the moment; try again soon", retry_after=5)
 
@@ -257,8 +257,8 @@ def install(app: Flask) -> None:
     the database's write lock.
     """
     app.json = Orjson(app)
-    app.before_request(lambda: patience.limit(get_config().write_wait))
-    app.teardown_request(lambda error: patience.limit(None))
+    app.before_request(lambda: lock_wait.limit(get_config().write_wait))
+    app.teardown_request(lambda error: lock_wait.limit(None))
 
     def handle(error: Exception) -> Response:
         if not isinstance(error, HeadraceError | HTTPException):

@@ -20,7 +20,7 @@ from api.webhooks.auth import get_header_name, is_authentic
 from api.webhooks.body import filter_headers, parse_query
 from api.webhooks.refusal_log import RefusalLog
 from database import settings_commits
-from database.changes import Memory
+from database.changes import QueryCache
 from definition import Plan
 from dispatch import QuickRuns, Start
 from engine import Outcome
@@ -50,7 +50,7 @@ class WebhookCalls:
     def __init__(self, runs: QuickRuns, vault: Vault, refusals: RefusalLog) -> None:
         self.runs, self.vault, self.refusals = runs, vault, refusals
         self.trusts_proxies = runs.dispatcher.config.trusted_proxies > 0
-        self._routes: Memory[tuple[str, str], Route] = Memory(settings_commits)
+        self._routes: QueryCache[tuple[str, str], Route] = QueryCache(settings_commits)
 
     def take(self, call: Call, reply: Reply) -> bool:
         """Start the run. Return False, with nothing begun, if the view must serve the call."""

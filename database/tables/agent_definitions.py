@@ -13,7 +13,7 @@ MAX_AGENTS = 200  # of a workspace
 
 
 class Agent(Base):
-    """`definition` is the whole definition as JSON, with id and name; ids are unique within a workspace."""
+    """`definition` is the complete definition as JSON, with id and name; ids are unique within a workspace."""
 
     workspace_id = TextField()
     id = TextField()
@@ -48,7 +48,7 @@ class Agent(Base):
         return list(cls.each("workspace_id = ? AND id > ? ORDER BY id LIMIT ?", (workspace_id, after, limit)))
 
     def change(self, name: str, definition: str, expected: int | None = None) -> bool:
-        """Set the whole definition. Return False if the row is gone, or its last change is not the `expected` one."""
+        """Set the definition. Return False if the row was deleted, or its last change is not the `expected` one."""
         with write():
             present = Agent.named(self.workspace_id, self.id)
             if present is None or expected not in (None, present.updated_at):

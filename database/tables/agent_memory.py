@@ -29,7 +29,7 @@ BY_NAME = "workspace_id = ? AND agent_id = ? AND session = ? AND key = ?"
 
 
 class MemoryName(NamedTuple):
-    """What identifies a memory. The session "" is shared by all sessions of the agent."""
+    """The identity of a memory. The session "" is shared by all sessions of the agent."""
 
     workspace_id: str
     agent_id: str

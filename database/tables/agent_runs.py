@@ -76,7 +76,7 @@ class AgentRun(Timed, Base):
 
     @classmethod
     def accepted(cls, run: Run, id_: str, **values: Any) -> Write:
-        """Return the write of a row for a task that is the whole run, not begun yet."""
+        """Return the write of a row for a task that its run consists of, not begun yet."""
         row = {"id": id_, "workspace_id": run.workspace_id, "run_id": run.id, "created_at": run.created_at, **values}
         return insert("agent_runs", {**row, "status": "pending"} | dict.fromkeys(COUNTS, 0))
 
@@ -187,7 +187,7 @@ class AgentStep(Timed, Base):
         return cls.each("agent_run_id = ? ORDER BY seq LIMIT ?", (agent_run_id, most))
 
     @classmethod
-    def count_of(cls, agent_run_id: str) -> int:
+    def count(cls, agent_run_id: str) -> int:
         """Return the number of steps; their numbers have no gaps."""
         last: int | None = fetch_value("SELECT MAX(seq) FROM agent_steps WHERE agent_run_id = ?", (agent_run_id,))
         return 0 if last is None else last + 1

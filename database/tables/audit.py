@@ -55,7 +55,7 @@ CHANGED = {"changed": True}
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the changes of these columns for an entry: `{name: {"before", "after"}}` for those that differ."""
+    """Return the changes of these columns for an entry: `{name: {"before", "after"}}`."""
     return {name: _difference(before.get(name), value) for name, value in after.items() if value != before.get(name)}
 
 
@@ -89,12 +89,12 @@ class AuditEntry(Base):
         table_name = "audit_entries"
 
     @classmethod
-    def begin(cls, action: str, workspace_id: str | None = None, **who: str | None) -> AuditEntry:
-        """Return a new entry, not yet written; `who` has the columns user_id, user_email, token_name and address."""
+    def begin(cls, action: str, workspace_id: str | None = None, **actor: str | None) -> AuditEntry:
+        """Return a new entry, not yet written; `actor` has the columns user_id, user_email, token_name and address."""
         if action not in ACTIONS:
             raise ValueError(f"unknown action {action!r}")
         entry = cls.fresh(dict.fromkeys(column.name for column in cls._meta.sorted_fields))
-        entry.__data__.update(action=action, workspace_id=workspace_id, **who)
+        entry.__data__.update(action=action, workspace_id=workspace_id, **actor)
         entry.noted = {}
         return entry
 

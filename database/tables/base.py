@@ -35,7 +35,7 @@ class Write(NamedTuple):
     sql: str
     params: tuple[Any, ...]
 
-    def provided(self, condition: str, params: tuple[Any, ...]) -> Write:
+    def with_condition(self, condition: str, params: tuple[Any, ...]) -> Write:
         """Return this insertion with a condition in addition to its own."""
         head, values, marks = self.sql.partition(" VALUES ")
         where = f"{head} SELECT {marks[1:-1]} WHERE" if values else f"{self.sql} AND"

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Self
 
 from database import settings_commits
-from database.changes import Memory
+from database.changes import QueryCache
 
 from .base import now_ms
 from .users import ROLES, ApiToken, Session, User, hash_token
@@ -38,7 +38,7 @@ class _Found:
         return ends is not None and ends <= now_ms()
 
 
-_memory: Memory[tuple[type[Session] | type[ApiToken], str], _Found | None] = Memory(settings_commits)
+_cache: QueryCache[tuple[type[Session] | type[ApiToken], str], _Found | None] = QueryCache(settings_commits)
 
 
 def _look_up(kind: type[Session] | type[ApiToken], hashed: str) -> _Found | None:
@@ -47,12 +47,12 @@ def _look_up(kind: type[Session] | type[ApiToken], hashed: str) -> _Found | None
         user = None if proof is None else next(User.each("id = ?", (proof.user_id,), SECRET), None)
         return None if proof is None or user is None else _Found(user, proof)
 
-    return _memory.get((kind, hashed), query)
+    return _cache.get((kind, hashed), query)
 
 
-def look_up_anew(session: Session) -> None:
+def forget_session(session: Session) -> None:
     """Drop this session from the cache: the recorder changes it by a commit that does not clear the cache."""
-    _memory.forget((Session, session.token_hash))
+    _cache.drop((Session, session.token_hash))
 
 
 class Caller:
@@ -81,7 +81,7 @@ class Caller:
         found = _look_up(Session, hashed)
         if found is not None and found.is_over():
             # The recorder may have extended the idle timeout without clearing the cache.
-            _memory.forget((Session, hashed))
+            _cache.drop((Session, hashed))
             found = _look_up(Session, hashed)
         return None if found is None or found.is_over() else cls(found)
 

@@ -9,7 +9,7 @@ from .runs import Run
 
 
 class IdempotencyKey(Expiring, Base):
-    """A key under which a run was started; it stands for that run for a day."""
+    """A key under which a run was started; it identifies that run for a day."""
 
     expired, kept_ms = "created_at < ?", DAY_MS
     workflow_id = TextField()
@@ -26,7 +26,7 @@ class IdempotencyKey(Expiring, Base):
         now = now_ms()
         stale = "DELETE FROM idempotency_keys WHERE workflow_id = ? AND key = ? AND created_at < ?"
         row = {"workflow_id": workflow_id, "key": key, "run_id": run_id, "created_at": now}
-        bound = insert("idempotency_keys", row).provided("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (run_id,))
+        bound = insert("idempotency_keys", row).with_condition("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (run_id,))
         return [Write(stale, (workflow_id, key, now - DAY_MS)), bound]
 
     @classmethod

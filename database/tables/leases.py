@@ -39,7 +39,7 @@ class Lease(Base):
     """A process that is alive until `until` unless it renews the lease; or a right that `owner` holds until then.
 
     Processes use the monotonic clock, since a clock change must not kill them: `until` is in milliseconds since boot,
-    and `owner` is the boot id. `process` is the identity of the process: others that see it is gone need not wait.
+    and `owner` is the boot id. `process` is the identity of the process: if it no longer exists, others need not wait.
     Rights use the wall clock.
     """
 
@@ -59,16 +59,16 @@ class Lease(Base):
             execute(sql, (name, monotonic_ms() + for_ms, boot_id(), _this_process()))
 
     @classmethod
-    def bury(cls) -> None:
-        """Delete the leases of processes that are seen to be gone."""
+    def delete_gone(cls) -> None:
+        """Delete the leases of processes that no longer exist."""
         sql = "SELECT name, process FROM leases WHERE owner = ? AND process IS NOT NULL"
         gone = [name for name, process in execute(sql, (boot_id(),)).fetchall() if _is_there(process) is False]
         for name in gone:
             cls.end(name)
 
     @classmethod
-    def living(cls) -> list[str]:
-        """Return the processes that exist, even if silent; of those that cannot be seen, those with a valid lease."""
+    def find_living(cls) -> list[str]:
+        """Return the processes that exist, even if silent; in other pid namespaces, processes with a valid lease."""
         sql = "SELECT name, until, process FROM leases WHERE name LIKE 'proc%' AND owner = ?"
         found = []
         for name, until, process in execute(sql, (boot_id(),)).fetchall():

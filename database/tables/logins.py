@@ -41,7 +41,7 @@ class LoginFailure(Base):
                 execute(sql, (key, now, now))
 
     @classmethod
-    def take_back(cls, key: str) -> None:
+    def uncount(cls, key: str) -> None:
         """Subtract one failure."""
         with write():
             execute("UPDATE login_failures SET count = count - 1 WHERE key = ? AND count > 0", (key,))

@@ -18,7 +18,7 @@ from .workflow_lists import last_runs, names_of
 
 HOUR_MS = 3_600_000
 SAMPLE, SAMPLE_OF_FLOW = 1_000, 50
-MOST_FLOWS, MEASURED_FLOWS = 100, 10
+MAX_FLOWS, MEASURED_FLOWS = 100, 10
 HOURLY_DAYS = 2  # the maximum for an hourly series, whose runs are counted in an index
 
 LAST_RUN_AT = "SELECT COALESCE(started_at, created_at) FROM runs WHERE workspace_id = ? ORDER BY id DESC LIMIT 1"
@@ -134,7 +134,7 @@ def _hourly(workspace_id: str, hour: int, hours: int) -> list[dict[str, int]]:
 def _by_flow(workspace_id: str, first: int) -> list[dict[str, Any]]:
     sql = (
         "SELECT workflow_id, SUM(total), SUM(success), SUM(failed), SUM(duration_ms) / SUM(total) "
-        f"FROM ({SINCE}) GROUP BY workflow_id HAVING SUM(total) > 0 ORDER BY 2 DESC LIMIT {MOST_FLOWS}"
+        f"FROM ({SINCE}) GROUP BY workflow_id HAVING SUM(total) > 0 ORDER BY 2 DESC LIMIT {MAX_FLOWS}"
     )
     names = ("workflow_id", "total", "success", "failed", "mean_duration_ms")
     rows = [dict(zip(names, row, strict=True)) for row in execute(sql, (workspace_id, first)).fetchall()]

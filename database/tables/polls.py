@@ -168,7 +168,7 @@ class Poll(Base):
         return fetch_value(f"SELECT 1 FROM polls WHERE {THIS} AND version = ?", _fence(claim)) is not None
 
     @classmethod
-    def begin_anew(cls, claim: Claim) -> None:
+    def reset_state(cls, claim: Claim) -> None:
         """Forget the state of another source, in the transaction that stores the first state of this one."""
         sql = f"UPDATE polls SET state_of = source, state = NULL, begun = 0 WHERE {THIS} AND version = ?"
         if execute(sql, _fence(claim)).rowcount:
@@ -278,13 +278,13 @@ class PollEntry(Base):
         """
         if count <= KEPT_ENTRIES:
             return 0
-        old = outlived(cls.known(claim), now)
+        old = find_outdated(cls.known(claim), now)
         sql = f"DELETE FROM poll_entries WHERE {THIS} AND entry = ?"
         execute_all((sql, (claim.workflow_id, claim.node_id, entry)) for entry in old)
         return len(old)
 
 
-def outlived(known: Mapping[bytes, int | None], now: int) -> list[bytes]:
+def find_outdated(known: Mapping[bytes, int | None], now: int) -> list[bytes]:
     """Return the entries to delete: not shown for a month, except the newest thousand; and those over the maximum."""
     gone = sorted(((since, entry) for entry, since in known.items() if since is not None), reverse=True)
     room = max(0, MAX_ENTRIES - (len(known) - len(gone)))

@@ -99,7 +99,7 @@ def _page(found: Sequence[tuple[str, int]]) -> Page:
 def remove_runs(ids: Sequence[str], has_time: HasTime) -> Removed:
     """Delete these runs with all their rows in one transaction, as time allows. Unfinished runs are kept.
 
-    A run may have more rows than fit into a transaction. Its own row is deleted first, so that nobody reads half a run,
+    A run may have more rows than fit into a transaction. Its own row is deleted first, so that no one reads half a run,
     and a fact lists the runs with remaining rows; those are deleted before anything else, after a crash too.
     """
     taken, gone = 0, []
@@ -131,7 +131,7 @@ def remove_rows(table: str, ids: Sequence[str], has_time: HasTime) -> int:
 
 
 def clear(ids: Sequence[str]) -> None:
-    """Delete all rows of these runs, whose own rows are gone. Call inside a transaction."""
+    """Delete all rows of these runs, whose own rows were deleted. Call inside a transaction."""
     for sql in ROWS_OF_RUNS:
         execute(sql, (encode_list(ids), -1))
 

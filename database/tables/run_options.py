@@ -1,4 +1,4 @@
-"""Run options: what a run was started with besides its input. Runs without options have no row."""
+"""Run options: the settings of a run besides its input. Runs without options have no row."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RunOptions(Base):
     def keep(cls, run_id: str, value: str | None, value_bytes: int | None) -> Write:
         """Return the write that inserts the options if the run has a row."""
         row = {"run_id": run_id, "value": value, "value_bytes": value_bytes}
-        return insert("run_options", row).provided("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (run_id,))
+        return insert("run_options", row).with_condition("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (run_id,))
 
     @classmethod
     def share(cls, run_id: str, with_id: str) -> None:

@@ -59,7 +59,7 @@ NEXT = (
     "UPDATE runs SET waiting = NULL WHERE id = (SELECT o.id FROM runs AS o WHERE o.workflow_id = ? "
     f"AND o.status = 'pending' AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1)"
 )
-CLOSE_THE_RUNNING = (
+CLOSE_RUNNING_STEPS = (
     "UPDATE steps SET status = 'failed', error_text = 'the run was cancelled while this step ran', "
     "error_kind = 'cancelled', finished_at = ? WHERE run_id = ? AND status = 'running' "
     "AND EXISTS (SELECT 1 FROM runs WHERE id = ? AND status IN ('pending', 'running'))"
@@ -226,11 +226,11 @@ class Run(Timed, Base):
 
     def insertion_unless_busy(self, limit: int) -> Write:
         """Return the write that inserts its row unless the flow has `limit` active runs; see its row count."""
-        return self.insertion().provided(f"{BUSY} < ?", (*[self.workflow_id] * 3, limit))
+        return self.insertion().with_condition(f"{BUSY} < ?", (*[self.workflow_id] * 3, limit))
 
     def while_it_runs(self, made: Write) -> Write:
         """Return the insertion, conditional on this run still being executed by its last claim."""
-        return made.provided(STILL_RUNS, (self.id, self.claims))
+        return made.with_condition(STILL_RUNS, (self.id, self.claims))
 
     def deleted(self) -> Run:
         """Return this run in the form of a deleted one."""
@@ -239,13 +239,13 @@ class Run(Timed, Base):
         )
         return self
 
-    def goes_on(self) -> bool:
+    def is_still_claimed(self) -> bool:
         """Return True if its last claim still executes it."""
         return bool(fetch_value(f"SELECT {STILL_RUNS}", (self.id, self.claims)))
 
     @classmethod
     def record(cls, flow: Workflow, note: Callable[[Run], Write] | None = None, **values: Any) -> Run:
-        """Record a run that was executed elsewhere; it counts like any other. The write of `note` goes with it."""
+        """Record a run that was executed elsewhere; it counts like others. `note` adds a write to the transaction."""
         run = cls.accept(flow, recorded=True, **values)
         with write():
             execute(*run.insertion())
@@ -277,14 +277,14 @@ class Run(Timed, Base):
     def abandoned(cls, silent: bool = True) -> list[Run]:
         """Return runs marked as running whose process is no longer alive.
 
-        Without `silent`, a silent process counts as alive unless it is known to be gone.
+        Without `silent`, a silent process counts as alive unless it is known to have ended.
         """
         alive = (boot_id(), monotonic_ms() if silent else 0)
         dead = SQL(f"t1.status = 'running' AND t1.lease_owner IS NOT NULL AND {NO_LEASE.format('t1')}", alive)
         return sorted(cls.select().where(dead), key=lambda run: str(run.id))
 
     @classmethod
-    def take_from_the_dead(cls, id_: str, silent: bool = True) -> Write:
+    def requeue_abandoned(cls, id_: str, silent: bool = True) -> Write:
         """Return the write that makes a run pending again if its process is still not alive: see `abandoned`."""
         sql = (
             "UPDATE runs SET status = 'pending', lease_owner = NULL, deaths = deaths + 1 "
@@ -298,7 +298,7 @@ class Run(Timed, Base):
         mine = "id = ? AND status = 'running' AND lease_owner = ? AND claims = COALESCE(?, claims)"
         return Write(f"UPDATE runs SET status = 'pending', lease_owner = NULL WHERE {mine}", (id_, owner, claims))
 
-    def tell_progress(self, done: int) -> Write:
+    def write_progress(self, done: int) -> Write:
         """Return the write of the number of settled nodes."""
         sql = "UPDATE runs SET nodes_done = ?, nodes_total = ? WHERE id = ? AND claims = ?"
         return Write(sql, (done, self.nodes_total, self.id, self.claims))
@@ -318,19 +318,19 @@ class Run(Timed, Base):
         return [Write(NEXT, (self.workflow_id,)), suspended]
 
     @classmethod
-    def still_running(cls, ids: Iterable[str], owner: str) -> set[str]:
+    def filter_running(cls, ids: Iterable[str], owner: str) -> set[str]:
         """Return the runs that `owner` still executes: the others were cancelled or taken over."""
         mine = (cls.status == "running") & (cls.lease_owner == owner)
         return {row.id for row in cls.select(cls.id).where(mine & cls.id.in_(list(ids)))}
 
     @classmethod
-    def held_by(cls, owner: str) -> list[tuple[str, int]]:
+    def find_held_by(cls, owner: str) -> list[tuple[str, int]]:
         """Return ids and claim numbers of the running runs that `owner` has claimed."""
         sql = "SELECT id, claims FROM runs WHERE status = 'running' AND lease_owner = ?"
         return list(execute(sql, (owner,)).fetchall())
 
     @classmethod
-    def claimable(cls, limit: int) -> list[str]:
+    def find_claimable(cls, limit: int) -> list[str]:
         """Return ids of pending runs to execute; not of runs executed elsewhere.
 
         Oldest first, but runs during which processes died come last.
@@ -386,7 +386,7 @@ class Run(Timed, Base):
 
     @classmethod
     def claim(cls, id_: str, owner: str, limit: int = 0) -> list[Write]:
-        """Return writes that claim a pending run; the row count of the first one tells if they succeeded.
+        """Return writes that claim a pending run; they succeeded if the row count of the first one is 1.
 
         With a `limit`, at most that many runs of the flow are running at once, oldest first: other runs are queued.
         """
@@ -419,7 +419,7 @@ class Run(Timed, Base):
         where = "status = 'running' AND lease_owner = ? AND claims = ?"
         return self._end(where, (owner, self.claims), status, waits, **values)
 
-    def end_whole(self, status: str, duration_ms: float, **values: Any) -> None:
+    def end_unsaved(self, status: str, duration_ms: float, **values: Any) -> None:
         """End a run that has no row yet."""
         self.__data__.update(
             status=status, finished_at=now_ms(), duration_ms=duration_ms, lease_owner=None, waiting=None, **values
@@ -443,8 +443,8 @@ class Run(Timed, Base):
         """
         values = {"error_text": reason, "error_kind": "cancelled", "cancelled": True}
         writes = [
-            # Its process may be gone; if it is not, its result replaces this one.
-            Write(CLOSE_THE_RUNNING, (now_ms(), self.id, self.id)),
+            # Its process may have ended; if not, its result replaces this one.
+            Write(CLOSE_RUNNING_STEPS, (now_ms(), self.id, self.id)),
             *self._end("status IN ('pending', 'running')", (), "failed", waits=True, **values),
         ]
         with write():
@@ -472,7 +472,7 @@ class Run(Timed, Base):
         if self.parent_node_id is not None:
             writes += self._answer_parent(now, still, (self.id, *params))
         self.__data__.update(row)
-        writes += [entry.provided(still, (self.id, *params)) for entry in self.failure_entries()]
+        writes += [entry.with_condition(still, (self.id, *params)) for entry in self.failure_entries()]
         ended = Write(f"UPDATE runs SET {columns} WHERE id = ? AND {where}", (*row.values(), self.id, *params))
         return [*writes, Write(NEXT, (self.workflow_id,)), ended]
 

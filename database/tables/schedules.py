@@ -76,7 +76,7 @@ class Schedule(Base):
 
     @classmethod
     def _put(cls, flow: Any, node_id: str, config: Mapping[str, Any], present: Schedule | None, now: int) -> None:
-        if present is not None and present.has_rhythm_of(config):
+        if present is not None and present.has_rule_of(config):
             sql = f"UPDATE schedules SET catch_up = ?, timezone = ? WHERE {THIS}"
             execute(sql, (config["catch_up"], config["timezone"], flow.id, node_id))
             return
@@ -88,7 +88,7 @@ class Schedule(Base):
         )  # fmt: skip
         execute(f"REPLACE INTO schedules ({', '.join(row._fields)}) VALUES ({', '.join('?' * len(row))})", row)
 
-    def has_rhythm_of(self, config: Mapping[str, Any]) -> bool:
+    def has_rule_of(self, config: Mapping[str, Any]) -> bool:
         """Return True if it has the same instants as this config. An interval is the same in every time zone."""
         same = (self.cron, self.every) == (config.get("cron"), config.get("every"))
         return same and (self.cron is None or self.timezone == config["timezone"])
@@ -112,13 +112,13 @@ class Schedule(Base):
     # Clock changes
 
     @classmethod
-    def rhythms(cls) -> list[tuple[str, str]]:
+    def list_cron_rules(cls) -> list[tuple[str, str]]:
         """Return every distinct cron expression with its time zone."""
         sql = "SELECT DISTINCT cron, timezone FROM schedules WHERE cron IS NOT NULL"
         return [tuple(row) for row in execute(sql).fetchall()]
 
     @classmethod
-    def pull_cron(cls, cron: str, timezone: str, first: int | None, now: int) -> int:
+    def limit_cron(cls, cron: str, timezone: str, first: int | None, now: int) -> int:
         """Limit `next_at` of schedules with this rule to `first`, its first instant after now. Return their number."""
         sql = (
             "UPDATE schedules SET next_at = ?, anchor_ms = MIN(anchor_ms, ?) "
@@ -128,7 +128,7 @@ class Schedule(Base):
             return int(execute(sql, (first, now, cron, timezone, first)).rowcount)
 
     @classmethod
-    def pull_intervals(cls, wall: Callable[[], int]) -> int:
+    def restart_intervals(cls, wall: Callable[[], int]) -> int:
         """Restart every interval whose next instant is further away than its length. Return their number."""
         next_at = "? + CAST(ROUND(every * 1000) AS INTEGER)"
         sql = f"UPDATE schedules SET next_at = {next_at}, anchor_ms = ? WHERE every IS NOT NULL AND next_at > {next_at}"
@@ -145,12 +145,12 @@ class Schedule(Base):
         return int(fetch_value(sql, (now - GRACE_MS, workspace_id)))
 
     @classmethod
-    def untold(cls, now: int, limit: int) -> list[Due]:
+    def find_unreported(cls, now: int, limit: int) -> list[Due]:
         """Return overdue schedules that have not been reported."""
         return _read("next_at < ? AND alerted_at IS NULL ORDER BY next_at LIMIT ?", now - GRACE_MS, limit)
 
     @classmethod
-    def tell(cls, due: Due, now: int) -> bool:
+    def mark_reported(cls, due: Due, now: int) -> bool:
         """Mark this one as reported. Return False if it was reported or has moved. Call inside a transaction."""
         sql = f"UPDATE schedules SET alerted_at = ? WHERE {UNMOVED} AND alerted_at IS NULL"
         return bool(execute(sql, (now, *_unmoved(due))).rowcount)

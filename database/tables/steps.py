@@ -180,7 +180,7 @@ class Step(Timed, Base):
 
     @classmethod
     def successes(cls, run_id: str, types: Iterable[str]) -> list[Step]:
-        """Return the steps of these node types that have an output of their own, executed as a whole."""
+        """Return the steps of these node types that have an output of their own, without items."""
         mine = (cls.run_id == run_id) & cls.node_type.in_(list(types)) & (cls.status == "success")
         has_output = cls.output.is_null(False) | cls.output_bytes.is_null(False)
         return list(cls.select().where(mine, cls.item_index.is_null(), has_output).order_by(cls.seq))
@@ -213,7 +213,7 @@ class Step(Timed, Base):
         return list(cls.select().where((cls.run_id == run_id) & (cls.status == "waiting")))
 
     @classmethod
-    def close_the_running(cls, run_id: str, claims: int) -> Write:
+    def close_running_steps(cls, run_id: str, claims: int) -> Write:
         """Close the steps left running by a crash, unless the run was taken over or claimed again."""
         sql = (
             "UPDATE steps SET status = 'failed', error_text = 'interrupted: the server stopped while this step ran', "

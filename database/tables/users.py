@@ -22,7 +22,7 @@ def hash_token(token: str) -> str:
 
 
 class User(Base):
-    """A person who can log in. If `set_up` is False, somebody else chose their password.
+    """A person who can log in. If `set_up` is False, another user chose their password.
 
     An admin may create workspaces and accounts and reset passwords. The next login opens `last_workspace_id`.
     """
@@ -90,8 +90,8 @@ class Workspace(Base):
         return workspace
 
     @classmethod
-    def founded_by(cls, user: User) -> int:
-        """Return the number of workspaces that the user has created, whoever owns them now."""
+    def count_founded_by(cls, user: User) -> int:
+        """Return the number of workspaces that the user has created, also if others own them now."""
         return cls.select().where(cls.founder_id == user.id).count()
 
     @classmethod

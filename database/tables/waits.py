@@ -72,7 +72,7 @@ class Wait(Base):
         return {row.node_id: row for row in cls.select().where(cls.run_id == run_id)}
 
     @classmethod
-    def why_closed(
+    def explain_closed(
         cls, run_id: str, node_id: str, now: int, asks: bool = False, question: str | None = None
     ) -> str | None:
         """Return why this node of the run accepts no answer, or None if it does. Call it in the settling transaction.
@@ -134,7 +134,7 @@ class Wait(Base):
         return int(fetch_value(sql, tuple(types)))
 
     @classmethod
-    def next_wake(cls, run_id: str) -> int | None:
+    def find_next_wake(cls, run_id: str) -> int | None:
         """Return when the first of the run's open waits expires, or None."""
         sql = "SELECT MIN(wake_at) FROM waits WHERE run_id = ? AND answered_at IS NULL"
         found: int | None = fetch_value(sql, (run_id,))

@@ -18,7 +18,7 @@ import orjson
 from peewee import CompositeKey, TextField
 
 from database import execute, fetch_value, settings_commits
-from database.changes import Memory
+from database.changes import QueryCache
 from errors import Conflict, DefinitionError, Issue, NotFound
 
 from .base import Base, insert
@@ -173,7 +173,7 @@ class Hook(NamedTuple):
         return None if found is None else cls(found[0], Fired(*found[1:6]), *found[6:])
 
 
-_hooks: Memory[tuple[str, str], Hook] = Memory(settings_commits)
+_hooks: QueryCache[tuple[str, str], Hook] = QueryCache(settings_commits)
 
 
 AT = """

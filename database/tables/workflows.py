@@ -9,7 +9,7 @@ import orjson
 from peewee import CompositeKey, IntegerField, TextField
 
 from database import execute, settings_commits, write
-from database.changes import Memory
+from database.changes import QueryCache
 from errors import NotFound
 
 from .base import IN_LIST, Base, Rows, containing, encode_list, now_ms
@@ -50,7 +50,7 @@ class Workflow(Base):
         now = now_ms()
         with write():
             flow = cls.add(version=1, created_at=now, updated_at=now, **values)
-            flow.remember(user_id)
+            flow.store_version(user_id)
             flow.sync(triggers)
         return flow
 
@@ -70,7 +70,7 @@ class Workflow(Base):
         for type_, sync in SYNCS.items():
             sync(self, [(node_id, config) for node_id, of_type, config in triggers if of_type == type_])
 
-    def remember(self, user_id: str | None) -> None:
+    def store_version(self, user_id: str | None) -> None:
         """Store the present definition as a version."""
         made = {"created_at": self.updated_at, "created_by": user_id, "definition_json": self.definition_json}
         WorkflowVersion.create(workflow_id=self.id, version=self.version, **made)
@@ -96,7 +96,7 @@ class Workflow(Base):
             self.updated_at = max(now_ms(), present.updated_at + 1)
             if self.definition_json != present.definition_json:
                 self.version += 1
-                self.remember(user_id)
+                self.store_version(user_id)
             self.save()
             if (self.status, self.version) != (present.status, present.version):
                 self.sync(triggers)
@@ -133,7 +133,7 @@ class Workflow(Base):
         yield from execute(sql, (workspace_id, *texts))
 
     @classmethod
-    def mentioning(cls, workspace_id: str, text: str, most: int) -> Iterator[tuple[str, str, str, int]]:
+    def find_mentioning(cls, workspace_id: str, text: str, most: int) -> Iterator[tuple[str, str, str, int]]:
         """Yield id, name, status and version of the workspace's flows that contain this text, oldest first."""
         sql = (
             "SELECT id, name, status, version FROM workflows "
@@ -142,7 +142,7 @@ class Workflow(Base):
         yield from execute(sql, (workspace_id, text, most))
 
     @classmethod
-    def heads(cls, workspace_id: str, most: int) -> Iterator[tuple[str, str, str, int]]:
+    def list_heads(cls, workspace_id: str, most: int) -> Iterator[tuple[str, str, str, int]]:
         """Yield id, name, status and version of the workspace's flows, newest first."""
         sql = "SELECT id, name, status, version FROM workflows WHERE workspace_id = ? ORDER BY id DESC LIMIT ?"
         yield from execute(sql, (workspace_id, most))
@@ -163,7 +163,7 @@ class Workflow(Base):
             if more:
                 break
             rows.append(row)
-        WorkflowVersion.name_makers(rows)
+        WorkflowVersion.set_authors(rows)
         return rows, str(rows[-1].version) if more else None
 
 
@@ -190,7 +190,7 @@ class Startable(Fired):
             raise NotFound(f"There is no flow {self.id!r}") from None
 
 
-_startable: Memory[str, Startable | None] = Memory(settings_commits)
+_startable: QueryCache[str, Startable | None] = QueryCache(settings_commits)
 
 
 class WorkflowVersion(Base):
@@ -206,7 +206,7 @@ class WorkflowVersion(Base):
     created_by_name: str | None = None
 
     @classmethod
-    def name_makers(cls, rows: Sequence[WorkflowVersion]) -> None:
+    def set_authors(cls, rows: Sequence[WorkflowVersion]) -> None:
         """Set the author of each of these versions: the user's name if the user exists, else the address."""
         ids = encode_list({row.created_by for row in rows if row.created_by is not None})
         found = execute(f"SELECT id, name, email FROM users WHERE id {IN_LIST}", (ids,)).fetchall()

@@ -12,7 +12,7 @@ from world import add_flow, flow, fresh_database, start_python
 import database
 from database import execute, write, write_runs
 from database.tables import callers
-from models import ApiToken, Caller, Membership, Session, Startable, User, Workspace, look_up_anew, now_ms
+from models import ApiToken, Caller, Membership, Session, Startable, User, Workspace, forget_session, now_ms
 
 OTHER = """
 import sys, database
@@ -145,16 +145,16 @@ def test_what_one_request_changes_in_its_rows_the_next_does_not_see(ada, token):
 def test_no_hash_of_a_password_and_no_token_is_remembered(ada, token):
     session = session_of(ada)
     assert Caller.of_token(token).user.password_hash is None is Caller.of_session(session).user.password_hash
-    kept = repr([(key, vars(found)) for key, (_, found) in callers._memory._found.items()])
+    kept = repr([(key, vars(found)) for key, (_, found) in callers._cache._found.items()])
     assert "ada@example.org" in kept
     assert not any(secret in kept for secret in ("the hash", token, session))
 
 
 def test_wrong_tokens_fill_no_memory(ada, token):
-    before = len(callers._memory._found)
+    before = len(callers._cache._found)
     assert all(Caller.of_token(f"hr_{number}") is None for number in range(50))
     assert all(Caller.of_session(f"{number}") is None is Startable.find(f"wf_{number}") for number in range(50))
-    assert len(callers._memory._found) == before
+    assert len(callers._cache._found) == before
     assert Caller.of_session(token) is None is Caller.of_token(session_of(ada))
 
 
@@ -180,7 +180,7 @@ def test_an_idle_end_that_the_recorder_puts_off_counts_at_once(ada):
 def test_a_session_that_was_used_is_looked_up_anew(ada, statements):
     session = session_of(ada)
     row = Caller.of_session(session).session
-    look_up_anew(row)
+    forget_session(row)
     assert statements(lambda: Caller.of_session(session)) == 3
 
 

@@ -9,7 +9,7 @@ from world import start_python
 
 import database
 from database import changes, commits, execute, settings_commits, write, write_leases, write_runs
-from database.changes import Memory
+from database.changes import QueryCache
 
 SETTING = """
 import sys, database
@@ -98,7 +98,7 @@ def test_a_new_file_does_not_count_from_where_the_deleted_one_began(path):
 
 
 def test_another_process_sees_what_is_committed_at_once(other):
-    memory = Memory(settings_commits)
+    memory = QueryCache(settings_commits)
     for number in range(1, 3_001):
         assert other.tell(number) == "done"
         assert memory.get("value", value) == number
@@ -106,7 +106,7 @@ def test_another_process_sees_what_is_committed_at_once(other):
 
 
 def test_what_is_read_while_somebody_writes_is_not_remembered(other):
-    memory = Memory(settings_commits)
+    memory = QueryCache(settings_commits)
     assert other.tell("begin") == "inside"
     assert memory.get("value", lambda: 1) == 1
     assert memory.get("value", lambda: 2) == 2
@@ -116,7 +116,7 @@ def test_what_is_read_while_somebody_writes_is_not_remembered(other):
 
 
 def test_a_process_that_dies_while_it_writes_leaves_nothing_wrong_behind(other):
-    memory = Memory(settings_commits)
+    memory = QueryCache(settings_commits)
     memory.get("value", lambda: "old")
     assert other.tell("begin") == "inside"
     os.kill(other.pid, signal.SIGKILL)
@@ -131,17 +131,17 @@ def test_a_process_that_dies_while_it_writes_leaves_nothing_wrong_behind(other):
 
 
 def test_what_was_found_before_a_commit_is_not_recalled_after_it(path):
-    memory, before = Memory(commits), commits()
+    memory, before = QueryCache(commits), commits()
     with write_runs():
-        memory.remember("odd", commits(), 1)
-        assert memory.recall("odd", commits()) is None
-    memory.remember("value", before, 1)
-    assert (memory.recall("value", before), memory.recall("value", commits())) == (1, None)
+        memory.store("odd", commits(), 1)
+        assert memory.find("odd", commits()) is None
+    memory.store("value", before, 1)
+    assert (memory.find("value", before), memory.find("value", commits())) == (1, None)
 
 
-def test_a_memory_is_bounded(path, monkeypatch):
-    monkeypatch.setattr(changes, "MOST_REMEMBERED", 10)
-    memory = Memory(lambda: 2)
+def test_a_cache_is_bounded(path, monkeypatch):
+    monkeypatch.setattr(changes, "MAX_CACHED", 10)
+    memory = QueryCache(lambda: 2)
     for number in range(25):
         memory.get(number, lambda number=number: number)
     assert len(memory._found) <= 10
@@ -149,5 +149,5 @@ def test_a_memory_is_bounded(path, monkeypatch):
 
 def test_without_a_file_nothing_is_remembered(tmp_path):
     counters = changes.Changes(str(tmp_path / "missing" / "file"))
-    memory = Memory(lambda: counters.count(changes.ALL))
+    memory = QueryCache(lambda: counters.count(changes.ALL))
     assert (memory.get("a", lambda: 1), memory.get("a", lambda: 2)) == (1, 2)

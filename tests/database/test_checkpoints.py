@@ -10,7 +10,7 @@ from servers import until
 from world import PATIENCE, Background, said, start_python
 
 import database
-from database import CHECKPOINT_COMMITS, FALLBACK_PAGES, HeldUp, checkpoints, execute, patience, write_runs
+from database import CHECKPOINT_COMMITS, FALLBACK_PAGES, LockTimeout, checkpoints, execute, lock_wait, write_runs
 from database.checkpoints import Checkpoints, step
 
 PAGE = 4096 + 24  # bytes of a page in the log
@@ -186,10 +186,10 @@ def test_a_step_waits_for_writers_no_longer_than_its_thread_may(path, monkeypatc
         assert process.stdout.readline() == "writing\n"
 
         def hasty():
-            patience.limit(0.01)
+            lock_wait.limit(0.01)
             step()
 
-        with pytest.raises(HeldUp):
+        with pytest.raises(LockTimeout):
             Background(hasty).result()
         process.communicate("\n", timeout=PATIENCE)
     finally:

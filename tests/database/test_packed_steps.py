@@ -37,7 +37,7 @@ def made(tmp_path_factory):
 
 def ended(made):
     run = Run.accept(made, status="running", triggered_by="manual", started_at=now_ms(), claims=1)
-    run.end_whole("success", 1.0)
+    run.end_unsaved("success", 1.0)
     return run
 
 

@@ -7,7 +7,7 @@ from world import PATIENCE, Background, said, start_python
 from write_locks import HOLD, another_that_writes
 
 import database
-from database import HeldUp, patience, write, write_lock
+from database import LockTimeout, lock_wait, write, write_lock
 
 
 @pytest.fixture
@@ -86,14 +86,14 @@ def test_a_second_writer_waits_for_the_first_though_the_process_disconnected(wri
 
 def hasty():
     """Whether this thread, which may wait for a moment only, could write."""
-    patience.limit(0.01)
+    lock_wait.limit(0.01)
     try:
         with write():
             return True
-    except HeldUp:
+    except LockTimeout:
         return False
     finally:
-        patience.limit(None)
+        lock_wait.limit(None)
 
 
 def test_a_thread_that_may_not_wait_for_long_gives_up(path):
@@ -121,34 +121,34 @@ def test_who_gave_up_keeps_nobody_from_writing(path):
 
 def test_only_some_threads_wait_for_long_and_the_others_until_it_is_known_that_they_must(path, monkeypatch):
     monkeypatch.setattr(write_lock, "STALL_SECONDS", 0.05)
-    patience.leave(1)
+    lock_wait.limit_threads(1)
     with another_that_writes(path):
-        assert not hasty() and not database.is_held_up()
+        assert not hasty() and not database.is_write_blocked()
 
         def patient():
-            patience.limit(PATIENCE)
+            lock_wait.limit(PATIENCE)
             write_once()
 
         waiting = [Background(patient) for _ in range(3)]
         while sum(one.thread.is_alive() for one in waiting) > 1:
             continue
-        assert database.is_held_up()
-        with pytest.raises(HeldUp):
+        assert database.is_write_blocked()
+        with pytest.raises(LockTimeout):
             Background(patient).result()
     for one in waiting:
         one.thread.join(PATIENCE)
-    assert [type(one.error) for one in waiting].count(HeldUp) == 2
-    assert not database.is_held_up()
+    assert [type(one.error) for one in waiting].count(LockTimeout) == 2
+    assert not database.is_write_blocked()
 
 
 def test_a_writer_of_this_process_is_waited_for_by_all_for_as_long_as_they_may(writer, monkeypatch):
     """A slow disk, say: nobody else is to blame, so nobody is turned away early."""
     monkeypatch.setattr(write_lock, "STALL_SECONDS", 0.0)
     monkeypatch.setattr(write_lock, "LOOK_SECONDS", 0.01)
-    patience.leave(1)
+    lock_wait.limit_threads(1)
 
     def patient():
-        patience.limit(PATIENCE)
+        lock_wait.limit(PATIENCE)
         write_once()
 
     waiting = [Background(patient) for _ in range(3)]

@@ -70,7 +70,7 @@ def taken_from(dispatcher, id_):
     """Take the run from the process as a sweep does while that is asleep; nobody has claimed it yet."""
     Lease.beat(dispatcher.lease.owner, -1)
     with database.write():
-        assert database.execute(*Run.take_from_the_dead(id_)).rowcount == 1
+        assert database.execute(*Run.requeue_abandoned(id_)).rowcount == 1
 
 
 def left_behind(dispatcher, definition, input=None, steps=0, deaths=0):

@@ -46,7 +46,7 @@ def test_no_wait_ends_in_a_paused_server_and_its_run_goes_on_after_that(start):
     Fact.pause("restored")
     dispatcher = start(inline=True)
     dispatcher.wake()
-    assert run_of(id_).waiting is not None and Wait.next_wake(id_) is not None
+    assert run_of(id_).waiting is not None and Wait.find_next_wake(id_) is not None
     Fact.resume()
     dispatcher.sweep()
     dispatcher.wake()

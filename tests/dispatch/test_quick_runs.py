@@ -18,7 +18,7 @@ from dispatch.quick_runs import MAX_TURN, SLOW_RUNS, SLOW_SECONDS
 from dispatch.recorder import WholeRun
 from engine import plan
 from errors import BadInput, Unavailable, Unprocessable
-from models import HeldUp, LogEntry, Run, RunDay, Step
+from models import LockTimeout, LogEntry, Run, RunDay, Step
 
 BAD = "NEW.packed_steps LIKE '%bad%'"
 LONG = 10_000  # items of a list: more than any processor works through within QUICK_SECONDS
@@ -240,7 +240,7 @@ def test_turns_that_wait_for_too_long_are_taken_back_and_never_recorded(loop, pa
         assert loop.told.empty()
         loop.clock.now += 0.2
         loop.quick.end_turn()
-        assert [type(end.error) for end in loop.ends(6)] == [HeldUp] * 6
+        assert [type(end.error) for end in loop.ends(6)] == [LockTimeout] * 6
         assert loop.told.empty()
     assert [step.node_id for end in loop.ends(1) for step in steps_of(end.run.id)] == ["late"]
     loop.end()
@@ -282,7 +282,7 @@ def test_runs_that_are_written_each_alone_are_taken_back_too(loop):
     assert loop.told.empty()
     late(loop)
     loop.quick.end_turn()
-    assert [type(end.error) for end in loop.ends(3)] == [HeldUp] * 3
+    assert [type(end.error) for end in loop.ends(3)] == [LockTimeout] * 3
     then.opened.set()
     loop.end()
     assert is_empty()
@@ -298,7 +298,7 @@ def test_while_others_hold_up_this_process_nothing_is_taken(loop, path, monkeypa
         assert loop.start(made)
         loop.quick.end_turn()
         ends = time.monotonic() + PATIENCE
-        while not database.is_held_up():
+        while not database.is_write_blocked():
             assert time.monotonic() < ends, "nobody has noticed"
         assert not loop.start(made)
     assert loop.ends(1)[0].error is None

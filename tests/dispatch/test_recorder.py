@@ -20,7 +20,7 @@ from world import (
 )
 from written import put
 
-from database import HeldUp, disconnect_thread, execute, patience, write
+from database import LockTimeout, disconnect_thread, execute, lock_wait, write
 from database.tables.steps import STEP_COLUMNS
 from dispatch import run_record
 from dispatch.payloads import Payloads
@@ -221,7 +221,7 @@ database.disconnect()
 
 def hasty(done):
     """What came of it, in a thread that may wait for a moment only."""
-    patience.limit(0.01)
+    lock_wait.limit(0.01)
     return done.result()
 
 
@@ -230,22 +230,22 @@ def test_what_was_not_begun_when_who_waits_gives_up_is_not_written_nor_what_come
         first = recorder.submit([put("ws_1")], revocable=True)
         second = recorder.submit([put("ws_2")], after=first)
         other = recorder.submit([put("ws_3")])
-        with pytest.raises(HeldUp):
+        with pytest.raises(LockTimeout):
             Background(hasty, first).result()
     assert other.result(PATIENCE) == [1]
     for done in (first, second):
-        with pytest.raises(HeldUp):
+        with pytest.raises(LockTimeout):
             done.result(PATIENCE)
-    assert isinstance(first.exception(), HeldUp) and set(names()) == {"ws_3"}
+    assert isinstance(first.exception(), LockTimeout) and set(names()) == {"ws_3"}
 
 
 def test_who_waits_for_as_long_as_it_takes_is_told_at_once_that_it_was_taken_back():
     done = Revocable()
     waiting = Background(done.result)
-    with pytest.raises(HeldUp):
+    with pytest.raises(LockTimeout):
         hasty(done)
-    patience.limit(None)
-    with pytest.raises(HeldUp):
+    lock_wait.limit(None)
+    with pytest.raises(LockTimeout):
         waiting.result()
 
 

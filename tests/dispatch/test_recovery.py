@@ -94,7 +94,7 @@ def test_a_step_that_has_failed_for_good_is_not_done_again(types, inline):
 def test_a_step_that_was_interrupted_once_may_be_interrupted_again(inline, types, steps):
     """First a dies while it runs; the process that resumes it dies while a runs again, or while b does."""
     id_ = left_behind(inline, chain(node("a", "act"), node("b", "act")), 5, steps=1)
-    database.execute(*Step.close_the_running(id_, 1))
+    database.execute(*Step.close_running_steps(id_, 1))
     first = len(steps_of(id_))
     again = [
         step._replace(seq=step.seq + first) for step in run_engine(chain(node("a", "act"), node("b", "act")), 5).steps
@@ -222,7 +222,7 @@ def test_a_run_that_is_cancelled_before_it_is_resumed_leaves_no_step_running(inl
     id_ = left_behind(inline, flow(node("a", "act")), steps=1)
     types.effects.clear()
     with database.write():
-        database.execute(*Run.take_from_the_dead(id_))
+        database.execute(*Run.requeue_abandoned(id_))
     inline.cancel(run_of(id_), "ann")
     inline.sweep()
     (step,) = steps_of(id_)

@@ -103,14 +103,14 @@ def test_one_that_another_process_began_while_it_waits_here_is_done_once_that_ha
     """It is not ours yet, so that it is executed elsewhere is no reason to stop it once it is."""
     Lease.beat("proc_other", 60_000)
     (late,) = pending(chain(node("a", "slow")))
-    claimable = Run.claimable
+    claimable = Run.find_claimable
 
     def taken_meanwhile(limit):
         found = claimable(limit)
         dispatcher.recorder.commit(Run.claim(late.id, "proc_other"))
         return found
 
-    monkeypatch.setattr(Run, "claimable", taken_meanwhile)
+    monkeypatch.setattr(Run, "find_claimable", taken_meanwhile)
     dispatcher.pick_up()
     monkeypatch.undo()
     dispatcher.sweep()

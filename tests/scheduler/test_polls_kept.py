@@ -7,7 +7,7 @@ from world import flow
 
 import engine
 from database import execute
-from database.tables.polls import KEPT_ENTRIES, KEPT_MS, MAX_ENTRIES, outlived
+from database.tables.polls import KEPT_ENTRIES, KEPT_MS, MAX_ENTRIES, find_outdated
 from definition.triggers import find_triggers
 from models import CLAIM_MS, Lease, Poll, PollEntry, Run, now_ms
 
@@ -301,7 +301,7 @@ def test_the_newest_thousand_are_kept_and_others_for_a_month(source, process):
 def test_there_is_a_bound_on_all_of_them():
     shown = {bytes([0, *number.to_bytes(2, "big")]): None for number in range(100)}
     gone = {bytes([1, *number.to_bytes(2, "big")]): number for number in range(MAX_ENTRIES)}
-    old = outlived(shown | gone, 0)
+    old = find_outdated(shown | gone, 0)
     assert len(old) == 100 and {gone[entry] for entry in old} == set(range(100))
 
 
