@@ -7,7 +7,7 @@ import logging
 import pytest
 from children import end_child
 from servers import EMAIL, Server, until
-from world import add_flow, flow, fresh_database, start_python
+from world import add_flow, flow, start_python
 
 import database
 from database import execute, write, write_runs
@@ -41,12 +41,6 @@ for line in sys.stdin:
     DO[line.strip()]()
     print("done", flush=True)
 """
-
-
-@pytest.fixture
-def path(tmp_path):
-    with fresh_database(tmp_path) as path:
-        yield path
 
 
 @pytest.fixture

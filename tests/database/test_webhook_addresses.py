@@ -1,7 +1,7 @@
 """The table of webhook addresses: which flow has which, and that it changes with the flow or not at all."""
 
 import pytest
-from world import add_flow, at_once, chain, flow, fresh_database, node
+from world import add_flow, at_once, chain, flow, node
 
 import engine
 from database import execute
@@ -9,13 +9,7 @@ from definition.triggers import Trigger, find_triggers
 from errors import Conflict, DefinitionError, NotFound
 from models import Credential, Hook, Webhook, Workflow
 
-pytestmark = pytest.mark.usefixtures("way")
-
-
-@pytest.fixture(autouse=True)
-def path(tmp_path):
-    with fresh_database(tmp_path) as path:
-        yield path
+pytestmark = pytest.mark.usefixtures("path", "way")
 
 
 def hook(id_="hook", path="orders", **config):

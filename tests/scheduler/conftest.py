@@ -1,6 +1,16 @@
+import time
+from itertools import count
+
 import pytest
+from retention_world import NOW, OLD
 from sources import Source, polling, watched
-from world import fresh_database
+from world import add_flow, flow, fresh_database
+
+from config import Config
+from database import execute, write
+from dispatch.payloads import Payloads
+from models import IdempotencyKey, LogEntry, Run, Step, first_id
+from scheduler.retention import Retention
 
 
 @pytest.fixture
@@ -23,3 +33,46 @@ def process(tmp_path):
     """A process that polls in the test's thread; its runs stay pending."""
     with polling(tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def payloads(tmp_path):
+    return Payloads(tmp_path / "values", 1_000)
+
+
+@pytest.fixture
+def make(path, payloads):
+    """`make(at, status)` gives the id of a run of that time, with a step, a log entry, and more where asked for.
+
+    `steps` are how many, `text` what each gives, `large` bytes of a file, `key` a key that was used `key_at`.
+    """
+    numbers = count()
+    made = add_flow(flow("a"))
+
+    def run(at, status="success", steps=1, text="", large=0, key=None, key_at=OLD, **values):
+        ended = at if status in ("success", "failed") else None
+        id_ = first_id("run", at)[:-6] + f"{next(numbers):06d}"
+        size = payloads.keep(id_, "input", b"x" * large).size if large else None
+        values = {"triggered_by": "manual", "finished_at": ended, "input_bytes": size, **values}
+        with write():
+            execute(*Run.accept(made, id=id_, status=status, **values).insertion())
+            for number in range(steps):
+                row = (id_, number, f"n{number}", "noop", "N", "success", 1, *[None] * 3, text, *[None] * 4)
+                execute(*Step.save_one((*row, at, at, 1.0, False, None), 0))
+            execute(*LogEntry.entry("ws_1", id_, None, "info", "m", None))
+            if key is not None:
+                IdempotencyKey.create(workflow_id=made.id, key=key, run_id=id_, created_at=key_at)
+        return id_
+
+    return run
+
+
+@pytest.fixture
+def keep(tmp_path, payloads):
+    """`keep(days=30, …)` gives the part that keeps so much, and never pauses; `audit` are days of the audit trail."""
+
+    def part(wall=lambda: NOW, monotonic=time.monotonic, pause=lambda seconds: False, audit=365, **bounds):
+        bounds = {f"retention_{name}": bound for name, bound in ({"days": 0} | bounds).items()}
+        return Retention(Config(data_dir=tmp_path, audit_days=audit, **bounds), payloads, wall, monotonic, pause)
+
+    return part

@@ -4,7 +4,8 @@ import threading
 
 import orjson
 import pytest
-from world import Background, add_flow, at_once, flow, fresh_database, run_of, steps_of
+from run_rows import accept, add_step, do, running
+from world import Background, add_flow, at_once, flow, run_of, steps_of
 
 import database
 from database import backups, execute, write
@@ -30,41 +31,7 @@ from models import (
 DAY_MS = 86_400_000
 
 
-@pytest.fixture(autouse=True)
-def path(tmp_path):
-    with fresh_database(tmp_path) as path:
-        yield path
-
-
-@pytest.fixture
-def made():
-    return add_flow(flow("a"))
-
-
-def accept(made, **values):
-    """A run on record."""
-    run = Run.accept(made, **{"triggered_by": "manual", **values})
-    do([run.insertion()])
-    return run
-
-
-def running(made, **values):
-    return accept(made, status="running", lease_owner="me", claims=1, started_at=now_ms(), **values)
-
-
-def do(writes):
-    """The row counts of the writes."""
-    with write():
-        return [execute(*item).rowcount for item in writes]
-
-
-def add_step(run, seq, **values):
-    row = {
-        **dict.fromkeys(STEP_COLUMNS), "run_id": run.id, "seq": seq, "node_id": f"n{seq}", "node_type": "noop",
-        "node_name": "N", "status": "success", "attempt": 1, "started_at": 1, "final": False, **values,
-    }  # fmt: skip
-    do(Step.insertions([list(row.values())]))
-    return Step.one("run_id = ? AND seq = ?", run.id, seq)
+pytestmark = pytest.mark.usefixtures("path")
 
 
 # Ids

@@ -2,12 +2,12 @@
 
 import os
 import time
-from itertools import count, islice, pairwise, product
-from pathlib import Path
+from itertools import islice, pairwise, product
 
 import pytest
 import world
-from world import add_flow, flow, fresh_database
+from retention_world import DAY, NOW, OLD, RECENT, check_consistent, kept, strays, tick
+from world import add_flow, flow
 
 import database
 import models
@@ -15,94 +15,9 @@ from config import Config
 from database import execute, write
 from dispatch import Start
 from dispatch.payloads import Kept, Payloads
-from models import AuditEntry, Fact, IdempotencyKey, Lease, LogEntry, Poll, Run, Step, first_id, now_ms
+from models import AuditEntry, IdempotencyKey, Lease, LogEntry, Poll, Run, Step, first_id, now_ms
 from models import retention as rows
 from scheduler.retention import FRESH_MS, LEASE_MS, Retention
-
-DAY = 86_400_000
-NOW = 1_800_000_000_000
-OLD = NOW - 31 * DAY
-RECENT = NOW - 29 * DAY
-A_LEASE = 10_000  # bytes in the write-ahead log, after it was emptied, that giving the right up has taken
-
-
-@pytest.fixture
-def file(tmp_path):
-    """The database file."""
-    with fresh_database(tmp_path) as path:
-        yield path
-
-
-@pytest.fixture
-def payloads(tmp_path):
-    return Payloads(tmp_path / "values", 1_000)
-
-
-@pytest.fixture
-def make(file, payloads):
-    """`make(at, status)` gives the id of a run of that time, with a step, a log entry, and more where asked for.
-
-    `steps` are how many, `text` what each gives, `large` bytes of a file, `key` a key that was used `key_at`.
-    """
-    numbers = count()
-    made = add_flow(flow("a"))
-
-    def run(at, status="success", steps=1, text="", large=0, key=None, key_at=OLD, **values):
-        ended = at if status in ("success", "failed") else None
-        id_ = first_id("run", at)[:-6] + f"{next(numbers):06d}"
-        size = payloads.keep(id_, "input", b"x" * large).size if large else None
-        values = {"triggered_by": "manual", "finished_at": ended, "input_bytes": size, **values}
-        with write():
-            execute(*Run.accept(made, id=id_, status=status, **values).insertion())
-            for number in range(steps):
-                row = (id_, number, f"n{number}", "noop", "N", "success", 1, *[None] * 3, text, *[None] * 4)
-                execute(*Step.save_one((*row, at, at, 1.0, False, None), 0))
-            execute(*LogEntry.entry("ws_1", id_, None, "info", "m", None))
-            if key is not None:
-                IdempotencyKey.create(workflow_id=made.id, key=key, run_id=id_, created_at=key_at)
-        return id_
-
-    return run
-
-
-@pytest.fixture
-def keep(tmp_path, payloads):
-    """`keep(days=30, …)` gives the part that keeps so much, and never pauses; `audit` are days of the audit trail."""
-
-    def part(wall=lambda: NOW, monotonic=time.monotonic, pause=lambda seconds: False, audit=365, **bounds):
-        bounds = {f"retention_{name}": bound for name, bound in ({"days": 0} | bounds).items()}
-        return Retention(Config(data_dir=tmp_path, audit_days=audit, **bounds), payloads, wall, monotonic, pause)
-
-    return part
-
-
-def kept():
-    """The ids of the runs that there are, oldest first."""
-    return [id_ for (id_,) in execute("SELECT id FROM runs ORDER BY id").fetchall()]
-
-
-def log_size(file):
-    """Bytes of the write-ahead log."""
-    return Path(f"{file}-wal").stat().st_size
-
-
-def strays():
-    """Rows of each table that belong to no run."""
-    tables = ("steps", "log_entries", "waits", "idempotency_keys", "run_options")
-    sql = "SELECT COUNT(*) FROM {} WHERE run_id NOT IN (SELECT id FROM runs)"
-    found = {table: execute(sql.format(table)).fetchone()[0] for table in tables}
-    return {table: number for table, number in found.items() if number}
-
-
-def check_consistent(payloads):
-    """No row belongs to nothing, every run is whole, and every value that a row speaks of can be read."""
-    assert strays() == {} and Fact.find(rows.REMOVING) is None
-    assert execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    for run in Run.select():
-        assert world.steps_of(run.id)
-        if run.input_bytes is not None:
-            assert len(payloads.load(run.id, "input", Kept(None, run.input_bytes))) == run.input_bytes
-
 
 # By age
 
@@ -136,7 +51,7 @@ def test_a_clock_that_is_set_far_ahead_deletes_nothing(make, keep, caplog):
     assert keep(days=30, wall=lambda: clock[0]).work() and kept() == []
 
 
-def test_how_far_triggers_had_come_goes_when_they_have_not_been_polled_for_a_month(file, keep):
+def test_how_far_triggers_had_come_goes_when_they_have_not_been_polled_for_a_month(path, keep):
     clock = [NOW]
     part = keep(days=0, wall=lambda: clock[0])
     Poll.sync(add_flow(flow("a")), [("a", {"type": "x", "every": 60, "source": "here"})], NOW)
@@ -185,7 +100,7 @@ def audited(at):
     AuditEntry.create(**entry.__data__)
 
 
-def test_the_audit_trail_goes_by_its_own_age(file, keep):
+def test_the_audit_trail_goes_by_its_own_age(path, keep):
     for at in (NOW - 366 * DAY, NOW - 364 * DAY, OLD):
         audited(at)
     keep(days=30, runs=1).work()
@@ -194,13 +109,13 @@ def test_the_audit_trail_goes_by_its_own_age(file, keep):
     assert AuditEntry.select().count() == 0
 
 
-def test_the_audit_trail_is_kept_for_ever_where_that_is_asked_for(file, keep):
+def test_the_audit_trail_is_kept_for_ever_where_that_is_asked_for(path, keep):
     audited(1)
     keep(days=30, audit=0).work()
     assert AuditEntry.select().count() == 1
 
 
-def test_a_clock_that_was_set_ahead_deletes_nothing_of_the_audit_trail(file, keep):
+def test_a_clock_that_was_set_ahead_deletes_nothing_of_the_audit_trail(path, keep):
     clock = [OLD]
     part = keep(audit=1, wall=lambda: clock[0])
     audited(OLD)
@@ -336,7 +251,7 @@ def test_a_run_stays_for_the_day_in_which_its_key_stands_for_it(make, keep, boun
     assert len(kept()) == 1 and IdempotencyKey.select().count() == 0
 
 
-def test_a_retry_has_its_values_when_the_first_run_is_gone(file, tmp_path, keep):
+def test_a_retry_has_its_values_when_the_first_run_is_gone(path, tmp_path, keep):
     text = "large " * 1_000
     with world.Types(), world.process(tmp_path, inline=True, inline_value_bytes=1_000) as dispatcher:
         made = add_flow(world.chain(world.node("a", "act"), world.node("b", "fail")))
@@ -352,12 +267,6 @@ def test_a_retry_has_its_values_when_the_first_run_is_gone(file, tmp_path, keep)
 
 
 # Small steps
-
-
-def tick(seconds):
-    """A clock that is further by so much each time that it is read."""
-    times = count()
-    return lambda: next(times) * seconds
 
 
 def test_no_transaction_takes_more_than_its_time(make, keep):

@@ -1,7 +1,5 @@
 """Retention and the file of the database: full disks, how it shrinks, and the job."""
 
-# ruff: noqa: F811
-
 import logging
 import resource
 import sqlite3
@@ -12,54 +10,14 @@ from itertools import islice, pairwise
 import pytest
 import world
 from peewee import OperationalError
-from test_retention import (
-    check_consistent,
-    kept,
-    log_size,
-    make,  # noqa: F401  (fixtures)
-    strays,
-    tick,
-)
-from world import fresh_database
+from retention_world import A_LEASE, NOW, OLD, RECENT, check_consistent, kept, log_size, strays, tick
 
 import database
-from config import Config
 from database import execute
-from dispatch.payloads import Payloads
 from models import Fact
 from models import retention as rows
 from scheduler import Scheduler
-from scheduler.retention import LEASE_MS, Retention
-
-DAY = 86_400_000
-NOW = 1_800_000_000_000
-OLD = NOW - 31 * DAY
-RECENT = NOW - 29 * DAY
-A_LEASE = 10_000  # bytes in the write-ahead log, after it was emptied, that giving the right up has taken
-
-
-@pytest.fixture
-def file(tmp_path):
-    """The database file."""
-    with fresh_database(tmp_path) as path:
-        yield path
-
-
-@pytest.fixture
-def payloads(tmp_path):
-    return Payloads(tmp_path / "values", 1_000)
-
-
-@pytest.fixture
-def keep(tmp_path, payloads):
-    """`keep(days=30, …)` gives the part that keeps so much, and never pauses; `audit` are days of the audit trail."""
-
-    def part(wall=lambda: NOW, monotonic=time.monotonic, pause=lambda seconds: False, audit=365, **bounds):
-        bounds = {f"retention_{name}": bound for name, bound in ({"days": 0} | bounds).items()}
-        return Retention(Config(data_dir=tmp_path, audit_days=audit, **bounds), payloads, wall, monotonic, pause)
-
-    return part
-
+from scheduler.retention import LEASE_MS
 
 # Disks that are full
 
@@ -76,14 +34,14 @@ def files_up_to(size):
 
 
 @pytest.mark.parametrize("more", [0, 10_000, 100_000])
-def test_a_full_disk_stops_it_and_leaves_all_consistent(make, keep, payloads, file, more):
+def test_a_full_disk_stops_it_and_leaves_all_consistent(make, keep, payloads, path, more):
     for number in range(400):
         make(OLD + number, steps=3, text="t" * 500, large=1_001)
     database.empty_log()
     database.disconnect()
     part = keep(days=30)
     list(islice(part.steps(NOW), 1))
-    with files_up_to(log_size(file) + more), pytest.raises(OperationalError):
+    with files_up_to(log_size(path) + more), pytest.raises(OperationalError):
         part.work()
     left = kept()
     assert len(left) == 400 or more
@@ -102,18 +60,18 @@ def fill(make, at):
         make(at + number, steps=4, text="t" * 2_000)
 
 
-def test_the_file_shrinks_and_its_log_is_emptied(make, keep, file):
+def test_the_file_shrinks_and_its_log_is_emptied(make, keep, path):
     fill(make, OLD)
     stays = make(RECENT)
     database.empty_log()
-    before = file.stat().st_size
+    before = path.stat().st_size
     assert keep(days=30).work() and kept() == [stays]
-    assert file.stat().st_size < before / 2 and log_size(file) <= A_LEASE
+    assert path.stat().st_size < before / 2 and log_size(path) <= A_LEASE
     left = database.space()
-    assert left.free <= before / 100 and left.total == file.stat().st_size
+    assert left.free <= before / 100 and left.total == path.stat().st_size
 
 
-def test_the_file_shrinks_in_small_steps(make, keep, file):
+def test_the_file_shrinks_in_small_steps(make, keep, path):
     fill(make, OLD)
     list(islice(keep(days=30).steps(NOW), 200))
     fill(make, OLD)
@@ -126,48 +84,48 @@ def test_the_file_shrinks_in_small_steps(make, keep, file):
     assert len(steps) > 3 and max(steps) <= 2 * database.PAGES_AT_ONCE * 4096
 
 
-def test_who_reads_meanwhile_delays_the_end_but_nothing_else(make, keep, file):
+def test_who_reads_meanwhile_delays_the_end_but_nothing_else(make, keep, path):
     fill(make, OLD)
-    reader = sqlite3.connect(file, isolation_level=None)
+    reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT COUNT(*) FROM runs").fetchone()
     began = time.monotonic()
     assert keep(days=30).work()
     assert time.monotonic() - began < database.BUSY_MS / 1000 and kept() == []
     assert reader.execute("SELECT COUNT(*) FROM runs").fetchone() == (100,)
-    assert log_size(file) > A_LEASE
+    assert log_size(path) > A_LEASE
     reader.close()
-    assert keep(days=30).work() and log_size(file) <= A_LEASE
+    assert keep(days=30).work() and log_size(path) <= A_LEASE
     assert execute("PRAGMA busy_timeout").fetchone() == (database.BUSY_MS,)
 
 
 def test_a_file_that_was_never_told_so_cannot_shrink_which_is_said_once(tmp_path, payloads, keep, caplog):
-    path = tmp_path / "old.sqlite3"
-    old = sqlite3.connect(path)
+    old_file = tmp_path / "old.sqlite3"
+    old = sqlite3.connect(old_file)
     old.execute("CREATE TABLE first (a)")
     old.executemany("INSERT INTO first VALUES (?)", [("x" * 3_000,)] * 300)
     old.commit()
     old.execute("DELETE FROM first")
     old.commit()
     old.close()
-    database.connect(path, "normal")
+    database.connect(old_file, "normal")
     database.migrate()
     with caplog.at_level(logging.WARNING):
         assert not database.can_shrink()
-        part, before = keep(days=30), path.stat().st_size
+        part, before = keep(days=30), old_file.stat().st_size
         assert part.work() and part.work()
-        assert caplog.text.count("cannot shrink") == 1 and path.stat().st_size >= before
+        assert caplog.text.count("cannot shrink") == 1 and old_file.stat().st_size >= before
     database.disconnect()
 
 
-def test_a_new_database_can_shrink(file):
+def test_a_new_database_can_shrink(path):
     assert database.can_shrink()
 
 
 # The job
 
 
-def test_every_process_does_it_each_hour_and_not_as_soon_as_it_starts(file, tmp_path):
+def test_every_process_does_it_each_hour_and_not_as_soon_as_it_starts(path, tmp_path):
     with world.process(tmp_path) as dispatcher:
         scheduler = Scheduler(dispatcher)
         scheduler.start()

@@ -7,8 +7,8 @@ import time
 import pytest
 from children import child
 from query_plans import explain, is_full
-from test_models import accept, do, running
-from world import add_flow, at_once, flow, fresh_database
+from run_rows import accept, do, running
+from world import add_flow, at_once, flow
 
 import database
 from database import execute
@@ -34,15 +34,7 @@ from models import (
 DAY_MS = 86_400_000
 
 
-@pytest.fixture(autouse=True)
-def path(tmp_path):
-    with fresh_database(tmp_path) as path:
-        yield path
-
-
-@pytest.fixture
-def made():
-    return add_flow(flow("a"))
+pytestmark = pytest.mark.usefixtures("path")
 
 
 # Metrics

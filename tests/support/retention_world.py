@@ -1,0 +1,51 @@
+"""Retention in tests: times, and the rows and files that are left."""
+
+from itertools import count
+from pathlib import Path
+
+import world
+
+from database import execute
+from dispatch.payloads import Kept
+from models import Fact, Run
+from models import retention as rows
+
+DAY = 86_400_000
+NOW = 1_800_000_000_000
+OLD = NOW - 31 * DAY
+RECENT = NOW - 29 * DAY
+A_LEASE = 10_000  # bytes in the emptied write-ahead log for the release of the lease
+
+
+def kept():
+    """The ids of the runs that there are, oldest first."""
+    return [id_ for (id_,) in execute("SELECT id FROM runs ORDER BY id").fetchall()]
+
+
+def log_size(path):
+    """Bytes of the write-ahead log."""
+    return Path(f"{path}-wal").stat().st_size
+
+
+def strays():
+    """Rows of each table that belong to no run."""
+    tables = ("steps", "log_entries", "waits", "idempotency_keys", "run_options")
+    sql = "SELECT COUNT(*) FROM {} WHERE run_id NOT IN (SELECT id FROM runs)"
+    found = {table: execute(sql.format(table)).fetchone()[0] for table in tables}
+    return {table: number for table, number in found.items() if number}
+
+
+def check_consistent(payloads):
+    """No row belongs to nothing, every run is whole, and every value that a row speaks of can be read."""
+    assert strays() == {} and Fact.find(rows.REMOVING) is None
+    assert execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    for run in Run.select():
+        assert world.steps_of(run.id)
+        if run.input_bytes is not None:
+            assert len(payloads.load(run.id, "input", Kept(None, run.input_bytes))) == run.input_bytes
+
+
+def tick(seconds):
+    """A clock that is further by so much each time that it is read."""
+    times = count()
+    return lambda: next(times) * seconds

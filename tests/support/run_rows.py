@@ -1,0 +1,31 @@
+"""Runs and steps in the tables, made without an engine."""
+
+from database import execute, write
+from database.tables.steps import STEP_COLUMNS
+from models import Run, Step, now_ms
+
+
+def accept(made, **values):
+    """A run on record."""
+    run = Run.accept(made, **{"triggered_by": "manual", **values})
+    do([run.insertion()])
+    return run
+
+
+def running(made, **values):
+    return accept(made, status="running", lease_owner="me", claims=1, started_at=now_ms(), **values)
+
+
+def do(writes):
+    """The row counts of the writes."""
+    with write():
+        return [execute(*item).rowcount for item in writes]
+
+
+def add_step(run, seq, **values):
+    row = {
+        **dict.fromkeys(STEP_COLUMNS), "run_id": run.id, "seq": seq, "node_id": f"n{seq}", "node_type": "noop",
+        "node_name": "N", "status": "success", "attempt": 1, "started_at": 1, "final": False, **values,
+    }  # fmt: skip
+    do(Step.insertions([list(row.values())]))
+    return Step.one("run_id = ? AND seq = ?", run.id, seq)
