@@ -226,7 +226,7 @@ def test_an_agents_question_is_of_people_and_the_flow_that_it_waits_for_is_not(o
     assert (asked["question"], asked["text"]) == ("q1", "a wants to call b")
 
 
-def test_words_that_are_not_ours_do_not_get_into_a_statement(app):
+def test_unknown_words_are_refused_and_not_part_of_a_statement(app):
     for filters in ({"status": ["' OR 1 = 1 --"]}, {"triggered_by": "' OR 1 = 1 --"}):
         with pytest.raises(ValueError):
             Run.select_where(RunFilters("ws_1", **filters))

@@ -105,7 +105,7 @@ def test_a_backup_has_the_database_the_values_and_the_files_and_not_the_key(back
     assert [row.name for row in Workflow.select()] == ["Größe"]
 
 
-def test_a_backup_says_which_version_made_it_when_and_what_is_in_it(backup):
+def test_the_manifest_has_the_version_time_and_files_of_a_backup(backup):
     manifest = backups.read_manifest(backup)
     assert manifest.version == VERSION and manifest.migrations == sorted(database.migrations())
     assert set(manifest.files) | {MANIFEST} == set(names_in(backup))
@@ -113,7 +113,7 @@ def test_a_backup_says_which_version_made_it_when_and_what_is_in_it(backup):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", manifest.made_at)
 
 
-def test_a_backup_says_where_the_key_is_that_is_not_in_it(served):
+def test_the_backup_command_prints_the_place_of_the_key(served):
     assert f"It does not contain the key that decrypts the credentials: keep a copy of {served.data_dir}" in call(
         "backup", "copy"
     )
@@ -131,7 +131,7 @@ def test_a_backup_overwrites_nothing(served, folder, name):
     assert (folder / name).read_text() == "mine"
 
 
-def test_a_backup_that_fails_leaves_no_half(served, folder, monkeypatch):
+def test_a_failed_backup_leaves_no_files(served, folder, monkeypatch):
     def full(source, target):
         raise OSError(28, "No space left on device", str(target))
 
@@ -140,7 +140,7 @@ def test_a_backup_that_fails_leaves_no_half(served, folder, monkeypatch):
     assert not list(folder.glob("*copy*"))
 
 
-def test_a_value_that_is_deleted_after_the_database_was_copied_is_in_the_backup(served, folder, monkeypatch):
+def test_a_value_deleted_after_the_copy_of_the_database_is_in_the_backup(served, folder, monkeypatch):
     copy = backups.copy_database
 
     def then_delete(target):
@@ -154,7 +154,7 @@ def test_a_value_that_is_deleted_after_the_database_was_copied_is_in_the_backup(
     assert (folder / "copy/values/run_2/input.json").read_bytes() == b"[2]"
 
 
-def test_a_value_that_was_copied_half_written_is_copied_again(served, folder, monkeypatch):
+def test_a_value_changed_after_its_copy_is_copied_again(served, folder, monkeypatch):
     copy = backups.copy_database
 
     def then_change(target):
@@ -172,7 +172,7 @@ def test_a_link_among_the_files_is_not_followed(served, folder):
     assert "files/ws_1/secret" not in backups.make(served, folder / "copy").files
 
 
-def test_a_database_that_flows_keep_among_the_files_is_copied_whole_while_one_writes_to_it(served, folder):
+def test_a_database_among_the_files_is_copied_consistently_during_a_write(served, folder):
     path = served.data_dir / "files/ws_1/own.sqlite3"
     with closing(sqlite3.connect(path)) as writer:
         writer.execute("PRAGMA journal_mode = wal")
@@ -186,7 +186,7 @@ def test_a_database_that_flows_keep_among_the_files_is_copied_whole_while_one_wr
         assert copy.execute("SELECT n FROM t").fetchall() == [(1,)]
 
 
-def test_a_file_that_only_begins_like_a_database_is_copied_as_it_is(served, folder):
+def test_a_file_with_only_the_header_of_a_database_is_copied_unchanged(served, folder):
     content = backups.MAGIC + b"and then something else"
     write(served.data_dir / "files/ws_1/odd", content)
     backups.make(served, folder / "copy")
@@ -196,7 +196,7 @@ def test_a_file_that_only_begins_like_a_database_is_copied_as_it_is(served, fold
 # Putting it back
 
 
-def test_what_was_restored_is_what_was_backed_up(backup, empty, served):
+def test_a_restored_server_equals_the_backup(backup, empty, served):
     said = call("restore", "copy")
     assert f"by Headrace {VERSION}: 3 files" in said and "start paused" in said and "key" not in said
     assert names_in(empty.data_dir) == [
@@ -209,7 +209,7 @@ def test_what_was_restored_is_what_was_backed_up(backup, empty, served):
     assert Fact.is_paused() and not Lease.select().count()
 
 
-def test_a_restored_database_is_read_with_the_key_that_is_put_beside_it(served, folder, empty):
+def test_a_restored_database_is_decrypted_with_the_key_beside_it(served, folder, empty):
     with database.write():
         Credential.create(
             id="cred_1", workspace_id="ws_1", name="c", type="secret", data="x", hosts="[]", created_at=1, updated_at=1
@@ -227,7 +227,7 @@ def test_a_restored_database_is_read_with_the_key_that_is_put_beside_it(served, 
     assert prepare(empty) is None
 
 
-def test_the_folder_need_not_be_there_and_the_database_may_be_elsewhere(backup, folder):
+def test_restore_creates_the_folder_and_the_database_may_be_elsewhere(backup, folder):
     config = Config(data_dir=folder / "a/b", database_url=f"sqlite:///{folder}/elsewhere/own.sqlite3")
     backups.restore(config, backup)
     assert names_in(folder / "a") == ["b/files/ws_1/reports/März 1.csv", "b/values/run_1/output.json"]
@@ -235,7 +235,7 @@ def test_the_folder_need_not_be_there_and_the_database_may_be_elsewhere(backup, 
 
 
 @pytest.mark.parametrize("name", ["values/run_2/input.json", "files/ws_1/a", "notes.txt", ".restoring/x"])
-def test_a_folder_that_is_not_empty_is_refused(backup, empty, name):
+def test_a_nonempty_folder_is_refused(backup, empty, name):
     write(empty.data_dir / name, b"mine")
     before = names_in(empty.data_dir)
     assert "is not empty" in refused("restore", "copy")
@@ -280,7 +280,7 @@ def test_a_backup_without_its_manifest_is_refused(backup, empty):
 @pytest.mark.parametrize(
     "manifest", [b"", b"[]", b"{", b'{"format": 1}', b'{"format": "1", "version": "x"}', b'{"format": 1, "version": 1}']
 )
-def test_a_manifest_that_is_none_is_refused(backup, empty, manifest):
+def test_an_invalid_manifest_is_refused(backup, empty, manifest):
     (backup / MANIFEST).write_bytes(manifest)
     assert "is not the manifest of a backup" in refused("restore", "copy")
 
@@ -288,7 +288,7 @@ def test_a_manifest_that_is_none_is_refused(backup, empty, manifest):
 @pytest.mark.parametrize(
     "name", ["../x", "values/../../x", "/tmp/x", "secret.key", "values", "other/x", "values/./x", "files/a\0b"]
 )
-def test_a_manifest_that_names_strange_files_is_refused(backup, empty, name):
+def test_a_manifest_with_unknown_files_is_refused(backup, empty, name):
     files = orjson.loads((backup / MANIFEST).read_bytes())["files"]
     rewrite(backup, files=files | {name: [1, "x"]})
     assert "lists files that are not part of a backup" in refused("restore", "copy")
@@ -304,7 +304,7 @@ def test_a_backup_from_the_future_is_refused(backup, empty):
     assert names_in(empty.data_dir) == [KEY_FILE]
 
 
-def test_a_backup_whose_database_is_from_the_future_is_refused_whatever_it_says(served, folder, empty):
+def test_a_backup_with_a_newer_database_is_refused_despite_its_manifest(served, folder, empty):
     with database.write():
         database.execute("INSERT INTO schema_migration (name, applied) VALUES ('0999_of_tomorrow', '2030-01-01')")
     backups.make(served, folder / "copy")
@@ -318,14 +318,14 @@ def test_a_disk_without_room_for_the_backup_is_refused_before_anything_is_copied
     assert "10 bytes of free space, and the backup needs" in refused("restore", "copy")
 
 
-def test_a_server_does_not_start_on_what_an_interrupted_restore_left(empty):
+def test_a_server_does_not_start_after_an_interrupted_restore(empty):
     (empty.data_dir / RESTORING).mkdir()
     with pytest.raises(ConfigError, match="was interrupted.*empty the folder"):
         prepare(empty)
     assert not empty.database_path.exists()
 
 
-def test_of_two_restores_at_once_one_wins(backup, empty):
+def test_one_of_two_concurrent_restores_succeeds(backup, empty):
     results, together = [], threading.Barrier(2)
 
     def restore():
@@ -347,21 +347,21 @@ def test_of_two_restores_at_once_one_wins(backup, empty):
 # Going on
 
 
-def test_resume_says_whether_the_server_was_paused(served):
+def test_resume_reports_if_the_server_was_not_paused(served):
     assert call("resume") == "The server was not paused\n"
     Fact.pause("for a test")
     assert call("resume") == "The server resumes within seconds\n"
     assert not Fact.is_paused()
 
 
-def test_resume_names_the_setting_that_it_cannot_change(served, monkeypatch):
+def test_resume_names_a_setting_that_pauses_the_server(served, monkeypatch):
     Fact.pause("for a test")
     monkeypatch.setenv("HEADRACE_PAUSED", "true")
     assert "HEADRACE_PAUSED is true" in refused("resume")
     assert Fact.is_paused()
 
 
-def test_resume_can_leave_out_what_schedules_have_missed(served):
+def test_resume_can_skip_missed_times_of_schedules(served):
     now = now_ms()
     flow = Workflow.get()
     with database.write():

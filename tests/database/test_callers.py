@@ -99,7 +99,7 @@ def other(path, ada, token):
 # One process
 
 
-def test_a_caller_has_the_user_the_roles_and_what_they_came_by(ada, token):
+def test_a_caller_has_the_user_the_roles_and_the_session_or_token(ada, token):
     by_token, by_session = Caller.of_token(token), Caller.of_session(session_of(ada))
     assert by_token.user.email == by_session.user.email == "ada@example.org"
     assert dict(by_token.roles) == {ada.second.id: "editor"}
@@ -109,7 +109,7 @@ def test_a_caller_has_the_user_the_roles_and_what_they_came_by(ada, token):
     assert by_token.workspace_id == by_session.workspace_id == ada.second.id
 
 
-def test_a_second_look_executes_no_statement(ada, token, statements):
+def test_a_second_lookup_executes_no_statement(ada, token, statements):
     session = session_of(ada)
     for look in (lambda: Caller.of_token(token), lambda: Caller.of_session(session)):
         assert statements(look) == 3
@@ -125,7 +125,7 @@ def test_a_flow_is_remembered_and_its_definition_read_when_asked_for(path, state
     assert statements(lambda: found.definition_json) == 1 and found.definition_json == made.definition_json
 
 
-def test_what_one_request_changes_in_its_rows_the_next_does_not_see(ada, token):
+def test_changes_of_a_request_to_its_rows_are_invisible_to_the_next(ada, token):
     first = Caller.of_token(token)
     first.user.name, first.token.role = "Eve", "owner"
     with pytest.raises(TypeError):
@@ -136,7 +136,7 @@ def test_what_one_request_changes_in_its_rows_the_next_does_not_see(ada, token):
     assert Caller.of_token(token).token.role == "owner"
 
 
-def test_no_hash_of_a_password_and_no_token_is_remembered(ada, token):
+def test_no_password_hash_and_no_token_is_cached(ada, token):
     session = session_of(ada)
     assert Caller.of_token(token).user.password_hash is None is Caller.of_session(session).user.password_hash
     kept = repr([(key, vars(found)) for key, (_, found) in callers._cache._found.items()])
@@ -144,7 +144,7 @@ def test_no_hash_of_a_password_and_no_token_is_remembered(ada, token):
     assert not any(secret in kept for secret in ("the hash", token, session))
 
 
-def test_wrong_tokens_fill_no_memory(ada, token):
+def test_wrong_tokens_are_not_cached(ada, token):
     before = len(callers._cache._found)
     assert all(Caller.of_token(f"hr_{number}") is None for number in range(50))
     assert all(Caller.of_session(f"{number}") is None is Startable.find(f"wf_{number}") for number in range(50))
@@ -152,7 +152,7 @@ def test_wrong_tokens_fill_no_memory(ada, token):
     assert Caller.of_session(token) is None is Caller.of_token(session_of(ada))
 
 
-def test_the_end_of_a_token_or_a_session_comes_by_the_clock_alone(ada, token):
+def test_a_token_or_session_expires_without_a_commit(ada, token):
     sessions = [session_of(ada, ends_in=500), session_of(ada, idle_in=500)]
     with write():
         ApiToken.update(expires_at=now_ms() + 500).execute()
@@ -162,7 +162,7 @@ def test_the_end_of_a_token_or_a_session_comes_by_the_clock_alone(ada, token):
     assert database.settings_commits() == before
 
 
-def test_an_idle_end_that_the_recorder_puts_off_counts_at_once(ada):
+def test_an_extended_idle_timeout_is_valid_at_once(ada):
     session = session_of(ada, idle_in=300)
     row = Caller.of_session(session).session
     with write_runs():
@@ -171,7 +171,7 @@ def test_an_idle_end_that_the_recorder_puts_off_counts_at_once(ada):
     assert Caller.of_session(session).session.idle_at == row.expires_at
 
 
-def test_a_session_that_was_used_is_looked_up_anew(ada, statements):
+def test_a_used_session_is_looked_up_again(ada, statements):
     session = session_of(ada)
     row = Caller.of_session(session).session
     forget_session(row)
@@ -182,7 +182,7 @@ def test_a_session_that_was_used_is_looked_up_anew(ada, statements):
 
 
 @pytest.mark.slow
-def test_a_role_that_another_process_lowers_counts_for_no_further_request(other, ada, token):
+def test_a_role_lowered_by_another_process_is_valid_at_once(other, ada, token):
     for _ in range(1_000):
         for role in ("viewer", "editor"):
             other(role)
@@ -190,7 +190,7 @@ def test_a_role_that_another_process_lowers_counts_for_no_further_request(other,
 
 
 @pytest.mark.slow
-def test_what_another_process_ends_is_accepted_no_further_time(other, ada, token):
+def test_a_session_or_token_ended_by_another_process_is_refused_at_once(other, ada, token):
     for _ in range(300):
         other("withdraw")
         assert Caller.of_token(token) is None
@@ -212,7 +212,7 @@ def test_what_another_process_ends_is_accepted_no_further_time(other, ada, token
 
 
 @pytest.mark.slow
-def test_a_flow_that_another_process_archives_is_found_so_at_once(path, ada, token, other):
+def test_a_flow_archived_by_another_process_is_seen_at_once(path, ada, token, other):
     made = add_flow(flow("a"))
     for _ in range(1_000):
         for status in ("archived", "active"):
@@ -221,7 +221,7 @@ def test_a_flow_that_another_process_archives_is_found_so_at_once(path, ada, tok
 
 
 @pytest.mark.slow
-def test_no_worker_of_a_server_accepts_what_was_ended_by_somebody_else(tmp_path):
+def test_no_worker_accepts_a_token_ended_by_another_worker(tmp_path):
     server, connections = Server(tmp_path / "data"), []
     try:
         server.start()

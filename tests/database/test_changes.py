@@ -86,7 +86,7 @@ def test_a_write_that_fails_ends_with_an_even_counter(path):
     assert settings_commits() % 2 == 0
 
 
-def test_a_new_file_does_not_count_from_where_the_deleted_one_began(path):
+def test_a_new_file_does_not_repeat_the_numbers_of_a_deleted_one(path):
     before = commits()
     database.disconnect()
     path.with_name(f"{path.name}.lock").unlink()
@@ -105,7 +105,7 @@ def test_another_process_sees_what_is_committed_at_once(other):
         assert memory.get("value", pytest.fail) == number
 
 
-def test_what_is_read_while_somebody_writes_is_not_remembered(other):
+def test_a_result_read_during_a_write_is_not_cached(other):
     memory = QueryCache(settings_commits)
     assert other.tell("begin") == "inside"
     assert memory.get("value", lambda: 1) == 1
@@ -115,7 +115,7 @@ def test_what_is_read_while_somebody_writes_is_not_remembered(other):
     assert memory.get("value", lambda: 4) == 3
 
 
-def test_a_process_that_dies_while_it_writes_leaves_nothing_wrong_behind(other):
+def test_a_process_killed_during_a_write_leaves_no_wrong_cache(other):
     memory = QueryCache(settings_commits)
     memory.get("value", lambda: "old")
     assert other.tell("begin") == "inside"
@@ -130,7 +130,7 @@ def test_a_process_that_dies_while_it_writes_leaves_nothing_wrong_behind(other):
     assert memory.get("value", lambda: "kept") == memory.get("value", pytest.fail) == "kept"
 
 
-def test_what_was_found_before_a_commit_is_not_recalled_after_it(path):
+def test_a_result_cached_before_a_commit_is_not_found_after_it(path):
     memory, before = QueryCache(commits), commits()
     with write_runs():
         memory.store("odd", commits(), 1)

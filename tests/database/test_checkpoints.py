@@ -135,7 +135,7 @@ def a_reader(path):
         yield
 
 
-def test_after_a_step_the_next_write_begins_the_log_anew(path):
+def test_the_next_write_after_a_checkpoint_restarts_the_log(path):
     for _ in range(10):
         commit(30)
         step()
@@ -143,7 +143,7 @@ def test_after_a_step_the_next_write_begins_the_log_anew(path):
     check_whole(path, 300)
 
 
-def test_a_step_brings_all_into_the_file_and_lets_nobody_wait(path):
+def test_a_checkpoint_copies_the_log_and_blocks_no_thread(path):
     commit(30)
     writer = Background(lambda: database.write_lock.lock.__enter__())
     writer.result()  # and it keeps the lock
@@ -151,7 +151,7 @@ def test_a_step_brings_all_into_the_file_and_lets_nobody_wait(path):
     assert path.stat().st_size > 30 * (ROW_PAGES - 3) * 4000
 
 
-def test_a_log_that_somebody_reads_from_grows_and_begins_anew_later(path, monkeypatch):
+def test_a_log_in_use_grows_and_is_restarted_later(path, monkeypatch):
     monkeypatch.setattr(checkpoints, "RESTART_PAGES", 100)
     with a_reader(path):
         for _ in range(5):
@@ -167,7 +167,7 @@ def test_a_log_that_somebody_reads_from_grows_and_begins_anew_later(path, monkey
     check_whole(path, 300)
 
 
-def test_a_log_is_begun_anew_unless_somebody_reads_from_it(path):
+def test_a_log_is_restarted_unless_a_reader_uses_it(path):
     commit(30)
     assert database.restart_log()
     grown = log_pages(path)
@@ -216,7 +216,7 @@ def test_the_thread_makes_a_checkpoint_when_one_is_due(path, thread):
     until(lambda: not database.is_checkpoint_due(), "a checkpoint is noted")
 
 
-def test_the_thread_outlives_a_database_that_cannot_be_written(path, thread, monkeypatch, caplog):
+def test_the_thread_survives_a_failed_checkpoint(path, thread, monkeypatch, caplog):
     asked = []
 
     def refused():
@@ -243,7 +243,7 @@ def test_without_such_a_thread_commits_keep_the_log_short(path):
 
 
 @pytest.mark.slow
-def test_processes_that_write_without_a_pause_keep_the_log_short(path):
+def test_processes_under_constant_writes_keep_the_log_short(path):
     with both(path, WRITE, WRITE) as (one, other):
         assert said(one) == said(other) == []
     # Both write more than twice as much; what comes while a slow disk takes a checkpoint adds to the bound.
@@ -252,7 +252,7 @@ def test_processes_that_write_without_a_pause_keep_the_log_short(path):
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_over_a_checkpoint_leaves_it_to_the_others(path):
+def test_after_a_kill_during_a_checkpoint_another_process_makes_it(path):
     with both(path, DYING + WRITE, WRITE) as (dying, other):
         assert dying.wait(PATIENCE) == -signal.SIGKILL
         assert said(other) == []
@@ -278,7 +278,7 @@ def both(path, *sources):
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_full_ends_no_thread(path):
+def test_a_full_disk_ends_no_thread(path):
     error, recovered = said(start_python(FULL, path))
     assert error in ("disk_I/O_error", "database_or_disk_is_full") and recovered == "True"
     check_whole(path, 1 + 2 * CHECKPOINT_COMMITS)

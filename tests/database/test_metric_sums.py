@@ -76,7 +76,7 @@ def assert_right(days):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
-def test_the_figures_are_those_of_the_counts_whatever_is_counted_and_settled_when(path, seed):
+def test_metrics_equal_the_counts_in_any_order_of_events(path, seed):
     chance, today = random.Random(seed), 100
     for _ in range(120):
         today += chance.choice((0, 0, 0, 1, 1, 2, 12))
@@ -125,7 +125,7 @@ def test_a_year_is_settled_at_once_and_in_small_transactions(path):
     assert_right((0, 1, 100, 364, 365))
 
 
-def test_what_is_settled_is_not_written_again(path):
+def test_settled_days_are_not_written_again(path):
     for day in range(20):
         count("ws_a", "wf_1", day)
     settle(30)
@@ -136,7 +136,7 @@ def test_what_is_settled_is_not_written_again(path):
 
 
 @pytest.mark.parametrize("flow", ["wf_1", "wf_new"])
-def test_a_run_of_a_settled_day_takes_the_sums_from_that_day_on_away(path, flow):
+def test_a_run_of_a_settled_day_deletes_the_sums_from_that_day_on(path, flow):
     for day in range(40):
         count("ws_a", "wf_1", day)
         count("ws_b", "wf_1", day)
@@ -151,7 +151,7 @@ def test_a_run_of_a_settled_day_takes_the_sums_from_that_day_on_away(path, flow)
     assert_right((0, 19, 20, 21, 39))
 
 
-def test_counts_that_are_changed_or_deleted_by_hand_take_the_sums_away_too(path):
+def test_counts_changed_or_deleted_by_hand_delete_the_sums_too(path):
     for statement in ("UPDATE run_days SET total = 9 WHERE day = 5", "DELETE FROM run_days WHERE day = 5"):
         for day in range(10):
             count("ws_a", "wf_1", day)
@@ -162,7 +162,7 @@ def test_counts_that_are_changed_or_deleted_by_hand_take_the_sums_away_too(path)
         assert_right((0, 4, 5, 6))
 
 
-def test_a_run_that_is_recorded_as_an_old_one_is_in_the_figures_at_once(owner, workspace, flow):
+def test_a_run_recorded_with_an_old_date_is_in_the_metrics_at_once(owner, workspace, flow):
     for at in ("2026-01-05", "2026-01-20", "2026-03-03"):
         body = {"workflow_id": flow["id"], "finished_at": f"{at}T12:00:00Z", "status": "success"}
         assert owner.post("/api/runs", body).status_code == 201
@@ -173,7 +173,7 @@ def test_a_run_that_is_recorded_as_an_old_one_is_in_the_figures_at_once(owner, w
 
 
 @pytest.mark.slow
-def test_processes_that_settle_together_do_so_once(path):
+def test_days_settled_by_several_processes_are_settled_once(path):
     for day in range(100):
         count("ws_a", "wf_1", day)
     source = """

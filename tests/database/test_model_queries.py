@@ -80,7 +80,7 @@ def test_counts_by_flow_begin_with_the_busiest(made):
     assert second["workflow_id"] == made.id
 
 
-def test_durations_are_quantiles_of_what_ended(made):
+def test_durations_are_quantiles_of_ended_runs(made):
     assert metrics("ws_1", 1)["p50_duration_ms"] is None
     for duration in random.sample(range(100), 100):
         ended(made, "success", float(duration))
@@ -135,7 +135,7 @@ def test_pruning_keys_deletes_the_old_ones(made):
     assert [row.key for row in IdempotencyKey.select()] == ["b"]
 
 
-def test_many_old_rows_go_in_short_transactions(made, monkeypatch):
+def test_many_old_rows_are_deleted_in_short_transactions(made, monkeypatch):
     """Who waits for a long one to say that it lives is taken for dead."""
     monkeypatch.setattr(base, "PRUNED_AT_ONCE", 2)
     for number in range(6):
@@ -160,7 +160,7 @@ def test_a_lease_holds_until_its_time_is_over_or_it_is_dropped(made):
     assert Run.abandoned() == [run]
 
 
-def test_pruning_leases_deletes_those_that_ran_out_long_ago():
+def test_pruning_deletes_leases_that_ended_a_day_ago():
     Lease.beat("proc_old", -DAY_MS - 1000)
     Lease.beat("proc_just", -1000)
     Lease.beat("proc_before", 1000)
@@ -176,7 +176,7 @@ def test_a_process_of_an_earlier_start_of_the_machine_is_dead(made):
     assert Run.abandoned() == [run]
 
 
-def test_a_process_that_is_gone_is_dead_before_its_lease_runs_out(made):
+def test_an_ended_process_is_dead_before_its_lease_expires(made):
     run = running(made)
     Lease.beat("me", 60_000)
     Lease.delete_gone()
@@ -192,7 +192,7 @@ def test_a_process_that_is_gone_is_dead_before_its_lease_runs_out(made):
 
 
 @pytest.mark.parametrize("process", [None, "pid:[1] 1 1"], ids=["unknown", "of another container"])
-def test_a_process_that_cannot_be_seen_from_here_has_its_lease(made, process):
+def test_a_process_in_another_namespace_has_its_lease(made, process):
     running(made)
     Lease.beat("me", 60_000)
     Lease.update(process=process).execute()
@@ -200,7 +200,7 @@ def test_a_process_that_cannot_be_seen_from_here_has_its_lease(made, process):
     assert Run.abandoned() == []
 
 
-def test_a_clock_that_is_set_kills_no_process(made, monkeypatch):
+def test_a_changed_clock_kills_no_process(made, monkeypatch):
     running(made)
     Lease.beat("me", 60_000)
     clock = time.time_ns
@@ -218,7 +218,7 @@ def store():
 
 
 @pytest.mark.parametrize("value", [None, 0, False, "", "é", [1, {"a": None}], 1.5])
-def test_the_store_gives_back_what_it_was_given(store, value):
+def test_the_store_returns_stored_values(store, value):
     store.set("k", value)
     assert store.get("k") == value
 
@@ -247,12 +247,12 @@ def test_increments_from_many_threads_are_all_counted(store):
     assert sorted(total for some in results for total in some) == list(range(1, 201))
 
 
-def test_increment_adds_what_it_is_told(store):
+def test_increment_adds_the_given_number(store):
     assert [store.increment("n", 2.5), store.increment("n", -1)] == [2.5, 1.5]
 
 
 @pytest.mark.parametrize("value", ["1", True, None, [1]])
-def test_what_is_no_number_is_not_incremented(store, value):
+def test_a_value_that_is_not_a_number_is_not_incremented(store, value):
     store.set("k", value)
     if value is None:
         assert store.increment("k") == 1
@@ -268,7 +268,7 @@ def test_an_expired_entry_is_not_there(store):
     assert store.increment("k") == 1
 
 
-def test_an_entry_that_has_time_left_is_there(store):
+def test_an_unexpired_entry_exists(store):
     store.set("k", 5, ttl=60)
     assert store.get("k") == 5
     assert StoreEntry.prune() == 0
@@ -284,7 +284,7 @@ def test_the_store_lists_by_prefix_in_order_up_to_a_limit(store):
     assert len(store.list()) == 6 and len(store.list(limit=2)) == 2
 
 
-def test_a_value_that_is_no_json_is_refused_and_nothing_changed(store):
+def test_a_value_that_is_not_json_is_refused_and_nothing_changes(store):
     store.set("k", 1)
     with pytest.raises(TypeError):
         store.set("k", {1, 2})

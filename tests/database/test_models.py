@@ -72,7 +72,7 @@ def test_a_ulid_is_written_in_the_base_32_of_its_specification(number, text):
 
 
 @pytest.mark.parametrize("at", [0, 1, 1_469_922_850_259, 2**48 - 1])
-def test_an_id_says_when_it_was_made(at):
+def test_an_id_contains_the_time_of_its_creation(at):
     assert made_at(first_id("run", at)) == at
 
 
@@ -104,14 +104,14 @@ def pages(query, limit):
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(0, [0]), (1, [1]), (3, [3]), (4, [3, 1]), (6, [3, 3])])
-def test_pages_go_from_the_newest_to_the_oldest_without_gap(made, count, sizes):
+def test_pages_have_all_rows_from_the_newest_to_the_oldest(made, count, sizes):
     ids = [accept(made).id for _ in range(count)]
     found = pages(Run.select_where(RunFilters("ws_1")), 3)
     assert [len(page) for page in found] == sizes
     assert [id_ for page in found for id_ in page] == ids[::-1]
 
 
-def test_what_is_added_meanwhile_does_not_shift_the_pages(made):
+def test_rows_added_meanwhile_do_not_shift_the_pages(made):
     ids = [accept(made).id for _ in range(4)]
     first, before = Run.select_where(RunFilters("ws_1")).page(2, None)
     accept(made)
@@ -119,7 +119,7 @@ def test_what_is_added_meanwhile_does_not_shift_the_pages(made):
     assert [row.id for row in [*first, *second]] == ids[::-1]
 
 
-def test_a_cursor_of_a_row_that_is_gone_still_leads_on(made):
+def test_the_cursor_of_a_deleted_row_is_valid(made):
     runs = [accept(made) for _ in range(4)]
     _, before = Run.select_where(RunFilters("ws_1")).page(2, None)
     Run.find(before).remove()
@@ -186,7 +186,7 @@ def test_steps_are_paged_by_number(made):
     assert ([row.seq for row in rows], after) == ([3, 4], None)
 
 
-def test_a_page_of_steps_ends_where_its_outputs_are_large(made):
+def test_a_page_of_steps_ends_early_if_its_outputs_are_large(made):
     run = accept(made)
     for seq in range(4):
         add_step(run, seq, output="x" * (PAGE_BYTES // 2 + 1))
@@ -228,7 +228,7 @@ def test_a_change_of_an_older_version_is_refused(made):
     assert Workflow.find(made.id).definition_json == "{}"
 
 
-def test_of_two_editors_at_the_same_time_one_loses(made):
+def test_one_of_two_concurrent_editors_loses(made):
     def edit(number):
         return Workflow.find(made.id).change(None, expected=1, triggers=[], definition_json=str(number))
 
@@ -239,7 +239,7 @@ def test_of_two_editors_at_the_same_time_one_loses(made):
     assert [item.version for item in WorkflowVersion.select()] == [1, 2]
 
 
-def test_who_read_the_flow_before_another_changed_it_changes_nothing(made):
+def test_a_change_of_an_outdated_flow_changes_nothing(made):
     stale = Workflow.find(made.id)
     assert made.change(None, triggers=[], definition_json="{}")
     assert not stale.change(None, name="Renamed")
@@ -247,13 +247,13 @@ def test_who_read_the_flow_before_another_changed_it_changes_nothing(made):
     assert (row.name, row.definition_json, row.version) == ("Flow", "{}", 2)
 
 
-def test_a_flow_that_is_gone_is_not_changed(made):
+def test_a_deleted_flow_is_not_changed(made):
     Workflow.find(made.id).remove()
     assert not made.change(None, name="x")
     assert WorkflowVersion.select().count() == 0
 
 
-def test_the_runs_of_a_flow_stay_when_it_goes(made):
+def test_the_runs_of_a_deleted_flow_are_kept(made):
     run = accept(made)
     do(IdempotencyKey.take(made.id, "k", run.id))
     made.remove()
@@ -282,7 +282,7 @@ def test_a_pending_run_is_claimed_once(made):
     assert (row.status, row.lease_owner, row.claims) == ("running", "one", 1)
 
 
-def test_of_many_who_claim_at_the_same_time_one_wins(made):
+def test_one_of_many_concurrent_claims_wins(made):
     run = accept(made)
     assert sorted(at_once(8, lambda number: do(Run.claim(run.id, f"p{number}"))[0])) == [0] * 7 + [1]
 
@@ -349,13 +349,13 @@ def test_a_pending_run_that_is_cancelled_is_not_claimed(made):
     assert do(Run.claim(run.id, "me")) == [0]
 
 
-def test_of_many_who_cancel_at_the_same_time_one_does(made):
+def test_one_of_many_concurrent_cancellations_succeeds(made):
     run = running(made)
     assert at_once(6, lambda number: run_of(run.id).cancel(str(number))).count(True) == 1
     assert RunDay.get().total == 1
 
 
-def test_a_run_that_something_else_executed_is_counted_on_its_day(made):
+def test_a_run_executed_elsewhere_is_counted_on_its_day(made):
     day = 20_000
     Run.record(made, status="failed", triggered_by="schedule", finished_at=day * DAY_MS + 5, duration_ms=3.0)
     Run.record(made, status="running", triggered_by="schedule")
@@ -375,7 +375,7 @@ def test_abandoned_are_the_running_runs_of_no_living_process(made):
     assert Run.find_claimable(10) == [waiting.id]
 
 
-def test_still_running_tells_which_runs_are_still_ours(made):
+def test_filter_running_returns_the_runs_still_owned(made):
     mine, taken, ended = (running(made) for _ in range(3))
     Run.update(lease_owner="other").where(Run.id == taken.id).execute()
     ended.cancel("x")
@@ -383,7 +383,7 @@ def test_still_running_tells_which_runs_are_still_ours(made):
     assert Run.filter_running(ids, "me") == {mine.id} and Run.filter_running([], "me") == set()
 
 
-def test_a_run_goes_with_its_steps_log_and_key(made):
+def test_a_run_is_deleted_with_its_steps_log_and_key(made):
     run, other = accept(made), accept(made)
     for each in (run, other):
         add_step(each, 0)
@@ -408,7 +408,7 @@ def test_a_step_of_the_same_number_replaces_the_earlier(made):
     assert (row.status, row.output, row.node_id) == ("success", "1", "a")
 
 
-def test_who_lost_its_claim_writes_no_step(made):
+def test_a_lost_claim_writes_no_step(made):
     run = running(made)
     values = dict.fromkeys(STEP_COLUMNS) | {"run_id": run.id, "seq": 0, "node_id": "a", "node_type": "noop"}
     values |= {"node_name": "A", "status": "success", "attempt": 1, "started_at": 5, "final": False}
@@ -422,7 +422,7 @@ def test_the_id_of_a_step_is_made_of_its_run_and_number(made):
     assert add_step(run, 12).id == f"step_{run.id[4:]}_000012"
 
 
-def test_what_a_crash_left_running_is_closed(made):
+def test_steps_left_running_by_a_crash_are_closed(made):
     run, other = running(made), accept(made)
     add_step(run, 0)
     add_step(run, 1, status="running")
@@ -433,14 +433,14 @@ def test_what_a_crash_left_running_is_closed(made):
     assert steps_of(other.id)[0].status == "running"
 
 
-def test_closing_leaves_the_steps_of_who_claimed_the_run_since(made):
+def test_closing_keeps_the_steps_of_a_later_claim(made):
     run = accept(made)
     add_step(run, 0, status="running")
     assert do([Step.close_running_steps(run.id, run.claims - 1)]) == [0]
     assert [step.status for step in steps_of(run.id)] == ["running"]
 
 
-def test_outputs_finds_where_each_node_settled_and_what_it_passed_on(made):
+def test_outputs_finds_the_settling_steps_and_passed_outputs(made):
     run = accept(made)
     add_step(run, 0, node_id="a", output="1")
     add_step(run, 1, node_id="b", same_as="a")
@@ -454,7 +454,7 @@ def test_outputs_finds_where_each_node_settled_and_what_it_passed_on(made):
     }
 
 
-def test_outputs_finds_a_node_whose_output_lies_in_a_file(made):
+def test_outputs_finds_a_node_with_its_output_in_a_file(made):
     run = accept(made)
     add_step(run, 0, node_id="a", output_bytes=100_000)
     assert set(Step.outputs(run.id, ["a"])) == {"a"}
@@ -463,14 +463,14 @@ def test_outputs_finds_a_node_whose_output_lies_in_a_file(made):
 # Transactions
 
 
-def test_a_write_that_fails_leaves_nothing():
+def test_a_failed_write_changes_nothing():
     with pytest.raises(ZeroDivisionError), write():
         Workspace.add(name="x")
         raise ZeroDivisionError
     assert Workspace.select().count() == 0
 
 
-def test_an_inner_write_that_fails_leaves_the_outer_one():
+def test_a_failed_inner_write_keeps_the_outer_one():
     with write():
         Workspace.add(name="outer")
         with pytest.raises(ZeroDivisionError), write():

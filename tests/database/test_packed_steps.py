@@ -126,7 +126,7 @@ def test_small_steps_are_packed_and_more_than_fits_has_rows(made):
 
 
 @pytest.mark.parametrize("column", ["node_name", "error_text", "item"])
-def test_a_text_that_sqlite_would_cut_off_has_rows(made, column):
+def test_text_that_sqlite_would_truncate_is_stored_in_rows(made, column):
     run_id = packed(made, [step(**{column: "a\0b"}), step()])
     assert shape(run_id) == (0, 2) and Step.of(run_id, 9)[0][0].__data__[column] == "a\0b"
 
@@ -140,7 +140,7 @@ def test_runs_of_both_kinds_are_written_together(made):
     assert [len(Step.of(run.id, 9)[0]) for run in runs] == [1, 2, 0]
 
 
-def test_packed_steps_go_with_their_run(made):
+def test_packed_steps_are_deleted_with_their_run(made):
     run_id = packed(made, [step()])
     assert Run.find(run_id).remove()
     assert Step.of(run_id, 9) == ([], None)

@@ -166,7 +166,7 @@ LOOKED_FOR = [
 
 @pytest.mark.parametrize("filters", LOOKED_FOR, ids=str)
 @pytest.mark.parametrize("before", [None, first_id("run", 1_500)], ids=["first page", "later page"])
-def test_what_is_looked_for_row_by_row_comes_in_the_order_of_an_index(plans, filters, before):
+def test_a_search_examines_rows_in_the_order_of_an_index(plans, filters, before):
     found = plans(lambda: Run.select_where(RunFilters("ws_1", **filters)).values(COLUMNS, 50, before))
     assert found and not any(is_slow(line) for line in found), found
     alone = {"cancelled": "runs_cancelled", "error_kind": "runs_error_kind"}
@@ -175,7 +175,7 @@ def test_what_is_looked_for_row_by_row_comes_in_the_order_of_an_index(plans, fil
     assert indexes(found) - {KEY_OF_STEPS} <= wanted
 
 
-def test_every_filter_finds_what_a_search_of_the_whole_table_finds(plans, ground):
+def test_every_filter_finds_the_rows_that_a_full_scan_finds(plans, ground):
     columns = ("status", "triggered_by", "workflow_id")
     rows = execute(
         "SELECT id, status, triggered_by, workflow_id FROM runs WHERE workspace_id = 'ws_1' ORDER BY id DESC"
@@ -202,13 +202,13 @@ def walked(rows):
 
 
 @pytest.mark.parametrize("filters", [{"status": ["' OR 1 = 1 --"]}, {"triggered_by": "' OR 1 = 1 --"}])
-def test_words_that_are_not_ours_do_not_get_into_a_statement(flows, filters):
+def test_unknown_words_are_refused_and_not_part_of_a_statement(flows, filters):
     with pytest.raises(ValueError):
         Run.select_where(RunFilters("ws_1", **filters))
 
 
 @pytest.mark.parametrize("values", [{"status": "done"}, {"triggered_by": "chance"}])
-def test_a_run_that_no_list_would_find_is_not_made(flows, values):
+def test_a_run_with_an_unknown_status_or_trigger_is_refused(flows, values):
     with pytest.raises(ValueError):
         Run.accept(flows[0], **{"triggered_by": "manual", **values})
 
@@ -360,7 +360,7 @@ def test_the_last_run_of_a_flow_is_an_entry_of_an_index(plans, question):
     assert looked_up and all("workflow_id=?" in line or line.endswith("(id=?)") for line in looked_up), found
 
 
-def test_a_question_without_an_index_is_noticed(plans):
+def test_a_query_without_an_index_is_noticed(plans):
     (whole,) = plans(lambda: list(Run.select().where(Run.error_text == "x")))
     found = plans(lambda: Rows(Run, [("workflow_id = ?", "wf_1")]).page(50, None))
     assert is_slow(whole) and any(is_slow(line) for line in found), found

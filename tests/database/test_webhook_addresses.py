@@ -42,7 +42,7 @@ def secret(name="key", type_="hmac", workspace="ws_1"):
 # What a flow wants
 
 
-def test_the_triggers_of_a_plan_are_its_enabled_ones_with_what_the_plan_knows():
+def test_the_triggers_of_a_plan_are_its_enabled_ones_with_their_config():
     definition = flow(
         node("m", "manual"),
         hook("a"),
@@ -91,7 +91,7 @@ def test_a_paused_flow_keeps_its_address_and_does_not_answer_there(status):
     assert Hook.at("orders", "POST").flow.id == made.id
 
 
-def test_a_paused_flow_that_changes_its_address_gives_the_old_one_back():
+def test_an_inactive_flow_with_a_new_address_frees_the_old_one():
     made = active(flow(hook(methods=["POST", "PUT"])))
     change(made, status="draft")
     assert change(made, flow(hook(path="/orders/"))) and rows(made) == ["POST orders"]
@@ -104,14 +104,14 @@ def test_a_paused_flow_that_changes_its_address_gives_the_old_one_back():
     ["none", [7], [{"type": "webhook"}], [{"type": "webhook", "config": {"path": 7}}],
      [{"type": "webhook", "config": {"path": "orders", "methods": 7}}]],
 )  # fmt: skip
-def test_a_draft_of_any_kind_gives_the_address_back(nodes):
+def test_any_draft_without_the_address_frees_it(nodes):
     made = active(flow(hook()))
     change(made, status="draft")
     made.change(None, definition_json=engine.orjson.dumps({"nodes": nodes}).decode())
     assert rows() == []
 
 
-def test_a_paused_flow_that_is_deleted_gives_its_address_back():
+def test_a_deleted_inactive_flow_frees_its_address():
     made = active(flow(hook()))
     change(made, status="draft")
     made.remove()
@@ -136,14 +136,14 @@ def test_another_name_leaves_the_addresses_alone():
     assert rows() == ["POST orders"] and Hook.at("orders", "POST").flow.name == "Renamed"
 
 
-def test_a_deleted_flow_gives_its_addresses_back():
+def test_a_deleted_flow_frees_its_addresses():
     made = active(flow(hook()))
     made.remove()
     assert rows() == []
     active(flow(hook()))
 
 
-def test_an_active_flow_that_does_not_say_its_triggers_is_an_error_and_nothing_is_written():
+def test_an_active_flow_without_its_triggers_is_an_error_and_not_written():
     with pytest.raises(ValueError, match="triggers"):
         add_flow(flow(hook()), triggers=None)
     assert Workflow.select().count() == 0
@@ -153,14 +153,14 @@ def test_an_active_flow_that_does_not_say_its_triggers_is_an_error_and_nothing_i
     assert Workflow.find(made.id).status == "draft" and rows() == []
 
 
-def test_the_definition_of_a_call_is_of_the_version_that_was_called():
+def test_a_call_has_the_definition_of_the_called_version():
     made = active(flow(hook()))
     found = Hook.at("orders", "POST")
     change(made, flow(hook(), "more"))
     assert "more" not in found.flow.definition_json and "more" in Hook.at("orders", "POST").flow.definition_json
 
 
-def test_a_flow_that_is_deleted_in_the_middle_of_a_call_is_not_found():
+def test_a_flow_deleted_during_a_call_is_not_found():
     made = active(flow(hook()))
     found = Hook.at("orders", "POST")
     made.remove()
@@ -171,7 +171,7 @@ def test_a_flow_that_is_deleted_in_the_middle_of_a_call_is_not_found():
 # Addresses that are taken
 
 
-def test_an_address_belongs_to_one_flow_and_the_change_that_wants_it_too_is_undone():
+def test_an_address_belongs_to_one_flow_and_a_change_for_a_taken_one_is_undone():
     active(flow(hook()), name="First")
     with pytest.raises(Conflict, match="POST orders.*'First'"):
         active(flow(hook(path="free"), hook("other")), name="Second")
@@ -189,7 +189,7 @@ def test_another_method_of_the_same_path_is_another_address():
     assert rows() == ["GET orders", "POST orders"]
 
 
-def test_the_name_of_another_workspaces_flow_is_not_told():
+def test_the_name_of_a_flow_in_another_workspace_is_not_revealed():
     active(flow(hook()), name="Secret plans")
     with pytest.raises(Conflict) as refused:
         active(flow(hook()), workspace="ws_2")
@@ -204,7 +204,7 @@ def test_two_nodes_of_a_flow_cannot_have_the_same_address():
     assert rows() == []
 
 
-def test_of_two_flows_that_want_an_address_at_once_one_gets_it():
+def test_one_of_two_concurrent_flows_gets_an_address():
     def want(number):
         try:
             return active(flow(hook())).id
@@ -237,7 +237,7 @@ def test_a_webhook_names_its_credential_by_name_or_id(by):
         ("hmac", "foreign", "there is no credential 'foreign'"),
     ],
 )
-def test_a_credential_that_cannot_be_is_refused_and_named(auth, name, complaint):
+def test_an_unusable_credential_is_refused_and_named(auth, name, complaint):
     secret()
     secret("foreign", workspace="ws_2")
     with pytest.raises(DefinitionError) as refused:
@@ -253,7 +253,7 @@ def test_a_credential_in_another_workspace_is_not_used_by_its_id():
         active(flow(hook(auth="hmac", credential=foreign.id)))
 
 
-def test_a_credential_that_a_webhook_uses_is_neither_deleted_nor_renamed():
+def test_a_credential_in_use_is_neither_deleted_nor_renamed():
     key = secret()
     made = active(flow(hook(auth="hmac", credential="key")), name="Orders")
     with pytest.raises(Conflict, match="'Orders'"):
@@ -288,7 +288,7 @@ def test_names_of_credentials_are_their_workspaces_own():
     assert sorted(row.name for row in Credential.of("ws_1")) == ["key", "other"]
 
 
-def test_looking_an_address_up_uses_indexes_and_leaves_the_definition_alone():
+def test_the_lookup_of_an_address_uses_indexes_and_reads_no_definition():
     from database.tables.webhooks import AT
 
     plan = [row[3] for row in execute(f"EXPLAIN QUERY PLAN {AT}", ("orders", "POST")).fetchall()]

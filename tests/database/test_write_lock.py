@@ -96,7 +96,7 @@ def hasty():
         lock_wait.limit(None)
 
 
-def test_a_thread_that_may_not_wait_for_long_gives_up(path):
+def test_a_thread_with_a_limited_wait_gives_up(path):
     with another_that_writes(path):
         assert [Background(hasty).result() for _ in range(3)] == [False] * 3
         following = Background(write_once)  # which waits for as long as it takes
@@ -110,7 +110,7 @@ def write_once():
         pass
 
 
-def test_who_gave_up_keeps_nobody_from_writing(path):
+def test_a_thread_that_gave_up_blocks_no_writer(path):
     """What waited in its place gets the lock some day, and gives it back where nobody of the process wants it."""
     with another_that_writes(path):
         assert not hasty()
@@ -119,7 +119,7 @@ def test_who_gave_up_keeps_nobody_from_writing(path):
     assert hasty()
 
 
-def test_only_some_threads_wait_for_long_and_the_others_until_it_is_known_that_they_must(path, monkeypatch):
+def test_only_some_threads_wait_for_long_and_the_others_until_the_block_is_known(path, monkeypatch):
     monkeypatch.setattr(write_lock, "STALL_SECONDS", 0.05)
     lock_wait.limit_threads(1)
     with another_that_writes(path):
@@ -141,7 +141,7 @@ def test_only_some_threads_wait_for_long_and_the_others_until_it_is_known_that_t
     assert not database.is_write_blocked()
 
 
-def test_a_writer_of_this_process_is_waited_for_by_all_for_as_long_as_they_may(writer, monkeypatch):
+def test_all_threads_wait_their_full_time_for_a_writer_of_this_process(writer, monkeypatch):
     """A slow disk, say: nobody else is to blame, so nobody is turned away early."""
     monkeypatch.setattr(write_lock, "STALL_SECONDS", 0.0)
     monkeypatch.setattr(write_lock, "LOOK_SECONDS", 0.01)

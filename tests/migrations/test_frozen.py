@@ -32,7 +32,7 @@ def frozen():
 @pytest.mark.parametrize(
     "path", sorted(file.relative_to(ROOT).as_posix() for file in database.MIGRATIONS.glob("0*.py"))
 )
-def test_a_migration_is_as_it_landed(path):
+def test_a_landed_migration_is_unchanged(path):
     freeze = "sha256sum migrations/0*.py > tests/migrations/frozen.sha256"
     assert path in frozen(), f"{path} is new: freeze it with `{freeze}`, and from then on never change it"
     found = hashlib.sha256((ROOT / path).read_bytes()).hexdigest()
@@ -42,7 +42,7 @@ def test_a_migration_is_as_it_landed(path):
     assert found == frozen()[path], changed
 
 
-def test_no_landed_migration_is_gone():
+def test_no_landed_migration_is_missing():
     assert [path for path in frozen() if not (ROOT / path).is_file()] == []
 
 
@@ -71,7 +71,7 @@ def test_a_start_notes_its_version_in_the_database(config):
     database.disconnect()
 
 
-def test_a_database_from_the_future_is_refused_and_stays_as_it_is(newer):
+def test_a_newer_database_is_refused_and_stays_unchanged(newer):
     before = rows(newer.database_path)
     database.connect(newer.database_path)
     with pytest.raises(ConfigError, match=f"written by Headrace 9.9.0 and this is {VERSION}.*{TOMORROW}"):
@@ -80,7 +80,7 @@ def test_a_database_from_the_future_is_refused_and_stays_as_it_is(newer):
     assert rows(newer.database_path) == before
 
 
-def test_a_database_from_the_future_that_does_not_say_its_version_is_refused(newer):
+def test_a_newer_database_without_a_version_is_refused(newer):
     with closing(sqlite3.connect(newer.database_path)) as connection:
         connection.execute("DROP TABLE server_facts")
     database.connect(newer.database_path)
@@ -91,7 +91,7 @@ def test_a_database_from_the_future_that_does_not_say_its_version_is_refused(new
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [[], *COMMANDS], ids=lambda command: " ".join(command) or "serve")
-def test_every_start_and_command_refuses_a_database_from_the_future_in_one_line(newer, tmp_path, command):
+def test_every_start_and_command_refuses_a_newer_database_in_one_line(newer, tmp_path, command):
     (tmp_path / "flow.json").write_text('{"name": "Flow", "definition": {"nodes": []}}')
     before = rows(newer.database_path)
     env = {**os.environ, "HEADRACE_DATA_DIR": str(newer.data_dir), "PORT": "1"}

@@ -93,11 +93,11 @@ def ended(client, id_):
     return until(lambda: (run := client.get(f"/api/runs/{id_}").json)["finished_at"] and run, "the run ends")
 
 
-def test_what_this_version_leaves_is_kept():
+def test_this_version_has_an_archive():
     assert f"{VERSION}.tar.xz" in [path.name for path in KEPT], "make it: python tests/migrations/make_database.py"
 
 
-def test_what_this_version_leaves_has_something_in_every_table(tmp_path):
+def test_the_archive_of_this_version_has_rows_in_every_table(tmp_path):
     with tarfile.open(HERE / f"{VERSION}.tar.xz") as archive:
         archive.extractall(tmp_path, filter="data")
     path = tmp_path / backups.DATABASE
@@ -151,7 +151,7 @@ def test_a_webhook_of_it_is_answered(resumed):
     assert answer.status_code == 200 and answer.json["body"] == {"order": 8}, answer.text
 
 
-def test_runs_that_waited_then_go_on(resumed):
+def test_runs_waiting_in_an_archive_continue(resumed):
     (nap,) = runs_of(resumed, "Naps")
     assert ended(resumed, nap["id"])["status"] == "success"
     waiting = [run for run in runs_of(resumed, "Asks") if run["finished_at"] is None]

@@ -55,7 +55,7 @@ def from_models(tmp_path):
 
 
 @pytest.mark.parametrize("table", sorted(TABLES))
-def test_a_table_is_as_its_model_says(path, from_models, table):
+def test_a_table_has_the_columns_of_its_model(path, from_models, table):
     columns = f"SELECT name, type, \"notnull\", pk FROM pragma_table_info('{table}')"
     found, wanted = rows(path, columns), rows(from_models, columns)
     assert [column for column in found if column not in APART.get(table, ())] == wanted
@@ -71,7 +71,7 @@ def test_the_view_of_steps_has_the_columns_of_the_table_and_of_the_model(path):
 
 
 @pytest.mark.parametrize("table", sorted(TABLES))
-def test_what_a_model_calls_unique_is_unique(path, table):
+def test_unique_fields_of_a_model_are_unique(path, table):
     unique = set()
     for (index,) in rows(path, f"SELECT name FROM pragma_index_list('{table}') WHERE \"unique\""):
         unique.add(tuple(name for (name,) in rows(path, f"SELECT name FROM pragma_index_info('{index}')")))
@@ -86,14 +86,14 @@ def test_migrating_again_does_nothing(path):
     assert schema(path) == before
 
 
-def test_migrating_says_what_was_done(tmp_path):
+def test_migrate_returns_the_applied_migrations(tmp_path):
     database.connect(tmp_path / "new.sqlite3")
     done = database.migrate()
     database.disconnect()
     assert done == sorted(file.stem for file in database.MIGRATIONS.glob("[0-9]*.py"))
 
 
-def test_what_is_in_the_database_survives_migrating_again(path):
+def test_rows_survive_a_second_migration(path):
     models.Workspace.add(name="Mine")
     database.migrate()
     assert [row.name for row in models.Workspace.select()] == ["Mine"]
@@ -115,7 +115,7 @@ def test_a_database_of_the_first_schema_keeps_its_runs_and_counts(tmp_path):
     database.disconnect()
 
 
-def test_of_the_owners_before_there_were_admins_the_oldest_becomes_one(tmp_path):
+def test_the_oldest_owner_of_an_old_database_becomes_the_admin(tmp_path):
     path = tmp_path / "old.sqlite3"
     database.connect(path)
     Runner(database.db, directory=str(database.MIGRATIONS)).up("0011_options")
@@ -167,7 +167,7 @@ def test_a_new_database_shrinks_when_rows_go(path):
     assert rows(path, "PRAGMA journal_mode") == [("wal",)]
 
 
-def test_one_line_tells_of_all_migrations(tmp_path, caplog):
+def test_one_log_line_reports_all_migrations(tmp_path, caplog):
     caplog.set_level("INFO")
     database.connect(tmp_path / "new.sqlite3")
     database.migrate()
@@ -176,7 +176,7 @@ def test_one_line_tells_of_all_migrations(tmp_path, caplog):
     assert caplog.messages == ["database made"]
 
 
-def test_one_line_tells_of_an_older_database(tmp_path, caplog):
+def test_one_log_line_reports_an_older_database(tmp_path, caplog):
     database.connect(tmp_path / "old.sqlite3")
     Runner(database.db, directory=str(database.MIGRATIONS)).up("0001_initial")
     caplog.set_level("INFO")

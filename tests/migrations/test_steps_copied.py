@@ -117,7 +117,7 @@ def test_pragmas_of_the_connection_are_as_before(old):
     assert [database.execute(f"PRAGMA {name}").fetchone() for name in pragmas] == before
 
 
-def test_a_disk_with_too_little_space_is_told_before_anything_is_copied(old, monkeypatch):
+def test_too_little_space_is_reported_before_anything_is_copied(old, monkeypatch):
     pages = rows(old, "PRAGMA page_count")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(2**40, 2**40, 60 * 2**20))
     with pytest.raises(ConfigError, match=rf"the {STEPS} steps .* needs \d+ MiB .* there are 60 MiB") as no:
@@ -141,7 +141,7 @@ def test_free_pages_of_the_file_count_as_space(old, monkeypatch):
     check_copied(old)
 
 
-def test_a_disk_that_becomes_full_meanwhile_leaves_the_old_table(old):
+def test_a_disk_that_becomes_full_keeps_the_old_table(old):
     ((pages,),) = rows(old, "PRAGMA page_count")
     database.execute(f"PRAGMA max_page_count = {pages + 500}")
     with pytest.raises(ConfigError, match="MiB of free space on its disk, which became full"):
@@ -159,7 +159,7 @@ def test_a_disk_that_becomes_full_meanwhile_leaves_the_old_table(old):
     [("INSERT INTO steps_copy", 2), ("DROP TABLE steps", 1), ("ALTER TABLE steps_copy", 1)],
     ids=["among the copies", "before the swap", "in the swap"],
 )
-def test_a_process_that_is_killed_leaves_the_old_table(old, statement, number):
+def test_a_killed_migration_keeps_the_old_table(old, statement, number):
     die(old, statement, number)
     check_unchanged(old)
     database.migrate()
@@ -167,7 +167,7 @@ def test_a_process_that_is_killed_leaves_the_old_table(old, statement, number):
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_before_it_notes_the_migration_has_copied_all(old):
+def test_a_migration_killed_before_its_record_has_copied_all(old):
     die(old, 'INSERT INTO "schema_migration"', 1)
     check_copied(old)
     assert MIGRATION in said(start_python(MIGRATE, old))

@@ -87,7 +87,7 @@ def test_a_flow_that_is_not_active_does_not_fire(status):
     assert (runs(), fires(), Schedule.select().count()) == ([], [], 0)
 
 
-def test_a_flow_that_is_gone_does_not_fire():
+def test_a_deleted_flow_does_not_fire():
     made = schedule(every=60)
     other = schedule(every=60)
     made.remove()
@@ -103,7 +103,7 @@ def test_a_schedule_without_any_date_waits_for_ever():
     assert Schedule.overdue(START + 400 * DAY) == 0
 
 
-def test_a_schedule_that_nobody_can_read_says_so_and_holds_nobody_up():
+def test_an_unreadable_schedule_is_logged_and_delays_no_other():
     broken = schedule(cron="0 12 * * *", timezone="Mars/Olympus")
     good = schedule(every=60)
     fire_due(START + MINUTE)
@@ -130,7 +130,7 @@ def test_an_instant_that_has_fired_never_fires_again():
     assert len(runs()) == 1 and row(made).next_at == START + 2 * MINUTE
 
 
-def test_not_even_when_its_run_is_deleted_and_the_schedule_made_anew():
+def test_a_fired_instant_does_not_fire_again_after_deletion_of_its_run():
     made = schedule(START - HOUR, cron="* * * * *")
     fire_due(START)
     for run in runs():
@@ -231,7 +231,7 @@ def test_after_downtime_the_policy_decides(policy, hours, told):
 
 
 @pytest.mark.parametrize(("policy", "minutes"), [("none", [9, 10]), ("last", [8, 9, 10]), ("all", range(1, 11))])
-def test_what_is_within_the_grace_comes_on_top_of_what_is_made_up_for(policy, minutes):
+def test_instants_within_the_grace_fire_in_addition_to_missed_ones(policy, minutes):
     schedule(cron="* * * * *", catch_up=policy)
     fire_due(START)
     fire_due(START + 10 * MINUTE)
@@ -247,7 +247,7 @@ def test_the_edge_of_the_grace():
     assert fires() == [START + HOUR] and len(logged()) == 1
 
 
-def test_a_lateness_is_told_once():
+def test_a_delay_is_logged_once():
     schedule(every=3600)
     fire_due(START)
     for second in range(5):
@@ -288,14 +288,14 @@ def test_a_very_long_downtime_is_not_counted_to_its_end():
         (3 * DAY + 2 * HOUR + MINUTE, "3 d 2 h"),
     ],
 )
-def test_how_late_is_told_in_two_units(ms, text):
+def test_a_delay_is_logged_in_two_units(ms, text):
     assert format_duration(ms) == text
 
 
 # Not to be started
 
 
-def test_a_flow_that_may_not_start_is_skipped_and_that_is_told():
+def test_a_flow_that_may_not_start_is_skipped_and_logged():
     busy, free = schedule(every=60), schedule(every=60)
     ids = fire_due(START + MINUTE, lambda flow: "one is running" if flow.id == busy.id else None)
     assert [run.workflow_id for run in runs()] == [free.id] and len(ids) == 1
@@ -306,14 +306,14 @@ def test_a_flow_that_may_not_start_is_skipped_and_that_is_told():
     ]
 
 
-def test_a_skipped_instant_does_not_come_back():
+def test_a_skipped_instant_does_not_fire_later():
     made = schedule(every=60)
     fire_due(START + MINUTE, lambda flow: "no")
     back_to(made, START + MINUTE)
     assert fire_due(START + MINUTE) == [] and len(logged()) == 1
 
 
-def test_whether_it_may_start_is_asked_after_each_run():
+def test_may_start_is_called_after_each_run():
     made = schedule(every=10, catch_up="all")
 
     def one_at_a_time(flow):
@@ -332,7 +332,7 @@ def test_whether_it_may_start_is_asked_after_each_run():
 # Nobody fires
 
 
-def test_what_nobody_fires_is_told_once():
+def test_an_overdue_schedule_is_logged_once():
     schedule(every=60)
     other = schedule(workspace="ws_2", every=3600)
     fire_due(START)
@@ -352,7 +352,7 @@ def test_what_nobody_fires_is_told_once():
     assert other.workspace_id == "ws_2"
 
 
-def test_how_it_ended_is_told_as_information_and_the_next_time_is_told_again():
+def test_the_end_of_a_delay_is_logged_as_info_and_the_next_delay_again():
     schedule(every=600)
     fire_due(START)
     watch(START + 20 * MINUTE)
@@ -372,7 +372,7 @@ def test_the_metrics_of_a_workspace_have_its_overdue_schedules():
 # Old fires
 
 
-def test_fires_of_a_month_ago_go_but_for_the_newest_of_a_schedule():
+def test_firings_of_a_month_ago_are_deleted_except_the_newest():
     kept, gone = schedule(every=60), schedule(every=60)
     fire_due(START + MINUTE)
     fire_due(START + 2 * MINUTE)
@@ -384,7 +384,7 @@ def test_fires_of_a_month_ago_go_but_for_the_newest_of_a_schedule():
     assert fires(kept) == [START + 2 * MINUTE] and fires(gone) == []
 
 
-def test_pruning_goes_on_until_nothing_is_left(monkeypatch):
+def test_pruning_continues_until_nothing_is_left(monkeypatch):
     monkeypatch.setattr("database.tables.schedules.FIRES_AT_ONCE", 10)
     made = schedule(every=1)
     fire_due(START + 35 * SECOND)
@@ -396,7 +396,7 @@ def test_pruning_goes_on_until_nothing_is_left(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_thousand_that_are_due_in_the_same_second_are_fired_at_once():
+def test_a_thousand_due_schedules_fire_at_once():
     with write():
         for number in range(1_000):
             schedule(**({"cron": "1 12 * * *", "timezone": "UTC"} if number % 2 else {"every": 60}))
@@ -446,7 +446,7 @@ BEGINNINGS = [at(text) for text in ("2024-03-31 00:50", "2024-10-27 00:50", "202
     st.integers(1, 3),
 )
 @settings(max_examples=examples(60), deadline=None)
-def test_whenever_it_looks_every_instant_fires_once(tmp_path_factory, wanted, begin, gaps, leaders):
+def test_every_instant_fires_once_at_any_times_of_ticks(tmp_path_factory, wanted, begin, gaps, leaders):
     with fresh_database(tmp_path_factory.mktemp("random")):
         made = [schedule(begin, catch_up=policy, **fire_times) for fire_times, policy in wanted]
         now = begin

@@ -42,7 +42,7 @@ def test_only_one_fires(clock):
     assert len(first.fired) == 20 and second.fired == []
 
 
-def test_what_was_fired_is_on_record_when_it_is_handed_on(clock):
+def test_fired_runs_are_committed_before_they_are_passed_on(clock):
     schedule(every=1)
     found = []
     leader = Leader(
@@ -54,7 +54,7 @@ def test_what_was_fired_is_on_record_when_it_is_handed_on(clock):
     assert found == ["pending", "pending"]
 
 
-def test_another_takes_over_when_the_leader_dies_and_nothing_is_lost(clock):
+def test_another_process_takes_over_from_a_dead_leader_without_loss(clock):
     made = schedule(every=1, catch_up="none")
     first, second = Process(clock), Process(clock)
     pass_by(clock, 10 * SECOND, first, second)
@@ -74,7 +74,7 @@ def test_the_lease_lasts_five_seconds_after_the_last_renewal(clock):
     assert Lease.find(LEASE_NAME).owner == second.owner
 
 
-def test_who_was_asleep_does_not_lead_any_more(clock):
+def test_a_suspended_leader_does_not_lead_any_more(clock):
     schedule(every=1)
     first, second = Process(clock), Process(clock)
     first.tick()
@@ -85,7 +85,7 @@ def test_who_was_asleep_does_not_lead_any_more(clock):
     assert first.fired == [] and len(second.fired) == 10
 
 
-def test_who_hesitates_after_a_look_at_the_clock_takes_no_lead_and_shifts_no_interval(clock):
+def test_a_process_delayed_after_reading_the_clock_takes_no_lead(clock):
     made = schedule(every=1)
     first = Process(clock)
     pass_by(clock, 2_500, first)
@@ -105,7 +105,7 @@ def test_who_hesitates_after_a_look_at_the_clock_takes_no_lead_and_shifts_no_int
     assert fires(made) == list(range(START + SECOND, clock.now + 1, SECOND))
 
 
-def test_whoever_stops_leaves_the_lead_at_once(clock):
+def test_a_stopped_leader_releases_its_lease_at_once(clock):
     first, second = Process(clock), Process(clock)
     first.tick()
     second.tick()
@@ -116,7 +116,7 @@ def test_whoever_stops_leaves_the_lead_at_once(clock):
     assert Lease.find(LEASE_NAME).owner == second.owner
 
 
-def test_of_many_that_begin_together_one_leads(clock):
+def test_one_of_many_processes_leads(clock):
     processes = [Process(clock) for _ in range(8)]
     schedule(START - SECOND, every=1)
     at_once(8, lambda number: processes[number].tick())
@@ -136,7 +136,7 @@ print(Leader(print).owner)
     assert len(set(names)) == 2 and all(name.startswith("lead_") for name in names)
 
 
-def test_a_tick_with_nothing_to_do_asks_one_question(clock, caplog):
+def test_an_idle_tick_of_the_leader_makes_one_query(clock, caplog):
     leader, follower = Process(clock), Process(clock)
     schedule(every=3600)
     for process in (leader, follower):
@@ -152,7 +152,7 @@ def test_a_tick_with_nothing_to_do_asks_one_question(clock, caplog):
 # The lease itself
 
 
-def test_a_right_is_taken_where_it_is_free_or_over_or_ones_own():
+def test_a_free_expired_or_own_lease_is_taken():
     assert Lease.lead("right", "me", 1_000, lambda: 0)
     assert not Lease.lead("right", "you", 1_000, lambda: 999)
     assert Lease.lead("right", "me", 1_000, lambda: 500)
@@ -161,7 +161,7 @@ def test_a_right_is_taken_where_it_is_free_or_over_or_ones_own():
     assert not Lease.lead("right", "me", 1_000, lambda: 1_500)
 
 
-def test_a_right_is_given_up_by_its_owner_only():
+def test_a_lease_is_released_by_its_owner_only():
     Lease.lead("right", "me", 1_000, lambda: 0)
     Lease.drop("right", "you")
     assert Lease.find("right").owner == "me"
@@ -169,7 +169,7 @@ def test_a_right_is_given_up_by_its_owner_only():
     assert Lease.find("right") is None
 
 
-def test_a_right_that_was_taken_while_the_clock_was_ahead_is_free():
+def test_a_lease_taken_while_the_clock_was_ahead_is_free():
     Lease.lead("right", "me", 1_000, lambda: HOUR)
     assert Lease.lead("right", "you", 1_000, lambda: 0)
 
@@ -177,7 +177,7 @@ def test_a_right_that_was_taken_while_the_clock_was_ahead_is_free():
 # The clock is set
 
 
-def test_set_forward_it_is_as_after_downtime(clock):
+def test_a_clock_set_forward_is_like_downtime(clock):
     made = schedule(every=60, catch_up="last")
     leader = Process(clock)
     pass_by(clock, 90 * SECOND, leader)
@@ -187,7 +187,7 @@ def test_set_forward_it_is_as_after_downtime(clock):
     assert len(logged()) == 1
 
 
-def test_set_back_a_cron_schedule_goes_on_from_the_new_time_without_firing_twice(clock):
+def test_after_the_clock_is_set_back_a_cron_schedule_continues_without_firing_twice(clock):
     made = schedule(cron="*/10 * * * *")
     leader = Process(clock)
     leader.tick()
@@ -201,7 +201,7 @@ def test_set_back_a_cron_schedule_goes_on_from_the_new_time_without_firing_twice
     assert len(runs()) == len(fires(made))
 
 
-def test_set_back_a_rare_cron_schedule_is_due_when_the_clock_says_so(clock):
+def test_after_the_clock_is_set_back_a_rare_cron_schedule_is_due_by_the_clock(clock):
     made = schedule(START + 20 * DAY, cron="0 0 1 * *")
     clock.jump(30 * DAY)
     leader = Process(clock)
@@ -259,7 +259,7 @@ def test_a_leader_before_the_clock_was_set_back_is_not_waited_for(clock):
     assert len(leader.fired) == 1
 
 
-def test_a_leader_notices_that_its_lease_is_of_another_time(clock):
+def test_a_leader_notices_that_its_lease_has_a_time_of_a_wrong_clock(clock):
     leader = Process(clock)
     leader.tick()
     clock.jump(-HOUR)
@@ -268,7 +268,7 @@ def test_a_leader_notices_that_its_lease_is_of_another_time(clock):
     assert Lease.find(LEASE_NAME).until == clock.now + LEASE_MS
 
 
-def test_taking_over_changes_nothing_that_is_right(clock):
+def test_a_takeover_keeps_correct_times(clock):
     made = [schedule(every=60), schedule(cron="0 * * * *"), schedule(cron="0 0 1 1 *", timezone="Asia/Tokyo")]
     Process(clock).tick()
     before = [row(one).__data__ for one in made]
@@ -277,7 +277,7 @@ def test_taking_over_changes_nothing_that_is_right(clock):
     assert [row(one).__data__ for one in made] == before
 
 
-def test_a_schedule_that_could_not_be_read_fires_again_once_it_can(clock):
+def test_an_unreadable_schedule_fires_again_when_it_is_readable(clock):
     made = schedule(cron="0 * * * *")
     unreadable = schedule(cron="0 * * * *", timezone="Mars/Olympus")
     Process(clock).tick()

@@ -18,7 +18,7 @@ def app(config, first_app, monkeypatch):
     database.disconnect()
 
 
-def test_the_api_counts_those_of_the_workspace(owner, workspace, other):
+def test_the_api_counts_schedules_of_the_workspace(owner, workspace, other):
     schedule(START - 10**11, workspace=workspace.id, every=60)
     assert owner.get("/api/metrics").json["overdue_schedules"] == 1
     assert other.get("/api/metrics").json["overdue_schedules"] == 0
@@ -31,7 +31,7 @@ def test_prometheus_counts_all(token_client, workspace):
     assert "headrace_schedules_overdue 2.0" in token_client("viewer").get("/metrics").text
 
 
-def test_what_fails_to_be_polled_is_counted(owner, token_client, workspace):
+def test_failing_polls_are_counted(owner, token_client, workspace):
     for where, failures in ((workspace.id, 1), ("ws_else", 2), (workspace.id, 0)):
         made = add_flow(flow("a"), where)
         Poll.sync(made, [("a", {"type": "x", "every": 60, "source": "here"})], 0)

@@ -28,14 +28,14 @@ def test_only_a_trigger_can_poll():
             type, category, polls = "wrong_here", "logic", True
 
 
-def test_a_trigger_that_says_that_it_polls_and_does_not_fails(source, process):
+def test_a_trigger_without_a_poll_function_fails(source, process):
     source.poll = lambda node, config, state, ctx: Node.poll(node, config, state, ctx)
     made = active()
     process.look()
     assert row(made).last_error == "watch does not poll"
 
 
-def test_a_source_that_fails_is_asked_later_and_later(source, process):
+def test_a_failing_source_is_polled_with_backoff(source, process):
     made = active(definition(every=600))
     source.problem = "it is down"
     waits = []
@@ -48,7 +48,7 @@ def test_a_source_that_fails_is_asked_later_and_later(source, process):
     assert (row(made).next_at - process.clock.now, row(made).failures) == (600 * SECOND, 0)
 
 
-def test_the_first_try_again_comes_no_later_than_the_next_look_would(source, process):
+def test_the_first_retry_is_no_later_than_the_next_poll(source, process):
     assert [backoff(10, failures) for failures in (0, 1, 5, 20, 10_000)] == [
         10 * SECOND,
         20 * SECOND,
@@ -58,7 +58,7 @@ def test_the_first_try_again_comes_no_later_than_the_next_look_would(source, pro
     ]
 
 
-def test_a_source_that_asks_to_be_left_alone_is(source, process):
+def test_a_retry_after_of_a_source_is_respected(source, process):
     made = active(definition(every=600))
 
     waits = [7_200.0, 1.0, 1e9]
@@ -78,7 +78,7 @@ def test_every_is_a_number_of_seconds(source, every):
         active(definition(every=every))
 
 
-def test_a_failure_is_told_once_and_so_is_its_end(source, process):
+def test_a_failure_and_its_end_are_logged_once(source, process):
     active()
     for problem in ("down", "down", "up side down", "up side down", None, None, "down"):
         source.problem = problem
@@ -113,14 +113,14 @@ def test_nothing_is_lost_by_failures(source, process):
         (Polled([Item(5, 1)]), "watch must return Polled with a list of Item"),
     ],
 )
-def test_a_trigger_that_gives_what_it_may_not_has_failed(source, process, given, told):
+def test_a_trigger_with_an_invalid_result_fails(source, process, given, told):
     source.poll = lambda node, config, state, ctx: given
     made = active()
     process.look()
     assert told in row(made).last_error and not row(made).begun
 
 
-def test_a_trigger_that_raises_anything_has_failed(source, process, caplog):
+def test_a_trigger_that_raises_any_error_fails(source, process, caplog):
     made = active()
 
     def fall(ctx):
@@ -131,7 +131,7 @@ def test_a_trigger_that_raises_anything_has_failed(source, process, caplog):
     assert row(made).last_error == "ZeroDivisionError: by ?" and "Traceback" in caplog.text
 
 
-def test_a_flow_whose_definition_cannot_be_read_any_more_fails(source, process):
+def test_a_flow_with_an_unreadable_definition_fails(source, process):
     made = active()
     with write():
         execute("UPDATE workflow_versions SET definition_json = ?", (orjson.dumps(chain("mystery")).decode(),))
@@ -142,7 +142,7 @@ def test_a_flow_whose_definition_cannot_be_read_any_more_fails(source, process):
     assert "there is no node type 'no_such_type'" in row(made).last_error
 
 
-def test_what_fails_is_counted(source, process):
+def test_failing_triggers_are_counted(source, process):
     active()
     active(workspace="ws_2")
     process.look()
@@ -156,14 +156,14 @@ def test_what_fails_is_counted(source, process):
     assert Poll.failing("ws_1") == 1
 
 
-def test_what_nobody_polls_is_counted(source, process):
+def test_overdue_triggers_are_counted(source, process):
     active()
     process.look()
     now = process.clock.now
     assert Poll.overdue(now + 2 * MINUTE) == 0 and Poll.overdue(now + 2 * MINUTE + 1) == 1
 
 
-def test_a_database_that_refuses_loses_nothing(source, process, caplog):
+def test_a_database_error_loses_no_entries(source, process, caplog):
     made = active()
     process.look()
     source.shown = ["a"]
@@ -211,7 +211,7 @@ def test_for_a_little_room_alone_nothing_is_asked(source, tmp_path):
     assert len(fired()) == 55
 
 
-def test_a_flow_that_may_not_start_leaves_its_entries_where_they_are(source, tmp_path):
+def test_a_flow_that_may_not_start_keeps_its_entries_unread(source, tmp_path):
     made = active(definition(settings={"max_concurrent_runs": 1, "overlap": "skip"}))
     with polling(tmp_path) as process:
         process.look()
@@ -225,7 +225,7 @@ def test_a_flow_that_may_not_start_leaves_its_entries_where_they_are(source, tmp
     assert fired() == ["a", "b"] and entries(made).keys() == {PollEntry.digest("a"), PollEntry.digest("b")}
 
 
-def test_a_flow_that_queues_takes_all(source, tmp_path):
+def test_a_flow_with_a_queue_takes_all_entries(source, tmp_path):
     active(definition(settings={"max_concurrent_runs": 1}))
     with polling(tmp_path, runs=True) as process:
         process.look()
@@ -234,7 +234,7 @@ def test_a_flow_that_queues_takes_all(source, tmp_path):
     assert fired() == ["a", "b", "c"] and {run.status for run in Run.select()} == {"success"}
 
 
-def test_files_of_runs_that_did_not_come_about_are_deleted(source, tmp_path):
+def test_files_of_runs_without_a_row_are_deleted(source, tmp_path):
     active()
     with polling(tmp_path, max_pending=4, inline_value_bytes=1) as process:
         process.look()
@@ -247,7 +247,7 @@ def test_files_of_runs_that_did_not_come_about_are_deleted(source, tmp_path):
 # Questions
 
 
-def test_an_idle_tick_asks_one_question(source, process, caplog):
+def test_an_idle_tick_of_the_poller_makes_one_query(source, process, caplog):
     active()
     process.look()
     process.clock.pass_by(500)

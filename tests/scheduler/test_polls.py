@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("path")
 # What starts a run
 
 
-def test_what_was_there_before_starts_nothing_and_what_comes_after_does(source, process):
+def test_existing_entries_start_no_runs_and_new_ones_do(source, process):
     source.shown = ["old"]
     made = active()
     process.look()
@@ -47,14 +47,14 @@ def test_its_run_is_executed_at_once(source, tmp_path):
     assert run.status == "success" and orjson.loads(run.output) == {"key": "new"}
 
 
-def test_with_backlog_what_is_there_counts_oldest_first(source, process):
+def test_with_backlog_existing_entries_start_runs_oldest_first(source, process):
     source.shown = ["a", "b", "c"]
     active(definition(backlog=True))
     process.look()
     assert fired() == ["a", "b", "c"]
 
 
-def test_a_first_look_that_fails_is_not_the_first(source, process):
+def test_a_failed_first_poll_is_not_the_first(source, process):
     source.shown, source.problem = ["old"], "no"
     active()
     process.look()
@@ -65,7 +65,7 @@ def test_a_first_look_that_fails_is_not_the_first(source, process):
     assert fired() == ["new"]
 
 
-def test_an_entry_starts_one_run_however_often_it_goes_and_comes_back(source, process):
+def test_an_entry_that_disappears_and_returns_starts_one_run(source, process):
     made = active()
     process.look()
     for shown in (["a"], ["b", "a"], [], ["a"], ["c", "a", "b", "c"], ["b"], ["c", "b", "a"]):
@@ -82,7 +82,7 @@ def test_entries_of_two_triggers_are_different_ones(source, process):
     assert fired(first) == fired(second) == ["a"]
 
 
-def test_each_look_is_given_the_state_of_the_last_one(source, process):
+def test_each_poll_gets_the_state_of_the_last_one(source, process):
     made = active()
     for _ in range(3):
         process.look()
@@ -90,7 +90,7 @@ def test_each_look_is_given_the_state_of_the_last_one(source, process):
     assert orjson.loads(row(made).state) == {"polls": 3}
 
 
-def test_it_looks_at_once_and_then_every_so_often(source, process):
+def test_a_trigger_is_polled_at_once_and_then_at_its_interval(source, process):
     made = active(definition(every=30))
     process.clock.pass_by(SECOND)
     process.tick()
@@ -103,7 +103,7 @@ def test_it_looks_at_once_and_then_every_so_often(source, process):
     assert len(source.asked) == 2
 
 
-def test_what_has_more_is_asked_at_once(source, process):
+def test_a_source_with_more_entries_is_polled_at_once(source, process):
     made = active()
     source.more = True
     process.look()
@@ -112,7 +112,7 @@ def test_what_has_more_is_asked_at_once(source, process):
     assert len(source.asked) == 2
 
 
-def test_what_was_there_before_may_come_in_parts(source, process):
+def test_existing_entries_may_come_in_several_parts(source, process):
     active()
     source.more, source.shown = True, ["a"]
     process.look()
@@ -123,7 +123,7 @@ def test_what_was_there_before_may_come_in_parts(source, process):
     assert fired() == ["c"]
 
 
-def test_what_claims_to_have_more_and_gives_nothing_is_not_asked_for_ever(source, process):
+def test_a_source_that_reports_more_but_returns_nothing_is_not_polled_forever(source, process):
     made = active()
     source.more = True
     process.look()
@@ -132,7 +132,7 @@ def test_what_claims_to_have_more_and_gives_nothing_is_not_asked_for_ever(source
     assert row(made).next_at == process.clock.now + MINUTE
 
 
-def test_many_entries_are_put_on_record_in_steps(source, process, caplog):
+def test_many_entries_are_recorded_in_several_transactions(source, process, caplog):
     made = active()
     process.look()
     source.shown = keys(1, 2 * RUNS_AT_ONCE + 1)
@@ -154,7 +154,7 @@ def test_a_large_value_lies_in_a_file(source, tmp_path):
         assert (tmp_path / "values" / run.id / "input.json").read_bytes() == b'{"key":"a","text":"' + b"x" * 100 + b'"}'
 
 
-def test_a_value_that_can_be_no_input_is_told_of_and_holds_nothing_up(source, tmp_path):
+def test_an_invalid_input_is_logged_and_delays_no_other(source, tmp_path):
     active()
     source.value = lambda key: {"key": key, "text": "x" * (200 if key == "large" else 1)}
     with polling(tmp_path, max_value_bytes=100) as process:
@@ -193,7 +193,7 @@ def test_an_expression_that_only_a_run_could_answer_is_refused(source, name):
         active(definition(url=f"{{{{ {name}.a }}}}"))
 
 
-def test_what_a_trigger_logs_is_in_the_log_of_the_workspace(source, process):
+def test_log_lines_of_a_trigger_are_in_the_log_of_the_workspace(source, process):
     made = active()
     source.during = lambda ctx: [ctx.log("info", f"line {number}") for number in range(30)]
     process.look()
@@ -203,7 +203,7 @@ def test_what_a_trigger_logs_is_in_the_log_of_the_workspace(source, process):
     assert orjson.loads(entry.data) == {"workflow_id": made.id}
 
 
-def test_what_a_trigger_logs_is_of_bearable_length(source, process):
+def test_log_lines_of_a_trigger_have_a_limited_length(source, process):
     active()
     source.during = lambda ctx: (ctx.log("info", "x" * 3_000, "y" * 70_000), ctx.log("info", "small", {"a": [1]}))
     process.look()
@@ -215,7 +215,7 @@ def test_what_a_trigger_logs_is_of_bearable_length(source, process):
 # Whose it is
 
 
-def test_of_many_that_look_at_once_one_does(source, tmp_path):
+def test_one_of_many_concurrent_processes_polls(source, tmp_path):
     made = active()
     with polling(tmp_path) as first, polling(tmp_path) as second:
         first.look()
@@ -229,7 +229,7 @@ def test_of_many_that_look_at_once_one_does(source, tmp_path):
     assert fired(made) == keys(1, 20) and len(source.asked) == 2
 
 
-def test_who_does_not_lead_does_not_look(source, tmp_path):
+def test_a_process_that_does_not_lead_does_not_poll(source, tmp_path):
     active()
     clock = Clock(now_ms())
     with polling(tmp_path, clock) as first, polling(tmp_path, clock) as second:
@@ -238,7 +238,7 @@ def test_who_does_not_lead_does_not_look(source, tmp_path):
     assert len(source.asked) == 1
 
 
-def test_what_an_overtaken_process_found_does_not_count(source, tmp_path):
+def test_the_result_of_a_lost_claim_is_discarded(source, tmp_path):
     made = active()
     clock = Clock(now_ms())
     with polling(tmp_path, clock) as slow, polling(tmp_path, clock) as other:
@@ -260,7 +260,7 @@ def test_what_an_overtaken_process_found_does_not_count(source, tmp_path):
     assert fired(made) == ["a", "b", "c"]
 
 
-def test_that_an_overtaken_process_failed_does_not_count(source, tmp_path):
+def test_the_failure_of_a_lost_claim_is_discarded(source, tmp_path):
     made = active()
     clock = Clock(now_ms())
     with polling(tmp_path, clock) as slow, polling(tmp_path, clock) as other:
@@ -277,7 +277,7 @@ def test_that_an_overtaken_process_failed_does_not_count(source, tmp_path):
     assert row(made).next_at == clock.now + MINUTE and logged() == []
 
 
-def test_until_its_time_is_over_nobody_else_looks(source, tmp_path):
+def test_no_other_process_polls_before_the_claim_expires(source, tmp_path):
     active()
     clock = Clock(now_ms())
     with polling(tmp_path, clock) as slow, polling(tmp_path, clock) as other:
@@ -292,7 +292,7 @@ def test_until_its_time_is_over_nobody_else_looks(source, tmp_path):
     assert len(source.asked) == 1
 
 
-def test_who_takes_over_does_not_wait_for_who_led_before(source, tmp_path):
+def test_a_new_leader_does_not_wait_for_the_claims_of_the_old_one(source, tmp_path):
     made = active()
     clock = Clock(now_ms())
     with polling(tmp_path, clock) as dead, polling(tmp_path, clock) as other:
@@ -306,7 +306,7 @@ def test_who_takes_over_does_not_wait_for_who_led_before(source, tmp_path):
     assert fired(made) == ["a"]
 
 
-def test_a_process_asks_one_source_once_at_a_time(source, tmp_path):
+def test_a_process_polls_a_source_once_at_a_time(source, tmp_path):
     gate, clock = Gate(), Clock(now_ms())
     made = active()
     with polling(tmp_path, clock) as process:
@@ -362,7 +362,7 @@ def test_slow_sources_hold_up_no_schedule_and_no_more_than_their_number_of_threa
         threads.join()
 
 
-def test_a_thread_that_has_polled_gives_its_connection_back(source, tmp_path):
+def test_a_polling_thread_closes_its_connection(source, tmp_path):
     done = threading.Event()
     active()
     with polling(tmp_path) as process:
@@ -372,7 +372,7 @@ def test_a_thread_that_has_polled_gives_its_connection_back(source, tmp_path):
     assert PollEntry.select().count() == 0 and Poll.get().begun
 
 
-def test_once_the_process_ends_nothing_is_written_and_others_go_on_at_once(source, tmp_path):
+def test_a_stopped_process_writes_nothing_and_others_continue_at_once(source, tmp_path):
     made = active()
     clock = Clock(now_ms())
     with polling(tmp_path, clock) as process, polling(tmp_path, clock) as other:

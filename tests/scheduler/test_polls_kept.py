@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("path")
 # A flow changes
 
 
-def test_a_flow_that_changes_while_it_is_polled_is_polled_anew(source, process):
+def test_a_flow_changed_during_a_poll_is_polled_again(source, process):
     made = active()
     process.look()
     source.shown = ["a"]
@@ -36,7 +36,7 @@ def test_a_flow_that_changes_while_it_is_polled_is_polled_anew(source, process):
 
 
 @pytest.mark.parametrize("status", ["draft", "archived"])
-def test_a_flow_that_is_stopped_while_it_is_polled_starts_nothing(source, process, status):
+def test_a_flow_deactivated_during_a_poll_starts_nothing(source, process, status):
     made = active()
     process.look()
     source.shown = ["a"]
@@ -46,7 +46,7 @@ def test_a_flow_that_is_stopped_while_it_is_polled_starts_nothing(source, proces
     assert fired() == [] and len(source.asked) == 2
 
 
-def test_what_comes_while_a_flow_is_stopped_starts_its_runs_when_it_is_active_again(source, process):
+def test_entries_of_an_inactive_time_start_runs_when_the_flow_is_active_again(source, process):
     made = active()
     process.look()
     change(made, status="draft")
@@ -58,7 +58,7 @@ def test_what_comes_while_a_flow_is_stopped_starts_its_runs_when_it_is_active_ag
     assert fired() == ["a"]
 
 
-def test_a_flow_that_was_stopped_for_a_month_begins_anew(source, process):
+def test_a_flow_inactive_for_a_month_starts_without_state(source, process):
     made = active()
     source.shown = ["a"]
     process.look()
@@ -73,7 +73,7 @@ def test_a_flow_that_was_stopped_for_a_month_begins_anew(source, process):
     assert fired() == ["c"]
 
 
-def test_a_flow_that_is_not_active_whatever_made_it_so_is_polled_no_more(source, process):
+def test_an_inactive_flow_is_not_polled(source, process):
     made = active()
     process.look()
     execute("UPDATE workflows SET status = 'draft'")
@@ -81,7 +81,7 @@ def test_a_flow_that_is_not_active_whatever_made_it_so_is_polled_no_more(source,
     assert len(source.asked) == 1 and row(made).next_at is None and row(made).idle_since == process.clock.now
 
 
-def test_another_source_begins_anew(source, process):
+def test_another_source_starts_without_state(source, process):
     made = active()
     source.shown = ["a"]
     process.look()
@@ -95,7 +95,7 @@ def test_another_source_begins_anew(source, process):
     assert fired() == ["a"]
 
 
-def test_a_change_of_source_that_is_taken_back_before_it_was_looked_at_changes_nothing(source, process):
+def test_a_change_of_source_undone_before_a_poll_changes_nothing(source, process):
     made = active()
     source.shown = ["a"]
     process.look()
@@ -108,7 +108,7 @@ def test_a_change_of_source_that_is_taken_back_before_it_was_looked_at_changes_n
     assert fired() == ["b"] and source.asked[-1][1] == {"polls": 1}
 
 
-def test_vars_are_part_of_the_source_where_it_looks_at_them(source, process):
+def test_variables_are_part_of_a_source_that_reads_them(source, process):
     made = active(definition(url="{{ vars.a }}", settings={"vars": {"a": 1}}))
     other = active(definition(settings={"vars": {"a": 1}}))
     sources = (row(made).source, row(other).source)
@@ -126,7 +126,7 @@ def test_every_and_backlog_are_no_part_of_the_source(source, process):
     assert (row(made).every, row(made).next_at) == (30, min(before.next_at, row(made).moved_at + 30 * SECOND))
 
 
-def test_a_type_that_names_no_source_has_all_of_its_config_as_one(source):
+def test_a_type_without_a_source_uses_all_of_its_config(source):
     plan = engine.plan(definition(url="there", every=5))
     node = plan.nodes[0].node
     named = find_triggers(plan)[0].config["source"]
@@ -137,7 +137,7 @@ def test_a_type_that_names_no_source_has_all_of_its_config_as_one(source):
         type(node).source = ("url",)
 
 
-def test_another_edit_does_not_shift_the_next_look(source, process):
+def test_another_edit_does_not_shift_the_next_poll(source, process):
     made = active(definition(every=600))
     process.look()
     before = row(made).next_at
@@ -145,7 +145,7 @@ def test_another_edit_does_not_shift_the_next_look(source, process):
     assert row(made).next_at == before
 
 
-def test_a_change_has_a_trigger_that_failed_looked_at_at_once(source, process):
+def test_a_changed_flow_has_its_failed_trigger_polled_at_once(source, process):
     made = active()
     source.problem = "no"
     process.look()
@@ -153,7 +153,7 @@ def test_a_change_has_a_trigger_that_failed_looked_at_at_once(source, process):
     assert (row(made).next_at, row(made).failures) == (row(made).moved_at, 0)
 
 
-def test_a_node_that_is_taken_out_and_put_back_goes_on(source, process):
+def test_a_removed_and_restored_node_continues(source, process):
     made = active()
     source.shown = ["a"]
     process.look()
@@ -172,7 +172,7 @@ def test_a_disabled_trigger_is_not_polled(source, process):
     assert source.asked == []
 
 
-def test_a_flow_that_is_deleted_leaves_nothing(source, process):
+def test_a_deleted_flow_leaves_no_polls(source, process):
     made = active()
     source.shown = ["a"]
     process.look()
@@ -183,7 +183,7 @@ def test_a_flow_that_is_deleted_leaves_nothing(source, process):
     assert {entry.workflow_id for entry in PollEntry.select()} == {other.id}
 
 
-def test_what_was_not_polled_for_a_month_is_forgotten(source, process):
+def test_the_state_of_a_trigger_not_polled_for_a_month_is_deleted(source, process):
     made, other = active(), active()
     source.shown = ["a"]
     process.look()
@@ -197,7 +197,7 @@ def test_what_was_not_polled_for_a_month_is_forgotten(source, process):
 # The clock
 
 
-def test_set_back_it_looks_at_once(source, process):
+def test_after_the_clock_is_set_back_triggers_are_polled_at_once(source, process):
     made = active(definition(every=3600))
     process.look()
     process.clock.jump(-5 * HOUR)
@@ -206,7 +206,7 @@ def test_set_back_it_looks_at_once(source, process):
     assert len(source.asked) == 2 and row(made).next_at == process.clock.now + HOUR
 
 
-def test_set_forward_it_looks_at_once_and_starts_nothing_again(source, process):
+def test_after_the_clock_is_set_forward_triggers_are_polled_and_no_run_starts_again(source, process):
     source.shown = ["a"]
     active(definition(every=3600))
     process.look()
@@ -248,7 +248,7 @@ def test_whoever_takes_over_finds_what_was_computed_while_the_clock_was_ahead(so
 # What may be forgotten
 
 
-def test_what_the_source_shows_is_never_forgotten(source, process):
+def test_entries_shown_by_the_source_are_never_deleted(source, process):
     made = active()
     source.shown = keys(1, 50)
     process.look()
@@ -257,7 +257,7 @@ def test_what_the_source_shows_is_never_forgotten(source, process):
     assert fired() == [] and set(entries(made).values()) == {True}
 
 
-def test_when_an_entry_was_last_shown_counts_from_the_look_that_did_not_find_it(source, process):
+def test_the_age_of_a_missing_entry_counts_from_the_first_poll_without_it(source, process):
     made = active()
     source.shown = ["a", "b"]
     process.look()
@@ -271,7 +271,7 @@ def test_when_an_entry_was_last_shown_counts_from_the_look_that_did_not_find_it(
     assert entries(made) == {PollEntry.digest("a"): True, PollEntry.digest("b"): True}
 
 
-def test_of_a_source_that_never_shows_all_nothing_is_found_to_be_gone(source, process):
+def test_entries_of_a_partial_source_keep_the_time_when_they_were_seen(source, process):
     source.whole = False
     source.shown = ["a"]
     made = active()
@@ -298,7 +298,7 @@ def test_the_newest_thousand_are_kept_and_others_for_a_month(source, process):
     assert len(entries(made)) == KEPT_ENTRIES + 1
 
 
-def test_there_is_a_bound_on_all_of_them():
+def test_the_number_of_entries_is_limited():
     shown = {bytes([0, *number.to_bytes(2, "big")]): None for number in range(100)}
     gone = {bytes([1, *number.to_bytes(2, "big")]): number for number in range(MAX_ENTRIES)}
     old = find_outdated(shown | gone, 0)
@@ -306,7 +306,7 @@ def test_there_is_a_bound_on_all_of_them():
 
 
 @pytest.mark.slow
-def test_a_source_with_as_many_entries_as_may_be_is_polled_in_bearable_time(source, process):
+def test_a_source_with_the_maximum_of_entries_is_polled_fast(source, process):
     made = active()
     source.shown = keys(1, 10_000)
     process.look()

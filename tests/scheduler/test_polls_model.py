@@ -226,7 +226,7 @@ class Watched(Source):
 
 @settings(max_examples=examples(EXAMPLES), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(backlog=st.booleans(), steps=st.lists(STEPS, min_size=5, max_size=25))
-def test_an_entry_that_a_completed_look_has_found_has_one_run(template, backlog, steps):
+def test_an_entry_found_by_a_completed_poll_has_one_run(template, backlog, steps):
     source = Watched()
     with tempfile.TemporaryDirectory(dir=MEMORY) as name, watched(source):
         folder = Path(name) / "data"

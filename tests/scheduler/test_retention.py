@@ -22,7 +22,7 @@ from scheduler.retention import FRESH_MS, LEASE_MS, Retention
 # By age
 
 
-def test_what_ended_longer_ago_than_the_days_goes_with_all_that_belongs_to_it(make, keep, payloads):
+def test_runs_older_than_the_days_are_deleted_with_all_their_rows(make, keep, payloads):
     gone = make(OLD, steps=3, large=5_000, key="k")
     models.Wait.create(run_id=gone, node_id="a", created_at=OLD)
     models.RunOptions.create(run_id=gone, value="{}")
@@ -34,13 +34,13 @@ def test_what_ended_longer_ago_than_the_days_goes_with_all_that_belongs_to_it(ma
 
 
 @pytest.mark.parametrize(("bound", "left"), [({"days": 0}, 2), ({"days": 60}, 2), ({"days": 30}, 1), ({"days": 29}, 0)])
-def test_the_days_are_those_of_the_setting(make, keep, bound, left):
+def test_the_setting_limits_the_days(make, keep, bound, left):
     make(OLD), make(RECENT)
     keep(wall=lambda: NOW + 1, **bound).work()
     assert len(kept()) == left
 
 
-def test_a_clock_that_is_set_far_ahead_deletes_nothing(make, keep, caplog):
+def test_a_clock_set_far_ahead_deletes_nothing(make, keep, caplog):
     """A process that starts with that clock takes it for right."""
     clock = [NOW]
     part = keep(days=30, wall=lambda: clock[0])
@@ -51,7 +51,7 @@ def test_a_clock_that_is_set_far_ahead_deletes_nothing(make, keep, caplog):
     assert keep(days=30, wall=lambda: clock[0]).work() and kept() == []
 
 
-def test_how_far_triggers_had_come_goes_when_they_have_not_been_polled_for_a_month(path, keep):
+def test_the_state_of_triggers_not_polled_for_a_month_is_pruned(path, keep):
     clock = [NOW]
     part = keep(days=0, wall=lambda: clock[0])
     Poll.sync(add_flow(flow("a")), [("a", {"type": "x", "every": 60, "source": "here"})], NOW)
@@ -63,7 +63,7 @@ def test_how_far_triggers_had_come_goes_when_they_have_not_been_polled_for_a_mon
 
 
 @pytest.mark.parametrize("status", ["success", "failed"])
-def test_a_run_goes_by_its_end(make, keep, status):
+def test_the_age_of_a_run_counts_from_its_end(make, keep, status):
     make(OLD, status, finished_at=OLD)
     waited = make(OLD, status, finished_at=RECENT)
     keep(days=30).work()
@@ -71,14 +71,14 @@ def test_a_run_goes_by_its_end(make, keep, status):
 
 
 @pytest.mark.parametrize("status", ["pending", "running", "success", "failed"])
-def test_what_something_else_executed_goes_whatever_it_says_of_itself(make, keep, status):
+def test_runs_executed_elsewhere_are_deleted_in_any_status(make, keep, status):
     make(OLD, status, recorded=True, finished_at=None)
     stays = make(RECENT, status, recorded=True, finished_at=OLD)
     keep(days=30).work()
     assert kept() == [stays]
 
 
-def test_log_entries_go_by_age_where_they_have_no_run(make, keep):
+def test_log_entries_without_a_run_are_deleted_by_age(make, keep):
     run = make(OLD, "running")
     ages = {"old": OLD, "recent": RECENT}
     owners = {"alone": None, "left": "run_gone", "needed": run}
@@ -100,7 +100,7 @@ def audited(at):
     AuditEntry.create(**entry.__data__)
 
 
-def test_the_audit_trail_goes_by_its_own_age(path, keep):
+def test_the_audit_log_has_its_own_age_limit(path, keep):
     for at in (NOW - 366 * DAY, NOW - 364 * DAY, OLD):
         audited(at)
     keep(days=30, runs=1).work()
@@ -109,13 +109,13 @@ def test_the_audit_trail_goes_by_its_own_age(path, keep):
     assert AuditEntry.select().count() == 0
 
 
-def test_the_audit_trail_is_kept_for_ever_where_that_is_asked_for(path, keep):
+def test_the_audit_log_can_be_kept_forever(path, keep):
     audited(1)
     keep(days=30, audit=0).work()
     assert AuditEntry.select().count() == 1
 
 
-def test_a_clock_that_was_set_ahead_deletes_nothing_of_the_audit_trail(path, keep):
+def test_a_clock_set_ahead_deletes_nothing_of_the_audit_log(path, keep):
     clock = [OLD]
     part = keep(audit=1, wall=lambda: clock[0])
     audited(OLD)
@@ -124,7 +124,7 @@ def test_a_clock_that_was_set_ahead_deletes_nothing_of_the_audit_trail(path, kee
     assert AuditEntry.select().count() == 1
 
 
-def test_what_agents_did_goes_with_their_run(make, keep):
+def test_agent_runs_are_deleted_with_their_run(make, keep):
     for run_id in (make(OLD), make(RECENT)):
         run = Run.get_by_id(run_id)
         values = {"agent_id": "a", "node_id": "n", "item_index": -1, "task": "t", "session": ""}
@@ -148,27 +148,27 @@ def test_the_counts_are_of_all_runs_ever(make, keep):
 # By number
 
 
-def test_of_many_the_newest_stay(make, keep):
+def test_the_newest_of_many_runs_are_kept(make, keep):
     made = [make(NOW - DAY + number) for number in range(7)]
     keep(runs=3).work()
     assert kept() == made[-3:]
 
 
 @pytest.mark.parametrize("bound", [7, 8, 1_000])
-def test_of_as_many_as_allowed_all_stay(make, keep, bound):
+def test_the_allowed_number_of_runs_is_kept(make, keep, bound):
     made = [make(NOW - DAY + number) for number in range(7)]
     keep(runs=bound).work()
     assert kept() == made
 
 
-def test_the_number_counts_what_has_not_ended_but_does_not_delete_it(make, keep):
+def test_unfinished_runs_are_counted_but_not_deleted(make, keep):
     waits = make(NOW - 9 * DAY, "pending")
     gone, stays, runs = make(NOW - 8 * DAY), make(NOW - 7 * DAY), make(NOW - 6 * DAY, "running")
     keep(runs=2).work()
     assert kept() == [waits, stays, runs] and gone not in kept()
 
 
-def test_what_has_just_ended_can_be_asked_for_still(make, keep):
+def test_runs_that_have_just_ended_are_kept(make, keep):
     ended, last = make(NOW - 2), make(NOW - 1)
     keep(runs=1).work()
     assert kept() == [ended, last]
@@ -183,7 +183,7 @@ def used(payloads):
     return database.space().used + sum(payloads.size_of(id_) for id_ in payloads.run_ids())
 
 
-def test_the_oldest_go_until_nine_tenths_of_the_size_are_left(make, keep, payloads):
+def test_the_oldest_runs_are_deleted_down_to_nine_tenths_of_the_size(make, keep, payloads):
     made = [make(NOW - DAY + number, text="t" * 900, large=20_000) for number in range(60)]
     bound = used(payloads) - 1
     keep(bytes=bound).work()
@@ -193,19 +193,19 @@ def test_the_oldest_go_until_nine_tenths_of_the_size_are_left(make, keep, payloa
     check_consistent(payloads)
 
 
-def test_below_the_size_nothing_goes(make, keep, payloads):
+def test_nothing_is_deleted_below_the_size(make, keep, payloads):
     made = [make(NOW - DAY + number, large=20_000) for number in range(10)]
     keep(bytes=used(payloads)).work()
     assert kept() == made
 
 
-def test_what_may_not_go_can_be_too_much_and_that_is_said(make, keep, payloads, caplog):
+def test_a_warning_is_logged_if_undeletable_runs_exceed_the_size(make, keep, payloads, caplog):
     made = [make(NOW - DAY + number, "pending", large=20_000) for number in range(10)]
     keep(bytes=100_000).work()
     assert kept() == made and "no more runs can be deleted" in caplog.text
 
 
-def test_values_that_runs_share_are_counted_once(make, keep, payloads):
+def test_shared_values_are_counted_once(make, keep, payloads):
     first, retry = make(NOW - 2 * DAY, large=50_000), make(NOW - DAY)
     payloads.share(first, retry, [])
     assert payloads.size_of(first) + payloads.size_of(retry) == 50_000
@@ -220,7 +220,7 @@ BOUNDS = {"age": {"days": 1}, "number": {"runs": 1}, "size": {"bytes": 1}}
 
 
 @pytest.mark.parametrize("bound", BOUNDS)
-def test_nothing_that_has_not_ended_goes(make, keep, bound):
+def test_unfinished_runs_are_not_deleted(make, keep, bound):
     waiting = {"waiting": "a callback"}
     unfinished = [make(OLD, "pending"), make(OLD, "running"), make(OLD, "pending", **waiting)]
     ended = [make(OLD), make(OLD, "failed"), make(OLD, "failed", cancelled=True)]
@@ -230,7 +230,7 @@ def test_nothing_that_has_not_ended_goes(make, keep, bound):
 
 
 @pytest.mark.parametrize("bound", BOUNDS)
-def test_the_end_of_a_run_stays_while_another_waits_for_it(make, keep, bound):
+def test_an_ended_run_is_kept_while_its_parent_waits_for_it(make, keep, bound):
     parent, over = make(OLD, "pending"), make(OLD, "success")
     child = make(OLD, parent_run_id=parent, parent_node_id="call")
     loose = make(OLD, parent_run_id=parent)
@@ -241,7 +241,7 @@ def test_the_end_of_a_run_stays_while_another_waits_for_it(make, keep, bound):
 
 
 @pytest.mark.parametrize("bound", ["number", "size"])
-def test_a_run_stays_for_the_day_in_which_its_key_stands_for_it(make, keep, bound):
+def test_a_run_is_kept_for_the_day_of_its_idempotency_key(make, keep, bound):
     at = NOW - DAY + 2
     lapsed, named = make(at, key="a", key_at=NOW - DAY - 1), make(at, key="b", key_at=NOW - DAY)
     make(NOW, "running")
@@ -251,7 +251,7 @@ def test_a_run_stays_for_the_day_in_which_its_key_stands_for_it(make, keep, boun
     assert len(kept()) == 1 and IdempotencyKey.select().count() == 0
 
 
-def test_a_retry_has_its_values_when_the_first_run_is_gone(path, tmp_path, keep):
+def test_a_retry_has_its_values_after_deletion_of_the_first_run(path, tmp_path, keep):
     text = "large " * 1_000
     with world.Types(), world.process(tmp_path, inline=True, inline_value_bytes=1_000) as dispatcher:
         made = add_flow(world.chain(world.node("a", "act"), world.node("b", "fail")))
@@ -279,7 +279,7 @@ def test_no_transaction_takes_more_than_its_time(make, keep):
     assert len(set(numbers)) >= 3
 
 
-def test_a_run_of_very_many_rows_takes_many_transactions_and_is_never_half_there(make, keep, payloads):
+def test_a_large_run_is_deleted_in_many_transactions_and_never_seen_in_part(make, keep, payloads):
     make(OLD, steps=1_000), make(OLD, steps=7)
     part, sizes = keep(days=30, monotonic=tick(0.005)), []
     for _ in part.steps(NOW):
@@ -296,12 +296,12 @@ def _steps_by_run():
     return execute("SELECT run_id, COUNT(*) FROM steps GROUP BY run_id").fetchall()
 
 
-def test_the_run_that_was_asked_for_goes_at_once_with_all_its_rows(make, payloads):
+def test_a_run_deleted_by_a_user_is_deleted_at_once_with_all_rows(make, payloads):
     Run.get_by_id(make(OLD, steps=500, key="k")).remove()
     assert kept() == [] and strays() == {}
 
 
-def test_others_write_meanwhile_and_do_not_wait_long(make, keep, payloads):
+def test_other_writers_do_not_wait_long(make, keep, payloads):
     for number in range(1_500):
         make(OLD + number, steps=3)
     waited, flow_id = [], Run.get().workflow_id
@@ -323,7 +323,7 @@ def test_others_write_meanwhile_and_do_not_wait_long(make, keep, payloads):
 # Processes that die, and those that go on
 
 
-def test_wherever_it_stops_the_next_pass_ends_the_same(make, keep, payloads):
+def test_an_interrupted_pass_is_completed_by_the_next(make, keep, payloads):
     stays = make(RECENT, steps=2, large=2_000)
     for steps in range(1, 30):
         for number in range(3):
@@ -338,7 +338,7 @@ def test_wherever_it_stops_the_next_pass_ends_the_same(make, keep, payloads):
     assert list(payloads.run_ids()) == [stays]
 
 
-def test_files_that_a_crash_has_left_go_a_day_later(make, keep, payloads):
+def test_files_left_by_a_crash_are_deleted_a_day_later(make, keep, payloads):
     gone, stays = make(OLD, large=5_000), make(RECENT, large=5_000)
     # What is on the disk if the process dies here: the row is gone, the files are not.
     rows.remove_runs([gone], lambda: True)
@@ -353,7 +353,7 @@ def test_files_that_a_crash_has_left_go_a_day_later(make, keep, payloads):
     assert set(payloads.run_ids()) == {stays} and (payloads.folder / "notes.txt").exists()
 
 
-def test_however_many_folders_there_are_a_pass_looks_at_some_and_the_next_at_others(make, keep, payloads, monkeypatch):
+def test_a_pass_checks_some_folders_and_the_next_pass_others(make, keep, payloads, monkeypatch):
     monkeypatch.setattr("scheduler.retention.FOLDERS_PER_PASS", 4)
     monkeypatch.setattr("scheduler.retention.FOLDERS_PER_STEP", 2)
     stay = {make(RECENT, large=2_000) for _ in range(9)}
@@ -385,7 +385,7 @@ Retention(config, Payloads(folder / "values", 1000), lambda: now, pause=pause).w
 
 
 @pytest.mark.slow
-def test_one_process_works_and_another_takes_over_when_it_has_died(make, keep, payloads, tmp_path):
+def test_one_process_works_and_another_takes_over_from_a_dead_one(make, keep, payloads, tmp_path):
     for number in range(3):
         make(OLD + number, large=2_000)
     stays = make(RECENT)
@@ -405,7 +405,7 @@ def test_one_process_works_and_another_takes_over_when_it_has_died(make, keep, p
     check_consistent(payloads)
 
 
-def test_the_right_is_kept_up_while_it_is_needed_and_given_up_at_the_end(make, keep):
+def test_the_lease_is_renewed_during_a_pass_and_released_at_its_end(make, keep):
     for number in range(1_000):
         make(OLD + number)
     clock, until = iter(range(NOW, NOW + 10**9, LEASE_MS // 3)), []
@@ -419,7 +419,7 @@ def test_the_right_is_kept_up_while_it_is_needed_and_given_up_at_the_end(make, k
     assert Lease.find("retention") is None
 
 
-def test_who_lost_the_right_stops(make, keep):
+def test_a_process_that_lost_the_lease_stops(make, keep):
     for number in range(300):
         make(OLD + number)
 
@@ -433,7 +433,7 @@ def test_who_lost_the_right_stops(make, keep):
     assert kept() and Lease.find("retention").owner == "another"
 
 
-def test_a_process_that_ends_stops_after_the_step(make, keep):
+def test_a_stopped_process_ends_after_the_step(make, keep):
     for number in range(300):
         make(OLD + number)
     asked = []

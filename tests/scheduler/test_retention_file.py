@@ -84,7 +84,7 @@ def test_the_file_shrinks_in_small_steps(make, keep, path):
     assert len(steps) > 3 and max(steps) <= 2 * database.PAGES_AT_ONCE * 4096
 
 
-def test_who_reads_meanwhile_delays_the_end_but_nothing_else(make, keep, path):
+def test_a_reader_delays_only_the_truncation_of_the_log(make, keep, path):
     fill(make, OLD)
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")
@@ -99,7 +99,7 @@ def test_who_reads_meanwhile_delays_the_end_but_nothing_else(make, keep, path):
     assert execute("PRAGMA busy_timeout").fetchone() == (database.BUSY_MS,)
 
 
-def test_a_file_that_was_never_told_so_cannot_shrink_which_is_said_once(tmp_path, payloads, keep, caplog):
+def test_a_file_of_the_old_format_cannot_shrink_and_a_warning_is_logged_once(tmp_path, payloads, keep, caplog):
     old_file = tmp_path / "old.sqlite3"
     old = sqlite3.connect(old_file)
     old.execute("CREATE TABLE first (a)")
@@ -125,7 +125,7 @@ def test_a_new_database_can_shrink(path):
 # The job
 
 
-def test_every_process_does_it_each_hour_and_not_as_soon_as_it_starts(path, tmp_path):
+def test_every_process_runs_retention_each_hour_and_not_at_once(path, tmp_path):
     with world.process(tmp_path) as dispatcher:
         scheduler = Scheduler(dispatcher)
         scheduler.start()

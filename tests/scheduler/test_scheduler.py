@@ -53,7 +53,7 @@ def test_a_process_with_nothing_to_do_changes_no_counter(dispatcher):
 
 
 @pytest.mark.slow
-def test_no_thread_is_left_when_the_scheduler_has_stopped(dispatcher):
+def test_a_stopped_scheduler_leaves_no_thread(dispatcher):
     before = set(threading.enumerate())
     scheduler = Scheduler(dispatcher)
     scheduler.start()
@@ -62,7 +62,7 @@ def test_no_thread_is_left_when_the_scheduler_has_stopped(dispatcher):
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
-def test_jobs_go_on_when_the_clock_on_the_wall_is_set(hours):
+def test_jobs_continue_after_a_change_of_the_wall_clock(hours):
     shift, done, again = [0.0], threading.Event(), threading.Event()
     scheduler = ClockAwareScheduler(lambda: shift[0], timezone="UTC")
     job = scheduler.add_job(lambda: (again if done.is_set() else done).set(), "interval", hours=1)
@@ -76,7 +76,7 @@ def test_jobs_go_on_when_the_clock_on_the_wall_is_set(hours):
         scheduler.shutdown()
 
 
-def test_what_apscheduler_says_at_every_tick_is_said_once_a_minute_with_how_often(caplog):
+def test_repeated_warnings_of_apscheduler_are_logged_once_a_minute_with_a_count(caplog):
     clock, logger = [0.0], logging.getLogger("tests.seldom")
     seldom = RateLimitFilter(lambda: clock[0])
     logger.addFilter(seldom)
@@ -98,7 +98,7 @@ def test_what_apscheduler_says_at_every_tick_is_said_once_a_minute_with_how_ofte
 
 
 @pytest.mark.slow
-def test_a_job_that_takes_longer_than_its_interval_fills_no_log(dispatcher, caplog):
+def test_a_job_longer_than_its_interval_fills_no_log(dispatcher, caplog):
     opened, skipped = threading.Event(), []
     scheduler = Scheduler(dispatcher)
     RATE_LIMIT._told.clear()

@@ -24,7 +24,7 @@ def test_a_change_of_something_else_does_not_shift_an_interval():
     assert row(made).__data__ == before
 
 
-def test_a_schedule_that_nobody_has_looked_at_yet_begins_when_it_was_made():
+def test_a_new_schedule_starts_at_its_creation():
     made = schedule(every=60)
     sync(made, START + 30 * SECOND, tick=config(every=60))
     fire_due(START + 61 * SECOND)
@@ -35,7 +35,7 @@ def test_a_schedule_that_nobody_has_looked_at_yet_begins_when_it_was_made():
     "changed",
     [{"every": 1800}, {"cron": "0 * * * *"}, {"cron": "30 * * * *", "timezone": "Asia/Tokyo"}],
 )
-def test_another_rhythm_begins_anew(changed):
+def test_another_rule_restarts_the_schedule(changed):
     made = schedule(every=3600)
     fire_due(START)
     sync(made, START + 10 * MINUTE, tick=config(**changed))
@@ -43,7 +43,7 @@ def test_another_rhythm_begins_anew(changed):
     assert (row(made).every, row(made).cron) == (changed.get("every"), changed.get("cron"))
 
 
-def test_another_time_zone_begins_a_cron_schedule_anew():
+def test_another_time_zone_restarts_a_cron_schedule():
     made = schedule(cron="0 0 * * *")
     fire_due(START)
     assert row(made).next_at == START + 12 * HOUR
@@ -66,7 +66,7 @@ def test_another_catch_up_leaves_the_times_alone():
     assert (row(made).next_at, row(made).catch_up) == (START + HOUR, "all")
 
 
-def test_a_flow_has_as_many_schedules_as_are_wanted():
+def test_a_flow_has_exactly_the_wanted_schedules():
     made = schedule(every=60)
     other = schedule(every=60)
     sync(made, hourly=config(every=3600), daily=config(cron="0 0 * * *"))
@@ -78,7 +78,7 @@ def test_a_flow_has_as_many_schedules_as_are_wanted():
     assert [found.workflow_id for found in Schedule.select()] == [other.id]
 
 
-def test_what_was_paused_begins_anew_and_makes_up_for_nothing():
+def test_a_reactivated_flow_restarts_without_missed_times():
     made = schedule(every=60, catch_up="all")
     fire_due(START)
     sync(made, START + MINUTE // 2)
@@ -88,7 +88,7 @@ def test_what_was_paused_begins_anew_and_makes_up_for_nothing():
     assert fires() == [START + 2 * HOUR + MINUTE]
 
 
-def test_a_change_that_fails_leaves_the_schedules_as_they_were():
+def test_a_failed_change_keeps_the_schedules():
     made = schedule(every=60)
     with pytest.raises(ZeroDivisionError), write():
         Schedule.sync(made, [("tick", config(every=1))], START)
@@ -97,7 +97,7 @@ def test_a_change_that_fails_leaves_the_schedules_as_they_were():
 
 
 @pytest.mark.parametrize("fire_times", [{"every": 60}, {"cron": "*/5 * * * *"}])
-def test_what_was_read_before_a_change_cannot_fire_after_it(fire_times):
+def test_a_schedule_read_before_a_change_cannot_fire_after_it(fire_times):
     made = schedule(**fire_times)
     (read,) = Schedule.due(START, 10)
     sync(made, START, tick=config(every=7))

@@ -90,7 +90,7 @@ def test_the_first_look_finds_what_is_there_and_the_next_what_came(box, poll):
     assert poll().items == []
 
 
-def test_with_backlog_what_is_there_counts_oldest_first(box, poll):
+def test_with_backlog_existing_entries_start_runs_oldest_first(box, poll):
     for number in range(3):
         box.add(subject=f"Mail {number}")
     assert subjects(poll(backlog=True)) == ["Mail 0", "Mail 1", "Mail 2"]
