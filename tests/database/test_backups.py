@@ -1,4 +1,4 @@
-"""Backups: what is in one, what is refused, and that a restore puts all of it back or nothing."""
+"""Backups: their content, refused ones, and restores, which are complete or leave nothing."""
 
 import re
 import shutil
@@ -24,7 +24,7 @@ from workflow_server import prepare, serve
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """The folder that the commands are given in, with no setting from elsewhere."""
+    """The working folder of the commands, without settings from the environment."""
     for row in table():
         monkeypatch.delenv(row.env, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -51,14 +51,14 @@ def write(path, content):
 
 
 def call(*args):
-    """A command that works: what it prints."""
+    """Return the output of a successful command."""
     result = CliRunner().invoke(cli.main, args, obj=serve, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
 
 
 def refused(*args):
-    """The one line of a command that refuses."""
+    """Return the one-line error of a refused command."""
     result = CliRunner().invoke(cli.main, args, obj=serve, catch_exceptions=False)
     assert result.exit_code == 2 and result.stdout == ""
     assert re.fullmatch(r"Error: .+\n", result.stderr), result.stderr

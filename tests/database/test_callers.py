@@ -1,4 +1,4 @@
-"""The users who send requests, and flows to be started, as they are remembered: never longer than they are right."""
+"""Cached users of requests and cached flows to start: never used when they are outdated."""
 
 import http.client
 import json
@@ -71,7 +71,7 @@ def session_of(user, ends_in=60_000, idle_in=60_000):
 
 @pytest.fixture
 def statements(caplog):
-    """`statements(work)` gives how many SQL statements `work` executes."""
+    """`statements(work)` returns the number of SQL statements that `work` executes."""
 
     def count(work):
         caplog.clear()
@@ -84,7 +84,7 @@ def statements(caplog):
 
 @pytest.fixture
 def other(path, ada, token):
-    """`other(word)` has another process do what the word says, and returns when that is done."""
+    """`other(word)` has another process execute the change of this name, and returns when it is done."""
     process = start_python(OTHER, path, callers.hash_token(token))
 
     def tell(word):

@@ -1,4 +1,4 @@
-"""Counters of commits that all processes see, and what is remembered until they grow."""
+"""Counters of commits, shared by all processes, and the caches that they invalidate."""
 
 import os
 import signal

@@ -33,7 +33,7 @@ for number in range({COMMITS} // 2):
 thread.stop()
 database.disconnect()
 """
-# Killed in the middle of its nth checkpoint: the log is in the file, and is not begun anew yet.
+# Killed in the middle of its nth checkpoint: the log is in the file, and not restarted yet.
 DYING = """
 import os, signal, database
 made, count = database.checkpoint, []
@@ -128,7 +128,7 @@ def check_whole(path, rows=None):
 
 @contextmanager
 def a_reader(path):
-    """Somebody reads from the state of now."""
+    """A reader of the present state."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN")
         connection.execute("SELECT COUNT(*) FROM large").fetchone()
@@ -246,7 +246,7 @@ def test_without_such_a_thread_commits_keep_the_log_short(path):
 def test_processes_under_constant_writes_keep_the_log_short(path):
     with both(path, WRITE, WRITE) as (one, other):
         assert said(one) == said(other) == []
-    # Both write more than twice as much; what comes while a slow disk takes a checkpoint adds to the bound.
+    # Both write more than twice as much; writes during a checkpoint on a slow disk add to the bound.
     assert log_pages(path) < 2 * FALLBACK_PAGES < COMMITS * ROW_PAGES // 3
     check_whole(path)
 
@@ -256,7 +256,7 @@ def test_after_a_kill_during_a_checkpoint_another_process_makes_it(path):
     with both(path, DYING + WRITE, WRITE) as (dying, other):
         assert dying.wait(PATIENCE) == -signal.SIGKILL
         assert said(other) == []
-    # Both write more than twice as much; what comes while a slow disk takes a checkpoint adds to the bound.
+    # Both write more than twice as much; writes during a checkpoint on a slow disk add to the bound.
     assert log_pages(path) < 2 * FALLBACK_PAGES < COMMITS * ROW_PAGES // 3
     check_whole(path)
 

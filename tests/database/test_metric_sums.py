@@ -1,4 +1,4 @@
-"""The sums of days that are over say what the counts of each flow and day say, whatever is counted when."""
+"""Sums of past days equal the counts of each flow and day, in any order of events."""
 
 import random
 import re
@@ -46,7 +46,7 @@ def stored(table):
 
 
 def of_days(place):
-    """The counts of each day, as the rows of the flows say."""
+    """Return the counts of each day, from the rows of the flows."""
     found = {}
     for row in RunDay.select().where(RunDay.workspace_id == place):
         before = found.get(row.day, (0, 0, 0, 0.0))
@@ -57,7 +57,7 @@ def of_days(place):
 
 
 def of_flows(place, first):
-    """The total and the mean duration of each flow since a day, as its rows say."""
+    """Return the total and the mean duration of each flow since a day, from its rows."""
     totals, durations = Counter(), Counter()
     for row in RunDay.select().where((RunDay.workspace_id == place) & (RunDay.day >= first)):
         totals[row.workflow_id] += row.total
@@ -81,7 +81,7 @@ def test_metrics_equal_the_counts_in_any_order_of_events(path, seed):
     for _ in range(120):
         today += chance.choice((0, 0, 0, 1, 1, 2, 12))
         for _ in range(chance.randrange(4)):
-            # Mostly of today; now and then somebody records an old run, or the clock was set.
+            # Mostly of today; sometimes an old run is recorded, or the clock was changed.
             day = today - chance.choice((0, 0, 0, 0, 1, 3, 40)) + chance.choice((0, 0, 0, 0, 0, 5))
             status = chance.choice(("success", "failed"))
             count(chance.choice(PLACES), chance.choice(FLOWS), day, status, chance.choice((0.5, 2.25)))

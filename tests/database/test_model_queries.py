@@ -136,7 +136,7 @@ def test_pruning_keys_deletes_the_old_ones(made):
 
 
 def test_many_old_rows_are_deleted_in_short_transactions(made, monkeypatch):
-    """Who waits for a long one to say that it lives is taken for dead."""
+    """A process whose heartbeat waits for a long transaction counts as dead."""
     monkeypatch.setattr(base, "PRUNED_AT_ONCE", 2)
     for number in range(6):
         do(IdempotencyKey.take(made.id, str(number), accept(made).id))
@@ -296,7 +296,7 @@ def test_a_value_that_is_not_json_is_refused_and_nothing_changes(store):
 
 @pytest.fixture
 def plans(caplog):
-    """`plans(work)` gives SQLite's plan of every query that `work` makes, a line each."""
+    """`plans(work)` returns the steps of SQLite's plans for the queries of `work`."""
     return lambda work: [step for _, step in explain(work, caplog)]
 
 

@@ -1,4 +1,4 @@
-"""The tables: ids, pages, the legal changes of a run, counts, the store, and that every question has an index."""
+"""Tables: ids, pages, the legal changes of a run, counts, and steps."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Steps of a run that was written whole lie in its row, and whoever reads steps sees no difference."""
+"""Packed steps: the steps of a run that was written once, in its row. Readers see no difference."""
 
 import orjson
 import pytest
@@ -55,7 +55,7 @@ def do(writes):
 
 
 def packed(made, steps):
-    """A run that is written whole."""
+    """A run that is written once, when it has ended."""
     run = ended(made)
     do(insertions([WholeRun(run, values(run, steps), [])]))
     return run.id
@@ -73,7 +73,7 @@ def data(step):
 
 
 def read(made, run_id):
-    """What all readers give of the run's steps."""
+    """Return the results of all readers of the run's steps."""
     kept = ended(made)
     do([kept.insertion()])
     with write():

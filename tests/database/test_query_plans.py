@@ -1,4 +1,4 @@
-"""Every question that people ask of the history is answered from an index, in the order of the index.
+"""Every query of the history is answered from an index, in the order of the index.
 
 The statements are the ones that our methods really send, each explained by SQLite over a migrated database: an empty
 one, and one with a history whose statistics ANALYZE has gathered, from which SQLite may conclude otherwise.
@@ -90,7 +90,7 @@ def ground(request, flows):
 
 @pytest.fixture
 def plans(ground, caplog):
-    """`plans(work)` gives SQLite's plan of every query that `work` makes, a line each."""
+    """`plans(work)` returns the steps of SQLite's plans for the queries of `work`."""
     return lambda work: [step for _, step in explain(work, caplog)]
 
 
@@ -100,9 +100,9 @@ def indexes(plan):
 
 
 def is_slow(line, paged=True):
-    """Whether a line of a plan reads a whole table, or sorts what should come in order.
+    """Return True if a step of a plan scans a large table, or sorts rows that an index has in order.
 
-    The indexes of what is pending or running may be read as a whole: they hold nothing else.
+    The indexes of pending and running runs may be scanned: they contain nothing else.
     """
     whole = LARGE_TABLES.search(line) and not line.endswith(tuple(f"INDEX {name}" for name in SMALL))
     return whole or (paged and "TEMP B-TREE" in line)
@@ -213,7 +213,7 @@ def test_a_run_with_an_unknown_status_or_trigger_is_refused(flows, values):
         Run.accept(flows[0], **{"triggered_by": "manual", **values})
 
 
-# The rest of what people read
+# Other lists
 
 
 AUDITED = {

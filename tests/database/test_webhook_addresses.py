@@ -39,7 +39,7 @@ def secret(name="key", type_="hmac", workspace="ws_1"):
     return Credential.keep(workspace, name=name, type=type_, data="encrypted")
 
 
-# What a flow wants
+# Triggers of a flow
 
 
 def test_the_triggers_of_a_plan_are_its_enabled_ones_with_their_config():

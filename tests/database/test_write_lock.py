@@ -1,4 +1,4 @@
-"""Who writes, writes alone, also while the process opens another database or closes the one it has."""
+"""Only one thread writes at a time, also while the process opens another database or closes its own."""
 
 import threading
 
@@ -21,7 +21,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def writer(path):
-    """A thread in the middle of a write; `writer.end()` lets it end and gives what it failed of, None for nothing."""
+    """A thread in the middle of a write; `writer.end()` lets it end and returns its error, or None."""
     inside, go_on = threading.Event(), threading.Event()
     failed = []
 
@@ -111,7 +111,7 @@ def write_once():
 
 
 def test_a_thread_that_gave_up_blocks_no_writer(path):
-    """What waited in its place gets the lock some day, and gives it back where nobody of the process wants it."""
+    """The waiting thread gets the lock later, and releases it if no thread of the process wants it."""
     with another_that_writes(path):
         assert not hasty()
         database.disconnect()
@@ -142,7 +142,7 @@ def test_only_some_threads_wait_for_long_and_the_others_until_the_block_is_known
 
 
 def test_all_threads_wait_their_full_time_for_a_writer_of_this_process(writer, monkeypatch):
-    """A slow disk, say: nobody else is to blame, so nobody is turned away early."""
+    """The cause may be a slow disk, not another process, so no thread is refused early."""
     monkeypatch.setattr(write_lock, "STALL_SECONDS", 0.0)
     monkeypatch.setattr(write_lock, "LOOK_SECONDS", 0.01)
     lock_wait.limit_threads(1)

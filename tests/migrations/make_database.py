@@ -137,7 +137,7 @@ def polled(server):
 
 
 def agents(server):
-    """An agent of the workspace with a task, and what it remembers."""
+    """An agent of the workspace with a task and memories."""
     server.call("POST", "/api/agents", AGENT)
     task = {"agent_id": "mine", "task": "What is kept?", "session": "s", "model": "test", "wait": 30}
     answer = server.call("POST", "/api/agent/run", task)
@@ -160,7 +160,7 @@ def settle(server):
 
 
 def packed(folder):
-    """The folder as a compressed archive, without what differs from machine to machine."""
+    """The folder as a compressed archive, without data that differs between machines."""
     buffer = io.BytesIO()
 
     def plain(info):

@@ -1,4 +1,4 @@
-"""Every version opens, migrates and uses what each released version has left: the archives beside this file.
+"""Every version opens, migrates and uses the data of each released version: the archives beside this file.
 
 `make_database.py` makes the one of this version; those of earlier versions are never made again.
 """
@@ -27,7 +27,7 @@ LISTS = [
     "/api/credentials", "/api/schedules", "/api/members", "/api/tokens", "/api/presets", "/api/audit",
     "/api/invitations", "/api/files", "/api/profile/sessions", "/api/workspaces",
 ]  # fmt: skip
-# What a restore leaves out.
+# Not part of a restore.
 EMPTY = {"leases"}
 
 
@@ -42,7 +42,7 @@ def schema(path):
 
 @pytest.fixture(params=KEPT, ids=lambda path: path.name.removesuffix(".tar.xz"))
 def restored(request, tmp_path):
-    """The settings of a server over what that version has left."""
+    """The settings of a server over the data of that version."""
     with tarfile.open(request.param) as archive:
         archive.extractall(tmp_path / "copy", filter="data")
     quick = {"run_threads": 4, "durability": "normal", "grace": 1, "web_dir": tmp_path / "no-web"}
@@ -103,7 +103,7 @@ def test_the_archive_of_this_version_has_rows_in_every_table(tmp_path):
     path = tmp_path / backups.DATABASE
     there = {name for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
     tables = {model._meta.table_name for model in Base.__subclasses__()} - EMPTY
-    # Once the version is out, its archive stays as it is, and what migrations have added since is not in it.
+    # The archive of a released version is not changed, so it lacks columns of later migrations.
     applied = {name for (name,) in rows(path, f"SELECT name FROM {database.HISTORY}")}
     assert tables <= there or applied < database.migrations(), "run python tests/migrations/make_database.py"
     assert {name for name in tables & there if not rows(path, f"SELECT 1 FROM {name} LIMIT 1")} == set()

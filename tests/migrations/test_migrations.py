@@ -1,4 +1,4 @@
-"""The schema: made from nothing, once, and as the models say."""
+"""The schema: made once from an empty file, with the columns of the models."""
 
 import sqlite3
 from contextlib import closing
@@ -46,7 +46,7 @@ def test_a_new_database_has_a_table_for_every_model(path):
 
 @pytest.fixture
 def from_models(tmp_path):
-    """A database whose tables Peewee makes of the models as they are now."""
+    """A database with the tables that Peewee makes from the models."""
     other = SqliteDatabase(tmp_path / "models.sqlite3")
     with other.bind_ctx(TABLES.values(), bind_refs=False, bind_backrefs=False):
         other.create_tables(TABLES.values())

@@ -94,7 +94,7 @@ def check_copied(path):
 
 
 def check_unchanged(path):
-    """The table is the old one, and the version before can go on with it."""
+    """The table is the old one, and the previous version can use it."""
     assert steps(path) == [step(number) for number in range(STEPS)]
     ((sql,),) = rows(path, "SELECT sql FROM sqlite_master WHERE name = 'steps'")
     assert "WITHOUT ROWID" in sql

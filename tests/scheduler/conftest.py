@@ -42,9 +42,9 @@ def payloads(tmp_path):
 
 @pytest.fixture
 def make(path, payloads):
-    """`make(at, status)` gives the id of a run of that time, with a step, a log entry, and more where asked for.
+    """`make(at, status)` makes a run of that time with a step and a log entry, and returns its id.
 
-    `steps` are how many, `text` what each gives, `large` bytes of a file, `key` a key that was used `key_at`.
+    `steps` is their number, `text` their output, `large` bytes of a file, `key` an idempotency key used `key_at`.
     """
     numbers = count()
     made = add_flow(flow("a"))
@@ -69,7 +69,7 @@ def make(path, payloads):
 
 @pytest.fixture
 def keep(tmp_path, payloads):
-    """`keep(days=30, …)` gives the part that keeps so much, and never pauses; `audit` are days of the audit trail."""
+    """`keep(days=30, …)` returns a Retention with these limits that never pauses; `audit`: days of the audit log."""
 
     def part(wall=lambda: NOW, monotonic=time.monotonic, pause=lambda seconds: False, audit=365, **bounds):
         bounds = {f"retention_{name}": bound for name, bound in ({"days": 0} | bounds).items()}

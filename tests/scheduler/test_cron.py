@@ -54,10 +54,10 @@ FORWARD = [
     ("*/20 * * * *", LORD_HOWE, "2024-10-06 01:30", ["2024-10-06 01:40 +1030", "2024-10-06 02:40 +1100"]),
     # An hour that follows the change begins at its beginning
     ("*/30 3 * * *", LORD_HOWE, "2024-10-05 12:00", ["2024-10-06 03:00 +1100", "2024-10-06 03:30 +1100"]),
-    # Midnight is what is skipped
+    # Midnight is skipped
     ("0 0 * * *", "Africa/Cairo", "2024-04-25 12:00", ["2024-04-26 01:00 +0300", "2024-04-27 00:00 +0300"]),
     ("*/30 0 26 * *", "Africa/Cairo", "2024-04-25 12:00", ["2024-05-26 00:00 +0300", "2024-05-26 00:30 +0300"]),
-    # A whole day is
+    # A day is skipped
     ("0 12 * * *", "Pacific/Apia", "2011-12-29 13:00", ["2011-12-31 00:00 +1400", "2011-12-31 12:00 +1400"]),
 ]
 
@@ -101,7 +101,7 @@ BACK = [
     ("0 * * * *", LORD_HOWE, "2024-04-07 00:30", ["2024-04-07 01:00 +1100", "2024-04-07 02:00 +1030"]),
     ("*/30 * * * *", LORD_HOWE, "2024-04-07 01:10", ["2024-04-07 01:30 +1100", "2024-04-07 01:30 +1030"]),
     ("*/20 2 * * *", LORD_HOWE, "2024-04-06 12:00", ["2024-04-07 02:00 +1030", "2024-04-07 02:20 +1030"]),
-    # Midnight is what is repeated
+    # Midnight is repeated
     ("0 0 * * *", "America/Havana", "2024-11-02 12:00", ["2024-11-03 00:00 -0400", "2024-11-04 00:00 -0500"]),
     ("0 * * * *", "America/Havana", "2024-11-02 23:30", ["2024-11-03 00:00 -0400", "2024-11-03 00:00 -0500"]),
 ]
@@ -158,7 +158,7 @@ def test_an_expression_that_matches_no_date_has_no_instant():
     assert fire_times.newest(start, start + DAY) is None
 
 
-# Against an account of the rules that goes minute by minute
+# Compared with the rules minute by minute
 
 CHANGES = [
     ("Europe/Berlin", "2024-03-31 00:00"),
@@ -181,7 +181,7 @@ CHANGES = [
 
 @st.composite
 def field(draw, low, high):
-    """A field's text, and the numbers that it stands for."""
+    """A field's text and its numbers."""
     kind = draw(st.sampled_from(["*", "*/", "list", "range"]))
     if kind == "*":
         return "*", set(range(low, high + 1))
@@ -205,7 +205,7 @@ def text_of(fields):
 
 
 def cron_of(fields, zone):
-    """The rhythm; an expression such as the 30th of February, which has no date, is no example."""
+    """Return the Cron; an expression without any date, such as the 30th of February, is not an example."""
     try:
         return Cron(text_of(fields), zone)
     except CronSimError:

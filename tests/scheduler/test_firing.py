@@ -1,4 +1,4 @@
-"""What is due is fired, once; what came too late is for `catch_up` to decide; what went wrong is in the log."""
+"""Due schedules fire once; `catch_up` decides on missed times; errors are in the log."""
 
 import orjson
 import pytest
@@ -329,7 +329,7 @@ def test_may_start_is_called_after_each_run():
     ]
 
 
-# Nobody fires
+# No process fires
 
 
 def test_an_overdue_schedule_is_logged_once():

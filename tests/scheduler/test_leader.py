@@ -17,7 +17,7 @@ def clock():
 
 
 class Process(Leader):
-    """A process that notes what it fires."""
+    """A process that records its fired runs."""
 
     def __init__(self, clock, **options):
         self.fired = []
@@ -32,7 +32,7 @@ def pass_by(clock, ms, *processes, step=500):
             process.tick()
 
 
-# Who leads
+# Election
 
 
 def test_only_one_fires(clock):

@@ -1,4 +1,4 @@
-"""Polls that fail, for which there is no room, or which ask."""
+"""Polls that fail or have no room, and their queries."""
 
 import orjson
 import pytest
@@ -16,7 +16,7 @@ from scheduler.polls import HOLD_MS, backoff
 pytestmark = pytest.mark.usefixtures("path")
 
 
-# What fails
+# Failures
 
 
 def test_only_a_trigger_can_poll():
@@ -177,7 +177,7 @@ def test_a_database_error_loses_no_entries(source, process, caplog):
     assert fired() == ["a"]
 
 
-# What there is no room for
+# No room
 
 
 def test_while_too_many_runs_wait_nothing_is_asked_and_nothing_lost(source, tmp_path):

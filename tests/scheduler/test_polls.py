@@ -1,4 +1,4 @@
-"""What is polled: each new entry has one run, whatever the source shows, whoever asks, whenever somebody stops."""
+"""Polls: each new entry has one run, with any source, any process, and any interruption."""
 
 import threading
 
@@ -18,7 +18,7 @@ from scheduler.polls import MAX_THREADS, RUNS_AT_ONCE, THREADS, run_in_thread
 pytestmark = pytest.mark.usefixtures("path")
 
 
-# What starts a run
+# Entries that start a run
 
 
 def test_existing_entries_start_no_runs_and_new_ones_do(source, process):
@@ -297,7 +297,7 @@ def test_a_new_leader_does_not_wait_for_the_claims_of_the_old_one(source, tmp_pa
     clock = Clock(now_ms())
     with polling(tmp_path, clock) as dead, polling(tmp_path, clock) as other:
         dead.look()
-        dead.poller.start = lambda work: None  # killed while it looks
+        dead.poller.start = lambda work: None  # killed during its poll
         dead.look()
         assert row(made).owner == dead.leader.owner
         source.shown = ["a"]
@@ -320,7 +320,7 @@ def test_a_process_polls_a_source_once_at_a_time(source, tmp_path):
         assert len(source.asked) == 1
         gate.opened.set()
         threads.join()
-    # What ended it had been made due by hand, and so not by who had claimed it.
+    # The test had made it due, not the process that had claimed it.
     assert row(made).begun
 
 
@@ -348,7 +348,7 @@ def test_slow_sources_hold_up_no_schedule_and_no_more_than_their_number_of_threa
         process.look()
         process.tick()
         assert len(threads.made) == THREADS
-        clock.pass_by(CLAIM_MS)  # these hang: others go on in their place, up to a bound
+        clock.pass_by(CLAIM_MS)  # these hang: other threads continue in their place, up to a limit
         process.look()
         process.look()
         assert len(threads.made) == MAX_THREADS

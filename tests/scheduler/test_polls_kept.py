@@ -1,4 +1,4 @@
-"""What a trigger knows, and for how long: flows change, the clock is set, the source forgets."""
+"""The state of a trigger and its age: after changes of flows, of the clock and of the source."""
 
 import pytest
 from moments import DAY, HOUR, MINUTE, SECOND, Clock
@@ -245,7 +245,7 @@ def test_whoever_takes_over_finds_what_was_computed_while_the_clock_was_ahead(so
     assert len(source.asked) == 2
 
 
-# What may be forgotten
+# Deletion of entries
 
 
 def test_entries_shown_by_the_source_are_never_deleted(source, process):

@@ -1,7 +1,6 @@
-"""Whatever a source shows, whoever polls it and whenever they die: an entry that came after the first look and was
-found by a look that was completed has exactly one run.
+"""With any source, any process and any crash: a new entry found by a completed poll has exactly one run.
 
-What a crash leaves is a prefix of the commits, so the files are copied at each commit, and one copy is gone on from.
+A crash leaves a prefix of the commits, so the files are copied at each commit, and the test continues with one copy.
 """
 
 import os
@@ -50,7 +49,7 @@ def template(tmp_path_factory):
 
 
 class Story:
-    """A source, a flow that polls it, and processes of which one looks at a time."""
+    """A source, a flow that polls it, and processes of which one polls at a time."""
 
     def __init__(self, folder, source, backlog):
         self.folder, self.source, self.clock = folder, source, Clock(now_ms())
@@ -63,7 +62,7 @@ class Story:
         database.connect(folder / "headrace.sqlite3", "normal")
         self.flow = active(definition(backlog=backlog))
 
-    # What the source does
+    # The source
 
     def add(self, count):
         for _ in range(count):
@@ -85,10 +84,10 @@ class Story:
     def shuffle(self, chance):
         chance.shuffle(self.source.shown)
 
-    # Who looks
+    # Processes
 
     def look(self, number=0, most=1_000):
-        """A new process looks once. There is room for half of `most` runs."""
+        """A new process polls once. There is room for half of `most` runs."""
         self.source.asked_for, self.source.state_given = (), None
         with process(self.folder, inline=True, max_pending=most) as dispatcher:
             dispatcher.close()
@@ -100,7 +99,7 @@ class Story:
         self.note()
 
     def note(self):
-        """Note what this look has found, if it was completed."""
+        """Record the entries that this poll has found, if it was completed."""
         poll, shown = row(self.flow), set(self.source.asked_for)
         done = self.source.state_given is not None and poll.state == self.source.state_given
         if done and not self.begun and not self.backlog:
@@ -127,7 +126,7 @@ class Story:
         self.source.shown = shown
 
     def die(self, number):
-        """Whoever looks dies at one of its commits, or just after the last one."""
+        """The polling process dies at one of its commits, or just after the last one."""
         made = []
 
         def copy(sql):
@@ -156,7 +155,7 @@ class Story:
         database.connect(self.folder / "headrace.sqlite3", "normal")
 
     def be_overtaken(self, number):
-        """While one looks another one does, and completes it; what the first has found does not count."""
+        """During a poll another process polls, and completes it; the result of the first is discarded."""
 
         def overtake(ctx):
             self.source.during = lambda ctx: None
@@ -166,7 +165,7 @@ class Story:
         self.look()
         self.source.during = lambda ctx: None
 
-    # What people and the clock do
+    # Users and the clock
 
     def edit(self, number):
         changed = definition(backlog=self.backlog, settings={"vars": {"edited": self.count + number}})
@@ -188,11 +187,11 @@ class Story:
         self.clock.jump(ms)
 
     def fill(self, number):
-        """Look while there is room for few runs only; afterwards they are done."""
+        """Poll with room for only a few runs; then these runs end."""
         self.look(most=2 * (number % 4) + 2)
         Run.update(status="success").execute()
 
-    # What holds at every moment
+    # Invariants
 
     def check(self):
         counts = Counter(fired(self.flow))
@@ -203,7 +202,7 @@ class Story:
         assert have <= self.must | self.may, "a run of what nobody found"
 
     def check_order(self):
-        """The runs of a look come in the order in which the source shows the entries."""
+        """The runs of a poll have the order in which the source shows the entries."""
         found = fired(self.flow)
         latest = [key for key in found if key not in self.must | self.may]
         shown = list(dict.fromkeys(self.source.asked_for))
@@ -211,7 +210,7 @@ class Story:
 
 
 class Watched(Source):
-    """A source that notes what it showed last, and which state it gave with that."""
+    """A source that records its last entries and the state returned with them."""
 
     asked_for = ()
     state_given = None

@@ -1,4 +1,4 @@
-"""What is kept and what goes, over real files: rows, values, and the size of the database on the disk."""
+"""Retention over real files: deleted and kept rows and values, and the size of the database."""
 
 import os
 import time
@@ -213,7 +213,7 @@ def test_shared_values_are_counted_once(make, keep, payloads):
     assert payloads.remove(retry) == 50_000 and payloads.remove(retry) == 0
 
 
-# What stays
+# Kept runs
 
 
 BOUNDS = {"age": {"days": 1}, "number": {"runs": 1}, "size": {"bytes": 1}}
@@ -320,7 +320,7 @@ def test_other_writers_do_not_wait_long(make, keep, payloads):
     check_consistent(payloads)
 
 
-# Processes that die, and those that go on
+# Processes that die, and others that continue
 
 
 def test_an_interrupted_pass_is_completed_by_the_next(make, keep, payloads):
@@ -340,7 +340,7 @@ def test_an_interrupted_pass_is_completed_by_the_next(make, keep, payloads):
 
 def test_files_left_by_a_crash_are_deleted_a_day_later(make, keep, payloads):
     gone, stays = make(OLD, large=5_000), make(RECENT, large=5_000)
-    # What is on the disk if the process dies here: the row is gone, the files are not.
+    # As after a crash here: the row is deleted, the files are not.
     rows.remove_runs([gone], lambda: True)
     payloads.keep("run_new", "input", b"x" * 5_000)
     (payloads.folder / "notes.txt").write_text("not ours")

@@ -1,4 +1,4 @@
-"""A flow changes: its schedules go on as they were, begin anew, or go."""
+"""Changes of a flow: its schedules continue, restart or are deleted."""
 
 import pytest
 from moments import HOUR, MINUTE, SECOND, START, config, fires, row, schedule, sync

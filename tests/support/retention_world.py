@@ -18,7 +18,7 @@ A_LEASE = 10_000  # bytes in the emptied write-ahead log for the release of the 
 
 
 def kept():
-    """The ids of the runs that there are, oldest first."""
+    """Return the ids of the existing runs, oldest first."""
     return [id_ for (id_,) in execute("SELECT id FROM runs ORDER BY id").fetchall()]
 
 
@@ -36,7 +36,7 @@ def strays():
 
 
 def check_consistent(payloads):
-    """No row belongs to nothing, every run is whole, and every value that a row speaks of can be read."""
+    """Check that every row has its run, every run is complete, and every value of a row can be read."""
     assert strays() == {} and Fact.find(rows.REMOVING) is None
     assert execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     for run in Run.select():
@@ -46,6 +46,6 @@ def check_consistent(payloads):
 
 
 def tick(seconds):
-    """A clock that is further by so much each time that it is read."""
+    """Return a clock that advances by `seconds` at each reading."""
     times = count()
     return lambda: next(times) * seconds

@@ -6,7 +6,7 @@ from models import Run, Step, now_ms
 
 
 def accept(made, **values):
-    """A run on record."""
+    """Insert a run and return it."""
     run = Run.accept(made, **{"triggered_by": "manual", **values})
     do([run.insertion()])
     return run
@@ -17,7 +17,7 @@ def running(made, **values):
 
 
 def do(writes):
-    """The row counts of the writes."""
+    """Execute the writes and return their row counts."""
     with write():
         return [execute(*item).rowcount for item in writes]
 

@@ -25,9 +25,9 @@ class Config(Schema):
 
 
 class Source:
-    """What the trigger `watch` looks at: `shown` are the keys of its entries, oldest first.
+    """The source of the trigger `watch`: `shown` are the keys of its entries, oldest first.
 
-    `during` is called while it is asked. `asked` has the config and the state of each time.
+    `during` is called in each poll. `asked` has the config and the state of each poll.
     """
 
     def __init__(self, *shown):
@@ -120,12 +120,12 @@ def fired(made=None):
 
 
 def row(made):
-    """What is on record of the trigger."""
+    """Return the row of the trigger."""
     return Poll.get(Poll.workflow_id == made.id)
 
 
 def entries(made):
-    """What the trigger knows: digest to whether the source shows it."""
+    """Return the known entries of the trigger: True by digest if the source shows the entry."""
     rows = PollEntry.select().where(PollEntry.workflow_id == made.id)
     return {bytes(entry.entry): entry.gone_at is None for entry in rows}
 
