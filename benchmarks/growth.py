@@ -153,7 +153,7 @@ def fill(workers: Workers, runs: int) -> None:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the value below which this share of the values lies."""
+    """Return the quantile of the values at this share."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 

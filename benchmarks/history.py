@@ -4,11 +4,11 @@
 
 The database is a real one, migrated and then filled with a year of runs: 5 workspaces and 50 flows, one of which has a
 third of all runs, and 170 flows with hardly any; most succeed, a few are pending or running; the newest `--steps` runs
-have their 5 steps, and one in ten has log entries. It is made anew in a temporary folder, or in `--data`, where it
-stays and is found again.
+have their 5 steps, and one in ten has log entries. It is made in a temporary folder, or in `--data`, where it
+is kept and used again.
 
-Each question is a GET with an API token, handed to the app in this process, one at a time: its time is the whole of the
-WSGI app, routing, token, query, JSON and all, without a network. The app's threads do not run, so that nothing claims
+Each query is a GET with an API token, passed to the app in this process, one at a time: its time is that of the
+WSGI app with routing, token, query and JSON, without a network. The app's threads do not run, so that nothing claims
 the pending runs. `writes` are the statements by which runs are accepted and finished, committed in groups as the
 recorder does it, on top of that history.
 """
@@ -201,7 +201,7 @@ class Question(NamedTuple):
     name: str
     paths: Sequence[str]
     items: int | None = None
-    unchanged: bool = False  # asked again with the tag of the first answer
+    unchanged: bool = False  # requested again with the ETag of the first response
 
 
 def run_lists(flows: Sequence[str]) -> list[Question]:
@@ -308,7 +308,7 @@ def questions(workspace: Workspace) -> list[Question]:
 
 
 class Asker:
-    """Asks the app as the owner of one workspace, by an API token."""
+    """A client of the app: the owner of one workspace, with an API token."""
 
     def __init__(self, app: Any, workspace: Workspace) -> None:
         self.app = app
@@ -358,7 +358,7 @@ class Asker:
         }
 
 
-# What a new run costs
+# The cost of a new run
 
 
 def measure_writes(workspace: Workspace) -> dict[str, Any]:

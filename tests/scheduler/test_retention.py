@@ -12,7 +12,7 @@ from world import add_flow, flow
 import database
 import models
 from config import Config
-from database import execute, write
+from database import execute
 from dispatch import Start
 from dispatch.payloads import Kept, Payloads
 from models import AuditEntry, IdempotencyKey, Lease, LogEntry, Poll, Run, Step, first_id, now_ms
