@@ -222,7 +222,7 @@ COMPUTED = {
     "nodes/credentials/keyring.py: ''.join(map(_escaped_or_not, text))": lambda keyring: [
         (pattern, "sub") for text in ("pass:wörd", "aaaaaaaa/aa/") for _, pattern in keyring.in_urls(text)
     ],
-    "nodes/data/xml_format.py: f'[:{START}]": lambda xml_text: [(xml_text._name(), "fullmatch")],
+    "nodes/data/xml_format.py: f'[:{START}]": lambda xml_text: [(xml_text._name_pattern(), "fullmatch")],
     "nodes/sql/params.py: f'(?P<skip>": lambda placeholders: [
         (placeholders._pattern(dialect), "search") for dialect in placeholders._QUOTED
     ],
