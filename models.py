@@ -28,12 +28,12 @@ from database.tables.polls import CLAIM_MS, Claim, Poll, PollEntry
 from database.tables.presets import Preset
 from database.tables.run_days import RunDay
 from database.tables.run_options import RunOptions
-from database.tables.runs import QUEUED, RUN_STATUSES, Run, RunFilters
+from database.tables.runs import QUEUED, Run, RunFilters
 from database.tables.schedules import GRACE_MS, Due, Schedule, ScheduleFire
 from database.tables.server_state import Fact
 from database.tables.steps import Step
 from database.tables.upcoming import Upcoming, upcoming
-from database.tables.users import ROLES, ApiToken, Membership, Session, User, Workspace, hash_token
+from database.tables.users import ApiToken, Membership, Session, User, Workspace, hash_token
 from database.tables.waits import Wait
 from database.tables.webhooks import Fired, Hook, Webhook
 from database.tables.workflow_lists import (

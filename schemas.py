@@ -10,6 +10,7 @@ from typing import Any
 from marshmallow import Schema, validate
 from marshmallow.fields import Field
 
+from constants import LEVELS, RUN_STATUSES, STEP_STATUSES, TRIGGERS, WORKFLOW_STATUSES
 from errors import ERROR_KINDS
 from schema_fields import (
     PRECISE,
@@ -28,14 +29,8 @@ from schema_fields import (
     text,
 )
 
-STATUSES = ("draft", "active", "archived")
-RUN_STATUSES = ("running", "success", "failed", "pending")
-TRIGGERS = ("manual", "schedule", "webhook")
-LEVELS = ("debug", "info", "warning", "error")
-ROLES = ("viewer", "operator", "editor", "owner")
 # A host or an address in lower case; a wildcard replaces the first of at least three labels.
 HOST = r"(\*\.(?=[^.]+\.))?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9])?\Z|[0-9a-f:]{2,39}\Z"
-STEP_STATUSES = ("running", "success", "failed", "skipped", "waiting")
 
 
 # A reference to the OpenAPI component: see api/description.py.
@@ -117,7 +112,7 @@ class Login(Strict):
 class FlowOut(Out):
     id = fields.String()
     name = fields.String()
-    status = choice(STATUSES)
+    status = choice(WORKFLOW_STATUSES)
     version = fields.Integer()
     workspace_id = fields.String()
     definition_json = fields.String(help="A WorkflowDefinition as JSON text")
@@ -141,7 +136,7 @@ class FlowBody(Resendable, Strict):
 
 class FlowIn(FlowBody):
     name = text(200, required=True)
-    status = choice(STATUSES, load_default="draft")
+    status = choice(WORKFLOW_STATUSES, load_default="draft")
     version = fields.Raw(help="Ignored: a new flow is version 1")
 
 

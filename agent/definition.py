@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from agent.field_checks import Fields, Issues, number, text, whole
+from constants import HTTP_METHODS
 from errors import DefinitionError, Issue
 from parsers.json_schema import validation
 
@@ -23,7 +24,6 @@ ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 MODEL = re.compile(r"test\Z|[a-z][a-z0-9_.-]*:\S+\Z")
 # A host name or IP address; a wildcard may replace the first of at least three labels.
 HOST = re.compile(r"((\*\.(?=[^.]+\.))?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9])?|[0-9a-f:]{2,39})\Z")
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 MAX_ID, MAX_NAME, MAX_DESCRIPTION, MAX_INSTRUCTIONS = 64, 200, 1_000, 50_000
 MAX_TOOLS, MAX_LISTED, MAX_SCHEMA = 50, 50, 64 * 1024
 MAX_STEPS, MAX_TOKENS, MAX_SECONDS, MAX_COST = 100, 10_000_000, 3_600, 1_000
@@ -340,15 +340,15 @@ def _host(value: Any) -> str:
 
 
 def _method(value: Any) -> str:
-    if not isinstance(value, str) or value.upper() not in METHODS:
-        raise ValueError(f"must be one or more of: {', '.join(METHODS)}")
+    if not isinstance(value, str) or value.upper() not in HTTP_METHODS:
+        raise ValueError(f"must be one or more of: {', '.join(HTTP_METHODS)}")
     return value.upper()
 
 
 READERS = {
     "credential": lambda given: given.read("credential", text(MAX_NAME), None),
     "hosts": lambda given: given.read_list("hosts", MAX_LISTED, _host, None),
-    "methods": lambda given: given.read_list("methods", len(METHODS), _method, ("GET",)),
+    "methods": lambda given: given.read_list("methods", len(HTTP_METHODS), _method, ("GET",)),
     "write": lambda given: given.read_flag("write", True),
     "workflows": lambda given: given.read_list("workflows", MAX_LISTED, text(MAX_ID), None),
     "tools": lambda given: given.read_list("tools", MAX_LISTED, text(MAX_NAME), None),

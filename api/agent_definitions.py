@@ -41,7 +41,7 @@ TOOL = {
         },
         "methods": {
             "type": "array",
-            "items": {"enum": list(definitions.METHODS)},
+            "items": {"enum": list(definitions.HTTP_METHODS)},
             "description": "http: allowed methods; default: GET",
         },
         "write": {"type": "boolean", "description": "store: allow setting values"},

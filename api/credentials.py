@@ -14,12 +14,13 @@ from api.http.auth import get_workspace_id, require_role
 from api.http.caching import cache_response
 from api.http.json_io import Resource, check_depth, flatten
 from api.http.server import get_dispatcher, get_server
+from constants import WORKFLOW_STATUSES
 from errors import BadInput, Unavailable
 from models import Credential
 from nodes.credentials import keyring
 from nodes.credentials.types import TYPES, catalogue
 from schema_fields import Json, Milliseconds, Out, Shape, Strict, Time, choice, fields, text
-from schemas import STATUSES, CredentialIn, Detail, PageArgs, SliceArgs, hosts, listed, slice_of
+from schemas import CredentialIn, Detail, PageArgs, SliceArgs, hosts, listed, slice_of
 from security.credentials import Trial, find_host_warnings, find_users, make_credential, run_test
 
 blueprint = Resource("credentials", "Secrets that flows use")
@@ -50,7 +51,7 @@ class UsedByOut(Out):
     type = choice(("flow", "agent"))
     id = fields.String()
     name = fields.String()
-    status = choice(STATUSES, allow_none=True, help="Of a flow")
+    status = choice(WORKFLOW_STATUSES, allow_none=True, help="Of a flow")
 
 
 class CredentialUseOut(CredentialOut):

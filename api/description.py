@@ -16,9 +16,9 @@ from marshmallow.fields import Field
 
 from api.http import request_origin
 from api.webhooks import Slashes
+from constants import VERSION
 from definition import schema as definition_schema
 from schemas import Error
-from version import VERSION
 
 SETTINGS: dict[str, Any] = {
     "API_TITLE": "Headrace",

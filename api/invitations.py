@@ -14,11 +14,12 @@ from api.http.json_io import Resource, dump
 from api.http.request_origin import check_origin, get_client
 from api.http.server import get_config, get_server
 from api.sessions import WhoOut, describe_session, no_store, respond_logged_in
+from constants import ROLES
 from errors import BadInput, Forbidden
 from models import Invitation, User, Workspace
 from nodes.mail import server_mail
 from schema_fields import Out, Strict, Time, choice, fields, password, text
-from schemas import ROLES, SliceArgs, listed, slice_of
+from schemas import SliceArgs, listed, slice_of
 from security import invitations
 
 blueprint = Resource("invitations", "Invitations into a workspace")

@@ -8,10 +8,11 @@ import orjson
 
 from api.http.auth import find, get_workspace_id, must_redact_links, require_role
 from api.http.json_io import Resource, check_depth
+from constants import LEVELS
 from errors import BadInput
 from models import LogEntry, LogFilters, Run
 from schema_fields import OneOrMore, Strict, Time, choice, fields, text
-from schemas import LEVELS, MAX_WHOLE, LogOut, PageArgs, WholeArgs, listed
+from schemas import MAX_WHOLE, LogOut, PageArgs, WholeArgs, listed
 
 blueprint = Resource("logs", "Log entries")
 MAX_DATA = 64 * 1024

@@ -10,13 +10,12 @@ from marshmallow import validate
 from api.http.auth import allow_anyone, get_workspace_id, require_role
 from api.http.json_io import Resource
 from api.http.server import get_dispatcher, get_server
+from constants import RUN_STATUSES, VERSION
 from errors import Unavailable
 from models import Poll, Schedule, Workspace, is_write_blocked, now_ms, space, totals
 from models import metrics as figures
 from schema_fields import Items, Milliseconds, Out, Shape, Time, Whole, fields
 from schema_fields.row_json import iso
-from schemas import RUN_STATUSES
-from version import VERSION
 
 blueprint = Resource("metrics", "Health and metrics")
 

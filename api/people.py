@@ -13,10 +13,11 @@ from api.http.json_io import Resource, dump
 from api.http.server import get_config
 from api.invitations import InvitationMade, send_invitation
 from api.sessions import WorkspaceOut
+from constants import ROLES
 from errors import BadInput, Conflict, Forbidden, NotFound
 from models import ApiToken, Membership, User, Workspace, differences, now_ms
 from schema_fields import Out, Strict, Time, choice, fields, password, text
-from schemas import ROLES, SliceArgs, listed, slice_of
+from schemas import SliceArgs, listed, slice_of
 from security import accounts
 
 blueprint = Resource("people", "Workspaces, members and API tokens")

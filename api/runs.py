@@ -24,6 +24,7 @@ from api.http.json_io import Resource
 from api.http.server import get_dispatcher
 from api.open_questions import list_asking_types, list_open_questions
 from api.run_list import make_reference
+from constants import RUN_STATUSES, TRIGGERS
 from dispatch.payloads import Kept
 from dispatch.retry import RetryScope, find_retry_scope
 from errors import ERROR_KINDS, BadInput, Conflict, NotFound
@@ -33,8 +34,6 @@ from schema_fields import Items, Json, Milliseconds, OneOrMore, Out, Shape, Stri
 from schemas import (
     ANY_JSON,
     MAX_WHOLE,
-    RUN_STATUSES,
-    TRIGGERS,
     Error,
     PageArgs,
     Place,

@@ -12,9 +12,10 @@ from api.http.auth import allow_anyone, check_role, get_workspace_id, require_ro
 from api.http.json_io import Resource, dump
 from api.http.request_origin import check_origin, clear_session_cookie, get_client, set_session_cookie
 from api.http.server import get_config
+from constants import ROLES
 from models import Session, User, Workspace
 from schema_fields import Out, Strict, Time, choice, fields, text
-from schemas import ROLES, Login
+from schemas import Login
 from security import accounts
 
 blueprint = Resource("auth", "Logging in and out")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from constants import RUN_STATUSES, WORKFLOW_STATUSES
 from errors import BadInput
 from models import (
     MAX_CHARACTERS,
@@ -25,7 +26,7 @@ from models import (
 from nodes.base import REGISTRY
 from schema_fields import Cursor, Json, OneOrMore, Time, choice, fields, text
 from schema_fields.row_json import iso
-from schemas import FLOW_ID, RUN_ID, RUN_STATUSES, STATUSES, FlowOut, PageArgs
+from schemas import FLOW_ID, RUN_ID, FlowOut, PageArgs
 
 MAX_CACHED = 5_000  # outlines in a process
 
@@ -83,7 +84,7 @@ FLOW_SORTS = ("newest", "name", "updated", "last_run")
 
 class FlowArgs(PageArgs):
     cursor = FlowCursor(load_default=None)
-    status = OneOrMore(STATUSES, load_default=None)
+    status = OneOrMore(WORKFLOW_STATUSES, load_default=None)
     search = text(200, 0, is_stored=False, load_default=None)
     failing = fields.Boolean(load_default=None)
     trigger = text(64, load_default=None, help="Flows with this type of trigger: webhook, schedule")

@@ -17,6 +17,7 @@ from api.http.json_io import Resource, check_depth, dump, parse_json
 from api.http.server import get_config, get_dispatcher
 from api.runs import link_large_values
 from api.workflow_list import FlowArgs, FlowBriefOut, FlowItemOut, load_page
+from constants import WORKFLOW_STATUSES
 from definition import Pin
 from definition.triggers import Trigger, find_triggers
 from dispatch import CHECKS, SAVES, Options, Start
@@ -27,7 +28,6 @@ from nodes.fields import Named
 from schema_fields import Cursor, Out, Strict, choice, fields, text
 from schemas import (
     DEFINITION,
-    STATUSES,
     CheckIn,
     CheckOut,
     Error,
@@ -52,7 +52,7 @@ LARGE = 100_000  # characters of a definition that may take seconds to validate
 
 class FlowChange(FlowBody):
     name = text(200)
-    status = choice(STATUSES)
+    status = choice(WORKFLOW_STATUSES)
     version = fields.Integer(strict=True, validate=Range(1, 2**31), help="The version that the change is based on")
 
 

@@ -13,11 +13,11 @@ import orjson
 
 import database
 from config import Config
+from constants import VERSION
 from database.backups import MAGIC
 from errors import BadInput, ConfigError, HeadraceError, NotFound
 from models import Workspace
 from parsers.invisible_characters import JOINERS, is_seen
-from version import VERSION
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)

@@ -23,11 +23,12 @@ import engine
 from cli.base import FILE, Refused, find_workspace, format_json, main, open_database, read_json, to_one_line
 from cli.files import FlowFile, encode_definition, read_flow
 from config import Config
+from constants import ROLES
 from dispatch import Dispatcher, Resources, Start, make_services
 from dispatch.payloads import Kept
 from dispatch.recorder import Recorder
 from errors import BadInput, Conflict, NotFound
-from models import ROLES, AuditEntry, LogEntry, Run, Step, User, Wait, Workflow, Workspace, now_ms
+from models import AuditEntry, LogEntry, Run, Step, User, Wait, Workflow, Workspace, now_ms
 from nodes import REGISTRY, plugins
 from nodes.credentials.keyring import Credential
 from schemas import Login, LogOut, RunOut, StepOut

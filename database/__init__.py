@@ -6,6 +6,8 @@ wait.
 
 from __future__ import annotations
 
+from constants import VERSION
+
 from . import peewee_import
 
 # isort: split
@@ -20,7 +22,6 @@ from typing import Any, NamedTuple
 from peewee import DatabaseError, ExceptionWrapper, IntegrityError, OperationalError, SqliteDatabase
 
 from errors import ConfigError
-from version import VERSION
 
 from . import write_lock
 from .changes import ALL, SETTINGS, Changes

@@ -20,10 +20,10 @@ import orjson
 
 import database
 from config import KEY_FILE, Config
+from constants import VERSION
 from database.tables.leases import Lease
 from database.tables.server_state import Fact
 from errors import BadInput, ConfigError, Conflict, NotFound
-from version import VERSION
 
 FORMAT = 1
 MANIFEST = "manifest.json"

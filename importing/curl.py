@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from constants import HTTP_METHODS
 from errors import BadInput, TooLarge
 from expressions import escape
 from importing.body_fields import guard_fields, guard_text, parse_fields
@@ -28,7 +29,6 @@ from importing.curl_options import SILENT, USED, Option, parse_options
 from importing.notes import Notes
 from importing.secret_detection import Suggestion, Suggestions
 from importing.shell import split_words
-from nodes.http.client import METHODS
 
 MAX_BYTES = 200_000
 MIN_TIMEOUT, MAX_TIMEOUT = 0.1, 300.0  # seconds, of a node
@@ -150,8 +150,8 @@ def _method(options: Options) -> str:
     elif options.all(*FORMS) or (options.all(*DATA) and not options.has("get")):
         implied = "POST"
     method = (options.last("request") or implied).upper()
-    if method not in METHODS:
-        raise BadInput(f"The method of the command must be one of: {', '.join(METHODS)}")
+    if method not in HTTP_METHODS:
+        raise BadInput(f"The method of the command must be one of: {', '.join(HTTP_METHODS)}")
     return method
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from constants import HTTP_METHODS
 from errors import BadInput, ExpressionError
 from expressions import compile_value, escape
 from importing.documents import Document, is_name, is_small, load_document, read_line, read_list
@@ -19,7 +20,7 @@ from importing.preset_inputs import Inputs, expression, input_path
 from importing.secret_detection import Suggestion, Suggestions, get_hosts
 from importing.security import Authentication, Security
 from nodes.fields import TOKEN
-from nodes.http.client import METHODS, REFUSED_HEADERS
+from nodes.http.client import REFUSED_HEADERS
 
 MAX_OPERATIONS = 1_000
 MAX_PARAMETERS = 100  # of one operation
@@ -124,7 +125,7 @@ class _Reader:
             if len(presets) >= MAX_OPERATIONS:
                 self.notes.add(f"Only the first {MAX_OPERATIONS:,} operations are imported")
                 break
-            if verb.upper() not in METHODS or len(path) > MAX_PATH:
+            if verb.upper() not in HTTP_METHODS or len(path) > MAX_PATH:
                 self.notes.add(f"{verb.upper()} {path[:100]} is not imported: the method or the URL is not supported")
                 continue
             preset = self._preset(path, item, verb, operation)

@@ -21,13 +21,13 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError
 
+from constants import LEVELS
 from errors import ERROR_KINDS, NodeError
 from nodes.base import Branch, Context, Node, Suspend
 
 log = logging.getLogger("headrace.nodes")
 LATE_SECONDS = 0.5  # after the deadline, for a node that notices it itself: its own error is more specific
 MAX_ABANDONED = 50
-LEVELS = ("debug", "info", "warning", "error")
 PACKAGE = "headrace_nodes"  # package of the files in HEADRACE_NODES_DIR
 # Fields of the context that a node may use in its own thread; all others are called in the run's thread.
 FREE = {"node_id", "inputs", "scope", "idempotency_key", "deadline", "services", "files"}

@@ -61,6 +61,39 @@ def test_the_root_has_few_entries():
     assert len(entries) <= MAX_ROOT, sorted(entries)
 
 
+# Words and constants
+
+# A docstring of a function starts with a verb: `Return …`, `Raise …`, `Claim …`, or with the name of a parameter.
+NOT_VERBS = {
+    *("A", "All", "An", "Any", "As", "Each", "Every", "Everything", "For", "From", "How", "If", "In", "It", "No"),
+    *("None", "Nothing", "Of", "One", "Only", "So", "Some", "That", "The", "There", "They", "This", "Those", "To"),
+    *("True", "What", "When", "Where", "Whether", "Which", "Who", "Whoever", "Whom", "Whose", "Why", "With"),
+}
+
+
+@pytest.mark.parametrize("path", [path for path in PRODUCTION if not path.startswith("dispatch/")])
+def test_a_docstring_of_a_function_starts_with_a_verb(path):
+    texts = [(one.name, (ast.get_docstring(one) or "-").split()[0].strip(".,:;")) for one in functions(path)]
+    assert [(name, word) for name, word in texts if word in NOT_VERBS] == []
+
+
+def word_lists(path):
+    """The constants of a module that are collections of words: name and words."""
+    for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple | ast.List | ast.Set):
+            words = [getattr(one, "value", None) for one in node.value.elts]
+            if len(words) > 1 and all(isinstance(word, str) for word in words):
+                yield ast.unparse(node.targets[0]), frozenset(words)
+
+
+def test_a_list_of_words_has_one_home():
+    found = {}
+    for path in PRODUCTION:
+        for name, words in word_lists(path):
+            found.setdefault(words, []).append(f"{path}: {name}")
+    assert [places for places in found.values() if len(places) > 1] == [], "see constants.py"
+
+
 # Circles of modules
 
 

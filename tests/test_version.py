@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from test_layers import sources
 
 import cli
-from version import VERSION
+from constants import VERSION
 
 ROOT = Path(__file__).parent.parent
 
@@ -39,12 +39,12 @@ def test_the_openapi_document_has_the_version(client):
 def test_packaging_reads_the_version_from_its_one_place():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert "version" in project["project"]["dynamic"]
-    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "version.VERSION"}
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "constants.VERSION"}
 
 
 def test_no_other_source_writes_the_version_out():
     wanted = re.compile(rf"""["']{re.escape(VERSION)}["']""")
-    assert [path for path in sources() if wanted.search((ROOT / path).read_text(encoding="utf-8"))] == ["version.py"]
+    assert [path for path in sources() if wanted.search((ROOT / path).read_text(encoding="utf-8"))] == ["constants.py"]
 
 
 def test_the_changelog_has_this_version_below_what_is_unreleased():

@@ -17,8 +17,9 @@ from api.http.caching import respond_if_unchanged
 from api.http.json_io import get_request, read_body
 from api.http.request_origin import SAFE_METHODS, check_origin, get_session_token
 from api.http.server import get_config, get_server
+from constants import ROLES
 from errors import Forbidden, HeadraceError, NotFound, Unauthenticated
-from models import ROLES, Caller, User, commits, forget_session
+from models import Caller, User, commits, forget_session
 
 ANSWER_ROLE = "operator"  # the lowest role that may answer a waiting run
 # Views of a library: the API documentation page, which shows no data.

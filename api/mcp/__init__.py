@@ -23,11 +23,11 @@ from api.http.json_io import check_containers, check_depth, describe_error, read
 from api.http.server import get_dispatcher
 from api.mcp import tools as mcp_tools
 from api.mcp.tools import Caller
+from constants import VERSION
 from dispatch.agents.workspace_view import cut
 from errors import BadInput, HeadraceError, NodeError, NotJson, Unauthenticated
 from models import DatabaseRefused
 from schema_fields import Cursor
-from version import VERSION
 
 HANDSHAKE = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 LATEST = "2026-07-28"

@@ -14,12 +14,12 @@ from typing import Any
 import orjson
 
 from api.audit import defer_entry
+from constants import RUN_STATUSES
 from dispatch import Dispatcher, Start, Ticket
 from dispatch.agents.callable_workflows import CallableFlow, callable_flow, callable_flows
 from dispatch.agents.workspace_view import Inspection, cut
 from dispatch.payloads import Kept
 from errors import NodeError
-from models import RUN_STATUSES
 from nodes.ai.tools.inspect import FLOW_ID, FLOW_VIEWS, RUN_ID, RUN_VIEWS, View
 from parsers.json_schema.validation import issues_of
 

@@ -11,9 +11,10 @@ from functools import partial
 from api.http.json_io import parse_json
 from api.run_answer import Answer, make_json_answer, protect_headers
 from api.runs import link_large_values
+from constants import ROLES
 from dispatch import QuickRuns, Start
 from engine import Outcome
-from models import ROLES, Caller, Run, Startable
+from models import Caller, Run, Startable
 from schemas import RunOut
 
 from .calls import Call, Reply, ReplyPolicy, send_answer

@@ -7,11 +7,12 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Self
 
+from constants import ROLES
 from database import settings_commits
 from database.changes import QueryCache
 
 from .base import now_ms
-from .users import ROLES, ApiToken, Session, User, hash_token
+from .users import ApiToken, Session, User, hash_token
 
 SECRET = ("password_hash",)  # user columns that are never cached
 

@@ -8,11 +8,11 @@ from typing import NamedTuple, Self
 
 from peewee import IntegerField, TextField
 
+from constants import LEVELS
 from database import execute
 
 from .base import IN_LIST, Base, Match, Rows, Write, encode_list, id_bounds, insert, made_at, new_id
 
-LEVELS = ("debug", "info", "warning", "error")
 # Entries of schedules and polls begin with their flow (see scheduler/firing.py).
 SAYS_FLOW = re.compile(r'{"workflow_id":"(wf_[0-9A-Z]{26})"')
 OF_FLOW = (

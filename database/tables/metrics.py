@@ -7,12 +7,12 @@ from typing import Any
 
 import orjson
 
+from constants import TRIGGERS
 from database import execute, fetch_value, space
 
 from .base import DAY_MS, first_id, now_ms
 from .metric_sums import ADDED, COUNTS, LAST_DAY, LAST_SUM
 from .polls import Poll
-from .runs import TRIGGERS
 from .schedules import Schedule
 from .workflow_lists import last_runs, names_of
 

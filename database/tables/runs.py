@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 from peewee import SQL, BooleanField, FloatField, IntegerField, TextField
 
+from constants import ENDED, RUN_STATUSES, TRIGGERS, UNFINISHED
 from database import execute, fetch_value, write
 from errors import ERROR_KINDS
 
@@ -33,9 +34,6 @@ from .retention import clear
 from .run_days import RunDay
 from .workflows import Workflow
 
-UNFINISHED, ENDED = ("pending", "running"), ("success", "failed")
-RUN_STATUSES = UNFINISHED + ENDED
-TRIGGERS = ("manual", "schedule", "webhook")
 # Statuses are part of the SQL text, not parameters: only then does SQLite use the partial indexes.
 NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND owner = ? AND until > ?)"
 # The condition that a claim still executes its run.

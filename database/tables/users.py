@@ -12,7 +12,6 @@ from database import execute, fetch_value, write
 
 from .base import DAY_MS, Base, Expiring, Rows, Write, now_ms
 
-ROLES = ("viewer", "operator", "editor", "owner")
 TOUCH_MS = 3_600_000  # how often the use of a session is recorded
 
 

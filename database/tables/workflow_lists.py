@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from constants import ENDED, TRIGGERS, UNFINISHED
 from database import execute
 
 from .base import IN_LIST, containing, encode_list, join_given
-from .runs import ENDED, TRIGGERS, UNFINISHED
 
 ERROR_LETTERS = 300
 # The newest run of a flow with one status (and one trigger, if the index has it before the id): one index entry each.

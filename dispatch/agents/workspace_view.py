@@ -13,13 +13,14 @@ import orjson
 
 import definition as definitions
 import nodes
+from constants import RUN_STATUSES, WORKFLOW_STATUSES
 from definition.messages import suggest
 from dispatch.limits import CHECKS
 from dispatch.payloads import Kept
 from dispatch.references import warnings_of
 from dispatch.resources import Resources
 from errors import BadInput, NodeError, NotFound
-from models import RUN_STATUSES, LogEntry, Run, RunFilters, Step, Workflow
+from models import LogEntry, Run, RunFilters, Step, Workflow
 from nodes.base import REGISTRY
 from nodes.limits import size_of
 from schema_fields.row_json import iso
@@ -29,7 +30,6 @@ ROWS, MAX_ROWS = 20, 100  # of a list
 MAX_TEXT, MAX_VALUE, MAX_OUTPUTS, MAX_DEFINITION = 2_000, 4_000, 60_000, 60_000
 MIN_VALUE = 300  # characters of an output, however many steps there are
 MAX_STEPS, MAX_NODES, MAX_ISSUES, MAX_ENTRIES = 100, 20, 100, 200
-FLOW_STATUSES = ("draft", "active", "archived")
 # Columns shown of each row.
 FLOW = ("id", "name", "status", "version", "created_at", "updated_at")
 RUN = (
@@ -55,7 +55,7 @@ class Inspection:
         self, search: str = "", status: str | None = None, limit: int = ROWS, cursor: str | None = None
     ) -> dict[str, Any]:
         """Return `{"flows": […], "next_cursor"}`, newest first, filtered by a part of the name and by status."""
-        _check_one_of("status", status, FLOW_STATUSES)
+        _check_one_of("status", status, WORKFLOW_STATUSES)
         query = Workflow.select_where(self.workspace_id, status, search or None)
         rows, more = query.page(_limit(limit), cursor)
         return {"flows": [_show(row, FLOW) for row in rows], "next_cursor": more}

@@ -22,7 +22,6 @@ from nodes.http.response import ERROR_BYTES, get_retry_after, is_permanent, kind
 if TYPE_CHECKING:
     from nodes.base import Context
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 CREDENTIALS = ("http_basic", "http_bearer", "http_header", OAUTH2)
 # Controlled by the transport: a wrong value would allow request smuggling.
 REFUSED_HEADERS = {"connection", "content-length", "transfer-encoding", "upgrade"}

@@ -11,12 +11,13 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from constants import HTTP_METHODS
 from errors import NodeError
 from nodes.base import Context, Node, setting
 from nodes.fields import anything, choice, credential, flag, headers, number, path, text
 from nodes.files.node import check_secrets
 from nodes.http import body as bodies
-from nodes.http.client import CREDENTIALS, METHODS, Call, Caller
+from nodes.http.client import CREDENTIALS, Call, Caller
 from nodes.http.pagination import Pages, Pagination, Place
 from nodes.http.response import Download, decode
 
@@ -69,7 +70,7 @@ class HTTPRequest(Node):
 
     class Config(Schema):
         method = choice(
-            "The HTTP method", {name: name for name in METHODS}, literal=False, load_default="GET", title="Method"
+            "The HTTP method", {name: name for name in HTTP_METHODS}, literal=False, load_default="GET", title="Method"
         )
         url = text("The URL, starting with http:// or https://", most=8_000, required=True, title="URL")
         query = setting(

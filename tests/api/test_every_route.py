@@ -5,7 +5,8 @@ The routes come from the app's own URL map, so none can be forgotten.
 
 import pytest
 
-from models import ROLES, ApiToken
+from constants import ROLES
+from models import ApiToken
 
 # Everything that answers without a session: nothing else may.
 OPEN = {

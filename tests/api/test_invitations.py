@@ -11,8 +11,9 @@ from world import at_once
 
 import database
 from config import MailServer
+from constants import ROLES
 from database import write
-from models import ROLES, ApiToken, AuditEntry, Invitation, Session, User, Workspace, first_id, now_ms
+from models import ApiToken, AuditEntry, Invitation, Session, User, Workspace, first_id, now_ms
 from scheduler import prune
 from security import accounts, invitations, login_throttle
 

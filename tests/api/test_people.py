@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from constants import ROLES
 from database import write
-from models import ROLES, ApiToken, AuditEntry, LoginAddress, Membership, now_ms
+from models import ApiToken, AuditEntry, LoginAddress, Membership, now_ms
 from security import accounts, login_throttle
 
 NEW = {"email": "new@example.org", "role": "editor", "password": "long enough"}

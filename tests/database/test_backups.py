@@ -14,11 +14,11 @@ from click.testing import CliRunner
 import cli
 import database
 from config import KEY_FILE, Config, table
+from constants import VERSION
 from database import backups
 from database.backups import MANIFEST, RESTORING
 from errors import BadInput, ConfigError, Conflict, NotFound
 from models import Credential, Fact, Lease, Schedule, Workflow, Workspace, now_ms
-from version import VERSION
 from workflow_server import prepare, serve
 
 

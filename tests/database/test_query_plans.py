@@ -13,9 +13,10 @@ from query_plans import explain
 from world import add_flow, flow, fresh_database
 
 from api.run_list import COLUMNS
+from constants import RUN_STATUSES, TRIGGERS
 from database import execute, write
 from database.tables.base import Rows, first_id
-from database.tables.runs import QUEUED, RUN_STATUSES, TRIGGERS
+from database.tables.runs import QUEUED
 from dispatch.agents.memory import Memory
 from models import (
     ACTIONS,

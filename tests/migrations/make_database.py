@@ -23,7 +23,7 @@ import subprocess  # noqa: E402
 from servers import Server, until  # noqa: E402
 from world import chain, flow, node  # noqa: E402
 
-from version import VERSION  # noqa: E402
+from constants import VERSION  # noqa: E402
 
 HERE = Path(__file__).parent
 KEY = "the key of the databases that are kept"

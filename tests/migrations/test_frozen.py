@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import database
+from constants import VERSION
 from errors import ConfigError
-from version import VERSION
 
 ROOT = Path(__file__).parents[2]
 FROZEN = Path(__file__).with_name("frozen.sha256")

@@ -16,9 +16,9 @@ from world import fresh_database
 import database
 import workflow_server
 from config import Config
+from constants import VERSION
 from database import backups
 from models import Base, Fact, Workspace
-from version import VERSION
 
 HERE = Path(__file__).parent
 KEPT = sorted(HERE.glob("*.tar.xz"), key=lambda path: [int(part) for part in path.name.split(".")[:3]])

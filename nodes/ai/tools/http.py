@@ -9,13 +9,14 @@ from typing import Any
 
 from agent.definition import ToolSpec
 from agent.tools import Tool
+from constants import HTTP_METHODS
 from errors import NodeError
 from net.egress import Answer, get_host
 from nodes.ai.tools.base import ToolContext, text
 from nodes.credentials.keyring import Credential, or_list
 from nodes.fields import CONTROL, TOKEN
 from nodes.http.body import NOTHING, Body, encode_data
-from nodes.http.client import CREDENTIALS, METHODS, Call, Caller
+from nodes.http.client import CREDENTIALS, Call, Caller
 from nodes.http.response import is_json, is_text, media_type, parse_json, to_text
 from nodes.limits import size_of
 from parsers.process import Unreadable, read_apart
@@ -148,8 +149,8 @@ def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
 def _methods(spec: ToolSpec) -> list[str]:
     """Return the permitted methods; GET implies HEAD."""
     given = [str(method).upper() for method in spec.options.get("methods") or ["GET"]]
-    if unknown := sorted(set(given) - set(METHODS)):
-        raise NodeError(f"the tool http: {unknown[0][:50]!r} must be one of: {or_list(METHODS)}", permanent=True)
+    if unknown := sorted(set(given) - set(HTTP_METHODS)):
+        raise NodeError(f"the tool http: {unknown[0][:50]!r} must be one of: {or_list(HTTP_METHODS)}", permanent=True)
     return list(dict.fromkeys([*given, *(["HEAD"] if "GET" in given else [])]))
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from api import mcp
 from api.mcp import tools as mcp_tools
+from constants import VERSION
 from models import DatabaseRefused, Workflow
-from version import VERSION
 
 LATEST = "2026-07-28"
 CALLED = {"nodes": [{"id": "begin", "type": "called"}]}

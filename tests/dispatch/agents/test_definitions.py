@@ -32,7 +32,7 @@ from definition.settings import SETTING_CHECKS
 from errors import DefinitionError
 from nodes.core.waits import MAX_WAIT as MAX_APPROVAL
 from nodes.credentials.types import TYPES
-from nodes.http.client import CREDENTIALS, METHODS
+from nodes.http.client import CREDENTIALS
 
 
 def issues_of(**changes):
@@ -254,7 +254,7 @@ def test_the_credentials_that_it_names_are_found_with_their_types():
 def test_what_is_said_of_credentials_methods_and_waits_is_what_nodes_say():
     types = {type_ for kind in KINDS.values() for type_ in kind.credentials} | {definition.LLM, definition.SERVICE}
     assert types <= set(TYPES) and set(KINDS["http"].credentials) == set(CREDENTIALS)
-    assert set(definition.METHODS) == set(METHODS) and definition.MAX_WAIT == MAX_APPROVAL
+    assert definition.MAX_WAIT == MAX_APPROVAL
 
 
 def test_a_tool_asks_for_approval_as_its_spec_says():

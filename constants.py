@@ -1,0 +1,15 @@
+"""Words and numbers that several packages need, each in this one place. Kinds of errors are in errors.py."""
+
+# The version of Headrace. Everything that tells it reads it here, pyproject.toml too.
+VERSION = "0.1.0"
+
+WORKFLOW_STATUSES = ("draft", "active", "archived")
+UNFINISHED, ENDED = ("pending", "running"), ("success", "failed")
+RUN_STATUSES = UNFINISHED + ENDED
+STEP_STATUSES = ("running", "success", "failed", "skipped", "waiting")
+# What started a run: a person or a program, the clock or a poll, or a call of a webhook.
+TRIGGERS = ("manual", "schedule", "webhook")
+# Of log entries, and of members, each from the least to the most.
+LEVELS = ("debug", "info", "warning", "error")
+ROLES = ("viewer", "operator", "editor", "owner")
+HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
