@@ -37,8 +37,8 @@ from agent import prompts
 from agent.approvals import write_question
 from agent.journal import ENDED, Entry, JournalMismatch, Replay, sum_usage
 from agent.thread_bridge import ThreadBridge
-from agent.tools import Later, Tool
-from agent.types import Done, Given, Waiting, Work
+from agent.tools import PendingResult, Tool
+from agent.types import Done, Waiting, WaitOutcome, Work
 from errors import LimitExceeded, MalformedData, NodeError, TimedOut
 from parsers.invisible_characters import visible
 
@@ -412,7 +412,7 @@ class _Call:
         entry, error_text = self.entry, None
         try:
             result = make()
-            if isinstance(result, Later):
+            if isinstance(result, PendingResult):
                 entry.result = {"run_id": result.run_id, "reason": result.reason}
                 self._wait("waiting", result.reason, run_id=result.run_id)
             entry.result = self.work.clean(result)
@@ -438,6 +438,6 @@ class _Call:
         return self.work.clean_text(str(self.work.clean(text)))
 
 
-def _describe_rejection(given: Given) -> str:
+def _describe_rejection(given: WaitOutcome) -> str:
     who = f" by {given.by}" if given.by else ""
     return f"the call was rejected{who}" + (f": {str(given.value)[:MAX_SHOWN]}" if given.value else "")

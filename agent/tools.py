@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class PendingResult:
     """A result that is not available yet: the run holds no thread until the run `run_id` has ended.
 
     `reason` describes the wait.
@@ -22,8 +22,8 @@ class Later:
 class Tool:
     """A tool.
 
-    `call(arguments, key)` returns JSON or `Later`; a NodeError is shown to the model, which may try something else.
-    `key` is the call's idempotency key. `resume(ended)` returns the result after a wait, from
+    `call(arguments, key)` returns JSON or a PendingResult; a NodeError is shown to the model, which may try something
+    else. `key` is the call's idempotency key. `resume(ended)` returns the result after a wait, from
     `{"run_id", "status", "output", "error_text"}`. With `approval`, a person must approve each call. `repeatable`, for
     all arguments or by a function of them: an interrupted call may be repeated, because it has no side effects, or
     `key` makes them idempotent.

@@ -26,7 +26,7 @@ class Waiting(NamedTuple):
     run_id: str | None = None
 
 
-class Given(NamedTuple):
+class WaitOutcome(NamedTuple):
     """The outcome of a wait: `name` is approved, rejected, time or ended; `value` a comment, or the run's end."""
 
     question: str | None
@@ -60,6 +60,6 @@ class Work:
     shorten: Callable[[Any, int], Any] = field(default=lambda value, most: value)
     stopped: Callable[[], str | None] = field(default=lambda: None)
     until: float = math.inf
-    given: Given | None = None
+    given: WaitOutcome | None = None
     cost_of: Callable[[Any], float | None] = field(default=lambda response: None)
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -72,12 +72,12 @@ def main(context: click.Context) -> None:
     logging.getLogger().setLevel(logging.WARNING)
 
 
-def read_json(raw: bytes, what: str) -> Any:
+def read_json(raw: bytes, source: str) -> Any:
     """Return JSON text as data. Raises: BadInput with the place of the error."""
     try:
         return orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError as error:
-        raise BadInput(f"{what} is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+        raise BadInput(f"{source} is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
 
 
 def format_json(value: Any) -> bytes:

@@ -171,8 +171,8 @@ class _Reader:
 
     def _preset(self, path: str, item: dict[str, Any], verb: str, operation: dict[str, Any]) -> Preset | None:
         method, inputs = verb.upper(), Inputs(self.document)
-        proof = self.security.proof(operation)
-        config = {"method": method, **self._config(path, item, operation, inputs, proof)}
+        auth = self.security.choose(operation)
+        config = {"method": method, **self._config(path, item, operation, inputs, auth)}
         summary, id_ = read_line(operation, "summary", 180), read_line(operation, "operationId", 180)
         name = summary or id_ or f"{method} {path}"[:180]
         try:
@@ -188,7 +188,7 @@ class _Reader:
             tags=[tag[:100] for tag in read_list(operation, "tags", 20) if isinstance(tag, str)],
             node={"type": "http", "name": name, "config": config},
             parameters=inputs.as_schema(),
-            credential_type=proof.type,
+            credential_type=auth.type,
         )
 
     def _key(self, place: str, operation: dict[str, Any]) -> str:
@@ -201,7 +201,7 @@ class _Reader:
         return key
 
     def _config(
-        self, path: str, item: dict[str, Any], operation: dict[str, Any], inputs: Inputs, proof: Authentication
+        self, path: str, item: dict[str, Any], operation: dict[str, Any], inputs: Inputs, auth: Authentication
     ) -> dict[str, Any]:
         parameters = self._parameters(item, operation)
         server = self._server(operation) or self._server(item) or self.server
@@ -209,11 +209,11 @@ class _Reader:
         query: dict[str, str] = {}
         for parameter in _select(parameters, "query"):
             query.update(inputs.query(parameter))
-        headers = self._headers(parameters, inputs, proof)
+        headers = self._headers(parameters, inputs, auth)
         body, content_type = self._body(operation, inputs)
         if content_type is not None:
             headers["Content-Type"] = content_type
-        parts = {"query": {**query, **dict(proof.query)}, "headers": headers, **body, "credential": proof.credential}
+        parts = {"query": {**query, **dict(auth.query)}, "headers": headers, **body, "credential": auth.credential}
         return {"url": url, **{key: value for key, value in parts.items() if value}}
 
     def _parameters(self, item: dict[str, Any], operation: dict[str, Any]) -> list[dict[str, Any]]:
@@ -237,10 +237,10 @@ class _Reader:
         parts[0::2] = [escape(text.replace(" ", "%20")) for text in parts[0::2]]
         return (expression(self.variable) if server is None else escape(server)) + "".join(parts)
 
-    def _headers(self, parameters: list[dict[str, Any]], inputs: Inputs, proof: Authentication) -> dict[str, str]:
+    def _headers(self, parameters: list[dict[str, Any]], inputs: Inputs, auth: Authentication) -> dict[str, str]:
         """Return the required headers; optional ones are left out, because a node cannot omit a header by its input."""
         headers: dict[str, str] = {}
-        cookies = list(proof.cookies)
+        cookies = list(auth.cookies)
         for parameter in (*_select(parameters, "header"), *_select(parameters, "cookie")):
             name = parameter["name"]
             if name.lower() in _NO_PARAMETERS or not TOKEN.match(name):

@@ -33,7 +33,7 @@ class Security:
         self.names: dict[str, str] = {}
         self.scopes: dict[str, dict[str, None]] = {}
 
-    def proof(self, operation: dict[str, Any]) -> Authentication:
+    def choose(self, operation: dict[str, Any]) -> Authentication:
         """Return the first supported alternative of the operation; empty if authentication is optional."""
         holder = operation if "security" in operation else self.document.root
         listed = read_list(holder, "security", 20)

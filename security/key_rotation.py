@@ -91,14 +91,14 @@ def rotate_key(config: Config, new_key: bytes | None = None, skip_unreadable: bo
     return Rotation(len(opened), unreadable, Wait.count_open(answering), kept)
 
 
-def parse_key(raw: bytes, what: str) -> bytes:
+def parse_key(raw: bytes, source: str) -> bytes:
     """Return the key in a file. Raises: BadInput if HEADRACE_SECRET_KEY could not hold it unchanged."""
     try:
         text = raw.decode().rstrip("\r\n")
     except UnicodeDecodeError:
-        raise BadInput(f"{what}: is not UTF-8 text") from None
+        raise BadInput(f"{source}: is not UTF-8 text") from None
     if len(text) < MIN_KEY or text != text.strip() or not text.isprintable():
-        raise BadInput(f"{what}: must be one line of at least {MIN_KEY} characters, without spaces around it")
+        raise BadInput(f"{source}: must be one line of at least {MIN_KEY} characters, without spaces around it")
     return text.encode()
 
 

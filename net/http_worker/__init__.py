@@ -70,7 +70,7 @@ class HttpWorker(ThreadWorker):
         super().__init__(*args, **options)
         self.connections: set[Connection] = set()
         self.held = 0  # bytes of incomplete bodies and unsent responses
-        self.live = 0  # bodies that threads read
+        self.streamed = 0  # bodies that threads read
         self.slow = 0  # slow connections closed since the last sweep
         self.next_sweep = self.accept_after = 0.0
         self.idle_until: float | None = None  # while it stops
@@ -129,7 +129,7 @@ class HttpWorker(ThreadWorker):
             if connection.state is State.BUSY:
                 continue
             if connection.state is State.SENDING:
-                self.note_taken(connection, now)
+                self.extend_deadline(connection, now)
             elif self.idle_until is not None and not connection.received and connection.state is not State.BODY:
                 connection.deadline = min(connection.deadline, self.idle_until)
             elif is_full and connection.state in WAITING:
@@ -273,25 +273,25 @@ class HttpWorker(ThreadWorker):
         """Return the length of the received body, or of the part that the loop reads; None if it is incomplete."""
         received = connection.received
         if exchange.length is not None:
-            exchange.is_live = exchange.length > self.max_body
-            whole = len(received) if exchange.is_live else exchange.length
+            exchange.is_streamed = exchange.length > self.max_body
+            whole = len(received) if exchange.is_streamed else exchange.length
             return whole if len(received) >= whole else None
         assert exchange.chunks is not None
         end = exchange.chunks.end(received)
         if not exchange.chunks.is_valid:
             exchange.request.force_close()
         if end is None and exchange.chunks.received(received) > self.max_body + READ_SIZE:
-            exchange.is_live, end = True, len(received)
+            exchange.is_streamed, end = True, len(received)
         return end
 
     def begin(self, connection: Connection, exchange: Exchange, size: int) -> None:
         """Start answering the request; its body is the first `size` received bytes."""
         request = exchange.request
-        if exchange.is_live:
-            if self.live >= max(1, self.cfg.threads // 4):
+        if exchange.is_streamed:
+            if self.streamed >= max(1, self.cfg.threads // 4):
                 self.refuse(connection, 503, "Too many large bodies at once; try again soon")
                 return
-            self.live += 1
+            self.streamed += 1
             request.force_close()
         exchange.body = bytes(connection.received[:size])
         del connection.received[:size]
@@ -326,7 +326,7 @@ class HttpWorker(ThreadWorker):
 
     def is_taken(self, connection: Connection, exchange: Exchange, shortcut: Shortcut) -> bool:
         """Return True if the shortcut answers this request. It gets complete bodies of a declared length."""
-        if exchange.length is None or exchange.is_live or exchange.is_cut_off:
+        if exchange.length is None or exchange.is_streamed or exchange.is_cut_off:
             return False
         try:
             return shortcut.take(exchange.request, exchange.body, partial(self.reply, connection, exchange))
@@ -353,7 +353,7 @@ class HttpWorker(ThreadWorker):
         request = exchange.request
         try:
             request.body = make_body(connection, exchange)
-            if exchange.chunks is not None and not exchange.is_live and not exchange.is_cut_off:
+            if exchange.chunks is not None and not exchange.is_streamed and not exchange.is_cut_off:
                 request.body = io.BytesIO(decode_chunks(request.body))
             self.prepare(connection, exchange, for_app=True)
             exchange.environ["wsgi.multithread"] = True
@@ -450,9 +450,9 @@ class HttpWorker(ThreadWorker):
 
     def take_over(self, connection: Connection, keep: bool | None) -> None:
         """Take over a connection from the answering thread; `keep` is None if the response is not complete yet."""
-        if connection.exchange is not None and connection.exchange.is_live:
-            connection.exchange.is_live = False
-            self.live -= 1
+        if connection.exchange is not None and connection.exchange.is_streamed:
+            connection.exchange.is_streamed = False
+            self.streamed -= 1
         if connection.unsent:
             now = time.monotonic()
             connection.state, connection.keep = State.SENDING, keep
@@ -486,7 +486,7 @@ class HttpWorker(ThreadWorker):
             return False
         return True
 
-    def note_taken(self, connection: Connection, now: float) -> None:
+    def extend_deadline(self, connection: Connection, now: float) -> None:
         """Move the deadline of a reading client: to the end of a pause, or to when its rate falls below MIN_RATE."""
         before, taken = connection.taken, connection.count_taken()
         if taken > before:

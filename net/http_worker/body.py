@@ -58,7 +58,7 @@ class Chunks:
         return self.size - max(0, self.at - 2 - len(data))
 
 
-class LiveBody(Unreader):
+class StreamedBody(Unreader):
     """Source of a body too large for the loop: its received part, then the socket, at MIN_RATE or faster.
 
     It ends early, as if the client had disconnected, if it is too slow.

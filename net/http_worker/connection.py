@@ -42,7 +42,7 @@ class Exchange:
         self.length: int | None = reader.length if isinstance(reader, LengthReader) else None
         self.chunks = Chunks() if self.length is None else None
         self.body = b""  # the part that the loop has read
-        self.is_live = False  # its body is read by the answering thread
+        self.is_streamed = False  # its body is read by the answering thread
         self.is_cut_off = False
         self.began = datetime.now()
         self.environ: dict[str, Any] = {}

@@ -14,7 +14,7 @@ from gunicorn.http.message import Request
 from gunicorn.http.unreader import IterUnreader
 from gunicorn.http.wsgi import Response
 
-from .body import LiveBody
+from .body import StreamedBody
 from .connection import Connection, Exchange
 
 MAX_HEAD = 64 * 1024  # bytes
@@ -36,9 +36,9 @@ def parse_head(cfg: Any, head: bytes, connection: Connection) -> Any:
 def make_body(connection: Connection, exchange: Exchange) -> Any:
     """Return the file object from which the app reads the body."""
     data = exchange.body
-    if exchange.length is not None and not exchange.is_live:
+    if exchange.length is not None and not exchange.is_streamed:
         return io.BytesIO(data)
-    source = LiveBody(connection.sock, data, connection.since) if exchange.is_live else IterUnreader([data])
+    source = StreamedBody(connection.sock, data, connection.since) if exchange.is_streamed else IterUnreader([data])
     if exchange.length is None:
         return Body(ChunkedReader(exchange.request, source))
     return Body(LengthReader(source, exchange.length))

@@ -16,7 +16,7 @@ from agent import load_libraries, open_model, prompts, run_agent
 from agent.definition import Agent as Definition
 from agent.definition import restore
 from agent.journal import sum_seconds
-from agent.types import Done, Given, Waiting, Work
+from agent.types import Done, Waiting, WaitOutcome, Work
 from errors import NodeError
 from nodes.ai import tools
 from nodes.ai.model_access import GRACE, choose, find_issues, model_access, price_of, redact, to_json
@@ -220,9 +220,9 @@ class _Turn:
             "listings": listings,
         }
 
-    def given(self) -> Given | None:
+    def given(self) -> WaitOutcome | None:
         answer = self.ctx.answer
-        return None if answer is None else Given(answer.question, answer.name, answer.value, answer.by)
+        return None if answer is None else WaitOutcome(answer.question, answer.name, answer.value, answer.by)
 
     def clean(self, value: Any) -> Any:
         """Return JSON without secrets, for the record and the agent."""

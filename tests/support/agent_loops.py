@@ -17,8 +17,8 @@ from pydantic_ai.usage import RequestUsage
 
 from agent.journal import Entry
 from agent.loop import execute
-from agent.tools import Later, Tool
-from agent.types import Done, Given, Waiting, Work
+from agent.tools import PendingResult, Tool
+from agent.types import Done, Waiting, WaitOutcome, Work
 from errors import NodeError
 from nodes.ai.model_access import to_json
 from parsers.json_schema.validation import issues_of
@@ -139,7 +139,7 @@ def tools(world):
 
     def flow(arguments, key):
         world.moment()
-        return Later(f"the run of {arguments['n']}", f"run_{key}")
+        return PendingResult(f"the run of {arguments['n']}", f"run_{key}")
 
     def bring(ended):
         if ended["status"] != "success":
@@ -213,10 +213,10 @@ def reply(world, waiting):
     """Return the outcome of a wait, which is always the same."""
     number = len(world.questions) + len(world.children)
     if waiting.question is not None:
-        return Given(waiting.question, "rejected" if number in world.refusing else "approved", "because", "kim")
+        return WaitOutcome(waiting.question, "rejected" if number in world.refusing else "approved", "because", "kim")
     status = "failed" if number in world.refusing else "success"
     ended = {"run_id": waiting.run_id, "status": status, "output": [number], "error_text": "it burnt"}
-    return Given(None, "ended", ended)
+    return WaitOutcome(None, "ended", ended)
 
 
 def story(world, cuts=()):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.definition import ToolSpec
-from agent.tools import Later, Tool
+from agent.tools import PendingResult, Tool
 from errors import HeadraceError, NodeError
 from nodes.base import Agents, Context
 from nodes.limits import MAX_INTEGER, MIN_INTEGER, size_of
@@ -104,7 +104,7 @@ class ToolContext:
             result = make(*args)
         except HeadraceError as error:
             raise NodeError(_cut_text(error.message, MAX_ERROR, self.ctx.clean), permanent=True) from None
-        return result if isinstance(result, Later) else shorten(result, most, self.ctx.clean)
+        return result if isinstance(result, PendingResult) else shorten(result, most, self.ctx.clean)
 
 
 def text(help: str, most: int, least: int = 1) -> dict[str, Any]:

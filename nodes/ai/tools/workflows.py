@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.definition import ToolSpec
-from agent.tools import Later, Tool
+from agent.tools import PendingResult, Tool
 from errors import NodeError
 from nodes.ai.tools.base import MAX_DESCRIPTION, ToolContext
 
@@ -47,7 +47,7 @@ def _select(listed: Sequence[dict[str, Any]], wanted: Sequence[str]) -> list[dic
 def _tool(flow: Mapping[str, Any], tool_ctx: ToolContext) -> Tool:
     title = flow["title"]
 
-    def call(arguments: dict[str, Any], key: str) -> Later:
+    def call(arguments: dict[str, Any], key: str) -> PendingResult:
         flows = tool_ctx.ctx.flows
         if flows is None:
             raise NodeError("flows cannot be run here", permanent=True)
@@ -55,7 +55,7 @@ def _tool(flow: Mapping[str, Any], tool_ctx: ToolContext) -> Tool:
             raise NodeError(f"the flow {title!r} cannot be called any more: it was deactivated or deleted", True)
         given = arguments["input"] if flow["wrapped"] else arguments
         run_id = flows.start(tool_ctx.ctx.node_id, flow["workflow_id"], given, True)
-        return Later(f"the run {run_id} of {title}", run_id)
+        return PendingResult(f"the run {run_id} of {title}", run_id)
 
     def resume(ended: dict[str, Any]) -> Any:
         if ended["status"] != "success":

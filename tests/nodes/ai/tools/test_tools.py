@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toolboxes import Agents, Flows, Spec, called, flow
 
-from agent.tools import Later, Tool
+from agent.tools import PendingResult, Tool
 from dispatch.agents.workspace_view import Inspection
 from errors import NodeError
 from nodes.ai.tools import find_issues, shorten
@@ -355,7 +355,7 @@ def test_a_flow_is_started_and_waited_for(tools):
     made = toolbox["flow_ship"]
     assert made.description == "Run the flow 'Ship' and wait for its output. Ships an order."
     assert find_issues(made, {"id": "seven"}) == ['id: "seven" is not of type "integer"']
-    assert called(toolbox, "flow_ship", id=7) == Later("the run run_1 of Ship", "run_1")
+    assert called(toolbox, "flow_ship", id=7) == PendingResult("the run run_1 of Ship", "run_1")
     assert flows.started == [("node", "wf_1", {"id": 7}, True)]
     assert made.may_repeat({"id": 7})
 
