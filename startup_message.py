@@ -60,9 +60,8 @@ class StartupMessage:
         if why := find_problem(self.config):
             _print(f"\n{why}\n")
         if self.login:
-            _print(
-                f"\nHeadrace ended before it was ready, but created its first owner.\n{format_first_login(self.login)}"
-            )
+            login = format_first_login(self.login)
+            _print(f"\nHeadrace ended before it was ready, but created its first owner.\n{login}")
 
 
 def find_problem(config: Config) -> str | None:

@@ -167,17 +167,15 @@ def _put_text(texts: dict[str, Any], name: str, content: str, notes: Notes) -> N
 
 def _files(name: str, content: str, notes: Notes) -> Iterator[Any]:
     """Yield the file or files of a field, as in the node's `files`."""
-    found = _words(content[1:], _WORD_OF_MANY)
+    found, field = _words(content[1:], _WORD_OF_MANY), quote_name(name)
     if len(found) > 1:
-        notes.add(f"The form field {quote_name(name)} has several files in one part; the node sends one part for each")
+        notes.add(f"The form field {field} has several files in one part; the node sends one part for each")
     for path, more in found:
         file = File(path)
         if file.name in ("", "-"):
-            notes.add(f"The form field {quote_name(name)} is standard input or has no file, and is not imported")
+            notes.add(f"The form field {field} is standard input or has no file, and is not imported")
             continue
-        notes.add(
-            f"The form field {quote_name(name)} is the file {quote_name(file.name)}: upload it to the workspace's files"
-        )
+        notes.add(f"The form field {field} is the file {quote_name(file.name)}: upload it to the workspace's files")
         settings = {"content_type": escape(more["type"])} if more.get("type") else {}
         if more.get("filename"):
             # curl derives the type from the file's original name.

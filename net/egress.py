@@ -342,6 +342,8 @@ class Client:
 
     def _read(self, response: Any, who: str, options: Options) -> Answer:
         """Return the answer with its body, or with the start of an error's body; or save the body."""
+        import httpx
+
         status, save, content = response.status_code, options.save, b""
         if options.error_bytes is not None and status >= 400:
             content, save = _read_start(response, options.error_bytes), None
@@ -353,20 +355,13 @@ class Client:
         answer = Answer(status, reason, headers, content, response.charset_encoding, str(response.url), who)
         if save is not None:
             with save(answer) as sink:
-                _save_body(response, sink)
+                try:
+                    for piece in _read_pieces(response):
+                        sink.write(piece)
+                except TimeoutError:
+                    # Otherwise the writer of the file would take it for a disk error, since it is an OSError.
+                    raise httpx.ReadTimeout("") from None
         return answer
-
-
-def _save_body(response: Any, sink: Sink) -> None:
-    """Write the body to the sink."""
-    import httpx
-
-    try:
-        for piece in _read_pieces(response):
-            sink.write(piece)
-    except TimeoutError:
-        # Otherwise the writer of the file would take it for a disk error, since it is an OSError.
-        raise httpx.ReadTimeout("") from None
 
 
 def _read_start(response: Any, most: int) -> bytes:
@@ -458,14 +453,11 @@ def get_host(url: str) -> str:
 def _remove_secrets(request: Any, following: Any, allow: Allow | None) -> Any:
     """Return the redirected request without the headers that were meant for the first host only."""
     get_host(str(following.url))
-    if not _is_same_site(request.url, following.url):
+    old, new = request.url, following.url
+    upgraded = (old.scheme, new.scheme, old.port, new.port) == ("http", "https", None, None)
+    if old.host != new.host or not (upgraded or (old.scheme, old.port) == (new.scheme, new.port)):
         for name in set(following.headers) - SAFE_HEADERS:
             del following.headers[name]
         if allow is not None:
             allow(str(following.url), following.stream is request.stream)
     return following
-
-
-def _is_same_site(old: Any, new: Any) -> bool:
-    upgraded = (old.scheme, new.scheme, old.port, new.port) == ("http", "https", None, None)
-    return old.host == new.host and (upgraded or (old.scheme, old.port) == (new.scheme, new.port))

@@ -7,6 +7,7 @@ at a deadline, and keep a library whose settings are written by users away from 
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 import socket
@@ -115,7 +116,6 @@ class _Guard:
 
 
 _guard: ContextVar[_Guard | None] = ContextVar("guard", default=None)
-_is_installed = threading.Event()
 _lock = threading.Lock()
 
 
@@ -134,7 +134,8 @@ def guard_connections(
     and write none; it may start no program and no thread, which would escape the checks (Python reports threads from
     3.12 on). A library may hide the refusal or replace it by another error: the NodeError is raised all the same.
     """
-    _install_hook()
+    with _lock:
+        _install_hook()
     readable = None if folders is None else [*folders, *(Path(sysconfig.get_path(name)) for name in PYTHON)]
     guard = _Guard(rule, None if seconds is None else time.monotonic() + seconds, readable)
     with nullcontext() if seconds is None else _end_after(guard, seconds):
@@ -164,12 +165,10 @@ def _end_after(guard: _Guard, seconds: float) -> Iterator[None]:
         thread.join()
 
 
+@functools.cache
 def _install_hook() -> None:
-    """Install the audit hook at first use: a hook cannot be removed."""
-    with _lock:
-        if not _is_installed.is_set():
-            sys.addaudithook(_handle_event)
-            _is_installed.set()
+    """Install the audit hook at first use: a hook cannot be removed. Call it with the lock."""
+    sys.addaudithook(_handle_event)
 
 
 def _handle_event(event: str, args: tuple[Any, ...]) -> None:

@@ -251,11 +251,8 @@ def create_workspace(entry: AuditEntry, name: str, user: User, config: Config) -
     if not may_create_workspace(user, config):
         raise Forbidden("Only admins of this server create workspaces; ask one of them (HEADRACE_WORKSPACES is admins)")
     with entry.written():
-        if Workspace.count_founded_by(user) >= config.max_workspaces:
-            raise Conflict(
-                f"You have created {config.max_workspaces} workspaces, the maximum for one person "
-                "(HEADRACE_MAX_WORKSPACES)"
-            )
+        if Workspace.count_founded_by(user) >= (most := config.max_workspaces):
+            raise Conflict(f"You have created {most} workspaces, the maximum for one person (HEADRACE_MAX_WORKSPACES)")
         workspace = Workspace.found(name, user)
         entry.about(workspace)
     return workspace

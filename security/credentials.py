@@ -111,28 +111,26 @@ def make_credential(name: str, type_: str, data: Mapping[str, Any], hosts: list[
     return Credential(name, type_, data, tuple(TYPES[type_].hosts(data) if hosts is None else hosts))
 
 
-def parse_credentials(value: Any, source: str) -> dict[str, Credential]:
+def parse_credentials(value: Any, file: str) -> dict[str, Credential]:
     """Return credentials from a file by name: `{"shop": {"type": "smtp", "data": {…}, "hosts": […]}}`.
 
     Raises: BadInput with the place of the error, but no values.
     """
     if not isinstance(value, dict):
-        raise BadInput(
-            f'{source}: must be an object such as {{"shop": {{"type": "secret", "data": {{"value": "…"}}}}}}'
-        )
-    return {name: _parse_entry(name, entry, source) for name, entry in value.items()}
+        raise BadInput(f'{file}: must be an object such as {{"shop": {{"type": "secret", "data": {{"value": "…"}}}}}}')
+    return {name: _parse_entry(name, entry, file) for name, entry in value.items()}
 
 
-def _parse_entry(name: str, entry: Any, source: str) -> Credential:
+def _parse_entry(name: str, entry: Any, file: str) -> Credential:
     if not isinstance(entry, dict):
-        raise BadInput(f"{source}: {name!r} must be an object with type and data")
+        raise BadInput(f"{file}: {name!r} must be an object with type and data")
     try:
         given = CredentialIn().load({**entry, "name": name})
         if given["type"] not in TYPES:
-            raise BadInput(f"{source}: {name!r}: type: must be one of {', '.join(TYPES)}")
+            raise BadInput(f"{file}: {name!r}: type: must be one of {', '.join(TYPES)}")
         return make_credential(name, given["type"], _load_values(given["type"], given["data"]), given["hosts"])
     except ValidationError as error:
-        raise BadInput(f"{source}: {name!r}: {join_messages(error.messages)}") from None
+        raise BadInput(f"{file}: {name!r}: {join_messages(error.messages)}") from None
 
 
 def _load_values(type_: str, data: Mapping[str, Any]) -> dict[str, Any]:
