@@ -18,13 +18,13 @@ LINUX = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason=
 
 
 def run(script, *arguments):
-    """What the benchmark prints."""
+    """Return the output of the benchmark."""
     command = [sys.executable, f"benchmarks/{script}.py", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 def document(script, *arguments):
-    """The JSON that it prints and nothing else; what all of them have is checked here."""
+    """Return the JSON document of the benchmark, which is its only output; checks the common parts."""
     found = json.loads(run(script, *arguments, "--json"))
     assert found["benchmark"] == script
     assert found["machine"].keys() == {"date", "python", "system", "processor", "cores"}
@@ -41,7 +41,7 @@ def test_the_engine_is_measured_for_every_chain_and_size():
     assert found["targets"].keys() == {"run_us_1000", "growth"}
 
 
-def test_people_get_tables_before_the_json():
+def test_tables_are_printed_before_the_json():
     printed = run("engine", "--sizes", "5", "--repeat", "1")
     tables, brace, rest = printed.partition("\n{")
     assert tables.startswith("| chain")
@@ -97,7 +97,7 @@ def test_webhooks_are_measured_and_every_call_is_found_in_the_database():
 
 @pytest.mark.slow
 @LINUX
-def test_peers_are_measured_in_rounds_and_those_that_are_not_installed_are_named(tmp_path):
+def test_peers_are_measured_in_rounds_and_missing_ones_are_named(tmp_path):
     arguments = ("--seconds", "0.2", "--rounds", "2", "--warm-up", "0", "--concurrency", "1,32", "--workers", "1")
     absent = ("--client", "python", "--node-red", str(tmp_path / "none"))
     absent += ("--with-n8n", str(tmp_path / "none"))
@@ -136,7 +136,7 @@ def test_the_memory_of_a_server_alone_is_measured_when_idle_under_load_and_over_
 
 @pytest.mark.slow
 @LINUX
-def test_what_wrk_writes_is_read_where_it_is_installed():
+def test_the_output_of_wrk_is_parsed_if_it_is_installed():
     if shutil.which("wrk") is None:
         pytest.skip("wrk is not installed")
     arguments = ("--seconds", "1", "--rounds", "1", "--concurrency", "4", "--respond", "node", "--client", "wrk")
@@ -148,7 +148,7 @@ def test_what_wrk_writes_is_read_where_it_is_installed():
 
 @pytest.mark.slow
 @LINUX
-def test_runs_of_killed_processes_all_come_to_their_end_once():
+def test_runs_of_killed_processes_all_end_once():
     found = document("recovery", "--runs", "9", "--threads", "2", "--lease", "3")
     assert [result["scenario"] for result in found["results"]] == ["server", "worker"]
     for result in found["results"]:
@@ -160,7 +160,7 @@ def test_runs_of_killed_processes_all_come_to_their_end_once():
     assert {"runs_lost", "doubled", "server_health_s", "worker_slowest_s"} <= found["targets"].keys()
 
 
-def test_a_request_that_came_too_often_or_never_counts_against_the_server():
+def test_repeated_and_missing_requests_count_as_errors():
     trial = Trial(Namespace(), Path(), None)
     trial.accepted = ["run_a", "run_b", "run_c"]
     trial.before = {
@@ -192,7 +192,7 @@ def test_schedules_of_the_same_instant_are_measured_and_none_is_lost():
 
 
 @pytest.mark.slow
-def test_a_history_is_made_and_every_question_about_it_is_answered():
+def test_a_history_is_created_and_every_request_about_it_succeeds():
     found = document("history", "--runs", "1500", "--steps", "150", "--repeat", "2")
     assert {"runs": 1500, "steps": 500, "workspaces": 5, "workflows": 220}.items() <= found["contents"].items()
     keys = {"question", "median_ms", "p99_ms", "first_ms", "items", "bytes"}
@@ -201,7 +201,7 @@ def test_a_history_is_made_and_every_question_about_it_is_answered():
     assert found["targets"]["runs_not_counted"]["met"]
 
 
-def test_a_history_that_was_kept_is_found_again(tmp_path):
+def test_a_kept_history_is_reused(tmp_path):
     arguments = ("--runs", "300", "--steps", "100", "--repeat", "1", "--data", str(tmp_path / "kept"))
     first, second = document("history", *arguments), document("history", *arguments)
     assert first["fill_seconds"] > 0 == second["fill_seconds"]

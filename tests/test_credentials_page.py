@@ -1,4 +1,4 @@
-"""docs/credentials.md works when it is pasted, and the page about the types is what they say of themselves."""
+"""The commands of docs/credentials.md work when pasted, and the page about the types is generated from them."""
 
 import re
 import subprocess
@@ -17,7 +17,7 @@ server = real_server
 
 
 @pytest.mark.slow
-def test_every_command_of_the_page_is_answered_as_it_says(server, tmp_path):
+def test_every_command_of_the_page_has_the_output_that_it_shows(server, tmp_path):
     script = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)).replace("http://127.0.0.1:8000", server)
     done = subprocess.run(["bash", "-e"], input=script, cwd=tmp_path, text=True, capture_output=True, timeout=60)
     assert done.returncode == 0 and '"error"' not in done.stdout, done.stdout + done.stderr
@@ -39,7 +39,7 @@ def test_every_secret_value_is_marked_on_the_page():
 
 
 @pytest.mark.parametrize("text", [PAGE, TYPES_PAGE], ids=["credentials", "types"])
-def test_what_a_page_names_is_there(text):
+def test_everything_that_the_page_names_exists(text):
     settings = (DOCS / "settings.md").read_text(encoding="utf-8")
     assert {name.removesuffix("_FILE") for name in re.findall(r"HEADRACE_[A-Z_]+", text)} <= set(
         re.findall(r"HEADRACE_[A-Z_]+", settings)

@@ -1,6 +1,6 @@
-"""`make run` sets up what is missing, once, and again when what it needs has changed.
+"""`make run` installs missing packages once, and again after a change of its inputs.
 
-In a folder with a Python of its own, and an npm, which install nothing and note what they are told.
+The test folder has a fake Python and npm that install nothing and record their arguments.
 """
 
 import os
@@ -40,7 +40,7 @@ BUILD = "npm run build -- --outDir node_modules/.dist --emptyOutDir --logLevel w
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder in which `.venv` is there, but nothing is installed in it."""
+    """A folder with an empty `.venv`."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copytree(ROOT / "extras", tmp_path / "extras")
     shutil.copy(ROOT / "requirements.txt", tmp_path)
@@ -53,7 +53,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def make(folder):
-    """`make("run", …)` gives what Python was told, line by line."""
+    """`make("run", …)` returns the arguments of Python, line by line."""
 
     def run(*args, fails=False, **settings):
         (folder / "told").unlink(missing_ok=True)
@@ -70,7 +70,7 @@ def make(folder):
 
 
 def change(path):
-    """Have the file be changed later than all that was done until now."""
+    """Set the file's modification time to later than all work so far."""
     later = time.time() + 5
     os.utime(path, (later, later))
 
@@ -91,19 +91,19 @@ def test_an_extra_can_be_added_later(make):
     assert make("run", "EXTRAS=agents") == [f"{PIP} extras/agents.txt", SERVE]
 
 
-def test_extras_that_are_there_follow_their_file_without_being_named_again(make, folder):
+def test_installed_extras_follow_their_file_without_being_named_again(make, folder):
     make("run", "EXTRAS=agents mcp")
     change(folder / "extras" / "agents.txt")
     assert make("run") == [f"{PIP} extras/agents.txt", SERVE]
 
 
-def test_an_extra_that_is_no_more_keeps_no_server_from_starting(make, folder):
+def test_a_removed_extra_does_not_prevent_a_start(make, folder):
     make("run", "EXTRAS=mqtt")
     (folder / "extras" / "mqtt.txt").unlink()
     assert make("run") == [SERVE]
 
 
-def test_an_extra_that_there_is_not_is_named_and_nothing_starts(make):
+def test_an_unknown_extra_is_named_and_nothing_starts(make):
     assert SERVE not in make("run", "EXTRAS=agent", fails=True)
     assert "There is no extra agent. Available extras: agents mcp" in make.said
 
@@ -112,11 +112,11 @@ def test_an_extra_that_there_is_not_is_named_and_nothing_starts(make):
 
 
 def ends(line):
-    """Which part of the tests a line runs, and whether it is what failed before."""
+    """Return the part of the tests that a line runs, and True if it repeats failed ones."""
     return "--last-failed" in line, "--numprocesses" in line, line.split()[-1]
 
 
-def test_short_tests_run_in_one_part_and_leave_out_what_is_slow(make):
+def test_short_tests_run_in_one_part_without_slow_ones(make):
     (line,) = make("test")[1:]
     assert ends(line)[:2] == (False, True)
     assert "-m not slow --hypothesis-profile quick" in line
@@ -134,7 +134,7 @@ def test_all_tests_run_in_three_parts(make):
     assert not any("slow" in line or "profile" in line for line in lines)
 
 
-def test_what_the_first_part_ignores_the_others_run(make):
+def test_the_other_parts_run_the_tests_that_the_first_ignores(make):
     short, alone, long = make("test-all")[1:]
     others = [word for line in (alone, long) for word in line.split() if word.startswith("tests/")]
     assert sorted(others) == sorted(re.findall(r"--ignore=(\S+)", short))
@@ -148,25 +148,25 @@ def test_the_check_runs_all_tests(make, folder):
     assert make("check")[-3:] == tests
 
 
-def test_what_failed_beside_others_is_tried_again_alone_and_said(make):
+def test_tests_that_failed_in_parallel_are_repeated_alone_and_reported(make):
     lines = make("test-all", BESIDE="1")[1:]
     assert [again for again, _, _ in map(ends, lines)] == [False, True, False, False, True]
     assert ends(lines[1])[2] == ends(lines[0])[2] and ends(lines[4])[2] == ends(lines[3])[2]
     assert make.said.count("Running the failed tests again, alone") == 2
 
 
-def test_a_short_test_that_failed_beside_others_is_tried_again_alone(make):
+def test_a_short_test_that_failed_in_parallel_is_repeated_alone(make):
     first, again = make("test", BESIDE="1")[1:]
     assert ends(again)[0] and "-m not slow" in first and "-m not slow" in again
 
 
 @pytest.mark.parametrize("target", ["test", "test-all"])
-def test_what_fails_alone_too_fails_and_nothing_follows(make, target):
+def test_a_test_that_fails_alone_too_fails_the_command(make, target):
     assert len(make(target, BESIDE="1", ALONE="1", fails=True)[1:]) == 2
 
 
 @pytest.mark.parametrize("target", ["test", "test-all"])
-def test_tests_that_could_not_run_are_not_tried_again(make, target):
+def test_tests_that_could_not_run_are_not_repeated(make, target):
     assert len(make(target, BESIDE="2", fails=True)[1:]) == 1
 
 
@@ -175,7 +175,7 @@ def test_tests_that_could_not_run_are_not_tried_again(make, target):
 
 @pytest.fixture
 def web(folder):
-    """The folder of the app, on a machine with Node.js."""
+    """The folder of the app on a machine with Node.js."""
     web = folder / "web"
     (web / "src").mkdir(parents=True)
     for name in ("package.json", "package-lock.json", "src/main.tsx"):
@@ -201,7 +201,7 @@ def test_the_app_is_built_once_before_the_server_starts(make, web):
     assert make("web") == []
 
 
-def test_the_app_is_built_again_when_a_source_of_it_changed(make, web):
+def test_the_app_is_built_again_after_a_change_of_a_source(make, web):
     make("run")
     change(web / "src" / "main.tsx")
     (web / "dist" / "old.js").touch()
@@ -223,7 +223,7 @@ def test_a_change_of_a_test_builds_nothing(make, web):
 
 
 @pytest.mark.parametrize("step", ["ci", "run"])
-def test_an_app_that_cannot_be_built_keeps_no_server_from_starting(make, web, folder, step):
+def test_a_failed_build_of_the_app_does_not_prevent_a_start(make, web, folder, step):
     assert make("run", NPM_FAILS=step)[-1] == SERVE
     assert "make web" in make.said and "npm says why" not in make.said
     assert "npm says why" in (folder / ".venv" / "web.log").read_text()
@@ -231,7 +231,7 @@ def test_an_app_that_cannot_be_built_keeps_no_server_from_starting(make, web, fo
 
 
 @pytest.mark.parametrize("words", [["test-all"], ["test", "ARGS=tests/browser -k menu"]], ids=["all", "in a browser"])
-def test_the_app_is_built_once_before_the_tests_of_it(make, web, words):
+def test_the_app_is_built_once_before_its_tests(make, web, words):
     first = make(*words)
     assert first[1:3] == [CI, BUILD] and "-m pytest" in first[3]
     assert BUILD not in make(*words)
@@ -240,23 +240,23 @@ def test_the_app_is_built_once_before_the_tests_of_it(make, web, words):
 
 
 @pytest.mark.parametrize("arguments", [[], ["ARGS=tests/test_engine.py"]], ids=["short", "named"])
-def test_tests_of_something_else_wait_for_no_build(make, web, arguments):
+def test_other_tests_need_no_build(make, web, arguments):
     assert BUILD not in make("test", *arguments)
 
 
-def test_an_app_that_cannot_be_built_keeps_no_test_from_running_and_that_is_said(make, web):
+def test_a_failed_build_of_the_app_is_reported_and_tests_still_run(make, web):
     assert "tests/browser" in make("test-all", NPM_FAILS="run")[-1]
     assert "The build failed, so tests of it are skipped or fail; run `make web`" in make.said
 
 
-def test_an_app_that_cannot_be_built_again_stays_as_it_was(make, web):
+def test_a_failed_rebuild_keeps_the_previous_app(make, web):
     make("run")
     change(web / "src" / "main.tsx")
     make("run", NPM_FAILS="run")
     assert (web / "dist" / "index.html").exists()
 
 
-def test_make_web_fails_and_says_why(make, web):
+def test_make_web_fails_with_the_reason(make, web):
     make("web", fails=True, NPM_FAILS="ci")
     assert "npm says why" in make.said
 
@@ -264,11 +264,11 @@ def test_make_web_fails_and_says_why(make, web):
 @pytest.mark.parametrize(
     ("arguments", "settings"), [(["WEB=no"], {}), ([], {"HEADRACE_WEB": "0"}), ([], {"HEADRACE_WEB": "false"})]
 )
-def test_the_app_is_left_alone_where_one_says_so(make, web, arguments, settings):
+def test_the_app_is_not_built_if_a_setting_says_so(make, web, arguments, settings):
     assert make("run", *arguments, **settings) == [SERVE]
 
 
-def test_a_machine_without_a_new_node_gets_one_in_the_environment(make, web, folder):
+def test_a_machine_without_a_recent_node_gets_one_in_the_environment(make, web, folder):
     put(folder / ".venv" / "bin" / "npm", NPM.replace("npm $*", "own npm $*"))
     node = "-m pip install --quiet --disable-pip-version-check -r web/node.txt"
     assert make("run", OLD_NODE="1") == [node, f"own {CI}", f"own {BUILD}", SERVE]
@@ -284,13 +284,13 @@ def test_a_machine_without_a_new_node_gets_one_in_the_environment(make, web, fol
     ],
 )
 @pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js")
-def test_node_is_new_enough_where_vite_says_so(version, status):
+def test_the_required_version_of_node_is_vites(version, status):
     source = (ROOT / "web" / "npm.sh").read_text().split("new_enough='")[1].split("'\n")[0]
     script = f"Object.defineProperty(process.versions, 'node', {{value: '{version}'}});{source}"
     assert subprocess.run(["node", "-e", script], timeout=30).returncode == status
 
 
-def test_clean_takes_the_build_away_and_no_source(make, web):
+def test_clean_removes_the_build_and_no_source(make, web):
     make("run")
     make("clean")
     assert not (web / "node_modules").exists() and not (web / "dist").exists() and (web / "src").exists()
@@ -299,7 +299,7 @@ def test_clean_takes_the_build_away_and_no_source(make, web):
 # The pinned packages
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-# Their packages are in folders apart from ours.
+# Their packages are in separate folders.
 OF_THEIR_OWN = (ROOT / "web", ROOT / "tests/clients")
 LOCKS = sorted(
     [
@@ -312,7 +312,7 @@ LOCKS = sorted(
 
 
 def pins(path):
-    """The lines of a file of pinned packages that are not comments, one a package: `name==version`, then hashes."""
+    """Return the packages of a file of pins, each as one line: `name==version`, then hashes."""
     text = re.sub(r"^ *#.*\n|\\\n", "", path.read_text(), flags=re.M)
     return dict(line.split("==", 1) for line in text.splitlines())
 
@@ -330,14 +330,14 @@ def test_every_package_is_pinned_with_its_hashes(path):
 @pytest.mark.parametrize(
     "path", [path for path in LOCKS if path.parent not in OF_THEIR_OWN], ids=lambda path: path.name
 )
-def test_packages_that_several_files_name_are_the_same(path):
-    """Or pip would refuse to install them together."""
+def test_packages_in_several_files_have_the_same_version(path):
+    """Otherwise pip would refuse to install them together."""
     common = pins(ROOT / "extras/dev.txt")
     assert {name: rest.split() for name, rest in pins(path).items()} == {
         name: common[name].split() for name in pins(path)
     }
 
 
-def test_no_lock_of_packages_says_where_they_come_from():
+def test_no_lock_of_packages_contains_an_address():
     for path in [*LOCKS, *ROOT.glob("web/package-lock.json")]:
         assert not re.search(r'"resolved": "http|--index-url|--find-links|\.(tgz|whl)\b', path.read_text()), path

@@ -1,4 +1,4 @@
-"""Nobody else on the machine can read what a server keeps, whatever folder it was given."""
+"""Other users of the machine cannot read a server's files, whatever its data folder."""
 
 import os
 import stat
@@ -15,7 +15,7 @@ OTHERS = 0o077
 
 @pytest.fixture(autouse=True)
 def usual_umask():
-    """What files are made with unless somebody says otherwise: all may read them."""
+    """The usual umask: files are readable by all."""
     before = os.umask(0o022)
     yield
     os.umask(before)
@@ -23,7 +23,7 @@ def usual_umask():
 
 @pytest.fixture
 def data_dir(tmp_path):
-    """A folder that was there before, open to all."""
+    """An existing folder, open to all."""
     folder = tmp_path / "data"
     folder.mkdir(mode=0o755)
     return folder
@@ -36,7 +36,7 @@ def config(data_dir):
 
 @pytest.fixture
 def running(config):
-    """A server with its threads, over a database of its own."""
+    """A server with its threads and its own database."""
     app = workflow_server.create_app(config)
     app.extensions["headrace"].start()
     yield app
@@ -44,11 +44,11 @@ def running(config):
 
 
 def open_to_others(folder):
-    """What others may open, below the folder."""
+    """Return the paths below the folder that others may open."""
     return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.stat().st_mode & OTHERS]
 
 
-def test_all_that_a_server_makes_is_for_its_own_user(running, data_dir):
+def test_all_files_of_a_server_are_private_to_its_user(running, data_dir):
     client = running.test_client()
     _, token = Session.start(User.get(), Workspace.get().id, days=1)
     client.set_cookie("headrace_session", token)
@@ -67,7 +67,7 @@ def test_all_that_a_server_makes_is_for_its_own_user(running, data_dir):
     assert open_to_others(data_dir) == []
 
 
-def test_a_database_that_others_could_open_is_closed_to_them_and_that_is_said(config, caplog):
+def test_a_database_open_to_others_is_closed_with_a_warning(config, caplog):
     workflow_server.prepare(config)
     config.database_path.chmod(0o644)
     caplog.clear()

@@ -1,8 +1,8 @@
-"""Local servers for trials (stage.py) of templates that speak SSH, MQTT or S3, or ask a language model. Each is a
-fixture `stage_<kind>`.
+"""Local servers for trials (stage.py) of templates that use SSH, MQTT, S3 or a language model. Each is a fixture
+`stage_<kind>`.
 
-Its attributes are what `{<kind>_<attribute>}` stands for in a trial, which gives it what it has before
-(`put`, the trial's key `<kind>`), and looks at what it was sent afterwards (`sent`, a list of objects):
+A trial refers to its attributes as `{<kind>_<attribute>}`, prepares its content (`put`, the trial's key `<kind>`), and
+checks the data sent to it afterwards (`sent`, a list of objects):
 
 - `ssh`: `{ssh_port}`, `{ssh_key}`; user `headrace`, password `open sesame`. Before: what it answers to commands, in
   turn, the last again and again: `{"stdout"?, "stderr"?, "status"?}`. Sent: `{"command"}`
@@ -27,7 +27,7 @@ from werkzeug.serving import make_server
 
 
 class Machine:
-    """A real SSH server whose commands end as they are told to."""
+    """A real SSH server with scripted results of commands."""
 
     def __init__(self):
         import asyncssh
@@ -86,7 +86,7 @@ class Machine:
 
 
 class Plant:
-    """A real MQTT broker, and somebody who hears all that is published there."""
+    """A real MQTT broker, and a subscriber of all topics."""
 
     password = brokers.PASSWORD
 
@@ -119,7 +119,7 @@ class Plant:
         self.heard.clear()
 
     def sent(self):
-        """What was heard up to now: a message of our own comes after all that came before it."""
+        """Return the messages so far: a message of our own arrives after all earlier ones."""
         self.client.publish("stage/now", "", qos=1).wait_for_publish(10)
         with self.news:
             assert self.news.wait_for(lambda: self.heard and self.heard[-1]["topic"] == "stage/now", 10)
@@ -165,7 +165,7 @@ class Objects:
 
 
 class Oracle:
-    """A language model that says what it is told to (llm_server.py)."""
+    """A language model with scripted answers (llm_server.py)."""
 
     def __init__(self, server):
         self.server, self.url = server, server.openai_url

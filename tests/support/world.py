@@ -1,4 +1,4 @@
-"""What tests of the definition, the engine, the recorder, the dispatcher and the tables share.
+"""Shared code of the tests of definition, engine, recorder, dispatcher and tables.
 
 Small flows, node types that exist for one test only, and real database files. No fixtures: each file has its own.
 """
@@ -27,33 +27,33 @@ from nodes.base import REGISTRY, Node
 from nodes.fields import anything
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60  # seconds after which something that never comes fails the test
+PATIENCE = 60  # seconds after which a missing event fails the test
 
 
 # Flows
 
 
 def node(id_, type_="noop", config=None, **more):
-    """A node as the file has it: `node("a", "give", {"value": 1}, on_error="continue")`."""
+    """Return a node of a definition: `node("a", "give", {"value": 1}, on_error="continue")`."""
     return {"id": id_, "type": type_, **({} if config is None else {"config": config}), **more}
 
 
 def flow(*nodes, edges=(), **settings):
-    """A definition; a node that is given as text is a `noop`, an edge may be text too: `"a b"`, `"a b branch"`."""
+    """Return a definition; a node given as text is a `noop`, an edge may be text too: `"a b"`, `"a b branch"`."""
     found = [node(item) if isinstance(item, str) else item for item in nodes]
     wires = [edge.split(" ") if isinstance(edge, str) else edge for edge in edges]
     return {"nodes": found, "edges": wires, **({"settings": settings} if settings else {})}
 
 
 def chain(*nodes, **settings):
-    """A definition in which each node leads to the next."""
+    """Return a definition in which each node leads to the next."""
     made = flow(*nodes, **settings)
     ids = [item["id"] for item in made["nodes"]]
     return made | {"edges": [[a, b] for a, b in zip(ids, ids[1:], strict=False)]}
 
 
 def run(definition, input=None, **job):
-    """Run it, or a plan. Gives `status`, `output`, `error_text`…, the `steps`, and `of`: the last step of each node."""
+    """Run a definition or a plan. Return `status`, `output`, …, the `steps`, and `of`: the last step of each node."""
     steps = []
     job = {"on_step": steps.append, "sleep": lambda seconds: None, **job}
     plan = definition if isinstance(definition, engine.Plan) else engine.plan(definition)
@@ -64,12 +64,12 @@ def run(definition, input=None, **job):
 
 
 def at_top(step):
-    """Whether the step is of a node as a whole, not of an item."""
+    """Return True if the step is that of a whole node, not of an item."""
     return step.item_index is None
 
 
 def value(step):
-    """A step's output as data."""
+    """Return a step's output as data."""
     return None if step.output is None else orjson.loads(step.output)
 
 
@@ -77,7 +77,7 @@ def value(step):
 
 
 class Types:
-    """Node types that are in the registry for the time of a `with`. Three are there at once:
+    """Node types that are registered within a `with`. Three exist from the start:
 
     - `give` (pure) gives its `value`;
     - `act` (not pure) notes its idempotency key in `effects` and gives its `value`, else its input;
@@ -98,7 +98,7 @@ class Types:
             del REGISTRY[type_]
 
     def offer(self, type_, run, *, branches=(), **attributes):
-        """Make a node type of a function `run(config, input, ctx)`. Its only setting is `value`."""
+        """Register a node type for a function `run(config, input, ctx)`. Its only setting is `value`."""
         config = type("Config", (Node.Config,), {"value": anything("A value")})
         made = {
             "__doc__": "Is here for one test.",
@@ -120,7 +120,7 @@ class Types:
 
 
 class Gate:
-    """A place where nodes wait for the test: `reached` is set when one is there, `opened` lets all go on."""
+    """A gate for nodes: `reached` is set when one waits, `opened` lets all continue."""
 
     def __init__(self):
         self.reached, self.opened = threading.Event(), threading.Event()
@@ -131,7 +131,7 @@ class Gate:
         return input
 
 
-# Databases and what works on them
+# Databases, recorders and dispatchers
 
 
 @cache
@@ -147,14 +147,14 @@ def migrated_database():
 
 @contextmanager
 def fresh_database(folder):
-    """A migrated database file in the folder, to which this thread is connected."""
+    """Create a migrated database file in the folder, and connect this thread to it."""
     path = folder / "headrace.sqlite3"
     content = migrated_database()
     folder.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     database.connect(path, "normal")
     with database.write():
-        pass  # as the migrations do, so that commits are counted from here on
+        pass  # like the migrations, so that commits are counted from here on
     try:
         yield path
     finally:
@@ -163,7 +163,7 @@ def fresh_database(folder):
 
 @contextmanager
 def started_recorder():
-    """A recorder with its thread."""
+    """Start a recorder with its thread."""
     recorder = Recorder()
     recorder.start()
     try:
@@ -174,8 +174,8 @@ def started_recorder():
 
 @contextmanager
 def process(folder, *, inline=False, **settings):
-    """A dispatcher with its recorder, as one process has them, over the database of `fresh_database`."""
-    # Nobody prolongs its lease, and after that it takes no runs.
+    """Start a dispatcher with its recorder, like one process, on the database of `fresh_database`."""
+    # Its lease is not renewed, and after its end it claims no runs.
     settings = {"run_threads": 2, "grace": 0, "lease": 3600, **settings}
     config = Config(data_dir=folder, **settings)
     with started_recorder() as recorder:
@@ -188,24 +188,24 @@ def process(folder, *, inline=False, **settings):
 
 
 def add_flow(definition, workspace="ws_1", **values):
-    """A flow on record, of whose triggers nobody fires any unless `triggers` are given."""
+    """Store a flow; its triggers do not fire unless `triggers` are given."""
     text = definition if isinstance(definition, str) else orjson.dumps(definition).decode()
     values = {"name": "Flow", "status": "active", "triggers": [], **values}
     return Workflow.draft(workspace_id=workspace, definition_json=text, **values)
 
 
 def run_of(id_):
-    """The run as its row is."""
+    """Return the row of the run."""
     return Run.get_by_id(id_)
 
 
 def steps_of(run_id):
-    """The run's steps as their rows are."""
+    """Return the rows of the run's steps."""
     return list(Step.select().where(Step.run_id == run_id).order_by(Step.seq))
 
 
 class Background:
-    """Something in a thread of its own, which gives its database connection back. `.result()` waits for the outcome."""
+    """A call in a separate thread, which closes its database connection. `.result()` waits for the outcome."""
 
     def __init__(self, work, *args):
         self.given = self.error = None
@@ -229,7 +229,7 @@ class Background:
 
 
 def at_once(count, work):
-    """What `work(number)` gives in `count` threads that begin together."""
+    """Return the results of `work(number)` in `count` threads that start together."""
     together = threading.Barrier(count)
 
     def begin(number):
@@ -240,7 +240,7 @@ def at_once(count, work):
 
 
 def start_python(source, *args):
-    """Another process that runs this source, with our modules and these arguments."""
+    """Start a process that runs this source, with our modules and these arguments."""
     path = os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "support")))
     command = [sys.executable, "-W", "error", "-c", source, *map(str, args)]
     return start_child(
@@ -255,7 +255,7 @@ def start_python(source, *args):
 
 
 def said(process):
-    """What the process printed, a line an item, once it has ended well."""
+    """Return the lines that the process printed, after its successful end."""
     try:
         out, error = process.communicate(timeout=480)
     finally:
@@ -265,7 +265,7 @@ def said(process):
 
 
 def raced(count, source, *args):
-    """What so many processes print that run this source, a word an item; each prints `ready`, then all go on."""
+    """Run this source in so many processes; each prints `ready`, then all continue. Return their words."""
     processes = [start_python(source, *args) for _ in range(count)]
     try:
         for one in processes:
