@@ -1360,6 +1360,34 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        Detail: {
+            path: string;
+            message: string;
+            node_id?: string | null;
+            level?: string;
+        };
+        Error: {
+            /** @description The error, for people */
+            error: string;
+            /** @description Validation errors with their places */
+            details?: components["schemas"]["Detail"][];
+        };
+        PaginationMetadata: {
+            /** @description Total number of items. */
+            total?: number;
+            /** @description Total number of pages. */
+            total_pages?: number;
+            /** @description First available page number. */
+            first_page?: number;
+            /** @description Last available page number. */
+            last_page?: number;
+            /** @description Current page number. */
+            page?: number;
+            /** @description Previous page number. */
+            previous_page?: number;
+            /** @description Next page number. */
+            next_page?: number;
+        };
         /** @description Definition of a flow: nodes, the edges between them, and settings */
         WorkflowDefinition: {
             /** @description Steps of the flow, in any order; at most `HEADRACE_MAX_NODES` */
@@ -1471,34 +1499,6 @@ export interface components {
             vars?: {
                 [key: string]: unknown;
             };
-        };
-        Detail: {
-            path: string;
-            message: string;
-            node_id?: string | null;
-            level?: string;
-        };
-        Error: {
-            /** @description The error, for people */
-            error: string;
-            /** @description Validation errors with their places */
-            details?: components["schemas"]["Detail"][];
-        };
-        PaginationMetadata: {
-            /** @description Total number of items. */
-            total?: number;
-            /** @description Total number of pages. */
-            total_pages?: number;
-            /** @description First available page number. */
-            first_page?: number;
-            /** @description Last available page number. */
-            last_page?: number;
-            /** @description Current page number. */
-            page?: number;
-            /** @description Previous page number. */
-            previous_page?: number;
-            /** @description Next page number. */
-            next_page?: number;
         };
         Login: {
             email: string;
