@@ -70,7 +70,7 @@ def _show(row: AgentRun, limits: SizeLimits) -> dict[str, Any]:
     limit = limits.per_value(min(total, limits.steps))
     rows = list(AgentStep.first(row.id, limits.steps))
     AgentStep.tell_ends(row, rows)
-    steps = [_step(step, limit) for step in rows]
+    steps = [_show_step(step, limit) for step in rows]
     output = {} if row.output is None else orjson.loads(row.output)
     return {
         **{name: getattr(row, name) for name in RUN_FIELDS},
@@ -99,7 +99,7 @@ def _describe_wait(row: AgentRun) -> dict[str, Any]:
 # Steps
 
 
-def _step(row: AgentStep, limit: int) -> dict[str, Any]:
+def _show_step(row: AgentStep, limit: int) -> dict[str, Any]:
     # A call that awaits approval is never cut: nobody should approve what they cannot see.
     limit = RUN_LIMITS.value if row.status == "asking" else limit
     common = {name: getattr(row, name) for name in STEP_FIELDS}

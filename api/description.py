@@ -100,16 +100,16 @@ def make_operation_id(method: str, path: str) -> str:
         return named
     parts = path.removeprefix("/api/").split("/")
     nouns = [NAMES.get(part, part).replace("-", "_") for part in parts if not part.startswith("{")]
-    owners, last = [_singular(noun) for noun in nouns[:-1]], nouns[-1]
+    owners, last = [_make_singular(noun) for noun in nouns[:-1]], nouns[-1]
     if parts[-1].startswith("{"):
-        return "_".join([ONE[method], *owners, _singular(last)])
-    if method == "post" and owners and _singular(last) == last:  # an action: /runs/{run}/cancel
+        return "_".join([ONE[method], *owners, _make_singular(last)])
+    if method == "post" and owners and _make_singular(last) == last:  # an action: /runs/{run}/cancel
         return "_".join([last, *owners])
-    is_list = method == "get" and _singular(last) != last
-    return "_".join(["list", *owners, last] if is_list else [ONE[method], *owners, _singular(last)])
+    is_list = method == "get" and _make_singular(last) != last
+    return "_".join(["list", *owners, last] if is_list else [ONE[method], *owners, _make_singular(last)])
 
 
-def _singular(noun: str) -> str:
+def _make_singular(noun: str) -> str:
     return noun[:-1] if noun.endswith("s") else noun
 
 

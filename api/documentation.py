@@ -63,7 +63,7 @@ class Library:
         images = {path.name: path for path in files(folder.glob("img/[!.]*")) if path.suffix in IMAGES}
         return cls(pages, images)
 
-    def groups(self) -> Iterator[tuple[str, list[str]]]:
+    def list_groups(self) -> Iterator[tuple[str, list[str]]]:
         """Return the names of the pages in groups, without the records that the page `adr` lists."""
         left = dict.fromkeys(name for name in self.pages if not name.startswith("adr/"))
         for group, names in GROUPS.items():
@@ -75,7 +75,7 @@ class Library:
         if left:
             yield "More", list(left)
 
-    def title(self, name: str) -> str:
+    def read_title(self, name: str) -> str:
         """Return the heading of a page, without reading more of it."""
         with self.pages[name].open(encoding="utf-8") as file:
             return file.readline().lstrip("# ").strip() or name
@@ -99,7 +99,7 @@ def install(app: Flask, folder: Path) -> None:
 def show_contents() -> Response:
     """Show the list of pages in groups."""
     library = _get_library()
-    names = [name for _, names in library.groups() for name in names]
+    names = [name for _, names in library.list_groups() for name in names]
 
     def make() -> str:
         summaries = {name: _summarize(render_page(library, name)) for name in names}
@@ -208,7 +208,7 @@ def _make_anchor(text: str, seen: dict[str, int]) -> str:
 def _render_layout(name: str, page: Page, summaries: Mapping[str, str] | None = None) -> str:
     """Return a page with its surroundings, and with the list of pages if there are summaries of them."""
     library = _get_library()
-    groups = list(library.groups())
+    groups = list(library.list_groups())
     return render_template_string(
         LAYOUT, library=library, groups=groups, here=name, page=page, summaries=summaries or {}
     )

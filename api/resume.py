@@ -131,7 +131,7 @@ def answer(run: Run) -> Any:
         raise BadInput(f"answer: must be one of {', '.join(node.answers)}")
     try:
         if node.asks and question is None:
-            raise _missing_question(run, node_id)
+            raise _make_question_error(run, node_id)
         by = BY_LINK if not current_user.is_authenticated else get_user().email
         note = defer_entry("run.answered", node_id=node_id, answer=name)
         get_dispatcher().answer(run, node_id, name, value, by, question, note)
@@ -149,7 +149,7 @@ def answer(run: Run) -> Any:
     return RunOut().dump(link_large_values(Run.get_by_id(run.id)))
 
 
-def _missing_question(run: Run, node_id: str) -> HeadraceError:
+def _make_question_error(run: Run, node_id: str) -> HeadraceError:
     """Return the error for an answer without its question: a newer question may have replaced the one that was read."""
     problem = Wait.explain_closed(run.id, node_id, now_ms(), asks=True)
     wait = Wait.one("run_id = ? AND node_id = ?", run.id, node_id)

@@ -308,7 +308,7 @@ def list_children(args: dict[str, Any], run: Run) -> Any:
 def get_value(run: Run, name: str) -> Any:
     """Show the input or output of a run as JSON, whatever its size."""
     kept = Kept(getattr(run, name), getattr(run, f"{name}_bytes"))
-    return _json_response(get_dispatcher().resources.payloads.load(run.id, name, kept))
+    return _respond_json(get_dispatcher().resources.payloads.load(run.id, name, kept))
 
 
 @blueprint.get("/runs/<run>/steps/<int(max=999999999):number>")
@@ -326,7 +326,7 @@ def get_step(run: Run, number: int) -> Any:
 def get_step_output(run: Run, number: int) -> Any:
     """Show the output of a step as JSON, whatever its size."""
     step = _find_step(run, number)
-    return _json_response(
+    return _respond_json(
         get_dispatcher().resources.payloads.load(run.id, f"step_{number}", Kept(step.output, step.output_bytes))
     )
 
@@ -418,5 +418,5 @@ def _encode(value: Any) -> str | None:
     return text
 
 
-def _json_response(text: bytes | None) -> Response:
+def _respond_json(text: bytes | None) -> Response:
     return Response(text or b"null", mimetype="application/json")

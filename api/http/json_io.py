@@ -216,17 +216,17 @@ def answer_error(error: Exception) -> Response:
         body: dict[str, Any] = {"error": error.message}
         if error.details:
             body["details"] = [issue.as_dict() for issue in error.details[:100]]
-        response = _json_response(body, error.status)
+        response = _respond_json(body, error.status)
         if error.retry_after is not None:
             response.headers["Retry-After"] = str(error.retry_after)
         return response
     if isinstance(error, HTTPException):
-        response = _json_response({"error": describe_error(error)}, error.code or 500)
+        response = _respond_json({"error": describe_error(error)}, error.code or 500)
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value
         return response
-    return _json_response({"error": "Internal error; the server's log has the details"}, 500)
+    return _respond_json({"error": "Internal error; the server's log has the details"}, 500)
 
 
 def to_unavailable(error: DatabaseRefused) -> Unavailable:
@@ -246,7 +246,7 @@ def describe_error(error: HTTPException) -> str:
     return texts.get(error.code or 500, error.description or error.name)
 
 
-def _json_response(body: Any, status: int) -> Response:
+def _respond_json(body: Any, status: int) -> Response:
     response: Response = jsonify(body)
     response.status_code = status
     return response

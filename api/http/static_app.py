@@ -89,7 +89,7 @@ class Build:
 
 def list_files(folder: Path) -> dict[str, File]:
     """Return the files that may be sent, by path: not hidden ones, and no links that lead out of the folder."""
-    paths = {path.relative_to(folder).as_posix(): path for path in _inside(folder, folder.resolve())}
+    paths = {path.relative_to(folder).as_posix(): path for path in _list_inside(folder, folder.resolve())}
     files = {}
     for name, path in paths.items():
         if name != INDEX and name.removesuffix(path.suffix) not in paths:
@@ -98,13 +98,13 @@ def list_files(folder: Path) -> dict[str, File]:
     return files
 
 
-def _inside(folder: Path, root: Path) -> Iterator[Path]:
+def _list_inside(folder: Path, root: Path) -> Iterator[Path]:
     for entry in os.scandir(folder):
         path = Path(entry.path)
         if entry.name.startswith("."):
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _inside(path, root)
+            yield from _list_inside(path, root)
         elif entry.is_file() and (not entry.is_symlink() or path.resolve().is_relative_to(root)):
             yield path
 
@@ -122,7 +122,7 @@ def install(app: Flask, folder: Path) -> None:
 @allow_anyone
 def show_index() -> Response:
     """Send the index page with a new nonce, or instructions to build it."""
-    build = _build()
+    build = _get_build()
     build.refresh()
     if build.index is None:
         headers = {"Cache-Control": "no-store", "Content-Security-Policy": NOT_BUILT_POLICY}
@@ -137,7 +137,7 @@ def show_index() -> Response:
 @allow_anyone
 def send_asset(name: str) -> Response:
     """Send a file whose name changes with its content, so it may be cached for ever."""
-    file = _build().find(f"{ASSETS}/{name}")
+    file = _get_build().find(f"{ASSETS}/{name}")
     if file is None:
         raise NotFound
     return _send(file, CACHE_FOREVER)
@@ -150,7 +150,7 @@ def _serve_other_paths() -> Response | None:
     first, _, rest = request.path[1:].partition("/")
     if not first or first in RESERVED_PREFIXES:
         return None
-    build = _build()
+    build = _get_build()
     file = None if rest else build.files.get(first)
     if file is None and (build.index is None or not _accepts_html()):
         return None
@@ -187,6 +187,6 @@ def _send(file: File, cache: str) -> Response:
     return response
 
 
-def _build() -> Build:
+def _get_build() -> Build:
     build: Build = current_app.extensions["headrace_browser_app"]
     return build

@@ -86,15 +86,15 @@ def answer() -> Response:
     try:
         message = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        return _json(_error(None, RpcError(PARSE_ERROR, f"The message is not JSON: {error}")), 400)
+        return _respond(_make_error(None, RpcError(PARSE_ERROR, f"The message is not JSON: {error}")), 400)
     check_depth(message, "the message")
     if isinstance(message, list) and version == UNNAMED and 0 < len(message) <= MAX_MESSAGES:
-        replies = [reply for reply in map(_handshake_reply, message) if reply is not None]
-        return _json(replies) if replies else Response(status=202)
+        replies = [reply for reply in map(_reply_to_handshake, message) if reply is not None]
+        return _respond(replies) if replies else Response(status=202)
     if not isinstance(message, dict):
-        return _json(_error(None, RpcError(INVALID_REQUEST, "The body must be one JSON-RPC message")), 400)
-    reply = _handshake_reply(message) if version in HANDSHAKE else _latest_reply(message, version)
-    return Response(status=202) if reply is None else _json(reply, _status(reply, version))
+        return _respond(_make_error(None, RpcError(INVALID_REQUEST, "The body must be one JSON-RPC message")), 400)
+    reply = _reply_to_handshake(message) if version in HANDSHAKE else _reply_to_latest(message, version)
+    return Response(status=202) if reply is None else _respond(reply, _get_status(reply, version))
 
 
 def answer_error(error: Exception) -> Response:
@@ -105,7 +105,7 @@ def answer_error(error: Exception) -> Response:
         status, text = error.code or 500, describe_error(error)
     else:
         status, text = 500, "Internal error; the server's log has the details"
-    response = _json(_error(None, RpcError(INVALID_REQUEST if status < 500 else INTERNAL, text)), status)
+    response = _respond(_make_error(None, RpcError(INVALID_REQUEST if status < 500 else INTERNAL, text)), status)
     if isinstance(error, Unauthenticated):
         response.headers["WWW-Authenticate"] = 'Bearer realm="Headrace"'
     if isinstance(error, HeadraceError) and error.retry_after is not None:
@@ -116,7 +116,7 @@ def answer_error(error: Exception) -> Response:
 answer.answer_error = answer_error
 
 
-def _status(reply: dict[str, Any], version: str) -> int:
+def _get_status(reply: dict[str, Any], version: str) -> int:
     """Return the HTTP status of a reply."""
     code = reply.get("error", {}).get("code")
     if code is None or (version in HANDSHAKE and code != INVALID_REQUEST):
@@ -124,21 +124,21 @@ def _status(reply: dict[str, Any], version: str) -> int:
     return STATUSES.get(code, 400)
 
 
-def _json(value: Any, status: int = 200) -> Response:
+def _respond(value: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(value), status, mimetype="application/json")
 
 
 # JSON-RPC
 
 
-def _handshake_reply(message: Any) -> dict[str, Any] | None:
+def _reply_to_handshake(message: Any) -> dict[str, Any] | None:
     """Return the reply to a message of the handshake versions; None for a notification or a response."""
     if isinstance(message, dict) and "method" not in message and message.keys() & {"result", "error"}:
         return None  # a response, although this server sends no requests
-    return _reply(message, lambda: _call_method(message, HANDSHAKE_METHODS))
+    return _make_reply(message, lambda: _call_method(message, HANDSHAKE_METHODS))
 
 
-def _latest_reply(message: dict[str, Any], version: str) -> dict[str, Any] | None:
+def _reply_to_latest(message: dict[str, Any], version: str) -> dict[str, Any] | None:
     """Return the reply to a message of the latest version, in which each result has a type."""
 
     def result() -> dict[str, Any]:
@@ -147,11 +147,11 @@ def _latest_reply(message: dict[str, Any], version: str) -> dict[str, Any] | Non
         return {**found, "resultType": "complete", "_meta": {f"{META}serverInfo": SERVER}}
 
     if "id" not in message and version != LATEST:
-        return _error(None, _unsupported(version))
-    return _reply(message, result)
+        return _make_error(None, _make_version_error(version))
+    return _make_reply(message, result)
 
 
-def _reply(message: Any, result: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+def _make_reply(message: Any, result: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
     """Return the reply with this result or its error; None for a notification."""
     id_ = message.get("id") if isinstance(message, dict) else None
     try:
@@ -160,13 +160,13 @@ def _reply(message: Any, result: Callable[[], dict[str, Any]]) -> dict[str, Any]
             return None
         return {"jsonrpc": "2.0", "id": id_, "result": result()}
     except RpcError as error:
-        return _error(id_ if _is_id(id_) else None, error)
+        return _make_error(id_ if _is_id(id_) else None, error)
     except Exception as error:
         current_app.logger.exception("the method %.100r of MCP failed", message["method"])
         text = "Internal error; the server's log has the details"
         if isinstance(error, DatabaseRefused):
             text = to_unavailable(error).message
-        return _error(id_, RpcError(INTERNAL, text))
+        return _make_error(id_, RpcError(INTERNAL, text))
 
 
 def _check_message(message: Any) -> None:
@@ -180,7 +180,7 @@ def _is_id(id_: Any) -> bool:
     return isinstance(id_, int | str) and not isinstance(id_, bool)
 
 
-def _error(id_: Any, error: RpcError) -> dict[str, Any]:
+def _make_error(id_: Any, error: RpcError) -> dict[str, Any]:
     body = {"code": error.code, "message": error.message}
     return {"jsonrpc": "2.0", "id": id_, "error": body if error.data is None else {**body, "data": error.data}}
 
@@ -223,7 +223,7 @@ def _check_envelope(message: dict[str, Any], version: str) -> None:
     needed = [f"{META}protocolVersion", f"{META}clientCapabilities"]
     if not isinstance(params, dict) or not isinstance(meta, dict) or any(key not in meta for key in needed):
         if version != LATEST:
-            raise _unsupported(version)
+            raise _make_version_error(version)
         raise RpcError(INVALID_PARAMS, f"params._meta must have {' and '.join(needed)}")
     expected = {"MCP-Protocol-Version": meta[needed[0]], "Mcp-Method": message["method"]}
     if message["method"] == "tools/call" and params.get("name") is not None:
@@ -232,10 +232,10 @@ def _check_envelope(message: dict[str, Any], version: str) -> None:
         if _read_header(header) != value:
             raise RpcError(MISMATCH, f"The header {header} does not match the message")
     if version != LATEST:
-        raise _unsupported(version)
+        raise _make_version_error(version)
 
 
-def _unsupported(version: str) -> RpcError:
+def _make_version_error(version: str) -> RpcError:
     supported = [*HANDSHAKE, LATEST]
     return RpcError(UNSUPPORTED, "Unsupported protocol version", {"supported": supported, "requested": version[:100]})
 

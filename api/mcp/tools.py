@@ -41,7 +41,7 @@ class Caller:
     deadline: float
 
     @cached_property
-    def look(self) -> Inspection:
+    def view(self) -> Inspection:
         """Return the view of the caller's workspace."""
         return Inspection(self.workspace_id, self.dispatcher.resources)
 
@@ -94,13 +94,13 @@ def make_result(value: dict[str, Any], is_error: bool = False) -> dict[str, Any]
 
 
 def _run_flow(caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
-    flow = caller.look.flow(arguments["workflow_id"])
+    flow = caller.view.flow(arguments["workflow_id"])
     ticket = caller.dispatcher.submit(Start(flow, arguments.get("input"), "manual", key=caller.key))
     return _wait_for(caller, ticket, arguments.get("wait", DEFAULT_WAIT))
 
 
 def _call_flow(called: CallableFlow, caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
-    flow = caller.look.flow(called.workflow_id)
+    flow = caller.view.flow(called.workflow_id)
     given = called.input_of(arguments)
     ticket = caller.dispatcher.submit(Start(flow, given, "manual", called.trigger_node, caller.key))
     return _wait_for(caller, ticket, DEFAULT_WAIT)
@@ -110,7 +110,7 @@ def _wait_for(caller: Caller, ticket: Ticket, wait: float) -> dict[str, Any]:
     """Wait for the run. Return its result, or a note that it is still active."""
     run = caller.dispatcher.waiting.wait_for_agent(ticket, max(0.0, min(wait, caller.deadline - time.monotonic())))
     error = None if run.error_text is None else cut(run.error_text)
-    output = caller.look.value(run.id, "output", Kept(run.output, run.output_bytes), MAX_OUTPUT)
+    output = caller.view.value(run.id, "output", Kept(run.output, run.output_bytes), MAX_OUTPUT)
     result: dict[str, Any] = {"run_id": run.id, "status": run.status, "output": output, "error_text": error}
     if run.finished_at is None:
         state = f"waits for {run.waiting}" if run.waiting else "has not finished"
@@ -119,7 +119,7 @@ def _wait_for(caller: Caller, ticket: Ticket, wait: float) -> dict[str, Any]:
 
 
 def _cancel_run(caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
-    found = caller.look.run(arguments["run_id"])
+    found = caller.view.run(arguments["run_id"])
     run = caller.dispatcher.cancel(found, caller.email, defer_entry("run.cancelled"))
     return make_result({"run_id": run.id, "status": run.status, "error_text": run.error_text})
 
@@ -142,26 +142,26 @@ RUN = {
 }
 
 
-def _object_schema(properties: Mapping[str, Any], *required: str) -> dict[str, Any]:
+def _make_object_schema(properties: Mapping[str, Any], *required: str) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
 
 
-def _inspection_tool(view: View) -> Tool:
+def _make_inspection_tool(view: View) -> Tool:
     def call(caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
-        return make_result(getattr(caller.look, view.name)(**arguments))
+        return make_result(getattr(caller.view, view.name)(**arguments))
 
     hints = {"readOnlyHint": True, "openWorldHint": False}
-    takes = _object_schema(view.properties, *view.required)
+    takes = _make_object_schema(view.properties, *view.required)
     return Tool(view.name, view.title, view.description, takes, VIEWER, call, hints)
 
 
 TOOLS = (
-    *map(_inspection_tool, FLOW_VIEWS[:2]),
+    *map(_make_inspection_tool, FLOW_VIEWS[:2]),
     Tool(
         "run_flow",
         "Run a flow",
         "Runs a flow with any input and waits for the result. For a flow with a flow_… tool, use that tool.",
-        _object_schema(
+        _make_object_schema(
             {
                 "workflow_id": FLOW_ID,
                 "input": {"description": "The input, any JSON"},
@@ -174,16 +174,16 @@ TOOLS = (
         ),
         OPERATOR, _run_flow, ACTS, RUN,
     ),
-    *map(_inspection_tool, RUN_VIEWS),
+    *map(_make_inspection_tool, RUN_VIEWS),
     Tool(
         "cancel_run",
         "Cancel a run",
         "Cancels an unfinished run. Effects of its completed nodes remain.",
-        _object_schema({"run_id": RUN_ID}, "run_id"),
+        _make_object_schema({"run_id": RUN_ID}, "run_id"),
         OPERATOR, _cancel_run,
         {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": True, "openWorldHint": False},
     ),
-    *map(_inspection_tool, FLOW_VIEWS[2:]),
+    *map(_make_inspection_tool, FLOW_VIEWS[2:]),
 )  # fmt: skip
 
 
