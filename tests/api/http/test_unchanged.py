@@ -21,7 +21,7 @@ POLLED = {
     "runs.get_step": "/api/runs/{run}/steps/0",
     "runs.list_children": "/api/runs/{run}/children",
     "logs.list_logs": "/api/logs",
-    "logs.of_run": "/api/logs/{run}",
+    "logs.list_run_logs": "/api/logs/{run}",
     "workflows.list_flows": "/api/flows",
     "workflows.read": "/api/workflows/{flow}",
     "schedules.list_schedules": "/api/schedules",
