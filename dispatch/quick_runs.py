@@ -83,7 +83,7 @@ class _Patience:
 
 
 class Slowness(NamedTuple):
-    """How many runs of a flow in succession were not quick, and until when that counts (seconds of the clock)."""
+    """The number of successive runs of a flow that were not quick, valid until a time (seconds of the clock)."""
 
     runs: int
     until: float

@@ -80,7 +80,7 @@ def test_a_run_that_is_cancelled_before_its_row_is_written_is_cancelled(dispatch
     assert run_of(run.id).cancelled and types.effects == [] and RunDay.get().total == 1
 
 
-def test_many_who_need_the_row_at_once_get_it(dispatcher, gate):
+def test_many_threads_can_wait_for_the_row_at_once(dispatcher, gate):
     run = submit(dispatcher, chain(node("g", "gate"), "b"))
     ticket = dispatcher.ticket_of(run)
     assert gate.reached.wait(PATIENCE)
@@ -126,7 +126,7 @@ def test_a_run_whose_first_step_is_refused_leaves_nothing(start, tmp_path):
     assert Run.select().count() == 0 and values_left(tmp_path) == [] and dispatcher.active_count() == 0
 
 
-def test_who_waits_for_a_refused_run_without_time_is_told_too(dispatcher, gate):
+def test_a_wait_of_no_time_also_reports_a_refused_run(dispatcher, gate):
     run = submit(dispatcher, flow(node("g", "gate")))
     assert gate.reached.wait(PATIENCE)
     refusing(dispatcher, "1 = 1", "runs")
@@ -241,14 +241,14 @@ def test_a_process_that_stops_hands_back_no_run_of_which_something_was_refused(s
 # The recorder
 
 
-def test_who_hands_something_over_after_the_end_is_told_so():
+def test_a_write_submitted_after_the_end_is_refused():
     with started_recorder() as recorder:
         pass
     with pytest.raises(Unavailable):
         recorder.commit([])
 
 
-def test_whoever_hands_something_over_as_it_ends_is_answered():
+def test_every_write_submitted_during_the_end_gets_a_result():
     for _ in range(20):
         with started_recorder() as recorder:
             threads = [Background(_commit_until_the_end, recorder) for _ in range(4)]
@@ -311,7 +311,7 @@ def test_a_run_says_how_far_it_is_while_it_runs(dispatcher, gate):
     assert progress(run.id) == (5, 5)
 
 
-def test_a_run_that_waits_says_what_is_done_so_far(inline):
+def test_a_waiting_run_shows_its_progress(inline):
     run = submit(inline, flow("a", node("w", "ask"), "b", "c", edges=["a w", "w b"]))
     assert progress(run.id) == (2, 4)
     inline.answer(run, "w", "yes", None, None)

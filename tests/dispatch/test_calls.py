@@ -68,7 +68,7 @@ def test_meanwhile_the_run_says_for_which_run_it_waits(start, gate):
     assert finished(one, run).status == "success"
 
 
-def test_who_waits_for_the_run_does_not_mind_that_what_it_calls_ends_just_then(start, gate, monkeypatch):
+def test_a_wait_for_a_run_survives_the_end_of_its_child_at_that_moment(start, gate, monkeypatch):
     one = start(run_threads=1)
     run = submit(one, chain(call(called(node("g", "gate")))))
     assert gate.reached.wait(PATIENCE)
@@ -85,14 +85,14 @@ def test_who_waits_for_the_run_does_not_mind_that_what_it_calls_ends_just_then(s
     assert finished(one, run).status == "success"
 
 
-def test_who_waits_for_the_run_waits_for_what_it_calls(dispatcher):
+def test_a_wait_for_a_run_includes_the_runs_that_it_calls(dispatcher):
     """A flow that is called ends by itself, unlike people: so nobody is told that the run is pending."""
     run = submit(dispatcher, chain(call(called(call(called("b"))))), 3)
     ended = dispatcher.waiting.wait(dispatcher.ticket_of(run), PATIENCE)
     assert (ended.status, output(dispatcher, ended)) == ("success", 3)
 
 
-def test_who_waits_for_the_run_is_told_when_what_it_calls_sleeps(dispatcher):
+def test_a_wait_for_a_run_ends_when_a_called_run_sleeps(dispatcher):
     run = submit(dispatcher, chain(call(called(node("w", "wait", {"seconds": 10_000})))), 3)
     assert dispatcher.waiting.wait(dispatcher.ticket_of(run), PATIENCE).status == "pending"
 
@@ -183,7 +183,7 @@ def test_a_called_run_that_is_deleted_before_its_output_was_read_fails_the_node(
     assert error_of(run.id) == f"the run {child.id} failed: its run was deleted"
 
 
-def test_on_error_and_retry_hold_for_what_is_called(inline, types):
+def test_on_error_and_retry_apply_to_called_flows(inline, types):
     outcomes = iter(["no", "again", None])
 
     def sometimes(config, input, ctx):
@@ -213,7 +213,7 @@ def test_a_node_with_a_timeout_starts_one_run_only(inline, types):
     assert run_of(run.id).status == "success" and len(children(run)) == 1
 
 
-def test_what_cannot_be_called_is_a_clear_error_at_once(inline):
+def test_a_flow_that_cannot_be_called_is_a_clear_error_at_once(inline):
     archived = called("b", status="archived", name="Old")
     foreign, broken = called("b", workspace="ws_2"), add_flow(flow(node("x", "no_such")), name="Broken")
     for made, text in (
@@ -259,7 +259,7 @@ def test_flows_may_be_ten_deep(inline):
 # Cancelling
 
 
-def test_a_cancelled_run_cancels_what_it_waits_for_down_to_the_last(inline, types):
+def test_a_cancelled_run_cancels_all_runs_that_it_waits_for(inline, types):
     deepest = called(node("w", "ask"), node("x", "act"))
     run = submit(inline, chain(call(called(call(deepest), node("y", "act"))), node("z", "act")))
     loose = submit(inline, chain(call(deepest, "d", wait=False), call(deepest)))
@@ -285,9 +285,7 @@ def test_a_crash_cancels_all_of_them_or_none(inline):
 
 @pytest.mark.parametrize("flushed", [False, True])
 @pytest.mark.parametrize("wait", [False, True])
-def test_a_run_that_is_cancelled_before_what_it_starts_is_on_record_starts_nothing(
-    start, gate, tmp_path, wait, flushed
-):
+def test_a_run_cancelled_before_its_child_is_recorded_starts_no_child(start, gate, tmp_path, wait, flushed):
     one = start(run_threads=1, inline_value_bytes=10)
     made = called(node("w", "ask"))
     then = node("g", "gate")
@@ -301,7 +299,7 @@ def test_a_run_that_is_cancelled_before_what_it_starts_is_on_record_starts_nothi
     assert [folder.name for folder in (tmp_path / "values").iterdir()] == [run.id]
 
 
-def test_a_run_that_is_cancelled_before_what_it_starts_is_on_record_may_be_repeated_from_there(start, gate, types):
+def test_a_run_cancelled_before_its_child_is_recorded_can_be_retried_from_there(start, gate, types):
     """None of the steps is on record that had the output of the one which is not."""
     one = start(run_threads=1)
     nodes = [node("a", "act"), call(called("b"), wait=False), "n", node("g", "gate"), "m", node("z", "act")]
@@ -317,7 +315,7 @@ def test_a_run_that_is_cancelled_before_what_it_starts_is_on_record_may_be_repea
 
 
 @pytest.mark.parametrize("wait", [False, True])
-def test_a_process_that_falls_asleep_as_it_starts_one_leaves_that_to_who_takes_the_run(start, types, wait, monkeypatch):
+def test_a_process_suspended_during_a_start_leaves_it_to_the_next_claim(start, types, wait, monkeypatch):
     """The run is pending then, and not claimed: what was started and the step that says so are both left out."""
     one, other = start(inline=True), start(inline=True)
     add = RunRecord.add
@@ -335,7 +333,7 @@ def test_a_process_that_falls_asleep_as_it_starts_one_leaves_that_to_who_takes_t
     assert child.status == "success" and types.effects == [f"{run.id}:a:0", f"{run.id}:z:0"]
 
 
-def test_a_run_that_fails_beside_what_it_waits_for_leaves_that_alone(inline):
+def test_a_run_that_fails_does_not_end_the_run_that_it_waits_for(inline):
     run = submit(inline, flow(call(called(node("w", "ask"))), node("b", "fail")))
     (child,) = children(run)
     assert run_of(run.id).status == "failed"
@@ -371,7 +369,7 @@ def test_a_crash_at_any_moment_starts_each_flow_once(tmp_path, types):
 # A disk that refuses
 
 
-def test_a_run_whose_first_write_fails_leaves_no_file_of_what_it_started(start, tmp_path):
+def test_a_run_whose_first_write_fails_leaves_no_file_of_its_children(start, tmp_path):
     from test_ending import fill, make_room
 
     one = start(run_threads=1, inline_value_bytes=10)

@@ -309,7 +309,7 @@ def test_too_many_runs_are_refused_with_a_time_to_come_again(start, gate):
     assert Run.select().count() == 3
 
 
-def test_a_sweep_leaves_alone_what_this_process_has_in_hand(start, gate, types):
+def test_a_sweep_does_not_touch_active_runs_of_this_process(start, gate, types):
     dispatcher = start(run_threads=1)
     made = chain(node("a", "gate"), node("b", "act"))
     runs = [submit(dispatcher, made) for _ in range(3)]
@@ -339,7 +339,7 @@ def test_pending_runs_are_taken_up_oldest_first(inline, types):
     assert types.effects == [f"{id_}:a:0" for id_ in ids]
 
 
-def test_what_one_sweep_cannot_take_up_is_begun_as_soon_as_a_thread_is_free(dispatcher, types):
+def test_a_run_that_a_sweep_cannot_start_starts_when_a_thread_is_free(dispatcher, types):
     made = add_flow(flow(node("a", "act")))
     ids = [on_record(made) for _ in range(9)]
     dispatcher.sweep()
@@ -398,7 +398,7 @@ ANSWER = {"status": 200, "headers": {}, "body": "done"}
 
 @pytest.mark.parametrize("then", [[], ["n"], [node("z", "act")]])
 @pytest.mark.parametrize("remove", [False, True])
-def test_what_a_cancelled_run_says_after_that_is_no_answer(dispatcher, gate, types, then, remove):
+def test_a_response_after_the_cancellation_does_not_count(dispatcher, gate, types, then, remove):
     """Neither to who waits for it nor to who asks later, with the same key."""
     types.offer("reply", gate, responds=True)
     run = submit(dispatcher, chain(node("a", "reply"), *then), ANSWER)
@@ -414,7 +414,7 @@ def test_what_a_cancelled_run_says_after_that_is_no_answer(dispatcher, gate, typ
     assert steps_of(run.id) == [] == types.effects
 
 
-def test_what_a_run_has_said_before_it_was_cancelled_is_its_answer(dispatcher, gate, types):
+def test_a_response_before_the_cancellation_counts(dispatcher, gate, types):
     types.offer("reply", lambda config, input, ctx: input, responds=True)
     run = submit(dispatcher, chain(node("a", "reply"), node("g", "gate"), node("z", "act")), ANSWER)
     waiting = dispatcher.ticket_of(run)

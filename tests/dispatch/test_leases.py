@@ -106,7 +106,7 @@ def test_nothing_with_effects_starts_in_a_run_that_was_taken_as_the_lease_ran_ou
 # Whom it takes for dead
 
 
-def test_who_was_silent_itself_takes_the_silence_of_others_for_death_only_after_a_lease(mine, clock):
+def test_a_process_whose_lease_lapsed_trusts_silence_only_after_a_lease(mine, clock):
     id_ = silent(mine)
     clock.now += LEASE + 1
     mine.sweep()
@@ -121,7 +121,7 @@ def test_who_was_silent_itself_takes_the_silence_of_others_for_death_only_after_
     assert run_of(id_).status == "success"
 
 
-def test_who_could_not_renew_its_lease_once_takes_nobody_for_dead_until_a_lease_later(mine, clock, full_disk):
+def test_a_failed_renewal_delays_the_trust_in_silence_by_a_lease(mine, clock, full_disk):
     id_ = silent(mine)
     full_disk(True)
     with pytest.raises(OperationalError):

@@ -40,7 +40,7 @@ class Busy:
 
 
 def most_at_once(spans):
-    """How many of the spans overlap at most."""
+    """Return the maximum number of spans that overlap."""
     events = sorted([(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans])
     present = most = 0
     for _, change in events:
@@ -83,7 +83,7 @@ def test_several_dispatchers_run_no_more_at_once(start, types):
     assert len(busy.spans) == 60 and most_at_once(busy.spans) <= 2
 
 
-def test_many_who_submit_at_once_are_all_served(start, types):
+def test_simultaneous_submissions_are_all_served(start, types):
     busy = Busy(types)
     dispatcher = start(run_threads=4)
     made = [limited(node("a", "busy"), limit=limit) for limit in (1, 2)]

@@ -42,7 +42,7 @@ def test_no_value_is_no_value(payloads):
 
 
 @pytest.mark.parametrize("value", [b"null", b"[1, 2, 3, 4, 5, 6]"])
-def test_what_was_kept_comes_back(payloads, value):
+def test_a_kept_value_is_loaded_unchanged(payloads, value):
     assert payloads.load("run_1", "output", payloads.keep("run_1", "output", value)) == value
 
 
@@ -52,7 +52,7 @@ def test_a_value_of_the_same_name_replaces_the_earlier_one(payloads):
     assert payloads.load("run_1", "step_0", kept) == b"b" * 20
 
 
-def test_the_value_of_the_latest_claim_counts_whoever_writes_last(payloads):
+def test_the_value_of_the_latest_claim_counts_even_if_an_older_one_writes_later(payloads):
     kept = payloads.keep("run_1", "step_1", b"b" * 20, claims=10)
     payloads.keep("run_1", "step_1", b"c" * 20, claims=9)
     payloads.keep("run_1", "step_1", b"a" * 20)
@@ -89,7 +89,7 @@ def test_an_equal_value_is_written_again_where_its_file_can_have_no_more_names(p
     assert payloads.size_of("run_1") == 200
 
 
-def test_what_another_run_shares_is_not_freed(payloads):
+def test_a_file_shared_with_another_run_is_not_freed(payloads):
     for name in ("input", "step_0"):
         payloads.keep("run_1", name, b"a" * 100)
     payloads.share("run_1", "run_2", ["step_0"])
@@ -106,7 +106,7 @@ def test_runs_do_not_share_their_files(payloads):
         payloads.load("run_1", "input", first)
 
 
-def test_removing_what_is_not_there_does_nothing(payloads):
+def test_removing_a_run_without_files_does_nothing(payloads):
     payloads.keep("run_1", "input", b"x" * 20)
     payloads.remove("run_9")
     assert (payloads.folder / "run_1" / "input.json").exists()

@@ -35,7 +35,7 @@ def test_one_person_gets_a_few_and_waiting_for_a_place_counts():
     assert all(one.result() for one in waiting) and not places._in_use
 
 
-def test_who_waits_too_long_for_others_is_turned_away():
+def test_a_request_that_waits_too_long_for_a_place_is_refused():
     places = Places("to test things", 1, 1, 0.01)
     with places.taken("ada"), pytest.raises(Unavailable, match="too many requests to test things"), places.taken("bob"):
         pass

@@ -138,7 +138,7 @@ def test_a_flow(both, name, input):
     assert len(rows["runs"]) == 1 and rows["counted"] and rows["steps"]
 
 
-def test_only_what_the_trigger_that_fired_leads_to(both):
+def test_only_nodes_after_the_fired_trigger_are_executed(both):
     hooks = [node(id_, "webhook", {"path": id_}) for id_ in ("p", "q")]
     made = flow(*hooks, sets("a", via="p"), sets("b", via="q"), edges=["p a", "q b"])
     rows = both(made, {"body": 1}, "q")

@@ -44,7 +44,7 @@ class Loop:
         self.told = queue.SimpleQueue()
 
     def start(self, definition, input=None, trigger=None):
-        """Whether a run of the flow (a definition, or a flow on record) is taken."""
+        """Return True if a run of the flow (a definition, or a stored flow) is accepted."""
         made = add_flow(definition) if isinstance(definition, dict) else definition
         plan = self.dispatcher.resources.plan_of(made)
         return self.quick.start(Start(made, input, "webhook", trigger), plan, self._tell)
@@ -136,7 +136,7 @@ def test_nobody_is_told_before_the_run_is_on_the_disk(loop):
 
 
 @pytest.mark.usefixtures("unhurried")
-def test_one_who_cannot_be_told_keeps_nobody_else_from_it(loop, caplog):
+def test_a_caller_whose_report_fails_does_not_stop_other_reports(loop, caplog):
     made = add_flow(flow("a"))
     assert loop.start(made)
     assert loop.quick.start(Start(made, 1, "webhook"), loop.dispatcher.resources.plan_of(made), lambda *end: 1 / 0)
@@ -207,7 +207,7 @@ def test_runs_of_a_recorder_that_has_stopped_are_told_so(loop):
 
 
 @pytest.mark.usefixtures("unhurried")
-def test_what_was_handed_over_before_the_recorder_stopped_is_recorded(loop):
+def test_a_turn_submitted_before_the_recorder_stops_is_recorded(loop):
     made = add_flow(flow("a"))
     gate = hand_over_a_batch_that_waits(loop.dispatcher)
     assert gate.reached.wait(PATIENCE)
@@ -363,7 +363,7 @@ def test_a_new_version_of_a_slow_flow_and_other_flows_are_tried(loop, count):
     assert loop.start(made, 1)
 
 
-def test_what_is_remembered_of_slow_flows_is_bounded(loop, count, monkeypatch):
+def test_the_number_of_remembered_slow_flows_is_limited(loop, count, monkeypatch):
     monkeypatch.setattr(quick_runs, "MAX_SLOW", 3)
     for _ in range(10):
         assert not loop.start(spread(), LONG)
@@ -399,7 +399,7 @@ ELSEWHERE = {
 @pytest.mark.parametrize("on_error", ["fail", "continue", "branch"])
 @pytest.mark.parametrize("foreach", [None, "{{ [1] }}"])
 @pytest.mark.parametrize("wanted", ELSEWHERE)
-def test_what_a_quick_run_has_not_at_hand_is_no_failure_of_the_node(loop, types, wanted, on_error, foreach):
+def test_a_service_that_quick_runs_lack_does_not_fail_the_node(loop, types, wanted, on_error, foreach):
     types.offer("want", lambda config, input, ctx: ELSEWHERE[wanted](ctx), quick=True)
     given_up(loop, node("w", "want", on_error=on_error, **({"foreach": foreach} if foreach else {})))
 
@@ -511,7 +511,7 @@ def with_settings(**settings):
     ],
     ids=range(12),
 )
-def test_what_a_plan_says_of_its_runs(loop, definition, may):
+def test_a_plan_decides_whether_its_runs_may_be_quick(loop, definition, may):
     assert loop.quick.may_run(plan(definition)) == may
 
 

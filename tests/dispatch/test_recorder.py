@@ -53,13 +53,13 @@ def names():
 
 
 def seen_by_another(path, sql, *params):
-    """What another connection, such as another process's, reads."""
+    """Return the rows that another connection, such as that of another process, reads."""
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(sql, params).fetchall()
 
 
 def commits(path):
-    """How many transactions the write-ahead log holds: its last frame of each carries the size of the database.
+    """Return the number of transactions in the log: the last frame of each carries the size of the database.
 
     The format is https://www.sqlite.org/fileformat2.html#walformat.
     """
@@ -96,7 +96,7 @@ def test_writes_of_many_threads_are_all_there(recorder):
     assert list(names().values()) == ["y"] * 320
 
 
-def test_what_gathers_while_a_commit_is_on_its_way_is_one_transaction(path, recorder):
+def test_writes_submitted_during_a_commit_are_one_transaction(path, recorder):
     before = commits(path)
     with write():
         waiting = [recorder.submit([put(f"ws_{number}")]) for number in range(50)]
@@ -129,13 +129,13 @@ def test_a_batch_with_a_taken_key_fails_alone(recorder):
     assert set(names()) == {"ws_1", "ws_2", "ws_3"}
 
 
-def test_what_the_database_raises_is_handed_to_who_waits(recorder):
+def test_an_error_of_the_database_reaches_the_waiting_caller(recorder):
     with pytest.raises(Exception, match="no such table: nowhere"):
         recorder.commit([Write("INSERT INTO nowhere VALUES (1)", ())])
     assert recorder.commit([put("ws_1")]) == [1]
 
 
-def test_a_value_that_the_database_does_not_take_is_handed_to_who_waits(recorder):
+def test_an_error_for_an_unsupported_value_reaches_the_waiting_caller(recorder):
     for odd in (object(), "\ud800", 2**64):
         with pytest.raises((sqlite3.Error, ValueError, OverflowError, Exception)):
             recorder.commit([put("ws_1", odd)])
@@ -145,7 +145,7 @@ def test_a_value_that_the_database_does_not_take_is_handed_to_who_waits(recorder
 # Beginning and end
 
 
-def test_stop_commits_what_is_queued(path):
+def test_stop_commits_queued_writes(path):
     recorder = Recorder()
     recorder.start()
     with write():
@@ -176,7 +176,7 @@ def test_a_recorder_may_be_started_again(path):
 # A disk that refuses
 
 
-def test_a_full_database_is_told_to_who_waits_and_to_nobody_else(path, recorder):
+def test_an_error_of_a_full_database_reaches_only_its_caller(path, recorder):
     pages = execute("PRAGMA page_count").fetchone()[0]
     recorder.commit([Write(f"PRAGMA max_page_count = {pages + 4}", ())])
     with write():
@@ -220,12 +220,12 @@ database.disconnect()
 
 
 def hasty(done):
-    """What came of it, in a thread that may wait for a moment only."""
+    """Return the result of the work in a thread that may wait for a moment only."""
     lock_wait.limit(0.01)
     return done.result()
 
 
-def test_what_was_not_begun_when_who_waits_gives_up_is_not_written_nor_what_comes_after_it(path, recorder):
+def test_a_unit_revoked_before_it_began_is_not_written_nor_are_later_ones(path, recorder):
     with write():
         first = recorder.submit([put("ws_1")], revocable=True)
         second = recorder.submit([put("ws_2")], after=first)
@@ -239,7 +239,7 @@ def test_what_was_not_begun_when_who_waits_gives_up_is_not_written_nor_what_come
     assert isinstance(first.exception(), LockTimeout) and set(names()) == {"ws_3"}
 
 
-def test_who_waits_for_as_long_as_it_takes_is_told_at_once_that_it_was_taken_back():
+def test_a_wait_without_a_limit_ends_at_once_when_the_unit_is_revoked():
     done = Revocable()
     waiting = Background(done.result)
     with pytest.raises(LockTimeout):
@@ -249,7 +249,7 @@ def test_who_waits_for_as_long_as_it_takes_is_told_at_once_that_it_was_taken_bac
         waiting.result()
 
 
-def test_what_is_being_written_is_waited_for_as_long_as_it_takes():
+def test_a_unit_that_is_being_written_is_awaited_without_a_limit():
     asked = threading.Event()
 
     class Watched(Revocable):
@@ -300,7 +300,7 @@ def on_disk(path, record):
     return lambda: seen_by_another(path, "SELECT seq, status FROM steps WHERE run_id = ? ORDER BY seq", record.run.id)
 
 
-def test_what_comes_after_writes_of_the_run_that_failed_is_not_written(record, recorder, on_disk):
+def test_writes_after_failed_writes_of_the_run_are_not_written(record, recorder, on_disk):
     """As where a large step finds no room on the disk, and the end of the run, which is small, would."""
     with write():
         record.step(step(0, pure=False))
@@ -446,7 +446,7 @@ def test_an_error_of_an_earlier_flush_is_raised_by_a_later_one(record):
         record.step(step(0, "running", pure=False))
 
 
-def test_finish_raises_what_an_earlier_flush_met(record):
+def test_finish_raises_the_error_of_an_earlier_flush(record):
     record.flush(put("ws_1"), put("ws_1"))
     with pytest.raises(Conflict):
         record.finish([put("ws_2")])
@@ -510,7 +510,7 @@ def test_much_that_one_node_logs_does_not_gather_in_memory(record):
     assert LogEntry.select().count() > MAX_LOG_BUFFER // MAX_LOG_TEXT
 
 
-def test_what_belongs_to_the_next_step_is_not_written_with_the_log(record):
+def test_writes_tied_to_the_next_step_are_not_written_with_the_log(record):
     record.add(put("ws_2"))
     for _ in range(MAX_LOG_BUFFER // MAX_LOG_TEXT + 1):
         record.log(None, "info", "x" * MAX_LOG_TEXT, None)

@@ -357,7 +357,7 @@ def test_a_process_that_was_asleep_starts_no_node_of_a_run_that_was_taken_from_i
     assert types.effects == []
 
 
-def test_a_process_that_was_asleep_changes_nothing_in_the_record_of_who_took_its_run(path, start, gate, types):
+def test_a_suspended_process_does_not_change_the_record_of_a_newer_claim(path, start, gate, types):
     slow = iter([gate])
     types.offer("slow", lambda config, input, ctx: next(slow, lambda *args: input)(config, input, ctx), pure=False)
     one, other = start(run_threads=1), start(inline=True)
@@ -396,7 +396,7 @@ def test_a_process_that_was_asleep_closes_no_step_in_doubt_of_a_run_that_is_to_b
     assert (run_of(id_).error_node_id, types.effects) == ("a", []) and "interrupted" in run_of(id_).error_text
 
 
-def test_a_process_that_was_asleep_changes_no_large_value_of_who_took_its_run(start, gate, types):
+def test_a_suspended_process_does_not_change_large_values_of_a_newer_claim(start, gate, types):
     slow = iter([gate])
     types.offer("slow", lambda config, input, ctx: next(slow, lambda *args: input)(config, input, ctx), pure=False)
     one, other = start(run_threads=1, inline_value_bytes=10), start(inline=True, inline_value_bytes=10)

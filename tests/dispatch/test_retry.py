@@ -92,7 +92,7 @@ def test_a_number_chooses_a_version(inline, types):
         inline.retry(first, "failed", 9)
 
 
-def test_what_changed_and_all_that_depends_on_it_is_done_again(inline, types):
+def test_changed_nodes_and_their_dependants_are_executed_again(inline, types):
     made = flow(node("a", "act"), node("b", "act"), node("x", "act"), node("c", "fail"), edges=["a b", "b c", "x c"])
     first = failed(inline, made)
     types.effects.clear()
@@ -179,7 +179,7 @@ def test_a_failure_that_was_gone_on_from_is_kept(inline, types):
     assert nodes(inline, types.effects) == ["c"]
 
 
-def test_what_cannot_be_repeated_is_refused_and_leaves_nothing(inline, types):
+def test_a_refused_retry_leaves_nothing(inline, types):
     first = failed(inline, BROKEN)
     made = Workflow.get_by_id(first.workflow_id)
     recorded = Run.record(made, status="failed", triggered_by="manual")
@@ -248,7 +248,7 @@ def without_approval(owner, make_flow):
         ("pinned", None, {"version": 2, "draft": False, "pinned": ["ask"]}),
     ],
 )
-def test_only_an_editor_repeats_what_the_flow_as_it_is_would_not_do(owner, member, make_flow, which, version, told):
+def test_only_an_editor_retries_an_old_version_or_pinned_nodes(owner, member, make_flow, which, version, told):
     run = without_approval(owner, make_flow)[which]
     path, body = f"/api/runs/{run['id']}/retry", {"from": "start", "version": version}
     before = Run.select().count()

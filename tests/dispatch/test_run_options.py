@@ -59,7 +59,7 @@ def test_an_ordinary_run_has_none_of_it(inline):
     assert RunOptions.select().count() == 0
 
 
-def test_what_is_pinned_may_be_as_large_as_an_input_and_no_larger(start):
+def test_pinned_outputs_have_the_size_limit_of_an_input(start):
     dispatcher = start(inline=True, inline_value_bytes=100, max_value_bytes=1_000)
     large = ["x" * 900]
     run = begun(dispatcher, chain("a", "b"), pinned={"a": Pin(large)})
@@ -87,7 +87,7 @@ def test_a_key_stands_for_the_run_with_its_options(inline):
     assert again.run.id == first.run.id and Run.select().count() == RunOptions.select().count() == 1
 
 
-def test_what_a_run_was_started_with_goes_with_it(inline):
+def test_the_options_of_a_run_are_deleted_with_it(inline):
     run = begun(inline, until="a")
     run.remove()
     assert RunOptions.select().count() == 0
@@ -125,7 +125,7 @@ def test_a_pinned_node_takes_no_answer(inline):
 
 
 @pytest.mark.parametrize("lost", ["row", "file"])
-def test_a_run_that_lost_what_it_was_started_with_fails_and_holds_up_no_other(start, types, lost):
+def test_a_run_without_its_options_fails_and_delays_no_other(start, types, lost):
     """Without it, it would be a run of the whole flow."""
     dispatcher = start(inline=True, inline_value_bytes=10 if lost == "file" else 10_000)
     saved = add_flow(chain(node("a", "ask"), node("b", "act"), node("c", "act")))

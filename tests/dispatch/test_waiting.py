@@ -35,14 +35,14 @@ def nothing_waits():
 
 
 def given(name="yes", value=None, by="ann"):
-    """What `ask` makes of an answer."""
+    """Return the output of `ask` for an answer."""
     return {"answer": name, "value": value, "by": by}
 
 
 # Waiting
 
 
-def test_a_run_that_waits_is_pending_and_says_what_for(inline):
+def test_a_waiting_run_is_pending_and_has_a_reason(inline):
     run = submit(inline, chain("start", ask(), "end"))
     row = run_of(run.id)
     assert (row.status, row.waiting, row.lease_owner, row.finished_at) == ("pending", "an answer for a", None, None)
@@ -59,7 +59,7 @@ def test_it_says_of_all_that_it_waits_for(inline):
     assert run_of(run.id).waiting == "an answer for b"
 
 
-def test_what_does_not_depend_on_it_goes_on(inline, types):
+def test_nodes_that_do_not_depend_on_the_wait_are_executed(inline, types):
     made = flow(
         ask(),
         node("after", "act"),
@@ -77,7 +77,7 @@ def test_what_does_not_depend_on_it_goes_on(inline, types):
 
 
 @pytest.mark.parametrize("looks", ["{{ steps }}", "{{ steps[input] }}"])
-def test_what_may_look_at_any_step_is_held(inline, looks):
+def test_a_node_that_may_read_any_step_waits(inline, looks):
     run = submit(
         inline, flow(ask(), node("b", "give", {"value": "c"}), node("c", "give", {"value": looks}), edges=["b c"])
     )
@@ -92,7 +92,7 @@ def test_code_that_mentions_the_steps_is_held_and_other_code_is_not(inline):
     assert output(inline, run_of(run.id))["c"] == 2
 
 
-def test_what_has_another_source_is_held_as_well(inline):
+def test_a_node_with_another_source_also_waits(inline):
     run = submit(inline, flow(ask(), "b", "both", edges=["a both", "b both"]), 1)
     assert statuses(run.id) == [("a", "waiting"), ("b", "success")]
     inline.answer(run, "a", "yes", None, None)
@@ -134,7 +134,7 @@ def test_a_node_whose_time_is_over_leaves_by_the_branch_for_that(inline, types):
     assert types.effects == [f"{run.id}:t:0"] and run_of(run.id).status == "success" and nothing_waits()
 
 
-def test_what_is_not_due_is_not_woken(inline):
+def test_a_wait_that_is_not_due_is_not_woken(inline):
     run = submit(inline, flow(ask(until=FOREVER)))
     inline.wake()
     inline.sweep()

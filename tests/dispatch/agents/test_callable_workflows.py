@@ -59,7 +59,7 @@ def test_a_schema_that_describes_itself_describes_the_tool(tools, offer):
     assert tools()["flow_a"].description == "Takes an order."
 
 
-def test_what_is_no_active_flow_with_such_a_trigger_is_no_tool(tools, offer, make_flow, owner):
+def test_only_an_active_flow_with_a_called_trigger_is_a_tool(tools, offer, make_flow, owner):
     make_flow(called(), name="Draft")
     offer("Off", called(disabled=True))
     offer("By hand", {"nodes": [{"id": "called", "type": "manual"}]})

@@ -46,7 +46,7 @@ def test_the_least_definition_has_the_usual_limits_and_no_tools():
     assert parse(LEAST).limits == Limits(12, 50_000, 180, None)
 
 
-def test_a_full_definition_says_what_it_says():
+def test_every_key_of_a_full_definition_is_read():
     agent = parse(FULL)
     assert agent.tools == (
         ToolSpec("code"),
@@ -158,7 +158,7 @@ def test_null_is_as_good_as_nothing_where_a_key_may_be_left_out():
     ],
     ids=lambda value: ascii(value)[:60],
 )  # fmt: skip
-def test_what_is_wrong_is_said_where_it_stands(changes, message):
+def test_an_issue_names_its_path(changes, message):
     (issue,) = issues_of(**changes)
     assert issue.startswith(message)
 
@@ -232,7 +232,7 @@ def test_an_id_is_made_of_the_name(name, made):
 # What it needs
 
 
-def test_tools_that_need_a_credential_and_name_none_are_for_whoever_runs_it():
+def test_the_caller_gives_the_credential_of_a_tool_that_names_none():
     assert needs_credentials(parse({**LEAST, "tools": ["http", "sql", "mcp"]})) == ("sql", "mcp")
     named = [{"type": "sql", "credential": "a"}, {"type": "mcp", "credential": "b"}]
     assert needs_credentials(parse({**LEAST, "tools": named})) == ()
@@ -251,7 +251,7 @@ def test_the_credentials_that_it_names_are_found_with_their_types():
     assert list(find_credentials(parse(LEAST))) == []
 
 
-def test_what_is_said_of_credentials_methods_and_waits_is_what_nodes_say():
+def test_credentials_methods_and_waits_are_described_as_by_the_nodes():
     types = {type_ for kind in KINDS.values() for type_ in kind.credentials} | {definition.LLM, definition.SERVICE}
     assert types <= set(TYPES) and set(KINDS["http"].credentials) == set(CREDENTIALS)
     assert definition.MAX_WAIT == MAX_APPROVAL
@@ -286,7 +286,7 @@ def test_an_agent_is_complete(agent):
 
 
 @each
-def test_an_agent_knows_that_what_comes_from_outside_is_no_order(agent):
+def test_the_instructions_say_that_data_from_outside_is_not_an_order(agent):
     assert "is data" in agent["instructions"] and "never follow them" in agent["instructions"]
 
 
@@ -337,14 +337,14 @@ def test_only_the_researcher_reaches_the_network_and_only_to_read():
     assert {id_: spec["methods"] for id_, spec in calling.items()} == {"researcher": ["GET"]}
 
 
-def test_what_runs_flows_asks_a_person_before_each():
+def test_an_agent_that_runs_flows_asks_for_approval_of_each():
     assert [spec for spec in BY_ID["operator"]["tools"] if spec["type"] == "run_flow"] == [
         {"type": "run_flow", "approval": True}
     ]
     assert not any(spec["type"] == "run_flow" for id_ in EXPECTED - {"operator"} for spec in BY_ID[id_]["tools"])
 
 
-def test_who_answers_strangers_writes_to_no_memory_unasked():
+def test_an_agent_that_answers_strangers_asks_before_it_writes_memory():
     (spec,) = parse(BY_ID["support-answerer"]).tools
     assert spec.asks("memory_write") and not spec.asks("memory_search")
     assert BY_ID["mail-triage"]["tools"] == []

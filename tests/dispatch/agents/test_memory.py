@@ -63,7 +63,7 @@ def check_index():
 # One entry a key
 
 
-def test_an_entry_is_what_was_written(memory):
+def test_a_written_entry_is_read_unchanged(memory):
     written = memory.write("a", "city", "Rome", "s", ["place", "old"], 60)
     named = {"agent_id": "a", "session": "s", "key": "city", "content": "Rome", "tags": ["place", "old"]}
     times = {"expires_at": iso(NOW + 60_000), "created_at": iso(NOW), "updated_at": iso(NOW)}
@@ -105,7 +105,7 @@ database.disconnect()
     check_index()
 
 
-def test_a_write_that_fails_leaves_what_was_there(memory):
+def test_a_failed_write_changes_no_entry(memory):
     """Its place among the others is made in the same transaction."""
     for number in range(5):
         memory.write("a", f"k{number}", "x")
@@ -193,7 +193,7 @@ def test_a_secret_is_kept_nowhere_and_each_use_of_it_finds_the_same_entry(path):
 # Expiry
 
 
-def test_what_has_expired_is_there_for_nobody(memory, clock):
+def test_an_expired_entry_is_never_found(memory, clock):
     memory.write("a", "k", "Rome", expires_in=60)
     scope = MemoryScope("ws_1", "a", None, NOW + 60_000)
     clock[0] += 59_999
@@ -211,7 +211,7 @@ def test_an_entry_that_expired_a_moment_ago_has_no_id_any_more():
     assert AgentMemory.find(row.id) is None and AgentMemory.find(other.id).key == "l"
 
 
-def test_what_is_written_over_an_expired_entry_is_a_new_one(memory, clock):
+def test_a_write_over_an_expired_entry_makes_a_new_one(memory, clock):
     old = memory.write("a", "k", "Rome", tags=["t"], expires_in=60)
     clock[0] += 60_000
     new = memory.write("a", "k", "Oslo")
@@ -261,7 +261,7 @@ def test_a_clock_that_is_set_far_ahead_makes_nobody_forget(memory, clock, tmp_pa
 # The bound
 
 
-def test_past_the_bound_goes_what_was_updated_longest_ago(memory, clock):
+def test_over_the_limit_the_entry_with_the_oldest_update_is_deleted(memory, clock):
     for number in range(5):
         clock[0] += 1
         memory.write("a", f"k{number}", "x")
@@ -276,7 +276,7 @@ def test_past_the_bound_goes_what_was_updated_longest_ago(memory, clock):
     check_index()
 
 
-def test_what_has_expired_goes_first(memory, clock):
+def test_expired_entries_are_deleted_first(memory, clock):
     memory.write("a", "oldest", "x")
     clock[0] += 1
     memory.write("a", "short", "x", expires_in=1)
@@ -287,7 +287,7 @@ def test_what_has_expired_goes_first(memory, clock):
     assert sorted(keys(memory.search("a", ""))) == ["k0", "k1", "k2", "new", "oldest"] and row_count() == 5
 
 
-def test_what_is_written_stays_even_where_the_clock_was_set_back(memory, clock):
+def test_a_written_entry_stays_if_the_clock_was_set_back(memory, clock):
     for number in range(5):
         memory.write("a", f"k{number}", "x")
     clock[0] -= 86_400_000
@@ -373,7 +373,7 @@ class Remembering(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-def test_any_sequence_leaves_what_a_dictionary_would_hold(path):
+def test_any_sequence_of_calls_has_the_result_of_a_dictionary(path):
     quick = settings(
         max_examples=examples(40), stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
     )
@@ -394,7 +394,7 @@ def test_an_agent_forgets_all_or_one_session(memory):
     check_index()
 
 
-def test_what_is_written_while_an_agent_forgets_stays():
+def test_an_entry_written_while_an_agent_is_forgotten_stays():
     memory = Memory("ws_1")
     with write():
         for number in range(300):

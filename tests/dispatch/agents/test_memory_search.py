@@ -161,7 +161,7 @@ def test_entries_of_other_sessions_agents_and_workspaces_are_never_recalled(memo
     assert memory.recall("a", "unknown", "Rome", 0) == []
 
 
-def test_what_is_recalled_is_for_a_prompt(memory):
+def test_recalled_entries_have_the_keys_for_a_prompt(memory):
     memory.write("a", "city", "Rome", tags=["place"])
     assert memory.recall("a", "", "", 100) == [
         {"key": "city", "content": "Rome", "tags": ["place"], "updated_at": iso(NOW)}
@@ -172,7 +172,7 @@ def size_of(entry):
     return sum(map(len, (entry["key"], entry["content"], *entry["tags"])))
 
 
-def test_what_does_not_fit_is_cut_where_it_is_worth_it_and_else_left_out(memory, clock):
+def test_an_entry_that_does_not_fit_is_cut_or_left_out(memory, clock):
     memory.write("a", "small", "y" * 100)
     clock[0] += 1
     memory.write("a", "large", "x" * 5_000)
@@ -185,7 +185,7 @@ def test_what_does_not_fit_is_cut_where_it_is_worth_it_and_else_left_out(memory,
 
 @settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 3_000), max_size=6), st.integers(-10, 1_500))
-def test_what_is_recalled_never_takes_more_than_the_budget(path, sizes, budget):
+def test_recalled_entries_never_exceed_the_token_budget(path, sizes, budget):
     memory = Memory(uuid.uuid4().hex)
     for number, size in enumerate(sizes):
         memory.write("a", str(number), "word " * (size // 5), tags=["tag"])
