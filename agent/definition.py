@@ -334,9 +334,8 @@ def _check_once(specs: list[ToolSpec | None], issues: Issues) -> None:
 
 
 def _host(value: Any) -> str:
-    return text(253, HOST, "must be a host, or a wildcard such as *.example.com")(
-        value.lower() if isinstance(value, str) else value
-    )
+    lower = value.lower() if isinstance(value, str) else value
+    return text(253, HOST, "must be a host, or a wildcard such as *.example.com")(lower)
 
 
 def _method(value: Any) -> str:

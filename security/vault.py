@@ -55,18 +55,16 @@ class Vault:
 
     def encrypt(self, value: bytes) -> bytes:
         """Return a Fernet token: encrypted (AES-128-CBC) and authenticated (HMAC-SHA256), as printable ASCII."""
-        token: bytes = self._fernet.encrypt(value)
-        return token
+        return bytes(self._fernet.encrypt(value))
 
     def decrypt(self, token: bytes) -> bytes:
         """Return the value that was encrypted. Raises: VaultError if another key encrypted it, or it was changed."""
         from cryptography.fernet import InvalidToken
 
         try:
-            value: bytes = self._fernet.decrypt(token)
+            return bytes(self._fernet.decrypt(token))
         except InvalidToken:
             raise VaultError("it was not encrypted with the server's key, or was changed since") from None
-        return value
 
     def seal(self, value: Any) -> str:
         """Return JSON data encrypted for a row."""
