@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import base64
 import re
-import smtplib
 import socket
 import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from smtplib import SMTP
+from typing import TYPE_CHECKING
 
 from errors import NodeError, TimedOut
 from net.egress_guard import dial
 from nodes.base import Services
 from nodes.credentials.keyring import Credential
 from nodes.mail.wire import Wire
+
+if TYPE_CHECKING:
+    from smtplib import SMTP
 
 MAX_ANSWERS = 2**20
 MAX_REASON = 300
@@ -25,11 +27,13 @@ MAX_REASON = 300
 @contextmanager
 def logged_in(credential: Credential, services: Services, seconds: float) -> Iterator[SMTP]:
     """Connect and log in, with `seconds` for everything within. Raises: NodeError if anything fails."""
+    import smtplib
+
     host, port, end = _host(credential), int(credential.data["port"]), time.monotonic() + seconds
     wire = None
     try:
         wire = Wire(dial(services.egress, host, port, seconds), end, MAX_ANSWERS)
-        client = SMTP(local_hostname=_our_name(wire.sock))
+        client = smtplib.SMTP(local_hostname=_our_name(wire.sock))
         client.sock = wire  # type: ignore[assignment]
         _begin(client, wire, credential, services)
         yield client
@@ -94,6 +98,8 @@ def _log_in(client: SMTP, credential: Credential) -> None:
 
 def _expect(code: int, answer: tuple[int, bytes]) -> None:
     if answer[0] != code:
+        import smtplib
+
         raise smtplib.SMTPResponseException(*answer)
 
 
@@ -102,6 +108,8 @@ def send(client: SMTP, sender: str, recipients: list[str], message: bytes, inter
 
     Raises: NodeError if all recipients were rejected; errors of smtplib, which `logged_in` converts.
     """
+    import smtplib
+
     if international and not client.has_extn("smtputf8"):
         raise NodeError(
             "the server does not support such addresses (SMTPUTF8); use ASCII addresses", True, kind="refused"
@@ -124,6 +132,8 @@ def reason(code: int, text: bytes | str) -> str:
 
 def _problem(who: str, error: Exception, late: bool, seconds: float) -> NodeError:
     """Convert an error. Permanent if the server rejected something for good, not if the connection was lost."""
+    import smtplib
+
     if isinstance(error, smtplib.SMTPAuthenticationError):
         answer = reason(error.smtp_code, error.smtp_error)
         text = f"{who} rejected the user name or the password: {answer}"
