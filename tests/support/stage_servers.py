@@ -14,7 +14,6 @@ checks the data sent to it afterwards (`sent`, a list of objects):
   `{"instructions", "prompt", "last", "tools"}`: the task with its input, the last message, and the names of the tools
 """
 
-import asyncio
 import json
 import threading
 from urllib.request import Request, urlopen
@@ -22,11 +21,12 @@ from urllib.request import Request, urlopen
 import brokers
 import llm_server
 import pytest
+from ssh_servers import SshServer
 from stage import joined
 from werkzeug.serving import make_server
 
 
-class Machine:
+class Machine(SshServer):
     """A real SSH server with scripted results of commands."""
 
     def __init__(self):
@@ -39,25 +39,12 @@ class Machine:
             def validate_password(self, username, password):
                 return (username, password) == ("headrace", "open sesame")
 
-        self.login, self.answers, self.commands = Login, [], []
-        self.host_key = asyncssh.generate_private_key("ssh-ed25519")
-        self.key = self.host_key.export_public_key().decode().strip()
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever)
-        self.thread.start()
-        self.acceptor = self.do(self.listen())
-        self.port = self.acceptor.get_port()
+        host_key = asyncssh.generate_private_key("ssh-ed25519")
+        self.answers, self.commands = [], []
+        self.key = host_key.export_public_key().decode().strip()
+        super().__init__(Login, [host_key])
 
-    def do(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
-
-    async def listen(self):
-        import asyncssh
-
-        keys = {"server_host_keys": [self.host_key], "server_factory": self.login, "process_factory": self.answer}
-        return await asyncssh.listen("127.0.0.1", 0, **keys)
-
-    async def answer(self, process):
+    async def handle(self, process):
         self.commands.append({"command": process.command})
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         process.stdout.write(joined(answer.get("stdout", "")))
@@ -69,20 +56,6 @@ class Machine:
 
     def sent(self):
         return self.commands
-
-    def stop(self):
-        self.acceptor.close()
-        self.do(self.acceptor.wait_closed())
-        self.do(self.cancel())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(60)
-        self.loop.close()
-
-    async def cancel(self):
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Plant:

@@ -14,6 +14,7 @@ import pytest
 from children import end_child, start_child
 from contract import Case, Contract
 from marshmallow import ValidationError
+from ssh_servers import SshServer
 
 from errors import NodeError
 from nodes import REGISTRY
@@ -62,29 +63,14 @@ async def copy(pipe, stream):
                 await stream.drain()
 
 
-class Server:
-    """Runs what it is asked to; `commands` are all of them, `killed` those that it was told to kill."""
+class Server(SshServer):
+    """Runs every command; `commands` has all of them, `killed` those that were killed on request."""
+
+    encoding = None
 
     def __init__(self):
         self.commands, self.killed, self.ended = [], [], threading.Event()
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever)
-        self.thread.start()
-        self.acceptor = self.do(self.listen())
-        self.port = self.acceptor.get_port()
-
-    def do(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
-
-    async def listen(self):
-        return await asyncssh.listen(
-            "127.0.0.1",
-            0,
-            server_factory=Login,
-            server_host_keys=[SERVER_KEY, RSA_KEY],
-            process_factory=self.handle,
-            encoding=None,
-        )
+        super().__init__(Login, [SERVER_KEY, RSA_KEY])
 
     async def handle(self, process):
         self.commands.append(process.command)
@@ -114,20 +100,6 @@ class Server:
                 self.killed.append(process.command)
                 self.ended.set()
             await asyncio.sleep(0.01)
-
-    def stop(self):
-        self.acceptor.close()
-        self.do(self.acceptor.wait_closed())
-        self.do(self.cancel())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(60)
-        self.loop.close()
-
-    async def cancel(self):
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @pytest.fixture(scope="module")

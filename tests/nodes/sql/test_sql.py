@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 from properties import examples
 from sql_servers import PASSWORD, database
+from sql_values import HOSTILE, column
 
 from errors import NodeError
 from nodes import REGISTRY
@@ -19,51 +20,11 @@ from nodes.credentials.types import TYPES
 from nodes.sql import node as databases
 from nodes.sql.rows import plain, rename_duplicates
 
-HOSTILE = [
-    "Zoë'; DROP TABLE notes; --",
-    "' OR '1'='1",
-    '" OR ""="',
-    "\\' OR 1=1 -- ",
-    "\\",
-    "%s %(a)s %%",
-    "? :a $1 ??",
-    "{{ 1 }}",
-    "/* */ -- #",
-    "\N{FULLWIDTH APOSTROPHE}\u02bc\x1a\u2028",
-    "\xbf'\xbf\\' OR 1=1",
-    "",
-]
-
 
 @pytest.fixture(params=["sqlite", "postgres", pytest.param("mysql", marks=pytest.mark.slow)])
 def shop(request):
     """Each kind of database in turn."""
     return request.getfixturevalue(request.param)
-
-
-@pytest.fixture
-def ask(run):
-    """`ask(database, statement, **config)` executes it there; `context` is for `make_ctx`."""
-
-    def ask(database, statement, params=None, context=None, **config):
-        config |= {"credential": "shop", "statement": statement} | ({} if params is None else {"params": params})
-        return run("sql", config, credentials=database.credentials, **(context or {}))
-
-    return ask
-
-
-@pytest.fixture
-def fails(ask):
-    def fails(*args, **config):
-        with pytest.raises(NodeError) as caught:
-            ask(*args, **config)
-        return caught.value
-
-    return fails
-
-
-def column(answer):
-    return [next(iter(row.values())) for row in answer["rows"]]
 
 
 # What all databases do

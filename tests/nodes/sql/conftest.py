@@ -1,0 +1,26 @@
+"""Fixtures of the tests of the node `sql`."""
+
+import pytest
+
+from errors import NodeError
+
+
+@pytest.fixture
+def ask(run):
+    """`ask(database, statement, **config)` executes it there; `context` is for `make_ctx`."""
+
+    def ask(database, statement, params=None, context=None, **config):
+        config |= {"credential": "shop", "statement": statement} | ({} if params is None else {"params": params})
+        return run("sql", config, credentials=database.credentials, **(context or {}))
+
+    return ask
+
+
+@pytest.fixture
+def fails(ask):
+    def fails(*args, **config):
+        with pytest.raises(NodeError) as caught:
+            ask(*args, **config)
+        return caught.value
+
+    return fails
