@@ -118,7 +118,7 @@ class Agent(Node):
             definition = restore(record.start["agent"])
         if definition is None:
             raise NodeError(f"there is no agent {config['agent_id']!r}; choose an existing one", permanent=True)
-        return _Turn(config, config.get("input", input), ctx, agents, record, definition).take()
+        return _Turn(config, config.get("input", input), ctx, agents, record, definition).run()
 
 
 class _Turn:
@@ -145,7 +145,7 @@ class _Turn:
             self.clean(config.get("session") or "") if record.start is None else record.start.get("session", "")
         )
 
-    def take(self) -> Any:
+    def run(self) -> Any:
         name, credential = self.model()
         choice = choose(self.ctx, self.agents.models, name, credential)
         task, given = self.clean(self.config["task"]), self.clean(self.input)
@@ -182,7 +182,7 @@ class _Turn:
         )
         agent_tools = list(tools.build(self.agent.tools, tool_ctx).values())
         if record.start is None:
-            record.keep_start(self.beginning(choice, task, given, tool_ctx.listings))
+            record.keep_start(self.make_start(choice, task, given, tool_ctx.listings))
         schema = record.start["agent"]["output_schema"]
         return Work(
             key=ctx.idempotency_key,
@@ -202,7 +202,7 @@ class _Turn:
             cost_of=price_of(choice),
         )
 
-    def beginning(self, choice: Any, task: str, given: Any, listings: Any) -> dict[str, Any]:
+    def make_start(self, choice: Any, task: str, given: Any, listings: Any) -> dict[str, Any]:
         agent, mark, clean = self.agent.snapshot(), prompts.new_mark(), self.clean
         memory = self.agents.memory
         recalled = memory.recall(self.agent.id, self.session, task, RECALLED_TOKENS) if self.agent.memory else []

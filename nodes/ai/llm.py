@@ -25,15 +25,15 @@ from nodes.fields import anything, credential, json_schema, number, text, whole
 MAX_REQUESTS = 4
 MIN_LABELS, MAX_LABELS, MAX_LABEL, MAX_DESCRIPTION = 2, 50, 100, 1_000
 MAX_REASON = 500
-CUT_OFF = ("length", "content_filter")
-SORT = (
+TRUNCATED_REASONS = ("length", "content_filter")
+CLASSIFY_INSTRUCTIONS = (
     "You sort what you are given: choose the one label that fits it best. Give the label's name as it stands here, the "
     "reason in one sentence, and from 0 to 1 how sure you are. These are the labels:"
 )
-WHICH = "Which of the labels fits best?"
+CLASSIFY_TASK = "Which of the labels fits best?"
 
 
-class Asking(Schema):
+class ModelConfig(Schema):
     """The settings of all nodes that ask a model."""
 
     model = text(
@@ -98,7 +98,7 @@ class Llm(Node):
         },
     )
 
-    class Config(Asking):
+    class Config(ModelConfig):
         prompt = text("The instruction for the model: Summarize this mail", required=True, lines="", title="Prompt")
         system = text(
             "The role of the model and rules that always apply: You write for children", lines="", title="System prompt"
@@ -107,18 +107,18 @@ class Llm(Node):
         output_schema = json_schema("JSON Schema of the answer. Without it, the answer is text", title="Output schema")
 
         class Meta:
-            fields = ("prompt", "input", "system", "output_schema", *Asking().fields)
+            fields = ("prompt", "input", "system", "output_schema", *ModelConfig().fields)
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         check_installed(type(self))
         schema, mark = config.get("output_schema"), prompts.new_mark()
-        told = [config.get("system", ""), *([] if config.get("input") is None else [prompts.get_rules(mark)])]
+        rules = [config.get("system", ""), *([] if config.get("input") is None else [prompts.get_rules(mark)])]
         given = check_size(config.get("input"), "input")
-        said = ask(
-            config, ctx, "\n\n".join(filter(None, told)), prompts.write_prompt(mark, config["prompt"], given), schema
+        reply = ask(
+            config, ctx, "\n\n".join(filter(None, rules)), prompts.write_prompt(mark, config["prompt"], given), schema
         )
-        answer = {"data": said.output} if schema else {"text": said.output, "truncated": said.truncated}
-        return {**answer, "usage": said.usage, "model": said.model}
+        answer = {"data": reply.output} if schema else {"text": reply.output, "truncated": reply.truncated}
+        return {**answer, "usage": reply.usage, "model": reply.model}
 
 
 class Label(fields.Raw):
@@ -181,7 +181,7 @@ class Classify(Node):
         },
     )
 
-    class Config(Asking):
+    class Config(ModelConfig):
         instructions = text(
             "Additional rules for choosing a label: An angry mail is a complaint, whatever its subject",
             lines="",
@@ -196,7 +196,7 @@ class Classify(Node):
         )
 
         class Meta:
-            fields = ("text", "labels", "instructions", *Asking().fields)
+            fields = ("text", "labels", "instructions", *ModelConfig().fields)
 
     @classmethod
     def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -212,15 +212,17 @@ class Classify(Node):
             raise NodeError("text: must not be empty", permanent=True)
         mark = prompts.new_mark()
         listed = [f"- {one['name']}" + f": {one['description']}" * bool(one["description"]) for one in config["labels"]]
-        told = [SORT, "\n".join(listed), config.get("instructions", ""), prompts.get_rules(mark)]
-        schema = _choice(config["labels"])
-        said = ask(config, ctx, "\n\n".join(filter(None, told)), prompts.write_prompt(mark, WHICH, given), schema)
-        chosen = said.output
+        rules = [CLASSIFY_INSTRUCTIONS, "\n".join(listed), config.get("instructions", ""), prompts.get_rules(mark)]
+        schema = _answer_schema(config["labels"])
+        reply = ask(
+            config, ctx, "\n\n".join(filter(None, rules)), prompts.write_prompt(mark, CLASSIFY_TASK, given), schema
+        )
+        chosen = reply.output
         answer = {"label": chosen["label"], "reason": chosen["reason"][:MAX_REASON], "confidence": chosen["confidence"]}
-        return Branch(answer["label"], {**answer, "input": input, "usage": said.usage, "model": said.model})
+        return Branch(answer["label"], {**answer, "input": input, "usage": reply.usage, "model": reply.model})
 
 
-def _choice(labels: list[dict[str, str]]) -> dict[str, Any]:
+def _answer_schema(labels: list[dict[str, str]]) -> dict[str, Any]:
     """Return the schema of an answer. The reason comes before the label, so that the model thinks first."""
     properties = {
         "reason": {"type": "string"},
@@ -238,7 +240,7 @@ def check_size(given: Any, key: str) -> Any:
     return given
 
 
-class Said(NamedTuple):
+class Reply(NamedTuple):
     """The answer of a model: text or data, the usage, and whether it was cut off by its maximum length."""
 
     output: Any
@@ -266,7 +268,7 @@ class MemoryJournal:
         return {key: value for key, value in used.items() if key != "tool_calls"}
 
 
-def ask(config: Mapping[str, Any], ctx: Context, instructions: str, prompt: str, schema: Any) -> Said:
+def ask(config: Mapping[str, Any], ctx: Context, instructions: str, prompt: str, schema: Any) -> Reply:
     """Return the model's answer, corrected if necessary. Raises: NodeError if there is no usable answer in time."""
     journal, settings = MemoryJournal(), ctx.need_agents().models
     choice = choose(ctx, settings, config.get("model"), config.get("credential"))
@@ -298,4 +300,4 @@ def ask(config: Mapping[str, Any], ctx: Context, instructions: str, prompt: str,
         raise
     assert isinstance(outcome, Done)  # without tools it cannot wait
     last = journal.asked[max(journal.asked)].result
-    return Said(redact(ctx, outcome.output), journal.usage(), choice.name, last["finish_reason"] in CUT_OFF)
+    return Reply(redact(ctx, outcome.output), journal.usage(), choice.name, last["finish_reason"] in TRUNCATED_REASONS)

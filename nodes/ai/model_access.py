@@ -20,7 +20,7 @@ from parsers.json_schema.validation import issues_of
 ANY_MODEL = "any"
 # Version of Anthropic's API that its library uses.
 VERSION = "2026-10-21"
-FREE = (TEST, "ollama")
+FREE_PROVIDERS = (TEST, "ollama")
 MAX_ISSUE = 500  # characters
 GRACE = 2.0  # seconds, to tell correctly whether the run or the model timed out
 
@@ -46,7 +46,7 @@ def model_access(ctx: Context, choice: Choice) -> Access:
 
 def price_of(choice: Choice) -> Callable[[Any], float | None]:
     """Return a function for the price of an answer in US dollars; None if it is unknown."""
-    return (lambda response: 0.0) if choice.provider in FREE else cost_of
+    return (lambda response: 0.0) if choice.provider in FREE_PROVIDERS else cost_of
 
 
 def find_issues(schema: Mapping[str, Any], data: Any, clean: Callable[[str], str] = str) -> list[str]:
@@ -81,14 +81,14 @@ def check(found: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
     given = found.data.get("model")
     choice = resolve(Models(), given or ANY_MODEL, found.data, found.name)
     found.check_host(choice.host)
-    names = models_at(choice, ctx)
+    names = list_models(choice, ctx)
     known = f"{choice.host} has {len(names)} model{'' if len(names) == 1 else 's'}"
     if given is None:
         return known
     return f"{known}; {choice.model} is {'' if choice.model in names else 'not '}among them"
 
 
-def models_at(choice: Choice, ctx: Context) -> set[str]:
+def list_models(choice: Choice, ctx: Context) -> set[str]:
     """Return the names of a provider's models. Raises: NodeError if it does not list them."""
     headers = [("Accept", "application/json")]
     if choice.key:

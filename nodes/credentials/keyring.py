@@ -142,7 +142,9 @@ class Keyring(Mapping[str, Any]):
             short = {form for form in found if len(form) < MIN_LENGTH}
             self._short |= short
             self._forms |= {form: _in_json(form) for form in found - short}
-            needles += _least([*map(_in_json, found - short), *(needle for form in short for needle in _alone(form))])
+            needles += _minimal(
+                [*map(_in_json, found - short), *(needle for form in short for needle in _whole_values(form))]
+            )
         self._in_urls += [found for value in new for found in in_urls(value)]
         needles += [part.encode() for part, _ in self._in_urls]
         self._forms = dict(sorted(self._forms.items(), key=lambda form: len(form[0]), reverse=True))
@@ -234,7 +236,7 @@ class Needles:
         return any(needle in text for needle in found)
 
 
-def _least(needles: Iterable[bytes]) -> list[bytes]:
+def _minimal(needles: Iterable[bytes]) -> list[bytes]:
     """Return the needles that contain no other: if none of these is in a text, none of the others is."""
     kept: list[bytes] = []
     for needle in sorted(set(needles), key=len):
@@ -243,7 +245,7 @@ def _least(needles: Iterable[bytes]) -> list[bytes]:
     return kept
 
 
-def _alone(form: str) -> list[bytes]:
+def _whole_values(form: str) -> list[bytes]:
     """Return a short form as a whole value in JSON: as text, and as a number if it may be one."""
     written = _in_json(form)
     return [b'"%b"' % written, *([written] if any(map(str.isdecimal, form)) else [])]

@@ -131,7 +131,7 @@ NO_SPACE = validate.ContainsNoneOf(" ", error="Must not contain a space.")
 NO_QUERY = validate.ContainsNoneOf("?#", error="Must be an address to which paths can be added: without ? and #.")
 
 
-NOWHERE = "No host is named, so no flow can send it anywhere. Name the hosts that may have it, unless it is only for "
+NO_HOSTS = "No host is named, so no flow can send it anywhere. Name the hosts that may have it, unless it is only for "
 
 
 class Secret(CredentialType):
@@ -139,7 +139,7 @@ class Secret(CredentialType):
 
     main = "value"
     needs_hosts = True
-    without_hosts = NOWHERE + "what stays in the flow."
+    without_hosts = NO_HOSTS + "what stays in the flow."
     value = _secret("The secret value", most=MAX_KEY, lines=True, required=True, title="Value")
 
 
@@ -148,7 +148,7 @@ class HttpBasic(CredentialType):
 
     title = "HTTP basic"
     needs_hosts = True
-    without_hosts = NOWHERE + "checking who calls a webhook."
+    without_hosts = NO_HOSTS + "checking who calls a webhook."
     login = "{username}:{password}"  # RFC 7617
     username = _text("The user name", NO_COLON, required=True, title="User name")
     password = _secret("The password", least=0, required=True, title="Password")
@@ -158,7 +158,7 @@ class HttpHeader(CredentialType):
     """A secret, sent in a custom header."""
 
     title = "HTTP header"
-    without_hosts = NOWHERE + "checking who calls a webhook."
+    without_hosts = NO_HOSTS + "checking who calls a webhook."
     main = "value"
     needs_hosts = True
     name = setting(
@@ -171,7 +171,7 @@ class HttpBearer(CredentialType):
     """A token, sent as `Authorization: Bearer …`."""
 
     title = "HTTP bearer token"
-    without_hosts = NOWHERE + "checking who calls a webhook."
+    without_hosts = NO_HOSTS + "checking who calls a webhook."
     main = "token"
     needs_hosts = True
     token = _secret("The bearer token", required=True, title="Token")

@@ -32,14 +32,14 @@ BAD = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 MAX_READ, PIECE = 16 * 2**20, 2**20
 DRAFT = ".draft-"
 # Folder of unfinished uploads, and the age in seconds at which one is abandoned.
-UPLOADS, STALE = DRAFT + "uploads", 24 * 3600
+UPLOADS, STALE_SECONDS = DRAFT + "uploads", 24 * 3600
 SORTED_AT_ONCE = 1_000  # names of a folder
 UNKNOWN = "application/octet-stream"
 # SQLite's files beside a database. It trusts their content, even the name of another file to delete.
-BESIDE = re.compile(r"\.(db|sqlite|sqlite3)-(journal|wal|shm)\Z", re.IGNORECASE)
+SQLITE_FILES = re.compile(r"\.(db|sqlite|sqlite3)-(journal|wal|shm)\Z", re.IGNORECASE)
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-WHY = {
+REASONS = {
     errno.ENOENT: "the file does not exist",
     errno.ELOOP: "is a symbolic link, which is not followed",
     errno.ENOTDIR: "leads through a file or a symbolic link instead of a folder",
@@ -49,7 +49,7 @@ WHY = {
     errno.EDQUOT: "the disk is full",
     errno.EROFS: "the disk is read-only",
 }
-PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO}
+TRANSIENT = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO}
 
 
 def split_path(path: str) -> list[str]:
@@ -61,7 +61,7 @@ def split_path(path: str) -> list[str]:
         raise NodeError(f"{path[:200]!r} leads out of the workspace's files", permanent=True)
     if any(name.startswith(DRAFT) for name in names):
         raise NodeError(f"{path[:200]!r}: names starting with {DRAFT} are reserved", permanent=True)
-    if any(BESIDE.search(name) for name in names):
+    if any(SQLITE_FILES.search(name) for name in names):
         raise NodeError(f"{path[:200]!r}: SQLite's files beside a database are reserved", permanent=True)
     if len(names) > MAX_LEVELS or any(len(name.encode("utf-8", "replace")) > MAX_NAME for name in names):
         raise NodeError(f"the path {path[:50]!r}… is too long or too deep", permanent=True)
@@ -180,7 +180,7 @@ class Files:
             found = []
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if entry.is_symlink() or entry.name.startswith(DRAFT) or BESIDE.search(entry.name):
+                    if entry.is_symlink() or entry.name.startswith(DRAFT) or SQLITE_FILES.search(entry.name):
                         continue
                     found.append(self._entry(path, entry))
                     if len(found) > limit:
@@ -256,7 +256,7 @@ class Files:
             fd = os.open(self.root, FOLDER)
             for name in folders:
                 if make:
-                    _make(name, fd)
+                    _make_folder(name, fd)
                 inner = os.open(name, FOLDER, dir_fd=fd)
                 os.close(fd)
                 fd = inner
@@ -264,8 +264,8 @@ class Files:
         except FileNotFoundError:
             raise Absent(f"{path!r}: the file does not exist", permanent=True) from None
         except OSError as error:
-            why = WHY.get(error.errno or 0, error.strerror or str(error))
-            raise NodeError(f"{path!r}: {why}", error.errno not in PASSING, kind="storage") from None
+            why = REASONS.get(error.errno or 0, error.strerror or str(error))
+            raise NodeError(f"{path!r}: {why}", error.errno not in TRANSIENT, kind="storage") from None
         finally:
             if fd >= 0:
                 os.close(fd)
@@ -339,7 +339,7 @@ def _remove_stale(folder: int) -> None:
     with os.scandir(folder) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):
-                if entry.stat(follow_symlinks=False).st_mtime < time.time() - STALE:
+                if entry.stat(follow_symlinks=False).st_mtime < time.time() - STALE_SECONDS:
                     os.unlink(entry.name, dir_fd=folder)
 
 
@@ -367,7 +367,7 @@ def _sorted_keys(folder: int, path: str, prefix: str, after: str) -> Iterator[st
     Sorts SORTED_AT_ONCE names at a time, to limit the memory for a folder of a million files.
     """
     last = ""
-    while batch := heapq.nsmallest(SORTED_AT_ONCE, (key for key in _keys(folder) if key > last)):
+    while batch := heapq.nsmallest(SORTED_AT_ONCE, (key for key in _list_keys(folder) if key > last)):
         for key in batch:
             whole = path + key
             if key.endswith("/"):
@@ -379,10 +379,10 @@ def _sorted_keys(folder: int, path: str, prefix: str, after: str) -> Iterator[st
         last = batch[-1]
 
 
-def _keys(folder: int) -> Iterator[str]:
+def _list_keys(folder: int) -> Iterator[str]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            if not (entry.name.startswith(DRAFT) or BESIDE.search(entry.name) or BAD.search(entry.name)):
+            if not (entry.name.startswith(DRAFT) or SQLITE_FILES.search(entry.name) or BAD.search(entry.name)):
                 yield entry.name + "/" * entry.is_dir(follow_symlinks=False)
 
 
@@ -395,7 +395,7 @@ def _stat_of_file(name: str, folder: int) -> os.stat_result | None:
     return found if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else None
 
 
-def _make(name: str, folder: int) -> None:
+def _make_folder(name: str, folder: int) -> None:
     try:
         os.mkdir(name, 0o700, dir_fd=folder)
     except FileExistsError:

@@ -36,11 +36,11 @@ MAX_RESPONSE = 8 * 2**20  # bytes of metadata responses
 PART = 10 * 2**20  # bytes of a file in memory during a multipart upload
 PIECE = 64 * 1024
 # Error codes that are transient.
-PASSING = {"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "OperationAborted"}
+TRANSIENT = {"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "OperationAborted"}
 # The codes of S3 for a key that is unknown or does not fit its secret.
 NOT_LOGGED_IN = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
 # Errors of the library on a response that is not S3's.
-SLIPS = (ET.ParseError, AttributeError, KeyError, TypeError, ValueError)
+PROTOCOL_ERRORS = (ET.ParseError, AttributeError, KeyError, TypeError, ValueError)
 
 
 class S3(Node):
@@ -188,7 +188,7 @@ def _get(store: Any, job: Job) -> dict[str, Any]:
 
 
 def _put(store: Any, job: Job) -> dict[str, Any]:
-    with _source(job) as (source, size):
+    with _open_source(job) as (source, size):
         made = store.put_object(
             job.bucket, job.key, source, size, _content_type(job), part_size=PART, num_parallel_uploads=1
         )
@@ -196,7 +196,7 @@ def _put(store: Any, job: Job) -> dict[str, Any]:
 
 
 @contextmanager
-def _source(job: Job) -> Iterator[tuple[IO[bytes], int]]:
+def _open_source(job: Job) -> Iterator[tuple[IO[bytes], int]]:
     """Yield the data to upload as a stream, and its size."""
     if "file" in job.config:
         with job.ctx.need_files().reading(get_path(job.config["file"])) as file:
@@ -247,7 +247,7 @@ def connect(found: Credential, ctx: Context, end: float) -> Iterator[Any]:
     host = url.hostname or ""
     found.check_host(host)
     services = ctx.need_services()
-    pool = _pool()(ssl_context=services.tls("s3"))
+    pool = _pool_class()(ssl_context=services.tls("s3"))
     try:
         with guard_connections(services.egress, end - time.monotonic()):
             yield Minio(
@@ -258,7 +258,7 @@ def connect(found: Credential, ctx: Context, end: float) -> Iterator[Any]:
                 region=found.data.get("region"),
                 http_client=pool,
             )
-    except (MinioException, HTTPError, OSError, *SLIPS) as error:
+    except (MinioException, HTTPError, OSError, *PROTOCOL_ERRORS) as error:
         if time.monotonic() >= end:
             raise TimedOut(f"{host} did not answer in time") from None
         raise to_node_error(error, host) from None
@@ -267,7 +267,7 @@ def connect(found: Credential, ctx: Context, end: float) -> Iterator[Any]:
 
 
 @functools.cache
-def _pool() -> Any:
+def _pool_class() -> Any:
     """Return the library's connection pool class; made at first use, because it loads urllib3."""
     import urllib3
 
@@ -310,7 +310,7 @@ def to_node_error(error: Exception, host: str) -> NodeError:
     if isinstance(error, S3Error):
         what = "/".join(filter(None, (error.bucket_name, error.object_name)))
         about = f" ({what[:300]})" if what else ""
-        permanent = error.code not in PASSING and is_permanent(error.response.status)
+        permanent = error.code not in TRANSIENT and is_permanent(error.response.status)
         kind: ErrorKind = "credential" if error.code in NOT_LOGGED_IN else "refused" if permanent else "remote"
         return NodeError(f"{host}: {error.code}: {str(error.message)[:500]}{about}", permanent, kind=kind)
     if isinstance(error, InvalidResponseError | ServerError):

@@ -41,10 +41,10 @@ class Body:
         yield from self.parts
 
 
-NOTHING = Body()
+NO_BODY = Body()
 
 
-class Sent:
+class FileStream:
     """An open file to send: from the start for each iteration, with its size at the time of opening."""
 
     def __init__(self, file: IO[bytes], path: str) -> None:
@@ -64,7 +64,7 @@ class Sent:
         return piece
 
 
-class Part(Sent):
+class FilePart(FileStream):
     """A file as a part of a multipart body, which httpx reads like a file."""
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -101,10 +101,10 @@ def encode(body: Any, kind: str, uploads: Mapping[str, Any], files: Files | None
     if kind == "multipart":
         return _multipart(body, uploads, files, stack)
     if body is None:
-        return NOTHING
+        return NO_BODY
     if kind == "file":
         named = FileName(body, "body")
-        sent = Sent(_open(named, files, stack), named.path)
+        sent = FileStream(_open(named, files, stack), named.path)
         return Body(sent, {"Content-Type": named.content_type, "Content-Length": str(sent.size)})
     return encode_data(body, kind)
 
@@ -147,7 +147,7 @@ def _multipart(body: Any, uploads: Mapping[str, Any], files: Files | None, stack
     try:
         parts += [(name, (None, value.encode())) for name, value in fields]
         for name, file in named:
-            part = Part(_open(file, files, stack), file.path)
+            part = FilePart(_open(file, files, stack), file.path)
             parts.append((name, (file.name, part, file.content_type)))
         made = httpx.Request("POST", "http://multipart", files=parts)
     except UnicodeError as error:

@@ -15,7 +15,7 @@ from errors import NodeError
 from net.egress import SAFE_HEADERS, Answer, Options, Save, get_host
 from nodes.credentials.checks import Untested, checks
 from nodes.credentials.keyring import Credential
-from nodes.http.body import NOTHING, Body
+from nodes.http.body import NO_BODY, Body
 from nodes.http.oauth2 import OAUTH2, TOKENS, Token, Tokens, get_token
 from nodes.http.response import ERROR_BYTES, get_retry_after, is_permanent, kind_of_status, quote_body
 
@@ -33,7 +33,7 @@ MAX_TRIES, MAX_WAIT = 3, 60.0
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request. With `only_good`, a response with status 400 or higher is an error, after waiting for Retry-After.
+    """A request. With `fail_on_error`, a response with status 400 or higher is an error, after waiting for Retry-After.
     `save` stores the response body, None keeps it in memory. `part` distinguishes the idempotency keys of several
     requests of one execution.
     """
@@ -42,9 +42,9 @@ class Call:
     url: str
     seconds: float
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: Body = NOTHING
+    body: Body = NO_BODY
     follow_redirects: bool = True
-    only_good: bool = True
+    fail_on_error: bool = True
     save: Save | None = None
     part: str = ""
 
@@ -59,11 +59,11 @@ class Caller:
         ctx: Context,
         credential: Credential | None = None,
         *,
-        patient: bool = True,
+        may_wait: bool = True,
         tokens: Tokens = TOKENS,
         allow: Callable[[str], None] | None = None,
     ) -> None:
-        self.ctx, self.credential, self.patient, self.tokens, self.allow = ctx, credential, patient, tokens, allow
+        self.ctx, self.credential, self.may_wait, self.tokens, self.allow = ctx, credential, may_wait, tokens, allow
         self.client = ctx.need_services().http()
         self.token: Token | None = None
 
@@ -71,8 +71,8 @@ class Caller:
         """Return the response. Raises: NodeError if there is none, or it is an error."""
         waited, tries = 0.0, 0
         while True:
-            answer = self._authorized(call)
-            if answer.status < 400 or not call.only_good:
+            answer = self._send_authorized(call)
+            if answer.status < 400 or not call.fail_on_error:
                 return answer
             asked = get_retry_after(answer)
             if not self._may_wait(asked, waited, tries):
@@ -82,7 +82,7 @@ class Caller:
             waited, tries = waited + (asked or 0.0), tries + 1
 
     def _may_wait(self, asked: float | None, waited: float, tries: int) -> bool:
-        if asked is None or not self.patient or tries >= MAX_TRIES:
+        if asked is None or not self.may_wait or tries >= MAX_TRIES:
             return False
         return asked < self.ctx.seconds_left(MAX_WAIT - waited)
 
@@ -94,7 +94,7 @@ class Caller:
         text = f"{text}: {said}" if said else text
         return NodeError(text, is_permanent(answer.status), asked or 0.0, kind_of_status(answer.status))
 
-    def _authorized(self, call: Call) -> Answer:
+    def _send_authorized(self, call: Call) -> Answer:
         """Send the request; once again with a new token if it is rejected."""
         answer = self._send(call)
         if answer.status == 401 and self.token is not None and self.credential is not None:
@@ -114,8 +114,8 @@ class Caller:
             follow_redirects=call.follow_redirects,
             options=Options(
                 call.save,
-                ERROR_BYTES if call.only_good else None,
-                lambda url, with_body: self._check(get_host(url), self._led_on(call, url, with_body)),
+                ERROR_BYTES if call.fail_on_error else None,
+                lambda url, with_body: self._check(get_host(url), self._redirected_texts(call, url, with_body)),
             ),
         )
         return answer
@@ -134,7 +134,7 @@ class Caller:
             yield value
         yield from call.body.texts()
 
-    def _led_on(self, call: Call, url: str, with_body: bool) -> Iterator[str]:
+    def _redirected_texts(self, call: Call, url: str, with_body: bool) -> Iterator[str]:
         """Yield the texts that follow a redirect to another site: only a few headers, and the body if it is kept."""
         yield url
         yield from (value for name, value in call.headers.items() if name.lower() in SAFE_HEADERS)
@@ -148,12 +148,12 @@ class Caller:
         if refused := names & REFUSED_HEADERS:
             raise NodeError(f"the header {min(refused)} cannot be set; remove it", permanent=True)
         if self.credential is not None:
-            sent.append(self._proof(self.credential, call, names))
+            sent.append(self._authorization(self.credential, call, names))
         ours = {"Idempotency-Key": self.ctx.idempotency_key + call.part, **call.body.headers}
         sent += [(name, value) for name, value in ours.items() if name.lower() not in names]
         return sent
 
-    def _proof(self, credential: Credential, call: Call, names: set[str]) -> tuple[str, str]:
+    def _authorization(self, credential: Credential, call: Call, names: set[str]) -> tuple[str, str]:
         """Return the header with the credential. Raises: NodeError if the host may not receive it."""
         for host in _hosts(call):
             credential.check_host(host)
@@ -167,7 +167,7 @@ class Caller:
         if credential.type == OAUTH2:
             self.token = get_token(credential, self.ctx, self.tokens)
             return name, f"Bearer {self.token.value}"
-        return name, make_proof(credential)
+        return name, make_authorization(credential)
 
 
 def _hosts(call: Call) -> Iterator[str]:
@@ -178,7 +178,7 @@ def _hosts(call: Call) -> Iterator[str]:
             yield PORT.sub("", value.strip()).strip("[]")
 
 
-def make_proof(credential: Credential) -> str:
+def make_authorization(credential: Credential) -> str:
     """Return the header value for a credential whose values are sent directly."""
     data = credential.data
     if credential.type == "http_basic":
@@ -205,7 +205,7 @@ def check_credential(credential: Credential, ctx: Context, asked: Mapping[str, A
         token = get_token(credential, ctx, tokens)
         found.append(f"{get_host(credential.data['token_url'])} issued a token valid for {token.life:g} s")
     if isinstance(url, str) and url.strip():
-        caller = Caller(ctx, credential, patient=False, tokens=tokens)
+        caller = Caller(ctx, credential, may_wait=False, tokens=tokens)
         answer = caller.answer(Call("GET", url.strip(), ctx.seconds_left(15)))
         found.append(f"{get_host(url.strip())} answered {answer.status} {answer.reason}".rstrip())
     if not found:

@@ -81,7 +81,7 @@ class GraphQL(Node):
             given = {"Accept": ACCEPT, **given}
         call = Call("POST", url, config["timeout"], given, encode_data(asked, "json"))
         answer = Caller(ctx, found).answer(call)
-        data, errors = parts_of(parse_json(answer), answer.who)
+        data, errors = split_response(parse_json(answer), answer.who)
         if not config["fail_on_errors"]:
             return {"data": data, "errors": errors}
         if errors:
@@ -89,7 +89,7 @@ class GraphQL(Node):
         return data
 
 
-def parts_of(said: Any, who: str) -> tuple[Any, list[Any]]:
+def split_response(said: Any, who: str) -> tuple[Any, list[Any]]:
     """Return the data and the errors of a response. Raises: NodeError if it has neither."""
     if not isinstance(said, dict) or not ("data" in said or "errors" in said):
         raise MalformedData(f"{who} did not return a GraphQL response: it has neither data nor errors")

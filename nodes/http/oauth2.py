@@ -41,7 +41,7 @@ class Token(NamedTuple):
     life: float
 
 
-class _Place:
+class _Entry:
     """The cached token of one credential; the holder of the lock requests a new one."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Tokens:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, most: int = MAX_TOKENS) -> None:
         self.clock, self.most = clock, most
-        self._places: OrderedDict[bytes, _Place] = OrderedDict()
+        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, credential: Credential, ask: Callable[[], tuple[str, float]], seconds: float) -> Token:
@@ -62,36 +62,36 @@ class Tokens:
 
         One thread asks; others wait for it, up to `seconds`.
         """
-        place = self._place(credential)
-        token = place.token
+        entry = self._entry(credential)
+        token = entry.token
         if token is not None and self.clock() < token.ends:
             return token
-        if not place.lock.acquire(timeout=seconds):
+        if not entry.lock.acquire(timeout=seconds):
             raise TimedOut(f"{credential.label} got no token within {seconds:.3g} s")
         try:
-            token = place.token
+            token = entry.token
             if token is None or self.clock() >= token.ends:
                 value, life = ask()
-                place.token = token = Token(value, self.clock() + life - min(MARGIN, life / 10), life)
+                entry.token = token = Token(value, self.clock() + life - min(MARGIN, life / 10), life)
             return token
         finally:
-            place.lock.release()
+            entry.lock.release()
 
     def forget(self, credential: Credential, token: Token) -> None:
         """Remove this token from the cache, but not a newer one."""
-        place = self._place(credential)
-        if place.token is token:
-            place.token = None
+        entry = self._entry(credential)
+        if entry.token is token:
+            entry.token = None
 
-    def _place(self, credential: Credential) -> _Place:
+    def _entry(self, credential: Credential) -> _Entry:
         values = json.dumps(dict(credential.data), sort_keys=True).encode()
         key = hashlib.sha256(values).digest()
         with self._lock:
-            place = self._places.setdefault(key, _Place())
-            self._places.move_to_end(key)
-            if len(self._places) > self.most:
-                self._places.popitem(last=False)
-        return place
+            entry = self._entries.setdefault(key, _Entry())
+            self._entries.move_to_end(key)
+            if len(self._entries) > self.most:
+                self._entries.popitem(last=False)
+        return entry
 
 
 TOKENS = Tokens()

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 LINK = re.compile(r"<([^<>]*)>([^<>]*)")
 PARAM = re.compile(r';\s*([^\s=;,"]+)\s*(?:=\s*(?:"([^"]*)"|([^\s;,"]*)))?')
 MAX_LINK = 8_000
-USUAL = {"cursor": ("cursor", None), "page": ("page", 1), "offset": ("offset", 0)}
+DEFAULTS = {"cursor": ("cursor", None), "page": ("page", 1), "offset": ("offset", 0)}
 COUNTED = {"param", "place", "start", "size", "size_param"}
 # The keys of each type, besides those of all types.
-OWN = {"next_link": {"path"}, "cursor": {"path", "param", "place"}, "page": COUNTED, "offset": COUNTED}
+KEYS = {"next_link": {"path"}, "cursor": {"path", "param", "place"}, "page": COUNTED, "offset": COUNTED}
 
 
 def _jmespath(value: str) -> None:
@@ -55,7 +55,7 @@ class Pagination(Schema):
 
     type = choice(
         "How to request the next page: by a link or a cursor of the previous page, by page number, or by offset",
-        tuple(OWN),
+        tuple(KEYS),
         required=True,
         title="Pagination type",
         labels={"next_link": "Next link", "cursor": "Cursor", "page": "Page number", "offset": "Offset"},
@@ -83,9 +83,9 @@ class Pagination(Schema):
     def fits_its_type(self, data: Mapping[str, Any], **kwargs: Any) -> None:
         """Reject keys that the type would ignore."""
         type_ = data.get("type")
-        if type_ not in OWN:
+        if type_ not in KEYS:
             return
-        for key in (COUNTED | {"path"}) & set(data) - OWN[type_]:
+        for key in (COUNTED | {"path"}) & set(data) - KEYS[type_]:
             raise ValidationError(f"Is not used by the type {type_}; remove it.", key)
         if type_ == "cursor" and "path" not in data:
             raise ValidationError("Is required for the type cursor.", "path")
@@ -121,7 +121,7 @@ class Pages:
         self.options, self.first, self.ask = options, place, ask
         self.max_bytes, self.credential = max_bytes, credential
         self.type: str = options["type"]
-        name, start = USUAL.get(self.type, ("", None))
+        name, start = DEFAULTS.get(self.type, ("", None))
         self.param: str = options.get("param") or name
         self.at: int = options.get("start", start or 0)
         self.seen: set[str] = set()
@@ -132,7 +132,7 @@ class Pages:
         items: list[Any] = []
         number, size = 0, 0
         most_items = self.options.get("max_items")
-        place: Place | None = self._begin()
+        place: Place | None = self._first_place()
         while place is not None and number < self.options["max_pages"]:
             number += 1
             try:
@@ -172,7 +172,7 @@ class Pages:
         hint = f": {', '.join(sorted(lists)[:5])[:200]}" if lists else ""
         raise NodeError(f"the body is not a list; set pagination.items to the path of the list{hint}", True)
 
-    def _begin(self) -> Place:
+    def _first_place(self) -> Place:
         self.seen.add(self.first.url)
         return self._add_number() if self.type in ("page", "offset") else self.first
 
@@ -181,8 +181,8 @@ class Pages:
         if self.type == "next_link":
             return self._follow_link(place, page)
         if self.type == "cursor":
-            return self._at_cursor(page)
-        return self._after(page)
+            return self._follow_cursor(page)
+        return self._next_number(page)
 
     def _follow_link(self, place: Place, page: Page) -> Place | None:
         path = self.options.get("path")
@@ -192,7 +192,7 @@ class Pages:
         if not isinstance(link, str) or len(link) > MAX_LINK:
             raise NodeError("pagination.path: the value is not a link", permanent=True)
         url = self._resolve(page.answer.url or place.url, link)
-        self._note(url, "link")
+        self._remember(url, "link")
         return Place(url, place.body)
 
     def _resolve(self, base: str, link: str) -> str:
@@ -214,21 +214,21 @@ class Pages:
             raise NodeError(f"the link to the next page leads from {first.host} to another host, {url.host}", True)
         return str(url)
 
-    def _at_cursor(self, page: Page) -> Place | None:
+    def _follow_cursor(self, page: Page) -> Place | None:
         cursor = search(self.options["path"], page.data)
         if cursor is None or cursor == "" or cursor is False:
             return None
         if not isinstance(cursor, str | int | float) or cursor is True or len(text_of(cursor)) > MAX_LINK:
             raise NodeError("pagination.path: the value is not a cursor", permanent=True)
-        self._note(text_of(cursor), "cursor")
-        return self._with({self.param: cursor})
+        self._remember(text_of(cursor), "cursor")
+        return self._with_params({self.param: cursor})
 
-    def _note(self, step: str, what: str) -> None:
+    def _remember(self, step: str, what: str) -> None:
         if step in self.seen:
             raise NodeError(f"the {what} to the next page was used before: the pages repeat endlessly", True)
         self.seen.add(step)
 
-    def _after(self, page: Page) -> Place | None:
+    def _next_number(self, page: Page) -> Place | None:
         size = self.options.get("size")
         if not page.items or (size is not None and len(page.items) < size):
             return None
@@ -242,19 +242,19 @@ class Pages:
         given: dict[str, Any] = {self.param: self.at}
         if "size_param" in self.options:
             given[self.options["size_param"]] = self.options["size"]
-        return self._with(given)
+        return self._with_params(given)
 
-    def _with(self, given: dict[str, Any]) -> Place:
+    def _with_params(self, given: dict[str, Any]) -> Place:
         """Return the first page's place with these parameters, in the query or the body, replacing equal names."""
         url, body = self.first
         if self.options.get("place") == "body":
             if not isinstance(body, dict | None):
                 raise NodeError("pagination.place: the body must be an object", permanent=True)
             return Place(url, {**(body or {}), **given})
-        return Place(append_query(_without(url, set(given)), given), body)
+        return Place(append_query(_remove_params(url, set(given)), given), body)
 
 
-def _without(url: str, names: set[str]) -> str:
+def _remove_params(url: str, names: set[str]) -> str:
     """Return the URL without these parameters; the others stay as written."""
     base, hash_, fragment = url.partition("#")
     path, mark, query = base.partition("?")

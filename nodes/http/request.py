@@ -154,7 +154,7 @@ class HTTPRequest(Node):
                 headers=given,
                 body=body,
                 follow_redirects=config["follow_redirects"],
-                only_good=config["fail_on_status"],
+                fail_on_error=config["fail_on_status"],
                 save=save,
                 part=part,
             )

@@ -21,19 +21,19 @@ from nodes.limits import has_too_many_parts
 
 # Python codecs that are not charsets of text; one of them takes quadratic time.
 NOT_CHARSETS = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"}
-TEXTS = {
+TEXT_TYPES = {
     *("application/xml", "application/yaml", "application/x-yaml", "application/javascript", "application/graphql"),
     *("application/x-www-form-urlencoded", "application/x-ndjson", "application/toml", "application/sql"),
 }
-UNNAMED = {"", "application/octet-stream", "binary/octet-stream"}
-RETRY_HELPS = {408, 425, 429}
-TOO_BUSY = {429, 503}
+UNKNOWN_TYPES = {"", "application/octet-stream", "binary/octet-stream"}
+TRANSIENT_STATUSES = {408, 425, 429}
+BUSY_STATUSES = {429, 503}
 SECONDS = re.compile(r"[0-9]{1,12}\Z")
 # Bytes of an error's body to read, so that no secret is cut in two before redaction, and characters to show.
 ERROR_BYTES = 64 * 1024
 ERROR_SHOWN = 300
 TAG = re.compile(r"<[^<>]*>")
-NAMELESS = re.compile(r"[\x00-\x1f\x7f/\\:*?\"<>|\ud800-\udfff]+")
+UNSAFE_CHARACTERS = re.compile(r"[\x00-\x1f\x7f/\\:*?\"<>|\ud800-\udfff]+")
 EXTENDED_NAME = re.compile(r";\s*filename\*\s*=\s*utf-8'[^';]*'([^\s;]+)", re.IGNORECASE)
 MAX_NAME, MAX_EXTENSION = 120, 20
 MAX_HEADER = 2_000
@@ -63,13 +63,13 @@ def decode(answer: Answer, kind: str) -> Any:
 def is_text(answer: Answer) -> bool:
     """Return True if the body is text by its media type; without one, if its bytes are UTF-8."""
     media = media_type(answer)
-    if media in UNNAMED and not answer.charset:
+    if media in UNKNOWN_TYPES and not answer.charset:
         try:
             answer.content.decode()
         except UnicodeDecodeError:
             return False
         return b"\0" not in answer.content
-    return bool(answer.charset) or media.startswith("text/") or media.endswith("+xml") or media in TEXTS
+    return bool(answer.charset) or media.startswith("text/") or media.endswith("+xml") or media in TEXT_TYPES
 
 
 def parse_json(answer: Answer) -> Any:
@@ -99,7 +99,7 @@ def to_text(answer: Answer) -> str:
 
 def is_permanent(status: int) -> bool:
     """Return True if a retry would get the same response."""
-    return status < 500 and status not in RETRY_HELPS
+    return status < 500 and status not in TRANSIENT_STATUSES
 
 
 def kind_of_status(status: int) -> ErrorKind:
@@ -113,7 +113,7 @@ def get_retry_after(answer: Answer) -> float | None:
     Retry-After (RFC 9110, section 10.2.3) has seconds or a time, which is compared with the server's own clock.
     """
     said = answer.headers.get("retry-after", "").strip()[:MAX_HEADER]
-    if answer.status not in TOO_BUSY or not said:
+    if answer.status not in BUSY_STATUSES or not said:
         return None
     if SECONDS.match(said):
         return float(said)
@@ -184,7 +184,7 @@ def _header_name(answer: Answer) -> str:
 
 def to_safe_name(name: str) -> str:
     """Return the last part of a path, limited, without characters special to file systems and shells."""
-    clean = NAMELESS.sub("_", name.replace("\\", "/").rpartition("/")[2]).strip(" .")
+    clean = UNSAFE_CHARACTERS.sub("_", name.replace("\\", "/").rpartition("/")[2]).strip(" .")
     stem, dot, end = clean.rpartition(".")
     if not stem or len(end) > MAX_EXTENSION:
         stem, dot, end = clean, "", ""

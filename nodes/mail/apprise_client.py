@@ -56,7 +56,7 @@ class _Exchange:
 
     tls: Any
     status: int | None = None
-    trouble: str | None = None
+    failure: str | None = None
 
 
 _exchange: ContextVar[_Exchange | None] = ContextVar("exchange", default=None)
@@ -69,27 +69,27 @@ def send(service: Credential, notice: Notice, ctx: Context, seconds: float, more
 
     Raises: NodeError if the service did not accept it.
     """
-    url = _address(service)
+    url = _get_url(service)
     ctx.check_secrets(host_of(url), [notice.title, notice.message, *more])
     if not (notice.message or notice.title):
         raise NodeError("message: must not be empty", permanent=True)
     end = time.monotonic() + seconds
     with _copy_attachments(notice.attachments) as copies, _open_exchange(ctx, seconds, copies) as exchange:
-        plugin = _plugin(url, end)
+        plugin = _make_plugin(url, end)
         name = str(plugin.service_name)
         if copies and not plugin.attachment_support:
             raise NodeError(f"{name} does not support attachments; remove them", permanent=True)
         said = _send(plugin, notice, copies)
     if said is not None:
         late = plugin.throttle.is_short or time.monotonic() >= end
-        raise _problem(name, said, exchange, ctx, seconds, late)
+        raise _to_node_error(name, said, exchange, ctx, seconds, late)
     return name
 
 
 def identify_service(service: Credential, ctx: Context, seconds: float) -> str:
     """Return the name of the URL's service without a request. Raises: NodeError if the URL is not supported."""
     with _open_exchange(ctx, seconds, []):
-        return str(_plugin(_address(service), time.monotonic() + seconds).service_name)
+        return str(_make_plugin(_get_url(service), time.monotonic() + seconds).service_name)
 
 
 def host_of(url: str) -> str:
@@ -101,7 +101,7 @@ def host_of(url: str) -> str:
     return host if "." in host or ":" in host or host == "localhost" else url.partition(":")[0].lower()
 
 
-def _address(service: Credential) -> str:
+def _get_url(service: Credential) -> str:
     url = str(service.data["url"]).strip()
     try:
         check_service(url)
@@ -135,7 +135,7 @@ def _load() -> Any:
 _apprise = Once(_load)
 
 
-def _plugin(url: str, end: float) -> Any:
+def _make_plugin(url: str, end: float) -> Any:
     """Return the URL's service, set up for one message before `end`."""
     apprise = _apprise()
     asset = apprise.AppriseAsset(
@@ -154,7 +154,7 @@ def _plugin(url: str, end: float) -> Any:
         plugin = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=False)
     except Exception as error:
         # Plugins raise various errors for an invalid URL.
-        raise NodeError(f"the service URL is not valid: {_clean(str(error))}", permanent=True) from None
+        raise NodeError(f"the service URL is not valid: {_strip_urls(str(error))}", permanent=True) from None
     if plugin is None:
         raise NodeError("the service URL is not of a supported service", permanent=True)
     left = max(end - time.monotonic(), 0.1)
@@ -210,18 +210,18 @@ def _send(plugin: Any, notice: Notice, copies: Sequence[Path]) -> str | None:
         return said[-1] if said else "the message was not accepted"
 
 
-def _problem(name: str, said: str, exchange: _Exchange, ctx: Context, seconds: float, late: bool) -> NodeError:
+def _to_node_error(name: str, said: str, exchange: _Exchange, ctx: Context, seconds: float, late: bool) -> NodeError:
     if late:
         return TimedOut(f"{name}: timed out after {round(seconds, 1):g} s")
-    if exchange.trouble is not None:
-        return NodeError(f"{name}: {ctx.clean(exchange.trouble)[:MAX_REASON]}")
+    if exchange.failure is not None:
+        return NodeError(f"{name}: {ctx.clean(exchange.failure)[:MAX_REASON]}")
     status = exchange.status
     shown = f"{name} (status {status})" if status is not None else name
     permanent = status is not None and status >= 400 and is_permanent(status)
-    return NodeError(f"{shown}: {_clean(ctx.clean(said))}", permanent, kind="refused" if permanent else "remote")
+    return NodeError(f"{shown}: {_strip_urls(ctx.clean(said))}", permanent, kind="refused" if permanent else "remote")
 
 
-def _trouble(error: Exception, url: str) -> str:
+def _describe_failure(error: Exception, url: str) -> str:
     """Return why a request got no response. `requests` and `urllib3` both wrap the reason in their own errors."""
     import urllib3.exceptions as of
 
@@ -237,13 +237,13 @@ def _trouble(error: Exception, url: str) -> str:
     if any(word in str(reason) for word in NOT_TLS):
         return f"{host}:{port} does not speak TLS: check the scheme and the port of the URL"
     if isinstance(reason, of.SSLError):
-        return f"{host}:{port}: {_clean(str(reason))}"
+        return f"{host}:{port}: {_strip_urls(str(reason))}"
     if isinstance(reason, of.TimeoutError):
         return f"{host}:{port} did not answer in time"
     return f"{host}:{port} closed the connection without a response: it may require TLS, or not speak HTTP"
 
 
-def _clean(said: str) -> str:
+def _strip_urls(said: str) -> str:
     """Return one line without URLs."""
     words = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", said).split(" ")
     return " ".join("…" if "://" in word else word for word in words).strip()[:MAX_REASON]
@@ -295,22 +295,22 @@ def _session_class() -> Any:
             return host, {**pool, "ssl_context": self.exchange.tls} if verify is True else pool
 
         def send(self, *given: Any, **options: Any) -> Any:
-            self.exchange.status = self.exchange.trouble = None
+            self.exchange.status = self.exchange.failure = None
             try:
                 response = super().send(*given, **{**options, "stream": True})
             except requests.exceptions.RequestException as error:
-                self.exchange.trouble = _trouble(error, given[0].url)
+                self.exchange.failure = _describe_failure(error, given[0].url)
                 raise
             try:
                 content = response.raw.read(MAX_BYTES + 1, decode_content=False)
             except urllib3.exceptions.HTTPError as error:
-                self.exchange.trouble = _trouble(error, given[0].url)
+                self.exchange.failure = _describe_failure(error, given[0].url)
                 raise requests.exceptions.ConnectionError(error) from None
             finally:
                 response.close()
             if len(content) > MAX_BYTES:
-                self.exchange.trouble = f"the response has more than {MAX_BYTES} bytes"
-                raise requests.exceptions.ContentDecodingError(self.exchange.trouble)
+                self.exchange.failure = f"the response has more than {MAX_BYTES} bytes"
+                raise requests.exceptions.ContentDecodingError(self.exchange.failure)
             response._content, response._content_consumed = content, True
             self.exchange.status = response.status_code
             return response

@@ -141,7 +141,7 @@ def _errors(where: str) -> Iterator[None]:
     try:
         yield
     except MailboxLoginError as error:
-        raise NodeError(f"{where}: the login was rejected: {_said(error)}", True, kind="credential") from None
+        raise NodeError(f"{where}: the login was rejected: {_message_of(error)}", True, kind="credential") from None
     except ssl.SSLCertVerificationError as error:
         raise NodeError(f"{where}: the certificate is not trusted: {error.verify_message}") from None
     except TimeoutError:
@@ -149,12 +149,12 @@ def _errors(where: str) -> Iterator[None]:
     except TooMuchData as error:
         raise LimitExceeded(f"{where}: {error}") from None
     except (OSError, imaplib.IMAP4.error, ImapToolsError, ValueError, LookupError) as error:
-        raise NodeError(f"{where}: {_said(error)}") from None
+        raise NodeError(f"{where}: {_message_of(error)}") from None
     except NodeError as error:
         raise NodeError(f"{where}: {error.message}", error.permanent, kind=error.kind) from None
 
 
-def _said(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     """Return the server's text, or else the error's."""
     result = getattr(error, "command_result", None)
     if result is not None and isinstance(result[1], list):
@@ -163,7 +163,7 @@ def _said(error: Exception) -> str:
     return (str(error) or type(error).__name__)[:300]
 
 
-def _readable_errors(method: Callable[..., T]) -> Callable[..., T]:
+def _convert_errors(method: Callable[..., T]) -> Callable[..., T]:
     """Decorate a method to convert its errors to readable NodeErrors."""
 
     @functools.wraps(method)
@@ -190,8 +190,8 @@ class Session:
         self.box, self.client, self.where = box, box.client, where
         self.is_readonly = True
 
-    @_readable_errors
-    def look_at(self, folder: str, to_mark: bool) -> tuple[int, int, int]:
+    @_convert_errors
+    def open_folder(self, folder: str, to_mark: bool) -> tuple[int, int, int]:
         """Open the folder; return its UIDVALIDITY, its UIDNEXT, and its number of mails."""
         import imaplib
 
@@ -206,7 +206,7 @@ class Session:
             raise NodeError("the server does not number its mails (UIDVALIDITY, UIDNEXT)")
         return status["UIDVALIDITY"], status["UIDNEXT"], int((count or [b"0"])[-1] or 0)
 
-    @_readable_errors
+    @_convert_errors
     def uids(self, after: int, since: int | None = None) -> list[int]:
         """Return the sorted UIDs greater than `after`; with `since`, only of mails that arrived after a day before
         that time.
@@ -218,12 +218,12 @@ class Session:
         # If there are none, `*` is the last existing mail, whatever its UID.
         return sorted({int(uid) for uid in self.box.uids(words, charset=None) if int(uid) > after})
 
-    @_readable_errors
+    @_convert_errors
     def about(self, uids: Sequence[int]) -> list[About]:
         """Return data about these mails, except deleted ones."""
         return self._about(self.client.uid("FETCH", ",".join(map(str, uids)), ABOUT)) if uids else []
 
-    @_readable_errors
+    @_convert_errors
     def newest(self, count: int, of: int) -> list[About]:
         """Return data about the last `count` mails of the folder, which has `of` mails."""
         return self._about(self.client.fetch(f"{max(1, of - count + 1)}:{of}", ABOUT)) if of else []
@@ -233,7 +233,7 @@ class Session:
         found = [about_of(head, text) for head, text in _with_text(answer[1])]
         return sorted((about for about in found if about is not None), key=lambda about: about.uid)
 
-    @_readable_errors
+    @_convert_errors
     def content(self, uid: int, headers_only: bool) -> bytes | None:
         """Return the whole mail or its headers; None if it was deleted."""
         part = f"BODY.PEEK[HEADER]<0.{MAX_HEADERS}>" if headers_only else f"BODY.PEEK[]<0.{MAX_MAIL}>"
@@ -241,7 +241,7 @@ class Session:
         self._check(answer)
         return next((text for _, text in _with_text(answer[1])), None)
 
-    @_readable_errors
+    @_convert_errors
     def mark_seen(self, uids: Sequence[int]) -> bool:
         """Mark the mails as seen. Return False if that is not permitted.
 
@@ -252,7 +252,7 @@ class Session:
         answer = self.client.uid("STORE", ",".join(map(str, uids)), "+FLAGS.SILENT", r"(\Seen)")
         return bool(answer[0] == "OK")
 
-    @_readable_errors
+    @_convert_errors
     def folder_count(self) -> int:
         """Return the number of folders."""
         answer = self.client.list()

@@ -68,10 +68,10 @@ def parse_mailboxes(value: Any, key: str) -> list[Mailbox]:
         raise NodeError(f"{key}: must be an address, several separated by commas, or a list of them", True)
     if sum(map(len, texts)) > MAX_LIST:
         raise LimitExceeded(f"{key}: must have at most {MAX_LIST:,} characters")
-    return [parse_mailbox(entry, key) for text in texts for entry in _entries(text, key) if entry.strip()]
+    return [parse_mailbox(entry, key) for text in texts for entry in _split(text, key) if entry.strip()]
 
 
-def _entries(text: str, key: str) -> list[str]:
+def _split(text: str, key: str) -> list[str]:
     """Split text at the commas outside quotation marks."""
     entries, at = [], 0
     while found := ENTRY.match(text, at):
@@ -100,7 +100,7 @@ def parse_mailbox(text: str, key: str) -> Mailbox:
     local, at, domain = bare.rpartition("@")
     if not at or not LOCAL.match(local):
         raise NodeError(f"{key}: {shown!r} is not an e-mail address such as Shop <shop@example.com>", True)
-    return Mailbox(name, to_valid_text(local), _domain(domain, key))
+    return Mailbox(name, to_valid_text(local), _parse_domain(domain, key))
 
 
 def _parse_name(written: str, key: str) -> str:
@@ -121,7 +121,7 @@ def _too_long(shown: str, key: str) -> NodeError:
     return LimitExceeded(f"{key}: the name {shown!r}… has more than {MAX_NAME} characters")
 
 
-def _domain(text: str, key: str) -> str:
+def _parse_domain(text: str, key: str) -> str:
     """Return the domain in lower-case ASCII (IDNA 2008)."""
     import idna
 
@@ -159,13 +159,13 @@ def attachments(value: Any, files: Files | None, most: int = MAX_BYTES) -> list[
     found: list[Attachment] = []
     for number, entry in enumerate(entries):
         key = f"attachments[{number}]"
-        made = _attachment({"path": entry} if isinstance(entry, str) else entry, key, files, most)
+        made = _load_attachment({"path": entry} if isinstance(entry, str) else entry, key, files, most)
         most -= len(made.content)
         found.append(made)
     return found
 
 
-def _attachment(entry: Any, key: str, files: Files | None, room: int) -> Attachment:
+def _load_attachment(entry: Any, key: str, files: Files | None, room: int) -> Attachment:
     if not isinstance(entry, dict) or not isinstance(entry.get("path", entry.get("content")), str):
         text = 'must be a path, a file such as {"path": …}, or {"name": …, "content": text}'
         raise NodeError(f"{key}: {text}", permanent=True)

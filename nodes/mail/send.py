@@ -115,7 +115,7 @@ def _send(letter: Letter, server: Credential, ctx: Context, end: float) -> dict[
     left = end - time.monotonic()
     if left <= 0:
         raise TimedOut("timed out before the mail was sent")
-    with smtp.logged_in(server, ctx.need_services(), left) as client:
+    with smtp.open_session(server, ctx.need_services(), left) as client:
         return smtp.send(client, letter.sender.address, letter.recipients, message, letter.is_international)
 
 
@@ -189,7 +189,7 @@ def try_service(service: Credential, ctx: Context, asked: Mapping[str, Any]) -> 
 @checks("smtp")
 def try_mail_server(server: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Connect, start TLS and log in, without sending anything."""
-    with smtp.logged_in(server, ctx.need_services(), ctx.seconds_left(15)) as client:
+    with smtp.open_session(server, ctx.need_services(), ctx.seconds_left(15)) as client:
         name = (client.ehlo_resp or client.helo_resp or b"").split(b"\n")[0].split(b" ")[0].decode("ascii", "replace")
         client.noop()
     who = f"{name[:100] or server.data['host']} answers"

@@ -33,7 +33,7 @@ def send(config: Config, services: Services, to: str, subject: str, body: str, k
         letter = Letter(sender=sender, key=key, to=[parse_mailbox(to, "to")], subject=subject, body=body)
         letter.check()
         credential = Credential("HEADRACE_SMTP_URL", "smtp", asdict(server), (server.host,))
-        with smtp.logged_in(credential, exempt, SECONDS) as client:
+        with smtp.open_session(credential, exempt, SECONDS) as client:
             smtp.send(client, sender.address, letter.recipients, letter.encode(), letter.is_international)
     except NodeError as error:
         log.warning("Could not send mail to %s: %s", to, error.message)

@@ -25,7 +25,7 @@ MAX_REASON = 300
 
 
 @contextmanager
-def logged_in(credential: Credential, services: Services, seconds: float) -> Iterator[SMTP]:
+def open_session(credential: Credential, services: Services, seconds: float) -> Iterator[SMTP]:
     """Connect and log in, with `seconds` for everything within. Raises: NodeError if anything fails."""
     import smtplib
 
@@ -33,14 +33,14 @@ def logged_in(credential: Credential, services: Services, seconds: float) -> Ite
     wire = None
     try:
         wire = Wire(dial(services.egress, host, port, seconds), end, MAX_ANSWERS)
-        client = smtplib.SMTP(local_hostname=_our_name(wire.sock))
+        client = smtplib.SMTP(local_hostname=_local_name(wire.sock))
         client.sock = wire  # type: ignore[assignment]
-        _begin(client, wire, credential, services)
+        _start_session(client, wire, credential, services)
         yield client
         with suppress(smtplib.SMTPException, OSError):
             client.quit()
     except (smtplib.SMTPException, OSError, ValueError) as error:
-        raise _problem(f"{host}:{port}", error, late=time.monotonic() >= end, seconds=seconds) from None
+        raise _to_node_error(f"{host}:{port}", error, late=time.monotonic() >= end, seconds=seconds) from None
     finally:
         if wire is not None:
             wire.close()
@@ -52,13 +52,13 @@ def _host(credential: Credential) -> str:
     return host.strip("[]")
 
 
-def _our_name(sock: socket.socket) -> str:
+def _local_name(sock: socket.socket) -> str:
     """Return the address literal for EHLO: our address as the server sees it, or nearly (RFC 5321, 4.1.3)."""
     address = str(sock.getsockname()[0])
     return f"[IPv6:{address.partition('%')[0]}]" if ":" in address else f"[{address}]"
 
 
-def _begin(client: SMTP, wire: Wire, credential: Credential, services: Services) -> None:
+def _start_session(client: SMTP, wire: Wire, credential: Credential, services: Services) -> None:
     security, host = credential.data["security"], _host(credential)
     if security == "tls":
         wire.start_tls(services.tls("smtp"), host)
@@ -70,13 +70,13 @@ def _begin(client: SMTP, wire: Wire, credential: Credential, services: Services)
             raise NodeError(f"{host} does not offer STARTTLS; nothing was sent. Use another security", permanent=True)
         _expect(220, client.docmd("STARTTLS"))
         wire.start_tls(services.tls("smtp"), host)
-        _forget(client)
+        _discard_received(client)
         client.ehlo_or_helo_if_needed()
     if credential.data.get("username"):
         _log_in(client, credential)
 
 
-def _forget(client: SMTP) -> None:
+def _discard_received(client: SMTP) -> None:
     """Discard everything received before TLS was started (RFC 3207, section 6)."""
     client.file = None
     client.helo_resp = client.ehlo_resp = None
@@ -106,7 +106,7 @@ def _expect(code: int, answer: tuple[int, bytes]) -> None:
 def send(client: SMTP, sender: str, recipients: list[str], message: bytes, international: bool) -> dict[str, str]:
     """Send the message; return the rejected recipients with the reasons.
 
-    Raises: NodeError if all recipients were rejected; errors of smtplib, which `logged_in` converts.
+    Raises: NodeError if all recipients were rejected; errors of smtplib, which `open_session` converts.
     """
     import smtplib
 
@@ -130,7 +130,7 @@ def reason(code: int, text: bytes | str) -> str:
     return f"{code} {shown}"[:MAX_REASON].strip() if code > 0 else f"not SMTP: {shown}"[:MAX_REASON]
 
 
-def _problem(who: str, error: Exception, late: bool, seconds: float) -> NodeError:
+def _to_node_error(who: str, error: Exception, late: bool, seconds: float) -> NodeError:
     """Convert an error. Permanent if the server rejected something for good, not if the connection was lost."""
     import smtplib
 

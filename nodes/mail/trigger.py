@@ -15,16 +15,16 @@ from nodes.mail.imap import MAX_MAIL, About, Late, Session, session
 from parsers.process import Reader, Unreadable
 
 READ_SECONDS = 20.0  # for one mail
-BATCH, ENOUGH_BYTES, ENOUGH_SECONDS = 50, 40 * 2**20, 40.0
-KNOWN_AT_FIRST = 1_000  # existing mails whose keys are recorded by the first poll
+MAX_BATCH, MAX_BATCH_BYTES, RESERVED_SECONDS = 50, 40 * 2**20, 40.0
+MAX_EXISTING = 1_000  # existing mails whose keys are recorded by the first poll
 MAX_ATTACHMENTS = 50
-NOT_IN_A_NAME = re.compile(r"[^\w.() -]+|^[. ]+")
-BLANK: dict[str, Any] = {
+UNSAFE_CHARACTERS = re.compile(r"[^\w.() -]+|^[. ]+")
+EMPTY_MAIL: dict[str, Any] = {
     "message_id": "", "from": None, "to": [], "cc": [], "subject": "", "date": None, "text": "", "html": "",
     "headers": {}, "attachments": [],
 }  # fmt: skip
 TOO_LARGE = f"the mail has more than {MAX_MAIL} bytes, so only its headers were read"
-CUT = f"the mail is truncated after {MAX_MAIL} bytes; the server reported a smaller size"
+TRUNCATED = f"the mail is truncated after {MAX_MAIL} bytes; the server reported a smaller size"
 EXAMPLE = {
     "uid": 7,
     "message_id": "<1@example.com>",
@@ -60,12 +60,12 @@ class Place(NamedTuple):
     until: int | None = None
     told: bool = False
 
-    def passed(self, uid: int, arrived: int | None, marked: bool) -> Place:
+    def after_mail(self, uid: int, arrived: int | None, marked: bool) -> Place:
         """Return the place after this mail."""
         marks = (*self.marks, uid) if marked else self.marks
         return self._replace(uid=uid, arrived=max(self.arrived, arrived or 0), marks=marks)
 
-    def settled(self) -> Place:
+    def after_reading_again(self) -> Place:
         """Return the place after everything has been read again."""
         if self.until is None:
             return self
@@ -99,35 +99,39 @@ class EmailTrigger(TriggerNode):
         found = ctx.credential(config["credential"], "imap")
         place = None if state is None else Place(**{**state, "marks": tuple(state["marks"])})
         with session(found, ctx) as server, Reader("mail") as reader:
-            return Look(config, ctx, server, reader).at(place)
+            return FolderPoll(config, ctx, server, reader).poll_since(place)
 
 
-class Look:
+class FolderPoll:
     """One poll of a folder."""
 
     def __init__(self, config: dict[str, Any], ctx: Context, server: Session, reader: Reader) -> None:
         self.config, self.ctx, self.server, self.reader = config, ctx, server, reader
         self.folder = f"mail/{ctx.scope['workflow']['id']}/{ctx.node_id}"
 
-    def at(self, before: Place | None) -> Polled:
+    def poll_since(self, before: Place | None) -> Polled:
         """Return the new mails since `before`; for a new folder, the mails known from the start."""
         marks = before.marks if before is not None and self.config["mark_seen"] else ()
-        validity, following, count = self.server.look_at(self.config["folder"], to_mark=bool(marks))
+        validity, following, count = self.server.open_folder(self.config["folder"], to_mark=bool(marks))
         if before is None:
-            return self._new(Place(validity, 0)) if self.config["backlog"] else self._first(validity, following, count)
+            return (
+                self._read_new(Place(validity, 0))
+                if self.config["backlog"]
+                else self._record_existing(validity, following, count)
+            )
         if before.validity == validity and before.uid < following:
-            return self._new(self._marked(before, marks))
+            return self._read_new(self._mark(before, marks))
         self.ctx.log("info", f"the server has renumbered the mails of {self.config['folder']}")
         since = before.arrived if before.since is None else before.since
-        return self._new(Place(validity, 0, before.arrived, since=since, until=following - 1, told=before.told))
+        return self._read_new(Place(validity, 0, before.arrived, since=since, until=following - 1, told=before.told))
 
-    def _first(self, validity: int, following: int, count: int) -> Polled:
+    def _record_existing(self, validity: int, following: int, count: int) -> Polled:
         """Record existing mails without runs. Mails arriving meanwhile are left for the next poll."""
-        known = [about for about in self.server.newest(KNOWN_AT_FIRST, count) if about.uid < following]
+        known = [about for about in self.server.newest(MAX_EXISTING, count) if about.uid < following]
         arrived = max((about.arrived or 0 for about in known), default=0)
         return Polled([Item(about.key, None) for about in known], Place(validity, following - 1, arrived)._asdict())
 
-    def _marked(self, place: Place, marks: tuple[int, ...]) -> Place:
+    def _mark(self, place: Place, marks: tuple[int, ...]) -> Place:
         """Mark these mails, whose runs are on disk, as seen; return the new place. If that is not permitted, warn once
         and continue.
         """
@@ -137,21 +141,21 @@ class Look:
             self.ctx.log("warning", text)
         return place._replace(marks=(), told=place.told if not marks else not allowed)
 
-    def _new(self, place: Place) -> Polled:
+    def _read_new(self, place: Place) -> Polled:
         """Return the mails after this place, oldest first, as many as fit into one poll."""
         uids = self.server.uids(place.uid, place.since)
         if place.until is not None:
             uids = [uid for uid in uids if uid <= place.until]
         items: list[Item] = []
         size = 0
-        batch = uids[:BATCH]
+        batch = uids[:MAX_BATCH]
         described = {about.uid: about for about in self.server.about(batch)}
         for uid in batch:
-            if items and (size > ENOUGH_BYTES or self.ctx.seconds_left(2 * ENOUGH_SECONDS) < ENOUGH_SECONDS):
+            if items and (size > MAX_BATCH_BYTES or self.ctx.seconds_left(2 * RESERVED_SECONDS) < RESERVED_SECONDS):
                 break
             about = described.get(uid)
             try:
-                value = None if about is None else self._mail(about, place.validity)
+                value = None if about is None else self._read_mail(about, place.validity)
             except Late:
                 if not items:
                     raise
@@ -161,12 +165,12 @@ class Look:
                 continue
             items.append(Item(about.key, value))
             size += about.size
-            place = place.passed(uid, about.arrived, self.config["mark_seen"])
+            place = place.after_mail(uid, about.arrived, self.config["mark_seen"])
         more = bool(uids) and place.uid < uids[-1]
         # The next poll marks these mails as seen, because only then their runs are certainly on disk.
-        return Polled(items, (place if more else place.settled())._asdict(), more=more or bool(place.marks))
+        return Polled(items, (place if more else place.after_reading_again())._asdict(), more=more or bool(place.marks))
 
-    def _mail(self, about: About, validity: int) -> dict[str, Any] | None:
+    def _read_mail(self, about: About, validity: int) -> dict[str, Any] | None:
         is_large = about.size > MAX_MAIL
         content = self.server.content(about.uid, headers_only=is_large)
         if content is None:
@@ -176,15 +180,15 @@ class Look:
             seconds = self.ctx.seconds_left(READ_SECONDS)
             mail, pieces = self.reader.read({"attachments": most}, content, seconds)
         except Unreadable as error:
-            mail, pieces = {**BLANK, "note": error.message}, []
+            mail, pieces = {**EMPTY_MAIL, "note": error.message}, []
         for place, (attachment, piece) in enumerate(zip(mail["attachments"], pieces, strict=True), start=1):
             path = f"{self.folder}/{validity}-{about.uid}/{place}-{safe_name(attachment['name'])}"
-            attachment.update(self._keep(path, piece) if self.config["attachments"] else {"path": None})
-        notes = [TOO_LARGE] if is_large else [CUT] if len(content) == MAX_MAIL else []
+            attachment.update(self._save(path, piece) if self.config["attachments"] else {"path": None})
+        notes = [TOO_LARGE] if is_large else [TRUNCATED] if len(content) == MAX_MAIL else []
         note = "; ".join([*notes, *([mail["note"]] if mail["note"] else [])]) or None
         return {**mail, "uid": about.uid, "size": about.size, "note": note}
 
-    def _keep(self, path: str, piece: bytes) -> dict[str, Any]:
+    def _save(self, path: str, piece: bytes) -> dict[str, Any]:
         """Write an attachment; return its path, or why it has none. Raises: NodeError on a transient failure."""
         try:
             self.ctx.need_files().write(path, piece)
@@ -197,7 +201,7 @@ class Look:
 
 def safe_name(name: str) -> str:
     """Return a safe, non-empty file name of letters, digits and a few signs, with its extension."""
-    kept = NOT_IN_A_NAME.sub("_", name).strip("_ ")
+    kept = UNSAFE_CHARACTERS.sub("_", name).strip("_ ")
     stem, dot, ending = kept.rpartition(".")
     if dot and len(ending) <= 10:
         return f"{stem[:40]}.{ending}" if stem else f"file.{ending}"

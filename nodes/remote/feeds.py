@@ -76,7 +76,7 @@ def _read(url: str, host: str, answer: Answer, ctx: Context) -> Feed:
     return Feed(found["entries"], found["whole"], marks)
 
 
-def oldest_first(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def sort_oldest_first(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the entries by date if all have one, else in reverse order, because feeds start with the newest."""
     found = list(reversed(entries))
     dates = [entry["published"] or entry["updated"] for entry in found]
@@ -92,7 +92,7 @@ def identify(entries: Sequence[dict[str, Any]], updates: bool) -> Iterator[Item]
     """
     links: dict[str, str | None] = {}
     for entry in entries:
-        key = entry["id"] or _without_id(entry)
+        key = entry["id"] or _make_key(entry)
         if key is None:
             continue
         if links.setdefault(key, entry["link"]) != entry["link"]:
@@ -103,7 +103,7 @@ def identify(entries: Sequence[dict[str, Any]], updates: bool) -> Iterator[Item]
         yield Item(key, entry)
 
 
-def _without_id(entry: dict[str, Any]) -> str | None:
+def _make_key(entry: dict[str, Any]) -> str | None:
     for names in (("link", "title"), ("summary", "content", "published")):
         if any(entry[name] for name in names):
             return _text([entry[name] for name in names])
@@ -137,7 +137,7 @@ class RssTrigger(TriggerNode):
         feed = fetch(config["url"], ctx, state or {})
         if feed is None:
             return Polled((), state)
-        return Polled(list(identify(oldest_first(feed.entries), config["updates"])), feed.marks, feed.whole)
+        return Polled(list(identify(sort_oldest_first(feed.entries), config["updates"])), feed.marks, feed.whole)
 
 
 class Rss(Node):

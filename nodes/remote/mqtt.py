@@ -37,7 +37,7 @@ PERMANENT = {
     "Unsupported protocol version",
     "Client identifier not valid",
 }
-SLICE = 0.5  # seconds between checks of the deadline while nothing arrives
+CHECK_SECONDS = 0.5  # seconds between checks of the deadline while nothing arrives
 
 
 class Mqtt(Node):
@@ -152,7 +152,7 @@ class Broker:
         """Connect and log in."""
         # The broker waits this long for a sign of life: longer than the connection lasts.
         self.client.connect(self.host, port, keepalive=min(60_000, math.ceil(self.end - time.monotonic()) + 60))
-        self.work_until(lambda: self.answer is not None)
+        self.loop_until(lambda: self.answer is not None)
         if self.answer.is_failure:
             reason = str(self.answer)
             raise NodeError(f"{self.host} rejected the connection: {reason}", reason in PERMANENT, kind="refused")
@@ -160,28 +160,28 @@ class Broker:
     def publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
         """Publish, and wait for the broker's confirmation, or with qos 0 until it is sent."""
         sent = self.client.publish(topic, payload, qos, retain)
-        self.work_until(sent.is_published)
+        self.loop_until(sent.is_published)
 
     def receive(self, topic: str, qos: int, limit: int, seconds: float) -> list[dict[str, Any]]:
         """Return the messages received in `seconds`, at most `limit`."""
         self.client.subscribe(topic, qos)
-        self.work_until(lambda: self.granted is not None)
+        self.loop_until(lambda: self.granted is not None)
         if self.granted.is_failure:
             raise NodeError(f"{self.host} does not permit subscribing to {topic!r}", True, kind="refused")
         enough = time.monotonic() + seconds
-        self.work_until(lambda: len(self.messages) >= limit or time.monotonic() >= enough, enough)
+        self.loop_until(lambda: len(self.messages) >= limit or time.monotonic() >= enough, enough)
         return [
             {"topic": message.topic, "payload": read(message.payload), "retained": bool(message.retain)}
             for message in self.messages[:limit]
         ]
 
-    def work_until(self, done: Callable[[], bool], at: float = math.inf) -> None:
+    def loop_until(self, done: Callable[[], bool], at: float = math.inf) -> None:
         """Run the library's loop until `done()` is true, checking after each received packet and at the time `at`."""
         while not done():
             now = time.monotonic()
             if now >= self.end:
                 raise TimeoutError
-            code = self.client.loop(max(0.0, min(SLICE, self.end - now, at - now)))
+            code = self.client.loop(max(0.0, min(CHECK_SECONDS, self.end - now, at - now)))
             if code and not done():
                 raise ConnectionError("the connection was lost")
 
@@ -211,7 +211,7 @@ def connect(found: Credential, ctx: Context, end: float) -> Iterator[Broker]:
     logging.getLogger("paho").setLevel(logging.WARNING)
     host, services = found.data["host"], ctx.need_services()
     found.check_host(host)
-    client = _client()(services, end, services.tls("mqtt") if found.data["tls"] else None)
+    client = _client_class()(services, end, services.tls("mqtt") if found.data["tls"] else None)
     if found.data.get("username"):
         client.username_pw_set(found.data["username"], found.data.get("password"))
     try:
@@ -232,12 +232,12 @@ def connect(found: Credential, ctx: Context, end: float) -> Iterator[Broker]:
 
 
 @functools.cache
-def _client() -> Any:
+def _client_class() -> Any:
     """Return the client class; made at first use, because it loads paho."""
     from paho.mqtt.client import Client, MQTTv311
     from paho.mqtt.enums import CallbackAPIVersion
 
-    class Bounded(Client):
+    class LimitedClient(Client):
         """Connects under the egress rule, and limits the size of messages."""
 
         def __init__(self, services: Services, end: float, tls: ssl.SSLContext | None) -> None:
@@ -265,7 +265,7 @@ def _client() -> Any:
             """Close open connections."""
             self._reset_sockets()
 
-    return Bounded
+    return LimitedClient
 
 
 @checks("mqtt")

@@ -170,7 +170,7 @@ async def _connect(found: Credential, ctx: Context, end: float) -> AsyncIterator
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
     host, port = found.data["host"], found.data["port"]
     found.check_host(host)
-    seen = Seen(host_keys(found.data["host_key"]))
+    seen = HostKeys(parse_host_keys(found.data["host_key"]))
     options = _options(found, seen)
     sock = dial(ctx.need_services().egress, host, port, end - time.monotonic())
     try:
@@ -190,7 +190,7 @@ async def _connect(found: Credential, ctx: Context, end: float) -> AsyncIterator
         connection.abort()
 
 
-class Seen:
+class HostKeys:
     """The host keys accepted from a machine, and the fingerprint of another one that it presented."""
 
     def __init__(self, keys: list[Any]) -> None:
@@ -205,7 +205,7 @@ class Seen:
         return False
 
 
-def host_keys(written: str) -> list[Any]:
+def parse_host_keys(written: str) -> list[Any]:
     """Return the public keys in the text, which may be the output of ssh-keyscan."""
     import asyncssh
 
@@ -215,7 +215,7 @@ def host_keys(written: str) -> list[Any]:
         raise NodeError(f"the credential's host_key is not a public key: {error}", True, kind="credential") from None
 
 
-def _options(found: Credential, seen: Seen) -> dict[str, Any]:
+def _options(found: Credential, seen: HostKeys) -> dict[str, Any]:
     """Return asyncssh's options, which prevent it from using defaults of this machine."""
     import asyncssh
     from asyncssh.public_key import get_default_public_key_algs
@@ -260,7 +260,7 @@ def _client_keys(found: Credential) -> list[Any] | None:
         raise NodeError(f"the private key of {found.name!r} cannot be read: {text}", True, kind="credential") from None
 
 
-def to_node_error(error: Exception, found: Credential, seen: Seen) -> NodeError:
+def to_node_error(error: Exception, found: Credential, seen: HostKeys) -> NodeError:
     """Convert an error of asyncssh."""
     import asyncssh
 

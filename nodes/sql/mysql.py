@@ -23,10 +23,10 @@ from nodes.fields import text_of
 from nodes.sql.rows import MAX_BYTES, Place, Work, collect, size_error, timeout_error
 
 # Transient errors: too many connections, locks, a server shutting down, a lost or timed out connection.
-PASSING = {1040, 1042, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1317, 1927, 1969, 3024}
-PASSING |= {2002, 2003, 2006, 2013, 2055}
+TRANSIENT = {1040, 1042, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1317, 1927, 1969, 3024}
+TRANSIENT |= {2002, 2003, 2006, 2013, 2055}
 # Errors of PyMySQL on a response that is not MySQL's.
-SLIPS = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, struct.error)
+PROTOCOL_ERRORS = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, struct.error)
 
 
 def execute(place: Place, work: Work, services: Services) -> dict[str, Any]:
@@ -35,15 +35,15 @@ def execute(place: Place, work: Work, services: Services) -> dict[str, Any]:
 
     try:
         with guard_connections(services.egress, work.left()), _connect(place, work, services) as connection:
-            for statement in _beginning(connection, work):
+            for statement in _setup_statements(connection, work):
                 connection.query(statement)
-            answer = _answer(connection, work)
+            answer = _run_statement(connection, work)
             if not work.read_only:
                 connection.commit()
             return answer
     except pymysql.MySQLError as error:
         raise to_node_error(error, work) from None
-    except SLIPS as error:
+    except PROTOCOL_ERRORS as error:
         if time.monotonic() >= work.end:
             raise timeout_error() from None
         raise NodeError(f"MySQL: {str(error) or 'the server does not speak the MySQL protocol'}", True) from None
@@ -54,7 +54,7 @@ def _connect(place: Place, work: Work, services: Services) -> Iterator[Any]:
     from pymysql.constants import CLIENT
 
     port = place.port or 3306
-    connection = _session()(
+    connection = _session_class()(
         host=place.host,
         port=port,
         user=place.user,
@@ -63,7 +63,7 @@ def _connect(place: Place, work: Work, services: Services) -> Iterator[Any]:
         charset="utf8mb4",
         program_name="headrace",
         client_flag=CLIENT.FOUND_ROWS,  # count the rows that an UPDATE found, as other databases do, not those changed
-        conv=_conversions(),
+        conv=_converters(),
         defer_connect=True,
         **_tls(place.options.get("sslmode", "prefer"), services),
     )
@@ -75,7 +75,7 @@ def _connect(place: Place, work: Work, services: Services) -> Iterator[Any]:
 
 
 @functools.cache
-def _session() -> Any:
+def _session_class() -> Any:
     """Return the connection class; made at first use, because it loads PyMySQL."""
     import pymysql
 
@@ -91,7 +91,7 @@ def _session() -> Any:
             return super()._read_bytes(num_bytes)
 
         def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
-            return sslp if isinstance(sslp, ssl.SSLContext) else _encrypting()
+            return sslp if isinstance(sslp, ssl.SSLContext) else _unverified_context()
 
         def drop(self) -> None:
             """Close without a goodbye, discarding pending data."""
@@ -103,7 +103,7 @@ def _session() -> Any:
 
 
 @functools.cache
-def _encrypting() -> ssl.SSLContext:
+def _unverified_context() -> ssl.SSLContext:
     """Return a context without verification, the meaning of `require` and `prefer` for databases."""
     context = ssl.create_default_context()
     context.check_hostname = False
@@ -115,13 +115,13 @@ def _tls(mode: str, services: Services) -> dict[str, Any]:
     if mode in ("disable", "prefer"):
         return {"ssl_disabled": mode == "disable"}
     if mode == "require":
-        return {"ssl": _encrypting()}
+        return {"ssl": _unverified_context()}
     context = services.tls(f"mysql {mode}")
     context.check_hostname = mode == "verify-full"
     return {"ssl": context}
 
 
-def _conversions() -> dict[Any, Any]:
+def _converters() -> dict[Any, Any]:
     """Return converters: JSON parsed, bits as a number, TIME, which may exceed a day, as text."""
     from pymysql.constants import FIELD_TYPE
     from pymysql.converters import conversions
@@ -130,7 +130,7 @@ def _conversions() -> dict[Any, Any]:
     return {key: value for key, value in conversions.items() if key != FIELD_TYPE.TIME} | read
 
 
-def _beginning(connection: Any, work: Work) -> Iterator[str]:
+def _setup_statements(connection: Any, work: Work) -> Iterator[str]:
     """Yield the setup statements. The time limit of MySQL covers only SELECT, that of MariaDB all statements."""
     left = work.left()
     milliseconds, seconds = math.ceil(left * 1000), max(1, math.ceil(left))
@@ -143,7 +143,7 @@ def _beginning(connection: Any, work: Work) -> Iterator[str]:
     yield "START TRANSACTION"
 
 
-def _answer(connection: Any, work: Work) -> dict[str, Any]:
+def _run_statement(connection: Any, work: Work) -> dict[str, Any]:
     from pymysql.constants.SERVER_STATUS import SERVER_STATUS_NO_BACKSLASH_ESCAPES
     from pymysql.cursors import Cursor, SSCursor
 
@@ -168,6 +168,6 @@ def to_node_error(error: Exception, work: Work) -> NodeError:
     code, text = (*error.args, "", "")[:2]
     if time.monotonic() >= work.end:
         return timeout_error()
-    passing = code in PASSING and "CERTIFICATE_VERIFY_FAILED" not in str(text)
-    kind: ErrorKind = "credential" if code in (1044, 1045) else "remote" if passing else "refused"
-    return NodeError(f"MySQL: {' '.join(str(text or code).split())} ({code})", not passing, kind=kind)
+    is_transient = code in TRANSIENT and "CERTIFICATE_VERIFY_FAILED" not in str(text)
+    kind: ErrorKind = "credential" if code in (1044, 1045) else "remote" if is_transient else "refused"
+    return NodeError(f"MySQL: {' '.join(str(text or code).split())} ({code})", not is_transient, kind=kind)

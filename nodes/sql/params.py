@@ -68,8 +68,8 @@ class Prepared:
             raise NodeError("params must be a list, like those before it", permanent=True)
         if len(params) != self.count:
             raise NodeError(
-                f"the statement has {_many(self.count, 'placeholder')} ?, params has {_many(len(params), 'value')}; "
-                "for :name, params must be an object",
+                f"the statement has {_count_of(self.count, 'placeholder')} ?, "
+                f"params has {_count_of(len(params), 'value')}; for :name, params must be an object",
                 permanent=True,
             )
         return params
@@ -84,19 +84,19 @@ def prepare(statement: str, dialect: str, named: bool) -> Prepared:
     parts: list[str] = []
     names: list[str] = []
     done = 0
-    for kind, start, end in _marks(statement, dialect):
+    for kind, start, end in _find_placeholders(statement, dialect):
         if kind == ("name" if named else "mark"):
             names.append(statement[start + 1 : end])
-            parts += [_plain(statement[done:start], dialect), _placeholder(dialect, len(names))]
+            parts += [_escape_percent(statement[done:start], dialect), _placeholder(dialect, len(names))]
             done = end
         elif kind == "question" and not named:
-            parts += [_plain(statement[done:start], dialect), "?"]
+            parts += [_escape_percent(statement[done:start], dialect), "?"]
             done = end
-    parts.append(_plain(statement[done:], dialect))
+    parts.append(_escape_percent(statement[done:], dialect))
     return Prepared("".join(parts), len(names), tuple(names) if named else None)
 
 
-def _many(count: int, word: str) -> str:
+def _count_of(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
@@ -104,11 +104,11 @@ def _placeholder(dialect: str, number: int) -> str:
     return {"sqlite": "?", "postgresql": f"${number}"}.get(dialect, "%s")
 
 
-def _plain(text: str, dialect: str) -> str:
+def _escape_percent(text: str, dialect: str) -> str:
     return text.replace("%", "%%") if dialect.startswith("mysql") else text
 
 
-def _marks(statement: str, dialect: str) -> Iterator[tuple[str, int, int]]:
+def _find_placeholders(statement: str, dialect: str) -> Iterator[tuple[str, int, int]]:
     """Yield the placeholders: (mark or name, start, end); question for `??`."""
     position = 0
     while found := _pattern(dialect).search(statement, position):
@@ -116,21 +116,21 @@ def _marks(statement: str, dialect: str) -> Iterator[tuple[str, int, int]]:
         if kind == "comment":
             position = end_of_comment(statement, start, dialect == "postgresql")
         elif kind == "open" and statement[start] == '"' and dialect.startswith("mysql"):
-            raise _unclosed(
+            raise _unclosed_error(
                 statement, start, 'a string in " (or has a backslash, which only those in single quotes may)'
             )
         elif kind == "open":
-            raise _unclosed(statement, start, "a quote")
+            raise _unclosed_error(statement, start, "a quote")
         elif kind == "mark":
-            _check_mark(statement, start, position)
+            _check_placeholder(statement, start, position)
             yield "question" if position - start == 2 else "mark", start, position
         elif kind == "name":
             yield kind, start, position
 
 
-def _check_mark(statement: str, start: int, end: int) -> None:
+def _check_placeholder(statement: str, start: int, end: int) -> None:
     if end - start == 1 and re.match(r"\w", statement[end : end + 1]):
-        text = f"the ? in line {_line(statement, start)} must be separated from the next word or number"
+        text = f"the ? in line {_line_number(statement, start)} must be separated from the next word or number"
         raise NodeError(f"the statement: {text}", True)
 
 
@@ -141,14 +141,14 @@ def end_of_comment(statement: str, start: int, nested: bool) -> int:
         depth += 1 if found[0] == "/*" and (nested or not depth) else -1 if found[0] == "*/" else 0
         if not depth:
             return found.end()
-    raise _unclosed(statement, start, "a comment")
+    raise _unclosed_error(statement, start, "a comment")
 
 
-def _unclosed(statement: str, start: int, what: str) -> NodeError:
-    return NodeError(f"the statement: {what} in line {_line(statement, start)} is not closed", True)
+def _unclosed_error(statement: str, start: int, what: str) -> NodeError:
+    return NodeError(f"the statement: {what} in line {_line_number(statement, start)} is not closed", True)
 
 
-def _line(statement: str, position: int) -> int:
+def _line_number(statement: str, position: int) -> int:
     return statement.count("\n", 0, position) + 1
 
 

@@ -26,13 +26,13 @@ from nodes.fields import text_of
 from nodes.sql.rows import MAX_BYTES, Place, Work, collect, size_error
 
 # Transient errors by SQLSTATE, classes and codes. All others are errors in the statement or the database.
-PASSING_CLASSES = ("08", "40", "53", "58")
-PASSING = {"55P03", "55006", "57014", "57P01", "57P02", "57P03", "57P05"}
+TRANSIENT_CLASSES = ("08", "40", "53", "58")
+TRANSIENT = {"55P03", "55006", "57014", "57P01", "57P02", "57P03", "57P05"}
 # A server explains a rejected connection only in words; these reasons are permanent.
 REFUSED = ("authentication failed", "does not exist", "pg_hba.conf", "certificate", "does not support SSL", "sslmode")
 HINTS = {"42P18": "add a cast, such as ?::text", "25001": "each execution is already a transaction"}
 # Prevents libpq from using passwords and certificates of this machine's users.
-NOTHING = "/dev/null/none"
+NO_FILE = "/dev/null/none"
 BYTES_RECEIVED = struct.Struct("@128xQ")  # in Linux's tcp_info
 
 
@@ -45,7 +45,7 @@ def execute(place: Place, work: Work, services: Services) -> dict[str, Any]:
             mode = "READ ONLY" if work.read_only else "READ WRITE"
             # In one message, and without connection options, which a pooler may not support.
             connection.execute(f"BEGIN {mode}; SET LOCAL statement_timeout = {math.ceil(work.left() * 1000)}")
-            answer = _answer(connection, work)
+            answer = _run_statement(connection, work)
             # Roll back a read-only transaction: there is nothing to commit, and its notices would be sent.
             connection.execute("ROLLBACK" if work.read_only else "COMMIT")
             return answer
@@ -67,7 +67,7 @@ def _connect(place: Place, work: Work, services: Services) -> Iterator[Any]:
         raise NodeError(describe_lookup_error(place.host, error)) from None
     for last, address in ((address == addresses[-1], address) for address in addresses):
         try:
-            connection = _session().open(_settings(place, port, address, services.ca_file), work)
+            connection = _session_class().open(_settings(place, port, address, services.ca_file), work)
             break
         except psycopg.OperationalError as error:
             if last or to_node_error(error).permanent:
@@ -95,9 +95,9 @@ def _settings(place: Place, port: int, address: str, ca_file: Path | None) -> st
         password=place.password,
         sslmode=mode,
         # With a CA file, libpq would verify certificates for `require`, too.
-        sslrootcert=authorities(ca_file) if mode.startswith("verify") else NOTHING,
+        sslrootcert=get_authorities(ca_file) if mode.startswith("verify") else NO_FILE,
         sslcertmode="disable",
-        passfile=NOTHING,
+        passfile=NO_FILE,
         gssencmode="disable",
         client_encoding="UTF8",
         application_name=place.options.get("application_name", "headrace"),
@@ -106,20 +106,20 @@ def _settings(place: Place, port: int, address: str, ca_file: Path | None) -> st
 
 
 @functools.cache
-def authorities(ca_file: Path | None) -> str:
+def get_authorities(ca_file: Path | None) -> str:
     """Return a file with the certificates of all trusted CAs, because libpq accepts only one file."""
     import certifi
 
     if ca_file is None:
         return certifi.where()
-    with NamedTemporaryFile(prefix="headrace-authorities-", suffix=".pem", delete=False) as file:
+    with NamedTemporaryFile(prefix="headrace-get_authorities-", suffix=".pem", delete=False) as file:
         atexit.register(Path(file.name).unlink, missing_ok=True)
         file.write(Path(certifi.where()).read_bytes() + b"\n" + ca_file.read_bytes())
     return file.name
 
 
 @functools.cache
-def _session() -> Any:
+def _session_class() -> Any:
     """Return the connection class; made at first use, because it loads psycopg."""
     import psycopg
     from psycopg import generators, waiting
@@ -133,12 +133,12 @@ def _session() -> Any:
 
         @classmethod
         def open(cls, settings: str, work: Work) -> Session:
-            connecting = watched(generators.connect(settings), work.left)
+            connecting = watch(generators.connect(settings), work.left)
             session = cls(waiting.wait_conn(connecting, interval=0.1))
             session.work, session.measured = work, socket.socket(fileno=os.dup(session.fileno()))
             session.cursor_factory = psycopg.RawCursor
             session.autocommit = True
-            _adapt(session)
+            _set_loaders(session)
             return session
 
         def close(self) -> None:
@@ -146,13 +146,13 @@ def _session() -> Any:
             self.measured.close()
 
         def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
-            before = received(self.measured)
-            return super().wait(watched(gen, lambda: self.check(before)), *args, **options)
+            before = count_received(self.measured)
+            return super().wait(watch(gen, lambda: self.check(before)), *args, **options)
 
         def check(self, before: int) -> None:
             try:
                 self.work.left()
-                if received(self.measured) - before > MAX_BYTES:
+                if count_received(self.measured) - before > MAX_BYTES:
                     raise size_error()
             except NodeError as error:
                 # psycopg may fail because of the unfinished work before it raises this.
@@ -162,7 +162,7 @@ def _session() -> Any:
     return Session
 
 
-def watched(steps: Generator[Any, Any, Any], check: Callable[[], Any]) -> Generator[Any, Any, Any]:
+def watch(steps: Generator[Any, Any, Any], check: Callable[[], Any]) -> Generator[Any, Any, Any]:
     """Yield the same steps, calling `check` before each one; an exception from it ends them."""
     ready = None
     try:
@@ -177,7 +177,7 @@ def watched(steps: Generator[Any, Any, Any], check: Callable[[], Any]) -> Genera
         steps.close()
 
 
-def received(sock: socket.socket) -> int:
+def count_received(sock: socket.socket) -> int:
     """Return the number of bytes received; 0 if the system does not report it."""
     if not hasattr(socket, "TCP_INFO"):
         return 0
@@ -185,7 +185,7 @@ def received(sock: socket.socket) -> int:
     return found[0]
 
 
-def _adapt(connection: Any) -> None:
+def _set_loaders(connection: Any) -> None:
     """Load values without loss: values that Python cannot represent, such as an infinite date, become text."""
     from psycopg.types import datetime as times
     from psycopg.types.json import set_json_loads
@@ -196,11 +196,11 @@ def _adapt(connection: Any) -> None:
         connection.adapters.register_loader(name, TextLoader)
     kinds = (times.DateLoader, times.TimeLoader, times.TimetzLoader, times.TimestampLoader, times.TimestamptzLoader)
     for name, kind in zip(("date", "time", "timetz", "timestamp", "timestamptz"), kinds, strict=True):
-        connection.adapters.register_loader(name, _or_text(kind))
+        connection.adapters.register_loader(name, _fall_back_to_text(kind))
 
 
 @functools.cache
-def _or_text(kind: Any) -> Any:
+def _fall_back_to_text(kind: Any) -> Any:
     import psycopg
 
     class OrText(kind):
@@ -220,7 +220,7 @@ def _read_json(data: str | bytes) -> Any:
         raise LimitExceeded("a value is nested too deeply") from None
 
 
-def _answer(connection: Any, work: Work) -> dict[str, Any]:
+def _run_statement(connection: Any, work: Work) -> dict[str, Any]:
     prepared = work.prepare("postgresql")
     sets = [[_bind(value) for value in values] for values in work.values(prepared)]
     cursor = connection.cursor()
@@ -261,5 +261,5 @@ def to_node_error(error: Any) -> NodeError:
     parts = (about.message_primary or str(error), about.message_detail, about.message_hint, HINTS.get(code))
     text = "; ".join(" ".join(part.split()) for part in parts if part)
     text = text.replace("cannot insert multiple commands into a prepared statement", "only one statement is permitted")
-    permanent = not (code[:2] in PASSING_CLASSES or code in PASSING)
+    permanent = not (code[:2] in TRANSIENT_CLASSES or code in TRANSIENT)
     return NodeError(f"PostgreSQL: {text} ({code})", permanent, kind=_kind_of(code, permanent))

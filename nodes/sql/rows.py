@@ -109,14 +109,14 @@ def collect(cursor: Any, work: Work, rows: Iterable[Sequence[Any]] | None = None
         found += 1
         if found > work.max_rows:
             continue
-        kept.append(_plain_row(names, row, work.decimals_as_text))
+        kept.append(_convert_row(names, row, work.decimals_as_text))
         room -= sum(map(_size, kept[-1].values())) + sum(map(len, names)) + 4 * len(names)
         if room < 0:
             raise LimitExceeded(f"the rows have more than {MAX_JSON // 2**20} MB of JSON; select fewer")
     return {"rows": kept, "row_count": found, "truncated": found > len(kept)}
 
 
-def _plain_row(names: Sequence[str], row: Sequence[Any], decimals_as_text: bool) -> dict[str, Any]:
+def _convert_row(names: Sequence[str], row: Sequence[Any], decimals_as_text: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in zip(names, row, strict=True):
         try:
@@ -157,13 +157,13 @@ def plain(value: Any, decimals_as_text: bool = False, depth: int = 0) -> Any:
     if isinstance(value, int):
         return value if MIN_INT <= value <= MAX_INT else str(value)
     if isinstance(value, float):
-        return value if value - value == 0 else _not_finite(value)
+        return value if value - value == 0 else _name_infinite(value)
     if isinstance(value, Decimal):
-        return format(value, "f") if decimals_as_text and value.is_finite() else _number(value)
+        return format(value, "f") if decimals_as_text and value.is_finite() else _convert_decimal(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return base64.b64encode(value).decode()
     if isinstance(value, date | clock):
-        return _moment(value)
+        return _format_time(value)
     if isinstance(value, dict | list | tuple | set) and depth >= MAX_DEPTH:
         raise LimitExceeded(f"a value is nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, dict):
@@ -173,18 +173,18 @@ def plain(value: Any, decimals_as_text: bool = False, depth: int = 0) -> Any:
     return str(value)
 
 
-def _not_finite(value: float) -> str:
+def _name_infinite(value: float) -> str:
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
 
 
-def _number(value: Decimal) -> int | float | str:
+def _convert_decimal(value: Decimal) -> int | float | str:
     """Return a decimal as a number, with a fraction exactly if the decimal is written with one (1650.00 is 1650.0).
 
     So the values of a column with a scale have one type, whatever they are.
     """
     exponent = value.as_tuple().exponent
     if not isinstance(exponent, int):
-        return _not_finite(float(value)) if not value.is_snan() else "NaN"
+        return _name_infinite(float(value)) if not value.is_snan() else "NaN"
     is_whole = exponent >= 0
     # Whole numbers of up to 64 bits stay exact. Their bounds are checked first: a decimal can have 100,000 digits.
     if is_whole and MIN_INT <= value <= MAX_INT:
@@ -199,7 +199,7 @@ def _number(value: Decimal) -> int | float | str:
     return number
 
 
-def _moment(value: date | clock) -> str:
+def _format_time(value: date | clock) -> str:
     if isinstance(value, datetime) and value.tzinfo is not None:
         try:
             value = value.astimezone(UTC)

@@ -21,7 +21,7 @@ MAX_PATTERN = 500  # characters of a LIKE pattern: matching is a single step, ho
 STEPS = 500
 CHECK_SECONDS = 0.005  # between two checks of the disk
 IO = Path("/proc/thread-self/io")
-PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_INTERRUPT", "SQLITE_NOMEM")
+TRANSIENT = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_INTERRUPT", "SQLITE_NOMEM")
 # Permitted pragmas: they inspect tables, and do not change how the file is written.
 PRAGMAS = {
     *("table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list"),
@@ -52,21 +52,21 @@ def check_name(path: str) -> None:
 
 def execute(path: Path, work: Work, max_bytes: int) -> dict[str, Any]:
     """Execute the work on the file, which is created if necessary and may have at most `max_bytes`."""
-    denied: list[str] = []
+    rejected: list[str] = []
     with _open(path, work, max_bytes) as connection:
         try:
             disk = Disk(4 * max_bytes + MAX_BYTES)
             connection.set_progress_handler(lambda: disk.is_over(work.end), STEPS)
             connection.execute("BEGIN")
-            connection.set_authorizer(_authorizer(denied, work.read_only))
-            answer = _answer(connection, work)
+            connection.set_authorizer(_authorizer(rejected, work.read_only))
+            answer = _run_statement(connection, work)
             connection.set_authorizer(None)
             connection.execute("COMMIT")
             return answer
         except (sqlite3.Error, sqlite3.Warning) as error:
             if disk.is_used_up():
                 raise NodeError("SQLite: the statement needs too much temporary disk space", permanent=True) from None
-            raise to_node_error(error, denied, work) from None
+            raise to_node_error(error, rejected, work) from None
         except (OverflowError, UnicodeEncodeError) as error:
             raise NodeError(f"SQLite: a value cannot be stored: {error}", permanent=True) from None
 
@@ -78,23 +78,23 @@ class Disk:
     """
 
     def __init__(self, most: int) -> None:
-        self.most = _written() + most
-        self.next_look = 0.0
+        self.most = _count_written() + most
+        self.next_check = 0.0
 
     def is_over(self, end: float) -> bool:
         """Return True if the time or the bytes are used up. Checks the bytes only now and then, as it takes time."""
         now = time.monotonic()
-        if now < self.next_look:
+        if now < self.next_check:
             return now > end
-        self.next_look = now + CHECK_SECONDS
+        self.next_check = now + CHECK_SECONDS
         return now > end or self.is_used_up()
 
     def is_used_up(self) -> bool:
         """Return True if the bytes are used up."""
-        return _written() > self.most
+        return _count_written() > self.most
 
 
-def _written() -> int:
+def _count_written() -> int:
     """Return the bytes that this thread has written so far, to any file."""
     try:
         with IO.open("rb", buffering=0) as file:
@@ -143,22 +143,22 @@ def _set_up(connection: sqlite3.Connection, work: Work, max_bytes: int) -> None:
         connection.execute("PRAGMA query_only = ON")
 
 
-def _authorizer(denied: list[str], read_only: bool) -> Callable[..., int]:
-    """Return SQLite's authorizer, called for each action of a statement; adds rejected actions to `denied`."""
+def _authorizer(rejected: list[str], read_only: bool) -> Callable[..., int]:
+    """Return SQLite's authorizer, called for each action of a statement; adds rejected actions to `rejected`."""
 
     def allowed(action: int, first: str | None, second: str | None, *rest: Any) -> int:
-        what = _forbidden(action, (first or "").lower(), (second or "").lower())
+        what = _find_forbidden(action, (first or "").lower(), (second or "").lower())
         if what is None and read_only and action not in READS and not (first or "").lower().endswith(SHADOWS):
             what = "a change (read_only is set)"
         if what is None:
             return sqlite3.SQLITE_OK
-        denied.append(what)
+        rejected.append(what)
         return sqlite3.SQLITE_DENY
 
     return allowed
 
 
-def _forbidden(action: int, first: str, second: str) -> str | None:
+def _find_forbidden(action: int, first: str, second: str) -> str | None:
     """Return the name of a forbidden action, or None."""
     if action in FORBIDDEN:
         return FORBIDDEN[action]
@@ -171,7 +171,7 @@ def _forbidden(action: int, first: str, second: str) -> str | None:
     return None
 
 
-def _answer(connection: sqlite3.Connection, work: Work) -> dict[str, Any]:
+def _run_statement(connection: sqlite3.Connection, work: Work) -> dict[str, Any]:
     prepared = work.prepare("sqlite")
     sets = [[_bind(value) for value in values] for values in work.values(prepared)]
     if work.many:
@@ -196,15 +196,15 @@ def _bind(value: Any) -> Any:
     return text_of(value) if isinstance(value, list | dict) else value
 
 
-def to_node_error(error: Exception, denied: list[str], work: Work) -> NodeError:
+def to_node_error(error: Exception, rejected: list[str], work: Work) -> NodeError:
     """Convert an error of SQLite."""
-    if denied:
-        return NodeError(f"SQLite: {denied[0]} is not permitted", permanent=True, kind="refused")
+    if rejected:
+        return NodeError(f"SQLite: {rejected[0]} is not permitted", permanent=True, kind="refused")
     name = getattr(error, "sqlite_errorname", None) or ""
     if name.startswith("SQLITE_INTERRUPT") or time.monotonic() > work.end:
         return timeout_error()
     if "Incorrect number of bindings" in str(error):
         return NodeError("SQLite: the statement has placeholders without values in params", permanent=True)
     text = re.sub(r"^You can only execute one statement at a time\.$", "only one statement is permitted", str(error))
-    permanent = not name.startswith(PASSING)
+    permanent = not name.startswith(TRANSIENT)
     return NodeError(f"SQLite: {text}", permanent, kind="refused" if permanent else "remote")

@@ -15,7 +15,7 @@ from net.egress import Answer, get_host
 from nodes.ai.tools.base import ToolContext, text
 from nodes.credentials.keyring import Credential, or_list
 from nodes.fields import CONTROL, TOKEN
-from nodes.http.body import NOTHING, Body, encode_data
+from nodes.http.body import NO_BODY, Body, encode_data
 from nodes.http.client import CREDENTIALS, Call, Caller
 from nodes.http.response import is_json, is_text, media_type, parse_json, to_text
 from nodes.limits import size_of
@@ -81,9 +81,9 @@ class Browser:
         headers = arguments.get("headers", {})
         _check_headers(headers)
         call_ctx = dataclasses.replace(ctx, idempotency_key=key)
-        caller = Caller(call_ctx, self.credential, patient=False, allow=self.hosts.check)
+        caller = Caller(call_ctx, self.credential, may_wait=False, allow=self.hosts.check)
         url, body = arguments["url"].strip(), _body(method, arguments.get("body"))
-        answer = caller.answer(Call(method, url, ctx.seconds_left(SECONDS), headers, body, only_good=False))
+        answer = caller.answer(Call(method, url, ctx.seconds_left(SECONDS), headers, body, fail_on_error=False))
         return {
             "status": answer.status,
             "url": answer.url,
@@ -164,7 +164,7 @@ def _check_headers(headers: dict[str, str]) -> None:
 
 def _body(method: str, body: Any) -> Body:
     if body is None:
-        return NOTHING
+        return NO_BODY
     if method in SAFE:
         raise NodeError(f"body: must be omitted for {method}", permanent=True)
     size_of(body, "body", MAX_BODY)

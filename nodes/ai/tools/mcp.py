@@ -28,7 +28,7 @@ LIST_SECONDS = 30.0
 MAX_SCHEMA = 32 * 1024  # bytes of JSON
 MAX_TOTAL = 500_000  # characters of a server's descriptions and schemas
 SERVERS = "mcp"  # key in the listings, for lists by credential name
-UNFIT = re.compile(r"[^a-zA-Z0-9_-]+")
+UNSAFE_CHARACTERS = re.compile(r"[^a-zA-Z0-9_-]+")
 
 
 def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
@@ -61,12 +61,14 @@ def _list_tools(found: Credential, tool_ctx: ToolContext) -> list[dict[str, Any]
         return all_[:MAX_LISTED]
 
     end = time.monotonic() + tool_ctx.ctx.seconds_left(LIST_SECONDS)
-    entries = list(_fit(ask(found, tool_ctx.ctx, end, question), end, found, tool_ctx))
+    entries = list(_filter_usable(ask(found, tool_ctx.ctx, end, question), end, found, tool_ctx))
     keyring = tool_ctx.ctx.keyring
     return entries if keyring is None else keyring.clean_data(entries)
 
 
-def _fit(listed: Iterable[Any], end: float, found: Credential, tool_ctx: ToolContext) -> Iterator[dict[str, Any]]:
+def _filter_usable(
+    listed: Iterable[Any], end: float, found: Credential, tool_ctx: ToolContext
+) -> Iterator[dict[str, Any]]:
     room = MAX_TOTAL
     for tool in listed:
         if time.monotonic() > end:
@@ -121,8 +123,8 @@ def _select(listed: Sequence[dict[str, Any]], wanted: Sequence[str], found: Cred
 
 def name_of(credential: str, tool: str) -> str:
     """Return the model's name of a tool of this credential's server."""
-    prefix = UNFIT.sub("_", credential.lower()).strip("_-")[:MAX_PREFIX] or "mcp"
-    name = f"{prefix}_{UNFIT.sub('_', tool)}"
+    prefix = UNSAFE_CHARACTERS.sub("_", credential.lower()).strip("_-")[:MAX_PREFIX] or "mcp"
+    name = f"{prefix}_{UNSAFE_CHARACTERS.sub('_', tool)}"
     if len(name) <= MAX_NAME:
         return name
     # Add a hash: two long names may differ only in the part cut off.

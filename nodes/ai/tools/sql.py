@@ -83,7 +83,7 @@ MYSQL_WORDS = """
 """
 MYSQL_CALLS = frozenset(MYSQL_WORDS.split())
 # Privileges of a login that take effect outside a transaction: a row for each.
-POWERS = {
+PRIVILEGES = {
     "postgresql": """SELECT 'is a superuser' AS power FROM pg_catalog.pg_roles WHERE rolsuper AND rolname = session_user
         UNION ALL SELECT 'has the role ' || rolname FROM pg_catalog.pg_roles WHERE rolname IN
         ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files', 'pg_signal_backend')
@@ -137,10 +137,10 @@ class Database:
         return self._execute(statement, params, most, end)
 
     def _check_login(self, end: float) -> None:
-        powers = self._execute(POWERS[self.kind], None, 10, end)["rows"]
-        if powers:
+        granted = self._execute(PRIVILEGES[self.kind], None, 10, end)["rows"]
+        if granted:
             raise NodeError(
-                f"the login of {self.found.label} {powers[0]['power']}: even read-only statements could then change "
+                f"the login of {self.found.label} {granted[0]['power']}: even read-only statements could then change "
                 "the server; use a login that may only read tables",
                 permanent=True,
             )
@@ -191,12 +191,14 @@ def tools(spec: ToolSpec, tool_ctx: ToolContext) -> list[Tool]:
 
 def check_reads(statement: str, kind: str) -> None:
     """Raise NodeError unless the statement only reads, without functions that have effects outside the transaction."""
-    word = WORD.match(statement, _start(statement, kind))
+    word = WORD.match(statement, _find_start(statement, kind))
     if word is None or word[0].upper() not in FIRST_WORDS[kind]:
         allowed = or_list(sorted(FIRST_WORDS[kind]))
         raise NodeError(f"the statement must start with {allowed}, because access is read-only", permanent=True)
     found = REFUSED[kind].search(statement) if kind in REFUSED else None
-    name = found[0] if found else _unknown_call(statement[_start(statement, kind) :]) if kind == "mysql" else None
+    name = found[0] if found else None
+    if name is None and kind == "mysql":
+        name = _find_unknown_call(statement[_find_start(statement, kind) :])
     if name is not None:
         raise NodeError(f"{name[:100]} is not permitted; if it is part of a value, pass the value in params", True)
 
@@ -209,7 +211,7 @@ def _find_name(statement: str, names: frozenset[str]) -> str | None:
     return next((name for name in names if name in words or (not NAME.fullmatch(name) and name in text)), None)
 
 
-def _unknown_call(statement: str) -> str | None:
+def _find_unknown_call(statement: str) -> str | None:
     """Return a called name that is not in MYSQL_CALLS, or None. Searches the whole text, like REFUSED."""
     at = -1
     while (at := statement.find("(", at + 1)) >= 0:
@@ -244,7 +246,7 @@ def _before(statement: str, at: int) -> str | None:
         at = len(before) - len(line)
 
 
-def _start(statement: str, kind: str) -> int:
+def _find_start(statement: str, kind: str) -> int:
     """Return the position of the first word, after spaces, comments and parentheses."""
     at = 0
     while True:

@@ -9,7 +9,7 @@ from werkzeug import Response
 
 from errors import NodeError
 from nodes.files.files import guess_content_type
-from nodes.http.body import Sent, encode
+from nodes.http.body import FileStream, encode
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_a_large_file_is_read_piece_by_piece_and_again_for_another_attempt(files
 def test_a_file_that_grows_meanwhile_is_sent_as_it_was(tmp_path):
     (tmp_path / "a").write_bytes(b"one")
     with (tmp_path / "a").open("rb") as file:
-        sent = Sent(file, "a")
+        sent = FileStream(file, "a")
         with (tmp_path / "a").open("ab") as more:
             more.write(b"two")
         assert b"".join(sent) == b"one" and b"".join(sent) == b"one"
@@ -176,7 +176,7 @@ def test_a_file_that_grows_meanwhile_is_sent_as_it_was(tmp_path):
 def test_a_file_that_shrinks_meanwhile_is_a_failure_that_a_retry_may_cure(tmp_path):
     (tmp_path / "a").write_bytes(b"one")
     with (tmp_path / "a").open("rb") as file:
-        sent = Sent(file, "a")
+        sent = FileStream(file, "a")
         (tmp_path / "a").write_bytes(b"")
         with pytest.raises(NodeError, match="'a' was truncated") as caught:
             list(sent)

@@ -160,7 +160,7 @@ def test_a_server_that_hangs_up_is_told_of(poll, fake):
 
 
 def test_what_was_read_before_the_time_is_over_counts(poll, fake, monkeypatch):
-    monkeypatch.setattr("nodes.mail.trigger.ENOUGH_SECONDS", 0.0)
+    monkeypatch.setattr("nodes.mail.trigger.RESERVED_SECONDS", 0.0)
     over, asked = threading.Event(), []
     raw = "Message-ID: <{0}@a>\r\nSubject: Mail {0}\r\n\r\n"
 

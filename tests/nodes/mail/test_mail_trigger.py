@@ -12,7 +12,7 @@ from errors import NodeError
 from nodes import REGISTRY
 from nodes.credentials.checks import CHECKS
 from nodes.mail.imap import Session, check
-from nodes.mail.trigger import BATCH, safe_name
+from nodes.mail.trigger import MAX_BATCH, safe_name
 from parsers.process import Reader
 
 pytestmark = pytest.mark.skipif(dovecot.why_not() is not None, reason=str(dovecot.why_not()))
@@ -103,11 +103,11 @@ def test_an_empty_folder_is_looked_at(box, poll):
 
 
 def test_many_come_in_several_looks(box, begun):
-    for number in range(BATCH + 5):
+    for number in range(MAX_BATCH + 5):
         box.add(subject=f"Mail {number}")
     first = begun()
-    assert subjects(first) == [f"Mail {number}" for number in range(BATCH)] and first.more
-    assert subjects(begun()) == [f"Mail {number}" for number in range(BATCH, BATCH + 5)]
+    assert subjects(first) == [f"Mail {number}" for number in range(MAX_BATCH)] and first.more
+    assert subjects(begun()) == [f"Mail {number}" for number in range(MAX_BATCH, MAX_BATCH + 5)]
 
 
 def test_a_mail_that_was_deleted_meanwhile_is_passed_over(box, begun, monkeypatch):

@@ -14,7 +14,7 @@ from werkzeug import Response
 import engine
 from errors import DefinitionError, NodeError
 from nodes import REGISTRY
-from nodes.remote.feeds import identify, oldest_first
+from nodes.remote.feeds import identify, sort_oldest_first
 from parsers import worker
 from parsers.process import Reader, Unreadable
 
@@ -265,7 +265,7 @@ def test_a_look_finds_all_entries_oldest_first(poll, page):
 )
 def test_without_a_date_for_each_the_feed_is_taken_to_begin_with_the_newest(dates, order):
     entries = [{"published": date, "updated": None, "at": at} for at, date in enumerate(dates)]
-    assert [entry["at"] for entry in oldest_first(entries)] == order
+    assert [entry["at"] for entry in sort_oldest_first(entries)] == order
 
 
 def test_the_marks_of_the_server_are_given_back_to_it(poll, page):

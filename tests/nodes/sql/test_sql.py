@@ -222,7 +222,7 @@ def test_an_answer_that_is_too_large_is_refused(fails, shop, monkeypatch):
     for module in (databases.postgres, databases.mysql, databases.sqlite):
         monkeypatch.setattr(module, "MAX_BYTES", 2**20)
     if shop.kind == "mysql":
-        monkeypatch.setattr(databases.mysql._session(), "room", 2**20)
+        monkeypatch.setattr(databases.mysql._session_class(), "room", 2**20)
     text = "'" + "x" * 2_000 + "'"
     rows = " UNION ALL ".join(f"SELECT {number} AS n" for number in range(100))
     error = fails(shop, f"SELECT a.n, {text} FROM ({rows}) a JOIN ({rows}) b ON 1 = 1")
