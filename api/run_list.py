@@ -21,7 +21,6 @@ COLUMNS = (
     "nodes_total, nodes_done, options"
 )
 VALUES = "input, input_bytes, output, output_bytes"
-NAMES = f"{COLUMNS}, {VALUES}".split(", ")
 WITHOUT_OPTIONS: dict[str, Any] = {"draft": False, "until": None, "pinned": []}
 
 
@@ -43,20 +42,42 @@ def make_reference(path: str, size: int) -> bytes:
 
 def _show(values: tuple[Any, ...]) -> dict[str, Any]:
     """Return the item of a run, given as the values of COLUMNS and maybe VALUES."""
-    item = dict(zip(NAMES, values, strict=False))
-    duration = item["duration_ms"]
-    nodes, done, options = item.pop("nodes_total"), item.pop("nodes_done"), item.pop("options")
-    item["duration_ms"] = None if duration is None else round(duration)
-    item["duration_us"] = microseconds(duration)
-    for name in ("created_at", "started_at", "finished_at"):
-        if item[name] is not None:
-            item[name] = iso(item[name])
-    item["cancelled"] = bool(item["cancelled"])
-    item["progress"] = None if nodes is None else {"done": done or 0, "total": nodes}
-    item |= WITHOUT_OPTIONS if options is None else orjson.loads(options)
-    for name in ("input", "output"):
-        if name in item:
-            size = item.pop(f"{name}_bytes")
-            value = item[name] if size is None else make_reference(f"/api/runs/{item['id']}/{name}", size)
-            item[name] = fragment(value)
-    return item
+    (
+        id_, workflow_id, workflow_name, version, workspace_id, status, triggered_by, duration, created, started,
+        finished, error_text, error_node_id, error_kind, cancelled, waiting, parent_run_id, retry_of, nodes, done,
+        options, *given,
+    ) = values  # fmt: skip
+    return {
+        "id": id_,
+        "workflow_id": workflow_id,
+        "workflow_name": workflow_name,
+        "workflow_version": version,
+        "workspace_id": workspace_id,
+        "status": status,
+        "triggered_by": triggered_by,
+        "duration_ms": None if duration is None else round(duration),
+        "duration_us": microseconds(duration),
+        "created_at": iso(created),
+        "started_at": None if started is None else iso(started),
+        "finished_at": None if finished is None else iso(finished),
+        "error_text": error_text,
+        "error_node_id": error_node_id,
+        "error_kind": error_kind,
+        "cancelled": bool(cancelled),
+        "waiting": waiting,
+        "parent_run_id": parent_run_id,
+        "retry_of": retry_of,
+        "progress": None if nodes is None else {"done": done or 0, "total": nodes},
+        **(WITHOUT_OPTIONS if options is None else orjson.loads(options)),
+        **(_show_values(id_, *given) if given else {}),
+    }
+
+
+def _show_values(
+    id_: str, input: Any, input_bytes: int | None, output: Any, output_bytes: int | None
+) -> dict[str, Any]:
+    if input_bytes is not None:
+        input = make_reference(f"/api/runs/{id_}/input", input_bytes)
+    if output_bytes is not None:
+        output = make_reference(f"/api/runs/{id_}/output", output_bytes)
+    return {"input": fragment(input), "output": fragment(output)}

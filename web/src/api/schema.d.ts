@@ -1771,7 +1771,7 @@ export interface components {
             last_run: {
                 id: string;
                 /** @enum {string} */
-                status: "running" | "success" | "failed" | "pending";
+                status: "pending" | "running" | "success" | "failed";
                 cancelled: boolean;
                 /** Format: date-time */
                 started_at: string | null;
@@ -1882,7 +1882,7 @@ export interface components {
             workflow_version?: number | null;
             workspace_id: string;
             /** @enum {string} */
-            status: "running" | "success" | "failed" | "pending";
+            status: "pending" | "running" | "success" | "failed";
             /** @enum {string} */
             triggered_by: "manual" | "schedule" | "webhook";
             duration_ms: number | null;
@@ -1975,7 +1975,7 @@ export interface components {
             workflow_version?: number | null;
             workspace_id: string;
             /** @enum {string} */
-            status: "running" | "success" | "failed" | "pending";
+            status: "pending" | "running" | "success" | "failed";
             /** @enum {string} */
             triggered_by: "manual" | "schedule" | "webhook";
             duration_ms: number | null;
@@ -2022,7 +2022,7 @@ export interface components {
              * @default success
              * @enum {string}
              */
-            status?: "running" | "success" | "failed" | "pending";
+            status?: "pending" | "running" | "success" | "failed";
             /**
              * @default manual
              * @enum {string}
@@ -2074,7 +2074,7 @@ export interface components {
             workflow_version?: number | null;
             workspace_id: string;
             /** @enum {string} */
-            status: "running" | "success" | "failed" | "pending";
+            status: "pending" | "running" | "success" | "failed";
             /** @enum {string} */
             triggered_by: "manual" | "schedule" | "webhook";
             duration_ms: number | null;
@@ -2170,7 +2170,7 @@ export interface components {
             workflow_version?: number | null;
             workspace_id: string;
             /** @enum {string} */
-            status: "running" | "success" | "failed" | "pending";
+            status: "pending" | "running" | "success" | "failed";
             /** @enum {string} */
             triggered_by: "manual" | "schedule" | "webhook";
             duration_ms: number | null;
@@ -2741,7 +2741,7 @@ export interface components {
              * @description Of the newest run
              * @enum {string|null}
              */
-            last_status: "running" | "success" | "failed" | "pending" | null;
+            last_status: "pending" | "running" | "success" | "failed" | null;
         };
         MetricsOut: {
             total_runs: number;
