@@ -227,7 +227,9 @@ LAUGHS = '<!DOCTYPE a [<!ENTITY l0 "lol">' + "".join(
     ],
 )
 def test_xml_with_a_dtd_is_refused_before_the_dtd_is_parsed(fails, text):
-    fails("xml", {"operation": "parse"}, text, r"has a DTD \(<!DOCTYPE …>\), which is not supported; remove it", seconds=5)
+    fails(
+        "xml", {"operation": "parse"}, text, r"has a DTD \(<!DOCTYPE …>\), which is not supported; remove it", seconds=5
+    )
 
 
 @pytest.mark.parametrize(
