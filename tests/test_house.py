@@ -71,7 +71,7 @@ NOT_VERBS = {
 }
 
 
-@pytest.mark.parametrize("path", [path for path in PRODUCTION if not path.startswith("dispatch/")])
+@pytest.mark.parametrize("path", PRODUCTION)
 def test_a_docstring_of_a_function_starts_with_a_verb(path):
     texts = [(one.name, (ast.get_docstring(one) or "-").split()[0].strip(".,:;")) for one in functions(path)]
     assert [(name, word) for name, word in texts if word in NOT_VERBS] == []

@@ -9,7 +9,7 @@ import pytest
 import engine
 from nodes import catalogue
 from nodes.credentials.types import TYPES
-from nodes.http.pagination import OWN
+from nodes.http.pagination import KEYS
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
@@ -25,12 +25,12 @@ def test_each_example_is_a_node_of_a_flow(block):
 def test_every_type_of_body_and_of_pages_has_its_row():
     rows = set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) - {"type", "body_type"}
     (http,) = [entry for entry in catalogue() if entry["type"] == "http"]
-    assert rows == {*http["config_schema"]["properties"]["body_type"]["enum"], *OWN}
+    assert rows == {*http["config_schema"]["properties"]["body_type"]["enum"], *KEYS}
 
 
 def test_every_setting_that_it_names_is_one():
     schemas = [entry["config_schema"] for entry in catalogue() if entry["type"] in ("http", "graphql")]
-    known = {"token_url", *TYPES, *OWN}
+    known = {"token_url", *TYPES, *KEYS}
     for schema in schemas:
         for key, field in schema["properties"].items():
             known |= {key, *field.get("properties", ())}

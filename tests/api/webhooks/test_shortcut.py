@@ -332,7 +332,8 @@ def test_a_server_that_accepts_no_runs_responds_by_the_view(behind, client, hook
 @pytest.mark.usefixtures("unhurried")
 def test_an_input_larger_than_a_value_may_be_is_left_to_the_view(behind, client, hook, server, monkeypatch):
     hook()
-    monkeypatch.setattr(server.dispatcher.resources, "config", replace(server.config, max_value_bytes=500))
+    for part in (server.dispatcher, server.dispatcher.resources):
+        monkeypatch.setattr(part, "config", replace(server.config, max_value_bytes=500))
     answer = client.post(PATH, "x" * 600)
     assert answer.status_code == 400 and "500" in answer.json["error"]
     assert behind.taken == 0 and Run.select().count() == 0

@@ -215,7 +215,7 @@ def test_a_failed_run_is_500_without_its_error(client, hook, mode):
 @pytest.mark.parametrize("mode", ["last", "node"])
 def test_a_run_that_takes_longer_than_the_wait_is_202(client, hook, gate, server, monkeypatch, mode):
     hook({"id": "wait", "type": "gate"}, respond=mode)
-    monkeypatch.setattr(server.dispatcher.resources, "config", replace(server.config, webhook_wait=0))
+    monkeypatch.setattr(server.dispatcher, "config", replace(server.config, webhook_wait=0))
     answer = client.post("/api/webhooks/orders", {})
     assert answer.status_code == 202 and answer.json == {"run_id": only_run().id}
 
