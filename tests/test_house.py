@@ -1,4 +1,4 @@
-"""Limits on the size and shape of the code. The lists name what does not keep them yet; they may only get shorter."""
+"""Limits on the size and shape of the code, and on its words."""
 
 import ast
 from graphlib import CycleError, TopologicalSorter
@@ -6,12 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 import pytest
 from test_layers import ROOT, sources
 
-MAX_FILE, MAX_FUNCTION, MAX_PARAMETERS, MAX_ROOT = 600, 60, 7, 50
-
-TOO_LONG: set[str] = set()
-TOO_MANY_PARAMETERS: set[tuple[str, str]] = set()
-# An import that closes a circle of modules, for types or at run time: who imports, and what.
-CIRCULAR: set[tuple[str, str]] = set()
+MAX_FILE, MAX_FUNCTION, MAX_PARAMETERS, MAX_ROOT = 600, 60, 7, 44
 
 
 def files(folder):
@@ -38,7 +33,7 @@ def parameters(function):
 @pytest.mark.parametrize("path", [*PRODUCTION, *TESTS])
 def test_a_file_is_not_too_long(path):
     lines = len((ROOT / path).read_text(encoding="utf-8").splitlines())
-    assert (lines > MAX_FILE) == (path in TOO_LONG), f"{path} has {lines} lines"
+    assert lines <= MAX_FILE
 
 
 @pytest.mark.parametrize("path", [*PRODUCTION, *TESTS])
@@ -50,7 +45,7 @@ def test_a_function_is_not_too_long(path):
 @pytest.mark.parametrize("path", PRODUCTION)
 def test_a_function_has_few_parameters(path):
     found = {(path, one.name) for one in functions(path) if parameters(one) > MAX_PARAMETERS}
-    assert found == {one for one in TOO_MANY_PARAMETERS if one[0] == path}
+    assert found == set()
 
 
 def test_the_root_has_few_entries():
@@ -120,9 +115,6 @@ def imported(path, modules):
 def test_no_modules_import_each_other_in_a_circle():
     modules = {module_of(path): path for path in PRODUCTION}
     graph = {name: set(imported(path, modules)) - {name} for name, path in modules.items()}
-    for name, other in CIRCULAR:
-        assert other in graph[name], f"{name} no longer imports {other}: take it out of CIRCULAR"
-        graph[name].discard(other)
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
