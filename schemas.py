@@ -144,15 +144,6 @@ ULID = "[0-9A-HJKMNP-TV-Z]{26}"
 FLOW_ID, RUN_ID = f"wf_{ULID}", f"run_{ULID}"
 
 
-class VersionOut(Out):
-    workflow_id = fields.String()
-    version = fields.Integer()
-    definition_json = fields.String()
-    created_at = Time()
-    created_by = fields.String(allow_none=True, optional=True)
-    created_by_name = fields.String(allow_none=True, optional=True)
-
-
 class CheckIn(Strict):
     definition = fields.Raw(required=True, metadata=DEFINITION)
 

@@ -25,7 +25,7 @@ from dispatch.references import check_uncalled, warned, warnings_of
 from errors import BadInput, Conflict, NotFound, TooLarge
 from models import Startable, Workflow, WorkflowVersion, differences
 from nodes.fields import Named
-from schema_fields import Cursor, Out, Strict, choice, fields, text
+from schema_fields import Cursor, Out, Strict, Time, choice, fields, text
 from schemas import (
     DEFINITION,
     CheckIn,
@@ -38,7 +38,6 @@ from schemas import (
     RunOut,
     SavedOut,
     StartArgs,
-    VersionOut,
     listed,
 )
 
@@ -54,6 +53,15 @@ class FlowChange(FlowBody):
     name = text(200)
     status = choice(WORKFLOW_STATUSES)
     version = fields.Integer(strict=True, validate=Range(1, 2**31), help="The version that the change is based on")
+
+
+class VersionOut(Out):
+    workflow_id = fields.String()
+    version = fields.Integer()
+    definition_json = fields.String()
+    created_at = Time()
+    created_by = fields.String(allow_none=True, optional=True)
+    created_by_name = fields.String(allow_none=True, optional=True)
 
 
 class VersionBriefOut(VersionOut):

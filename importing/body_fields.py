@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from expressions import escape
-from importing.documents import is_deep
+from importing.json_document import is_deep
 from importing.notes import quote_name
 from importing.secret_detection import Suggestions, is_secret_field
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from importing.documents import Document, is_name, is_small, read_line, read_list
+from importing.json_document import Document, is_name, is_small, read_line, read_list
 
 MAX_SIZE = 12_000  # characters of one form, estimated
 MAX_LEVELS = 8

@@ -14,7 +14,7 @@ import orjson
 from constants import HTTP_METHODS
 from errors import BadInput, ExpressionError
 from expressions import compile_value, escape
-from importing.documents import Document, is_name, is_small, load_document, read_line, read_list
+from importing.json_document import Document, is_name, is_small, load_document, read_line, read_list
 from importing.notes import Notes, quote_name
 from importing.preset_inputs import Inputs, expression, input_path
 from importing.secret_detection import Suggestion, Suggestions, get_hosts

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from expressions import quote
-from importing.documents import Document, is_small, read_line, read_list
 from importing.forms import Form
+from importing.json_document import Document, is_small, read_line, read_list
 from importing.notes import quote_name
 
 MAX_PROPERTIES = 50  # of an object written to the query

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
-from importing.documents import Document, is_name, read_list
+from importing.json_document import Document, is_name, read_list
 from importing.notes import quote_name
 from importing.secret_detection import Suggestions, get_hosts
 from nodes.fields import TOKEN

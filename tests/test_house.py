@@ -1,7 +1,10 @@
 """Limits on the size and shape of the code, and on its words."""
 
 import ast
+import re
+from collections import Counter
 from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 
 import pytest
 from test_layers import ROOT, sources
@@ -54,6 +57,34 @@ def test_the_root_has_few_entries():
     ignored |= {line.strip("/") for line in text}
     entries = [path.name for path in ROOT.iterdir() if path.name not in ignored]
     assert len(entries) <= MAX_ROOT, sorted(entries)
+
+
+# Names and places
+
+# Files of one name are about one subject, seen by different layers: its table, its views, its nodes, its cache.
+SAME_SUBJECT = {
+    *("agent_definitions", "audit", "auth", "base", "body", "credentials", "fields", "files", "formats", "invitations"),
+    *("journal", "limits", "lists", "logs", "mcp", "memory", "metrics", "node", "openapi", "polls", "retention"),
+    *("run_options", "runs", "schedules", "tools", "triggers", "types", "waits", "webhooks", "workflows", "__init__"),
+}
+
+
+def test_no_name_of_a_file_stands_for_two_subjects():
+    names = Counter(Path(path).stem for path in PRODUCTION)
+    assert {name for name, count in names.items() if count > 1} == SAME_SUBJECT
+
+
+def test_a_shape_of_one_resource_stands_with_its_views():
+    """Every class of schemas.py is imported by two modules, or is a part of another class of it."""
+    assert list(ROOT.glob("api/*_schemas.py")) == []
+    shapes = (ROOT / "schemas.py").read_text(encoding="utf-8")
+    users = Counter()
+    for path in PRODUCTION:
+        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "schemas":
+                users.update(one.name for one in node.names)
+    classes = [node.name for node in ast.parse(shapes).body if isinstance(node, ast.ClassDef)]
+    assert [one for one in classes if users[one] < 2 and len(re.findall(rf"\b{one}\b", shapes)) < 2] == []
 
 
 # Words and constants

@@ -14,7 +14,7 @@ from properties import examples
 from test_openapi import document, one, parameter, planned
 
 from errors import BadInput, HeadraceError, TooLarge
-from importing.documents import MAX_BYTES, load_document
+from importing.json_document import MAX_BYTES, load_document
 from importing.openapi import MAX_OPERATIONS, read
 
 # Rejections and limits
