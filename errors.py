@@ -162,6 +162,10 @@ class NodeError(Exception):
         self.permanent = permanent
         self.retry_after = retry_after
 
+    def at(self, place: str) -> NodeError:
+        """Return this error with the place before its message."""
+        return NodeError(f"{place}: {self.message}", self.permanent, self.retry_after, self.kind)
+
 
 class LimitExceeded(NodeError):
     """More values, bytes, calls or cost than permitted."""

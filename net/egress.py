@@ -320,7 +320,7 @@ class Client:
                 finally:
                     response.close()
         except NodeError as error:
-            raise NodeError(f"{who}: {error.message}", error.permanent, kind=error.kind) from None
+            raise error.at(who) from None
         except (TimeoutError, httpx.TimeoutException):
             raise TimedOut(f"{who}: no complete answer within {seconds:.3g} s") from None
         except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL, UnicodeError):

@@ -305,7 +305,7 @@ def _aggregate(items: list[Any], aggregate: Mapping[str, Mapping[str, Any]], bud
         try:
             made[name] = OPERATIONS[spec["op"]][1](values)
         except NodeError as error:
-            raise refusal(f"aggregate.{name}: {error.message}") from None
+            raise error.at(f"aggregate.{name}") from None
         budget.spend_value({name: made[name]})
     return made
 

@@ -114,8 +114,7 @@ def _request_token(credential: Credential, ctx: Context) -> tuple[str, float]:
         answer = fetch("POST", url, seconds=left, headers=sent, content=content, follow_redirects=False)
         return _read(get_host(url), answer, ctx)
     except NodeError as error:
-        text = f"{credential.label} got no token: {error.message}"
-        raise NodeError(text, error.permanent, error.retry_after, error.kind) from None
+        raise error.at(f"{credential.label} got no token") from None
 
 
 def _make_request(data: Any) -> tuple[dict[str, str], dict[str, str]]:

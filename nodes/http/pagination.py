@@ -142,9 +142,7 @@ class Pages:
                     raise LimitExceeded(f"all pages together have more than {self.max_bytes} bytes; set max_items")
                 place = self._next(place, page)
             except NodeError as error:
-                raise NodeError(
-                    f"page {number}: {error.message}", error.permanent, error.retry_after, error.kind
-                ) from None
+                raise error.at(f"page {number}") from None
             items += page.items
             if most_items is not None and len(items) >= most_items:
                 break

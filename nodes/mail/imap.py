@@ -151,7 +151,7 @@ def _errors(where: str) -> Iterator[None]:
     except (OSError, imaplib.IMAP4.error, ImapToolsError, ValueError, LookupError) as error:
         raise NodeError(f"{where}: {_message_of(error)}") from None
     except NodeError as error:
-        raise NodeError(f"{where}: {error.message}", error.permanent, kind=error.kind) from None
+        raise error.at(where) from None
 
 
 def _message_of(error: Exception) -> str:

@@ -184,7 +184,7 @@ def _read(files: Files | None, path: str, key: str, room: int) -> bytes:
         with files.reading(path) as file:
             return file.read(room + 1)
     except NodeError as error:
-        raise NodeError(f"{key}: {error.message}", error.permanent, kind=error.kind) from None
+        raise error.at(key) from None
 
 
 def _name(given: Any, key: str) -> str:

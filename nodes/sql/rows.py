@@ -122,7 +122,7 @@ def _convert_row(names: Sequence[str], row: Sequence[Any], decimals_as_text: boo
         try:
             found[name] = plain(value, decimals_as_text)
         except NodeError as error:
-            raise NodeError(f"column {name!r}: {error.message}", permanent=True) from None
+            raise error.at(f"column {name!r}") from None
     return found
 
 
