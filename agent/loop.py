@@ -106,9 +106,9 @@ def _reason(error: Exception) -> str:
     """Return the reason of a failure; after repeated corrections, the last message to the model."""
     cause = error.__cause__
     if isinstance(cause, ValidationError):
-        return f", even after being told: {_sentence(cause.errors()[0]['msg'])}"
-    told = isinstance(cause, ModelRetry | ToolRetryError)
-    return f", even after being told: {_sentence(cause)}" if told else f": {_sentence(error)}"
+        return f"; the last correction was: {_sentence(cause.errors()[0]['msg'])}"
+    corrected = isinstance(cause, ModelRetry | ToolRetryError)
+    return f"; the last correction was: {_sentence(cause)}" if corrected else f": {_sentence(error)}"
 
 
 def _check(work: Work) -> None:

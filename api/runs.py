@@ -247,7 +247,7 @@ def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
         check_role(run.workspace_id, "editor")
     entry = begin_entry("run.retried").about(run).note(**_describe_retry(start, repeated))
     ticket = dispatcher.retry(run, start, version, lambda made: entry.note(run_id=made.id).insertion())
-    finished = dispatcher.waiting.wait_in_turn(ticket, args["wait"])
+    finished = dispatcher.waiting.wait_with_limit(ticket, args["wait"])
     return link_large_values(finished), 200 if finished.finished_at is not None else 202
 
 

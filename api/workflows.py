@@ -235,7 +235,7 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Startable) -> Any:
     here = args["wait"] >= 1
     start = Start(flow, body["input"], "manual", key=key, options=options, note=note)
     ticket = dispatcher.submit(start, here)
-    finished = dispatcher.waiting.wait_in_turn(ticket, args["wait"])
+    finished = dispatcher.waiting.wait_with_limit(ticket, args["wait"])
     return link_large_values(finished), 200 if finished.finished_at is not None else 202
 
 

@@ -3,16 +3,16 @@
     python benchmarks/webhook.py [--seconds 2] [--rounds 3] [--concurrency 1,8,32] [--workers 2]
                                  [--client auto|wrk|python] [--json]
 
-The flow is webhook, set, if, set, respond. `node` answers what its respond node says, `last` the output of the run: the
-run and its five steps are on the disk with fsync by then. `immediately` answers once the run is on the disk; its steps
-follow, and where too many runs wait for that, callers are turned away for a second (503), which is no error there.
+The flow is webhook, set, if, set, respond. `node` returns the response of its respond node, `last` the output of the
+run: both after the run and its five steps are on the disk with fsync. `immediately` answers once the run is on the
+disk; its steps follow. If too many runs are queued, calls get a 503 for a second, not counted as errors.
 `echo` posts the same body to benchmarks/echo.py, a bare Flask app under the same gunicorn settings. All are measured
 one after the other in each round, server and load on the same machine; the figures are the medians of the rounds, and
 so are the ratios to the echo of the same round and concurrency.
 
 The Python client checks every answer. wrk costs less of the processor and looks at the status alone; the Python client
-checks one answer before it. After each load the database must hold exactly the runs that were answered (with wrk, those
-too that it left unanswered at its end), each of them successful and with five successful steps.
+checks one answer before it. After each load the database must hold exactly the runs that were answered, each of them
+successful and with five successful steps. wrk stops with requests in flight: runs of these may be there too.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class Executor:
         if claimed.lease_owner != self.lease.owner:
             # This process was suspended since the claim: the number of claims in the row is that of another process.
             raise RunTaken
-        record.go_on_as(claimed)
+        record.adopt_claim(claimed)
         return True
 
     def _perform(self, active: Active) -> bool:

@@ -1,6 +1,6 @@
 """One poll of a trigger: evaluate its config, open its credentials, query its source.
 
-Nothing is written here, so a poll may be interrupted or overtaken by another one at any time.
+A poll writes nothing, so it can be aborted, or made twice at the same time.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ tied     of a write: committed together with the next step, or not at all
 durable  committed to the disk
 whole    of a run: written only after its end, as one unit
 
-| step, and the run as it is on the disk | goes on | ended or cancelled | taken back, pending | claimed again |
+| state of the step; of the run in the database: | running | ended or cancelled | pending again | claimed again |
 |---|---|---|---|---|
 | running, waiting (`Step.begin_one`) | written | dropped | dropped | dropped |
 | ended (`Step.save_one`) | written | written | written | dropped |
@@ -63,7 +63,7 @@ class RunRecord:
     """The writes of one run. Steps wait in a buffer, because a pure one can be done again at no cost:
 
     - before an impure node starts, everything so far and its `running` step are durable;
-    - its result is submitted to the recorder at once, and so is a waiting step that was announced to somebody;
+    - its result is submitted to the recorder at once, and so is a waiting step for which a notification was sent;
     - pure steps are submitted with the next of these, or when the buffer is full or a second old.
 
     The row of a new run is written with the first of its writes, or earlier if a caller needs it (`durable`); so a
@@ -78,7 +78,7 @@ class RunRecord:
         new: Callable[[], list[Write]] | None = None,
         noted: Sequence[Write] = (),
     ) -> None:
-        """`new` makes the writes of a new run, its row first; `noted` go with that row, however it is written."""
+        """`new` makes the writes of a new run, its row first; `noted` are committed with that row."""
         self.recorder, self.payloads, self.run = recorder, payloads, run
         self._id = str(run.id)  # faster than asking Peewee for it each time
         self.is_new = new is not None  # just made by this process, so none of its steps is done
@@ -89,7 +89,7 @@ class RunRecord:
         self._lock = threading.Lock()  # other threads make the run durable, and end it, while it is executed
         self.entries = 0
         self.done = 0  # settled nodes
-        self._told = 0
+        self._written_progress = 0
         self._buffer: list[Write] = []
         self._is_tied = False  # the buffer has writes that are tied to the next step
         self._is_fenced = False  # pure steps count only while the run is running
@@ -113,7 +113,7 @@ class RunRecord:
             self.is_claimed = True
         return True
 
-    def go_on_as(self, claimed: Run) -> None:
+    def adopt_claim(self, claimed: Run) -> None:
         """Note that this process has claimed the run, whose row is `claimed`."""
         self.run, self.is_claimed, self.is_new = claimed, True, False
 
@@ -178,7 +178,7 @@ class RunRecord:
             done = self.done
             self._ended(step, values, answers)
             if self._refusal is not None:
-                self._see_it_started(done)
+                self._confirm_start(done)
             return
         begun = self.flush(Step.begin_one(values, self.run.claims)).result()[-1]
         self._settle(wait=True)
@@ -203,7 +203,7 @@ class RunRecord:
         if not step.pure or (wait is not None and wait.told) or (is_due and not answers):
             self.flush()
 
-    def _see_it_started(self, done: int) -> None:
+    def _confirm_start(self, done: int) -> None:
         """Raise the error if the last step could not be recorded; `done` is the number of nodes settled before it."""
         refusal, self._refusal = self._refusal, None
         self.flush()
@@ -211,7 +211,7 @@ class RunRecord:
             self._settle(wait=True)
         except Undone:
             self._pending = []  # all earlier writes are recorded
-            self.done = self._told = done
+            self.done = self._written_progress = done
             if not self.run.is_still_claimed():
                 raise RunTaken from None
             raise NodeError(str(refusal)) from None
@@ -222,13 +222,13 @@ class RunRecord:
         self._is_tied = True
 
     def start(self, run: Run, limit: int = 0, refusal: str = "") -> None:
-        """Add a run that the next step starts while this one is running: both are committed, or neither.
+        """Add a run that the next step starts: both are committed if this run is still running, or neither.
 
-        If `limit` is not 0 and its flow has that many active runs by then, neither is written, and `step` raises
+        If `limit` is not 0 and its flow has that many active runs at the commit, neither is written, and `step` raises
         NodeError with the text `refusal`.
         """
         if limit:
-            self.flush()  # earlier writes, which must not be lost with them
+            self.flush()  # earlier writes: a refused start rolls back its unit
             self._refusal = refusal
             self.add(Needed(*self.run.while_it_runs(run.insertion_unless_busy(limit))))
         else:
@@ -258,13 +258,13 @@ class RunRecord:
         unit of this run.
         """
         self._settle(wait=self._is_full())
-        if self.done != self._told:
+        if self.done != self._written_progress:
             self._buffer.append(self.run.write_progress(self.done))
-            self._told = self.done
+            self._written_progress = self.done
         claims = self.run.claims
         steps = [
-            # If the run was just cancelled, the record must not have an answer or a start that came too late, nor a
-            # step that passes it on.
+            # Fenced steps follow an answer to a caller, or the start of another run: both are void if the run was
+            # cancelled before, so these steps are not written then.
             Step.begin_one(values, claims) if fenced else Step.save_one(values, claims, with_more=self._is_tied)
             for values, fenced in self._steps
         ]
@@ -285,7 +285,7 @@ class RunRecord:
         if whole and (written := self._submit_whole()) is not None:
             written.result()
             return [1]
-        self._told = self.done  # the last of the writes has it
+        self._written_progress = self.done  # the last of the writes has it
         counts = self.flush(*writes).result()
         self._settle(wait=True)
         return counts[-len(writes) :]

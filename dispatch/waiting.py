@@ -42,7 +42,7 @@ class Waiting:
         active = ticket.active
         if active is not None:
             if is_write_blocked():
-                active.record.durable()  # a limited number of threads may wait while the database is held up
+                active.record.durable()  # a limited number of threads may wait while the database is locked
             self._await(active.ended, deadline)
             active.record.durable()
             if active.run.finished_at is not None and active.ended.is_set():
@@ -52,30 +52,30 @@ class Waiting:
             if present is None:
                 if left <= 0:
                     raise Unavailable("The run could not be recorded", retry_after=5)
-            elif _is_over(present) or left <= 0 or _sleeps_past(present, left):
+            elif _is_over(present) or left <= 0 or _is_suspended_longer_than(present, left):
                 return present
             time.sleep(min(POLL_SECONDS, left))
 
-    def wait_in_turn(self, ticket: Ticket, seconds: float) -> Run:
+    def wait_with_limit(self, ticket: Ticket, seconds: float) -> Run:
         """Wait, for a request: if 3/4 of the request threads wait for long, others wait at most SHORT_WAIT."""
-        return self._in_turn(lambda left: self.wait(ticket, left), _is_over, seconds)
+        return self._wait_with_limit(lambda left: self.wait(ticket, left), _is_over, seconds)
 
     def wait_for_agent(self, ticket: Ticket, seconds: float) -> Run:
-        """Wait in turn for an agent, which may take long: at most half of the request threads wait for agents."""
+        """Wait for an agent, which may take long: at most half of the request threads wait for agents."""
         if not self._long_for_agents.acquire(blocking=False):
             return self.wait(ticket, min(seconds, SHORT_WAIT))
         try:
-            return self.wait_in_turn(ticket, seconds)
+            return self.wait_with_limit(ticket, seconds)
         finally:
             self._long_for_agents.release()
 
     def response(self, ticket: Ticket, seconds: float) -> tuple[Run, Any]:
-        """Wait in turn for the first `respond` node. Return the run, and that output once it is durable, else None."""
+        """Wait for the first `respond` node. Return the run, and the durable output of that node or None."""
 
         def has_answered(found: tuple[Run, Any]) -> bool:
             return found[1] is not None or _is_over(found[0])
 
-        return self._in_turn(lambda left: self._response(ticket, left), has_answered, seconds)
+        return self._wait_with_limit(lambda left: self._response(ticket, left), has_answered, seconds)
 
     def _response(self, ticket: Ticket, seconds: float) -> tuple[Run, Any]:
         deadline = time.monotonic() + seconds
@@ -90,7 +90,7 @@ class Waiting:
                 return run, response
         return run, None
 
-    def _in_turn(self, wait: Callable[[float], T], is_over: Callable[[T], bool], seconds: float) -> T:
+    def _wait_with_limit(self, wait: Callable[[float], T], is_over: Callable[[T], bool], seconds: float) -> T:
         deadline = time.monotonic() + seconds
         found = wait(min(seconds, SHORT_WAIT))
         if seconds <= SHORT_WAIT or is_over(found) or not self._long.acquire(blocking=False):
@@ -112,18 +112,18 @@ class Waiting:
 
 
 def _is_over(run: Run) -> bool:
-    """Return True if the run has ended, or was executed elsewhere and recorded here."""
+    """Return True if the run has ended, or another system executed it."""
     return run.finished_at is not None or run.recorded
 
 
-def _sleeps_past(run: Run, seconds: float) -> bool:
+def _is_suspended_longer_than(run: Run, seconds: float) -> bool:
     """Return True if the run pauses for an event that will not occur within these seconds by itself."""
     if run.status != "pending" or run.waiting is None or run.waiting == QUEUED:
         return False
     wake_at = Wait.find_next_wake(run.id)
     if wake_at is not None and wake_at <= now_ms() + seconds * 1000:
         return False
-    if not all(_sleeps_past(child, seconds) for child in run.children()):
+    if not all(_is_suspended_longer_than(child, seconds) for child in run.children()):
         return False
     # The child may have ended since the row was read: then there is none left, and the run has resumed.
     present = Run.find(run.id)

@@ -1,7 +1,8 @@
 """Firing of due schedules: each instant exactly once, even if several processes fire.
 
-The decision is pure; carrying it out is one transaction for many schedules. The database arbitrates: a schedule moves
-on only from the time that was read, and an instant with a row in `schedule_fires` is not fired again.
+The decision is pure; carrying it out is one transaction for many schedules. Concurrency is optimistic: a schedule
+advances only if its next time is still the one that was read, and an instant with a row in `schedule_fires` is not
+fired again.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from schema_fields.row_json import iso
 
 PAGE = 500
 RUNS_AT_ONCE = 500
-CAUGHT_UP = 1_000
-COUNTED = 100_000
+MAX_CAUGHT_UP = 1_000
+MAX_COUNTED = 100_000
 UNREADABLE = (CronSimError, ValueError, OSError, ZoneInfoNotFoundError)
 
 MayStart = Callable[[Workflow], str | None]
 
 
 class Missed(NamedTuple):
-    """The handling of missed instants."""
+    """The result of the `catch_up` policy for missed instants."""
 
     due_at: int
     message: str
@@ -79,20 +80,20 @@ def _catch_up(fire_times: FireTimes, policy: str, since: int, until: int, first:
     if policy == "last":
         newest = fire_times.newest(since, until) or first
         return [newest], Missed(first, f"only the latest missed time, {iso(newest)}, is fired", 1)
-    found = list(islice(fire_times.between(since, until), COUNTED))
-    if len(found) <= CAUGHT_UP:
+    found = list(islice(fire_times.between(since, until), MAX_COUNTED))
+    if len(found) <= MAX_CAUGHT_UP:
         return found, Missed(first, f"all {len(found)} missed times are fired", len(found))
-    kept, dropped = found[-CAUGHT_UP:], f"{len(found) - CAUGHT_UP}"
-    if len(found) == COUNTED:
+    kept, dropped = found[-MAX_CAUGHT_UP:], f"{len(found) - MAX_CAUGHT_UP}"
+    if len(found) == MAX_COUNTED:
         kept, dropped = _newest(fire_times, since, until), f"more than {dropped}"
-    return kept, Missed(first, f"the latest {CAUGHT_UP} missed times are fired; {dropped} are dropped", len(kept))
+    return kept, Missed(first, f"the latest {MAX_CAUGHT_UP} missed times are fired; {dropped} are dropped", len(kept))
 
 
 def _newest(fire_times: FireTimes, since: int, until: int) -> list[int]:
-    """Return the latest instants, at most CAUGHT_UP, oldest first."""
+    """Return the latest instants, at most MAX_CAUGHT_UP, oldest first."""
     found: list[int] = []
     newest = fire_times.newest(since, until)
-    while newest is not None and len(found) < CAUGHT_UP:
+    while newest is not None and len(found) < MAX_CAUGHT_UP:
         found.append(newest)
         newest = fire_times.newest(since, newest - 1)
     return found[::-1]
@@ -183,7 +184,7 @@ def _log_delay(decision: Decision, flow: Workflow, now: int) -> None:
         )
         delay = {"due_at": iso(missed.due_at), "late_seconds": late // 1000}
         data = {**delay, "catch_up": due.catch_up, "fired": missed.fired}
-        # Only a note if `watch` has already warned; this is how the delay ended.
+        # The level is info if `watch` has already logged a warning about this delay.
         _log(due, flow, "warning" if due.alerted_at is None else "info", text, data)
 
 
@@ -202,7 +203,7 @@ def watch(now: int) -> int:
             flow = flows.get(due.workflow_id)
             if flow is not None and Schedule.mark_reported(due, now):
                 since, late = iso(due.next_at), now - due.next_at
-                text = f"{_name(due, flow)} is overdue since {since} ({format_duration(late)}): nothing fires it"
+                text = f"{_name(due, flow)} is overdue since {since} ({format_duration(late)}): no process fires it"
                 _log(due, flow, "warning", text, {"due_at": since, "late_seconds": late // 1000})
                 told += 1
     return told

@@ -124,11 +124,12 @@ def fire(path: str) -> Response:
     key = _read_idempotency_key(request, hook.node_id, config.get("dedupe_header"))
     value = build_input(request, path, raw, secret_header)
     try:
-        # This thread may execute quick runs: it waits for the end anyway, or a whole run is one commit, like its row.
+        # This thread may execute quick runs: it waits for the end anyway, or a commit of the whole run costs no more
+        # than a commit of its row.
         ticket = dispatcher.submit(Start(hook.flow, value, "webhook", hook.node_id, key), here=True)
         return RESPONDERS[config["respond"]](dispatcher, ticket)
     except Unavailable as error:
-        log.warning("flow %s: a call was turned away: %s", hook.flow.id, error.message)
+        log.warning("flow %s: a call was rejected: %s", hook.flow.id, error.message)
         raise Unavailable(SATURATED, retry_after=error.retry_after) from error
 
 
@@ -223,7 +224,7 @@ def _answer_immediately(dispatcher: Dispatcher, ticket: Ticket) -> Response:
 
 
 def _answer_with_output(dispatcher: Dispatcher, ticket: Ticket) -> Response:
-    finished = dispatcher.waiting.wait_in_turn(ticket, dispatcher.config.webhook_wait)
+    finished = dispatcher.waiting.wait_with_limit(ticket, dispatcher.config.webhook_wait)
     if finished.status != "success":
         return _to_response(make_unfinished(finished))
     text = dispatcher.resources.payloads.load(finished.id, "output", Kept(finished.output, finished.output_bytes))

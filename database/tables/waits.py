@@ -13,9 +13,8 @@ from .base import Base, Write, now_ms
 from .runs import STILL_RUNS
 
 WAKE_AT_ONCE = 500
-# Only the last claim writes a wait, as with steps, and nothing begins to wait in a cancelled run, where it would never
-# be closed. An answer that came before its question is kept; one to an earlier question of the same node (a retry) is
-# not.
+# Only the last claim of a running run writes a wait: in a cancelled run the wait would never be closed. An answer that
+# came before its question is kept. An answer to an earlier question of the node, before a retry, is cleared.
 BEGIN = (
     "INSERT INTO waits (run_id, node_id, seq, reason, wake_at, question, created_at) SELECT ?, ?, ?, ?, ?, ?, ? "
     f"WHERE {STILL_RUNS} ON CONFLICT (run_id, node_id) DO UPDATE SET seq = excluded.seq, reason = excluded.reason, "
@@ -31,8 +30,8 @@ ANSWER = (
     "answer = excluded.answer, answer_bytes = excluded.answer_bytes, answered_by = excluded.answered_by, "
     "answered_at = excluded.answered_at WHERE waits.answered_at IS NULL"
 )
-# A run that has reached the node resumes; one that has not yet will find the answer there.
-GO_ON = (
+# Resume a run that has reached the node. Otherwise the answer stays in its row until the run reaches the node.
+RESUME = (
     "UPDATE runs SET waiting = NULL WHERE id = ? AND status = 'pending' "
     "AND EXISTS (SELECT 1 FROM waits WHERE run_id = runs.id AND node_id = ? AND seq IS NOT NULL)"
 )
@@ -83,7 +82,7 @@ class Wait(Base):
         if run is None or run[0] not in ("pending", "running"):
             return "The run has ended already"
         if run[1]:
-            return "The run is executed elsewhere, which is where to answer it"
+            return "This run is executed by another system. Answer it there."
         wait = cls.one("run_id = ? AND node_id = ?", run_id, node_id)
         if wait is not None and wait.answered_at is not None:
             return "The time to answer is over" if wait.name == "time" else "It was answered already"
@@ -102,7 +101,7 @@ class Wait(Base):
         now = now_ms()
         with write():
             execute(ANSWER, (run_id, node_id, now, name, answer, answer_bytes, by, now))
-            execute(GO_ON, (run_id, node_id))
+            execute(RESUME, (run_id, node_id))
 
     @classmethod
     def wake(cls, now: int) -> list[str]:
@@ -118,7 +117,7 @@ class Wait(Base):
             for run_id, node_id in execute(due, (now, WAKE_AT_ONCE)).fetchall():
                 sql = "UPDATE waits SET name = 'time', answered_at = ? WHERE run_id = ? AND node_id = ?"
                 execute(sql, (now, run_id, node_id))
-                execute(GO_ON, (run_id, node_id))
+                execute(RESUME, (run_id, node_id))
                 woken.append(run_id)
         return woken
 

@@ -123,7 +123,7 @@ class HttpWorker(ThreadWorker):
                 self.alive = False
 
     def sweep(self, now: float) -> None:
-        """End connections past their deadline. When few are left, connections without a request get less time."""
+        """End connections past their deadline. If no free ones are left, idle connections get a shorter deadline."""
         is_full = len(self.connections) >= self.worker_connections
         for connection in list(self.connections):
             if connection.state is State.BUSY:
@@ -487,7 +487,7 @@ class HttpWorker(ThreadWorker):
         return True
 
     def extend_deadline(self, connection: Connection, now: float) -> None:
-        """Move the deadline of a reading client: to the end of a pause, or to when its rate falls below MIN_RATE."""
+        """Set the deadline of a reading client: FREE_SECONDS after its last data, or earlier below MIN_RATE."""
         before, taken = connection.taken, connection.count_taken()
         if taken > before:
             connection.moved_at = now

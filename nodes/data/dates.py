@@ -159,7 +159,7 @@ def convert_zone(at: datetime, zone: Any) -> datetime:
         raise refusal("the time is not within the years 1 to 9999") from None
 
 
-# Calculation. All times are in the zone of the calendar; `in_zone` normalizes sums of wall-clock times.
+# Calculation. All times are in the zone of the calendar; `convert_zone` normalizes sums of wall-clock times.
 
 
 def add(at: datetime, amount: float, unit: str) -> datetime:
@@ -324,7 +324,7 @@ class Date(Node):
             "The time zone of the result: Europe/Paris", check_zone, most=100, load_default="UTC", title="Time zone"
         )
         input_timezone = line(
-            "The time zone of times without one. Default: the time zone", check_zone, most=100, title="Input time zone"
+            "Zone of times without an offset. Default: the time zone", check_zone, most=100, title="Input time zone"
         )
         input_format = line(
             "The format of the time if it is not a standard one: %d.%m.%Y %H:%M",

@@ -170,7 +170,7 @@ def test_an_answer_is_corrected_three_times_and_its_usage_is_in_the_log(run, llm
     made = run(ask(output_schema=SCHEMA, retry={"attempts": 3, "delay": 0}))
     assert made["status"] == "failed" and len(llm.requests) == 4
     assert made["error_text"] == (
-        'the model gave no usable answer, even after being told: n: "three" is not of type "integer"'
+        'the model gave no usable answer; the last correction was: n: "three" is not of type "integer"'
     )
     (line,) = [line for line in owner.get(f"/api/logs/{made['id']}").json["items"] if line["level"] == "warning"]
     assert line["data"]["requests"] == 4 and line["data"]["cost"] == pytest.approx(4 * 0.00021)

@@ -26,7 +26,7 @@ from world import add_flow, at_once, flow, fresh_database, raced
 
 from database import execute, write
 from models import GRACE_MS, LogEntry, Run, Schedule, ScheduleFire, Workflow, WorkflowVersion, metrics
-from scheduler.firing import CAUGHT_UP, COUNTED, decide, fire_due, format_duration, get_fire_times, watch
+from scheduler.firing import MAX_CAUGHT_UP, MAX_COUNTED, decide, fire_due, format_duration, get_fire_times, watch
 
 pytestmark = pytest.mark.usefixtures("path")
 
@@ -259,7 +259,7 @@ def test_the_newest_thousand_are_made_up_for_and_the_rest_is_counted():
     made = schedule(every=60, catch_up="all")
     fire_due(START)
     end = START + 1500 * MINUTE + 90_000
-    assert len(fire_due(end)) == CAUGHT_UP + 1
+    assert len(fire_due(end)) == MAX_CAUGHT_UP + 1
     late = [instant for instant in fires(made) if instant < end - GRACE_MS]
     assert late == [START + minute * MINUTE for minute in range(501, 1501)]
     ((_, message),) = logged()
@@ -272,10 +272,10 @@ def test_a_very_long_downtime_is_not_counted_to_its_end():
     (due,) = Schedule.due(START + 2 * DAY, 10)
     decision = decide(due, START + 2 * DAY)
     edge = START + 2 * DAY - GRACE_MS - SECOND
-    assert decision.instants[0] == edge - (CAUGHT_UP - 1) * SECOND
-    assert decision.instants == list(range(edge - (CAUGHT_UP - 1) * SECOND, START + 2 * DAY + 1, SECOND))
+    assert decision.instants[0] == edge - (MAX_CAUGHT_UP - 1) * SECOND
+    assert decision.instants == list(range(edge - (MAX_CAUGHT_UP - 1) * SECOND, START + 2 * DAY + 1, SECOND))
     assert decision.next_at == START + 2 * DAY + SECOND and row(made).next_at == START + SECOND
-    assert f"more than {COUNTED - CAUGHT_UP} are dropped" in decision.missed.message
+    assert f"more than {MAX_COUNTED - MAX_CAUGHT_UP} are dropped" in decision.missed.message
 
 
 @pytest.mark.parametrize(
@@ -343,7 +343,7 @@ def test_an_overdue_schedule_is_logged_once():
     assert logged() == [
         (
             "warning",
-            f"The schedule tick of the flow Flow is overdue since {utc(START + MINUTE)} (1 min): nothing fires it",
+            f"The schedule tick of the flow Flow is overdue since {utc(START + MINUTE)} (1 min): no process fires it",
         )
     ]
     assert Schedule.overdue(now + 1) == 1
