@@ -17,7 +17,8 @@ from models import ApiToken, Caller, Membership, Session, Startable, User, Works
 OTHER = """
 import sys, database
 from pathlib import Path
-from models import ROLES, ApiToken, Membership, Session, User, Workflow, Workspace
+from constants import ROLES
+from models import ApiToken, Membership, Session, User, Workflow, Workspace
 database.connect(Path(sys.argv[1]), "normal")
 user, workspace = User.by_email("ada@example.org"), Workspace.get(name="Second")
 kept = {"token_hash": sys.argv[2], "workspace_id": workspace.id, "user_id": user.id}
