@@ -7,13 +7,14 @@ import stat
 import threading
 from contextlib import closing
 
+import command_line
 import orjson
 import pytest
 from click.testing import CliRunner
 
 import cli
 import database
-from config import KEY_FILE, Config, table
+from config import KEY_FILE, Config
 from constants import VERSION
 from database import backups
 from database.backups import MANIFEST, RESTORING
@@ -21,15 +22,7 @@ from errors import BadInput, ConfigError, Conflict, NotFound
 from models import Credential, Fact, Lease, Schedule, Workflow, Workspace, now_ms
 from workflow_server import prepare, serve
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """The working folder of the commands, without settings from the environment."""
-    for row in table():
-        monkeypatch.delenv(row.env, raising=False)
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    database.disconnect()
+folder = command_line.folder
 
 
 @pytest.fixture

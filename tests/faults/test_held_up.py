@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 CONNECTIONS = 60
 WAIT = 4  # seconds that a request may wait for the write lock
 QUICK = 3.0  # for an answer of health, also on a busy machine
-REASON = re.compile("another process does not end|cannot take this call|cannot be written")
+REASON = re.compile("locked by another process|cannot take this call|cannot be written")
 SET = {"nodes": [{"id": "a", "type": "set", "config": {"values": {"n": "{{ input }}"}}}], "edges": []}
 WRITER = """
 import pathlib, sys

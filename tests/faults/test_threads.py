@@ -197,7 +197,7 @@ def work(process):
 
 def begin(folder, stack, turns):
     process = stack.enter_context(a_process(folder, run_threads=0))
-    process.resources.config = replace(process.config, run_threads=3)
+    process.config = process.resources.config = replace(process.config, run_threads=3)
     process._choosing = Lock(turns)
     return process
 
