@@ -1,4 +1,4 @@
-"""Spreadsheets and PDF files: what is read of real ones, and what is refused of broken and hostile ones."""
+"""Spreadsheets and PDF files: real files are read, broken and hostile files are refused."""
 
 import io
 import time
@@ -25,7 +25,7 @@ def ctx(make_ctx):
 
 @pytest.fixture
 def put(ctx):
-    """Write a file of the workspace; its path."""
+    """Return a function that writes a file of the workspace and returns its path."""
 
     def write(content, path="in/file"):
         ctx.files.max_bytes = 20 * 2**20
@@ -36,7 +36,7 @@ def put(ctx):
 
 
 def book(*rows, title="Sheet1"):
-    """A real xlsx file with these rows."""
+    """Return a real xlsx file with these rows."""
     made = openpyxl.Workbook()
     made.active.title = title
     for row in rows:
@@ -47,7 +47,7 @@ def book(*rows, title="Sheet1"):
 
 
 def with_part(content, name, part):
-    """The zip with one of its parts replaced."""
+    """Return the zip with one of its parts replaced."""
     file = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new:
         for item in old.namelist():
@@ -58,7 +58,7 @@ def with_part(content, name, part):
 # Reading spreadsheets
 
 
-def test_rows_become_objects_under_the_names_of_the_first(run, put, ctx):
+def test_rows_become_objects_with_the_header_names_as_keys(run, put, ctx):
     put(
         book(["id", "total", "at", "paid"], [1, 9.5, date(2026, 5, 1), True], [2, None, datetime(2026, 5, 2, 8), False])
     )
@@ -68,18 +68,18 @@ def test_rows_become_objects_under_the_names_of_the_first(run, put, ctx):
     ]
 
 
-def test_columns_without_a_name_and_with_the_same_name_are_told_apart(run, put, ctx):
+def test_unnamed_and_duplicate_columns_get_unique_names(run, put, ctx):
     put(book(["a", None, "a"], [1, 2, 3]))
     assert run("spreadsheet", {"operation": "read", "file": "in/file"}, ctx=ctx) == [{"a": 1, "column 2": 2, "a 2": 3}]
 
 
-def test_without_a_header_rows_are_lists_and_empty_ones_are_left_out(run, put, ctx):
+def test_without_a_header_rows_are_lists_and_empty_rows_are_dropped(run, put, ctx):
     put(book(["a", 1], [None, None], ["b", 2]))
     config = {"operation": "read", "file": {"path": "in/file"}, "header": False}
     assert run("spreadsheet", config, ctx=ctx) == [["a", 1], ["b", 2]]
 
 
-def test_a_sheet_is_found_by_its_name(run, put, ctx):
+def test_a_sheet_is_selected_by_name(run, put, ctx):
     put(book(["a"], [1], title="May"))
     assert run("spreadsheet", {"operation": "read", "file": "in/file", "sheet": "May"}, ctx=ctx) == [{"a": 1}]
     with pytest.raises(NodeError, match="has no sheet 'June'; its sheets are: May"):
@@ -115,7 +115,7 @@ def test_text_is_never_a_formula(run, ctx):
         ({"items": [], "file": 7}, "file: must be a path"),
     ],
 )
-def test_what_cannot_be_written_is_said(run, ctx, config, message):
+def test_invalid_items_are_refused_and_no_file_is_written(run, ctx, config, message):
     with pytest.raises(NodeError, match=message):
         run("spreadsheet", {"operation": "write", "file": "a.xlsx", **config}, ctx=ctx)
     assert ctx.files.list() == []
@@ -125,7 +125,7 @@ def test_what_cannot_be_written_is_said(run, ctx, config, message):
 
 
 def refused(run, ctx, message, type_="spreadsheet", **config):
-    """It fails with this message, for good, and soon."""
+    """Assert that reading fails quickly and permanently with this message."""
     began = time.monotonic()
     if type_ == "spreadsheet":
         config = {"operation": "read", **config}
@@ -134,7 +134,7 @@ def refused(run, ctx, message, type_="spreadsheet", **config):
     assert caught.value.permanent and time.monotonic() - began < 15
 
 
-def test_what_is_no_spreadsheet_is_refused(run, put, ctx):
+def test_a_file_that_is_not_a_spreadsheet_is_refused(run, put, ctx):
     put(b"a,b\n1,2\n")
     refused(run, ctx, "is not a readable xlsx file")
     put(with_part(book(["a"]), "[Content_Types].xml", b"nonsense"))
@@ -146,7 +146,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unzipped(run, put, ctx):
     refused(run, ctx, "when unzipped")
 
 
-def test_a_zip_that_lies_about_its_size_gains_nothing(run, put, ctx):
+def test_a_zip_with_a_false_size_is_refused(run, put, ctx):
     bomb = with_part(book(["a"]), SHEET, b"<worksheet>" + b" " * (40 * 2**20))
     size = (40 * 2**20 + 11).to_bytes(4, "little")
     assert bomb.count(size) == 2
@@ -155,8 +155,8 @@ def test_a_zip_that_lies_about_its_size_gains_nothing(run, put, ctx):
 
 
 @pytest.mark.slow
-def test_a_part_that_lies_about_its_size_is_read_no_further_than_it_says(run, put, ctx):
-    """Libraries read parts as a whole, and Python unzips all of one before it looks at the size that it should have."""
+def test_a_part_with_a_false_size_is_read_only_to_the_declared_size(run, put, ctx):
+    """Libraries read whole parts, and Python unzips a whole part before it checks the declared size."""
     content, name = book(["a"], ["b"]), "[Content_Types].xml"
     part = zipfile.ZipFile(io.BytesIO(content)).read(name)
     true = len(part).to_bytes(4, "little"), zlib.crc32(part).to_bytes(4, "little")
@@ -166,7 +166,7 @@ def test_a_part_that_lies_about_its_size_is_read_no_further_than_it_says(run, pu
     put(bomb)
     tracemalloc.start()
     try:
-        # By the reader itself, in this process: what another uses, this does not see.
+        # Call the reader in this process: tracemalloc does not see the memory of another process.
         options = {"sheet": None, "max_rows": 10, "max_columns": 10}
         assert spreadsheet.read(options, bomb) == ({"rows": [["a"], ["b"]]}, ())
         assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
@@ -175,8 +175,8 @@ def test_a_part_that_lies_about_its_size_is_read_no_further_than_it_says(run, pu
     assert run("spreadsheet", {"operation": "read", "file": "in/file"}, ctx=ctx) == [{"a": "b"}]
 
 
-def test_a_part_that_is_zipped_in_another_way_is_refused(run, put, ctx):
-    """There is no bound to what bzip2 makes of a few bytes at once."""
+def test_a_part_with_another_compression_is_refused(run, put, ctx):
+    """bzip2 can unzip a few bytes to an unlimited size in one step."""
     file = io.BytesIO(book(["a"]))
     with zipfile.ZipFile(file, "a", zipfile.ZIP_BZIP2) as archive:
         archive.writestr("more.xml", b"0" * 1000)
@@ -184,14 +184,14 @@ def test_a_part_that_is_zipped_in_another_way_is_refused(run, put, ctx):
     refused(run, ctx, "uses a compression")
 
 
-def test_an_xml_bomb_inside_is_refused(run, put, ctx):
+def test_an_xml_bomb_is_refused(run, put, ctx):
     entities = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
     bomb = f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a0 "ha">{entities}]><worksheet>&a9;</worksheet>'
     put(with_part(book(["a"]), SHEET, bomb.encode()))
     refused(run, ctx, "not a readable xlsx file")
 
 
-def test_a_cell_at_the_end_of_the_world_costs_nothing(run, put, ctx):
+def test_a_cell_at_the_last_row_is_refused_by_the_row_limit(run, put, ctx):
     far = (
         '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><dimension ref="A1:XFD1048576"/>'
         '<sheetData><row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData></worksheet>'
@@ -208,16 +208,16 @@ def test_the_deadline_holds_while_reading(run, put, make_ctx):
         run("spreadsheet", {"operation": "read", "file": "in/file"}, ctx=ctx)
 
 
-def keeps_busy():
-    """A file of some KB whose one row takes the library many seconds to read."""
+def slow_book():
+    """Return a file of some KB with one row that takes the library many seconds to read."""
     start = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row r="1">'
     return with_part(book(["a"]), SHEET, start + b"<c><v>1</v></c>" * 3_000_000 + b"</row></sheetData></worksheet>")
 
 
 @pytest.mark.slow
-def test_a_file_that_keeps_its_reader_busy_ends_at_the_timeout_and_takes_no_time_of_the_server(run, put, make_ctx):
+def test_a_slow_file_ends_at_the_timeout_without_using_the_servers_processor_time(run, put, make_ctx):
     ctx, _ = make_ctx(seconds=2)
-    content = keeps_busy()
+    content = slow_book()
     assert len(content) < 100_000
     ctx.files.write("in/file", content)
     begun, used = time.monotonic(), time.process_time()
@@ -239,7 +239,7 @@ OBJECTS = (
 
 
 def page(content=TEXT, more=b""):
-    """A PDF of one page, written by hand: its objects, and where each begins."""
+    """Return a PDF of one page, written by hand: its objects and their offsets."""
     stream = b"<</Length %d%s>> stream\n%s\nendstream" % (len(content), more, content)
     made, offsets = b"%PDF-1.4\n", []
     for number, body in enumerate((*OBJECTS, stream), 1):
@@ -265,7 +265,7 @@ def pdf(pages=1, password=None, **info):
     return file.getvalue()
 
 
-def test_a_pdf_gives_its_text_page_by_page(run, put, ctx):
+def test_a_pdf_is_read_as_text_by_page(run, put, ctx):
     put(pdf(pages=2, title="Invoice", author="Shop"))
     assert run("pdf", {"file": "in/file"}, ctx=ctx) == {
         "text": "Invoice 2026-17\n\nInvoice 2026-17",
@@ -292,19 +292,19 @@ def test_a_locked_pdf_opens_with_its_password(run, put, ctx):
         PDF.replace(b"/Kids[3 0 R]", b"/Kids[2 0 R]"),
     ],
 )
-def test_what_is_no_pdf_is_refused(run, put, ctx, content):
+def test_a_file_that_is_not_a_pdf_is_refused(run, put, ctx, content):
     put(content)
     refused(run, ctx, "is not a readable PDF", "pdf")
 
 
 @pytest.mark.slow
-def test_a_pdf_whose_stream_unzips_to_very_much_is_refused(run, put, ctx):
+def test_a_pdf_with_a_stream_that_unzips_too_large_is_refused(run, put, ctx):
     put(page(zlib.compress(b" " * (200 * 2**20), 9), b"/Filter/FlateDecode"))
     refused(run, ctx, "is not a readable PDF: Limit reached", "pdf")
 
 
 @pytest.mark.parametrize("name", ["a.csv", "A.CSV", "a.xls"])
-def test_a_sheet_is_not_written_under_the_name_of_something_else(run, make_ctx, name):
+def test_a_spreadsheet_is_written_only_to_an_xlsx_file_name(run, make_ctx, name):
     ctx, _ = make_ctx()
     with pytest.raises(NodeError, match=r"must end in \.xlsx"):
         run("spreadsheet", {"operation": "write", "file": name, "items": [{"a": 1}]}, ctx=ctx)

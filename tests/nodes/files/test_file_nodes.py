@@ -1,4 +1,4 @@
-"""The workspace's files: what may be named, what is never reached, and the node over them."""
+"""The workspace's files: valid paths, access outside the folder, and the `file` node."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ def files(tmp_path):
 
 @pytest.fixture
 def outside(tmp_path):
-    """A file and a folder that lie beside the workspace's files."""
+    """Return a folder with a file outside the workspace's files."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "secret.txt").write_text("hunter2")
     return tmp_path / "outside"
@@ -37,7 +37,7 @@ def test_writing_replaces_and_appending_adds(files):
     assert files.read("a") == b"two!"
 
 
-def test_an_interrupted_write_leaves_the_old_content_and_no_draft(files):
+def test_an_interrupted_write_keeps_the_old_content_and_leaves_no_draft(files):
     files.write("a", b"old")
     with pytest.raises(RuntimeError), files.writing("a") as file:
         file.write(b"half of the n")
@@ -47,7 +47,7 @@ def test_an_interrupted_write_leaves_the_old_content_and_no_draft(files):
     assert [path.name for path in files.root.iterdir()] == ["a"]
 
 
-def test_a_folder_is_listed_by_name(files):
+def test_the_entries_of_a_folder_are_listed_by_name(files):
     assert files.list() == []
     files.write("b.txt", b"12")
     files.write("a/c", b"")
@@ -56,7 +56,7 @@ def test_a_folder_is_listed_by_name(files):
     assert [entry["path"] for entry in files.list("a")] == ["a/c"]
 
 
-def test_deleting_says_whether_there_was_one(files):
+def test_delete_returns_whether_the_file_existed(files):
     files.write("a/b", b"")
     assert files.delete("a/b") and not files.delete("a/b")
     assert files.delete("a") and not files.delete("no/such")
@@ -78,7 +78,7 @@ def test_deleting_says_whether_there_was_one(files):
         (".draft-1", "are reserved"),
     ],
 )
-def test_a_path_that_is_none_is_refused_whatever_is_done_with_it(files, path, message):
+def test_an_invalid_path_is_refused_by_every_operation(files, path, message):
     for attempt in (
         files.read,
         files.delete,
@@ -112,14 +112,14 @@ def test_a_link_to_a_folder_is_never_followed(files, outside):
     assert [path.name for path in outside.iterdir()] == ["secret.txt"]
 
 
-def test_a_second_name_of_a_file_elsewhere_is_not_read(files, outside):
+def test_a_hard_link_to_a_file_outside_is_not_read(files, outside):
     files.write("x", b"")
     os.link(outside / "secret.txt", files.root / "hard")
     with pytest.raises(NodeError, match="not a regular file"):
         files.read("hard")
 
 
-def test_a_pipe_holds_nobody_up(files):
+def test_a_named_pipe_does_not_block(files):
     files.write("x", b"")
     os.mkfifo(files.root / "pipe")
     with pytest.raises(NodeError):
@@ -128,7 +128,7 @@ def test_a_pipe_holds_nobody_up(files):
         files.append("pipe", b"x")
 
 
-def test_no_file_grows_beyond_the_bound(files):
+def test_a_file_cannot_exceed_the_size_limit(files):
     with pytest.raises(NodeError, match="exceed the limit|has more than"):
         files.write("a", b"x" * 1_001)
     files.write("a", b"x" * 900)
@@ -143,7 +143,7 @@ def test_no_file_grows_beyond_the_bound(files):
         files.read("big")
 
 
-def test_a_full_disk_is_passing_and_said(files, monkeypatch):
+def test_a_full_disk_is_reported_and_not_permanent(files, monkeypatch):
     def full(fd):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -157,7 +157,7 @@ def test_a_full_disk_is_passing_and_said(files, monkeypatch):
 # The node
 
 
-def test_the_node_writes_text_as_it_is_and_anything_else_as_json(run):
+def test_the_node_writes_text_unchanged_and_other_values_as_json(run):
     done = run("file", {"operation": "write", "path": "out/a.json", "data": {"b": [1, "ü"]}})
     assert done == {"path": "out/a.json", "name": "a.json", "size": 14, "content_type": "application/json"}
     assert run("file", {"operation": "read", "path": "out/a.json"}) == '{"b":[1,"ü"]}'
@@ -167,7 +167,7 @@ def test_the_node_writes_text_as_it_is_and_anything_else_as_json(run):
     assert run("file", {"operation": "read", "path": "log.txt"}) == "one\ntwo\n"
 
 
-def test_the_node_carries_any_bytes_as_base64(run):
+def test_the_node_reads_and_writes_binary_data_as_base64(run):
     run("file", {"operation": "write", "path": "a.bin", "data": "AP+A", "encoding": "base64"})
     assert run("file", {"operation": "read", "path": "a.bin", "encoding": "base64"}) == "AP+A"
     with pytest.raises(NodeError, match="not UTF-8 text"):
@@ -209,7 +209,7 @@ def test_the_node_copies_and_moves(run, make_ctx):
     ],
 )
 @pytest.mark.parametrize("operation", ["copy", "move"])
-def test_what_cannot_be_copied_or_moved_stays_as_it_was(run, make_ctx, outside, operation, config, message):
+def test_a_refused_copy_or_move_changes_nothing(run, make_ctx, outside, operation, config, message):
     ctx, _ = make_ctx()
     ctx.files.write("a", b"hello")
     ctx.files.write("folder/x", b"")
@@ -219,7 +219,7 @@ def test_what_cannot_be_copied_or_moved_stays_as_it_was(run, make_ctx, outside, 
     assert ctx.files.read("a") == b"hello" and [entry["name"] for entry in ctx.files.list()] == ["a", "folder"]
 
 
-def test_the_node_says_where_json_is_broken(run):
+def test_the_node_names_the_line_of_invalid_json(run):
     run("file", {"operation": "write", "path": "a.json", "data": '{\n"a": }'})
     with pytest.raises(NodeError, match=r"'a.json' is not JSON: .* \(line 2\)"):
         run("file", {"operation": "read", "path": "a.json", "encoding": "json"})
@@ -236,7 +236,7 @@ def test_the_node_says_where_json_is_broken(run):
         ("http", {"url": "http://127.0.0.1:1/", "response": "file", "save_to": "hunter2/"}),
     ],
 )
-def test_a_secret_by_expression_is_not_kept_for_others_to_read(run, make_ctx, type_, config):
+def test_a_secret_from_an_expression_is_not_written_to_a_file(run, make_ctx, type_, config):
     ctx, _ = make_ctx(credentials={"key": ("secret", {"value": "hunter2"}, ["example.com"])})
     assert ctx.keyring["key"] == "hunter2"
     with pytest.raises(NodeError, match="the credential 'key' may not be sent to a file of the workspace") as caught:

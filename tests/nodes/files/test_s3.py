@@ -1,4 +1,4 @@
-"""The node `s3` with moto's store behind a real HTTP server."""
+"""The `s3` node with moto's store behind a real HTTP server."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ SECRET = "Geheim/Key+1"
 
 
 class Requests:
-    """A WSGI application that notes who asks for what, and hands it on."""
+    """A WSGI application that records each request and passes it on."""
 
     def __init__(self, app):
         self.app, self.seen, self.answer = app, [], None
@@ -49,7 +49,7 @@ def serve(app, **options):
 
 @pytest.fixture
 def store(moto_app):
-    """`store.requests.seen` are the requests; there is a bucket `reports`."""
+    """Return a store with a bucket `reports`; `store.requests.seen` has the requests so far."""
     from moto.s3.models import s3_backends
 
     for account in s3_backends.values():
@@ -96,7 +96,7 @@ def md5(data):
     return hashlib.md5(data).hexdigest()
 
 
-def test_what_is_put_can_be_got(do):
+def test_a_stored_object_can_be_read(do):
     made = do("put", "2026/may.txt", data="höre")
     assert made == {"bucket": "reports", "key": "2026/may.txt", "size": 5, "etag": md5("höre".encode())}
     assert do("get", "2026/may.txt") == {
@@ -108,7 +108,7 @@ def test_what_is_put_can_be_got(do):
     }
 
 
-def test_data_that_is_no_text_is_json(do):
+def test_data_other_than_text_is_stored_as_json(do):
     do("put", "a.json", data={"a": ["é", 1]})
     answer = do("get", "a.json", encoding="json")
     assert (answer["data"], answer["content_type"]) == ({"a": ["é", 1]}, "application/json")
@@ -116,13 +116,13 @@ def test_data_that_is_no_text_is_json(do):
     assert do("get", "b.json")["data"] == '{"b":2}'
 
 
-def test_any_bytes_go_as_base64(do):
+def test_binary_data_is_passed_as_base64(do):
     do("put", "a", data="AP8=", encoding="base64", content_type="image/x-own")
     answer = do("get", "a", encoding="base64")
     assert (answer["data"], answer["size"], answer["content_type"]) == ("AP8=", 2, "image/x-own")
 
 
-def test_files_go_there_and_back(do, make_ctx, tmp_path):
+def test_files_are_uploaded_and_downloaded(do, make_ctx, tmp_path):
     files = make_ctx()[0].need_files()
     content = os.urandom(300_000)
     files.write("a/photo.png", content)
@@ -139,7 +139,7 @@ def test_files_go_there_and_back(do, make_ctx, tmp_path):
     assert files.read("b/photo.png") == content
 
 
-def test_a_large_file_goes_in_parts(do, make_ctx, store, monkeypatch):
+def test_a_large_file_is_uploaded_in_parts(do, make_ctx, store, monkeypatch):
     monkeypatch.setattr(s3, "PART", 5 * 2**20)
     ctx, _ = make_ctx(credentials=credential(store.url))
     ctx.files.max_bytes = 20 * 2**20
@@ -153,21 +153,21 @@ def test_a_large_file_goes_in_parts(do, make_ctx, store, monkeypatch):
     assert ctx.files.read("back.bin") == content
 
 
-def test_an_object_that_is_larger_than_a_file_may_be_leaves_nothing(do, fails, make_ctx, store):
+def test_an_object_above_the_file_size_limit_leaves_no_file(do, fails, make_ctx, store):
     do("put", "large", data="x" * 1_500_000)
     error = fails("get", "large", file="a/large.txt")
     assert error.permanent and "exceed the limit" in error.message
     assert make_ctx()[0].need_files().list("a") == []
 
 
-def test_an_object_that_is_too_large_for_a_value_is_for_a_file(do, fails, monkeypatch):
+def test_an_object_too_large_for_a_value_must_be_downloaded_to_a_file(do, fails, monkeypatch):
     monkeypatch.setattr(s3, "MAX_READ", 1_000)
     do("put", "large", data="x" * 1_001)
     error = fails("get", "large")
     assert error.permanent and "download it to a file" in error.message
 
 
-def test_what_is_no_text_is_said_to_be_none(do, fails):
+def test_an_object_that_is_not_text_or_not_json_is_refused(do, fails):
     do("put", "a", data="AP8=", encoding="base64")
     assert "read it as base64" in fails("get", "a").message
     assert "is not JSON" in fails("get", do("put", "b", data="x")["key"], encoding="json").message
@@ -185,7 +185,7 @@ def test_objects_are_listed_by_key(do):
     assert do("list", prefix="nothing") == {"objects": [], "truncated": False}
 
 
-def test_a_list_of_many_pages_is_read_as_far_as_asked(do, store):
+def test_a_list_is_read_page_by_page_up_to_the_limit(do, store):
     for number in range(1_005):
         store.backend.put_object("reports", f"{number:04}", b"")
     answer = do("list", limit=1_004)
@@ -193,7 +193,7 @@ def test_a_list_of_many_pages_is_read_as_far_as_asked(do, store):
     assert len(store.requests.seen) == 2
 
 
-def test_what_is_deleted_is_gone(do, fails):
+def test_a_deleted_object_is_not_found(do, fails):
     do("put", "a", data="x")
     assert do("delete", "a") == {"bucket": "reports", "key": "a", "deleted": True}
     assert do("list")["objects"] == []
@@ -201,26 +201,26 @@ def test_what_is_deleted_is_gone(do, fails):
     assert error.permanent and "NoSuchKey" in error.message
 
 
-def test_a_bucket_that_is_not_there_is_permanent(fails):
+def test_a_missing_bucket_is_permanent(fails):
     error = fails("put", "a", data="x", bucket="nowhere")
     assert error.permanent and "NoSuchBucket" in error.message
 
 
 @pytest.mark.parametrize("bucket", ["x", "a/b", "a..b", "192.168.0.1"])
-def test_a_name_that_is_no_bucket_s_is_permanent(fails, store, bucket):
+def test_an_invalid_bucket_name_is_permanent(fails, store, bucket):
     assert fails("get", "a", bucket=bucket).permanent
     assert store.requests.seen == []
 
 
 @pytest.mark.parametrize("key", ["../other/a", "a/../../b", "./a", "a/.."])
 @pytest.mark.parametrize("operation", ["get", "put", "delete"])
-def test_a_key_cannot_lead_elsewhere(fails, store, operation, key):
+def test_a_key_with_dot_segments_is_refused(fails, store, operation, key):
     assert fails(operation, key, data="x").permanent
     assert store.requests.seen == []
 
 
 @pytest.mark.parametrize("key", ["a?b=c", "a#b", "a b", "ä", "a%2fb", "/a", "a//b", "-", "a\\b"])
-def test_odd_keys_are_keys(do, key):
+def test_keys_may_contain_special_characters(do, key):
     do("put", key, data=key)
     assert do("get", key)["data"] == key
     assert [one["key"] for one in do("list")["objects"]] == [key]
@@ -238,19 +238,19 @@ def test_a_bad_setting_is_refused(config):
     assert caught.value.messages.keys() == config.keys()
 
 
-def test_a_header_cannot_be_smuggled_in(fails, store):
+def test_a_header_cannot_be_injected(fails, store):
     assert fails("put", "a", data="x", content_type="text/plain\r\nx-amz-acl: public-read").permanent
     assert store.requests.seen == []
 
 
-def test_requests_are_signed_and_the_secret_stays_here(do, store):
+def test_requests_are_signed_and_do_not_contain_the_secret(do, store):
     do("put", "a", data="x")
     (seen,) = store.requests.seen
     assert seen.environ["HTTP_AUTHORIZATION"].startswith("AWS4-HMAC-SHA256 Credential=AKIAZOE/")
     assert SECRET not in repr(seen.environ)
 
 
-def test_without_a_region_the_store_is_asked_for_it(do, store):
+def test_without_a_region_the_node_asks_the_store_for_it(do, store):
     do("put", "a", data="x", credentials=credential(store.url, region=None))
     assert [seen.path for seen in store.requests.seen] == ["/reports?location=", "/reports/a"]
 
@@ -270,7 +270,7 @@ def test_without_a_region_the_store_is_asked_for_it(do, store):
         (301, "<Error><Code>PermanentRedirect</Code><Message>x</Message></Error>", True, "PermanentRedirect"),
     ],
 )
-def test_an_error_of_the_store_says_whether_it_passes(fails, store, status, body, permanent, part):
+def test_the_stores_error_decides_whether_it_is_permanent(fails, store, status, body, permanent, part):
     media = "application/xml" if body.startswith("<") else "text/plain"
     store.requests.answer = Response(body, status=status, content_type=media)
     error = fails("list")
@@ -284,14 +284,14 @@ def test_a_redirect_is_not_followed(fails, store):
     assert len(store.requests.seen) == 1
 
 
-def test_an_answer_that_is_too_large_is_refused(fails, store, monkeypatch):
+def test_a_response_that_is_too_large_is_refused(fails, store, monkeypatch):
     monkeypatch.setattr(s3, "MAX_RESPONSE", 10_000)
     for status in (200, 404):
         store.requests.answer = Response(b"x" * 20_000, status=status, content_type="application/xml")
         assert "more than 10,000 bytes" in fails("list").message
 
 
-def test_what_unzips_to_something_large_stays_as_it_is(do, store):
+def test_a_compressed_object_is_not_unzipped(do, store):
     import gzip
 
     packed = gzip.compress(b"x" * 10_000_000)
@@ -299,12 +299,12 @@ def test_what_unzips_to_something_large_stays_as_it_is(do, store):
     assert do("get", "a", encoding="base64")["size"] == len(packed)
 
 
-def test_a_body_that_is_cut_off_is_an_error(fails, serve_bytes):
+def test_a_truncated_body_is_an_error(fails, serve_bytes):
     url = serve_bytes([b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"], pause=0).url.rstrip("/")
     assert not fails("get", "a", credentials=credential(url), timeout=5).permanent
 
 
-def test_a_store_that_drips_gains_no_time(fails, serve_bytes, make_ctx):
+def test_a_slow_response_ends_at_the_timeout(fails, serve_bytes, make_ctx):
     url = serve_bytes([b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", *[b"a"] * 900], pause=0.1).url.rstrip("/")
     began = time.monotonic()
     error = fails("get", "a", credentials=credential(url), timeout=0.5, file="a.txt")
@@ -313,25 +313,25 @@ def test_a_store_that_drips_gains_no_time(fails, serve_bytes, make_ctx):
     assert make_ctx()[0].need_files().list() == []
 
 
-def test_nobody_at_home_passes(fails):
+def test_a_refused_connection_is_not_permanent(fails):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     error = fails("list", credentials=credential(f"http://127.0.0.1:{port}"))
     assert not error.permanent and error.message == "127.0.0.1: Connection refused"
 
 
-def test_a_store_that_may_not_be_reached_is_not(fails, store):
+def test_a_store_blocked_by_the_egress_rule_is_not_contacted(fails, store):
     error = fails("list", credentials=credential(f"http://127.0.0.2:{store.port}"))
     assert "may not be reached" in error.message and error.permanent and store.requests.seen == []
 
 
-def test_a_host_that_the_credential_is_not_bound_to_is_told_nothing(fails, store):
+def test_a_credential_is_not_sent_to_a_host_outside_its_allowed_hosts(fails, store):
     type_, data = credential(store.url)["store"]
     assert "may not be sent to" in fails("list", credentials={"store": (type_, data, ("a.example",))}).message
 
 
 @pytest.mark.parametrize("key", ["data", "key", "prefix"])
-def test_a_secret_goes_to_no_store_that_may_not_have_it(make_ctx, store, key):
+def test_a_secret_is_not_sent_to_a_store_outside_its_allowed_hosts(make_ctx, store, key):
     other = ("http_bearer", {"token": "s3cret!"}, ("a.example",))
     ctx, _ = make_ctx(credentials={**credential(store.url), "other": other})
     config = {"credential": "store", "operation": "put", "bucket": "reports", "key": "a", "data": "b"}
@@ -350,7 +350,7 @@ def encrypted(moto_app, authority):
     server.server_close()
 
 
-def test_a_store_has_to_prove_who_it_is(do, fails, encrypted, authority):
+def test_a_stores_certificate_must_be_trusted(do, fails, encrypted, authority):
     context = {"rule": Rule(["localhost"])}
     known = credential(encrypted)
     error = fails("list", credentials=known, context=context)
@@ -363,17 +363,17 @@ def check(make_ctx, credentials):
     return s3.check(ctx.credential("store"), ctx, {})
 
 
-def test_a_credential_that_works_says_so(make_ctx, store):
+def test_the_check_of_a_working_credential_counts_its_buckets(make_ctx, store):
     assert check(make_ctx, credential(store.url)) == "the store accepts the key; it has 1 bucket"
 
 
-def test_a_key_that_may_not_list_buckets_is_known(make_ctx, store):
+def test_the_check_accepts_a_key_that_may_not_list_buckets(make_ctx, store):
     body = "<Error><Code>AccessDenied</Code></Error>"
     store.requests.answer = Response(body, status=403, content_type="application/xml")
     assert "may not list buckets" in check(make_ctx, credential(store.url))
 
 
-def test_a_key_that_is_not_known_is_an_error(make_ctx, store):
+def test_the_check_of_an_unknown_key_is_an_error(make_ctx, store):
     body = "<Error><Code>InvalidAccessKeyId</Code></Error>"
     store.requests.answer = Response(body, status=403, content_type="application/xml")
     with pytest.raises(NodeError) as caught:

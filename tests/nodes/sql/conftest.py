@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the node `sql`."""
+"""Fixtures for the tests of the `sql` node."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from errors import NodeError
 
 @pytest.fixture
 def ask(run):
-    """`ask(database, statement, **config)` executes it there; `context` is for `make_ctx`."""
+    """Return `ask(database, statement, **config)`, which runs the statement; `context` is passed to `make_ctx`."""
 
     def ask(database, statement, params=None, context=None, **config):
         config |= {"credential": "shop", "statement": statement} | ({} if params is None else {"params": params})

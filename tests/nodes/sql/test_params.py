@@ -21,13 +21,13 @@ def refusal(statement, dialect="postgresql"):
     ("dialect", "text"),
     [("sqlite", "a = ? AND b = ?"), ("postgresql", "a = $1 AND b = $2"), ("mysql", "a = %s AND b = %s")],
 )
-def test_a_placeholder_is_written_as_the_driver_has_it(dialect, text):
+def test_placeholders_are_written_in_the_drivers_style(dialect, text):
     assert of("a = ? AND b = ?", dialect) == text
     named = prepare("a = :x AND b = :y_2", dialect, named=True)
     assert (named.text, named.names) == (text, ("x", "y_2"))
 
 
-def test_a_name_that_comes_twice_is_bound_twice():
+def test_a_repeated_name_is_bound_each_time():
     prepared = prepare(":a + :b + :a", "postgresql", named=True)
     assert prepared.text == "$1 + $2 + $3"
     assert prepared.values({"a": 1, "b": 2, "unused": 3}) == [1, 2, 1]
@@ -49,7 +49,7 @@ def test_a_name_that_comes_twice_is_bound_twice():
         "'?'''",
     ],
 )
-def test_strings_names_and_comments_hold_no_placeholder(dialect, text):
+def test_placeholders_in_strings_names_and_comments_are_ignored(dialect, text):
     assert of(f"SELECT ?, {text}", dialect).endswith(text)
     assert of(f"SELECT :a, {text}", dialect, named=True).endswith(text)
 
@@ -59,42 +59,42 @@ def test_strings_names_and_comments_hold_no_placeholder(dialect, text):
     ["$$ ? $$", "$body$ ? $$ ? $body$", "$é$?$é$", "E'it\\'s ?'", "e'\\\\'", "a::text", "'{}'::jsonb",
      "/* /* ? */ ? */", "a[1:2]", "a[lo:hi]", "x := 5"],
 )  # fmt: skip
-def test_what_postgresql_alone_has_holds_no_placeholder(text):
+def test_placeholders_in_postgresql_syntax_are_ignored(text):
     assert of(f"SELECT ?, {text}") == f"SELECT $1, {text}"
     assert of(f"SELECT :a, {text}", named=True) == f"SELECT $1, {text}"
 
 
-def test_a_string_after_a_name_that_ends_in_e_is_an_ordinary_one():
+def test_a_string_after_a_name_that_ends_in_e_is_not_an_escape_string():
     assert of(r"SELECT date'\', ?, '\'") == r"SELECT date'\', $1, '\'"
 
 
 @pytest.mark.parametrize("text", ["`a ? ``b`", "'it\\'s ?'", "'\\\\'", "# ? :b\n", "@a := 5"])
-def test_what_mysql_alone_has_holds_no_placeholder(text):
+def test_placeholders_in_mysql_syntax_are_ignored(text):
     assert of(f"SELECT ?, {text}", "mysql") == f"SELECT %s, {text}"
     assert of(f"SELECT :a, {text}", "mysql", named=True) == f"SELECT %s, {text}"
 
 
-def test_what_looks_like_a_comment_of_mysql_may_be_a_minus_of_a_minus():
+def test_two_minus_signs_without_a_space_are_not_a_comment_in_mysql():
     assert of("SELECT 5--?", "mysql") == "SELECT 5--%s"
     assert of("SELECT 5--?", "postgresql") == "SELECT 5--?"
 
 
-def test_without_escapes_a_backslash_ends_no_string_of_mysql():
+def test_without_escapes_a_backslash_in_a_mysql_string_is_ordinary():
     assert of(r"SELECT '\', ?, '\'", "mysql-plain") == r"SELECT '\', %s, '\'"
     assert of(r"SELECT '\', ?, '", "mysql") == r"SELECT '\', ?, '"
 
 
 @pytest.mark.parametrize("dialect", ["mysql", "mysql-plain"])
-def test_a_backslash_between_double_quotes_is_refused_since_only_the_server_knows_what_it_means(dialect):
+def test_a_backslash_in_double_quotes_is_refused_as_its_meaning_depends_on_the_server(dialect):
     assert "backslash" in refusal('SELECT "a\\" ? "', dialect)
 
 
-def test_percent_signs_stay_what_they_are():
+def test_percent_signs_keep_their_meaning():
     assert of("SELECT a % ?, '%'", "mysql") == "SELECT a %% %s, '%%'"
     assert of("SELECT a % ?, '%'") == "SELECT a % $1, '%'"
 
 
-def test_names_of_sqlite_may_stand_in_brackets():
+def test_placeholders_in_bracketed_sqlite_names_are_ignored():
     assert of("SELECT [a?], ?", "sqlite") == "SELECT [a?], ?"
 
 
@@ -102,19 +102,19 @@ def test_a_doubled_question_mark_is_an_operator():
     assert of("SELECT doc ?? ?, doc ??| ?") == "SELECT doc ? $1, doc ?| $2"
 
 
-def test_with_names_a_question_mark_is_what_it_is():
+def test_with_named_placeholders_a_question_mark_is_an_operator():
     assert of("SELECT doc ? :key, doc ?| :keys", named=True) == "SELECT doc ? $1, doc ?| $2"
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("text", ["'a ?", '"a ?', "/* ?", "'a''?"])
-def test_what_is_not_closed_is_refused(dialect, text):
+def test_unclosed_strings_and_comments_are_refused(dialect, text):
     message = refusal(f"SELECT ?,\n {text}", dialect)
     assert "is not closed" in message and "line 2" in message
 
 
 @pytest.mark.parametrize("text", ["?1", "?a", "?_"])
-def test_a_placeholder_that_runs_into_a_word_is_refused(text):
+def test_a_placeholder_followed_by_a_letter_or_digit_is_refused(text):
     assert "line 1" in refusal(f"SELECT {text}")
 
 
@@ -128,7 +128,7 @@ def test_a_placeholder_that_runs_into_a_word_is_refused(text):
         (True, [1, 2], "must be an object"),
     ],
 )
-def test_values_that_do_not_fit_are_refused(named, params, part):
+def test_values_that_do_not_match_the_placeholders_are_refused(named, params, part):
     prepared = prepare(":a, :b" if named else "?, ?", "sqlite", named)
     with pytest.raises(NodeError) as caught:
         prepared.values(params)
@@ -139,7 +139,7 @@ def test_values_that_do_not_fit_are_refused(named, params, part):
 @pytest.mark.parametrize(
     "text", ["'" * 19_999, "/*" * 10_000, "$a" * 10_000, "''a" * 6_000, "$" * 20_000, "e'\\" * 6_000]
 )
-def test_a_statement_made_to_be_slow_is_not(dialect, text):
+def test_a_hostile_statement_is_parsed_quickly(dialect, text):
     try:
         of(text, dialect)
     except NodeError as error:

@@ -1,4 +1,4 @@
-"""The node `sql` with SQLite files, and with real servers where this machine has them."""
+"""The `sql` node with SQLite files, and with real database servers if they are installed."""
 
 import socket
 import threading
@@ -23,14 +23,14 @@ from nodes.sql.rows import plain, rename_duplicates
 
 @pytest.fixture(params=["sqlite", "postgres", pytest.param("mysql", marks=pytest.mark.slow)])
 def shop(request):
-    """Each kind of database in turn."""
+    """Return a database of each kind in turn."""
     return request.getfixturevalue(request.param)
 
 
-# What all databases do
+# All databases
 
 
-def test_rows_come_as_objects_and_changes_as_their_number(ask, shop):
+def test_a_query_returns_rows_as_objects_and_a_change_returns_a_row_count(ask, shop):
     assert ask(shop, "CREATE TABLE notes (id INTEGER PRIMARY KEY, note VARCHAR(200))") == {"row_count": 0}
     assert ask(shop, "INSERT INTO notes VALUES (1, 'a'), (2, NULL)") == {"row_count": 2}
     assert ask(shop, "SELECT * FROM notes ORDER BY id") == {
@@ -49,7 +49,7 @@ def test_values_are_bound_by_position_or_by_name(ask, shop):
     assert ask(shop, "SELECT :b AS a WHERE 1 = :a", {"a": 1, "b": "x", "more": 2})["rows"] == [{"a": "x"}]
 
 
-def test_returning_gives_rows_and_they_are_kept(ask, shop):
+def test_returning_returns_the_rows_and_commits(ask, shop):
     ask(shop, "CREATE TABLE notes (id INTEGER PRIMARY KEY, note VARCHAR(200))")
     answer = ask(shop, "INSERT INTO notes VALUES (?, ?) RETURNING id, note", [1, "a"])
     assert answer == {"rows": [{"id": 1, "note": "a"}], "row_count": 1, "truncated": False}
@@ -57,7 +57,7 @@ def test_returning_gives_rows_and_they_are_kept(ask, shop):
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_hostile_values_stay_values(ask, shop, named):
+def test_hostile_values_are_not_executed(ask, shop, named):
     ask(shop, "CREATE TABLE notes (id INTEGER, note VARCHAR(200))")
     for number, note in enumerate(HOSTILE):
         if named:
@@ -74,7 +74,7 @@ TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)
 
 @settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(notes=st.lists(TEXT, min_size=20, max_size=60))
-def test_any_text_comes_back_as_it_went(ask, shop, notes):
+def test_any_text_is_stored_unchanged(ask, shop, notes):
     ask(shop, "DROP TABLE IF EXISTS notes")
     ask(shop, "CREATE TABLE notes (id INTEGER, note TEXT)")
     ask(shop, "INSERT INTO notes VALUES (?, ?)", batch=[[number, note] for number, note in enumerate(notes)])
@@ -94,7 +94,7 @@ def test_a_batch_is_one_transaction(ask, fails, shop):
     assert ask(shop, statement, batch=[]) == {"row_count": 0}
 
 
-def test_no_more_rows_than_allowed_are_handed_on_and_it_says_so(ask, run, shop):
+def test_rows_beyond_the_limit_are_dropped_with_a_warning(ask, run, shop):
     ask(shop, "CREATE TABLE notes (id INTEGER)")
     ask(shop, "INSERT INTO notes VALUES (?)", batch=[[number] for number in range(1_500)])
     answer = ask(shop, "SELECT id FROM notes ORDER BY id")
@@ -121,7 +121,7 @@ def test_several_statements_are_refused(ask, fails, shop, statement):
     assert ask(shop, "SELECT 1 AS a;")["rows"] == [{"a": 1}]
 
 
-def test_a_mistake_is_named_and_permanent(ask, fails, shop):
+def test_an_sql_error_is_quoted_and_permanent(ask, fails, shop):
     assert "selec" in fails(shop, "selec 1").message
     error = fails(shop, "SELECT * FROM nowhere")
     assert "nowhere" in error.message and error.permanent
@@ -130,13 +130,13 @@ def test_a_mistake_is_named_and_permanent(ask, fails, shop):
     assert fails(shop, "INSERT INTO notes VALUES (1)").permanent
 
 
-def test_what_fails_leaves_nothing_behind(ask, fails, shop):
+def test_a_failed_statement_changes_nothing(ask, fails, shop):
     ask(shop, "CREATE TABLE notes (id INTEGER PRIMARY KEY)")
     assert fails(shop, "INSERT INTO notes SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 1").permanent
     assert ask(shop, "SELECT * FROM notes")["rows"] == []
 
 
-def test_columns_of_the_same_name_do_not_hide_each_other(ask, shop):
+def test_duplicate_column_names_get_a_number(ask, shop):
     ask(shop, "CREATE TABLE notes (id INTEGER, n INTEGER)")
     ask(shop, "INSERT INTO notes VALUES (1, 2), (1, 3)")
     rows = ask(shop, "SELECT * FROM notes a JOIN notes b ON a.id = b.id WHERE a.n = 2 AND b.n = 3")["rows"]
@@ -144,7 +144,7 @@ def test_columns_of_the_same_name_do_not_hide_each_other(ask, shop):
 
 
 @pytest.mark.parametrize("value", [None, 0, -5, 2**62, 1.5, 1e300, "", "é\n", "2026-01-05"])
-def test_plain_values_come_back_as_they_went(ask, shop, value):
+def test_plain_values_are_stored_unchanged(ask, shop, value):
     kind = {str: "VARCHAR(50)", float: "DOUBLE PRECISION"}.get(type(value), "BIGINT")
     ask(shop, f"CREATE TABLE notes (a {kind})")
     ask(shop, "INSERT INTO notes VALUES (?)", [value])
@@ -152,13 +152,13 @@ def test_plain_values_come_back_as_they_went(ask, shop, value):
 
 
 PRICES = ["1650.00", "19.90", "0.00", "-7.25", "9999999999999.99"]
-# Has more digits than a number can hold.
+# More digits than a float can hold.
 LONG = "12345678901234567890.12"
 
 
 @pytest.fixture
 def prices(ask, shop):
-    """The database with a table of prices, and a column of whole decimals."""
+    """Return a database with a table of prices and a column of decimals without fraction digits."""
     ask(shop, "CREATE TABLE prices (id INTEGER, price DECIMAL(30, 2), pieces DECIMAL(20))")
     for number, price in enumerate(PRICES):
         cast = "?" if shop.kind == "sqlite" else "CAST(? AS DECIMAL(30, 2))"
@@ -170,20 +170,20 @@ def types(rows):
     return {type(value) for row in rows for value in row.values()}
 
 
-def test_decimals_of_a_column_are_numbers_whatever_their_values(ask, prices):
+def test_all_decimals_of_a_column_have_the_same_number_type(ask, prices):
     assert column(ask(prices, "SELECT price FROM prices ORDER BY id")) == [float(price) for price in PRICES]
     assert column(ask(prices, "SELECT pieces FROM prices")) == [2] * len(PRICES)
     sums = ask(prices, "SELECT SUM(price) AS a, AVG(price) AS b, MAX(price * 2) AS c FROM prices WHERE id < 2")["rows"]
     assert sums == [{"a": 1669.9, "b": 834.95, "c": 3300}]
     assert ask(prices, "SELECT SUM(pieces) AS a FROM prices")["rows"] == [{"a": 2 * len(PRICES)}]
-    if prices.kind != "sqlite":  # which has whole numbers in such a column, too
+    if prices.kind != "sqlite":  # SQLite may store integers in such a column
         assert types(ask(prices, "SELECT price FROM prices")["rows"]) == {float}
         assert types(ask(prices, "SELECT SUM(price), AVG(price), SUM(price) / 3 FROM prices")["rows"]) == {float}
         assert types(ask(prices, "SELECT pieces, SUM(pieces) AS a FROM prices GROUP BY pieces")["rows"]) == {int}
 
 
-def test_decimals_of_a_column_are_text_with_all_digits_if_asked_for(ask, prices):
-    if prices.kind == "sqlite":  # which has no decimals
+def test_decimals_can_be_returned_as_text_with_all_digits(ask, prices):
+    if prices.kind == "sqlite":  # SQLite has no decimal type
         found = ask(prices, "SELECT price FROM prices ORDER BY id", decimals="text")
         assert column(found) == [float(price) for price in PRICES]
         return
@@ -218,7 +218,7 @@ def test_an_object_is_stored_as_json(ask, shop):
     assert found == ({"a": ["é", {"b": None}]} if shop.kind == "postgres" else '{"a": ["é", {"b": null}]}')
 
 
-def test_an_answer_that_is_too_large_is_refused(fails, shop, monkeypatch):
+def test_a_response_that_is_too_large_is_refused(fails, shop, monkeypatch):
     for module in (databases.postgres, databases.mysql, databases.sqlite):
         monkeypatch.setattr(module, "MAX_BYTES", 2**20)
     if shop.kind == "mysql":
@@ -229,7 +229,7 @@ def test_an_answer_that_is_too_large_is_refused(fails, shop, monkeypatch):
     assert "the response has more than" in error.message and error.permanent
 
 
-def test_time_is_up_when_it_is_up(fails, shop):
+def test_a_statement_ends_at_its_timeout(fails, shop):
     endless = {
         "sqlite": "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT COUNT(*) FROM n",
         "postgres": "SELECT pg_sleep(60)",
@@ -256,7 +256,7 @@ def test_time_is_up_when_it_is_up(fails, shop):
         ({"params": {"a": 1}}, "the statement has placeholders without values in params"),
     ],
 )
-def test_values_that_are_none_are_refused(fails, sqlite, config, part):
+def test_invalid_params_are_refused(fails, sqlite, config, part):
     error = fails(sqlite, "SELECT ?, ?", **config)
     assert part in error.message and error.permanent
 
@@ -271,27 +271,27 @@ def test_a_bad_setting_is_refused(config):
     assert caught.value.messages.keys() == config.keys()
 
 
-def test_the_statement_is_taken_as_written():
+def test_expressions_in_the_statement_are_not_evaluated():
     for key in ("statement", "credential", "max_rows", "decimals", "timeout", "read_only"):
         assert REGISTRY["sql"].Config().fields[key].metadata["x-literal"]
 
 
-# Who may be asked, and told what
+# Egress and secrets
 
 
-def test_a_database_that_may_not_be_reached_is_not(fails, postgres_server, mysql_server):
+def test_a_database_blocked_by_the_egress_rule_is_refused(fails, postgres_server, mysql_server):
     for server in (postgres_server, mysql_server):
         error = fails(database("any", server.url(host="127.0.0.2")), "SELECT 1")
         assert "may not be reached" in error.message and error.permanent
 
 
-def test_a_host_that_the_credential_is_not_bound_to_is_not_asked(fails, postgres):
+def test_a_credential_is_not_sent_to_a_host_outside_its_allowed_hosts(fails, postgres):
     kind, data = postgres.credentials["shop"]
     postgres.credentials["shop"] = (kind, data, ("db.example.com",))
     assert "may not be sent to 127.0.0.1" in fails(postgres, "SELECT 1").message
 
 
-def test_a_secret_goes_into_no_database_that_may_not_have_it(make_ctx, sqlite):
+def test_a_secret_is_not_written_to_a_database_outside_its_allowed_hosts(make_ctx, sqlite):
     other = ("http_bearer", {"token": "s3cret!"}, ("a.example",))
     ctx, _ = make_ctx(credentials={**sqlite.credentials, "other": other})
     node = REGISTRY["sql"]
@@ -311,19 +311,19 @@ def test_a_secret_goes_into_no_database_that_may_not_have_it(make_ctx, sqlite):
         ("?sslmode=sometimes", "sslmode must be one of"),
     ],
 )
-def test_an_address_may_not_lead_the_driver_elsewhere(fails, query, part):
+def test_a_postgresql_url_cannot_redirect_the_driver(fails, query, part):
     error = fails(database("any", f"postgresql://app:geheim@127.0.0.1:1/shop{query}"), "SELECT 1")
     assert part in error.message and error.permanent and "geheim" not in error.message
 
 
 @pytest.mark.parametrize("query", ["?unix_socket=/tmp/s", "?read_default_file=/etc/my.cnf", "?local_infile=1"])
-def test_nor_that_of_mysql(fails, query):
+def test_a_mysql_url_cannot_redirect_the_driver(fails, query):
     error = fails(database("any", f"mysql://app:geheim@127.0.0.1:1/shop{query}"), "SELECT 1")
     assert "unknown option" in error.message and error.permanent
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "mysql"])
-def test_nobody_at_home_passes(fails, scheme):
+def test_a_refused_connection_is_not_permanent(fails, scheme):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     error = fails(database("any", f"{scheme}://app:geheim@127.0.0.1:{port}/shop"), "SELECT 1")
@@ -331,7 +331,7 @@ def test_nobody_at_home_passes(fails, scheme):
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
-def test_a_server_that_says_nothing_holds_nobody(fails, scheme):
+def test_a_silent_server_is_given_up_at_the_timeout(fails, scheme):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         began = time.monotonic()
         url = f"{scheme}://app:geheim@127.0.0.1:{listener.getsockname()[1]}/shop"
@@ -343,7 +343,7 @@ def test_a_server_that_says_nothing_holds_nobody(fails, scheme):
 @pytest.mark.parametrize(
     "answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0" * 100, b"\x05\0\0\0\x0aabcd", b"E\xff\xff\xff\xff"]
 )
-def test_a_server_of_another_kind_is_an_error(fails, scheme, answer):
+def test_a_server_with_another_protocol_is_an_error(fails, scheme, answer):
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve():
@@ -360,7 +360,7 @@ def test_a_server_of_another_kind_is_an_error(fails, scheme, answer):
     assert error.message and "geheim" not in error.message
 
 
-# Trying a credential out
+# Testing a credential
 
 
 def check(make_ctx, found, **context):
@@ -368,31 +368,31 @@ def check(make_ctx, found, **context):
     return databases.check(ctx.credential("shop"), ctx, {})
 
 
-def test_a_credential_that_works_says_what_answered(make_ctx, ask, shop):
+def test_the_check_of_a_working_credential_names_the_database(make_ctx, ask, shop):
     ask(shop, "CREATE TABLE notes (id INTEGER)")
     name = {"sqlite": "SQLite", "postgres": "PostgreSQL", "mysql": "MySQL"}[shop.kind]
     assert check(make_ctx, shop).startswith(f"connected to {name} ")
 
 
-def test_a_file_that_is_not_there_yet_is_no_mistake(make_ctx, sqlite):
+def test_the_check_of_a_missing_database_file_is_reported_as_untested(make_ctx, sqlite):
     with pytest.raises(Untested, match="the first statement creates it"):
         check(make_ctx, sqlite)
 
 
-def test_a_credential_that_does_not_work_says_why(make_ctx, postgres_server):
+def test_the_check_of_a_broken_credential_gives_the_reason(make_ctx, postgres_server):
     with pytest.raises(NodeError) as caught:
         check(make_ctx, database("any", postgres_server.url(password="falsch!")))
     assert "password authentication failed" in caught.value.message and "falsch!" not in caught.value.message
 
 
-# Values and names by themselves
+# Values and names
 
 
-def test_names_that_are_taken_are_not_made():
+def test_renamed_columns_do_not_collide_with_existing_names():
     assert rename_duplicates(["a", "a", "a_2", "a"]) == ["a", "a_3", "a_2", "a_4"]
 
 
-def test_an_unknown_value_is_text():
+def test_a_value_of_an_unknown_type_becomes_text():
     assert plain(threading.Event) == str(threading.Event)
 
 
@@ -420,6 +420,6 @@ class TestSqlKeepsTheContract(Contract):
 
 
 @pytest.mark.parametrize("address", ["sqlite:////etc/passwd.db", "sqlite:////srv/shop.db"])
-def test_a_credential_for_a_file_elsewhere_on_the_machine_is_refused_when_it_is_made(address):
+def test_a_credential_for_a_file_outside_the_workspace_is_refused_on_creation(address):
     with pytest.raises(ValidationError, match="one of the workspace's files: sqlite:///shop.sqlite3"):
         TYPES["database_url"].load({"url": address})

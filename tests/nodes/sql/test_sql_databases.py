@@ -1,4 +1,4 @@
-"""What each of the databases does in its own way."""
+"""Behavior of the `sql` node that is specific to one database."""
 
 import sqlite3
 import time
@@ -14,12 +14,12 @@ from net.egress import Rule
 # PostgreSQL
 
 
-def test_the_password_may_have_any_characters(ask, postgres_server, mysql_server):
+def test_a_password_may_contain_any_characters(ask, postgres_server, mysql_server):
     for server in (postgres_server, mysql_server):
         assert ask(database("any", server.url()), "SELECT 1 AS a")["rows"] == [{"a": 1}]
 
 
-def test_a_wrong_password_or_database_is_permanent_and_not_repeated(fails, postgres_server, mysql_server):
+def test_a_wrong_password_or_database_is_permanent_and_the_password_is_not_shown(fails, postgres_server, mysql_server):
     for server in (postgres_server, mysql_server):
         error = fails(database("any", server.url(password="falsch!")), "SELECT 1")
         assert error.permanent and "falsch!" not in error.message
@@ -87,13 +87,13 @@ def test_operators_with_question_marks_can_be_used(ask, postgres):
     [("40001", False), ("40P01", False), ("53300", False), ("55P03", False), ("57P01", False), ("08006", False)]
     + [("22012", True), ("23505", True), ("42601", True), ("P0001", True), ("XX000", True)],
 )
-def test_the_code_of_an_error_says_whether_it_passes(fails, postgres, code, permanent):
+def test_the_error_code_decides_whether_an_error_is_permanent(fails, postgres, code, permanent):
     raised = f"RAISE EXCEPTION 'so it is' USING ERRCODE = '{code}', HINT = 'do this'"
     error = fails(postgres, f"DO $$ BEGIN {raised}; END $$")
     assert (error.message, error.permanent) == (f"PostgreSQL: so it is; do this ({code})", permanent)
 
 
-def test_a_lost_connection_passes(fails, postgres):
+def test_a_lost_connection_is_not_permanent(fails, postgres):
     assert not fails(postgres, "SELECT pg_terminate_backend(pg_backend_pid())").permanent
 
 
@@ -110,12 +110,12 @@ def test_a_lost_connection_passes(fails, postgres):
         ("SELECT ('" + "[" * 150 + "]" * 150 + "')::json", None, "levels deep"),
     ],
 )
-def test_what_cannot_be_is_permanent(fails, postgres, statement, params, part):
+def test_unsupported_statements_and_values_are_permanent_errors(fails, postgres, statement, params, part):
     error = fails(postgres, statement, params)
     assert part in error.message and error.permanent
 
 
-def test_a_statement_that_is_late_ends_in_the_server_too(fails, postgres, postgres_server):
+def test_a_statement_that_times_out_is_cancelled_in_the_server(fails, postgres, postgres_server):
     fails(postgres, "SELECT pg_sleep(60) /* late */", timeout=0.3)
     end = time.monotonic() + 30
     query = "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%late%' AND state = 'active' AND pid <> pg_backend_pid()"
@@ -124,14 +124,14 @@ def test_a_statement_that_is_late_ends_in_the_server_too(fails, postgres, postgr
         time.sleep(0.02)
 
 
-def test_nothing_of_a_session_stays_for_the_next_one(ask, postgres):
+def test_session_state_does_not_leak_into_the_next_statement(ask, postgres):
     ask(postgres, "SET search_path = pg_catalog")
     ask(postgres, "CREATE TEMP TABLE mine (id int)")
     assert column(ask(postgres, "SHOW search_path")) == ['"$user", public']
     assert column(ask(postgres, "SELECT to_regclass('pg_temp.mine')")) == [None]
 
 
-def test_passwords_and_certificates_of_this_machine_are_not_used(fails, postgres_server, monkeypatch, tmp_path):
+def test_passwords_of_the_servers_environment_are_not_used(fails, postgres_server, monkeypatch, tmp_path):
     passwords = tmp_path / "pgpass"
     passwords.write_text(f"*:*:*:*:{PASSWORD}")
     passwords.chmod(0o600)
@@ -140,7 +140,7 @@ def test_passwords_and_certificates_of_this_machine_are_not_used(fails, postgres
     assert "no password" in fails(database("any", postgres_server.url(password="")), "SELECT 1").message
 
 
-def test_options_of_a_session_may_be_in_the_address(ask, postgres_server):
+def test_session_options_may_be_in_the_url(ask, postgres_server):
     url = postgres_server.url(query="?options=-csearch_path%3Dpg_catalog&application_name=till")
     assert column(ask(database("any", url), "SHOW search_path")) == ["pg_catalog"]
     assert column(ask(database("any", url), "SHOW application_name")) == ["till"]
@@ -164,19 +164,19 @@ ENCRYPTED = {
 
 
 @pytest.mark.parametrize(("query", "encrypted"), [("", 1), ("?sslmode=require", 1), ("?sslmode=disable", 0)])
-def test_a_connection_is_encrypted_unless_that_is_switched_off(ask, server, query, encrypted):
+def test_a_connection_is_encrypted_unless_tls_is_disabled(ask, server, query, encrypted):
     assert column(ask(database("any", server.url(query=query)), ENCRYPTED[server.scheme])) == [encrypted]
 
 
 @pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
-def test_a_server_has_to_prove_who_it_is_where_that_is_asked_for(ask, fails, server, authority, mode):
+def test_a_verifying_sslmode_requires_a_trusted_certificate(ask, fails, server, authority, mode):
     known = database("any", server.url(query=f"?sslmode={mode}"))
     assert column(ask(known, ENCRYPTED[server.scheme], context={"ca_file": authority.file})) == [1]
     error = fails(known, "SELECT 1")
     assert error.permanent and "certificate" in error.message
 
 
-def test_a_certificate_for_another_name_is_one_of_the_authority_only(ask, fails, server, authority):
+def test_verify_ca_ignores_the_host_name_and_verify_full_checks_it(ask, fails, server, authority):
     context = {"ca_file": authority.file, "rule": Rule(["localhost"])}
     loose, strict = (database("any", server.url("localhost", query=f"?sslmode=verify-{how}")) for how in ("ca", "full"))
     assert ask(loose, "SELECT 1 AS a", context=context)["rows"] == [{"a": 1}]
@@ -219,8 +219,8 @@ def test_times_are_in_utc_for_mysql(make_ctx, ask, mysql):
 
 
 @pytest.mark.slow
-def test_a_mode_without_escapes_is_minded(mysql_server, ask, mysql):
-    """What a value becomes part of depends on the mode of the server."""
+def test_the_mysql_mode_without_backslash_escapes_is_respected(mysql_server, ask, mysql):
+    """The server's SQL mode decides whether a placeholder is inside a string."""
     mysql_server.admin("SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES'")
     try:
         for value in HOSTILE:
@@ -261,18 +261,18 @@ def test_no_file_of_this_machine_is_sent_to_mysql(fails, mysql):
         "INSERT INTO sqlite_master VALUES ('table', 'a', 'a', 2, 'x')",
     ],
 )
-def test_nothing_but_the_file_is_there_for_a_statement(fails, sqlite, statement):
+def test_a_statement_cannot_reach_beyond_its_database_file(fails, sqlite, statement):
     assert fails(sqlite, statement).permanent
 
 
-def test_tables_can_be_looked_at_and_searched(ask, sqlite):
+def test_full_text_search_and_table_info_are_allowed(ask, sqlite):
     ask(sqlite, "CREATE VIRTUAL TABLE notes USING fts5(note)")
     ask(sqlite, "INSERT INTO notes VALUES ('a needle'), ('hay')")
     assert ask(sqlite, "SELECT note FROM notes WHERE notes MATCH ?", ["needle"])["rows"] == [{"note": "a needle"}]
     assert column(ask(sqlite, "PRAGMA table_info(notes)")) == [0]
 
 
-def test_foreign_keys_are_minded(ask, fails, sqlite):
+def test_foreign_keys_are_enforced(ask, fails, sqlite):
     ask(sqlite, "CREATE TABLE a (id INTEGER PRIMARY KEY)")
     ask(sqlite, "CREATE TABLE b (a INTEGER REFERENCES a)")
     assert "FOREIGN KEY" in fails(sqlite, "INSERT INTO b VALUES (1)").message
@@ -289,7 +289,7 @@ def test_foreign_keys_are_minded(ask, fails, sqlite):
         ("sqlite:///a.db%3Fvfs=unix-none", "must end with .db"),
     ],
 )
-def test_only_databases_among_the_files_can_be_opened(fails, url, part):
+def test_only_database_files_of_the_workspace_can_be_opened(fails, url, part):
     error = fails(database("sqlite", url), "SELECT 1")
     assert part in error.message and error.permanent
 
@@ -297,15 +297,15 @@ def test_only_databases_among_the_files_can_be_opened(fails, url, part):
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT "
 
 
-@pytest.mark.skipif(not Path("/proc/thread-self/io").exists(), reason="the system does not say what a thread writes")
-def test_what_is_sorted_does_not_fill_the_disk(fails, sqlite):
-    """SQLite sorts in files of its own, which no setting bounds."""
+@pytest.mark.skipif(not Path("/proc/thread-self/io").exists(), reason="this system has no /proc/thread-self/io")
+def test_a_large_sort_does_not_fill_the_disk(fails, sqlite):
+    """SQLite sorts in temporary files, and has no setting that limits their size."""
     error = fails(sqlite, f"{ENDLESS} randomblob(100000) AS b FROM n ORDER BY b")
     assert error.permanent and "needs too much temporary disk space" in error.message
 
 
 @pytest.mark.slow
-def test_the_time_is_minded_where_each_step_is_a_long_one(fails, sqlite):
+def test_the_timeout_holds_if_each_step_takes_long(fails, sqlite):
     began = time.monotonic()
     assert (
         "not answered in time"
@@ -321,26 +321,26 @@ def test_a_link_is_not_followed(fails, sqlite, tmp_path):
     assert "link" in fails(sqlite, "CREATE TABLE a (id)").message
 
 
-def test_odd_names_are_names(ask, tmp_path):
+def test_file_names_may_contain_special_characters(ask, tmp_path):
     ask(database("sqlite", "sqlite:///a%3F%23b%25%20c.db"), "CREATE TABLE a (id)")
     assert (tmp_path / "files/a?#b% c.db").is_file()
 
 
 @pytest.mark.parametrize("name", ["shop.db-journal", "data/SHOP.SQLITE3-wal", "shop.sqlite-shm"])
-def test_nobody_but_sqlite_writes_beside_a_database(run, name):
-    """A journal can name any file of the machine, which SQLite then deletes."""
+def test_the_file_node_cannot_access_the_companion_files_of_a_database(run, name):
+    """A journal can name any file on the machine, and SQLite then deletes that file."""
     for operation in ("write", "delete", "read"):
         with pytest.raises(NodeError) as caught:
             run("file", {"operation": operation, "path": name, "data": "x"})
         assert "beside a database" in caught.value.message
 
 
-def test_a_database_has_a_greatest_size(ask, fails, sqlite):
+def test_a_database_has_a_maximum_size(ask, fails, sqlite):
     ask(sqlite, "CREATE TABLE notes (note)")
     assert "full" in fails(sqlite, "INSERT INTO notes VALUES (zeroblob(2000000))").message
 
 
-def test_what_is_locked_passes(fails, ask, sqlite, tmp_path):
+def test_a_locked_database_is_not_a_permanent_error(fails, ask, sqlite, tmp_path):
     ask(sqlite, "CREATE TABLE notes (note)")
     other = sqlite3.connect(tmp_path / "files/data/shop.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -349,20 +349,20 @@ def test_what_is_locked_passes(fails, ask, sqlite, tmp_path):
     assert not error.permanent
 
 
-def test_what_is_no_database_is_an_error(fails, sqlite, tmp_path):
+def test_a_file_that_is_not_a_database_is_an_error(fails, sqlite, tmp_path):
     (tmp_path / "files/data").mkdir(parents=True)
     (tmp_path / "files/data/shop.db").write_text("This is no database at all, it is a text" * 50)
     error = fails(sqlite, "SELECT * FROM sqlite_master")
     assert "not a database" in error.message and error.permanent
 
 
-def test_read_only_makes_no_file(fails, sqlite, tmp_path):
+def test_read_only_does_not_create_a_file(fails, sqlite, tmp_path):
     assert "the file does not exist" in fails(sqlite, "SELECT 1", read_only=True).message
     assert not (tmp_path / "files/data/shop.db").exists()
 
 
 @pytest.mark.parametrize("value", [2**64, "\ud800"])
-def test_a_value_that_sqlite_has_no_place_for_is_permanent(fails, sqlite, value):
+def test_a_value_that_sqlite_cannot_store_is_permanent(fails, sqlite, value):
     assert fails(sqlite, "SELECT ?", [value]).permanent
 
 
