@@ -20,7 +20,7 @@ def types():
 
 @pytest.fixture
 def calls(types):
-    """What nodes of the type `note` were run with: their config, input and context, in order."""
+    """Return the recorded calls of nodes of the type `note`: config, input and context, in order."""
     seen = []
 
     def note(config, input, ctx):
@@ -32,7 +32,7 @@ def calls(types):
 
 
 def failing(types, *results):
-    """Node type `flaky` gives these results in turn; errors among them are raised. Gives the results that are left."""
+    """Register a node type `flaky` that returns these results, or raises them, in turn. Return the unused results."""
     left = list(results)
 
     def flaky(config, input, ctx):
@@ -60,7 +60,7 @@ def test_the_input_of_a_run_is_the_input_of_its_root():
     assert (ran.status, ran.output, ran.error_text) == ("success", {"x": 1}, None)
 
 
-def test_by_hand_every_node_without_an_incoming_edge_runs():
+def test_a_manual_run_starts_every_node_without_an_incoming_edge():
     ran = run(flow(node("hook", "webhook", {"path": "x"}), "a", node("m", "manual")), 5)
     assert statuses(ran) == {"hook": "success", "a": "success", "m": "success"}
 
@@ -72,7 +72,7 @@ def test_a_trigger_that_fired_is_the_only_root():
     assert ran.output == 5
 
 
-def test_the_input_is_there_as_trigger_for_every_node():
+def test_every_node_can_read_the_runs_input_as_trigger():
     ran = run(chain(node("a", "give", {"value": 0}), node("b", "give", {"value": "{{ trigger.x }}"})), {"x": [7]})
     assert ran.output == [7]
 
@@ -80,12 +80,12 @@ def test_the_input_is_there_as_trigger_for_every_node():
 # Joins, branches and skipping
 
 
-def test_a_node_gets_the_output_of_the_one_before_it(calls):
+def test_a_node_gets_the_output_of_its_predecessor(calls):
     run(chain(node("a", "give", {"value": [1]}), node("b", "note")))
     assert calls[0][1] == [1] and calls[0][2].inputs == {"a": [1]}
 
 
-def test_a_node_after_several_gets_an_object_of_their_outputs(calls):
+def test_a_join_gets_an_object_of_its_predecessors_outputs(calls):
     made = flow(
         node("join", "note"),
         node("a", "give", {"value": 1}),
@@ -96,7 +96,7 @@ def test_a_node_after_several_gets_an_object_of_their_outputs(calls):
     assert list(calls[0][1]) == ["a", "b"]
 
 
-def test_a_join_with_one_live_input_gets_its_output_bare():
+def test_a_join_with_one_live_edge_gets_only_that_output():
     made = flow(IF_TRUE, "yes", "no", "join", edges=["if yes true", "if no false", "yes join", "no join"])
     ran = run(made, 9)
     assert ran.output == 9
@@ -104,14 +104,14 @@ def test_a_join_with_one_live_input_gets_its_output_bare():
     assert ran.of["join"].inputs == ("yes",)
 
 
-def test_two_live_edges_from_different_nodes_count_even_when_a_third_is_dead():
+def test_a_join_with_two_live_edges_ignores_a_dead_one():
     made = flow(
         IF_TRUE, "yes", "no", "other", "join", edges=["if yes true", "if no false", "yes join", "no join", "other join"]
     )
     assert run(made, 9).output == {"yes": 9, "other": 9}
 
 
-def test_a_branch_that_is_not_taken_is_skipped_to_its_end():
+def test_every_node_of_a_branch_that_is_not_taken_is_skipped():
     made = flow(IF_TRUE, "a", "b", "c", "d", edges=["if a false", "a b", "b c", "if d true"])
     ran = run(made, 1)
     assert statuses(ran) == {"if": "success", "a": "skipped", "b": "skipped", "c": "skipped", "d": "success"}
@@ -123,7 +123,7 @@ def test_a_skipped_step_has_neither_input_nor_output():
     assert (step.inputs, step.output, step.same_as, step.error_text, step.branch) == ((), None, None, None, None)
 
 
-def test_the_step_names_the_branch_by_which_its_node_left():
+def test_a_step_records_the_branch_that_was_taken():
     assert run(flow(IF_TRUE)).of["if"].branch == "true"
 
 
@@ -134,7 +134,7 @@ def test_a_node_waits_for_all_its_predecessors(calls):
     assert calls[0][1] == {"a": 1, "c": 1}
 
 
-def test_a_branch_that_nobody_offers_leads_nowhere(types):
+def test_an_undeclared_branch_leads_to_no_node(types):
     types.offer("odd", lambda config, input, ctx: Branch("third", 1), branches=("first", "second"))
     ran = run(flow(node("a", "odd"), "b", "c", edges=["a b first", "a c second"]))
     assert statuses(ran) == {"a": "success", "b": "skipped", "c": "skipped"}
@@ -143,23 +143,23 @@ def test_a_branch_that_nobody_offers_leads_nowhere(types):
 # The output of a run
 
 
-def test_the_output_is_that_of_the_only_leaf():
+def test_the_output_of_a_run_is_the_output_of_its_only_leaf():
     assert run(chain(node("a", "give", {"value": 1}), node("b", "give", {"value": 2}))).output == 2
 
 
-def test_several_executed_leaves_make_an_object():
+def test_the_output_with_several_executed_leaves_is_an_object():
     made = flow(node("a", "give", {"value": 1}), node("b", "give", {"value": 2}), "c", edges=["a c"])
     assert run(made).output == {"b": 2, "c": 1}
 
 
-def test_a_skipped_leaf_is_no_part_of_the_output():
+def test_a_skipped_leaf_is_not_part_of_the_output():
     made = flow(
         IF_TRUE, node("a", "give", {"value": 1}), node("b", "give", {"value": 2}), edges=["if a true", "if b false"]
     )
     assert run(made).output == 1
 
 
-def test_where_no_leaf_ran_the_output_is_that_of_the_last_node_that_did():
+def test_if_no_leaf_ran_the_output_is_that_of_the_last_executed_node():
     made = flow(node("a", "give", {"value": 3}), IF_TRUE, "b", edges=["a if", "if b false"])
     assert run(made).output == 3
 
@@ -169,82 +169,82 @@ def test_a_run_that_executes_nothing_has_no_output():
     assert (ran.status, ran.output) == ("success", None)
 
 
-def test_the_first_node_that_responds_makes_the_response():
+def test_the_first_respond_node_sets_the_response():
     made = chain(node("a", "respond", {"status": 201, "body": 1}), node("b", "respond", {"status": 202, "body": 2}))
     assert run(made).response == {"status": 201, "headers": {}, "body": 1}
 
 
-def test_a_response_stands_although_the_run_fails_later():
+def test_a_response_is_kept_if_the_run_fails_later():
     ran = run(chain(node("a", "respond", {"body": 1}), node("b", "fail")))
     assert ran.status == "failed" and ran.response["body"] == 1
 
 
-def test_a_respond_node_that_is_skipped_makes_no_response():
+def test_a_skipped_respond_node_sets_no_response():
     assert run(flow(IF_TRUE, node("a", "respond", {"body": 1}), edges=["if a false"])).response is None
 
 
 # Foreach
 
 
-def test_foreach_makes_a_list_of_outputs():
+def test_foreach_returns_a_list_of_outputs():
     made = flow(node("a", "give", {"value": "{{ item * 10 + index }}"}, foreach="{{ input.items }}"))
     ran = run(made, {"items": [1, 2, 3]})
     assert ran.output == [10, 21, 32]
     assert value(ran.of["a"]) == [10, 21, 32]
 
 
-def test_foreach_takes_a_list_as_it_stands():
+def test_foreach_accepts_a_literal_list():
     assert run(flow(node("a", foreach=["x", 2]))).output == ["x", 2]
 
 
-def test_foreach_takes_a_list_with_expressions_in_it():
+def test_foreach_accepts_a_list_with_expressions():
     assert run(flow(node("a", foreach=["{{ input }}", 2])), "x").output == ["x", 2]
 
 
-def test_foreach_over_nothing_gives_an_empty_list():
+def test_foreach_over_an_empty_list_returns_an_empty_list():
     ran = run(flow(node("a", "fail", foreach="{{ input }}")), [])
     assert (ran.status, ran.output) == ("success", [])
 
 
-def test_the_item_is_the_input_of_the_node_and_the_whole_input_stays_in_reach(calls):
+def test_in_foreach_the_node_gets_the_item_and_expressions_see_the_whole_input(calls):
     run(flow(node("a", "note", {"value": "{{ input }}"}, foreach="{{ input }}")), [5, 6])
     assert [call[1] for call in calls] == [5, 6]
     assert [call[0]["value"] for call in calls] == [[5, 6], [5, 6]]
 
 
 @pytest.mark.parametrize("wrong", [None, 3, "abc", {"a": 1}])
-def test_foreach_over_what_is_no_list_fails(wrong):
+def test_foreach_over_a_value_that_is_not_a_list_fails(wrong):
     ran = run(flow(node("a", foreach="{{ input }}")), wrong)
     assert (ran.status, ran.error_node_id) == ("failed", "a")
     assert "no list" in ran.error_text
 
 
-def test_foreach_with_an_expression_that_fails_says_so():
+def test_an_error_in_the_foreach_expression_names_foreach():
     ran = run(flow(node("a", foreach="{{ input.nothing }}")), {})
     assert ran.error_text.startswith("foreach: ")
 
 
-def test_foreach_has_a_bound():
+def test_foreach_has_a_maximum_number_of_items():
     assert run(flow(node("a", foreach="{{ input }}")), [1, 2], max_items=2).status == "success"
     ran = run(flow(node("a", foreach="{{ input }}")), [1, 2, 3], max_items=2)
     assert ran.status == "failed" and "3 items" in ran.error_text
 
 
-def test_foreach_fails_at_the_first_item_that_fails_and_names_its_index(types):
+def test_foreach_stops_at_the_first_failed_item_and_names_its_index(types):
     left = failing(types, "ok", NodeError("bad", permanent=True), "never")
     ran = run(flow(node("a", "flaky", foreach=[1, 2, 3])))
     assert (ran.status, ran.error_text) == ("failed", "item 1: bad")
     assert left == ["never"]
 
 
-def test_foreach_continues_with_an_error_in_the_place_of_what_failed(types):
+def test_with_continue_foreach_replaces_a_failed_item_by_its_error(types):
     failing(types, "x", NodeError("bad"), "z")
     ran = run(flow(node("a", "flaky", foreach=[1, 2, 3], on_error="continue")))
     assert ran.output == ["x", {"error": "bad", "index": 1}, "z"]
     assert ran.of["a"].status == "success"
 
 
-def test_foreach_leaves_by_the_error_branch_when_an_item_fails(types):
+def test_foreach_takes_the_error_branch_if_an_item_fails(types):
     failing(types, "x", NodeError("bad"))
     made = flow(node("a", "flaky", foreach=[1, 2, 3], on_error="branch"), "ok", "bad", edges=["a ok", "a bad error"])
     ran = run(made)
@@ -253,12 +253,12 @@ def test_foreach_leaves_by_the_error_branch_when_an_item_fails(types):
 
 
 @pytest.mark.parametrize("mode", ["continue", "branch"])
-def test_foreach_over_what_is_no_list_obeys_on_error(mode):
+def test_on_error_applies_to_foreach_over_a_value_that_is_not_a_list(mode):
     ran = run(flow(node("a", foreach="{{ input }}", on_error=mode)), 3)
     assert ran.status == "success" and "no list" in ran.output["error"]
 
 
-def test_items_of_a_node_with_effects_are_steps_and_those_of_a_pure_one_are_not():
+def test_items_are_recorded_as_steps_only_for_a_node_with_effects():
     pure = run(flow(node("a", foreach=[1, 2])))
     assert [step.item_index for step in pure.steps] == [None]
     impure = run(flow(node("a", "act", foreach=[1, 2])))
@@ -294,7 +294,7 @@ def test_a_cancelled_run_stops_between_two_items(types):
 
 
 @pytest.mark.parametrize("odd", [{1, 2}, object(), b"x", {1: 2}, datetime.now(UTC), 2**64, "\ud800", 1j])
-def test_an_output_that_is_no_json_fails_the_node(types, odd):
+def test_an_output_that_is_not_json_fails_the_node(types, odd):
     types.offer("odd", lambda config, input, ctx: odd)
     ran = run(flow(node("a", "odd", retry={"attempts": 3})))
     assert ran.status == "failed" and "not JSON" in ran.error_text
@@ -307,7 +307,7 @@ def test_an_output_that_is_too_large_fails_the_node():
     assert "the limit is 99" in run(made, max_value_bytes=99).error_text
 
 
-def test_an_output_that_is_nested_too_deep_fails_the_node(types):
+def test_an_output_that_is_nested_too_deeply_fails_the_node(types):
     def deep(config, input, ctx):
         made = []
         for _ in range(100_000):
@@ -318,7 +318,7 @@ def test_an_output_that_is_nested_too_deep_fails_the_node(types):
     assert "not JSON" in run(flow(node("a", "deep"))).error_text
 
 
-def test_an_output_that_holds_itself_fails_the_node(types):
+def test_an_output_that_contains_itself_fails_the_node(types):
     def loop(config, input, ctx):
         made = {}
         made["me"] = made
@@ -328,7 +328,7 @@ def test_an_output_that_holds_itself_fails_the_node(types):
     assert "not JSON" in run(flow(node("a", "loop"))).error_text
 
 
-def test_an_output_that_is_refused_obeys_on_error(types):
+def test_on_error_applies_to_an_invalid_output(types):
     types.offer("odd", lambda config, input, ctx: object())
     ran = run(flow(node("a", "odd", on_error="continue")))
     assert ran.status == "success" and "not JSON" in ran.output["error"]
@@ -339,21 +339,21 @@ def test_an_item_that_is_too_large_fails_the_node():
     assert ran.status == "failed" and ran.error_node_id == "a"
 
 
-def test_what_a_disabled_node_joins_may_be_too_large():
+def test_a_disabled_join_fails_if_its_joined_input_is_too_large():
     big = {"value": "x" * 80}
     made = flow(node("a", "give", big), node("b", "give", big), node("join", disabled=True), edges=["a join", "b join"])
     ran = run(made, max_value_bytes=100)
     assert (ran.status, ran.error_node_id) == ("failed", "join")
 
 
-def test_a_node_that_hands_its_input_on_is_recorded_by_name(types):
+def test_an_output_that_is_the_input_is_recorded_as_a_reference(types):
     ran = run(chain(node("a", "give", {"value": [1]}), "b", node("c", "if", {"condition": True})))
     assert (ran.of["b"].output, ran.of["b"].same_as) == (None, "a")
     assert (ran.of["c"].output, ran.of["c"].same_as) == (None, "a")
     assert ran.output == [1]
 
 
-def test_a_node_that_makes_an_equal_value_is_recorded_in_full(types):
+def test_an_output_that_only_equals_the_input_is_recorded_in_full(types):
     types.offer("copy", lambda config, input, ctx: list(input))
     ran = run(chain(node("a", "give", {"value": [1]}), node("b", "copy")))
     assert (value(ran.of["b"]), ran.of["b"].same_as) == ([1], None)
@@ -367,13 +367,13 @@ def test_the_input_of_the_run_is_recorded_in_full_by_the_root():
 # Expressions
 
 
-def test_a_value_from_outside_is_never_evaluated():
+def test_an_expression_in_the_input_is_never_evaluated():
     evil = "{{ secrets }}{{ 7 * 7 }}"
     made = chain(node("a", "give", {"value": "{{ input.x }}"}), node("b", "set", {"values": {"y": "{{ input }}"}}))
     assert run(made, {"x": evil}).output == {"y": evil}
 
 
-def test_a_value_from_outside_is_never_evaluated_in_foreach():
+def test_an_expression_in_a_foreach_item_is_never_evaluated():
     ran = run(flow(node("a", "give", {"value": "{{ item }}"}, foreach="{{ input }}")), ["{{ 1 + 1 }}"])
     assert ran.output == ["{{ 1 + 1 }}"]
 
@@ -388,12 +388,12 @@ def test_expressions_see_steps_vars_run_and_workflow():
     assert ran.output == [2, 0.5, "run_1", "Mine", 2]
 
 
-def test_a_skipped_step_is_not_there_for_expressions():
+def test_expressions_cannot_read_a_skipped_step():
     made = flow(IF_TRUE, "no", node("end", "give", {"value": "{{ steps.no }}"}), edges=["if no false", "if end true"])
     assert "no" in run(made, 1).error_text
 
 
-def test_a_string_that_is_one_expression_keeps_the_type():
+def test_a_string_that_is_a_single_expression_keeps_the_type_of_its_value():
     made = flow(node("a", "give", {"value": ["{{ input }}", "n = {{ input }}", "plain"]}))
     assert run(made, 3).output == [3, "n = 3", "plain"]
 
@@ -406,35 +406,35 @@ def test_the_config_of_a_plan_is_not_changed_by_its_runs():
 # Disabled nodes
 
 
-def test_a_disabled_node_hands_its_input_on():
+def test_a_disabled_node_passes_its_input_on():
     ran = run(chain(node("a", "give", {"value": 1}), node("b", "fail", disabled=True), "c"))
     assert (ran.status, ran.output) == ("success", 1)
     assert (ran.of["b"].status, ran.of["b"].same_as) == ("skipped", "a")
 
 
-def test_a_disabled_root_hands_on_the_input_of_the_run():
+def test_a_disabled_root_passes_on_the_input_of_the_run():
     ran = run(chain(node("a", "fail", disabled=True), "b"), 5)
     assert ran.output == 5 and value(ran.of["a"]) == 5
 
 
-def test_a_disabled_join_hands_on_an_object():
+def test_a_disabled_join_passes_on_an_object():
     made = flow(
         node("a", "give", {"value": 1}), node("b", "give", {"value": 2}), node("j", disabled=True), edges=["a j", "b j"]
     )
     assert run(made).output == {"a": 1, "b": 2}
 
 
-def test_a_disabled_node_with_branches_is_skipped_with_all_behind_it():
+def test_a_disabled_node_with_branches_is_skipped_with_its_successors():
     made = flow(node("if", "if", {"condition": True}, disabled=True), "a", "b", edges=["if a true", "if b false"])
     assert statuses(run(made)) == {"if": "skipped", "a": "skipped", "b": "skipped"}
 
 
-def test_a_disabled_trigger_is_skipped_with_all_behind_it():
+def test_a_disabled_trigger_is_skipped_with_its_successors():
     made = flow(node("m", "manual", disabled=True), "a", edges=["m a"])
     assert statuses(run(made, 1)) == {"m": "skipped", "a": "skipped"}
 
 
-def test_a_disabled_node_does_not_bring_a_dead_edge_to_life():
+def test_a_disabled_node_on_a_dead_branch_does_not_run_its_successors():
     made = flow(IF_TRUE, node("a", disabled=True), "b", edges=["if a false", "a b"])
     assert statuses(run(made)) == {"if": "success", "a": "skipped", "b": "skipped"}
 
@@ -444,7 +444,7 @@ def test_the_expressions_of_a_disabled_node_are_not_evaluated():
     assert ran.output == 1
 
 
-def test_a_disabled_node_leaves_by_its_unnamed_way_only():
+def test_a_disabled_node_never_takes_its_error_branch():
     made = flow(node("a", disabled=True, on_error="branch"), "ok", "bad", edges=["a ok", "a bad error"])
     assert statuses(run(made, 1)) == {"a": "skipped", "ok": "success", "bad": "skipped"}
 
@@ -452,14 +452,14 @@ def test_a_disabled_node_leaves_by_its_unnamed_way_only():
 # Stopping
 
 
-def test_a_reason_to_stop_ends_the_run_before_its_next_node(types):
+def test_a_stopped_run_ends_before_its_next_node(types):
     reasons = iter([None, "cancelled by ann"])
     ran = run(chain(node("a", "act"), node("b", "act", on_error="continue")), stop=lambda: next(reasons))
     assert (ran.status, ran.error_text, ran.error_node_id) == ("failed", "cancelled by ann", None)
     assert types.effects == ["run_1:a:0"]
 
 
-def test_a_run_has_a_bound_of_steps():
+def test_a_run_has_a_maximum_number_of_steps():
     made = chain("a", "b", "c")
     assert run(made, max_steps=3).status == "success"
     ran = run(made, max_steps=2)
@@ -475,12 +475,12 @@ def test_items_and_attempts_count_as_steps():
 # The record
 
 
-def test_steps_come_in_the_order_of_the_plan_with_numbers_that_grow():
+def test_steps_are_numbered_in_the_order_of_the_plan():
     ran = run(flow("c", "a", "b", edges=["a c", "b c"]), first_seq=10)
     assert [(step.seq, step.node_id) for step in ran.steps] == [(10, "a"), (11, "b"), (12, "c")]
 
 
-def test_a_node_with_effects_is_announced_before_it_starts(types):
+def test_a_node_with_effects_is_recorded_as_running_before_it_starts(types):
     seen = []
     types.offer("look", lambda config, input, ctx: [step.status for step in seen], pure=False)
     ran = run(chain("a", node("b", "look")), on_step=seen.append)
@@ -488,11 +488,11 @@ def test_a_node_with_effects_is_announced_before_it_starts(types):
     assert [(step.seq, step.status) for step in seen] == [(0, "success"), (1, "running"), (1, "success")]
 
 
-def test_a_pure_node_is_not_announced():
+def test_a_pure_node_is_not_recorded_as_running():
     assert [step.status for step in run(flow("a")).steps] == ["success"]
 
 
-def test_a_step_has_names_times_and_what_its_input_was_made_of():
+def test_a_step_has_names_times_and_the_sources_of_its_input():
     ran = run(flow(node("a", name="First"), "b", "c", edges=["a c", "b c"]))
     step = ran.of["c"]
     assert step.inputs == ("a", "b") and ran.of["a"].inputs == ()
@@ -506,7 +506,7 @@ def test_a_running_step_has_no_end():
     assert (step.status, step.finished_at, step.duration_ms, step.output) == ("running", None, None, None)
 
 
-def test_the_log_is_the_runs_with_the_nodes_id():
+def test_a_log_line_goes_to_the_log_of_the_run_with_the_nodes_id():
     lines = []
     run(
         flow(node("a", "log", {"message": "n = {{ input }}", "level": "warning"})),
@@ -516,10 +516,10 @@ def test_the_log_is_the_runs_with_the_nodes_id():
     assert lines == [("a", "warning", "n = 3", None)]
 
 
-# Going on where an earlier try stopped
+# Continuing an interrupted run
 
 
-def test_what_is_settled_is_not_executed_again(types):
+def test_a_settled_node_is_not_executed_again(types):
     made = chain(node("a", "act", {"value": 1}), node("b", "act"))
     ran = run(made, settled={("a", None): Settled([5])})
     assert (ran.output, types.effects) == ([5], ["run_1:b:0"])
@@ -537,7 +537,7 @@ def test_a_settled_skip_stays_a_skip():
     assert statuses(ran) == {"b": "skipped"}
 
 
-def test_settled_outputs_are_there_for_expressions():
+def test_expressions_can_read_settled_outputs():
     made = chain("a", node("b", "give", {"value": "{{ steps.a.x }}"}))
     assert run(made, settled={("a", None): Settled({"x": 4})}).output == 4
 
@@ -549,7 +549,7 @@ def test_settled_items_are_not_executed_again(types):
     assert types.effects == ["run_1:a:2"]
 
 
-def test_a_run_that_is_settled_as_a_whole_only_gives_its_output():
+def test_a_completely_settled_run_only_returns_its_output():
     ran = run(chain("a", "b"), settled={("a", None): Settled(1), ("b", None): Settled(2)})
     assert (ran.status, ran.output, ran.steps) == ("success", 2, [])
 
@@ -568,7 +568,7 @@ def test_the_output_of_a_run_can_be_written_as_json():
     assert orjson.loads(orjson.dumps(ran.output)) == {"a": {"x": [1, None, "é"]}, "b": {"x": [1, None, "é"]}}
 
 
-def test_what_a_node_makes_of_all_steps_does_not_come_to_hold_itself():
+def test_an_output_made_from_all_steps_does_not_contain_itself():
     given = {"all": "{{ steps }}"}
     ran = run(
         chain(node("a", "give", {"value": 1}), node("b", "set", {"values": given}), node("c", "set", {"values": given}))

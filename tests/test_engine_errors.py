@@ -1,4 +1,4 @@
-"""How the engine retries, which errors it reports, and how it keeps to a deadline."""
+"""Retries, errors and deadlines of the engine."""
 
 # ruff: noqa: F811
 
@@ -24,7 +24,7 @@ def types():
 # Retry
 
 
-def test_a_node_is_tried_as_often_as_it_says(types):
+def test_a_node_is_tried_up_to_its_number_of_attempts(types):
     failing(types, NodeError("1"), NodeError("2"), "done")
     ran = run(flow(node("a", "flaky", retry={"attempts": 3})))
     assert ran.output == "done"
@@ -35,15 +35,15 @@ def test_a_node_is_tried_as_often_as_it_says(types):
     ]
 
 
-def test_the_last_error_counts_when_no_attempt_succeeds(types):
+def test_the_error_of_the_last_attempt_is_reported(types):
     left = failing(types, NodeError("1"), NodeError("2"), "never")
     ran = run(flow(node("a", "flaky", retry={"attempts": 2})))
     assert (ran.status, ran.error_text, left) == ("failed", "2", ["never"])
 
 
 @pytest.mark.parametrize(("tried", "left"), [(0, 2), (1, 1), (2, 0), (5, 0)])
-def test_a_node_knows_how_often_it_would_be_tried_again(calls, tried, left):
-    """However often it was cut off: each such attempt counts, and none is owed."""
+def test_a_node_can_read_its_number_of_remaining_retries(calls, tried, left):
+    """An attempt that was cut off counts; the number left is never negative."""
     run(flow(node("a", "note", retry={"attempts": 3, "delay": 0})), tried={("a", None): tried})
     assert calls[0][2].retries == left
 
@@ -65,7 +65,7 @@ def test_any_other_exception_is_tried_again(types):
     assert run(flow(node("a", "flaky", retry={"attempts": 2}))).output == "done"
 
 
-def test_pauses_grow_by_the_backoff_and_are_spread_by_half(types):
+def test_pauses_grow_by_the_backoff_with_jitter_of_half(types):
     for _ in range(20):
         failing(types, *[NodeError("no")] * 4, "done")
         slept = []
@@ -76,14 +76,14 @@ def test_pauses_grow_by_the_backoff_and_are_spread_by_half(types):
             assert most / 2 <= pause <= most
 
 
-def test_pauses_differ_from_each_other(types):
+def test_pauses_have_random_jitter(types):
     slept = []
     failing(types, *[NodeError("no")] * 20)
     run(flow(node("a", "flaky", retry={"attempts": 20, "delay": 1, "backoff": 1})), sleep=slept.append)
     assert len(set(slept)) > 10
 
 
-def test_a_pause_is_an_hour_at_most_and_no_longer_than_the_run_may_take(types):
+def test_a_pause_is_limited_to_an_hour_and_to_the_timeout_of_the_run(types):
     slept = []
     failing(types, *[NodeError("no")] * 20)
     made = flow(node("a", "flaky", retry={"attempts": 20, "delay": 3600, "backoff": 10}))
@@ -96,14 +96,14 @@ def test_a_pause_is_an_hour_at_most_and_no_longer_than_the_run_may_take(types):
 
 
 @pytest.mark.parametrize(("asked", "pause"), [(90, 90), (0.1, 1)])
-def test_a_pause_is_no_shorter_than_the_other_side_asked_for(types, asked, pause):
+def test_a_pause_is_at_least_as_long_as_retry_after(types, asked, pause):
     slept = []
     failing(types, NodeError("1", retry_after=asked), "done")
     ran = run(flow(node("a", "flaky", retry={"attempts": 2, "delay": 1})), sleep=slept.append)
     assert ran.output == "done" and slept[0] == pytest.approx(pause, rel=0.5)
 
 
-def test_nobody_waits_for_what_will_come_too_late_for_the_run(types):
+def test_a_retry_after_beyond_the_runs_timeout_is_not_waited_for(types):
     slept = []
     left = failing(types, NodeError("come back tomorrow", retry_after=86_400), "never")
     ran = run(flow(node("a", "flaky", retry={"attempts": 5})), sleep=slept.append, timeout=60)
@@ -117,7 +117,7 @@ def test_a_node_can_pause(types):
     assert slept == [5]
 
 
-def test_a_cancellation_ends_the_node_that_pauses(types):
+def test_a_cancellation_ends_a_pausing_node(types):
     reasons, after = [], []
     types.offer("nap", lambda config, input, ctx: (ctx.pause(5), after.append(1)))
     ran = run(
@@ -129,7 +129,7 @@ def test_a_cancellation_ends_the_node_that_pauses(types):
     assert [(step.node_id, step.status) for step in ran.steps] == [("a", "failed")]
 
 
-def test_a_cancellation_during_a_pause_ends_the_run(types):
+def test_a_cancellation_between_two_attempts_ends_the_run(types):
     left = failing(types, NodeError("1"), "never")
     reasons = []
     ran = run(
@@ -155,19 +155,19 @@ def test_every_attempt_has_the_same_idempotency_key(types):
 # Errors
 
 
-def test_a_node_that_fails_ends_the_run():
+def test_a_failed_node_ends_the_run():
     ran = run(chain(node("a", "fail", {"value": "no luck"}), "b"))
     assert (ran.status, ran.output, ran.error_text, ran.error_node_id) == ("failed", None, "no luck", "a")
     assert statuses(ran) == {"a": "failed"}
 
 
-def test_continue_hands_the_error_on():
+def test_on_error_continue_passes_the_error_to_the_next_node():
     ran = run(chain(node("a", "fail", {"value": "no luck"}, on_error="continue"), "b"))
     assert (ran.status, ran.output) == ("success", {"error": "no luck"})
     assert (ran.of["a"].status, ran.of["a"].error_text) == ("failed", "no luck")
 
 
-def test_branch_leaves_by_the_error_branch():
+def test_on_error_branch_takes_the_error_branch():
     made = flow(node("a", "fail", {"value": "no luck"}, on_error="branch"), "ok", "bad", edges=["a ok", "a bad error"])
     ran = run(made)
     assert ran.output == {"error": "no luck"}
@@ -175,22 +175,22 @@ def test_branch_leaves_by_the_error_branch():
     assert ran.of["a"].branch == "error"
 
 
-def test_with_on_error_branch_a_success_leaves_by_the_unnamed_way():
+def test_with_on_error_branch_a_success_takes_the_unnamed_branch():
     made = flow(node("a", "give", {"value": 1}, on_error="branch"), "ok", "bad", edges=["a ok", "a bad error"])
     assert statuses(run(made)) == {"a": "success", "ok": "success", "bad": "skipped"}
 
 
-def test_continue_on_a_node_with_branches_takes_none_of_them():
+def test_on_error_continue_takes_no_named_branch():
     made = flow(node("a", "if", {"condition": "{{ input.x }}"}, on_error="continue"), "b", edges=["a b true"])
     assert statuses(run(made, {})) == {"a": "failed", "b": "skipped"}
 
 
-def test_what_a_node_raises_is_told_with_its_kind(types):
+def test_an_unexpected_exception_is_reported_with_its_class(types):
     failing(types, KeyError("x"))
     assert run(flow(node("a", "flaky"))).error_text == "KeyError: 'x'"
 
 
-def test_a_recursion_without_end_fails_the_node(types):
+def test_an_endless_recursion_fails_the_node(types):
     def deeper(config, input, ctx):
         return deeper(config, input, ctx)
 
@@ -198,19 +198,19 @@ def test_a_recursion_without_end_fails_the_node(types):
     assert run(flow(node("a", "deep"))).error_text.startswith("RecursionError")
 
 
-def test_an_error_text_has_a_bound(types):
+def test_an_error_text_has_a_maximum_length(types):
     failing(types, NodeError("x" * 100_000))
     assert len(run(flow(node("a", "flaky"))).error_text) < 2_100
 
 
-def test_an_error_text_with_half_a_surrogate_pair_is_still_recorded(types):
+def test_an_error_text_with_a_lone_surrogate_is_recorded(types):
     failing(types, NodeError("odd \ud800 text"))
     ran = run(flow(node("a", "flaky", on_error="continue")))
     assert ran.status == "success" and "odd" in ran.output["error"]
     ran.of["a"].error_text.encode()
 
 
-def test_what_the_record_raises_goes_through():
+def test_an_error_while_recording_a_step_is_raised():
     def broken(step):
         raise OSError("disk full")
 
@@ -218,14 +218,14 @@ def test_what_the_record_raises_goes_through():
         run(flow(node("a", on_error="continue")), on_step=broken)
 
 
-def test_a_config_that_comes_out_wrong_names_its_key():
+def test_an_invalid_evaluated_config_names_its_key():
     ran = run(flow(node("a", "respond", {"status": "{{ input }}"})), 999)
     assert ran.error_text.startswith("config.status: ")
     ran = run(flow(node("a", "give", {"value": "{{ input.x.y }}"})), {})
     assert ran.error_text.startswith("config.value: ")
 
 
-def test_a_config_that_comes_out_wrong_is_not_tried_again():
+def test_an_invalid_evaluated_config_is_not_tried_again():
     ran = run(flow(node("a", "respond", {"status": "{{ input }}"}, retry={"attempts": 4})), 999)
     assert len(ran.steps) == 1
 
@@ -233,18 +233,18 @@ def test_a_config_that_comes_out_wrong_is_not_tried_again():
 # Time
 
 
-def test_a_timeout_is_a_deadline_for_the_node(calls):
+def test_a_timeout_sets_the_deadline_of_the_node(calls):
     run(flow(node("a", "note", timeout=7), node("b", "note")), timeout=100)
     assert 6 < calls[0][2].deadline - time.monotonic() <= 7
     assert 99 < calls[1][2].deadline - time.monotonic() <= 100
 
 
-def test_the_runs_own_timeout_comes_before_a_longer_one_of_the_node(calls):
+def test_a_nodes_timeout_cannot_exceed_the_timeout_of_the_run(calls):
     run(flow(node("a", "note", timeout=70)), timeout=10)
     assert calls[0][2].deadline - time.monotonic() <= 10
 
 
-def test_the_shorter_of_the_flows_and_the_servers_timeout_counts(calls):
+def test_the_shorter_timeout_of_flow_and_server_applies(calls):
     run(flow(node("a", "note"), timeout=5), timeout=10)
     run(flow(node("a", "note"), timeout=500), timeout=100)
     assert 4 < calls[0][2].deadline - time.monotonic() <= 5
@@ -252,7 +252,7 @@ def test_the_shorter_of_the_flows_and_the_servers_timeout_counts(calls):
 
 
 def fail_at_the_deadline(config, input, ctx):
-    """Wait as a node waits for another system, and fail as its library does."""
+    """Wait until the deadline, then fail like the HTTP client of a node does."""
     while time.monotonic() < ctx.deadline:
         pass
     raise NodeError("GET example.com:443/: no complete answer within 0.02 s")
@@ -266,14 +266,14 @@ def fail_at_the_deadline(config, input, ctx):
         ({"server": 0.02}, "the longest time of a run (HEADRACE_RUN_TIMEOUT) of 0.02 s ended it: GET example.com"),
     ],
 )
-def test_a_failure_at_the_deadline_says_whose_timeout_it_was(types, times, words):
+def test_a_failure_at_the_deadline_names_the_timeout(types, times, words):
     types.offer("waits", fail_at_the_deadline)
     node_times = {"timeout": times["node"]} if "node" in times else {}
     made = flow(node("a", "waits", **node_times), **({"timeout": times["flow"]} if "flow" in times else {}))
     assert run(made, timeout=times.get("server", 60)).error_text.startswith(words)
 
 
-def test_a_failure_before_the_deadline_is_told_as_it_is(types):
+def test_a_failure_before_the_deadline_keeps_its_message(types):
     def fail(config, input, ctx):
         raise NodeError("no complete answer within 1 s")
 
@@ -288,7 +288,7 @@ def past(config, input, ctx):
     return "late"
 
 
-def test_a_pure_node_that_is_late_has_failed_and_may_be_tried_again(types):
+def test_a_pure_node_that_ends_after_its_deadline_fails_and_is_retried(types):
     types.offer("late", past)
     ran = run(flow(node("a", "late", timeout=0.001, retry={"attempts": 2})))
     assert ran.status == "failed" and "timeout of 0.001 s" in ran.error_text
@@ -300,20 +300,20 @@ def test_a_late_result_of_a_node_with_effects_is_kept(types):
     assert run(flow(node("a", "late", timeout=0.001))).output == "late"
 
 
-def test_a_run_over_its_time_fails_before_its_next_node(types):
+def test_a_run_past_its_timeout_fails_before_its_next_node(types):
     types.offer("late", past)
     ran = run(chain(node("a", "late"), node("b", "act", on_error="continue")), timeout=0.01)
     assert (ran.status, ran.error_node_id) == ("failed", "b")
     assert "timeout of 0.01 s" in ran.error_text and not types.effects
 
 
-def test_a_run_over_its_time_is_not_tried_again(types):
+def test_a_node_is_not_retried_after_the_runs_timeout(types):
     types.offer("late", past)
     ran = run(flow(node("a", "late", timeout=0.02, retry={"attempts": 20}, on_error="continue")), timeout=0.01)
     assert ran.status == "failed" and "the run exceeded" in ran.error_text
 
 
-# The kind of an error
+# Error kinds
 
 
 def broken(config, input, ctx):
@@ -339,7 +339,7 @@ def slow(config, input, ctx):
         ({}, {"stop": lambda: "cancelled by ada@example.org"}, "cancelled"),
     ],
 )
-def test_a_failure_has_a_kind(types, settings, job, kind):
+def test_a_failure_has_an_error_kind(types, settings, job, kind):
     types.offer("broken", broken)
     types.offer("slow", slow)
     types.offer("large", lambda config, input, ctx: "x" * 200)

@@ -1,4 +1,4 @@
-"""What holds for every flow: random graphs against a model of the rules that shares nothing with the engine."""
+"""Properties of every flow: random graphs, compared with a model of the rules that shares no code with the engine."""
 
 from collections import Counter
 
@@ -47,14 +47,14 @@ BRANCHES = {"if": ("true", "false"), "switch": ("x", "y", "default")}
 
 
 def ways(node):
-    """By which branches an edge may leave this node."""
+    """Return the branches from which an edge may leave this node."""
     own = BRANCHES.get(node["type"], (None,))
     return (*own, "error") if node["on_error"] == "branch" else own
 
 
 @st.composite
 def flows(draw, most=7, kinds=KINDS, attempts=2):
-    """A valid definition, its nodes in any order, and the trigger that fired, if one did."""
+    """Draw a valid definition with its nodes in any order, and the trigger that fired, or None."""
     nodes, edges = [], []
     for number in range(draw(st.integers(1, most))):
         trigger = draw(st.integers(0, 5)) == 0
@@ -74,11 +74,11 @@ def flows(draw, most=7, kinds=KINDS, attempts=2):
     return flow(*draw(st.permutations(nodes)), edges=draw(st.permutations(edges))), fired
 
 
-# The rules once more, as plainly as they are written
+# A model of the rules
 
 
 class Model:
-    """What a run of the definition comes to. Every node asks its predecessors, and nothing else."""
+    """The expected result of a run. The state of a node depends only on its predecessors."""
 
     def __init__(self, definition, input, fired):
         self.nodes = {made["id"]: made for made in definition["nodes"]}
@@ -87,7 +87,7 @@ class Model:
         self.known = {}
 
     def state(self, id_):
-        """(status, output, branch): status is success, failed, skipped, passed (disabled) or fatal."""
+        """Return (status, output, branch); the status is success, failed, skipped, passed (disabled) or fatal."""
         if id_ not in self.known:
             self.known[id_] = self.settle(self.nodes[id_])
         return self.known[id_]
@@ -96,7 +96,7 @@ class Model:
         return self.state(id_)[0] in ("success", "failed", "passed")
 
     def live(self, node):
-        """The predecessors with a live edge here."""
+        """Return the predecessors with a live edge to the node."""
         edges = [(source, branch) for source, target, branch in self.edges if target == node["id"]]
         return {source for source, branch in edges if self.executed(source) and self.state(source)[2] == branch}
 
@@ -136,7 +136,7 @@ class Model:
         return "failed", {"error": text}, "error" if mode == "branch" else None
 
     def order(self):
-        """Again and again, the first node of the file whose predecessors all stand already."""
+        """Return the node ids in execution order: always the first node of the file whose predecessors are all done."""
         left, order = list(self.nodes), []
         while left:
             free = (n for n in left if all(source in order for source, target, _ in self.edges if target == n))
@@ -145,7 +145,7 @@ class Model:
         return order
 
     def end(self):
-        """(status, output or error, states of the nodes that were reached)."""
+        """Return (status, output or error, states of the reached nodes)."""
         reached = {}
         for id_ in self.order():
             reached[id_] = self.state(id_)
@@ -163,7 +163,7 @@ STATUS = {"passed": "skipped", "fatal": "failed"}
 
 
 def outputs(steps, before=None):
-    """The outputs of the nodes, as their steps say; `before` are those of an earlier try."""
+    """Return the recorded outputs of the nodes; `before` has the outputs of an earlier process."""
     found = dict(before or {})
     for step in filter(at_top, steps):
         if step.same_as is not None:
@@ -174,13 +174,13 @@ def outputs(steps, before=None):
 
 
 def last_steps(steps):
-    """The last step of each node as a whole, by its id."""
+    """Return the last step of each node, without the steps of items, by node id."""
     return {step.node_id: step for step in steps if at_top(step)}
 
 
 @MANY
 @given(flows(), st.sampled_from([None, 1, {"x": [1]}]))
-def test_a_run_comes_to_what_the_rules_say(made, input):
+def test_a_run_ends_as_the_model_predicts(made, input):
     definition, fired = made
     status, result, reached = Model(definition, input, fired).end()
     ran = run(definition, input, trigger_node=fired)
@@ -209,7 +209,7 @@ def test_a_node_is_settled_once_and_after_its_predecessors(made):
 
 @MANY
 @given(flows())
-def test_no_item_of_a_node_with_effects_is_executed_twice_without_retry(types, made):
+def test_without_retry_no_item_of_a_node_with_effects_is_executed_twice(types, made):
     definition, fired = made
     types.effects.clear()
     once = {**definition, "nodes": [{**node, "retry": None} for node in definition["nodes"]]}
@@ -219,7 +219,7 @@ def test_no_item_of_a_node_with_effects_is_executed_twice_without_retry(types, m
 
 @MANY
 @given(flows(), st.randoms(use_true_random=False))
-def test_the_order_of_the_file_changes_nothing_but_the_order(made, random):
+def test_the_order_of_nodes_and_edges_does_not_change_the_result(made, random):
     definition, fired = made
     shuffled = {key: random.sample(definition[key], len(definition[key])) for key in ("nodes", "edges")}
     one, other = run(definition, 1, trigger_node=fired), run(shuffled, 1, trigger_node=fired)
@@ -235,7 +235,7 @@ def test_the_order_of_the_file_changes_nothing_but_the_order(made, random):
 
 
 def settled_of(steps):
-    """What a record of these steps says is done, and the next free number."""
+    """Return the settled nodes and items of these steps, and the next free step number."""
     rows = {step.seq: step for step in steps}
     made = outputs(rows.values())
     settled = {}
@@ -249,7 +249,7 @@ def settled_of(steps):
 
 @settings(max_examples=examples(100), deadline=None)
 @given(flows(most=6))
-def test_a_run_that_goes_on_from_any_prefix_of_its_record_ends_the_same(types, made):
+def test_a_run_continued_from_any_prefix_of_its_steps_ends_the_same(types, made):
     definition, fired = made
     whole = run(definition, {"x": 1}, trigger_node=fired)
     for cut in range(len(whole.steps) + 1):
@@ -257,7 +257,8 @@ def test_a_run_that_goes_on_from_any_prefix_of_its_record_ends_the_same(types, m
         settled, first_seq = settled_of(kept)
         types.effects.clear()
         rest = run(definition, {"x": 1}, trigger_node=fired, settled=settled, first_seq=first_seq)
-        assert rest.outcome._replace(text=None) == whole.outcome._replace(text=None)  # that of a step which is not here
+        # `text` may be the recorded output of a step of the first process.
+        assert rest.outcome._replace(text=None) == whole.outcome._replace(text=None)
         assert not {f"run_1:{id_}:{index or 0}" for id_, index in settled} & set(types.effects)
         assert outputs(rest.steps, outputs(kept)) == outputs(whole.steps)
         ends = last_steps(kept) | last_steps(rest.steps)
