@@ -1,9 +1,9 @@
-"""A real server with the built app, Chromium, and a page on which nothing may go wrong unseen.
+"""Fixtures: a real server with the built app, Chromium, and a page that fails the test on every error.
 
-These tests skip where Chromium or the build is missing, and fail instead with HEADRACE_EXPECT_BROWSER=1; over a build
-that is older than its sources they fail in any case.
+These tests are skipped if Chromium or the build is missing; with HEADRACE_EXPECT_BROWSER=1 they fail instead. They
+always fail if the build is older than its sources.
 
-Server and browser live as long as a file of tests: longer, and the browser's event loop would be in the way of others.
+Server and browser live for one test file. If they lived longer, the browser's event loop would disturb other tests.
 """
 
 import os
@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 from serving import serving
 
 SIZE = {"width": 1280, "height": 800}
-# Until what should be seen is seen; machines may be busy.
+# Maximum wait for an expected element; generous, since the machine may be busy.
 PATIENCE_MS = 60_000
 
 
@@ -24,7 +24,7 @@ expect.set_options(timeout=PATIENCE_MS)
 
 
 def pytest_collection_modifyitems(items):
-    """All of these are slow."""
+    """Mark all tests of this folder as slow."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.slow)
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A picture of the page where a test failed, in the folder that its report names."""
+    """Take a screenshot of the page if a test failed, and name its path in the report."""
     report = yield
     page = getattr(item, "funcargs", {}).get("page")
     if report.failed and call.when == "call" and page is not None:
@@ -44,7 +44,7 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(scope="session", autouse=True)
 def equipped():
-    """Skip, or fail where it was promised, if something is missing; an app of yesterday is no app to test."""
+    """Skip if something is missing, or fail if HEADRACE_EXPECT_BROWSER is set. Fail if the build is outdated."""
     reason = chromium.lacking()
     if reason is not None and os.environ.get("HEADRACE_EXPECT_BROWSER") == "1":
         pytest.fail(reason)
@@ -56,26 +56,26 @@ def equipped():
 
 @pytest.fixture(scope="module")
 def server(equipped, tmp_path_factory):
-    """The server, with an owner and nothing else; `server.call(…)` asks it things by the owner's API token."""
+    """Start a server with only an owner; `server.call(…)` sends a request with the owner's API token."""
     with serving(tmp_path_factory.mktemp("data")) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def browser(equipped):
-    """Chromium."""
+    """Start Chromium."""
     with chromium.launched() as browser:
         yield browser
 
 
 @pytest.fixture
 def new_context(browser, server):
-    """`new_context(**options)` gives a browser of its own for somebody, with none of another's cookies."""
+    """Return `new_context(**options)`, which makes a separate browser context with its own cookies."""
     made = []
 
     def make(**options):
         usual = {"viewport": SIZE, "locale": "en-GB", "timezone_id": "UTC", "reduced_motion": "reduce"}
-        # The policy that the server sends is in force: nothing is tested without it.
+        # The server's Content-Security-Policy applies in every test.
         context = browser.new_context(base_url=server.url, bypass_csp=False, **{**usual, **options})
         context.set_default_timeout(PATIENCE_MS)
         made.append(context)
@@ -88,15 +88,15 @@ def new_context(browser, server):
 
 @pytest.fixture
 def context(new_context):
-    """The browser of the one who uses `page`."""
+    """Return the browser context of `page`."""
     return new_context()
 
 
 @pytest.fixture
 def watch(context):
-    """What goes wrong in the pages of `context`. `watch.allow(404, "/api/runs/")` lets a test provoke it.
+    """Record the errors of the pages of `context`. `watch.allow(404, "/api/runs/")` allows an expected one.
 
-    At the end of the test nothing else may have been seen.
+    Any other error fails the test at its end.
     """
     watch = chromium.Watch(context)
     yield watch
@@ -105,20 +105,20 @@ def watch(context):
 
 @pytest.fixture
 def page(context, watch, tmp_path):
-    """A page of which every error fails the test: in the console, of the policy, exceptions, requests that failed."""
+    """Open a page on which every error fails the test: console, policy violation, exception or failed request."""
     return context.new_page()
 
 
 @pytest.fixture
 def editor(page, server):
-    """The owner in the editor: `editor.open(definition)` shows a new flow."""
+    """Return the editor, with the owner logged in; `editor.open(definition)` shows a new flow."""
     chromium.log_in(page)
     return Editor(page, server)
 
 
 @pytest.fixture
 def another(new_context, server):
-    """`another("viewer")` gives a page of a second member with this role, in a browser of their own, watched too."""
+    """Return `another(role)`, which opens a watched page of a new member in a separate browser context."""
     watches = []
 
     def join(role, **options):
@@ -138,13 +138,13 @@ def another(new_context, server):
 
 @pytest.fixture
 def log_in():
-    """`log_in(page)` gives it the owner's session, or that of `email` and `password`."""
+    """Return `log_in(page)`, which logs in the owner, or the user with `email` and `password`."""
     return chromium.log_in
 
 
 @pytest.fixture
 def axe():
-    """`axe(page)` fails where axe-core finds a barrier; `within` is a selector, `but` names rules to leave out."""
+    """Return `axe(page)`, which fails if axe-core finds a violation; `within` is a selector, `but` excludes rules."""
 
     def check(page, within=None, but=()):
         found = chromium.barriers(page, within, but)

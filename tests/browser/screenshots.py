@@ -1,6 +1,6 @@
-"""Pictures of every page, light and dark, into docs/img: `make screenshots`, or with ARGS="runs editor" of some pages.
+"""Screenshots of every page, light and dark, in docs/img: `make screenshots`; ARGS="runs editor" selects pages.
 
-The data is that of a small company, made anew each time; only times and ids differ between two sets of pictures.
+The data is that of a small company and is created each time; only times and ids differ between two runs.
 """
 
 import sys
@@ -19,7 +19,7 @@ LOADING = ".mantine-Skeleton-root, .mantine-Loader-root"
 
 
 def editor_run(page, server):
-    """The editor with a run on the canvas and a node's form beside it."""
+    """Show the editor with a run on the canvas and a node's form beside it."""
     editor = Editor(page, server).open(server.seeded.flow)
     editor.run_with({"order_id": "A-1047", "customer": "Mina Okafor", "total": 184})
     editor.ended("Succeeded")
@@ -28,7 +28,7 @@ def editor_run(page, server):
 
 
 def editor_failed(page, server):
-    """The editor after a run that failed."""
+    """Show the editor after a failed run."""
     editor = Editor(page, server).open(server.seeded.rates)
     editor.run()
     editor.ended("Failed")
@@ -36,14 +36,14 @@ def editor_failed(page, server):
 
 
 def editor_adding(page, server):
-    """The dialog that offers nodes."""
+    """Show the dialog for adding nodes."""
     editor = Editor(page, server).open(server.seeded.draft)
     page.get_by_role("button", name="Add node", exact=True).click()
     expect(editor.palette.get_by_role("option").first).to_be_visible()
 
 
 def editor_json(page, server):
-    """The JSON beside the canvas, and the list of problems."""
+    """Show the JSON beside the canvas, and the list of problems."""
     Editor(page, server).open(server.seeded.draft)
     page.get_by_role("button", name="JSON", exact=True).click()
     expect(page.get_by_role("textbox", name="Flow as JSON")).to_be_visible()
@@ -51,13 +51,13 @@ def editor_json(page, server):
 
 
 def template(page, server):
-    """A template, looked at."""
+    """Show the preview of a template."""
     page.goto("/templates?template=low-stock-order")
     expect(page.get_by_role("dialog").locator(".react-flow__node").first).to_be_visible()
 
 
 def at(path):
-    """A page as it opens; `{flow}` and the like are ids."""
+    """Return a function that opens a page; `{flow}` and similar names in the path are replaced by ids."""
 
     def go(page, server):
         page.goto(path.format_map(vars(server.seeded)))
@@ -93,7 +93,7 @@ ON_PHONES = {"dashboard": PAGES["dashboard"], "waiting": PAGES["waiting"], "run-
 
 
 def picture(page, path):
-    """The page as it is, once nothing loads any more."""
+    """Take a screenshot once the page has finished loading."""
     expect(page.locator(LOADING)).to_have_count(0)
     page.wait_for_load_state("networkidle")
     page.evaluate("document.fonts.ready")
@@ -102,7 +102,7 @@ def picture(page, path):
 
 
 def take(browser, server, shots, size, ending, scheme):
-    """A picture of each of these pages."""
+    """Take a screenshot of each of these pages."""
     usual = {"base_url": server.url, "locale": "en-GB", "timezone_id": "Europe/Berlin", "reduced_motion": "reduce"}
     context = browser.new_context(viewport=size, color_scheme=scheme, **usual)
     context.set_default_timeout(60_000)
@@ -120,7 +120,7 @@ def take(browser, server, shots, size, ending, scheme):
 
 
 def main(wanted):
-    """All pictures, or those of the pages that are named."""
+    """Take all screenshots, or only those of the named pages."""
     expect.set_options(timeout=60_000)
     FOLDER.mkdir(parents=True, exist_ok=True)
     chosen = {name: show for name, show in ({"login": None} | PAGES).items() if not wanted or name in wanted}

@@ -1,4 +1,4 @@
-"""A page that a flow answers: it is styled, its form starts another flow, and it never acts as the app."""
+"""HTML pages in the responses of flows: styles and forms work, scripts and the app's session do not."""
 
 import json
 
@@ -14,16 +14,16 @@ THANKS = '<!doctype html><h1 style="color: rgb(0, 0, 255)">Thank you for {{ inpu
 
 
 def answering(body, path, method):
-    """A flow that answers this page at the webhook."""
+    """Return a flow with a webhook that responds with this page."""
     hook = node("hook", "webhook", {"path": path, "methods": [method], "respond": "node"})
     return flow(hook, node("answer", "respond", {"headers": HTML, "body": body}), edges=["hook answer"])
 
 
 @pytest.fixture
 def ask(server, watch):
-    """`ask(action)` gives the address of a page with a form that goes to the action; the flow at `tea` answers it."""
+    """Return `ask(action)`: the path of a page whose form is sent to `action`; the webhook `tea` accepts the form."""
     added = []
-    # The browser says so whenever it refuses what these pages try.
+    # The browser logs an error when it blocks a script or a form of these pages.
     watch.allow("console error", "Blocked script execution")
     watch.allow("console error", "form-action")
 
@@ -41,7 +41,7 @@ def colour(page):
     return page.get_by_role("heading").evaluate("it => getComputedStyle(it).color")
 
 
-def test_a_styled_page_posts_its_form_to_another_flow_and_gets_a_styled_answer(page, ask):
+def test_a_styled_page_posts_its_form_to_another_flow(page, ask):
     page.goto(ask("/api/webhooks/tea"))
     assert colour(page) == "rgb(0, 128, 0)"
     page.get_by_label("Tea").fill("Assam")
@@ -50,13 +50,13 @@ def test_a_styled_page_posts_its_form_to_another_flow_and_gets_a_styled_answer(p
     assert colour(page) == "rgb(0, 0, 255)"
 
 
-def test_no_script_of_it_runs_and_it_has_the_origin_of_nobody(page, ask):
+def test_scripts_are_blocked_and_the_origin_is_opaque(page, ask):
     page.goto(ask("/api/webhooks/tea"))
     expect(page.locator("#script")).to_have_text("no script ran")
     assert page.evaluate("self.origin") == "null"
 
 
-def test_its_form_goes_to_no_other_server(page, ask, httpserver):
+def test_a_form_to_another_server_is_blocked(page, ask, httpserver):
     httpserver.expect_request("/taken").respond_with_data("taken")
     page.goto(ask(httpserver.url_for("/taken")))
     with page.expect_console_message(lambda message: "form-action" in message.text):
@@ -64,7 +64,7 @@ def test_its_form_goes_to_no_other_server(page, ask, httpserver):
     assert page.url.endswith("/api/webhooks/ask") and httpserver.log == []
 
 
-def test_its_form_goes_without_the_session_of_whoever_looks_at_it(page, server, log_in, ask):
+def test_a_form_is_sent_without_the_users_session_cookie(page, server, log_in, ask):
     log_in(page)
     sent = []
     page.on("request", lambda request: sent.append(request) if request.method == "POST" else None)

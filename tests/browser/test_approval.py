@@ -1,4 +1,4 @@
-"""A person approves on a phone, and is told where somebody else was quicker."""
+"""Approvals on a phone, also if another user answers first."""
 
 import pytest
 from playwright.sync_api import expect
@@ -16,7 +16,7 @@ def context(new_context):
 
 @pytest.fixture
 def waiting(server):
-    """A run that waits for somebody; each test has its own."""
+    """Start a run that waits for an approval; each test has its own."""
     nodes = [node("start", "manual"), ASK, node("yes"), node("no")]
     definition = flow(*nodes, edges=["start ask", "ask yes approved", "ask no rejected"])
     run = server.run(server.add_flow(definition, "Supplier payments"), {"amount": 120, "to": "Hansen"})["id"]
@@ -29,7 +29,7 @@ def question(page):
     return page.get_by_role("listitem").filter(has_text="Pay 120 to Hansen?")
 
 
-def test_what_waits_is_found_from_any_page_and_approved_with_a_thumb(page, server, log_in, waiting, axe):
+def test_an_approval_is_found_through_the_menu_and_answered_by_touch(page, server, log_in, waiting, axe):
     log_in(page)
     page.goto("/")
     page.get_by_role("button", name="Open menu").tap()
@@ -53,7 +53,7 @@ def ended(page, server, run):
     return found if found["finished_at"] else None
 
 
-def test_who_was_slower_than_another_is_told_and_nothing_is_answered_twice(page, server, watch, log_in, waiting):
+def test_a_second_answer_is_refused_with_a_message(page, server, watch, log_in, waiting):
     log_in(page)
     page.goto("/waiting")
     asked = question(page)
@@ -63,7 +63,7 @@ def test_who_was_slower_than_another_is_told_and_nothing_is_answered_twice(page,
         server.call("POST", f"/api/runs/{waiting}/resume", {"node_id": "ask", "answer": "rejected"})
         route.continue_()
 
-    # The other one's answer is there in the moment in which this one's is sent.
+    # The other user's answer arrives just before this one.
     page.route(f"**/api/runs/{waiting}/resume", quicker)
     watch.allow(409, "/resume")
     asked.get_by_role("button", name="Approve").tap()
@@ -73,7 +73,7 @@ def test_who_was_slower_than_another_is_told_and_nothing_is_answered_twice(page,
     assert [step["node_id"] for step in steps if step["status"] == "success"][-1] == "no"
 
 
-def test_what_another_answered_turns_into_who_it_was(page, server, log_in, waiting):
+def test_an_approval_shows_that_another_user_has_answered(page, server, log_in, waiting):
     log_in(page)
     page.goto("/waiting")
     asked = question(page)
@@ -83,7 +83,7 @@ def test_what_another_answered_turns_into_who_it_was(page, server, log_in, waiti
     expect(asked.get_by_role("status")).to_contain_text("rejected")
 
 
-def test_the_page_of_a_run_takes_the_answer_too(page, log_in, waiting):
+def test_an_approval_can_be_answered_on_the_page_of_the_run(page, log_in, waiting):
     log_in(page)
     page.goto(f"/runs/{waiting}")
     page.get_by_role("button", name="Reject").tap()

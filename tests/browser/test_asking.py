@@ -1,4 +1,4 @@
-"""Flows ask for their input by a form, in their list and in the editor, and the form is made field by field."""
+"""Input forms of flows: filling them in from the list and the editor, and designing them field by field."""
 
 from playwright.sync_api import expect
 from test_editor import placed
@@ -20,7 +20,7 @@ def asking(**config):
     return placed(chain(node("start", "manual", config), "end"))
 
 
-def test_an_operator_runs_a_flow_by_its_form_and_sees_what_is_wrong_at_its_field(editor, another, axe):
+def test_an_operator_runs_a_flow_with_its_form_and_errors_appear_at_the_fields(editor, another, axe):
     flow = editor.add(asking(input_schema=BOOKING, description="Books a room."), "Book a room")
     page = another("operator")
     page.watch.allow(422, "/run")
@@ -61,7 +61,7 @@ def test_an_operator_runs_a_flow_by_its_form_and_sees_what_is_wrong_at_its_field
     page.wait_for_url(f"**/runs/{run['id']}")
 
 
-def test_a_form_is_made_field_by_field_and_asked_for_in_the_editor(editor, page, watch, axe):
+def test_a_form_is_designed_and_filled_in_in_the_editor(editor, page, watch, axe):
     editor.open(asking()).click("start")
     fields = editor.panel.get_by_role("group", name="Input schema", exact=True)
     fields.get_by_role("button", name="Add field").click()
@@ -93,7 +93,7 @@ def test_a_form_is_made_field_by_field_and_asked_for_in_the_editor(editor, page,
     dialog.get_by_role("textbox", name="City").fill("Oslo")
     dialog.get_by_role("button", name="Run", exact=True).click()
     assert editor.ended("Succeeded")["output"] == {"city": "Oslo", "days": 3}
-    # What the flow does not take any more is asked for again.
+    # The form opens again if the last input no longer matches the schema.
     editor.type_in("Description", "Plans a trip.")
     days.get_by_label("Name").fill("nights")
     days = fields.get_by_role("group", name="Input schema: nights")

@@ -1,4 +1,4 @@
-"""What the canvas shows of long flows and of runs, and what a click or a paste on it does."""
+"""The canvas: long flows, runs, clicks and pasting."""
 
 import base64
 
@@ -7,7 +7,7 @@ from test_editor import placed, three
 from world import chain, node
 
 LINE = 100
-# Of a picture, how many pixels are unlike the one in its corner.
+# Count the pixels in the middle row of an image that differ from its corner.
 MARKED = """async (data) => {
   const image = new Image();
   image.src = data;
@@ -23,13 +23,13 @@ MARKED = """async (data) => {
 
 
 def line(editor):
-    """A flow of 100 nodes in a line."""
+    """Open a flow of 100 nodes in a line."""
     rest = [node(f"n{at}", "set", {"values": {"n": at}}) for at in range(LINE - 1)]
     return editor.open(placed(chain(node("start", "manual"), *rest)))
 
 
-def marquee(editor, first, last):
-    """Drag a frame around these nodes."""
+def select_box(editor, first, last):
+    """Drag a selection box around these nodes."""
     first, last = editor.box(editor.node(first)), editor.box(editor.node(last))
     editor.page.keyboard.down("Shift")
     editor.drag((first["x"] - 20, first["y"] - 40), (last["x"] + last["width"] + 20, last["y"] + last["height"] + 40))
@@ -45,7 +45,7 @@ def is_within(inner, outer):
     )
 
 
-def test_all_of_a_hundred_nodes_in_a_line_can_be_shown(editor):
+def test_zoom_to_fit_shows_all_of_a_hundred_nodes(editor):
     line(editor)
     editor.page.get_by_role("button", name="Zoom to fit").click()
     last = editor.node(f"n{LINE - 2}")
@@ -54,23 +54,23 @@ def test_all_of_a_hundred_nodes_in_a_line_can_be_shown(editor):
         assert is_within(editor.box(end), editor.canvas.bounding_box())
 
 
-def test_the_map_shows_the_nodes_of_a_long_flow(editor, new_context):
+def test_the_minimap_shows_the_nodes_of_a_long_flow(editor, new_context):
     line(editor)
     picture = base64.b64encode(editor.page.locator(".react-flow__minimap").screenshot()).decode()
     blank = new_context().new_page()
     assert blank.evaluate(MARKED, f"data:image/png;base64,{picture}") > 100
 
 
-def test_a_click_inside_a_marquee_selects_what_is_there(editor):
+def test_a_click_inside_a_selection_box_selects_the_clicked_node(editor):
     editor.open(three())
-    marquee(editor, "one", "two")
+    select_box(editor, "one", "two")
     editor.selected("one", "two")
     box = editor.box(editor.node("one"))
     editor.page.mouse.click(box["x"] + 70, box["y"] + 12)
     editor.selected("one")
-    marquee(editor, "one", "two")
+    select_box(editor, "one", "two")
     editor.selected("one", "two")
-    # Between the two nodes there is nothing.
+    # A click between the two nodes selects nothing.
     editor.page.mouse.click(box["x"] + box["width"] + 20, box["y"] - 20)
     editor.selected()
 
@@ -84,7 +84,7 @@ def test_a_click_on_one_of_several_selected_nodes_selects_it_alone(editor):
     editor.selected("two")
 
 
-def test_what_is_pasted_is_in_view_wherever_the_original_is(editor):
+def test_pasted_nodes_are_visible_even_if_the_original_is_not(editor):
     editor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     editor.open(three()).click("two")
     editor.press("Control+c")
@@ -92,7 +92,7 @@ def test_what_is_pasted_is_in_view_wherever_the_original_is(editor):
     editor.page.mouse.move(*editor.spot(0.5, 0.6))
     editor.page.mouse.wheel(3_000, 0)
     expect(editor.node("two")).not_to_be_in_viewport()
-    # The pointer is elsewhere: it says nothing about where.
+    # The pointer is outside of the canvas, so it does not decide the position.
     editor.panel.hover()
     for copy in ("two_2", "two_3"):
         editor.press("Control+v")
@@ -101,7 +101,7 @@ def test_what_is_pasted_is_in_view_wherever_the_original_is(editor):
     assert editor.box(editor.node("two_2")) != editor.box(editor.node("two_3"))
 
 
-def test_a_run_up_to_a_node_marks_no_edge_beyond_it(editor):
+def test_a_run_up_to_a_node_marks_only_edges_before_it(editor):
     editor.open(placed(chain(node("start", "manual"), node("one", "set", {"values": {"a": 1}}), "two")))
     editor.click("one")
     editor.run_by("Run up to")
@@ -113,7 +113,7 @@ def test_a_run_up_to_a_node_marks_no_edge_beyond_it(editor):
     expect(editor.page.locator(".react-flow__edge.live")).to_have_count(2)
 
 
-def test_a_run_up_to_a_complete_node_does_not_mind_what_comes_after_it(editor):
+def test_a_run_up_to_a_node_ignores_incomplete_nodes_after_it(editor):
     incomplete = node("after", "http", {"url": ""})
     editor.open(placed(chain(node("start", "manual"), node("one", "set", {"values": {"a": 1}}), incomplete)))
     editor.click("one")

@@ -1,4 +1,4 @@
-"""What one does in the editor: with the mouse, with the keyboard alone, in forms and in the JSON beside the canvas."""
+"""Editing flows: with the mouse, with only the keyboard, in forms and in the JSON beside the canvas."""
 
 import json
 import re
@@ -11,20 +11,20 @@ from world import chain, flow, node
 
 
 def placed(definition, apart=280):
-    """The definition with its nodes in a row, where the mouse finds them."""
+    """Return the definition with its nodes placed in a row."""
     nodes = [item | {"position": {"x": apart * at, "y": 0}} for at, item in enumerate(definition["nodes"])]
     return definition | {"nodes": nodes}
 
 
 def three():
-    """Three nodes in a row; only the first two are connected."""
+    """Return a flow of three nodes in a row; only the first two are connected."""
     return placed(flow(node("start", "manual"), "one", "two", edges=["start one"]))
 
 
 # Adding
 
 
-def test_a_node_is_found_by_name_and_added_after_the_selected_one_by_enter(editor):
+def test_enter_adds_the_found_node_after_the_selected_one(editor):
     editor.open(three()).click("one")
     editor.page.get_by_role("button", name="Add node", exact=True).click()
     editor.pick("crypto")
@@ -32,7 +32,7 @@ def test_a_node_is_found_by_name_and_added_after_the_selected_one_by_enter(edito
     editor.selected("crypto")
 
 
-def test_a_search_knows_other_words_and_says_what_to_do_where_nothing_is_found(editor):
+def test_a_search_knows_synonyms_and_gives_a_hint_without_results(editor):
     editor.open(flow(node("start", "manual")))
     editor.page.get_by_role("button", name="Add node", exact=True).click()
     search = editor.palette.get_by_role("combobox", name="Search nodes")
@@ -42,11 +42,11 @@ def test_a_search_knows_other_words_and_says_what_to_do_where_nothing_is_found(e
     expect(editor.palette.get_by_role("option")).to_have_count(0)
     said = editor.palette.get_by_role("status")
     expect(said).to_contain_text("No node matches “no such thing”")
-    # Right below the search, where one looks for what is found.
+    # The hint appears right below the search field.
     assert said.bounding_box()["y"] - search.bounding_box()["y"] < 80
 
 
-def test_a_node_is_dragged_from_the_list_to_where_it_belongs(editor):
+def test_a_node_is_dragged_from_the_list_to_its_position(editor):
     editor.open(three())
     editor.page.get_by_role("button", name="Show node list").click()
     listed = editor.page.get_by_role("region", name="Node list")
@@ -60,7 +60,7 @@ def test_a_node_is_dragged_from_the_list_to_where_it_belongs(editor):
     editor.becomes(nodes=["start", "one", "two", "crypto"], wires=["start one"])
 
 
-def test_the_plus_on_an_edge_adds_between_its_ends(editor):
+def test_the_plus_button_of_an_edge_inserts_a_node(editor):
     editor.open(three())
     plus = editor.page.locator("[role=button][aria-label='Insert a node between Manual start and No operation']")
     plus.hover(force=True)
@@ -69,10 +69,10 @@ def test_the_plus_on_an_edge_adds_between_its_ends(editor):
     editor.becomes(wires=["start crypto", "crypto one"])
 
 
-def test_an_edge_that_is_dropped_on_nothing_offers_what_may_follow(editor):
+def test_an_edge_dropped_on_the_canvas_offers_possible_successors(editor):
     editor.open(three())
     editor.drag(editor.handle("two"), editor.spot(0.8, 0.8))
-    expect(editor.palette.get_by_role("option", name=re.compile("Webhook"))).to_have_count(0)  # begins flows
+    expect(editor.palette.get_by_role("option", name=re.compile("Webhook"))).to_have_count(0)  # a trigger
     editor.pick("crypto")
     editor.becomes(wires=["start one", "two crypto"])
 
@@ -80,7 +80,7 @@ def test_an_edge_that_is_dropped_on_nothing_offers_what_may_follow(editor):
 # Connecting
 
 
-def test_a_line_from_one_side_to_the_other_connects_two_nodes(editor):
+def test_dragging_from_handle_to_handle_connects_two_nodes(editor):
     editor.open(three())
     editor.drag(editor.handle("one"), editor.into("two"))
     editor.becomes(wires=["start one", "one two"])
@@ -90,7 +90,7 @@ def test_a_line_from_one_side_to_the_other_connects_two_nodes(editor):
     ("start", "end", "reason"),
     [("two", "one", "This would create a cycle"), ("start", "one", "These nodes are already connected")],
 )
-def test_a_line_that_may_not_end_there_says_why_and_connects_nothing(editor, start, end, reason):
+def test_an_invalid_connection_is_refused_with_a_reason(editor, start, end, reason):
     editor.open(placed(chain(node("start", "manual"), "one", "two")))
     editor.drag(editor.handle(start), editor.into(end), drop=False)
     expect(editor.canvas.get_by_text(reason)).to_be_visible()
@@ -100,13 +100,13 @@ def test_a_line_that_may_not_end_there_says_why_and_connects_nothing(editor, sta
     assert editor.wires() == ["one two", "start one"]
 
 
-def test_nothing_can_come_before_a_trigger(editor):
+def test_a_trigger_has_no_input_handle(editor):
     editor.open(placed(flow("one", node("start", "manual"))))
     expect(editor.handle("start")).to_have_count(1)
     expect(editor.into("start")).to_have_count(0)
 
 
-def test_branches_are_named_at_the_node_and_each_can_be_connected(editor):
+def test_branches_are_labelled_and_can_be_connected(editor):
     check = node("check", "if", {"condition": "{{ input.total > 10 }}"})
     editor.open(placed(flow(node("start", "manual"), check, "big", edges=["start check"]), 300))
     for branch in ("true", "false"):
@@ -115,7 +115,7 @@ def test_branches_are_named_at_the_node_and_each_can_be_connected(editor):
     editor.becomes(wires=["start check", "check big true"])
 
 
-def test_branches_of_the_settings_appear_as_they_are_typed(editor):
+def test_branches_from_the_settings_appear_while_typing(editor):
     editor.open(
         placed(flow(node("start", "manual"), node("fork", "switch", {"value": "{{ input }}"}), edges=["start fork"]))
     )
@@ -133,7 +133,7 @@ def test_branches_of_the_settings_appear_as_they_are_typed(editor):
 # Undo and redo, copy and paste
 
 
-def test_undo_takes_a_change_back_and_redo_brings_it_again(editor):
+def test_undo_reverts_a_change_and_redo_repeats_it(editor):
     editor.open(three()).click("two")
     editor.press("Delete")
     editor.becomes(nodes=["start", "one"])
@@ -147,7 +147,7 @@ def test_undo_takes_a_change_back_and_redo_brings_it_again(editor):
     editor.becomes(nodes=["start", "one"])
 
 
-def test_nodes_are_copied_from_one_flow_into_another_with_their_edges_and_settings(editor):
+def test_nodes_are_copied_to_another_flow_with_edges_and_settings(editor):
     editor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     source = placed(chain(node("start", "manual"), node("keep", "set", {"values": {"a": 1}}), "last"))
     editor.open(source).click("keep")
@@ -162,7 +162,7 @@ def test_nodes_are_copied_from_one_flow_into_another_with_their_edges_and_settin
     assert next(item for item in editor.definition["nodes"] if item["id"] == "keep")["config"] == {"values": {"a": 1}}
 
 
-def test_cutting_takes_nodes_away_and_pasting_brings_them_back(editor):
+def test_cut_removes_nodes_and_paste_restores_them(editor):
     editor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     editor.open(three()).click("two")
     editor.press("Control+x")
@@ -171,7 +171,7 @@ def test_cutting_takes_nodes_away_and_pasting_brings_them_back(editor):
     editor.becomes(nodes=["start", "one", "two"])
 
 
-def test_several_nodes_are_selected_by_a_box_and_deleted_at_once(editor):
+def test_nodes_selected_by_a_box_are_deleted_together(editor):
     editor.open(three())
     first, last = editor.box(editor.node("one")), editor.box(editor.node("two"))
     editor.page.keyboard.down("Shift")
@@ -183,10 +183,10 @@ def test_several_nodes_are_selected_by_a_box_and_deleted_at_once(editor):
     editor.becomes(nodes=["start"], wires=[])
 
 
-def test_a_box_around_nodes_selects_no_text_of_the_page_so_that_the_nodes_are_what_is_copied(editor):
+def test_a_selection_box_selects_no_text_so_copying_copies_the_nodes(editor):
     editor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     editor.open(three())
-    # From here on the browser would select text, up to where the mouse goes with Shift.
+    # After this click, dragging with Shift would select text in the browser.
     editor.panel.get_by_text("Settings").click()
     first, last = editor.node("one").bounding_box(), editor.node("two").bounding_box()
     editor.page.keyboard.down("Shift")
@@ -198,10 +198,10 @@ def test_a_box_around_nodes_selects_no_text_of_the_page_so_that_the_nodes_are_wh
     expect(editor.page.get_by_text("2 nodes copied")).to_be_visible()
 
 
-# The keyboard alone
+# Keyboard only
 
 
-def test_a_flow_is_made_with_the_keyboard_alone(editor):
+def test_a_flow_is_built_with_only_the_keyboard(editor):
     editor.open(placed(flow(node("start", "manual"))))
     editor.canvas.focus()
     editor.press("ArrowRight")
@@ -212,7 +212,7 @@ def test_a_flow_is_made_with_the_keyboard_alone(editor):
     expect(editor.node("log")).to_be_focused()
     editor.press("Enter")
     expect(editor.field("Level")).to_be_focused()
-    # An editor of code is loaded when it is needed, and nobody can go to it before.
+    # The code editor is loaded on demand and cannot be focused before.
     expect(editor.field("Message")).to_be_visible()
     editor.press("Tab")
     expect(editor.field("Message")).to_be_focused()
@@ -229,7 +229,7 @@ def test_a_flow_is_made_with_the_keyboard_alone(editor):
     editor.becomes(nodes=["start", "log"], wires=["start log"])
 
 
-def test_nodes_are_connected_with_the_keyboard_alone(editor):
+def test_nodes_are_connected_with_only_the_keyboard(editor):
     editor.open(three()).canvas.focus()
     editor.press("ArrowRight")
     editor.press("ArrowRight")
@@ -273,7 +273,7 @@ def test_the_focus_is_never_lost(editor):
 # Around the canvas
 
 
-def test_arranging_leaves_no_node_upon_another(editor):
+def test_tidy_up_leaves_no_overlapping_nodes(editor):
     heap = flow(node("start", "manual"), "a", "b", "c", edges=["start a", "start b", "a c", "b c"])
     editor.open(heap | {"nodes": [item | {"position": {"x": 0, "y": 0}} for item in heap["nodes"]]})
     editor.page.get_by_role("button", name="Tidy up").click()
@@ -287,7 +287,7 @@ def spots(editor):
     return {tuple(item["position"].values()) for item in editor.definition["nodes"]}
 
 
-def test_the_json_beside_the_canvas_and_the_canvas_follow_each_other(editor):
+def test_the_json_and_the_canvas_stay_in_sync(editor):
     editor.open(three()).click("two")
     editor.page.get_by_role("button", name="JSON", exact=True).click()
     expect(editor.node("two")).to_be_in_viewport(ratio=0.9)
@@ -309,7 +309,7 @@ def test_the_json_beside_the_canvas_and_the_canvas_follow_each_other(editor):
     assert sorted(editor.ids()) == ["after", "begin"]
 
 
-def test_a_problem_leads_to_its_node_and_field(editor):
+def test_a_click_on_a_problem_focuses_its_field(editor):
     broken = [node("start", "manual"), node("fetch", "http", {"method": "GET"}), "last"]
     editor.open(placed(chain(*broken)))
     editor.page.get_by_role("button", name=re.compile("problem")).click()
@@ -319,7 +319,7 @@ def test_a_problem_leads_to_its_node_and_field(editor):
     expect(editor.field("URL")).to_be_focused()
 
 
-def test_a_mistake_in_an_expression_is_reported_once(editor):
+def test_an_error_in_an_expression_is_reported_once(editor):
     editor.open(placed(chain(node("start", "manual"), node("choice", "if", {"condition": "{{ input }}"}))))
     editor.run()
     editor.ended()
@@ -328,7 +328,7 @@ def test_a_mistake_in_an_expression_is_reported_once(editor):
     told = editor.panel.get_by_text("the dot must be followed by a name or a number (line 1, column 15)")
     expect(told).to_have_count(1)
     expect(editor.page.get_by_role("button", name="1 problem")).to_be_visible()
-    # The preview has come too, and says nothing that is said already.
+    # The preview is loaded, and does not repeat the error.
     expect(editor.panel.locator("[role=status][aria-busy=false]")).to_be_attached()
     expect(told).to_have_count(1)
     expect(editor.panel.get_by_text("Plain text is always true")).to_have_count(0)
@@ -343,7 +343,7 @@ def test_an_example_in_an_empty_field_does_not_look_like_a_wrong_value(editor):
     assert example != wrong
 
 
-def test_data_is_inserted_into_an_expression_in_a_row_of_a_table(editor):
+def test_data_is_inserted_into_an_expression_in_a_table_row(editor):
     editor.open(placed(chain(node("start", "manual"), node("keep", "set", {"values": {"a": "{{ 1 }}"}})))).click("keep")
     editor.field("Values: a").click()
     button = editor.panel.get_by_role("button", name="Insert data")
@@ -355,15 +355,15 @@ def test_data_is_inserted_into_an_expression_in_a_row_of_a_table(editor):
     expect(editor.field("Values: a")).to_be_focused()
 
 
-# Whether what is at the middle of a thing is the thing itself, and nothing has cut it off there.
+# Return true if the center of an element is visible: nothing covers it or cuts it off.
 ON_TOP = """(thing) => {
     const { x, y, width, height } = thing.getBoundingClientRect();
     return thing.contains(document.elementFromPoint(x + width / 2, y + height / 2));
 }"""
 
 
-def test_what_completes_an_expression_is_seen_in_safari_too(editor):
-    # There the list stands inside of the field instead of above the page, which must not cut it off.
+def test_the_completion_list_is_visible_in_safari(editor):
+    # In Safari the list is inside of the field instead of above the page, and must not be cut off.
     editor.page.add_init_script("Object.defineProperty(navigator, 'vendor', { value: 'Apple Computer, Inc.' })")
     editor.open(placed(chain(node("start", "manual"), node("keep", "set", {"values": {"a": "{{ 1 }}"}})))).click("keep")
     editor.field("Values: a").click()
@@ -377,7 +377,7 @@ def test_what_completes_an_expression_is_seen_in_safari_too(editor):
     expect(editor.field("Values: a")).to_have_text("{{ input}}")
 
 
-def test_notes_are_kept_and_shown_at_their_node(editor):
+def test_notes_are_saved_and_shown_at_their_node(editor):
     editor.open(three()).click("one")
     editor.tab("Notes")
     editor.panel.get_by_role("textbox", name="Notes").fill("Asked for by the sales team")
@@ -390,7 +390,7 @@ def test_notes_are_kept_and_shown_at_their_node(editor):
 # Saving
 
 
-def test_what_is_changed_is_saved_by_itself(editor):
+def test_changes_are_saved_automatically(editor):
     before = editor.open(three()).stored["version"]
     editor.click("two")
     editor.panel.get_by_role("textbox", name="Node name").fill("The second")
@@ -400,7 +400,7 @@ def test_what_is_changed_is_saved_by_itself(editor):
     expect(editor.node("two")).to_contain_text("The second")
 
 
-def test_a_draft_that_was_not_saved_yet_outlives_a_reload(editor, watch):
+def test_unsaved_changes_of_a_draft_survive_a_reload(editor, watch):
     editor.open(three())
     address = re.compile(rf"/api/workflows/{editor.flow}$")
     editor.page.route(address, lambda route: route.abort() if route.request.method == "PUT" else route.continue_())
@@ -416,7 +416,7 @@ def test_a_draft_that_was_not_saved_yet_outlives_a_reload(editor, watch):
     assert editor.definition["nodes"][2]["name"] == "Not saved yet"
 
 
-def test_changes_of_an_active_flow_wait_until_they_are_published(editor):
+def test_changes_of_an_active_flow_apply_only_after_publishing(editor):
     editor.open(editor.add(three(), status="active")).click("two")
     editor.panel.get_by_role("textbox", name="Node name").fill("Later")
     expect(editor.page.get_by_text("Unpublished changes.")).to_be_visible()
@@ -428,7 +428,7 @@ def test_changes_of_an_active_flow_wait_until_they_are_published(editor):
     assert editor.definition["nodes"][2]["name"] == "Later"
 
 
-def test_each_tab_keeps_what_was_typed_in_it_and_a_closed_one_leaves_it_to_the_next(editor):
+def test_each_tab_keeps_its_changes_and_a_closed_tab_offers_them_to_the_next(editor):
     flow = editor.add(three(), status="active")
     other = Editor(editor.page.context.new_page(), editor.server).open(flow)
     editor.open(flow)
@@ -450,7 +450,7 @@ def test_each_tab_keeps_what_was_typed_in_it_and_a_closed_one_leaves_it_to_the_n
     expect(editor.node("one")).to_contain_text("Typed here")
 
 
-def test_what_was_typed_in_a_flow_that_is_gone_can_become_a_flow_of_its_own(editor, watch):
+def test_changes_of_a_deleted_flow_can_be_saved_as_a_new_flow(editor, watch):
     flow = editor.add(three(), status="active")
     editor.open(flow).click("one")
     editor.panel.get_by_role("textbox", name="Node name").fill("Typed before")
@@ -462,7 +462,7 @@ def test_what_was_typed_in_a_flow_that_is_gone_can_become_a_flow_of_its_own(edit
     expect(editor.node("one")).to_contain_text("Typed before")
 
 
-def test_the_editor_has_no_barriers_whatever_is_open_in_it(editor, axe):
+def test_the_editor_is_accessible_with_every_panel(editor, axe):
     check = node("check", "if", {"condition": "{{ input.total > 10 }}"})
     editor.open(placed(chain(node("start", "manual"), check, node("fetch", "http")))).click("check")
     expect(editor.field("Condition")).to_be_visible()
@@ -479,7 +479,7 @@ def test_the_editor_has_no_barriers_whatever_is_open_in_it(editor, axe):
 def test_the_menu_of_the_flow_duplicates_archives_and_deletes_it(editor, watch):
     page = editor.page
     editor.open(placed(chain("start", "a")))
-    # The editor looks every few seconds at what the server has, also between the end of the flow and its own.
+    # The editor polls the flow every few seconds, and may do so once more after it was deleted.
     watch.allow(404, f"GET {editor.server.url}/api/workflows/{editor.flow}")
 
     def choose(item):

@@ -1,4 +1,4 @@
-"""The page of the workspace's files: uploading, by folder, downloading, deleting; each as far as the role goes."""
+"""The page of the workspace's files: uploads, folders, downloads, deletion, and the permissions of each role."""
 
 import re
 from urllib.parse import quote
@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 @pytest.fixture
 def files(page, log_in, server):
-    """The owner at the files, of which there are none."""
+    """Open the empty files page as the owner."""
     for file in server.call("GET", "/api/files")["items"]:
         server.call("DELETE", f"/api/files/{quote(file['path'])}", status=(204,))
     log_in(page)
@@ -31,7 +31,7 @@ def rows(page):
     return page.get_by_role("table", name="Files").get_by_role("row")
 
 
-def test_files_are_uploaded_looked_at_by_folder_downloaded_and_deleted(files, server, axe):
+def test_files_are_uploaded_downloaded_and_deleted(files, server, axe):
     expect(files.get_by_role("heading", name="No files yet")).to_be_visible()
     axe(files)
     upload(files, file("may.csv"), file("june.csv", "x" * 3_000))
@@ -51,7 +51,7 @@ def test_files_are_uploaded_looked_at_by_folder_downloaded_and_deleted(files, se
     assert [one["path"] for one in server.call("GET", "/api/files")["items"]] == ["may.csv"]
 
 
-def test_a_folder_is_opened_and_an_upload_goes_into_it(files, server):
+def test_an_upload_goes_into_the_open_folder(files, server):
     files.goto("/files?folder=reports/2026/")
     expect(files.get_by_role("heading", name="This folder is empty")).to_be_visible()
     upload(files, file("may 50%.csv"))
@@ -67,7 +67,7 @@ def test_a_folder_is_opened_and_an_upload_goes_into_it(files, server):
     expect(files.get_by_role("heading", name="This folder is empty")).to_be_visible()
 
 
-def test_a_file_that_exists_is_replaced_only_if_one_says_so(files, watch, server, axe):
+def test_an_existing_file_is_replaced_only_after_confirmation(files, watch, server, axe):
     watch.allow(409, "POST", "/api/files")
     upload(files, file("may.csv"))
     expect(rows(files)).to_have_count(2)
@@ -87,13 +87,13 @@ DROP = """(text) => {
 }"""
 
 
-def test_a_file_is_dropped_on_the_page(files):
+def test_a_file_dropped_on_the_page_is_uploaded(files):
     expect(files.get_by_role("heading", name="No files yet")).to_be_visible()
     files.evaluate(DROP, "here")
     expect(rows(files).filter(has_text="dropped.txt")).to_contain_text("4 B")
 
 
-def test_each_role_is_offered_what_it_may(files, another, server):
+def test_each_role_sees_only_its_permitted_actions(files, another, server):
     upload(files, file("may.csv"))
     expect(rows(files)).to_have_count(2)
     offered = {"viewer": (0, 0, 0), "operator": (1, 0, 0), "editor": (1, 1, 1)}

@@ -1,4 +1,4 @@
-"""A password that somebody else has set is for one login: the app leads to choosing one's own."""
+"""A temporary password is valid for one login: the app then asks for a new one."""
 
 import pytest
 from playwright.sync_api import expect
@@ -10,7 +10,7 @@ GIVEN, AGAIN = "typed by an owner", "typed by an owner again"
 
 @pytest.fixture
 def members(page, log_in):
-    """The owner, who is the server's admin, at the list of members."""
+    """Open the list of members as the owner, who is the server's admin."""
     log_in(page)
     page.goto("/members")
     return page
@@ -18,7 +18,7 @@ def members(page, log_in):
 
 @pytest.fixture
 def newcomer(new_context):
-    """A browser of somebody who was never there."""
+    """Open a page in a new browser context, on a phone."""
     return new_context(viewport={"width": 360, "height": 640}).new_page()
 
 
@@ -55,7 +55,7 @@ def test_a_new_member_chooses_a_password_before_anything_else(members, newcomer,
     log_in_by_the_form(newcomer, GIVEN, "new@example.com")
     expect(newcomer.get_by_role("heading", name="Choose your password")).to_be_visible()
     expect(newcomer.get_by_role("link", name="Flows")).to_have_count(0)
-    # The workspace has its name from others, and what was typed a moment ago is not asked for again.
+    # A new member does not name the workspace, and does not repeat the password of the login.
     expect(newcomer.get_by_label("Workspace")).to_have_count(0)
     expect(field(newcomer, "Password you logged in with")).to_have_count(0)
     axe(newcomer)
@@ -68,7 +68,7 @@ def test_a_new_member_chooses_a_password_before_anything_else(members, newcomer,
     assert server.session("new@example.com")
 
 
-def test_an_admin_resets_a_password_and_its_member_goes_on_where_they_were(members, another, server, axe):
+def test_after_a_password_reset_the_member_continues_on_the_same_page(members, another, server, axe):
     place = another("editor")
     place.watch.allow(401)
     place.goto("/credentials")

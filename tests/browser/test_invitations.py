@@ -1,4 +1,4 @@
-"""An owner invites somebody by a link: who has no account makes one by it, who has one accepts, and it works once."""
+"""Invitation links: a new user creates an account, an existing user accepts, and a link works once."""
 
 import re
 
@@ -9,7 +9,7 @@ from servers import PASSWORD
 
 @pytest.fixture
 def members(page, log_in):
-    """The owner at the list of members."""
+    """Open the list of members as the owner."""
     log_in(page)
     page.goto("/members")
     return page
@@ -17,12 +17,12 @@ def members(page, log_in):
 
 @pytest.fixture
 def guest(new_context):
-    """A browser of somebody who was never there, on a phone."""
+    """Open a page in a new browser context, on a phone."""
     return new_context(viewport={"width": 390, "height": 844}).new_page()
 
 
 def invite(members, email, role="Editor"):
-    """Invite somebody in the dialog; gives the link that it shows."""
+    """Invite a user in the dialog, and return the link that it shows."""
     members.get_by_role("button", name="Invite a member").click()
     dialog = members.get_by_role("dialog")
     dialog.get_by_label("Email").fill(email)
@@ -36,7 +36,7 @@ def invite(members, email, role="Editor"):
 
 
 def path_of(link):
-    """The link without the server's address, which is that of its setting."""
+    """Return the link without the server's base URL, which comes from its settings."""
     return re.sub(r"^https?://[^/]+", "", link)
 
 
@@ -51,7 +51,7 @@ def log_in_by_the_form(place, password):
     place.get_by_role("button", name="Log in", exact=True).click()
 
 
-def test_who_is_invited_chooses_a_password_and_is_in_the_workspace(members, guest, axe, server):
+def test_an_invited_user_creates_an_account_and_joins_the_workspace(members, guest, axe, server):
     link = invite(members, "fresh@example.com", "Operator")
     pending = members.get_by_role("table", name="Pending invitations")
     expect(pending).to_contain_text("fresh@example.com")
@@ -60,7 +60,7 @@ def test_who_is_invited_chooses_a_password_and_is_in_the_workspace(members, gues
     guest.goto(path_of(link))
     expect(guest.get_by_role("heading", name="You are invited")).to_be_visible()
     expect(guest.get_by_text("Your role is operator")).to_be_visible()
-    # The token is neither in the address nor in what a reload asks for, and is not lost by one.
+    # The token is not in the URL, is not sent by a reload, and survives the reload.
     assert guest.evaluate("location.href").endswith("/invitation")
     guest.reload()
     expect(guest.get_by_label("Email")).to_have_value("fresh@example.com")
@@ -74,7 +74,7 @@ def test_who_is_invited_chooses_a_password_and_is_in_the_workspace(members, gues
     expect(members.get_by_text("No pending invitations.")).to_be_visible()
 
 
-def test_a_link_works_once(members, guest, new_context, axe):
+def test_an_invitation_link_works_once(members, guest, new_context, axe):
     link = invite(members, "once@example.com")
     guest.goto(path_of(link))
     choose(guest, "Once", PASSWORD)
@@ -88,7 +88,7 @@ def test_a_link_works_once(members, guest, new_context, axe):
     expect(another.get_by_label("Email")).to_be_visible()
 
 
-def test_an_invitation_that_was_revoked_cannot_be_used(members, guest):
+def test_a_revoked_invitation_cannot_be_used(members, guest):
     link = invite(members, "late@example.com")
     members.get_by_role("button", name="Revoke the invitation for late@example.com").click()
     members.get_by_role("dialog").get_by_role("button", name="Revoke").click()
@@ -99,11 +99,11 @@ def test_an_invitation_that_was_revoked_cannot_be_used(members, guest):
 
 @pytest.fixture
 def second(server):
-    """A second workspace of the owner."""
+    """Create a second workspace of the owner."""
     return server.call("POST", "/api/workspaces", {"name": "Second"}, headers=server.session())["id"]
 
 
-def test_who_has_an_account_logs_in_and_accepts(page, context, log_in, second, guest, server, axe):
+def test_a_user_with_an_account_logs_in_and_accepts(page, context, log_in, second, guest, server, axe):
     server.add_member("there@example.com", "viewer", "There")
     context.add_init_script(f"localStorage.setItem('headrace.workspace', {second!r})")
     log_in(page)
@@ -123,10 +123,10 @@ def test_who_has_an_account_logs_in_and_accepts(page, context, log_in, second, g
     expect(guest.get_by_role("button", name="Workspace Second")).to_be_visible()
 
 
-def test_an_invitation_of_somebody_else_is_not_accepted_but_leads_to_their_login(members, another, axe):
+def test_an_invitation_for_another_user_offers_to_log_in_as_that_user(members, another, axe):
     link = invite(members, "intended@example.com")
     place = another("viewer")
-    # After the logout it is asked who is logged in: nobody.
+    # After the logout the app requests the session and gets 401.
     place.watch.allow(401)
     place.goto(path_of(link))
     expect(place.get_by_text("This invitation is for intended@example.com, but you are logged in as")).to_be_visible()
@@ -136,7 +136,7 @@ def test_an_invitation_of_somebody_else_is_not_accepted_but_leads_to_their_login
     expect(place.get_by_role("heading", name="You are invited")).to_be_visible()
 
 
-def test_an_account_that_exists_is_not_made_again_by_a_link(members, guest, server, second):
+def test_an_invitation_cannot_overwrite_an_existing_account(members, guest, server, second):
     server.add_member("kept@example.com", "viewer", "Kept")
     made = server.call(
         "POST",
@@ -150,7 +150,7 @@ def test_an_account_that_exists_is_not_made_again_by_a_link(members, guest, serv
     assert server.session("kept@example.com", PASSWORD)
 
 
-def test_only_those_who_may_are_offered_accounts_passwords_and_workspaces(members, another):
+def test_only_admins_see_account_password_and_workspace_actions(members, another):
     for name in ("Invite a member", "Create account"):
         expect(members.get_by_role("button", name=name)).to_be_visible()
     expect(members.get_by_label("New workspace")).to_be_visible()
@@ -167,7 +167,7 @@ def test_only_those_who_may_are_offered_accounts_passwords_and_workspaces(member
     expect(viewer.get_by_role("heading", name="Pending invitations")).to_have_count(0)
 
 
-def test_a_new_password_can_end_the_api_tokens_too(another, server, axe):
+def test_a_password_change_can_revoke_the_api_tokens(another, server, axe):
     place = another("editor")
     token = server.call(
         "POST", "/api/tokens", {"name": "Old", "role": "viewer"}, headers=server.session("editor-0@example.com")

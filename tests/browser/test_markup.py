@@ -1,4 +1,4 @@
-"""Whatever people, flows and strangers wrote is shown as text: nowhere does it become a part of the page."""
+"""Markup in names and content is shown as text, and never becomes part of the page."""
 
 import pytest
 from playwright.sync_api import expect
@@ -31,7 +31,7 @@ PAGES = [
 
 @pytest.fixture(scope="module")
 def ids(server):
-    """A workspace in which everything has markup for its name and its content: by name, the ids of what is there."""
+    """Fill a workspace with objects that have markup as name and content. Return their ids by name."""
     call = server.call
     flow = call("POST", "/api/flows", {"name": MARKUP, "definition": FLOW})["id"]
     begin = f"/api/workflows/{flow}/run?wait=30"
@@ -46,7 +46,7 @@ def ids(server):
     return {"flow": flow, "waiting": waiting, "failed": failed}
 
 
-def test_markup_is_text(page, log_in, ids):
+def test_markup_is_shown_as_text(page, log_in, ids):
     log_in(page)
     for path in PAGES:
         for name, id_ in ids.items():

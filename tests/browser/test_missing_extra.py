@@ -1,4 +1,4 @@
-"""A server without the package that agents need: the app says so before anybody tries one."""
+"""A server without the package for agents: the app says so before an agent is started."""
 
 import pytest
 from playwright.sync_api import expect
@@ -8,7 +8,7 @@ from world import ROOT
 
 @pytest.fixture(scope="module")
 def server(equipped, tmp_path_factory):
-    """A server whose Python cannot find pydantic_ai, as if the extra was not installed."""
+    """Start a server whose Python cannot find pydantic_ai, as if the extra was not installed."""
     hidden = tmp_path_factory.mktemp("hidden")
     (hidden / "sitecustomize.py").write_text('import sys\nsys.modules["pydantic_ai"] = None\n')
     with serving(tmp_path_factory.mktemp("data"), PYTHONPATH=f"{hidden}:{ROOT}") as server:
@@ -16,7 +16,7 @@ def server(equipped, tmp_path_factory):
 
 
 @pytest.mark.parametrize("path", ["/agents", "/agents/mail-triage"])
-def test_the_pages_of_agents_say_what_is_missing_and_how_to_install_it(page, log_in, axe, path):
+def test_the_agent_pages_name_the_missing_extra_and_how_to_install_it(page, log_in, axe, path):
     log_in(page)
     page.goto(path)
     notice = page.get_by_role("alert").filter(has_text="Agents are not installed on this server")

@@ -1,4 +1,4 @@
-"""A node type that a team wrote in Python is in the palette, has a form, branches, and runs: the app names none."""
+"""A custom node type has a palette entry, a form and branches, and runs: the app has no list of node types."""
 
 import pytest
 from playwright.sync_api import expect
@@ -35,14 +35,14 @@ class Parcel(Node):
 
 @pytest.fixture(scope="module")
 def server(equipped, tmp_path_factory):
-    """A server with a folder of own nodes."""
+    """Start a server with a folder of custom nodes."""
     folder = tmp_path_factory.mktemp("nodes")
     (folder / "parcel.py").write_text(SOURCE, encoding="utf-8")
     with serving(tmp_path_factory.mktemp("data"), HEADRACE_NODES_DIR=folder) as server:
         yield server
 
 
-def test_a_node_of_ones_own_is_added_set_and_run_like_any_other(editor, axe):
+def test_a_custom_node_is_added_configured_and_run(editor, axe):
     editor.open(placed(chain(node("start", "manual")))).click("start")
     editor.page.get_by_role("button", name="Add node", exact=True).click()
     expect(editor.palette.get_by_role("group", name="Logic")).to_contain_text("Parcel")
@@ -62,7 +62,7 @@ def test_a_node_of_ones_own_is_added_set_and_run_like_any_other(editor, axe):
     editor.ran("acme_parcel", "success")
 
 
-def test_its_branches_are_connected_and_taken(editor):
+def test_the_branches_of_a_custom_node_work(editor):
     config = {"weight": "{{ input.weight }}", "carrier": "by bike"}
     nodes = [node("start", "manual"), node("parcel", "acme_parcel", config), "truck"]
     editor.open(placed(flow(*nodes, edges=["start parcel"])))
@@ -73,7 +73,7 @@ def test_its_branches_are_connected_and_taken(editor):
     editor.ran("truck", "skipped")
 
 
-def test_what_its_settings_lack_is_said_at_the_field(editor):
+def test_a_missing_setting_of_a_custom_node_is_shown_at_its_field(editor):
     editor.open(placed(chain(node("start", "manual"), node("parcel", "acme_parcel")))).click("parcel")
     expect(editor.panel.get_by_text("is required")).to_have_count(2)
     editor.type_in("weight", "{{ input.weight }}")

@@ -1,4 +1,4 @@
-"""Every page, empty and full, light and dark, on a desk and on a phone: nothing wrong, no barrier, nothing sideways."""
+"""Every page, empty and full, light and dark, on desktop and phone: no error, accessible, no horizontal scrolling."""
 
 import re
 
@@ -11,7 +11,7 @@ from world import ROOT, flow, node
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 ROUTES = re.findall(r'<Route path="([^"]+)"', (ROOT / "web/src/app/Pages.tsx").read_text(encoding="utf-8"))
 REDIRECTS = {"/login"}
-# What is shown of each route with a part that varies: the names of what `seed` made.
+# Objects of `seed` to show for each route with a parameter.
 EXAMPLES = {
     "/flows/:id": ["flow", "draft"],
     "/flows/:id/versions": ["flow"],
@@ -20,7 +20,7 @@ EXAMPLES = {
 }
 PLAIN = [path for path in ROUTES if ":" not in path and path not in REDIRECTS]
 FULL = [(path, name) for path in ROUTES if path not in REDIRECTS for name in EXAMPLES.get(path, [None])]
-# What moves while it loads, and what stands where something is still to come.
+# Placeholders and spinners while a page loads.
 LOADING = ".mantine-Skeleton-root, .mantine-Loader-root"
 WIDER = """() => [document.scrollingElement, document.querySelector("#content")].filter(Boolean)
     .map((part) => part.scrollWidth - part.clientWidth)"""
@@ -28,27 +28,27 @@ WIDER = """() => [document.scrollingElement, document.querySelector("#content")]
 
 @pytest.fixture(scope="module")
 def server(equipped, tmp_path_factory):
-    """A server with a model for agents that answers at once, and a workspace that is full."""
+    """Start a server with a test model for agents, and a workspace with all kinds of data."""
     with serving(tmp_path_factory.mktemp("data"), HEADRACE_LLM_MODEL="test") as server:
         server.seeded = seed(server)
         settled(server.seeded)
         yield server
 
 
-def test_every_route_is_looked_at():
+def test_every_route_is_tested():
     assert len(ROUTES) > 10 and len(PLAIN) > 10
     assert {path for path in ROUTES if ":" in path} == set(EXAMPLES)
 
 
 def arrive(page, path):
-    """Open a page and return when all of it is there."""
+    """Open a page and wait until it has finished loading."""
     page.goto(path)
     expect(page.get_by_role("heading", level=1)).to_have_count(1)
     expect(page.locator(LOADING)).to_have_count(0)
 
 
 def look(page, axe, path):
-    """What no page may be, as it is now."""
+    """Check the page's title, accessibility and, on a phone, its width."""
     page.evaluate("Promise.allSettled(document.getAnimations().map((animation) => animation.finished))")
     assert re.fullmatch(r"\S.* · Headrace", page.title()), page.title()
     axe(page)
@@ -57,7 +57,7 @@ def look(page, axe, path):
 
 
 def everywhere(page, axe, path, schemes):
-    """Look at a page on a desk in these colours, and on a phone in the last of them."""
+    """Check a page on a desktop in these color schemes, and on a phone in the last of them."""
     for size, colours in ((DESK, schemes), (PHONE, schemes[-1:])):
         page.set_viewport_size(size)
         page.emulate_media(color_scheme=colours[0], reduced_motion="reduce")
@@ -69,7 +69,7 @@ def everywhere(page, axe, path, schemes):
 
 
 @pytest.mark.parametrize(("path", "name"), FULL, ids=lambda value: value or "")
-def test_a_page_with_much_on_it(page, server, log_in, axe, path, name):
+def test_a_page_with_data(page, server, log_in, axe, path, name):
     log_in(page)
     id_ = getattr(server.seeded, name) if name else ""
     everywhere(page, axe, path.replace(":id", id_), ("light", "dark"))
@@ -77,26 +77,26 @@ def test_a_page_with_much_on_it(page, server, log_in, axe, path, name):
 
 @pytest.fixture(scope="module")
 def empty(server):
-    """A workspace in which nothing was done yet."""
+    """Create an empty workspace."""
     return server.call("POST", "/api/workspaces", {"name": "Quiet"}, headers=server.session())["id"]
 
 
 @pytest.mark.parametrize("path", PLAIN)
-def test_a_page_with_nothing_on_it_yet(page, context, empty, log_in, axe, path):
+def test_an_empty_page(page, context, empty, log_in, axe, path):
     log_in(page)
     context.add_init_script(f"localStorage.setItem('headrace.workspace', {empty!r})")
     everywhere(page, axe, path, ("light",))
 
 
 @pytest.mark.parametrize("path", ["/flows/wf_gone", "/runs/run_gone", "/agents/gone", "/flows/wf_gone/versions"])
-def test_what_is_not_there_is_said(page, watch, log_in, path):
+def test_a_missing_object_is_reported(page, watch, log_in, path):
     watch.allow(404, "gone")
     log_in(page)
     page.goto(path)
     expect(page.locator("main")).to_contain_text(re.compile("There is no|There was no|not found", re.IGNORECASE))
 
 
-def test_from_a_run_that_is_gone_one_comes_to_those_that_are_there(page, watch, log_in):
+def test_the_page_of_a_missing_run_links_to_all_runs(page, watch, log_in):
     watch.allow(404, "gone")
     log_in(page)
     page.goto("/runs/run_gone")
@@ -104,7 +104,7 @@ def test_from_a_run_that_is_gone_one_comes_to_those_that_are_there(page, watch, 
     expect(page.get_by_role("heading", name="Runs", level=1)).to_be_visible()
 
 
-def test_a_phone_offers_to_look_at_a_flow_and_not_to_change_it(page, server, log_in):
+def test_on_a_phone_a_flow_can_be_viewed_but_not_edited(page, server, log_in):
     log_in(page)
     arrive(page, f"/runs/{server.seeded.failed}")
     expect(page.get_by_role("link", name="Fix in editor")).to_be_visible()
@@ -114,7 +114,7 @@ def test_a_phone_offers_to_look_at_a_flow_and_not_to_change_it(page, server, log
     expect(page.get_by_role("link", name="Edit flow")).to_have_count(0)
 
 
-def test_what_keeps_a_flow_off_is_told_by_the_names_of_its_nodes(page, server, watch, log_in, axe):
+def test_a_failed_activation_lists_the_problems_by_node_name(page, server, watch, log_in, axe):
     watch.allow(400, "PUT", "/api/workflows/")
     nodes = (node("a", "manual"), node("b", "http", {"url": ""}), node("c", "http", {"url": ""}, name="Tell them"))
     off = server.seeded.add("Not ready", flow(*nodes, edges=["a b", "b c"]), "draft")
@@ -129,7 +129,7 @@ def test_what_keeps_a_flow_off_is_told_by_the_names_of_its_nodes(page, server, w
     axe(page)
 
 
-def test_what_uses_a_credential_is_shown_and_said_before_it_is_deleted(page, server, log_in, axe):
+def test_the_flows_of_a_credential_are_shown_and_its_deletion_warns_of_them(page, server, log_in, axe):
     made = {"name": "Harbour", "type": "http_bearer", "data": {"token": "not-a-real-token"}}
     credential = server.call("POST", "/api/credentials", made)["id"]
     config = {"url": "http://127.0.0.1:9/", "credential": "Harbour"}
@@ -149,14 +149,14 @@ def test_what_uses_a_credential_is_shown_and_said_before_it_is_deleted(page, ser
     expect(page.get_by_role("table", name="Credentials")).not_to_contain_text("Harbour")
 
 
-def test_a_credential_that_may_go_nowhere_is_said_before_it_is_saved_and_after(page, server, log_in, axe):
+def test_a_credential_without_allowed_hosts_shows_a_warning(page, server, log_in, axe):
     log_in(page)
     arrive(page, "/credentials")
     page.get_by_role("button", name="New credential").click()
     dialog = page.get_by_role("dialog", name="New credential")
     dialog.get_by_role("combobox", name="Type").click()
     page.get_by_role("option", name="HTTP header").click()
-    # Only the credential itself is asked for its name: the other field is the header's.
+    # Only one field is labelled "Name": the other one is "Header name".
     expect(dialog.get_by_label(re.compile(r"^Name\b"))).to_have_count(1)
     dialog.get_by_label(re.compile("^Name")).fill("Weather")
     dialog.get_by_label(re.compile("^Header name")).and_(dialog.locator("input")).fill("X-Api-Key")
@@ -175,7 +175,7 @@ def test_a_credential_that_may_go_nowhere_is_said_before_it_is_saved_and_after(p
     expect(row).to_contain_text("none: nodes cannot send it")
 
 
-def test_a_credential_that_nobody_was_asked_about_is_not_shown_as_good(page, server, log_in, axe):
+def test_an_untested_credential_is_not_shown_as_passed(page, server, log_in, axe):
     made = {"name": "Buoy", "type": "http_bearer", "data": {"token": "not-a-real-token"}, "hosts": ["127.0.0.1"]}
     credential = server.call("POST", "/api/credentials", made)["id"]
     log_in(page)
@@ -189,13 +189,13 @@ def test_a_credential_that_nobody_was_asked_about_is_not_shown_as_good(page, ser
     axe(page)
 
 
-def test_one_flow_is_not_called_flows(page, log_in):
+def test_one_flow_is_counted_in_the_singular(page, log_in):
     log_in(page)
     arrive(page, "/flows?search=Morning")
     expect(page.get_by_text("1 flow shown", exact=True)).to_be_attached()
 
 
-def test_an_entry_of_the_audit_trail_leads_to_what_was_changed_and_back_to_what_it_was(page, server, log_in, axe):
+def test_an_audit_entry_links_to_the_changed_version_which_can_be_restored(page, server, log_in, axe):
     log_in(page)
     arrive(page, f"/audit?target={server.seeded.flow}&action=flow.updated")
     rows = page.get_by_role("table", name="Audit log").get_by_role("row")
@@ -214,7 +214,7 @@ def test_an_entry_of_the_audit_trail_leads_to_what_was_changed_and_back_to_what_
     axe(page)
 
 
-# How wide it is, and how wide all that it shows.
+# Return the width of a field, and the width that its content needs.
 ROOM = """(field) => {
     const given = field.offsetWidth;
     field.style.width = "max-content";
@@ -226,7 +226,7 @@ ROOM = """(field) => {
 
 @pytest.mark.parametrize("path", ["/runs?range=custom", "/audit?days=custom"])
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
-def test_the_times_of_a_filter_can_be_read_to_their_end(page, log_in, path, size):
+def test_the_time_fields_of_a_filter_are_wide_enough(page, log_in, path, size):
     page.set_viewport_size(size)
     log_in(page)
     arrive(page, path)
@@ -236,7 +236,7 @@ def test_the_times_of_a_filter_can_be_read_to_their_end(page, log_in, path, size
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
-def test_failed_runs_are_found_by_the_kind_of_their_error(page, server, log_in, axe, size):
+def test_failed_runs_can_be_filtered_by_error_kind(page, server, log_in, axe, size):
     page.set_viewport_size(size)
     log_in(page)
     arrive(page, "/runs")

@@ -1,4 +1,4 @@
-"""The server or the session ends while people work: nothing that was typed is lost, and the page goes on by itself."""
+"""The server or the session ends during work: no input is lost, and the page recovers automatically."""
 
 from contextlib import suppress
 
@@ -15,10 +15,10 @@ FLOW = placed(chain(node("start", "manual"), "one", "two"))
 
 @pytest.fixture
 def stopped(server, watch):
-    """`stopped(kill=True)` ends the server; at the latest after the test it is there again."""
+    """Return `stop(kill=False)`, which ends the server; it is started again after the test at the latest."""
 
     def stop(kill=False):
-        # What is asked meanwhile fails, and a server that is about to end may still say so.
+        # Requests to the stopped server fail; a server that shuts down may still answer 503.
         watch.allow("failed")
         watch.allow("503")
         if kill:
@@ -33,7 +33,7 @@ def stopped(server, watch):
 
 
 @pytest.mark.parametrize("kill", [False, True])
-def test_what_is_typed_while_the_server_is_away_is_saved_when_it_is_back(editor, server, stopped, kill):
+def test_changes_made_during_an_outage_are_saved_after_it(editor, server, stopped, kill):
     editor.open(FLOW)
     stopped(kill)
     rename(editor, "one", "Typed in the dark")
@@ -43,8 +43,8 @@ def test_what_is_typed_while_the_server_is_away_is_saved_when_it_is_back(editor,
     assert editor.definition["nodes"][1]["name"] == "Typed in the dark"
 
 
-def test_a_save_whose_answer_was_lost_is_no_conflict(editor, server, stopped, watch):
-    # What it sends again is of an older version by then; it sees that what is stored is its own.
+def test_a_save_with_a_lost_response_is_not_a_conflict(editor, server, stopped, watch):
+    # The editor retries with an old version, gets 409, and sees that the stored version is its own.
     watch.allow(409, "/api/workflows/")
     editor.open(FLOW)
     address = f"**/api/workflows/{editor.flow}"
@@ -53,7 +53,7 @@ def test_a_save_whose_answer_was_lost_is_no_conflict(editor, server, stopped, wa
         if route.request.method != "PUT":
             route.continue_()
             return
-        # The server takes it, and then nobody hears of it. What is sent again while it is ended is lost by itself.
+        # The server saves, but its response is dropped. Retries while the server is stopped fail without this.
         with suppress(Error):
             route.fetch()
         with suppress(Error):
@@ -70,7 +70,7 @@ def test_a_save_whose_answer_was_lost_is_no_conflict(editor, server, stopped, wa
     expect(editor.page.get_by_text("while you were editing")).to_have_count(0)
 
 
-def test_a_run_that_the_server_was_ended_in_is_shown_to_its_end(editor, server, stopped, remote):  # noqa: F811
+def test_a_run_interrupted_by_a_restart_is_shown_until_it_ends(editor, server, stopped, remote):  # noqa: F811
     editor.open(placed(chain(node("start", "manual"), get(remote, "/slow"), "after"))).run()
     editor.ran("fetch", "running")
     stopped(kill=True)
@@ -80,7 +80,7 @@ def test_a_run_that_the_server_was_ended_in_is_shown_to_its_end(editor, server, 
     editor.ran("after", "success")
 
 
-def test_lists_go_on_by_themselves(page, server, log_in, stopped):
+def test_lists_update_after_a_restart(page, server, log_in, stopped):
     log_in(page)
     flow = server.add_flow(chain(node("start", "manual"), "one"), "Seen after the restart")
     page.goto("/runs")
@@ -91,7 +91,7 @@ def test_lists_go_on_by_themselves(page, server, log_in, stopped):
     expect(page.get_by_text("Seen after the restart").first).to_be_visible()
 
 
-def test_a_page_that_is_opened_while_the_server_is_away_opens_when_it_is_back(page, server, log_in, stopped):
+def test_a_page_opened_during_an_outage_loads_after_it(page, server, log_in, stopped):
     log_in(page)
     page.goto("/flows")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
@@ -103,13 +103,13 @@ def test_a_page_that_is_opened_while_the_server_is_away_opens_when_it_is_back(pa
     expect(page.get_by_label("Search templates")).to_be_visible()
 
 
-def test_who_is_logged_out_elsewhere_logs_in_again_and_has_what_was_typed(editor, server, watch):
+def test_changes_are_kept_through_a_logout_and_saved_after_login(editor, server, watch):
     watch.allow(401)
     page, asked = editor.page, []
     page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/auth/session") else None)
     editor.open(FLOW)
     rename(editor, "one", "Typed without a session")
-    # As after "end all others" in another browser, or after a month; before what was typed is saved.
+    # The session ends, as if signed out from another browser or expired, before the change is saved.
     page.context.clear_cookies()
     ended = page.get_by_role("dialog", name="Your session has ended")
     expect(ended.get_by_label("Email")).to_have_value(EMAIL)

@@ -1,4 +1,4 @@
-"""Runs started in the editor: seen while they go on, up to a node, from a node, failed, stopped, tried again."""
+"""Runs started in the editor: progress, runs up to or from a node, failure, cancellation and retry."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from world import chain, node
 
 @pytest.fixture
 def remote(httpserver):
-    """A server for `http` nodes: `/slow` answers when `remote.gate` is set, `/sick` with 500 until `remote.well` is."""
+    """Serve `/slow`, which waits for `remote.gate`, `/sick`, which returns 500 until `remote.well`, and `/quick`."""
     httpserver.gate, httpserver.well = threading.Event(), threading.Event()
 
     def slow(request):
@@ -34,7 +34,7 @@ def remote(httpserver):
 
 
 def asked(remote, path):
-    """How often the path was asked for."""
+    """Return the number of requests for the path."""
     return sum(request.path == path for request, _ in remote.log)
 
 
@@ -47,11 +47,11 @@ def values(id_, **values):
 
 
 def shown(editor, title):
-    """What is shown of the selected node's step: its times have digits too."""
+    """Return a region of the selected node's run data; only the region, since the times contain digits too."""
     return editor.panel.get_by_role("region", name=title, exact=True)
 
 
-def test_each_node_shows_how_it_stands_while_the_run_goes_on(editor, remote):
+def test_each_node_shows_its_status_during_a_run(editor, remote):
     editor.open(placed(chain(node("start", "manual"), get(remote, "/slow"), "after"))).run()
     editor.ran("start", "success")
     editor.ran("fetch", "running")
@@ -64,7 +64,7 @@ def test_each_node_shows_how_it_stands_while_the_run_goes_on(editor, remote):
         editor.ran(id_, "success")
 
 
-def test_what_went_into_a_node_and_came_out_of_it_is_beside_the_canvas(editor):
+def test_the_panel_shows_the_input_and_output_of_a_node(editor):
     editor.open(placed(chain(node("start", "manual"), values("double", twice="{{ input.n * 2 }}"))))
     editor.run_with({"n": 21})
     editor.ended()
@@ -74,7 +74,7 @@ def test_what_went_into_a_node_and_came_out_of_it_is_beside_the_canvas(editor):
     expect(shown(editor, "Input")).to_contain_text("21")
 
 
-def test_in_a_wide_panel_what_went_in_and_came_out_lie_side_by_side(editor):
+def test_a_wide_panel_shows_input_and_output_side_by_side(editor):
     editor.open(placed(chain(node("start", "manual"), values("double", twice="{{ input.n * 2 }}"))))
     editor.run_with({"n": 21})
     editor.ended()
@@ -91,14 +91,14 @@ def test_in_a_wide_panel_what_went_in_and_came_out_lie_side_by_side(editor):
     expect(editor.panel.get_by_role("button", name="Narrow panel")).to_be_focused()
     left, right = places()
     assert left["y"] == right["y"] and left["x"] < right["x"]
-    # So it stays on this device.
+    # The width is stored on this device.
     editor.page.reload()
     editor.is_open()
     editor.panel.get_by_role("button", name="Narrow panel").click()
     expect(editor.panel.get_by_role("button", name="Widen panel")).to_be_visible()
 
 
-def test_the_last_run_is_shown_before_anything_was_run_here(editor):
+def test_the_last_run_is_shown_when_the_editor_opens(editor):
     definition = placed(
         chain(node("start", "manual"), values("double", twice="{{ input.n * 2 }}"), values("last", a=1))
     )
@@ -121,7 +121,7 @@ def test_the_last_run_is_shown_before_anything_was_run_here(editor):
     editor.ran("double", "success")
 
 
-def test_a_run_up_to_a_node_goes_no_further(editor):
+def test_a_run_up_to_a_node_stops_there(editor):
     editor.open(placed(chain(node("start", "manual"), values("one", a=1), values("two", b=2))))
     editor.click("one")
     editor.run_by("Run up to “Set values”")
@@ -132,7 +132,7 @@ def test_a_run_up_to_a_node_goes_no_further(editor):
     expect(editor.run_panel.get_by_text("up to “Set values”")).to_be_visible()
 
 
-def test_a_flow_that_is_called_is_run_with_the_input_of_a_call(editor, axe):
+def test_a_flow_can_be_run_with_the_input_of_a_webhook_call(editor, axe):
     hook = node("hook", "webhook", {"path": "orders", "methods": ["POST"], "auth": "none"})
     definition = placed(chain(hook, values("double", twice="{{ input.body.n * 2 }}")))
     flow = editor.add(definition, status="active")
@@ -152,12 +152,12 @@ def test_a_flow_that_is_called_is_run_with_the_input_of_a_call(editor, axe):
     expect(written).to_contain_text('"n": 20')
     dialog.get_by_role("button", name="Run", exact=True).click()
     assert editor.ended()["output"] == {"twice": 40}
-    # From then on it is the last input.
+    # The next run uses it as the last input.
     editor.run()
     expect(editor.run_panel.get_by_text("Succeeded", exact=True)).to_be_visible()
 
 
-def test_a_pinned_output_is_taken_instead_of_what_the_node_would_do(editor, remote):
+def test_a_pinned_output_replaces_the_execution_of_the_node(editor, remote):
     editor.open(placed(chain(node("start", "manual"), get(remote, "/quick"), values("last", got="{{ input.body.n }}"))))
     editor.run()
     editor.ended()
@@ -171,7 +171,7 @@ def test_a_pinned_output_is_taken_instead_of_what_the_node_would_do(editor, remo
     assert editor.ended()["output"] == {"got": 7} and asked(remote, "/quick") == 1
 
 
-def test_running_on_from_a_node_keeps_what_was_done_before_it(editor, remote):
+def test_a_run_from_a_node_reuses_the_outputs_before_it(editor, remote):
     editor.open(placed(chain(node("start", "manual"), get(remote, "/quick"), values("last", got="first"))))
     editor.run()
     editor.ended()
@@ -187,7 +187,7 @@ def test_running_on_from_a_node_keeps_what_was_done_before_it(editor, remote):
     assert editor.ended()["output"] == {"got": "second", "n": 1} and asked(remote, "/quick") == 1
 
 
-def test_what_is_on_the_canvas_runs_before_it_is_published(editor):
+def test_unpublished_changes_can_be_run(editor):
     flow = editor.add(placed(chain(node("start", "manual"), values("say", word="old"))), status="active")
     editor.open(flow).click("say")
     editor.tab("JSON")
@@ -199,7 +199,7 @@ def test_what_is_on_the_canvas_runs_before_it_is_published(editor):
     assert editor.definition["nodes"][1]["config"] == {"values": {"word": "old"}}
 
 
-def test_a_failure_is_shown_at_its_node_and_tried_again_from_there(editor, remote):
+def test_a_failure_is_shown_at_its_node_and_can_be_retried_from_there(editor, remote):
     editor.open(placed(chain(node("start", "manual"), get(remote, "/quick", "first"), get(remote, "/sick"), "last")))
     editor.run()
     editor.ended("Failed")
@@ -218,7 +218,7 @@ def test_a_failure_is_shown_at_its_node_and_tried_again_from_there(editor, remot
     assert asked(remote, "/quick") == 1 and asked(remote, "/sick") == 2
 
 
-def test_a_run_is_stopped_in_the_editor(editor, remote):
+def test_a_run_can_be_cancelled_in_the_editor(editor, remote):
     editor.open(placed(chain(node("start", "manual"), get(remote, "/slow"), "after"))).run()
     editor.ran("fetch", "running")
     with editor.page.expect_response("**/cancel"):
@@ -228,7 +228,7 @@ def test_a_run_is_stopped_in_the_editor(editor, remote):
     expect(editor.page.get_by_role("button", name="Run", exact=True)).to_be_visible()
 
 
-def test_a_stop_that_comes_too_late_shows_what_came_out(editor, remote, watch):
+def test_a_late_cancellation_shows_the_result(editor, remote, watch):
     watch.allow(409, "/cancel")
     editor.open(placed(chain(node("start", "manual"), get(remote, "/slow"), values("last", got="all of it")))).run()
     editor.ran("fetch", "running")
@@ -248,7 +248,7 @@ def test_a_stop_that_comes_too_late_shows_what_came_out(editor, remote, watch):
     expect(editor.page.get_by_text("Something went wrong")).to_have_count(0)
 
 
-def test_a_run_is_cancelled_on_its_page(editor, remote):
+def test_a_run_can_be_cancelled_on_its_page(editor, remote):
     page = editor.page
     editor.flow = editor.add(chain(node("start", "manual"), get(remote, "/slow"), "after"))
     run = editor.server.run(editor.flow)["id"]
@@ -259,12 +259,12 @@ def test_a_run_is_cancelled_on_its_page(editor, remote):
     step = page.get_by_role("region", name="Step HTTP request")
     expect(step.get_by_text("cancelled while this step ran")).to_be_visible()
     remote.gate.set()
-    # What the node did is done, and its result is no secret.
+    # The step has completed, and its output is shown.
     expect(step.get_by_text("cancelled while this step ran")).to_have_count(0)
     expect(step.get_by_role("region", name="Output")).to_contain_text("came")
 
 
-def test_a_flow_that_cannot_run_says_why_and_leads_to_the_node(editor, watch):
+def test_an_invalid_flow_gives_the_reason_and_selects_the_node(editor, watch):
     watch.allow(400, "/run")
     watch.allow(422, "/run")
     editor.open(placed(chain(node("start", "manual"), node("fetch", "http"), "last"))).run()

@@ -1,4 +1,4 @@
-"""The app works under the policy with which it is served, and the fixtures of this folder see what goes wrong."""
+"""The app works under its Content-Security-Policy, and the fixtures of this folder detect errors."""
 
 import re
 import time
@@ -11,14 +11,14 @@ from servers import PATIENCE
 NONCE = "document.querySelector('meta[name=csp-nonce]').content"
 
 
-def test_the_app_starts_and_its_login_has_no_barriers(page, watch, axe):
+def test_the_app_starts_with_an_accessible_login_page(page, watch, axe):
     watch.allow(401, "/api/auth/session")
     page.goto("/")
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
     axe(page)
 
 
-def test_who_logs_in_by_the_form_is_in(page, watch):
+def test_the_login_form_logs_in(page, watch):
     watch.allow(401, "/api/auth/session")
     page.goto("/")
     page.get_by_label("Email").fill(chromium.EMAIL)
@@ -28,7 +28,7 @@ def test_who_logs_in_by_the_form_is_in(page, watch):
 
 
 @pytest.mark.parametrize("path", ["/", "/flows", "/runs", "/nowhere"])
-def test_each_address_of_the_app_can_be_opened_and_loaded_again(page, log_in, path):
+def test_every_path_of_the_app_can_be_opened_and_reloaded(page, log_in, path):
     log_in(page)
     page.goto(path)
     expect(page.get_by_role("navigation").first).to_be_visible()
@@ -38,7 +38,7 @@ def test_each_address_of_the_app_can_be_opened_and_loaded_again(page, log_in, pa
     assert re.fullmatch(r"[\w-]{24}", first) and page.evaluate(NONCE) not in ("", first)
 
 
-def test_its_files_come_compressed_and_are_kept(page, log_in):
+def test_assets_are_compressed_and_cached(page, log_in):
     log_in(page)
     with page.expect_response(lambda answer: "/assets/" in answer.url and answer.url.endswith(".js")) as caught:
         page.goto("/")
@@ -46,7 +46,7 @@ def test_its_files_come_compressed_and_are_kept(page, log_in):
     assert headers["content-encoding"] in ("gzip", "br") and "immutable" in headers["cache-control"]
 
 
-def test_the_licences_of_what_is_in_it_come_along(page, log_in):
+def test_the_licenses_of_dependencies_are_served(page, log_in):
     log_in(page)
     answer = page.request.get("/licenses.txt")
     assert answer.ok and "## react - " in answer.text() and "(OFL-1.1)" in answer.text()
@@ -70,20 +70,20 @@ def test_the_licences_of_what_is_in_it_come_along(page, log_in):
         ),
     ],
 )
-def test_what_goes_wrong_in_a_page_is_seen(page, log_in, watch, script, complaint):
+def test_errors_of_a_page_are_detected(page, log_in, watch, script, complaint):
     log_in(page)
     page.goto("/")
     expect(page.get_by_role("navigation").first).to_be_visible()
     page.evaluate(f"() => {{ {script} }}")
     deadline = time.monotonic() + PATIENCE
     while not any(complaint in line for line in watch.complaints) and time.monotonic() < deadline:
-        page.wait_for_timeout(20)  # what is seen arrives while Playwright waits
+        page.wait_for_timeout(20)  # Playwright reports events while it waits
     assert any(complaint in line for line in watch.complaints), watch.complaints
     watch.forget()
     assert page.evaluate("window.bad") is None
 
 
-def test_a_barrier_is_seen_and_told(page, log_in):
+def test_an_accessibility_violation_is_reported(page, log_in):
     log_in(page)
     page.goto("/")
     page.evaluate("document.body.append(document.createElement('button'))")

@@ -1,4 +1,4 @@
-"""The session ends under an open page: one logs in again over it and goes on, and nobody else sees what was there."""
+"""The session ends while a page is open: the user logs in again and continues, and another user sees nothing of it."""
 
 import re
 
@@ -14,7 +14,7 @@ TOKEN = "typed-and-not-saved-yet"
 
 @pytest.fixture
 def ended(page, watch, log_in):
-    """The owner has typed a credential, and then the session ended; `ended.over` asks for the password."""
+    """Open the credentials as the owner; `ended.end()` ends the session, and `ended.over` is the login dialog."""
     watch.allow(401)
     log_in(page)
     page.goto("/credentials")
@@ -39,7 +39,7 @@ class Ended:
         return self.form.get_by_label("Token").and_(self.page.locator("input, textarea"))
 
     def end(self):
-        """As after "end all others" in another browser, or after a month."""
+        """End the session, as if signed out from another browser or expired."""
         self.page.context.clear_cookies()
 
     def log_in(self, email=None, password=PASSWORD):
@@ -50,11 +50,11 @@ class Ended:
 
 
 def kept(page):
-    """All that the browser keeps for the app."""
+    """Return all data that the browser stores for the app."""
     return page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])")
 
 
-def test_what_is_typed_into_a_dialog_is_saved_after_logging_in_again(ended, server, axe):
+def test_a_dialog_is_saved_after_logging_in_again(ended, server, axe):
     ended.type_a_credential("Typed before")
     ended.end()
     ended.form.get_by_role("button", name="Save").click()
@@ -64,18 +64,18 @@ def test_what_is_typed_into_a_dialog_is_saved_after_logging_in_again(ended, serv
     expect(ended.over.get_by_role("alert")).to_contain_text("Wrong email or password")
     ended.log_in()
     expect(ended.over).to_be_hidden()
-    # What was refused is done now, for they asked for it just before.
+    # The refused request is repeated after the login.
     expect(ended.form).to_be_hidden()
     expect(ended.page.get_by_text("Typed before").first).to_be_visible()
     assert "Typed before" in [one["name"] for one in server.call("GET", "/api/credentials")["items"]]
     assert TOKEN not in kept(ended.page) and PASSWORD not in kept(ended.page)
 
 
-def test_a_page_that_only_looks_asks_too_and_a_form_stays_as_it_was(ended):
+def test_a_polling_page_asks_for_the_login_and_keeps_its_form(ended):
     ended.type_a_credential("Typed meanwhile")
     ended.token.focus()
     ended.end()
-    # What every page looks for every few seconds is refused.
+    # The page polls every few seconds, and gets 401.
     expect(ended.over).to_be_visible()
     expect(ended.over.get_by_label("Email")).to_have_value(EMAIL)
     expect(ended.over.get_by_label("Password").and_(ended.page.locator("input"))).to_be_focused()
@@ -88,13 +88,13 @@ def test_a_page_that_only_looks_asks_too_and_a_form_stays_as_it_was(ended):
     expect(ended.form).to_be_hidden()
 
 
-def test_no_key_loses_what_is_beneath_and_the_focus_stays_in_the_dialog(ended):
+def test_keys_do_not_discard_the_form_and_the_focus_stays_in_the_dialog(ended):
     ended.type_a_credential("Typed before")
     ended.end()
     expect(ended.over).to_be_visible()
     for _ in range(3):
         ended.page.keyboard.press("Escape")
-    # Beside everything: then the keys belong to the page itself.
+    # A click outside of the dialog moves the focus to the page itself.
     ended.page.mouse.click(5, 5)
     for _ in range(2):
         ended.page.keyboard.press("Escape")
@@ -109,7 +109,7 @@ def test_no_key_loses_what_is_beneath_and_the_focus_stays_in_the_dialog(ended):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_of_the_page_shows_and_it_fits_on_a_phone(ended, axe, scheme):
+def test_the_dialog_covers_the_page_and_fits_on_a_phone(ended, axe, scheme):
     ended.page.emulate_media(color_scheme=scheme)
     ended.page.set_viewport_size(PHONE)
     ended.end()
@@ -121,7 +121,7 @@ def test_nothing_of_the_page_shows_and_it_fits_on_a_phone(ended, axe, scheme):
     axe(ended.page)
 
 
-def test_who_logs_in_again_in_another_tab_has_done_so_here_too(ended, log_in):
+def test_a_login_in_another_tab_closes_the_dialog(ended, log_in):
     ended.type_a_credential("Typed before")
     ended.end()
     expect(ended.over).to_be_visible()
@@ -131,7 +131,7 @@ def test_who_logs_in_again_in_another_tab_has_done_so_here_too(ended, log_in):
 
 
 @pytest.mark.parametrize("where", ["here", "in another tab"])
-def test_somebody_else_who_logs_in_begins_anew(ended, server, log_in, where):
+def test_a_login_as_another_user_discards_unsaved_changes(ended, server, log_in, where):
     server.add_member("next@example.com", "editor", "Next")
     ended.type_a_credential("Typed by the owner")
     ended.end()
@@ -145,11 +145,11 @@ def test_somebody_else_who_logs_in_begins_anew(ended, server, log_in, where):
     expect(ended.over).to_be_hidden()
     expect(ended.form).to_be_hidden()
     assert TOKEN not in ended.page.content()
-    # What the owner asked for last is not done by the other one either.
+    # The owner's last request is not repeated for the other user.
     assert "Typed by the owner" not in [one["name"] for one in server.call("GET", "/api/credentials")["items"]]
 
 
-def test_one_may_leave_the_page_to_somebody_else(ended):
+def test_logging_in_as_a_different_user_clears_the_page_and_its_storage(ended):
     ended.type_a_credential("Typed by the owner")
     ended.page.evaluate("localStorage.setItem('headrace.pinned.usr_1.wf_1', '{}')")
     ended.end()
@@ -163,7 +163,7 @@ def test_one_may_leave_the_page_to_somebody_else(ended):
     expect(ended.form).to_be_hidden()
 
 
-def test_in_the_editor_the_keys_of_the_dialog_change_nothing(editor, watch):
+def test_keys_pressed_in_the_dialog_do_not_change_the_flow(editor, watch):
     watch.allow(401)
     editor.open(FLOW).click("one")
     ended = Ended(editor.page)

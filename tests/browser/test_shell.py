@@ -1,4 +1,4 @@
-"""What is around every page: the server's version, and that it is paused."""
+"""The frame of every page: the server's version, and the notice of a paused server."""
 
 import pytest
 from playwright.sync_api import expect
@@ -7,7 +7,7 @@ from serving import serving
 PHONE = {"width": 390, "height": 844}
 
 
-def test_the_version_of_the_server_is_in_the_corner(page, server, log_in):
+def test_every_page_shows_the_servers_version(page, server, log_in):
     log_in(page)
     page.goto("/")
     version = server.call("GET", "/api/ready")["version"]
@@ -17,13 +17,13 @@ def test_the_version_of_the_server_is_in_the_corner(page, server, log_in):
 
 @pytest.fixture(scope="module")
 def paused(equipped, tmp_path_factory):
-    """A server that was started paused."""
+    """Start a paused server."""
     with serving(tmp_path_factory.mktemp("data"), HEADRACE_PAUSED="true") as server:
         yield server
 
 
 @pytest.mark.parametrize("path", ["/", "/flows"])
-def test_every_page_says_that_the_server_is_paused(browser, paused, log_in, axe, path):
+def test_every_page_shows_that_the_server_is_paused(browser, paused, log_in, axe, path):
     context = browser.new_context(base_url=paused.url, viewport=PHONE)
     page = context.new_page()
     log_in(page)

@@ -1,4 +1,4 @@
-"""Two people at one flow: neither overwrites the other unseen, and who may only look can only look."""
+"""Two users edit one flow: neither overwrites the other unnoticed. A viewer cannot edit."""
 
 import re
 
@@ -14,7 +14,7 @@ FLOW = placed(chain(node("start", "manual"), "one", "two"))
 
 @pytest.fixture
 def other(another, server):
-    """The editor of a second person who may edit too."""
+    """Open the editor as a second user with the role editor."""
     return Editor(another("editor"), server)
 
 
@@ -29,7 +29,7 @@ def names(editor):
 
 @pytest.fixture
 def conflict(editor, other):
-    """Two people have changed an active flow; the other one has published, and `editor` has been told."""
+    """Change an active flow as two users; the other one has published, and `editor` shows the notice."""
     flow = editor.add(FLOW, status="active")
     editor.open(flow)
     other.open(flow)
@@ -45,7 +45,7 @@ def notice(editor):
     return editor.page.get_by_role("status").filter(has_text="while you were editing")
 
 
-def test_a_save_of_another_is_told_by_their_name_and_mine_can_be_kept(conflict, axe):
+def test_a_conflict_names_the_other_user_and_my_changes_can_be_kept(conflict, axe):
     expect(notice(conflict)).to_contain_text("Editor")
     axe(conflict.page)
     conflict.page.get_by_role("button", name="Keep mine").click()
@@ -54,7 +54,7 @@ def test_a_save_of_another_is_told_by_their_name_and_mine_can_be_kept(conflict, 
     assert names(conflict) == [None, "Mine", None]
 
 
-def test_theirs_can_be_taken_and_undo_has_mine(conflict):
+def test_the_other_users_version_can_be_used_and_undo_restores_mine(conflict):
     conflict.page.get_by_role("button", name="Use theirs").click()
     expect(notice(conflict)).to_be_hidden()
     expect(conflict.node("two")).to_contain_text("Theirs")
@@ -65,7 +65,7 @@ def test_theirs_can_be_taken_and_undo_has_mine(conflict):
     expect(conflict.node("one")).to_contain_text("Mine")
 
 
-def test_mine_can_become_a_flow_of_its_own(conflict):
+def test_my_changes_can_be_saved_as_a_new_flow(conflict):
     before = conflict.page.url
     conflict.page.get_by_role("button", name="Save mine as new flow").click()
     expect(conflict.page).not_to_have_url(before)
@@ -74,7 +74,7 @@ def test_mine_can_become_a_flow_of_its_own(conflict):
     assert names(conflict) == [None, "Mine", None]
 
 
-def test_a_draft_that_was_changed_without_the_network_is_not_saved_over_anothers(editor, other, watch):
+def test_offline_changes_do_not_overwrite_another_users_changes(editor, other, watch):
     flow = editor.add(FLOW)
     editor.open(flow)
     other.open(flow)
@@ -91,7 +91,7 @@ def test_a_draft_that_was_changed_without_the_network_is_not_saved_over_anothers
     expect(editor.node("two")).to_contain_text("Theirs")
 
 
-def test_what_another_saves_appears_where_nothing_was_changed(editor, other):
+def test_another_users_changes_appear_if_there_are_no_own_changes(editor, other):
     flow = editor.add(FLOW)
     editor.open(flow)
     other.open(flow)
@@ -100,7 +100,7 @@ def test_what_another_saves_appears_where_nothing_was_changed(editor, other):
     expect(editor.page.get_by_text(re.compile("saved version"))).to_be_visible()
 
 
-def test_a_viewer_sees_a_flow_and_can_change_nothing(another, server, axe):
+def test_a_viewer_can_see_but_not_change_a_flow(another, server, axe):
     looking = Editor(another("viewer"), server)
     flow = looking.add(placed(chain(node("start", "manual"), node("say", "set", {"values": {"a": 1}}))))
     looking.open(flow)
@@ -123,7 +123,7 @@ def test_a_viewer_sees_a_flow_and_can_change_nothing(another, server, axe):
     ("path", "missing"),
     [("/flows", "New flow"), ("/members", "Invite a member"), ("/agents", "New agent")],
 )
-def test_a_viewer_is_offered_nothing_that_is_not_theirs(another, server, path, missing):
+def test_a_viewer_does_not_see_actions_without_permission(another, server, path, missing):
     page = another("viewer")
     page.goto(path)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
@@ -138,7 +138,7 @@ LOG_IN_AND_CLICK = """async (button, body) => {
 }"""
 
 
-def test_a_tab_of_one_user_saves_nothing_as_another_who_logged_in_beside_it(editor, watch, log_in):
+def test_a_tab_does_not_save_as_another_user_who_logged_in_in_another_tab(editor, watch, log_in):
     watch.allow(403, "/api/")
     beside = {"email": "beside@example.com", "password": chromium.PASSWORD}
     editor.server.add_member(beside["email"], "editor", "Beside")
