@@ -45,12 +45,12 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture(scope="session", autouse=True)
 def equipped():
     """Skip if something is missing, or fail if HEADRACE_EXPECT_BROWSER is set. Fail if the build is outdated."""
-    reason = chromium.lacking()
+    reason = chromium.missing_requirement()
     if reason is not None and os.environ.get("HEADRACE_EXPECT_BROWSER") == "1":
         pytest.fail(reason)
     if reason is not None:
         pytest.skip(reason)
-    if chromium.outdated():
+    if chromium.is_outdated():
         pytest.fail("the browser app in web/dist is older than its sources: run make web", pytrace=False)
 
 

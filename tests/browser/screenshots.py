@@ -135,5 +135,5 @@ def main(wanted):
 
 
 if __name__ == "__main__":
-    lacks = chromium.lacking()
-    sys.exit(lacks) if lacks else main(sys.argv[1:])
+    missing = chromium.missing_requirement()
+    sys.exit(missing) if missing else main(sys.argv[1:])

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from world import PATIENCE, Background, said, start_python
-from write_locks import HOLD, another_that_writes
+from write_locks import HOLD, another_writer
 
 import database
 from database import LockTimeout, lock_wait, write, write_lock
@@ -97,7 +97,7 @@ def hasty():
 
 
 def test_a_thread_with_a_limited_wait_gives_up(path):
-    with another_that_writes(path):
+    with another_writer(path):
         assert [Background(hasty).result() for _ in range(3)] == [False] * 3
         following = Background(write_once)  # which waits for as long as it takes
         assert not hasty()
@@ -112,7 +112,7 @@ def write_once():
 
 def test_a_thread_that_gave_up_blocks_no_writer(path):
     """The waiting thread gets the lock later, and releases it if no thread of the process wants it."""
-    with another_that_writes(path):
+    with another_writer(path):
         assert not hasty()
         database.disconnect()
     assert said(start_python("import sys\n" + HOLD.replace("sys.stdin.readline()", "pass"), path)) == ["writing"]
@@ -122,7 +122,7 @@ def test_a_thread_that_gave_up_blocks_no_writer(path):
 def test_only_some_threads_wait_for_long_and_the_others_until_the_block_is_known(path, monkeypatch):
     monkeypatch.setattr(write_lock, "STALL_SECONDS", 0.05)
     lock_wait.limit_threads(1)
-    with another_that_writes(path):
+    with another_writer(path):
         assert not hasty() and not database.is_write_blocked()
 
         def patient():

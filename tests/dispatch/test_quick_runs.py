@@ -10,7 +10,7 @@ from collections import namedtuple
 import pytest
 from test_acceptance import accepting, refusing
 from world import PATIENCE, Gate, add_flow, chain, flow, node, run_of, steps_of
-from write_locks import another_that_writes
+from write_locks import another_writer
 
 import database
 from dispatch import QuickRuns, Start, quick_runs
@@ -230,7 +230,7 @@ def late(loop):
 def test_turns_that_wait_for_too_long_are_taken_back_and_never_recorded(loop, path, monkeypatch):
     monkeypatch.setattr(database.write_lock, "STALL_SECONDS", PATIENCE)
     early, later = add_flow(flow("early")), add_flow(flow("late"))
-    with another_that_writes(path):
+    with another_writer(path):
         for _ in range(3):
             assert loop.start(early) and loop.start(early)
             loop.quick.end_turn()
@@ -294,7 +294,7 @@ def test_runs_that_are_written_each_alone_are_taken_back_too(loop):
 def test_while_others_hold_up_this_process_nothing_is_taken(loop, path, monkeypatch):
     monkeypatch.setattr(database.write_lock, "STALL_SECONDS", 0.05)
     made = add_flow(flow("a"))
-    with another_that_writes(path):
+    with another_writer(path):
         assert loop.start(made)
         loop.quick.end_turn()
         ends = time.monotonic() + PATIENCE

@@ -1,7 +1,7 @@
 """Processes are killed at random moments with hundreds of runs in progress: none is lost, stuck or repeated."""
 
 import pytest
-from record import Crashes, Flow, check, left_on_disk, settled, the_silent
+from record import Crashes, Flow, check, left_on_disk, owner_with_expired_lease, settled
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
@@ -82,7 +82,7 @@ def test_a_worker_that_slept_longer_than_its_lease_does_no_damage(
         at_random()
         server.freeze(sleeper)
         crashes.note(server.database)
-        the_silent(server.database)
+        owner_with_expired_lease(server.database)
         server.thaw(sleeper)
         load.join()
         settled(server.database)

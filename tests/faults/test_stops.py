@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 from effects import http_node
-from record import ask, settled, steps, the_silent
+from record import ask, owner_with_expired_lease, settled, steps
 from servers import until
 
 pytestmark = pytest.mark.slow
@@ -131,7 +131,7 @@ def test_a_worker_that_slept_changes_nothing(serve, effects):
     ids, owners = of_both(server, effects)
     sleeper = server.workers()[0]
     server.freeze(sleeper)
-    taken = owners[the_silent(server.database)]
+    taken = owners[owner_with_expired_lease(server.database)]
     settled(server.database, *taken)
     before = rows(server.database, taken)
     server.thaw(sleeper)

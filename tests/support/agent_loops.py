@@ -30,14 +30,14 @@ ABOUT = ("timestamp", "run_id", "conversation_id", "provider_details", "usage")
 
 
 class Cut(BaseException):
-    """Ends the process at this point."""
+    """The process ends at this point."""
 
 
 class World:
     """The persistent state: the journal on disk, the effects of tools, and the requests to the model.
 
-    `turns` has the parts of each of the model's answers. `moments` counts what happens in a process; at the number
-    `cut` it ends. `refusing` are the numbers of the waits of which nothing good comes.
+    `turns` has the parts of each of the model's answers. `moments` counts the events in a process; the process ends at
+    the event with the number `cut`. `refusing` are the numbers of the waits that are rejected or fail.
     """
 
     def __init__(self, *turns, schema=None, refusing=(), answer=None):
@@ -119,7 +119,7 @@ def call(name, n=1, **more):
 
 
 def tools(world):
-    """`look` and, of an even number, `maybe` may be repeated; `ask…` need approval; `…flow` starts another run."""
+    """Return the tools. `look` is repeatable, `maybe` for even numbers; `ask…` need approval; `…flow` starts a run."""
 
     def look(arguments, key):
         world.act("look", arguments, key)
@@ -220,9 +220,9 @@ def reply(world, waiting):
 
 
 def story(world, cuts=()):
-    """Everything until the end: processes that are cut after so many moments each, then such as are not.
+    """Run processes until the agent ends, and return its outcome.
 
-    The end's outcome.
+    The first processes are interrupted after the numbers of moments in `cuts`, the following ones are not.
     """
     cuts, outcome = list(cuts), None
     while outcome is None or isinstance(outcome, Waiting):

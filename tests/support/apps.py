@@ -1,4 +1,4 @@
-"""The app in this process, over a database of a test's own, and clients of it who are logged in."""
+"""The app in this process, with a database for each test, and logged-in clients."""
 
 import json
 import shutil
@@ -17,14 +17,14 @@ ECHO = {"nodes": [{"id": "start", "type": "manual"}], "edges": []}
 
 
 class Client(FlaskClient):
-    """A client whose bodies are JSON: `post(path, {"a": 1})`. `user` is who is logged in, None for nobody."""
+    """A client with JSON bodies: `post(path, {"a": 1})`. `user` is the logged-in user or None."""
 
     user = None
     workspace = None
 
     def open(self, path, body=None, **options):
         if body is not None:
-            # By the standard library, which writes what the server's own JSON refuses: large integers, lone surrogates.
+            # The standard library writes values that the server's JSON refuses: large integers, lone surrogates.
             options |= {"data": json.dumps(body), "content_type": "application/json"}
         return super().open(path, buffered=True, **options)
 
@@ -45,14 +45,14 @@ class Client(FlaskClient):
 
 
 def make_config(data_dir, **settings):
-    """The settings of a small, quick server in this folder."""
+    """Return the settings of a small, fast server in this folder."""
     quick = {"run_threads": 4, "durability": "normal", "grace": 1, "admin_email": EMAIL, "admin_password": PASSWORD}
-    # Whether the browser app is built at the moment is nothing to a test that does not speak of it.
+    # Tests of the API must not depend on a build of the browser app.
     return Config(data_dir=data_dir, **{"web_dir": data_dir / "no-web", **quick, **settings})
 
 
 def copy_database(first, config):
-    """Copy a database that no server works on any more, and its key, to where the config says; returns the config."""
+    """Copy the database of a stopped server, and its key, to the data folder of `config`. Return `config`."""
     config.data_dir.mkdir(exist_ok=True)
     shutil.copy(first.database_path, config.database_path)
     shutil.copy(first.data_dir / KEY_FILE, config.data_dir)
@@ -61,7 +61,7 @@ def copy_database(first, config):
 
 @contextmanager
 def started(app, config):
-    """The parts of a process over the database of the config, their threads running, as what `app` answers from."""
+    """Start the server's components on the database of `config`; `app` uses them for its responses."""
     database.connect(config.database_path, config.durability)
     server = workflow_server.Server(config)
     with pytest.MonkeyPatch.context() as patch:
@@ -72,7 +72,7 @@ def started(app, config):
 
 
 def logged_in(app, user, workspace):
-    """A client with a session of this user in this workspace."""
+    """Return a client with a session of this user in this workspace."""
     client = app.test_client()
     client.user, client.workspace = user, workspace
     _, token = Session.start(user, workspace.id, days=1)

@@ -1,4 +1,4 @@
-"""MQTT brokers for tests: Mosquitto where this machine has it, else aMQTT. `zoe` logs in with PASSWORD."""
+"""MQTT brokers for tests: Mosquitto if it is installed, else aMQTT. The user is `zoe` with PASSWORD."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ PASSWORD = "Pa'ss wörd"
 
 
 def started(folder, pem=None):
-    """A broker that listens at `port`, and with a certificate, a file with its key too, at `tls_port`."""
+    """Start a broker on `port`, and on `tls_port` if `pem` is given, a file with a certificate and its key."""
     kind = Mosquitto if shutil.which("mosquitto") and shutil.which("mosquitto_passwd") else Amqtt
     broker = kind(folder, pem)
     end = time.monotonic() + 30
@@ -62,7 +62,7 @@ class Mosquitto(_Broker):
 
 
 class Amqtt(_Broker):
-    """In a process of its own, for it leaves connections open. It delivers with the subscriber's quality."""
+    """aMQTT runs in a separate process because it leaves connections open. It delivers with the subscriber's QoS."""
 
     quality = 0
 
@@ -77,7 +77,7 @@ class Amqtt(_Broker):
             files = {"certfile": str(pem), "keyfile": str(pem)}
             listeners["tls"] = {"bind": f"127.0.0.1:{self.tls_port}", "ssl": True, **files}
         plugin = {"amqtt.plugins.authentication.FileAuthPlugin": {"password_file": str(passwords)}}
-        settings.write_text(json.dumps({"listeners": listeners, "plugins": plugin}))  # which is YAML too
+        settings.write_text(json.dumps({"listeners": listeners, "plugins": plugin}))  # JSON is valid YAML
         command = [Path(sys.executable).with_name("amqtt"), "-c", settings]
         return start_child(command, seconds=None, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

@@ -1,4 +1,4 @@
-"""Certificates for tests: an authority, and certificates of servers that it signs."""
+"""Certificates for tests: a certificate authority, and server certificates signed by it."""
 
 import datetime
 import ipaddress
@@ -17,7 +17,7 @@ def name_of(text):
 
 
 class Authority:
-    """An authority in a folder; `file` has its certificate."""
+    """A certificate authority in a folder; `file` has its certificate."""
 
     def __init__(self, folder):
         self.folder, self.file = folder, folder / "authority.pem"

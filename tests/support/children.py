@@ -16,9 +16,10 @@ LIVING = set()
 
 
 def start_child(command, seconds=DEADLINE, **options):
-    """Start a process in a session of its own, which is killed with its children after these seconds.
+    """Start a process in a new session. It is killed with its children after `seconds`.
 
-    `end_child` ends it sooner; `child` does that by itself. None is for what many tests share, and a fixture ends.
+    `end_child` ends it sooner; `child` does so automatically. `seconds=None` is for a process that many tests share and
+    a fixture ends.
     """
     process = subprocess.Popen(command, start_new_session=True, **options)
     LIVING.add(process)

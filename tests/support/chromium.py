@@ -1,4 +1,4 @@
-"""Chromium on the app as it is built and served, and what must never be seen there: errors, refusals, barriers.
+"""Chromium with the built app, and checks for errors, policy violations and accessibility problems.
 
 Playwright drives the Chromium of this machine; its own browsers are not installed.
 """
@@ -15,21 +15,21 @@ from world import ROOT
 DIST = ROOT / "web" / "dist" / "index.html"
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-# axe-core's rules: WCAG 2.2 at level AA with all that came before, and what is good practice besides.
+# axe-core's rules: WCAG 2.2 at level AA with its earlier versions, and best practices.
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 VIOLATED = """addEventListener("securitypolicyviolation", (event) =>
   console.error(`Content-Security-Policy: ${event.effectiveDirective} refused ${event.blockedURI} ${event.sample}` +
     ` (${event.sourceFile}:${event.lineNumber}:${event.columnNumber})`))"""
 
 
-def executable():
-    """The path of this machine's Chromium, None where there is none."""
+def find_executable():
+    """Return the path of this machine's Chromium, or None."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
-def lacking():
-    """What these tests need and is not there, None where all is."""
-    if executable() is None:
+def missing_requirement():
+    """Return the reason why browser tests cannot run here, or None."""
+    if find_executable() is None:
         return "there is no Chromium; on Debian: apt install chromium"
     if not DIST.exists():
         return "the browser app is not built: make web"
@@ -38,9 +38,9 @@ def lacking():
     return None
 
 
-def outdated():
-    """Whether make would build the app anew: what is built is older than its sources, and tests of it say nothing."""
-    # Whatever the make was told that these tests run in is not for this question.
+def is_outdated():
+    """Return True if the built app is older than its sources, so that tests of it prove nothing."""
+    # The flags of a `make` that runs these tests do not apply here.
     environment = {**os.environ, "MAKEFLAGS": ""}
     asked = subprocess.run(
         ["make", "--question", "web/dist/.stamp"], cwd=ROOT, env=environment, capture_output=True, timeout=60
@@ -50,17 +50,17 @@ def outdated():
 
 @contextmanager
 def launched():
-    """A browser without a window.
+    """Start a browser without a window.
 
     While it lives, the process cannot run coroutines of its own: Playwright's event loop occupies its main thread.
     """
-    # Without a graphics card, to draw as if there was one costs more than to draw plainly.
+    # Without a graphics card, emulating one costs more than software rendering.
     arguments = ["--disable-gpu"]
-    # Its sandbox refuses to work for root.
+    # Chromium's sandbox does not work for root.
     if os.getuid() == 0:
         arguments.append("--no-sandbox")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable(), args=arguments)
+        browser = playwright.chromium.launch(executable_path=find_executable(), args=arguments)
         try:
             yield browser
         finally:
@@ -68,7 +68,7 @@ def launched():
 
 
 class Watch:
-    """All that goes wrong in the pages of a browser context, a line each; `allow` says what a test provokes itself."""
+    """Records all errors of the pages of a browser context, one line each; `allow` excludes expected ones."""
 
     def __init__(self, context):
         self._seen, self._allowed = [], []
@@ -79,16 +79,16 @@ class Watch:
         context.on("requestfailed", self._failed)
 
     def allow(self, what, *parts):
-        """Let pass what is of this kind, a status or the start of a line, and has all of these parts in it."""
+        """Allow errors of this kind, a status or the start of a line, that contain all of these parts."""
         self._allowed.append((str(what), parts))
 
     @property
     def complaints(self):
-        """What was seen and is not allowed."""
+        """Return the recorded errors that are not allowed."""
         return [line for line in self._seen if not any(self._fits(line, *allowed) for allowed in self._allowed)]
 
     def forget(self):
-        """Begin anew; what is allowed stays so."""
+        """Discard the recorded errors; allowed kinds stay allowed."""
         self._seen.clear()
 
     @staticmethod
@@ -99,7 +99,7 @@ class Watch:
         self._seen.append(f"{kind} {text}")
 
     def _said(self, message):
-        # Chromium says of each status from 400 on that a resource failed to load: those are noted as answers.
+        # Chromium logs "Failed to load resource" for each status from 400 on; `_answered` records those.
         if message.type in ("error", "warning") and not message.text.startswith("Failed to load resource"):
             self._note(f"console {message.type}:", f"{message.text} ({message.location.get('url')})")
 
@@ -108,19 +108,19 @@ class Watch:
             self._note(str(response.status), f"{response.request.method} {response.url}")
 
     def _failed(self, request):
-        # A page that is left, or a query that is no longer wanted, cuts its requests off.
+        # Leaving a page, or cancelling a query, aborts its requests.
         if request.failure != "net::ERR_ABORTED":
             self._note("failed", f"{request.method} {request.url}: {request.failure}")
 
 
 def log_in(page, email=EMAIL, password=PASSWORD):
-    """Give the page's context a session, without the form; the next page that it opens has it."""
+    """Log in without the form; the page has the session from its next navigation on."""
     answer = page.request.post("/api/auth/login", data={"email": email, "password": password})
     assert answer.ok, answer.text()
 
 
 def barriers(page, within=None, but=()):
-    """What axe-core finds in the page, or in the part of this selector, a paragraph for each rule; `but` are rules."""
+    """Return axe-core's findings in the page, or in `within`, a paragraph for each rule; `but` excludes rules."""
     if not page.evaluate("typeof axe === 'object'"):
         page.evaluate(AXE.read_text(encoding="utf-8"))
     options = {"runOnly": {"type": "tag", "values": RULES}, "rules": {rule: {"enabled": False} for rule in but}}

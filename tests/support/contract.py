@@ -1,6 +1,6 @@
-"""What holds for every node type that does something outside the run: one set of tests for all of them.
+"""The contract of every node type with effects outside of the run: one set of tests for all of them.
 
-A family's test file says with what to try its types out, and takes the tests over:
+The test file of a node family defines a case for each type, and inherits the tests:
 
     @pytest.fixture
     def case_email(smtp_server):
@@ -21,15 +21,15 @@ import pytest
 import engine
 from nodes.credentials.keyring import Keyring
 
-PATIENCE = 60  # seconds after which whatever has a deadline of half a second is stuck
+PATIENCE = 60  # seconds; a node with a deadline of half a second that takes longer is stuck
 
 
 @dataclass
 class Case:
-    """A node at work. `config` and `input` succeed, and the peer shows the `secret` again where it can.
+    """A working example of a node. `config` and `input` succeed, and the peer repeats the `secret` if it can.
 
     `credentials` are `{"name": (type, data)}` or `(type, data, hosts)`. `stalled` is a config (or part of one) whose
-    peer never answers, None where the node waits for nobody. `count()` is how often the peer was asked to do it.
+    peer never answers, or None if the node waits for no peer. `count()` is the number of times that the peer did it.
     """
 
     config: dict[str, Any]
@@ -51,7 +51,7 @@ class Contract:
 
     @pytest.fixture
     def execute(self, case, make_ctx):
-        """`execute(config, timeout, **job)`: its outcome in a run, and everything that the run puts on record."""
+        """Return `execute(config, timeout, **job)`, which returns the outcome of a run, its steps and its log."""
 
         def execute(config=None, timeout=None, **job):
             ctx, lines = make_ctx(credentials=case.credentials)
@@ -73,7 +73,7 @@ class Contract:
 
         return execute
 
-    def test_it_does_its_work_and_gives_json(self, case, execute):
+    def test_the_node_succeeds_and_returns_json(self, case, execute):
         before = case.count() if case.count else 0
         outcome, steps, _ = execute()
         assert (outcome.status, outcome.error_text) == ("success", None)
@@ -81,32 +81,32 @@ class Contract:
         assert orjson.loads(steps[-1].output) == outcome.output
         assert case.count is None or case.count() == before + 1
 
-    def test_no_secret_is_on_record(self, case, execute):
+    def test_no_secret_is_recorded(self, case, execute):
         if not case.secret:
-            pytest.skip("it takes no credential")
+            pytest.skip("the node has no credential")
         assert case.secret not in repr(execute())
         outcome, *record = execute(keyring=Keyring())
         assert outcome.status == "failed" and "there is no credential" in outcome.error_text
         assert case.secret not in repr((outcome, record))
 
-    def test_its_deadline_holds(self, case, execute):
+    def test_the_deadline_is_enforced(self, case, execute):
         if case.stalled is None:
-            pytest.skip("it waits for nobody")
+            pytest.skip("the node waits for no peer")
         began = time.monotonic()
         outcome, steps, lines = execute(case.stalled, timeout=0.5)
         assert time.monotonic() - began < PATIENCE
         assert outcome.status == "failed" and outcome.error_node_id == "it"
         assert not case.secret or case.secret not in repr((outcome, steps, lines))
 
-    def test_after_a_crash_it_is_done_once_more_under_the_same_key(self, case, execute):
-        """The process died between the start of the step and its end: nobody knows whether it was done."""
+    def test_after_a_crash_the_step_is_repeated_once_with_the_same_key(self, case, execute):
+        """The process died between the start and the end of the step, so the outcome is unknown."""
         _, steps, _ = execute()
         before = case.count() if case.count else 0
         outcome, again, _ = execute(tried={("it", None): 1}, first_seq=1)
         assert outcome.status == "success" and again[-1].attempt == 2
         assert case.count is None or case.count() == before + 1
 
-    def test_what_is_on_record_is_not_done_again(self, case, execute):
+    def test_a_recorded_step_is_not_repeated(self, case, execute):
         outcome, steps, _ = execute()
         before = case.count() if case.count else 0
         settled = {("it", None): engine.Settled(orjson.loads(steps[-1].output))}

@@ -39,7 +39,7 @@ class Moment:
 
 
 class Moments(list):
-    """The moments of one story."""
+    """The states of the database during one sequence of actions."""
 
     def __init__(self, folder):
         self.folder, self.action = folder, 0
@@ -90,9 +90,9 @@ def essence(output):
 
 
 def crash_everywhere(folder, types, actions, **settings):
-    """Do the actions, each `action(dispatcher)`, then again from every moment, as if the process had stopped there.
+    """Run the actions, each `action(dispatcher)`, then continue from every moment, as if the process had crashed there.
 
-    Whatever the moment, it ends the same, nothing waits, and no effect that was on record happens again.
+    From every moment the result is the same, no run waits, and no recorded effect is repeated.
     """
 
     def outputs(dispatcher):
@@ -119,8 +119,8 @@ def crash_everywhere(folder, types, actions, **settings):
         types.effects.clear()
         if not Run.select().exists():
             continue
-        # With the files of the process that stopped, and none of those that went on from another moment: they may
-        # have numbered their steps differently.
+        # Restore the files of the original process: a process that continued from another moment may have numbered
+        # its steps differently.
         _copied(written, values)
         with inline_process(folder, Recorder(), **settings) as dispatcher:
             dispatcher.sweep()
@@ -147,5 +147,5 @@ def _without_runs(keys):
 
 
 def first_run():
-    """Return the first run of the story."""
+    """Return the first run."""
     return run_of(Run.select(Run.id).order_by(Run.id).limit(1).scalar())

@@ -10,7 +10,7 @@ import pytest
 
 
 class Full:
-    """A small file system for the data, which is filled to the last byte."""
+    """A small file system for the data that is filled to the last byte."""
 
     def __init__(self, folder):
         self.data_dir = folder / "small"
@@ -36,7 +36,7 @@ class Full:
         self._filler.unlink()
 
     def close(self):
-        # Lazily: a reader must not keep it mounted forever.
+        # A lazy unmount, because an open reader would keep it mounted.
         subprocess.run(["umount", "-l", self.data_dir], check=True, timeout=60)
 
     @property

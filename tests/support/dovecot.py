@@ -1,4 +1,4 @@
-"""A real IMAP server: Dovecot (2.4) as a private instance in a folder of its own, with users who exist on demand."""
+"""A real IMAP server: Dovecot (2.4) as a private instance in its own folder; users are created on demand."""
 
 import os
 import pwd
@@ -68,7 +68,7 @@ service stats {{
 
 
 def why_not():
-    """Why there can be no server here; None where there can."""
+    """Return the reason why Dovecot cannot run here, or None."""
     if COMMAND is None:
         return "dovecot is not installed (apt-get install dovecot-imapd)"
     version = subprocess.run([COMMAND, "--version"], capture_output=True, text=True, timeout=60).stdout.split()[0]
@@ -92,7 +92,7 @@ class Dovecot:
         mail = self.folder / "mail"
         mail.mkdir()
         me, root = pwd.getpwuid(os.getuid()), os.getuid() == 0
-        owner = pwd.getpwnam("nobody") if root else me  # mail of root is not served
+        owner = pwd.getpwnam("nobody") if root else me  # Dovecot does not serve mail of root
         os.chown(mail, owner.pw_uid, owner.pw_gid)
         settings = SETTINGS.format(
             folder=self.folder,
@@ -126,7 +126,7 @@ class Dovecot:
         return path.read_text() if path.exists() else ""
 
     def mailbox(self, user):
-        """What the user sees, as a client of their own."""
+        """Connect as the user with an IMAP client."""
         return Mailbox(self, user)
 
 
@@ -142,18 +142,18 @@ class Mailbox:
         self._client.logout()
 
     def credential(self, **more):
-        """The data of a credential for it."""
+        """Return the data of a credential for the mailbox."""
         given = {"host": self.server.host, "port": self.server.port, "security": "none"}
         return {**given, "username": self.user, "password": PASSWORD, **more}
 
     def add(self, content="hello", folder="INBOX", at=None, **headers):
-        """Deliver a mail: an `EmailMessage`, bytes, or a text with these headers. Gives its bytes."""
+        """Deliver a mail: an `EmailMessage`, bytes, or a text with these headers. Return its bytes."""
         raw = content if isinstance(content, bytes) else bytes(mail(content, **headers))
         done(self._client.append(quoted(folder), None, at, raw))
         return raw
 
     def seen(self, folder="INBOX"):
-        """The subjects of the mails that are marked as seen."""
+        """Return the subjects of the mails that are marked as seen."""
         return self._subjects(folder, "SEEN")
 
     def subjects(self, folder="INBOX"):
@@ -188,7 +188,7 @@ class Mailbox:
             done(self._client.expunge())
 
     def numbering(self, folder="INBOX"):
-        """UIDVALIDITY."""
+        """Return the UIDVALIDITY of the folder."""
         (status,) = done(self._client.status(quoted(folder), "(UIDVALIDITY)"))
         return int(status.rpartition(b" ")[2].rstrip(b")"))
 
@@ -204,7 +204,7 @@ def quoted(text):
 
 
 def mail(text="hello", subject="Hello", sender="Ada <ada@example.com>", to="orders@example.org", **headers):
-    """A mail as a program would write it: `mail("text", subject="…", message_id="…")`."""
+    """Return a mail as a program would write it: `mail("text", subject="…", message_id="…")`."""
     made = EmailMessage()
     given = {"from": sender, "to": to, "subject": subject, "message-id": f"<{os.urandom(8).hex()}@example.com>"}
     given |= {"date": "Mon, 02 Mar 2026 12:00:00 +0000"}
@@ -222,7 +222,7 @@ def free_port():
 
 
 def write_certificate(folder):
-    """A certificate of 127.0.0.1, and its key, that nobody has signed but itself."""
+    """Write a self-signed certificate of 127.0.0.1 and its key."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -252,7 +252,7 @@ def write_certificate(folder):
 
 @contextmanager
 def running():
-    """A server for as long as the `with`. Its folder is a short one: sockets in it have no room for long paths."""
+    """Run a server within the `with`. Its folder has a short path, because the paths of sockets are limited."""
     with tempfile.TemporaryDirectory(prefix="dove") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -265,5 +265,5 @@ def running():
 
 
 def context(server):
-    """TLS that trusts the server."""
+    """Return a TLS context that trusts the server."""
     return ssl.create_default_context(cafile=server.ca)

@@ -1,4 +1,4 @@
-"""A client that asks again until it is answered, as those who call a server do that may be killed at any moment."""
+"""A client that retries until it gets an answer, because the server may be killed at any time."""
 
 import http.client
 import json
@@ -9,10 +9,10 @@ TRIES = 500
 
 
 def insist(servers, method, path, body, done, headers=None, number=0, tries=TRIES):
-    """Ask these servers in turn, from the `number`th on, until one answers with a status in `done`; 503 comes again.
+    """Send a request to these servers in turn, starting at `number`, until a status is in `done`; retry after 503.
 
-    `body(attempt)` is what is sent; gives the status, the JSON, and how often it was sent. With one try only, the
-    status and the JSON are None where it was in vain.
+    `body(attempt)` is the body. Return the status, the JSON and the number of attempts. If `tries` is 1 and there is
+    no answer, the status and the JSON are None.
     """
     for attempt in range(tries):
         server = answering(servers, number + attempt)
@@ -28,7 +28,7 @@ def insist(servers, method, path, body, done, headers=None, number=0, tries=TRIE
 
 
 def answering(servers, number):
-    """One of those that answer; where none does, the first that does again."""
+    """Return one of the running servers. If none is running, wait for the first one."""
     found = [server for server in servers if server.answering.is_set()]
     if found:
         return found[number % len(found)]

@@ -1,4 +1,4 @@
-"""What a newcomer does, step by step, on a server that was started for the first time."""
+"""The steps of a new user on a new server."""
 
 import re
 import time
@@ -13,34 +13,34 @@ STOCK = [{"sku": "CUP-1", "supplier": "Hansen", "on_hand": 14, "minimum": 40, "s
 
 
 def first_login(server):
-    """Address and password as the server's output tells them."""
+    """Return the email and the password from the server's output."""
     server.said("First login:")
     return next(found.groups() for found in map(FIRST_LOGIN.search, list(server.lines)) if found)
 
 
 class Journey:
-    """A newcomer with the app before them; `took` has the seconds of each step."""
+    """A new user in the app; `took` has the seconds of each step."""
 
     def __init__(self, page, server):
         self.page, self.editor, self.server, self.took = page, Editor(page, server), server, {}
 
     def go(self, *steps):
-        """Take these steps, in order."""
+        """Do these steps in order."""
         for step in steps:
             began = time.monotonic()
             getattr(self, step)()
             self.took[step] = time.monotonic() - began
 
-    def logs_in(self):
-        """With what the server printed."""
+    def log_in_first(self):
+        """Log in with the credentials that the server printed."""
         email, password = first_login(self.server)
         self.page.goto("/")
         self.page.get_by_label("Email").fill(email)
         self._password("Password").fill(password)
         self.page.get_by_role("button", name="Log in").click()
 
-    def sets_up(self):
-        """Names the workspace and chooses a password."""
+    def set_up(self):
+        """Name the workspace and choose a password."""
         expect(self.page.get_by_role("heading", name="Welcome to Headrace")).to_be_visible()
         for label, value in (("Workspace", TEAM), ("Your name", NAME), ("Email", EMAIL)):
             self.page.get_by_label(label).fill(value)
@@ -48,8 +48,8 @@ class Journey:
         self.page.get_by_role("button", name="Continue").click()
         expect(self.page.get_by_text(f"Welcome, {NAME}")).to_be_visible()
 
-    def picks_a_template(self):
-        """Looks for it, looks at it, and uses it."""
+    def pick_a_template(self):
+        """Search for the template, view it, and use it."""
         self.page.get_by_role("link", name="See all templates").click()
         self.page.get_by_label("Search templates").fill("stock")
         self.page.get_by_role("button", name=TEMPLATE).click()
@@ -60,24 +60,24 @@ class Journey:
         self.editor.is_open()
         self.editor.flow = self.page.url.rsplit("/", 1)[-1]
 
-    def tries_it(self):
-        """As it is: the template's sample is its input."""
+    def try_template(self):
+        """Run the unchanged template with its sample input."""
         self.editor.run()
         self.editor.ended("Succeeded")
 
-    def changes_it(self):
-        """Another wording, in the form of a node."""
+    def change_template(self):
+        """Change a text in the form of a node."""
         self.editor.click("tell")
         self.editor.type_in("Message", "Please order from {{ item.supplier }}")
         self.editor.saved()
 
-    def runs_it_wrongly(self):
-        """With an input whose list has another name."""
+    def run_with_wrong_input(self):
+        """Run with an input whose list has another name."""
         self.editor.run_with({"articles": STOCK})
         self.editor.ended("Failed")
 
-    def finds_out_why(self):
-        """The run says which node failed and why; the node is marked, and its form is open."""
+    def find_the_cause(self):
+        """Check that the run names the failed node and the reason, and that the node is selected."""
         failure = self.editor.run_panel.get_by_role("alert")
         expect(failure).to_contain_text("“Below the minimum” failed")
         expect(failure).to_contain_text("stock")
@@ -85,20 +85,20 @@ class Journey:
         self.editor.ran("start", "success")
         self.editor.selected("low")
 
-    def mends_it(self):
-        """In the form that the failure led to."""
+    def fix_it(self):
+        """Fix the setting in the form of the failed node."""
         self.editor.tab("Settings")
         self.editor.type_in("Items", "{{ input.articles }}")
         self.editor.saved()
 
-    def runs_it_again(self):
-        """With the input of before; all is well, and what was not needed is not marked."""
+    def run_again(self):
+        """Run with the same input; all nodes of the taken branch succeed."""
         self.editor.run()
         self.output = self.editor.ended("Succeeded")["output"]
         for node in ("start", "low", "any", "orders", "tell"):
             self.editor.ran(node, "success")
 
-    def switches_it_on(self):
+    def activate(self):
         self.page.get_by_role("switch", name="Active").click()
         expect(self.page.get_by_role("switch", name="Active")).to_be_checked()
         expect(self.page.get_by_text("Active", exact=True)).to_be_visible()
@@ -108,19 +108,19 @@ class Journey:
 
 
 STEPS = (
-    "logs_in",
-    "sets_up",
-    "picks_a_template",
-    "tries_it",
-    "changes_it",
-    "runs_it_wrongly",
-    "finds_out_why",
-    "mends_it",
-    "runs_it_again",
-    "switches_it_on",
+    "log_in_first",
+    "set_up",
+    "pick_a_template",
+    "try_template",
+    "change_template",
+    "run_with_wrong_input",
+    "find_the_cause",
+    "fix_it",
+    "run_again",
+    "activate",
 )
 
 
 def told(took):
-    """The times in one line."""
+    """Return the times in one line."""
     return ", ".join(f"{step.replace('_', ' ')} {seconds:.1f} s" for step, seconds in took.items())

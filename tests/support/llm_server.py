@@ -27,9 +27,9 @@ PIECE = 64 * 1024
 
 @dataclass(frozen=True)
 class Turn:
-    """The answer to one request. `calls` are (name, arguments as text); no name is the tool first offered.
+    """The answer to one request. `calls` are (name, arguments as text); name None is the first offered tool.
 
-    `output` is handed to the output tool. With `status`, `raw` or `drop` it is no answer of a model. `tokens` are
+    `output` is passed to the output tool. With `status`, `raw` or `drop` it is not an answer of a model. `tokens` are
     (in, out); by default a quarter of the characters. After so many events of a stream (`after`) the answer stalls or
     the connection drops; each of its events comes after a `pause` in seconds.
     """
@@ -88,9 +88,9 @@ def raw(body, content_type=None, **more):
 
 
 def stall(event, after=0, then=None, comments=False):
-    """Nothing more comes, after so many events of a stream, until `event` is set; then the rest of `then`.
+    """Stall after `after` events of a stream until `event` is set, then send the rest of `then`.
 
-    With `comments`, a stream has comments meanwhile, as servers send them to keep a connection open.
+    With `comments`, the stream has comments while it stalls, as servers send them to keep a connection open.
     """
     return replace(then or say("late"), until=event, after=after, comments=comments)
 
@@ -151,8 +151,8 @@ class Request:
 class LlmServer:
     """The server; `requests` are requests to a model, `others` the rest. Thread-safe.
 
-    With `api_key`, another key is refused with 401, in words that repeat it. With `models`, others than these are
-    refused with 404. `tls` is the context of a server that speaks https. After its last turn it answers 400.
+    With `api_key`, another key is refused with 401 and a message that repeats the key. With `models`, any other model
+    is refused with 404. `tls` is the context of a server that speaks https. After its last turn it answers 400.
     """
 
     def __init__(self, turns=(), api_key=None, models=None, tls=None):

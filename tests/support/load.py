@@ -1,4 +1,4 @@
-"""Clients that start runs whatever happens to the server, and store the responses."""
+"""Clients that start runs while the server may crash, and store the responses."""
 
 import http.client
 import queue
@@ -13,9 +13,9 @@ CLIENTS = 4
 class Load:
     """Each number that `start` hands out is the input `{"n": number}` of one run; every other one has a key.
 
-    `told` maps a number to the ids of runs that answers to it named. An unanswered request with a key is sent again
-    until it is answered, to any server; one without a key is `lost`: there may be a run or not. `refused` ones were
-    answered with 503: there is none. `errors` are answers that should never come.
+    `told` maps a number to the run ids in the responses to it. An unanswered request with a key is sent again, to any
+    server, until it is answered. One without a key is `lost`: its run may exist. `refused` requests got 503: they have
+    not started a run. `errors` are unexpected responses.
     """
 
     def __init__(self, flow, *servers):

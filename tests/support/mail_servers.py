@@ -1,4 +1,4 @@
-"""Mail servers on this machine, and what arrives at them."""
+"""Mail servers on this machine that record the messages they receive."""
 
 import email
 import email.policy
@@ -11,7 +11,7 @@ PASSWORD = "correct horse battery"
 
 
 class Mails:
-    """A handler for aiosmtpd that keeps what arrives; `refuse` maps an address to the answer that its RCPT gets."""
+    """A handler for aiosmtpd that stores messages; `refuse` maps an address to the response to its RCPT."""
 
     def __init__(self):
         self.envelopes, self.refuse, self.logins = [], {}, []
@@ -31,13 +31,13 @@ class Mails:
         return AuthResult(success=data.password == PASSWORD.encode(), handled=False)
 
     def latest(self):
-        """The message that came last."""
+        """Return the last message."""
         content = self.envelopes[-1].original_content.replace(b"\r\n", b"\n")
         return email.message_from_bytes(content, policy=email.policy.default)
 
 
 class Server(Controller):
-    """aiosmtpd with STARTTLS, with TLS from the first byte on (`tls`), or with neither."""
+    """aiosmtpd with STARTTLS, with implicit TLS (`tls`), or without encryption."""
 
     def __init__(self, handler, starttls=None, tls=None, **options):
         self.starttls, self.options = starttls, options
@@ -45,10 +45,10 @@ class Server(Controller):
 
     def factory(self):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that passwords without encryption are no good idea
+            warnings.simplefilter("ignore")  # aiosmtpd warns of passwords without encryption
             return SMTP(self.handler, hostname="mail.example", tls_context=self.starttls, **self.options)
 
     def _trigger_server(self):
-        """aiosmtpd connects to its port to see whether it is there; the port is known only now."""
+        """Set the port before aiosmtpd connects to it as a check; it is not known earlier."""
         self.port = self.server.sockets[0].getsockname()[1]
         super()._trigger_server()

@@ -1,4 +1,4 @@
-"""Servers that speak the Model Context Protocol, by its own library."""
+"""Servers for the Model Context Protocol, built with its official library."""
 
 import asyncio
 import socket
@@ -20,7 +20,7 @@ class Weather(BaseModel):
 
 
 def tools(calls, release):
-    """A server with tools of every kind of result."""
+    """Return a server with tools that have every kind of result."""
     server = MCPServer("Tests")
 
     @server.tool()
@@ -70,7 +70,7 @@ def tools(calls, release):
 
 
 class Guarded:
-    """Lets nobody in without the token; `seen` are the headers of all requests."""
+    """Refuses requests without the token; `seen` has the headers of all requests."""
 
     def __init__(self, app):
         self.app, self.seen = app, []

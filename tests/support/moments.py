@@ -1,4 +1,4 @@
-"""Helpers for tests of schedules: moments as text, a settable clock, recorded schedules."""
+"""Helpers for tests of schedules: times as text, a settable clock, recorded schedules."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo

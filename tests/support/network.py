@@ -1,4 +1,4 @@
-"""Fixtures for tests of what is reached by the network: host names, and an authority for certificates."""
+"""Fixtures for tests of the network: host names and a certificate authority."""
 
 import socket
 
@@ -8,13 +8,13 @@ from certificates import Authority
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory):
-    """An authority of its own that makes certificates; `authority.file` is for `HEADRACE_CA_FILE`."""
+    """Return a certificate authority; `authority.file` is for `HEADRACE_CA_FILE`."""
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
 def names(monkeypatch):
-    """`names["host"] = [addresses]` is what the host resolves to; `names.asked` counts."""
+    """Return a dict of host names: `names["host"] = [addresses]`. `names.asked` counts the lookups."""
 
     class Names(dict):
         asked = 0

@@ -74,7 +74,7 @@ def make_certificate(folder):
 
 
 class Nginx:
-    """nginx before the server at this port, from `start` to `close`. `http` and `https` are its ports."""
+    """nginx in front of the server at this port, from `start` to `close`. `http` and `https` are its ports."""
 
     def __init__(self, folder, server_port):
         self.folder, self.http, self.https = folder, free_port(), free_port()
@@ -88,7 +88,7 @@ class Nginx:
         self._process = None
 
     def start(self):
-        """Return when it accepts connections."""
+        """Start nginx and return when it accepts connections."""
         command = [PROGRAM, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-e", "stderr"]
         self._process = start_child(command, seconds=None, stderr=self._log, stdin=subprocess.DEVNULL)
         until(self._is_up, "nginx listens", 20)

@@ -1,4 +1,4 @@
-"""Small OpenAPI documents in the manner of well known APIs."""
+"""Small OpenAPI documents in the style of well-known APIs."""
 
 PETSTORE = b"""\
 openapi: 3.0.3

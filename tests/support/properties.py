@@ -1,11 +1,11 @@
-"""How many examples a property is tried with: as many as its test says, and a fifth of them in `make test`."""
+"""The number of examples of a property test: the number in the test, and a fifth of it in `make test`."""
 
 from hypothesis import HealthCheck, settings
 
-# A busy machine may take long for an example.
+# An example may take long on a busy machine.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 settings.register_profile("full", PATIENT)
-settings.register_profile("quick", PATIENT, max_examples=20)  # of 100, hypothesis's own number
+settings.register_profile("quick", PATIENT, max_examples=20)  # relative to 100, the default of hypothesis
 settings.load_profile("full")
 
 

@@ -1,4 +1,4 @@
-"""Query plans: how SQLite answers the queries of some work."""
+"""SQLite's query plans for the queries of a function."""
 
 import logging
 
@@ -6,7 +6,7 @@ from database import execute
 
 
 def queries_of(work, caplog):
-    """The SQL and the parameters of each query that `work()` makes."""
+    """Return the SQL and the parameters of each query of `work()`."""
     caplog.clear()
     with caplog.at_level(logging.DEBUG, "peewee"):
         work()
@@ -14,7 +14,7 @@ def queries_of(work, caplog):
 
 
 def explain(work, caplog):
-    """The steps of SQLite's plan for each query that `work()` makes, as pairs of SQL and step."""
+    """Return the steps of SQLite's plan for each query of `work()`, as pairs of SQL and step."""
     return [
         (sql, row[3])
         for sql, params in queries_of(work, caplog)
@@ -26,8 +26,8 @@ def explain(work, caplog):
 def is_full(step):
     """Return True if the step of a plan reads a table or an index from one end to the other.
 
-    A partial index is small; a list that was given (`json_each`) is meant to be read as a whole, and so are the rows
-    that other steps of the plan have found.
+    Exceptions: a partial index, which is small; a given list (`json_each`); and the rows that other steps of the plan
+    have found.
     """
     partial = execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql LIKE '% WHERE %'").fetchall()
     if step.startswith("SCAN (subquery"):

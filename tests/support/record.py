@@ -28,8 +28,8 @@ def settled(path, *ids):
     until(lambda: not ask(path, UNFINISHED + mine, *ids), "the runs end")
 
 
-def the_silent(path):
-    """Return the owner with an expired lease, once there is one and it owns none of the runs any more."""
+def owner_with_expired_lease(path):
+    """Return the owner with an expired lease, once there is one and other processes have claimed its runs."""
 
     def found():
         silent = ask(
@@ -82,7 +82,7 @@ def is_interrupted(step):
 
 
 class Flow:
-    """The flow that the load starts: four requests or five, two of them items, and a branch. What it must come to."""
+    """The flow of the load and its expected result: four or five requests, two of them items, and a branch."""
 
     def __init__(self, url):
         doubled = "{{ steps.twice.n + item }}"

@@ -1,4 +1,4 @@
-"""Retention in tests: times, and the rows and files that are left."""
+"""Helpers for tests of retention: times, and the remaining rows and files."""
 
 from itertools import count
 from pathlib import Path
@@ -23,12 +23,12 @@ def kept():
 
 
 def log_size(path):
-    """Bytes of the write-ahead log."""
+    """Return the size of the write-ahead log in bytes."""
     return Path(f"{path}-wal").stat().st_size
 
 
 def strays():
-    """Rows of each table that belong to no run."""
+    """Return the number of rows without a run, by table."""
     tables = ("steps", "log_entries", "waits", "idempotency_keys", "run_options")
     sql = "SELECT COUNT(*) FROM {} WHERE run_id NOT IN (SELECT id FROM runs)"
     found = {table: execute(sql.format(table)).fetchone()[0] for table in tables}

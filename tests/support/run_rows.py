@@ -1,4 +1,4 @@
-"""Runs and steps in the tables, made without an engine."""
+"""Rows of runs and steps, created without the engine."""
 
 from database import execute, write
 from database.tables.steps import STEP_COLUMNS

@@ -1,6 +1,6 @@
-"""A workspace as a small company has it after some weeks: flows, their runs of several days, people, agents, secrets.
+"""A workspace like that of a small company after some weeks: flows, runs, members, agents, credentials, files.
 
-What it needs of the server: HEADRACE_LLM_MODEL=test. Nothing in it reaches another machine.
+The server must be started with HEADRACE_LLM_MODEL=test. No flow contacts another machine.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ PEOPLE = (("Bo Chen", "editor"), ("Cleo Martin", "operator"), ("Dana Okafor", "v
 
 
 def at(item, x, y=0):
-    """The node at a place of the canvas, in steps of its grid."""
+    """Return the node with a position on the canvas, in grid steps."""
     return item | {"position": {"x": 280 * x, "y": 140 * y}}
 
 
@@ -90,7 +90,7 @@ BACKUP = chain(
 
 
 class Seeded:
-    """The ids of what can be opened: `flow`, `run`, `failed`, `waiting`, `agent`, `draft`."""
+    """The ids of the created objects: `flow`, `run`, `failed`, `waiting`, `agent`, `draft`, …"""
 
     def __init__(self, server):
         self.server = server
@@ -145,7 +145,7 @@ def flows(seeded):
 
 
 def history(seeded):
-    """Runs of the last days, as they would be there, and some of now with all that belongs to them."""
+    """Add runs of the last days without steps, and start some real runs now."""
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     for hours in range(24 * DAYS, 0, -1):
         when = now - timedelta(hours=hours)
@@ -220,7 +220,7 @@ def agents(seeded):
 
 
 def files(seeded):
-    """Files as nodes would have written them."""
+    """Write files into the workspace's folder, as nodes do."""
     (workspace,) = seeded.call("GET", "/api/workspaces")["items"]
     folder = seeded.server.data_dir / "files" / workspace["id"]
     for path, rows in (("price-list.csv", 400), ("reports/2026/may.csv", 40), ("reports/2026/june.csv", 60)):
@@ -229,7 +229,7 @@ def files(seeded):
 
 
 def settled(seeded):
-    """Return when every run that was started has ended or waits."""
+    """Wait until every started run has ended or waits."""
 
     def quiet():
         return not seeded.call("GET", "/api/runs?status=running")["items"]

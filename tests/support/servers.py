@@ -1,6 +1,6 @@
-"""Real servers as child processes: starting, every way of ending, stopping and continuing.
+"""Real servers as child processes: start, every kind of end, stop and continue.
 
-Independent of runs. Every process that a `Server` starts is ended by it, whatever happens in the test.
+A `Server` ends every process that it has started, even if the test fails.
 """
 
 import fcntl
@@ -48,7 +48,7 @@ def processes():
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            # The name, in parentheses, may contain anything; then follow state, parent, group and session.
+            # The name, in parentheses, may contain anything. State, parent, group and session follow it.
             state, parent, _, session, *_ = stat.read_text().rpartition(")")[2].split()
             if state not in "ZX":
                 found.append((int(stat.parent.name), int(parent), int(session)))
@@ -84,7 +84,7 @@ def _stop(*pids):
 class Server:
     """`python workflow_server.py` on a data folder: a master and its workers, in a session of their own.
 
-    `answering` is set until it is ended. Its output is in `lines`.
+    `answering` is set while the server runs. `lines` has its output.
     """
 
     def __init__(self, data_dir, command=COMMAND, **settings):
@@ -121,7 +121,7 @@ class Server:
     # Start and end
 
     def start(self):
-        """Start it and return when it answers."""
+        """Start the server and return when it answers."""
         self._process = start_child(
             [sys.executable, *self.command],
             seconds=None,  # `close` ends it
@@ -132,7 +132,7 @@ class Server:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        # Through a pipe, not into a file: its output must be readable even if the disk is full.
+        # Read from a pipe, not from a file: the output must be readable even if the disk is full.
         self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
         self._reader.start()
         until(self._is_up, "the server answers")
@@ -151,9 +151,9 @@ class Server:
             return False
 
     def kill(self, note=None):
-        """Send SIGKILL to all its processes at once. Return when all have ended.
+        """Send SIGKILL to all processes of the server at once. Return when all have ended.
 
-        `note()` is called when they do nothing more, and others cannot see yet that they are gone.
+        `note()` is called when they are stopped, before other processes can see that they have ended.
         """
         self.answering.clear()
         if self._process is None:
@@ -199,10 +199,10 @@ class Server:
         return sorted(pid for pid, parent, _ in processes() if parent == self._process.pid)
 
     def kill_worker(self, pid, note=None):
-        """SIGKILL to one worker; returns when the master has replaced it and the new one answers too.
+        """Send SIGKILL to one worker. Return when the master has replaced it.
 
-        `note()` is called when it does nothing more, and its sibling cannot see yet that it is gone: what it was at
-        would be taken up, and perhaps be done, by the time that this returns.
+        `note()` is called when the worker is stopped, before its sibling can see that it has ended: by the time that
+        this returns, the sibling may have claimed and finished its runs.
         """
         before = self.workers()
         if note is not None:
@@ -239,7 +239,7 @@ class Server:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
 
     def said(self, words, times=1, seconds=PATIENCE):
-        """Return when the server has printed so many lines with these words."""
+        """Wait until the server has printed `times` lines with these words."""
         until(lambda: sum(words in line for line in list(self.lines)) >= times, f"the server says {words!r}", seconds)
 
     # Requests
@@ -273,13 +273,13 @@ class Server:
         return {"Cookie": answer.getheader("Set-Cookie").partition(";")[0], "Authorization": ""}
 
     def log_in(self, email=EMAIL, password=PASSWORD):
-        """Get an API token, which counts for every server on the same database."""
+        """Create an API token for the following requests; it is valid for every server on the same database."""
         session = self.session(email, password)
         made = self.call("POST", "/api/tokens", {"name": "tests", "role": "owner"}, headers=session)
         self.token = made["token"]
 
     def add_member(self, email, role, name):
-        """Add a member with PASSWORD as their own choice; an existing member is not changed."""
+        """Add a member who has chosen PASSWORD; an existing member is not changed."""
         given = "set by an owner"
         body = {"email": email, "role": role, "name": name, "password": given}
         status, _ = self.request("POST", "/api/members", body, headers=self.session())

@@ -7,7 +7,7 @@ from servers import Server
 
 @contextmanager
 def serving(data_dir, **settings):
-    """Start a server with an owner on this folder; test files with other settings have their own fixture `server`."""
+    """Start a server with an owner on this folder; `settings` are environment variables."""
     server = Server(data_dir, **{"WEB_CONCURRENCY": 1, **settings})
     try:
         server.start()

@@ -1,4 +1,4 @@
-"""The app behind its shortcut, as the server's loop has it, but for the sockets."""
+"""The app behind its shortcut, like in the server's loop, but without sockets."""
 
 import threading
 from io import BytesIO
@@ -14,7 +14,7 @@ PEER = SimpleNamespace(client=("127.0.0.1", 50_000), requests=0)
 
 
 class BehindShortcut:
-    """A WSGI app: the shortcut answers what it takes, and the app the rest. `taken` counts the former."""
+    """A WSGI app: the shortcut answers the requests that it takes, the app all others. `taken` counts the former."""
 
     def __init__(self, app):
         self.app, self.wsgi_app = app, app.wsgi_app
@@ -38,7 +38,7 @@ class BehindShortcut:
         try:
             request = parse_head(self.config, head_of(environ), PEER)
         except ParseException:
-            request = None  # such a request comes to neither
+            request = None  # the server rejects such a request earlier
         with self.loop:
             taken = request is not None and shortcut.take(request, body, reply)
             self.taken += taken
@@ -52,7 +52,7 @@ class BehindShortcut:
 
 
 def head_of(environ):
-    """The head of the request that this is the WSGI environment of."""
+    """Return the head of the request with this WSGI environment."""
     lines = [f"{environ['REQUEST_METHOD']} {environ['REQUEST_URI']} HTTP/1.1"]
     for name, value in environ.items():
         if name.startswith("HTTP_") or (name in ("CONTENT_TYPE", "CONTENT_LENGTH") and value not in ("", None)):

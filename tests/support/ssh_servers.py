@@ -1,4 +1,4 @@
-"""SSH server for tests: a real one, on a free port, whose event loop has a thread of its own."""
+"""A real SSH server for tests, on a free port, with its event loop in a separate thread."""
 
 import asyncio
 import threading

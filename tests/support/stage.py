@@ -39,7 +39,7 @@ from aiosmtpd.controller import Controller
 
 
 class Mailbox(Controller):
-    """A real SMTP server that keeps what it gets: `messages`, as `email.message.EmailMessage`."""
+    """A real SMTP server that stores received mails in `messages`, as `email.message.EmailMessage`."""
 
     def __init__(self):
         self.messages = []
@@ -52,7 +52,7 @@ class Mailbox(Controller):
         return "250 OK"
 
     def _trigger_server(self):
-        # It connects to its port to check that it listens; the port is known only now.
+        # aiosmtpd connects to its port to check that it listens; the port is not known earlier.
         self.port = self.server.sockets[0].getsockname()[1]
         super()._trigger_server()
 
@@ -121,7 +121,7 @@ class Stage:
             )
 
     def sent(self):
-        """What the web server was asked, but for the messages; the messages; and the mails that came."""
+        """Return the received HTTP requests, messages and mails."""
         asked = [request for request, _ in self.httpserver.log]
         return {
             "http": [_request(request) for request in asked if request.path != "/messages"],

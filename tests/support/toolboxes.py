@@ -1,4 +1,4 @@
-"""What tests of the tools of agents stand on: specs as a definition has them, and what a process lends to agents."""
+"""Helpers for tests of agent tools: tool specs, and in-memory services for agents."""
 
 from agent.definition import ToolSpec
 from dispatch.agents.callable_workflows import CallableFlow, arguments_schema
@@ -7,13 +7,13 @@ from nodes.ai.tools import find_issues
 
 
 def Spec(type, options=None, approval=False):
-    """What a definition says of some tools, as it is read."""
+    """Return the spec of some tools, as read from a definition."""
     options = {key: tuple(value) if isinstance(value, list) else value for key, value in (options or {}).items()}
     return ToolSpec(type, approval, **options)
 
 
 class Memory:
-    """Remembers in a dict, by agent, session and key."""
+    """Memory in a dict, by agent, session and key."""
 
     def __init__(self):
         self.entries = {}
@@ -33,7 +33,7 @@ class Memory:
 
 
 class Inspection:
-    """Says what it was asked."""
+    """Returns the name and arguments of each call."""
 
     def __getattr__(self, name):
         if name.startswith("_"):
@@ -56,13 +56,13 @@ class Agents:
 
 
 def flow(name="flow_ship", workflow_id="wf_1", takes=None, description="Ships an order."):
-    """A flow that can be called, as the workspace lists it; `takes` is the schema of its trigger."""
+    """Return a callable flow, as the workspace lists it; `takes` is the schema of its trigger."""
     schema, wrapped = arguments_schema(takes)
     return CallableFlow(name, "Ship", description, schema, workflow_id, "called", wrapped)
 
 
 class Flows:
-    """Notes what is started."""
+    """Records started flows."""
 
     def __init__(self, error=""):
         self.started, self.error = [], error
@@ -75,7 +75,7 @@ class Flows:
 
 
 def called(toolbox, name, /, mark="call:1", **arguments):
-    """What the tool gives, once its arguments are checked as a loop does it."""
+    """Check the arguments as the agent's loop does, call the tool, and return its result."""
     tool = toolbox[name]
     assert find_issues(tool, arguments) == []
     return tool.call(arguments, mark)

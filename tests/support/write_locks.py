@@ -1,4 +1,4 @@
-"""Another process that holds the lock of writers."""
+"""Another process that holds the write lock."""
 
 from contextlib import contextmanager
 
@@ -16,8 +16,8 @@ database.disconnect()
 
 
 @contextmanager
-def another_that_writes(path):
-    """A process in the middle of a write, until the end of the `with`."""
+def another_writer(path):
+    """Run a process that holds the write lock until the end of the `with`."""
     process = start_python(HOLD, path)
     try:
         assert process.stdout.readline() == "writing\n"

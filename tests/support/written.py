@@ -1,4 +1,4 @@
-"""What is written to the database meanwhile, without what differs between two runs of the same: ids and times."""
+"""Rows that a block writes to the database, without ids and times, which differ between two runs."""
 
 import re
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ ORDER = {"runs": "id", "all_steps": "run_id, seq", "log_entries": "id", "run_day
 
 
 def count_rows():
-    """How many rows each table has; of steps, those of both kinds."""
+    """Return the number of rows of each table; `steps` counts both kinds of steps."""
     names = [row[0] for row in execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
     ours = [name for name in names if not name.startswith("sqlite_") and "_fts" not in name and name != "leases"]
     sources = {name: name for name in ours} | {"steps": "all_steps"}
@@ -22,31 +22,31 @@ def count_rows():
 
 
 def rows_of(table):
-    """All rows of a table as dicts, in their order."""
+    """Return all rows of a table as dicts, in order."""
     cursor = execute(f"SELECT * FROM {table} ORDER BY {ORDER[table]}")
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def plain(row):
-    """A row without its own ids and times, wherever they stand."""
+    """Return a row without its ids and times."""
     return {name: without_ids(value) for name, value in row.items() if name not in OWN}
 
 
 def without_ids(value):
-    """A text without ids of runs and UUIDs; anything else as it is."""
+    """Return a text without run ids and UUIDs, and any other value unchanged."""
     return UUID.sub("a UUID", RUN_ID.sub("run", value)) if isinstance(value, str) else value
 
 
 def counted():
-    """For each flow: how many runs of it `run_days` counts, how many as success, how many as failed."""
+    """Return the counts of `run_days` by flow: all, successful and failed runs."""
     sums = "SELECT workflow_id, SUM(total), SUM(success), SUM(failed) FROM run_days GROUP BY workflow_id"
     return {id_: tuple(sums) for id_, *sums in execute(sums).fetchall()}
 
 
 @contextmanager
 def written():
-    """Gives what is written in the block, once that has ended: `ids` of the new runs, and in `rows` everything."""
+    """Collect the rows that the block writes. After the block, `ids` has the new run ids, and `rows` all rows."""
     counts, days = count_rows(), counted()
     known = {table: {row["id"] for row in rows_of(table)} for table in ("runs", "log_entries")}
     found = SimpleNamespace()
@@ -69,5 +69,5 @@ def written():
 
 
 def put(id_, name="x"):
-    """The write of a row; a second one of the same id is refused."""
+    """Return the write of a row; a second write with the same id fails."""
     return Write("INSERT INTO workspaces (id, name, created_at) VALUES (?, ?, 0)", (id_, name))
