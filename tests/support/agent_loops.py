@@ -233,7 +233,7 @@ def story(world, cuts=()):
         except Cut:
             outcome = None
         world.lengths.append(world.moments)
-        assert not before & {key for key, _, _ in world.effects[at:]}, "done again, though it was on record"
+        assert not before & {key for key, _, _ in world.effects[at:]}, "a recorded call was repeated"
         waits = [*world.questions, *world.children] if world.given is None else []
         left = next((wait for wait in waits if is_open(world, wait)), None)
         if left is not None:

@@ -15,7 +15,7 @@ from workflow_server import serve
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """The folder in which commands run, without settings in the environment."""
+    """Return the folder in which commands run; the environment has no settings."""
     for row in table():
         monkeypatch.delenv(row.env, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -25,7 +25,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def data_dir(config, monkeypatch):
-    """The data folder of a server, with one owner and one workspace, for the commands to work on."""
+    """Return the data folder of a server with one owner and one workspace, for the commands."""
     monkeypatch.setenv("HEADRACE_DATA_DIR", str(config.data_dir))
     database.connect(config.database_path)
     return config.data_dir
@@ -33,7 +33,7 @@ def data_dir(config, monkeypatch):
 
 @pytest.fixture
 def file(folder):
-    """`file(value)` writes it as JSON, readable only by its owner, and returns the name."""
+    """Return `file(value)`, which writes the value as JSON, readable only by its owner, and returns the name."""
 
     def write(value, name="flow.json"):
         path = folder / name

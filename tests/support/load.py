@@ -31,7 +31,7 @@ class Load:
             thread.start()
 
     def start(self, count):
-        """Start so many more runs."""
+        """Start `count` more runs."""
         with self._changed:
             self._open += count
         for _ in range(count):
@@ -44,7 +44,7 @@ class Load:
             return self._open == 0
 
     def join(self):
-        """Return when every number is answered, lost or refused."""
+        """Wait until every number is answered, lost or refused."""
         with self._changed:
             done = self._changed.wait_for(lambda: self._open == 0, PATIENCE)
         assert done, f"{self._open} requests have no answer"

@@ -49,7 +49,7 @@ def adapted(text, server_port, http_port, https_port, folder):
     ]
     for pattern, new, times in changes:
         text, count = re.subn(pattern, new, text)
-        assert count == times, f"{pattern} is there {count} times"
+        assert count == times, f"{pattern} was found {count} times instead of {times}"
     return text
 
 

@@ -23,7 +23,7 @@ def ask(path, sql, *params):
 
 
 def settled(path, *ids):
-    """Return when none of these runs, or none at all, is pending or running."""
+    """Wait until none of these runs, or of all runs, is pending or running."""
     mine = f" AND id IN ({', '.join('?' * len(ids))})" if ids else ""
     until(lambda: not ask(path, UNFINISHED + mine, *ids), "the runs end")
 
@@ -39,7 +39,7 @@ def owner_with_expired_lease(path):
         mine = ask(path, f"SELECT id FROM runs WHERE lease_owner IN ({', '.join('?' * len(names))})", *names)
         return len(names) == 1 and not mine and names
 
-    (name,) = until(found, "the runs of the one that sleeps are taken up")
+    (name,) = until(found, "the runs of the stopped process are claimed by others")
     return name
 
 
@@ -149,9 +149,9 @@ class Crashes:
     def check(self, runs):
         seen = self.effects.seen()
         again = [key for key, times in self._done.items() if seen[key] != times]
-        assert not again, f"done again, though it was on record: {again}"
+        assert not again, f"recorded as completed, but repeated: {again}"
         taken = [run.id for run in runs if not 1 <= run.claims <= 1 + self._interrupted[run.id]]
-        assert not taken, f"taken from a process that was not killed: {taken}"
+        assert not taken, f"claimed from a process that was not killed: {taken}"
 
 
 def check(path, load, effects, crashes):
@@ -160,7 +160,7 @@ def check(path, load, effects, crashes):
     broken = [(run.id, run.status, run.claims, run.error_text) for run in runs if run.status != "success"]
     assert not broken, f"{len(broken)} runs did not succeed: {broken[:5]}"
     crashes.check(runs)
-    _check_none_is_lost_or_doubled(path, load, runs)
+    _check_no_run_is_lost_or_duplicated(path, load, runs)
     by_run = defaultdict(list)
     for step in steps(path):
         by_run[step.run_id].append(step)
@@ -169,25 +169,25 @@ def check(path, load, effects, crashes):
         _check_record(run, by_run[run.id])
         check_effects(run, by_run[run.id], seen)
     foreign = {key.partition(":")[0] for key in seen} - {run.id for run in runs}
-    assert not foreign, f"requests of runs that are not on record: {foreign}"
+    assert not foreign, f"requests of runs that are not recorded: {foreign}"
 
 
-def _check_none_is_lost_or_doubled(path, load, runs):
+def _check_no_run_is_lost_or_duplicated(path, load, runs):
     ids = defaultdict(set)
     for run in runs:
         ids[json.loads(run.input)["n"]].add(run.id)
     twice = {number: found for number, found in ids.items() if len(found) > 1}
-    assert not twice, f"started once, on record twice: {twice}"
+    assert not twice, f"started once, recorded twice: {twice}"
     wrong = {number: found for number, found in load.told.items() if found != ids[number]}
-    assert not wrong, f"accepted as these, but on record otherwise: {wrong}"
-    assert not load.refused & {number for number, found in ids.items() if found}, "refused, and yet on record"
+    assert not wrong, f"accepted with these ids, but recorded with others: {wrong}"
+    assert not load.refused & {number for number, found in ids.items() if found}, "refused, but recorded"
     missing = set(range(1, load.last + 1)) - set(load.told) - load.lost - load.refused
     assert not missing, f"neither accepted nor refused: {missing}"
     bound = {row.key: row.run_id for row in ask(path, "SELECT * FROM idempotency_keys")}
     keyed = {f"run:{load.key(number)}": found for number, found in ids.items() if found and load.key(number)}
     assert bound == {key: next(iter(found)) for key, found in keyed.items()}
     days = ask(path, "SELECT SUM(total) AS total, SUM(success) AS success FROM run_days")[0]
-    assert (days.total, days.success) == (len(runs), len(runs)), "the metrics count other runs than there are"
+    assert (days.total, days.success) == (len(runs), len(runs)), "the metrics do not match the recorded runs"
 
 
 def _check_record(run, of_it):
@@ -205,7 +205,7 @@ def _check_record(run, of_it):
 
 
 def check_effects(run, of_it, seen):
-    """Check that each completed request came once, and once more for each time that it was in doubt."""
+    """Check that each completed request came once, plus at most once for each interrupted attempt."""
     asked = [step for step in of_it if step.node_type == "http" and not is_map(step)]
     doubts = Counter(key_of(step) for step in asked if is_interrupted(step))
     for key in (key_of(step) for step in asked if is_done(step)):

@@ -89,7 +89,7 @@ def test_a_sheet_is_selected_by_name(run, put, ctx):
 # Writing spreadsheets
 
 
-def test_what_is_written_is_read_again(run, ctx):
+def test_written_items_can_be_read_again(run, ctx):
     items = [{"id": 1, "name": "Ü"}, {"id": 2, "tags": ["a", "b"]}]
     done = run("spreadsheet", {"operation": "write", "file": "out/a.xlsx"}, items, ctx=ctx)
     assert done["name"] == "a.xlsx" and done["content_type"].endswith("spreadsheetml.sheet")

@@ -23,7 +23,7 @@ def outside(tmp_path):
     return tmp_path / "outside"
 
 
-def test_what_is_written_is_read_again(files):
+def test_a_written_file_can_be_read(files):
     assert files.write("reports/2026/may.txt", b"All is well") == 11
     assert files.read("reports/2026/may.txt") == b"All is well"
     assert files.size("./reports//2026/may.txt") == 11
