@@ -113,7 +113,7 @@ def test_changes_are_kept_through_a_logout_and_saved_after_login(editor, server,
     page.context.clear_cookies()
     ended = page.get_by_role("dialog", name="Your session has ended")
     expect(ended.get_by_label("Email")).to_have_value(EMAIL)
-    assert len(asked) < 10, f"it asked {len(asked)} times who is logged in"
+    assert len(asked) < 10, f"the page requested the session {len(asked)} times"
     ended.get_by_label("Password").and_(page.locator("input")).fill(PASSWORD)
     ended.get_by_role("button", name="Log in", exact=True).click()
     editor.saved()

@@ -21,9 +21,9 @@ def http_node(id_, url, body=1, **more):
 
 
 class Effects:
-    """Two addresses that return the body: `url` after an instant, `held` once the test sets `opened`.
+    """Two URLs that return the body of the request: `url` after a short delay, `held` once the test sets `opened`.
 
-    `held` holds the first request of each key, and answers one that comes again as `url` does.
+    `held` delays only the first request of each key; it answers a repeated one like `url`.
     """
 
     def __init__(self, random):
@@ -60,7 +60,7 @@ class Effects:
         return self.seen().total()
 
     def wait_for(self, count, is_over=lambda: False):
-        """Return when so many requests have come, or `is_over()` returns True."""
+        """Wait until `count` requests have come, or `is_over()` returns True."""
         ends = time.monotonic() + PATIENCE
         with self._changed:
             while self._seen.total() < count and not is_over():
@@ -69,7 +69,7 @@ class Effects:
                 self._changed.wait(LOOK_SECONDS)
 
     def wait_for_keys(self, *keys, times=1):
-        """Return when so many requests with each of these keys have come."""
+        """Wait until `times` requests with each of these keys have come."""
         with self._changed:
             enough = self._changed.wait_for(lambda: all(self._seen[key] >= times for key in keys), PATIENCE)
             assert enough, f"not all of these came {times} times: { ({key: self._seen[key] for key in keys}) }"

@@ -3,8 +3,8 @@
 A trial is an object with any of these keys. `{name}` in its texts is replaced by an address of a local server: `{http}`
 (http://127.0.0.1:…), `{host}`, `{smtp_port}`, `{messages}` (a service URL whose messages are received here).
 
-- `http`: answers of a web server, `{"path", "method"?, "query"?, "status"?, "json" | "text", "headers"?, "times"?}`; of
-  several for the same request, each of the first is given once, or so many times, and the last again and again
+- `http`: answers of a web server, `{"path", "method"?, "query"?, "status"?, "json" | "text", "headers"?, "times"?}`.
+  Several answers to the same request are returned in turn, each `times` times (1); the last one is repeated
 - `vars`: replaced variables of the flow
 - `credentials`: the values of the template's credentials
 - `files`: existing files of the workspace, `{path: text}`, or `{path: {"text" | "base64", "days"?}}`, for
@@ -12,16 +12,16 @@ A trial is an object with any of these keys. `{name}` in its texts is replaced b
 - `databases`: existing SQLite files, `{path: [statement]}`
 - `store`: existing entries of the store, `{key: value}`
 - `flows`: other flows, `{id in the template: definition}`
-- `answers`: what is answered to the nodes that wait, in turn, `{"node", "answer", "comment"?, "body"?}`
-- `runs`: how often it runs (1), or a list of what is another in each run, `{"input"?, "answers"?, "output"?,
-  "status"?, "error_text"?}`; the template's expected output is that of the last, unless it says another
-- `status`, `error_text`: the end of a run that must fail
-- `calls`: what callers of its webhook get, after the runs, `{"method"?, "query"?, "headers"?, "json"?, "status",
-  "answer"?}`; the path, and a method that is not said, are those of the node
-- `sent`: what all of that has sent, or left: `http` requests `{"method", "path", "query", "json" | "text", "headers"}`,
+- `answers`: the answers to waiting nodes, in turn, `{"node", "answer", "comment"?, "body"?}`
+- `runs`: the number of runs (1), or a list of the differences of each run, `{"input"?, "answers"?, "output"?,
+  "status"?, "error_text"?}`; the template's expected output applies to the last run, unless that run has its own
+- `status`, `error_text`: the expected end of a run that must fail
+- `calls`: calls of its webhook after the runs, with their expected results, `{"method"?, "query"?, "headers"?, "json"?,
+  "status", "answer"?}`; the path, and the default of the method, come from the node
+- `sent`: everything that was sent or stored: `http` requests `{"method", "path", "query", "json" | "text", "headers"}`,
   `mail` `{"to", "subject", "text", "html", "attachments"}`, `messages` `{"title", "message"}`, `files` `{path: text}`,
   `rows` `{path of a SQLite file: {query: [row]}}`, `store` `{key: value}`, `log` `[level, message]` of the runs
-- `ssh`, `mqtt`, `s3`, `llm`: what those servers have before, and in `sent` what they were sent (stage_servers.py)
+- `ssh`, `mqtt`, `s3`, `llm`: the initial content of those servers; `sent` has the data sent to them (stage_servers.py)
 
 Any text may be a list of its lines. Retries have no delay here.
 

@@ -4,13 +4,13 @@
 A trial refers to its attributes as `{<kind>_<attribute>}`, prepares its content (`put`, the trial's key `<kind>`), and
 checks the data sent to it afterwards (`sent`, a list of objects):
 
-- `ssh`: `{ssh_port}`, `{ssh_key}`; user `headrace`, password `open sesame`. Before: what it answers to commands, in
-  turn, the last again and again: `{"stdout"?, "stderr"?, "status"?}`. Sent: `{"command"}`
-- `mqtt`: `{mqtt_port}`, user `zoe`, `{mqtt_password}`. Before: kept messages, `{topic: payload}`. Sent: all others,
+- `ssh`: `{ssh_port}`, `{ssh_key}`; user `headrace`, password `open sesame`. Before: its answers to commands, in turn;
+  the last one is repeated: `{"stdout"?, "stderr"?, "status"?}`. Sent: `{"command"}`
+- `mqtt`: `{mqtt_port}`, user `zoe`, `{mqtt_password}`. Before: retained messages, `{topic: payload}`. Sent: all others,
   `{"topic", "payload", "retained"}`
 - `s3`: `{s3_url}`; any key. Before: a list of its buckets. Sent: its objects, `{"bucket", "key", "text"}`
-- `llm`: the server's own model. Before: what it says, in turn: `{"say": text}`, `{"data": JSON}`, `{"call": name of a
-  tool, "arguments": {…}}` or `{"status": of an error}`; all of it has to be asked for. Sent: what it was asked,
+- `llm`: the server's own model. Before: its answers, in turn: `{"say": text}`, `{"data": JSON}`, `{"call": name of a
+  tool, "arguments": {…}}` or `{"status": of an error}`; all of them must be used. Sent: its requests,
   `{"instructions", "prompt", "last", "tools"}`: the task with its input, the last message, and the names of the tools
 """
 

@@ -79,8 +79,8 @@ def value(step):
 class Types:
     """Node types that are registered within a `with`. Three exist from the start:
 
-    - `give` (pure) gives its `value`;
-    - `act` (not pure) notes its idempotency key in `effects` and gives its `value`, else its input;
+    - `give` (pure) returns its `value`;
+    - `act` (not pure) records its idempotency key in `effects` and returns its `value`, else its input;
     - `fail` (pure) fails with its `value`.
     """
 
