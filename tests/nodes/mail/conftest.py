@@ -1,4 +1,4 @@
-"""A mail server that answers as a test tells it to."""
+"""A mail server with scripted answers."""
 
 import contextlib
 import socket
@@ -9,10 +9,11 @@ import pytest
 
 @pytest.fixture
 def script():
-    """`script({b"EHLO": b"250 x\\r\\n"})` is the port of a server that answers each verb so, greeting with b"".
+    """`script({b"EHLO": b"250 x\\r\\n"})` starts a server with an answer for each verb and returns its port.
 
-    `*` stands for any other verb, `.` for the end of a message. None hangs up. An answer that is a list is sent again
-    and again, until the client hangs up. `script.heard` has the lines that came.
+    `b""` stands for the greeting, `*` for any other verb, `.` for the end of a message. None closes the connection. An
+    answer that is a list is sent repeatedly, until the client closes the connection. `script.heard` has the received
+    lines.
     """
     listener, over = socket.create_server(("127.0.0.1", 0)), threading.Event()
 
@@ -22,7 +23,7 @@ def script():
             say(connection, answers.get(b"", b"220 hello\r\n"))
             for line in lines:
                 start.heard.append(line.strip())
-                # A line of nothing is no greeting: among the random bytes of a handshake there can be one.
+                # An empty line must not be taken for the greeting: the random bytes of a handshake can contain one.
                 verb = (line.split() or [b"\n"])[0].upper()
                 answer = answers.get(verb, answers.get(b"*", b"250 fine\r\n"))
                 say(connection, answer)
@@ -51,7 +52,7 @@ def script():
     threads, start.heard = [], []
     yield start
     over.set()
-    listener.shutdown(socket.SHUT_RDWR)  # what ends `accept`
+    listener.shutdown(socket.SHUT_RDWR)  # ends `accept`
     listener.close()
     for thread in threads:
         thread.join(60)

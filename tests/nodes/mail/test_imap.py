@@ -1,4 +1,4 @@
-"""The session with a mail server, for servers that are not what they seem; those that are, see test_mailbox.py."""
+"""The IMAP session with malicious and broken servers; test_mail_trigger.py uses a real server."""
 
 import contextlib
 import socket
@@ -17,25 +17,27 @@ PASSWORD = "secret-of-the-mailbox"
 
 @pytest.fixture
 def poll(make_ctx):
-    """`poll(credential)` is the next look at this mailbox; `poll.lines` is its log."""
+    """`poll(credential)` polls this mailbox with the state of the previous poll; `poll.lines` is its log."""
 
-    def look(credential):
-        ctx, look.lines = make_ctx(
+    def poll_once(credential):
+        ctx, poll_once.lines = make_ctx(
             seconds=60, credentials={"box": ("imap", credential)}, scope={"workflow": {"id": "wf_1"}}
         )
         node = REGISTRY["email_trigger"]
-        polled = node.poll(node.Config().load({"credential": "box"}), look.state, ctx)
-        look.state = orjson.loads(orjson.dumps(polled.state))
+        polled = node.poll(node.Config().load({"credential": "box"}), poll_once.state, ctx)
+        poll_once.state = orjson.loads(orjson.dumps(polled.state))
         return polled
 
-    look.state = None
-    return look
+    poll_once.state = None
+    return poll_once
 
 
 @pytest.fixture
 def fake():
-    """`fake(answer)` is a server of one connection. `answer(command)` gives what it says to each command, `None` ends
-    it; the command is without its tag, `""` at first. `fake.heard` are the commands.
+    """`fake(answer)` starts a server for one connection and returns a credential for it.
+
+    `answer(command, tag)` returns the answer to a command, or None to close the connection. The command has no tag; it
+    is `""` for the greeting. `fake.heard` has the received commands.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(20)
@@ -67,7 +69,7 @@ def fake():
 
 
 def polite(command, tag, **more):
-    """What a server with an empty folder says."""
+    """Return the answer of a server with an empty folder; `more` replaces answers."""
     word = command.partition(" ")[0]
     says = {
         "": "* OK hello\r\n",
@@ -82,20 +84,20 @@ def polite(command, tag, **more):
     return (says.get(word, "") + end).encode()
 
 
-def test_the_fake_is_good_enough(poll, fake):
+def test_the_fake_server_can_be_polled(poll, fake):
     assert poll({**fake(polite), "security": "none"}).items == []
     assert fake.heard[-1] == "LOGOUT"
 
 
-def test_a_server_that_skips_the_securing_gets_no_password(poll, fake):
-    """Somebody in between may greet with PREAUTH, which says that there is nothing to log in to."""
+def test_no_password_is_sent_after_a_preauth_greeting(poll, fake):
+    """An attacker in the middle may greet with PREAUTH (already logged in), which does not permit STARTTLS."""
     given = {**fake(lambda command, tag: polite(command, tag, **{"": "* PREAUTH hello\r\n"})), "security": "starttls"}
     with pytest.raises(NodeError, match="STARTTLS illegal in state AUTH"):
         poll(given)
     assert not any(PASSWORD in command for command in fake.heard)
 
 
-def test_what_was_said_before_the_securing_is_not_believed_after_it(poll, fake):
+def test_data_received_before_tls_starts_is_an_error(poll, fake):
     def answer(command, tag):
         said = polite(command, tag)
         return said + b"* OK injected\r\n" if command == "STARTTLS" else said
@@ -104,7 +106,7 @@ def test_what_was_said_before_the_securing_is_not_believed_after_it(poll, fake):
         poll({**fake(answer), "security": "starttls"})
 
 
-def test_a_server_without_securing_gets_no_password(poll, fake):
+def test_no_password_is_sent_to_a_server_without_starttls(poll, fake):
     def answer(command, tag):
         return f"{tag} BAD no\r\n".encode() if command == "STARTTLS" else polite(command, tag)
 
@@ -113,20 +115,20 @@ def test_a_server_without_securing_gets_no_password(poll, fake):
     assert not any(PASSWORD in command for command in fake.heard)
 
 
-def test_a_server_that_drips_is_not_waited_for(make_ctx, serve_bytes):
+def test_a_slow_server_does_not_extend_the_deadline(make_ctx, serve_bytes):
     dripping = serve_bytes([b"*"] * 1_000)
     port = int(dripping.url.rstrip("/").rpartition(":")[2])
     given = {"host": "127.0.0.1", "port": port, "security": "none", "username": "ada", "password": "x"}
     ctx, _ = make_ctx(seconds=0.5, credentials={"box": ("imap", given)})
     began = time.monotonic()
 
-    def hang_up():
-        # The fixture's server waits for a word first.
+    def open_session():
+        # The server of the fixture sends nothing before it has received something.
         with session(ctx.credential("box"), ctx):
             raise AssertionError("there is no session")
 
     with pytest.raises(NodeError, match="timed out waiting for"):
-        hang_up()
+        open_session()
     assert time.monotonic() - began < 15
 
 
@@ -139,9 +141,9 @@ def test_a_server_that_drips_is_not_waited_for(make_ctx, serve_bytes):
         "* OK {9999999999}\r\n",
         "* OK {1" + "1" * 5_000 + "}\r\n",
     ],
-    ids=["lines without end", "a line without end", "more than there is", "a number without end"],
+    ids=["endless lines", "an endless line", "a literal longer than its data", "an endless number"],
 )
-def test_a_server_that_says_too_much_is_not_listened_to(poll, fake, greeting):
+def test_an_endless_or_oversized_answer_is_an_error(poll, fake, greeting):
     def answer(command, tag):
         return polite(command, tag, CAPABILITY=greeting)
 
@@ -149,7 +151,7 @@ def test_a_server_that_says_too_much_is_not_listened_to(poll, fake, greeting):
         poll({**fake(answer), "security": "none"})
 
 
-def test_a_server_that_hangs_up_is_told_of(poll, fake):
+def test_the_error_for_a_closed_connection_names_the_server(poll, fake):
     with pytest.raises(NodeError, match=r"^127\.0\.0\.1:\d+: "):
         poll(
             {
@@ -159,7 +161,7 @@ def test_a_server_that_hangs_up_is_told_of(poll, fake):
         )
 
 
-def test_what_was_read_before_the_time_is_over_counts(poll, fake, monkeypatch):
+def test_messages_read_before_the_timeout_are_returned(poll, fake, monkeypatch):
     monkeypatch.setattr("nodes.mail.trigger.RESERVED_SECONDS", 0.0)
     over, asked = threading.Event(), []
     raw = "Message-ID: <{0}@a>\r\nSubject: Mail {0}\r\n\r\n"
@@ -185,7 +187,7 @@ def test_what_was_read_before_the_time_is_over_counts(poll, fake, monkeypatch):
         for seconds in (1.0, 4.0, 16.0, 40.0):
             monkeypatch.setattr("nodes.mail.imap.SESSION_SECONDS", seconds)
             poll.state = {"validity": 1, "uid": 0, "marks": []}
-            with contextlib.suppress(NodeError):  # a busy machine has not come as far as the second mail
+            with contextlib.suppress(NodeError):  # a busy machine may not reach the second message
                 polled = poll({**fake(answer), "security": "none"})
             if asked:
                 break
@@ -195,13 +197,13 @@ def test_what_was_read_before_the_time_is_over_counts(poll, fake, monkeypatch):
     assert poll.state["uid"] == 1 and polled.more
 
 
-def test_a_folder_that_may_not_be_changed_is_told_of_once(poll, fake):
+def test_a_read_only_folder_is_logged_once(poll, fake):
     def answer(command, tag):
         words = command.split()
         if command.startswith("SELECT"):
             return f"* 1 EXISTS\r\n* OK [READ-ONLY] no\r\n{tag} OK [READ-ONLY] done\r\n".encode()
         if words[:2] == ["UID", "STORE"]:
-            raise AssertionError("it may not be changed")
+            raise AssertionError("the folder is read-only")
         return polite(command, tag, STATUS='* STATUS "INBOX" (UIDVALIDITY 1 UIDNEXT 9)\r\n')
 
     poll.state = {"validity": 1, "uid": 8, "marks": [7, 8]}
@@ -213,7 +215,7 @@ def test_a_folder_that_may_not_be_changed_is_told_of_once(poll, fake):
     assert poll.lines == []
 
 
-def test_what_fetch_says_is_found_wherever_the_server_puts_it():
+def test_the_attributes_of_a_fetch_answer_can_have_any_order():
     mark = b"Message-ID: <1@a>\r\nSubject: x\r\n\r\n"
     at = b'INTERNALDATE " 2-Mar-2026 13:00:00 +0100"'
     first = about_of(b"1 (UID 7 RFC822.SIZE 512 " + at + b" BODY[HEADER.FIELDS (A)] {30})", mark)

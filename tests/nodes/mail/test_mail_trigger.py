@@ -27,7 +27,7 @@ def server():
 
 @pytest.fixture
 def box(server):
-    """The mailbox of a user of its own."""
+    """A new mailbox, of a user that no other test has."""
     made = server.mailbox(f"user{next(USERS)}")
     yield made
     made.close()
@@ -35,25 +35,25 @@ def box(server):
 
 @pytest.fixture
 def poll(make_ctx, box):
-    """`poll(**config)` is the next look at the mailbox, which goes on from the last one; `poll.lines` is its log."""
+    """`poll(**config)` polls the mailbox with the state of the previous poll; `poll.lines` is its log."""
 
-    def look(credential=None, hosts=None, ca_file=None, **config):
+    def poll_once(credential=None, hosts=None, ca_file=None, **config):
         given = ("imap", credential or box.credential(), hosts)
         scope = {"workflow": {"id": "wf_1"}}
-        ctx, look.lines = make_ctx(seconds=120, credentials={"box": given}, scope=scope, ca_file=ca_file)
-        look.files = ctx.files
+        ctx, poll_once.lines = make_ctx(seconds=120, credentials={"box": given}, scope=scope, ca_file=ca_file)
+        poll_once.files = ctx.files
         node = REGISTRY["email_trigger"]
-        polled = node.poll(node.Config().load({"credential": "box", **config}), look.state, ctx)
-        look.state = orjson.loads(orjson.dumps(polled.state))
+        polled = node.poll(node.Config().load({"credential": "box", **config}), poll_once.state, ctx)
+        poll_once.state = orjson.loads(orjson.dumps(polled.state))
         return polled
 
-    look.state = None
-    return look
+    poll_once.state = None
+    return poll_once
 
 
 @pytest.fixture
-def begun(poll):
-    """The same, after its first look."""
+def poll_again(poll):
+    """`poll`, after a first poll."""
     poll()
     return poll
 
@@ -62,10 +62,10 @@ def subjects(polled):
     return [item.value["subject"] for item in polled.items]
 
 
-# What is new
+# New messages
 
 
-def test_the_first_look_finds_what_is_there_and_the_next_what_came(box, poll):
+def test_the_first_poll_records_existing_messages_and_the_next_returns_new_ones(box, poll):
     box.add(subject="Old")
     first = poll()
     assert [item.value for item in first.items] == [None] and not first.more and not first.whole
@@ -96,42 +96,42 @@ def test_with_backlog_existing_entries_start_runs_oldest_first(box, poll):
     assert subjects(poll(backlog=True)) == ["Mail 0", "Mail 1", "Mail 2"]
 
 
-def test_an_empty_folder_is_looked_at(box, poll):
+def test_an_empty_folder_can_be_polled(box, poll):
     assert poll().items == [] and poll.state["uid"] == 0
     box.add(subject="First")
     assert subjects(poll()) == ["First"]
 
 
-def test_many_come_in_several_looks(box, begun):
+def test_many_messages_are_returned_by_several_polls(box, poll_again):
     for number in range(MAX_BATCH + 5):
         box.add(subject=f"Mail {number}")
-    first = begun()
+    first = poll_again()
     assert subjects(first) == [f"Mail {number}" for number in range(MAX_BATCH)] and first.more
-    assert subjects(begun()) == [f"Mail {number}" for number in range(MAX_BATCH, MAX_BATCH + 5)]
+    assert subjects(poll_again()) == [f"Mail {number}" for number in range(MAX_BATCH, MAX_BATCH + 5)]
 
 
-def test_a_mail_that_was_deleted_meanwhile_is_passed_over(box, begun, monkeypatch):
+def test_a_message_deleted_during_the_poll_is_skipped(box, poll_again, monkeypatch):
     box.add(subject="Gone")
     box.add(subject="There")
     about = Session.about
 
-    def late(self, uids):
+    def fetch_then_delete(self, uids):
         found = about(self, uids)
         box.delete("Gone")
         return found
 
-    monkeypatch.setattr(Session, "about", late)
-    assert subjects(begun()) == ["There"]
+    monkeypatch.setattr(Session, "about", fetch_then_delete)
+    assert subjects(poll_again()) == ["There"]
 
 
-def test_a_mail_in_another_folder_is_none_of_this_trigger(box, begun):
+def test_a_message_in_another_folder_is_ignored(box, poll_again):
     box.create("Orders")
     box.add(subject="Elsewhere", folder="Orders")
-    assert begun().items == []
+    assert poll_again().items == []
 
 
 @pytest.mark.parametrize("folder", ["Orders.New", "With blanks", 'A \\"quote\\"', "Entw&APw-rfe"])
-def test_folders_may_have_any_name(box, poll, folder):
+def test_a_folder_can_have_any_name(box, poll, folder):
     box.create(folder)
     name = folder.replace("&APw-", "ü").replace("\\", "")
     poll(folder=name)
@@ -139,40 +139,40 @@ def test_folders_may_have_any_name(box, poll, folder):
     assert subjects(poll(folder=name)) == ["x"]
 
 
-def test_a_folder_that_is_not_there_is_named(server, poll):
+def test_the_error_for_a_missing_folder_names_it(server, poll):
     with pytest.raises(NodeError, match=r"127\.0\.0\.1:\d+: .*doesn't exist: Nowhere"):
         poll(folder="Nowhere")
 
 
-# Which are the same
+# Duplicates
 
 
-def test_a_mail_that_goes_away_and_comes_back_is_known_by_its_key(box, begun):
+def test_a_message_moved_away_and_back_keeps_its_key(box, poll_again):
     box.create("Archive")
     box.add(subject="Once")
-    (first,) = begun().items
+    (first,) = poll_again().items
     box.move("Once", "INBOX", "Archive")
     box.move("Once", "Archive", "INBOX")
-    (again,) = begun().items
+    (again,) = poll_again().items
     assert again.key == first.key and again.value["uid"] > first.value["uid"]
 
 
-def test_mails_that_only_look_the_same_are_two(box, begun):
+def test_messages_with_the_same_content_have_different_keys(box, poll_again):
     for _ in range(2):
         box.add("the same", subject="Alarm")
-    keys = [item.key for item in begun().items]
+    keys = [item.key for item in poll_again().items]
     assert len(set(keys)) == 2
 
 
-def test_without_an_id_a_mail_is_known_by_when_it_came_and_its_size(box, begun):
+def test_the_key_of_a_message_without_an_id_depends_on_its_arrival_and_size(box, poll_again):
     box.add("a", subject="Alarm", message_id=None, at='"02-Mar-2026 12:00:00 +0000"')
     box.add("a", subject="Alarm", message_id=None, at='"02-Mar-2026 12:00:01 +0000"')
     box.add("ab", subject="Alarm", message_id=None, at='"02-Mar-2026 12:00:00 +0000"')
-    assert len({item.key for item in begun().items}) == 3
+    assert len({item.key for item in poll_again().items}) == 3
 
 
 def recreate(box, *mails):
-    """The folder as it is after a server has lost its numbering: the same mails under other numbers."""
+    """Recreate the folder as after the server lost its numbering: the same messages with new numbers."""
     before = box.numbering("Orders")
     box.delete_folder("Orders")
     while True:
@@ -184,7 +184,7 @@ def recreate(box, *mails):
         box.add(raw, folder="Orders")
 
 
-def test_a_folder_that_is_numbered_anew_starts_nothing_again(box, poll):
+def test_a_renumbered_folder_starts_no_run_twice(box, poll):
     box.create("Orders")
     old = [box.add(subject=f"Old {number}", folder="Orders") for number in range(3)]
     known = {item.key for item in poll(folder="Orders").items}
@@ -201,7 +201,7 @@ def test_a_folder_that_is_numbered_anew_starts_nothing_again(box, poll):
     assert subjects(poll(folder="Orders")) == ["Later"]
 
 
-def test_of_a_folder_that_is_numbered_anew_only_what_came_lately_is_looked_at(box, poll):
+def test_only_recent_messages_of_a_renumbered_folder_are_read(box, poll):
     box.create("Orders")
     long_ago = box.add(subject="Long ago", folder="Orders", at='"02-Mar-2020 12:00:00 +0000"')
     box.add(subject="Lately", folder="Orders")
@@ -212,59 +212,59 @@ def test_of_a_folder_that_is_numbered_anew_only_what_came_lately_is_looked_at(bo
     assert subjects(poll(folder="Orders")) == ["New"]
 
 
-def test_numbers_that_go_back_are_a_numbering_of_their_own(box, begun):
+def test_message_numbers_that_decrease_count_as_a_new_numbering(box, poll_again):
     box.add(subject="One")
-    begun()
-    begun.state["uid"] = 1_000
-    (item,) = begun().items
-    assert item.value["subject"] == "One" and begun.state["uid"] == 1
+    poll_again()
+    poll_again.state["uid"] = 1_000
+    (item,) = poll_again().items
+    assert item.value["subject"] == "One" and poll_again.state["uid"] == 1
 
 
-# What is marked as seen
+# Marking as seen
 
 
-def test_reading_marks_nothing_and_the_look_after_it_does(box, begun):
+def test_messages_are_marked_by_the_poll_after_the_one_that_reads_them(box, poll_again):
     box.add(subject="One")
-    first = begun()
+    first = poll_again()
     assert first.more and box.seen() == []
-    assert not begun().more and box.seen() == ["One"]
+    assert not poll_again().more and box.seen() == ["One"]
 
 
-def test_what_was_not_marked_since_somebody_died_is_marked_later(box, begun):
+def test_messages_not_marked_because_of_a_crash_are_marked_later(box, poll_again):
     box.add(subject="One")
-    begun()
-    state = begun.state
-    begun()
-    begun.state = state
-    assert begun().items == [] and box.seen() == ["One"]
+    poll_again()
+    state = poll_again.state
+    poll_again()
+    poll_again.state = state
+    assert poll_again().items == [] and box.seen() == ["One"]
 
 
-def test_nothing_is_marked_where_it_is_not_wanted(box, begun):
+def test_without_mark_seen_nothing_is_marked(box, poll_again):
     box.add(subject="One")
-    assert not begun(mark_seen=False).more
-    begun(mark_seen=False)
+    assert not poll_again(mark_seen=False).more
+    poll_again(mark_seen=False)
     assert box.seen() == []
 
 
-def test_marking_deletes_nothing_that_somebody_has_marked_as_deleted(box, begun):
+def test_marking_does_not_expunge_messages_flagged_as_deleted(box, poll_again):
     box.add(subject="One")
     box.add(subject="Perhaps")
-    begun()
+    poll_again()
     box.delete("Perhaps", for_good=False)
-    begun()
+    poll_again()
     assert box.subjects() == ["One", "Perhaps"]
 
 
-# What a mail says
+# Content of a message
 
 
 @pytest.fixture
-def read(box, begun):
-    """`read(mail)` is what becomes of a mail that comes."""
+def read(box, poll_again):
+    """`read(mail)` delivers a message and returns the value that the trigger makes of it."""
 
     def deliver(raw, **config):
         box.add(raw if isinstance(raw, bytes) else bytes(raw))
-        (item,) = begun(**config).items
+        (item,) = poll_again(**config).items
         orjson.dumps(item.value)
         return item.value
 
@@ -280,19 +280,19 @@ def test_text_and_html_in_any_charset(read):
     assert found["from"] == {"name": "Zoë", "address": "zoe@example.com"}
 
 
-def test_where_there_is_only_html_the_text_is_taken_from_it(read):
+def test_the_text_of_an_html_message_is_taken_from_the_html(read):
     made = mail()
     made.set_content("<style>p {}</style><p>Fish &amp; <b>chips</b></p>", subtype="html")
     assert read(made)["text"] == "Fish & chips"
 
 
-def test_headers_that_a_flow_may_need_are_there(read):
+def test_the_output_has_only_the_headers_that_a_flow_may_need(read):
     found = read(mail(list_id="<news.example.com>", auto_submitted="auto-replied", x_spam="no"))
     assert found["headers"] == {"list-id": "<news.example.com>", "auto-submitted": "auto-replied"}
 
 
 @pytest.mark.parametrize(
-    ("date", "told"),
+    ("date", "expected"),
     [
         ("Mon, 02 Mar 2026 13:00:00 +0100", "2026-03-02T12:00:00Z"),
         ("Mon, 02 Mar 2026 12:00:00 -0000", "2026-03-02T12:00:00Z"),
@@ -300,9 +300,9 @@ def test_headers_that_a_flow_may_need_are_there(read):
         (None, None),
     ],
 )
-def test_a_date_is_told_in_utc_or_not_at_all(read, date, told):
+def test_the_date_is_in_utc_or_null(read, date, expected):
     raw = b"From: a@example.com\r\n" + (f"Date: {date}\r\n".encode() if date else b"") + b"Subject: x\r\n\r\nx\r\n"
-    assert read(raw)["date"] == told
+    assert read(raw)["date"] == expected
 
 
 @pytest.mark.parametrize(
@@ -319,13 +319,13 @@ def test_a_date_is_told_in_utc_or_not_at_all(read, date, told):
         b'Content-Disposition: attachment; filename="=?utf-8?b?!?="\r\n\r\nx',
     ],
 )
-def test_a_mail_that_is_badly_written_is_read_as_far_as_it_can_be(read, raw):
+def test_a_malformed_message_is_read_as_far_as_possible(read, raw):
     found = read(raw)
     assert found["uid"] and "traceback" not in str(found["note"]).lower()
     assert isinstance(found["to"], list) and isinstance(found["headers"], dict)
 
 
-def test_a_text_of_great_length_is_cut(read):
+def test_a_long_text_is_truncated(read):
     made = mail()
     made.set_content("x" * 70 + "\n" + "a long line\n" * 150_000)
     found = read(made)
@@ -333,12 +333,12 @@ def test_a_text_of_great_length_is_cut(read):
 
 
 @pytest.mark.slow
-def test_of_a_mail_that_is_too_large_the_headers_are_read(box, begun):
+def test_only_the_headers_of_an_oversized_message_are_read(box, poll_again):
     made = mail(subject="Large")
     made.add_attachment(b"x" * (20 * 2**20), maintype="application", subtype="octet-stream", filename="a.bin")
     box.add(bytes(made))
     box.add(subject="After")
-    large, after = begun().items
+    large, after = poll_again().items
     assert large.value["subject"] == "Large" and large.value["text"] == "" and large.value["attachments"] == []
     assert large.value["note"].startswith("the mail has more than 26214400 bytes")
     assert after.value["subject"] == "After"
@@ -347,52 +347,52 @@ def test_of_a_mail_that_is_too_large_the_headers_are_read(box, begun):
 # Attachments
 
 
-def attached(*names, content=b"abc"):
+def mail_with_files(*names, content=b"abc"):
     made = mail(subject="With files")
     for name in names:
         made.add_attachment(content, maintype="application", subtype="pdf", filename=name)
     return made
 
 
-def test_attachments_are_files_of_the_workspace(read, begun):
-    first, second = read(attached("order.pdf", "Rechnung März.pdf"))["attachments"]
+def test_attachments_are_saved_as_files_of_the_workspace(read, poll_again):
+    first, second = read(mail_with_files("order.pdf", "Rechnung März.pdf"))["attachments"]
     folder = first["path"].rpartition("/")[0]
     assert re.fullmatch(r"mail/wf_1/node/\d+-1", folder)
     assert first == {"path": f"{folder}/1-order.pdf", "name": "order.pdf", "size": 3, "content_type": "application/pdf"}
     assert (second["path"], second["name"]) == (f"{folder}/2-Rechnung März.pdf", "Rechnung März.pdf")
-    assert begun.files.read(first["path"]) == begun.files.read(second["path"]) == b"abc"
+    assert poll_again.files.read(first["path"]) == poll_again.files.read(second["path"]) == b"abc"
 
 
-def test_attachments_may_be_left_alone(read, begun):
-    (found,) = read(attached("order.pdf"), attachments=False)["attachments"]
+def test_attachments_are_not_saved_if_the_option_is_off(read, poll_again):
+    (found,) = read(mail_with_files("order.pdf"), attachments=False)["attachments"]
     assert found == {"path": None, "name": "order.pdf", "size": 3, "content_type": "application/pdf"}
-    assert begun.files.list() == []
+    assert poll_again.files.list() == []
 
 
-def test_no_more_attachments_are_kept_than_a_bound(read):
-    found = read(attached(*(f"{number}.pdf" for number in range(60))))
+def test_attachments_over_the_limit_are_left_out(read):
+    found = read(mail_with_files(*(f"{number}.pdf" for number in range(60))))
     assert len(found["attachments"]) == 50
     assert found["note"] == "has more attachments than the limit; the rest is left out"
 
 
-def test_an_attachment_that_is_too_large_for_a_file_is_told_of(read):
-    (found,) = read(attached("a.pdf", content=b"x" * 1_100_000))["attachments"]
+def test_a_note_reports_an_attachment_that_is_too_large_to_save(read):
+    (found,) = read(mail_with_files("a.pdf", content=b"x" * 1_100_000))["attachments"]
     assert found["path"] is None and "exceed the limit" in found["note"]
 
 
-def test_a_disk_that_is_full_is_a_reason_to_come_again(box, begun, monkeypatch):
-    box.add(bytes(attached("a.pdf")))
-    state = begun.state
+def test_a_message_is_read_again_after_a_full_disk(box, poll_again, monkeypatch):
+    box.add(bytes(mail_with_files("a.pdf")))
+    state = poll_again.state
 
-    def full(self, path, data):
+    def fail(self, path, data):
         raise NodeError("the disk is full")
 
-    monkeypatch.setattr("nodes.files.files.Files.write", full)
+    monkeypatch.setattr("nodes.files.files.Files.write", fail)
     with pytest.raises(NodeError, match="the disk is full"):
-        begun()
+        poll_again()
     monkeypatch.undo()
-    begun.state = state
-    assert subjects(begun()) == ["With files"]
+    poll_again.state = state
+    assert subjects(poll_again()) == ["With files"]
 
 
 @pytest.mark.parametrize(
@@ -409,35 +409,35 @@ def test_a_disk_that_is_full_is_a_reason_to_come_again(box, begun, monkeypatch):
         (".draft-1", "draft-1"),
     ],
 )
-def test_a_name_of_a_file_is_harmless(name, safe):
+def test_a_file_name_is_made_safe(name, safe):
     assert safe_name(name) == safe and len(safe.encode()) <= 200
 
 
-def test_a_name_that_leads_elsewhere_leads_nowhere(read):
-    raw = bytes(attached("NAME")).replace(b'"NAME"', b'"../../../etc/passwd"')
+def test_the_path_in_an_attachment_name_is_ignored(read):
+    raw = bytes(mail_with_files("NAME")).replace(b'"NAME"', b'"../../../etc/passwd"')
     raw = raw.replace(b"filename=NAME", b'filename="../../../etc/passwd"')
     (found,) = read(raw)["attachments"]
     assert found["name"] == "passwd" and found["path"].endswith("/1-passwd")
 
 
-def test_a_mail_that_is_attached_is_a_file(read, begun):
+def test_an_attached_message_is_saved_as_a_file(read, poll_again):
     made = mail(subject="Forwarded")
     made.add_attachment(mail("the inner text", subject="Inner"))
     (found,) = read(made)["attachments"]
-    assert found["content_type"] == "message/rfc822" and b"the inner text" in begun.files.read(found["path"])
+    assert found["content_type"] == "message/rfc822" and b"the inner text" in poll_again.files.read(found["path"])
 
 
-# Mails that are meant to do harm
+# Malicious messages
 
 
-def nested(depth):
+def nested_parts(depth):
     head = "".join(f"--b{at}\r\nContent-Type: multipart/mixed; boundary=b{at + 1}\r\n\r\n" for at in range(depth))
     return f"Subject: x\r\nContent-Type: multipart/mixed; boundary=b0\r\n\r\n{head}".encode()
 
 
 HARMFUL = {
-    "very deep": nested(3_000),
-    "deep, with many lines": nested(300) + b"a\n" * 2_000_000,
+    "very deep": nested_parts(3_000),
+    "deep, with many lines": nested_parts(300) + b"a\n" * 2_000_000,
     "a header that takes quadratic time": b"Subject: " + b"=?a?q?b" * 100_000 + b"\r\n\r\nx",
     "many addresses": b"To: " + b"a@b, " * 200_000 + b"\r\n\r\nx",
     "a charset that takes quadratic time": b"Content-Type: text/plain; charset=punycode\r\n\r\n" + b"a-" * 500_000,
@@ -447,7 +447,7 @@ HARMFUL = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HARMFUL)
-def test_a_mail_that_is_meant_to_do_harm_does_none(name):
+def test_a_malicious_message_does_not_block_the_reader(name):
     with Reader("mail") as reader:
         began = time.monotonic()
         try:
@@ -460,11 +460,11 @@ def test_a_mail_that_is_meant_to_do_harm_does_none(name):
 
 
 @pytest.mark.slow
-def test_a_mail_that_nobody_can_read_starts_its_run_all_the_same(box, begun, monkeypatch):
+def test_an_unreadable_message_still_starts_a_run(box, poll_again, monkeypatch):
     monkeypatch.setattr("nodes.mail.trigger.READ_SECONDS", 2.0)
     box.add(HARMFUL["deep, with many lines"])
     box.add(subject="After")
-    harmful, after = begun().items
+    harmful, after = poll_again().items
     assert harmful.value["note"].startswith("the mail cannot be read: ") and harmful.value["uid"] == 1
     assert after.value["subject"] == "After"
 
@@ -473,7 +473,7 @@ def test_a_mail_that_nobody_can_read_starts_its_run_all_the_same(box, begun, mon
 
 
 @pytest.mark.parametrize("security", ["tls", "starttls", "none"])
-def test_the_connection_is_secured_as_the_credential_says(server, box, poll, security):
+def test_the_connection_has_the_security_of_the_credential(server, box, poll, security):
     port = server.tls_port if security == "tls" else server.port
     given = box.credential(security=security, port=port)
     poll(given, ca_file=server.ca)
@@ -482,7 +482,7 @@ def test_the_connection_is_secured_as_the_credential_says(server, box, poll, sec
 
 
 @pytest.mark.parametrize("security", ["tls", "starttls"])
-def test_a_certificate_that_nobody_knows_is_refused_before_a_word_is_said(server, box, poll, security):
+def test_an_untrusted_certificate_is_refused(server, box, poll, security):
     port = server.tls_port if security == "tls" else server.port
     with pytest.raises(NodeError, match=r"127\.0\.0\.1:\d+: the certificate is not trusted: self-signed"):
         poll(box.credential(security=security, port=port))
@@ -496,29 +496,29 @@ def test_a_certificate_of_another_host_is_refused(server, box, poll, names):
 
 
 @pytest.mark.parametrize("password", ["wrong", "wröng"])
-def test_a_wrong_password_is_refused_and_not_told(box, poll, password):
+def test_the_error_for_a_wrong_password_does_not_contain_it(box, poll, password):
     with pytest.raises(NodeError, match="AUTHENTICATIONFAILED|Authentication failed") as caught:
         poll(box.credential(password=password))
     assert password not in caught.value.message
 
 
-def test_a_credential_goes_to_its_hosts_alone(box, poll):
+def test_a_credential_is_only_sent_to_its_hosts(box, poll):
     with pytest.raises(NodeError, match=r"may not be sent to 127.0.0.1: it is bound to example.com"):
         poll(hosts=["example.com"])
 
 
-def test_only_hosts_that_may_be_reached_are(box, poll):
+def test_a_host_outside_the_egress_rule_is_refused(box, poll):
     with pytest.raises(NodeError, match="may not be reached") as caught:
         poll(box.credential(host="127.0.0.2"), hosts=["127.0.0.2"])
     assert caught.value.permanent
 
 
-def test_a_server_that_is_not_there_is_named(box, poll):
+def test_the_error_for_a_refused_connection_names_the_server(box, poll):
     with pytest.raises(NodeError, match=r"127\.0\.0\.1:1: Connection refused"):
         poll(box.credential(port=1))
 
 
-def test_a_credential_is_tried_out(server, box, make_ctx):
+def test_the_credential_check_logs_in_and_counts_the_folders(server, box, make_ctx):
     box.create("Orders")
     assert CHECKS["imap"] is check
     ctx, _ = make_ctx(credentials={"box": ("imap", box.credential())})
@@ -531,7 +531,7 @@ def test_a_credential_is_tried_out(server, box, make_ctx):
 @pytest.mark.parametrize(
     "config", [{"folder": ""}, {"folder": "a\r\nb"}, {"every": 9}, {"credential": ""}, {"mark_seen": "perhaps"}]
 )
-def test_a_trigger_refuses_what_it_cannot_do(config):
+def test_an_invalid_config_is_refused(config):
     with pytest.raises(ValidationError):
         REGISTRY["email_trigger"].Config().load({"credential": "box", **config})
 
@@ -547,5 +547,5 @@ def test_a_trigger_has_defaults():
     }
 
 
-def test_a_trigger_hands_on_the_mail(run):
+def test_the_output_of_the_trigger_is_the_message(run):
     assert run("email_trigger", {"credential": "box"}, {"uid": 1}) == {"uid": 1}
