@@ -1,4 +1,4 @@
-"""Mail servers that refuse, break off, say too much or never answer."""
+"""SMTP servers that reject mail, close the connection, send too much or never answer."""
 
 # ruff: noqa: F811
 
@@ -20,14 +20,14 @@ def mails():
 
 @pytest.fixture
 def certificate(authority):
-    """What a server on this machine proves who it is with."""
+    """A TLS context with a certificate for 127.0.0.1."""
     return authority.server("127.0.0.1")
 
 
-# What the server refuses
+# Rejections
 
 
-def test_who_is_refused_is_in_the_output_and_in_the_log(mail, mails):
+def test_rejected_recipients_are_in_the_output_and_in_the_log(mail, mails):
     mails.refuse = {"gone@example.com": "550 5.1.1 no such user", "full@example.com": "452 4.2.2 mailbox full"}
     output = mail(to="jane@example.com, gone@example.com, full@example.com")
     assert output["accepted"] == mails.envelopes[-1].rcpt_tos == ["jane@example.com"]
@@ -38,7 +38,7 @@ def test_who_is_refused_is_in_the_output_and_in_the_log(mail, mails):
     assert mail.lines == [("warning", "the mail server rejected 2 of 3 recipients", output["refused"])]
 
 
-def test_where_everybody_is_refused_it_fails(mail, mails):
+def test_the_node_fails_if_all_recipients_are_rejected(mail, mails):
     mails.refuse = {"gone@example.com": "550 no such user", "full@example.com": "452 mailbox full"}
     message = failure(mail, to="gone@example.com")
     assert message == "the mail server rejected all recipients: gone@example.com: 550 no such user"
@@ -46,11 +46,11 @@ def test_where_everybody_is_refused_it_fails(mail, mails):
     assert not mails.envelopes
 
 
-def test_a_message_that_is_too_large_for_the_server_is_refused_for_good(mail, mails, serve):
+def test_a_message_that_is_too_large_for_the_server_fails_permanently(mail, mails, serve):
     assert " answered 552 " in failure(mail, body="x" * 2_000, server={"port": serve(data_size_limit=1_000)})
 
 
-# Hostile and broken servers
+# Malicious and broken servers
 
 
 @pytest.mark.parametrize(
@@ -64,29 +64,29 @@ def test_a_message_that_is_too_large_for_the_server_is_refused_for_good(mail, ma
         {b"MAIL": b""},
     ],
 )
-def test_a_server_that_drips_or_says_nothing_gains_no_time(mail, script, answers):
+def test_a_slow_or_silent_server_does_not_extend_the_timeout(mail, script, answers):
     began = time.monotonic()
     message = failure(mail, permanent=False, server={"port": script(answers)}, timeout=0.3)
     assert message.endswith(": timed out after 0.3 s")
     assert 0.25 < time.monotonic() - began < 15
 
 
-def test_the_deadline_of_the_node_holds_before_the_timeout(mail, script):
+def test_a_deadline_before_the_timeout_applies(mail, script):
     began = time.monotonic()
     failure(mail, permanent=False, server={"port": script({b"": b""})}, context={"seconds": 0.3})
     assert time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize("security", ["tls", "starttls"])
-def test_a_handshake_that_never_ends_does(mail, script, security):
+def test_an_endless_handshake_times_out(mail, script, security):
     answers = {b"": b"" if security == "tls" else b"220 x\r\n", b"EHLO": b"250-x\r\n250 STARTTLS\r\n"}
     answers |= {b"STARTTLS": b"220 go ahead\r\n", b"*": b""}
     message = failure(mail, permanent=False, server={"port": script(answers), "security": security}, timeout=0.3)
     assert message.endswith(": timed out after 0.3 s")
 
 
-def test_what_was_said_before_the_encryption_does_not_count_after_it(mail, authority, certificate):
-    """Somebody in between slips in an answer that was never encrypted, so as to get the password."""
+def test_an_answer_received_before_tls_is_ignored(mail, authority, certificate):
+    """An attacker in the middle injects an unencrypted answer to obtain the password."""
     listener, heard = socket.create_server(("127.0.0.1", 0)), []
 
     def converse():
@@ -133,7 +133,7 @@ def test_what_was_said_before_the_encryption_does_not_count_after_it(mail, autho
         ({b"EHLO": b"250-x\r\n250 STARTTLS\r\n"}, False, ""),
     ],
 )
-def test_whatever_it_answers_it_is_an_error_that_says_whether_a_retry_helps(mail, script, answers, permanent, words):
+def test_an_error_has_the_answer_and_whether_a_retry_helps(mail, script, answers, permanent, words):
     answers = {b"DATA": b"354 go\r\n", b".": b"554 no\r\n", **answers}
     if not words:
         answers[b"."] = b"451 later\r\n"
@@ -142,17 +142,17 @@ def test_whatever_it_answers_it_is_an_error_that_says_whether_a_retry_helps(mail
     assert message.startswith((f"127.0.0.1:{port}", "the mail server")) and words in message and len(message) < 400
 
 
-def test_a_server_that_hangs_up_after_it_took_the_message_has_taken_it(mail, script):
+def test_a_connection_closed_after_the_message_was_accepted_is_a_success(mail, script):
     answers = {b"DATA": b"354 go\r\n", b".": b"250 taken\r\n", b"QUIT": None}
     assert mail(server={"port": script(answers)})["accepted"] == ["jane@example.com"]
 
 
-def test_nobody_there_is_said(mail):
+def test_the_error_for_a_refused_connection_names_the_server(mail):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     assert failure(mail, permanent=False, server={"port": port}) == f"127.0.0.1:{port}: Connection refused"
 
 
-def test_it_introduces_itself_by_its_address(mail, script):
+def test_the_client_greets_with_its_ip_address(mail, script):
     mail(server={"port": script({b"DATA": b"354 go\r\n"})})
     assert script.heard[0] == b"ehlo [127.0.0.1]"

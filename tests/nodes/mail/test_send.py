@@ -1,4 +1,4 @@
-"""Mail, through real servers on this machine: what arrives, what is refused, and what hostile servers can do."""
+"""The email node, with real SMTP servers on this machine: messages, attachments, addresses, TLS and login."""
 
 import contextlib
 import time
@@ -24,7 +24,7 @@ def mails():
 
 @pytest.fixture
 def serve(mails):
-    """`serve(**options)` starts such a server and gives its port."""
+    """`serve(**options)` starts an SMTP server and returns its port."""
     started = []
 
     def start(**options):
@@ -40,13 +40,13 @@ def serve(mails):
 
 @pytest.fixture
 def certificate(authority):
-    """What a server on this machine proves who it is with."""
+    """A TLS context with a certificate for 127.0.0.1."""
     return authority.server("127.0.0.1")
 
 
 @pytest.fixture
 def mail(run, make_ctx, serve):
-    """`mail(**config)` sends by a plain server; `server` changes the credential, `context` what the node runs in.
+    """`mail(**config)` sends through a server without TLS; `server` changes the credential, `context` the context.
 
     `mail.lines` is the log of the latest run.
     """
@@ -70,10 +70,10 @@ def failure(send, permanent=True, **config):
     return caught.value.message
 
 
-# What arrives
+# Messages
 
 
-def test_a_mail_arrives_as_it_was_written(mail, mails):
+def test_a_message_arrives_unchanged(mail, mails):
     output = mail(subject="Grüße", body="Hello Jane,\n\n.hidden dot\nyours\n")
     message, envelope = mails.latest(), mails.envelopes[-1]
     assert (envelope.mail_from, envelope.rcpt_tos) == ("shop@example.com", ["jane@example.com"])
@@ -85,19 +85,19 @@ def test_a_mail_arrives_as_it_was_written(mail, mails):
     assert output == {"message_id": message["message-id"], "accepted": ["jane@example.com"], "refused": {}}
 
 
-def test_text_and_html_are_two_forms_of_one_message(mail, mails):
+def test_text_and_html_are_alternatives_of_one_message(mail, mails):
     mail(body="Hello", html="<p>Hällo</p>")
     assert mails.latest().get_content_type() == "multipart/alternative"
     assert [part.get_content_type() for part in mails.latest().iter_parts()] == ["text/plain", "text/html"]
     assert mails.latest().get_body(("html",)).get_content() == "<p>Hällo</p>\n"
 
 
-def test_html_can_be_alone(mail, mails):
+def test_a_message_can_have_html_only(mail, mails):
     mail(html="<p>Hello</p>")
     assert mails.latest().get_content_type() == "text/html"
 
 
-def test_everybody_gets_it_once_and_nobody_sees_the_hidden_ones(mail, mails):
+def test_each_recipient_gets_one_copy_and_no_header_shows_bcc(mail, mails):
     output = mail(
         to='"Doe, Jane" <jane@example.com>, bob@example.com',
         cc=["Cem <cem@example.com>", "bob@example.com"],
@@ -105,21 +105,21 @@ def test_everybody_gets_it_once_and_nobody_sees_the_hidden_ones(mail, mails):
         reply_to="desk@example.com",
         **{"from": "Desk <me@example.org>"},
     )
-    everybody = ["jane@example.com", "bob@example.com", "cem@example.com", "eve@example.com"]
-    assert mails.envelopes[-1].rcpt_tos == output["accepted"] == everybody
+    recipients = ["jane@example.com", "bob@example.com", "cem@example.com", "eve@example.com"]
+    assert mails.envelopes[-1].rcpt_tos == output["accepted"] == recipients
     assert mails.envelopes[-1].mail_from == "me@example.org"
     message = mails.latest()
-    assert shown(message["to"]) == [("Doe, Jane", "jane@example.com"), ("", "bob@example.com")]
-    assert shown(message["cc"]) == [("Cem", "cem@example.com"), ("", "bob@example.com")]
+    assert addresses_of(message["to"]) == [("Doe, Jane", "jane@example.com"), ("", "bob@example.com")]
+    assert addresses_of(message["cc"]) == [("Cem", "cem@example.com"), ("", "bob@example.com")]
     assert message["reply-to"] == "desk@example.com" and "bcc" not in message
     assert b"eve@" not in mails.envelopes[-1].original_content
 
 
-def shown(header):
+def addresses_of(header):
     return [(each.display_name, each.addr_spec) for each in header.addresses]
 
 
-def test_the_message_id_is_the_same_at_every_attempt_and_another_for_another_step(mail, mails, make_ctx, run):
+def test_a_retry_keeps_the_message_id_and_another_step_has_a_different_one(mail, mails, make_ctx, run):
     first, second = mail(), mail()
     assert first["message_id"] == second["message_id"] and first["message_id"].endswith("@example.com>")
     assert "run" not in first["message_id"] and len(mails.envelopes) == 2
@@ -130,7 +130,7 @@ def test_the_message_id_is_the_same_at_every_attempt_and_another_for_another_ste
     assert other["message_id"] != first["message_id"]
 
 
-def test_the_sender_is_the_nodes_or_the_credentials_or_its_user_name(mail, mails, serve):
+def test_the_sender_is_from_the_node_or_the_credential_or_its_user_name(mail, mails, serve):
     login = {"port": serve(authenticator=mails.let_in, auth_require_tls=False), "password": PASSWORD}
     mail(server={**login, "username": "me@example.org", "sender": None})
     mail(server={**login, "username": "me@example.org"})
@@ -144,30 +144,30 @@ def test_the_sender_is_the_nodes_or_the_credentials_or_its_user_name(mail, mails
     assert message == "from: is required, because the credential has no sender"
 
 
-def test_names_of_all_the_world_arrive(mail, mails):
+def test_a_recipient_name_can_be_in_any_script(mail, mails):
     mail(to='"Müller, Jürgen" <j@example.com>, 山田 太郎 <y@example.com>, "a \\"b\\" c" <q@example.com>')
-    assert shown(mails.latest()["to"]) == [
+    assert addresses_of(mails.latest()["to"]) == [
         ("Müller, Jürgen", "j@example.com"),
         ("山田 太郎", "y@example.com"),
         ('a "b" c', "q@example.com"),
     ]
 
 
-def test_long_headers_are_folded_and_read_the_same(mail, mails):
+def test_long_headers_are_folded_without_changing_their_value(mail, mails):
     name = "Ä, " * 60 + "!"
     for subject in ("word " * 190 + "end", "x" * 1_000, "Grüße " * 160 + "!", "=?utf-8?q?no?=", "two  spaces"):
         mail(to=[f'"{name}" <jane@example.com>'] * 20, subject=subject)
         assert mails.latest()["subject"] == subject
-        assert shown(mails.latest()["to"])[0][1] == "jane@example.com"
+        assert addresses_of(mails.latest()["to"])[0][1] == "jane@example.com"
         assert max(map(len, mails.envelopes[-1].original_content.splitlines())) < 200
 
 
-def test_domains_of_all_the_world_are_reached_by_their_ascii_name(mail, mails):
+def test_international_domains_are_converted_to_ascii(mail, mails):
     mail(to="info@straße.example, post@MÜLLER.example")
     assert mails.envelopes[-1].rcpt_tos == ["info@xn--strae-oqa.example", "post@xn--mller-kva.example"]
 
 
-def test_an_international_address_needs_a_server_that_knows_such(mail, mails, serve):
+def test_an_international_address_requires_a_server_with_smtputf8(mail, mails, serve):
     output = mail(to="Jürgen <jürgen@example.com>, bob@example.com", server={"port": serve(enable_SMTPUTF8=True)})
     assert output["accepted"] == mails.envelopes[-1].rcpt_tos == ["jürgen@example.com", "bob@example.com"]
     assert "?= <jürgen@example.com>,\r\n bob@example.com\r\n".encode() in mails.envelopes[-1].original_content
@@ -178,7 +178,7 @@ def test_an_international_address_needs_a_server_that_knows_such(mail, mails, se
 # Attachments
 
 
-def test_files_of_the_workspace_and_texts_go_along(mail, mails, make_ctx):
+def test_files_of_the_workspace_and_texts_can_be_attached(mail, mails, make_ctx):
     ctx, _ = make_ctx()
     ctx.files.write("reports/today.csv", b"a,b\r\n1,2\r\n")
     ctx.files.write("raw", bytes(range(256)))
@@ -196,20 +196,20 @@ def test_files_of_the_workspace_and_texts_go_along(mail, mails, make_ctx):
     assert mails.latest().get_body().get_content() == "See\n"
 
 
-def test_one_attachment_need_not_be_in_a_list(mail, mails):
+def test_a_single_attachment_can_be_given_without_a_list(mail, mails):
     mail(attachments={"name": "a.json", "content": "{}", "content_type": "application/json; charset=utf-8"})
     (part,) = mails.latest().iter_attachments()
     assert (part.get_filename(), part.get_content_type()) == ("a.json", "application/json")
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "C:\\etc\\passwd", "a/b/passwd"])
-def test_of_a_name_only_the_last_part_arrives(mail, mails, name):
+def test_an_attachment_name_keeps_only_the_last_part_of_a_path(mail, mails, name):
     mail(attachments=[{"name": name, "content": "x"}])
     assert next(mails.latest().iter_attachments()).get_filename() == "passwd"
 
 
 @pytest.mark.parametrize("content_type", ["multipart/mixed", "message/rfc822"])
-def test_a_file_cannot_pose_as_a_part_with_parts(mail, mails, content_type):
+def test_an_attachment_cannot_have_a_composite_content_type(mail, mails, content_type):
     mail(attachments=[{"name": "a", "content": "To: b", "content_type": content_type}])
     assert next(mails.latest().iter_attachments()).get_content_type() == "application/octet-stream"
 
@@ -232,7 +232,7 @@ def test_a_file_cannot_pose_as_a_part_with_parts(mail, mails, content_type):
         ({"name": "a", "content": "a", "content_type": "a/b\r\nX: y"}, "is not a content type"),
     ],
 )
-def test_an_attachment_that_cannot_be_is_refused_by_its_number(mail, mails, tmp_path, attachment, message):
+def test_the_error_for_an_invalid_attachment_has_its_index(mail, mails, tmp_path, attachment, message):
     (tmp_path / "files").mkdir()
     (tmp_path / "key").write_text("secret")
     (tmp_path / "files" / "link").symlink_to(tmp_path / "key")
@@ -241,7 +241,7 @@ def test_an_attachment_that_cannot_be_is_refused_by_its_number(mail, mails, tmp_
     assert not mails.envelopes
 
 
-def test_there_are_bounds_to_attachments(mail, mails, make_ctx, tmp_path):
+def test_the_number_and_size_of_attachments_are_limited(mail, mails, make_ctx, tmp_path):
     small = {"name": "a", "content": "a"}
     assert "the limit is 50" in failure(mail, attachments=[small] * 51)
     ctx, _ = make_ctx()
@@ -257,7 +257,7 @@ def test_there_are_bounds_to_attachments(mail, mails, make_ctx, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_bound_holds_for_the_encoded_message(mail, mails, make_ctx):
+def test_the_size_limit_applies_to_the_encoded_message(mail, mails, make_ctx):
     ctx, _ = make_ctx(credentials={"mail": ("smtp", {**HERE, "port": 1, "sender": "a@example.com"})})
     ctx.files.max_bytes = MAX_BYTES
     ctx.files.write("big", b"x" * (MAX_BYTES - 5))
@@ -276,7 +276,7 @@ def test_the_bound_holds_for_the_encoded_message(mail, mails, make_ctx):
      "x" * 201 + " <a@example.com>", "a@" + "b" * 64 + ".example", "," * 20_001, "a@\u3002.example", '"' * 300,
      '"\\' * 9_000],
 )  # fmt: skip
-def test_what_is_no_address_is_refused_by_its_key(mail, mails, address):
+def test_the_error_for_an_invalid_address_names_the_key(mail, mails, address):
     began = time.monotonic()
     for key in ("to", "cc", "bcc", "reply_to"):
         message = failure(mail, **{"to": "jane@example.com", key: address})
@@ -285,7 +285,7 @@ def test_what_is_no_address_is_refused_by_its_key(mail, mails, address):
 
 
 @pytest.mark.parametrize("bad", ["\r\nBcc: eve@example.com", "\nX: y", "\r", "\0", "\x85", "\u2028X: y"])
-def test_nothing_can_become_another_header(mail, mails, bad):
+def test_a_line_break_cannot_inject_a_header(mail, mails, bad):
     assert failure(mail, subject=f"Hello{bad}").startswith("subject: must not contain line breaks")
     for key in ("to", "cc", "bcc", "reply_to", "from"):
         for text in (f"Jane{bad} <jane@example.com>", f'"Jane{bad}" <jane@example.com>', f"jane@example.com{bad}"):
@@ -293,18 +293,18 @@ def test_nothing_can_become_another_header(mail, mails, bad):
     assert not mails.envelopes
 
 
-def test_a_body_stays_a_body(mail, mails):
+def test_a_body_cannot_inject_commands_or_headers(mail, mails):
     mail(body="\r\n.\r\nMAIL FROM:<eve@example.com>\r\n\nBcc: eve@example.com\n", subject="Hello")
     assert len(mails.envelopes) == 1 and mails.latest()["bcc"] is None
     assert "\n.\nMAIL FROM" in mails.latest().get_content()
 
 
-def test_half_characters_do_no_harm(mail, mails):
+def test_lone_surrogates_are_replaced(mail, mails):
     mail(subject="a\ud800b", body="c\ud800d", attachments=[{"name": "e\ud800", "content": "f\ud800"}])
     assert (mails.latest()["subject"], mails.latest().get_body().get_content()) == ("a?b", "c?d\n")
 
 
-def test_there_is_a_bound_to_recipients_and_there_has_to_be_one(mail, mails):
+def test_a_message_has_1_to_100_recipients(mail, mails):
     hundred = [f"a{number}@example.com" for number in range(100)]
     assert len(mail(to=hundred[:60], bcc=hundred[50:])["accepted"]) == 100
     assert failure(mail, to=hundred, cc="one@example.com") == "to: there are 101 recipients; the limit is 100"
@@ -312,19 +312,19 @@ def test_there_is_a_bound_to_recipients_and_there_has_to_be_one(mail, mails):
         assert failure(mail, to=nobody) == "to: at least one recipient is required"
 
 
-def test_an_address_that_the_old_rules_do_not_know_is_quoted(mail, mails):
+def test_an_address_with_consecutive_dots_is_quoted(mail, mails):
     assert mail(to="a..b@example.com")["accepted"] == ['"a..b"@example.com']
     assert parse_mailboxes("O'Neil+x <o'neil+x@Example.COM>", "to") == [
         parse_mailbox("O'Neil+x <o'neil+x@example.com>", "to")
     ]
 
 
-# How it is secured
+# TLS and login
 
 
 @pytest.mark.parametrize("security", ["tls", "starttls"])
-def test_a_mail_goes_encrypted_and_the_login_too(mail, mails, serve, authority, certificate, security):
-    # aiosmtpd knows of the encryption that began with STARTTLS alone.
+def test_the_login_and_the_message_are_encrypted(mail, mails, serve, authority, certificate, security):
+    # aiosmtpd recognizes only encryption that began with STARTTLS.
     options = {"auth_required": True, "auth_require_tls": security == "starttls"}
     port = serve(**{security: certificate}, authenticator=mails.let_in, **options)
     server = {"port": port, "security": security, "username": "me", "password": PASSWORD}
@@ -333,7 +333,7 @@ def test_a_mail_goes_encrypted_and_the_login_too(mail, mails, serve, authority, 
 
 
 @pytest.mark.parametrize("security", ["tls", "starttls"])
-def test_a_server_that_cannot_prove_who_it_is_gets_nothing(mail, mails, serve, authority, certificate, security):
+def test_nothing_is_sent_to_a_server_with_an_invalid_certificate(mail, mails, serve, authority, certificate, security):
     login = {"security": security, "username": "me", "password": PASSWORD}
     unknown = {**login, "port": serve(**{security: certificate}, authenticator=mails.let_in)}
     assert "the certificate is not valid: " in failure(mail, server=unknown)
@@ -343,7 +343,7 @@ def test_a_server_that_cannot_prove_who_it_is_gets_nothing(mail, mails, serve, a
     assert not mails.envelopes and not mails.logins
 
 
-def test_without_starttls_where_it_was_asked_for_nothing_is_sent(mail, mails, serve):
+def test_nothing_is_sent_if_the_server_lacks_the_required_starttls(mail, mails, serve):
     server = {"port": serve(authenticator=mails.let_in, auth_require_tls=False), "security": "starttls"}
     message = failure(mail, server={**server, "username": "me", "password": PASSWORD})
     assert message == "127.0.0.1 does not offer STARTTLS; nothing was sent. Use another security"
@@ -352,17 +352,17 @@ def test_without_starttls_where_it_was_asked_for_nothing_is_sent(mail, mails, se
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
 @pytest.mark.parametrize("password", [PASSWORD, "pässwörd ☃"])
-def test_who_logs_in_may_have_any_password(mail, mails, serve, mechanism, password, monkeypatch):
+def test_a_password_can_have_any_characters(mail, mails, serve, mechanism, password, monkeypatch):
     other = {"PLAIN": "LOGIN", "LOGIN": "PLAIN"}[mechanism]
     if not password.isascii() and mechanism == "LOGIN":
-        pytest.skip("what LOGIN encodes a password in is nowhere written")
+        pytest.skip("no standard says how LOGIN encodes a password")
     monkeypatch.setattr("mail_servers.PASSWORD", password)
     port = serve(authenticator=mails.let_in, auth_require_tls=False, auth_exclude_mechanism=[other])
     mail(server={"port": port, "username": "me", "password": password})
     assert [(used, name) for used, name, _ in mails.logins] == [(mechanism, b"me")]
 
 
-def test_a_wrong_password_is_said_and_not_shown(mail, mails, serve):
+def test_the_error_for_a_wrong_password_does_not_contain_it(mail, mails, serve):
     port = serve(authenticator=mails.let_in, auth_require_tls=False, auth_required=True)
     message = failure(mail, server={"port": port, "username": "me", "password": "not this one"})
     assert message.startswith(f"127.0.0.1:{port} rejected the user name or the password: 535 ")
@@ -370,17 +370,17 @@ def test_a_wrong_password_is_said_and_not_shown(mail, mails, serve):
     assert "answered 530 " in failure(mail, server={"port": port})
 
 
-def test_a_server_that_lets_nobody_log_in_is_told_no_password(mail, mails, serve):
+def test_no_password_is_sent_to_a_server_without_login(mail, mails, serve):
     message = failure(mail, server={"port": serve(), "username": "me", "password": PASSWORD})
     assert message == "127.0.0.1 does not offer a login on this connection"
 
 
-def test_an_address_that_may_not_be_reached_is_refused(mail, mails, serve):
+def test_a_server_outside_the_egress_rule_is_refused(mail, mails, serve):
     message = failure(mail, server={"port": serve()}, context={"rule": Rule([])})
     assert "127.0.0.1 is at an address that may not be reached" in message and not mails.envelopes
 
 
-def test_a_credential_that_is_bound_to_other_hosts_is_not_sent(run, make_ctx, serve, mails):
+def test_a_credential_bound_to_other_hosts_is_not_sent(run, make_ctx, serve, mails):
     data = {**HERE, "port": serve(), "sender": "a@example.com"}
     ctx, _ = make_ctx(credentials={"mail": ("smtp", data, ["mail.example.com"])})
     with pytest.raises(NodeError, match="may not be sent to 127.0.0.1"):
@@ -396,7 +396,7 @@ def test_a_credential_that_is_bound_to_other_hosts_is_not_sent(run, make_ctx, se
         {"attachments": [{"name": "a", "content": "hunter2hunter2"}]},
     ],
 )
-def test_a_secret_of_an_expression_is_not_mailed_about(run, make_ctx, serve, mails, leak):
+def test_a_secret_from_an_expression_is_not_mailed_to_an_unbound_host(run, make_ctx, serve, mails, leak):
     data = {**HERE, "port": serve(), "sender": "a@example.com"}
     known = {"mail": ("smtp", data), "key": ("secret", {"value": "hunter2hunter2"})}
     ctx, _ = make_ctx(credentials=known)
@@ -409,10 +409,10 @@ def test_a_secret_of_an_expression_is_not_mailed_about(run, make_ctx, serve, mai
     assert len(mails.envelopes) == 1
 
 
-# Trying a credential out
+# Credential check
 
 
-def test_a_credential_is_tried_out_without_a_mail(make_ctx, mails, serve, authority, certificate):
+def test_the_credential_check_sends_no_mail(make_ctx, mails, serve, authority, certificate):
     port = serve(starttls=certificate, authenticator=mails.let_in)
     login = {"host": "127.0.0.1", "port": port, "username": "me", "password": PASSWORD}
     known = {
@@ -450,7 +450,7 @@ class TestEmailKeepsTheContract(Contract):
     type_ = "email"
 
 
-# Addresses from outside
+# Parsing of addresses
 
 
 @pytest.mark.parametrize(
@@ -469,7 +469,7 @@ class TestEmailKeepsTheContract(Contract):
         "a@" + "é" * 9_000,
     ],
 )
-def test_no_text_that_stands_for_an_address_takes_long(text):
+def test_no_address_takes_long_to_parse(text):
     begun = time.thread_time()
     with pytest.raises(NodeError):
         parse_mailbox(text, "to")
@@ -490,13 +490,13 @@ def test_no_text_that_stands_for_an_address_takes_long(text):
         ("A" * 200 + " <ada@example.com>", "A" * 200, "ada@example.com"),
     ],
 )
-def test_an_address_is_what_stands_after_the_last_angle_bracket(text, name, address):
+def test_an_address_can_be_in_angle_brackets_after_a_name(text, name, address):
     found = parse_mailbox(text, "to")
     assert (found.name, found.address) == (name, address)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reason"),
     [
         ("A" * 201 + " <ada@example.com>", "has more than 200 characters"),
         ("a" * 64 + "@" + "b" * 256, "has more than 320 characters"),
@@ -509,6 +509,6 @@ def test_an_address_is_what_stands_after_the_last_angle_bracket(text, name, addr
         ("Ada <ada>", "is not an e-mail address"),
     ],
 )
-def test_what_is_no_address_is_told_so(text, told):
-    with pytest.raises(NodeError, match=told):
+def test_the_error_for_an_invalid_address_has_the_reason(text, reason):
+    with pytest.raises(NodeError, match=reason):
         parse_mailbox(text, "to")

@@ -1,4 +1,4 @@
-"""The server's own mail, through real mail servers on this machine."""
+"""Mail that the server itself sends, with real SMTP servers on this machine."""
 
 import logging
 import socket
@@ -20,7 +20,7 @@ def mails():
 
 @pytest.fixture
 def serve(mails):
-    """`serve(**options)` starts such a server and gives its port."""
+    """`serve(**options)` starts an SMTP server and returns its port."""
     with ExitStack() as stack:
 
         def start(**options):
@@ -34,7 +34,7 @@ def serve(mails):
 
 @pytest.fixture
 def send(tmp_path, authority):
-    """`send(url)` has the server send a mail through the one of HEADRACE_SMTP_URL; whether it was taken."""
+    """`send(url)` sends a mail with HEADRACE_SMTP_URL set to `url`; returns True if the mail server accepted it."""
 
     def go(url, to="jane@example.com"):
         settings = {"HEADRACE_SMTP_URL": url, "HEADRACE_CA_FILE": str(authority.file)}
@@ -44,7 +44,7 @@ def send(tmp_path, authority):
     return go
 
 
-def test_a_mail_arrives_from_the_sender_of_the_setting(send, serve, mails):
+def test_a_mail_has_the_sender_of_the_setting(send, serve, mails):
     assert send(f"smtp://127.0.0.1:{serve()}?from=flows@example.org&starttls=false")
     message, envelope = mails.latest(), mails.envelopes[-1]
     assert (envelope.mail_from, envelope.rcpt_tos) == ("flows@example.org", ["jane@example.com"])
@@ -53,7 +53,7 @@ def test_a_mail_arrives_from_the_sender_of_the_setting(send, serve, mails):
 
 
 @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
-def test_it_is_encrypted_before_anybody_logs_in(send, serve, mails, authority, scheme):
+def test_the_connection_is_encrypted_before_the_login(send, serve, mails, authority, scheme):
     context = authority.server("127.0.0.1")
     options = {"tls": context} if scheme == "smtps" else {"starttls": context}
     port = serve(**options, authenticator=mails.let_in, auth_require_tls=scheme == "smtp")
@@ -61,19 +61,19 @@ def test_it_is_encrypted_before_anybody_logs_in(send, serve, mails, authority, s
     assert mails.logins[0][1:] == (b"ada", True) and len(mails.envelopes) == 1
 
 
-def test_nothing_is_sent_to_a_server_that_does_not_encrypt(send, serve, mails, caplog):
+def test_nothing_is_sent_to_a_server_without_starttls(send, serve, mails, caplog):
     assert not send(f"smtp://ada:hunter2-secret@127.0.0.1:{serve()}?from=flows@example.org")
     assert mails.envelopes == [] and "STARTTLS" in caplog.text and "hunter2" not in caplog.text
 
 
-def test_nothing_is_sent_to_a_server_whose_certificate_is_another_hosts(send, serve, mails, authority, caplog):
+def test_nothing_is_sent_to_a_server_with_the_certificate_of_another_host(send, serve, mails, authority, caplog):
     port = serve(tls=authority.server("elsewhere.example"))
     assert not send(f"smtps://127.0.0.1:{port}?from=flows@example.org")
     assert mails.envelopes == [] and "certificate" in caplog.text
 
 
 @pytest.mark.parametrize("refused", ["jane@example.com", "password"])
-def test_what_a_server_refuses_is_logged_without_a_secret(send, serve, mails, caplog, refused):
+def test_a_rejection_is_logged_without_password_and_text(send, serve, mails, caplog, refused):
     mails.refuse[refused] = "550 no such person"
     port = serve(authenticator=mails.let_in, auth_require_tls=False)
     login = "ada:hunter2-secret@" if refused == "password" else ""
@@ -83,19 +83,19 @@ def test_what_a_server_refuses_is_logged_without_a_secret(send, serve, mails, ca
     assert "hunter2" not in caplog.text and "Dear Jane" not in caplog.text
 
 
-def test_where_nobody_listens_it_is_logged(send, caplog):
+def test_a_refused_connection_is_logged(send, caplog):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         assert not send(f"smtp://127.0.0.1:{closed.getsockname()[1]}?from=flows@example.org&starttls=false")
     assert "Could not send mail to jane@example.com: 127.0.0.1:" in caplog.text
 
 
-def test_a_server_that_says_nothing_is_given_up(send, monkeypatch, caplog):
+def test_a_silent_server_times_out(send, monkeypatch, caplog):
     monkeypatch.setattr(server_mail, "SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert not send(f"smtp://127.0.0.1:{silent.getsockname()[1]}?from=flows@example.org&starttls=false")
     assert "timed out after 0.2 s" in caplog.text
 
 
-def test_without_the_setting_nothing_is_sent_nor_logged(send, caplog):
+def test_without_the_setting_nothing_is_sent_or_logged(send, caplog):
     assert not send("") and "headrace.mail" not in {record.name for record in caplog.records}
