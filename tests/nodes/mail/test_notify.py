@@ -1,4 +1,4 @@
-"""Notices by Apprise, to real servers on this machine: what arrives, and what an address cannot make it do."""
+"""The notify node (Apprise), with real servers on this machine: messages, errors, and limits on service URLs."""
 
 import importlib
 import logging
@@ -22,12 +22,12 @@ from nodes.credentials.types import LOCAL_SERVICES, TYPES
 from nodes.mail.apprise_client import Notice, _apprise, _Throttle, send
 
 PASSWORD = "hunter2hunter2"
-NOBODY = Rule([])
+PUBLIC_ONLY = Rule([])
 
 
 @pytest.fixture
 def hook(httpserver):
-    """A server that takes what is posted to `/hook`; `hook.log` has it, `hook.place` is its host and port."""
+    """A server that accepts POST requests to `/hook`; `hook.log` has them, `hook.place` is its host and port."""
     httpserver.expect_request("/hook").respond_with_data("taken")
     place = f"127.0.0.1:{httpserver.port}"
     return SimpleNamespace(log=httpserver.log, place=place, url=f"json://{place}/hook", server=httpserver)
@@ -35,7 +35,7 @@ def hook(httpserver):
 
 @pytest.fixture
 def notify(run, make_ctx, hook):
-    """`notify(**config)` tells the hook, or the service at `url`; `context` is what the node runs in."""
+    """`notify(**config)` sends to the hook or to the service at `url`; `context` changes the context of the node."""
 
     def notify(url=hook.url, message="Hello", context=(), **config):
         ctx, notify.lines = make_ctx(credentials={"chat": ("service_url", {"url": url})}, **dict(context))
@@ -46,7 +46,7 @@ def notify(run, make_ctx, hook):
 
 @pytest.fixture
 def silent():
-    """The port of a server that takes connections and says nothing, or sends `silent.drops` again and again."""
+    """A server that accepts connections and sends nothing, or sends `silent.drops` repeatedly."""
     listener, over, threads = socket.create_server(("127.0.0.1", 0)), threading.Event(), []
 
     def serve(connection):
@@ -84,7 +84,7 @@ def failure(notify, permanent=True, **config):
     return caught.value.message
 
 
-# What arrives
+# Messages
 
 
 def test_a_message_arrives_with_its_title_and_level(notify, hook):
@@ -93,7 +93,7 @@ def test_a_message_arrives_with_its_title_and_level(notify, hook):
     assert (sent["title"], sent["message"], sent["type"], sent["attachments"]) == ("Backup", "It failed", "failure", [])
 
 
-def test_markup_is_turned_into_what_the_service_shows(notify, hook):
+def test_markup_is_converted_to_the_format_of_the_service(notify, hook):
     notify(message="A **bold** word", format="markdown", url=hook.url + "?format=html")
     assert "<strong>bold</strong>" in hook.log[-1][0].get_json()["message"]
     notify(message="<p>A <b>bold</b> word</p>", format="html", url=hook.url + "?format=text")
@@ -102,7 +102,7 @@ def test_markup_is_turned_into_what_the_service_shows(notify, hook):
     assert hook.log[-1][0].get_json()["message"] == "<b>as it is</b>"
 
 
-def test_a_message_that_is_too_long_becomes_several(notify, hook):
+def test_a_message_that_is_too_long_is_split(notify, hook):
     notify(message="word " * 14_000)
     parts = [request.get_json()["message"] for request, _ in hook.log]
     assert len(parts) == 3 and sum(part.count("word") for part in parts) == 14_000
@@ -110,12 +110,12 @@ def test_a_message_that_is_too_long_becomes_several(notify, hook):
     assert len(hook.log) == 4
 
 
-def test_half_characters_do_no_harm(notify, hook):
+def test_lone_surrogates_are_replaced(notify, hook):
     notify(title="a\ud800b", message="c\ud800d")
     assert hook.log[-1][0].get_json()["message"] == "c?d"
 
 
-def test_attachments_go_along(notify, hook, make_ctx):
+def test_attachments_are_sent(notify, hook, make_ctx):
     ctx, _ = make_ctx()
     ctx.files.write("reports/today.csv", b"a,b\n")
     attachments = ["reports/today.csv", {"name": "../note.txt", "content": "Hällo"}]
@@ -127,14 +127,14 @@ def test_attachments_go_along(notify, hook, make_ctx):
         each.close()
 
 
-def test_a_service_that_takes_no_attachments_is_not_silently_sent_none(notify, hook):
+def test_too_many_or_unsupported_attachments_are_an_error(notify, hook):
     message = failure(notify, url="mmost://127.0.0.1:1/abcdefgh", attachments=[{"name": "a", "content": "b"}] * 51)
     assert message == "attachments: there are 51; the limit is 50"
     message = failure(notify, url="prowl://" + "a" * 40, attachments=[{"name": "a", "content": "b"}])
     assert message == "Prowl does not support attachments; remove them"
 
 
-def test_an_attachment_that_cannot_be_is_refused(notify, hook, tmp_path):
+def test_an_attachment_outside_the_workspace_is_refused(notify, hook, tmp_path):
     (tmp_path / "files").mkdir()
     (tmp_path / "key").write_text("secret")
     (tmp_path / "files" / "link").symlink_to(tmp_path / "key")
@@ -143,36 +143,36 @@ def test_an_attachment_that_cannot_be_is_refused(notify, hook, tmp_path):
     assert not hook.log
 
 
-# What goes wrong
+# Errors
 
 
 @pytest.mark.parametrize(
     ("status", "permanent"), [(400, True), (401, True), (404, True), (408, False), (429, False), (500, False)]
 )
-def test_a_service_that_refuses_is_an_error_with_its_reason(notify, hook, status, permanent):
+def test_a_bad_status_is_an_error_with_its_reason(notify, hook, status, permanent):
     hook.server.expect_request("/no").respond_with_data("no", status=status)
     message = failure(notify, permanent, url=f"json://{hook.place}/no")
     assert message.startswith(f"JSON (status {status}): Failed to send JSON POST notification")
 
 
-def test_a_port_that_is_closed_is_named(notify):
+def test_the_error_for_a_closed_port_names_it(notify):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     message = failure(notify, False, url=f"json://127.0.0.1:{port}/?password={PASSWORD}")
     assert message == f"JSON: 127.0.0.1:{port}: Connection refused"
 
 
-def test_a_host_that_there_is_not_is_named(notify):
+def test_the_error_for_an_unknown_host_names_it(notify):
     message = failure(notify, False, url=f"json://nowhere.invalid/?password={PASSWORD}")
     assert message.startswith("JSON: nowhere.invalid cannot be resolved") and PASSWORD not in message
 
 
-def test_the_scheme_of_an_encrypted_service_for_one_that_is_not_is_named(notify, hook):
+def test_the_error_for_a_tls_scheme_at_a_plain_server_explains_it(notify, hook):
     message = failure(notify, False, url=f"jsons://{hook.place}/hook")
     assert message.startswith(f"JSON: {hook.place} does not speak TLS: check the scheme")
 
 
-def test_the_plain_scheme_for_an_encrypted_service_is_named(notify, authority):
+def test_the_error_for_a_plain_scheme_at_a_tls_server_explains_it(notify, authority):
     with HTTPServer("127.0.0.1", ssl_context=authority.server("127.0.0.1")) as server:
         place = f"127.0.0.1:{server.port}"
         message = failure(notify, False, url=f"json://{place}/hook")
@@ -189,18 +189,18 @@ def test_the_plain_scheme_for_an_encrypted_service_is_named(notify, authority):
         ("just text", "an Apprise URL"),
     ],
 )
-def test_an_address_that_is_none_is_refused(notify, url, words, monkeypatch):
+def test_an_invalid_service_url_is_refused(notify, url, words, monkeypatch):
     monkeypatch.setattr(TYPES["service_url"], "load", dict)
     assert words in failure(notify, url=url)
 
 
-def test_apprise_does_not_try_again_by_itself_and_takes_no_failure_for_a_success(notify, hook):
+def test_the_url_cannot_make_apprise_retry_or_ignore_a_failure(notify, hook):
     hook.server.expect_request("/no").respond_with_data("no", status=503)
     failure(notify, False, url=f"json://{hook.place}/no?retry=5&wait=1&optional=yes")
     assert len(hook.log) == 1
 
 
-def test_several_failures_at_once_keep_their_reasons(make_ctx, hook):
+def test_concurrent_failures_keep_their_own_reasons(make_ctx, hook):
     for status in (401, 403, 404, 500):
         hook.server.expect_request(f"/{status}").respond_with_data("no", status=status)
     found = {}
@@ -222,22 +222,22 @@ def test_several_failures_at_once_keep_their_reasons(make_ctx, hook):
     assert len(found) == 4
 
 
-# In time
+# Timeouts
 
 
 @pytest.mark.parametrize("drops", [b"", b"H", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 500 No\r\nX: y\r\n"])
-def test_a_server_that_drips_or_says_nothing_gains_no_time(notify, silent, drops):
+def test_a_slow_or_silent_server_does_not_extend_the_deadline(notify, silent, drops):
     silent.drops, began = drops, time.monotonic()
     failure(notify, False, url=f"json://{silent.place}/?rto=60&cto=60", context={"seconds": 0.4})
     assert time.monotonic() - began < 15
 
 
-def test_what_is_late_is_said_to_be(notify, silent):
+def test_the_error_of_a_timeout_has_its_duration(notify, silent):
     message = failure(notify, False, url=f"json://{silent.place}/?rto=60", context={"seconds": 0.4})
     assert message == "JSON: timed out after 0.4 s"
 
 
-def test_a_pause_that_a_service_wants_is_kept_and_bounded():
+def test_the_pause_of_a_service_is_kept_unless_it_exceeds_the_deadline():
     throttle = _Throttle(0.05, time.monotonic() + 30)
     began = time.monotonic()
     throttle()
@@ -252,12 +252,12 @@ def test_a_pause_that_a_service_wants_is_kept_and_bounded():
         assert throttle.is_short
 
 
-def test_an_answer_has_a_bound(notify, hook):
+def test_the_size_of_a_response_is_limited(notify, hook):
     hook.server.expect_request("/big").respond_with_data("x" * (MAX_BYTES + 1))
     assert "JSON: the response has more than" in failure(notify, False, url=f"json://{hook.place}/big")
 
 
-# What an address can reach
+# What a service URL can reach
 
 
 @pytest.mark.parametrize(
@@ -270,13 +270,13 @@ def test_an_answer_has_a_bound(notify, hook):
         "ircs://127.0.0.1:{}/channel",
     ],
 )
-def test_it_reaches_no_address_that_the_rule_does_not_permit(notify, hook, url):
-    message = failure(notify, url=url.format(hook.server.port), context={"rule": NOBODY})
+def test_a_host_outside_the_egress_rule_is_refused(notify, hook, url):
+    message = failure(notify, url=url.format(hook.server.port), context={"rule": PUBLIC_ONLY})
     assert message == "127.0.0.1 may not be reached; HEADRACE_EGRESS_ALLOW can permit it"
     assert not hook.log
 
 
-def test_a_redirect_reaches_none_either(notify, hook):
+def test_a_redirect_to_a_host_outside_the_egress_rule_is_refused(notify, hook):
     hook.server.expect_request("/away").respond_with_response(
         Response(status=307, headers={"Location": f"http://127.0.0.2:{hook.server.port}/hook"})
     )
@@ -286,14 +286,14 @@ def test_a_redirect_reaches_none_either(notify, hook):
 
 
 @pytest.mark.parametrize("scheme", sorted(LOCAL_SERVICES | {"SYSLOG", "GNOME"}))
-def test_services_that_are_this_machine_are_refused_already_as_a_credential(scheme):
+def test_a_credential_for_a_local_service_is_refused(scheme):
     for url in (f"{scheme}://", f"{scheme}://localhost/x"):
         with pytest.raises(ValidationError, match="is not supported"):
             TYPES["service_url"].load({"url": url})
 
 
-def test_every_service_that_apprise_has_for_this_machine_is_among_them():
-    """Of those that make no request over HTTP, the rest speaks to servers by sockets, which the rule watches."""
+def test_the_local_services_of_apprise_are_all_listed():
+    """The other services use HTTP requests or sockets, which the egress rule checks."""
     _apprise()
     from apprise.manager_plugins import NotificationManager
 
@@ -322,20 +322,20 @@ def files_of(module):
         "fcm://project/device?mode=oauth2&keyfile={}",
     ],
 )
-def test_no_file_of_this_machine_is_read_for_an_address(notify, tmp_path, url):
+def test_a_service_url_cannot_make_the_server_read_a_file(notify, tmp_path, url):
     key, other = tmp_path / "headrace.key", tmp_path / "other"
     for path in (key, other):
         path.write_text("{}")
         os.utime(path, (0, time.time()))
     other.read_text()
     if other.stat().st_atime == 0:
-        pytest.skip("this file system does not tell when a file was read")
+        pytest.skip("this file system does not record when a file was read")
     with pytest.raises(NodeError):
-        notify(url=url.format(key), context={"rule": NOBODY})
+        notify(url=url.format(key), context={"rule": PUBLIC_ONLY})
     assert key.stat().st_atime == 0
 
 
-def test_nothing_of_the_environment_is_used(notify, hook, monkeypatch, tmp_path):
+def test_netrc_and_proxy_variables_are_ignored(notify, hook, monkeypatch, tmp_path):
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password hunter2hunter2\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
@@ -344,7 +344,7 @@ def test_nothing_of_the_environment_is_used(notify, hook, monkeypatch, tmp_path)
     assert "Authorization" not in hook.log[-1][0].headers and len(hook.log) == 1
 
 
-def test_requests_is_as_ever_elsewhere(hook, monkeypatch):
+def test_apprise_does_not_change_requests_for_other_code(hook, monkeypatch):
     import requests
 
     _apprise()
@@ -352,7 +352,7 @@ def test_requests_is_as_ever_elsewhere(hook, monkeypatch):
     assert requests.post(f"http://{hook.place}/hook", timeout=5).text == "taken"
 
 
-def test_a_server_is_believed_where_its_authority_is(notify, authority):
+def test_a_certificate_is_trusted_only_with_its_ca_file(notify, authority):
     with HTTPServer("127.0.0.1", ssl_context=authority.server("127.0.0.1")) as server:
         server.expect_request("/hook").respond_with_data("taken")
         url = f"jsons://127.0.0.1:{server.port}/hook"
@@ -360,7 +360,7 @@ def test_a_server_is_believed_where_its_authority_is(notify, authority):
         assert notify(url=url, context={"ca_file": authority.file}) == {"service": "JSON"}
 
 
-def test_no_address_is_logged(notify, hook):
+def test_no_service_url_is_logged(notify, hook):
     class Kept(logging.Handler):
         def emit(self, record):
             if record.name.startswith(("apprise", "urllib3", "requests", "headrace")):
@@ -397,7 +397,7 @@ def test_no_address_is_logged(notify, hook):
         ("json://chat.example.com/?+X-Key=a1b2c3d4e5", "a1b2c3d4e5", "chat.example.com"),
     ],
 )
-def test_of_an_address_what_looks_like_a_key_is_hidden(make_ctx, url, secret, open_):
+def test_keys_in_a_service_url_are_redacted(make_ctx, url, secret, open_):
     ctx, _ = make_ctx(credentials={"chat": ("service_url", {"url": url})})
     ctx.credential("chat")
     assert secret not in ctx.keyring.clean_text(f"told {secret} all")
@@ -405,7 +405,7 @@ def test_of_an_address_what_looks_like_a_key_is_hidden(make_ctx, url, secret, op
     assert ctx.keyring.clean_data({"a": f"the {open_} one", "b": secret})["a"] == f"the {open_} one"
 
 
-def test_a_secret_of_an_expression_goes_to_no_service(notify, run, make_ctx, hook):
+def test_a_secret_from_an_expression_is_not_sent_to_a_service(notify, run, make_ctx, hook):
     known = {"chat": ("service_url", {"url": hook.url}), "key": ("secret", {"value": PASSWORD})}
     for leak in ({"message": f"it is {PASSWORD}"}, {"title": PASSWORD, "message": "a"}):
         ctx, _ = make_ctx(credentials=known)
@@ -420,10 +420,10 @@ def test_a_secret_of_an_expression_goes_to_no_service(notify, run, make_ctx, hoo
     assert not hook.log
 
 
-# Trying a credential out
+# Credential check
 
 
-def test_a_credential_is_tried_out_by_its_address_and_if_asked_for_by_a_message(make_ctx, hook):
+def test_the_credential_check_sends_a_message_only_on_request(make_ctx, hook):
     known = {"good": ("service_url", {"url": hook.url}), "bad": ("service_url", {"url": "slack://bad"})}
     ctx, _ = make_ctx(credentials=known)
     check = CHECKS["service_url"]
