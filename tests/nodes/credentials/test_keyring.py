@@ -1,4 +1,4 @@
-"""What a keyring gives, whom it lets be told, and that no form of a value is left in what it has cleaned."""
+"""The keyring: access to credentials, the hosts they are bound to, and redaction of secrets in every encoding."""
 
 import base64
 import html
@@ -36,20 +36,21 @@ def keyring(**credentials):
     return Keyring(find)
 
 
-def hiding(*values):
+def keyring_hiding(*values):
+    """Return a keyring that redacts these values."""
     ring = Keyring()
     ring.hide(*values)
     return ring
 
 
-def cleaned(ring, value):
+def clean(ring, value):
     return orjson.loads(ring.clean(orjson.dumps(value)))
 
 
-# Giving
+# Access
 
 
-def test_a_credential_is_given_by_its_name_to_those_who_take_its_type():
+def test_a_credential_is_found_by_name_and_must_have_an_accepted_type():
     ring = keyring(mail=("smtp", {"host": "mail.example", "username": "ada", "password": "hunter2hunter2"}))
     found = ring.use("mail", "smtp", "imap")
     assert (found.name, found.type, found.data["password"]) == ("mail", "smtp", "hunter2hunter2")
@@ -61,7 +62,7 @@ def test_a_credential_is_given_by_its_name_to_those_who_take_its_type():
         ring.use("other")
 
 
-def test_one_that_the_key_does_not_open_is_an_error_and_no_crash():
+def test_a_credential_that_cannot_be_decrypted_is_an_error():
     def find(name):
         raise VaultError("this was not encrypted with the server's key")
 
@@ -86,13 +87,13 @@ def test_one_that_the_key_does_not_open_is_an_error_and_no_crash():
         ("{{ secrets|list }}", []),
     ],
 )
-def test_an_expression_gets_what_it_names_and_no_list_of_names(source, value):
+def test_an_expression_can_read_a_secret_by_name_but_not_list_secrets(source, value):
     ring = keyring(shop=("secret", {"value": "hunter2hunter2"}), till=("http_basic", BASIC))
     assert compile_text(source).evaluate({"secrets": ring}) == value
 
 
 @pytest.mark.parametrize("source", ["{{ secrets.other }}", "{{ secrets.other|default('x') }}", "{{ 'a' in secrets }}"])
-def test_an_expression_that_names_what_is_not_there_fails_whatever_it_says_besides(source):
+def test_an_expression_with_a_missing_credential_fails_even_with_a_default(source):
     with pytest.raises(ExpressionError, match="there is no credential"):
         compile_text(source).evaluate({"secrets": keyring(shop=("secret", {"value": "x"}))})
 
@@ -114,7 +115,7 @@ def test_an_expression_that_names_what_is_not_there_fails_whatever_it_says_besid
         ([], "example.com", False),
     ],
 )
-def test_a_credential_goes_to_its_hosts_only(hosts, host, may):
+def test_a_credential_is_only_sent_to_its_hosts(hosts, host, may):
     found = keyring(shop=("secret", {"value": "x"}, hosts)).use("shop")
     assert found.may_go_to(host) == may
     if not may:
@@ -123,7 +124,7 @@ def test_a_credential_goes_to_its_hosts_only(hosts, host, may):
 
 
 @pytest.mark.parametrize("sent", [TOKEN, f"Bearer {TOKEN}", quote(TOKEN), base64.b64encode(b"u:" + TOKEN.encode())])
-def test_what_an_expression_got_may_not_go_to_a_host_that_it_is_not_bound_to(sent):
+def test_a_secret_from_an_expression_is_not_sent_to_an_unbound_host(sent):
     ring = keyring(shop=("secret", {"value": TOKEN}, ["good.example"]))
     sent = sent if isinstance(sent, str) else sent.decode()
     ring.check_host("evil.example", ["before anything was asked for", sent])
@@ -135,9 +136,9 @@ def test_what_an_expression_got_may_not_go_to_a_host_that_it_is_not_bound_to(sen
     assert TOKEN not in str(error.value)
 
 
-# Striking out
+# Redaction
 
-WAYS = {
+ENCODINGS = {
     "itself": lambda text: text,
     "inside": lambda text: f"a {text} b",
     "twice": lambda text: text + text,
@@ -160,31 +161,31 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("secret", ["s3cr3tT0ken", "a/b+c=d&e f", 'quo"te\\d', "Grüße, 世界!", "line\nfeed\ttab"])
-def test_a_value_is_struck_out_in_whatever_way_it_is_written(secret, way):
-    written = WAYS[way](secret)
-    ring = hiding(secret)
-    shown = cleaned(ring, {"echo": [written], written: 1})
+def test_a_value_is_redacted_in_every_encoding(secret, encoding):
+    written = ENCODINGS[encoding](secret)
+    ring = keyring_hiding(secret)
+    shown = clean(ring, {"echo": [written], written: 1})
     assert written not in str(shown) and HIDDEN in shown["echo"][0] and any(HIDDEN in key for key in shown)
     assert written not in ring.clean_text(f"failed: {written}")
 
 
 @pytest.mark.parametrize("before", ["", "u", "us", "use", "user:"])
 @pytest.mark.parametrize("after", ["", ":", ":x", ":xy"])
-def test_a_value_is_struck_out_where_it_is_part_of_something_in_base64(before, after):
+def test_a_value_is_redacted_inside_base64(before, after):
     secret = "s3cr3tT0ken"
     whole = base64.b64encode(f"{before}{secret}{after}".encode()).decode()
-    shown = cleaned(hiding(secret), f"Basic {whole}")
+    shown = clean(keyring_hiding(secret), f"Basic {whole}")
     assert HIDDEN in shown
     left = shown.removeprefix("Basic ").split(HIDDEN)
-    # At most the letters of base64 that it shares with what stands beside it.
+    # Only the base64 characters that also encode a part of the neighbouring text may remain.
     shared = (len(before) * 8 // 6 + 1, len(whole) - (len(before) + len(secret)) * 8 // 6)
     assert (len(left[0]) <= shared[0]) and (len(left[1]) <= shared[1])
 
 
 @given(st.data())
-def test_a_value_is_struck_out_of_an_url_whatever_part_of_it_is_escaped(data):
+def test_a_value_is_redacted_in_a_url_whichever_characters_are_escaped(data):
     secret = "aB3/+=&?c d%é-4567"
     written = "".join(
         data.draw(st.sampled_from([letter, quote(letter, safe=""), quote(letter, safe="").lower()]))
@@ -195,7 +196,7 @@ def test_a_value_is_struck_out_of_an_url_whatever_part_of_it_is_escaped(data):
     ring = keyring(shop=("secret", {"value": secret}))
     assert ring["shop"] == secret
     url = f"https://a.example/?key={written}&next=1"
-    assert cleaned(ring, [url]) == ["https://a.example/?key=***&next=1"]
+    assert clean(ring, [url]) == ["https://a.example/?key=***&next=1"]
     assert ring.clean_text(url) == "https://a.example/?key=***&next=1"
     with pytest.raises(NodeError, match="may not be sent"):
         ring.check_host("a.example", [url])
@@ -203,21 +204,21 @@ def test_a_value_is_struck_out_of_an_url_whatever_part_of_it_is_escaped(data):
 
 @given(
     st.text(st.characters(exclude_categories=["Cs"]), min_size=4, max_size=40),
-    st.sampled_from(sorted(set(WAYS) - {"capitals", "small"})),
+    st.sampled_from(sorted(set(ENCODINGS) - {"capitals", "small"})),
     st.text(max_size=10),
     st.text(max_size=10),
 )
-def test_no_value_is_left_whatever_it_is_and_whatever_stands_around_it(secret, way, before, after):
+def test_any_value_is_redacted_in_any_text(secret, encoding, before, after):
     assume(secret.strip() == secret and secret not in HIDDEN * 3 and (before + after).isprintable())
-    written = before + WAYS[way](secret) + after
-    shown = cleaned(hiding(secret), {"a": [written, {"b": 1}]})
-    assert WAYS[way](secret) not in shown["a"][0].replace(HIDDEN, "\0") and shown["a"][1] == {"b": 1}
+    written = before + ENCODINGS[encoding](secret) + after
+    shown = clean(keyring_hiding(secret), {"a": [written, {"b": 1}]})
+    assert ENCODINGS[encoding](secret) not in shown["a"][0].replace(HIDDEN, "\0") and shown["a"][1] == {"b": 1}
 
 
-def test_what_has_nothing_of_it_is_the_same_object():
+def test_data_without_a_secret_is_returned_as_the_same_object():
     encoded = orjson.dumps({"a": ["b", 1, None, True, 2.5], "c": {"d": "x" * 10_000}})
     assert Keyring().clean(encoded) is encoded
-    assert hiding(TOKEN, "ab", "1234").clean(encoded) is encoded
+    assert keyring_hiding(TOKEN, "ab", "1234").clean(encoded) is encoded
 
 
 @pytest.mark.parametrize(
@@ -238,53 +239,53 @@ def test_what_has_nothing_of_it_is_the_same_object():
         ("é", ["é", "café"], [HIDDEN, "café"]),
     ],
 )
-def test_short_values_stand_alone_and_numbers_count_as_text(secret, value, shown):
-    assert cleaned(hiding(secret), value) == shown
+def test_short_values_match_whole_texts_only_and_numbers_match_as_text(secret, value, shown):
+    assert clean(keyring_hiding(secret), value) == shown
 
 
-def test_of_a_long_value_every_long_line_counts():
+def test_each_long_line_of_a_long_value_is_redacted():
     lines = [secrets.token_urlsafe(48) for _ in range(5)]
-    ring = hiding("\n".join(["-----BEGIN KEY-----", *lines, "-----END KEY-----"]))
-    shown = cleaned(ring, {"windows": "\r\n".join(lines), "one": f"x {lines[2]}"})
+    ring = keyring_hiding("\n".join(["-----BEGIN KEY-----", *lines, "-----END KEY-----"]))
+    shown = clean(ring, {"windows": "\r\n".join(lines), "one": f"x {lines[2]}"})
     assert not any(line in str(shown) for line in lines) and shown["one"] == "x ***"
 
 
-def test_one_value_in_another_leaves_nothing_of_either():
-    ring = hiding("hunter2", "hunter2hunter2extra")
-    assert cleaned(ring, "hunter2hunter2extra hunter2") == "*** ***"
+def test_a_value_inside_another_value_is_redacted():
+    ring = keyring_hiding("hunter2", "hunter2hunter2extra")
+    assert clean(ring, "hunter2hunter2extra hunter2") == "*** ***"
 
 
-def test_what_is_nested_too_deeply_to_look_at_is_not_shown():
+def test_data_nested_too_deeply_to_search_is_not_shown():
     value = TOKEN
     for _ in range(252):
         value = [value]
-    assert TOKEN not in str(cleaned(hiding(TOKEN), value))
+    assert TOKEN not in str(clean(keyring_hiding(TOKEN), value))
 
 
 @pytest.mark.parametrize("cut", [12, 13, 20, 39])
-def test_a_message_keeps_no_piece_of_a_value_that_it_cuts(cut):
+def test_a_truncated_value_in_a_message_is_redacted(cut):
     secret = secrets.token_urlsafe(30)
-    ring = hiding(secret)
+    ring = keyring_hiding(secret)
     assert ring.clean_text(f"bad value {secret[:cut]}…") == "bad value ***…"
     assert ring.clean_text(f"…{secret[-cut:]} is the end") == "…*** is the end"
     assert ring.clean_text(f"{secret[:cut]} and {secret}{secret}") == "*** and ******"
 
 
-def test_data_keeps_what_only_begins_like_a_value():
-    ring = hiding("https://hooks.example.com/services/T0/B0/s3cr3t")
-    assert cleaned(ring, "https://hooks.example.com/help") == "https://hooks.example.com/help"
+def test_data_that_only_begins_like_a_value_is_kept():
+    ring = keyring_hiding("https://hooks.example.com/services/T0/B0/s3cr3t")
+    assert clean(ring, "https://hooks.example.com/help") == "https://hooks.example.com/help"
 
 
-def test_pieces_of_a_value_that_repeats_itself_take_no_time():
-    ring = hiding("ab" * 5_000)
+def test_a_repetitive_value_is_redacted_quickly():
+    ring = keyring_hiding("ab" * 5_000)
     began = time.perf_counter()
     assert "abababab" not in ring.clean_text("ab" * 4_000 + "x" + "ab" * 30_000)
     assert time.perf_counter() - began < 10
 
 
-def test_a_node_can_clean_a_text_before_it_cuts_it():
+def test_a_node_can_redact_a_text_before_it_truncates_it():
     assert Context("node", {}, {}, "key").clean(f"x {TOKEN}") == f"x {TOKEN}"
-    assert Context("node", {}, {}, "key", keyring=hiding(TOKEN)).clean(f"x {TOKEN}") == "x ***"
+    assert Context("node", {}, {}, "key", keyring=keyring_hiding(TOKEN)).clean(f"x {TOKEN}") == "x ***"
 
 
 class Odd:
@@ -293,27 +294,27 @@ class Odd:
 
 
 @pytest.mark.parametrize("data", [TOKEN.encode(), {TOKEN}, Odd(), {"a": (TOKEN, 1)}, [{"b": Odd()}]])
-def test_a_log_entry_has_no_value_whatever_it_is_wrapped_in(data):
+def test_a_log_entry_is_redacted_in_any_type_of_data(data):
     written = []
-    ring = hiding(TOKEN)
+    ring = keyring_hiding(TOKEN)
     ctx = Context("node", {}, {}, "key", write_log=lambda *entry: written.append(entry), keyring=ring)
     ctx.log("info", f"seen {TOKEN}", data)
-    # As the recorder writes it.
+    # The recorder encodes entries in the same way.
     text = orjson.dumps(written, default=str).decode()
     assert HIDDEN in text and not any(form in text for form in forms(TOKEN))
 
 
-def test_it_knows_what_it_hid_before():
-    ring = hiding("first value")
+def test_values_hidden_earlier_stay_hidden():
+    ring = keyring_hiding("first value")
     ring.hide("second value", "first value", "")
-    assert cleaned(ring, ["first value", "second value"]) == [HIDDEN, HIDDEN]
+    assert clean(ring, ["first value", "second value"]) == [HIDDEN, HIDDEN]
 
 
-# Looking for many at once
+# Search for many secrets
 
 
 @given(st.lists(st.binary(min_size=1, max_size=12), min_size=1, max_size=40), st.data())
-def test_looking_for_many_at_once_finds_what_looking_for_each_finds(needles, data):
+def test_a_search_for_many_needles_finds_the_same_as_single_searches(needles, data):
     text = data.draw(st.binary(max_size=40))
     if data.draw(st.booleans()):
         at = data.draw(st.integers(0, len(text)))
@@ -323,7 +324,7 @@ def test_looking_for_many_at_once_finds_what_looking_for_each_finds(needles, dat
     assert found.are_in(text) == any(needle in text for needle in needles)
 
 
-def a_megabyte(extra=""):
+def make_megabyte(extra=""):
     rows = [
         {"id": number, "name": secrets.token_urlsafe(24), "total": number * 1.5, "url": f"https://a.example/{number}"}
         for number in range(10_500)
@@ -334,27 +335,27 @@ def a_megabyte(extra=""):
 
 
 @pytest.mark.parametrize("length", [8, 30, 300])
-def test_a_megabyte_is_searched_for_twenty_secrets_in_a_moment(length):
+def test_a_megabyte_is_searched_for_20_secrets_in_50_milliseconds(length):
     hidden = [secrets.token_urlsafe(length) for _ in range(20)]
-    ring, encoded = hiding(*hidden), a_megabyte()
+    ring, encoded = keyring_hiding(*hidden), make_megabyte()
     took = []
     for _ in range(5):
         began = time.thread_time()
         assert ring.clean(encoded) is encoded
         took.append(time.thread_time() - began)
     assert min(took) < 0.05
-    assert hidden[7] not in ring.clean(a_megabyte(f"x{hidden[7]}y")).decode()
+    assert hidden[7] not in ring.clean(make_megabyte(f"x{hidden[7]}y")).decode()
 
 
 def test_without_secrets_nothing_is_searched():
-    ring, encoded = Keyring(), a_megabyte()
+    ring, encoded = Keyring(), make_megabyte()
     began = time.perf_counter()
     for _ in range(10_000):
         ring.clean(encoded)
     assert time.perf_counter() - began < 5
 
 
-def test_a_family_of_nodes_says_how_its_credentials_are_tried_out(monkeypatch):
+def test_checks_registers_a_check_for_each_credential_type(monkeypatch):
     monkeypatch.setattr("nodes.credentials.checks.CHECKS", found := {})
 
     @checks("one", "two")
