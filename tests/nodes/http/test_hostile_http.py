@@ -1,4 +1,4 @@
-"""Peers and inputs that mean harm to the nodes that speak HTTP: each is refused or cut off, soon, with its reason."""
+"""Malicious servers and inputs for the nodes that use HTTP: each is refused or stopped soon, with its reason."""
 
 import gzip
 import ipaddress
@@ -28,23 +28,23 @@ CHUNKED = b"HTTP/1.1 %s\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunke
 
 @pytest.fixture
 def strict():
-    """A client that may reach the internet alone."""
+    """A client that may reach public addresses only."""
     client = Client(Rule([]))
     yield client
     client.close()
 
 
 def endless(status=b"200 OK"):
-    """A body without an end."""
+    """Return a response whose body never ends."""
     return itertools.chain([CHUNKED % status], itertools.repeat(b"1000\r\n" + b"x" * 4096 + b"\r\n"))
 
 
-# Into the own network
+# Private networks
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "[::ffff:7f00:1]", "0x7f.1", "a.example"])
 @pytest.mark.parametrize("type_", ["http", "graphql"])
-def test_this_machine_is_not_reached_under_any_name(run, names, httpserver, strict, host, type_):
+def test_this_machine_is_refused_under_any_name(run, names, httpserver, strict, host, type_):
     names["a.example"] = ["127.0.0.1"]
     config = {"url": f"http://{host}:{httpserver.port}/"} | ({"query": "{ a }"} if type_ == "graphql" else {})
     error = failure(run, config, type_, http=strict)
@@ -56,22 +56,22 @@ def test_this_machine_is_not_reached_under_any_name(run, names, httpserver, stri
     "target", ["http://169.254.169.254/latest/", "http://10.0.0.1/", "http://[fd00::1]/", "//[::]/"]
 )
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_does_not_lead_into_the_network(run, httpserver, target, status):
+def test_a_redirect_to_a_private_address_is_refused(run, httpserver, target, status):
     url = answering(httpserver, "/", (status, {"Location": target}, ""))
     error = failure(run, {"url": url, "method": "POST", "body": {}, "credential": "key"}, credentials=BEARER)
     assert "is at an address that may not be reached" in error.message and error.permanent
 
 
-def test_a_next_link_does_not_lead_into_the_network(run, httpserver):
+def test_a_next_link_to_a_private_address_is_refused(run, httpserver):
     url = answering(httpserver, "/", {"list": [1], "next": "http://169.254.169.254/latest/"})
     config = {"url": url, "pagination": {"type": "next_link", "path": "next", "items": "list"}}
     assert "leads from 127.0.0.1 to another host, 169.254.169.254" in failure(run, config).message
 
 
-# After the credential
+# Theft of credentials
 
 
-def test_a_credential_does_not_follow_a_redirect_even_to_a_host_that_it_is_bound_to(run, names, httpserver):
+def test_a_credential_does_not_follow_a_redirect_to_another_bound_host(run, names, httpserver):
     names["b.example"] = ["127.0.0.1"]
     echoing(httpserver)
     url = answering(httpserver, "/", (307, {"Location": f"http://b.example:{httpserver.port}/echo"}, ""))
@@ -91,14 +91,14 @@ def test_a_credential_does_not_follow_a_redirect_even_to_a_host_that_it_is_bound
         ("http://a.example/", "https://a.example/", True),
     ],
 )
-def test_what_is_secret_does_not_go_over_a_weaker_connection(old, new, kept):
+def test_secret_headers_are_dropped_for_another_origin_or_without_tls(old, new, kept):
     headers = {"Authorization": "Bearer s", "X-Api-Key": "s", "Accept": "*/*"}
     following = _remove_secrets(httpx.Request("GET", old), httpx.Request("GET", new, headers=headers), None)
     assert ("authorization" in following.headers, "x-api-key" in following.headers) == (kept, kept)
     assert following.headers["accept"] == "*/*"
 
 
-def test_a_page_that_shows_the_credential_back_does_not_get_it_into_the_error(run, make_ctx, httpserver):
+def test_a_credential_that_the_server_echoes_is_redacted_in_the_error(run, make_ctx, httpserver):
     def answer(request):
         return Response(request.headers["Authorization"], 400, content_type="text/plain")
 
@@ -108,12 +108,12 @@ def test_a_page_that_shows_the_credential_back_does_not_get_it_into_the_error(ru
     assert unplaced(error.message) == "GET 127.0.0.1 answered 400 BAD REQUEST: Bearer ***"
 
 
-# Over TLS
+# TLS
 
 
 @pytest.fixture(scope="module")
 def identity(tmp_path_factory):
-    """The files of a certificate for 127.0.0.1 that nobody but itself vouches for, and of its key."""
+    """The files of a self-signed certificate for 127.0.0.1 and of its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
@@ -130,7 +130,7 @@ def identity(tmp_path_factory):
 
 @pytest.fixture
 def secure(identity):
-    """A server that speaks TLS, with that certificate."""
+    """An HTTPS server with the self-signed certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*identity)
     with HTTPServer("127.0.0.1", ssl_context=context) as server:
@@ -139,19 +139,19 @@ def secure(identity):
 
 @pytest.fixture
 def trusting(identity):
-    """A client that takes the certificate."""
+    """A client that trusts the self-signed certificate."""
     client = Client(Rule(["127.0.0.1"]))
     client._http._transport._pool._ssl_context.load_verify_locations(identity[0])
     yield client
     client.close()
 
 
-def test_a_server_that_cannot_prove_its_name_is_not_talked_to(run, secure):
+def test_nothing_is_sent_to_a_server_with_an_untrusted_certificate(run, secure):
     error = failure(run, {"url": f"https://127.0.0.1:{secure.port}/", "credential": "key"}, credentials=BEARER)
     assert "certificate" in error.message.lower() and not secure.log
 
 
-def test_a_credential_goes_over_tls_and_not_down_from_it(run, secure, trusting, httpserver):
+def test_a_credential_does_not_follow_a_redirect_from_https_to_http(run, secure, trusting, httpserver):
     echoing(httpserver)
     echoing(secure, "/safe")
     secure.expect_request("/down").respond_with_data(status=307, headers={"Location": address(httpserver, "/echo")})
@@ -161,7 +161,7 @@ def test_a_credential_goes_over_tls_and_not_down_from_it(run, secure, trusting, 
         assert ("authorization" in seen) is kept
 
 
-# Out of a field, into the request
+# Injection
 
 
 INJECTED = "a\r\nX-Evil: 1\r\n\r\nGET /evil HTTP/1.1\r\n"
@@ -169,20 +169,20 @@ INJECTED = "a\r\nX-Evil: 1\r\n\r\nGET /evil HTTP/1.1\r\n"
 
 @pytest.mark.parametrize("type_", ["http", "graphql"])
 @pytest.mark.parametrize("headers", [{"X-A": INJECTED}, {INJECTED: "a"}, {"X-A": "\0"}, {"X:A": "1"}])
-def test_a_header_cannot_bring_another(type_, headers):
+def test_a_header_cannot_inject_another_header(type_, headers):
     with pytest.raises(ValidationError) as caught:
         REGISTRY[type_].Config().load({"url": "http://a.example", "query": {}, "headers": headers})
     assert "headers" in caught.value.messages
 
 
-def test_a_query_or_a_path_cannot_bring_a_header(run, httpserver):
+def test_a_query_or_a_path_cannot_inject_a_header(run, httpserver):
     seen = run("http", {"url": echoing(httpserver), "query": {INJECTED: INJECTED}})["body"]
     assert "x-evil" not in seen["headers"] and "%0D%0A" in seen["query"]
     assert failure(run, {"url": address(httpserver, "/" + INJECTED)}).permanent
     assert len(httpserver.log) == 1
 
 
-def test_a_part_of_a_form_cannot_bring_another(run, make_ctx, httpserver):
+def test_a_part_of_a_form_cannot_inject_another_part(run, make_ctx, httpserver):
     def answer(request):
         return Response(json.dumps([request.get_data(as_text=True), [*request.headers]]))
 
@@ -206,7 +206,7 @@ def test_a_part_of_a_form_cannot_bring_another(run, make_ctx, httpserver):
 
 
 @pytest.mark.parametrize("content_type", [INJECTED, "text/plain\r\nX: 1", "text", "text/plain;\n", "text/é"])
-def test_a_content_type_of_a_file_cannot_bring_a_header(run, make_ctx, httpserver, content_type):
+def test_the_content_type_of_a_file_cannot_inject_a_header(run, make_ctx, httpserver, content_type):
     ctx, _ = make_ctx()
     ctx.files.write("a.txt", b"tea")
     named = {"path": "a.txt", "content_type": content_type}
@@ -216,11 +216,11 @@ def test_a_content_type_of_a_file_cannot_bring_a_header(run, make_ctx, httpserve
     assert not httpserver.log
 
 
-# Too much
+# Size limits
 
 
 @pytest.mark.parametrize("response", ["auto", "json", "text", "file"])
-def test_a_body_that_unzips_to_gigabytes_is_cut_off(run, make_ctx, httpserver, response):
+def test_a_decompression_bomb_is_stopped(run, make_ctx, httpserver, response):
     bomb = gzip.compress(bytes(2**26))
     url = answering(httpserver, "/", (200, {"Content-Encoding": "gzip"}, bomb))
     ctx, _ = make_ctx()
@@ -232,14 +232,14 @@ def test_a_body_that_unzips_to_gigabytes_is_cut_off(run, make_ctx, httpserver, r
 
 
 @pytest.mark.parametrize("response", ["auto", "file"])
-def test_a_body_without_an_end_is_cut_off(run, make_ctx, serve_bytes, response):
+def test_an_endless_body_is_stopped(run, make_ctx, serve_bytes, response):
     ctx, _ = make_ctx()
     error = failure(run, {"url": serve_bytes(endless(), pause=0).url, "response": response, "save_to": "a/b"}, ctx=ctx)
     assert "more than 50000 bytes" in error.message or "exceed the limit of 1,000,000 bytes" in error.message
     assert error.permanent
 
 
-def test_an_error_without_an_end_is_said(run, serve_bytes):
+def test_an_endless_error_body_is_truncated(run, serve_bytes):
     error = failure(run, {"url": serve_bytes(endless(b"500 Oh"), pause=0).url})
     assert unplaced(error.message) == "GET 127.0.0.1 answered 500 Oh: " + "x" * 300 + "…" and not error.permanent
 
@@ -254,12 +254,12 @@ def test_an_error_without_an_end_is_said(run, serve_bytes):
     ],
     ids=["one", "many", "reason", "nonsense"],
 )
-def test_headers_without_an_end_are_cut_off(run, serve_bytes, pieces):
+def test_endless_headers_are_stopped(run, serve_bytes, pieces):
     error = failure(run, {"url": serve_bytes(pieces(), pause=0).url})
     assert unplaced(error.message).startswith("GET 127.0.0.1: ") and "no complete answer" not in unplaced(error.message)
 
 
-def test_pages_without_an_end_are_cut_off(run, httpserver):
+def test_endless_pages_stop_at_max_pages(run, httpserver):
     count = itertools.count(1)
     url = answering(httpserver, "/", lambda request: {"list": [1], "next": f"c{next(count)}"})
     config = {"url": url, "pagination": {"type": "cursor", "path": "next", "items": "list", "max_pages": 7}}
@@ -267,7 +267,7 @@ def test_pages_without_an_end_are_cut_off(run, httpserver):
     assert (output["pages"], output["truncated"], len(httpserver.log)) == (7, True, 7)
 
 
-def test_a_loop_of_redirects_is_cut_off(run, httpserver):
+def test_a_redirect_loop_is_stopped(run, httpserver):
     count = itertools.count()
     url = answering(httpserver, "/", lambda request: (302, {"Location": f"/?{next(count)}"}, ""))
     error = failure(run, {"url": url, "method": "POST", "body": {}})
@@ -275,41 +275,41 @@ def test_a_loop_of_redirects_is_cut_off(run, httpserver):
     assert len(httpserver.log) == 11
 
 
-def test_a_link_header_of_nonsense_is_read_quickly(run, httpserver):
+def test_a_malformed_link_header_is_parsed_quickly(run, httpserver):
     url = answering(httpserver, "/", (200, {"Link": "<" * 10_000 + ";rel=" * 10_000}, "[1]"))
     began = time.monotonic()
     assert run("http", {"url": url, "pagination": {"type": "next_link"}})["pages"] == 1
     assert time.monotonic() - began < 5
 
 
-# Too slow
+# Timeouts
 
 
-def dripping(head, piece):
+def drip(head, piece):
     return itertools.chain([head], itertools.repeat(piece))
 
 
 @pytest.mark.parametrize(
     "pieces",
     [
-        dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", b"x"),
-        dripping(b"HTTP/1.1 500 Oh\r\nContent-Length: 999\r\n\r\n", b"x"),
-        dripping(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
-        dripping(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n"),
-        dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        drip(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", b"x"),
+        drip(b"HTTP/1.1 500 Oh\r\nContent-Length: 999\r\n\r\n", b"x"),
+        drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        drip(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n"),
+        drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
         [b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 999\r\n\r\n", *[b""] * 999],
     ],
     ids=["body", "error", "chunks", "headers", "continue", "gzip"],
 )
 @pytest.mark.parametrize("response", ["auto", "file"])
-def test_a_server_that_drips_gains_no_time(run, serve_bytes, pieces, response):
+def test_a_slow_server_does_not_extend_the_timeout(run, serve_bytes, pieces, response):
     began = time.monotonic()
     error = failure(run, {"url": serve_bytes(pieces).url, "timeout": 0.3, "response": response})
     assert unplaced(error.message) == "GET 127.0.0.1: no complete answer within 0.3 s" and not error.permanent
     assert time.monotonic() - began < 10
 
 
-def test_a_file_that_does_not_end_in_time_leaves_nothing(run, make_ctx, serve_bytes):
+def test_a_download_that_times_out_leaves_no_file(run, make_ctx, serve_bytes):
     ctx, _ = make_ctx()
     ctx.files.max_bytes = 2**40
     config = {"url": serve_bytes(endless(), pause=0).url, "response": "file", "save_to": "a/b", "timeout": 0.2}
@@ -319,7 +319,7 @@ def test_a_file_that_does_not_end_in_time_leaves_nothing(run, make_ctx, serve_by
 
 
 @pytest.mark.parametrize("body_type", ["file", "multipart"])
-def test_a_server_that_does_not_read_gains_no_time(run, make_ctx, serve_bytes, body_type):
+def test_a_server_that_does_not_read_does_not_extend_the_timeout(run, make_ctx, serve_bytes, body_type):
     ctx, _ = make_ctx()
     ctx.files.max_bytes = 30_000_000
     ctx.files.write("a.bin", bytes(20_000_000))
@@ -332,7 +332,7 @@ def test_a_server_that_does_not_read_gains_no_time(run, make_ctx, serve_bytes, b
     assert time.monotonic() - began < 10
 
 
-def test_a_server_that_answers_before_it_has_read_all_is_heard(run, make_ctx, serve_bytes):
+def test_an_answer_before_the_end_of_the_upload_is_not_a_timeout(run, make_ctx, serve_bytes):
     ctx, _ = make_ctx()
     ctx.files.max_bytes = 30_000_000
     ctx.files.write("a.bin", bytes(20_000_000))
@@ -341,7 +341,7 @@ def test_a_server_that_answers_before_it_has_read_all_is_heard(run, make_ctx, se
     assert error.message.startswith("PUT 127.0.0.1") and "within" not in error.message
 
 
-def test_many_pages_gain_no_time_beyond_the_deadline(run, httpserver):
+def test_many_pages_do_not_extend_the_deadline(run, httpserver):
     count = itertools.count(1)
     url = answering(httpserver, "/", lambda request: {"list": [1], "next": f"c{next(count)}"})
     options = {"type": "cursor", "path": "next", "items": "list", "max_pages": 1000}
@@ -350,11 +350,11 @@ def test_many_pages_gain_no_time_beyond_the_deadline(run, httpserver):
     assert error.message.startswith("page ") and time.monotonic() - began < 10
 
 
-# Answers that are not what they seem
+# Malformed responses
 
 
 @pytest.mark.parametrize("content", [b"[" * 40_000, b"1" * 40_000, b'{"a": NaN}', b'{"a": 1', b"\xff\xfe"])
-def test_json_that_is_none_is_a_permanent_failure(run, httpserver, content):
+def test_invalid_json_is_a_permanent_failure(run, httpserver, content):
     url = answering(httpserver, "/", (200, {"Content-Type": "application/json"}, content))
     for more in ({}, {"pagination": {"type": "page"}}):
         error = failure(run, {"url": url, **more})
@@ -364,7 +364,7 @@ def test_json_that_is_none_is_a_permanent_failure(run, httpserver, content):
 @pytest.mark.parametrize(
     "location", [b"http://[", b"http://a:b:c/", b"http://", b"http://a.example:99999/", b"javascript:0"]
 )
-def test_a_location_that_is_no_address_is_a_failure(run, serve_bytes, location):
+def test_a_redirect_to_an_invalid_url_is_a_failure(run, serve_bytes, location):
     head = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nConnection: close\r\nLocation: " + location
     with pytest.raises(NodeError, match=r"^GET 127.0.0.1:\d+\S*: "):
         run("http", {"url": serve_bytes([head + b"\r\n\r\n"], pause=0).url})
