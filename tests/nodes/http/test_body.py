@@ -1,4 +1,4 @@
-"""What the http node sends: forms with files, and files as they are."""
+"""Request bodies of the http node: multipart forms and files."""
 
 import json
 from contextlib import ExitStack
@@ -14,7 +14,7 @@ from nodes.http.body import FileStream, encode
 
 @pytest.fixture
 def form(httpserver):
-    """The address of a page that answers with the fields and files of a form."""
+    """The URL of a page that answers with the fields and files of the received form."""
 
     def answer(request):
         files = [
@@ -65,7 +65,7 @@ def test_a_multipart_form_needs_no_files(run, form):
     assert send(run, form, body_type="multipart", body={"a": 1})["fields"] == [["a", "1"]]
 
 
-def test_an_object_among_the_fields_is_text_and_never_a_file(run, form, files):
+def test_an_object_in_a_field_is_sent_as_text_and_not_as_a_file(run, form, files):
     files.write("private.txt", b"private")
     seen = send(run, form, body_type="multipart", body={"note": {"path": "private.txt"}})
     assert (seen["fields"], seen["files"]) == ([["note", '{"path": "private.txt"}']], [])
@@ -88,12 +88,12 @@ def test_an_object_among_the_fields_is_text_and_never_a_file(run, form, files):
         ({"body": {"a": 1}, "headers": {"Content-Type": "multipart/form-data"}}, "content-type of a multipart body"),
     ],
 )
-def test_a_multipart_form_that_cannot_be_is_refused(run, form, files, config, message):
+def test_an_invalid_multipart_form_is_refused(run, form, files, config, message):
     error = failure(run, {"url": form, "method": "POST", "body_type": "multipart", **config})
     assert message in error.message and error.permanent
 
 
-def test_files_go_with_no_other_type_of_body(run, form):
+def test_files_require_a_multipart_body(run, form):
     error = failure(run, {"url": form, "body": {"a": 1}, "files": {"a": "x"}})
     assert error.message == "files: set the body type to multipart, or remove the files" and error.permanent
 
@@ -105,14 +105,14 @@ def test_files_go_with_no_other_type_of_body(run, form):
         ({"path": "reports/today.csv", "content_type": "text/x-mine; charset=utf-8"}, "text/x-mine; charset=utf-8"),
     ],
 )
-def test_a_file_is_sent_as_it_is(run, httpserver, files, body, content_type):
+def test_a_file_is_sent_unchanged(run, httpserver, files, body, content_type):
     files.write("reports/today.csv", b"a,b\n")
     seen = send(run, echoing(httpserver), body_type="file", body=body)
     assert (seen["body"], seen["headers"]["content-type"]) == ("a,b\n", content_type)
     assert seen["headers"]["content-length"] == "4" and "transfer-encoding" not in seen["headers"]
 
 
-def test_a_header_says_otherwise_what_a_file_is(run, httpserver, files):
+def test_a_content_type_header_overrides_the_type_of_the_file(run, httpserver, files):
     files.write("a.bin", b"x")
     seen = send(run, echoing(httpserver), body_type="file", body="a.bin", headers={"content-type": "text/mine"})
     assert seen["headers"]["content-type"] == "text/mine"
@@ -128,7 +128,7 @@ def test_an_empty_file_is_sent(run, httpserver, files):
     [("a.json", "application/json"), ("a.tar.gz", "application/gzip"), ("a", "application/octet-stream"),
      ("a.b.unknown", "application/octet-stream"), ("a.txt.xz", "application/octet-stream")],
 )  # fmt: skip
-def test_what_a_file_holds_is_guessed_by_its_name(name, content_type):
+def test_the_content_type_is_guessed_from_the_file_name(name, content_type):
     assert guess_content_type(name) == content_type
 
 
@@ -139,13 +139,13 @@ def test_without_a_workspace_there_are_no_files(run, make_ctx, form):
     assert error.message == "files are not available here" and error.permanent
 
 
-def test_a_query_that_is_no_unicode_is_refused(run, form):
+def test_a_query_that_is_not_valid_unicode_is_refused(run, form):
     error = failure(run, {"url": form, "query": {"a": "\ud800"}})
     assert error.message == "query: contains text that is not valid Unicode" and error.permanent
 
 
 @pytest.mark.parametrize("body_type", ["file", "multipart"])
-def test_a_file_goes_along_a_redirect(run, httpserver, form, files, body_type):
+def test_a_redirected_request_sends_the_file_again(run, httpserver, form, files, body_type):
     files.write("a.txt", b"tea")
     httpserver.expect_request("/old").respond_with_data(status=307, headers={"Location": f"/{body_type}"})
     httpserver.expect_request("/file").respond_with_handler(lambda request: Response(request.get_data()))
@@ -155,7 +155,7 @@ def test_a_file_goes_along_a_redirect(run, httpserver, form, files, body_type):
 
 
 @pytest.mark.parametrize(("kind", "body", "uploads"), [("file", "a.bin", {}), ("multipart", None, {"a": "a.bin"})])
-def test_a_large_file_is_read_piece_by_piece_and_again_for_another_attempt(files, kind, body, uploads):
+def test_a_large_file_is_read_in_chunks_and_again_for_a_retry(files, kind, body, uploads):
     files.write("a.bin", bytes(900_000))
     with ExitStack() as stack:
         made = encode(body, kind, uploads, files, stack)
@@ -164,7 +164,7 @@ def test_a_large_file_is_read_piece_by_piece_and_again_for_another_attempt(files
         assert [len(piece) for piece in made.content] == sizes
 
 
-def test_a_file_that_grows_meanwhile_is_sent_as_it_was(tmp_path):
+def test_a_file_that_grows_while_it_is_sent_keeps_its_first_size(tmp_path):
     (tmp_path / "a").write_bytes(b"one")
     with (tmp_path / "a").open("rb") as file:
         sent = FileStream(file, "a")
@@ -173,7 +173,7 @@ def test_a_file_that_grows_meanwhile_is_sent_as_it_was(tmp_path):
         assert b"".join(sent) == b"one" and b"".join(sent) == b"one"
 
 
-def test_a_file_that_shrinks_meanwhile_is_a_failure_that_a_retry_may_cure(tmp_path):
+def test_a_file_that_is_truncated_while_it_is_sent_is_a_temporary_failure(tmp_path):
     (tmp_path / "a").write_bytes(b"one")
     with (tmp_path / "a").open("rb") as file:
         sent = FileStream(file, "a")

@@ -20,39 +20,39 @@ def error_of(run, url, **config):
 
 
 @pytest.fixture
-def asked(httpserver):
-    """A page that hands back what it was asked."""
+def echo(httpserver):
+    """The URL of a GraphQL API whose data is the received request."""
     return answering(
         httpserver,
         "/graphql",
         lambda request: {
-            "data": {"asked": request.get_json(), "headers": {**request.headers}, "method": request.method}
+            "data": {"received": request.get_json(), "headers": {**request.headers}, "method": request.method}
         },
     )
 
 
-def test_a_query_goes_out_with_its_variables_and_its_data_is_the_output(run, asked):
-    seen = ask(run, asked, variables={"id": "7"}, operation_name="Order", headers={"X-Shop": "tea"})
-    assert seen["asked"] == {"query": QUERY, "variables": {"id": "7"}, "operationName": "Order"}
+def test_a_query_is_sent_with_its_variables_and_its_data_is_the_output(run, echo):
+    seen = ask(run, echo, variables={"id": "7"}, operation_name="Order", headers={"X-Shop": "tea"})
+    assert seen["received"] == {"query": QUERY, "variables": {"id": "7"}, "operationName": "Order"}
     assert seen["method"] == "POST" and seen["headers"]["X-Shop"] == "tea"
     assert seen["headers"]["Content-Type"] == "application/json"
     assert seen["headers"]["Accept"] == "application/graphql-response+json, application/json"
     assert seen["headers"]["Idempotency-Key"] == "run:node:0"
 
 
-def test_what_is_not_given_is_not_sent(run, asked):
-    seen = ask(run, asked, headers={"accept": "text/mine"})
-    assert seen["asked"] == {"query": QUERY} and seen["headers"]["Accept"] == "text/mine"
+def test_unset_options_are_not_sent(run, echo):
+    seen = ask(run, echo, headers={"accept": "text/mine"})
+    assert seen["received"] == {"query": QUERY} and seen["headers"]["Accept"] == "text/mine"
 
 
-def test_braces_of_a_query_are_no_expression():
+def test_braces_in_a_query_are_not_an_expression():
     fields = REGISTRY["graphql"].Config().fields
     assert is_literal(fields["query"]) and not is_literal(fields["variables"])
 
 
-def test_a_credential_goes_along(run, asked):
+def test_the_credential_is_sent(run, echo):
     credentials = {"key": ("http_header", {"name": "X-Key", "value": "k"}, ["127.0.0.1"])}
-    config = {"url": asked, "query": QUERY, "credential": "key"}
+    config = {"url": echo, "query": QUERY, "credential": "key"}
     assert run("graphql", config, credentials=credentials)["headers"]["X-Key"] == "k"
 
 
@@ -71,46 +71,46 @@ def test_a_credential_goes_along(run, asked):
         ([{"message": "x" * 500}], "x" * 300, True),
     ],
 )
-def test_errors_in_the_answer_are_a_failure_that_says_them(run, httpserver, errors, words, permanent):
+def test_errors_in_the_response_fail_the_node_with_their_messages(run, httpserver, errors, words, permanent):
     error = error_of(run, answering(httpserver, "/", {"data": {"order": None}, "errors": errors}))
     assert unplaced(error.message) == f"POST 127.0.0.1 returned errors: {words}" and error.permanent is permanent
 
 
 @pytest.mark.parametrize("errors", [[], [{"message": "no"}]])
-def test_errors_can_be_a_part_of_the_output(run, httpserver, errors):
+def test_errors_can_be_part_of_the_output(run, httpserver, errors):
     url = answering(httpserver, "/", {"data": {"a": 1}, "errors": errors})
     assert ask(run, url, fail_on_errors=False) == {"data": {"a": 1}, "errors": errors}
 
 
-def test_an_answer_of_errors_alone_has_no_data(run, httpserver):
+def test_the_data_is_null_if_the_response_has_only_errors(run, httpserver):
     url = answering(httpserver, "/", {"errors": [{"message": "no"}]})
     assert ask(run, url, fail_on_errors=False) == {"data": None, "errors": [{"message": "no"}]}
 
 
-@pytest.mark.parametrize("said", [[], {}, 5, None, {"message": "no"}])
-def test_an_answer_that_is_none_of_graphql_is_a_failure(run, httpserver, said):
-    error = error_of(run, answering(httpserver, "/", said))
+@pytest.mark.parametrize("content", [[], {}, 5, None, {"message": "no"}])
+def test_a_response_that_is_not_graphql_is_a_failure(run, httpserver, content):
+    error = error_of(run, answering(httpserver, "/", content))
     assert "POST 127.0.0.1 did not return a GraphQL response" in unplaced(error.message) and error.permanent
 
 
-def test_a_bad_status_is_a_failure_that_shows_what_is_said(run, httpserver):
-    said = json.dumps({"errors": [{"message": "Syntax Error: Expected Name"}]})
-    url = answering(httpserver, "/", (400, {"Content-Type": "application/json"}, said))
-    assert unplaced(error_of(run, url).message) == f"POST 127.0.0.1 answered 400 BAD REQUEST: {said}"
+def test_a_bad_status_is_a_failure_that_shows_the_body(run, httpserver):
+    content = json.dumps({"errors": [{"message": "Syntax Error: Expected Name"}]})
+    url = answering(httpserver, "/", (400, {"Content-Type": "application/json"}, content))
+    assert unplaced(error_of(run, url).message) == f"POST 127.0.0.1 answered 400 BAD REQUEST: {content}"
 
 
 @pytest.mark.parametrize("config", [{}, {"query": ""}, {"query": "x", "variables": [1]}])
-def test_a_config_that_cannot_be_is_refused(config):
+def test_an_invalid_config_is_refused(config):
     with pytest.raises(ValidationError):
         REGISTRY["graphql"].Config().load({"url": "https://a.example", **config})
 
 
 @pytest.fixture
-def case_graphql(httpserver, asked):
+def case_graphql(httpserver, echo):
     listener, nobody = silent()
     with listener:
         yield Case(
-            config={"url": asked, "query": QUERY, "variables": {"id": "{{ input }}"}, "credential": "key"},
+            config={"url": echo, "query": QUERY, "variables": {"id": "{{ input }}"}, "credential": "key"},
             input="7",
             credentials={"key": ("http_header", {"name": "X-Key", "value": "hunter2-and-more"}, ["127.0.0.1"])},
             secret="hunter2-and-more",
