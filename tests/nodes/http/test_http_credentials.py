@@ -1,4 +1,4 @@
-"""Credentials of the http node: where they go, where they do not, and the tokens that are got for them."""
+"""Credentials of the http node: the hosts that they are sent to, and OAuth2 tokens."""
 
 import base64
 import itertools
@@ -19,10 +19,10 @@ HERE = ["127.0.0.1"]
 BASIC = ("http_basic", {"username": "Zoë", "password": "hunter2"}, HERE)
 BEARER = ("http_bearer", {"token": "hunter2"}, HERE)
 HEADER = ("http_header", {"name": "X-Api-Key", "value": "hunter2"}, HERE)
-SOCKETS = itertools.count()
+CLIENTS = itertools.count()
 
 
-def seen_with(run, url, credential, **config):
+def get_headers(run, url, credential, **config):
     credentials = {"key": credential}
     return run("http", {"url": url, "credential": "key", **config}, credentials=credentials)["body"]["headers"]
 
@@ -36,8 +36,8 @@ def seen_with(run, url, credential, **config):
         (("http_bearer", {"token": " hunter2 "}, HERE), "authorization", "Bearer hunter2"),
     ],
 )
-def test_a_credential_goes_along(run, httpserver, credential, header, value):
-    assert seen_with(run, echoing(httpserver), credential, headers={"X-Other": "1"})[header] == value
+def test_a_credential_is_sent_in_its_header(run, httpserver, credential, header, value):
+    assert get_headers(run, echoing(httpserver), credential, headers={"X-Other": "1"})[header] == value
 
 
 @pytest.mark.parametrize("hosts", [[], ["api.example.com"], ["*.127.0.0.1"]])
@@ -63,31 +63,31 @@ def test_a_credential_of_another_type_is_refused(run, httpserver):
         (("http_header", {"name": "Content-Length", "value": "7"}, HERE), {}, "must not carry a secret"),
     ],
 )
-def test_what_would_be_ambiguous_is_refused(run, httpserver, credential, config, message):
+def test_a_conflicting_or_reserved_header_is_refused(run, httpserver, credential, config, message):
     config = {"url": echoing(httpserver), "credential": "key", **config}
     error = failure(run, config, credentials={"key": credential})
     assert message in error.message and error.permanent and not httpserver.log
 
 
-def test_a_user_in_the_address_and_a_credential_are_ambiguous(run, httpserver):
+def test_a_user_in_the_url_conflicts_with_a_basic_credential(run, httpserver):
     url = echoing(httpserver).replace("http://", "http://me:secret@")
     assert "remove one" in failure(run, {"url": url, "credential": "key"}, credentials={"key": BASIC}).message
-    assert seen_with(run, url, HEADER)["authorization"].startswith("Basic ")
+    assert get_headers(run, url, HEADER)["authorization"].startswith("Basic ")
 
 
 @pytest.mark.parametrize("credential", [BASIC, BEARER, HEADER])
 def test_a_credential_follows_a_redirect_on_the_same_host(run, httpserver, credential):
     echoing(httpserver)
     httpserver.expect_request("/old").respond_with_data(status=307, headers={"Location": "/echo"})
-    seen = seen_with(run, address(httpserver, "/old"), credential)
+    seen = get_headers(run, address(httpserver, "/old"), credential)
     assert "hunter2" in str(seen) or "authorization" in seen
 
 
-# Secrets that came by expressions
+# Secrets from expressions
 
 
 def with_secret(make_ctx, hosts):
-    """A context whose expressions have got a secret."""
+    """Return a context whose expressions have read a secret."""
     ctx, lines = make_ctx(credentials={"key": ("secret", {"value": "hunter2+x"}, hosts)})
     assert ctx.keyring["key"] == "hunter2+x"
     return ctx
@@ -104,7 +104,7 @@ def with_secret(make_ctx, hosts):
         {"body": "key=hunter2+x", "body_type": "text"},
     ],
 )
-def test_a_secret_by_expression_goes_to_its_host_alone(run, make_ctx, httpserver, config):
+def test_a_secret_from_an_expression_is_only_sent_to_its_hosts(run, make_ctx, httpserver, config):
     config = {"url": echoing(httpserver), "method": "POST", **config}
     error = failure(run, config, ctx=with_secret(make_ctx, ["api.example.com"]))
     assert "the credential 'key' may not be sent to 127.0.0.1" in error.message and error.permanent
@@ -116,7 +116,9 @@ def test_a_secret_by_expression_goes_to_its_host_alone(run, make_ctx, httpserver
     ("status", "location", "refused"),
     [(307, "/echo", True), (303, "/echo", False), (303, "/echo?key=hunter2%2Bx", True)],
 )
-def test_a_secret_by_expression_does_not_follow_a_redirect(run, make_ctx, httpserver, names, status, location, refused):
+def test_a_secret_from_an_expression_does_not_follow_a_redirect(
+    run, make_ctx, httpserver, names, status, location, refused
+):
     names["b.example"] = ["127.0.0.1"]
     echoing(httpserver)
     target = f"http://b.example:{httpserver.port}{location}"
@@ -138,7 +140,7 @@ def test_a_secret_by_expression_does_not_follow_a_redirect(run, make_ctx, httpse
         {"files": {"photo": {"path": "a.txt", "content_type": "x/hunter2"}}, "body_type": "multipart"},
     ],
 )
-def test_a_secret_goes_nowhere_in_what_is_said_of_a_file(run, make_ctx, httpserver, config):
+def test_a_secret_in_the_metadata_of_a_file_is_not_sent(run, make_ctx, httpserver, config):
     ctx, _ = make_ctx(credentials={"key": ("secret", {"value": "hunter2"}, ["api.example.com"])})
     assert ctx.keyring["key"] == "hunter2"
     ctx.files.write("a.txt", b"hello")
@@ -147,7 +149,7 @@ def test_a_secret_goes_nowhere_in_what_is_said_of_a_file(run, make_ctx, httpserv
 
 
 @pytest.mark.parametrize("header", ["User-Agent", "accept", "Idempotency-Key"])
-def test_a_secret_in_a_header_that_stays_does_not_follow_a_redirect(run, make_ctx, httpserver, names, header):
+def test_a_secret_in_a_kept_header_does_not_follow_a_redirect(run, make_ctx, httpserver, names, header):
     names["b.example"] = ["127.0.0.1"]
     echoing(httpserver)
     location = {"Location": f"http://b.example:{httpserver.port}/echo"}
@@ -157,8 +159,8 @@ def test_a_secret_in_a_header_that_stays_does_not_follow_a_redirect(run, make_ct
     assert "may not be sent to b.example" in error.message and paths(httpserver) == ["/old"]
 
 
-def test_a_header_that_names_another_site_of_the_host_has_to_be_bound_too(run, make_ctx, httpserver):
-    """A server with several sites hands a request to the one that its header Host names."""
+def test_the_host_header_must_name_a_bound_host(run, make_ctx, httpserver):
+    """A server with several sites selects the site by the header Host."""
     config = {"url": echoing(httpserver), "credential": "key", "headers": {"host": "evil.example:80"}}
     error = failure(run, config, credentials={"key": BEARER})
     assert "may not be sent to evil.example" in error.message
@@ -173,9 +175,9 @@ def test_a_header_that_names_another_site_of_the_host_has_to_be_bound_too(run, m
 
 @pytest.fixture
 def server(httpserver):
-    """A token server and an API. `server.credential(**data)` is one for them; the tokens are t1, t2…
+    """A token server and an API. `server.credential(**data)` is a credential for them; the tokens are t1, t2…
 
-    `server.good` are those that the API takes, None for all.
+    `server.good` has the tokens that the API accepts; None accepts all.
     """
     made = SimpleNamespace(given=0, good=None, life=3600, delay=threading.Event(), slow=False)
 
@@ -194,8 +196,8 @@ def server(httpserver):
 
     made.token_url = answering(httpserver, "/token", give)
     made.api = answering(httpserver, "/api", api)
-    # Tokens are kept by the values of the credential, so each test has other ones.
-    made.client = f"me-{next(SOCKETS)}"
+    # Tokens are cached by the values of the credential, so each test uses its own client.
+    made.client = f"me-{next(CLIENTS)}"
 
     def credential(hosts=HERE, **data):
         values = {"token_url": made.token_url, "client_id": made.client, "client_secret": "hunter 2"} | data
@@ -212,12 +214,12 @@ def call(run, server, credential=None, **context):
     return output["body"]["token"]
 
 
-def test_a_token_is_got_once_and_used_by_all_runs(run, server):
+def test_a_token_is_requested_once_and_used_by_all_runs(run, server):
     assert [call(run, server) for _ in range(3)] == ["t1-secret"] * 3
     assert server.given == 1
 
 
-def test_a_token_is_asked_for_as_the_credential_says(run, server):
+def test_the_token_request_has_the_options_of_the_credential(run, server):
     call(run, server, server.credential(scope="read write", audience="shop"))
     assert dict(server.asked.form) == {
         "grant_type": "client_credentials",
@@ -228,7 +230,7 @@ def test_a_token_is_asked_for_as_the_credential_says(run, server):
     assert sent == f"{server.client}:hunter+2"
 
 
-def test_id_and_secret_can_go_into_the_body(run, server):
+def test_the_client_id_and_secret_can_be_sent_in_the_body(run, server):
     call(run, server, server.credential(auth="body"))
     assert server.asked.form["client_id"] == server.client and server.asked.form["client_secret"] == "hunter 2"
     assert "Authorization" not in server.asked.headers
@@ -241,7 +243,7 @@ def test_a_changed_credential_gets_another_token(run, server):
     assert call(run, server) == "t1-secret"
 
 
-def test_a_token_that_is_refused_is_got_anew_once(run, server):
+def test_a_rejected_token_is_renewed_once(run, server):
     assert call(run, server) == "t1-secret"
     server.good = {"t2-secret"}
     assert call(run, server) == "t2-secret"
@@ -251,7 +253,7 @@ def test_a_token_that_is_refused_is_got_anew_once(run, server):
     assert server.given == 3
 
 
-def test_a_token_is_struck_out_of_what_the_run_records(run, make_ctx, server):
+def test_a_token_is_redacted_in_the_records_of_the_run(run, make_ctx, server):
     ctx, _ = make_ctx(credentials={"key": server.credential()})
     run("http", {"url": server.api, "credential": "key"}, ctx=ctx)
     assert ctx.keyring.clean_text("t1-secret") == "***"
@@ -259,7 +261,7 @@ def test_a_token_is_struck_out_of_what_the_run_records(run, make_ctx, server):
     assert ctx.keyring.clean_text(sent) == "***"
 
 
-def test_the_host_of_the_api_has_to_be_named(run, httpserver, server):
+def test_the_credential_must_be_bound_to_the_host_of_the_api(run, httpserver, server):
     error = failure(
         run, {"url": server.api, "credential": "key"}, credentials={"key": server.credential(["api.example.com"])}
     )
@@ -284,27 +286,27 @@ def test_the_host_of_the_api_has_to_be_named(run, httpserver, server):
         ({"access_token": "x", "token_type": "mac"}, "the token of 127.0.0.1 is not a bearer token", True),
     ],
 )
-def test_what_a_token_server_answers_instead_is_said(run, httpserver, server, answer, message, permanent):
+def test_the_error_of_a_failed_token_request_has_the_answer(run, httpserver, server, answer, message, permanent):
     credential = server.credential(token_url=answering(httpserver, "/broken", answer))
     error = failure(run, {"url": server.api, "credential": "key"}, credentials={"key": credential})
     assert unplaced(error.message) == f"the credential 'key' got no token: {message}"
     assert error.permanent is permanent and error.retry_after == (7 if "429" in message else 0)
 
 
-def test_a_token_server_that_is_out_of_reach_is_no_way_into_the_network(run, names, server):
+def test_a_token_server_at_a_private_address_is_refused(run, names, server):
     names["a.example"] = ["10.0.0.1"]
     credential = server.credential(token_url="http://a.example/token")
     error = failure(run, {"url": server.api, "credential": "key"}, credentials={"key": credential})
     assert "a.example is at an address that may not be reached" in error.message and server.given == 0
 
 
-def test_a_token_server_that_never_answers_holds_a_run_until_its_deadline(run, serve_bytes, server):
+def test_a_silent_token_server_does_not_extend_the_deadline(run, serve_bytes, server):
     credential = server.credential(token_url=serve_bytes([b""], pause=5).url)
     error = failure(run, {"url": server.api, "credential": "key"}, credentials={"key": credential}, seconds=0.2)
     assert "got no token: POST 127.0.0.1: no complete answer within" in unplaced(error.message) and not error.permanent
 
 
-def test_one_run_asks_and_the_others_wait_for_it(run, server):
+def test_concurrent_runs_share_one_token_request(run, server):
     server.slow = True
     found = []
     threads = [threading.Thread(target=lambda: found.append(call(run, server))) for _ in range(5)]
@@ -316,7 +318,7 @@ def test_one_run_asks_and_the_others_wait_for_it(run, server):
     assert (found, server.given) == (["t1-secret"] * 5, 1)
 
 
-# How long tokens are kept
+# Token cache
 
 
 def credential(**data):
@@ -332,7 +334,7 @@ class Clock:
 
 
 @pytest.mark.parametrize(("life", "kept"), [(3600, 3570), (100, 90), (0, 0)])
-def test_a_token_is_not_used_in_the_last_of_its_time(life, kept):
+def test_a_token_is_not_used_shortly_before_it_expires(life, kept):
     clock, asked = Clock(), []
     tokens = Tokens(clock)
 
@@ -349,7 +351,7 @@ def test_a_token_is_not_used_in_the_last_of_its_time(life, kept):
 
 
 @pytest.mark.parametrize(
-    ("said", "life"),
+    ("expires_in", "life"),
     [
         (60, 60),
         ("60", 60),
@@ -362,8 +364,8 @@ def test_a_token_is_not_used_in_the_last_of_its_time(life, kept):
         ([], 300),
     ],
 )
-def test_what_a_server_says_of_the_time_is_bounded(make_ctx, httpserver, server, said, life):
-    server.life = said
+def test_the_lifetime_of_a_token_is_bounded(make_ctx, httpserver, server, expires_in, life):
+    server.life = expires_in
     ctx, _ = make_ctx(credentials={"key": server.credential()})
     assert get_token(ctx.credential("key"), ctx, Tokens()).life == life
 
@@ -379,7 +381,7 @@ def test_the_number_of_tokens_is_bounded():
     assert asked == ["a", "b", "c", "b"]
 
 
-def test_whoever_waits_for_a_token_gives_up_in_time():
+def test_waiting_for_a_token_times_out():
     tokens, asking, go = Tokens(), threading.Event(), threading.Event()
 
     def ask():
@@ -398,14 +400,14 @@ def test_whoever_waits_for_a_token_gives_up_in_time():
     assert tokens.get(credential(), ask, 0.05).value == "t"
 
 
-def test_a_failure_is_not_kept():
+def test_a_failed_token_request_is_not_cached():
     tokens = Tokens()
     with pytest.raises(NodeError):
         tokens.get(credential(), lambda: (_ for _ in ()).throw(NodeError("no")), 1)
     assert tokens.get(credential(), lambda: ("t", 60.0), 1).value == "t"
 
 
-def test_only_the_token_that_was_refused_is_forgotten():
+def test_only_the_rejected_token_is_forgotten():
     tokens = Tokens()
     old = tokens.get(credential(), lambda: ("old", 60.0), 1)
     tokens.forget(credential(), old)
@@ -414,44 +416,44 @@ def test_only_the_token_that_was_refused_is_forgotten():
     assert tokens.get(credential(), lambda: ("newer", 60.0), 1) is new
 
 
-# Trying one out
+# Credential check
 
 
-def tried(make_ctx, credential, **asked):
+def check(make_ctx, credential, **asked):
     ctx, _ = make_ctx(credentials={"key": credential})
     return CHECKS[credential[0]](ctx.credential("key"), ctx, asked)
 
 
 @pytest.mark.parametrize("kind", [BASIC, BEARER, HEADER])
-def test_a_credential_is_tried_out_with_an_address(make_ctx, httpserver, kind):
+def test_the_credential_check_requests_a_url(make_ctx, httpserver, kind):
     assert CHECKS[kind[0]] is check_credential
-    assert tried(make_ctx, kind, url=echoing(httpserver)) == "127.0.0.1 answered 200 OK"
+    assert check(make_ctx, kind, url=echoing(httpserver)) == "127.0.0.1 answered 200 OK"
     with pytest.raises(Untested, match="Enter a URL"):
-        tried(make_ctx, kind)
+        check(make_ctx, kind)
     assert len(httpserver.log) == 1
 
 
-def test_a_credential_that_is_refused_is_none_that_works(make_ctx, httpserver):
+def test_the_credential_check_fails_on_a_bad_status(make_ctx, httpserver):
     url = answering(httpserver, "/api", (403, {"Content-Type": "text/plain"}, "go away"))
     with pytest.raises(NodeError, match=r"GET 127.0.0.1:\d+\S* answered 403 FORBIDDEN: go away"):
-        tried(make_ctx, BEARER, url=url)
+        check(make_ctx, BEARER, url=url)
 
 
-def test_whoever_tries_a_credential_out_cannot_have_it_sent_elsewhere(make_ctx, httpserver):
+def test_the_credential_check_does_not_send_it_to_an_unbound_host(make_ctx, httpserver):
     with pytest.raises(NodeError, match="may not be sent to localhost"):
-        tried(make_ctx, BEARER, url=f"http://localhost:{httpserver.port}/")
+        check(make_ctx, BEARER, url=f"http://localhost:{httpserver.port}/")
     assert not httpserver.log
 
 
-def test_trying_out_waits_for_nobody(make_ctx, httpserver):
+def test_the_credential_check_does_not_wait_for_retry_after(make_ctx, httpserver):
     url = answering(httpserver, "/api", (429, {"Retry-After": "3"}, ""))
     with pytest.raises(NodeError, match="asks to wait 3 s"):
-        tried(make_ctx, BEARER, url=url)
+        check(make_ctx, BEARER, url=url)
 
 
-def test_a_credential_for_tokens_is_tried_out_with_a_new_one(run, make_ctx, server):
+def test_the_check_of_an_oauth2_credential_requests_a_new_token(run, make_ctx, server):
     assert call(run, server) == "t1-secret"
-    assert tried(make_ctx, server.credential()) == "127.0.0.1 issued a token valid for 3600 s"
-    found = tried(make_ctx, server.credential(), url=server.api)
+    assert check(make_ctx, server.credential()) == "127.0.0.1 issued a token valid for 3600 s"
+    found = check(make_ctx, server.credential(), url=server.api)
     assert found == "127.0.0.1 issued a token valid for 3600 s; 127.0.0.1 answered 200 OK"
     assert server.given == 3

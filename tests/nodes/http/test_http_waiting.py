@@ -1,4 +1,4 @@
-"""Servers that ask to wait (Retry-After): the http node waits, within bounds, and asks again."""
+"""Servers that ask to wait (Retry-After): the http node waits, within limits, and repeats the request."""
 
 import pytest
 from sites import answering, failure, unplaced
@@ -14,7 +14,7 @@ def busy(after, status=429, words="slow down"):
 
 @pytest.fixture
 def slept(make_ctx):
-    """`slept(seconds=…)` is a context whose pauses are only noted, in `slept.pauses`."""
+    """`slept(seconds=…)` returns a context that does not sleep; `slept.pauses` has the requested pauses."""
 
     def make(**context):
         ctx, make.lines = make_ctx(**context)
@@ -26,7 +26,7 @@ def slept(make_ctx):
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_server_that_asks_to_wait_is_asked_again(run, httpserver, slept, status):
+def test_the_request_is_repeated_after_the_requested_wait(run, httpserver, slept, status):
     url = answering(httpserver, "/", busy(7, status), busy(0, status), {"ok": True})
     assert run("http", {"url": url, "method": "POST", "body": {"a": 1}}, ctx=slept())["body"] == {"ok": True}
     assert slept.pauses == [7, 0]
@@ -40,43 +40,43 @@ def test_a_server_that_asks_to_wait_is_asked_again(run, httpserver, slept, statu
     )
 
 
-def test_it_is_asked_four_times_at_most(run, httpserver, slept):
+def test_a_request_is_sent_at_most_four_times(run, httpserver, slept):
     error = failure(run, {"url": answering(httpserver, "/", busy(1))}, ctx=slept())
     assert unplaced(error.message) == "GET 127.0.0.1 answered 429 TOO MANY REQUESTS and asks to wait 1 s: slow down"
     assert (slept.pauses, len(httpserver.log)) == ([1, 1, 1], 4)
     assert (error.permanent, error.retry_after) == (False, 1)
 
 
-def test_it_is_waited_for_a_minute_at_most(run, httpserver, slept):
+def test_all_waits_together_take_at_most_a_minute(run, httpserver, slept):
     error = failure(run, {"url": answering(httpserver, "/", busy(40), busy(25))}, ctx=slept())
     assert (slept.pauses, error.retry_after) == ([40], 25)
 
 
 @pytest.mark.parametrize("after", [60, 10**9])
-def test_a_long_wait_is_a_failure_that_says_how_long(run, httpserver, slept, after):
+def test_the_error_for_a_long_wait_has_its_duration(run, httpserver, slept, after):
     error = failure(run, {"url": answering(httpserver, "/", busy(after, 503))}, ctx=slept())
     assert f"answered 503 SERVICE UNAVAILABLE and asks to wait {after} s" in error.message
     assert (slept.pauses, error.permanent, error.retry_after) == ([], False, after)
 
 
-def test_nobody_waits_past_the_deadline(run, httpserver, slept):
+def test_the_node_does_not_wait_past_its_deadline(run, httpserver, slept):
     error = failure(run, {"url": answering(httpserver, "/", busy(20))}, ctx=slept(seconds=10))
     assert (slept.pauses, error.retry_after) == ([], 20)
 
 
 @pytest.mark.parametrize("after", ["soon", "-1", "9" * 50, ""])
-def test_nonsense_is_as_if_nothing_was_said(run, httpserver, slept, after):
+def test_an_invalid_retry_after_is_ignored(run, httpserver, slept, after):
     error = failure(run, {"url": answering(httpserver, "/", busy(after))}, ctx=slept())
     assert unplaced(error.message) == "GET 127.0.0.1 answered 429 TOO MANY REQUESTS: slow down"
     assert (slept.pauses, error.permanent, error.retry_after) == ([], False, 0)
 
 
-def test_where_a_bad_status_is_no_failure_nobody_waits(run, httpserver, slept):
+def test_the_node_does_not_wait_if_a_bad_status_is_not_a_failure(run, httpserver, slept):
     output = run("http", {"url": answering(httpserver, "/", busy(5)), "fail_on_status": False}, ctx=slept())
     assert (output["status"], output["headers"]["retry-after"], slept.pauses) == (429, "5", [])
 
 
-def test_a_run_that_is_to_end_waits_no_longer(run, httpserver, slept):
+def test_a_cancelled_run_stops_waiting(run, httpserver, slept):
     def stop(seconds):
         raise NodeError("cancelled by me", permanent=True)
 
@@ -95,7 +95,7 @@ def test_a_file_is_sent_again_from_its_start(run, httpserver, slept):
     assert run("http", config, ctx=ctx)["body"] == {"got": "tea"}
 
 
-def test_only_the_good_answer_is_saved(run, httpserver, slept):
+def test_only_the_successful_response_is_saved(run, httpserver, slept):
     ctx = slept()
     url = answering(httpserver, "/", busy(1), (200, {}, "tea"))
     output = run("http", {"url": url, "response": "file", "save_to": "a.txt"}, ctx=ctx)

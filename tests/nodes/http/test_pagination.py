@@ -1,4 +1,4 @@
-"""Lists that come in pages, by links, cursors, numbers and offsets."""
+"""Pagination by links, cursors, page numbers and offsets."""
 
 import json
 
@@ -33,7 +33,7 @@ def queries(httpserver):
 
 @pytest.fixture
 def numbered(httpserver):
-    """An API with pages by number: `page` and `per`, which it bounds to 3."""
+    """An API with page numbers: `page` and `per`, which it limits to 3."""
 
     def answer(request):
         number, per = int(request.args.get("page", 1)), min(int(request.args.get("per", 3)), 3)
@@ -62,33 +62,33 @@ def cursor(httpserver):
     return answering(httpserver, "/cursor", answer)
 
 
-# Each type
+# Types of pagination
 
 
-def test_pages_by_number_end_at_an_empty_one(run, httpserver, numbered):
+def test_page_numbers_end_at_an_empty_page(run, httpserver, numbered):
     output = pages(run, numbered + "?x=1", {"type": "page", "items": "data.list"})
     assert (output["body"], output["pages"], output["truncated"], output["status"]) == (ITEMS, 4, False, 200)
     assert queries(httpserver) == [f"x=1&page={number}" for number in (1, 2, 3, 4)]
 
 
-def test_pages_by_number_end_at_one_that_is_not_full(run, httpserver, numbered):
+def test_page_numbers_end_at_a_page_that_is_not_full(run, httpserver, numbered):
     options = {"type": "page", "items": "data.list", "size": 2, "size_param": "per", "start": 1}
     assert pages(run, numbered, options)["body"] == ITEMS
     assert queries(httpserver)[-1] == "page=4&per=2"
 
 
-def test_pages_can_begin_anywhere(run, httpserver, numbered):
+def test_the_first_page_number_can_be_set(run, httpserver, numbered):
     options = {"type": "page", "param": "page", "start": 3, "items": "data.list"}
     assert pages(run, numbered, options, query={"page": 9, "y": "a b"})["body"] == [7]
     assert queries(httpserver)[0] == "y=a+b&page=3"
 
 
-def test_offsets_grow_by_what_came(run, httpserver, offset):
+def test_an_offset_grows_by_the_number_of_received_items(run, httpserver, offset):
     assert pages(run, offset, {"type": "offset"})["body"] == ITEMS
     assert queries(httpserver) == ["offset=0", "offset=3", "offset=6", "offset=7"]
 
 
-def test_offsets_can_have_a_size(run, httpserver, offset):
+def test_an_offset_can_have_a_page_size(run, httpserver, offset):
     output = pages(run, offset, {"type": "offset", "size": 3, "size_param": "limit"})
     assert (output["body"], output["pages"]) == (ITEMS, 3)
 
@@ -100,7 +100,7 @@ def test_a_cursor_leads_to_the_next_page(run, httpserver, cursor):
 
 
 @pytest.mark.parametrize("end", [None, "", False])
-def test_a_cursor_that_is_empty_ends_it(run, httpserver, end):
+def test_an_empty_cursor_ends_the_pages(run, httpserver, end):
     url = answering(httpserver, "/", {"list": [1], "next": end})
     assert pages(run, url, {"type": "cursor", "path": "next", "items": "list"})["pages"] == 1
 
@@ -115,7 +115,7 @@ def test_the_last_items_id_can_be_the_cursor(run, httpserver):
     assert [item["id"] for item in output["body"]] == ITEMS and output["pages"] == 4
 
 
-def test_a_cursor_can_go_into_the_body(run, httpserver):
+def test_a_cursor_can_be_sent_in_the_body(run, httpserver):
     def answer(request):
         asked = json.loads(request.get_data())
         at = asked.get("start_cursor", 0)
@@ -127,7 +127,7 @@ def test_a_cursor_can_go_into_the_body(run, httpserver):
     assert output["body"] == ITEMS
 
 
-def test_a_body_that_is_no_object_takes_no_cursor(run, httpserver):
+def test_a_page_number_in_the_body_requires_an_object(run, httpserver):
     url = answering(httpserver, "/", [1])
     error = refused(run, url, {"type": "page", "place": "body"})
     assert error.message.startswith("page 2: the page equals the previous one")
@@ -175,7 +175,7 @@ def test_a_link_in_the_header_leads_to_the_next_page(run, httpserver, header):
     assert (output["body"], output["pages"]) == ([1, 2], 2)
 
 
-def test_the_user_of_the_address_goes_along_to_the_next_page(run, httpserver):
+def test_the_user_of_the_url_is_sent_for_the_next_page(run, httpserver):
     def answer(request):
         assert request.authorization.username == "me"
         return {"list": [1], "next": None if request.args else address(httpserver, "/?page=2")}
@@ -184,24 +184,24 @@ def test_the_user_of_the_address_goes_along_to_the_next_page(run, httpserver):
     assert pages(run, url, {"type": "next_link", "path": "next", "items": "list"})["pages"] == 2
 
 
-def test_a_credential_goes_along_to_every_page(run, httpserver, cursor):
+def test_the_credential_is_sent_for_every_page(run, httpserver, cursor):
     options = {"type": "cursor", "path": "meta.next", "items": "list"}
     credentials = {"key": ("http_bearer", {"token": "t"}, ["127.0.0.1"])}
     assert pages(run, cursor, options, credential="key", credentials=credentials)["pages"] == 3
     assert {request.headers["Authorization"] for request, _ in httpserver.log} == {"Bearer t"}
 
 
-def test_each_page_is_a_request_of_its_own_to_who_does_nothing_twice(run, httpserver, cursor):
+def test_each_page_has_its_own_idempotency_key(run, httpserver, cursor):
     pages(run, cursor, {"type": "cursor", "path": "meta.next", "items": "list"}, method="POST")
     keys = [request.headers["Idempotency-Key"] for request, _ in httpserver.log]
     assert keys == ["run:node:0", "run:node:0:2", "run:node:0:3"]
 
 
-# Bounds
+# Limits
 
 
 @pytest.mark.parametrize(
-    ("bounds", "body", "number", "truncated"),
+    ("limits", "body", "number", "truncated"),
     [
         ({"max_pages": 2}, ITEMS[:6], 2, True),
         ({"max_items": 4}, ITEMS[:4], 2, True),
@@ -210,40 +210,40 @@ def test_each_page_is_a_request_of_its_own_to_who_does_nothing_twice(run, httpse
         ({"max_pages": 3}, ITEMS, 3, False),
     ],
 )
-def test_what_is_left_out_is_said(run, make_ctx, cursor, bounds, body, number, truncated):
+def test_truncation_is_in_the_output_and_in_the_log(run, make_ctx, cursor, limits, body, number, truncated):
     ctx, lines = make_ctx()
-    output = pages(run, cursor, {"type": "cursor", "path": "meta.next", "items": "list", **bounds}, ctx=ctx)
+    output = pages(run, cursor, {"type": "cursor", "path": "meta.next", "items": "list", **limits}, ctx=ctx)
     assert (output["body"], output["pages"], output["truncated"]) == (body, number, truncated)
     assert [level for level, _, _ in lines] == ["warning"] * truncated
     assert all(f"{number} pages were read; there are more" in message for _, message, _ in lines)
 
 
-def test_all_pages_together_have_a_bound(run, httpserver):
+def test_the_size_of_all_pages_together_is_limited(run, httpserver):
     url = answering(httpserver, "/", lambda request: [request.args["page"] * 20_000])
     error = refused(run, url, {"type": "page"})
     assert error.message == "page 3: all pages together have more than 50000 bytes; set max_items" and error.permanent
 
 
 @pytest.mark.parametrize("link", ["/", "/?page=2"])
-def test_a_link_that_goes_round_is_a_failure(run, httpserver, link):
+def test_a_repeated_link_is_a_failure(run, httpserver, link):
     url = answering(httpserver, "/", {"list": [1], "next": link})
     error = refused(run, url, {"type": "next_link", "path": "next", "items": "list"})
     assert "repeat endlessly" in error.message and error.permanent
     assert len(httpserver.log) <= 2
 
 
-def test_a_cursor_that_goes_round_is_a_failure(run, httpserver):
+def test_a_repeated_cursor_is_a_failure(run, httpserver):
     url = answering(httpserver, "/", {"list": [1], "next": "a"})
     error = refused(run, url, {"type": "cursor", "path": "next", "items": "list"})
     assert error.message == "page 2: the cursor to the next page was used before: the pages repeat endlessly"
 
 
-def test_a_parameter_that_means_nothing_is_a_failure(run, httpserver):
+def test_a_page_parameter_that_the_api_ignores_is_a_failure(run, httpserver):
     error = refused(run, answering(httpserver, "/", [1, 2]), {"type": "page", "param": "p"})
     assert error.message == "page 2: the page equals the previous one: the API seems to ignore p"
 
 
-# Where links may lead
+# Hosts of links
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_a_parameter_that_means_nothing_is_a_failure(run, httpserver):
         ("http://me@b.example/x", "b.example"),
     ],
 )
-def test_a_link_that_leads_elsewhere_is_refused(run, httpserver, link, host):
+def test_a_link_to_another_host_is_refused(run, httpserver, link, host):
     url = answering(httpserver, "/", {"list": [1], "next": link})
     error = refused(run, url, {"type": "next_link", "path": "next", "items": "list"})
     assert error.message == f"page 1: the link to the next page leads from 127.0.0.1 to another host, {host}"
@@ -264,37 +264,37 @@ def test_a_link_that_leads_elsewhere_is_refused(run, httpserver, link, host):
 
 
 @pytest.mark.parametrize("link", ["ftp://127.0.0.1/", "file:///etc/passwd", "http://[::1", "\x00"])
-def test_a_link_that_is_no_address_is_refused(run, httpserver, link):
+def test_an_invalid_link_is_refused(run, httpserver, link):
     url = answering(httpserver, "/", {"list": [1], "next": link})
     assert refused(run, url, {"type": "next_link", "path": "next", "items": "list"}).permanent
     assert len(httpserver.log) == 1
 
 
-def resolved(first, link, hosts=()):
+def resolve(first, link, hosts=()):
     found = Credential("key", "http_bearer", {"token": "t"}, tuple(hosts)) if hosts else None
     options = {"type": "next_link", "max_pages": 2}
     return Pages(options, Place(first, None), None, 100, found)._resolve(first, link)
 
 
-def test_a_link_that_forgets_https_is_followed_by_https():
-    assert resolved("https://a.example/x", "http://a.example/y") == "https://a.example/y"
-    assert resolved("http://a.example/x", "https://a.example/y") == "https://a.example/y"
+def test_an_http_link_from_an_https_page_is_followed_by_https():
+    assert resolve("https://a.example/x", "http://a.example/y") == "https://a.example/y"
+    assert resolve("http://a.example/x", "https://a.example/y") == "https://a.example/y"
 
 
 @pytest.mark.parametrize("link", ["http://a.example:8000/y", "https://b.example/y", "http://b.example/y"])
-def test_a_link_may_not_lose_what_protects_it(link):
+def test_a_link_to_another_port_or_an_unbound_host_is_refused(link):
     with pytest.raises(NodeError, match="leads from a.example"):
-        resolved("https://a.example/x", link, ["a.example"])
+        resolve("https://a.example/x", link, ["a.example"])
 
 
-def test_a_link_may_lead_to_another_host_that_the_credential_is_bound_to():
-    assert resolved("https://a.example/", "https://b.example/y", ["a.example", "b.example"]) == "https://b.example/y"
+def test_a_link_to_another_bound_host_is_followed():
+    assert resolve("https://a.example/", "https://b.example/y", ["a.example", "b.example"]) == "https://b.example/y"
 
 
 # Failures
 
 
-def test_a_page_that_fails_is_named(run, httpserver, make_ctx):
+def test_the_error_of_a_failed_page_has_its_number(run, httpserver, make_ctx):
     url = answering(httpserver, "/", [1], [2], (503, {"Content-Type": "text/plain", "Retry-After": "99"}, "no"))
     error = refused(run, url, {"type": "page"})
     assert unplaced(error.message) == "page 3: GET 127.0.0.1 answered 503 SERVICE UNAVAILABLE and asks to wait 99 s: no"
@@ -318,17 +318,17 @@ def test_a_page_that_fails_is_named(run, httpserver, make_ctx):
         ((200, {}, "tea"), {}, "GET 127.0.0.1 answered 200 with a body that is not JSON"),
     ],
 )  # fmt: skip
-def test_a_page_that_is_not_as_the_config_says_is_a_failure(run, httpserver, body, options, message):
+def test_a_page_that_does_not_match_the_config_is_a_failure(run, httpserver, body, options, message):
     error = refused(run, answering(httpserver, "/", body), {"type": "page", **options})
     assert unplaced(error.message) == f"page 1: {message}" and error.permanent
 
 
-def test_a_list_that_is_left_out_where_it_is_empty_ends_it(run, httpserver):
+def test_a_page_without_the_list_ends_the_pages(run, httpserver):
     url = answering(httpserver, "/", {"list": [1]}, {"total": 1})
     assert pages(run, url, {"type": "page", "items": "list"})["body"] == [1]
 
 
-def test_a_run_that_is_to_end_asks_for_no_more_pages(run, httpserver, numbered, make_ctx):
+def test_a_cancelled_run_requests_no_more_pages(run, httpserver, numbered, make_ctx):
     ctx, _ = make_ctx()
 
     def stop(seconds):
@@ -364,14 +364,14 @@ def test_a_run_that_is_to_end_asks_for_no_more_pages(run, httpserver, numbered, 
         ({"type": "page", "more": 1}, "more"),
     ],
 )
-def test_options_that_cannot_be_are_named(options, key):
+def test_the_error_for_an_invalid_option_names_it(options, key):
     with pytest.raises(ValidationError) as caught:
         REGISTRY["http"].Config().load({"url": "https://a.example", "pagination": options})
     assert list(caught.value.messages["pagination"]) == [key]
 
 
 @pytest.mark.parametrize("response", ["text", "file"])
-def test_pages_are_read_as_data(response):
+def test_pagination_refuses_responses_as_text_or_file(response):
     with pytest.raises(ValidationError) as caught:
         REGISTRY["http"].Config().load(
             {"url": "https://a.example", "pagination": {"type": "page"}, "response": response}
@@ -379,7 +379,7 @@ def test_pages_are_read_as_data(response):
     assert "response" in caught.value.messages
 
 
-def test_the_catalogue_says_what_there_is_for_forms():
+def test_the_catalogue_describes_the_options_for_forms():
     (entry,) = [entry for entry in catalogue() if entry["type"] == "http"]
     schema = entry["config_schema"]["properties"]["pagination"]
     assert schema["x-literal"] and schema["additionalProperties"] is False and schema["required"] == ["type"]

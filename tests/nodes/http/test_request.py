@@ -18,13 +18,13 @@ def refused(**config):
 
 @pytest.fixture
 def echo(httpserver):
-    """The URL of a page that answers with what it was asked."""
+    """The URL of a page that answers with the received request."""
     return echoing(httpserver)
 
 
 @pytest.fixture
 def url(httpserver):
-    """`url(path, …)` is a page that answers so."""
+    """`url(path, …)` adds a page with this answer and returns its URL."""
 
     def page(path="/", **answer):
         httpserver.expect_request(path).respond_with_data(**answer)
@@ -33,7 +33,7 @@ def url(httpserver):
     return page
 
 
-def test_a_get_sends_a_key_and_a_name_and_no_body(run, echo):
+def test_a_get_has_an_idempotency_key_and_a_user_agent_but_no_body(run, echo):
     output = run("http", {"url": echo})
     headers = output["body"]["headers"]
     assert output["status"] == 200 and output["headers"]["content-type"] == "application/json"
@@ -41,7 +41,7 @@ def test_a_get_sends_a_key_and_a_name_and_no_body(run, echo):
     assert output["body"]["body"] == "" and "content-type" not in headers and "content-length" not in headers
 
 
-def test_headers_of_the_config_win(run, echo):
+def test_headers_of_the_config_override_the_defaults(run, echo):
     given = {"idempotency-key": "mine", "User-Agent": "me", "X-Number": 5, "X-Name": "Zoë"}
     headers = run("http", {"url": echo, "headers": given})["body"]["headers"]
     assert (headers["idempotency-key"], headers["user-agent"], headers["x-number"]) == ("mine", "me", "5")
@@ -55,13 +55,13 @@ def test_headers_of_the_config_win(run, echo):
         ("text", "plain é", "plain é", "text/plain; charset=utf-8"),
     ],
 )
-def test_a_body_is_written_as_its_type_says(run, echo, kind, body, sent, content_type):
+def test_a_body_is_encoded_by_its_type(run, echo, kind, body, sent, content_type):
     seen = run("http", {"url": echo, "method": "POST", "body": body, "body_type": kind})["body"]
     assert (seen["method"], seen["body"], seen["headers"]["content-type"]) == ("POST", sent, content_type)
 
 
 @pytest.mark.parametrize(("kind", "body"), [("json", float("nan")), ("json", "\ud800"), ("form", [1])])
-def test_a_body_that_cannot_be_written_is_refused(run, echo, kind, body):
+def test_a_body_that_cannot_be_encoded_is_refused(run, echo, kind, body):
     assert failure(run, {"url": echo, "body": body, "body_type": kind}).permanent
 
 
@@ -93,13 +93,13 @@ def test_the_query_is_appended(run, echo, suffix, query, sent):
         ("text/plain", "auto", b"\xff", "\ufffd"),
     ],
 )
-def test_an_answer_is_read_as_the_server_or_the_config_says(run, url, content_type, response, data, body):
+def test_a_response_is_parsed_by_its_content_type_or_the_config(run, url, content_type, response, data, body):
     page = url("/page", response_data=data, content_type=content_type)
     assert run("http", {"url": page, "response": response})["body"] == body
 
 
 @pytest.mark.parametrize("data", ["{", "NaN", "[" * 40_000, "\udcff".encode("utf-8", "surrogatepass")])
-def test_json_that_is_none_is_a_permanent_failure(run, url, data):
+def test_invalid_json_is_a_permanent_failure(run, url, data):
     error = failure(run, {"url": url("/page", response_data=data, content_type="application/json")})
     assert unplaced(error.message) == "GET 127.0.0.1 answered 200 with a body that is not JSON" and error.permanent
 
@@ -107,7 +107,7 @@ def test_json_that_is_none_is_a_permanent_failure(run, url, data):
 @pytest.mark.parametrize(
     ("status", "permanent"), [(400, True), (404, True), (408, False), (429, False), (500, False), (503, False)]
 )
-def test_a_bad_status_fails_and_says_whether_a_retry_can_help(run, url, status, permanent):
+def test_the_status_decides_whether_a_failure_is_permanent(run, url, status, permanent):
     page = url("/page", status=status).replace("http://", "http://user:hunter2@") + "?token=hunter3"
     error = failure(run, {"url": page})
     assert error.permanent is permanent
@@ -130,7 +130,7 @@ def test_the_user_of_a_url_is_sent_as_credentials(run, echo):
     ["a.example/x", "//a.example", "ftp://a.example/", "file:///etc/passwd", "http://", "http://a.example:99999/",
      "http://[::1", "http://a.example\r\nX: 1/", "http://\x00/"],
 )  # fmt: skip
-def test_what_is_no_http_url_is_refused(run, address):
+def test_an_invalid_url_is_refused(run, address):
     assert failure(run, {"url": address}).permanent
 
 
@@ -146,7 +146,7 @@ def test_headers_that_frame_the_request_cannot_be_set(run, echo, name):
     assert f"the header {name.lower()} cannot be set" in failure(run, {"url": echo, "headers": {name: "5"}}).message
 
 
-def test_a_redirect_is_followed_unless_told_otherwise(run, httpserver, echo):
+def test_a_redirect_is_followed_unless_switched_off(run, httpserver, echo):
     httpserver.expect_request("/old").respond_with_data(status=302, headers={"Location": "/echo?x=1"})
     old = echo.replace("/echo", "/old")
     assert run("http", {"url": old})["body"]["query"] == "x=1"
@@ -154,13 +154,13 @@ def test_a_redirect_is_followed_unless_told_otherwise(run, httpserver, echo):
     assert (output["status"], output["headers"]["location"]) == (302, "/echo?x=1")
 
 
-def test_a_loop_of_redirects_ends(run, url):
+def test_a_redirect_loop_is_a_failure(run, url):
     page = url("/loop", status=302, headers={"Location": "/loop"})
     error = failure(run, {"url": page})
     assert unplaced(error.message) == "GET 127.0.0.1: more than 10 redirects" and error.permanent
 
 
-def test_a_redirect_to_the_same_host_takes_the_headers_along(run, httpserver, echo):
+def test_a_redirect_to_the_same_host_keeps_the_headers(run, httpserver, echo):
     httpserver.expect_request("/there").respond_with_data(status=307, headers={"Location": echo})
     headers = {"Authorization": "Bearer s", "X-Api-Key": "k"}
     seen = run("http", {"url": echo.replace("/echo", "/there"), "headers": headers})["body"]["headers"]
@@ -173,28 +173,28 @@ def test_cookies_are_not_kept(run, httpserver, echo):
     assert "cookie" not in run("http", {"url": echo})["body"]["headers"]
 
 
-# Bounds
+# Limits
 
 
-def test_a_large_answer_is_cut_off(run, url):
+def test_a_response_over_the_size_limit_is_a_failure(run, url):
     error = failure(run, {"url": url("/page", response_data="x" * 60_000)})
     assert unplaced(error.message) == "GET 127.0.0.1: the answer has more than 50000 bytes" and error.permanent
 
 
-def test_an_answer_that_unzips_to_much_is_cut_off(run, url):
+def test_a_decompressed_response_over_the_size_limit_is_a_failure(run, url):
     packed = gzip.compress(b"0" * 50_000_000)
     assert len(packed) < 50_000
     page = url("/page", response_data=packed, headers={"Content-Encoding": "gzip"})
     assert "more than 50000 bytes" in failure(run, {"url": page}).message
 
 
-def test_a_zipped_answer_is_unzipped(run, url):
+def test_a_gzip_response_is_decompressed(run, url):
     page = url("/page", response_data=gzip.compress(b"hello"), headers={"Content-Encoding": "gzip"})
     assert run("http", {"url": page})["body"] == "hello"
 
 
 @pytest.mark.parametrize("encoding", ["br", "gzip, gzip", "deflate"])
-def test_an_encoding_that_was_not_asked_for_is_refused(run, url, encoding):
+def test_an_encoding_that_was_not_requested_is_refused(run, url, encoding):
     page = url("/page", response_data=b"x", headers={"Content-Encoding": encoding})
     assert "compressed in a way" in failure(run, {"url": page}).message
 
@@ -208,7 +208,7 @@ def test_an_encoding_that_was_not_asked_for_is_refused(run, url, encoding):
     ],
     ids=["body", "headers", "silence"],
 )
-def test_a_server_that_drips_does_not_hold_the_run(run, serve_bytes, pieces):
+def test_a_slow_server_does_not_extend_the_timeout(run, serve_bytes, pieces):
     server = serve_bytes(pieces or [b""], pause=0.02 if pieces else 60)
     began = time.monotonic()
     error = failure(run, {"url": server.url, "timeout": 0.3})
@@ -216,7 +216,7 @@ def test_a_server_that_drips_does_not_hold_the_run(run, serve_bytes, pieces):
     assert 0.2 < time.monotonic() - began < 10
 
 
-def test_the_deadline_of_the_run_counts_too(run, serve_bytes):
+def test_the_deadline_of_the_run_applies_too(run, serve_bytes):
     server = serve_bytes([b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"] + [b"x"] * 5000)
     assert "no complete answer" in failure(run, {"url": server.url}, seconds=0.2).message
 
@@ -229,12 +229,12 @@ def test_a_run_past_its_deadline_sends_nothing(run, httpserver, echo):
 @pytest.mark.parametrize(
     "pieces", [[b"nonsense\r\n\r\n"], [b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"], [b"HTTP/1.1 200 OK\r\n"]]
 )
-def test_a_broken_answer_is_a_failure_that_a_retry_may_cure(run, serve_bytes, pieces):
+def test_a_malformed_response_is_a_temporary_failure(run, serve_bytes, pieces):
     error = failure(run, {"url": serve_bytes(pieces).url})
     assert unplaced(error.message).startswith("GET 127.0.0.1: ") and not error.permanent
 
 
-def test_a_refused_connection_is_a_failure_that_a_retry_may_cure(run, serve_bytes):
+def test_a_refused_connection_is_a_temporary_failure(run, serve_bytes):
     server = serve_bytes([b""])
     failure(run, {"url": server.url})
     server.thread.join(60)
@@ -242,7 +242,7 @@ def test_a_refused_connection_is_a_failure_that_a_retry_may_cure(run, serve_byte
     assert (unplaced(error.message), error.permanent) == ("GET 127.0.0.1: Connection refused", False)
 
 
-# What holds for every node with effects
+# The contract of nodes with side effects
 
 
 @pytest.fixture
@@ -262,7 +262,7 @@ class TestHttpKeepsTheContract(Contract):
     type_ = "http"
 
 
-def test_a_failure_names_method_host_port_and_path_and_nothing_of_the_query(run, url):
+def test_an_error_has_method_host_port_and_path_but_not_the_query(run, url):
     place = url("/gone", status=404).removeprefix("http://")
     error = failure(run, {"url": f"http://{place}?key=hunter2"})
     assert error.message.startswith(f"GET {place} answered 404") and "hunter2" not in error.message
@@ -278,5 +278,5 @@ def test_a_failure_names_method_host_port_and_path_and_nothing_of_the_query(run,
         ("https://example.com/" + "h" * 300, "example.com:443/…"),
     ],
 )
-def test_a_place_has_no_part_of_a_secret(url, place):
+def test_a_described_url_has_no_part_of_a_secret(url, place):
     assert describe_url(parse_url(url)) == place
