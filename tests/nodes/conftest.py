@@ -45,7 +45,7 @@ class DictStore:
         return [{"key": key, "value": self.data[key]} for key in found[:limit]]
 
 
-def made_credential(name, type_, data, hosts=None):
+def make_credential(name, type_, data, hosts=None):
     """Return a credential as the server decrypts it."""
     loaded = TYPES[type_].load(data)
     return Credential(name, type_, loaded, tuple(TYPES[type_].hosts(loaded) if hosts is None else hosts))
@@ -76,7 +76,7 @@ def make_ctx(sandbox, client, tmp_path):
     def make(seconds=None, scope=None, inputs=None, http=None, credentials=None, rule=HERE, ca_file=None):
         lines = []
         keyring = Keyring(
-            lambda name: made_credential(name, *credentials[name]) if name in (credentials or {}) else None
+            lambda name: make_credential(name, *credentials[name]) if name in (credentials or {}) else None
         )
         ctx = Context(
             node_id="node",

@@ -58,7 +58,7 @@ class Alien:
 
 
 @pytest.mark.parametrize("type_", TYPES)
-def test_it_has_a_description(type_):
+def test_a_type_has_a_description(type_):
     entry = ENTRIES[type_]
     assert entry["name"] and entry["category"] in CATEGORIES
     assert entry["description"].endswith(".") and "``" not in entry["description"]
@@ -66,7 +66,7 @@ def test_it_has_a_description(type_):
 
 
 @pytest.mark.parametrize("type_", TYPES)
-def test_its_config_schema_is_json_schema_with_a_description_of_every_key(type_):
+def test_a_config_schema_is_json_schema_with_a_description_of_every_key(type_):
     schema = ENTRIES[type_]["config_schema"]
     Draft202012Validator.check_schema(schema)
     assert schema["type"] == "object" and schema["additionalProperties"] is False
@@ -98,7 +98,7 @@ def test_a_choice_without_labels_or_a_property_without_a_title_would_be_found():
 
 
 @pytest.mark.parametrize("type_", TYPES)
-def test_its_icon_exists(type_):
+def test_an_icon_has_a_valid_name(type_):
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", ENTRIES[type_]["icon"])
 
 
@@ -130,14 +130,14 @@ def test_a_setting_with_code_declares_its_language(key):
 
 
 @pytest.mark.parametrize("type_", TYPES)
-def test_it_names_an_unknown_key(type_):
+def test_the_error_for_an_unknown_key_names_it(type_):
     with pytest.raises(ValidationError) as caught:
         REGISTRY[type_].Config().load({"no_such_key": 1})
     assert "no_such_key" in caught.value.messages
 
 
 @pytest.mark.parametrize(("type_", "key"), [pair for pair in KEYS if type(field_of(*pair)) is not fields.Raw])
-def test_it_names_the_key_of_a_bad_value(type_, key):
+def test_the_error_for_an_invalid_value_names_its_key(type_, key):
     schema = REGISTRY[type_].Config()
     with pytest.raises(ValidationError) as caught:
         schema.load({key: Alien()})
@@ -155,7 +155,7 @@ def test_text_has_a_maximum_length(type_, key):
 
 @pytest.mark.parametrize("type_", TYPES)
 @pytest.mark.parametrize("config", [{}, {"cases": 5}, {"cases": [None, [], {}]}, {"labels": 5}])
-def test_its_branches_are_known_for_any_config(type_, config):
+def test_branches_are_known_for_any_config(type_, config):
     branches = REGISTRY[type_].branches(config)
     assert isinstance(branches, tuple) and all(isinstance(name, str) for name in branches)
     assert len(set(branches)) == len(branches)
@@ -194,7 +194,7 @@ def test_every_type_has_an_example():
 
 
 @pytest.mark.parametrize(("type_", "number"), EXAMPLES)
-def test_its_examples_can_be_planned(type_, number):
+def test_an_example_can_be_planned(type_, number):
     example = REGISTRY[type_].examples[number]
     assert example.keys() <= {"config", "input", "output", "branch", "error"}
     engine.plan({"nodes": [{"id": "it", "type": type_, "config": example["config"]}]})
@@ -218,7 +218,7 @@ def show(make_ctx):
 
 
 @pytest.mark.parametrize(("type_", "number"), ALONE)
-def test_its_examples_have_the_shown_output(type_, number, show):
+def test_an_example_has_the_documented_output(type_, number, show):
     example = REGISTRY[type_].examples[number]
     outcome, steps = show(type_, number)
     assert (outcome.error_text, steps[-1].branch) == (example.get("error"), example.get("branch"))
@@ -238,11 +238,11 @@ def test_recorded_steps_are_not_repeated_after_a_crash(type_, number, show):
 
 
 @pytest.mark.parametrize(("type_", "number"), ALONE)
-def test_a_secret_in_its_output_is_not_recorded(type_, number, show):
+def test_a_secret_in_an_output_is_not_recorded(type_, number, show):
     outcome, _ = show(type_, number)
     texts = [text for text in texts_in([outcome.output, outcome.error_text]) if len(text) > 5]
     if not texts:
-        pytest.skip("it gives no text that a secret could be")
+        pytest.skip("the output has no text that could be a secret")
     keyring = Keyring()
     keyring.hide(texts[0])
     cleaned, steps = show(type_, number, keyring=keyring)
@@ -259,7 +259,7 @@ def texts_in(value):
 
 
 @pytest.mark.parametrize(("type_", "number"), ALONE)
-def test_a_timeout_is_a_failure_that_names_it(type_, number, show):
+def test_the_error_of_a_timeout_names_it(type_, number, show):
     outcome, steps = show(type_, number, timeout=0.001)
     if outcome.status == "failed" and "error" not in REGISTRY[type_].examples[number]:
         assert re.search(r"time|longer|within", outcome.error_text), outcome.error_text

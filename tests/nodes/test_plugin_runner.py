@@ -20,7 +20,7 @@ from nodes.credentials.keyring import Credential, Keyring
 
 
 @pytest.fixture(autouse=True)
-def nobody_left():
+def end_abandoned_threads():
     """End abandoned threads after each test: they would count in the next one."""
     yield
     for thread in list(plugin_runner._abandoned):
@@ -227,7 +227,7 @@ def test_a_wait_that_would_never_end_fails_the_node(own, wait, text):
     assert ran.status == "failed" and text in ran.error_text
 
 
-def test_it_can_wait_and_continues_with_a_copy_of_its_input(own):
+def test_a_plugin_can_wait_and_continues_with_a_copy_of_its_input(own):
     def resume(self, config, input, answer):
         return spoil(input) + [answer.name, (answer.value,)]
 
@@ -337,10 +337,10 @@ def test_a_node_that_notices_its_deadline_raises_its_own_error(own):
 
     own(mind)
     for seconds in (0.05, 1, 5, 20):
-        told = run(flow(mine(timeout=seconds))).error_text
-        if "timed out before it started" not in told:  # happens on a busy machine
+        error_text = run(flow(mine(timeout=seconds))).error_text
+        if "timed out before it started" not in error_text:  # happens on a busy machine
             break
-    assert told == f"the node's timeout of {seconds} s ended it: the service took too long"
+    assert error_text == f"the node's timeout of {seconds} s ended it: the service took too long"
 
 
 def test_a_late_result_of_a_node_with_side_effects_counts(own):

@@ -107,14 +107,14 @@ def test_an_invalid_config_is_refused(config):
 
 @pytest.fixture
 def case_graphql(httpserver, echo):
-    listener, nobody = silent()
+    listener, stalled_url = silent()
     with listener:
         yield Case(
             config={"url": echo, "query": QUERY, "variables": {"id": "{{ input }}"}, "credential": "key"},
             input="7",
             credentials={"key": ("http_header", {"name": "X-Key", "value": "hunter2-and-more"}, ["127.0.0.1"])},
             secret="hunter2-and-more",
-            stalled={"url": nobody},
+            stalled={"url": stalled_url},
             count=lambda: len(httpserver.log),
         )
 

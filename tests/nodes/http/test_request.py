@@ -247,13 +247,13 @@ def test_a_refused_connection_is_a_temporary_failure(run, serve_bytes):
 
 @pytest.fixture
 def case_http(httpserver, echo):
-    listener, nobody = silent()
+    listener, stalled_url = silent()
     with listener:
         yield Case(
             config={"method": "POST", "url": echo, "body": {"a": 1}, "credential": "key"},
             credentials={"key": ("http_bearer", {"token": "hunter2-and-more"}, ["127.0.0.1"])},
             secret="hunter2-and-more",
-            stalled={"url": nobody},
+            stalled={"url": stalled_url},
             count=lambda: len(httpserver.log),
         )
 

@@ -25,11 +25,11 @@ def answer(status=200, url="https://a.example/", **headers):
 def page(httpserver):
     """`page(text, **headers)` adds a page with this answer and returns its URL."""
 
-    def made(text, status=200, path="/page", **headers):
+    def add(text, status=200, path="/page", **headers):
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return answering(httpserver, path, (status, named, text))
 
-    return made
+    return add
 
 
 # Binary content

@@ -308,8 +308,8 @@ def test_a_message_has_1_to_100_recipients(mail, mails):
     hundred = [f"a{number}@example.com" for number in range(100)]
     assert len(mail(to=hundred[:60], bcc=hundred[50:])["accepted"]) == 100
     assert failure(mail, to=hundred, cc="one@example.com") == "to: there are 101 recipients; the limit is 100"
-    for nobody in ("", [], " , ", None):
-        assert failure(mail, to=nobody) == "to: at least one recipient is required"
+    for empty in ("", [], " , ", None):
+        assert failure(mail, to=empty) == "to: at least one recipient is required"
 
 
 def test_an_address_with_consecutive_dots_is_quoted(mail, mails):
