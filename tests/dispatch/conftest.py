@@ -1,4 +1,4 @@
-"""Dispatchers over a database of their own, and node types that the tests open and answer."""
+"""Dispatchers with a database of their own, and node types that the tests control."""
 
 from contextlib import ExitStack
 
@@ -17,7 +17,7 @@ def path(tmp_path):
 
 @pytest.fixture(autouse=True)
 def types():
-    """Beside those of `world.Types`: `ask`, which waits for `yes` or `no`, and says at which time it gives up."""
+    """Node types of `world.Types`, and `ask` and `choose`, which wait for an answer, optionally until a time."""
 
     def resume(self, config, input, answer):
         if answer.name == "no":
@@ -42,7 +42,7 @@ def types():
 
 @pytest.fixture
 def gate(types):
-    """The node type `gate`, where a run stops until the test sets `gate.opened`."""
+    """The node type `gate`, which blocks a run until the test sets `gate.opened`."""
     gate = Gate()
     types.offer("gate", gate)
     return gate
@@ -50,7 +50,7 @@ def gate(types):
 
 @pytest.fixture
 def start(tmp_path, gate):
-    """`start(inline=…, run_threads=…)` gives the dispatcher of a process of its own."""
+    """`start(inline=…, run_threads=…)` returns a dispatcher that acts as a process of its own."""
     with ExitStack() as stack:
 
         def begin(**settings):
@@ -67,5 +67,5 @@ def dispatcher(start):
 
 @pytest.fixture
 def inline(start):
-    """A dispatcher that executes in the test's own thread."""
+    """A dispatcher that executes runs in the test's thread."""
     return start(inline=True)

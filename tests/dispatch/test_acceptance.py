@@ -1,9 +1,9 @@
-"""The row of a run, written with its first step; what a disk that refuses leaves; how far a run says that it is."""
+"""The row of a run, which is written with its first step; a disk that refuses writes; and the progress of a run."""
 
 import time
 
 import pytest
-from test_dispatch import at_gate, finished, left_behind, let_go, on_record, submit
+from test_dispatch import add_run, add_run_of_dead_process, at_gate, finished, submit, wait_until_idle
 from world import PATIENCE, Background, add_flow, at_once, chain, flow, node, run_of, started_recorder, steps_of
 
 from dispatch import Start
@@ -14,14 +14,14 @@ from models import Run, RunDay, Step, Wait, Write
 BIG = {"value": "x" * 50_000}
 
 
-def refusing(dispatcher, when, table="steps"):
-    """Let the database refuse the insertion of such rows, as a broken disk would, until the trigger is dropped."""
-    # A division by zero is null in SQLite; a sum that is too large is an error, and no broken constraint.
+def refuse_inserts(dispatcher, when, table="steps"):
+    """Make the database refuse to insert such rows, as a broken disk would, until `accept_inserts`."""
+    # In SQLite a division by zero is null. An integer overflow is an error, but not a violated constraint.
     sql = f"CREATE TRIGGER refuse BEFORE INSERT ON {table} WHEN {when} BEGIN SELECT abs(-9223372036854775807 - 1); END"
     dispatcher.recorder.commit([Write(sql, ())])
 
 
-def accepting(dispatcher):
+def accept_inserts(dispatcher):
     dispatcher.recorder.commit([Write("DROP TRIGGER refuse", ())])
 
 
@@ -32,7 +32,7 @@ def values_left(folder):
 # The row
 
 
-def test_a_run_that_is_on_its_way_has_no_row_until_somebody_has_to_know(dispatcher, gate):
+def test_a_running_run_has_no_row_until_a_caller_waits_for_it(dispatcher, gate):
     run = submit(dispatcher, flow(node("g", "gate")))
     assert gate.reached.wait(PATIENCE) and Run.find(run.id) is None
     assert dispatcher.waiting.wait(dispatcher.ticket_of(run), 0).status == "running"
@@ -52,7 +52,7 @@ def test_a_short_run_is_one_commit(start, monkeypatch):
 
 
 @pytest.mark.parametrize("durable", [False, True])
-def test_a_process_that_stops_before_the_row_is_written_hands_the_run_over(start, gate, types, durable):
+def test_a_stopping_process_releases_runs_with_and_without_rows(start, gate, types, durable):
     one = start(run_threads=1)
     runs = [submit(one, chain(node("g", "gate"), node("a", "act"))), submit(one, flow(node("a", "act")))]
     assert gate.reached.wait(PATIENCE)
@@ -71,12 +71,12 @@ def test_a_process_that_stops_before_the_row_is_written_hands_the_run_over(start
     assert sorted(types.effects) == sorted(f"{run.id}:a:0" for run in runs)
 
 
-def test_a_run_that_is_cancelled_before_its_row_is_written_is_cancelled(dispatcher, gate, types):
+def test_a_run_can_be_cancelled_before_its_row_is_written(dispatcher, gate, types):
     run = submit(dispatcher, chain(node("g", "gate"), node("a", "act")))
     assert gate.reached.wait(PATIENCE) and Run.find(run.id) is None
     dispatcher.cancel(run, "ann")
     gate.opened.set()
-    let_go(dispatcher, run)
+    wait_until_idle(dispatcher, run)
     assert run_of(run.id).cancelled and types.effects == [] and RunDay.get().total == 1
 
 
@@ -90,7 +90,7 @@ def test_many_threads_can_wait_for_the_row_at_once(dispatcher, gate):
     assert Run.select().count() == 1 and [step.seq for step in steps_of(run.id)] == [0, 1]
 
 
-# A disk that refuses
+# A disk that refuses writes
 
 
 @pytest.mark.parametrize(
@@ -98,14 +98,14 @@ def test_many_threads_can_wait_for_the_row_at_once(dispatcher, gate):
 )
 def test_a_run_whose_first_write_is_refused_leaves_nothing(start, tmp_path, definition):
     dispatcher = start(run_threads=1, inline_value_bytes=100)
-    refusing(dispatcher, "1 = 1", "runs")
+    refuse_inserts(dispatcher, "1 = 1", "runs")
     run = submit(dispatcher, definition, "x" * 200)
     with pytest.raises(Unavailable) as caught:
         dispatcher.waiting.wait(dispatcher.ticket_of(run), PATIENCE)
     assert caught.value.retry_after == 5
-    let_go(dispatcher, run)
+    wait_until_idle(dispatcher, run)
     assert values_left(tmp_path) == [] and Run.select().count() == Step.select().count() == Wait.select().count() == 0
-    accepting(dispatcher)
+    accept_inserts(dispatcher)
     dispatcher.sweep()
     assert Run.select().count() == 0
     again = submit(dispatcher, flow("a"), 1)
@@ -115,21 +115,21 @@ def test_a_run_whose_first_write_is_refused_leaves_nothing(start, tmp_path, defi
 def test_a_run_whose_first_step_is_refused_leaves_nothing(start, tmp_path):
     """The row and the step are one transaction."""
     dispatcher = start(run_threads=1, inline_value_bytes=100)
-    refusing(dispatcher, "1 = 1")
+    refuse_inserts(dispatcher, "1 = 1")
     tickets = [dispatcher.submit(Start(add_flow(flow(node("a", "act"))), "x" * 200, "manual")) for _ in range(5)]
     for ticket in tickets:
         with pytest.raises(Unavailable):
             dispatcher.waiting.wait(ticket, PATIENCE)
         with pytest.raises(Unavailable):
             dispatcher.waiting.response(ticket, PATIENCE)
-    accepting(dispatcher)
+    accept_inserts(dispatcher)
     assert Run.select().count() == 0 and values_left(tmp_path) == [] and dispatcher.active_count() == 0
 
 
-def test_a_wait_of_no_time_also_reports_a_refused_run(dispatcher, gate):
+def test_a_wait_of_zero_seconds_also_reports_a_refused_run(dispatcher, gate):
     run = submit(dispatcher, flow(node("g", "gate")))
     assert gate.reached.wait(PATIENCE)
-    refusing(dispatcher, "1 = 1", "runs")
+    refuse_inserts(dispatcher, "1 = 1", "runs")
     ticket = dispatcher.ticket_of(run)
     with pytest.raises(Unavailable):
         dispatcher.waiting.wait(ticket, 0)
@@ -137,16 +137,16 @@ def test_a_wait_of_no_time_also_reports_a_refused_run(dispatcher, gate):
         dispatcher.cancel(run, "ann")
     gate.opened.set()
     assert ticket.active.ended.wait(PATIENCE)
-    accepting(dispatcher)
+    accept_inserts(dispatcher)
     assert Run.find(run.id) is None and dispatcher.active_count() == 0
 
 
-def test_a_run_that_cannot_even_be_handed_back_is_let_go_of(start, gate, tmp_path):
+def test_a_run_that_cannot_be_released_is_forgotten(start, gate, tmp_path):
     dispatcher = start(run_threads=1, inline_value_bytes=100)
     run = submit(dispatcher, chain(node("g", "gate"), "b"), "x" * 200)
     ticket = dispatcher.ticket_of(run)
     assert gate.reached.wait(PATIENCE)
-    refusing(dispatcher, "1 = 1", "runs")
+    refuse_inserts(dispatcher, "1 = 1", "runs")
     stopping = Background(dispatcher.stop)
     assert dispatcher.executor._hand_back.wait(PATIENCE)
     gate.opened.set()
@@ -156,7 +156,7 @@ def test_a_run_that_cannot_even_be_handed_back_is_let_go_of(start, gate, tmp_pat
         dispatcher.waiting.wait(ticket, PATIENCE)
 
 
-def test_an_accepted_run_that_cannot_be_recorded_fails_later_and_holds_up_no_other(start, gate, types):
+def test_an_accepted_run_that_cannot_be_recorded_fails_later_and_delays_no_other(start, gate, types):
     dispatcher = start(run_threads=1)
     teller = add_flow(chain(node("told", "error")), name="Teller")
     bad, good = chain(node("g", "gate"), "bad"), chain(node("g", "gate"), "good")
@@ -164,16 +164,16 @@ def test_an_accepted_run_that_cannot_be_recorded_fails_later_and_holds_up_no_oth
     at_gate(dispatcher, runs[0], gate)
     for run in runs:
         dispatcher.waiting.wait(dispatcher.ticket_of(run), 0)
-    refusing(dispatcher, "NEW.node_id = 'bad'")
+    refuse_inserts(dispatcher, "NEW.node_id = 'bad'")
     gate.opened.set()
     assert finished(dispatcher, runs[2]).status == "success"
-    let_go(dispatcher, runs[0])
+    wait_until_idle(dispatcher, runs[0])
     assert [run_of(run.id).status for run in runs] == ["running", "running", "success"]
-    accepting(dispatcher)
-    refusing(dispatcher, "1 = 1", "run_days")
-    orphan = on_record(add_flow(flow(node("x", "act"))))
+    accept_inserts(dispatcher)
+    refuse_inserts(dispatcher, "1 = 1", "run_days")
+    orphan = add_run(add_flow(flow(node("x", "act"))))
     dispatcher.sweep()
-    accepting(dispatcher)
+    accept_inserts(dispatcher)
     dispatcher.sweep()
     for run in runs[:2]:
         row = run_of(run.id)
@@ -184,27 +184,27 @@ def test_an_accepted_run_that_cannot_be_recorded_fails_later_and_holds_up_no_oth
     assert dispatcher.executor.unrecorded == {}
 
 
-def test_a_run_that_waits_and_cannot_be_suspended_fails_later_and_leaves_nothing_open(start, gate):
+def test_a_run_that_cannot_be_suspended_fails_later_and_leaves_nothing_waiting(start, gate):
     dispatcher = start(run_threads=1)
     run = submit(dispatcher, flow(node("v", "ask"), node("a", "act"), node("g", "gate"), node("w", "ask")))
     at_gate(dispatcher, run, gate)
     assert Wait.select().count() == 1
-    refusing(dispatcher, "NEW.node_id = 'w'")
+    refuse_inserts(dispatcher, "NEW.node_id = 'w'")
     gate.opened.set()
-    let_go(dispatcher, run)
-    accepting(dispatcher)
+    wait_until_idle(dispatcher, run)
+    accept_inserts(dispatcher)
     dispatcher.sweep()
     assert run_of(run.id).status == "failed" and Wait.select().count() == 0
     assert not Step.select().where(Step.status == "waiting").exists()
 
 
-def test_threads_survive_whatever_the_disk_does(start, types):
-    """Errors everywhere: at the claim, in a run, while looking for more. Every thread is there afterwards."""
+def test_threads_survive_all_disk_errors(start, types):
+    """Writes fail at the claim, within a run and while looking for more runs. Every thread is alive afterwards."""
     dispatcher = start(run_threads=2)
     names = {thread.name for thread in dispatcher._threads}
     made = add_flow(chain("a", max_concurrent_runs=1))
     for table in ("runs", "steps", "run_days"):
-        refusing(dispatcher, "1 = 1", table)
+        refuse_inserts(dispatcher, "1 = 1", table)
         tickets = []
         for _ in range(4):
             try:
@@ -213,7 +213,7 @@ def test_threads_survive_whatever_the_disk_does(start, types):
                 assert table == "runs"
         for ticket in tickets:
             assert ticket.active.ended.wait(PATIENCE)
-        accepting(dispatcher)
+        accept_inserts(dispatcher)
         dispatcher.sweep()
     assert {thread.name for thread in dispatcher._threads if thread.is_alive()} == names
     last = dispatcher.submit(Start(made, 1, "manual")).run
@@ -223,11 +223,11 @@ def test_threads_survive_whatever_the_disk_does(start, types):
     assert run_of(last.id).status == "success" and dispatcher.executor.unrecorded == {}
 
 
-def test_a_process_that_stops_hands_back_no_run_of_which_something_was_refused(start, gate, types):
-    """Whoever took it up would do again what was done, and of which the result is not on record: the run has failed."""
+def test_a_stopping_process_does_not_release_a_run_with_a_refused_write(start, gate, types):
+    """The next process would repeat an effect whose result is not recorded, so the run fails."""
     one = start(run_threads=1)
     other = submit(one, chain("x", node("bad", "act"), node("g", "gate")))
-    refusing(one, "NEW.node_id = 'bad' AND NEW.status = 'success'")
+    refuse_inserts(one, "NEW.node_id = 'bad' AND NEW.status = 'success'")
     assert gate.reached.wait(PATIENCE)
     one.stop()
     run = run_of(other.id)
@@ -241,21 +241,21 @@ def test_a_process_that_stops_hands_back_no_run_of_which_something_was_refused(s
 # The recorder
 
 
-def test_a_write_submitted_after_the_end_is_refused():
+def test_a_write_submitted_after_the_stop_is_refused():
     with started_recorder() as recorder:
         pass
     with pytest.raises(Unavailable):
         recorder.commit([])
 
 
-def test_every_write_submitted_during_the_end_gets_a_result():
+def test_every_write_submitted_during_the_stop_gets_a_result():
     for _ in range(20):
         with started_recorder() as recorder:
-            threads = [Background(_commit_until_the_end, recorder) for _ in range(4)]
+            threads = [Background(_commit_until_the_stop, recorder) for _ in range(4)]
         assert all(thread.result() > 0 for thread in threads)
 
 
-def _commit_until_the_end(recorder):
+def _commit_until_the_stop(recorder):
     done = 0
     while True:
         try:
@@ -265,7 +265,7 @@ def _commit_until_the_end(recorder):
         done += 1
 
 
-def test_a_run_that_is_refused_is_refused_for_everybody(path):
+def test_all_waiting_callers_are_told_that_a_run_is_refused(path):
     with started_recorder() as recorder:
         run = Run.accept(add_flow(flow("a")), triggered_by="manual")
         record = RunRecord(recorder, None, run, lambda: [Write("INSERT INTO nowhere VALUES (1)", ())])
@@ -289,7 +289,7 @@ def progress(run_id):
     return row.nodes_done, row.nodes_total
 
 
-def test_a_run_that_has_ended_says_that_all_is_done(inline):
+def test_an_ended_run_has_all_nodes_done(inline):
     made = flow(
         "a",
         node("if", "if", {"condition": True}),
@@ -302,7 +302,7 @@ def test_a_run_that_has_ended_says_that_all_is_done(inline):
     assert progress(submit(inline, made).id) == (6, 6)
 
 
-def test_a_run_says_how_far_it_is_while_it_runs(dispatcher, gate):
+def test_a_running_run_shows_its_progress(dispatcher, gate):
     run = submit(dispatcher, chain("a", "b", node("x", "act"), node("g", "gate"), "c"))
     at_gate(dispatcher, run, gate)
     assert progress(run.id)[1] == 5 and progress(run.id)[0] in (2, 3)
@@ -318,7 +318,7 @@ def test_a_waiting_run_shows_its_progress(inline):
     assert progress(run.id) == (4, 4)
 
 
-def test_attempts_are_no_progress_and_a_failure_for_good_is(inline):
+def test_failed_attempts_do_not_count_as_progress_and_a_final_failure_does(inline):
     made = chain("a", node("f", "fail", retry={"attempts": 3, "delay": 0}), "c")
     assert progress(submit(inline, made).id) == (2, 3)
     going_on = chain("a", node("f", "fail", retry={"attempts": 3, "delay": 0}, on_error="continue"), "c")
@@ -326,9 +326,9 @@ def test_attempts_are_no_progress_and_a_failure_for_good_is(inline):
 
 
 @pytest.mark.parametrize("definition", [chain("a", node("b", "act"), "c"), chain("a", node("f", "fail"), "c")])
-def test_a_run_that_a_crash_cut_off_anywhere_ends_with_the_same_progress(inline, definition):
+def test_a_run_interrupted_at_any_step_ends_with_the_same_progress(inline, definition):
     whole = progress(submit(inline, definition).id)
     for cut in range(4):
-        id_ = left_behind(inline, definition, steps=cut)
+        id_ = add_run_of_dead_process(inline, definition, steps=cut)
         inline.sweep()
         assert progress(id_)[0] == whole[0]

@@ -1,4 +1,4 @@
-"""Agents in flows, cut at every commit: whatever is on the disk, another process brings it to the same end."""
+"""Agents in flows, interrupted at every commit: another process resumes them from the disk with the same result."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def write(key):
 
 
 def script(llm, **turns):
-    """Each task has turns of its own, which follow each other by how many answers its conversation has had."""
+    """Script the model: each task has its own turns, chosen by the number of answers in the conversation."""
 
     def turn(request):
         task = request.messages[1]["content"].partition("\n")[0]
@@ -58,7 +58,7 @@ def script(llm, **turns):
 
 
 def answer(node_id, name="approved"):
-    """An action: the question that the node asks just then is answered so."""
+    """Return an action that answers the node's current question."""
 
     def act(dispatcher):
         wait = Wait.one("run_id = ? AND node_id = ?", first_run().id, node_id)
@@ -68,20 +68,20 @@ def answer(node_id, name="approved"):
 
 
 def check_asked(llm):
-    """Each conversation was asked the same at each of its turns, to the letter, in whatever process that was."""
+    """Check that each turn of a conversation sent an identical request, whichever process sent it."""
     by_turn = {}
     for request in llm.requests:
         mark = re.search("<data-([0-9a-f]{8})", request.messages[0]["content"])[1]
         key = mark, request.messages[1]["content"], len(request.messages)
-        text = re.sub(r'"call_\d+', '"call', json.dumps(request.messages))  # which the server counts
-        assert by_turn.setdefault(key, text) == text, "asked otherwise"
+        text = re.sub(r'"call_\d+', '"call', json.dumps(request.messages))  # the server numbers its calls
+        assert by_turn.setdefault(key, text) == text, "a different request"
 
 
 def submit(definition):
     return lambda dispatcher: dispatcher.submit(Start(add_flow(definition), [1, 2], "manual"))
 
 
-def test_an_agent_with_tools_that_run_flows_and_ask(tmp_path, types, llm, settings):
+def test_an_agent_that_runs_flows_and_asks_for_approval(tmp_path, types, llm, settings):
     add_flow(
         chain(node("called", "called"), node("work", "act")), name="Work", triggers=[],
     )  # fmt: skip
@@ -120,7 +120,7 @@ def test_an_agent_after_an_approval_for_each_item_of_a_list(tmp_path, types, llm
     check_asked(llm)
 
 
-def test_an_agent_that_fails_and_the_flow_that_is_told(tmp_path, types, llm, settings):
+def test_an_agent_that_fails_and_its_error_workflow(tmp_path, types, llm, settings):
     error = add_flow(chain(node("error", "error"), node("tell", "act", {"value": 1})), name="Tell")
     add_agent("helper", "store", limits={"steps": 2})
     script(llm, do_it=[[write("a")], [write("b")], [write("c")]])
@@ -130,7 +130,7 @@ def test_an_agent_that_fails_and_the_flow_that_is_told(tmp_path, types, llm, set
     assert Run.select().count() == 2 and AgentRun.get().status == "failed"
 
 
-def test_a_task_that_is_a_run_by_itself(tmp_path, types, llm, settings):
+def test_an_agent_task_without_a_flow(tmp_path, types, llm, settings):
     add_agent("helper", ASKING)
     script(llm, do_it=[[write("a")]])
     body = {"agent_id": "helper", "task": "Do it.", "input": None, "session": "s", "credentials": {}}

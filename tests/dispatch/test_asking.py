@@ -1,4 +1,4 @@
-"""A node that asks several questions: each is asked once, and its answer counts for it alone, whatever happens."""
+"""A node that asks several questions: each is asked once, and an answer counts only for its own question."""
 
 import time
 
@@ -12,9 +12,9 @@ from nodes.base import Suspend
 
 
 class Interview:
-    """The node type `interview`: it asks `value` questions and gives the answers, which it keeps as an agent does.
+    """The node type `interview`: it asks `value` questions and returns the answers, which it stores as an agent does.
 
-    `faults` are raised one after the other as it goes on, before it looks at the answer that it is given.
+    `faults` are raised one after the other when it resumes, before it reads its answer.
     """
 
     def __init__(self, types):
@@ -48,10 +48,10 @@ def question(run, node_id="a"):
 
 
 def until(holds):
-    """Return when it holds: for what a thread of the dispatcher does in its own time."""
+    """Return when this holds. The threads of the dispatcher make it so."""
     deadline = time.monotonic() + 30
     while not holds():
-        assert time.monotonic() < deadline, "it never came"
+        assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)
 
 
@@ -73,7 +73,7 @@ def test_each_question_is_asked_and_answered_in_turn(inline, interview):
     assert statuses(run) == [("a", "success", 1), ("end", "success", 1)] and Wait.select().count() == 0
 
 
-def test_an_answer_still_counts_where_the_attempt_failed_that_was_to_use_it(inline, interview):
+def test_an_answer_survives_failed_attempts(inline, interview):
     run = submit(inline, flow(asking(questions=1, retry={"attempts": 3, "delay": 0})))
     interview.faults = [passing, passing]
     inline.answer(run, "a", "yes", None, None)
@@ -81,7 +81,7 @@ def test_an_answer_still_counts_where_the_attempt_failed_that_was_to_use_it(inli
     assert statuses(run) == [("a", "failed", 1), ("a", "failed", 2), ("a", "success", 3)]
 
 
-def test_an_answer_still_counts_where_the_process_ended_that_was_to_use_it(start, interview):
+def test_an_answer_survives_the_stop_of_a_process(start, interview):
     first = start()
     run = submit(first, chain(asking(questions=1), "end"))
     first.waiting.wait(first.ticket_of(run), 5)
@@ -90,7 +90,7 @@ def test_an_answer_still_counts_where_the_process_ended_that_was_to_use_it(start
     assert interview.gate.reached.wait(60)
     first.stop()
     assert run_of(run.id).status == "pending"
-    # While it goes on it is shown as running, for it is.
+    # A node that resumes is shown as running.
     assert [step.status for step in steps_of(run.id)] == ["running"]
     second = start()
     second.sweep()
@@ -99,7 +99,7 @@ def test_an_answer_still_counts_where_the_process_ended_that_was_to_use_it(start
     assert statuses(run) == [("a", "failed", 1), ("a", "success", 2), ("end", "success", 1)]
 
 
-def test_one_that_must_not_be_interrupted_is_not_when_it_goes_on_either(start, interview):
+def test_an_interrupted_node_with_on_interrupt_fail_is_not_resumed_again(start, interview):
     first = start()
     run = submit(first, flow(asking(questions=1, on_interrupt="fail")))
     first.waiting.wait(first.ticket_of(run), 5)
@@ -112,7 +112,7 @@ def test_one_that_must_not_be_interrupted_is_not_when_it_goes_on_either(start, i
     assert second.waiting.wait(second.ticket_of(run), 5).error_text.startswith("interrupted")
 
 
-def test_an_answer_is_not_taken_for_the_next_question(inline, interview):
+def test_an_answer_does_not_count_for_the_next_question(inline, interview):
     run = submit(inline, flow(asking(questions=2, retry={"attempts": 2, "delay": 0})))
     inline.answer(run, "a", "yes", None, None)
     interview.faults = [passing]
@@ -131,11 +131,11 @@ def test_two_nodes_ask_at_the_same_time(inline, interview, order):
     assert output(inline, run_of(run.id)) == {"a": ["yes", "yes"], "b": ["yes", "yes"]}
 
 
-def test_an_answer_while_the_run_has_not_come_to_rest_counts(start, interview, gate):
+def test_an_answer_counts_while_other_nodes_still_run(start, interview, gate):
     dispatcher = start()
     run = submit(dispatcher, flow(asking(questions=2), node("b", "gate")))
     assert gate.reached.wait(60)
-    dispatcher.recorder.commit([])  # what was handed over before is on the disk then
+    dispatcher.recorder.commit([])  # afterwards all earlier writes are on the disk
     dispatcher.answer(run, "a", "yes", None, None, "q0")
     with pytest.raises(Conflict, match="answered already"):
         dispatcher.answer(run, "a", "no", None, None, "q0")
@@ -147,7 +147,7 @@ def test_an_answer_while_the_run_has_not_come_to_rest_counts(start, interview, g
     assert output(dispatcher, run_of(run.id))["a"] == ["yes", "no"]
 
 
-def test_nobody_can_answer_before_there_is_a_question_nor_while_the_next_one_is_thought_of(start, interview, gate):
+def test_an_answer_is_refused_before_a_question_and_while_the_node_resumes(start, interview, gate):
     dispatcher = start()
     run = submit(dispatcher, chain(node("b", "gate"), asking(questions=1)))
     assert gate.reached.wait(60)

@@ -1,9 +1,18 @@
-"""Flows that run flows: `subflow`, and the flow that is told of a failure."""
+"""Flows that run flows: `subflow` nodes and error workflows."""
 
 import orjson
 import pytest
 from crashes import crash_everywhere
-from test_dispatch import at_gate, finished, left_behind, let_go, output, statuses, submit, taken_from
+from test_dispatch import (
+    add_run_of_dead_process,
+    at_gate,
+    finished,
+    output,
+    statuses,
+    submit,
+    take_from,
+    wait_until_idle,
+)
 from world import PATIENCE, add_flow, chain, flow, node, raced, run_of, steps_of
 
 import database
@@ -14,12 +23,12 @@ from models import LogEntry, Run, Step, Wait, Workflow
 
 
 def called(*nodes, **more):
-    """A flow on record with a `called` trigger, which leads to a chain of these nodes."""
+    """Add a flow with a `called` trigger that leads to a chain of these nodes."""
     return add_flow(chain(node("called", "called"), *nodes), **{"name": "Child", **more})
 
 
 def call(made, id_="c", wait=None, input=None, **more):
-    """A node that runs the flow."""
+    """Return a node that runs the flow."""
     config = {"workflow_id": made if isinstance(made, str) else made.id}
     config |= {} if wait is None else {"wait": wait}
     config |= {} if input is None else {"input": input}
@@ -41,7 +50,7 @@ def error_of(run_id):
 # Calling
 
 
-def test_a_flow_gives_its_output_to_the_one_that_runs_it(inline, types):
+def test_a_called_flow_returns_its_output_to_the_caller(inline, types):
     made = called(node("b", "act", {"value": "{{ [input, trigger] }}"}))
     run = submit(inline, chain(node("a", "give", {"value": 7}), call(made), node("end", "act")), 1)
     row = run_of(run.id)
@@ -53,12 +62,12 @@ def test_a_flow_gives_its_output_to_the_one_that_runs_it(inline, types):
     assert types.effects == [f"{child.id}:b:0", f"{run.id}:end:0"] and nothing_waits()
 
 
-def test_it_gives_the_input_that_it_is_told_to(inline):
+def test_a_call_passes_the_configured_input(inline):
     run = submit(inline, chain(call(called("b"), input="{{ [input, 2] }}")), 1)
     assert output(inline, run_of(run.id)) == [1, 2]
 
 
-def test_meanwhile_the_run_says_for_which_run_it_waits(start, gate):
+def test_a_waiting_caller_names_the_run_that_it_waits_for(start, gate):
     one = start(run_threads=1)
     run = submit(one, chain(call(called(node("g", "gate")))))
     assert gate.reached.wait(PATIENCE)
@@ -68,7 +77,7 @@ def test_meanwhile_the_run_says_for_which_run_it_waits(start, gate):
     assert finished(one, run).status == "success"
 
 
-def test_a_wait_for_a_run_survives_the_end_of_its_child_at_that_moment(start, gate, monkeypatch):
+def test_a_wait_for_a_run_continues_if_its_child_ends_at_that_moment(start, gate, monkeypatch):
     one = start(run_threads=1)
     run = submit(one, chain(call(called(node("g", "gate")))))
     assert gate.reached.wait(PATIENCE)
@@ -86,7 +95,7 @@ def test_a_wait_for_a_run_survives_the_end_of_its_child_at_that_moment(start, ga
 
 
 def test_a_wait_for_a_run_includes_the_runs_that_it_calls(dispatcher):
-    """A flow that is called ends by itself, unlike people: so nobody is told that the run is pending."""
+    """A called flow ends without a person's answer, so the wait does not return a pending run."""
     run = submit(dispatcher, chain(call(called(call(called("b"))))), 3)
     ended = dispatcher.waiting.wait(dispatcher.ticket_of(run), PATIENCE)
     assert (ended.status, output(dispatcher, ended)) == ("success", 3)
@@ -97,7 +106,7 @@ def test_a_wait_for_a_run_ends_when_a_called_run_sleeps(dispatcher):
     assert dispatcher.waiting.wait(dispatcher.ticket_of(run), PATIENCE).status == "pending"
 
 
-def test_it_may_go_on_at_once(inline):
+def test_a_call_without_wait_continues_at_once(inline):
     run = submit(inline, chain(call(called(node("b", "fail")), wait=False), "end"))
     (child,) = children(run)
     assert output(inline, run_of(run.id)) == {"run_id": child.id}
@@ -106,13 +115,13 @@ def test_it_may_go_on_at_once(inline):
 
 
 @pytest.mark.parametrize("value", [None, [], "x" * 100])
-def test_every_output_comes_through(start, value):
+def test_every_output_of_a_called_flow_reaches_the_caller(start, value):
     inline = start(inline=True, inline_value_bytes=10)
     run = submit(inline, chain(node("a", "give", {"value": value}), call(called("b")), "end"))
     assert run_of(run.id).status == "success" and output(inline, run_of(run.id)) == value
 
 
-def test_threads_call_each_other(start):
+def test_flows_call_each_other_in_two_dispatchers(start):
     one, other = start(run_threads=2), start(run_threads=2)
     made = called(node("x", "act"), call(called(node("y", "act", {"value": "{{ input + 1 }}"}))))
     parent = add_flow(flow(call(made, "p"), call(made, "q"), node("end", "act"), edges=["p end", "q end"]))
@@ -123,7 +132,7 @@ def test_threads_call_each_other(start):
 
 
 @pytest.mark.slow
-def test_two_processes_call_each_other(tmp_path, types):
+def test_flows_call_each_other_in_two_processes(tmp_path, types):
     made = called(node("x", "act"), call(called(node("y", "act"))))
     parent = add_flow(flow(call(made, "p"), call(made, "q"), node("end", "act"), edges=["p end", "q end"]))
     source = """
@@ -151,7 +160,7 @@ database.disconnect()
     assert Run.select().count() == 100 and nothing_waits()
 
 
-# What goes wrong
+# Failures
 
 
 def test_a_called_flow_that_fails_fails_the_node(inline):
@@ -175,7 +184,7 @@ def test_a_called_run_that_is_deleted_before_its_output_was_read_fails_the_node(
     made = called(node("w", "ask"))
     run = submit(inline, chain(call(made)))
     (child,) = children(run)
-    inline._stopping.set()  # so that the parent is not taken up yet
+    inline._stopping.set()  # so that the parent is not claimed yet
     inline.cancel(child, "ann")
     run_of(child.id).remove()
     inline._stopping.clear()
@@ -208,12 +217,12 @@ def test_on_error_and_retry_apply_to_called_flows(inline, types):
 
 
 def test_a_node_with_a_timeout_starts_one_run_only(inline, types):
-    """A start that took too long is a start all the same."""
+    """A start that exceeds the timeout still counts as a start."""
     run = submit(inline, chain(call(called("b"), timeout=0.001, retry={"attempts": 3, "delay": 0})), 1)
     assert run_of(run.id).status == "success" and len(children(run)) == 1
 
 
-def test_a_flow_that_cannot_be_called_is_a_clear_error_at_once(inline):
+def test_a_flow_that_cannot_be_called_fails_at_once_with_a_clear_error(inline):
     archived = called("b", status="archived", name="Old")
     foreign, broken = called("b", workspace="ws_2"), add_flow(flow(node("x", "no_such")), name="Broken")
     for made, text in (
@@ -230,7 +239,7 @@ def test_a_flow_that_cannot_be_called_is_a_clear_error_at_once(inline):
     assert Run.select().where(Run.depth > 0).count() == 0
 
 
-def test_an_input_that_the_called_flow_does_not_take_is_refused_with_its_path(inline):
+def test_an_input_that_violates_the_schema_of_the_called_flow_is_refused_with_its_path(inline):
     schema = {"type": "object", "properties": {"n": {"type": "array", "items": {"type": "integer"}}}}
     made = add_flow(chain(node("called", "called", {"input_schema": schema}), "b"))
     run = submit(inline, chain(call(made)), {"n": [1, "x"]})
@@ -248,7 +257,7 @@ def test_a_flow_that_calls_itself_ends_with_a_clear_error(inline):
     assert nothing_waits()
 
 
-def test_flows_may_be_ten_deep(inline):
+def test_calls_may_be_ten_levels_deep(inline):
     made = called("b")
     for _ in range(9):
         made = called(call(made))
@@ -273,8 +282,8 @@ def test_a_cancelled_run_cancels_all_runs_that_it_waits_for(inline, types):
     assert types.effects == [] and Wait.select().count() == 1
 
 
-def test_a_crash_cancels_all_of_them_or_none(inline):
-    """There is no moment between two of the ends: they are one transaction."""
+def test_a_cancellation_of_a_run_and_its_children_is_one_transaction(inline):
+    """So a crash cancels all of them or none."""
     run = submit(inline, chain(call(called(call(called(node("w", "ask")))))))
     said = []
     database.db.connection().set_trace_callback(said.append)
@@ -293,20 +302,20 @@ def test_a_run_cancelled_before_its_child_is_recorded_starts_no_child(start, gat
     run = submit(one, flow(*nodes), "long enough for a file")
     one.cancel(at_gate(one, run, gate), "ann")
     gate.opened.set()
-    let_go(one, run)
+    wait_until_idle(one, run)
     assert Run.select().count() == 1 and nothing_waits()
     assert "c" not in {step.node_id for step in steps_of(run.id)}
     assert [folder.name for folder in (tmp_path / "values").iterdir()] == [run.id]
 
 
 def test_a_run_cancelled_before_its_child_is_recorded_can_be_retried_from_there(start, gate, types):
-    """None of the steps is on record that had the output of the one which is not."""
+    """Steps that had the output of the unrecorded step are not recorded either."""
     one = start(run_threads=1)
     nodes = [node("a", "act"), call(called("b"), wait=False), "n", node("g", "gate"), "m", node("z", "act")]
     run = submit(one, chain(*nodes), 7)
     one.cancel(at_gate(one, run, gate), "ann")
     gate.opened.set()
-    let_go(one, run)
+    wait_until_idle(one, run)
     assert statuses(run.id) == [("a", "success")]
     again = finished(one, one.retry(run_of(run.id), "failed", None).run)
     (child,) = children(again)
@@ -316,13 +325,13 @@ def test_a_run_cancelled_before_its_child_is_recorded_can_be_retried_from_there(
 
 @pytest.mark.parametrize("wait", [False, True])
 def test_a_process_suspended_during_a_start_leaves_it_to_the_next_claim(start, types, wait, monkeypatch):
-    """The run is pending then, and not claimed: what was started and the step that says so are both left out."""
+    """The run is pending and unclaimed by then, so neither the started run nor its step is recorded."""
     one, other = start(inline=True), start(inline=True)
     add = RunRecord.add
 
     def asleep(record, item):
         monkeypatch.undo()
-        taken_from(one, record.run.id)
+        take_from(one, record.run.id)
         add(record, item)
 
     monkeypatch.setattr(RunRecord, "add", asleep)
@@ -366,7 +375,7 @@ def test_a_crash_at_any_moment_starts_each_flow_once(tmp_path, types):
     assert {run.status for run in Run.select()} == {"success", "failed"}
 
 
-# A disk that refuses
+# A disk that refuses writes
 
 
 def test_a_run_whose_first_write_fails_leaves_no_file_of_its_children(start, tmp_path):
@@ -383,22 +392,22 @@ def test_a_run_whose_first_write_fails_leaves_no_file_of_its_children(start, tmp
     )
     with pytest.raises(Unavailable):
         one.waiting.wait(one.ticket_of(run), PATIENCE)
-    let_go(one, run)
+    wait_until_idle(one, run)
     make_room(one)
     assert Run.select().count() == 0
     assert list((tmp_path / "values").iterdir()) == []
 
 
-# The flow that is told of a failure
+# Error workflows
 
 
 @pytest.fixture
 def teller():
-    """A flow that is told of failures, and acts on it."""
+    """An error workflow that has an effect."""
     return add_flow(chain(node("told", "error"), node("tell", "act")), name="Teller")
 
 
-def told(by=None):
+def error_runs(by=None):
     runs = Run.select().where(Run.workflow_name == "Teller").order_by(Run.id)
     return list(runs if by is None else runs.where(Run.parent_run_id == by))
 
@@ -407,7 +416,7 @@ def test_a_failed_run_starts_its_error_workflow(inline, teller, types):
     made = add_flow(chain("a", node("b", "fail", {"value": "no luck"}), error_workflow_id=teller.id), name="Bad")
     run = inline.submit(Start(made, 1, "schedule")).run
     assert run_of(run.id).status == "failed"
-    (telling,) = told()
+    (telling,) = error_runs()
     assert (telling.status, telling.trigger_node, telling.depth, telling.parent_run_id) == (
         "success",
         "told",
@@ -424,44 +433,44 @@ def test_a_failed_run_starts_its_error_workflow(inline, teller, types):
     assert types.effects == [f"{telling.id}:tell:0"]
 
 
-def test_threads_start_it_without_a_sweep(dispatcher, teller, gate):
+def test_threads_start_the_error_workflow_without_a_sweep(dispatcher, teller, gate):
     run = submit(dispatcher, chain(node("g", "gate"), node("b", "fail"), error_workflow_id=teller.id))
     gate.opened.set()
     finished(dispatcher, run)
-    let_go(dispatcher, run)
-    (telling,) = told()
+    wait_until_idle(dispatcher, run)
+    (telling,) = error_runs()
     assert finished(dispatcher, telling).status == "success"
 
 
-def test_a_run_that_succeeds_or_is_cancelled_starts_none(start, teller, gate):
+def test_a_run_that_succeeds_or_is_cancelled_starts_no_error_workflow(start, teller, gate):
     one = start(run_threads=1)
     finished(one, submit(one, chain("a", error_workflow_id=teller.id)))
     run = submit(one, chain(node("g", "gate"), "b", error_workflow_id=teller.id))
     one.cancel(at_gate(one, run, gate), "ann")
     gate.opened.set()
-    let_go(one, run)
+    wait_until_idle(one, run)
     waiting = submit(one, chain(node("w", "ask"), error_workflow_id=teller.id))
-    let_go(one, waiting)
+    wait_until_idle(one, waiting)
     one.cancel(run_of(waiting.id), "ann")
     one.sweep()
-    assert told() == []
+    assert error_runs() == []
 
 
 @pytest.mark.parametrize("target", ["teller", "wf_none"])
-def test_a_run_that_fails_after_it_was_cancelled_starts_none_and_says_nothing(start, teller, gate, tmp_path, target):
+def test_a_cancelled_run_that_then_fails_starts_no_error_workflow(start, teller, gate, tmp_path, target):
     one = start(run_threads=1, inline_value_bytes=10)
     target = teller.id if target == "teller" else target
     run = submit(one, chain(node("g", "gate"), node("b", "fail"), error_workflow_id=target))
     at_gate(one, run, gate)
     run_of(run.id).cancel("by another process")
     gate.opened.set()
-    let_go(one, run)
+    wait_until_idle(one, run)
     assert run_of(run.id).cancelled and Run.select().count() == 1
     assert [entry.message for entry in LogEntry.select()] == ["The run was stopped: by another process"]
     assert not (tmp_path / "values").exists() or list((tmp_path / "values").iterdir()) == []
 
 
-def test_a_run_that_tells_of_a_failure_starts_none_of_its_own(inline):
+def test_a_failed_error_workflow_starts_no_error_workflow(inline):
     made = add_flow(chain("a"))
     body = chain(node("told", "error"), node("b", "fail"), error_workflow_id=made.id)
     body["nodes"].append(node("m", "manual"))
@@ -487,7 +496,7 @@ def test_a_run_that_tells_of_a_failure_starts_none_of_its_own(inline):
         (None, "no active flow 'wf_none'"),
     ],
 )
-def test_a_target_that_cannot_be_started_is_an_entry_in_the_log_of_the_run(inline, values, text):
+def test_an_error_workflow_that_cannot_be_started_is_logged(inline, values, text):
     target = "wf_none"
     if values is not None:
         values = {"definition": chain(node("told", "error")), **values}
@@ -500,47 +509,47 @@ def test_a_target_that_cannot_be_started_is_an_entry_in_the_log_of_the_run(inlin
     assert run_of(run.id).status == "failed" and Run.select().count() == 1
 
 
-def test_a_run_that_had_failed_for_good_in_an_earlier_process_starts_it(inline, teller):
-    id_ = left_behind(inline, chain(node("b", "fail"), error_workflow_id=teller.id), steps=1)
+def test_a_run_that_failed_in_an_earlier_process_starts_its_error_workflow(inline, teller):
+    id_ = add_run_of_dead_process(inline, chain(node("b", "fail"), error_workflow_id=teller.id), steps=1)
     inline.sweep()
-    assert run_of(id_).status == "failed" and len(told(id_)) == 1
+    assert run_of(id_).status == "failed" and len(error_runs(id_)) == 1
 
 
-def test_a_run_that_is_given_up_starts_it(inline, teller):
-    id_ = left_behind(inline, chain("b", error_workflow_id=teller.id), deaths=2)
+def test_an_abandoned_run_starts_its_error_workflow(inline, teller):
+    id_ = add_run_of_dead_process(inline, chain("b", error_workflow_id=teller.id), deaths=2)
     inline.sweep()
-    assert "3 processes died" in error_of(id_) and len(told(id_)) == 1
-    assert told(id_)[0].input.count("3 processes died") == 1
+    assert "3 processes died" in error_of(id_) and len(error_runs(id_)) == 1
+    assert error_runs(id_)[0].input.count("3 processes died") == 1
 
 
-def test_a_run_whose_definition_is_not_valid_any_more_starts_it(inline, teller, types):
+def test_a_run_whose_definition_is_no_longer_valid_starts_its_error_workflow(inline, teller, types):
     types.offer("short_lived", lambda config, input, ctx: 1)
-    id_ = left_behind(inline, chain(node("a", "short_lived"), error_workflow_id=teller.id))
+    id_ = add_run_of_dead_process(inline, chain(node("a", "short_lived"), error_workflow_id=teller.id))
     from nodes.base import REGISTRY
 
     del REGISTRY["short_lived"]
     inline.sweep()
-    assert "short_lived" in error_of(id_) and len(told(id_)) == 1
+    assert "short_lived" in error_of(id_) and len(error_runs(id_)) == 1
 
 
-def test_a_run_that_ends_while_it_waits_starts_it_once(inline, teller):
+def test_a_run_that_fails_while_a_node_waits_starts_its_error_workflow_once(inline, teller):
     run = submit(inline, flow(node("w", "ask"), node("v", "ask"), error_workflow_id=teller.id))
     inline.answer(run, "w", "no", None, None)
     inline.sweep()
-    assert len(told()) == 1 and nothing_waits()
+    assert len(error_runs()) == 1 and nothing_waits()
 
 
-def test_a_called_run_that_fails_starts_it_and_so_does_its_caller(inline, teller):
+def test_a_failed_called_run_and_its_caller_both_start_an_error_workflow(inline, teller):
     made = called(node("b", "fail"), name="Child")
     definition = chain(node("called", "called"), node("b", "fail"), error_workflow_id=teller.id)
     made.change(None, triggers=(), definition_json=orjson.dumps(definition).decode())
     run = submit(inline, chain(call(Workflow.get_by_id(made.id)), error_workflow_id=teller.id))
     (child,) = [row for row in children(run) if row.workflow_name == "Child"]
-    assert len(told(run.id)) == len(told(child.id)) == 1
+    assert len(error_runs(run.id)) == len(error_runs(child.id)) == 1
     assert run_of(run.id).status == "failed" and children(run_of(run.id))
 
 
-def test_a_crash_at_any_moment_tells_once(tmp_path, types, teller):
+def test_a_crash_at_any_moment_starts_the_error_workflow_once(tmp_path, types, teller):
     made = chain(node("x", "act"), node("b", "fail"), error_workflow_id=teller.id)
     moments = crash_everywhere(tmp_path, types, [lambda one: one.submit(Start(add_flow(made), 1, "manual"))])
-    assert len(moments) > 4 and len(told()) == 1
+    assert len(moments) > 4 and len(error_runs()) == 1

@@ -35,21 +35,21 @@ def submit(dispatcher, definition, input=None, **more):
 
 
 def finished(dispatcher, run):
-    """The run once it has ended."""
+    """Return the run once it has ended."""
     ended = dispatcher.waiting.wait(dispatcher.ticket_of(run), PATIENCE)
-    assert ended.finished_at is not None, "it never ended"
+    assert ended.finished_at is not None, "the run did not end in time"
     return ended
 
 
 def at_gate(dispatcher, run, gate):
-    """The run's row once the run is at the gate."""
+    """Return the run's row once the run is at the gate."""
     assert gate.reached.wait(PATIENCE)
     dispatcher.waiting.wait(dispatcher.ticket_of(run), 0)
     return run_of(run.id)
 
 
-def let_go(dispatcher, run):
-    """Return when the process has the run in hand no more, however that came."""
+def wait_until_idle(dispatcher, run):
+    """Return when no run is active in this process, for whatever reason."""
     while dispatcher.active_count():
         dispatcher.waiting.wait(dispatcher.ticket_of(run), 0.01)
 
@@ -58,33 +58,33 @@ def output(dispatcher, run):
     return dispatcher.resources.value(run.id, "output", Kept(run.output, run.output_bytes))
 
 
-def on_record(made, **values):
-    """A run of this flow whose row is there, and which nobody has in hand."""
+def add_run(made, **values):
+    """Record a run of this flow that no process executes, and return its id."""
     run = Run.accept(made, triggered_by="manual", **values)
     with database.write():
         database.execute(*run.insertion())
     return run.id
 
 
-def taken_from(dispatcher, id_):
-    """Take the run from the process as a sweep does while that is asleep; nobody has claimed it yet."""
+def take_from(dispatcher, id_):
+    """Requeue the run as another process's sweep does while its owner is suspended. It is not claimed yet."""
     Lease.beat(dispatcher.lease.owner, -1)
     with database.write():
         assert database.execute(*Run.requeue_abandoned(id_)).rowcount == 1
 
 
-def left_behind(dispatcher, definition, input=None, steps=0, deaths=0):
-    """A run as a process leaves it that died when so many steps were on record."""
+def add_run_of_dead_process(dispatcher, definition, input=None, steps=0, deaths=0):
+    """Record a run as a process leaves it that died after so many recorded steps, and return its id."""
     id_ = new_id("run")
     kept = dispatcher.resources.payloads.keep(id_, "input", orjson.dumps(input))
     values = {"status": "running", "lease_owner": "proc_gone", "claims": 1, "deaths": deaths, "started_at": now_ms()}
-    on_record(add_flow(definition), id=id_, input=kept.text, input_bytes=kept.size, **values)
+    add_run(add_flow(definition), id=id_, input=kept.text, input_bytes=kept.size, **values)
     record_steps(dispatcher, id_, run_engine(definition, input).steps[:steps])
     return id_
 
 
 def record_steps(dispatcher, id_, steps):
-    """Put steps on record as the process that executes the run does."""
+    """Record steps as the process that executes the run does."""
     record = RunRecord(dispatcher.recorder, dispatcher.resources.payloads, run_of(id_))
     for step in steps:
         record.step(step)
@@ -98,7 +98,7 @@ def statuses(run_id):
 # Accepting and executing
 
 
-def test_a_run_is_executed_and_all_of_it_is_on_record(dispatcher):
+def test_an_executed_run_is_recorded_completely(dispatcher):
     run = submit(dispatcher, chain(node("a", "give", {"value": "{{ input.x }}"}), node("b", "act")), {"x": [1]})
     ended = finished(dispatcher, run)
     assert (ended.status, output(dispatcher, ended), ended.error_text) == ("success", [1], None)
@@ -109,7 +109,7 @@ def test_a_run_is_executed_and_all_of_it_is_on_record(dispatcher):
     assert RunDay.get().total == 1
 
 
-def test_a_run_that_fails_says_where_and_why(dispatcher):
+def test_a_failed_run_names_its_node_and_error(dispatcher):
     ended = finished(dispatcher, submit(dispatcher, chain("a", node("b", "fail", {"value": "no luck"}))))
     assert (ended.status, ended.error_text, ended.error_node_id, ended.output) == ("failed", "no luck", "b", None)
     assert (RunDay.get().failed, RunDay.get().success) == (1, 0)
@@ -122,7 +122,7 @@ def test_a_run_is_on_the_disk_when_wait_returns(path, dispatcher, gate):
         assert other.execute("SELECT status FROM runs WHERE id = ?", (run.id,)).fetchall() == [("running",)]
 
 
-def test_wait_gives_the_run_as_it_stands_when_the_time_is_over(dispatcher, gate):
+def test_wait_returns_the_unfinished_run_at_its_timeout(dispatcher, gate):
     run = submit(dispatcher, flow(node("a", "gate")))
     assert dispatcher.waiting.wait(dispatcher.ticket_of(run), 0.01).finished_at is None
     gate.opened.set()
@@ -135,7 +135,7 @@ def test_wait_sees_the_end_of_a_run_that_another_process_executes(start):
     assert output(one, finished(one, run)) == 5
 
 
-def test_inline_a_run_has_ended_when_it_is_submitted(inline):
+def test_an_inline_dispatcher_has_ended_the_run_when_submit_returns(inline):
     run = submit(inline, flow("a"), 3)
     assert (run.status, run_of(run.id).output) == ("success", "3")
 
@@ -147,7 +147,7 @@ def test_on_step_sees_every_step(inline):
     assert seen == [(run.id, "a", "success"), (run.id, "b", "running"), (run.id, "b", "success")]
 
 
-def test_the_trigger_that_fired_is_the_root(inline):
+def test_a_run_starts_at_the_trigger_that_fired(inline):
     made = flow(node("m", "manual"), node("hook", "webhook", {"path": "x"}))
     run = submit(inline, made, 1, trigger_node="hook")
     assert statuses(run.id) == [("m", "skipped"), ("hook", "success")]
@@ -163,7 +163,7 @@ def test_nodes_write_to_the_log_and_to_the_store_of_the_workspace(inline):
     assert WorkspaceStore("ws_1").get("k") == 7
 
 
-def test_agents_keep_as_many_memories_as_the_setting_says(tmp_path, types):
+def test_the_setting_limits_the_memories_of_an_agent(tmp_path, types):
     write = {"operation": "write", "agent_id": "a", "content": "x"}
     nodes = [node(name, "memory", {**write, "key": name}) for name in "abc"]
     search = node("d", "memory", {"operation": "search", "agent_id": "a"})
@@ -172,7 +172,7 @@ def test_agents_keep_as_many_memories_as_the_setting_says(tmp_path, types):
         assert [entry["key"] for entry in output(inline, run)] == ["c", "b"]
 
 
-def test_expressions_see_the_run_and_the_flow(inline):
+def test_expressions_can_read_the_run_and_the_flow(inline):
     made = flow(node("a", "give", {"value": "{{ [run.id, run.triggered_by, workflow.name, workflow.version] }}"}))
     run = submit(inline, made)
     assert output(inline, run) == [run.id, "manual", "Flow", 1]
@@ -189,20 +189,20 @@ def test_an_archived_flow_is_not_run(dispatcher):
     assert Run.select().count() == 0
 
 
-def test_a_flow_that_is_not_valid_is_not_run(dispatcher):
+def test_an_invalid_flow_is_not_run(dispatcher):
     with pytest.raises(DefinitionError):
         submit(dispatcher, flow(node("a", "no_such")))
     assert Run.select().count() == 0
 
 
 @pytest.mark.parametrize("odd", ["x" * 100, object(), "\ud800"])
-def test_an_input_that_cannot_be_kept_is_refused(start, odd):
+def test_an_input_that_cannot_be_stored_is_refused(start, odd):
     with pytest.raises(BadInput, match="input"):
         submit(start(max_value_bytes=50), flow("a"), odd)
     assert Run.select().count() == 0
 
 
-def test_a_changed_flow_is_run_as_it_is_now(inline):
+def test_a_changed_flow_runs_its_new_version(inline):
     made = add_flow(flow(node("a", "give", {"value": 1})))
     first = inline.submit(Start(made, None, "manual")).run
     made.change(None, triggers=[], definition_json=orjson.dumps(flow(node("a", "give", {"value": 2}))).decode())
@@ -210,7 +210,7 @@ def test_a_changed_flow_is_run_as_it_is_now(inline):
     assert (first.output, second.output, second.workflow_version) == ("1", "2", 2)
 
 
-def test_an_output_of_the_run_that_is_too_large_fails_it(start):
+def test_a_run_whose_output_is_too_large_fails(start):
     inline = start(inline=True, max_value_bytes=100)
     big = {"value": "x" * 80}
     run = submit(inline, flow(node("a", "give", big), node("b", "give", big)))
@@ -220,7 +220,7 @@ def test_an_output_of_the_run_that_is_too_large_fails_it(start):
 # Large values
 
 
-def test_large_values_go_to_files_and_come_back(start, tmp_path):
+def test_large_values_are_stored_in_files_and_read_back(start, tmp_path):
     dispatcher = start(inline_value_bytes=10)
     value = {"x": "long enough for a file"}
     run = finished(dispatcher, submit(dispatcher, chain("a", node("b", "give", {"value": "{{ input }}"})), value))
@@ -236,7 +236,7 @@ def test_large_values_go_to_files_and_come_back(start, tmp_path):
 # Idempotency keys
 
 
-def test_the_same_key_gives_the_first_run_and_starts_none(inline, types):
+def test_the_same_key_returns_the_first_run_and_starts_no_other(inline, types):
     made = add_flow(flow(node("a", "act")))
     first = inline.submit(Start(made, 1, "manual", key="k"))
     second = inline.submit(Start(made, 2, "manual", key="k"))
@@ -244,7 +244,7 @@ def test_the_same_key_gives_the_first_run_and_starts_none(inline, types):
     assert second.run.id == first.run.id and len(types.effects) == 1 and Run.select().count() == 1
 
 
-def test_another_key_or_another_flow_is_another_run(inline, types):
+def test_another_key_or_flow_starts_another_run(inline, types):
     one, other = add_flow(flow(node("a", "act"))), add_flow(flow(node("a", "act")))
     tickets = [
         inline.submit(Start(made, None, "manual", key=key)) for made, key in ((one, "k"), (one, "l"), (other, "k"))
@@ -252,7 +252,7 @@ def test_another_key_or_another_flow_is_another_run(inline, types):
     assert all(ticket.is_new for ticket in tickets) and len(types.effects) == 3
 
 
-def test_a_key_stands_for_a_day(inline):
+def test_a_key_is_valid_for_a_day(inline):
     made = add_flow(flow("a"))
     first = inline.submit(Start(made, None, "manual", key="k"))
     IdempotencyKey.update(created_at=now_ms() - DAY_MS - 1000).execute()
@@ -284,7 +284,7 @@ def test_a_run_that_lost_the_race_for_its_key_leaves_no_file(start, tmp_path):
 # More runs than threads
 
 
-def test_a_run_waits_where_all_threads_are_busy_and_is_executed_then(start, gate):
+def test_a_run_waits_for_a_free_thread(start, gate):
     dispatcher = start(run_threads=1)
     first = submit(dispatcher, flow(node("a", "gate")))
     assert gate.reached.wait(PATIENCE)
@@ -295,7 +295,7 @@ def test_a_run_waits_where_all_threads_are_busy_and_is_executed_then(start, gate
     assert run_of(second.id).claims == 1
 
 
-def test_too_many_runs_are_refused_with_a_time_to_come_again(start, gate):
+def test_too_many_runs_are_refused_with_a_retry_after(start, gate):
     dispatcher = start(run_threads=1, max_pending=2)
     runs = [submit(dispatcher, flow(node("a", "gate"))) for _ in range(2)]
     assert not dispatcher.is_open()
@@ -321,37 +321,37 @@ def test_a_sweep_does_not_touch_active_runs_of_this_process(start, gate, types):
     assert len(types.effects) == 3
 
 
-def test_a_sweep_takes_up_no_more_than_there_are_free_threads(start, gate):
+def test_a_sweep_claims_no_more_runs_than_there_are_free_threads(start, gate):
     dispatcher = start(run_threads=2)
     submit(dispatcher, flow(node("a", "gate")))
     made = add_flow(flow(node("a", "gate")))
-    ids = [on_record(made) for _ in range(3)]
+    ids = [add_run(made) for _ in range(3)]
     dispatcher.sweep()
     assert dispatcher.active_count() == 2
     gate.opened.set()
     assert finished(dispatcher, run_of(ids[0])).status == "success"
 
 
-def test_pending_runs_are_taken_up_oldest_first(inline, types):
+def test_pending_runs_are_claimed_oldest_first(inline, types):
     made = add_flow(flow(node("a", "act")))
-    ids = [on_record(made) for _ in range(2)]
+    ids = [add_run(made) for _ in range(2)]
     inline.sweep()
     assert types.effects == [f"{id_}:a:0" for id_ in ids]
 
 
 def test_a_run_that_a_sweep_cannot_start_starts_when_a_thread_is_free(dispatcher, types):
     made = add_flow(flow(node("a", "act")))
-    ids = [on_record(made) for _ in range(9)]
+    ids = [add_run(made) for _ in range(9)]
     dispatcher.sweep()
     assert [finished(dispatcher, run_of(id_)).status for id_ in ids] == ["success"] * 9
     assert sorted(types.effects) == [f"{id_}:a:0" for id_ in ids]
 
 
-def test_a_run_that_something_else_executes_is_not_taken_up(inline, types):
+def test_a_run_executed_elsewhere_is_not_claimed(inline, types):
     made = add_flow(flow(node("a", "act")))
     Run.record(made, status="pending", triggered_by="manual")
     Run.record(made, status="running", triggered_by="manual")
-    on_record(made, waiting="approval")
+    add_run(made, waiting="approval")
     inline.sweep()
     assert types.effects == []
 
@@ -359,7 +359,7 @@ def test_a_run_that_something_else_executes_is_not_taken_up(inline, types):
 # Cancelling
 
 
-def test_a_pending_run_that_is_cancelled_is_never_executed(start, gate, types):
+def test_a_cancelled_pending_run_is_never_executed(start, gate, types):
     dispatcher = start(run_threads=1)
     first = submit(dispatcher, flow(node("a", "gate")))
     second = submit(dispatcher, flow(node("a", "act")))
@@ -373,7 +373,7 @@ def test_a_pending_run_that_is_cancelled_is_never_executed(start, gate, types):
     assert types.effects == [] and run_of(second.id).deaths == 0
 
 
-def test_a_running_run_that_is_cancelled_stops_before_its_next_node(dispatcher, gate, types):
+def test_a_cancelled_running_run_stops_before_its_next_node(dispatcher, gate, types):
     run = submit(dispatcher, chain(node("a", "gate"), node("b", "act", on_error="continue")))
     dispatcher.cancel(at_gate(dispatcher, run, gate), "ann")
     assert run_of(run.id).status == "failed"
@@ -385,7 +385,7 @@ def test_a_running_run_that_is_cancelled_stops_before_its_next_node(dispatcher, 
     assert (day.total, day.success, day.failed) == (1, 0, 1)
 
 
-def test_a_cancelled_run_keeps_its_end_when_its_last_node_succeeds(dispatcher, gate):
+def test_a_cancelled_run_stays_cancelled_when_its_last_node_succeeds(dispatcher, gate):
     run = submit(dispatcher, flow(node("a", "gate")))
     dispatcher.cancel(at_gate(dispatcher, run, gate), "ann")
     gate.opened.set()
@@ -399,7 +399,7 @@ ANSWER = {"status": 200, "headers": {}, "body": "done"}
 @pytest.mark.parametrize("then", [[], ["n"], [node("z", "act")]])
 @pytest.mark.parametrize("remove", [False, True])
 def test_a_response_after_the_cancellation_does_not_count(dispatcher, gate, types, then, remove):
-    """Neither to who waits for it nor to who asks later, with the same key."""
+    """Neither for a waiting caller nor for a later caller with the same key."""
     types.offer("reply", gate, responds=True)
     run = submit(dispatcher, chain(node("a", "reply"), *then), ANSWER)
     waiting = dispatcher.ticket_of(run)
@@ -428,7 +428,7 @@ def test_a_response_before_the_cancellation_counts(dispatcher, gate, types):
     ]
 
 
-def test_a_run_that_has_ended_is_not_cancelled(inline):
+def test_an_ended_run_cannot_be_cancelled(inline):
     run = submit(inline, flow("a"), 1)
     with pytest.raises(Conflict):
         inline.cancel(run_of(run.id), "ann")
@@ -436,7 +436,7 @@ def test_a_run_that_has_ended_is_not_cancelled(inline):
     assert (row.status, row.output, row.cancelled, RunDay.get().total) == ("success", "1", False, 1)
 
 
-def test_a_run_is_cancelled_through_another_process(start, gate, types):
+def test_a_run_can_be_cancelled_through_another_process(start, gate, types):
     one, other = start(run_threads=1), start(run_threads=1)
     run = submit(one, chain(node("a", "gate"), node("b", "act")))
     other.cancel(at_gate(one, run, gate), "ann")
@@ -446,7 +446,7 @@ def test_a_run_is_cancelled_through_another_process(start, gate, types):
     assert types.effects == [] and RunDay.get().total == 1
 
 
-def test_a_cancellation_cuts_a_pause_short(dispatcher):
+def test_a_cancellation_interrupts_the_delay_before_a_retry(dispatcher):
     failed = threading.Event()
     dispatcher.executor.on_step = lambda run, step: failed.set()
     run = submit(dispatcher, flow(node("a", "fail", retry={"attempts": 2, "delay": 3600})))

@@ -1,6 +1,6 @@
-"""A value that was drawn, such as a UUID, is the same after a crash wherever something outside has seen it.
+"""A random value, such as a UUID, is the same after a crash if anything outside has seen it.
 
-The node that draws is pure, so its step may be forgotten; but never once a node with effects has started.
+The node that draws the value is pure, so its step may be lost, but not once a node with effects has started.
 """
 
 from crashes import Copying, Moments, inline_process
@@ -40,4 +40,4 @@ def test_an_effect_sees_the_same_uuid_after_a_crash_at_any_moment(tmp_path, type
             assert output(dispatcher, run_of(run.id)) == drawn
         assert {value for _, value in seen} <= {drawn}
         again += seen
-    assert again, "at no moment was there anything left to do"
+    assert again, "no copy had anything left to execute"

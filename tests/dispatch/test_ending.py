@@ -1,4 +1,4 @@
-"""How a process ends, several at once, and a disk that refuses."""
+"""Several processes, the end of a process, and a disk that refuses writes."""
 
 import sqlite3
 import threading
@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 from servers import until
-from test_dispatch import at_gate, finished, let_go, on_record, statuses, submit
+from test_dispatch import add_run, at_gate, finished, statuses, submit, wait_until_idle
 from world import (
     PATIENCE,
     Background,
@@ -33,13 +33,13 @@ from nodes.base import REGISTRY
 
 
 def alive(owner):
-    """The statement by which another process says that it is alive."""
+    """Return the statement that gives another process a lease."""
     values = (owner, monotonic_ms() + 60_000, boot_id())
     return "INSERT INTO leases (name, until, owner) VALUES (?, ?, ?)", values
 
 
-def meddle(path, when, statements):
-    """Let another process do this once, just before our connection runs a statement for which `when` holds."""
+def interleave(path, when, statements):
+    """Let another process execute these once, just before our connection runs a statement for which `when` holds."""
     left = list(statements)
 
     def trace(sql):
@@ -52,10 +52,10 @@ def meddle(path, when, statements):
     database.db.connection().set_trace_callback(trace)
 
 
-def test_a_pending_run_that_another_process_claims_at_the_same_time_is_left_to_it(path, inline, types):
-    id_ = on_record(add_flow(flow(node("a", "act"))))
+def test_a_run_claimed_by_another_process_at_the_same_time_is_left_alone(path, inline, types):
+    id_ = add_run(add_flow(flow(node("a", "act"))))
     claim = "UPDATE runs SET status = 'running', lease_owner = 'proc_other', claims = 1 WHERE id = ?"
-    meddle(
+    interleave(
         path,
         lambda sql: id_ in sql,
         [alive("proc_other"), (claim, (id_,))],
@@ -64,9 +64,9 @@ def test_a_pending_run_that_another_process_claims_at_the_same_time_is_left_to_i
     assert (run_of(id_).lease_owner, types.effects) == ("proc_other", [])
 
 
-def test_a_process_that_slept_between_its_claim_and_the_next_look_lets_go_of_the_run(path, inline, types):
-    """Another has taken and claimed it meanwhile: the number of claims in the row is not the sleeper's."""
-    id_ = on_record(add_flow(flow(node("a", "act"))))
+def test_a_process_suspended_after_its_claim_does_not_execute_the_run(path, inline, types):
+    """Another process has claimed the run meanwhile, so the number of claims in its row has changed."""
+    id_ = add_run(add_flow(flow(node("a", "act"))))
 
     def is_claimed(sql):
         with closing(sqlite3.connect(path)) as other:
@@ -75,16 +75,16 @@ def test_a_process_that_slept_between_its_claim_and_the_next_look_lets_go_of_the
             )
 
     taken = "UPDATE runs SET lease_owner = 'proc_other', claims = 2, deaths = 1 WHERE id = ?"
-    meddle(path, is_claimed, [alive("proc_other"), (taken, (id_,))])
+    interleave(path, is_claimed, [alive("proc_other"), (taken, (id_,))])
     inline.sweep()
     row = run_of(id_)
     assert (row.status, row.lease_owner, row.claims, types.effects) == ("running", "proc_other", 2, [])
     assert inline.active_count() == 0
 
 
-def test_a_run_that_was_claimed_and_then_forgotten_is_handed_back_and_goes_on(inline, types):
-    """As where the row cannot be read just after the claim."""
-    id_ = on_record(add_flow(flow(node("a", "act"))))
+def test_a_claimed_run_that_was_never_started_is_released_and_executed(inline, types):
+    """For example because the row could not be read just after the claim."""
+    id_ = add_run(add_flow(flow(node("a", "act"))))
     inline.recorder.commit(Run.claim(id_, inline.lease.owner))
     inline.sweep()
     row = run_of(id_)
@@ -92,7 +92,7 @@ def test_a_run_that_was_claimed_and_then_forgotten_is_handed_back_and_goes_on(in
 
 
 def test_a_run_of_a_process_that_starts_during_a_sweep_is_left_alone(path, inline):
-    id_ = on_record(add_flow(flow("a")), waiting="nothing")
+    id_ = add_run(add_flow(flow("a")), waiting="nothing")
     born = [
         alive("proc_new"),
         (
@@ -100,13 +100,13 @@ def test_a_run_of_a_process_that_starts_during_a_sweep_is_left_alone(path, inlin
             (id_,),
         ),
     ]
-    meddle(path, lambda sql: 'FROM "runs"' in sql, born)
+    interleave(path, lambda sql: 'FROM "runs"' in sql, born)
     inline.sweep()
     assert (run_of(id_).status, run_of(id_).lease_owner) == ("running", "proc_new")
 
 
 @pytest.mark.slow
-def test_a_run_survives_a_process_that_is_killed(tmp_path, inline, types):
+def test_a_run_survives_the_kill_of_its_process(tmp_path, inline, types):
     types.offer("die", lambda config, input, ctx: input, pure=False)
     made = add_flow(chain(node("a", "act"), node("b", "give", {"value": 2}), node("c", "die"), node("d", "act")))
     source = """
@@ -126,7 +126,7 @@ with Types() as types, process(folder, inline=True) as dispatcher:
     assert killed.returncode == 9
     run = Run.get(workflow_id=made.id)
     assert (run.status, run.claims) == ("running", 1)
-    inline.sweep()  # which sees that the process is gone, though its lease has not run out
+    inline.sweep()  # it sees that the process is dead, although its lease has not expired
     assert (run_of(run.id).status, run_of(run.id).output) == ("success", "2")
     assert types.effects == [f"{run.id}:d:0"]
     assert statuses(run.id) == [("a", "success"), ("b", "success"), ("c", "failed"), ("c", "success"), ("d", "success")]
@@ -135,7 +135,7 @@ with Types() as types, process(folder, inline=True) as dispatcher:
 @pytest.mark.slow
 def test_two_processes_do_not_execute_the_same_run(tmp_path, types):
     made = add_flow(flow(node("a", "act"), node("b", "act")))
-    ids = {on_record(made) for _ in range(30)}
+    ids = {add_run(made) for _ in range(30)}
     source = """
 import pathlib, sys
 import database
@@ -159,14 +159,14 @@ database.disconnect()
 # The end of a process
 
 
-def test_a_process_that_starts_and_stops_says_so(start):
+def test_a_process_has_a_lease_from_its_start_to_its_stop(start):
     dispatcher = start()
     assert Lease.find(dispatcher.lease.owner) is not None
     dispatcher.stop()
     assert Lease.find(dispatcher.lease.owner) is None
 
 
-def test_a_process_that_stops_takes_no_more_runs(start):
+def test_a_stopped_process_refuses_runs(start):
     dispatcher = start()
     dispatcher.stop()
     assert not dispatcher.is_open()
@@ -174,7 +174,7 @@ def test_a_process_that_stops_takes_no_more_runs(start):
         submit(dispatcher, flow("a"))
 
 
-def test_a_run_that_ends_within_the_grace_time_is_let_finish(start, gate):
+def test_a_run_can_finish_within_the_grace_period(start, gate):
     dispatcher = start(grace=PATIENCE)
     run = submit(dispatcher, chain(node("a", "gate"), "b"), 4)
     assert gate.reached.wait(PATIENCE)
@@ -185,7 +185,7 @@ def test_a_run_that_ends_within_the_grace_time_is_let_finish(start, gate):
 
 
 def stop_at_the_gate(dispatcher, gate):
-    """Stop the process while a run is at the gate, which then opens."""
+    """Stop the process while a run is at the gate, and open the gate once it releases its runs."""
     assert gate.reached.wait(PATIENCE)
     stopping = Background(dispatcher.stop)
     assert dispatcher.executor._hand_back.wait(PATIENCE)
@@ -193,7 +193,7 @@ def stop_at_the_gate(dispatcher, gate):
     stopping.result()
 
 
-def test_a_run_that_does_not_end_in_time_is_handed_back(start, gate, types):
+def test_a_run_that_outlasts_the_grace_period_is_released(start, gate, types):
     dispatcher = start(run_threads=1)
     run = submit(dispatcher, chain(node("a", "act"), node("b", "gate"), node("c", "act")))
     stop_at_the_gate(dispatcher, gate)
@@ -203,7 +203,7 @@ def test_a_run_that_does_not_end_in_time_is_handed_back(start, gate, types):
     assert RunDay.select().count() == 0
 
 
-def test_nobody_is_kept_waiting_for_a_run_beyond_the_grace_time(start, gate):
+def test_a_wait_for_a_run_ends_when_the_process_closes(start, gate):
     dispatcher = start()
     run = submit(dispatcher, flow(node("a", "gate")))
     waiting = Background(dispatcher.waiting.wait, dispatcher.ticket_of(run), 2 * PATIENCE)
@@ -212,7 +212,7 @@ def test_nobody_is_kept_waiting_for_a_run_beyond_the_grace_time(start, gate):
     assert waiting.result().status == "running"
 
 
-def test_a_run_whose_node_outlasts_the_process_is_handed_back_all_the_same(start, gate, types):
+def test_a_run_whose_node_outlasts_the_process_is_released(start, gate, types):
     types.offer("linger", gate, pure=False)
     dispatcher = start(run_threads=1)
     run = submit(dispatcher, chain(node("a", "act"), node("b", "linger"), node("c", "act")), 5)
@@ -222,7 +222,7 @@ def test_a_run_whose_node_outlasts_the_process_is_handed_back_all_the_same(start
     assert (row.status, row.lease_owner, row.deaths) == ("pending", None, 0)
     record = statuses(run.id)
     gate.opened.set()
-    let_go(dispatcher, run)
+    wait_until_idle(dispatcher, run)
     assert statuses(run.id) == record == [("a", "success"), ("b", "running")]
     start(inline=True).sweep()
     assert (run_of(run.id).status, run_of(run.id).output) == ("success", "5")
@@ -230,7 +230,7 @@ def test_a_run_whose_node_outlasts_the_process_is_handed_back_all_the_same(start
 
 
 @pytest.mark.parametrize("pure", [True, False])
-def test_a_run_whose_node_pauses_is_handed_back_at_once_and_goes_on(start, types, pure):
+def test_a_run_whose_node_pauses_is_released_at_once_and_resumed(start, types, pure):
     pausing, pauses = threading.Event(), [3600, 0]
 
     def nap(config, input, ctx):
@@ -257,11 +257,11 @@ def test_a_cancellation_ends_a_node_that_pauses(dispatcher, types):
     assert pausing.wait(PATIENCE)
     dispatcher.cancel(dispatcher.waiting.wait(dispatcher.ticket_of(run), 0), "ann")
     assert finished(dispatcher, run).error_text == "cancelled by ann"
-    let_go(dispatcher, run)
+    wait_until_idle(dispatcher, run)
     assert ("a", "running") not in statuses(run.id) and types.effects == []
 
 
-def test_a_run_that_was_handed_back_goes_on_from_its_completed_steps(start, gate, types):
+def test_a_released_run_continues_from_its_completed_steps(start, gate, types):
     dispatcher = start(run_threads=1)
     run = submit(dispatcher, chain(node("a", "act"), node("b", "gate"), node("c", "act")), 5)
     stop_at_the_gate(dispatcher, gate)
@@ -271,9 +271,9 @@ def test_a_run_that_was_handed_back_goes_on_from_its_completed_steps(start, gate
     assert types.effects == [f"{run.id}:a:0", f"{run.id}:c:0"]
 
 
-def test_being_handed_back_does_not_make_a_run_poisonous(tmp_path, types):
+def test_a_release_does_not_count_as_a_death(tmp_path, types):
     gates = [node(f"b{number}", "gate") for number in range(MAX_DEATHS + 1)]
-    id_ = on_record(add_flow(chain(node("a", "act"), *gates, "end")))
+    id_ = add_run(add_flow(chain(node("a", "act"), *gates, "end")))
     for _ in gates:
         gate = Gate()
         REGISTRY.pop("gate", None)
@@ -284,7 +284,7 @@ def test_being_handed_back_does_not_make_a_run_poisonous(tmp_path, types):
     assert run_of(id_).status == "pending"
 
 
-def test_runs_that_were_waiting_when_the_process_ended_are_executed_by_another(start, gate, types):
+def test_queued_runs_of_a_stopped_process_are_executed_by_another(start, gate, types):
     dispatcher = start(run_threads=1)
     runs = [
         submit(dispatcher, flow(node("a", "gate"))),
@@ -298,11 +298,11 @@ def test_runs_that_were_waiting_when_the_process_ended_are_executed_by_another(s
     assert sorted(types.effects) == sorted(f"{run.id}:a:0" for run in runs[1:])
 
 
-# A disk that refuses
+# A disk that refuses writes
 
 
 def fill(dispatcher, pages=2):
-    """Let the database grow by this many pages and no more."""
+    """Let the database grow by at most this many pages."""
     present = database.execute("PRAGMA page_count").fetchone()[0]
     dispatcher.recorder.commit([Write(f"PRAGMA max_page_count = {present + pages}", ())])
 
@@ -311,7 +311,7 @@ def make_room(dispatcher):
     dispatcher.recorder.commit([Write("PRAGMA max_page_count = 1000000", ())])
 
 
-def test_a_run_that_cannot_be_accepted_is_not_told_to_anybody(start):
+def test_a_run_that_cannot_be_recorded_is_refused(start):
     dispatcher = start()
     fill(dispatcher)
     run = submit(dispatcher, flow("a"), "x" * 50_000)
@@ -323,7 +323,7 @@ def test_a_run_that_cannot_be_accepted_is_not_told_to_anybody(start):
     assert finished(dispatcher, submit(dispatcher, flow("a"), "x" * 50_000)).status == "success"
 
 
-def test_a_run_that_has_ended_but_was_never_accepted_is_not_told_to_anybody(start):
+def test_a_run_that_ended_but_was_never_recorded_is_refused(start):
     inline = start(inline=True)
     fill(inline)
     ticket = inline.submit(Start(add_flow(flow("a")), "x" * 50_000, "manual"))
@@ -332,8 +332,8 @@ def test_a_run_that_has_ended_but_was_never_accepted_is_not_told_to_anybody(star
             inline.waiting.wait(found, 0)
 
 
-def test_a_process_that_cannot_say_that_it_lives_takes_no_runs(dispatcher):
-    id_ = on_record(add_flow(flow("a")))
+def test_a_process_with_an_expired_lease_takes_no_runs(dispatcher):
+    id_ = add_run(add_flow(flow("a")))
     dispatcher.lease._alive_until = 0.0
     dispatcher.sweep()
     with pytest.raises(Unavailable, match="cannot be written"):
@@ -344,7 +344,7 @@ def test_a_process_that_cannot_say_that_it_lives_takes_no_runs(dispatcher):
     assert finished(dispatcher, run_of(id_)).status == "success"
 
 
-def test_a_process_that_keeps_itself_alive_is_so_beyond_its_lease_and_not_beyond_its_end(start):
+def test_a_lease_is_renewed_until_the_process_stops(start):
     dispatcher = start(lease=1)
     dispatcher.lease.keep()
     first = Lease.find(dispatcher.lease.owner).until
@@ -355,7 +355,7 @@ def test_a_process_that_keeps_itself_alive_is_so_beyond_its_lease_and_not_beyond
     assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
 
 
-def test_a_process_that_cannot_hand_its_runs_back_does_not_stay_alive_for_that(start, monkeypatch):
+def test_a_process_that_cannot_release_its_runs_still_stops_its_heartbeat(start, monkeypatch):
     dispatcher = start(lease=1)
     dispatcher.lease.keep()
     monkeypatch.setattr(dispatcher, "_release_active", lambda: 1 / 0)
@@ -363,7 +363,7 @@ def test_a_process_that_cannot_hand_its_runs_back_does_not_stay_alive_for_that(s
     assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
 
 
-def test_a_lease_that_could_not_be_renewed_once_is_renewed_later(start, monkeypatch):
+def test_a_lease_is_renewed_after_a_failed_renewal(start, monkeypatch):
     dispatcher = start(lease=1)
     beat, failures = dispatcher.lease.beat, iter([OSError("No space left on device")])
 
@@ -378,7 +378,7 @@ def test_a_lease_that_could_not_be_renewed_once_is_renewed_later(start, monkeypa
     until(lambda: Lease.find(dispatcher.lease.owner).until > first, "the lease is renewed after a failure")
 
 
-def test_a_run_with_a_key_that_cannot_be_accepted_leaves_the_key_free(start):
+def test_a_run_that_cannot_be_accepted_leaves_its_key_free(start):
     dispatcher = start()
     made = add_flow(flow("a"))
     fill(dispatcher)
@@ -389,7 +389,7 @@ def test_a_run_with_a_key_that_cannot_be_accepted_leaves_the_key_free(start):
     assert dispatcher.submit(Start(made, 1, "manual", key="k")).is_new
 
 
-def test_a_run_whose_end_cannot_be_recorded_fails_as_soon_as_it_can(start, gate, types):
+def test_a_run_whose_end_cannot_be_recorded_fails_once_the_disk_recovers(start, gate, types):
     types.offer("linger", gate, pure=False)
     dispatcher = start()
     made = chain(node("a", "linger"), node("b", "give", {"value": "x" * 50_000}))
@@ -397,7 +397,7 @@ def test_a_run_whose_end_cannot_be_recorded_fails_as_soon_as_it_can(start, gate,
     at_gate(dispatcher, run, gate)
     fill(dispatcher)
     gate.opened.set()
-    let_go(dispatcher, run)
+    wait_until_idle(dispatcher, run)
     assert run_of(run.id).status == "running"
     make_room(dispatcher)
     dispatcher.sweep()
@@ -406,8 +406,8 @@ def test_a_run_whose_end_cannot_be_recorded_fails_as_soon_as_it_can(start, gate,
     assert "running" not in [step.status for step in steps_of(run.id)] and RunDay.get().total == 1
 
 
-def test_a_repetition_that_a_look_takes_up_at_once_is_in_hand_once(start, types, gate, monkeypatch):
-    """It is on record before it is in hand: in between, another thread may look around, and begin with it."""
+def test_a_retry_that_another_thread_claims_at_once_is_executed_once(start, types, gate, monkeypatch):
+    """The retry is recorded before it is active, so another thread may find and start it in between."""
     results = iter([NodeError("no")])
 
     def work(config, input, ctx):

@@ -1,8 +1,8 @@
-"""A process that cannot renew its lease starts nothing with effects, and takes nobody for dead."""
+"""A process that cannot renew its lease starts no node with effects, and takes over no runs."""
 
 import pytest
 from peewee import OperationalError
-from test_dispatch import left_behind, submit, taken_from
+from test_dispatch import add_run_of_dead_process, submit, take_from
 from world import chain, flow, node, process, run_of
 
 import database
@@ -12,7 +12,7 @@ LEASE = 3600
 
 
 class Clock:
-    """A clock that stands still until it is moved; seconds."""
+    """A clock in seconds that only the test moves."""
 
     now = 1_000.0
 
@@ -27,7 +27,7 @@ def clock():
 
 @pytest.fixture
 def mine(tmp_path, clock):
-    """A process whose clock the test has, and which executes its runs in the thread of the test."""
+    """A process with the test's clock that executes its runs in the test's thread."""
     with process(tmp_path, inline=True, lease=LEASE) as dispatcher:
         dispatcher.lease.clock = clock
         dispatcher.lease.beat()
@@ -36,7 +36,7 @@ def mine(tmp_path, clock):
 
 @pytest.fixture
 def full_disk(monkeypatch):
-    """`full_disk(True)`: no lease can be renewed."""
+    """`full_disk(True)` makes every renewal of a lease fail."""
 
     def refuse(name, for_ms):
         raise OperationalError("database or disk is full")
@@ -45,18 +45,18 @@ def full_disk(monkeypatch):
     return lambda is_full: monkeypatch.setattr(Lease, "beat", refuse if is_full else beat)
 
 
-def silent(dispatcher):
-    """A run of a process that is not known to be gone, but has not been heard of for longer than its lease."""
-    id_ = left_behind(dispatcher, flow(node("a", "noop")))
+def add_silent_run(dispatcher):
+    """Record a run of a process that is not known to be dead, but whose lease has expired, and return its id."""
+    id_ = add_run_of_dead_process(dispatcher, flow(node("a", "noop")))
     with database.write():
         database.execute("INSERT INTO leases (name, until, owner) SELECT 'proc_gone', 1, owner FROM leases LIMIT 1")
     return id_
 
 
-# What has effects
+# Nodes with effects
 
 
-def test_nothing_with_effects_starts_while_the_lease_cannot_be_renewed(mine, clock, types, full_disk):
+def test_no_node_with_effects_starts_while_the_lease_cannot_be_renewed(mine, clock, types, full_disk):
     def lapse(config, input, ctx):
         clock.now += LEASE + 1
         full_disk(True)
@@ -72,7 +72,7 @@ def test_nothing_with_effects_starts_while_the_lease_cannot_be_renewed(mine, clo
     assert row.status == "failed" and "could not be recorded" in row.error_text and types.effects == []
 
 
-def test_a_lease_that_has_run_out_is_renewed_before_something_with_effects_starts(mine, clock, types):
+def test_an_expired_lease_is_renewed_before_a_node_with_effects_starts(mine, clock, types):
     def lapse(config, input, ctx):
         clock.now += LEASE + 1
         return input
@@ -82,7 +82,7 @@ def test_a_lease_that_has_run_out_is_renewed_before_something_with_effects_start
     assert run_of(run.id).status == "success" and len(types.effects) == 1 and mine.is_open()
 
 
-def test_nothing_with_effects_starts_in_a_run_that_was_taken_as_the_lease_ran_out(mine, clock, types, monkeypatch):
+def test_no_node_with_effects_starts_in_a_run_lost_after_the_lease_expired(mine, clock, types, monkeypatch):
     def lapse(config, input, ctx):
         clock.now += LEASE + 1
         return input
@@ -90,9 +90,9 @@ def test_nothing_with_effects_starts_in_a_run_that_was_taken_as_the_lease_ran_ou
     beat = Lease.beat
 
     def taken_before(name, for_ms):
-        # The step of the node with effects is on record already, and others look while the lease is not renewed.
+        # The step of the node with effects is recorded already, and another process sweeps before the renewal.
         monkeypatch.setattr(Lease, "beat", beat)
-        taken_from(mine, run_id[0])
+        take_from(mine, run_id[0])
         beat(name, for_ms)
 
     run_id = []
@@ -103,26 +103,26 @@ def test_nothing_with_effects_starts_in_a_run_that_was_taken_as_the_lease_ran_ou
     assert types.effects == [] and run_of(run_id[0]).deaths == 1
 
 
-# Whom it takes for dead
+# Taking over runs
 
 
-def test_a_process_whose_lease_lapsed_trusts_silence_only_after_a_lease(mine, clock):
-    id_ = silent(mine)
+def test_after_its_lease_expired_a_process_waits_a_lease_before_it_takes_over_runs(mine, clock):
+    id_ = add_silent_run(mine)
     clock.now += LEASE + 1
     mine.sweep()
-    assert run_of(id_).status == "running", "its own lease has run out"
+    assert run_of(id_).status == "running", "its own lease has expired"
     mine.lease.beat()
     clock.now += LEASE - 1
     mine.lease.beat()
     mine.sweep()
-    assert run_of(id_).status == "running", "the others had no time yet to say that they live"
+    assert run_of(id_).status == "running", "the others have not had the time to renew their leases"
     clock.now += 1
     mine.sweep()
     assert run_of(id_).status == "success"
 
 
-def test_a_failed_renewal_delays_the_trust_in_silence_by_a_lease(mine, clock, full_disk):
-    id_ = silent(mine)
+def test_after_a_failed_renewal_a_process_waits_a_lease_before_it_takes_over_runs(mine, clock, full_disk):
+    id_ = add_silent_run(mine)
     full_disk(True)
     with pytest.raises(OperationalError):
         mine.lease.beat()
@@ -139,8 +139,8 @@ def test_a_failed_renewal_delays_the_trust_in_silence_by_a_lease(mine, clock, fu
     assert run_of(id_).status == "success"
 
 
-def test_the_runs_of_a_process_that_is_known_to_be_gone_are_taken_at_once_all_the_same(mine, clock):
-    id_ = left_behind(mine, flow(node("a", "noop")))
+def test_runs_of_a_process_known_to_be_dead_are_taken_over_at_once(mine, clock):
+    id_ = add_run_of_dead_process(mine, flow(node("a", "noop")))
     clock.now += LEASE + 1
     mine.lease.beat()
     mine.sweep()

@@ -1,4 +1,4 @@
-"""`max_concurrent_runs`: never more at once, all of them in the end, in their order; and what `overlap` refuses."""
+"""`max_concurrent_runs`: the limit holds, and all runs end, in order. `overlap` can refuse runs instead."""
 
 import random
 import threading
@@ -8,7 +8,7 @@ from collections import Counter
 import orjson
 import pytest
 from test_calls import call
-from test_dispatch import at_gate, finished, let_go, on_record, output, submit
+from test_dispatch import add_run, at_gate, finished, output, submit, wait_until_idle
 from test_ending import stop_at_the_gate
 from world import PATIENCE, Gate, add_flow, at_once, chain, flow, node, raced, run_of, steps_of
 
@@ -20,12 +20,12 @@ from models import QUEUED, IdempotencyKey, Lease, LogEntry, Run, Wait
 
 
 def limited(*nodes, limit=1, overlap="queue", **values):
-    """A flow on record that runs so many times at once."""
+    """Add a flow with this concurrency limit."""
     return add_flow(chain(*nodes, max_concurrent_runs=limit, overlap=overlap), **values)
 
 
 class Busy:
-    """A node type that notes when it ran: `spans` are pairs of times."""
+    """A node type that records when it ran: `spans` are pairs of times."""
 
     def __init__(self, types):
         self.spans, self.order = [], []
@@ -39,7 +39,7 @@ class Busy:
         return input
 
 
-def most_at_once(spans):
+def max_overlap(spans):
     """Return the maximum number of spans that overlap."""
     events = sorted([(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans])
     present = most = 0
@@ -50,37 +50,37 @@ def most_at_once(spans):
 
 
 def until(holds):
-    """Return when this holds, which is to happen in another thread."""
+    """Return when this holds. Another thread makes it so."""
     end = time.monotonic() + PATIENCE
     while not holds():
-        assert time.monotonic() < end, "it never came"
+        assert time.monotonic() < end, "it did not happen in time"
 
 
 def drained(dispatcher, runs):
-    """The runs once all of them have ended."""
+    """Return the runs once all of them have ended."""
     return [finished(dispatcher, run) for run in runs]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
-def test_threads_run_no_more_at_once_and_all_in_the_end(start, types, limit):
-    """Without a single sweep: nothing else than the end of a run lets the next one start."""
+def test_the_limit_holds_across_threads_and_all_runs_end(start, types, limit):
+    """Without a sweep: only the end of a run starts the next one."""
     busy = Busy(types)
     dispatcher = start(run_threads=6)
     made = limited(node("a", "busy"), limit=limit)
     runs = [dispatcher.submit(Start(made, number, "manual")).run for number in range(60)]
     assert {run.status for run in drained(dispatcher, runs)} == {"success"}
-    assert len(busy.spans) == 60 and most_at_once(busy.spans) <= limit
+    assert len(busy.spans) == 60 and max_overlap(busy.spans) <= limit
     if limit == 1:
         assert busy.order == sorted(busy.order)
 
 
-def test_several_dispatchers_run_no_more_at_once(start, types):
+def test_the_limit_holds_across_dispatchers(start, types):
     busy = Busy(types)
     processes = [start(run_threads=3) for _ in range(3)]
     made = limited(node("a", "busy"), limit=2)
     runs = [processes[number % 3].submit(Start(made, number, "manual")).run for number in range(60)]
     assert {run.status for run in drained(processes[0], runs)} == {"success"}
-    assert len(busy.spans) == 60 and most_at_once(busy.spans) <= 2
+    assert len(busy.spans) == 60 and max_overlap(busy.spans) <= 2
 
 
 def test_simultaneous_submissions_are_all_served(start, types):
@@ -89,11 +89,11 @@ def test_simultaneous_submissions_are_all_served(start, types):
     made = [limited(node("a", "busy"), limit=limit) for limit in (1, 2)]
     runs = at_once(8, lambda number: [dispatcher.submit(Start(flow_, number, "manual")).run for flow_ in made * 5])
     assert {run.status for group in runs for run in drained(dispatcher, group)} == {"success"}
-    assert most_at_once(busy.spans) <= 3
+    assert max_overlap(busy.spans) <= 3
 
 
 @pytest.mark.slow
-def test_two_processes_run_no_more_at_once(tmp_path):
+def test_the_limit_holds_across_processes(tmp_path):
     made = [limited(node("a", "busy"), limit=limit) for limit in (1, 2)]
     source = """
 import pathlib, sys, time
@@ -125,13 +125,13 @@ database.disconnect()
     spans = [(words[at], float(words[at + 2]), float(words[at + 3])) for at in range(0, len(words), 4)]
     assert len(spans) == 100 and {run.status for run in Run.select()} == {"success"}
     for flow_, limit in zip(made, (1, 2), strict=True):
-        assert most_at_once([span[1:] for span in spans if span[0] == flow_.id]) <= limit
+        assert max_overlap([span[1:] for span in spans if span[0] == flow_.id]) <= limit
 
 
 # The queue
 
 
-def test_one_too_many_waits_for_a_place_and_says_so(start, gate):
+def test_a_run_over_the_limit_is_queued_and_says_so(start, gate):
     dispatcher = start(run_threads=2)
     made = limited(node("a", "gate"))
     first, second = [dispatcher.submit(Start(made, number, "manual")).run for number in range(2)]
@@ -147,7 +147,7 @@ def test_one_too_many_waits_for_a_place_and_says_so(start, gate):
 
 
 @pytest.mark.slow
-def test_a_long_queue_does_not_hold_up_other_flows(start, gate):
+def test_a_long_queue_does_not_delay_other_flows(start, gate):
     dispatcher = start(run_threads=2)
     made = limited(node("a", "gate"))
     runs = [dispatcher.submit(Start(made, number, "manual")).run for number in range(500)]
@@ -160,10 +160,10 @@ def test_a_long_queue_does_not_hold_up_other_flows(start, gate):
     assert {run.status for run in drained(dispatcher, runs)} == {"success"}
 
 
-def test_a_queue_that_a_dead_process_left_is_worked_off_in_its_order(inline, types):
+def test_the_queue_of_a_dead_process_is_executed_in_order(inline, types):
     busy = Busy(types)
     made = limited(node("a", "busy"))
-    ids = [on_record(made, waiting=QUEUED) for _ in range(5)]
+    ids = [add_run(made, waiting=QUEUED) for _ in range(5)]
     Run.update(status="running", waiting=None, lease_owner="proc_gone", claims=1).where(Run.id == ids[1]).execute()
     Lease.beat("proc_gone", 60_000)
     inline.sweep()
@@ -172,18 +172,18 @@ def test_a_queue_that_a_dead_process_left_is_worked_off_in_its_order(inline, typ
     for _ in range(5):
         inline.sweep()
     assert busy.order == [ids[1], *[id_ for id_ in ids if id_ != ids[1]]] or busy.order == ids
-    assert most_at_once(busy.spans) == 1 and {run.status for run in Run.select()} == {"success"}
+    assert max_overlap(busy.spans) == 1 and {run.status for run in Run.select()} == {"success"}
 
 
-def test_a_queue_without_a_running_run_is_worked_off_by_the_next_sweep(inline, types):
+def test_a_queue_without_a_running_run_is_executed_by_the_next_sweep(inline, types):
     busy = Busy(types)
     made = limited(node("a", "busy"))
-    ids = [on_record(made, waiting=QUEUED) for _ in range(5)]
+    ids = [add_run(made, waiting=QUEUED) for _ in range(5)]
     inline.sweep()
     assert busy.order == ids
 
 
-def test_a_queued_run_that_is_cancelled_is_never_executed_and_holds_up_nobody(start, gate):
+def test_a_cancelled_queued_run_is_never_executed_and_delays_no_other(start, gate):
     dispatcher = start(run_threads=2)
     made = limited(node("a", "gate"))
     runs = [dispatcher.submit(Start(made, number, "manual")).run for number in range(3)]
@@ -198,7 +198,7 @@ def test_a_queued_run_that_is_cancelled_is_never_executed_and_holds_up_nobody(st
     assert run_of(runs[1].id).claims == 0
 
 
-def test_a_running_run_that_is_cancelled_gives_its_place_to_the_next(start, types):
+def test_the_next_run_starts_when_a_running_one_is_cancelled(start, types):
     first, then = Gate(), Gate()
     gates = iter([first, then])
     types.offer("door", lambda config, input, ctx: next(gates)(config, input, ctx))
@@ -213,7 +213,7 @@ def test_a_running_run_that_is_cancelled_gives_its_place_to_the_next(start, type
     assert finished(dispatcher, run_of(runs[1].id)).status == "success"
 
 
-def test_a_run_that_waits_gives_its_place_away_and_comes_back_through_the_queue(start, types, gate):
+def test_a_waiting_run_does_not_count_and_is_queued_after_its_answer(start, types, gate):
     dispatcher = start(run_threads=2)
     made = limited(node("w", "ask"), node("g", "gate"))
     runs = [dispatcher.submit(Start(made, number, "manual")).run for number in range(3)]
@@ -231,7 +231,7 @@ def test_a_run_that_waits_gives_its_place_away_and_comes_back_through_the_queue(
     assert Wait.select().count() == 0
 
 
-def test_an_answer_to_a_run_in_the_queue_is_used_when_it_has_a_place(start, types, gate):
+def test_an_answer_to_a_queued_run_is_used_when_it_starts(start, types, gate):
     dispatcher = start(run_threads=2)
     made = add_flow(flow(node("v", "ask"), node("w", "ask"), node("g", "gate"), edges=["v g"], max_concurrent_runs=1))
     first, second = [dispatcher.submit(Start(made, None, "manual")).run for _ in range(2)]
@@ -245,7 +245,7 @@ def test_an_answer_to_a_run_in_the_queue_is_used_when_it_has_a_place(start, type
     assert {run.status for run in drained(dispatcher, [first, second])} == {"success"}
 
 
-def test_a_run_that_another_process_hands_back_goes_on_before_the_queue(start, gate, types):
+def test_a_run_released_by_another_process_continues_before_the_queue(start, gate, types):
     one = start(run_threads=1)
     made = limited(node("g", "gate"), node("b", "act"))
     runs = [one.submit(Start(made, None, "manual")).run for _ in range(3)]
@@ -256,7 +256,7 @@ def test_a_run_that_another_process_hands_back_goes_on_before_the_queue(start, g
     assert types.effects == [f"{run.id}:b:0" for run in runs]
 
 
-def test_a_flow_may_call_itself_though_it_runs_once_at_a_time(inline):
+def test_a_flow_with_a_limit_of_one_may_call_itself(inline):
     made = add_flow(chain("a"))
     body = chain(
         node("if", "if", {"condition": "{{ trigger > 0 }}"}),
@@ -269,7 +269,7 @@ def test_a_flow_may_call_itself_though_it_runs_once_at_a_time(inline):
     assert run_of(run.id).status == "success" and Run.select().count() == 4
 
 
-def test_a_run_that_something_else_executes_takes_no_place(inline):
+def test_a_run_executed_elsewhere_does_not_count(inline):
     made = limited("a", overlap="skip")
     for status in ("running", "pending"):
         Run.record(made, status=status, triggered_by="manual")
@@ -281,16 +281,16 @@ def test_a_run_that_something_else_executes_takes_no_place(inline):
 
 def test_runs_of_a_deleted_flow_leave_the_queue_at_once(inline):
     made = limited("a")
-    ids = [on_record(made, waiting=QUEUED) for _ in range(5)]
+    ids = [add_run(made, waiting=QUEUED) for _ in range(5)]
     made.remove()
     inline.sweep()
     assert {run_of(id_).status for id_ in ids} == {"failed"}
 
 
-# Refusing
+# Refusals
 
 
-def test_one_too_many_is_refused_where_overlap_is_skip(start, gate, tmp_path):
+def test_a_run_over_the_limit_is_refused_if_overlap_is_skip(start, gate, tmp_path):
     dispatcher = start(run_threads=2, inline_value_bytes=10)
     made = limited(node("a", "gate"), overlap="skip")
     first = dispatcher.submit(Start(made, None, "manual")).run
@@ -308,7 +308,7 @@ def test_one_too_many_is_refused_where_overlap_is_skip(start, gate, tmp_path):
     assert dispatcher.submit(Start(made, 6, "manual", key="k")).run.id == again.run.id
 
 
-def test_of_many_at_once_no_more_than_the_limit_are_accepted(start, gate):
+def test_no_more_simultaneous_runs_than_the_limit_are_accepted(start, gate):
     processes = [start(run_threads=4) for _ in range(2)]
     made = limited(node("a", "gate"), limit=2, overlap="skip")
 
@@ -324,7 +324,7 @@ def test_of_many_at_once_no_more_than_the_limit_are_accepted(start, gate):
     assert {run.status for run in drained(processes[0], accepted)} == {"success"}
 
 
-def test_the_same_key_gives_the_first_run_though_that_is_the_one_that_is_running(start, gate):
+def test_the_same_key_returns_the_first_run_while_it_runs(start, gate):
     dispatcher = start(run_threads=2)
     made = limited(node("a", "gate"), overlap="skip")
     first = dispatcher.submit(Start(made, None, "manual", key="k"))
@@ -333,7 +333,7 @@ def test_the_same_key_gives_the_first_run_though_that_is_the_one_that_is_running
     assert not second.is_new and second.run.id == first.run.id
 
 
-def test_a_called_flow_that_skips_fails_the_node_which_may_try_again(start, gate):
+def test_a_call_over_the_limit_fails_the_node_and_a_later_call_succeeds(start, gate):
     dispatcher = start(run_threads=2)
     made = limited(node("a", "gate"), overlap="skip", name="Once")
     first = dispatcher.submit(Start(made, None, "manual")).run
@@ -346,8 +346,8 @@ def test_a_called_flow_that_skips_fails_the_node_which_may_try_again(start, gate
 
 
 @pytest.mark.parametrize("wait", [False, True])
-def test_a_called_flow_that_begins_to_run_just_then_skips_too(start, types, tmp_path, wait, monkeypatch):
-    """What decides is not who has looked, but what is there as the run would be written."""
+def test_a_call_is_refused_if_the_flow_starts_at_that_moment(start, types, tmp_path, wait, monkeypatch):
+    """The runs that exist when the called run is written decide, not those of an earlier check."""
     one = start(inline=True, inline_value_bytes=10)
     made = limited(node("w", "act"), overlap="skip", name="Once")
     note = RunRecord.start
@@ -370,7 +370,7 @@ def test_a_called_flow_that_begins_to_run_just_then_skips_too(start, types, tmp_
 
 
 @pytest.mark.parametrize("wait", [False, True])
-def test_a_run_that_is_cancelled_as_it_would_call_one_that_skips_is_let_go_of(start, types, wait, monkeypatch):
+def test_a_run_cancelled_during_a_call_starts_no_run(start, types, wait, monkeypatch):
     one = start(inline=True)
     note = RunRecord.start
 
@@ -385,7 +385,7 @@ def test_a_run_that_is_cancelled_as_it_would_call_one_that_skips_is_let_go_of(st
 
 
 @pytest.mark.parametrize("wait", [False, True])
-def test_of_many_that_call_it_at_once_no_more_than_the_limit_are_let_through(start, gate, wait):
+def test_no_more_simultaneous_calls_than_the_limit_start_a_run(start, gate, wait):
     processes = [start(run_threads=12) for _ in range(2)]
     made = limited(node("a", "gate"), limit=2, overlap="skip", name="Twice")
     caller = add_flow(chain(call(made, wait=wait)))
@@ -399,7 +399,7 @@ def test_of_many_that_call_it_at_once_no_more_than_the_limit_are_let_through(sta
     assert {run.error_text for run in ended} == {None, refusal}
 
 
-def test_a_run_that_waits_takes_no_place_of_those_that_skip(inline):
+def test_a_waiting_run_does_not_count_if_overlap_is_skip(inline):
     made = limited(node("w", "ask"), overlap="skip")
     runs = [inline.submit(Start(made, None, "manual")).run for _ in range(3)]
     for run in runs:
@@ -407,21 +407,21 @@ def test_a_run_that_waits_takes_no_place_of_those_that_skip(inline):
     assert {run_of(run.id).status for run in runs} == {"success"}
 
 
-# Taking up
+# Claiming
 
 
 @pytest.mark.slow
-def test_two_threads_that_look_for_runs_take_each_of_them_once(start, gate):
+def test_threads_that_claim_runs_at_the_same_time_start_each_once(start, gate):
     dispatcher = start(run_threads=8)
     made = add_flow(flow(node("a", "gate")))
     for _ in range(20):
-        ids = [on_record(made) for _ in range(4)]
+        ids = [add_run(made) for _ in range(4)]
         at_once(4, lambda number: dispatcher.pick_up())
         assert Counter(active.run.id for active in dispatcher._active.values()) == Counter(ids)
         gate.opened.set()
         drained(dispatcher, [run_of(id_) for id_ in ids])
         for id_ in ids:
-            let_go(dispatcher, run_of(id_))
+            wait_until_idle(dispatcher, run_of(id_))
             assert run_of(id_).claims == 1
         gate.opened.clear()
     assert dispatcher._queue.empty()

@@ -1,4 +1,4 @@
-"""A paused server: nothing starts, what is asked for is refused, and it goes on within seconds of `resume`."""
+"""A paused server starts nothing, refuses new runs, and continues within seconds of `resume`."""
 
 import pytest
 from world import PATIENCE, add_flow, flow, node, run_of
@@ -10,8 +10,8 @@ from models import Fact, Run, Wait, now_ms
 from scheduler import Scheduler
 
 
-def on_record(made):
-    """A pending run whose row is there, and which nobody has in hand."""
+def add_run(made):
+    """Record a pending run that no process executes, and return its id."""
     run = Run.accept(made, triggered_by="manual")
     with database.write():
         database.execute(*run.insertion())
@@ -20,7 +20,7 @@ def on_record(made):
 
 def finished(dispatcher, id_):
     ended = dispatcher.waiting.wait(dispatcher.ticket_of(run_of(id_)), PATIENCE)
-    assert ended.finished_at is not None, "it never ended"
+    assert ended.finished_at is not None, "the run did not end in time"
     return ended
 
 
@@ -29,7 +29,7 @@ def test_a_paused_server_starts_no_pending_run_and_refuses_new_ones(start, pause
     if paused == "by a restore":
         Fact.pause("restored")
     dispatcher = start(paused=paused == "by the setting", inline=True)
-    id_ = on_record(add_flow(flow("a")))
+    id_ = add_run(add_flow(flow("a")))
     dispatcher.sweep()
     dispatcher.wake()
     dispatcher.pick_up()
@@ -39,7 +39,7 @@ def test_a_paused_server_starts_no_pending_run_and_refuses_new_ones(start, pause
     assert run_of(id_).status == "pending" and Run.select().count() == 1
 
 
-def test_no_wait_ends_in_a_paused_server_and_its_run_goes_on_after_that(start):
+def test_a_paused_server_wakes_no_run_until_it_is_resumed(start):
     before = start(inline=True)
     id_ = before.submit(Start(add_flow(flow(node("a", "ask", {"value": now_ms() - 1}))), None, "manual")).run.id
     before.stop()
@@ -53,7 +53,7 @@ def test_no_wait_ends_in_a_paused_server_and_its_run_goes_on_after_that(start):
     assert finished(dispatcher, id_).status == "success"
 
 
-def test_an_answer_is_kept_while_paused_and_counts_after_that(start):
+def test_an_answer_is_kept_while_paused_and_used_after_resume(start):
     before = start(inline=True)
     id_ = before.submit(Start(add_flow(flow(node("a", "ask"))), None, "manual")).run.id
     Fact.pause("restored")
@@ -65,7 +65,7 @@ def test_an_answer_is_kept_while_paused_and_counts_after_that(start):
     assert finished(dispatcher, id_).status == "success"
 
 
-def test_a_server_that_cannot_read_whether_it_is_paused_is(start, monkeypatch):
+def test_a_server_that_cannot_read_its_paused_state_is_paused(start, monkeypatch):
     def unreadable(cls):
         raise OSError("disk I/O error")
 
@@ -77,7 +77,7 @@ def test_a_server_that_cannot_read_whether_it_is_paused_is(start, monkeypatch):
     assert not dispatcher.is_paused
 
 
-def test_the_setting_holds_whatever_resume_says(start):
+def test_resume_does_not_override_the_setting(start):
     dispatcher = start(paused=True, inline=True)
     Fact.pause("restored")
     Fact.resume()
@@ -85,7 +85,7 @@ def test_the_setting_holds_whatever_resume_says(start):
     assert dispatcher.is_paused
 
 
-def test_the_scheduler_does_nothing_by_itself_while_the_server_is_paused(start):
+def test_the_scheduler_does_nothing_while_the_server_is_paused(start):
     dispatcher = start(paused=True, inline=True)
     scheduler, done = Scheduler(dispatcher), []
     scheduler._unless_paused(lambda: done.append("paused"))()

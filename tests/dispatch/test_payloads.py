@@ -1,4 +1,4 @@
-"""Values too large for a row, in files."""
+"""Values that are too large for a row are stored in files."""
 
 import errno
 import os
@@ -36,7 +36,7 @@ def test_the_size_is_in_bytes_not_characters(payloads):
     assert payloads.keep("run_1", "input", '"ééééé"'.encode()).size == 12
 
 
-def test_no_value_is_no_value(payloads):
+def test_a_missing_value_is_loaded_as_none(payloads):
     assert payloads.keep("run_1", "input", None) == Kept(None)
     assert payloads.load("run_1", "input", Kept(None)) is None
 
@@ -69,7 +69,7 @@ def test_equal_values_of_a_run_are_on_the_disk_once(payloads):
     assert payloads.remove("run_1") == 100 and not files(payloads)
 
 
-def test_a_value_that_takes_the_place_of_another_leaves_those_that_were_equal_to_it(payloads):
+def test_replacing_a_value_leaves_equal_values_unchanged(payloads):
     first = payloads.keep("run_1", "step_0", b"a" * 100)
     payloads.keep("run_1", "step_1", b"a" * 100)
     second = payloads.keep("run_1", "step_0", b"b" * 100)
@@ -79,7 +79,7 @@ def test_a_value_that_takes_the_place_of_another_leaves_those_that_were_equal_to
     assert payloads.load("run_1", "step_2", third) == b"a" * 100
 
 
-def test_an_equal_value_is_written_again_where_its_file_can_have_no_more_names(payloads, monkeypatch):
+def test_an_equal_value_is_written_again_if_its_file_has_too_many_links(payloads, monkeypatch):
     def refuse(*paths):
         raise OSError(errno.EMLINK, "too many links")
 
@@ -129,14 +129,14 @@ def test_a_name_that_could_lead_elsewhere_is_refused(payloads, name):
     assert not payloads.folder.exists()
 
 
-def test_a_disk_that_refuses_the_file_is_heard_of(payloads):
+def test_a_file_that_cannot_be_written_raises_an_error(payloads):
     payloads.folder.write_text("a file where the folder should be")
     with pytest.raises(OSError):
         payloads.keep("run_1", "input", b"x" * 20)
 
 
 @given(st.text(max_size=40))
-def test_any_text_comes_back(tmp_path_factory, text):
+def test_any_text_is_read_back_unchanged(tmp_path_factory, text):
     payloads = Payloads(tmp_path_factory.getbasetemp() / "any", inline_bytes=8)
     kept = payloads.keep("run_1", "input", text.encode())
     assert payloads.load("run_1", "input", kept) == text.encode()

@@ -1,4 +1,4 @@
-"""Places in the threads that answer requests."""
+"""Places limit the requests of one kind that a process serves at the same time."""
 
 import time
 
@@ -14,7 +14,7 @@ def hold(places, who):
         return True
 
 
-def test_a_place_comes_back_whatever_happens():
+def test_a_place_is_free_again_after_an_error():
     places = Places("to test things", 1, 1, 0.01)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), places.taken("ada"):
@@ -23,7 +23,7 @@ def test_a_place_comes_back_whatever_happens():
         pass
 
 
-def test_one_person_gets_a_few_and_waiting_for_a_place_counts():
+def test_the_places_of_one_person_are_limited_and_waiting_for_one_counts():
     places = Places("to test things", 1, 2, PATIENCE)
     with places.taken("bob"):
         waiting = [Background(hold, places, "ada") for _ in range(2)]

@@ -1,4 +1,4 @@
-"""A run that a loop executes by itself leaves the same record as any other: row for row, but for ids and times."""
+"""A run that the loop executes leaves the same record as any other, row for row, except for ids and times."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,7 +21,7 @@ EXAMPLES = [(type_, number) for type_ in QUICK for number in range(len(REGISTRY[
 
 @pytest.fixture
 def both(start):
-    """`both(definition, input, trigger)` runs it in the usual way and in a loop, and gives what both have come to."""
+    """`both(definition, input, trigger)` runs the flow as usual and in the loop, compares both, returns the rows."""
     dispatcher = start()
     loop = Loop(dispatcher)
 
@@ -49,7 +49,7 @@ def output_of(run_id):
 
 
 @pytest.mark.parametrize(("type_", "number"), EXAMPLES)
-def test_the_examples_of_every_quick_node(both, type_, number):
+def test_the_examples_of_every_quick_node_have_the_same_record(both, type_, number):
     example = REGISTRY[type_].examples[number]
     rows = both(flow(node("it", type_, example["config"])), example.get("input"))
     assert rows["runs"][0]["status"] == ("failed" if "error" in example else "success")
@@ -70,13 +70,13 @@ CASES = {
     "a chain": chain("a", "b", "c"),
     "values": chain("a", sets("b", n="{{ trigger.n + 1 }}", text="{{ trigger.text|upper }}"), "c"),
     "earlier steps": chain(sets("a", n=1), sets("b", n=2), sets("c", sum="{{ steps.a.n + steps.b.n }}")),
-    "what a run sees of itself": sets("a", id="{{ run.id }}", by="{{ run.triggered_by }}", of="{{ workflow.name }}"),
+    "values of the run itself": sets("a", id="{{ run.id }}", by="{{ run.triggered_by }}", of="{{ workflow.name }}"),
     "variables": flow(sets("a", v="{{ vars.v }}"), vars={"v": [1, "x"]}),
     "a name": chain(node("a", name="Größe 📦"), node("b", name="b", notes="n")),
     "input kept": node("a", "set", {"values": {"m": 1}, "keep_input": True}),
     "a condition": flow(condition("c"), "yes", "no", edges=FORK),
-    "a condition that does not hold": flow(condition("c", "{{ trigger.n > 5 }}"), "yes", "no", edges=FORK),
-    "what follows a skipped node": flow(condition("c"), "yes", "no", "after", edges=[*FORK, "no after"]),
+    "a false condition": flow(condition("c", "{{ trigger.n > 5 }}"), "yes", "no", edges=FORK),
+    "a node after a skipped one": flow(condition("c"), "yes", "no", "after", edges=[*FORK, "no after"]),
     "a join of branches": flow(condition("c"), "yes", "no", "end", edges=[*FORK, "yes end", "no end"]),
     "a switch": flow(
         node("s", "switch", {"value": "{{ trigger.n }}", "cases": [1, 2]}), "one", "two", "else",
@@ -85,32 +85,32 @@ CASES = {
     "a join of two": flow("a", sets("b", x=1), sets("c", x=2), "end", edges=["a b", "a c", "b end", "c end"]),
     "merge": flow("a", sets("b", x=1), node("m", "merge", {"mode": "list"}), edges=["a b", "a m", "b m"]),
     "two leaves": flow("a", sets("b", x=1), "c", edges=["a b", "a c"]),
-    "no leaf that ran": flow(condition("c", "{{ false }}"), "yes", edges=["c yes true"]),
+    "no executed leaf": flow(condition("c", "{{ false }}"), "yes", edges=["c yes true"]),
     "a filter": node("f", "filter", {"items": "{{ trigger.list }}", "keep": "{{ item }}"}),
     "disabled": chain("a", sets("b", x=1) | {"disabled": True}, "c"),
     "disabled first": chain(node("a", disabled=True), "b"),
     "disabled last": chain(sets("a", x=1), node("b", disabled=True)),
     "a disabled condition": flow(condition("c", disabled=True), "yes", edges=["c yes true"]),
     "all disabled": chain(node("a", disabled=True), node("b", disabled=True)),
-    "a disabled node of another sort": chain("a", node("b", "code", {"source": "return 1"}, disabled=True), "c"),
+    "a disabled node that is not quick": chain("a", node("b", "code", {"source": "return 1"}, disabled=True), "c"),
     "for each": sets("a", n="{{ item }}", i="{{ index }}") | {"foreach": "{{ trigger.list }}"},
-    "for each of none": chain(node("a", foreach="{{ [] }}"), "b"),
-    "for each of no list": chain(node("a", foreach="{{ trigger.n }}"), "b"),
-    "for each of no list, gone on from": chain(node("a", foreach="{{ trigger.n }}", on_error="continue"), "b"),
+    "for each of an empty list": chain(node("a", foreach="{{ [] }}"), "b"),
+    "for each of a number": chain(node("a", foreach="{{ trigger.n }}"), "b"),
+    "for each of a number, continued": chain(node("a", foreach="{{ trigger.n }}", on_error="continue"), "b"),
     "an item that fails": chain(sets("a", x="{{ 1 / item }}") | {"foreach": "{{ [1, 0, 2] }}"}, "b"),
-    "an item that fails, gone on from": chain(
+    "an item that fails, continued": chain(
         sets("a", x="{{ 1 / item }}") | {"foreach": "{{ [1, 0, 2] }}", "on_error": "continue"}, "b"
     ),
     "an item that fails, by its branch": flow(
         sets("a", x="{{ 1 / item }}") | {"foreach": "{{ [1, 0] }}", "on_error": "branch"}, "b", edges=["a b error"]
     ),
     "a stop": chain("a", node("s", "stop", {"message": "Order {{ trigger.n }}: 💥"}), "b"),
-    "a stop, gone on from": chain("a", node("s", "stop", {"message": "m"}, on_error="continue"), "b"),
+    "a stop, continued": chain("a", node("s", "stop", {"message": "m"}, on_error="continue"), "b"),
     "a stop, by its branch": flow(
         node("s", "stop", {"message": "m"}, on_error="branch"), "b", "c", edges=["s b", "s c error"]
     ),
     "a broken expression": chain("a", sets("b", x=BROKEN), "c"),
-    "a broken expression, gone on from": chain("a", sets("b", x=BROKEN) | {"on_error": "continue"}, "c"),
+    "a broken expression, continued": chain("a", sets("b", x=BROKEN) | {"on_error": "continue"}, "c"),
     "a long failure": node("s", "stop", {"message": "{{ 'é' * 1999 }}"}),
     "a log": chain(node("l", "log", {"level": "error", "message": "{{ trigger.n }}", "data": "{{ trigger }}"}), "b"),
     "logs of a run that fails": chain(
@@ -124,15 +124,15 @@ CASES = {
     "an answer for each": node("r", "respond", {"body": "{{ item }}"}, foreach="{{ [1, 2] }}"),
     "an answer that fails": chain("a", node("r", "respond", {"body": BROKEN}, on_error="continue"), "b"),
     "bytes": node("r", "respond", {"base64": "AAEC", "headers": {"Content-Type": "image/png"}}),
-    "a schema that does not hold": node("v", "validate", {"schema": {"type": "array"}}),
+    "a violated schema": node("v", "validate", {"schema": {"type": "array"}}),
     "a node's timeout": chain("a", sets("b", x=1) | {"timeout": 60}, timeout=60),
-    "nodes that nothing leads to": flow("a", "b", sets("c", x=1)),
+    "nodes without an incoming edge": flow("a", "b", sets("c", x=1)),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("input", [INPUT, None], ids=["input", "none"])
 @pytest.mark.parametrize("name", CASES)
-def test_a_flow(both, name, input):
+def test_a_flow_has_the_same_record(both, name, input):
     definition = CASES[name]
     rows = both(definition if "nodes" in definition else flow(definition), input)
     assert len(rows["runs"]) == 1 and rows["counted"] and rows["steps"]
@@ -164,5 +164,5 @@ KINDS = st.one_of(
 
 @settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(flows(kinds=KINDS, attempts=1), st.sampled_from([None, {"x": 1}, [1]]))
-def test_any_flow_of_quick_nodes(both, made, input):
+def test_any_flow_of_quick_nodes_has_the_same_record(both, made, input):
     both(made[0], input, made[1])

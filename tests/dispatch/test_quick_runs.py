@@ -1,6 +1,6 @@
-"""Runs that a loop executes by itself: a turn of it is one commit, and what cannot be recorded leaves nothing.
+"""Quick runs, which the worker's loop executes: a turn is one commit, and a run that cannot be recorded leaves nothing.
 
-Which runs these are, and that they leave the same record as others, is in test_quick_record.py.
+test_quick_record.py shows which runs are quick, and that they leave the same record as others.
 """
 
 import queue
@@ -8,7 +8,7 @@ import time
 from collections import namedtuple
 
 import pytest
-from test_acceptance import accepting, refusing
+from test_acceptance import accept_inserts, refuse_inserts
 from world import PATIENCE, Gate, add_flow, chain, flow, node, run_of, steps_of
 from write_locks import another_writer
 
@@ -21,12 +21,12 @@ from errors import BadInput, Unavailable, Unprocessable
 from models import LockTimeout, LogEntry, Run, RunDay, Step
 
 BAD = "NEW.packed_steps LIKE '%bad%'"
-LONG = 10_000  # items of a list: more than any processor works through within QUICK_SECONDS
+LONG = 10_000  # list items: more than any processor can execute within QUICK_SECONDS
 End = namedtuple("End", "run outcome output error")
 
 
 class Clock:
-    """A clock that stands still until it is moved; seconds."""
+    """A clock in seconds that only the test moves."""
 
     def __init__(self):
         self.now = 1_000.0
@@ -36,7 +36,7 @@ class Clock:
 
 
 class Loop:
-    """The part of a worker's loop that handles quick runs. `told` are the ends that it was told of."""
+    """The part of a worker's loop that handles quick runs. `told` are the ends reported to it."""
 
     def __init__(self, dispatcher):
         self.dispatcher, self.clock = dispatcher, Clock()
@@ -53,18 +53,18 @@ class Loop:
         self.told.put(End(run, outcome, output, error))
 
     def ends(self, count):
-        """The next so many ends."""
+        """Return the next ends."""
         return [self.told.get(timeout=PATIENCE) for _ in range(count)]
 
     def turn(self, *flows):
-        """The ends of runs that are started in one turn."""
+        """Start runs of these flows in one turn, and return their ends."""
         for made in flows:
             assert self.start(made)
         self.quick.end_turn()
         return self.ends(len(flows))
 
     def end(self):
-        """Return once all that was handed to the recorder is settled; nobody may have been told of anything since."""
+        """Return once the recorder has finished all submitted work. No further end may have been reported."""
         self.dispatcher.recorder.commit([])
         assert self.told.empty()
 
@@ -75,7 +75,7 @@ def loop(dispatcher):
 
 
 def is_empty():
-    """Return True if nothing at all is on record."""
+    """Return True if nothing is recorded."""
     return not any(table.select().exists() for table in (Run, Step, RunDay, LogEntry))
 
 
@@ -91,7 +91,7 @@ def test_a_turn_is_one_commit(loop):
     assert database.commits() == before and is_empty() and loop.told.empty()
     loop.quick.end_turn()
     ends = loop.ends(6)
-    assert database.commits() == before + 2  # one up as it begins, one as it ends
+    assert database.commits() == before + 2  # the counter rises at the beginning and the end of a commit
     assert [(end.outcome.status, end.output, end.error) for end in ends] == [("success", b"null", None)] * 6
     assert Run.select().count() == LogEntry.select().count() == 6
     for end in ends:
@@ -106,11 +106,11 @@ def test_a_turn_without_runs_writes_nothing(loop):
     for _ in range(3):
         loop.quick.end_turn()
     loop.dispatcher.recorder.commit([])
-    assert database.commits() == before + 2  # of that commit alone
+    assert database.commits() == before + 2  # from that commit alone
 
 
 @pytest.mark.usefixtures("unhurried")
-def test_a_long_turn_is_handed_over_in_parts(loop):
+def test_a_long_turn_is_submitted_in_parts(loop):
     made = add_flow(flow("a"))
     for _ in range(MAX_TURN + 1):
         assert loop.start(made)
@@ -121,7 +121,7 @@ def test_a_long_turn_is_handed_over_in_parts(loop):
 
 
 @pytest.mark.usefixtures("unhurried")
-def test_nobody_is_told_before_the_run_is_on_the_disk(loop):
+def test_an_end_is_reported_only_after_the_run_is_recorded(loop):
     seen = []
     made = add_flow(flow("a"))
     plan_ = loop.dispatcher.resources.plan_of(made)
@@ -146,27 +146,27 @@ def test_a_caller_whose_report_fails_does_not_stop_other_reports(loop, caplog):
     assert "cannot be told" in caplog.text and Run.select().count() == 3
 
 
-# A disk that refuses
+# A disk that refuses writes
 
 
 @pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("table", ["runs", "run_days"])
-def test_a_disk_that_refuses_all_leaves_nothing(loop, table):
-    refusing(loop.dispatcher, "1 = 1", table)
+def test_refused_turns_leave_nothing(loop, table):
+    refuse_inserts(loop.dispatcher, "1 = 1", table)
     for definitions in ([flow("a")], [chain("a", node("s", "stop", {"message": "m"}))] * 3):
         ends = loop.turn(*definitions)
         assert all(isinstance(end.error, database.OperationalError) for end in ends)
     loop.end()
     assert is_empty()
-    accepting(loop.dispatcher)
+    accept_inserts(loop.dispatcher)
     loop.end()
     assert is_empty()
     assert loop.turn(flow("a"))[0].error is None
 
 
 @pytest.mark.usefixtures("unhurried")
-def test_a_run_at_fault_does_not_take_the_others_of_its_turn_along(loop):
-    refusing(loop.dispatcher, BAD, "runs")
+def test_a_run_that_cannot_be_recorded_does_not_affect_others_of_its_turn(loop):
+    refuse_inserts(loop.dispatcher, BAD, "runs")
     ends = loop.turn(flow("good"), flow("bad"), flow("good"), flow("good"))
     assert sorted(end.error is None for end in ends) == [False, True, True, True]
     assert {end.run.id for end in ends if end.error is None} == {run.id for run in Run.select()}
@@ -174,8 +174,8 @@ def test_a_run_at_fault_does_not_take_the_others_of_its_turn_along(loop):
     loop.end()
 
 
-def hand_over_a_batch_that_waits(dispatcher):
-    """Have the recorder execute something that waits for the `Gate` which this gives. It has the lock meanwhile."""
+def submit_blocked_batch(dispatcher):
+    """Submit a batch that waits for the returned `Gate`. Meanwhile the recorder holds the write lock."""
     gate = Gate()
 
     class Writes(list):
@@ -188,7 +188,7 @@ def hand_over_a_batch_that_waits(dispatcher):
 
 
 @pytest.mark.usefixtures("unhurried")
-def test_a_run_of_which_no_row_can_be_made_takes_no_other_along(loop):
+def test_a_run_without_a_valid_row_does_not_affect_others(loop):
     assert loop.start(chain("a"))
     loop.quick._turn.add(WholeRun(object(), [], []), lambda error: loop._tell(None, None, None, error))
     loop.quick.end_turn()
@@ -197,7 +197,7 @@ def test_a_run_of_which_no_row_can_be_made_takes_no_other_along(loop):
     assert Run.select().count() == 1
 
 
-def test_runs_of_a_recorder_that_has_stopped_are_told_so(loop):
+def test_runs_submitted_to_a_stopped_recorder_are_refused(loop):
     for _ in range(3):
         assert loop.start(flow("a"))
     loop.dispatcher.recorder.stop()
@@ -209,7 +209,7 @@ def test_runs_of_a_recorder_that_has_stopped_are_told_so(loop):
 @pytest.mark.usefixtures("unhurried")
 def test_a_turn_submitted_before_the_recorder_stops_is_recorded(loop):
     made = add_flow(flow("a"))
-    gate = hand_over_a_batch_that_waits(loop.dispatcher)
+    gate = submit_blocked_batch(loop.dispatcher)
     assert gate.reached.wait(PATIENCE)
     assert loop.start(made) and loop.start(made)
     loop.quick.end_turn()
@@ -218,16 +218,16 @@ def test_a_turn_submitted_before_the_recorder_stops_is_recorded(loop):
     assert [end.error for end in loop.ends(2)] == [None, None] and Run.select().count() == 2
 
 
-# Another process that writes
+# Another process that holds the write lock
 
 
 def late(loop):
-    """Let so much time pass that a turn has waited for too long."""
+    """Move the clock beyond the time that a turn may wait."""
     loop.clock.now += loop.dispatcher.config.write_wait + 0.1
 
 
 @pytest.mark.usefixtures("unhurried")
-def test_turns_that_wait_for_too_long_are_taken_back_and_never_recorded(loop, path, monkeypatch):
+def test_turns_that_wait_too_long_are_revoked_and_never_recorded(loop, path, monkeypatch):
     monkeypatch.setattr(database.write_lock, "STALL_SECONDS", PATIENCE)
     early, later = add_flow(flow("early")), add_flow(flow("late"))
     with another_writer(path):
@@ -248,13 +248,13 @@ def test_turns_that_wait_for_too_long_are_taken_back_and_never_recorded(loop, pa
 
 
 @pytest.mark.usefixtures("unhurried")
-def test_a_turn_that_the_recorder_has_begun_is_not_taken_back(loop):
+def test_a_turn_that_the_recorder_has_begun_is_not_revoked(loop):
     made = add_flow(flow("a"))
-    before = hand_over_a_batch_that_waits(loop.dispatcher)
+    before = submit_blocked_batch(loop.dispatcher)
     assert before.reached.wait(PATIENCE)
     assert loop.start(made) and loop.start(made)
     loop.quick.end_turn()
-    beside = hand_over_a_batch_that_waits(loop.dispatcher)
+    beside = submit_blocked_batch(loop.dispatcher)
     before.opened.set()
     assert beside.reached.wait(PATIENCE)
     late(loop)
@@ -267,15 +267,15 @@ def test_a_turn_that_the_recorder_has_begun_is_not_taken_back(loop):
 
 
 @pytest.mark.usefixtures("unhurried")
-def test_runs_that_are_written_each_alone_are_taken_back_too(loop):
-    """One of the turn is at fault, so each is tried once more; and just then somebody else writes."""
-    refusing(loop.dispatcher, BAD, "runs")
+def test_runs_that_are_written_one_by_one_are_revoked_too(loop):
+    """One run of the turn fails, so each is written alone; just then another batch holds the write lock."""
+    refuse_inserts(loop.dispatcher, BAD, "runs")
     good, bad = add_flow(flow("good")), add_flow(flow("bad"))
-    before = hand_over_a_batch_that_waits(loop.dispatcher)
+    before = submit_blocked_batch(loop.dispatcher)
     assert before.reached.wait(PATIENCE)
     assert loop.start(good) and loop.start(bad) and loop.start(good)
     loop.quick.end_turn()
-    then = hand_over_a_batch_that_waits(loop.dispatcher)
+    then = submit_blocked_batch(loop.dispatcher)
     before.opened.set()
     assert then.reached.wait(PATIENCE)
     loop.quick.end_turn()
@@ -291,7 +291,7 @@ def test_runs_that_are_written_each_alone_are_taken_back_too(loop):
 
 
 @pytest.mark.usefixtures("unhurried")
-def test_while_others_hold_up_this_process_nothing_is_taken(loop, path, monkeypatch):
+def test_no_run_is_accepted_while_another_process_blocks_writes(loop, path, monkeypatch):
     monkeypatch.setattr(database.write_lock, "STALL_SECONDS", 0.05)
     made = add_flow(flow("a"))
     with another_writer(path):
@@ -299,30 +299,30 @@ def test_while_others_hold_up_this_process_nothing_is_taken(loop, path, monkeypa
         loop.quick.end_turn()
         ends = time.monotonic() + PATIENCE
         while not database.is_write_blocked():
-            assert time.monotonic() < ends, "nobody has noticed"
+            assert time.monotonic() < ends, "the block was not noticed"
         assert not loop.start(made)
     assert loop.ends(1)[0].error is None
     assert loop.turn(made)[0].error is None
     assert Run.select().count() == 2
 
 
-# What is not quick after all
+# Runs that turn out not to be quick
 
 
 @pytest.fixture
 def count(types):
-    """The node type `count`, which is quick by itself; the calls of it so far are the list that this gives."""
+    """Offer the quick node type `count`, and return the list of its calls."""
     calls = []
     types.offer("count", lambda config, input, ctx: calls.append(input), quick=True)
     return calls
 
 
 def spread(count="{{ input }}"):
-    """A flow that executes `count` once for each of so many items."""
+    """Return a flow that executes `count` once for each of so many items."""
     return flow(node("each", "count", foreach=f"{{{{ range({count.strip('{ }')}) }}}}"))
 
 
-def test_a_run_that_takes_long_is_given_up_without_a_trace(loop, count):
+def test_a_run_that_takes_too_long_is_abandoned_without_a_record(loop, count):
     assert not loop.start(spread(), LONG)
     assert 0 < len(count) < LONG
     loop.quick.end_turn()
@@ -341,12 +341,12 @@ def test_a_flow_that_was_slow_twice_in_succession_is_not_tried_for_a_while(loop,
     assert not loop.start(made, 1) and not count
     loop.clock.now += 2
     assert loop.start(made, 1) and count
-    assert not loop.start(made, LONG)  # once more, which makes it the first again
+    assert not loop.start(made, LONG)  # slow again, but counted as the first time
     assert loop.start(made, 1)
     assert len(loop.turn()) == 0 and len(loop.ends(2)) == 2
 
 
-def test_a_quick_run_in_between_makes_the_next_slow_one_the_first(loop, count):
+def test_a_quick_run_resets_the_count_of_slow_runs(loop, count):
     made = add_flow(spread())
     for _ in range(3 * SLOW_RUNS):
         assert not loop.start(made, LONG)
@@ -371,7 +371,7 @@ def test_the_number_of_remembered_slow_flows_is_limited(loop, count, monkeypatch
 
 
 def test_a_flow_whose_last_node_takes_long_is_slow_too(loop, types, monkeypatch):
-    """Its run is done when that is noticed, and counts; but the loop may not be held up like that again and again."""
+    """The run has ended when this is noticed, and counts, but the loop must not be blocked like that repeatedly."""
 
     def burn(config, input, ctx):
         ends = time.thread_time() + 1.5 * quick_runs.QUICK_SECONDS
@@ -401,11 +401,11 @@ ELSEWHERE = {
 @pytest.mark.parametrize("wanted", ELSEWHERE)
 def test_a_service_that_quick_runs_lack_does_not_fail_the_node(loop, types, wanted, on_error, foreach):
     types.offer("want", lambda config, input, ctx: ELSEWHERE[wanted](ctx), quick=True)
-    given_up(loop, node("w", "want", on_error=on_error, **({"foreach": foreach} if foreach else {})))
+    check_abandoned(loop, node("w", "want", on_error=on_error, **({"foreach": foreach} if foreach else {})))
 
 
-def given_up(loop, middle):
-    """See that a run of a flow with this node in the middle is given up."""
+def check_abandoned(loop, middle):
+    """Check that the loop abandons a run of a flow with this node in the middle."""
     way = " error" if middle["on_error"] == "branch" else " true" if middle["type"] == "if" else ""
     edges = ["a w", f"w b{way}"]
     assert not loop.start(flow("a", middle, "b", edges=edges))
@@ -428,12 +428,12 @@ def given_up(loop, middle):
     ],
     ids=range(6),
 )
-def test_a_node_that_needs_more_than_it_has_is_no_failure_either(loop, type_, config, on_error):
-    given_up(loop, node("w", type_, config, on_error=on_error))
+def test_a_built_in_node_that_quick_runs_cannot_execute_does_not_fail(loop, type_, config, on_error):
+    check_abandoned(loop, node("w", type_, config, on_error=on_error))
 
 
 @pytest.mark.usefixtures("unhurried")
-def test_values_too_large_for_a_row_are_left_to_others(start):
+def test_runs_with_values_too_large_for_a_row_are_left_to_threads(start):
     dispatcher = start(inline_value_bytes=100, max_value_bytes=1_000)
     loop, made = Loop(dispatcher), add_flow(flow("a"))
     assert not loop.start(made, "x" * 200)
@@ -441,7 +441,7 @@ def test_values_too_large_for_a_row_are_left_to_others(start):
     with pytest.raises(BadInput):
         dispatcher.submit(Start(made, "x" * 2_000, "webhook"))
     assert loop.start(flow("a"), "x" * 90)
-    # Each of the outputs fits, and the run's is both.
+    # Each output fits, but the output of the run contains both.
     assert not loop.start(flow(*(node(id_, "set", {"values": {"x": "y" * 60}}) for id_ in "ab")))
     loop.quick.end_turn()
     assert loop.ends(1)[0].error is None
@@ -449,18 +449,18 @@ def test_values_too_large_for_a_row_are_left_to_others(start):
 
 
 @pytest.mark.usefixtures("unhurried")
-def test_a_log_that_is_too_long_is_left_to_others(loop, monkeypatch):
+def test_a_run_whose_log_is_too_long_is_left_to_threads(loop, monkeypatch):
     monkeypatch.setattr("dispatch.run_record.MAX_LOG_BUFFER", 100)
-    given_up(loop, node("w", "log", {"message": "x" * 200}, on_error="continue"))
+    check_abandoned(loop, node("w", "log", {"message": "x" * 200}, on_error="continue"))
 
 
-# What would have the loop wait for another process, or plan for long
+# Work that would make the loop wait for another process
 
 APART = {"$dynamicAnchor": "x", "properties": {"a": {"$dynamicRef": "#x"}}, "type": "object"}
 
 
 @pytest.mark.usefixtures("unhurried")
-def test_a_schema_that_is_checked_in_a_process_of_its_own_is_left_to_others(loop):
+def test_a_schema_checked_in_another_process_is_left_to_threads(loop):
     assert not loop.start(flow(node("v", "validate", {"schema": APART}, on_error="continue")), {"a": {}})
     made = add_flow(flow(node("m", "manual", {"input_schema": APART})))
     for _ in range(SLOW_RUNS):
@@ -473,10 +473,10 @@ def test_a_schema_that_is_checked_in_a_process_of_its_own_is_left_to_others(loop
     assert loop.dispatcher.waiting.wait(loop.dispatcher.ticket_of(run), PATIENCE).status == "success"
 
 
-# Which plans may be quick, and whether runs are taken
+# Plans whose runs may be quick, and refused runs
 
 
-def test_a_plan_that_takes_long_to_make_is_made_by_others(loop):
+def test_the_loop_makes_no_plan_that_takes_long(loop):
     long = add_flow(chain(*(node(f"n{number}", notes="x" * 1_000) for number in range(20))))
     apart = add_flow(flow(node("v", "validate", {"schema": {"type": "string", "pattern": "^.{1,600}$"}})))
     short = add_flow(flow("a"))
@@ -515,19 +515,19 @@ def test_a_plan_decides_whether_its_runs_may_be_quick(loop, definition, may):
     assert loop.quick.may_run(plan(definition)) == may
 
 
-def test_nothing_is_quick_where_somebody_wants_to_see_each_step(loop):
+def test_no_run_is_quick_if_on_step_is_set(loop):
     loop.dispatcher.executor.on_step = print
     assert not loop.quick.may_run(plan(flow("a")))
 
 
-@pytest.mark.parametrize("state", ["paused", "closed", "taken for dead", "full"])
-def test_a_server_that_takes_no_runs_takes_no_quick_ones(loop, state, monkeypatch):
+@pytest.mark.parametrize("state", ["paused", "closed", "expired", "full"])
+def test_a_server_that_refuses_runs_refuses_quick_ones(loop, state, monkeypatch):
     dispatcher = loop.dispatcher
     if state == "paused":
         dispatcher.is_paused = True
     elif state == "closed":
         dispatcher.close()
-    elif state == "taken for dead":
+    elif state == "expired":
         dispatcher.lease._alive_until = 0.0
     else:
         dispatcher.free_space.floor = 2**62
@@ -539,7 +539,7 @@ def test_a_server_that_takes_no_runs_takes_no_quick_ones(loop, state, monkeypatc
     assert is_empty()
 
 
-def test_an_input_that_the_trigger_does_not_take_starts_nothing(loop):
+def test_an_input_that_violates_the_schema_of_the_trigger_starts_nothing(loop):
     made = flow(node("m", "manual", {"input_schema": {"type": "integer"}}))
     with pytest.raises(Unprocessable):
         loop.start(made, "one")

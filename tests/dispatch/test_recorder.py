@@ -1,4 +1,4 @@
-"""The one writer of a process: what it commits, in which groups, and what it tells those who wait."""
+"""The recorder, the only writer of a process: its commits, their groups, and the results for waiting callers."""
 
 import sqlite3
 import threading
@@ -72,7 +72,7 @@ def commits(path):
 # Commits
 
 
-def test_a_commit_is_there_for_others_when_it_returns(path, recorder):
+def test_a_commit_is_visible_to_others_when_it_returns(path, recorder):
     assert recorder.commit([put("ws_1")]) == [1]
     assert seen_by_another(path, "SELECT id FROM workspaces") == [("ws_1",)]
 
@@ -82,11 +82,11 @@ def test_every_write_has_its_row_count(recorder):
     assert recorder.commit(writes) == [1, 1, 0, 2]
 
 
-def test_no_writes_are_a_commit_too(recorder):
+def test_a_commit_may_be_empty(recorder):
     assert recorder.commit([]) == []
 
 
-def test_writes_of_many_threads_are_all_there(recorder):
+def test_all_writes_of_many_threads_are_committed(recorder):
     def work(number):
         return [
             recorder.commit([put(f"ws_{number}_{index}"), rename(f"ws_{number}_{index}", "y")]) for index in range(40)
@@ -101,11 +101,11 @@ def test_writes_submitted_during_a_commit_are_one_transaction(path, recorder):
     with write():
         waiting = [recorder.submit([put(f"ws_{number}")]) for number in range(50)]
     assert [done.result(PATIENCE) for done in waiting] == [[1]] * 50
-    # The first may have gone alone, before the others came; the transaction that kept it waiting wrote nothing.
+    # The first may be a transaction of its own; the transaction that made it wait wrote nothing.
     assert commits(path) - before <= 2
 
 
-def test_writes_happen_in_the_order_in_which_they_were_handed_over(recorder):
+def test_writes_are_committed_in_the_order_of_their_submission(recorder):
     recorder.commit([put("ws_1")])
     for number in range(100):
         last = recorder.submit([rename("ws_1", str(number))])
@@ -142,7 +142,7 @@ def test_an_error_for_an_unsupported_value_reaches_the_waiting_caller(recorder):
     assert recorder.commit([put("ws_1")]) == [1]
 
 
-# Beginning and end
+# Start and stop
 
 
 def test_stop_commits_queued_writes(path):
@@ -173,7 +173,7 @@ def test_a_recorder_may_be_started_again(path):
     assert len(names()) == 2
 
 
-# A disk that refuses
+# A disk that refuses writes
 
 
 def test_an_error_of_a_full_database_reaches_only_its_caller(path, recorder):
@@ -193,7 +193,7 @@ def test_an_error_of_a_full_database_reaches_only_its_caller(path, recorder):
 
 
 @pytest.mark.slow
-def test_the_recorder_goes_on_once_the_disk_has_room_again(path):
+def test_the_recorder_continues_once_the_disk_has_space_again(path):
     source = """
 import pathlib, resource, sys
 import database
@@ -216,11 +216,11 @@ database.disconnect()
     assert set(names()) == {"ws_1", "ws_3"}
 
 
-# What is taken back
+# Revoked units
 
 
 def hasty(done):
-    """Return the result of the work in a thread that may wait for a moment only."""
+    """Return the result of the work in a thread that may wait only briefly."""
     lock_wait.limit(0.01)
     return done.result()
 
@@ -282,7 +282,7 @@ def record(recorder, payloads):
 
 
 def step(seq, status="success", *, pure=True, **more):
-    """A step as the engine makes it."""
+    """Return a step as the engine makes it."""
     now = now_ms()
     values = {
         "node_id": f"n{seq}", "node_type": "noop", "node_name": "N", "attempt": 1, "item_index": None, "inputs": (),
@@ -296,12 +296,12 @@ def step(seq, status="success", *, pure=True, **more):
 
 @pytest.fixture
 def on_disk(path, record):
-    """`on_disk()` gives number and status of the run's steps, as another connection reads them."""
+    """`on_disk()` returns the number and status of the run's steps, as another connection reads them."""
     return lambda: seen_by_another(path, "SELECT seq, status FROM steps WHERE run_id = ? ORDER BY seq", record.run.id)
 
 
 def test_writes_after_failed_writes_of_the_run_are_not_written(record, recorder, on_disk):
-    """As where a large step finds no room on the disk, and the end of the run, which is small, would."""
+    """For example if a large step does not fit on the disk, but the small end of the run would."""
     with write():
         record.step(step(0, pure=False))
         record.add(Write("INSERT INTO nowhere VALUES (1)", ()))
@@ -313,7 +313,7 @@ def test_writes_after_failed_writes_of_the_run_are_not_written(record, recorder,
     assert (on_disk(), set(names())) == ([(0, "success")], {"ws_2"})
 
 
-def test_pure_steps_wait_for_the_end(record, recorder, on_disk):
+def test_pure_steps_are_written_at_the_end(record, recorder, on_disk):
     for seq in range(3):
         record.step(step(seq))
     recorder.commit([])
@@ -322,7 +322,7 @@ def test_pure_steps_wait_for_the_end(record, recorder, on_disk):
     assert on_disk() == [(0, "success"), (1, "success"), (2, "success")]
 
 
-def test_a_running_step_and_all_before_it_are_durable_when_it_is_noted(record, on_disk):
+def test_a_running_step_and_all_before_it_are_durable_when_it_is_recorded(record, on_disk):
     record.step(step(0))
     record.log("n0", "info", "hello", None)
     record.step(step(1, "running", pure=False))
@@ -330,14 +330,14 @@ def test_a_running_step_and_all_before_it_are_durable_when_it_is_noted(record, o
     assert [entry.message for entry in LogEntry.select()] == ["hello"]
 
 
-def test_the_end_of_a_step_with_effects_is_handed_over_at_once(record, recorder, on_disk):
+def test_the_end_of_a_step_with_effects_is_submitted_at_once(record, recorder, on_disk):
     record.step(step(0, "running", pure=False))
     record.step(step(0, pure=False))
     recorder.commit([])
     assert on_disk() == [(0, "success")]
 
 
-def test_a_step_that_waits_is_handed_over_at_once_where_somebody_was_told_of_it(record, recorder, on_disk):
+def test_a_waiting_step_is_submitted_at_once_if_it_was_announced(record, recorder, on_disk):
     record.step(step(0, "waiting", finished_at=None, wait=Suspend(None, "quietly")))
     recorder.commit([])
     assert on_disk() == []
@@ -346,7 +346,7 @@ def test_a_step_that_waits_is_handed_over_at_once_where_somebody_was_told_of_it(
     assert on_disk() == [(0, "waiting"), (1, "waiting")]
 
 
-def test_a_full_buffer_is_handed_over(record, recorder, on_disk):
+def test_a_full_buffer_is_submitted(record, recorder, on_disk):
     for seq in range(FULL_BUFFER - 1):
         record.step(step(seq))
     recorder.commit([])
@@ -356,7 +356,7 @@ def test_a_full_buffer_is_handed_over(record, recorder, on_disk):
     assert len(on_disk()) == FULL_BUFFER
 
 
-def test_an_old_buffer_is_handed_over_with_the_next_step(record, recorder, on_disk, monkeypatch):
+def test_an_old_buffer_is_submitted_with_the_next_step(record, recorder, on_disk, monkeypatch):
     record.step(step(0))
     monkeypatch.setattr(run_record, "OLD_SECONDS", -1.0)
     record.step(step(1))
@@ -373,7 +373,7 @@ def test_a_pure_run_is_one_transaction(path, record):
     assert commits(path) - before == 1
 
 
-def test_a_run_that_fails_is_one_transaction_with_the_log_entry_that_tells_of_it(path, record):
+def test_a_failed_run_and_its_log_entry_are_one_transaction(path, record):
     before = commits(path)
     record.log("a", "info", "before", None)
     record.finish(record.run.finish("me", "failed", error_text="no luck", error_node_id="a"))
@@ -382,17 +382,17 @@ def test_a_run_that_fails_is_one_transaction_with_the_log_entry_that_tells_of_it
     assert found == [("info", "a", "before"), ("error", "a", "The run failed: no luck")]
 
 
-def test_the_end_of_a_run_that_is_not_ours_leaves_no_log_entry(record):
+def test_the_end_of_a_run_of_another_process_leaves_no_log_entry(record):
     assert record.finish(record.run.finish("somebody else", "failed", error_text="no luck"))[-1] == 0
     assert LogEntry.select().count() == 0
 
 
-def test_a_run_that_succeeds_writes_nothing_into_the_log(record):
+def test_a_successful_run_writes_no_log_entry(record):
     assert not [item for item in record.run.finish("me", "success") if "log_entries" in item.sql]
     assert not [item for item in insertions([record.whole()]) if "log_entries" in item.sql]
 
 
-def test_the_entry_of_a_failure_is_there_however_much_a_run_has_logged(record):
+def test_a_failure_is_logged_even_if_the_log_of_the_run_is_full(record):
     for number in range(MAX_LOG_ENTRIES + 50):
         record.log(None, "info", str(number), None)
     record.finish(record.run.finish("me", "failed", error_text="x" * MAX_LOG_TEXT))
@@ -401,7 +401,7 @@ def test_the_entry_of_a_failure_is_there_however_much_a_run_has_logged(record):
     assert last.message.startswith("The run failed: x") and len(last.message) == MAX_LOG_TEXT
 
 
-def test_finish_gives_the_counts_of_its_own_writes(record):
+def test_finish_returns_the_row_counts_of_its_own_writes(record):
     record.step(step(0))
     assert record.finish([put("ws_1"), rename("ws_9", "y")]) == [1, 0]
 
@@ -412,7 +412,7 @@ def test_the_end_of_a_run_is_durable_when_finish_returns(path, record):
     assert RunDay.get().total == 1
 
 
-def test_all_of_a_step_is_in_its_row(record):
+def test_a_row_has_all_values_of_its_step(record):
     ended = {"output": b'{"error":"no"}', "branch": "error", "error_text": "no", "duration_ms": 1.5}
     record.step(step(0, "failed", node_id="a", node_name="Ä", attempt=2, inputs=("x", "y"), **ended))
     record.step(step(1, same_as="a", output=None, item_index=3, item=b'"i"'))
@@ -424,7 +424,7 @@ def test_all_of_a_step_is_in_its_row(record):
     assert (second.same_as, second.output, second.inputs, second.item_index, second.item) == ("a", None, None, 3, '"i"')
 
 
-def test_a_large_output_is_in_a_file_when_its_row_is_there(record, payloads):
+def test_a_large_output_is_in_a_file_before_its_row_is_written(record, payloads):
     value = b'"' + b"x" * 200 + b'"'
     record.step(step(0, output=value))
     assert (payloads.folder / record.run.id / "step_0.json").read_bytes() == value
@@ -433,7 +433,7 @@ def test_a_large_output_is_in_a_file_when_its_row_is_there(record, payloads):
     assert (row.output, row.output_bytes) == (None, 202)
 
 
-def test_a_large_item_is_left_out(record):
+def test_a_large_item_is_not_recorded(record):
     record.step(step(0, item_index=0, item=b'"' + b"x" * 200 + b'"'))
     record.finish([])
     assert steps_of(record.run.id)[0].item is None
@@ -459,7 +459,9 @@ def test_a_node_with_effects_does_not_start_when_a_write_before_it_was_refused(r
 
     with write():
         announcing = Background(announce)
-        announcing.thread.join(0.05)  # until both are handed over; neither can be written as long as we write
+        announcing.thread.join(
+            0.05
+        )  # until both are submitted; neither can be written while this thread holds the lock
     with pytest.raises(Conflict):
         announcing.result()
 
@@ -483,7 +485,7 @@ def test_log_entries_keep_their_order(record):
     assert [entry.message for entry in entries] == [str(number) for number in range(50)] and more is None
 
 
-def test_the_log_of_a_run_has_a_bound_and_says_so(record):
+def test_the_log_of_a_run_is_limited_and_says_so(record):
     for number in range(MAX_LOG_ENTRIES + 50):
         record.log(None, "info", str(number), None)
     record.finish([])
@@ -492,19 +494,19 @@ def test_the_log_of_a_run_has_a_bound_and_says_so(record):
     assert last.level == "warning" and "the rest is dropped" in last.message
 
 
-def test_a_long_message_is_cut(record):
+def test_a_long_message_is_truncated(record):
     record.log(None, "info", "x" * (MAX_LOG_TEXT + 5), None)
     record.finish([])
     assert len(LogEntry.get().message) == MAX_LOG_TEXT
 
 
-def test_large_log_data_is_dropped_and_its_size_said(record):
+def test_large_log_data_is_replaced_by_its_size(record):
     record.log(None, "info", "x", "y" * (MAX_LOG_DATA + 1))
     record.finish([])
     assert "characters" in orjson.loads(LogEntry.get().data)["dropped"]
 
 
-def test_much_that_one_node_logs_does_not_gather_in_memory(record):
+def test_a_large_log_is_written_before_its_node_ends(record):
     for _ in range(MAX_LOG_BUFFER // MAX_LOG_TEXT + 1):
         record.log(None, "info", "x" * MAX_LOG_TEXT, None)
     assert LogEntry.select().count() > MAX_LOG_BUFFER // MAX_LOG_TEXT
@@ -519,7 +521,7 @@ def test_writes_tied_to_the_next_step_are_not_written_with_the_log(record):
     assert Workspace.select().where(Workspace.id == "ws_2").count() == 1 and LogEntry.select().exists()
 
 
-def test_log_data_that_is_no_json_is_written_as_text(record):
+def test_log_data_that_is_not_json_is_written_as_text(record):
     record.log(None, "info", "x", {"a": {1, 2} and b"bytes"})
     record.finish([])
     assert orjson.loads(LogEntry.get().data) == {"a": "b'bytes'"}
@@ -531,7 +533,7 @@ def test_a_log_message_with_half_a_surrogate_pair_does_not_lose_the_run(record):
     assert "odd" in LogEntry.get().message
 
 
-def test_a_thread_that_wrote_gives_its_connection_back(recorder):
+def test_a_commit_of_another_thread_survives_a_disconnect(recorder):
     Background(recorder.commit, [put("ws_1")]).result()
     disconnect_thread()
     assert set(names()) == {"ws_1"}

@@ -1,18 +1,18 @@
-"""What a process that died has left is taken over by another, and done once."""
+"""Runs of a dead process are taken over by another, and completed steps are not repeated."""
 
 import orjson
 import pytest
 from test_dispatch import (
+    add_run,
+    add_run_of_dead_process,
     at_gate,
     finished,
-    left_behind,
-    let_go,
-    on_record,
     output,
     record_steps,
     statuses,
     submit,
-    taken_from,
+    take_from,
+    wait_until_idle,
 )
 from world import (
     PATIENCE,
@@ -33,7 +33,7 @@ from dispatch.resume_state import History
 from errors import NodeError
 from models import Lease, Run, RunDay, Step, Workflow
 
-# What a dead process left
+# Runs of a dead process
 
 EVERYTHING = flow(
     node("a", "give", {"value": [1, 2]}),
@@ -52,7 +52,7 @@ def test_a_run_left_by_a_dead_process_is_resumed_from_any_of_its_steps(inline, t
     whole = run_engine(EVERYTHING)
     everything = [key.split(":", 1)[1] for key in types.effects]
     for cut in range(len(whole.steps) + 1):
-        id_ = left_behind(inline, EVERYTHING, steps=cut)
+        id_ = add_run_of_dead_process(inline, EVERYTHING, steps=cut)
         done = {f"{step.node_id}:{step.item_index or 0}" for step in whole.steps[:cut] if step.status == "success"}
         types.effects.clear()
         inline.sweep()
@@ -61,9 +61,9 @@ def test_a_run_left_by_a_dead_process_is_resumed_from_any_of_its_steps(inline, t
         assert types.effects == [f"{id_}:{key}" for key in everything if key not in done]
 
 
-def test_a_step_in_doubt_is_closed_and_done_again_with_the_same_key(inline, types):
+def test_a_step_in_doubt_is_closed_and_repeated_with_the_same_key(inline, types):
     made = chain("a", node("b", "act"))
-    id_ = left_behind(inline, made, steps=2)
+    id_ = add_run_of_dead_process(inline, made, steps=2)
     types.effects.clear()
     inline.sweep()
     assert types.effects == [f"{id_}:b:0"]
@@ -71,29 +71,29 @@ def test_a_step_in_doubt_is_closed_and_done_again_with_the_same_key(inline, type
     assert "interrupted" in steps_of(id_)[1].error_text
 
 
-def test_a_step_in_doubt_fails_the_run_where_on_interrupt_says_so(inline, types):
-    id_ = left_behind(inline, flow(node("a", "act", on_interrupt="fail")), steps=1)
+def test_a_step_in_doubt_with_on_interrupt_fail_fails_the_run(inline, types):
+    id_ = add_run_of_dead_process(inline, flow(node("a", "act", on_interrupt="fail")), steps=1)
     types.effects.clear()
     inline.sweep()
     assert (run_of(id_).status, types.effects) == ("failed", [])
 
 
-def test_a_step_that_has_failed_for_good_is_not_done_again(types, inline):
+def test_a_step_with_a_final_failure_is_not_repeated(types, inline):
     def burn(config, input, ctx):
         types.effects.append(ctx.idempotency_key)
         raise RuntimeError("burnt")
 
     types.offer("burn", burn, pure=False)
-    id_ = left_behind(inline, flow(node("a", "burn")), steps=2)
+    id_ = add_run_of_dead_process(inline, flow(node("a", "burn")), steps=2)
     types.effects.clear()
     inline.sweep()
     assert (run_of(id_).status, types.effects) == ("failed", [])
 
 
 @pytest.mark.parametrize("steps", [1, 3])
-def test_a_step_that_was_interrupted_once_may_be_interrupted_again(inline, types, steps):
-    """First a dies while it runs; the process that resumes it dies while a runs again, or while b does."""
-    id_ = left_behind(inline, chain(node("a", "act"), node("b", "act")), 5, steps=1)
+def test_a_step_may_be_interrupted_twice(inline, types, steps):
+    """The first process dies while `a` runs; the next one dies while `a` runs again, or while `b` does."""
+    id_ = add_run_of_dead_process(inline, chain(node("a", "act"), node("b", "act")), 5, steps=1)
     database.execute(*Step.close_running_steps(id_, 1))
     first = len(steps_of(id_))
     again = [
@@ -108,13 +108,13 @@ def test_a_step_that_was_interrupted_once_may_be_interrupted_again(inline, types
 
 
 @pytest.mark.parametrize("more", [{"retry": {"attempts": 3, "delay": 0}}, {"foreach": [1], "retry": {"attempts": 3}}])
-def test_a_step_that_has_failed_for_good_before_its_last_attempt_is_not_done_again(types, inline, more):
+def test_a_step_with_a_permanent_error_before_its_last_attempt_is_not_repeated(types, inline, more):
     def burn(config, input, ctx):
         types.effects.append(ctx.idempotency_key)
         raise NodeError("burnt", permanent=True)
 
     types.offer("burn", burn, pure=False)
-    id_ = left_behind(inline, flow(node("a", "burn", **more)), steps=3)
+    id_ = add_run_of_dead_process(inline, flow(node("a", "burn", **more)), steps=3)
     types.effects.clear()
     inline.sweep()
     assert (run_of(id_).status, types.effects) == ("failed", [])
@@ -129,33 +129,33 @@ def test_a_resumed_run_has_its_input_and_its_large_values(start, tmp_path):
     )
     value = "long enough for a file"
     for cut in range(5):
-        id_ = left_behind(inline, made, value, steps=cut)
+        id_ = add_run_of_dead_process(inline, made, value, steps=cut)
         inline.sweep()
         assert output(inline, run_of(id_)) == [value, value]
 
 
-def test_a_disabled_node_that_handed_on_a_large_value_hands_it_on_after_a_crash(start):
+def test_a_disabled_node_passes_a_large_value_on_after_a_crash(start):
     inline = start(inline=True, inline_value_bytes=10)
     value = "long enough for a file"
-    id_ = left_behind(inline, chain(node("a", disabled=True), "b"), value, steps=1)
+    id_ = add_run_of_dead_process(inline, chain(node("a", disabled=True), "b"), value, steps=1)
     inline.sweep()
     assert output(inline, run_of(id_)) == value
 
 
-def test_an_error_too_large_for_its_row_is_handed_on_after_a_crash(start, types):
+def test_an_error_too_large_for_its_row_is_passed_on_after_a_crash(start, types):
     inline = start(inline=True, inline_value_bytes=10)
     made = chain(
         node("a", "fail", {"value": "long enough for a file"}, on_error="continue"), node("b"), node("c", "act")
     )
-    id_ = left_behind(inline, made, steps=2)
+    id_ = add_run_of_dead_process(inline, made, steps=2)
     inline.sweep()
     run = run_of(id_)
     assert (run.status, output(inline, run)) == ("success", {"error": "long enough for a file"})
     assert [step.node_id for step in steps_of(id_)] == ["a", "b", "c"]
 
 
-def test_a_run_of_a_process_that_lives_is_left_alone(inline, types):
-    id_ = left_behind(inline, flow(node("a", "act")))
+def test_a_run_of_a_live_process_is_left_alone(inline, types):
+    id_ = add_run_of_dead_process(inline, flow(node("a", "act")))
     Lease.beat("proc_gone", 60_000)
     inline.sweep()
     assert types.effects == ["run_1:a:0"] and run_of(id_).status == "running"
@@ -165,14 +165,14 @@ def test_a_run_of_a_process_that_lives_is_left_alone(inline, types):
 
 
 def test_runs_are_swept_even_when_no_process_has_a_lease(inline):
-    id_ = left_behind(inline, flow("a"))
+    id_ = add_run_of_dead_process(inline, flow("a"))
     Lease.delete().execute()
     inline.sweep()
     assert run_of(id_).status == "success"
 
 
-def test_a_run_that_killed_its_process_three_times_is_given_up(inline, types):
-    id_ = left_behind(inline, flow(node("a", "act")), steps=1, deaths=MAX_DEATHS - 1)
+def test_a_run_is_abandoned_after_three_deaths(inline, types):
+    id_ = add_run_of_dead_process(inline, flow(node("a", "act")), steps=1, deaths=MAX_DEATHS - 1)
     types.effects.clear()
     inline.sweep()
     run = run_of(id_)
@@ -180,17 +180,17 @@ def test_a_run_that_killed_its_process_three_times_is_given_up(inline, types):
     assert "3 processes died" in run.error_text and RunDay.get().failed == 1
 
 
-def test_a_run_that_killed_two_processes_has_one_more_chance(inline):
-    id_ = left_behind(inline, flow("a"), deaths=MAX_DEATHS - 2)
+def test_a_run_is_executed_again_after_two_deaths(inline):
+    id_ = add_run_of_dead_process(inline, flow("a"), deaths=MAX_DEATHS - 2)
     inline.sweep()
     assert run_of(id_).status == "success"
 
 
-def test_of_the_runs_at_which_two_processes_died_a_process_executes_one_at_a_time(start, gate, types):
-    """Else the one that is to blame has the others given up with it."""
+def test_a_process_executes_runs_with_two_deaths_one_at_a_time(start, gate, types):
+    """Otherwise the run that causes the deaths would get the others abandoned too."""
     dispatcher = start(run_threads=4)
-    suspects = [on_record(add_flow(flow(node("a", "gate"))), deaths=MAX_DEATHS - 1) for _ in range(3)]
-    other = on_record(add_flow(flow("a")), claims=1)
+    suspects = [add_run(add_flow(flow(node("a", "gate"))), deaths=MAX_DEATHS - 1) for _ in range(3)]
+    other = add_run(add_flow(flow("a")), claims=1)
     dispatcher.sweep()
     assert finished(dispatcher, run_of(other)).status == "success"
     assert gate.reached.wait(PATIENCE)
@@ -199,9 +199,9 @@ def test_of_the_runs_at_which_two_processes_died_a_process_executes_one_at_a_tim
     assert [finished(dispatcher, run_of(id_)).status for id_ in suspects] == ["success"] * 3
 
 
-def test_two_threads_that_look_at_the_same_time_begin_one_of_those_runs(start, gate, monkeypatch):
+def test_two_threads_start_only_one_run_with_two_deaths(start, gate, monkeypatch):
     dispatcher = start(run_threads=4)
-    suspects = [on_record(add_flow(flow(node("a", "gate"))), deaths=MAX_DEATHS - 1) for _ in range(2)]
+    suspects = [add_run(add_flow(flow(node("a", "gate"))), deaths=MAX_DEATHS - 1) for _ in range(2)]
     has_suspect, others = dispatcher._has_suspect, []
 
     def meanwhile():
@@ -218,8 +218,8 @@ def test_two_threads_that_look_at_the_same_time_begin_one_of_those_runs(start, g
     gate.opened.set()
 
 
-def test_a_run_that_is_cancelled_before_it_is_resumed_leaves_no_step_running(inline, types):
-    id_ = left_behind(inline, flow(node("a", "act")), steps=1)
+def test_a_run_cancelled_before_it_is_resumed_has_no_running_step(inline, types):
+    id_ = add_run_of_dead_process(inline, flow(node("a", "act")), steps=1)
     types.effects.clear()
     with database.write():
         database.execute(*Run.requeue_abandoned(id_))
@@ -230,24 +230,24 @@ def test_a_run_that_is_cancelled_before_it_is_resumed_leaves_no_step_running(inl
     assert step.finished_at is not None and types.effects == []
 
 
-def test_a_node_that_ends_after_the_run_was_cancelled_has_its_result_on_record(dispatcher, gate, types):
+def test_the_result_of_a_node_that_ends_after_a_cancellation_is_recorded(dispatcher, gate, types):
     types.offer("linger", gate, pure=False)
     run = submit(dispatcher, chain(node("a", "linger"), node("b", "act")), 5)
     dispatcher.cancel(at_gate(dispatcher, run, gate), "ann")
     assert [step.status for step in steps_of(run.id)] == ["failed"]
     gate.opened.set()
-    let_go(dispatcher, run)
+    wait_until_idle(dispatcher, run)
     (step,) = steps_of(run.id)
     assert (step.status, step.output, step.error_text, types.effects) == ("success", "5", None, [])
 
 
 def large(gate, types):
-    """A flow of which the node in hand will give a value that is too large for its row."""
+    """Return a flow whose blocked node will return a value that is too large for its row."""
     types.offer("linger", lambda config, input, ctx: [gate(config, input, ctx)] * 50, pure=False)
     return chain(node("a", "linger"), node("b", "act"))
 
 
-def test_a_node_that_ends_after_the_run_was_cancelled_has_its_file_as_long_as_its_row(start, gate, types, tmp_path):
+def test_a_large_result_after_a_cancellation_has_its_file_as_long_as_its_row(start, gate, types, tmp_path):
     one = start(run_threads=2, inline_value_bytes=100)
     made = large(gate, types)
     runs = [submit(one, made, 5) for _ in range(2)]
@@ -257,14 +257,14 @@ def test_a_node_that_ends_after_the_run_was_cancelled_has_its_file_as_long_as_it
         one.cancel(run_of(run.id), "ann")
     run_of(runs[0].id).remove()
     gate.opened.set()
-    let_go(one, runs[1])
+    wait_until_idle(one, runs[1])
     (step,) = Step.select()
     assert (step.run_id, step.status) == (runs[1].id, "success")
     assert one.resources.value(runs[1].id, "step_0", Kept(step.output, step.output_bytes)) == [5] * 50
     assert [folder.name for folder in (tmp_path / "values").iterdir()] == [runs[1].id]
 
 
-def test_a_run_that_is_repeated_as_its_last_node_ends_has_the_file_of_that(start, gate, types, monkeypatch):
+def test_a_retry_started_while_the_last_node_ends_has_the_file_of_its_result(start, gate, types, monkeypatch):
     one = start(run_threads=2, inline_value_bytes=100)
     run = submit(one, large(gate, types), 5)
     while not steps_of(run.id):
@@ -276,15 +276,15 @@ def test_a_run_that_is_repeated_as_its_last_node_ends_has_the_file_of_that(start
         monkeypatch.undo()
         share(*given)
         gate.opened.set()
-        let_go(one, run)
+        wait_until_idle(one, run)
 
     monkeypatch.setattr(Payloads, "share", meanwhile)
     again = finished(one, one.retry(run_of(run.id), "failed", None).run)
     assert (again.status, output(one, again), types.effects) == ("success", [5] * 50, [f"{again.id}:b:0"])
 
 
-def test_a_run_whose_flow_was_deleted_fails_and_says_so(inline):
-    id_ = left_behind(inline, flow("a"))
+def test_a_run_whose_flow_was_deleted_fails_with_the_reason(inline):
+    id_ = add_run_of_dead_process(inline, flow("a"))
     Workflow.get().remove()
     inline.sweep()
     assert run_of(id_).status == "failed" and "deleted" in run_of(id_).error_text
@@ -292,35 +292,35 @@ def test_a_run_whose_flow_was_deleted_fails_and_says_so(inline):
     assert RunDay.get().total == 1
 
 
-def test_a_run_goes_on_with_the_version_that_it_began_with(inline):
-    id_ = left_behind(inline, flow(node("a", "give", {"value": "old"})))
+def test_a_run_continues_with_the_version_of_its_start(inline):
+    id_ = add_run_of_dead_process(inline, flow(node("a", "give", {"value": "old"})))
     changed = orjson.dumps(flow(node("a", "give", {"value": "new"}))).decode()
     Workflow.get().change(None, triggers=[], definition_json=changed)
     inline.sweep()
     assert run_of(id_).output == '"old"'
 
 
-def test_a_run_whose_definition_is_not_valid_any_more_fails_and_says_so(inline, types):
+def test_a_run_whose_definition_is_no_longer_valid_fails_with_the_reason(inline, types):
     types.offer("short_lived", lambda config, input, ctx: 1)
-    id_ = left_behind(inline, flow(node("a", "short_lived")))
+    id_ = add_run_of_dead_process(inline, flow(node("a", "short_lived")))
     types.__exit__()
     inline.sweep()
     assert run_of(id_).status == "failed" and "short_lived" in run_of(id_).error_text
 
 
-def test_a_run_that_was_taken_from_us_is_not_gone_on_with(dispatcher, gate, types):
+def test_a_run_taken_over_by_another_process_is_not_continued(dispatcher, gate, types):
     run = submit(dispatcher, chain(node("a", "gate"), node("b", "act")))
     at_gate(dispatcher, run, gate)
     Lease.beat("proc_other", 60_000)
     Run.update(lease_owner="proc_other", claims=2).where(Run.id == run.id).execute()
     dispatcher.sweep()
     gate.opened.set()
-    let_go(dispatcher, run)
+    wait_until_idle(dispatcher, run)
     row = run_of(run.id)
     assert (row.status, row.lease_owner, row.finished_at, types.effects) == ("running", "proc_other", None, [])
 
 
-def test_a_run_that_is_just_being_accepted_is_not_thought_to_be_taken(dispatcher, monkeypatch):
+def test_a_sweep_does_not_stop_a_run_that_is_being_accepted(dispatcher, monkeypatch):
     submit_writes = dispatcher.recorder.submit
 
     def after_a_sweep(*given, **more):
@@ -332,9 +332,9 @@ def test_a_run_that_is_just_being_accepted_is_not_thought_to_be_taken(dispatcher
     assert finished(dispatcher, submit(dispatcher, flow("a"))).error_text is None
 
 
-def test_a_sweep_does_not_mind_that_a_run_begins_meanwhile(inline):
+def test_a_run_can_start_during_a_sweep(inline):
     class Beginning:
-        """A run in hand; just when it is looked at, another one is taken in hand."""
+        """An active run; when the sweep reads it, another run becomes active."""
 
         @property
         def run(self):
@@ -347,13 +347,13 @@ def test_a_sweep_does_not_mind_that_a_run_begins_meanwhile(inline):
     inline._active.clear()
 
 
-def test_a_process_that_was_asleep_starts_no_node_of_a_run_that_was_taken_from_it(start, gate, types):
+def test_a_suspended_process_starts_no_node_of_a_run_that_was_taken_over(start, gate, types):
     one = start(run_threads=1)
     run = submit(one, chain(node("a", "gate"), node("b", "act")))
     at_gate(one, run, gate)
     Run.update(lease_owner="proc_other", claims=2).where(Run.id == run.id).execute()
     gate.opened.set()
-    let_go(one, run)
+    wait_until_idle(one, run)
     assert types.effects == []
 
 
@@ -368,25 +368,23 @@ def test_a_suspended_process_does_not_change_the_record_of_a_newer_claim(path, s
     record = [(step.seq, step.node_id, step.status) for step in steps_of(run.id)][1:]
     assert record == [(1, "a", "success"), (2, "b", "success"), (3, "c", "success")]
     gate.opened.set()
-    let_go(one, run)
+    wait_until_idle(one, run)
     assert [(step.seq, step.node_id, step.status) for step in steps_of(run.id)][1:] == record
     assert (run_of(run.id).output, types.effects) == ("5", [f"{run.id}:c:0"])
 
 
-def test_a_process_that_was_asleep_closes_no_step_in_doubt_of_a_run_that_is_to_be_claimed_anew(
-    start, types, monkeypatch
-):
-    """Closed, it would be in doubt no more, and be done again though it must not."""
+def test_a_suspended_process_closes_no_step_in_doubt_of_a_requeued_run(start, types, monkeypatch):
+    """A closed step is no longer in doubt, so it would be repeated although it must not be."""
     one, other = start(inline=True), start(inline=True)
     made = flow(node("a", "act", on_interrupt="fail"))
-    id_ = left_behind(one, made, steps=1)
+    id_ = add_run_of_dead_process(one, made, steps=1)
     types.effects.clear()
     of = History.of
 
     def asleep(run, load):
         history = of(run, load)
         monkeypatch.undo()
-        taken_from(one, run.id)
+        take_from(one, run.id)
         return history
 
     monkeypatch.setattr(History, "of", asleep)
@@ -412,11 +410,11 @@ def test_a_suspended_process_does_not_change_large_values_of_a_newer_claim(start
 
     before = values()
     gate.opened.set()
-    let_go(one, run)
+    wait_until_idle(one, run)
     assert values() == before == [None, "a value for a file", "another value, as large", None]
 
 
-def test_a_run_that_waited_here_while_another_process_began_it_goes_on_from_its_completed_steps(start, gate, types):
+def test_a_queued_run_released_by_another_process_continues_from_its_completed_steps(start, gate, types):
     dispatcher = start(run_threads=1)
     made = chain(node("a", "act"), node("b", "act"))
     first = submit(dispatcher, flow(node("a", "gate")))

@@ -1,4 +1,4 @@
-"""Trying a run again: from its start or from where it failed, with the same or another version of its flow."""
+"""Retrying a run: from its start or from the failed step, with the same or another version of its flow."""
 
 import orjson
 import pytest
@@ -23,7 +23,7 @@ def inline(tmp_path):
 
 
 def failed(dispatcher, definition, input=1):
-    """A run of a new flow, which fails."""
+    """Return a failed run of a new flow."""
     ticket = dispatcher.submit(Start(add_flow(definition), input, "manual"))
     run = run_of(ticket.run.id)
     assert run.status == "failed", run.error_text
@@ -37,12 +37,12 @@ def change(run, definition):
 
 
 def again(dispatcher, run, start="failed", version="latest"):
-    """The run that repeats it, once it has ended."""
+    """Retry the run, and return the new run once it has ended."""
     return run_of(dispatcher.retry(run, start, version).run.id)
 
 
 def nodes(dispatcher, effects):
-    """The nodes that had an effect, in their order."""
+    """Return the nodes that had an effect, in order."""
     return [key.split(":")[1] for key in effects]
 
 
@@ -50,7 +50,7 @@ BROKEN = chain(node("a", "act"), node("b", "act"), node("c", "fail"), node("d", 
 MENDED = chain(node("a", "act"), node("b", "act"), node("c", "give", {"value": 7}), node("d", "act"))
 
 
-def test_from_the_failed_step_on_with_the_flow_mended(inline, types):
+def test_a_retry_from_the_failed_step_uses_the_corrected_flow(inline, types):
     first = failed(inline, BROKEN)
     change(first, MENDED)
     second = again(inline, first)
@@ -61,7 +61,7 @@ def test_from_the_failed_step_on_with_the_flow_mended(inline, types):
     assert (RunDay.get().total, RunDay.get().success, RunDay.get().failed) == (2, 1, 1)
 
 
-def test_with_the_same_version_it_fails_again_without_doing_the_completed_steps_again(inline, types):
+def test_a_retry_with_the_same_version_keeps_completed_steps_and_fails_again(inline, types):
     first = failed(inline, BROKEN)
     change(first, MENDED)
     second = again(inline, first, version="same")
@@ -69,21 +69,21 @@ def test_with_the_same_version_it_fails_again_without_doing_the_completed_steps_
     assert nodes(inline, types.effects) == ["a", "b"]
 
 
-def test_from_the_start_everything_is_done_again(inline, types):
+def test_a_retry_from_the_start_repeats_all_steps(inline, types):
     first = failed(inline, BROKEN, {"x": 1})
     second = again(inline, first, start="start", version="same")
     assert nodes(inline, types.effects) == ["a", "b", "a", "b"]
     assert (second.input, second.triggered_by) == ('{"x":1}', "manual")
 
 
-def test_a_run_that_went_well_is_repeated_from_its_start_only(inline, types):
+def test_a_successful_run_can_only_be_retried_from_its_start(inline, types):
     first = run_of(inline.submit(Start(add_flow(chain(node("a", "act"))), 1, "manual")).run.id)
     with pytest.raises(Conflict, match="did not fail"):
         inline.retry(first, "failed", "same")
     assert again(inline, first, start="start").status == "success"
 
 
-def test_a_number_chooses_a_version(inline, types):
+def test_a_retry_can_use_a_version_by_its_number(inline, types):
     first = failed(inline, BROKEN)
     change(first, MENDED)
     change(first, BROKEN)
@@ -105,7 +105,7 @@ def test_changed_nodes_and_their_dependants_are_executed_again(inline, types):
     assert nodes(inline, types.effects) == ["a", "b", "c"]
 
 
-def test_a_new_name_or_place_of_a_node_changes_nothing(inline, types):
+def test_a_new_name_or_position_of_a_node_is_not_a_change(inline, types):
     first = failed(inline, BROKEN)
     mended = orjson.loads(orjson.dumps(MENDED))
     mended["nodes"][0] |= {"name": "First", "position": {"x": 1, "y": 2}}
@@ -124,7 +124,7 @@ def test_another_edge_is_a_change(inline, types, edges):
     assert "b" in nodes(inline, types.effects)
 
 
-def test_a_step_that_an_expression_looks_at_counts_as_something_before_it(inline, types):
+def test_a_step_read_by_an_expression_counts_as_a_dependency(inline, types):
     made = flow(node("x", "act"), node("y", "act", {"value": "{{ steps.x }}"}), node("z", "fail"), edges=["y z"])
     first = failed(inline, made)
     mended = orjson.loads(orjson.dumps(made))
@@ -133,7 +133,7 @@ def test_a_step_that_an_expression_looks_at_counts_as_something_before_it(inline
     assert orjson.loads(again(inline, first).output) == {"x": 9, "z": 9}
 
 
-def test_other_variables_of_the_flow_change_everything(inline, types):
+def test_changed_variables_of_the_flow_repeat_all_steps(inline, types):
     first = failed(inline, BROKEN)
     change(first, {**MENDED, "settings": {"vars": {"a": 1}}})
     types.effects.clear()
@@ -141,7 +141,7 @@ def test_other_variables_of_the_flow_change_everything(inline, types):
     assert nodes(inline, types.effects) == ["a", "b", "d"]
 
 
-def test_items_that_were_done_are_not_done_again(inline, types):
+def test_completed_items_are_not_repeated(inline, types):
     def odd(config, input, ctx):
         types.effects.append(ctx.idempotency_key)
         if input == 2 and len(types.effects) < 4:
@@ -156,7 +156,7 @@ def test_items_that_were_done_are_not_done_again(inline, types):
     assert types.effects[4:] == [f"{second.id}:a:1", f"{second.id}:a:2"]
 
 
-def test_large_values_are_there_again_and_stay_when_the_first_run_goes(inline, types):
+def test_large_values_of_a_retry_survive_the_deletion_of_the_first_run(inline, types):
     large = "x" * 500
     first = failed(inline, chain(node("a", "act"), node("c", "fail")), large)
     change(first, chain(node("a", "act"), node("c", "noop")))
@@ -168,7 +168,7 @@ def test_large_values_are_there_again_and_stay_when_the_first_run_goes(inline, t
     assert inline.resources.value(second.id, "output", Kept(second.output, second.output_bytes)) == large
 
 
-def test_a_failure_that_was_gone_on_from_is_kept(inline, types):
+def test_a_failure_with_on_error_continue_is_kept(inline, types):
     made = chain(node("a", "fail", on_error="continue"), node("b", "act"), node("c", "fail"))
     first = failed(inline, made)
     mended = orjson.loads(orjson.dumps(made))
@@ -195,7 +195,7 @@ def test_a_refused_retry_leaves_nothing(inline, types):
     assert Run.select().count() == before
 
 
-def test_a_trigger_that_is_gone_is_said(inline, types):
+def test_a_missing_trigger_is_named(inline, types):
     made = add_flow(flow("a", node("f", "fail"), edges=["a f"]))
     first = run_of(inline.submit(Start(made, 1, "schedule", trigger_node="a")).run.id)
     change(first, flow("b"))
@@ -203,7 +203,7 @@ def test_a_trigger_that_is_gone_is_said(inline, types):
         inline.retry(first, "start", "latest")
 
 
-def test_over_http(owner, make_flow):
+def test_a_run_is_retried_over_the_api(owner, make_flow):
     made = make_flow(
         chain(node("a", "set", {"values": {"n": "{{ input + 1 }}"}}), node("b", "stop", {"message": "no"}))
     )
@@ -229,7 +229,7 @@ APPROVED = {
 
 
 def without_approval(owner, make_flow):
-    """A run of the flow from before it had an approval; then a draft; then one whose approval was pinned."""
+    """Return three runs without an approval: of the version before it was added, of a draft, and with it pinned."""
     before = {"nodes": [{"id": "pay", "type": "noop"}], "edges": []}
     path = f"/api/workflows/{make_flow(before)['id']}"
     old = owner.post(f"{path}/run", {}).json
@@ -260,7 +260,7 @@ def test_only_an_editor_retries_an_old_version_or_pinned_nodes(owner, member, ma
     assert entry["changes"] == {"from": "start", "run_id": made.json["id"], **told}
 
 
-def test_an_operator_repeats_a_run_with_the_flow_as_it_is(owner, member, make_flow):
+def test_an_operator_can_retry_a_run_with_the_latest_version(owner, member, make_flow):
     run = without_approval(owner, make_flow)["old"]
     made = member("operator").post(f"/api/runs/{run['id']}/retry?wait=0", {"from": "start", "version": "latest"})
     assert made.status_code == 202 and made.json["workflow_version"] == 2

@@ -1,4 +1,4 @@
-"""Runs that are started with more than an input: a draft, a node to stop at, pinned nodes. They are like any other."""
+"""Runs with options: a draft, a node to stop at, or pinned nodes. Otherwise they are like any other run."""
 
 import orjson
 import pytest
@@ -21,7 +21,7 @@ def text(definition):
 
 
 def begun(dispatcher, made=SAVED, input=1, flow=None, **options):
-    """The row of a run with these options, once the dispatcher has done what it can."""
+    """Start a run with these options, and return its row once the inline dispatcher has executed what it can."""
     given = Options(**options)
     return run_of(dispatcher.submit(Start(flow or add_flow(made), input, "manual", options=given)).run.id)
 
@@ -34,26 +34,26 @@ def nodes(run):
     return [step.node_id for step in steps_of(run.id)]
 
 
-def test_a_draft_runs_in_place_of_the_flow_and_changes_nothing_of_it(inline):
+def test_a_draft_runs_instead_of_the_flow_and_does_not_change_it(inline):
     saved = add_flow(SAVED)
     run = begun(inline, flow=saved, definition=text(DRAFT))
     assert (run.status, output(inline, run), run.workflow_version, run.draft) == ("success", "draft", None, True)
     assert Workflow.get_by_id(saved.id) == saved and WorkflowVersion.select().count() == 1
 
 
-def test_a_draft_that_is_not_valid_leaves_nothing(inline):
+def test_an_invalid_draft_leaves_nothing(inline):
     with pytest.raises(DefinitionError, match=r"nodes\[0\].type"):
         begun(inline, definition=text(chain(node("a", "nothing"))))
     assert Run.select().count() == RunOptions.select().count() == 0
 
 
-def test_the_run_says_how_many_nodes_it_has_to_do(inline):
+def test_the_progress_of_a_partial_run_counts_only_its_nodes(inline):
     run = begun(inline, until="b")
     assert run.progress == {"done": 2, "total": 2} and nodes(run) == ["a", "b"]
     assert (run.until, run.draft, run.pinned, run.workflow_version) == ("b", False, [], 1)
 
 
-def test_an_ordinary_run_has_none_of_it(inline):
+def test_an_ordinary_run_has_no_options(inline):
     run = run_of(inline.submit(Start(add_flow(SAVED), 1, "manual")).run.id)
     assert (run.options, run.draft, run.until, run.pinned) == (None, False, None, [])
     assert RunOptions.select().count() == 0
@@ -69,7 +69,7 @@ def test_pinned_outputs_have_the_size_limit_of_an_input(start):
     assert Run.select().count() == RunOptions.select().count() == 1
 
 
-def test_a_run_too_many_leaves_no_options(start, gate):
+def test_a_run_over_the_concurrency_limit_leaves_no_options(start, gate):
     dispatcher = start(inline_value_bytes=10)
     busy = add_flow(flow(node("g", "gate"), "a", edges=["g a"], max_concurrent_runs=1, overlap="skip"))
     dispatcher.submit(Start(busy, 1, "manual", options=Options(until="g")))
@@ -80,7 +80,7 @@ def test_a_run_too_many_leaves_no_options(start, gate):
     assert RunOptions.select().count() == 1 and len(list(dispatcher.resources.payloads.run_ids())) == 1
 
 
-def test_a_key_stands_for_the_run_with_its_options(inline):
+def test_a_key_returns_the_run_with_its_first_options(inline):
     saved = add_flow(SAVED)
     first = inline.submit(Start(saved, 1, "manual", key="k", options=Options(until="a")))
     again = inline.submit(Start(saved, 1, "manual", key="k", options=Options(until="c")))
@@ -93,7 +93,7 @@ def test_the_options_of_a_run_are_deleted_with_it(inline):
     assert RunOptions.select().count() == 0
 
 
-def test_a_draft_goes_on_though_its_flow_was_deleted_meanwhile(inline):
+def test_a_draft_continues_after_its_flow_was_deleted(inline):
     saved = add_flow(SAVED)
     run = begun(inline, flow=saved, definition=text(chain(node("a", "ask"), node("b", "act"))))
     saved.remove()
@@ -102,7 +102,7 @@ def test_a_draft_goes_on_though_its_flow_was_deleted_meanwhile(inline):
     assert run.status == "success" and nodes(run) == ["a", "b"]
 
 
-def test_a_run_of_a_part_whose_flow_was_deleted_before_it_could_go_on_fails(inline):
+def test_a_partial_run_fails_if_its_flow_is_deleted_before_it_continues(inline):
     saved = add_flow(chain(node("a", "ask"), node("b", "act")))
     run = begun(inline, flow=saved, until="a")
     inline.resources.plans._kept.clear()
@@ -115,7 +115,7 @@ def test_a_run_of_a_part_whose_flow_was_deleted_before_it_could_go_on_fails(inli
     )
 
 
-def test_a_pinned_node_takes_no_answer(inline):
+def test_a_pinned_node_cannot_be_answered(inline):
     made = flow(node("a", "ask"), node("b", "ask"), "c", edges=["a c", "b c"])
     run = begun(inline, made, pinned={"a": Pin({"answer": "yes"})})
     assert run.waiting == "an answer for b"
@@ -126,7 +126,7 @@ def test_a_pinned_node_takes_no_answer(inline):
 
 @pytest.mark.parametrize("lost", ["row", "file"])
 def test_a_run_without_its_options_fails_and_delays_no_other(start, types, lost):
-    """Without it, it would be a run of the whole flow."""
+    """Without its options it would be a run of the whole flow."""
     dispatcher = start(inline=True, inline_value_bytes=10 if lost == "file" else 10_000)
     saved = add_flow(chain(node("a", "ask"), node("b", "act"), node("c", "act")))
     run, other = begun(dispatcher, flow=saved, until="b"), begun(dispatcher, flow=saved, until="c")
@@ -144,7 +144,7 @@ def test_a_run_without_its_options_fails_and_delays_no_other(start, types, lost)
         dispatcher.retry(run, "start", None)
 
 
-def test_a_run_that_cannot_be_read_waits_and_holds_up_no_other(start):
+def test_a_run_with_unreadable_options_waits_and_delays_no_other(start):
     dispatcher = start(inline=True, inline_value_bytes=10)
     saved = add_flow(chain(node("a", "ask"), node("b", "act")))
     run, other = begun(dispatcher, flow=saved, until="b"), begun(dispatcher, flow=saved, until="b")
@@ -160,14 +160,14 @@ def test_a_run_that_cannot_be_read_waits_and_holds_up_no_other(start):
     assert run_of(run.id).status == "success"
 
 
-# Repeating
+# Retries
 
 
 def failing(word):
     return chain(node("a", "act"), node("b", "act", {"value": word}), node("c", "fail"), node("d", "act"))
 
 
-def test_a_draft_is_repeated_with_the_same_definition(inline, types):
+def test_a_draft_is_retried_with_the_same_definition(inline, types):
     run = begun(inline, definition=text(failing("draft")))
     assert run.error_node_id == "c"
     types.effects.clear()
@@ -179,13 +179,13 @@ def test_a_draft_is_repeated_with_the_same_definition(inline, types):
 
 
 @pytest.mark.parametrize("version", ["latest", 1])
-def test_a_draft_is_repeated_as_no_version_of_the_flow(inline, version):
+def test_a_draft_cannot_be_retried_with_a_version_of_the_flow(inline, version):
     run = begun(inline, definition=text(failing("draft")))
     with pytest.raises(Conflict, match="version: must be `same`"):
         inline.retry(run, "start", version)
 
 
-def test_a_part_is_repeated_as_the_same_part_of_the_same_version_unless_asked_otherwise(inline):
+def test_a_partial_run_is_retried_with_the_same_options_and_by_default_the_same_version(inline):
     saved = add_flow(failing("one"))
     run = begun(inline, flow=saved, until="c", pinned={"a": Pin("pinned")})
     assert saved.change(None, definition_json=text(failing("two")), triggers=())
@@ -196,7 +196,7 @@ def test_a_part_is_repeated_as_the_same_part_of_the_same_version_unless_asked_ot
         assert steps["a"] == '"pinned"' and steps["b"] == f'"{given}"'
 
 
-def test_a_part_that_a_version_has_not_is_not_repeated_with_it(inline):
+def test_a_partial_run_cannot_be_retried_with_a_version_without_its_node(inline):
     saved = add_flow(failing("one"))
     run = begun(inline, flow=saved, until="c")
     assert saved.change(None, definition_json=text(chain("a")), triggers=())
@@ -205,7 +205,7 @@ def test_a_part_that_a_version_has_not_is_not_repeated_with_it(inline):
     assert Run.select().count() == 1
 
 
-def test_large_options_are_shared_with_the_run_that_repeats(start):
+def test_large_options_are_shared_with_the_retry(start):
     dispatcher = start(inline=True, inline_value_bytes=10)
     run = begun(dispatcher, chain("a", node("b", "fail")), pinned={"a": Pin("a long one, for a file")})
     again = run_of(dispatcher.retry(run, "failed", None).run.id)
@@ -229,7 +229,7 @@ WAITING = flow(
 
 
 @pytest.mark.parametrize("is_draft", [True, False], ids=["draft", "saved"])
-def test_a_part_that_waits_comes_to_the_same_wherever_it_is_cut(tmp_path, types, is_draft):
+def test_a_waiting_partial_run_interrupted_anywhere_reaches_the_same_result(tmp_path, types, is_draft):
     options = Options(text(WAITING) if is_draft else None, "join", {"pinned": Pin({"n": "x" * 50})})
 
     def submit(dispatcher):

@@ -1,4 +1,4 @@
-"""Runs that may hold a thread for minutes (`slow` nodes), or that cannot be read: others find a thread all the same."""
+"""Runs that may occupy a thread for minutes (`slow` nodes), and unreadable runs: other runs still get a thread."""
 
 import pytest
 from test_dispatch import finished
@@ -14,7 +14,7 @@ THREADS, AT_WORK = 4, 3
 
 
 class SlowGate(Gate):
-    """A gate that counts who is there."""
+    """A gate that records the input of each run that reaches it."""
 
     def __init__(self):
         super().__init__()
@@ -27,7 +27,7 @@ class SlowGate(Gate):
 
 @pytest.fixture
 def slow(types, gate, start):
-    """The node type `slow`, which stops where the test opens the gate."""
+    """The node type `slow`, which blocks until the test opens the gate."""
     made = SlowGate()
     types.offer("slow", made, slow=True)
     yield made
@@ -41,7 +41,7 @@ def dispatcher(start, slow):
 
 @pytest.fixture
 def runs(dispatcher, slow):
-    """Six runs that are slow, of which three are at work; each is given its number."""
+    """Six slow runs, three of which are executed; the input of each is its number."""
     made = add_flow(chain(node("a", "slow")))
     tickets = [dispatcher.submit(Start(made, number, "manual")) for number in range(6)]
     for ticket in tickets:
@@ -51,7 +51,7 @@ def runs(dispatcher, slow):
 
 
 def pending(definition, count=1):
-    """Runs on record that nobody has in hand."""
+    """Record runs that no process executes."""
     made = add_flow(definition)
     runs = [Run.accept(made, triggered_by="manual") for _ in range(count)]
     for run in runs:
@@ -59,13 +59,13 @@ def pending(definition, count=1):
     return runs
 
 
-def test_others_find_a_thread_while_slow_ones_wait_for_theirs(dispatcher, slow, runs):
+def test_other_runs_get_a_thread_while_slow_runs_wait(dispatcher, slow, runs):
     other = dispatcher.submit(Start(add_flow(chain(node("a", "act"))), 1, "manual"))
     assert dispatcher.waiting.wait(other, PATIENCE).status == "success"
     assert sorted(slow.came) == [0, 1, 2] and {run_of(run.id).finished_at for run in runs} == {None}
 
 
-def test_those_that_wait_come_in_their_order_and_all_end(dispatcher, slow, runs):
+def test_waiting_slow_runs_start_in_order_and_all_end(dispatcher, slow, runs):
     slow.opened.set()
     assert {finished(dispatcher, run).status for run in runs} == {"success"}
     assert sorted(slow.came[:AT_WORK]) == [0, 1, 2] and sorted(slow.came) == [0, 1, 2, 3, 4, 5]
@@ -73,22 +73,22 @@ def test_those_that_wait_come_in_their_order_and_all_end(dispatcher, slow, runs)
     assert len(dispatcher._slow) == 0
 
 
-def test_one_that_is_cancelled_while_it_waits_never_starts(dispatcher, slow, runs):
+def test_a_slow_run_cancelled_while_it_waits_never_starts(dispatcher, slow, runs):
     dispatcher.cancel(run_of(runs[4].id), "me")
     slow.opened.set()
     assert [finished(dispatcher, run).status for run in runs] == ["success"] * 4 + ["failed", "success"]
     assert sorted(slow.came) == [0, 1, 2, 3, 5]
 
 
-def test_of_those_on_record_slow_ones_hold_up_no_others(dispatcher, slow):
-    """However many of them are older: one look is enough."""
+def test_pending_slow_runs_delay_no_others(dispatcher, slow):
+    """Even if many of them are older, one sweep is enough."""
     pending(chain(node("a", "slow")), 40)
     (other,) = pending(chain(node("a", "act")))
     dispatcher.sweep()
     assert finished(dispatcher, other).status == "success"
 
 
-def test_those_that_wait_when_the_process_ends_are_done_by_another(start, slow, runs, dispatcher):
+def test_waiting_slow_runs_of_a_stopped_process_are_executed_by_another(start, slow, runs, dispatcher):
     dispatcher.stop()
     assert {(row.status, row.lease_owner, row.deaths) for row in Run.select()} == {("pending", None, 0)}
     slow.opened.set()
@@ -97,10 +97,8 @@ def test_those_that_wait_when_the_process_ends_are_done_by_another(start, slow, 
     assert {finished(other, run).status for run in runs} == {"success"}
 
 
-def test_one_that_another_process_began_while_it_waits_here_is_done_once_that_hands_it_back(
-    dispatcher, slow, runs, monkeypatch
-):
-    """It is not ours yet, so that it is executed elsewhere is no reason to stop it once it is."""
+def test_a_waiting_slow_run_is_executed_after_another_process_releases_it(dispatcher, slow, runs, monkeypatch):
+    """Another process may execute it before this one has claimed it; that must not stop it later."""
     Lease.beat("proc_other", 60_000)
     (late,) = pending(chain(node("a", "slow")))
     claimable = Run.find_claimable
@@ -124,7 +122,7 @@ def test_one_that_another_process_began_while_it_waits_here_is_done_once_that_ha
 
 
 def unreadable(count):
-    """Pending runs of a version whose text is damaged; and what mends it."""
+    """Return pending runs of a version whose text is damaged, and a function that repairs it."""
     runs = pending(chain(node("a", "act")), count)
     versions = WorkflowVersion.update(definition_json="{").where(WorkflowVersion.workflow_id == runs[0].workflow_id)
     whole = WorkflowVersion.get(workflow_id=runs[0].workflow_id).definition_json
@@ -134,7 +132,7 @@ def unreadable(count):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"inline": True}, {"run_threads": THREADS}])
-def test_those_that_cannot_be_read_hold_up_no_others_however_many_are_older(start, settings):
+def test_unreadable_runs_delay_no_others_even_if_many_are_older(start, settings):
     dispatcher = start(**settings)
     runs, _ = unreadable(1_500 if "inline" in settings else 60)
     others = pending(chain(node("a", "act")), 5)
@@ -143,7 +141,7 @@ def test_those_that_cannot_be_read_hold_up_no_others_however_many_are_older(star
     assert {run_of(run.id).status for run in runs} == {"pending"} and dispatcher.is_open()
 
 
-def test_those_that_cannot_be_read_are_read_again_until_all_can(start):
+def test_unreadable_runs_are_tried_again_until_all_can_be_read(start):
     dispatcher = start(inline=True)
     runs, mend = unreadable(2 * UNREADABLE_PER_SWEEP)
     dispatcher.sweep()
@@ -154,7 +152,7 @@ def test_those_that_cannot_be_read_are_read_again_until_all_can(start):
     assert {run_of(run.id).status for run in runs} == {"success"}
 
 
-def test_those_that_are_gone_before_they_could_be_read_are_forgotten(start):
+def test_unreadable_runs_that_are_cancelled_or_deleted_are_forgotten(start):
     dispatcher = start(inline=True)
     runs, _ = unreadable(3)
     dispatcher.sweep()
@@ -164,7 +162,7 @@ def test_those_that_are_gone_before_they_could_be_read_are_forgotten(start):
     assert list(dispatcher._unreadable) == [runs[2].id]
 
 
-def test_those_that_were_cancelled_before_they_could_be_read_hide_none_that_comes_then(start):
+def test_cancelled_unreadable_runs_do_not_delay_newer_runs(start):
     dispatcher = start(inline=True)
     runs, _ = unreadable(3 * UNREADABLE_PER_SWEEP)
     dispatcher.sweep()

@@ -1,7 +1,7 @@
-"""A run that waits: it holds no thread, is woken exactly once, and survives whatever happens to its process."""
+"""A waiting run occupies no thread, is woken exactly once, and survives the end of its process."""
 
 import pytest
-from test_dispatch import at_gate, finished, let_go, output, statuses, submit
+from test_dispatch import at_gate, finished, output, statuses, submit, wait_until_idle
 from world import (
     PATIENCE,
     add_flow,
@@ -21,12 +21,12 @@ from errors import BadInput, Conflict, NotFound
 from models import Run, RunDay, Step, Wait, now_ms
 from nodes.base import REGISTRY
 
-LONG_AGO = 1  # a time to wait until that has passed, in ms: the next `wake` is due
+LONG_AGO = 1  # in ms, a time in the past to wait until: the next `wake` ends the wait
 FOREVER = 10**15
 
 
 def ask(id_="a", until=None, **more):
-    """A node that waits for yes or no."""
+    """Return a node that waits for yes or no."""
     return node(id_, "ask", {"value": until}, **more)
 
 
@@ -52,7 +52,7 @@ def test_a_waiting_run_is_pending_and_has_a_reason(inline):
     assert inline.active_count() == 0
 
 
-def test_it_says_of_all_that_it_waits_for(inline):
+def test_a_waiting_run_names_everything_that_it_waits_for(inline):
     run = submit(inline, flow(ask("a"), ask("b")))
     assert run_of(run.id).waiting == "an answer for a; an answer for b"
     inline.answer(run, "a", "yes", None, None)
@@ -84,7 +84,7 @@ def test_a_node_that_may_read_any_step_waits(inline, looks):
     assert statuses(run.id) == [("a", "waiting"), ("b", "success")]
 
 
-def test_code_that_mentions_the_steps_is_held_and_other_code_is_not(inline):
+def test_code_that_mentions_steps_waits_and_other_code_does_not(inline):
     made = flow(ask(), node("b", "code", {"source": "1 + 1"}), node("c", "code", {"source": "len(steps)"}))
     run = submit(inline, made)
     assert statuses(run.id) == [("a", "waiting"), ("b", "success")]
@@ -124,7 +124,7 @@ def test_a_node_leaves_by_the_branch_of_its_answer(inline, types):
     ]
 
 
-def test_a_node_whose_time_is_over_leaves_by_the_branch_for_that(inline, types):
+def test_a_node_whose_wait_times_out_leaves_by_the_time_branch(inline, types):
     made = flow(
         node("a", "choose", {"value": LONG_AGO}), node("y", "act"), node("t", "act"), edges=["a y yes", "a t time"]
     )
@@ -141,7 +141,7 @@ def test_a_wait_that_is_not_due_is_not_woken(inline):
     assert run_of(run.id).waiting == "an answer for a"
 
 
-def test_waiting_holds_no_thread(start):
+def test_a_waiting_run_occupies_no_thread(start):
     dispatcher = start(run_threads=1)
     waiting = [submit(dispatcher, flow(ask())) for _ in range(5)]
     assert finished(dispatcher, submit(dispatcher, flow("x"), 1)).status == "success"
@@ -150,12 +150,12 @@ def test_waiting_holds_no_thread(start):
     assert [finished(dispatcher, run).status for run in waiting] == ["success"] * 5
 
 
-def test_wait_returns_when_the_run_sleeps_past_the_time(dispatcher):
+def test_wait_returns_when_the_run_waits_beyond_the_timeout(dispatcher):
     run = dispatcher.waiting.wait(dispatcher.ticket_of(submit(dispatcher, flow(ask(until=FOREVER)))), PATIENCE)
     assert run.waiting == "an answer for a"
 
 
-def test_a_large_answer_lies_in_a_file_and_comes_back(start):
+def test_a_large_answer_is_stored_in_a_file_and_read_back(start):
     inline = start(inline=True, inline_value_bytes=10)
     run = submit(inline, flow(ask()))
     inline.answer(run, "a", "yes", "long enough for a file", None)
@@ -165,7 +165,7 @@ def test_a_large_answer_lies_in_a_file_and_comes_back(start):
 # Answers
 
 
-def test_an_answer_that_comes_before_the_node_is_reached_is_kept(dispatcher, gate, types):
+def test_an_answer_before_its_node_is_reached_is_kept(dispatcher, gate, types):
     run = submit(dispatcher, chain(node("g", "gate"), ask(), node("b", "act")))
     at_gate(dispatcher, run, gate)
     dispatcher.answer(run, "a", "yes", 7, "ann")
@@ -175,7 +175,7 @@ def test_an_answer_that_comes_before_the_node_is_reached_is_kept(dispatcher, gat
     assert nothing_waits()
 
 
-def test_an_answer_that_comes_before_the_run_is_on_the_disk_is_kept(dispatcher, gate):
+def test_an_answer_before_the_run_is_recorded_is_kept(dispatcher, gate):
     run = submit(dispatcher, chain(node("g", "gate"), ask()))
     assert gate.reached.wait(PATIENCE)
     dispatcher.answer(run, "a", "yes", 7, "ann")
@@ -183,7 +183,7 @@ def test_an_answer_that_comes_before_the_run_is_on_the_disk_is_kept(dispatcher, 
     assert output(dispatcher, finished(dispatcher, run)) == given(value=7)
 
 
-def test_an_answer_that_comes_early_is_the_only_one(dispatcher, gate):
+def test_a_second_early_answer_is_refused(dispatcher, gate):
     run = submit(dispatcher, chain(node("g", "gate"), ask()))
     at_gate(dispatcher, run, gate)
     dispatcher.answer(run, "a", "yes", 1, "ann")
@@ -195,8 +195,8 @@ def test_an_answer_that_comes_early_is_the_only_one(dispatcher, gate):
 
 @pytest.mark.parametrize("recorded", [False, True])
 @pytest.mark.parametrize("by_another", [False, True])
-def test_an_answer_during_a_pass_is_noticed_when_the_run_suspends(start, gate, recorded, by_another):
-    """The node has asked, on record or not yet, and another branch is on its way when the answer comes."""
+def test_an_answer_during_execution_is_noticed_when_the_run_suspends(start, gate, recorded, by_another):
+    """The question is recorded or not yet, and another branch is being executed when the answer comes."""
     one, other = start(run_threads=1), start(run_threads=1)
     made = flow(ask("a"), node("flushes", "act" if recorded else "noop"), node("g", "gate"), ask("z"))
     run = submit(one, made)
@@ -209,7 +209,7 @@ def test_an_answer_during_a_pass_is_noticed_when_the_run_suspends(start, gate, r
     assert ended.status == "success" and output(one, ended)["a"] == given(value=1, by=None)
 
 
-def test_a_time_that_is_over_during_a_pass_is_noticed_when_the_run_suspends(start, gate):
+def test_a_timeout_during_execution_is_noticed_when_the_run_suspends(start, gate):
     one, other = start(run_threads=1), start(run_threads=1)
     run = submit(one, flow(ask("a", LONG_AGO), node("b", "act"), node("g", "gate")))
     at_gate(one, run, gate)
@@ -227,7 +227,7 @@ def test_an_answer_to_a_node_that_takes_none_is_refused(inline):
     assert {row.node_id for row in Wait.select()} == {"a", "time"}
 
 
-def test_an_answer_that_the_node_does_not_know_is_refused(inline):
+def test_an_unknown_answer_is_refused(inline):
     run = submit(inline, flow(ask()))
     for name in ("maybe", "time", "ended", ""):
         with pytest.raises(BadInput, match="one of yes, no"):
@@ -236,7 +236,7 @@ def test_an_answer_that_the_node_does_not_know_is_refused(inline):
 
 
 @pytest.mark.parametrize("odd", ["x" * 100, object(), "\ud800"])
-def test_an_answer_that_cannot_be_kept_is_refused(start, odd):
+def test_an_answer_that_cannot_be_stored_is_refused(start, odd):
     inline = start(inline=True, max_value_bytes=80)
     run = submit(inline, flow(ask()))
     with pytest.raises(BadInput):
@@ -245,7 +245,7 @@ def test_an_answer_that_cannot_be_kept_is_refused(start, odd):
     assert run_of(run.id).status == "success"
 
 
-def test_an_answer_to_a_run_that_has_ended_is_refused(inline):
+def test_an_answer_to_an_ended_run_is_refused(inline):
     ended, cancelled = submit(inline, flow(ask())), submit(inline, flow(ask()))
     inline.answer(ended, "a", "yes", None, None)
     inline.cancel(run_of(cancelled.id), "ann")
@@ -255,7 +255,7 @@ def test_an_answer_to_a_run_that_has_ended_is_refused(inline):
     assert nothing_waits()
 
 
-def test_a_second_answer_is_refused_though_the_run_still_waits_for_something_else(inline):
+def test_a_second_answer_is_refused_while_the_run_waits_for_another_node(inline):
     run = submit(inline, flow(ask("a"), ask("b")))
     inline.answer(run, "a", "yes", 1, None)
     with pytest.raises(Conflict, match="answered already"):
@@ -264,7 +264,7 @@ def test_a_second_answer_is_refused_though_the_run_still_waits_for_something_els
     assert output(inline, run_of(run.id))["a"] == given(value=1, by=None)
 
 
-def test_an_answer_after_the_time_is_refused(inline):
+def test_an_answer_after_the_timeout_is_refused(inline):
     run = submit(inline, flow(ask("a", LONG_AGO), ask("b")))
     with pytest.raises(Conflict, match="time to answer is over"):
         inline.answer(run, "a", "yes", None, None)
@@ -275,7 +275,7 @@ def test_an_answer_after_the_time_is_refused(inline):
     assert output(inline, run_of(run.id))["a"] == given("time", by=None)
 
 
-def test_a_run_that_something_else_executes_takes_no_answer(inline):
+def test_a_run_executed_elsewhere_cannot_be_answered(inline):
     made = add_flow(flow(ask()))
     run = Run.record(made, status="pending", triggered_by="manual")
     with pytest.raises(Conflict, match="elsewhere"):
@@ -283,9 +283,9 @@ def test_a_run_that_something_else_executes_takes_no_answer(inline):
     assert nothing_waits()
 
 
-def test_of_several_answers_at_once_one_wins(dispatcher, types):
+def test_one_of_several_simultaneous_answers_wins(dispatcher, types):
     run = submit(dispatcher, chain(ask(), node("b", "act")))
-    let_go(dispatcher, run)
+    wait_until_idle(dispatcher, run)
 
     def answer(number):
         try:
@@ -300,11 +300,11 @@ def test_of_several_answers_at_once_one_wins(dispatcher, types):
     assert types.effects == [f"{run.id}:b:0"]
 
 
-def test_of_an_answer_and_the_timer_at_once_one_wins(start, types):
+def test_either_the_answer_or_the_timer_wins(start, types):
     one, other = start(), start()
     for _ in range(10):
         run = submit(one, chain(ask(until=now_ms() + 3), node("b", "act")))
-        let_go(one, run)
+        wait_until_idle(one, run)
 
         def act(number, run=run):
             if number == 0:
@@ -324,7 +324,7 @@ def test_of_an_answer_and_the_timer_at_once_one_wins(start, types):
 
 
 @pytest.mark.slow
-def test_several_processes_that_wake_at_once_wake_once(tmp_path, inline):
+def test_two_processes_that_wake_runs_at_the_same_time_wake_each_once(tmp_path, inline):
     ids = [submit(inline, chain(ask(until=LONG_AGO), node("b", "act"))).id for _ in range(30)]
     source = """
 import pathlib, sys
@@ -347,10 +347,10 @@ database.disconnect()
     effects = raced(2, source, tmp_path)
     assert sorted(effects) == sorted(f"{id_}:b:0" for id_ in ids)
     assert {(run.status, run.claims, run.output) for run in Run.select()} == {("success", 2, '"time"')}
-    assert nothing_waits() and RunDay.get().total == 1  # each run is of a flow of its own
+    assert nothing_waits() and RunDay.get().total == 1  # each run has its own flow
 
 
-# Failing, trying again
+# Failures and retries
 
 
 def test_a_node_that_fails_after_its_wait_fails_the_run(inline):
@@ -360,7 +360,7 @@ def test_a_node_that_fails_after_its_wait_fails_the_run(inline):
     assert statuses(run.id) == [("a", "failed")] and nothing_waits()
 
 
-def test_retry_asks_again_under_another_number(inline):
+def test_a_retry_asks_again_with_a_new_step_number(inline):
     run = submit(inline, chain(ask(retry={"attempts": 3, "delay": 0}), "b"))
     inline.answer(run, "a", "no", None, None)
     assert run_of(run.id).waiting == "an answer for a"
@@ -384,7 +384,7 @@ def test_retry_ends_with_the_last_attempt(inline):
     assert run_of(run.id).status == "failed" and [step.attempt for step in steps_of(run.id)] == [1, 2]
 
 
-def test_on_error_holds_after_a_wait(inline):
+def test_on_error_applies_after_a_wait(inline):
     made = flow(ask("a", on_error="continue"), ask("b", on_error="branch"), "x", "y", edges=["a x", "b y error"])
     run = submit(inline, made)
     for id_ in "ab":
@@ -393,7 +393,7 @@ def test_on_error_holds_after_a_wait(inline):
     assert steps_of(run.id)[1].branch == "error"
 
 
-def test_a_run_that_fails_closes_the_steps_that_wait(inline):
+def test_a_failed_run_closes_its_waiting_steps(inline):
     run = submit(inline, flow(ask("a"), ask("b"), edges=[]))
     inline.answer(run, "a", "no", None, None)
     assert run_of(run.id).status == "failed" and nothing_waits()
@@ -402,12 +402,12 @@ def test_a_run_that_fails_closes_the_steps_that_wait(inline):
     assert "ended while this step waited" in closed.error_text
 
 
-def test_a_run_that_fails_in_the_pass_in_which_it_began_to_wait_leaves_nothing_open(inline):
+def test_a_run_that_fails_before_it_suspends_leaves_nothing_waiting(inline):
     run = submit(inline, flow(ask(), node("b", "fail")))
     assert statuses(run.id) == [("a", "failed"), ("b", "failed")] and nothing_waits()
 
 
-def test_a_run_that_is_cancelled_while_it_waits_leaves_nothing_open(inline, types):
+def test_a_run_cancelled_while_it_waits_leaves_nothing_waiting(inline, types):
     run = submit(inline, chain(ask(), node("b", "act")))
     inline.cancel(run_of(run.id), "ann")
     row = run_of(run.id)
@@ -420,29 +420,27 @@ def test_a_run_that_is_cancelled_while_it_waits_leaves_nothing_open(inline, type
 
 @pytest.mark.parametrize("flushes", [False, True])
 @pytest.mark.parametrize("then", ["noop", "act"])
-def test_a_run_that_is_cancelled_in_the_pass_in_which_it_begins_to_wait_leaves_nothing_open(
-    dispatcher, gate, flushes, then
-):
-    """What was asked is on record already, or comes with what is written after the cancellation."""
+def test_a_run_cancelled_before_it_suspends_leaves_nothing_waiting(dispatcher, gate, flushes, then):
+    """Its wait is recorded before the cancellation, or comes with a later write."""
     made = flow(ask("a"), node("b", "act" if flushes else "noop"), node("g", "gate"), ask("c"), node("d", then))
     run = submit(dispatcher, made)
     dispatcher.cancel(at_gate(dispatcher, run, gate), "ann")
     gate.opened.set()
     assert finished(dispatcher, run).cancelled
-    let_go(dispatcher, run)
+    wait_until_idle(dispatcher, run)
     assert nothing_waits()
 
 
-def test_a_run_that_is_cancelled_just_before_it_suspends_leaves_nothing_open(dispatcher, gate):
+def test_a_run_cancelled_by_another_process_leaves_nothing_waiting(dispatcher, gate):
     run = submit(dispatcher, flow(node("g", "gate"), ask("z")))
     at_gate(dispatcher, run, gate)
     run_of(run.id).cancel("by another process")
     gate.opened.set()
-    let_go(dispatcher, run)
+    wait_until_idle(dispatcher, run)
     assert nothing_waits() and run_of(run.id).error_text == "by another process"
 
 
-def test_an_answer_that_came_early_is_gone_with_the_run(dispatcher, gate):
+def test_an_early_answer_is_deleted_when_the_run_fails(dispatcher, gate):
     run = submit(dispatcher, chain(node("g", "gate"), node("f", "fail"), ask()))
     at_gate(dispatcher, run, gate)
     dispatcher.answer(run, "a", "yes", None, None)
@@ -464,7 +462,7 @@ ADDRESSED = flow(
 
 
 @pytest.mark.parametrize("order", ["ab", "ba"])
-def test_a_node_that_does_not_come_after_another_sees_its_address_whatever_was_answered(tmp_path, order):
+def test_a_node_without_a_path_from_another_reads_its_address_in_any_order_of_answers(tmp_path, order):
     links = Links(lambda *parts: "-".join(parts), "https://example.org")
     config = Config(data_dir=tmp_path, grace=0)
     with started_recorder() as recorder:
@@ -478,7 +476,7 @@ def test_a_node_that_does_not_come_after_another_sees_its_address_whatever_was_a
     assert output(dispatcher, run_of(run.id)) == {"beside": url, "later": url, "after": "a"}
 
 
-def test_without_addresses_a_node_that_does_not_come_after_another_sees_nothing_of_it(inline):
+def test_without_addresses_a_node_without_a_path_from_another_reads_nothing_of_it(inline):
     run = submit(inline, flow(ask("a"), ask("b"), node("c", "give", {"value": "{{ steps.a.value }}"}), edges=["b c"]))
     for id_ in "ab":
         inline.answer(run, id_, "yes", 1, None)

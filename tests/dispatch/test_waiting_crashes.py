@@ -1,8 +1,8 @@
-"""Runs that wait are left by one process and taken up by another."""
+"""Waiting runs that one process leaves and another one resumes."""
 
 import pytest
 from crashes import crash_everywhere, first_run
-from test_dispatch import at_gate, let_go, output, submit
+from test_dispatch import at_gate, output, submit, wait_until_idle
 from test_ending import stop_at_the_gate
 from test_waiting import ask, given, nothing_waits
 from world import (
@@ -18,13 +18,13 @@ from world import (
 from dispatch import Start
 from models import Lease, Run
 
-LONG_AGO = 1  # a time to wait until that has passed, in ms: the next `wake` is due
+LONG_AGO = 1  # in ms, a time in the past to wait until: the next `wake` ends the wait
 
 
 # Restarts and crashes
 
 
-def test_a_run_goes_on_in_another_process(tmp_path, types):
+def test_a_waiting_run_continues_in_another_process(tmp_path, types):
     made = add_flow(chain(node("x", "act"), ask(), node("y", "act"), ask("b"), node("z", "act")))
     with process(tmp_path, inline=True) as dispatcher:
         run = dispatcher.submit(Start(made, 1, "manual")).run
@@ -38,7 +38,7 @@ def test_a_run_goes_on_in_another_process(tmp_path, types):
     assert types.effects == [f"{run.id}:{id_}:0" for id_ in "xyz"] and nothing_waits()
 
 
-def test_many_waits_in_a_row_are_no_poison(inline):
+def test_waits_do_not_count_as_deaths(inline):
     count = 10
     run = submit(inline, chain(*[ask(f"a{number}") for number in range(count)]))
     for number in range(count):
@@ -47,7 +47,7 @@ def test_many_waits_in_a_row_are_no_poison(inline):
     assert (row.status, row.claims, row.deaths) == ("success", count + 1, 0)
 
 
-def test_a_crash_at_any_moment_changes_nothing(tmp_path, types):
+def test_a_crash_at_any_moment_does_not_change_the_result(tmp_path, types):
     made = flow(
         node("x", "act"),
         ask("a"),
@@ -74,7 +74,7 @@ def test_a_crash_at_any_moment_changes_nothing(tmp_path, types):
 
 
 @pytest.mark.slow
-def test_a_run_that_waits_survives_a_process_that_is_killed_after_its_answer(tmp_path, inline, types):
+def test_a_waiting_run_survives_a_kill_after_its_answer(tmp_path, inline, types):
     made = add_flow(chain(node("a", "act"), ask("w"), node("b", "act"), node("c", "die"), node("d", "act")))
     source = """
 import os, pathlib, sys
@@ -104,7 +104,7 @@ with Types() as types, process(folder, inline=True) as dispatcher:
     assert types.effects == [f"{run.id}:d:0"] and nothing_waits()
 
 
-def test_a_run_that_waits_is_given_up_after_three_deaths_and_leaves_nothing_open(inline, types):
+def test_a_waiting_run_is_abandoned_after_three_deaths(inline, types):
     run = submit(inline, flow(ask("a"), ask("b"), edges=[]))
     for _ in range(3):
         Run.update(status="running", waiting=None, lease_owner="proc_gone").where(Run.id == run.id).execute()
@@ -115,7 +115,7 @@ def test_a_run_that_waits_is_given_up_after_three_deaths_and_leaves_nothing_open
     assert nothing_waits()
 
 
-def test_a_run_that_is_handed_back_while_one_of_its_nodes_waits_goes_on(start, gate, types):
+def test_a_run_released_while_a_node_waits_continues(start, gate, types):
     one = start(run_threads=1)
     run = submit(
         one, flow(node("x", "act"), ask(), node("g", "gate"), "k", node("y", "act"), edges=["a y", "g k", "k y"]), 1
@@ -130,13 +130,13 @@ def test_a_run_that_is_handed_back_while_one_of_its_nodes_waits_goes_on(start, g
     assert types.effects == [f"{run.id}:x:0", f"{run.id}:y:0"]
 
 
-def test_a_process_that_was_asleep_does_not_make_a_run_wait_that_another_has_finished(start, gate):
+def test_a_suspended_process_does_not_suspend_a_run_that_was_taken_over(start, gate):
     one, other = start(run_threads=1), start(inline=True)
     run = submit(one, flow(node("g", "gate"), ask("a", LONG_AGO)))
     at_gate(one, run, gate)
     Run.update(claims=2).where(Run.id == run.id).execute()
     gate.opened.set()
-    let_go(one, run)
+    wait_until_idle(one, run)
     assert (run_of(run.id).status, run_of(run.id).claims) == ("running", 2) and nothing_waits()
     Lease.beat(one.lease.owner, -1)
     other.sweep()
