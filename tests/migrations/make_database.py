@@ -1,7 +1,7 @@
-"""Make the data that this version leaves, for later versions to open: `python tests/migrations/make_database.py`.
+"""Create data of this version, for later versions to open: `python tests/migrations/make_database.py`.
 
-A real server is asked for something of everything that it keeps; its backup goes into `<version>.tar.gz` beside this
-file. KEY is the server's key, and the addresses and passwords are those of tests/support/servers.py.
+A real server stores at least one thing of each kind; its backup becomes `<version>.tar.gz` beside this file. KEY
+is the server's key, and the addresses and passwords are those of tests/support/servers.py.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ AGENT = {"id": "mine", "name": "Mine", "instructions": "Answer.", "model": "test
 
 @contextmanager
 def feed():
-    """The address of a feed with one entry."""
+    """Serve a feed with one entry, and yield its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -60,7 +60,7 @@ def feed():
 
 
 def fill(server, feed_url):
-    """Have the server keep something in every table."""
+    """Make the server store something in every table."""
     call, session = server.call, server.session()
     people(server, session)
     call("POST", "/api/credentials", {"name": "kept", "type": "secret", "data": {"value": SECRET}})
@@ -72,7 +72,7 @@ def fill(server, feed_url):
 
 
 def people(server, session):
-    """Members, an invitation, tokens, another workspace, and a login that failed."""
+    """Add a member, an invitation, a token, another workspace, and a failed login."""
     server.add_member(VIEWER, "viewer", "Vera")
     call = server.call
     call("POST", "/api/invitations", {"email": "guest@example.org", "role": "editor"}, headers=session)
@@ -82,7 +82,7 @@ def people(server, session):
 
 
 def runs(server):
-    """Flows with versions; runs that succeeded, failed, were cancelled, wait, and were tried out."""
+    """Add flows with versions, and runs: successful, failed, cancelled, waiting, and of a draft."""
     call = server.call
     doubles = chain(node("start", "manual"), node("twice", "set", {"values": {"n": "{{ input.n * 2 }}"}}))
     made = server.add_flow(doubles, "Doubles")
@@ -117,7 +117,7 @@ def runs(server):
 
 
 def triggers(server, feed_url):
-    """A webhook that was called, a schedule that has fired, a feed that was polled."""
+    """Call a webhook, let a schedule fire, and let a feed be polled."""
     hook = flow(node("hook", "webhook", {"path": "kept", "respond": "last"}))
     server.add_flow(hook, "Called")
     server.call("POST", "/api/webhooks/kept", {"order": 7}, headers={"Idempotency-Key": "seven"})
@@ -137,7 +137,7 @@ def polled(server):
 
 
 def agents(server):
-    """An agent of the workspace with a task and memories."""
+    """Add an agent of the workspace with a task and a memory."""
     server.call("POST", "/api/agents", AGENT)
     task = {"agent_id": "mine", "task": "What is kept?", "session": "s", "model": "test", "wait": 30}
     answer = server.call("POST", "/api/agent/run", task)
@@ -147,20 +147,20 @@ def agents(server):
 
 
 def command(server, *args):
-    """Do a command of the command line on the server's data."""
+    """Run a command of the command line on the server's data."""
     run = [sys.executable, str(ROOT / "workflow_server.py"), *map(str, args)]
     subprocess.run(run, cwd=ROOT, env=server.environment, check=True, capture_output=True, timeout=120)
 
 
 def settle(server):
-    """Sum up the days that are over, which the server does once an hour."""
+    """Aggregate the statistics of past days, as the server does once an hour."""
     source = "import sys, database; from pathlib import Path; from models import now_ms, settle_days; "
     work = "database.connect(Path(sys.argv[1])); settle_days(now_ms())"
     subprocess.run([sys.executable, "-c", source + work, str(server.database)], cwd=ROOT, check=True, timeout=120)
 
 
 def packed(folder):
-    """The folder as a compressed archive, without data that differs between machines."""
+    """Return the folder as a compressed archive, without data that differs between machines."""
     buffer = io.BytesIO()
 
     def plain(info):

@@ -24,7 +24,7 @@ COMMANDS = [
 
 
 def frozen():
-    """The checksum of each landed migration by its path."""
+    """Return the checksum of each landed migration by its path."""
     lines = (line.split() for line in FROZEN.read_text(encoding="ascii").splitlines())
     return {path: checksum for checksum, path in lines}
 
@@ -48,7 +48,7 @@ def test_no_landed_migration_is_missing():
 
 @pytest.fixture
 def newer(config):
-    """The database of a server, as a version after this one has left it."""
+    """The database of a server, as a newer version leaves it."""
     with closing(sqlite3.connect(config.database_path)) as connection:
         connection.execute("INSERT INTO schema_migration (name, applied) VALUES (?, '2030-01-01')", (TOMORROW,))
         connection.execute("INSERT OR REPLACE INTO server_facts (name, value) VALUES ('version', '9.9.0')")
@@ -57,12 +57,12 @@ def newer(config):
 
 
 def rows(path):
-    """Everything that is in the database."""
+    """Return all rows of the database."""
     with closing(sqlite3.connect(path)) as connection:
         return list(connection.iterdump())
 
 
-def test_a_start_notes_its_version_in_the_database(config):
+def test_a_start_records_its_version_in_the_database(config):
     database.connect(config.database_path)
     assert database.written_by() == VERSION
     database.execute("UPDATE server_facts SET value = '0.0.1' WHERE name = 'version'")

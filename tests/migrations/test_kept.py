@@ -1,6 +1,6 @@
 """Every version opens, migrates and uses the data of each released version: the archives beside this file.
 
-`make_database.py` makes the one of this version; those of earlier versions are never made again.
+`make_database.py` makes the archive of this version; archives of earlier versions are never made again.
 """
 
 import sqlite3
@@ -42,7 +42,7 @@ def schema(path):
 
 @pytest.fixture(params=KEPT, ids=lambda path: path.name.removesuffix(".tar.xz"))
 def restored(request, tmp_path):
-    """The settings of a server over the data of that version."""
+    """The settings of a server with the data of that version."""
     with tarfile.open(request.param) as archive:
         archive.extractall(tmp_path / "copy", filter="data")
     quick = {"run_threads": 4, "durability": "normal", "grace": 1, "web_dir": tmp_path / "no-web"}
@@ -53,7 +53,7 @@ def restored(request, tmp_path):
 
 @pytest.fixture
 def app(restored, first_app):
-    """The app over it, which is paused."""
+    """The app with that data; it is paused."""
     app = workflow_server.create_app(restored)
     app.test_client_class = first_app.test_client_class
     server = app.extensions["headrace"]
@@ -64,7 +64,7 @@ def app(restored, first_app):
 
 @pytest.fixture
 def owner(app):
-    """The owner, logged in with the password of then."""
+    """The owner, logged in with the password from the archive."""
     client = app.test_client()
     answer = client.post("/api/auth/login", {"email": EMAIL, "password": PASSWORD})
     assert answer.status_code == 200, answer.text
@@ -73,7 +73,7 @@ def owner(app):
 
 @pytest.fixture
 def resumed(app, owner):
-    """The owner, once the server is not paused any more."""
+    """The owner, once the server has been resumed."""
     assert Fact.resume()
     app.extensions["headrace"].dispatcher.sweep()
     assert owner.get("/api/ready").json["paused"] is False
@@ -110,7 +110,7 @@ def test_the_archive_of_this_version_has_rows_in_every_table(tmp_path):
     assert list((tmp_path / "values").rglob("*.json")) and (tmp_path / "files").is_dir()
 
 
-def test_a_migrated_database_is_whole_and_has_the_tables_of_a_new_one(restored, tmp_path):
+def test_a_migrated_database_is_intact_and_has_the_tables_of_a_new_one(restored, tmp_path):
     workflow_server.prepare(restored)
     (tmp_path / "new").mkdir()
     with fresh_database(tmp_path / "new") as new:
@@ -123,12 +123,12 @@ def test_a_migrated_database_is_whole_and_has_the_tables_of_a_new_one(restored, 
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_every_list_of_it_can_be_read(owner, path):
+def test_every_list_of_an_archive_can_be_read(owner, path):
     answer = owner.get(path)
     assert answer.status_code == 200 and answer.json["items"], answer.text
 
 
-def test_runs_of_it_are_read_with_their_steps_and_large_values(owner):
+def test_runs_of_an_archive_are_read_with_their_steps_and_large_values(owner):
     (large,) = runs_of(owner, "Large values")
     assert owner.get(f"/api/runs/{large['id']}/output").json == {"text": "x" * 200_000}
     (_, failed) = runs_of(owner, "Fails")
@@ -138,7 +138,7 @@ def test_runs_of_it_are_read_with_their_steps_and_large_values(owner):
     assert flow["version"] == 2 and len(owner.get(f"/api/workflows/{flow['id']}/versions").json["items"]) == 2
 
 
-def test_a_flow_of_it_runs_with_the_credential_of_then(app, resumed):
+def test_a_flow_of_an_archive_runs_with_its_credential(app, resumed):
     flow = flow_named(resumed, "Doubles")
     run = resumed.post(f"/api/workflows/{flow['id']}/run?wait=20", {"input": {"n": 5}}).json
     assert (run["status"], run["output"]) == ("success", {"length": len(SECRET), "n": 5}), run
@@ -146,7 +146,7 @@ def test_a_flow_of_it_runs_with_the_credential_of_then(app, resumed):
     assert server.credentials.find(Workspace.select().order_by(Workspace.id).get().id, "kept").data["value"] == SECRET
 
 
-def test_a_webhook_of_it_is_answered(resumed):
+def test_a_webhook_of_an_archive_is_answered(resumed):
     answer = resumed.post("/api/webhooks/kept", {"order": 8})
     assert answer.status_code == 200 and answer.json["body"] == {"order": 8}, answer.text
 
@@ -164,7 +164,7 @@ def test_runs_waiting_in_an_archive_continue(resumed):
     assert ended(resumed, calling["id"])["status"] == "success"
 
 
-def test_a_paused_copy_of_it_starts_none_of_that(app, owner):
+def test_a_paused_copy_of_an_archive_starts_nothing(app, owner):
     (nap,) = runs_of(owner, "Naps")
     dispatcher = app.extensions["headrace"].dispatcher
     dispatcher.sweep()

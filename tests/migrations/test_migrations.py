@@ -35,7 +35,7 @@ def schema(path):
     return rows(path, "SELECT type, name, sql FROM sqlite_master ORDER BY type, name")
 
 
-def test_every_model_of_ours_is_known_by_its_table():
+def test_every_model_is_known_by_its_table():
     assert {model.__name__ for model in MODELS.values()} <= set(vars(models))
 
 
@@ -136,7 +136,7 @@ def test_the_oldest_owner_of_an_old_database_becomes_the_admin(tmp_path):
     assert rows(path, "SELECT id, founder_id FROM workspaces ORDER BY id") == [("ws_1", "usr_2"), ("ws_2", "usr_3")]
 
 
-def test_the_folder_of_a_new_database_is_made(tmp_path):
+def test_the_folder_of_a_new_database_is_created(tmp_path):
     database.connect(tmp_path / "a" / "b" / "new.sqlite3")
     database.migrate()
     database.disconnect()
@@ -157,12 +157,12 @@ database.disconnect()
     assert done == sorted(file.stem for file in database.MIGRATIONS.glob("[0-9]*.py"))
 
 
-def test_a_migration_imports_no_model_of_ours():
+def test_a_migration_imports_no_models():
     for file in database.MIGRATIONS.glob("[0-9]*.py"):
         assert "import models" not in file.read_text() and "from tables" not in file.read_text()
 
 
-def test_a_new_database_shrinks_when_rows_go(path):
+def test_a_new_database_shrinks_when_rows_are_deleted(path):
     assert rows(path, "PRAGMA auto_vacuum") == [(2,)]
     assert rows(path, "PRAGMA journal_mode") == [("wal",)]
 

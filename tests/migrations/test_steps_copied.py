@@ -1,4 +1,4 @@
-"""Steps of an older database are copied into a table with rowids: all of them, or nothing has changed."""
+"""Steps of an older database are copied into a table with rowids: either all of them are, or nothing changes."""
 
 import re
 import shutil
@@ -49,7 +49,7 @@ print(*database.migrate())
 
 
 def step(number):
-    """The values of a step; every seventh is large, and some columns are null."""
+    """Return the values of a step; every seventh is large, and some columns are null."""
     output = "ü" * 30_000 if number % 7 == 0 else '{"n":1}' if number % 2 else None
     return (
         f"run_{number // 10:026d}", number % 10, "a", "set", "A", "success", 1, None, '["b"]', None, output,
@@ -59,7 +59,7 @@ def step(number):
 
 @pytest.fixture
 def old(tmp_path):
-    """The path of a database of the version before, with steps."""
+    """The path of a database of the previous version, with steps."""
     path = tmp_path / "old.sqlite3"
     database.connect(path, "normal")
     with closing(sqlite3.connect(path)) as connection:
@@ -84,7 +84,7 @@ def steps(path):
 
 
 def check_copied(path):
-    """All steps are in a table with rowids, in the order of their runs, and nothing else is left."""
+    """Check that all steps are in a table with rowids, in the order of their runs, and nothing else is left."""
     assert steps(path) == [step(number) for number in range(STEPS)]
     assert [rowid for (rowid,) in rows(path, "SELECT rowid FROM steps ORDER BY run_id, seq")] == [*range(1, STEPS + 1)]
     assert rows(path, "SELECT name FROM sqlite_master WHERE tbl_name LIKE 'steps%' ORDER BY name") == [
@@ -94,7 +94,7 @@ def check_copied(path):
 
 
 def check_unchanged(path):
-    """The table is the old one, and the previous version can use it."""
+    """Check that the table is the old one, and that the previous version can use it."""
     assert steps(path) == [step(number) for number in range(STEPS)]
     ((sql,),) = rows(path, "SELECT sql FROM sqlite_master WHERE name = 'steps'")
     assert "WITHOUT ROWID" in sql
@@ -175,7 +175,7 @@ def test_a_migration_killed_before_its_record_has_copied_all(old):
 
 
 def die(path, statement, number):
-    """Have a process migrate that is killed where it begins this statement for the nth time."""
+    """Run the migration in a process that is killed when it begins this statement for the nth time."""
     database.disconnect()
     process = start_python(DYING, path, statement, number)
     try:
