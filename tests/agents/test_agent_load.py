@@ -80,7 +80,7 @@ def test_a_queued_agent_can_be_cancelled(add_agent, ask, llm, owner, server, go_
 
 
 def test_long_waits_leave_request_threads_for_others(add_agent, llm, go_on, token_client):
-    """Of three requests that wait for a minute, one may; nor may a viewer who watches."""
+    """Only one of three requests may wait for a minute; a viewer's request may not either."""
     add_agent()
     llm.then(forever(stall(go_on, then=say("At last."))))
     answers = queue.SimpleQueue()

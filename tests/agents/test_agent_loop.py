@@ -23,7 +23,7 @@ from nodes.credentials.keyring import Keyring
 
 
 class HandedBack(BaseException):
-    """Like the dispatcher's exception of the same name."""
+    """Stands for the dispatcher's exception that releases a run."""
 
 
 def wrong_number(tool, arguments):

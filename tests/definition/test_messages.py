@@ -166,6 +166,6 @@ def test_a_common_mistake_in_an_expression_gets_a_hint(written, message):
     assert found.startswith(f"{message} (line 1, column ")
 
 
-def test_null_may_be_written_as_json_has_it():
+def test_null_may_be_written_as_in_json():
     done = run(plan(flow(node("it", "set", {"values": {"a": "{{ input.n == null }}"}}))), Job("run_1", {"n": None}))
     assert done.output == {"a": True}

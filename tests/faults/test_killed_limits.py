@@ -12,7 +12,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 LIMIT = 2
 RUNS = 40  # started between two kills
-SLOWEST = 0.06  # maximum seconds of a response: shorter than any lease, so that none of a dead process is still open
+SLOWEST = (
+    0.06  # maximum seconds of a response: shorter than any lease, so that no response to a dead process is still open
+)
 
 
 class Gathering(Effects):
@@ -47,7 +49,7 @@ def effects(seeded):
 
 
 def limited(url):
-    """A flow of two requests, with a concurrency limit of LIMIT."""
+    """Return a flow of two requests, with a concurrency limit of LIMIT."""
     nodes = [http_node("one", url, {"n": "{{ trigger.n }}"}), http_node("two", url, {"n": "{{ trigger.n }}"})]
     nodes.insert(0, {"id": "start", "type": "manual"})
     settings = {"max_concurrent_runs": LIMIT, "overlap": "queue"}

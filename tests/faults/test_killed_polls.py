@@ -27,9 +27,9 @@ ENTRY = '<item><guid isPermaLink="false">{0}</guid><title>{0}</title></item>'
 
 
 class Feed:
-    """A feed that grows and forgets: it shows the newest entries, `entry 1` first of all.
+    """A feed that shows only its newest entries; `entry 1` is the oldest of all.
 
-    While `opened` is not set, who asks waits for the rest of the answer; `asked` counts those who did.
+    While `opened` is not set, requests wait for the rest of the response; `asked` counts them.
     """
 
     def __init__(self):
@@ -95,7 +95,7 @@ def feed():
 
 
 def polling(type_, act=None, **config):
-    """A flow with one polling trigger, and a request to the address, if given."""
+    """Return a flow with one polling trigger, and a request to the address, if given."""
     end = http_node("act", act) if act else {"id": "act", "type": "noop"}
     return {"nodes": [{"id": "new", "type": type_, "config": config}, end], "edges": [["new", "act"]]}
 

@@ -20,8 +20,8 @@ CALLS = 400  # maximum of answered calls between two kills
 class Calls:
     """Clients that call repeatedly, each over its own connection, with a new number each time.
 
-    `told` are the ids of the runs that they were told of, by number. A number is `lost` where the connection ended
-    before the answer, and `refused` where that was a 503.
+    `told` are the ids of the runs in the responses, by number. A number is `lost` if the connection ended before the
+    response, and `refused` if the response was a 503.
     """
 
     def __init__(self, server, clients, call):
@@ -164,7 +164,7 @@ def test_replaced_workers_leave_no_call_without_a_response(serve, start_calls):
 
 
 def at_times_slow(path):
-    """The flow of `quick`, with a foreach node over as many items as a call says."""
+    """Return the flow of `quick`, with a foreach node over as many items as a call says."""
     made = quick(path, id="{{ run.id }}")
     made["nodes"][2] |= {"type": "set", "config": {"values": {}}, "foreach": "{{ range(trigger.body.n[1]) }}"}
     return made

@@ -20,7 +20,7 @@ SECOND, MINUTE = 1_000, 60_000
 
 
 def scheduled(url=None, **config):
-    """A flow with one schedule, and a request to the address, if given."""
+    """Return a flow with one schedule, and a request to the address, if given."""
     act = http_node("act", url) if url else {"id": "act", "type": "noop"}
     return {"nodes": [{"id": "tick", "type": "schedule", "config": config}, act], "edges": [["tick", "act"]]}
 

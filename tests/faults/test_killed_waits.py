@@ -25,7 +25,7 @@ def chain(*nodes):
 
 
 def called(url, middle):
-    """A flow of two requests with a node between; its output is the number in its input."""
+    """Return a flow of two requests with a node between; its output is the number in its input."""
     result = {"id": "result", "type": "jmespath", "config": {"query": "body.n"}}
     return chain({"id": "start", "type": "called"}, http_node("one", url, N), middle, http_node("two", url, N), result)
 
@@ -39,7 +39,7 @@ def pause(length):
 
 
 def waiting(url, flow):
-    """A flow with every kind of wait; the last is for the flow that it calls."""
+    """Return a flow with every kind of wait; the last is for the flow that it calls."""
     end = {"n": "{{ input.body.n }}", "approval": "{{ steps.approval }}", "callback": "{{ steps.callback }}"}
     made = chain(
         {"id": "start", "type": "manual"},

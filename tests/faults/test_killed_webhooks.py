@@ -17,7 +17,7 @@ TAKEN = (200, 202)
 
 
 def hooked(url, respond):
-    """A flow with a webhook `/faults/<respond>` and two requests; between them it responds, if a node does that."""
+    """Return a flow with a webhook `/faults/<respond>` and two requests, and a Respond node between them if needed."""
     body = {"n": "{{ trigger.body.n }}"}
     nodes = [
         {"id": "hook", "type": "webhook", "config": {"path": f"faults/{respond}", "respond": respond}},
@@ -33,9 +33,9 @@ def hooked(url, respond):
 
 
 class Callers:
-    """Each number is one call of one webhook; every other one has a key, by which two insist at the same time.
+    """Each number is one call of one webhook. Every other one has a key, and two clients retry it at the same time.
 
-    `told` are the ids that answers with 2xx named, by number. Without a key a call is sent once.
+    `told` are the ids in responses with 2xx, by number. Without a key a call is sent once.
     """
 
     def __init__(self, *servers):

@@ -24,7 +24,7 @@ Answer = namedtuple("Answer", "status headers body")
 
 
 def quick(path, **values):
-    """Five quick nodes behind a webhook that answers `{"n": number}` and these values."""
+    """Return a flow of five quick nodes behind a webhook that answers `{"n": number}` and these values."""
     nodes = [{"id": "hook", "type": "webhook", "config": {"path": path, "respond": "last"}}]
     nodes += [{"id": id_, "type": "noop"} for id_ in ("a", "b", "c")]
     nodes += [{"id": "end", "type": "set", "config": {"values": {"n": "{{ trigger.body.n }}", **values}}}]
@@ -32,7 +32,7 @@ def quick(path, **values):
 
 
 def slow(path):
-    """A flow that is not quick, with the same response."""
+    """Return a flow that is not quick, with the same response."""
     code = {"id": "c", "type": "code", "config": {"source": "return {'n': input['body']['n']}"}}
     hook = {"id": "hook", "type": "webhook", "config": {"path": path, "respond": "last"}}
     return {"nodes": [hook, code], "edges": [["hook", "c"]]}

@@ -27,7 +27,7 @@ def command(server, *args):
 
 
 def flows(server, url):
-    """Flows in progress at the backup: calls, schedules, waits, large values, files and an approval."""
+    """Add flows in progress at the backup: calls, schedules, waits, large values, files and an approval."""
     asks = http_node("asks", url, {"n": 1})
     active = {
         "called": chain(node("hook", "webhook", {"path": "busy"}), asks, node("file", "file", WRITING)),

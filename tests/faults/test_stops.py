@@ -19,7 +19,7 @@ LATER = 30  # seconds after the grace period until the server must have stopped
 
 
 def waiting(effects):
-    """A flow with a second node that waits for the test, and a third that reports the continuation."""
+    """Return a flow whose second node waits for the test, and whose third reports the continuation."""
     nodes = [http_node("one", effects.url), http_node("held", effects.held), http_node("last", effects.url)]
     return {"nodes": nodes, "edges": [["one", "held"], ["held", "last"]]}
 
