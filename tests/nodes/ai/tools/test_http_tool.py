@@ -1,4 +1,4 @@
-"""The tool `http_request`: whom it asks, what it tells them, and what a model reads of their answers."""
+"""The tool `http_request`: the hosts it may call, the requests it sends, and the answers a model reads."""
 
 import gzip
 import json
@@ -31,33 +31,33 @@ def page(httpserver, html, path="/page", content_type="text/html; charset=utf-8"
     return address(httpserver, path)
 
 
-# What it answers
+# Answers
 
 
-def test_json_is_handed_on_as_data(tools, httpserver):
+def test_a_json_answer_is_parsed(tools, httpserver):
     url = answering(httpserver, "/orders", {"id": 7, "total": 2.5})
     answer = ask(tools(Spec("http")), url)
     assert (answer["status"], answer["url"], answer["body"]) == (200, url, {"id": 7, "total": 2.5})
     assert answer["headers"]["content-type"] == "application/json" and "server" not in answer["headers"]
 
 
-def test_json_that_is_none_is_text(tools, httpserver):
+def test_malformed_json_is_returned_as_text(tools, httpserver):
     url = answering(httpserver, "/", (200, {"Content-Type": "application/json"}, "{oh no"))
     assert ask(tools(Spec("http")), url)["body"] == "{oh no"
 
 
-def test_a_status_that_is_an_error_is_an_answer_too(tools, httpserver):
+def test_an_error_status_is_returned_as_an_answer(tools, httpserver):
     url = answering(httpserver, "/", (404, {"Content-Type": "text/plain"}, "no such order"))
     answer = ask(tools(Spec("http")), url)
     assert (answer["status"], answer["body"]) == (404, "no such order")
 
 
-def test_a_server_that_asks_to_wait_is_not_waited_for(tools, httpserver):
+def test_a_429_answer_is_returned_without_waiting(tools, httpserver):
     url = answering(httpserver, "/", (429, {"Retry-After": "30"}, "later"))
     assert ask(tools(Spec("http")), url)["headers"]["retry-after"] == "30"
 
 
-def test_a_page_is_read_as_text_with_its_links(tools, httpserver):
+def test_an_html_page_is_returned_as_text_with_links(tools, httpserver):
     html = """<html><head><title>Prices</title><script>let a = 1</script></head><body><nav><a href="/">Home</a></nav>
     <h1>Tea &amp; more</h1><p>Ask <a href="/contact?a=1">us</a>.</p><ul><li>green<li>black</ul>
     <table><tr><th>tea<th>price<tr><td>green<td>2.50 €</table></body></html>"""
@@ -66,27 +66,27 @@ def test_a_page_is_read_as_text_with_its_links(tools, httpserver):
     assert body == (f"# Prices\n\n# Tea & more\n\nAsk [us]({link}).\n\n- green\n- black\n\ntea | price\ngreen | 2.50 €")
 
 
-def test_a_page_says_itself_in_which_charset_it_is(tools, httpserver):
+def test_the_charset_is_read_from_the_page(tools, httpserver):
     html = '<html><head><meta charset="windows-1252"></head><p>Zoë – 5 €'.encode("windows-1252")
     assert ask(tools(Spec("http")), page(httpserver, html, content_type="text/html"))["body"] == "Zoë – 5 €"
 
 
-def test_what_is_no_text_is_not_shown(tools, httpserver):
+def test_binary_content_is_not_shown(tools, httpserver):
     httpserver.expect_request("/a").respond_with_data(b"\x89PNG\0\xff", content_type="image/png")
     body = ask(tools(Spec("http")), address(httpserver, "/a"))["body"]
     assert body == {"content_type": "image/png", "size": 6, "note": "the content is not text"}
 
 
-def test_head_gives_the_headers_alone(tools, httpserver):
+def test_head_returns_headers_without_a_body(tools, httpserver):
     url = answering(httpserver, "/", (200, {"ETag": "abc", "Content-Type": "text/html"}, "<p>much"))
     answer = ask(tools(Spec("http")), url, method="HEAD")
     assert (answer["headers"]["etag"], answer["body"]) == ("abc", "")
 
 
-# What it may ask
+# Permitted methods, hosts and redirects
 
 
-def test_only_get_and_head_are_there_unless_the_spec_names_others(tools):
+def test_methods_default_to_get_and_head(tools):
     made = tools(Spec("http"))["http_request"]
     assert made.parameters["properties"]["method"]["enum"] == ["GET", "HEAD"]
     assert "body" not in made.parameters["properties"]
@@ -98,12 +98,12 @@ def test_only_get_and_head_are_there_unless_the_spec_names_others(tools):
     assert other.parameters["required"] == ["method", "url"]
 
 
-def test_a_method_that_there_is_not_is_an_error(tools):
+def test_an_unknown_method_is_rejected(tools):
     with pytest.raises(NodeError, match="'CONNECT' must be one of: GET, POST"):
         tools(Spec("http", {"methods": ["CONNECT"]}))
 
 
-def test_a_call_may_be_repeated_where_it_changes_nothing(tools):
+def test_only_get_and_head_calls_may_be_repeated(tools):
     made = tools(Spec("http", {"methods": ["GET", "POST"]}))["http_request"]
     assert made.may_repeat({"url": "a"}) and made.may_repeat({"url": "a", "method": "HEAD"})
     assert not made.may_repeat({"url": "a", "method": "POST"})
@@ -120,16 +120,16 @@ def test_a_call_may_be_repeated_where_it_changes_nothing(tools):
         "http://10.0.0.1/",
     ],
 )
-def test_addresses_that_the_server_may_not_reach_are_refused(tools, url):
+def test_forbidden_addresses_are_rejected(tools, url):
     assert "may not be reached" in fails(tools(Spec("http")), url).message
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://a.example/", "a.example", "http:///a", "javascript:1"])
-def test_what_is_no_address_of_the_web_is_refused(tools, url):
+def test_a_url_that_is_not_http_is_rejected(tools, url):
     assert "must begin with http" in fails(tools(Spec("http")), url).message
 
 
-def test_hosts_may_be_chosen(tools, httpserver, names):
+def test_only_the_configured_hosts_may_be_called(tools, httpserver, names):
     names |= {host: ["127.0.0.1"] for host in ("a.example", "shop.b.example", "b.example", "bb.example")}
     url = answering(httpserver, "/", 1)
     toolbox = tools(Spec("http", {"hosts": ["A.example", "*.b.example"]}))
@@ -144,7 +144,7 @@ def test_hosts_may_be_chosen(tools, httpserver, names):
     assert httpserver.log == []
 
 
-def test_a_host_is_known_in_each_of_its_spellings(tools):
+def test_a_configured_host_matches_its_unicode_and_punycode_forms(tools):
     for name in ("bücher.example", "xn--bcher-kva.example", "BÜCHER.example."):
         toolbox = tools(Spec("http", {"hosts": [name]}))
         for host in ("bücher.example", "xn--bcher-kva.example"):
@@ -152,53 +152,53 @@ def test_a_host_is_known_in_each_of_its_spellings(tools):
 
 
 @pytest.mark.parametrize("name", ["a b", "", "http://a.example", "a.example/x", "user@a.example:99999"])
-def test_what_is_no_name_of_a_host_is_an_error_at_once(tools, name):
+def test_an_invalid_host_name_is_rejected_at_creation(tools, name):
     with pytest.raises(NodeError, match="is not a host name"):
         tools(Spec("http", {"hosts": [name]}))
 
 
-def test_many_hosts_make_no_endless_description(tools):
+def test_the_description_lists_at_most_20_hosts(tools):
     hosts = [f"h{number}.example" for number in range(500)]
     made = tools(Spec("http", {"hosts": hosts}))["http_request"]
     assert "h19.example or 480 others" in made.description and len(made.description) < 1_000
 
 
 @pytest.mark.parametrize("form", ["http://a.example@127.0.0.1:{}/", "http://127.0.0.1:{}#@a.example/"])
-def test_an_address_that_looks_like_another_is_that_which_is_asked(tools, httpserver, form):
+def test_a_misleading_url_is_checked_by_its_real_host(tools, httpserver, form):
     toolbox = tools(Spec("http", {"hosts": ["a.example"]}))
     assert "127.0.0.1 is not permitted" in fails(toolbox, form.format(httpserver.port)).message
 
 
-def test_a_header_with_another_host_is_looked_at_too(tools, httpserver):
+def test_a_forbidden_host_header_is_rejected(tools, httpserver):
     toolbox = tools(Spec("http", {"hosts": ["127.0.0.1"]}))
     error = fails(toolbox, echoing(httpserver), headers={"Host": "internal.example"})
     assert "internal.example is not permitted" in error.message and httpserver.log == []
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_leads_to_no_host_that_may_not_be_asked(tools, httpserver, names, status):
+def test_a_redirect_to_a_forbidden_host_is_not_followed(tools, httpserver, names, status):
     names["b.example"] = ["127.0.0.1"]
     url = answering(httpserver, "/", (status, {"Location": f"http://b.example:{httpserver.port}/secret"}, ""))
     error = fails(tools(Spec("http", {"hosts": ["127.0.0.1"]})), url)
     assert "b.example is not permitted" in error.message and paths(httpserver) == ["/"]
 
 
-def test_a_redirect_leads_to_no_address_that_may_not_be_reached(tools, httpserver):
+def test_a_redirect_to_a_forbidden_address_is_not_followed(tools, httpserver):
     url = answering(httpserver, "/", (302, {"Location": f"http://127.0.0.2:{httpserver.port}/"}, ""))
     assert "may not be reached" in fails(tools(Spec("http")), url).message
 
 
-def test_a_redirect_within_the_hosts_is_followed(tools, httpserver):
+def test_a_redirect_to_a_permitted_host_is_followed(tools, httpserver):
     answering(httpserver, "/new", {"ok": True})
     url = answering(httpserver, "/old", (302, {"Location": "/new"}, ""))
     answer = ask(tools(Spec("http", {"hosts": ["127.0.0.1"]})), url)
     assert answer["url"] == address(httpserver, "/new") and answer["body"] == {"ok": True}
 
 
-# What it tells
+# Body, headers and credentials of a request
 
 
-def test_the_body_goes_as_json_or_as_text(tools, httpserver):
+def test_the_body_is_sent_as_json_or_as_text(tools, httpserver):
     toolbox, url = tools(Spec("http", {"methods": ["POST"]})), echoing(httpserver)
     seen = ask(toolbox, url, method="POST", body={"a": "é"}, headers={"X-A": "1"})["body"]
     assert json.loads(seen["body"]) == {"a": "é"} and seen["headers"]["content-type"] == "application/json"
@@ -207,7 +207,7 @@ def test_the_body_goes_as_json_or_as_text(tools, httpserver):
     assert seen["body"] == "a,b" and seen["headers"]["content-type"] == "text/csv"
 
 
-def test_a_call_is_known_again_by_its_key(tools, httpserver):
+def test_a_repeated_call_sends_the_same_idempotency_key(tools, httpserver):
     toolbox, url = tools(Spec("http", {"methods": ["POST"]})), echoing(httpserver)
     for _ in range(2):
         assert ask(toolbox, url, mark="run:3", method="POST")["body"]["headers"]["idempotency-key"] == "run:3"
@@ -218,12 +218,12 @@ def test_a_call_is_known_again_by_its_key(tools, httpserver):
     "headers",
     [{"X-A": "a\r\nX-B: b"}, {"X A": "1"}, {"": "1"}, {"Content-Length": "5"}, {"Transfer-Encoding": "chunked"}],
 )
-def test_headers_that_would_change_the_request_itself_are_refused(tools, httpserver, headers):
+def test_headers_that_alter_the_request_framing_are_rejected(tools, httpserver, headers):
     assert "header" in fails(tools(Spec("http")), echoing(httpserver), headers=headers).message
     assert httpserver.log == []
 
 
-def test_arguments_have_bounds(tools):
+def test_invalid_and_oversized_arguments_are_rejected(tools):
     made = tools(Spec("http", {"methods": ["POST"]}))["http_request"]
     good = {"method": "POST", "url": "https://a.example"}
     assert find_issues(made, {**good, "headers": {f"h{number}": "" for number in range(31)}}) != []
@@ -237,34 +237,34 @@ def bearer(hosts):
     return {"shop": ("http_bearer", {"token": TOKEN}, hosts)}
 
 
-def test_a_credential_goes_along_and_comes_back_nowhere(tools, httpserver):
+def test_a_credential_is_sent_and_redacted_from_the_answer(tools, httpserver):
     toolbox = tools(Spec("http", {"credential": "shop"}), credentials=bearer(("127.0.0.1",)))
     answer = ask(toolbox, echoing(httpserver))
     assert answer["body"]["headers"]["authorization"] == f"Bearer {TOKEN}"
-    # Which is for the loop to strike out of what it hands on.
+    # The tool returns the token. The agent loop redacts the answer with the keyring, as here.
     assert TOKEN not in json.dumps(tools.ctx.keyring.clean_data(answer))
     assert TOKEN not in str(toolbox["http_request"])
 
 
-def test_who_runs_an_agent_may_give_the_credential(tools, httpserver):
+def test_the_caller_of_an_agent_can_supply_the_credential(tools, httpserver):
     toolbox = tools(Spec("http"), credentials=bearer(("127.0.0.1",)), lent={"http": "shop"})
     assert ask(toolbox, echoing(httpserver))["body"]["headers"]["authorization"] == f"Bearer {TOKEN}"
 
 
 @pytest.mark.parametrize("hosts", [(), ("a.example",)])
-def test_a_host_that_the_credential_is_not_bound_to_is_not_asked(tools, httpserver, hosts):
+def test_a_host_outside_the_credential_binding_is_not_called(tools, httpserver, hosts):
     error = fails(tools(Spec("http", {"credential": "shop"}), credentials=bearer(hosts)), echoing(httpserver))
     assert "'shop' may not be sent to 127.0.0.1" in error.message and httpserver.log == []
 
 
-def test_a_credential_that_is_not_there_or_of_another_type_is_an_error_at_once(tools):
+def test_a_missing_or_wrong_credential_is_rejected_at_creation(tools):
     with pytest.raises(NodeError, match="there is no credential 'shop'"):
         tools(Spec("http", {"credential": "shop"}))
     with pytest.raises(NodeError, match="is of type smtp"):
         tools(Spec("http", {"credential": "shop"}), credentials={"shop": ("smtp", {"host": "a.example"})})
 
 
-def test_a_redirect_elsewhere_is_not_told_the_credential(tools, httpserver):
+def test_a_redirect_to_another_port_does_not_get_the_credential(tools, httpserver):
     other = socket.create_server(("127.0.0.1", 0))
     url = answering(httpserver, "/", (302, {"Location": f"http://127.0.0.1:{other.getsockname()[1]}/"}, ""))
     toolbox = tools(Spec("http", {"credential": "shop"}), credentials=bearer(("127.0.0.1",)), seconds=0.5)
@@ -276,10 +276,10 @@ def test_a_redirect_elsewhere_is_not_told_the_credential(tools, httpserver):
     assert asked.startswith("GET / ") and TOKEN not in asked
 
 
-# Servers that do not behave
+# Misbehaving servers
 
 
-def test_a_server_that_says_nothing_holds_nobody(tools):
+def test_a_silent_server_times_out(tools):
     listener, url = silent()
     began = time.monotonic()
     with listener:
@@ -287,20 +287,20 @@ def test_a_server_that_says_nothing_holds_nobody(tools):
     assert time.monotonic() - began < 15
 
 
-def test_an_answer_without_end_is_refused(tools, httpserver):
+def test_an_endless_answer_is_rejected(tools, httpserver):
     endless = (b"x" * 10_000 for _ in range(1_000_000))
     httpserver.expect_request("/").respond_with_handler(lambda request: Response(endless, mimetype="text/plain"))
     assert "has more than 50000 bytes" in fails(tools(Spec("http")), address(httpserver)).message
 
 
-def test_an_answer_that_unzips_to_much_is_refused(tools, httpserver):
+def test_a_decompression_bomb_is_rejected(tools, httpserver):
     packed = gzip.compress(b" " * 50_000_000)
     headers = {"Content-Encoding": "gzip", "Content-Type": "text/html"}
     httpserver.expect_request("/").respond_with_data(packed, headers=headers)
     assert "has more than 50000 bytes" in fails(tools(Spec("http")), address(httpserver)).message
 
 
-def test_a_long_answer_is_cut_to_what_a_model_can_read(tools, httpserver):
+def test_a_long_answer_is_truncated_for_the_model(tools, httpserver):
     toolbox = tools(Spec("http"))
     for path, answer in (("/text", (200, {"Content-Type": "text/plain"}, "x" * 49_000)), ("/list", ["item"] * 4_000)):
         shown = ask(toolbox, answering(httpserver, path, answer))
@@ -314,19 +314,19 @@ def test_a_long_answer_is_cut_to_what_a_model_can_read(tools, httpserver):
 @pytest.mark.parametrize(
     "html", ["<div>" * 9_000, "<a><b><i>" * 5_000, "<table><tr><td>" * 3_000, "<p>" + "<font>" * 8_000]
 )
-def test_a_page_that_is_made_to_be_slow_holds_nobody(tools, httpserver, html):
+def test_a_page_designed_to_parse_slowly_is_read_in_time(tools, httpserver, html):
     began = time.monotonic()
     shown = ask(tools(Spec("http"), seconds=8), page(httpserver, html + "x"))
     assert time.monotonic() - began < 10
     assert shown["status"] == 200 and len(json.dumps(shown)) < 25_000
 
 
-def test_json_that_is_nested_without_end_is_text(tools, httpserver):
+def test_deeply_nested_json_is_truncated(tools, httpserver):
     url = answering(httpserver, "/", (200, {"Content-Type": "application/json"}, "[" * 20_000 + "]" * 20_000))
     assert len(json.dumps(ask(tools(Spec("http")), url))) < 25_000
 
 
-def test_headers_of_an_answer_have_a_bound(tools, httpserver):
+def test_answer_headers_are_limited(tools, httpserver):
     url = answering(httpserver, "/", (200, {"ETag": "x" * 5_000, "X-Other": "1"}, "a"))
     headers = ask(tools(Spec("http")), url)["headers"]
     assert len(headers["etag"]) == 500 and "x-other" not in headers
