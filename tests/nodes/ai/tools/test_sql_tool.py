@@ -1,4 +1,4 @@
-"""The tools `sql_query` and `sql_schema`: what they read, and that they change nothing, however that is put."""
+"""The tools `sql_query` and `sql_schema`: the results they read, and that no statement can change anything."""
 
 import sqlite3
 import time
@@ -17,30 +17,30 @@ SQL = Spec("sql", {"credential": "shop"})
 @pytest.fixture(params=["sqlite", "postgres", pytest.param("mysql", marks=pytest.mark.slow)])
 def shop(request, run):
     """Each kind of database in turn, with a table `notes` of one row."""
-    return filled(request.getfixturevalue(request.param), run)
+    return create_notes(request.getfixturevalue(request.param), run)
 
 
-def filled(found, run):
+def create_notes(server, run):
     for statement in ("CREATE TABLE notes (id INTEGER, note VARCHAR(200))", "INSERT INTO notes VALUES (1, 'a')"):
-        run("sql", {"credential": "shop", "statement": statement}, credentials=found.credentials)
-    return found
+        run("sql", {"credential": "shop", "statement": statement}, credentials=server.credentials)
+    return server
 
 
 @pytest.fixture
 def rows(run):
-    """`rows(database)` are those of `notes`, as the node reads them."""
+    """`rows(server)` reads all rows of `notes` with the node `sql`."""
 
-    def rows(found):
+    def rows(server):
         config = {"credential": "shop", "statement": "SELECT * FROM notes"}
-        return run("sql", config, credentials=found.credentials)["rows"]
+        return run("sql", config, credentials=server.credentials)["rows"]
 
     return rows
 
 
 @pytest.fixture
 def query(tools):
-    def query(found, statement, params=None, **context):
-        toolbox = tools(SQL, credentials=found.credentials, **context)
+    def query(server, statement, params=None, **context):
+        toolbox = tools(SQL, credentials=server.credentials, **context)
         return called(toolbox, "sql_query", query=statement, **({} if params is None else {"params": params}))
 
     return query
@@ -56,7 +56,7 @@ def fails(query):
     return fails
 
 
-# What they read
+# Reading
 
 
 def test_rows_are_read_with_bound_values(query, shop):
@@ -70,14 +70,14 @@ def test_rows_are_read_with_bound_values(query, shop):
     assert query(shop, "WITH a AS (SELECT 3 AS n) SELECT * FROM a")["rows"] == [{"n": 3}]
 
 
-def test_decimals_are_numbers_as_those_of_the_node_are(query, run, shop):
+def test_decimals_are_returned_as_numbers(query, run, shop):
     for statement in ("CREATE TABLE prices (price DECIMAL(30, 2))", "INSERT INTO prices VALUES (1650.00), (19.90)"):
         run("sql", {"credential": "shop", "statement": statement}, credentials=shop.credentials)
     assert query(shop, "SELECT price FROM prices ORDER BY price")["rows"] == [{"price": 19.9}, {"price": 1650}]
     assert query(shop, "SELECT SUM(price) AS a FROM prices")["rows"] == [{"a": 1669.9}]
 
 
-def test_a_decimal_that_would_lose_digits_is_told_to_the_model(fails, postgres):
+def test_a_decimal_that_would_lose_digits_is_an_error(fails, postgres):
     error = fails(postgres, "SELECT 12345678901234567890.12 AS total")
     assert "column 'total'" in error.message and "cast it to text" in error.message
 
@@ -95,25 +95,25 @@ def test_the_tables_are_listed_with_their_columns(tools, shop):
     }
 
 
-def test_more_rows_than_a_model_can_read_are_counted(query, shop):
+def test_at_most_200_rows_are_returned_and_all_are_counted(query, shop):
     digits = "(SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4)"
     answer = query(shop, f"SELECT a.n AS n FROM {digits} a, {digits} b, {digits} c, {digits} d")
     assert (answer["row_count"], answer["truncated"], len(answer["rows"])) == (625, True, 200)
 
 
-def test_rows_that_are_long_are_cut(query, shop):
+def test_long_values_are_truncated(query, shop):
     answer = query(shop, "SELECT ? AS note FROM notes", ["x" * 90_000])
     assert len(answer["rows"][0]["note"]) < 20_000 and "more characters were cut" in answer["rows"][0]["note"]
 
 
-def test_a_mistake_is_told_to_the_model(fails, shop):
+def test_the_error_names_the_mistake_in_a_query(fails, shop):
     assert "nowhere" in fails(shop, "SELECT * FROM nowhere").message
     error = fails(shop, "SELECT * FROM notes WHERE id = ?", [1, 2])
     assert "1 placeholder ?, params has 2 values" in error.message
 
 
 @pytest.mark.slow
-def test_a_statement_that_does_not_end_is_ended(fails, shop):
+def test_an_endless_statement_times_out(fails, shop):
     endless = {
         "sqlite": "WITH RECURSIVE a(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM a) SELECT COUNT(*) FROM a",
         "postgres": "SELECT pg_sleep(60)",
@@ -124,8 +124,8 @@ def test_a_statement_that_does_not_end_is_ended(fails, shop):
     assert time.monotonic() - began < 20
 
 
-def test_arguments_have_bounds(tools, sqlite, run):
-    made = tools(SQL, credentials=filled(sqlite, run).credentials)["sql_query"]
+def test_invalid_and_oversized_arguments_are_rejected(tools, sqlite, run):
+    made = tools(SQL, credentials=create_notes(sqlite, run).credentials)["sql_query"]
     assert find_issues(made, {"query": "SELECT 1", "params": "a"}) != []
     assert find_issues(made, {"query": "x" * 20_001}) != []
     assert find_issues(made, {"query": "SELECT ?", "params": [1] * 101}) != []
@@ -135,32 +135,32 @@ def test_arguments_have_bounds(tools, sqlite, run):
 # The credential
 
 
-def test_a_tool_without_a_credential_says_what_it_needs(tools):
+def test_the_error_for_a_missing_credential_names_its_type(tools):
     with pytest.raises(NodeError) as caught:
         tools(Spec("sql"))
     assert caught.value.message.startswith("the tool sql needs a credential of the type database_url")
     assert '{"sql": "its name"}' in caught.value.message and caught.value.permanent
 
 
-def test_who_runs_an_agent_may_give_the_credential(tools, sqlite, run):
-    toolbox = tools(Spec("sql"), credentials=filled(sqlite, run).credentials, lent={"sql": "shop"})
+def test_the_caller_of_an_agent_can_supply_the_credential(tools, sqlite, run):
+    toolbox = tools(Spec("sql"), credentials=create_notes(sqlite, run).credentials, lent={"sql": "shop"})
     assert called(toolbox, "sql_query", query="SELECT 1 AS n")["rows"] == [{"n": 1}]
 
 
-def test_a_database_that_may_not_be_reached_is_not(fails, postgres_server):
+def test_a_database_at_a_forbidden_address_is_rejected(fails, postgres_server):
     error = fails(database("postgres", postgres_server.url(host="127.0.0.2")), "SELECT 1")
     assert "may not be reached" in error.message
 
 
-def test_a_password_is_in_no_error(fails, postgres_server):
+def test_errors_do_not_contain_the_password(fails, postgres_server):
     error = fails(database("postgres", postgres_server.url(password="falsch!")), "SELECT 1")
     assert "authentication failed" in error.message and "falsch!" not in error.message and PASSWORD not in error.message
 
 
-# What would change something
+# Statements that change something or reach outside the database
 
 
-ANYWHERE = [
+UNSAFE = [
     "INSERT INTO notes VALUES (2, 'b')",
     "UPDATE notes SET note = 'b'",
     "DELETE FROM notes",
@@ -185,7 +185,7 @@ ANYWHERE = [
     ";",
     "-- only a comment",
 ]
-OF_SQLITE = [
+UNSAFE_SQLITE = [
     "REPLACE INTO notes VALUES (1, 'b')",
     "PRAGMA user_version = 5",
     "PRAGMA query_only = OFF",
@@ -202,7 +202,7 @@ OF_SQLITE = [
     "SELECT edit('x')",
     "EXPLAIN INSERT INTO notes VALUES (2, 'b')",
 ]
-OF_POSTGRES = [
+UNSAFE_POSTGRES = [
     "WITH a AS (INSERT INTO notes VALUES (2, 'b') RETURNING *) SELECT * FROM a",
     "WITH a AS (DELETE FROM notes RETURNING *) SELECT * FROM a",
     "EXPLAIN ANALYZE DELETE FROM notes",
@@ -253,7 +253,7 @@ OF_POSTGRES = [
     "SELECT pg_create_physical_replication_slot('a')",
     "SELECT remove_all()",
 ]
-OF_MYSQL = [
+UNSAFE_MYSQL = [
     "REPLACE INTO notes VALUES (1, 'b')",
     "/*! DELETE FROM notes */",
     "/*!50000 DELETE FROM notes */",
@@ -284,15 +284,15 @@ OF_MYSQL = [
 ]
 
 
-@pytest.mark.parametrize("statement", ANYWHERE)
-def test_what_would_change_something_is_refused(fails, rows, shop, statement):
+@pytest.mark.parametrize("statement", UNSAFE)
+def test_unsafe_statements_are_rejected(fails, rows, shop, statement):
     assert fails(shop, statement).permanent
     assert rows(shop) == [{"id": 1, "note": "a"}]
 
 
-@pytest.mark.parametrize("statement", OF_SQLITE)
-def test_what_would_change_something_of_sqlite_is_refused(tools, query, sqlite, run, rows, tmp_path, statement):
-    filled(sqlite, run)
+@pytest.mark.parametrize("statement", UNSAFE_SQLITE)
+def test_unsafe_sqlite_statements_are_rejected(tools, query, sqlite, run, rows, tmp_path, statement):
+    create_notes(sqlite, run)
     before = {path.name: path.read_bytes() for path in (tmp_path / "files/data").iterdir()}
     with pytest.raises(NodeError) as caught:
         query(sqlite, statement)
@@ -300,14 +300,14 @@ def test_what_would_change_something_of_sqlite_is_refused(tools, query, sqlite, 
     assert {path.name: path.read_bytes() for path in (tmp_path / "files/data").iterdir()} == before
 
 
-@pytest.mark.parametrize("statement", OF_POSTGRES)
-def test_what_would_change_something_of_postgresql_is_refused(fails, run, rows, postgres, postgres_server, statement):
-    filled(postgres, run)
+@pytest.mark.parametrize("statement", UNSAFE_POSTGRES)
+def test_unsafe_postgresql_statements_are_rejected(fails, run, rows, postgres, postgres_server, statement):
+    create_notes(postgres, run)
     postgres_server.admin(
         "CREATE SEQUENCE numbers",
         "GRANT ALL ON numbers TO app",
         "CREATE PROCEDURE p() LANGUAGE sql AS 'DELETE FROM notes'",
-        # Its owner may do anything, and whoever calls it acts as its owner.
+        # SECURITY DEFINER: a call has the rights of the function's owner, who may do anything.
         "CREATE FUNCTION remove_all() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'DELETE FROM notes; SELECT 1'",
     )
     assert fails(postgres, statement).permanent
@@ -320,19 +320,17 @@ def test_what_would_change_something_of_postgresql_is_refused(fails, run, rows, 
     "call",
     ["ask_out(1)", "public.ASK_OUT (1)", '"ask_out"(1)', '"Ask, too"(1)', "ask_out/**/(1)", "(1)::text, ask_out(1)"],
 )
-def test_a_function_of_postgresql_that_may_have_effects_is_refused_whatever_brought_it(
-    fails, postgres_server, run, postgres, call
-):
-    """As an extension declares one that asks other servers: the read-only transaction knows nothing of that."""
-    filled(postgres, run)
+def test_a_volatile_postgresql_function_is_rejected(fails, postgres_server, run, postgres, call):
+    """For example a function of an extension that calls other servers: a read-only transaction does not stop it."""
+    create_notes(postgres, run)
     for name in ("ask_out", '"Ask, too"'):
         postgres_server.admin(f"CREATE FUNCTION {name}(int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'")
     error = fails(postgres, f"SELECT {call}")
     assert error.permanent and "is not permitted" in str(error)
 
 
-def test_a_function_of_postgresql_that_says_it_has_none_is_called(query, postgres_server, run, postgres):
-    filled(postgres, run)
+def test_a_stable_postgresql_function_is_permitted(query, postgres_server, run, postgres):
+    create_notes(postgres, run)
     postgres_server.admin("CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql STABLE AS 'SELECT 2 * n'")
     assert query(postgres, "SELECT twice(21) AS n, lower('A') AS low, random() < 2 AS yes")["rows"] == [
         {"n": 42, "low": "a", "yes": True}
@@ -358,7 +356,7 @@ def test_a_function_of_postgresql_that_says_it_has_none_is_called(query, postgre
         "SELECT '/*', ask_out('*/')",
     ],
 )
-def test_a_function_of_mysql_that_is_not_known_is_refused(statement):
+def test_an_unknown_mysql_function_is_rejected(statement):
     with pytest.raises(NodeError, match="is not permitted"):
         check_reads(statement, "mysql")
 
@@ -373,14 +371,14 @@ def test_a_function_of_mysql_that_is_not_known_is_refused(statement):
         "SELECT (1), -(2), DATE_FORMAT(NOW(), '%Y')",
     ],
 )
-def test_the_usual_functions_of_mysql_are_known(statement):
+def test_common_mysql_functions_are_permitted(statement):
     check_reads(statement, "mysql")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("statement", OF_MYSQL)
-def test_what_would_change_something_of_mysql_is_refused(fails, run, rows, mysql, mysql_server, statement):
-    filled(mysql, run)
+@pytest.mark.parametrize("statement", UNSAFE_MYSQL)
+def test_unsafe_mysql_statements_are_rejected(fails, run, rows, mysql, mysql_server, statement):
+    create_notes(mysql, run)
     mysql_server.admin(
         "CREATE SEQUENCE numbers",
         "CREATE PROCEDURE p() DELETE FROM notes",
@@ -391,7 +389,7 @@ def test_what_would_change_something_of_mysql_is_refused(fails, run, rows, mysql
     assert mysql_server.admin("SELECT next_not_cached_value FROM numbers") == ((1,),)
 
 
-# What holds where a statement gets past the look at its words
+# Protection by the database itself, if a statement passes the check of its text
 
 
 @pytest.mark.parametrize(
@@ -416,12 +414,12 @@ def test_what_would_change_something_of_mysql_is_refused(fails, run, rows, mysql
         "CREATE TEMP TABLE mine (id int)",
     ],
 )
-def test_postgresql_itself_changes_nothing_for_what_only_reads(run, rows, postgres, postgres_server, statement):
-    filled(postgres, run)
+def test_postgresql_blocks_changes_in_read_only_mode(run, rows, postgres, postgres_server, statement):
+    create_notes(postgres, run)
     postgres_server.admin(
         "CREATE FUNCTION remove_all(text) RETURNS int LANGUAGE sql SECURITY DEFINER AS 'DELETE FROM notes; SELECT 1'"
     )
-    heard = postgres_server.listening("notes")
+    read_notifications = postgres_server.listening("notes")
     config = {"credential": "shop", "statement": statement, "read_only": True}
     try:
         run("sql", config, credentials=postgres.credentials)
@@ -429,12 +427,12 @@ def test_postgresql_itself_changes_nothing_for_what_only_reads(run, rows, postgr
         assert "PostgreSQL: " in error.message
     assert rows(postgres) == [{"id": 1, "note": "a"}]
     assert postgres_server.admin("SELECT count(*) FROM pg_largeobject_metadata") == [(0,)]
-    assert heard() == []
+    assert read_notifications() == []
 
 
 @pytest.mark.slow
-def test_mysql_itself_changes_nothing_for_what_only_reads(run, rows, mysql):
-    filled(mysql, run)
+def test_mysql_blocks_changes_in_read_only_mode(run, rows, mysql):
+    create_notes(mysql, run)
     for statement in (
         "DELETE FROM notes",
         "DROP TABLE notes",
@@ -449,19 +447,19 @@ def test_mysql_itself_changes_nothing_for_what_only_reads(run, rows, mysql):
     assert rows(mysql) == [{"id": 1, "note": "a"}]
 
 
-def test_a_superuser_of_postgresql_is_refused_as_a_login(fails, postgres_server):
+def test_a_postgresql_superuser_login_is_rejected(fails, postgres_server):
     url = postgres_server.url().replace("//app:", "//postgres:")
     error = fails(database("postgres", url), "SELECT 1")
     assert error.message.startswith("the login of the credential 'shop' is a superuser: ") and error.permanent
 
 
-def test_a_superuser_that_wears_another_role_is_refused_too(fails, postgres_server):
+def test_a_superuser_login_with_another_role_set_is_rejected(fails, postgres_server):
     url = postgres_server.url(query="?options=-crole%3Dapp").replace("//app:", "//postgres:")
     assert "is a superuser" in fails(database("postgres", url), "SELECT 1").message
 
 
 @pytest.mark.parametrize("role", ["pg_execute_server_program", "pg_read_server_files", "pg_write_server_files"])
-def test_a_login_that_reaches_the_server_s_files_is_refused(fails, query, postgres, postgres_server, role):
+def test_a_postgresql_login_with_access_to_server_files_is_rejected(fails, query, postgres, postgres_server, role):
     postgres_server.admin(f"GRANT {role} TO app")
     try:
         assert f"has the role {role}" in fails(postgres, "SELECT 1").message
@@ -471,7 +469,7 @@ def test_a_login_that_reaches_the_server_s_files_is_refused(fails, query, postgr
 
 
 @pytest.mark.slow
-def test_a_login_of_mysql_that_reaches_the_server_s_files_is_refused(fails, query, mysql, mysql_server):
+def test_a_mysql_login_with_access_to_server_files_is_rejected(fails, query, mysql, mysql_server):
     mysql_server.admin("GRANT FILE ON *.* TO app")
     try:
         assert "has the privilege FILE" in fails(mysql, "SELECT 1").message
@@ -480,77 +478,77 @@ def test_a_login_of_mysql_that_reaches_the_server_s_files_is_refused(fails, quer
     assert query(mysql, "SELECT 1 AS n")["rows"] == [{"n": 1}]
 
 
-# Files of SQLite
+# SQLite files
 
 
 @pytest.fixture
 def file(tmp_path):
-    """Where the file of the credential `shop` is."""
+    """The path of the database file of the credential `shop`."""
     folder = tmp_path / "files/data"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / "shop.db"
 
 
 @pytest.fixture
-def opened(file):
-    """A connection to it of somebody else."""
+def other_connection(file):
+    """Another connection to the file."""
     connection = sqlite3.connect(file, isolation_level=None)
     yield connection
     connection.close()
 
 
-def test_a_file_that_is_not_there_is_not_made(fails, sqlite, file):
+def test_a_missing_file_is_not_created(fails, sqlite, file):
     assert "the file does not exist" in fails(sqlite, "SELECT 1").message
     assert not file.exists()
 
 
-def test_a_file_is_read_beside_somebody_who_writes_to_it(query, sqlite, opened, run, rows):
-    filled(sqlite, run)
-    opened.execute("BEGIN IMMEDIATE")
-    opened.execute("INSERT INTO notes VALUES (2, 'b')")
+def test_a_file_is_read_while_another_connection_writes(query, sqlite, other_connection, run, rows):
+    create_notes(sqlite, run)
+    other_connection.execute("BEGIN IMMEDIATE")
+    other_connection.execute("INSERT INTO notes VALUES (2, 'b')")
     assert query(sqlite, "SELECT COUNT(*) AS n FROM notes")["rows"] == [{"n": 1}]
-    opened.execute("COMMIT")
+    other_connection.execute("COMMIT")
     assert len(rows(sqlite)) == 2
 
 
-def test_a_file_that_a_crash_left_half_written_is_mended_and_read(query, sqlite, opened, file, run, tmp_path):
-    filled(sqlite, run)
-    opened.execute("PRAGMA cache_size = 1")
-    opened.execute("BEGIN")
-    opened.executemany("INSERT INTO notes VALUES (?, ?)", [(number, "x" * 500) for number in range(1_000)])
+def test_a_half_written_file_is_recovered_and_read_after_a_crash(query, sqlite, other_connection, file, run, tmp_path):
+    create_notes(sqlite, run)
+    other_connection.execute("PRAGMA cache_size = 1")
+    other_connection.execute("BEGIN")
+    other_connection.executemany("INSERT INTO notes VALUES (?, ?)", [(number, "x" * 500) for number in range(1_000)])
     journal = file.with_name("shop.db-journal")
     half, half_journal = file.read_bytes(), journal.read_bytes()
-    opened.execute("ROLLBACK")
-    opened.close()
+    other_connection.execute("ROLLBACK")
+    other_connection.close()
     file.write_bytes(half)
     journal.write_bytes(half_journal)
     assert query(sqlite, "SELECT COUNT(*) AS n FROM notes")["rows"] == [{"n": 1}]
 
 
-def test_a_file_with_a_log_of_writes_is_read(query, sqlite, opened):
-    opened.execute("PRAGMA journal_mode = WAL")
-    opened.execute("CREATE TABLE notes (id)")
-    opened.execute("INSERT INTO notes VALUES (1)")
+def test_a_file_in_wal_mode_is_read(query, sqlite, other_connection):
+    other_connection.execute("PRAGMA journal_mode = WAL")
+    other_connection.execute("CREATE TABLE notes (id)")
+    other_connection.execute("INSERT INTO notes VALUES (1)")
     assert query(sqlite, "SELECT * FROM notes")["rows"] == [{"id": 1}]
 
 
-def test_tables_for_searching_are_read(query, sqlite, opened):
-    opened.execute("CREATE VIRTUAL TABLE words USING fts5(text)")
-    opened.execute("INSERT INTO words VALUES ('green tea')")
-    opened.execute("CREATE VIRTUAL TABLE places USING rtree(id, x, y)")
-    opened.execute("INSERT INTO places VALUES (1, 2, 3)")
+def test_virtual_tables_are_read(query, sqlite, other_connection):
+    other_connection.execute("CREATE VIRTUAL TABLE words USING fts5(text)")
+    other_connection.execute("INSERT INTO words VALUES ('green tea')")
+    other_connection.execute("CREATE VIRTUAL TABLE places USING rtree(id, x, y)")
+    other_connection.execute("INSERT INTO places VALUES (1, 2, 3)")
     assert query(sqlite, "SELECT * FROM words WHERE words MATCH 'tea'")["rows"] == [{"text": "green tea"}]
     assert query(sqlite, "SELECT id FROM places WHERE x > 1")["rows"] == [{"id": 1}]
     assert query(sqlite, "SELECT value FROM json_each('[1, 2]')")["row_count"] == 2
 
 
-def test_what_an_index_keeps_for_itself_is_not_written_either(fails, sqlite, opened):
-    opened.execute("CREATE VIRTUAL TABLE places USING rtree(id, x, y)")
-    opened.execute("INSERT INTO places VALUES (1, 2, 3)")
-    opened.execute("CREATE TABLE my_node (id)")
+def test_shadow_tables_of_virtual_tables_are_not_written(fails, sqlite, other_connection):
+    other_connection.execute("CREATE VIRTUAL TABLE places USING rtree(id, x, y)")
+    other_connection.execute("INSERT INTO places VALUES (1, 2, 3)")
+    other_connection.execute("CREATE TABLE my_node (id)")
     for statement in (
         "WITH a AS (SELECT 1) DELETE FROM places_node",
         "WITH a AS (SELECT 1) INSERT INTO my_node VALUES (1)",
     ):
         assert "readonly" in fails(sqlite, statement).message
-    assert opened.execute("SELECT COUNT(*) FROM places_node").fetchone() == (1,)
+    assert other_connection.execute("SELECT COUNT(*) FROM places_node").fetchone() == (1,)
