@@ -1,4 +1,4 @@
-"""Pages of the web as text: what is left of them, and that nothing in them keeps a reader busy."""
+"""Web pages as text: the text of each element, and that no page takes long to read."""
 
 import time
 
@@ -10,8 +10,8 @@ from parsers.process import read_apart
 BASE = "https://a.example/news/"
 
 
-def text(html, most=5_000):
-    return read({"url": BASE, "most": most}, html.encode())[0]["text"]
+def text(html, max_size=5_000):
+    return read({"url": BASE, "most": max_size}, html.encode())[0]["text"]
 
 
 @pytest.mark.parametrize(
@@ -43,29 +43,29 @@ def text(html, most=5_000):
         ("", ""),
     ],
 )
-def test_what_is_left_of_a_page(html, shown):
+def test_a_page_becomes_text(html, shown):
     assert text(html) == shown
 
 
-def test_the_title_comes_first():
+def test_the_title_is_the_first_heading():
     assert text("<html><head><title> A \n page </title></head><body>b") == "# A page\n\nb"
 
 
-def test_a_page_that_is_too_long_says_so():
-    shown = text("<p>" + "word " * 1_000, most=100)
+def test_a_truncated_page_says_that_it_continues():
+    shown = text("<p>" + "word " * 1_000, max_size=100)
     assert shown.endswith(MORE) and len(shown) < 150
-    assert text("<a href=/x>" + "word " * 100 + "</a>", most=100).endswith(MORE)
+    assert text("<a href=/x>" + "word " * 100 + "</a>", max_size=100).endswith(MORE)
 
 
 @pytest.mark.parametrize(
     "html", ["<div>" * 3_000, "<ul><li>" * 2_000, "<pre>" * 2_000, "<a href=x>" * 5_000, "</p>" * 9_000]
 )
-def test_a_page_that_is_nested_without_end_is_read(html):
+def test_a_deeply_nested_page_is_read(html):
     assert "x" in text(html + "x")
 
 
 @pytest.mark.parametrize("html", [b"\xff\xfe\x00", b"<", b"<!--", b"<table><td><a><table>", b"<svg><p>", b"\x00\xd8"])
-def test_what_is_hardly_html_is_read_too(html):
+def test_malformed_html_is_read(html):
     assert isinstance(read({"url": "", "most": 100}, html)[0]["text"], str)
 
 

@@ -1,4 +1,4 @@
-"""The tools of agents: how they are made, what a model is shown, and those that stand on the workspace alone."""
+"""The tools of agents: how they are built, what a model sees of results, and the tools of the workspace."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from parsers.json_schema.validation import check
 ALL = [Spec("http"), Spec("code"), Spec("store"), Spec("memory"), Spec("runs"), Spec("flows"), Spec("run_flow")]
 
 
-def refused(tools, *specs, **options):
+def creation_fails(tools, *specs, **options):
     with pytest.raises(NodeError) as caught:
         tools(*specs, **options)
     return caught.value
@@ -38,10 +38,10 @@ def tool(schema, call=lambda arguments, key: None):
     return Tool("a_tool", "", schema, call)
 
 
-# What is made of a definition
+# Tools built from a definition
 
 
-def test_the_tools_are_those_of_the_specs_in_their_order(tools):
+def test_tools_have_the_order_of_their_specs(tools):
     names = list(tools(*ALL, agents=Agents(flow()), flows=Flows()))
     assert names[:2] == ["http_request", "run_code"] and names[-1] == "flow_ship"
     assert names[2:7] == ["store_get", "store_list", "store_set", "memory_search", "memory_write"]
@@ -58,43 +58,44 @@ def test_every_tool_has_a_name_a_description_and_a_strict_schema(tools):
             assert len(argument["description"]) > 5
 
 
-def test_two_tools_of_one_name_are_an_error_that_names_both_specs(tools):
-    error = refused(tools, Spec("http"), Spec("http", {"hosts": ["a.example"]}))
+def test_two_tools_of_the_same_name_are_an_error(tools):
+    error = creation_fails(tools, Spec("http"), Spec("http", {"hosts": ["a.example"]}))
     assert error.message == "two tools are named http_request: one of http and one of http" and error.permanent
-    error = refused(tools, Spec("code"), Spec("run_flow"), agents=Agents(flow(name="run_code")), flows=Flows())
+    error = creation_fails(tools, Spec("code"), Spec("run_flow"), agents=Agents(flow(name="run_code")), flows=Flows())
     assert "run_code: one of code and one of run_flow" in error.message
 
 
-def test_a_type_that_there_is_not_is_an_error(tools):
+def test_an_unknown_tool_type_is_an_error(tools):
     assert (
         "there is no tool of the type 'shell'; known types: http, code"
-        in refused(tools, SimpleNamespace(type="shell")).message
+        in creation_fails(tools, SimpleNamespace(type="shell")).message
     )
 
 
-def test_a_name_that_a_model_cannot_take_is_an_error(tools):
-    error = refused(tools, Spec("run_flow"), agents=Agents(flow(name="flow ä")), flows=Flows())
+def test_an_invalid_tool_name_is_an_error(tools):
+    error = creation_fails(tools, Spec("run_flow"), agents=Agents(flow(name="flow ä")), flows=Flows())
     assert "'flow ä' is not a valid tool name" in error.message
 
 
-def test_more_tools_than_a_model_takes_are_an_error(tools):
+def test_more_than_128_tools_are_an_error(tools):
     flows = [flow(name=f"flow_{number}", workflow_id=f"wf_{number}") for number in range(130)]
     assert (
-        "130 tools; the limit is 128" in refused(tools, Spec("run_flow"), agents=Agents(*flows), flows=Flows()).message
+        "130 tools; the limit is 128"
+        in creation_fails(tools, Spec("run_flow"), agents=Agents(*flows), flows=Flows()).message
     )
 
 
-def test_a_tool_may_need_approval_all_of_a_spec_or_some(tools):
+def test_approval_can_cover_all_or_some_tools_of_a_spec(tools):
     toolbox = tools(Spec("store", approval=("store_set",)), Spec("code", approval=True), Spec("memory"))
     assert {name for name, made in toolbox.items() if made.approval} == {"store_set", "run_code"}
 
 
-def test_an_approval_of_a_tool_that_there_is_not_is_an_error(tools):
-    error = refused(tools, Spec("store", {"write": False}, approval=("store_set",)))
+def test_approval_of_an_unknown_tool_is_an_error(tools):
+    error = creation_fails(tools, Spec("store", {"write": False}, approval=("store_set",)))
     assert error.message == "approval: store has no tool 'store_set'; known tools: store_get, store_list"
 
 
-# What a model is shown
+# Values shortened for a model
 
 
 json_values = st.recursive(
@@ -106,15 +107,15 @@ json_values = st.recursive(
 
 @given(json_values, st.integers(200, 3_000))
 @settings(deadline=None)
-def test_what_is_shown_is_json_and_has_a_bound(value, most):
-    shown = shorten(value, most)
+def test_a_shortened_value_is_json_of_limited_size(value, limit):
+    shown = shorten(value, limit)
     orjson.dumps(shown)
     text = "".join(str(part) for part in leaves(shown))
-    assert len(text) <= 2 * most
+    assert len(text) <= 2 * limit
 
 
 @given(st.recursive(st.booleans() | st.text(st.characters(codec="utf-8")), lambda inner: st.lists(inner)))
-def test_what_is_small_is_shown_as_it_is(value):
+def test_a_small_value_is_unchanged(value):
     if len(json.dumps(value, ensure_ascii=False)) < 1_000:
         assert shorten(value, 5_000) == value
 
@@ -131,33 +132,33 @@ def leaves(value):
         yield value
 
 
-def test_a_text_that_is_cut_says_by_how_much():
+def test_a_truncated_text_says_how_many_characters_were_cut():
     shown = shorten("x" * 30_000)
     assert len(shown) < MAX_SHOWN and shown.endswith("more characters were cut)")
     kept, said = shown.split("… (")
     assert len(kept) + int(said.split()[0].replace(",", "")) == 30_000
 
 
-def test_a_list_that_is_cut_keeps_its_first_items_whole():
+def test_a_truncated_list_keeps_its_first_items_whole():
     shown = shorten([{"id": number} for number in range(5_000)])
     said = shown.pop()
     assert shown == [{"id": number} for number in range(len(shown))]
     assert said == f"… ({5_000 - len(shown):,} more items were cut)"
 
 
-def test_what_is_small_beside_something_large_stays_whole():
+def test_small_values_beside_a_large_one_stay_whole():
     shown = shorten({"body": "x" * 100_000, "status": 200, "rows": list(range(100_000)), "url": "https://a.example/"})
     assert (shown["status"], shown["url"]) == (200, "https://a.example/")
     assert len(shown["body"]) > 5_000 and len(shown["rows"]) > 500
 
 
-def test_an_object_of_too_many_keys_says_how_many_there_are_more():
+def test_a_truncated_object_says_how_many_keys_were_cut():
     shown = shorten({f"key {number}": "value" * 5 for number in range(10_000)})
     assert shown["key 0"] == "value" * 5
     assert shown["…"] == f"({10_000 - len(shown) + 1:,} more keys were cut)"
 
 
-def test_what_is_nested_without_end_is_shown_to_some_depth():
+def test_a_deeply_nested_value_is_truncated():
     deep = []
     for _ in range(50_000):
         deep = [deep]
@@ -165,7 +166,7 @@ def test_what_is_nested_without_end_is_shown_to_some_depth():
 
 
 @pytest.mark.parametrize("value", [2**70, float("nan"), float("inf"), "\ud800", {"\ud800": 1}, (1, 2), object()])
-def test_what_json_has_no_place_for_is_text(value):
+def test_a_value_that_json_cannot_represent_is_converted(value):
     orjson.dumps(shorten(value))
 
 
@@ -176,10 +177,10 @@ def test_a_large_value_is_shortened_quickly():
     assert time.monotonic() - began < 15
 
 
-# What a model gets wrong
+# Validation of arguments
 
 
-def test_arguments_that_do_not_fit_are_told_in_words(tools):
+def test_each_problem_with_the_arguments_is_described(tools):
     (store_set,) = [made for name, made in tools(Spec("store")).items() if name == "store_set"]
     assert find_issues(store_set, {"key": "a", "value": None}) == []
     assert find_issues(store_set, {"key": "a"}) == ['arguments: "value" is a required property']
@@ -189,7 +190,7 @@ def test_arguments_that_do_not_fit_are_told_in_words(tools):
     assert find_issues(store_set, [1]) == ["the arguments must be a JSON object"]
 
 
-def test_arguments_that_are_too_large_or_too_deep_are_refused(tools):
+def test_arguments_that_are_too_large_or_too_deep_are_rejected(tools):
     made = tools(Spec("store"))["store_set"]
     deep = []
     for _ in range(300):
@@ -200,11 +201,11 @@ def test_arguments_that_are_too_large_or_too_deep_are_refused(tools):
 
 @pytest.mark.parametrize("value", ["\ud800", 2**70, {"\ud800": 1}, [float("nan")]])
 @pytest.mark.parametrize("schema", [{"type": "object"}, {"type": "object", "properties": {"b": {"pattern": "a"}}}])
-def test_arguments_that_are_no_json_are_refused_or_taken_but_end_nothing(schema, value):
+def test_arguments_that_json_cannot_represent_do_not_raise(schema, value):
     assert isinstance(find_issues(tool(schema), {"a": value}), list)
 
 
-def test_what_is_told_has_no_secret():
+def test_problems_do_not_contain_secrets():
     (issue,) = find_issues(tool({"type": "object", "properties": {"a": {"type": "null"}}}), {"a": "s3cret"}, hide)
     assert "***" in issue and "s3cret" not in issue
     pattern = {"type": "object", "properties": {"a": {"pattern": "^b"}}}
@@ -217,7 +218,7 @@ def hide(text):
 
 
 def doubling(depth):
-    """A schema in which every definition asks the next one twice."""
+    """Return a schema in which every definition refers to the next one twice."""
     twice = {f"d{level}": {"anyOf": [{"$ref": f"#/$defs/d{level + 1}"}] * 2} for level in range(depth)}
     return {
         "type": "object",
@@ -226,7 +227,7 @@ def doubling(depth):
     }
 
 
-def test_a_schema_with_references_and_patterns_is_followed():
+def test_references_and_patterns_of_a_schema_are_checked():
     parts = {"$defs": {"id": {"pattern": "^[a-z]+$"}}, "properties": {"id": {"$ref": "#/$defs/id"}}}
     made = tool({"type": "object", **parts})
     assert find_issues(made, {"id": "abc"}) == []
@@ -234,7 +235,7 @@ def test_a_schema_with_references_and_patterns_is_followed():
 
 
 def forking():
-    """A schema that looks at everything below twice, at each level of the data."""
+    """Return a schema that validates everything below twice, at each level of the data."""
     ways = [{"properties": {"a": {"$ref": "#/$defs/way"}}, "required": [name]} for name in ("b", "c")]
     return {"type": "object", "$defs": {"way": {"anyOf": ways}}, "properties": {"a": {"$ref": "#/$defs/way"}}}
 
@@ -248,14 +249,14 @@ def deep(levels):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("schema", "arguments"), [(doubling(60), {"a": 1}), (forking(), deep(60))])
-def test_a_schema_that_would_take_years_holds_nobody(schema, arguments):
+def test_an_exponential_schema_is_given_up_in_time(schema, arguments):
     began = time.monotonic()
     (issue,) = find_issues(tool(schema), arguments)
     assert issue.startswith("the data cannot be validated")
     assert time.monotonic() - began < 15
 
 
-def test_patterns_are_matched_in_time_proportional_to_the_text():
+def test_patterns_are_matched_in_linear_time():
     began = time.monotonic()
     made = tool({"type": "object", "properties": {"a": {"pattern": "^(a+)+$"}}})
     assert len(find_issues(made, {"a": "a" * 5_000 + "!"})) == 1
@@ -265,7 +266,7 @@ def test_patterns_are_matched_in_time_proportional_to_the_text():
 # Code
 
 
-def test_code_gives_its_result_and_what_it_printed(tools):
+def test_code_returns_its_result_and_printed_lines(tools):
     toolbox = tools(Spec("code"), given={"prices": [1, 2]})
     assert called(toolbox, "run_code", code="print('a')\nprint('b')\nsum(input['prices'])") == {
         "result": 3,
@@ -275,13 +276,13 @@ def test_code_gives_its_result_and_what_it_printed(tools):
     assert toolbox["run_code"].may_repeat({"code": "1"})
 
 
-def test_code_reaches_nothing_of_the_run(tools):
+def test_code_cannot_read_the_scope_of_the_run(tools):
     toolbox = tools(Spec("code"), scope={"secrets": {"a": 1}, "vars": {"b": 2}})
     assert "NameError" in fails(toolbox, "run_code", code="secrets").message
     assert "NameError" in fails(toolbox, "run_code", code="vars").message
 
 
-def test_what_code_gets_wrong_is_told_to_the_model(tools):
+def test_the_model_gets_the_error_of_its_code(tools):
     assert "line 2: ZeroDivisionError" in fails(tools(Spec("code")), "run_code", code="x = 1\n1 / 0").message
 
 
@@ -292,12 +293,12 @@ def test_code_ends_at_the_deadline_of_the_run(tools):
     assert time.monotonic() - began < 15
 
 
-def test_no_tool_begins_after_the_deadline(tools):
+def test_a_tool_does_not_start_after_the_deadline(tools):
     toolbox = tools(Spec("store"), seconds=0)
     assert "timed out" in fails(toolbox, "store_get", key="a").message
 
 
-def test_what_code_gives_is_cut(tools):
+def test_the_result_and_output_of_code_are_truncated(tools):
     shown = called(tools(Spec("code")), "run_code", code="print('y' * 60_000)\n'x' * 100_000")
     assert len(json.dumps(shown)) < 25_000 and shown["result"].startswith("xxx") and shown["printed"].startswith("yyy")
 
@@ -305,7 +306,7 @@ def test_what_code_gives_is_cut(tools):
 # The store
 
 
-def test_the_store_keeps_gives_and_lists(tools):
+def test_the_store_tools_set_get_and_list_values(tools):
     toolbox = tools(Spec("store"))
     assert called(toolbox, "store_get", key="a") == {"key": "a", "value": None}
     assert called(toolbox, "store_set", key="a/1", value={"n": 1}, ttl=60) == {"key": "a/1", "kept": True}
@@ -315,11 +316,11 @@ def test_the_store_keeps_gives_and_lists(tools):
     assert all(made.may_repeat({}) for made in toolbox.values())
 
 
-def test_a_store_that_may_only_be_read_has_no_tool_to_write(tools):
+def test_a_read_only_store_has_no_tool_to_write(tools):
     assert list(tools(Spec("store", {"write": False}))) == ["store_get", "store_list"]
 
 
-def test_a_value_that_is_too_large_is_not_kept(tools):
+def test_an_oversized_value_is_not_stored(tools):
     toolbox = tools(Spec("store"))
     assert "value exceeds the limit" in fails(toolbox, "store_set", key="a", value="x" * 100_001).message
     assert tools.ctx.store.data == {}
@@ -328,7 +329,7 @@ def test_a_value_that_is_too_large_is_not_kept(tools):
 # Memory
 
 
-def test_memory_is_the_agent_s_own_and_of_its_session(tools):
+def test_memory_belongs_to_the_agent_and_its_session(tools):
     agents = Agents()
     first = tools(Spec("memory"), agents=agents, session="one")
     assert called(first, "memory_write", key="a", content="likes tea", tags=["taste"], expires_in=60)["kept"]
@@ -360,7 +361,7 @@ def test_a_flow_is_started_and_waited_for(tools):
     assert made.may_repeat({"id": 7})
 
 
-def test_a_flow_that_ended_gives_its_output_or_says_why_not(tools):
+def test_an_ended_flow_returns_its_output_or_its_error(tools):
     made = tools(Spec("run_flow"), agents=Agents(flow()), flows=Flows())["flow_ship"]
     ended = {"run_id": "run_1", "status": "success", "output": {"text": "x" * 50_000}, "error_text": None}
     assert len(made.resume(ended)["text"]) < MAX_SHOWN
@@ -368,7 +369,7 @@ def test_a_flow_that_ended_gives_its_output_or_says_why_not(tools):
         made.resume({**ended, "status": "failed", "error_text": "pay: answered 502", "error_kind": "remote"})
 
 
-def test_an_input_that_is_no_object_is_wrapped_into_one(tools):
+def test_an_input_that_is_not_an_object_is_wrapped_in_one(tools):
     flows = Flows()
     schema = {"$defs": {"id": {"type": "integer"}}, "type": "array", "items": {"$ref": "#/$defs/id"}}
     toolbox = tools(Spec("run_flow"), agents=Agents(flow(takes=schema)), flows=flows)
@@ -378,23 +379,23 @@ def test_an_input_that_is_no_object_is_wrapped_into_one(tools):
     assert flows.started[0][2] == [1, 2]
 
 
-def test_a_flow_that_cannot_start_says_why(tools):
+def test_the_error_says_why_a_flow_cannot_start(tools):
     toolbox = tools(Spec("run_flow"), agents=Agents(flow()), flows=Flows("the workflow wf_1 is not active"))
     assert fails(toolbox, "flow_ship").message == "the workflow wf_1 is not active"
 
 
-def test_flows_may_be_chosen(tools):
+def test_a_spec_can_select_flows(tools):
     agents = Agents(flow(), flow("flow_pay", "wf_2"))
     assert list(tools(Spec("run_flow", {"workflows": ["wf_2"]}), agents=agents, flows=Flows())) == ["flow_pay"]
-    error = refused(tools, Spec("run_flow", {"workflows": ["wf_3"]}), agents=agents, flows=Flows())
+    error = creation_fails(tools, Spec("run_flow", {"workflows": ["wf_3"]}), agents=agents, flows=Flows())
     assert "'wf_3' is not an active flow with a called trigger" in error.message
 
 
-def test_where_no_flows_can_be_run_that_is_said(tools):
-    assert "flows cannot be run here" in refused(tools, Spec("run_flow"), agents=Agents(flow())).message
+def test_a_context_without_flows_is_an_error(tools):
+    assert "flows cannot be run here" in creation_fails(tools, Spec("run_flow"), agents=Agents(flow())).message
 
 
-def test_a_resumed_agent_has_the_flows_with_which_it_began(tools):
+def test_a_resumed_agent_reuses_the_recorded_flows(tools):
     agents = Agents(flow(takes=SCHEMA))
     tools(Spec("run_flow"), agents=agents, flows=Flows())
     listings = json.dumps(tools.listings)
@@ -404,10 +405,10 @@ def test_a_resumed_agent_has_the_flows_with_which_it_began(tools):
     assert tools.listings == json.loads(listings)
 
 
-# The workspace itself
+# Inspection of the workspace
 
 
-def test_runs_and_flows_are_looked_at(tools):
+def test_runs_and_flows_can_be_inspected(tools):
     toolbox = tools(Spec("runs"), Spec("flows"))
     assert called(toolbox, "list_runs", status="failed", limit=3) == {
         "asked": "list_runs",
@@ -427,17 +428,17 @@ def test_runs_and_flows_are_looked_at(tools):
     assert find_issues(toolbox["get_run"], {}) == ['arguments: "run_id" is a required property']
 
 
-def test_each_tool_asks_for_what_the_inspection_takes(tools):
+def test_each_tool_has_the_parameters_of_its_inspection_method(tools):
     for name, made in tools(Spec("runs"), Spec("flows")).items():
         takes = list(signature(getattr(Inspection, name)).parameters)[1:]
         assert list(made.parameters["properties"]) == takes
 
 
-def test_of_a_run_more_is_shown_than_of_a_page(tools):
+def test_the_result_of_get_run_has_a_higher_limit(tools):
     agents = Agents()
     agents.inspection = SimpleNamespace(**{name: lambda **arguments: "x" * 90_000 for name in tools(Spec("runs"))})
     assert len(called(tools(Spec("runs"), agents=agents), "get_run", run_id="run_1")) > 35_000
 
 
-def test_what_there_is_not_is_told_to_the_model(tools):
+def test_the_model_gets_the_error_for_a_missing_run(tools):
     assert fails(tools(Spec("runs")), "get_run", run_id="run_none").message == "There is no such run."
