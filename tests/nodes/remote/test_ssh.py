@@ -50,7 +50,7 @@ async def feed(process, pipe):
             await asyncio.to_thread(pipe.write, piece)
             await asyncio.to_thread(pipe.flush)
     except (BrokenPipeError, asyncssh.SignalReceived, asyncssh.BreakReceived):
-        pass  # it does not read everything
+        pass  # the command does not read all of its input
     with contextlib.suppress(BrokenPipeError):
         pipe.close()
 
@@ -58,13 +58,13 @@ async def feed(process, pipe):
 async def copy(pipe, stream):
     with pipe:
         while piece := await asyncio.to_thread(pipe.read1, 32_768):
-            with contextlib.suppress(BrokenPipeError):  # nobody is there any more
+            with contextlib.suppress(BrokenPipeError):  # the client has disconnected
                 stream.write(piece)
                 await stream.drain()
 
 
 class Server(SshServer):
-    """Runs every command; `commands` has all of them, `killed` those that were killed on request."""
+    """Run every command; `commands` lists them all, `killed` the commands killed after the client disconnected."""
 
     encoding = None
 
@@ -80,7 +80,7 @@ class Server(SshServer):
                 feed(process, shell.stdin),
                 copy(shell.stdout, process.stdout),
                 copy(shell.stderr, process.stderr),
-                self.mind(process, shell),
+                self.supervise(process, shell),
             )
             if shell.returncode < 0:
                 process.exit_with_signal(signal.Signals(-shell.returncode).name.removeprefix("SIG"))
@@ -91,8 +91,8 @@ class Server(SshServer):
         finally:
             end_child(shell)
 
-    async def mind(self, process, shell):
-        """Wait for the command, and kill it when nobody is there any more."""
+    async def supervise(self, process, shell):
+        """Wait for the command, and kill it when the client disconnects."""
         while shell.poll() is None:
             if process.is_closing():
                 os.killpg(shell.pid, signal.SIGKILL)
@@ -110,22 +110,22 @@ def server():
 
 
 @pytest.fixture
-def machine(server):
-    """`machine(**changes)` is a credential of the server's."""
+def make_credential(server):
+    """`make_credential(**changes)` returns a credential for the server."""
 
-    def machine(**changes):
+    def make_credential(**changes):
         data = {"host": "127.0.0.1", "port": server.port, "username": "zoe", "host_key": public(SERVER_KEY)}
         data |= {"password": PASSWORD} if "private_key" not in changes else {}
         return {"web1": ("ssh", data | changes)}
 
-    return machine
+    return make_credential
 
 
 @pytest.fixture
-def execute(run, machine):
+def execute(run, make_credential):
     def execute(command, credentials=None, context=None, **config):
         config |= {"credential": "web1", "command": command}
-        return run("ssh", config, credentials=credentials or machine(), **(context or {}))
+        return run("ssh", config, credentials=credentials or make_credential(), **(context or {}))
 
     return execute
 
@@ -140,7 +140,7 @@ def fails(execute):
     return fails
 
 
-def test_a_command_gives_its_status_and_what_it_wrote(execute):
+def test_a_command_returns_its_status_and_output(execute):
     assert execute("echo höre; echo no >&2") == {
         "exit_status": 0,
         "stdout": "höre\n",
@@ -150,58 +150,58 @@ def test_a_command_gives_its_status_and_what_it_wrote(execute):
 
 
 @pytest.mark.parametrize("form", ["openssh", "pkcs8-pem"])
-def test_it_can_log_in_by_key(execute, machine, form):
+def test_a_login_with_a_private_key_works(execute, make_credential, form):
     written = USER_KEY.export_private_key(form).decode()
-    assert execute("echo in", machine(private_key=written))["stdout"] == "in\n"
+    assert execute("echo in", make_credential(private_key=written))["stdout"] == "in\n"
 
 
-def test_a_locked_key_is_opened(execute, machine):
+def test_an_encrypted_key_is_opened_with_its_passphrase(execute, make_credential):
     written = USER_KEY.export_private_key("pkcs8-pem", "öffne").decode()
-    assert execute("echo in", machine(private_key=written, passphrase="öffne"))["exit_status"] == 0
+    assert execute("echo in", make_credential(private_key=written, passphrase="öffne"))["exit_status"] == 0
 
 
 @pytest.mark.parametrize("passphrase", [{}, {"passphrase": "falsch"}])
-def test_a_key_that_stays_locked_is_permanent(fails, machine, passphrase):
+def test_a_missing_or_wrong_passphrase_is_a_permanent_error(fails, make_credential, passphrase):
     written = USER_KEY.export_private_key("pkcs8-pem", "öffne").decode()
-    error = fails(credentials=machine(private_key=written, **passphrase))
+    error = fails(credentials=make_credential(private_key=written, **passphrase))
     assert "the private key of 'web1' cannot be read" in error.message and error.permanent
 
 
-def test_what_is_no_key_is_permanent(fails, machine):
-    assert fails(credentials=machine(private_key="-----BEGIN NOTHING-----")).permanent
+def test_an_invalid_private_key_is_a_permanent_error(fails, make_credential):
+    assert fails(credentials=make_credential(private_key="-----BEGIN NOTHING-----")).permanent
 
 
 @pytest.mark.parametrize("changes", [{"password": "falsch"}, {"username": "yan"}])
-def test_a_login_that_is_refused_is_permanent(fails, machine, changes):
-    error = fails(credentials=machine(**changes))
+def test_a_rejected_login_is_a_permanent_error(fails, make_credential, changes):
+    error = fails(credentials=make_credential(**changes))
     assert "rejected the login" in error.message and error.permanent and "falsch" not in error.message
 
 
 @pytest.mark.parametrize("other", [OTHER_KEY, asyncssh.generate_private_key("ecdsa-sha2-nistp256")])
-def test_a_machine_with_another_key_is_told_nothing(fails, machine, server, other):
+def test_nothing_is_sent_to_a_server_with_a_different_host_key(fails, make_credential, server, other):
     before = list(server.commands)
-    error = fails(credentials=machine(host_key=public(other)))
+    error = fails(credentials=make_credential(host_key=public(other)))
     assert error.permanent and "presented a different key" in error.message
     assert SERVER_KEY.get_fingerprint() in error.message or RSA_KEY.get_fingerprint() in error.message
     assert server.commands == before and PASSWORD not in error.message
 
 
-def test_all_that_keyscan_prints_is_taken(execute, machine):
+def test_the_output_of_ssh_keyscan_is_a_valid_host_key(execute, make_credential):
     printed = f"# web1:22 SSH-2.0-OpenSSH\nweb1 {public(OTHER_KEY)}\n[web1]:2222 {public(SERVER_KEY)} a comment\n"
-    assert execute("echo in", machine(host_key=printed))["stdout"] == "in\n"
-    assert execute("echo in", machine(host_key=public(RSA_KEY)))["stdout"] == "in\n"
+    assert execute("echo in", make_credential(host_key=printed))["stdout"] == "in\n"
+    assert execute("echo in", make_credential(host_key=public(RSA_KEY)))["stdout"] == "in\n"
 
 
 @pytest.mark.parametrize("host_key", ["SHA256:abc", "ssh-ed25519", "AAAA", "-----BEGIN PUBLIC KEY-----"])
-def test_a_host_key_that_is_none_is_refused_when_it_is_stored(host_key):
+def test_an_invalid_host_key_is_rejected_when_it_is_stored(host_key):
     data = {"host": "a.example", "username": "zoe", "password": "x", "host_key": host_key}
     with pytest.raises(ValidationError) as caught:
         TYPES["ssh"].load(data)
     assert caught.value.messages.keys() == {"host_key"}
 
 
-def test_this_machine_s_own_keys_and_settings_are_not_used(fails, machine, server, monkeypatch, tmp_path):
-    """Its user would be let in, and knows the server."""
+def test_ssh_keys_and_settings_of_this_machine_are_not_used(fails, make_credential, server, monkeypatch, tmp_path):
+    """The server would accept the user's key, and the user's known_hosts has the key of the server."""
     home = tmp_path / ".ssh"
     home.mkdir(mode=0o700)
     (home / "id_ed25519").write_bytes(USER_KEY.export_private_key())
@@ -209,14 +209,14 @@ def test_this_machine_s_own_keys_and_settings_are_not_used(fails, machine, serve
     (home / "known_hosts").write_text(f"[127.0.0.1]:{server.port} {public(SERVER_KEY)}\n")
     (home / "config").write_text(f"Host *\n  Port {server.port}\n  User zoe\n")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert "rejected the login" in fails(credentials=machine(password="falsch")).message
-    assert "presented a different key" in fails(credentials=machine(host_key=public(OTHER_KEY))).message
+    assert "rejected the login" in fails(credentials=make_credential(password="falsch")).message
+    assert "presented a different key" in fails(credentials=make_credential(host_key=public(OTHER_KEY))).message
 
 
 NASTY = ["a b", "$(touch owned)", "`id`", "'; rm -rf ~; '", '"', "\\", "*", "-n", "é\n2", "", "&& false", "!!"]
 
 
-def test_values_in_args_are_one_word_each(execute):
+def test_each_value_in_args_is_one_word(execute):
     answer = execute("printf '%s|'", args=[*NASTY, 5, 2.0, None, {"a": [1]}, True])
     assert answer["stdout"] == "|".join([*NASTY, "5", "2", "null", '{"a": [1]}', "true"]) + "|"
 
@@ -231,12 +231,12 @@ def test_values_in_args_are_one_word_each(execute):
         ({"stdin": "x" * (10 * 2**20 + 1)}, "stdin must have at most"),
     ],
 )
-def test_what_cannot_be_is_permanent(fails, config, part):
+def test_an_invalid_argument_or_input_is_a_permanent_error(fails, config, part):
     error = fails("echo", **config)
     assert part in error.message and error.permanent
 
 
-def test_a_command_can_read_what_it_is_given(execute):
+def test_a_command_reads_stdin(execute):
     assert execute("cat", stdin="höre\n")["stdout"] == "höre\n"
     assert execute("cat", stdin={"a": ["é"]})["stdout"] == '{"a": ["é"]}'
     assert execute("cat")["stdout"] == ""
@@ -245,29 +245,29 @@ def test_a_command_can_read_what_it_is_given(execute):
     assert execute("exit 0", stdin=large)["exit_status"] == 0
 
 
-def test_a_status_that_is_not_zero_is_a_failure_unless_it_may_be(execute, fails):
+def test_a_nonzero_status_fails_the_node_by_default(execute, fails):
     error = fails("echo no such thing >&2; exit 3")
     assert error.message == "the command exited with status 3: no such thing" and not error.permanent
     assert execute("exit 3", fail_on_status=False)["exit_status"] == 3
 
 
-def test_a_command_that_a_signal_ended_says_which(execute, fails):
+def test_a_command_ended_by_a_signal_names_the_signal(execute, fails):
     assert fails("kill -TERM $$").message == "the command was killed by the signal TERM"
     answer = execute("echo in; kill -KILL $$", fail_on_status=False)
     assert (answer["exit_status"], answer["signal"], answer["stdout"]) == (None, "KILL", "in\n")
 
 
-def test_too_much_is_cut_and_it_says_so(execute, run):
+def test_large_output_is_truncated_with_a_warning(execute, run):
     answer = execute("head -c 3000000 /dev/zero | tr '\\0' 'x'; echo end >&2")
     assert answer["truncated"] and answer["stdout"] == "x" * 2**20 and answer["stderr"] == "end\n"
     assert run.lines[-1][0] == "warning"
 
 
-def test_what_is_no_text_is_replaced(execute):
+def test_invalid_utf8_in_output_is_replaced(execute):
     assert execute("printf 'a\\377b'")["stdout"] == "a\ufffdb"
 
 
-def test_a_command_that_is_late_is_ended_there_too(fails, server):
+def test_a_command_that_times_out_is_killed_on_the_server(fails, server):
     server.ended.clear()
     for seconds in (0.4, 2, 8, 30):
         server.commands.clear()
@@ -275,24 +275,24 @@ def test_a_command_that_is_late_is_ended_there_too(fails, server):
         error = fails("sleep 60", timeout=seconds)
         assert time.monotonic() - began < seconds + 15
         assert "timed out" in error.message and not error.permanent
-        if server.commands:  # else a busy machine has not come as far as that
+        if server.commands:  # else a busy host did not start the command in time
             break
     assert server.ended.wait(60) and server.killed[-1] == "sleep 60"
 
 
-def test_endless_output_ends_too(fails):
+def test_endless_output_times_out(fails):
     assert "timed out" in fails("yes", timeout=0.6).message
 
 
-def test_a_machine_that_says_nothing_holds_nobody(fails, machine):
+def test_a_silent_server_times_out(fails, make_credential):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         began = time.monotonic()
-        assert not fails(credentials=machine(port=listener.getsockname()[1]), timeout=0.4).permanent
+        assert not fails(credentials=make_credential(port=listener.getsockname()[1]), timeout=0.4).permanent
         assert time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-1.5-old\r\n", b"\0" * 5_000])
-def test_a_server_of_another_kind_is_an_error(fails, machine, answer):
+def test_a_server_of_another_protocol_is_an_error(fails, make_credential, answer):
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve():
@@ -303,30 +303,30 @@ def test_a_server_of_another_kind_is_an_error(fails, machine, answer):
 
         thread = threading.Thread(target=serve)
         thread.start()
-        assert fails(credentials=machine(port=listener.getsockname()[1]), timeout=2).message
+        assert fails(credentials=make_credential(port=listener.getsockname()[1]), timeout=2).message
         thread.join(60)
 
 
-def test_nobody_at_home_passes(fails, machine):
+def test_a_refused_connection_is_a_temporary_error(fails, make_credential):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert not fails(credentials=machine(port=port)).permanent
+    assert not fails(credentials=make_credential(port=port)).permanent
 
 
-def test_a_machine_that_may_not_be_reached_is_not(fails, machine, server):
+def test_a_server_at_a_forbidden_address_is_not_contacted(fails, make_credential, server):
     before = list(server.commands)
-    error = fails(credentials=machine(host="127.0.0.2"))
+    error = fails(credentials=make_credential(host="127.0.0.2"))
     assert "may not be reached" in error.message and error.permanent and server.commands == before
 
 
-def test_a_host_that_the_credential_is_not_bound_to_is_told_nothing(fails, machine):
-    ((name, (type_, data)),) = machine().items()
+def test_nothing_is_sent_to_a_host_outside_the_credential_binding(fails, make_credential):
+    ((name, (type_, data)),) = make_credential().items()
     assert "may not be sent to" in fails(credentials={name: (type_, data, ("a.example",))}).message
 
 
 @pytest.mark.parametrize("key", ["command", "args", "stdin"])
-def test_a_secret_goes_to_no_machine_that_may_not_have_it(make_ctx, machine, key):
-    ctx, _ = make_ctx(credentials={**machine(), "other": ("http_bearer", {"token": "s3cret!"}, ("a.example",))})
+def test_a_secret_is_not_sent_to_a_host_outside_its_binding(make_ctx, make_credential, key):
+    ctx, _ = make_ctx(credentials={**make_credential(), "other": ("http_bearer", {"token": "s3cret!"}, ("a.example",))})
     secret = ctx.keyring["other"]
     config = {"credential": "web1", "command": "cat", key: [secret] if key == "args" else f"cat {secret}"}
     with pytest.raises(NodeError) as caught:
@@ -339,23 +339,23 @@ def check(make_ctx, credentials):
     return ssh.check(ctx.credential("web1"), ctx, {})
 
 
-def test_a_credential_that_works_says_so(make_ctx, machine, server):
+def test_the_check_of_a_working_credential_reports_the_login(make_ctx, make_credential, server):
     before = list(server.commands)
-    assert check(make_ctx, machine()).startswith("logged in to 127.0.0.1 as zoe (SSH-2.0-AsyncSSH")
+    assert check(make_ctx, make_credential()).startswith("logged in to 127.0.0.1 as zoe (SSH-2.0-AsyncSSH")
     assert server.commands == before
 
 
-def test_a_credential_that_does_not_work_says_why(make_ctx, machine):
+def test_the_check_of_a_wrong_credential_reports_the_reason(make_ctx, make_credential):
     with pytest.raises(NodeError) as caught:
-        check(make_ctx, machine(password="falsch"))
+        check(make_ctx, make_credential(password="falsch"))
     assert "rejected the login of 'zoe'" in caught.value.message
 
 
 @pytest.fixture
-def case_ssh(machine, server):
+def case_ssh(make_credential, server):
     return Case(
         config={"credential": "web1", "command": "cat; echo", "args": [PASSWORD], "stdin": PASSWORD},
-        credentials=machine(),
+        credentials=make_credential(),
         secret=PASSWORD,
         stalled={"command": "sleep 60; echo"},
         count=lambda: len(server.commands),
