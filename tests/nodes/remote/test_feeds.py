@@ -23,7 +23,7 @@ ATOM = '<?xml version="1.0" encoding="utf-8"?><feed xmlns="http://www.w3.org/200
 
 
 def item(guid=None, title="A title", link=None, **more):
-    """An entry of RSS: `item("1", pubDate="…")`."""
+    """Return an RSS entry: `item("1", pubDate="…")`."""
     given = {"guid": guid, "title": title, "link": link, **more}
     return f"<item>{''.join(f'<{name}>{value}</{name}>' for name, value in given.items() if value is not None)}</item>"
 
@@ -33,7 +33,7 @@ def rss(*items):
 
 
 class Page:
-    """A page that says what the test wants, and knows what it was asked for."""
+    """A page with the text, status and headers set by the test; `seen` lists the headers of each request."""
 
     def __init__(self, httpserver):
         self.url = f"http://127.0.0.1:{httpserver.port}/feed.xml"
@@ -53,26 +53,26 @@ def page(httpserver):
 
 @pytest.fixture
 def poll(make_ctx, page):
-    """`poll(state, **config)` is one look of the trigger at the page."""
+    """`poll(state, **config)` polls the page once with the trigger."""
 
-    def look(state=None, **config):
+    def execute(state=None, **config):
         ctx, _ = make_ctx(seconds=30)
         node = REGISTRY["rss_trigger"]
         polled = node.poll(node.Config().load({"url": page.url, **config}), state, ctx)
         orjson.dumps(polled.state)
         return polled
 
-    return look
+    return execute
 
 
 def keys(polled):
     return [found.key for found in polled.items]
 
 
-# What an entry is
+# Entries
 
 
-def test_an_entry_has_all_that_the_feed_says(run, page):
+def test_an_rss_entry_has_all_its_fields(run, page):
     page.text = rss(
         """<item><guid isPermaLink="false">id-1</guid><title>Fish &amp;amp; &lt;b&gt;chips&lt;/b&gt;</title>
         <link>https://example.com/1?a=1&amp;b=2</link><author>ada@example.com (Ada)</author>
@@ -96,7 +96,7 @@ def test_an_entry_has_all_that_the_feed_says(run, page):
     }
 
 
-def test_an_entry_of_atom_has_the_same_shape(run, page):
+def test_an_atom_entry_has_the_same_fields(run, page):
     page.text = ATOM.format(
         """<entry><id>tag:example.com,2026:1</id><title type="text">1 &lt; 2</title>
         <link href="https://example.com/1"/><author><name>Ada</name></author>
@@ -123,15 +123,15 @@ def test_an_entry_of_atom_has_the_same_shape(run, page):
         "<p style='background:url(javascript:alert(1))'>x</p>",
     ],
 )
-def test_html_is_safe_to_show(run, page, markup):
+def test_html_in_an_entry_is_sanitized(run, page, markup):
     page.text = rss(item("1", title=html.escape(markup), description=html.escape(markup)))
     (entry,) = run("rss", {"url": page.url})
     assert not any(word in entry["summary"] for word in ("alert", "iframe", "javascript", "onerror"))
     assert "<" not in entry["title"]
 
 
-def test_what_is_relative_is_seen_from_the_feed_but_for_ids_which_stay_as_they_are(run, page):
-    """An address may have a key in it, and an entry must not be a new one when that is renewed."""
+def test_relative_links_are_resolved_but_ids_are_not(run, page):
+    """The URL of a feed may contain a key. Entries must keep their ids when the key is rotated."""
     page.text = rss(item("7", link="/seven", description='&lt;img src="a.png"&gt;'))
     (entry,) = run("rss", {"url": page.url})
     host = page.url.removesuffix("/feed.xml")
@@ -139,12 +139,12 @@ def test_what_is_relative_is_seen_from_the_feed_but_for_ids_which_stay_as_they_a
 
 
 @pytest.mark.parametrize("link", ["javascript:alert(1)", "file:///etc/passwd", "data:text/html,x", "http://[x"])
-def test_a_link_leads_to_the_web_or_is_none(run, page, link):
+def test_a_link_that_is_not_http_is_null(run, page, link):
     page.text = rss(item("1", link=link))
     assert run("rss", {"url": page.url})[0]["link"] is None
 
 
-def test_entries_come_in_the_order_of_the_feed_up_to_a_limit(run, page):
+def test_entries_keep_the_order_of_the_feed_up_to_the_limit(run, page):
     page.text = rss(*(item(str(number)) for number in range(5)))
     assert [entry["id"] for entry in run("rss", {"url": page.url, "limit": 3})] == ["0", "1", "2"]
 
@@ -154,19 +154,19 @@ def test_a_feed_in_another_charset_is_read(run, page):
     assert run("rss", {"url": page.url})[0]["title"] == "Grüße"
 
 
-def test_a_feed_that_is_compressed_is_read(run, page):
+def test_a_compressed_feed_is_read(run, page):
     page.text, page.headers = gzip.compress(rss(item("1")).encode()), {"Content-Encoding": "gzip"}
     assert len(run("rss", {"url": page.url})) == 1
 
 
-def test_half_a_surrogate_pair_in_a_feed_does_no_harm(run, page):
+def test_a_lone_surrogate_does_not_break_an_entry(run, page):
     page.text = rss(item("1", title="a&amp;#xD800;b", description="&amp;#xD83D;"))
     (entry,) = run("rss", {"url": page.url})
     assert orjson.loads(orjson.dumps(entry)) == entry
 
 
 @pytest.mark.parametrize("type_", ["rss", "rss_trigger"])
-def test_an_address_that_is_none_of_the_web_is_refused_before_anything_runs(type_):
+def test_a_url_that_is_not_http_is_rejected_in_the_definition(type_):
     definition = {"nodes": [{"id": "it", "type": type_, "config": {"url": "example.com/feed"}}]}
     with pytest.raises(DefinitionError, match="config.url: must start with http:// or https://"):
         engine.plan(definition)
@@ -175,7 +175,7 @@ def test_an_address_that_is_none_of_the_web_is_refused_before_anything_runs(type
 
 
 @pytest.mark.parametrize("text", ["<html><body>Hello</body></html>", "", "{}", "hello", "<rss", "\0\0\0"])
-def test_what_is_no_feed_is_refused(run, page, text):
+def test_a_document_that_is_not_a_feed_is_rejected(run, page, text):
     page.text = text
     with pytest.raises(NodeError, match=r"the response of 127.0.0.1 is not an RSS or Atom feed") as caught:
         run("rss", {"url": page.url})
@@ -183,25 +183,25 @@ def test_what_is_no_feed_is_refused(run, page, text):
 
 
 @pytest.mark.parametrize(("status", "permanent"), [(404, True), (410, True), (401, True), (500, False), (429, False)])
-def test_another_answer_than_200_is_a_failure(run, page, status, permanent):
+def test_an_error_status_is_a_failure(run, page, status, permanent):
     page.status = status
     with pytest.raises(NodeError, match=rf"GET 127.0.0.1:\d+\S* answered {status}") as caught:
         run("rss", {"url": page.url})
     assert caught.value.permanent == permanent
 
 
-def test_an_empty_answer_is_a_failure_and_no_empty_feed(poll, page):
+def test_status_204_is_a_failure_and_not_an_empty_feed(poll, page):
     page.status = 204
     with pytest.raises(NodeError, match="204"):
         poll()
 
 
-def test_only_addresses_that_may_be_reached_are(run):
+def test_a_forbidden_address_is_rejected(run):
     with pytest.raises(NodeError, match="may not be reached"):
         run("rss", {"url": "http://127.0.0.2/feed"})
 
 
-def test_a_secret_in_the_address_goes_to_its_own_host_alone(run, page, make_ctx):
+def test_a_secret_in_the_url_is_sent_only_to_its_allowed_hosts(run, page, make_ctx):
     page.text = rss(item("1"))
     for hosts, allowed in ((["127.0.0.1"], True), (["example.com"], False)):
         ctx, _ = make_ctx(credentials={"token": ("secret", {"value": "s3cret"}, hosts)})
@@ -214,7 +214,7 @@ def test_a_secret_in_the_address_goes_to_its_own_host_alone(run, page, make_ctx)
     assert len(page.seen) == 1
 
 
-def test_a_secret_in_the_address_follows_no_redirect_to_another_host(run, httpserver, names, make_ctx):
+def test_a_secret_in_the_url_is_not_redirected_to_another_host(run, httpserver, names, make_ctx):
     names["b.example"] = ["127.0.0.1"]
     away = {"Location": f"http://b.example:{httpserver.port}/s3cret"}
     httpserver.expect_request("/go").respond_with_data(status=302, headers=away)
@@ -225,7 +225,7 @@ def test_a_secret_in_the_address_follows_no_redirect_to_another_host(run, httpse
     assert len(httpserver.log) == 1
 
 
-def test_a_server_that_drips_is_not_waited_for(run, serve_bytes):
+def test_a_slowly_sending_server_times_out(run, serve_bytes):
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
     server = serve_bytes([head, *[b"<"] * 1_000])
     began = time.monotonic()
@@ -235,7 +235,7 @@ def test_a_server_that_drips_is_not_waited_for(run, serve_bytes):
 
 
 @pytest.mark.parametrize("config", [{"every": 29}, {"url": ""}, {"backlog": "perhaps"}, {"url": "x", "limit": 5}])
-def test_a_trigger_refuses_what_it_cannot_do(config):
+def test_a_trigger_rejects_invalid_settings(config):
     with pytest.raises(ValidationError):
         REGISTRY["rss_trigger"].Config().load({"url": "https://example.com", **config})
 
@@ -245,14 +245,14 @@ def test_a_trigger_has_defaults():
     assert loaded == {"url": "https://example.com", "every": 900.0, "backlog": False, "updates": False}
 
 
-def test_a_trigger_hands_on_the_entry(run):
+def test_a_trigger_outputs_the_entry(run):
     assert run("rss_trigger", {"url": "https://example.com"}, {"id": "1"}) == {"id": "1"}
 
 
-# What a look finds
+# Polls of the trigger
 
 
-def test_a_look_finds_all_entries_oldest_first(poll, page):
+def test_a_poll_returns_all_entries_oldest_first(poll, page):
     page.text = rss(*(item(str(number), pubDate=f"Mon, 02 Mar 2026 12:00:0{9 - number} GMT") for number in range(3)))
     polled = poll()
     assert keys(polled) == ["2", "1", "0"] and polled.whole and not polled.more
@@ -263,12 +263,12 @@ def test_a_look_finds_all_entries_oldest_first(poll, page):
     ("dates", "order"),
     [([None, None, None], [2, 1, 0]), (["2026", "2024", "2025"], [1, 2, 0]), (["2026", None, "2025"], [2, 1, 0])],
 )
-def test_without_a_date_for_each_the_feed_is_taken_to_begin_with_the_newest(dates, order):
+def test_without_all_dates_the_feed_is_assumed_to_be_newest_first(dates, order):
     entries = [{"published": date, "updated": None, "at": at} for at, date in enumerate(dates)]
     assert [entry["at"] for entry in sort_oldest_first(entries)] == order
 
 
-def test_the_marks_of_the_server_are_given_back_to_it(poll, page):
+def test_the_etag_and_last_modified_are_sent_with_the_next_poll(poll, page):
     page.text = rss(item("1"))
     page.headers = {"ETag": '"abc"', "Last-Modified": "Mon, 02 Mar 2026 12:00:00 GMT"}
     first = poll()
@@ -280,7 +280,7 @@ def test_the_marks_of_the_server_are_given_back_to_it(poll, page):
     assert (second.items, second.state, second.whole) == ((), first.state, False)
 
 
-def test_that_nothing_has_changed_is_not_believed_of_a_server_that_was_not_asked(poll, page):
+def test_an_unrequested_304_answer_is_a_failure(poll, page):
     page.status = 304
     with pytest.raises(NodeError, match="304"):
         poll()
@@ -288,23 +288,23 @@ def test_that_nothing_has_changed_is_not_believed_of_a_server_that_was_not_asked
         poll({})
 
 
-def test_a_feed_that_is_broken_off_is_neither_all_there_is_nor_remembered_by_its_marks(poll, page):
+def test_a_truncated_feed_is_incomplete_and_its_etag_is_not_kept(poll, page):
     page.text, page.headers = rss(item("1"), item("2"))[:-40], {"ETag": '"abc"'}
     polled = poll()
     assert "1" in keys(polled) and not polled.whole and polled.state == {}
 
 
-def test_a_mark_of_absurd_length_is_not_kept(poll, page):
+def test_an_oversized_etag_is_not_kept(poll, page):
     page.text, page.headers = rss(item("1")), {"ETag": '"' + "x" * 2_000 + '"'}
     assert poll().state == {}
 
 
-def test_an_empty_feed_is_one(poll, page):
+def test_an_empty_feed_is_valid(poll, page):
     page.text = rss()
     assert poll() == ([], {}, True, False)
 
 
-def test_an_entry_without_an_id_is_marked_by_its_link_and_title(poll, page):
+def test_an_entry_without_an_id_is_identified_by_link_and_title(poll, page):
     page.text = rss(item(link="https://a/1", title="x"), item(link="https://a/1", title="y"), item(title="x"))
     assert len(set(keys(poll()))) == 3
     page.text = rss(item(title="x"), item(link="https://a/1", title="x", description="changed"))
@@ -313,7 +313,7 @@ def test_an_entry_without_an_id_is_marked_by_its_link_and_title(poll, page):
     assert len(keys(poll())) == 1
 
 
-def test_an_edited_entry_is_the_same_unless_updates_count(poll, page):
+def test_an_edited_entry_has_a_new_key_only_with_updates(poll, page):
     found = {}
     for updates in (False, True):
         for text in ("a", "b"):
@@ -327,7 +327,7 @@ def entry(id_, link="l", **more):
     return {"id": id_, "link": link, **dict.fromkeys(("title", "summary", "content", "published", "updated")), **more}
 
 
-def test_where_the_feed_says_when_an_entry_was_updated_that_counts():
+def test_the_updated_date_decides_if_an_entry_has_changed():
     (before,), (after,), (same,) = (
         [found.key for found in identify([entry("1", summary=text, updated=at, enclosures=[])], updates=True)]
         for text, at in (("a", "2025"), ("a", "2026"), ("b", "2026"))
@@ -335,8 +335,8 @@ def test_where_the_feed_says_when_an_entry_was_updated_that_counts():
     assert before != after == same
 
 
-def test_entries_with_one_id_that_link_elsewhere_are_told_apart():
-    """As some feeds have it, whose makers have misunderstood what an id is."""
+def test_entries_with_the_same_id_and_different_links_get_different_keys():
+    """Some feeds wrongly use one id for several entries."""
     first, second, third = entry("x", "a"), entry("x", "b"), entry("x", "c")
     alone = [found.key for found in identify([first], False)]
     both = [found.key for found in identify([first, second], False)]
@@ -344,33 +344,33 @@ def test_entries_with_one_id_that_link_elsewhere_are_told_apart():
     assert alone == ["x"] and both[0] == "x" and later[:2] == both and len(set(later)) == 3
 
 
-def test_an_entry_that_is_listed_twice_is_one():
+def test_an_entry_listed_twice_has_one_key():
     assert len({found.key for found in identify([entry("x", "a"), entry("x", "a", title="again")], False)}) == 1
 
 
-# Texts that are meant to do harm
+# Malicious feeds
 
 
-def bomb():
+def entity_bomb():
     entities = "".join(f'<!ENTITY e{at} "{f"&e{at - 1};" * 10 if at else "lol"}">\n' for at in range(12))
     return f'<?xml version="1.0"?>\n<!DOCTYPE rss [\n{entities}]>' + rss(item("1", description="&e11;"))[38:]
 
 
-def amplifier():
+def entity_amplification():
     return (
         f'<?xml version="1.0"?>\n<!DOCTYPE rss [\n<!ENTITY a "{"x" * 200_000}">\n]>'
         f"{rss(item('1', description='&a;' * 100_000))[38:]}"
     )
 
 
-def reaching_out():
+def external_entity():
     entity = '<!ENTITY a SYSTEM "file:///etc/passwd">'
     return f'<?xml version="1.0"?>\n<!DOCTYPE rss [\n{entity}\n]>' + rss(item("1", description="&a;"))[38:]
 
 
-HARMFUL = {
-    "entities in entities": bomb(),
-    "a long entity often": amplifier(),
+MALICIOUS = {
+    "entities in entities": entity_bomb(),
+    "a long entity often": entity_amplification(),
     "an author that takes quadratic time": rss(item("1", author="a" * 200_000)),
     "blanks that take quadratic time": '<?xml version="1.0"?>' + "\n " * 100_000 + rss()[38:],
     "a declaration that takes quadratic time": "<?" + 'encoding="' * 30_000,
@@ -380,13 +380,13 @@ HARMFUL = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", HARMFUL)
-def test_a_feed_that_is_meant_to_do_harm_does_none(name):
+@pytest.mark.parametrize("name", MALICIOUS)
+def test_a_malicious_feed_is_bounded_and_the_reader_keeps_working(name):
     with Reader("feed") as reader:
         began = time.monotonic()
         try:
-            found, _ = reader.read({"url": "http://a/", "content_type": "text/xml"}, HARMFUL[name].encode(), 2.0)
-            assert len(orjson.dumps(found)) < 10 * len(HARMFUL[name]) + 10_000
+            found, _ = reader.read({"url": "http://a/", "content_type": "text/xml"}, MALICIOUS[name].encode(), 2.0)
+            assert len(orjson.dumps(found)) < 10 * len(MALICIOUS[name]) + 10_000
         except Unreadable as error:
             assert error.message.startswith("the feed cannot be read: ")
         assert time.monotonic() - began < 20
@@ -394,20 +394,20 @@ def test_a_feed_that_is_meant_to_do_harm_does_none(name):
         assert again["entries"][0]["id"] == "1"
 
 
-def test_no_file_gets_into_a_feed():
+def test_an_external_entity_is_not_read_from_a_file():
     with Reader("feed") as reader:
-        found, _ = reader.read({"url": "http://a/", "content_type": "text/xml"}, reaching_out().encode(), 10.0)
+        found, _ = reader.read({"url": "http://a/", "content_type": "text/xml"}, external_entity().encode(), 10.0)
     assert "root:" not in str(found)
 
 
-def test_what_takes_longer_than_its_time_is_ended():
+def test_a_feed_that_takes_too_long_to_parse_is_aborted():
     with Reader("feed") as reader:
-        text = HARMFUL["an author that takes quadratic time"].encode()
+        text = MALICIOUS["an author that takes quadratic time"].encode()
         with pytest.raises(Unreadable, match=r"the feed cannot be read: it takes longer than 0.3 s"):
             reader.read({"url": "http://a/", "content_type": "text/xml"}, text, 0.3)
 
 
-def test_a_process_that_died_is_replaced():
+def test_a_dead_parser_process_is_replaced():
     with Reader("feed") as reader:
         options = {"url": "http://a/", "content_type": "text/xml"}
         reader.read(options, rss().encode(), 10.0)
@@ -417,22 +417,22 @@ def test_a_process_that_died_is_replaced():
         assert reader.read(options, rss().encode(), 10.0)[0]["entries"] == []
 
 
-def test_the_process_that_reads_knows_nothing_of_the_server(monkeypatch):
+def test_the_parser_process_has_an_empty_environment(monkeypatch):
     monkeypatch.setenv("HEADRACE_SECRET_KEY", "the key of the server")
     with Reader("feed") as reader:
         reader.read({"url": "http://a/", "content_type": "text/xml"}, rss().encode(), 10.0)
         assert Path(f"/proc/{reader._process.pid}/environ").read_text() == ""
 
 
-def test_where_the_process_that_reads_cannot_be_bounded_nothing_is_read(monkeypatch):
-    def refuse(what, limits):
+def test_a_parser_process_without_resource_limits_reports_an_error(monkeypatch):
+    def refuse(kind, limits):
         raise ValueError("not allowed")
 
     monkeypatch.setattr(resource, "setrlimit", refuse)
     assert worker._limit() == "the limits of the parser process cannot be set (setrlimit): not allowed"
 
 
-def test_a_server_that_asks_to_be_left_alone_is(run, page):
+def test_the_retry_after_header_of_a_429_answer_is_kept(run, page):
     page.status, page.headers = 429, {"Retry-After": "7200"}
     with pytest.raises(NodeError) as caught:
         run("rss", {"url": page.url})
