@@ -1,4 +1,4 @@
-"""The node that reads and writes what agents remember, over a real database."""
+"""The node `memory`, which reads and writes the memory of agents, with a real database."""
 
 from types import SimpleNamespace
 
@@ -16,13 +16,13 @@ SECRET = "correct-horse-battery"
 
 @pytest.fixture
 def clock():
-    """The time that memories go by, in milliseconds: `clock[0] += 1_000`."""
+    """The clock of the memory, in milliseconds: `clock[0] += 1_000`."""
     return [1_800_000_000_000]
 
 
 @pytest.fixture
 def make_ctx(make_ctx, tmp_path, clock):
-    """A context as a run has it, with the agents of a workspace."""
+    """`make_ctx()` returns the context of a run, with the memory of a workspace."""
 
     def make(**lent):
         ctx, lines = make_ctx(**lent)
@@ -35,7 +35,7 @@ def make_ctx(make_ctx, tmp_path, clock):
 
 @pytest.fixture
 def memory(run, make_ctx):
-    """`memory(operation, …)` runs the node for the agent `researcher`, each time over the same memory."""
+    """`memory(operation, …)` runs the node for the agent `researcher`, always with the same memory."""
     ctx, _ = make_ctx()
 
     def execute(operation, **config):
@@ -48,7 +48,7 @@ def keys(found):
     return [entry["key"] for entry in found]
 
 
-def test_what_was_written_can_be_read(memory):
+def test_a_written_entry_can_be_read(memory):
     written = memory("write", key="city", content="Rome", tags=["place"])
     assert memory("read", key="city") == written
     assert (written["content"], written["tags"], written["session"], written["expires_at"]) == (
@@ -59,24 +59,24 @@ def test_what_was_written_can_be_read(memory):
     )
 
 
-def test_what_was_not_written_is_null(memory):
+def test_a_missing_entry_is_null(memory):
     memory("write", key="city", content="Rome", session="s")
     assert memory("read", key="city") is None and memory("read", key="city", session="t") is None
 
 
-def test_another_agent_remembers_for_itself(memory):
+def test_each_agent_has_its_own_memory(memory):
     memory("write", key="city", content="Rome")
     assert memory("read", key="city", agent_id="translator") is None
 
 
-def test_the_same_key_is_overwritten_with_its_tags_and_its_end(memory):
+def test_writing_a_key_again_replaces_tags_and_expiry(memory):
     memory("write", key="city", content="Rome", tags=["old"], expires_in=60)
     again = memory("write", key="city", content="Oslo")
     assert (again["content"], again["tags"], again["expires_at"]) == ("Oslo", [], None)
     assert len(memory("search")) == 1
 
 
-def test_it_is_forgotten_when_its_time_is_over(memory, clock):
+def test_an_entry_expires(memory, clock):
     assert memory("write", key="city", content="Rome", expires_in="60")["expires_at"] == "2027-01-15T08:01:00.000Z"
     clock[0] += 59_999
     assert memory("read", key="city") and memory("search", query="Rome")
@@ -91,7 +91,7 @@ def test_delete_returns_whether_the_key_existed(memory):
     assert memory("delete", key="city") == {"deleted": False} and memory("search") == []
 
 
-def test_search_gives_the_best_first_up_to_the_limit(memory):
+def test_search_returns_the_best_matches_first_up_to_the_limit(memory):
     memory("write", key="long", content="Rome " + "and some other town " * 20)
     memory("write", key="short", content="Rome")
     memory("write", key="other", content="Oslo")
@@ -99,14 +99,14 @@ def test_search_gives_the_best_first_up_to_the_limit(memory):
     assert keys(memory("search", query="Rome", limit=1)) == ["short"]
 
 
-def test_search_without_a_query_gives_the_latest(memory, clock):
+def test_search_without_a_query_returns_the_latest_entries(memory, clock):
     for key in ("a", "b", "c"):
         clock[0] += 1
         memory("write", key=key, content="x")
     assert keys(memory("search", limit=2)) == ["c", "b"]
 
 
-def test_search_looks_into_all_sessions_or_into_one_and_what_all_share(memory):
+def test_search_covers_all_sessions_or_one_and_the_shared_entries(memory):
     for session in ("s", "t", ""):
         memory("write", key=f"in {session}", content="Rome", session=session)
     assert sorted(keys(memory("search", query="Rome"))) == ["in ", "in s", "in t"]
@@ -114,7 +114,7 @@ def test_search_looks_into_all_sessions_or_into_one_and_what_all_share(memory):
     assert keys(memory("search", query="Rome", session="")) == ["in "]
 
 
-def test_content_that_is_no_text_is_kept_as_json(memory):
+def test_content_that_is_not_text_is_stored_as_json(memory):
     assert memory("write", key="k", content={"a": [1, None]})["content"] == '{"a": [1, null]}'
     assert memory("write", key=7, content=1)["key"] == "7"
 
@@ -129,7 +129,7 @@ def test_content_that_is_no_text_is_kept_as_json(memory):
         ("write", {"key": "", "content": "x"}, "key"),
     ],
 )
-def test_what_an_operation_needs_is_named(memory, operation, given, missing):
+def test_the_error_names_the_missing_setting_of_an_operation(memory, operation, given, missing):
     with pytest.raises(NodeError, match=f"{missing} is required for the operation {operation}") as caught:
         memory(operation, **given)
     assert caught.value.permanent
@@ -149,20 +149,20 @@ def test_what_an_operation_needs_is_named(memory, operation, given, missing):
         ({"tags": ["x"] * 51}, "tags"),
     ],
 )
-def test_a_wrong_setting_is_named_before_the_flow_runs(config, key):
+def test_an_invalid_setting_is_rejected_before_the_flow_runs(config, key):
     node = {"id": "it", "type": "memory", "config": {"operation": "read", "agent_id": "a", "key": "k", **config}}
     with pytest.raises(Exception, match=rf"config\.{key}"):
         engine.plan({"nodes": [node]})
 
 
-def test_without_agents_it_fails_and_says_so(run, make_ctx):
+def test_a_context_without_agents_is_an_error(run, make_ctx):
     ctx, _ = make_ctx()
     ctx.agents = None
     with pytest.raises(NodeError, match="agents are not available here"):
         run("memory", {"operation": "read", "agent_id": "a", "key": "k"}, ctx=ctx)
 
 
-def test_no_secret_that_the_run_has_seen_is_kept(make_ctx, run):
+def test_secrets_of_the_run_are_redacted_before_they_are_stored(make_ctx, run):
     keyring = Keyring()
     keyring.hide(SECRET)
     ctx, _ = make_ctx()
