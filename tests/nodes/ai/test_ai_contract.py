@@ -1,4 +1,4 @@
-"""The nodes that ask a language model keep what holds for every node with effects."""
+"""The nodes that call a language model keep the contract of every node with effects."""
 
 from types import SimpleNamespace
 
@@ -14,8 +14,8 @@ from agent.model_choice import Models
 KEY = "sk-test-0123456789abcdef"
 
 
-class Record:
-    """What is on record of one agent, as long as the test runs."""
+class FakeRecord:
+    """The record of one agent run, in memory."""
 
     id, start = "arun_1", None
 
@@ -45,30 +45,33 @@ class Record:
 
 @pytest.fixture
 def make_ctx(make_ctx):
-    """A context as a run has it, with one agent and no record of anything that it did."""
+    """`make_ctx()` returns the context of a run, with one agent and an empty record."""
 
     def make(**lent):
         ctx, lines = make_ctx(**lent)
         helper = Agent("helper", "Helper", "You help.", limits=Limits(steps=3, seconds=20))
         ctx.agents = SimpleNamespace(
-            models=Models(), memory=None, definition={"helper": helper}.get, record=lambda node_id, index: Record()
+            models=Models(), memory=None, definition={"helper": helper}.get, record=lambda node_id, index: FakeRecord()
         )
         return ctx, lines
 
     return make
 
 
-def case(answer, config, by):
-    """A node that is told the key with which the model was asked. `by(name)` is the config that names a credential."""
-    listener, nobody = silent()
+def case(answer, config, credential_config):
+    """Yield the case of a node whose model answers with its own API key.
+
+    `credential_config(name)` returns the config that names a credential.
+    """
+    listener, silent_url = silent()
     with listener, LlmServer(forever(answer), api_key=KEY) as server:
-        known = {"base_url": server.openai_url, "api_key": KEY, "model": "gpt-4o-mini"}
+        data = {"base_url": server.openai_url, "api_key": KEY, "model": "gpt-4o-mini"}
         yield Case(
-            config={**config, **by("mine")},
+            config={**config, **credential_config("mine")},
             input={"text": "Hello."},
-            credentials={"mine": ("llm", known), "never": ("llm", {**known, "base_url": nobody})},
+            credentials={"mine": ("llm", data), "never": ("llm", {**data, "base_url": silent_url})},
             secret=KEY,
-            stalled=by("never"),
+            stalled=credential_config("never"),
             count=lambda: len(server.requests),
         )
 
