@@ -284,8 +284,8 @@ def check(make_ctx, credentials):
 
 
 def test_the_check_of_a_working_credential_lists_the_tools(make_ctx, server):
-    said = check(make_ctx, credential(server.url))
-    assert said.startswith("127.0.0.1 has 9 tools: forecast, say, both, picture")
+    report = check(make_ctx, credential(server.url))
+    assert report.startswith("127.0.0.1 has 9 tools: forecast, say, both, picture")
 
 
 def test_the_check_of_a_wrong_credential_reports_the_reason(make_ctx, server):

@@ -270,10 +270,10 @@ def test_a_redirect_to_another_port_does_not_get_the_credential(tools, httpserve
     toolbox = tools(Spec("http", {"credential": "shop"}), credentials=bearer(("127.0.0.1",)), seconds=0.5)
     assert "no complete answer" in fails(toolbox, url).message
     connection, _ = other.accept()
-    asked = connection.recv(10_000).decode()
+    received = connection.recv(10_000).decode()
     connection.close()
     other.close()
-    assert asked.startswith("GET / ") and TOKEN not in asked
+    assert received.startswith("GET / ") and TOKEN not in received
 
 
 # Misbehaving servers

@@ -135,15 +135,15 @@ def leaves(value):
 def test_a_truncated_text_says_how_many_characters_were_cut():
     shown = shorten("x" * 30_000)
     assert len(shown) < MAX_SHOWN and shown.endswith("more characters were cut)")
-    kept, said = shown.split("… (")
-    assert len(kept) + int(said.split()[0].replace(",", "")) == 30_000
+    start, note = shown.split("… (")
+    assert len(start) + int(note.split()[0].replace(",", "")) == 30_000
 
 
 def test_a_truncated_list_keeps_its_first_items_whole():
     shown = shorten([{"id": number} for number in range(5_000)])
-    said = shown.pop()
+    note = shown.pop()
     assert shown == [{"id": number} for number in range(len(shown))]
-    assert said == f"… ({5_000 - len(shown):,} more items were cut)"
+    assert note == f"… ({5_000 - len(shown):,} more items were cut)"
 
 
 def test_small_values_beside_a_large_one_stay_whole():
