@@ -278,7 +278,7 @@ def test_an_answer_after_the_timeout_is_refused(inline):
 def test_a_run_executed_elsewhere_cannot_be_answered(inline):
     made = add_flow(flow(ask()))
     run = Run.record(made, status="pending", triggered_by="manual")
-    with pytest.raises(Conflict, match="elsewhere"):
+    with pytest.raises(Conflict, match="executed by another system"):
         inline.answer(run, "a", "yes", None, None)
     assert nothing_waits()
 
