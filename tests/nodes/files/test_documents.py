@@ -216,9 +216,9 @@ def slow_book():
 
 @pytest.mark.slow
 def test_a_slow_file_ends_at_the_timeout_without_using_the_servers_processor_time(run, put, make_ctx):
-    ctx, _ = make_ctx(seconds=2)
     content = slow_book()
     assert len(content) < 100_000
+    ctx, _ = make_ctx(seconds=2)
     ctx.files.write("in/file", content)
     begun, used = time.monotonic(), time.process_time()
     with pytest.raises(NodeError, match="takes longer than"):
