@@ -77,6 +77,14 @@ def app(config, first_app):
         yield first_app
 
 
+@pytest.fixture(scope="module")
+def shared_app(first_app, tmp_path_factory):
+    """The app over one database for a whole file: for tests that only read, or whose requests are all refused."""
+    first = first_app.extensions["headrace"].config
+    with started(first_app, copy_database(first, make_config(tmp_path_factory.mktemp("shared") / "data"))):
+        yield first_app
+
+
 @pytest.fixture
 def behind(app, monkeypatch):
     """The app behind its shortcut; `behind.taken` counts what that answered."""

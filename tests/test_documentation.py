@@ -1,6 +1,7 @@
 """The documentation at /docs: every page is there for everybody, its links lead on, and nothing else can be read."""
 
 import re
+from functools import cache
 from html import unescape
 from pathlib import Path
 
@@ -16,22 +17,34 @@ NAMES = [*PAGES, "adr", *(f"adr/{name}" for name in RECORDS)]
 HREF = re.compile(r'(?:href|src)="([^"]+)"')
 
 
-def targets(client, path):
-    """Where the page at this path leads to."""
-    return {unescape(target) for target in HREF.findall(client.get(path).text)}
+@pytest.fixture(scope="module")
+def client(shared_app):
+    return shared_app.test_client()
+
+
+@pytest.fixture(scope="module")
+def get(client):
+    """`get(path)` returns the status, type and text of a page, and asks for each page once."""
+
+    @cache
+    def get(path):
+        answer = client.get(path)
+        return answer.status_code, answer.mimetype, answer.text if answer.mimetype.startswith("text/") else None
+
+    return get
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_everybody_may_read_a_page_and_its_links_lead_on(client, name):
-    answer = client.get(f"/docs/{name}")
-    assert (answer.status_code, answer.mimetype) == (200, "text/html")
-    for target in targets(client, f"/docs/{name}"):
+def test_everybody_may_read_a_page_and_its_links_lead_on(get, name):
+    status, kind, text = get(f"/docs/{name}")
+    assert (status, kind) == (200, "text/html")
+    for target in {unescape(target) for target in HREF.findall(text)}:
         path, _, anchor = target.partition("#")
         if re.match("https?:", path) or path in ("/", "/api/docs/"):
             continue
-        found = client.get(path or f"/docs/{name}")
-        assert found.status_code == 200, target
-        assert not anchor or f'id="{anchor}"' in found.text, target
+        status, _, found = get(path or f"/docs/{name}")
+        assert status == 200, target
+        assert not anchor or f'id="{anchor}"' in found, target
 
 
 def test_the_list_of_pages_has_each_of_them_with_its_title_and_what_it_is_about(client):
