@@ -3,11 +3,13 @@
 import ast
 import re
 from collections import Counter
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from test_layers import ROOT, sources
+from test_layers import ROOT, parsed, sources, statements
 
 MAX_FILE, MAX_FUNCTION, MAX_PARAMETERS, MAX_ROOT = 600, 60, 7, 44
 
@@ -21,34 +23,79 @@ PRODUCTION = [path for path in sources() if not path.startswith("migrations/")]
 TESTS = [path for folder in ("tests/**", "benchmarks") for path in files(folder)]
 
 
-def functions(path):
-    """The functions of a file, methods and inner ones too."""
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+class Function(NamedTuple):
+    """What the rules below look at in a function."""
+
+    name: str
+    line: int
+    lines: int
+    parameters: int
+    first_word: str  # of its docstring
 
 
-def parameters(function):
-    """The number of parameters, without `self` and `cls`."""
-    given = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
-    return len([one for one in given if one.arg not in ("self", "cls")])
+class Source(NamedTuple):
+    """What they look at in a file. Syntax trees of all files would be too large to keep."""
+
+    lines: int
+    functions: list[Function]  # methods and inner ones too
+    imports: list[ast.Import | ast.ImportFrom]
+    word_lists: list[tuple[str, frozenset[str]]]
 
 
-@pytest.mark.parametrize("path", [*PRODUCTION, *TESTS])
-def test_a_file_is_not_too_long(path):
-    lines = len((ROOT / path).read_text(encoding="utf-8").splitlines())
-    assert lines <= MAX_FILE
+@cache
+def look_at(path):
+    """Return the file's Source."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    tree = parsed(text, path)
+    nodes = list(statements(tree))
+    return Source(
+        len(text.splitlines()),
+        [function(node) for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)],
+        [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)],
+        list(word_lists(tree)),
+    )
 
 
-@pytest.mark.parametrize("path", [*PRODUCTION, *TESTS])
-def test_a_function_is_not_too_long(path):
-    found = {one.name: one.end_lineno - one.lineno + 1 for one in functions(path)}
-    assert {name: lines for name, lines in found.items() if lines > MAX_FUNCTION} == {}
+def function(node):
+    """Return the Function; its parameters are counted without `self` and `cls`."""
+    given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    parameters = len([one for one in given if one.arg not in ("self", "cls")])
+    first_word = (ast.get_docstring(node) or "-").split()[0].strip(".,:;")
+    return Function(node.name, node.lineno, node.end_lineno - node.lineno + 1, parameters, first_word)
 
 
-@pytest.mark.parametrize("path", PRODUCTION)
-def test_a_function_has_few_parameters(path):
-    found = {(path, one.name) for one in functions(path) if parameters(one) > MAX_PARAMETERS}
-    assert found == set()
+def word_lists(tree):
+    """Yield the constants of a module that are collections of words: name and words."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple | ast.List | ast.Set):
+            words = [getattr(one, "value", None) for one in node.value.elts]
+            if len(words) > 1 and all(isinstance(word, str) for word in words):
+                yield ast.unparse(node.targets[0]), frozenset(words)
+
+
+def functions(paths):
+    """Yield all functions of these files, each with its place."""
+    for path in paths:
+        for one in look_at(path).functions:
+            yield f"{path}:{one.line}: {one.name}", one
+
+
+def test_a_file_is_not_too_long():
+    lines = {path: look_at(path).lines for path in [*PRODUCTION, *TESTS]}
+    found = [f"{path} has {count} lines" for path, count in lines.items() if count > MAX_FILE]
+    assert not found, "\n".join(found)
+
+
+def test_a_function_is_not_too_long():
+    every = functions([*PRODUCTION, *TESTS])
+    found = [f"{place} has {one.lines} lines" for place, one in every if one.lines > MAX_FUNCTION]
+    assert not found, "\n".join(found)
+
+
+def test_a_function_has_few_parameters():
+    every = functions(PRODUCTION)
+    found = [f"{place} has {one.parameters} parameters" for place, one in every if one.parameters > MAX_PARAMETERS]
+    assert not found, "\n".join(found)
 
 
 def test_the_root_has_few_entries():
@@ -80,7 +127,7 @@ def test_a_shape_of_one_resource_stands_with_its_views():
     shapes = (ROOT / "schemas.py").read_text(encoding="utf-8")
     users = Counter()
     for path in PRODUCTION:
-        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        for node in look_at(path).imports:
             if isinstance(node, ast.ImportFrom) and node.module == "schemas":
                 users.update(one.name for one in node.names)
     classes = [node.name for node in ast.parse(shapes).body if isinstance(node, ast.ClassDef)]
@@ -97,25 +144,16 @@ NOT_VERBS = {
 }
 
 
-@pytest.mark.parametrize("path", PRODUCTION)
-def test_a_docstring_of_a_function_starts_with_a_verb(path):
-    texts = [(one.name, (ast.get_docstring(one) or "-").split()[0].strip(".,:;")) for one in functions(path)]
-    assert [(name, word) for name, word in texts if word in NOT_VERBS] == []
-
-
-def word_lists(path):
-    """The constants of a module that are collections of words: name and words."""
-    for node in ast.parse((ROOT / path).read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple | ast.List | ast.Set):
-            words = [getattr(one, "value", None) for one in node.value.elts]
-            if len(words) > 1 and all(isinstance(word, str) for word in words):
-                yield ast.unparse(node.targets[0]), frozenset(words)
+def test_a_docstring_of_a_function_starts_with_a_verb():
+    every = functions(PRODUCTION)
+    found = [f"{place} starts with {one.first_word}" for place, one in every if one.first_word in NOT_VERBS]
+    assert not found, "\n".join(found)
 
 
 def test_a_list_of_words_has_one_home():
     found = {}
     for path in PRODUCTION:
-        for name, words in word_lists(path):
+        for name, words in look_at(path).word_lists:
             found.setdefault(words, []).append(f"{path}: {name}")
     assert [places for places in found.values() if len(places) > 1] == [], "see constants.py"
 
@@ -132,7 +170,7 @@ def imported(path, modules):
     """The modules of ours that a file imports anywhere, for types too."""
     name = module_of(path)
     package = name if path.endswith("__init__.py") else name.rpartition(".")[0]
-    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+    for node in look_at(path).imports:
         if isinstance(node, ast.Import):
             yield from (one.name for one in node.names if one.name in modules)
         elif isinstance(node, ast.ImportFrom):
