@@ -1,6 +1,7 @@
 """Every setting of a node evaluates or refuses `{{ … }}`, or has a reason to accept braces."""
 
 import pytest
+from each import for_each
 from world import flow, node
 
 from definition import check, get_schema
@@ -33,7 +34,7 @@ def field_of(type_, name):
     return get_schema(REGISTRY[type_]).fields[name]
 
 
-@pytest.mark.parametrize(("type_", "name"), [pair for pair in SETTINGS if pair not in BRACES], ids="-".join)
+@for_each("type_, name", [pair for pair in SETTINGS if pair not in BRACES])
 def test_an_expression_anywhere_in_a_setting_is_evaluated_or_rejected(type_, name):
     for where, value in VALUES.items():
         refused = any("not evaluated" in message for message in issues_of(type_, name, value))
@@ -41,9 +42,7 @@ def test_an_expression_anywhere_in_a_setting_is_evaluated_or_rejected(type_, nam
         assert refused == must_be, (where, issues_of(type_, name, value))
 
 
-@pytest.mark.parametrize(
-    ("type_", "name"), [pair for pair in SETTINGS if not is_literal(field_of(*pair))], ids="-".join
-)
+@for_each("type_, name", [pair for pair in SETTINGS if not is_literal(field_of(*pair))])
 def test_a_setting_that_is_not_literal_is_evaluated(type_, name):
     broken = issues_of(type_, name, "{{ 1 + }}")
     assert any("expression" in message or "expected" in message for message in broken), broken
