@@ -12,9 +12,10 @@ import written
 from apps import ECHO, EMAIL, Client, copy_database, logged_in, make_config, started
 from shortcuts import BehindShortcut
 
+import database
 import workflow_server
 from database import write
-from models import ApiToken, Membership, User, Workspace, now_ms
+from models import ApiToken, Membership, Session, User, Workspace, now_ms
 from nodes.base import REGISTRY, Node
 
 ALL_SLOW = "\npytestmark = pytest.mark.slow\n"
@@ -56,8 +57,12 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture(scope="session")
 def first_app(tmp_path_factory):
     """An app over a database as the first start leaves it: one owner, one workspace. Its threads do not run."""
-    app = workflow_server.create_app(make_config(tmp_path_factory.mktemp("first")))
+    config = make_config(tmp_path_factory.mktemp("first"))
+    app = workflow_server.create_app(config)
     app.test_client_class = Client
+    database.connect(config.database_path, config.durability)
+    app.extensions["first_owner"] = logged_in(app, User.by_email(EMAIL), Workspace.get())
+    database.disconnect()
     return app
 
 
@@ -119,8 +124,15 @@ def client(app):
 
 @pytest.fixture
 def owner(app):
-    """The first owner, who is the admin too, logged in."""
-    return logged_in(app, User.by_email(EMAIL), Workspace.get())
+    """The first owner, who is the admin too, with the session of the first database, if this is a copy of it."""
+    user, workspace = User.by_email(EMAIL), Workspace.get()
+    first = app.extensions.get("first_owner")
+    if first is None or Session.select().count() == 0:
+        return logged_in(app, user, workspace)
+    client = app.test_client()
+    client.user, client.workspace = user, workspace
+    client.set_cookie("headrace_session", first.get_cookie("headrace_session").value)
+    return client
 
 
 @pytest.fixture
