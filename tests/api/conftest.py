@@ -1,9 +1,95 @@
-"""A workspace with a row of each kind, for tests that use every route."""
+"""A server for all tests of a module, and a workspace with a row of each kind, for tests that use every route."""
+
+import sqlite3
+from contextlib import ExitStack, closing
 
 import pytest
 from apps import ECHO, EMAIL, copy_database, logged_in, make_config, started
+from servers import until
 
+from database import db, execute, write, write_lock
 from models import AgentRun, User, Workspace
+
+
+class SharedServer:
+    """A server for the tests of a module, one after the other: each finds the rows of a template, and no others.
+
+    Restoring the rows takes a tenth of the time that starting a server takes. If a test leaves more than rows behind,
+    the next one gets a new server.
+    """
+
+    def __init__(self, app, make_folder):
+        self.app, self.make_folder = app, make_folder
+        self.server = self.config = None
+        self._running = ExitStack()
+        self._templates = {}  # copies of the databases in memory, by path
+
+    def begin(self, template):
+        """Restore the rows of the config `template`. Start a server if none can be used."""
+        if self.server is not None and self._is_as_started():
+            self.restore(self._rows_of(template.database_path))
+            return
+        self.stop()
+        self.config = copy_database(template, make_config(self.make_folder()))
+        self.server = self._running.enter_context(started(self.app, self.config))
+        self._files = self._list_files()
+
+    def stop(self):
+        """Stop the server."""
+        self._running.close()
+        self.server = None
+
+    def close(self):
+        """Stop the server and forget the templates."""
+        self.stop()
+        for rows in self._templates.values():
+            rows.close()
+
+    def save(self):
+        """Return a copy of the rows in memory, for `restore`. The caller closes it."""
+        rows = sqlite3.connect(":memory:", isolation_level=None)
+        db.connection().backup(rows)
+        return rows
+
+    def restore(self, rows):
+        """Replace all rows once the runs have ended. Leases stay: those of the server are younger than the copy."""
+        until(lambda: not self.server.dispatcher.active_count(), "end of the runs")
+        self.server.recorder.commit([])  # waits for earlier writes
+        with write_lock.lock:
+            leases = execute("SELECT name, until, owner, process FROM leases").fetchall()
+            rows.execute("DELETE FROM leases")
+            rows.executemany("INSERT INTO leases (name, until, owner, process) VALUES (?, ?, ?, ?)", leases)
+            rows.backup(db.connection())
+            with write():
+                """Change the counters, so that all caches read again."""
+
+    def _list_files(self):
+        beside = {f"{self.config.database_path.name}{suffix}" for suffix in ("-shm", "-wal", ".lock")}
+        return {path.name for path in self.config.data_dir.iterdir()} | beside
+
+    def _is_as_started(self):
+        dispatcher = self.server.dispatcher
+        is_idle = dispatcher.is_open() and not dispatcher.is_paused and not dispatcher.active_count()
+        return is_idle and not self.server.has_seen_proxy and self._list_files() == self._files
+
+    def _rows_of(self, path):
+        if path not in self._templates:
+            self._templates[path] = sqlite3.connect(":memory:", isolation_level=None)
+            with closing(sqlite3.connect(path)) as source:
+                source.backup(self._templates[path])
+        return self._templates[path]
+
+
+@pytest.fixture(scope="module")
+def shared_server(first_app, furnished, tmp_path_factory):
+    """Let the tests of a module share a server; each has fresh rows all the same.
+
+    A module asks for it with `pytestmark = pytest.mark.usefixtures("shared_server")`. Its tests must not change the
+    server itself, other than with `monkeypatch`, and need no folder of their own.
+    """
+    shared = SharedServer(first_app, lambda: tmp_path_factory.mktemp("shared"))
+    yield shared
+    shared.close()
 
 
 @pytest.fixture(scope="session")
@@ -35,11 +121,31 @@ def furnish(owner):
 
 
 @pytest.fixture
-def config(config, request):
-    """Settings with a separate database for each test: a copy of the furnished one if the test uses `ids`."""
-    if "furnished" not in request.fixturenames:
-        return config
-    return copy_database(request.getfixturevalue("furnished")[0], config)
+def template(first_app, request):
+    """The config of the database that the test finds a copy of: the furnished one if the test uses `ids`."""
+    if "ids" in request.fixturenames:
+        return request.getfixturevalue("furnished")[0]
+    return first_app.extensions["headrace"].config
+
+
+@pytest.fixture
+def config(request, template):
+    """Settings with the test's own database."""
+    if "shared_server" not in request.fixturenames:
+        return copy_database(template, make_config(request.getfixturevalue("tmp_path") / "data"))
+    shared = request.getfixturevalue("shared_server")
+    shared.begin(template)
+    return shared.config
+
+
+@pytest.fixture
+def app(request, first_app, config):
+    """The app over a database of its own, with its threads running; see `shared_server`."""
+    if "shared_server" in request.fixturenames:
+        yield first_app
+    else:
+        with started(first_app, config):
+            yield first_app
 
 
 @pytest.fixture

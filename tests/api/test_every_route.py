@@ -3,10 +3,15 @@
 The routes come from the app's own URL map, so none can be forgotten.
 """
 
+from contextlib import closing
+
 import pytest
 
+import database
 from constants import ROLES
 from models import ApiToken
+
+pytestmark = pytest.mark.usefixtures("shared_server")
 
 # Everything that answers without a session: nothing else may.
 OPEN = {
@@ -206,60 +211,95 @@ def test_every_part_of_a_path_is_known_here(first_app):
     assert {name for rule in routes_of(first_app).values() for name in rule.arguments} <= known
 
 
-@pytest.mark.parametrize("route", sorted(OPEN))
-def test_an_open_route_asks_for_no_session(client, route):
-    assert ask(client, route, {}).status_code not in (401, 403)
+def is_error(answer, status):
+    """Return True if the response is an error with this status and the shape of all errors."""
+    return answer.status_code == status and answer.is_json and set(answer.json) == {"error"}
 
 
-@pytest.mark.parametrize("route", LEAST_ROLE)
-def test_without_a_session_every_other_route_is_401(client, ids, route):
-    answer = ask(client, route, ids)
-    assert answer.status_code == 401 and set(answer.json) == {"error"}
+@pytest.fixture
+def check_refusals(count_rows):
+    """`check_refusals(routes, use)` fails if `use(route)` is not refused with this status, or if rows change."""
+
+    def check(routes, use, status=403, message=""):
+        wrong = []
+        for route in routes:
+            before = count_rows()
+            answer = use(route)
+            if not is_error(answer, status) or message not in answer.json["error"]:
+                wrong.append(f"{route}: {answer.status_code} {answer.text[:200]}")
+            elif count_rows() != before:
+                wrong.append(f"{route}: {answer.status_code}, but it changed the database")
+        assert not wrong, "\n".join(wrong)
+
+    return check
 
 
-@pytest.mark.parametrize("route", WITH_ROW)
-def test_without_a_session_existing_ids_are_not_revealed(client, route):
-    assert ask(client, route, dict.fromkeys(ROWS, "nothing")).status_code == 401
+@pytest.fixture
+def check_permissions(shared_server, count_rows):
+    """`check_permissions(routes, client, ids, may)` fails if a route is not allowed or refused as `may(route)` says.
+
+    Every route finds the rows with which the check began, and the same session.
+    """
+
+    def check(routes, client, ids, may):
+        cookie, wrong = client.get_cookie("headrace_session"), []
+        with closing(shared_server.save()) as rows:
+            for route in routes:
+                before, commits = count_rows(), database.commits()
+                answer = ask(client, route, ids, BODIES.get(route))
+                if may(route):
+                    is_right = answer.status_code not in (401, 403)
+                else:
+                    is_right = is_error(answer, 403) and count_rows() == before
+                if not is_right:
+                    wrong.append(f"{route}: {answer.status_code} {answer.text[:200]}")
+                if database.commits() != commits:
+                    shared_server.restore(rows)
+                if cookie is not None:
+                    client.set_cookie(cookie.key, cookie.value)  # the route may have ended the session
+        assert not wrong, "\n".join(wrong)
+
+    return check
+
+
+def test_an_open_route_asks_for_no_session(client):
+    statuses = {route: ask(client, route, {}).status_code for route in sorted(OPEN)}
+    assert {route: status for route, status in statuses.items() if status in (401, 403)} == {}
+
+
+def test_without_a_session_every_other_route_is_401(client, ids, check_refusals):
+    check_refusals(LEAST_ROLE, lambda route: ask(client, route, ids), 401)
+
+
+def test_without_a_session_existing_ids_are_not_revealed(client, check_refusals):
+    check_refusals(WITH_ROW, lambda route: ask(client, route, dict.fromkeys(ROWS, "nothing")), 401)
 
 
 @pytest.mark.parametrize("is_admin", [False, True], ids=["", "admin"])
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("route", LEAST_ROLE)
-def test_a_session_may_use_only_the_routes_of_its_role(member, ids, count_rows, route, role, is_admin):
+def test_a_session_may_use_only_the_routes_of_its_role(member, ids, check_permissions, role, is_admin):
     client = member(role, is_admin=is_admin)
-    if "<token>" in route:
-        ids["<token>"] = ApiToken.issue(
-            name="own", role="viewer", user_id=client.user.id, workspace_id=client.workspace.id
-        )[0].id
-    before = count_rows()
-    answer = ask(client, route, ids, BODIES.get(route))
-    if ROLES.index(role) >= ROLES.index(LEAST_ROLE[route]) and (is_admin or route not in BY_ADMIN):
-        assert answer.status_code not in (401, 403), answer.text
-    else:
-        assert answer.status_code == 403 and set(answer.json) == {"error"}
-        assert count_rows() == before
+    values = {"user_id": client.user.id, "workspace_id": client.workspace.id}
+    ids["<token>"] = ApiToken.issue(name="own", role="viewer", **values)[0].id
+
+    def may(route):
+        return ROLES.index(role) >= ROLES.index(LEAST_ROLE[route]) and (is_admin or route not in BY_ADMIN)
+
+    check_permissions(LEAST_ROLE, client, ids, may)
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("route", [route for route in LEAST_ROLE if route not in BY_SESSION])
-def test_an_owners_api_token_may_use_only_the_routes_of_its_own_role(token_client, ids, route, role):
+def test_an_owners_api_token_may_use_only_the_routes_of_its_own_role(token_client, ids, check_permissions, role):
     client = token_client(role)
-    if "<token>" in route:
-        ids["<token>"] = client.token.id  # a token withdraws itself alone: see test_people.py
-    answer = ask(client, route, ids)
-    if ROLES.index(role) >= ROLES.index(LEAST_ROLE[route]):
-        assert answer.status_code not in (401, 403), answer.text
-    else:
-        assert answer.status_code == 403 and set(answer.json) == {"error"}
+    ids["<token>"] = client.token.id  # a token withdraws itself alone: see test_people.py
+    routes = [route for route in LEAST_ROLE if route not in BY_SESSION]
+    check_permissions(routes, client, ids, lambda route: ROLES.index(role) >= ROLES.index(LEAST_ROLE[route]))
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("route", BY_SESSION)
-def test_routes_for_sessions_refuse_tokens(token_client, ids, count_rows, route, role):
+def test_routes_for_sessions_refuse_tokens(token_client, ids, check_refusals, role):
     client = token_client(role)
-    before = count_rows()
-    answer = ask(client, route, ids, BODIES.get(route))
-    assert answer.status_code == 403 and "API token" in answer.json["error"] and count_rows() == before
+    check_refusals(BY_SESSION, lambda route: ask(client, route, ids, BODIES.get(route)), message="API token")
 
 
 @pytest.mark.parametrize("route", BY_TOKEN)
@@ -280,57 +320,48 @@ def test_routes_for_programs_refuse_pages_and_foreign_workspaces(other, token_cl
         assert ask(token_client("owner"), route, {}, headers={name: value}).status_code == 403
 
 
-@pytest.mark.parametrize("route", WITH_ROW)
-def test_a_row_of_a_foreign_workspace_is_403(other, ids, route):
-    answer = ask(other, route, ids)
-    assert answer.status_code == 403 and set(answer.json) == {"error"}
+def test_a_row_of_a_foreign_workspace_is_403(other, ids, check_refusals):
+    check_refusals(WITH_ROW, lambda route: ask(other, route, ids))
 
 
-@pytest.mark.parametrize("route", WITH_ROW)
-def test_a_row_of_a_foreign_workspace_is_403_to_a_token(other, token_client, ids, route):
-    answer = ask(token_client("owner", other.user, other.workspace), route, ids)
-    assert answer.status_code == 403 and set(answer.json) == {"error"}
+def test_a_row_of_a_foreign_workspace_is_403_to_a_token(other, token_client, ids, check_refusals):
+    client = token_client("owner", other.user, other.workspace)
+    check_refusals(WITH_ROW, lambda route: ask(client, route, ids))
 
 
 @pytest.mark.parametrize("select", ["header", "query"])
-@pytest.mark.parametrize("route", LEAST_ROLE)
-def test_naming_a_foreign_workspace_is_403(owner, other, ids, route, select):
+def test_naming_a_foreign_workspace_is_403(owner, other, ids, check_refusals, select):
     foreign = other.workspace.id
     choice = (
         {"headers": {"X-Workspace-Id": foreign}} if select == "header" else {"query_string": {"workspace_id": foreign}}
     )
-    assert ask(owner, route, ids, **choice).status_code == 403
+    check_refusals(LEAST_ROLE, lambda route: ask(owner, route, ids, **choice))
 
 
-@pytest.mark.parametrize("route", WITHOUT_ROW)
 @pytest.mark.parametrize("is_admin", [False, True], ids=["", "admin"])
-def test_an_admin_is_not_a_member_of_foreign_workspaces(member, other, route, is_admin):
+def test_an_admin_is_not_a_member_of_foreign_workspaces(member, other, check_refusals, is_admin):
     client = member("owner", is_admin=is_admin)
-    answer = ask(client, route, {}, headers={"X-Workspace-Id": other.workspace.id})
-    assert answer.status_code == 403 and set(answer.json) == {"error"}
+    foreign = {"X-Workspace-Id": other.workspace.id}
+    check_refusals(WITHOUT_ROW, lambda route: ask(client, route, {}, headers=foreign))
 
 
-@pytest.mark.parametrize("route", WITHOUT_ROW)
-def test_a_token_of_one_workspace_opens_no_other_of_the_same_user(owner, token_client, route):
-    second = owner.post("/api/workspaces", {"name": "Second"}).json["id"]
-    answer = ask(token_client("owner"), route, {}, headers={"X-Workspace-Id": second})
-    assert answer.status_code == 403
+def test_a_token_of_one_workspace_opens_no_other_of_the_same_user(owner, token_client, check_refusals):
+    second = {"X-Workspace-Id": owner.post("/api/workspaces", {"name": "Second"}).json["id"]}
+    client = token_client("owner")
+    check_refusals(WITHOUT_ROW, lambda route: ask(client, route, {}, headers=second))
 
 
-@pytest.mark.parametrize("route", WITH_ROW)
-def test_an_id_that_exists_nowhere_is_404(owner, route):
-    answer = ask(owner, route, dict.fromkeys(ROWS, "nothing"))
-    assert answer.status_code == 404 and set(answer.json) == {"error"}
+def test_an_id_that_exists_nowhere_is_404(owner, check_refusals):
+    check_refusals(WITH_ROW, lambda route: ask(owner, route, dict.fromkeys(ROWS, "nothing")), 404)
 
 
-@pytest.mark.parametrize("route", [route for route in LEAST_ROLE if not route.startswith("GET")])
-def test_a_write_from_another_sites_page_is_403(owner, ids, count_rows, route):
-    before = count_rows()
-    answer = ask(owner, route, ids, headers={"Origin": "https://evil.example"})
-    assert answer.status_code == 403 and "Origin" in answer.json["error"]
-    assert count_rows() == before
+def test_a_write_from_another_sites_page_is_403(owner, ids, check_refusals):
+    writes = [route for route in LEAST_ROLE if not route.startswith("GET")]
+    headers = {"Origin": "https://evil.example"}
+    check_refusals(writes, lambda route: ask(owner, route, ids, headers=headers), message="Origin")
 
 
-@pytest.mark.parametrize("route", [route for route in LEAST_ROLE if route.startswith("GET")])
-def test_head_asks_for_a_session_as_get_does(client, ids, route):
-    assert ask(client, route.replace("GET", "HEAD"), ids).status_code == 401
+def test_head_asks_for_a_session_as_get_does(client, ids):
+    routes = [route.replace("GET", "HEAD") for route in LEAST_ROLE if route.startswith("GET")]
+    statuses = {route: ask(client, route, ids).status_code for route in routes}
+    assert {route: status for route, status in statuses.items() if status != 401} == {}
