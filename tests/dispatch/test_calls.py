@@ -353,6 +353,7 @@ def test_a_run_that_fails_does_not_end_the_run_that_it_waits_for(inline):
 # Crashes
 
 
+@pytest.mark.slow
 def test_a_crash_at_any_moment_starts_each_flow_once(tmp_path, types):
     def story(dispatcher):
         made = called(node("x", "act"), call(called(node("y", "act"), "z")), name="Middle")
