@@ -56,26 +56,43 @@ def kept(config):
     return Credentials(Vault.open(config, make=False))
 
 
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory):
+    """A folder for data folders with credentials, each made once and copied for every test."""
+    return tmp_path_factory.mktemp("filled")
+
+
 @pytest.fixture
-def filled(data_dir):
+def filled(data_dir, copies):
     """A data folder with credentials, encrypted with a key file."""
-    return fill()
+    return fill(data_dir, copies / "file")
 
 
 @pytest.fixture
-def env_filled(monkeypatch):
+def env_filled(data_dir, copies, monkeypatch):
     """The same with HEADRACE_SECRET_KEY."""
     monkeypatch.setenv("HEADRACE_SECRET_KEY", OLD)
-    return fill()
+    return fill(data_dir, copies / "variable")
 
 
-def fill():
-    config = start()
+def fill(data_dir, copy):
+    """Copy the data folder with credentials; make it if it is the first. Return its settings."""
+    if copy.exists():
+        shutil.copytree(copy, data_dir)
+    else:
+        keep_credentials(start())
+        database.disconnect()
+        shutil.copytree(data_dir, copy)
+    config = Config.from_env()
+    database.connect(config.database_path, "normal")
+    return config
+
+
+def keep_credentials(config):
     found = kept(config)
     for number in range(COUNT):
         entry = AuditEntry.begin("credential.created", f"ws_{number % 2}")
         found.keep(entry, {"value": f"{SECRET}{number}"}, name=f"c{number}", type="secret", hosts=None)
-    return config
 
 
 def readable(config):

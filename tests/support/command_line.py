@@ -2,9 +2,11 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from world import migrated_database
 
 import cli
 import database
@@ -19,8 +21,22 @@ def folder(tmp_path, monkeypatch):
     for row in table():
         monkeypatch.delenv(row.env, raising=False)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(database, "migrate", start_from(migrated_database(), database.migrate))
     yield tmp_path
     database.disconnect()
+
+
+def start_from(content, migrate):
+    """Return `migrate`, for which a new database has this content: all migrations together take 0.1 s."""
+
+    def run():
+        path = Path(database.db.database)
+        if not path.exists() or not path.stat().st_size:
+            database.disconnect_thread()
+            path.write_bytes(content)
+        return migrate()
+
+    return run
 
 
 @pytest.fixture
