@@ -98,16 +98,19 @@ def test_a_model_that_returns_its_own_key_is_redacted(add_agent, ask, llm, nowhe
     assert llm.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
-@EACH_FORM
 @pytest.mark.parametrize("code", [400, 401, 500])
-def test_an_error_of_a_model_with_its_key_is_redacted(add_agent, ask, llm, nowhere, form, code, monkeypatch):
+def test_an_error_of_a_model_with_its_key_is_redacted(add_agent, ask, llm, nowhere, code, monkeypatch):
     monkeypatch.setattr("agent.model_client.FIRST_PAUSE", 0.0)
     add_agent()
-    spoken = form(KEY)
-    llm.then(*[status(code, message=f"Incorrect key: {spoken} " + "x" * 270 + spoken)] * 3)
-    answer = ask()
-    assert answer["status"] == "failed" and "Incorrect key: " in answer["error_text"] and "***" in answer["error_text"]
-    nowhere(KEY, answer)
+    answers = []
+    for form in FORMS.values():
+        spoken = form(KEY)
+        llm.start_over(*[status(code, message=f"Incorrect key: {spoken} " + "x" * 270 + spoken)] * 3)
+        answer = ask()
+        assert answer["status"] == "failed", spoken
+        assert "Incorrect key: " in answer["error_text"] and "***" in answer["error_text"], answer["error_text"]
+        answers.append(answer)
+    nowhere(KEY, *answers)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from each import for_each
 from llm_server import call, raw, say, status
 
 ABOUT = {"id": "a", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o-mini"}
@@ -81,19 +82,28 @@ def anthropic(server, llm, monkeypatch):
 
 
 @pytest.fixture
-def tell(add_agent, owner, llm, caplog):
-    """`tell(turn)` returns the end of a task whose model first answers with this turn, and then sensibly."""
+def tell(add_agent, owner, llm, caplog, monkeypatch):
+    """`tell(turn)` returns the end of a task whose model first answers with this turn, and then sensibly.
+
+    Each call has an agent of its own. Failed requests are retried without a pause.
+    """
+    monkeypatch.setattr("agent.model_client.FIRST_PAUSE", 0.0)
+    told = []
 
     def give(*turns, **limits):
-        add_agent(tools=["store"], limits={"steps": 3, "seconds": 20, **limits})
-        llm.then(*turns, say("Done.", tokens=(3, 3)))
-        answer = owner.post("/api/agent/run", {"agent_id": "helper", "task": "x", "wait": 60})
+        id_ = f"helper{len(told)}"
+        add_agent(id=id_, tools=["store"], limits={"steps": 3, "seconds": 20, **limits})
+        llm.start_over(*turns, say("Done.", tokens=(3, 3)))
+        earlier = len(caplog.records)
+        answer = owner.post("/api/agent/run", {"agent_id": id_, "task": "x", "wait": 60})
         assert answer.status_code == 200, answer.text
-        (log,) = owner.get("/api/agent/logs").json["items"]
-        assert log["id"] == answer.json["id"]
+        told.append(answer.json["id"])
+        log, *earlier_logs = owner.get("/api/agent/logs?limit=100").json["items"]
+        assert log["id"] == told[-1] and len(earlier_logs) == len(told) - 1
         assert len(owner.get(f"/api/agent/runs/{log['id']}").json["steps"]) == len(log["steps"])
         assert owner.get(f"/api/runs/{log['run_id']}/steps").status_code == 200
-        assert not [record for record in caplog.records if record.levelname == "ERROR"], "something broke"
+        broken = [record.getMessage() for record in caplog.records[earlier:] if record.levelname == "ERROR"]
+        assert not broken, "something broke"
         return answer.json
 
     return give
@@ -102,14 +112,14 @@ def tell(add_agent, owner, llm, caplog):
 # Numbers
 
 
-@pytest.mark.parametrize("count", [2**63, 10**30])
+@for_each("count", [2**63, 10**30])
 def test_absurd_token_counts_use_up_the_limits(tell, count):
     answer = tell(counted(count, 5))
     assert answer["status"] == "failed" and "limits" in answer["error_text"]
     assert answer["usage"]["input_tokens"] == 10**12 and answer["usage"]["cost"] > 1_000
 
 
-@pytest.mark.parametrize("count", [-5, -(10**30), 1.5, 1e300, "many", [1], {"a": 1}, None, True])
+@for_each("count", [-5, -(10**30), 1.5, 1e300, "many", [1], {"a": 1}, None, True])
 def test_negative_token_counts_are_ignored(tell, count):
     answer = tell(counted(count, count))
     assert answer["status"] == "success" and answer["usage"]["input_tokens"] > 0 < answer["usage"]["output_tokens"]
@@ -130,37 +140,35 @@ def test_tokens_are_estimated_for_a_server_that_does_not_count(tell):
 # Shapes
 
 
-@pytest.mark.parametrize("depth", [100, 190, 240, 252, 400, 900, 100_000])
+@for_each("depth", [100, 190, 240, 252, 400, 900, 100_000])
 def test_arguments_may_be_nested_very_deeply(tell, depth):
     assert tell(tool('{"key":' + "[" * depth + "]" * depth + "}"), tokens=1_000_000)["text"] == "Done."
 
 
-@pytest.mark.parametrize("arguments", [5, "x", [1], None, {"key": nested(150)}, {"key": nested(240)}, nested(400)])
+@for_each("arguments", [5, "x", [1], None, {"key": nested(150)}, {"key": nested(240)}, nested(400)])
 def test_arguments_of_any_shape_end_in_a_readable_error(tell, anthropic, arguments):
     answer = tell(block(arguments))
     assert answer["text"] == "Done." or "cannot be recorded" in answer["error_text"]
 
 
-@pytest.mark.parametrize(
-    "arguments", ["", "null", "[1]", "1e999999", '{"key": NaN}', '{"key": 1e999}', '{"key": ' + "9" * 5000 + "}"]
-)
+@for_each("arguments", ["", "null", "[1]", "1e999999", '{"key": NaN}', '{"key": 1e999}', '{"key": ' + "9" * 5000 + "}"])
 def test_the_model_is_told_of_invalid_arguments(tell, arguments):
     answer = tell(tool(arguments))
     assert answer["text"] == "Done." and answer["tool_calls"] == []
 
 
-@pytest.mark.parametrize("name", ["store_get\x1b[31m\n\0", "n" * 50_000, "", "final_result", "\u202etes_erots"])
+@for_each("name", ["store_get\x1b[31m\n\0", "n" * 50_000, "", "final_result", "\u202etes_erots"])
 def test_the_model_is_told_of_an_unknown_tool(tell, name):
     answer = tell(tool('{"key": "a"}', name), tokens=1_000_000)
     assert answer["status"] == "success" and answer["tool_calls"] == []
 
 
-@pytest.mark.parametrize("id_", ["id\0\x1b\n" * 500, "", None])
+@for_each("id_", ["id\0\x1b\n" * 500, "", None])
 def test_the_id_of_a_call_can_be_any_text(tell, id_):
     assert tell(tool('{"key": "a"}', id_=id_))["status"] == "success"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "event",
     [
         b'{"id":"a","object":"x","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"a\\ud800b"},'
@@ -184,7 +192,6 @@ def test_the_id_of_a_call_can_be_any_text(tell, id_):
         b'{"id":"a","x":' + b"[" * 900 + b"]" * 900 + b',"choices":[]}',
         {"error": {"message": "boom " * 10_000}},
     ],
-    ids=range(19),
 )
 def test_an_event_of_any_shape_ends_in_a_readable_error(tell, event):
     answer = tell(stream(event))
@@ -195,7 +202,7 @@ def test_control_characters_in_an_answer_are_text(tell):
     assert tell(stream(chunk({"content": "a\0b\x1b[31m"}, "stop")))["text"] == "a\0b\x1b[31m"
 
 
-@pytest.mark.parametrize("depth", [100, 300, 900])
+@for_each("depth", [100, 300, 900])
 def test_an_error_of_any_depth_is_reported_in_one_line(tell, depth):
     answer = tell(raw(b'{"error":' * depth + b"1" + b"}" * depth, "application/json", status=400))
     assert answer["status"] == "failed" and "answered 400" in answer["error_text"] and len(answer["error_text"]) < 500
@@ -210,7 +217,7 @@ def test_a_thousand_calls_at_once_are_refused_before_they_are_read(tell):
     assert answer["status"] == "failed" and "200 parts" in answer["error_text"] and answer["duration_ms"] < 5_000
 
 
-@pytest.mark.parametrize("size", [3 * 2**20, 7 * 2**20])
+@for_each("size", [3 * 2**20, 7 * 2**20])
 def test_one_large_piece_is_not_parsed(tell, size):
     answer = tell(stream(chunk({"content": "x" * size}, "stop")))
     assert answer["status"] == "failed" and "too large" in answer["error_text"]
@@ -252,12 +259,13 @@ def test_a_prompt_that_exceeds_the_limit_by_itself_is_not_sent(add_agent, ask, l
     assert answer["status"] == "failed" and "limits.tokens is 2,000" in answer["error_text"] and llm.requests == []
 
 
-@pytest.mark.parametrize(
-    "pause", ["nan", "-5", "inf", "1e999", "9" * 400, "x", "", "Fri, 31 Dec 9999 23:59:59 GMT", "0x10"]
-)
-@pytest.mark.parametrize("header", ["retry-after", "retry-after-ms", "x-ratelimit-reset-requests"])
-def test_an_invalid_retry_after_of_a_server_is_ignored(tell, header, pause, monkeypatch):
-    monkeypatch.setattr("agent.model_client.FIRST_PAUSE", 0.0)
-    began = time.monotonic()
-    answer = tell(*[status(429, {header: pause})] * 3, seconds=60)
-    assert answer["status"] == "failed" and "429" in answer["error_text"] and time.monotonic() - began < 20
+PAUSES = ["nan", "-5", "inf", "1e999", "9" * 400, "x", "", "Fri, 31 Dec 9999 23:59:59 GMT", "0x10"]
+
+
+@for_each("header", ["retry-after", "retry-after-ms", "x-ratelimit-reset-requests"])
+def test_an_invalid_retry_after_of_a_server_is_ignored(tell, header):
+    for pause in PAUSES:
+        began = time.monotonic()
+        answer = tell(*[status(429, {header: pause})] * 3, seconds=60)
+        assert answer["status"] == "failed" and "429" in answer["error_text"], pause
+        assert time.monotonic() - began < 20, pause

@@ -189,6 +189,11 @@ class LlmServer:
         with self._lock:
             self._turns += turns
 
+    def start_over(self, *turns):
+        """Replace the rest of the script by these turns."""
+        with self._lock:
+            self._turns = deque(turns)
+
     @property
     def turns_left(self):
         with self._lock:
