@@ -155,7 +155,8 @@ def test_the_time_limit_ends_a_run(add_agent, ask, llm):
 
 
 @pytest.mark.parametrize("turn", [status(500), status(429, {"retry-after": "0"}), drop_connection(), raw(b"<html>")])
-def test_transient_failures_are_retried(add_agent, ask, llm, turn):
+def test_transient_failures_are_retried(add_agent, ask, llm, turn, monkeypatch):
+    monkeypatch.setattr("agent.model_client.FIRST_PAUSE", 0.0)
     add_agent()
     llm.then(turn, say("At last."))
     assert ask()["text"] == "At last." and len(llm.requests) == 2
@@ -166,7 +167,7 @@ def test_transient_failures_are_retried(add_agent, ask, llm, turn):
     [
         (status(401, message="no such key"), "401"),
         (status(404, message="no such model"), "no such model"),
-        (huge(9 * 2**20), "too large"),
+        pytest.param(huge(9 * 2**20), "too large", marks=pytest.mark.slow),
     ],
 )
 def test_permanent_failures_are_reported_immediately(add_agent, ask, llm, turn, text):

@@ -284,7 +284,7 @@ def test_a_model_that_stays_overloaded_fails_one_attempt_and_not_the_next(run, l
     assert "answered 429: Slow down. (after 3 attempts)" in run(ask())["error_text"]
 
 
-@pytest.mark.parametrize("made", [ask(timeout=3), {**ask(), "timeout": 3}], ids=["setting", "node"])
+@pytest.mark.parametrize("made", [ask(timeout=2), {**ask(), "timeout": 2}], ids=["setting", "node"])
 def test_a_slow_model_fails_one_attempt_and_not_the_next(run, llm, made):
     never = threading.Event()
     llm.then(stall(never), say("Here I am."))

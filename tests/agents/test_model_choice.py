@@ -312,8 +312,8 @@ def test_without_time_no_request_is_sent(fails):
 def test_a_request_ends_at_the_deadline(fails, ask, provider, stream):
     with LlmServer([stall(threading.Event())]) as server:
         began = time.monotonic()
-        error = fails(chosen(server, provider), stream=stream, seconds=1.0)
-        assert 1.0 <= time.monotonic() - began < 15
+        error = fails(chosen(server, provider), stream=stream, seconds=0.5)
+        assert 0.5 <= time.monotonic() - began < 15
         assert server.requests[0].hung_up.wait(60)
     assert not error.permanent and "the time ran out before" in error.message and len(server.requests) == 1
 
@@ -394,15 +394,15 @@ def test_a_silent_server_times_out(fails, provider, stream):
 def test_a_stream_that_stops_early_is_retried(ask, provider, comments):
     turns = [stall(threading.Event(), after=3, then=say("half of it"), comments=comments), say("here I am")]
     with LlmServer(turns) as server:
-        assert ask(chosen(server, provider), timeout=1.0).text == "here I am"
+        assert ask(chosen(server, provider), timeout=0.5).text == "here I am"
         assert server.requests[0].hung_up.wait(60)
 
 
 def test_a_stream_may_take_longer_than_the_timeout_while_data_arrives(ask):
     began = time.monotonic()
-    with LlmServer([say("slow but steady", pause=0.35)]) as server:
-        assert ask(chosen(server), timeout=2.0).text == "slow but steady"
-    assert time.monotonic() - began > 2.0 and len(server.requests) == 1
+    with LlmServer([say("slow but steady", pause=0.2)]) as server:
+        assert ask(chosen(server), timeout=1.0).text == "slow but steady"
+    assert time.monotonic() - began > 1.0 and len(server.requests) == 1
 
 
 # Permanent failures
@@ -467,12 +467,12 @@ def test_an_answer_that_is_too_large_is_not_parsed(fails, provider, stream):
     assert error.permanent and "too large" in error.message and len(server.requests) == 1
 
 
-@pytest.mark.parametrize("code", [200, 400, 500])
-def test_compressed_bodies_are_not_read(fails, code):
-    bomb = gzip.compress(b" " * 50 * 2**20)
-    with LlmServer(forever(raw(bomb, status=code, headers={"content-encoding": "gzip"}))) as server:
-        error = fails(chosen(server))
-    assert error.permanent and "compressed" in error.message and len(server.requests) == 1
+def test_compressed_bodies_are_not_read(fails):
+    bomb = gzip.compress(b" " * 50 * 2**20, compresslevel=1)
+    for code in (200, 400, 500):
+        with LlmServer(forever(raw(bomb, status=code, headers={"content-encoding": "gzip"}))) as server:
+            error = fails(chosen(server))
+        assert error.permanent and "compressed" in error.message and len(server.requests) == 1, code
 
 
 @BOTH
