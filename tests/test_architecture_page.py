@@ -3,14 +3,14 @@
 import re
 from pathlib import Path
 
-import pytest
+from each import for_each
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 NAMED = re.findall(r"`([\w/]+\.py)`: `(\w+)`", PAGE) + re.findall(r"`([\w/]+\.py): (\w+)`", PAGE)
 
 
-@pytest.mark.parametrize(("path", "name"), NAMED)
+@for_each("path, name", NAMED)
 def test_each_name_is_defined_in_its_file(path, name):
     source = (ROOT / path).read_text(encoding="utf-8")
     assert re.search(rf"^ *(?:def|class) {name}\b|^{name}\b.*=", source, re.MULTILINE)

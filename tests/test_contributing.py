@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from each import for_each
 from test_layers import layer_of, sources
 from world import flow, node
 
@@ -23,7 +24,7 @@ PATHS = {
 OURS = sorted({path.split("/")[0] for path in sources()})
 
 
-@pytest.mark.parametrize("name", OURS)
+@for_each("name", OURS)
 def test_each_file_and_folder_of_ours_has_its_row(name):
     assert name in PATHS
 

@@ -1,9 +1,10 @@
 """Every link between the documents leads to something: a file that is there, a heading that it has."""
 
 import re
+from functools import cache
 from pathlib import Path
 
-import pytest
+from each import for_each
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -12,11 +13,13 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
+@cache
 def prose(path):
     """The page without what it shows in blocks of code, where a bracket is no link and a # no heading."""
     return FENCED.sub("", path.read_text(encoding="utf-8"))
 
 
+@cache
 def anchors(path):
     """What a link can name in the page, as GitHub makes it of the headings."""
     titles = (re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", title).lower() for title in HEADING.findall(prose(path)))
@@ -34,12 +37,12 @@ def dead(page):
             yield link
 
 
-@pytest.mark.parametrize("page", PAGES)
+@for_each("page", PAGES)
 def test_no_link_of_a_page_is_dead(page):
     assert list(dead(page)) == []
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
+@for_each("page", [page for page in PAGES if page != "CHANGELOG.md"])
 def test_each_python_file_that_a_page_names_exists(page):
     named = set(re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)\b", prose(ROOT / page)))
     assert [

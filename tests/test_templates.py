@@ -7,6 +7,7 @@ import json
 import re
 
 import pytest
+from each import for_each
 
 import engine
 import nodes
@@ -16,6 +17,7 @@ from nodes.base import Services
 from nodes.data.python_sandbox import Sandbox
 
 TEMPLATES = templates.list_templates()
+IDS = [template["id"] for template in TEMPLATES]
 CLOSED_PORT = "http://127.0.0.1:1"
 
 
@@ -94,7 +96,7 @@ def is_text(value):
     return isinstance(value, str) and bool(value.strip())
 
 
-@pytest.mark.parametrize("path", sorted(templates.FOLDER.glob("*.json")), ids=lambda path: path.stem)
+@for_each("path", sorted(templates.FOLDER.glob("*.json")))
 def test_a_file_is_named_by_its_id_and_has_the_fields_of_a_template(path):
     template = json.loads(path.read_text(encoding="utf-8"))
     assert template.keys() - OPTIONAL == {*TEXTS, "tags", "credentials", "sample_input", "definition"}
@@ -112,21 +114,24 @@ def test_there_are_at_least_thirty_templates():
     assert len({template["name"] for template in TEMPLATES}) == len(TEMPLATES)
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["id"])
-def test_a_template_is_complete(template):
+@for_each("id_", IDS)
+def test_a_template_is_complete(id_):
+    template = templates.find_template(id_)
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", template["id"])
     assert template["description"].count(".") >= 2 and template["description"].endswith(".")
     assert template["tags"] and "expected_output" in template
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["id"])
-def test_a_template_plans(template):
+@for_each("id_", IDS)
+def test_a_template_plans(id_):
+    template = templates.find_template(id_)
     plan = engine.plan(template["definition"])
     assert [node.id for node in plan.nodes if not node.inputs] == [node.id for node in plan.nodes if node.node.trigger]
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["id"])
-def test_a_template_is_laid_out_from_left_to_right_with_different_names(template):
+@for_each("id_", IDS)
+def test_a_template_is_laid_out_from_left_to_right_with_different_names(id_):
+    template = templates.find_template(id_)
     found = {node["id"]: node for node in template["definition"]["nodes"]}
     places = [(node["position"]["x"], node["position"]["y"]) for node in found.values()]
     assert len(set(places)) == len(places)
@@ -135,8 +140,9 @@ def test_a_template_is_laid_out_from_left_to_right_with_different_names(template
         assert found[edge["from"]]["position"]["x"] < found[edge["to"]]["position"]["x"]
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["id"])
-def test_a_description_names_existing_nodes(template):
+@for_each("id_", IDS)
+def test_a_description_names_existing_nodes(id_):
+    template = templates.find_template(id_)
     names = sorted((node["name"] for node in template["definition"]["nodes"]), key=len, reverse=True)
     for text in re.findall(r"\bnodes? ([A-Z].*)", template["description"]):
         rest = text
@@ -146,8 +152,9 @@ def test_a_description_names_existing_nodes(template):
             rest = re.sub(r"^(, | and )", "", rest.removeprefix(found))
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["id"])
-def test_a_sample_input_has_the_shape_of_the_triggers_output(template):
+@for_each("id_", IDS)
+def test_a_sample_input_has_the_shape_of_the_triggers_output(id_):
+    template = templates.find_template(id_)
     trigger = next(node for node in template["definition"]["nodes"] if nodes.REGISTRY[node["type"]].trigger)
     sample = template["sample_input"]
     if trigger["type"] == "webhook":

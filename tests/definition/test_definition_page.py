@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-import pytest
+from each import for_each
 from world import run
 
 import definition as definitions
@@ -13,8 +13,7 @@ from definition.schema import COMPONENTS
 from docs.generate.definition_page import page
 
 PAGE = Path(__file__).parents[2] / "docs" / "definition.md"
-CASES = [(part, field, example) for part, fields in EXAMPLES.items() for field, example in fields.items()]
-IDS = [f"{part}.{field}" for part, field, _ in CASES]
+NAMES = [(part, field) for part, fields in EXAMPLES.items() for field in fields]
 # Keys of an example beside its definition, unless its run would wait or use the network.
 ENDS = {"output", "error"}
 
@@ -30,26 +29,28 @@ def test_the_page_is_up_to_date():
     assert PAGE.read_text(encoding="utf-8") == page(), "run make docs"
 
 
-@pytest.mark.parametrize("part", COMPONENTS)
+@for_each("part", COMPONENTS)
 def test_every_field_has_an_example_using_it(part):
     fields = COMPONENTS[part].get("properties", {"": None})
     assert set(EXAMPLES[part]) == set(fields)
     assert all(holds(EXAMPLES[part][field]["definition"], field) for field in fields if field)
 
 
-@pytest.mark.parametrize("part", COMPONENTS)
+@for_each("part", COMPONENTS)
 def test_every_field_has_a_description(part):
     for field in COMPONENTS[part].get("properties", {}).values():
         assert field["description"][0].isupper() and not field["description"].endswith(".")
 
 
-@pytest.mark.parametrize(("part", "field", "example"), CASES, ids=IDS)
-def test_an_example_is_a_flow_that_can_be_active(part, field, example):
+@for_each("part, field", NAMES)
+def test_an_example_is_a_flow_that_can_be_active(part, field):
+    example = EXAMPLES[part][field]
     assert definitions.check(example["definition"])[1] == []
 
 
-@pytest.mark.parametrize(("part", "field", "example"), CASES, ids=IDS)
-def test_a_pure_example_has_the_output_shown(part, field, example):
+@for_each("part, field", NAMES)
+def test_a_pure_example_has_the_output_shown(part, field):
+    example = EXAMPLES[part][field]
     plan = definitions.plan(example["definition"])
     if any(not node.node.pure or node.type == "schedule" for node in plan.nodes):
         assert not ENDS & set(example)
@@ -68,4 +69,4 @@ def test_the_first_example_is_a_flow_that_can_be_active():
 
 def test_every_definition_on_the_page_is_an_example():
     shown = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", page(), re.DOTALL)]
-    assert shown[1:] == [example["definition"] for _, _, example in CASES]
+    assert shown[1:] == [EXAMPLES[part][field]["definition"] for part, field in NAMES]

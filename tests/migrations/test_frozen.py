@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from each import for_each
 
 import database
 from constants import VERSION
@@ -29,9 +30,7 @@ def frozen():
     return {path: checksum for checksum, path in lines}
 
 
-@pytest.mark.parametrize(
-    "path", sorted(file.relative_to(ROOT).as_posix() for file in database.MIGRATIONS.glob("0*.py"))
-)
+@for_each("path", sorted(file.relative_to(ROOT).as_posix() for file in database.MIGRATIONS.glob("0*.py")))
 def test_a_landed_migration_is_unchanged(path):
     freeze = "sha256sum migrations/0*.py > tests/migrations/frozen.sha256"
     assert path in frozen(), f"{path} is new: freeze it with `{freeze}`, and from then on never change it"

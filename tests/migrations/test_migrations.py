@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from each import for_each
 from peewee import SqliteDatabase
 from playhouse.migrations import Runner
 from world import fresh_database, raced
@@ -54,7 +55,7 @@ def from_models(tmp_path):
     return tmp_path / "models.sqlite3"
 
 
-@pytest.mark.parametrize("table", sorted(TABLES))
+@for_each("table", sorted(TABLES))
 def test_a_table_has_the_columns_of_its_model(path, from_models, table):
     columns = f"SELECT name, type, \"notnull\", pk FROM pragma_table_info('{table}')"
     found, wanted = rows(path, columns), rows(from_models, columns)
@@ -70,7 +71,7 @@ def test_the_view_of_steps_has_the_columns_of_the_table_and_of_the_model(path):
     ]
 
 
-@pytest.mark.parametrize("table", sorted(TABLES))
+@for_each("table", sorted(TABLES))
 def test_unique_fields_of_a_model_are_unique(path, table):
     unique = set()
     for (index,) in rows(path, f"SELECT name FROM pragma_index_list('{table}') WHERE \"unique\""):
