@@ -5,6 +5,12 @@ import pytest
 from errors import NodeError
 
 
+@pytest.fixture(params=["postgres", pytest.param("mysql", marks=pytest.mark.slow)])
+def sql_server(request):
+    """Each database server in turn; starting MySQL takes seconds."""
+    return request.getfixturevalue(f"{request.param}_server")
+
+
 @pytest.fixture
 def ask(run):
     """Return `ask(database, statement, **config)`, which runs the statement; `context` is passed to `make_ctx`."""

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from each import for_each
 from sql_servers import PASSWORD, database
 from sql_values import HOSTILE, column
 
@@ -14,20 +15,18 @@ from net.egress import Rule
 # PostgreSQL
 
 
-def test_a_password_may_contain_any_characters(ask, postgres_server, mysql_server):
-    for server in (postgres_server, mysql_server):
-        assert ask(database("any", server.url()), "SELECT 1 AS a")["rows"] == [{"a": 1}]
+def test_a_password_may_contain_any_characters(ask, sql_server):
+    assert ask(database("any", sql_server.url()), "SELECT 1 AS a")["rows"] == [{"a": 1}]
 
 
-def test_a_wrong_password_or_database_is_permanent_and_the_password_is_not_shown(fails, postgres_server, mysql_server):
-    for server in (postgres_server, mysql_server):
-        error = fails(database("any", server.url(password="falsch!")), "SELECT 1")
-        assert error.permanent and "falsch!" not in error.message
-        assert fails(database("any", server.url(database="nowhere")), "SELECT 1").permanent
+def test_a_wrong_password_or_database_is_permanent_and_the_password_is_not_shown(fails, sql_server):
+    error = fails(database("any", sql_server.url(password="falsch!")), "SELECT 1")
+    assert error.permanent and "falsch!" not in error.message
+    assert fails(database("any", sql_server.url(database="nowhere")), "SELECT 1").permanent
 
 
-@pytest.mark.parametrize(
-    ("expression", "value"),
+@for_each(
+    "expression, value",
     [
         ("5::smallint", 5),
         ("9223372036854775807", 2**63 - 1),
@@ -82,8 +81,8 @@ def test_operators_with_question_marks_can_be_used(ask, postgres):
     assert column(ask(postgres, """SELECT '{"a": 1}'::jsonb ? 'a'""")) == [True]
 
 
-@pytest.mark.parametrize(
-    ("code", "permanent"),
+@for_each(
+    "code, permanent",
     [("40001", False), ("40P01", False), ("53300", False), ("55P03", False), ("57P01", False), ("08006", False)]
     + [("22012", True), ("23505", True), ("42601", True), ("P0001", True), ("XX000", True)],
 )
@@ -97,8 +96,8 @@ def test_a_lost_connection_is_not_permanent(fails, postgres):
     assert not fails(postgres, "SELECT pg_terminate_backend(pg_backend_pid())").permanent
 
 
-@pytest.mark.parametrize(
-    ("statement", "params", "part"),
+@for_each(
+    "statement, params, part",
     [
         ("SELECT jsonb_build_object('a', ?)", ["x"], "?::text"),
         ("SELECT ?", ["a\0b"], "NUL"),

@@ -4,6 +4,7 @@ import sqlite3
 import time
 
 import pytest
+from each import for_each
 from sql_servers import PASSWORD, database
 from toolboxes import Spec, called
 
@@ -284,24 +285,20 @@ UNSAFE_MYSQL = [
 ]
 
 
-@pytest.mark.parametrize("statement", UNSAFE)
+@for_each("statement", UNSAFE)
 def test_unsafe_statements_are_rejected(fails, rows, shop, statement):
     assert fails(shop, statement).permanent
     assert rows(shop) == [{"id": 1, "note": "a"}]
 
 
-@pytest.mark.parametrize("statement", UNSAFE_SQLITE)
-def test_unsafe_sqlite_statements_are_rejected(tools, query, sqlite, run, rows, tmp_path, statement):
-    create_notes(sqlite, run)
-    before = {path.name: path.read_bytes() for path in (tmp_path / "files/data").iterdir()}
-    with pytest.raises(NodeError) as caught:
-        query(sqlite, statement)
-    assert caught.value.permanent
-    assert {path.name: path.read_bytes() for path in (tmp_path / "files/data").iterdir()} == before
+@pytest.fixture
+def noted_sqlite(sqlite, run):
+    return create_notes(sqlite, run)
 
 
-@pytest.mark.parametrize("statement", UNSAFE_POSTGRES)
-def test_unsafe_postgresql_statements_are_rejected(fails, run, rows, postgres, postgres_server, statement):
+@pytest.fixture
+def noted_postgres(postgres, postgres_server, run):
+    """A database with things that statements must not change."""
     create_notes(postgres, run)
     postgres_server.admin(
         "CREATE SEQUENCE numbers",
@@ -309,23 +306,37 @@ def test_unsafe_postgresql_statements_are_rejected(fails, run, rows, postgres, p
         "CREATE PROCEDURE p() LANGUAGE sql AS 'DELETE FROM notes'",
         # SECURITY DEFINER: a call has the rights of the function's owner, who may do anything.
         "CREATE FUNCTION remove_all() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'DELETE FROM notes; SELECT 1'",
+        "CREATE FUNCTION remove_all(text) RETURNS int LANGUAGE sql SECURITY DEFINER AS 'DELETE FROM notes; SELECT 1'",
+        "CREATE FUNCTION ask_out(int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'",
+        "CREATE FUNCTION \"Ask, too\"(int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'",
     )
-    assert fails(postgres, statement).permanent
-    assert rows(postgres) == [{"id": 1, "note": "a"}]
-    assert postgres_server.admin("SELECT last_value, is_called FROM numbers") == [(1, False)]
-    assert postgres_server.admin("SELECT count(*) FROM pg_largeobject_metadata") == [(0,)]
+    return postgres
 
 
-@pytest.mark.parametrize(
+@for_each("statement", UNSAFE_SQLITE)
+def test_unsafe_sqlite_statements_are_rejected(query, noted_sqlite, tmp_path, statement):
+    before = {path.name: path.read_bytes() for path in (tmp_path / "files/data").iterdir()}
+    with pytest.raises(NodeError) as caught:
+        query(noted_sqlite, statement)
+    assert caught.value.permanent
+    assert {path.name: path.read_bytes() for path in (tmp_path / "files/data").iterdir()} == before
+
+
+@for_each("statement", UNSAFE_POSTGRES)
+def test_unsafe_postgresql_statements_are_rejected(fails, rows, noted_postgres, postgres_server, statement):
+    assert fails(noted_postgres, statement).permanent
+    assert rows(noted_postgres) == [{"id": 1, "note": "a"}]
+    objects = "(SELECT count(*) FROM pg_largeobject_metadata)"
+    assert postgres_server.admin(f"SELECT last_value, is_called, {objects} FROM numbers") == [(1, False, 0)]
+
+
+@for_each(
     "call",
     ["ask_out(1)", "public.ASK_OUT (1)", '"ask_out"(1)', '"Ask, too"(1)', "ask_out/**/(1)", "(1)::text, ask_out(1)"],
 )
-def test_a_volatile_postgresql_function_is_rejected(fails, postgres_server, run, postgres, call):
+def test_a_volatile_postgresql_function_is_rejected(fails, noted_postgres, call):
     """For example a function of an extension that calls other servers: a read-only transaction does not stop it."""
-    create_notes(postgres, run)
-    for name in ("ask_out", '"Ask, too"'):
-        postgres_server.admin(f"CREATE FUNCTION {name}(int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'")
-    error = fails(postgres, f"SELECT {call}")
+    error = fails(noted_postgres, f"SELECT {call}")
     assert error.permanent and "is not permitted" in str(error)
 
 
@@ -337,7 +348,7 @@ def test_a_stable_postgresql_function_is_permitted(query, postgres_server, run, 
     ]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "statement",
     [
         "SELECT sys_evil('id')",
@@ -361,7 +372,7 @@ def test_an_unknown_mysql_function_is_rejected(statement):
         check_reads(statement, "mysql")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "statement",
     [
         "SELECT COUNT(*), sum(total) FROM notes WHERE id IN (1, 2) AND (note LIKE 'a%' OR note IS NULL)",
@@ -392,7 +403,7 @@ def test_unsafe_mysql_statements_are_rejected(fails, run, rows, mysql, mysql_ser
 # Protection by the database itself, if a statement passes the check of its text
 
 
-@pytest.mark.parametrize(
+@for_each(
     "statement",
     [
         "SET TRANSACTION READ WRITE",
@@ -414,18 +425,14 @@ def test_unsafe_mysql_statements_are_rejected(fails, run, rows, mysql, mysql_ser
         "CREATE TEMP TABLE mine (id int)",
     ],
 )
-def test_postgresql_blocks_changes_in_read_only_mode(run, rows, postgres, postgres_server, statement):
-    create_notes(postgres, run)
-    postgres_server.admin(
-        "CREATE FUNCTION remove_all(text) RETURNS int LANGUAGE sql SECURITY DEFINER AS 'DELETE FROM notes; SELECT 1'"
-    )
+def test_postgresql_blocks_changes_in_read_only_mode(run, rows, noted_postgres, postgres_server, statement):
     read_notifications = postgres_server.listening("notes")
     config = {"credential": "shop", "statement": statement, "read_only": True}
     try:
-        run("sql", config, credentials=postgres.credentials)
+        run("sql", config, credentials=noted_postgres.credentials)
     except NodeError as error:
         assert "PostgreSQL: " in error.message
-    assert rows(postgres) == [{"id": 1, "note": "a"}]
+    assert rows(noted_postgres) == [{"id": 1, "note": "a"}]
     assert postgres_server.admin("SELECT count(*) FROM pg_largeobject_metadata") == [(0,)]
     assert read_notifications() == []
 
