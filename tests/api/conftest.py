@@ -15,7 +15,7 @@ class SharedServer:
     """A server for the tests of a module, one after the other: each finds the rows of a template, and no others.
 
     Restoring the rows takes a tenth of the time that starting a server takes. If a test leaves more than rows behind,
-    the next one gets a new server.
+    the next one gets a new server. Its jobs by time are paused: they would find some rows of some tests by chance.
     """
 
     def __init__(self, app, make_folder):
@@ -32,6 +32,7 @@ class SharedServer:
         self.stop()
         self.config = copy_database(template, make_config(self.make_folder()))
         self.server = self._running.enter_context(started(self.app, self.config))
+        self.server.scheduler._scheduler.pause()
         self._files = self._list_files()
 
     def stop(self):
@@ -85,7 +86,7 @@ def shared_server(first_app, furnished, tmp_path_factory):
     """Let the tests of a module share a server; each has fresh rows all the same.
 
     A module asks for it with `pytestmark = pytest.mark.usefixtures("shared_server")`. Its tests must not change the
-    server itself, other than with `monkeypatch`, and need no folder of their own.
+    server itself, other than with `monkeypatch`, and must not wait for anything that the scheduler starts.
     """
     shared = SharedServer(first_app, lambda: tmp_path_factory.mktemp("shared"))
     yield shared
@@ -93,10 +94,15 @@ def shared_server(first_app, furnished, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def furnished(first_app, tmp_path_factory):
+def first_config(first_app):
+    """The config of the first database. The app has another one while a server uses a copy."""
+    return first_app.extensions["headrace"].config
+
+
+@pytest.fixture(scope="session")
+def furnished(first_app, first_config, tmp_path_factory):
     """The config and ids of a workspace of the owner with a row of each kind, made once and copied for each test."""
-    first = first_app.extensions["headrace"].config
-    config = copy_database(first, make_config(tmp_path_factory.mktemp("furnished")))
+    config = copy_database(first_config, make_config(tmp_path_factory.mktemp("furnished")))
     with started(first_app, config):
         ids = furnish(logged_in(first_app, User.by_email(EMAIL), Workspace.get()))
     assert not config.database_path.with_name(f"{config.database_path.name}-wal").exists()
@@ -121,11 +127,9 @@ def furnish(owner):
 
 
 @pytest.fixture
-def template(first_app, request):
+def template(first_config, furnished, request):
     """The config of the database that the test finds a copy of: the furnished one if the test uses `ids`."""
-    if "ids" in request.fixturenames:
-        return request.getfixturevalue("furnished")[0]
-    return first_app.extensions["headrace"].config
+    return furnished[0] if "ids" in request.fixturenames else first_config
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from database import execute
 from database.tables import agent_definitions as rows
 from dispatch.agents.definitions import find_agent
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 
 def add(client, status=201, **changes):
     """Create a minimal agent with these changes and return the response; a key set to `...` is omitted."""

@@ -4,6 +4,8 @@ import pytest
 
 from models import IdempotencyKey, Run
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 BOOKING = {
     "type": "object",
     "properties": {

@@ -8,6 +8,8 @@ from world import add_flow
 from database import execute, write
 from models import Credential
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 BEARER = {"name": "shop", "type": "http_bearer", "data": {"token": "hunter2hunter2"}}
 GOOD = {
     "http_basic": [{"username": "ada", "password": "hunter2"}, {"username": "ada", "password": ""}],

@@ -12,6 +12,8 @@ from test_error_shape import check_shape
 
 from models import AuditEntry
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 
 @pytest.fixture
 def files(server, owner):

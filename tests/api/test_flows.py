@@ -9,6 +9,8 @@ from api import workflows
 from dispatch.limits import Places
 from models import User, Workflow, WorkflowVersion
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 A = {"nodes": [{"id": "a", "type": "noop"}], "edges": []}
 B = {"nodes": [{"id": "b", "type": "noop"}], "edges": []}
 INCOMPLETE = {"nodes": [{"id": "a", "type": "set"}, {"id": "b", "type": "no_such_type"}]}

@@ -11,6 +11,8 @@ from database.tables import presets as presets_table
 from dispatch.limits import Places
 from models import Preset
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 SECRET = "hunter2hunter2"
 
 

@@ -17,6 +17,8 @@ from models import ApiToken, AuditEntry, Invitation, Session, User, Workspace, f
 from scheduler import prune
 from security import accounts, invitations, login_throttle
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 NEW = {"email": "new@example.org", "role": "editor"}
 CHOSEN = "of my own choice"
 

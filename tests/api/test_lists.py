@@ -4,6 +4,8 @@ import base64
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 
 def fill(owner, flow, path):
     """Add three items to the list at this path."""

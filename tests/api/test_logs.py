@@ -4,6 +4,8 @@ import pytest
 
 from database.tables import base
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 LOGGING = {"nodes": [{"id": "say", "type": "log", "config": {"message": "{{ input }}"}}]}
 
 

@@ -9,6 +9,8 @@ import pytest
 from database import execute, write
 from models import now_ms
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 MEMORY = {"agent_id": "researcher", "key": "city", "content": "Rome"}
 
 

@@ -10,6 +10,8 @@ from database import write
 from models import ApiToken, AuditEntry, LoginAddress, Membership, now_ms
 from security import accounts, login_throttle
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 NEW = {"email": "new@example.org", "role": "editor", "password": "long enough"}
 
 

@@ -12,6 +12,8 @@ from database import execute
 from dispatch import expression_preview
 from dispatch.limits import Places
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 SECRET = "s3cret-value-of-the-test"
 FLOW = {
     "nodes": [

@@ -9,6 +9,8 @@ from config import Config
 from models import AuditEntry, LoginFailure, Session, User, Workspace
 from security import accounts, login_throttle
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 PASSWORD = "correct horse battery"
 NEW = {"password": "a much better one", "current_password": PASSWORD}
 

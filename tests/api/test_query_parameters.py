@@ -6,6 +6,8 @@ from test_every_route import LEAST_ROLE, ask, routes_of
 from api.http import query_parameters
 from models import AgentMemory
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 # Their callers, or whoever counts clicks on links, choose the parameters.
 FREE = {
     *(f"{method} /api/webhooks/<slashes:path>" for method in ("GET", "POST", "PUT", "PATCH", "DELETE")),

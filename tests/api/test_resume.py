@@ -12,6 +12,8 @@ from api.webhooks.refusal_log import RefusalLog
 from models import Run, Wait, Workspace, without_signatures
 from nodes.base import REGISTRY, Node
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 APPROVAL = flow(
     node("start", "manual"),
     node("ask", "approval", {"message": "Pay {{ input.sum }} to <b>Ada</b>?"}),

@@ -11,6 +11,8 @@ from database import execute, write
 from database.tables import base
 from models import Fired, Run, RunFilters, Wait
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 TIMED = flow(node("start", "manual"), node("rest", "wait", {"seconds": 3600}), edges=["start rest"])
 CALLBACK = flow(node("start", "manual"), node("call", "callback"), edges=["start call"])
 APPROVAL = flow(

@@ -7,6 +7,8 @@ import pytest
 from database import execute
 from models import now_ms
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 FAILING = {"nodes": [{"id": "a", "type": "stop", "config": {"message": "no more milk"}}]}
 SLOW = {"nodes": [{"id": "a", "type": "noop"}, {"id": "b", "type": "gate"}], "edges": [["a", "b"]]}
 BRANCHING = {

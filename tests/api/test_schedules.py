@@ -6,6 +6,8 @@ from database import write
 from models import Due, Poll, Schedule, ScheduleFire, Workflow, now_ms, upcoming
 from schema_fields.row_json import iso
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 HOUR = 3_600_000
 CONFIG = {"catch_up": "last", "timezone": "UTC"}
 

@@ -14,6 +14,8 @@ from database.tables.logins import KNOWN_MS
 from models import LoginAddress, LoginFailure, Membership, Session, User, Workspace, now_ms
 from security import login_throttle
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 LOGIN = {"email": "owner@example.org", "password": "correct horse battery"}
 
 

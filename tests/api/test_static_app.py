@@ -12,6 +12,8 @@ from test_error_shape import check_shape
 import workflow_server
 from api.http import static_app
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 PAGE = '<html><head><meta name="csp-nonce" content="__CSP_NONCE__"></head><body><script src="/assets/a-1.js"></script>'
 SCRIPT = b"console.log('of the app')\n" * 100
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}

@@ -9,6 +9,8 @@ from api import runs
 from database import db
 from models import Run, RunOptions, Workflow, WorkflowVersion
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 SECRET = "s3cret-value-of-the-test"
 FLOW = {
     "nodes": [

@@ -13,6 +13,8 @@ from database.tables.base import first_id
 from models import Run, Schedule, Workflow, now_ms
 from schema_fields.row_json import iso
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 HOOK = {"id": "hook", "type": "webhook", "config": {"path": "orders"}}
 HOURLY = {"id": "hourly", "type": "schedule", "config": {"every": 3600}}
 DAILY = {"id": "daily", "type": "schedule", "config": {"cron": "0 9 * * *", "timezone": "Europe/Berlin"}}
@@ -50,9 +52,11 @@ def names(owner):
     return read
 
 
-def eventually(look):
-    """Return the first true result of `look`."""
+def eventually(server, look):
+    """Return the first true result of `look`, after ticks of the scheduler."""
     for _ in range(2_000):
+        server.scheduler.leader.tick()
+        server.scheduler.poller.tick()
         if found := look():
             return found
         time.sleep(0.02)
@@ -67,7 +71,7 @@ def only(owner, **query):
 # What is known of a flow
 
 
-def test_lists_hide_settings_of_triggers_from_viewers(owner, member, make_flow):
+def test_lists_hide_settings_of_triggers_from_viewers(owner, member, make_flow, server):
     hook = {**HOOK, "config": {"path": "orders/hunter2"}}
     feed = {
         "id": "feed",
@@ -75,7 +79,7 @@ def test_lists_hide_settings_of_triggers_from_viewers(owner, member, make_flow):
         "config": {"url": "https://ada:hunter2@127.0.0.1:9/news?key=hunter2", "every": 30_000},
     }
     made = make_flow(definition(hook, feed), status="active")
-    eventually(lambda: any(due["last_error"] for due in owner.get("/api/schedules").json["items"]))
+    eventually(server, lambda: any(due["last_error"] for due in owner.get("/api/schedules").json["items"]))
     for path in ("/api/flows?brief=true", "/api/schedules", "/api/logs", "/api/metrics"):
         answer = member("viewer").get(path)
         assert answer.status_code == 200 and "hunter2" not in answer.text, answer.text
@@ -140,9 +144,9 @@ def test_a_flow_is_failing_until_a_run_ends_well_or_is_cancelled(owner, flow, en
     assert not only(owner)["failing"]
 
 
-def test_the_next_time_is_that_of_the_first_schedule_of_an_active_flow(owner, make_flow):
+def test_the_next_time_is_that_of_the_first_schedule_of_an_active_flow(owner, server, make_flow):
     flow = make_flow(definition({**HOURLY, "config": {"every": 10**7}}, DAILY), status="active")
-    found = eventually(lambda: (found := only(owner))["next_at"] and found)
+    found = eventually(server, lambda: (found := only(owner))["next_at"] and found)
     daily = Schedule.get(Schedule.node_id == "daily")
     assert found["next_at"] == iso(daily.next_at) and daily.next_at > now_ms()
     owner.put(f"/api/workflows/{flow['id']}", {"status": "draft"})

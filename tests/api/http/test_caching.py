@@ -6,6 +6,8 @@ import pytest
 
 from api.http import caching
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 HOOK = {"id": "hook", "type": "webhook", "config": {"path": "fresh", "auth": "none"}}
 PATHS = ["/api/flows", "/api/runs?brief=true", "/api/dashboard/runs/latest", "/api/metrics", "/api/logs", "/api/nodes"]
 

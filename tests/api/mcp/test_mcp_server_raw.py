@@ -11,6 +11,8 @@ from api.mcp import tools as mcp_tools
 from constants import VERSION
 from models import DatabaseRefused, Workflow
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 LATEST = "2026-07-28"
 CALLED = {"nodes": [{"id": "begin", "type": "called"}]}
 NOTED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
