@@ -12,7 +12,7 @@ from database.tables.agent_definitions import Agent
 from database.tables.agent_memory import AgentMemory, MemoryName, MemoryScope
 from database.tables.agent_runs import AgentRun, AgentStep
 from database.tables.audit import ACTIONS, SUBJECTS, AuditEntry, differences, present_names
-from database.tables.base import Base, Needed, Write, first_id, microseconds, monotonic_ms, new_id, now_ms
+from database.tables.base import Base, Decides, Needed, Write, first_id, microseconds, monotonic_ms, new_id, now_ms
 from database.tables.callers import Caller, forget_session
 from database.tables.credentials import Credential
 from database.tables.idempotency_keys import IdempotencyKey
@@ -26,12 +26,13 @@ from database.tables.metric_sums import settle_days
 from database.tables.metrics import metrics, totals
 from database.tables.polls import CLAIM_MS, Claim, Poll, PollEntry
 from database.tables.presets import Preset
-from database.tables.run_days import RunDay
+from database.tables.run_days import EndedRun, RunDay
 from database.tables.run_options import RunOptions
 from database.tables.runs import QUEUED, Run, RunFilters
 from database.tables.schedules import GRACE_MS, Due, Schedule, ScheduleFire
 from database.tables.server_state import Fact
 from database.tables.steps import Step
+from database.tables.units import Undone, Unit, execute_units
 from database.tables.upcoming import Upcoming, upcoming
 from database.tables.users import ApiToken, Membership, Session, User, Workspace, hash_token
 from database.tables.waits import Wait

@@ -38,12 +38,12 @@ import database
 import engine
 from benchmarks import common
 from benchmarks.webhook import INPUT, definition
-from database import execute, execute_all
+from database import execute
 from database.checkpoints import Checkpoints
 from dispatch.payloads import Payloads
 from dispatch.recorder import Recorder, WholeRun, insertions
 from dispatch.run_record import RunRecord
-from models import Run, Workflow, new_id, now_ms
+from models import Run, Workflow, execute_units, new_id, now_ms
 
 TARGET_RATIO = 1.3
 FLOWS, WORKSPACES, WORKERS = 20, 2, 2
@@ -104,7 +104,7 @@ def write(runs: Sequence[WholeRun]) -> Measured:
     """Write these runs in one transaction, as the recorder does."""
     with database.write_runs():
         began = time.thread_time()
-        execute_all(insertions(runs))
+        execute_units([insertions(runs)])
         written, at = time.thread_time(), time.perf_counter()
     return Measured(written - began, time.thread_time() - written, time.perf_counter() - at)
 

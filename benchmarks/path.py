@@ -42,7 +42,7 @@ from config import Config
 from dispatch.payloads import Payloads
 from dispatch.recorder import WholeRun, insertions
 from dispatch.run_record import RunRecord
-from models import Hook, Run, new_id
+from models import Hook, Run, execute_units, new_id
 from net.http_worker.parsing import begin_response, keep_settings, parse_head
 from nodes.credentials.keyring import Keyring
 
@@ -165,7 +165,7 @@ def statements_us(parts: Parts, group: int, count: int, repeat: int) -> tuple[fl
         for each in writes:
             with database.write_runs():
                 began = time.thread_time()
-                database.execute_all(each)
+                execute_units([each])
                 inside += time.thread_time() - began
         whole = time.thread_time() - whole
         runs = len(writes) * group

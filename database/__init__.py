@@ -34,6 +34,9 @@ DatabaseRefused = OperationalError  # for modules that may not import Peewee
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 HISTORY = "schema_migration"
+SET_FACT = (
+    "INSERT INTO server_facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
 MAX_NAMED = 5
 BESIDE = ("-wal", "-shm", "-journal")  # suffixes of the files that belong to a database
 BUSY_MS = 5000
@@ -203,11 +206,18 @@ def fetch_value(sql: str, params: tuple[Any, ...] = ()) -> Any:
     return None if row is None else row[0]
 
 
-def execute_all(statements: Iterable[tuple[str, tuple[Any, ...]]]) -> list[int]:
-    """Execute the statements in order and return their row counts. It costs half of `execute` for each."""
+@contextmanager
+def statements() -> Iterator[Callable[[str, tuple[Any, ...]], int]]:
+    """Give a function that executes one statement and returns its row count. It costs half of `execute` for each."""
     cursor = db.cursor()
     with _peewee_errors:
-        return [cursor.execute(sql, params).rowcount for sql, params in statements]
+        yield lambda sql, params: cursor.execute(sql, params).rowcount
+
+
+def execute_all(writes: Iterable[tuple[str, tuple[Any, ...]]]) -> list[int]:
+    """Execute the statements in order and return their row counts."""
+    with statements() as execute_one:
+        return [execute_one(sql, params) for sql, params in writes]
 
 
 def migrate() -> list[str]:
@@ -228,7 +238,7 @@ def migrate() -> list[str]:
         applied = list(runner.up())
         if written_by() != VERSION:
             with write():
-                execute("INSERT OR REPLACE INTO server_facts (name, value) VALUES ('version', ?)", (VERSION,))
+                execute(SET_FACT, ("version", VERSION))
     for name in applied:
         log.debug("migration %s applied", name)
     if applied:

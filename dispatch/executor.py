@@ -11,7 +11,7 @@ import orjson
 import engine
 from engine import Job, Outcome, Plan
 from errors import HeadraceError, NodeError
-from models import Run, Step, WorkspaceStore, Write
+from models import Run, Step, Unit, WorkspaceStore
 from nodes.credentials.keyring import Keyring
 
 from .active_run import Active, HandedBack, StepSeen
@@ -35,7 +35,7 @@ class Executor:
         self.resources, self.recorder, self.lease = resources, recorder, lease
         self.on_step: StepSeen | None = None
         # Runs whose end could not be written yet, by id: with their outcome and the writes of the end.
-        self.unrecorded: dict[str, tuple[Active, Outcome, list[Write]]] = {}
+        self.unrecorded: dict[str, tuple[Active, Outcome, Unit]] = {}
         self._hand_back = threading.Event()
 
     def hand_back(self) -> None:
@@ -97,7 +97,7 @@ class Executor:
             output_bytes=kept.size, error_text=outcome.error_text, error_node_id=outcome.error_node_id,
             error_kind=outcome.error_kind, nodes_done=record.done, nodes_total=len(plan.nodes),
         )  # fmt: skip
-        if not record.finish([*told, *ending], whole=not told and not plan.suspends)[-1]:
+        if not record.finish([*told, *ending], whole=not told and not plan.suspends)[len(told)]:
             # Cancelled meanwhile, or claimed by another process because this one seemed dead: the row counts.
             record.run = self._reload(run) or run.deleted()
         else:

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 from peewee import IntegrityError
 
-from database import LockTimeout, disconnect_thread, execute_all, lock_wait, write_runs
+from database import LockTimeout, disconnect_thread, lock_wait, write_runs
 from errors import Conflict, Unavailable
-from models import Needed, Run, RunDay, Step, Write
+from models import Run, Step, Undone, Unit, Write, execute_units
 
 log = logging.getLogger("headrace.recorder")
 MAX_GROUP = 512  # batches in a commit
@@ -32,7 +32,7 @@ class _Batch(NamedTuple):
     They fail if the unit `after` which they come has failed.
     """
 
-    writes: Sequence[Write]
+    writes: Unit
     done: Done | Turn
     after: Done | None = None
 
@@ -70,10 +70,6 @@ class Revocable(Future[list[int]]):
             return self._held_up
 
 
-class Undone(Exception):
-    """A `Needed` write changed no row, so its whole unit was rolled back."""
-
-
 class WholeRun(NamedTuple):
     """A run that is written once, after its end: its row, the values of its steps, and further writes."""
 
@@ -82,13 +78,13 @@ class WholeRun(NamedTuple):
     more: Sequence[Write]
 
 
-def insertions(runs: Sequence[WholeRun]) -> list[Write]:
+def insertions(runs: Sequence[WholeRun]) -> Unit:
     """Return writes that insert all of these runs and count them, in as few statements as possible."""
     rows = [whole.run for whole in runs]
     packed = [Step.packed(whole.steps) for whole in runs]
     steps = [values for whole, text in zip(runs, packed, strict=True) if text is None for values in whole.steps]
     more = [item for whole in runs for item in whole.more]
-    return [*Run.insertions(rows, packed), *Step.insertions(steps), *more, *RunDay.count_all(rows)]
+    return [*Run.insertions(rows, packed), *Step.insertions(steps), *more, *[run.counted() for run in rows]]
 
 
 # The writer's thread calls it with None once a run is on the disk, else with the error.
@@ -205,7 +201,7 @@ class Recorder:
             self._thread.join()
             self._thread = None
 
-    def submit(self, writes: Sequence[Write], after: Done | None = None, revocable: bool = False) -> Future[list[int]]:
+    def submit(self, writes: Unit, after: Done | None = None, revocable: bool = False) -> Future[list[int]]:
         """Queue the writes as one unit, which can be withdrawn until it is begun if it is `revocable`.
 
         The future has their row counts once they are durable, or an error: Conflict for a unique key that exists,
@@ -227,7 +223,7 @@ class Recorder:
                 return
         batch.done.set_exception(Unavailable("The server is shutting down; try again soon", retry_after=5))
 
-    def commit(self, writes: Sequence[Write]) -> list[int]:
+    def commit(self, writes: Unit) -> list[int]:
         """Write, wait until it is durable, and return the row counts. Raises: the error of the database."""
         return self.submit(writes).result()
 
@@ -262,7 +258,7 @@ class Recorder:
             with write_runs():
                 # The wait for other writers may have taken long.
                 group = [batch for batch in group if not _has_failed_before(batch) and _is_wanted(batch)]
-                counts = [_done(batch.writes) for batch in group]
+                counts = execute_units(batch.writes for batch in group)
         except Exception as error:
             if len(group) == 1:
                 taken = isinstance(error, IntegrityError)
@@ -275,14 +271,6 @@ class Recorder:
             return
         for batch, rows in zip(group, counts, strict=True):
             batch.done.set_result(rows)
-
-
-def _done(writes: Sequence[Write]) -> list[int]:
-    """Execute the writes and return their row counts. Raises: Undone if a `Needed` one changed no row."""
-    counts = execute_all(writes)
-    if 0 in counts and any(not count and isinstance(item, Needed) for item, count in zip(writes, counts, strict=True)):
-        raise Undone
-    return counts
 
 
 def _has_failed_before(batch: _Batch) -> bool:

@@ -30,10 +30,10 @@ import orjson
 
 import engine
 from errors import Conflict, NodeError, Unavailable
-from models import LogEntry, Needed, Run, Step, Wait, Write, now_ms
+from models import EndedRun, LogEntry, Needed, Run, Step, Undone, Unit, Wait, Write, now_ms
 
 from .payloads import Payloads
-from .recorder import Done, Recorder, Undone, WholeRun, insertions
+from .recorder import Done, Recorder, WholeRun, insertions
 
 log = logging.getLogger("headrace.dispatch")
 FULL_BUFFER = 256  # writes and steps
@@ -144,7 +144,7 @@ class RunRecord:
                 self._accepted.set_exception(error)
         return self._accepted is not None and self._accepted.exception() is not None
 
-    def submit(self, writes: Sequence[Write]) -> Done:
+    def submit(self, writes: Unit) -> Done:
         """Submit writes to the recorder, after the row of the run and the writes submitted before.
 
         They fail if those fail: a disk that is nearly full may accept a small end, but not the large step before it.
@@ -251,7 +251,7 @@ class RunRecord:
             # One node can log hundreds of megabytes before its step ends.
             self.flush().result()
 
-    def flush(self, *more: Write) -> Done:
+    def flush(self, *more: Write | EndedRun) -> Done:
         """Submit the buffer and these writes as one unit. The future ends when they are durable.
 
         If the buffer is full, wait for earlier units, since the writer cannot keep up. Raises: the error of an earlier
@@ -276,7 +276,7 @@ class RunRecord:
         self._pending.append(flushed)
         return flushed
 
-    def finish(self, writes: Sequence[Write], whole: bool = False) -> list[int]:
+    def finish(self, writes: Unit, whole: bool = False) -> list[int]:
         """Write the rest and the run's end, and return the row counts of `writes`. All is durable when this returns.
 
         If nothing of the run is written yet, and it may be written `whole`, its row is written once, in its final
@@ -285,7 +285,7 @@ class RunRecord:
         if whole and (written := self._submit_whole()) is not None:
             written.result()
             return [1]
-        self._written_progress = self.done  # the last of the writes has it
+        self._written_progress = self.done  # the write that ends the run has it
         counts = self.flush(*writes).result()
         self._settle(wait=True)
         return counts[-len(writes) :]

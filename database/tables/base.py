@@ -48,6 +48,12 @@ class Needed(Write):
     __slots__ = ()
 
 
+class Decides(Write):
+    """A statement that must change a row: otherwise the statements that follow it in its unit are not done."""
+
+    __slots__ = ()
+
+
 def now_ms() -> int:
     """Return milliseconds since 1970, UTC."""
     return time.time_ns() // 1_000_000

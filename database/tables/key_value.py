@@ -8,9 +8,15 @@ from typing import Any
 import orjson
 from peewee import CompositeKey, IntegerField, TextField
 
-from database import write
+from database import execute, write
 
 from .base import Base, Expiring, now_ms
+
+SET = (
+    "INSERT INTO store_entries (workspace_id, key, value, expires_at, updated_at) VALUES (?, ?, ?, ?, ?) "
+    "ON CONFLICT (workspace_id, key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at, "
+    "updated_at = excluded.updated_at"
+)
 
 
 class StoreEntry(Expiring, Base):
@@ -50,9 +56,7 @@ class WorkspaceStore:
         now = now_ms()
         expires = None if ttl is None else now + int(ttl * 1000)
         with write():
-            StoreEntry.replace(
-                workspace_id=self.workspace_id, key=self._key(key), value=text, expires_at=expires, updated_at=now
-            ).execute()
+            execute(SET, (self.workspace_id, self._key(key), text, expires, now))
 
     def delete(self, key: str) -> bool:
         """Delete the entry. Return True if it existed."""

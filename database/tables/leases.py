@@ -97,7 +97,7 @@ class Lease(Base):
         sql = (
             "INSERT INTO leases (name, until, owner) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
             "until = excluded.until, owner = excluded.owner "
-            "WHERE owner = excluded.owner OR until <= ? OR until > excluded.until"
+            "WHERE leases.owner = excluded.owner OR leases.until <= ? OR leases.until > excluded.until"
         )
         with write_leases():
             now = wall()

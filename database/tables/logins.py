@@ -33,7 +33,7 @@ class LoginFailure(Base):
         now = now_ms()
         sql = (
             "INSERT INTO login_failures (key, count, since, last) VALUES (?, 1, ?, ?) "
-            "ON CONFLICT (key) DO UPDATE SET count = count + 1, last = excluded.last"
+            "ON CONFLICT (key) DO UPDATE SET count = login_failures.count + 1, last = excluded.last"
         )
         with write():
             execute("DELETE FROM login_failures WHERE since <= ?", (now - window_ms,))

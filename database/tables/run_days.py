@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from peewee import CompositeKey, FloatField, IntegerField, TextField
 
-from .base import DAY_MS, Base, Write, insert_all
+from .base import Base, Write, insert_all
 
 COLUMNS = ("workspace_id", "workflow_id", "day", "total", "success", "failed", "duration_ms")
 ADD = (
@@ -15,6 +15,16 @@ ADD = (
     "success = run_days.success + excluded.success, failed = run_days.failed + excluded.failed, "
     "duration_ms = run_days.duration_ms + excluded.duration_ms"
 )
+
+
+class EndedRun(NamedTuple):
+    """A run to be counted: its flow, the day on which it ended, its success and its duration in milliseconds."""
+
+    workspace_id: str
+    workflow_id: str
+    day: int
+    success: bool
+    duration_ms: float
 
 
 class RunDay(Base):
@@ -32,27 +42,16 @@ class RunDay(Base):
         primary_key = CompositeKey("workspace_id", "day", "workflow_id")
 
     @classmethod
-    def count(
-        cls, run: Any, at_ms: int, status: str, duration_ms: float, where: str = "1 = 1", params: tuple[Any, ...] = ()
-    ) -> Write:
-        """Return the write that counts a run ending at `at_ms` with `status`, if its row satisfies `where`."""
-        sql = (
-            f"INSERT INTO run_days ({', '.join(COLUMNS)}) "
-            f"SELECT ?, ?, ?, 1, ?, ?, ? WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND {where}){ADD}"
-        )
-        counts = (int(status == "success"), int(status == "failed"), duration_ms)
-        return Write(sql, (run.workspace_id, run.workflow_id, at_ms // DAY_MS, *counts, run.id, *params))
+    def add_all(cls, ended: Iterable[EndedRun]) -> list[Write]:
+        """Return writes that count ended runs, one row for each flow and day, always in the same order of rows.
 
-    @classmethod
-    def count_all(cls, runs: Sequence[Any]) -> list[Write]:
-        """Return writes that count ended runs of the same transaction, one for each flow and day."""
+        Two transactions that count the same flows thus never wait for each other in a circle.
+        """
         sums: dict[tuple[str, str, int], list[float]] = {}
-        for run in runs:
-            row = run.__data__
-            key = row["workspace_id"], row["workflow_id"], row["finished_at"] // DAY_MS
-            counts = sums.setdefault(key, [0, 0, 0, 0.0])
+        for workspace_id, workflow_id, day, success, duration_ms in ended:
+            counts = sums.setdefault((workspace_id, workflow_id, day), [0, 0, 0, 0.0])
             counts[0] += 1
-            counts[1 if row["status"] == "success" else 2] += 1
-            counts[3] += row["duration_ms"]
-        inserted = insert_all("run_days", COLUMNS, [(*key, *counts) for key, counts in sums.items()])
+            counts[1 if success else 2] += 1
+            counts[3] += duration_ms
+        inserted = insert_all("run_days", COLUMNS, [(*key, *counts) for key, counts in sorted(sums.items())])
         return [Write(sql + ADD, params) for sql, params in inserted]

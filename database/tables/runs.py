@@ -15,7 +15,9 @@ from database import execute, fetch_value, write
 from errors import ERROR_KINDS
 
 from .base import (
+    DAY_MS,
     Base,
+    Decides,
     Match,
     Rows,
     Timed,
@@ -31,7 +33,8 @@ from .base import (
 )
 from .logs import LogEntry
 from .retention import clear
-from .run_days import RunDay
+from .run_days import EndedRun
+from .units import Unit, execute_units
 from .workflows import Workflow
 
 # Statuses are part of the SQL text, not parameters: only then does SQLite use the partial indexes.
@@ -59,8 +62,7 @@ NEXT = (
 )
 CLOSE_RUNNING_STEPS = (
     "UPDATE steps SET status = 'failed', error_text = 'the run was cancelled while this step ran', "
-    "error_kind = 'cancelled', finished_at = ? WHERE run_id = ? AND status = 'running' "
-    "AND EXISTS (SELECT 1 FROM runs WHERE id = ? AND status IN ('pending', 'running'))"
+    "error_kind = 'cancelled', finished_at = ? WHERE run_id = ? AND status = 'running'"
 )
 
 MAX_FAILURE_TEXT = 10_000  # characters of the log entry about a failure
@@ -226,6 +228,13 @@ class Run(Timed, Base):
         """Return the write that inserts its row unless the flow has `limit` active runs; see its row count."""
         return self.insertion().with_condition(f"{BUSY} < ?", (*[self.workflow_id] * 3, limit))
 
+    def counted(self) -> EndedRun:
+        """Return what counts this run, which has ended."""
+        row = self.__data__
+        at = row["created_at"] if row["finished_at"] is None else row["finished_at"]
+        is_success, duration = row["status"] == "success", row["duration_ms"] or 0.0
+        return EndedRun(row["workspace_id"], row["workflow_id"], at // DAY_MS, is_success, duration)
+
     def while_it_runs(self, made: Write) -> Write:
         """Return the insertion, conditional on this run still being executed by its last claim."""
         return made.with_condition(STILL_RUNS, (self.id, self.claims))
@@ -245,12 +254,9 @@ class Run(Timed, Base):
     def record(cls, flow: Workflow, note: Callable[[Run], Write] | None = None, **values: Any) -> Run:
         """Record a run that was executed elsewhere; it counts like others. `note` adds a write to the transaction."""
         run = cls.accept(flow, recorded=True, **values)
+        noted = [] if note is None else [note(run)]
         with write():
-            execute(*run.insertion())
-            if note is not None:
-                execute(*note(run))
-            if run.status in ("success", "failed"):
-                execute(*RunDay.count(run, run.finished_at or run.created_at, run.status, run.duration_ms or 0.0))
+            execute_units([[run.insertion(), *noted, *([run.counted()] if run.status in ENDED else [])]])
         return run
 
     @classmethod
@@ -302,7 +308,7 @@ class Run(Timed, Base):
         return Write(sql, (done, self.nodes_total, self.id, self.claims))
 
     def suspend(self, owner: str, reason: str, waits: int, done: int) -> list[Write]:
-        """Return writes that suspend a run for `waits` unanswered nodes; the flow's next queued run may start.
+        """Return writes that suspend a run for `waits` unanswered nodes; then the flow's next queued run may start.
 
         If an answer has come meanwhile, the run is pending without waiting, for any process to resume.
         """
@@ -312,8 +318,8 @@ class Run(Timed, Base):
             "AND answered_at IS NULL) >= ? THEN ? END "
             "WHERE id = ? AND status = 'running' AND lease_owner = ? AND claims = ?"
         )
-        suspended = Write(sql, (done, self.nodes_total, waits, reason, self.id, owner, self.claims))
-        return [Write(NEXT, (self.workflow_id,)), suspended]
+        suspended = Decides(sql, (done, self.nodes_total, waits, reason, self.id, owner, self.claims))
+        return [suspended, Write(NEXT, (self.workflow_id,))]
 
     @classmethod
     def filter_running(cls, ids: Iterable[str], owner: str) -> set[str]:
@@ -408,10 +414,10 @@ class Run(Timed, Base):
             Write(following, (id_, limit)),
         ]
 
-    def finish(self, owner: str, status: str, waits: bool = False, **values: Any) -> list[Write]:
+    def finish(self, owner: str, status: str, waits: bool = False, **values: Any) -> Unit:
         """Return writes that end a run executed by `owner` and count it; the object is changed at once.
 
-        `waits`: some of its steps may wait. The last write's row count is 0 if the run was cancelled or taken over
+        `waits`: some of its steps may wait. The first write's row count is 0 if the run was cancelled or taken over
         meanwhile: then nothing changes.
         """
         where = "status = 'running' AND lease_owner = ? AND claims = ?"
@@ -440,19 +446,14 @@ class Run(Timed, Base):
         The writes in `noted` happen only if it had not ended.
         """
         values = {"error_text": reason, "error_kind": "cancelled", "cancelled": True}
-        writes = [
-            # Its process may have ended; if not, its result replaces this one.
-            Write(CLOSE_RUNNING_STEPS, (now_ms(), self.id, self.id)),
-            *self._end("status IN ('pending', 'running')", (), "failed", waits=True, **values),
-        ]
+        ending = self._end("status IN ('pending', 'running')", (), "failed", waits=True, **values)
+        # Its process may have ended; if not, its result replaces this one.
+        closed = Write(CLOSE_RUNNING_STEPS, (now_ms(), self.id))
         with write():
-            counts = [execute(*item).rowcount for item in writes]
-            if counts[-1]:
-                for item in noted:
-                    execute(*item)
-        return bool(counts[-1])
+            counts = execute_units([[*ending, closed, *noted]])[0]
+        return bool(counts[0])
 
-    def _end(self, where: str, params: tuple[Any, ...], status: str, waits: bool, **values: Any) -> list[Write]:
+    def _end(self, where: str, params: tuple[Any, ...], status: str, waits: bool, **values: Any) -> Unit:
         now = now_ms()
         duration = values.pop("duration_ms", None)
         if duration is None:
@@ -462,35 +463,33 @@ class Run(Timed, Base):
             **values,
         }  # fmt: skip
         columns = ", ".join(f"{key} = ?" for key in row)
-        # The other statements come first: they see the old row, and happen only if the last one does.
-        writes = [RunDay.count(self, now, status, duration, where, params)]
-        still = f"EXISTS (SELECT 1 FROM runs WHERE id = ? AND {where})"
-        if waits:
-            writes += self._close_waits(now, still, (self.id, *params))
-        if self.parent_node_id is not None:
-            writes += self._answer_parent(now, still, (self.id, *params))
+        ended = Decides(f"UPDATE runs SET {columns} WHERE id = ? AND {where}", (*row.values(), self.id, *params))
         self.__data__.update(row)
-        writes += [entry.with_condition(still, (self.id, *params)) for entry in self.failure_entries()]
-        ended = Write(f"UPDATE runs SET {columns} WHERE id = ? AND {where}", (*row.values(), self.id, *params))
-        return [*writes, Write(NEXT, (self.workflow_id,)), ended]
+        return [
+            ended,
+            self.counted(),
+            *(self._close_waits(now) if waits else ()),
+            *(self._answer_parent(now) if self.parent_node_id is not None else ()),
+            *self.failure_entries(),
+            Write(NEXT, (self.workflow_id,)),
+        ]
 
-    def _close_waits(self, now: int, still: str, params: tuple[Any, ...]) -> list[Write]:
+    def _close_waits(self, now: int) -> list[Write]:
         """Return writes that end the waiting steps, which will never be answered."""
         closed = (
             "UPDATE steps SET status = 'failed', error_text = 'the run ended while this step waited', "
-            f"error_kind = 'cancelled', finished_at = ? WHERE run_id = ? AND status = 'waiting' AND {still}"
+            "error_kind = 'cancelled', finished_at = ? WHERE run_id = ? AND status = 'waiting'"
         )
-        gone = f"DELETE FROM waits WHERE run_id = ? AND {still}"
-        return [Write(closed, (now, self.id, *params)), Write(gone, (self.id, *params))]
+        return [Write(closed, (now, self.id)), Write("DELETE FROM waits WHERE run_id = ?", (self.id,))]
 
-    def _answer_parent(self, now: int, still: str, params: tuple[Any, ...]) -> list[Write]:
+    def _answer_parent(self, now: int) -> list[Write]:
         """Return writes that resume the run that waits for this one. It reads the output from here."""
         answered = (
             "UPDATE waits SET name = 'ended', answer = ?, answered_at = ? "
-            f"WHERE run_id = ? AND node_id = ? AND answered_at IS NULL AND {still}"
+            "WHERE run_id = ? AND node_id = ? AND answered_at IS NULL"
         )
-        go_on = f"UPDATE runs SET waiting = NULL WHERE id = ? AND status = 'pending' AND {still}"
+        go_on = "UPDATE runs SET waiting = NULL WHERE id = ? AND status = 'pending'"
         return [
-            Write(answered, (f'"{self.id}"', now, self.parent_run_id, self.parent_node_id, *params)),
-            Write(go_on, (self.parent_run_id, *params)),
+            Write(answered, (f'"{self.id}"', now, self.parent_run_id, self.parent_node_id)),
+            Write(go_on, (self.parent_run_id,)),
         ]

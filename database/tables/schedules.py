@@ -32,6 +32,11 @@ class Due(NamedTuple):
 
 
 SELECT_DUE = f"SELECT {', '.join(Due._fields)} FROM schedules"
+PUT = (
+    f"INSERT INTO schedules ({', '.join(Due._fields)}) VALUES ({', '.join('?' * len(Due._fields))}) "
+    "ON CONFLICT (workflow_id, node_id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in Due._fields if name not in ("workflow_id", "node_id"))
+)
 THIS = "workflow_id = ? AND node_id = ?"
 # Unchanged since it was read: another process may have fired it, or a change of the flow reset it.
 UNMOVED = f"{THIS} AND anchor_ms = ? AND next_at = ?"
@@ -86,7 +91,7 @@ class Schedule(Base):
             flow.id, node_id, flow.workspace_id, config.get("cron"), config.get("every"), config["timezone"],
             config["catch_up"], anchor, anchor, None,
         )  # fmt: skip
-        execute(f"REPLACE INTO schedules ({', '.join(row._fields)}) VALUES ({', '.join('?' * len(row))})", row)
+        execute(PUT, row)
 
     def has_rule_of(self, config: Mapping[str, Any]) -> bool:
         """Return True if it has the same instants as this config. An interval is the same in every time zone."""
@@ -121,11 +126,11 @@ class Schedule(Base):
     def limit_cron(cls, cron: str, timezone: str, first: int | None, now: int) -> int:
         """Limit `next_at` of schedules with this rule to `first`, its first instant after now. Return their number."""
         sql = (
-            "UPDATE schedules SET next_at = ?, anchor_ms = MIN(anchor_ms, ?) "
-            "WHERE cron = ? AND timezone = ? AND COALESCE(next_at, 9e18) > ?"
+            "UPDATE schedules SET next_at = ?, anchor_ms = CASE WHEN anchor_ms < ? THEN anchor_ms ELSE ? END "
+            "WHERE cron = ? AND timezone = ? AND (next_at IS NULL OR next_at > ?)"
         )
         with write():
-            return int(execute(sql, (first, now, cron, timezone, first)).rowcount)
+            return int(execute(sql, (first, now, now, cron, timezone, first)).rowcount)
 
     @classmethod
     def restart_intervals(cls, wall: Callable[[], int]) -> int:
@@ -181,8 +186,8 @@ class ScheduleFire(Base):
     def take(cls, due: Due, instant: int, now: int, run_id: str | None, note: str | None = None) -> bool:
         """Record a firing at this instant. Return False if it was recorded already. Call inside a transaction."""
         sql = (
-            "INSERT OR IGNORE INTO schedule_fires (workflow_id, node_id, instant, run_id, fired_at, note) "
-            "VALUES (?, ?, ?, ?, ?, ?)"
+            "INSERT INTO schedule_fires (workflow_id, node_id, instant, run_id, fired_at, note) "
+            "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         )
         return bool(execute(sql, (due.workflow_id, due.node_id, instant, run_id, now, note)).rowcount)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from peewee import TextField
 
-from database import execute, write
+from database import SET_FACT, execute, write
 
 from .base import Base
 
@@ -23,7 +23,7 @@ class Fact(Base):
     def pause(cls, reason: str) -> None:
         """Pause all servers on this database."""
         with write():
-            execute("INSERT OR REPLACE INTO server_facts (name, value) VALUES (?, ?)", (PAUSED, reason))
+            execute(SET_FACT, (PAUSED, reason))
 
     @classmethod
     def resume(cls) -> bool:

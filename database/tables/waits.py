@@ -30,6 +30,7 @@ ANSWER = (
     "answer = excluded.answer, answer_bytes = excluded.answer_bytes, answered_by = excluded.answered_by, "
     "answered_at = excluded.answered_at WHERE waits.answered_at IS NULL"
 )
+EXPIRE = "UPDATE waits SET name = 'time', answered_at = ? WHERE run_id = ? AND node_id = ? AND answered_at IS NULL"
 # Resume a run that has reached the node. Otherwise the answer stays in its row until the run reaches the node.
 RESUME = (
     "UPDATE runs SET waiting = NULL WHERE id = ? AND status = 'pending' "
@@ -115,10 +116,9 @@ class Wait(Base):
         woken = []
         with write():
             for run_id, node_id in execute(due, (now, WAKE_AT_ONCE)).fetchall():
-                sql = "UPDATE waits SET name = 'time', answered_at = ? WHERE run_id = ? AND node_id = ?"
-                execute(sql, (now, run_id, node_id))
-                execute(RESUME, (run_id, node_id))
-                woken.append(run_id)
+                if execute(EXPIRE, (now, run_id, node_id)).rowcount:
+                    execute(RESUME, (run_id, node_id))
+                    woken.append(run_id)
         return woken
 
     @classmethod

@@ -2,9 +2,9 @@
 
 import pytest
 
-from database import execute, write
+from database import write
 from database.tables.base import first_id
-from models import Run, RunDay, Workflow, now_ms
+from models import Run, Workflow, execute_units, now_ms
 from schema_fields.row_json import iso
 
 HOUR = 3_600_000
@@ -20,9 +20,7 @@ def accepted(flow):
         with write():
             row = {"status": status, "triggered_by": "webhook", **ended, **values}
             run = Run.accept(Workflow.find(flow["id"]), id=first_id("run", at + len(made)), **row)
-            execute(*run.insertion())
-            if ended:
-                execute(*RunDay.count_all([run])[0])
+            execute_units([[run.insertion(), *([run.counted()] if ended else [])]])
         made.append(run.id)
         return run.id
 

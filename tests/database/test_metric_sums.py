@@ -11,7 +11,7 @@ from world import fresh_database, raced
 from database import commits, execute, write
 from database.tables import metric_sums, metrics
 from database.tables.base import DAY_MS
-from models import Run, RunDay, User, Workspace, settle_days
+from models import Run, RunDay, User, Workspace, execute_units, settle_days
 
 PLACES = ("ws_a", "ws_b")
 FLOWS = ("wf_1", "wf_2", "wf_3")
@@ -31,7 +31,7 @@ def count(place, flow, day, status="success", duration_ms=1.0):
     run = Run.fresh({"id": "run_1", "workspace_id": place, "workflow_id": flow, "status": status})
     run.__data__ |= {"finished_at": day * DAY_MS, "duration_ms": duration_ms}
     with write():
-        execute(*RunDay.count_all([run])[0])
+        execute_units([[run.counted()]])
 
 
 def settle(today):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from children import child
-from query_plans import explain, is_full
+from query_plans import explain, is_full, log_each
 from run_rows import accept, do, running
 from world import add_flow, at_once, flow
 
@@ -315,7 +315,7 @@ QUESTIONS = {
     "steps": lambda: Step.of("run_1", 10),
     "more steps": lambda: Step.of("run_1", 10, 5),
     "outputs": lambda: Step.outputs("run_1", ["a"]),
-    "interrupt": lambda: do([Step.close_running_steps("run_1", 1)]),
+    "interrupt": lambda: log_each([Step.close_running_steps("run_1", 1)]),
     "log of a run": lambda: LogEntry.of("run_1", 10, "log_1"),
     "log": lambda: list(LogEntry.select_where(LogFilters("ws_1")).page(10, "log_1")),
     "log of a run, newest first": lambda: list(LogEntry.select_where(LogFilters("ws_1", "run_1")).page(10, None)),
@@ -329,8 +329,8 @@ QUESTIONS = {
     "flows": lambda: list(Workflow.select_where("ws_1").page(10, None)),
     "versions": lambda: Workflow(id="wf_1").versions(10, "5"),
     "store": lambda: WorkspaceStore("ws_1").list("a"),
-    "claim": lambda: do([*Run.claim("run_1", "me", 2), Run.release("run_1", "me")]),
-    "end": lambda: do(Run(id="run_1", workspace_id="w", workflow_id="f", started_at=1).finish("me", "success")),
+    "claim": lambda: log_each([*Run.claim("run_1", "me", 2), Run.release("run_1", "me")]),
+    "end": lambda: log_each(Run(id="run_1", workspace_id="w", workflow_id="f", started_at=1).finish("me", "success")),
 }
 
 

@@ -305,7 +305,7 @@ def test_only_its_owner_releases_a_run(made):
 
 def test_a_run_that_is_finished_is_counted(made):
     run = running(made)
-    assert do(run.finish("me", "success", duration_ms=12.5, output="1"))[-1] == 1
+    assert do(run.finish("me", "success", duration_ms=12.5, output="1"))[0] == 1
     row = run_of(run.id)
     assert (row.status, row.output, row.duration_ms, row.lease_owner) == ("success", "1", 12.5, None)
     day = RunDay.get()
@@ -315,21 +315,21 @@ def test_a_run_that_is_finished_is_counted(made):
 
 def test_only_its_owner_finishes_a_run(made):
     run = running(made)
-    assert do(run_of(run.id).finish("other", "success"))[-1] == 0
+    assert do(run_of(run.id).finish("other", "success"))[0] == 0
     assert run_of(run.id).status == "running" and RunDay.select().count() == 0
 
 
 def test_a_run_is_finished_once(made):
     run = running(made)
-    assert do(run.finish("me", "success"))[-1] == 1
-    assert do(run_of(run.id).finish("me", "failed"))[-1] == 0
+    assert do(run.finish("me", "success"))[0] == 1
+    assert do(run_of(run.id).finish("me", "failed"))[0] == 0
     assert run_of(run.id).status == "success" and RunDay.get().total == 1
 
 
 def test_finishing_a_cancelled_run_changes_nothing(made):
     run = running(made)
     assert run_of(run.id).cancel("cancelled by ann")
-    assert do(run.finish("me", "success", output="1"))[-1] == 0
+    assert do(run.finish("me", "success", output="1"))[0] == 0
     row = run_of(run.id)
     assert (row.status, row.cancelled, row.output, row.error_text) == ("failed", True, None, "cancelled by ann")
     assert (RunDay.get().total, RunDay.get().failed, RunDay.get().success) == (1, 1, 0)

@@ -10,7 +10,7 @@ from database import execute, write
 from database.tables.steps import MAX_PACKED, STEP_COLUMNS
 from dispatch.recorder import WholeRun, insertions
 from errors import ERROR_KINDS
-from models import Run, RunDay, Step, now_ms
+from models import Run, Step, execute_units, now_ms
 
 TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=20)
 NUMBER = st.integers(0, 2**53)
@@ -50,8 +50,7 @@ def values(run, steps):
 
 def do(writes):
     with write():
-        for item in writes:
-            execute(*item)
+        execute_units([writes])
 
 
 def packed(made, steps):
@@ -64,7 +63,7 @@ def packed(made, steps):
 def apart(made, steps):
     """A run with rows for its steps."""
     run = ended(made)
-    do([run.insertion(), *Step.insertions(values(run, steps)), *RunDay.count_all([run])])
+    do([run.insertion(), *Step.insertions(values(run, steps)), run.counted()])
     return run.id
 
 

@@ -9,7 +9,7 @@ import re
 from itertools import product
 
 import pytest
-from query_plans import explain
+from query_plans import explain, log_each
 from world import add_flow, flow, fresh_database
 
 from api.run_list import COLUMNS
@@ -275,11 +275,6 @@ A_RUN = Run(
 MEMORY = Memory("ws_1")
 
 
-def do(writes):
-    for item in writes:
-        execute(*item)
-
-
 OTHERS = {
     "names of what the audit trail tells of": lambda: present_names("ws_1", ["run_1", "wf_1", "mem_1", "usr_1"], "a"),
     "flows by their last run": lambda: flow_page(FlowFilters("ws_1", failing=False), "last_run", 50, ("", "wf_1")),
@@ -287,10 +282,10 @@ OTHERS = {
     "last runs of flows": lambda: last_runs("ws_1", ["wf_1", "wf_2"]),
     "next times of flows": lambda: next_times(["wf_1", "wf_2"]),
     "what is due next": lambda: upcoming("ws_1", 5, 50, (5, "wf_1", "n")),
-    "claim": lambda: do(Run.claim("run_1", "me", 2)),
-    "suspend": lambda: do(A_RUN.suspend("me", "a callback", 1, 1)),
-    "end": lambda: do(A_RUN.finish("me", "success", waits=True)),
-    "take from the dead": lambda: do([Run.requeue_abandoned("run_1")]),
+    "claim": lambda: log_each(Run.claim("run_1", "me", 2)),
+    "suspend": lambda: log_each(A_RUN.suspend("me", "a callback", 1, 1)),
+    "end": lambda: log_each(A_RUN.finish("me", "success", waits=True)),
+    "take from the dead": lambda: log_each([Run.requeue_abandoned("run_1")]),
     "backlog": lambda: Run.backlog(10),
     "busy": lambda: Run.busy("wf_1"),
     "first of each queue": Run.unqueue,

@@ -139,7 +139,7 @@ def test_agent_runs_are_deleted_with_their_run(make, keep):
 
 def test_the_counts_are_of_all_runs_ever(make, keep):
     for run in [Run.get_by_id(make(OLD)) for _ in range(3)]:
-        execute(*models.RunDay.count(run, OLD, "success", 1.0))
+        models.execute_units([[run.counted()]])
     before = models.totals()
     keep(days=30).work()
     assert kept() == [] and before["success"] == 3 and models.totals() == before

@@ -3,6 +3,7 @@
 import logging
 
 from database import execute
+from models import Write
 
 
 def queries_of(work, caplog):
@@ -11,6 +12,13 @@ def queries_of(work, caplog):
     with caplog.at_level(logging.DEBUG, "peewee"):
         work()
     return [record.msg for record in caplog.records if record.name == "peewee"]
+
+
+def log_each(unit):
+    """Execute the writes of a unit one by one, whatever their row counts, so that Peewee logs each of them."""
+    for item in unit:
+        if isinstance(item, Write):
+            execute(*item)
 
 
 def explain(work, caplog):

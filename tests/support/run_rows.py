@@ -1,8 +1,8 @@
 """Rows of runs and steps, created without the engine."""
 
-from database import execute, write
+from database import write
 from database.tables.steps import STEP_COLUMNS
-from models import Run, Step, now_ms
+from models import Run, Step, execute_units, now_ms
 
 
 def accept(made, **values):
@@ -19,7 +19,7 @@ def running(made, **values):
 def do(writes):
     """Execute the writes and return their row counts."""
     with write():
-        return [execute(*item).rowcount for item in writes]
+        return execute_units([writes])[0]
 
 
 def add_step(run, seq, **values):

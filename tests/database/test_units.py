@@ -1,0 +1,69 @@
+"""Units of writes: what is skipped, rolled back and counted."""
+
+import pytest
+from world import add_flow, flow, fresh_database
+
+from database import write
+from models import Decides, EndedRun, Needed, Run, RunDay, Undone, Workspace, Write, execute_units
+
+
+@pytest.fixture(autouse=True)
+def path(tmp_path):
+    with fresh_database(tmp_path) as path:
+        yield path
+
+
+def add(id_, kind=Write):
+    return kind("INSERT INTO workspaces (id, name, created_at) VALUES (?, 'x', 0)", (id_,))
+
+
+def rename(id_, kind=Write):
+    return kind("UPDATE workspaces SET name = 'y' WHERE id = ?", (id_,))
+
+
+def names():
+    return {row.id: row.name for row in Workspace.select()}
+
+
+def do(*units):
+    with write():
+        return execute_units(units)
+
+
+def test_what_follows_an_undecided_write_is_skipped_in_its_unit_alone():
+    before = set(names())
+    counts = do([add("ws_a"), rename("ws_none", Decides), add("ws_b"), add("ws_c")], [add("ws_d")])
+    assert counts == [[1, 0, 0, 0], [1]] and set(names()) - before == {"ws_a", "ws_d"}
+
+
+def test_what_follows_a_decided_write_is_done():
+    assert do([add("ws_a"), rename("ws_a", Decides), add("ws_b")]) == [[1, 1, 1]]
+    assert names()["ws_a"] == "y" and "ws_b" in names()
+
+
+def test_a_needed_write_that_changes_nothing_undoes_all():
+    before = names()
+    with pytest.raises(Undone):
+        do([add("ws_a"), rename("ws_none", Needed), add("ws_b")])
+    assert names() == before
+
+
+def ended(made, status="success"):
+    run = Run.accept(made, triggered_by="manual")
+    run.end_unsaved(status, 2.0)
+    return run
+
+
+def test_runs_of_all_units_are_counted_in_one_statement():
+    first, second = add_flow(flow("a")), add_flow(flow("b"))
+    units = [[run.insertion(), run.counted()] for run in (ended(first), ended(second), ended(first, "failed"))]
+    do(*units)
+    assert len(RunDay.add_all([item for unit in units for item in unit if isinstance(item, EndedRun)])) == 1
+    found = {day.workflow_id: (day.total, day.success, day.failed, day.duration_ms) for day in RunDay.select()}
+    assert found == {first.id: (2, 1, 1, 4.0), second.id: (1, 1, 0, 2.0)}
+
+
+def test_a_run_whose_end_was_not_decided_is_not_counted():
+    run = ended(add_flow(flow("a")))
+    assert do([rename("ws_none", Decides), run.counted()]) == [[0, 0]]
+    assert RunDay.select().count() == 0
