@@ -25,6 +25,8 @@ from dispatch.free_space import FreeSpace
 from models import Run
 from net.http_worker.parsing import parse_head
 
+pytestmark = pytest.mark.usefixtures("shared_server")
+
 PATH = "/api/webhooks/orders"
 JSON = {"Content-Type": "application/json"}
 GOOD = b'{"a": 2, "b": 3}'

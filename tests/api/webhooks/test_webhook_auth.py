@@ -14,7 +14,7 @@ from database import execute, write
 from models import LogEntry, Run
 from nodes.credentials.types import TYPES
 
-pytestmark = pytest.mark.usefixtures("way")
+pytestmark = pytest.mark.usefixtures("shared_server", "way")
 
 SECRET = "It's a Secret to Everybody"
 # The example of GitHub's documentation, "Validating webhook deliveries".

@@ -15,7 +15,7 @@ from nodes.files.files import parse_content
 from nodes.http import response
 from nodes.limits import has_too_many_parts
 
-pytestmark = pytest.mark.usefixtures("way")
+pytestmark = pytest.mark.usefixtures("shared_server", "way")
 
 FORM, JSON_TYPE = "application/x-www-form-urlencoded", "application/json"
 PATH = "/api/webhooks/in"

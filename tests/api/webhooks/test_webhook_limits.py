@@ -8,7 +8,7 @@ import pytest
 from api.webhooks.rate_limit import MINUTE, SLOT, SLOTS, RateLimits
 from models import Run
 
-pytestmark = pytest.mark.usefixtures("way")
+pytestmark = pytest.mark.usefixtures("shared_server", "way")
 
 PATH = "/api/webhooks/orders"
 

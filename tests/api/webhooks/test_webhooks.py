@@ -13,7 +13,7 @@ from api.files import stream
 from database import execute, write
 from models import LogEntry, Run, Step, Webhook
 
-pytestmark = pytest.mark.usefixtures("way")
+pytestmark = pytest.mark.usefixtures("shared_server", "way")
 
 ADD = {"id": "sum", "type": "set", "config": {"values": {"sum": "{{ input.body.a + input.body.b }}"}}}
 STOP = {"id": "stop", "type": "stop", "config": {"message": "the inside story"}}
