@@ -177,8 +177,8 @@ def check(owner, server, caplog):
         said = [("log", caplog.text)]
         for run in Run.select():
             for path in ("", "/steps", "/input", "/output"):
-                said.append((f"GET run{path}", owner.get(f"/api/runs/{run.id}{path}").text))
-            said.append(("GET logs", owner.get(f"/api/logs/{run.id}").text))
+                said.append((f"GET {run.id}{path}", owner.get(f"/api/runs/{run.id}{path}").text))
+            said.append((f"GET logs of {run.id}", owner.get(f"/api/logs/{run.id}").text))
         looked = [*said, *cells(), *files(server.config.data_dir)]
         assert len(looked) > 100
         found = {(place, form) for place, text in looked for form in FORMS | PIECES if form in text}
@@ -227,21 +227,21 @@ def test_what_is_made_of_it_for_basic_authentication_is_known_too(start, check, 
     check()
 
 
-@pytest.mark.parametrize("way", ["query", "path", "body", "header", "basic", "form"])
 @pytest.mark.parametrize("name", ["far", "unbound"])
-def test_a_secret_does_not_reach_another_host(start, check, echo, name, way):
+def test_a_secret_does_not_reach_another_host(start, check, echo, name):
     secret = "{{ secrets." + name + " }}"
-    config = {
+    ways = {
         "query": {"query": {"a": secret}},
         "path": {"url": echo.url + "?a={{ secrets." + name + "|urlencode }}"},
         "body": {"method": "POST", "body": {"a": secret}},
         "header": {"headers": {"X-Key": "{{ secrets." + name + "|urlencode }}"}},
         "basic": {"headers": {"Authorization": "Basic {{ ('x:' ~ secrets." + name + ")|b64encode }}"}},
         "form": {"method": "POST", "body_type": "form", "body": {"a": secret}},
-    }[way]
-    run = start(flow(http(**{"url": echo.url, **config})))
-    assert run["status"] == "failed" and f"{name!r} may not be sent to localhost" in run["error_text"]
-    assert not echo.got()
+    }
+    for way, config in ways.items():
+        run = start(flow(http(**{"url": echo.url, **config})))
+        assert run["status"] == "failed" and f"{name!r} may not be sent to localhost" in run["error_text"], way
+        assert not echo.got(), way
     check()
 
 
@@ -256,75 +256,76 @@ def test_a_service_that_refuses_and_repeats_it_tells_nobody(start, check, echo):
 SHOP = {"value": "{{ secrets.shop }}"}
 
 
-@pytest.mark.parametrize(
-    ("made", "status", "seen"),
-    [
-        (node("a", "leak", SHOP), "success", "***"),
-        (node("a", "leak", {"value": "{{ secrets.long }}"}), "success", "***"),
-        (node("a", "leak", {"value": "{{ secrets.shop|urlencode }} {{ secrets.shop|b64encode }}"}), "success", "***"),
-        (node("a", "leak", {"value": "{{ secrets.shop|tojson }} {{ secrets.shop|escape }}"}), "success", "***"),
-        (node("a", "leak", {"value": "{{ secrets.pin|int }}"}), "success", "***"),
-        (node("a", "leak", {"value": "{{ secrets.till }}"}), "success", "***"),
-        (node("a", "set", {"values": {"a": "{{ secrets.shop }}", "b": ["{{ secrets.pin|float }}"]}}), "success", "***"),
-        (node("a", "fail_with", SHOP), "failed", "cannot use ***"),
-        (node("a", "fail_with", SHOP, on_error="continue"), "success", "cannot use ***"),
-        (node("a", "fail_with", {"value": "{{ secrets.long[:200] }}"}), "failed", "cannot use ***"),
-        (node("a", "fail_with", {"value": "{{ secrets.long[300:] }}"}), "failed", "cannot use ***"),
-        (node("a", "crash_with", SHOP), "failed", "RuntimeError"),
-        (node("a", "crash_with", {"value": "{{ secrets.till }}"}), "failed", "RuntimeError"),
-        (node("a", "log_it", SHOP), "success", "logged"),
-        (node("a", "log", {"message": "it is {{ secrets.shop }}", "data": ["{{ secrets.till }}"]}), "success", ""),
-        (node("a", "stop", {"message": "it is {{ secrets.shop }}"}), "failed", "it is ***"),
-        (node("a", "keep_it", SHOP), "success", ""),
-        (node("a", "count_it", SHOP), "success", ""),
-        (node("a", "store", {"operation": "set", "key": "k", "value": {"x": "{{ secrets.shop }}"}}), "success", "***"),
-        (node("a", "hesitate", SHOP, retry={"attempts": 2, "delay": 0}), "success", "***"),
-        (node("a", "wait_for_it", SHOP), "success", "waited for ***"),
-        (node("a", "branch", SHOP), "success", "***"),
-        (node("a", "leak", SHOP, foreach="{{ [secrets.shop, secrets.pin, 'x'] }}"), "success", "***"),
-        (node("a", "leak", {"value": "{{ item }}"}, foreach="{{ [secrets.shop, secrets.pin] }}"), "success", "***"),
-        (
-            node("a", "fail_with", {"value": "{{ item }}"}, foreach="{{ [secrets.shop] }}"),
-            "failed",
-            "item 0: cannot use",
-        ),
-        (
-            node("a", "fail_with", {"value": "{{ item }}"}, foreach="{{ [secrets.shop] }}", on_error="continue"),
-            "success",
-            "cannot use ***",
-        ),
-        (node("a", "noop", foreach="{{ secrets.shop }}"), "failed", "foreach"),
-        (node("a", "filter", {"items": ["{{ secrets.shop }}"], "keep": "{{ item }}"}), "success", "***"),
-        (node("a", "filter", {"items": [1], "keep": "{{ secrets.shop[item * 900] }}"}), "failed", ""),
-        (node("a", "leak", {"value": "{{ input[secrets.long] }}"}), "failed", "has no"),
-        (node("a", "leak", {"value": "{{ secrets.long|int }}"}), "failed", ""),
-        (node("a", "leak", {"value": "{{ secrets.shop|int }}"}), "failed", ""),
-        (node("a", "leak", {"value": "{{ datetime(secrets.shop) }}"}), "failed", ""),
-        (node("a", "http", {"url": "{{ secrets.shop }}"}), "failed", ""),
-        (node("a", "http", {"url": "http://{{ secrets.pin }}x.invalid/"}), "failed", ""),
-        (node("a", "http", {"url": "http://localhost/", "method": "{{ secrets.shop }}"}), "failed", ""),
-        (node("a", "http", {"url": "http://localhost/", "headers": {"X": "{{ secrets.shop }}\n"}}), "failed", ""),
-        (node("a", "jmespath", {"query": "a", "data": {"a": "{{ secrets.shop }}"}}), "success", "***"),
-        (
-            node("a", "validate", {"schema": {"type": "integer"}, "data": "{{ secrets.shop }}"}),
-            "success",
-            "***",
-        ),
-        (node("a", "validate", {"schema": {"type": "integer"}, "data": "{{ secrets.long }}"}), "success", ""),
-        (node("a", "switch", {"value": "{{ secrets.shop }}", "cases": ["x"]}), "success", ""),
-        (
-            node("a", "respond", {"body": "{{ secrets.shop }}", "headers": {"X-A": "{{ secrets.pin }}"}}),
-            "success",
-            "***",
-        ),
-    ],
-    ids=lambda value: "-".join([value["type"], *value.get("config", {})]) if isinstance(value, dict) else "",
-)
-def test_whatever_a_node_does_with_a_secret_it_is_on_no_record(start, check, made, status, seen):
+USES = [
+    (node("a", "leak", SHOP), "success", "***"),
+    (node("a", "leak", {"value": "{{ secrets.long }}"}), "success", "***"),
+    (node("a", "leak", {"value": "{{ secrets.shop|urlencode }} {{ secrets.shop|b64encode }}"}), "success", "***"),
+    (node("a", "leak", {"value": "{{ secrets.shop|tojson }} {{ secrets.shop|escape }}"}), "success", "***"),
+    (node("a", "leak", {"value": "{{ secrets.pin|int }}"}), "success", "***"),
+    (node("a", "leak", {"value": "{{ secrets.till }}"}), "success", "***"),
+    (node("a", "set", {"values": {"a": "{{ secrets.shop }}", "b": ["{{ secrets.pin|float }}"]}}), "success", "***"),
+    (node("a", "fail_with", SHOP), "failed", "cannot use ***"),
+    (node("a", "fail_with", SHOP, on_error="continue"), "success", "cannot use ***"),
+    (node("a", "fail_with", {"value": "{{ secrets.long[:200] }}"}), "failed", "cannot use ***"),
+    (node("a", "fail_with", {"value": "{{ secrets.long[300:] }}"}), "failed", "cannot use ***"),
+    (node("a", "crash_with", SHOP), "failed", "RuntimeError"),
+    (node("a", "crash_with", {"value": "{{ secrets.till }}"}), "failed", "RuntimeError"),
+    (node("a", "log_it", SHOP), "success", "logged"),
+    (node("a", "log", {"message": "it is {{ secrets.shop }}", "data": ["{{ secrets.till }}"]}), "success", ""),
+    (node("a", "stop", {"message": "it is {{ secrets.shop }}"}), "failed", "it is ***"),
+    (node("a", "keep_it", SHOP), "success", ""),
+    (node("a", "count_it", SHOP), "success", ""),
+    (node("a", "store", {"operation": "set", "key": "k", "value": {"x": "{{ secrets.shop }}"}}), "success", "***"),
+    (node("a", "hesitate", SHOP, retry={"attempts": 2, "delay": 0}), "success", "***"),
+    (node("a", "wait_for_it", SHOP), "success", "waited for ***"),
+    (node("a", "branch", SHOP), "success", "***"),
+    (node("a", "leak", SHOP, foreach="{{ [secrets.shop, secrets.pin, 'x'] }}"), "success", "***"),
+    (node("a", "leak", {"value": "{{ item }}"}, foreach="{{ [secrets.shop, secrets.pin] }}"), "success", "***"),
+    (
+        node("a", "fail_with", {"value": "{{ item }}"}, foreach="{{ [secrets.shop] }}"),
+        "failed",
+        "item 0: cannot use",
+    ),
+    (
+        node("a", "fail_with", {"value": "{{ item }}"}, foreach="{{ [secrets.shop] }}", on_error="continue"),
+        "success",
+        "cannot use ***",
+    ),
+    (node("a", "noop", foreach="{{ secrets.shop }}"), "failed", "foreach"),
+    (node("a", "filter", {"items": ["{{ secrets.shop }}"], "keep": "{{ item }}"}), "success", "***"),
+    (node("a", "filter", {"items": [1], "keep": "{{ secrets.shop[item * 900] }}"}), "failed", ""),
+    (node("a", "leak", {"value": "{{ input[secrets.long] }}"}), "failed", "has no"),
+    (node("a", "leak", {"value": "{{ secrets.long|int }}"}), "failed", ""),
+    (node("a", "leak", {"value": "{{ secrets.shop|int }}"}), "failed", ""),
+    (node("a", "leak", {"value": "{{ datetime(secrets.shop) }}"}), "failed", ""),
+    (node("a", "http", {"url": "{{ secrets.shop }}"}), "failed", ""),
+    (node("a", "http", {"url": "http://{{ secrets.pin }}x.invalid/"}), "failed", ""),
+    (node("a", "http", {"url": "http://localhost/", "method": "{{ secrets.shop }}"}), "failed", ""),
+    (node("a", "http", {"url": "http://localhost/", "headers": {"X": "{{ secrets.shop }}\n"}}), "failed", ""),
+    (node("a", "jmespath", {"query": "a", "data": {"a": "{{ secrets.shop }}"}}), "success", "***"),
+    (
+        node("a", "validate", {"schema": {"type": "integer"}, "data": "{{ secrets.shop }}"}),
+        "success",
+        "***",
+    ),
+    (node("a", "validate", {"schema": {"type": "integer"}, "data": "{{ secrets.long }}"}), "success", ""),
+    (node("a", "switch", {"value": "{{ secrets.shop }}", "cases": ["x"]}), "success", ""),
+    (
+        node("a", "respond", {"body": "{{ secrets.shop }}", "headers": {"X-A": "{{ secrets.pin }}"}}),
+        "success",
+        "***",
+    ),
+]
+
+
+# In several tests: two neighbours write under the same key of the store.
+@pytest.mark.parametrize("uses", [USES[at::4] for at in range(4)], ids=range(4))
+def test_whatever_a_node_does_with_a_secret_it_is_on_no_record(start, check, uses):
     after = node("after", "leak", {"value": "{{ [input, steps] }}"})
-    run = start(chain(made, after) if made["type"] not in ("branch", "switch", "validate") else flow(made))
-    assert run["status"] == status, run["error_text"]
-    assert seen in json.dumps(run)
+    for made, status, seen in uses:
+        run = start(chain(made, after) if made["type"] not in ("branch", "switch", "validate") else flow(made))
+        assert run["status"] == status, (made, run["error_text"])
+        assert seen in json.dumps(run), made
     check()
 
 

@@ -75,11 +75,21 @@ def nowhere(llm, all_text, config, capfd, caplog, owner):
 # The key of the model
 
 
-@EACH_FORM
-def test_a_model_that_returns_its_own_key_is_redacted(add_agent, ask, llm, nowhere, form):
-    add_agent(tools=["store", "memory"], memory=True)
-    spoken = form(KEY)
-    llm.then(
+def test_a_model_that_returns_its_own_key_is_redacted(add_agent, ask, llm, nowhere):
+    answers = []
+    for shape, form in FORMS.items():
+        add_agent(id=shape, tools=["store", "memory"], memory=True)
+        llm.start_over(*repeated(form(KEY)))
+        answer = ask(agent_id=shape, session="s")
+        assert answer["status"] == "success" and "***" in answer["text"], shape
+        answers += [answer, ask("What was it?", agent_id=shape, session="s")]
+    nowhere(KEY, *answers)
+    assert {request.headers["authorization"] for request in llm.requests} == {f"Bearer {KEY}"}
+
+
+def repeated(spoken):
+    """Return a script whose model repeats this everywhere."""
+    return (
         calls(
             [
                 ("store_set", {"key": f"k {spoken}", "value": {spoken: [spoken]}}),
@@ -90,12 +100,8 @@ def test_a_model_that_returns_its_own_key_is_redacted(add_agent, ask, llm, nowhe
             text=f"My key is {spoken}.",
         ),
         lambda request: say(f"I said {request.headers['authorization']} and {spoken}."),
+        say("Again."),
     )
-    answer = ask(session="s")
-    assert answer["status"] == "success" and "***" in answer["text"]
-    llm.then(say("Again."))
-    nowhere(KEY, answer, ask("What was it?", session="s"))
-    assert llm.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
 @pytest.mark.parametrize("code", [400, 401, 500])
@@ -145,10 +151,25 @@ def test_the_key_of_a_credential_is_redacted_too(add_agent, ask, llm, nowhere, k
 # Input of tools
 
 
-@EACH_FORM
-def test_a_service_that_returns_a_token_is_redacted(add_agent, ask, llm, nowhere, keep, httpserver, form):
+def test_a_service_that_returns_a_token_is_redacted(add_agent, ask, llm, nowhere, keep, httpserver):
     keep("shop", "http_bearer", token=TOKEN)
-    spoken = form(TOKEN)
+    add_agent(tools=[{"type": "http", "credential": "shop"}], limits={"tokens": 1_000_000})
+    answers = []
+    for shape, form in FORMS.items():
+        httpserver.clear()
+        urls = [httpserver.url_for(path) for path in serve_repeating(httpserver, form(TOKEN))]
+        llm.start_over(
+            calls([("http_request", {"url": url.replace("localhost", "127.0.0.1")}) for url in urls]), say("Done.")
+        )
+        answer = ask()
+        assert answer["status"] == "success" and len(answer["tool_calls"]) == 5, shape
+        assert llm.requests[-1].text.count("***") >= 5, shape
+        answers.append(answer)
+    nowhere(TOKEN, *answers)
+
+
+def serve_repeating(httpserver, spoken):
+    """Serve pages that repeat this in every part of an answer. Return their paths."""
     headers = {"ETag": f'"{quote(spoken)}"', "Content-Type": "text/plain"}
 
     def echo(request):
@@ -161,13 +182,7 @@ def test_a_service_that_returns_a_token_is_redacted(add_agent, ask, llm, nowhere
     httpserver.expect_request("/page").respond_with_data(page, content_type="text/html")
     httpserver.expect_request("/fail").respond_with_data(spoken * 3, 500, content_type="text/plain")
     httpserver.expect_request("/away").respond_with_data("", 302, {"Location": f"http://127.0.0.1:1/{quote(spoken)}"})
-    add_agent(tools=[{"type": "http", "credential": "shop"}], limits={"tokens": 1_000_000})
-    urls = [f"http://127.0.0.1:{httpserver.port}/{name}" for name in ("text", "json", "page", "fail", "away")]
-    llm.then(calls([("http_request", {"url": url}) for url in urls]), say("Done."))
-    answer = ask()
-    assert answer["status"] == "success" and len(answer["tool_calls"]) == 5
-    assert llm.requests[1].text.count("***") >= 5
-    nowhere(TOKEN, answer)
+    return "/text", "/json", "/page", "/fail", "/away"
 
 
 @EACH_FORM

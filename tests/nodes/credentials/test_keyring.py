@@ -1,6 +1,7 @@
 """The keyring: access to credentials, the hosts they are bound to, and redaction of secrets in every encoding."""
 
 import base64
+import functools
 import html
 import json
 import re
@@ -324,12 +325,16 @@ def test_a_search_for_many_needles_finds_the_same_as_single_searches(needles, da
     assert found.are_in(text) == any(needle in text for needle in needles)
 
 
-def make_megabyte(extra=""):
-    rows = [
+@functools.cache
+def many_rows():
+    return [
         {"id": number, "name": secrets.token_urlsafe(24), "total": number * 1.5, "url": f"https://a.example/{number}"}
         for number in range(10_500)
     ]
-    encoded = orjson.dumps([*rows, extra])
+
+
+def make_megabyte(extra=""):
+    encoded = orjson.dumps([*many_rows(), extra])
     assert len(encoded) > 1_000_000
     return encoded
 
