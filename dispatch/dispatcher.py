@@ -24,7 +24,7 @@ from nodes.base import Node
 
 from .active_run import Active, Note, Start, Ticket
 from .agents.task import Task
-from .executor import Executor
+from .executor import Executor, ForAnotherProcess
 from .free_space import FreeSpace
 from .input_validation import check_input
 from .lease import ProcessLease
@@ -40,7 +40,7 @@ log = logging.getLogger("headrace.dispatch")
 SUSPECT_SECONDS = 60.0  # a run that kills its process does so within this time
 PAUSE_RETRY = 60  # seconds until callers should retry, while the server is paused
 JOIN_SECONDS = 1.0  # for threads between two nodes to end, after the grace period
-UNREADABLE_PER_SWEEP = 8  # runs that could not be read, tried again at each sweep
+SET_ASIDE_PER_SWEEP = 8  # runs that this process could not start, tried again at each sweep
 
 
 class Dispatcher:
@@ -63,8 +63,8 @@ class Dispatcher:
         self._backlog = 0
         self._choosing = threading.Lock()
         self._has_more = False  # there were more runs to claim than free threads
-        # Pending runs that could not be read, in the order of the attempts.
-        self._unreadable: dict[str, None] = {}
+        # Pending runs that cannot be read, or only executed by another process, in the order of the attempts.
+        self._set_aside: dict[str, None] = {}
         self._queue: queue.SimpleQueue[Active | None] = queue.SimpleQueue()
         self._slow: SlowLane[Active] = SlowLane(max(1, config.run_threads - config.run_threads // 4))
         self._local = threading.local()
@@ -167,8 +167,8 @@ class Dispatcher:
         self._stop_lost_runs()
         self._release_forgotten()
         # A few at a time, so that many of them do not delay other runs.
-        for id_ in list(self._unreadable)[:UNREADABLE_PER_SWEEP]:
-            self._unreadable.pop(id_, None)
+        for id_ in list(self._set_aside)[:SET_ASIDE_PER_SWEEP]:
+            self._set_aside.pop(id_, None)
         self.pick_up()
 
     def wake(self) -> None:
@@ -430,17 +430,17 @@ class Dispatcher:
         """Return the ids of runs to start now. `_has_more` is set before the threads are counted, so that a thread that
         becomes free later sees it.
         """
-        unreadable = len(self._unreadable)
-        pending = Run.backlog(self.config.max_pending + unreadable)
-        # Too low if some of the unreadable runs no longer exist; the next sweeps correct it.
-        self._backlog = max(0, pending - unreadable)
+        set_aside = len(self._set_aside)
+        pending = Run.backlog(self.config.max_pending + set_aside)
+        # Too low if some of the runs set aside no longer exist; the next sweeps correct it.
+        self._backlog = max(0, pending - set_aside)
         self._has_more = pending > 0
         # Runs in the slow lane have no thread.
         free = (self.config.run_threads if not self.inline else 1_000) - len(self._active) + len(self._slow)
         if free <= 0 or not pending:
             return []
         # Other processes see the same runs: each takes a sample of the oldest, so that they rarely collide.
-        skipped = self._active.keys() | self._unreadable.keys()
+        skipped = self._active.keys() | self._set_aside.keys()
         found = [id_ for id_ in Run.find_claimable(4 * free + len(skipped)) if id_ not in skipped]
         self._has_more = len(found) > free
         return found if len(found) <= free else sorted(random.sample(found, free))
@@ -457,9 +457,13 @@ class Dispatcher:
         try:
             run = Run.find(id_)
             plan = None if run is None else self.executor.plan_of(run)
+        except ForAnotherProcess:
+            log.info("run %s is left to a process that has its node types", id_)
+            self._set_aside[id_] = None
+            return False
         except Exception:
             log.exception("run %s cannot be read; a later sweep tries it again", id_)
-            self._unreadable[id_] = None
+            self._set_aside[id_] = None
             return False
         if run is None or plan is None:
             return False

@@ -11,7 +11,8 @@ import orjson
 import engine
 from engine import Job, Outcome, Plan
 from errors import HeadraceError, NodeError
-from models import Run, Step, Unit, WorkspaceStore
+from models import Lease, Run, Step, Unit, WorkspaceStore
+from nodes.base import REGISTRY
 from nodes.credentials.keyring import Keyring
 
 from .active_run import Active, HandedBack, StepSeen
@@ -26,6 +27,10 @@ from .subflows import Starter, failure_writes, remains_of
 log = logging.getLogger("headrace.dispatch")
 MAX_DEATHS = 3
 MAX_WAITING_TEXT = 500  # characters of the reason for which a run waits
+
+
+class ForAnotherProcess(Exception):
+    """This process lacks a node type of the run. A process that has it will execute the run."""
 
 
 class Executor:
@@ -170,10 +175,15 @@ class Executor:
     # Runs that cannot be executed or recorded
 
     def plan_of(self, run: Run) -> Plan | None:
-        """Return the plan with which a pending run began. If it is no longer valid, fail the run and return None."""
+        """Return the plan with which a pending run began. If it is no longer valid, fail the run and return None.
+
+        Raises: ForAnotherProcess if only other processes have the node types of the run.
+        """
         try:
             return self.resources.plan_of_run(run)
         except HeadraceError as error:
+            if self._is_for_another_process(run):
+                raise ForAnotherProcess from error
             outcome = Outcome("failed", None, error.message, error_kind="config")
         if self.recorder.commit(Run.claim(run.id, self.lease.owner))[0]:
             claimed = Run.get_by_id(run.id)
@@ -185,6 +195,12 @@ class Executor:
             self.recorder.commit([*told, *ending])
             self.tidy(active)
         return None
+
+    def _is_for_another_process(self, run: Run) -> bool:
+        """Return True if this process lacks a node type of the run, and a living one has it."""
+        definition = self.resources.definition_of(run) or {"nodes": []}
+        missing = {node["type"] for node in definition["nodes"]} - REGISTRY.keys()
+        return bool(missing) and Lease.has_node_types(missing)
 
     def give_up(self, active: Active, error: BaseException) -> None:
         """Fail a run whose record could not be written; its end is written as soon as the disk accepts it."""

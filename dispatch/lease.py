@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from database import disconnect_thread
 from models import Lease, Run, new_id
+from nodes.base import REGISTRY
 
 from .run_record import RunTaken
 
@@ -43,7 +44,7 @@ class ProcessLease:
         # What keeps this process from it, a full disk perhaps, keeps the others from it too: for a lease after that,
         # their silence does not mean that they are dead.
         trusts_at, self._trusts_at = self._trusts_at, math.inf
-        Lease.beat(self.owner, int(self.seconds * 1000))
+        Lease.beat(self.owner, int(self.seconds * 1000), REGISTRY)
         has_lapsed = trusts_at == math.inf or 0 < until <= now
         self._trusts_at = now + self.seconds if has_lapsed else trusts_at
         self._alive_until = now + self.seconds

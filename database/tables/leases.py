@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Set
 from pathlib import Path
 
+import orjson
 from peewee import IntegerField, TextField
 
 from database import execute, write_leases
 
-from .base import DAY_MS, Base, boot_id, monotonic_ms
+from .base import DAY_MS, Base, boot_id, encode_list, monotonic_ms
 
 
 def _this_process() -> str | None:
@@ -41,22 +42,33 @@ class Lease(Base):
     Processes use the monotonic clock, since a clock change must not kill them: `until` is in milliseconds since boot,
     and `owner` is the boot id. `process` is the identity of the process: if it no longer exists, others need not wait.
     Rights use the wall clock.
+
+    `node_types` is a JSON list of the node types that the process has; null for a right.
     """
 
     name = TextField(primary_key=True)
     until = IntegerField()
     owner = TextField(null=True)
     process = TextField(null=True)
+    node_types = TextField(null=True)
 
     @classmethod
-    def beat(cls, name: str, for_ms: int) -> None:
-        """Renew the lease of a process for this time."""
+    def beat(cls, name: str, for_ms: int, node_types: Iterable[str] = ()) -> None:
+        """Renew the lease of a process, which has these node types, for this time."""
         sql = (
-            "INSERT INTO leases (name, until, owner, process) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT (name) DO UPDATE SET until = excluded.until"
+            "INSERT INTO leases (name, until, owner, process, node_types) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET until = excluded.until, node_types = excluded.node_types"
         )
+        types = encode_list(sorted(node_types))
         with write_leases():
-            execute(sql, (name, monotonic_ms() + for_ms, boot_id(), _this_process()))
+            execute(sql, (name, monotonic_ms() + for_ms, boot_id(), _this_process(), types))
+
+    @classmethod
+    def has_node_types(cls, types: Set[str]) -> bool:
+        """Return True if a living process has all of these node types."""
+        sql = "SELECT node_types FROM leases WHERE owner = ? AND until > ? AND node_types IS NOT NULL"
+        found = execute(sql, (boot_id(), monotonic_ms())).fetchall()
+        return any(types <= set(orjson.loads(text)) for (text,) in found)
 
     @classmethod
     def delete_gone(cls) -> None:

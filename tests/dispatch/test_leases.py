@@ -38,7 +38,7 @@ def mine(tmp_path, clock):
 def full_disk(monkeypatch):
     """`full_disk(True)` makes every renewal of a lease fail."""
 
-    def refuse(name, for_ms):
+    def refuse(name, for_ms, node_types):
         raise OperationalError("database or disk is full")
 
     beat = Lease.beat
@@ -89,11 +89,11 @@ def test_no_node_with_effects_starts_in_a_run_lost_after_the_lease_expired(mine,
 
     beat = Lease.beat
 
-    def taken_before(name, for_ms):
+    def taken_before(name, for_ms, node_types):
         # The step of the node with effects is recorded already, and another process sweeps before the renewal.
         monkeypatch.setattr(Lease, "beat", beat)
         take_from(mine, run_id[0])
-        beat(name, for_ms)
+        beat(name, for_ms, node_types)
 
     run_id = []
     types.offer("lapse", lapse)

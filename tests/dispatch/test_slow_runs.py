@@ -7,7 +7,7 @@ from world import PATIENCE, Gate, add_flow, chain, node, run_of
 
 from database import execute
 from dispatch import Start
-from dispatch.dispatcher import UNREADABLE_PER_SWEEP
+from dispatch.dispatcher import SET_ASIDE_PER_SWEEP
 from models import Lease, Run, WorkflowVersion
 
 THREADS, AT_WORK = 4, 3
@@ -143,11 +143,11 @@ def test_unreadable_runs_delay_no_others_even_if_many_are_older(start, settings)
 
 def test_unreadable_runs_are_tried_again_until_all_can_be_read(start):
     dispatcher = start(inline=True)
-    runs, mend = unreadable(2 * UNREADABLE_PER_SWEEP)
+    runs, mend = unreadable(2 * SET_ASIDE_PER_SWEEP)
     dispatcher.sweep()
     mend()
     dispatcher.sweep()
-    assert [run_of(run.id).status for run in runs].count("success") == UNREADABLE_PER_SWEEP
+    assert [run_of(run.id).status for run in runs].count("success") == SET_ASIDE_PER_SWEEP
     dispatcher.sweep()
     assert {run_of(run.id).status for run in runs} == {"success"}
 
@@ -159,12 +159,12 @@ def test_unreadable_runs_that_are_cancelled_or_deleted_are_forgotten(start):
     dispatcher.cancel(run_of(runs[0].id), "me")
     Run.delete().where(Run.id == runs[1].id).execute()
     dispatcher.sweep()
-    assert list(dispatcher._unreadable) == [runs[2].id]
+    assert list(dispatcher._set_aside) == [runs[2].id]
 
 
 def test_cancelled_unreadable_runs_do_not_delay_newer_runs(start):
     dispatcher = start(inline=True)
-    runs, _ = unreadable(3 * UNREADABLE_PER_SWEEP)
+    runs, _ = unreadable(3 * SET_ASIDE_PER_SWEEP)
     dispatcher.sweep()
     for run in runs:
         dispatcher.cancel(run_of(run.id), "me")
