@@ -206,19 +206,6 @@ def test_orders_of_a_graphql_service_can_be_read_in_excel(trial):  # noqa: F811
     ]
 
 
-def test_files_that_the_store_rejects_are_kept(trial):  # noqa: F811
-    pytest.importorskip("minio")
-    template = copy.deepcopy(templates.find_template("s3-archive"))
-    template["trial"]["s3"] = ["another-bucket"]
-    archive = trial(template)
-    run = archive.run()
-    assert run.status == "failed"
-    assert run.error_text.startswith(
-        "2 of 2 files were not archived and are still here, the first, reports/a report.csv: "
-    )
-    assert len(archive.folder.list("reports")) == 4
-
-
 def test_a_missing_broker_fails_the_run_with_the_reason(trial):  # noqa: F811
     pytest.importorskip("paho")
     template = copy.deepcopy(templates.find_template("sensor-threshold-mqtt"))

@@ -1,5 +1,6 @@
 """Every template as a flow with real credentials, run by the server against local servers."""
 
+import copy
 import os
 import sqlite3
 import time
@@ -228,6 +229,19 @@ def test_an_import_that_the_database_rejects_has_the_reason(trial, statement, wr
 def test_an_export_that_the_database_refuses_has_the_reason(trial):
     run = trial(broken("database-to-csv", {"shop.db": []})).run()
     assert (run.status, run.error_text) == ("failed", "The database gave no answer: SQLite: no such table: orders")
+
+
+def test_files_that_the_store_rejects_are_kept(trial):
+    pytest.importorskip("minio")
+    template = copy.deepcopy(templates.find_template("s3-archive"))
+    template["trial"]["s3"] = ["another-bucket"]
+    archive = trial(template)
+    run = archive.run()
+    assert run.status == "failed"
+    assert run.error_text.startswith(
+        "2 of 2 files were not archived and are still here, the first, reports/a report.csv: "
+    )
+    assert len(archive.folder.list("reports")) == 4
 
 
 def broken(id_, databases):

@@ -6,6 +6,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from test_layers import sources
 
@@ -15,6 +16,7 @@ from constants import VERSION
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 def test_a_plain_clone_that_is_not_installed_prints_its_version(tmp_path):
     command = [sys.executable, str(ROOT / "workflow_server.py"), "--version"]
     done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=60)

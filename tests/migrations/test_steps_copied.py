@@ -110,6 +110,7 @@ def test_all_steps_are_copied_and_the_log_says_how_long_it_takes(old, caplog):
     assert told[1].startswith(f"{STEPS} steps were copied in ")
 
 
+@pytest.mark.slow
 def test_pragmas_of_the_connection_are_as_before(old):
     pragmas = ("synchronous", "secure_delete", "foreign_keys")
     before = [database.execute(f"PRAGMA {name}").fetchone() for name in pragmas]
@@ -117,6 +118,7 @@ def test_pragmas_of_the_connection_are_as_before(old):
     assert [database.execute(f"PRAGMA {name}").fetchone() for name in pragmas] == before
 
 
+@pytest.mark.slow
 def test_too_little_space_is_reported_before_anything_is_copied(old, monkeypatch):
     pages = rows(old, "PRAGMA page_count")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(2**40, 2**40, 60 * 2**20))
@@ -132,6 +134,7 @@ def test_too_little_space_is_reported_before_anything_is_copied(old, monkeypatch
     check_copied(old)
 
 
+@pytest.mark.slow
 def test_free_pages_of_the_file_count_as_space(old, monkeypatch):
     database.execute("CREATE TABLE large (text TEXT)")
     database.execute("INSERT INTO large (text) VALUES (zeroblob(90000000))")
@@ -141,6 +144,7 @@ def test_free_pages_of_the_file_count_as_space(old, monkeypatch):
     check_copied(old)
 
 
+@pytest.mark.slow
 def test_a_disk_that_becomes_full_keeps_the_old_table(old):
     ((pages,),) = rows(old, "PRAGMA page_count")
     database.execute(f"PRAGMA max_page_count = {pages + 500}")

@@ -94,6 +94,7 @@ def test_a_client_that_closes_its_side_gets_its_response(talk):
     assert talk(HEALTH, ends=True) == [200]
 
 
+@pytest.mark.slow
 def test_an_idle_connection_is_closed(talk):
     began = time.monotonic()
     assert talk(HEALTH) == [200]
