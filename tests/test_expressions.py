@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from each import for_each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from properties import examples
@@ -53,8 +54,8 @@ def error_of(source: str, scope: Mapping[str, Any] = SCOPE) -> str:
 # -- types and text
 
 
-@pytest.mark.parametrize(
-    ("source", "expected"),
+@for_each(
+    "source, expected",
     [
         ("{{ input.total }}", 21),
         ("{{input.total}}", 21),
@@ -80,8 +81,8 @@ def test_a_string_that_is_one_expression_keeps_the_type(source: str, expected: A
     assert type(result) is type(expected)
 
 
-@pytest.mark.parametrize(
-    ("source", "expected"),
+@for_each(
+    "source, expected",
     [
         ("", ""),
         ("plain", "plain"),
@@ -158,8 +159,8 @@ def test_a_dot_or_an_index_reads_a_member(source: str, expected: Any) -> None:
     assert value_of(source) == expected
 
 
-@pytest.mark.parametrize(
-    ("source", "expected"),
+@for_each(
+    "source, expected",
     [
         ("{{ 1 + 2 * 3 }}", 7),
         ("{{ 7 / 2 }}", 3.5),
@@ -204,8 +205,8 @@ def test_operators_work_as_in_jinja(source: str, expected: Any) -> None:
     assert value_of(source) == expected
 
 
-@pytest.mark.parametrize(
-    ("source", "expected"),
+@for_each(
+    "source, expected",
     [
         ("{{ input.nope|default('x') }}", "x"),
         ("{{ nope|default('x') }}", "x"),
@@ -336,7 +337,7 @@ LIBRARY = [
 ]
 
 
-@pytest.mark.parametrize(("source", "expected"), LIBRARY)
+@for_each("source, expected", LIBRARY)
 def test_the_library_returns(source: str, expected: Any) -> None:
     assert value_of(source) == expected
 
@@ -353,8 +354,8 @@ def test_every_entry_of_the_library_is_used_in_a_test() -> None:
 # -- errors
 
 
-@pytest.mark.parametrize(
-    ("source", "message"),
+@for_each(
+    "source, message",
     [
         ("{{ input.totl }}", "input has no key 'totl' (available: total, "),
         ("{{ inptu.total }}", "'inptu' is not defined (available: input, "),
@@ -391,8 +392,8 @@ def test_an_error_describes_the_problem(source: str, message: str) -> None:
     assert message in error_of(source)
 
 
-@pytest.mark.parametrize(
-    ("source", "message"),
+@for_each(
+    "source, message",
     [
         ("{{ input.body.}}", "the dot must be followed by a name or a number (line 1, column 15)"),
         ("{{ }}", "(line 1, column 4)"),

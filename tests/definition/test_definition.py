@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from each import for_each
 from world import Types, chain, flow, node
 
 import definition
@@ -315,8 +316,8 @@ def test_ten_thousand_branches_into_one_node_plan():
 # A node's keys
 
 
-@pytest.mark.parametrize(
-    ("key", "wrong"),
+@for_each(
+    "key, wrong",
     [
         ("name", 5),
         ("name", "x" * 201),
@@ -484,8 +485,8 @@ def test_an_expression_may_name_an_earlier_step():
 # Settings
 
 
-@pytest.mark.parametrize(
-    ("key", "wrong"),
+@for_each(
+    "key, wrong",
     [
         ("timezone", "Mars/Olympus"),
         ("timezone", ""),

@@ -6,6 +6,7 @@ import re
 import time
 
 import pytest
+from each import for_each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from properties import examples
@@ -165,8 +166,8 @@ def test_unsupported_form_fields_are_noted(field, word):
 # Data
 
 
-@pytest.mark.parametrize(
-    ("options", "body", "kind", "header"),
+@for_each(
+    "options, body, kind, header",
     [
         ("-d a=1 -d b=2", {"a": "1", "b": "2"}, "form", None),
         ("-d a=1 --data-urlencode 'b=x & y' --data-raw @c=d", {"a": "1", "b": "x & y", "@c": "d"}, "form", None),

@@ -2,6 +2,7 @@ import ipaddress
 import socket
 
 import pytest
+from each import for_each
 from pytest_httpserver import HTTPServer
 
 from errors import ConfigError, NodeError
@@ -30,7 +31,7 @@ def test_addresses_of_the_internet_are_public(text):
     assert is_public(address(text))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "text",
     ["127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
      "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1", "192.88.99.1", "192.0.0.8",

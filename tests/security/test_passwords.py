@@ -4,6 +4,7 @@ import secrets
 import time
 
 import pytest
+from each import for_each
 
 from config import Config
 from errors import BadInput, ConfigError
@@ -54,7 +55,7 @@ GOOD = [
 ]
 
 
-@pytest.mark.parametrize("password", EASY)
+@for_each("password", EASY)
 def test_common_passwords_are_rejected_however_they_are_decorated(password):
     assert find_weakness(password, NAMES) is not None
 
