@@ -7,6 +7,7 @@ import pytest
 from apps import ECHO, EMAIL, copy_database, logged_in, make_config, started
 from servers import until
 
+import database
 from database import db, execute, write, write_lock
 from models import AgentRun, User, Workspace
 
@@ -63,6 +64,18 @@ class SharedServer:
             rows.backup(db.connection())
             with write():
                 """Change the counters, so that all caches read again."""
+
+    def each(self, cases, client):
+        """Yield each case. Restore the rows and the session of the client after it, if it has changed them."""
+        cookie = client.get_cookie("headrace_session")
+        with closing(self.save()) as rows:
+            for case in cases:
+                commits = database.commits()
+                yield case
+                if database.commits() != commits:
+                    self.restore(rows)
+                if cookie is not None:
+                    client.set_cookie(cookie.key, cookie.value)
 
     def _list_files(self):
         beside = {f"{self.config.database_path.name}{suffix}" for suffix in ("-shm", "-wal", ".lock")}
