@@ -21,6 +21,7 @@ import orjson
 import database
 from config import KEY_FILE, Config
 from constants import VERSION
+from database import sqlite
 from database.tables.leases import Lease
 from database.tables.server_state import Fact
 from errors import BadInput, ConfigError, Conflict, NotFound
@@ -105,7 +106,7 @@ def _copy_folder(data_dir: Path, folder: str, draft: Path, copied: dict[str, _Co
             target = draft / name
             target.parent.mkdir(parents=True, exist_ok=True)
             if folder == "files" and copy_if_database(path, target):
-                belonging |= {path.with_name(path.name + ending) for ending in database.BESIDE}
+                belonging |= {path.with_name(path.name + ending) for ending in sqlite.BESIDE}
                 copied[name] = _Copied(seen, *_measure(target))
             else:
                 copied[name] = _Copied(seen, *_copy(path, target))
@@ -295,7 +296,7 @@ def check_empty(config: Config) -> None:
 
 def _find_servers(path: Path) -> list[str]:
     """Return the server processes that use this database, as far as can be seen."""
-    with suppress(database.DatabaseError):
+    with suppress(database.DatabaseFailed):
         database.connect(path)
         try:
             return Lease.find_living()
@@ -321,11 +322,11 @@ def _pause(path: Path, reason: str) -> None:
             database.execute("DELETE FROM leases")
             Fact.pause(reason)
         database.empty_log()
-    except database.DatabaseError as error:
+    except database.DatabaseFailed as error:
         raise BadInput(f"The database in the backup cannot be read: {error}") from None
     finally:
         database.disconnect()
-        for ending in (*database.BESIDE, ".lock"):
+        for ending in (*sqlite.BESIDE, ".lock"):
             path.with_name(path.name + ending).unlink(missing_ok=True)
 
 

@@ -112,7 +112,19 @@ def test_the_root_has_few_entries():
 SAME_SUBJECT = {
     *("agent_definitions", "audit", "auth", "base", "body", "credentials", "fields", "files", "formats", "invitations"),
     *("journal", "limits", "lists", "logs", "mcp", "memory", "metrics", "node", "openapi", "polls", "retention"),
-    *("run_options", "runs", "schedules", "tools", "triggers", "types", "waits", "webhooks", "workflows", "__init__"),
+    *(
+        "run_options",
+        "runs",
+        "schedules",
+        "sqlite",
+        "tools",
+        "triggers",
+        "types",
+        "waits",
+        "webhooks",
+        "workflows",
+        "__init__",
+    ),
 }
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import orjson
-from peewee import BooleanField, Model, make_snake_case
+from peewee import BooleanField, Database, Model, make_snake_case
 
-from database import db, execute, write
+from database import db, execute, on_engine_change, write
 
 DAY_MS = 86_400_000
 PRUNED_AT_ONCE = 1_000
@@ -187,6 +187,16 @@ class Base(Model):
         """Delete the row. Return True if it existed."""
         with write():
             return bool(self.delete_instance())
+
+
+def _bind(database: Database, model: type[Model] = Base) -> None:
+    """Have the classes of all tables use this database."""
+    for table in model.__subclasses__():
+        table._meta.set_database(database)
+        _bind(database, table)
+
+
+on_engine_change(_bind)
 
 
 def microseconds(duration_ms: float | None) -> int | None:

@@ -10,8 +10,9 @@ from servers import until
 from world import PATIENCE, Background, said, start_python
 
 import database
-from database import CHECKPOINT_COMMITS, FALLBACK_PAGES, LockTimeout, checkpoints, execute, lock_wait, write_runs
+from database import LockTimeout, checkpoints, execute, lock_wait, write_runs
 from database.checkpoints import Checkpoints, step
+from database.sqlite import CHECKPOINT_COMMITS, FALLBACK_PAGES
 
 PAGE = 4096 + 24  # bytes of a page in the log
 ROW_PAGES = 20  # that a commit of these tests adds to the log at the most
@@ -221,7 +222,7 @@ def test_the_thread_survives_a_failed_checkpoint(path, thread, monkeypatch, capl
 
     def refused():
         asked.append(1)
-        database._changes.note_checkpoint()
+        database.sqlite._changes.note_checkpoint()
         raise OSError("no space left")
 
     with monkeypatch.context() as patch:

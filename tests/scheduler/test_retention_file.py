@@ -81,7 +81,7 @@ def test_the_file_shrinks_in_small_steps(make, keep, path):
     for _ in keep(monotonic=tick(0.015)).steps(NOW):
         sizes.append(database.space().total)
     steps = [before - after for before, after in pairwise(sizes) if before > after]
-    assert len(steps) > 3 and max(steps) <= 2 * database.PAGES_AT_ONCE * 4096
+    assert len(steps) > 3 and max(steps) <= 2 * database.sqlite.PAGES_AT_ONCE * 4096
 
 
 def test_a_reader_delays_only_the_truncation_of_the_log(make, keep, path):
@@ -91,12 +91,12 @@ def test_a_reader_delays_only_the_truncation_of_the_log(make, keep, path):
     reader.execute("SELECT COUNT(*) FROM runs").fetchone()
     began = time.monotonic()
     assert keep(days=30).work()
-    assert time.monotonic() - began < database.BUSY_MS / 1000 and kept() == []
+    assert time.monotonic() - began < database.sqlite.BUSY_MS / 1000 and kept() == []
     assert reader.execute("SELECT COUNT(*) FROM runs").fetchone() == (100,)
     assert log_size(path) > A_LEASE
     reader.close()
     assert keep(days=30).work() and log_size(path) <= A_LEASE
-    assert execute("PRAGMA busy_timeout").fetchone() == (database.BUSY_MS,)
+    assert execute("PRAGMA busy_timeout").fetchone() == (database.sqlite.BUSY_MS,)
 
 
 def test_a_file_of_the_old_format_cannot_shrink_and_a_warning_is_logged_once(tmp_path, payloads, keep, caplog):
