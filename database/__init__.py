@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from constants import VERSION
 
-from . import peewee_import
+from . import peewee_import  # noqa: F401  (Peewee without drivers of other databases)
 
 # isort: split
 import logging
@@ -23,6 +23,8 @@ from peewee import Database, DatabaseError, OperationalError
 from errors import ConfigError
 
 from . import sqlite
+from .migration_runner import MIGRATIONS as MIGRATIONS
+from .migration_runner import Kind, make_runner, migration_files
 from .space import Space as Space
 from .sqlite import checkpoint as checkpoint
 from .sqlite import db as db
@@ -38,7 +40,6 @@ log = logging.getLogger("headrace.database")
 DatabaseRefused = OperationalError
 DatabaseFailed = DatabaseError
 
-MIGRATIONS = Path(__file__).parents[1] / "migrations"
 HISTORY = "schema_migration"
 SET_FACT = (
     "INSERT INTO server_facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
@@ -175,14 +176,11 @@ def migrate() -> list[str]:
 
     Raises: ConfigError if a newer version has changed the database; nothing is written then.
     """
-    with peewee_import.hidden():
-        from playhouse.migrations import Runner
-
     with _engine.migrating():
         refuse_newer()
         # Its log line for each migration is noise at the first start; one line for all follows.
         logging.getLogger("peewee.migrations").setLevel(logging.WARNING)
-        runner = Runner(db, directory=str(MIGRATIONS))
+        runner = make_runner(db, _kind())
         is_new = not runner.applied()
         applied = list(runner.up())
         if written_by() != VERSION:
@@ -196,8 +194,12 @@ def migrate() -> list[str]:
 
 
 def migrations() -> set[str]:
-    """Return the names of the migrations that this version knows."""
-    return {file.stem for file in MIGRATIONS.glob("[0-9]*.py")}
+    """Return the names of the migrations that this version knows, of the engine in use."""
+    return {file.stem for file in migration_files(_kind())}
+
+
+def _kind() -> Kind:
+    return "postgres" if is_postgres() else "sqlite"
 
 
 def refuse_newer() -> None:
