@@ -17,6 +17,7 @@ from errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 FROZEN = Path(__file__).with_name("frozen.sha256")
+PATTERNS = ("migrations/0*.py", "migrations/postgres/*.py")
 TOMORROW = "0999_of_tomorrow"
 COMMANDS = [
     ["export", "--all"], ["import", "flow.json"], ["user", "list"], ["user", "add", "a@example.org"],
@@ -30,9 +31,14 @@ def frozen():
     return {path: checksum for checksum, path in lines}
 
 
-@for_each("path", sorted(file.relative_to(ROOT).as_posix() for file in database.MIGRATIONS.glob("0*.py")))
+def landed():
+    """Return the paths of all migrations."""
+    return sorted(file.relative_to(ROOT).as_posix() for pattern in PATTERNS for file in ROOT.glob(pattern))
+
+
+@for_each("path", landed())
 def test_a_landed_migration_is_unchanged(path):
-    freeze = "sha256sum migrations/0*.py > tests/migrations/frozen.sha256"
+    freeze = f"sha256sum {' '.join(PATTERNS)} > tests/migrations/frozen.sha256"
     assert path in frozen(), f"{path} is new: freeze it with `{freeze}`, and from then on never change it"
     found = hashlib.sha256((ROOT / path).read_bytes()).hexdigest()
     changed = (
