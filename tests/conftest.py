@@ -19,7 +19,7 @@ from models import ApiToken, Membership, Session, User, Workspace, now_ms
 from nodes.base import REGISTRY, Node
 
 ALL_SLOW = "\npytestmark = pytest.mark.slow\n"
-pytest_plugins = ["network", "properties"]  # the latter has the profiles of hypothesis
+pytest_plugins = ["network", "postgres", "properties"]  # the latter has the profiles of hypothesis
 
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

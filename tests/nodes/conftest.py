@@ -6,7 +6,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from sql_servers import MYSQL, POSTGRES, MySQL, Postgres, database, serving
+from sql_servers import MYSQL, MySQL, database, serving
 from toolboxes import Agents
 
 from net.egress import Client, Rule
@@ -121,11 +121,6 @@ def tools(make_ctx):
         return toolbox.build(specs, tool_ctx)
 
     return build
-
-
-@pytest.fixture(scope="session")
-def postgres_server(authority):
-    yield from serving(Postgres, "initdb", POSTGRES, authority)
 
 
 @pytest.fixture(scope="session")
