@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from peewee import AutoField, IntegerField, TextField
 
 from database import execute, fetch_value, write
-from database.full_text import all_words
+from database.full_text import EXPIRED, all_words, save_words, select_matching
 
 from .base import Base, new_id, now_ms
 from .link_signatures import without_signatures
@@ -22,7 +22,7 @@ MAX_ENTRIES = 1_000  # of an agent, by default
 ROOM_AT_ONCE = 50  # entries that a write deletes if the maximum was lowered
 EXPIRED_AT_ONCE = 10
 STEP_SECONDS = 0.01
-EXPIRED = "SELECT number FROM agent_memories WHERE expires_at <= ?"
+MAX_NUMBER = 2**63 - 1
 
 
 BY_NAME = "workspace_id = ? AND agent_id = ? AND session = ? AND key = ?"
@@ -129,6 +129,7 @@ class AgentMemory(Base):
             else:
                 execute(f"DELETE FROM agent_memories WHERE {BY_NAME}", name)  # one that has expired
                 row = cls.create(id=new_id(cls.prefix), created_at=now, **name._asdict(), **values)
+            save_words(row.number, name.key, content, tags)
             row._make_room(most, now)
         return row
 
@@ -154,7 +155,7 @@ class AgentMemory(Base):
     @classmethod
     def forget(cls, scope: MemoryScope) -> Iterator[int]:
         """Delete the memories in the scope, oldest first, in transactions of STEP_SECONDS. Yield the count of each."""
-        numbers = cls.newest(scope, "", -1)
+        numbers = cls.newest(scope, "", None)
         same, params = scope.where()
         meant = f"SELECT number FROM agent_memories WHERE number = ? AND {same}"
         while numbers:
@@ -185,8 +186,7 @@ class AgentMemory(Base):
             return []
         where, params = scope.where()
         sql = (
-            "SELECT number FROM (SELECT rowid AS number, bm25(agent_memories_fts) AS score FROM agent_memories_fts "
-            f"WHERE agent_memories_fts MATCH ? AND {_IS_MEANT.format(where)} ORDER BY score LIMIT ?) "
+            f"SELECT number FROM ({select_matching(where)} ORDER BY score LIMIT ?) AS found "
             "JOIN agent_memories USING (number) ORDER BY score, updated_at DESC, number DESC"
         )
         return _numbers(sql, (match, *params, scope.now, limit))
@@ -199,22 +199,24 @@ class AgentMemory(Base):
         return _numbers(f"{sql} ORDER BY updated_at DESC, number DESC LIMIT ?", (*params, scope.now, limit))
 
     @classmethod
-    def newest(cls, scope: MemoryScope, search: str, limit: int, before: int | None = None) -> list[int]:
-        """Return the numbers of the newest memories below the number `before`. `limit` -1: all.
+    def newest(cls, scope: MemoryScope, search: str, limit: int | None, before: int | None = None) -> list[int]:
+        """Return the numbers of the newest memories below the number `before`. `limit` None: all.
 
         `search` filters by words in key, content or tags: all must match, each may be the beginning of a longer word.
         """
         where, params = scope.where()
-        match = all_words(search)
-        if match:
-            sql = f"SELECT rowid FROM agent_memories_fts WHERE agent_memories_fts MATCH ? AND {_IS_MEANT.format(where)}"
-            params = (match, *params)
+        if search.replace("\0", " ").strip():
+            match = all_words(search)
+            if not match:
+                return []
+            matching, params = select_matching(where), (match, *params)
         else:
-            sql = f"SELECT number AS rowid FROM agent_memories WHERE {where} AND number NOT IN ({EXPIRED})"
-        params = (*params, scope.now)
+            matching = f"SELECT number FROM agent_memories WHERE {where} AND number NOT IN ({EXPIRED})"
+        sql, params = f"SELECT number FROM ({matching}) AS found", (*params, scope.now)
         if before is not None:
-            sql, params = f"{sql} AND rowid < ?", (*params, before)
-        return _numbers(f"{sql} ORDER BY rowid DESC LIMIT ?", (*params, limit))
+            sql, params = f"{sql} WHERE number < ?", (*params, min(before, MAX_NUMBER))
+        sql = f"{sql} ORDER BY number DESC"
+        return _numbers(sql, params) if limit is None else _numbers(f"{sql} LIMIT ?", (*params, limit))
 
     @classmethod
     def rows(cls, numbers: Iterable[int], scope: MemoryScope) -> Iterator[AgentMemory]:
@@ -232,10 +234,6 @@ class AgentMemory(Base):
         older = None if before is None else int(before if before.isdecimal() else 0)
         numbers = cls.newest(scope, search, limit + 1, older)
         return list(cls.rows(numbers[:limit], scope)), str(numbers[limit - 1]) if len(numbers) > limit else None
-
-
-# The plus keeps SQLite from asking the full-text index for each number by itself, which takes a hundred times as long.
-_IS_MEANT = f"+rowid IN (SELECT number FROM agent_memories WHERE {{}}) AND +rowid NOT IN ({EXPIRED})"
 
 
 def _delete(numbers: str, params: tuple[Any, ...]) -> int:
