@@ -16,7 +16,7 @@ from .base import IN_LIST, Base, Match, Rows, Write, encode_list, id_bounds, ins
 # Entries of schedules and polls begin with their flow (see scheduler/firing.py).
 SAYS_FLOW = re.compile(r'{"workflow_id":"(wf_[0-9A-Z]{26})"')
 OF_FLOW = (
-    "CASE WHEN run_id IS NULL THEN json_extract(data, '$.workflow_id') = ? "
+    "CASE WHEN run_id IS NULL THEN data >= ? AND data < ? "
     "ELSE EXISTS (SELECT 1 FROM runs r WHERE r.id = run_id AND r.workflow_id = ?) END"
 )
 
@@ -72,7 +72,7 @@ class LogEntry(Base):
         levels = [LEVELS[LEVELS.index(name)] for name in dict.fromkeys(filters.level or ())]
         match = Match.all_of(
             Match.letters(filters.search, "message", unsigned=filters.unsigned),
-            None if filters.workflow_id is None else Match(OF_FLOW, (filters.workflow_id,) * 2),
+            None if filters.workflow_id is None else _match_flow(filters.workflow_id),
         )
         bounds = id_bounds("log", filters.since, filters.until)
         return Rows(cls, [given], [f"level = '{name}'" for name in levels], bounds, match)
@@ -98,6 +98,13 @@ class LogEntry(Base):
         """Return the run's entries after the id `after`, oldest first, and the id for the next page."""
         rows = list(cls.each("run_id = ? AND id > ? ORDER BY id LIMIT ?", (run_id, after or "", limit + 1)))
         return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+def _match_flow(workflow_id: str) -> Match:
+    """Return the condition for entries of this flow: of its runs, or with data that begins with its id."""
+    begin = f'{{"workflow_id":"{workflow_id}'
+    # Texts that continue with a quote: "#" is the character after it.
+    return Match(OF_FLOW, (f'{begin}"', f"{begin}#", workflow_id))
 
 
 def _read(sql: str, ids: Collection[str], *params: str) -> dict[str, tuple[str, str]]:

@@ -173,6 +173,13 @@ def test_an_entry_names_its_flow(owner, other, run, flow):
     }
     assert walk(owner, workflow_id=run["workflow_id"]) == ["of a run"]
     assert walk(owner, workflow_id=flow["id"]) == ["of a schedule"]
+    assert walk(owner, workflow_id=flow["id"][:-1]) == []
+
+
+def test_an_entry_that_only_mentions_a_flow_is_not_of_it(owner, flow):
+    owner.post("/api/logs", {"message": "mentions it", "data": {"about": "it", "workflow_id": flow["id"]}})
+    assert owner.get("/api/logs").json["items"][0]["workflow_id"] is None
+    assert walk(owner, workflow_id=flow["id"]) == []
 
 
 def test_brief_entries_have_no_long_data(owner):
