@@ -14,7 +14,19 @@ from peewee import IntegerField, TextField
 
 from database import execute, fetch_value, write
 
-from .base import IN_LIST, Base, Rows, Write, encode_list, first_id, id_bounds, insert, made_at, new_id
+from .base import (
+    IN_LIST,
+    Base,
+    Rows,
+    Write,
+    encode_list,
+    first_id,
+    id_bounds,
+    insert,
+    made_at,
+    new_id,
+    without_index,
+)
 
 ACTIONS = (
     "agent.created", "agent.deleted", "agent.updated",
@@ -145,10 +157,11 @@ class AuditEntry(Base):
         Raises: ValueError for an unknown action.
         """
         given = [("workspace_id = ?", workspace_id), ("user_id = ?", user_id), ("target_id = ?", target_id)]
-        arms = [] if action is None else [f"action = '{name}'" for name in _meant(action)]
-        if arms and (user_id, target_id) != (None, None):
-            # Few rows, examined in index order. The plus keeps SQLite from using the index on actions.
-            arms = [f"(+{' OR +'.join(arms)})"]
+        are_few = (user_id, target_id) != (None, None)  # examined in index order
+        column = without_index("action") if are_few else "action"
+        arms = [] if action is None else [f"{column} = '{name}'" for name in _meant(action)]
+        if arms and are_few:
+            arms = [f"({' OR '.join(arms)})"]
         return Rows(cls, given, arms, id_bounds("aud", since, until))
 
     @classmethod
@@ -168,8 +181,9 @@ def present_names(workspace_id: str, ids: Iterable[str], agents: Iterable[str]) 
         by_prefix.setdefault(id_.partition("_")[0], []).append(id_)
     found: dict[str, str] = {}
     for prefix, table in TABLES.items():
-        # The plus keeps SQLite from using the workspace's index: the ids are few, and the workspace may have many runs.
-        sql = f"SELECT id, {TARGETS[prefix][1]} FROM {table} WHERE id {IN_LIST} AND +workspace_id = ?"
+        # The ids are few, and the workspace may have many runs.
+        of_workspace = f"{without_index('workspace_id')} = ?"
+        sql = f"SELECT id, {TARGETS[prefix][1]} FROM {table} WHERE id {IN_LIST} AND {of_workspace}"
         found |= _named(sql, by_prefix.get(prefix, ()), workspace_id)
     found |= _named(f"SELECT id, name FROM users WHERE id {IN_LIST} AND name <> ''", by_prefix.get("usr", ()))
     if workspace_id in by_prefix.get("ws", ()):

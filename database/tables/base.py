@@ -101,6 +101,11 @@ def first_id(prefix: str, at_ms: int) -> str:
     return f"{prefix}_{ulid(max(0, min(at_ms, 2**48 - 1)) << 80)}"
 
 
+def without_index(column: str) -> str:
+    """Return SQL for the value of this text column for which no index on it is used: it would find too many rows."""
+    return f"COALESCE({column}, '')"
+
+
 def encode_list(values: Iterable[str]) -> str:
     """Return the parameter of IN_LIST for these values: a JSON list."""
     return orjson.dumps(list(values)).decode()
@@ -218,13 +223,14 @@ class Expiring:
         There can be hundreds of thousands, and a process whose heartbeat waits for seconds counts as dead.
         """
         table, total, before = cls._meta.table_name, 0, now_ms() - cls.kept_ms
+        columns = ", ".join(column.column_name for column in cls._meta.get_primary_keys())
         # Selected outside of the transaction, since it may read the whole table.
-        sql = f"SELECT rowid FROM {table} WHERE {cls.expired} LIMIT {PRUNED_AT_ONCE}"
+        sql = f"SELECT {columns} FROM {table} WHERE {cls.expired} LIMIT {PRUNED_AT_ONCE}"
         while found := execute(sql, (before,)).fetchall():
-            ids = encode_list(number for (number,) in found)
+            keys = ", ".join([f"({', '.join('?' * len(found[0]))})"] * len(found))
             with write():
-                delete = f"DELETE FROM {table} WHERE rowid {IN_LIST} AND {cls.expired}"
-                total += execute(delete, (ids, before)).rowcount
+                delete = f"DELETE FROM {table} WHERE ({columns}) IN (VALUES {keys}) AND {cls.expired}"
+                total += execute(delete, (*chain.from_iterable(found), before)).rowcount
         return total
 
 
@@ -318,7 +324,7 @@ class Rows(Generic[Row]):
         return self._page(f'SELECT {columns} FROM "{self.model._meta.table_name}"', 0, limit, before)
 
     def __iter__(self) -> Iterator[Row]:
-        return self.model._made(self._select(_reading(self.model)[0], None, self.since, self.match, -1))
+        return self.model._made(self._select(_reading(self.model)[0], None, self.since, self.match))
 
     def _page(self, select: str, id_at: int, limit: int, before: str | None) -> tuple[list[Any], str | None]:
         lowest = None
@@ -331,8 +337,9 @@ class Rows(Generic[Row]):
         return found[:limit], found[limit - 1][id_at] if len(found) > limit else lowest
 
     def _select(
-        self, select: str, before: str | None, since: str | None, match: Match | None, limit: int, offset: int = 0
-    ) -> Any:
+        self, select: str, before: str | None, since: str | None, match: Match | None, limit: int | None = None,
+        offset: int = 0,
+    ) -> Any:  # fmt: skip
         where, params = "", self.params
         if since is not None:
             where, params = f"{where} AND id >= ?", (*params, since)
@@ -342,7 +349,8 @@ class Rows(Generic[Row]):
         if match is not None:
             where, params = f"{where} AND {match.sql}", (*params, *match.params)
         sql = " UNION ALL ".join(f"{select} WHERE {arm}{where}" for arm in self.wheres)
-        return execute(f"{sql} ORDER BY id DESC LIMIT ? OFFSET ?", (*params * len(self.wheres), limit, offset))
+        sql, params = f"{sql} ORDER BY id DESC", params * len(self.wheres)
+        return execute(sql, params) if limit is None else execute(f"{sql} LIMIT ? OFFSET ?", (*params, limit, offset))
 
 
 @cache

@@ -124,6 +124,6 @@ class Lease(Base):
     @classmethod
     def prune(cls) -> None:
         """Delete leases that ended a day ago or before the last boot."""
-        old = "name LIKE 'proc%' AND (owner IS NOT ? OR until < ?)"
+        old = "name LIKE 'proc%' AND (owner IS NULL OR owner <> ? OR until < ?)"
         with write_leases():
             execute(f"DELETE FROM leases WHERE {old}", (boot_id(), monotonic_ms() - DAY_MS))

@@ -25,6 +25,7 @@ from .server_state import Fact
 PAGE = 200
 RUNS_AT_ONCE = 20
 ROWS_AT_ONCE = 100
+ALL_ROWS = 2**62  # as a limit
 REMOVING = "runs being removed"  # the name of the fact
 
 HasTime = Callable[[], bool]
@@ -42,13 +43,14 @@ REMOVED = f"DELETE FROM runs WHERE id {IN_LIST} AND (recorded = 1 OR status IN (
 OF_THEM = f"run_id {IN_LIST} LIMIT ?"
 # The rows of runs in other tables; each statement deletes a limited number.
 ROWS_OF_RUNS = (
-    f"DELETE FROM steps WHERE rowid IN (SELECT rowid FROM steps WHERE {OF_THEM})",
+    f"DELETE FROM steps WHERE (run_id, seq) IN (SELECT run_id, seq FROM steps WHERE {OF_THEM})",
     f"DELETE FROM log_entries WHERE id IN (SELECT id FROM log_entries WHERE {OF_THEM})",
     f"DELETE FROM waits WHERE (run_id, node_id) IN (SELECT run_id, node_id FROM waits WHERE {OF_THEM})",
     "DELETE FROM agent_steps WHERE (agent_run_id, seq) IN (SELECT s.agent_run_id, s.seq FROM agent_runs AS r "
     f"JOIN agent_steps AS s ON s.agent_run_id = r.id WHERE r.{OF_THEM})",
     f"DELETE FROM agent_runs WHERE id IN (SELECT id FROM agent_runs WHERE {OF_THEM})",
-    f"DELETE FROM idempotency_keys WHERE rowid IN (SELECT rowid FROM idempotency_keys WHERE {OF_THEM})",
+    "DELETE FROM idempotency_keys WHERE (workflow_id, key) IN (SELECT workflow_id, key FROM idempotency_keys "
+    f"WHERE {OF_THEM})",
     f"DELETE FROM run_options WHERE run_id IN (SELECT run_id FROM run_options WHERE {OF_THEM})",
 )
 # Tables whose rows expire by age alone, with their id prefix and condition. A log entry can outlive its run if a
@@ -133,7 +135,7 @@ def remove_rows(table: str, ids: Sequence[str], has_time: HasTime) -> int:
 def clear(ids: Sequence[str]) -> None:
     """Delete all rows of these runs, whose own rows were deleted. Call inside a transaction."""
     for sql in ROWS_OF_RUNS:
-        execute(sql, (encode_list(ids), -1))
+        execute(sql, (encode_list(ids), ALL_ROWS))
 
 
 def missing(ids: Sequence[str]) -> list[str]:

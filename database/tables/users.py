@@ -56,7 +56,7 @@ class User(Base):
     def change_admin(self, is_admin: bool) -> bool:
         """Make the user an admin, or withdraw it. Return False for the last admin of the server."""
         with write():
-            if not is_admin and not User.select().where(User.is_admin & (User.id != self.id)).exists():
+            if not is_admin and not User.select().where((User.is_admin == 1) & (User.id != self.id)).exists():
                 return False
             self.change(is_admin=is_admin)
         return True
@@ -186,7 +186,7 @@ class Session(Expiring, Base):
     """A login. It ends at `expires_at`, or at the idle timeout `idle_at`, which each use extends."""
 
     prefix = "ses"
-    expired = "MIN(expires_at, idle_at) <= ?"
+    expired = "CASE WHEN idle_at < expires_at THEN idle_at ELSE expires_at END <= ?"
     id = TextField(primary_key=True)
     token_hash = TextField(unique=True)
     user_id = TextField()
