@@ -31,11 +31,13 @@ MAX_EXAMINED, MAX_TURN = 500, 100_000  # runs; characters of a task and its answ
 COUNTS = ("requests", "tool_calls", "input_tokens", "output_tokens")
 # The total cost is unknown if that of one response is.
 USED = (
-    "WITH s AS (SELECT kind = 'model' AND status = 'success' AS asked, kind = 'tool' AND status <> 'refused' AS called,"
-    " input_tokens, output_tokens, cost FROM agent_steps WHERE agent_run_id = ?) "
+    "WITH s AS (SELECT CASE WHEN kind = 'model' AND status = 'success' THEN 1 ELSE 0 END AS asked, "
+    "CASE WHEN kind = 'tool' AND status <> 'refused' THEN 1 ELSE 0 END AS called, "
+    "input_tokens, output_tokens, cost FROM agent_steps WHERE agent_run_id = ?) "
     "SELECT COALESCE(SUM(asked), 0), COALESCE(SUM(called), 0), "
     "COALESCE(SUM(asked * input_tokens), 0), COALESCE(SUM(asked * output_tokens), 0), "
-    "CASE WHEN COALESCE(SUM(asked AND cost IS NULL), 0) = 0 THEN COALESCE(SUM(asked * cost), 0.0) END FROM s"
+    "CASE WHEN COALESCE(SUM(CASE WHEN cost IS NULL THEN asked END), 0) = 0 THEN COALESCE(SUM(asked * cost), 0.0) END "
+    "FROM s"
 )
 
 
@@ -110,9 +112,9 @@ class AgentRun(Timed, Base):
         Only the last MAX_EXAMINED runs are examined, back to the first one longer than MAX_TURN.
         """
         sql = (
-            "SELECT task, iif(length(task) + length(output) > ?, NULL, output) FROM (SELECT task, output, status "
-            "FROM agent_runs WHERE workspace_id = ? AND agent_id = ? AND session = ? ORDER BY id DESC LIMIT ?) "
-            "WHERE status = 'success' LIMIT ?"
+            "SELECT task, CASE WHEN length(task) + length(output) <= ? THEN output END FROM ("
+            "SELECT task, output, status FROM agent_runs WHERE workspace_id = ? AND agent_id = ? AND session = ? "
+            "ORDER BY id DESC LIMIT ?) AS found WHERE status = 'success' LIMIT ?"
         )
         found = execute(sql, (MAX_TURN, workspace_id, agent_id, session, MAX_EXAMINED, most))
         fit = itertools.takewhile(lambda turn: turn[1] is not None, found)

@@ -26,15 +26,15 @@ LAST_SUM = "COALESCE((SELECT MAX(day) FROM flow_sums WHERE workspace_id = ?1), -
 # In key order, so that no more than these days are read.
 UNSETTLED = f"SELECT 1 FROM run_days WHERE workspace_id = ?1 AND day > {LAST_DAY} AND day <= ?2 LIMIT 1"
 SETTLE = (
-    f"INSERT INTO workspace_days (workspace_id, day, {COUNTS}) SELECT workspace_id, day, {ADDED} FROM run_days "
+    f"INSERT INTO workspace_days (workspace_id, day, {COUNTS}) SELECT ?1, day, {ADDED} FROM run_days "
     f"WHERE workspace_id = ?1 AND day > {LAST_DAY} AND day <= ?2 GROUP BY day ORDER BY day LIMIT {DAYS_AT_ONCE}"
 )
 SINCE_LAST_SUM = f"SELECT COUNT(*) FROM workspace_days WHERE workspace_id = ?1 AND day > {LAST_SUM}"
 SUM_UP = (
     f"INSERT INTO flow_sums (workspace_id, day, workflow_id, {COUNTS}) SELECT ?1, {LAST_DAY}, workflow_id, {ADDED} "
     f"FROM (SELECT workflow_id, {COUNTS} FROM flow_sums WHERE workspace_id = ?1 AND day = {LAST_SUM} UNION ALL "
-    f"SELECT workflow_id, {COUNTS} FROM run_days WHERE workspace_id = ?1 AND day > {LAST_SUM} AND day <= {LAST_DAY}) "
-    "GROUP BY workflow_id"
+    f"SELECT workflow_id, {COUNTS} FROM run_days WHERE workspace_id = ?1 AND day > {LAST_SUM} AND day <= {LAST_DAY}"
+    ") AS found GROUP BY workflow_id"
 )
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-import orjson
-
 from constants import TRIGGERS
 from database import execute, fetch_value, space
 
-from .base import DAY_MS, first_id, now_ms
+from .base import DAY_MS, encode_list, first_id, now_ms
 from .metric_sums import ADDED, COUNTS, LAST_DAY, LAST_SUM
 from .polls import Poll
 from .schedules import Schedule
@@ -121,9 +119,13 @@ def _hourly(workspace_id: str, hour: int, hours: int) -> list[dict[str, int]]:
         for trigger in TRIGGERS
     )
     arms = " UNION ALL ".join(counted)
-    sums = ", ".join(f"(SELECT SUM(n) FROM ({arms.replace('{}', status)}))" for status in ("success", "failed"))
-    pairs = "SELECT json_extract(value, '$[0]') AS first, json_extract(value, '$[1]') AS after FROM json_each(?2)"
-    given = orjson.dumps(list(pairwise(edges))).decode()
+    sums = ", ".join(
+        f"(SELECT SUM(n) FROM ({arms.replace('{}', status)}) AS found)" for status in ("success", "failed")
+    )
+    # Each value of the list is two ids of the same length.
+    long = len(edges[0])
+    pairs = f"SELECT SUBSTR(value, 1, {long}) AS first, SUBSTR(value, {long + 1}) AS after FROM json_each(?2) AS p"
+    given = encode_list(first + after for first, after in pairwise(edges))
     rows = execute(f"SELECT {sums} FROM ({pairs}) h", (workspace_id, given)).fetchall()
     return [
         {"hour": at * HOUR_MS, "total": success + failed, "success": success, "failed": failed}
@@ -134,7 +136,7 @@ def _hourly(workspace_id: str, hour: int, hours: int) -> list[dict[str, int]]:
 def _by_flow(workspace_id: str, first: int) -> list[dict[str, Any]]:
     sql = (
         "SELECT workflow_id, SUM(total), SUM(success), SUM(failed), SUM(duration_ms) / SUM(total) "
-        f"FROM ({SINCE}) GROUP BY workflow_id HAVING SUM(total) > 0 ORDER BY 2 DESC LIMIT {MAX_FLOWS}"
+        f"FROM ({SINCE}) AS found GROUP BY workflow_id HAVING SUM(total) > 0 ORDER BY 2 DESC LIMIT {MAX_FLOWS}"
     )
     names = ("workflow_id", "total", "success", "failed", "mean_duration_ms")
     rows = [dict(zip(names, row, strict=True)) for row in execute(sql, (workspace_id, first)).fetchall()]

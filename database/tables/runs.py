@@ -348,8 +348,8 @@ class Run(Timed, Base):
         """Return the number of runs that wait for a thread or a concurrency limit, up to `most`."""
         sql = (
             "SELECT COUNT(*) FROM (SELECT * FROM (SELECT 1 FROM runs "
-            "WHERE status = 'pending' AND waiting IS NULL AND recorded = 0 LIMIT ?) UNION ALL SELECT * FROM ("
-            f"SELECT 1 FROM runs WHERE status = 'pending' AND waiting = '{QUEUED}' LIMIT ?) LIMIT ?)"
+            "WHERE status = 'pending' AND waiting IS NULL AND recorded = 0 LIMIT ?) AS found UNION ALL SELECT * FROM ("
+            f"SELECT 1 FROM runs WHERE status = 'pending' AND waiting = '{QUEUED}' LIMIT ?) AS found LIMIT ?) AS found"
         )
         return int(fetch_value(sql, (most, most, most)))
 

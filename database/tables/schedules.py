@@ -135,7 +135,7 @@ class Schedule(Base):
     @classmethod
     def restart_intervals(cls, wall: Callable[[], int]) -> int:
         """Restart every interval whose next instant is further away than its length. Return their number."""
-        next_at = "? + CAST(ROUND(every * 1000) AS INTEGER)"
+        next_at = "? + CAST(ROUND(every * 1000) AS BIGINT)"
         sql = f"UPDATE schedules SET next_at = {next_at}, anchor_ms = ? WHERE every IS NOT NULL AND next_at > {next_at}"
         with write():
             now = wall()  # with an older time, an instant just set by another leader would seem too far ahead

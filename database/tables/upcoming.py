@@ -11,19 +11,20 @@ from .schedules import GRACE_MS
 NEVER = 10**15  # sort key of an item without a next time
 SCHEDULES = (
     "SELECT s.workflow_id, f.name, s.node_id, 'schedule' AS node_type, s.cron, s.every, s.timezone, "
-    "CASE WHEN s.next_at > s.anchor_ms THEN s.next_at END AS next_at, COALESCE(s.next_at < ?1, 0) AS overdue, "
+    "CASE WHEN s.next_at > s.anchor_ms THEN s.next_at END AS next_at, "
+    "CASE WHEN s.next_at < ?1 THEN 1 ELSE 0 END AS overdue, "
     "NULL AS polled_at, NULL AS last_error, COALESCE(s.next_at, ?2) AS place "
     "FROM schedules s JOIN workflows f ON f.id = s.workflow_id WHERE s.workspace_id = ?3"
 )
 # During a poll, `next_at` is when others may take over; the poll was due when it was claimed.
 DUE = "CASE WHEN p.owner IS NULL THEN p.next_at ELSE p.moved_at END"
 POLLS = (
-    f"SELECT p.workflow_id, f.name, p.node_id, p.type, NULL, p.every, NULL, {DUE}, p.next_at < ?1, "
-    f"p.last_polled_at, p.last_error, {DUE} "
+    f"SELECT p.workflow_id, f.name, p.node_id, p.type, NULL, p.every, NULL, {DUE}, "
+    f"CASE WHEN p.next_at < ?1 THEN 1 ELSE 0 END, p.last_polled_at, p.last_error, {DUE} "
     "FROM polls p JOIN workflows f ON f.id = p.workflow_id WHERE p.workspace_id = ?3 AND p.next_at IS NOT NULL"
 )
 PAGE = (
-    f"SELECT * FROM ({SCHEDULES} UNION ALL {POLLS}) "
+    f"SELECT * FROM ({SCHEDULES} UNION ALL {POLLS}) AS found "
     "WHERE (place, workflow_id, node_id) > (?4, ?5, ?6) ORDER BY place, workflow_id, node_id LIMIT ?7"
 )
 # The newest handled instant of a schedule: an entry of the table's key.

@@ -23,7 +23,7 @@ OF_UNFINISHED = [
     f"SELECT MAX(id) AS id FROM runs WHERE workflow_id = {{1}} AND status = '{status}'" for status in UNFINISHED
 ]
 NEWEST, NEWEST_ENDED, NEWEST_UNFINISHED = (
-    f"(SELECT MAX(id) FROM ({' UNION ALL '.join(arms)}))"
+    f"(SELECT MAX(id) FROM ({' UNION ALL '.join(arms)}) AS found)"
     for arms in (OF_ENDED + OF_UNFINISHED, OF_ENDED, OF_UNFINISHED)
 )
 FAILING = "EXISTS (SELECT 1 FROM runs r WHERE r.id = {0} AND r.status = 'failed' AND r.cancelled = 0)"
@@ -33,13 +33,12 @@ class Order(NamedTuple):
     """An order of flows: by this SQL, then by id, both in the same direction."""
 
     key: str
-    collation: str = ""
     is_downwards: bool = True
 
 
 ORDERS = {
     "newest": Order("w.id"),
-    "name": Order("w.name", " COLLATE NOCASE", is_downwards=False),
+    "name": Order("lower(w.name)", is_downwards=False),
     "updated": Order("w.updated_at"),
     "last_run": Order(f"COALESCE({NEWEST.format('w.workspace_id', 'w.id')}, '')"),
 }
@@ -86,13 +85,16 @@ def flow_page(
             ("w.workspace_id = ?", filters.workspace_id),
             (f"w.status {IN_LIST}", None if filters.statuses is None else encode_list(filters.statuses)),
             ("w.name LIKE ? ESCAPE '\\'", None if filters.search is None else containing(filters.search)),
-            (f"{FAILING.format(NEWEST_ENDED.format('w.workspace_id', 'w.id'))} = ?", filters.failing),
+            (
+                f"CASE WHEN {FAILING.format(NEWEST_ENDED.format('w.workspace_id', 'w.id'))} THEN 1 ELSE 0 END = ?",
+                filters.failing,
+            ),
             (f"w.id {IN_LIST}", None if filters.ids is None else encode_list(filters.ids)),
         )
     )
     way, than = ("DESC", "<") if order.is_downwards else ("ASC", ">")
     # In the order of ids, the id alone is the key.
-    keys = [f"{order.key}{order.collation}", "w.id"] if order.key != "w.id" else ["w.id"]
+    keys = [order.key, "w.id"] if order.key != "w.id" else ["w.id"]
     if after is not None:
         where = f"{where} AND ({', '.join(keys)}) {than} ({', '.join('?' * len(keys))})"
         params = (*params, *after[-len(keys) :])

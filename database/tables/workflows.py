@@ -127,7 +127,7 @@ class Workflow(Base):
     @classmethod
     def active_with(cls, workspace_id: str, texts: Sequence[str]) -> Iterator[tuple[str, str, str]]:
         """Yield id, name and definition of active flows that contain one of these texts; all flows if none is given."""
-        having = " OR ".join("instr(definition_json, ?)" for _ in texts) or "1"
+        having = " OR ".join("instr(definition_json, ?) > 0" for _ in texts) or "1 = 1"
         where = f"workspace_id = ? AND status = 'active' AND ({having})"
         sql = f"SELECT id, name, definition_json FROM workflows WHERE {where}"
         yield from execute(sql, (workspace_id, *texts))
@@ -137,7 +137,7 @@ class Workflow(Base):
         """Yield id, name, status and version of the workspace's flows that contain this text, oldest first."""
         sql = (
             "SELECT id, name, status, version FROM workflows "
-            "WHERE workspace_id = ? AND instr(definition_json, ?) ORDER BY id LIMIT ?"
+            "WHERE workspace_id = ? AND instr(definition_json, ?) > 0 ORDER BY id LIMIT ?"
         )
         yield from execute(sql, (workspace_id, text, most))
 

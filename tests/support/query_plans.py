@@ -38,7 +38,7 @@ def is_full(step):
     have found.
     """
     partial = execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql LIKE '% WHERE %'").fetchall()
-    if step.startswith("SCAN (subquery"):
+    if step.startswith("SCAN (subquery") or step == "SCAN found":
         return False
     small = ("SCAN CONSTANT ROW", *(f"INDEX {name}" for (name,) in partial))
     return step.startswith("SCAN") and "VIRTUAL TABLE" not in step and not step.endswith(small)
