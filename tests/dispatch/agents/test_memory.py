@@ -11,7 +11,9 @@ from properties import examples
 from world import at_once, fresh_database, raced
 
 from config import Config
-from database import execute, write
+from database import execute, fetch_value, is_postgres, write
+from database.full_text import POSTGRES
+from database.tables import agent_memory
 from dispatch.agents.memory import Memory
 from dispatch.payloads import Payloads
 from errors import NodeError
@@ -57,6 +59,12 @@ def row_count():
 
 def check_index():
     """The full-text index says what the table says."""
+    if is_postgres():
+        for row in AgentMemory.select():
+            words = POSTGRES.vector((row.key, row.content, row.tags))
+            same = "SELECT 1 FROM agent_memories WHERE number = ? AND words = CAST(? AS tsvector)"
+            assert fetch_value(same, (row.number, words)), row.key
+        return
     execute("INSERT INTO agent_memories_fts (agent_memories_fts, rank) VALUES ('integrity-check', 1)")
 
 
@@ -105,13 +113,18 @@ database.disconnect()
     check_index()
 
 
-def test_a_failed_write_changes_no_entry(memory):
+def test_a_failed_write_changes_no_entry(memory, monkeypatch):
     """Its place among the others is made in the same transaction."""
     for number in range(5):
         memory.write("a", f"k{number}", "x")
-    execute("CREATE TRIGGER no BEFORE DELETE ON agent_memories BEGIN SELECT RAISE (ABORT, 'the disk says no'); END")
-    with pytest.raises(Exception, match="the disk says no"):
+
+    def refuse(*_):
+        raise OSError("the disk says no")
+
+    monkeypatch.setattr(agent_memory, "_delete", refuse)
+    with pytest.raises(OSError, match="the disk says no"):
         memory.write("a", "one more", "x")
+    check_index()
     assert memory.read("a", "one more") is None and row_count() == 5
 
 
@@ -185,8 +198,11 @@ def test_a_secret_is_kept_nowhere_and_each_use_of_it_finds_the_same_entry(path):
     assert memory.read("a", f"k {SECRET}", SECRET) == written and written["content"] == "it is ***"
     assert memory.search("a", SECRET, SECRET) == [] == memory.search("a", "horse", SECRET)
     assert memory.recall("a", SECRET, "it is", 100)[0]["key"] == "k ***"
-    files = [file.read_bytes() for file in path.parent.iterdir()]
-    assert files and not any(SECRET.encode() in content for content in files)
+    if is_postgres():
+        kept = [repr(execute("SELECT * FROM agent_memories").fetchall()).encode()]
+    else:
+        kept = [file.read_bytes() for file in path.parent.iterdir()]
+    assert kept and not any(SECRET.encode() in content for content in kept)
     assert memory.delete("a", f"k {SECRET}", SECRET)
 
 

@@ -11,7 +11,8 @@ from properties import examples
 from test_memory import OPERATORS, keys
 from world import fresh_database
 
-from database import execute, write
+from database import fetch_value, write
+from database.full_text import save_words
 from dispatch.agents.memory import Memory
 from models import AgentMemory, MemoryScope, new_id
 from schema_fields.row_json import iso
@@ -222,13 +223,13 @@ def many():
     weights = [1 / (rank + 1) for rank in range(len(words))]
     sql = (
         "INSERT INTO agent_memories (id, workspace_id, agent_id, session, key, content, tags, created_at, updated_at) "
-        "VALUES (?, 'ws_1', ?, ?, ?, ?, '[]', ?, ?)"
+        "VALUES (?, 'ws_1', ?, ?, ?, ?, '[]', ?, ?) RETURNING number"
     )
     with write():
         for number in range(10_000):
             content = " ".join(chance.choices(words, weights, k=40))
             row = (new_id("mem"), f"a{number % 10}", f"s{number % 7}", f"k{number}", content, number, number)
-            execute(sql, row)
+            save_words(fetch_value(sql, row), f"k{number}", content, "[]")
     return words
 
 
