@@ -1,0 +1,102 @@
+"""What the baseline of PostgreSQL does by itself: the view of steps and the triggers of counts."""
+
+import re
+import sqlite3
+from contextlib import closing
+
+import psycopg
+import pytest
+from postgres import WithDriver
+from world import fresh_database
+
+from database.migration_runner import make_runner, migration_files
+from models import Step
+
+pytestmark = pytest.mark.slow
+
+RUN = (
+    "INSERT INTO runs (id, workspace_id, workflow_id, workflow_name, status, triggered_by, cancelled, recorded, "
+    "created_at, claims, packed_steps) VALUES ('{}', 'ws', 'wf', 'A', 'success', 'manual', 0, 0, 1, 1, {})"
+)
+STEP = (
+    "INSERT INTO steps (run_id, seq, node_id, node_type, node_name, status, attempt, started_at, final) "
+    "VALUES ('run_2', 0, 'b', 'set', 'B', 'success', 1, 5, 0)"
+)
+READ_STEPS = "SELECT * FROM all_steps ORDER BY run_id, seq"
+COUNTED = "total, success, failed, duration_ms) VALUES"
+
+
+def packed_steps():
+    """Return steps with and without each value that may be null, with numbers and texts that are hard to convert."""
+    head = ("run_1", 0, "a", "set", "Ä 'quoted' \\ {%}", "failed", 1)
+    full = (*head, 7, '["b"]', '{"n":1.50}', '{"t":"line\\nü\\"?"}', 2**40, "a", "true", "no", 2**41, 2**42, 1e-05)
+    bare = ("run_1", 1, "b", "noop", "", "success", 2, *[None] * 8, 1, None, None, False, None)
+    return [(*full, True, "data"), bare, (*bare[:1], 2, *bare[2:17], 123456.789, *bare[18:])]
+
+
+@pytest.fixture
+def connection(fresh_url):
+    """A connection to a new database with the schema."""
+    with psycopg.connect(fresh_url(), autocommit=True) as connection:
+        yield connection
+
+
+def test_a_new_database_begins_with_the_baseline_and_later_files_are_shared():
+    first, *later = migration_files("postgres")
+    common = migration_files("sqlite")
+    assert first.parent.name == "postgres" and later == [file for file in common if file.name > "0021"]
+    assert any(file.name[:4] == first.name[:4] for file in common), "it has the number of SQLite's last one before it"
+
+
+def test_migrating_twice_applies_each_migration_once(fresh_url):
+    db = WithDriver(fresh_url(empty=True))
+    names = [file.stem for file in migration_files("postgres")]
+    assert make_runner(db, "postgres").up() == names and make_runner(db, "postgres").up() == []
+    assert sorted(make_runner(db, "postgres").applied()) == names
+    db.close()
+
+
+def test_packed_steps_are_read_as_sqlite_reads_them(connection, tmp_path):
+    packed = Step.packed(packed_steps())
+    connection.execute(RUN.format("run_1", "%s"), (packed,))
+    with fresh_database(tmp_path) as path, closing(sqlite3.connect(path)) as other:
+        other.execute(RUN.format("run_1", "?"), (packed,))
+        for each in (connection, other):
+            each.execute(RUN.format("run_2", "NULL"))
+            each.execute(STEP)
+        found, wanted = connection.execute(READ_STEPS).fetchall(), other.execute(READ_STEPS).fetchall()
+    assert found == wanted and len(found) == 4
+    assert found[:3] == packed_steps()
+
+
+def test_a_condition_on_steps_is_applied_to_both_kinds_by_an_index(connection):
+    connection.execute("SET enable_seqscan = off")
+    query = "EXPLAIN SELECT * FROM all_steps WHERE run_id = 'run_1' AND seq > 3 ORDER BY seq LIMIT 50"
+    plan = "\n".join(line for (line,) in connection.execute(query).fetchall())
+    assert re.search(r"using steps_pkey on steps.*\n *Index Cond: .*run_id = 'run_1'.* AND \(seq > 3\)", plan), plan
+    assert re.search(r"using runs_pkey on runs.*\n *Index Cond: \(id = 'run_1'", plan) and "Merge Append" in plan, plan
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"INSERT INTO run_days (workspace_id, workflow_id, day, {COUNTED} ('ws', 'other', 2, 1, 1, 0, 1)",
+        "UPDATE run_days SET total = 5 WHERE workspace_id = 'ws' AND day = 2",
+        "DELETE FROM run_days WHERE workspace_id = 'ws' AND day = 2",
+    ],
+    ids=["insert", "update", "delete"],
+)
+def test_a_count_of_a_settled_day_deletes_the_sums_from_that_day_on(connection, change):
+    rows = ", ".join(f"('{workspace}', {day}, 'wf', 1, 1, 0, 1)" for workspace in ("ws", "xx") for day in (1, 2, 3))
+    for table in ("run_days", "flow_sums"):
+        connection.execute(f"INSERT INTO {table} (workspace_id, day, workflow_id, {COUNTED} {rows}")
+    days = rows.replace(" 'wf',", "")
+    connection.execute(f"INSERT INTO workspace_days (workspace_id, day, {COUNTED} {days}")
+    connection.execute(change)
+    for table in ("workspace_days", "flow_sums"):
+        left = connection.execute(f"SELECT workspace_id, day FROM {table} ORDER BY 1, 2").fetchall()
+        assert left == [("ws", 1), ("xx", 1), ("xx", 2), ("xx", 3)], table
+
+
+def test_the_counter_of_settings_begins_at_one(connection):
+    assert connection.execute("SELECT name, value FROM server_counters").fetchall() == [("settings", 1)]
