@@ -35,7 +35,7 @@ BETWEEN_WORDS = re.compile(r"[\s\0-/:-@\[-`{-\x7f]+")
 MAX_PARTS = 200  # words of PostgreSQL in a query, in which `a.b.c` is three: it evaluates a query recursively
 MAX_LETTERS = 255  # of a word of PostgreSQL, which takes 2,046 bytes
 LETTERS_AND_DIGITS = re.compile(r"[^\W_]+")
-ACCENTS = re.compile("[\u0300-\u036f]+")  # of Latin, Greek and Cyrillic letters; marks of other scripts are letters
+ACCENTS = re.compile("[\u0300-\u036f]+")  # of Latin, Greek and Cyrillic; other marks separate words, as in FTS5
 EXPIRED = "SELECT number FROM agent_memories WHERE expires_at <= ?"
 
 
@@ -86,10 +86,12 @@ def save_words(number: int, *texts: str) -> None:
 
 
 def words_of(text: str) -> list[Word]:
+    """Return the words of a search for all of them."""
     return [Word(word, True) for word in text.replace("\0", " ").split()[:MAX_WORDS]]
 
 
 def telling_words(text: str) -> list[Word]:
+    """Return the words of a search for any of them."""
     found = dict.fromkeys(word.lower() for word in BETWEEN_WORDS.split(text[:MAX_TEXT]) if word)
     first = list(found)[:MAX_FIRST_WORDS]
     telling = [word for word in first if len(word) > 2 or not word.isascii()] or first

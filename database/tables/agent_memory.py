@@ -22,9 +22,6 @@ MAX_ENTRIES = 1_000  # of an agent, by default
 ROOM_AT_ONCE = 50  # entries that a write deletes if the maximum was lowered
 EXPIRED_AT_ONCE = 10
 STEP_SECONDS = 0.01
-MAX_NUMBER = 2**63 - 1
-
-
 BY_NAME = "workspace_id = ? AND agent_id = ? AND session = ? AND key = ?"
 
 
@@ -214,7 +211,7 @@ class AgentMemory(Base):
             matching = f"SELECT number FROM agent_memories WHERE {where} AND number NOT IN ({EXPIRED})"
         sql, params = f"SELECT number FROM ({matching}) AS found", (*params, scope.now)
         if before is not None:
-            sql, params = f"{sql} WHERE number < ?", (*params, min(before, MAX_NUMBER))
+            sql, params = f"{sql} WHERE number < ?", (*params, before)
         sql = f"{sql} ORDER BY number DESC"
         return _numbers(sql, params) if limit is None else _numbers(f"{sql} LIMIT ?", (*params, limit))
 
