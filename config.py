@@ -188,6 +188,7 @@ PASSWORD = Kind("any text", str, secret=True)
 KEY = _matching("empty or a key of printable ASCII characters without spaces", "[!-~]*", secret=True)
 ADDRESS = Kind("empty or an address such as https://llm.example.org/v1", _parse_address)
 FLAG = Kind("`true` or `false`", lambda text: ("false", "true").index(text) == 1)
+SWITCH = Kind("`1` or `0`, or `true` or `false`", lambda text: ("0", "false", "1", "true").index(text) > 1)
 MODEL = _matching(
     "empty, `test`, or `openai:`, `anthropic:` or `ollama:` with the name of a model",
     r"(test|(openai|anthropic|ollama):[!-~]{1,200})?",
@@ -418,6 +419,22 @@ class Config:
         _or_empty(_size("100000G", low=0)),
         "Free space on the data disk below which new runs are refused (status 503); runs in progress continue. "
         "Empty: 512 MB, or 5 % of the disk if that is less. 0: runs are accepted until the disk is full.",
+    )
+    log_format: str = setting(
+        "HEADRACE_LOG_FORMAT=text",
+        _one_of("text", "json"),
+        "Format of the server's log: `text`, or `json` with one object a line on standard error.",
+    )
+    log_level: str = setting(
+        "HEADRACE_LOG_LEVEL=info",
+        _one_of("debug", "info", "warning", "error"),
+        "Lowest level of messages in the server's log.",
+    )
+    access_log: bool = setting(
+        "HEADRACE_ACCESS_LOG=0",
+        SWITCH,
+        "`1`: log each request, without its query. On standard output, with `HEADRACE_LOG_FORMAT=json` on standard "
+        "error.",
     )
     audit_days: int = setting("HEADRACE_AUDIT_DAYS=365", _number(0, 36_500), "Days to keep the audit log. 0: forever.")
 

@@ -25,6 +25,7 @@ from errors import ErrorKind, ExpressionError, NodeError
 from nodes import plugin_runner
 from nodes.base import Answer, Branch, Context, Suspend
 from nodes.limits import MAX_UNMEASURED, encode, size_of
+from server_log.work_ids import CURRENT
 
 __all__ = ["Job", "Open", "Outcome", "Plan", "Settled", "Step", "encode", "plan", "run", "scope_of"]
 
@@ -134,6 +135,7 @@ class _Run:
         }
 
     def execute(self) -> Outcome:
+        CURRENT.execution = self
         try:
             for node in self.plan.nodes:
                 state = self.settle(node)
@@ -147,6 +149,8 @@ class _Run:
             return Outcome("failed", None, failure.message, failure.node.id, failure.kind, self.response())
         except Cancelled as cancelled:
             return Outcome("failed", None, str(cancelled), None, cancelled.kind, self.response())
+        finally:
+            CURRENT.execution = None
         if self.waits:
             return Outcome("waiting", response=self.response(), waits=self.waits)
         return Outcome("success", output, response=self.response(), text=text)
@@ -403,6 +407,7 @@ class _Execution:
             ctx.node_id, ctx.inputs, ctx.scope, ctx.deadline = node.id, self.outputs, scope, deadline
         else:
             ctx = self.context(scope, index, answer, retries, deadline)
+            self.run.context.node_id = node.id  # for the server's log
         try:
             config = node.config.evaluate(scope, job.max_value_bytes)
             if node.node.own:
@@ -415,7 +420,9 @@ class _Execution:
             raise self.in_time(error, deadline) from error.__cause__
         except Exception as error:
             trace = job.keyring.clean_text(traceback.format_exc())
-            log.error("node %s (%s) of run %s raised\n%s", node.id, node.type, job.run_id, trace)
+            log.error(
+                "node %s (%s) of run %s raised\n%s", node.id, node.type, job.run_id, trace, extra={"traceback": trace}
+            )
             kind: ErrorKind = "code" if node.node.own else "bug"
             raise NodeError(plugin_runner.describe_with_place(error), kind=kind) from error
         # A late result of a node with effects, or of one that starts a run, is kept: the effect has happened, and a

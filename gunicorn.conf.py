@@ -17,8 +17,10 @@ from pathlib import Path
 # The folder in which gunicorn is started may have another config.py.
 sys.path.insert(0, str(Path(__file__).parent))
 
+import server_log  # noqa: E402
 from config import Config  # noqa: E402
-from startup_message import StartupMessage  # noqa: E402
+from net.http_worker.request_ids import RequestIds  # noqa: E402
+from server_log.startup_message import StartupMessage  # noqa: E402
 
 
 def _open_files(wanted):
@@ -42,6 +44,7 @@ def _return_large_blocks():
 M_MMAP_THRESHOLD = -3  # in glibc's malloc.h
 
 _config = Config.from_env()
+server_log.install(_config)
 _message = []  # of this start, once it has begun
 
 wsgi_app = "workflow_server:create_app(print_login=False)"
@@ -62,6 +65,10 @@ timeout = 120
 keepalive = 5
 # Runs have the grace period after SIGTERM, and waiting callers are answered then; 5 s remain to release other runs.
 graceful_timeout = _config.grace + 5
+
+logger_class = "net.http_worker.server_logger.ServerLogger"
+loglevel = _config.log_level
+accesslog = "-" if _config.access_log else None
 
 # The heartbeat file of a worker must not wait for a disk.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -89,6 +96,8 @@ def post_worker_init(worker):
     server = worker.app.wsgi().extensions["headrace"]
     server.start()
     worker.shortcut = server.shortcut
+    if _config.log_format == "json":
+        worker.request_ids = RequestIds(_config.trusted_proxies > 0)
     # A signal handler must not wait for a lock, and only this queue takes none: a thread does the rest.
     stopped = queue.SimpleQueue()
 

@@ -22,7 +22,6 @@ import api
 import cli
 import config as settings
 import database
-import startup_message
 from api.shortcut import Shortcut
 from api.webhooks.rate_limit import RateLimits
 from api.webhooks.refusal_log import RefusalLog
@@ -38,6 +37,7 @@ from scheduler import Scheduler
 from security import accounts, key_rotation
 from security.credentials import Credentials
 from security.vault import Vault
+from server_log import startup_message
 
 gc.freeze()
 gc.enable()

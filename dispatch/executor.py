@@ -14,6 +14,7 @@ from errors import HeadraceError, NodeError
 from models import Lease, Run, Step, Unit, WorkspaceStore
 from nodes.base import REGISTRY
 from nodes.credentials.keyring import Keyring
+from server_log.work_ids import CURRENT
 
 from .active_run import Active, HandedBack, StepSeen
 from .agents.services import AgentServices
@@ -50,6 +51,7 @@ class Executor:
     def attempt(self, active: Active) -> bool:
         """Execute the run if this process can claim it. Return True if another run may start now."""
         record = active.record
+        CURRENT.run = record.run
         try:
             try:
                 if self._hand_back.is_set():
@@ -66,6 +68,8 @@ class Executor:
             self._reload(record.run)
         except Exception as error:
             self.give_up(active, error)
+        finally:
+            CURRENT.run = None
         return False
 
     def _claim(self, active: Active) -> bool:

@@ -235,5 +235,5 @@ class QuickRuns:
             scope=self.resources.scope_of(run), on_step=record.step, stop=stop, sleep=_refuse, log=record.log,
             store=_ELSEWHERE, services=_ELSEWHERE, keyring=Keyring(_refuse), files=_ELSEWHERE, agents=_ELSEWHERE,
             timeout=config.run_timeout, max_steps=config.max_steps, max_items=config.max_items,
-            max_value_bytes=config.max_value_bytes,
+            max_value_bytes=config.max_value_bytes, workspace_id=run.__data__["workspace_id"],
         )  # fmt: skip

@@ -24,6 +24,7 @@ from marshmallow import Schema, ValidationError
 from constants import LEVELS
 from errors import ERROR_KINDS, NodeError
 from nodes.base import Branch, Context, Node, Suspend
+from server_log.work_ids import copy_work, set_work
 
 log = logging.getLogger("headrace.nodes")
 LATE_SECONDS = 0.5  # after the deadline, for a node that notices it itself: its own error is more specific
@@ -42,8 +43,10 @@ def call(node: Node, work: Callable[[Context], Any], ctx: Context) -> Any:
     _check_abandoned()
     calls = CallQueue()
     result: Future[Any] = Future()
+    ids = copy_work()
 
     def perform() -> None:
+        set_work(ids)
         try:
             result.set_result(work(_make_context(ctx, calls)))
         except BaseException as error:

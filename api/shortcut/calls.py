@@ -67,7 +67,7 @@ def send_answer(
         if error is None:
             answer = make_answer(run, outcome, output)
         else:
-            log.error("run %s could not be recorded: %s", run.id, error)
+            log.error("run %s could not be recorded: %s", run.id, error, extra={"run_id": run.id})
             answer = make_json_answer({"error": policy.refusal(error)}, 503, RETRY_AFTER)
         status, headers, body = answer
         if not body:
@@ -76,6 +76,6 @@ def send_answer(
         headers = policy.protect(headers)
     except Exception:
         # The client is waiting, and nothing else would send a response.
-        log.exception("the response to run %s could not be made", run.id)
+        log.exception("the response to run %s could not be made", run.id, extra={"run_id": run.id})
         status, headers, body = make_json_answer({"error": INTERNAL}, 500)
     reply(STATUSES.get(status) or f"{status} UNKNOWN", headers, body)

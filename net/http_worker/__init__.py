@@ -30,6 +30,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from .body import FREE_SECONDS, MIN_RATE, READ_SIZE
 from .connection import HEAD_SECONDS, Connection, Exchange, State
 from .parsing import MAX_HEAD, begin_response, decode_chunks, keep_settings, make_body, parse_head
+from .request_ids import RequestIds
 from .shortcut import Shortcut
 
 CLOSE_SECONDS = 2.0  # for a client to read the end of its last response
@@ -59,11 +60,12 @@ class Files(wsgi.FileWrapper):
 class HttpWorker(ThreadWorker):
     """Serves HTTP/1.1 without TLS. `max_body` is the largest body, in bytes, that the loop reads.
 
-    `shortcut` answers some complete requests in the loop.
+    `shortcut` answers some complete requests in the loop. With `request_ids`, requests have ids.
     """
 
     max_body = 5 * 1024**2
     shortcut: Shortcut | None = None
+    request_ids: RequestIds | None = None
     alive: bool
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -297,8 +299,12 @@ class HttpWorker(ThreadWorker):
         del connection.received[:size]
         connection.state = State.BUSY
         self.account(connection)
+        if self.request_ids is not None:
+            self.request_ids.begin(request)
         if self.shortcut is None or not self.is_taken(connection, exchange, self.shortcut):
             self.tpool.submit(self.answer, connection, exchange)
+        if self.request_ids is not None:
+            self.request_ids.leave()
 
     def hold(self, connection: Connection) -> None:
         """Count the memory held for this client. Beyond MAX_HELD, close the connections that were idle longest."""
@@ -341,6 +347,8 @@ class HttpWorker(ThreadWorker):
         try:
             self.prepare(connection, exchange)
             begin_response(exchange.response, status, tuple(headers), len(body))
+            if self.request_ids is not None:
+                self.request_ids.add_header(exchange)
             exchange.answer = (body,)
             exchange.items = iter(exchange.answer)
         except Exception as error:
@@ -351,6 +359,8 @@ class HttpWorker(ThreadWorker):
     def answer(self, connection: Connection, exchange: Exchange) -> None:
         """Call the app, and send as much of its response as the client accepts. In a thread of the pool."""
         request = exchange.request
+        if self.request_ids is not None:
+            self.request_ids.enter(request)
         try:
             request.body = make_body(connection, exchange)
             if exchange.chunks is not None and not exchange.is_streamed and not exchange.is_cut_off:
@@ -359,11 +369,15 @@ class HttpWorker(ThreadWorker):
             exchange.environ["wsgi.multithread"] = True
             exchange.environ["wsgi.file_wrapper"] = Files
             exchange.answer = self.wsgi(exchange.environ, exchange.response.start_response)
+            if self.request_ids is not None:
+                self.request_ids.add_header(exchange)
             exchange.items = iter(exchange.answer)
         except Exception as error:
             self.fail(connection, exchange, error)
         else:
             self.produce(connection, exchange)
+        if self.request_ids is not None:
+            self.request_ids.leave()
 
     def prepare(self, connection: Connection, exchange: Exchange, for_app: bool = False) -> None:
         """Create gunicorn's response, and the WSGI environment if the app or the access log needs it."""

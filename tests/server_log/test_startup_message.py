@@ -14,10 +14,10 @@ import pytest
 from children import child
 from test_readme import free_port
 
-import startup_message
 from config import Config
+from server_log import startup_message
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 LOGIN = re.compile(r"First login: +admin@localhost  /  (\S{16})\n")
 
 

@@ -14,6 +14,8 @@ import sys
 
 from config import Config
 
+from .setup import write
+
 Login = tuple[str, str]  # address and generated password
 
 
@@ -51,17 +53,23 @@ class StartupMessage:
         """Count a ready worker. Replacements of workers are not counted: the pipe is empty then."""
         if os.read(self._counter, 1) == b"\1":
             login = format_first_login(self.login) if self.login else ""
-            _print(f"\n{warn_local_links(self.config)}Headrace is ready:  {self.config.base_url}\n{login}")
+            self._tell(warn_local_links(self.config), f"Headrace is ready:  {self.config.base_url}\n", login)
 
     def _report_failure(self) -> None:
         # Called in forked processes too.
         if os.getpid() != self._made_by or not os.read(self._counter, 1):
             return
         if why := find_problem(self.config):
-            _print(f"\n{why}\n")
+            self._tell(f"{why}\n")
         if self.login:
             login = format_first_login(self.login)
-            _print(f"\nHeadrace ended before it was ready, but created its first owner.\n{login}")
+            self._tell(f"Headrace ended before it was ready, but created its first owner.\n{login}")
+
+    def _tell(self, *parts: str) -> None:
+        if self.config.log_format == "json":
+            write("headrace", *[" ".join(part.split()) for part in parts if part])
+        else:
+            _print("\n" + "".join(parts))
 
 
 def find_problem(config: Config) -> str | None:

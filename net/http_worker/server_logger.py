@@ -1,0 +1,89 @@
+"""gunicorn's logger: queries, which may have tokens and signatures, are hidden; lines are JSON if the server's log is.
+
+The access log has a line for each request, if the setting HEADRACE_ACCESS_LOG or an option of gunicorn turns it on.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from datetime import timedelta
+from typing import Any
+
+from gunicorn.glogging import Logger
+
+from server_log.json_lines import JsonFormatter, JsonHandler
+
+QUERY = re.compile(r"[?#][^\s'\"]*")
+HIDDEN = "?..."
+
+
+def hide_queries(text: str) -> str:
+    """Return the text with dots in place of the query and fragment of each URL."""
+    return QUERY.sub(HIDDEN, text)
+
+
+class ServerLogger(Logger):
+    """gunicorn's error log and access log."""
+
+    is_json = False
+    has_access_log = False
+
+    def setup(self, cfg: Any) -> None:
+        """Set up the handlers as gunicorn does, and have them write JSON if the root logger's handler does."""
+        super().setup(cfg)
+        self.has_access_log = super().access_log_enabled
+        self.is_json = any(isinstance(handler, JsonHandler) for handler in logging.getLogger().handlers)
+        if self.is_json:
+            for logger in (self.error_log, self.access_log):
+                logger.handlers[:] = [_to_json(handler) for handler in logger.handlers]
+
+    @property
+    def access_log_enabled(self) -> bool:
+        """Return True if lines of the access log need the WSGI environment; as JSON they do not."""
+        return self.has_access_log and not self.is_json
+
+    def warning(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """Log a warning, such as that of an invalid request, without queries."""
+        super().warning(_hide(msg), *map(_hide, args), **kwargs)
+
+    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """Log an error with its traceback, such as that of a request, without queries."""
+        super().exception(_hide(msg), *map(_hide, args), **kwargs)
+
+    def atoms(self, resp: Any, req: Any, environ: Any, request_time: timedelta) -> dict[str, Any]:
+        """Return the parts of a line of the access log as text."""
+        found: dict[str, Any] = super().atoms(resp, req, environ, request_time)
+        hidden = {name: _hide(found[name]) for name in ("r", "f")}
+        return {**found, **hidden, "q": "..." if found["q"] else found["q"]}
+
+    def access(self, resp: Any, req: Any, environ: Any, request_time: timedelta) -> None:
+        """Write the line of a request to the access log."""
+        if not self.is_json:
+            super().access(resp, req, environ, request_time)
+        elif self.has_access_log:
+            status = int(str(resp.status).split(None, 1)[0])
+            path = hide_queries(req.path or req.uri or "")
+            fields = {
+                "method": req.method,
+                "path": path,
+                "status": status,
+                "duration_ms": round(request_time.total_seconds() * 1000, 3),
+                "bytes": resp.sent,
+                "request_id": getattr(req, "request_id", None),
+            }
+            self.access_log.info("%s %s %d", req.method, path, status, extra=fields)
+
+
+def _hide(value: Any) -> Any:
+    return hide_queries(value) if isinstance(value, str) else value
+
+
+def _to_json(handler: logging.Handler) -> logging.Handler:
+    """Return the handler with JSON lines; in place of a standard stream, one of our own."""
+    if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+        made = JsonHandler()
+        made._gunicorn = True  # type: ignore[attr-defined]  # so that a reload replaces it
+        return made
+    handler.setFormatter(JsonFormatter())
+    return handler
