@@ -6,9 +6,11 @@ from contextlib import closing
 
 import psycopg
 import pytest
+from peewee import SqliteDatabase
 from postgres import WithDriver
 from world import fresh_database
 
+from database import migration_runner
 from database.migration_runner import make_runner, migration_files
 from models import Step
 
@@ -24,6 +26,30 @@ STEP = (
 )
 READ_STEPS = "SELECT * FROM all_steps ORDER BY run_id, seq"
 COUNTED = "total, success, failed, duration_ms) VALUES"
+
+
+LATER = """
+from peewee import BooleanField, CompositeKey, FloatField, IntegerField, Model, TextField
+
+class Note(Model):
+    run_id = TextField()
+    at = IntegerField(index=True)
+    weight = FloatField(null=True)
+    is_read = BooleanField()
+
+    class Meta:
+        table_name = "notes"
+        primary_key = CompositeKey("run_id", "at")
+
+def up(migrator, db):
+    with db.bind_ctx([Note], bind_refs=False, bind_backrefs=False):
+        db.create_tables([Note], safe=False)
+    migrator.migrate(
+        migrator.add_column("runs", "note", TextField(null=True)),
+        migrator.add_column("runs", "noted_at", IntegerField(null=True)),
+    )
+    db.execute_sql("CREATE INDEX runs_noted ON runs (workspace_id, noted_at) WHERE noted_at IS NOT NULL")
+"""
 
 
 def packed_steps():
@@ -54,6 +80,33 @@ def test_migrating_twice_applies_each_migration_once(fresh_url):
     assert make_runner(db, "postgres").up() == names and make_runner(db, "postgres").up() == []
     assert sorted(make_runner(db, "postgres").applied()) == names
     db.close()
+
+
+def test_a_later_migration_is_one_file_for_both(fresh_url, tmp_path, monkeypatch):
+    (tmp_path / "later").mkdir()
+    (tmp_path / "later" / "0999_notes.py").write_text(LATER)
+    url = fresh_url()
+    with fresh_database(tmp_path) as path:
+        monkeypatch.setattr(migration_runner, "MIGRATIONS", tmp_path / "later")
+        db = SqliteDatabase(path)
+        assert make_runner(db, "sqlite").up() == ["0999_notes"]
+        assert {"note", "noted_at"} <= {column.name for column in db.get_columns("runs")}
+        db.close()
+    db = WithDriver(url)
+    assert make_runner(db, "postgres").up() == ["0999_notes"]
+    db.close()
+    with psycopg.connect(url) as connection:
+        columns = "SELECT column_name, data_type, collation_name FROM information_schema.columns WHERE {} ORDER BY 1"
+        assert connection.execute(columns.format("table_name = 'notes'")).fetchall() == [
+            ("at", "bigint", None),
+            ("is_read", "smallint", None),
+            ("run_id", "text", "C"),
+            ("weight", "double precision", None),
+        ]
+        assert connection.execute(columns.format("column_name LIKE 'note%' AND table_name = 'runs'")).fetchall() == [
+            ("note", "text", "C"),
+            ("noted_at", "bigint", None),
+        ]
 
 
 def test_packed_steps_are_read_as_sqlite_reads_them(connection, tmp_path):
