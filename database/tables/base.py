@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 import orjson
 from peewee import BooleanField, Database, Model, make_snake_case
 
-from database import db, execute, on_engine_change, write
+from database import db, execute, is_postgres, on_engine_change, write
 
 DAY_MS = 86_400_000
 PRUNED_AT_ONCE = 1_000
@@ -283,6 +283,14 @@ def id_bounds(prefix: str, since: int | None, until: int | None) -> tuple[str | 
     return None if since is None else first_id(prefix, since), None if until is None else first_id(prefix, until + 1)
 
 
+def limit_each(arms: Sequence[str], limit: str) -> list[str]:
+    """Return the parts of a UNION ALL of the rows with the largest ids, each with this limit, for PostgreSQL.
+
+    SQLite reads the parts in the order of their indexes without it; PostgreSQL would read and sort all of their rows.
+    """
+    return [f"({arm} ORDER BY id DESC LIMIT {limit})" for arm in arms]
+
+
 def join_given(given: Iterable[tuple[str, Any]]) -> tuple[str, tuple[Any, ...]]:
     """Return the conjunction of SQL conditions with one parameter each, but not of those whose parameter is None."""
     used = [(condition, value) for condition, value in given if value is not None]
@@ -348,9 +356,13 @@ class Rows(Generic[Row]):
             where, params = f"{where} AND id < ?", (*params, min(uppers))
         if match is not None:
             where, params = f"{where} AND {match.sql}", (*params, *match.params)
-        sql = " UNION ALL ".join(f"{select} WHERE {arm}{where}" for arm in self.wheres)
-        sql, params = f"{sql} ORDER BY id DESC", params * len(self.wheres)
-        return execute(sql, params) if limit is None else execute(f"{sql} LIMIT ? OFFSET ?", (*params, limit, offset))
+        arms = [f"{select} WHERE {arm}{where}" for arm in self.wheres]
+        if limit is None:
+            return execute(f"{' UNION ALL '.join(arms)} ORDER BY id DESC", params * len(arms))
+        if len(arms) > 1 and is_postgres():
+            arms, params = limit_each(arms, "?"), (*params, limit + offset)
+        sql = f"{' UNION ALL '.join(arms)} ORDER BY id DESC LIMIT ? OFFSET ?"
+        return execute(sql, (*params * len(arms), limit, offset))
 
 
 @cache

@@ -17,7 +17,7 @@ from .base import IN_LIST, Base, Match, Rows, Write, encode_list, id_bounds, ins
 SAYS_FLOW = re.compile(r'{"workflow_id":"(wf_[0-9A-Z]{26})"')
 OF_FLOW = (
     "CASE WHEN run_id IS NULL THEN data >= ? AND data < ? "
-    "ELSE EXISTS (SELECT 1 FROM runs r WHERE r.id = run_id AND r.workflow_id = ?) END"
+    "ELSE (SELECT r.workflow_id FROM runs r WHERE r.id = run_id) = ? END"
 )
 
 

@@ -6,9 +6,9 @@ from itertools import pairwise
 from typing import Any
 
 from constants import TRIGGERS
-from database import execute, fetch_value, space
+from database import execute, fetch_value, is_postgres, space
 
-from .base import DAY_MS, encode_list, first_id, now_ms
+from .base import DAY_MS, encode_list, first_id, limit_each, now_ms
 from .metric_sums import ADDED, COUNTS, LAST_DAY, LAST_SUM
 from .polls import Poll
 from .schedules import Schedule
@@ -156,12 +156,14 @@ def _by_flow(workspace_id: str, first: int) -> list[dict[str, Any]]:
 
 def _durations_of(workspace_id: str, workflow_id: str) -> list[float]:
     """Return the durations of the flow's newest ended runs, sorted."""
-    arms = (
+    arms = [
         "SELECT id, duration_ms FROM runs WHERE workspace_id = ?1 AND workflow_id = ?2 "
         f"AND status = '{status}' AND triggered_by = '{trigger}'"
         for status in ("success", "failed")
         for trigger in TRIGGERS
-    )
+    ]
+    if is_postgres():
+        arms = limit_each(arms, str(SAMPLE_OF_FLOW))
     sql = f"{' UNION ALL '.join(arms)} ORDER BY id DESC LIMIT {SAMPLE_OF_FLOW}"
     rows = execute(sql, (workspace_id, workflow_id)).fetchall()
     return sorted(duration for _, duration in rows if duration is not None)
