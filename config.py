@@ -24,7 +24,7 @@ from dotenv import dotenv_values
 from errors import ConfigError
 
 UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
-SQLITE = "sqlite:///"
+SQLITE, POSTGRES = "sqlite:///", ("postgresql://", "postgres://")
 KEY_FILE = "secret.key"  # in the data folder, unless HEADRACE_SECRET_KEY is set
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # values of HOST for "every address", and an address to connect to
 
@@ -463,9 +463,19 @@ class Config:
         return not self.public_url and _shorten(self.host) in WILDCARDS
 
     @property
+    def database(self) -> Path | str:
+        """Return the path of the SQLite file, or the URL of the PostgreSQL database."""
+        return self.database_url if self.is_postgres else self.database_path
+
+    @property
+    def is_postgres(self) -> bool:
+        """Return True if the database is PostgreSQL."""
+        return self.database_url.startswith(POSTGRES)
+
+    @property
     def database_path(self) -> Path:
         """Return the absolute path of the SQLite file."""
-        if not self.database_url:
+        if not self.database_url or self.is_postgres:
             return self.data_dir / "headrace.sqlite3"
         return Path(unquote(self.database_url.removeprefix(SQLITE))).absolute()
 
@@ -486,7 +496,7 @@ def _read_environment() -> dict[str, str]:
 # Variables for the start scripts, builds and tests, not for the server.
 OTHERS = {
     *("HEADRACE_WEB", "HEADRACE_EXTRAS", "HEADRACE_MEM_LIMIT", "HEADRACE_CPUS"),
-    *("HEADRACE_EXPECT_BROWSER", "HEADRACE_FAULTS_SEED", "HEADRACE_SOAK_SECONDS"),
+    *("HEADRACE_EXPECT_BROWSER", "HEADRACE_FAULTS_SEED", "HEADRACE_SOAK_SECONDS", "HEADRACE_TEST_DATABASE"),
 }
 PREFIX = "HEADRACE_"
 MIN_SIMILARITY = 0.85  # similarity from which a name without the prefix counts as a misspelt setting of ours

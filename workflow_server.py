@@ -139,8 +139,9 @@ def prepare(config: Config) -> startup_message.Login | None:
     """
     backups.check_not_restoring(config)
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    database.connect(config.database_path, config.durability)
-    database.restrict_access(config.database_path)
+    database.connect(config.database, config.durability)
+    if not config.is_postgres:
+        database.restrict_access(config.database_path)
     database.migrate()
     with database.write():
         key_rotation.check_key(config)

@@ -59,7 +59,7 @@ def connect(path: Path, durability: str) -> None:
         "wal_autocheckpoint": FALLBACK_PAGES,
     }
     db.init(str(path), pragmas=pragmas)
-    write_lock.use(f"{path}.lock")
+    write_lock.use(write_lock.WriteLock(f"{path}.lock"))
     _changes = Changes(f"{path}.lock")
 
 

@@ -6,7 +6,8 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from . import peewee_import  # noqa: F401  (Peewee without drivers of other databases)
 
@@ -89,19 +90,73 @@ class _Waiter:
             os.close(self._fd)
 
 
-class WriteLock:
-    """A reentrant lock between the threads of this process (mutex) and between processes (flock).
+class ThreadLock:
+    """A reentrant lock between the threads of this process. The processes have a lock elsewhere (postgres.py)."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.RLock()
+        self._depth = 0
+        self._since: float | None = None  # when this process began to wait for others, or None
+
+    def close(self) -> None:
+        """Close what the lock has open, until its next use."""
+
+    def blocked_for(self) -> float:
+        """Return the seconds for which this process has been waiting for others; 0 if it does not wait."""
+        since = self._since
+        return 0.0 if since is None else time.monotonic() - since
+
+    @contextmanager
+    def waiting_for_processes(self) -> Iterator[None]:
+        """Count the time of the block as a wait for other processes."""
+        self._since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._since = None
+
+    def __enter__(self) -> None:
+        if not self._mutex.acquire(blocking=False) and not lock_wait.wait(self._acquire_mutex):
+            raise LockTimeout
+        self._depth += 1
+        if self._depth > 1:
+            return
+        try:
+            self._lock_processes()
+        except BaseException:
+            self._depth -= 1
+            self._mutex.release()
+            raise
+
+    def _acquire_mutex(self, seconds: float | None) -> bool:
+        return self._mutex.acquire(timeout=-1 if seconds is None else seconds)
+
+    def __exit__(self, *error: object) -> None:
+        self._depth -= 1
+        try:
+            if not self._depth:
+                self._unlock_processes()
+        finally:
+            self._mutex.release()
+
+    def _lock_processes(self) -> None:
+        """Lock the other processes out, if this lock is between processes. Raises: LockTimeout."""
+
+    def _unlock_processes(self) -> None:
+        """Let other processes have the lock."""
+
+
+class WriteLock(ThreadLock):
+    """A lock between threads (mutex) and between processes of one machine (flock).
 
     Each process opens the file at its first use: a forked descriptor would share its lock.
     """
 
     def __init__(self, path: str) -> None:
+        super().__init__()
         self._path = path
-        self._mutex = threading.RLock()
-        self._depth = 0
         self._fd = -1
         self._queued: _Waiter | None = None  # still waits, after its thread gave up
-        self._since: float | None = None  # when this process began to wait for others, or None
 
     def close(self) -> None:
         """Close the file until the next use, unless a thread holds the lock or waits for it."""
@@ -111,11 +166,6 @@ class WriteLock:
                 self._fd = -1
             self._mutex.release()
 
-    def blocked_for(self) -> float:
-        """Return the seconds for which this process has been waiting for others; 0 if it does not wait."""
-        since = self._since
-        return 0.0 if since is None else time.monotonic() - since
-
     def release_unwanted(self, queued: _Waiter, fd: int) -> None:
         """Release the lock for other processes if no thread here wants it any more."""
         with self._mutex:
@@ -123,23 +173,7 @@ class WriteLock:
                 self._queued = self._since = None
                 fcntl.flock(fd, fcntl.LOCK_UN)
 
-    def __enter__(self) -> None:
-        if not self._mutex.acquire(blocking=False) and not lock_wait.wait(self._acquire_mutex):
-            raise LockTimeout
-        self._depth += 1
-        if self._depth > 1:
-            return
-        try:
-            self._lock_file()
-        except BaseException:
-            self._depth -= 1
-            self._mutex.release()
-            raise
-
-    def _acquire_mutex(self, seconds: float | None) -> bool:
-        return self._mutex.acquire(timeout=-1 if seconds is None else seconds)
-
-    def _lock_file(self) -> None:
+    def _lock_processes(self) -> None:
         if self._fd < 0:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if self._queued is None:
@@ -161,21 +195,16 @@ class WriteLock:
             self._queued = _Waiter(self, self._fd)
         return self._queued.acquired.wait(seconds)
 
-    def __exit__(self, *error: object) -> None:
-        self._depth -= 1
-        try:
-            if not self._depth:
-                fcntl.flock(self._fd, fcntl.LOCK_UN)
-        finally:
-            self._mutex.release()
+    def _unlock_processes(self) -> None:
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
 
 
 # The lock of the database that `connect` named last. A thread that still writes to an earlier one keeps that lock.
-lock = WriteLock(os.devnull)
+lock: ThreadLock = WriteLock(os.devnull)
 
 
-def use(path: str) -> None:
-    """Close the lock, and use that of the file `path` from now on."""
+def use(new: ThreadLock) -> None:
+    """Close the present lock, and use this one from now on."""
     global lock
     lock.close()
-    lock = WriteLock(path)
+    lock = new

@@ -7,6 +7,7 @@ import gc
 import signal
 import threading
 
+import on_postgres
 import pytest
 import written
 from apps import ECHO, EMAIL, Client, copy_database, logged_in, make_config, started
@@ -26,6 +27,13 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # So it is where the tests are started in the background, and so it would be for every process that they start: a
     # handler is not inherited, but an ignored signal is. Here it stays without effect.
     signal.signal(signal.SIGINT, lambda number, frame: None)
+
+
+def pytest_configure(config):
+    """Start the PostgreSQL server of the tests, if they are to use one, in the process that starts the others."""
+    if on_postgres.ON_POSTGRES and not hasattr(config, "workerinput"):
+        on_postgres.start()
+        config.add_cleanup(on_postgres.stop)
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -60,7 +68,7 @@ def first_app(tmp_path_factory):
     config = make_config(tmp_path_factory.mktemp("first"))
     app = workflow_server.create_app(config)
     app.test_client_class = Client
-    database.connect(config.database_path, config.durability)
+    database.connect(config.database, config.durability)
     app.extensions["first_owner"] = logged_in(app, User.by_email(EMAIL), Workspace.get())
     database.disconnect()
     return app

@@ -111,20 +111,9 @@ def test_the_root_has_few_entries():
 # Files of one name are about one subject, seen by different layers: its table, its views, its nodes, its cache.
 SAME_SUBJECT = {
     *("agent_definitions", "audit", "auth", "base", "body", "credentials", "fields", "files", "formats", "invitations"),
-    *("journal", "limits", "lists", "logs", "mcp", "memory", "metrics", "node", "openapi", "polls", "retention"),
-    *(
-        "run_options",
-        "runs",
-        "schedules",
-        "sqlite",
-        "tools",
-        "triggers",
-        "types",
-        "waits",
-        "webhooks",
-        "workflows",
-        "__init__",
-    ),
+    *("journal", "limits", "lists", "logs", "mcp", "memory", "metrics", "node", "openapi", "polls", "postgres"),
+    *("retention", "run_options", "runs", "schedules", "sqlite", "tools", "triggers", "types", "waits", "webhooks"),
+    *("workflows", "__init__"),
 }
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 from flask.testing import FlaskClient
+from on_postgres import ON_POSTGRES, new_database, url_of
 
 import database
 import workflow_server
@@ -47,6 +48,7 @@ class Client(FlaskClient):
 def make_config(data_dir, **settings):
     """Return the settings of a small, fast server in this folder."""
     quick = {"run_threads": 4, "durability": "normal", "grace": 1, "admin_email": EMAIL, "admin_password": PASSWORD}
+    settings = {"database_url": url_of(data_dir / "headrace.sqlite3"), **settings}
     # Tests of the API must not depend on a build of the browser app.
     return Config(data_dir=data_dir, **{"web_dir": data_dir / "no-web", **quick, **settings})
 
@@ -54,15 +56,18 @@ def make_config(data_dir, **settings):
 def copy_database(first, config):
     """Copy the database of a stopped server, and its key, to the data folder of `config`. Return `config`."""
     config.data_dir.mkdir(exist_ok=True)
-    shutil.copy(first.database_path, config.database_path)
     shutil.copy(first.data_dir / KEY_FILE, config.data_dir)
+    if ON_POSTGRES:
+        new_database(config.database_path, first.database_url)
+    else:
+        shutil.copy(first.database_path, config.database_path)
     return config
 
 
 @contextmanager
 def started(app, config):
     """Start the server's components on the database of `config`; `app` uses them for its responses."""
-    database.connect(config.database_path, config.durability)
+    database.connect(config.database, config.durability)
     server = workflow_server.Server(config)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(app.extensions, "headrace", server)

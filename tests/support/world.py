@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import orjson
 from children import end_child, start_child
+from on_postgres import ON_POSTGRES, new_database, url_of
 
 import database
 import engine
@@ -148,11 +149,13 @@ def migrated_database():
 @contextmanager
 def fresh_database(folder):
     """Create a migrated database file in the folder, and connect this thread to it."""
-    path = folder / "headrace.sqlite3"
-    content = migrated_database()
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    database.connect(path, "normal")
+    path = folder / "headrace.sqlite3"
+    if ON_POSTGRES:
+        database.connect(new_database(path), "normal")
+    else:
+        path.write_bytes(migrated_database())
+        database.connect(path, "normal")
     with database.write():
         pass  # like the migrations, so that commits are counted from here on
     try:
@@ -177,7 +180,7 @@ def process(folder, *, inline=False, **settings):
     """Start a dispatcher with its recorder, like one process, on the database of `fresh_database`."""
     # Its lease is not renewed, and after its end it claims no runs.
     settings = {"run_threads": 2, "grace": 0, "lease": 3600, **settings}
-    config = Config(data_dir=folder, **settings)
+    config = Config(data_dir=folder, database_url=url_of(folder / "headrace.sqlite3"), **settings)
     with started_recorder() as recorder:
         dispatcher = Dispatcher(Resources(config, make_services(config)), recorder, inline)
         dispatcher.start()

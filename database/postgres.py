@@ -1,0 +1,461 @@
+"""PostgreSQL as the database, for servers on several machines.
+
+The tables' SQL is written for both kinds of databases, in the form that SQLite takes; `translate` makes PostgreSQL's
+form of a statement, once. There is one writer at a time, as with SQLite: an advisory lock that ends with the
+transaction.
+
+Connections belong to a pool. A thread has one only during a statement or a transaction, so that many threads share a
+few. Nothing is kept in a session, so a pooler such as PgBouncer may stand between.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from types import TracebackType
+from typing import Any
+
+import peewee
+import psycopg
+from psycopg.errors import LockNotAvailable
+from psycopg.postgres import types as oids
+from psycopg.types.numeric import Int8Dumper
+from psycopg.types.string import StrDumperUnknown
+from psycopg_pool import ConnectionPool
+
+from errors import ConfigError
+
+from . import write_lock
+from .space import Space
+from .write_lock import LockTimeout, ThreadLock, lock_wait
+
+log = logging.getLogger("headrace.database")
+
+POOL_SIZE = 8  # connections of a process
+POOL_SECONDS = 5.0  # for which a thread waits for a connection
+ATTEMPTS = POOL_SIZE + 1  # after a restart of the server, each connection of the pool fails once
+PREPARED = 500  # statements that each connection keeps prepared
+POLL_SECONDS = 0.25  # between two looks for changes by other processes
+STALE_SECONDS = 2.0  # without a look, after which nothing is cached
+WRITERS, MIGRATIONS = 0x48656164, 0x48656165  # advisory locks: any two numbers that nobody else uses
+# A machine that is cut off must not keep the lock of the writers, nor a thread wait for a server that is gone.
+OPTIONS = {
+    "application_name": "headrace",
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+BEGIN = (
+    "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s'; SET LOCAL lock_timeout = {wait_ms}; "
+    "SET LOCAL synchronous_commit = {synchronous}; SELECT pg_advisory_xact_lock({lock})"
+)
+BEGIN_LEASE = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s'"
+NOTE_CHANGE = "UPDATE server_counters SET value = value + 1 WHERE name = 'settings'; "
+
+# Texts of SQLite's form that have another one here. A string of SQL and a mark of a parameter are found too; `%s` is a
+# mark in Peewee's own statements.
+PARTS = re.compile(
+    r"'(?:[^']|'')*'|%s|\?\d*|SELECT value FROM json_each\((\?\d*)\)|\bLIKE\b|\bCAST\((.+?) AS INTEGER\)"
+)
+
+
+class PostgresDatabase(peewee.PostgresqlDatabase):
+    """Peewee's part: it makes SQL for PostgreSQL. Statements go through `execute_sql`, connections through the pool."""
+
+    param = "?"
+    # As in the baseline, for migrations that use Peewee's fields.
+    field_types = {
+        **peewee.PostgresqlDatabase.field_types,
+        **{"INT": "BIGINT", "FLOAT": "DOUBLE PRECISION", "BOOL": "SMALLINT", "AUTO": "BIGSERIAL"},
+        "TEXT": 'TEXT COLLATE "C"',
+    }
+    index_value_literals = True
+    _isolation_level = None
+
+    _state: Any  # of the thread: its connection and transactions
+
+    def init(self, database: str | None, *_: Any, **options: Any) -> None:
+        peewee.Database.init(self, database, **options)
+
+    def get_binary_type(self) -> type[bytes]:
+        return bytes
+
+    def _connect(self) -> psycopg.Connection:
+        return _pool().getconn()
+
+    def _close(self, connection: psycopg.Connection) -> None:
+        _pool().putconn(connection)
+
+    def _set_server_version(self, connection: psycopg.Connection) -> None:
+        self.server_version = connection.info.server_version
+
+    def is_connection_usable(self) -> bool:
+        return not self._state.closed and not self._state.conn.closed
+
+    def execute_sql(self, sql: str, params: Any = None, *_: Any) -> Any:
+        with _errors:
+            if not self._state.closed:
+                return self._state.conn.execute(translate(sql), _given(params))
+            return _execute_alone(translate(sql), _given(params))
+
+
+db = PostgresDatabase(None)
+_url = ""
+_synchronous = "on"
+_shared: ConnectionPool[psycopg.Connection] | None = None
+_sharing = threading.Lock()
+
+
+class _Errors:
+    """Raises errors of psycopg as those of Peewee."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if not isinstance(error, psycopg.Error):
+            return
+        if isinstance(error, LockNotAvailable):
+            raise LockTimeout from error
+        name = next((base.__name__ for base in type(error).__mro__ if base.__module__ == "psycopg"), "DatabaseError")
+        raise getattr(peewee, name, peewee.DatabaseError)(str(error).strip()) from error
+
+
+_errors = _Errors()
+
+
+# Statements
+
+
+@lru_cache(4_096)
+def translate(sql: str) -> str:
+    """Return PostgreSQL's form of a statement: parameters `$1`, and the few texts that differ."""
+    number = 0
+
+    def replace(found: re.Match[str]) -> str:
+        nonlocal number
+        text = found[0]
+        if text[0] == "'":
+            return text
+        if text == "LIKE":
+            return "ILIKE"
+        if text.startswith("CAST"):
+            return f"CAST({found[2]} AS BIGINT)"
+        mark = found[1] or text
+        if mark in ("?", "%s"):
+            number += 1
+            mark = f"?{number}"
+        place = f"${mark[1:]}"
+        return place if text[0] in "?%" else f"SELECT value FROM json_array_elements_text({place}::json) AS t(value)"
+
+    return PARTS.sub(replace, sql)
+
+
+def _given(params: Any) -> Any:
+    """Return parameters as psycopg takes them: None without any, so that several statements can be sent at once."""
+    return params or None
+
+
+def _execute_alone(sql: str, params: Any) -> Any:
+    """Execute one statement by itself. A query is repeated on another connection if its own is lost."""
+    for attempt in range(ATTEMPTS):
+        with _pool().connection() as connection:
+            try:
+                return connection.execute(sql, params)
+            except psycopg.OperationalError:
+                if not (connection.closed and sql.startswith(("SELECT", "WITH"))) or attempt == ATTEMPTS - 1:
+                    raise
+    return None
+
+
+@contextmanager
+def statements() -> Iterator[Callable[[str, tuple[Any, ...]], int]]:
+    """Give a function that executes one statement of the open transaction and returns its row count."""
+    cursor = db._state.conn.cursor()
+    with _errors:
+        yield lambda sql, params: int(cursor.execute(translate(sql), params).rowcount)
+
+
+# Connections
+
+
+def connect(url: str, durability: str) -> None:
+    """Use the database at this URL. With `durability` "normal", a crash of its server may lose the last commits."""
+    global _url, _synchronous
+    disconnect()
+    _url, _synchronous = url, "off" if durability == "normal" else "on"
+    db.init("postgresql")
+    write_lock.use(ThreadLock())
+
+
+def disconnect_thread() -> None:
+    """Do nothing: a thread has no connection of its own."""
+
+
+def disconnect() -> None:
+    """Close all connections of this process. Call before a fork, so that no child inherits them."""
+    global _shared, _changes
+    _changes.stop()
+    _changes = _Changes()
+    with _sharing:
+        pool, _shared = _shared, None
+    if pool is not None:
+        pool.close(timeout=1)
+
+
+def _pool() -> ConnectionPool[psycopg.Connection]:
+    global _shared
+    if _shared is None:
+        with _sharing:
+            if _shared is None:
+                options = {"autocommit": True, "cursor_factory": psycopg.RawCursor, **OPTIONS}
+                pool = ConnectionPool(
+                    _url, kwargs=options, min_size=1, max_size=POOL_SIZE, timeout=POOL_SECONDS, open=False,
+                    configure=_configure, name="headrace",
+                )  # fmt: skip
+                pool.open()
+                _shared = pool
+    return _shared
+
+
+class _Text(StrDumperUnknown):
+    """Text without NUL, which PostgreSQL does not store."""
+
+    def dump(self, obj: str) -> Any:
+        return super().dump(obj.replace("\0", "\ufffd") if "\0" in obj else obj)
+
+
+class _Flag(Int8Dumper):
+    """Booleans are numbers, as in SQLite: conditions such as `recorded = 0` are the same for both."""
+
+    oid = oids["int2"].oid
+
+    def dump(self, obj: bool) -> bytes:
+        return b"1" if obj else b"0"
+
+
+class _Numeric(psycopg.adapt.Loader):
+    """Sums of integers are `numeric`; they are read as integers, and others as floats."""
+
+    def load(self, data: Any) -> int | float:
+        text = bytes(data)
+        return float(text) if b"." in text or b"N" in text else int(text)
+
+
+def _configure(connection: psycopg.Connection) -> None:
+    adapters = connection.adapters
+    # One type for all integers: otherwise each size of a number is another prepared statement.
+    adapters.register_dumper(int, Int8Dumper)
+    adapters.register_dumper(bool, _Flag)
+    adapters.register_dumper(str, _Text)
+    adapters.register_loader("numeric", _Numeric)
+    connection.prepared_max = PREPARED
+
+
+# Transactions
+
+
+@contextmanager
+def write() -> Iterator[None]:
+    """Open a write transaction, exclusive among all writers. It may be nested; the outermost one commits."""
+    with write_lock.lock:
+        if db.in_transaction():
+            with db.atomic():
+                yield
+            return
+        with _transaction(NOTE_CHANGE):
+            yield
+    _changes.note_own()
+
+
+@contextmanager
+def write_runs() -> Iterator[None]:
+    """Open a write transaction of the recorder. It is never nested."""
+    with write_lock.lock, _transaction():
+        yield
+
+
+@contextmanager
+def write_leases() -> Iterator[None]:
+    """Open a write transaction for leases. It waits for no other writer, since each lease is written by itself."""
+    with _errors, _begun(_begin_lease) as connection, _in_transaction(connection, "COMMIT"):
+        yield
+
+
+@contextmanager
+def _transaction(note: str = "") -> Iterator[None]:
+    with _errors, _begun(_begin) as connection, _in_transaction(connection, f"{note}COMMIT"):
+        yield
+
+
+@contextmanager
+def _begun(begin: Callable[[psycopg.Connection], object]) -> Iterator[psycopg.Connection]:
+    """Give a connection on which `begin` has succeeded. A connection that is found lost is replaced."""
+    pool = _pool()
+    if not db.is_closed():
+        db.close()  # a migration's
+    for attempt in range(ATTEMPTS):
+        connection = pool.getconn()
+        try:
+            begin(connection)
+            break
+        except BaseException as error:
+            is_lost = connection.closed and isinstance(error, psycopg.OperationalError)
+            pool.putconn(connection)
+            if not is_lost or attempt == ATTEMPTS - 1:
+                raise
+    db._state.set_connection(connection)
+    try:
+        yield connection
+    finally:
+        db._state.reset()
+        pool.putconn(connection)
+
+
+@contextmanager
+def _in_transaction(connection: psycopg.Connection, commit: str) -> Iterator[None]:
+    """Commit what the block writes, or roll it back."""
+    db.push_transaction(connection)
+    try:
+        yield
+        connection.execute(commit, prepare=False)
+    except BaseException:
+        with suppress(psycopg.Error):  # if the connection is lost, the server rolls back
+            connection.execute("ROLLBACK", prepare=False)
+        raise
+    finally:
+        db.pop_transaction()
+
+
+def _begin_lease(connection: psycopg.Connection) -> None:
+    connection.execute(BEGIN_LEASE, prepare=False)
+
+
+def _begin(connection: psycopg.Connection) -> None:
+    """Begin a transaction and wait for the lock of the writers, for as long as this thread may wait.
+
+    Raises: LockTimeout if the other processes keep it for longer.
+    """
+
+    def attempt(seconds: float | None) -> bool:
+        wait_ms = 0 if seconds is None else max(1, round(seconds * 1000))  # 0: without a limit
+        sql = BEGIN.format(wait_ms=wait_ms, synchronous=_synchronous, lock=WRITERS)
+        try:
+            connection.execute(sql, prepare=False)
+            return True
+        except LockNotAvailable:
+            connection.execute("ROLLBACK", prepare=False)
+            return False
+
+    with write_lock.lock.waiting_for_processes():
+        if not lock_wait.wait(attempt):
+            raise LockTimeout
+
+
+@contextmanager
+def migrating() -> Iterator[None]:
+    """Let no other process migrate the database meanwhile. Raises: ConfigError if its server is too old."""
+    with _errors, psycopg.connect(_url, autocommit=True, **OPTIONS) as guard:  # type: ignore[arg-type]
+        if _synchronous == "on" and guard.execute("SHOW fsync").fetchone() == ("off",):
+            log.warning("PostgreSQL runs with fsync off: a crash of its machine may damage the database")
+        if guard.info.server_version < 140_000:
+            raise ConfigError(f"PostgreSQL 14 or newer is needed, and this is {guard.info.server_version // 10_000}")
+        guard.execute(f"BEGIN; SELECT pg_advisory_xact_lock({MIGRATIONS})", prepare=False)
+        try:
+            yield
+        finally:
+            if not db.is_closed():
+                db.close()
+            guard.execute("COMMIT", prepare=False)
+
+
+# Changes by other processes
+
+
+class _Changes:
+    """The number of commits that changed more than runs: those of this process, and of all as last seen."""
+
+    def __init__(self) -> None:
+        self._own = self._seen = 0
+        self._seen_at = -STALE_SECONDS
+        self._stops = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+
+    def note_own(self) -> None:
+        """Count a commit of this process, so that it sees its own changes at once."""
+        with self._starting:
+            self._own += 1
+
+    def count(self) -> int:
+        """Return an even number that grows with every change, or 0 if changes of others are not known."""
+        if self._thread is None:
+            self._start()
+        is_stale = time.monotonic() - self._seen_at > STALE_SECONDS
+        return 0 if is_stale else 2 * (self._own + self._seen)
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None and not self._stops.is_set():
+                self._thread = threading.Thread(target=self._watch, name="changes", daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stops.set()
+        if self._thread is not None:
+            self._thread.join(POOL_SECONDS)
+
+    def _watch(self) -> None:
+        while True:
+            at = time.monotonic()
+            try:
+                row = _execute_alone("SELECT value FROM server_counters WHERE name = 'settings'", None).fetchone()
+                self._seen, self._seen_at = row[0], at
+            except Exception as error:
+                log.debug("changes of other processes cannot be read: %s", error)
+            if self._stops.wait(POLL_SECONDS):
+                return
+
+
+_changes = _Changes()
+
+
+def commits() -> int:
+    """Return 0: nothing is cached until the next commit, since the commits of other machines are not known at once."""
+    return 0
+
+
+def settings_commits() -> int:
+    """Return a number that grows with every commit that may change more than runs, by others within POLL_SECONDS."""
+    return _changes.count()
+
+
+# Space
+
+
+def space() -> Space:
+    """Return the size of the database. PostgreSQL itself gives space back to new rows (autovacuum)."""
+    return Space(int(db.execute_sql("SELECT pg_database_size(current_database())").fetchone()[0]), 0)
+
+
+def can_shrink() -> bool:
+    """Return True: there is nothing to rewrite."""
+    return True
+
+
+def shrink(to_free: int, has_time: Callable[[], bool]) -> bool:
+    """Return True: PostgreSQL does this by itself."""
+    return True
+
+
+def empty_log() -> bool:
+    """Return True: PostgreSQL does this by itself."""
+    return True

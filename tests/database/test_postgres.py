@@ -1,0 +1,288 @@
+"""The engine for PostgreSQL: statements, types, transactions and lost connections, on a real server."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import peewee
+import psycopg
+import pytest
+from world import PATIENCE, add_flow, flow
+
+import database
+from database import LockTimeout, execute, fetch_value, lock_wait, postgres, write, write_runs
+from database.postgres import translate
+from errors import ConfigError
+from models import Decides, Run, RunDay, User, Workspace, WorkspaceStore, Write, execute_units, now_ms
+
+
+@pytest.fixture
+def url(fresh_url):
+    """The URL of a new database, to which this process is connected."""
+    url = fresh_url()
+    database.connect(url, "normal")
+    yield url
+    database.disconnect()
+
+
+# Statements
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT 1", "SELECT 1"),
+        ("SELECT ? + ?, ?", "SELECT $1 + $2, $3"),
+        ("SELECT ?2, ?1, ?2", "SELECT $2, $1, $2"),
+        ("SELECT '?', 'it''s ?', ?", "SELECT '?', 'it''s ?', $1"),
+        ("SELECT value FROM json_each(?)", "SELECT value FROM json_array_elements_text($1::json) AS t(value)"),
+        ("SELECT value FROM json_each(?2)", "SELECT value FROM json_array_elements_text($2::json) AS t(value)"),
+        ("a LIKE ? ESCAPE '\\'", "a ILIKE $1 ESCAPE '\\'"),
+        ("CAST(ROUND(every * 1000) AS INTEGER)", "CAST(ROUND(every * 1000) AS BIGINT)"),
+    ],
+)  # fmt: skip
+def test_a_statement_is_translated(sql, expected):
+    assert translate(sql) == expected
+
+
+def test_a_statement_is_translated_once():
+    translate.cache_clear()
+    for _ in range(3):
+        translate("SELECT ?")
+    assert translate.cache_info().misses == 1
+
+
+@pytest.mark.parametrize("value", [None, 0, 7, -(2**63), 2**63 - 1, "", "ä\U0001f600'?", 1.5, 123456.789, 1e300])
+def test_a_value_comes_back_as_it_went(url, value):
+    kind = {int: "BIGINT", float: "DOUBLE PRECISION"}.get(type(value), "TEXT")
+    assert fetch_value(f"SELECT CAST(? AS {kind})", (value,)) == value
+
+
+def test_a_flag_is_a_number_and_read_as_a_flag(url):
+    with write():
+        User.add(email="a@example.org", name="A", password_hash="x", is_admin=True)
+    assert fetch_value("SELECT is_admin FROM users WHERE is_admin = 1") == 1
+    assert User.by_email("a@example.org").is_admin is True
+
+
+def test_nul_in_a_text_is_replaced(url):
+    WorkspaceStore("ws_1").set("a", "x")
+    assert fetch_value("SELECT CAST(? AS TEXT)", ("a\0b",)) == "a\ufffdb"
+
+
+def test_sums_are_integers_or_floats(url):
+    row = execute("SELECT SUM(n), AVG(n) FROM (SELECT CAST(value AS BIGINT) AS n FROM json_each(?)) AS x".replace(
+        "FROM json_each(?)", "FROM (SELECT value FROM json_each(?)) AS v"), ("[1, 2]",)).fetchone()  # fmt: skip
+    assert row == (3, 1.5) and type(row[0]) is int and type(row[1]) is float
+
+
+def test_ids_sort_by_bytes_whatever_the_language(url):
+    with write():
+        for id_ in ("ws_a", "ws_B", "ws_~", "ws__"):
+            Workspace.create(id=id_, name="x", created_at=1)
+    found = [row.id for row in Workspace.select().order_by(Workspace.id)]
+    assert found == sorted(found) and len(found) >= 4
+
+
+@pytest.mark.parametrize(
+    ("sql", "error"),
+    [
+        ("SELEKT 1", peewee.ProgrammingError),
+        ("SELECT 1 / 0", peewee.DataError),
+        ("INSERT INTO server_facts (name, value) VALUES ('a', 'x'), ('a', 'x')", peewee.IntegrityError),
+    ],
+)  # fmt: skip
+def test_an_error_is_one_of_peewee(url, sql, error):
+    with pytest.raises(error):
+        execute(sql)
+
+
+# Transactions
+
+
+def add(id_):
+    execute("INSERT INTO workspaces (id, name, created_at) VALUES (?, 'x', 0)", (id_,))
+
+
+def ids():
+    return {id_ for (id_,) in execute("SELECT id FROM workspaces").fetchall()}
+
+
+def test_a_write_is_committed_or_rolled_back(url):
+    with write():
+        add("ws_a")
+    with pytest.raises(ZeroDivisionError), write():
+        add("ws_b")
+        raise ZeroDivisionError
+    assert ids() == {"ws_a"}
+
+
+def test_a_nested_write_is_rolled_back_alone(url):
+    with write():
+        add("ws_a")
+        with pytest.raises(peewee.IntegrityError), write():
+            add("ws_b")
+            add("ws_a")
+        add("ws_c")
+    assert ids() == {"ws_a", "ws_c"}
+
+
+def test_a_failed_statement_spoils_no_later_transaction(url):
+    with pytest.raises(peewee.IntegrityError), write_runs():
+        add("ws_a")
+        add("ws_a")
+    with write_runs():
+        add("ws_b")
+    assert ids() == {"ws_b"}
+
+
+def test_units_are_executed_and_counted(url):
+    with write():
+        made = add_flow(flow("a"))
+    run = Run.accept(made, triggered_by="manual")
+    run.end_unsaved("success", 2.0)
+    nothing = Decides("UPDATE workspaces SET name = 'y' WHERE id = ?", ("ws_none",))
+    new = Write("INSERT INTO workspaces (id, name, created_at) VALUES (?, 'x', 0)", ("ws_a",))
+    with write_runs():
+        assert execute_units([[run.insertion(), run.counted()], [nothing, new]]) == [[1, 1], [0, 0]]
+    assert RunDay.get().total == 1 and "ws_a" not in ids() and Run.find(run.id).status == "success"
+
+
+def test_writers_of_all_processes_take_turns(url):
+    """Another process, here a connection of its own, holds the lock of the writers."""
+    with psycopg.connect(url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (postgres.WRITERS,))
+        lock_wait.limit(0.05)
+        try:
+            with pytest.raises(LockTimeout), write():
+                add("ws_a")
+        finally:
+            lock_wait.limit(None)
+        done = threading.Event()
+
+        def late():
+            with write():
+                add("ws_b")
+            done.set()
+
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(late)
+            assert not done.wait(0.2)
+            other.commit()
+            waiting.result(PATIENCE)
+    assert ids() == {"ws_b"}
+
+
+def test_threads_of_a_process_share_few_connections(url):
+    def work(number):
+        with write():
+            add(f"ws_{number}")
+        return len(ids())
+
+    with ThreadPoolExecutor(40) as pool:
+        list(pool.map(work, range(80)))
+    assert len(ids()) == 80
+    assert fetch_value("SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database()") <= postgres.POOL_SIZE
+
+
+# Lost connections
+
+
+def cut_all(url):
+    """End every session of the database but this one, as a restart of the server does."""
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+def test_reads_and_writes_go_on_after_all_connections_were_cut(url):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: ids(), range(20)))
+    cut_all(url)
+    assert ids() == set()
+    cut_all(url)
+    with write():
+        add("ws_a")
+    cut_all(url)
+    with write_runs():
+        add("ws_b")
+    assert ids() == {"ws_a", "ws_b"}
+
+
+def test_a_transaction_whose_connection_is_cut_fails_and_leaves_nothing(url):
+    with pytest.raises(peewee.OperationalError), write():
+        add("ws_a")
+        cut_all(url)
+        add("ws_b")
+    assert ids() == set()
+    with write():
+        add("ws_c")
+    assert ids() == {"ws_c"}
+
+
+def test_a_server_that_is_away_is_an_error_within_seconds(monkeypatch):
+    monkeypatch.setattr(postgres, "POOL_SECONDS", 0.3)
+    database.connect("postgresql://nobody@127.0.0.1:1/none")
+    try:
+        began = time.monotonic()
+        with pytest.raises(database.DatabaseRefused):
+            execute("SELECT 1")
+        assert time.monotonic() - began < 5
+    finally:
+        database.disconnect()
+
+
+# Changes
+
+
+def test_own_changes_are_seen_at_once_and_those_of_others_soon(url):
+    deadline = time.monotonic() + PATIENCE
+    while not (first := database.settings_commits()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with write():
+        add("ws_a")
+    own = database.settings_commits()
+    assert first and own > first and own % 2 == 0
+    with psycopg.connect(url) as other:
+        other.execute("UPDATE server_counters SET value = value + 1 WHERE name = 'settings'")
+    while database.settings_commits() <= own + 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert database.settings_commits() > own + 2
+
+
+def test_the_recorder_changes_no_settings(url):
+    with write_runs():
+        add("ws_a")
+    assert fetch_value("SELECT value FROM server_counters WHERE name = 'settings'") == 1
+
+
+def test_nothing_is_cached_if_changes_of_others_cannot_be_read(url, monkeypatch):
+    assert postgres._Changes().count() == 0
+    assert database.commits() == 0
+
+
+# Start
+
+
+def test_a_database_is_migrated_once(fresh_url):
+    database.connect(fresh_url(empty=True))
+    try:
+        assert database.migrate()[0] == "0020_baseline" and database.migrate() == []
+        assert database.space().total > 100_000 and database.can_shrink() and database.is_postgres()
+        execute("INSERT INTO schema_migration (name, applied) VALUES ('9999_later', now())")
+        with pytest.raises(ConfigError, match="9999_later"):
+            database.migrate()
+    finally:
+        database.disconnect()
+
+
+def test_several_processes_migrate_one_database_once(fresh_url):
+    database.connect(fresh_url(empty=True))
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            applied = list(pool.map(lambda _: database.migrate(), range(4)))
+        assert sorted(map(len, applied))[:3] == [0, 0, 0] and now_ms()
+    finally:
+        database.disconnect()
