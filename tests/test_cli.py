@@ -497,7 +497,7 @@ def test_user_promote_makes_an_admin_and_user_demote_reverses_it(data_dir):
     assert call("user", "promote", "B@example.org").stdout == "b@example.org is an admin\n"
     assert User.find(other.id).is_admin
     call("user", "demote", User.get().email)
-    assert [row.email for row in User.select().where(User.is_admin)] == ["b@example.org"]
+    assert [row.email for row in User.select().where(User.is_admin == 1)] == ["b@example.org"]
     assert "needs an admin" in refused("user", "demote", "b@example.org")
     assert User.find(other.id).is_admin
     told = [(row.action, row.target_name) for row in AuditEntry.select().order_by(AuditEntry.id)]

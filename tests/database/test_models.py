@@ -361,7 +361,7 @@ def test_a_run_executed_elsewhere_is_counted_on_its_day(made):
     Run.record(made, status="running", triggered_by="schedule")
     counted = RunDay.get()
     assert (counted.day, counted.total, counted.failed, counted.duration_ms) == (day, 1, 1, 3.0)
-    assert Run.select().where(Run.recorded).count() == 2
+    assert Run.select().where(Run.recorded == 1).count() == 2
 
 
 def test_abandoned_are_the_running_runs_of_no_living_process(made):

@@ -289,7 +289,7 @@ def test_a_cancellation_of_a_run_and_its_children_is_one_transaction(inline):
     database.db.connection().set_trace_callback(said.append)
     inline.cancel(run_of(run.id), "ann")
     database.db.connection().set_trace_callback(None)
-    assert Run.select().where(Run.cancelled).count() == 3 and sum(sql.startswith("COMMIT") for sql in said) == 1
+    assert Run.select().where(Run.cancelled == 1).count() == 3 and sum(sql.startswith("COMMIT") for sql in said) == 1
 
 
 @pytest.mark.parametrize("flushed", [False, True])
