@@ -31,13 +31,14 @@ REMOVING = "runs being removed"  # the name of the fact
 HasTime = Callable[[], bool]
 
 OVER = "(recorded = 1 OR (status IN ('success', 'failed') AND finished_at < ?))"
+# These look a row up, since PostgreSQL reads the whole table first for EXISTS among the columns of a SELECT.
 # Its parent will read its output.
 AWAITED = (
-    "(parent_node_id IS NOT NULL AND EXISTS (SELECT 1 FROM runs AS o WHERE o.id = runs.parent_run_id "
-    "AND o.status IN ('pending', 'running')))"
+    "(parent_node_id IS NOT NULL AND COALESCE((SELECT o.status FROM runs AS o WHERE o.id = runs.parent_run_id), '') "
+    "IN ('pending', 'running'))"
 )
 # Its idempotency key must keep a repeated call from starting the flow again.
-NAMED = "EXISTS (SELECT 1 FROM idempotency_keys WHERE run_id = runs.id AND created_at >= ?)"
+NAMED = "COALESCE((SELECT MAX(created_at) FROM idempotency_keys WHERE run_id = runs.id), 0) >= ?"
 RUNS = f"SELECT id, {OVER} AND NOT {AWAITED} AND NOT {NAMED} FROM runs WHERE id > ? AND id < ? ORDER BY id LIMIT {PAGE}"
 REMOVED = f"DELETE FROM runs WHERE id {IN_LIST} AND (recorded = 1 OR status IN ('success', 'failed')) RETURNING id"
 OF_THEM = f"run_id {IN_LIST} LIMIT ?"
