@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 from peewee import AutoField, IntegerField, TextField
@@ -21,6 +22,7 @@ from .link_signatures import without_signatures
 MAX_ENTRIES = 1_000  # of an agent, by default
 ROOM_AT_ONCE = 50  # entries that a write deletes if the maximum was lowered
 EXPIRED_AT_ONCE = 10
+READ_AT_ONCE = 10
 STEP_SECONDS = 0.01
 BY_NAME = "workspace_id = ? AND agent_id = ? AND session = ? AND key = ?"
 
@@ -217,11 +219,14 @@ class AgentMemory(Base):
 
     @classmethod
     def rows(cls, numbers: Iterable[int], scope: MemoryScope) -> Iterator[AgentMemory]:
-        """Yield the memories with these numbers, each read on demand, without ones deleted or expired meanwhile."""
-        for number in numbers:
-            row = cls.one("number = ?", number)
-            if row is not None and scope.has(row):
-                yield row
+        """Yield the memories with these numbers, without ones deleted or expired meanwhile.
+
+        They are read on demand, READ_AT_ONCE by a query: a memory can be long, and so can the way to the database be.
+        """
+        rest = iter(numbers)
+        while some := tuple(islice(rest, READ_AT_ONCE)):
+            found = {row.number: row for row in cls.each(f"number IN ({', '.join('?' * len(some))})", some)}
+            yield from (row for number in some if (row := found.get(number)) is not None and scope.has(row))
 
     @classmethod
     def listed(
