@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from on_postgres import url_of
 from properties import examples
 from world import at_once, fresh_database, raced
 
@@ -101,14 +102,15 @@ def test_processes_that_write_the_same_keys_at_once_leave_one_entry_each(path):
     source = """
 import sys, pathlib, database
 from dispatch.agents.memory import Memory
-database.connect(pathlib.Path(sys.argv[1]), "normal")
+place = sys.argv[1]
+database.connect(place if "://" in place else pathlib.Path(place), "normal")
 print("ready", flush=True)
 sys.stdin.readline()
 ids = {Memory("ws_1").write("a", f"k{number % 3}", f"words {number}")["id"] for number in range(150)}
 print(*ids)
 database.disconnect()
 """
-    ids = raced(2, source, path)
+    ids = raced(2, source, url_of(path) or path)
     assert len(ids) == 6 and len(set(ids)) == 3 == row_count()
     check_index()
 
