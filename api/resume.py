@@ -76,7 +76,8 @@ def _log_refusal(run: Run | None, why: str) -> None:
     """Log that a signed link was refused, once a minute for each run; unknown runs count as one."""
     name = "an unknown run" if run is None else f"run {run.id}"
     if refusals.count("signed link", name) == 1:
-        log.info("%s: a signed link was refused for a caller at %s: %s", name, request.remote_addr, why)
+        ids = {"run_id": None if run is None else run.id}
+        log.info("%s: a signed link was refused for a caller at %s: %s", name, request.remote_addr, why, extra=ids)
 
 
 @blueprint.get("/runs/<run>/resume")

@@ -161,7 +161,7 @@ class Dispatcher:
         Lease.delete_gone()
         trusts = self.lease.trusts_silence()
         for run in Run.abandoned(trusts):
-            log.warning("the process of run %s has died; the run will be resumed", run.id)
+            log.warning("the process of run %s has died; the run will be resumed", run.id, extra={"run_id": run.id})
             self.recorder.commit([Run.requeue_abandoned(run.id, trusts)])
         Run.unqueue()
         self._stop_lost_runs()
@@ -402,7 +402,7 @@ class Dispatcher:
             follow = self.executor.attempt(active)
             self.executor.tidy(active)
         except Exception:
-            log.exception("run %s is abandoned in its recorded state", active.run.id)
+            log.exception("run %s is abandoned in its recorded state", active.run.id, extra={"run_id": active.run.id})
         finally:
             self._active.pop(active.run.id, None)
             active.end()
@@ -458,11 +458,11 @@ class Dispatcher:
             run = Run.find(id_)
             plan = None if run is None else self.executor.plan_of(run)
         except ForAnotherProcess:
-            log.info("run %s is left to a process that has its node types", id_)
+            log.info("run %s is left to a process that has its node types", id_, extra={"run_id": id_})
             self._set_aside[id_] = None
             return False
         except Exception:
-            log.exception("run %s cannot be read; a later sweep tries it again", id_)
+            log.exception("run %s cannot be read; a later sweep tries it again", id_, extra={"run_id": id_})
             self._set_aside[id_] = None
             return False
         if run is None or plan is None:
@@ -493,6 +493,6 @@ class Dispatcher:
         """Release runs that this process has claimed but does not execute: reading the row failed after the claim."""
         for id_, claims in Run.find_held_by(self.lease.owner):
             if id_ not in self._active and id_ not in self.executor.unrecorded:
-                log.warning("run %s was claimed but not executed; it is released", id_)
+                log.warning("run %s was claimed but not executed; it is released", id_, extra={"run_id": id_})
                 # Since it was read, it may have ended, or waited and been claimed again.
                 self.recorder.commit([Run.release(id_, self.lease.owner, claims)])

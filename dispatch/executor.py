@@ -209,7 +209,7 @@ class Executor:
     def give_up(self, active: Active, error: BaseException) -> None:
         """Fail a run whose record could not be written; its end is written as soon as the disk accepts it."""
         run = active.run
-        log.error("run %s could not be recorded", run.id, exc_info=error)
+        log.error("run %s could not be recorded", run.id, exc_info=error, extra={"run_id": run.id})
         if active.record.refuse(error):
             self.resources.payloads.remove(run.id)
             return
@@ -230,7 +230,7 @@ class Executor:
                     del self.unrecorded[id_]
                 self.tidy(active)
             except Exception as error:
-                log.error("the end of run %s can still not be recorded: %s", id_, error)
+                log.error("the end of run %s can still not be recorded: %s", id_, error, extra={"run_id": id_})
 
     def tidy(self, active: Active) -> None:
         """Delete the files of child runs that were never started, because the step that starts them is not recorded."""

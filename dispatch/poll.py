@@ -62,7 +62,8 @@ def look(resources: Resources, flow: Flow, node_id: str, state: str | None, line
         text = error.message
     except Exception as error:
         trace = keyring.clean_text(traceback.format_exc())
-        log.error("the trigger %s of the flow %s raised\n%s", node_id, flow.id, trace)
+        ids = {"node_id": node_id, "workflow_id": flow.id, "traceback": trace}
+        log.error("the trigger %s of the flow %s raised\n%s", node_id, flow.id, trace, extra=ids)
         text = plugin_runner.describe_with_place(error)
     raise NodeError(_short(keyring.clean_text(text)), retry_after=wait)
 

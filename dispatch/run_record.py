@@ -129,7 +129,7 @@ class RunRecord:
         except Conflict:
             raise
         except Exception as error:
-            log.error("run %s could not be accepted: %s", self.run.id, error)
+            log.error("run %s could not be accepted: %s", self.run.id, error, extra={"run_id": self.run.id})
             raise Unavailable(f"The run could not be recorded: {error}", retry_after=5) from error
 
     def is_durable(self) -> bool:

@@ -12,15 +12,16 @@ import orjson
 
 from .work_ids import RUN_IDS, read_ids
 
-MAX_MESSAGE = 8_000  # characters
-MAX_ERROR = 16_000  # characters of a traceback; of a longer one, the beginning and the end remain
-ERROR_START = 4_000
+# In characters. A line of both is shorter than 16 KB, beyond which Docker splits it.
+MAX_MESSAGE = 4_000
+MAX_ERROR = 8_000  # of a longer one, the beginning and the end remain
+ERROR_START = 2_000
 CUT = "… (cut)"
 STANDARD_ERROR = 2  # the file descriptor
 # Attributes of a record, set by `extra`, that become fields: ids of other work than this thread's, and of a request.
 EXTRAS = (*RUN_IDS, "request_id", "method", "path", "status", "duration_ms", "bytes")
 # Valid in JSON, but some programs take them for ends of lines.
-LINE_ENDS = {"\x85": b"\\u0085", "\u2028": b"\\u2028", "\u2029": b"\\u2029"}
+LINE_ENDS = [(letter.encode(), b"\\u%04x" % ord(letter)) for letter in "\x85\u2028\u2029"]
 
 
 class JsonFormatter(logging.Formatter):
@@ -78,8 +79,8 @@ def _to_line(entry: dict[str, Any]) -> bytes:
         if isinstance(value, str) and not value.isascii():
             entry[name] = value.encode("utf-8", "replace").decode()
     line = orjson.dumps(entry, default=str)
-    for letter, escape in LINE_ENDS.items():
-        line = line.replace(letter.encode(), escape)
+    for letter, escape in LINE_ENDS:
+        line = line.replace(letter, escape)
     return line
 
 

@@ -129,7 +129,9 @@ def fire(path: str) -> Response:
         ticket = dispatcher.submit(Start(hook.flow, value, "webhook", hook.node_id, key), here=True)
         return RESPONDERS[config["respond"]](dispatcher, ticket)
     except Unavailable as error:
-        log.warning("flow %s: a call was rejected: %s", hook.flow.id, error.message)
+        log.warning(
+            "flow %s: a call was rejected: %s", hook.flow.id, error.message, extra={"workflow_id": hook.flow.id}
+        )
         raise Unavailable(SATURATED, retry_after=error.retry_after) from error
 
 
@@ -182,7 +184,12 @@ def _load_plan(dispatcher: Dispatcher, hook: Hook) -> Plan:
     try:
         return dispatcher.resources.plan_of(flow)
     except DefinitionError as error:
-        log.error("flow %s is active, but its definition is no longer valid: %s", flow.id, error.message)
+        log.error(
+            "flow %s is active, but its definition is no longer valid: %s",
+            flow.id,
+            error.message,
+            extra={"workflow_id": flow.id},
+        )
         raise Unavailable("The flow of this webhook cannot run at the moment") from None
 
 
@@ -199,7 +206,8 @@ def load_secret(vault: Vault, hook: Hook, auth: str) -> Mapping[str, Any]:
                 return vault.unseal(hook.credential_id, int(hook.secret_stamp or 0), str(hook.secret))
             except VaultError as error:
                 reason = str(error)
-    log.error("node %s of flow %s cannot use its credential: %s", hook.node_id, hook.flow.id, reason)
+    ids = {"node_id": hook.node_id, "workflow_id": hook.flow.id}
+    log.error("node %s of flow %s cannot use its credential: %s", hook.node_id, hook.flow.id, reason, extra=ids)
     raise Unavailable("This webhook cannot authenticate its callers at the moment")
 
 
@@ -260,7 +268,9 @@ def _answer_with_file(dispatcher: Dispatcher, run: Run, custom: Mapping[str, Any
             dispatcher.resources.files_of(run.workspace_id), file["path"], file["content_type"], custom["status"]
         )
     except NodeError as error:
-        log.error("run %s: the file of its response cannot be sent: %s", run.id, error.message)
+        log.error(
+            "run %s: the file of its response cannot be sent: %s", run.id, error.message, extra={"run_id": run.id}
+        )
         return _to_response(
             make_json_answer({"error": "The file of the response cannot be read", "run_id": run.id}, 500)
         )
