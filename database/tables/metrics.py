@@ -124,7 +124,8 @@ def _hourly(workspace_id: str, hour: int, hours: int) -> list[dict[str, int]]:
     )
     # Each value of the list is two ids of the same length.
     long = len(edges[0])
-    pairs = f"SELECT SUBSTR(value, 1, {long}) AS first, SUBSTR(value, {long + 1}) AS after FROM json_each(?2) AS p"
+    values = "(SELECT value FROM json_each(?2)) AS given"
+    pairs = f"SELECT SUBSTR(value, 1, {long}) AS first, SUBSTR(value, {long + 1}) AS after FROM {values}"
     given = encode_list(first + after for first, after in pairwise(edges))
     rows = execute(f"SELECT {sums} FROM ({pairs}) h", (workspace_id, given)).fetchall()
     return [

@@ -125,7 +125,8 @@ def last_runs(workspace_id: str, ids: Sequence[str]) -> dict[str, LastRun]:
     """Return the last run of each of these flows, also of deleted flows."""
     ended, unfinished = (sql.format("?1", "f.value") for sql in (NEWEST_ENDED, NEWEST_UNFINISHED))
     found = execute(
-        f"SELECT f.value, {ended}, {unfinished} FROM json_each(?2) f", (workspace_id, encode_list(ids))
+        f"SELECT f.value, {ended}, {unfinished} FROM (SELECT value FROM json_each(?2)) AS f",
+        (workspace_id, encode_list(ids)),
     ).fetchall()
     sql = (
         "SELECT id, workflow_name, status, cancelled, started_at, finished_at, "
