@@ -18,6 +18,8 @@ from .schedules import Schedule
 from .webhooks import Fired, Webhook
 
 MAX_CHARACTERS = 16_000_000  # of definitions on a page of a list; a single one may be longer
+# Both databases have this function, and SQLite executes it faster than its own `instr`.
+CONTAINS = "replace(definition_json, ?, '') <> definition_json"
 # The tables of each kind of trigger: `sync(flow, [(node id, config)])`.
 SYNCS: dict[str, Callable[[Any, list[tuple[str, Any]]], None]] = {
     "webhook": Webhook.sync,
@@ -127,7 +129,7 @@ class Workflow(Base):
     @classmethod
     def active_with(cls, workspace_id: str, texts: Sequence[str]) -> Iterator[tuple[str, str, str]]:
         """Yield id, name and definition of active flows that contain one of these texts; all flows if none is given."""
-        having = " OR ".join("instr(definition_json, ?) > 0" for _ in texts) or "1 = 1"
+        having = " OR ".join(CONTAINS for _ in texts) or "1 = 1"
         where = f"workspace_id = ? AND status = 'active' AND ({having})"
         sql = f"SELECT id, name, definition_json FROM workflows WHERE {where}"
         yield from execute(sql, (workspace_id, *texts))
@@ -136,8 +138,7 @@ class Workflow(Base):
     def find_mentioning(cls, workspace_id: str, text: str, most: int) -> Iterator[tuple[str, str, str, int]]:
         """Yield id, name, status and version of the workspace's flows that contain this text, oldest first."""
         sql = (
-            "SELECT id, name, status, version FROM workflows "
-            "WHERE workspace_id = ? AND instr(definition_json, ?) > 0 ORDER BY id LIMIT ?"
+            f"SELECT id, name, status, version FROM workflows WHERE workspace_id = ? AND {CONTAINS} ORDER BY id LIMIT ?"
         )
         yield from execute(sql, (workspace_id, text, most))
 
