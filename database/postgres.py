@@ -61,9 +61,7 @@ NOTE_CHANGE = "UPDATE server_counters SET value = value + 1 WHERE name = 'settin
 
 # Texts of SQLite's form that have another one here. A string of SQL and a mark of a parameter are found too; `%s` is a
 # mark in Peewee's own statements.
-PARTS = re.compile(
-    r"'(?:[^']|'')*'|%s|\?\d*|SELECT value FROM json_each\((\?\d*)\)|\bLIKE\b|\bCAST\((.+?) AS INTEGER\)"
-)
+PARTS = re.compile(r"'(?:[^']|'')*'|%s|\?\d*|SELECT value FROM json_each\((\?\d*)\)|\bLIKE\b|\bAS INTEGER\)")
 
 
 class PostgresDatabase(peewee.PostgresqlDatabase):
@@ -146,8 +144,8 @@ def translate(sql: str) -> str:
             return text
         if text == "LIKE":
             return "ILIKE"
-        if text.startswith("CAST"):
-            return f"CAST({found[2]} AS BIGINT)"
+        if text == "AS INTEGER)":
+            return "AS BIGINT)"
         mark = found[1] or text
         if mark in ("?", "%s"):
             number += 1
@@ -191,7 +189,7 @@ def connect(url: str, durability: str) -> None:
     global _url, _synchronous
     disconnect()
     _url, _synchronous = url, "off" if durability == "normal" else "on"
-    db.init("postgresql")
+    db.init("postgresql://")  # not the URL: it has a password, and this name is in messages
     write_lock.use(ThreadLock())
 
 

@@ -66,6 +66,8 @@ def pytest_runtest_makereport(item, call):
 def first_app(tmp_path_factory):
     """An app over a database as the first start leaves it: one owner, one workspace. Its threads do not run."""
     config = make_config(tmp_path_factory.mktemp("first"))
+    if on_postgres.ON_POSTGRES:
+        on_postgres.new_database(config.database_path)
     app = workflow_server.create_app(config)
     app.test_client_class = Client
     database.connect(config.database, config.durability)

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 from llm_server import LlmServer
+from written import list_tables
 
 from database import execute
 
@@ -65,8 +66,7 @@ def all_text(app):
     """`all_text()` returns the content of all tables as text, for searching."""
 
     def read():
-        names = [row[0] for row in execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
-        tables = [name for name in names if name != "credentials" and "_fts" not in name]
+        tables = [name for name in list_tables() if name != "credentials"]
         return "\n".join(str(row) for name in tables for row in execute(f'SELECT * FROM "{name}"').fetchall())
 
     return read

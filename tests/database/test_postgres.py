@@ -39,6 +39,7 @@ def url(fresh_url):
         ("SELECT value FROM json_each(?2)", "SELECT value FROM json_array_elements_text($2::json) AS t(value)"),
         ("a LIKE ? ESCAPE '\\'", "a ILIKE $1 ESCAPE '\\'"),
         ("CAST(ROUND(every * 1000) AS INTEGER)", "CAST(ROUND(every * 1000) AS BIGINT)"),
+        ("CAST(? AS tsquery), CAST(? AS INTEGER)", "CAST($1 AS tsquery), CAST($2 AS BIGINT)"),
     ],
 )  # fmt: skip
 def test_a_statement_is_translated(sql, expected):

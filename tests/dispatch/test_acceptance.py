@@ -6,6 +6,7 @@ import pytest
 from test_dispatch import add_run, add_run_of_dead_process, at_gate, finished, submit, wait_until_idle
 from world import PATIENCE, Background, add_flow, at_once, chain, flow, node, run_of, started_recorder, steps_of
 
+import database
 from dispatch import Start
 from dispatch.run_record import RunRecord
 from errors import Unavailable
@@ -17,12 +18,21 @@ BIG = {"value": "x" * 50_000}
 def refuse_inserts(dispatcher, when, table="steps"):
     """Make the database refuse to insert such rows, as a broken disk would, until `accept_inserts`."""
     # In SQLite a division by zero is null. An integer overflow is an error, but not a violated constraint.
-    sql = f"CREATE TRIGGER refuse BEFORE INSERT ON {table} WHEN {when} BEGIN SELECT abs(-9223372036854775807 - 1); END"
-    dispatcher.recorder.commit([Write(sql, ())])
+    overflow = "abs(-9223372036854775807 - 1)"
+    sql = [f"CREATE TRIGGER refuse BEFORE INSERT ON {table} WHEN {when} BEGIN SELECT {overflow}; END"]
+    if database.is_postgres():
+        body = f"BEGIN PERFORM {overflow}; RETURN NEW; END"
+        sql = [
+            f"CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$",
+            f"CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION refuse()",
+        ]
+    dispatcher.recorder.commit([Write(text, ()) for text in sql])
+    dispatcher.refused_table = table
 
 
 def accept_inserts(dispatcher):
-    dispatcher.recorder.commit([Write("DROP TRIGGER refuse", ())])
+    on_table = f" ON {dispatcher.refused_table}" if database.is_postgres() else ""
+    dispatcher.recorder.commit([Write(f"DROP TRIGGER refuse{on_table}", ())])
 
 
 def values_left(folder):

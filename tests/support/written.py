@@ -4,6 +4,7 @@ import re
 from contextlib import contextmanager
 from types import SimpleNamespace
 
+import database
 from database import execute
 from models import Write
 
@@ -13,11 +14,14 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ORDER = {"runs": "id", "all_steps": "run_id, seq", "log_entries": "id", "run_days": "day, workflow_id"}
 
 
+def list_tables():
+    """Return the names of our tables, without those in which only an engine keeps something."""
+    return [name for name in database.db.get_tables() if not re.match("sqlite_|.*_fts|server_counters", name)]
+
+
 def count_rows():
     """Return the number of rows of each table; `steps` counts both kinds of steps."""
-    names = [row[0] for row in execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
-    ours = [name for name in names if not name.startswith("sqlite_") and "_fts" not in name and name != "leases"]
-    sources = {name: name for name in ours} | {"steps": "all_steps"}
+    sources = {name: name for name in list_tables() if name != "leases"} | {"steps": "all_steps"}
     return {name: execute(f"SELECT COUNT(*) FROM {source}").fetchone()[0] for name, source in sources.items()}
 
 
