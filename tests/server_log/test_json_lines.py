@@ -7,7 +7,7 @@ import sys
 import threading
 
 import pytest
-from world import Types, chain, node, run
+from world import PATIENCE, Types, chain, node, run
 
 from server_log.json_lines import MAX_ERROR, MAX_MESSAGE, JsonFormatter, JsonHandler
 from server_log.work_ids import CURRENT, copy_work, read_ids, set_work
@@ -105,5 +105,5 @@ def test_another_thread_has_the_ids_only_if_it_is_given_them(monkeypatch):
 
     thread = threading.Thread(target=look)
     thread.start()
-    thread.join()
+    thread.join(PATIENCE)
     assert found == [{}, {"request_id": "request-1"}]
