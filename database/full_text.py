@@ -47,7 +47,7 @@ class Word(NamedTuple):
 
 
 class Engine(Protocol):
-    """What differs between the databases."""
+    """The parts of memory search that depend on the kind of database."""
 
     def require_all(self, words: Iterable[Word]) -> str: ...
     def require_any(self, words: Iterable[Word]) -> str: ...

@@ -24,7 +24,7 @@ TESTS = [path for folder in ("tests/**", "benchmarks") for path in files(folder)
 
 
 class Function(NamedTuple):
-    """What the rules below look at in a function."""
+    """The facts about a function that the rules check."""
 
     name: str
     line: int
@@ -34,7 +34,7 @@ class Function(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What they look at in a file. Syntax trees of all files would be too large to keep."""
+    """The facts about a file that the rules check. Syntax trees of all files would be too large to keep."""
 
     lines: int
     functions: list[Function]  # methods and inner ones too

@@ -1,4 +1,4 @@
-"""What the baseline of PostgreSQL does by itself: the view of steps and the triggers of counts."""
+"""The view of steps and the triggers of counts in the baseline of PostgreSQL."""
 
 import re
 import sqlite3
