@@ -15,6 +15,8 @@ from database.postgres import translate
 from errors import ConfigError
 from models import Decides, Run, RunDay, User, Workspace, WorkspaceStore, Write, execute_units, now_ms
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def url(fresh_url):

@@ -7,6 +7,8 @@ import re
 import pytest
 from servers import PASSWORD, Server, until
 
+pytestmark = pytest.mark.slow
+
 OWN_NODE = """
 from marshmallow import Schema
 from nodes.sdk import Node
