@@ -138,7 +138,7 @@ class TextSearch:
         return " | ".join(self._phrases(words))
 
     def _phrases(self, words: Iterable[Word]) -> list[str]:
-        """Return the words as a tsquery has them, without those that have no letters or digits, as in FTS5."""
+        """Return the words in the form of a tsquery. Words without letters and digits are dropped, as in FTS5."""
         found, room = [], MAX_PARTS
         for word in words:
             parts = [f"'{part}'" for part in islice(read_words(word.text[:MAX_TEXT]), room)]

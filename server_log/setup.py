@@ -16,7 +16,7 @@ log = logging.getLogger("headrace")
 
 
 def install(config: Config) -> None:
-    """Set up the log of this process, and of those that it forks. Text at the level `info` is what it writes anyway."""
+    """Set up the log of this process and of its forks. The default, text at the level `info`, needs no change."""
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
     if config.log_level == "debug":
         # Not for libraries: what they log for their developers includes SQL with its values.
