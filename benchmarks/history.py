@@ -39,7 +39,18 @@ from benchmarks import common
 from config import Config
 from database import execute
 from database.tables.base import DAY_MS, ulid
-from models import ApiToken, Run, Schedule, User, Workflow, Workspace, now_ms, settle_days
+from models import (
+    ApiToken,
+    Run,
+    Schedule,
+    Unit,
+    User,
+    Workflow,
+    Workspace,
+    execute_units,
+    now_ms,
+    settle_days,
+)
 from schema_fields.row_json import iso
 
 TARGET_MS = 15.0
@@ -361,6 +372,12 @@ class Asker:
 # The cost of a new run
 
 
+def accepted_and_ended(flow: Workflow) -> Unit:
+    """The writes of a new run that ended at once."""
+    run = Run.accept(flow, triggered_by="webhook", status="running", lease_owner="bench", claims=1, started_at=now_ms())
+    return [run.insertion(), *run.finish("bench", "success", output='{"total":105}', duration_ms=1.5)]
+
+
 def measure_writes(workspace: Workspace) -> dict[str, Any]:
     """Accept and finish runs of all flows of the workspace: microseconds a run, and pages that the log file grew by.
 
@@ -374,15 +391,7 @@ def measure_writes(workspace: Workspace) -> dict[str, Any]:
     for _ in range(GROUPS):
         began = time.perf_counter()
         with database.write():
-            for flow in chance.choices(flows, k=GROUP):
-                run = Run.accept(
-                    flow, triggered_by="webhook", status="running", lease_owner="bench", claims=1, started_at=now_ms()
-                )
-                for sql, params in (
-                    run.insertion(),
-                    *run.finish("bench", "success", output='{"total":105}', duration_ms=1.5),
-                ):
-                    execute(sql, params)
+            execute_units(accepted_and_ended(flow) for flow in chance.choices(flows, k=GROUP))
             written = time.perf_counter()
         statements.append((written - began) / GROUP * 1e6)
         commits.append((time.perf_counter() - written) / GROUP * 1e6)
