@@ -163,9 +163,9 @@ def statements_us(parts: Parts, group: int, count: int, repeat: int) -> tuple[fl
         writes = [insertions(parts.copies(group)) for _ in range(max(1, count // group))]
         inside, whole = 0.0, time.thread_time()
         for each in writes:
-            with database.write_runs():
+            with database.write_runs() as execute:
                 began = time.thread_time()
-                execute_units([each])
+                execute_units([each], execute)
                 inside += time.thread_time() - began
         whole = time.thread_time() - whole
         runs = len(writes) * group

@@ -23,9 +23,10 @@ from peewee import Database, DatabaseError, OperationalError
 from errors import ConfigError
 
 from . import sqlite
+from .engine_results import Execute as Execute
+from .engine_results import Space as Space
 from .migration_runner import MIGRATIONS as MIGRATIONS
 from .migration_runner import Kind, make_runner, migration_files
-from .space import Space as Space
 from .sqlite import checkpoint as checkpoint
 from .sqlite import db as db
 from .sqlite import is_checkpoint_due as is_checkpoint_due
@@ -103,10 +104,10 @@ def write() -> AbstractContextManager[None]:
     return _engine.write()
 
 
-def write_runs() -> AbstractContextManager[None]:
+def write_runs() -> AbstractContextManager[Execute]:
     """Open a write transaction of the recorder, which changes only runs and their parts, and nothing in a `QueryCache`.
 
-    It is never nested, and does not use Peewee's transactions, which take twice the time that SQLite needs for one.
+    Give what executes its statements, as `statements` does. It is never nested.
     """
     return _engine.write_runs()
 
@@ -121,7 +122,7 @@ def execute(sql: str, params: tuple[Any, ...] = ()) -> Any:
     return db.execute_sql(sql, params)
 
 
-def statements() -> AbstractContextManager[Callable[[str, tuple[Any, ...]], int]]:
+def statements() -> AbstractContextManager[Execute]:
     """Give a function that executes one statement and returns its row count. It costs half of `execute` for each."""
     return _engine.statements()
 

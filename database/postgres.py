@@ -31,7 +31,7 @@ from psycopg_pool import ConnectionPool
 from errors import ConfigError
 
 from . import write_lock
-from .space import Space
+from .engine_results import Execute, Space
 from .write_lock import LockTimeout, ThreadLock, lock_wait
 
 log = logging.getLogger("headrace.database")
@@ -174,7 +174,7 @@ def _execute_alone(sql: str, params: Any) -> Any:
 
 
 @contextmanager
-def statements() -> Iterator[Callable[[str, tuple[Any, ...]], int]]:
+def statements() -> Iterator[Execute]:
     """Give a function that executes one statement of the open transaction and returns its row count."""
     cursor = db._state.conn.cursor()
     with _errors:
@@ -274,10 +274,10 @@ def write() -> Iterator[None]:
 
 
 @contextmanager
-def write_runs() -> Iterator[None]:
-    """Open a write transaction of the recorder. It is never nested."""
-    with write_lock.lock, _transaction():
-        yield
+def write_runs() -> Iterator[Execute]:
+    """Open a write transaction of the recorder. It is never nested. Give what executes its statements."""
+    with write_lock.lock, _transaction(), statements() as execute:
+        yield execute
 
 
 @contextmanager

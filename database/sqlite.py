@@ -21,7 +21,7 @@ from peewee import DatabaseError, ExceptionWrapper, IntegrityError, OperationalE
 
 from . import write_lock
 from .changes import ALL, SETTINGS, Changes
-from .space import Space
+from .engine_results import Execute, Space
 
 log = logging.getLogger("headrace.database")
 
@@ -98,19 +98,18 @@ def write() -> Iterator[None]:
 
 
 @contextmanager
-def write_runs() -> Iterator[None]:
+def write_runs() -> Iterator[Execute]:
     """Open a write transaction of the recorder, which changes only runs and their parts, and nothing in a `QueryCache`.
 
-    It is never nested, and does not use Peewee's transactions, which take twice the time that SQLite needs for one.
+    Give what executes its statements. It is never nested, and does not use Peewee's transactions, which take twice the
+    time that SQLite needs for one.
     """
-    with write_lock.lock, _count_commit(ALL):
+    with write_lock.lock, _count_commit(ALL), _peewee_errors:
         cursor = db.cursor()
-        with _peewee_errors:
-            cursor.execute("BEGIN IMMEDIATE")
+        cursor.execute("BEGIN IMMEDIATE")
         try:
-            yield
-            with _peewee_errors:
-                cursor.execute("COMMIT")
+            yield lambda sql, params: cursor.execute(sql, params).rowcount
+            cursor.execute("COMMIT")
         except BaseException as error:
             if cursor.connection.in_transaction:  # On a full disk, SQLite has rolled back already.
                 with suppress(sqlite3.OperationalError):
@@ -121,7 +120,7 @@ def write_runs() -> Iterator[None]:
 
 def _forget_if_read_only(error: BaseException) -> None:
     """Close the connection if its file was read-only when it was opened: the next connection may write."""
-    if isinstance(error, OperationalError) and "readonly" in str(error):
+    if isinstance(error, OperationalError | sqlite3.OperationalError) and "readonly" in str(error):
         disconnect_thread()
 
 
@@ -180,7 +179,7 @@ def _fetch_value(sql: str) -> Any:
 
 
 @contextmanager
-def statements() -> Iterator[Callable[[str, tuple[Any, ...]], int]]:
+def statements() -> Iterator[Execute]:
     """Give a function that executes one statement and returns its row count. It costs half of `execute` for each."""
     cursor = db.cursor()
     with _peewee_errors:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import engine
@@ -225,7 +226,7 @@ class QuickRuns:
             error_text=outcome.error_text, error_node_id=outcome.error_node_id, error_kind=outcome.error_kind,
             nodes_done=record.done,
         )  # fmt: skip
-        self._turn.add(record.whole(), lambda error: told(run, outcome, text, error))
+        self._turn.add(record.whole(), partial(told, run, outcome, text))  # a closure would be six objects
         return not patience.is_over()
 
     def _job(self, run: Run, record: RunRecord, input: Any, encoded: bytes, stop: Callable[[], None]) -> Job:

@@ -255,10 +255,10 @@ class Recorder:
         if not group:
             return
         try:
-            with write_runs():
+            with write_runs() as execute:
                 # The wait for other writers may have taken long.
                 group = [batch for batch in group if not _has_failed_before(batch) and _is_wanted(batch)]
-                counts = execute_units(batch.writes for batch in group)
+                counts = execute_units((batch.writes for batch in group), execute)
         except Exception as error:
             if len(group) == 1:
                 taken = isinstance(error, IntegrityError)

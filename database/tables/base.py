@@ -366,9 +366,9 @@ class Rows(Generic[Row]):
 
 
 @cache
-def _inserting(table: str, columns: tuple[str, ...], count: int = 1) -> str:
+def _inserting(table: str, columns: tuple[str, ...], count: int = 1, conflict: str = "") -> str:
     row = f"({', '.join('?' * len(columns))})"
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * count)}"
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * count)}{conflict}"
 
 
 def insert(table: str, row: dict[str, Any]) -> Write:
@@ -376,7 +376,10 @@ def insert(table: str, row: dict[str, Any]) -> Write:
     return Write(_inserting(table, tuple(row)), tuple(row.values()))
 
 
-def insert_all(table: str, columns: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> list[Write]:
-    """Return the writes that insert these rows, ROWS_AT_ONCE in a statement, which costs less than one for each."""
+def insert_all(table: str, columns: tuple[str, ...], rows: Sequence[Sequence[Any]], conflict: str = "") -> list[Write]:
+    """Return the writes that insert these rows, ROWS_AT_ONCE in a statement, which costs less than one for each.
+
+    `conflict` is an ON CONFLICT clause.
+    """
     pages = [rows[at : at + ROWS_AT_ONCE] for at in range(0, len(rows), ROWS_AT_ONCE)]
-    return [Write(_inserting(table, columns, len(page)), tuple(chain.from_iterable(page))) for page in pages]
+    return [Write(_inserting(table, columns, len(page), conflict), tuple(chain.from_iterable(page))) for page in pages]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from peewee import CompositeKey, FloatField, IntegerField, TextField
 
 from .base import Base, Write, insert_all
 
-COLUMNS = ("workspace_id", "workflow_id", "day", "total", "success", "failed", "duration_ms")
 ADD = (
     " ON CONFLICT (workspace_id, day, workflow_id) DO UPDATE SET total = run_days.total + excluded.total, "
     "success = run_days.success + excluded.success, failed = run_days.failed + excluded.failed, "
@@ -18,13 +17,18 @@ ADD = (
 
 
 class EndedRun(NamedTuple):
-    """A run to be counted: its flow, the day on which it ended, its success and its duration in milliseconds."""
+    """A run to be counted, as a row of one: its flow, the day on which it ended, its duration in milliseconds."""
 
     workspace_id: str
     workflow_id: str
     day: int
-    success: bool
+    total: int  # 1
+    success: int  # 1 or 0
+    failed: int  # 0 or 1
     duration_ms: float
+
+
+COLUMNS = EndedRun._fields
 
 
 class RunDay(Base):
@@ -42,16 +46,20 @@ class RunDay(Base):
         primary_key = CompositeKey("workspace_id", "day", "workflow_id")
 
     @classmethod
-    def add_all(cls, ended: Iterable[EndedRun]) -> list[Write]:
+    def add_all(cls, ended: Sequence[EndedRun]) -> list[Write]:
         """Return writes that count ended runs, one row for each flow and day, always in the same order of rows.
 
         Two transactions that count the same flows thus never wait for each other in a circle.
         """
-        sums: dict[tuple[str, str, int], list[float]] = {}
-        for workspace_id, workflow_id, day, success, duration_ms in ended:
-            counts = sums.setdefault((workspace_id, workflow_id, day), [0, 0, 0, 0.0])
-            counts[0] += 1
-            counts[1 if success else 2] += 1
-            counts[3] += duration_ms
-        inserted = insert_all("run_days", COLUMNS, [(*key, *counts) for key, counts in sorted(sums.items())])
-        return [Write(sql + ADD, params) for sql, params in inserted]
+        return insert_all("run_days", COLUMNS, ended if len(ended) == 1 else _sums(ended), ADD)
+
+
+def _sums(ended: Sequence[EndedRun]) -> list[tuple[Any, ...]]:
+    sums: dict[tuple[str, str, int], list[float]] = {}
+    for workspace_id, workflow_id, day, total, success, failed, duration_ms in ended:
+        counts = sums.setdefault((workspace_id, workflow_id, day), [0, 0, 0, 0.0])
+        counts[0] += total
+        counts[1] += success
+        counts[2] += failed
+        counts[3] += duration_ms
+    return [(*key, *counts) for key, counts in sorted(sums.items())]

@@ -232,8 +232,9 @@ class Run(Timed, Base):
         """Return what counts this run, which has ended."""
         row = self.__data__
         at = row["created_at"] if row["finished_at"] is None else row["finished_at"]
-        is_success, duration = row["status"] == "success", row["duration_ms"] or 0.0
-        return EndedRun(row["workspace_id"], row["workflow_id"], at // DAY_MS, is_success, duration)
+        success = int(row["status"] == "success")
+        flow = row["workspace_id"], row["workflow_id"]
+        return EndedRun(*flow, at // DAY_MS, 1, success, 1 - success, row["duration_ms"] or 0.0)
 
     def while_it_runs(self, made: Write) -> Write:
         """Return the insertion, conditional on this run still being executed by its last claim."""

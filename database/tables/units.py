@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
-from database import statements
+from database import Execute, statements
 
 from .base import Decides, Needed, Write
 from .run_days import EndedRun, RunDay
 
 Unit: TypeAlias = Sequence[Write | EndedRun]
-_Execute: TypeAlias = Callable[[str, tuple[Any, ...]], int]
 
 
 class Undone(Exception):
     """A `Needed` write changed no row, so its whole unit must be rolled back."""
 
 
-def execute_units(units: Iterable[Unit]) -> list[list[int]]:
+def execute_units(units: Iterable[Unit], execute: Execute | None = None) -> list[list[int]]:
     """Execute units in order, in the open transaction. Return the row counts of each.
 
     What follows a `Decides` write that changed no row is not done, and its row count is 0. Ended runs are counted
-    last, once for each flow and day. Raises: Undone if a `Needed` write changed no row.
+    last, once for each flow and day. `execute` is what `write_runs` gives.
+
+    Raises: Undone if a `Needed` write changed no row.
     """
+    if execute is None:
+        with statements() as execute:
+            return execute_units(units, execute)
     ended: list[EndedRun] = []
-    with statements() as execute:
-        counts = [_execute_unit(unit, execute, ended) for unit in units]
-        if ended:
-            for sql, params in RunDay.add_all(ended):
-                execute(sql, params)
+    counts = [_execute_unit(unit, execute, ended) for unit in units]
+    for sql, params in RunDay.add_all(ended) if ended else ():
+        execute(sql, params)
     return counts
 
 
-def _execute_unit(unit: Unit, execute: _Execute, ended: list[EndedRun]) -> list[int]:
+def _execute_unit(unit: Unit, execute: Execute, ended: list[EndedRun]) -> list[int]:
     counts = []
     for item in unit:
         if isinstance(item, EndedRun):
