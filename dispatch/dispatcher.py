@@ -7,7 +7,6 @@ Every run goes through `_execute`, called by a thread of the pool, by a request 
 from __future__ import annotations
 
 import logging
-import queue
 import random
 import threading
 import time
@@ -16,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import engine
-from database import disconnect_thread, execute, write
+from database import execute, write
 from engine import Plan
 from errors import BadInput, Conflict, HeadraceError, NodeError, NotFound, Unavailable
 from models import Fact, IdempotencyKey, Lease, Run, RunOptions, Wait, Workflow, Write, new_id, now_ms
@@ -28,7 +27,8 @@ from .executor import Executor, ForAnotherProcess
 from .free_space import FreeSpace
 from .input_validation import check_input
 from .lease import ProcessLease
-from .limits import SlowLane, limit_reached
+from .limits import limit_reached
+from .queues import Lane, LocalQueue
 from .recorder import Recorder
 from .resources import Resources
 from .retry import make_retry
@@ -65,10 +65,9 @@ class Dispatcher:
         self._has_more = False  # there were more runs to claim than free threads
         # Pending runs that cannot be read, or only executed by another process, in the order of the attempts.
         self._set_aside: dict[str, None] = {}
-        self._queue: queue.SimpleQueue[Active | None] = queue.SimpleQueue()
-        self._slow: SlowLane[Active] = SlowLane(max(1, config.run_threads - config.run_threads // 4))
+        max_slow = max(1, config.run_threads - config.run_threads // 4)
+        self.queue = LocalQueue(0 if inline else config.run_threads, max_slow)
         self._local = threading.local()
-        self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
         self.is_paused = config.paused
 
@@ -84,10 +83,7 @@ class Dispatcher:
         if self.is_paused:
             log.warning("the server is paused: nothing starts by itself, and new runs are refused, until `resume`")
         self.lease.take()
-        for number in range(0 if self.inline else self.config.run_threads):
-            thread = threading.Thread(target=self._work, name=f"run-{number}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        self.queue.start(self.execute)
 
     def look_for_pause(self) -> None:
         """Read whether the server was paused or resumed by a command in another process."""
@@ -110,12 +106,8 @@ class Dispatcher:
         for active in list(self._active.values()):
             active.ended.wait(max(0.0, self.waiting.ends_at - time.monotonic()))
         self.executor.hand_back()
-        for _ in self._threads:
-            self._queue.put(None)
-        deadline = time.monotonic() + JOIN_SECONDS
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        self._threads.clear()
+        self.queue.close()
+        self.queue.stop(time.monotonic() + JOIN_SECONDS)
         try:
             try:
                 self._release_active()
@@ -261,7 +253,7 @@ class Dispatcher:
             noted = [one.with_condition("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (id_,)) for one in noted]
         record = RunRecord(self.recorder, payloads, run, made, noted)
         active = self._active[id_] = Active(record, plan)
-        has_room = len(self._active) <= self.config.run_threads and not (plan.is_slow and self._slow.is_full)
+        has_room = len(self._active) <= self.config.run_threads and not (plan.is_slow and self.queue.is_slow_lane_full)
         if not limit and (self.inline or has_room):
             record.begin(self.lease.owner)
         return active
@@ -269,10 +261,8 @@ class Dispatcher:
     def _enqueue(self, active: Active, here: bool = False) -> bool:
         """Have the run executed. Return False if it waits in the slow lane."""
         if not self.inline and not here:
-            if active.plan.is_slow and not self._slow.enter(active):
-                return False
-            self._queue.put(active)
-        elif (waiting := getattr(self._local, "waiting", None)) is not None:
+            return self.queue.offer(active.run.id, _lane(active.plan))
+        if (waiting := getattr(self._local, "waiting", None)) is not None:
             waiting.append(active)
         else:
             self._drain(active)
@@ -286,15 +276,6 @@ class Dispatcher:
                 self._execute(waiting.popleft())
         finally:
             del self._local.waiting
-
-    def _work(self) -> None:
-        try:
-            while (active := self._queue.get()) is not None:
-                self._execute(active)
-                if self._has_more and self._queue.empty():
-                    self._try_pick_up()
-        finally:
-            disconnect_thread()
 
     def may_start(self, flow: Workflow) -> str | None:
         """Return why no schedule or poll may start this flow now (`overlap` is skip). Call it in their transaction."""
@@ -392,6 +373,13 @@ class Dispatcher:
 
     # Executing
 
+    def execute(self, run_id: str) -> None:
+        """Execute a run that was queued here, in this thread; then look for other runs if no more are queued."""
+        if (active := self._active.get(run_id)) is not None:
+            self._execute(active)
+        if self._has_more and self.queue.is_empty:
+            self._try_pick_up()
+
     def _execute(self, active: Active) -> None:
         """Execute a run from its recorded state to its end or its next wait, and record that.
 
@@ -404,10 +392,10 @@ class Dispatcher:
         except Exception:
             log.exception("run %s is abandoned in its recorded state", active.run.id, extra={"run_id": active.run.id})
         finally:
+            if active.plan.is_slow:
+                self.queue.leave(active.run.id)  # while it is active, so that its id is not queued again before
             self._active.pop(active.run.id, None)
             active.end()
-            if active.plan.is_slow and (following := self._slow.leave(active)) is not None:
-                self._queue.put(following)
         if follow:
             self._try_pick_up()
 
@@ -436,7 +424,7 @@ class Dispatcher:
         self._backlog = max(0, pending - set_aside)
         self._has_more = pending > 0
         # Runs in the slow lane have no thread.
-        free = (self.config.run_threads if not self.inline else 1_000) - len(self._active) + len(self._slow)
+        free = (self.config.run_threads if not self.inline else 1_000) - len(self._active) + self.queue.waiting
         if free <= 0 or not pending:
             return []
         # Other processes see the same runs: each takes a sample of the oldest, so that they rarely collide.
@@ -496,3 +484,8 @@ class Dispatcher:
                 log.warning("run %s was claimed but not executed; it is released", id_, extra={"run_id": id_})
                 # Since it was read, it may have ended, or waited and been claimed again.
                 self.recorder.commit([Run.release(id_, self.lease.owner, claims)])
+
+
+def _lane(plan: Plan) -> Lane:
+    """Return the lane of the runs of a plan."""
+    return "slow" if plan.is_slow else "runs"

@@ -424,4 +424,4 @@ def test_threads_that_claim_runs_at_the_same_time_start_each_once(start, gate):
             wait_until_idle(dispatcher, run_of(id_))
             assert run_of(id_).claims == 1
         gate.opened.clear()
-    assert dispatcher._queue.empty()
+    assert dispatcher.queue.is_empty

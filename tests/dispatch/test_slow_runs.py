@@ -69,8 +69,8 @@ def test_waiting_slow_runs_start_in_order_and_all_end(dispatcher, slow, runs):
     slow.opened.set()
     assert {finished(dispatcher, run).status for run in runs} == {"success"}
     assert sorted(slow.came[:AT_WORK]) == [0, 1, 2] and sorted(slow.came) == [0, 1, 2, 3, 4, 5]
-    until(lambda: not dispatcher._slow._active)
-    assert len(dispatcher._slow) == 0
+    until(lambda: dispatcher.active_count() == 0)
+    assert dispatcher.queue.waiting == 0 and not dispatcher.queue.is_slow_lane_full
 
 
 def test_a_slow_run_cancelled_while_it_waits_never_starts(dispatcher, slow, runs):

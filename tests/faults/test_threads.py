@@ -189,9 +189,9 @@ class Team:
 
 def work(process):
     """Do the work of one thread of the process for one run. Return True if there was a run."""
-    if process._queue.empty():
+    if process.queue.is_empty:
         return False
-    process._execute(process._queue.get(timeout=PATIENCE))
+    process.execute(process.queue.take(PATIENCE))
     return True
 
 

@@ -1,0 +1,127 @@
+"""Queues of pending runs: what brings their ids to the threads that execute them.
+
+A queue may lose, repeat and reorder ids: the database decides which process executes a run. `LocalQueue` has threads of
+this process. A queue of several machines is in worker.py.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+from database import disconnect_thread
+
+from .limits import SlowLane
+
+Lane: TypeAlias = Literal["runs", "slow"]
+Execute: TypeAlias = Callable[[str], None]  # executes the run with this id in the calling thread, if it still waits
+
+
+class QueueState(NamedTuple):
+    """The state of a queue. `depth` is the number of ids in it, as far as this process knows.
+
+    `is_down`: ids are lost at the moment. `deaf_for`: seconds in which runs waited and the queue brought none.
+    """
+
+    depth: int
+    is_down: bool = False
+    deaf_for: float = 0.0
+
+
+class Queue(Protocol):
+    """Brings ids of pending runs to those who execute them."""
+
+    is_local: bool  # may be given a run whose row is not written yet
+
+    def start(self, execute: Execute) -> None:
+        """Begin to bring ids. Call it after the fork."""
+
+    def offer(self, run_id: str, lane: Lane) -> bool:
+        """Give a run. Never blocks, never raises. Return False if the run waits for a place in its lane."""
+
+    def state(self) -> QueueState:
+        """Return the state for metrics."""
+
+    def close(self) -> None:
+        """Bring no more ids."""
+
+    def stop(self, deadline: float) -> None:
+        """End the threads, until the deadline on `time.monotonic`."""
+
+
+class LocalQueue:
+    """Threads of this process, which execute runs in the order of their offers.
+
+    At most `max_slow` runs of the lane `slow` are executed at a time; the others wait.
+    """
+
+    is_local = True
+
+    def __init__(self, threads: int, max_slow: int) -> None:
+        self.size = threads
+        self._offered: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._slow: SlowLane[str] = SlowLane(max_slow)
+        self.threads: list[threading.Thread] = []
+
+    def start(self, execute: Execute) -> None:
+        """Start the threads."""
+        for number in range(self.size):
+            thread = threading.Thread(target=self._work, args=(execute,), name=f"run-{number}", daemon=True)
+            thread.start()
+            self.threads.append(thread)
+
+    def _work(self, execute: Execute) -> None:
+        try:
+            while (run_id := self._offered.get()) is not None:
+                execute(run_id)
+        finally:
+            disconnect_thread()
+
+    def offer(self, run_id: str, lane: Lane) -> bool:
+        """Have a thread execute the run. Return False if it waits for a place in its lane."""
+        if lane == "slow" and not self._slow.enter(run_id):
+            return False
+        self._offered.put(run_id)
+        return True
+
+    def leave(self, run_id: str) -> None:
+        """Give the place of an ended slow run to the next one."""
+        if (following := self._slow.leave(run_id)) is not None:
+            self._offered.put(following)
+
+    def take(self, seconds: float) -> str:
+        """Return the next id, for a caller that executes it instead of a thread. Raises: queue.Empty after a time."""
+        return self._offered.get(timeout=seconds) or ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Return True if no run waits for a thread."""
+        return self._offered.empty()
+
+    @property
+    def waiting(self) -> int:
+        """Return the number of slow runs that wait for a place in their lane."""
+        return len(self._slow)
+
+    @property
+    def is_slow_lane_full(self) -> bool:
+        """Return True if the next slow run would have to wait."""
+        return self._slow.is_full
+
+    def state(self) -> QueueState:
+        """Return the number of runs that wait for a thread or a place."""
+        return QueueState(self._offered.qsize() + len(self._slow))
+
+    def close(self) -> None:
+        """Have each thread end after the runs that were offered before."""
+        for _ in self.threads:
+            self._offered.put(None)
+
+    def stop(self, deadline: float) -> None:
+        """Wait for the end of the threads."""
+        for thread in self.threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self.threads.clear()
