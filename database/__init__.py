@@ -22,7 +22,8 @@ from peewee import Database, DatabaseError, OperationalError
 
 from errors import ConfigError
 
-from . import sqlite
+from . import clock, sqlite
+from .clock import LeaseClock as LeaseClock
 from .engine_results import Execute as Execute
 from .engine_results import Space as Space
 from .migration_runner import MIGRATIONS as MIGRATIONS
@@ -59,6 +60,7 @@ def connect(target: Path | str, durability: str = "full") -> None:
     global _engine, db
     engine = _load_postgres() if isinstance(target, str) else sqlite
     engine.connect(target, durability)
+    clock.follow(None)
     if engine is not _engine:
         _engine, db = engine, engine.db
         for bind in _on_change:
@@ -77,6 +79,19 @@ def on_engine_change(bind: Callable[[Database], None]) -> None:
 def is_postgres() -> bool:
     """Return True if the database is PostgreSQL."""
     return _engine is not sqlite
+
+
+def lease_clock() -> LeaseClock:
+    """Return the clock that judges leases."""
+    found: LeaseClock = _engine.LEASE_CLOCK
+    return found
+
+
+def synchronize_clock() -> None:
+    """Have `now_ms` follow the clock of PostgreSQL; call this every few seconds. Does nothing with SQLite."""
+    if is_postgres():
+        by = lease_clock()
+        clock.follow(lambda: int(fetch_value(f"SELECT {by.sql}", (by.now(),))))
 
 
 def disconnect_thread() -> None:
@@ -187,6 +202,7 @@ def migrate() -> list[str]:
         if written_by() != VERSION:
             with write():
                 execute(SET_FACT, ("version", VERSION))
+    synchronize_clock()
     for name in applied:
         log.debug("migration %s applied", name)
     if applied:

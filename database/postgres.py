@@ -31,6 +31,7 @@ from psycopg_pool import ConnectionPool
 from errors import ConfigError
 
 from . import write_lock
+from .clock import LeaseClock
 from .engine_results import Execute, Space
 from .write_lock import LockTimeout, ThreadLock, lock_wait
 
@@ -57,6 +58,10 @@ BEGIN = (
     "SET LOCAL synchronous_commit = {synchronous}; SELECT pg_advisory_xact_lock({lock})"
 )
 BEGIN_LEASE = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s'"
+# The time of the server, not of the transaction's beginning.
+LEASE_CLOCK = LeaseClock(
+    lambda: "database", "(CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) + ?)", lambda: 0
+)
 NOTE_CHANGE = "UPDATE server_counters SET value = value + 1 WHERE name = 'settings'; "
 
 # Texts of SQLite's form that have another one here. A string of SQL and a mark of a parameter are found too; `%s` is a

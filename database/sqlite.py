@@ -21,6 +21,7 @@ from peewee import DatabaseError, ExceptionWrapper, IntegrityError, OperationalE
 
 from . import write_lock
 from .changes import ALL, SETTINGS, Changes
+from .clock import LeaseClock, boot_id, monotonic_ms
 from .engine_results import Execute, Space
 
 log = logging.getLogger("headrace.database")
@@ -30,6 +31,8 @@ BUSY_MS = 5000
 CHECKPOINT_COMMITS = 64  # after which a checkpoint is due, some 5 MB of the write-ahead log under load
 FALLBACK_PAGES = 8_000  # of the log, 32 MB, at which a commit makes a checkpoint itself, if no thread does
 PAGES_AT_ONCE = 32
+# All processes are on one machine, and a change of its time must not end them.
+LEASE_CLOCK = LeaseClock(boot_id, "?", monotonic_ms)
 
 db = SqliteDatabase(None)
 # Raises errors of sqlite3 as those of Peewee, as `execute_sql` does.

@@ -154,7 +154,7 @@ class Dispatcher:
         trusts = self.lease.trusts_silence()
         for run in Run.abandoned(trusts):
             log.warning("the process of run %s has died; the run will be resumed", run.id, extra={"run_id": run.id})
-            self.recorder.commit([Run.requeue_abandoned(run.id, trusts)])
+            self.recorder.commit([Run.lock_lease(run.id), Run.requeue_abandoned(run.id, trusts)])
         Run.unqueue()
         self._stop_lost_runs()
         self._release_forgotten()

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from database import disconnect_thread
+from database import disconnect_thread, synchronize_clock
 from models import Lease, Run, new_id
 from nodes.base import REGISTRY
 
@@ -45,6 +45,7 @@ class ProcessLease:
         # their silence does not mean that they are dead.
         trusts_at, self._trusts_at = self._trusts_at, math.inf
         Lease.beat(self.owner, int(self.seconds * 1000), REGISTRY)
+        synchronize_clock()
         has_lapsed = trusts_at == math.inf or 0 < until <= now
         self._trusts_at = now + self.seconds if has_lapsed else trusts_at
         self._alive_until = now + self.seconds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from database import synchronize_clock
 from models import Lease, Poll, Schedule, monotonic_ms, new_id, now_ms
 from scheduler.cron import get_cron
 from scheduler.firing import UNREADABLE, MayStart, fire_due
@@ -33,6 +34,8 @@ class Leadership:
             return True
         leads = Lease.lead(self.name, self.owner, self.duration_ms, self.wall)
         self._until = now + self.duration_ms if leads else 0
+        if leads:
+            synchronize_clock()
         return leads
 
     def release(self) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain
-from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import orjson
 from peewee import BooleanField, Database, Model, make_snake_case
 
 from database import db, execute, is_postgres, on_engine_change, write
+from database.clock import monotonic_ms as monotonic_ms
+from database.clock import now_ms as now_ms
 
 DAY_MS = 86_400_000
 PRUNED_AT_ONCE = 1_000
@@ -52,25 +52,6 @@ class Decides(Write):
     """A statement that must change a row: otherwise the statements that follow it in its unit are not done."""
 
     __slots__ = ()
-
-
-def now_ms() -> int:
-    """Return milliseconds since 1970, UTC."""
-    return time.time_ns() // 1_000_000
-
-
-def monotonic_ms() -> int:
-    """Return milliseconds of the monotonic clock, the same for all processes of the machine."""
-    return time.monotonic_ns() // 1_000_000
-
-
-@cache
-def boot_id() -> str:
-    """Return the id of this boot, since `monotonic_ms` restarts with each boot; empty if unknown."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
 
 
 _last_ulid = 0

@@ -9,28 +9,36 @@ from pathlib import Path
 import orjson
 from peewee import IntegerField, TextField
 
-from database import execute, write_leases
+from database import LeaseClock, execute, fetch_value, is_postgres, lease_clock, write_leases
+from database.clock import boot_id
 
-from .base import DAY_MS, Base, boot_id, encode_list, monotonic_ms
+from .base import DAY_MS, Base, encode_list, now_ms
 
 
 def _this_process() -> str | None:
-    """Return the identity of this process: pid namespace, pid and start time; None if unknown."""
+    """Return the identity of this process: pid namespace, pid and start time; None if unknown.
+
+    With PostgreSQL, the namespace begins with the boot id: leases there are of several machines.
+    """
     return _process("self", os.getpid())
 
 
 def _process(folder: str, pid: int) -> str | None:
     try:
-        space = Path("/proc/self/ns/pid").readlink()
+        space = str(Path("/proc/self/ns/pid").readlink())
         fields = Path(f"/proc/{folder}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
+    if is_postgres():
+        if not boot_id():
+            return None
+        space = f"{boot_id()}:{space}"
     state, started = fields[0], fields[19]
     return f"{space} {pid} {started}" if state not in "ZX" else None
 
 
 def _is_there(process: str) -> bool | None:
-    """Return True if this same process exists; None if its id belongs to another pid namespace."""
+    """Return True if this same process exists; None if its id belongs to another pid namespace or machine."""
     space, pid, _ = process.split()
     own = _this_process()
     return _process(pid, int(pid)) == process if own is not None and own.split()[0] == space else None
@@ -39,9 +47,10 @@ def _is_there(process: str) -> bool | None:
 class Lease(Base):
     """A process that is alive until `until` unless it renews the lease; or a right that `owner` holds until then.
 
-    Processes use the monotonic clock, since a clock change must not kill them: `until` is in milliseconds since boot,
-    and `owner` is the boot id. `process` is the identity of the process: if it no longer exists, others need not wait.
-    Rights use the wall clock.
+    `until` of a process is in milliseconds by the clock `owner` (see database/clock.py): with SQLite since boot, and
+    `owner` is the boot id, since a change of the time of day must not kill processes. `process` is the identity of the
+    process: if it no longer exists, others need not wait. Rights use the time of day; PostgreSQL reads and judges its
+    own clock.
 
     `node_types` is a JSON list of the node types that the process has; null for a right.
     """
@@ -55,65 +64,74 @@ class Lease(Base):
     @classmethod
     def beat(cls, name: str, for_ms: int, node_types: Iterable[str] = ()) -> None:
         """Renew the lease of a process, which has these node types, for this time."""
+        clock = lease_clock()
         sql = (
-            "INSERT INTO leases (name, until, owner, process, node_types) VALUES (?, ?, ?, ?, ?) "
+            f"INSERT INTO leases (name, until, owner, process, node_types) VALUES (?, {clock.sql}, ?, ?, ?) "
             "ON CONFLICT (name) DO UPDATE SET until = excluded.until, node_types = excluded.node_types"
         )
         types = encode_list(sorted(node_types))
         with write_leases():
-            execute(sql, (name, monotonic_ms() + for_ms, boot_id(), _this_process(), types))
+            execute(sql, (name, clock.now() + for_ms, clock.identity(), _this_process(), types))
 
     @classmethod
     def has_node_types(cls, types: Set[str]) -> bool:
         """Return True if a living process has all of these node types."""
-        sql = "SELECT node_types FROM leases WHERE owner = ? AND until > ? AND node_types IS NOT NULL"
-        found = execute(sql, (boot_id(), monotonic_ms())).fetchall()
+        clock = lease_clock()
+        sql = f"SELECT node_types FROM leases WHERE owner = ? AND until > {clock.sql} AND node_types IS NOT NULL"
+        found = execute(sql, (clock.identity(), clock.now())).fetchall()
         return any(types <= set(orjson.loads(text)) for (text,) in found)
 
     @classmethod
     def delete_gone(cls) -> None:
         """Delete the leases of processes that no longer exist."""
         sql = "SELECT name, process FROM leases WHERE owner = ? AND process IS NOT NULL"
-        gone = [name for name, process in execute(sql, (boot_id(),)).fetchall() if _is_there(process) is False]
+        found = execute(sql, (lease_clock().identity(),)).fetchall()
+        gone = [name for name, process in found if _is_there(process) is False]
         for name in gone:
             cls.end(name)
 
     @classmethod
     def find_living(cls) -> list[str]:
         """Return the processes that exist, even if silent; in other pid namespaces, processes with a valid lease."""
-        sql = "SELECT name, until, process FROM leases WHERE name LIKE 'proc%' AND owner = ?"
+        clock = lease_clock()
+        sql = f"SELECT name, until > {clock.sql}, process FROM leases WHERE name LIKE 'proc%' AND owner = ?"
         found = []
-        for name, until, process in execute(sql, (boot_id(),)).fetchall():
+        for name, is_valid, process in execute(sql, (clock.now(), clock.identity())).fetchall():
             is_there = None if process is None else _is_there(process)
-            if until > monotonic_ms() if is_there is None else is_there:
+            if is_valid if is_there is None else is_there:
                 found.append(name if process is None else f"process {process.split()[1]}")
         return found
 
     @classmethod
     def end(cls, name: str) -> None:
         """End the lease of a process."""
-        cls.drop(name, boot_id())
+        cls.drop(name, lease_clock().identity())
 
     @classmethod
-    def lead(cls, name: str, owner: str, for_ms: int, wall: Callable[[], int]) -> bool:
+    def lead(cls, name: str, owner: str, for_ms: int, wall: Callable[[], int] = now_ms) -> bool:
         """Take or renew the right for this time. Return False if another owner holds it.
 
-        The clock is read after the row: with an older time, a lease that was just renewed would seem too long.
+        PostgreSQL reads its own clock, unless `wall` is another function than `now_ms`. The clock is read after the
+        row: with an older time, a lease that was just renewed would seem too long.
         """
+        clock = lease_clock() if is_postgres() and wall is now_ms else LeaseClock(str, "?", wall)
         # A waiting process only reads and does not disturb writers. A lease longer than `for_ms` was written while the
         # clock was ahead, and does not count.
         row = execute("SELECT owner, until FROM leases WHERE name = ?", (name,)).fetchone()
-        now = wall()
-        if row is not None and row[0] != owner and now < row[1] <= now + for_ms:
-            return False
+        if row is not None and row[0] != owner:
+            now = clock.now() if clock.sql == "?" else fetch_value(f"SELECT {clock.sql}", (0,))
+            if now < row[1] <= now + for_ms:
+                return False
+        # Each time is computed when it is needed: PostgreSQL may wait for another process between two of them.
         sql = (
-            "INSERT INTO leases (name, until, owner) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
-            "until = excluded.until, owner = excluded.owner "
-            "WHERE leases.owner = excluded.owner OR leases.until <= ? OR leases.until > excluded.until"
+            f"INSERT INTO leases (name, until, owner) VALUES (?, {clock.sql}, ?) ON CONFLICT (name) DO UPDATE SET "
+            f"until = {clock.sql}, owner = excluded.owner "
+            f"WHERE leases.owner = excluded.owner OR leases.until <= {clock.sql} OR leases.until > {clock.sql}"
         )
         with write_leases():
-            now = wall()
-            return bool(execute(sql, (name, now + for_ms, owner, now)).rowcount)
+            now = clock.now()
+            end = now + for_ms
+            return bool(execute(sql, (name, end, owner, end, now, end)).rowcount)
 
     @classmethod
     def drop(cls, name: str, owner: str) -> None:
@@ -124,6 +142,7 @@ class Lease(Base):
     @classmethod
     def prune(cls) -> None:
         """Delete leases that ended a day ago or before the last boot."""
-        old = "name LIKE 'proc%' AND (owner IS NULL OR owner <> ? OR until < ?)"
+        clock = lease_clock()
+        old = f"name LIKE 'proc%' AND (owner IS NULL OR owner <> ? OR until < {clock.sql})"
         with write_leases():
-            execute(f"DELETE FROM leases WHERE {old}", (boot_id(), monotonic_ms() - DAY_MS))
+            execute(f"DELETE FROM leases WHERE {old}", (clock.identity(), clock.now() - DAY_MS))

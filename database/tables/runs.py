@@ -11,7 +11,7 @@ import orjson
 from peewee import SQL, BooleanField, FloatField, IntegerField, TextField
 
 from constants import ENDED, RUN_STATUSES, TRIGGERS, UNFINISHED
-from database import execute, fetch_value, write
+from database import execute, fetch_value, lease_clock, write
 from errors import ERROR_KINDS
 
 from .base import (
@@ -22,12 +22,10 @@ from .base import (
     Rows,
     Timed,
     Write,
-    boot_id,
     id_bounds,
     insert,
     insert_all,
     made_at,
-    monotonic_ms,
     new_id,
     now_ms,
 )
@@ -38,7 +36,8 @@ from .units import Unit, execute_units
 from .workflows import Workflow
 
 # Statuses are part of the SQL text, not parameters: only then does SQLite use the partial indexes.
-NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND owner = ? AND until > ?)"
+NO_LEASE = "NOT EXISTS (SELECT 1 FROM leases WHERE name = {0}.lease_owner AND owner = ? AND until > {1})"
+EVER = 2**62  # milliseconds before which no lease ended
 # The condition that a claim still executes its run.
 STILL_RUNS = "EXISTS (SELECT 1 FROM runs WHERE id = ? AND claims = ? AND status = 'running')"
 # The reason of runs that wait because the flow's limit of concurrent runs is reached.
@@ -123,6 +122,12 @@ class RunFilters(NamedTuple):
         unfinished = [f"status = '{name}'{of_trigger}" for name in UNFINISHED if name in wanted]
         ended = [name for name in ENDED if name in wanted]
         return unfinished + [f"status = '{name}' AND triggered_by = '{one}'" for name in ended for one in triggers]
+
+
+def _no_lease(runs: str, silent: bool) -> tuple[str, tuple[Any, ...]]:
+    """Return the condition that a run's process has no lease, with `silent` no valid one, and its parameters."""
+    clock = lease_clock()
+    return NO_LEASE.format(runs, clock.sql), (clock.identity(), clock.now() - (0 if silent else EVER))
 
 
 @cache
@@ -284,18 +289,29 @@ class Run(Timed, Base):
 
         Without `silent`, a silent process counts as alive unless it is known to have ended.
         """
-        alive = (boot_id(), monotonic_ms() if silent else 0)
-        dead = SQL(f"t1.status = 'running' AND t1.lease_owner IS NOT NULL AND {NO_LEASE.format('t1')}", alive)
+        no_lease, alive = _no_lease("t1", silent)
+        dead = SQL(f"t1.status = 'running' AND t1.lease_owner IS NOT NULL AND {no_lease}", alive)
         return sorted(cls.select().where(dead), key=lambda run: str(run.id))
 
     @classmethod
     def requeue_abandoned(cls, id_: str, silent: bool = True) -> Write:
         """Return the write that makes a run pending again if its process is still not alive: see `abandoned`."""
+        no_lease, alive = _no_lease("runs", silent)
         sql = (
             "UPDATE runs SET status = 'pending', lease_owner = NULL, deaths = deaths + 1 "
-            f"WHERE id = ? AND status = 'running' AND {NO_LEASE}"
+            f"WHERE id = ? AND status = 'running' AND {no_lease}"
         )
-        return Write(sql.format("runs"), (id_, boot_id(), monotonic_ms() if silent else 0))
+        return Write(sql, (id_, *alive))
+
+    @classmethod
+    def lock_lease(cls, id_: str) -> Write:
+        """Return the write that locks the lease of the run's process until the transaction ends.
+
+        With `requeue_abandoned` after it, a process that renews its lease at the last moment either keeps its runs, or
+        its renewal waits, and it finds then that it has lost them.
+        """
+        sql = "UPDATE leases SET until = until WHERE name = (SELECT lease_owner FROM runs WHERE id = ?)"
+        return Write(sql, (id_,))
 
     @classmethod
     def release(cls, id_: str, owner: str, claims: int | None = None) -> Write:

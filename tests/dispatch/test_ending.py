@@ -23,7 +23,7 @@ from world import (
 )
 
 import database
-from database.tables.base import boot_id, monotonic_ms
+from database import lease_clock
 from dispatch import MAX_DEATHS, Start
 from errors import NodeError, Unavailable
 from models import Lease, Run, RunDay, Write
@@ -34,8 +34,9 @@ from nodes.base import REGISTRY
 
 def alive(owner):
     """Return the statement that gives another process a lease."""
-    values = (owner, monotonic_ms() + 60_000, boot_id())
-    return "INSERT INTO leases (name, until, owner) VALUES (?, ?, ?)", values
+    clock = lease_clock()
+    values = (owner, clock.now() + 60_000, clock.identity())
+    return f"INSERT INTO leases (name, until, owner) VALUES (?, {clock.sql}, ?)", values
 
 
 def interleave(path, when, statements):
