@@ -96,6 +96,7 @@ def post_worker_init(worker):
     server = worker.app.wsgi().extensions["headrace"]
     server.start()
     worker.shortcut = server.shortcut
+    worker.on_response = server.requests.count
     if _config.log_format == "json":
         worker.request_ids = RequestIds(_config.trusted_proxies > 0)
     # A signal handler must not wait for a lock, and only this queue takes none: a thread does the rest.

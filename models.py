@@ -22,6 +22,7 @@ from database.tables.leases import Lease
 from database.tables.link_signatures import without_signatures
 from database.tables.logins import LoginAddress, LoginFailure
 from database.tables.logs import LogEntry, LogFilters
+from database.tables.metric_counts import Count, MetricCount
 from database.tables.metric_sums import settle_days
 from database.tables.metrics import metrics, totals
 from database.tables.polls import CLAIM_MS, Claim, Poll, PollEntry
@@ -30,6 +31,13 @@ from database.tables.run_days import EndedRun, RunDay
 from database.tables.run_options import RunOptions
 from database.tables.runs import QUEUED, Run, RunFilters
 from database.tables.schedules import GRACE_MS, Due, Schedule, ScheduleFire
+from database.tables.server_metrics import (
+    FlowMetrics,
+    count_claimable,
+    count_unfinished,
+    find_queue_age,
+    measure_flows,
+)
 from database.tables.server_state import Fact
 from database.tables.steps import Step
 from database.tables.units import Undone, Unit, execute_units

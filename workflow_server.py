@@ -22,6 +22,7 @@ import api
 import cli
 import config as settings
 import database
+from api.http.request_metrics import RequestMetrics
 from api.shortcut import Shortcut
 from api.webhooks.rate_limit import RateLimits
 from api.webhooks.refusal_log import RefusalLog
@@ -29,6 +30,7 @@ from config import Config
 from database import backups
 from database.checkpoints import Checkpoints
 from dispatch import Dispatcher, Links, Resources, make_services
+from dispatch.metrics_publisher import PUBLISH_SECONDS, MetricsPublisher
 from dispatch.recorder import Recorder
 from errors import ConfigError
 from models import DatabaseRefused, lock_wait
@@ -64,7 +66,10 @@ class Server:
         links = Links(self.vault.sign, config.base_url)
         resources = Resources(config, make_services(config), links, self.credentials.find)
         self.dispatcher = Dispatcher(resources, self.recorder, inline)
-        self.scheduler = Scheduler(self.dispatcher)
+        self.requests = RequestMetrics()
+        measured = [self.recorder.commit_seconds, self.recorder.group_size, self.requests.seconds]
+        self.metrics = MetricsPublisher(self.dispatcher, measured)
+        self.scheduler = Scheduler(self.dispatcher, {self.metrics.publish: PUBLISH_SECONDS})
         self.rates = RateLimits(config.data_dir / "rates")
         self.refusals = RefusalLog()
         self.shortcut = Shortcut(self.dispatcher, self.vault, self.refusals)
@@ -102,6 +107,7 @@ class Server:
                 self.scheduler.stop()
                 self.dispatcher.stop()
                 self.recorder.stop()
+                self.metrics.publish_last()
                 self.checkpoints.stop()
                 self._has_ended = True
         database.disconnect()

@@ -28,6 +28,7 @@ from api import (
     metrics,
     people,
     profile,
+    prometheus,
     resume,
     run_answer,
     runs,
@@ -36,7 +37,7 @@ from api import (
     webhooks,
     workflows,
 )
-from api.http import auth, caching, json_io, link_redaction, query_parameters, static_app
+from api.http import auth, caching, json_io, link_redaction, query_parameters, request_metrics, static_app
 from api.http.caching import respond_once
 from api.http.content_policy import hash_inline
 
@@ -69,12 +70,13 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
     """Register the whole API on the app, and the browser app that is built in this folder."""
     app.url_map.merge_slashes = False  # otherwise a double slash is answered by an HTML redirect
     app.url_map.converters["slashes"] = webhooks.Slashes
+    request_metrics.install(app)
     json_io.install(app)
     auth.install(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.add_url_rule("/api/openapi.json", "openapi", _send_openapi)
-    app.add_url_rule("/metrics", "prometheus", metrics.export_prometheus)
+    app.add_url_rule("/metrics", "prometheus", prometheus.export)
     app.add_url_rule("/mcp", "mcp", mcp.answer, methods=["POST"], provide_automatic_options=False)
     app.add_url_rule("/api/docs", "docs", _redirect_to_docs, provide_automatic_options=False)
     app.register_blueprint(_make_docs_blueprint())

@@ -1,18 +1,17 @@
-"""Health and metrics of the server, as JSON and for Prometheus."""
+"""Health of the server, and metrics of a workspace, as JSON. Those of the server are in prometheus.py."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Response
 from marshmallow import validate
 
 from api.http.auth import allow_anyone, get_workspace_id, require_role
 from api.http.json_io import Resource
-from api.http.server import get_dispatcher, get_server
+from api.http.server import get_server
 from constants import RUN_STATUSES, VERSION
 from errors import Unavailable
-from models import Poll, Schedule, Workspace, is_write_blocked, now_ms, space, totals
+from models import Workspace, is_write_blocked, now_ms
 from models import metrics as figures
 from schema_fields import Items, Milliseconds, Out, Shape, Time, Whole, fields
 from schema_fields.row_json import iso
@@ -122,27 +121,3 @@ def get_metrics(args: dict[str, int]) -> Any:
     for day in answer["daily"]:
         day["day"] = iso(day["day"] * 86_400_000)[:10]
     return answer
-
-
-@require_role("viewer", admin=True)
-def export_prometheus() -> Response:
-    """Show the whole server's metrics as Prometheus text. Admins of the server only; use an API token of one."""
-    # Counts tell a stranger how busy the server is; Prometheus can send a bearer token.
-    from prometheus_client import CollectorRegistry, Gauge, generate_latest
-
-    dispatcher, now, (size, free) = get_dispatcher(), now_ms(), space()
-    registry = CollectorRegistry()
-    runs = Gauge("headrace_runs", "Runs by status, ever", ["status"], registry=registry)
-    for status, count in totals().items():
-        runs.labels(status).set(count)
-    for name, help, value in (
-        ("process_active_runs", "Active runs of the responding process", dispatcher.active_count()),
-        ("paused", "1 while the server is paused and starts nothing", dispatcher.is_paused),
-        ("schedules_overdue", "Schedules over a minute late", Schedule.overdue(now)),
-        ("polls_failing", "Triggers whose last poll failed", Poll.failing()),
-        ("polls_overdue", "Polls over a minute late", Poll.overdue(now)),
-        ("database_bytes", "Size of the database", size),
-        ("database_free_bytes", "Free bytes within the database", free),
-    ):
-        Gauge(f"headrace_{name}", help, registry=registry).set(value)
-    return Response(generate_latest(registry), mimetype="text/plain; version=0.0.4; charset=utf-8")

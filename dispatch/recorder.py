@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any, NamedTuple, TypeAlias
@@ -18,6 +19,8 @@ from peewee import IntegrityError
 from database import LockTimeout, disconnect_thread, lock_wait, write_runs
 from errors import Conflict, Unavailable
 from models import Run, Step, Undone, Unit, Write, execute_units
+
+from .histograms import SECONDS, SIZES, Histogram
 
 log = logging.getLogger("headrace.recorder")
 MAX_GROUP = 512  # batches in a commit
@@ -35,6 +38,11 @@ class _Batch(NamedTuple):
     writes: Unit
     done: Done | Turn
     after: Done | None = None
+
+    @property
+    def size(self) -> int:
+        """Return the number of units in it: a turn has one for each run."""
+        return len(self.done.runs) if isinstance(self.done, Turn) else 1
 
 
 class Revocable(Future[list[int]]):
@@ -185,6 +193,8 @@ class Recorder:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()  # nothing is queued after the end marker: its future would never end
         self._has_ended = False
+        self.commit_seconds = Histogram("headrace_commit_seconds", SECONDS)
+        self.group_size = Histogram("headrace_commit_size", SIZES)
 
     def start(self) -> None:
         """Start the writer thread."""
@@ -254,6 +264,7 @@ class Recorder:
         group = [batch for batch in group if not _has_failed_before(batch)]
         if not group:
             return
+        began = time.perf_counter()
         try:
             with write_runs() as execute:
                 # The wait for other writers may have taken long.
@@ -269,6 +280,8 @@ class Recorder:
             for batch in group:
                 self._commit([batch])
             return
+        self.commit_seconds.observe(time.perf_counter() - began)
+        self.group_size.observe(sum([batch.size for batch in group]))
         for batch, rows in zip(group, counts, strict=True):
             batch.done.set_result(rows)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -87,10 +87,13 @@ class ClockAwareScheduler(BackgroundScheduler):
 
 
 class Scheduler:
-    """Starts and stops all periodic jobs. Start it once for each process, after the fork."""
+    """Starts and stops all periodic jobs. Start it once for each process, after the fork.
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
-        self.dispatcher = dispatcher
+    `more` are further jobs, each with the seconds between two of its calls.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, more: Mapping[Callable[[], object], float] | None = None) -> None:
+        self.dispatcher, self.more = dispatcher, more or {}
         self.leader: Leader | None = None
         self.poller: Poller | None = None
         self.retention: Retention | None = None
@@ -120,6 +123,7 @@ class Scheduler:
             ("ticks", unless_paused(dispatcher.wake), WAKE_SECONDS, undefined),
             ("retention", unless_paused(self.retention.work), RETAIN_SECONDS, later),
             ("retention", lambda: settle_days(now_ms()), SETTLE_SECONDS, later),
+            *(("default", job, seconds, undefined) for job, seconds in self.more.items()),
         ]
         for executor, job, seconds, first in jobs:
             # Threads of the pools end without notice; that of the ticks closes its connection itself.

@@ -52,7 +52,8 @@ class Lease(Base):
     process: if it no longer exists, others need not wait. Rights use the time of day; PostgreSQL reads and judges its
     own clock.
 
-    `node_types` is a JSON list of the node types that the process has; null for a right.
+    `node_types` is a JSON list of the node types that the process has; null for a right. For the metrics, each process
+    also has its `role`, the number of its `active` runs, and of its `threads` for runs; null until it has written them.
     """
 
     name = TextField(primary_key=True)
@@ -60,6 +61,9 @@ class Lease(Base):
     owner = TextField(null=True)
     process = TextField(null=True)
     node_types = TextField(null=True)
+    role = TextField(null=True)
+    active = IntegerField(null=True)
+    threads = IntegerField(null=True)
 
     @classmethod
     def beat(cls, name: str, for_ms: int, node_types: Iterable[str] = ()) -> None:
@@ -80,6 +84,21 @@ class Lease(Base):
         sql = f"SELECT node_types FROM leases WHERE owner = ? AND until > {clock.sql} AND node_types IS NOT NULL"
         found = execute(sql, (clock.identity(), clock.now())).fetchall()
         return any(types <= set(orjson.loads(text)) for (text,) in found)
+
+    @classmethod
+    def describe(cls, name: str, role: str, active: int, threads: int) -> None:
+        """Write the role, the active runs and the threads of a process. Call inside a transaction."""
+        execute("UPDATE leases SET role = ?, active = ?, threads = ? WHERE name = ?", (role, active, threads, name))
+
+    @classmethod
+    def count_by_role(cls) -> list[tuple[str, int, int, int]]:
+        """Return role, number, active runs and threads of the living processes."""
+        clock = lease_clock()
+        sql = (
+            "SELECT COALESCE(role, 'all'), COUNT(*), COALESCE(SUM(active), 0), COALESCE(SUM(threads), 0) FROM leases "
+            f"WHERE name LIKE 'proc%' AND owner = ? AND until > {clock.sql} GROUP BY COALESCE(role, 'all')"
+        )
+        return list(execute(sql, (clock.identity(), clock.now())).fetchall())
 
     @classmethod
     def delete_gone(cls) -> None:

@@ -19,7 +19,7 @@ import json
 import selectors
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -60,12 +60,14 @@ class Files(wsgi.FileWrapper):
 class HttpWorker(ThreadWorker):
     """Serves HTTP/1.1 without TLS. `max_body` is the largest body, in bytes, that the loop reads.
 
-    `shortcut` answers some complete requests in the loop. With `request_ids`, requests have ids.
+    `shortcut` answers some complete requests in the loop. With `request_ids`, requests have ids. `on_response` is
+    called with each exchange that ends, and its duration in seconds.
     """
 
     max_body = 5 * 1024**2
     shortcut: Shortcut | None = None
     request_ids: RequestIds | None = None
+    on_response: Callable[[Exchange, float], None] | None = None
     alive: bool
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -344,6 +346,7 @@ class HttpWorker(ThreadWorker):
         self, connection: Connection, exchange: Exchange, status: str, headers: Sequence[tuple[str, str]], body: bytes
     ) -> None:
         """Send the shortcut's response to a request."""
+        exchange.is_shortcut = True
         try:
             self.prepare(connection, exchange)
             begin_response(exchange.response, status, tuple(headers), len(body))
@@ -432,7 +435,10 @@ class HttpWorker(ThreadWorker):
         try:
             if hasattr(exchange.answer, "close"):
                 exchange.answer.close()
-            self.log.access(exchange.response, exchange.request, exchange.environ, datetime.now() - exchange.began)
+            took = datetime.now() - exchange.began
+            if self.on_response is not None:
+                self.on_response(exchange, took.total_seconds())
+            self.log.access(exchange.response, exchange.request, exchange.environ, took)
             self.cfg.post_request(self, exchange.request, exchange.environ, exchange.response)
         except Exception:
             self.log.exception("Error at the end of a request")

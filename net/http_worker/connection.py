@@ -45,6 +45,7 @@ class Exchange:
         self.is_streamed = False  # its body is read by the answering thread
         self.is_cut_off = False
         self.began = datetime.now()
+        self.is_shortcut = False  # answered by the shortcut
         self.environ: dict[str, Any] = {}
         self.response: Any = None  # gunicorn's
         self.answer: Any = None  # the app's return value

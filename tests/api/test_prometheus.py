@@ -1,0 +1,273 @@
+"""The metrics for Prometheus: of all processes, each described in docs/monitoring.md; and the dashboard for them."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from each import for_each
+from prometheus_client.parser import text_string_to_metric_families
+from world import add_flow, chain, flow, node
+
+from api.http.request_metrics import RUN, WEBHOOK, RequestMetrics, describe_route
+from api.prometheus import METRICS
+from database import write
+from database.tables.server_metrics import MAX_FLOWS
+from dispatch.histograms import SECONDS, Histogram
+from models import Count, Fact, Lease, MetricCount, Run, RunDay, Workflow, execute_units, now_ms
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+DASHBOARD = json.loads((ROOT / "deploy" / "grafana.json").read_text(encoding="utf-8"))
+ROW = re.compile(r"^\| `(headrace_\w+)` \| (\w+) \|(.*?)\| .+ \|$", re.MULTILINE)
+
+
+@pytest.fixture
+def read(owner):
+    """`read(name, **labels)` returns the value of the one sample with at least these labels, or None."""
+
+    def read(name, /, **labels):
+        families = text_string_to_metric_families(owner.get("/metrics").text)
+        samples = [one for family in families for one in family.samples if one.name == name]
+        found = [one.value for one in samples if labels.items() <= one.labels.items()]
+        assert len(found) < 2, (name, labels)
+        return found[0] if found else None
+
+    return read
+
+
+@pytest.fixture
+def paused(server):
+    """The server starts no runs."""
+    Fact.pause("by a test")
+    server.dispatcher.look_for_pause()
+
+
+def put(flow_id, status="pending", **values):
+    """Put a run on record."""
+    with write():
+        run = Run.accept(Workflow.find(flow_id), status=status, triggered_by="manual", **values)
+        ended = [run.counted()] if status in ("success", "failed") else []
+        execute_units([[run.insertion(), *ended]])
+    return run
+
+
+# The table of metrics
+
+
+def test_every_metric_is_described(owner):
+    described = {name: (kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels in ROW.findall(PAGE)}
+    assert described == {metric.name: (metric.kind, metric.labels) for metric in METRICS}
+
+
+def test_every_metric_is_shown_with_its_type_and_labels(owner, server, make_flow):
+    put(make_flow(flow("a"), status="active")["id"], "success", finished_at=now_ms(), duration_ms=1.0)
+    server.requests.seconds.observe(1.0, "GET", "/metrics", "2xx")
+    server.recorder.commit([])
+    server.metrics.publish()
+    text = owner.get("/metrics").text
+    for name, kind, _, labels, _ in METRICS:
+        assert f"# TYPE {name} {kind}" in text
+        line = re.search(rf"^{name}(?:_count)?(?:{{(.*)}})? \S+$", text, re.MULTILINE)
+        assert line, name
+        assert sorted(re.findall(r'(\w+)="', line[1] or "")) == sorted(labels)
+
+
+def test_a_name_says_its_unit_and_kind():
+    for metric in METRICS:
+        assert metric.name.endswith("_total") == (metric.kind == "counter"), metric.name
+        assert metric.help and len(metric.help) < 80
+
+
+# Runs and flows
+
+
+def test_runs_are_counted_by_state(paused, make_flow, read):
+    made = make_flow(flow("a"), status="active")["id"]
+    limited = "a free place (max_concurrent_runs)"
+    for status, waiting in (("pending", None), ("pending", "a time"), ("pending", limited), ("pending", "an answer")):
+        put(made, status, waiting=waiting)
+    put(made, "failed", finished_at=now_ms(), duration_ms=2_000.0)
+    put(made, "running")
+    put(made, "running", recorded=True)
+    counts = {state: read("headrace_unfinished_runs", state=state) for state in ("running", "claimable", "limited")}
+    assert (
+        counts == {"running": 1, "claimable": 1, "limited": 1}
+        and read("headrace_unfinished_runs", state="waiting") == 2
+    )
+    assert read("headrace_ended_runs_total", status="failed") == 1
+    assert read("headrace_workflow_runs_total", workflow_id=made, status="failed") == 1
+    assert read("headrace_workflow_runs_total", workflow_id=made, status="success") == 0
+    assert read("headrace_workflow_run_seconds_total", workflow_id=made) == 2
+    assert read("headrace_workflow_unfinished_runs", workflow_id=made, state="waiting") == 2
+
+
+def test_a_flow_has_its_name(make_flow, read):
+    made = make_flow(flow("a"), status="active")
+    put(made["id"], "success", finished_at=now_ms(), duration_ms=1.0)
+    assert read("headrace_workflow_info", workflow_id=made["id"], name=made["name"]) == 1
+
+
+def test_claimable_runs_are_counted_by_lane_and_the_oldest_has_its_age(paused, workspace, read):
+    assert read("headrace_oldest_claimable_seconds") == 0
+    slow = add_flow(chain(node("a", "agent", {"agent_id": "summarizer", "task": "x"})), workspace.id)
+    for each in (slow, slow, add_flow(flow("a"), workspace.id)):
+        put(each.id)
+    put(slow.id, claims=1, created_at=1)  # it has begun before
+    assert read("headrace_claimable_runs", lane="slow") == 3 and read("headrace_claimable_runs", lane="runs") == 1
+    assert 0 <= read("headrace_oldest_claimable_seconds") < 60
+
+
+def test_only_the_busiest_flows_have_series(owner, workspace, read):
+    today = now_ms() // 86_400_000
+    with write():
+        for number in range(MAX_FLOWS + 10):
+            RunDay.create(
+                workspace_id=workspace.id, workflow_id=f"flow_{number:03}", day=today, total=number + 1,
+                success=number + 1, failed=0, duration_ms=1.0,
+            )  # fmt: skip
+    text = owner.get("/metrics").text
+    shown = re.findall(r'headrace_workflow_info{.*workflow_id="(\w+)"', text)
+    assert sorted(shown) == [f"flow_{number:03}" for number in range(10, MAX_FLOWS + 10)]
+
+
+# Processes
+
+
+def test_processes_are_counted_by_role(server, read):
+    with write():
+        Lease.beat("proc_worker", 60_000)
+        Lease.describe("proc_worker", "worker", 5, 16)
+        Lease.beat("proc_silent", -1)
+        Lease.lead("leader", "lead_1", 60_000, now_ms)
+    server.metrics.publish()
+    assert read("headrace_processes", role="worker") == 1 and read("headrace_active_runs", role="worker") == 5
+    assert read("headrace_processes", role="all") == 1
+    assert read("headrace_run_threads", role="all") == server.config.run_threads
+
+
+# Histograms
+
+
+def test_a_histogram_is_added_to_those_of_other_processes(server, read):
+    for seconds in (0.0001, 0.2, 0.25, 100):
+        server.requests.seconds.observe(seconds, "GET", "/api/runs", "2xx")
+    server.metrics.publish()
+    with write():
+        MetricCount.add_all([Count("headrace_http_request_duration_seconds", ("GET", "/api/runs", "2xx"), "0.25", 2.0)])
+    name = "headrace_http_request_duration_seconds_{}"
+    buckets = {
+        le: read(name.format("bucket"), route="/api/runs", le=le) for le in ("0.001", "0.1", "0.25", "30", "+Inf")
+    }
+    assert buckets == {"0.001": 1, "0.1": 1, "0.25": 5, "30": 5, "+Inf": 6}
+    assert read(name.format("count"), route="/api/runs") == 6
+    assert read(name.format("sum"), route="/api/runs") == pytest.approx(100.4501)
+    server.metrics.publish()
+    assert read(name.format("count"), route="/api/runs") == 6
+
+
+def test_counts_that_cannot_be_written_are_kept(server, monkeypatch):
+    def refuse(*given):
+        raise OSError("full")
+
+    server.requests.seconds.observe(1.0, "GET", "/x", "2xx")
+    with monkeypatch.context() as patch:
+        patch.setattr(Lease, "describe", refuse)
+        with pytest.raises(OSError):
+            server.metrics.publish()
+        server.metrics.publish_last()
+    assert [count for count in MetricCount.list_all() if "/x" in count.labels] == []
+    server.requests.seconds.observe(1.0, "GET", "/x", "2xx")
+    server.metrics.publish()
+    found = {count.part: count.value for count in MetricCount.list_all() if "/x" in count.labels}
+    assert found == {"1": 2, "sum": 2}
+
+
+def test_commits_of_runs_are_counted(server, make_flow, owner, read):
+    made = make_flow(flow("a"), status="active")["id"]
+    owner.post(f"/api/workflows/{made}/run", {})
+    server.metrics.publish()
+    assert read("headrace_commit_seconds_count") >= 1
+    assert read("headrace_commit_size_sum") >= read("headrace_commit_size_count")
+    assert read("headrace_commit_seconds_sum") > 0
+
+
+def test_every_value_is_in_its_bucket():
+    histogram = Histogram("x", SECONDS)
+    for bound in SECONDS:
+        histogram.observe(bound)
+    assert [count.part for count in histogram.take()] == [*(f"{bound:g}" for bound in SECONDS), "sum"]
+    assert histogram.take() == []
+
+
+class Exchange:
+    """As much of an exchange of the HTTP worker as is counted."""
+
+    def __init__(self, method="GET", path="/", environ=None, status=200, is_shortcut=False):
+        self.request = type("Request", (), {"method": method, "path": path})()
+        self.response = None if status is None else type("Response", (), {"status_code": status})()
+        self.environ, self.is_shortcut = environ or {}, is_shortcut
+
+
+@for_each(
+    "given, labels",
+    [
+        ({"environ": {"headrace.route": "/api/runs/<run>"}, "status": 404}, ("GET", "/api/runs/<run>", "4xx")),
+        ({"method": "BREW"}, ("other", "none", "2xx")),
+        ({"status": None}, ("GET", "none", "5xx")),
+        ({"is_shortcut": True, "path": "/api/webhooks/a/b", "method": "POST"}, ("POST", "/api/webhooks/<path>", "2xx")),
+        ({"is_shortcut": True, "path": "/api/workflows/w/run"}, ("GET", "/api/workflows/<flow>/run", "2xx")),
+    ],
+)  # fmt: skip
+def test_a_request_is_counted_by_its_route(given, labels):
+    counted = RequestMetrics()
+    counted.count(Exchange(**given), 0.5)
+    assert {count.labels for count in counted.seconds.take()} == {labels}
+
+
+def test_routes_of_shortcuts_are_routes_of_views(app):
+    assert {RUN, WEBHOOK} <= {describe_route(rule.rule) for rule in app.url_map.iter_rules()}
+
+
+def test_the_labels_of_requests_are_few(app):
+    routes = {describe_route(rule.rule) for rule in app.url_map.iter_rules()}
+    assert len(routes) < 150 and not [route for route in routes if ":" in route]
+
+
+# The dashboard
+
+
+def expressions():
+    """The queries of the dashboard."""
+    for panel in DASHBOARD["panels"]:
+        yield from (target["expr"] for target in panel.get("targets", ()))
+
+
+def test_the_dashboard_asks_only_for_metrics_that_exist():
+    names = {metric.name for metric in METRICS if metric.kind != "histogram"}
+    names |= {f"{one.name}_{part}" for one in METRICS if one.kind == "histogram" for part in ("bucket", "sum", "count")}
+    asked = {name for expr in expressions() for name in re.findall(r"\bheadrace_\w+", expr)}
+    assert asked <= names
+    shown = {metric.name for metric in METRICS if any(metric.name in expr for expr in expressions())}
+    assert shown == {metric.name for metric in METRICS}
+
+
+def test_the_dashboard_groups_only_by_labels_that_exist():
+    known = {label for metric in METRICS for label in metric.labels} | {"le"}
+    for expr in expressions():
+        for labels in re.findall(r"(?:by|on|group_left) \(([^)]*)\)", expr):
+            assert set(labels.split(", ")) <= known, expr
+        assert expr.count("(") == expr.count(")") and expr.count("{") == expr.count("}")
+
+
+def test_the_dashboard_can_be_imported():
+    assert DASHBOARD["title"] == "Headrace" and DASHBOARD["schemaVersion"] >= 36 and "id" not in DASHBOARD
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(ids) == len(set(ids))
+    source, _ = DASHBOARD["templating"]["list"]
+    assert (source["type"], source["query"]) == ("datasource", "prometheus")
+    for panel in DASHBOARD["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24 and panel["type"] in ("row", "stat", "timeseries")
+        for target in panel.get("targets", ()):
+            assert target["datasource"]["uid"] == "${datasource}"
