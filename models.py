@@ -20,6 +20,7 @@ from database.tables.invitations import Invitation
 from database.tables.key_value import StoreEntry, WorkspaceStore
 from database.tables.leases import Lease
 from database.tables.link_signatures import without_signatures
+from database.tables.locks import FlowLock, lock_flow, lock_names, lock_runs
 from database.tables.logins import LoginAddress, LoginFailure
 from database.tables.logs import LogEntry, LogFilters
 from database.tables.metric_counts import Count, MetricCount
@@ -40,7 +41,7 @@ from database.tables.server_metrics import (
 )
 from database.tables.server_state import Fact
 from database.tables.steps import Step
-from database.tables.units import Undone, Unit, execute_units
+from database.tables.units import Item, Undone, Unit, execute_units
 from database.tables.upcoming import Upcoming, upcoming
 from database.tables.users import ApiToken, Membership, Session, User, Workspace, hash_token
 from database.tables.waits import Wait

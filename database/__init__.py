@@ -33,7 +33,10 @@ from .sqlite import db as db
 from .sqlite import is_checkpoint_due as is_checkpoint_due
 from .sqlite import on_checkpoint_due as on_checkpoint_due
 from .sqlite import restart_log as restart_log
+from .write_lock import ConnectionLost as ConnectionLost
+from .write_lock import Deadlock as Deadlock
 from .write_lock import LockTimeout as LockTimeout
+from .write_lock import OutcomeUnknown as OutcomeUnknown
 from .write_lock import is_write_blocked as is_write_blocked
 from .write_lock import lock_wait as lock_wait
 

@@ -22,18 +22,19 @@ from typing import Any
 
 import peewee
 import psycopg
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 from psycopg.postgres import types as oids
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumperUnknown
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from errors import ConfigError
 
 from . import write_lock
 from .clock import LeaseClock
+from .commit_numbers import CommitNumber, CommitNumbers, is_of_lost_connection
 from .engine_results import Execute, Space
-from .write_lock import LockTimeout, ThreadLock, lock_wait
+from .write_lock import ConnectionLost, Deadlock, LockTimeout, ThreadLock, lock_wait
 
 log = logging.getLogger("headrace.database")
 
@@ -42,6 +43,7 @@ POOL_SECONDS = 5.0  # for which a thread waits for a connection
 ATTEMPTS = POOL_SIZE + 1  # after a restart of the server, each connection of the pool fails once
 PREPARED = 500  # statements that each connection keeps prepared
 POLL_SECONDS = 0.25  # between two looks for changes by other processes
+ROWS_MS = 10_000  # for which a request waits for each lock of a row
 STALE_SECONDS = 2.0  # without a look, after which nothing is cached
 WRITERS, MIGRATIONS = 0x48656164, 0x48656165  # advisory locks: any two numbers that nobody else uses
 # A machine that is cut off must not keep the lock of the writers, nor a thread wait for a server that is gone.
@@ -55,7 +57,8 @@ OPTIONS = {
 }
 BEGIN = (
     "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s'; SET LOCAL lock_timeout = {wait_ms}; "
-    "SET LOCAL synchronous_commit = {synchronous}; SELECT pg_advisory_xact_lock({lock})"
+    "SET LOCAL synchronous_commit = {synchronous}; SELECT pg_advisory_xact_lock({lock}); "
+    "SET LOCAL lock_timeout = {rows_ms}"
 )
 BEGIN_LEASE = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s'"
 # The time of the server, not of the transaction's beginning.
@@ -66,7 +69,9 @@ NOTE_CHANGE = "UPDATE server_counters SET value = value + 1 WHERE name = 'settin
 
 # Texts of SQLite's form that have another one here. A string of SQL and a mark of a parameter are found too; `%s` is a
 # mark in Peewee's own statements.
-PARTS = re.compile(r"'(?:[^']|'')*'|%s|\?\d*|SELECT value FROM json_each\((\?\d*)\)|\bLIKE\b|\bAS INTEGER\)")
+PARTS = re.compile(
+    r"'(?:[^']|'')*'|/\* (FOR [A-Z ]+) \*/|%s|\?\d*|SELECT value FROM json_each\((\?\d*)\)|\bLIKE\b|\bAS INTEGER\)"
+)
 
 
 class PostgresDatabase(peewee.PostgresqlDatabase):
@@ -114,6 +119,7 @@ _url = ""
 _synchronous = "on"
 _shared: ConnectionPool[psycopg.Connection] | None = None
 _sharing = threading.Lock()
+_numbers = CommitNumbers()
 
 
 class _Errors:
@@ -127,6 +133,10 @@ class _Errors:
             return
         if isinstance(error, LockNotAvailable):
             raise LockTimeout from error
+        if isinstance(error, DeadlockDetected):
+            raise Deadlock from error
+        if is_of_lost_connection(error) and not isinstance(error, PoolTimeout):
+            raise ConnectionLost(str(error).strip()) from error
         name = next((base.__name__ for base in type(error).__mro__ if base.__module__ == "psycopg"), "DatabaseError")
         raise getattr(peewee, name, peewee.DatabaseError)(str(error).strip()) from error
 
@@ -147,11 +157,13 @@ def translate(sql: str) -> str:
         text = found[0]
         if text[0] == "'":
             return text
+        if text[0] == "/":
+            return found[1]  # the lock of a SELECT: see tables/locks.py
         if text == "LIKE":
             return "ILIKE"
         if text == "AS INTEGER)":
             return "AS BIGINT)"
-        mark = found[1] or text
+        mark = found[2] or text
         if mark in ("?", "%s"):
             number += 1
             mark = f"?{number}"
@@ -207,6 +219,7 @@ def disconnect() -> None:
     global _shared, _changes
     _changes.stop()
     _changes = _Changes()
+    _numbers.forget()
     with _sharing:
         pool, _shared = _shared, None
     if pool is not None:
@@ -288,13 +301,13 @@ def write_runs() -> Iterator[Execute]:
 @contextmanager
 def write_leases() -> Iterator[None]:
     """Open a write transaction for leases. It waits for no other writer, since each lease is written by itself."""
-    with _errors, _begun(_begin_lease) as connection, _in_transaction(connection, "COMMIT"):
+    with _errors, _begun(_begin_lease) as connection, _in_transaction(connection):
         yield
 
 
 @contextmanager
 def _transaction(note: str = "") -> Iterator[None]:
-    with _errors, _begun(_begin) as connection, _in_transaction(connection, f"{note}COMMIT"):
+    with _errors, _begun(_begin) as connection, _in_transaction(connection, note, _numbers.take()):
         yield
 
 
@@ -323,12 +336,19 @@ def _begun(begin: Callable[[psycopg.Connection], object]) -> Iterator[psycopg.Co
 
 
 @contextmanager
-def _in_transaction(connection: psycopg.Connection, commit: str) -> Iterator[None]:
-    """Commit what the block writes, or roll it back."""
+def _in_transaction(
+    connection: psycopg.Connection, note: str = "", number: CommitNumber | None = None
+) -> Iterator[None]:
+    """Commit what the block writes, or roll it back. If a COMMIT gets no answer, ask for its `number`."""
     db.push_transaction(connection)
     try:
         yield
-        connection.execute(commit, prepare=False)
+        try:
+            connection.execute(f"{note}{'' if number is None else number.insertion()}COMMIT", prepare=False)
+        except psycopg.OperationalError as error:
+            is_asked = number is not None and is_of_lost_connection(error)
+            if number is None or not is_asked or not number.has_committed(_url, OPTIONS):
+                raise
     except BaseException:
         with suppress(psycopg.Error):  # if the connection is lost, the server rolls back
             connection.execute("ROLLBACK", prepare=False)
@@ -349,7 +369,8 @@ def _begin(connection: psycopg.Connection) -> None:
 
     def attempt(seconds: float | None) -> bool:
         wait_ms = 0 if seconds is None else max(1, round(seconds * 1000))  # 0: without a limit
-        sql = BEGIN.format(wait_ms=wait_ms, synchronous=_synchronous, lock=WRITERS)
+        rows_ms = 0 if seconds is None else ROWS_MS
+        sql = BEGIN.format(wait_ms=wait_ms, rows_ms=rows_ms, synchronous=_synchronous, lock=WRITERS)
         try:
             connection.execute(sql, prepare=False)
             return True

@@ -25,6 +25,21 @@ class LockTimeout(OperationalError):
         super().__init__("The database is locked by another process for too long; nothing was written, try again")
 
 
+class Deadlock(LockTimeout):
+    """Two transactions waited for each other, and the database ended this one."""
+
+
+class ConnectionLost(OperationalError):
+    """The connection to the database was lost. Nothing of the transaction was written."""
+
+
+class OutcomeUnknown(OperationalError):
+    """The database was lost during a commit, and could not be asked since then whether it has committed."""
+
+    def __init__(self) -> None:
+        super().__init__("The database was lost while it committed; it is not known whether the change was stored")
+
+
 def is_write_blocked() -> bool:
     """Return True if other processes have kept this one from writing for longer than they should."""
     return lock.blocked_for() > STALL_SECONDS

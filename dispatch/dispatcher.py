@@ -18,7 +18,21 @@ import engine
 from database import execute, write
 from engine import Plan
 from errors import BadInput, Conflict, HeadraceError, NodeError, NotFound, Unavailable
-from models import Fact, IdempotencyKey, Lease, Run, RunOptions, Wait, Workflow, Write, new_id, now_ms
+from models import (
+    Fact,
+    FlowLock,
+    IdempotencyKey,
+    Lease,
+    Run,
+    RunOptions,
+    Unit,
+    Wait,
+    Workflow,
+    lock_flow,
+    lock_runs,
+    new_id,
+    now_ms,
+)
 from nodes.base import Node
 
 from .active_run import Active, Note, Start, Ticket
@@ -242,10 +256,11 @@ class Dispatcher:
         limit = plan.settings.max_concurrent_runs
         unless = limit if plan.settings.overlap == "skip" else 0
 
-        def made() -> list[Write]:
+        def made() -> Unit:
             bound = IdempotencyKey.take(flow.id, key, id_) if key is not None else []
             more = flow.record(run) if isinstance(flow, Task) else []
-            return [run.insertion_unless_busy(unless) if unless else run.insertion(), *bound, *given, *more]
+            lock = [FlowLock(flow.id, alone=True)] if unless else []
+            return [run.insertion_unless_busy(unless) if unless else run.insertion(), *bound, *given, *more, *lock]
 
         noted = [] if note is None else [note(run)]
         if unless:
@@ -281,8 +296,10 @@ class Dispatcher:
         """Return why no schedule or poll may start this flow now (`overlap` is skip). Call it in their transaction."""
         plan = self.resources.plans.get(flow.id, flow.version, lambda: str(Workflow.get_by_id(flow.id).definition_json))
         limit = plan.settings.max_concurrent_runs
-        if limit and plan.settings.overlap == "skip" and Run.busy(flow.id) >= limit:
-            return f"it {limit_reached(limit)}"
+        if limit and plan.settings.overlap == "skip":
+            lock_flow(flow.id)
+            if Run.busy(flow.id) >= limit:
+                return f"it {limit_reached(limit)}"
         return None
 
     # Answering and ending runs
@@ -301,6 +318,7 @@ class Dispatcher:
             active.record.durable()
         reason = f"cancelled by {by}"
         with write():
+            run.lock_family()
             ended = self._cancel(run, reason, note)
         if not ended:
             raise Conflict("The run has ended already")
@@ -362,6 +380,7 @@ class Dispatcher:
         if (active := self._active.get(run.id)) is not None:
             active.record.durable()
         with write():
+            lock_runs((run.id,))
             problem = Wait.explain_closed(run.id, node_id, now_ms(), node.asks, question)
             if problem is not None:
                 raise Conflict(problem)

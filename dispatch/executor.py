@@ -77,7 +77,8 @@ class Executor:
         record = active.record
         record.durable()
         limit = active.plan.settings.max_concurrent_runs
-        if not self.recorder.commit(Run.claim(record.run.id, self.lease.owner, limit))[0]:
+        claim = Run.claim(record.run.id, self.lease.owner, limit, record.run.workflow_id)
+        if not self.recorder.commit(claim)[0]:
             return False
         claimed = Run.get_by_id(record.run.id)
         if claimed.lease_owner != self.lease.owner:

@@ -16,14 +16,23 @@ from typing import Any, NamedTuple, TypeAlias
 
 from peewee import IntegrityError
 
-from database import LockTimeout, disconnect_thread, lock_wait, write_runs
+from database import (
+    ConnectionLost,
+    Deadlock,
+    LockTimeout,
+    OutcomeUnknown,
+    disconnect_thread,
+    lock_wait,
+    write_runs,
+)
 from errors import Conflict, Unavailable
-from models import Run, Step, Undone, Unit, Write, execute_units
+from models import Item, Run, Step, Undone, Unit, execute_units
 
 from .histograms import SECONDS, SIZES, Histogram
 
 log = logging.getLogger("headrace.recorder")
 MAX_GROUP = 512  # batches in a commit
+ATTEMPTS = 4  # to commit a group that another transaction, or a lost connection, has kept from it
 
 
 Done: TypeAlias = Future[list[int]]
@@ -83,7 +92,7 @@ class WholeRun(NamedTuple):
 
     run: Run
     steps: Sequence[tuple[Any, ...]]
-    more: Sequence[Write]
+    more: Sequence[Item]
 
 
 def insertions(runs: Sequence[WholeRun]) -> Unit:
@@ -260,7 +269,7 @@ class Recorder:
                 break
         return found
 
-    def _commit(self, group: list[_Batch]) -> None:
+    def _commit(self, group: list[_Batch], attempt: int = 1) -> None:
         group = [batch for batch in group if not _has_failed_before(batch)]
         if not group:
             return
@@ -271,6 +280,16 @@ class Recorder:
                 group = [batch for batch in group if not _has_failed_before(batch) and _is_wanted(batch)]
                 counts = execute_units((batch.writes for batch in group), execute)
         except Exception as error:
+            if isinstance(error, Deadlock | ConnectionLost) and attempt < ATTEMPTS:
+                # Nothing of it was written.
+                log.info("a group of %d writes is committed once more: %s", len(group), error)
+                self._commit(group, attempt + 1)
+                return
+            if isinstance(error, OutcomeUnknown):
+                # It may have been written, so none of it may be written again.
+                for batch in group:
+                    _fail(batch, error)
+                return
             if len(group) == 1:
                 taken = isinstance(error, IntegrityError)
                 _fail(group[0], Conflict(f"taken: {error}") if taken else error)

@@ -14,7 +14,7 @@ import definition as definitions
 from database import execute, write
 from engine import Plan
 from errors import Conflict, NotFound
-from models import Run, RunOptions, Step, Workflow, new_id
+from models import Run, RunOptions, Step, Workflow, lock_flow, lock_runs, new_id
 
 from .active_run import Note
 from .agents.task import is_task
@@ -101,6 +101,9 @@ def _record(
     Raises: NotFound if the first run was deleted meanwhile, Conflict if the flow's concurrency limit is reached.
     """
     with write():
+        if limit:
+            lock_flow(made.workflow_id)
+        lock_runs((run.id,))  # no step of it is written between the two looks at its steps
         if Run.find(run.id) is None:
             raise NotFound("The run was deleted")
         if not execute(*(made.insertion_unless_busy(limit) if limit else made.insertion())).rowcount:

@@ -30,7 +30,7 @@ import orjson
 
 import engine
 from errors import Conflict, NodeError, Unavailable
-from models import EndedRun, LogEntry, Needed, Run, Step, Undone, Unit, Wait, Write, now_ms
+from models import FlowLock, Item, LogEntry, Needed, Run, Step, Undone, Unit, Wait, Write, now_ms
 
 from .payloads import Payloads
 from .recorder import Done, Recorder, WholeRun, insertions
@@ -75,7 +75,7 @@ class RunRecord:
         recorder: Recorder,
         payloads: Payloads,
         run: Run,
-        new: Callable[[], list[Write]] | None = None,
+        new: Callable[[], Unit] | None = None,
         noted: Sequence[Write] = (),
     ) -> None:
         """`new` makes the writes of a new run, its row first; `noted` are committed with that row."""
@@ -90,7 +90,7 @@ class RunRecord:
         self.entries = 0
         self.done = 0  # settled nodes
         self._written_progress = 0
-        self._buffer: list[Write] = []
+        self._buffer: list[Item] = []
         self._is_tied = False  # the buffer has writes that are tied to the next step
         self._is_fenced = False  # pure steps count only while the run is running
         self._refusal: str | None = None  # the error if the next step may not start its run
@@ -216,7 +216,7 @@ class RunRecord:
                 raise RunTaken from None
             raise NodeError(str(refusal)) from None
 
-    def add(self, item: Write) -> None:
+    def add(self, item: Item) -> None:
         """Add a write that is tied to the next step: both are committed, or neither."""
         self._buffer.append(item)
         self._is_tied = True
@@ -231,6 +231,7 @@ class RunRecord:
             self.flush()  # earlier writes: a refused start rolls back its unit
             self._refusal = refusal
             self.add(Needed(*self.run.while_it_runs(run.insertion_unless_busy(limit))))
+            self.add(FlowLock(run.workflow_id, alone=True))
         else:
             self.add(self.run.while_it_runs(run.insertion()))
         self._is_fenced = True
@@ -251,7 +252,7 @@ class RunRecord:
             # One node can log hundreds of megabytes before its step ends.
             self.flush().result()
 
-    def flush(self, *more: Write | EndedRun) -> Done:
+    def flush(self, *more: Item) -> Done:
         """Submit the buffer and these writes as one unit. The future ends when they are durable.
 
         If the buffer is full, wait for earlier units, since the writer cannot keep up. Raises: the error of an earlier

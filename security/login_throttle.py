@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from database import write
 from errors import TooMany
-from models import LoginAddress, LoginFailure, User, now_ms
+from models import LoginAddress, LoginFailure, User, lock_names, now_ms
 
 WINDOW_MS = 15 * 60_000
 # Failures within WINDOW_MS that block: an account from one address; all accounts from that address.
@@ -56,6 +56,7 @@ def count_attempt(account: str, address: str, user: User | None, is_shared: bool
     made = Attempt(account, get_network(address))
     keys = made.keys
     with write():
+        lock_names("login", keys.values())
         waits = [_get_block("pair", keys)]
         if user is None or not LoginAddress.is_known(user.id, made.network):
             waits += [_get_pause(keys["account"]), 0 if is_shared else _get_block("address", keys)]

@@ -8,6 +8,7 @@ from database import fetch_value, write
 from errors import Conflict
 
 from .base import Base, now_ms
+from .locks import lock_names
 
 MAX_AGENTS = 200  # of a workspace
 
@@ -30,6 +31,7 @@ class Agent(Base):
         """Insert a new agent. Raises: Conflict if the id is taken or the workspace has MAX_AGENTS agents."""
         now = now_ms()
         with write():
+            lock_names("agents", (workspace_id,))
             if cls.named(workspace_id, id_) is not None:
                 raise Conflict(f"id: an agent {id_!r} exists already; choose another id")
             if fetch_value("SELECT COUNT(*) FROM agents WHERE workspace_id = ?", (workspace_id,)) >= MAX_AGENTS:
@@ -50,6 +52,7 @@ class Agent(Base):
     def change(self, name: str, definition: str, expected: int | None = None) -> bool:
         """Set the definition. Return False if the row was deleted, or its last change is not the `expected` one."""
         with write():
+            lock_names("agents", (self.workspace_id,))
             present = Agent.named(self.workspace_id, self.id)
             if present is None or expected not in (None, present.updated_at):
                 return False

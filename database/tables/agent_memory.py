@@ -18,6 +18,7 @@ from database.full_text import EXPIRED, all_words, save_words, select_matching
 
 from .base import Base, new_id, now_ms
 from .link_signatures import without_signatures
+from .locks import lock_names
 
 MAX_ENTRIES = 1_000  # of an agent, by default
 ROOM_AT_ONCE = 50  # entries that a write deletes if the maximum was lowered
@@ -121,6 +122,7 @@ class AgentMemory(Base):
         now = now_ms() if now is None else now
         values = {"content": content, "tags": tags, "expires_at": expires_at, "updated_at": now}
         with write():
+            _lock_agent(name)
             row = cls.under(name, now)
             if row is not None:
                 row.__data__.update(values)
@@ -148,6 +150,7 @@ class AgentMemory(Base):
     def drop(cls, name: MemoryName, now: int) -> bool:
         """Delete the memory with this name. Return True if there was one that had not expired at `now`."""
         with write():
+            _lock_agent(name)
             row = cls.under(name, now)
             return row is not None and bool(row.delete_instance())
 
@@ -236,6 +239,10 @@ class AgentMemory(Base):
         older = None if before is None else int(before if before.isdecimal() else 0)
         numbers = cls.newest(scope, search, limit + 1, older)
         return list(cls.rows(numbers[:limit], scope)), str(numbers[limit - 1]) if len(numbers) > limit else None
+
+
+def _lock_agent(name: MemoryName) -> None:
+    lock_names("memories", (f"{name.workspace_id} {name.agent_id}",))
 
 
 def _delete(numbers: str, params: tuple[Any, ...]) -> int:

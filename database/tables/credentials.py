@@ -10,6 +10,7 @@ from database import fetch_value, write
 from errors import Conflict
 
 from .base import Base, Rows, now_ms
+from .locks import lock_names
 
 
 class Credential(Base):
@@ -30,6 +31,7 @@ class Credential(Base):
         """Insert a new credential. Raises: Conflict if the name is taken."""
         now = now_ms()
         with write():
+            lock_names("credentials", (workspace_id,))
             cls.check_name(workspace_id, values["name"])
             return cls.add(workspace_id=workspace_id, created_at=now, updated_at=now, **values)
 
@@ -54,6 +56,7 @@ class Credential(Base):
     def change(self, **values: Any) -> None:
         """Set these columns. Raises: Conflict for a taken name, or to rename one that an active flow uses."""
         with write():
+            lock_names("credentials", (self.workspace_id,))
             present = Credential.get_by_id(self.id)
             name = values.get("name", present.name)
             if name != present.name:
@@ -69,6 +72,7 @@ class Credential(Base):
     def remove(self) -> bool:
         """Delete the row. Return True if it existed. Raises: Conflict if an active flow's webhook uses it."""
         with write():
+            lock_names("credentials", (self.workspace_id,))
             self.check_unused("deleted")
             return bool(self.delete_instance())
 

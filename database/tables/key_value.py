@@ -11,6 +11,7 @@ from peewee import CompositeKey, IntegerField, TextField
 from database import execute, write
 
 from .base import Base, Expiring, now_ms
+from .locks import lock_names
 
 SET = (
     "INSERT INTO store_entries (workspace_id, key, value, expires_at, updated_at) VALUES (?, ?, ?, ?, ?) "
@@ -56,17 +57,20 @@ class WorkspaceStore:
         now = now_ms()
         expires = None if ttl is None else now + int(ttl * 1000)
         with write():
+            self._lock(key)
             execute(SET, (self.workspace_id, self._key(key), text, expires, now))
 
     def delete(self, key: str) -> bool:
         """Delete the entry. Return True if it existed."""
         with write():
+            self._lock(key)
             found = StoreEntry.live(self.workspace_id) & (StoreEntry.key == self._key(key))
             return bool(StoreEntry.delete().where(found).execute())
 
     def increment(self, key: str, by: float = 1, ttl: float | None = None) -> float:
         """Add to the number under the key, by default 0, and return it. Raises: TypeError if it is not a number."""
         with write():
+            self._lock(key)
             present = self.get(key)
             if present is None:
                 present = 0
@@ -75,6 +79,10 @@ class WorkspaceStore:
             self.set(key, present + by, ttl)
         total: float = present + by
         return total
+
+    def _lock(self, key: str) -> None:
+        """Lock the key, whether it has a row or not."""
+        lock_names("store", (f"{self.workspace_id} {self._key(key)}",))
 
     def _key(self, key: str) -> str:
         """Return the stored form of the key: secrets in it are redacted, always in the same way."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 from database import execute, fetch_value, write
 
 from .base import DAY_MS
+from .locks import lock_names
 
 SETTLED_DAYS = 2  # days after which a day has all of its runs: clocks differ, and commits may be late
 DAYS_AT_ONCE = 8  # in a transaction; also the number of days with runs between two sums of a flow
@@ -44,6 +45,7 @@ def settle_days(now: int) -> None:
     for (workspace_id,) in execute("SELECT id FROM workspaces").fetchall():
         while fetch_value(UNSETTLED, (workspace_id, last)) is not None:
             with write():
+                lock_names("days", (workspace_id,))
                 execute(SETTLE, (workspace_id, last))
                 if fetch_value(SINCE_LAST_SUM, (workspace_id,)) >= DAYS_AT_ONCE:
                     execute(SUM_UP, (workspace_id,))

@@ -15,6 +15,7 @@ from peewee import BlobField, BooleanField, CompositeKey, FloatField, IntegerFie
 from database import execute, execute_all, fetch_value, write
 
 from .base import DAY_MS, Base, now_ms
+from .locks import LOCKED
 from .schedules import GRACE_MS
 
 CLAIM_MS = 150_000  # after which another process may take over an unfinished poll
@@ -165,7 +166,7 @@ class Poll(Base):
     @classmethod
     def holds(cls, claim: Claim) -> bool:
         """Return True if this claim still owns the poll. Call inside a transaction."""
-        return fetch_value(f"SELECT 1 FROM polls WHERE {THIS} AND version = ?", _fence(claim)) is not None
+        return fetch_value(f"SELECT 1 FROM polls WHERE {THIS} AND version = ? {LOCKED}", _fence(claim)) is not None
 
     @classmethod
     def reset_state(cls, claim: Claim) -> None:

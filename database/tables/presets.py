@@ -14,6 +14,7 @@ from database import execute, execute_all, fetch_value, write
 from errors import Conflict
 
 from .base import Base, Rows, containing, insert, new_id, now_ms
+from .locks import lock_names
 
 MAX_PRESETS = 10_000  # of a workspace
 
@@ -47,6 +48,7 @@ class Preset(Base):
         shared = {"workspace_id": workspace_id, "source": source, "title": title, "created_at": now}
         rows = [{"id": new_id(cls.prefix), **shared, **preset} for preset in reversed(presets)]
         with write():
+            lock_names("presets", (workspace_id,))
             cls.remove_source(workspace_id, source)
             others = fetch_value("SELECT COUNT(*) FROM presets WHERE workspace_id = ?", (workspace_id,))
             if others + len(rows) > MAX_PRESETS:

@@ -20,6 +20,7 @@ import orjson
 from database import execute, fetch_value, write
 
 from .base import DAY_MS, IN_LIST, encode_list, first_id
+from .locks import lock_runs
 from .server_state import Fact
 
 PAGE = 200
@@ -114,6 +115,7 @@ def remove_runs(ids: Sequence[str], has_time: HasTime) -> Removed:
             if not left:
                 group = ids[taken : taken + RUNS_AT_ONCE]
                 taken += len(group)
+                lock_runs(group)
                 left = [id_ for (id_,) in execute(REMOVED, (encode_list(group),)).fetchall()]
                 gone += left
             if _clear(left, has_time):

@@ -11,7 +11,7 @@ import orjson
 from peewee import SQL, BooleanField, FloatField, IntegerField, TextField
 
 from constants import ENDED, RUN_STATUSES, TRIGGERS, UNFINISHED
-from database import execute, fetch_value, lease_clock, write
+from database import execute, fetch_value, is_postgres, lease_clock, write
 from errors import ERROR_KINDS
 
 from .base import (
@@ -29,6 +29,7 @@ from .base import (
     new_id,
     now_ms,
 )
+from .locks import UNLOCKED_ONLY, FlowLock, lock_names, lock_runs
 from .logs import LogEntry
 from .retention import clear
 from .run_days import EndedRun
@@ -57,7 +58,7 @@ OLDER = (
 )
 NEXT = (
     "UPDATE runs SET waiting = NULL WHERE id = (SELECT o.id FROM runs AS o WHERE o.workflow_id = ? "
-    f"AND o.status = 'pending' AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1)"
+    f"AND o.status = 'pending' AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1 {UNLOCKED_ONLY})"
 )
 CLOSE_RUNNING_STEPS = (
     "UPDATE steps SET status = 'failed', error_text = 'the run was cancelled while this step ran', "
@@ -230,7 +231,10 @@ class Run(Timed, Base):
         return insert_all("runs", (*_blank(), "packed_steps"), rows)
 
     def insertion_unless_busy(self, limit: int) -> Write:
-        """Return the write that inserts its row unless the flow has `limit` active runs; see its row count."""
+        """Return the write that inserts its row unless the flow has `limit` active runs; see its row count.
+
+        It needs the flow's lock: `FlowLock(workflow_id, alone=True)` in its unit, or `lock_flow`.
+        """
         return self.insertion().with_condition(f"{BUSY} < ?", (*[self.workflow_id] * 3, limit))
 
     def counted(self) -> EndedRun:
@@ -324,7 +328,7 @@ class Run(Timed, Base):
         sql = "UPDATE runs SET nodes_done = ?, nodes_total = ? WHERE id = ? AND claims = ?"
         return Write(sql, (done, self.nodes_total, self.id, self.claims))
 
-    def suspend(self, owner: str, reason: str, waits: int, done: int) -> list[Write]:
+    def suspend(self, owner: str, reason: str, waits: int, done: int) -> Unit:
         """Return writes that suspend a run for `waits` unanswered nodes; then the flow's next queued run may start.
 
         If an answer has come meanwhile, the run is pending without waiting, for any process to resume.
@@ -336,7 +340,7 @@ class Run(Timed, Base):
             "WHERE id = ? AND status = 'running' AND lease_owner = ? AND claims = ?"
         )
         suspended = Decides(sql, (done, self.nodes_total, waits, reason, self.id, owner, self.claims))
-        return [suspended, Write(NEXT, (self.workflow_id,))]
+        return [suspended, Write(NEXT, (self.workflow_id,)), FlowLock(self.workflow_id)]
 
     @classmethod
     def filter_running(cls, ids: Iterable[str], owner: str) -> set[str]:
@@ -378,7 +382,8 @@ class Run(Timed, Base):
             return
         sql = (
             "UPDATE runs SET waiting = NULL WHERE id IN (SELECT MIN(q.id) FROM runs AS q WHERE q.status = 'pending' "
-            f"AND q.waiting = '{QUEUED}' GROUP BY q.workflow_id) AND {RUNNING.format('runs.workflow_id')} = 0"
+            f"AND q.waiting = '{QUEUED}' GROUP BY q.workflow_id) AND status = 'pending' AND waiting = '{QUEUED}' "
+            f"AND {RUNNING.format('runs.workflow_id')} = 0"
         )
         with write():
             execute(sql)
@@ -393,6 +398,16 @@ class Run(Timed, Base):
         waited = (Run.parent_run_id == self.id) & Run.parent_node_id.is_null(False) & Run.finished_at.is_null()
         return list(Run.select().where(waited, Run.parent_run_id.is_null(False)))
 
+    def lock_family(self) -> None:
+        """Lock the run and the runs for which it waits, with their flows, in the order of all transactions."""
+        if not is_postgres():
+            return
+        family, last = [self], [self]
+        while last := [child for run in last for child in run.children()]:
+            family += last
+        lock_names("flow", {run.workflow_id for run in family}, shared=True)
+        lock_runs({str(id_) for run in family for id_ in (run.id, run.parent_run_id) if id_ is not None})
+
     def started(self, limit: int) -> list[Run]:
         """Return the first runs that this one started, whether it waits for them or not."""
         mine = (Run.parent_run_id == self.id) & Run.parent_run_id.is_null(False)
@@ -401,15 +416,17 @@ class Run(Timed, Base):
     def remove(self) -> bool:
         """Delete the run with its steps and log. Return True if it existed."""
         with write():
+            lock_runs([str(self.id)])
             was_there = bool(self.delete_instance())
             clear([str(self.id)])
         return was_there
 
     @classmethod
-    def claim(cls, id_: str, owner: str, limit: int = 0) -> list[Write]:
+    def claim(cls, id_: str, owner: str, limit: int = 0, workflow_id: str = "") -> Unit:
         """Return writes that claim a pending run; they succeeded if the row count of the first one is 1.
 
-        With a `limit`, at most that many runs of the flow are running at once, oldest first: other runs are queued.
+        With a `limit`, at most that many runs of its flow, which must be given then, are running at once, oldest
+        first: other runs are queued.
         """
         sql = (
             "UPDATE runs SET status = 'running', lease_owner = ?, claims = claims + 1, "
@@ -423,12 +440,13 @@ class Run(Timed, Base):
         following = (
             "UPDATE runs SET waiting = NULL WHERE id = (SELECT o.id FROM runs AS o WHERE o.status = 'pending' "
             "AND o.workflow_id = (SELECT workflow_id FROM runs WHERE id = ?) "
-            f"AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1) AND {place} AND NOT {OLDER}"
+            f"AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1 {UNLOCKED_ONLY}) AND {place} AND NOT {OLDER}"
         )
         return [
             Write(f"{sql} AND {place} AND NOT {OLDER}", (*params, limit)),
             Write(queued, (id_,)),
             Write(following, (id_, limit)),
+            FlowLock(workflow_id, alone=True),
         ]
 
     def finish(self, owner: str, status: str, waits: bool = False, **values: Any) -> Unit:
@@ -489,6 +507,7 @@ class Run(Timed, Base):
             *(self._answer_parent(now) if self.parent_node_id is not None else ()),
             *self.failure_entries(),
             Write(NEXT, (self.workflow_id,)),
+            FlowLock(self.workflow_id),
         ]
 
     def _close_waits(self, now: int) -> list[Write]:

@@ -11,6 +11,7 @@ from peewee import BooleanField, CompositeKey, IntegerField, TextField
 from database import execute, fetch_value, write
 
 from .base import DAY_MS, Base, Expiring, Rows, Write, now_ms
+from .locks import lock_names
 
 TOUCH_MS = 3_600_000  # how often the use of a session is recorded
 
@@ -56,6 +57,7 @@ class User(Base):
     def change_admin(self, is_admin: bool) -> bool:
         """Make the user an admin, or withdraw it. Return False for the last admin of the server."""
         with write():
+            lock_names("admins", ("",))
             if not is_admin and not User.select().where((User.is_admin == 1) & (User.id != self.id)).exists():
                 return False
             self.change(is_admin=is_admin)
@@ -159,6 +161,7 @@ class Membership(Base):
     def change_role(self, role: str) -> bool:
         """Change the member's role. Return False for the last owner."""
         with write():
+            lock_names("members", (self.workspace_id,))
             if role != "owner" and self.is_last_owner():
                 return False
             if role != "owner":
@@ -174,6 +177,7 @@ class Membership(Base):
     def leave(self) -> bool:
         """Delete the member's API tokens, invitations and membership. Return False for the last owner."""
         with write():
+            lock_names("members", (self.workspace_id,))
             if self.is_last_owner():
                 return False
             self._withdraw_invitations()

@@ -10,6 +10,7 @@ from peewee import CompositeKey, IntegerField, TextField
 from database import execute, fetch_value, write
 
 from .base import Base, Write, now_ms
+from .locks import lock_runs
 from .runs import STILL_RUNS
 
 WAKE_AT_ONCE = 500
@@ -75,7 +76,9 @@ class Wait(Base):
     def explain_closed(
         cls, run_id: str, node_id: str, now: int, asks: bool = False, question: str | None = None
     ) -> str | None:
-        """Return why this node of the run accepts no answer, or None if it does. Call it in the settling transaction.
+        """Return why this node of the run accepts no answer, or None if it does.
+
+        Call it in the settling transaction, after `lock_runs`.
 
         A node that `asks` accepts none before its question, nor to another `question` than the open one.
         """
@@ -101,6 +104,7 @@ class Wait(Base):
         """Answer an open node, and resume the run if it has reached the node."""
         now = now_ms()
         with write():
+            lock_runs((run_id,))
             execute(ANSWER, (run_id, node_id, now, name, answer, answer_bytes, by, now))
             execute(RESUME, (run_id, node_id))
 
@@ -115,7 +119,9 @@ class Wait(Base):
             return []
         woken = []
         with write():
-            for run_id, node_id in execute(due, (now, WAKE_AT_ONCE)).fetchall():
+            found = execute(due, (now, WAKE_AT_ONCE)).fetchall()
+            lock_runs({run_id for run_id, _ in found})
+            for run_id, node_id in found:
                 if execute(EXPIRE, (now, run_id, node_id)).rowcount:
                     execute(RESUME, (run_id, node_id))
                     woken.append(run_id)

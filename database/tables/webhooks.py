@@ -23,6 +23,7 @@ from errors import Conflict, DefinitionError, Issue, NotFound
 
 from .base import Base, insert
 from .credentials import Credential
+from .locks import lock_names
 
 
 class Webhook(Base):
@@ -45,6 +46,10 @@ class Webhook(Base):
         `config["credential_types"]` are the accepted types. Raises: Conflict for an address of another flow;
         DefinitionError for an address of two nodes, and for a credential that is missing or has a wrong type.
         """
+        wanted = list(wanted)
+        if wanted:
+            lock_names("webhook", {config["path"] for _, config in wanted})
+            lock_names("credentials", (flow.workspace_id,), shared=True)
         execute("DELETE FROM webhooks WHERE workflow_id = ?", (flow.id,))
         takers: dict[tuple[str, str], str] = {}
         for node_id, config in wanted:

@@ -13,6 +13,7 @@ from database.changes import QueryCache
 from errors import NotFound
 
 from .base import IN_LIST, Base, Rows, containing, encode_list, now_ms
+from .locks import lock_names
 from .polls import Poll
 from .schedules import Schedule
 from .webhooks import Fired, Webhook
@@ -87,6 +88,7 @@ class Workflow(Base):
         written one, and of two editors with the same version one loses.
         """
         with write():
+            lock_names("workflow", (str(self.id),))
             present = Workflow.find(self.id)
             if present is None or present.updated_at != self.updated_at or expected not in (None, present.version):
                 return False
@@ -107,6 +109,7 @@ class Workflow(Base):
     def remove(self) -> bool:
         """Delete the flow with its versions and keys. Return True if it existed. Its runs are kept."""
         with write():
+            lock_names("workflow", (str(self.id),))
             WorkflowVersion.delete().where(WorkflowVersion.workflow_id == self.id).execute()
             execute("DELETE FROM idempotency_keys WHERE workflow_id = ?", (self.id,))
             for sync in SYNCS.values():

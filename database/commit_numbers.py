@@ -1,0 +1,112 @@
+"""Numbers of commits, by which a process learns whether a commit whose answer was lost has happened.
+
+Each transaction inserts its number together with COMMIT. If the connection is lost then, the process inserts the same
+number as void, over another connection. If that succeeds, the transaction has not been committed and never will be,
+since its own insertion fails; else the row that is there says which of the two came first. While the transaction is
+still open, the insertion waits for its end.
+
+The number of the transaction itself (xid) would not do: after a crash, PostgreSQL may give it to another one.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import psycopg
+
+from .write_lock import OutcomeUnknown
+
+log = logging.getLogger("headrace.database")
+
+ASK_SECONDS = 60.0  # for which a lost database is asked for the outcome of a commit
+ASK_AGAIN_SECONDS = 0.1
+KEPT_SECONDS = 300.0  # after which a process deletes its numbers
+DAY_SECONDS = 86_400.0
+VOID = "INSERT INTO commit_numbers (writer, number, is_void) VALUES (%s, %s, 1) ON CONFLICT (writer, number) DO NOTHING"
+IS_VOID = "SELECT is_void FROM commit_numbers WHERE writer = %s AND number = %s"
+
+
+class CommitNumber(NamedTuple):
+    """The number of one transaction. `before`: SQL that deletes old numbers, or an empty text."""
+
+    writer: str
+    number: int
+    before: str
+
+    def insertion(self) -> str:
+        """Return the SQL that the transaction executes together with COMMIT."""
+        return f"{self.before}INSERT INTO commit_numbers (writer, number) VALUES ('{self.writer}', {self.number}); "
+
+    def has_committed(self, url: str, options: Mapping[str, Any]) -> bool:
+        """Return True if the transaction was committed, False if it was not and never will be.
+
+        Raises: OutcomeUnknown if the database cannot be asked within ASK_SECONDS.
+        """
+        log.warning("the connection to PostgreSQL was lost during a commit; its outcome is asked for")
+        end = time.monotonic() + ASK_SECONDS
+        pause = threading.Event()
+        while True:
+            try:
+                is_void = self._void(url, options)
+                log.info("the commit whose answer was lost had %s", "failed" if is_void else "succeeded")
+                return not is_void
+            except psycopg.OperationalError as error:
+                if time.monotonic() > end:
+                    raise OutcomeUnknown from error
+            pause.wait(ASK_AGAIN_SECONDS)
+
+    def _void(self, url: str, options: Mapping[str, Any]) -> bool:
+        this = (self.writer, self.number)
+        with psycopg.connect(url, autocommit=True, **options) as connection:
+            connection.execute(VOID, this, prepare=False)
+            found = connection.execute(IS_VOID, this, prepare=False).fetchone()
+        return found is None or bool(found[0])
+
+
+class CommitNumbers:
+    """The numbers of this process. Its name, `writer`, has the time, so that others can delete what it left."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._writer = ""
+        self._number = 0
+        self._since = 0.0
+        self._marks: deque[tuple[float, int]] = deque()  # a time, and the last number then
+
+    def forget(self) -> None:
+        """Begin with a new name. Call before a fork: each process has its own."""
+        with self._lock:
+            self._writer = ""
+
+    def take(self) -> CommitNumber:
+        """Return the next number."""
+        with self._lock:
+            now = time.monotonic()
+            before = ""
+            if not self._writer or now - self._since > DAY_SECONDS:
+                before = self._begin(now)
+            self._number += 1
+            if not self._marks or now - self._marks[-1][0] >= 1:
+                self._marks.append((now, self._number))
+            if now - self._marks[0][0] > KEPT_SECONDS:
+                old = f"writer = '{self._writer}' AND number <= {self._marks.popleft()[1]}"
+                before += f"DELETE FROM commit_numbers WHERE {old}; "
+            return CommitNumber(self._writer, self._number, before)
+
+    def _begin(self, now: float) -> str:
+        """Take a new name. Return the SQL that deletes the numbers of names from at least two days ago."""
+        wall = int(time.time())
+        self._writer, self._number, self._since = f"{wall:012d}_{secrets.token_hex(8)}", 0, now
+        self._marks.clear()
+        return f"DELETE FROM commit_numbers WHERE writer < '{wall - 3 * int(DAY_SECONDS):012d}'; "
+
+
+def is_of_lost_connection(error: psycopg.Error) -> bool:
+    """Return True if the connection or the server has ended. If it was during COMMIT, that may have succeeded."""
+    return isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08")[:2] in ("08", "57")

@@ -1,0 +1,98 @@
+"""Locks within a transaction, for PostgreSQL, whose writers are not serial. SQLite has one writer and needs none.
+
+A transaction takes its locks in this order, so that two transactions seldom wait for each other in a circle:
+
+1. the lock of `write()`, which the recorder does not take;
+2. names, by `lock_names` or `FlowLock`: in each call in the order of their numbers;
+3. rows of runs, in the order of their ids;
+4. rows of other tables that belong to one of these runs, or to one of these names;
+5. counts of runs by day, in the order of their keys.
+
+A lock is a statement of its own: only statements after it see what the transaction that had the lock has committed.
+If two transactions do wait in a circle, PostgreSQL ends one of them: see `Deadlock`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from database import Execute, execute, is_postgres
+
+from .base import IN_LIST, Write, encode_list
+
+# For the end of a SELECT: PostgreSQL locks its rows, SQLite sees a comment.
+LOCKED = "/* FOR NO KEY UPDATE */"
+UNLOCKED_ONLY = "/* FOR NO KEY UPDATE SKIP LOCKED */"  # as if rows with a lock were not there
+
+RUN_ID = re.compile(r"run_[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
+LOCK_RUNS = f"SELECT id FROM runs WHERE id {IN_LIST} ORDER BY id {LOCKED}"
+# A negative number stands for a shared lock.
+LOCK_NAMES = (
+    "SELECT CASE WHEN key > 0 THEN pg_advisory_xact_lock(key) ELSE pg_advisory_xact_lock_shared(-key) END FROM "
+    "(SELECT CAST(value AS BIGINT) AS key FROM (SELECT value FROM json_each(?)) AS listed) AS keys"
+)
+# Writes of whole new runs, which nobody else can see, and of log entries, which depend on no run.
+NEEDS_NO_LOCK = ("INSERT INTO runs (", "INSERT INTO steps (", "INSERT INTO log_entries (")
+
+
+class FlowLock(NamedTuple):
+    """A lock of a flow's runs, as an item of a unit; its row count is 1. It is taken before the whole unit.
+
+    What counts the flow's active runs, and then adds one, is alone; what ends one shares the lock with others.
+    """
+
+    workflow_id: str
+    alone: bool = False
+
+
+def lock_names(kind: str, names: Iterable[str], shared: bool = False) -> None:
+    """Wait for the locks of these names and keep them until the end of the transaction."""
+    if is_postgres():
+        execute(LOCK_NAMES, (_encode_keys({_key(kind, name): not shared for name in names}),))
+
+
+def lock_flow(workflow_id: str) -> None:
+    """Let no other transaction add or end a run of the flow, until the end of this one."""
+    lock_names("flow", (workflow_id,))
+
+
+def lock_runs(ids: Iterable[str]) -> None:
+    """Let no other transaction change these runs, until the end of this one."""
+    if is_postgres():
+        execute(LOCK_RUNS, (encode_list(sorted(ids)),))
+
+
+def lock_for(items: Iterable[Any], execute: Execute) -> None:
+    """Take the locks for these items of units: of flows, and of every run that a statement names."""
+    keys: dict[int, bool] = {}
+    runs = set[str]()
+    for item in items:
+        if isinstance(item, FlowLock):
+            key = _key("flow", item.workflow_id)
+            keys[key] = keys.get(key, False) or item.alone
+        elif isinstance(item, Write) and _needs_lock(item.sql):
+            runs.update(value for value in item.params if type(value) is str and RUN_ID.match(value))
+    if keys:
+        execute(LOCK_NAMES, (_encode_keys(keys),))
+    if runs:
+        execute(LOCK_RUNS, (encode_list(sorted(runs)),))
+
+
+@lru_cache(4_096)
+def _needs_lock(sql: str) -> bool:
+    return not (sql.startswith(NEEDS_NO_LOCK) and " VALUES (" in sql)
+
+
+@lru_cache(4_096)
+def _key(kind: str, name: str) -> int:
+    """Return the positive number of 63 bits under which PostgreSQL locks this name."""
+    digest = hashlib.blake2b(f"{kind} {name}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1 or 1
+
+
+def _encode_keys(keys: dict[int, bool]) -> str:
+    return encode_list(str(key if alone else -key) for key, alone in sorted(keys.items()))

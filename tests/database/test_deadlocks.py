@@ -1,0 +1,61 @@
+"""Two transactions on PostgreSQL wait for each other: the recorder repeats its group, a request gets an error."""
+
+from types import SimpleNamespace
+
+import psycopg
+import pytest
+from races import until_waiting
+from run_rows import accept
+from world import PATIENCE, Background, add_flow, flow, started_recorder
+
+import database
+from database import Deadlock, execute, write
+from models import Run, Write, lock_runs
+
+pytestmark = pytest.mark.slow
+
+NAME = "UPDATE runs SET workflow_name = 'changed' WHERE id = ?"
+
+
+@pytest.fixture
+def other(fresh_url, postgres_server):
+    """A connection that is never ended in a deadlock, to the database of this process."""
+    url = fresh_url()
+    database.connect(url, "normal")
+    postgres_server.admin("ALTER ROLE app SUPERUSER", database="postgres")
+    try:
+        with psycopg.connect(url, autocommit=True) as other:
+            other.execute("SET deadlock_timeout = '1min'")
+            yield SimpleNamespace(url=url, connection=other)
+    finally:
+        postgres_server.admin("ALTER ROLE app NOSUPERUSER", database="postgres")
+        database.disconnect()
+
+
+def waits_for(other, work):
+    """Have `work` wait for the lock of the second run, which `other` has, and `other` then for that of the first."""
+    first, second = sorted(run.id for run in (accept(add_flow(flow("a"))) for _ in range(2)))
+    with other.connection.transaction():
+        other.connection.execute("UPDATE runs SET deaths = 1 WHERE id = %s", (second,))
+        begun = Background(work, first, second)
+        until_waiting(other.url, begun)
+        other.connection.execute("UPDATE runs SET deaths = 1 WHERE id = %s", (first,))
+    return begun
+
+
+def test_a_recorder_repeats_its_group(other):
+    with started_recorder() as recorder:
+        begun = waits_for(other, lambda *ids: recorder.submit([Write(NAME, (id_,)) for id_ in ids]).result(PATIENCE))
+        assert begun.result() == [1, 1]
+    assert {(run.workflow_name, run.deaths) for run in Run.select()} == {("changed", 1)}
+
+
+def test_another_writer_gets_an_error_and_nothing_is_written(other):
+    def work(*ids):
+        with write():
+            lock_runs(ids)
+            execute(NAME, (ids[0],))
+
+    with pytest.raises(Deadlock):
+        waits_for(other, work).result()
+    assert {(run.workflow_name, run.deaths) for run in Run.select()} == {("Flow", 1)}

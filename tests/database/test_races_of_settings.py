@@ -1,0 +1,225 @@
+"""Races on PostgreSQL of what is not a run: owners, stored values, memories, credentials, webhooks, flows, polls.
+
+Each is run without its locks, to show that they are needed, and with them. The lock of all writers is off.
+"""
+
+import peewee
+import pytest
+from races import Race, value
+from world import add_flow, flow
+
+import database
+from database import execute, write
+from database.tables import agent_definitions, presets
+from errors import Conflict, DefinitionError
+from models import (
+    Agent,
+    AgentMemory,
+    Credential,
+    Membership,
+    MemoryName,
+    Poll,
+    Preset,
+    Schedule,
+    ScheduleFire,
+    User,
+    Workflow,
+    Workspace,
+    WorkspaceStore,
+)
+
+pytestmark = pytest.mark.slow
+
+HOOK = {"path": "orders", "methods": ["POST"], "credential_types": [], "credential": None}
+SECRET = {"name": "key", "type": "api_key", "data": "x"}
+
+
+@pytest.fixture(params=[False, True], ids=["without", "with"])
+def race(request, fresh_url, monkeypatch):
+    """Two transactions, without the locks of their statements and with them."""
+    url = fresh_url()
+    database.connect(url, "normal")
+    race = Race(url, monkeypatch, request.param)
+    yield race
+    race.close()
+    database.disconnect()
+
+
+def user(name, **values):
+    return User.add(email=f"{name}@example.org", name=name, password_hash="x", **values)
+
+
+def outcomes(found):
+    """Return the results, with the class of an error in its place."""
+    return [type(item) if isinstance(item, Exception) else item for item in found]
+
+
+# People
+
+
+def test_an_owner_stays(race):
+    ann, bob = user("ann"), user("bob")
+    workspace = Workspace.found("W", ann)
+    members = [Membership.get_with_user(workspace.id, ann.id), Membership.join(workspace.id, bob, "owner")]
+    left = race.run(members[0].leave, members[1].leave)
+    owners = value("SELECT COUNT(*) FROM memberships WHERE role = 'owner'")
+    assert (left, owners) == (([True, False], 1) if race.cured else ([True, True], 0))
+
+
+def test_an_owner_stays_when_one_leaves_and_one_becomes_a_viewer(race):
+    ann, bob = user("ann"), user("bob")
+    workspace = Workspace.found("W", ann)
+    members = [Membership.get_with_user(workspace.id, ann.id), Membership.join(workspace.id, bob, "owner")]
+    race.run(members[0].leave, lambda: members[1].change_role("viewer"))
+    assert value("SELECT COUNT(*) FROM memberships WHERE role = 'owner'") == race.cured
+
+
+def test_an_admin_stays(race):
+    ann, bob = user("ann", is_admin=True), user("bob", is_admin=True)
+    changed = race.run(lambda: ann.change_admin(False), lambda: bob.change_admin(False))
+    admins = value("SELECT COUNT(*) FROM users WHERE is_admin = 1")
+    assert (changed, admins) == (([True, False], 1) if race.cured else ([True, True], 0))
+
+
+# Values
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["new", "there"])
+def test_two_increments_are_both_counted(race, there):
+    store = WorkspaceStore("ws_1")
+    if there:
+        store.set("n", 0)
+    totals = race.run(lambda: store.increment("n"), lambda: store.increment("n"))
+    assert totals == ([1, 2] if race.cured else [1, 1]) and store.get("n") == totals[1]
+
+
+def test_an_increment_does_not_undo_a_new_value(race):
+    store = WorkspaceStore("ws_1")
+    store.set("n", 5)
+    race.run(lambda: store.increment("n"), lambda: store.set("n", 10), before="INSERT INTO store_entries")
+    assert store.get("n") == (10 if race.cured else 6)
+
+
+def test_two_memories_keep_to_the_maximum(race):
+    def put(key):
+        return AgentMemory.put(MemoryName("ws_1", "agent", "", key), "text", "", most=1).key
+
+    assert race.run(lambda: put("a"), lambda: put("b")) == ["a", "b"]
+    assert value("SELECT COUNT(*) FROM agent_memories") == (1 if race.cured else 2)
+
+
+def test_a_memory_is_saved_under_its_name_once(race):
+    def put(text):
+        return AgentMemory.put(MemoryName("ws_1", "agent", "", "a"), text, "").content
+
+    found = outcomes(race.run(lambda: put("x"), lambda: put("y")))
+    assert found == ["x", "y" if race.cured else peewee.IntegrityError]
+    assert value("SELECT content FROM agent_memories") == ("y" if race.cured else "x")
+
+
+def test_two_lists_of_presets_keep_to_the_maximum(race, monkeypatch):
+    monkeypatch.setattr(presets, "MAX_PRESETS", 1)
+    one = {"key": "k", "name": "n", "description": "", "tags": "", "node_json": "{}", "parameters_json": "[]"}
+
+    def replace(source):
+        return len(Preset.replace_source("ws_1", source, source, [one]))
+
+    found = outcomes(race.run(lambda: replace("a"), lambda: replace("b")))
+    assert found == [1, Conflict if race.cured else 1]
+    assert value("SELECT COUNT(*) FROM presets") == (1 if race.cured else 2)
+
+
+def test_two_agents_keep_to_the_maximum(race, monkeypatch):
+    monkeypatch.setattr(agent_definitions, "MAX_AGENTS", 1)
+    found = outcomes(race.run(*(lambda id_=id_: Agent.keep("ws_1", id_, "A", "{}").id for id_ in ("a", "b"))))
+    assert found == ["a", Conflict if race.cured else "b"]
+
+
+# Flows
+
+
+def test_of_two_editors_of_a_flow_one_loses(race):
+    id_ = add_flow(flow("a")).id
+    one, other = Workflow.find(id_), Workflow.find(id_)
+    changed = race.run(lambda: one.change(None, name="One"), lambda: other.change(None, status="draft"))
+    present = Workflow.find(id_)
+    assert changed == [True, not race.cured]
+    assert (present.name, present.status) == (("One", "active") if race.cured else ("Flow", "draft"))
+
+
+def test_of_two_new_versions_one_is_refused_without_an_error(race):
+    id_ = add_flow(flow("a")).id
+    one, other = Workflow.find(id_), Workflow.find(id_)
+    changed = race.run(
+        *(lambda each=each: each.change(None, triggers=[], definition_json="{}") for each in (one, other))
+    )
+    assert outcomes(changed) == [True, False if race.cured else peewee.IntegrityError]
+
+
+def test_a_webhook_of_two_flows_is_refused_with_the_name_of_the_first(race):
+    def add(name):
+        return add_flow(flow("h"), name=name, triggers=[("h", "webhook", HOOK)]).name
+
+    first, second = race.run(lambda: add("One"), lambda: add("Other"))
+    assert first == "One"
+    assert "taken by the flow 'One'" in str(second) if race.cured else isinstance(second, peewee.IntegrityError)
+
+
+def test_a_credential_is_not_deleted_while_a_webhook_begins_to_use_it(race):
+    credential = Credential.keep("ws_1", **SECRET)
+    config = HOOK | {"credential_types": ["api_key"], "credential": "key"}
+    found = outcomes(race.run(credential.remove, lambda: add_flow(flow("h"), triggers=[("h", "webhook", config)]).name))
+    assert found == [True, DefinitionError if race.cured else "Flow"]
+
+
+def test_a_webhook_that_begins_to_use_a_credential_keeps_it(race):
+    credential = Credential.keep("ws_1", **SECRET)
+    config = HOOK | {"credential_types": ["api_key"], "credential": "key"}
+    found = outcomes(race.run(lambda: add_flow(flow("h"), triggers=[("h", "webhook", config)]).name, credential.remove))
+    assert found == ["Flow", Conflict if race.cured else True]
+
+
+def test_two_credentials_have_two_names(race):
+    """The unique key keeps it; the lock makes it the usual error."""
+    found = outcomes(race.run(*(lambda: Credential.keep("ws_1", **SECRET).name for _ in range(2))))
+    assert found == ["key", Conflict if race.cured else peewee.IntegrityError]
+
+
+# Polls and schedules
+
+
+def test_a_poll_that_records_its_result_is_not_taken_over(race):
+    add_flow(flow("p"), triggers=[("p", "poll", {"type": "rss_trigger", "every": 60.0, "source": "s"})])
+    (claim,) = Poll.claim("one", 10**15, 1)
+    taken = []
+    held, _ = race.run(lambda: Poll.holds(claim), lambda: taken.extend(Poll.claim("other", 2 * 10**15, 1)))
+    assert held and race.waited == race.cured
+    assert len(taken) == 1 and not Poll.holds(claim)
+
+
+def test_an_instant_fires_once(race):
+    """The unique key is the cure."""
+    if not race.cured:
+        execute("ALTER TABLE schedule_fires DROP CONSTRAINT schedule_fires_pkey")
+    config = {"cron": "* * * * *", "every": None, "timezone": "UTC", "catch_up": "one"}
+    add_flow(flow("s"), triggers=[("s", "schedule", config)])
+    (due,) = Schedule.due(10**15, 1)
+
+    def fire():
+        with write():
+            return ScheduleFire.take(due, 5, 6, None)
+
+    assert race.run(fire, fire) == [True, not race.cured]
+
+
+def test_a_schedule_moves_once(race):
+    """The row itself is the lock: the second one waits for it, and then sees another time."""
+    config = {"cron": "* * * * *", "every": None, "timezone": "UTC", "catch_up": "one"}
+    add_flow(flow("s"), triggers=[("s", "schedule", config)])
+    (due,) = Schedule.due(10**15, 1)
+
+    def move():
+        with write():
+            return Schedule.move(due, due.next_at + 60_000)
+
+    assert race.run(move, move) == [True, False] and race.waited

@@ -1,0 +1,118 @@
+"""Two transactions on PostgreSQL, one of which pauses until the other has gone as far as it can.
+
+The lock of the writers is off, so that only the locks of the statements are left; `cured=False` takes these away too.
+"""
+
+import re
+import threading
+import time
+
+import psycopg
+from world import PATIENCE, Background
+
+import database
+from database import postgres, write, write_lock
+
+LOCK = "SELECT pg_advisory_xact_lock({lock}); "
+CLAUSE = re.compile(r"/\* FOR [A-Z ]+ \*/")
+NAMES = re.compile(r"pg_advisory_xact_lock(_shared)?\(-?key\)")
+WAITING = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+LOOK_SECONDS = 0.005
+
+
+class Off(write_lock.ThreadLock):
+    """No lock."""
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, *error):
+        pass
+
+
+def without_locks(sql):
+    """Return the statement without its locks."""
+    return NAMES.sub("key", CLAUSE.sub("", sql))
+
+
+class Race:
+    """A race of two transactions. `waited` is True if the second one waited for the first one."""
+
+    def __init__(self, url, monkeypatch, cured):
+        self.cured, self.waited = cured, False
+        self._reached, self._go = threading.Event(), threading.Event()
+        self._own = threading.local()
+        self._admin = psycopg.connect(url, autocommit=True)
+        translate = postgres.translate
+
+        def translated(sql):
+            if getattr(self._own, "before", None) is not None and self._own.before in sql:
+                self._pause()
+            return translate(sql if cured else without_locks(sql))
+
+        assert LOCK in postgres.BEGIN
+        monkeypatch.setattr(postgres, "BEGIN", postgres.BEGIN.replace(LOCK, ""))
+        monkeypatch.setattr(postgres, "translate", translated)
+        write_lock.use(Off())
+
+    def close(self):
+        self._go.set()
+        self._admin.close()
+
+    def run(self, first, second, before=None):
+        """Return what both return, or their errors. `first` pauses at its commit, or `before` the first statement with
+        this text; then `second` begins.
+        """
+        one = Background(self._first, first, before)
+        assert self._reached.wait(PATIENCE), f"it never came to its pause: {one.error!r}"
+        other = Background(second)
+        self.waited = self._is_stuck(other)
+        self._go.set()
+        return [outcome(one), outcome(other)]
+
+    def _first(self, work, before):
+        if before is not None:
+            self._own.before = before
+            return work()
+        with write():
+            given = work()
+            self._pause()
+        return given
+
+    def _pause(self):
+        self._own.before = None
+        self._reached.set()
+        assert self._go.wait(PATIENCE)
+
+    def _is_stuck(self, other):
+        """Wait until the second one has ended, or waits for a lock."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            other.thread.join(LOOK_SECONDS)
+            if not other.thread.is_alive():
+                return False
+            if self._admin.execute(WAITING).fetchone():
+                return True
+        raise AssertionError("the second one neither ended nor waits for a lock")
+
+
+def until_waiting(url, background):
+    """Wait until the thread, which must not end before, waits for a lock in the database."""
+    deadline = time.monotonic() + PATIENCE
+    with psycopg.connect(url, autocommit=True) as admin:
+        while not admin.execute(WAITING).fetchone():
+            background.thread.join(LOOK_SECONDS)
+            assert background.thread.is_alive() and time.monotonic() < deadline, background.error
+
+
+def outcome(background):
+    """Return the result of the thread, or its error."""
+    try:
+        return background.result()
+    except Exception as error:
+        return error
+
+
+def value(sql, *params):
+    """Return the first column of the first row."""
+    return database.fetch_value(sql, params)
