@@ -436,6 +436,12 @@ class Config:
         "`1`: log each request, without its query. On standard output, with `HEADRACE_LOG_FORMAT=json` on standard "
         "error.",
     )
+    otlp_url: str = setting(
+        "HEADRACE_OTLP_URL=",
+        ADDRESS,
+        "Address of a collector for OpenTelemetry traces by OTLP over HTTP, such as http://collector:4318. Needs the "
+        "extra `otel`; the `OTEL_…` variables of OpenTelemetry apply too. Empty: no traces.",
+    )
     audit_days: int = setting("HEADRACE_AUDIT_DAYS=365", _number(0, 36_500), "Days to keep the audit log. 0: forever.")
 
     @classmethod

@@ -32,6 +32,7 @@ from database.checkpoints import Checkpoints
 from dispatch import Dispatcher, Links, Resources, make_services
 from dispatch.metrics_publisher import PUBLISH_SECONDS, MetricsPublisher
 from dispatch.recorder import Recorder
+from dispatch.tracing import check_packages, make_tracing
 from errors import ConfigError
 from models import DatabaseRefused, lock_wait
 from nodes import plugins
@@ -85,6 +86,8 @@ class Server:
         self._has_ended = False
         self.checkpoints.start()
         self.recorder.start()
+        executor = self.dispatcher.executor
+        executor.tracing = make_tracing(self.config, self.dispatcher.resources)
         self.dispatcher.start()
         self.dispatcher.lease.keep()
         self.check_key()
@@ -108,6 +111,8 @@ class Server:
                 self.dispatcher.stop()
                 self.recorder.stop()
                 self.metrics.publish_last()
+                if (tracing := self.dispatcher.executor.tracing) is not None:
+                    tracing.stop()
                 self.checkpoints.stop()
                 self._has_ended = True
         database.disconnect()
@@ -123,6 +128,7 @@ def create_app(config: Config | None = None, inline: bool = False, print_login: 
         config = Config.from_env()
         for unknown in settings.find_unknown_settings():
             log.warning("%s", unknown)
+    check_packages(config)
     plugins.load(config.nodes_dir)
     login = prepare(config)
     if login is not None and print_login:

@@ -16,6 +16,7 @@ from .recorder import Done
 from .resources import Flow
 from .run_options import Options
 from .run_record import RunRecord
+from .tracing import Trace
 
 # Makes a write that is committed together with a change of the run, or not at all, such as its audit log entry.
 Note: TypeAlias = Callable[[Run], Write]
@@ -39,6 +40,7 @@ class Active:
         self.stop_reason: str | None = None
         self.is_released = False  # the process ends: results of its nodes from now on do not count
         self.response: Any = None
+        self.place: Trace | None = None  # in a trace, if there are traces
         self.keyring = Keyring()
         self.inputs: list[str] = []  # ids of child runs whose input is in a file
 

@@ -325,6 +325,8 @@ class Dispatcher:
         for id_ in ended:
             if (active := self._active.get(id_)) is not None:
                 active.stop_reason = reason
+            if self.executor.tracing is not None and (row := Run.find(id_)) is not None:
+                self.executor.see_end(row)
         self._try_pick_up()
         return run
 

@@ -24,6 +24,7 @@ from .resources import Resources
 from .resume_state import History
 from .run_record import RunRecord, RunTaken
 from .subflows import Starter, failure_writes, remains_of
+from .tracing import Tracing
 
 log = logging.getLogger("headrace.dispatch")
 MAX_DEATHS = 3
@@ -40,6 +41,7 @@ class Executor:
     def __init__(self, resources: Resources, recorder: Recorder, lease: ProcessLease) -> None:
         self.resources, self.recorder, self.lease = resources, recorder, lease
         self.on_step: StepSeen | None = None
+        self.tracing: Tracing | None = None
         # Runs whose end could not be written yet, by id: with their outcome and the writes of the end.
         self.unrecorded: dict[str, tuple[Active, Outcome, Unit]] = {}
         self._hand_back = threading.Event()
@@ -70,6 +72,8 @@ class Executor:
             self.give_up(active, error)
         finally:
             CURRENT.run = None
+            if self.tracing is not None:
+                CURRENT.traceparent = ""
         return False
 
     def _claim(self, active: Active) -> bool:
@@ -94,6 +98,8 @@ class Executor:
         record, plan = active.record, active.plan
         run = record.run
         began = time.perf_counter()
+        if self.tracing is not None:
+            active.place = self.tracing.find_place(run)
         outcome = self._outcome(active)
         if outcome.status == "waiting":
             return self._suspend(record, outcome)
@@ -112,6 +118,8 @@ class Executor:
             record.run = self._reload(run) or run.deleted()
         else:
             active.response = outcome.response
+            if self.tracing is not None:
+                self.tracing.see_end(active.place, run)
         return plan.suspends or run.parent_node_id is not None or bool(plan.settings.max_concurrent_runs or told)
 
     def _outcome(self, active: Active) -> Outcome:
@@ -158,6 +166,8 @@ class Executor:
         record, plan = active.record, active.plan
         answers = step.status == "success" and step.item_index is None and plan.by_id[step.node_id].node.responds
         record.step(step, answers)
+        if self.tracing is not None:
+            self.tracing.see_step(active.place, record.run, step)
         if step.status == "running":
             self.lease.check(record.run)
         if answers and step.node_id in plan.responding:
@@ -198,8 +208,14 @@ class Executor:
             values = {"error_text": outcome.error_text, "error_kind": outcome.error_kind}
             ending = claimed.finish(self.lease.owner, "failed", waits=True, **values)
             self.recorder.commit([*told, *ending])
+            self.see_end(claimed)
             self.tidy(active)
         return None
+
+    def see_end(self, run: Run) -> None:
+        """Send the span of a run that ended without being executed."""
+        if self.tracing is not None:
+            self.tracing.see_end(self.tracing.find_place(run), run)
 
     def _is_for_another_process(self, run: Run) -> bool:
         """Return True if this process lacks a node type of the run, and a living one has it."""

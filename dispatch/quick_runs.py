@@ -27,6 +27,7 @@ from .dispatcher import Dispatcher
 from .executor import encode_output
 from .input_validation import check_input
 from .run_record import RunRecord
+from .tracing import SeenStep
 
 QUICK_SECONDS = 0.002  # by the clock, then as much again of processor time, since the machine may be busy
 SLOW_RUNS = 2  # in succession, after which a flow's runs are normal runs; garbage collection may slow a single one
@@ -103,6 +104,12 @@ class _Rows(Payloads):
         if len(value) > self.inline_bytes:
             raise NotQuick
         return Kept(value.decode())
+
+
+def _see_step(record: RunRecord, steps: list[SeenStep], step: engine.Step) -> None:
+    """Record a step, and note its time for the traces."""
+    record.step(step)
+    steps.append(SeenStep(step, time.time_ns()))
 
 
 class QuickRuns:
@@ -220,6 +227,10 @@ class QuickRuns:
         )  # fmt: skip
         record = RunRecord(_ELSEWHERE, self.rows, run)
         job = self._job(run, record, input, encoded, patience.check)
+        tracing = self.dispatcher.executor.tracing
+        steps: list[SeenStep] = []
+        if tracing is not None:
+            job.on_step = partial(_see_step, record, steps)
         text, outcome = encode_output(engine.run(plan, job), job.keyring, self.resources.config.max_value_bytes)
         run.end_unsaved(
             outcome.status, (time.perf_counter() - began) * 1000, output=self.rows.keep(id_, "output", text).text,
@@ -227,6 +238,8 @@ class QuickRuns:
             nodes_done=record.done,
         )  # fmt: skip
         self._turn.add(record.whole(), partial(told, run, outcome, text))  # a closure would be six objects
+        if tracing is not None:
+            tracing.see_quick_run(run, input, steps)
         return not patience.is_over()
 
     def _job(self, run: Run, record: RunRecord, input: Any, encoded: bytes, stop: Callable[[], None]) -> Job:

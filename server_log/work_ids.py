@@ -1,4 +1,5 @@
-"""Ids of the run, the node and the request on which a thread works, for the lines that it writes to the server's log.
+"""Ids of the run, the node and the request on which a thread works, for the lines that it writes to the server's log
+and for the requests that it sends.
 
 Whoever begins such work sets an attribute of `CURRENT`, and clears it at the end. The ids are read only when a line is
 written, so a run costs nothing more.
@@ -18,6 +19,7 @@ class _Work(threading.local):
     run: Any = None  # a row, set by the executor: from the claim to the recorded end
     execution: Any = None  # set by the engine while it executes nodes: it has `job` and `context`
     request_id = ""  # set by the HTTP worker, if requests have ids
+    traceparent = ""  # of the span of the node that runs, for its requests; set by the executor, if there are traces
 
 
 CURRENT = _Work()

@@ -11,6 +11,7 @@ import pytest
 
 import config
 import workflow_server
+from api.http.request_metrics import RequestMetrics
 from config import Config, MailServer
 from errors import ConfigError
 
@@ -334,6 +335,7 @@ class FakePart:
 
     def __init__(self):
         self.calls = []
+        self.requests = RequestMetrics()
 
     def start(self):
         self.calls.append("start")

@@ -66,6 +66,7 @@ HOMES = {
     "marshmallow": {"schema_fields", "schemas", "nodes", "definition", "security", "api"},
     "apscheduler": {"scheduler"},
     "celery": {"worker"},
+    "opentelemetry": {"dispatch"},
     "gunicorn": {"workflow_server", "gunicorn.conf", "net"},
     "jinja2": {"expressions"},
     "dotenv": {"config"},
@@ -76,6 +77,7 @@ HOMES = {
 LAZY = {
     *("pydantic_ai", "pydantic_monty", "jsonschema_rs", "httpx", "httpcore", "rich", "cryptography", "jmespath"),
     *("prometheus_client", "argon2", "apprise", "openpyxl", "playhouse", "celery", "gunicorn", "worker"),
+    "opentelemetry",
     *("asyncssh", "defusedxml", "feedparser", "imap_tools", "markdown_it", "mcp", "minio", "nh3", "paho", "psycopg"),
     *("pymysql", "pypdf", "selectolax", "smtplib", "imaplib", "yaml", "certifi", "idna", "requests", "urllib3"),
     *("asyncio", "httpx2", "mcp_types", "openai", "anthropic", "pydantic", "pydantic_core", "genai_prices"),

@@ -18,6 +18,7 @@ from nodes.credentials.keyring import Credential
 from nodes.http.body import NO_BODY, Body
 from nodes.http.oauth2 import OAUTH2, TOKENS, Token, Tokens, get_token
 from nodes.http.response import ERROR_BYTES, get_retry_after, is_permanent, kind_of_status, quote_body
+from server_log.work_ids import CURRENT
 
 if TYPE_CHECKING:
     from nodes.base import Context
@@ -150,6 +151,8 @@ class Caller:
         if self.credential is not None:
             sent.append(self._authorization(self.credential, call, names))
         ours = {"Idempotency-Key": self.ctx.idempotency_key + call.part, **call.body.headers}
+        if CURRENT.traceparent:
+            ours["traceparent"] = CURRENT.traceparent
         sent += [(name, value) for name, value in ours.items() if name.lower() not in names]
         return sent
 
