@@ -118,7 +118,19 @@ def _one_of(*choices: str) -> Kind:
     return _matching(" or ".join(f"`{choice}`" for choice in choices), "|".join(choices))
 
 
-def _parse_sqlite_url(text: str) -> str:
+# Each part is checked, since the driver would take the rest of a wrong password for a host, and name it in an error.
+ESCAPE = "%(?!00)[0-9A-Fa-f]{2}"
+POSTGRES_HOST = rf"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9_.-]|{ESCAPE})*)(?::[0-9]{{1,5}})?"
+POSTGRES_USER = rf"(?:[^\s@/?#:%]|{ESCAPE})+(?::(?:[^\s@/?#:%]|{ESCAPE})*)?@"
+POSTGRES_URL = re.compile(
+    rf"postgres(?:ql)?://(?:{POSTGRES_USER})?{POSTGRES_HOST}(?:,{POSTGRES_HOST})*/(?:[^\s@/?#%]|{ESCAPE})+"
+    rf"(?:\?(?:[^\s@#%]|{ESCAPE})*)?"
+)
+
+
+def _parse_database_url(text: str) -> str:
+    if POSTGRES_URL.fullmatch(text):
+        return text
     path = unquote(text.removeprefix(SQLITE))
     if text and (not text.startswith(SQLITE) or not path or path.startswith(":") or re.search(r"[?\0]", path)):
         raise ValueError
@@ -195,7 +207,12 @@ MODEL = _matching(
 )
 HOST = _matching("a host name or address", r"[A-Za-z0-9_.:-]+")
 FOLDER = Kind("a path", lambda text: Path(text).expanduser().absolute())
-DATABASE = Kind("`sqlite:///path/to/file` (other databases are not supported yet)", _parse_sqlite_url, secret=True)
+DATABASE = Kind(
+    "`sqlite:///path/to/file` or `postgresql://user:password@host/database`, with special characters of the user name "
+    "or password written as in any URL (`@` is `%40`)",
+    _parse_database_url,
+    secret=True,
+)
 AUTHORITIES = Kind("the path of a file with certificates in PEM format", _parse_authorities)
 MAIL_SERVER = Kind(
     "an address such as smtp://user:password@mail.example.org:587?from=flows@example.org; `smtps://` encrypts from the "
@@ -237,10 +254,19 @@ class Config:
         "quarters of them, so that other runs are not blocked.",
     )
     database_url: str = setting(
-        "DATABASE_URL=", DATABASE, "The database. Empty: the SQLite file `headrace.sqlite3` in the data folder."
+        "DATABASE_URL=",
+        DATABASE,
+        "The database. Empty: the SQLite file `headrace.sqlite3` in the data folder. PostgreSQL, for servers on "
+        "several machines, also needs `HEADRACE_SECRET_KEY` and `HEADRACE_PUBLIC_URL`, with the same values on each.",
     )
     data_dir: Path = setting(
         "HEADRACE_DATA_DIR=./data", FOLDER, "Folder of all data: database, key, large values, files."
+    )
+    files_dir: Path | None = setting(
+        "HEADRACE_FILES_DIR=",
+        _or_empty(FOLDER),
+        "Folder of the workspaces' files with PostgreSQL, the same on every machine, such as a network mount. Empty: "
+        "workspaces have no files. With SQLite, files are in the data folder, and this must be empty.",
     )
     secret_key: str = setting(
         "HEADRACE_SECRET_KEY=",
@@ -448,10 +474,30 @@ class Config:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:
         """Read the settings from `environ`, by default the environment over the file `.env` in the working directory.
 
-        Raises: ConfigError if a value is invalid.
+        Raises: ConfigError if a value is invalid, or another setting is needed with it.
         """
         source = _read_environment() if environ is None else environ
-        return cls(**{item.name: item.metadata["setting"].value(source) for item in fields(cls)})
+        made = cls(**{item.name: item.metadata["setting"].value(source) for item in fields(cls)})
+        made._check_database()
+        return made
+
+    def _check_database(self) -> None:
+        if not self.is_postgres:
+            if self.files_dir is not None:
+                raise ConfigError(
+                    "HEADRACE_FILES_DIR is set, and DATABASE_URL does not name PostgreSQL: remove it, because with "
+                    "SQLite files are in HEADRACE_DATA_DIR"
+                )
+            return
+        needed = {
+            "HEADRACE_SECRET_KEY (or HEADRACE_SECRET_KEY_FILE), the key that encrypts credentials": self.secret_key,
+            "HEADRACE_PUBLIC_URL, the address at which people reach the server": self.public_url,
+        }
+        if missing := [name for name, value in needed.items() if not value]:
+            raise ConfigError(
+                f"With PostgreSQL in DATABASE_URL, a server may have several machines, and needs settings that are the "
+                f"same on each of them. Set also: {'; '.join(missing)}"
+            )
 
     @property
     def base_url(self) -> str:
@@ -474,6 +520,13 @@ class Config:
         return self.database_url if self.is_postgres else self.database_path
 
     @property
+    def database_name(self) -> str:
+        """Return the database for messages, without its password and options."""
+        if not self.is_postgres:
+            return str(self.database_path)
+        return re.sub("//([^/@:]*):[^/@]*@", r"//\1@", self.database_url.partition("?")[0])
+
+    @property
     def is_postgres(self) -> bool:
         """Return True if the database is PostgreSQL."""
         return self.database_url.startswith(POSTGRES)
@@ -481,7 +534,7 @@ class Config:
     @property
     def database_path(self) -> Path:
         """Return the absolute path of the SQLite file."""
-        if not self.database_url or self.is_postgres:
+        if not self.database_url or self.is_postgres:  # then there is none, only the data folder
             return self.data_dir / "headrace.sqlite3"
         return Path(unquote(self.database_url.removeprefix(SQLITE))).absolute()
 

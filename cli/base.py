@@ -97,18 +97,22 @@ def to_one_line(text: str) -> str:
 def open_database() -> Iterator[Config]:
     """Open the server's database, migrate it and return the settings. Raises: NotFound if there is no database."""
     config = Config.from_env()
-    path = config.database_path
-    if not path.is_file():
-        raise NotFound(f"There is no database {path}; start the server once, or name its folder in HEADRACE_DATA_DIR")
-    with path.open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
-            raise BadInput(f"{path} is not an SQLite database; check HEADRACE_DATA_DIR and DATABASE_URL")
-    database.connect(path, config.durability)
+    if not config.is_postgres:
+        _check_file(config.database_path)
+    database.connect(config.database, config.durability)
     try:
         database.migrate()
         yield config
     finally:
         database.disconnect()
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise NotFound(f"There is no database {path}; start the server once, or name its folder in HEADRACE_DATA_DIR")
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise BadInput(f"{path} is not an SQLite database; check HEADRACE_DATA_DIR and DATABASE_URL")
 
 
 def find_workspace(id_: str | None) -> Workspace:

@@ -118,7 +118,8 @@ def read_input(given: str) -> Any:
 def scratch_dispatcher(config: Config, found: Mapping[str, Credential]) -> Iterator[Dispatcher]:
     """Return a dispatcher that runs inline, with a temporary database and data folder."""
     with exit_on_sigterm(), tempfile.TemporaryDirectory(prefix="headrace-") as folder:
-        config = replace(config, data_dir=Path(folder), database_url="", durability="normal", paused=False)
+        config = replace(config, data_dir=Path(folder), files_dir=None, database_url="")
+        config = replace(config, durability="normal", paused=False)
         database.connect(config.database_path, config.durability)
         database.migrate()
         recorder = Recorder()
@@ -402,4 +403,4 @@ def show_config() -> None:
         value = getattr(config, field.name)
         text = ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
         click.echo(f"{row.env}={'********' if row.kind.secret and text else text}")
-    click.echo(f"# The database: {config.database_path}")
+    click.echo(f"# The database: {config.database_name}")

@@ -22,11 +22,23 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 NEW_KEY = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 
+PG_DUMP = (
+    "PostgreSQL makes its own backups, also while the server runs: `pg_dump --format=custom --file={1} {0}`. Large "
+    "values are in the database. Keep copies of HEADRACE_SECRET_KEY and of the folder HEADRACE_FILES_DIR too"
+)
+PG_RESTORE = (
+    "PostgreSQL restores its own backups: `pg_restore --clean --if-exists --dbname={0} {1}` while no server runs. Then "
+    "start the server with HEADRACE_PAUSED=true to check it"
+)
+
+
 @main.command()
 @click.argument("target", type=NEW_FOLDER)
 def backup(target: Path) -> None:
     """Copy the database, the large values and the workspaces' files to the new folder TARGET. The server may run."""
     with exit_on_sigterm(), open_database() as config:
+        if config.is_postgres:
+            raise BadInput(PG_DUMP.format(config.database_name, target))
         made = backups.make(config, target)
         click.echo(f"{target}: {len(made.files)} files, {made.size} bytes")
         where = "HEADRACE_SECRET_KEY" if config.secret_key else config.data_dir / KEY_FILE
@@ -41,6 +53,8 @@ def restore(source: Path) -> None:
     The server then starts paused, until `resume`.
     """
     config = Config.from_env()
+    if config.is_postgres:
+        raise BadInput(PG_RESTORE.format(config.database_name, source))
     with exit_on_sigterm():
         made = backups.restore(config, source)
     count = f"{len(made.files)} files, {made.size} bytes"

@@ -11,8 +11,8 @@ from . import peewee_import  # noqa: F401  (Peewee without drivers of other data
 
 # isort: split
 import logging
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -135,6 +135,19 @@ def write_leases() -> AbstractContextManager[None]:
     return _engine.write_leases()
 
 
+@contextmanager
+def write_values() -> Iterator[None]:
+    """Open a write transaction for values that no row refers to yet: it waits for no other writer of PostgreSQL.
+
+    Inside another transaction, it is a part of that.
+    """
+    if db.in_transaction():
+        yield
+        return
+    with _engine.write_leases():
+        yield
+
+
 def execute(sql: str, params: tuple[Any, ...] = ()) -> Any:
     """Execute one statement and return the cursor."""
     return db.execute_sql(sql, params)
@@ -149,6 +162,11 @@ def space() -> Space:
     """Return the size of the database, without a write-ahead log. Takes microseconds to milliseconds."""
     found: Space = _engine.space()
     return found
+
+
+def protect_rotation() -> None:
+    """Prepare this thread to replace encrypted values: see the engines."""
+    _engine.protect_rotation()
 
 
 def can_shrink() -> bool:

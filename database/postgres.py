@@ -22,6 +22,7 @@ from typing import Any
 
 import peewee
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 from psycopg.postgres import types as oids
 from psycopg.types.numeric import Int8Dumper
@@ -206,7 +207,12 @@ def connect(url: str, durability: str) -> None:
     global _url, _synchronous
     disconnect()
     _url, _synchronous = url, "off" if durability == "normal" else "on"
-    db.init("postgresql://")  # not the URL: it has a password, and this name is in messages
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error as error:
+        raise ConfigError(f"DATABASE_URL is not understood by PostgreSQL: {str(error).strip()}") from None
+    # Not the URL: it has a password, and this name is in messages.
+    db.init(f"postgresql://{parts.get('host', '')}/{parts.get('dbname', '')}")
     write_lock.use(ThreadLock())
 
 
@@ -383,10 +389,24 @@ def _begin(connection: psycopg.Connection) -> None:
             raise LockTimeout
 
 
+def _connect_first() -> psycopg.Connection:
+    try:
+        return psycopg.connect(_url, autocommit=True, **OPTIONS)  # type: ignore[arg-type]
+    except psycopg.OperationalError as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"The database {db.database} cannot be reached: {reason}. Check DATABASE_URL") from None
+
+
 @contextmanager
 def migrating() -> Iterator[None]:
-    """Let no other process migrate the database meanwhile. Raises: ConfigError if its server is too old."""
-    with _errors, psycopg.connect(_url, autocommit=True, **OPTIONS) as guard:  # type: ignore[arg-type]
+    """Let no other process migrate the database meanwhile.
+
+    Raises: ConfigError if its server cannot be reached, is too old, or has another encoding than UTF-8.
+    """
+    with _errors, _connect_first() as guard:
+        encoding = guard.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise ConfigError(f"{db.database} has the encoding {encoding}; create it with ENCODING 'UTF8'")
         if _synchronous == "on" and guard.execute("SHOW fsync").fetchone() == ("off",):
             log.warning("PostgreSQL runs with fsync off: a crash of its machine may damage the database")
         if guard.info.server_version < 140_000:
@@ -468,6 +488,12 @@ def settings_commits() -> int:
 def space() -> Space:
     """Return the size of the database. PostgreSQL itself gives space back to new rows (autovacuum)."""
     return Space(int(db.execute_sql("SELECT pg_database_size(current_database())").fetchone()[0]), 0)
+
+
+def protect_rotation() -> None:
+    """Have the next commits synced to the disk. Old values stay in dead rows and in the log, until a vacuum."""
+    global _synchronous
+    _synchronous = "on"
 
 
 def can_shrink() -> bool:

@@ -212,6 +212,12 @@ def _prepare_new() -> None:
         new.close()
 
 
+def protect_rotation() -> None:
+    """Have this thread's next commits synced to the disk, and the values that they delete overwritten."""
+    execute("PRAGMA synchronous = FULL")
+    execute("PRAGMA secure_delete = ON")
+
+
 def space() -> Space:
     """Return the size of the database, without the pages of the write-ahead log. Takes microseconds."""
     size, pages, free = (_fetch_value(f"PRAGMA {name}") for name in ("page_size", "page_count", "freelist_count"))

@@ -95,6 +95,11 @@ class Payloads:
             return Kept(None)
         if len(value) <= self.inline_bytes:
             return Kept(value.decode())
+        self._store(run_id, name, value, claims)
+        return Kept(None, len(value))
+
+    def _store(self, run_id: str, name: str, value: bytes, claims: int) -> None:
+        """Write the value to its file, and sync it."""
         path = self._path(run_id, name, claims)
         _make_folder(path.parent)
         # Always a new file: other names may link to the file that an earlier attempt wrote here.
@@ -108,13 +113,16 @@ class Payloads:
                     del self._known[next(iter(self._known))]
         for folder in (path.parent, self.folder):
             _sync(folder)
-        return Kept(None, len(value))
 
     def load(self, run_id: str, name: str, kept: Kept) -> bytes | None:
         """Return the JSON text, or None for a row without a value."""
         if kept.size is not None:
-            return self._latest(run_id, name).read_bytes()
+            return self._fetch(run_id, name)
         return None if kept.text is None else kept.text.encode()
+
+    def _fetch(self, run_id: str, name: str) -> bytes:
+        """Return the content of a file. Raises: FileNotFoundError if it was deleted."""
+        return self._latest(run_id, name).read_bytes()
 
     def beginning(self, run_id: str, name: str, most: int) -> bytes:
         """Return the first `most` bytes of the JSON text in a file, for display."""

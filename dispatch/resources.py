@@ -21,9 +21,10 @@ from net.egress import Client, Rule
 from nodes.base import Once, Services
 from nodes.credentials.keyring import Credential, Keyring
 from nodes.data.python_sandbox import Sandbox
-from nodes.files.files import Files
+from nodes.files.files import Files, NoFiles
 
 from .agents.task import Task, is_task
+from .payload_rows import PayloadRows
 from .payloads import Kept, Payloads
 from .plan_cache import Plans
 from .resume_links import Links
@@ -32,6 +33,11 @@ from .run_options import Options
 Flow: TypeAlias = Workflow | Fired | Task  # a row, or as much of one as it takes to run it
 # Opens a credential of a workspace, by the workspace's id and the credential's name or id.
 FindCredential: TypeAlias = Callable[[str, str], Credential | None]
+
+
+NO_FILES = NoFiles(
+    "this server has no files of workspaces: HEADRACE_FILES_DIR, a folder that all of its machines share, is not set"
+)
 
 
 def make_services(config: Config) -> Services:
@@ -47,8 +53,14 @@ def no_credential(workspace_id: str, name: str) -> Credential | None:
 
 
 @lru_cache(100)
-def _files_of(folder: Path | None, data_dir: Path, workspace_id: str, max_bytes: int) -> Files:
-    return Files(folder or data_dir / "files" / workspace_id, max_bytes)
+def _files_of(folder: Path, max_bytes: int) -> Files:
+    return Files(folder, max_bytes)
+
+
+def _payloads_of(config: Config) -> Payloads:
+    if config.is_postgres:
+        return PayloadRows(config.inline_value_bytes)
+    return Payloads(config.data_dir / "values", config.inline_value_bytes)
 
 
 class Resources:
@@ -65,13 +77,17 @@ class Resources:
         """`files_folder` holds the files of all flows if there is only one workspace, as on the command line."""
         self.config, self.services, self.links = config, services, links
         self.find_credential, self.files_folder = find_credential, files_folder
-        self.payloads = Payloads(config.data_dir / "values", config.inline_value_bytes)
+        self.payloads = _payloads_of(config)
         self.plans = Plans(config.max_nodes)
         self.models = Models.of(config)
 
     def files_of(self, workspace_id: str) -> Files:
         """Return the files of a workspace."""
-        return _files_of(self.files_folder, self.config.data_dir, workspace_id, self.config.file_max_bytes)
+        config = self.config
+        if config.is_postgres and config.files_dir is None:
+            return NO_FILES
+        folder = self.files_folder or (config.files_dir or config.data_dir / "files") / workspace_id
+        return _files_of(folder, config.file_max_bytes)
 
     def keyring_of(self, workspace_id: str) -> Keyring:
         """Return a new keyring, which opens the credentials of the workspace."""

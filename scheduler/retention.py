@@ -82,7 +82,8 @@ class Retention:
             yield from self._by_age(now)
         if self.config.retention_runs:
             yield from self._by_number(now)
-        if self.config.retention_bytes:
+        # PostgreSQL keeps the space of deleted rows for new ones, so its size does not tell when to stop.
+        if self.config.retention_bytes and not database.is_postgres():
             yield from self._by_size(now)
         yield from self._orphans(now)
         yield from self._shrink()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from config import KEY_FILE, Config
-from database import empty_log, execute, write
+from database import empty_log, execute, protect_rotation, write
 from errors import BadInput, ConfigError, Conflict, VaultError
 from models import Credential, Fact, Lease, Wait
 from nodes import REGISTRY
@@ -44,7 +44,7 @@ def check_key(config: Config) -> Vault:
     if known is None:
         Fact.add(name="key", value=vault.fingerprint())
     elif known.value != vault.fingerprint():
-        begun = f"the key that the database {config.database_path} was created with"
+        begun = f"the key that the database {config.database_name} was created with"
         found = find_key(config.data_dir / KEY_FILE, known.value)
         hint = "" if found is None else f", which is {found}"
         raise ConfigError(f"{vault.source} is not {begun}; put that key back{hint}. {IF_LOST}")
@@ -65,10 +65,9 @@ def rotate_key(config: Config, new_key: bytes | None = None, skip_unreadable: bo
     """
     if new_key is None and config.secret_key:
         raise BadInput("HEADRACE_SECRET_KEY is set: give its new value with --new-key-file")
-    # The key file is replaced after the transaction, so a power failure must not undo the transaction.
-    execute("PRAGMA synchronous = FULL")
-    # Overwrite the values that were encrypted with the old key, not only free their space.
-    execute("PRAGMA secure_delete = ON")
+    # The key file is replaced after the transaction, so a power failure must not undo the transaction. Values that were
+    # encrypted with the old key must be overwritten, not only have their space freed.
+    protect_rotation()
     path = config.data_dir / KEY_FILE
     with write():
         old = check_key(config)
@@ -107,7 +106,7 @@ def _check_alone(config: Config) -> None:
     living = Lease.find_living()
     if living:
         raise Conflict(
-            f"A server is working on {config.database_path} ({', '.join(living)}); stop it first. "
+            f"A server is working on {config.database_name} ({', '.join(living)}); stop it first. "
             f"A server that was killed counts as stopped after {config.lease} seconds"
         )
 

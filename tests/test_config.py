@@ -233,11 +233,69 @@ def test_the_database_is_in_the_data_folder_unless_its_url_says_otherwise(tmp_pa
     assert Config.from_env({"DATABASE_URL": "sqlite:///a.db"}).database_path == tmp_path / "a.db"
 
 
-@pytest.mark.parametrize("url", ["postgresql://me:hunter2@db/x", "sqlite:///", "sqlite:///:memory:", "a.db"])
+BESIDE_POSTGRES = {"HEADRACE_SECRET_KEY": "k" * 16, "HEADRACE_PUBLIC_URL": "https://flows.example.org"}
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("postgresql://me:hunter2@db/x", "postgresql://me@db/x"),
+        ("postgres://me:hunter2%40%2f@db.example.org:5433/x?sslmode=verify-full", "postgres://me@db.example.org:5433/x"),
+        ("postgresql://me@[::1]:5432/x", "postgresql://me@[::1]:5432/x"),
+        ("postgresql://me:hunter2@one:5432,two:5432/x?target_session_attrs=read-write",
+         "postgresql://me@one:5432,two:5432/x"),
+        ("postgresql:///x?host=/run/postgresql&user=me&password=hunter2", "postgresql:///x"),
+        ("postgresql://me@%2Frun%2Fpostgresql/x", "postgresql://me@%2Frun%2Fpostgresql/x"),
+    ],
+)  # fmt: skip
+def test_a_postgresql_database_has_a_name_without_its_password(url, name):
+    settings = Config.from_env({"DATABASE_URL": url, **BESIDE_POSTGRES})
+    assert settings.is_postgres and settings.database == url and settings.database_name == name
+    assert "hunter2" not in repr(settings)
+
+
+def test_without_postgresql_the_name_of_the_database_is_its_path():
+    assert Config(data_dir=Path("/srv")).database_name == "/srv/headrace.sqlite3"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("sqlite:///", "sqlite:///:memory:", "a.db", "mysql://me:hunter2@db/x", "postgresql://me:hunter2@db"),
+        *("postgresql://me:hunter2@db/", "postgresql://db", "postgresql:x"),
+        # In these, the driver would take a part of the password for a host, a port or an escape, and show it.
+        *("postgresql://me:hunter2@more@db/x", "postgresql://me:hunter2/a@db/x", "postgresql://me:hunter2#a@db/x"),
+        *("postgresql://me:hunter2?a@db/x", "postgresql://me:hunter2%zz@db/x", "postgresql://me:hunter2%00@db/x"),
+        *("postgresql://me:hunter2 a@db/x", "postgresql://me:a:hunter2@db/x", "postgresql://me:hunter2/x"),
+    ],
+)  # fmt: skip
 def test_other_databases_are_rejected_without_showing_the_password(url):
-    with pytest.raises(ConfigError, match="DATABASE_URL .*sqlite:///path/to/file.*not supported yet") as refused:
-        Config.from_env({"DATABASE_URL": url})
+    with pytest.raises(ConfigError, match="DATABASE_URL .*sqlite:///path/to/file.*postgresql://user:") as refused:
+        Config.from_env({"DATABASE_URL": url, **BESIDE_POSTGRES})
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("missing", [["HEADRACE_SECRET_KEY"], ["HEADRACE_PUBLIC_URL"], list(BESIDE_POSTGRES)])
+def test_postgresql_needs_settings_that_all_machines_share(missing):
+    given = {name: value for name, value in BESIDE_POSTGRES.items() if name not in missing}
+    with pytest.raises(ConfigError) as refused:
+        Config.from_env({"DATABASE_URL": "postgresql://me:hunter2@db/x", **given})
+    needs = str(refused.value).partition("Set also: ")[2]
+    assert [name for name in BESIDE_POSTGRES if name in needs] == missing and "hunter2" not in str(refused.value)
+
+
+def test_the_key_for_postgresql_may_be_in_a_file(tmp_path):
+    (tmp_path / "key").write_text("k" * 16)
+    given = {"HEADRACE_SECRET_KEY_FILE": str(tmp_path / "key"), "HEADRACE_PUBLIC_URL": "https://flows.example.org"}
+    assert Config.from_env({"DATABASE_URL": "postgresql://me@db/x", **given}).secret_key == "k" * 16
+
+
+def test_a_folder_of_files_needs_postgresql(tmp_path):
+    given = {"HEADRACE_FILES_DIR": str(tmp_path)}
+    with pytest.raises(ConfigError, match="HEADRACE_FILES_DIR is set"):
+        Config.from_env(given)
+    postgres = {"DATABASE_URL": "postgresql://me@db/x", **BESIDE_POSTGRES}
+    assert Config.from_env({**given, **postgres}).files_dir == tmp_path
 
 
 # Sources of values

@@ -14,7 +14,7 @@ COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
 SERVICE = COMPOSE["services"]["headrace"]
 UNIT = (ROOT / "deploy" / "headrace.service").read_text()
 # Fixed by the image.
-OF_THE_IMAGE = {"HOST", "PORT", "HEADRACE_DATA_DIR", "DATABASE_URL", "HEADRACE_WEB_DIR"}
+OF_THE_IMAGE = {"HOST", "PORT", "HEADRACE_DATA_DIR", "HEADRACE_FILES_DIR", "DATABASE_URL", "HEADRACE_WEB_DIR"}
 
 
 def test_compose_passes_on_every_setting_and_nothing_else():

@@ -271,6 +271,19 @@ class Files:
                 os.close(fd)
 
 
+class NoFiles(Files):
+    """The files of a workspace on a server that has none: every method raises NodeError with the reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(Path(os.devnull), 0)
+        self.reason = reason
+
+    @contextmanager
+    def _open(self, path: str, folders: Sequence[str], make: bool = False) -> Iterator[int]:
+        raise NodeError(self.reason, permanent=True, kind="config")
+        yield
+
+
 class Absent(NodeError):
     """The file does not exist."""
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 from flask.testing import FlaskClient
-from on_postgres import ON_POSTGRES, new_database, url_of
+from on_postgres import ON_POSTGRES, database_of, new_database
 
 import database
 import workflow_server
@@ -48,7 +48,7 @@ class Client(FlaskClient):
 def make_config(data_dir, **settings):
     """Return the settings of a small, fast server in this folder."""
     quick = {"run_threads": 4, "durability": "normal", "grace": 1, "admin_email": EMAIL, "admin_password": PASSWORD}
-    settings = {"database_url": url_of(data_dir / "headrace.sqlite3"), **settings}
+    settings = {**database_of(data_dir), **settings}
     # Tests of the API must not depend on a build of the browser app.
     return Config(data_dir=data_dir, **{"web_dir": data_dir / "no-web", **quick, **settings})
 

@@ -74,6 +74,12 @@ def url_of(path):
     return f"{os.environ[SERVER]}t_{hashlib.md5(str(path).encode()).hexdigest()[:20]}" if ON_POSTGRES else ""
 
 
+def database_of(folder):
+    """Return the settings of a server with this data folder: its database, and where its files are."""
+    files = {"files_dir": folder / "files"} if ON_POSTGRES else {}
+    return {"database_url": url_of(folder / "headrace.sqlite3"), **files}
+
+
 def new_database(path, template=None):
     """Create the database that stands for this file as a copy of another one (its URL). Return its URL."""
     url = url_of(path)

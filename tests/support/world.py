@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import orjson
 from children import end_child, start_child
-from on_postgres import ON_POSTGRES, new_database, url_of
+from on_postgres import ON_POSTGRES, database_of, new_database
 
 import database
 import engine
@@ -180,7 +180,7 @@ def process(folder, *, inline=False, **settings):
     """Start a dispatcher with its recorder, like one process, on the database of `fresh_database`."""
     # Its lease is not renewed, and after its end it claims no runs.
     settings = {"run_threads": 2, "grace": 0, "lease": 3600, **settings}
-    config = Config(data_dir=folder, database_url=url_of(folder / "headrace.sqlite3"), **settings)
+    config = Config(data_dir=folder, **{**database_of(folder), **settings})
     with started_recorder() as recorder:
         dispatcher = Dispatcher(Resources(config, make_services(config)), recorder, inline)
         dispatcher.start()
