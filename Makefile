@@ -129,11 +129,11 @@ bench-peers: .venv/dev.stamp  ## compare with Node-RED, which npm installs into 
 	@$(BIN)/python benchmarks/peers.py --install $(ARGS)
 
 docs: .venv/runtime.stamp  ## generate documents from the code: settings, nodes, credentials, definition
-	@$(BIN)/python config.py > docs/settings.md
+	@$(BIN)/python -m config > docs/settings.md
 	@$(BIN)/python -m docs.generate.nodes_page > docs/nodes.md
 	@$(BIN)/python -m docs.generate.credentials_page > docs/credential-types.md
 	@$(BIN)/python -m docs.generate.definition_page > docs/definition.md
-	@$(BIN)/python config.py --env > deploy/.env.example
+	@$(BIN)/python -m config --env > deploy/.env.example
 
 lock: $(BIN)/python  ## pin all packages of pyproject.toml and the .in files, keeping valid pins
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools

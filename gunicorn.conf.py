@@ -1,4 +1,4 @@
-"""Gunicorn configuration. All numbers come from config.py; the app decides which threads run in a worker.
+"""Gunicorn configuration. All numbers come from config/; the app decides which threads run in a worker.
 
 The app is created once, in the master, before the fork: migrations run once and the workers share its memory. So
 nothing that `create_app` makes may hold a thread, a lock or an open database; `start()` opens those in the worker.

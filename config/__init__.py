@@ -1,7 +1,7 @@
 """Every setting: its variable, default, meaning and bounds, in one table; the only module that reads the environment.
 
-The table is the fields of `Config`. Parsing, docs/settings.md (`python config.py`) and deploy/.env.example
-(`python config.py --env`) all come from it. Nothing but `errors` is imported from here.
+The table is the fields of `Config`. Parsing, docs/settings.md (`python -m config`) and deploy/.env.example
+(`python -m config --env`) all come from it. Nothing but `errors` is imported from here.
 """
 
 from __future__ import annotations
@@ -9,36 +9,44 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-import ssl
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote
 
 from dotenv import dotenv_values
 
 from errors import ConfigError
 
-UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
-SQLITE, POSTGRES = "sqlite:///", ("postgresql://", "postgres://")
+from .value_kinds import (
+    ADDRESS,
+    AUTHORITIES,
+    DATABASE,
+    EGRESS,
+    FLAG,
+    FOLDER,
+    HOST,
+    KEY,
+    MAIL_SERVER,
+    MODEL,
+    PASSWORD,
+    POSTGRES,
+    SQLITE,
+    SWITCH,
+    Kind,
+    matching,
+    number,
+    one_of,
+    or_empty,
+    size,
+)
+from .value_kinds import MailServer as MailServer
+
 KEY_FILE = "secret.key"  # in the data folder, unless HEADRACE_SECRET_KEY is set
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # values of HOST for "every address", and an address to connect to
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A type of value: `parse` converts text or raises ValueError; `allowed` describes the allowed values.
-
-    A `secret` can be in a file, and is never shown.
-    """
-
-    allowed: str
-    parse: Callable[[str], Any]
-    secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,156 +81,6 @@ class Setting:
             raise ConfigError(f"{self.env}_FILE is {path!r}, which cannot be read: {reason}") from None
 
 
-def _matching(allowed: str, pattern: str, secret: bool = False) -> Kind:
-    compiled = re.compile(pattern)
-
-    def parse(text: str) -> str:
-        if not compiled.fullmatch(text):
-            raise ValueError
-        return text
-
-    return Kind(allowed, parse, secret)
-
-
-def _number(low: int, high: int) -> Kind:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,15}", text) or not low <= int(text) <= high:
-            raise ValueError
-        return int(text)
-
-    return Kind(f"a whole number from {low} to {high}", parse)
-
-
-def _parse_size(text: str) -> int:
-    match = re.fullmatch(r"([0-9]{1,15})([KMG]?)", text.upper())
-    if not match:
-        raise ValueError
-    return int(match[1]) * UNITS[match[2]]
-
-
-def _size(high: str, low: int = 1) -> Kind:
-    def parse(text: str) -> int:
-        if not low <= _parse_size(text) <= _parse_size(high):
-            raise ValueError
-        return _parse_size(text)
-
-    return Kind(f"bytes, or a number with K, M or G (multiples of 1024), from {low} to {high}", parse)
-
-
-def _or_empty(kind: Kind) -> Kind:
-    """Return the kind of a value that may be missing: None."""
-    return Kind(f"empty, or {kind.allowed}", lambda text: kind.parse(text) if text else None, kind.secret)
-
-
-def _one_of(*choices: str) -> Kind:
-    return _matching(" or ".join(f"`{choice}`" for choice in choices), "|".join(choices))
-
-
-# Each part is checked, since the driver would take the rest of a wrong password for a host, and name it in an error.
-ESCAPE = "%(?!00)[0-9A-Fa-f]{2}"
-POSTGRES_HOST = rf"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9_.-]|{ESCAPE})*)(?::[0-9]{{1,5}})?"
-POSTGRES_USER = rf"(?:[^\s@/?#:%]|{ESCAPE})+(?::(?:[^\s@/?#:%]|{ESCAPE})*)?@"
-POSTGRES_URL = re.compile(
-    rf"postgres(?:ql)?://(?:{POSTGRES_USER})?{POSTGRES_HOST}(?:,{POSTGRES_HOST})*/(?:[^\s@/?#%]|{ESCAPE})+"
-    rf"(?:\?(?:[^\s@#%]|{ESCAPE})*)?"
-)
-
-
-def _parse_database_url(text: str) -> str:
-    if POSTGRES_URL.fullmatch(text):
-        return text
-    path = unquote(text.removeprefix(SQLITE))
-    if text and (not text.startswith(SQLITE) or not path or path.startswith(":") or re.search(r"[?\0]", path)):
-        raise ValueError
-    return text
-
-
-def _parse_egress(text: str) -> tuple[str, ...]:
-    return tuple(_parse_host_or_network(part.strip().lower()) for part in text.split(",") if part.strip())
-
-
-def _parse_host_or_network(text: str) -> str:
-    if re.fullmatch(r"[0-9.]+|.*[/:].*", text):
-        return str(ipaddress.ip_network(text))
-    if not re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?", text):
-        raise ValueError
-    return text
-
-
-def _parse_authorities(text: str) -> Path:
-    path = Path(text).expanduser().absolute()
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-    except OSError:
-        raise ValueError from None
-    return path
-
-
-def _parse_address(text: str) -> str:
-    if text:
-        parts = urlsplit(text)
-        plain = parts.username is None and not parts.query and not parts.fragment and text.isprintable()
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or not plain or " " in text:
-            raise ValueError
-    return text
-
-
-@dataclass(frozen=True, slots=True)
-class MailServer:
-    """The server that Headrace's own mail goes through. `security` is tls, starttls or none; `sender` is an address."""
-
-    host: str
-    port: int
-    security: str
-    sender: str
-    username: str = ""
-    password: str = field(default="", repr=False)
-
-
-MAIL_PORTS = {"tls": 465, "starttls": 587, "none": 25}
-
-
-def _parse_mail_server(text: str) -> MailServer:
-    parts = urlsplit(text)
-    options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True))
-    sender, starttls = options.pop("from", ""), FLAG.parse(options.pop("starttls", "true"))
-    security = "tls" if parts.scheme == "smtps" else "starttls" if starttls else "none"
-    username, password = (unquote(given or "") for given in (parts.username, parts.password))
-    is_whole = bool(username) == bool(password) and not parts.path.strip("/") and not parts.fragment and not options
-    name, _, domain = sender.partition("@")
-    is_address = bool(name and domain) and sender.isprintable() and not set(sender) & set(' <>,"') and "@" not in domain
-    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.port == 0 or not (is_whole and is_address):
-        raise ValueError
-    return MailServer(parts.hostname, parts.port or MAIL_PORTS[security], security, sender, username, password)
-
-
-PASSWORD = Kind("any text", str, secret=True)
-KEY = _matching("empty or a key of printable ASCII characters without spaces", "[!-~]*", secret=True)
-ADDRESS = Kind("empty or an address such as https://llm.example.org/v1", _parse_address)
-FLAG = Kind("`true` or `false`", lambda text: ("false", "true").index(text) == 1)
-SWITCH = Kind("`1` or `0`, or `true` or `false`", lambda text: ("0", "false", "1", "true").index(text) > 1)
-MODEL = _matching(
-    "empty, `test`, or `openai:`, `anthropic:` or `ollama:` with the name of a model",
-    r"(test|(openai|anthropic|ollama):[!-~]{1,200})?",
-)
-HOST = _matching("a host name or address", r"[A-Za-z0-9_.:-]+")
-FOLDER = Kind("a path", lambda text: Path(text).expanduser().absolute())
-DATABASE = Kind(
-    "`sqlite:///path/to/file` or `postgresql://user:password@host/database`, with special characters of the user name "
-    "or password written as in any URL (`@` is `%40`)",
-    _parse_database_url,
-    secret=True,
-)
-AUTHORITIES = Kind("the path of a file with certificates in PEM format", _parse_authorities)
-MAIL_SERVER = Kind(
-    "an address such as smtp://user:password@mail.example.org:587?from=flows@example.org; `smtps://` encrypts from the "
-    "start, `smtp://` by STARTTLS, unless `&starttls=false` follows",
-    _parse_mail_server,
-    secret=True,
-)
-EGRESS = Kind("host names, addresses and CIDR networks without host bits, separated by commas", _parse_egress)
-
-
 def setting(line: str, kind: Kind, help: str) -> Any:
     """Return a field of `Config` with its row of the table; `line` is NAME=default. Secrets stay out of its repr."""
     env, _, default = line.partition("=")
@@ -235,21 +93,21 @@ class Config:
     """The settings of one server. `Config()` has the defaults; a process uses `Config.from_env()`."""
 
     host: str = setting("HOST=127.0.0.1", HOST, "Address to listen on.")
-    port: int = setting("PORT=8000", _number(1, 65535), "Port to listen on.")
+    port: int = setting("PORT=8000", number(1, 65535), "Port to listen on.")
     public_url: str = setting(
         "HEADRACE_PUBLIC_URL=",
-        _matching(
+        matching(
             "empty or an address such as https://flows.example.org, without a slash at its end",
             r"(https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?)?",
         ),
         "Address at which people reach the server, used in links. Empty: `HOST` and `PORT`, or the machine's own "
         "address if `HOST` is a wildcard such as `0.0.0.0`.",
     )
-    workers: int = setting("WEB_CONCURRENCY=2", _number(1, 256), "Worker processes.")
-    threads: int = setting("HEADRACE_THREADS=16", _number(1, 1024), "Threads per worker that answer requests.")
+    workers: int = setting("WEB_CONCURRENCY=2", number(1, 256), "Worker processes.")
+    threads: int = setting("HEADRACE_THREADS=16", number(1, 1024), "Threads per worker that answer requests.")
     run_threads: int = setting(
         "HEADRACE_RUN_THREADS=16",
-        _number(1, 1024),
+        number(1, 1024),
         "Threads per worker that execute runs in the background. Runs with agents or language models use at most three "
         "quarters of them, so that other runs are not blocked.",
     )
@@ -264,18 +122,18 @@ class Config:
     )
     files_dir: Path | None = setting(
         "HEADRACE_FILES_DIR=",
-        _or_empty(FOLDER),
+        or_empty(FOLDER),
         "Folder of the workspaces' files with PostgreSQL, the same on every machine, such as a network mount. Empty: "
         "workspaces have no files. With SQLite, files are in the data folder, and this must be empty.",
     )
     secret_key: str = setting(
         "HEADRACE_SECRET_KEY=",
-        _matching("empty or at least 16 characters", r"(?s:.{16,})?", secret=True),
+        matching("empty or at least 16 characters", r"(?s:.{16,})?", secret=True),
         "Key that encrypts stored credentials. Empty: created at the first start in the data folder.",
     )
     admin_email: str = setting(
         "HEADRACE_ADMIN_EMAIL=admin@localhost",
-        _matching("an e-mail address", r"[^@\s]+@[^@\s]+"),
+        matching("an e-mail address", r"[^@\s]+@[^@\s]+"),
         "E-mail address of the owner that the first start creates.",
     )
     admin_password: str = setting(
@@ -283,16 +141,16 @@ class Config:
     )
     workspaces: str = setting(
         "HEADRACE_WORKSPACES=admins",
-        _one_of("admins", "everybody"),
+        one_of("admins", "everybody"),
         "Who may create workspaces: only `admins`, or `everybody` with an account. A founder owns the workspace and "
         "has an editor's rights in it: code, requests, the server's language models.",
     )
     max_workspaces: int = setting(
-        "HEADRACE_MAX_WORKSPACES=20", _number(1, 1_000_000), "Maximum number of workspaces that one person may create."
+        "HEADRACE_MAX_WORKSPACES=20", number(1, 1_000_000), "Maximum number of workspaces that one person may create."
     )
     mail_server: MailServer | None = setting(
         "HEADRACE_SMTP_URL=",
-        _or_empty(MAIL_SERVER),
+        or_empty(MAIL_SERVER),
         "Mail server for the server's own mail: invitations. Write special characters in the user name or password as "
         "in any URL (`@` is `%40`). Empty: no mail is sent, and the inviter passes the link on.",
     )
@@ -301,75 +159,75 @@ class Config:
     )
     ca_file: Path | None = setting(
         "HEADRACE_CA_FILE=",
-        _or_empty(AUTHORITIES),
+        or_empty(AUTHORITIES),
         "Certificates of additional authorities that nodes trust, such as your own.",
     )
     durability: str = setting(
         "HEADRACE_DURABILITY=full",
-        _one_of("full", "normal"),
+        one_of("full", "normal"),
         "`full`: accepted runs survive a power failure. `normal`: fewer disk syncs; the last moments may be lost.",
     )
     trusted_proxies: int = setting(
         "HEADRACE_TRUSTED_PROXIES=0",
-        _number(0, 10),
+        number(0, 10),
         "Number of proxies in front whose `X-Forwarded-*` headers are trusted.",
     )
-    session_days: int = setting("HEADRACE_SESSION_DAYS=30", _number(1, 3650), "Days until a session expires.")
+    session_days: int = setting("HEADRACE_SESSION_DAYS=30", number(1, 3650), "Days until a session expires.")
     session_idle_days: int = setting(
         "HEADRACE_SESSION_IDLE_DAYS=7",
-        _number(0, 3650),
+        number(0, 3650),
         "Days until an unused session expires. 0: only `HEADRACE_SESSION_DAYS` applies.",
     )
-    max_body_bytes: int = setting("HEADRACE_MAX_BODY_BYTES=5M", _size("1G"), "Maximum size of a request body.")
-    max_nodes: int = setting("HEADRACE_MAX_NODES=20000", _number(1, 1_000_000), "Maximum number of nodes of a flow.")
+    max_body_bytes: int = setting("HEADRACE_MAX_BODY_BYTES=5M", size("1G"), "Maximum size of a request body.")
+    max_nodes: int = setting("HEADRACE_MAX_NODES=20000", number(1, 1_000_000), "Maximum number of nodes of a flow.")
     max_definition_bytes: int = setting(
-        "HEADRACE_MAX_DEFINITION_BYTES=4M", _size("1G"), "Maximum size of a flow's definition."
+        "HEADRACE_MAX_DEFINITION_BYTES=4M", size("1G"), "Maximum size of a flow's definition."
     )
     max_value_bytes: int = setting(
-        "HEADRACE_MAX_VALUE_BYTES=16M", _size("1G"), "Maximum size of the input or output of a step."
+        "HEADRACE_MAX_VALUE_BYTES=16M", size("1G"), "Maximum size of the input or output of a step."
     )
     inline_value_bytes: int = setting(
-        "HEADRACE_INLINE_VALUE_BYTES=64K", _size("1G"), "Larger values are stored in files, not in the database."
+        "HEADRACE_INLINE_VALUE_BYTES=64K", size("1G"), "Larger values are stored in files, not in the database."
     )
     max_steps: int = setting(
         "HEADRACE_MAX_STEPS=100000",
-        _number(1, 100_000_000),
+        number(1, 100_000_000),
         "Maximum number of steps of a run; each item of a `foreach` is one.",
     )
     max_items: int = setting(
-        "HEADRACE_MAX_ITEMS=10000", _number(1, 10_000_000), "Maximum number of items of a `foreach`."
+        "HEADRACE_MAX_ITEMS=10000", number(1, 10_000_000), "Maximum number of items of a `foreach`."
     )
     max_pending: int = setting(
         "HEADRACE_MAX_PENDING=1000",
-        _number(1, 10_000_000),
+        number(1, 10_000_000),
         "Maximum number of waiting runs; further ones are refused with status 503.",
     )
     run_timeout: int = setting(
-        "HEADRACE_RUN_TIMEOUT=3600", _number(1, 31_536_000), "Maximum duration of a run, in seconds."
+        "HEADRACE_RUN_TIMEOUT=3600", number(1, 31_536_000), "Maximum duration of a run, in seconds."
     )
     webhook_wait: int = setting(
         "HEADRACE_WEBHOOK_WAIT=30",
-        _number(1, 300),
+        number(1, 300),
         "Seconds that a caller of a webhook waits for a run's answer; after that it receives the run's id.",
     )
     write_wait: int = setting(
         "HEADRACE_WRITE_WAIT=30",
-        _number(1, 300),
+        number(1, 300),
         "Seconds that a request waits for the write lock. After that it is refused with status 503.",
     )
     http_max_bytes: int = setting(
-        "HEADRACE_HTTP_MAX_BYTES=10M", _size("1G"), "Maximum size of a response that a node reads over HTTP."
+        "HEADRACE_HTTP_MAX_BYTES=10M", size("1G"), "Maximum size of a response that a node reads over HTTP."
     )
     file_max_bytes: int = setting(
-        "HEADRACE_FILE_MAX_BYTES=100M", _size("10G"), "Maximum size of a file in the workspace's files."
+        "HEADRACE_FILE_MAX_BYTES=100M", size("10G"), "Maximum size of a file in the workspace's files."
     )
     nodes_dir: Path | None = setting(
         "HEADRACE_NODES_DIR=",
-        _or_empty(FOLDER),
+        or_empty(FOLDER),
         "Folder of node types of your own, one Python file each, read at the start. Empty: none.",
     )
     web_dir: Path | None = setting(
-        "HEADRACE_WEB_DIR=", _or_empty(FOLDER), "Folder of the built browser app. Empty: `web/dist` beside the server."
+        "HEADRACE_WEB_DIR=", or_empty(FOLDER), "Folder of the built browser app. Empty: `web/dist` beside the server."
     )
     llm_model: str = setting(
         "HEADRACE_LLM_MODEL=",
@@ -398,7 +256,7 @@ class Config:
     )
     llm_timeout: int = setting(
         "HEADRACE_LLM_TIMEOUT=120",
-        _number(1, 3600),
+        number(1, 3600),
         "Timeout of a language model's answer in seconds; with streaming, of its next piece.",
     )
     llm_stream: bool = setting(
@@ -408,15 +266,15 @@ class Config:
     )
     memory_entries: int = setting(
         "HEADRACE_MEMORY_ENTRIES=1000",
-        _number(1, 100_000),
+        number(1, 100_000),
         "Maximum number of entries in an agent's memory per workspace; beyond it, the oldest updates are deleted.",
     )
     grace: int = setting(
-        "HEADRACE_GRACE=10", _number(0, 3600), "Grace period in seconds for runs to finish when the server stops."
+        "HEADRACE_GRACE=10", number(0, 3600), "Grace period in seconds for runs to finish when the server stops."
     )
     lease: int = setting(
         "HEADRACE_LEASE_SECONDS=15",
-        _number(1, 3600),
+        number(1, 3600),
         "Seconds without a heartbeat after which another process takes over the runs of a process.",
     )
     paused: bool = setting(
@@ -427,33 +285,33 @@ class Config:
     )
     retention_days: int = setting(
         "HEADRACE_RETENTION_DAYS=30",
-        _number(0, 36_500),
+        number(0, 36_500),
         "Days to keep an ended run with its steps and log. 0: forever.",
     )
     retention_runs: int = setting(
         "HEADRACE_RETENTION_RUNS=0",
-        _number(0, 1_000_000_000),
+        number(0, 1_000_000_000),
         "Number of runs to keep, the newest of the whole server; older ended runs are deleted. 0: no limit.",
     )
     retention_bytes: int = setting(
         "HEADRACE_RETENTION_BYTES=10G",
-        _size("100000G", low=0),
+        size("100000G", low=0),
         "Total size of the database and the large values beyond which the oldest ended runs are deleted. 0: no limit.",
     )
     min_free_bytes: int | None = setting(
         "HEADRACE_MIN_FREE_BYTES=",
-        _or_empty(_size("100000G", low=0)),
+        or_empty(size("100000G", low=0)),
         "Free space on the data disk below which new runs are refused (status 503); runs in progress continue. "
         "Empty: 512 MB, or 5 % of the disk if that is less. 0: runs are accepted until the disk is full.",
     )
     log_format: str = setting(
         "HEADRACE_LOG_FORMAT=text",
-        _one_of("text", "json"),
+        one_of("text", "json"),
         "Format of the server's log: `text`, or `json` with one object a line on standard error.",
     )
     log_level: str = setting(
         "HEADRACE_LOG_LEVEL=info",
-        _one_of("debug", "info", "warning", "error"),
+        one_of("debug", "info", "warning", "error"),
         "Lowest level of messages in the server's log.",
     )
     access_log: bool = setting(
@@ -468,7 +326,7 @@ class Config:
         "Address of a collector for OpenTelemetry traces by OTLP over HTTP, such as http://collector:4318. Needs the "
         "extra `otel`; the `OTEL_…` variables of OpenTelemetry apply too. Empty: no traces.",
     )
-    audit_days: int = setting("HEADRACE_AUDIT_DAYS=365", _number(0, 36_500), "Days to keep the audit log. 0: forever.")
+    audit_days: int = setting("HEADRACE_AUDIT_DAYS=365", number(0, 36_500), "Days to keep the audit log. 0: forever.")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:
@@ -597,7 +455,7 @@ def table() -> list[Setting]:
 PAGE_HEAD = """\
 # Settings
 
-Generated from `config.py` by `make docs`; change it there.
+Generated from `config/` by `make docs`; change it there.
 
 Settings are environment variables, or lines of a file `.env` in the working directory; the environment has priority.
 An empty value counts as not set. A secret can also be in a file: `NAME_FILE` then has the path of the file.
@@ -621,11 +479,5 @@ def settings_page() -> str:
 
 def env_example() -> str:
     """Return the text of deploy/.env.example: every setting, commented out, with its default."""
-    head = (
-        "# Copy to `.env` and remove the # from the lines that you change. Generated from config.py by `make docs`.\n"
-    )
+    head = "# Copy to `.env` and remove the # from the lines that you change. Generated from config/ by `make docs`.\n"
     return head + "".join(f"\n# {row.help}\n#{row.env}={row.default}\n" for row in table())
-
-
-if __name__ == "__main__":
-    sys.stdout.write(env_example() if "--env" in sys.argv[1:] else settings_page())

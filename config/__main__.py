@@ -1,0 +1,7 @@
+"""Prints docs/settings.md, or with `--env` deploy/.env.example."""
+
+import sys
+
+from config import env_example, settings_page
+
+sys.stdout.write(env_example() if "--env" in sys.argv[1:] else settings_page())

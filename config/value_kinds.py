@@ -1,0 +1,183 @@
+"""Kinds of values of settings: how each is parsed, and what its documentation says about the allowed values."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+SQLITE, POSTGRES = "sqlite:///", ("postgresql://", "postgres://")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type of value: `parse` converts text or raises ValueError; `allowed` describes the allowed values.
+
+    A `secret` can be in a file, and is never shown.
+    """
+
+    allowed: str
+    parse: Callable[[str], Any]
+    secret: bool = False
+
+
+def matching(allowed: str, pattern: str, secret: bool = False) -> Kind:
+    """Return the kind of texts that match this pattern as a whole."""
+    compiled = re.compile(pattern)
+
+    def parse(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise ValueError
+        return text
+
+    return Kind(allowed, parse, secret)
+
+
+def number(low: int, high: int) -> Kind:
+    """Return the kind of whole numbers from `low` to `high`."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,15}", text) or not low <= int(text) <= high:
+            raise ValueError
+        return int(text)
+
+    return Kind(f"a whole number from {low} to {high}", parse)
+
+
+def _parse_size(text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,15})([KMG]?)", text.upper())
+    if not match:
+        raise ValueError
+    return int(match[1]) * UNITS[match[2]]
+
+
+def size(high: str, low: int = 1) -> Kind:
+    """Return the kind of numbers of bytes, with or without a unit."""
+
+    def parse(text: str) -> int:
+        if not low <= _parse_size(text) <= _parse_size(high):
+            raise ValueError
+        return _parse_size(text)
+
+    return Kind(f"bytes, or a number with K, M or G (multiples of 1024), from {low} to {high}", parse)
+
+
+def or_empty(kind: Kind) -> Kind:
+    """Return the kind of a value that may be missing: None."""
+    return Kind(f"empty, or {kind.allowed}", lambda text: kind.parse(text) if text else None, kind.secret)
+
+
+def one_of(*choices: str) -> Kind:
+    """Return the kind of these words."""
+    return matching(" or ".join(f"`{choice}`" for choice in choices), "|".join(choices))
+
+
+# Each part is checked, since the driver would take the rest of a wrong password for a host, and name it in an error.
+ESCAPE = "%(?!00)[0-9A-Fa-f]{2}"
+POSTGRES_HOST = rf"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9_.-]|{ESCAPE})*)(?::[0-9]{{1,5}})?"
+POSTGRES_USER = rf"(?:[^\s@/?#:%]|{ESCAPE})+(?::(?:[^\s@/?#:%]|{ESCAPE})*)?@"
+POSTGRES_URL = re.compile(
+    rf"postgres(?:ql)?://(?:{POSTGRES_USER})?{POSTGRES_HOST}(?:,{POSTGRES_HOST})*/(?:[^\s@/?#%]|{ESCAPE})+"
+    rf"(?:\?(?:[^\s@#%]|{ESCAPE})*)?"
+)
+
+
+def _parse_database_url(text: str) -> str:
+    if POSTGRES_URL.fullmatch(text):
+        return text
+    path = unquote(text.removeprefix(SQLITE))
+    if text and (not text.startswith(SQLITE) or not path or path.startswith(":") or re.search(r"[?\0]", path)):
+        raise ValueError
+    return text
+
+
+def _parse_egress(text: str) -> tuple[str, ...]:
+    return tuple(_parse_host_or_network(part.strip().lower()) for part in text.split(",") if part.strip())
+
+
+def _parse_host_or_network(text: str) -> str:
+    if re.fullmatch(r"[0-9.]+|.*[/:].*", text):
+        return str(ipaddress.ip_network(text))
+    if not re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?", text):
+        raise ValueError
+    return text
+
+
+def _parse_authorities(text: str) -> Path:
+    path = Path(text).expanduser().absolute()
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError:
+        raise ValueError from None
+    return path
+
+
+def _parse_address(text: str) -> str:
+    if text:
+        parts = urlsplit(text)
+        plain = parts.username is None and not parts.query and not parts.fragment and text.isprintable()
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or not plain or " " in text:
+            raise ValueError
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """The server that Headrace's own mail goes through. `security` is tls, starttls or none; `sender` is an address."""
+
+    host: str
+    port: int
+    security: str
+    sender: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+
+MAIL_PORTS = {"tls": 465, "starttls": 587, "none": 25}
+
+
+def _parse_mail_server(text: str) -> MailServer:
+    parts = urlsplit(text)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True))
+    sender, starttls = options.pop("from", ""), FLAG.parse(options.pop("starttls", "true"))
+    security = "tls" if parts.scheme == "smtps" else "starttls" if starttls else "none"
+    username, password = (unquote(given or "") for given in (parts.username, parts.password))
+    is_whole = bool(username) == bool(password) and not parts.path.strip("/") and not parts.fragment and not options
+    name, _, domain = sender.partition("@")
+    is_address = bool(name and domain) and sender.isprintable() and not set(sender) & set(' <>,"') and "@" not in domain
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.port == 0 or not (is_whole and is_address):
+        raise ValueError
+    return MailServer(parts.hostname, parts.port or MAIL_PORTS[security], security, sender, username, password)
+
+
+PASSWORD = Kind("any text", str, secret=True)
+KEY = matching("empty or a key of printable ASCII characters without spaces", "[!-~]*", secret=True)
+ADDRESS = Kind("empty or an address such as https://llm.example.org/v1", _parse_address)
+FLAG = Kind("`true` or `false`", lambda text: ("false", "true").index(text) == 1)
+SWITCH = Kind("`1` or `0`, or `true` or `false`", lambda text: ("0", "false", "1", "true").index(text) > 1)
+MODEL = matching(
+    "empty, `test`, or `openai:`, `anthropic:` or `ollama:` with the name of a model",
+    r"(test|(openai|anthropic|ollama):[!-~]{1,200})?",
+)
+HOST = matching("a host name or address", r"[A-Za-z0-9_.:-]+")
+FOLDER = Kind("a path", lambda text: Path(text).expanduser().absolute())
+DATABASE = Kind(
+    "`sqlite:///path/to/file` or `postgresql://user:password@host/database`, with special characters of the user name "
+    "or password written as in any URL (`@` is `%40`)",
+    _parse_database_url,
+    secret=True,
+)
+AUTHORITIES = Kind("the path of a file with certificates in PEM format", _parse_authorities)
+MAIL_SERVER = Kind(
+    "an address such as smtp://user:password@mail.example.org:587?from=flows@example.org; `smtps://` encrypts from the "
+    "start, `smtp://` by STARTTLS, unless `&starttls=false` follows",
+    _parse_mail_server,
+    secret=True,
+)
+EGRESS = Kind("host names, addresses and CIDR networks without host bits, separated by commas", _parse_egress)
