@@ -34,7 +34,7 @@ from dispatch.metrics_publisher import PUBLISH_SECONDS, MetricsPublisher
 from dispatch.recorder import Recorder
 from dispatch.tracing import check_packages, make_tracing
 from errors import ConfigError
-from models import DatabaseRefused, lock_wait
+from models import DatabaseRefused, Fact, lock_wait
 from nodes import plugins
 from scheduler import Scheduler
 from security import accounts, key_rotation
@@ -82,7 +82,7 @@ class Server:
         self.cached_answers: dict[str, Any] = {}  # by view: see api/http/caching.py
 
     def start(self) -> None:
-        """Start the threads of this process. Raises: ConfigError if its key is no longer the database's."""
+        """Start the threads of this process. Raises: ConfigError if its key or its database was changed meanwhile."""
         self._has_ended = False
         self.checkpoints.start()
         self.recorder.start()
@@ -90,12 +90,13 @@ class Server:
         executor.tracing = make_tracing(self.config, self.dispatcher.resources)
         self.dispatcher.start()
         self.dispatcher.lease.keep()
-        self.check_key()
+        self.check_database()
         self.scheduler.start()
 
-    def check_key(self) -> None:
-        """Check the key again, now that `rotate-key` can see this process: it may have changed since it was read."""
+    def check_database(self) -> None:
+        """Check the key again, and that the data was not moved, now that commands can see this process."""
         try:
+            Fact.check_not_moved()
             is_right = self.credentials.is_key_current()
         except DatabaseRefused:
             log.exception("the database cannot be read; the key will be checked at its first use")
@@ -156,6 +157,7 @@ def prepare(config: Config) -> startup_message.Login | None:
         database.restrict_access(config.database_path)
     database.migrate()
     with database.write():
+        Fact.check_not_moved()
         key_rotation.check_key(config)
         login = accounts.make_first_owner(config)
     database.disconnect()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,7 @@ from config import Config
 from constants import VERSION
 from database.backups import MAGIC
 from errors import BadInput, ConfigError, HeadraceError, NotFound
-from models import Workspace
+from models import Fact, Workspace
 from parsers.invisible_characters import JOINERS, is_seen
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -94,17 +96,27 @@ def to_one_line(text: str) -> str:
 
 
 @contextmanager
-def open_database() -> Iterator[Config]:
-    """Open the server's database, migrate it and return the settings. Raises: NotFound if there is no database."""
+def open_database(for_reading: bool = False) -> Iterator[Config]:
+    """Open the server's database, migrate it and return the settings.
+
+    Raises: NotFound if there is no database; ConfigError if its data was moved and the command is not only for reading.
+    """
     config = Config.from_env()
     if not config.is_postgres:
         _check_file(config.database_path)
-    database.connect(config.database, config.durability)
-    try:
-        database.migrate()
+    with _connected(config.database, config.durability):
+        if not for_reading:
+            Fact.check_not_moved()
         yield config
-    finally:
-        database.disconnect()
+
+
+@contextmanager
+def open_file() -> Iterator[Config]:
+    """Open the server's SQLite file, whatever DATABASE_URL is, as `open_database` does."""
+    config = Config.from_env()
+    _check_file(config.database_path)
+    with _connected(config.database_path, config.durability):
+        yield config
 
 
 def _check_file(path: Path) -> None:
@@ -113,6 +125,26 @@ def _check_file(path: Path) -> None:
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
             raise BadInput(f"{path} is not an SQLite database; check HEADRACE_DATA_DIR and DATABASE_URL")
+
+
+@contextmanager
+def _connected(target: Path | str, durability: str) -> Iterator[None]:
+    database.connect(target, durability)
+    try:
+        database.migrate()
+        yield
+    finally:
+        database.disconnect()
+
+
+@contextmanager
+def exit_on_sigterm() -> Iterator[None]:
+    """End the process by an exception on SIGTERM, so that clean-up code runs."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def find_workspace(id_: str | None) -> Workspace:

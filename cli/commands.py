@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import sys
 import tempfile
 import time
@@ -20,7 +19,17 @@ import config as settings
 import database
 import definition as definitions
 import engine
-from cli.base import FILE, Refused, find_workspace, format_json, main, open_database, read_json, to_one_line
+from cli.base import (
+    FILE,
+    Refused,
+    exit_on_sigterm,
+    find_workspace,
+    format_json,
+    main,
+    open_database,
+    read_json,
+    to_one_line,
+)
 from cli.files import FlowFile, encode_definition, read_flow
 from config import Config
 from constants import ROLES
@@ -134,16 +143,6 @@ def scratch_dispatcher(config: Config, found: Mapping[str, Credential]) -> Itera
             dispatcher.stop()
             recorder.stop()
             database.disconnect()
-
-
-@contextmanager
-def exit_on_sigterm() -> Iterator[None]:
-    """End the process by an exception on SIGTERM, so that clean-up code runs."""
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def execute(dispatcher: Dispatcher, flow: FlowFile, value: Any) -> Run:
@@ -357,7 +356,7 @@ def find_user(email: str) -> User:
 @user.command("list")
 def list_users() -> None:
     """Print each membership: address, role, workspace id and name, and `admin` or `-`, separated by tabs."""
-    with open_database():
+    with open_database(for_reading=True):
         names = {row.id: row.name for row in Workspace.select()}
         for found in User.select().order_by(User.email):
             places = [(role, id_, names[id_]) for id_, role in found.roles().items()]

@@ -13,6 +13,7 @@ import orjson
 import database
 import definition as definitions
 from cli.base import FILE, NEW_FILE, find_workspace, format_json, main, open_database, read_json, to_one_line
+from cli.transfers import check_options, export_archive, import_archive, is_archive
 from config import Config
 from errors import BadInput, NotFound, TooLarge
 from importing import curl, openapi
@@ -54,13 +55,17 @@ def encode_definition(definition: Any, config: Config) -> str:
 
 @main.command("export")
 @click.argument("flow_id", required=False)
-@click.option("--all", "every", is_flag=True, help="Export all flows of all workspaces as a list.")
+@click.option("--flows", "every", is_flag=True, help="Export all flows of all workspaces as a list.")
+@click.option("--all", "all_data", is_flag=True, help="Export all data of the server as an archive.")
 @click.option("--out", type=NEW_FILE, metavar="FILE", help="Write to this file instead of stdout.")
-def export_flows(flow_id: str | None, every: bool, out: Path | None) -> None:
-    """Print a flow as JSON that `import`, `run` and `validate` read."""
-    if (flow_id is None) != every:
-        raise click.UsageError("Give either the id of a flow or --all")
-    with open_database():
+def export_flows(flow_id: str | None, every: bool, all_data: bool, out: Path | None) -> None:
+    """Print a flow as JSON that `import`, `run` and `validate` read, or write an archive that `import` restores."""
+    if (flow_id is not None) + every + all_data != 1:
+        raise click.UsageError("Give either the id of a flow, or --flows, or --all")
+    if all_data:
+        export_archive(out)
+        return
+    with open_database(for_reading=True):
         flows = Workflow.select().order_by(Workflow.id) if every else [Workflow.find(flow_id)]
         exported = [export_flow(flow) for flow in flows if flow is not None]
     if not (every or exported):
@@ -86,7 +91,8 @@ def export_flow(flow: Workflow) -> dict[str, Any]:
 def import_file(file: Path | None, command: str | None, workspace_id: str | None, name: str | None) -> None:
     """Create draft flows from an exported file, a template or a bare definition: all flows of the file, or none.
 
-    An OpenAPI document, JSON or YAML, becomes presets in the palette. With --curl, nothing is stored.
+    An OpenAPI document, JSON or YAML, becomes presets in the palette. With --curl, nothing is stored. An archive of
+    `export --all` is restored into the server's database, which must be empty.
     """
     if (file is None) == (command is None):
         raise click.UsageError("Give either a file or a cURL command with --curl")
@@ -94,6 +100,10 @@ def import_file(file: Path | None, command: str | None, workspace_id: str | None
         if workspace_id or name:
             raise click.UsageError("--workspace and --name need a file; --curl stores nothing")
         print_node(str(command))
+        return
+    if is_archive(file):
+        check_options(workspace=workspace_id, name=name)
+        import_archive(file)
         return
     raw = file.read_bytes()
     if not openapi.is_openapi(raw):

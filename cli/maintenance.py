@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 import database
-from cli.base import main, open_database, to_one_line
-from cli.commands import exit_on_sigterm
+from cli.base import exit_on_sigterm, main, open_database, to_one_line
 from config import KEY_FILE, Config
 from database import backups
 from errors import BadInput
@@ -36,7 +35,7 @@ PG_RESTORE = (
 @click.argument("target", type=NEW_FOLDER)
 def backup(target: Path) -> None:
     """Copy the database, the large values and the workspaces' files to the new folder TARGET. The server may run."""
-    with exit_on_sigterm(), open_database() as config:
+    with exit_on_sigterm(), open_database(for_reading=True) as config:
         if config.is_postgres:
             raise BadInput(PG_DUMP.format(config.database_name, target))
         made = backups.make(config, target)

@@ -66,7 +66,7 @@ def make(config: Config, target: Path) -> Manifest:
     for path in (target, draft):
         if path.exists():
             raise Conflict(f"{path} exists already and is not overwritten; choose another folder")
-    with _restrict_permissions(), _delete_on_failure(draft):
+    with restrict_permissions(), delete_on_failure(draft):
         draft.mkdir()
         copied: dict[str, _Copied] = {}
         # Twice: a value is on disk before the row that refers to it, and may be deleted after the row is copied.
@@ -95,7 +95,7 @@ class _Copied(NamedTuple):
 def _copy_folder(data_dir: Path, folder: str, draft: Path, copied: dict[str, _Copied]) -> None:
     """Copy each file of the folder that is not copied yet or has changed."""
     belonging: set[Path] = set()  # journal files of databases that flows keep there, which were copied with them
-    for path in sorted(_files_in(data_dir / folder)):
+    for path in sorted(files_in(data_dir / folder)):
         name = path.relative_to(data_dir).as_posix()
         # Files that the server deletes meanwhile are not needed.
         with suppress(FileNotFoundError):
@@ -112,7 +112,7 @@ def _copy_folder(data_dir: Path, folder: str, draft: Path, copied: dict[str, _Co
                 copied[name] = _Copied(seen, *_copy(path, target))
 
 
-def _files_in(folder: Path) -> Iterator[Path]:
+def files_in(folder: Path) -> Iterator[Path]:
     """Yield the regular files below the folder, if it exists. Links are not followed."""
     for parent, _, names in os.walk(folder):
         for name in names:
@@ -139,7 +139,7 @@ def _measure(path: Path) -> tuple[int, str]:
 
 
 @contextmanager
-def _restrict_permissions() -> Iterator[None]:
+def restrict_permissions() -> Iterator[None]:
     """Make new files readable only by their owner."""
     before = os.umask(0o077)
     try:
@@ -149,7 +149,7 @@ def _restrict_permissions() -> Iterator[None]:
 
 
 @contextmanager
-def _delete_on_failure(*paths: Path) -> Iterator[None]:
+def delete_on_failure(*paths: Path) -> Iterator[None]:
     """Delete these files and folders if the block raises."""
     try:
         yield
@@ -168,7 +168,7 @@ def _delete_on_failure(*paths: Path) -> Iterator[None]:
 def copy_database(target: Path) -> None:
     """Copy the live database consistently to a new file. Raises: FileExistsError if the file exists."""
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    with _delete_on_failure(target):
+    with delete_on_failure(target):
         _copy_pages(str(database.db.database), target)
 
 
@@ -208,24 +208,40 @@ def restore(config: Config, source: Path) -> Manifest:
     """
     manifest = read_manifest(source)
     _check_version(source, manifest)
-    check_empty(config)
-    folder, path = config.data_dir, config.database_path
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    free = shutil.disk_usage(folder).free
-    if manifest.size > free:
-        raise Conflict(f"{folder} has {free} bytes of free space, and the backup needs {manifest.size}")
-    staging, draft = folder / RESTORING, path.with_name(f".{path.name}.restoring")
-    try:
-        staging.mkdir(mode=0o700)
-    except FileExistsError:
-        raise Conflict(f"Another restore into {folder} is in progress") from None
-    with _restrict_permissions(), _delete_on_failure(staging, draft, *(folder / name for name in FOLDERS), path):
+    with restoring(config, manifest.size) as (staging, draft):
         for name, expected in manifest.files.items():
             target = draft if name == DATABASE else staging / name
             target.parent.mkdir(parents=True, exist_ok=True)
             _copy_checked(source / name, target, expected)
-        _pause(draft, f"restored from the backup of {manifest.made_at}")
+        pause(draft, f"restored from the backup of {manifest.made_at}")
+    return manifest
+
+
+@contextmanager
+def restoring(config: Config, size: int = 0) -> Iterator[tuple[Path, Path]]:
+    """Give a folder for `values/` and `files/`, and the path of a new database, which take some `size` bytes.
+
+    At the end of the block all get their names in the config's data folder, the database last. On failure the folder is
+    emptied again.
+
+    Raises: Conflict if the data folder is not empty, a server uses it, or the disk has no room.
+    """
+    check_empty(config)
+    folder, path = config.data_dir, config.database_path
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.restoring")
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise Conflict(f"{folder} has {free} bytes of free space, and the backup needs {size}")
+    staging = folder / RESTORING
+    try:
+        staging.mkdir(mode=0o700)
+    except FileExistsError:
+        raise Conflict(f"Another restore into {folder} is in progress") from None
+    made = [draft, *(draft.with_name(draft.name + ending) for ending in (*sqlite.BESIDE, ".lock")), path]
+    with restrict_permissions(), delete_on_failure(staging, *made, *(folder / name for name in FOLDERS)):
+        yield staging, draft
         os.sync()
         for name in FOLDERS:
             if (staging / name).is_dir():
@@ -233,7 +249,6 @@ def restore(config: Config, source: Path) -> Manifest:
         draft.rename(path)
         os.sync()
         shutil.rmtree(staging)
-    return manifest
 
 
 def read_manifest(source: Path) -> Manifest:
@@ -257,13 +272,13 @@ def read_manifest(source: Path) -> Manifest:
         manifest = Manifest(version, str(found["made_at"]), list(map(str, found["migrations"])), files)
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
         raise BadInput(f"{path} is not the manifest of a backup") from None
-    strange = [name for name in manifest.files if not _is_valid_name(name)]
+    strange = [name for name in manifest.files if not is_valid_name(name)]
     if strange or DATABASE not in manifest.files:
         raise BadInput(f"{path} lists files that are not part of a backup: {strange[:MAX_NAMED]}")
     return manifest
 
 
-def _is_valid_name(name: str) -> bool:
+def is_valid_name(name: str) -> bool:
     """Return True if a backup may contain a file with this name."""
     folder, *rest = name.split("/")
     inside = folder in FOLDERS and rest and not {"..", ".", ""} & set(rest) and "\0" not in name
@@ -313,8 +328,8 @@ def _copy_checked(source: Path, target: Path, expected: tuple[int, str]) -> None
         raise BadInput(f"The backup is damaged: {source} has changed since the backup was made")
 
 
-def _pause(path: Path, reason: str) -> None:
-    """Pause the servers of this database, and delete the leases of the servers that wrote it."""
+def pause(path: Path, reason: str) -> None:
+    """Pause the servers of this SQLite database, and delete the leases of the servers that wrote it."""
     database.connect(path)
     try:
         database.refuse_newer()

@@ -216,6 +216,11 @@ def connect(url: str, durability: str) -> None:
     write_lock.use(ThreadLock())
 
 
+def url() -> str:
+    """Return the URL given to `connect`, with its password."""
+    return _url
+
+
 def disconnect_thread() -> None:
     """Do nothing: a thread has no connection of its own."""
 
@@ -240,7 +245,7 @@ def _pool() -> ConnectionPool[psycopg.Connection]:
                 options = {"autocommit": True, "cursor_factory": psycopg.RawCursor, **OPTIONS}
                 pool = ConnectionPool(
                     _url, kwargs=options, min_size=1, max_size=POOL_SIZE, timeout=POOL_SECONDS, open=False,
-                    configure=_configure, name="headrace",
+                    configure=configure, name="headrace",
                 )  # fmt: skip
                 pool.open()
                 _shared = pool
@@ -271,7 +276,8 @@ class _Numeric(psycopg.adapt.Loader):
         return float(text) if b"." in text or b"N" in text else int(text)
 
 
-def _configure(connection: psycopg.Connection) -> None:
+def configure(connection: psycopg.Connection) -> None:
+    """Have this connection store and read values as SQLite does."""
     adapters = connection.adapters
     # One type for all integers: otherwise each size of a number is another prepared statement.
     adapters.register_dumper(int, Int8Dumper)
@@ -279,6 +285,19 @@ def _configure(connection: psycopg.Connection) -> None:
     adapters.register_dumper(str, _Text)
     adapters.register_loader("numeric", _Numeric)
     connection.prepared_max = PREPARED
+
+
+@contextmanager
+def using(connection: psycopg.Connection) -> Iterator[None]:
+    """Have `db` use this connection, on which a transaction has begun, in this thread: see new_postgres.py."""
+    db.init("postgresql://")
+    db._state.set_connection(connection)
+    db.push_transaction(connection)
+    try:
+        yield
+    finally:
+        db.pop_transaction()
+        db._state.reset()
 
 
 # Transactions

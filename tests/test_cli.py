@@ -365,7 +365,7 @@ def test_export_prints_a_flow_for_people_and_for_run(flow, folder):
 
 
 def test_export_writes_all_flows_to_a_file_that_import_reads(flow, folder):
-    call("export", "--all", "--out", "all.json")
+    call("export", "--flows", "--out", "all.json")
     assert [item["name"] for item in json.loads((folder / "all.json").read_text())] == ["Größe"]
     (line,) = call("import", "all.json").stdout.splitlines()
     id_, name = line.split(" ")

@@ -56,7 +56,7 @@ def test_flows_are_exported_and_imported(config, tmp_path):
     definition = {"nodes": [{"id": "start", "type": "manual"}], "edges": []}
     (tmp_path / "flow.json").write_text(json.dumps({"name": "A", "definition": definition}))
     call("import", "flow.json")
-    exported = call("export", "--all").stdout
+    exported = call("export", "--flows").stdout
     assert '"A"' in exported and '"manual"' in exported
 
 

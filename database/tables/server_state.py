@@ -5,15 +5,23 @@ from __future__ import annotations
 from peewee import TextField
 
 from database import SET_FACT, execute, write
+from errors import ConfigError
 
 from .base import Base
 
 PAUSED = "paused"
+# Where the data of this database went, or is about to go; and, in the new database, which move it came by.
+MOVED, MOVING, MOVED_FROM = "moved_to", "moving_to", "moved_from"
+IF_UNDONE = (
+    "To use this one again, and to lose what has happened there since, run "
+    "`python workflow_server.py migrate-to-postgres --undo`"
+)
+OF_ONE_DATABASE = {MOVED, MOVING, MOVED_FROM}
 
 
 class Fact(Base):
     """`key`: fingerprint of the key that encrypts the credentials. `version`: the last version that opened it.
-    `paused`: why no run starts, until `resume`.
+    `paused`: why no run starts, until `resume`. `moved_to`: the place that the data went to, and when.
     """
 
     name = TextField(primary_key=True)
@@ -35,6 +43,22 @@ class Fact(Base):
     def is_paused(cls) -> bool:
         """Return True until `resume`, if `pause` was called."""
         return cls.find(PAUSED) is not None
+
+    @classmethod
+    def check_not_moved(cls) -> None:
+        """Check that the data is still in this database. Raises: ConfigError if it was moved, perhaps incompletely."""
+        moved, moving, path = cls.find(MOVED), cls.find(MOVING), cls._meta.database.database
+        if moved is not None:
+            raise ConfigError(
+                f"The data of {path} was moved to {moved.value}, and this copy of it is not used any more: set "
+                f"DATABASE_URL to that database. {IF_UNDONE}"
+            )
+        if moving is not None:
+            raise ConfigError(
+                f"The data of {path} was being moved to {moving.value.partition(' ')[2]} when the move was "
+                "interrupted, at its end: repeat `migrate-to-postgres` with the same URL, which finds out whether it "
+                f"was complete. {IF_UNDONE}"
+            )
 
     class Meta:
         table_name = "server_facts"

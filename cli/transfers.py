@@ -1,0 +1,133 @@
+"""Commands that take all data of a server to another database: to PostgreSQL, and by an archive to either kind."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+import database
+from cli.base import exit_on_sigterm, main, open_database, open_file, to_one_line
+from config import KEY_FILE, Config
+from database import archives, backups, moving
+from database.table_rows import Copied
+from errors import BadInput
+from security import key_rotation
+
+
+class Progress:
+    """Print a line for each table that has rows, on stderr; on a terminal it shows how far the table is."""
+
+    def __init__(self) -> None:
+        self._is_live = sys.stderr.isatty()
+
+    def __call__(self, name: str, rows: int, is_end: bool) -> None:
+        start = "\r" if self._is_live else ""
+        if is_end and rows:
+            click.echo(f"{start}{name}: {rows}  ", err=True)
+        elif self._is_live and not is_end:
+            click.echo(f"{start}{name}: {rows} …", nl=False, err=True)
+
+
+@main.command("migrate-to-postgres")
+@click.argument("url", required=False)
+@click.option("--undo", is_flag=True, help="After a move: let servers start on the SQLite file again.")
+def migrate_to_postgres(url: str | None, undo: bool) -> None:
+    """Move all data from the SQLite file of a stopped server to an empty PostgreSQL database.
+
+    URL is postgresql://user:password@host/database. Default: DATABASE_URL, which other users of the machine do not see.
+    The file stays as it is, with a mark so that no server starts on it.
+    """
+    if undo and url is not None:
+        raise click.UsageError("--undo changes only the SQLite file: give no URL with it")
+    with exit_on_sigterm(), open_file() as config:
+        if undo:
+            _undo(config)
+            return
+        url = url or (config.database_url if config.is_postgres else None)
+        if url is None:
+            raise click.UsageError("Give the URL of a PostgreSQL database, or set DATABASE_URL to it")
+        moved = moving.move(url, config.data_dir / "values", config.lease, Progress())
+    if moved.copied is None:
+        click.echo(to_one_line(f"{moved.place} has the data already: an interrupted command had copied it"))
+    else:
+        _print_copied(moved.place, moved.copied)
+    click.echo(to_one_line(f"No server starts on {config.database_path} any more; `--undo` would change that"))
+    for line in _next_steps(config, moved.place):
+        click.echo(to_one_line(line))
+
+
+def _undo(config: Config) -> None:
+    place = moving.undo()
+    if place is None:
+        click.echo(to_one_line(f"The data of {config.database_path} was not moved"))
+    else:
+        click.echo(to_one_line(f"Servers start on {config.database_path} again; do not start one on {place}"))
+
+
+def _print_copied(place: str, copied: Copied) -> None:
+    tables = sum(bool(measure.rows) for measure in copied.tables.values())
+    counts = f"{copied.rows} rows of {tables} tables and {copied.values.rows} large values"
+    click.echo(to_one_line(f"{place} has {counts}; all checksums are those of the source"))
+    if copied.released_runs:
+        click.echo(f"Runs that continue at the next start: {copied.released_runs}")
+    if copied.replaced_nul:
+        click.echo(f"Texts in which the character NUL became U+FFFD, since PostgreSQL has none: {copied.replaced_nul}")
+
+
+def _next_steps(config: Config, place: str) -> list[str]:
+    steps = [f"Start the server with DATABASE_URL={place}, with user name and password, and HEADRACE_PUBLIC_URL"]
+    if not config.secret_key:
+        steps.append(f"Its key is now a setting: HEADRACE_SECRET_KEY_FILE={config.data_dir / KEY_FILE}")
+    if any(backups.files_in(config.data_dir / "files")):
+        steps.append(f"The workspaces' files are still in {config.data_dir / 'files'}: move them to HEADRACE_FILES_DIR")
+    return steps
+
+
+# Archives
+
+
+def export_archive(out: Path | None) -> None:
+    """Write an archive of everything to this file, or to stdout."""
+    if out is None and sys.stdout.isatty():
+        raise click.UsageError("An archive is not text: give --out FILE")
+    with exit_on_sigterm(), open_database(for_reading=True) as config:
+        if out is None:
+            made = archives.write(sys.stdout.buffer, config, Progress())
+        else:
+            made = archives.write_file(out, config, Progress())
+    where = "stdout" if out is None else str(out)
+    counts = f"{made.rows} rows, {made.values.rows} large values, {len(made.files)} files"
+    click.echo(to_one_line(f"{where}: {counts}"), err=True)
+    click.echo("It does not contain the key that decrypts the credentials: keep a copy of that elsewhere", err=True)
+
+
+def import_archive(file: Path) -> None:
+    """Restore an archive into the server's database, which must be empty."""
+    config = Config.from_env()
+    with exit_on_sigterm():
+        made, copied = archives.restore(config, file, Progress())
+    click.echo(to_one_line(f"{file} was made at {made.made_at} by Headrace {made.version}"))
+    _print_copied(config.database_name, copied)
+    database.connect(config.database)
+    try:
+        has_key = key_rotation.has_key(config)
+    finally:
+        database.disconnect()
+    if not has_key:
+        click.echo(to_one_line(f"Put the key of that server into {config.data_dir / KEY_FILE} before the start"))
+    click.echo("The server will start paused: check it, then resume it with `resume`")
+
+
+def is_archive(file: Path) -> bool:
+    """Return True if the file begins as an archive does."""
+    with file.open("rb") as read:
+        return read.read(len(archives.MAGIC)) == archives.MAGIC
+
+
+def check_options(**options: object) -> None:
+    """Check that none of these options is given with an archive. Raises: BadInput."""
+    for name, value in options.items():
+        if value is not None:
+            raise BadInput(f"--{name} is for flows and OpenAPI documents: an archive has all workspaces with their ids")

@@ -1,0 +1,361 @@
+"""Archives: all of a server's data except its key in one file, which either kind of database is restored from.
+
+An archive is a ZIP file:
+
+- `tables/<name>.jsonl`: the rows of a table in the order of its key, each a JSON list (table_rows.py)
+- `values.jsonl`: the large values of runs, each `[run id, name, number of the claim, JSON text]`
+- `files/<workspace id>/<path>`: the workspaces' files
+- `manifest.json`, the last: the format, the version, the columns, counts and checksums of tables, those of the values,
+  and the size and SHA-256 of each file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import sqlite3
+import tempfile
+import zipfile
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import orjson
+
+import database
+from config import Config
+from constants import VERSION
+from errors import BadInput, ConfigError, Conflict
+
+from . import backups
+from .table_rows import (
+    VALUES,
+    Copied,
+    Counted,
+    Measure,
+    Report,
+    Source,
+    SqliteTables,
+    Table,
+    copy_all,
+    decode_row,
+    encode_row,
+    ordered,
+    portable_rows,
+)
+from .value_copies import Value
+
+FORMAT = 1
+MAGIC = b"PK\x03\x04"
+MANIFEST, VALUES_FILE, FILES = "manifest.json", "values.jsonl", "files/"
+LEVEL = 1  # of compression: the higher ones take several times as long for a tenth less
+CHUNK = 1 << 20
+DAMAGES = (KeyError, EOFError, zipfile.BadZipFile, zlib.error)  # of a member of the file
+
+
+class Manifest(NamedTuple):
+    """The manifest of an archive."""
+
+    version: str
+    made_at: str
+    tables: dict[str, tuple[Table, Measure]]
+    values: Measure
+    files: dict[str, tuple[int, str]]  # size and SHA-256 by path, such as `files/ws_1/a.csv`
+
+    @property
+    def rows(self) -> int:
+        return sum(measure.rows for _, measure in self.tables.values())
+
+
+def files_folder(config: Config) -> Path | None:
+    """Return the folder of the workspaces' files, or None if the server has none."""
+    return config.files_dir if config.is_postgres else config.data_dir / "files"
+
+
+# Writing
+
+
+def write_file(path: Path, config: Config, report: Report) -> Manifest:
+    """Write an archive to this file, which only its owner can read; an earlier one is replaced at the end."""
+    draft = path.with_name(f".{path.name}.partial")
+    with backups.restrict_permissions(), backups.delete_on_failure(draft):
+        with draft.open("wb") as stream:
+            manifest = write(stream, config, report)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(path)
+    return manifest
+
+
+def write(stream: IO[bytes], config: Config, report: Report) -> Manifest:
+    """Write an archive of the connected database, of one moment, and of the files. The server may run meanwhile.
+
+    A value or file that the server deletes meanwhile, with its run, may be missing.
+    """
+    copied = Copied()
+    tables = {}
+    with (
+        _open_snapshot(config) as source,
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as out,
+    ):
+        for table in ordered(source.tables()):
+            counted = Counted(table.name, encode_row, report)
+            lines = map(encode_row, counted.each(portable_rows(source, table, copied)))
+            _write_lines(out, f"tables/{table.name}.jsonl", lines)
+            tables[table.name] = (table, counted.end())
+        values = Counted(VALUES, Value.line, report)
+        _write_lines(out, VALUES_FILE, map(_encode_value, values.each(source.values())))
+        files = {name: _write_file(out, name, path) for name, path in _files_of(config)}
+        made_at = datetime.now(UTC).isoformat(timespec="seconds")
+        manifest = Manifest(VERSION, made_at, tables, values.end(), files)
+        out.writestr(MANIFEST, _encode_manifest(manifest))
+    return manifest
+
+
+@contextmanager
+def _open_snapshot(config: Config) -> Iterator[Source]:
+    """Give the tables of the connected database in one state, while others write."""
+    if database.is_postgres():
+        with import_module("database.postgres_transactions").open_snapshot() as source:
+            yield source
+        return
+    with closing(sqlite3.connect(str(database.db.database))) as connection:
+        connection.execute("BEGIN")
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        yield SqliteTables(connection, config.data_dir / "values")
+
+
+def _write_lines(out: zipfile.ZipFile, name: str, lines: Iterable[bytes]) -> None:
+    with out.open(name, "w", force_zip64=True) as member, io.BufferedWriter(member, CHUNK) as buffer:
+        for line in lines:
+            buffer.write(line)
+            buffer.write(b"\n")
+
+
+def _encode_value(value: Value) -> bytes:
+    return orjson.dumps((value.run_id, value.name, value.claims, value.data.decode()))
+
+
+def _files_of(config: Config) -> Iterator[tuple[str, Path]]:
+    """Yield the name and the path of each file of a workspace."""
+    folder = files_folder(config)
+    if folder is not None:
+        for path in sorted(backups.files_in(folder)):
+            yield FILES + path.relative_to(folder).as_posix(), path
+
+
+def _write_file(out: zipfile.ZipFile, name: str, path: Path) -> tuple[int, str]:
+    """Write a file, of a database the state of one moment. Return its size and SHA-256."""
+    with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
+        copy = Path(folder) / "copy"
+        source = copy if backups.copy_if_database(path, copy) else path
+        with source.open("rb") as read, out.open(name, "w", force_zip64=True) as written:
+            return _copy(read, written)
+
+
+def _copy(read: IO[bytes], written: IO[bytes] | None) -> tuple[int, str]:
+    """Copy, or only read. Return the size and the SHA-256."""
+    digest, size = hashlib.sha256(), 0
+    while piece := read.read(CHUNK):
+        if written is not None:
+            written.write(piece)
+        digest.update(piece)
+        size += len(piece)
+    return size, digest.hexdigest()
+
+
+def _encode_manifest(manifest: Manifest) -> bytes:
+    tables = {name: {**table._asdict(), **measure._asdict()} for name, (table, measure) in manifest.tables.items()}
+    parts = manifest._asdict() | {"tables": tables, "values": manifest.values._asdict()}
+    return orjson.dumps({"format": FORMAT, **parts}, option=orjson.OPT_INDENT_2)
+
+
+# Reading
+
+
+class Archive:
+    """An archive that is read: a `Source`. What differs from its manifest is an error of the reader."""
+
+    def __init__(self, file: zipfile.ZipFile, name: str) -> None:
+        self._file, self.name = file, name
+        self.manifest = self._read_manifest()
+
+    def _read_manifest(self) -> Manifest:
+        try:
+            found = orjson.loads(self._file.read(MANIFEST))
+            if found["format"] > FORMAT:
+                raise ConfigError(f"{self.name} was made by Headrace {found['version']}, which is newer: use it")
+            tables = {
+                name: (Table(name, *(tuple(one[part]) for part in ("columns", "kinds", "key"))), _measure(one))
+                for name, one in found["tables"].items()
+            }
+            files = {name: (int(size), str(digest)) for name, (size, digest) in found["files"].items()}
+            manifest = Manifest(str(found["version"]), str(found["made_at"]), tables, _measure(found["values"]), files)
+        except (*DAMAGES, TypeError, ValueError, AttributeError):
+            raise BadInput(f"{self.name} is not an archive of `export --all`: it has no valid {MANIFEST}") from None
+        strange = [name for name in files if not (name.startswith(FILES) and backups.is_valid_name(name))]
+        if strange:
+            raise BadInput(f"{self.name} has files that are not part of an archive: {strange[: backups.MAX_NAMED]}")
+        return manifest
+
+    def tables(self) -> dict[str, Table]:
+        """Return the tables by name."""
+        return {name: table for name, (table, _) in self.manifest.tables.items()}
+
+    def read(self, table: Table) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a table. Raises: BadInput if they differ from the manifest."""
+        rows = (decode_row(line, table) for line in self._lines(f"tables/{table.name}.jsonl"))
+        return self._checked(table.name, rows, encode_row, self.manifest.tables[table.name][1])
+
+    def values(self) -> Iterator[Value]:
+        """Yield the large values. Raises: BadInput if they differ from the manifest."""
+        return self._checked(VALUES, map(_decode_value, self._lines(VALUES_FILE)), Value.line, self.manifest.values)
+
+    def _checked(
+        self, name: str, items: Iterable[Any], line: Callable[[Any], bytes], expected: Measure
+    ) -> Iterator[Any]:
+        counted = Counted(name, line)
+        try:
+            yield from counted.each(items)
+        except (ValueError, TypeError, AttributeError):
+            raise self._damaged(name) from None
+        if counted.end() != expected:
+            raise self._damaged(name)
+
+    def check(self) -> None:
+        """Read everything once. Raises: BadInput if a part differs from the manifest."""
+        for table in self.tables().values():
+            deque(self.read(table), maxlen=0)
+        deque(self.values(), maxlen=0)
+        for name in self.manifest.files:
+            self._copy_file(name, None)
+
+    def _damaged(self, name: str) -> BadInput:
+        return BadInput(f"{self.name} is damaged: {name} has changed since the archive was made")
+
+    def _lines(self, name: str) -> Iterator[bytes]:
+        try:
+            with self._file.open(name) as member:
+                for line in io.BufferedReader(member, CHUNK):  # type: ignore[type-var]
+                    yield line.rstrip(b"\n")
+        except DAMAGES:
+            raise self._damaged(name) from None
+
+    def extract_files(self, folder: Path) -> None:
+        """Write the workspaces' files into this folder. Raises: BadInput if one differs from the manifest."""
+        for name in self.manifest.files:
+            target = folder / name.removeprefix(FILES)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as written:
+                self._copy_file(name, written)
+
+    def _copy_file(self, name: str, written: IO[bytes] | None) -> None:
+        try:
+            with self._file.open(name) as read:
+                found = _copy(read, written)
+        except DAMAGES:
+            raise self._damaged(name) from None
+        if found != self.manifest.files[name]:
+            raise self._damaged(name)
+
+
+def _measure(found: dict[str, Any]) -> Measure:
+    return Measure(int(found["rows"]), str(found["checksum"]))
+
+
+def _decode_value(line: bytes) -> Value:
+    run_id, name, claims, text = orjson.loads(line)
+    value = Value(str(run_id), str(name), int(claims), text.encode())
+    if not value.is_valid():
+        raise ValueError
+    return value
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[Archive]:
+    """Open an archive. Raises: BadInput if it is not a complete one; ConfigError if a newer version made it."""
+    with path.open("rb") as stream:
+        try:
+            file = zipfile.ZipFile(stream)
+        except zipfile.BadZipFile:
+            raise BadInput(f"{path} is not a complete archive of `export --all`") from None
+        with file:
+            yield Archive(file, str(path))
+
+
+# Restoring
+
+
+def restore(config: Config, path: Path, report: Report) -> tuple[Manifest, Copied]:
+    """Restore the archive into the config's database and data folder, which must be empty. Pause its server.
+
+    All is checked before the database is complete, as the last step. On failure both are as before.
+
+    Raises: BadInput if the archive is damaged; ConfigError if another version has to read it; Conflict if the database
+        or the folder is not empty.
+    """
+    with open_archive(path) as archive:
+        archive.check()
+        reason = f"restored from the archive of {archive.manifest.made_at}"
+        fill = _fill_postgres if config.is_postgres else _fill_sqlite
+        return archive.manifest, fill(config, archive, reason, report)
+
+
+def _fill_sqlite(config: Config, archive: Archive, reason: str, report: Report) -> Copied:
+    with backups.restoring(config) as (staging, draft):
+        archive.extract_files(staging / "files")
+        database.connect(draft)
+        try:
+            database.migrate()
+            with database.write():
+                database.execute("DELETE FROM server_facts")
+                target = SqliteTables(database.db.connection(), staging / "values")
+                copied = _copy_archive(archive, target, report)
+        finally:
+            database.disconnect()
+        backups.pause(draft, reason)
+    return copied
+
+
+def _fill_postgres(config: Config, archive: Archive, reason: str, report: Report) -> Copied:
+    transactions = import_module("database.postgres_transactions")
+    with transactions.open_new(config.database_url) as target:
+        target.create_tables()
+        with _extracted(archive, config):
+            copied = _copy_archive(archive, target, report)
+            target.set_fact("paused", reason)
+            target.analyze()
+        target.commit()  # after a lost connection nobody knows whether it was done, so the files stay
+    return copied
+
+
+@contextmanager
+def _extracted(archive: Archive, config: Config) -> Iterator[None]:
+    """Write the archive's files into the folder of a server on PostgreSQL. If the block fails, delete them again."""
+    folder, files = config.files_dir, archive.manifest.files
+    if not files:
+        yield
+        return
+    if folder is None:
+        raise BadInput(f"{archive.name} has files of workspaces: set HEADRACE_FILES_DIR, the folder to restore them to")
+    if any(backups.files_in(folder)):
+        raise Conflict(f"{folder} is not empty, and the archive has files: choose another HEADRACE_FILES_DIR")
+    made = {folder / name.removeprefix(FILES).split("/")[0] for name in files}
+    with backups.restrict_permissions(), backups.delete_on_failure(*made):
+        archive.extract_files(folder)
+        yield
+
+
+def _copy_archive(archive: Archive, target: Any, report: Report) -> Copied:
+    if archive.tables() != target.tables():
+        raise ConfigError(
+            f"{archive.name} was made by Headrace {archive.manifest.version} and has other columns than {VERSION}: "
+            f"import it with Headrace {archive.manifest.version}, and upgrade then"
+        )
+    return copy_all(archive, target, report)

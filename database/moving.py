@@ -1,0 +1,116 @@
+"""Moving a server's data from its SQLite file to a new PostgreSQL database.
+
+Both databases have their transaction, and either may be interrupted between any two steps. So the last steps are: the
+SQLite file notes that a move is about to be committed (`moving_to`, with a token), PostgreSQL commits the data with the
+token, the file notes that its data was moved (`moved_to`). From the first of these on no server starts on the file. If
+the command is interrupted before it, nothing has changed; after it, repeating the command finds out by the token
+whether PostgreSQL has the data.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from errors import Conflict
+
+from . import SET_FACT, execute, write, write_lock
+from .sqlite import db
+from .table_rows import Copied, Report, SqliteTables, copy_all
+from .tables.leases import Lease
+from .tables.server_state import MOVED, MOVED_FROM, MOVING, Fact
+
+if TYPE_CHECKING:
+    from .postgres_transactions import NewPostgres
+
+
+class Moved(NamedTuple):
+    """Result of a move: the place without a password, and what was copied; None if an earlier command copied it."""
+
+    place: str
+    copied: Copied | None
+
+
+def move(url: str, values: Path, lease_seconds: int, report: Report) -> Moved:
+    """Move the data of the connected, migrated SQLite database to the empty PostgreSQL database at this URL.
+
+    `values` is the folder of large values, which stays as it is. The write lock is held meanwhile.
+
+    Raises: BadInput for an invalid URL; Conflict if a server is alive, the target is not empty or an error of it;
+        ConfigError if the data was moved before.
+    """
+    postgres = import_module("database.postgres_transactions")
+    place = postgres.describe_place(url)
+    with write_lock.lock:
+        # The marks in this file must not be undone by a power failure: PostgreSQL has the data then.
+        execute("PRAGMA synchronous = FULL")
+        _check_stopped(lease_seconds)
+        token = _check_not_moved(place)
+        with postgres.open_new(url) as target:
+            if token is not None and target.came_by(token):
+                _mark_moved(place)
+                return Moved(place, None)
+            token = secrets.token_hex(16)
+            with write():
+                copied = _fill(target, token, values, report)
+                execute(SET_FACT, (MOVING, f"{token} {place}"))
+            try:
+                target.commit()
+            except postgres.UnknownOutcome:
+                raise
+            except Exception:  # refused; after an interruption by the user, nobody knows
+                _forget_move()
+                raise
+        _mark_moved(place)
+    return Moved(place, copied)
+
+
+def undo() -> str | None:
+    """Let servers start on the connected SQLite file again. Return the place that its data was moved to, or None."""
+    with write():
+        found = Fact.find(MOVED) or Fact.find(MOVING)
+        _forget_move()
+    return None if found is None else found.value
+
+
+def _check_stopped(lease_seconds: int) -> None:
+    living = Lease.find_living()
+    if living:
+        raise Conflict(
+            f"A server is working on {db.database} ({', '.join(living)}); stop it first. A server that was killed "
+            f"counts as stopped after {lease_seconds} seconds"
+        )
+
+
+def _check_not_moved(place: str) -> str | None:
+    """Return the token of an interrupted move to the same place, or None. Raises: ConfigError if the data was moved."""
+    moving = Fact.find(MOVING)
+    if moving is not None and Fact.find(MOVED) is None:
+        token, _, to = moving.value.partition(" ")
+        if to == place:
+            return str(token)
+    Fact.check_not_moved()
+    return None
+
+
+def _fill(target: NewPostgres, token: str, values: Path, report: Report) -> Copied:
+    target.create_tables()
+    copied = copy_all(SqliteTables(db.connection(), values), target, report)
+    target.set_fact(MOVED_FROM, token)
+    target.analyze()
+    return copied
+
+
+def _mark_moved(place: str) -> None:
+    now = datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
+    with write():
+        _forget_move()
+        execute(SET_FACT, (MOVED, f"{place} at {now}"))
+
+
+def _forget_move() -> None:
+    with write():
+        execute("DELETE FROM server_facts WHERE name IN (?, ?)", (MOVED, MOVING))

@@ -1,0 +1,372 @@
+"""The rows of all tables, as they move between databases and archives.
+
+`SqliteTables` and `PostgresTables` read each table in the order of its key, a few rows at a time, and write rows that
+were read elsewhere. A row is a tuple of values that both engines have (text, int, float, bytes, None), in the order of
+the columns of its `Table`; as a line it is a JSON list.
+
+Left out are tables of the database itself and of its present processes. Large values of runs are copied too: see
+value_copies.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+
+import orjson
+
+from errors import Conflict
+
+from . import full_text
+from .tables.server_state import OF_ONE_DATABASE
+from .value_copies import VALUE_ROWS, Value, read_files, read_rows, write_files, write_rows
+
+Item = TypeVar("Item")
+Row: TypeAlias = tuple[Any, ...]
+Report: TypeAlias = Callable[[str, int, bool], None]  # the name of a table, its rows so far, True at its end
+
+LEFT_OUT = {"schema_migration", "server_counters", "commit_numbers", "leases", VALUE_ROWS}
+VALUES = "values"  # the name of large values in reports
+# A trigger deletes these sums if their days are counted later.
+LAST = ("workspace_days", "flow_sums")
+KINDS = {
+    **dict.fromkeys(("INTEGER", "bigint", "smallint", "integer"), "integer"),
+    **dict.fromkeys(("REAL", "double precision"), "real"),
+    **dict.fromkeys(("TEXT", "text"), "text"),
+    **dict.fromkeys(("BLOB", "bytea"), "blob"),
+}
+FULL_TEXT = "_fts"  # part of the names of the tables of SQLite's index
+WORDS = "words"  # PostgreSQL's index of the texts of memories, in a column that is computed here
+INDEXED_TEXTS = ("key", "content", "tags")
+REPORTED_ROWS = 20_000
+ROWS_OF_SERVER = 200  # rows of PostgreSQL in memory; some have values of 64 KB
+NUL, REPLACEMENT = "\0", "\ufffd"
+NUL_IN_LINE = b"\\u0000"
+MAX_NAMED = 5
+
+
+class Table(NamedTuple):
+    """A table. The kind of a column is integer, real, text or blob."""
+
+    name: str
+    columns: tuple[str, ...]
+    kinds: tuple[str, ...]
+    key: tuple[str, ...]
+
+
+class Measure(NamedTuple):
+    """The number of rows, and their checksum: the sum of the SHA-256 of each as a line, whatever their order."""
+
+    rows: int
+    checksum: str
+
+
+class Checksum:
+    """Adds up the Measure of lines."""
+
+    def __init__(self) -> None:
+        self._rows = self._sum = 0
+
+    def add(self, line: bytes) -> None:
+        """Count a line, without its line break."""
+        self._rows += 1
+        self._sum += int.from_bytes(hashlib.sha256(line).digest())
+
+    def measure(self) -> Measure:
+        """Return the Measure of the lines so far."""
+        return Measure(self._rows, f"{self._sum % 2**256:064x}")
+
+
+class Source(Protocol):
+    """A database or an archive from which rows are read."""
+
+    def tables(self) -> dict[str, Table]: ...
+    def read(self, table: Table) -> Iterator[Row]: ...
+    def values(self) -> Iterator[Value]: ...
+
+
+class Target(Source, Protocol):
+    """A database to which rows are written. `has_nul` is True if its texts may have the character NUL."""
+
+    has_nul: bool
+
+    def write(self, table: Table, rows: Iterable[Row]) -> None: ...
+    def write_values(self, values: Iterable[Value]) -> None: ...
+
+
+# Lines
+
+
+def encode_row(row: Row) -> bytes:
+    """Return the row as a line without its line break. Bytes are text in base64."""
+    return orjson.dumps(row, default=_encode_bytes)
+
+
+def _encode_bytes(value: Any) -> str:
+    if not isinstance(value, bytes):
+        raise TypeError
+    return base64.b64encode(value).decode()
+
+
+def decode_row(line: bytes, table: Table) -> Row:
+    """Return the row in a line. Raises: ValueError if it is not a row of this table."""
+    values = orjson.loads(line)
+    if not isinstance(values, list) or len(values) != len(table.columns):
+        raise ValueError
+    for at, kind in enumerate(table.kinds):
+        if kind == "blob" and values[at] is not None:
+            values[at] = base64.b64decode(values[at], validate=True)
+        elif kind == "real" and values[at] is not None:
+            values[at] = float(values[at])
+    return tuple(values)
+
+
+# Copying
+
+
+@dataclass
+class Copied:
+    """What was copied: the measures of tables by name, that of large values, and what was changed on the way."""
+
+    tables: dict[str, Measure] = field(default_factory=dict)
+    values: Measure = field(default_factory=lambda: Checksum().measure())
+    released_runs: int = 0
+    replaced_nul: int = 0
+
+    @property
+    def rows(self) -> int:
+        return sum(measure.rows for measure in self.tables.values())
+
+
+def ordered(tables: dict[str, Table]) -> list[Table]:
+    """Return the tables in the order in which they are copied."""
+    return sorted(tables.values(), key=lambda table: (table.name in LAST, table.name))
+
+
+def copy_all(source: Source, target: Target, report: Report) -> Copied:
+    """Copy all tables and large values into the empty ones of the target, and compare what both have then.
+
+    Raises: Conflict if the tables of the two differ, or if the target has other rows than were written.
+    """
+    copied = Copied()
+    tables, wanted = target.tables(), source.tables()
+    if tables != wanted:
+        names = sorted(name for name in {*tables, *wanted} if tables.get(name) != wanted.get(name))
+        raise Conflict(f"The two have different columns, so nothing can be copied: {', '.join(names[:MAX_NAMED])}")
+    for table in ordered(wanted):
+        counted = Counted(table.name, encode_row, report)
+        target.write(table, counted.each(portable_rows(source, table, copied, target.has_nul)))
+        copied.tables[table.name] = counted.end(Counted(table.name, encode_row).of(target.read(table)))
+    counted_values = Counted(VALUES, Value.line, report)
+    target.write_values(counted_values.each(source.values()))
+    copied.values = counted_values.end(Counted(VALUES, Value.line).of(target.values()))
+    return copied
+
+
+def portable_rows(source: Source, table: Table, copied: Copied, has_nul: bool = True) -> Iterator[Row]:
+    """Yield the rows of a table as they are in another database, and note in `copied` what that changes.
+
+    No process of the other database executes a run that is running here, so the run is pending there; this is not
+    counted as a death of its process. Without `has_nul`, NUL becomes U+FFFD.
+    """
+    rows = source.read(table)
+    if table.name == "runs":
+        rows = _released(table, rows, copied)
+    elif table.name == "server_facts":
+        name = table.columns.index("name")
+        rows = (row for row in rows if row[name] not in OF_ONE_DATABASE)
+    return rows if has_nul else _without_nul(rows, copied)
+
+
+def _released(table: Table, rows: Iterable[Row], copied: Copied) -> Iterator[Row]:
+    status, owner = table.columns.index("status"), table.columns.index("lease_owner")
+    for row in rows:
+        if row[status] == "running" and row[owner] is not None:
+            changed = list(row)
+            changed[status], changed[owner] = "pending", None
+            copied.released_runs += 1
+            row = tuple(changed)
+        yield row
+
+
+def _without_nul(rows: Iterable[Row], copied: Copied) -> Iterator[Row]:
+    for row in rows:
+        # One search in all of the row; the backslash may also be in a text of JSON, which stays.
+        if NUL_IN_LINE in encode_row(row):
+            texts = [value for value in row if isinstance(value, str) and NUL in value]
+            copied.replaced_nul += len(texts)
+            row = tuple(value.replace(NUL, REPLACEMENT) if isinstance(value, str) else value for value in row)
+        yield row
+
+
+class Counted(Generic[Item]):
+    """Rows or values that are counted and reported on their way; `line` gives the bytes of one for the checksum."""
+
+    def __init__(self, name: str, line: Callable[[Item], bytes], report: Report | None = None) -> None:
+        self._name, self._line, self._report = name, line, report
+        self._checksum = Checksum()
+
+    def each(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield the items."""
+        for number, item in enumerate(items, 1):
+            self._checksum.add(self._line(item))
+            if self._report is not None and not number % REPORTED_ROWS:
+                self._report(self._name, number, False)
+            yield item
+
+    def of(self, items: Iterable[Item]) -> Measure:
+        """Return the Measure of these items."""
+        for _ in self.each(items):
+            pass
+        return self._checksum.measure()
+
+    def end(self, found: Measure | None = None) -> Measure:
+        """Report the end, and return the Measure. Raises: Conflict if it is not what was `found` in the target."""
+        measure = self._checksum.measure()
+        if found is not None and found != measure:
+            raise Conflict(
+                f"The copy of {self._name} is wrong: {measure.rows} were written and {found.rows} are there, or their "
+                "content differs"
+            )
+        if self._report is not None:
+            self._report(self._name, measure.rows, True)
+        return measure
+
+
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _select(table: Table) -> str:
+    return f'SELECT {_named(table.columns)} FROM "{table.name}" ORDER BY {_named(table.key)}'
+
+
+def _table(name: str, columns: list[tuple[str, str, int | None]]) -> Table:
+    """Return a Table; a column has a name, a type and its place in the key, or None."""
+    key = sorted((place, column) for column, _, place in columns if place is not None)
+    kinds = tuple(KINDS[kind] for _, kind, _ in columns)
+    return Table(name, tuple(column for column, *_ in columns), kinds, tuple(column for _, column in key))
+
+
+# SQLite
+
+
+class SqliteTables:
+    """The tables of an SQLite database. Its caller has begun a transaction, so that all of them are of one state."""
+
+    has_nul = True
+
+    def __init__(self, connection: sqlite3.Connection, folder: Path) -> None:
+        """Use this connection, and the large values in files of this folder."""
+        self._connection, self._folder = connection, folder
+
+    def tables(self) -> dict[str, Table]:
+        """Return the tables by name."""
+        sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+        info = "SELECT name, type, CASE WHEN pk > 0 THEN pk END FROM pragma_table_info(?)"
+        names = [name for (name,) in self._connection.execute(sql) if name not in LEFT_OUT and FULL_TEXT not in name]
+        return {name: _table(name, self._connection.execute(info, (name,)).fetchall()) for name in names}
+
+    def read(self, table: Table) -> Iterator[Row]:
+        """Yield the rows in the order of the key. Raises: Conflict if the file is damaged."""
+        try:
+            yield from self._connection.execute(_select(table))
+        except sqlite3.Error as error:
+            raise Conflict(f"The rows of {table.name} cannot be read: {error}") from error
+
+    def write(self, table: Table, rows: Iterable[Row]) -> None:
+        """Insert the rows. Triggers index the texts of memories. Raises: Conflict if the file does not take them."""
+        marks = ", ".join("?" * len(table.columns))
+        try:
+            self._connection.executemany(f'INSERT INTO "{table.name}" ({_named(table.columns)}) VALUES ({marks})', rows)
+        except sqlite3.Error as error:
+            raise Conflict(f"The rows of {table.name} cannot be written: {error}") from error
+
+    def values(self) -> Iterator[Value]:
+        """Yield the large values, in any order."""
+        return read_files(self._folder)
+
+    def write_values(self, values: Iterable[Value]) -> None:
+        """Write large values into files."""
+        write_files(self._folder, values)
+
+
+# PostgreSQL
+
+COLUMNS = """
+    SELECT c.relname, a.attname, format_type(a.atttypid, NULL), array_position(CAST(i.indkey AS int2[]), a.attnum)
+    FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname = current_schema()
+    LEFT JOIN pg_index AS i ON i.indrelid = c.oid AND i.indisprimary
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+    ORDER BY c.relname, a.attnum
+"""
+# Objects of users, without those of extensions.
+OBJECTS = """
+    SELECT n.nspname || '.' || c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND n.nspname <> 'information_schema'
+    AND n.nspname NOT LIKE 'pg|_%' ESCAPE '|'
+    AND NOT EXISTS (SELECT 1 FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'e') ORDER BY c.relkind <> 'r', 1
+"""
+
+
+class PostgresTables:
+    """The tables of a PostgreSQL database, read and written in the transaction of this connection (psycopg)."""
+
+    has_nul = False
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def objects(self) -> list[str]:
+        """Return the names of all tables, views and sequences: none in a new database."""
+        return [name for (name,) in self._connection.execute(OBJECTS)]
+
+    def tables(self) -> dict[str, Table]:
+        """Return the tables by name."""
+        found: dict[str, list[tuple[str, str, int | None]]] = {}
+        for table, *column in self._connection.execute(COLUMNS):
+            if table not in LEFT_OUT and column[1] != "tsvector":
+                found.setdefault(table, []).append(tuple(column))
+        return {name: _table(name, columns) for name, columns in found.items()}
+
+    def read(self, table: Table) -> Iterator[Row]:
+        """Yield the rows in the order of the key, which the server sorts by bytes."""
+        with self._connection.cursor(name="rows") as cursor:
+            cursor.itersize = ROWS_OF_SERVER
+            cursor.execute(_select(table), binary=True)
+            yield from cursor
+
+    def write(self, table: Table, rows: Iterable[Row]) -> None:
+        """Copy the rows into the table, with the words of memories, and continue its sequence after them."""
+        names: tuple[str, ...] = table.columns
+        if table.name == "agent_memories":
+            texts = [table.columns.index(name) for name in INDEXED_TEXTS]
+            names = (*names, WORDS)
+            rows = ((*row, full_text.POSTGRES.vector([row[at] for at in texts])) for row in rows)
+        with self._connection.cursor() as cursor:
+            with cursor.copy(f'COPY "{table.name}" ({_named(names)}) FROM STDIN') as copy:
+                for row in rows:
+                    copy.write_row(row)
+            self._set_sequence(cursor, table)
+
+    def values(self) -> Iterator[Value]:
+        """Yield the large values."""
+        return read_rows(self._connection)
+
+    def write_values(self, values: Iterable[Value]) -> None:
+        """Write large values into rows."""
+        write_rows(self._connection, values)
+
+    def _set_sequence(self, cursor: Any, table: Table) -> None:
+        if len(table.key) == 1 and table.kinds[table.columns.index(table.key[0])] == "integer":
+            (key,) = table.key
+            cursor.execute(
+                f"SELECT setval(pg_get_serial_sequence('{table.name}', '{key}'), "
+                f'COALESCE(MAX("{key}"), 0) + 1, false) FROM "{table.name}"'
+            )
