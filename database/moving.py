@@ -71,9 +71,11 @@ def move(url: str, values: Path, lease_seconds: int, report: Report) -> Moved:
 def undo() -> str | None:
     """Let servers start on the connected SQLite file again. Return the place that its data was moved to, or None."""
     with write():
-        found = Fact.find(MOVED) or Fact.find(MOVING)
+        moved, moving = Fact.find(MOVED), Fact.find(MOVING)
         _forget_move()
-    return None if found is None else found.value
+    if moved is not None:
+        return str(moved.value.partition(" ")[0])
+    return None if moving is None else str(moving.value.partition(" ")[2])
 
 
 def _check_stopped(lease_seconds: int) -> None:

@@ -132,6 +132,24 @@ def test_a_missing_key_is_reported(archive, empty):
     assert f"Put the key of that server into {empty.data_dir / KEY_FILE}" in call("import", "all.zip").stdout
 
 
+def add_workspace(name):
+    """Return a report that adds a workspace, by another connection, once the first tables are in the archive."""
+
+    def report(table, rows, is_end):
+        if table == "agents":
+            with database.write():
+                database.execute("INSERT INTO workspaces (id, name, created_at) VALUES (?, 'x', 0)", (name,))
+
+    return report
+
+
+def test_an_archive_is_of_one_moment(served, folder):
+    count = database.fetch_value("SELECT COUNT(*) FROM workspaces")
+    made = archives.write_file(folder / "a.zip", served, add_workspace("ws_later"))
+    assert made.tables["workspaces"][1].rows == count
+    assert database.fetch_value("SELECT COUNT(*) FROM workspaces") == count + 1
+
+
 # Refused
 
 
@@ -257,7 +275,8 @@ def test_an_archive_goes_to_postgresql_and_back(served, archive, folder, fresh_u
         archives.restore(config, archive, lambda *_: None)
 
     database.connect(config.database_url)
-    archives.write_file(folder / "back.zip", config, lambda *_: None)
+    archives.write_file(folder / "back.zip", config, add_workspace("ws_later"))
+    assert database.fetch_value("SELECT 1 FROM workspaces WHERE id = 'ws_later'") == 1
     database.disconnect()
     last = new_folder(folder / "last", served)
     archives.restore(last, folder / "back.zip", lambda *_: None)

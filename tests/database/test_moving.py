@@ -5,10 +5,12 @@ import signal
 import command_line
 import psycopg
 import pytest
+from apps import make_config, started
 from command_line import call, refused
 from filled import VALUES, as_moved, fill, postgres_content, postgres_values, read_values, sqlite_content, tables
 from filled import write_values as write_value_files
-from world import PATIENCE, end_child, start_python
+from servers import until
+from world import PATIENCE, end_child, flow, node, start_python
 
 import database
 from config import KEY_FILE, Config
@@ -103,6 +105,37 @@ def test_a_server_on_the_new_database_has_the_owner_and_the_key(served, url):
     assert ask(url, "SELECT COUNT(*) FROM users") == [(1,)]
 
 
+def test_a_run_that_waits_is_answered_on_postgresql_by_a_user_who_is_still_logged_in(first_app, served, url, tmp_path):
+    large = "x" * 100_000
+    nodes = [
+        node("start", "manual"),
+        node("big", "set", {"values": {"text": "{{ input.text }}"}}),
+        node("ask", "approval", {"message": "Go on?"}),
+        node("done", "set", {"values": {"size": "{{ steps.big.text | length }}"}}),
+    ]
+    definition = flow(*nodes, edges=["start big", "big ask", "ask done approved"])
+    client = first_app.test_client()
+    client.set_cookie("headrace_session", first_app.extensions["first_owner"].get_cookie("headrace_session").value)
+    with started(first_app, served):
+        made = client.post("/api/flows", {"name": "Asks", "definition": definition}).json
+        run = client.post(f"/api/workflows/{made['id']}/run", {"input": {"text": large}}).json
+        until(lambda: client.get(f"/api/runs/{run['id']}").json["waiting"], "the run waits")
+        steps = client.get(f"/api/runs/{run['id']}/steps").json
+    call("migrate-to-postgres", url)
+    key = (served.data_dir / KEY_FILE).read_text().strip()
+    with started(first_app, make_config(tmp_path / "other", database_url=url, secret_key=key)):
+        assert client.get(f"/api/runs/{run['id']}/steps").json == steps
+        assert client.post(f"/api/runs/{run['id']}/resume", {"answer": "approved"}).status_code == 200
+        ended = until(lambda: find_ended(client, run["id"]), "the run ends")
+        assert (ended["status"], ended["output"]) == ("success", {"size": len(large)})
+
+
+def find_ended(client, id_):
+    """Return the run if it has ended."""
+    run = client.get(f"/api/runs/{id_}").json
+    return run if run["finished_at"] else None
+
+
 def test_memories_are_found_and_numbered_after_the_last(served, url):
     database.connect(served.database_path)
     AgentMemory.put(MemoryName("ws_1", "agent", "", "a"), "Das Café in Köln", "")
@@ -154,7 +187,8 @@ def test_a_process_that_was_starting_during_the_move_ends(served, url):
 def test_a_move_can_be_undone_on_purpose(served, url):
     assert "was not moved" in call("migrate-to-postgres", "--undo").stdout
     call("migrate-to-postgres", url)
-    assert "start on" in call("migrate-to-postgres", "--undo").stdout
+    said = call("migrate-to-postgres", "--undo").stdout
+    assert said.endswith(f"do not start one on postgresql://127.0.0.1:{url.rpartition(':')[2]}\n")
     assert start(served) is None
     assert "give no URL" in refused("migrate-to-postgres", "--undo", url)
     assert "is not empty: it has another server's data" in refused("migrate-to-postgres", url)
