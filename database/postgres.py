@@ -212,7 +212,8 @@ def connect(url: str, durability: str) -> None:
     except psycopg.Error as error:
         raise ConfigError(f"DATABASE_URL is not understood by PostgreSQL: {str(error).strip()}") from None
     # Not the URL: it has a password, and this name is in messages.
-    db.init(f"postgresql://{parts.get('host', '')}/{parts.get('dbname', '')}")
+    place = ":".join(str(parts[part]) for part in ("host", "port") if part in parts)
+    db.init(f"postgresql://{place}/{parts.get('dbname', '')}")
     write_lock.use(ThreadLock())
 
 

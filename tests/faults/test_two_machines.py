@@ -1,0 +1,118 @@
+"""Servers of two machines on one PostgreSQL database: process trees with their own boot ids, and clocks that differ."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+from effects import http_node
+from servers import Server, until
+
+pytestmark = pytest.mark.slow
+
+LEASE_MS = 3_000  # of the servers in servers.py
+# Starts a server on a machine that was booted at another time, and whose clock is an hour ahead.
+ELSEWHERE = """
+import time
+import database.clock
+database.clock.boot_id = lambda: "another-boot"
+real, real_ns = time.time, time.time_ns
+time.time, time.time_ns = lambda: real() + 3600, lambda: real_ns() + 3600 * 10**9
+import workflow_server
+workflow_server.main()
+"""
+
+
+@pytest.fixture
+def url(fresh_url):
+    return fresh_url(empty=True)
+
+
+@pytest.fixture
+def machines(url, tmp_path, tell):
+    """Two servers with two workers each. The second has the token of the first."""
+    shared = {
+        "DATABASE_URL": url,
+        "HEADRACE_SECRET_KEY": "the key of both machines",
+        "HEADRACE_PUBLIC_URL": "https://flows.example.org",
+    }
+    made = [
+        Server(tmp_path / "one", **shared),
+        Server(tmp_path / "two", ("-c", ELSEWHERE), **shared),
+    ]
+    for server in made:
+        tell(f"server on {server.port}", lambda server=server: "".join(list(server.lines)[-30:]))
+    try:
+        for server in made:
+            server.start()
+        made[0].log_in()
+        made[1].token = made[0].token
+        yield made
+    finally:
+        for server in made:
+            server.close()
+
+
+def ask(url, sql, *params):
+    with psycopg.connect(url, autocommit=True) as connection:
+        return connection.execute(sql, params).fetchall()
+
+
+def hooked(*nodes):
+    """Return a flow that begins with the webhook `/machines`, which responds with the output."""
+    nodes = [{"id": "hook", "type": "webhook", "config": {"path": "machines", "respond": "last"}}, *nodes]
+    ids = [node["id"] for node in nodes]
+    return {"nodes": nodes, "edges": [list(pair) for pair in zip(ids, ids[1:], strict=False)]}
+
+
+def test_both_answer_calls_with_one_record(machines, url):
+    machines[0].add_flow(hooked({"id": "add", "type": "set", "config": {"values": {"n": "{{ trigger.body.n + 1 }}"}}}))
+    for number in range(6):
+        answer = machines[number % 2].call("POST", "/api/webhooks/machines", {"n": number})
+        assert answer == {"n": number + 1}
+    for machine in machines:
+        found = machine.call("GET", "/api/runs?limit=10")["items"]
+        assert [run["status"] for run in found] == ["success"] * 6
+        assert [run["id"] for run in found] == sorted((run["id"] for run in found), reverse=True)
+        # By the clock of the database, also on the machine whose clock is wrong.
+        ages = [datetime.now(UTC) - datetime.fromisoformat(run["created_at"]) for run in found]
+        assert all(abs(age.total_seconds()) < 600 for age in ages)
+    machines[1].said("this machine's clock is 3600.")
+    # A value that is too large for a row.
+    echo = machines[0].add_flow({"nodes": [{"id": "start", "type": "manual"}], "edges": []})
+    run = machines[0].run(echo, {"text": "x" * 100_000}, wait=20)
+    assert machines[1].call("GET", f"/api/runs/{run['id']}/output") == {"text": "x" * 100_000}
+
+
+def test_runs_of_a_living_machine_are_its_own_and_those_of_a_dead_one_are_resumed(machines, url, effects):
+    first, second = machines
+    flow = first.add_flow({"nodes": [http_node("ask", effects.held), http_node("tell", effects.url)],
+                           "edges": [["ask", "tell"]]})  # fmt: skip
+    run = first.run(flow)["id"]
+    effects.wait_for(1)
+    (key,) = effects.seen()
+    (began,) = ask(url, "SELECT max(until) FROM leases WHERE name LIKE 'proc%%'")[0]
+    renewed = "SELECT 1 FROM leases WHERE name LIKE 'proc%%' AND until > %s"
+    until(lambda: ask(url, renewed, began + LEASE_MS), "a lease passes")
+    assert ask(url, "SELECT status, claims, deaths FROM runs WHERE id = %s", run) == [("running", 1, 0)]
+    killed = time.monotonic()
+    first.kill()
+    until(lambda: second.call("GET", f"/api/runs/{run}")["status"] == "success", "the other machine resumes the run")
+    assert ask(url, "SELECT status, claims, deaths FROM runs WHERE id = %s", run) == [("success", 2, 1)]
+    # Its process id says nothing on another machine, so the lease has to end. The node in doubt has the same key.
+    assert time.monotonic() - killed > LEASE_MS / 1000 * 0.6 and effects.seen()[key] == 2
+    assert effects.count() == 3
+    effects.opened.set()
+    first.start()
+    assert first.run(flow, wait=20)["status"] == "success"
+
+
+def test_the_password_is_not_shown(machines, url):
+    password = url.partition("://app:")[2].partition("@")[0]
+    for machine in machines:
+        for pid in (machine.master, *machine.workers()):
+            assert password.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        for path in ("/api/health", "/api/ready", "/metrics", "/api/metrics"):
+            assert password not in str(machine._exchange("GET", path, None, {}))
+        assert password not in "".join(machine.lines)
