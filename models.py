@@ -30,7 +30,7 @@ from database.tables.polls import CLAIM_MS, Claim, Poll, PollEntry
 from database.tables.presets import Preset
 from database.tables.run_days import EndedRun, RunDay
 from database.tables.run_options import RunOptions
-from database.tables.runs import QUEUED, Run, RunFilters
+from database.tables.runs import QUEUED, Run, RunFilters, RunState
 from database.tables.schedules import GRACE_MS, Due, Schedule, ScheduleFire
 from database.tables.server_metrics import (
     FlowMetrics,

@@ -1,4 +1,7 @@
-"""Headrace's WSGI app, and its command line: `python workflow_server.py` serves, `… run flow.json` runs a flow."""
+"""Headrace's WSGI app, and its command line: `python workflow_server.py` serves, `… run flow.json` runs a flow.
+
+`… worker` starts a process that executes runs and answers no requests.
+"""
 
 # ruff: noqa: E402
 from __future__ import annotations
@@ -9,9 +12,12 @@ import gc
 gc.disable()
 
 import logging
+import queue
+import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +37,7 @@ from database import backups
 from database.checkpoints import Checkpoints
 from dispatch import Dispatcher, Links, Resources, make_services
 from dispatch.metrics_publisher import PUBLISH_SECONDS, MetricsPublisher
+from dispatch.queues import LANES, Lane, Queue
 from dispatch.recorder import Recorder
 from dispatch.tracing import check_packages, make_tracing
 from errors import ConfigError
@@ -40,7 +47,7 @@ from scheduler import Scheduler
 from security import accounts, key_rotation
 from security.credentials import Credentials
 from security.vault import Vault
-from server_log import startup_message
+from server_log import install, startup_message
 
 gc.freeze()
 gc.enable()
@@ -58,7 +65,7 @@ class App(Flask):
 class Server:
     """The parts of one process. None is active before `start`, so that it survives a fork."""
 
-    def __init__(self, config: Config, inline: bool = False) -> None:
+    def __init__(self, config: Config, inline: bool = False, lanes: Collection[Lane] = LANES) -> None:
         self.config = config
         self.vault = Vault.open(config)
         self.credentials = Credentials(self.vault)
@@ -66,7 +73,8 @@ class Server:
         self.checkpoints = Checkpoints()
         links = Links(self.vault.sign, config.base_url)
         resources = Resources(config, make_services(config), links, self.credentials.find)
-        self.dispatcher = Dispatcher(resources, self.recorder, inline)
+        self.dispatcher = Dispatcher(resources, self.recorder, inline, broker=make_broker(config, lanes))
+        self.dispatcher.lanes = lanes
         self.requests = RequestMetrics()
         measured = [self.recorder.commit_seconds, self.recorder.group_size, self.requests.seconds]
         self.metrics = MetricsPublisher(self.dispatcher, measured)
@@ -145,11 +153,38 @@ def create_app(config: Config | None = None, inline: bool = False, print_login: 
     return app
 
 
+def make_broker(config: Config, lanes: Collection[Lane]) -> Queue | None:
+    """Return the queue between the processes, without a connection; None without CELERY_BROKER_URL.
+
+    A worker executes the runs of these lanes. Raises: ConfigError if the extra `celery` is not installed.
+    """
+    if not config.broker_url:
+        return None
+    try:
+        from worker import CeleryQueue
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"CELERY_BROKER_URL is set, but the package {error.name} is not installed; start with EXTRAS=celery, or "
+            "install extras/celery.txt with pip"
+        ) from None
+    return CeleryQueue(config.broker_url, lanes if config.role == "worker" else (), config.run_threads)
+
+
+def check_broker(config: Config) -> None:
+    """Raise ConfigError if the processes of this server cannot share its database, and are to share a broker."""
+    if config.broker_url and not config.is_postgres:
+        raise ConfigError(
+            "CELERY_BROKER_URL is set, but the database is an SQLite file, which several machines cannot share; set "
+            "DATABASE_URL to a PostgreSQL database, or remove CELERY_BROKER_URL"
+        )
+
+
 def prepare(config: Config) -> startup_message.Login | None:
     """Open and migrate the database, check its key, and create the first owner if there is none.
 
     Return the owner's address and password if it was generated: it is stored nowhere else.
     """
+    check_broker(config)
     backups.check_not_restoring(config)
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database.connect(config.database, config.durability)
@@ -164,8 +199,31 @@ def prepare(config: Config) -> startup_message.Login | None:
     return login
 
 
-def serve() -> None:
-    """Serve with gunicorn in this process, which has already imported the app."""
+def work(config: Config, lanes: Collection[Lane] = LANES) -> None:
+    """Execute runs of these lanes in this process until SIGTERM or SIGINT. It answers no requests."""
+    logging.getLogger().setLevel(logging.INFO)  # of other commands, it has only warnings
+    install(config)
+    plugins.load(config.nodes_dir)
+    login = prepare(config)
+    if login is not None:
+        sys.stderr.write(startup_message.format_first_login(login))
+    server = Server(config, lanes=lanes)
+    stopped: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: stopped.put(number))
+    server.start()
+    log.info("This worker executes up to %d runs at a time", config.run_threads)
+    stopped.get()
+    server.dispatcher.close()
+    server.stop()
+
+
+def serve(lanes: Collection[Lane] | None = None, concurrency: int | None = None) -> None:
+    """Serve with gunicorn in this process, which has already imported the app; with `lanes`, be a worker instead."""
+    config = Config.from_env()
+    if lanes is not None or config.role == "worker":
+        work(replace(config, role="worker", run_threads=concurrency or config.run_threads), lanes or LANES)
+        return
     from gunicorn.app.base import Application
 
     class Gunicorn(Application):
@@ -175,7 +233,7 @@ def serve() -> None:
         def load(self) -> Flask:
             return create_app(print_login=False)
 
-    Config.from_env()
+    check_broker(config)
     Gunicorn().run()
 
 

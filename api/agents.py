@@ -141,7 +141,7 @@ def run(body: dict[str, Any]) -> Any:
         raise BadInput(f"agent_id: there is no agent {body['agent_id']!r}; GET /api/agents lists them")
     check(agent, body, dispatcher.resources.models, partial(dispatcher.resources.find_credential, get_workspace_id()))
     task = Task(get_workspace_id(), agent.name, body)
-    ticket = dispatcher.submit(Start(task, body, "manual", note=defer_start_entry()))
+    ticket = dispatcher.submit(Start(task, body, "manual", note=defer_start_entry(), is_awaited=wait > 0))
     finished = dispatcher.waiting.wait_for_agent(ticket, wait)
     return show_run(AgentRun.get_by_id(agent_run_id(finished))), 200 if finished.finished_at is not None else 202
 

@@ -29,7 +29,7 @@ GROUPS = {
     "People and secrets": ("app", "people", "credentials", "credential-types"),
     "Agents": ("agents", "mcp"),
     "Bring in and extend": ("coming-from-n8n", "importing", "writing-a-node"),
-    "Operate": ("operations", "monitoring", "settings", "cli", "reliability", "performance"),
+    "Operate": ("operations", "monitoring", "settings", "cli", "scale", "reliability", "performance"),
     "Inside": ("architecture", "adr"),
 }
 LAYOUT = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")

@@ -28,7 +28,7 @@ from constants import RUN_STATUSES, TRIGGERS
 from dispatch.payloads import Kept
 from dispatch.retry import RetryScope, find_retry_scope
 from errors import ERROR_KINDS, BadInput, Conflict, NotFound
-from models import Run, RunFilters, Step, Wait, Workflow, now_ms
+from models import Run, RunFilters, Step, Wait, Workflow, Write, now_ms
 from nodes.base import REGISTRY
 from schema_fields import Items, Json, Milliseconds, OneOrMore, Out, Shape, Strict, Time, choice, fields, text
 from schemas import (
@@ -246,7 +246,11 @@ def retry(args: dict[str, Any], body: dict[str, Any], run: Run) -> Any:
     if not repeated.is_current:
         check_role(run.workspace_id, "editor")
     entry = begin_entry("run.retried").about(run).note(**_describe_retry(start, repeated))
-    ticket = dispatcher.retry(run, start, version, lambda made: entry.note(run_id=made.id).insertion())
+
+    def note(made: Run) -> Write:
+        return entry.note(run_id=made.id).insertion()
+
+    ticket = dispatcher.retry(run, start, version, note, is_awaited=args["wait"] > 0)
     finished = dispatcher.waiting.wait_with_limit(ticket, args["wait"])
     return link_large_values(finished), 200 if finished.finished_at is not None else 202
 

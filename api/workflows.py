@@ -233,7 +233,7 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Startable) -> Any:
     note = defer_start_entry(**_describe_options(options))
     # A caller who waits for a quick run lends it the request's thread.
     here = args["wait"] >= 1
-    start = Start(flow, body["input"], "manual", key=key, options=options, note=note)
+    start = Start(flow, body["input"], "manual", None, key, options, note, is_awaited=args["wait"] > 0)
     ticket = dispatcher.submit(start, here)
     finished = dispatcher.waiting.wait_with_limit(ticket, args["wait"])
     return link_large_values(finished), 200 if finished.finished_at is not None else 202

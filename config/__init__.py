@@ -24,6 +24,7 @@ from errors import ConfigError
 from .value_kinds import (
     ADDRESS,
     AUTHORITIES,
+    BROKER,
     DATABASE,
     EGRESS,
     FLAG,
@@ -116,6 +117,18 @@ class Config:
         DATABASE,
         "The database. Empty: the SQLite file `headrace.sqlite3` in the data folder. PostgreSQL, for servers on "
         "several machines, also needs `HEADRACE_SECRET_KEY` and `HEADRACE_PUBLIC_URL`, with the same values on each.",
+    )
+    role: str = setting(
+        "HEADRACE_ROLE=all",
+        one_of("all", "web", "worker"),
+        "What the processes do. `all`: everything. `web`: they answer requests, and execute only quick runs and those "
+        "whose caller waits. `worker`: they execute runs, and answer no requests.",
+    )
+    broker_url: str = setting(
+        "CELERY_BROKER_URL=",
+        BROKER,
+        "RabbitMQ or Redis, through which workers learn of new runs at once. Needs PostgreSQL and the extra `celery`. "
+        "Empty: workers ask the database.",
     )
     data_dir: Path = setting(
         "HEADRACE_DATA_DIR=./data", FOLDER, "Folder of all data: database, key, large values, files."

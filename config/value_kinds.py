@@ -97,6 +97,13 @@ def _parse_database_url(text: str) -> str:
     return text
 
 
+def _parse_broker(text: str) -> str:
+    parts = urlsplit(text)
+    if text and (parts.scheme not in ("amqp", "amqps", "redis", "rediss") or not parts.hostname or parts.port == 0):
+        raise ValueError
+    return text
+
+
 def _parse_egress(text: str) -> tuple[str, ...]:
     return tuple(_parse_host_or_network(part.strip().lower()) for part in text.split(",") if part.strip())
 
@@ -173,6 +180,7 @@ DATABASE = Kind(
     _parse_database_url,
     secret=True,
 )
+BROKER = Kind("empty, or an address such as amqp://user:password@host or redis://host/0", _parse_broker, secret=True)
 AUTHORITIES = Kind("the path of a file with certificates in PEM format", _parse_authorities)
 MAIL_SERVER = Kind(
     "an address such as smtp://user:password@mail.example.org:587?from=flows@example.org; `smtps://` encrypts from the "

@@ -74,7 +74,8 @@ class Start(NamedTuple):
     """A request to start a run.
 
     `trigger_node` is the trigger that fired (None: the run begins at all triggers), `key` the idempotency key.
-    `options` change the flow for this run. The write of `note` is committed together with the run.
+    `options` change the flow for this run. The write of `note` is committed together with the run. `is_awaited`: a
+    caller waits for its end, so the process that accepts it executes it.
     """
 
     flow: Flow
@@ -84,6 +85,7 @@ class Start(NamedTuple):
     key: str | None = None
     options: Options | None = None
     note: Note | None = None
+    is_awaited: bool = True
 
 
 class Ticket(NamedTuple):

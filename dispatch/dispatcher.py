@@ -11,39 +11,26 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import engine
 from database import execute, write
 from engine import Plan
 from errors import BadInput, Conflict, HeadraceError, NodeError, NotFound, Unavailable
-from models import (
-    Fact,
-    FlowLock,
-    IdempotencyKey,
-    Lease,
-    Run,
-    RunOptions,
-    Unit,
-    Wait,
-    Workflow,
-    lock_flow,
-    lock_runs,
-    new_id,
-    now_ms,
-)
+from models import Fact, IdempotencyKey, Lease, Run, Wait, Workflow, lock_flow, lock_runs, now_ms
 from nodes.base import Node
 
+from .acceptance import make_record
 from .active_run import Active, Note, Start, Ticket
-from .agents.task import Task
 from .executor import Executor, ForAnotherProcess
 from .free_space import FreeSpace
 from .input_validation import check_input
 from .lease import ProcessLease
 from .limits import limit_reached
-from .queues import Lane, LocalQueue
-from .recorder import Recorder
+from .offers import Offers
+from .queues import LANES, Lane, LocalQueue, Queue
+from .recorder import Done, Recorder
 from .resources import Resources
 from .retry import make_retry
 from .run_record import RunRecord
@@ -54,6 +41,8 @@ log = logging.getLogger("headrace.dispatch")
 SUSPECT_SECONDS = 60.0  # a run that kills its process does so within this time
 PAUSE_RETRY = 60  # seconds until callers should retry, while the server is paused
 JOIN_SECONDS = 1.0  # for threads between two nodes to end, after the grace period
+DEAF_SECONDS = 10.0  # without a run from the broker while runs wait, until a worker looks for them more often
+DELIVERY_SECONDS = 0.5  # between two checks whether the process has released a run
 SET_ASIDE_PER_SWEEP = 8  # runs that this process could not start, tried again at each sweep
 
 
@@ -66,7 +55,12 @@ class Dispatcher:
         recorder: Recorder,
         inline: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        broker: Queue | None = None,
     ) -> None:
+        """`broker` brings runs to the workers, whose processes have the role `worker`; without it, they look for them.
+
+        A process of the role `web` executes only runs that it accepts itself: quick ones, and those whose caller waits.
+        """
         config = resources.config
         self.resources, self.config, self.recorder, self.inline = resources, config, recorder, inline
         self.lease = ProcessLease(config.lease, clock)
@@ -77,10 +71,13 @@ class Dispatcher:
         self._backlog = 0
         self._choosing = threading.Lock()
         self._has_more = False  # there were more runs to claim than free threads
+        self.lanes: Container[Lane] = LANES  # of which this process executes runs
         # Pending runs that cannot be read, or only executed by another process, in the order of the attempts.
         self._set_aside: dict[str, None] = {}
         max_slow = max(1, config.run_threads - config.run_threads // 4)
         self.queue = LocalQueue(0 if inline else config.run_threads, max_slow)
+        self.broker = broker
+        self.offers = None if broker is None else Offers(broker, self._find_lane, clock)
         self._local = threading.local()
         self._stopping = threading.Event()
         self.is_paused = config.paused
@@ -98,6 +95,8 @@ class Dispatcher:
             log.warning("the server is paused: nothing starts by itself, and new runs are refused, until `resume`")
         self.lease.take()
         self.queue.start(self.execute)
+        if self.broker is not None:
+            self.broker.start(self.deliver)
 
     def look_for_pause(self) -> None:
         """Read whether the server was paused or resumed by a command in another process."""
@@ -109,6 +108,8 @@ class Dispatcher:
         """Accept no more runs, and begin the grace period. At its end, all waits for runs end."""
         self.waiting.ends_at = min(self.waiting.ends_at, time.monotonic() + self.config.grace)
         self._stopping.set()
+        if self.broker is not None:
+            self.broker.close()
 
     def wait_for_the_grace_time(self) -> None:
         """Wait for the end of the grace period, which `close` has begun."""
@@ -121,7 +122,10 @@ class Dispatcher:
             active.ended.wait(max(0.0, self.waiting.ends_at - time.monotonic()))
         self.executor.hand_back()
         self.queue.close()
-        self.queue.stop(time.monotonic() + JOIN_SECONDS)
+        deadline = time.monotonic() + JOIN_SECONDS
+        self.queue.stop(deadline)
+        if self.broker is not None:
+            self.broker.stop(deadline)
         try:
             try:
                 self._release_active()
@@ -175,14 +179,35 @@ class Dispatcher:
         # A few at a time, so that many of them do not delay other runs.
         for id_ in list(self._set_aside)[:SET_ASIDE_PER_SWEEP]:
             self._set_aside.pop(id_, None)
-        self.pick_up()
+        self._note_missed()
+        self._take_pending()
 
     def wake(self) -> None:
         """Resume runs whose waiting time is over, and claim pending ones, unless the server is paused."""
         if self.is_paused:
             return
-        Wait.wake(now_ms())
-        self.pick_up()
+        if Wait.wake(now_ms()):
+            self.pick_up()
+        elif not self._hears_broker():
+            self._take_pending()
+
+    def _note_missed(self) -> None:
+        """Tell the broker's queue that it has not brought a pending run, if there is one and a thread is free."""
+        is_free = self.config.role == "worker" and len(self._active) < self.config.run_threads
+        if self.broker is not None and is_free and Run.find_claimable(1):
+            self.broker.note_missed()
+
+    def _hears_broker(self) -> bool:
+        """Return True if this is a worker whose broker brings runs, so that it need not look for them that often."""
+        if self.broker is None or self.config.role != "worker":
+            return False
+        state = self.broker.state()
+        return not state.is_down and state.deaf_for < DEAF_SECONDS
+
+    def offer_again(self) -> None:
+        """Offer runs that still wait to the workers again. For the leader."""
+        if self.offers is not None and not self.is_paused:
+            self.offers.repeat()
 
     # Starting runs
 
@@ -202,7 +227,8 @@ class Dispatcher:
         plan = self.resources.plan_with(options, flow)
         self.check_open()
         check_input(plan, start.trigger_node, lambda: start.input)
-        active = self._accept(start, plan)
+        is_left = self.config.role == "web" and not (start.is_awaited or plan.is_quick)
+        active = self._accept(start, plan, is_left)
         limit = plan.settings.max_concurrent_runs
         if key is not None or limit or options is not None:
             try:
@@ -215,8 +241,28 @@ class Dispatcher:
                 if first is None:
                     raise
                 return self.ticket_of(first)
-        self._enqueue(active, here and plan.is_quick)
+        if is_left:
+            self._leave(active)
+        else:
+            self._enqueue(active, here and plan.is_quick)
         return Ticket(active.run, True, active)
+
+    def _leave(self, active: Active) -> None:
+        """Leave an accepted run to the workers, and offer it to them as soon as it is on the disk."""
+        run_id = str(active.run.id)
+
+        def offer(accepted: Done) -> None:
+            self._active.pop(run_id, None)
+            active.end()
+            if accepted.exception() is not None:
+                self.resources.payloads.remove(run_id)
+            elif self.offers is not None:
+                self.offers.offer(run_id, _lane(active.plan))
+
+        self._backlog += 1  # until `_choose` counts it
+        accepted = active.record.accept()
+        assert accepted is not None
+        accepted.add_done_callback(offer)
 
     def check_space(self) -> None:
         """Raise Unavailable if the disk has too little free space for new runs."""
@@ -236,40 +282,11 @@ class Dispatcher:
         if not self.is_open():
             raise Unavailable("Too many runs are in the queue; try again soon", retry_after=1)
 
-    def _accept(self, start: Start, plan: Plan) -> Active:
-        flow, input, triggered_by, trigger_node, key, options, note = start
-        try:
-            encoded = engine.encode(input, self.config.max_value_bytes)
-        except NodeError as error:
-            raise BadInput(f"input: {error.message}") from None
-        id_ = new_id("run")
-        payloads = self.resources.payloads
-        kept = payloads.keep(id_, "input", encoded)
-        run = Run.accept(
-            flow, id=id_, input=kept.text, input_bytes=kept.size, triggered_by=triggered_by, trigger_node=trigger_node,
-            nodes_total=len(plan.nodes), nodes_done=0, **({} if options is None else options.columns(flow.version)),
-        )  # fmt: skip
-        given = []
-        if options is not None:
-            kept = payloads.keep(id_, "options", options.encoded())
-            given = [RunOptions.keep(id_, kept.text, kept.size)]
-        limit = plan.settings.max_concurrent_runs
-        unless = limit if plan.settings.overlap == "skip" else 0
-
-        def made() -> Unit:
-            bound = IdempotencyKey.take(flow.id, key, id_) if key is not None else []
-            more = flow.record(run) if isinstance(flow, Task) else []
-            lock = [FlowLock(flow.id, alone=True)] if unless else []
-            return [run.insertion_unless_busy(unless) if unless else run.insertion(), *bound, *given, *more, *lock]
-
-        noted = [] if note is None else [note(run)]
-        if unless:
-            # If the flow is busy, the run is not written.
-            noted = [one.with_condition("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (id_,)) for one in noted]
-        record = RunRecord(self.recorder, payloads, run, made, noted)
-        active = self._active[id_] = Active(record, plan)
+    def _accept(self, start: Start, plan: Plan, is_left: bool) -> Active:
+        record = make_record(self.resources, self.recorder, start, plan)
+        active = self._active[record.run.id] = Active(record, plan)
         has_room = len(self._active) <= self.config.run_threads and not (plan.is_slow and self.queue.is_slow_lane_full)
-        if not limit and (self.inline or has_room):
+        if not plan.settings.max_concurrent_runs and (self.inline or has_room) and not is_left:
             record.begin(self.lease.owner)
         return active
 
@@ -336,11 +353,17 @@ class Dispatcher:
             return []
         return [str(run.id), *(id_ for child in run.children() for id_ in self._cancel(child, reason))]
 
-    def retry(self, run: Run, start: str, version: str | int | None, note: Note | None = None) -> Ticket:
+    def retry(
+        self, run: Run, start: str, version: str | int | None, note: Note | None = None, is_awaited: bool = True
+    ) -> Ticket:
         """Repeat an ended run, as retry.py says. The write of `note` is done with the new run."""
         self.check_open()
         made = make_retry(self.resources, run, start, version, note)
         active = Active(RunRecord(self.recorder, self.resources.payloads, made), self.resources.plan_of_run(made))
+        if self.config.role == "web" and not is_awaited:
+            if self.offers is not None:
+                self.offers.offer(made.id, _lane(active.plan))
+            return Ticket(made, True)
         # It is on record, so a thread that looks for runs may have taken it up already.
         present = self._active.setdefault(made.id, active)
         if present is active:
@@ -399,7 +422,24 @@ class Dispatcher:
         if (active := self._active.get(run_id)) is not None:
             self._execute(active)
         if self._has_more and self.queue.is_empty:
-            self._try_pick_up()
+            self._try(self._take_pending)
+
+    def deliver(self, run_id: str) -> None:
+        """Execute a run that the broker has named, if it is still pending. Return when this process has ended it.
+
+        The calling thread of the broker waits meanwhile, so that the broker brings no more runs than are executed.
+        """
+        if self._stopping.is_set() or self.is_paused or not self.lease.is_alive() or run_id in self._set_aside:
+            return
+        run = Run.find(run_id)
+        if run is None or run.status != "pending" or run.waiting is not None or run.recorded:
+            return
+        self._take(run_id, self.queue.max_slow)
+        active = self._active.get(run_id)
+        if active is None or (active.plan.is_slow and self.queue.waiting):
+            return
+        while not active.ended.wait(DELIVERY_SECONDS) and not active.is_released:
+            continue
 
     def _execute(self, active: Active) -> None:
         """Execute a run from its recorded state to its end or its next wait, and record that.
@@ -423,7 +463,15 @@ class Dispatcher:
     # Recovering
 
     def pick_up(self) -> None:
-        """Start pending runs that no process has claimed, as many as there are free threads."""
+        """Start pending runs that no process has claimed, as many as there are free threads. Offer others to workers.
+
+        Call it when runs may have become pending.
+        """
+        self._take_pending()
+        if self.offers is not None and not self.is_paused:
+            self.offers.offer_new(self._active.keys())
+
+    def _take_pending(self) -> None:
         while self._pick_up():
             log.debug("some of the runs need no thread, so others can start")
 
@@ -443,6 +491,8 @@ class Dispatcher:
         pending = Run.backlog(self.config.max_pending + set_aside)
         # Too low if some of the runs set aside no longer exist; the next sweeps correct it.
         self._backlog = max(0, pending - set_aside)
+        if self.config.role == "web":
+            return []
         self._has_more = pending > 0
         # Runs in the slow lane have no thread.
         free = (self.config.run_threads if not self.inline else 1_000) - len(self._active) + self.queue.waiting
@@ -455,14 +505,21 @@ class Dispatcher:
         return found if len(found) <= free else sorted(random.sample(found, free))
 
     def _try_pick_up(self) -> None:
-        """Call `pick_up`, logging any error; the next sweep retries."""
+        self._try(self.pick_up)
+
+    @staticmethod
+    def _try(pick_up: Callable[[], None]) -> None:
+        """Start pending runs, logging any error; the next sweep retries."""
         try:
-            self.pick_up()
+            pick_up()
         except Exception:
             log.exception("pending runs could not be started; the next sweep tries again")
 
-    def _take(self, id_: str) -> bool:
-        """Queue a pending run. Return False if it needs no thread, so that another run can start."""
+    def _take(self, id_: str, most_waiting: int | None = None) -> bool:
+        """Queue a pending run. Return False if it needs no thread, so that another run can start.
+
+        A slow run is left to others if `most_waiting` wait for a place in the lane.
+        """
         try:
             run = Run.find(id_)
             plan = None if run is None else self.executor.plan_of(run)
@@ -476,6 +533,11 @@ class Dispatcher:
             return False
         if run is None or plan is None:
             return False
+        if _lane(plan) not in self.lanes:
+            self._set_aside[id_] = None
+            return False
+        if most_waiting is not None and plan.is_slow and self.queue.waiting >= most_waiting:
+            return True
         active = Active(RunRecord(self.recorder, self.resources.payloads, run), plan)
         # Several threads may start runs at the same time: only one of them may take this run, or a suspect.
         with self._choosing:
@@ -484,6 +546,15 @@ class Dispatcher:
                 return True
             present = self._active.setdefault(id_, active)
         return present is not active or self._enqueue(active)
+
+    def _find_lane(self, run_id: str) -> Lane | None:
+        """Return the lane of a pending run. A run whose flow this process cannot plan is like any other."""
+        run = Run.find(run_id)
+        try:
+            return None if run is None else _lane(self.resources.plan_of_run(run))
+        except Exception as error:
+            log.debug("the lane of run %s is not known here: %s", run_id, error)
+            return "runs"
 
     def _has_suspect(self) -> bool:
         """Return True if a run that may kill the process has just begun. Only one may run, or others die with it."""

@@ -28,7 +28,12 @@ class MetricsPublisher:
         try:
             with write_leases():
                 MetricCount.add_all(count for _, counts in taken for count in counts)
-                Lease.describe(dispatcher.lease.owner, "all", dispatcher.active_count(), dispatcher.config.run_threads)
+                Lease.describe(
+                    dispatcher.lease.owner,
+                    dispatcher.config.role,
+                    dispatcher.active_count(),
+                    dispatcher.config.run_threads,
+                )
         except BaseException:
             for histogram, counts in taken:
                 histogram.give_back(counts)

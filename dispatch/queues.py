@@ -1,7 +1,7 @@
 """Queues of pending runs: what brings their ids to the threads that execute them.
 
 A queue may lose, repeat and reorder ids: the database decides which process executes a run. `LocalQueue` has threads of
-this process. A queue of several machines is in worker.py.
+this process. `CeleryQueue` in worker.py brings ids from a message broker to the workers of several machines.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from database import disconnect_thread
 from .limits import SlowLane
 
 Lane: TypeAlias = Literal["runs", "slow"]
+LANES: tuple[Lane, ...] = ("runs", "slow")
 Execute: TypeAlias = Callable[[str], None]  # executes the run with this id in the calling thread, if it still waits
 
 
 class QueueState(NamedTuple):
     """The state of a queue. `depth` is the number of ids in it, as far as this process knows.
 
-    `is_down`: ids are lost at the moment. `deaf_for`: seconds in which runs waited and the queue brought none.
+    `is_down`: ids are lost at the moment. `deaf_for`: seconds in which this process found pending runs itself while the
+    queue brought none.
     """
 
     depth: int
@@ -41,6 +43,9 @@ class Queue(Protocol):
 
     def offer(self, run_id: str, lane: Lane) -> bool:
         """Give a run. Never blocks, never raises. Return False if the run waits for a place in its lane."""
+
+    def note_missed(self) -> None:
+        """Note that this process has found a pending run that the queue has not brought."""
 
     def state(self) -> QueueState:
         """Return the state for metrics."""
@@ -61,7 +66,7 @@ class LocalQueue:
     is_local = True
 
     def __init__(self, threads: int, max_slow: int) -> None:
-        self.size = threads
+        self.size, self.max_slow = threads, max_slow
         self._offered: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._slow: SlowLane[str] = SlowLane(max_slow)
         self.threads: list[threading.Thread] = []
@@ -110,6 +115,9 @@ class LocalQueue:
     def is_slow_lane_full(self) -> bool:
         """Return True if the next slow run would have to wait."""
         return self._slow.is_full
+
+    def note_missed(self) -> None:
+        """Do nothing: the queue is in this process, so it loses no run."""
 
     def state(self) -> QueueState:
         """Return the number of runs that wait for a thread or a place."""

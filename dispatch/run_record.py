@@ -117,15 +117,20 @@ class RunRecord:
         """Note that this process has claimed the run, whose row is `claimed`."""
         self.run, self.is_claimed, self.is_new = claimed, True, False
 
+    def accept(self) -> Done | None:
+        """Submit the row of a new run, unless that was done before. Return the unit with it; None if it is not new."""
+        if self._new:
+            self.submit(())
+        return self._accepted
+
     def durable(self) -> list[int]:
         """Wait until the run's row is on the disk, and return the row counts of the writes committed with it.
 
         Raises: Unavailable if that failed, Conflict if the idempotency key exists.
         """
-        if self._new:
-            self.submit(())
+        accepted = self.accept()
         try:
-            return [] if self._accepted is None else self._accepted.result()
+            return [] if accepted is None else accepted.result()
         except Conflict:
             raise
         except Exception as error:

@@ -17,8 +17,8 @@ from nodes.base import REGISTRY
 from .active_run import Ticket
 from .payloads import Kept
 from .resources import Resources
+from .run_watch import POLL_SECONDS, RunWatch
 
-POLL_SECONDS = 0.05
 WAIT_SECONDS = 0.5  # between two checks whether the process ends
 SHORT_WAIT = 1.0  # seconds that a request thread may always wait
 
@@ -31,6 +31,7 @@ class Waiting:
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
         self.ends_at = math.inf
+        self.watch = RunWatch()
         # The numbers of request threads that may wait for long: for any run, and for agents.
         threads = resources.config.threads
         self._long = threading.BoundedSemaphore(max(1, threads * 3 // 4))
@@ -54,7 +55,10 @@ class Waiting:
                     raise Unavailable("The run could not be recorded", retry_after=5)
             elif _is_over(present) or left <= 0 or _is_suspended_longer_than(present, left):
                 return present
-            time.sleep(min(POLL_SECONDS, left))
+            if present is None or present.waiting is not None:
+                time.sleep(min(POLL_SECONDS, left))  # how long it still waits depends on the runs that it waits for
+            else:
+                self.watch.wait(present, min(left, WAIT_SECONDS))
 
     def wait_with_limit(self, ticket: Ticket, seconds: float) -> Run:
         """Wait, for a request: if 3/4 of the request threads wait for long, others wait at most SHORT_WAIT."""

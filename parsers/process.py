@@ -16,11 +16,11 @@ import orjson
 
 from errors import NodeError
 
-from .worker import receive, send
+from .child import receive, send
 
 ROOT = Path(__file__).parents[1]
 # `-I`: ignore the environment, which has the server's secrets, and the working directory.
-CODE = "import sys; sys.path.append(sys.argv[1]); from parsers.worker import serve; serve(sys.argv[2])"
+CODE = "import sys; sys.path.append(sys.argv[1]); from parsers.child import serve; serve(sys.argv[2])"
 # At most one process for each processor: more would only compete for time and memory.
 _places = threading.BoundedSemaphore(max(2, os.cpu_count() or 2))
 MAX_PIECE, MAX_PIECES = 64 * 2**20, 1_000

@@ -39,6 +39,7 @@ SWEEP_SECONDS = 2
 WAKE_SECONDS = 0.5
 TICK_SECONDS = 0.5
 WATCH_SECONDS = 30
+OFFER_SECONDS = 5
 PRUNE_SECONDS = 3600
 RETAIN_SECONDS = 3600
 SETTLE_SECONDS = 3600
@@ -111,12 +112,14 @@ class Scheduler:
         dispatcher, unless_paused, with_room = self.dispatcher, self._unless_paused, self._with_room
         self.leader = Leader(lambda runs: dispatcher.pick_up(), dispatcher.may_start)
         self.poller = Poller(dispatcher, self.leader.owner, self.leader.leads)
+        leader = self.leader
         self.retention = Retention(dispatcher.config, dispatcher.resources.payloads)
         now = datetime.now(UTC)
         later = now + timedelta(seconds=FIRST_SECONDS)
         jobs: list[tuple[str, Callable[[], object], float, Any]] = [
             ("default", dispatcher.sweep, SWEEP_SECONDS, now),  # at once, to recover the runs of a crash
             ("default", unless_paused(lambda: watch(now_ms())), WATCH_SECONDS, undefined),
+            ("default", lambda: dispatcher.offer_again() if leader.leads() else None, OFFER_SECONDS, undefined),
             ("default", prune, PRUNE_SECONDS, undefined),
             ("ticks", unless_paused(with_room(self.leader.tick)), TICK_SECONDS, undefined),
             ("ticks", unless_paused(with_room(self.poller.tick)), TICK_SECONDS, undefined),

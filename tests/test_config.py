@@ -160,7 +160,8 @@ def test_a_wrong_secret_is_rejected_without_being_shown():
 def test_secrets_are_never_in_the_repr():
     secrets = {row.env: f"sqlite:///hidden-{row.env}" for row in config.table() if row.kind.secret}
     secrets["HEADRACE_SMTP_URL"] = "smtp://ada:hidden-password@mail.example.org?from=flows@example.org"
-    keys = {"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HEADRACE_SMTP_URL"}
+    secrets["CELERY_BROKER_URL"] = "amqp://ada:hidden-password@broker.example.org"
+    keys = {"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HEADRACE_SMTP_URL", "CELERY_BROKER_URL"}
     assert set(secrets) == {"DATABASE_URL", "HEADRACE_SECRET_KEY", "HEADRACE_ADMIN_PASSWORD"} | keys
     assert "hidden" not in repr(Config.from_env(secrets))
 

@@ -65,7 +65,7 @@ HOMES = {
     **dict.fromkeys(("peewee", "playhouse"), {"database", "migrations"}),
     "marshmallow": {"schema_fields", "schemas", "nodes", "definition", "security", "api"},
     "apscheduler": {"scheduler"},
-    "celery": {"worker"},
+    **dict.fromkeys(("celery", "kombu"), {"worker"}),
     "opentelemetry": {"dispatch"},
     "gunicorn": {"workflow_server", "gunicorn.conf", "net"},
     "jinja2": {"expressions"},

@@ -95,8 +95,9 @@ def make_result(value: dict[str, Any], is_error: bool = False) -> dict[str, Any]
 
 def _run_flow(caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:
     flow = caller.view.flow(arguments["workflow_id"])
-    ticket = caller.dispatcher.submit(Start(flow, arguments.get("input"), "manual", key=caller.key))
-    return _wait_for(caller, ticket, arguments.get("wait", DEFAULT_WAIT))
+    wait = arguments.get("wait", DEFAULT_WAIT)
+    start = Start(flow, arguments.get("input"), "manual", key=caller.key, is_awaited=wait > 0)
+    return _wait_for(caller, caller.dispatcher.submit(start), wait)
 
 
 def _call_flow(called: CallableFlow, caller: Caller, arguments: dict[str, Any]) -> dict[str, Any]:

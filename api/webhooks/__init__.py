@@ -126,7 +126,9 @@ def fire(path: str) -> Response:
     try:
         # This thread may execute quick runs: it waits for the end anyway, or a commit of the whole run costs no more
         # than a commit of its row.
-        ticket = dispatcher.submit(Start(hook.flow, value, "webhook", hook.node_id, key), here=True)
+        is_awaited = config["respond"] != "immediately"
+        start = Start(hook.flow, value, "webhook", hook.node_id, key, is_awaited=is_awaited)
+        ticket = dispatcher.submit(start, here=True)
         return RESPONDERS[config["respond"]](dispatcher, ticket)
     except Unavailable as error:
         log.warning(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 from peewee import SQL, BooleanField, FloatField, IntegerField, TextField
@@ -16,12 +16,14 @@ from errors import ERROR_KINDS
 
 from .base import (
     DAY_MS,
+    IN_LIST,
     Base,
     Decides,
     Match,
     Rows,
     Timed,
     Write,
+    encode_list,
     id_bounds,
     insert,
     insert_all,
@@ -74,6 +76,9 @@ ASKS_PEOPLE = (
     "waiting IS NOT NULL AND EXISTS (SELECT 1 FROM waits w JOIN steps s ON s.run_id = w.run_id AND s.seq = w.seq "
     "WHERE w.run_id = runs.id AND w.answered_at IS NULL AND (w.question IS NOT NULL OR s.node_type IN ({})))"
 )
+
+
+RunState: TypeAlias = tuple[str, str | None]  # the status, and for what a pending run waits
 
 
 class RunFilters(NamedTuple):
@@ -353,6 +358,12 @@ class Run(Timed, Base):
         """Return ids and claim numbers of the running runs that `owner` has claimed."""
         sql = "SELECT id, claims FROM runs WHERE status = 'running' AND lease_owner = ?"
         return list(execute(sql, (owner,)).fetchall())
+
+    @classmethod
+    def read_states(cls, ids: Iterable[str]) -> dict[str, RunState]:
+        """Return the states of these runs by id, without those that do not exist."""
+        sql = f"SELECT id, status, waiting FROM runs WHERE id {IN_LIST}"
+        return {id_: (status, waiting) for id_, status, waiting in execute(sql, (encode_list(ids),)).fetchall()}
 
     @classmethod
     def find_claimable(cls, limit: int) -> list[str]:

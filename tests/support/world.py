@@ -176,13 +176,13 @@ def started_recorder():
 
 
 @contextmanager
-def process(folder, *, inline=False, **settings):
+def process(folder, *, inline=False, broker=None, **settings):
     """Start a dispatcher with its recorder, like one process, on the database of `fresh_database`."""
     # Its lease is not renewed, and after its end it claims no runs.
     settings = {"run_threads": 2, "grace": 0, "lease": 3600, **settings}
     config = Config(data_dir=folder, **{**database_of(folder), **settings})
     with started_recorder() as recorder:
-        dispatcher = Dispatcher(Resources(config, make_services(config)), recorder, inline)
+        dispatcher = Dispatcher(Resources(config, make_services(config)), recorder, inline, broker=broker)
         dispatcher.start()
         try:
             yield dispatcher

@@ -15,7 +15,7 @@ import engine
 from errors import DefinitionError, NodeError
 from nodes import REGISTRY
 from nodes.remote.feeds import identify, sort_oldest_first
-from parsers import worker
+from parsers import child
 from parsers.process import Reader, Unreadable
 
 RSS = '<?xml version="1.0" encoding="utf-8"?><rss version="2.0"><channel><title>T</title>{}</channel></rss>'
@@ -431,7 +431,7 @@ def test_a_parser_process_without_resource_limits_reports_an_error(monkeypatch):
         raise ValueError("not allowed")
 
     monkeypatch.setattr(resource, "setrlimit", refuse)
-    assert worker._limit() == "the limits of the parser process cannot be set (setrlimit): not allowed"
+    assert child._limit() == "the limits of the parser process cannot be set (setrlimit): not allowed"
 
 
 def test_the_retry_after_header_of_a_429_answer_is_kept(run, page):

@@ -1,4 +1,4 @@
-"""Worker: the loop of a parser process. Requests are JSON and data, responses JSON and pieces of data.
+"""Child: the loop of a parser process. Requests are JSON and data, responses JSON and pieces of data.
 
 Each piece is sent as its length, in eight bytes, and its bytes.
 """

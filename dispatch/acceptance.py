@@ -1,0 +1,51 @@
+"""Acceptance of a run: its row with everything that is committed together with it, or not at all."""
+
+from __future__ import annotations
+
+import engine
+from engine import Plan
+from errors import BadInput, NodeError
+from models import FlowLock, IdempotencyKey, Run, RunOptions, Unit, new_id
+
+from .active_run import Start
+from .agents.task import Task
+from .recorder import Recorder
+from .resources import Resources
+from .run_record import RunRecord
+
+
+def make_record(resources: Resources, recorder: Recorder, start: Start, plan: Plan) -> RunRecord:
+    """Return the record of a new run, of which nothing is in the database yet; large values are in files.
+
+    Raises: BadInput if the input is too large.
+    """
+    flow, input, triggered_by, trigger_node, key, options, note, _ = start
+    try:
+        encoded = engine.encode(input, resources.config.max_value_bytes)
+    except NodeError as error:
+        raise BadInput(f"input: {error.message}") from None
+    id_ = new_id("run")
+    payloads = resources.payloads
+    kept = payloads.keep(id_, "input", encoded)
+    run = Run.accept(
+        flow, id=id_, input=kept.text, input_bytes=kept.size, triggered_by=triggered_by, trigger_node=trigger_node,
+        nodes_total=len(plan.nodes), nodes_done=0, **({} if options is None else options.columns(flow.version)),
+    )  # fmt: skip
+    given = []
+    if options is not None:
+        kept = payloads.keep(id_, "options", options.encoded())
+        given = [RunOptions.keep(id_, kept.text, kept.size)]
+    limit = plan.settings.max_concurrent_runs
+    unless = limit if plan.settings.overlap == "skip" else 0
+
+    def made() -> Unit:
+        bound = IdempotencyKey.take(flow.id, key, id_) if key is not None else []
+        more = flow.record(run) if isinstance(flow, Task) else []
+        lock = [FlowLock(flow.id, alone=True)] if unless else []
+        return [run.insertion_unless_busy(unless) if unless else run.insertion(), *bound, *given, *more, *lock]
+
+    noted = [] if note is None else [note(run)]
+    if unless:
+        # If the flow is busy, the run is not written.
+        noted = [one.with_condition("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (id_,)) for one in noted]
+    return RunRecord(recorder, payloads, run, made, noted)

@@ -1,0 +1,150 @@
+"""The queue of several machines, on real brokers: what is offered is delivered, and no failure reaches the caller."""
+
+import queue
+import signal
+import time
+
+import pytest
+from message_brokers import RabbitMQ, Redis, serving
+from servers import until
+from world import PATIENCE
+
+pytest.importorskip("celery")
+from celery.worker.control import Panel
+
+from worker import MAX_OFFERS, NAMES, REFUSED, CeleryQueue
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def path():
+    """Replace the database of the other tests: these need none."""
+
+
+@pytest.fixture(scope="module", params=[RabbitMQ, Redis])
+def broker(request):
+    """A running broker, and again after each test."""
+    yield from serving(request.param)
+
+
+@pytest.fixture
+def begin(broker):
+    """`begin(lanes, execute)` returns a started queue on the broker."""
+    begun = []
+
+    def make(lanes=(), execute=None, url=broker.url, concurrency=2):
+        made = CeleryQueue(url, lanes, concurrency)
+        made.start(execute or (lambda run_id: None))
+        begun.append(made)
+        return made
+
+    yield make
+    for made in begun:
+        made.close()
+        made.stop(time.monotonic() + PATIENCE)
+    if broker.process is None:
+        broker.start()
+
+
+@pytest.fixture
+def receive(begin):
+    """`receive(*lanes)` returns a worker that is connected, and the ids that it gets."""
+
+    def make(*lanes):
+        got = queue.SimpleQueue()
+        made = begin(lanes, got.put)
+        until(lambda: not made.state().is_down, "the worker is connected")
+        return made, got
+
+    return make
+
+
+def test_an_offered_run_is_delivered_to_a_worker_of_its_lane(begin, receive):
+    _, slow = receive("slow")
+    begin().offer("run_1", "slow")
+    assert slow.get(timeout=PATIENCE) == "run_1"
+
+
+def test_each_of_many_runs_is_delivered(begin, receive):
+    _, got = receive("runs", "slow")
+    web = begin()
+    ids = {f"run_{number}" for number in range(200)}
+    for id_ in ids:
+        web.offer(id_, "runs")
+    assert {got.get(timeout=PATIENCE) for _ in ids} == ids
+    assert web.state() == (0, False, 0.0)
+
+
+def test_an_offer_neither_waits_nor_fails_without_a_broker(begin, broker):
+    web = begin()
+    broker.kill()
+    began = time.monotonic()
+    for number in range(MAX_OFFERS + 100):
+        assert web.offer(f"run_{number}", "runs")
+    assert time.monotonic() - began < 5
+    until(lambda: web.state().is_down, "a failure is seen")
+    assert web.state().depth <= MAX_OFFERS
+
+
+def test_an_offer_to_a_silent_broker_fails_within_seconds(begin, broker):
+    web = begin()
+    broker.signal(signal.SIGSTOP)
+    try:
+        web.offer("run_1", "runs")
+        until(lambda: web.state().is_down, "a failure is seen")
+    finally:
+        broker.signal(signal.SIGCONT)
+
+
+def test_a_worker_notices_that_the_broker_is_down_and_returns_to_it(begin, receive, broker):
+    worker, got = receive("runs")
+    broker.kill()
+    until(lambda: worker.state().is_down, "a failure is seen")
+    broker.start()
+    until(lambda: not worker.state().is_down, "the worker is connected")
+    web = begin()
+    web.offer("run_1", "runs")
+    assert got.get(timeout=PATIENCE) == "run_1"
+
+
+def test_a_worker_is_deaf_from_the_first_run_that_it_missed_until_a_message_comes(begin, receive):
+    worker, got = receive("runs")
+    assert worker.state().deaf_for == 0
+    worker.note_missed()
+    time_of_first = time.monotonic()
+    until(lambda: time.monotonic() > time_of_first + 0.05, "time passes")
+    worker.note_missed()
+    assert worker.state().deaf_for >= 0.05
+    begin().offer("run_1", "runs")
+    assert got.get(timeout=PATIENCE) == "run_1"
+    until(lambda: worker.state().deaf_for == 0, "it hears")
+
+
+@pytest.mark.parametrize("given", [(5,), ({"a": 1},), ("x" * 1000,), ()])
+def test_a_strange_message_is_ignored(begin, receive, given):
+    worker, got = receive("runs")
+    worker.app.tasks[worker._task.name].apply_async(given, queue=NAMES["runs"], retry=False)
+    begin().offer("run_1", "runs")
+    assert got.get(timeout=PATIENCE) == "run_1" and got.empty()
+
+
+def test_a_failure_while_a_run_begins_does_not_end_the_worker(begin, broker):
+    got = queue.SimpleQueue()
+
+    def execute(run_id):
+        got.put(run_id)
+        raise OSError("no database")
+
+    worker = begin(("runs",), execute)
+    until(lambda: not worker.state().is_down, "the worker is connected")
+    web = begin()
+    for number in range(3):
+        web.offer(f"run_{number}", "runs")
+    assert {got.get(timeout=PATIENCE) for _ in range(3)} == {"run_0", "run_1", "run_2"}
+
+
+def test_commands_that_would_end_a_thread_are_refused(receive):
+    worker, _ = receive("runs")
+    until(lambda: worker.app.control.ping(timeout=1), "the worker answers to other commands")
+    assert not set(REFUSED) & set(Panel.data)

@@ -1,0 +1,184 @@
+"""A web process and two workers on PostgreSQL and RabbitMQ: whatever is killed, each run ends exactly once."""
+
+import json
+import os
+import signal
+from collections import Counter
+from types import SimpleNamespace
+
+import psycopg
+import pytest
+from effects import http_node
+from message_brokers import RabbitMQ, serving
+from psycopg.rows import namedtuple_row
+from record import check_effects
+from servers import Server, until
+
+pytestmark = pytest.mark.slow
+
+WORKER = ("workflow_server.py", "worker", "--concurrency", "4")
+RUNS = 120
+SECRET = "only for the tests of several processes"
+
+
+class Worker(Server):
+    """A worker process: it answers no requests, so its output says that it is ready."""
+
+    def __init__(self, data_dir, **settings):
+        super().__init__(data_dir, WORKER, **settings)
+
+    def _is_up(self):
+        assert self._process.poll() is None, f"the worker ended: {''.join(self.lines)}"
+        return any("This worker executes" in line for line in list(self.lines))
+
+    def start(self):
+        self.lines.clear()
+        return super().start()
+
+    def stop(self):
+        """Send SIGTERM and return the exit code."""
+        self.terminate()
+        return self.ended()
+
+
+@pytest.fixture(scope="module")
+def broker():
+    yield from serving(RabbitMQ)
+
+
+@pytest.fixture
+def team(tmp_path, fresh_url, broker, tell):
+    """`team(web=1, workers=2)` returns servers on one database and broker; the first web server is logged in."""
+    url, made = fresh_url(empty=True), []
+
+    def begin(kind, number, **more):
+        settings = {
+            "DATABASE_URL": url, "CELERY_BROKER_URL": broker.url, "HEADRACE_SECRET_KEY": SECRET,
+            "HEADRACE_PUBLIC_URL": "http://127.0.0.1:8000", "HEADRACE_MAX_PENDING": "100000", **more,
+        }  # fmt: skip
+        server = kind(tmp_path / f"data{number}", **settings)
+        made.append(server)
+        tell(f"{kind.__name__} {number}", lambda: "".join(list(server.lines)[-30:]))
+        return server.start()
+
+    def start(workers=2, **more):
+        web = begin(Server, 0, HEADRACE_ROLE="web", WEB_CONCURRENCY="1", **more)
+        web.log_in()
+        found = [begin(Worker, number + 1, **more) for number in range(workers)]
+        return SimpleNamespace(web=web, workers=found, ask=lambda sql, *params: ask(url, sql, *params))
+
+    yield start
+    for server in made:
+        server.close()
+    if broker.process is None:
+        broker.start()
+
+
+def ask(url, sql, *params):
+    """Return the rows of a query."""
+    with psycopg.connect(url, row_factory=namedtuple_row) as connection:
+        return connection.execute(sql, params).fetchall()
+
+
+def definition(url, n="{{ trigger.n }}"):
+    """Return a flow with two effects, which is never quick."""
+    nodes = [{"id": "start", "type": "manual"}, http_node("one", url, {"n": n}), http_node("two", url, {"n": n})]
+    return {"nodes": nodes, "edges": [["start", "one"], ["one", "two"]]}
+
+
+def start_runs(web, flow, count, first=0):
+    """Start runs for which nobody waits. Return their ids."""
+    return [web.run(flow, {"n": number})["id"] for number in range(first, first + count)]
+
+
+def all_ended(team, ids):
+    """Return the rows of the runs once all have ended."""
+
+    def ended():
+        rows = team.ask("SELECT * FROM runs WHERE finished_at IS NOT NULL")
+        return len(rows) >= len(ids) and rows
+
+    return until(ended, "all runs end")
+
+
+def check(team, ids, effects):
+    """Check that each of these runs has ended once, and its effects too, except where a kill interrupted them."""
+    runs = all_ended(team, ids)
+    assert Counter(run.id for run in runs) == Counter(ids)
+    assert {run.status for run in runs} == {"success"}, [run.error_text for run in runs if run.error_text][:3]
+    steps = team.ask("SELECT * FROM all_steps ORDER BY run_id, seq")
+    seen = effects.seen()
+    for run in runs:
+        mine = [step for step in steps if step.run_id == run.id]
+        done = Counter(step.node_id for step in mine if step.status == "success")
+        assert done == {"start": 1, "one": 1, "two": 1}, mine
+        check_effects(run, mine, seen)
+        assert json.loads(run.output)["body"]["n"] == json.loads(run.input)["n"]
+    (days,) = team.ask("SELECT SUM(total) AS total, SUM(success) AS success FROM run_days")
+    assert (days.total, days.success) == (len(ids), len(ids))
+
+
+def test_workers_execute_a_backlog_each_run_once(team, effects):
+    team = team()
+    ids = start_runs(team.web, team.web.add_flow(definition(effects.url)), RUNS)
+    check(team, ids, effects)
+    assert {run.claims for run in all_ended(team, ids)} == {1}
+    assert max(effects.seen().values()) == 1
+
+
+def test_the_broker_is_killed_under_load_and_comes_back(team, effects, broker):
+    team = team()
+    flow = team.web.add_flow(definition(effects.url))
+    ids = start_runs(team.web, flow, 20)
+    broker.kill()
+    ids += start_runs(team.web, flow, RUNS)
+    all_ended(team, ids)
+    broker.start()
+    ids += start_runs(team.web, flow, 20)
+    check(team, ids, effects)
+    assert max(effects.seen().values()) == 1
+
+
+def test_a_worker_is_killed_and_another_continues_its_runs(team, effects):
+    team = team()
+    ids = start_runs(team.web, team.web.add_flow(definition(effects.held)), 8)
+    effects.wait_for(4)
+    team.workers[0].kill()
+    effects.opened.set()
+    check(team, ids, effects)
+
+
+def test_a_worker_that_stops_gives_its_runs_back(team, effects):
+    team = team()
+    ids = start_runs(team.web, team.web.add_flow(definition(effects.held)), 8)
+    effects.wait_for(4)
+    assert team.workers[0].stop() == 0
+    effects.opened.set()
+    check(team, ids, effects)
+    assert {run.deaths for run in all_ended(team, ids)} == {0}
+
+
+def test_workers_without_a_broker_ask_the_database(team, effects):
+    team = team(CELERY_BROKER_URL="")
+    ids = start_runs(team.web, team.web.add_flow(definition(effects.url)), 30)
+    check(team, ids, effects)
+
+
+def test_a_caller_waits_for_a_run_of_web_while_no_worker_runs(team, effects):
+    team = team(workers=0)
+    flow = team.web.add_flow(definition(effects.url))
+    assert team.web.run(flow, {"n": 1}, wait=30)["status"] == "success"
+    waiting = team.web.run(flow, {"n": 2})["id"]
+    assert team.ask("SELECT status FROM runs WHERE id = %s", waiting)[0].status == "pending"
+
+
+def test_a_silent_broker_delays_no_caller(team, effects, broker):
+    team = team()
+    flow = team.web.add_flow(definition(effects.url))
+    os.killpg(broker.process.pid, signal.SIGSTOP)
+    try:
+        ids = start_runs(team.web, flow, 30)
+        all_ended(team, ids)
+    finally:
+        os.killpg(broker.process.pid, signal.SIGCONT)
+    check(team, ids, effects)

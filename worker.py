@@ -1,0 +1,225 @@
+"""The queue between several machines: Celery, with RabbitMQ or Redis. Only this module imports Celery.
+
+The broker carries ids of runs, and may lose, repeat, delay and reorder them, because the database decides which process
+executes a run. So a message is acknowledged before the run begins, nothing waits for the broker, and while it is down
+the workers find pending runs in the database.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from celery import Celery
+from celery.worker import state as celery_state
+from celery.worker.consumer import Consumer
+from celery.worker.control import Panel
+from kombu import Connection, Exchange
+from kombu import Queue as BrokerQueue
+
+from dispatch.queues import Execute, Lane, QueueState
+
+log = logging.getLogger("headrace.worker")
+NAMES: dict[Lane, str] = {"runs": "headrace.runs", "slow": "headrace.slow"}
+TASK = "headrace.execute"
+MAX_OFFERS = 10_000  # ids that wait for the thread that sends them; older ones are dropped
+MAX_ID_LENGTH = 64
+SOCKET_SECONDS = 1  # until the broker counts as silent
+FIRST_PAUSE, MAX_PAUSE = 0.5, 15.0  # seconds after a failure, doubled each time
+RETRY_SECONDS = 10.0  # after an unexpected end of the consumer
+# For the connection that sends: it must never wait for long. Kombu reads max_retries, its transports the timeouts.
+SENDING = {
+    "amqp": {"max_retries": 0, "read_timeout": SOCKET_SECONDS, "write_timeout": SOCKET_SECONDS},
+    "redis": {"max_retries": 0, "socket_timeout": SOCKET_SECONDS, "socket_connect_timeout": SOCKET_SECONDS},
+}
+# Commands of Celery's remote control that would end a thread between an effect and its record.
+REFUSED = ("terminate", "revoke", "revoke_by_stamped_headers")
+
+
+def make_app(url: str) -> Celery:
+    """Return the Celery app of this broker. It holds no connection yet."""
+    arguments = {"x-queue-type": "quorum"} if url.startswith("amqp") else {}
+    exchange = Exchange("headrace", type="direct")
+    app = Celery("headrace", broker=url, set_as_current=False)
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        task_ignore_result=True,
+        task_acks_late=False,
+        task_queues=[BrokerQueue(name, exchange, name, queue_arguments=arguments) for name in NAMES.values()],
+        task_default_queue=NAMES["runs"],
+        task_create_missing_queues=False,
+        worker_prefetch_multiplier=1,
+        worker_pool="threads",
+        worker_hijack_root_logger=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_enable_soft_shutdown_on_idle=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_connection_timeout=SOCKET_SECONDS * 4,
+        broker_heartbeat=10,
+    )
+    for name in REFUSED:
+        Panel.data.pop(name, None)
+    for name in ("celery", "kombu"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # they log each message
+    return app
+
+
+class Receiver(Consumer):
+    """Celery's consumer, without the many queues that it would declare on RabbitMQ for tasks of a later time."""
+
+    class Blueprint(Consumer.Blueprint):
+        default_steps: ClassVar = [
+            step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in str(step)
+        ]
+
+
+class CeleryQueue:
+    """Sends the ids of runs to a broker and, with `lanes`, executes the runs of these lanes that the broker names.
+
+    `concurrency` is the number of threads that do this at the same time.
+    """
+
+    is_local = False
+
+    def __init__(self, url: str, lanes: Collection[Lane] = (), concurrency: int = 1) -> None:
+        self.url, self.lanes, self.concurrency = url, tuple(lanes), concurrency
+        self.app = make_app(url)
+
+        def take(*args: Any, **more: Any) -> None:  # a message may have any arguments
+            self._take(args[0] if args else None)
+
+        self._task = self.app.task(name=TASK, shared=False)(take)
+        self._execute: Execute | None = None
+        self._offers: deque[tuple[str, Lane]] = deque(maxlen=MAX_OFFERS)
+        self._has_offers = threading.Event()
+        self._closed = threading.Event()
+        self._connection: Connection | None = None
+        self._failures = 0  # of sending, in succession
+        self._consumer: Any = None
+        self._missed_since: float | None = None
+        self._missed_until = 0.0
+        self._threads: list[threading.Thread] = []
+
+    def start(self, execute: Execute) -> None:
+        """Start the thread that sends ids and, with lanes, the one that receives them."""
+        self._execute = execute
+        self._closed.clear()
+        self._threads = [threading.Thread(target=self._send_all, name="offers", daemon=True)]
+        if self.lanes:
+            self._threads.append(threading.Thread(target=self._consume, name="broker", daemon=True))
+        for thread in self._threads:
+            thread.start()
+
+    def offer(self, run_id: str, lane: Lane) -> bool:
+        """Have the run's id sent soon. If that fails, the id is dropped, and workers find the run themselves."""
+        self._offers.append((run_id, lane))
+        self._has_offers.set()
+        return True
+
+    def note_missed(self) -> None:
+        """Note that this process has found a pending run that the broker has not brought."""
+        self._missed_until = time.monotonic()
+        if self._missed_since is None:
+            self._missed_since = self._missed_until
+
+    def state(self) -> QueueState:
+        """Return the state. It is down without a connection to receive ids, or after a failure to send one."""
+        is_down = self._failures > 0 or (bool(self.lanes) and not self._is_connected())
+        since = self._missed_since
+        return QueueState(len(self._offers), is_down, 0.0 if since is None else max(0.0, self._missed_until - since))
+
+    def close(self) -> None:
+        """Receive no more ids."""
+        self._closed.set()
+        self._has_offers.set()
+        if self.lanes:
+            celery_state.should_stop = 0  # the exit code; Celery's loop looks at it every second
+
+    def stop(self, deadline: float) -> None:
+        """Wait for the threads. Those that still wait for a dead broker end with the process."""
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._threads.clear()
+
+    # Sending
+
+    def _send_all(self) -> None:
+        """Send the offered ids, in a thread of its own, until the queue is closed and all are sent or one fails."""
+        while not (self._closed.is_set() and not self._offers):
+            self._has_offers.wait()
+            self._has_offers.clear()
+            while self._offers:
+                self._send(*self._offers.popleft())
+                if self._failures and self._closed.wait(min(MAX_PAUSE, FIRST_PAUSE * 2 ** (self._failures - 1))):
+                    self._offers.clear()
+        self._disconnect()
+
+    def _send(self, run_id: str, lane: Lane) -> None:
+        try:
+            if self._connection is None:
+                options = SENDING["amqp" if self.url.startswith("amqp") else "redis"]
+                self._connection = Connection(self.url, connect_timeout=SOCKET_SECONDS, transport_options=options)
+            self._task.apply_async((run_id,), queue=NAMES[lane], connection=self._connection, retry=False)
+        except Exception as error:
+            if not self._failures:
+                log.warning("The broker cannot be reached; workers look for runs in the database: %s", _describe(error))
+            self._failures = min(self._failures + 1, 10)
+            self._disconnect()
+        else:
+            if self._failures:
+                log.info("The broker can be reached again")
+            self._failures = 0
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):  # a broken connection may fail in any way
+                connection.collect(SOCKET_SECONDS)
+
+    # Receiving
+
+    def _consume(self) -> None:
+        """Receive ids, in a thread of its own, until the queue is closed."""
+        celery_state.should_stop = None
+        self.app.set_default()  # Celery's threads look for the task there
+        self.app.finalize()
+        while not self._closed.is_set():
+            try:
+                self._consumer = self.app.WorkController(
+                    concurrency=self.concurrency, queues=[NAMES[lane] for lane in self.lanes], loglevel="WARNING",
+                    consumer_cls=Receiver, without_gossip=True, without_mingle=True, without_heartbeat=True,
+                )  # fmt: skip
+                self._consumer.start()
+            except Exception as error:
+                log.error("The consumer of the broker has failed: %s", _describe(error))
+            self._consumer = None
+            if not self._closed.wait(RETRY_SECONDS):
+                log.warning("The consumer of the broker has ended; it starts again")
+
+    def _is_connected(self) -> bool:
+        consumer = getattr(self._consumer, "consumer", None)
+        return getattr(consumer, "connection", None) is not None
+
+    def _take(self, run_id: Any) -> None:
+        """Execute the run with this id. Celery calls this in one of its threads; the message may be anything."""
+        self._missed_since = None
+        if self._execute is None or not isinstance(run_id, str) or len(run_id) > MAX_ID_LENGTH:
+            log.warning("A message of the broker is not the id of a run, and is ignored")
+            return
+        try:
+            self._execute(run_id)
+        except Exception:
+            log.exception("run %s could not be begun; it stays pending", run_id, extra={"run_id": run_id})
+
+
+def _describe(error: BaseException) -> str:
+    """Return the kind of an error, and its text unless that may contain the broker's address with its password."""
+    text = str(error)
+    return type(error).__name__ if "://" in text else f"{type(error).__name__}: {text}"
