@@ -6,6 +6,7 @@ Import this module at its first use: it loads the driver.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -23,6 +24,7 @@ from .table_rows import MAX_NAMED, PostgresTables
 
 FORM = "postgresql://user:password@host/database, where special characters of the password are escaped (`@` is `%40`)"
 IF_NO_RIGHTS = "Make its user the owner of the database, so that it may create tables."
+COPY_PLACE = re.compile(r"COPY \w+, line \d+(, column \w+)?")
 MIN_VERSION = 140_000
 # A server's own limits of time would end the transaction of a large database.
 BEGIN = (
@@ -61,9 +63,12 @@ def report_errors(place: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        said = " ".join(str(error).split()).removesuffix(".")
+        # Not its details and context, which quote rows. A lost connection has no parts, but only a text.
+        said = " ".join((error.diag.message_primary or str(error)).split()).removesuffix(".")
+        found = COPY_PLACE.match(error.diag.context or "")
+        where = f" ({found[0]})" if found else ""
         hint = f" {IF_NO_RIGHTS}" if isinstance(error, InsufficientPrivilege) else ""
-        raise Conflict(f"{place}: {said}. Nothing was changed there.{hint}") from error
+        raise Conflict(f"{place}: {said}{where}. Nothing was changed there.{hint}") from error
 
 
 class NewPostgres(PostgresTables):

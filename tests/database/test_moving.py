@@ -1,5 +1,6 @@
 """`migrate-to-postgres`: everything arrives, an interrupted move leaves one complete database, one server starts."""
 
+import shutil
 import signal
 
 import command_line
@@ -7,6 +8,7 @@ import psycopg
 import pytest
 from apps import make_config, started
 from command_line import call, refused
+from disks import Full
 from filled import VALUES, as_moved, fill, postgres_content, postgres_values, read_values, sqlite_content, tables
 from filled import write_values as write_value_files
 from servers import until
@@ -258,6 +260,48 @@ def test_a_connection_that_is_cut_half_way_leaves_nothing(full, url):
         move(full, url, cut)
     assert ask(url, OBJECTS) == [] and start(full) is None
     move(full, url)
+
+
+@pytest.fixture
+def crowded(postgres_server):
+    """`crowded.url`: an empty database on a small disk of its own; `crowded.leave(bytes)` fills the disk."""
+    disk = Full(postgres_server.folder, "32m")
+    shutil.chown(disk.data_dir, postgres_server.identity.get("user"), postgres_server.identity.get("group"))
+    made = "CREATE DATABASE crowded OWNER app TEMPLATE template0 TABLESPACE small STRATEGY file_copy"
+    try:
+        postgres_server.admin(f"CREATE TABLESPACE small LOCATION '{disk.data_dir}'", made, database="postgres")
+        disk.url = postgres_server.url(database="crowded")
+        yield disk
+        postgres_server.admin("DROP DATABASE crowded WITH (FORCE)", "DROP TABLESPACE small", database="postgres")
+    finally:
+        disk.close()
+        disk.data_dir.rmdir()
+
+
+def test_a_full_disk_of_postgresql_leaves_nothing(full, crowded):
+    crowded.leave(2 << 20)
+    with pytest.raises(Conflict, match="No space left on device.*Nothing was changed there"):
+        move(full, crowded.url)
+    assert ask(crowded.url, OBJECTS) == [] and start(full) is None
+    crowded.relent(None)
+    assert move(full, crowded.url).copied.values.rows == len(VALUES)
+
+
+def test_an_error_names_the_place_of_a_row_and_not_its_content(full, url):
+    database.connect(full.database_path)
+    with database.write():
+        database.execute("UPDATE runs SET claims = 'a secret' WHERE id = 'run_x3'")
+    database.disconnect()
+    with pytest.raises(Conflict) as refusal:
+        move(full, url)
+    assert "(COPY runs, line 4, column claims). Nothing was changed there" in str(refusal.value)
+    database.connect(full.database_path)
+    with database.write():
+        database.execute("UPDATE runs SET claims = 1, output_bytes = 1.5, error_text = 'a secret' WHERE id = 'run_x3'")
+    database.disconnect()
+    with pytest.raises(Conflict) as refusal:
+        move(full, url)
+    assert "line 4, column output_bytes" in str(refusal.value) and "a secret" not in str(refusal.value)
 
 
 def test_a_copy_that_differs_is_not_committed(full, url, monkeypatch):

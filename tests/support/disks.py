@@ -12,10 +12,11 @@ import pytest
 class Full:
     """A small file system for the data that is filled to the last byte."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, size="12m"):
         self.data_dir = folder / "small"
         self.data_dir.mkdir()
-        _try("a file system cannot be mounted here", "mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", self.data_dir)
+        options = ("-t", "tmpfs", "-o", f"size={size}", "tmpfs")
+        _try("a file system cannot be mounted here", "mount", *options, self.data_dir)
 
     def refuse(self, server):
         descriptor = os.open(self._filler, os.O_WRONLY | os.O_CREAT)
