@@ -23,11 +23,11 @@ class Progress:
         self._is_live = sys.stderr.isatty()
 
     def __call__(self, name: str, rows: int, is_end: bool) -> None:
-        start = "\r" if self._is_live else ""
-        if is_end and rows:
-            click.echo(f"{start}{name}: {rows}  ", err=True)
-        elif self._is_live and not is_end:
-            click.echo(f"{start}{name}: {rows} …", nl=False, err=True)
+        if not self._is_live:
+            if is_end and rows:
+                click.echo(f"{name}: {rows}", err=True)
+        elif rows:
+            click.echo(f"\r{name}: {rows} {' ' if is_end else '…'}", nl=is_end, err=True)
 
 
 @main.command("migrate-to-postgres")
