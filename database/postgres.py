@@ -41,6 +41,7 @@ log = logging.getLogger("headrace.database")
 
 POOL_SIZE = 8  # connections of a process
 POOL_SECONDS = 5.0  # for which a thread waits for a connection
+RECONNECT_SECONDS = 2.0  # after which a failed connection is given up; the next thread that needs one tries again
 ATTEMPTS = POOL_SIZE + 1  # after a restart of the server, each connection of the pool fails once
 PREPARED = 500  # statements that each connection keeps prepared
 POLL_SECONDS = 0.25  # between two looks for changes by other processes
@@ -246,7 +247,7 @@ def _pool() -> ConnectionPool[psycopg.Connection]:
                 options = {"autocommit": True, "cursor_factory": psycopg.RawCursor, **OPTIONS}
                 pool = ConnectionPool(
                     _url, kwargs=options, min_size=1, max_size=POOL_SIZE, timeout=POOL_SECONDS, open=False,
-                    configure=configure, name="headrace",
+                    configure=configure, name="headrace", reconnect_timeout=RECONNECT_SECONDS,
                 )  # fmt: skip
                 pool.open()
                 _shared = pool

@@ -3,10 +3,12 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import peewee
 import psycopg
 import pytest
+from tcp_proxy import TcpProxy
 from world import PATIENCE, add_flow, flow
 
 import database
@@ -235,6 +237,32 @@ def test_a_server_that_is_away_is_an_error_within_seconds(monkeypatch):
         assert time.monotonic() - began < 5
     finally:
         database.disconnect()
+
+
+def test_a_server_that_was_away_for_long_is_used_again_within_seconds(fresh_url, monkeypatch):
+    """Pauses between attempts that grow with the absence would have a process miss another lease or more."""
+    monkeypatch.setattr(postgres, "POOL_SECONDS", 0.3)
+    url = fresh_url()
+    port = urlsplit(url).port
+    with TcpProxy(("127.0.0.1", port)) as proxy:
+        database.connect(url.replace(f":{port}/", f":{proxy.port}/"))
+        try:
+            assert ids() == set()
+            proxy.cut()
+            ends = time.monotonic() + 8
+            while time.monotonic() < ends:
+                with pytest.raises(database.DatabaseRefused):
+                    ids()
+            proxy.heal()
+            ends = time.monotonic() + 5
+            while True:
+                try:
+                    assert ids() == set()
+                    break
+                except database.DatabaseRefused:
+                    assert time.monotonic() < ends
+        finally:
+            database.disconnect()
 
 
 # Changes
