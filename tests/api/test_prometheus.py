@@ -2,11 +2,13 @@
 
 import json
 import re
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from each import for_each
 from prometheus_client.parser import text_string_to_metric_families
+from servers import Server, until
 from world import add_flow, chain, flow, node
 
 from api.http.request_metrics import RUN, WEBHOOK, RequestMetrics, describe_route
@@ -135,11 +137,11 @@ def test_only_the_busiest_flows_have_series(owner, workspace, read):
 
 
 def test_processes_are_counted_by_role(server, read):
+    Lease.beat("proc_worker", 60_000)
+    Lease.beat("proc_silent", -1)
+    Lease.lead("leader", "lead_1", 60_000)
     with write():
-        Lease.beat("proc_worker", 60_000)
         Lease.describe("proc_worker", "worker", 5, 16)
-        Lease.beat("proc_silent", -1)
-        Lease.lead("leader", "lead_1", 60_000, now_ms)
     server.metrics.publish()
     assert read("headrace_processes", role="worker") == 1 and read("headrace_active_runs", role="worker") == 5
     assert read("headrace_processes", role="all") == 1
@@ -271,3 +273,34 @@ def test_the_dashboard_can_be_imported():
         assert place["x"] + place["w"] <= 24 and panel["type"] in ("row", "stat", "timeseries")
         for target in panel.get("targets", ()):
             assert target["datasource"]["uid"] == "${datasource}"
+
+
+# Real processes
+
+
+@pytest.mark.slow
+def test_the_counts_of_all_processes_stay_when_the_server_stops(tmp_path):
+    webhook = {"id": "hook", "type": "webhook", "config": {"path": "counted", "respond": "last"}}
+    with closing(Server(tmp_path / "data", WEB_CONCURRENCY=2)) as server:
+        server.start().log_in()
+        made = server.add_flow({"nodes": [webhook]})
+        for _ in range(20):
+            server.call("POST", "/api/webhooks/counted", {})
+            server.call("GET", f"/api/workflows/{made}")
+        assert server.request("GET", "/nothing")[0] == 404
+        server.terminate()
+        assert server.ended() == 0
+        server.start()
+
+        def read():
+            return server._exchange("GET", "/metrics", None, {})[1].decode().splitlines()
+
+        until(lambda: 'headrace_processes{role="all"} 2.0' in read(), "both processes have a lease")
+        lines = read()
+        name = "headrace_http_request_duration_seconds_count"
+        for labels in ('POST",route="/api/webhooks/<path>"', 'GET",route="/api/workflows/<flow>"'):
+            assert f'{name}{{method="{labels},status="2xx"}} 20.0' in lines
+        assert [line for line in lines if line.startswith(name) and 'route="none",status="4xx"' in line]
+        assert [
+            line for line in lines if f'headrace_workflow_runs_total{{status="success",workflow_id="{made}"' in line
+        ]
