@@ -84,6 +84,13 @@ def resume(skip_missed: bool) -> None:
     click.echo("The server resumes within seconds")
 
 
+@main.command()
+def migrate() -> None:
+    """Bring the database up to date, as each start of the server does. PostgreSQL's may be empty."""
+    with open_database():
+        click.echo("The database is up to date")
+
+
 @main.command("rotate-key")
 @click.option("--new-key-file", type=NEW_KEY, metavar="FILE|-", help="The new key, for HEADRACE_SECRET_KEY.")
 @click.option("--skip-unreadable", is_flag=True, help="Keep credentials that the present key cannot decrypt.")

@@ -419,6 +419,14 @@ def test_import_creates_nothing_if_one_flow_of_the_file_is_invalid(data_dir, fil
 # user
 
 
+def test_migrate_needs_a_database(folder):
+    assert "There is no database" in refused("migrate")
+
+
+def test_migrate_says_that_the_database_is_up_to_date(data_dir):
+    assert call("migrate").stdout == "The database is up to date\n"
+
+
 def test_user_add_creates_a_member_and_prints_the_password_once(data_dir):
     result = call("user", "add", "Ann@Example.org", "--role", "operator")
     said, password = result.stdout.split("\npassword: ")

@@ -60,6 +60,14 @@ def test_flows_are_exported_and_imported(config, tmp_path):
     assert '"A"' in exported and '"manual"' in exported
 
 
+def test_an_empty_database_gets_its_tables(config, fresh_url, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", url := fresh_url(empty=True))
+    for _ in range(2):
+        assert call("migrate").stdout == "The database is up to date\n"
+    database.connect(url)
+    assert Workspace.select().count() == 0
+
+
 def test_a_paused_server_is_resumed(config, connected):
     connected()
     Fact.pause("a test")
