@@ -137,7 +137,6 @@ def create_app(config: Config | None = None, inline: bool = False, print_login: 
         config = Config.from_env()
         for unknown in settings.find_unknown_settings():
             log.warning("%s", unknown)
-    check_packages(config)
     plugins.load(config.nodes_dir)
     login = prepare(config)
     if login is not None and print_login:
@@ -185,6 +184,7 @@ def prepare(config: Config) -> startup_message.Login | None:
     Return the owner's address and password if it was generated: it is stored nowhere else.
     """
     check_broker(config)
+    check_packages(config)
     backups.check_not_restoring(config)
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database.connect(config.database, config.durability)
