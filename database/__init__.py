@@ -118,7 +118,10 @@ def settings_commits() -> int:
 
 
 def write() -> AbstractContextManager[None]:
-    """Open a write transaction, exclusive among all writers. It may be nested; the outermost one commits."""
+    """Open a write transaction, of which there is one at a time. It may be nested; the outermost one commits.
+
+    On PostgreSQL, those of `write_runs` do not wait for it: see tables/locks.py.
+    """
     return _engine.write()
 
 

@@ -1,8 +1,8 @@
 """PostgreSQL as the database, for servers on several machines.
 
 The tables' SQL is written for both kinds of databases, in the form that SQLite takes; `translate` makes PostgreSQL's
-form of a statement, once. There is one writer at a time, as with SQLite: an advisory lock that ends with the
-transaction.
+form of a statement, once. Recorders commit side by side, with the locks of tables/locks.py. All other writers are
+serial, as with SQLite, by an advisory lock that ends with the transaction.
 
 Connections belong to a pool. A thread has one only during a statement or a transaction, so that many threads share a
 few. Nothing is kept in a session, so a pooler such as PgBouncer may stand between.
@@ -61,6 +61,9 @@ BEGIN = (
     "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s'; SET LOCAL lock_timeout = {wait_ms}; "
     "SET LOCAL synchronous_commit = {synchronous}; SELECT pg_advisory_xact_lock({lock}); "
     "SET LOCAL lock_timeout = {rows_ms}"
+)
+BEGIN_RUNS = (
+    "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s'; SET LOCAL synchronous_commit = {synchronous}"
 )
 BEGIN_LEASE = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s'"
 # The time of the server, not of the transaction's beginning.
@@ -307,21 +310,24 @@ def using(connection: psycopg.Connection) -> Iterator[None]:
 
 @contextmanager
 def write() -> Iterator[None]:
-    """Open a write transaction, exclusive among all writers. It may be nested; the outermost one commits."""
+    """Open a write transaction, of which there is one at a time. It may be nested; the outermost one commits."""
     with write_lock.lock:
         if db.in_transaction():
             with db.atomic():
                 yield
             return
-        with _transaction(NOTE_CHANGE):
+        with _transaction(_begin, NOTE_CHANGE):
             yield
     _changes.note_own()
 
 
 @contextmanager
 def write_runs() -> Iterator[Execute]:
-    """Open a write transaction of the recorder. It is never nested. Give what executes its statements."""
-    with write_lock.lock, _transaction(), statements() as execute:
+    """Open a write transaction of the recorder. It is never nested. Give what executes its statements.
+
+    It does not wait for other writers: see tables/locks.py.
+    """
+    with _transaction(_begin_runs), statements() as execute:
         yield execute
 
 
@@ -333,8 +339,8 @@ def write_leases() -> Iterator[None]:
 
 
 @contextmanager
-def _transaction(note: str = "") -> Iterator[None]:
-    with _errors, _begun(_begin) as connection, _in_transaction(connection, note, _numbers.take()):
+def _transaction(begin: Callable[[psycopg.Connection], object], note: str = "") -> Iterator[None]:
+    with _errors, _begun(begin) as connection, _in_transaction(connection, note, _numbers.take()):
         yield
 
 
@@ -386,6 +392,10 @@ def _in_transaction(
 
 def _begin_lease(connection: psycopg.Connection) -> None:
     connection.execute(BEGIN_LEASE, prepare=False)
+
+
+def _begin_runs(connection: psycopg.Connection) -> None:
+    connection.execute(BEGIN_RUNS.format(synchronous=_synchronous), prepare=False)
 
 
 def _begin(connection: psycopg.Connection) -> None:
