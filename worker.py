@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -32,6 +32,7 @@ MAX_ID_LENGTH = 64
 SOCKET_SECONDS = 1  # until the broker counts as silent
 FIRST_PAUSE, MAX_PAUSE = 0.5, 15.0  # seconds after a failure, doubled each time
 RETRY_SECONDS = 10.0  # after an unexpected end of the consumer
+RESTART_SECONDS = 60.0  # without a message while runs are pending, until the consumer starts again
 # For the connection that sends: it must never wait for long. Kombu reads max_retries, its transports the timeouts.
 SENDING = {
     "amqp": {"max_retries": 0, "read_timeout": SOCKET_SECONDS, "write_timeout": SOCKET_SECONDS},
@@ -88,8 +89,14 @@ class CeleryQueue:
 
     is_local = False
 
-    def __init__(self, url: str, lanes: Collection[Lane] = (), concurrency: int = 1) -> None:
-        self.url, self.lanes, self.concurrency = url, tuple(lanes), concurrency
+    def __init__(
+        self,
+        url: str,
+        lanes: Collection[Lane] = (),
+        concurrency: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.url, self.lanes, self.concurrency, self.clock = url, tuple(lanes), concurrency, clock
         self.app = make_app(url)
 
         def take(*args: Any, **more: Any) -> None:  # a message may have any arguments
@@ -124,10 +131,17 @@ class CeleryQueue:
         return True
 
     def note_missed(self) -> None:
-        """Note that this process has found a pending run that the broker has not brought."""
-        self._missed_until = time.monotonic()
+        """Note that this process has found a pending run that the broker has not brought.
+
+        After a minute of this the consumer starts again, as soon as its runs have ended: a connection may be deaf.
+        """
+        self._missed_until = now = self.clock()
         if self._missed_since is None:
-            self._missed_since = self._missed_until
+            self._missed_since = now
+        elif now - self._missed_since >= RESTART_SECONDS and self._is_connected():
+            log.warning("The broker has brought no run for a minute while runs were pending; its consumer starts again")
+            self._missed_since = None
+            celery_state.should_stop = 0
 
     def state(self) -> QueueState:
         """Return the state. It is down without a connection to receive ids, or after a failure to send one."""
@@ -187,10 +201,12 @@ class CeleryQueue:
 
     def _consume(self) -> None:
         """Receive ids, in a thread of its own, until the queue is closed."""
-        celery_state.should_stop = None
         self.app.set_default()  # Celery's threads look for the task there
         self.app.finalize()
-        while not self._closed.is_set():
+        while True:
+            celery_state.should_stop = None
+            if self._closed.is_set():  # after the line above: `close` does both in the other order
+                return
             try:
                 self._consumer = self.app.WorkController(
                     concurrency=self.concurrency, queues=[NAMES[lane] for lane in self.lanes], loglevel="WARNING",

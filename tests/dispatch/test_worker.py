@@ -12,7 +12,7 @@ from world import PATIENCE
 pytest.importorskip("celery")
 from celery.worker.control import Panel
 
-from worker import MAX_OFFERS, NAMES, REFUSED, CeleryQueue
+from worker import MAX_OFFERS, NAMES, REFUSED, RESTART_SECONDS, CeleryQueue
 
 pytestmark = pytest.mark.slow
 
@@ -119,6 +119,18 @@ def test_a_worker_is_deaf_from_the_first_run_that_it_missed_until_a_message_come
     begin().offer("run_1", "runs")
     assert got.get(timeout=PATIENCE) == "run_1"
     until(lambda: worker.state().deaf_for == 0, "it hears")
+
+
+def test_a_consumer_that_was_deaf_for_a_minute_starts_again(begin, receive, monkeypatch):
+    monkeypatch.setattr("worker.RETRY_SECONDS", 0.1)
+    worker, got = receive("runs")
+    first = worker._consumer
+    worker.note_missed()
+    worker.clock = lambda: time.monotonic() + RESTART_SECONDS
+    worker.note_missed()
+    until(lambda: worker._consumer not in (None, first) and not worker.state().is_down, "the consumer starts again")
+    begin().offer("run_1", "runs")
+    assert got.get(timeout=PATIENCE) == "run_1"
 
 
 @pytest.mark.parametrize("given", [(5,), ({"a": 1},), ("x" * 1000,), ()])

@@ -1,5 +1,6 @@
 """A web process and two workers on PostgreSQL and RabbitMQ: whatever is killed, each run ends exactly once."""
 
+import http.client
 import json
 import os
 import signal
@@ -13,6 +14,10 @@ from message_brokers import RabbitMQ, serving
 from psycopg.rows import namedtuple_row
 from record import check_effects
 from servers import Server, until
+from world import Background
+
+pytest.importorskip("celery")
+from worker import CeleryQueue
 
 pytestmark = pytest.mark.slow
 
@@ -181,4 +186,43 @@ def test_a_silent_broker_delays_no_caller(team, effects, broker):
         all_ended(team, ids)
     finally:
         os.killpg(broker.process.pid, signal.SIGCONT)
+    check(team, ids, effects)
+
+
+def test_messages_that_come_again_and_again_and_of_no_run_change_nothing(team, effects, broker, seeded):
+    team = team()
+    ids = start_runs(team.web, team.web.add_flow(definition(effects.url)), 40)
+    foreign = [f"run_01J{number:023d}" for number in range(40)]
+    messages = [*ids * 3, *foreign, *["nonsense"] * 10]
+    seeded.shuffle(messages)
+    sender = CeleryQueue(broker.url)
+    sender.start(lambda run_id: None)
+    for number, id_ in enumerate(messages):
+        sender.offer(id_, "slow" if number % 2 else "runs")
+    until(lambda: sender.state() == (0, False, 0.0), "the messages are sent")
+    sender.close()
+    check(team, ids, effects)
+    assert max(effects.seen().values()) == 1 and {run.claims for run in all_ended(team, ids)} == {1}
+
+
+def test_the_web_process_is_killed_and_workers_end_what_it_had_accepted(team, effects):
+    team = team()
+    flow = team.web.add_flow(definition(effects.held))
+    ids = start_runs(team.web, flow, 4)
+    calls = [Background(team.web.run, flow, {"n": 9}, 60)]  # executed by the web process itself
+    effects.wait_for(5)
+    team.web.kill()
+    with pytest.raises((OSError, http.client.HTTPException)):
+        calls[0].result()
+    effects.opened.set()
+    awaited = until(lambda: team.ask("SELECT id FROM runs WHERE deaths > 0"), "the death is noticed")
+    check(team, [*ids, *[run.id for run in awaited]], effects)
+
+
+def test_a_worker_stops_while_its_broker_is_down(team, effects, broker):
+    team = team()
+    broker.kill()
+    team.workers[0].said("Connection to broker lost")
+    assert team.workers[0].stop() == 0
+    ids = start_runs(team.web, team.web.add_flow(definition(effects.url)), 10)
     check(team, ids, effects)
