@@ -88,7 +88,9 @@ class Tracing:
         self.resources, self._api, self._sdk = resources, api, sdk
         self._sampled = Decision.RECORD_AND_SAMPLE
         self._scope = InstrumentationScope("headrace", VERSION)
-        described = Resource.create({"service.version": VERSION})
+        # The OTEL_… variables have priority.
+        ours = {"service.version": VERSION, "headrace.role": resources.config.role}
+        described = Resource(ours).merge(Resource.create())
         if str(described.attributes.get("service.name", "")).startswith("unknown_service"):
             described = described.merge(Resource({"service.name": "headrace"}))
         # It reads the OTEL_… variables for the sampler. Its tracers are not used: they would choose the ids.

@@ -14,6 +14,7 @@ from message_brokers import RabbitMQ, serving
 from psycopg.rows import namedtuple_row
 from record import check_effects
 from servers import Server, until
+from trace_collector import Collector
 from world import Background
 
 pytest.importorskip("celery")
@@ -226,3 +227,26 @@ def test_a_worker_stops_while_its_broker_is_down(team, effects, broker):
     assert team.workers[0].stop() == 0
     ids = start_runs(team.web, team.web.add_flow(definition(effects.url)), 10)
     check(team, ids, effects)
+
+
+def test_a_worker_is_seen_in_the_traces_and_in_the_metrics(team):
+    trace, caller = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    with Collector() as collector:
+        url = collector.server.url_for("").rstrip("/")
+        found = team(workers=1, HEADRACE_OTLP_URL=url, OTEL_BSP_SCHEDULE_DELAY=50)
+        hook = {"id": "hook", "type": "webhook", "config": {"path": "seen"}}
+        get = {"id": "get", "type": "http", "config": {"url": collector.echo}}
+        found.web.add_flow({"nodes": [hook, get], "edges": [["hook", "get"]]})
+        headers = {"traceparent": f"00-{trace}-{caller}-01"}
+        run_id = found.web.call("POST", "/api/webhooks/seen", {}, headers=headers)["run_id"]
+        run, nodes = collector.of_run(run_id, 3)
+    assert (run.trace, run.parent, nodes["get"].parent) == (trace, caller, run.id)
+    assert {span.resource["headrace.role"] for span in (run, *nodes.values())} == {"worker"}
+
+    def metrics():
+        return found.web._exchange("GET", "/metrics", None, {})[1].decode()
+
+    for role in ("worker", "web"):
+        until(
+            lambda role=role: f'headrace_processes{{role="{role}"}} 1.0' in metrics(), f"the {role} has told its role"
+        )
