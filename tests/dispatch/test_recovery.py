@@ -28,7 +28,7 @@ from world import run as run_engine
 
 import database
 from dispatch import MAX_DEATHS
-from dispatch.payloads import Kept, Payloads
+from dispatch.payloads import Kept
 from dispatch.resume_state import History
 from errors import NodeError
 from models import Lease, Run, RunDay, Step, Workflow
@@ -247,7 +247,7 @@ def large(gate, types):
     return chain(node("a", "linger"), node("b", "act"))
 
 
-def test_a_large_result_after_a_cancellation_has_its_file_as_long_as_its_row(start, gate, types, tmp_path):
+def test_a_large_result_after_a_cancellation_has_its_file_as_long_as_its_row(start, gate, types):
     one = start(run_threads=2, inline_value_bytes=100)
     made = large(gate, types)
     runs = [submit(one, made, 5) for _ in range(2)]
@@ -261,7 +261,7 @@ def test_a_large_result_after_a_cancellation_has_its_file_as_long_as_its_row(sta
     (step,) = Step.select()
     assert (step.run_id, step.status) == (runs[1].id, "success")
     assert one.resources.value(runs[1].id, "step_0", Kept(step.output, step.output_bytes)) == [5] * 50
-    assert [folder.name for folder in (tmp_path / "values").iterdir()] == [runs[1].id]
+    assert list(one.resources.payloads.run_ids()) == [runs[1].id]
 
 
 def test_a_retry_started_while_the_last_node_ends_has_the_file_of_its_result(start, gate, types, monkeypatch):
@@ -270,7 +270,8 @@ def test_a_retry_started_while_the_last_node_ends_has_the_file_of_its_result(sta
     while not steps_of(run.id):
         one.waiting.wait(one.ticket_of(run), 0.01)
     one.cancel(run_of(run.id), "ann")
-    share = Payloads.share
+    payloads = type(one.resources.payloads)
+    share = payloads.share
 
     def meanwhile(*given):
         monkeypatch.undo()
@@ -278,7 +279,7 @@ def test_a_retry_started_while_the_last_node_ends_has_the_file_of_its_result(sta
         gate.opened.set()
         wait_until_idle(one, run)
 
-    monkeypatch.setattr(Payloads, "share", meanwhile)
+    monkeypatch.setattr(payloads, "share", meanwhile)
     again = finished(one, one.retry(run_of(run.id), "failed", None).run)
     assert (again.status, output(one, again), types.effects) == ("success", [5] * 50, [f"{again.id}:b:0"])
 
