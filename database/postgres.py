@@ -38,6 +38,7 @@ from .engine_results import Execute, Space
 from .write_lock import ConnectionLost, Deadlock, LockTimeout, ThreadLock, lock_wait
 
 log = logging.getLogger("headrace.database")
+peewee_log = logging.getLogger("peewee")  # Peewee's own method logs each statement there
 
 POOL_SIZE = 8  # connections of a process
 POOL_SECONDS = 5.0  # for which a thread waits for a connection
@@ -113,6 +114,7 @@ class PostgresDatabase(peewee.PostgresqlDatabase):
         return not self._state.closed and not self._state.conn.closed
 
     def execute_sql(self, sql: str, params: Any = None, *_: Any) -> Any:
+        peewee_log.debug((sql, params))
         with _errors:
             if not self._state.closed:
                 return self._state.conn.execute(translate(sql), _given(params))

@@ -6,11 +6,13 @@ The database is made once a session and copied for every test: hashing a passwor
 import gc
 import signal
 import threading
+from dataclasses import replace
 
 import on_postgres
 import pytest
 import written
 from apps import ECHO, EMAIL, Client, copy_database, logged_in, make_config, started
+from chosen_engine import ON_POSTGRES
 from shortcuts import BehindShortcut
 
 import database
@@ -31,9 +33,10 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 def pytest_configure(config):
     """Start the PostgreSQL server of the tests, if they are to use one, in the process that starts the others."""
-    if on_postgres.ON_POSTGRES and not hasattr(config, "workerinput"):
+    if ON_POSTGRES and not hasattr(config, "workerinput"):
         on_postgres.start()
         config.add_cleanup(on_postgres.stop)
+    config.add_cleanup(on_postgres.close_connections)
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -41,6 +44,13 @@ def pytest_ignore_collect(collection_path, config):
     if config.option.markexpr == "not slow" and collection_path.suffix == ".py":
         return ALL_SLOW in collection_path.read_text(encoding="utf-8") or None
     return None
+
+
+def pytest_collection_modifyitems(items):
+    """On PostgreSQL, skip tests that are about SQLite alone."""
+    for item in items if ON_POSTGRES else ():
+        for marker in item.iter_markers("sqlite_only"):
+            item.add_marker(pytest.mark.skip(reason=marker.args[0]))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -66,8 +76,8 @@ def pytest_runtest_makereport(item, call):
 def first_app(tmp_path_factory):
     """An app over a database as the first start leaves it: one owner, one workspace. Its threads do not run."""
     config = make_config(tmp_path_factory.mktemp("first"))
-    if on_postgres.ON_POSTGRES:
-        on_postgres.new_database(config.database_path)
+    if ON_POSTGRES:
+        config = replace(config, database_url=on_postgres.new_database(config.database_path))
     app = workflow_server.create_app(config)
     app.test_client_class = Client
     database.connect(config.database, config.durability)
@@ -79,7 +89,9 @@ def first_app(tmp_path_factory):
 @pytest.fixture
 def config(tmp_path, first_app):
     """Settings over a fresh copy of the first database, with its key."""
-    return copy_database(first_app.extensions["headrace"].config, make_config(tmp_path / "data"))
+    config = copy_database(first_app.extensions["headrace"].config, make_config(tmp_path / "data"))
+    yield config
+    on_postgres.release_database(config.database_path)
 
 
 @pytest.fixture
@@ -96,8 +108,10 @@ def app(config, first_app):
 def shared_app(first_app, tmp_path_factory):
     """The app over one database for a whole file: for tests that only read, or whose requests are all refused."""
     first = first_app.extensions["headrace"].config
-    with started(first_app, copy_database(first, make_config(tmp_path_factory.mktemp("shared") / "data"))):
+    config = copy_database(first, make_config(tmp_path_factory.mktemp("shared") / "data"))
+    with started(first_app, config):
         yield first_app
+    on_postgres.release_database(config.database_path)
 
 
 @pytest.fixture

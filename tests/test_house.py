@@ -106,6 +106,14 @@ def test_the_root_has_few_entries():
     assert len(entries) <= MAX_ROOT, sorted(entries)
 
 
+def test_a_test_that_runs_on_sqlite_alone_says_why():
+    """Where the tests run on PostgreSQL, it is skipped with this reason."""
+    texts = {path: (ROOT / path).read_text(encoding="utf-8") for path in TESTS}
+    uses = [(path, use) for path, text in texts.items() for use in re.findall(r"mark\.sqlite_only\b(.*)", text)]
+    assert len(uses) > 10
+    assert not [(path, use) for path, use in uses if not re.fullmatch(r'\("\w+( \S+){3,}"\)', use)]
+
+
 # Names and places
 
 # Files of one name are about one subject, seen by different layers: its table, its views, its nodes, its cache.

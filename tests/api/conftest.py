@@ -3,8 +3,12 @@
 import sqlite3
 from contextlib import ExitStack, closing
 
+import on_postgres
+import postgres_rows
 import pytest
 from apps import ECHO, EMAIL, copy_database, logged_in, make_config, started
+from chosen_engine import ON_POSTGRES
+from engines import snapshot
 from servers import until
 
 import database
@@ -28,7 +32,7 @@ class SharedServer:
     def begin(self, template):
         """Restore the rows of the config `template`. Start a server if none can be used."""
         if self.server is not None and self._is_as_started():
-            self.restore(self._rows_of(template.database_path))
+            self.restore(self._rows_of(template))
             return
         self.stop()
         self.config = copy_database(template, make_config(self.make_folder()))
@@ -39,7 +43,9 @@ class SharedServer:
     def stop(self):
         """Stop the server."""
         self._running.close()
-        self.server = None
+        if self.config is not None:
+            on_postgres.release_database(self.config.database_path)
+        self.server = self.config = None
 
     def close(self):
         """Stop the server and forget the templates."""
@@ -49,6 +55,8 @@ class SharedServer:
 
     def save(self):
         """Return a copy of the rows in memory, for `restore`. The caller closes it."""
+        if ON_POSTGRES:
+            return PostgresRows(self.config)
         rows = sqlite3.connect(":memory:", isolation_level=None)
         db.connection().backup(rows)
         return rows
@@ -57,6 +65,10 @@ class SharedServer:
         """Replace all rows once the runs have ended. Leases stay: those of the server are younger than the copy."""
         until(lambda: not self.server.dispatcher.active_count(), "end of the runs")
         self.server.recorder.commit([])  # waits for earlier writes
+        if ON_POSTGRES:
+            with write():
+                postgres_rows.replace_rows(db.connection(), rows.by_table, staying=("leases",))
+            return
         with write_lock.lock:
             leases = execute("SELECT name, until, owner, process FROM leases").fetchall()
             rows.execute("DELETE FROM leases")
@@ -70,9 +82,9 @@ class SharedServer:
         cookie = client.get_cookie("headrace_session")
         with closing(self.save()) as rows:
             for case in cases:
-                commits = database.commits()
+                commits = count_commits()
                 yield case
-                if database.commits() != commits:
+                if count_commits() != commits:
                     self.restore(rows)
                 if cookie is not None:
                     client.set_cookie(cookie.key, cookie.value)
@@ -86,12 +98,35 @@ class SharedServer:
         is_idle = dispatcher.is_open() and not dispatcher.is_paused and not dispatcher.active_count()
         return is_idle and not self.server.has_seen_proxy and self._list_files() == self._files
 
-    def _rows_of(self, path):
+    def _rows_of(self, config):
+        path = config.database_path
         if path not in self._templates:
+            if ON_POSTGRES:
+                self._templates[path] = PostgresRows(config)
+                return self._templates[path]
             self._templates[path] = sqlite3.connect(":memory:", isolation_level=None)
             with closing(sqlite3.connect(path)) as source:
                 source.backup(self._templates[path])
         return self._templates[path]
+
+
+class PostgresRows:
+    """A copy of the rows of a PostgreSQL database."""
+
+    def __init__(self, config):
+        self.by_table = snapshot(config.database_path)
+
+    def close(self):
+        """Do nothing: no connection is open."""
+
+
+def count_commits():
+    """Return a number that every commit changes; on PostgreSQL those to other databases change it too."""
+    return (
+        database.fetch_value("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
+        if ON_POSTGRES
+        else database.commits()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -149,10 +184,13 @@ def template(first_config, furnished, request):
 def config(request, template):
     """Settings with the test's own database."""
     if "shared_server" not in request.fixturenames:
-        return copy_database(template, make_config(request.getfixturevalue("tmp_path") / "data"))
+        config = copy_database(template, make_config(request.getfixturevalue("tmp_path") / "data"))
+        yield config
+        on_postgres.release_database(config.database_path)
+        return
     shared = request.getfixturevalue("shared_server")
     shared.begin(template)
-    return shared.config
+    yield shared.config
 
 
 @pytest.fixture

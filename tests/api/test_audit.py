@@ -5,10 +5,11 @@ from functools import partial
 from io import BytesIO
 
 import pytest
+from engines import accept_inserts, refuse_inserts
 from test_every_route import BY_TOKEN, OTHER_PARTS, routes_of
 from world import at_once
 
-from database import execute, write
+from database import write
 from models import ACTIONS, SUBJECTS, AgentRun, AuditEntry, Invitation, Session, User, Wait, Workflow
 from security import accounts, login_throttle
 
@@ -390,11 +391,11 @@ def test_where_the_entry_cannot_be_written_nothing_changes(check_routes, count_r
     """A change and its entry are one transaction: if the entry is refused, so is the change."""
 
     def check(route, use):
-        with write():
-            execute("CREATE TRIGGER full BEFORE INSERT ON audit_entries BEGIN SELECT RAISE(ABORT, 'no'); END")
+        refuse_inserts("audit_entries")
         before, waits = count_rows(), [(row.node_id, row.answered_at) for row in Wait.select()]
         flows = [(row.name, row.version) for row in Workflow.select()]
         answer = use()
+        accept_inserts()
         assert answer.status_code >= 400, answer.text
         changed = {name for name, rows in count_rows().items() if rows != before[name]}
         # A try at a password counts before it is looked at.

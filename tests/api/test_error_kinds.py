@@ -1,11 +1,10 @@
 """The kind of each failure: on steps and runs, in the list of runs, and in error workflows."""
 
-import sqlite3
 import time
-from contextlib import closing
 from dataclasses import replace
 
 import pytest
+from engines import other_connection
 from sites import answering
 from world import flow, node
 
@@ -197,7 +196,7 @@ def test_steps_that_were_packed_before_there_were_kinds_are_read(app, owner, mak
     text = execute(packed, (run["id"],)).fetchone()[0]
     assert text.endswith(',true,"stop"]]')
     older = text.replace(',"stop"]]', "]]").replace(",false,null]", ",false]")
-    with closing(sqlite3.connect(app.extensions["headrace"].config.database_path)) as other, other:
+    with other_connection(app.extensions["headrace"].config.database_path) as other:
         other.execute("UPDATE runs SET packed_steps = ? WHERE id = ?", (older, run["id"]))
     steps = owner.get(f"/api/runs/{run['id']}/steps").json["items"]
     assert [(step["node_id"], step["status"], step["error_kind"]) for step in steps] == [

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from engines import statements_of_thread, stored_bytes
 from mail_servers import Mails, Server
 from world import at_once
 
@@ -77,8 +78,8 @@ def test_an_invitation_is_made_with_a_link_that_only_this_answer_has(owner, conf
 
 def test_the_token_is_nowhere_in_the_database(owner, invite, config):
     token = invite()
-    files = [path for path in config.data_dir.iterdir() if path.name.startswith("headrace.sqlite3")]
-    assert files and not any(token.encode() in path.read_bytes() for path in files)
+    stored = stored_bytes(config.database_path)
+    assert NEW["email"].encode() in stored and token.encode() not in stored
 
 
 def test_adding_a_member_without_a_password_makes_an_invitation(owner, redeem):
@@ -412,12 +413,8 @@ def test_an_owner_does_not_learn_whether_an_address_has_an_account(owner, other,
 
 def test_the_queries_are_the_same_with_and_without_an_account(owner, other):
     def asked(email):
-        statements = []
-        database.db.connection().set_trace_callback(statements.append)
-        try:
+        with statements_of_thread() as statements:
             assert owner.post("/api/members", {"email": email, "role": "viewer"}).status_code == 202
-        finally:
-            database.db.connection().set_trace_callback(None)
         return [re.sub(r"""'[^']*'|"s[0-9a-f]{32}"|\d+""", "…", statement) for statement in statements]
 
     asked("warm@example.org")

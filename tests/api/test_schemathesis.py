@@ -3,11 +3,11 @@
 The description is read from an app without a database, so that there is a test for every operation in it.
 """
 
-import shutil
 from types import SimpleNamespace
 
 import pytest
 import schemathesis
+from apps import copy_database, make_config
 from flask import Flask
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 import api
 import database
 import workflow_server
-from config import KEY_FILE, Config
+from config import Config
 from models import AgentMemory, ApiToken, Credential, Membership, MemoryName, Run, Session, User, Workflow, new_id
 
 
@@ -58,11 +58,8 @@ schema = describe()
 def live(first_app, tmp_path_factory):
     """The app with a database of this module's own, its threads running."""
     first = first_app.extensions["headrace"]
-    folder = tmp_path_factory.mktemp("live")
-    shutil.copy(first.config.database_path, folder / "headrace.sqlite3")
-    shutil.copy(first.config.data_dir / KEY_FILE, folder)
-    config = Config(data_dir=folder, durability="normal", run_threads=2, grace=1)
-    database.connect(config.database_path, config.durability)
+    config = copy_database(first.config, make_config(tmp_path_factory.mktemp("live"), run_threads=2))
+    database.connect(config.database, config.durability)
     server = workflow_server.Server(config)
     server.start()
     with pytest.MonkeyPatch.context() as patch:

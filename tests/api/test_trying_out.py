@@ -3,10 +3,10 @@
 import re
 
 import pytest
+from engines import statements_of_thread
 from test_runs import finished
 
 from api import runs
-from database import db
 from models import Run, RunOptions, Workflow, WorkflowVersion
 
 pytestmark = pytest.mark.usefixtures("shared_server")
@@ -247,12 +247,10 @@ def test_steps_without_values_have_the_same_other_fields(owner, long_run):
 
 
 def test_without_values_none_is_read(owner, long_run, server, monkeypatch):
-    read, connection = [], db.connection()
-    connection.set_trace_callback(read.append)
     monkeypatch.setattr(server.dispatcher.resources.payloads, "load", None)
     monkeypatch.setattr(server.dispatcher.resources.payloads, "_latest", None)
-    steps(owner, long_run, "?values=false")
-    connection.set_trace_callback(None)
+    with statements_of_thread() as read:
+        steps(owner, long_run, "?values=false")
     asked = [sql for sql in read if "steps" in sql]
     assert len(asked) == 1 and not {"output", "item", "inputs"} & set(asked[0].replace(",", " ").split())
 

@@ -22,6 +22,8 @@ from errors import BadInput, ConfigError, Conflict, NotFound
 from models import Credential, Fact, Lease, Schedule, Workflow, Workspace, now_ms
 from workflow_server import prepare, serve
 
+pytestmark = pytest.mark.sqlite_only("backups are copies of the database file; PostgreSQL has its own")
+
 folder = command_line.folder
 
 

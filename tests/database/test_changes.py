@@ -11,6 +11,8 @@ import database
 from database import changes, commits, execute, settings_commits, write, write_leases, write_runs
 from database.changes import QueryCache
 
+pytestmark = pytest.mark.sqlite_only("the counters are a file; test_postgres.py tests those of PostgreSQL")
+
 SETTING = """
 import sys, database
 from pathlib import Path

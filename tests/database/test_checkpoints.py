@@ -14,6 +14,8 @@ from database import LockTimeout, checkpoints, execute, lock_wait, write_runs
 from database.checkpoints import Checkpoints, step
 from database.sqlite import CHECKPOINT_COMMITS, FALLBACK_PAGES
 
+pytestmark = pytest.mark.sqlite_only("PostgreSQL makes its checkpoints itself")
+
 PAGE = 4096 + 24  # bytes of a page in the log
 ROW_PAGES = 20  # that a commit of these tests adds to the log at the most
 COMMITS = 40 * CHECKPOINT_COMMITS

@@ -491,6 +491,7 @@ def test_writers_of_many_threads_wait_for_each_other():
     assert Workspace.get().name == "160"
 
 
+@pytest.mark.sqlite_only("a backup is a copy of the database file")
 def test_a_backup_is_a_whole_database_and_never_overwrites(tmp_path, made):
     accept(made)
     backups.copy_database(tmp_path / "copy.sqlite3")
@@ -502,6 +503,7 @@ def test_a_backup_is_a_whole_database_and_never_overwrites(tmp_path, made):
     assert orjson.loads(Workflow.get().definition_json) == flow("a")
 
 
+@pytest.mark.sqlite_only("a backup is a copy of the database file")
 def test_a_backup_ends_though_another_writes_without_a_pause(tmp_path, monkeypatch):
     """As another process does: over a connection of its own."""
     monkeypatch.setattr(backups, "PAGES_AT_ONCE", 5)

@@ -49,6 +49,8 @@ from models import (
     upcoming,
 )
 
+pytestmark = pytest.mark.sqlite_only("the plans are those of SQLite; test_postgres_lists.py has some of PostgreSQL")
+
 LARGE_TABLES = re.compile(
     r"SCAN (runs|steps|log_entries|waits|idempotency_keys|agent_runs|agent_steps|agent_memories|audit_entries|t1)\b"
 )

@@ -288,6 +288,7 @@ def test_names_of_credentials_are_their_workspaces_own():
     assert sorted(row.name for row in Credential.of("ws_1")) == ["key", "other"]
 
 
+@pytest.mark.sqlite_only("it reads the plan of SQLite")
 def test_the_lookup_of_an_address_uses_indexes_and_reads_no_definition():
     from database.tables.webhooks import AT
 

@@ -9,6 +9,8 @@ from write_locks import HOLD, another_writer
 import database
 from database import LockTimeout, lock_wait, write, write_lock
 
+pytestmark = pytest.mark.sqlite_only("the lock is a file; test_postgres.py tests the lock of PostgreSQL")
+
 
 @pytest.fixture
 def path(tmp_path):

@@ -3,40 +3,16 @@
 import time
 
 import pytest
+from engines import accept_inserts, refuse_inserts, runs_with_values
 from test_dispatch import add_run, add_run_of_dead_process, at_gate, finished, submit, wait_until_idle
 from world import PATIENCE, Background, add_flow, at_once, chain, flow, node, run_of, started_recorder, steps_of
 
-import database
 from dispatch import Start
 from dispatch.run_record import RunRecord
 from errors import Unavailable
 from models import Run, RunDay, Step, Wait, Write
 
 BIG = {"value": "x" * 50_000}
-
-
-def refuse_inserts(dispatcher, when, table="steps"):
-    """Make the database refuse to insert such rows, as a broken disk would, until `accept_inserts`."""
-    # In SQLite a division by zero is null. An integer overflow is an error, but not a violated constraint.
-    overflow = "abs(-9223372036854775807 - 1)"
-    sql = [f"CREATE TRIGGER refuse BEFORE INSERT ON {table} WHEN {when} BEGIN SELECT {overflow}; END"]
-    if database.is_postgres():
-        body = f"BEGIN PERFORM {overflow}; RETURN NEW; END"
-        sql = [
-            f"CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$",
-            f"CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION refuse()",
-        ]
-    dispatcher.recorder.commit([Write(text, ()) for text in sql])
-    dispatcher.refused_table = table
-
-
-def accept_inserts(dispatcher):
-    on_table = f" ON {dispatcher.refused_table}" if database.is_postgres() else ""
-    dispatcher.recorder.commit([Write(f"DROP TRIGGER refuse{on_table}", ())])
-
-
-def values_left(folder):
-    return sorted(path.name for path in folder.glob("values/*"))
 
 
 # The row
@@ -108,14 +84,16 @@ def test_many_threads_can_wait_for_the_row_at_once(dispatcher, gate):
 )
 def test_a_run_whose_first_write_is_refused_leaves_nothing(start, tmp_path, definition):
     dispatcher = start(run_threads=1, inline_value_bytes=100)
-    refuse_inserts(dispatcher, "1 = 1", "runs")
+    refuse_inserts("runs")
     run = submit(dispatcher, definition, "x" * 200)
     with pytest.raises(Unavailable) as caught:
         dispatcher.waiting.wait(dispatcher.ticket_of(run), PATIENCE)
     assert caught.value.retry_after == 5
     wait_until_idle(dispatcher, run)
-    assert values_left(tmp_path) == [] and Run.select().count() == Step.select().count() == Wait.select().count() == 0
-    accept_inserts(dispatcher)
+    assert (
+        runs_with_values(tmp_path) == [] and Run.select().count() == Step.select().count() == Wait.select().count() == 0
+    )
+    accept_inserts()
     dispatcher.sweep()
     assert Run.select().count() == 0
     again = submit(dispatcher, flow("a"), 1)
@@ -125,21 +103,21 @@ def test_a_run_whose_first_write_is_refused_leaves_nothing(start, tmp_path, defi
 def test_a_run_whose_first_step_is_refused_leaves_nothing(start, tmp_path):
     """The row and the step are one transaction."""
     dispatcher = start(run_threads=1, inline_value_bytes=100)
-    refuse_inserts(dispatcher, "1 = 1")
+    refuse_inserts("steps")
     tickets = [dispatcher.submit(Start(add_flow(flow(node("a", "act"))), "x" * 200, "manual")) for _ in range(5)]
     for ticket in tickets:
         with pytest.raises(Unavailable):
             dispatcher.waiting.wait(ticket, PATIENCE)
         with pytest.raises(Unavailable):
             dispatcher.waiting.response(ticket, PATIENCE)
-    accept_inserts(dispatcher)
-    assert Run.select().count() == 0 and values_left(tmp_path) == [] and dispatcher.active_count() == 0
+    accept_inserts()
+    assert Run.select().count() == 0 and runs_with_values(tmp_path) == [] and dispatcher.active_count() == 0
 
 
 def test_a_wait_of_zero_seconds_also_reports_a_refused_run(dispatcher, gate):
     run = submit(dispatcher, flow(node("g", "gate")))
     assert gate.reached.wait(PATIENCE)
-    refuse_inserts(dispatcher, "1 = 1", "runs")
+    refuse_inserts("runs")
     ticket = dispatcher.ticket_of(run)
     with pytest.raises(Unavailable):
         dispatcher.waiting.wait(ticket, 0)
@@ -147,7 +125,7 @@ def test_a_wait_of_zero_seconds_also_reports_a_refused_run(dispatcher, gate):
         dispatcher.cancel(run, "ann")
     gate.opened.set()
     assert ticket.active.ended.wait(PATIENCE)
-    accept_inserts(dispatcher)
+    accept_inserts()
     assert Run.find(run.id) is None and dispatcher.active_count() == 0
 
 
@@ -156,12 +134,12 @@ def test_a_run_that_cannot_be_released_is_forgotten(start, gate, tmp_path):
     run = submit(dispatcher, chain(node("g", "gate"), "b"), "x" * 200)
     ticket = dispatcher.ticket_of(run)
     assert gate.reached.wait(PATIENCE)
-    refuse_inserts(dispatcher, "1 = 1", "runs")
+    refuse_inserts("runs")
     stopping = Background(dispatcher.stop)
     assert dispatcher.executor._hand_back.wait(PATIENCE)
     gate.opened.set()
     stopping.result()
-    assert ticket.active.ended.is_set() and dispatcher.active_count() == 0 and values_left(tmp_path) == []
+    assert ticket.active.ended.is_set() and dispatcher.active_count() == 0 and runs_with_values(tmp_path) == []
     with pytest.raises(Unavailable):
         dispatcher.waiting.wait(ticket, PATIENCE)
 
@@ -174,16 +152,16 @@ def test_an_accepted_run_that_cannot_be_recorded_fails_later_and_delays_no_other
     at_gate(dispatcher, runs[0], gate)
     for run in runs:
         dispatcher.waiting.wait(dispatcher.ticket_of(run), 0)
-    refuse_inserts(dispatcher, "NEW.node_id = 'bad'")
+    refuse_inserts("steps", "NEW.node_id = 'bad'")
     gate.opened.set()
     assert finished(dispatcher, runs[2]).status == "success"
     wait_until_idle(dispatcher, runs[0])
     assert [run_of(run.id).status for run in runs] == ["running", "running", "success"]
-    accept_inserts(dispatcher)
-    refuse_inserts(dispatcher, "1 = 1", "run_days")
+    accept_inserts()
+    refuse_inserts("run_days")
     orphan = add_run(add_flow(flow(node("x", "act"))))
     dispatcher.sweep()
-    accept_inserts(dispatcher)
+    accept_inserts()
     dispatcher.sweep()
     for run in runs[:2]:
         row = run_of(run.id)
@@ -199,10 +177,10 @@ def test_a_run_that_cannot_be_suspended_fails_later_and_leaves_nothing_waiting(s
     run = submit(dispatcher, flow(node("v", "ask"), node("a", "act"), node("g", "gate"), node("w", "ask")))
     at_gate(dispatcher, run, gate)
     assert Wait.select().count() == 1
-    refuse_inserts(dispatcher, "NEW.node_id = 'w'")
+    refuse_inserts("steps", "NEW.node_id = 'w'")
     gate.opened.set()
     wait_until_idle(dispatcher, run)
-    accept_inserts(dispatcher)
+    accept_inserts()
     dispatcher.sweep()
     assert run_of(run.id).status == "failed" and Wait.select().count() == 0
     assert not Step.select().where(Step.status == "waiting").exists()
@@ -214,7 +192,7 @@ def test_threads_survive_all_disk_errors(start, types):
     names = {thread.name for thread in dispatcher.queue.threads}
     made = add_flow(chain("a", max_concurrent_runs=1))
     for table in ("runs", "steps", "run_days"):
-        refuse_inserts(dispatcher, "1 = 1", table)
+        refuse_inserts(table)
         tickets = []
         for _ in range(4):
             try:
@@ -223,7 +201,7 @@ def test_threads_survive_all_disk_errors(start, types):
                 assert table == "runs"
         for ticket in tickets:
             assert ticket.active.ended.wait(PATIENCE)
-        accept_inserts(dispatcher)
+        accept_inserts()
         dispatcher.sweep()
     assert {thread.name for thread in dispatcher.queue.threads if thread.is_alive()} == names
     last = dispatcher.submit(Start(made, 1, "manual")).run
@@ -237,7 +215,7 @@ def test_a_stopping_process_does_not_release_a_run_with_a_refused_write(start, g
     """The next process would repeat an effect whose result is not recorded, so the run fails."""
     one = start(run_threads=1)
     other = submit(one, chain("x", node("bad", "act"), node("g", "gate")))
-    refuse_inserts(one, "NEW.node_id = 'bad' AND NEW.status = 'success'")
+    refuse_inserts("steps", "NEW.node_id = 'bad' AND NEW.status = 'success'")
     assert gate.reached.wait(PATIENCE)
     one.stop()
     run = run_of(other.id)

@@ -3,6 +3,7 @@
 import orjson
 import pytest
 from crashes import crash_everywhere
+from engines import fill_disk, make_room, runs_with_values, statements_of_thread
 from test_dispatch import (
     add_run_of_dead_process,
     at_gate,
@@ -15,10 +16,9 @@ from test_dispatch import (
 )
 from world import PATIENCE, add_flow, chain, flow, node, raced, run_of, steps_of
 
-import database
 from dispatch import Start
 from dispatch.run_record import RunRecord
-from errors import NodeError
+from errors import NodeError, Unavailable
 from models import LogEntry, Run, Step, Wait, Workflow
 
 
@@ -138,11 +138,12 @@ def test_flows_call_each_other_in_two_processes(tmp_path, types):
     source = """
 import pathlib, sys
 import database
+from chosen_engine import connect
 from dispatch import Start
 from models import Run, Workflow
 from world import Types, process
 folder = pathlib.Path(sys.argv[1])
-database.connect(folder / "headrace.sqlite3", "normal")
+connect(folder)
 with Types() as types, process(folder, run_threads=2) as dispatcher:
     print("ready", flush=True)
     sys.stdin.readline()
@@ -285,10 +286,8 @@ def test_a_cancelled_run_cancels_all_runs_that_it_waits_for(inline, types):
 def test_a_cancellation_of_a_run_and_its_children_is_one_transaction(inline):
     """So a crash cancels all of them or none."""
     run = submit(inline, chain(call(called(call(called(node("w", "ask")))))))
-    said = []
-    database.db.connection().set_trace_callback(said.append)
-    inline.cancel(run_of(run.id), "ann")
-    database.db.connection().set_trace_callback(None)
+    with statements_of_thread() as said:
+        inline.cancel(run_of(run.id), "ann")
     assert Run.select().where(Run.cancelled == 1).count() == 3 and sum(sql.startswith("COMMIT") for sql in said) == 1
 
 
@@ -305,7 +304,7 @@ def test_a_run_cancelled_before_its_child_is_recorded_starts_no_child(start, gat
     wait_until_idle(one, run)
     assert Run.select().count() == 1 and nothing_waits()
     assert "c" not in {step.node_id for step in steps_of(run.id)}
-    assert [folder.name for folder in (tmp_path / "values").iterdir()] == [run.id]
+    assert runs_with_values(tmp_path) == [run.id]
 
 
 def test_a_run_cancelled_before_its_child_is_recorded_can_be_retried_from_there(start, gate, types):
@@ -380,13 +379,9 @@ def test_a_crash_at_any_moment_starts_each_flow_once(tmp_path, types):
 
 
 def test_a_run_whose_first_write_fails_leaves_no_file_of_its_children(start, tmp_path):
-    from test_ending import fill, make_room
-
     one = start(run_threads=1, inline_value_bytes=10)
     made = called(node("w", "ask"))
-    fill(one, 0)
-    from errors import Unavailable
-
+    fill_disk(one.recorder, 0)
     big = node("big", "give", {"value": [1] * 4_000})
     run = submit(
         one, chain(call(made, wait=False), *[{**big, "id": f"b{n}"} for n in range(50)], node("w", "ask")), "x" * 50
@@ -394,9 +389,9 @@ def test_a_run_whose_first_write_fails_leaves_no_file_of_its_children(start, tmp
     with pytest.raises(Unavailable):
         one.waiting.wait(one.ticket_of(run), PATIENCE)
     wait_until_idle(one, run)
-    make_room(one)
+    make_room(one.recorder)
     assert Run.select().count() == 0
-    assert list((tmp_path / "values").iterdir()) == []
+    assert runs_with_values(tmp_path) == []
 
 
 # Error workflows
@@ -468,7 +463,7 @@ def test_a_cancelled_run_that_then_fails_starts_no_error_workflow(start, teller,
     wait_until_idle(one, run)
     assert run_of(run.id).cancelled and Run.select().count() == 1
     assert [entry.message for entry in LogEntry.select()] == ["The run was stopped: by another process"]
-    assert not (tmp_path / "values").exists() or list((tmp_path / "values").iterdir()) == []
+    assert runs_with_values(tmp_path) == []
 
 
 def test_a_failed_error_workflow_starts_no_error_workflow(inline):

@@ -7,7 +7,6 @@ from crashes import Copying, Moments, inline_process
 from test_dispatch import output
 from world import add_flow, chain, node, run_of
 
-import database
 from dispatch import Start
 from dispatch.recorder import Recorder
 from models import Lease, Run
@@ -31,8 +30,7 @@ def test_an_effect_sees_the_same_uuid_after_a_crash_at_any_moment(tmp_path, type
     assert seen == [("first", drawn), ("second", drawn)]
     again = []
     for moment in moments[before[0] :]:
-        database.disconnect()
-        database.connect(moment.path, "normal")
+        moments.go_back_to(moment)
         Lease.delete().execute()
         seen.clear()
         with inline_process(tmp_path, Recorder()) as dispatcher:

@@ -1,10 +1,10 @@
 """Several processes, the end of a process, and a disk that refuses writes."""
 
-import sqlite3
 import threading
-from contextlib import closing
+from contextlib import contextmanager
 
 import pytest
+from engines import fill_disk, make_room, other_connection, statements_of_thread
 from servers import until
 from test_dispatch import add_run, at_gate, finished, statuses, submit, wait_until_idle
 from world import (
@@ -22,11 +22,10 @@ from world import (
     steps_of,
 )
 
-import database
 from database import lease_clock
 from dispatch import MAX_DEATHS, Start
 from errors import NodeError, Unavailable
-from models import Lease, Run, RunDay, Write
+from models import Lease, Run, RunDay
 from nodes.base import REGISTRY
 
 # Several processes
@@ -39,29 +38,26 @@ def alive(owner):
     return f"INSERT INTO leases (name, until, owner) VALUES (?, {clock.sql}, ?)", values
 
 
+@contextmanager
 def interleave(path, when, statements):
-    """Let another process execute these once, just before our connection runs a statement for which `when` holds."""
+    """Let another process execute these once, just before this thread executes a statement for which `when` holds."""
     left = list(statements)
 
-    def trace(sql):
+    def before(sql):
         if left and when(sql):
-            with closing(sqlite3.connect(path)) as other:
+            with other_connection(path) as other:
                 while left:
                     other.execute(*left.pop(0))
-                other.commit()
 
-    database.db.connection().set_trace_callback(trace)
+    with statements_of_thread(before):
+        yield
 
 
 def test_a_run_claimed_by_another_process_at_the_same_time_is_left_alone(path, inline, types):
     id_ = add_run(add_flow(flow(node("a", "act"))))
     claim = "UPDATE runs SET status = 'running', lease_owner = 'proc_other', claims = 1 WHERE id = ?"
-    interleave(
-        path,
-        lambda sql: id_ in sql,
-        [alive("proc_other"), (claim, (id_,))],
-    )
-    inline.sweep()
+    with interleave(path, lambda sql: id_ in sql, [alive("proc_other"), (claim, (id_,))]):
+        inline.sweep()
     assert (run_of(id_).lease_owner, types.effects) == ("proc_other", [])
 
 
@@ -70,14 +66,13 @@ def test_a_process_suspended_after_its_claim_does_not_execute_the_run(path, inli
     id_ = add_run(add_flow(flow(node("a", "act"))))
 
     def is_claimed(sql):
-        with closing(sqlite3.connect(path)) as other:
-            return (
-                other.execute("SELECT lease_owner FROM runs WHERE id = ?", (id_,)).fetchone()[0] == inline.lease.owner
-            )
+        with other_connection(path) as other:
+            (owner,) = other.execute("SELECT lease_owner FROM runs WHERE id = ?", (id_,)).fetchone()
+            return owner == inline.lease.owner
 
     taken = "UPDATE runs SET lease_owner = 'proc_other', claims = 2, deaths = 1 WHERE id = ?"
-    interleave(path, is_claimed, [alive("proc_other"), (taken, (id_,))])
-    inline.sweep()
+    with interleave(path, is_claimed, [alive("proc_other"), (taken, (id_,))]):
+        inline.sweep()
     row = run_of(id_)
     assert (row.status, row.lease_owner, row.claims, types.effects) == ("running", "proc_other", 2, [])
     assert inline.active_count() == 0
@@ -101,8 +96,8 @@ def test_a_run_of_a_process_that_starts_during_a_sweep_is_left_alone(path, inlin
             (id_,),
         ),
     ]
-    interleave(path, lambda sql: 'FROM "runs"' in sql, born)
-    inline.sweep()
+    with interleave(path, lambda sql: 'FROM "runs"' in sql, born):
+        inline.sweep()
     assert (run_of(id_).status, run_of(id_).lease_owner) == ("running", "proc_new")
 
 
@@ -113,11 +108,12 @@ def test_a_run_survives_the_kill_of_its_process(tmp_path, inline, types):
     source = """
 import os, pathlib, sys
 import database
+from chosen_engine import connect
 from dispatch import Start
 from models import Workflow
 from world import Types, process
 folder = pathlib.Path(sys.argv[1])
-database.connect(folder / "headrace.sqlite3", "normal")
+connect(folder)
 with Types() as types, process(folder, inline=True) as dispatcher:
     types.offer("die", lambda config, input, ctx: os._exit(9), pure=False)
     dispatcher.submit(Start(Workflow.get(), 1, "manual"))
@@ -140,10 +136,11 @@ def test_two_processes_do_not_execute_the_same_run(tmp_path, types):
     source = """
 import pathlib, sys
 import database
+from chosen_engine import connect
 from models import Run
 from world import Types, process
 folder = pathlib.Path(sys.argv[1])
-database.connect(folder / "headrace.sqlite3", "normal")
+connect(folder)
 with Types() as types, process(folder, inline=True, run_threads=4) as dispatcher:
     print("ready", flush=True)
     sys.stdin.readline()
@@ -302,31 +299,21 @@ def test_queued_runs_of_a_stopped_process_are_executed_by_another(start, gate, t
 # A disk that refuses writes
 
 
-def fill(dispatcher, pages=2):
-    """Let the database grow by at most this many pages."""
-    present = database.execute("PRAGMA page_count").fetchone()[0]
-    dispatcher.recorder.commit([Write(f"PRAGMA max_page_count = {present + pages}", ())])
-
-
-def make_room(dispatcher):
-    dispatcher.recorder.commit([Write("PRAGMA max_page_count = 1000000", ())])
-
-
 def test_a_run_that_cannot_be_recorded_is_refused(start):
     dispatcher = start()
-    fill(dispatcher)
+    fill_disk(dispatcher.recorder)
     run = submit(dispatcher, flow("a"), "x" * 50_000)
     with pytest.raises(Unavailable) as caught:
         dispatcher.waiting.wait(dispatcher.ticket_of(run), PATIENCE)
     assert caught.value.retry_after == 5
-    make_room(dispatcher)
+    make_room(dispatcher.recorder)
     assert Run.find(run.id) is None
     assert finished(dispatcher, submit(dispatcher, flow("a"), "x" * 50_000)).status == "success"
 
 
 def test_a_run_that_ended_but_was_never_recorded_is_refused(start):
     inline = start(inline=True)
-    fill(inline)
+    fill_disk(inline.recorder)
     ticket = inline.submit(Start(add_flow(flow("a")), "x" * 50_000, "manual"))
     for found in (ticket, inline.ticket_of(ticket.run)):
         with pytest.raises(Unavailable):
@@ -382,11 +369,11 @@ def test_a_lease_is_renewed_after_a_failed_renewal(start, monkeypatch):
 def test_a_run_that_cannot_be_accepted_leaves_its_key_free(start):
     dispatcher = start()
     made = add_flow(flow("a"))
-    fill(dispatcher)
+    fill_disk(dispatcher.recorder)
     with pytest.raises(Unavailable):
         dispatcher.submit(Start(made, "x" * 50_000, "manual", key="k"))
     assert dispatcher.active_count() == 0
-    make_room(dispatcher)
+    make_room(dispatcher.recorder)
     assert dispatcher.submit(Start(made, 1, "manual", key="k")).is_new
 
 
@@ -396,11 +383,11 @@ def test_a_run_whose_end_cannot_be_recorded_fails_once_the_disk_recovers(start, 
     made = chain(node("a", "linger"), node("b", "give", {"value": "x" * 50_000}))
     run = submit(dispatcher, made)
     at_gate(dispatcher, run, gate)
-    fill(dispatcher)
+    fill_disk(dispatcher.recorder)
     gate.opened.set()
     wait_until_idle(dispatcher, run)
     assert run_of(run.id).status == "running"
-    make_room(dispatcher)
+    make_room(dispatcher.recorder)
     dispatcher.sweep()
     row = run_of(run.id)
     assert row.status == "failed" and "could not be recorded" in row.error_text

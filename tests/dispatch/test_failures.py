@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from test_acceptance import accept_inserts, refuse_inserts
+from engines import accept_inserts, refuse_inserts
 from test_calls import call, called, children
 from test_dispatch import (
     add_flow,
@@ -110,12 +110,12 @@ def test_an_end_refused_by_the_disk_is_logged_once_when_it_is_written(start, gat
     dispatcher = start(run_threads=1)
     run = submit(dispatcher, chain(node("g", "gate"), node("b", "fail", {"value": "no luck"})))
     at_gate(dispatcher, run, gate)
-    refuse_inserts(dispatcher, "NEW.run_id IS NOT NULL", table="log_entries")
+    refuse_inserts("log_entries", "NEW.run_id IS NOT NULL")
     gate.opened.set()
     wait_until_idle(dispatcher, run)
     dispatcher.sweep()
     assert run_of(run.id).status == "running" and entries() == []
-    accept_inserts(dispatcher)
+    accept_inserts()
     dispatcher.sweep()
     dispatcher.sweep()
     assert finished(dispatcher, run_of(run.id)).status == "failed"

@@ -7,6 +7,7 @@ from collections import Counter
 
 import orjson
 import pytest
+from engines import runs_with_values
 from test_calls import call
 from test_dispatch import add_run, at_gate, finished, output, submit, wait_until_idle
 from test_ending import stop_at_the_gate
@@ -98,11 +99,12 @@ def test_the_limit_holds_across_processes(tmp_path):
     source = """
 import pathlib, sys, time
 import database
+from chosen_engine import connect
 from dispatch import Start
 from models import Run, Workflow
 from world import Types, process
 folder = pathlib.Path(sys.argv[1])
-database.connect(folder / "headrace.sqlite3", "normal")
+connect(folder)
 spans = []
 def busy(config, input, ctx):
     began = time.monotonic()
@@ -300,7 +302,7 @@ def test_a_run_over_the_limit_is_refused_if_overlap_is_skip(start, gate, tmp_pat
             dispatcher.submit(Start(made, "long enough for a file", "manual", key=key))
     assert Run.select().count() == 1 and IdempotencyKey.select().count() == 0
     assert dispatcher.active_count() == 1
-    assert not (tmp_path / "values").exists() or list((tmp_path / "values").iterdir()) == []
+    assert runs_with_values(tmp_path) == []
     gate.opened.set()
     assert finished(dispatcher, first).status == "success"
     again = dispatcher.submit(Start(made, 5, "manual", key="k"))
@@ -366,7 +368,7 @@ def test_a_call_is_refused_if_the_flow_starts_at_that_moment(start, types, tmp_p
         *(("a", "success"), ("n", "success"), ("c", "failed"), ("z", "success"))
     ]
     assert Run.select().count() == 2 and Wait.select().count() == 0 and LogEntry.select().count() == 1
-    assert [folder.name for folder in (tmp_path / "values").iterdir()] == [run.id]
+    assert runs_with_values(tmp_path) == [run.id]
 
 
 @pytest.mark.parametrize("wait", [False, True])

@@ -8,7 +8,8 @@ import time
 from collections import namedtuple
 
 import pytest
-from test_acceptance import accept_inserts, refuse_inserts
+from chosen_engine import ON_POSTGRES
+from engines import accept_inserts, count_transactions, refuse_inserts
 from world import PATIENCE, Gate, add_flow, chain, flow, node, run_of, steps_of
 from write_locks import another_writer
 
@@ -85,13 +86,13 @@ def is_empty():
 @pytest.mark.usefixtures("unhurried")
 def test_a_turn_is_one_commit(loop):
     flows = [add_flow(chain("a", node("log", "log", {"message": "m"}), "b")) for _ in range(3)]
-    before = database.commits()
+    before = count_transactions()
     for made in (*flows, *flows):
         assert loop.start(made)
-    assert database.commits() == before and is_empty() and loop.told.empty()
+    assert count_transactions() == before and is_empty() and loop.told.empty()
     loop.quick.end_turn()
     ends = loop.ends(6)
-    assert database.commits() == before + 2  # the counter rises at the beginning and the end of a commit
+    assert count_transactions() == before + 1
     assert [(end.outcome.status, end.output, end.error) for end in ends] == [("success", b"null", None)] * 6
     assert Run.select().count() == LogEntry.select().count() == 6
     for end in ends:
@@ -102,11 +103,11 @@ def test_a_turn_is_one_commit(loop):
 
 @pytest.mark.usefixtures("unhurried")
 def test_a_turn_without_runs_writes_nothing(loop):
-    before = database.commits()
+    before = count_transactions()
     for _ in range(3):
         loop.quick.end_turn()
     loop.dispatcher.recorder.commit([])
-    assert database.commits() == before + 2  # from that commit alone
+    assert count_transactions() == before + 1  # from that commit alone
 
 
 @pytest.mark.usefixtures("unhurried")
@@ -152,13 +153,13 @@ def test_a_caller_whose_report_fails_does_not_stop_other_reports(loop, caplog):
 @pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("table", ["runs", "run_days"])
 def test_refused_turns_leave_nothing(loop, table):
-    refuse_inserts(loop.dispatcher, "1 = 1", table)
+    refuse_inserts(table)
     for definitions in ([flow("a")], [chain("a", node("s", "stop", {"message": "m"}))] * 3):
         ends = loop.turn(*definitions)
         assert all(isinstance(end.error, database.OperationalError) for end in ends)
     loop.end()
     assert is_empty()
-    accept_inserts(loop.dispatcher)
+    accept_inserts()
     loop.end()
     assert is_empty()
     assert loop.turn(flow("a"))[0].error is None
@@ -166,7 +167,7 @@ def test_refused_turns_leave_nothing(loop, table):
 
 @pytest.mark.usefixtures("unhurried")
 def test_a_run_that_cannot_be_recorded_does_not_affect_others_of_its_turn(loop):
-    refuse_inserts(loop.dispatcher, BAD, "runs")
+    refuse_inserts("runs", BAD)
     ends = loop.turn(flow("good"), flow("bad"), flow("good"), flow("good"))
     assert sorted(end.error is None for end in ends) == [False, True, True, True]
     assert {end.run.id for end in ends if end.error is None} == {run.id for run in Run.select()}
@@ -179,8 +180,13 @@ def submit_blocked_batch(dispatcher):
     gate = Gate()
 
     class Writes(list):
+        # On PostgreSQL, the writes of a group are looked through once before, for the locks that they need.
+        before = 1 if ON_POSTGRES else 0
+
         def __iter__(self):
-            gate(None, None, None)
+            if not self.before:
+                gate(None, None, None)
+            self.before -= 1
             return super().__iter__()
 
     dispatcher.recorder.submit(Writes())
@@ -269,7 +275,7 @@ def test_a_turn_that_the_recorder_has_begun_is_not_revoked(loop):
 @pytest.mark.usefixtures("unhurried")
 def test_runs_that_are_written_one_by_one_are_revoked_too(loop):
     """One run of the turn fails, so each is written alone; just then another batch holds the write lock."""
-    refuse_inserts(loop.dispatcher, BAD, "runs")
+    refuse_inserts("runs", BAD)
     good, bad = add_flow(flow("good")), add_flow(flow("bad"))
     before = submit_blocked_batch(loop.dispatcher)
     assert before.reached.wait(PATIENCE)

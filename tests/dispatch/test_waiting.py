@@ -329,11 +329,12 @@ def test_two_processes_that_wake_runs_at_the_same_time_wake_each_once(tmp_path, 
     source = """
 import pathlib, sys
 import database
+from chosen_engine import connect
 from models import Run
 from nodes.base import Suspend
 from world import Types, process
 folder = pathlib.Path(sys.argv[1])
-database.connect(folder / "headrace.sqlite3", "normal")
+connect(folder)
 with Types() as types, process(folder, run_threads=2) as dispatcher:
     types.offer("ask", lambda config, input, ctx: Suspend(1, ""), suspends=True, answers=("yes", "no"),
                 resume=lambda self, config, input, answer: answer.name)

@@ -79,12 +79,13 @@ def test_a_waiting_run_survives_a_kill_after_its_answer(tmp_path, inline, types)
     source = """
 import os, pathlib, sys
 import database
+from chosen_engine import connect
 from dispatch import Start
 from models import Workflow
 from nodes.base import Suspend
 from world import Types, process
 folder = pathlib.Path(sys.argv[1])
-database.connect(folder / "headrace.sqlite3", "normal")
+connect(folder)
 with Types() as types, process(folder, inline=True) as dispatcher:
     types.offer("die", lambda config, input, ctx: os._exit(9), pure=False)
     types.offer("ask", lambda config, input, ctx: Suspend(None, ""), suspends=True, answers=("yes", "no"),

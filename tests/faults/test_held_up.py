@@ -25,7 +25,8 @@ SET = {"nodes": [{"id": "a", "type": "set", "config": {"values": {"n": "{{ input
 WRITER = """
 import pathlib, sys
 import database
-database.connect(pathlib.Path(sys.argv[1]), "normal")
+from chosen_engine import connect
+connect(sys.argv[1])
 with database.write():
     database.execute("UPDATE workspaces SET name = name")
     print("ready", flush=True)

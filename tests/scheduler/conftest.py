@@ -2,6 +2,7 @@ import time
 from itertools import count
 
 import pytest
+from chosen_engine import database_of
 from retention_world import NOW, OLD
 from sources import Source, polling, watched
 from world import add_flow, flow, fresh_database
@@ -73,6 +74,7 @@ def keep(tmp_path, payloads):
 
     def part(wall=lambda: NOW, monotonic=time.monotonic, pause=lambda seconds: False, audit=365, **bounds):
         bounds = {f"retention_{name}": bound for name, bound in ({"days": 0} | bounds).items()}
-        return Retention(Config(data_dir=tmp_path, audit_days=audit, **bounds), payloads, wall, monotonic, pause)
+        config = Config(data_dir=tmp_path, **database_of(tmp_path), audit_days=audit, **bounds)
+        return Retention(config, payloads, wall, monotonic, pause)
 
     return part

@@ -153,8 +153,9 @@ def test_leaders_in_several_processes_fire_once(path):
     for _ in range(200):
         schedule(every=5, catch_up="all")
     source = """
-import sys, pathlib, database
-database.connect(pathlib.Path(sys.argv[1]), "normal")
+import sys, database
+from chosen_engine import connect
+connect(sys.argv[1])
 from scheduler.firing import fire_due
 print("ready", flush=True)
 sys.stdin.readline()

@@ -127,8 +127,9 @@ def test_one_of_many_processes_leads(clock):
 @pytest.mark.slow
 def test_processes_that_start_together_have_different_names(path):
     source = """
-import sys, pathlib, database
-database.connect(pathlib.Path(sys.argv[1]))
+import sys
+from chosen_engine import connect
+connect(sys.argv[1])
 from scheduler.leader import Leader
 print(Leader(print).owner)
 """

@@ -12,7 +12,7 @@ from models import Poll
 @pytest.fixture
 def app(config, first_app, monkeypatch):
     """The app without its threads, so that nothing fires."""
-    database.connect(config.database_path, config.durability)
+    database.connect(config.database, config.durability)
     monkeypatch.setitem(first_app.extensions, "headrace", workflow_server.Server(config))
     yield first_app
     database.disconnect()

@@ -394,11 +394,12 @@ def test_a_stopped_process_writes_nothing_and_others_continue_at_once(source, tm
 
 
 RACER = """
-import sys, pathlib, database
+import pathlib, sys, database
+from chosen_engine import connect
 from world import process
 from sources import Process, Source, watched
 from models import Poll
-database.connect(pathlib.Path(sys.argv[1]), "normal")
+connect(sys.argv[1])
 source = Source()
 with watched(source), process(pathlib.Path(sys.argv[2]), inline=True) as dispatcher:
     dispatcher.close()

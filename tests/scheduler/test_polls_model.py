@@ -1,15 +1,16 @@
 """With any source, any process and any crash: a new entry found by a completed poll has exactly one run.
 
-A crash leaves a prefix of the commits, so the files are copied at each commit, and the test continues with one copy.
+A crash leaves a prefix of the commits, so the rows are copied at each commit, and the test continues with one copy.
 """
 
 import os
-import shutil
-import tempfile
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from chosen_engine import connect
+from engines import restore, snapshot, statements_of_thread
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moments import DAY, HOUR, SECOND, Clock
@@ -39,27 +40,17 @@ STEPS = st.one_of(
 )
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    """A database as the first start leaves it."""
-    folder = tmp_path_factory.mktemp("template")
-    with fresh_database(folder):
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return folder
-
-
 class Story:
     """A source, a flow that polls it, and processes of which one polls at a time."""
 
     def __init__(self, folder, source, backlog):
         self.folder, self.source, self.clock = folder, source, Clock(now_ms())
+        self.path = folder / "headrace.sqlite3"
         self.backlog = backlog
         self.count = 0
         self.hidden = []
         self.before, self.must, self.may = set(), set(), set()
         self.begun = False
-        self.copies = 0
-        database.connect(folder / "headrace.sqlite3", "normal")
         self.flow = active(definition(backlog=backlog))
 
     # The source
@@ -131,28 +122,20 @@ class Story:
 
         def copy(sql):
             if sql.upper().startswith("COMMIT"):
-                made.append(self.copied())
+                made.append(snapshot(self.path))
 
-        database.db.connection().set_trace_callback(copy)
         begun, sets = self.begun, (set(self.before), set(self.must), set(self.may))
-        self.look()
-        database.db.connection().set_trace_callback(None)
-        made.append(self.copied())
+        with statements_of_thread(copy):
+            self.look()
+        made.append(snapshot(self.path))
         self.begun, (self.before, self.must, self.may) = begun, sets
         self.go_on_from(made[number % len(made)])
         self.note()
 
-    def copied(self):
-        self.copies += 1
-        copy = self.folder.parent / f"copy_{self.copies}"
-        shutil.copytree(self.folder, copy, ignore=shutil.ignore_patterns("*-shm", "*.lock"))
-        return copy
-
-    def go_on_from(self, copy):
+    def go_on_from(self, rows):
         database.disconnect()
-        shutil.rmtree(self.folder)
-        shutil.copytree(copy, self.folder)
-        database.connect(self.folder / "headrace.sqlite3", "normal")
+        restore(self.path, rows)
+        connect(self.path)
 
     def be_overtaken(self, number):
         """During a poll another process polls, and completes it; the result of the first is discarded."""
@@ -225,22 +208,17 @@ class Watched(Source):
 
 @settings(max_examples=examples(EXAMPLES), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(backlog=st.booleans(), steps=st.lists(STEPS, min_size=5, max_size=25))
-def test_an_entry_found_by_a_completed_poll_has_one_run(template, backlog, steps):
+def test_an_entry_found_by_a_completed_poll_has_one_run(backlog, steps):
     source = Watched()
-    with tempfile.TemporaryDirectory(dir=MEMORY) as name, watched(source):
-        folder = Path(name) / "data"
-        shutil.copytree(template, folder)
-        story = Story(folder, source, backlog)
-        try:
-            for what, with_ in steps:
-                getattr(story, what.replace(" ", "_"))(with_)
-                story.check()
-            Run.update(status="success").execute()
-            story.clock.now = now_ms()
-            for _ in range(3):
-                story.look()
-            assert row(story.flow).last_error is None and Poll.select().count() == 1
+    with TemporaryDirectory(dir=MEMORY) as name, watched(source), fresh_database(Path(name)):
+        story = Story(Path(name), source, backlog)
+        for what, with_ in steps:
+            getattr(story, what.replace(" ", "_"))(with_)
             story.check()
-            assert set(source.shown) <= story.must | story.before
-        finally:
-            database.disconnect()
+        Run.update(status="success").execute()
+        story.clock.now = now_ms()
+        for _ in range(3):
+            story.look()
+        assert row(story.flow).last_error is None and Poll.select().count() == 1
+        story.check()
+        assert set(source.shown) <= story.must | story.before

@@ -368,18 +368,19 @@ HOLDS = """
 import sys
 from pathlib import Path
 import database
+from chosen_engine import connect, database_of
 from config import Config
 from dispatch.payloads import Payloads
 from scheduler.retention import Retention
 
 folder, now = Path(sys.argv[1]), int(sys.argv[2])
-database.connect(folder / "headrace.sqlite3", "normal")
+connect(folder)
 
 def pause(seconds):
     print("at it", flush=True)
     sys.stdin.readline()
 
-config = Config(data_dir=folder, retention_days=30)
+config = Config(data_dir=folder, **database_of(folder), retention_days=30)
 Retention(config, Payloads(folder / "values", 1000), lambda: now, pause=pause).work()
 """
 

@@ -34,6 +34,7 @@ def files_up_to(size):
 
 
 @pytest.mark.parametrize("more", [0, 10_000, 100_000])
+@pytest.mark.sqlite_only("the process limits the size of the database file")
 def test_a_full_disk_stops_it_and_leaves_all_consistent(make, keep, payloads, path, more):
     for number in range(400):
         make(OLD + number, steps=3, text="t" * 500, large=1_001)
@@ -60,6 +61,7 @@ def fill(make, at):
         make(at + number, steps=4, text="t" * 2_000)
 
 
+@pytest.mark.sqlite_only("PostgreSQL gives space back itself")
 def test_the_file_shrinks_and_its_log_is_emptied(make, keep, path):
     fill(make, OLD)
     stays = make(RECENT)
@@ -71,6 +73,7 @@ def test_the_file_shrinks_and_its_log_is_emptied(make, keep, path):
     assert left.free <= before / 100 and left.total == path.stat().st_size
 
 
+@pytest.mark.sqlite_only("PostgreSQL gives space back itself")
 def test_the_file_shrinks_in_small_steps(make, keep, path):
     fill(make, OLD)
     list(islice(keep(days=30).steps(NOW), 200))
@@ -84,6 +87,7 @@ def test_the_file_shrinks_in_small_steps(make, keep, path):
     assert len(steps) > 3 and max(steps) <= 2 * database.sqlite.PAGES_AT_ONCE * 4096
 
 
+@pytest.mark.sqlite_only("PostgreSQL keeps its own log")
 def test_a_reader_delays_only_the_truncation_of_the_log(make, keep, path):
     fill(make, OLD)
     reader = sqlite3.connect(path, isolation_level=None)
@@ -99,6 +103,7 @@ def test_a_reader_delays_only_the_truncation_of_the_log(make, keep, path):
     assert execute("PRAGMA busy_timeout").fetchone() == (database.sqlite.BUSY_MS,)
 
 
+@pytest.mark.sqlite_only("it is about a file")
 def test_a_file_of_the_old_format_cannot_shrink_and_a_warning_is_logged_once(tmp_path, payloads, keep, caplog):
     old_file = tmp_path / "old.sqlite3"
     old = sqlite3.connect(old_file)

@@ -3,10 +3,12 @@
 import json
 import shutil
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
+from chosen_engine import ON_POSTGRES, database_of
 from flask.testing import FlaskClient
-from on_postgres import ON_POSTGRES, database_of, new_database
+from on_postgres import new_database
 
 import database
 import workflow_server
@@ -54,13 +56,12 @@ def make_config(data_dir, **settings):
 
 
 def copy_database(first, config):
-    """Copy the database of a stopped server, and its key, to the data folder of `config`. Return `config`."""
+    """Copy the database of a stopped server, and its key, for the server of `config`. Return the config of the copy."""
     config.data_dir.mkdir(exist_ok=True)
     shutil.copy(first.data_dir / KEY_FILE, config.data_dir)
     if ON_POSTGRES:
-        new_database(config.database_path, first.database_url)
-    else:
-        shutil.copy(first.database_path, config.database_path)
+        return replace(config, database_url=new_database(config.database_path, first.database_url))
+    shutil.copy(first.database_path, config.database_path)
     return config
 
 

@@ -4,13 +4,13 @@ import re
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from chosen_engine import connect, database_of
+from engines import restore, snapshot
 from world import run_of, steps_of
 
 import database
 from config import Config
-from database import backups
 from dispatch import Dispatcher, Resources, make_services
 from dispatch.payloads import Kept
 from dispatch.recorder import Recorder
@@ -33,7 +33,7 @@ class Copying(Recorder):
 class Moment:
     """A state of the database: the number of actions before it, and the recorded steps with effects."""
 
-    path: Path
+    rows: object
     action: int
     done: set = field(default_factory=set)
 
@@ -42,22 +42,26 @@ class Moments(list):
     """The states of the database during one sequence of actions."""
 
     def __init__(self, folder):
-        self.folder, self.action = folder, 0
+        self.path, self.action = folder / "headrace.sqlite3", 0
 
     def copy(self):
-        path = self.folder / f"moment_{len(self)}.sqlite3"
-        backups.copy_database(path)
         done = {
             f"{step.run_id}:{step.node_id}:{step.item_index or 0}"
             for step in Step.select().where(Step.status == "success")
         }
-        self.append(Moment(path, self.action, done))
+        self.append(Moment(snapshot(self.path), self.action, done))
+
+    def go_back_to(self, moment):
+        """Give the database the rows of that moment, and connect to it."""
+        database.disconnect()
+        restore(self.path, moment.rows)
+        connect(self.path)
 
 
 @contextmanager
 def inline_process(folder, recorder, **settings):
     """Like `world.process`, in the test's own thread, with this recorder."""
-    config = Config(data_dir=folder, run_threads=2, grace=0, lease=3600, **settings)
+    config = Config(data_dir=folder, **database_of(folder), run_threads=2, grace=0, lease=3600, **settings)
     recorder.start()
     dispatcher = Dispatcher(Resources(config, make_services(config)), recorder, inline=True)
     dispatcher.start()
@@ -113,8 +117,7 @@ def crash_everywhere(folder, types, actions, **settings):
     effects = _without_runs(types.effects)
     written = _copied(values, folder / "written")
     for moment in moments:
-        database.disconnect()
-        database.connect(moment.path, "normal")
+        moments.go_back_to(moment)
         Lease.delete().execute()
         types.effects.clear()
         if not Run.select().exists():

@@ -1,24 +1,46 @@
 """The tests of the server on PostgreSQL: with HEADRACE_TEST_DATABASE=postgres, each test has a database of its own.
 
 The controller of the tests starts one server, which syncs nothing to the disk, and migrates one database; every other
-database is a copy of that one.
+database is a copy of that one, or of a database with rows for many tests.
 """
 
-import hashlib
 import os
+import shutil
+import tempfile
+import time
+from collections import deque
 from contextlib import suppress
+from functools import cache
+from itertools import count
 from pathlib import Path
 
+import postgres_rows
 import psycopg
 import pytest
+from chosen_engine import NOTES, ON_POSTGRES, SERVER, note_of, url_of
 from sql_servers import POSTGRES, Server, program
 
 import database
 
-ON_POSTGRES = os.environ.get("HEADRACE_TEST_DATABASE") == "postgres"
-SERVER = "TEST_POSTGRES_URL"  # the environment variable with the URL of the server, for all processes of the tests
 TEMPLATE = "headrace_template"
+END_SECONDS = 5
+END_SESSIONS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+# What a test may have added: tables, columns, indexes, triggers, functions.
+SHAPE = """
+SELECT md5(string_agg(name, ' ' ORDER BY name)) FROM (
+  SELECT format('%s %s %s', relname, relkind, relnatts) AS name FROM pg_class
+  WHERE relnamespace = 'public'::regnamespace
+  UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger
+  UNION ALL SELECT 'function ' || proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+) AS names
+"""
 _server = None
+_released = deque()
+_numbers = count()
+_connections = {}  # by the name of the database
 
 
 class Plain(Server):
@@ -56,6 +78,7 @@ def start():
         pytest.exit("This machine has no PostgreSQL, so nothing is tested on it", returncode=0)
     _server = Plain(Path(os.devnull))
     os.environ[SERVER] = _server.address("")
+    os.environ[NOTES] = tempfile.mkdtemp(prefix="headrace-databases-")
     _ask(f"CREATE DATABASE {TEMPLATE}")
     database.connect(f"{os.environ[SERVER]}{TEMPLATE}", "normal")
     database.migrate()
@@ -64,32 +87,90 @@ def start():
 
 def stop():
     """Stop the server."""
+    close_connections()
     if _server is not None:
+        shutil.rmtree(os.environ[NOTES])
         with suppress(ProcessLookupError):
             _server.stop()
 
 
-def url_of(path):
-    """Return the URL of the database that stands for the SQLite file at this path; empty if SQLite is tested."""
-    return f"{os.environ[SERVER]}t_{hashlib.md5(str(path).encode()).hexdigest()[:20]}" if ON_POSTGRES else ""
-
-
-def database_of(folder):
-    """Return the settings of a server with this data folder: its database, and where its files are."""
-    files = {"files_dir": folder / "files"} if ON_POSTGRES else {}
-    return {"database_url": url_of(folder / "headrace.sqlite3"), **files}
-
-
 def new_database(path, template=None):
-    """Create the database that stands for this file as a copy of another one (its URL). Return its URL."""
-    url = url_of(path)
-    name, template = url.rpartition("/")[2], (template or TEMPLATE).rpartition("/")[2]
+    """Make the database that stands for this file, with the schema and rows of another one (its URL). Return its URL.
+
+    A database that a test has released gets other rows: to create one, a copy of 8 MB, takes ten times as long.
+    """
+    template = (template or TEMPLATE).rpartition("/")[2]
+    forget_database(path)
+    while _released:
+        name = _released.popleft()
+        if _replace_rows(name, template):
+            break
+        _drop(name)
+    else:
+        name = f"{note_of(path).name}_{next(_numbers)}"
+        _disconnect(template)  # A database with connections cannot be copied.
+        _ask(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    note_of(path).write_text(name)
+    return url_of(path)
+
+
+def release_database(path):
+    """Let another test use the database that stands for this file: this test has closed its connections."""
+    if ON_POSTGRES and note_of(path).exists():
+        _released.append(note_of(path).read_text())
+        note_of(path).unlink()
+
+
+def forget_database(path):
+    """Delete the database that stands for this file, if there is one."""
+    if note_of(path).exists():
+        _drop(note_of(path).read_text())
+        note_of(path).unlink()
+
+
+def _replace_rows(name, template):
+    """Give the database the rows of the template. Return False if a test has changed its schema, or still uses it."""
+    connection = _connect(name)
+    shape, rows = _shape_and_rows(template)
+    deadline = time.monotonic() + END_SECONDS
+    while connection.execute(END_SESSIONS).fetchall() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    if time.monotonic() >= deadline or connection.execute(SHAPE).fetchone() != shape:
+        return False
+    with connection.transaction():
+        postgres_rows.replace_rows(connection, rows)
+    return True
+
+
+@cache
+def _shape_and_rows(template):
+    with postgres_rows.connected(f"{os.environ[SERVER]}{template}") as connection:
+        return connection.execute(SHAPE).fetchone(), postgres_rows.read_rows(connection)
+
+
+def _connect(name):
+    """Return a connection to this database, which stays open: the server needs ten times as long for a new one."""
+    if name not in _connections:
+        url = f"{os.environ[SERVER]}{name}"
+        _connections[name] = psycopg.connect(url, autocommit=True, cursor_factory=psycopg.RawCursor)
+    return _connections[name]
+
+
+def _disconnect(name):
+    if name in _connections:
+        _connections.pop(name).close()
+
+
+def close_connections():
+    """Close the connections of this process that stay open."""
+    for name in list(_connections):
+        _disconnect(name)
+
+
+def _drop(name):
+    _disconnect(name)
     _ask(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-    _ask(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-    return url
 
 
-def _ask(*statements):
-    with psycopg.connect(f"{os.environ[SERVER]}postgres", autocommit=True) as admin:
-        for statement in statements:
-            admin.execute(statement)
+def _ask(statement):
+    _connect("postgres").execute(statement)

@@ -1,9 +1,17 @@
-"""SQLite's query plans for the queries of a function."""
+"""The database's plans for the queries of a function."""
 
 import logging
 
-from database import execute
+from chosen_engine import ON_POSTGRES
+
+from database import execute, write
 from models import Write
+
+PARTIAL = (
+    "SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE indpred IS NOT NULL"
+    if ON_POSTGRES
+    else "SELECT name FROM sqlite_master WHERE type = 'index' AND sql LIKE '% WHERE %'"
+)
 
 
 def queries_of(work, caplog):
@@ -22,13 +30,43 @@ def log_each(unit):
 
 
 def explain(work, caplog):
-    """Return the steps of SQLite's plan for each query of `work()`, as pairs of SQL and step."""
+    """Return the steps of the database's plan for each query of `work()`, as pairs of SQL and step.
+
+    The steps are in SQLite's words, also on PostgreSQL, which may use an index here wherever there is one: by itself
+    it reads tables of a few rows as a whole.
+    """
+    steps = _steps_on_postgres if ON_POSTGRES else _steps_on_sqlite
     return [
-        (sql, row[3])
+        (sql, step)
         for sql, params in queries_of(work, caplog)
-        if sql.startswith(("SELECT", "UPDATE", "DELETE", "WITH", "INSERT", "REPLACE"))
-        for row in execute(f"EXPLAIN QUERY PLAN {sql}", tuple(params or ())).fetchall()
+        if sql.lstrip("(").startswith(("SELECT", "UPDATE", "DELETE", "WITH", "INSERT", "REPLACE"))
+        for step in steps(sql, tuple(params or ()))
     ]
+
+
+def _steps_on_sqlite(sql, params):
+    return [row[3] for row in execute(f"EXPLAIN QUERY PLAN {sql}", params).fetchall()]
+
+
+def _steps_on_postgres(sql, params):
+    with write():
+        for way in ("seqscan", "sort", "hashjoin", "mergejoin"):
+            execute(f"SET LOCAL enable_{way} = off")
+        (plans,) = execute(f"EXPLAIN (FORMAT JSON) {sql}", params).fetchone()
+    return list(_in_words(plans[0]["Plan"]))
+
+
+def _in_words(plan):
+    """Yield the steps of a plan of PostgreSQL in SQLite's words."""
+    kind, table, index = plan["Node Type"], plan.get("Relation Name", ""), plan.get("Index Name", "")
+    if kind.endswith("Sort"):
+        yield "USE TEMP B-TREE"
+    elif kind == "Seq Scan":
+        yield f"SCAN {table}"
+    elif index:
+        yield f"{'SEARCH' if 'Index Cond' in plan else 'SCAN'} {table} USING INDEX {index}"
+    for part in plan.get("Plans", ()):
+        yield from _in_words(part)
 
 
 def is_full(step):
@@ -37,8 +75,7 @@ def is_full(step):
     Exceptions: a partial index, which is small; a given list (`json_each`); and the rows that other steps of the plan
     have found.
     """
-    partial = execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql LIKE '% WHERE %'").fetchall()
     if step.startswith("SCAN (subquery") or step == "SCAN found":
         return False
-    small = ("SCAN CONSTANT ROW", *(f"INDEX {name}" for (name,) in partial))
+    small = ("SCAN CONSTANT ROW", *(f"INDEX {name}" for (name,) in execute(PARTIAL).fetchall()))
     return step.startswith("SCAN") and "VIRTUAL TABLE" not in step and not step.endswith(small)

@@ -4,6 +4,7 @@ from itertools import count
 from pathlib import Path
 
 import world
+from chosen_engine import ON_POSTGRES
 
 from database import execute
 from dispatch.payloads import Kept
@@ -38,7 +39,8 @@ def strays():
 def check_consistent(payloads):
     """Check that every row has its run, every run is complete, and every value of a row can be read."""
     assert strays() == {} and Fact.find(rows.REMOVING) is None
-    assert execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    if not ON_POSTGRES:
+        assert execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     for run in Run.select():
         assert world.steps_of(run.id)
         if run.input_bytes is not None:

@@ -9,13 +9,14 @@ import sys
 import threading
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import orjson
 from children import end_child, start_child
-from on_postgres import ON_POSTGRES, database_of, new_database
+from chosen_engine import ON_POSTGRES, connect, database_of
 
 import database
 import engine
@@ -152,16 +153,24 @@ def fresh_database(folder):
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "headrace.sqlite3"
     if ON_POSTGRES:
-        database.connect(new_database(path), "normal")
+        on_postgres().new_database(path)
     else:
         path.write_bytes(migrated_database())
-        database.connect(path, "normal")
-    with database.write():
-        pass  # like the migrations, so that commits are counted from here on
+    connect(path)
+    if not ON_POSTGRES:
+        with database.write():
+            pass  # like the migrations, so that commits are counted from here on
     try:
         yield path
     finally:
         database.disconnect()
+        if ON_POSTGRES:
+            on_postgres().release_database(path)
+
+
+def on_postgres():
+    """Return the module with the databases of tests; processes that tests start need no drivers and no pytest."""
+    return import_module("on_postgres")
 
 
 @contextmanager

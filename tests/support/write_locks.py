@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from world import PATIENCE, start_python
 
 HOLD = """
-import pathlib, sys
+import sys
 import database
-database.connect(pathlib.Path(sys.argv[1]), "normal")
+from chosen_engine import connect
+connect(sys.argv[1])
 with database.write():
     print("writing", flush=True)
     sys.stdin.readline()

@@ -16,7 +16,9 @@ ORDER = {"runs": "id", "all_steps": "run_id, seq", "log_entries": "id", "run_day
 
 def list_tables():
     """Return the names of our tables, without those in which only an engine keeps something."""
-    return [name for name in database.db.get_tables() if not re.match("sqlite_|.*_fts|server_counters", name)]
+    return [
+        name for name in database.db.get_tables() if not re.match("sqlite_|.*_fts|server_counters|commit_numbers", name)
+    ]
 
 
 def count_rows():

@@ -32,9 +32,9 @@ ASK = {"nodes": [{"id": "ask", "type": "approval", "config": {"message": "Go?"}}
 
 OTHER = """
 import sys, database
-from pathlib import Path
+from chosen_engine import connect
 from models import LogEntry, Membership, Run, User, Workflow
-database.connect(Path(sys.argv[1]), "normal")
+connect(sys.argv[1])
 user, flow = User.find(sys.argv[2]), Workflow.get()
 place = flow.workspace_id
 def member(): return Membership.get_with_user(place, user.id)

@@ -413,9 +413,9 @@ def test_the_host_that_a_trusted_proxy_names_is_that_of_the_input(config, hook, 
 
 OTHER_PROCESS = """
 import pathlib, sys, workflow_server
-from config import Config
+from apps import make_config
 from shortcuts import BehindShortcut
-app = workflow_server.create_app(Config(data_dir=pathlib.Path(sys.argv[1]), durability="normal"))
+app = workflow_server.create_app(make_config(pathlib.Path(sys.argv[1])))
 server = app.extensions["headrace"]
 server.start()
 app.wsgi_app = behind = BehindShortcut(app)

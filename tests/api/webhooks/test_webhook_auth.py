@@ -7,6 +7,7 @@ import time
 
 import orjson
 import pytest
+from engines import stored_bytes
 
 from api.webhooks.auth import is_authentic
 from api.webhooks.refusal_log import MAX_LINES, MAX_REFUSALS, WINDOW, RefusalLog
@@ -289,6 +290,7 @@ def test_no_secret_is_left_in_any_file_of_the_server(client, protected, config, 
     call(client, X_Key="wronghunter2")
     server.recorder.commit([])
     written = b"".join(path.read_bytes() for path in config.data_dir.rglob("*") if path.is_file())
+    written += stored_bytes(config.database_path)
     assert b"in the record" in written
     secrets = ["hunter2", "chocolatechip", "cHJveHk6cHJveHk", "somebodyelses", *headers.values()]
     secrets += [value.rpartition(" ")[2].rpartition("=")[2] or "=" * 9 for value in headers.values()]

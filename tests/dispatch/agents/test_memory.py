@@ -7,7 +7,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from on_postgres import url_of
 from properties import examples
 from world import at_once, fresh_database, raced
 
@@ -100,17 +99,17 @@ def test_threads_that_write_the_same_key_at_once_leave_one_entry():
 @pytest.mark.slow
 def test_processes_that_write_the_same_keys_at_once_leave_one_entry_each(path):
     source = """
-import sys, pathlib, database
+import sys, database
+from chosen_engine import connect
 from dispatch.agents.memory import Memory
-place = sys.argv[1]
-database.connect(place if "://" in place else pathlib.Path(place), "normal")
+connect(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
 ids = {Memory("ws_1").write("a", f"k{number % 3}", f"words {number}")["id"] for number in range(150)}
 print(*ids)
 database.disconnect()
 """
-    ids = raced(2, source, url_of(path) or path)
+    ids = raced(2, source, path)
     assert len(ids) == 6 and len(set(ids)) == 3 == row_count()
     check_index()
 
