@@ -161,6 +161,12 @@ def statements() -> AbstractContextManager[Execute]:
     return _engine.statements()
 
 
+def execute_together(writes: Iterable[tuple[str, tuple[Any, ...]]]) -> list[int]:
+    """Execute statements of the open transaction on PostgreSQL in one round trip. Return their row counts."""
+    counts: list[int] = _engine.execute_together(writes)
+    return counts
+
+
 def space() -> Space:
     """Return the size of the database, without a write-ahead log. Takes microseconds to milliseconds."""
     found: Space = _engine.space()

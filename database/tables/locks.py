@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from database import Execute, execute, is_postgres
+from database import execute, is_postgres
 
 from .base import IN_LIST, Write, encode_list
 
@@ -52,7 +52,12 @@ class FlowLock(NamedTuple):
 def lock_names(kind: str, names: Iterable[str], shared: bool = False) -> None:
     """Wait for the locks of these names and keep them until the end of the transaction."""
     if is_postgres():
-        execute(LOCK_NAMES, (_encode_keys({_key(kind, name): not shared for name in names}),))
+        execute(*make_names_lock(kind, names, shared))
+
+
+def make_names_lock(kind: str, names: Iterable[str], shared: bool = False) -> Write:
+    """Return the statement of `lock_names`."""
+    return Write(LOCK_NAMES, (_encode_keys({_key(kind, name): not shared for name in names}),))
 
 
 def lock_flow(workflow_id: str) -> None:
@@ -66,8 +71,8 @@ def lock_runs(ids: Iterable[str]) -> None:
         execute(LOCK_RUNS, (encode_list(sorted(ids)),))
 
 
-def lock_for(items: Iterable[Any], execute: Execute) -> None:
-    """Take the locks for these items of units: of flows, and of every run that a statement names."""
+def make_locks(items: Iterable[Any]) -> list[Write]:
+    """Return the statements that lock what these items of units need: flows, and every run that a statement names."""
     keys: dict[int, bool] = {}
     runs = set[str]()
     for item in items:
@@ -76,10 +81,8 @@ def lock_for(items: Iterable[Any], execute: Execute) -> None:
             keys[key] = keys.get(key, False) or item.alone
         elif isinstance(item, Write) and _needs_lock(item.sql):
             runs.update(value for value in item.params if type(value) is str and RUN_ID.match(value))
-    if keys:
-        execute(LOCK_NAMES, (_encode_keys(keys),))
-    if runs:
-        execute(LOCK_RUNS, (encode_list(sorted(runs)),))
+    found = [Write(LOCK_NAMES, (_encode_keys(keys),))] if keys else []
+    return [*found, Write(LOCK_RUNS, (encode_list(sorted(runs)),))] if runs else found
 
 
 @lru_cache(4_096)

@@ -9,12 +9,12 @@ import peewee
 import psycopg
 import pytest
 from tcp_proxy import TcpProxy
-from world import PATIENCE, add_flow, flow
+from world import PATIENCE, add_flow, flow, started_recorder
 
 import database
 from database import LockTimeout, execute, fetch_value, lock_wait, postgres, write, write_runs
 from database.postgres import translate
-from errors import ConfigError
+from errors import ConfigError, Conflict
 from models import Decides, Run, RunDay, User, Workspace, WorkspaceStore, Write, execute_units, now_ms
 
 pytestmark = pytest.mark.slow
@@ -151,6 +151,18 @@ def test_units_are_executed_and_counted(url):
     with write_runs():
         assert execute_units([[run.insertion(), run.counted()], [nothing, new]]) == [[1, 1], [0, 0]]
     assert RunDay.get().total == 1 and "ws_a" not in ids() and Run.find(run.id).status == "success"
+
+
+def test_of_a_group_in_one_round_trip_only_the_refused_unit_fails(url):
+    made = add_flow(flow("a"))
+    taken, *others = (Run.accept(made, triggered_by="manual") for _ in range(3))
+    nothing = Write("UPDATE runs SET deaths = 0 WHERE id = ?", (others[0].id,))
+    units = [[others[0].insertion(), nothing], [taken.insertion()] * 2, [others[1].insertion(), nothing]]
+    with started_recorder() as recorder:
+        done = [recorder.submit(unit) for unit in units]
+        assert isinstance(done[1].exception(PATIENCE), Conflict)
+        assert [each.result(PATIENCE) for each in (done[0], done[2])] == [[1, 1]] * 2
+    assert {run.id for run in Run.select()} == {others[0].id, others[1].id}
 
 
 def test_writers_of_all_processes_take_turns(url):
