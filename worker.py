@@ -58,7 +58,7 @@ def make_app(url: str) -> Celery:
         worker_prefetch_multiplier=1,
         worker_pool="threads",
         worker_hijack_root_logger=False,
-        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_cancel_long_running_tasks_on_connection_loss=True,  # if acknowledged late: none here
         worker_enable_soft_shutdown_on_idle=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,

@@ -23,6 +23,12 @@ def free_port():
         return listener.getsockname()[1]
 
 
+def listens(port):
+    """Return True if something listens on this port."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 class Broker:
     """A broker as a child process. `kill` and `start` again keep its port and its data."""
 
@@ -87,6 +93,7 @@ class RabbitMQ(Broker):
     def __init__(self):
         super().__init__()
         self.mapper, self.distribution = free_port(), free_port()
+        self.map = None
 
     @property
     def url(self):
@@ -94,7 +101,19 @@ class RabbitMQ(Broker):
 
     @classmethod
     def find(cls):
-        return next((path for path in RABBITMQ if Path(path).exists()), None)
+        return shutil.which("epmd") and next((path for path in RABBITMQ if Path(path).exists()), None)
+
+    def start(self):
+        if self.map is None:  # else the node would start one that outlives it
+            self.map = start_child(
+                ["epmd", "-port", str(self.mapper), "-address", "127.0.0.1"], seconds=None, env=self.environment(),
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            end = time.monotonic() + START_SECONDS
+            while not listens(self.mapper):
+                assert time.monotonic() < end, "the port mapper does not start"
+                time.sleep(0.02)
+        return super().start()
 
     def command(self):
         return [self.find()]
@@ -117,11 +136,8 @@ class RabbitMQ(Broker):
         }
 
     def close(self):
-        self.kill()
-        if mapper := shutil.which("epmd"):
-            environment = {**self.environment(), "PATH": os.environ["PATH"]}
-            options = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            subprocess.run([mapper, "-kill"], timeout=20, check=False, **options)
+        if self.map is not None:
+            end_child(self.map)
         super().close()
 
 
