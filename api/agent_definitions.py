@@ -7,11 +7,11 @@ from typing import Any
 import orjson
 from marshmallow import INCLUDE
 
-import templates
 from agent import definition as definitions
 from api.audit import record_change
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource, to_bad_input
+from definition import templates
 from errors import BadInput, Conflict, Issue, NotFound
 from models import Agent, differences
 from schema_fields import Cursor, Out, Resendable, Time, fields

@@ -11,9 +11,9 @@ import orjson
 from flask import g, request
 from flask_login import current_user
 
-import templates
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
+from definition import templates
 from errors import NotFound
 from models import ACTIONS, SUBJECTS, AuditEntry, Base, Run, Write, present_names
 from schema_fields import Json, Out, Time, choice, fields, text

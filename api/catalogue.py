@@ -7,11 +7,11 @@ from typing import Any
 import orjson
 
 import nodes as node_types
-import templates as files
 from api.audit import record_change
 from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.caching import cache_response
 from api.http.json_io import Resource
+from definition import templates as files
 from dispatch.references import warned
 from errors import NotFound
 from models import Workflow

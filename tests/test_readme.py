@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from children import child
 
-import templates
+from definition import templates
 from nodes import REGISTRY
 
 ROOT = Path(__file__).parent.parent

@@ -19,8 +19,8 @@ from stage_servers import stage_llm, stage_mqtt, stage_s3, stage_ssh  # noqa: F4
 from test_template_trials import config, trial  # noqa: F401  (fixtures)
 from werkzeug.serving import make_server
 
-import templates
 from database import disconnect_thread, write
+from definition import templates
 from models import Wait, now_ms
 
 GITHUB = Path(__file__).parent / "data" / "github"

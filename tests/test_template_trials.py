@@ -12,8 +12,8 @@ import pytest
 from stage import content, differs, lacks, stage  # noqa: F401  (a fixture)
 from stage_servers import stage_llm, stage_mqtt, stage_s3, stage_ssh  # noqa: F401  (fixtures)
 
-import templates
 from database.tables.key_value import WorkspaceStore
+from definition import templates
 from dispatch import Start
 from dispatch.payloads import Kept
 from models import LogEntry, Run, Wait, Workflow

@@ -11,7 +11,7 @@ from each import for_each
 
 import engine
 import nodes
-import templates
+from definition import templates
 from net.egress import Client, Rule
 from nodes.base import Services
 from nodes.data.python_sandbox import Sandbox

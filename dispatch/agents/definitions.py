@@ -5,8 +5,8 @@ from __future__ import annotations
 import orjson
 
 import models
-import templates
 from agent.definition import Agent, restore
+from definition import templates
 
 
 def find_agent(workspace_id: str, id_: str) -> Agent | None:

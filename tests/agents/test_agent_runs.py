@@ -5,7 +5,7 @@ import threading
 import pytest
 from llm_server import call, calls, data, drop_connection, forever, huge, raw, raw_tool_arguments, say, stall, status
 
-import templates
+from definition import templates
 from models import AgentRun, Run, WorkspaceStore
 
 SCHEMA = {

@@ -6,10 +6,10 @@ import pytest
 from agent_samples import EXPECTED, FULL, LEAST
 from world import at_once
 
-import templates
 from agent.definition import parse
 from database import execute
 from database.tables import agent_definitions as rows
+from definition import templates
 from dispatch.agents.definitions import find_agent
 
 pytestmark = pytest.mark.usefixtures("shared_server")

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from world import run
 
 import definition as workflows
-import templates
 from agent import definition
 from agent.definition import (
     KINDS,
@@ -27,6 +26,7 @@ from agent.definition import (
     restore,
     slug,
 )
+from definition import templates
 from definition.builder import NODE_KEYS
 from definition.settings import SETTING_CHECKS
 from errors import DefinitionError

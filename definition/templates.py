@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.definition import parse
 
-FOLDER = Path(__file__).parent / "templates_data"
+FOLDER = Path(__file__).parents[1] / "templates_data"
 
 
 def list_templates() -> list[dict[str, Any]]:
