@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from itertools import count
 from types import TracebackType
 from typing import Any
 
@@ -127,6 +128,7 @@ _synchronous = "on"
 _shared: ConnectionPool[psycopg.Connection] | None = None
 _sharing = threading.Lock()
 _numbers = CommitNumbers()
+_rollbacks = count()
 
 
 class _Errors:
@@ -394,7 +396,9 @@ def _in_transaction(
                 raise
     except BaseException:
         with suppress(psycopg.Error):  # if the connection is lost, the server rolls back
-            connection.execute("ROLLBACK", prepare=False)
+            # psycopg takes a statement of a pipeline for prepared when it is sent, though the server passes over all
+            # that follow an error. It forgets these at a rollback, but only if it has not seen its text before.
+            connection.execute(f"ROLLBACK /* {next(_rollbacks)} */", prepare=False)
         raise
     finally:
         db.pop_transaction()

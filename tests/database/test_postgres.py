@@ -165,6 +165,19 @@ def test_of_a_group_in_one_round_trip_only_the_refused_unit_fails(url):
     assert {run.id for run in Run.select()} == {others[0].id, others[1].id}
 
 
+def test_statements_of_a_failed_group_can_be_executed_again(url):
+    """They were sent after the error, so the server has not prepared them."""
+    new = Write("INSERT INTO workspaces (id, name, created_at) VALUES (?, 'x', 0)", ("ws_a",))
+    change = Write("UPDATE workspaces SET name = 'y' WHERE id = ?", ("ws_a",))
+    with write_runs():
+        execute_units([[new]])
+    for _ in range(12):
+        with pytest.raises(peewee.IntegrityError), write_runs():
+            execute_units([[new], [change]])
+        with write_runs():
+            assert execute_units([[change]]) == [[1]]
+
+
 def test_writers_of_all_processes_take_turns(url):
     """Another process, here a connection of its own, holds the lock of the writers."""
     with psycopg.connect(url) as other:
