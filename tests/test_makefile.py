@@ -105,7 +105,7 @@ def test_a_removed_extra_does_not_prevent_a_start(make, folder):
 
 def test_an_unknown_extra_is_named_and_nothing_starts(make):
     assert SERVE not in make("run", "EXTRAS=agent", fails=True)
-    assert "There is no extra agent. Available extras: agents mcp" in make.said
+    assert "There is no extra agent. Available extras: agents celery mcp" in make.said
 
 
 # The tests
