@@ -4,9 +4,11 @@ The database is made once a session and copied for every test: hashing a passwor
 """
 
 import gc
+import os
 import signal
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import on_postgres
 import pytest
@@ -70,6 +72,15 @@ def pytest_runtest_makereport(item, call):
     report = yield
     report.sections = [(name, text.encode("utf-8", "replace").decode()) for name, text in report.sections]
     return report
+
+
+@pytest.fixture(scope="module", autouse=True)
+def engine_of_the_tests():
+    """After tests of PostgreSQL, the next file has SQLite again, as without the tests before."""
+    yield
+    if database.is_postgres() and not ON_POSTGRES:
+        database.disconnect()
+        database.connect(Path(os.devnull))
 
 
 @pytest.fixture(scope="session")
