@@ -4,4 +4,5 @@ import sys
 
 from config import env_example, settings_page
 
-sys.stdout.write(env_example() if "--env" in sys.argv[1:] else settings_page())
+if __name__ == "__main__":
+    sys.stdout.write(env_example() if "--env" in sys.argv[1:] else settings_page())

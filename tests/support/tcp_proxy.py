@@ -149,7 +149,7 @@ class TcpProxy:
         """Wait as long as this direction is delayed or frozen."""
         if self._seconds:
             self._ended.wait(self._seconds)
-        self._open[to_server].wait()
+        self._open[to_server].wait(PATIENCE)
 
     def forget(self, link):
         with self._lock:
