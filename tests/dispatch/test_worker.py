@@ -77,6 +77,17 @@ def test_each_of_many_runs_is_delivered(begin, receive):
     assert web.state() == (0, False, 0.0)
 
 
+def heard(web, got):
+    """Return the first run that comes. It is offered again, since a broker that has just started may lose messages."""
+
+    def look():
+        web.offer("run_1", "runs")
+        with suppress(queue.Empty):
+            return got.get(timeout=1)
+
+    return until(look, "a run comes")
+
+
 def test_an_offer_neither_waits_nor_fails_without_a_broker(begin, broker):
     web = begin()
     broker.kill()
@@ -104,14 +115,7 @@ def test_a_worker_notices_that_the_broker_is_down_and_returns_to_it(begin, recei
     until(lambda: worker.state().is_down, "a failure is seen")
     broker.start()
     until(lambda: not worker.state().is_down, "the worker is connected")
-    web = begin()
-
-    def is_heard():  # a broker that has just started may lose messages
-        web.offer("run_1", "runs")
-        with suppress(queue.Empty):
-            return got.get(timeout=1)
-
-    assert until(is_heard, "the worker hears") == "run_1"
+    assert heard(begin(), got) == "run_1"
 
 
 def test_a_worker_is_deaf_from_the_first_run_that_it_missed_until_a_message_comes(begin, receive):
@@ -122,8 +126,7 @@ def test_a_worker_is_deaf_from_the_first_run_that_it_missed_until_a_message_come
     until(lambda: time.monotonic() > time_of_first + 0.05, "time passes")
     worker.note_missed()
     assert worker.state().deaf_for >= 0.05
-    begin().offer("run_1", "runs")
-    assert got.get(timeout=PATIENCE) == "run_1"
+    assert heard(begin(), got) == "run_1"
     until(lambda: worker.state().deaf_for == 0, "it hears")
 
 
@@ -135,8 +138,7 @@ def test_a_consumer_that_was_deaf_for_a_minute_starts_again(begin, receive, monk
     worker.clock = lambda: time.monotonic() + RESTART_SECONDS
     worker.note_missed()
     until(lambda: worker._consumer not in (None, first) and not worker.state().is_down, "the consumer starts again")
-    begin().offer("run_1", "runs")
-    assert got.get(timeout=PATIENCE) == "run_1"
+    assert heard(begin(), got) == "run_1"
 
 
 @pytest.mark.parametrize("given", [(5,), ({"a": 1},), ("x" * 1000,), ()])
