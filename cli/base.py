@@ -99,7 +99,7 @@ def to_one_line(text: str) -> str:
 def open_database(for_reading: bool = False) -> Iterator[Config]:
     """Open the server's database, migrate it and return the settings.
 
-    Raises: NotFound if there is no database; ConfigError if its data was moved and the command is not only for reading.
+    Raises: NotFound if there is no database; ConfigError if its data was moved and the command writes.
     """
     config = Config.from_env()
     if not config.is_postgres:

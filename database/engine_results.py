@@ -1,4 +1,4 @@
-"""What both engines give: the space of the database on the disk, and what executes statements."""
+"""Values that both engines return: the size of the database, and the function that executes statements."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def decode_row(line: bytes, table: Table) -> Row:
 
 @dataclass
 class Copied:
-    """What was copied: the measures of tables by name, that of large values, and what was changed on the way."""
+    """The result of a copy: the measures of tables by name, the measure of large values, and changed values."""
 
     tables: dict[str, Measure] = field(default_factory=dict)
     values: Measure = field(default_factory=lambda: Checksum().measure())

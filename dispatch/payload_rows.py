@@ -49,5 +49,5 @@ class PayloadRows(Payloads):
 
 def _existing(value: bytes | None, run_id: str, name: str) -> bytes:
     if value is None:
-        raise FileNotFoundError(f"the value {name} of {run_id} is no longer stored")
+        raise FileNotFoundError(f"the value {name} of {run_id} was deleted")
     return value

@@ -49,7 +49,7 @@ def beginning(run_id: str, name: str, most: int) -> bytes | None:
 
 
 def copy(run_id: str, with_id: str, names: Iterable[str]) -> None:
-    """Copy these values to another run, except those that it has already."""
+    """Copy these values to another run. It keeps its own values with the same names."""
     with write_values():
         execute(COPY, (run_id, with_id, encode_list(names)))
 

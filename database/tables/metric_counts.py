@@ -19,7 +19,7 @@ ADD = " ON CONFLICT (metric, labels, part) DO UPDATE SET value = metric_counts.v
 
 
 class Count(NamedTuple):
-    """What is added to a count. `part` is the upper bound of a bucket, or `sum`."""
+    """An addition to a count. `part` is the upper bound of a bucket, or `sum`."""
 
     metric: str
     labels: tuple[str, ...]

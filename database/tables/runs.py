@@ -361,7 +361,7 @@ class Run(Timed, Base):
 
     @classmethod
     def read_states(cls, ids: Iterable[str]) -> dict[str, RunState]:
-        """Return the states of these runs by id, without those that do not exist."""
+        """Return the states of these runs by id. A deleted run has none."""
         sql = f"SELECT id, status, waiting FROM runs WHERE id {IN_LIST}"
         return {id_: (status, waiting) for id_, status, waiting in execute(sql, (encode_list(ids),)).fetchall()}
 

@@ -54,7 +54,7 @@ def on_another_machine(monkeypatch):
 
 
 def requeue(run):
-    """What `Dispatcher.sweep` writes for a run of a process that seems dead. Return the row count of the run."""
+    """Write as `Dispatcher.sweep` does for a run of a process that seems dead. Return the row count of the run."""
     with write_runs() as execute:
         return execute_units([[Run.lock_lease(run.id), Run.requeue_abandoned(run.id)]], execute)[0][1]
 

@@ -11,7 +11,7 @@ from dispatch.queues import LocalQueue
 
 
 class Executed:
-    """What the threads executed; the ids in `held` wait until the test opens the gate."""
+    """The ids that the threads executed. Ids in `held` wait until the test opens the gate."""
 
     def __init__(self, *held):
         self.held, self.ids = held, []

@@ -1,4 +1,4 @@
-"""What a process gives to its runs, by its settings."""
+"""The resources of runs, by the settings of the process."""
 
 import pytest
 
