@@ -62,6 +62,8 @@ def connect(target: Path | str, durability: str = "full") -> None:
     """
     global _engine, db
     engine = _load_postgres() if isinstance(target, str) else sqlite
+    if engine is not _engine:
+        _engine.disconnect()
     engine.connect(target, durability)
     clock.follow(None)
     if engine is not _engine:

@@ -1,4 +1,4 @@
-"""Replacements on PostgreSQL for a part of SQLite's engine, and for the files beside an SQLite database.
+"""What PostgreSQL has in place of a part of SQLite's engine, and of the files beside an SQLite database.
 
 - `without_signatures`: the function that database/tables/link_signatures.py gives to SQLite, with the same results.
 - Statistics: the columns depend on each other (a schedule's runs seldom fail, a workspace has its own triggers), and

@@ -90,8 +90,8 @@ def test_writes_submitted_during_a_commit_are_one_transaction(path, recorder):
     with write():
         waiting = [recorder.submit([put(f"ws_{number}")]) for number in range(50)]
     assert [done.result(PATIENCE) for done in waiting] == [[1]] * 50
-    # The first may be a transaction of its own; the transaction that made it wait wrote nothing.
-    assert count_transactions() - before <= 2
+    # The first may be a transaction of its own; SQLite also counts the empty one that made them wait.
+    assert count_transactions() - before <= 3
 
 
 def test_writes_are_committed_in_the_order_of_their_submission(recorder):
