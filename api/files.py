@@ -16,6 +16,7 @@ from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource, get_request, load
 from api.http.server import get_config, get_dispatcher
 from errors import BadInput, Conflict, NodeError, NotFound, NotJson, TooLarge, Unavailable
+from models import lock_names
 from nodes.core.output import disposition
 from nodes.files.files import Absent, Files, Overfull, Present, Upload, guess_content_type
 from nodes.http.response import to_safe_name
@@ -108,6 +109,7 @@ def upload() -> Any:
         form, name = _receive(request, upload)
         path = form["path"] + to_safe_name(name) if form["path"].endswith("/") or not form["path"] else form["path"]
         with begin_entry("file.uploaded").target("file", None, path).note(size=upload.size).written():
+            lock_names("files", (get_workspace_id(),))
             upload.keep(path, form["overwrite"])
     (file,) = files.find(path, limit=1)
     return _show(**file)

@@ -15,7 +15,7 @@ from api.invitations import InvitationMade, send_invitation
 from api.sessions import WorkspaceOut
 from constants import ROLES
 from errors import BadInput, Conflict, Forbidden, NotFound
-from models import ApiToken, Membership, User, Workspace, differences, now_ms
+from models import ApiToken, Membership, User, Workspace, differences, lock_names, now_ms
 from schema_fields import Out, Strict, Time, choice, fields, password, text
 from schemas import SliceArgs, listed, slice_of
 from security import accounts
@@ -183,6 +183,8 @@ def reset_password(body: dict[str, str]) -> None:
 
 
 def _find_member(user_id: str) -> Membership:
+    """Return the member of the request's workspace, unchanged until the transaction ends. Raises: NotFound."""
+    lock_names("members", (get_workspace_id(),))
     row = Membership.get_with_user(get_workspace_id(), user_id)
     if row is None:
         raise NotFound(f"There is no member {user_id!r} in this workspace")

@@ -11,7 +11,7 @@ from typing import Any
 from config import Config
 from database import write
 from errors import BadInput, ConfigError, Conflict, Forbidden, Issue, Unauthenticated
-from models import ApiToken, AuditEntry, LoginAddress, Membership, Session, User, Workspace, differences
+from models import ApiToken, AuditEntry, LoginAddress, Membership, Session, User, Workspace, differences, lock_names
 
 from . import login_throttle
 from .passwords import find_weakness
@@ -19,6 +19,7 @@ from .passwords import find_weakness
 log = logging.getLogger("headrace.accounts")
 
 MIN_PASSWORD = 8
+WRONG = "Wrong email or password"
 
 
 @cache
@@ -80,13 +81,15 @@ def log_in(
         if user is not None:
             with write():
                 _begin_entry("session.refused", user, address).about(user).save_new()
-        raise Unauthenticated("Wrong email or password")
+        raise Unauthenticated(WRONG)
     workspaces = list(user.roles())
     if not workspaces:
         raise Unauthenticated("You are not a member of any workspace; ask for an invitation to one")
     here = user.last_workspace_id if user.last_workspace_id in workspaces else workspaces[0]
     with _begin_entry("session.opened", user, address).written() as entry:
         made.mark_success(user)
+        if not user.keeps_password():  # changed since it was checked, and the sessions with the old one were ended
+            raise Unauthenticated(WRONG)
         session, token = Session.start(user, here, days, idle_days)
         entry.about(session)
     return user, session, token
@@ -118,7 +121,7 @@ def change_profile(
 
     `end_tokens` also ends the user's API tokens, only with a new password. `begin(action)` returns an audit entry.
 
-    Raises: BadInput for an invalid value; Conflict for a taken address.
+    Raises: BadInput for an invalid value, or if the password was changed meanwhile; Conflict for a taken address.
     """
     if end_tokens and "password" not in given:
         raise _bad_field("end_tokens", "needs a new password")
@@ -129,6 +132,12 @@ def change_profile(
         after["email"] = normalize_address(after["email"])
     changes = differences(before, after)
     with write():
+        if "email" in changes:
+            lock_names("address", (after["email"],))
+        if hashed is not None:
+            login_throttle.lock(user.email, after.get("email", user.email))
+        if (hashed is not None or "email" in changes) and not user.keeps_password():
+            raise _bad_field("current_password", "is not your password any more")
         if changes:
             with begin("profile.changed").note(**changes).written():
                 if "email" in changes and User.by_email(after["email"]) is not None:
@@ -165,9 +174,9 @@ def _hash_chosen_password(user: User, password: str) -> str:
 
 
 def _set_hash(user: User, hashed: str, set_up: bool, but: Session | None = None) -> None:
+    login_throttle.forget(user.email)
     user.change(password_hash=hashed, set_up=set_up)
     Session.end_all(user, but)
-    login_throttle.forget(user.email)
 
 
 def normalize_address(email: str) -> str:
@@ -193,9 +202,11 @@ def add_user(email: str, hashed: str, name: str | None = None, set_up: bool = Fa
     Raises: BadInput for an invalid address; Conflict for a taken one.
     """
     account = normalize_address(email)
-    if User.by_email(account) is not None:
-        raise Conflict(f"email: {account!r} is taken by another user; choose another address")
-    return User.add(email=account, name=name or account.partition("@")[0], password_hash=hashed, set_up=set_up)
+    with write():
+        lock_names("address", (account,))
+        if User.by_email(account) is not None:
+            raise Conflict(f"email: {account!r} is taken by another user; choose another address")
+        return User.add(email=account, name=name or account.partition("@")[0], password_hash=hashed, set_up=set_up)
 
 
 def add_member(
@@ -212,6 +223,9 @@ def add_member(
     about = (email, name or "", Workspace.get_by_id(workspace_id).name)
     hashed = None if password is None else hash_password(password, about)
     with entry.note(role=role).written():
+        if hashed is not None:
+            lock_names("address", (normalize_address(email),))
+        lock_names("members", (workspace_id,))
         if hashed is None:
             user = User.by_email(email)
             if user is None:

@@ -20,7 +20,7 @@ import models
 from agent.definition import Agent, check, find_credentials
 from definition.messages import join_messages
 from errors import BadInput, Conflict, Issue, NodeError, NotFound, Unavailable
-from models import AuditEntry, Fact, Workflow, differences
+from models import AuditEntry, Fact, Workflow, differences, lock_names
 from nodes.base import Context, Services
 from nodes.credentials.checks import CHECKS, Untested
 from nodes.credentials.keyring import Credential, Keyring
@@ -91,7 +91,11 @@ class Credentials:
         return known is not None and known.value == self.vault.fingerprint()
 
     def _check_key(self) -> None:
-        """Check the key: values encrypted under an old key would be unreadable. Raises: Unavailable if it changed."""
+        """Check the key, which then stays until the transaction ends: values under an old one would be unreadable.
+
+        Raises: Unavailable if it has changed.
+        """
+        lock_names("key", ("",), shared=True)
         if not self.is_key_current():
             raise Unavailable("The server's key was changed while it ran; restart the server")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from errors import Conflict, NotFound, TooMany
-from models import AuditEntry, Invitation, Membership, Session, User, Workspace, now_ms
+from models import AuditEntry, Invitation, Membership, Session, User, Workspace, lock_names, now_ms
 
 from . import accounts, login_throttle
 
@@ -33,6 +33,7 @@ def invite(entry: AuditEntry, email: str, role: str, inviter: User) -> tuple[Inv
     """
     address, workspace_id = accounts.normalize_address(email), str(entry.workspace_id)
     with entry.note(role=role).written():
+        lock_names("members", (workspace_id,))
         if Membership.has_address(workspace_id, address):
             raise Conflict(f"{address} is a member already")
         if sum(row.email != address for row in Invitation.pending(workspace_id)) >= MAX_PENDING:
@@ -89,6 +90,8 @@ def redeem(
             entry.note(new_user=True)
         else:
             made.mark_success(user)
+            if not user.keeps_password():
+                raise Conflict(f"The password of {invitation.email} was changed: log in with the new one to accept")
         _join(invitation, user, entry)
         Session.end_all(user)
         return user, *Session.start(user, invitation.workspace_id, *days)
@@ -113,6 +116,8 @@ def _use(invitation: Invitation, begin: Begin) -> Iterator[AuditEntry]:
     """Return a transaction that uses the invitation up, unless it raises. Refusals are in the audit log too."""
     try:
         with begin("invitation.accepted").about(invitation).written() as entry:
+            lock_names("address", (invitation.email,))
+            lock_names("members", (invitation.workspace_id,))
             if not invitation.use():
                 raise NotFound(GONE)
             yield entry

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from config import KEY_FILE, Config
 from database import empty_log, execute, protect_rotation, write
 from errors import BadInput, ConfigError, Conflict, VaultError
-from models import Credential, Fact, Lease, Wait
+from models import Credential, Fact, Lease, Wait, lock_names
 from nodes import REGISTRY
 
 from .vault import IF_LOST, MIN_KEY, Vault, activate_new_key, find_key, write_new_key
@@ -35,8 +35,11 @@ class Rotation(NamedTuple):
 def check_key(config: Config) -> Vault:
     """Return the vault of the database's key. Call it inside `write()`; the first start records the key's fingerprint.
 
+    Processes that start do this one after the other, each until its transaction ends.
+
     Raises: ConfigError if the server has another key.
     """
+    lock_names("key", ("",))
     known = Fact.find("key")
     if known is not None and not config.secret_key:
         activate_new_key(config.data_dir / KEY_FILE, known.value)

@@ -41,6 +41,7 @@ class Attempt:
     def mark_success(self, user: User) -> None:
         """Undo the count: the password was right. Failures of the account are forgotten."""
         with write():
+            lock_names("login", self.keys.values())
             LoginFailure.forget([self.keys["pair"], self.keys["account"]])
             LoginFailure.uncount(self.keys["address"])
             LoginAddress.note(user.id, self.network)
@@ -83,10 +84,17 @@ def _make_link_key(address: str) -> str:
     return f"link:{get_network(address)}"
 
 
+def lock(*accounts: str) -> None:
+    """Let no other transaction count attempts at these accounts until the end of this one."""
+    lock_names("login", [f"account:{account}" for account in accounts])
+
+
 def forget(account: str) -> None:
     """Forget the failures of an account whose password has changed."""
-    LoginFailure.forget([f"account:{account}"])
-    LoginFailure.forget_all(f"pair:{account} ")
+    with write():
+        lock(account)
+        LoginFailure.forget([f"account:{account}"])
+        LoginFailure.forget_all(f"pair:{account} ")
 
 
 def get_network(address: str) -> str:

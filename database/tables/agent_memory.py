@@ -16,7 +16,7 @@ from peewee import AutoField, IntegerField, TextField
 from database import execute, fetch_value, write
 from database.full_text import EXPIRED, all_words, save_words, select_matching
 
-from .base import Base, new_id, now_ms
+from .base import LOCKED, UNLOCKED_ONLY, Base, new_id, now_ms
 from .link_signatures import without_signatures
 from .locks import lock_names
 
@@ -103,9 +103,9 @@ class AgentMemory(Base):
         return None if row is None or row.has_expired(now_ms()) else row
 
     @classmethod
-    def under(cls, name: MemoryName, now: int) -> AgentMemory | None:
+    def under(cls, name: MemoryName, now: int, lock: str = "") -> AgentMemory | None:
         """Return the memory with this name, or None if it does not exist or has expired at `now`."""
-        row = cls.one(BY_NAME, *name)
+        row = cls.one(f"{BY_NAME} {lock}", *name)
         return None if row is None or row.has_expired(now) else row
 
     # Writing
@@ -123,7 +123,7 @@ class AgentMemory(Base):
         values = {"content": content, "tags": tags, "expires_at": expires_at, "updated_at": now}
         with write():
             _lock_agent(name)
-            row = cls.under(name, now)
+            row = cls.under(name, now, LOCKED)
             if row is not None:
                 row.__data__.update(values)
                 row.save()
@@ -141,7 +141,7 @@ class AgentMemory(Base):
         count = fetch_value(f"SELECT COUNT(*) FROM agent_memories WHERE {of_agent}", agent)
         surplus = min(count - most, ROOM_AT_ONCE)
         if surplus > 0:
-            surplus -= _delete(f"{EXPIRED} AND {of_agent} LIMIT ?", (now, *agent, surplus))
+            surplus -= _delete(f"{EXPIRED} AND {of_agent} LIMIT ? {UNLOCKED_ONLY}", (now, *agent, surplus))
         if surplus > 0:
             oldest = f"SELECT number FROM agent_memories WHERE {of_agent} AND number <> ? ORDER BY updated_at LIMIT ?"
             _delete(oldest, (*agent, self.number, surplus))
@@ -172,10 +172,13 @@ class AgentMemory(Base):
 
     @classmethod
     def remove_expired(cls, now: int, has_time: Callable[[], bool]) -> bool:
-        """Delete expired memories in one transaction while there is time. Return True if none is left."""
+        """Delete expired memories in one transaction while there is time. Return True if none is left.
+
+        One that is being written at this moment is left, since it may not expire any more.
+        """
         with write():
             while has_time():
-                if _delete(f"{EXPIRED} LIMIT ?", (now, EXPIRED_AT_ONCE)) < EXPIRED_AT_ONCE:
+                if _delete(f"{EXPIRED} LIMIT ? {UNLOCKED_ONLY}", (now, EXPIRED_AT_ONCE)) < EXPIRED_AT_ONCE:
                     return True
         return False
 

@@ -19,6 +19,9 @@ from database.clock import now_ms as now_ms
 DAY_MS = 86_400_000
 PRUNED_AT_ONCE = 1_000
 IN_LIST = "IN (SELECT value FROM json_each(?))"  # with `encode_list` of the values
+# For the end of a SELECT: PostgreSQL locks its rows (see locks.py), SQLite sees a comment.
+LOCKED = "/* FOR NO KEY UPDATE */"
+UNLOCKED_ONLY = "/* FOR NO KEY UPDATE SKIP LOCKED */"  # as if rows with a lock were not there
 ROWS_AT_ONCE = 20  # of one INSERT; SQLite caches a statement for each number
 MAX_EXAMINED = 5_000  # rows that a page examines for a condition without an index
 # Crockford's base 32 of ULIDs (github.com/ulid/spec), two digits at once, and the digits as `int` reads them.
@@ -210,8 +213,13 @@ class Expiring:
         while found := execute(sql, (before,)).fetchall():
             keys = ", ".join([f"({', '.join('?' * len(found[0]))})"] * len(found))
             with write():
-                delete = f"DELETE FROM {table} WHERE ({columns}) IN (VALUES {keys}) AND {cls.expired}"
-                total += execute(delete, (*chain.from_iterable(found), before)).rowcount
+                given = f"SELECT {columns} FROM {table} WHERE ({columns}) IN (VALUES {keys}) AND {cls.expired}"
+                # Rows that others change at this moment are left for the next time.
+                delete = f"DELETE FROM {table} WHERE ({columns}) IN ({given} {UNLOCKED_ONLY})"
+                gone = execute(delete, (*chain.from_iterable(found), before)).rowcount
+            total += gone
+            if not gone:
+                break
         return total
 
 

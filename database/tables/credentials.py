@@ -7,7 +7,7 @@ from typing import Any
 from peewee import IntegerField, TextField
 
 from database import fetch_value, write
-from errors import Conflict
+from errors import Conflict, NotFound
 
 from .base import Base, Rows, now_ms
 from .locks import lock_names
@@ -54,10 +54,15 @@ class Credential(Base):
         return Rows(cls, [("workspace_id = ?", workspace_id)])
 
     def change(self, **values: Any) -> None:
-        """Set these columns. Raises: Conflict for a taken name, or to rename one that an active flow uses."""
+        """Set these columns.
+
+        Raises: Conflict for a taken name, or to rename one that an active flow uses; NotFound if it was deleted.
+        """
         with write():
             lock_names("credentials", (self.workspace_id,))
-            present = Credential.get_by_id(self.id)
+            present = Credential.find(self.id)
+            if present is None:
+                raise NotFound("The credential was deleted")
             name = values.get("name", present.name)
             if name != present.name:
                 self.check_name(self.workspace_id, name)

@@ -22,12 +22,25 @@ from typing import Any, NamedTuple
 
 from database import execute, is_postgres
 
-from .base import IN_LIST, Write, encode_list
+from .base import IN_LIST, LOCKED, Write, encode_list
 
-# For the end of a SELECT: PostgreSQL locks its rows, SQLite sees a comment.
-LOCKED = "/* FOR NO KEY UPDATE */"
-UNLOCKED_ONLY = "/* FOR NO KEY UPDATE SKIP LOCKED */"  # as if rows with a lock were not there
-
+# What a name stands for, in the order in which a transaction takes the locks of several kinds.
+KINDS = (
+    "key",  # the server's key: alone to check it at the start or to replace it, shared to encrypt with it
+    "founder",  # a user who creates workspaces
+    "address",  # a user's address, also one that no user has
+    "admins",  # all admins
+    "members",  # the members of a workspace, and the invitations to it
+    "login",  # a counter of failed logins
+    "workflow",  # a flow
+    "webhook",  # a path
+    "credentials", "presets", "agents", "files",  # those of a workspace
+    "memories",  # those of an agent
+    "store",  # a key of a workspace
+    "retention",  # the deletion of old runs
+    "flow",  # the active runs of a flow
+    "days",  # the counts of a workspace's past days
+)  # fmt: skip
 RUN_ID = re.compile(r"run_[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
 LOCK_RUNS = f"SELECT id FROM runs WHERE id {IN_LIST} ORDER BY id {LOCKED}"
 # A negative number stands for a shared lock.
@@ -93,6 +106,8 @@ def _needs_lock(sql: str) -> bool:
 @lru_cache(4_096)
 def _key(kind: str, name: str) -> int:
     """Return the positive number of 63 bits under which PostgreSQL locks this name."""
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind of a lock: {kind}")
     digest = hashlib.blake2b(f"{kind} {name}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest) >> 1 or 1
 

@@ -8,9 +8,16 @@ from peewee import CompositeKey, IntegerField, TextField
 
 from database import execute, fetch_value, write
 
-from .base import DAY_MS, Base, Expiring, now_ms
+from .base import DAY_MS, UNLOCKED_ONLY, Base, Expiring, now_ms
 
 KNOWN_MS = 30 * DAY_MS
+NOTE = (
+    "INSERT INTO login_failures (key, count, since, last) VALUES (?1, 1, ?2, ?2) ON CONFLICT (key) DO UPDATE SET "
+    "count = CASE WHEN login_failures.since > ?3 THEN login_failures.count + 1 ELSE 1 END, "
+    "since = CASE WHEN login_failures.since > ?3 THEN login_failures.since ELSE excluded.since END, "
+    "last = excluded.last"
+)
+PRUNE = f"DELETE FROM login_failures WHERE key IN (SELECT key FROM login_failures WHERE since <= ? {UNLOCKED_ONLY})"
 
 
 class LoginFailure(Base):
@@ -31,14 +38,12 @@ class LoginFailure(Base):
     def note(cls, keys: Iterable[str], window_ms: int) -> None:
         """Count a failure for each key, and delete counts whose window has passed."""
         now = now_ms()
-        sql = (
-            "INSERT INTO login_failures (key, count, since, last) VALUES (?, 1, ?, ?) "
-            "ON CONFLICT (key) DO UPDATE SET count = login_failures.count + 1, last = excluded.last"
-        )
+        begun = now - window_ms
         with write():
-            execute("DELETE FROM login_failures WHERE since <= ?", (now - window_ms,))
-            for key in keys:
-                execute(sql, (key, now, now))
+            for key in sorted(keys):
+                execute(NOTE, (key, now, begun))
+            # The last statement waits for no row, so that no two attempts wait for each other.
+            execute(PRUNE, (begun,))
 
     @classmethod
     def uncount(cls, key: str) -> None:

@@ -14,8 +14,7 @@ from peewee import BlobField, BooleanField, CompositeKey, FloatField, IntegerFie
 
 from database import execute, execute_all, fetch_value, write
 
-from .base import DAY_MS, Base, now_ms
-from .locks import LOCKED
+from .base import DAY_MS, LOCKED, Base, now_ms
 from .schedules import GRACE_MS
 
 CLAIM_MS = 150_000  # after which another process may take over an unfinished poll
@@ -52,6 +51,7 @@ class Claim(NamedTuple):
 
 SELECT = f"SELECT {', '.join(Claim._fields)} FROM polls"
 THIS = "workflow_id = ? AND node_id = ?"
+IDLE = "next_at IS NULL AND idle_since < ?"
 
 
 class Poll(Base):
@@ -95,7 +95,7 @@ class Poll(Base):
         now = now_ms() if now is None else now
         configs = dict(wanted)
         with write():
-            present = {row.node_id: row for row in cls.select().where(cls.workflow_id == flow.id)}
+            present = {row.node_id: row for row in cls.each(f"workflow_id = ? {LOCKED}", (flow.id,))}
             for node_id in present.keys() - configs.keys():
                 idle = "next_at = NULL, idle_since = ?, owner = NULL, version = version + 1"
                 execute(f"UPDATE polls SET {idle} WHERE {THIS} AND next_at IS NOT NULL", (now, flow.id, node_id))
@@ -136,12 +136,15 @@ class Poll(Base):
     @classmethod
     def prune(cls, now: int) -> int:
         """Delete triggers that have been idle too long to continue. Return their number."""
-        sql = "SELECT workflow_id, node_id FROM polls WHERE next_at IS NULL AND idle_since < ?"
-        old = execute(sql, (now - KEPT_MS,)).fetchall()
-        for workflow_id, node_id in old:
+        old = execute(f"SELECT workflow_id, node_id FROM polls WHERE {IDLE}", (now - KEPT_MS,)).fetchall()
+        gone = 0
+        for this in old:
             with write():
-                cls.drop(workflow_id, node_id)
-        return len(old)
+                # Unless its flow was activated since.
+                if execute(f"DELETE FROM polls WHERE {THIS} AND {IDLE}", (*this, now - KEPT_MS)).rowcount:
+                    cls.drop(*this)
+                    gone += 1
+        return gone
 
     # Claims
 

@@ -62,6 +62,7 @@ class Preset(Base):
     def remove_source(cls, workspace_id: str, source: str) -> bool:
         """Delete all presets of the source. Return True if there were any."""
         with write():
+            lock_names("presets", (workspace_id,))
             gone = execute("DELETE FROM presets WHERE workspace_id = ? AND source = ?", (workspace_id, source))
         return bool(gone.rowcount)
 

@@ -20,7 +20,7 @@ import orjson
 from database import execute, fetch_value, write
 
 from .base import DAY_MS, IN_LIST, encode_list, first_id
-from .locks import lock_runs
+from .locks import lock_names, lock_runs
 from .server_state import Fact
 
 PAGE = 200
@@ -108,6 +108,7 @@ def remove_runs(ids: Sequence[str], has_time: HasTime) -> Removed:
     """
     taken, gone = 0, []
     with write():
+        lock_names("retention", ("",))  # the fact is of one process
         fact = Fact.find(REMOVING)
         left: Sequence[str] = [] if fact is None else orjson.loads(fact.value)
         noted = left

@@ -17,6 +17,7 @@ from errors import ERROR_KINDS
 from .base import (
     DAY_MS,
     IN_LIST,
+    UNLOCKED_ONLY,
     Base,
     Decides,
     Match,
@@ -31,7 +32,7 @@ from .base import (
     new_id,
     now_ms,
 )
-from .locks import UNLOCKED_ONLY, FlowLock, lock_names, lock_runs
+from .locks import FlowLock, lock_names, lock_runs
 from .logs import LogEntry
 from .retention import clear
 from .run_days import EndedRun
@@ -61,6 +62,11 @@ OLDER = (
 NEXT = (
     "UPDATE runs SET waiting = NULL WHERE id = (SELECT o.id FROM runs AS o WHERE o.workflow_id = ? "
     f"AND o.status = 'pending' AND o.waiting = '{QUEUED}' ORDER BY o.id LIMIT 1 {UNLOCKED_ONLY})"
+)
+FIRST_QUEUED = f"SELECT MIN(id) FROM runs WHERE status = 'pending' AND waiting = '{QUEUED}' GROUP BY workflow_id"
+UNQUEUE = (
+    f"UPDATE runs SET waiting = NULL WHERE id {IN_LIST} AND status = 'pending' AND waiting = '{QUEUED}' "
+    f"AND {RUNNING.format('runs.workflow_id')} = 0"
 )
 CLOSE_RUNNING_STEPS = (
     "UPDATE steps SET status = 'failed', error_text = 'the run was cancelled while this step ran', "
@@ -391,13 +397,10 @@ class Run(Timed, Base):
         # Usually there is none, and each process asks every two seconds: a write would clear the caches of others.
         if fetch_value(ANY_QUEUED) is None:
             return
-        sql = (
-            "UPDATE runs SET waiting = NULL WHERE id IN (SELECT MIN(q.id) FROM runs AS q WHERE q.status = 'pending' "
-            f"AND q.waiting = '{QUEUED}' GROUP BY q.workflow_id) AND status = 'pending' AND waiting = '{QUEUED}' "
-            f"AND {RUNNING.format('runs.workflow_id')} = 0"
-        )
         with write():
-            execute(sql)
+            found = [id_ for (id_,) in execute(FIRST_QUEUED).fetchall()]
+            lock_runs(found)
+            execute(UNQUEUE, (encode_list(found),))
 
     @classmethod
     def busy(cls, workflow_id: str) -> int:

@@ -9,8 +9,9 @@ from typing import Any
 from peewee import BooleanField, CompositeKey, IntegerField, TextField
 
 from database import execute, fetch_value, write
+from errors import NotFound
 
-from .base import DAY_MS, Base, Expiring, Rows, Write, now_ms
+from .base import DAY_MS, LOCKED, Base, Expiring, Rows, Write, now_ms
 from .locks import lock_names
 
 TOUCH_MS = 3_600_000  # how often the use of a session is recorded
@@ -48,6 +49,11 @@ class User(Base):
         with write():
             User.update(**values).where(User.id == self.id).execute()
         self.__data__.update(values)
+
+    def keeps_password(self) -> bool:
+        """Return True if the password is still that of this object. It stays so until the transaction ends."""
+        sql = f"SELECT 1 FROM users WHERE id = ? AND password_hash = ? {LOCKED}"
+        return fetch_value(sql, (self.id, self.password_hash)) is not None
 
     def roles(self) -> dict[str, str]:
         """Return roles by workspace id, oldest workspace first."""
@@ -92,7 +98,11 @@ class Workspace(Base):
 
     @classmethod
     def count_founded_by(cls, user: User) -> int:
-        """Return the number of workspaces that the user has created, also if others own them now."""
+        """Return the number of workspaces that the user has created, also if others own them now.
+
+        In a transaction, the user creates no other one until its end.
+        """
+        lock_names("founder", (user.id,))
         return cls.select().where(cls.founder_id == user.id).count()
 
     @classmethod
@@ -138,6 +148,7 @@ class Membership(Base):
     def join(cls, workspace_id: str, user: User, role: str) -> Membership:
         """Insert a membership, with its `user`. Deletes an invitation of their address to this workspace."""
         with write():
+            lock_names("members", (workspace_id,))
             execute("DELETE FROM invitations WHERE workspace_id = ? AND email = ?", (workspace_id, user.email))
             row: Membership = cls.create(workspace_id=workspace_id, user_id=user.id, role=role, created_at=now_ms())
         row.user = user
@@ -159,9 +170,10 @@ class Membership(Base):
         return self.role == "owner" and owners.count() == 1
 
     def change_role(self, role: str) -> bool:
-        """Change the member's role. Return False for the last owner."""
+        """Change the member's role. Return False for the last owner. Raises: NotFound if the member was removed."""
         with write():
-            lock_names("members", (self.workspace_id,))
+            if not self._lock():
+                raise NotFound("The member was removed")
             if role != "owner" and self.is_last_owner():
                 return False
             if role != "owner":
@@ -170,6 +182,13 @@ class Membership(Base):
             self.save()
         return True
 
+    def _lock(self) -> bool:
+        """Lock the workspace's members, and read the present role. Return False if the member was removed."""
+        lock_names("members", (self.workspace_id,))
+        present = Membership.role_of(self.user_id, self.workspace_id)
+        self.role = present or self.role
+        return present is not None
+
     def _withdraw_invitations(self) -> None:
         """Withdraw the member's invitations: only owners may invite."""
         execute("DELETE FROM invitations WHERE workspace_id = ? AND invited_by = ?", (self.workspace_id, self.user_id))
@@ -177,7 +196,7 @@ class Membership(Base):
     def leave(self) -> bool:
         """Delete the member's API tokens, invitations and membership. Return False for the last owner."""
         with write():
-            lock_names("members", (self.workspace_id,))
+            self._lock()
             if self.is_last_owner():
                 return False
             self._withdraw_invitations()
@@ -232,8 +251,9 @@ class Session(Expiring, Base):
     def move(self, workspace_id: str) -> None:
         """Set the session's default workspace."""
         with write():
-            Session.update(workspace_id=workspace_id).where(Session.id == self.id).execute()
+            # The user first, as in all transactions.
             User.update(last_workspace_id=workspace_id).where(User.id == self.user_id).execute()
+            Session.update(workspace_id=workspace_id).where(Session.id == self.id).execute()
         self.workspace_id = workspace_id
 
 
@@ -255,9 +275,16 @@ class ApiToken(Base):
 
     @classmethod
     def issue(cls, **values: Any) -> tuple[ApiToken, str]:
-        """Insert a new token of a user for one workspace. Return it and its text, which is stored nowhere."""
+        """Insert a new token of a member of a workspace. Return it and its text, which is stored nowhere.
+
+        Raises: NotFound if the member was removed.
+        """
         token = "hr_" + secrets.token_urlsafe(32)
-        return cls.add(token_hash=hash_token(token), **values), token
+        with write():
+            lock_names("members", (values["workspace_id"],), shared=True)
+            if Membership.role_of(values["user_id"], values["workspace_id"]) is None:
+                raise NotFound("You are no longer a member of this workspace")
+            return cls.add(token_hash=hash_token(token), **values), token
 
     @classmethod
     def end_all(cls, user: User) -> int:

@@ -1,17 +1,17 @@
 """Races of runs on PostgreSQL: claims, steps, ends, waits, limits and deletions.
 
-Each is run without its locks, to show that they are needed, and with them. The lock of all writers is off.
+Each is run without its locks, to show that they are needed, and with them.
 """
 
+import peewee
 import pytest
-from races import Race, value
+from races import outcomes, value
 from run_rows import accept, do, running
 from world import add_flow, flow
 
-import database
-from database import execute, write
-from database.tables import metric_sums, waits
-from database.tables.base import DAY_MS
+from database import write
+from database.tables import metric_sums, retention, runs, waits
+from database.tables.base import DAY_MS, IN_LIST
 from database.tables.runs import QUEUED
 from database.tables.steps import STEP_COLUMNS
 from models import (
@@ -36,17 +36,6 @@ COUNT = (
     "SELECT ?, ?, 1, 1, 1, 0, 0.0 WHERE EXISTS (SELECT 1 FROM runs WHERE id = ? AND status = 'running') "
     "ON CONFLICT (workspace_id, day, workflow_id) DO UPDATE SET total = run_days.total + 1"
 )
-
-
-@pytest.fixture(params=[False, True], ids=["without", "with"])
-def race(request, fresh_url, monkeypatch):
-    """Two transactions, without the locks of their statements and with them."""
-    url = fresh_url()
-    database.connect(url, "normal")
-    race = Race(url, monkeypatch, request.param)
-    yield race
-    race.close()
-    database.disconnect()
 
 
 @pytest.fixture
@@ -121,6 +110,25 @@ def test_a_step_is_not_left_behind_by_a_deleted_run(race, made):
     saved, was_there = race.run(lambda: do([Step.save_one(step(run, 1, "success"), 1)])[0], run.remove)
     assert (saved, was_there) == (1, True)
     assert value("SELECT COUNT(*) FROM steps") == (0 if race.cured else 1)
+
+
+def test_two_processes_that_delete_old_runs_note_what_is_left(race, made, monkeypatch):
+    """Each has time for one row of a step of its run."""
+    monkeypatch.setattr(retention, "ROWS_AT_ONCE", 1)
+    ids = [running(made).id for _ in range(2)]
+    for id_ in ids:
+        do(Run.find(id_).finish("me", "success"))
+        do([*Step.insertions([step(Run.find(id_), 1, "success"), step(Run.find(id_), 2, "success")])])
+
+    def remove(id_):
+        time = iter([True])
+        return retention.remove_runs([id_], lambda: next(time, False)).more
+
+    found = outcomes(race.run(*(lambda id_=id_: remove(id_) for id_ in ids)))
+    assert found == [True, True if race.cured else peewee.IntegrityError]
+    while retention.remove_runs(ids, lambda: True).more:
+        continue
+    assert value("SELECT COUNT(*) FROM steps") == 0
 
 
 # Ends
@@ -204,6 +212,15 @@ def test_a_run_that_is_queued_is_released_by_the_end_before_it(race, made):
     assert (claimed, ended) == (0, 1) and row(run).waiting == (None if race.cured else QUEUED)
 
 
+def test_a_run_that_waits_for_something_else_is_not_released(race, made, monkeypatch):
+    """Two processes look for queued runs; by the time that the second one writes, the run was claimed and suspended."""
+    run = accept(made, waiting=QUEUED)
+    if not race.cured:
+        monkeypatch.setattr(runs, "UNQUEUE", f"UPDATE runs SET waiting = NULL WHERE id {IN_LIST}")
+    race.run(lambda: do([Write("UPDATE runs SET waiting = 'an approval' WHERE id = ?", (run.id,))]), Run.unqueue)
+    assert row(run).waiting == ("an approval" if race.cured else None)
+
+
 # Waits
 
 
@@ -276,7 +293,7 @@ def test_no_child_begins_while_its_parent_is_cancelled(race, made):
 def test_one_of_two_runs_gets_the_key(race, made):
     """The unique key is the cure."""
     if not race.cured:
-        execute("ALTER TABLE idempotency_keys DROP CONSTRAINT idempotency_keys_pkey")
+        race.drop_key("idempotency_keys")
 
     def start():
         run = Run.accept(made, triggered_by="manual")

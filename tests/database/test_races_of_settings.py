@@ -1,20 +1,21 @@
 """Races on PostgreSQL of what is not a run: owners, stored values, memories, credentials, webhooks, flows, polls.
 
-Each is run without its locks, to show that they are needed, and with them. The lock of all writers is off.
+Each is run without its locks, to show that they are needed, and with them.
 """
 
 import peewee
 import pytest
-from races import Race, value
+from races import outcomes, value
 from world import add_flow, flow
 
-import database
-from database import execute, write
+from config import Config
+from database import write
 from database.tables import agent_definitions, presets
-from errors import Conflict, DefinitionError
+from errors import Conflict, DefinitionError, Unavailable, VaultError
 from models import (
     Agent,
     AgentMemory,
+    AuditEntry,
     Credential,
     Membership,
     MemoryName,
@@ -22,11 +23,16 @@ from models import (
     Preset,
     Schedule,
     ScheduleFire,
+    StoreEntry,
     User,
     Workflow,
     Workspace,
     WorkspaceStore,
 )
+from security.accounts import make_first_owner
+from security.credentials import Credentials
+from security.key_rotation import check_key, rotate_key
+from security.vault import Vault
 
 pytestmark = pytest.mark.slow
 
@@ -34,24 +40,8 @@ HOOK = {"path": "orders", "methods": ["POST"], "credential_types": [], "credenti
 SECRET = {"name": "key", "type": "api_key", "data": "x"}
 
 
-@pytest.fixture(params=[False, True], ids=["without", "with"])
-def race(request, fresh_url, monkeypatch):
-    """Two transactions, without the locks of their statements and with them."""
-    url = fresh_url()
-    database.connect(url, "normal")
-    race = Race(url, monkeypatch, request.param)
-    yield race
-    race.close()
-    database.disconnect()
-
-
 def user(name, **values):
     return User.add(email=f"{name}@example.org", name=name, password_hash="x", **values)
-
-
-def outcomes(found):
-    """Return the results, with the class of an error in its place."""
-    return [type(item) if isinstance(item, Exception) else item for item in found]
 
 
 # People
@@ -135,6 +125,40 @@ def test_two_agents_keep_to_the_maximum(race, monkeypatch):
     assert found == ["a", Conflict if race.cured else "b"]
 
 
+def test_presets_are_removed_with_those_that_replace_them(race):
+    one = {"key": "k", "name": "n", "description": "", "tags": "", "node_json": "{}", "parameters_json": "[]"}
+    Preset.replace_source("ws_1", "a", "a", [one])
+    found = race.run(
+        lambda: len(Preset.replace_source("ws_1", "a", "a", [one])), lambda: Preset.remove_source("ws_1", "a")
+    )
+    assert found == [1, race.cured] and value("SELECT COUNT(*) FROM presets") == (not race.cured)
+
+
+# What expires
+
+
+NAME = MemoryName("ws_1", "agent", "", "a")
+
+
+def test_a_memory_that_is_renewed_does_not_expire(race):
+    AgentMemory.put(NAME, "old", "", expires_at=5, now=1)
+    race.run(lambda: AgentMemory.put(NAME, "new", "", now=2), lambda: AgentMemory.remove_expired(9, lambda: True))
+    assert value("SELECT content FROM agent_memories") == ("new" if race.cured else None)
+
+
+def test_a_memory_is_saved_while_it_expires(race):
+    AgentMemory.put(NAME, "old", "", expires_at=5, now=1)
+    race.run(lambda: AgentMemory.remove_expired(9, lambda: True), lambda: AgentMemory.put(NAME, "new", "", now=2))
+    assert value("SELECT content FROM agent_memories") == ("new" if race.cured else None)
+
+
+def test_a_stored_value_that_is_renewed_does_not_expire(race):
+    store = WorkspaceStore("ws_1")
+    store.set("n", 1, ttl=-1)
+    race.run(lambda: store.set("n", 2), StoreEntry.prune)
+    assert store.get("n") == (2 if race.cured else None)
+
+
 # Flows
 
 
@@ -197,10 +221,44 @@ def test_a_poll_that_records_its_result_is_not_taken_over(race):
     assert len(taken) == 1 and not Poll.holds(claim)
 
 
+POLL = {"type": "rss_trigger", "every": 60.0, "source": "s"}
+LATER = 10**15
+
+
+@pytest.fixture
+def idle(race):
+    """A flow whose poll has been idle for long."""
+    made = add_flow(flow("p"), triggers=[("p", "poll", POLL)])
+    with write():
+        Poll.sync(made, [], now=1)
+    return made
+
+
+def polled(made):
+    with write():
+        Poll.sync(made, [("p", POLL)], now=2)
+
+
+def test_a_poll_that_begins_again_is_not_deleted(race, idle):
+    def prune():
+        if race.cured:
+            return Poll.prune(LATER)
+        with write():  # by what was read before
+            return Poll.drop(idle.id, "p")
+
+    race.run(lambda: polled(idle), prune)
+    assert value("SELECT COUNT(*) FROM polls WHERE next_at = 2") == race.cured
+
+
+def test_a_poll_begins_while_its_old_state_is_deleted(race, idle):
+    race.run(lambda: Poll.prune(LATER), lambda: polled(idle))
+    assert value("SELECT COUNT(*) FROM polls") == race.cured
+
+
 def test_an_instant_fires_once(race):
     """The unique key is the cure."""
     if not race.cured:
-        execute("ALTER TABLE schedule_fires DROP CONSTRAINT schedule_fires_pkey")
+        race.drop_key("schedule_fires")
     config = {"cron": "* * * * *", "every": None, "timezone": "UTC", "catch_up": "one"}
     add_flow(flow("s"), triggers=[("s", "schedule", config)])
     (due,) = Schedule.due(10**15, 1)
@@ -223,3 +281,47 @@ def test_a_schedule_moves_once(race):
             return Schedule.move(due, due.next_at + 60_000)
 
     assert race.run(move, move) == [True, False] and race.waited
+
+
+# The server
+
+
+@pytest.fixture
+def config(tmp_path):
+    return Config(data_dir=tmp_path, secret_key="the first key of 20")
+
+
+def start(config):
+    """Do what each process does at its start."""
+    with write():
+        vault = check_key(config)
+        return vault, make_first_owner(config)
+
+
+def test_processes_that_start_together_make_one_owner(race, config):
+    first, second = race.run(lambda: start(config)[1], lambda: start(config)[1])
+    assert first is not None
+    assert second is None if race.cured else isinstance(second, peewee.IntegrityError)
+
+
+@pytest.mark.parametrize("is_rotated_first", [False, True], ids=["kept first", "rotated first"])
+def test_a_credential_is_not_kept_under_an_old_key(race, config, is_rotated_first):
+    vault, _ = start(config)
+    entry = AuditEntry.begin("credential.created", "ws_1")
+    values = {"name": "key", "type": "api_key", "hosts": None}
+    both = [
+        lambda: Credentials(vault).keep(entry, {"key": "x"}, **values).name,
+        lambda: rotate_key(config, b"the second key of 21").unreadable,
+    ]
+    found = outcomes(race.run(*(both[::-1] if is_rotated_first else both)))
+    assert found == ([[], Unavailable if race.cured else "key"] if is_rotated_first else ["key", []])
+    new = Vault(b"the second key of 21", "the new key")
+    kept = [can_decrypt(new, row.data) for row in Credential.select()]
+    assert kept == ([race.cured] if not is_rotated_first else [] if race.cured else [False])
+
+
+def can_decrypt(vault, text):
+    try:
+        return bool(vault.decrypt(text.encode()))
+    except VaultError:
+        return False

@@ -2,12 +2,14 @@
 
 from itertools import count
 
+import postgres_rows
+import psycopg
 import pytest
 from peewee import PostgresqlDatabase
 
 from database.migration_runner import make_runner
 
-TEMPLATE = "headrace_template"
+TEMPLATE, SHARED = "headrace_template", "shared"
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +48,27 @@ def fresh_url(postgres_server, postgres_template):
         postgres_server.admin(f"DROP DATABASE {name} WITH (FORCE)", database="postgres")
 
 
+@pytest.fixture(scope="session")
+def shared_database(postgres_server, postgres_template):
+    """A connection of the administrator to the database of `shared_url`, and the rows that it had at first."""
+    create(postgres_server, SHARED, postgres_template)
+    with postgres_server.connect(SHARED, psycopg.RawCursor) as connection:
+        yield connection, postgres_rows.read_rows(connection)
+    postgres_server.admin(f"DROP DATABASE {SHARED} WITH (FORCE)", database="postgres")
+
+
+@pytest.fixture
+def shared_url(postgres_server, shared_database):
+    """The URL of a database with the schema, which one test after the other uses: to make one takes much longer.
+
+    A test may change rows, but not the schema.
+    """
+    yield postgres_server.url(database=SHARED)
+    connection, rows = shared_database
+    with connection.transaction():
+        postgres_rows.replace_rows(connection, rows)
+
+
 NUMBERS = count(1)
 
 
@@ -71,6 +94,4 @@ class WithDriver(PostgresqlDatabase):
         self._adapter = self.psycopg3_adapter()
 
     def _connect(self):
-        import psycopg
-
         return psycopg.connect(self.database, autocommit=True)

@@ -17,6 +17,7 @@ LOCK = "SELECT pg_advisory_xact_lock({lock}); "
 CLAUSE = re.compile(r"/\* FOR [A-Z ]+ \*/")
 NAMES = re.compile(r"pg_advisory_xact_lock(_shared)?\(-?key\)")
 WAITING = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+KEY = "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'p' AND conrelid = %s::regclass"
 LOOK_SECONDS = 0.005
 
 
@@ -42,6 +43,7 @@ class Race:
         self.cured, self.waited = cured, False
         self._reached, self._go = threading.Event(), threading.Event()
         self._own = threading.local()
+        self._undo = []
         self._admin = psycopg.connect(url, autocommit=True)
         translate = postgres.translate
 
@@ -55,8 +57,16 @@ class Race:
         monkeypatch.setattr(postgres, "translate", translated)
         write_lock.use(Off())
 
+    def drop_key(self, table):
+        """Drop the table's primary key until the end of the race."""
+        name, key = self._admin.execute(KEY, (table,)).fetchone()
+        self._admin.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+        self._undo.append(f"DELETE FROM {table}; ALTER TABLE {table} ADD CONSTRAINT {name} {key}")
+
     def close(self):
         self._go.set()
+        for sql in self._undo:
+            self._admin.execute(sql)
         self._admin.close()
 
     def run(self, first, second, before=None):
@@ -111,6 +121,11 @@ def outcome(background):
         return background.result()
     except Exception as error:
         return error
+
+
+def outcomes(found):
+    """Return the results, with the class of an error in its place."""
+    return [type(item) if isinstance(item, Exception) else item for item in found]
 
 
 def value(sql, *params):

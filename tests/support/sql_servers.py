@@ -119,11 +119,15 @@ class Postgres(Server):
 
     def admin(self, *statements, database="shop"):
         """Execute these as the administrator; the rows of the last one."""
-        settings = {"host": "127.0.0.1", "port": self.port, "user": "postgres", "password": PASSWORD}
-        with psycopg.connect(**settings, dbname=database, autocommit=True) as connection:
+        with self.connect(database) as connection:
             for statement in statements:
                 cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
+
+    def connect(self, database, cursor=psycopg.Cursor):
+        """Return a connection of the administrator."""
+        settings = {"host": "127.0.0.1", "port": self.port, "user": "postgres", "password": PASSWORD}
+        return psycopg.connect(**settings, dbname=database, autocommit=True, cursor_factory=cursor)
 
     def listening(self, channel):
         """Listen on the channel. Return a function that returns all payloads sent since then."""
