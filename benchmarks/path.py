@@ -55,6 +55,7 @@ HEAD = (
 PEER = SimpleNamespace(client=("127.0.0.1", 50_000), requests=0)
 PATIENCE = 30.0
 GROUPS = (1, 8, 32)
+COLLECTOR = 50_000, 20, 50  # thresholds of the garbage collector, as gunicorn.conf.py sets them
 
 
 @contextlib.contextmanager
@@ -73,6 +74,7 @@ def server() -> Iterator[Any]:
             raise SystemExit("the flow could not be made")
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*COLLECTOR)
         try:
             yield made
         finally:

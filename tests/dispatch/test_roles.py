@@ -1,4 +1,4 @@
-"""Processes with roles: `web` leaves runs to workers; `worker` executes those that the broker names, or finds them."""
+"""Processes with roles: `web` leaves runs to workers; `worker` executes those of the broker, and looks for others."""
 
 import threading
 
