@@ -8,6 +8,9 @@ the workers find pending runs in the database.
 from __future__ import annotations
 
 import logging
+import os
+import secrets
+import socket
 import threading
 import time
 from collections import deque
@@ -98,6 +101,8 @@ class CeleryQueue:
     ) -> None:
         self.url, self.lanes, self.concurrency, self.clock = url, tuple(lanes), concurrency, clock
         self.app = make_app(url)
+        # Of its own, also among the workers of one machine: the broker refuses two consumers of one name.
+        self.name = f"headrace-{os.getpid()}-{secrets.token_hex(3)}@{socket.gethostname()}"
 
         def take(*args: Any, **more: Any) -> None:  # a message may have any arguments
             self._take(args[0] if args else None)
@@ -209,8 +214,9 @@ class CeleryQueue:
                 return
             try:
                 self._consumer = self.app.WorkController(
-                    concurrency=self.concurrency, queues=[NAMES[lane] for lane in self.lanes], loglevel="WARNING",
-                    consumer_cls=Receiver, without_gossip=True, without_mingle=True, without_heartbeat=True,
+                    hostname=self.name, concurrency=self.concurrency, queues=[NAMES[lane] for lane in self.lanes],
+                    loglevel="WARNING", consumer_cls=Receiver, without_gossip=True, without_mingle=True,
+                    without_heartbeat=True,
                 )  # fmt: skip
                 self._consumer.start()
             except Exception as error:

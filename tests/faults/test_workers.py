@@ -18,7 +18,9 @@ from trace_collector import Collector
 from world import Background
 
 pytest.importorskip("celery")
-from worker import CeleryQueue
+from kombu import Connection
+
+from worker import NAMES, CeleryQueue
 
 pytestmark = pytest.mark.slow
 
@@ -130,6 +132,14 @@ def test_workers_execute_a_backlog_each_run_once(team, effects):
     check(team, ids, effects)
     assert {run.claims for run in all_ended(team, ids)} == {1}
     assert max(effects.seen().values()) == 1
+
+
+def test_all_workers_of_a_machine_hear_the_broker(team, broker):
+    team()
+    with Connection(broker.url) as connection:
+        declare = connection.default_channel.queue_declare
+        for name in NAMES.values():
+            until(lambda name=name: declare(name, passive=True).consumer_count == 2, f"two workers consume {name}")
 
 
 def test_the_broker_is_killed_under_load_and_comes_back(team, effects, broker):
