@@ -15,8 +15,8 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import psycopg
 
@@ -43,8 +43,8 @@ class CommitNumber(NamedTuple):
         """Return the SQL that the transaction executes together with COMMIT."""
         return f"{self.before}INSERT INTO commit_numbers (writer, number) VALUES ('{self.writer}', {self.number}); "
 
-    def has_committed(self, url: str, options: Mapping[str, Any]) -> bool:
-        """Return True if the transaction was committed, False if it was not and never will be.
+    def has_committed(self, connect: Callable[[], psycopg.Connection]) -> bool:
+        """Return True if the transaction was committed, False if it was not and never will be. `connect` to ask.
 
         Raises: OutcomeUnknown if the database cannot be asked within ASK_SECONDS.
         """
@@ -53,7 +53,7 @@ class CommitNumber(NamedTuple):
         pause = threading.Event()
         while True:
             try:
-                is_void = self._void(url, options)
+                is_void = self._void(connect)
                 log.info("the commit whose answer was lost had %s", "failed" if is_void else "succeeded")
                 return not is_void
             except psycopg.OperationalError as error:
@@ -61,9 +61,9 @@ class CommitNumber(NamedTuple):
                     raise OutcomeUnknown from error
             pause.wait(ASK_AGAIN_SECONDS)
 
-    def _void(self, url: str, options: Mapping[str, Any]) -> bool:
+    def _void(self, connect: Callable[[], psycopg.Connection]) -> bool:
         this = (self.writer, self.number)
-        with psycopg.connect(url, autocommit=True, **options) as connection:
+        with connect() as connection:
             connection.execute(VOID, this, prepare=False)
             found = connection.execute(IS_VOID, this, prepare=False).fetchone()
         return found is None or bool(found[0])

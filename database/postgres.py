@@ -24,7 +24,7 @@ from typing import Any
 import peewee
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.errors import DeadlockDetected, LockNotAvailable
+from psycopg.errors import DeadlockDetected, LockNotAvailable, ReadOnlySqlTransaction
 from psycopg.postgres import types as oids
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumperUnknown
@@ -36,6 +36,7 @@ from . import write_lock
 from .clock import LeaseClock
 from .commit_numbers import CommitNumber, CommitNumbers, is_of_lost_connection
 from .engine_results import Execute, Space
+from .postgres_primary import Primary
 from .write_lock import ConnectionLost, Deadlock, LockTimeout, ThreadLock, lock_wait
 
 log = logging.getLogger("headrace.database")
@@ -128,6 +129,7 @@ _synchronous = "on"
 _shared: ConnectionPool[psycopg.Connection] | None = None
 _sharing = threading.Lock()
 _numbers = CommitNumbers()
+_primary = Primary()
 _rollbacks = count()
 
 
@@ -146,6 +148,9 @@ class _Errors:
             raise Deadlock from error
         if is_of_lost_connection(error) and not isinstance(error, PoolTimeout):
             raise ConnectionLost(str(error).strip()) from error
+        if isinstance(error, ReadOnlySqlTransaction):
+            # A pooler has gone on to a standby. Later it goes on to the new primary.
+            raise peewee.OperationalError(str(error).strip()) from error
         name = next((base.__name__ for base in type(error).__mro__ if base.__module__ == "psycopg"), "DatabaseError")
         raise getattr(peewee, name, peewee.DatabaseError)(str(error).strip()) from error
 
@@ -220,15 +225,17 @@ def execute_together(writes: Iterable[tuple[str, tuple[Any, ...]]]) -> list[int]
 
 def connect(url: str, durability: str) -> None:
     """Use the database at this URL. With `durability` "normal", a crash of its server may lose the last commits."""
-    global _url, _synchronous
+    global _url, _synchronous, _primary
     disconnect()
-    _url, _synchronous = url, "off" if durability == "normal" else "on"
+    _url, _synchronous, _primary = url, "off" if durability == "normal" else "on", Primary()
     try:
         parts = conninfo_to_dict(url)
     except psycopg.Error as error:
         raise ConfigError(f"DATABASE_URL is not understood by PostgreSQL: {str(error).strip()}") from None
     # Not the URL: it has a password, and this name is in messages.
-    place = ":".join(str(parts[part]) for part in ("host", "port") if part in parts)
+    hosts, ports = (str(parts.get(part, "")).split(",") for part in ("host", "port"))
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    place = ",".join(f"{host}:{port}" if port else host for host, port in zip(hosts, ports, strict=False))
     db.init(f"postgresql://{place}/{parts.get('dbname', '')}")
     write_lock.use(ThreadLock())
 
@@ -262,7 +269,7 @@ def _pool() -> ConnectionPool[psycopg.Connection]:
                 options = {"autocommit": True, "cursor_factory": psycopg.RawCursor, **OPTIONS}
                 pool = ConnectionPool(
                     _url, kwargs=options, min_size=1, max_size=POOL_SIZE, timeout=POOL_SECONDS, open=False,
-                    configure=configure, name="headrace", reconnect_timeout=RECONNECT_SECONDS,
+                    configure=_prepare, name="headrace", reconnect_timeout=RECONNECT_SECONDS,
                 )  # fmt: skip
                 pool.open()
                 _shared = pool
@@ -302,6 +309,22 @@ def configure(connection: psycopg.Connection) -> None:
     adapters.register_dumper(str, _Text)
     adapters.register_loader("numeric", _Numeric)
     connection.prepared_max = PREPARED
+
+
+def _prepare(connection: psycopg.Connection) -> None:
+    _primary.check(connection)
+    configure(connection)
+
+
+def _connect_alone() -> psycopg.Connection:
+    """Return a connection to the primary that is not of the pool."""
+    connection = psycopg.connect(_url, autocommit=True, **OPTIONS)  # type: ignore[arg-type]
+    try:
+        _primary.check(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 @contextmanager
@@ -392,7 +415,7 @@ def _in_transaction(
             connection.execute(f"{note}{'' if number is None else number.insertion()}COMMIT", prepare=False)
         except psycopg.OperationalError as error:
             is_asked = number is not None and is_of_lost_connection(error)
-            if number is None or not is_asked or not number.has_committed(_url, OPTIONS):
+            if number is None or not is_asked or not number.has_committed(_connect_alone):
                 raise
     except BaseException:
         with suppress(psycopg.Error):  # if the connection is lost, the server rolls back
@@ -436,7 +459,7 @@ def _begin(connection: psycopg.Connection) -> None:
 
 def _connect_first() -> psycopg.Connection:
     try:
-        return psycopg.connect(_url, autocommit=True, **OPTIONS)  # type: ignore[arg-type]
+        return _connect_alone()
     except psycopg.OperationalError as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"The database {db.database} cannot be reached: {reason}. Check DATABASE_URL") from None

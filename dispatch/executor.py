@@ -115,6 +115,7 @@ class Executor:
         )  # fmt: skip
         if not record.finish([*told, *ending], whole=not told and not plan.suspends)[len(told)]:
             # Cancelled meanwhile, or claimed by another process because this one seemed dead: the row counts.
+            log.info("run %s no longer belongs to this process, and its end here is not recorded", run.id)
             record.run = self._reload(run) or run.deleted()
         else:
             active.response = outcome.response

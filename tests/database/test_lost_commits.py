@@ -23,6 +23,7 @@ def proxy(fresh_url, postgres_server):
     direct = fresh_url()
     with TcpProxy(("127.0.0.1", postgres_server.port)) as proxy:
         proxy.direct = f"{direct}?sslmode=disable"
+        proxy.connect = lambda: psycopg.connect(proxy.direct, autocommit=True)
         database.connect(proxy.direct.replace(f":{postgres_server.port}/", f":{proxy.port}/"), "normal")
         fetch_value("SELECT 1")
         yield proxy
@@ -58,18 +59,18 @@ def test_a_commit_that_arrives_late_fails(proxy):
     number = postgres._numbers.take()
     late = psycopg.connect(proxy.direct, autocommit=True)
     late.execute("BEGIN; INSERT INTO workspaces (id, name, created_at) VALUES ('ws_a', 'x', 0)", prepare=False)
-    assert not number.has_committed(proxy.direct, {})
+    assert not number.has_committed(proxy.connect)
     with pytest.raises(psycopg.errors.UniqueViolation):
         late.execute(f"{number.insertion()}COMMIT", prepare=False)
     late.close()
-    assert ids() == set() and not number.has_committed(proxy.direct, {}), "asked twice, the answer is the same"
+    assert ids() == set() and not number.has_committed(proxy.connect), "asked twice, the answer is the same"
 
 
 def test_an_open_commit_is_waited_for(proxy):
     number = postgres._numbers.take()
     with psycopg.connect(proxy.direct, autocommit=True) as slow:
         slow.execute(f"BEGIN; {number.insertion()}", prepare=False)
-        asking = Background(number.has_committed, proxy.direct, {})
+        asking = Background(number.has_committed, proxy.connect)
         until_waiting(proxy.direct, asking)
         slow.execute("COMMIT")
     assert asking.result() is True

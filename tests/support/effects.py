@@ -23,17 +23,18 @@ def http_node(id_, url, body=1, **more):
 class Effects:
     """Two URLs that return the body of the request: `url` after a short delay, `held` once the test sets `opened`.
 
-    `held` delays only the first request of each key; it answers a repeated one like `url`.
+    `held` delays only the first request of each key; it answers a repeated one like `url`. `host`: the address on which
+    they are.
     """
 
-    def __init__(self, random):
+    def __init__(self, random, host="127.0.0.1"):
         self.random = random
         self.opened = threading.Event()
         self._seen = Counter()
         self._changed = threading.Condition()
-        self._server = _Listener(("127.0.0.1", 0), type("Handler", (_Handler,), {"effects": self}))
-        self.url = f"http://127.0.0.1:{self._server.server_port}/echo"
-        self.held = f"http://127.0.0.1:{self._server.server_port}/held"
+        self._server = _Listener((host, 0), type("Handler", (_Handler,), {"effects": self}))
+        self.url = f"http://{host}:{self._server.server_port}/echo"
+        self.held = f"http://{host}:{self._server.server_port}/held"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 

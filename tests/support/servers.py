@@ -120,10 +120,14 @@ class Server:
 
     # Start and end
 
+    @property
+    def program(self):
+        return [sys.executable, *self.command]
+
     def start(self):
         """Start the server and return when it answers."""
         self._process = start_child(
-            [sys.executable, *self.command],
+            self.program,
             seconds=None,  # `close` ends it
             cwd=ROOT,
             env=self.environment,

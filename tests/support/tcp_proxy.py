@@ -63,7 +63,7 @@ class TcpProxy:
         self.target = target
         self.lost = threading.Event()
         self.loses_request = self._cuts_then = False
-        self._text = None
+        self._text, self._times = b"", 0
         self._seconds = 0.0
         self._lock = threading.Lock()
         self._links = set()
@@ -116,33 +116,39 @@ class TcpProxy:
         for each in self._open.values():
             each.set()
 
-    def lose_answer(self, text, then_cut=False):
-        """Cut the connection that sends this text next, once the server has answered. `then_cut`: cut all then."""
-        self._expect(text, False, then_cut)
+    def lose_answer(self, text, then_cut=False, times=1):
+        """Cut the connection that sends this text next, once the server has answered. `then_cut`: cut all then.
 
-    def lose_request(self, text, then_cut=False):
+        This is done so many `times`.
+        """
+        self._expect(text, False, then_cut, times)
+
+    def lose_request(self, text, then_cut=False, times=1):
         """Cut the connection that sends this text next, before it is sent. `then_cut`: cut all then."""
-        self._expect(text, True, then_cut)
+        self._expect(text, True, then_cut, times)
 
-    def _expect(self, text, loses_request, then_cut):
+    def _expect(self, text, loses_request, then_cut, times):
         with self._lock:
             self.lost.clear()
-            self._text, self.loses_request, self._cuts_then = text.encode(), loses_request, then_cut
+            self._text, self._times, self.losses = text.encode(), times, 0
+            self.loses_request, self._cuts_then = loses_request, then_cut
 
     # For the links
 
     def takes(self, data):
-        """Return True once, if the data has the text that is to be lost."""
+        """Return True as many times as expected, if the data has the text that is to be lost."""
         with self._lock:
-            if self._text is None or self._text not in data:
+            if not self._times or self._text not in data:
                 return False
-            self._text = None
+            self._times -= 1
             return True
 
     def note_lost(self):
         """Note that the text, or its answer, was lost; the link is cut next."""
         if self._cuts_then:
             self.cut()
+        with self._lock:
+            self.losses += 1
         self.lost.set()
 
     def delay(self, to_server):
