@@ -65,8 +65,10 @@ BEGIN = (
     "SET LOCAL synchronous_commit = {synchronous}; SELECT pg_advisory_xact_lock({lock}); "
     "SET LOCAL lock_timeout = {rows_ms}"
 )
+# A plan for each id would be of one partition, so PostgreSQL would plan these statements again at every execution.
 BEGIN_RUNS = (
-    "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s'; SET LOCAL synchronous_commit = {synchronous}"
+    "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s'; SET LOCAL synchronous_commit = {synchronous}; "
+    "SET LOCAL plan_cache_mode = force_generic_plan"
 )
 BEGIN_LEASE = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s'"
 # The time of the server, not of the transaction's beginning.

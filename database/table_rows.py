@@ -15,6 +15,7 @@ import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -23,6 +24,7 @@ import orjson
 from errors import Conflict
 
 from . import full_text
+from .tables import partitions
 from .tables.server_state import OF_ONE_DATABASE
 from .value_copies import VALUE_ROWS, Value, read_files, read_rows, write_files, write_rows
 
@@ -345,6 +347,8 @@ class PostgresTables:
     def write(self, table: Table, rows: Iterable[Row]) -> None:
         """Copy the rows into the table, with the words of memories, and continue its sequence after them."""
         names: tuple[str, ...] = table.columns
+        if table.name == "runs":
+            rows = self._make_partitions(table, rows)
         if table.name == "agent_memories":
             texts = [table.columns.index(name) for name in INDEXED_TEXTS]
             names = (*names, WORDS)
@@ -354,6 +358,15 @@ class PostgresTables:
                 for row in rows:
                     copy.write_row(row)
             self._set_sequence(cursor, table)
+
+    def _make_partitions(self, table: Table, rows: Iterable[Row]) -> Iterable[Row]:
+        """Add partitions for the days of these runs, the oldest of which comes first, and return the runs."""
+        each = iter(rows)
+        first = next(each, None)
+        if first is None:
+            return ()
+        partitions.split_old(first[table.columns.index("id")], self._connection.execute)
+        return chain((first,), each)
 
     def values(self) -> Iterator[Value]:
         """Yield the large values."""

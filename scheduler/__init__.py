@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from apscheduler.executors.pool import BasePoolExecutor, ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.util import undefined
 
-from database import closing_connection, disconnect_thread
+from database import LockTimeout, closing_connection, disconnect_thread, is_postgres
 from dispatch import Dispatcher
 from models import (
     IdempotencyKey,
@@ -27,6 +28,7 @@ from models import (
     Session,
     StoreEntry,
     now_ms,
+    partitions,
     settle_days,
 )
 from scheduler.firing import watch
@@ -41,6 +43,7 @@ TICK_SECONDS = 0.5
 WATCH_SECONDS = 30
 OFFER_SECONDS = 5
 PRUNE_SECONDS = 3600
+CUT_SECONDS = 1800
 RETAIN_SECONDS = 3600
 SETTLE_SECONDS = 3600
 FIRST_SECONDS = 75  # delay of the first retention and settling, to keep the start fast
@@ -121,6 +124,7 @@ class Scheduler:
             ("default", unless_paused(lambda: watch(now_ms())), WATCH_SECONDS, undefined),
             ("default", lambda: dispatcher.offer_again() if leader.leads() else None, OFFER_SECONDS, undefined),
             ("default", prune, PRUNE_SECONDS, undefined),
+            *([("default", unless_paused(self._cut_partitions), CUT_SECONDS, now)] if is_postgres() else []),
             ("ticks", unless_paused(with_room(self.leader.tick)), TICK_SECONDS, undefined),
             ("ticks", unless_paused(with_room(self.poller.tick)), TICK_SECONDS, undefined),
             ("ticks", unless_paused(dispatcher.wake), WAKE_SECONDS, undefined),
@@ -133,6 +137,11 @@ class Scheduler:
             work = job if executor == "ticks" else closing_connection(job)
             self._scheduler.add_job(work, "interval", seconds=seconds, executor=executor, next_run_time=first)
         self._scheduler.start()
+
+    def _cut_partitions(self) -> None:
+        """Add partitions for the next days. Any process may; if the tables are in use, a later call goes on."""
+        with suppress(LockTimeout):
+            partitions.cut_ahead(now_ms(), self.dispatcher.config.retention_days)
 
     def _with_room(self, tick: Callable[[], object]) -> Callable[[], None]:
         """Return the tick, skipped while the disk is nearly full: due work starts once there is space again."""

@@ -15,7 +15,7 @@ from itertools import islice
 import database
 from config import Config
 from dispatch.payloads import Payloads
-from models import AgentMemory, Poll, first_id, new_id, now_ms
+from models import AgentMemory, Poll, first_id, new_id, now_ms, partitions
 from models import retention as rows
 from scheduler.leader import Leadership
 
@@ -76,6 +76,7 @@ class Retention:
     def steps(self, now: int) -> Steps:
         """Run one pass. After each step the data is consistent and nothing is locked."""
         yield from self._remove([])  # leftovers of a crash
+        yield from self._clear_removed()
         if self._is_ahead():
             log.warning("The clock was set forward by more than a day: nothing is deleted by age until a restart")
         else:
@@ -103,7 +104,10 @@ class Retention:
         """Delete old runs, log entries and audit entries, states of triggers that are not polled, expired memories."""
         if self.config.retention_days:
             before = now - self.config.retention_days * DAY_MS
-            yield from self._remove_all(self._pages(first_id("run", before), before, now))
+            below = first_id("run", before)
+            crowded = yield from self._remove_partitions(below, before, now)
+            for after, until in rows.find_ranges(below, self.config.retention_days, crowded):
+                yield from self._remove_all(self._pages(after, until, before, now))
             yield from self._age("log_entries", before)
         if self.config.audit_days:
             yield from self._age("audit_entries", now - self.config.audit_days * DAY_MS)
@@ -116,7 +120,8 @@ class Retention:
     def _by_number(self, now: int) -> Steps:
         oldest = rows.nth_newest(self.config.retention_runs)
         if oldest is not None:
-            yield from self._remove_all(self._pages(oldest, now - FRESH_MS, now))
+            yield from self._remove_partitions(oldest, now - FRESH_MS, now)
+            yield from self._remove_all(self._pages("", oldest, now - FRESH_MS, now))
 
     def _by_size(self, now: int) -> Steps:
         most = self.config.retention_bytes
@@ -128,7 +133,7 @@ class Retention:
         if database.space().used + values <= most:
             return
         goal = most * 9 // 10
-        for ids in self._pages(first_id("run", ALL_AGES_MS), now - FRESH_MS, now):
+        for ids in self._pages("", first_id("run", ALL_AGES_MS), now - FRESH_MS, now):
             yield
             while ids and (surplus := database.space().used + values - goal) > 0:
                 oldest = self._enough(ids, surplus)
@@ -148,12 +153,41 @@ class Retention:
         return ids
 
     @staticmethod
-    def _pages(below: str, ended_before: int, now: int) -> Iterator[list[str]]:
-        """Yield the deletable runs by pages, oldest first."""
-        last: str | None = ""
+    def _pages(after: str, below: str, ended_before: int, now: int) -> Iterator[list[str]]:
+        """Yield the deletable runs between two ids by pages, oldest first."""
+        last: str | None = after
         while last is not None:
             ids, last = rows.runs_over(last, below, ended_before, now)
             yield ids
+
+    def _remove_partitions(self, below: str, ended_before: int, now: int) -> Generator[None, None, list[str]]:
+        """Remove the partitions of PostgreSQL before this id. Return the names of those with too many runs that stay.
+
+        One that others use at the moment is left to the next pass.
+        """
+        while (removed := rows.remove_partition(below, ended_before, now)) is not None:
+            name, result, count = removed
+            if result is partitions.Result.CROWDED:
+                return [name]
+            if result is partitions.Result.BUSY:
+                log.info("The partition %s of runs is in use; it will be removed later", name)
+                return []
+            self._deleted += count
+            yield
+            yield from self._clear_removed()
+        return []
+
+    def _clear_removed(self) -> Steps:
+        """Delete rows and values of the runs of removed partitions."""
+        for bounds in partitions.find_removed():
+            while not rows.clear_removed(bounds, self._time()):
+                yield
+            ids = (id_ for id_ in self.payloads.run_ids() if bounds[0] <= id_ < bounds[1])
+            while page := list(islice(ids, FOLDERS_PER_STEP)):
+                for id_ in rows.missing(page):
+                    self.payloads.remove(id_)
+                yield
+            partitions.forget_removed(bounds)
 
     def _remove_all(self, pages: Iterator[list[str]]) -> Steps:
         for ids in pages:

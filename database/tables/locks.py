@@ -42,7 +42,8 @@ KINDS = (
     "days",  # the counts of a workspace's past days
 )  # fmt: skip
 RUN_ID = re.compile(r"run_[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
-LOCK_RUNS = f"SELECT id FROM runs WHERE id {IN_LIST} ORDER BY id {LOCKED}"
+# The bounds of the ids leave PostgreSQL only the partitions between them: usually one.
+LOCK_RUNS = f"SELECT id FROM runs WHERE id >= ? AND id <= ? AND id {IN_LIST} ORDER BY id {LOCKED}"
 # A negative number stands for a shared lock.
 LOCK_NAMES = (
     "SELECT CASE WHEN key > 0 THEN pg_advisory_xact_lock(key) ELSE pg_advisory_xact_lock_shared(-key) END FROM "
@@ -81,7 +82,7 @@ def lock_flow(workflow_id: str) -> None:
 def lock_runs(ids: Iterable[str]) -> None:
     """Let no other transaction change these runs, until the end of this one."""
     if is_postgres():
-        execute(LOCK_RUNS, (encode_list(sorted(ids)),))
+        execute(*_make_runs_lock(ids))
 
 
 def make_locks(items: Iterable[Any]) -> list[Write]:
@@ -95,7 +96,12 @@ def make_locks(items: Iterable[Any]) -> list[Write]:
         elif isinstance(item, Write) and _needs_lock(item.sql):
             runs.update(value for value in item.params if type(value) is str and RUN_ID.match(value))
     found = [Write(LOCK_NAMES, (_encode_keys(keys),))] if keys else []
-    return [*found, Write(LOCK_RUNS, (encode_list(sorted(runs)),))] if runs else found
+    return [*found, _make_runs_lock(runs)] if runs else found
+
+
+def _make_runs_lock(ids: Iterable[str]) -> Write:
+    ordered = sorted(ids)
+    return Write(LOCK_RUNS, (*(ordered[:1] or [""]), *(ordered[-1:] or [""]), encode_list(ordered)))
 
 
 @lru_cache(4_096)

@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 import orjson
 
-from database import execute, fetch_value, write
+from database import execute, fetch_value, is_postgres, write
 
+from . import partitions
 from .base import DAY_MS, IN_LIST, encode_list, first_id
 from .locks import lock_names, lock_runs
 from .server_state import Fact
@@ -42,6 +43,9 @@ AWAITED = (
 NAMED = "COALESCE((SELECT MAX(created_at) FROM idempotency_keys WHERE run_id = runs.id), 0) >= ?"
 RUNS = f"SELECT id, {OVER} AND NOT {AWAITED} AND NOT {NAMED} FROM runs WHERE id > ? AND id < ? ORDER BY id LIMIT {PAGE}"
 REMOVED = f"DELETE FROM runs WHERE id {IN_LIST} AND (recorded = 1 OR status IN ('success', 'failed')) RETURNING id"
+STAYING = (
+    f"SELECT id FROM runs_{{}} AS runs WHERE NOT COALESCE({OVER} AND NOT {AWAITED} AND NOT {NAMED}, FALSE) LIMIT ?"
+)
 OF_THEM = f"run_id {IN_LIST} LIMIT ?"
 # The rows of runs in other tables; each statement deletes a limited number.
 ROWS_OF_RUNS = (
@@ -54,6 +58,14 @@ ROWS_OF_RUNS = (
     "DELETE FROM idempotency_keys WHERE (workflow_id, key) IN (SELECT workflow_id, key FROM idempotency_keys "
     f"WHERE {OF_THEM})",
     f"DELETE FROM run_options WHERE run_id IN (SELECT run_id FROM run_options WHERE {OF_THEM})",
+)
+# The same for the runs of a removed partition: those between two ids that have no row of their own.
+WITHOUT_RUN = "{0} >= ? AND {0} < ? AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = {0}) LIMIT ?"
+ROWS_WITHOUT_RUN = tuple(
+    sql.replace(f"r.{OF_THEM}", WITHOUT_RUN.format("r.run_id")).replace(
+        OF_THEM, WITHOUT_RUN.format(f"{sql.split()[2]}.run_id")
+    )
+    for sql in ROWS_OF_RUNS[1:]  # steps are in partitions too
 )
 # Tables whose rows expire by age alone, with their id prefix and condition. A log entry can outlive its run if a
 # suspended process wrote it.
@@ -140,6 +152,54 @@ def clear(ids: Sequence[str]) -> None:
     """Delete all rows of these runs, whose own rows were deleted. Call inside a transaction."""
     for sql in ROWS_OF_RUNS:
         execute(sql, (encode_list(ids), ALL_ROWS))
+
+
+# Partitions of PostgreSQL
+
+
+def find_ranges(below: str, kept_days: int, crowded: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """Return the parts of the ids before `below` whose runs are deleted one by one, each as two bounds for `runs_over`.
+
+    On PostgreSQL, partitions that cover little of the days for which runs are kept are removed as a whole, unless they
+    are `crowded`. With 0 days, none is left out.
+    """
+    if not is_postgres():
+        return [("", below)]
+    most = partitions.days_each(kept_days) if kept_days else 0
+    found = []
+    for one in partitions.find_all():
+        if (one.days > most or one.name in crowded) and (one.lower or "") < below:
+            # An id may be the bound itself; without its last zero, the text is before it and after all earlier ids.
+            found.append(((one.lower or "")[:-1], below if one.upper is None else min(one.upper, below)))
+    return found
+
+
+def remove_partition(below: str, ended_before: int, now: int) -> tuple[str, partitions.Result, int] | None:
+    """Remove the oldest partition if all its ids are before `below`. Return its name, the result and its runs, or None.
+
+    Runs that may not be deleted stay. Rows of the others in other tables are left to `clear_removed`.
+    """
+    found = partitions.find_all() if is_postgres() else []
+    if len(found) < 3 or (oldest := found[1]).upper is None or oldest.upper > below:
+        return None
+    most = partitions.MAX_KEPT_RUNS + 1
+    kept = [id_ for (id_,) in execute(STAYING.format(oldest.name), (ended_before, now - DAY_MS, most)).fetchall()]
+    count = partitions.count_runs(oldest) - len(kept)
+    result = partitions.drop(oldest, kept)
+    return oldest.name, result, count if result is partitions.Result.DROPPED else 0
+
+
+def clear_removed(bounds: tuple[str, str], has_time: HasTime) -> bool:
+    """Delete rows of the runs of a removed partition, in one transaction, as time allows. Return True if none is left.
+
+    Rows of a run that exists stay. If none is left, call `partitions.forget_removed`.
+    """
+    with write():
+        for sql in ROWS_WITHOUT_RUN:
+            while execute(sql, (*bounds, ROWS_AT_ONCE)).rowcount == ROWS_AT_ONCE:
+                if not has_time():
+                    return False
+    return True
 
 
 def missing(ids: Sequence[str]) -> list[str]:

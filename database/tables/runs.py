@@ -162,7 +162,7 @@ class Run(Timed, Base):
     The table's last column, `packed_steps` (see steps.py), is not listed here: readers of runs seldom need it.
     """
 
-    prefix = "run"
+    prefix, is_partitioned = "run", True
     id = TextField(primary_key=True)
     workspace_id = TextField()
     workflow_id = TextField()

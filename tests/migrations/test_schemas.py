@@ -113,13 +113,14 @@ def sqlite_indexes(ask, table):
 COLUMNS = """
     SELECT table_name, column_name, data_type, is_nullable = 'YES', column_default, collation_name
     FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'schema_migration'
+    AND NOT (SELECT relispartition FROM pg_class WHERE oid = CAST(table_name AS regclass))
     ORDER BY table_name, ordinal_position
 """
 INDEXES = """
     SELECT t.relname, c.relname, i.indisunique, i.indisprimary, pg_get_expr(i.indpred, i.indrelid),
         ARRAY(SELECT pg_get_indexdef(i.indexrelid, n, false) FROM generate_series(1, i.indnatts) AS n ORDER BY n)
     FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_class AS t ON t.oid = i.indrelid
-    WHERE t.relnamespace = 'public'::regnamespace AND t.relname <> 'schema_migration'
+    WHERE t.relnamespace = 'public'::regnamespace AND t.relname <> 'schema_migration' AND NOT t.relispartition
 """
 VIEWS = "SELECT table_name FROM information_schema.views WHERE table_schema = 'public'"
 TRIGGERS = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal"
