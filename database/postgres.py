@@ -217,9 +217,27 @@ def statements() -> Iterator[Execute]:
 def execute_together(writes: Iterable[tuple[str, tuple[Any, ...]]]) -> list[int]:
     """Execute statements of the open transaction in their order, in one round trip. Return their row counts."""
     connection = db._state.conn
-    with _errors, connection.pipeline():
+    with _errors, _sent_as_a_whole(connection):
         cursors = [connection.execute(translate(sql), _given(params)) for sql, params in writes]
     return [int(cursor.rowcount) for cursor in cursors]
+
+
+@contextmanager
+def _sent_as_a_whole(connection: psycopg.Connection) -> Iterator[None]:
+    """Send the statements of the block when it ends, together with their end.
+
+    psycopg sends each at once. A process that is stopped then keeps its locks: while the server waits for the end of a
+    pipeline, `idle_in_transaction_session_timeout` does not count.
+    """
+    with connection.pipeline() as pipeline:
+        pipeline._communicate_gen = lambda: iter(())  # type: ignore[method-assign, assignment, return-value]
+        try:
+            yield
+        finally:
+            del pipeline._communicate_gen
+        pipeline._enqueue_sync()
+        while pipeline.command_queue:
+            pipeline.command_queue.popleft()()
 
 
 # Connections

@@ -10,9 +10,10 @@ import psycopg
 import pytest
 from tcp_proxy import TcpProxy
 from world import PATIENCE, add_flow, flow, started_recorder
+from written import put
 
 import database
-from database import LockTimeout, execute, fetch_value, lock_wait, postgres, write, write_runs
+from database import LockTimeout, execute, execute_together, fetch_value, lock_wait, postgres, write, write_runs
 from database.postgres import translate
 from errors import ConfigError, Conflict
 from models import Decides, Run, RunDay, User, Workspace, WorkspaceStore, Write, execute_units, now_ms
@@ -176,6 +177,22 @@ def test_statements_of_a_failed_group_can_be_executed_again(url):
             execute_units([[new], [change]])
         with write_runs():
             assert execute_units([[change]]) == [[1]]
+
+
+def test_a_process_stopped_while_it_makes_a_group_keeps_no_lock(url):
+    """The server ends what is idle in a transaction, but not what has begun to send a pipeline."""
+    states = []
+
+    def writes():
+        yield put("ws_a")
+        sql = "SELECT state FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        with psycopg.connect(url, autocommit=True) as other:
+            states.extend(other.execute(f"{sql} AND backend_xid IS NULL AND xact_start IS NOT NULL").fetchall())
+        yield put("ws_b")
+
+    with write_runs():
+        assert execute_together(writes()) == [1, 1]
+    assert states == [("idle in transaction",)] and ids() == {"ws_a", "ws_b"}
 
 
 def test_writers_of_all_processes_take_turns(url):
