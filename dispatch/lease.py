@@ -46,8 +46,10 @@ class ProcessLease:
         trusts_at, self._trusts_at = self._trusts_at, math.inf
         Lease.beat(self.owner, int(self.seconds * 1000), REGISTRY)
         synchronize_clock()
-        has_lapsed = trusts_at == math.inf or 0 < until <= now
-        self._trusts_at = now + self.seconds if has_lapsed else trusts_at
+        # If the database was away, the lease of another process may have run out before it could be renewed.
+        took = self.clock() - now
+        has_lapsed = trusts_at == math.inf or 0 < until <= now or took > self.seconds / BEATS_IN_A_LEASE
+        self._trusts_at = now + took + self.seconds if has_lapsed else trusts_at
         self._alive_until = now + self.seconds
 
     def is_alive(self) -> bool:

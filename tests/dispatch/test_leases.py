@@ -139,6 +139,26 @@ def test_after_a_failed_renewal_a_process_waits_a_lease_before_it_takes_over_run
     assert run_of(id_).status == "success"
 
 
+def test_after_a_slow_renewal_a_process_waits_a_lease_before_it_takes_over_runs(mine, clock, monkeypatch):
+    """The database was away, for a shorter time than the lease: the leases of others may have run out meanwhile."""
+    beat, id_ = Lease.beat, add_silent_run(mine)
+
+    def come_late(name, for_ms, node_types):
+        clock.now += LEASE / 2
+        beat(name, for_ms, node_types)
+
+    monkeypatch.setattr(Lease, "beat", come_late)
+    mine.lease.beat()
+    monkeypatch.setattr(Lease, "beat", beat)
+    mine.sweep()
+    assert run_of(id_).status == "running"
+    clock.now += LEASE / 2 - 1
+    mine.lease.beat()
+    clock.now += LEASE / 2 + 1
+    mine.sweep()
+    assert run_of(id_).status == "success"
+
+
 def test_runs_of_a_process_known_to_be_dead_are_taken_over_at_once(mine, clock):
     id_ = add_run_of_dead_process(mine, flow(node("a", "noop")))
     clock.now += LEASE + 1
