@@ -21,7 +21,7 @@ import orjson
 
 from definition import Pin, Plan, PlannedNode, plan
 from engine_types import Job, Open, Outcome, Settled, Step
-from errors import ErrorKind, ExpressionError, NodeError
+from errors import DatabaseLost, ErrorKind, ExpressionError, NodeError
 from nodes import plugin_runner
 from nodes.base import Answer, Branch, Context, Suspend
 from nodes.limits import MAX_UNMEASURED, encode, size_of
@@ -418,6 +418,8 @@ class _Execution:
                 result = node.node.resume(config, given, answer)
         except NodeError as error:
             raise self.in_time(error, deadline) from error.__cause__
+        except DatabaseLost:
+            raise  # the node is not at fault, and the run goes on later
         except Exception as error:
             trace = job.keyring.clean_text(traceback.format_exc())
             log.error(

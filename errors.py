@@ -134,6 +134,10 @@ class Unavailable(HeadraceError):
     status = 503
 
 
+class DatabaseLost(Exception):
+    """The database cannot be reached. A run that needs it stays as it is recorded, and is continued later."""
+
+
 class ConfigError(Exception):
     """A setting has an invalid value; the process refuses to start."""
 

@@ -39,7 +39,7 @@ from agent.journal import ENDED, Entry, JournalMismatch, Replay, sum_usage
 from agent.thread_bridge import ThreadBridge
 from agent.tools import PendingResult, Tool
 from agent.types import Done, Waiting, WaitOutcome, Work
-from errors import LimitExceeded, MalformedData, NodeError, TimedOut
+from errors import DatabaseLost, LimitExceeded, MalformedData, NodeError, TimedOut
 from parsers.invisible_characters import visible
 
 log = logging.getLogger("headrace.agent")
@@ -73,6 +73,8 @@ def execute(work: Work) -> Done | Waiting:
         return Done(bridge.serve(lambda: _answer(work, replay, bridge), functools.partial(_check, work)))
     except Suspended as suspended:
         return suspended.waiting
+    except DatabaseLost:
+        raise  # nothing can be recorded; a later execution continues from the journal
     except Exception as error:
         told = _translate(error)
         replay.give_up(work.clean_text(told.message) if isinstance(told, NodeError) else type(told).__name__)
@@ -418,6 +420,8 @@ class _Call:
             entry.result = self.work.clean(result)
         except NodeError as error:
             error_text = error.message
+        except DatabaseLost:
+            raise
         except Exception as error:
             log.error("Tool %s raised\n%s", self.tool.name, self._clean_text(traceback.format_exc()))
             error_text = f"the tool has a bug ({type(error).__name__}); the server's log has details"

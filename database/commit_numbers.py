@@ -109,4 +109,4 @@ class CommitNumbers:
 
 def is_of_lost_connection(error: psycopg.Error) -> bool:
     """Return True if the connection or the server has ended. If it was during COMMIT, that may have succeeded."""
-    return isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08")[:2] in ("08", "57")
+    return isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08").startswith(("08", "57P"))

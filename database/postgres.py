@@ -28,7 +28,7 @@ from psycopg.errors import DeadlockDetected, LockNotAvailable, ReadOnlySqlTransa
 from psycopg.postgres import types as oids
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumperUnknown
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool
 
 from errors import ConfigError
 
@@ -148,7 +148,7 @@ class _Errors:
             raise LockTimeout from error
         if isinstance(error, DeadlockDetected):
             raise Deadlock from error
-        if is_of_lost_connection(error) and not isinstance(error, PoolTimeout):
+        if is_of_lost_connection(error):  # so is a PoolTimeout: nothing was sent
             raise ConnectionLost(str(error).strip()) from error
         if isinstance(error, ReadOnlySqlTransaction):
             # A pooler has gone on to a standby. Later it goes on to the new primary.

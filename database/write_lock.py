@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from errors import DatabaseLost
+
 from . import peewee_import  # noqa: F401  (Peewee without drivers of other databases)
 
 # isort: split
@@ -29,11 +31,11 @@ class Deadlock(LockTimeout):
     """Two transactions waited for each other, and the database ended this one."""
 
 
-class ConnectionLost(OperationalError):
-    """The connection to the database was lost. Nothing of the transaction was written."""
+class ConnectionLost(OperationalError, DatabaseLost):
+    """The connection to the database was lost, or there was none in time. Nothing of the transaction was written."""
 
 
-class OutcomeUnknown(OperationalError):
+class OutcomeUnknown(OperationalError, DatabaseLost):
     """The database was lost during a commit, and could not be asked since then whether it has committed."""
 
     def __init__(self) -> None:

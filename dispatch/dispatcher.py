@@ -236,7 +236,7 @@ class Dispatcher:
                     raise Conflict(f"The flow {limit_reached(limit)}")
             except HeadraceError as error:
                 self._active.pop(active.run.id, None)
-                self.resources.payloads.remove(active.run.id)
+                self.executor.remove_values(active.run.id, error.__cause__)
                 first = IdempotencyKey.run_of(flow.id, key) if isinstance(error, Conflict) and key else None
                 if first is None:
                     raise
@@ -254,8 +254,8 @@ class Dispatcher:
         def offer(accepted: Done) -> None:
             self._active.pop(run_id, None)
             active.end()
-            if accepted.exception() is not None:
-                self.resources.payloads.remove(run_id)
+            if (error := accepted.exception()) is not None:
+                self.executor.remove_values(run_id, error)
             elif self.offers is not None:
                 self.offers.offer(run_id, _lane(active.plan))
 

@@ -10,7 +10,7 @@ import orjson
 
 import engine
 from engine import Job, Outcome, Plan
-from errors import HeadraceError, NodeError
+from errors import DatabaseLost, HeadraceError, NodeError
 from models import Lease, Run, Step, Unit, WorkspaceStore
 from nodes.base import REGISTRY
 from nodes.credentials.keyring import Keyring
@@ -225,11 +225,18 @@ class Executor:
         return bool(missing) and Lease.has_node_types(missing)
 
     def give_up(self, active: Active, error: BaseException) -> None:
-        """Fail a run whose record could not be written; its end is written as soon as the disk accepts it."""
-        run = active.run
-        log.error("run %s could not be recorded", run.id, exc_info=error, extra={"run_id": run.id})
-        if active.record.refuse(error):
-            self.resources.payloads.remove(run.id)
+        """Fail a run whose record could not be written; its end is written as soon as the disk accepts it.
+
+        If the database is lost, the run stays as it is recorded: the next sweep releases it.
+        """
+        run, is_lost = active.run, isinstance(error, DatabaseLost)
+        if is_lost:
+            log.warning("run %s is continued later: %s", run.id, error, extra={"run_id": run.id})
+        else:
+            log.error("run %s could not be recorded", run.id, exc_info=error, extra={"run_id": run.id})
+        if is_refused := active.record.refuse(error):
+            self.remove_values(run.id, error)
+        if is_lost or is_refused:
             return
         text = f"could not be recorded: {error}"
         closed = Step.close_running_steps(run.id, run.claims)
@@ -237,6 +244,14 @@ class Executor:
         ending = [closed, *run.finish(self.lease.owner, "failed", waits=True, **values)]
         self.unrecorded[run.id] = active, Outcome("failed", None, text, error_kind="storage"), ending
         run.finished_at = None
+
+    def remove_values(self, run_id: str, error: BaseException | None) -> None:
+        """Delete the values of a run that could not be accepted.
+
+        If the database is lost, the run may have been accepted after all; else retention deletes them.
+        """
+        if not isinstance(error, DatabaseLost):
+            self.resources.payloads.remove(run_id)
 
     def record_unrecorded(self) -> None:
         """Try again to write the ends of runs that the disk refused."""

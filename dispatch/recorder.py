@@ -17,7 +17,6 @@ from typing import Any, NamedTuple, TypeAlias
 from peewee import IntegrityError
 
 from database import (
-    ConnectionLost,
     Deadlock,
     LockTimeout,
     OutcomeUnknown,
@@ -25,14 +24,16 @@ from database import (
     lock_wait,
     write_runs,
 )
-from errors import Conflict, Unavailable
+from errors import Conflict, DatabaseLost, Unavailable
 from models import Item, Run, Step, Undone, Unit, execute_units
 
 from .histograms import SECONDS, SIZES, Histogram
 
 log = logging.getLogger("headrace.recorder")
 MAX_GROUP = 512  # batches in a commit
-ATTEMPTS = 4  # to commit a group that another transaction, or a lost connection, has kept from it
+ATTEMPTS = 4  # to commit a group that another transaction has kept from it
+LOST_SECONDS = 60.0  # for which writes wait for a lost database; then they fail
+PAUSE_SECONDS = 0.1  # between two attempts to reach it
 
 
 Done: TypeAlias = Future[list[int]]
@@ -197,7 +198,10 @@ class Turn:
 class Recorder:
     """The writer of a process. Call `start` once, after the fork."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lost_at: float | None = None  # when the database was lost, until the next commit
+        self._ends = threading.Event()
         self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()  # nothing is queued after the end marker: its future would never end
@@ -208,11 +212,13 @@ class Recorder:
     def start(self) -> None:
         """Start the writer thread."""
         self._has_ended = False
+        self._ends.clear()
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Commit what is queued and end the thread."""
+        """Commit what is queued and end the thread. Wait no longer for a lost database."""
+        self._ends.set()
         if self._thread is not None:
             with self._lock:
                 self._has_ended = True
@@ -269,40 +275,59 @@ class Recorder:
                 break
         return found
 
-    def _commit(self, group: list[_Batch], attempt: int = 1) -> None:
-        group = [batch for batch in group if not _has_failed_before(batch)]
-        if not group:
+    def _commit(self, group: list[_Batch]) -> None:
+        """Commit these batches, or fail them."""
+        attempts = 0
+        while group := [batch for batch in group if not _has_failed_before(batch)]:
+            began = time.perf_counter()
+            try:
+                with write_runs() as execute:
+                    # The wait for other writers may have taken long.
+                    group = [batch for batch in group if not _has_failed_before(batch) and _is_wanted(batch)]
+                    counts = execute_units((batch.writes for batch in group), execute)
+            except Exception as error:
+                attempts += 1
+                if self._may_repeat(error, attempts):
+                    continue
+                self._fail_or_split(group, error)
+                return
+            self._lost_at = None
+            self.commit_seconds.observe(time.perf_counter() - began)
+            self.group_size.observe(sum([batch.size for batch in group]))
+            for batch, rows in zip(group, counts, strict=True):
+                batch.done.set_result(rows)
             return
-        began = time.perf_counter()
-        try:
-            with write_runs() as execute:
-                # The wait for other writers may have taken long.
-                group = [batch for batch in group if not _has_failed_before(batch) and _is_wanted(batch)]
-                counts = execute_units((batch.writes for batch in group), execute)
-        except Exception as error:
-            if isinstance(error, Deadlock | ConnectionLost) and attempt < ATTEMPTS:
-                # Nothing of it was written.
-                log.info("a group of %d writes is committed once more: %s", len(group), error)
-                self._commit(group, attempt + 1)
-                return
-            if isinstance(error, OutcomeUnknown):
-                # It may have been written, so none of it may be written again.
-                for batch in group:
-                    _fail(batch, error)
-                return
-            if len(group) == 1:
-                taken = isinstance(error, IntegrityError)
-                _fail(group[0], Conflict(f"taken: {error}") if taken else error)
-                return
-            # One batch is at fault (a key that exists, for example); the others must not fail with it.
-            log.debug("a group of %d writes failed (%s); committing each of them alone", len(group), error)
+
+    def _may_repeat(self, error: Exception, attempts: int) -> bool:
+        """Return True if nothing of a group was written, and it is to be committed once more. Waits for that time."""
+        if isinstance(error, Deadlock):
+            log.info("a group of writes is committed once more: %s", error)
+            return attempts < ATTEMPTS
+        if not isinstance(error, DatabaseLost) or isinstance(error, OutcomeUnknown):
+            return False
+        now = self._clock()
+        if self._lost_at is None:
+            log.warning("the database is lost; writes wait for it: %s", error)
+            self._lost_at = now
+        if now - self._lost_at >= LOST_SECONDS:
+            return False
+        return not self._ends.wait(PAUSE_SECONDS)
+
+    def _fail_or_split(self, group: list[_Batch], error: Exception) -> None:
+        """Fail a group, or commit each of its batches alone: one of them may be at fault."""
+        if isinstance(error, DatabaseLost):
+            # With OutcomeUnknown, it may have been written, so none of it may be written again.
             for batch in group:
-                self._commit([batch])
+                _fail(batch, error)
             return
-        self.commit_seconds.observe(time.perf_counter() - began)
-        self.group_size.observe(sum([batch.size for batch in group]))
-        for batch, rows in zip(group, counts, strict=True):
-            batch.done.set_result(rows)
+        if len(group) == 1:
+            taken = isinstance(error, IntegrityError)
+            _fail(group[0], Conflict(f"taken: {error}") if taken else error)
+            return
+        # A key that exists, for example; the others must not fail with it.
+        log.debug("a group of %d writes failed (%s); committing each of them alone", len(group), error)
+        for batch in group:
+            self._commit([batch])
 
 
 def _has_failed_before(batch: _Batch) -> bool:

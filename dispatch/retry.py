@@ -13,7 +13,7 @@ import orjson
 import definition as definitions
 from database import execute, write
 from engine import Plan
-from errors import Conflict, NotFound
+from errors import Conflict, DatabaseLost, NotFound
 from models import Run, RunOptions, Step, Workflow, lock_flow, lock_runs, new_id
 
 from .active_run import Note
@@ -55,8 +55,9 @@ def make_retry(resources: Resources, run: Run, start: str, version: str | int | 
     resources.payloads.share(run.id, made.id, files)
     try:
         _record(resources, run, made, kept, files, limit, note)
-    except BaseException:
-        resources.payloads.remove(made.id)
+    except BaseException as error:
+        if not isinstance(error, DatabaseLost):  # it may have been recorded after all
+            resources.payloads.remove(made.id)
         raise
     return made
 
