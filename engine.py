@@ -30,6 +30,7 @@ from server_log.work_ids import CURRENT
 __all__ = ["Job", "Open", "Outcome", "Plan", "Settled", "Step", "encode", "plan", "run", "scope_of"]
 
 log = logging.getLogger("headrace.engine")
+NS_IN_MS = 1_000_000
 MAX_ERROR_TEXT = 2_000
 # The keys of the output of a node that responds: its body is a value, a file of the workspace, or bytes in base64.
 RESPONSES = [{"status", "headers", kind} for kind in ("body", "file", "base64")]
@@ -74,11 +75,6 @@ def scope_of(plan: Plan, job: Job, node_id: str) -> dict[str, Any]:
     if node.inputs and not live:
         del scope["input"]
     return scope
-
-
-def now_ms() -> int:
-    """Return the milliseconds since 1970, UTC."""
-    return time.time_ns() // 1_000_000
 
 
 class _State(NamedTuple):
@@ -230,7 +226,7 @@ class _Run:
     def pin(self, node: PlannedNode, pin: Pin, live: tuple[PlannedNode, ...]) -> _State:
         """Record the pinned output of a node, as if the node had just made it."""
         encoded = self.job.keyring.clean(self.encoded(node, pin.output))
-        now, names = now_ms(), tuple(source.id for source in live)
+        now, names = self.job.clock() // NS_IN_MS, tuple(source.id for source in live)
         mark = Mark(self.next_seq(), 1, None, None, now, 0.0)
         step = _step(node, mark, names, "success", now, output=encoded, branch=pin.branch)
         self.job.on_step(step._replace(pure=True))
@@ -244,7 +240,7 @@ class _Run:
 
     def skip(self, node: PlannedNode, inputs: tuple[str, ...], **output: Any) -> None:
         """Record a node as skipped."""
-        now = now_ms()
+        now = self.job.clock() // NS_IN_MS
         self.job.on_step(_step(node, Mark(self.next_seq(), 1, None, None, now, 0.0), inputs, "skipped", now, **output))
 
     def check(self, node: PlannedNode) -> None:
@@ -311,7 +307,11 @@ class _Execution:
         self.outputs = {source.id: states[source.position].output for source in live}
         self.given = run.given(live)
         self.size = 0  # bytes of its outputs so far, for all items
-        self.scope: dict[str, Any] = {**run.scope, "input": self.given.output, "now": datetime.now(UTC)}
+        self.scope: dict[str, Any] = {
+            **run.scope,
+            "input": self.given.output,
+            "now": datetime.fromtimestamp(run.job.clock() / 1e9, UTC),
+        }
         if node.addresses:
             others = {id_: step for id_, step in run.steps.items() if id_ not in node.addresses}
             shown = {id_: links for id_, links in run.links.items() if id_ in node.addresses}
@@ -441,7 +441,7 @@ class _Execution:
         return Context(
             node.id, self.outputs, scope, f"{job.run_id}:{node.id}:{index or 0}", deadline, job.log, job.store,
             job.services, job.flows, job.keyring, job.files, functools.partial(self.pause, deadline), retries,
-            job.agents, job.stop, index, answer, self.links(),
+            job.agents, job.stop, index, answer, self.links(), job.clock,
         )  # fmt: skip
 
     def in_time(self, error: NodeError, deadline: float) -> NodeError:
@@ -487,7 +487,7 @@ class _Execution:
 
     def begin(self, index: int | None, attempt: int, item: bytes | None, announce: bool = True) -> Mark:
         """Begin an execution with a new number; one with effects is on record before it starts."""
-        mark = Mark(self.run.next_seq(), attempt, index, item, now_ms(), time.perf_counter())
+        mark = Mark(self.run.next_seq(), attempt, index, item, self.job.clock() // NS_IN_MS, time.perf_counter())
         if announce and not self.node.node.pure:
             self.job.on_step(_step(self.node, mark, self.inputs, "running", None))
         return mark
@@ -540,7 +540,7 @@ class _Execution:
     def record(self, mark: Mark, status: str, **more: Any) -> None:
         """Hand an ended step to the record. Items of pure nodes are not recorded: to repeat them costs nothing."""
         if mark.item_index is None or not self.node.node.pure:
-            ended = None if status == "waiting" else now_ms()
+            ended = None if status == "waiting" else self.job.clock() // NS_IN_MS
             self.job.on_step(_step(self.node, mark, self.inputs, status, ended, **more))
 
 

@@ -114,7 +114,8 @@ class Job:
     asks to its last answer; `first_seq` is the next free number of a step. `sleep` is called with the pause
     before another attempt, in seconds. `links(node_id)` returns the signed addresses at which a waiting node can be
     answered, `links(node_id, question)` those for one question; `flows` starts other flows; `keyring` opens
-    credentials, and redacts their values in every step. `workspace_id` is for the server's log only.
+    credentials, and redacts their values in every step. `clock` is the time of day, in nanoseconds since 1970.
+    `workspace_id` is for the server's log only.
     """
 
     run_id: str
@@ -143,3 +144,4 @@ class Job:
     max_items: int = 10_000
     max_value_bytes: int = 16 * 2**20
     workspace_id: str | None = None
+    clock: Callable[[], int] = time.time_ns

@@ -35,6 +35,11 @@ class LeaseClock(NamedTuple):
     now: Callable[[], int]
 
 
+def now_ns() -> int:
+    """Return nanoseconds since 1970, UTC."""
+    return time.time_ns() if _ahead_ns is None else time.monotonic_ns() + _ahead_ns
+
+
 def now_ms() -> int:
     """Return milliseconds since 1970, UTC."""
     return (time.time_ns() if _ahead_ns is None else time.monotonic_ns() + _ahead_ns) // NS

@@ -15,7 +15,7 @@ import orjson
 
 import engine
 from errors import HeadraceError, LimitExceeded, NodeError
-from models import WorkspaceStore
+from models import WorkspaceStore, now_ms
 from nodes import plugin_runner
 from nodes.base import Context, Item, Polled
 from nodes.credentials.keyring import Keyring
@@ -77,7 +77,7 @@ def _look(
         "workflow": {"id": flow.id, "name": flow.name, "version": flow.version},
         "vars": plan.settings.vars,
         "secrets": keyring,
-        "now": datetime.now(UTC),
+        "now": datetime.fromtimestamp(now_ms() / 1000, UTC),
     }
     config = planned.config.evaluate(scope)
     ctx = _context(resources, flow, node_id, scope, lines, keyring)

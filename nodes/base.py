@@ -252,7 +252,8 @@ class Context:
     and after a crash. `log(level, message, data)` writes to the run's log. `files` are the workspace's.
     `pause(seconds)` sleeps, at most until the deadline; it raises NodeError soon after the run is to stop, for which
     `stopped()` returns the reason. `retries` is the number of attempts left. `index` is the number of the item. A node
-    that `asks` resumes with `answer`; `links(question)` returns the URLs that answer a question.
+    that `asks` resumes with `answer`; `links(question)` returns the URLs that answer a question. `clock` is the time of
+    day, in nanoseconds since 1970.
     """
 
     node_id: str
@@ -273,6 +274,11 @@ class Context:
     index: int | None = None
     answer: Answer | None = None
     links: Callable[[str], dict[str, str]] | None = None
+    clock: Callable[[], int] = time.time_ns
+
+    def now_ms(self) -> int:
+        """Return the server's time in milliseconds since 1970: its machines may have other clocks."""
+        return self.clock() // 1_000_000
 
     def log(self, level: str, message: str, data: Any = None) -> None:
         """Write to the run's log with secrets redacted; `level` is debug, info, warning or error."""

@@ -6,7 +6,6 @@ JSON, idempotency keys, and callers who fail to authenticate.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -25,7 +24,7 @@ from definition import Plan
 from dispatch import QuickRuns, Start
 from engine import Outcome
 from errors import HeadraceError
-from models import Hook, Run
+from models import Hook, Run, now_ms
 from security.vault import Vault
 
 from .calls import MAX_BODY, Call, Reply, ReplyPolicy, send_answer
@@ -70,7 +69,7 @@ class WebhookCalls:
         if config["auth"] != "none":
             secret = load_secret(self.vault, hook, config["auth"])
             sent = Headers(call.pairs)
-            if self.refusals or not is_authentic(str(hook.secret_type), secret, sent, call.body, time.time()):
+            if self.refusals or not is_authentic(str(hook.secret_type), secret, sent, call.body, now_ms() / 1000):
                 return False
             secret_header = get_header_name(str(hook.secret_type), secret)
         value = {

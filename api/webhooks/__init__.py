@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -42,7 +41,7 @@ from definition import Plan
 from dispatch import Dispatcher, Start, Ticket
 from dispatch.payloads import Kept
 from errors import BadInput, DefinitionError, Forbidden, NodeError, NotFound, TooMany, Unavailable, VaultError
-from models import Hook, LogEntry, Run, Webhook
+from models import Hook, LogEntry, Run, Webhook, now_ms
 from nodes.core.output import disposition
 from nodes.core.triggers import CREDENTIAL_TYPES, METHODS
 from schema_fields import Out, fields
@@ -114,7 +113,7 @@ def fire(path: str) -> Response:
     if config["auth"] != "none":
         secret = load_secret(server.vault, hook, config["auth"])
         _check_failures(hook)
-        if not is_authentic(str(hook.secret_type), secret, request.headers, raw, time.time()):
+        if not is_authentic(str(hook.secret_type), secret, request.headers, raw, now_ms() / 1000):
             _note_refusal(hook, path)
             challenge = [BASIC] if config["auth"] == "basic" else []
             return _to_response(make_json_answer({"error": "You may not call this webhook"}, 401, *challenge))

@@ -21,7 +21,7 @@ from errors import NodeError
 from nodes.ai import tools
 from nodes.ai.model_access import GRACE, choose, find_issues, model_access, price_of, redact, to_json
 from nodes.base import AgentRecord, Agents, Context, Node, Suspend, check_installed, setting
-from nodes.core.waits import DAY, notify, now_ms, question
+from nodes.core.waits import DAY, notify, question
 from nodes.fields import anything, credential, json_schema, text
 
 MAX_TURNS = 50
@@ -254,7 +254,7 @@ class _Turn:
         self.record.end("waiting")
         if waiting.question is None:
             return Suspend(None, waiting.reason, waiting.run_id)
-        return Suspend(now_ms() + int(seconds * 1000), waiting.reason, told=told, question=waiting.question)
+        return Suspend(self.ctx.now_ms() + int(seconds * 1000), waiting.reason, told=told, question=waiting.question)
 
     def notify(self, service: str, waiting: Waiting) -> bool:
         ctx = self.ctx

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -21,11 +20,6 @@ MAX_WAIT = 366 * DAY
 NOTICE_SECONDS = 30.0
 LINKS = (("Approve", "approved_url"), ("Reject", "rejected_url"), ("Open", "url"))
 LAST_MS = 253_402_300_799_999  # the end of the year 9999
-
-
-def now_ms() -> int:
-    """Return the time in milliseconds since 1970, UTC."""
-    return time.time_ns() // 1_000_000
 
 
 def format_time(ms: int) -> str:
@@ -81,7 +75,7 @@ class Wait(_Waiting):
                 raise ValidationError("Set a duration (seconds) or a time (until), not both.", "seconds")
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        now = now_ms()
+        now = ctx.now_ms()
         until = config["until"] if "until" in config else now + int(config["seconds"] * 1000)
         if until <= now:
             return input
@@ -129,7 +123,7 @@ class Approval(_Waiting):
         return "approved", "rejected", "timeout"
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        until = now_ms() + int(config["timeout"] * 1000)
+        until = ctx.now_ms() + int(config["timeout"] * 1000)
         links = ctx.scope.get("steps", {}).get(ctx.node_id, {})
         # Wait even if nobody could be notified: people can still answer in the app.
         told = "notify" in config and notify(config["notify"], question(config["message"], ctx, links), ctx)
@@ -189,7 +183,7 @@ class Callback(_Waiting):
         return "received", "timeout"
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        return Suspend(now_ms() + int(config["timeout"] * 1000), "a callback")
+        return Suspend(ctx.now_ms() + int(config["timeout"] * 1000), "a callback")
 
     def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
         return Branch("timeout", None) if answer.name == "time" else Branch("received", answer.value)

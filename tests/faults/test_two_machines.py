@@ -85,6 +85,24 @@ def test_both_answer_calls_with_one_record(machines, url):
     assert machines[1].call("GET", f"/api/runs/{run['id']}/output") == {"text": "x" * 100_000}
 
 
+def test_times_are_those_of_the_database_on_both(machines):
+    """On the second machine, a wait of a second would last an hour, and a question expire at once or never."""
+    wait = {"id": "pause", "type": "wait", "config": {"seconds": 1}}
+    until_then = {"id": "then", "type": "wait", "config": {"until": "{{ now + timedelta(seconds=1) }}"}}
+    ask = {"id": "ask", "type": "approval", "config": {"message": "?", "timeout": 1}}
+    now = {"id": "now", "type": "set", "config": {"values": {"now": "{{ now.isoformat() }}"}}}
+    edges = [["pause", "then"], ["then", "ask"], ["ask", "now", "timeout"]]
+    flow = machines[0].add_flow({"nodes": [wait, until_then, ask, now], "edges": edges})
+    for machine in machines:
+        began = datetime.now(UTC)
+        run = machine.run(flow, wait=60)
+        assert run["status"] == "success"
+        steps = machine.call("GET", f"/api/runs/{run['id']}/steps")["items"]
+        times = [run["output"]["now"], *(step[name] for step in steps for name in ("started_at", "finished_at"))]
+        ages = [datetime.fromisoformat(time) - began for time in times]
+        assert all(abs(age.total_seconds()) < 600 for age in ages), times
+
+
 def test_runs_of_a_living_machine_are_its_own_and_those_of_a_dead_one_are_resumed(machines, url, effects):
     first, second = machines
     flow = first.add_flow({"nodes": [http_node("ask", effects.held), http_node("tell", effects.url)],
