@@ -124,6 +124,7 @@ bench: .venv/dev.stamp  ## run all benchmarks of docs/performance.md, each for a
 	@$(BIN)/python benchmarks/history.py --runs 200000
 	@$(BIN)/python benchmarks/growth.py --sizes 10000,100000
 	@$(BIN)/python benchmarks/recovery.py
+	@$(BIN)/python benchmarks/scale.py --seconds 2 --rounds 1
 
 bench-peers: .venv/dev.stamp  ## compare with Node-RED, which npm installs into .venv/peers, and a bare Flask echo
 	@$(BIN)/python benchmarks/peers.py --install $(ARGS)

@@ -98,7 +98,7 @@ def serve(
             )
             raise SystemExit(f"{error}; it said:\n{said}{taken}") from None
         finally:
-            _end(process)
+            end(process)
 
 
 class ServerError(Exception):
@@ -119,8 +119,8 @@ def seconds_until_200(process: subprocess.Popen[bytes], port: int, path: str, be
     raise ServerError(f"the server did not answer within {passed:.0f} s")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the server to stop, then kill all remaining processes of its session."""
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a server to stop, then kill all remaining processes of its session."""
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)

@@ -10,17 +10,28 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from children import child
 
 from benchmarks.recovery import Seen, Trial
+from benchmarks.scale_servers import find_missing
 
 ROOT = Path(__file__).parent.parent
+SECONDS = 180  # for a benchmark, on a busy machine
 LINUX = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="memory is read from /proc")
 
 
 def run(script, *arguments):
-    """Return the output of the benchmark."""
+    """Return the output of the benchmark. If it takes too long, it is asked to end, with all that it has started."""
     command = [sys.executable, f"benchmarks/{script}.py", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    with child(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            output, _ = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            process.communicate(timeout=SECONDS)
+            raise
+        assert process.returncode == 0, f"{script} ended with code {process.returncode}"
+    return output
 
 
 def document(script, *arguments):
@@ -207,6 +218,31 @@ def test_a_kept_history_is_reused(tmp_path):
     assert first["fill_seconds"] > 0 == second["fill_seconds"]
     assert second["contents"]["runs"] == first["contents"]["runs"] + first["writes"]["runs"]
     assert second["targets"]["runs_not_counted"]["met"]
+
+
+@pytest.mark.slow
+@LINUX
+def test_runs_on_postgres_and_through_workers_are_measured_and_each_is_recorded_once():
+    pytest.importorskip("celery")
+    if missing := find_missing():
+        pytest.skip(f"this machine has no {missing}")
+    load = ("--seconds", "0.2", "--rounds", "1", "--connections", "4", "--client", "python")
+    found = document("scale", *load, "--workers", "1", "--threads", "2")
+    assert [one["target"] for one in found["webhook"]] == ["SQLite", "PostgreSQL, 1 web", "PostgreSQL, 2 web"]
+    crews = [one["target"] for one in found["workers"]]
+    assert crews == ["SQLite", "PostgreSQL, no worker", "PostgreSQL, 1 worker"]
+    for one in found["webhook"] + found["workers"]:
+        assert one["answers"] and one["rate"] > 0 and one["cpu_ms"]["web"] >= 0
+        on_postgres = one["target"] != "SQLite"
+        assert (one["wal"] is None, one["commits"] is None) == (not on_postgres,) * 2
+        assert not on_postgres or (one["wal"] > 100 and one["cpu_ms"]["postgres"] > 0)
+    # The backlog is executed in groups, but a run needs more than its acceptance.
+    by_worker = found["workers"][-1]
+    assert by_worker["commits"] > 0.1 < by_worker["accepted"]["commits"]
+    assert by_worker["cpu_ms"]["workers"] > 0 < by_worker["cpu_ms"]["broker"]
+    assert all(one["stream"]["delay_p99_ms"] >= one["stream"]["delay_p50_ms"] > 0 for one in found["workers"])
+    counted = ("errors", "turned_away", "lost", "extra", "incomplete", "effects_repeated_or_missing")
+    assert {name: found["targets"][name]["value"] for name in counted} == dict.fromkeys(counted, 0)
 
 
 @pytest.mark.parametrize("text_bytes", [0, 3_000])
