@@ -164,9 +164,12 @@ def statements() -> AbstractContextManager[Execute]:
     return _engine.statements()
 
 
-def execute_together(writes: Iterable[tuple[str, tuple[Any, ...]]]) -> list[int]:
-    """Execute statements of the open transaction on PostgreSQL in one round trip. Return their row counts."""
-    counts: list[int] = _engine.execute_together(writes)
+def execute_together(writes: Iterable[tuple[str, tuple[Any, ...]]], commits: bool = False) -> list[int]:
+    """Execute statements of the open transaction on PostgreSQL in one round trip. Return their row counts.
+
+    `commits`, in a transaction of `write_runs`: these are the last ones, and each has a row count that is not 0.
+    """
+    counts: list[int] = _engine.execute_together(writes, commits)
     return counts
 
 

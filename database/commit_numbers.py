@@ -15,7 +15,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import psycopg
@@ -29,19 +29,22 @@ ASK_AGAIN_SECONDS = 0.1
 KEPT_SECONDS = 300.0  # after which a process deletes its numbers
 DAY_SECONDS = 86_400.0
 VOID = "INSERT INTO commit_numbers (writer, number, is_void) VALUES (%s, %s, 1) ON CONFLICT (writer, number) DO NOTHING"
+OLD_NUMBERS = "DELETE FROM commit_numbers WHERE writer = $1 AND number <= $2"
+OLD_WRITERS = "DELETE FROM commit_numbers WHERE writer < $1"
 IS_VOID = "SELECT is_void FROM commit_numbers WHERE writer = %s AND number = %s"
 
 
 class CommitNumber(NamedTuple):
-    """The number of one transaction. `before`: SQL that deletes old numbers, or an empty text."""
+    """The number of one transaction. `deletions`: statements, with parameters, that delete old numbers."""
 
     writer: str
     number: int
-    before: str
+    deletions: Sequence[tuple[str, tuple[str | int, ...]]]
 
     def insertion(self) -> str:
         """Return the SQL that the transaction executes together with COMMIT."""
-        return f"{self.before}INSERT INTO commit_numbers (writer, number) VALUES ('{self.writer}', {self.number}); "
+        old = "".join([f"{_with_literals(*deletion)}; " for deletion in self.deletions])
+        return f"{old}INSERT INTO commit_numbers (writer, number) VALUES ('{self.writer}', {self.number}); "
 
     def has_committed(self, connect: Callable[[], psycopg.Connection]) -> bool:
         """Return True if the transaction was committed, False if it was not and never will be. `connect` to ask.
@@ -88,23 +91,29 @@ class CommitNumbers:
         """Return the next number."""
         with self._lock:
             now = time.monotonic()
-            before = ""
+            deletions: list[tuple[str, tuple[str | int, ...]]] = []
             if not self._writer or now - self._since > DAY_SECONDS:
-                before = self._begin(now)
+                deletions.append((OLD_WRITERS, (self._begin(now),)))
             self._number += 1
             if not self._marks or now - self._marks[-1][0] >= 1:
                 self._marks.append((now, self._number))
             if now - self._marks[0][0] > KEPT_SECONDS:
-                old = f"writer = '{self._writer}' AND number <= {self._marks.popleft()[1]}"
-                before += f"DELETE FROM commit_numbers WHERE {old}; "
-            return CommitNumber(self._writer, self._number, before)
+                deletions.append((OLD_NUMBERS, (self._writer, self._marks.popleft()[1])))
+            return CommitNumber(self._writer, self._number, deletions)
 
     def _begin(self, now: float) -> str:
-        """Take a new name. Return the SQL that deletes the numbers of names from at least two days ago."""
+        """Take a new name. Return one before which all names are from at least two days ago."""
         wall = int(time.time())
         self._writer, self._number, self._since = f"{wall:012d}_{secrets.token_hex(8)}", 0, now
         self._marks.clear()
-        return f"DELETE FROM commit_numbers WHERE writer < '{wall - 3 * int(DAY_SECONDS):012d}'; "
+        return f"{wall - 3 * int(DAY_SECONDS):012d}"
+
+
+def _with_literals(sql: str, values: Sequence[str | int]) -> str:
+    """Return the statement with its parameters as literals. They contain only letters, digits and `_`."""
+    for number, value in enumerate(values, 1):
+        sql = sql.replace(f"${number}", repr(value))
+    return sql
 
 
 def is_of_lost_connection(error: psycopg.Error) -> bool:

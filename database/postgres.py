@@ -36,6 +36,7 @@ from . import write_lock
 from .clock import LeaseClock
 from .commit_numbers import CommitNumber, CommitNumbers, is_of_lost_connection
 from .engine_results import Execute, Space
+from .postgres_pipeline import Pipeline, RunTransaction, ThreadPipeline
 from .postgres_primary import Primary
 from .write_lock import ConnectionLost, Deadlock, LockTimeout, ThreadLock, lock_wait
 
@@ -64,11 +65,6 @@ BEGIN = (
     "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s'; SET LOCAL lock_timeout = {wait_ms}; "
     "SET LOCAL synchronous_commit = {synchronous}; SELECT pg_advisory_xact_lock({lock}); "
     "SET LOCAL lock_timeout = {rows_ms}"
-)
-# A plan for each id would be of one partition, so PostgreSQL would plan these statements again at every execution.
-BEGIN_RUNS = (
-    "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s'; SET LOCAL synchronous_commit = {synchronous}; "
-    "SET LOCAL plan_cache_mode = force_generic_plan"
 )
 BEGIN_LEASE = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s'"
 # The time of the server, not of the transaction's beginning.
@@ -126,6 +122,7 @@ class PostgresDatabase(peewee.PostgresqlDatabase):
 
 
 db = PostgresDatabase(None)
+_recording = ThreadPipeline()
 _url = ""
 _synchronous = "on"
 _shared: ConnectionPool[psycopg.Connection] | None = None
@@ -214,30 +211,17 @@ def statements() -> Iterator[Execute]:
         yield lambda sql, params: int(cursor.execute(translate(sql), params).rowcount)
 
 
-def execute_together(writes: Iterable[tuple[str, tuple[Any, ...]]]) -> list[int]:
-    """Execute statements of the open transaction in their order, in one round trip. Return their row counts."""
-    connection = db._state.conn
-    with _errors, _sent_as_a_whole(connection):
-        cursors = [connection.execute(translate(sql), _given(params)) for sql, params in writes]
-    return [int(cursor.rowcount) for cursor in cursors]
+def execute_together(writes: Iterable[tuple[str, tuple[Any, ...]]], commits: bool = False) -> list[int]:
+    """Execute statements of the open transaction in their order, in one round trip. Return their row counts.
 
-
-@contextmanager
-def _sent_as_a_whole(connection: psycopg.Connection) -> Iterator[None]:
-    """Send the statements of the block when it ends, together with their end.
-
-    psycopg sends each at once. A process that is stopped then keeps its locks: while the server waits for the end of a
-    pipeline, `idle_in_transaction_session_timeout` does not count.
+    `commits`, in a transaction of `write_runs`: these are the last ones, and each has a row count that is not 0.
     """
-    with connection.pipeline() as pipeline:
-        pipeline._communicate_gen = lambda: iter(())  # type: ignore[method-assign, assignment, return-value]
-        try:
-            yield
-        finally:
-            del pipeline._communicate_gen
-        pipeline._enqueue_sync()
-        while pipeline.command_queue:
-            pipeline.command_queue.popleft()()
+    connection = db._state.conn
+    found = [(translate(sql), params) for sql, params in writes]
+    with _errors:
+        if not isinstance(connection, RunTransaction):
+            return Pipeline(connection, max_prepared=0).execute(found)
+        return connection.commit(_connect_alone, found) if commits else connection.execute_together(found)
 
 
 # Connections
@@ -266,12 +250,14 @@ def url() -> str:
 
 
 def disconnect_thread() -> None:
-    """Do nothing: a thread has no connection of its own."""
+    """Close the connection of a thread that records runs. Other threads have none of their own."""
+    _recording.close()
 
 
 def disconnect() -> None:
     """Close all connections of this process. Call before a fork, so that no child inherits them."""
     global _shared, _changes
+    _recording.close()
     _changes.stop()
     _changes = _Changes()
     _numbers.forget()
@@ -380,10 +366,23 @@ def write() -> Iterator[None]:
 def write_runs() -> Iterator[Execute]:
     """Open a write transaction of the recorder. It is never nested. Give what executes its statements.
 
-    It does not wait for other writers: see tables/locks.py.
+    It does not wait for other writers: see tables/locks.py. It begins with the first statement.
     """
-    with _transaction(_begin_runs), statements() as execute:
-        yield execute
+    with _errors:
+        if not db.is_closed():
+            db.close()  # a migration's
+        transaction = RunTransaction(_recording.take(_pool(), ATTEMPTS), _numbers.take(), _synchronous)
+        db._state.set_connection(transaction)
+        db.push_transaction(transaction)
+        try:
+            yield lambda sql, params: int(transaction.execute(translate(sql), params).rowcount)
+            transaction.commit(_connect_alone)
+        except BaseException:
+            transaction.roll_back()
+            raise
+        finally:
+            db.pop_transaction()
+            db._state.reset()
 
 
 @contextmanager
@@ -449,10 +448,6 @@ def _in_transaction(
 
 def _begin_lease(connection: psycopg.Connection) -> None:
     connection.execute(BEGIN_LEASE, prepare=False)
-
-
-def _begin_runs(connection: psycopg.Connection) -> None:
-    connection.execute(BEGIN_RUNS.format(synchronous=_synchronous), prepare=False)
 
 
 def _begin(connection: psycopg.Connection) -> None:

@@ -104,6 +104,11 @@ def _make_runs_lock(ids: Iterable[str]) -> Write:
     return Write(LOCK_RUNS, (*(ordered[:1] or [""]), *(ordered[-1:] or [""]), encode_list(ordered)))
 
 
+def adds_only(items: Iterable[Any]) -> bool:
+    """Return True if all statements among these items add new runs with their steps, or log entries."""
+    return not any(isinstance(item, Write) and _needs_lock(item.sql) for item in items)
+
+
 @lru_cache(4_096)
 def _needs_lock(sql: str) -> bool:
     return not (sql.startswith(NEEDS_NO_LOCK) and " VALUES (" in sql)

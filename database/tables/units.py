@@ -9,7 +9,7 @@ from typing import TypeAlias
 from database import Execute, execute_together, is_postgres, statements
 
 from .base import DAY_MS, Decides, Needed, Write, now_ms
-from .locks import FlowLock, make_locks, make_names_lock
+from .locks import FlowLock, adds_only, make_locks, make_names_lock
 from .run_days import EndedRun, RunDay
 
 Item: TypeAlias = Write | EndedRun | FlowLock
@@ -30,7 +30,7 @@ def execute_units(units: Iterable[Unit], execute: Execute | None = None) -> list
     Raises: Undone if a `Needed` write changed no row.
     """
     if is_postgres():
-        return _execute_together(list(units))
+        return _execute_together(list(units), execute is not None)
     if execute is None:
         with statements() as execute:
             return execute_units(units, execute)
@@ -67,18 +67,21 @@ class _Batch:
         """Add a statement, whose row count will be at this place in `counts`."""
         self._waiting.append((write, [0] if counts is None else counts, place))
 
-    def execute(self) -> int:
-        """Execute the statements. Return the row count of the last one."""
+    def execute(self, commits: bool = False) -> int:
+        """Execute the statements, and commit with them if that is wanted. Return the row count of the last one."""
         count = 0
-        found = execute_together([write for write, _, _ in self._waiting]) if self._waiting else ()
+        found = execute_together([write for write, _, _ in self._waiting], commits) if self._waiting else ()
         for (_, counts, place), count in zip(self._waiting, found, strict=True):
             counts[place] = count
         self._waiting.clear()
         return count
 
 
-def _execute_together(units: Sequence[Unit]) -> list[list[int]]:
-    """Execute units with their locks on PostgreSQL, in few round trips: only `Needed` and `Decides` are waited for."""
+def _execute_together(units: Sequence[Unit], is_whole: bool) -> list[list[int]]:
+    """Execute units with their locks on PostgreSQL, in few round trips: only `Needed` and `Decides` are waited for.
+
+    `is_whole`: they are a whole transaction of `write_runs`. If they only add runs, it is committed with them.
+    """
     ended: list[EndedRun] = []
     batch = _Batch()
     for lock in make_locks(chain.from_iterable(units)):
@@ -89,7 +92,7 @@ def _execute_together(units: Sequence[Unit]) -> list[list[int]]:
         batch.add(make_names_lock("days", past, shared=True))
     for write in RunDay.add_all(ended) if ended else ():
         batch.add(write)
-    batch.execute()
+    batch.execute(commits=is_whole and adds_only(chain.from_iterable(units)))
     return all_counts
 
 

@@ -179,7 +179,10 @@ def test_statements_of_a_failed_group_can_be_executed_again(url):
             assert execute_units([[change]]) == [[1]]
 
 
-def test_a_process_stopped_while_it_makes_a_group_keeps_no_lock(url):
+@pytest.mark.parametrize(
+    ("begin", "expected"), [(write, [("idle in transaction",)]), (write_runs, [])], ids=["write", "write_runs"]
+)
+def test_a_process_stopped_while_it_makes_a_group_keeps_no_lock(url, begin, expected):
     """The server ends what is idle in a transaction, but not what has begun to send a pipeline."""
     states = []
 
@@ -190,9 +193,9 @@ def test_a_process_stopped_while_it_makes_a_group_keeps_no_lock(url):
             states.extend(other.execute(f"{sql} AND backend_xid IS NULL AND xact_start IS NOT NULL").fetchall())
         yield put("ws_b")
 
-    with write_runs():
+    with begin():
         assert execute_together(writes()) == [1, 1]
-    assert states == [("idle in transaction",)] and ids() == {"ws_a", "ws_b"}
+    assert states == expected and ids() == {"ws_a", "ws_b"}
 
 
 def test_writers_of_all_processes_take_turns(url):
@@ -252,10 +255,11 @@ def test_reads_and_writes_go_on_after_all_connections_were_cut(url):
     cut_all(url)
     with write():
         add("ws_a")
-    cut_all(url)
-    with write_runs():
-        add("ws_b")
-    assert ids() == {"ws_a", "ws_b"}
+    with started_recorder() as recorder:
+        for id_ in ("ws_b", "ws_c", "ws_d"):
+            cut_all(url)
+            recorder.commit([Write("INSERT INTO workspaces (id, name, created_at) VALUES (?, 'x', 0)", (id_,))])
+    assert ids() == {"ws_a", "ws_b", "ws_c", "ws_d"}
 
 
 def test_a_transaction_whose_connection_is_cut_fails_and_leaves_nothing(url):

@@ -214,6 +214,7 @@ def hasty(done):
     return done.result()
 
 
+@pytest.mark.sqlite_only("the recorder of PostgreSQL does not wait for the lock of other writers")
 def test_a_unit_revoked_before_it_began_is_not_written_nor_are_later_ones(path, recorder):
     with write():
         first = recorder.submit([put("ws_1")], revocable=True)

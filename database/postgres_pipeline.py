@@ -1,0 +1,225 @@
+"""Transactions of the recorder on PostgreSQL, most of them in one round trip with BEGIN and COMMIT.
+
+A pipeline of psycopg itself sends each statement for itself, and looks at the socket before and after. Here all are one
+message: a commit of eight runs takes a third of the processor time, in this process and in the server's.
+"""
+
+from __future__ import annotations
+
+import select
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import accumulate, count
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.errors import error_from_result
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, TransactionStatus
+from psycopg.types.string import StrDumperUnknown
+from psycopg_pool import ConnectionPool
+
+from .commit_numbers import CommitNumber, is_of_lost_connection
+
+Statement: TypeAlias = tuple[str, Sequence[Any]]  # with parameters `$1`
+Key: TypeAlias = tuple[str, tuple[int, ...]]  # a statement, and the types of its parameters
+
+MAX_PREPARED = 500  # statements of a connection; others are sent with their text each time
+BEGIN, COMMIT = "BEGIN", "COMMIT"
+# The settings of the transaction come with the number of its commit: one statement less. A plan for each id would be of
+# one partition, so PostgreSQL would plan most statements again at every execution.
+NUMBER = (
+    "INSERT INTO commit_numbers (writer, number) VALUES ($1, $2) RETURNING set_config('synchronous_commit', $3, true), "
+    "set_config('idle_in_transaction_session_timeout', '30s', true), "
+    "set_config('plan_cache_mode', 'force_generic_plan', true)"
+)
+DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
+
+
+class Pipeline:
+    """Executes many statements in one round trip, on a connection that only one thread uses.
+
+    With `max_prepared` it has prepared statements of its own, and those of psycopg are switched off.
+    """
+
+    def __init__(self, connection: psycopg.Connection, max_prepared: int = MAX_PREPARED) -> None:
+        self.connection, self._libpq, self._max_prepared = connection, connection.pgconn, max_prepared
+        if max_prepared:
+            connection.prepare_threshold = None
+        self._prepared: dict[Key, bytes] = {}  # names by statement
+        self._names = count()  # a name that failed is not used again
+        self._poll = select.poll()
+        # Its text dumper is written in C. That of the connection removes NUL, and so does `_dump`.
+        cursor = connection.cursor()
+        cursor.adapters.register_dumper(str, StrDumperUnknown)
+        self._transformer = Transformer(cursor)
+
+    def is_usable(self) -> bool:
+        """Return True unless the connection is lost. Only if the server has sent something, it is asked."""
+        try:
+            if self._libpq.status == ConnStatus.OK and self._is_ready(select.POLLIN, 0):
+                self.connection.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return bool(self._libpq.status == ConnStatus.OK and self._libpq.transaction_status == TransactionStatus.IDLE)
+
+    def execute(self, statements: Sequence[Statement]) -> list[int]:
+        """Execute statements in order, and return their row counts.
+
+        Raises: the psycopg.Error of the first that failed. Those after it were not executed.
+        """
+        new: dict[Key, bytes] = {}
+        dumped = [(sql, *self._dump(params)) for sql, params in statements]
+        # From here on without a pause: a server that has a part of it keeps the locks, and waits without a limit.
+        self._libpq.enter_pipeline_mode()
+        places = [self._queue(new, *each) for each in dumped]
+        self._libpq.pipeline_sync()
+        self._send()
+        results = self._receive()
+        failed = next((result for result in results if result.status not in DONE), None)
+        if self._libpq.status != ConnStatus.OK and (failed is None or not failed.error_field(DiagnosticField.SQLSTATE)):
+            raise psycopg.OperationalError(self._libpq.get_error_message())
+        if self._libpq.status == ConnStatus.OK:
+            self._libpq.exit_pipeline_mode()
+        if failed is not None:
+            raise error_from_result(failed, encoding=self.connection.info.encoding)
+        self._prepared.update(new)
+        ends = accumulate(places)
+        return [results[end - 1].command_tuples or 0 for end in ends]
+
+    def _queue(self, new: dict[Key, bytes], sql: str, values: Any, types: tuple[int, ...], formats: Any) -> int:
+        """Add the messages of one statement, and return the number of results. `new`: what is prepared with it."""
+        key = sql, types
+        name = self._prepared.get(key) or new.get(key)
+        if name is not None:
+            self._libpq.send_query_prepared(name, values, formats)
+            return 1
+        if sql in (BEGIN, COMMIT) or len(self._prepared) + len(new) >= self._max_prepared:
+            self._libpq.send_query_params(sql.encode(), values, types, formats)
+            return 1
+        name = new[key] = b"headrace_%d" % next(self._names)
+        self._libpq.send_prepare(name, sql.encode(), types)
+        self._libpq.send_query_prepared(name, values, formats)
+        return 2
+
+    def _dump(self, params: Sequence[Any]) -> tuple[Any, tuple[int, ...], Any]:
+        """Return parameters as libpq takes them: values, types and formats."""
+        if not params:
+            return None, (), None
+        if any([type(value) is str and "\0" in value for value in params]):
+            params = [value.replace("\0", "\ufffd") if type(value) is str else value for value in params]
+        values = self._transformer.dump_sequence(params, [PyFormat.AUTO] * len(params))
+        return values, tuple(self._transformer.types or ()), self._transformer.formats
+
+    def _send(self) -> None:
+        while self._libpq.flush():
+            if self._is_ready(select.POLLIN | select.POLLOUT) & select.POLLIN:
+                self._libpq.consume_input()  # or the server, whose answers nobody reads, stops reading too
+
+    def _receive(self) -> list[Any]:
+        """Return the results up to the end of the pipeline."""
+        found: list[Any] = []
+        while True:
+            while self._libpq.is_busy():
+                self._is_ready(select.POLLIN)
+                self._libpq.consume_input()
+            result = self._libpq.get_result()
+            if result is None:  # the end of one statement
+                if self._libpq.status != ConnStatus.OK:
+                    return found
+                continue
+            if result.status == ExecStatus.PIPELINE_SYNC:
+                return found
+            found.append(result)
+
+    def _is_ready(self, events: int, milliseconds: int | None = None) -> int:
+        """Wait until the socket is ready, and return for what."""
+        self._poll.register(self._libpq.socket, events)
+        ready = self._poll.poll(milliseconds)
+        return ready[0][1] if ready else 0
+
+
+class ThreadPipeline(threading.local):
+    """The connection that a thread keeps because it records runs. It belongs to a pool."""
+
+    _pool: ConnectionPool[psycopg.Connection]
+    _pipeline: Pipeline | None = None
+
+    def take(self, pool: ConnectionPool[psycopg.Connection], attempts: int) -> Pipeline:
+        """Return the connection. One that is lost, or of another pool, is replaced; so often if the new one is lost."""
+        if self._pipeline is not None and self._pool is not pool:
+            self.close()
+        while self._pipeline is None or (attempts and not self._pipeline.is_usable()):
+            self.close()
+            self._pool, self._pipeline, attempts = pool, Pipeline(pool.getconn()), attempts - 1
+        return self._pipeline
+
+    def close(self) -> None:
+        """Close the connection."""
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            pipeline.connection.close()
+            self._pool.putconn(pipeline.connection)
+
+
+class RunTransaction:
+    """The transaction of one `write_runs`. It is sent with its first statements, and perhaps committed with these.
+
+    It stands for a connection: `execute` is for those who read the result of a statement.
+    """
+
+    def __init__(self, pipeline: Pipeline, number: CommitNumber, synchronous: str) -> None:
+        self._pipeline, self._number = pipeline, number
+        self._first: list[Statement] = [
+            (BEGIN, ()),
+            *number.deletions,
+            (NUMBER, (number.writer, number.number, synchronous)),
+        ]
+        self._is_committed = False
+
+    @property
+    def closed(self) -> bool:
+        """Return True if its connection is closed."""
+        return self._pipeline.connection.closed
+
+    def execute(self, sql: str, params: Any = None) -> Any:
+        """Execute one statement and return its cursor."""
+        self._begin()
+        return self._pipeline.connection.execute(sql, params)
+
+    def cursor(self) -> Any:
+        """Return a cursor."""
+        self._begin()
+        return self._pipeline.connection.cursor()
+
+    def execute_together(self, statements: Sequence[Statement]) -> list[int]:
+        """Execute statements, and return their row counts."""
+        first, self._first = self._first, []
+        return self._pipeline.execute([*first, *statements])[len(first) :]
+
+    def commit(self, connect: Callable[[], psycopg.Connection], last: Sequence[Statement] = ()) -> list[int]:
+        """Commit with the last statements, and return their row counts. If a commit gets no answer, `connect` and ask.
+
+        If it is known only then that it has succeeded, each row count is 1. Nothing is done if nothing was executed.
+        """
+        if self._is_committed or (self._first and not last):
+            return []
+        try:
+            counts = self.execute_together([*last, (COMMIT, ())])[:-1]
+        except psycopg.OperationalError as error:
+            if not (is_of_lost_connection(error) and self._number.has_committed(connect)):
+                raise
+            counts = [1] * len(last)
+        self._is_committed = True
+        return counts
+
+    def roll_back(self) -> None:
+        """Roll back. If the connection is lost, the server does that."""
+        if not self._first and not self._is_committed:
+            with suppress(psycopg.Error):
+                self._pipeline.connection.execute("ROLLBACK")
+
+    def _begin(self) -> None:
+        if self._first:
+            self.execute_together(())
