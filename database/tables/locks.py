@@ -88,13 +88,14 @@ def lock_runs(ids: Iterable[str]) -> None:
 def make_locks(items: Iterable[Any]) -> list[Write]:
     """Return the statements that lock what these items of units need: flows, and every run that a statement names."""
     keys: dict[int, bool] = {}
-    runs = set[str]()
+    changes = []
     for item in items:
         if isinstance(item, FlowLock):
             key = _key("flow", item.workflow_id)
             keys[key] = keys.get(key, False) or item.alone
         elif isinstance(item, Write) and _needs_lock(item.sql):
-            runs.update(value for value in item.params if type(value) is str and RUN_ID.match(value))
+            changes.append(item)
+    runs = find_runs(changes)
     found = [Write(LOCK_NAMES, (_encode_keys(keys),))] if keys else []
     return [*found, _make_runs_lock(runs)] if runs else found
 
@@ -102,6 +103,12 @@ def make_locks(items: Iterable[Any]) -> list[Write]:
 def _make_runs_lock(ids: Iterable[str]) -> Write:
     ordered = sorted(ids)
     return Write(LOCK_RUNS, (*(ordered[:1] or [""]), *(ordered[-1:] or [""]), encode_list(ordered)))
+
+
+def find_runs(items: Iterable[Any]) -> set[str]:
+    """Return the ids of all runs that the statements among these items name."""
+    writes = [item for item in items if isinstance(item, Write)]
+    return {value for write in writes for value in write.params if type(value) is str and RUN_ID.match(value)}
 
 
 def adds_only(items: Iterable[Any]) -> bool:

@@ -9,11 +9,12 @@ from typing import TypeAlias
 from database import Execute, execute_together, is_postgres, statements
 
 from .base import DAY_MS, Decides, Needed, Write, now_ms
-from .locks import FlowLock, adds_only, make_locks, make_names_lock
+from .locks import FlowLock, adds_only, find_runs, make_locks, make_names_lock
 from .run_days import EndedRun, RunDay
 
 Item: TypeAlias = Write | EndedRun | FlowLock
 Unit: TypeAlias = Sequence[Item]
+DECIDERS = (Decides, Needed)
 
 
 class Undone(Exception):
@@ -67,14 +68,12 @@ class _Batch:
         """Add a statement, whose row count will be at this place in `counts`."""
         self._waiting.append((write, [0] if counts is None else counts, place))
 
-    def execute(self, commits: bool = False) -> int:
-        """Execute the statements, and commit with them if that is wanted. Return the row count of the last one."""
-        count = 0
+    def execute(self, commits: bool = False) -> None:
+        """Execute the statements, and commit with them if that is wanted."""
         found = execute_together([write for write, _, _ in self._waiting], commits) if self._waiting else ()
         for (_, counts, place), count in zip(self._waiting, found, strict=True):
             counts[place] = count
         self._waiting.clear()
-        return count
 
 
 def _execute_together(units: Sequence[Unit], is_whole: bool) -> list[list[int]]:
@@ -86,7 +85,9 @@ def _execute_together(units: Sequence[Unit], is_whole: bool) -> list[list[int]]:
     batch = _Batch()
     for lock in make_locks(chain.from_iterable(units)):
         batch.add(lock)
-    all_counts = [_add_unit(unit, batch, ended) for unit in units]
+    all_counts = [[1] * len(unit) for unit in units]
+    for wave in _split_into_waves(units):
+        _execute_wave([(units[number], all_counts[number]) for number in wave], batch, ended)
     if past := {run.workspace_id for run in ended if run.day < now_ms() // DAY_MS}:
         # Metric sums of past days (metric_sums.py) either contain these counts, or are deleted by them.
         batch.add(make_names_lock("days", past, shared=True))
@@ -96,18 +97,61 @@ def _execute_together(units: Sequence[Unit], is_whole: bool) -> list[list[int]]:
     return all_counts
 
 
-def _add_unit(unit: Unit, batch: _Batch, ended: list[EndedRun]) -> list[int]:
-    counts = [1] * len(unit)
-    for place, item in enumerate(unit):
+def _split_into_waves(units: Sequence[Unit]) -> list[list[int]]:
+    """Return the numbers of successive units that may be executed side by side: they name different runs.
+
+    A unit that counts the runs of a flow, and one that decides more than once, are alone.
+    """
+    if not any(isinstance(item, DECIDERS) for unit in units for item in unit):
+        return [list(range(len(units)))]
+    waves: list[list[int]] = []
+    named: set[str] = set()
+    was_alone = True
+    for number, unit in enumerate(units):
+        runs = find_runs(unit)
+        counts_runs = any(isinstance(item, FlowLock) and item.alone for item in unit)
+        is_alone = counts_runs or sum(isinstance(item, DECIDERS) for item in unit) > 1
+        if is_alone or was_alone or not named.isdisjoint(runs):
+            waves.append([])
+            named = set()
+        waves[-1].append(number)
+        named |= runs
+        was_alone = is_alone
+    return waves
+
+
+def _execute_wave(wave: Sequence[tuple[Unit, list[int]]], batch: _Batch, ended: list[EndedRun]) -> None:
+    """Execute units side by side: all up to what decides in each, then what follows where that changed a row."""
+    left = [(unit, counts, 0) for unit, counts in wave]
+    while left:
+        begun = [(unit, counts, _add_until_decided(unit, counts, start, batch, ended)) for unit, counts, start in left]
+        decided = [each for each in begun if each[2] and isinstance(each[0][each[2] - 1], DECIDERS)]
+        if decided:
+            batch.execute()
+        left = [each for each in decided if _goes_on(*each)]
+
+
+def _add_until_decided(unit: Unit, counts: list[int], start: int, batch: _Batch, ended: list[EndedRun]) -> int:
+    """Add the statements from this place on, up to one that decides. Return the place after the last one."""
+    for place in range(start, len(unit)):
+        item = unit[place]
         if isinstance(item, EndedRun):
             ended.append(item)
-        if not isinstance(item, Write):
-            continue
-        batch.add(item, counts, place)
-        if type(item) is Write or batch.execute():
-            continue
-        if isinstance(item, Needed):
-            raise Undone
-        counts[place + 1 :] = [0] * (len(unit) - place - 1)
-        break
-    return counts
+        elif isinstance(item, Write):
+            batch.add(item, counts, place)
+            if isinstance(item, DECIDERS):
+                return place + 1
+    return len(unit)
+
+
+def _goes_on(unit: Unit, counts: list[int], end: int) -> bool:
+    """Return True if more follows the statement before this place, which has changed a row.
+
+    Raises: Undone if it has not, and was `Needed`.
+    """
+    if counts[end - 1]:
+        return end < len(unit)
+    if isinstance(unit[end - 1], Needed):
+        raise Undone
+    counts[end:] = [0] * (len(unit) - end)
+    return False

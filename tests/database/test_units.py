@@ -67,3 +67,30 @@ def test_a_run_whose_end_was_not_decided_is_not_counted():
     run = ended(add_flow(flow("a")))
     assert do([rename("ws_none", Decides), run.counted()]) == [[0, 0]]
     assert RunDay.select().count() == 0
+
+
+def finish(run, *more):
+    """Return a unit that ends the run, if it runs, with writes before and after that."""
+    end = Decides("UPDATE runs SET status = 'success' WHERE id = ? AND status = 'running'", (run.id,))
+    return [Write("UPDATE runs SET nodes_done = 1 WHERE id = ?", (run.id,)), end, *more]
+
+
+def test_units_of_several_runs_are_decided_each_for_itself():
+    made = add_flow(flow("a"))
+    runs = [Run.accept(made, triggered_by="manual", status=status) for status in ("running", "success", "running")]
+    with write():
+        execute_units([[run.insertion()] for run in runs])
+    units = [finish(run, rename(f"ws_{number}"), run.counted()) for number, run in enumerate(runs)]
+    again = finish(runs[0], add("ws_again"))
+    counts = do([add("ws_0"), add("ws_1")], *units, again, [add("ws_2")], finish(runs[2]))
+    assert counts == [[1, 1], [1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 1], [1, 0, 0], [1], [1, 0]]
+    assert {key: name for key, name in names().items() if key.startswith("ws_") and len(key) < 9} == {
+        "ws_0": "y", "ws_1": "x", "ws_2": "x",
+    }  # fmt: skip
+    assert RunDay.get().total == 2
+
+
+def test_a_unit_may_decide_several_times():
+    decided = [add("ws_a"), rename("ws_a", Decides), rename("ws_a", Decides), add("ws_b"), rename("ws_none", Decides)]
+    assert do([*decided, add("ws_c")], [*decided[1:3], add("ws_d")]) == [[1, 1, 1, 1, 0, 0], [1, 1, 1]]
+    assert "ws_c" not in names() and "ws_d" in names()
