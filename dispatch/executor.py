@@ -125,7 +125,9 @@ class Executor:
 
     def _outcome(self, active: Active) -> Outcome:
         record, run = active.record, active.run
-        history = History() if record.is_new else History.of(run, self.resources.value)
+        # A run's first claim has no steps to continue from, unless it repeats another one.
+        has_history = not record.is_new and (run.claims > 1 or run.retry_of is not None)
+        history = History.of(run, self.resources.value) if has_history else History()
         record.done = history.done
         run.nodes_total = len(active.plan.nodes)
         if history.running:
