@@ -149,7 +149,7 @@ class _Errors:
             raise ConnectionLost(str(error).strip()) from error
         if isinstance(error, ReadOnlySqlTransaction):
             # A pooler has gone on to a standby. Later it goes on to the new primary.
-            raise peewee.OperationalError(str(error).strip()) from error
+            raise ConnectionLost(str(error).strip()) from error
         name = next((base.__name__ for base in type(error).__mro__ if base.__module__ == "psycopg"), "DatabaseError")
         raise getattr(peewee, name, peewee.DatabaseError)(str(error).strip()) from error
 
