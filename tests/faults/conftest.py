@@ -7,11 +7,16 @@ the tests that are marked `soak`.
 import os
 import random
 import time
+from types import SimpleNamespace
 
+import psycopg
 import pytest
 from effects import Effects
 from load import Load
+from message_brokers import RabbitMQ, serving
+from psycopg.rows import namedtuple_row
 from servers import Server
+from workers import Worker
 
 SHOWN = 30
 
@@ -110,3 +115,49 @@ def start_load(effects, seeded):
     yield begin
     for load in made:
         load.close()
+
+
+@pytest.fixture(scope="module")
+def broker():
+    """A running RabbitMQ. Without its programs, the tests are skipped."""
+    yield from serving(RabbitMQ)
+
+
+@pytest.fixture
+def team(tmp_path, fresh_url, broker, tell):
+    """`team(workers=2, NAME=value…)` returns a web server, logged in, and `workers` on one database and broker.
+
+    `add_worker(NAME=value…)` starts one more, and `ask(sql, *params)` returns the rows of a query.
+    """
+    url, made = fresh_url(empty=True), []
+
+    def begin(kind, **more):
+        settings = {
+            "DATABASE_URL": url, "CELERY_BROKER_URL": broker.url, "HEADRACE_SECRET_KEY": "the key of all processes",
+            "HEADRACE_PUBLIC_URL": "http://127.0.0.1:8000", "HEADRACE_MAX_PENDING": "100000", **more,
+        }  # fmt: skip
+        server = kind(tmp_path / f"data{len(made)}", **settings)
+        made.append(server)
+        tell(f"{kind.__name__} {len(made)}", lambda: "".join(list(server.lines)[-SHOWN:]))
+        return server.start()
+
+    def start(workers=2, **more):
+        web = begin(Server, HEADRACE_ROLE="web", WEB_CONCURRENCY="1", **more)
+        web.log_in()
+        found = [begin(Worker, **more) for _ in range(workers)]
+
+        def add_worker(**other):
+            found.append(begin(Worker, **{**more, **other}))
+            return found[-1]
+
+        return SimpleNamespace(web=web, workers=found, add_worker=add_worker, ask=ask)
+
+    def ask(sql, *params):
+        with psycopg.connect(url, row_factory=namedtuple_row) as connection:
+            return connection.execute(sql, params).fetchall()
+
+    yield start
+    for server in made:
+        server.close()
+    if broker.process is None:
+        broker.start()

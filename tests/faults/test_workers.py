@@ -5,87 +5,24 @@ import json
 import os
 import signal
 from collections import Counter
-from types import SimpleNamespace
+from contextlib import suppress
 
-import psycopg
 import pytest
 from effects import http_node
-from message_brokers import RabbitMQ, serving
-from psycopg.rows import namedtuple_row
 from record import check_effects
-from servers import Server, until
+from servers import until
 from trace_collector import Collector
 from world import Background
 
 pytest.importorskip("celery")
+from amqp.exceptions import ChannelError
 from kombu import Connection
 
 from worker import NAMES, CeleryQueue
 
 pytestmark = pytest.mark.slow
 
-WORKER = ("workflow_server.py", "worker", "--concurrency", "4")
 RUNS = 120
-SECRET = "only for the tests of several processes"
-
-
-class Worker(Server):
-    """A worker process: it answers no requests, so its output says that it is ready."""
-
-    def __init__(self, data_dir, **settings):
-        super().__init__(data_dir, WORKER, **settings)
-
-    def _is_up(self):
-        assert self._process.poll() is None, f"the worker ended: {''.join(self.lines)}"
-        return any("This worker executes" in line for line in list(self.lines))
-
-    def start(self):
-        self.lines.clear()
-        return super().start()
-
-    def stop(self):
-        """Send SIGTERM and return the exit code."""
-        self.terminate()
-        return self.ended()
-
-
-@pytest.fixture(scope="module")
-def broker():
-    yield from serving(RabbitMQ)
-
-
-@pytest.fixture
-def team(tmp_path, fresh_url, broker, tell):
-    """`team(web=1, workers=2)` returns servers on one database and broker; the first web server is logged in."""
-    url, made = fresh_url(empty=True), []
-
-    def begin(kind, number, **more):
-        settings = {
-            "DATABASE_URL": url, "CELERY_BROKER_URL": broker.url, "HEADRACE_SECRET_KEY": SECRET,
-            "HEADRACE_PUBLIC_URL": "http://127.0.0.1:8000", "HEADRACE_MAX_PENDING": "100000", **more,
-        }  # fmt: skip
-        server = kind(tmp_path / f"data{number}", **settings)
-        made.append(server)
-        tell(f"{kind.__name__} {number}", lambda: "".join(list(server.lines)[-30:]))
-        return server.start()
-
-    def start(workers=2, **more):
-        web = begin(Server, 0, HEADRACE_ROLE="web", WEB_CONCURRENCY="1", **more)
-        web.log_in()
-        found = [begin(Worker, number + 1, **more) for number in range(workers)]
-        return SimpleNamespace(web=web, workers=found, ask=lambda sql, *params: ask(url, sql, *params))
-
-    yield start
-    for server in made:
-        server.close()
-    if broker.process is None:
-        broker.start()
-
-
-def ask(url, sql, *params):
-    """Return the rows of a query."""
-    with psycopg.connect(url, row_factory=namedtuple_row) as connection:
-        return connection.execute(sql, params).fetchall()
 
 
 def definition(url, n="{{ trigger.n }}"):
@@ -200,20 +137,55 @@ def test_a_silent_broker_delays_no_caller(team, effects, broker):
     check(team, ids, effects)
 
 
-def test_messages_that_come_again_and_again_and_of_no_run_change_nothing(team, effects, broker, seeded):
-    team = team()
-    ids = start_runs(team.web, team.web.add_flow(definition(effects.url)), 40)
-    foreign = [f"run_01J{number:023d}" for number in range(40)]
-    messages = [*ids * 3, *foreign, *["nonsense"] * 10]
-    seeded.shuffle(messages)
+def send(broker, messages):
+    """Send these, as if they were ids of runs, to both queues in turn. Return when the workers have received all."""
     sender = CeleryQueue(broker.url)
     sender.start(lambda run_id: None)
     for number, id_ in enumerate(messages):
         sender.offer(id_, "slow" if number % 2 else "runs")
     until(lambda: sender.state() == (0, False, 0.0), "the messages are sent")
     sender.close()
+    until(lambda: count_messages(broker) == 0, "the workers receive the messages")
+
+
+def count_messages(broker):
+    """Return the number of messages in the queues."""
+    count = 0
+    with Connection(broker.url) as connection:
+        for name in NAMES.values():
+            with suppress(ChannelError):  # no process has used the queue yet
+                count += connection.channel().queue_declare(name, passive=True).message_count
+    return count
+
+
+def test_messages_that_come_again_and_again_and_of_no_run_change_nothing(team, effects, broker, seeded):
+    team = team()
+    flow = team.web.add_flow(definition(effects.url))
+    ids = start_runs(team.web, flow, 40)
+    foreign = [f"run_01J{number:023d}" for number in range(40)]
+    messages = [*ids * 3, *foreign, *["nonsense", "", {"run": ids[0]}, None] * 3]
+    send(broker, seeded.sample(messages, len(messages)))
     check(team, ids, effects)
     assert max(effects.seen().values()) == 1 and {run.claims for run in all_ended(team, ids)} == {1}
+    # Late, and of runs that are cancelled, wait, or were deleted.
+    ask = {"nodes": [{"id": "ask", "type": "approval", "config": {"message": "?"}}], "edges": []}
+    waiting = start_runs(team.web, team.web.add_flow(ask), 4)
+    until(lambda: {run.waiting for run in state_of(team, waiting)} == {"approval: ?"}, "the runs wait")
+    for id_ in waiting[:2]:
+        team.web.call("POST", f"/api/runs/{id_}/cancel")
+    for id_ in ids[:10]:
+        team.web.call("DELETE", f"/api/runs/{id_}", status=(200, 204))
+    before = state_of(team, [*ids, *waiting])
+    messages = [*ids * 3, *waiting * 3]
+    send(broker, seeded.sample(messages, len(messages)))
+    assert team.web.run(flow, {"n": 40}, wait=30)["status"] == "success"
+    assert len(before) == 34 and state_of(team, [*ids, *waiting]) == before
+    assert max(effects.seen().values()) == 1
+
+
+def state_of(team, ids):
+    """Return the rows of these runs, without those that were deleted."""
+    return team.ask("SELECT * FROM runs WHERE id = ANY(%s) ORDER BY id", list(ids))
 
 
 def test_the_web_process_is_killed_and_workers_end_what_it_had_accepted(team, effects):
