@@ -91,20 +91,24 @@ class Server:
 
 
 class Postgres(Server):
-    scheme, signal = "postgresql", signal.SIGINT
+    """With `fsync` "off", a crash of the machine loses data, but not a crash of the server."""
+
+    scheme, signal, fsync = "postgresql", signal.SIGINT, "off"
 
     def start(self):
+        """Start the server, on the data that are there already. Return its process, perhaps before it answers."""
         data = self.folder / "data"
         binary = Path(program("initdb", POSTGRES))
-        self.ask(str(binary), "-D", str(data), "-U", "postgres", "--no-sync", "-A", "scram-sha-256", "-E", "UTF8",
-                  "--locale=C", f"--pwfile={self.password_file()}")  # fmt: skip
-        library = self.ask(str(binary.with_name("postgres")), "-D", str(data), "-C", "ssl_library")
-        self.tls = bool(library.strip())  # some builds are without TLS
+        if not data.exists():
+            self.ask(str(binary), "-D", str(data), "-U", "postgres", "--no-sync", "-A", "scram-sha-256", "-E", "UTF8",
+                      "--locale=C", f"--pwfile={self.password_file()}")  # fmt: skip
+            library = self.ask(str(binary.with_name("postgres")), "-D", str(data), "-C", "ssl_library")
+            self.tls = bool(library.strip())  # some builds are without TLS
         options = {
             "listen_addresses": "127.0.0.1",
             "port": self.port,
             "unix_socket_directories": str(self.folder),
-            "fsync": "off",
+            "fsync": self.fsync,
             "ssl": "on" if self.tls else "off",
             "ssl_cert_file": str(self.pem),
             "ssl_key_file": str(self.pem),
