@@ -226,7 +226,7 @@ class Config:
     write_wait: int = setting(
         "HEADRACE_WRITE_WAIT=30",
         number(1, 300),
-        "Seconds that a request waits for the write lock. After that it is refused with status 503.",
+        "Seconds that a request waits for its turn to write. After that it is refused with status 503.",
     )
     http_max_bytes: int = setting(
         "HEADRACE_HTTP_MAX_BYTES=10M", size("1G"), "Maximum size of a response that a node reads over HTTP."

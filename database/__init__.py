@@ -121,9 +121,9 @@ def settings_commits() -> int:
 
 
 def write() -> AbstractContextManager[None]:
-    """Open a write transaction, of which there is one at a time. It may be nested; the outermost one commits.
+    """Open a write transaction. It may be nested; the outermost one commits.
 
-    On PostgreSQL, those of `write_runs` do not wait for it: see tables/locks.py.
+    With SQLite, there is one at a time. On PostgreSQL, others commit meanwhile: see tables/locks.py.
     """
     return _engine.write()
 
@@ -143,7 +143,7 @@ def write_leases() -> AbstractContextManager[None]:
 
 @contextmanager
 def write_values() -> Iterator[None]:
-    """Open a write transaction for values that no row refers to yet: it waits for no other writer of PostgreSQL.
+    """Open a write transaction for values that no row refers to yet. It changes no counter.
 
     Inside another transaction, it is a part of that.
     """

@@ -1,8 +1,7 @@
 """PostgreSQL as the database, for servers on several machines.
 
 The tables' SQL is written for both kinds of databases, in the form that SQLite takes; `translate` makes PostgreSQL's
-form of a statement, once. Recorders commit side by side, with the locks of tables/locks.py. All other writers are
-serial, as with SQLite, by an advisory lock that ends with the transaction.
+form of a statement, once. All writers commit side by side, with the locks of tables/locks.py.
 
 Connections belong to a pool. A thread has one only during a statement or a transaction, so that many threads share a
 few. Nothing is kept in a session, so a pooler such as PgBouncer may stand between.
@@ -18,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import count
+from random import randrange
 from types import TracebackType
 from typing import Any
 
@@ -38,21 +38,22 @@ from .commit_numbers import CommitNumber, CommitNumbers, is_of_lost_connection
 from .engine_results import Execute, Space
 from .postgres_pipeline import Pipeline, RunTransaction, ThreadPipeline
 from .postgres_primary import Primary
-from .write_lock import ConnectionLost, Deadlock, LockTimeout, ThreadLock, lock_wait
+from .write_lock import ConnectionLost, Deadlock, LockTimeout, Places, ThreadLock, lock_wait
 
 log = logging.getLogger("headrace.database")
 peewee_log = logging.getLogger("peewee")  # Peewee's own method logs each statement there
 
 POOL_SIZE = 8  # connections of a process
+WRITES_AT_ONCE = 4  # transactions of `write`; the other connections are for reads, leases and the recorder
 POOL_SECONDS = 5.0  # for which a thread waits for a connection
 RECONNECT_SECONDS = 2.0  # after which a failed connection is given up; the next thread that needs one tries again
 ATTEMPTS = POOL_SIZE + 1  # after a restart of the server, each connection of the pool fails once
 PREPARED = 500  # statements that each connection keeps prepared
 POLL_SECONDS = 0.25  # between two looks for changes by other processes
-ROWS_MS = 10_000  # for which a request waits for each lock of a row
+LOCK_SECONDS = 10.0  # for which a request waits for each lock
 STALE_SECONDS = 2.0  # without a look, after which nothing is cached
-WRITERS, MIGRATIONS = 0x48656164, 0x48656165  # advisory locks: any two numbers that nobody else uses
-# A machine that is cut off must not keep the lock of the writers, nor a thread wait for a server that is gone.
+MIGRATIONS = 0x48656165  # an advisory lock: any number that nobody else uses
+# A machine that is cut off must not keep its locks, nor a thread wait for a server that is gone.
 OPTIONS = {
     "application_name": "headrace",
     "connect_timeout": 5,
@@ -62,16 +63,22 @@ OPTIONS = {
     "tcp_user_timeout": 10_000,
 }
 BEGIN = (
-    "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s'; SET LOCAL lock_timeout = {wait_ms}; "
-    "SET LOCAL synchronous_commit = {synchronous}; SELECT pg_advisory_xact_lock({lock}); "
-    "SET LOCAL lock_timeout = {rows_ms}"
+    "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s'; SET LOCAL lock_timeout = {lock_ms}; "
+    "SET LOCAL synchronous_commit = {synchronous}"
 )
 BEGIN_LEASE = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '30s'"
 # The time of the server, not of the transaction's beginning.
 LEASE_CLOCK = LeaseClock(
     lambda: "database", "(CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) + ?)", lambda: 0
 )
-NOTE_CHANGE = "UPDATE server_counters SET value = value + 1 WHERE name = 'settings'; "
+# With COMMIT, so that the row is locked for the time of that only. Of several rows, since one would have all processes
+# commit their changes one after the other.
+NOTE_CHANGE = (
+    "INSERT INTO server_counters (name, value) VALUES ('settings {row}', 1) "
+    "ON CONFLICT (name) DO UPDATE SET value = server_counters.value + 1; "
+)
+COUNTERS = 16
+CHANGES = "SELECT SUM(value) FROM server_counters WHERE name LIKE 'settings%'"
 
 # Texts of SQLite's form that have another one here. A string of SQL and a mark of a parameter are found too; `%s` is a
 # mark in Peewee's own statements.
@@ -129,7 +136,9 @@ _shared: ConnectionPool[psycopg.Connection] | None = None
 _sharing = threading.Lock()
 _numbers = CommitNumbers()
 _primary = Primary()
+_places = Places(WRITES_AT_ONCE)
 _rollbacks = count()
+_counters = count(randrange(COUNTERS))  # each process begins with another one
 
 
 class _Errors:
@@ -241,7 +250,7 @@ def connect(url: str, durability: str) -> None:
     ports = ports * len(hosts) if len(ports) == 1 else ports
     place = ",".join(f"{host}:{port}" if port else host for host, port in zip(hosts, ports, strict=False))
     db.init(f"postgresql://{place}/{parts.get('dbname', '')}")
-    write_lock.use(ThreadLock())
+    write_lock.use(ThreadLock())  # which nobody takes: no writer keeps all others from writing
 
 
 def url() -> str:
@@ -351,14 +360,17 @@ def using(connection: psycopg.Connection) -> Iterator[None]:
 
 @contextmanager
 def write() -> Iterator[None]:
-    """Open a write transaction, of which there is one at a time. It may be nested; the outermost one commits."""
-    with write_lock.lock:
-        if db.in_transaction():
-            with db.atomic():
-                yield
-            return
-        with _transaction(_begin, NOTE_CHANGE):
+    """Open a write transaction. It may be nested; the outermost one commits. Others write at the same time.
+
+    Raises: LockTimeout if the other threads of this process keep all places, or another transaction a lock, for longer
+        than this thread may wait.
+    """
+    if db.in_transaction():
+        with db.atomic():
             yield
+        return
+    with _places.taken(), _transaction(_begin, NOTE_CHANGE.format(row=next(_counters) % COUNTERS)):
+        yield
     _changes.note_own()
 
 
@@ -366,7 +378,7 @@ def write() -> Iterator[None]:
 def write_runs() -> Iterator[Execute]:
     """Open a write transaction of the recorder. It is never nested. Give what executes its statements.
 
-    It does not wait for other writers: see tables/locks.py. It begins with the first statement.
+    It begins with the first statement.
     """
     with _errors:
         if not db.is_closed():
@@ -451,25 +463,10 @@ def _begin_lease(connection: psycopg.Connection) -> None:
 
 
 def _begin(connection: psycopg.Connection) -> None:
-    """Begin a transaction and wait for the lock of the writers, for as long as this thread may wait.
-
-    Raises: LockTimeout if the other processes keep it for longer.
-    """
-
-    def attempt(seconds: float | None) -> bool:
-        wait_ms = 0 if seconds is None else max(1, round(seconds * 1000))  # 0: without a limit
-        rows_ms = 0 if seconds is None else ROWS_MS
-        sql = BEGIN.format(wait_ms=wait_ms, rows_ms=rows_ms, synchronous=_synchronous, lock=WRITERS)
-        try:
-            connection.execute(sql, prepare=False)
-            return True
-        except LockNotAvailable:
-            connection.execute("ROLLBACK", prepare=False)
-            return False
-
-    with write_lock.lock.waiting_for_processes():
-        if not lock_wait.wait(attempt):
-            raise LockTimeout
+    """Begin a transaction that waits for each lock as long as this thread may; LockTimeout follows."""
+    seconds = lock_wait.seconds
+    lock_ms = 0 if seconds is None else max(1, round(min(seconds, LOCK_SECONDS) * 1000))  # 0: without a limit
+    connection.execute(BEGIN.format(lock_ms=lock_ms, synchronous=_synchronous), prepare=False)
 
 
 def _connect_first() -> psycopg.Connection:
@@ -544,7 +541,7 @@ class _Changes:
         while True:
             at = time.monotonic()
             try:
-                row = _execute_alone("SELECT value FROM server_counters WHERE name = 'settings'", None).fetchone()
+                row = _execute_alone(CHANGES, None).fetchone()
                 self._seen, self._seen_at = row[0], at
             except Exception as error:
                 log.debug("changes of other processes cannot be read: %s", error)

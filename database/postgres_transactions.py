@@ -30,7 +30,7 @@ MIN_VERSION = 140_000
 BEGIN = (
     "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; "
     "SET LOCAL lock_timeout = '10s'; SET LOCAL synchronous_commit = on; "
-    f"SELECT pg_advisory_xact_lock({postgres.MIGRATIONS}); SELECT pg_advisory_xact_lock({postgres.WRITERS})"
+    f"SELECT pg_advisory_xact_lock({postgres.MIGRATIONS})"
 )
 BEGIN_SNAPSHOT = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = 0; "

@@ -6,6 +6,7 @@ import fcntl
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -65,13 +66,20 @@ class LockWait:
         """Limit the waits of this thread to `seconds` from now on; None removes the limit."""
         self._own.seconds = seconds
 
-    def wait(self, attempt: Callable[[float | None], bool]) -> bool:
+    @property
+    def seconds(self) -> float | None:
+        """Return the limit of this thread, or None."""
+        return getattr(self._own, "seconds", None)
+
+    def wait(
+        self, attempt: Callable[[float | None], bool], is_stuck: Callable[[], bool] = lambda: is_write_blocked()
+    ) -> bool:
         """Return True if `attempt(seconds)` is true within the time that this thread may wait; None means any time.
 
-        If enough threads wait for long already, wait only while no other process has blocked this one for
-        STALL_SECONDS.
+        If enough threads wait for long already, wait only until `is_stuck()`: by default, until other processes have
+        blocked this one for STALL_SECONDS.
         """
-        most, turns = getattr(self._own, "seconds", None), self._turns
+        most, turns = self.seconds, self._turns
         if most is None:
             return attempt(None)
         if turns.acquire(blocking=False):
@@ -80,13 +88,66 @@ class LockWait:
             finally:
                 turns.release()
         ends = time.monotonic() + most
-        while (left := ends - time.monotonic()) > 0 and not is_write_blocked():
+        while (left := ends - time.monotonic()) > 0 and not is_stuck():
             if attempt(min(left, LOOK_SECONDS)):
                 return True
         return attempt(0.0)
 
 
 lock_wait = LockWait()
+
+
+class Places:
+    """Places for transactions of this process, of which each has a connection to PostgreSQL; so the others keep theirs.
+
+    Threads wait for one without a connection, and get it in their order: a semaphore would give it back to the thread
+    that has just left it, as long as that goes on writing.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._lock = threading.Lock()
+        self._free = number
+        self._queue: deque[threading.Event] = deque()
+        self._moved_at = time.monotonic()
+
+    def is_stuck(self) -> bool:
+        """Return True if no place was given back for STALL_SECONDS: a lock keeps all of them."""
+        return time.monotonic() - self._moved_at > STALL_SECONDS
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Take a place, for the block. Raises: LockTimeout if this thread may not wait for longer."""
+        if not self._take(0.0) and not lock_wait.wait(self._take, self.is_stuck):
+            raise LockTimeout
+        try:
+            yield
+        finally:
+            self._give_back()
+
+    def _take(self, seconds: float | None) -> bool:
+        with self._lock:
+            if self._free and not self._queue:
+                self._free -= 1
+                self._moved_at = time.monotonic()
+                return True
+            if seconds == 0:
+                return False
+            called = threading.Event()
+            self._queue.append(called)
+        if called.wait(seconds):
+            return True
+        with self._lock:
+            if not called.is_set():
+                self._queue.remove(called)
+            return called.is_set()
+
+    def _give_back(self) -> None:
+        with self._lock:
+            self._moved_at = time.monotonic()
+            if self._queue:
+                self._queue.popleft().set()
+            else:
+                self._free += 1
 
 
 class _Waiter:
@@ -108,7 +169,7 @@ class _Waiter:
 
 
 class ThreadLock:
-    """A reentrant lock between the threads of this process. The processes have a lock elsewhere (postgres.py)."""
+    """A reentrant lock between the threads of this process."""
 
     def __init__(self) -> None:
         self._mutex = threading.RLock()
@@ -122,15 +183,6 @@ class ThreadLock:
         """Return the seconds for which this process has been waiting for others; 0 if it does not wait."""
         since = self._since
         return 0.0 if since is None else time.monotonic() - since
-
-    @contextmanager
-    def waiting_for_processes(self) -> Iterator[None]:
-        """Count the time of the block as a wait for other processes."""
-        self._since = time.monotonic()
-        try:
-            yield
-        finally:
-            self._since = None
 
     def __enter__(self) -> None:
         if not self._mutex.acquire(blocking=False) and not lock_wait.wait(self._acquire_mutex):

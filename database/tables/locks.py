@@ -2,11 +2,13 @@
 
 A transaction takes its locks in this order, so that two transactions seldom wait for each other in a circle:
 
-1. the lock of `write()`, which the recorder does not take;
-2. names, by `lock_names` or `FlowLock`: in each call in the order of their numbers;
-3. rows of runs, in the order of their ids;
-4. rows of other tables that belong to one of these runs, or to one of these names;
-5. counts of runs by day, in the order of their keys.
+1. names, by `lock_names` or `FlowLock`: in the order of KINDS, and in each call in the order of their numbers;
+2. rows of runs, in the order of their ids;
+3. rows of other tables that belong to one of these runs, or to one of these names;
+4. counts of runs by day, in the order of their keys;
+5. with COMMIT, a counter of changes (postgres.py).
+
+What looks for rows to delete, and has no lock of their names, passes over rows with a lock (UNLOCKED_ONLY).
 
 A lock is a statement of its own: only statements after it see what the transaction that had the lock has committed.
 If two transactions do wait in a circle, PostgreSQL ends one of them: see `Deadlock`.

@@ -9,6 +9,7 @@ from run_rows import accept
 from world import PATIENCE, Background, add_flow, flow, started_recorder
 
 import database
+from api.http.json_io import to_unavailable
 from database import Deadlock, execute, write
 from models import Run, Write, lock_runs
 
@@ -56,6 +57,8 @@ def test_another_writer_gets_an_error_and_nothing_is_written(other):
             lock_runs(ids)
             execute(NAME, (ids[0],))
 
-    with pytest.raises(Deadlock):
+    with pytest.raises(Deadlock) as found:
         waits_for(other, work).result()
+    answer = to_unavailable(found.value)
+    assert (answer.status, answer.retry_after) == (503, 5)
     assert {(run.workflow_name, run.deaths) for run in Run.select()} == {("Flow", 1)}

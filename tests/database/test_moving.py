@@ -16,7 +16,7 @@ from world import PATIENCE, end_child, flow, node, start_python
 
 import database
 from config import KEY_FILE, Config
-from database import moving
+from database import moving, postgres
 from errors import ConfigError, Conflict
 from models import AgentMemory, Lease, MemoryName
 from workflow_server import create_app, prepare
@@ -356,7 +356,7 @@ def wait_until_empty(url):
     """Wait for the server to notice that the client is gone."""
     with psycopg.connect(url) as connection:
         connection.execute("SET lock_timeout = '30s'")
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (0x48656164,))
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (postgres.MIGRATIONS,))
         assert connection.execute(OBJECTS).fetchall() == []
 
 

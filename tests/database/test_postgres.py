@@ -1,6 +1,5 @@
 """The engine for PostgreSQL: statements, types, transactions and lost connections, on a real server."""
 
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
@@ -8,12 +7,23 @@ from urllib.parse import urlsplit
 import peewee
 import psycopg
 import pytest
+from races import WAITING, until_waiting
 from tcp_proxy import TcpProxy
-from world import PATIENCE, add_flow, flow, started_recorder
+from world import PATIENCE, Background, add_flow, flow, started_recorder
 from written import put
 
 import database
-from database import LockTimeout, execute, execute_together, fetch_value, lock_wait, postgres, write, write_runs
+from database import (
+    LockTimeout,
+    execute,
+    execute_together,
+    fetch_value,
+    lock_wait,
+    postgres,
+    write,
+    write_lock,
+    write_runs,
+)
 from database.postgres import translate
 from errors import ConfigError, Conflict
 from models import Decides, Run, RunDay, User, Workspace, WorkspaceStore, Write, execute_units, now_ms
@@ -198,29 +208,101 @@ def test_a_process_stopped_while_it_makes_a_group_keeps_no_lock(url, begin, expe
     assert states == expected and ids() == {"ws_a", "ws_b"}
 
 
-def test_writers_of_all_processes_take_turns(url):
-    """Another process, here a connection of its own, holds the lock of the writers."""
+# Waiting for others
+
+
+@pytest.fixture
+def locked(url):
+    """A transaction of another process, which has changed a workspace and does not end."""
+    with write():
+        add("ws_a")
     with psycopg.connect(url) as other:
-        other.execute("SELECT pg_advisory_xact_lock(%s)", (postgres.WRITERS,))
-        lock_wait.limit(0.05)
-        try:
-            with pytest.raises(LockTimeout), write():
-                add("ws_a")
-        finally:
-            lock_wait.limit(None)
-        done = threading.Event()
+        other.execute("UPDATE workspaces SET name = 'other' WHERE id = 'ws_a'")
+        yield other
 
-        def late():
-            with write():
-                add("ws_b")
-            done.set()
 
-        with ThreadPoolExecutor() as pool:
-            waiting = pool.submit(late)
-            assert not done.wait(0.2)
-            other.commit()
-            waiting.result(PATIENCE)
-    assert ids() == {"ws_b"}
+def rename():
+    with write():
+        execute("UPDATE workspaces SET name = 'own' WHERE id = 'ws_a'")
+
+
+def hasty(seconds=0.05):
+    """Rename in a thread that may wait for this time. Return True if it could."""
+    lock_wait.limit(seconds)
+    try:
+        rename()
+        return True
+    except LockTimeout:
+        return False
+    finally:
+        lock_wait.limit(None)
+
+
+def test_writers_of_different_things_do_not_wait(locked):
+    with write():
+        add("ws_b")
+        Background(lambda: WorkspaceStore("ws_1").set("a", 1)).result()
+    assert ids() == {"ws_a", "ws_b"} and WorkspaceStore("ws_1").get("a") == 1
+
+
+def test_a_thread_waits_for_a_lock_as_long_as_it_may(url, locked):
+    assert not hasty()
+    patient = Background(rename)
+    until_waiting(url, patient)
+    locked.commit()
+    patient.result()
+    assert hasty() and fetch_value("SELECT name FROM workspaces") == "own"
+
+
+def test_threads_that_wait_leave_connections_for_others(url, locked):
+    """The recorder commits, and reads are answered; other writers wait for a place, without a connection."""
+    waiting = [Background(rename) for _ in range(postgres.WRITES_AT_ONCE + 2)]
+    while len(waits(url)) < postgres.WRITES_AT_ONCE:
+        assert all(each.thread.is_alive() for each in waiting)
+    with started_recorder() as recorder:
+        assert recorder.submit([Write("UPDATE runs SET deaths = 0", ())]).result(PATIENCE) == [0]
+    assert ids() == {"ws_a"} and len(waits(url)) == postgres.WRITES_AT_ONCE
+    assert not hasty() and not database.is_write_blocked(), "only writers of the same thing are blocked"
+    locked.commit()
+    for each in waiting:
+        each.result()
+
+
+def test_threads_get_a_place_in_their_order():
+    """The thread that gives it back, and wants it again, is the last one."""
+    places, order = write_lock.Places(1), []
+
+    def take(name):
+        with places.taken():
+            order.append(name)
+
+    with places.taken():
+        first = Background(take, "first")
+        while not places._queue:
+            assert first.thread.is_alive()
+    take("again")
+    first.result()
+    assert order == ["first", "again"]
+
+
+def waits(url):
+    with psycopg.connect(url, autocommit=True) as admin:
+        return admin.execute(WAITING).fetchall()
+
+
+def test_only_some_threads_wait_for_a_place_once_all_are_stuck(url, locked, monkeypatch):
+    monkeypatch.setattr(write_lock, "STALL_SECONDS", 0.05)
+    waiting = [Background(rename) for _ in range(postgres.WRITES_AT_ONCE)]
+    while len(waits(url)) < postgres.WRITES_AT_ONCE:
+        assert all(each.thread.is_alive() for each in waiting)
+    lock_wait.limit_threads(1)
+    patient = [Background(hasty, PATIENCE) for _ in range(3)]
+    while sum(each.thread.is_alive() for each in patient) > 1:
+        assert all(each.thread.is_alive() for each in waiting)
+    locked.commit()
+    assert sorted(each.result() for each in patient) == [False, False, True]
+    for each in waiting:
+        each.result()
 
 
 def test_threads_of_a_process_share_few_connections(url):
@@ -332,7 +414,7 @@ def test_own_changes_are_seen_at_once_and_those_of_others_soon(url):
 def test_the_recorder_changes_no_settings(url):
     with write_runs():
         add("ws_a")
-    assert fetch_value("SELECT value FROM server_counters WHERE name = 'settings'") == 1
+    assert fetch_value(postgres.CHANGES) == 1
 
 
 def test_nothing_is_cached_if_changes_of_others_cannot_be_read(url, monkeypatch):

@@ -152,9 +152,12 @@ def count_transactions():
 def wait_for_changes():
     """Wait until this process has seen all changes of settings. On SQLite it always has."""
     if ON_POSTGRES:
-        seen = "SELECT value FROM server_counters WHERE name = 'settings'"
-        changes = import_module("database.postgres")._changes
-        until(lambda: database.settings_commits() and changes._seen == database.fetch_value(seen), "changes are seen")
+        postgres = import_module("database.postgres")
+
+        def are_seen():
+            return database.settings_commits() and postgres._changes._seen == database.fetch_value(postgres.CHANGES)
+
+        until(are_seen, "changes are seen")
 
 
 # Refused writes

@@ -1,6 +1,6 @@
 """Two transactions on PostgreSQL, one of which pauses until the other has gone as far as it can.
 
-The lock of the writers is off, so that only the locks of the statements are left; `cured=False` takes these away too.
+`cured=False` takes away the locks of the statements.
 """
 
 import re
@@ -11,24 +11,13 @@ import psycopg
 from world import PATIENCE, Background
 
 import database
-from database import postgres, write, write_lock
+from database import postgres, write
 
-LOCK = "SELECT pg_advisory_xact_lock({lock}); "
 CLAUSE = re.compile(r"/\* FOR [A-Z ]+ \*/")
 NAMES = re.compile(r"pg_advisory_xact_lock(_shared)?\(-?key\)")
 WAITING = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 KEY = "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'p' AND conrelid = %s::regclass"
 LOOK_SECONDS = 0.005
-
-
-class Off(write_lock.ThreadLock):
-    """No lock."""
-
-    def __enter__(self):
-        pass
-
-    def __exit__(self, *error):
-        pass
 
 
 def without_locks(sql):
@@ -52,10 +41,7 @@ class Race:
                 self._pause()
             return translate(sql if cured else without_locks(sql))
 
-        assert LOCK in postgres.BEGIN
-        monkeypatch.setattr(postgres, "BEGIN", postgres.BEGIN.replace(LOCK, ""))
         monkeypatch.setattr(postgres, "translate", translated)
-        write_lock.use(Off())
 
     def drop_key(self, table):
         """Drop the table's primary key until the end of the race."""

@@ -1,0 +1,205 @@
+"""Many people change everything at once on PostgreSQL: nobody waits in a circle, and each error is one of ours.
+
+Each transaction takes its locks of names in the order of KINDS; that is what keeps it so.
+"""
+
+import threading
+from contextlib import suppress
+from random import Random
+
+import pytest
+from run_rows import accept, do
+from world import add_flow, at_once, flow
+
+import database
+from database import fetch_value, postgres, write
+from database.tables import locks
+from errors import HeadraceError
+from models import (
+    Agent,
+    AgentMemory,
+    AuditEntry,
+    Credential,
+    Membership,
+    MemoryName,
+    MemoryScope,
+    Poll,
+    Preset,
+    Run,
+    Session,
+    User,
+    Workflow,
+    Workspace,
+    WorkspaceStore,
+    retention,
+    settle_days,
+)
+from security import accounts, invitations, login_throttle
+
+pytestmark = pytest.mark.slow
+
+PEOPLE, ACTIONS, NAMES = 6, 50, ("a", "b", "c")
+PRESET = {"key": "k", "name": "n", "description": "", "tags": "", "node_json": "{}", "parameters_json": "[]"}
+HOOK = {"methods": ["POST"], "credential_types": ["api_key"]}
+POLL = {"type": "rss_trigger", "every": 60.0, "source": "s"}
+
+
+class Order:
+    """Notes the kinds of names that each transaction locks. `wrong` are those out of the order."""
+
+    def __init__(self, monkeypatch):
+        self.wrong = []
+        self._own = threading.local()
+        begin, make = postgres._begin, locks.make_names_lock
+
+        def begun(connection):
+            self._own.kinds = []
+            begin(connection)
+
+        def made(kind, *given, **options):
+            kinds = self._own.kinds
+            if kind not in kinds:
+                kinds.append(kind)
+            if [locks.KINDS.index(kind) for kind in kinds] != sorted(locks.KINDS.index(kind) for kind in kinds):
+                self.wrong.append(tuple(kinds))
+            return make(kind, *given, **options)
+
+        monkeypatch.setattr(postgres, "_begin", begun)
+        monkeypatch.setattr(locks, "make_names_lock", made)
+
+
+class Person:
+    """Somebody who does things at random, in a workspace with others."""
+
+    def __init__(self, number, workspace, users):
+        self.random, self.workspace, self.users = Random(number), workspace, users
+
+    def name(self):
+        return self.random.choice(NAMES)
+
+    def user(self):
+        return User.find(self.random.choice(self.users).id)
+
+    def entry(self, action):
+        return AuditEntry.begin(action, self.workspace.id)
+
+    def act(self):
+        things = [
+            self.flow, self.flow, self.credential, self.member, self.invite, self.log_in, self.reset, self.profile,
+            self.store, self.memory, self.forget, self.preset, self.agent, self.poll, self.runs, self.clean,
+        ]  # fmt: skip
+        with suppress(HeadraceError):
+            self.random.choice(things)()
+
+    def flow(self):
+        hook = ("h", "webhook", {**HOOK, "path": self.name(), "credential": self.name()})
+        triggers = self.random.sample([hook, ("p", "poll", POLL)], self.random.randint(0, 2))
+        found = list(Workflow.select().where(Workflow.workspace_id == self.workspace.id))
+        if len(found) < 4:
+            with self.entry("flow.created").written():
+                add_flow(flow("h"), self.workspace.id, triggers=triggers)
+            return
+        with self.entry("flow.updated").written():
+            row = self.random.choice(found)
+            status = self.random.choice(["active", "draft", "gone"])
+            row.remove() if status == "gone" else row.change(None, triggers=triggers, status=status)
+
+    def credential(self):
+        with self.entry("credential.updated").written():
+            locks.lock_names("key", ("",), shared=True)
+            row = Credential.named(self.workspace.id, name := self.name())
+            if row is None:
+                Credential.keep(self.workspace.id, name=name, type="api_key", data="x")
+            else:
+                self.random.choice([row.remove, lambda: row.change(name=self.name(), data="y")])()
+
+    def member(self):
+        user = self.user()
+        row = Membership.get_with_user(self.workspace.id, user.id)
+        if row is None:
+            accounts.add_member(self.entry("member.added"), user.email, "owner", None)
+        else:
+            with self.entry("member.changed").written():
+                self.random.choice([row.leave, lambda: row.change_role(self.random.choice(["owner", "viewer"]))])()
+
+    def invite(self):
+        user = self.user()
+        row, _ = invitations.invite(self.entry("invitation.created"), user.email, "editor", self.users[0])
+        session, _ = Session.start(user, self.workspace.id, 1)
+        invitations.accept(row, user, session, self.entry)
+
+    def log_in(self):
+        user = self.user()
+        made = login_throttle.count_attempt(user.email, f"192.0.2.{self.random.randint(1, 2)}", user)
+        with self.entry("session.opened").written():
+            made.mark_success(user)
+            if user.keeps_password():
+                Session.start(user, self.workspace.id, 1)
+
+    def reset(self):
+        user = self.user()
+        with self.entry("password.reset").about(user).written():
+            accounts._set_hash(user, str(self.random.random()), True)
+
+    def profile(self):
+        user = self.user()
+        session, _ = Session.start(user, self.workspace.id, 1)
+        email = f"{self.name()}{self.random.randint(1, 2)}@example.org"
+        accounts.change_profile(user, {"email": email}, session, self.entry)
+        session.move(self.workspace.id)
+
+    def store(self):
+        store = WorkspaceStore(self.workspace.id)
+        self.random.choice([store.increment, store.delete, lambda key: store.set(key, 1)])(self.name())
+
+    def memory(self):
+        AgentMemory.put(MemoryName(self.workspace.id, "agent", "", self.name()), "text", "", expires_at=1, most=2)
+
+    def forget(self):
+        list(AgentMemory.forget(MemoryScope(self.workspace.id, "agent", None, 0)))
+
+    def preset(self):
+        Preset.replace_source(self.workspace.id, self.name(), "t", [PRESET])
+
+    def agent(self):
+        row = Agent.named(self.workspace.id, name := self.name())
+        row.change("n", "{}") if row else Agent.keep(self.workspace.id, name, "n", "{}")
+
+    def poll(self):
+        for claim in Poll.claim(self.name(), 10**15, 2):
+            with write():
+                if Poll.holds(claim):
+                    Poll.end(claim, 1, 1)
+
+    def runs(self):
+        run = accept(add_flow(flow("a"), "ws_runs"))
+        do(Run.claim(run.id, "me", 1, run.workflow_id))
+        Run.find(run.id).cancel("cancelled")
+        retention.remove_runs([run.id], lambda: True)
+
+    def clean(self):
+        Run.unqueue()
+        AgentMemory.remove_expired(10**15, lambda: True)
+        Poll.prune(10**15)
+        settle_days(10**15)
+        Session.prune()
+
+
+def test_nobody_waits_in_a_circle_and_each_error_is_one_of_ours(fresh_url, monkeypatch):
+    database.connect(fresh_url(), "normal")
+    try:
+        order = Order(monkeypatch)
+        users = [User.add(email=f"{name}0@example.org", name=name, password_hash="x") for name in NAMES]
+        workspace = Workspace.found("W", users[0])
+
+        def live(number):
+            person = Person(number, workspace, users)
+            for _ in range(ACTIONS):
+                person.act()
+
+        at_once(PEOPLE, live)
+        deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        assert fetch_value(deadlocks) == 0 and order.wrong == []
+        assert fetch_value("SELECT COUNT(*) FROM memberships WHERE role = 'owner'") >= 1
+    finally:
+        database.disconnect()
