@@ -40,6 +40,7 @@ from dispatch.metrics_publisher import PUBLISH_SECONDS, MetricsPublisher
 from dispatch.queues import LANES, Lane, Queue
 from dispatch.recorder import Recorder
 from dispatch.tracing import check_packages, make_tracing
+from dispatch.value_store import check_values
 from errors import ConfigError
 from models import DatabaseRefused, Fact, lock_wait
 from nodes import plugins
@@ -185,6 +186,7 @@ def prepare(config: Config) -> startup_message.Login | None:
     """
     check_broker(config)
     check_packages(config)
+    check_values(config)
     backups.check_not_restoring(config)
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database.connect(config.database, config.durability)

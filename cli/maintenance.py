@@ -23,7 +23,7 @@ NEW_KEY = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Pat
 
 PG_DUMP = (
     "PostgreSQL makes its own backups, also while the server runs: `pg_dump --format=custom --file={1} {0}`. Large "
-    "values are in the database. Keep copies of HEADRACE_SECRET_KEY and of the folder HEADRACE_FILES_DIR too"
+    "values are in {2}. Keep copies of HEADRACE_SECRET_KEY and of the folder HEADRACE_FILES_DIR too"
 )
 PG_RESTORE = (
     "PostgreSQL restores its own backups: `pg_restore --clean --if-exists --dbname={0} {1}` while no server runs. Then "
@@ -37,7 +37,8 @@ def backup(target: Path) -> None:
     """Copy the database, the large values and the workspaces' files to the new folder TARGET. The server may run."""
     with exit_on_sigterm(), open_database(for_reading=True) as config:
         if config.is_postgres:
-            raise BadInput(PG_DUMP.format(config.database_name, target))
+            place = f"{config.values_url}, which needs a backup of its own" if config.values_url else "the database"
+            raise BadInput(PG_DUMP.format(config.database_name, target, place))
         made = backups.make(config, target)
         click.echo(f"{target}: {len(made.files)} files, {made.size} bytes")
         where = "HEADRACE_SECRET_KEY" if config.secret_key else config.data_dir / KEY_FILE

@@ -12,6 +12,8 @@ from cli.base import exit_on_sigterm, main, open_database, open_file, to_one_lin
 from config import KEY_FILE, Config
 from database import archives, backups, moving
 from database.table_rows import Copied
+from dispatch.payload_objects import PayloadObjects
+from dispatch.value_store import ValueStore, check_values
 from errors import BadInput
 from security import key_rotation
 
@@ -93,10 +95,13 @@ def export_archive(out: Path | None) -> None:
     if out is None and sys.stdout.isatty():
         raise click.UsageError("An archive is not text: give --out FILE")
     with exit_on_sigterm(), open_database(for_reading=True) as config:
+        check_values(config)
+        payloads = PayloadObjects(0, ValueStore(config)) if config.values_url else None
+        read_object = None if payloads is None else payloads.read_object
         if out is None:
-            made = archives.write(sys.stdout.buffer, config, Progress())
+            made = archives.write(sys.stdout.buffer, config, Progress(), read_object)
         else:
-            made = archives.write_file(out, config, Progress())
+            made = archives.write_file(out, config, Progress(), read_object)
     where = "stdout" if out is None else str(out)
     counts = f"{made.rows} rows, {made.values.rows} large values, {len(made.files)} files"
     click.echo(to_one_line(f"{where}: {counts}"), err=True)

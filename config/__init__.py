@@ -25,6 +25,7 @@ from .value_kinds import (
     ADDRESS,
     AUTHORITIES,
     BROKER,
+    BUCKET,
     DATABASE,
     EGRESS,
     FLAG,
@@ -139,6 +140,24 @@ class Config:
         "Folder of the workspaces' files with PostgreSQL, the same on every machine, such as a network mount. Empty: "
         "workspaces have no files. With SQLite, files are in the data folder, and this must be empty.",
     )
+    values_url: str = setting(
+        "HEADRACE_VALUES_URL=",
+        BUCKET,
+        "Place of large values with PostgreSQL: a bucket of an S3-compatible store. Needs the extra `s3`, "
+        "`AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`. Empty: rows of the database. See docs/scale.md.",
+    )
+    values_endpoint: str = setting(
+        "AWS_ENDPOINT_URL_S3=",
+        ADDRESS,
+        "Address of the store of `HEADRACE_VALUES_URL`; it may be in your own network. Empty: AWS.",
+    )
+    values_region: str = setting(
+        "AWS_REGION=",
+        matching("empty or a name such as eu-central-1", "[A-Za-z0-9-]{0,64}"),
+        "Region of the bucket in `HEADRACE_VALUES_URL`. Empty: the store is asked for it.",
+    )
+    values_key_id: str = setting("AWS_ACCESS_KEY_ID=", KEY, "Id of the access key for `HEADRACE_VALUES_URL`.")
+    values_key: str = setting("AWS_SECRET_ACCESS_KEY=", KEY, "Secret access key for `HEADRACE_VALUES_URL`.")
     secret_key: str = setting(
         "HEADRACE_SECRET_KEY=",
         matching("empty or at least 16 characters", r"(?s:.{16,})?", secret=True),
@@ -200,7 +219,9 @@ class Config:
         "HEADRACE_MAX_VALUE_BYTES=16M", size("1G"), "Maximum size of the input or output of a step."
     )
     inline_value_bytes: int = setting(
-        "HEADRACE_INLINE_VALUE_BYTES=64K", size("1G"), "Larger values are stored in files, not in the database."
+        "HEADRACE_INLINE_VALUE_BYTES=64K",
+        size("1G"),
+        "Larger values are stored in files; with PostgreSQL in rows of their own, or in `HEADRACE_VALUES_URL`.",
     )
     max_steps: int = setting(
         "HEADRACE_MAX_STEPS=100000",
@@ -350,15 +371,18 @@ class Config:
         source = _read_environment() if environ is None else environ
         made = cls(**{item.name: item.metadata["setting"].value(source) for item in fields(cls)})
         made._check_database()
+        made._check_store()
         return made
 
     def _check_database(self) -> None:
         if not self.is_postgres:
-            if self.files_dir is not None:
-                raise ConfigError(
-                    "HEADRACE_FILES_DIR is set, and DATABASE_URL does not name PostgreSQL: remove it, because with "
-                    "SQLite files are in HEADRACE_DATA_DIR"
-                )
+            only_postgres = {"HEADRACE_FILES_DIR": self.files_dir, "HEADRACE_VALUES_URL": self.values_url}
+            for name, value in only_postgres.items():
+                if value:
+                    raise ConfigError(
+                        f"{name} is set, and DATABASE_URL does not name PostgreSQL: remove it, because with SQLite "
+                        "files and large values are in HEADRACE_DATA_DIR"
+                    )
             return
         needed = {
             "HEADRACE_SECRET_KEY (or HEADRACE_SECRET_KEY_FILE), the key that encrypts credentials": self.secret_key,
@@ -368,6 +392,15 @@ class Config:
             raise ConfigError(
                 f"With PostgreSQL in DATABASE_URL, a server may have several machines, and needs settings that are the "
                 f"same on each of them. Set also: {'; '.join(missing)}"
+            )
+
+    def _check_store(self) -> None:
+        given = {"AWS_ACCESS_KEY_ID": self.values_key_id, "AWS_SECRET_ACCESS_KEY": self.values_key}
+        missing = [name for name, value in given.items() if not value]
+        if self.values_url and missing:
+            raise ConfigError(
+                f"HEADRACE_VALUES_URL is set, and the store needs an access key. Set also {' and '.join(missing)} (or "
+                f"a file in {' and '.join(f'{name}_FILE' for name in missing)})"
             )
 
     @property

@@ -104,6 +104,16 @@ def _parse_broker(text: str) -> str:
     return text
 
 
+BUCKET_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}){0,8}")
+
+
+def _parse_bucket(text: str) -> str:
+    text = text.rstrip("/")
+    if text and not BUCKET_URL.fullmatch(text):
+        raise ValueError
+    return text
+
+
 def _parse_egress(text: str) -> tuple[str, ...]:
     return tuple(_parse_host_or_network(part.strip().lower()) for part in text.split(",") if part.strip())
 
@@ -181,6 +191,7 @@ DATABASE = Kind(
     secret=True,
 )
 BROKER = Kind("empty, or an address such as amqp://user:password@host or redis://host/0", _parse_broker, secret=True)
+BUCKET = Kind("empty, or an S3 bucket with or without a prefix, such as s3://bucket/headrace", _parse_bucket)
 AUTHORITIES = Kind("the path of a file with certificates in PEM format", _parse_authorities)
 MAIL_SERVER = Kind(
     "an address such as smtp://user:password@mail.example.org:587?from=flows@example.org; `smtps://` encrypts from the "

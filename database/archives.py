@@ -49,7 +49,7 @@ from .table_rows import (
     ordered,
     portable_rows,
 )
-from .value_copies import Value
+from .value_copies import ReadObject, Value
 
 FORMAT = 1
 MAGIC = b"PK\x03\x04"
@@ -81,27 +81,28 @@ def files_folder(config: Config) -> Path | None:
 # Writing
 
 
-def write_file(path: Path, config: Config, report: Report) -> Manifest:
+def write_file(path: Path, config: Config, report: Report, read_object: ReadObject | None = None) -> Manifest:
     """Write an archive to this file, which only its owner can read; an earlier one is replaced at the end."""
     draft = path.with_name(f".{path.name}.partial")
     with backups.restrict_permissions(), backups.delete_on_failure(draft):
         with draft.open("wb") as stream:
-            manifest = write(stream, config, report)
+            manifest = write(stream, config, report, read_object)
             stream.flush()
             os.fsync(stream.fileno())
         draft.replace(path)
     return manifest
 
 
-def write(stream: IO[bytes], config: Config, report: Report) -> Manifest:
+def write(stream: IO[bytes], config: Config, report: Report, read_object: ReadObject | None = None) -> Manifest:
     """Write an archive of the connected database, of one moment, and of the files. The server may run meanwhile.
+    `read_object` reads large values in a store of objects.
 
     A value or file that the server deletes meanwhile, with its run, may be missing.
     """
     copied = Copied()
     tables = {}
     with (
-        _open_snapshot(config) as source,
+        _open_snapshot(config, read_object) as source,
         zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as out,
     ):
         for table in ordered(source.tables()):
@@ -119,10 +120,10 @@ def write(stream: IO[bytes], config: Config, report: Report) -> Manifest:
 
 
 @contextmanager
-def _open_snapshot(config: Config) -> Iterator[Source]:
+def _open_snapshot(config: Config, read_object: ReadObject | None) -> Iterator[Source]:
     """Give the tables of the connected database in one state, while others write."""
     if database.is_postgres():
-        with import_module("database.postgres_transactions").open_snapshot() as source:
+        with import_module("database.postgres_transactions").open_snapshot(read_object) as source:
             yield source
         return
     with closing(sqlite3.connect(str(database.db.database))) as connection:

@@ -21,6 +21,7 @@ from errors import BadInput, Conflict, HeadraceError
 from . import HISTORY, postgres
 from .migration_runner import make_runner
 from .table_rows import MAX_NAMED, PostgresTables
+from .value_copies import ReadObject
 
 FORM = "postgresql://user:password@host/database, where special characters of the password are escaped (`@` is `%40`)"
 IF_NO_RIGHTS = "Make its user the owner of the database, so that it may create tables."
@@ -146,10 +147,10 @@ def open_new(url: str) -> Iterator[NewPostgres]:
 
 
 @contextmanager
-def open_snapshot() -> Iterator[PostgresTables]:
+def open_snapshot(read_object: ReadObject | None = None) -> Iterator[PostgresTables]:
     """Open a transaction that reads one state of the connected database, while others write."""
     options: dict[str, Any] = {"autocommit": True, "cursor_factory": psycopg.RawCursor, **postgres.OPTIONS}
     with closing(psycopg.connect(postgres.url(), **options)) as connection:
         postgres.configure(connection)
         connection.execute(BEGIN_SNAPSHOT, prepare=False)
-        yield PostgresTables(connection)
+        yield PostgresTables(connection, read_object)

@@ -26,13 +26,13 @@ from errors import Conflict
 from . import full_text
 from .tables import partitions
 from .tables.server_state import OF_ONE_DATABASE
-from .value_copies import VALUE_ROWS, Value, read_files, read_rows, write_files, write_rows
+from .value_copies import VALUE_ROWS, ReadObject, Value, read_files, read_rows, write_files, write_rows
 
 Item = TypeVar("Item")
 Row: TypeAlias = tuple[Any, ...]
 Report: TypeAlias = Callable[[str, int, bool], None]  # the name of a table, its rows so far, True at its end
 
-LEFT_OUT = {"schema_migration", "server_counters", "commit_numbers", "leases", VALUE_ROWS}
+LEFT_OUT = {"schema_migration", "server_counters", "commit_numbers", "leases", VALUE_ROWS, "value_objects"}
 VALUES = "values"  # the name of large values in reports
 # A trigger deletes these sums if their days are counted later.
 LAST = ("workspace_days", "flow_sums")
@@ -322,8 +322,9 @@ class PostgresTables:
 
     has_nul = False
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    def __init__(self, connection: Any, read_object: ReadObject | None = None) -> None:
+        """`read_object` reads large values in a store of objects."""
+        self._connection, self._read_object = connection, read_object
 
     def objects(self) -> list[str]:
         """Return the names of all tables, views and sequences: none in a new database."""
@@ -370,7 +371,7 @@ class PostgresTables:
 
     def values(self) -> Iterator[Value]:
         """Yield the large values."""
-        return read_rows(self._connection)
+        return read_rows(self._connection, self._read_object)
 
     def write_values(self, values: Iterable[Value]) -> None:
         """Write large values into rows."""

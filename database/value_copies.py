@@ -1,4 +1,5 @@
 """Large values of runs, as they move between databases and archives: in files beside SQLite, in rows of PostgreSQL.
+Values in an S3 store are read from there, and written into rows.
 
 dispatch/payloads.py has the form of the files: `<folder>/<run id>/<name>.json`, `<name>.2.json` for the second claim.
 """
@@ -6,14 +7,19 @@ dispatch/payloads.py has the form of the files: `<folder>/<run id>/<name>.json`,
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
+from errors import Conflict
+
+log = logging.getLogger("headrace.database")
+ReadObject: TypeAlias = Callable[[str], bytes]  # returns the content of the object with this name
 PART_BYTES = 1 << 20  # of a row
 ROWS_OF_SERVER = 8
 RUN = re.compile(r"run_[A-Za-z0-9_]+\Z")
@@ -74,13 +80,25 @@ def write_files(folder: Path, values: Iterable[Value]) -> None:
                 written[digest] = path
 
 
-def read_rows(connection: Any) -> Iterator[Value]:
-    """Yield the values in the rows of PostgreSQL (psycopg), in the order of their runs."""
+def read_rows(connection: Any, read_object: ReadObject | None = None) -> Iterator[Value]:
+    """Yield the values in the rows of PostgreSQL (psycopg), in the order of their runs. Missing objects are left out.
+
+    Raises: Conflict if a value is an object, and there is nothing to read it.
+    """
     with connection.cursor(name="value_rows") as cursor:
         cursor.itersize = ROWS_OF_SERVER
-        cursor.execute(f"SELECT {COLUMNS} FROM {VALUE_ROWS} ORDER BY run_id, name, claims, part", binary=True)
-        for (run_id, name, claims), parts in groupby(cursor, lambda row: row[:3]):
-            yield Value(run_id, name, claims, b"".join(bytes(data) for *_, data in parts))
+        cursor.execute(f"SELECT {COLUMNS}, object FROM {VALUE_ROWS} ORDER BY run_id, name, claims, part", binary=True)
+        for (run_id, name, claims), rows in groupby(cursor, lambda row: row[:3]):
+            parts = list(rows)
+            if (object_name := parts[0][-1]) is None:
+                yield Value(run_id, name, claims, b"".join(bytes(data) for *_, data, _ in parts))
+                continue
+            if read_object is None:
+                raise Conflict("There are large values in a store of objects: set HEADRACE_VALUES_URL to its address")
+            try:
+                yield Value(run_id, name, claims, read_object(object_name))
+            except FileNotFoundError as error:
+                log.warning("The value %s of %s is left out: %s", name, run_id, error)
 
 
 def write_rows(connection: Any, values: Iterable[Value]) -> None:

@@ -38,6 +38,7 @@ class Active:
         # A `respond` node has run, and that is durable; or the run has ended.
         self.answered = threading.Event() if plan.responding else self.ended
         self.stop_reason: str | None = None
+        self.is_put_off = False  # it could not be read at the moment
         self.is_released = False  # the process ends: results of its nodes from now on do not count
         self.response: Any = None
         self.place: Trace | None = None  # in a trace, if there are traces

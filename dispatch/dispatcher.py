@@ -136,6 +136,7 @@ class Dispatcher:
         except Exception:
             log.exception("the runs could not be released; other processes claim them when the lease has expired")
         self.resources.services.close()
+        self.resources.payloads.close()
 
     def _release_active(self) -> None:
         """Release runs that outlived the grace period. Not counted as deaths: the run is not at fault."""
@@ -404,6 +405,7 @@ class Dispatcher:
             raise BadInput(f"body: {error.message}") from None
         if (active := self._active.get(run.id)) is not None:
             active.record.durable()
+        self.resources.payloads.prepare(run.id, encoded)
         with write():
             lock_runs((run.id,))
             problem = Wait.explain_closed(run.id, node_id, now_ms(), node.asks, question)
@@ -455,6 +457,8 @@ class Dispatcher:
         finally:
             if active.plan.is_slow:
                 self.queue.leave(active.run.id)  # while it is active, so that its id is not queued again before
+            if active.is_put_off:
+                self._set_aside[active.run.id] = None
             self._active.pop(active.run.id, None)
             active.end()
         if follow:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from typing import Any
 
 import orjson
 
 import engine
 from engine import Job, Outcome, Plan
-from errors import DatabaseLost, HeadraceError, NodeError
+from errors import DatabaseLost, HeadraceError, NodeError, Unavailable
 from models import Lease, Run, Step, Unit, WorkspaceStore, now_ns
 from nodes.base import REGISTRY
 from nodes.credentials.keyring import Keyring
@@ -19,6 +20,7 @@ from server_log.work_ids import CURRENT
 from .active_run import Active, HandedBack, StepSeen
 from .agents.services import AgentServices
 from .lease import ProcessLease
+from .payloads import ValueGone
 from .recorder import Recorder
 from .resources import Resources
 from .resume_state import History
@@ -104,7 +106,7 @@ class Executor:
         if outcome.status == "waiting":
             return self._suspend(record, outcome)
         encoded, outcome = encode_output(outcome, active.keyring, self.resources.config.max_value_bytes)
-        kept = self.resources.payloads.keep(run.id, "output", encoded, run.claims)
+        kept = self.resources.payloads.keep(run.id, "output", encoded, run.claims, is_patient=True)
         told = failure_writes(self.resources, active, outcome) if plan.settings.error_workflow_id else []
         # The duration of a resumed run is the difference of its times; that of others is measured precisely.
         duration = (time.perf_counter() - began) * 1000 if run.claims == 1 else None
@@ -127,7 +129,14 @@ class Executor:
         record, run = active.record, active.run
         # A run's first claim has no steps to continue from, unless it repeats another one.
         has_history = not record.is_new and (run.claims > 1 or run.retry_of is not None)
-        history = History.of(run, self.resources.value) if has_history else History()
+        try:
+            history = History.of(run, self.resources.value) if has_history else History()
+            input = self.resources.input_of(run)
+        except ValueGone as error:
+            return Outcome("failed", None, error.message, error_kind="storage")
+        except Unavailable:  # the store of large values
+            active.is_put_off = True
+            raise HandedBack from None
         record.done = history.done
         run.nodes_total = len(active.plan.nodes)
         if history.running:
@@ -136,7 +145,7 @@ class Executor:
         if run.deaths >= MAX_DEATHS:
             text = f"given up: {MAX_DEATHS} processes died while they executed this run"
             return Outcome("failed", None, text, error_kind="interrupted")
-        return history.end(active.plan) or engine.run(active.plan, self._job(active, history))
+        return history.end(active.plan) or engine.run(active.plan, self._job(active, history, input))
 
     def _suspend(self, record: RunRecord, outcome: Outcome) -> bool:
         run, waits = record.run, outcome.waits
@@ -146,12 +155,12 @@ class Executor:
         record.run = Run.find(run.id) or run
         return True
 
-    def _job(self, active: Active, history: History) -> Job:
+    def _job(self, active: Active, history: History, input: Any) -> Job:
         resources, record, plan = self.resources, active.record, active.plan
         run, config = record.run, resources.config
         keyring = active.keyring = resources.keyring_of(run.workspace_id)
         return Job(
-            run_id=run.id, input=resources.input_of(run), trigger_node=run.trigger_node, scope=resources.scope_of(run),
+            run_id=run.id, input=input, trigger_node=run.trigger_node, scope=resources.scope_of(run),
             on_step=lambda step: self._on_step(active, step), stop=lambda: self._stop_reason(active),
             sleep=lambda seconds: self._pause(active, seconds), log=record.log,
             settled=history.settled, tried=history.tried, waiting=history.waiting, answers=history.answers,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from errors import Unavailable
 from models import large_values
 
 from .payloads import Payloads
@@ -15,15 +16,24 @@ class PayloadRows(Payloads):
     def __init__(self, inline_bytes: int) -> None:
         self.inline_bytes = inline_bytes
 
-    def _store(self, run_id: str, name: str, value: bytes, claims: int) -> None:
+    def _store(self, run_id: str, name: str, value: bytes, claims: int, is_patient: bool = False) -> None:
         large_values.put(run_id, name, claims, value)
 
     def _fetch(self, run_id: str, name: str) -> bytes:
-        return _existing(large_values.load(run_id, name), run_id, name)
+        found = _existing(large_values.load(run_id, name), run_id, name)
+        return self.read_object(found) if isinstance(found, str) else found
 
     def beginning(self, run_id: str, name: str, most: int) -> bytes:
         """Return the first `most` bytes of the JSON text, at most a part of it, for display."""
-        return _existing(large_values.beginning(run_id, name, most), run_id, name)
+        found = _existing(large_values.beginning(run_id, name, most), run_id, name)
+        return self._read_beginning(found, most) if isinstance(found, str) else found
+
+    def read_object(self, object_name: str) -> bytes:
+        """Return the content of an object. Raises: Unavailable without a store of objects."""
+        raise Unavailable("The value is in a store of objects: HEADRACE_VALUES_URL, which had its address, is not set")
+
+    def _read_beginning(self, object_name: str, most: int) -> bytes:
+        return self.read_object(object_name)
 
     def share(self, run_id: str, with_id: str, names: Iterable[str]) -> None:
         """Copy the run's input and these values to another run, except values that it already has."""
@@ -47,7 +57,7 @@ class PayloadRows(Payloads):
         return large_values.changed_at(run_id)
 
 
-def _existing(value: bytes | None, run_id: str, name: str) -> bytes:
+def _existing(value: bytes | str | None, run_id: str, name: str) -> bytes | str:
     if value is None:
         raise FileNotFoundError(f"the value {name} of {run_id} was deleted")
     return value

@@ -9,6 +9,7 @@ run are often the same.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -19,8 +20,18 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
+from errors import NotFound
+
+log = logging.getLogger("headrace.dispatch")
 NAME = re.compile(r"[A-Za-z0-9_]+\Z")
 MAX_KNOWN = 4_096  # files that a process remembers by their content
+
+
+class ValueGone(NotFound, FileNotFoundError):
+    """A value that a row refers to is not stored any more."""
+
+    def __init__(self, run_id: str, name: str) -> None:
+        super().__init__(f"The value {name} of the run {run_id} is no longer stored; see the server's log")
 
 
 class Kept(NamedTuple):
@@ -89,16 +100,25 @@ class Payloads:
         self._known: dict[tuple[str, bytes], Path] = {}
         self._lock = threading.Lock()
 
-    def keep(self, run_id: str, name: str, value: bytes | None, claims: int = 1) -> Kept:
-        """Return the row's form of this JSON text. A large value is in its file and synced when this returns."""
+    def keep(self, run_id: str, name: str, value: bytes | None, claims: int = 1, is_patient: bool = False) -> Kept:
+        """Return the row's form of this JSON text. A large value is in its file and synced when this returns.
+
+        `is_patient`: the run is in progress, so a store of objects that is down is given time to return.
+        """
         if value is None:
             return Kept(None)
         if len(value) <= self.inline_bytes:
             return Kept(value.decode())
-        self._store(run_id, name, value, claims)
+        self._store(run_id, name, value, claims, is_patient)
         return Kept(None, len(value))
 
-    def _store(self, run_id: str, name: str, value: bytes, claims: int) -> None:
+    def close(self) -> None:
+        """Close connections: with files none."""
+
+    def prepare(self, run_id: str, value: bytes | None) -> None:
+        """Write what can be written of a value before a transaction in which it is kept: of files nothing."""
+
+    def _store(self, run_id: str, name: str, value: bytes, claims: int, is_patient: bool = False) -> None:
         """Write the value to its file, and sync it."""
         path = self._path(run_id, name, claims)
         _make_folder(path.parent)
@@ -115,9 +135,13 @@ class Payloads:
             _sync(folder)
 
     def load(self, run_id: str, name: str, kept: Kept) -> bytes | None:
-        """Return the JSON text, or None for a row without a value."""
+        """Return the JSON text, or None for a row without a value. Raises: ValueGone if it was deleted."""
         if kept.size is not None:
-            return self._fetch(run_id, name)
+            try:
+                return self._fetch(run_id, name)
+            except FileNotFoundError as error:
+                log.warning("The value %s of %s is not stored any more: %s", name, run_id, error)
+                raise ValueGone(run_id, name) from None
         return None if kept.text is None else kept.text.encode()
 
     def _fetch(self, run_id: str, name: str) -> bytes:

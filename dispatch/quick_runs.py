@@ -97,7 +97,7 @@ class _Rows(Payloads):
     def __init__(self, inline_bytes: int) -> None:
         self.inline_bytes = inline_bytes
 
-    def keep(self, run_id: str, name: str, value: bytes | None, claims: int = 1) -> Kept:
+    def keep(self, run_id: str, name: str, value: bytes | None, claims: int = 1, is_patient: bool = False) -> Kept:
         """Return the value as stored in the row. Raises: NotQuick if it is too large for a row."""
         if value is None:
             return Kept(None)

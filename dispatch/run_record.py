@@ -175,7 +175,7 @@ class RunRecord:
         self._is_fenced |= answers
         text, size = None, None
         if step.output is not None:
-            text, size = self.payloads.keep(self._id, f"step_{step.seq}", step.output, self.run.claims)
+            text, size = self.payloads.keep(self._id, f"step_{step.seq}", step.output, self.run.claims, is_patient=True)
         # An item too large for the row is left out: it is a part of an earlier step's output.
         item = step.item.decode() if step.item and len(step.item) <= self.payloads.inline_bytes else None
         values = step.row(self._id, item, text, size)

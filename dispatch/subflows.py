@@ -11,7 +11,7 @@ from typing import Any
 import engine
 from definition import Settings
 from engine import Outcome, Plan
-from errors import DefinitionError, LimitExceeded, NodeError
+from errors import DefinitionError, LimitExceeded, NodeError, Unavailable
 from models import LogEntry, Run, Workflow, Write, new_id
 
 from .active_run import Active
@@ -55,7 +55,10 @@ class Starter:
         if limit and Run.busy(flow.id) >= limit:
             raise NodeError(refusal)
         given = self.active.keyring.clean(engine.encode(input, self.resources.config.max_value_bytes))
-        made = _child(self.resources, self.active, flow, plan, "called", given, node_id if wait else None)
+        try:
+            made = _child(self.resources, self.active, flow, plan, "called", given, node_id if wait else None)
+        except Unavailable as error:
+            raise NodeError(error.message, kind="storage") from None
         self.active.record.start(made, limit, refusal)
         return str(made.id)
 

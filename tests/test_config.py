@@ -161,7 +161,10 @@ def test_secrets_are_never_in_the_repr():
     secrets = {row.env: f"sqlite:///hidden-{row.env}" for row in config.table() if row.kind.secret}
     secrets["HEADRACE_SMTP_URL"] = "smtp://ada:hidden-password@mail.example.org?from=flows@example.org"
     secrets["CELERY_BROKER_URL"] = "amqp://ada:hidden-password@broker.example.org"
-    keys = {"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HEADRACE_SMTP_URL", "CELERY_BROKER_URL"}
+    keys = {
+        *("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HEADRACE_SMTP_URL", "CELERY_BROKER_URL"),
+        *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    }
     assert set(secrets) == {"DATABASE_URL", "HEADRACE_SECRET_KEY", "HEADRACE_ADMIN_PASSWORD"} | keys
     assert "hidden" not in repr(Config.from_env(secrets))
 
@@ -297,6 +300,36 @@ def test_a_folder_of_files_needs_postgresql(tmp_path):
         Config.from_env(given)
     postgres = {"DATABASE_URL": "postgresql://me@db/x", **BESIDE_POSTGRES}
     assert Config.from_env({**given, **postgres}).files_dir == tmp_path
+
+
+STORE = {"AWS_ACCESS_KEY_ID": "AKIA1", "AWS_SECRET_ACCESS_KEY": "hunter2"}
+
+
+def test_a_store_of_large_values_needs_postgresql():
+    given = {"HEADRACE_VALUES_URL": "s3://bucket/headrace/", **STORE}
+    with pytest.raises(ConfigError, match="HEADRACE_VALUES_URL is set"):
+        Config.from_env(given)
+    made = Config.from_env({**given, "DATABASE_URL": "postgresql://me@db/x", **BESIDE_POSTGRES})
+    assert made.values_url == "s3://bucket/headrace" and "hunter2" not in repr(made)
+
+
+@pytest.mark.parametrize("missing", [["AWS_ACCESS_KEY_ID"], ["AWS_SECRET_ACCESS_KEY"], list(STORE)])
+def test_a_store_of_large_values_needs_a_key(missing):
+    given = {name: value for name, value in STORE.items() if name not in missing}
+    postgres = {"DATABASE_URL": "postgresql://me@db/x", **BESIDE_POSTGRES}
+    with pytest.raises(ConfigError) as refused:
+        Config.from_env({"HEADRACE_VALUES_URL": "s3://bucket", **postgres, **given})
+    said = str(refused.value)
+    assert [name for name in STORE if name in said] == missing and "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["bucket", "s3://", "s3://UPPER", "s3://a", "s3://key:hunter2@bucket", "s3://bucket/..", "s3://bucket/a?b=c"],
+)
+def test_a_place_that_is_not_a_bucket_is_rejected(text):
+    with pytest.raises(ConfigError, match="HEADRACE_VALUES_URL .*s3://bucket/headrace"):
+        Config.from_env({"HEADRACE_VALUES_URL": text, **STORE})
 
 
 # Sources of values

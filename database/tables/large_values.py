@@ -1,13 +1,13 @@
 """Large values of runs in rows: on PostgreSQL, whose machines need share no folder then. See dispatch/payload_rows.py.
 
 A value is in parts of PART_BYTES, so that its beginning can be read alone. The second claim of a run writes rows of its
-own; the latest claim's count.
+own; the latest claim's count. A row may name an object of an S3 store instead (dispatch/payload_objects.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Set
+from typing import Any, NamedTuple
 
 from database import execute, fetch_value, write_values
 
@@ -18,11 +18,36 @@ IDS_AT_ONCE = 500
 # Finds the rows of the run `?1` with the name `?2`.
 LATEST = "run_id = ?1 AND name = ?2 AND claims = (SELECT MAX(claims) FROM payloads WHERE run_id = ?1 AND name = ?2)"
 COPY = (
-    "INSERT INTO payloads (run_id, name, claims, part, data) SELECT CAST(?2 AS TEXT), name, 1, part, data "
+    "INSERT INTO payloads (run_id, name, claims, part, data, object) "
+    "SELECT CAST(?2 AS TEXT), name, 1, part, data, object "
     f"FROM payloads AS p WHERE run_id = ?1 AND name {IN_LIST.replace('?', '?3')} "
     "AND claims = (SELECT MAX(claims) FROM payloads WHERE run_id = ?1 AND name = p.name) "
     "AND NOT EXISTS (SELECT 1 FROM payloads WHERE run_id = ?2 AND name = p.name)"
 )
+# Of these runs, objects of the run `?1` and those with these names, that no value needs.
+UNUSED = (
+    f"SELECT run_id, digest FROM value_objects AS o WHERE run_id {IN_LIST.replace('?', '?2')} "
+    f"AND (run_id = ?1 OR run_id || '/' || digest {IN_LIST.replace('?', '?3')}) "
+    "AND NOT EXISTS (SELECT 1 FROM payloads AS p WHERE p.object = o.run_id || '/' || o.digest)"
+)
+RUN_IDS = (
+    "SELECT run_id FROM (SELECT DISTINCT run_id FROM payloads WHERE run_id > ?1 ORDER BY run_id LIMIT ?2) AS found "
+    "UNION SELECT run_id FROM "
+    "(SELECT DISTINCT run_id FROM value_objects WHERE run_id > ?1 ORDER BY run_id LIMIT ?2) AS noted "
+    "ORDER BY run_id LIMIT ?2"
+)
+
+
+class Object(NamedTuple):
+    """An object of the store: the run that has written it, and the digest of its content."""
+
+    run_id: str
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """Return its name in `payloads`."""
+        return f"{self.run_id}/{self.digest}"
 
 
 def put(run_id: str, name: str, claims: int, value: bytes) -> None:
@@ -35,17 +60,37 @@ def put(run_id: str, name: str, claims: int, value: bytes) -> None:
             execute(sql, (*this, part, value[start : start + PART_BYTES]))
 
 
-def load(run_id: str, name: str) -> bytes | None:
-    """Return the value that the latest claim wrote, or None."""
-    parts = execute(f"SELECT data FROM payloads WHERE {LATEST} ORDER BY part", (run_id, name)).fetchall()
-    return b"".join(bytes(data) for (data,) in parts) if parts else None
+def put_object(run_id: str, name: str, claims: int, digest: str) -> None:
+    """Note that a value of this claim is the run's object with this digest, in place of an earlier value."""
+    this = (run_id, name, claims)
+    with write_values():
+        note_object(run_id, digest)
+        execute("DELETE FROM payloads WHERE run_id = ? AND name = ? AND claims = ?", this)
+        sql = "INSERT INTO payloads (run_id, name, claims, part, data, object) VALUES (?, ?, ?, 0, ?, ?)"
+        execute(sql, (*this, b"", Object(run_id, digest).name))
 
 
-def beginning(run_id: str, name: str, most: int) -> bytes | None:
-    """Return the first `most` bytes of the value, or None without one."""
-    sql = f"SELECT substring(data FROM 1 FOR CAST(?3 AS INT)) FROM payloads WHERE {LATEST} AND part = 0"
-    found = fetch_value(sql, (run_id, name, min(most, PART_BYTES)))
-    return None if found is None else bytes(found)
+def note_object(run_id: str, digest: str) -> None:
+    """Note that the store may have this object of the run from now on."""
+    with write_values():
+        execute("INSERT INTO value_objects (run_id, digest) VALUES (?, ?) ON CONFLICT DO NOTHING", (run_id, digest))
+
+
+def load(run_id: str, name: str) -> bytes | str | None:
+    """Return the value that the latest claim wrote, or the name of its object as text; None without one."""
+    parts = execute(f"SELECT data, object FROM payloads WHERE {LATEST} ORDER BY part", (run_id, name)).fetchall()
+    if parts and parts[0][1] is not None:
+        return str(parts[0][1])
+    return b"".join(bytes(data) for data, _ in parts) if parts else None
+
+
+def beginning(run_id: str, name: str, most: int) -> bytes | str | None:
+    """Return the first `most` bytes of the value, or the name of its object as text; None without one."""
+    sql = f"SELECT substring(data FROM 1 FOR CAST(?3 AS INT)), object FROM payloads WHERE {LATEST} AND part = 0"
+    found = execute(sql, (run_id, name, min(most, PART_BYTES))).fetchone()
+    if found is None:
+        return None
+    return bytes(found[0]) if found[1] is None else str(found[1])
 
 
 def copy(run_id: str, with_id: str, names: Iterable[str]) -> None:
@@ -54,25 +99,39 @@ def copy(run_id: str, with_id: str, names: Iterable[str]) -> None:
         execute(COPY, (run_id, with_id, encode_list(names)))
 
 
-def remove(run_id: str) -> None:
-    """Delete the values of a run."""
+def remove(run_id: str) -> list[Object]:
+    """Delete the values of a run. Return the objects that no value needs any more."""
     with write_values():
-        execute("DELETE FROM payloads WHERE run_id = ?", (run_id,))
+        gone = execute("DELETE FROM payloads WHERE run_id = ? RETURNING object", (run_id,)).fetchall()
+    # After the commit: of two runs with the same object, the one that is deleted last sees that it is not needed.
+    return find_unused(run_id, {name for (name,) in gone if name is not None})
+
+
+def forget_objects(objects: Iterable[Object]) -> None:
+    """Note that the store does not have these objects any more."""
+    with write_values():
+        for run_id, digest in objects:
+            execute("DELETE FROM value_objects WHERE run_id = ? AND digest = ?", (run_id, digest))
 
 
 def run_ids() -> Iterator[str]:
-    """Yield the ids of runs with values, in the order of their age."""
+    """Yield the ids of runs with values or objects, in the order of their age."""
     last = ""
     while True:
-        sql = "SELECT DISTINCT run_id FROM payloads WHERE run_id > ? ORDER BY run_id LIMIT ?"
-        found = [id_ for (id_,) in execute(sql, (last, IDS_AT_ONCE)).fetchall()]
+        found = [id_ for (id_,) in execute(RUN_IDS, (last, IDS_AT_ONCE)).fetchall()]
         yield from found
         if len(found) < IDS_AT_ONCE:
             return
         last = found[-1]
 
 
-def changed_at(run_id: str) -> int | None:
-    """Return when the run was made, in milliseconds; None if it has no values."""
-    has_any = fetch_value("SELECT 1 FROM payloads WHERE run_id = ? LIMIT 1", (run_id,))
-    return None if has_any is None else made_at(run_id)
+def changed_at(run_id: str, with_objects: bool = False) -> int | None:
+    """Return when the run was made, in milliseconds; None if it has no values, and no objects that are not needed."""
+    has_any = fetch_value("SELECT 1 FROM payloads WHERE run_id = ? LIMIT 1", (run_id,)) is not None
+    return made_at(run_id) if has_any or (with_objects and find_unused(run_id)) else None
+
+
+def find_unused(run_id: str, names: Set[str] = frozenset()) -> list[Object]:
+    """Return the objects of a run, and those with these names, that no value needs."""
+    runs = {run_id, *(name.partition("/")[0] for name in names)}
+    return [Object(*row) for row in execute(UNUSED, (run_id, encode_list(runs), encode_list(names))).fetchall()]

@@ -247,7 +247,7 @@ def connect(found: Credential, ctx: Context, end: float) -> Iterator[Any]:
     host = url.hostname or ""
     found.check_host(host)
     services = ctx.need_services()
-    pool = _pool_class()(ssl_context=services.tls("s3"))
+    pool = make_pool_class()(ssl_context=services.tls("s3"))
     try:
         with guard_connections(services.egress, end - time.monotonic()):
             yield Minio(
@@ -267,8 +267,8 @@ def connect(found: Credential, ctx: Context, end: float) -> Iterator[Any]:
 
 
 @functools.cache
-def _pool_class() -> Any:
-    """Return the library's connection pool class; made at first use, because it loads urllib3."""
+def make_pool_class() -> Any:
+    """Return the class of the library's connection pool; made at first use, because it loads urllib3."""
     import urllib3
 
     class Pool(urllib3.PoolManager):

@@ -116,6 +116,14 @@ def test_a_large_input_and_output_are_shown_as_references_that_lead_to_them(owne
         assert owner.get(run[name]["$ref"]).json == value
 
 
+def test_a_large_value_that_is_no_longer_stored_is_404(owner, flow, config, server):
+    run = start(owner, flow, {"input": "x" * (config.inline_value_bytes + 1)})
+    server.dispatcher.resources.payloads.remove(run["id"])
+    answer = owner.get(run["input"]["$ref"])
+    assert answer.status_code == 404
+    assert answer.json["error"] == f"The value input of the run {run['id']} is no longer stored; see the server's log"
+
+
 # Idempotency-Key
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 HISTORY = "schema_migration"  # Peewee's own table
 # PostgreSQL only: SQLite has its counters and large values in files, and its full-text index in tables of its own.
-ONLY_POSTGRES_TABLES = {"server_counters", "commit_numbers", "payloads"}
+ONLY_POSTGRES_TABLES = {"server_counters", "commit_numbers", "payloads", "value_objects"}
 ONLY_POSTGRES_COLUMNS = {("agent_memories", "words")}
 ONLY_POSTGRES_INDEXES = {"agent_memories_words"}
 NOT_IN_MODELS = {("runs", "packed_steps")}  # see models.Run

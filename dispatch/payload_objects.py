@@ -1,0 +1,113 @@
+"""Payloads in objects of an S3 store, with PostgreSQL, whose rows name them (database/tables/large_values.py).
+
+An object's key has the id of the run and a digest of the content, so equal values of a run are one object, and no
+object changes. Its name is in the database before it is in the store, and until it has been deleted there. A retry
+names the objects of its run instead of copying them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from hashlib import blake2b
+
+from models import large_values
+
+from .payload_rows import PayloadRows
+from .value_store import TRY_SECONDS, StoreDown, ValueStore
+
+WRITE_SECONDS = 60.0  # that a run in progress waits for a store that is down, until it fails
+MAX_RECENT_BYTES = 16 * 2**20
+
+
+class PayloadObjects(PayloadRows):
+    """The payloads of all runs, in objects. Values that were written before the store was set are still in rows."""
+
+    def __init__(self, inline_bytes: int, store: ValueStore) -> None:
+        super().__init__(inline_bytes)
+        self.store = store
+        self._recent = Recent()
+
+    def _store(self, run_id: str, name: str, value: bytes, claims: int, is_patient: bool = False) -> None:
+        digest = _digest(value)
+        large_values.put_object(run_id, name, claims, digest)
+        self._write(f"{run_id}/{digest}", value, is_patient)
+
+    def close(self) -> None:
+        """Close the connections to the store."""
+        self.store.close()
+
+    def prepare(self, run_id: str, value: bytes | None) -> None:
+        """Write the value's object, so that `keep` need not wait for the store. Call it before a transaction."""
+        if value is not None and len(value) > self.inline_bytes:
+            digest = _digest(value)
+            large_values.note_object(run_id, digest)
+            self._write(f"{run_id}/{digest}", value)
+
+    def _write(self, object_name: str, value: bytes, is_patient: bool = False) -> None:
+        if self._recent.get(object_name) is None:
+            self.store.put(object_name, value, WRITE_SECONDS if is_patient else TRY_SECONDS)
+            self._recent.add(object_name, value)
+
+    def read_object(self, object_name: str) -> bytes:
+        """Return the content of an object. Raises: FileNotFoundError if it is not there or was changed; StoreDown."""
+        found = self._recent.get(object_name)
+        if found is None:
+            found = self.store.get(object_name)
+            if _digest(found) != object_name.partition("/")[2]:
+                raise FileNotFoundError(f"the object {object_name} has another content than was written")
+            self._recent.add(object_name, found)
+        return found
+
+    def _read_beginning(self, object_name: str, most: int) -> bytes:
+        return self.store.get(object_name, most)
+
+    def remove(self, run_id: str) -> int:
+        """Delete the values of a run. If the store is down, retention deletes the objects later."""
+        objects = large_values.remove(run_id)
+        if objects:
+            try:
+                self.store.remove(one.name for one in objects)
+            except StoreDown:
+                return 0
+            large_values.forget_objects(objects)
+            self._recent.forget(one.name for one in objects)
+        return 0
+
+    def changed_at(self, run_id: str) -> int | None:
+        """Return when the run was accepted, in milliseconds; None if it has neither values nor objects to delete."""
+        return large_values.changed_at(run_id, with_objects=True)
+
+
+class Recent:
+    """The contents of the objects that this process has written or read lately, by name."""
+
+    def __init__(self, max_bytes: int = MAX_RECENT_BYTES) -> None:
+        self.max_bytes = max_bytes
+        self._values: OrderedDict[str, bytes] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> bytes | None:
+        """Return the content, or None."""
+        return self._values.get(name)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Forget these contents."""
+        with self._lock:
+            for name in names:
+                self._size -= len(self._values.pop(name, b""))
+
+    def add(self, name: str, value: bytes) -> None:
+        """Remember the content, and forget the oldest ones beyond the limit."""
+        with self._lock:
+            if name not in self._values:
+                self._values[name] = value
+                self._size += len(value)
+            while self._size > self.max_bytes:
+                self._size -= len(self._values.popitem(last=False)[1])
+
+
+def _digest(value: bytes) -> str:
+    return blake2b(value, digest_size=32).hexdigest()

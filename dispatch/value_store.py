@@ -1,0 +1,224 @@
+"""Store of large values: objects of an S3 bucket, written, read and deleted by name, with limits on time and size.
+
+The library is that of the node `s3`, loaded at the first use. The store is a setting of the server, like its database,
+so the egress rule of nodes does not apply to it.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from io import BytesIO
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from config import Config
+from errors import ConfigError, NodeError, Unavailable
+from net.egress import tls_context
+from nodes.files.s3 import PIECE, PROTOCOL_ERRORS, make_pool_class, to_node_error
+
+T = TypeVar("T")
+log = logging.getLogger("headrace.dispatch")
+AWS = "https://s3.amazonaws.com"
+CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 10.0
+SLOWEST = 2**20  # bytes a second that a value is expected to take, beyond these seconds
+TRY_SECONDS = 3.0  # in which a failed request is tried again
+FIRST_PAUSE, MAX_PAUSE = 0.2, 5.0  # seconds between two attempts, doubled each time
+MIN_PART = 5 * 2**20  # of the library
+MAX_BYTES = 2**30  # of a value: see HEADRACE_MAX_VALUE_BYTES
+MAX_CONNECTIONS = 32  # that stay open
+MISSING = "NoSuchKey"
+
+
+class StoreDown(Unavailable):
+    """The store did not take, give or delete a value. The server's log says why: callers must not learn its address."""
+
+    def __init__(self) -> None:
+        super().__init__("The store of large values does not answer at the moment; try again soon", retry_after=5)
+
+
+class ValueStore:
+    """The objects below a bucket's prefix. It connects at its first use, so make it before a fork.
+
+    The methods raise StoreDown, after they have tried for `patience` seconds.
+    """
+
+    def __init__(self, config: Config, pause: Callable[[float], object] = time.sleep) -> None:
+        place = urlsplit(config.values_url)
+        self.config, self.pause = config, pause
+        self.bucket, self.prefix = place.netloc, f"{place.path}/".lstrip("/")
+        self.endpoint = urlsplit(config.values_endpoint or AWS)
+        self._client: Any = None
+        self._pool: Any = None
+        self._lock = threading.Lock()
+        self._is_down = False
+
+    def put(self, name: str, value: bytes, patience: float = TRY_SECONDS) -> None:
+        """Write an object."""
+        self._try(lambda client: self._write(client, self._key(name), value), patience)
+
+    def get(self, name: str, most: int | None = None, patience: float = TRY_SECONDS) -> bytes:
+        """Return an object, or its first `most` bytes. Raises: FileNotFoundError if there is none."""
+        return self._try(lambda client: self._read(client, self._key(name), most), patience)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Delete objects; it does not matter if some of them do not exist."""
+        keys = [self._key(name) for name in names]
+        self._try(lambda client: self._remove(client, keys), TRY_SECONDS)
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            if self._pool is not None:
+                self._pool.clear()
+
+    def check(self) -> None:
+        """Write, read and delete an object. Raises: ConfigError if the store refuses that; logs that it is down."""
+        name = f"check_{secrets.token_hex(8)}"
+        try:
+            client = self._connect()
+            key = self._key(name)
+            self._write(client, key, b"{}")
+            self._read(client, key)
+            self._remove(client, [key])
+        except Exception as error:
+            failure = self._describe(error)
+            if failure.permanent:
+                raise ConfigError(
+                    f"HEADRACE_VALUES_URL: {self.config.values_url} cannot be used: {failure.message}. Check also "
+                    "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL_S3"
+                ) from None
+            log.warning("The store of large values cannot be reached yet: %s", failure.message)
+
+    def _key(self, name: str) -> str:
+        return f"{self.prefix}{name}.json"
+
+    def _try(self, request: Callable[[Any], T], patience: float) -> T:
+        """Return the result of a request, which is tried again after an error that may pass."""
+        end, pause = time.monotonic() + patience, FIRST_PAUSE
+        while True:
+            try:
+                result = request(self._connect())
+            except FileNotFoundError:
+                raise
+            except Exception as error:
+                failure = self._describe(error)
+            else:
+                self._note(None)
+                return result
+            if failure.permanent or time.monotonic() + pause > end:
+                self._note(failure)
+                raise StoreDown from None
+            self.pause(pause)
+            pause = min(MAX_PAUSE, pause * 2)
+
+    def _note(self, failure: NodeError | None) -> None:
+        """Log that requests begin to fail, or to succeed again."""
+        was, self._is_down = self._is_down, failure is not None
+        if failure is not None and not was:
+            log.error("The store of large values fails: %s", failure.message)
+        elif was and failure is None:
+            log.info("The store of large values answers again")
+
+    def _describe(self, error: Exception) -> NodeError:
+        from minio.error import MinioException
+        from urllib3.exceptions import HTTPError
+
+        if isinstance(error, NodeError):
+            return error
+        if not isinstance(error, (MinioException, HTTPError, OSError, *PROTOCOL_ERRORS)):
+            raise error
+        return to_node_error(error, self.endpoint.hostname or "")
+
+    # The library
+
+    def _connect(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = self._make_client()
+            return self._client
+
+    def _make_client(self) -> Any:
+        from minio import Minio
+
+        config = self.config
+        self._pool = _make_pool()(ssl_context=tls_context(config.ca_file, "values"), maxsize=MAX_CONNECTIONS)
+        return Minio(
+            self.endpoint.netloc,
+            config.values_key_id,
+            config.values_key,
+            secure=self.endpoint.scheme == "https",
+            region=config.values_region or None,
+            http_client=self._pool,
+        )
+
+    def _write(self, client: Any, key: str, value: bytes) -> None:
+        # In one part: then the object is there as a whole, or not at all.
+        client.put_object(self.bucket, key, BytesIO(value), len(value), part_size=max(MIN_PART, len(value)))
+
+    def _read(self, client: Any, key: str, most: int | None = None) -> bytes:
+        from minio.error import S3Error
+
+        try:
+            response = client.get_object(self.bucket, key, length=most or 0)
+        except S3Error as error:
+            if error.code == MISSING:
+                raise FileNotFoundError(f"the object {key} is not in the bucket {self.bucket}") from None
+            raise
+        try:
+            body = bytearray()
+            size = int(response.headers.get("content-length", 0))
+            end = time.monotonic() + ANSWER_SECONDS + size / SLOWEST
+            for piece in response.stream(PIECE, decode_content=False):
+                body += piece
+                if len(body) > min(size, MAX_BYTES) or time.monotonic() > end:
+                    raise NodeError(f"{self.endpoint.hostname} sent too much or too slowly")
+        except BaseException:
+            response.close()
+            raise
+        response.release_conn()
+        return bytes(body)
+
+    def _remove(self, client: Any, keys: Iterable[str]) -> None:
+        from minio.deleteobjects import DeleteObject
+
+        for error in client.remove_objects(self.bucket, [DeleteObject(key) for key in keys]):
+            if error.code != MISSING:
+                raise NodeError(f"{error.code}: {str(error.message)[:500]} ({error.name})")
+
+
+@functools.cache
+def _make_pool() -> Any:
+    from urllib3 import Timeout
+
+    class Pool(make_pool_class()):  # type: ignore[misc]
+        """Gives each request the time that its body takes."""
+
+        def urlopen(self, method: str, url: str, redirect: bool = True, **options: Any) -> Any:
+            size = len(options.get("body") or b"")
+            # The first is the time to connect, and then to send the body.
+            options["timeout"] = Timeout(connect=CONNECT_SECONDS + size / SLOWEST, read=ANSWER_SECONDS)
+            return super().urlopen(method, url, redirect, **options)
+
+    return Pool
+
+
+def check_values(config: Config) -> None:
+    """Raise ConfigError if large values are to be in a store, and it refuses them or its package is not installed."""
+    if not config.values_url:
+        return
+    if find_spec("minio") is None:
+        raise ConfigError(
+            "HEADRACE_VALUES_URL is set, but the package minio is not installed; start with EXTRAS=s3, or install "
+            "extras/s3.txt with pip"
+        )
+    store = ValueStore(config)
+    try:
+        store.check()
+    finally:
+        store.close()
