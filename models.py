@@ -18,7 +18,7 @@ from database.tables.credentials import Credential
 from database.tables.idempotency_keys import IdempotencyKey
 from database.tables.invitations import Invitation
 from database.tables.key_value import StoreEntry, WorkspaceStore
-from database.tables.leases import Lease
+from database.tables.leases import Lease, Load
 from database.tables.link_signatures import without_signatures
 from database.tables.locks import FlowLock, lock_flow, lock_names, lock_runs
 from database.tables.logins import LoginAddress, LoginFailure

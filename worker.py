@@ -25,6 +25,7 @@ from celery.worker.control import Panel
 from kombu import Connection, Exchange
 from kombu import Queue as BrokerQueue
 
+from dispatch.histograms import Counter
 from dispatch.queues import Execute, Lane, QueueState
 
 log = logging.getLogger("headrace.worker")
@@ -103,6 +104,7 @@ class CeleryQueue:
         self.app = make_app(url)
         # Of its own, also among the workers of one machine: the broker refuses two consumers of one name.
         self.name = f"headrace-{os.getpid()}-{secrets.token_hex(3)}@{socket.gethostname()}"
+        self.offer_counts = Counter("headrace_broker_offers_total")
 
         def take(*args: Any, **more: Any) -> None:  # a message may have any arguments
             self._take(args[0] if args else None)
@@ -131,6 +133,8 @@ class CeleryQueue:
 
     def offer(self, run_id: str, lane: Lane) -> bool:
         """Have the run's id sent soon. If that fails, the id is dropped, and workers find the run themselves."""
+        if len(self._offers) == MAX_OFFERS:
+            self.offer_counts.add("dropped")
         self._offers.append((run_id, lane))
         self._has_offers.set()
         return True
@@ -172,7 +176,8 @@ class CeleryQueue:
     def _send_all(self) -> None:
         """Send the offered ids, in a thread of its own, until the queue is closed and all are sent or one fails."""
         while not (self._closed.is_set() and not self._offers):
-            self._has_offers.wait()
+            if not self._has_offers.wait(MAX_PAUSE if self._failures else None):
+                self._reach(lambda connection: connection.connect())  # to know when the broker is back
             self._has_offers.clear()
             while self._offers:
                 self._send(*self._offers.popleft())
@@ -181,20 +186,28 @@ class CeleryQueue:
         self._disconnect()
 
     def _send(self, run_id: str, lane: Lane) -> None:
+        is_sent = self._reach(
+            lambda connection: self._task.apply_async((run_id,), queue=NAMES[lane], connection=connection, retry=False)
+        )
+        self.offer_counts.add("sent" if is_sent else "failed")
+
+    def _reach(self, use: Callable[[Connection], object]) -> bool:
+        """Use the connection to the broker. Return False, and note that the broker is down, if that fails."""
         try:
             if self._connection is None:
                 options = SENDING["amqp" if self.url.startswith("amqp") else "redis"]
                 self._connection = Connection(self.url, connect_timeout=SOCKET_SECONDS, transport_options=options)
-            self._task.apply_async((run_id,), queue=NAMES[lane], connection=self._connection, retry=False)
+            use(self._connection)
         except Exception as error:
             if not self._failures:
                 log.warning("The broker cannot be reached; workers look for runs in the database: %s", _describe(error))
             self._failures = min(self._failures + 1, 10)
             self._disconnect()
-        else:
-            if self._failures:
-                log.info("The broker can be reached again")
-            self._failures = 0
+            return False
+        if self._failures:
+            log.info("The broker can be reached again")
+        self._failures = 0
+        return True
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

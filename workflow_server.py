@@ -36,8 +36,9 @@ from config import Config
 from database import backups
 from database.checkpoints import Checkpoints
 from dispatch import Dispatcher, Links, Resources, make_services
+from dispatch.histograms import Counter, Histogram
 from dispatch.metrics_publisher import PUBLISH_SECONDS, MetricsPublisher
-from dispatch.queues import LANES, Lane, Queue
+from dispatch.queues import LANES, Broker, Lane
 from dispatch.recorder import Recorder
 from dispatch.tracing import check_packages, make_tracing
 from dispatch.value_store import check_values
@@ -74,11 +75,15 @@ class Server:
         self.checkpoints = Checkpoints()
         links = Links(self.vault.sign, config.base_url)
         resources = Resources(config, make_services(config), links, self.credentials.find)
-        self.dispatcher = Dispatcher(resources, self.recorder, inline, broker=make_broker(config, lanes))
+        broker = make_broker(config, lanes)
+        self.dispatcher = Dispatcher(resources, self.recorder, inline, broker=broker)
         self.dispatcher.lanes = lanes
         self.requests = RequestMetrics()
-        measured = [self.recorder.commit_seconds, self.recorder.group_size, self.requests.seconds]
-        self.metrics = MetricsPublisher(self.dispatcher, measured)
+        counted: list[Histogram | Counter] = [
+            self.recorder.commit_seconds, self.recorder.group_size, self.requests.seconds,
+        ]  # fmt: skip
+        counted += [] if broker is None else [broker.offer_counts]
+        self.metrics = MetricsPublisher(self.dispatcher, counted)
         self.scheduler = Scheduler(self.dispatcher, {self.metrics.publish: PUBLISH_SECONDS})
         self.rates = RateLimits(config.data_dir / "rates")
         self.refusals = RefusalLog()
@@ -153,7 +158,7 @@ def create_app(config: Config | None = None, inline: bool = False, print_login: 
     return app
 
 
-def make_broker(config: Config, lanes: Collection[Lane]) -> Queue | None:
+def make_broker(config: Config, lanes: Collection[Lane]) -> Broker | None:
     """Return the queue between the processes, without a connection; None without CELERY_BROKER_URL.
 
     A worker executes the runs of these lanes. Raises: ConfigError if the extra `celery` is not installed.

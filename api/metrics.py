@@ -78,6 +78,12 @@ class HealthOut(Out):
 class ReadyOut(HealthOut):
     version = fields.String(help="The version of the server")
     paused = fields.Boolean(help="True if the server is paused: no schedule, poll, wait, pending or new run starts")
+    broker = fields.String(
+        allow_none=True,
+        metadata={"enum": ("up", "down", None)},
+        help="The message broker, as this process knows it; null without one. While it is down, workers look for runs "
+        "in the database, so the server is ready all the same",
+    )
 
 
 @blueprint.get("/health")
@@ -105,7 +111,11 @@ def check_ready() -> Any:
         raise Unavailable("The server accepts no runs at the moment", retry_after=1)
     if is_write_blocked():
         raise Unavailable("The server cannot write at the moment", retry_after=1)
-    return {"ok": True, "ts": iso(now_ms()), "version": VERSION, "paused": server.dispatcher.is_paused}
+    broker = server.dispatcher.broker
+    state = None if broker is None else "down" if broker.state().is_down else "up"
+    return {
+        "ok": True, "ts": iso(now_ms()), "version": VERSION, "paused": server.dispatcher.is_paused, "broker": state,
+    }  # fmt: skip
 
 
 @blueprint.get("/metrics")

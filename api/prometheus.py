@@ -15,7 +15,7 @@ from api.http.auth import require_role
 from api.http.server import get_dispatcher
 from constants import ENDED
 from dispatch import Dispatcher
-from dispatch.histograms import INFINITY, SECONDS, SIZES, SUM, format_bound
+from dispatch.histograms import COUNT, INFINITY, SECONDS, SIZES, SUM, format_bound
 from dispatch.lanes import count_by_lane
 from models import (
     Count,
@@ -59,6 +59,11 @@ METRICS = (
     Metric("headrace_processes", "gauge", "Living processes, by role", ("role",)),
     Metric("headrace_active_runs", "gauge", "Runs that the processes have queued or execute", ("role",)),
     Metric("headrace_run_threads", "gauge", "Threads of the processes for runs", ("role",)),
+    Metric("headrace_queued_runs", "gauge", "Runs that wait for a thread of their process", ("role",)),
+    Metric("headrace_broker_offers_total", "counter", "Ids of runs given to the broker, by result", ("result",)),
+    Metric("headrace_broker_unsent_offers", "gauge", "Ids that wait to be sent to the broker", ("role",)),
+    Metric("headrace_broker_down", "gauge", "Processes for which the broker is down", ("role",)),
+    Metric("headrace_broker_deaf_seconds", "gauge", "Longest silence of the broker while runs were pending", ("role",)),
     Metric("headrace_commit_seconds", "histogram", "Duration of commits of runs", (), SECONDS),
     Metric("headrace_commit_size", "histogram", "Units of writes in a commit of runs", (), SIZES),
     Metric(
@@ -97,9 +102,11 @@ class _Collector:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
         found: dict[str, list[tuple[tuple[str, ...], float]]] = {metric.name: [] for metric in METRICS}
-        for name, labels, value in (*_read_runs(self.dispatcher), *_read_server(self.dispatcher)):
-            found[name].append((labels, value))
         counts = MetricCount.list_all()
+        for name, labels, value in (
+            *_read_runs(self.dispatcher), *_read_server(self.dispatcher), *_read_counters(counts),
+        ):  # fmt: skip
+            found[name].append((labels, value))
         for name, kind, help, labels, bounds in METRICS:
             if kind == "histogram":
                 histogram = HistogramMetricFamily(name, help, labels=labels)
@@ -137,10 +144,14 @@ def _read_runs(dispatcher: Dispatcher) -> Iterator[Sample]:
 
 def _read_server(dispatcher: Dispatcher) -> Iterator[Sample]:
     """Yield the values about processes, schedules, polls and the database."""
-    for role, processes, active, threads in Lease.count_by_role():
+    for role, processes, load in Lease.count_by_role():
         yield "headrace_processes", (role,), processes
-        yield "headrace_active_runs", (role,), active
-        yield "headrace_run_threads", (role,), threads
+        yield "headrace_active_runs", (role,), load.active
+        yield "headrace_run_threads", (role,), load.threads
+        yield "headrace_queued_runs", (role,), load.queued
+        yield "headrace_broker_unsent_offers", (role,), load.unsent
+        yield "headrace_broker_down", (role,), load.is_broker_down
+        yield "headrace_broker_deaf_seconds", (role,), load.deaf_ms / 1000
     now, (size, free) = now_ms(), space()
     yield "headrace_paused", (), dispatcher.is_paused
     yield "headrace_schedules_overdue", (), Schedule.overdue(now)
@@ -148,6 +159,13 @@ def _read_server(dispatcher: Dispatcher) -> Iterator[Sample]:
     yield "headrace_polls_overdue", (), Poll.overdue(now)
     yield "headrace_database_bytes", (), size
     yield "headrace_database_free_bytes", (), free
+
+
+def _read_counters(counts: Iterable[Count]) -> Iterator[Sample]:
+    """Yield the values that the processes have counted, other than histograms."""
+    for metric, labels, part, value in counts:
+        if part == COUNT:
+            yield metric, labels, value
 
 
 def _read_histogram(

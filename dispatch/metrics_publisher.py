@@ -6,10 +6,10 @@ import logging
 from collections.abc import Sequence
 
 from database import write_leases
-from models import Lease, MetricCount
+from models import Lease, Load, MetricCount
 
 from .dispatcher import Dispatcher
-from .histograms import Histogram
+from .histograms import Counter, Histogram
 
 log = logging.getLogger("headrace.dispatch")
 PUBLISH_SECONDS = 10  # between two writes
@@ -18,26 +18,33 @@ PUBLISH_SECONDS = 10  # between two writes
 class MetricsPublisher:
     """Call `publish` every PUBLISH_SECONDS, and `publish_last` at the end."""
 
-    def __init__(self, dispatcher: Dispatcher, histograms: Sequence[Histogram]) -> None:
-        self.dispatcher, self.histograms = dispatcher, histograms
+    def __init__(self, dispatcher: Dispatcher, counted: Sequence[Histogram | Counter]) -> None:
+        self.dispatcher, self.counted = dispatcher, counted
 
     def publish(self) -> None:
-        """Write the counts since the last call, and the active runs of this process. Raises: errors of the database."""
-        taken = [(histogram, histogram.take()) for histogram in self.histograms]
-        dispatcher = self.dispatcher
+        """Write the counts since the last call, and the load of this process. Raises: errors of the database."""
+        taken = [(one, one.take()) for one in self.counted]
+        lease, role = self.dispatcher.lease, self.dispatcher.config.role
         try:
             with write_leases():
                 MetricCount.add_all(count for _, counts in taken for count in counts)
-                Lease.describe(
-                    dispatcher.lease.owner,
-                    dispatcher.config.role,
-                    dispatcher.active_count(),
-                    dispatcher.config.run_threads,
-                )
+                Lease.describe(lease.owner, role, self._measure_load())
         except BaseException:
-            for histogram, counts in taken:
-                histogram.give_back(counts)
+            for one, counts in taken:
+                one.give_back(counts)
             raise
+
+    def _measure_load(self) -> Load:
+        dispatcher = self.dispatcher
+        active, threads, queued = (
+            dispatcher.active_count(),
+            dispatcher.config.run_threads,
+            dispatcher.queue.state().depth,
+        )
+        if dispatcher.broker is None:
+            return Load(active, threads, queued)
+        broker = dispatcher.broker.state()
+        return Load(active, threads, queued, broker.depth, int(broker.is_down), round(broker.deaf_for * 1000))
 
     def publish_last(self) -> None:
         """Write the last counts of this process, if the database takes them."""

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from database import disconnect_thread
 
+from .histograms import Counter
 from .limits import SlowLane
 
 Lane: TypeAlias = Literal["runs", "slow"]
@@ -55,6 +56,12 @@ class Queue(Protocol):
 
     def stop(self, deadline: float) -> None:
         """End the threads, until the deadline on `time.monotonic`."""
+
+
+class Broker(Queue, Protocol):
+    """A queue between processes. Offers are counted by their result: `sent`, `failed`, or `dropped` without a try."""
+
+    offer_counts: Counter
 
 
 class LocalQueue:

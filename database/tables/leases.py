@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Set
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 from peewee import IntegerField, TextField
@@ -44,6 +45,25 @@ def _is_there(process: str) -> bool | None:
     return _process(pid, int(pid)) == process if own is not None and own.split()[0] == space else None
 
 
+class Load(NamedTuple):
+    """The load of a process, or the sum of several: active runs, threads for runs, and those of its queues.
+
+    `queued` runs wait for a thread, `unsent` offers for the message broker. The broker is down for `is_broker_down` of
+    the processes, and has brought nothing for `deaf_ms` although runs were pending: of several the longest time.
+    """
+
+    active: int = 0
+    threads: int = 0
+    queued: int = 0
+    unsent: int = 0
+    is_broker_down: int = 0
+    deaf_ms: int = 0
+
+
+DESCRIBE = f"UPDATE leases SET role = ?, {', '.join(f'{name} = ?' for name in Load._fields)} WHERE name = ?"
+SUMS = ", ".join(f"COALESCE({'MAX' if name == 'deaf_ms' else 'SUM'}({name}), 0)" for name in Load._fields)
+
+
 class Lease(Base):
     """A process that is alive until `until` unless it renews the lease; or a right that `owner` holds until then.
 
@@ -53,7 +73,7 @@ class Lease(Base):
     own clock.
 
     `node_types` is a JSON list of the node types that the process has; null for a right. For the metrics, each process
-    also has its `role`, the number of its `active` runs, and of its `threads` for runs; null until it has written them.
+    also has its `role` and its Load; null until it has written them.
     """
 
     name = TextField(primary_key=True)
@@ -64,6 +84,10 @@ class Lease(Base):
     role = TextField(null=True)
     active = IntegerField(null=True)
     threads = IntegerField(null=True)
+    queued = IntegerField(null=True)
+    unsent = IntegerField(null=True)
+    is_broker_down = IntegerField(null=True)
+    deaf_ms = IntegerField(null=True)
 
     @classmethod
     def beat(cls, name: str, for_ms: int, node_types: Iterable[str] = ()) -> None:
@@ -86,19 +110,20 @@ class Lease(Base):
         return any(types <= set(orjson.loads(text)) for (text,) in found)
 
     @classmethod
-    def describe(cls, name: str, role: str, active: int, threads: int) -> None:
-        """Write the role, the active runs and the threads of a process. Call inside a transaction."""
-        execute("UPDATE leases SET role = ?, active = ?, threads = ? WHERE name = ?", (role, active, threads, name))
+    def describe(cls, name: str, role: str, load: Load) -> None:
+        """Write the role and the load of a process. Call inside a transaction."""
+        execute(DESCRIBE, (role, *load, name))
 
     @classmethod
-    def count_by_role(cls) -> list[tuple[str, int, int, int]]:
-        """Return role, number, active runs and threads of the living processes."""
+    def count_by_role(cls) -> list[tuple[str, int, Load]]:
+        """Return role, number and load of the living processes."""
         clock = lease_clock()
         sql = (
-            "SELECT COALESCE(role, 'all'), COUNT(*), COALESCE(SUM(active), 0), COALESCE(SUM(threads), 0) FROM leases "
+            f"SELECT COALESCE(role, 'all'), COUNT(*), {SUMS} FROM leases "
             f"WHERE name LIKE 'proc%' AND owner = ? AND until > {clock.sql} GROUP BY COALESCE(role, 'all')"
         )
-        return list(execute(sql, (clock.identity(), clock.now())).fetchall())
+        found = execute(sql, (clock.identity(), clock.now())).fetchall()
+        return [(role, processes, Load(*load)) for role, processes, *load in found]
 
     @classmethod
     def delete_gone(cls) -> None:

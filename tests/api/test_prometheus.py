@@ -15,8 +15,9 @@ from api.http.request_metrics import RUN, WEBHOOK, RequestMetrics, describe_rout
 from api.prometheus import METRICS
 from database import write
 from database.tables.server_metrics import MAX_FLOWS
-from dispatch.histograms import SECONDS, Histogram
-from models import Count, Fact, Lease, MetricCount, Run, RunDay, Workflow, execute_units, now_ms
+from dispatch.histograms import SECONDS, Counter, Histogram
+from dispatch.queues import QueueState
+from models import Count, Fact, Lease, Load, MetricCount, Run, RunDay, Workflow, execute_units, now_ms
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
@@ -66,6 +67,8 @@ def test_every_metric_is_shown_with_its_type_and_labels(owner, server, make_flow
     put(make_flow(flow("a"), status="active")["id"], "success", finished_at=now_ms(), duration_ms=1.0)
     server.requests.seconds.observe(1.0, "GET", "/metrics", "2xx")
     server.recorder.commit([])
+    with write():
+        MetricCount.add_all([Count("headrace_broker_offers_total", ("sent",), "count", 1.0)])
     server.metrics.publish()
     text = owner.get("/metrics").text
     for name, kind, _, labels, _ in METRICS:
@@ -141,11 +144,63 @@ def test_processes_are_counted_by_role(server, read):
     Lease.beat("proc_silent", -1)
     Lease.lead("leader", "lead_1", 60_000)
     with write():
-        Lease.describe("proc_worker", "worker", 5, 16)
+        Lease.describe("proc_worker", "worker", Load(5, 16))
     server.metrics.publish()
     assert read("headrace_processes", role="worker") == 1 and read("headrace_active_runs", role="worker") == 5
     assert read("headrace_processes", role="all") == 1
     assert read("headrace_run_threads", role="all") == server.config.run_threads
+
+
+def test_queues_are_summed_by_role_and_the_longest_silence_counts(server, read):
+    for name, load in (("proc_1", Load(1, 2, 3, 4, 1, 12_500)), ("proc_2", Load(10, 20, 30, 40, 1, 500))):
+        Lease.beat(name, 60_000)
+        with write():
+            Lease.describe(name, "worker", load)
+    names = ("queued_runs", "broker_unsent_offers", "broker_down", "broker_deaf_seconds")
+    assert [read(f"headrace_{name}", role="worker") for name in names] == [33, 44, 2, 12.5]
+    server.metrics.publish()
+    assert [read(f"headrace_{name}", role="all") for name in names] == [0, 0, 0, 0]
+
+
+def test_runs_without_a_thread_are_queued(server, read):
+    for number in range(server.dispatcher.queue.max_slow + 3):
+        server.dispatcher.queue.offer(f"slow_{number}", "slow")
+    server.metrics.publish()
+    assert read("headrace_queued_runs", role="all") >= 3
+
+
+class FakeBroker:
+    """A broker with this state."""
+
+    def __init__(self, *state):
+        self.answer = QueueState(*state)
+
+    def state(self):
+        return self.answer
+
+
+def test_the_state_of_the_broker_is_published_and_ready_tells_it(server, client, read, monkeypatch):
+    assert client.get("/api/ready").json["broker"] is None
+    monkeypatch.setattr(server.dispatcher, "broker", FakeBroker(7, True, 3.25))
+    server.metrics.publish()
+    assert read("headrace_broker_down", role="all") == 1 and read("headrace_broker_unsent_offers", role="all") == 7
+    assert read("headrace_broker_deaf_seconds", role="all") == 3.25
+    ready = client.get("/api/ready")
+    assert ready.status_code == 200 and ready.json["broker"] == "down"
+    monkeypatch.setattr(server.dispatcher, "broker", FakeBroker(0))
+    assert client.get("/api/ready").json["broker"] == "up"
+
+
+def test_events_are_counted_by_their_label_and_given_back():
+    counter = Counter("x_total")
+    for label in ("sent", "sent", "failed"):
+        counter.add(label)
+    taken = counter.take()
+    assert {(one.labels, one.part, one.value) for one in taken} == {(("sent",), "count", 2), (("failed",), "count", 1)}
+    assert counter.take() == []
+    counter.give_back(taken)
+    counter.add("sent")
+    assert {one.labels: one.value for one in counter.take()} == {("sent",): 3, ("failed",): 1}
 
 
 # Histograms

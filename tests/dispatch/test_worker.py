@@ -3,6 +3,7 @@
 import queue
 import signal
 import time
+from collections import Counter
 from contextlib import suppress
 
 import pytest
@@ -12,6 +13,7 @@ from world import PATIENCE
 
 pytest.importorskip("celery")
 from celery.worker.control import Panel
+from kombu import Connection
 
 from worker import MAX_OFFERS, NAMES, REFUSED, RESTART_SECONDS, CeleryQueue
 
@@ -97,6 +99,28 @@ def test_an_offer_neither_waits_nor_fails_without_a_broker(begin, broker):
     assert time.monotonic() - began < 5
     until(lambda: web.state().is_down, "a failure is seen")
     assert web.state().depth <= MAX_OFFERS
+
+
+def test_the_sender_notices_without_an_offer_that_the_broker_is_back(begin, broker, monkeypatch):
+    monkeypatch.setattr("worker.MAX_PAUSE", 0.2)
+    web = begin()
+    broker.kill()
+    web.offer("run_1", "runs")
+    until(lambda: web.state().is_down, "a failure is seen")
+    broker.start()
+    until(lambda: not web.state().is_down, "it is connected again")
+    web.offer("run_2", "runs")
+
+    counted = Counter()
+
+    def has_sent():
+        counted.update({one.labels[0]: one.value for one in web.offer_counts.take()})
+        return counted["sent"]
+
+    until(has_sent, "the offer is sent")
+    assert counted == {"failed": 1, "sent": 1}
+    with Connection(broker.url) as connection:
+        connection.default_channel.queue_purge(NAMES["runs"])  # the next test must not get it
 
 
 def test_an_offer_to_a_silent_broker_fails_within_seconds(begin, broker):

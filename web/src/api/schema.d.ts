@@ -2709,6 +2709,11 @@ export interface components {
             version: string;
             /** @description True if the server is paused: no schedule, poll, wait, pending or new run starts */
             paused: boolean;
+            /**
+             * @description The message broker, as this process knows it; null without one. While it is down, workers look for runs in the database, so the server is ready all the same
+             * @enum {string|null}
+             */
+            broker: "up" | "down" | null;
         };
         DayOut: {
             day: string;
