@@ -120,6 +120,7 @@ class Dispatcher:
         self.close()
         for active in list(self._active.values()):
             active.ended.wait(max(0.0, self.waiting.ends_at - time.monotonic()))
+        self.recorder.stop_waiting()
         self.executor.hand_back()
         self.queue.close()
         deadline = time.monotonic() + JOIN_SECONDS

@@ -174,8 +174,8 @@ class Turn:
         self._end(None)
 
     def set_exception(self, error: BaseException) -> None:
-        """Report the failure; a turn of several runs tries each of them alone first."""
-        if len(self.runs) == 1:
+        """Report the failure; a turn of several runs tries each of them alone first, unless the database is lost."""
+        if len(self.runs) == 1 or isinstance(error, DatabaseLost):
             self._end(error)
             return
         parts = []
@@ -216,9 +216,13 @@ class Recorder:
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Commit what is queued and end the thread. Wait no longer for a lost database."""
+    def stop_waiting(self) -> None:
+        """Have writes fail at once if the database is lost, because the process ends."""
         self._ends.set()
+
+    def stop(self) -> None:
+        """Commit what is queued and end the thread."""
+        self.stop_waiting()
         if self._thread is not None:
             with self._lock:
                 self._has_ended = True

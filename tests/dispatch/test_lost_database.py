@@ -1,5 +1,6 @@
 """PostgreSQL is lost during runs: their writes wait for it, and after a long time the runs are continued later."""
 
+import time
 from contextlib import suppress
 
 import pytest
@@ -10,7 +11,7 @@ from world import PATIENCE, add_flow, chain, node, process, run_of, steps_of
 import database
 from database import ConnectionLost, postgres
 from dispatch import Start, recorder
-from dispatch.recorder import Recorder
+from dispatch.recorder import Recorder, Turn, WholeRun
 from models import Run
 
 pytestmark = pytest.mark.slow
@@ -21,11 +22,23 @@ def path(proxy):
     """Replace the database of the other tests."""
 
 
+class Proxy(TcpProxy):
+    """While it is cut, threads of this process wait only for a moment for a connection."""
+
+    def cut(self):
+        postgres._pool().timeout = 0.3
+        super().cut()
+
+    def heal(self):
+        if postgres._shared is not None:
+            postgres._shared.timeout = postgres.POOL_SECONDS
+        super().heal()
+
+
 @pytest.fixture
-def proxy(fresh_url, postgres_server, monkeypatch):
+def proxy(fresh_url, postgres_server):
     """A proxy to a new database, through which this process is connected by `proxy.url`."""
-    monkeypatch.setattr(postgres, "POOL_SECONDS", 0.5)
-    with TcpProxy(("127.0.0.1", postgres_server.port)) as proxy:
+    with Proxy(("127.0.0.1", postgres_server.port)) as proxy:
         proxy.url = f"{fresh_url()}?sslmode=disable".replace(f":{postgres_server.port}/", f":{proxy.port}/")
         database.connect(proxy.url, "normal")
         yield proxy
@@ -93,6 +106,35 @@ def test_a_recorder_that_stops_does_not_wait_for_a_lost_database(proxy):
     until(lambda: writer._lost_at is not None)
     writer.stop()
     assert isinstance(done.exception(PATIENCE), ConnectionLost)
+
+
+def test_the_runs_of_a_turn_fail_together_if_the_database_is_lost(proxy):
+    made, told = add_flow(chain(node("a"))), []
+    writer = Recorder()
+    writer.start()
+    turn = Turn(writer)
+    for _ in range(3):
+        run = Run.accept(made, triggered_by="manual")
+        run.end_unsaved("success", 1.0)
+        turn.add(WholeRun(run, [], []), told.append)
+    proxy.cut()
+    writer.stop_waiting()
+    turn.submit()
+    writer.stop()
+    assert [type(error) for error in told] == [ConnectionLost] * 3
+
+
+def test_a_process_that_stops_does_not_wait_for_a_lost_database(mine, proxy, types):
+    def cut(config, input, ctx):
+        proxy.cut()
+        return input
+
+    types.offer("cut", cut, pure=False)
+    submit(mine, node("a", "cut"), node("b", "act"))
+    until(lambda: mine.recorder._lost_at is not None)
+    began = time.monotonic()
+    mine.stop()
+    assert time.monotonic() - began < recorder.LOST_SECONDS / 2 and not mine.active_count()
 
 
 def test_a_run_goes_on_once_the_database_is_there_again(mine, proxy, types):
