@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 from flaky_service import FlakyService
-from order_bench import KINDS, SETTLE_SECONDS, WAYS, DurablePostgres, Orders, Team, ordering, packing
+from order_bench import KINDS, MORE_KINDS, SETTLE_SECONDS, WAYS, DurablePostgres, Orders, Team, ordering, packing
 from order_checks import UNFINISHED, check
 from servers import until
 from sql_servers import POSTGRES, serving
@@ -22,7 +22,7 @@ SEEDS = int(os.environ.get("HEADRACE_ORDER_SEEDS") or 0)
 IS_LONG = bool(SEEDS or os.environ.get("HEADRACE_SOAK_SECONDS"))
 pytestmark = [pytest.mark.slow, pytest.mark.soak, *([pytest.mark.timeout(0)] if IS_LONG else [])]
 
-KILLS = 12 if IS_LONG else len(KINDS)
+KILLS = 14 if IS_LONG else len(KINDS)
 BATCH = 6 if IS_LONG else 4  # orders placed before each kill
 REQUESTS = 10  # of an order, about
 LONG_DOWN = 40  # seconds
@@ -50,7 +50,8 @@ def bench(tmp_path, postgres, broker, tell):
 
 def choose_kills(random):
     """Return the kinds of kills: each kind once, then any."""
-    kinds = [*KINDS, *random.choices(KINDS, k=KILLS - len(KINDS))]
+    each = MORE_KINDS if IS_LONG else KINDS
+    kinds = [*each, *random.choices(each, k=KILLS - len(each))]
     random.shuffle(kinds)
     return kinds
 

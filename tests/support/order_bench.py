@@ -30,6 +30,7 @@ RETRY = {"attempts": 9, "delay": 0.1, "backoff": 1.5}
 WAYS = ("immediately", "node")  # when a call of the webhook is answered; callers of the latter wait for the run
 LONG = 70_000  # characters of a note that is too large for the row of its run
 DESCRIBED = "SELECT id, workflow_name, status, waiting, claims, deaths, lease_owner, error_text FROM runs"
+LEASE_SECONDS = 3  # of the servers in servers.py
 SETTLE_SECONDS = 120  # in which all orders end after the last kill
 
 
@@ -168,6 +169,21 @@ class Team:
         worker.kill(self._note)
         supervise(worker)
 
+    def kill_sleeping(self):
+        """Freeze a worker until others have taken its runs, and let it go on."""
+        worker = self.random.choice(self.workers)
+        worker.signal(signal.SIGSTOP)
+        self._note()
+        threading.Event().wait(2 * LEASE_SECONDS)
+        worker.signal(signal.SIGCONT)
+
+    def kill_stopped(self):
+        """Stop a server as for an update, and start it again."""
+        server = self.random.choice([*self.webs, *self.workers])
+        server.terminate()
+        assert server.ended() == 0
+        supervise(server)
+
     def kill_connections(self):
         """End up to half of the connections to PostgreSQL, as an administrator can."""
         backends = self.postgres.backends()
@@ -199,6 +215,7 @@ class Team:
 
 
 KINDS = ("web_worker", "web_master", "web", "worker", "connections", "backend", "postmaster", "broker")
+MORE_KINDS = (*KINDS, "sleeping", "stopped")  # of a long test
 
 
 def chain(*nodes):

@@ -1,5 +1,7 @@
 """Worker processes: they execute runs, and answer no requests."""
 
+import os
+
 from servers import Server
 
 
@@ -16,6 +18,10 @@ class Worker(Server):
     def start(self):
         self.lines.clear()
         return super().start()
+
+    def signal(self, number):
+        """Send a signal to the process, such as SIGSTOP to make it silent."""
+        os.kill(self.master, number)
 
     def stop(self):
         """Send SIGTERM and return the exit code."""
