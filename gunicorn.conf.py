@@ -95,6 +95,7 @@ def post_worker_init(worker):
     worker.max_body = _config.max_body_bytes
     server = worker.app.wsgi().extensions["headrace"]
     server.start()
+    server.shortcut.start()
     worker.shortcut = server.shortcut
     worker.on_response = server.requests.count
     if _config.log_format == "json":

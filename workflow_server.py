@@ -120,6 +120,7 @@ class Server:
 
     def stop(self) -> None:
         """Stop the threads, runs first. A second caller returns when that is done."""
+        database.limit_waits(None)
         with self._ending:
             if not self._has_ended:
                 self.scheduler.stop()

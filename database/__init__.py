@@ -100,6 +100,12 @@ def synchronize_clock() -> None:
         clock.follow(lambda: int(fetch_value(f"SELECT {by.sql}", (by.now(),))))
 
 
+def limit_waits(seconds: float | None) -> None:
+    """Limit the time for which this thread waits for PostgreSQL: for a connection, and for each answer."""
+    if is_postgres():
+        _engine.limit_waits(seconds)
+
+
 def disconnect_thread() -> None:
     """Close this thread's connection; for a thread that ends."""
     _engine.disconnect_thread()

@@ -36,6 +36,8 @@ from . import write_lock
 from .clock import LeaseClock
 from .commit_numbers import CommitNumber, CommitNumbers, is_of_lost_connection
 from .engine_results import Execute, Space
+from .postgres_connection import Connection, limit
+from .postgres_connection import limit_waits as limit_waits
 from .postgres_pipeline import Pipeline, RunTransaction, ThreadPipeline
 from .postgres_primary import Primary
 from .write_lock import ConnectionLost, Deadlock, LockTimeout, Places, ThreadLock, lock_wait
@@ -108,10 +110,10 @@ class PostgresDatabase(peewee.PostgresqlDatabase):
     def get_binary_type(self) -> type[bytes]:
         return bytes
 
-    def _connect(self) -> psycopg.Connection:
+    def _connect(self) -> Connection:
         return _pool().getconn()
 
-    def _close(self, connection: psycopg.Connection) -> None:
+    def _close(self, connection: Connection) -> None:
         _pool().putconn(connection)
 
     def _set_server_version(self, connection: psycopg.Connection) -> None:
@@ -132,7 +134,7 @@ db = PostgresDatabase(None)
 _recording = ThreadPipeline()
 _url = ""
 _synchronous = "on"
-_shared: ConnectionPool[psycopg.Connection] | None = None
+_shared: ConnectionPool[Connection] | None = None
 _sharing = threading.Lock()
 _numbers = CommitNumbers()
 _primary = Primary()
@@ -203,11 +205,12 @@ def _given(params: Any) -> Any:
 def _execute_alone(sql: str, params: Any) -> Any:
     """Execute one statement by itself. A query is repeated on another connection if its own is lost."""
     for attempt in range(ATTEMPTS):
-        with _pool().connection() as connection:
+        with _pool().connection(limit.seconds) as connection:
             try:
                 return connection.execute(sql, params)
             except psycopg.OperationalError:
-                if not (connection.closed and sql.startswith(("SELECT", "WITH"))) or attempt == ATTEMPTS - 1:
+                is_repeatable = connection.closed and sql.startswith(("SELECT", "WITH")) and limit.seconds is None
+                if not is_repeatable or attempt == ATTEMPTS - 1:
                     raise
     return None
 
@@ -276,7 +279,7 @@ def disconnect() -> None:
         pool.close(timeout=1)
 
 
-def _pool() -> ConnectionPool[psycopg.Connection]:
+def _pool() -> ConnectionPool[Connection]:
     global _shared
     if _shared is None:
         with _sharing:
@@ -284,7 +287,8 @@ def _pool() -> ConnectionPool[psycopg.Connection]:
                 options = {"autocommit": True, "cursor_factory": psycopg.RawCursor, **OPTIONS}
                 pool = ConnectionPool(
                     _url, kwargs=options, min_size=1, max_size=POOL_SIZE, timeout=POOL_SECONDS, open=False,
-                    configure=_prepare, name="headrace", reconnect_timeout=RECONNECT_SECONDS,
+                    configure=_prepare, connection_class=Connection, name="headrace",
+                    reconnect_timeout=RECONNECT_SECONDS,
                 )  # fmt: skip
                 pool.open()
                 _shared = pool

@@ -143,10 +143,10 @@ class Pipeline:
 class ThreadPipeline(threading.local):
     """The connection that a thread keeps because it records runs. It belongs to a pool."""
 
-    _pool: ConnectionPool[psycopg.Connection]
+    _pool: ConnectionPool[Any]
     _pipeline: Pipeline | None = None
 
-    def take(self, pool: ConnectionPool[psycopg.Connection], attempts: int) -> Pipeline:
+    def take(self, pool: ConnectionPool[Any], attempts: int) -> Pipeline:
         """Return the connection. One that is lost, or of another pool, is replaced; so often if the new one is lost."""
         if self._pipeline is not None and self._pool is not pool:
             self.close()

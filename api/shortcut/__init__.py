@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from api.webhooks.refusal_log import RefusalLog
+from database import DatabaseRefused, limit_waits, settings_commits
 from dispatch import Dispatcher, QuickRuns
 from errors import HeadraceError
 from security.vault import Vault
@@ -17,6 +18,7 @@ from security.vault import Vault
 from . import runs, webhooks
 from .calls import MAX_BODY, Call, Reply
 
+LOOP_SECONDS = 1.0  # for which the loop, and with it all requests, waits for PostgreSQL
 # Requests with these headers are left to the view.
 VIEW_HEADERS = {"IDEMPOTENCY-KEY", "TRANSFER-ENCODING", "EXPECT", "UPGRADE"}
 
@@ -29,6 +31,11 @@ class Shortcut:
         self.end_turn = self.runs.end_turn
         self._webhooks = webhooks.WebhookCalls(self.runs, vault, refusals)
         self._runs = runs.RunCalls(self.runs)
+        self._is_remote = dispatcher.config.is_postgres
+
+    def start(self) -> None:
+        """Have the calling thread, which is that of the loop, never wait for long."""
+        limit_waits(LOOP_SECONDS)
 
     def take(self, request: Any, body: bytes, reply: Reply) -> bool:
         """Start the run that a request asks for. Return False, with nothing begun, if a view must serve it."""
@@ -39,11 +46,13 @@ class Shortcut:
             take = self._runs.take
         else:
             return False
+        if self._is_remote and not settings_commits():
+            return False  # PostgreSQL has not answered lately
         headers: dict[str, str] = dict(request.headers)
         is_odd = len(headers) < len(request.headers) or not VIEW_HEADERS.isdisjoint(headers)
         if is_odd or "%" in path or len(body) > MAX_BODY:
             return False
         try:
             return take(Call(request.method, path, request.query, headers, request.headers, body), reply)
-        except HeadraceError:
+        except (HeadraceError, DatabaseRefused):
             return False

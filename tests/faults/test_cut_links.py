@@ -9,10 +9,11 @@ import threading
 import time
 
 import pytest
-from linked_team import COMMIT, LEASE_SECONDS, LinkedTeam, outage
+from linked_team import COMMIT, LEASE_SECONDS, LinkedTeam, Prober, outage
 from message_brokers import RabbitMQ, serving
 from postgres import create
 from servers import until
+from world import Background
 
 pytest.importorskip("celery")
 
@@ -57,6 +58,40 @@ def test_the_web_process_loses_the_database_and_recovers(team, effects, fault):
     seen = outage(team, f"web-{fault}", getattr(link, fault), link.heal, AWAY_SECONDS)
     team.check(flow, seen.ids, effects)
     assert seen.callers.slowest < AWAY_SECONDS + BACK_SECONDS and seen.back < BACK_SECONDS and seen.health < 2
+
+
+@pytest.mark.parametrize("fault", ["cut", "freeze"])
+def test_quick_calls_do_not_stop_the_loop_while_the_database_is_lost(team, fault):
+    """The loop executes these itself, and looks for unknown addresses in the database each time."""
+    hook = {"id": "hook", "type": "webhook", "config": {"path": f"quick-{fault}", "respond": "last"}}
+    add = {"id": "add", "type": "set", "config": {"values": {"n": "{{ trigger.body.n + 1 }}"}}}
+    flow = team.web.add_flow({"nodes": [hook, add], "edges": [["hook", "add"]]})
+    found, stops = [], threading.Event()
+
+    def call(path, number):
+        while not stops.wait(0.05):
+            answer, text = team.web._exchange("POST", f"/api/webhooks/{path}", {"n": number}, {})
+            found.append((path, answer.status, answer.getheader("Retry-After") is not None, text))
+
+    with Prober(team.web) as prober:
+        calls = [Background(call, path, number) for path in (f"quick-{fault}", "unknown") for number in range(2)]
+        until(lambda: len(found) > 20, "calls are answered")
+        getattr(team.web.to_postgres, fault)()
+        time.sleep(AWAY_SECONDS)
+        team.web.to_postgres.heal()
+        count = len(found)
+        until(lambda: [one[1] for one in found[count:]].count(200) > 20, "calls are answered again", BACK_SECONDS)
+        stops.set()
+        for each in calls:
+            each.result()
+    assert prober.slowest < 3
+    assert {one[:3] for one in found} <= {
+        (f"quick-{fault}", 200, False), (f"quick-{fault}", 503, True), ("unknown", 404, False), ("unknown", 503, True)
+    }  # fmt: skip
+    told = sum(status == 200 for _, status, _, _ in found)
+    refused = sum(path != "unknown" and status == 503 for path, status, _, _ in found)
+    runs = team.ended(flow, told)
+    assert told <= len(runs) <= told + refused and {run.status for run in runs} == {"success"}
 
 
 def test_slow_links_delay_runs_and_nothing_else(team, effects):

@@ -17,8 +17,8 @@ from tcp_proxy import TcpProxy
 
 WORKER = ("workflow_server.py", "worker", "--concurrency", "4")
 LEASE_SECONDS = 3  # of the servers in servers.py
-# The text with which a process commits what it writes of runs.
-COMMIT = "commit_numbers (writer, number) VALUES"
+# With this a recorder commits: the extended protocol has it as a statement without a name.
+COMMIT = "\0COMMIT\0"
 CALLERS = 3
 PAUSE = 0.1  # of a caller between two calls
 
