@@ -3,13 +3,12 @@
 Each run is executed once, callers get their run or a 503, and the processes recover by themselves.
 """
 
-import os
 import shutil
 import threading
 import time
 
 import pytest
-from linked_team import COMMIT, LEASE_SECONDS, LinkedTeam, Prober, outage
+from linked_team import COMMIT, IS_SOAK, LEASE_SECONDS, LinkedTeam, only_in_a_soak, outage
 from message_brokers import RabbitMQ, serving
 from postgres import create
 from servers import until
@@ -20,7 +19,7 @@ pytest.importorskip("celery")
 pytestmark = pytest.mark.slow
 
 # Longer than a lease, and than a thread waits for a connection.
-AWAY_SECONDS = 90 if os.environ.get("HEADRACE_SOAK_SECONDS") else 6
+AWAY_SECONDS = 90 if IS_SOAK else 6
 BACK_SECONDS = 10  # until calls are accepted after a link has healed
 
 
@@ -51,46 +50,54 @@ def team(running, tell):
 # Between the processes and PostgreSQL
 
 
+class QuickCalls:
+    """Clients that call a quick webhook at `path`, and an unknown one. `found` has the responses."""
+
+    def __init__(self, server, path):
+        self.server, self.path, self.found = server, path, []
+        self._stops = threading.Event()
+
+    def __enter__(self):
+        self._calls = [Background(self._call, path) for path in (self.path, "unknown")]
+        return self
+
+    def __exit__(self, *error):
+        self._stops.set()
+        for each in self._calls:
+            each.result()
+
+    def statuses(self):
+        """Return the statuses of the quick webhook."""
+        return [status for path, status, _ in list(self.found) if path == self.path]
+
+    def _call(self, path):
+        while not self._stops.wait(0.05):
+            answer, _ = self.server._exchange("POST", f"/api/webhooks/{path}", {"n": 1}, {})
+            self.found.append((path, answer.status, answer.getheader("Retry-After") is not None))
+
+
+@pytest.mark.soak
 @pytest.mark.parametrize("fault", ["cut", "freeze"])
 def test_the_web_process_loses_the_database_and_recovers(team, effects, fault):
+    """Its loop executes quick calls itself, and looks for unknown addresses in the database each time."""
     flow = team.add_flow(effects.url, f"web-{fault}")
-    link = team.web.to_postgres
-    seen = outage(team, f"web-{fault}", getattr(link, fault), link.heal, AWAY_SECONDS)
-    team.check(flow, seen.ids, effects)
-    assert seen.callers.slowest < AWAY_SECONDS + BACK_SECONDS and seen.back < BACK_SECONDS and seen.health < 2
-
-
-@pytest.mark.parametrize("fault", ["cut", "freeze"])
-def test_quick_calls_do_not_stop_the_loop_while_the_database_is_lost(team, fault):
-    """The loop executes these itself, and looks for unknown addresses in the database each time."""
     hook = {"id": "hook", "type": "webhook", "config": {"path": f"quick-{fault}", "respond": "last"}}
     add = {"id": "add", "type": "set", "config": {"values": {"n": "{{ trigger.body.n + 1 }}"}}}
-    flow = team.web.add_flow({"nodes": [hook, add], "edges": [["hook", "add"]]})
-    found, stops = [], threading.Event()
-
-    def call(path, number):
-        while not stops.wait(0.05):
-            answer, text = team.web._exchange("POST", f"/api/webhooks/{path}", {"n": number}, {})
-            found.append((path, answer.status, answer.getheader("Retry-After") is not None, text))
-
-    with Prober(team.web) as prober:
-        calls = [Background(call, path, number) for path in (f"quick-{fault}", "unknown") for number in range(2)]
-        until(lambda: len(found) > 20, "calls are answered")
-        getattr(team.web.to_postgres, fault)()
-        time.sleep(AWAY_SECONDS)
-        team.web.to_postgres.heal()
-        count = len(found)
-        until(lambda: [one[1] for one in found[count:]].count(200) > 20, "calls are answered again", BACK_SECONDS)
-        stops.set()
-        for each in calls:
-            each.result()
-    assert prober.slowest < 3
-    assert {one[:3] for one in found} <= {
-        (f"quick-{fault}", 200, False), (f"quick-{fault}", 503, True), ("unknown", 404, False), ("unknown", 503, True)
+    quick = team.web.add_flow({"nodes": [hook, add], "edges": [["hook", "add"]]})
+    link = team.web.to_postgres
+    with QuickCalls(team.web, f"quick-{fault}") as calls:
+        until(lambda: calls.statuses().count(200) > 5, "calls are answered")
+        seen = outage(team, f"web-{fault}", getattr(link, fault), link.heal, AWAY_SECONDS)
+        before = calls.statuses().count(200)
+        until(lambda: calls.statuses().count(200) > before + 5, "calls are answered again", BACK_SECONDS)
+    team.check(flow, seen.ids, effects)
+    assert seen.callers.slowest < AWAY_SECONDS + BACK_SECONDS and seen.back < BACK_SECONDS
+    assert seen.health < 3, "the loop goes on"
+    assert set(calls.found) <= {
+        (calls.path, 200, False), (calls.path, 503, True), ("unknown", 404, False), ("unknown", 503, True)
     }  # fmt: skip
-    told = sum(status == 200 for _, status, _, _ in found)
-    refused = sum(path != "unknown" and status == 503 for path, status, _, _ in found)
-    runs = team.ended(flow, told)
+    told, refused = (calls.statuses().count(status) for status in (200, 503))
+    runs = team.ended(quick, told)
     assert told <= len(runs) <= told + refused and {run.status for run in runs} == {"success"}
 
 
@@ -170,6 +177,8 @@ def test_runs_go_on_without_the_broker(team, effects, whose, fault):
     assert {run.claims for run in runs} == {1} and max(effects.seen().values()) == 1
 
 
+@pytest.mark.soak
+@only_in_a_soak
 def test_a_broker_comes_back_without_its_queues(team, effects, broker):
     flow = team.add_flow(effects.url)
     ids = team.start_runs(flow, 5)

@@ -1,10 +1,9 @@
 """PostgreSQL is killed under load and starts again, or its standby is promoted: nothing is lost, nothing is doubled."""
 
-import os
 import signal
 
 import pytest
-from linked_team import LinkedTeam, outage
+from linked_team import IS_SOAK, LinkedTeam, only_in_a_soak, outage
 from postgres_nodes import Node, need_postgres
 from servers import until
 
@@ -48,13 +47,12 @@ def make_team(tmp_path, tell):
         team.close()
 
 
+@pytest.mark.soak
 def test_the_database_is_killed_and_starts_again(make_node, make_team, effects):
     node = make_node()
     team = make_team(node.url())
-    absences = [(signal.SIGKILL, 1), (signal.SIGQUIT, 1)]
-    if os.environ.get("HEADRACE_SOAK_SECONDS"):
-        absences = [(number, seconds) for number, _ in absences for seconds in (1, LONG_SECONDS)]
-    for number, seconds in absences:
+    absences = [(number, seconds) for number in (signal.SIGKILL, signal.SIGQUIT) for seconds in (1, LONG_SECONDS)]
+    for number, seconds in absences if IS_SOAK else absences[:1]:
         path = f"kill-{number}-{seconds}"
         flow = team.add_flow(effects.url, path)
         seen = outage(team, path, lambda number=number: node.kill(number), node.start, seconds)
@@ -63,7 +61,8 @@ def test_the_database_is_killed_and_starts_again(make_node, make_team, effects):
         assert seen.back < BACK_SECONDS and seen.health < 5
 
 
-@pytest.mark.parametrize("way", ["proxy", "hosts"])
+@pytest.mark.soak
+@pytest.mark.parametrize("way", [pytest.param("proxy", marks=only_in_a_soak), "hosts"])
 def test_a_standby_takes_over_and_no_accepted_run_is_lost(make_node, make_team, effects, way):
     """Its address is that of the old primary, or the second one in DATABASE_URL."""
     old = make_node()

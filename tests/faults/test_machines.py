@@ -1,11 +1,10 @@
 """Workers on two machines, each with its own network, process ids and boot id: links are down, or lose packets."""
 
-import os
 import time
 
 import pytest
 from effects import Effects
-from linked_team import LEASE_SECONDS, LinkedTeam
+from linked_team import IS_SOAK, LEASE_SECONDS, LinkedTeam
 from machines import NETWORK, Machine, RemoteWorker, command, need_namespaces
 from postgres_nodes import Node, need_postgres
 from servers import until
@@ -13,7 +12,7 @@ from servers import until
 pytestmark = pytest.mark.slow
 
 # In a soak, longer than TCP waits for a confirmation of what it has sent.
-DOWN_SECONDS = 30 if os.environ.get("HEADRACE_SOAK_SECONDS") else 0
+DOWN_SECONDS = 30 if IS_SOAK else 0
 BACK_SECONDS = 20  # until a machine has its lease again
 
 
@@ -66,6 +65,7 @@ def test_machines_share_nothing_but_the_database(team, effects):
     assert len({place for place, *_ in places}) == 3, places
 
 
+@pytest.mark.soak
 def test_a_machine_whose_link_is_down_for_longer_than_a_lease_writes_nothing(team, effects):
     flow = team.add_flow(effects.held, second=effects.url)
     (run,) = team.start_runs(flow, 1)
