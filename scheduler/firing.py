@@ -115,6 +115,7 @@ def skip_due(now: int) -> int:
     skipped = 0
     while page := Schedule.due(now, PAGE):
         with write():
+            Schedule.lock(page)
             skipped += sum(Schedule.move(due, decide(due, now).next_at) for due in page)
     return skipped
 
@@ -137,6 +138,7 @@ def _carry_out(batch: list[Decision], now: int, may_start: MayStart) -> list[str
     """Fire these in one transaction; return the ids of the runs."""
     runs: list[str] = []
     with write():
+        Schedule.lock(decision.due for decision in batch)
         flows = active_flows([decision.due.workflow_id for decision in batch])
         for decision in batch:
             flow = flows.get(decision.due.workflow_id)
@@ -198,6 +200,7 @@ def watch(now: int) -> int:
         return 0
     told = 0
     with write():
+        Schedule.lock(found)
         flows = active_flows([due.workflow_id for due in found])
         for due in found:
             flow = flows.get(due.workflow_id)

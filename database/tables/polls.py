@@ -52,6 +52,8 @@ class Claim(NamedTuple):
 SELECT = f"SELECT {', '.join(Claim._fields)} FROM polls"
 THIS = "workflow_id = ? AND node_id = ?"
 IDLE = "next_at IS NULL AND idle_since < ?"
+# In the order of `claim`.
+LOCK_CLAIMED = f"SELECT 1 FROM polls WHERE owner IS NOT NULL ORDER BY workflow_id, node_id {LOCKED}"
 
 
 class Poll(Base):
@@ -95,7 +97,8 @@ class Poll(Base):
         now = now_ms() if now is None else now
         configs = dict(wanted)
         with write():
-            present = {row.node_id: row for row in cls.each(f"workflow_id = ? {LOCKED}", (flow.id,))}
+            rows = cls.each(f"workflow_id = ? ORDER BY node_id {LOCKED}", (flow.id,))
+            present = {row.node_id: row for row in rows}
             for node_id in present.keys() - configs.keys():
                 idle = "next_at = NULL, idle_since = ?, owner = NULL, version = version + 1"
                 execute(f"UPDATE polls SET {idle} WHERE {THIS} AND next_at IS NOT NULL", (now, flow.id, node_id))
@@ -160,11 +163,13 @@ class Poll(Base):
             f"UPDATE polls SET owner = ?, version = version + 1, next_at = ?, moved_at = ? WHERE {THIS} AND version = ?"
         )
         with write():
-            return [
-                claim._replace(version=claim.version + 1)
-                for claim in due
+            # Always in the same order of rows, so that no two processes wait for each other in a circle.
+            taken = {
+                claim
+                for claim in sorted(due, key=_fence)
                 if execute(sql, (owner, now + CLAIM_MS, now, *_fence(claim))).rowcount
-            ]
+            }
+        return [claim._replace(version=claim.version + 1) for claim in due if claim in taken]
 
     @classmethod
     def holds(cls, claim: Claim) -> bool:
@@ -192,6 +197,7 @@ class Poll(Base):
         """Release the unfinished polls of `owner`, so that others may poll immediately."""
         sql = "UPDATE polls SET owner = NULL, next_at = ?, moved_at = ?, version = version + 1 WHERE owner = ?"
         with write():
+            execute(LOCK_CLAIMED)
             execute(sql, (now, now, owner))
 
     @classmethod
@@ -203,6 +209,7 @@ class Poll(Base):
             "WHERE moved_at > ? AND next_at > ?"
         )
         with write():
+            execute(LOCK_CLAIMED)
             moved: int = execute(others, (now, now, owner)).rowcount
             return moved + int(execute(ahead, (now, now + CLAIM_MS, now, now, now)).rowcount)
 

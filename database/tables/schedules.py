@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from peewee import CompositeKey, FloatField, IntegerField, TextField
 
-from database import execute, fetch_value, write
+from database import execute, fetch_value, is_postgres, write
 
-from .base import DAY_MS, Base, now_ms
+from .base import DAY_MS, IN_LIST, LOCKED, Base, encode_list, now_ms
 
 GRACE_MS = 60_000  # a schedule later than this is overdue
 FIRES_KEPT_MS = 30 * DAY_MS
@@ -73,7 +73,8 @@ class Schedule(Base):
         now = now_ms() if now is None else now
         configs = dict(wanted)
         with write():
-            present = {row.node_id: row for row in cls.select().where(cls.workflow_id == flow.id)}
+            rows = cls.each(f"workflow_id = ? ORDER BY node_id {LOCKED}", (flow.id,))
+            present = {row.node_id: row for row in rows}
             for node_id in present.keys() - configs.keys():
                 execute(f"DELETE FROM schedules WHERE {THIS}", (flow.id, node_id))
             for node_id, config in configs.items():
@@ -104,6 +105,18 @@ class Schedule(Base):
         return _read("next_at <= ? ORDER BY next_at LIMIT ?", now, limit)
 
     @classmethod
+    def lock(cls, due: Iterable[Due] | None = None) -> None:
+        """Lock these or all on PostgreSQL, in the order of all transactions. Call it before several are written."""
+        if not is_postgres():
+            return
+        order = f"ORDER BY workflow_id, node_id {LOCKED}"
+        if due is None:
+            execute(f"SELECT 1 FROM schedules {order}")
+        else:
+            ids = encode_list({one.workflow_id for one in due})
+            execute(f"SELECT 1 FROM schedules WHERE workflow_id {IN_LIST} {order}", (ids,))
+
+    @classmethod
     def move(cls, due: Due, next_at: int | None) -> bool:
         """Move to the next instant. Return False if the schedule has changed since it was read. In a transaction."""
         sql = f"UPDATE schedules SET next_at = ?, alerted_at = NULL WHERE {UNMOVED}"
@@ -130,6 +143,7 @@ class Schedule(Base):
             "WHERE cron = ? AND timezone = ? AND (next_at IS NULL OR next_at > ?)"
         )
         with write():
+            cls.lock()
             return int(execute(sql, (first, now, now, cron, timezone, first)).rowcount)
 
     @classmethod
@@ -138,6 +152,7 @@ class Schedule(Base):
         next_at = "? + CAST(ROUND(every * 1000) AS BIGINT)"
         sql = f"UPDATE schedules SET next_at = {next_at}, anchor_ms = ? WHERE every IS NOT NULL AND next_at > {next_at}"
         with write():
+            cls.lock()
             now = wall()  # with an older time, an instant just set by another leader would seem too far ahead
             return int(execute(sql, (now, now, now)).rowcount)
 

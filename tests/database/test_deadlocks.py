@@ -11,10 +11,12 @@ from world import PATIENCE, Background, add_flow, flow, started_recorder
 import database
 from api.http.json_io import to_unavailable
 from database import Deadlock, execute, write
-from models import Run, Write, lock_runs
+from models import Poll, Run, Schedule, Write, lock_runs
+from scheduler.firing import fire_due, skip_due, watch
 
 pytestmark = pytest.mark.slow
 
+LATER = 10**12
 NAME = "UPDATE runs SET workflow_name = 'changed' WHERE id = ?"
 
 
@@ -62,3 +64,57 @@ def test_another_writer_gets_an_error_and_nothing_is_written(other):
     answer = to_unavailable(found.value)
     assert (answer.status, answer.retry_after) == (503, 5)
     assert {(run.workflow_name, run.deaths) for run in Run.select()} == {("Flow", 1)}
+
+
+# Several rows in one order: the work waits for the first row, and has not taken the second one, which is due earlier
+
+
+def is_free(other, work, table):
+    """Have `work` wait for the first row, which `other` has. Return True if nobody has the second one meanwhile."""
+    change = f"UPDATE {table} SET next_at = next_at WHERE workflow_id = %s"
+    first, second = sorted(row[0] for row in execute(f"SELECT workflow_id FROM {table}").fetchall())
+    for at, id_ in enumerate((second, first)):  # which is the order in the table too
+        execute(f"UPDATE {table} SET next_at = ? WHERE workflow_id = ?", (at, id_))
+    other.connection.execute("SET lock_timeout = '200ms'")
+    with other.connection.transaction():
+        other.connection.execute(change, (first,))
+        begun = Background(work)
+        until_waiting(other.url, begun)
+        try:
+            with other.connection.transaction():
+                other.connection.execute(change, (second,))
+            found = True
+        except psycopg.errors.LockNotAvailable:
+            found = False
+    begun.result()
+    return found
+
+
+POLL = {"type": "rss_trigger", "every": 60.0, "source": "s"}
+EVERY = {"cron": None, "every": 60.0, "timezone": "UTC", "catch_up": "one"}
+
+
+@pytest.mark.parametrize(
+    "work",
+    [lambda: Poll.claim("me", LATER, 2), lambda: Poll.take_over("me", LATER), lambda: Poll.release("other", LATER)],
+    ids=["claim", "take over", "release"],
+)  # fmt: skip
+def test_polls_are_written_in_one_order(other, work):
+    for _ in range(2):
+        add_flow(flow("p"), triggers=[("p", "poll", POLL)])
+    Poll.claim("other", 10**15, 2)
+    assert is_free(other, work, "polls")
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda: fire_due(LATER), lambda: skip_due(LATER), lambda: watch(LATER),
+        lambda: Schedule.restart_intervals(lambda: -LATER),
+    ],
+    ids=["fire", "skip", "watch", "restart"],
+)  # fmt: skip
+def test_schedules_are_written_in_one_order(other, work):
+    for _ in range(2):
+        add_flow(flow("s"), triggers=[("s", "schedule", EVERY)])
+    assert is_free(other, work, "schedules")

@@ -479,6 +479,7 @@ def test_a_failed_inner_write_keeps_the_outer_one():
     assert [row.name for row in Workspace.select()] == ["outer"]
 
 
+@pytest.mark.sqlite_only("on PostgreSQL, they wait only for what they lock")
 def test_writers_of_many_threads_wait_for_each_other():
     def read_and_write(number):
         for _ in range(20):

@@ -296,6 +296,7 @@ def test_runs_that_are_written_one_by_one_are_revoked_too(loop):
     assert not loop.quick._given
 
 
+@pytest.mark.sqlite_only("on PostgreSQL, no process keeps all others from writing")
 @pytest.mark.usefixtures("unhurried")
 def test_no_run_is_accepted_while_another_process_blocks_writes(loop, path, monkeypatch):
     monkeypatch.setattr(database.write_lock, "STALL_SECONDS", 0.05)
