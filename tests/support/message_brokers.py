@@ -12,15 +12,11 @@ from pathlib import Path
 
 import pytest
 from children import end_child, start_child
+from ports import free_port
 
 FOLDERS = ("/usr/lib/rabbitmq/bin", "/usr/local/sbin", "/opt/homebrew/sbin")
 RABBITMQ = tuple(f"{folder}/rabbitmq-server" for folder in FOLDERS)
 START_SECONDS = 90
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def listens(port):

@@ -9,7 +9,6 @@ import json
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from children import start_child
+from ports import free_port as free_port
 from world import ROOT
 
 EMAIL, PASSWORD = "owner@localhost", "only-for-the-tests"
@@ -35,12 +35,6 @@ def until(holds, what, seconds=PATIENCE):
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
         time.sleep(POLL)
     return found
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def processes():

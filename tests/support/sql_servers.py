@@ -5,7 +5,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +15,7 @@ import psycopg
 import pymysql
 import pytest
 from children import start_child
+from ports import free_port as free_port
 
 POSTGRES = ("/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin", "/opt/homebrew/opt/postgresql*/bin")
 MYSQL = ("/usr/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin")
@@ -30,11 +30,6 @@ def program(name, folders):
         folders = (f"{Path(package.origin).parent}/pginstall/bin", *folders)
     found = shutil.which(name)
     return found or next((str(path) for pattern in folders for path in Path("/").glob(f"{pattern[1:]}/{name}")), None)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 class Server:
