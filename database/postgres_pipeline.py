@@ -45,6 +45,7 @@ class Pipeline:
 
     def __init__(self, connection: psycopg.Connection, max_prepared: int = MAX_PREPARED) -> None:
         self.connection, self._libpq, self._max_prepared = connection, connection.pgconn, max_prepared
+        self._threshold = connection.prepare_threshold
         if max_prepared:
             connection.prepare_threshold = None
         self._prepared: dict[Key, bytes] = {}  # names by statement
@@ -54,6 +55,11 @@ class Pipeline:
         cursor = connection.cursor()
         cursor.adapters.register_dumper(str, StrDumperUnknown)
         self._transformer = Transformer(cursor)
+
+    def end(self) -> None:
+        """Leave the connection to psycopg's statements."""
+        self.connection.prepare_threshold = self._threshold
+        self.connection.execute("DEALLOCATE ALL", prepare=False)
 
     def is_usable(self) -> bool:
         """Return True unless the connection is lost. Only if the server has sent something, it is asked."""
@@ -156,10 +162,11 @@ class ThreadPipeline(threading.local):
         return self._pipeline
 
     def close(self) -> None:
-        """Close the connection."""
+        """Give the connection back to its pool, as it came from there."""
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
-            pipeline.connection.close()
+            with suppress(psycopg.Error):
+                pipeline.end()
             self._pool.putconn(pipeline.connection)
 
 

@@ -108,6 +108,16 @@ def test_a_lost_connection_is_an_error_and_seen_the_next_time(pipeline, url):
         pipeline.execute([("SELECT 1", ())])
 
 
+def test_a_recorder_that_ends_leaves_its_connection_to_others(url, caplog):
+    made = add_flow(flow("a"))
+    for number in range(3):
+        with started_recorder() as recorder:
+            recorder.submit(insertions([whole(made)])).result(PATIENCE)
+        assert fetch_value("SELECT COUNT(*) FROM runs") == number + 1
+    assert fetch_value("SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database()") <= 2
+    assert not caplog.records
+
+
 def test_new_runs_take_one_round_trip_and_changes_two(url, messages):
     made = add_flow(flow("a"))
     runs = [whole(made) for _ in range(3)]
