@@ -16,8 +16,8 @@ from psycopg.rows import namedtuple_row
 from record import check_effects
 from servers import PATIENCE, Server, until
 from tcp_proxy import TcpProxy
+from workers import Worker
 
-WORKER = ("workflow_server.py", "worker", "--concurrency", "4")
 LEASE_SECONDS = 3  # of the servers in servers.py
 # With this a recorder commits: the extended protocol has it as a statement without a name.
 COMMIT = "\0COMMIT\0"
@@ -25,17 +25,6 @@ IS_SOAK = bool(os.environ.get("HEADRACE_SOAK_SECONDS"))
 only_in_a_soak = pytest.mark.skipif(not IS_SOAK, reason="takes long; `make soak` runs it")
 CALLERS = 3
 PAUSE = 0.1  # of a caller between two calls
-
-
-class Worker(Server):
-    """A worker process: it answers no requests, so its output says that it is ready."""
-
-    def __init__(self, data_dir, **settings):
-        super().__init__(data_dir, WORKER, **settings)
-
-    def _is_up(self):
-        assert self._process.poll() is None, f"the worker ended: {''.join(self.lines)}"
-        return any("This worker executes" in line for line in list(self.lines))
 
 
 class LinkedTeam:

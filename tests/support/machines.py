@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from linked_team import WORKER, Worker
+from workers import Worker
 
 NETWORK = "10.213.0.0/16"  # not routed: it is between the namespaces and this machine only
 BEGIN = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"'
@@ -82,4 +82,4 @@ class RemoteWorker(Worker):
     @property
     def program(self):
         spaces = ("unshare", "-p", "-f", "--kill-child", "--mount-proc", "sh", "-c", BEGIN, str(self.machine.boot))
-        return ["ip", "netns", "exec", self.machine.name, *spaces, sys.executable, *WORKER]
+        return ["ip", "netns", "exec", self.machine.name, *spaces, sys.executable, *self.command]
