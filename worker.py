@@ -73,7 +73,14 @@ def make_app(url: str) -> Celery:
         Panel.data.pop(name, None)
     for name in ("celery", "kombu"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they log each message
+    logging.getLogger("celery.worker").addFilter(_drop_traceback)
     return app
+
+
+def _drop_traceback(record: logging.LogRecord) -> bool:
+    """Shorten a message of Celery about its end, such as after a wrong password, to its one line: a log's filter."""
+    record.exc_info = None
+    return True
 
 
 class Receiver(Consumer):

@@ -165,6 +165,14 @@ def test_a_consumer_that_was_deaf_for_a_minute_starts_again(begin, receive, monk
     assert heard(begin(), got) == "run_1"
 
 
+def test_a_refused_worker_logs_the_reason_in_one_line(begin, broker, caplog):
+    if broker.name != "RabbitMQ":
+        pytest.skip("this broker has no password")
+    begin(("runs",), url=broker.url.replace("guest:guest", "guest:hidden"))
+    until(lambda: "ACCESS_REFUSED" in caplog.text, "the refusal is logged")
+    assert "Traceback" not in caplog.text and "hidden" not in caplog.text
+
+
 @pytest.mark.parametrize("given", [(5,), ({"a": 1},), ("x" * 1000,), ()])
 def test_a_strange_message_is_ignored(begin, receive, given):
     worker, got = receive("runs")
