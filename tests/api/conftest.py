@@ -12,7 +12,7 @@ from engines import snapshot
 from servers import until
 
 import database
-from database import db, execute, write, write_lock
+from database import execute, write, write_lock
 from models import AgentRun, User, Workspace
 
 
@@ -58,7 +58,7 @@ class SharedServer:
         if ON_POSTGRES:
             return PostgresRows(self.config)
         rows = sqlite3.connect(":memory:", isolation_level=None)
-        db.connection().backup(rows)
+        database.db.connection().backup(rows)
         return rows
 
     def restore(self, rows):
@@ -67,13 +67,13 @@ class SharedServer:
         self.server.recorder.commit([])  # waits for earlier writes
         if ON_POSTGRES:
             with write():
-                postgres_rows.replace_rows(db.connection(), rows.by_table, staying=("leases",))
+                postgres_rows.replace_rows(database.db.connection(), rows.by_table, staying=("leases",))
             return
         with write_lock.lock:
             leases = execute("SELECT name, until, owner, process FROM leases").fetchall()
             rows.execute("DELETE FROM leases")
             rows.executemany("INSERT INTO leases (name, until, owner, process) VALUES (?, ?, ?, ?)", leases)
-            rows.backup(db.connection())
+            rows.backup(database.db.connection())
             with write():
                 """Change the counters, so that all caches read again."""
 

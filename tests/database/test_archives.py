@@ -20,6 +20,7 @@ from errors import BadInput, Conflict
 from models import Fact, User
 from workflow_server import prepare
 
+pytestmark = pytest.mark.sqlite_only("archives of an SQLite server are compared with databases of both kinds")
 folder, data_dir = command_line.folder, command_line.data_dir
 TABLE = "tables/users.jsonl"
 

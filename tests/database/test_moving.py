@@ -21,7 +21,10 @@ from errors import ConfigError, Conflict
 from models import AgentMemory, Lease, MemoryName
 from workflow_server import create_app, prepare
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.sqlite_only("the data move from an SQLite file to a PostgreSQL database of these tests"),
+]
 folder, data_dir = command_line.folder, command_line.data_dir
 OBJECTS = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
 

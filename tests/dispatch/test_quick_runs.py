@@ -8,10 +8,10 @@ import time
 from collections import namedtuple
 
 import pytest
-from chosen_engine import ON_POSTGRES
 from engines import accept_inserts, count_transactions, refuse_inserts
-from world import PATIENCE, Gate, add_flow, chain, flow, node, run_of, steps_of
-from write_locks import another_writer
+from world import PATIENCE, add_flow, chain, flow, node, run_of, steps_of
+from write_locks import another_writer, kept_from_writing, submit_blocked_batch
+from written import put
 
 import database
 from dispatch import QuickRuns, Start, quick_runs
@@ -106,7 +106,7 @@ def test_a_turn_without_runs_writes_nothing(loop):
     before = count_transactions()
     for _ in range(3):
         loop.quick.end_turn()
-    loop.dispatcher.recorder.commit([])
+    loop.dispatcher.recorder.commit([put("ws_9")])
     assert count_transactions() == before + 1  # from that commit alone
 
 
@@ -175,24 +175,6 @@ def test_a_run_that_cannot_be_recorded_does_not_affect_others_of_its_turn(loop):
     loop.end()
 
 
-def submit_blocked_batch(dispatcher):
-    """Submit a batch that waits for the returned `Gate`. Meanwhile the recorder holds the write lock."""
-    gate = Gate()
-
-    class Writes(list):
-        # On PostgreSQL, the writes of a group are looked through once before, for the locks that they need.
-        before = 1 if ON_POSTGRES else 0
-
-        def __iter__(self):
-            if not self.before:
-                gate(None, None, None)
-            self.before -= 1
-            return super().__iter__()
-
-    dispatcher.recorder.submit(Writes())
-    return gate
-
-
 @pytest.mark.usefixtures("unhurried")
 def test_a_run_without_a_valid_row_does_not_affect_others(loop):
     assert loop.start(chain("a"))
@@ -215,7 +197,7 @@ def test_runs_submitted_to_a_stopped_recorder_are_refused(loop):
 @pytest.mark.usefixtures("unhurried")
 def test_a_turn_submitted_before_the_recorder_stops_is_recorded(loop):
     made = add_flow(flow("a"))
-    gate = submit_blocked_batch(loop.dispatcher)
+    gate = submit_blocked_batch(loop.dispatcher.recorder)
     assert gate.reached.wait(PATIENCE)
     assert loop.start(made) and loop.start(made)
     loop.quick.end_turn()
@@ -236,7 +218,7 @@ def late(loop):
 def test_turns_that_wait_too_long_are_revoked_and_never_recorded(loop, path, monkeypatch):
     monkeypatch.setattr(database.write_lock, "STALL_SECONDS", PATIENCE)
     early, later = add_flow(flow("early")), add_flow(flow("late"))
-    with another_writer(path):
+    with kept_from_writing(loop.dispatcher.recorder, path):
         for _ in range(3):
             assert loop.start(early) and loop.start(early)
             loop.quick.end_turn()
@@ -256,11 +238,11 @@ def test_turns_that_wait_too_long_are_revoked_and_never_recorded(loop, path, mon
 @pytest.mark.usefixtures("unhurried")
 def test_a_turn_that_the_recorder_has_begun_is_not_revoked(loop):
     made = add_flow(flow("a"))
-    before = submit_blocked_batch(loop.dispatcher)
+    before = submit_blocked_batch(loop.dispatcher.recorder)
     assert before.reached.wait(PATIENCE)
     assert loop.start(made) and loop.start(made)
     loop.quick.end_turn()
-    beside = submit_blocked_batch(loop.dispatcher)
+    beside = submit_blocked_batch(loop.dispatcher.recorder)
     before.opened.set()
     assert beside.reached.wait(PATIENCE)
     late(loop)
@@ -277,11 +259,11 @@ def test_runs_that_are_written_one_by_one_are_revoked_too(loop):
     """One run of the turn fails, so each is written alone; just then another batch holds the write lock."""
     refuse_inserts("runs", BAD)
     good, bad = add_flow(flow("good")), add_flow(flow("bad"))
-    before = submit_blocked_batch(loop.dispatcher)
+    before = submit_blocked_batch(loop.dispatcher.recorder)
     assert before.reached.wait(PATIENCE)
     assert loop.start(good) and loop.start(bad) and loop.start(good)
     loop.quick.end_turn()
-    then = submit_blocked_batch(loop.dispatcher)
+    then = submit_blocked_batch(loop.dispatcher.recorder, after_a_group=True)
     before.opened.set()
     assert then.reached.wait(PATIENCE)
     loop.quick.end_turn()
@@ -298,6 +280,7 @@ def test_runs_that_are_written_one_by_one_are_revoked_too(loop):
 
 @pytest.mark.sqlite_only("on PostgreSQL, no process keeps all others from writing")
 @pytest.mark.usefixtures("unhurried")
+@pytest.mark.sqlite_only("on PostgreSQL, the recorder does not wait for other writers")
 def test_no_run_is_accepted_while_another_process_blocks_writes(loop, path, monkeypatch):
     monkeypatch.setattr(database.write_lock, "STALL_SECONDS", 0.05)
     made = add_flow(flow("a"))

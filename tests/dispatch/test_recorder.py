@@ -18,6 +18,7 @@ from world import (
     started_recorder,
     steps_of,
 )
+from write_locks import kept_from_writing
 from written import put
 
 from database import LockTimeout, disconnect_thread, lock_wait, write
@@ -187,6 +188,7 @@ def test_the_recorder_continues_once_the_disk_has_space_again(path):
 import pathlib, resource, sys
 import database
 from world import started_recorder
+from write_locks import kept_from_writing
 from written import put
 database.connect(pathlib.Path(sys.argv[1]))
 with started_recorder() as recorder:
@@ -216,7 +218,7 @@ def hasty(done):
 
 @pytest.mark.sqlite_only("the recorder of PostgreSQL does not wait for the lock of other writers")
 def test_a_unit_revoked_before_it_began_is_not_written_nor_are_later_ones(path, recorder):
-    with write():
+    with kept_from_writing(recorder, path):
         first = recorder.submit([put("ws_1")], revocable=True)
         second = recorder.submit([put("ws_2")], after=first)
         other = recorder.submit([put("ws_3")])

@@ -9,6 +9,7 @@ import random
 import time
 from types import SimpleNamespace
 
+import on_postgres
 import psycopg
 import pytest
 from effects import Effects
@@ -101,6 +102,8 @@ def serve(tmp_path, tell):
     yield begin
     for server in made:
         server.close()
+    for path in {server.database for server in made}:
+        on_postgres.release_database(path)
 
 
 @pytest.fixture

@@ -13,7 +13,10 @@ from record import ask, settled
 from servers import until
 from test_quick_calls import quick
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.sqlite_only("the disk of the SQLite file is filled; a PostgreSQL server has its own"),
+]
 
 AT_WORK = 6  # runs in progress when the disk begins to fail
 ASKED = 40  # concurrent requests: every thread of every worker gets some

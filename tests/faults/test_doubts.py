@@ -9,7 +9,7 @@ from record import ask, settled, steps
 
 from dispatch import MAX_DEATHS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
 INNOCENT = 4  # runs in progress at each crash
 # A server with an additional node type that ends the process that executes it.

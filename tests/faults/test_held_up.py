@@ -15,7 +15,10 @@ from servers import states_of, until
 from test_quick_calls import call, connected, quick, read
 from world import start_python
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.sqlite_only("one lock is for all writers; on PostgreSQL, the recorder does not wait for others"),
+]
 
 CONNECTIONS = 60
 WAIT = 4  # seconds that a request may wait for the write lock

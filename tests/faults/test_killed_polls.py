@@ -1,19 +1,17 @@
 """Feeds and mailboxes are polled while the polling processes are killed: every entry and mail has one run."""
 
-import fcntl
 import json
-import sqlite3
 import threading
 from collections import Counter
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
-from pathlib import Path
 
 import dovecot
 import pytest
 from effects import http_node
+from engines import change
 from record import ask, settled
 from servers import PATIENCE, until
 from test_killed_schedules import recovered, start_again
@@ -102,10 +100,7 @@ def polling(type_, act=None, **config):
 
 def hurry(path):
     """Make everything due for polling now."""
-    with Path(f"{path}.lock").open() as lock, closing(sqlite3.connect(path, timeout=20)) as connection:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with connection:
-            connection.execute("UPDATE polls SET next_at = 0 WHERE next_at > 0 AND owner IS NULL")
+    change(path, "UPDATE polls SET next_at = 0 WHERE next_at > 0 AND owner IS NULL")
 
 
 def hurried(path, holds, what, **options):

@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 from world import ROOT, said, start_python
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.sqlite_only("the steps at which it is killed are those of SQLite and its file"),
+]
 
 HARNESS = """
 import json, os, shutil, signal, sys

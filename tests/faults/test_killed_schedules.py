@@ -1,15 +1,14 @@
 """Schedules fire exactly once at each of their instants when the firing processes are killed."""
 
 import json
-import sqlite3
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from datetime import datetime
 
 import pytest
 from effects import http_node
+from engines import other_connection
 from record import UNFINISHED, ask, settled
 from servers import until
 
@@ -124,7 +123,7 @@ def test_no_instant_is_lost_or_repeated_when_firing_processes_are_killed(serve, 
 
 def set_back(path, ms):
     """Move all schedules back, as if none had fired for that time."""
-    with closing(sqlite3.connect(path)) as connection, connection:
+    with other_connection(path) as connection:
         connection.execute("UPDATE schedules SET next_at = next_at - ?1, anchor_ms = anchor_ms - ?1", (ms,))
         connection.execute("UPDATE leases SET until = 0")
 

@@ -3,7 +3,7 @@
 import pytest
 from record import Crashes, Flow, check, left_on_disk, owner_with_expired_lease, settled
 
-pytestmark = [pytest.mark.slow, pytest.mark.soak]
+pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.postgres]
 
 RUNS = 80  # started between two kills
 REQUESTS = 4  # minimum made by each of them

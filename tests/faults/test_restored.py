@@ -11,7 +11,10 @@ from record import ask, settled, steps
 from servers import PATIENCE, Server, until
 from world import ROOT, chain, flow, node
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.sqlite_only("a backup is a copy of the database file"),
+]
 
 RENEWALS = 4  # renewals of its lease while a paused server is watched; each is a second with sweeps and ticks
 

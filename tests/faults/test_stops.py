@@ -11,7 +11,7 @@ from effects import http_node
 from record import ask, owner_with_expired_lease, settled, steps
 from servers import until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
 RUNS = 8
 GRACE = 1

@@ -23,7 +23,7 @@ from errors import HeadraceError
 from models import Lease, Run, RunDay, Wait
 from nodes.base import REGISTRY, Suspend
 
-pytestmark = [pytest.mark.slow, pytest.mark.soak]
+pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.postgres]
 
 PLACES = [
     (type(database.db), ["execute_sql"]),

@@ -9,6 +9,7 @@ from sources import Process, active, definition, entries, fired, keys, polling, 
 from world import PATIENCE, Background, Gate, at_once, raced
 
 from database import write
+from dispatch.payloads import Kept
 from errors import DefinitionError, NodeError
 from models import CLAIM_MS, LogEntry, Poll, PollEntry, Run, now_ms
 from nodes.base import Polled
@@ -142,7 +143,7 @@ def test_many_entries_are_recorded_in_several_transactions(source, process, capl
     assert orjson.loads(row(made).state) == {"polls": 2}
 
 
-def test_a_large_value_lies_in_a_file(source, tmp_path):
+def test_a_large_value_lies_outside_of_its_row(source, tmp_path):
     active()
     source.value = lambda key: {"key": key, "text": "x" * 100}
     with polling(tmp_path, inline_value_bytes=50) as process:
@@ -151,7 +152,8 @@ def test_a_large_value_lies_in_a_file(source, tmp_path):
         process.look()
         (run,) = Run.select()
         assert run.input is None and run.input_bytes > 100
-        assert (tmp_path / "values" / run.id / "input.json").read_bytes() == b'{"key":"a","text":"' + b"x" * 100 + b'"}'
+        value = process.dispatcher.resources.payloads.load(run.id, "input", Kept(None, run.input_bytes))
+        assert value == b'{"key":"a","text":"' + b"x" * 100 + b'"}'
 
 
 def test_an_invalid_input_is_logged_and_delays_no_other(source, tmp_path):

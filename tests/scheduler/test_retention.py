@@ -12,7 +12,7 @@ from world import add_flow, flow
 import database
 import models
 from config import Config
-from database import execute
+from database import execute, write
 from dispatch import Start
 from dispatch.payloads import Kept, Payloads
 from models import AuditEntry, IdempotencyKey, Lease, LogEntry, Poll, Run, Step, first_id, now_ms
@@ -139,7 +139,8 @@ def test_agent_runs_are_deleted_with_their_run(make, keep):
 
 def test_the_counts_are_of_all_runs_ever(make, keep):
     for run in [Run.get_by_id(make(OLD)) for _ in range(3)]:
-        models.execute_units([[run.counted()]])
+        with write():
+            models.execute_units([[run.counted()]])
     before = models.totals()
     keep(days=30).work()
     assert kept() == [] and before["success"] == 3 and models.totals() == before
@@ -179,10 +180,14 @@ def test_runs_that_have_just_ended_are_kept(make, keep):
 # By size
 
 
+OF_A_FILE = pytest.mark.sqlite_only("PostgreSQL keeps the space of deleted rows, so size is no limit there")
+
+
 def used(payloads):
     return database.space().used + sum(payloads.size_of(id_) for id_ in payloads.run_ids())
 
 
+@OF_A_FILE
 def test_the_oldest_runs_are_deleted_down_to_nine_tenths_of_the_size(make, keep, payloads):
     made = [make(NOW - DAY + number, text="t" * 900, large=20_000) for number in range(60)]
     bound = used(payloads) - 1
@@ -199,6 +204,7 @@ def test_nothing_is_deleted_below_the_size(make, keep, payloads):
     assert kept() == made
 
 
+@OF_A_FILE
 def test_a_warning_is_logged_if_undeletable_runs_exceed_the_size(make, keep, payloads, caplog):
     made = [make(NOW - DAY + number, "pending", large=20_000) for number in range(10)]
     keep(bytes=100_000).work()
@@ -217,9 +223,10 @@ def test_shared_values_are_counted_once(make, keep, payloads):
 
 
 BOUNDS = {"age": {"days": 1}, "number": {"runs": 1}, "size": {"bytes": 1}}
+BY_SIZE = pytest.param("size", marks=OF_A_FILE)
 
 
-@pytest.mark.parametrize("bound", BOUNDS)
+@pytest.mark.parametrize("bound", ["age", "number", BY_SIZE])
 def test_unfinished_runs_are_not_deleted(make, keep, bound):
     waiting = {"waiting": "a callback"}
     unfinished = [make(OLD, "pending"), make(OLD, "running"), make(OLD, "pending", **waiting)]
@@ -229,7 +236,7 @@ def test_unfinished_runs_are_not_deleted(make, keep, bound):
     assert kept()[:-1] == unfinished and not set(kept()) & set(ended)
 
 
-@pytest.mark.parametrize("bound", BOUNDS)
+@pytest.mark.parametrize("bound", ["age", "number", BY_SIZE])
 def test_an_ended_run_is_kept_while_its_parent_waits_for_it(make, keep, bound):
     parent, over = make(OLD, "pending"), make(OLD, "success")
     child = make(OLD, parent_run_id=parent, parent_node_id="call")
@@ -240,7 +247,7 @@ def test_an_ended_run_is_kept_while_its_parent_waits_for_it(make, keep, bound):
     assert kept()[:-1] == [parent, child] and not set(kept()) & {loose, late, over}
 
 
-@pytest.mark.parametrize("bound", ["number", "size"])
+@pytest.mark.parametrize("bound", ["number", BY_SIZE])
 def test_a_run_is_kept_for_the_day_of_its_idempotency_key(make, keep, bound):
     at = NOW - DAY + 2
     lapsed, named = make(at, key="a", key_at=NOW - DAY - 1), make(at, key="b", key_at=NOW - DAY)

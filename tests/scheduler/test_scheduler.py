@@ -9,7 +9,7 @@ from moments import fires, runs, schedule
 from servers import until
 from world import PATIENCE, process
 
-from database import commits, settings_commits
+from database import commits, is_postgres, settings_commits
 from models import Lease, Run, now_ms
 from scheduler import ClockAwareScheduler, Scheduler
 from scheduler.leader import LEASE_NAME, Leader
@@ -45,6 +45,8 @@ def test_a_process_with_nothing_to_do_changes_no_counter(dispatcher):
     leader = Leader(lambda runs: None, dispatcher.may_start)
     poller = Poller(dispatcher, leader.owner, leader.leads)
     leader.tick()
+    if is_postgres():
+        until(settings_commits, "the counter was read")
     before = commits(), settings_commits()
     for job in (dispatcher.lease.beat, dispatcher.sweep, dispatcher.wake, leader.tick, poller.tick):
         job()

@@ -112,7 +112,7 @@ def crash_everywhere(folder, types, actions, **settings):
             moments.action = number
             action(dispatcher)
             moments.copy()
-        whole, values = essence(outputs(dispatcher)), dispatcher.resources.payloads.folder
+        whole, values = essence(outputs(dispatcher)), value_folder(dispatcher)
     assert Wait.select().count() == 0
     effects = _without_runs(types.effects)
     written = _copied(values, folder / "written")
@@ -137,10 +137,17 @@ def crash_everywhere(folder, types, actions, **settings):
     return moments
 
 
+def value_folder(dispatcher):
+    """Return the folder of large values; None on PostgreSQL, where they are rows."""
+    return getattr(dispatcher.resources.payloads, "folder", None)
+
+
 def _copied(folder, to):
     """Make a folder an exact copy of another, if that exists."""
+    if to is None:
+        return None
     shutil.rmtree(to, ignore_errors=True)
-    if folder.exists():
+    if folder is not None and folder.exists():
         shutil.copytree(folder, to)
     return to
 

@@ -3,10 +3,12 @@
 Another connection, copies of all rows, the statements of a thread, a table or a disk that refuses writes.
 """
 
+import fcntl
 import re
 import sqlite3
 import threading
-from contextlib import closing, contextmanager
+import time
+from contextlib import ExitStack, closing, contextmanager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -46,6 +48,22 @@ class _Translating(psycopg.RawCursor):
     def execute(self, sql, params=None, **options):
         translate = import_module("database.postgres").translate
         return super().execute(translate(sql), params or None, **options)
+
+
+def change(path, sql, *params):
+    """Execute one statement that writes, while servers use the database."""
+    with ExitStack() as stack:
+        if not ON_POSTGRES:
+            fcntl.flock(stack.enter_context(Path(f"{path}.lock").open()), fcntl.LOCK_EX)
+        stack.enter_context(other_connection(path)).execute(sql, params)
+
+
+def lease_now(path):
+    """Return the time of the clock that judges the leases of a server with this database."""
+    if not ON_POSTGRES:
+        return time.monotonic_ns() // 1_000_000
+    with other_connection(path) as connection:
+        return int(connection.execute("SELECT EXTRACT(EPOCH FROM clock_timestamp()) * 1000").fetchone()[0])
 
 
 # Copies

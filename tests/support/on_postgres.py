@@ -28,6 +28,11 @@ END_SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """
+OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+BUSY = f"SELECT 1 {OTHERS} AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Lock'"
+OPEN = f"SELECT pid, xact_start {OTHERS} AND state <> 'idle' AND wait_event = 'ClientRead'"
+LOOK_SECONDS = 0.005
+STOPPED_SECONDS = 0.3  # for which a running process leaves a transaction alone at most
 # What a test may have added: tables, columns, indexes, triggers, functions.
 SHAPE = """
 SELECT md5(string_agg(name, ' ' ORDER BY name)) FROM (
@@ -126,6 +131,41 @@ def forget_database(path):
     if note_of(path).exists():
         _drop(note_of(path).read_text())
         note_of(path).unlink()
+
+
+# Servers in processes of their own
+
+
+def server_settings(path, port):
+    """Return the settings of a server whose database stands for this file. All with the same file share it."""
+    if not note_of(path).exists():
+        new_database(path)
+    return {
+        "DATABASE_URL": url_of(path),
+        "HEADRACE_SECRET_KEY": "the key of all servers of a test",
+        "HEADRACE_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "HEADRACE_FILES_DIR": str(path.parent / "files"),
+    }
+
+
+def wait_for_commits(path):
+    """Wait until the database has executed everything that processes, stopped or killed since then, have sent to it."""
+    connection = _connect(note_of(path).read_text())
+    deadline = time.monotonic() + END_SECONDS
+    while connection.execute(BUSY).fetchone():
+        assert time.monotonic() < deadline, "the database is still busy"
+        time.sleep(LOOK_SECONDS)
+
+
+def has_open_transaction(path):
+    """Return True if a transaction waits for a process for longer than a running process needs."""
+    connection = _connect(note_of(path).read_text())
+    deadline = time.monotonic() + STOPPED_SECONDS
+    open_ones = set(connection.execute(OPEN).fetchall())
+    while open_ones and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+        open_ones &= set(connection.execute(OPEN).fetchall())
+    return bool(open_ones)
 
 
 def _replace_rows(name, template):

@@ -1,25 +1,26 @@
-"""The recorded state in a database file, read without the server, and checks of it."""
+"""The recorded state in a database, read without the server, and checks of it."""
 
 import json
 import shutil
-import sqlite3
-import time
 from collections import Counter, defaultdict
-from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
+from chosen_engine import ON_POSTGRES
 from effects import http_node
+from engines import lease_now, other_connection
 from servers import until
+from world import on_postgres
 
 UNFINISHED = "SELECT id FROM runs WHERE status IN ('pending', 'running')"
 
 
 def ask(path, sql, *params):
-    """Return the rows of a query while a server has the file open."""
-    with closing(sqlite3.connect(path, timeout=20)) as connection:
-        connection.row_factory = sqlite3.Row
-        return [SimpleNamespace(**row) for row in connection.execute(sql, params)]
+    """Return the rows of a query while a server uses the database that this file is, or stands for."""
+    with other_connection(path) as connection:
+        found = connection.execute(sql, params)
+        names = [column[0] for column in found.description]
+        return [SimpleNamespace(**dict(zip(names, row, strict=True))) for row in found.fetchall()]
 
 
 def settled(path, *ids):
@@ -32,19 +33,22 @@ def owner_with_expired_lease(path):
     """Return the owner with an expired lease, once there is one and other processes have claimed its runs."""
 
     def found():
-        silent = ask(
-            path, "SELECT name FROM leases WHERE until < ? AND name LIKE 'proc%'", time.monotonic_ns() // 1_000_000
-        )
+        silent = ask(path, "SELECT name FROM leases WHERE until < ? AND name LIKE 'proc%'", lease_now(path))
         names = [row.name for row in silent]
-        mine = ask(path, f"SELECT id FROM runs WHERE lease_owner IN ({', '.join('?' * len(names))})", *names)
-        return len(names) == 1 and not mine and names
+        return len(names) == 1 and not ask(path, "SELECT id FROM runs WHERE lease_owner = ?", *names) and names
 
     (name,) = until(found, "the runs of the stopped process are claimed by others")
     return name
 
 
 def left_on_disk(path, folder):
-    """Return a copy of the files after a crash. Opening the original would do recovery work of the server."""
+    """Return a copy of the files after a crash. Opening the original would do recovery work of the server.
+
+    On PostgreSQL, return the database itself, as soon as it has executed what the processes have sent to it.
+    """
+    if ON_POSTGRES:
+        on_postgres().wait_for_commits(path)
+        return path
     copy = Path(folder) / path.name
     for suffix in ("", "-wal"):
         if Path(f"{path}{suffix}").exists():
@@ -139,6 +143,8 @@ class Crashes:
 
     def note(self, path):
         """Store the recorded state just after a kill."""
+        if ON_POSTGRES:
+            on_postgres().wait_for_commits(path)
         keys = completed(path)
         seen = self.effects.seen()
         for key in keys:

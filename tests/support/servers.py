@@ -18,8 +18,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from children import start_child
+from chosen_engine import ON_POSTGRES
 from ports import free_port as free_port
-from world import ROOT
+from world import ROOT, on_postgres
 
 EMAIL, PASSWORD = "owner@localhost", "only-for-the-tests"
 PATIENCE = 120  # seconds after which a missing event fails the test
@@ -97,6 +98,7 @@ class Server:
             "HEADRACE_DURABILITY": "normal",
             "HEADRACE_GRACE": "1",
             "HEADRACE_LEASE_SECONDS": "3",
+            **(on_postgres().server_settings(self.database, self.port) if ON_POSTGRES else {}),
             **{name: str(value) for name, value in settings.items()},
         }
         self.answering = threading.Event()
@@ -216,15 +218,23 @@ class Server:
             os.kill(pid, signal.SIGSTOP)
             # Its threads stop one by one, and the last may still get the lock.
             until(lambda: all(state == "T" for state in states_of(pid)), "all threads of the worker are stopped")
-            with Path(f"{self.database}.lock").open() as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    os.kill(pid, signal.SIGCONT)
-                    return False
+            if self._is_written():
+                os.kill(pid, signal.SIGCONT)
+                return False
             return True
 
         until(stopped, "the worker is stopped between two writes")
+
+    def _is_written(self):
+        """Return True if a process, which may have stopped, writes to the database."""
+        if ON_POSTGRES:
+            return on_postgres().has_open_transaction(self.database)
+        with Path(f"{self.database}.lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
     def thaw(self, pid):
         """Send SIGCONT to one worker."""

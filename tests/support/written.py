@@ -15,9 +15,11 @@ ORDER = {"runs": "id", "all_steps": "run_id, seq", "log_entries": "id", "run_day
 
 
 def list_tables():
-    """Return the names of our tables, without those in which only an engine keeps something."""
+    """Return the names of our tables, without those in which only an engine keeps something, and partitions."""
     return [
-        name for name in database.db.get_tables() if not re.match("sqlite_|.*_fts|server_counters|commit_numbers", name)
+        name
+        for name in database.db.get_tables()
+        if not re.match("sqlite_|.*_fts|server_counters|commit_numbers|(runs|steps)_", name)
     ]
 
 
