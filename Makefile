@@ -21,7 +21,7 @@ WEB_SOURCES := $(if $(HAS_WEB),$(shell find web -name node_modules -prune -o -na
 NPM := sh web/npm.sh
 HURRY := npm_config_fetch_retries=1 npm_config_fetch_retry_mintimeout=1000 PIP_RETRIES=1
 
-.PHONY: run web test test-all lint fix check check-web types screenshots soak bench bench-peers docs lock clean
+.PHONY: run web test test-all test-postgres lint fix check check-web types screenshots soak bench bench-peers docs lock clean
 .NOTPARALLEL:
 
 # Build the browser app if it is missing or old. A failure is reported, but does not stop make.
@@ -81,6 +81,25 @@ test-all: .venv/dev.stamp  ## run all tests, browser tests on a new build
 	@$(IN_MEMORY) $(call beside,$(SHORT_ONES),$(SHORT))
 	@$(PYTEST) $(ALONE)
 	@$(call beside,$(SHARED) 5 -rs $(LONG),$(LONG))
+
+# Suites of everything that a database can make different. Each test has a PostgreSQL database of its own; without the
+# programs of PostgreSQL, this is said and nothing is tested. Slow tests are left out, except those marked `postgres`.
+POSTGRES := tests/database tests/dispatch tests/scheduler tests/agents tests/api \
+	$(addprefix tests/faults/test_,doubts.py kills.py stops.py threads.py)
+# Files of these folders that are not about what the database has.
+NOT_POSTGRES := tests/scheduler/test_cron.py $(addprefix tests/agents/test_,hostile_models.py llm.py model_choice.py \
+	model_names.py) $(addprefix tests/api/test_,catalogue.py contract_table.py credential_checks.py description.py \
+	importing.py previews.py static_app.py)
+POSTGRES_ONES := $(POSTGRES) $(addprefix --ignore=,$(ALONE) $(NOT_POSTGRES)) -m 'not slow or postgres' \
+	--hypothesis-profile quick
+
+test-postgres: export HEADRACE_TEST_DATABASE = postgres
+test-postgres: .venv/dev.stamp  ## run the suites that use the database on PostgreSQL; select tests with ARGS="tests/dispatch"
+ifdef ARGS
+	@$(PYTEST) $(ARGS)
+else
+	@$(IN_MEMORY) $(call beside,$(SHARED) $(shell expr $(CORES) \* 3 / 2) $(POSTGRES_ONES),$(POSTGRES_ONES))
+endif
 
 lint: .venv/dev.stamp  ## rules, format and types of the Python code; changes nothing
 	@$(BIN)/ruff check .

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PYTHON = """#!/bin/sh
-echo "$*" >> told
+echo "$*${HEADRACE_TEST_DATABASE:+; database: $HEADRACE_TEST_DATABASE}" >> told
 case "$*" in
     *--numprocesses*) exit ${BESIDE:-0} ;;
     *--last-failed*) exit ${ALONE:-0} ;;
@@ -57,7 +57,7 @@ def make(folder):
 
     def run(*args, fails=False, **settings):
         (folder / "told").unlink(missing_ok=True)
-        unset = ("EXTRAS", "MAKEFLAGS", "MAKELEVEL", "WEB", "HEADRACE_WEB")
+        unset = ("HEADRACE_TEST_DATABASE", "EXTRAS", "MAKEFLAGS", "MAKELEVEL", "WEB", "HEADRACE_WEB")
         env = {key: value for key, value in os.environ.items() if key not in unset}
         env |= {"PATH": f"{folder / 'machine'}:{env['PATH']}", **settings}
         done = subprocess.run(["make", *args], cwd=folder, env=env, text=True, capture_output=True, timeout=60)
@@ -113,7 +113,7 @@ def test_an_unknown_extra_is_named_and_nothing_starts(make):
 
 def ends(line):
     """Return the part of the tests that a line runs, and True if it repeats failed ones."""
-    return "--last-failed" in line, "--numprocesses" in line, line.split()[-1]
+    return "--last-failed" in line, "--numprocesses" in line, line.partition(";")[0].split()[-1]
 
 
 def test_short_tests_run_in_one_part_without_slow_ones(make):
@@ -134,6 +134,20 @@ def test_all_tests_run_in_three_parts(make):
     assert not any("slow" in line or "profile" in line for line in lines)
 
 
+def test_suites_run_on_postgres(make):
+    (line,) = make("test-postgres")[1:]
+    assert line.endswith("--hypothesis-profile quick; database: postgres")
+    assert "-m not slow or postgres" in line and "--ignore=tests/api/test_schemathesis.py" in line
+    named = [word.removeprefix("--ignore=") for word in line.split() if "tests/" in word]
+    assert "tests/dispatch" in named and all((ROOT / path).exists() for path in named)
+
+
+def test_tests_on_postgres_can_be_selected(make):
+    assert make("test-postgres", "ARGS=tests/faults -k kills")[1:] == [
+        "-m pytest tests/faults -k kills; database: postgres"
+    ]
+
+
 def test_the_other_parts_run_the_tests_that_the_first_ignores(make):
     short, alone, long = make("test-all")[1:]
     others = [word for line in (alone, long) for word in line.split() if word.startswith("tests/")]
@@ -151,7 +165,7 @@ def test_the_check_runs_all_tests(make, folder):
 def test_tests_that_failed_in_parallel_are_repeated_alone_and_reported(make):
     lines = make("test-all", BESIDE="1")[1:]
     assert [again for again, _, _ in map(ends, lines)] == [False, True, False, False, True]
-    assert ends(lines[1])[2] == ends(lines[0])[2] and ends(lines[4])[2] == ends(lines[3])[2]
+    assert all(ends(lines[at + 1])[2] == ends(lines[at])[2] for at in (0, 3))
     assert make.said.count("Running the failed tests again, alone") == 2
 
 
