@@ -250,7 +250,10 @@ def _lock_agent(name: MemoryName) -> None:
 
 def _delete(numbers: str, params: tuple[Any, ...]) -> int:
     """Delete the memories with the numbers of this SELECT. Return their count."""
-    return int(execute(f"DELETE FROM agent_memories WHERE number IN ({numbers})", params).rowcount)
+    # So PostgreSQL executes the SELECT once. In the IN, one with locks may be executed again for each row, and then it
+    # passes over the rows that it has locked, to others beyond its LIMIT.
+    sql = f"WITH chosen AS ({numbers}) DELETE FROM agent_memories WHERE number IN (SELECT number FROM chosen)"
+    return int(execute(sql, params).rowcount)
 
 
 def _numbers(sql: str, params: tuple[Any, ...]) -> list[int]:

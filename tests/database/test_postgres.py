@@ -25,8 +25,21 @@ from database import (
     write_runs,
 )
 from database.postgres import translate
+from database.tables.agent_memory import EXPIRED_AT_ONCE
 from errors import ConfigError, Conflict
-from models import Decides, Run, RunDay, User, Workspace, WorkspaceStore, Write, execute_units, now_ms
+from models import (
+    AgentMemory,
+    Decides,
+    MemoryName,
+    Run,
+    RunDay,
+    User,
+    Workspace,
+    WorkspaceStore,
+    Write,
+    execute_units,
+    now_ms,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -420,6 +433,22 @@ def test_the_recorder_changes_no_settings(url):
 def test_nothing_is_cached_if_changes_of_others_cannot_be_read(url, monkeypatch):
     assert postgres._Changes().count() == 0
     assert database.commits() == 0
+
+
+# Deletion
+
+
+def test_at_most_as_many_memories_are_deleted_as_meant(url):
+    with write():
+        for key in range(15):
+            AgentMemory.put(MemoryName("ws_1", "a", "", str(key)), content="", tags="[]", expires_at=1, now=0)
+    # A plan that reads the rows to be deleted again for each row of the table, as it may be chosen for a small one.
+    plans = ("hashjoin", "mergejoin", "hashagg", "sort", "material", "indexscan", "indexonlyscan", "bitmapscan")
+    with write():
+        for plan in plans:
+            execute(f"SET LOCAL enable_{plan} = off")
+        assert not AgentMemory.remove_expired(1, iter([True, False]).__next__)
+    assert AgentMemory.select().count() == 15 - EXPIRED_AT_ONCE
 
 
 # Start
