@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from peewee import BlobField, BooleanField, CompositeKey, FloatField, IntegerField, TextField
 
-from database import execute, execute_all, fetch_value, write
+from database import execute, execute_all, fetch_value, is_postgres, write
 
 from .base import DAY_MS, LOCKED, Base, now_ms
 from .schedules import GRACE_MS
@@ -52,8 +52,6 @@ class Claim(NamedTuple):
 SELECT = f"SELECT {', '.join(Claim._fields)} FROM polls"
 THIS = "workflow_id = ? AND node_id = ?"
 IDLE = "next_at IS NULL AND idle_since < ?"
-# In the order of `claim`.
-LOCK_CLAIMED = f"SELECT 1 FROM polls WHERE owner IS NOT NULL ORDER BY workflow_id, node_id {LOCKED}"
 
 
 class Poll(Base):
@@ -197,7 +195,7 @@ class Poll(Base):
         """Release the unfinished polls of `owner`, so that others may poll immediately."""
         sql = "UPDATE polls SET owner = NULL, next_at = ?, moved_at = ?, version = version + 1 WHERE owner = ?"
         with write():
-            execute(LOCK_CLAIMED)
+            _lock_claimed()
             execute(sql, (now, now, owner))
 
     @classmethod
@@ -209,7 +207,7 @@ class Poll(Base):
             "WHERE moved_at > ? AND next_at > ?"
         )
         with write():
-            execute(LOCK_CLAIMED)
+            _lock_claimed()
             moved: int = execute(others, (now, now, owner)).rowcount
             return moved + int(execute(ahead, (now, now + CLAIM_MS, now, now, now)).rowcount)
 
@@ -229,6 +227,12 @@ class Poll(Base):
 
 def _fence(claim: Claim) -> tuple[Any, ...]:
     return claim.workflow_id, claim.node_id, claim.version
+
+
+def _lock_claimed() -> None:
+    """Lock all claimed triggers on PostgreSQL, in the order of `claim`."""
+    if is_postgres():
+        execute(f"SELECT 1 FROM polls WHERE owner IS NOT NULL ORDER BY workflow_id, node_id {LOCKED}")
 
 
 class PollEntry(Base):
