@@ -430,9 +430,13 @@ def test_the_recorder_changes_no_settings(url):
     assert fetch_value(postgres.CHANGES) == 1
 
 
-def test_nothing_is_cached_if_changes_of_others_cannot_be_read(url, monkeypatch):
-    assert postgres._Changes().count() == 0
-    assert database.commits() == 0
+def test_nothing_is_cached_if_changes_of_others_cannot_be_read(url):
+    changes = postgres._Changes()
+    try:
+        assert changes.count() == 0
+        assert database.commits() == 0
+    finally:
+        changes.stop()
 
 
 # Deletion

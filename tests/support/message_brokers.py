@@ -17,6 +17,7 @@ from ports import free_port
 FOLDERS = ("/usr/lib/rabbitmq/bin", "/usr/local/sbin", "/opt/homebrew/sbin")
 RABBITMQ = tuple(f"{folder}/rabbitmq-server" for folder in FOLDERS)
 START_SECONDS = 90
+NOTED_SECONDS = 5
 
 
 def listens(port):
@@ -131,10 +132,25 @@ class RabbitMQ(Broker):
             "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq"),
         }
 
+    def kill(self):
+        """Send SIGKILL once its queues are noted: one that was declared half a second before never works again."""
+        names = list(self.folder.glob("data/*/quorum/*/names.dets"))
+        end = time.monotonic() + NOTED_SECONDS
+        while self.process is not None and not all(map(_has_noted, names)) and time.monotonic() < end:
+            time.sleep(0.05)
+        super().kill()
+
     def close(self):
         if self.map is not None:
             end_child(self.map)
+        Broker.kill(self)
         super().close()
+
+
+def _has_noted(names):
+    """Return True if this file has all queues, which have a folder each beside it."""
+    noted = names.read_bytes()
+    return all(folder.name.encode() in noted for folder in names.parent.iterdir() if folder.is_dir())
 
 
 class Redis(Broker):
