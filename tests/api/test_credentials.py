@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+from engines import wait_for_changes
 from world import add_flow
 
 from database import execute, write
@@ -251,6 +252,7 @@ def test_usage_of_many_credentials_is_queried_once(owner, workspace, caplog):
             assert owner.get(f"/api/credentials?{query}").status_code == 200
         return len([record for record in caplog.records if record.name == "peewee"])
 
+    wait_for_changes()  # or the session is looked up again
     asked("")  # which looks up the session too
     plain = asked("")
     assert asked("used_by=true") == plain + 3, "the flows, their definitions, the agents"

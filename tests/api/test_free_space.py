@@ -20,6 +20,7 @@ def hook(make_flow):
     return make
 
 
+@pytest.mark.sqlite_only("PostgreSQL has values in rows")
 def test_a_large_call_is_on_the_disk_once(client, hook, server):
     hook(respond="last")
     # Each character takes six as JSON: the input, the output of the trigger and the output of the run are 1.8 MB each.

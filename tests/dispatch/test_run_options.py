@@ -144,6 +144,7 @@ def test_a_run_without_its_options_fails_and_delays_no_other(start, types, lost)
         dispatcher.retry(run, "start", None)
 
 
+@pytest.mark.sqlite_only("PostgreSQL has values in rows")
 def test_a_run_with_unreadable_options_waits_and_delays_no_other(start):
     dispatcher = start(inline=True, inline_value_bytes=10)
     saved = add_flow(chain(node("a", "ask"), node("b", "act")))

@@ -275,6 +275,9 @@ def test_a_question_uses_an_index(source, process, caplog):
         change(made, status="draft")
         made.remove()
 
-    plans = [(sql, step) for sql, step in explain(work, caplog) if "poll" in sql and 'SET "next_at"' not in sql]
+    # PostgreSQL locks a few rows in the order of their keys.
+    left_out = ('SET "next_at"', "owner IS NOT NULL ORDER BY")
+    found = explain(work, caplog)
+    plans = [(sql, step) for sql, step in found if "poll" in sql and not any(part in sql for part in left_out)]
     assert len(plans) > 10
     assert not [plan for plan in plans if plan[1].startswith("SCAN")]

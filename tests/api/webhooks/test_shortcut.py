@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 from children import end_child
+from engines import wait_for_changes
 from gunicorn.config import Config as GunicornConfig
 from shortcuts import PEER, BehindShortcut
 from test_webhook_auth import WAYS
@@ -398,6 +399,7 @@ def test_the_host_that_a_trusted_proxy_names_is_that_of_the_input(config, hook, 
     proxied = workflow_server.create_app(replace(config, trusted_proxies=1))
     server = proxied.extensions["headrace"]
     server.start()
+    wait_for_changes()  # until then, the loop leaves calls to threads
     try:
         proxied.wsgi_app = behind = BehindShortcut(proxied)
         headers = {} if forwarded is None else {"X-Forwarded-Host": forwarded}
