@@ -43,7 +43,7 @@ web: web/dist/.stamp  ## build the browser app
 	@echo "The browser app is in web/dist, $$(du -sh web/dist | cut -f1)B with its compressed forms"
 
 # `make test` runs the short tests, within minutes: tests marked `slow` are skipped, and properties are tested with a fifth
-# of the examples. `make test-all` runs every test in three parts. Short tests share the machine, three processes for two
+# of the examples. `make test-all` runs every test in three parts, and some of them again on PostgreSQL. Short tests share the machine, three processes for two
 # cores, since some wait; they keep the order of their files, in which slower folders come first. Tests that kill servers
 # mostly wait, so browser tests run beside them. Benchmarks have the machine for themselves, and so has schemathesis, which
 # keeps a process busy for seconds before its first test.
@@ -80,7 +80,8 @@ test-all: .venv/dev.stamp  ## run all tests, browser tests on a new build
 	@$(call build_web,tests of it are skipped or fail)
 	@$(IN_MEMORY) $(call beside,$(SHORT_ONES),$(SHORT))
 	@$(PYTEST) $(ALONE)
-	@$(call beside,$(SHARED) 5 -rs $(LONG),$(LONG))
+	@$(MAKE) --no-print-directory test-postgres
+	@$(IN_MEMORY) $(call beside,$(SHARED) 6 -rs $(LONG),$(LONG))
 
 # Suites of everything that a database can make different. Each test has a PostgreSQL database of its own; without the
 # programs of PostgreSQL, this is said and nothing is tested. Slow tests are left out, except those marked `postgres`.

@@ -123,15 +123,16 @@ def test_short_tests_run_in_one_part_without_slow_ones(make):
     assert "--ignore=tests/faults --ignore=tests/clients --ignore=tests/browser" in line
 
 
-def test_all_tests_run_in_three_parts(make):
-    lines = make("test-all")[1:]
-    assert [ends(line) for line in lines] == [
+def test_all_tests_run_in_three_parts_and_some_on_postgres_too(make):
+    *lines, on_postgres, last = make("test-all")[1:]
+    assert [ends(line) for line in [*lines, last]] == [
         (False, True, "--ignore=tests/api/test_schemathesis.py"),
         (False, False, "tests/api/test_schemathesis.py"),
         (False, True, "tests/browser"),
     ]
-    assert "-rs" in lines[2].split(), "what is skipped, such as tests in a browser, is said last"
-    assert not any("slow" in line or "profile" in line for line in lines)
+    assert "-rs" in last.split(), "what is skipped, such as tests in a browser, is said last"
+    assert not any("slow" in line or "profile" in line for line in [*lines, last])
+    assert [on_postgres] == make("test-postgres")
 
 
 def test_suites_run_on_postgres(make):
@@ -149,7 +150,7 @@ def test_tests_on_postgres_can_be_selected(make):
 
 
 def test_the_other_parts_run_the_tests_that_the_first_ignores(make):
-    short, alone, long = make("test-all")[1:]
+    short, alone, _, long = make("test-all")[1:]
     others = [word for line in (alone, long) for word in line.split() if word.startswith("tests/")]
     assert sorted(others) == sorted(re.findall(r"--ignore=(\S+)", short))
     assert all((ROOT / path).exists() for path in others)
@@ -159,14 +160,14 @@ def test_the_check_runs_all_tests(make, folder):
     for tool in ("ruff", "mypy"):
         put(folder / ".venv" / "bin" / tool, "#!/bin/sh\n")
     tests = make("test-all")[1:]
-    assert make("check")[-3:] == tests
+    assert make("check")[-4:] == tests
 
 
 def test_tests_that_failed_in_parallel_are_repeated_alone_and_reported(make):
     lines = make("test-all", BESIDE="1")[1:]
-    assert [again for again, _, _ in map(ends, lines)] == [False, True, False, False, True]
-    assert all(ends(lines[at + 1])[2] == ends(lines[at])[2] for at in (0, 3))
-    assert make.said.count("Running the failed tests again, alone") == 2
+    assert [again for again, _, _ in map(ends, lines)] == [False, True, False, False, True, False, True]
+    assert all(ends(lines[at + 1])[2] == ends(lines[at])[2] for at in (0, 3, 5))
+    assert make.said.count("Running the failed tests again, alone") == 3
 
 
 def test_a_short_test_that_failed_in_parallel_is_repeated_alone(make):
