@@ -95,8 +95,9 @@ def post_worker_init(worker):
     worker.max_body = _config.max_body_bytes
     server = worker.app.wsgi().extensions["headrace"]
     server.start()
-    server.shortcut.start()
     worker.shortcut = server.shortcut
+    if worker.shortcut is not None:  # as in benchmarks/echo.py
+        worker.shortcut.start()
     worker.on_response = server.requests.count
     if _config.log_format == "json":
         worker.request_ids = RequestIds(_config.trusted_proxies > 0)
