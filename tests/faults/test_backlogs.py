@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from effects import http_node
+from linked_team import only_in_a_soak
 from servers import PATIENCE, until
 
 pytest.importorskip("celery")
@@ -23,6 +24,8 @@ BACKLOG = int(os.environ.get("HEADRACE_BACKLOG") or 400)
 CLIENTS = 8
 
 
+@pytest.mark.soak
+@only_in_a_soak
 def test_a_backlog_is_worked_off_once_and_floods_no_broker(team, effects, broker, record_property):
     found = team(workers=0)
     flow = found.web.add_flow({"nodes": [http_node("act", effects.url, {"n": "{{ trigger.n }}"})], "edges": []})

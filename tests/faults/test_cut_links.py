@@ -158,8 +158,16 @@ def test_a_worker_that_is_cut_off_for_longer_than_its_lease_writes_nothing(team,
 # Between the processes and the broker
 
 
-@pytest.mark.parametrize("fault", ["cut", "freeze"])
-@pytest.mark.parametrize("whose", ["web", "workers"])
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("whose", "fault"),
+    [
+        ("web", "cut"),
+        ("workers", "freeze"),
+        pytest.param("web", "freeze", marks=only_in_a_soak),
+        pytest.param("workers", "cut", marks=only_in_a_soak),
+    ],
+)
 def test_runs_go_on_without_the_broker(team, effects, whose, fault):
     flow = team.add_flow(effects.url)
     processes = [team.web] if whose == "web" else team.workers

@@ -3,7 +3,7 @@
 import signal
 
 import pytest
-from linked_team import IS_SOAK, LinkedTeam, only_in_a_soak, outage
+from linked_team import LinkedTeam, only_in_a_soak, outage
 from postgres_nodes import Node, need_postgres
 from servers import until
 
@@ -48,11 +48,12 @@ def make_team(tmp_path, tell):
 
 
 @pytest.mark.soak
+@only_in_a_soak
 def test_the_database_is_killed_and_starts_again(make_node, make_team, effects):
     node = make_node()
     team = make_team(node.url())
     absences = [(number, seconds) for number in (signal.SIGKILL, signal.SIGQUIT) for seconds in (1, LONG_SECONDS)]
-    for number, seconds in absences if IS_SOAK else absences[:1]:
+    for number, seconds in absences:
         path = f"kill-{number}-{seconds}"
         flow = team.add_flow(effects.url, path)
         seen = outage(team, path, lambda number=number: node.kill(number), node.start, seconds)
