@@ -307,13 +307,19 @@ def test_a_run_in_progress_waits_for_the_store(settings, proxy):
         assert run.status == "success" and len(pauses) == 8 and max(pauses) == value_store.MAX_PAUSE
 
 
-def test_a_run_whose_input_cannot_be_read_at_the_moment_is_put_off(settings, proxy, make_payloads):
+def pending(payloads):
+    """Return a pending run whose input is in the store."""
     with write():
         made = add_flow(flow("a"))
     run = Run.accept(made, id=new_id("run"), triggered_by="manual", input_bytes=len(VALUE))
-    make_payloads().keep(run.id, "input", VALUE)
+    payloads.keep(run.id, "input", VALUE)
     with write():
         execute(*run.insertion())
+    return run
+
+
+def test_a_run_whose_input_cannot_be_read_at_the_moment_is_put_off(settings, proxy, make_payloads):
+    run = pending(make_payloads())
     with running(settings) as dispatcher:
         dispatcher.resources.payloads.store.pause = lambda seconds: None
         proxy.cut()
@@ -327,12 +333,7 @@ def test_a_run_whose_input_cannot_be_read_at_the_moment_is_put_off(settings, pro
 
 
 def test_a_run_whose_input_is_missing_fails_with_the_reason(settings, moto, make_payloads):
-    with write():
-        made = add_flow(flow("a"))
-    run = Run.accept(made, id=new_id("run"), triggered_by="manual", input_bytes=len(VALUE))
-    make_payloads().keep(run.id, "input", VALUE)
-    with write():
-        execute(*run.insertion())
+    run = pending(make_payloads())
     moto.clear()
     with running(settings) as dispatcher:
         dispatcher.pick_up()
