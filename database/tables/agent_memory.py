@@ -252,7 +252,7 @@ def _delete(numbers: str, params: tuple[Any, ...]) -> int:
     """Delete the memories with the numbers of this SELECT. Return their count."""
     # So PostgreSQL executes the SELECT once. In the IN, one with locks may be executed again for each row, and then it
     # passes over the rows that it has locked, to others beyond its LIMIT.
-    sql = f"WITH chosen AS ({numbers}) DELETE FROM agent_memories WHERE number IN (SELECT number FROM chosen)"
+    sql = f"DELETE FROM agent_memories WHERE number IN (WITH chosen AS ({numbers}) SELECT number FROM chosen)"
     return int(execute(sql, params).rowcount)
 
 
