@@ -459,7 +459,8 @@ def _read_environment() -> dict[str, str]:
 # Variables for the start scripts, builds and tests, not for the server.
 OTHERS = {
     *("HEADRACE_WEB", "HEADRACE_EXTRAS", "HEADRACE_MEM_LIMIT", "HEADRACE_CPUS"),
-    *("HEADRACE_EXPECT_BROWSER", "HEADRACE_FAULTS_SEED", "HEADRACE_SOAK_SECONDS", "HEADRACE_TEST_DATABASE"),
+    *("HEADRACE_BACKLOG", "HEADRACE_EXPECT_BROWSER", "HEADRACE_FAULTS_SEED", "HEADRACE_ORDER_SEEDS"),
+    *("HEADRACE_SOAK_SECONDS", "HEADRACE_TEST_DATABASE"),
 }
 PREFIX = "HEADRACE_"
 MIN_SIMILARITY = 0.85  # similarity from which a name without the prefix counts as a misspelt setting of ours

@@ -67,9 +67,9 @@ def pass_bench(team, orders, service, random):
         team.kill(kind, LONG_DOWN if IS_LONG and random.random() < 0.5 else 1)
         orders.check_answers()
     team.mend()
-    orders.join()
+    orders.finish()
     until(lambda: not team.ask(UNFINISHED), "all runs end", SETTLE_SECONDS)
-    orders.join()
+    orders.finish()
     check(team, orders, service)
 
 

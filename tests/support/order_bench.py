@@ -340,7 +340,7 @@ class Orders:
             if call.done():
                 call.result()
 
-    def join(self):
+    def finish(self):
         """Return when all calls are answered."""
         while self._calls:
             self._calls.pop(0).result(2 * PATIENCE)
