@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -222,10 +223,11 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Startable) -> Any:
 
     An input that a trigger's `input_schema` refuses is a 422 with the errors and their places; no run is started.
 
-    For test runs: `definition` runs an unsaved draft, which must be valid. `until` executes only a node, its
-    predecessors and the nodes that it names as `steps.<id>`. `pinned` gives outputs of nodes that are then not
-    executed, nor are nodes that only they would need. A pinned node counts as executed, unless all its predecessors
-    were executed and took another branch: then it is skipped. Omitted nodes have no steps. `definition` and `pinned`
+    For test runs: `definition` runs an unsaved draft. Only the part of it that runs must be valid, and an unconnected
+    part with errors that no trigger starts is left out. `until` executes only a node, its predecessors and the nodes
+    that it names as `steps.<id>`. `pinned` gives outputs of nodes that are then not executed, nor are nodes that only
+    they would need. A pinned node counts as executed, unless all its predecessors were executed and took another
+    branch: then it is skipped. Omitted nodes have no steps. `definition` and `pinned`
     need the role editor.
     """
     dispatcher = get_dispatcher()
@@ -356,7 +358,7 @@ def _read_options(body: dict[str, Any], flow: Startable) -> Options | None:
     text = None if definition is None else read_definition({"definition": definition})
     if text is not None:
         with _limit_checks(text):
-            _check_draft(text, until)
+            _check_draft(text, until, pinned)
     return Options(text, until, pinned)
 
 
@@ -373,13 +375,10 @@ def _limit_checks(text: str) -> AbstractContextManager[None]:
     return SAVES.taken(get_user().id) if len(text) > LARGE else nullcontext()
 
 
-def _check_draft(text: str, until: str | None) -> None:
-    """Check that a draft to be run is valid, up to the node `until` if given."""
-    if until is None:
-        _validate(text, "active")
-    else:
-        plan, _ = definitions.plan_until(parse_json(text, "definition_json"), until, get_config().max_nodes)
-        find_triggers(plan)
+def _check_draft(text: str, until: str | None, pinned: dict[str, Pin]) -> None:
+    """Check the part of a draft that is to be run."""
+    part = definitions.plan_part(parse_json(text, "definition_json"), until, pinned, get_config().max_nodes)
+    find_triggers(replace(part, nodes=tuple(node for node in part.nodes if node.pinned is None)))
 
 
 def _validate(text: str, status: str) -> list[Trigger] | None:

@@ -6,23 +6,24 @@ incomplete but never malformed: `graph` checks ids and edges, `plan` also node t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from errors import DefinitionError, Issue
 
-from .builder import build_nodes, get_schema
+from .builder import build_nodes, check_edges, get_schema
 from .credential_usage import ERROR_FLOW, Use, check_uses, find_credentials, find_workflows
 from .diff import count_differences
 from .execution_plan import Config, Pin, Plan, PlannedNode, Retry, Settings
 from .node_graph import Edge, Graph, Issues, build_graph, report_unknown_keys
 from .outline import Outline, outline_nodes, sketch
 from .settings import read_settings
-from .subplan import cut_after, select_part
+from .subplan import find_unconnected, select_part
 
 __all__ = [
     "ERROR_FLOW", "Config", "Edge", "Graph", "Outline", "Pin", "Plan", "PlannedNode", "Retry", "Settings", "Use",
     "check", "check_uses", "count_differences", "find_credentials", "find_workflows",
-    "get_schema", "graph", "outline_nodes", "plan", "plan_until", "select_part", "sketch",
+    "get_schema", "graph", "outline_nodes", "plan", "plan_part", "select_part", "sketch",
 ]  # fmt: skip
 
 
@@ -37,35 +38,50 @@ def plan(definition: Any, max_nodes: int = 20_000) -> Plan:
     return made
 
 
-def plan_until(definition: Any, until: str, max_nodes: int = 20_000) -> tuple[Plan, frozenset[str]]:
-    """Return the plan for a run up to the node `until`, and the ids of the nodes left out of it.
+def plan_part(definition: Any, until: str | None, pinned: Mapping[str, Pin], max_nodes: int = 20_000) -> Plan:
+    """Return the plan of the part of a draft that a run executes, as `select_part` chooses it; only that is checked.
 
-    If nodes after `until` are incomplete, all nodes after it are left out.
+    Without `until`, unconnected parts with errors are left out, unless a trigger starts them or nothing else is left.
 
-    Raises: DefinitionError with the issues of the other nodes.
+    Raises: DefinitionError with the issues of the part, BadInput if a node or a branch does not exist.
     """
-    made, issues = check(definition, max_nodes)
-    if made is not None:
-        return made, frozenset()
-    earlier, later = cut_after(graph(definition, max_nodes), definition, until)
-    made, _ = check(earlier, max_nodes)
-    if made is None:
-        raise DefinitionError([issue for issue in issues if issue.node_id not in later])
-    return made, later
+    whole, shape, issues = _read(definition, max_nodes)
+    if whole is None or shape is None:
+        raise DefinitionError(issues)
+    bad = {issue.node_id for issue in issues}
+    part = select_part(whole, until, pinned, find_unconnected(whole, bad - pinned.keys()) if until is None else ())
+    ids = {node.id for node in part.nodes}
+    executed = {None, *(node.id for node in part.nodes if node.pinned is None and not node.disabled)}
+    wrong = Issues(issue for issue in issues if issue.node_id in executed)
+    check_edges(shape, wrong, ids)
+    if wrong:
+        raise DefinitionError(wrong)
+    return part if until is not None or pinned or part.left_out else whole
 
 
 def check(definition: Any, max_nodes: int = 20_000) -> tuple[Plan | None, list[Issue]]:
     """Return the plan, or None if the definition is invalid, and all issues."""
+    made, shape, issues = _read(definition, max_nodes)
+    if shape is not None:
+        check_edges(shape, issues, shape.nodes)
+    return (None if issues else made), issues
+
+
+def _read(definition: Any, max_nodes: int) -> tuple[Plan | None, Graph | None, Issues]:
+    """Return the plan, in which nodes with issues have no config; the graph; and the issues, except those of edges.
+
+    There is no plan, and no graph either, if the graph is malformed; no plan if the check was stopped.
+    """
     issues = Issues()
     shape = build_graph(definition, issues, max_nodes)
     if shape is None:
-        return None, issues
+        return None, None, issues
     if not shape.nodes:
         issues.add("nodes", "a flow needs at least one node")
     settings = read_settings(definition.get("settings"), issues)
     report_unknown_keys(definition, ("nodes", "edges", "settings"), "", issues)
     nodes = build_nodes(shape, issues)
-    return (None if issues else Plan(nodes, settings)), issues
+    return (Plan(nodes, settings) if len(nodes) == len(shape.nodes) else None), shape, issues
 
 
 def graph(definition: Any, max_nodes: int = 20_000) -> Graph:

@@ -30,6 +30,10 @@ MAX_NAMED_WAYS = 10  # ways out of a node in a message
 
 
 def build_nodes(shape: Graph, issues: Issues) -> tuple[PlannedNode, ...]:
+    """Return all nodes in order of execution; nodes with issues are sketches without a config, never to be executed.
+
+    There are fewer if the check was stopped. Edges are checked by `check_edges`.
+    """
     place = {id_: index for index, id_ in enumerate(shape.order)}
     file_place = {id_: index for index, id_ in enumerate(shape.nodes)}
     inputs = collect_inputs(shape, place)
@@ -37,9 +41,8 @@ def build_nodes(shape: Graph, issues: Issues) -> tuple[PlannedNode, ...]:
     planned, parts, schemas = [], 0, 0
     for id_ in shape.order:
         builder = _Builder(shape.nodes[id_], f"nodes[{file_place[id_]}]", place, shape.nodes, issues)
-        built = builder.build(inputs[id_], id_ not in sources)
-        if built is not None:
-            planned.append(built)
+        is_leaf = id_ not in sources
+        planned.append(builder.build(inputs[id_], is_leaf) or builder.sketch(inputs[id_], is_leaf))
         parts += builder.parts
         schemas += builder.schemas
         if parts > MAX_PARTS:
@@ -49,8 +52,7 @@ def build_nodes(shape: Graph, issues: Issues) -> tuple[PlannedNode, ...]:
             issues.add("nodes", message)
         if parts > MAX_PARTS or schemas > MAX_SCHEMA_WEIGHT or issues.is_full:
             break
-    _check_edges(shape, issues)
-    return tuple(planned) if issues else _addressing(planned)
+    return _addressing(planned)
 
 
 def collect_inputs(shape: Graph, place: Mapping[str, int]) -> dict[str, tuple[tuple[int, str | None], ...]]:
@@ -75,10 +77,12 @@ def _addressing(nodes: list[PlannedNode]) -> tuple[PlannedNode, ...]:
     return tuple(nodes)
 
 
-def _check_edges(shape: Graph, issues: Issues) -> None:
-    """Report edges from a branch that the source does not have, and edges into a trigger."""
-    ways = {id_: find_ways(raw) for id_, raw in shape.nodes.items()}
+def check_edges(shape: Graph, issues: Issues, ids: Collection[str]) -> None:
+    """Report edges from a branch that the source does not have, and edges into a trigger, between these nodes."""
+    ways = {id_: find_ways(shape.nodes[id_]) for id_ in ids}
     for edge in shape.edges:
+        if edge.source not in ids or edge.target not in ids:
+            continue
         if issues.is_full:
             break
         path = f"edges ({edge.source} -> {edge.target})"
@@ -174,6 +178,16 @@ class _Builder:
             addresses=frozenset(self.addresses),
         )
         return planned if len(self.issues) == before else None
+
+    def sketch(self, inputs: tuple[tuple[int, str | None], ...], is_leaf: bool) -> PlannedNode:
+        """Return the node without its config, as far as it is known after `build` found issues."""
+        type_, flag = self.raw["type"], self.raw.get("disabled") is True
+        node = REGISTRY.get(type_, REGISTRY["noop"])
+        ways = tuple(way for way in find_ways(self.raw) or () if way not in (None, "error"))
+        return PlannedNode(
+            self.place[self.id], self.id, type_, self.id, node, Config({}), inputs, is_leaf, disabled=flag,
+            branches=ways, references=frozenset(self.references), addresses=frozenset(self.addresses),
+        )  # fmt: skip
 
     def bad(self, key: str, message: str) -> None:
         self.issues.add(f"{self.path}.{key}", message, self.id)

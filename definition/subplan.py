@@ -7,44 +7,51 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
 
 from errors import BadInput
 
 from .execution_plan import Pin, Plan, PlannedNode
-from .node_graph import MAX_NAME, Graph, Issues
+from .node_graph import MAX_NAME, Issues
 
 
-def select_part(plan: Plan, until: str | None, pinned: Mapping[str, Pin]) -> Plan:
+def select_part(plan: Plan, until: str | None, pinned: Mapping[str, Pin], without: Collection[str] = ()) -> Plan:
     """Return the plan of the nodes that must run to reach the node `until`, or every leaf if it is None.
 
     Includes the ancestors of these nodes and the steps their expressions read. Excludes the ancestors that only
-    `pinned` nodes need. A pinned node counts as executed, but is skipped if all its ancestors run and skip it.
+    `pinned` nodes need, and the leaves `without`. A pinned node counts as executed, but is skipped if all its ancestors
+    run and skip it.
 
     Raises: BadInput if a node or a branch does not exist.
     """
     _check(plan, until, pinned)
-    needed = _needed(plan, until, pinned)
+    needed = _needed(plan, until, pinned, without)
     order = sorted(needed)
     place = {old: new for new, old in enumerate(order)}
     nodes = tuple(_placed(plan.nodes[old], place, until, pinned) for old in order)
     return Plan(nodes, plan.settings, until, tuple(node for node in plan.nodes if node.position not in needed))
 
 
-def cut_after(shape: Graph, definition: dict[str, Any], until: str) -> tuple[dict[str, Any], frozenset[str]]:
-    """Return the definition without the descendants of `until`, and their ids. `shape` is its graph."""
-    targets: dict[str, list[str]] = {}
-    for edge in shape.edges:
-        targets.setdefault(edge.source, []).append(edge.target)
-    later: set[str] = set()
-    rest = list(targets.get(until, ()))
-    while rest:
-        if (id_ := rest.pop()) not in later:
-            later.add(id_)
-            rest += targets.get(id_, ())
-    nodes = [node for id_, node in shape.nodes.items() if id_ not in later]
-    edges = [edge for edge in shape.edges if edge.source not in later and edge.target not in later]
-    return {**definition, "nodes": nodes, "edges": [list(edge) for edge in edges]}, frozenset(later)
+def find_unconnected(plan: Plan, bad: Collection[str | None]) -> frozenset[str]:
+    """Return the nodes of unconnected parts of the plan that contain a `bad` node and no trigger.
+
+    None of them if nothing else is left. Expressions that read a step connect nodes too.
+    """
+    parts = list(range(len(plan.nodes)))  # for each node, a node of the same part; the first one has itself
+
+    def first(at: int) -> int:
+        while parts[at] != at:
+            parts[at] = at = parts[parts[at]]
+        return at
+
+    for node in plan.nodes:
+        read = [plan.by_id[id_].position for id_ in node.references if id_ != "*"]
+        for at in (*(source for source, _ in node.inputs), *read):
+            low, high = sorted((first(at), first(node.position)))
+            parts[high] = low
+    wrong = {first(node.position) for node in plan.nodes if node.id in bad}
+    wrong -= {first(node.position) for node in plan.nodes if node.node.trigger and not node.disabled}
+    found = frozenset(node.id for node in plan.nodes if first(node.position) in wrong)
+    return found if len(found) < len(plan.nodes) else frozenset()
 
 
 def _check(plan: Plan, until: str | None, pinned: Mapping[str, Pin]) -> None:
@@ -69,12 +76,13 @@ def _ways(node: PlannedNode) -> tuple[str | None, ...]:
     return (*ways, "error") if node.on_error == "branch" and "error" not in ways else ways
 
 
-def _needed(plan: Plan, until: str | None, pinned: Collection[str]) -> set[int]:
+def _needed(plan: Plan, until: str | None, pinned: Collection[str], without: Collection[str]) -> set[int]:
     """Return the positions of the nodes in the subplan."""
     if until is not None:
         rest = [plan.by_id[until].position]
     else:
-        rest = [node.position for node in plan.nodes if node.is_leaf or node.id in pinned]
+        ends = [node for node in plan.nodes if node.is_leaf or node.id in pinned]
+        rest = [node.position for node in ends if node.id not in without]
     needed: set[int] = set()
     while rest:
         at = rest.pop()

@@ -55,11 +55,6 @@ class Options:
     def plan(self, saved: Callable[[], Plan], max_nodes: int) -> Plan:
         """Return the plan of the run; `saved` returns the flow's. Raises: BadInput if the options do not fit it."""
         text, until, pinned = self.definition, self.until, self.pinned
-        if text is None:
-            whole = saved()
-        elif until is None:
-            whole = engine.plan(orjson.loads(text), max_nodes)
-        else:
-            whole, later = definitions.plan_until(orjson.loads(text), until, max_nodes)
-            pinned = {id_: pin for id_, pin in pinned.items() if id_ not in later}
-        return whole if until is None and not pinned else definitions.select_part(whole, until, pinned)
+        if text is not None:
+            return definitions.plan_part(orjson.loads(text), until, pinned, max_nodes)
+        return saved() if until is None and not pinned else definitions.select_part(saved(), until, pinned)

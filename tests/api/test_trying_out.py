@@ -73,7 +73,18 @@ def test_up_to_a_node_a_draft_may_be_incomplete_after_it(owner, flow):
     assert start(owner, flow, 400, definition=draft)["details"]
 
 
-def test_a_draft_must_be_valid_as_an_active_flow_is(owner, flow):
+def test_a_half_built_draft_runs_without_the_unconnected_node_that_has_errors(owner, flow):
+    draft = {**DRAFT, "nodes": [*DRAFT["nodes"], {"id": "c", "type": "http", "config": {"url": ""}}]}
+    run = start(owner, flow, definition=draft, input=7)
+    assert (run["status"], run["output"], run["progress"]) == ("success", 7, {"done": 2, "total": 2})
+    joined = {**draft, "edges": [*draft["edges"], ["b", "c"]]}
+    [issue] = start(owner, flow, 400, definition=joined)["details"]
+    assert (issue["node_id"], issue["path"]) == ("c", "nodes[2].config.url")
+    saved = owner.put(f"/api/workflows/{flow['id']}", {"definition": draft, "status": "active"})
+    assert saved.status_code == 400 and saved.json["details"][0]["node_id"] == "c"
+
+
+def test_the_part_of_a_draft_that_runs_must_be_valid(owner, flow):
     wrong = {"nodes": [{"id": "a", "type": "http", "config": {"methd": "GET"}}]}
     answer = start(owner, flow, 400, definition=wrong)
     assert {(issue["node_id"], issue["path"]) for issue in answer["details"]} >= {("a", "nodes[0].config.methd")}

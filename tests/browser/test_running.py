@@ -132,6 +132,21 @@ def test_a_run_up_to_a_node_stops_there(editor):
     expect(editor.run_panel.get_by_text("up to “Set values”")).to_be_visible()
 
 
+def test_a_half_built_flow_can_be_run(editor, remote):
+    half = chain(node("start", "manual"), values("one", a=1), node("ask", "http", {"url": ""}))
+    half["nodes"].append(node("beside", "http", {"url": ""}))
+    editor.open(placed(half)).click("one")
+    editor.run_by("Run up to “Set values”")
+    assert editor.ended()["output"] == {"a": 1}
+    editor.run()
+    expect(editor.run_panel.get_by_text("The flow cannot run")).to_be_visible()
+    editor.click("ask")
+    editor.page.keyboard.press("Delete")
+    editor.run()
+    assert editor.ended()["output"] == {"a": 1}
+    editor.ran("beside", None)
+
+
 def test_a_flow_can_be_run_with_the_input_of_a_webhook_call(editor, axe):
     hook = node("hook", "webhook", {"path": "orders", "methods": ["POST"], "auth": "none"})
     definition = placed(chain(hook, values("double", twice="{{ input.body.n * 2 }}")))

@@ -7,7 +7,7 @@ from test_engine_properties import MANY, Model, flows, ways
 from world import Types, chain, flow, node, value
 
 import engine
-from definition import Pin, plan_until, select_part
+from definition import Pin, plan_part, select_part
 from errors import BadInput, DefinitionError, NodeError
 from nodes.base import Suspend
 
@@ -251,23 +251,81 @@ def test_a_subplan_of_everything_runs_like_the_plan(made):
     assert whole.nodes == plan.nodes and not whole.left_out and whole.until is None
 
 
-# Descendants of the node
+# Parts of incomplete drafts
 
 
 INCOMPLETE = node("c", "http", {"url": ""})
 
 
-def test_descendants_of_the_node_may_be_incomplete():
-    made, later = plan_until(chain(node("a", "manual"), node("b", "noop"), INCOMPLETE, "d"), "b")
-    assert [one.id for one in made.nodes] == ["a", "b"] and later == {"c", "d"}
+def ids(plan):
+    return [one.id for one in plan.nodes]
 
 
-def test_ancestors_of_the_node_may_not_be_incomplete():
+def wrong_in(definition, until=None, pinned=None):
     with pytest.raises(DefinitionError) as error:
-        plan_until(chain(node("a", "manual"), INCOMPLETE, "d", node("e", "nothing")), "d")
-    assert {issue.node_id for issue in error.value.details} == {"c"}
+        plan_part(definition, until, pinned or {})
+    return {issue.node_id for issue in error.value.details}
 
 
-def test_nodes_after_it_stay_known_in_a_complete_flow():
-    made, later = plan_until(chain(node("a", "manual"), "b", "c"), "b")
-    assert [one.id for one in made.nodes] == ["a", "b", "c"] and later == frozenset()
+def test_descendants_of_the_node_may_be_incomplete():
+    made = plan_part(chain(node("a", "manual"), node("b", "noop"), INCOMPLETE, "d"), "b", {})
+    assert ids(made) == ["a", "b"] and [one.id for one in made.left_out] == ["c", "d"]
+
+
+def test_nodes_beside_the_node_may_be_incomplete():
+    draft = {"nodes": [node("a", "manual"), node("b", "noop"), INCOMPLETE], "edges": [["a", "b"], ["a", "c"]]}
+    assert ids(plan_part(draft, "b", {})) == ["a", "b"]
+    assert wrong_in(draft) == {"c"}
+
+
+def test_ancestors_of_the_node_may_not_be_incomplete_unless_they_are_pinned():
+    draft = chain(node("a", "manual"), INCOMPLETE, "d", node("e", "nothing"))
+    assert wrong_in(draft, "d") == {"c"}
+    assert ids(plan_part(draft, "d", {"c": Pin(1)})) == ["c", "d"]
+
+
+def test_a_step_that_the_node_reads_may_not_be_incomplete():
+    draft = {"nodes": [INCOMPLETE, node("d", "set", {"values": {"x": "{{ steps.c }}"}})], "edges": []}
+    assert wrong_in(draft, "d") == {"c"}
+
+
+def test_a_valid_draft_is_planned_whole():
+    draft = chain(node("a", "manual"), "b")
+    assert plan_part(draft, None, {}) == engine.plan(draft)
+
+
+def test_an_unconnected_part_with_errors_is_left_out_unless_a_trigger_starts_it():
+    beside = [INCOMPLETE, node("d", "noop")]
+    draft = {"nodes": [node("a", "manual"), node("b", "noop"), *beside], "edges": [["a", "b"], ["c", "d"]]}
+    assert ids(plan_part(draft, None, {})) == ["a", "b"]
+    assert wrong_in({**draft, "edges": [["a", "b"], ["a", "c"], ["c", "d"]]}) == {"c"}
+    second = node("t", "manual")
+    assert wrong_in({"nodes": [*draft["nodes"], second], "edges": [*draft["edges"], ["t", "c"]]}) == {"c"}
+
+
+def test_a_part_that_another_one_reads_is_connected_with_it():
+    reader = node("b", "set", {"values": {"x": "{{ steps.c }}"}})
+    assert wrong_in({"nodes": [INCOMPLETE, node("a", "manual"), reader], "edges": [["a", "b"]]}) == {"c"}
+
+
+def test_a_draft_of_nothing_but_errors_is_refused():
+    assert wrong_in({"nodes": [INCOMPLETE, node("d", "nothing")], "edges": []}) == {"c", "d"}
+
+
+def test_edges_count_only_within_the_part():
+    draft = {
+        "nodes": [node("a", "if", {"condition": "{{ true }}"}), node("b", "noop"), node("c", "noop")],
+        "edges": [["a", "b", "true"], ["a", "c", "maybe"]],
+    }
+    assert ids(plan_part(draft, "b", {})) == ["a", "b"]
+    assert wrong_in(draft, "c") == {"a"}
+
+
+def test_a_disabled_node_may_be_incomplete_since_it_is_not_executed():
+    draft = chain(node("a", "manual"), INCOMPLETE | {"disabled": True}, "d")
+    assert ids(plan_part(draft, None, {})) == ["a", "c", "d"]
+    assert engine.run(plan_part(draft, None, {}), engine.Job("run_1", 5)).output == 5
+
+
+def test_settings_of_the_flow_must_be_valid():
+    assert wrong_in({**chain(node("a", "manual"), "b"), "settings": {"timeout": "long"}}, "a") == {None}

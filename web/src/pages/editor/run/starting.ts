@@ -47,10 +47,9 @@ export function bodyOf(known: Known, options: StartOptions, mayEdit: boolean): S
     const given = id === until ? undefined : asGiven(known, id, pin);
     if (given !== undefined) pins[id] = given;
   }
-  // A run up to a node works with an incomplete flow too, but only if the definition is sent: a saved flow must be
-  // valid.
+  // An incomplete flow can run too, but only if the definition is sent: then only the part that runs must be valid.
   const isIncomplete = known.check?.problems.some((problem) => problem.level === "error") ?? false;
-  const isSaved = known.definition === known.saved && (until === null || !isIncomplete);
+  const isSaved = known.definition === known.saved && !isIncomplete;
   return {
     input,
     definition: isSaved ? null : known.definition,
