@@ -42,15 +42,18 @@ run: .venv/runtime.stamp $(patsubst %,.venv/%.stamp,$(sort $(EXTRAS) $(INSTALLED
 web: web/dist/.stamp  ## build the browser app
 	@echo "The browser app is in web/dist, $$(du -sh web/dist | cut -f1)B with its compressed forms"
 
-# `make test` runs the short tests, within minutes: tests marked `slow` are skipped, and properties are tested with a fifth
-# of the examples. `make test-all` runs every test in three parts, and some of them again on PostgreSQL. Short tests share the machine, three processes for two
+# `make test` runs the short tests, within minutes: tests marked `slow` are skipped. `make test-all` runs every test in three
+# parts, and some of them again on PostgreSQL. Both test properties with a fifth of the examples, and every fifth moment of a
+# crash, other ones each day, and leave out tests marked `nightly`; EXAMPLES=full is for all of it. Short tests share the machine, three processes for two
 # cores, since some wait; they keep the order of their files, in which slower folders come first. Tests that kill servers
-# mostly wait, so browser tests run beside them. Benchmarks have the machine for themselves, and so has schemathesis, which
-# keeps a process busy for seconds before its first test.
+# mostly wait, so browser tests run beside them. Benchmarks share the machine with schemathesis alone, which keeps a
+# process busy for seconds before its first test.
 LONG := tests/faults tests/clients tests/browser
 ALONE := tests/test_benchmarks.py tests/api/test_schemathesis.py
+EXAMPLES ?= quick
+PROFILE := --hypothesis-profile $(EXAMPLES)
 SHORT := $(addprefix --ignore=,$(LONG) $(ALONE))
-QUICK := -m 'not slow' --hypothesis-profile quick
+QUICK := -m 'not slow' $(PROFILE)
 # Hundreds of tests start Python: it must find its compiled modules, even if a container disables writing them.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 SHARED := --dist loadfile --numprocesses
@@ -78,21 +81,21 @@ endif
 # Browser tests are skipped without Chromium. They run last, so that skipped tests and reasons are printed last.
 test-all: .venv/dev.stamp  ## run all tests, browser tests on a new build
 	@$(call build_web,tests of it are skipped or fail)
-	@$(IN_MEMORY) $(call beside,$(SHORT_ONES),$(SHORT))
-	@$(PYTEST) $(ALONE)
+	@$(IN_MEMORY) $(call beside,$(SHORT_ONES) $(PROFILE),$(SHORT) $(PROFILE))
+	@$(IN_MEMORY) $(call beside,$(SHARED) 2 $(ALONE) $(PROFILE),$(ALONE) $(PROFILE))
 	@$(MAKE) --no-print-directory test-postgres
-	@$(IN_MEMORY) $(call beside,$(SHARED) 6 -rs $(LONG),$(LONG))
+	@$(IN_MEMORY) $(call beside,$(SHARED) 6 -rs $(LONG) $(PROFILE),$(LONG) $(PROFILE))
 
 # Suites of everything that a database can make different. Each test has a PostgreSQL database of its own; without the
 # programs of PostgreSQL, this is said and nothing is tested. Slow tests are left out, except those marked `postgres`.
-POSTGRES := tests/database tests/dispatch tests/scheduler tests/agents tests/api \
-	$(addprefix tests/faults/test_,doubts.py kills.py stops.py threads.py)
+# Those that kill servers take longest, so they come first.
+POSTGRES := $(addprefix tests/faults/test_,kills.py stops.py doubts.py threads.py) \
+	tests/database tests/dispatch tests/scheduler tests/agents tests/api
 # Files of these folders that are not about what the database has.
 NOT_POSTGRES := tests/scheduler/test_cron.py $(addprefix tests/agents/test_,hostile_models.py llm.py model_choice.py \
 	model_names.py) $(addprefix tests/api/test_,catalogue.py contract_table.py credential_checks.py description.py \
-	importing.py previews.py static_app.py)
-POSTGRES_ONES := $(POSTGRES) $(addprefix --ignore=,$(ALONE) $(NOT_POSTGRES)) -m 'not slow or postgres' \
-	--hypothesis-profile quick
+	every_route.py importing.py previews.py static_app.py)
+POSTGRES_ONES := $(POSTGRES) $(addprefix --ignore=,$(ALONE) $(NOT_POSTGRES)) -m 'not slow or postgres' $(PROFILE)
 
 test-postgres: export HEADRACE_TEST_DATABASE = postgres
 test-postgres: .venv/dev.stamp  ## run the suites that use the database on PostgreSQL; select tests with ARGS="tests/dispatch"
@@ -111,10 +114,10 @@ fix: .venv/dev.stamp  ## format the Python code, and apply ruff's automatic fixe
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-check: lint  ## lint, then all tests, including those of generated documents
-ifdef HAS_WEB
-	@$(MAKE) --no-print-directory check-web web
-endif
+# mypy and the checks of the browser app use one core each.
+check: .venv/dev.stamp  ## lint, then all tests, including those of generated documents
+	@$(MAKE) --no-print-directory lint $(if $(HAS_WEB),& \
+		$(MAKE) --no-print-directory check-web web; web=$$?; wait $$! && exit $$web)
 	@$(MAKE) --no-print-directory test-all
 
 check-web: .venv/runtime.stamp web/node_modules/.stamp  ## the browser app's part of check: lint, types, unit tests
@@ -132,7 +135,7 @@ screenshots: .venv/dev.stamp web/dist/.stamp  ## take screenshots of the browser
 	@PYTHONPATH=.:tests/support $(BIN)/python tests/browser/screenshots.py $(ARGS)
 
 soak: .venv/dev.stamp  ## kill servers at random for ten minutes (HEADRACE_SOAK_SECONDS); select with ARGS="-k word"
-	@HEADRACE_SOAK_SECONDS=$${HEADRACE_SOAK_SECONDS:-600} $(BIN)/python -m pytest tests/faults -m soak -o faulthandler_timeout=0 $(ARGS)
+	@HEADRACE_SOAK_SECONDS=$${HEADRACE_SOAK_SECONDS:-600} $(BIN)/python -m pytest tests/faults -m "soak or nightly" -o faulthandler_timeout=0 $(ARGS)
 
 bench: .venv/dev.stamp  ## run all benchmarks of docs/performance.md, each for a short time
 	@$(BIN)/python benchmarks/engine.py
@@ -163,6 +166,7 @@ lock: $(BIN)/python  ## pin all packages of pyproject.toml and the .in files, ke
 		$(LOCK) --constraint requirements.txt --output-file extras/$$extra.txt - || exit 1; done
 	@$(call packages,p["dependencies"] + sum(extras.values()$(comma) [])) | \
 		$(LOCK) --constraint requirements.txt --output-file extras/dev.txt -
+	@$(LOCK) --output-file extras/uv/uv.txt extras/uv/uv.in
 	@$(LOCK) --output-file web/node.txt web/node.in
 	@$(LOCK) --output-file tests/clients/python.txt tests/clients/python.in
 
@@ -182,10 +186,12 @@ clean:  ## remove everything that other targets created, but never data/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-# extras/dev.txt has the runtime packages too.
+# extras/dev.txt has the runtime packages too. uv needs a tenth of pip's time; where it does not work, pip does.
 .venv/dev.stamp: requirements.txt extras/dev.txt | $(BIN)/python
 	@echo "Installing packages for development"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r extras/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r extras/uv/uv.txt && \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r extras/dev.txt || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -r extras/dev.txt
 	@touch $@ .venv/runtime.stamp
 
 web/node_modules/.stamp: web/package.json web/package-lock.json | $(BIN)/python

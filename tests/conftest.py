@@ -50,7 +50,12 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def pytest_collection_modifyitems(items):
-    """On PostgreSQL, skip tests that are about SQLite alone."""
+    """Skip tests of a night if not all examples are tried, and on PostgreSQL those that are about SQLite alone."""
+    from properties import tries_all  # a plugin: pytest imports it first
+
+    for item in () if tries_all() else items:
+        if item.get_closest_marker("nightly"):
+            item.add_marker(pytest.mark.skip(reason="takes long; EXAMPLES=full runs it"))
     for item in items if ON_POSTGRES else ():
         for marker in item.iter_markers("sqlite_only"):
             item.add_marker(pytest.mark.skip(reason=marker.args[0]))

@@ -48,6 +48,7 @@ def folder(tmp_path):
     python.parent.mkdir(parents=True)
     python.write_text(PYTHON)
     python.chmod(0o755)
+    put(python.with_name("uv"), '#!/bin/sh\necho "uv $*" >> told\nexit ${UV:-0}\n')
     return tmp_path
 
 
@@ -57,7 +58,7 @@ def make(folder):
 
     def run(*args, fails=False, **settings):
         (folder / "told").unlink(missing_ok=True)
-        unset = ("HEADRACE_TEST_DATABASE", "EXTRAS", "MAKEFLAGS", "MAKELEVEL", "WEB", "HEADRACE_WEB")
+        unset = ("HEADRACE_TEST_DATABASE", "EXTRAS", "EXAMPLES", "MAKEFLAGS", "MAKELEVEL", "WEB", "HEADRACE_WEB")
         env = {key: value for key, value in os.environ.items() if key not in unset}
         env |= {"PATH": f"{folder / 'machine'}:{env['PATH']}", **settings}
         done = subprocess.run(["make", *args], cwd=folder, env=env, text=True, capture_output=True, timeout=60)
@@ -111,32 +112,49 @@ def test_an_unknown_extra_is_named_and_nothing_starts(make):
 # The tests
 
 
+def test_packages_for_development_are_installed_by_uv(make):
+    by_pip, by_uv, tests = make("test")
+    assert by_pip == f"{PIP} extras/uv/uv.txt" and tests.startswith("-m pytest")
+    assert by_uv == "uv pip install --quiet --python .venv/bin/python --require-hashes -r extras/dev.txt"
+
+
+def test_packages_for_development_are_installed_by_pip_if_uv_fails(make):
+    assert make("test", UV="1")[2] == f"{PIP} extras/dev.txt"
+
+
 def ends(line):
-    """Return the part of the tests that a line runs, and True if it repeats failed ones."""
-    return "--last-failed" in line, "--numprocesses" in line, line.partition(";")[0].split()[-1]
+    """Return whether a line repeats failed tests, whether in parallel, and the last part of the tests that it names."""
+    words = line.partition(";")[0].partition(" --hypothesis-profile")[0].split()
+    return "--last-failed" in line, "--numprocesses" in line, words[-1]
 
 
 def test_short_tests_run_in_one_part_without_slow_ones(make):
-    (line,) = make("test")[1:]
+    (line,) = make("test")[2:]
     assert ends(line)[:2] == (False, True)
     assert "-m not slow --hypothesis-profile quick" in line
     assert "--ignore=tests/faults --ignore=tests/clients --ignore=tests/browser" in line
 
 
 def test_all_tests_run_in_three_parts_and_some_on_postgres_too(make):
-    *lines, on_postgres, last = make("test-all")[1:]
+    *lines, on_postgres, last = make("test-all")[2:]
     assert [ends(line) for line in [*lines, last]] == [
         (False, True, "--ignore=tests/api/test_schemathesis.py"),
-        (False, False, "tests/api/test_schemathesis.py"),
+        (False, True, "tests/api/test_schemathesis.py"),
         (False, True, "tests/browser"),
     ]
     assert "-rs" in last.split(), "what is skipped, such as tests in a browser, is said last"
-    assert not any("slow" in line or "profile" in line for line in [*lines, last])
+    assert not any("slow" in line for line in [*lines, last])
     assert [on_postgres] == make("test-postgres")
 
 
+@pytest.mark.parametrize("target", ["test", "test-all"])
+def test_a_fifth_of_the_examples_is_tried_unless_all_are_asked_for(make, target):
+    assert all("--hypothesis-profile quick" in line for line in make(target)[2:])
+    assert all("--hypothesis-profile full" in line for line in make(target, "EXAMPLES=full")[2:])
+
+
 def test_suites_run_on_postgres(make):
-    (line,) = make("test-postgres")[1:]
+    (line,) = make("test-postgres")[2:]
     assert line.endswith("--hypothesis-profile quick; database: postgres")
     assert "-m not slow or postgres" in line and "--ignore=tests/api/test_schemathesis.py" in line
     named = [word.removeprefix("--ignore=") for word in line.split() if "tests/" in word]
@@ -144,13 +162,13 @@ def test_suites_run_on_postgres(make):
 
 
 def test_tests_on_postgres_can_be_selected(make):
-    assert make("test-postgres", "ARGS=tests/faults -k kills")[1:] == [
+    assert make("test-postgres", "ARGS=tests/faults -k kills")[2:] == [
         "-m pytest tests/faults -k kills; database: postgres"
     ]
 
 
 def test_the_other_parts_run_the_tests_that_the_first_ignores(make):
-    short, alone, _, long = make("test-all")[1:]
+    short, alone, _, long = make("test-all")[2:]
     others = [word for line in (alone, long) for word in line.split() if word.startswith("tests/")]
     assert sorted(others) == sorted(re.findall(r"--ignore=(\S+)", short))
     assert all((ROOT / path).exists() for path in others)
@@ -159,30 +177,30 @@ def test_the_other_parts_run_the_tests_that_the_first_ignores(make):
 def test_the_check_runs_all_tests(make, folder):
     for tool in ("ruff", "mypy"):
         put(folder / ".venv" / "bin" / tool, "#!/bin/sh\n")
-    tests = make("test-all")[1:]
+    tests = make("test-all")[2:]
     assert make("check")[-4:] == tests
 
 
 def test_tests_that_failed_in_parallel_are_repeated_alone_and_reported(make):
-    lines = make("test-all", BESIDE="1")[1:]
-    assert [again for again, _, _ in map(ends, lines)] == [False, True, False, False, True, False, True]
-    assert all(ends(lines[at + 1])[2] == ends(lines[at])[2] for at in (0, 3, 5))
-    assert make.said.count("Running the failed tests again, alone") == 3
+    lines = make("test-all", BESIDE="1")[2:]
+    assert [again for again, _, _ in map(ends, lines)] == [False, True] * 4
+    assert all(ends(lines[at + 1])[2] == ends(lines[at])[2] for at in (0, 2, 4, 6))
+    assert make.said.count("Running the failed tests again, alone") == 4
 
 
 def test_a_short_test_that_failed_in_parallel_is_repeated_alone(make):
-    first, again = make("test", BESIDE="1")[1:]
+    first, again = make("test", BESIDE="1")[2:]
     assert ends(again)[0] and "-m not slow" in first and "-m not slow" in again
 
 
 @pytest.mark.parametrize("target", ["test", "test-all"])
 def test_a_test_that_fails_alone_too_fails_the_command(make, target):
-    assert len(make(target, BESIDE="1", ALONE="1", fails=True)[1:]) == 2
+    assert len(make(target, BESIDE="1", ALONE="1", fails=True)[2:]) == 2
 
 
 @pytest.mark.parametrize("target", ["test", "test-all"])
 def test_tests_that_could_not_run_are_not_repeated(make, target):
-    assert len(make(target, BESIDE="2", fails=True)[1:]) == 1
+    assert len(make(target, BESIDE="2", fails=True)[2:]) == 1
 
 
 # The browser app
@@ -248,7 +266,7 @@ def test_a_failed_build_of_the_app_does_not_prevent_a_start(make, web, folder, s
 @pytest.mark.parametrize("words", [["test-all"], ["test", "ARGS=tests/browser -k menu"]], ids=["all", "in a browser"])
 def test_the_app_is_built_once_before_its_tests(make, web, words):
     first = make(*words)
-    assert first[1:3] == [CI, BUILD] and "-m pytest" in first[3]
+    assert first[2:4] == [CI, BUILD] and "-m pytest" in first[4]
     assert BUILD not in make(*words)
     change(web / "src" / "main.tsx")
     assert make(*words)[0] == BUILD
@@ -315,11 +333,12 @@ def test_clean_removes_the_build_and_no_source(make, web):
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 # Their packages are in separate folders.
-OF_THEIR_OWN = (ROOT / "web", ROOT / "tests/clients")
+OF_THEIR_OWN = (ROOT / "web", ROOT / "extras/uv", ROOT / "tests/clients")
 LOCKS = sorted(
     [
         ROOT / "requirements.txt",
         *ROOT.glob("extras/*.txt"),
+        *ROOT.glob("extras/uv/*.txt"),
         *ROOT.glob("web/*.txt"),
         *ROOT.glob("tests/clients/*.txt"),
     ]

@@ -21,6 +21,7 @@ from itertools import product
 from typing import NamedTuple
 
 import pytest
+from properties import sample
 from test_layers import ROOT, sources
 
 pytestmark = pytest.mark.slow
@@ -291,7 +292,7 @@ def texts(pattern, size):
     pairs = [
         pair for pair in product([*letters, *words], repeat=2) if not set(pair) <= set(words) or pair[0] == pair[1]
     ]
-    for first, second in pairs:
+    for first, second in sample(pairs):
         in_turns, in_halves = (first + second) * size, (first * size)[: size // 2] + (second * size)
         made = (in_turns,) if first == second else (in_turns, in_halves)
         yield from (text[:size] + tail for text in made for tail in TAILS)

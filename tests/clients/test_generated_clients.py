@@ -77,6 +77,7 @@ def generator():
     return programs
 
 
+@pytest.mark.nightly
 def test_a_generated_python_client_passes_mypy_and_uses_the_server(described, generator, server):
     made = described / "python"
     command = ("openapi-python-client", "generate", "--path", described / "openapi.json", "--output-path", made)

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from effects import http_node
-from linked_team import only_in_a_soak
 from servers import PATIENCE, until
 
 pytest.importorskip("celery")
@@ -25,7 +24,7 @@ CLIENTS = 8
 
 
 @pytest.mark.soak
-@only_in_a_soak
+@pytest.mark.nightly
 def test_a_backlog_is_worked_off_once_and_floods_no_broker(team, effects, broker, record_property):
     found = team(workers=0)
     flow = found.web.add_flow({"nodes": [http_node("act", effects.url, {"n": "{{ trigger.n }}"})], "edges": []})

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from linked_team import COMMIT, IS_SOAK, LEASE_SECONDS, LinkedTeam, only_in_a_soak, outage
+from linked_team import COMMIT, IS_SOAK, LEASE_SECONDS, LinkedTeam, outage
 from message_brokers import RabbitMQ, serving
 from postgres import create
 from servers import until
@@ -164,8 +164,8 @@ def test_a_worker_that_is_cut_off_for_longer_than_its_lease_writes_nothing(team,
     [
         ("web", "cut"),
         ("workers", "freeze"),
-        pytest.param("web", "freeze", marks=only_in_a_soak),
-        pytest.param("workers", "cut", marks=only_in_a_soak),
+        pytest.param("web", "freeze", marks=pytest.mark.nightly),
+        pytest.param("workers", "cut", marks=pytest.mark.nightly),
     ],
 )
 def test_runs_go_on_without_the_broker(team, effects, whose, fault):
@@ -186,7 +186,7 @@ def test_runs_go_on_without_the_broker(team, effects, whose, fault):
 
 
 @pytest.mark.soak
-@only_in_a_soak
+@pytest.mark.nightly
 def test_a_broker_comes_back_without_its_queues(team, effects, broker):
     flow = team.add_flow(effects.url)
     ids = team.start_runs(flow, 5)

@@ -3,7 +3,7 @@
 import signal
 
 import pytest
-from linked_team import LinkedTeam, only_in_a_soak, outage
+from linked_team import LinkedTeam, outage
 from postgres_nodes import Node, need_postgres
 from servers import until
 
@@ -48,7 +48,7 @@ def make_team(tmp_path, tell):
 
 
 @pytest.mark.soak
-@only_in_a_soak
+@pytest.mark.nightly
 def test_the_database_is_killed_and_starts_again(make_node, make_team, effects):
     node = make_node()
     team = make_team(node.url())
@@ -63,7 +63,7 @@ def test_the_database_is_killed_and_starts_again(make_node, make_team, effects):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("way", [pytest.param("proxy", marks=only_in_a_soak), "hosts"])
+@pytest.mark.parametrize("way", [pytest.param("proxy", marks=pytest.mark.nightly), "hosts"])
 def test_a_standby_takes_over_and_no_accepted_run_is_lost(make_node, make_team, effects, way):
     """Its address is that of the old primary, or the second one in DATABASE_URL."""
     old = make_node()

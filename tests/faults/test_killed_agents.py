@@ -30,6 +30,7 @@ def test_a_finished_call_is_not_made_again(server, llm, effects):
     never.set()
 
 
+@pytest.mark.nightly
 def test_of_several_calls_only_the_unfinished_ones_are_made(server, llm, effects):
     llm.then(
         calls(
@@ -63,6 +64,7 @@ def test_an_interrupted_call_in_doubt_is_reported_to_the_model_and_not_repeated(
     assert "may or may not have taken effect" in llm.requests[1].messages[-1]["content"]
 
 
+@pytest.mark.nightly
 def test_a_flow_that_an_agent_waits_for_runs_once(server, llm, effects):
     nodes = [
         {"id": "called", "type": "called"},
@@ -83,6 +85,7 @@ def test_a_flow_that_an_agent_waits_for_runs_once(server, llm, effects):
     assert len([run for run in runs if run["workflow_name"] == "Notify"]) == 1
 
 
+@pytest.mark.nightly
 def test_a_question_and_its_answer_survive(server, llm, effects):
     spec = {**POST, "approval": True}
     server.call("POST", "/api/agents", {"id": "asker", "name": "Asker", "instructions": "x", "tools": [spec]})
@@ -107,7 +110,7 @@ def test_a_question_and_its_answer_survive(server, llm, effects):
     assert [made["status"] for made in answer["tool_calls"]] == ["success", "failed"]
 
 
-@pytest.mark.parametrize("lands", ["before", "after"])
+@pytest.mark.parametrize("lands", [pytest.param("before", marks=pytest.mark.nightly), "after"])
 def test_an_approval_interrupted_by_a_kill_counts_once(server, llm, effects, lands):
     """The server is killed before or during the approved call, and the run resumes with it."""
     spec = {**POST, "approval": True}
@@ -128,6 +131,7 @@ def test_an_approval_interrupted_by_a_kill_counts_once(server, llm, effects, lan
     assert server.request("POST", f"/api/runs/{first['run_id']}/resume", again)[0] == 409
 
 
+@pytest.mark.nightly
 def test_agents_survive_kills_at_any_moment(server, llm, effects, seeded, rounds):
     turns = [post(effects.url), call("store_set", {"key": "k", "value": 1}), post(effects.url), say("Done.")]
     # By the length of the conversation, because a kill may lose an answer.

@@ -117,7 +117,7 @@ def check(path, calls):
     assert len(calls.told) > CALLS / 10
 
 
-@pytest.mark.parametrize("way", ["webhook", "run"])
+@pytest.mark.parametrize("way", ["webhook", pytest.param("run", marks=pytest.mark.nightly)])
 def test_processes_are_killed_while_the_loop_answers(tmp_path, serve, seeded, rounds, start_calls, way):
     server = serve(HEADRACE_GRACE=5)
     flow = server.add_flow(quick("known", id="{{ run.id }}"))
@@ -147,6 +147,7 @@ def test_processes_are_killed_while_the_loop_answers(tmp_path, serve, seeded, ro
     check(server.database, calls)
 
 
+@pytest.mark.nightly
 def test_replaced_workers_leave_no_call_without_a_response(serve, start_calls):
     server = serve(command=(*GUNICORN, "--max-requests", "300"))
     server.add_flow(quick("known", id="{{ run.id }}"))

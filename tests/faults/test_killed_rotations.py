@@ -132,7 +132,10 @@ print(killed)
 """
 
 
-@pytest.mark.parametrize("new_key", ["", "the new key of the test"], ids=["file", "variable"])
+@pytest.mark.parametrize(
+    "new_key",
+    [pytest.param("", id="file", marks=pytest.mark.nightly), pytest.param("the new key of the test", id="variable")],
+)
 def test_a_rotation_killed_at_any_step_leaves_one_key_that_decrypts_everything(tmp_path, new_key):
     (killed,) = said(start_python(HARNESS, tmp_path, new_key))
     # Each credential is a statement, and there are files and transactions.

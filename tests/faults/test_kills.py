@@ -26,7 +26,7 @@ def crashes(effects):
     return Crashes(effects)
 
 
-@pytest.mark.parametrize("durability", ["full", "normal"])
+@pytest.mark.parametrize("durability", [pytest.param("full", marks=pytest.mark.nightly), "normal"])
 def test_a_server_is_killed_repeatedly(tmp_path, serve, start_load, effects, crashes, at_random, rounds, durability):
     server = serve(HEADRACE_DURABILITY=durability)
     load = start_load(server.add_flow(Flow(effects.url).definition), server)

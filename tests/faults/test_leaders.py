@@ -6,7 +6,6 @@ import signal
 from collections import Counter
 
 import pytest
-from linked_team import only_in_a_soak
 from record import check_effects
 from servers import processes, states_of, until
 from test_killed_schedules import scheduled
@@ -122,7 +121,7 @@ def test_an_older_build_leaves_runs_with_new_node_types_to_newer_ones(team, tmp_
 
 
 @pytest.mark.soak
-@only_in_a_soak
+@pytest.mark.nightly
 def test_processes_go_on_after_a_newer_build_migrated_the_database_and_older_ones_do_not_start(team):
     found = team(workers=1)
     found.ask("INSERT INTO schema_migration (name, applied) VALUES ('9999_future', now()) RETURNING name")

@@ -35,6 +35,7 @@ def test_an_agent_is_released_when_its_server_stops_and_its_time_counts(server, 
     never.set()
 
 
+@pytest.mark.nightly
 def test_a_call_interrupted_by_a_stop_is_reported_to_the_model_and_not_repeated(server, llm, effects):
     llm.then(post(effects.held), say("I cannot know."))
     id_ = ask(server)
@@ -47,6 +48,7 @@ def test_a_call_interrupted_by_a_stop_is_reported_to_the_model_and_not_repeated(
     assert "may or may not have taken effect" in llm.requests[1].messages[-1]["content"]
 
 
+@pytest.mark.nightly
 def test_an_answer_within_the_grace_period_is_recorded(serve, settings, llm, effects):
     server = serve(HEADRACE_GRACE=10, **settings)
     add_agent(server)
@@ -62,6 +64,7 @@ def test_an_answer_within_the_grace_period_is_recorded(serve, settings, llm, eff
     assert answer["tool_calls"][0]["status"] == "success"
 
 
+@pytest.mark.nightly
 def test_a_task_cancelled_through_another_worker_takes_no_further_step(serve, settings, llm, effects):
     one, other = serve(WEB_CONCURRENCY=1, **settings), serve(WEB_CONCURRENCY=1, **settings)
     add_agent(one)

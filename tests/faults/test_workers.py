@@ -71,6 +71,7 @@ def test_workers_execute_a_backlog_each_run_once(team, effects):
     assert max(effects.seen().values()) == 1
 
 
+@pytest.mark.nightly
 def test_all_workers_of_a_machine_hear_the_broker(team, broker):
     team()
     with Connection(broker.url) as connection:
@@ -111,6 +112,7 @@ def test_a_worker_that_stops_gives_its_runs_back(team, effects):
     assert {run.deaths for run in all_ended(team, ids)} == {0}
 
 
+@pytest.mark.nightly
 def test_workers_without_a_broker_ask_the_database(team, effects):
     team = team(CELERY_BROKER_URL="")
     ids = start_runs(team.web, team.web.add_flow(definition(effects.url)), 30)
@@ -125,6 +127,7 @@ def test_a_caller_waits_for_a_run_of_web_while_no_worker_runs(team, effects):
     assert team.ask("SELECT status FROM runs WHERE id = %s", waiting)[0].status == "pending"
 
 
+@pytest.mark.nightly
 def test_a_silent_broker_delays_no_caller(team, effects, broker):
     team = team()
     flow = team.web.add_flow(definition(effects.url))
@@ -158,6 +161,7 @@ def count_messages(broker):
     return count
 
 
+@pytest.mark.nightly
 def test_messages_that_come_again_and_again_and_of_no_run_change_nothing(team, effects, broker, seeded):
     team = team()
     flow = team.web.add_flow(definition(effects.url))
@@ -202,6 +206,7 @@ def test_the_web_process_is_killed_and_workers_end_what_it_had_accepted(team, ef
     check(team, [*ids, *[run.id for run in awaited]], effects)
 
 
+@pytest.mark.nightly
 def test_a_worker_stops_while_its_broker_is_down(team, effects, broker):
     team = team()
     broker.kill()

@@ -14,7 +14,8 @@ from world import ROOT
 
 DIST = ROOT / "web" / "dist" / "index.html"
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+# The first needs least time: it has no windows at all.
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 # axe-core's rules: WCAG 2.2 at level AA with its earlier versions, and best practices.
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 VIOLATED = """addEventListener("securitypolicyviolation", (event) =>
@@ -30,7 +31,7 @@ def find_executable():
 def missing_requirement():
     """Return the reason why browser tests cannot run here, or None."""
     if find_executable() is None:
-        return "there is no Chromium; on Debian: apt install chromium"
+        return "there is no Chromium; on Debian: apt install chromium-headless-shell"
     if not DIST.exists():
         return "the browser app is not built: make web"
     if not AXE.exists():

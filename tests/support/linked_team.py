@@ -10,7 +10,6 @@ from collections import Counter, defaultdict
 from types import SimpleNamespace
 
 import psycopg
-import pytest
 from effects import http_node
 from psycopg.rows import namedtuple_row
 from record import check_effects
@@ -22,7 +21,6 @@ LEASE_SECONDS = 3  # of the servers in servers.py
 # With this a recorder commits: the extended protocol has it as a statement without a name.
 COMMIT = "\0COMMIT\0"
 IS_SOAK = bool(os.environ.get("HEADRACE_SOAK_SECONDS"))
-only_in_a_soak = pytest.mark.skipif(not IS_SOAK, reason="takes long; `make soak` runs it")
 CALLERS = 3
 PAUSE = 0.1  # of a caller between two calls
 

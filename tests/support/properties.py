@@ -1,4 +1,6 @@
-"""The number of examples of a property test: the number in the test, and a fifth of it in `make test`."""
+"""How much a property is tested: with the examples that the test names, and with a fifth of them in `make test`."""
+
+from datetime import date
 
 from hypothesis import HealthCheck, settings
 
@@ -12,3 +14,17 @@ settings.load_profile("full")
 def examples(count):
     """Return `count`, reduced as the profile reduces 100: `@settings(max_examples=examples(300))`."""
     return max(1, count * settings.default.max_examples // 100)
+
+
+def tries_all():
+    """Return True if the profile tries all examples."""
+    return settings.default.max_examples >= 100
+
+
+def sample(items):
+    """Return the items of a long list that are tested today: all, or as much of them as the profile has of examples.
+
+    Every item's day comes, and a test that failed and is repeated has the same items.
+    """
+    step = 100 // settings.default.max_examples
+    return items if len(items) < 2 * step else items[date.today().toordinal() % step :: step]
