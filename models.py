@@ -15,6 +15,7 @@ from database.tables.audit import ACTIONS, SUBJECTS, AuditEntry, differences, pr
 from database.tables.base import Base, Decides, Needed, Write, first_id, microseconds, monotonic_ms, new_id, now_ms
 from database.tables.callers import Caller, forget_session
 from database.tables.credentials import Credential
+from database.tables.drafts import Draft, Presence, Present, ScheduledPublish, clear_draft, names_of_users
 from database.tables.idempotency_keys import IdempotencyKey
 from database.tables.invitations import Invitation
 from database.tables.key_value import StoreEntry, WorkspaceStore

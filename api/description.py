@@ -53,6 +53,7 @@ IRREGULAR = {
     "post /api/members/password": "reset_member_password",
     "post /api/invitations/look": "preview_invitation",
     "get /api/audit": "list_audit_entries",
+    "delete /api/workflows/{flow}/publish": "cancel_flow_publish",
     "get /api/runs/{run}/{name}": "get_run_value",
     "get /api/runs/{run}/children": "list_run_children",
     "get /api/runs/{run}/resume": "open_run_question",

@@ -12,6 +12,7 @@ from constants import RUN_STATUSES, WORKFLOW_STATUSES
 from errors import BadInput
 from models import (
     MAX_CHARACTERS,
+    Draft,
     FlowFilters,
     LastRun,
     Listed,
@@ -64,6 +65,7 @@ class FlowItemOut(FlowOut):
     last_run = Json(allow_none=True, metadata=LAST_RUN)
     failing = fields.Boolean(help="True if the last ended run failed and was not cancelled")
     next_at = Time(allow_none=True, help="Next due time of its schedules")
+    has_draft = fields.Boolean(help="True if it has changes that are not published")
 
 
 class FlowBriefOut(FlowItemOut):
@@ -172,6 +174,7 @@ def _show(workspace_id: str, listed: Sequence[Listed], brief: bool) -> list[dict
     outlines = _outlines.of((flow.id, flow.version) for flow in listed)
     runs, times = last_runs(workspace_id, ids), next_times(ids)
     rows = {flow.id: flow for flow in Workflow.of_ids(ids, brief)}
+    drafts = Draft.existing(ids)
     # A flow that was deleted meanwhile is left out.
     return [
         {
@@ -180,6 +183,7 @@ def _show(workspace_id: str, listed: Sequence[Listed], brief: bool) -> list[dict
             "last_run": _show_last_run(runs.get(id_)),
             "failing": id_ in runs and runs[id_].failing,
             "next_at": times.get(id_),
+            "has_draft": id_ in drafts,
         }
         for id_ in ids
         if id_ in rows and id_ in outlines

@@ -22,6 +22,7 @@ from constants import WORKFLOW_STATUSES
 from definition import Pin
 from definition.triggers import Trigger, find_triggers
 from dispatch import CHECKS, SAVES, Options, Start
+from dispatch.publishing import STALE, find_triggers_of
 from dispatch.references import check_uncalled, warned, warnings_of
 from errors import BadInput, Conflict, NotFound, TooLarge
 from models import Startable, Workflow, WorkflowVersion, differences
@@ -47,6 +48,8 @@ EMPTY = '{"nodes":[],"edges":[]}'
 MAX_KEY_LENGTH = 200
 MAX_PINNED = 1_000
 MAX_LISTED = 20  # names of pinned nodes in an audit entry
+MAX_VERSION_NAME = 100
+MAX_VERSION_NOTE = 2_000
 LARGE = 100_000  # characters of a definition that may take seconds to validate
 
 
@@ -63,6 +66,8 @@ class VersionOut(Out):
     created_at = Time()
     created_by = fields.String(allow_none=True, optional=True)
     created_by_name = fields.String(allow_none=True, optional=True)
+    name = fields.String(allow_none=True)
+    note = fields.String(allow_none=True)
 
 
 class VersionBriefOut(VersionOut):
@@ -86,6 +91,13 @@ class VersionItemOut(VersionOut):
 class VersionArgs(PageArgs):
     brief = fields.Boolean(load_default=False, help="Omit `definition_json`")
     summary = fields.Boolean(load_default=False, help="Include the changes")
+
+
+class VersionNaming(Strict):
+    """The name of a version and a note about it; null for none."""
+
+    name = text(MAX_VERSION_NAME, allow_none=True)
+    note = text(MAX_VERSION_NOTE, allow_none=True)
 
 
 class RestoreIn(Strict):
@@ -167,8 +179,8 @@ def create(body: dict[str, Any]) -> Any:
     """Create a flow: as a draft, which may be incomplete, or active, which must be valid."""
     text = EMPTY if (given := read_definition(body)) is None else given
     values = {"workspace_id": get_workspace_id(), "name": body["name"], "status": body["status"]}
-    with _limit_checks(text):
-        triggers = _validate(text, body["status"])
+    with limit_checks(text):
+        triggers = validate_text(text, body["status"])
         with record_change("flow.created") as entry:
             flow = Workflow.draft(get_user().id, triggers, definition_json=text, **values)
             entry.about(flow).note(status=flow.status)
@@ -194,8 +206,8 @@ def change(body: dict[str, Any], flow: Workflow) -> Any:
     changes: dict[str, Any] = {name: body[name] for name in ("name", "status") if name in body}
     if text is not None:
         changes["definition_json"] = text
-    with _limit_checks(here):
-        triggers = _validate(here, status) if text is not None or status == "active" else None
+    with limit_checks(here):
+        triggers = validate_text(here, status) if text is not None or status == "active" else None
         _change(_choose_action(flow.status, status), flow, changes, triggers, body.get("version"))
         return warned(flow)
 
@@ -265,6 +277,21 @@ def get_version(flow: Workflow, number: int) -> Any:
     return _find_version(flow, number)
 
 
+@blueprint.patch("/workflows/<flow>/versions/<int(max=999999999):number>")
+@require_role("editor", flow=Workflow)
+@blueprint.arguments(VersionNaming)
+@blueprint.response(200, VersionOut)
+def name_version(body: dict[str, str | None], flow: Workflow, number: int) -> Any:
+    """Set the name of a version, or the note about it. Its definition never changes."""
+    version = _find_version(flow, number)
+    before = {name: getattr(version, name) for name in body}
+    with record_change("flow.version_named", flow) as entry:
+        if body:
+            WorkflowVersion.describe(flow.id, number, **body)
+        entry.note(version=number, **differences(before, body))
+    return _find_version(flow, number)
+
+
 @blueprint.post("/workflows/<flow>/restore")
 @require_role("editor", flow=Workflow)
 @blueprint.arguments(RestoreIn)
@@ -272,8 +299,8 @@ def get_version(flow: Workflow, number: int) -> Any:
 def restore(body: dict[str, int], flow: Workflow) -> Any:
     """Restore the definition of an earlier version as the next version."""
     text = _find_version(flow, body["version"]).definition_json
-    with _limit_checks(text):
-        triggers = _validate(text, flow.status)
+    with limit_checks(text):
+        triggers = validate_text(text, flow.status)
         _change("flow.restored", flow, {"definition_json": text}, triggers, restored=body["version"])
         return warned(flow)
 
@@ -318,7 +345,7 @@ def _change(
     counts = definitions.count_differences(orjson.loads(flow.definition_json), orjson.loads(text))
     with record_change(action, flow) as entry:
         if not flow.change(get_user().id, expected, triggers, **changes):
-            raise Conflict("The flow has changed since; read it again and repeat your change")
+            raise Conflict(STALE)
         entry.note(**differences(before, {name: getattr(flow, name) for name in before}), **counts, **more)
 
 
@@ -357,7 +384,7 @@ def _read_options(body: dict[str, Any], flow: Startable) -> Options | None:
         check_role(flow.workspace_id, "editor")
     text = None if definition is None else read_definition({"definition": definition})
     if text is not None:
-        with _limit_checks(text):
+        with limit_checks(text):
             _check_draft(text, until, pinned)
     return Options(text, until, pinned)
 
@@ -370,7 +397,7 @@ def _describe_options(options: Options | None) -> dict[str, Any]:
     return {"draft": options.definition is not None, **pinned}
 
 
-def _limit_checks(text: str) -> AbstractContextManager[None]:
+def limit_checks(text: str) -> AbstractContextManager[None]:
     """Return a context that limits concurrent validations of large definitions, which may take seconds."""
     return SAVES.taken(get_user().id) if len(text) > LARGE else nullcontext()
 
@@ -381,14 +408,9 @@ def _check_draft(text: str, until: str | None, pinned: dict[str, Pin]) -> None:
     find_triggers(replace(part, nodes=tuple(node for node in part.nodes if node.pinned is None)))
 
 
-def _validate(text: str, status: str) -> list[Trigger] | None:
+def validate_text(text: str, status: str) -> list[Trigger] | None:
     """Validate a definition: ids and edges of a draft; everything of an active flow, whose triggers are returned."""
-    value = parse_json(text, "definition_json")
-    max_nodes = get_config().max_nodes
-    if status == "active":
-        return find_triggers(definitions.plan(value, max_nodes))
-    definitions.graph(value, max_nodes)
-    return None
+    return find_triggers_of(parse_json(text, "definition_json"), status, get_config().max_nodes)
 
 
 def _read_idempotency_key() -> str | None:

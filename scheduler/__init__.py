@@ -1,7 +1,7 @@
 """Scheduler: the one APScheduler of a process, for all periodic jobs. Without a job store.
 
 `cron` computes the times of a schedule, `firing` fires it, `polls` polls sources for new entries; `leader` decides
-which process does both. `retention` deletes expired data.
+which process does both. `scheduled_publishes` publishes drafts at their time. `retention` deletes expired data.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from models import (
     Invitation,
     Lease,
     LoginAddress,
+    Presence,
     ScheduleFire,
     Session,
     StoreEntry,
@@ -35,12 +36,14 @@ from scheduler.firing import watch
 from scheduler.leader import Leader
 from scheduler.polls import Poller
 from scheduler.retention import Retention
+from scheduler.scheduled_publishes import publish_due
 from scheduler.warnings import limit_logging
 
 SWEEP_SECONDS = 2
 WAKE_SECONDS = 0.5
 TICK_SECONDS = 0.5
 WATCH_SECONDS = 30
+PUBLISH_SECONDS = 1
 OFFER_SECONDS = 5
 PRUNE_SECONDS = 3600
 CUT_SECONDS = 1800
@@ -123,6 +126,7 @@ class Scheduler:
             ("default", dispatcher.sweep, SWEEP_SECONDS, now),  # at once, to recover the runs of a crash
             ("default", unless_paused(lambda: watch(now_ms())), WATCH_SECONDS, undefined),
             ("default", lambda: dispatcher.offer_again() if leader.leads() else None, OFFER_SECONDS, undefined),
+            ("default", unless_paused(with_room(self._publish_due)), PUBLISH_SECONDS, undefined),
             ("default", prune, PRUNE_SECONDS, undefined),
             *([("default", unless_paused(self._cut_partitions), CUT_SECONDS, now)] if is_postgres() else []),
             ("ticks", unless_paused(with_room(self.leader.tick)), TICK_SECONDS, undefined),
@@ -137,6 +141,11 @@ class Scheduler:
             work = job if executor == "ticks" else closing_connection(job)
             self._scheduler.add_job(work, "interval", seconds=seconds, executor=executor, next_run_time=first)
         self._scheduler.start()
+
+    def _publish_due(self) -> None:
+        """Publish the drafts whose time has come, if this process leads. Not with the ticks: it may take seconds."""
+        if self.leader is not None and self.leader.leads():
+            publish_due(now_ms(), self.dispatcher.config.max_nodes)
 
     def _cut_partitions(self) -> None:
         """Add partitions for the next days. Any process may; if the tables are in use, a later call goes on."""
@@ -174,5 +183,5 @@ class Scheduler:
 
 def prune() -> None:
     """Delete expired rows."""
-    for table in (Session, Invitation, LoginAddress, IdempotencyKey, StoreEntry, Lease, ScheduleFire):
+    for table in (Session, Invitation, LoginAddress, IdempotencyKey, StoreEntry, Lease, ScheduleFire, Presence):
         table.prune()

@@ -118,9 +118,21 @@ def test_a_test_that_runs_on_sqlite_alone_says_why():
 
 # Files of one name are about one subject, seen by different layers: its table, its views, its nodes, its cache.
 SAME_SUBJECT = {
-    *("agent_definitions", "audit", "auth", "base", "body", "credentials", "fields", "files", "formats", "invitations"),
-    *("journal", "limits", "lists", "logs", "mcp", "memory", "metrics", "node", "openapi", "polls", "postgres"),
-    *("retention", "run_options", "runs", "schedules", "sqlite", "tools", "triggers", "types", "waits", "webhooks"),
+    *("agent_definitions", "audit", "auth", "base", "body", "credentials", "drafts", "fields", "files", "formats"),
+    *("invitations", "journal", "limits", "lists", "logs", "mcp", "memory", "metrics", "node", "openapi", "polls"),
+    *(
+        "postgres",
+        "retention",
+        "run_options",
+        "runs",
+        "schedules",
+        "sqlite",
+        "tools",
+        "triggers",
+        "types",
+        "waits",
+        "webhooks",
+    ),
     *("workflows", "__init__"),
 }
 

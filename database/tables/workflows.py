@@ -13,6 +13,7 @@ from database.changes import QueryCache
 from errors import NotFound
 
 from .base import IN_LIST, Base, Rows, containing, encode_list, now_ms
+from .drafts import Draft, names_of_users
 from .locks import lock_names
 from .polls import Poll
 from .schedules import Schedule
@@ -115,6 +116,7 @@ class Workflow(Base):
             for sync in SYNCS.values():
                 sync(self, [])
             Poll.drop(self.id)
+            Draft.drop_all(self.id)
             return bool(self.delete_instance())
 
     @classmethod
@@ -203,6 +205,8 @@ class WorkflowVersion(Base):
     definition_json = TextField()
     created_at = IntegerField()
     created_by = TextField(null=True)
+    name = TextField(null=True)
+    note = TextField(null=True)
 
     class Meta:
         primary_key = CompositeKey("workflow_id", "version")
@@ -212,11 +216,16 @@ class WorkflowVersion(Base):
     @classmethod
     def set_authors(cls, rows: Sequence[WorkflowVersion]) -> None:
         """Set the author of each of these versions: the user's name if the user exists, else the address."""
-        ids = encode_list({row.created_by for row in rows if row.created_by is not None})
-        found = execute(f"SELECT id, name, email FROM users WHERE id {IN_LIST}", (ids,)).fetchall()
-        names = {id_: name or email for id_, name, email in found}
+        names = names_of_users([row.created_by for row in rows])
         for row in rows:
             row.created_by_name = names.get(row.created_by or "")
+
+    @classmethod
+    def describe(cls, workflow_id: str, version: int, **values: str | None) -> None:
+        """Set `name` or `note` of a version; its definition never changes. Call inside a transaction."""
+        names = ", ".join(f"{name} = ?" for name in values)
+        sql = f"UPDATE workflow_versions SET {names} WHERE workflow_id = ? AND version = ?"
+        execute(sql, (*values.values(), workflow_id, version))
 
     @classmethod
     def texts(cls, workflow_id: str, first: int, last: int, most: int) -> dict[int, str]:

@@ -6,6 +6,7 @@ from io import BytesIO
 
 import pytest
 from engines import accept_inserts, refuse_inserts
+from scheduled_draft import with_draft
 from test_every_route import BY_TOKEN, OTHER_PARTS, routes_of
 from world import at_once
 
@@ -27,6 +28,9 @@ PASSWORD = "correct horse battery"
 WITHOUT_ENTRY = {
     "POST /api/logs": "the log entry is the record; programs write many",
     "POST /api/workflows/validate": "changes nothing",
+    "PUT /api/workflows/<flow>/draft": "changes no flow, and the editor saves often; publishing has an entry",
+    "PUT /api/workflows/<flow>/presence": "changes nothing that lasts",
+    "DELETE /api/workflows/<flow>/presence": "changes nothing that lasts",
     "POST /api/agents/validate": "changes nothing",
     "POST /api/import/curl": "keeps nothing",
     "POST /api/expressions/preview": "changes nothing",
@@ -60,6 +64,10 @@ LEAVES = {
     "DELETE /api/workflows/<flow>": ("flow.deleted", None),
     "POST /api/workflows/<flow>/run": ("run.started", {}),
     "POST /api/workflows/<flow>/restore": ("flow.restored", {"version": 1}),
+    "PATCH /api/workflows/<flow>/versions/<int(max=999999999):number>": ("flow.version_named", {"name": "Easter"}),
+    "DELETE /api/workflows/<flow>/draft": ("flow.draft_discarded", None),
+    "POST /api/workflows/<flow>/publish": ("flow.published", {}),
+    "DELETE /api/workflows/<flow>/publish": ("flow.publish_cancelled", None),
     "POST /api/templates/<name>/use": ("flow.created", {}),
     "POST /api/runs": ("run.recorded", {"workflow_id": "<flow>"}),
     "DELETE /api/runs/<run>": ("run.deleted", None),
@@ -118,7 +126,7 @@ def ready(owner, server, member, make_flow, make_run):
         "<workspace>": owner.workspace.id,
         "<member>": member("viewer").user.id,
         "<token>": owner.post("/api/tokens", {"name": "t"}).json["id"],
-        "<flow>": make_flow()["id"],
+        "<flow>": with_draft(owner, make_flow()),
         "<waiting>": waiting["id"],
         "<ended>": ended["id"],
         "<credential>": owner.post("/api/credentials", BEARER).json["id"],
@@ -192,7 +200,7 @@ def test_a_route_leaves_its_entry(owner, check_routes):
 
 def test_every_action_can_be_left():
     others = {"flow.activated", "flow.deactivated", "password.changed", "session.refused", "invitation.refused"}
-    others |= {"user.promoted", "user.demoted"}
+    others |= {"user.promoted", "user.demoted", "flow.publish_scheduled"}
     assert {action for action, _ in LEAVES.values()} | others == set(ACTIONS)
 
 

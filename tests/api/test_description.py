@@ -25,7 +25,21 @@ OPERATIONS = {
 # A verb and what it is about. A new verb is a decision: clients are to guess the name of a function.
 VERBS = {
     *("list", "get", "create", "update", "delete"),
-    *("run", "cancel", "retry", "resume", "restore", "validate", "use", "test", "preview", "import", "clear", "reset"),
+    *(
+        "run",
+        "cancel",
+        "retry",
+        "resume",
+        "restore",
+        "validate",
+        "use",
+        "test",
+        "preview",
+        "import",
+        "clear",
+        "reset",
+        "publish",
+    ),
     *("call", "open", "redeem", "connect", "accept", "revoke", "resend", "pause"),
 }
 ID = re.compile(rf"({'|'.join(sorted(VERBS))})(_[a-z0-9]+)+|log_in|log_out")

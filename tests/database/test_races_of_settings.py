@@ -11,17 +11,20 @@ from world import add_flow, flow
 from config import Config
 from database import write
 from database.tables import agent_definitions, presets
+from dispatch.publishing import Publication, publish, publish_scheduled, save_draft
 from errors import Conflict, DefinitionError, Unavailable, VaultError
 from models import (
     Agent,
     AgentMemory,
     AuditEntry,
     Credential,
+    Draft,
     Membership,
     MemoryName,
     Poll,
     Preset,
     Schedule,
+    ScheduledPublish,
     ScheduleFire,
     StoreEntry,
     User,
@@ -178,6 +181,40 @@ def test_of_two_new_versions_one_is_refused_without_an_error(race):
         *(lambda each=each: each.change(None, triggers=[], definition_json="{}") for each in (one, other))
     )
     assert outcomes(changed) == [True, False if race.cured else peewee.IntegrityError]
+
+
+def test_of_two_saves_of_a_draft_one_is_refused(race):
+    made = add_flow(flow("a"))
+    saves = (lambda text=text: save_draft(made, text, 1, 0, "usr_a").revision for text in ('{"a":1}', '{"a":2}'))
+    found = outcomes(race.run(*saves))
+    assert found == [1, Conflict if race.cured else 1]
+    assert Draft.of(made.id).definition_json == ('{"a":1}' if race.cured else '{"a":2}')
+
+
+def test_a_draft_saved_while_it_is_published_is_refused(race):
+    made = add_flow(flow("a"))
+    save_draft(made, '{"nodes":[]}', 1, 0, "usr_a")
+    publication = Publication('{"nodes":[]}', 1, 1, "active", [])
+    found = outcomes(
+        race.run(
+            lambda: publish(AuditEntry.begin("flow.published"), Workflow.find(made.id), publication, "usr_a"),
+            lambda: save_draft(made, '{"a":2}', 1, 1, "usr_a").revision,
+        )
+    )
+    assert found == [None, Conflict if race.cured else 2]
+
+
+def test_a_scheduled_publish_makes_one_version(race):
+    made, ann = add_flow(flow("a")), user("ann")
+    Membership.join(made.workspace_id, ann, "editor")
+    values = {"draft_revision": 1, "base_version": 1, "publish_at": 5, "created_by": ann.id, "name": None, "note": None}
+    with write():
+        due = ScheduledPublish.put(
+            workflow_id=made.id, definition_json='{"nodes":[{"id":"b","type":"noop"}]}', **values
+        )
+    found = outcomes(race.run(lambda: publish_scheduled(due, 100), lambda: publish_scheduled(due, 100)))
+    assert found[0] is True and found[1] is not True
+    assert value("SELECT COUNT(*) FROM workflow_versions") == 2
 
 
 def test_a_webhook_of_two_flows_is_refused_with_the_name_of_the_first(race):

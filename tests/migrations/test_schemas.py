@@ -74,7 +74,7 @@ def plain(sql):
 
 def read_sqlite(ask):
     """Return the Schema; `ask(sql)` returns rows."""
-    made = "SELECT name FROM sqlite_master WHERE type = '{}' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE '%_fts%'"
+    made = "SELECT name FROM sqlite_master WHERE type = '{}' AND name NOT LIKE 'sqlite_%' AND INSTR(name, '_fts') = 0"
     tables, views = ([name for (name,) in ask(made.format(kind))] for kind in ("table", "view"))
     triggers = {name for (name,) in ask(made.format("trigger")) if not name.startswith("agent_memories_")}
     tables = [name for name in tables if name != HISTORY]

@@ -1,0 +1,141 @@
+"""Publishing of drafts: a draft becomes the next version of its flow, at once or at a scheduled time."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import orjson
+
+import definition as definitions
+from constants import ROLES
+from database import write
+from definition.triggers import Trigger, find_triggers
+from errors import Conflict, Forbidden
+from models import AuditEntry, Draft, Membership, ScheduledPublish, User, Workflow, WorkflowVersion, differences
+
+STALE = "The flow has changed since; read it again and repeat your change"
+
+
+class Publication(NamedTuple):
+    """A definition to publish. `triggers` are those of an active flow."""
+
+    definition_json: str
+    base_version: int
+    draft_revision: int
+    status: str
+    triggers: list[Trigger] | None
+    name: str | None = None
+    note: str | None = None
+
+
+def find_triggers_of(definition: Any, status: str, max_nodes: int) -> list[Trigger] | None:
+    """Validate a definition: ids and edges; everything if the flow is active, whose triggers are returned.
+
+    Raises: DefinitionError.
+    """
+    if status == "active":
+        return find_triggers(definitions.plan(definition, max_nodes))
+    definitions.graph(definition, max_nodes)
+    return None
+
+
+def check_base(base_version: int, version: int) -> None:
+    """Check that no version was saved since the draft began. Raises: Conflict if one was."""
+    if base_version != version:
+        raise Conflict(
+            f"The draft is based on version {base_version}, but the flow has version {version} by now. Compare the "
+            f"two; to publish the draft, save it again with base_version {version}"
+        )
+
+
+def save_draft(flow: Workflow, definition_json: str, base_version: int, revision: int, user_id: str) -> Draft:
+    """Save the draft of a flow as its next revision and return it. An unchanged draft keeps its revision.
+
+    A draft that equals the version on which it is based is cleared. Raises: Conflict unless `revision` is the present.
+    """
+    with write():
+        draft = Draft.lock(flow.id)
+        check_revision(draft, revision)
+        present = Workflow.find(flow.id)
+        if present is None:
+            raise Conflict("The flow was deleted; save the definition as a new flow")
+        if base_version > present.version:
+            raise Conflict(f"The flow has no version {base_version}; its current version is {present.version}")
+        is_same = base_version == present.version and is_alike(definition_json, present.definition_json)
+        text, base = (None, None) if is_same else (definition_json, base_version)
+        whole = Draft.of(flow.id)
+        if (whole.definition_json, whole.base_version) != (text, base):
+            whole.put(text, base, user_id)
+    return whole
+
+
+def check_revision(draft: Draft, revision: int | None) -> None:
+    """Check that the draft is at this revision, unless that is None. Raises: Conflict if it is not."""
+    if revision not in (None, draft.revision):
+        raise Conflict(
+            f"The draft has changed since: it has revision {draft.revision}, and your change is based on revision "
+            f"{revision}. Read the draft again and repeat your change"
+        )
+
+
+def is_alike(text: str, other: str) -> bool:
+    """Return True if two JSON texts have the same value."""
+    return text == other or bool(orjson.loads(text) == orjson.loads(other))
+
+
+def publish(entry: AuditEntry, flow: Workflow, made: Publication, user_id: str, is_scheduled: bool = False) -> None:
+    """Make the next version of the flow, clear its draft and write the audit entry, all or nothing.
+
+    A scheduled publish clears the draft only if nobody has changed it since; otherwise the draft goes on, based on the
+    new version. Raises: Conflict.
+    """
+    before = {"status": flow.status, "version": flow.version}
+    # Before the transaction: it takes longer than that should.
+    counts = definitions.count_differences(orjson.loads(flow.definition_json), orjson.loads(made.definition_json))
+    changes: dict[str, Any] = {"definition_json": made.definition_json, "status": made.status}
+    with entry.about(flow).written():
+        draft = Draft.lock(flow.id)
+        if not is_scheduled:
+            check_revision(draft, made.draft_revision)
+        if not flow.change(user_id, made.base_version, made.triggers, **changes):
+            raise Conflict(STALE)
+        if made.name is not None or made.note is not None:
+            WorkflowVersion.describe(flow.id, flow.version, name=made.name, note=made.note)
+        ScheduledPublish.drop(flow.id)
+        if not draft.exists:
+            pass
+        elif draft.revision == made.draft_revision:
+            draft.put(None, None, user_id)
+        else:
+            Draft.rebase(flow.id, made.base_version, flow.version)
+        named = {} if made.name is None else {"name": made.name}
+        entry.note(**differences(before, {name: getattr(flow, name) for name in before}), **counts, **named)
+
+
+def publish_scheduled(due: ScheduledPublish, max_nodes: int) -> bool:
+    """Publish a due definition. Return False if it was published, cancelled or replaced since.
+
+    Raises: DefinitionError, Conflict, Forbidden if it cannot be published.
+    """
+    flow = Workflow.find(due.workflow_id)
+    if flow is None:
+        return False
+    check_base(due.base_version, flow.version)
+    user = User.find(due.created_by)
+    role = None if user is None else Membership.role_of(due.created_by, flow.workspace_id)
+    if user is None or role is None or ROLES.index(role) < ROLES.index("editor"):
+        raise Forbidden("The person who scheduled it may no longer change flows of this workspace")
+    triggers = find_triggers_of(orjson.loads(due.definition_json), flow.status, max_nodes)
+    entry = AuditEntry.begin("flow.published", flow.workspace_id, user_id=user.id, user_email=user.email)
+    made = Publication(
+        due.definition_json, due.base_version, due.draft_revision, flow.status, triggers, due.name, due.note
+    )
+    with write():
+        Draft.lock(flow.id)
+        present = Workflow.find(flow.id)
+        if present is None or (present.status, present.version) != (flow.status, flow.version):
+            return False  # the next attempt sees it
+        if not due.take():
+            return False
+        publish(entry.note(scheduled=True), present, made, user.id, is_scheduled=True)
+    return True
