@@ -155,8 +155,8 @@ def test_leaders_in_several_processes_fire_once(path):
     source = """
 import sys, database
 from chosen_engine import connect
-connect(sys.argv[1])
 from scheduler.firing import fire_due
+connect(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
 for second in range(0, 40, 3):

@@ -281,7 +281,7 @@ def raced(count, source, *args):
     processes = [start_python(source, *args) for _ in range(count)]
     try:
         for one in processes:
-            assert one.stdout.readline() == "ready\n"
+            assert one.stdout.readline() == "ready\n", said(one)
         for one in processes:
             one.stdin.write("\n")
             one.stdin.flush()
