@@ -1,11 +1,13 @@
-import { ActionIcon, Button, CopyButton, Group, Stack, Text, Tooltip } from "@mantine/core";
+import { ActionIcon, Button, Group, Stack, Text, Tooltip } from "@mantine/core";
+import { useClipboard } from "@mantine/hooks";
 import { IconCheck, IconCopy, IconDownload } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useState } from "react";
-import { CodeEditor } from "@/ui/CodeEditor";
 import { size } from "@/ui/format";
 import { Loading, Refused } from "@/ui/states";
 import classes from "./runs.module.css";
+import { sizeText } from "./value/kinds";
+import { Views } from "./value/Views";
 import { fetchWhole, referenceOf, textOf } from "./values";
 
 interface ValueViewProps {
@@ -14,29 +16,35 @@ interface ValueViewProps {
   /** Shown if there is no value. */
   nothing?: string;
   actions?: ReactNode;
+  /** The level of its heading. */
+  level?: 2 | 3;
 }
 
-/** Characters; longer values are shown on request only. */
-const SHOWN_AT_ONCE = 200_000;
-
-/** An input or output, as text or JSON. A large value is loaded on request or downloaded as a file. */
-export function ValueView({ title, value, nothing = "None", actions }: ValueViewProps) {
+/** An input or output, in several views. A large value is loaded on request or downloaded as a file. */
+export function ValueView({ title, value, nothing = "None", actions, level = 3 }: ValueViewProps) {
   const reference = referenceOf(value);
   return (
     <section className={classes.value} aria-label={title}>
       {reference === null ? (
-        <Whole title={title} value={value} nothing={nothing} actions={actions} />
+        <Whole {...{ title, value, nothing, actions, level }} />
       ) : (
-        <Large title={title} path={reference.path} bytes={reference.bytes} actions={actions} />
+        <Large {...{ title, actions, level }} path={reference.path} bytes={reference.bytes} />
       )}
     </section>
   );
 }
 
-function Head({ title, note, children }: { title: string; note?: string; children?: ReactNode }) {
+interface HeadProps {
+  title: string;
+  level: 2 | 3;
+  note?: string;
+  children?: ReactNode;
+}
+
+function Head({ title, level, note, children }: HeadProps) {
   return (
     <Group className={classes.valueHead} justify="space-between" wrap="nowrap" gap="xs">
-      <Text size="sm" fw={600} component="h3" truncate>
+      <Text size="sm" fw={600} component={`h${level}` as const} truncate>
         {title}{" "}
         {note !== undefined && (
           <Text span size="xs" c="var(--quiet)" fw={400}>
@@ -56,57 +64,43 @@ interface WholeProps {
   value: unknown;
   nothing: string;
   actions?: ReactNode;
+  level: 2 | 3;
   note?: string;
 }
 
-function Whole({ title, value, nothing, actions, note }: WholeProps) {
-  const [open, setOpen] = useState(false);
-  const { text, language } = textOf(value);
-  const isLarge = text.length > SHOWN_AT_ONCE && !open;
+function Whole({ title, value, nothing, actions, level, note }: WholeProps) {
+  const isThere = value !== null && value !== undefined;
+  const notes = [sizeText(value), note].filter((one) => one !== undefined);
   return (
     <>
-      <Head title={title} note={note}>
+      <Head title={title} level={level} note={notes.join(", ")}>
         {actions}
-        {value !== null && value !== undefined && <Copy text={text} title={title} />}
+        {isThere && <Copy value={value} title={title} />}
       </Head>
-      <div className={classes.valueBody}>
-        {value === null || value === undefined ? (
-          <Text size="sm" c="var(--quiet)" p="sm">
-            {nothing}
-          </Text>
-        ) : isLarge ? (
-          <Stack p="sm" align="flex-start" gap="xs">
-            <Text size="sm">Size: {size(text.length)}</Text>
-            <Button size="xs" variant="default" onClick={() => setOpen(true)}>
-              Show
-            </Button>
-          </Stack>
-        ) : (
-          <CodeEditor
-            value={text}
-            language={language}
-            readOnly
-            label={title}
-            maxHeight="none"
-            minHeight={0}
-          />
-        )}
-      </div>
+      {isThere ? (
+        <Views title={title} value={value} />
+      ) : (
+        <Text className={classes.valueBody} size="sm" c="var(--quiet)" p="sm">
+          {nothing}
+        </Text>
+      )}
     </>
   );
 }
 
-function Copy({ text, title }: { text: string; title: string }) {
+function Copy({ value, title }: { value: unknown; title: string }) {
+  const { copied, copy } = useClipboard();
   return (
-    <CopyButton value={text}>
-      {({ copied, copy }) => (
-        <Tooltip label={copied ? "Copied" : "Copy"}>
-          <ActionIcon variant="subtle" color="gray" onClick={copy} aria-label={`Copy ${title.toLowerCase()}`}>
-            {copied ? <IconCheck size={16} aria-hidden /> : <IconCopy size={16} aria-hidden />}
-          </ActionIcon>
-        </Tooltip>
-      )}
-    </CopyButton>
+    <Tooltip label={copied ? "Copied" : "Copy"}>
+      <ActionIcon
+        variant="subtle"
+        color="gray"
+        onClick={() => copy(textOf(value).text)}
+        aria-label={`Copy ${title.toLowerCase()}`}
+      >
+        {copied ? <IconCheck size={16} aria-hidden /> : <IconCopy size={16} aria-hidden />}
+      </ActionIcon>
+    </Tooltip>
   );
 }
 
@@ -115,11 +109,13 @@ function Large({
   path,
   bytes,
   actions,
+  level,
 }: {
   title: string;
   path: string;
   bytes: number;
   actions?: ReactNode;
+  level: 2 | 3;
 }) {
   const [wanted, setWanted] = useState(false);
   const { data, error, refetch, isSuccess } = useQuery({
@@ -130,11 +126,11 @@ function Large({
     gcTime: 30_000,
   });
   if (isSuccess) {
-    return <Whole title={title} value={data} nothing="None" actions={actions} note={size(bytes)} />;
+    return <Whole {...{ title, actions, level }} value={data} nothing="None" note={size(bytes)} />;
   }
   return (
     <>
-      <Head title={title} note={size(bytes)}>
+      <Head title={title} level={level} note={size(bytes)}>
         {actions}
       </Head>
       <Stack p="sm" align="flex-start" gap="xs">

@@ -64,12 +64,12 @@ export default function RunPage({ id }: { id: string }) {
         </Tabs.Panel>
         <Tabs.Panel value="input" className={classes.tabPanel}>
           <Framed>
-            <ValueView title="Input of the run" value={run.input} nothing="No input" />
+            <ValueView title="Input of the run" value={run.input} nothing="No input" level={2} />
           </Framed>
         </Tabs.Panel>
         <Tabs.Panel value="output" className={classes.tabPanel}>
           <Framed>
-            <ValueView title="Output of the run" value={run.output} nothing="No output" />
+            <ValueView title="Output of the run" value={run.output} nothing="No output" level={2} />
           </Framed>
         </Tabs.Panel>
         <Tabs.Panel value="log" className={classes.tabPanel}>
