@@ -25,6 +25,7 @@ from api.http.server import get_dispatcher
 from api.open_questions import list_asking_types, list_open_questions
 from api.run_list import make_reference
 from constants import RUN_STATUSES, TRIGGERS
+from dispatch import PREVIEWS, SentSettings
 from dispatch.payloads import Kept
 from dispatch.retry import RetryScope, find_retry_scope
 from errors import ERROR_KINDS, BadInput, Conflict, NotFound
@@ -146,6 +147,37 @@ class StepsArgs(WholeArgs):
     cursor = Place(load_default=None)
     node_id = text(64, load_default=None, help="Only steps of this node")
     values = fields.Boolean(load_default=True, help="false: `input` and `output` are null in all steps")
+
+
+class SettingsArgs(Shape):
+    item = fields.Integer(
+        load_default=0, validate=validate.Range(0, 10**6), help="The item, for the step of a whole loop"
+    )
+
+
+class SettingOut(Out):
+    name = fields.String()
+    ok = fields.Boolean()
+    value = Json(allow_none=True, help="The setting; if `truncated`, the beginning of the text or of its JSON")
+    error = fields.String(allow_none=True, help="The reason why an expression could not be evaluated")
+    truncated = fields.Boolean()
+
+
+class SettingsOut(Out):
+    node_id = fields.String()
+    settings = fields.List(fields.Nested(SettingOut), allow_none=True, help="As written in the definition, in order")
+    reason = fields.String(allow_none=True, help="skipped or pinned, if the node was not executed")
+    index = fields.Integer(allow_none=True, help="The item of a loop")
+    items = fields.Integer(allow_none=True, help="The number of items of the loop, for the step of a whole loop")
+
+
+class CountOut(Out):
+    node_id = fields.String()
+    count = fields.Integer(allow_none=True)
+
+
+class CountsOut(Out):
+    items = fields.List(fields.Nested(CountOut))
 
 
 def link_large_values(run: Run) -> Run:
@@ -333,6 +365,50 @@ def get_step_output(run: Run, number: int) -> Any:
     return _respond_json(
         get_dispatcher().resources.payloads.load(run.id, f"step_{number}", Kept(step.output, step.output_bytes))
     )
+
+
+@blueprint.get("/runs/<run>/steps/<int(max=999999999):number>/settings")
+@require_role("viewer", run=Run)
+@blueprint.arguments(SettingsArgs, location="query")
+@blueprint.response(200, SettingsOut)
+def get_step_settings(args: dict[str, Any], run: Run, number: int) -> Any:
+    """Show the settings that a step had: the expressions are evaluated again with the recorded data of the run.
+
+    Secrets are never read: dots stand in their place, and in place of each text computed from one. The definition is
+    the one with which the run started. A node that was not executed has no settings, and a `reason`.
+    """
+    step = _find_step(run, number)
+    if step.status == "skipped" or step.node_id in run.pinned:
+        reason = "skipped" if step.status == "skipped" else "pinned"
+        return {"node_id": step.node_id, "settings": None, "reason": reason, "index": None, "items": None}
+    definition = get_dispatcher().resources.definition_of(run)
+    if definition is None:
+        raise NotFound("The definition of this run is no longer stored")
+    with PREVIEWS.taken(get_user().id):
+        sent = SentSettings(get_dispatcher().resources, run, step, definition, args["item"]).sent()
+    settings = [{"name": name, **value._asdict()} for name, value in sent.settings.items()]
+    return {
+        "node_id": step.node_id, "settings": settings, "reason": None, "index": sent.index, "items": sent.items,
+    }  # fmt: skip
+
+
+@blueprint.get("/runs/<run>/counts")
+@require_role("viewer", run=Run)
+@blueprint.response(200, CountsOut)
+def get_counts(run: Run) -> Any:
+    """Count the items of each node whose output is a list, without sending the outputs.
+
+    Outputs in files are read up to a total of 16 MB; for more, the count is null.
+    """
+    counts, large = Step.count_items(run.id)
+    known: dict[str, int | None] = {**counts}
+    room, resources = MAX_ANSWER, get_dispatcher().resources
+    for step in large:
+        room -= step.output_bytes or 0
+        value = None if room < 0 else resources.value(run.id, f"step_{step.seq}", Kept(None, step.output_bytes))
+        if room < 0 or isinstance(value, list):
+            known[step.node_id] = None if value is None else len(value)
+    return {"items": [{"node_id": node_id, "count": count} for node_id, count in known.items()]}
 
 
 @blueprint.get("/dashboard/runs/latest")

@@ -10,8 +10,9 @@ from dispatch.quick_runs import QuickRuns
 from dispatch.resources import Resources, make_services
 from dispatch.resume_links import Links
 from dispatch.run_options import Options
+from dispatch.sent_settings import SentSettings
 
 __all__ = [
     "CHECKS", "IMPORTS", "MAX_DEATHS", "PREVIEWS", "SAVES", "Dispatcher", "Found", "Line", "Links", "Options", "Place",
-    "Preview", "QuickRuns", "Resources", "Start", "Ticket", "look", "make_services",
+    "Preview", "QuickRuns", "Resources", "SentSettings", "Start", "Ticket", "look", "make_services",
 ]  # fmt: skip

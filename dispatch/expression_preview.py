@@ -6,7 +6,7 @@ Nothing is executed and nothing is written. No credential is opened: dots stand 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -100,11 +100,11 @@ class Preview:
         listed = self._find_list()
         if sum(map(len, find_texts_with_expressions([*templates, listed]))) > MAX_COMPILED:
             raise TooLarge(f"The texts with expressions have more than {MAX_COMPILED} characters in total")
-        compiled = [_compile(template) for template in templates]
-        foreach = _compile(listed)
+        compiled = [compile_template(template) for template in templates]
+        foreach = compile_template(listed)
         found = [item for item in (*compiled, foreach) if isinstance(item, Template)]
-        scope = self._scope(found)
-        self._add_item(scope, foreach)
+        scope = self.scope(found)
+        self.add_item(scope, foreach)
         end = time.monotonic() + MAX_SECONDS
         return [self._value(given, made, scope, end) for given, made in zip(templates, compiled, strict=True)]
 
@@ -113,20 +113,28 @@ class Preview:
             return Value(False, error=made)
         if time.monotonic() > end:
             return Value(False, error=f"not evaluated: the expressions before took more than {MAX_SECONDS:g} s")
-        most = self.resources.config.max_value_bytes
         try:
-            value = given if made is None else made.evaluate(scope)
-            size_of(value, "the value", 2 * most)
-            return _show(value, engine.encode(value, most))
+            return self.show(given if made is None else self.finished(given, made.evaluate(scope)))
         except ExpressionError as error:
             reached = self.place.run is None or "input" in scope
             return Value(False, error=str(error) if reached else f"the run did not reach this node: {error}")
+
+    def finished(self, given: Any, value: Any) -> Any:
+        """Return the value of a template for the response."""
+        return value
+
+    def show(self, value: Any) -> Value:
+        """Return the value, or its beginning if it is long."""
+        most = self.resources.config.max_value_bytes
+        try:
+            size_of(value, "the value", 2 * most)
+            return _show(value, engine.encode(value, most))
         except NodeError as error:
             return Value(False, error=error.message)
 
     # The scope of the expressions
 
-    def _scope(self, templates: Sequence[Template]) -> dict[str, Any]:
+    def scope(self, templates: Sequence[Template]) -> dict[str, Any]:
         """Return the scope of the node, with outputs of only the steps that the templates use."""
         place, run = self.place, self.place.run
         looked_at = set().union(*(template.steps for template in templates)) if templates else set()
@@ -142,7 +150,7 @@ class Preview:
                 "workflow": {"id": place.flow.id, "name": about.workflow_name, "version": version},
             },
             settled=settled,
-            links=self.resources.links_for(about, plan),
+            links=self.links_for(about, plan),
         )
         scope = engine.scope_of(plan, job, place.node_id) | {"secrets": Secrets(place.flow.workspace_id)}
         if run is None:
@@ -150,6 +158,10 @@ class Preview:
             if not plan.by_id[place.node_id].inputs:
                 del scope["input"]
         return scope
+
+    def links_for(self, run: Run, plan: Plan) -> Callable[..., dict[str, str]] | None:
+        """Return a function that gives the addresses at which a node can be answered."""
+        return self.resources.links_for(run, plan)
 
     def _plan(self, looked_at: set[str]) -> Plan:
         """Return the plan, in which the node also sees the resume links of later nodes that can be answered."""
@@ -208,14 +220,18 @@ class Preview:
             return None
         return config.get("items", "{{ input }}") if isinstance(config, dict) else "{{ input }}"
 
-    def _add_item(self, scope: dict[str, Any], foreach: Template | str | None) -> None:
+    def add_item(self, scope: dict[str, Any], foreach: Template | str | None) -> None:
         """Add the first item of the list to the scope, if there is one."""
+        if items := self.evaluate_list(scope, foreach):
+            scope.update(item=items[0], index=0)
+
+    def evaluate_list(self, scope: Mapping[str, Any], foreach: Template | str | None) -> list[Any]:
+        """Return the list of the loop; empty if the node has none, or if it cannot be evaluated."""
         try:
             items = foreach.evaluate(scope) if isinstance(foreach, Template) else self._find_list()
         except ExpressionError:
-            return
-        if isinstance(items, list) and items:
-            scope.update(item=items[0], index=0)
+            return []
+        return items if isinstance(items, list) else []
 
 
 def _find_ancestors(plan: Plan, node_id: str) -> set[int]:
@@ -229,7 +245,7 @@ def _find_ancestors(plan: Plan, node_id: str) -> set[int]:
     return found
 
 
-def _compile(template: Any) -> Template | str | None:
+def compile_template(template: Any) -> Template | str | None:
     """Return the compiled template, None for a value without expressions, or the error text."""
     try:
         return compile_value(template)

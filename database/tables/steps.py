@@ -179,6 +179,34 @@ class Step(Timed, Base):
         return found
 
     @classmethod
+    def first_start(cls, run_id: str, node_id: str) -> int | None:
+        """Return the time at which the node started first, in milliseconds: of several attempts or items, the first."""
+        sql = "SELECT MIN(started_at) FROM all_steps WHERE run_id = ? AND node_id = ?"
+        (found,) = execute(sql, (run_id, node_id)).fetchone()
+        return None if found is None else int(found)
+
+    @classmethod
+    def count_items(cls, run_id: str) -> tuple[dict[str, int], list[Step]]:
+        """Return the number of items of each node whose recorded output is a list; and the steps with a large output,
+        which are not read.
+        """
+        where = (
+            "run_id = ? AND item_index IS NULL AND (output_bytes IS NOT NULL OR same_as IS NOT NULL "
+            "OR SUBSTR(output, 1, 1) = '[') ORDER BY seq"
+        )
+        counts: dict[str, int] = {}
+        large: list[Step] = []
+        for row in cls.each(where, (run_id,)):
+            if row.same_as is not None:
+                if row.same_as in counts:
+                    counts[row.node_id] = counts[row.same_as]
+            elif row.output is not None:
+                counts[row.node_id] = len(orjson.loads(row.output))
+            else:
+                large.append(row)
+        return counts, large
+
+    @classmethod
     def successes(cls, run_id: str, types: Iterable[str]) -> list[Step]:
         """Return the steps of these node types that have an output of their own, without items."""
         mine = (cls.run_id == run_id) & cls.node_type.in_(list(types)) & (cls.status == "success")

@@ -751,6 +751,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/runs/{run}/steps/{number}/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                number: number;
+            };
+            cookie?: never;
+        };
+        /**
+         * Show the settings that a step had: the expressions are evaluated again with the recorded data of the run.
+         * @description Secrets are never read: dots stand in their place, and in place of each text computed from one. The definition is
+         *     the one with which the run started. A node that was not executed has no settings, and a `reason`.
+         */
+        get: operations["list_run_step_settings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run}/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        /**
+         * Count the items of each node whose output is a list, without sending the outputs.
+         * @description Outputs in files are read up to a total of 16 MB; for more, the count is null.
+         */
+        get: operations["list_run_counts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/dashboard/runs/latest": {
         parameters: {
             query?: never;
@@ -2400,6 +2446,33 @@ export interface components {
         RunBriefOutList: {
             items: components["schemas"]["RunBriefOut"][];
             next_cursor?: string | null;
+        };
+        SettingOut: {
+            name: string;
+            ok: boolean;
+            /** @description The setting; if `truncated`, the beginning of the text or of its JSON */
+            value: unknown;
+            /** @description The reason why an expression could not be evaluated */
+            error: string | null;
+            truncated: boolean;
+        };
+        SettingsOut: {
+            node_id: string;
+            /** @description As written in the definition, in order */
+            settings: components["schemas"]["SettingOut"][] | null;
+            /** @description skipped or pinned, if the node was not executed */
+            reason: string | null;
+            /** @description The item of a loop */
+            index: number | null;
+            /** @description The number of items of the loop, for the step of a whole loop */
+            items: number | null;
+        };
+        CountOut: {
+            node_id: string;
+            count: number | null;
+        };
+        CountsOut: {
+            items: components["schemas"]["CountOut"][];
         };
         ScheduleOut: {
             workflow_id: string;
@@ -4714,6 +4787,57 @@ export interface operations {
                 };
                 content: {
                     "application/json": unknown;
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_run_step_settings: {
+        parameters: {
+            query?: {
+                /** @description The item, for the step of a whole loop */
+                item?: number;
+            };
+            header?: never;
+            path: {
+                run: string;
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_run_counts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CountsOut"];
                 };
             };
             default: components["responses"]["DEFAULT_ERROR"];
