@@ -90,7 +90,7 @@ def test_a_wide_panel_shows_input_and_output_side_by_side(editor):
     editor.panel.get_by_role("button", name="Widen panel").click()
     expect(editor.panel.get_by_role("button", name="Narrow panel")).to_be_focused()
     left, right = places()
-    assert left["y"] == right["y"] and left["x"] < right["x"]
+    assert abs(left["y"] - right["y"]) < 10 and left["x"] < right["x"]
     # The width is stored on this device.
     editor.page.reload()
     editor.is_open()

@@ -2,9 +2,10 @@
 // Import parts: the whole package includes test code that requires a compiling validator.
 import Form from "@rjsf/core/lib/components/Form.js";
 import type { ErrorSchema, Experimental_DefaultFormStateBehavior } from "@rjsf/utils";
-import { useCallback, useId, useMemo, useRef, useState } from "react";
+import { useCallback, useEffect, useId, useMemo, useRef, useState } from "react";
 import type { Json } from "@/definition/types";
 import { type ActiveEditor, ActiveProvider } from "./context";
+import { clearTarget, setTarget } from "./expression/picked";
 import type { Path } from "./expression/scope";
 import { fields, templates, widgets } from "./library";
 import { formSchema } from "./schema/formSchema";
@@ -34,8 +35,10 @@ function useActiveEditor(): ActiveEditor {
   const into = useRef<(path: Path) => void>(() => {});
   const activate = useCallback((next: string, insert: (path: Path) => void) => {
     into.current = insert;
+    setTarget(insert);
     setId(next);
   }, []);
+  useEffect(() => () => clearTarget(into.current), []);
   const insert = useCallback((path: Path) => into.current(path), []);
   return useMemo(() => ({ id, activate, insert }), [id, activate, insert]);
 }

@@ -48,6 +48,8 @@ interface FlowGraphProps {
   marks?: ReadonlyMap<string, Mark>;
   /** Return true if an edge was taken, by source, target and branch. */
   isLive?: (edge: Definition["edges"][number]) => boolean;
+  /** Return the label of an edge; by default its branch. */
+  labelOf?: (edge: Definition["edges"][number]) => string | undefined;
   selected?: string | null;
   onSelect?: (nodeId: string | null) => void;
   label: string;
@@ -92,7 +94,7 @@ function showStart(flow: ReactFlowInstance<Shown>): void {
 }
 
 export default function FlowGraph(props: FlowGraphProps) {
-  const { definition, marks, isLive, changeOf, selected = null, onSelect, label } = props;
+  const { definition, marks, isLive, changeOf, labelOf, selected = null, onSelect, label } = props;
   const { controls = true, readable = false } = props;
   const { catalogue } = useCatalogue();
   const { colorScheme } = useMantineColorScheme();
@@ -121,11 +123,11 @@ export default function FlowGraph(props: FlowGraphProps) {
         id: `${edge.from} ${edge.branch ?? ""} ${edge.to}`,
         source: edge.from,
         target: edge.to,
-        label: edge.branch,
+        label: labelOf === undefined ? edge.branch : labelOf(edge),
         className: changeOf?.(edge) ?? (isLive?.(edge) ? "live" : undefined),
         focusable: false,
       })),
-    [placed, isLive, changeOf],
+    [placed, isLive, changeOf, labelOf],
   );
 
   return (

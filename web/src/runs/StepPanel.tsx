@@ -12,6 +12,7 @@ import { ErrorKind } from "./ErrorKind";
 import { LogLines } from "./LogLines";
 import { hasEnded } from "./moving";
 import classes from "./panel.module.css";
+import { SentSettings } from "./SentSettings";
 import { type NodeState, outcomeOfStep, type Step } from "./states";
 import { type Run, useRunLogs, useStep } from "./useRun";
 import { ValueView } from "./ValueView";
@@ -30,6 +31,8 @@ interface StepPanelProps {
   untitled?: boolean;
   /** True if the error is already shown elsewhere. */
   errorIsKnown?: boolean;
+  /** True to show the output alone: the input is elsewhere. */
+  withoutInput?: boolean;
   /** Beside the heading of the output, such as a button that pins it. */
   outputActions?: (output: unknown) => ReactNode;
 }
@@ -45,12 +48,25 @@ export function StepPanel(props: StepPanelProps) {
       <StepHead {...props} part={part} onPart={setPart} logged={entries.length} />
       {step.error_text !== null && !errorIsKnown && <StepError step={step} />}
       <Box className={classes.rest}>
-        {part === "log" ? (
+        {part === "sent" ? (
+          <SentSettings
+            key={step.number}
+            run={run.id}
+            number={step.number}
+            level={props.withoutInput ? 2 : 3}
+          />
+        ) : part === "log" ? (
           <ScrollArea h="100%" p="sm">
             <LogLines entries={entries} withNode={false} />
           </ScrollArea>
         ) : (
-          <StepData run={run} step={step} stacked={stacked} outputActions={props.outputActions} />
+          <StepData
+            run={run}
+            step={step}
+            stacked={stacked}
+            withoutInput={props.withoutInput}
+            outputActions={props.outputActions}
+          />
         )}
       </Box>
     </section>
@@ -64,7 +80,18 @@ interface StepHeadProps extends StepPanelProps {
 }
 
 function StepHead(props: StepHeadProps) {
-  const { run, state, step, onStep, actions, part, onPart, logged, untitled = false } = props;
+  const {
+    run,
+    state,
+    step,
+    onStep,
+    actions,
+    part,
+    onPart,
+    logged,
+    untitled = false,
+    withoutInput = false,
+  } = props;
   const { catalogue } = useCatalogue();
   const type = catalogue?.find(step.node_type);
   return (
@@ -92,18 +119,17 @@ function StepHead(props: StepHeadProps) {
       </Group>
       <Group gap="xs" wrap="nowrap">
         {state.steps.length > 1 && <StepChoice state={state} step={step} onStep={onStep} />}
-        {logged > 0 && (
-          <SegmentedControl
-            size="xs"
-            aria-label="View"
-            value={part}
-            onChange={onPart}
-            data={[
-              { value: "data", label: "Data" },
-              { value: "log", label: `Log (${logged})` },
-            ]}
-          />
-        )}
+        <SegmentedControl
+          size="xs"
+          aria-label="Part of the step"
+          value={part}
+          onChange={onPart}
+          data={[
+            { value: "data", label: withoutInput ? "Output" : "Data" },
+            { value: "sent", label: "Sent" },
+            ...(logged > 0 ? [{ value: "log", label: `Log (${logged})` }] : []),
+          ]}
+        />
         {actions}
       </Group>
     </Group>
@@ -115,7 +141,8 @@ function nameOfPart(step: Step, several: boolean): string {
   return step.attempt > 1 ? `Item ${step.index + 1}, attempt ${step.attempt}` : `Item ${step.index + 1}`;
 }
 
-function StepChoice({ state, step, onStep }: Pick<StepPanelProps, "state" | "step" | "onStep">) {
+/** The choice of an attempt or an item of a node. */
+export function StepChoice({ state, step, onStep }: Pick<StepPanelProps, "state" | "step" | "onStep">) {
   return (
     <Select
       size="xs"
@@ -154,9 +181,9 @@ function StepError({ step }: { step: Step }) {
   );
 }
 
-type StepDataProps = Pick<StepPanelProps, "run" | "step" | "stacked" | "outputActions">;
+type StepDataProps = Pick<StepPanelProps, "run" | "step" | "stacked" | "withoutInput" | "outputActions">;
 
-function StepData({ run, step, stacked = false, outputActions }: StepDataProps) {
+function StepData({ run, step, stacked = false, withoutInput = false, outputActions }: StepDataProps) {
   const { data, error, refetch } = useStep(run, step);
   if (error !== null) return <Refused error={error} onRetry={() => void refetch()} />;
   if (data === undefined) {
@@ -166,21 +193,24 @@ function StepData({ run, step, stacked = false, outputActions }: StepDataProps) 
       </Group>
     );
   }
+  const output = (
+    <ValueView
+      key={`out ${data.id}`}
+      title="Output"
+      value={data.output}
+      nothing={withoutOutput(data)}
+      actions={outputActions?.(data.output)}
+      level={withoutInput ? 2 : 3}
+    />
+  );
+  if (withoutInput) return output;
   return (
     <SplitPane
       direction={stacked ? "column" : "row"}
       name={stacked ? "step-stacked" : "step"}
       label="Width of input and output"
       first={<ValueView key={`in ${data.id}`} title="Input" value={data.input} nothing="No input" />}
-      second={
-        <ValueView
-          key={`out ${data.id}`}
-          title="Output"
-          value={data.output}
-          nothing={withoutOutput(data)}
-          actions={outputActions?.(data.output)}
-        />
-      }
+      second={output}
     />
   );
 }

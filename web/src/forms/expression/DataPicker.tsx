@@ -1,10 +1,11 @@
 /** The data that an expression can read, as a tree. A click inserts the path at the cursor; it can also be dragged. */
 import { ActionIcon, Box, Group, Loader, Text, UnstyledButton } from "@mantine/core";
 import { IconChevronDown, IconChevronRight } from "@tabler/icons-react";
-import { type DragEvent, type ReactNode, useState } from "react";
+import { type ReactNode, useState } from "react";
 import type { Json } from "@/definition/types";
 import { useActive, useForm } from "../context";
 import classes from "../forms.module.css";
+import { startDrag } from "./picked";
 import { brief, type Path, pathText, type Scope } from "./scope";
 
 const MOST = 50;
@@ -14,11 +15,6 @@ function partsOf(value: Json | undefined): [string | number, Json][] {
   if (Array.isArray(value)) return value.slice(0, MOST).map((one, at) => [at, one]);
   if (typeof value !== "object" || value === null) return [];
   return Object.entries(value).slice(0, MOST);
-}
-
-function drag(event: DragEvent, path: Path): void {
-  event.dataTransfer.setData("text/plain", `{{ ${pathText(path)} }}`);
-  event.dataTransfer.effectAllowed = "copy";
 }
 
 interface EntryProps {
@@ -59,7 +55,7 @@ function Entry({ path, label, detail, depth, opens, onOpen, children }: EntryPro
         <UnstyledButton
           className={classes.leaf}
           draggable
-          onDragStart={(event) => drag(event, path)}
+          onDragStart={(event) => startDrag(event, path)}
           onClick={() => insert(path)}
           title={`Insert ${pathText(path)}`}
         >

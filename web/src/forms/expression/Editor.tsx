@@ -8,9 +8,10 @@ import { useEffect, useRef } from "react";
 import type { Json } from "@/definition/types";
 import { colors } from "@/ui/code/theme";
 import { typedOver } from "@/ui/code/typing";
-import { insertionOf } from "./complete";
+import { dropped, insertAt } from "./drop";
 import { colours, completionFrom, type Source } from "./extensions";
 import { look } from "./look";
+import { pathIn } from "./picked";
 import type { Path, Scope } from "./scope";
 
 export interface EditorProps {
@@ -51,17 +52,6 @@ function joined(text: string): { from: number; to: number; insert: string }[] {
   }));
 }
 
-function insertAt(view: EditorView, path: Path): void {
-  const { head } = view.state.selection.main;
-  const insert = insertionOf(view.state.doc.toString(), head, path);
-  view.dispatch({
-    changes: { from: head, insert },
-    selection: { anchor: head + insert.length },
-    userEvent: "input",
-  });
-  view.focus();
-}
-
 function attributesOf(props: EditorProps): Record<string, string> {
   return {
     id: props.id,
@@ -83,6 +73,7 @@ function extensionsOf(latest: { current: EditorProps }, source: Source): Extensi
     bracketMatching(),
     closeBrackets(),
     completionFrom(source),
+    dropped((path) => pathIn(latest.current.scope, path)),
     EditorView.lineWrapping,
     keymap.of([...closeBracketsKeymap, ...completionKeymap, ...defaultKeymap, ...historyKeymap]),
     colors,
@@ -93,7 +84,10 @@ function extensionsOf(latest: { current: EditorProps }, source: Source): Extensi
         latest.current.onChange(update.state.doc.toString());
       }
       if (update.focusChanged && update.view.hasFocus) {
-        latest.current.onFocus((path) => insertAt(update.view, path));
+        const { view } = update;
+        latest.current.onFocus((path) =>
+          insertAt(view, pathIn(latest.current.scope, path), view.state.selection.main.head, "input"),
+        );
       }
     }),
   ];

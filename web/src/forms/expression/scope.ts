@@ -19,6 +19,8 @@ export interface Scope {
   /** True if `item` and `index` exist. */
   perItem: boolean;
   item?: Json;
+  /** The path of the list whose items they are, if it is a plain path. */
+  list?: Path;
 }
 
 export const RUN_KEYS = ["id", "triggered_by", "started_at"];
@@ -37,6 +39,24 @@ export function pathText(path: Path): string {
       return PLAIN.test(part) ? `.${part}` : `[${JSON.stringify(part)}]`;
     })
     .join("");
+}
+
+const PART = /\.([A-Za-z_]\w*)|\[\s*(?:("(?:[^"\\]|\\.)*")|(\d+))\s*\]/y;
+
+/** Return the path of an expression such as `{{ steps.get.items }}`; undefined if it is anything else. */
+export function pathOfText(text: unknown): Path | undefined {
+  const inside = typeof text === "string" ? /^\{\{\s*([A-Za-z_]\w*)(.*?)\s*\}\}$/s.exec(text.trim()) : null;
+  if (inside === null) return undefined;
+  const [, root = "", rest = ""] = inside;
+  const path: Path = [root];
+  PART.lastIndex = 0;
+  while (PART.lastIndex < rest.length) {
+    const found = PART.exec(rest);
+    if (found === null) return undefined;
+    const [, name, quoted, number] = found;
+    path.push(name ?? (quoted !== undefined ? (JSON.parse(quoted) as string) : Number(number)));
+  }
+  return path;
 }
 
 /** Return the value at the path, perhaps undefined; null if it is unknown. */

@@ -5,7 +5,7 @@ import { knownValue, type LastRun, useLastRun, useNodeStep } from "@/api/lastRun
 import type { Definition, Json } from "@/definition/types";
 import type { Expressions, Pin } from "../context";
 import { inputOf, nodesBefore, predecessors } from "./before";
-import type { Scope } from "./scope";
+import { pathOfText, type Scope } from "./scope";
 
 export interface NodeContext {
   flowId: string;
@@ -80,6 +80,7 @@ export function useExpressions(context: NodeContext): { expressions: Expressions
       secrets: (credentials ?? []).filter((one) => one.type === "secret").map((one) => one.name),
       perItem: node?.foreach !== undefined,
       item: Array.isArray(input) ? input[0] : undefined,
+      list: pathOfText(node?.foreach ?? node?.config?.items ?? "{{ input }}"),
     };
   }, [definition, nodeId, step, before, outputs, lastRun.run, credentials]);
 

@@ -1,6 +1,9 @@
 /** The frame of every field: label, actions, problems, help. */
 import { Box, Button, Code, Group, Text } from "@mantine/core";
-import { Fragment, type ReactNode } from "react";
+import { type DragEvent, Fragment, type ReactNode, useState } from "react";
+import { useActive } from "../context";
+import { dragsPath, droppedPath } from "../expression/picked";
+import type { Path } from "../expression/scope";
 import classes from "../forms.module.css";
 
 /** Text with `code`. */
@@ -47,7 +50,33 @@ interface FieldFrameProps {
   controls?: ReactNode;
   /** True if the field has several inputs; the label then names the group. */
   group?: boolean;
+  /** Take a picked field as the value: dropped here, or inserted while an input of the field has the focus. */
+  onPick?: ((path: Path) => void) | undefined;
   children: ReactNode;
+}
+
+/** Return the properties of an element that takes picked fields. */
+function usePicked(id: string, onPick: ((path: Path) => void) | undefined) {
+  const { activate } = useActive();
+  const [over, setOver] = useState(false);
+  if (onPick === undefined) return {};
+  return {
+    "data-over": over || undefined,
+    onFocusCapture: () => activate(id, onPick),
+    onDragOver: (event: DragEvent) => {
+      if (!dragsPath(event)) return;
+      event.preventDefault();
+      setOver(true);
+    },
+    onDragLeave: () => setOver(false),
+    onDrop: (event: DragEvent) => {
+      const path = droppedPath(event);
+      setOver(false);
+      if (path === undefined) return;
+      event.preventDefault();
+      onPick(path);
+    },
+  };
 }
 
 export function FieldFrame(props: FieldFrameProps) {
@@ -60,8 +89,10 @@ export function FieldFrame(props: FieldFrameProps) {
     onFix,
     controls,
     group = false,
+    onPick,
     children,
   } = props;
+  const picked = usePicked(id, onPick);
   const name = (
     <>
       {label}
@@ -76,6 +107,7 @@ export function FieldFrame(props: FieldFrameProps) {
   return (
     <Box
       className={classes.field}
+      {...picked}
       role={group ? "group" : undefined}
       aria-labelledby={group ? `${id}-label` : undefined}
       aria-describedby={group ? describedBy(id, help, problems) : undefined}

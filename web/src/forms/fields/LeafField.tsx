@@ -5,6 +5,8 @@ import { IconBraces, IconChevronDown } from "@tabler/icons-react";
 import { useState } from "react";
 import type { Json } from "@/definition/types";
 import { useForm } from "../context";
+import { pathIn } from "../expression/picked";
+import { type Path, pathText } from "../expression/scope";
 import { TemplateField } from "../expression/TemplateField";
 import { fieldListOf } from "../schema/fieldList";
 import type { Leaf } from "../schema/leaf";
@@ -135,6 +137,15 @@ export function LeafField(props: FieldProps) {
     else if (value !== undefined) set(asExpression(value));
   }
 
+  function pick(path: Path) {
+    const own = {
+      perItem: leaf.perItem || expressions?.scope.perItem === true,
+      list: expressions?.scope.list,
+    };
+    setWanted("expression");
+    set(`{{ ${pathText(pathIn(own, path))} }}`);
+  }
+
   const fixed = readOnly ? undefined : wrapped(leaf, value);
   const controls = readOnly ? undefined : (
     <>
@@ -170,6 +181,8 @@ export function LeafField(props: FieldProps) {
       problems={byItself ? [] : problems}
       onFix={fixed === undefined ? undefined : () => set(fixed)}
       controls={controls}
+      // Not for a table with rows: a row takes the field itself.
+      onPick={mayHold && !isText && !readOnly && !(isStructured && value !== undefined) ? pick : undefined}
       group={!isText && (asJson || isGroup(leaf, value))}
     >
       {isText ? (

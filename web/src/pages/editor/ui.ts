@@ -36,10 +36,14 @@ function kept(): Kept {
 
 /** The panel width from which a node's input and output are side by side. */
 export const WIDE = 560;
+/** The panel width from which a node's settings are between its input and its output. */
+export const LARGE = 820;
+/** The part of the window that stays for the canvas. */
+export const LEFT_FOR_CANVAS = 380;
 
 /** Return the width for the button: wide if it is narrow, else the default. */
 export function otherWidth(width: number, window: number): number {
-  return width < WIDE ? Math.max(WIDE, Math.min(760, Math.round(window / 2))) : USUAL.panelWidth;
+  return width < WIDE ? Math.max(WIDE, Math.min(1_320, window - LEFT_FOR_CANVAS)) : USUAL.panelWidth;
 }
 
 export const CLOSED = { quick: null, curl: null, json: false, keys: false, problems: false } as const;

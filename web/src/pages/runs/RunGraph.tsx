@@ -1,6 +1,9 @@
 import { Box, Text } from "@mantine/core";
-import { Suspense, useMemo } from "react";
+import { Suspense, useCallback, useMemo } from "react";
+import type { FlowEdge } from "@/definition/types";
+import { edgeLabel } from "@/runs/edgeLabel";
 import { liveEdges, marksOf, type NodeState } from "@/runs/states";
+import { useCounts } from "@/runs/useCounts";
 import { useDefinition } from "@/runs/useDefinition";
 import type { Run } from "@/runs/useRun";
 import { lazily } from "@/ui/lazily";
@@ -20,6 +23,11 @@ export function RunGraph({ run, states, selected, onSelect }: RunGraphProps) {
   const { data: definition, error } = useDefinition(run.id);
   const marks = useMemo(() => marksOf(states, run.pinned), [states, run.pinned]);
   const isLive = useMemo(() => definition && liveEdges(definition, states), [definition, states]);
+  const counts = useCounts(run);
+  const labelOf = useCallback(
+    (edge: FlowEdge) => edgeLabel(edge, isLive?.(edge) ? counts.get(edge.from) : undefined),
+    [isLive, counts],
+  );
   if (error !== null) {
     return (
       <Box p="md">
@@ -36,6 +44,7 @@ export function RunGraph({ run, states, selected, onSelect }: RunGraphProps) {
         definition={definition}
         marks={marks}
         isLive={isLive}
+        labelOf={labelOf}
         selected={selected}
         onSelect={(id) => id !== null && onSelect(id)}
         label={`Graph of ${run.workflow_name}`}

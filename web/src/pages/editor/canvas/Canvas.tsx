@@ -23,9 +23,12 @@ import { NODE } from "@/definition/layout";
 import type { Position } from "@/definition/types";
 import graph from "@/graph/graph.module.css";
 import { namesIn } from "@/graph/nameOf";
+import { useCounts } from "@/runs/useCounts";
+import { useRun } from "@/runs/useRun";
 import { edge as edgeOf, GRID } from "../changes";
 import { useEditor, useEditorStore } from "../context";
 import { DRAGGED, useAddFrom } from "../palette/adding";
+import { shownOf, useRunStore } from "../run/runStore";
 import { useUi } from "../ui";
 import { AddButtons, CanvasControls } from "./CanvasControls";
 import { CanvasEdge } from "./CanvasEdge";
@@ -50,6 +53,7 @@ const EDGE_TYPES: EdgeTypes = { flow: CanvasEdge };
 const SNAP: [number, number] = [GRID, GRID];
 const PAN_BUTTONS = [0, 1];
 const LOWEST_WITH_MAP = 500;
+const NARROWEST_WITH_MAP = 460;
 const BARE = { hideAttribution: true };
 
 /** Fit a small flow; show the start of one that would be too small to read. */
@@ -75,12 +79,14 @@ type Moving = ReadonlyMap<string, Position> | null;
 
 /** The nodes and edges of the canvas. A drag is local until it ends; then it is one change of the definition. */
 function useShown(moving: Moving): { nodes: ShownNode[]; edges: ShownEdge[] } {
+  const flowId = useEditor((state) => state.flow.id);
   const definition = useEditor((state) => state.definition);
   const catalogue = useEditor((state) => state.catalogue);
   const check = useEditor((state) => state.check);
   const selected = useEditor((state) => state.selected);
   const selectedEdges = useEditor((state) => state.selectedEdges);
   const live = useEditor((state) => state.liveEdges);
+  const counts = useCounts(useRun(useRunStore((runs) => shownOf(runs, flowId)).runId).data);
   const [makeNodes] = useState(nodeMaker);
   const [makeEdges] = useState(edgeMaker);
   const nodes = useMemo(
@@ -89,8 +95,8 @@ function useShown(moving: Moving): { nodes: ShownNode[]; edges: ShownEdge[] } {
   );
   const edges = useMemo(() => {
     const names = namesIn(definition, catalogue);
-    return makeEdges(definition, selectedEdges, live, (id) => names.get(id) ?? id);
-  }, [makeEdges, definition, catalogue, selectedEdges, live]);
+    return makeEdges(definition, selectedEdges, live, (id) => names.get(id) ?? id, counts);
+  }, [makeEdges, definition, catalogue, selectedEdges, live, counts]);
   return { nodes, edges };
 }
 
@@ -277,8 +283,9 @@ export function Canvas() {
   const readOnly = useEditor((state) => state.readOnly);
   const many = nodes.length > 60;
   const small = useMediaQuery("(max-width: 48em)") ?? false;
-  // On a low canvas the map would cover nodes.
-  const hasMap = useStore((state) => state.height >= LOWEST_WITH_MAP) && !small && nodes.length > 0;
+  // On a small canvas the map would cover nodes.
+  const fitsMap = useStore(({ height, width }) => height >= LOWEST_WITH_MAP && width >= NARROWEST_WITH_MAP);
+  const hasMap = fitsMap && !small && nodes.length > 0;
   const { colorScheme } = useMantineColorScheme();
   useReveal();
   useRefit();

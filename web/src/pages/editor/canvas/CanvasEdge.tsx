@@ -1,5 +1,6 @@
 import { BaseEdge, type EdgeProps, getBezierPath } from "@xyflow/react";
 import { type MouseEvent, memo } from "react";
+import { edgeLabel } from "@/runs/edgeLabel";
 import { edge as edgeOf } from "../changes";
 import { useEditor } from "../context";
 import { useUi } from "../ui";
@@ -15,6 +16,7 @@ export const CanvasEdge = memo(function CanvasEdge(props: EdgeProps<Shown>) {
   const [path, labelX, labelY] = getBezierPath(props);
   const branch = data?.branch;
   const isLong = Math.hypot(targetX - sourceX, targetY - sourceY) > LONG;
+  const label = edgeLabel({ branch: isLong ? branch : undefined }, data?.items);
 
   function insert(event: MouseEvent) {
     event.stopPropagation();
@@ -25,9 +27,9 @@ export const CanvasEdge = memo(function CanvasEdge(props: EdgeProps<Shown>) {
   return (
     <>
       <BaseEdge path={path} markerEnd={markerEnd} interactionWidth={24} />
-      {branch !== undefined && isLong && (
+      {label !== undefined && (
         <text x={labelX} y={labelY - 12} className={classes.label}>
-          {branch}
+          {label}
         </text>
       )}
       {!readOnly && (

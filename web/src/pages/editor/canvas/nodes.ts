@@ -4,6 +4,7 @@ import type { Catalogue, NodeType } from "@/api/catalogue";
 import { NODE } from "@/definition/layout";
 import type { Definition, FlowNode, Position as Place } from "@/definition/types";
 import { nameOf } from "@/graph/nameOf";
+import { type Counts, edgeLabel } from "@/runs/edgeLabel";
 import { heightOf, placesOf, usedWays, type Way, waysOf } from "../branches";
 import { edgeKey } from "../changes";
 import { type Check, inWords, type Problem } from "../problems";
@@ -18,7 +19,8 @@ export interface NodeData extends Record<string, unknown> {
 }
 
 export type CanvasNode = Node<NodeData, "flow">;
-export type CanvasEdge = Edge<{ branch: Way; between: string }, "flow">;
+/** `items` is the number of items that went over it in the run on the canvas, if it passed on a list. */
+export type CanvasEdge = Edge<{ branch: Way; between: string; items: number | undefined }, "flow">;
 
 const HANDLE = 12;
 export const INTO = "into";
@@ -137,10 +139,11 @@ export function edgeMaker(): (
   selected: readonly string[],
   live: ReadonlySet<string>,
   called: (id: string) => string,
+  counts?: Counts,
 ) => CanvasEdge[] {
   let before = new Map<string, CanvasEdge>();
   let list: CanvasEdge[] = [];
-  return (definition, selected, live, called) => {
+  return (definition, selected, live, called, counts) => {
     const chosen = new Set(selected);
     const made = new Map<string, CanvasEdge>();
     for (const edge of definition.edges) {
@@ -148,12 +151,15 @@ export function edgeMaker(): (
       const old = before.get(id);
       const className = live.has(id) ? "live" : undefined;
       const between = `${called(edge.from)} and ${called(edge.to)}`;
+      const items = live.has(id) ? counts?.get(edge.from) : undefined;
       const isOld =
         old !== undefined &&
         old.selected === chosen.has(id) &&
         old.className === className &&
-        old.data?.between === between;
-      made.set(id, isOld ? old : edgeOf(edge, id, chosen.has(id), className, between));
+        old.data?.between === between &&
+        old.data.items === items;
+      const data = { branch: edge.branch, between, items };
+      made.set(id, isOld ? old : edgeOf(edge, id, chosen.has(id), className, data));
     }
     before = made;
     const next = [...made.values()];
@@ -167,8 +173,9 @@ function edgeOf(
   id: string,
   selected: boolean,
   className: string | undefined,
-  between: string,
+  data: NonNullable<CanvasEdge["data"]>,
 ): CanvasEdge {
+  const label = edgeLabel(edge, data.items);
   return {
     id,
     type: "flow",
@@ -179,7 +186,7 @@ function edgeOf(
     selected,
     className,
     reconnectable: selected,
-    data: { branch: edge.branch, between },
-    ariaLabel: `Between ${between}${edge.branch === undefined ? "" : `, ${edge.branch}`}`,
+    data,
+    ariaLabel: `Between ${data.between}${label === undefined ? "" : `, ${label}`}`,
   };
 }

@@ -13,8 +13,9 @@ import {
   Tooltip,
   UnstyledButton,
 } from "@mantine/core";
+import { useMediaQuery } from "@mantine/hooks";
 import { IconCopyPlus, IconPencil, IconTrash } from "@tabler/icons-react";
-import { useEffect, useMemo, useState } from "react";
+import { type ReactNode, useEffect, useMemo, useState } from "react";
 import type { NodeType } from "@/api/catalogue";
 import type { FlowNode, Json } from "@/definition/types";
 import { Words } from "@/forms/fields/FieldFrame";
@@ -24,8 +25,11 @@ import { NodeIcon } from "@/ui/NodeIcon";
 import { idRefusal } from "../changes";
 import { useEditor, useEditorStore } from "../context";
 import { inWords, type Problem } from "../problems";
-import { RunData } from "../run/RunData";
+import { InputPane } from "../run/InputPane";
+import { DataHead, OutputPane, RunData } from "../run/RunData";
 import { shownOf, useRunStore } from "../run/runStore";
+import { type NodeData, useNodeData } from "../run/useNodeData";
+import { LARGE, useUi } from "../ui";
 import { JsonField } from "./JsonField";
 import { Neighbours } from "./Neighbours";
 import { NodeOptions } from "./NodeOptions";
@@ -267,20 +271,14 @@ export function NodePanel({ node }: { node: FlowNode }) {
   const inForm = tab === "settings" && type !== undefined ? ofConfig(problems) : NO_PROBLEMS;
   const others = problems.filter((problem) => !inForm.includes(problem));
 
-  return (
+  const data = useNodeData(node.id);
+  const narrow = useMediaQuery("(max-width: 48em)", undefined, { getInitialValueInEffect: false }) ?? false;
+  const large = useUi((ui) => ui.panelWidth >= LARGE) && !narrow;
+  const settings = (
     <>
-      <Title node={node} type={type} readOnly={readOnly} />
-      {others.length > 0 && (
-        <Alert color="yellow" variant="light" mx="md" mb="xs" p="xs">
-          <List size="sm" spacing={2}>
-            {others.map((problem) => (
-              <List.Item key={`${problem.path} ${problem.message}`}>{inWords(problem)}</List.Item>
-            ))}
-          </List>
-        </Alert>
-      )}
       <Tabs
-        value={tab}
+        // Beside the settings, input and output need no tab.
+        value={large && tab === "data" ? "settings" : tab}
         onChange={(value) => setTab((value as Tab) ?? "settings")}
         keepMounted={false}
         styles={{ tab: { paddingInline: 8 } }}
@@ -289,7 +287,7 @@ export function NodePanel({ node }: { node: FlowNode }) {
           <Tabs.Tab value="settings">Settings</Tabs.Tab>
           <Tabs.Tab value="options">Options</Tabs.Tab>
           <Tabs.Tab value="notes">Notes</Tabs.Tab>
-          <Tabs.Tab value="data">Run data</Tabs.Tab>
+          {!large && <Tabs.Tab value="data">Run data</Tabs.Tab>}
           <Tabs.Tab value="json">JSON</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="settings" p="md">
@@ -317,13 +315,58 @@ export function NodePanel({ node }: { node: FlowNode }) {
           />
         </Tabs.Panel>
         <Tabs.Panel value="data" p="md">
-          <RunData node={node} />
+          <RunData node={node} data={data} />
         </Tabs.Panel>
         <Tabs.Panel value="json" p="md">
           <ConfigJson key={node.id} node={node} readOnly={readOnly} />
         </Tabs.Panel>
       </Tabs>
       <Neighbours key={node.id} node={node} />
+    </>
+  );
+
+  return (
+    <div className={large ? classes.large : undefined}>
+      <Title node={node} type={type} readOnly={readOnly} />
+      {others.length > 0 && (
+        <Alert color="yellow" variant="light" mx="md" mb="xs" p="xs">
+          <List size="sm" spacing={2}>
+            {others.map((problem) => (
+              <List.Item key={`${problem.path} ${problem.message}`}>{inWords(problem)}</List.Item>
+            ))}
+          </List>
+        </Alert>
+      )}
+      {large ? (
+        <Columns node={node} data={data}>
+          {settings}
+        </Columns>
+      ) : (
+        settings
+      )}
+    </div>
+  );
+}
+
+/** Input, settings and output side by side. */
+function Columns({ node, data, children }: { node: FlowNode; data: NodeData; children: ReactNode }) {
+  return (
+    <>
+      <Group gap="md" px="md" pb="xs" justify="space-between">
+        <DataHead node={node} data={data} />
+      </Group>
+      <div className={classes.columns}>
+        <section className={classes.column} aria-label="Data of the node">
+          <InputPane key={node.id} node={node} data={data} />
+        </section>
+        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
+        <section className={classes.settings} aria-label="Settings of the node" tabIndex={0}>
+          {children}
+        </section>
+        <section className={classes.column} aria-label="Result of the node">
+          <OutputPane key={node.id} node={node} data={data} />
+        </section>
+      </div>
     </>
   );
 }

@@ -1,4 +1,5 @@
 import { type KeyboardEvent, type PointerEvent, useRef } from "react";
+import { LEFT_FOR_CANVAS } from "../ui";
 import classes from "./panel.module.css";
 
 interface ResizerProps {
@@ -10,10 +11,10 @@ interface ResizerProps {
 }
 
 /** The left edge of a panel on the right, moved by dragging or arrow keys. */
-export function Resizer({ label, width, least = 280, most = 900, onResize }: ResizerProps) {
+export function Resizer({ label, width, least = 280, most = 1_600, onResize }: ResizerProps) {
   const start = useRef({ x: 0, width });
   const within = (value: number) =>
-    Math.round(Math.max(least, Math.min(most, window.innerWidth - 320, value)));
+    Math.round(Math.max(least, Math.min(most, window.innerWidth - LEFT_FOR_CANVAS, value)));
 
   function onPointerDown(event: PointerEvent<HTMLDivElement>) {
     event.currentTarget.setPointerCapture(event.pointerId);

@@ -51,7 +51,7 @@ function Content() {
   return some > 0 ? <ManyPanel /> : <FlowPanel />;
 }
 
-/** Widen the panel to show input and output side by side, or restore its width. */
+/** Widen the panel to show input, settings and output side by side, or restore its width. */
 function WidthButton({ width }: { width: number }) {
   const keep = useUi((ui) => ui.keep);
   const label = width < WIDE ? "Widen panel" : "Narrow panel";

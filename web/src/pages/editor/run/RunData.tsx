@@ -11,51 +11,77 @@ import type { Run } from "@/runs/useRun";
 import { fetchWhole } from "@/runs/values";
 import { CodeEditor } from "@/ui/CodeEditor";
 import { notify } from "@/ui/notify";
+import { SplitPane } from "@/ui/SplitPane";
 import { labelOf, outcomeOf } from "@/ui/StatusBadge";
 import { Loading } from "@/ui/states";
 import { Time } from "@/ui/Time";
 import { useEditor, useEditorStore } from "../context";
 import type { Pin } from "../store";
 import { useUi, WIDE } from "../ui";
+import { InputPane } from "./InputPane";
 import classes from "./run.module.css";
 import { useRunStore } from "./runStore";
-import { type EditorRun, useEditorRun } from "./useEditorRun";
-import { type ShownRun, useChangedSince, useShownRun } from "./useShownRun";
+import type { EditorRun } from "./useEditorRun";
+import type { NodeData } from "./useNodeData";
+import { type ShownRun, useChangedSince } from "./useShownRun";
 
 /** The tab with the selected node's input and output in the current run, and its pinned output. */
-export function RunData({ node }: { node: FlowNode }) {
-  const editorRun = useEditorRun();
-  const shown = useShownRun(editorRun);
-  const { run, states } = shown;
-  const state = states.get(node.id);
-  const pin = useEditor((known) => known.pinned[node.id]);
+export function RunData({ node, data }: { node: FlowNode; data: NodeData }) {
   const wide = useUi((ui) => ui.panelWidth >= WIDE);
-  const [chosen, setChosen] = useState<number | null>(null);
-  const step =
-    state?.steps.find((one) => one.number === chosen) ??
-    state?.steps.find((one) => one.number === state.step);
-
   return (
     <Stack gap="sm">
-      <Ways node={node} editorRun={editorRun} shown={shown} />
-      {pin !== undefined && <Pinned key={node.id} nodeId={node.id} pin={pin} />}
+      <DataHead node={node} data={data} />
+      <div className={classes.step}>
+        <SplitPane
+          direction={wide ? "row" : "column"}
+          name={wide ? "step" : "step-stacked"}
+          label="Size of input and output"
+          first={<InputPane key={node.id} node={node} data={data} />}
+          second={<OutputPane key={node.id} node={node} data={data} />}
+        />
+      </div>
+    </Stack>
+  );
+}
+
+/** Buttons that run the node, and which run is shown. */
+export function DataHead({ node, data }: { node: FlowNode; data: NodeData }) {
+  const { run, shown } = data;
+  return (
+    <>
+      <Ways node={node} editorRun={data.editorRun} shown={shown} />
       {run !== undefined && <Which run={run} isLatest={shown.isLatest} nodeId={node.id} />}
-      {run === undefined || state === undefined || step === undefined ? (
-        <NoData shown={shown} pinned={pin !== undefined} nodeId={node.id} />
-      ) : (
-        <div className={classes.step}>
+    </>
+  );
+}
+
+/** The node's output in the run, or the pinned one. */
+export function OutputPane({ node, data }: { node: FlowNode; data: NodeData }) {
+  const { run, state, step, shown } = data;
+  const pin = useEditor((known) => known.pinned[node.id]);
+  return (
+    <div className={classes.pane}>
+      {pin !== undefined && (
+        <div className={classes.pinned}>
+          <Pinned key={node.id} nodeId={node.id} pin={pin} />
+        </div>
+      )}
+      <div className={classes.paneBody}>
+        {run === undefined || state === undefined || step === undefined ? (
+          <NoData shown={shown} pinned={pin !== undefined} nodeId={node.id} />
+        ) : (
           <StepPanel
             run={run}
             state={state}
             step={step}
-            onStep={setChosen}
-            stacked={!wide}
+            onStep={data.setStep}
             untitled
+            withoutInput
             outputActions={(output) => <PinButton nodeId={node.id} state={state} output={output} />}
           />
-        </div>
-      )}
-    </Stack>
+        )}
+      </div>
+    </div>
   );
 }
 
@@ -157,7 +183,7 @@ function NoData({ shown, pinned, nodeId }: { shown: ShownRun; pinned: boolean; n
         ? "The run did not reach this node."
         : "This node has not started.";
   return (
-    <Stack gap="xs" align="flex-start">
+    <Stack gap="xs" align="flex-start" p="sm">
       <Text size="sm" c="var(--quiet)">
         {words}
       </Text>
