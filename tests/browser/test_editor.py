@@ -390,28 +390,33 @@ def test_notes_are_saved_and_shown_at_their_node(editor):
 # Saving
 
 
-def test_changes_are_saved_automatically(editor):
+def test_changes_are_saved_automatically_as_a_draft_and_become_one_version(editor):
     before = editor.open(three()).stored["version"]
-    editor.click("two")
-    editor.panel.get_by_role("textbox", name="Node name").fill("The second")
-    editor.saved()
-    assert editor.stored["version"] > before
+    for name in ("The second", "The last"):
+        editor.click("two")
+        editor.panel.get_by_role("textbox", name="Node name").fill(name)
+        editor.saved()
+        expect(editor.page.get_by_role("button", name="Save version")).to_be_visible()
+    assert editor.draft["definition_json"] and editor.stored["version"] == before
     editor.page.reload()
-    expect(editor.node("two")).to_contain_text("The second")
+    expect(editor.node("two")).to_contain_text("The last")
+    editor.press("Control+s")
+    expect(editor.page.get_by_text(f"Saved as version {before + 1}")).to_be_visible()
+    expect(editor.page.get_by_role("button", name="Save version")).to_have_count(0)
+    assert (editor.stored["version"], editor.published["nodes"][2]["name"]) == (before + 1, "The last")
 
 
-def test_unsaved_changes_of_a_draft_survive_a_reload(editor, watch):
+def test_unsaved_changes_survive_a_reload(editor, watch):
     editor.open(three())
-    address = re.compile(rf"/api/workflows/{editor.flow}$")
-    editor.page.route(address, lambda route: route.abort() if route.request.method == "PUT" else route.continue_())
     watch.allow("failed", "PUT", editor.flow)
+    allow_saves = editor.refuse_saves()
     editor.click("two")
     editor.panel.get_by_role("textbox", name="Node name").fill("Not saved yet")
     expect(editor.page.get_by_text("Not saved; retrying")).to_be_visible()
     editor.page.reload()
     expect(editor.node("two")).to_contain_text("Not saved yet")
     assert "name" not in editor.definition["nodes"][2]
-    editor.page.unroute(address)
+    allow_saves()
     editor.saved()
     assert editor.definition["nodes"][2]["name"] == "Not saved yet"
 
@@ -419,17 +424,19 @@ def test_unsaved_changes_of_a_draft_survive_a_reload(editor, watch):
 def test_changes_of_an_active_flow_apply_only_after_publishing(editor):
     editor.open(editor.add(three(), status="active")).click("two")
     editor.panel.get_by_role("textbox", name="Node name").fill("Later")
-    expect(editor.page.get_by_text("Unpublished changes.")).to_be_visible()
+    expect(editor.page.get_by_text("Draft saved")).to_be_visible()
     editor.page.reload()
     expect(editor.node("two")).to_contain_text("Later")
-    assert "name" not in editor.definition["nodes"][2]
-    editor.page.get_by_role("button", name="Publish").click()
-    expect(editor.page.get_by_text("Unpublished changes.")).to_be_hidden()
-    assert editor.definition["nodes"][2]["name"] == "Later"
+    assert "name" not in editor.published["nodes"][2]
+    editor.page.get_by_role("button", name="Publish", exact=True).click()
+    expect(editor.page.get_by_text("Draft saved")).to_be_hidden()
+    assert editor.published["nodes"][2]["name"] == "Later"
 
 
-def test_each_tab_keeps_its_changes_and_a_closed_tab_offers_them_to_the_next(editor):
+def test_each_tab_keeps_its_changes_and_a_closed_tab_offers_them_to_the_next(editor, watch):
     flow = editor.add(three(), status="active")
+    watch.allow("failed", "PUT", flow)
+    editor.refuse_saves()
     other = Editor(editor.page.context.new_page(), editor.server).open(flow)
     editor.open(flow)
     for tab, id_ in ((editor, "one"), (other, "two")):
@@ -453,6 +460,8 @@ def test_each_tab_keeps_its_changes_and_a_closed_tab_offers_them_to_the_next(edi
 def test_changes_of_a_deleted_flow_can_be_saved_as_a_new_flow(editor, watch):
     flow = editor.add(three(), status="active")
     editor.open(flow).click("one")
+    watch.allow("failed", "PUT", flow)
+    editor.refuse_saves()
     editor.panel.get_by_role("textbox", name="Node name").fill("Typed before")
     editor.server.call("DELETE", f"/api/workflows/{flow}", status=(204,))
     watch.allow(404, flow)

@@ -214,6 +214,20 @@ def test_an_audit_entry_links_to_the_changed_version_which_can_be_restored(page,
     axe(page)
 
 
+def test_a_version_is_named(page, server, log_in, axe):
+    log_in(page)
+    arrive(page, f"/flows/{server.seeded.flow}/versions")
+    page.get_by_role("button", name="Name", exact=True).click()
+    asked = page.get_by_role("dialog", name="Name of version")
+    asked.get_by_label("Name of the version").fill("Before Easter")
+    asked.get_by_label("Note").fill("Large orders wait for an approval.")
+    axe(page, within="[role=dialog]")
+    asked.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("list", name="Versions")).to_contain_text("Before Easter")
+    expect(page.get_by_text("Large orders wait for an approval.")).to_be_visible()
+    axe(page)
+
+
 # Return the width of a field, and the width that its content needs.
 ROOM = """(field) => {
     const given = field.offsetWidth;

@@ -44,10 +44,10 @@ def test_changes_made_during_an_outage_are_saved_after_it(editor, server, stoppe
 
 
 def test_a_save_with_a_lost_response_is_not_a_conflict(editor, server, stopped, watch):
-    # The editor retries with an old version, gets 409, and sees that the stored version is its own.
+    # The editor retries with an old revision, gets 409, and sees that the stored draft is its own.
     watch.allow(409, "/api/workflows/")
     editor.open(FLOW)
-    address = f"**/api/workflows/{editor.flow}"
+    address = f"**/api/workflows/{editor.flow}/draft"
 
     def lose(route):
         if route.request.method != "PUT":
@@ -61,12 +61,12 @@ def test_a_save_with_a_lost_response_is_not_a_conflict(editor, server, stopped, 
 
     editor.page.route(address, lose)
     rename(editor, "one", "Saved unheard")
-    until(lambda: editor.page.wait_for_timeout(50) or editor.stored["version"] == 2, "the server has it")
+    until(lambda: editor.page.wait_for_timeout(50) or editor.draft["revision"] == 1, "the server has it")
     stopped()
     editor.page.unroute(address)
     server.start()
     editor.saved()
-    assert editor.stored["version"] == 2
+    assert editor.draft["revision"] == 1
     expect(editor.page.get_by_text("while you were editing")).to_have_count(0)
 
 

@@ -207,11 +207,11 @@ def test_unpublished_changes_can_be_run(editor):
     editor.open(flow).click("say")
     editor.tab("JSON")
     editor.write(editor.panel.get_by_role("textbox", name="Settings as JSON"), json.dumps({"values": {"word": "new"}}))
-    expect(editor.page.get_by_text("Unpublished changes.")).to_be_visible()
+    expect(editor.page.get_by_text("Draft saved")).to_be_visible()
     editor.run()
     run = editor.ended()
     assert run["draft"] and run["output"] == {"word": "new"}
-    assert editor.definition["nodes"][1]["config"] == {"values": {"word": "old"}}
+    assert editor.published["nodes"][1]["config"] == {"values": {"word": "old"}}
 
 
 def test_a_failure_is_shown_at_its_node_and_can_be_retried_from_there(editor, remote):

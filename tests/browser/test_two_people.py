@@ -28,15 +28,18 @@ def names(editor):
 
 
 @pytest.fixture
-def conflict(editor, other):
-    """Change an active flow as two users; the other one has published, and `editor` shows the notice."""
+def conflict(editor, other, watch):
+    """Change an active flow as two users; the other one's draft is saved, and `editor` shows the notice."""
     flow = editor.add(FLOW, status="active")
     editor.open(flow)
     other.open(flow)
+    watch.allow("failed")
+    editor.page.context.set_offline(True)
     rename(editor, "one", "Mine")
     rename(other, "two", "Theirs")
-    other.page.get_by_role("button", name="Publish").click()
     other.saved()
+    watch.allow(409, flow)
+    editor.page.context.set_offline(False)
     expect(notice(editor)).to_be_visible()
     return editor
 
@@ -46,7 +49,7 @@ def notice(editor):
 
 
 def test_a_conflict_names_the_other_user_and_my_changes_can_be_kept(conflict, axe):
-    expect(notice(conflict)).to_contain_text("Editor")
+    expect(notice(conflict)).to_contain_text("Editor changed the draft")
     axe(conflict.page)
     conflict.page.get_by_role("button", name="Keep mine").click()
     expect(notice(conflict)).to_be_hidden()
@@ -97,7 +100,56 @@ def test_another_users_changes_appear_if_there_are_no_own_changes(editor, other)
     other.open(flow)
     rename(other, "two", "Theirs")
     expect(editor.node("two")).to_contain_text("Theirs")
-    expect(editor.page.get_by_text(re.compile("saved version"))).to_be_visible()
+    expect(editor.page.get_by_text(re.compile("Editor changed the draft"))).to_be_visible()
+
+
+def test_two_people_see_each_other_share_the_draft_and_one_publishes_it(editor, other, axe):
+    flow = editor.add(FLOW, status="active")
+    editor.open(flow)
+    other.open(flow)
+    expect(editor.page.get_by_role("img", name="Editor has this flow open")).to_be_visible()
+    rename(other, "two", "Theirs")
+    expect(editor.node("two")).to_contain_text("Theirs")
+    axe(editor.page)
+    page = editor.page
+    page.get_by_role("button", name="More about the draft").click()
+    page.get_by_role("menuitem", name="Compare with version 1").click()
+    compared = page.get_by_role("dialog", name="Draft compared with version 1")
+    expect(compared.get_by_role("status")).to_contain_text("1 node changed")
+    axe(page, within="[role=dialog]")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="More about the draft").click()
+    page.get_by_role("menuitem", name="Publish with a name").click()
+    asked = page.get_by_role("dialog", name="Publish")
+    asked.get_by_label("Name of the version").fill("Easter")
+    axe(page, within="[role=dialog]")
+    asked.get_by_role("button", name="Publish").click()
+    expect(page.get_by_text("Published as version 2")).to_be_visible()
+    expect(other.page.get_by_role("button", name="Publish", exact=True)).to_have_count(0)
+    assert editor.published["nodes"][2]["name"] == "Theirs" and editor.draft["definition_json"] is None
+    assert editor.server.call("GET", f"/api/workflows/{flow}/versions/2")["name"] == "Easter"
+
+
+def test_a_publish_is_scheduled_and_cancelled_by_discarding(editor, axe):
+    editor.open(editor.add(FLOW, status="active"))
+    rename(editor, "one", "At night")
+    editor.saved()
+    page = editor.page
+    page.get_by_role("button", name="More about the draft").click()
+    page.get_by_role("menuitem", name="Publish at a time").click()
+    asked = page.get_by_role("dialog", name="Publish at a time")
+    expect(asked.get_by_label("Time (UTC)")).to_be_visible()
+    axe(page, within="[role=dialog]")
+    asked.get_by_role("button", name="Schedule").click()
+    expect(page.get_by_role("status").filter(has_text="will be published")).to_be_visible()
+    page.get_by_role("button", name="More about the draft").click()
+    page.get_by_role("menuitem", name="Discard changes").click()
+    sure = page.get_by_role("dialog", name="Discard the draft?")
+    expect(sure).to_contain_text("Its scheduled publish is cancelled")
+    sure.get_by_role("button", name="Discard").click()
+    expect(editor.node("one")).not_to_contain_text("At night")
+    expect(page.get_by_role("status").filter(has_text="will be published")).to_have_count(0)
+    assert editor.draft["definition_json"] is None
 
 
 def test_a_viewer_can_see_but_not_change_a_flow(another, server, axe):
@@ -131,25 +183,21 @@ def test_a_viewer_does_not_see_actions_without_permission(another, server, path,
     expect(page.get_by_role("link", name="Audit log")).to_have_count(0)
 
 
-LOG_IN_AND_CLICK = """async (button, body) => {
-  const headers = { "Content-Type": "application/json" };
-  await fetch("/api/auth/login", { method: "POST", headers, body: JSON.stringify(body) });
-  button.click();
-}"""
-
-
 def test_a_tab_does_not_save_as_another_user_who_logged_in_in_another_tab(editor, watch, log_in):
     watch.allow(403, "/api/")
     beside = {"email": "beside@example.com", "password": chromium.PASSWORD}
     editor.server.add_member(beside["email"], "editor", "Beside")
     page = editor.open(editor.add(FLOW, status="active")).page
+    watch.allow("failed", "PUT", editor.flow)
+    allow_saves = editor.refuse_saves()
     rename(editor, "one", "Typed by the owner")
-    before = editor.stored["version"]
-    page.get_by_role("button", name="Publish").evaluate(LOG_IN_AND_CLICK, beside)
+    expect(page.get_by_text("Not saved; retrying")).to_be_visible()
+    assert page.context.request.post("/api/auth/login", data=beside).ok
+    allow_saves()
     expect(page.get_by_role("button", name="Account: Beside")).to_be_visible()
     editor.is_open()
     expect(editor.node("one")).not_to_contain_text("Typed by the owner")
-    assert (editor.stored["version"], names(editor)) == (before, [None, None, None])
+    assert (editor.draft["revision"], names(editor)) == (0, [None, None, None])
     log_in(page)
     editor.open(editor.flow)
     expect(editor.node("one")).to_contain_text("Typed by the owner")

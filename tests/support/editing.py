@@ -13,7 +13,7 @@ FRAMES = """async () => { for (let n = 0; n < 10; n++) await new Promise(request
 
 
 class Editor:
-    """The editor in `page`; `definition` is the stored definition of the open flow."""
+    """The editor in `page`. `definition` is that of the draft of the open flow on the server, or of its version."""
 
     def __init__(self, page, server):
         self.page, self.server, self.flow = page, server, None
@@ -44,7 +44,17 @@ class Editor:
         return self.server.call("GET", f"/api/workflows/{self.flow}")
 
     @property
+    def draft(self):
+        """Return the draft on the server; without one, its `definition_json` is null."""
+        return self.server.call("GET", f"/api/workflows/{self.flow}/draft")
+
+    @property
     def definition(self):
+        return json.loads(self.draft["definition_json"] or self.stored["definition_json"])
+
+    @property
+    def published(self):
+        """Return the definition of the current version."""
         return json.loads(self.stored["definition_json"])
 
     def ids(self):
@@ -67,9 +77,16 @@ class Editor:
         until(lambda: self.page.wait_for_timeout(50) or holds(), f"the flow has {nodes or ''} {wires or ''}")
 
     def saved(self):
-        """Wait until the page says that all changes are saved."""
+        """Wait until the page says that all changes are saved, as a version or as a draft."""
         # Other notices contain the word "saved", too.
-        expect(self.page.get_by_role("status").filter(has_text=re.compile("^Saved$"))).to_be_visible()
+        expect(self.page.get_by_role("status").filter(has_text=re.compile("^(Saved|Draft saved)$"))).to_be_visible()
+
+    def refuse_saves(self):
+        """Abort the requests that save the draft; return the function that lets them pass again."""
+        address = re.compile(r"/api/workflows/[^/]+/draft$")
+        target = self.page.context
+        target.route(address, lambda route: route.abort() if route.request.method == "PUT" else route.continue_())
+        return lambda: target.unroute(address)
 
     # On the canvas
 

@@ -1,10 +1,11 @@
 import { Text } from "@mantine/core";
 import { useDocumentTitle, useMediaQuery } from "@mantine/hooks";
 import { notifications } from "@mantine/notifications";
+import { useQuery } from "@tanstack/react-query";
 import { ReactFlowProvider } from "@xyflow/react";
 import { useEffect, useState } from "react";
 import { useCatalogue } from "@/api/catalogue";
-import { ApiError, api } from "@/api/client";
+import { ApiError } from "@/api/client";
 import { useSession } from "@/app/session";
 import { Loading, Refused } from "@/ui/states";
 import { Canvas } from "./canvas/Canvas";
@@ -24,7 +25,7 @@ import { Bars } from "./saving/Bars";
 import { type Drafts, draftsOf, firstOf, pruneDrafts, readPinned, type Tabs } from "./saving/drafts";
 import { LeftDrafts } from "./saving/LeftDrafts";
 import { NoFlow } from "./saving/NoFlow";
-import { serverFlowOf } from "./saving/remote";
+import { remoteOf } from "./saving/remote";
 import { openTabs, thisTab } from "./saving/tabs";
 import { SaverProvider, useKeptPins, useNewSaver, useWatching } from "./saving/useSaving";
 import { type EditorStore, makeStore, type ServerFlow } from "./store";
@@ -158,16 +159,21 @@ function useKept(flowId: string): Kept | null {
 /** The editor of one flow. */
 export default function Editor({ id }: { id: string }) {
   const kept = useKept(id);
-  const params = { params: { path: { flow: id } } };
-  // Fetch the current version from the server, not a cached one.
-  const { data, error, refetch, isFetchedAfterMount } = api.useQuery("get", "/api/workflows/{flow}", params, {
+  const { may } = useSession();
+  const mayEdit = may("editor");
+  // Fetch the current state from the server, not a cached one.
+  const { data, error, refetch, isFetchedAfterMount } = useQuery({
+    queryKey: ["edited flow", id, mayEdit],
+    queryFn: () => remoteOf(id, mayEdit).read(),
     staleTime: 0,
+    gcTime: 0,
+    refetchOnWindowFocus: false,
   });
   const { catalogue, error: catalogueError, retry } = useCatalogue();
   const problem: unknown = error;
   const [first, setFirst] = useState<ServerFlow | null>(null);
   useEffect(() => {
-    if (first === null && data !== undefined && isFetchedAfterMount) setFirst(serverFlowOf(data));
+    if (first === null && data !== undefined && isFetchedAfterMount) setFirst(data);
   }, [data, first, isFetchedAfterMount]);
 
   if (first !== null && catalogue !== undefined && kept !== null)

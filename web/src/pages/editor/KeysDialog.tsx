@@ -15,7 +15,7 @@ const KEYS: [string, string][] = [
   ["Ctrl + C, X, V", "Copy, cut, paste (also between flows, and cURL commands)"],
   ["Ctrl + D", "Duplicate"],
   ["Ctrl + Z, Ctrl + Shift + Z", "Undo, redo"],
-  ["Ctrl + S", "Save now; publish an active flow"],
+  ["Ctrl + S", "Publish the draft; save a version of an inactive flow"],
   ["Ctrl + Enter", "Run"],
   ["Escape", "Leave a field; on the canvas: clear the selection"],
   ["?", "Show keyboard shortcuts"],

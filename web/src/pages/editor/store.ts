@@ -4,6 +4,7 @@
  */
 import { createStore, type StoreApi } from "zustand/vanilla";
 import type { Catalogue } from "@/api/catalogue";
+import type { Schemas } from "@/api/client";
 import type { Definition, FlowEdge, FlowSettings, Json, Position } from "@/definition/types";
 import type { Mark } from "@/graph/NodeCard";
 import { nameOf } from "@/graph/nameOf";
@@ -14,14 +15,37 @@ import type { IsLiteral } from "./references";
 
 export type FlowStatus = "draft" | "active" | "archived";
 
+/** The draft of a flow as the server has it. */
+export interface ServerDraft {
+  /** Counts the changes of the draft, including each time it was discarded or published. */
+  revision: number;
+  /** The version on which it is based; null if there is no draft. */
+  base: number | null;
+  definition: Definition | null;
+  by: Author | null;
+}
+
+/** Who made the last change. */
+export interface Author {
+  userId: string;
+  who: string;
+  at: string;
+}
+
 /** A flow as the server has it. */
 export interface ServerFlow {
   id: string;
   name: string;
   status: FlowStatus;
+  /** Its current version, which triggers start. */
   version: number;
   definition: Definition;
+  /** Only editors see it. */
+  draft?: ServerDraft;
 }
+
+/** The state of a flow that everybody who has it open polls. */
+export type Presence = Pick<Schemas["PresenceOut"], "people" | "scheduled">;
 
 /** The save state of the changes. */
 export type Saving =
@@ -29,6 +53,8 @@ export type Saving =
   | { kind: "saving" }
   /** The server refused it. It is sent again after the next change. */
   | { kind: "refused"; message: string }
+  /** The draft is saved, but the server refused to publish it. */
+  | { kind: "unpublished"; message: string }
   /** The server cannot be reached. The save is retried. */
   | { kind: "away"; message: string }
   /** Another user has saved since: `theirs` is the server's current version. */
@@ -43,12 +69,18 @@ export type Pinned = Readonly<Record<string, Pin>>;
 
 export interface EditorState {
   flow: { id: string; name: string; status: FlowStatus };
-  /**
-   * The server's version and definition on which the changes are based; equal to `definition` if everything is saved.
-   */
+  /** The current version of the flow and its definition; equal to `definition` if everything is published. */
   version: number;
+  published: Definition;
+  /** The version on which the draft is based: less than `version` if somebody has saved another version since. */
+  base: number;
+  /** The server's revision of the draft, and who made it. */
+  revision: number;
+  draftBy: Author | null;
+  /** The draft on the server, or the current version without one; equal to `definition` if everything is saved. */
   saved: Definition;
   definition: Definition;
+  presence: Presence;
   saving: Saving;
   /** True if the role or the screen (a phone) only permits viewing. */
   readOnly: boolean;
@@ -110,8 +142,11 @@ export interface EditorState {
   setCheck: (check: Check) => void;
   setSaving: (saving: Saving) => void;
   setReadOnly: (readOnly: boolean) => void;
-  /** The server accepted this definition as that version. */
+  /** The server has this definition, as its draft or as its current version. */
   setSaved: (flow: ServerFlow, definition: Definition) => void;
+  /** Set the version on which the draft is based, to publish it over newer ones. */
+  setBase: (base: number) => void;
+  setPresence: (presence: Presence) => void;
   /** Change name and status, which are not part of a version. */
   setFlow: (flow: Partial<EditorState["flow"]>) => void;
   /** Replace the definition by the server's; `keepHistory` allows undo. */
@@ -148,8 +183,38 @@ function present(chosen: readonly string[], definition: Definition): readonly st
   return chosen.every((id) => there.has(id)) ? chosen : chosen.filter((id) => there.has(id));
 }
 
+/** Return the definition that editors see: the draft, or the current version without one. */
+export function shownOf(flow: Pick<ServerFlow, "definition" | "draft">): Definition {
+  return flow.draft?.definition ?? flow.definition;
+}
+
+/** Return the state of the server, as far as the store knows it. */
+export function serverOf(state: EditorState): ServerFlow {
+  const { flow, version, published, saved, revision, base, draftBy } = state;
+  const draft: ServerDraft =
+    saved === published
+      ? { revision, base: null, definition: null, by: null }
+      : { revision, base, definition: saved, by: draftBy };
+  return { ...flow, version, definition: published, draft };
+}
+
+/** Return the state of the server as the store has it; `shown` is the definition on the screen that equals it. */
+function heldOf(flow: ServerFlow, shown: Definition) {
+  const { id, name, status, version, draft } = flow;
+  const hasDraft = draft != null && draft.definition !== null;
+  return {
+    flow: { id, name, status },
+    version,
+    published: hasDraft ? changes.placed(flow.definition) : shown,
+    base: draft?.base ?? version,
+    revision: draft?.revision ?? 0,
+    draftBy: hasDraft ? draft.by : null,
+    saved: shown,
+  };
+}
+
 export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => number = Date.now): EditorStore {
-  const first = changes.placed(flow.definition);
+  const first = changes.placed(shownOf(flow));
   return createStore<EditorState>()((set, get) => {
     function change(
       label: string,
@@ -185,10 +250,9 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
     const called = (id: string) => calledIn(get(), id);
 
     return {
-      flow: { id: flow.id, name: flow.name, status: flow.status },
-      version: flow.version,
-      saved: first,
+      ...heldOf(flow, first),
       definition: first,
+      presence: { people: [], scheduled: null },
       saving: { kind: "idle" },
       readOnly: false,
       catalogue: undefined,
@@ -290,22 +354,16 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
       setCheck: (check) => set({ check }),
       setSaving: (saving) => set({ saving }),
       setReadOnly: (readOnly) => set({ readOnly }),
-      setSaved: (server, definition) =>
-        set({
-          saved: definition,
-          version: server.version,
-          flow: { id: server.id, name: server.name, status: server.status },
-          saving: { kind: "idle" },
-        }),
+      setSaved: (server, definition) => set({ ...heldOf(server, definition), saving: { kind: "idle" } }),
+      setBase: (base) => set({ base }),
+      setPresence: (presence) => set({ presence }),
       setFlow: (patch) => set({ flow: { ...get().flow, ...patch } }),
       take: (server, keepHistory) => {
         const { definition, selected, history } = get();
-        const theirs = changes.placed(server.definition);
+        const theirs = changes.placed(shownOf(server));
         set({
+          ...heldOf(server, theirs),
           definition: theirs,
-          saved: theirs,
-          version: server.version,
-          flow: { id: server.id, name: server.name, status: server.status },
           saving: { kind: "idle" },
           history: keepHistory
             ? recorded(history, "use theirs", { definition, selected }, now())
@@ -316,6 +374,11 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
       },
     };
   });
+}
+
+/** Return true if the flow has changes since its current version: a draft, on the server or not yet. */
+export function isUnpublished(state: Pick<EditorState, "definition" | "published">): boolean {
+  return state.definition !== state.published;
 }
 
 /** Return true if the server lacks some changes. */

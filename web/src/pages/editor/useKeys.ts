@@ -1,10 +1,10 @@
 import { useEffect } from "react";
 import type { Position } from "@/definition/types";
-import { notify } from "@/ui/notify";
 import { type Direction, neighbour } from "./canvas/walk";
 import { GRID, nodeOf } from "./changes";
 import { useEditorStore } from "./context";
 import { whereNext } from "./palette/adding";
+import { publishDraft } from "./saving/publishing";
 import type { Saver } from "./saving/saver";
 import { useSaver } from "./saving/useSaving";
 import type { EditorStore } from "./store";
@@ -131,11 +131,9 @@ const PLAIN: Record<string, Act> = {
   "?": () => useUi.getState().set({ keys: true }),
 };
 
-/** Confirm a save by keyboard; a failure is shown by the save state. */
-async function save(store: EditorStore, saver: Saver): Promise<void> {
-  const { readOnly, flow } = store.getState();
-  if (readOnly) return;
-  if (await saver.saveNow()) notify.done(flow.status === "active" ? "Published" : "Saved");
+/** Publish the draft: an active flow changes, an inactive one gets a version. */
+function save(store: EditorStore, saver: Saver): void {
+  if (!store.getState().readOnly) void publishDraft(store, saver);
 }
 
 function everywhere(event: KeyboardEvent, store: EditorStore, saver: Saver): boolean {

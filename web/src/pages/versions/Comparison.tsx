@@ -4,8 +4,9 @@ import { diffOf, summaryOf } from "@/definition/diff";
 import { lazily } from "@/ui/lazily";
 import { Card } from "@/ui/Page";
 import { Loading, Refused } from "@/ui/states";
+import { NameVersion } from "./NameVersion";
 import { Restore } from "./Restore";
-import { useDefinition } from "./versions";
+import { useDefinition, type Version } from "./versions";
 
 const GraphDiff = lazily(() => import("./GraphDiff"));
 const JsonDiff = lazily(() => import("./JsonDiff"));
@@ -23,6 +24,8 @@ interface ComparisonProps {
   latest: number;
   /** True if the flow is active: its triggers will start the restored version. */
   isActive: boolean;
+  /** The versions that are loaded, with their names. */
+  versions: readonly Version[];
   /** The version before the first one is 0. */
   before: number;
   after: number;
@@ -35,15 +38,20 @@ interface ComparisonProps {
 }
 
 export function Comparison(props: ComparisonProps) {
-  const { id, latest, isActive, before, after, onChange } = props;
+  const { id, latest, isActive, versions, before, after, onChange } = props;
+  const shown = versions.find((one) => one.version === after);
+  const labelOf = (number: number) => {
+    const name = versions.find((one) => one.version === number)?.name;
+    return name ? `Version ${number}: ${name}` : `Version ${number}`;
+  };
   const view = before === 0 ? "alone" : props.view;
   const others = Array.from({ length: latest }, (_, at) => latest - at).filter((number) => number !== after);
   return (
     <Card pad={false}>
       <Group p="sm" gap="sm" justify="space-between" style={{ borderBottom: "1px solid var(--line)" }}>
         <Group gap="xs">
-          <Text size="sm" fw={600}>
-            Version {after}
+          <Text size="sm" fw={600} style={{ overflowWrap: "anywhere" }}>
+            {labelOf(after)}
           </Text>
           {before === 0 && (
             <Text size="sm" c="var(--quiet)">
@@ -56,8 +64,8 @@ export function Comparison(props: ComparisonProps) {
               <Select
                 aria-label="Version to compare with"
                 size="xs"
-                w={120}
-                data={others.map((number) => ({ value: String(number), label: `Version ${number}` }))}
+                w={180}
+                data={others.map((number) => ({ value: String(number), label: labelOf(number) }))}
                 value={String(before)}
                 onChange={(value) => value && onChange({ with: value, node: "" })}
                 allowDeselect={false}
@@ -76,6 +84,7 @@ export function Comparison(props: ComparisonProps) {
               onChange={(value) => onChange({ view: value })}
             />
           )}
+          {shown !== undefined && <NameVersion key={after} id={id} version={shown} />}
           {after !== latest && (
             <Restore
               id={id}
@@ -87,6 +96,16 @@ export function Comparison(props: ComparisonProps) {
           )}
         </Group>
       </Group>
+      {shown?.note && (
+        <Text
+          size="sm"
+          px="md"
+          py="xs"
+          style={{ whiteSpace: "pre-wrap", overflowWrap: "anywhere", borderBottom: "1px solid var(--line)" }}
+        >
+          {shown.note}
+        </Text>
+      )}
       <Content key={`${before} ${after}`} {...props} view={view} />
     </Card>
   );

@@ -34,6 +34,11 @@ export function VersionList({ versions, query, latest, shown, onShow }: VersionL
                   <Time at={version.created_at} />
                 </Text>
               </Group>
+              {version.name !== null && (
+                <Text size="sm" style={{ overflowWrap: "anywhere" }}>
+                  {version.name}
+                </Text>
+              )}
               <Text size="xs">{version.version === 1 ? "First version" : version.summary}</Text>
               <Text size="xs" c="var(--quiet)">
                 {version.created_by_name ?? "Former member"}

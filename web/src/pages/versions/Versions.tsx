@@ -80,6 +80,7 @@ export default function Versions({ id }: { id: string }) {
               id={id}
               latest={latest}
               isActive={flow?.status === "active"}
+              versions={versions}
               before={before}
               after={after}
               view={values.view as View}

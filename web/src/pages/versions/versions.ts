@@ -48,3 +48,13 @@ export function useRestore(id: string): (version: number) => Promise<number> {
     return data?.version ?? version;
   };
 }
+
+/** Set the name of a version and the note about it; null for none. */
+export function useNaming(id: string) {
+  const client = useQueryClient();
+  return async (number: number, body: { name: string | null; note: string | null }) => {
+    const params = { path: { flow: id, number } };
+    await server.PATCH("/api/workflows/{flow}/versions/{number}", { params, body });
+    await client.invalidateQueries({ queryKey: ["get", "/api/workflows/{flow}/versions"] });
+  };
+}

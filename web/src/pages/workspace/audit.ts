@@ -24,6 +24,11 @@ const NOUNS: Record<string, string> = {
 const VERBS: Record<string, string> = { withdrawn: "revoked" };
 
 const SPECIAL: Record<string, string> = {
+  "flow.published": "Published a draft",
+  "flow.publish_scheduled": "Scheduled a publish",
+  "flow.publish_cancelled": "Cancelled a scheduled publish",
+  "flow.draft_discarded": "Discarded a draft",
+  "flow.version_named": "Named a version",
   "session.opened": "Logged in",
   "session.closed": "Logged out",
   "session.refused": "Failed to log in",
@@ -50,7 +55,19 @@ export const SUBJECTS: Subject[] = [
   {
     value: "flow",
     label: "Flows",
-    verbs: ["created", "updated", "activated", "deactivated", "restored", "deleted"],
+    verbs: [
+      "created",
+      "updated",
+      "published",
+      "publish_scheduled",
+      "publish_cancelled",
+      "draft_discarded",
+      "version_named",
+      "activated",
+      "deactivated",
+      "restored",
+      "deleted",
+    ],
   },
   {
     value: "run",

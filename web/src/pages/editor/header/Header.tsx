@@ -13,6 +13,8 @@ import { RunButton } from "../run/RunButton";
 import { useUi } from "../ui";
 import { FlowName } from "./FlowName";
 import classes from "./header.module.css";
+import { People } from "./People";
+import { PublishButton } from "./PublishButton";
 import { SavedState } from "./SavedState";
 import { StatusSwitch } from "./StatusSwitch";
 
@@ -152,6 +154,8 @@ export function Header() {
           </ActionIcon>
         </Tooltip>
       </Group>
+      <People />
+      <PublishButton />
       <StatusSwitch />
       <RunButton />
       <MoreMenu />

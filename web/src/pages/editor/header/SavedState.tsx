@@ -1,13 +1,17 @@
 import { Text, Tooltip } from "@mantine/core";
-import { IconCloudCheck, IconCloudOff, IconCloudUp, IconDeviceFloppy } from "@tabler/icons-react";
+import { IconCloudCheck, IconCloudOff, IconCloudUp } from "@tabler/icons-react";
+import { timeAgo } from "@/ui/format";
+import { useNow } from "@/ui/Time";
 import { useEditor } from "../context";
-import { isDirty } from "../store";
+import { isDirty, isUnpublished } from "../store";
 
-/** Shows if the server has the current definition. */
+/** Shows if the server has the current definition, and whose draft it is. */
 export function SavedState() {
   const saving = useEditor((state) => state.saving);
   const dirty = useEditor(isDirty);
-  const active = useEditor((state) => state.flow.status === "active");
+  const unpublished = useEditor(isUnpublished);
+  const by = useEditor((state) => state.draftBy);
+  const now = useNow();
   const [icon, words, color, hint] = looks();
   const Icon = icon;
   return (
@@ -33,15 +37,13 @@ export function SavedState() {
     if (saving.kind === "refused") return [IconCloudOff, "Not saved", "var(--failed)", hinted] as const;
     if (saving.kind === "conflict")
       return [IconCloudOff, "Not saved: conflict", "var(--failed)", "Another user saved this flow"] as const;
-    if (!dirty)
-      return [IconCloudCheck, "Saved", "var(--quiet)", "All changes are saved on the server"] as const;
-    if (active)
-      return [
-        IconDeviceFloppy,
-        "Unpublished changes",
-        "var(--waiting)",
-        "Kept on this device until you publish them",
-      ] as const;
+    if (!dirty && !unpublished)
+      return [IconCloudCheck, "Saved", "var(--quiet)", "The current version has all changes"] as const;
+    if (!dirty) {
+      const who = by === null ? "" : `, by ${by.who} ${timeAgo(by.at, now)}`;
+      const kept = `The changes are saved on the server as a draft${who}. Triggers start the current version.`;
+      return [IconCloudCheck, "Draft saved", "var(--waiting)", kept] as const;
+    }
     return [
       IconCloudUp,
       "Saving…",

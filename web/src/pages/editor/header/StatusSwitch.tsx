@@ -7,7 +7,7 @@ import { messageOf } from "@/ui/states";
 import { useEditor, useEditorStore } from "../context";
 import { checkOf, inWords, type Problem } from "../problems";
 import { useSaver } from "../saving/useSaving";
-import { calledIn, type FlowStatus, isDirty } from "../store";
+import { calledIn, type FlowStatus, isUnpublished } from "../store";
 
 interface Refusal {
   message: string;
@@ -44,12 +44,16 @@ export function StatusSwitch() {
   async function switchTo(wanted: FlowStatus) {
     setBusy(true);
     try {
-      if (wanted === "active" && !(await saver.saveNow())) return;
+      if (wanted === "active" && isUnpublished(store.getState())) {
+        // The draft becomes the version that its triggers start.
+        const warnings = await saver.publish({ activate: true });
+        if (warnings.length > 0) warn(warnings);
+        return;
+      }
       const { version } = store.getState();
       const params = { path: { flow: id } };
       const saved = await change.mutateAsync({ params, body: { status: wanted, version } });
       store.getState().setFlow({ status: saved.status });
-      if (wanted !== "active" && isDirty(store.getState())) void saver.saveNow();
       if (saved.warnings?.length) warn(saved.warnings);
     } catch (error) {
       refuse(messageOf(error), error instanceof ApiError ? error.details : []);

@@ -16,7 +16,7 @@ const SAVED: Definition = {
 };
 const KNOWN = {
   definition: SAVED,
-  saved: SAVED,
+  published: SAVED,
   pinned: {},
   catalogue: undefined,
   check: {

@@ -20,7 +20,7 @@ export interface StartBody {
   pinned: Record<string, { output: Json; branch: string | null }> | null;
 }
 
-type Known = Pick<EditorState, "definition" | "saved" | "pinned" | "check" | "catalogue">;
+type Known = Pick<EditorState, "definition" | "published" | "pinned" | "check" | "catalogue">;
 
 /** Return a pin in the API's format: with a branch if the node has branches. */
 function asGiven(
@@ -36,7 +36,7 @@ function asGiven(
 }
 
 /**
- * Return the request body. It contains the unsaved definition for an editor; other roles run the saved flow, without
+ * Return the request body. It contains the unpublished definition for an editor; other roles run the current version, without
  * pins.
  */
 export function bodyOf(known: Known, options: StartOptions, mayEdit: boolean): StartBody {
@@ -49,7 +49,7 @@ export function bodyOf(known: Known, options: StartOptions, mayEdit: boolean): S
   }
   // An incomplete flow can run too, but only if the definition is sent: then only the part that runs must be valid.
   const isIncomplete = known.check?.problems.some((problem) => problem.level === "error") ?? false;
-  const isSaved = known.definition === known.saved && !isIncomplete;
+  const isSaved = known.definition === known.published && !isIncomplete;
   return {
     input,
     definition: isSaved ? null : known.definition,

@@ -4,7 +4,7 @@ import { useEffect, useState } from "react";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { Time } from "@/ui/Time";
 import { useEditor, useEditorStore } from "../context";
-import type { ServerFlow } from "../store";
+import { type ServerFlow, serverOf } from "../store";
 import { Bar } from "./Bar";
 import { comparedWith } from "./compared";
 import { type Drafts, type LeftDraft, newsIn, onDrafts, restoredOf } from "./drafts";
@@ -27,8 +27,7 @@ export function LeftDrafts({ drafts, known }: LeftDraftsProps) {
   if (draft === undefined) return null;
 
   function asSaved(): ServerFlow {
-    const { flow, version, saved } = store.getState();
-    return { ...flow, version, definition: saved };
+    return serverOf(store.getState());
   }
   function look() {
     setLeft(newsIn(drafts, asSaved()));

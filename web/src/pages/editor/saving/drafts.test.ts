@@ -10,6 +10,7 @@ import {
   newsIn,
   pruneDrafts,
   restoredOf,
+  UNDECIDED,
 } from "./drafts";
 
 const definitionOf = (...ids: string[]): Definition => ({
@@ -19,6 +20,7 @@ const definitionOf = (...ids: string[]): Definition => ({
 const server = (version: number, ...ids: string[]) => ({ version, definition: definitionOf(...ids) });
 const draft = (id: string, base = 3, at = 1): Draft => ({
   base,
+  revision: 0,
   definition: definitionOf(id),
   sent: null,
   at,
@@ -131,5 +133,14 @@ describe("opening a flow with kept drafts", () => {
     expect(drafts.read()).toBeNull();
     localStorage.setItem("headrace.draft.user_1.wf_1.me", '{"base": 1, "at": 1, "definition": 7}');
     expect(drafts.read()).toBeNull();
+  });
+
+  it("continues the server's draft of the same revision, also if it is based on an older version", () => {
+    const theirs = { revision: 4, base: 2, definition: definitionOf("b"), by: null };
+    const kept = { ...draft("a", 2), revision: 4 };
+    expect(restoredOf(kept, { ...server(3, "c"), draft: theirs }).kind).toBe("restored");
+    expect(restoredOf(kept, { ...server(3, "c"), draft: { ...theirs, revision: 5 } }).kind).toBe("conflict");
+    const undecided = { ...kept, revision: UNDECIDED };
+    expect(restoredOf(undecided, { ...server(3, "c"), draft: theirs }).kind).toBe("conflict");
   });
 });

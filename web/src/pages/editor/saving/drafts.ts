@@ -5,11 +5,13 @@
 import { readDefinition } from "@/definition/read";
 import type { Definition } from "@/definition/types";
 import { isAlike } from "../changes";
-import type { Pinned, ServerFlow } from "../store";
+import { type Pinned, type ServerFlow, shownOf } from "../store";
 
 export interface Draft {
   /** The server's version on which it is based. */
   base: number;
+  /** The server's revision of the draft on which it is based; UNDECIDED in a conflict. */
+  revision: number;
   definition: Definition;
   /** The definition sent last while its response is pending; null if none is. */
   sent: Definition | null;
@@ -35,6 +37,7 @@ export interface Drafts {
   drop: (draft: LeftDraft) => void;
 }
 
+export const UNDECIDED = -1;
 const PREFIX = "headrace.draft.";
 export const MOST_DRAFTS = 30;
 export const LONGEST = 60 * 24 * 60 * 60 * 1000;
@@ -49,10 +52,12 @@ function parsed(text: string | null): unknown {
 
 function draftOf(value: unknown): Draft | null {
   if (typeof value !== "object" || value === null) return null;
-  const { base, definition, sent, at } = value as Record<string, unknown>;
-  if (typeof base !== "number" || typeof at !== "number") return null;
+  // Drafts of earlier versions of the app have no revision: then the server had no drafts.
+  const { base, revision = 0, definition, sent, at } = value as Record<string, unknown>;
+  if (typeof base !== "number" || typeof revision !== "number" || typeof at !== "number") return null;
   try {
-    return { base, definition: readDefinition(definition), sent: sent ? readDefinition(sent) : null, at };
+    const latest = sent ? readDefinition(sent) : null;
+    return { base, revision, definition: readDefinition(definition), sent: latest, at };
   } catch {
     return null;
   }
@@ -87,9 +92,9 @@ export function draftsOf(
   const drafts: Drafts = {
     read: () => read(own),
     write: (draft) => {
-      const { base, definition, sent, at } = draft;
+      const { base, revision, definition, sent, at } = draft;
       try {
-        storage.setItem(own, JSON.stringify({ base, definition, sent, at }));
+        storage.setItem(own, JSON.stringify({ base, revision, definition, sent, at }));
         return true;
       } catch {
         return false;
@@ -135,24 +140,27 @@ export function onDrafts(told: () => void): () => void {
 
 export type Restored =
   | { kind: "nothing" }
-  /** The draft continues the server's version. */
+  /** The draft continues the state of the server. */
   | { kind: "restored"; definition: Definition }
   /** Another user has saved since. */
   | { kind: "conflict"; definition: Definition };
 
+type Server = Pick<ServerFlow, "version" | "definition" | "draft">;
+
 /** Return what happens with a kept draft when the flow is opened. */
-export function restoredOf(
-  draft: Draft | null,
-  server: Pick<ServerFlow, "version" | "definition">,
-): Restored {
-  if (draft === null || isAlike(draft.definition, server.definition)) return { kind: "nothing" };
-  const wasOurs = draft.sent !== null && isAlike(draft.sent, server.definition);
-  if (draft.base === server.version || wasOurs) return { kind: "restored", definition: draft.definition };
+export function restoredOf(draft: Draft | null, server: Server): Restored {
+  const shown = shownOf(server);
+  if (draft === null || isAlike(draft.definition, shown)) return { kind: "nothing" };
+  const wasOurs = draft.sent !== null && isAlike(draft.sent, shown);
+  const isContinued =
+    draft.revision === (server.draft?.revision ?? 0) &&
+    (server.draft?.base != null || draft.base === server.version);
+  if (isContinued || wasOurs) return { kind: "restored", definition: draft.definition };
   return { kind: "conflict", definition: draft.definition };
 }
 
 /** Return the drafts that differ from the server's version; delete the others. */
-export function newsIn(drafts: Drafts, server: Pick<ServerFlow, "version" | "definition">): LeftDraft[] {
+export function newsIn(drafts: Drafts, server: Server): LeftDraft[] {
   return drafts.left().filter((draft) => {
     const isNews = restoredOf(draft, server).kind !== "nothing";
     if (!isNews) drafts.drop(draft);
@@ -164,11 +172,7 @@ export function newsIn(drafts: Drafts, server: Pick<ServerFlow, "version" | "def
  * Return the draft to open the flow with: this tab's, else the latest of a closed tab. A draft based on an older
  * version is not used automatically, nor one whose tab may be open.
  */
-export function firstOf(
-  drafts: Drafts,
-  tabs: Tabs,
-  server: Pick<ServerFlow, "version" | "definition">,
-): Restored {
+export function firstOf(drafts: Drafts, tabs: Tabs, server: Server): Restored {
   const own = restoredOf(drafts.read(), server);
   if (own.kind !== "nothing") return own;
   const [latest] = newsIn(drafts, server);

@@ -2,34 +2,83 @@
 import { ApiError, type Schemas, server } from "@/api/client";
 import { parseDefinition } from "@/definition/read";
 import type { Definition } from "@/definition/types";
-import type { ServerFlow } from "../store";
+import type { Author, ServerDraft, ServerFlow } from "../store";
 import type { Remote } from "./saver";
 
 type Body = Record<string, never>;
-
-export function serverFlowOf(flow: Schemas["FlowOut"]): ServerFlow {
-  const { id, name, status, version, definition_json } = flow;
-  return { id, name, status, version, definition: parseDefinition(definition_json) };
-}
 
 function needed<T>(data: T | undefined): T {
   if (data === undefined) throw new ApiError(0, "The server sent no response");
   return data;
 }
 
-export function remoteOf(id: string): Remote {
+function serverFlowOf(flow: Schemas["FlowOut"], draft?: ServerDraft): ServerFlow {
+  const { id, name, status, version, definition_json } = flow;
+  return { id, name, status, version, definition: parseDefinition(definition_json), draft };
+}
+
+/** Return a draft; `definition` is null without one. */
+function draftOf(head: Schemas["DraftHeadOut"], definition: Definition | null): ServerDraft {
+  const { revision, base_version, changed_by, changed_by_name, changed_at } = head;
+  const by =
+    changed_by === null || changed_at === null
+      ? null
+      : { userId: changed_by, who: changed_by_name ?? "A former member", at: changed_at };
+  return { revision, base: base_version, definition: base_version === null ? null : definition, by };
+}
+
+/** Read and write the flow with this id; its draft only for editors. */
+export function remoteOf(id: string, mayEdit: boolean): Remote {
   const params = { path: { flow: id } };
+  const readFlow = async () => needed((await server.GET("/api/workflows/{flow}", { params })).data);
+  async function readDraft() {
+    if (!mayEdit) return undefined;
+    return needed((await server.GET("/api/workflows/{flow}/draft", { params })).data);
+  }
+  async function read(): Promise<ServerFlow> {
+    const [flow, draft] = await Promise.all([readFlow(), readDraft()]);
+    if (draft === undefined) return serverFlowOf(flow);
+    // Published between the two responses: the flow is read again, to fit the draft.
+    const fitting = flow.version === draft.version ? flow : await readFlow();
+    const text = draft.definition_json;
+    return serverFlowOf(fitting, draftOf(draft, text === null ? null : parseDefinition(text)));
+  }
   return {
-    read: async () => {
-      const { data } = await server.GET("/api/workflows/{flow}", { params });
-      return serverFlowOf(needed(data));
+    read,
+    write: async (definition, base, revision) => {
+      const body = { definition: definition as unknown as Body, base_version: base, revision };
+      const { data } = await server.PUT("/api/workflows/{flow}/draft", { params, body });
+      return draftOf(needed(data), definition);
     },
-    write: async (definition, version) => {
-      const body = { definition: definition as unknown as Body, version };
-      const { data } = await server.PUT("/api/workflows/{flow}", { params, body });
-      return { ...serverFlowOf(needed(data)), definition };
+    publish: async ({ at, ...options }, revision) => {
+      const body = { ...options, at: at ?? null, revision };
+      const { data } = await server.POST("/api/workflows/{flow}/publish", { params, body });
+      const answer = needed(data);
+      return { flow: await read(), warnings: "warnings" in answer ? (answer.warnings ?? []) : [] };
+    },
+    discard: async (revision) => {
+      const query = { revision };
+      await server.DELETE("/api/workflows/{flow}/draft", { params: { ...params, query } });
+      return read();
     },
   };
+}
+
+/** Note that this user has the flow open, and return the state of the flow. */
+export async function notePresence(id: string): Promise<Schemas["PresenceOut"]> {
+  const { data } = await server.PUT("/api/workflows/{flow}/presence", { params: { path: { flow: id } } });
+  return needed(data);
+}
+
+/** Note that this user has closed the flow. Failures do not matter: the presence expires. */
+export function endPresence(id: string): void {
+  const params = { path: { flow: id } };
+  server.DELETE("/api/workflows/{flow}/presence", { params, keepalive: true }).catch(() => {});
+}
+
+/** Cancel the scheduled publish, or remove the notice of its failure. */
+export async function cancelPublish(id: string): Promise<void> {
+  await server.DELETE("/api/workflows/{flow}/publish", { params: { path: { flow: id } } });
 }
 
 /** Create a new flow with this definition. Return its id. */
@@ -39,19 +88,12 @@ export async function saveAsNew(name: string, definition: Definition): Promise<s
   return needed(data).id;
 }
 
-export interface Save {
-  /** The user's id; null if it may not be disclosed. */
-  userId: string | null;
-  who: string;
-  at: string;
-}
-
 /** Return the author and time of the latest version, as far as the user may see them. */
-export async function latestSave(id: string): Promise<Save | null> {
+export async function latestSave(id: string): Promise<Author | null> {
   const params = { path: { flow: id }, query: { limit: 1, brief: true } };
   const { data } = await server.GET("/api/workflows/{flow}/versions", { params });
   const version = data?.items[0];
   if (version === undefined) return null;
   const { created_by, created_by_name, created_at } = version;
-  return { userId: created_by ?? null, who: created_by_name ?? "Another user", at: created_at };
+  return { userId: created_by ?? "", who: created_by_name ?? "Another user", at: created_at };
 }

@@ -2,9 +2,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ApiError } from "@/api/client";
 import type { Definition } from "@/definition/types";
-import { isDirty, makeStore, type ServerFlow } from "../store";
-import { draftsOf } from "./drafts";
-import { makeSaver } from "./saver";
+import { isDirty, isUnpublished, makeStore, type ServerDraft, type ServerFlow } from "../store";
+import { draftsOf, restoredOf } from "./drafts";
+import { makeSaver, type PublishOptions } from "./saver";
 
 const node = (id: string) => ({ id, type: "log", position: { x: 0, y: 0 } });
 const flowOf = (version: number, ...ids: string[]): ServerFlow => ({
@@ -15,25 +15,48 @@ const flowOf = (version: number, ...ids: string[]): ServerFlow => ({
   definition: { nodes: ids.map(node), edges: [] },
 });
 
+const NO_DRAFT = { revision: 0, base: null, definition: null, by: null };
+const ann = { userId: "usr_ann", who: "Ann", at: "2026-01-01T00:00:00Z" };
+
 /** A server with one flow whose responses can be lost or refused. */
 function server(first: ServerFlow) {
   const it = {
-    flow: first,
+    flow: { draft: NO_DRAFT, ...first } as ServerFlow & { draft: ServerDraft },
     writes: [] as Definition[],
+    published: [] as PublishOptions[],
     trouble: null as null | "lost before" | "lost after" | ApiError,
     read: async () => {
       if (it.trouble === "lost before") throw new ApiError(0, "away");
       return it.flow;
     },
-    write: async (definition: Definition, version: number) => {
+    /** Another user, or this one, saves a draft. */
+    save: (definition: Definition | null, base: number | null) => {
+      const revision = it.flow.draft.revision + 1;
+      it.flow = { ...it.flow, draft: { revision, base, definition, by: definition && ann } };
+    },
+    write: async (definition: Definition, base: number, revision: number) => {
       const trouble = it.trouble;
       it.trouble = null;
       if (trouble === "lost before") throw new ApiError(0, "away");
       if (trouble instanceof ApiError) throw trouble;
-      if (version !== it.flow.version) throw new ApiError(409, "stale");
+      if (revision !== it.flow.draft.revision) throw new ApiError(409, "stale");
       it.writes.push(definition);
-      it.flow = { ...it.flow, version: version + 1, definition };
+      it.save(definition, base);
       if (trouble === "lost after") throw new ApiError(502, "gone");
+      return it.flow.draft;
+    },
+    publish: async (options: PublishOptions, revision: number) => {
+      if (it.trouble instanceof ApiError) throw it.trouble;
+      const { draft, version } = it.flow;
+      if (revision !== draft.revision || draft.base !== version) throw new ApiError(409, "stale");
+      it.published.push(options);
+      it.flow = { ...it.flow, version: version + 1, definition: draft.definition as Definition };
+      if (options.activate) it.flow = { ...it.flow, status: "active" };
+      it.save(null, null);
+      return { flow: it.flow, warnings: [] };
+    },
+    discard: async () => {
+      it.save(null, null);
       return it.flow;
     },
   };
@@ -42,12 +65,14 @@ function server(first: ServerFlow) {
 
 function open(first = flowOf(1, "a")) {
   const remote = server(first);
-  const store = makeStore(first);
+  const store = makeStore(remote.flow);
   const drafts = draftsOf("user_1", "wf_1", { own: "here", open: null });
-  const told = { taken: 0 };
-  const saver = makeSaver(store, remote, drafts, { onTaken: () => (told.taken += 1), onSaved: () => {} });
-  return { remote, store, drafts, saver, told, state: () => store.getState() };
+  const told = { taken: [] as boolean[] };
+  const saver = makeSaver(store, remote, drafts, { onTaken: (_, isShown) => told.taken.push(isShown) });
+  const draftNames = () => remote.flow.draft.definition?.nodes.map((one) => one.name ?? one.id);
+  return { remote, store, drafts, saver, told, draftNames, state: () => store.getState() };
 }
+const ACTIVE: ServerFlow = { ...flowOf(1, "a"), status: "active" };
 
 beforeEach(() => {
   localStorage.clear();
@@ -56,52 +81,74 @@ beforeEach(() => {
 afterEach(() => vi.useRealTimers());
 
 describe("saving", () => {
-  it("saves an inactive flow once after a second without changes", async () => {
-    const { state, remote, drafts } = open();
+  for (const flow of [flowOf(1, "a"), ACTIVE]) {
+    it(`saves the draft of a flow (${flow.status}) once after a second without changes`, async () => {
+      const { state, remote, drafts } = open(flow);
+      state().patchNode("a", { name: "x" });
+      await vi.advanceTimersByTimeAsync(600);
+      state().patchNode("a", { name: "xy" });
+      await vi.advanceTimersByTimeAsync(600);
+      expect(remote.writes).toHaveLength(0);
+      expect(drafts.read()?.definition.nodes[0]?.name).toBe("xy");
+      await vi.advanceTimersByTimeAsync(500);
+      expect(remote.writes).toHaveLength(1);
+      expect([isDirty(state()), isUnpublished(state())]).toEqual([false, true]);
+      expect([state().version, state().revision, remote.flow.version]).toEqual([1, 1, 1]);
+      expect(drafts.read()).toBeNull();
+    });
+  }
+
+  it("publishes what is on the screen, also before it is saved", async () => {
+    const { state, remote, saver } = open(ACTIVE);
     state().patchNode("a", { name: "x" });
-    await vi.advanceTimersByTimeAsync(600);
-    state().patchNode("a", { name: "xy" });
-    await vi.advanceTimersByTimeAsync(600);
-    expect(remote.writes).toHaveLength(0);
-    expect(drafts.read()?.definition.nodes[0]?.name).toBe("xy");
-    await vi.advanceTimersByTimeAsync(500);
-    expect(remote.writes).toHaveLength(1);
-    expect(isDirty(state())).toBe(false);
-    expect(state().version).toBe(2);
-    expect(drafts.read()).toBeNull();
+    await saver.publish({ name: "First" });
+    expect(remote.flow.definition.nodes[0]?.name).toBe("x");
+    expect(remote.published).toEqual([{ name: "First" }]);
+    expect([isDirty(state()), isUnpublished(state()), state().version]).toEqual([false, false, 2]);
   });
 
-  it("saves an active flow only when the user publishes", async () => {
-    const { state, remote, saver, drafts } = open({ ...flowOf(1, "a"), status: "active" });
+  it("keeps changes made while it publishes, based on the new version", async () => {
+    const { state, remote, saver } = open(ACTIVE);
     state().patchNode("a", { name: "x" });
-    await vi.advanceTimersByTimeAsync(60_000);
-    expect(remote.writes).toHaveLength(0);
-    expect(drafts.read()?.base).toBe(1);
     await saver.saveNow();
-    expect(remote.writes).toHaveLength(1);
+    const done = saver.publish();
+    await Promise.resolve();
+    state().patchNode("a", { name: "xy" });
+    await done;
+    await vi.advanceTimersByTimeAsync(1_100);
+    expect(remote.flow).toMatchObject({
+      version: 2,
+      draft: { base: 2, definition: { nodes: [{ name: "xy" }] } },
+    });
+    expect(remote.flow.definition.nodes[0]?.name).toBe("x");
+  });
+
+  it("publishes nothing that is refused, and keeps the draft", async () => {
+    const { state, remote, saver } = open(ACTIVE);
+    state().patchNode("a", { name: "x" });
+    await saver.saveNow();
+    remote.trouble = new ApiError(400, "not valid");
+    await expect(saver.publish()).rejects.toThrow("not valid");
+    expect([isUnpublished(state()), state().saving.kind]).toEqual([true, "idle"]);
   });
 
   it("retries while the server is away, without losing changes", async () => {
-    const { state, remote } = open();
+    const { state, remote, draftNames } = open();
     remote.trouble = "lost before";
     state().patchNode("a", { name: "x" });
     await vi.advanceTimersByTimeAsync(1_100);
     expect(state().saving.kind).toBe("away");
     await vi.advanceTimersByTimeAsync(2_000);
     expect(state().saving.kind).toBe("idle");
-    expect(remote.flow.definition.nodes[0]?.name).toBe("x");
+    expect(draftNames()).toEqual(["x"]);
   });
 
-  it("repeats an automatic save after a new login, but does not publish", async () => {
-    const ended = new ApiError(401, "Your session had ended");
-    const [draft, active] = [open(), open({ ...flowOf(1, "a"), status: "active" })];
-    draft.remote.trouble = active.remote.trouble = ended;
-    draft.state().patchNode("a", { name: "x" });
-    active.state().patchNode("a", { name: "x" });
-    void active.saver.saveNow();
+  it("repeats an automatic save after a new login", async () => {
+    const { remote, state } = open(ACTIVE);
+    remote.trouble = new ApiError(401, "Your session had ended");
+    state().patchNode("a", { name: "x" });
     await vi.advanceTimersByTimeAsync(60_000);
-    expect([draft.remote.writes.length, active.remote.writes.length]).toEqual([1, 0]);
-    expect(active.state().saving).toEqual({ kind: "refused", message: ended.message });
+    expect(remote.writes).toHaveLength(1);
   });
 
   it("recognizes its own save if the response was lost", async () => {
@@ -112,50 +159,72 @@ describe("saving", () => {
     expect(state().saving.kind).toBe("away");
     await vi.advanceTimersByTimeAsync(2_000);
     expect(state().saving.kind).toBe("idle");
-    expect(state().version).toBe(2);
+    expect(state().revision).toBe(1);
     expect(remote.writes).toHaveLength(1);
   });
 
   it("reports a conflict and saves nothing until the user decides", async () => {
-    const { state, remote, saver, drafts } = open();
-    remote.flow = flowOf(2, "a", "theirs");
+    const { state, remote, saver, drafts, draftNames } = open();
+    remote.save(flowOf(1, "a", "theirs").definition, 1);
     state().patchNode("a", { name: "mine" });
     await vi.advanceTimersByTimeAsync(1_100);
-    expect(state().saving).toMatchObject({ kind: "conflict", theirs: { version: 2 } });
+    expect(state().saving).toMatchObject({ kind: "conflict", theirs: { draft: { revision: 1 } } });
     state().patchNode("a", { name: "mine still" });
     await vi.advanceTimersByTimeAsync(60_000);
-    expect(remote.flow.version).toBe(2);
+    expect(remote.flow.draft.revision).toBe(1);
     // After reopening the conflict is still open.
-    expect(drafts.read()?.base).toBe(1);
+    expect(restoredOf(drafts.read(), remote.flow).kind).toBe("conflict");
     await saver.keepMine();
-    expect(remote.flow.version).toBe(3);
-    expect(remote.flow.definition.nodes.map((one) => one.name)).toEqual(["mine still"]);
+    expect(remote.flow.draft.revision).toBe(2);
+    expect(draftNames()).toEqual(["mine still"]);
   });
 
-  it("keeps a conflict of a restored draft until the user decides", () => {
-    const { state, drafts } = open(flowOf(2, "a"));
-    state().setSaving({ kind: "conflict", theirs: flowOf(2, "a") });
-    state().patchNode("a", { name: "mine" });
-    expect(drafts.read()?.base).toBe(1);
-  });
-
-  it("uses their version on request, and undo restores mine", async () => {
-    const { state, remote, saver } = open();
-    remote.flow = flowOf(2, "a", "theirs");
+  it("uses their draft on request, and undo restores mine", async () => {
+    const { state, remote, saver, draftNames } = open();
+    remote.save(flowOf(1, "a", "theirs").definition, 1);
     state().patchNode("a", { name: "mine" });
     await vi.advanceTimersByTimeAsync(1_100);
     saver.takeTheirs();
     expect(state().definition.nodes).toHaveLength(2);
     state().undo();
     await vi.advanceTimersByTimeAsync(1_100);
-    expect(remote.flow).toMatchObject({ version: 3, definition: { nodes: [{ name: "mine" }] } });
+    expect(draftNames()).toEqual(["mine"]);
   });
 
-  it("shows another user's save at once if there are no local changes", () => {
-    const { state, saver, told } = open();
-    saver.onServer(flowOf(2, "a", "b"));
+  it("shows another user's draft at once if there are no local changes", () => {
+    const { state, saver, told, remote } = open();
+    remote.save(flowOf(1, "a", "b").definition, 1);
+    saver.onServer(remote.flow);
     expect(state().definition.nodes).toHaveLength(2);
-    expect(told.taken).toBe(1);
+    expect([told.taken, state().draftBy?.who]).toEqual([[true], "Ann"]);
+  });
+
+  it("goes on with its changes when somebody else publishes the draft that they are based on", async () => {
+    const { state, saver, remote, told } = open();
+    state().patchNode("a", { name: "x" });
+    await saver.saveNow();
+    state().patchNode("a", { name: "xy" });
+    await remote.publish({}, 1);
+    saver.onServer(remote.flow);
+    expect([state().saving.kind, state().base, told.taken]).toEqual(["idle", 2, [false]]);
+    await vi.advanceTimersByTimeAsync(1_100);
+    expect(remote.flow).toMatchObject({
+      version: 2,
+      draft: { base: 2, definition: { nodes: [{ name: "xy" }] } },
+    });
+  });
+
+  it("shows that a draft is based on an older version, and can base it on the current one", async () => {
+    const { state, saver, remote } = open();
+    state().patchNode("a", { name: "x" });
+    await saver.saveNow();
+    remote.flow = { ...remote.flow, version: 2, definition: flowOf(2, "other").definition };
+    saver.onServer(remote.flow);
+    expect([state().base, state().version, state().saving.kind]).toEqual([1, 2, "idle"]);
+    await expect(saver.publish()).rejects.toThrow("stale");
+    await saver.rebase();
+    await saver.publish();
+    expect(remote.flow.definition.nodes[0]?.name).toBe("x");
   });
 
   it("ignores an outdated response", () => {
@@ -177,23 +246,29 @@ describe("saving", () => {
   });
 
   it("treats a 409 for another reason as a refusal", async () => {
-    const { state, remote, saver } = open({ ...flowOf(1, "a"), status: "active" });
+    const { state, remote, saver } = open();
     state().patchNode("a", { name: "x" });
-    remote.trouble = new ApiError(409, "another flow has this address");
+    remote.trouble = new ApiError(409, "the flow was deleted");
     expect(await saver.saveNow()).toBe(false);
     expect(state().saving).toMatchObject({ kind: "refused" });
   });
 
-  it("discards changes so that undo brings them back", () => {
-    const { state, saver } = open({ ...flowOf(1, "a"), status: "active" });
+  it("discards the draft for everybody, and undo brings it back", async () => {
+    const { state, saver, remote, draftNames } = open(ACTIVE);
     state().patchNode("a", { name: "x" });
-    saver.discard();
-    expect(isDirty(state())).toBe(false);
+    await saver.saveNow();
+    await saver.discard();
+    expect([isDirty(state()), isUnpublished(state()), remote.flow.draft.definition]).toEqual([
+      false,
+      false,
+      null,
+    ]);
     state().undo();
-    expect(state().definition.nodes[0]?.name).toBe("x");
+    await vi.advanceTimersByTimeAsync(1_100);
+    expect(draftNames()).toEqual(["x"]);
   });
 
-  it("deletes the kept draft when undo restores the server's version", () => {
+  it("deletes the kept changes when undo restores the server's version", () => {
     const { state, drafts } = open();
     state().patchNode("a", { name: "x" });
     expect(drafts.read()).not.toBeNull();

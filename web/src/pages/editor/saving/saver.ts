@@ -1,36 +1,62 @@
 /**
- * Saves changes to the server: an inactive flow automatically after a second without changes, an active flow when the
- * user publishes. Every save names the version on which it is based, so that nobody overwrites another user's save
+ * Saves changes to the draft on the server, automatically after a second without changes, and publishes the draft when
+ * the user does. Every save names the revision on which it is based, so that nobody overwrites another user's save
  * unseen. Until the server has the changes, they are kept on this device.
  */
-import { ApiError } from "@/api/client";
+import { ApiError, type Detail } from "@/api/client";
 import { isPassing } from "@/api/queries";
 import type { Definition } from "@/definition/types";
 import { isAlike } from "../changes";
-import { type EditorStore, isDirty, type ServerFlow } from "../store";
-import type { Drafts } from "./drafts";
+import {
+  type EditorStore,
+  isDirty,
+  isUnpublished,
+  type ServerDraft,
+  type ServerFlow,
+  shownOf,
+} from "../store";
+import { type Drafts, UNDECIDED } from "./drafts";
+
+export interface PublishOptions {
+  name?: string | null;
+  note?: string | null;
+  /** Also activate the flow. */
+  activate?: boolean;
+  /** Publish at this time instead of now, in ISO 8601. */
+  at?: string | null;
+}
 
 export interface Remote {
   read: () => Promise<ServerFlow>;
-  write: (definition: Definition, version: number) => Promise<ServerFlow>;
+  /** Save the draft, based on a version and a revision. Return it as it is now. */
+  write: (definition: Definition, base: number, revision: number) => Promise<ServerDraft>;
+  publish: (
+    options: PublishOptions,
+    revision: number,
+  ) => Promise<{ flow: ServerFlow; warnings: readonly Detail[] }>;
+  discard: (revision: number) => Promise<ServerFlow>;
 }
 
 export interface Listeners {
-  /** Called after the shown definition was replaced by another user's version. */
-  onTaken: (flow: ServerFlow) => void;
-  /** Called after the server accepted the changes. */
-  onSaved: (flow: ServerFlow) => void;
+  /** Called after another user saved: `isShown` if that replaced the definition on the screen. */
+  onTaken: (flow: ServerFlow, isShown: boolean) => void;
 }
 
 export interface Saver {
   /** Save now. Resolve with true if the server has the changes, else false. */
   saveNow: () => Promise<boolean>;
-  /** Report the server's current version. */
+  /** Save and publish. Resolve with warnings; throw the reason if it was not published. */
+  publish: (options?: PublishOptions) => Promise<readonly Detail[]>;
+  /** Report the server's current state. */
   onServer: (flow: ServerFlow) => void;
+  /** Report that the server answers, and has the state that is known here. */
+  onReached: () => void;
   keepMine: () => Promise<boolean>;
   takeTheirs: () => void;
-  /** Replace the changes by the server's version; undo restores them. */
-  discard: () => void;
+  /** Base the draft on the current version, so that it can be published over it. */
+  rebase: () => Promise<boolean>;
+  /** Discard the draft and its scheduled publish; undo restores the changes. */
+  discard: () => Promise<void>;
   /** Return true if leaving the page now would lose changes. */
   isAtRisk: () => boolean;
   stop: () => void;
@@ -49,18 +75,20 @@ export function makeSaver(store: EditorStore, remote: Remote, drafts: Drafts, li
   let stopped = false;
 
   const state = () => store.getState();
-  const savesItself = () => state().flow.status !== "active" && !state().readOnly;
 
   function plan(ms: number): void {
     clearTimeout(timer);
-    if (!stopped) timer = setTimeout(() => void saveNow(), ms);
+    if (!stopped && !state().readOnly) timer = setTimeout(() => void saveNow(), ms);
   }
 
   function keep(): void {
-    const { definition, version, saving } = state();
+    const { definition, base, revision, saving } = state();
     // An undecided conflict is reported again when the flow is opened next.
-    const base = saving.kind === "conflict" ? Math.min(version, saving.theirs.version - 1) : version;
-    if (isDirty(state())) kept = drafts.write({ base, definition, sent, at: Date.now() });
+    const known =
+      saving.kind === "conflict"
+        ? { base: Math.min(base, saving.theirs.version - 1), revision: UNDECIDED }
+        : { base, revision };
+    if (isDirty(state())) kept = drafts.write({ ...known, definition, sent, at: Date.now() });
     else {
       drafts.clear();
       kept = true;
@@ -72,18 +100,23 @@ export function makeSaver(store: EditorStore, remote: Remote, drafts: Drafts, li
     wait = FIRST_WAIT;
     state().setSaved(flow, definition);
     keep();
-    listeners.onSaved(flow);
-    if (isDirty(state()) && savesItself()) plan(QUIET);
+    if (isDirty(state())) plan(QUIET);
   }
 
   /** A 409 is another user's save, our own save whose response was lost, or another conflict. */
   async function refusedAsStale(error: ApiError, definition: Definition): Promise<boolean> {
     const theirs = await remote.read();
-    if (isAlike(theirs.definition, definition)) {
+    if (isAlike(shownOf(theirs), definition)) {
       accepted(theirs, definition);
       return true;
     }
-    if (theirs.version > state().version) state().setSaving({ kind: "conflict", theirs });
+    const { revision, version } = state();
+    const isNewer = (theirs.draft?.revision ?? 0) > revision || theirs.version > version;
+    if (isNewer && isAlike(shownOf(theirs), state().saved)) {
+      // Published by somebody else: our changes go on from there.
+      accepted(theirs, state().saved);
+      plan(0);
+    } else if (isNewer) state().setSaving({ kind: "conflict", theirs });
     else state().setSaving({ kind: "refused", message: error.message });
     return false;
   }
@@ -93,8 +126,8 @@ export function makeSaver(store: EditorStore, remote: Remote, drafts: Drafts, li
       return refusedAsStale(error, definition).catch((other: unknown) => failed(other, definition));
     }
     const message = error instanceof Error ? error.message : "An unexpected error occurred";
-    // The user is logged in again by now; retry an automatic save silently.
-    const isOver = error instanceof ApiError && error.status === 401 && savesItself();
+    // The user is logged in again by now; retry silently.
+    const isOver = error instanceof ApiError && error.status === 401;
     if (isPassing(error) || isOver) {
       state().setSaving({ kind: "away", message });
       plan(wait);
@@ -104,12 +137,14 @@ export function makeSaver(store: EditorStore, remote: Remote, drafts: Drafts, li
   }
 
   async function send(): Promise<boolean> {
-    const { definition, version } = state();
+    const { definition, base, revision } = state();
     sent = definition;
     keep();
     state().setSaving({ kind: "saving" });
     try {
-      accepted(await remote.write(definition, version), definition);
+      const draft = await remote.write(definition, base, revision);
+      const { flow, version, published } = state();
+      accepted({ ...flow, version, definition: published, draft }, definition);
       return true;
     } catch (error) {
       return failed(error, definition);
@@ -121,59 +156,117 @@ export function makeSaver(store: EditorStore, remote: Remote, drafts: Drafts, li
     if (running !== null) return running.then(() => saveNow());
     if (state().saving.kind === "conflict" || state().readOnly) return Promise.resolve(false);
     if (!isDirty(state())) return Promise.resolve(true);
-    running = send().finally(() => {
+    return alone(send);
+  }
+
+  /** Do this while nothing else is sent. */
+  function alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = work().finally(() => {
       running = null;
     });
-    return running;
+    running = done.then(
+      () => true,
+      () => false,
+    );
+    return done;
+  }
+
+  /** After a conflict: take over the state of the server, or show the conflict. */
+  async function refreshed(error: unknown): Promise<never> {
+    await running;
+    if (error instanceof ApiError && error.status === 409) onServer(await remote.read());
+    throw error;
+  }
+
+  async function publish(options: PublishOptions = {}): Promise<readonly Detail[]> {
+    if (!(await saveNow()))
+      throw new Error("Your changes are not saved yet. Wait until they are, and try again.");
+    const { saved, revision } = state();
+    return alone(async () => {
+      const { flow, warnings } = await remote.publish(options, revision);
+      if (isAlike(shownOf(flow), saved)) accepted(flow, saved);
+      return warnings;
+    }).catch(refreshed);
+  }
+
+  async function discard(): Promise<void> {
+    while (running !== null) await running;
+    clearTimeout(timer);
+    const { revision, published } = state();
+    return alone(async () => {
+      const flow = await remote.discard(revision);
+      sent = null;
+      state().change("discard changes", () => published);
+      if (isAlike(shownOf(flow), published)) accepted(flow, published);
+      else state().take(flow, true);
+    }).catch(refreshed);
   }
 
   function onServer(flow: ServerFlow): void {
-    const { saving, version } = state();
-    if (running !== null || flow.version < version) return;
-    if (flow.version === version) {
+    const { saving, version, revision } = state();
+    const theirs = flow.draft?.revision ?? revision;
+    if (running !== null || flow.version < version || theirs < revision) return;
+    if (flow.version === version && theirs === revision) {
       const { name, status } = state().flow;
       if (flow.name !== name || flow.status !== status)
         state().setFlow({ name: flow.name, status: flow.status });
-      if (saving.kind === "away") plan(0);
+      onReached();
       return;
     }
-    if (sent !== null && isAlike(sent, flow.definition)) accepted(flow, sent);
-    else if (!isDirty(state())) {
+    const shown = shownOf(flow);
+    if (sent !== null && isAlike(sent, shown)) accepted(flow, sent);
+    else if (saving.kind !== "conflict" && isAlike(state().saved, shown)) {
+      accepted(flow, state().saved);
+      if (flow.version > version) listeners.onTaken(flow, false);
+    } else if (!isDirty(state())) {
       state().take(flow, false);
-      listeners.onTaken(flow);
+      listeners.onTaken(flow, true);
     } else {
       clearTimeout(timer);
       state().setSaving({ kind: "conflict", theirs: flow });
     }
   }
 
+  function onReached(): void {
+    if (state().saving.kind === "away" && running === null) plan(0);
+  }
+
   const stopListening = store.subscribe((now, before) => {
     if (now.definition === before.definition && now.saved === before.saved) return;
     keep();
     if (now.definition === before.definition || now.saving.kind === "conflict") return;
+    if (now.saving.kind === "unpublished") now.setSaving({ kind: "idle" });
     if (!isDirty(now)) {
       clearTimeout(timer);
       if (now.saving.kind === "refused") now.setSaving({ kind: "idle" });
-    } else if (savesItself()) plan(QUIET);
+    } else plan(QUIET);
   });
-  if (isDirty(state()) && savesItself()) plan(QUIET);
+  if (isDirty(state()) && state().saving.kind !== "conflict") plan(QUIET);
 
   return {
     saveNow,
+    publish,
     onServer,
+    onReached,
     keepMine: () => {
       const { saving } = state();
-      if (saving.kind === "conflict") state().setSaved(saving.theirs, saving.theirs.definition);
+      if (saving.kind === "conflict") {
+        const { theirs } = saving;
+        state().setSaved(theirs, shownOf(theirs));
+        state().setBase(theirs.version);
+      }
       return saveNow();
     },
     takeTheirs: () => {
       const { saving } = state();
       if (saving.kind === "conflict") state().take(saving.theirs, true);
     },
-    discard: () => {
-      const { saved } = state();
-      state().change("discard changes", () => saved);
+    rebase: () => {
+      state().setBase(state().version);
+      if (!isUnpublished(state())) return Promise.resolve(true);
+      return (running ?? Promise.resolve()).then(() => alone(send));
     },
+    discard,
     isAtRisk: () => !kept && isDirty(state()),
     stop: () => {
       stopped = true;

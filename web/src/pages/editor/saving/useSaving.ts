@@ -1,12 +1,14 @@
 import { notifications } from "@mantine/notifications";
+import { useQuery } from "@tanstack/react-query";
 import { createContext, useContext, useEffect, useState } from "react";
-import { api } from "@/api/client";
+
 import { CALM } from "@/api/queries";
 import { useSession } from "@/app/session";
+import { notify } from "@/ui/notify";
 import { useEditorStore } from "../context";
-import type { EditorStore } from "../store";
+import type { EditorStore, ServerFlow } from "../store";
 import { type Drafts, writePinned } from "./drafts";
-import { latestSave, remoteOf, serverFlowOf } from "./remote";
+import { endPresence, latestSave, notePresence, remoteOf } from "./remote";
 import { makeSaver, type Saver } from "./saver";
 
 const SaverContext = createContext<Saver | null>(null);
@@ -18,21 +20,27 @@ export function useSaver(): Saver {
   return saver;
 }
 
-async function tellTaken(flowId: string, version: number): Promise<void> {
-  const latest = await latestSave(flowId).catch(() => null);
-  notifications.show({
-    message: `${latest?.who ?? "Another user"} saved version ${version}. It is shown now.`,
-  });
+async function tellTaken(flow: ServerFlow, before: number): Promise<void> {
+  const isVersion = flow.version > before;
+  const latest = isVersion ? await latestSave(flow.id).catch(() => null) : flow.draft?.by;
+  const who = latest?.who ?? "Another user";
+  const what = isVersion ? `saved version ${flow.version}` : "changed the draft";
+  notify.hint(`${who} ${what}. It is shown now.`);
 }
 
 /** The saver of the open flow, active while the editor is shown. */
 export function useNewSaver(store: EditorStore, drafts: Drafts): Saver | null {
+  const { may } = useSession();
+  const mayEdit = may("editor");
   const [saver, setSaver] = useState<Saver | null>(null);
   useEffect(() => {
-    const { id } = store.getState().flow;
-    const made = makeSaver(store, remoteOf(id), drafts, {
-      onTaken: (flow) => void tellTaken(flow.id, flow.version),
-      onSaved: () => {},
+    const { flow, version } = store.getState();
+    let told = version;
+    const made = makeSaver(store, remoteOf(flow.id, mayEdit), drafts, {
+      onTaken: (theirs) => {
+        void tellTaken(theirs, told);
+        told = theirs.version;
+      },
     });
     setSaver(made);
     const warn = (event: BeforeUnloadEvent) => {
@@ -41,28 +49,43 @@ export function useNewSaver(store: EditorStore, drafts: Drafts): Saver | null {
     window.addEventListener("beforeunload", warn);
     return () => {
       window.removeEventListener("beforeunload", warn);
-      // Save remaining changes on the way out; if that fails, the draft is kept.
-      if (store.getState().flow.status !== "active") void made.saveNow();
+      // Save remaining changes on the way out; if that fails, they are kept on this device.
+      void made.saveNow();
       made.stop();
     };
-  }, [store, drafts]);
+  }, [store, drafts, mayEdit]);
   return saver;
 }
 
-/** Poll every few seconds for another user's save. */
+/** Poll every few seconds: who else has the flow open, and whether somebody has saved. */
 export function useWatching(): void {
   const store = useEditorStore();
   const saver = useSaver();
-  const flow = store.getState().flow.id;
-  const { data, dataUpdatedAt } = api.useQuery(
-    "get",
-    "/api/workflows/{flow}",
-    { params: { path: { flow } } },
-    { refetchInterval: CALM, staleTime: 0 },
-  );
+  const { may } = useSession();
+  const mayEdit = may("editor");
+  const { id } = store.getState().flow;
+  const { data, dataUpdatedAt } = useQuery({
+    queryKey: ["presence", id],
+    queryFn: () => notePresence(id),
+    refetchInterval: CALM,
+    staleTime: 0,
+    gcTime: 0,
+  });
+  useEffect(() => () => endPresence(id), [id]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: each response counts: it shows that the server is there
   useEffect(() => {
-    if (data !== undefined) saver.onServer(serverFlowOf(data));
+    if (data === undefined) return;
+    const { flow, version, revision, setPresence, setFlow } = store.getState();
+    setPresence({ people: data.people, scheduled: data.scheduled });
+    if (data.version > version || (mayEdit && data.revision > revision)) {
+      remoteOf(id, mayEdit)
+        .read()
+        .then(saver.onServer, () => {});
+      return;
+    }
+    if (data.name !== flow.name || data.status !== flow.status)
+      setFlow({ name: data.name, status: data.status });
+    saver.onReached();
   }, [data, dataUpdatedAt, saver]);
 }
 
