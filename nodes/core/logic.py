@@ -53,6 +53,7 @@ class If(Node):
             required=True,
             validate=check_condition,
             lines="jinja",
+            condition=True,
             title="Condition",
         )
 
@@ -145,6 +146,7 @@ class Filter(Node):
             fields.Raw(required=True, allow_none=True, validate=check_condition, metadata={"x-per-item": True}),
             "The condition for each item: {{ item.price < 20 }}",
             lines="jinja",
+            condition=True,
             title="Keep if",
         )
 

@@ -24,7 +24,7 @@ def editor_run(page, server):
     editor.run_with({"order_id": "A-1047", "customer": "Mina Okafor", "total": 184})
     editor.ended("Succeeded")
     editor.click("big")
-    expect(editor.field("Condition")).to_be_visible()
+    expect(editor.panel.get_by_role("combobox", name="Condition, condition 1: field")).to_be_visible()
 
 
 def editor_failed(page, server):

@@ -4,6 +4,7 @@ import type { FieldProps } from "@rjsf/utils";
 import { IconBraces, IconChevronDown } from "@tabler/icons-react";
 import { useState } from "react";
 import type { Json } from "@/definition/types";
+import { ConditionField, TooComplex, useConditionView, ViewSwitch } from "../condition/ConditionField";
 import { useForm } from "../context";
 import { pathIn } from "../expression/picked";
 import { type Path, pathText } from "../expression/scope";
@@ -122,6 +123,8 @@ export function LeafField(props: FieldProps) {
   const [asJson, setAsJson] = useState(false);
   const set = (next: Json | undefined) => props.onChange(emptied(next, leaf.kind), fieldPathId.path);
 
+  const condition = useConditionView(leaf, value);
+  const asForm = condition?.view === "form";
   const mayHold = !leaf.literal && expressions !== null && !TEXTS.has(leaf.kind);
   const isText = needsText(leaf, value) || (mayHold && wanted === "expression");
   const isStructured =
@@ -147,10 +150,15 @@ export function LeafField(props: FieldProps) {
   }
 
   const fixed = readOnly ? undefined : wrapped(leaf, value);
+  function fix() {
+    set(fixed);
+    condition?.switched.onView("form");
+  }
   const controls = readOnly ? undefined : (
     <>
+      {condition !== null && <ViewSwitch label={leaf.label} {...condition.switched} />}
       {hasTwoViews && <JsonButton on={asJson} toggle={() => setAsJson(!asJson)} />}
-      {leaf.kind === "any" && (
+      {leaf.kind === "any" && condition === null && (
         <ShapeButton
           shape={shapeOf(value)}
           onShape={(shape) => props.onChange(reshape(value, shape) as never, fieldPathId.path)}
@@ -179,13 +187,15 @@ export function LeafField(props: FieldProps) {
       help={byItself ? "" : leaf.help}
       required={leaf.required}
       problems={byItself ? [] : problems}
-      onFix={fixed === undefined ? undefined : () => set(fixed)}
+      onFix={fixed === undefined ? undefined : fix}
       controls={controls}
       // Not for a table with rows: a row takes the field itself.
       onPick={mayHold && !isText && !readOnly && !(isStructured && value !== undefined) ? pick : undefined}
-      group={!isText && (asJson || isGroup(leaf, value))}
+      group={asForm || (!isText && (asJson || isGroup(leaf, value)))}
     >
-      {isText ? (
+      {asForm ? (
+        <ConditionField {...input} onChange={set} />
+      ) : isText ? (
         <TemplateField
           {...input}
           label={leaf.label}
@@ -201,6 +211,7 @@ export function LeafField(props: FieldProps) {
       ) : (
         INPUTS[leaf.kind](input)
       )}
+      {condition?.view === "expression" && <TooComplex value={value} />}
     </FieldFrame>
   );
 }

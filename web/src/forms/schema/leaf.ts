@@ -35,6 +35,8 @@ export interface Leaf {
   literal: boolean;
   /** True if its expressions can read `item` and `index`. */
   perItem: boolean;
+  /** True if it can be edited as rows of field, operator and value. */
+  condition: boolean;
   multiline: boolean;
   language?: string;
   default?: Json;
@@ -140,6 +142,7 @@ export function leafOf(
     required: around.required,
     literal: around.literal || schema["x-literal"] === true,
     perItem: schema["x-per-item"] === true,
+    condition: schema["x-condition"] === true,
     multiline:
       schema["x-multiline"] ??
       (kind === "secret" ? (schema.maxLength ?? 0) >= LONG && /key/.test(key) : false),

@@ -29,6 +29,8 @@ export interface FieldSchema {
   "x-secret"?: boolean;
   /** Evaluated for each item: `item` and `index` exist. */
   "x-per-item"?: boolean;
+  /** A condition: offer rows of field, operator and value. */
+  "x-condition"?: boolean;
   "x-multiline"?: boolean;
   "x-language"?: string;
   /** The content of an object: `json-schema`. */
