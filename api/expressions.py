@@ -13,7 +13,7 @@ from api.http.server import get_dispatcher
 from api.workflows import make_pins_field, parse_pins, read_definition
 from dispatch import PREVIEWS, Place, Preview
 from errors import BadInput
-from models import Run, Workflow
+from models import Run, RunFilters, Workflow
 from schema_fields import Json, Out, Strict, fields, text
 from schemas import DEFINITION
 
@@ -21,6 +21,7 @@ blueprint = Resource("expressions", "Preview of expressions")
 
 
 MAX_TEMPLATES = 50
+MAX_EACH = 20
 
 
 class PreviewIn(Strict):
@@ -36,11 +37,21 @@ class PreviewIn(Strict):
         fields.Raw(allow_none=True), validate=validate.Length(1, MAX_TEMPLATES), help="Several templates"
     )
 
+    each = fields.Integer(
+        load_default=0,
+        strict=True,
+        validate=validate.Range(0, MAX_EACH),
+        help="Evaluate `template` also for this many items of the node's loop; without a loop, with the data of this "
+        "many of the flow's last runs",
+    )
+
     @validates_schema
     def has_one_or_several(self, data: dict[str, Any], **kwargs: Any) -> None:
         """Check that exactly one of the two is given."""
         if ("template" in data) == ("templates" in data):
             raise ValidationError("Give either template or templates", "template")
+        if data.get("each") and "template" not in data:
+            raise ValidationError("Is for a single template; give template instead of templates", "each")
 
 
 class PreviewedOut(Out):
@@ -50,6 +61,11 @@ class PreviewedOut(Out):
     truncated = fields.Boolean()
 
 
+class EachOut(PreviewedOut):
+    index = fields.Integer(allow_none=True, help="The place of the item, from 0; null for a run")
+    run_id = fields.String(allow_none=True)
+
+
 class NamesOut(Out):
     top = fields.List(fields.String())
     steps = fields.List(fields.String(), help="The predecessors of this node, in order")
@@ -57,6 +73,7 @@ class NamesOut(Out):
 
 class PreviewOut(Out):
     items = fields.List(fields.Nested(PreviewedOut), help="One per template, in order")
+    each = fields.List(fields.Nested(EachOut), help="As asked for by `each`: items in order, or runs, newest first")
     names = fields.Nested(NamesOut, help="Names for completion")
 
 
@@ -82,4 +99,12 @@ def preview(body: dict[str, Any]) -> Any:
         made = Preview(get_dispatcher().resources, place)
         if made.raw is None:
             raise BadInput(f"node_id: the definition has no node {body['node_id']!r}")
-        return {"items": [value._asdict() for value in made.values(templates)], "names": made.names()}
+        items = [value._asdict() for value in made.values(templates)]
+        each = made.each(templates[0], body["each"], _find_last_runs(flow, body["each"])) if body["each"] else []
+        shown = [{"index": item.index, "run_id": item.run_id, **item.value._asdict()} for item in each]
+        return {"items": items, "each": shown, "names": made.names()}
+
+
+def _find_last_runs(flow: Workflow, most: int) -> list[Run]:
+    """Return the flow's newest runs."""
+    return Run.select_where(RunFilters(flow.workspace_id, workflow_id=flow.id)).page(most, None)[0]

@@ -5,6 +5,7 @@ Nothing is executed and nothing is written. No credential is opened: dots stand 
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,9 +33,18 @@ MAX_SECONDS = 5.0  # for all templates of a request
 # Characters of all texts with expressions compiled for one request: about a second, during which no other thread of the
 # process can work.
 MAX_COMPILED = 100_000
+MAX_EACH_VALUE = 2_000  # the same, for one of several items
 BATCH = 50  # steps read between two checks of their total size
 NAMES = ("input", "item", "index", "steps", "trigger", "vars", "secrets", "run", "workflow", "now")
 NO_RUN = "run_00000000000000000000000000"
+
+
+class OfItem(NamedTuple):
+    """The value of a template for one item of a loop, at this index, or for one of the last runs."""
+
+    index: int | None
+    run_id: str | None
+    value: Value
 
 
 class Value(NamedTuple):
@@ -92,6 +102,31 @@ class Preview:
         before = _find_ancestors(self.plan, self.place.node_id)
         return {"top": list(NAMES), "steps": [node.id for node in self.plan.nodes if node.position in before]}
 
+    def each(self, template: Any, most: int, runs: Sequence[Run]) -> list[OfItem]:
+        """Evaluate the template for the first `most` items of the node's loop; without a loop, for each of the runs.
+
+        Raises: TooLarge, as `values` does.
+        """
+        end = time.monotonic() + MAX_SECONDS
+        if self._find_list() is None:
+            return [OfItem(None, run.id, self._of_run(template, run, end)) for run in runs]
+        compiled, foreach = compile_template(template), compile_template(self._find_list())
+        scope = self.scope([item for item in (compiled, foreach) if isinstance(item, Template)])
+        items = self.evaluate_list(scope, foreach)
+        scopes = ({**scope, "item": item, "index": index} for index, item in enumerate(items[:most]))
+        return [
+            OfItem(index, None, self._value(template, compiled, each, end, MAX_EACH_VALUE))
+            for index, each in enumerate(scopes)
+        ]
+
+    def _of_run(self, template: Any, run: Run, end: float) -> Value:
+        """Return the value with the data of another run of the flow."""
+        other = copy.copy(self)
+        other.place = replace(self.place, run=run)
+        compiled = compile_template(template)
+        scope = other.scope([compiled] if isinstance(compiled, Template) else [])
+        return other._value(template, compiled, scope, end, MAX_EACH_VALUE)
+
     def values(self, templates: Sequence[Any]) -> list[Value]:
         """Evaluate the templates. This may take seconds, so callers must hold one of the PREVIEWS (limits.py).
 
@@ -108,13 +143,15 @@ class Preview:
         end = time.monotonic() + MAX_SECONDS
         return [self._value(given, made, scope, end) for given, made in zip(templates, compiled, strict=True)]
 
-    def _value(self, given: Any, made: Template | str | None, scope: Mapping[str, Any], end: float) -> Value:
+    def _value(
+        self, given: Any, made: Template | str | None, scope: Mapping[str, Any], end: float, shown: int = MAX_VALUE
+    ) -> Value:
         if isinstance(made, str):
             return Value(False, error=made)
         if time.monotonic() > end:
             return Value(False, error=f"not evaluated: the expressions before took more than {MAX_SECONDS:g} s")
         try:
-            return self.show(given if made is None else self.finished(given, made.evaluate(scope)))
+            return self.show(given if made is None else self.finished(given, made.evaluate(scope)), shown)
         except ExpressionError as error:
             reached = self.place.run is None or "input" in scope
             return Value(False, error=str(error) if reached else f"the run did not reach this node: {error}")
@@ -123,12 +160,12 @@ class Preview:
         """Return the value of a template for the response."""
         return value
 
-    def show(self, value: Any) -> Value:
+    def show(self, value: Any, shown: int = MAX_VALUE) -> Value:
         """Return the value, or its beginning if it is long."""
         most = self.resources.config.max_value_bytes
         try:
             size_of(value, "the value", 2 * most)
-            return _show(value, engine.encode(value, most))
+            return _show(value, engine.encode(value, most), shown)
         except NodeError as error:
             return Value(False, error=error.message)
 
@@ -253,8 +290,8 @@ def compile_template(template: Any) -> Template | str | None:
         return str(error)
 
 
-def _show(value: Any, encoded: bytes) -> Value:
-    if len(encoded) <= MAX_VALUE:
+def _show(value: Any, encoded: bytes, most: int) -> Value:
+    if len(encoded) <= most:
         return Value(True, encoded)
-    start = value[:MAX_VALUE] if isinstance(value, str) else encoded[:MAX_VALUE].decode("utf-8", "ignore")
+    start = value[:most] if isinstance(value, str) else encoded[:most].decode("utf-8", "ignore")
     return Value(True, orjson.dumps(start), truncated=True)

@@ -363,3 +363,44 @@ def test_nothing_is_written(ask, count_rows):
     before = count_rows()
     ask("end", "{{ input }}")
     assert count_rows() == before
+
+
+# Several items
+
+
+def test_each_item_of_a_loop_has_its_value(owner, make_flow):
+    nodes = [
+        {"id": "start", "type": "manual"},
+        {"id": "each", "type": "set", "foreach": "{{ input.rows }}", "config": {"values": {}}},
+        {"id": "some", "type": "filter", "config": {"items": "{{ trigger.rows }}", "keep": "{{ true }}"}},
+    ]
+    flow = make_flow({"nodes": nodes, "edges": [["start", "each"], ["each", "some"]]})
+    run = start(owner, flow, {"input": {"rows": [{"n": n} for n in range(30)]}})
+    body = {"workflow_id": flow["id"], "run_id": run["id"], "each": 20}
+    for node in ("each", "some"):
+        told = owner.post("/api/expressions/preview", {**body, "node_id": node, "template": "{{ 6 // (item.n - 1) }}"})
+        each = told.json["each"]
+        assert [item["index"] for item in each] == [*range(20)] and {item["run_id"] for item in each} == {None}
+        assert each[0]["value"] == -6 and each[3]["value"] == 3
+        assert not each[1]["ok"] and "zero" in each[1]["error"]
+
+
+def test_without_a_loop_each_of_the_last_runs_has_its_value(owner, made, ask):
+    flow, run = made
+    runs = [run["id"], *(start(owner, flow, {"input": {"n": n}})["id"] for n in (1, 30))]
+    body = {"workflow_id": flow["id"], "node_id": "large", "run_id": run["id"], "each": 10}
+    each = owner.post("/api/expressions/preview", {**body, "template": "{{ input.n }} of {{ run.id }}"}).json["each"]
+    assert [item["run_id"] for item in each] == runs[::-1]
+    values = [item["value"] for item in each]
+    assert values == [f"{n} of {id_}" for n, id_ in zip((30, 1, 20), runs[::-1], strict=True)]
+    assert ask("large", "{{ 1 }}")["each"] == []
+
+
+def test_values_of_several_items_are_bounded(owner, made):
+    flow, run = made
+    body = {"workflow_id": flow["id"], "node_id": "large", "run_id": run["id"], "template": "{{ 'x' * 5000 }}"}
+    (each,) = owner.post("/api/expressions/preview", {**body, "each": 5}).json["each"]
+    assert each["truncated"] and len(each["value"]) == expression_preview.MAX_EACH_VALUE
+    assert owner.post("/api/expressions/preview", {**body, "each": 21}).status_code == 400
+    del body["template"]
+    assert owner.post("/api/expressions/preview", {**body, "each": 2, "templates": ["a"]}).status_code == 400

@@ -3254,6 +3254,11 @@ export interface components {
             template?: unknown;
             /** @description Several templates */
             templates?: unknown[];
+            /**
+             * @description Evaluate `template` also for this many items of the node's loop; without a loop, with the data of this many of the flow's last runs
+             * @default 0
+             */
+            each?: number;
         };
         PreviewedOut: {
             ok: boolean;
@@ -3261,6 +3266,16 @@ export interface components {
             value: unknown;
             error: string | null;
             truncated: boolean;
+        };
+        EachOut: {
+            ok: boolean;
+            /** @description The result; if `truncated`, the beginning of the text or of its JSON */
+            value: unknown;
+            error: string | null;
+            truncated: boolean;
+            /** @description The place of the item, from 0; null for a run */
+            index: number | null;
+            run_id: string | null;
         };
         NamesOut: {
             top: string[];
@@ -3270,6 +3285,8 @@ export interface components {
         PreviewOut: {
             /** @description One per template, in order */
             items: components["schemas"]["PreviewedOut"][];
+            /** @description As asked for by `each`: items in order, or runs, newest first */
+            each: components["schemas"]["EachOut"][];
             /** @description Names for completion */
             names: components["schemas"]["NamesOut"];
         };
