@@ -22,6 +22,7 @@ from constants import WORKFLOW_STATUSES
 from definition import Pin
 from definition.triggers import Trigger, find_triggers
 from dispatch import CHECKS, SAVES, Options, Start
+from dispatch.code_checks import find_code_issues
 from dispatch.publishing import STALE, find_triggers_of
 from dispatch.references import check_uncalled, warned, warnings_of
 from errors import BadInput, Conflict, NotFound, TooLarge
@@ -318,7 +319,8 @@ def validate(body: dict[str, Any]) -> Any:
     read_definition(body)  # checks the size limit of saved definitions
     with CHECKS.taken(get_user().id):
         plan, issues = definitions.check(definition, max_nodes)
-        found = [*issues, *warnings_of(definition, get_workspace_id())]
+        sandbox = get_dispatcher().resources.services.sandbox()
+        found = [*issues, *warnings_of(definition, get_workspace_id()), *find_code_issues(definition, sandbox)]
         drawn = {id_: outline._asdict() for id_, outline in definitions.outline_nodes(definition, max_nodes).items()}
         return {"ok": plan is not None, "issues": [issue.as_dict() for issue in found], "nodes": drawn}
 

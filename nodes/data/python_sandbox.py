@@ -16,6 +16,10 @@ WAIT_FOR_WORKER = 30.0
 SESSIONS_PER_WORKER = 500
 MAX_LINES, MAX_OUTPUT = 100, 64 * 1024
 MAX_VALUES, MAX_DEPTH = 1_000_000, 200
+MAX_MESSAGE = 500
+CHECK_SECONDS, CHECK_MB, WAIT_FOR_CHECK = 2.0, 128, 1.0
+# The first statement of a checked source: the source is compiled as a whole, and ends here before anything of it runs.
+STOP = "assert False\n"
 CUT = "further output was truncated"
 
 
@@ -25,6 +29,7 @@ class Sandbox:
     def __init__(self, max_processes: int | None = None) -> None:
         self.max_processes = max_processes or max(2, os.cpu_count() or 2)
         self._pool: Any = None
+        self._checks: Any = None  # a pool of its own, so that a check never waits for code that runs
         self._lock = threading.Lock()
 
     def run(
@@ -52,6 +57,25 @@ class Sandbox:
         finally:
             output.close()
 
+    def check(self, source: str) -> str | None:
+        """Return the first syntax error of `source`, with its line; None if it compiles, or cannot be checked now.
+
+        Nothing of the source is executed.
+        """
+        import pydantic_monty as monty
+
+        limits = {"max_feed_duration_secs": CHECK_SECONDS, "max_memory": CHECK_MB << 20}
+        try:
+            with self._started(checks=True).checkout(limits=limits, script_name="code") as session:
+                session.feed_run(STOP + source)
+        except monty.MontyError as error:
+            frames = error.traceback() if hasattr(error, "traceback") else []
+            line = frames[-1].line - STOP.count("\n") if frames else 0
+            return f"line {line}: {error.display('type-msg')}"[:MAX_MESSAGE] if line > 0 else None
+        except (TimeoutError, ValueError):
+            return None
+        return None
+
     def _feed(self, source: str, inputs: dict[str, Any], timeout: float, memory_mb: int, output: Lines) -> Any:
         limits = {"max_feed_duration_secs": timeout, "max_total_sleep_secs": timeout, "max_memory": memory_mb << 20}
         # A longer sleep would be cut short silently; so the limit exceeds the total sleep of a run, which then fails.
@@ -59,24 +83,30 @@ class Sandbox:
         with self._started().checkout(limits=limits, os_policy=policy, script_name="code") as session:
             return session.feed_run(source, inputs=inputs, print_callback=output.write)
 
-    def _started(self) -> Any:
+    def _started(self, checks: bool = False) -> Any:
         with self._lock:
-            if self._pool is None:
-                import pydantic_monty as monty
-
-                self._pool = monty.Monty(
-                    max_processes=self.max_processes,
-                    checkout_timeout=WAIT_FOR_WORKER,
-                    max_checkouts_per_worker=SESSIONS_PER_WORKER,
-                ).__enter__()
+            if checks:
+                self._checks = self._checks or _make_pool(1, WAIT_FOR_CHECK)
+                return self._checks
+            self._pool = self._pool or _make_pool(self.max_processes, WAIT_FOR_WORKER)
             return self._pool
 
     def close(self) -> None:
         """End the workers. The next run starts new ones."""
         with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.__exit__(None, None, None)
+            pools, self._pool, self._checks = (self._pool, self._checks), None, None
+        for pool in pools:
+            if pool is not None:
+                pool.__exit__(None, None, None)
+
+
+def _make_pool(processes: int, wait: float) -> Any:
+    """Return a pool that waits this many seconds for a free worker."""
+    import pydantic_monty as monty
+
+    return monty.Monty(
+        max_processes=processes, checkout_timeout=wait, max_checkouts_per_worker=SESSIONS_PER_WORKER
+    ).__enter__()
 
 
 class Lines:
