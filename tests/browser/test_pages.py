@@ -1,5 +1,6 @@
 """Every page, empty and full, light and dark, on desktop and phone: no error, accessible, no horizontal scrolling."""
 
+import json
 import re
 
 import pytest
@@ -212,6 +213,23 @@ def test_an_audit_entry_links_to_the_changed_version_which_can_be_restored(page,
     sure = page.get_by_role("dialog", name="Restore version 1?")
     expect(sure).to_contain_text("“Is it a big one?” changes back")
     axe(page)
+
+
+def test_activating_a_flow_in_the_list_publishes_its_draft(page, server, log_in, axe):
+    empty = {"nodes": [], "edges": []}
+    drawn = {"nodes": [{"id": "start", "type": "manual"}], "edges": []}
+    flow = server.call("POST", "/api/flows", {"name": "Drawn, not saved", "definition": empty})["id"]
+    body = {"definition": drawn, "base_version": 1, "revision": 0}
+    server.call("PUT", f"/api/workflows/{flow}/draft", body)
+    log_in(page)
+    arrive(page, "/flows?search=Drawn")
+    expect(page.get_by_text("Unpublished changes")).to_be_visible()
+    axe(page)
+    page.get_by_role("switch", name="Active: Drawn, not saved").click(force=True)
+    expect(page.get_by_text("“Drawn, not saved” is active")).to_be_visible()
+    expect(page.get_by_text("Unpublished changes")).to_have_count(0)
+    stored = server.call("GET", f"/api/workflows/{flow}")
+    assert (stored["version"], stored["status"], json.loads(stored["definition_json"])) == (2, "active", drawn)
 
 
 def test_a_version_is_named(page, server, log_in, axe):

@@ -16,13 +16,13 @@ import { Link } from "wouter";
 import { useSession } from "@/app/session";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
 import { notify } from "@/ui/notify";
-import { type Flow, type FlowStatus, type NamedDefinition, useFlowActions } from "./flows";
+import { definitionOf, type Flow, type FlowStatus, type NamedDefinition, useFlowActions } from "./flows";
 import { NameDialog } from "./NameDialog";
 
 type Asking = "rename" | "archive" | "delete" | null;
 
 interface FlowMenuProps {
-  flow: Pick<Flow, "id" | "name" | "status">;
+  flow: Pick<Flow, "id" | "name" | "status"> & { has_draft?: boolean };
   /** The button's accessible name. */
   label: string;
   size?: string;
@@ -39,6 +39,8 @@ export function FlowMenu(props: FlowMenuProps) {
   const actions = useFlowActions();
   const [asking, setAsking] = useState<Asking>(null);
   const isArchived = flow.status === "archived";
+  // Copies and files have the changes that this user sees in the editor.
+  const asShown = async () => shown?.() ?? (await definitionOf(flow.id, flow.has_draft && may("editor")));
 
   async function attempt(what: string, action: () => Promise<unknown>) {
     try {
@@ -48,7 +50,7 @@ export function FlowMenu(props: FlowMenuProps) {
     }
   }
   async function duplicate() {
-    const made = await actions.duplicate(flow.id, shown?.());
+    const made = await actions.duplicate(flow.id, await asShown());
     notify.done(
       <>
         Created{" "}
@@ -98,7 +100,7 @@ export function FlowMenu(props: FlowMenuProps) {
           )}
           <Menu.Item
             leftSection={<IconDownload size={16} aria-hidden />}
-            onClick={() => void attempt("exported", () => actions.save(flow.id, shown?.()))}
+            onClick={() => void attempt("exported", async () => actions.save(flow.id, await asShown()))}
           >
             Export
           </Menu.Item>

@@ -82,6 +82,18 @@ export function FlowRow({ flow, catalogue }: { flow: Flow; catalogue: Catalogue 
               Archived
             </Badge>
           )}
+          {flow.has_draft && (
+            <Badge
+              size="sm"
+              variant="light"
+              color="gray"
+              c="var(--quiet)"
+              tt="none"
+              style={{ flexShrink: 0 }}
+            >
+              Unpublished changes
+            </Badge>
+          )}
         </Group>
         <Group gap={10} mt={2}>
           <Triggers flow={flow} catalogue={catalogue} />

@@ -17,9 +17,9 @@ function reasonOff(status: Flow["status"], mayEdit: boolean): string | undefined
 }
 
 /** Activate or deactivate a flow. If the server refuses, list the problems with links to the nodes. */
-export function OnSwitch({ flow }: { flow: Pick<Flow, "id" | "name" | "status"> }) {
+export function OnSwitch({ flow }: { flow: Pick<Flow, "id" | "name" | "status" | "has_draft"> }) {
   const { may } = useSession();
-  const { setStatus } = useFlowActions();
+  const { setStatus, publishActive } = useFlowActions();
   const [wanted, setWanted] = useState<boolean | null>(null);
   const [problem, setProblem] = useState<ApiError | null>(null);
   const [definition, setDefinition] = useState<Definition | null>(null);
@@ -28,12 +28,14 @@ export function OnSwitch({ flow }: { flow: Pick<Flow, "id" | "name" | "status"> 
   async function turn(on: boolean) {
     setWanted(on);
     try {
-      await setStatus(flow.id, on ? "active" : "draft");
+      // As in the editor: the draft becomes the version that its triggers start.
+      if (on && flow.has_draft) await publishActive(flow.id);
+      else await setStatus(flow.id, on ? "active" : "draft");
       notify.done(on ? `“${flow.name}” is active` : `“${flow.name}” is inactive`);
     } catch (error) {
       if (error instanceof ApiError && error.details.length > 0) {
         setDefinition(
-          await definitionOf(flow.id).then(
+          await definitionOf(flow.id, flow.has_draft).then(
             (found) => found.definition,
             () => null,
           ),

@@ -47,10 +47,16 @@ export interface NamedDefinition {
   definition: Definition;
 }
 
-export async function definitionOf(id: string): Promise<NamedDefinition> {
-  const { data } = await server.GET("/api/workflows/{flow}", { params: { path: { flow: id } } });
+/** Fetch the current version of a flow; its draft if it has one and the user edits flows. */
+export async function definitionOf(id: string, hasDraft = false): Promise<NamedDefinition> {
+  const params = { path: { flow: id } };
+  const [{ data }, draft] = await Promise.all([
+    server.GET("/api/workflows/{flow}", { params }),
+    hasDraft ? server.GET("/api/workflows/{flow}/draft", { params }) : undefined,
+  ]);
   if (data === undefined) throw new Error("The server's response contains no flow");
-  return { name: data.name, definition: parseDefinition(data.definition_json) };
+  const text = draft?.data?.definition_json ?? data.definition_json;
+  return { name: data.name, definition: parseDefinition(text) };
 }
 
 /** Actions on flows. Each throws the server's error and refreshes the lists. */
@@ -73,11 +79,18 @@ export function useFlowActions() {
       create,
       rename: (id: string, name: string) => change(id, { name }),
       setStatus: (id: string, status: FlowStatus) => change(id, { status }),
+      /** Publish the draft and activate the flow in one step. */
+      async publishActive(id: string) {
+        const params = { path: { flow: id } };
+        await server.POST("/api/workflows/{flow}/publish", { params, body: { activate: true } });
+        void client.invalidateQueries({ queryKey: ["get", "/api/workflows/{flow}"] });
+        await refresh();
+      },
       async remove(id: string) {
         await server.DELETE("/api/workflows/{flow}", { params: { path: { flow: id } } });
         await refresh();
       },
-      /** Copy the saved flow, or the definition shown in the editor. */
+      /** Copy the current version, or the definition shown in the editor. */
       async duplicate(id: string, shown?: NamedDefinition) {
         const { name, definition } = shown ?? (await definitionOf(id));
         return create(`${name.slice(0, 190)} (copy)`, definition);
