@@ -85,6 +85,13 @@ function OutdatedBar() {
     queryFn: () => latestSave(id),
     retry: false,
   });
+  async function takeVersion() {
+    try {
+      await saver.discard();
+    } catch (error) {
+      notify.refused("The draft was not discarded", error);
+    }
+  }
   return (
     <Bar
       color="waiting"
@@ -94,7 +101,7 @@ function OutdatedBar() {
           <Button size="xs" variant="default" onClick={() => void saver.rebase()}>
             Keep draft (overwrite)
           </Button>
-          <Button size="xs" variant="default" onClick={() => void saver.discard().catch(() => {})}>
+          <Button size="xs" variant="default" onClick={() => void takeVersion()}>
             Use version {version}
           </Button>
         </>

@@ -20,12 +20,12 @@ export function useSaver(): Saver {
   return saver;
 }
 
-async function tellTaken(flow: ServerFlow, before: number): Promise<void> {
+async function tellTaken(flow: ServerFlow, before: number, isShown: boolean): Promise<void> {
   const isVersion = flow.version > before;
   const latest = isVersion ? await latestSave(flow.id).catch(() => null) : flow.draft?.by;
   const who = latest?.who ?? "Another user";
   const what = isVersion ? `saved version ${flow.version}` : "changed the draft";
-  notify.hint(`${who} ${what}. It is shown now.`);
+  notify.hint(`${who} ${what}.${isShown ? " It is shown now." : ""}`);
 }
 
 /** The saver of the open flow, active while the editor is shown. */
@@ -37,8 +37,8 @@ export function useNewSaver(store: EditorStore, drafts: Drafts): Saver | null {
     const { flow, version } = store.getState();
     let told = version;
     const made = makeSaver(store, remoteOf(flow.id, mayEdit), drafts, {
-      onTaken: (theirs) => {
-        void tellTaken(theirs, told);
+      onTaken: (theirs, isShown) => {
+        void tellTaken(theirs, told, isShown);
         told = theirs.version;
       },
     });
