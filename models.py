@@ -41,7 +41,7 @@ from database.tables.server_metrics import (
     measure_flows,
 )
 from database.tables.server_state import Fact
-from database.tables.steps import Step
+from database.tables.steps import Settlement, Step
 from database.tables.units import Item, Undone, Unit, execute_units
 from database.tables.upcoming import Upcoming, upcoming
 from database.tables.users import ApiToken, Membership, Session, User, Workspace, hash_token

@@ -188,6 +188,9 @@ class RunOut(Out):
     )
     draft = fields.Boolean(help="True for a run of an unsaved definition, which has no version", optional=True)
     until = fields.String(allow_none=True, help="The node after which it stops", optional=True)
+    only = fields.String(  # type: ignore[assignment]  # a setting of marshmallow has this name too
+        allow_none=True, help="The only node that it executes; others have the steps of `retry_of`", optional=True
+    )
     pinned = Json(metadata=NAMES, help="The nodes that were not executed because their output was given", optional=True)
 
 

@@ -21,7 +21,7 @@ COLUMNS = (
     "nodes_total, nodes_done, options"
 )
 VALUES = "input, input_bytes, output, output_bytes"
-WITHOUT_OPTIONS: dict[str, Any] = {"draft": False, "until": None, "pinned": []}
+WITHOUT_OPTIONS: dict[str, Any] = {"draft": False, "until": None, "pinned": [], "only": None}
 
 
 def select_columns(brief: bool) -> str:
@@ -68,7 +68,8 @@ def _show(values: tuple[Any, ...]) -> dict[str, Any]:
         "parent_run_id": parent_run_id,
         "retry_of": retry_of,
         "progress": None if nodes is None else {"done": done or 0, "total": nodes},
-        **(WITHOUT_OPTIONS if options is None else orjson.loads(options)),
+        **WITHOUT_OPTIONS,
+        **({} if options is None else orjson.loads(options)),
         **(_show_values(id_, *given) if given else {}),
     }
 

@@ -25,8 +25,8 @@ from dispatch import CHECKS, SAVES, Options, Start
 from dispatch.code_checks import find_code_issues
 from dispatch.publishing import STALE, find_triggers_of
 from dispatch.references import check_uncalled, warned, warnings_of
-from errors import BadInput, Conflict, NotFound, TooLarge
-from models import Startable, Workflow, WorkflowVersion, differences
+from errors import BadInput, Conflict, Issue, NotFound, TooLarge
+from models import Run, Startable, Workflow, WorkflowVersion, differences
 from nodes.fields import Named
 from schema_fields import Cursor, Out, Strict, Time, choice, fields, text
 from schemas import (
@@ -155,6 +155,10 @@ class StartIn(Strict):
         load_default=None,
         help="Id of a node: only it and its predecessors are executed, and its output is the run's",
     )
+    only = text(64, load_default=None, help="Id of the only node that is executed; editors only")  # type: ignore[assignment]
+    from_run = text(
+        40, load_default=None, help="With `only`: an ended run of this flow, whose recorded outputs the node is given"
+    )
     pinned = make_pins_field("Outputs by node id for nodes that are not executed; editors only")
 
 
@@ -240,16 +244,23 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Startable) -> Any:
     part with errors that no trigger starts is left out. `until` executes only a node, its predecessors and the nodes
     that it names as `steps.<id>`. `pinned` gives outputs of nodes that are then not executed, nor are nodes that only
     they would need. A pinned node counts as executed, unless all its predecessors were executed and took another
-    branch: then it is skipped. Omitted nodes have no steps. `definition` and `pinned`
-    need the role editor.
+    branch: then it is skipped. Omitted nodes have no steps.
+
+    `only` executes one node, with the outputs that the run `from_run` recorded, and with `pinned` ones. The new run has
+    the input of that run, unless one is given, and copies of its steps, except those of the node and the nodes after
+    it. Missing data is a 409 whose details have the path `only` and name the nodes.
+
+    `definition`, `pinned` and `only` need the role editor.
     """
     dispatcher = get_dispatcher()
     key, options = _read_idempotency_key(), _read_options(body, flow)
+    source = _find_source(body, flow, key)
     note = defer_start_entry(**_describe_options(options))
     # A caller who waits for a quick run lends it the request's thread.
     here = args["wait"] >= 1
     start = Start(flow, body["input"], "manual", None, key, options, note, is_awaited=args["wait"] > 0)
-    ticket = dispatcher.submit(start, here)
+    is_one = options is not None and options.only is not None
+    ticket = dispatcher.run_one_node(start, source) if is_one else dispatcher.submit(start, here)
     finished = dispatcher.waiting.wait_with_limit(ticket, args["wait"])
     return link_large_values(finished), 200 if finished.finished_at is not None else 202
 
@@ -379,24 +390,45 @@ def read_definition(body: dict[str, Any]) -> str | None:
 
 def _read_options(body: dict[str, Any], flow: Startable) -> Options | None:
     """Return the run options in the body, or None if there are none."""
-    definition, until, pinned = body["definition"], body["until"], parse_pins(body["pinned"])
-    if definition is None and until is None and not pinned:
+    definition, until, only = body["definition"], body["until"], body["only"]
+    pinned = parse_pins(body["pinned"])
+    if definition is None and until is None and only is None and not pinned:
         return None
-    if definition is not None or pinned:
+    if definition is not None or only is not None or pinned:
         check_role(flow.workspace_id, "editor")
+    if until is not None and only is not None:
+        raise BadInput("only: give either only or until", [Issue("only", "give either only or until")])
     text = None if definition is None else read_definition({"definition": definition})
+    options = Options(text, until, pinned, only)
     if text is not None:
         with limit_checks(text):
-            _check_draft(text, until, pinned)
-    return Options(text, until, pinned)
+            _check_draft(options, flow)
+    return options
+
+
+def _find_source(body: dict[str, Any], flow: Startable, key: str | None) -> Run | None:
+    """Return the run whose recorded outputs a run of one node is given, or None."""
+    if body["from_run"] is None and (body["only"] is None or key is None):
+        return None
+    if body["only"] is None:
+        raise BadInput("from_run: needs only", [Issue("from_run", "is only possible together with only")])
+    if key is not None:
+        raise BadInput("Idempotency-Key: a run of one node cannot have one; leave the header out")
+    run = Run.find(body["from_run"])
+    if run is None or run.workflow_id != flow.id or run.workspace_id != flow.workspace_id:
+        raise NotFound(f"from_run: the flow has no run {body['from_run']!r}")
+    if run.finished_at is None:
+        raise Conflict("from_run: the run has not ended; wait for its end, or cancel it")
+    return run
 
 
 def _describe_options(options: Options | None) -> dict[str, Any]:
     """Return the audit details of the options, such as pinned nodes: a pinned approval was given by nobody."""
-    if options is None or (options.definition is None and not options.pinned):
+    if options is None or (options.definition is None and not options.pinned and options.only is None):
         return {}
     pinned = {"pinned": sorted(options.pinned)[:MAX_LISTED]} if options.pinned else {}
-    return {"draft": options.definition is not None, **pinned}
+    only = {"only": options.only} if options.only is not None else {}
+    return {"draft": options.definition is not None, **pinned, **only}
 
 
 def limit_checks(text: str) -> AbstractContextManager[None]:
@@ -404,9 +436,9 @@ def limit_checks(text: str) -> AbstractContextManager[None]:
     return SAVES.taken(get_user().id) if len(text) > LARGE else nullcontext()
 
 
-def _check_draft(text: str, until: str | None, pinned: dict[str, Pin]) -> None:
+def _check_draft(options: Options, flow: Startable) -> None:
     """Check the part of a draft that is to be run."""
-    part = definitions.plan_part(parse_json(text, "definition_json"), until, pinned, get_config().max_nodes)
+    part = get_dispatcher().resources.plan_with(options, flow)
     find_triggers(replace(part, nodes=tuple(node for node in part.nodes if node.pinned is None)))
 
 

@@ -6,7 +6,7 @@ incomplete but never malformed: `graph` checks ids and edges, `plan` also node t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from errors import DefinitionError, Issue
@@ -18,12 +18,13 @@ from .execution_plan import Config, Pin, Plan, PlannedNode, Retry, Settings
 from .node_graph import Edge, Graph, Issues, build_graph, report_unknown_keys
 from .outline import Outline, outline_nodes, sketch
 from .settings import read_settings
-from .subplan import find_unconnected, select_part
+from .subplan import find_sources, find_unconnected, select_one, select_part
 
 __all__ = [
     "ERROR_FLOW", "Config", "Edge", "Graph", "Outline", "Pin", "Plan", "PlannedNode", "Retry", "Settings", "Use",
-    "check", "check_uses", "count_differences", "find_credentials", "find_workflows",
-    "get_schema", "graph", "outline_nodes", "plan", "plan_part", "select_part", "sketch",
+    "check", "check_uses", "count_differences", "find_credentials", "find_sources", "find_workflows",
+    "get_schema", "graph", "outline_nodes", "plan", "plan_draft", "plan_one", "plan_part",
+    "select_one", "select_part", "sketch",
 ]  # fmt: skip
 
 
@@ -57,6 +58,35 @@ def plan_part(definition: Any, until: str | None, pinned: Mapping[str, Pin], max
     if wrong:
         raise DefinitionError(wrong)
     return part if until is not None or pinned or part.left_out else whole
+
+
+def plan_one(
+    definition: Any, only: str, pinned: Mapping[str, Pin], kept: Collection[str], max_nodes: int = 20_000
+) -> Plan:
+    """Return the plan in which just the node `only` of a draft is executed; see `select_one`. Only it is checked.
+
+    Raises: DefinitionError with the issues of the node, BadInput if a node or a branch does not exist.
+    """
+    whole, shape, issues = _read(definition, max_nodes)
+    if whole is None or shape is None:
+        raise DefinitionError(issues)
+    part = select_one(whole, only, pinned, kept)
+    wrong = Issues(issue for issue in issues if issue.node_id in (None, only))
+    check_edges(shape, wrong, {only, *(whole.nodes[at].id for at, _ in whole.by_id[only].inputs)})
+    if wrong:
+        raise DefinitionError(wrong)
+    return part
+
+
+def plan_draft(definition: Any, max_nodes: int = 20_000) -> Plan:
+    """Return the plan of a draft, in which nodes with issues have no config. Never run it as a whole.
+
+    Raises: DefinitionError if the graph is malformed.
+    """
+    whole, _, issues = _read(definition, max_nodes)
+    if whole is None:
+        raise DefinitionError(issues)
+    return whole
 
 
 def check(definition: Any, max_nodes: int = 20_000) -> tuple[Plan | None, list[Issue]]:

@@ -31,6 +31,34 @@ def select_part(plan: Plan, until: str | None, pinned: Mapping[str, Pin], withou
     return Plan(nodes, plan.settings, until, tuple(node for node in plan.nodes if node.position not in needed))
 
 
+def select_one(plan: Plan, only: str, pinned: Mapping[str, Pin], kept: Collection[str]) -> Plan:
+    """Return the plan in which just the node `only` is executed, with its pinned sources and the nodes `kept`.
+
+    Kept nodes have recorded steps. They are disabled in the plan: without these steps nothing of them is executed.
+
+    Raises: BadInput if the node, a pinned node or a branch does not exist.
+    """
+    _check(plan, only, pinned, "only")
+    pins = {id_: pinned[id_] for id_ in find_sources(plan, only) & pinned.keys()}
+    order = [node.position for node in plan.nodes if node.id == only or node.id in pins or node.id in kept]
+    place = {old: new for new, old in enumerate(order)}
+    nodes = []
+    for old in order:
+        node = _placed(plan.nodes[old], place, only, pins)
+        if node.pinned is not None:
+            node = replace(node, inputs=())
+        elif node.id != only:
+            node = replace(node, disabled=True, references=frozenset(), addresses=frozenset())
+        nodes.append(node)
+    return Plan(tuple(nodes), plan.settings, only, tuple(node for node in plan.nodes if node.position not in place))
+
+
+def find_sources(plan: Plan, node_id: str) -> set[str]:
+    """Return the nodes whose output the node needs: its direct predecessors, and the steps that it reads."""
+    node = plan.by_id[node_id]
+    return {plan.nodes[at].id for at, _ in node.inputs} | node.references - {"*"}
+
+
 def find_unconnected(plan: Plan, bad: Collection[str | None]) -> frozenset[str]:
     """Return the nodes of unconnected parts of the plan that contain a `bad` node and no trigger.
 
@@ -54,10 +82,10 @@ def find_unconnected(plan: Plan, bad: Collection[str | None]) -> frozenset[str]:
     return found if len(found) < len(plan.nodes) else frozenset()
 
 
-def _check(plan: Plan, until: str | None, pinned: Mapping[str, Pin]) -> None:
+def _check(plan: Plan, until: str | None, pinned: Mapping[str, Pin], key: str = "until") -> None:
     issues = Issues()
     if until is not None and until not in plan.by_id:
-        issues.add("until", f"there is no node {until[:MAX_NAME]!r}")
+        issues.add(key, f"there is no node {until[:MAX_NAME]!r}")
     for id_, pin in pinned.items():
         node = plan.by_id.get(id_)
         if node is None:

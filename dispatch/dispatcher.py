@@ -29,6 +29,7 @@ from .input_validation import check_input
 from .lease import ProcessLease
 from .limits import limit_reached
 from .offers import Offers
+from .one_node import make_run_of_one_node
 from .queues import LANES, Lane, LocalQueue, Queue
 from .recorder import Done, Recorder
 from .resources import Resources
@@ -360,7 +361,15 @@ class Dispatcher:
     ) -> Ticket:
         """Repeat an ended run, as retry.py says. The write of `note` is done with the new run."""
         self.check_open()
-        made = make_retry(self.resources, run, start, version, note)
+        return self._take_up(make_retry(self.resources, run, start, version, note), is_awaited)
+
+    def run_one_node(self, start: Start, source: Run | None) -> Ticket:
+        """Run only one node, with the recorded outputs of `source`, as one_node.py says."""
+        self.check_open()
+        return self._take_up(make_run_of_one_node(self.resources, start, source), start.is_awaited)
+
+    def _take_up(self, made: Run, is_awaited: bool) -> Ticket:
+        """Have a recorded run executed."""
         active = Active(RunRecord(self.recorder, self.resources.payloads, made), self.resources.plan_of_run(made))
         if self.config.role == "web" and not is_awaited:
             if self.offers is not None:

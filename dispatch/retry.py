@@ -14,7 +14,7 @@ import definition as definitions
 from database import execute, write
 from engine import Plan
 from errors import Conflict, DatabaseLost, NotFound
-from models import Run, RunOptions, Step, Workflow, lock_flow, lock_runs, new_id
+from models import Run, RunOptions, Step, Workflow, Write, lock_flow, lock_runs, new_id
 
 from .active_run import Note
 from .agents.task import is_task
@@ -42,7 +42,10 @@ def make_retry(resources: Resources, run: Run, start: str, version: str | int | 
     plan = resources.apply_options(options, lambda: resources.plans.get(flow.id, number or 0, lambda: text))
     if run.trigger_node is not None and run.trigger_node not in plan.by_id:
         raise Conflict(f"version: the trigger {run.trigger_node!r} of the run is not in version {number}")
-    kept = _kept_nodes(plan, run, text, number) if start == "failed" else []
+    if options is not None and options.only is not None:
+        kept = list(options.kept)
+    else:
+        kept = _kept_nodes(plan, run, text, number) if start == "failed" else []
     done = set(kept) - {run.error_node_id}
     check_input(plan, run.trigger_node, lambda: resources.input_of(run), done)
     limit = plan.settings.max_concurrent_runs if plan.settings.overlap == "skip" else 0
@@ -53,12 +56,8 @@ def make_retry(resources: Resources, run: Run, start: str, version: str | int | 
     )  # fmt: skip
     files = {*(["options"] if options is not None else []), *Step.files(run.id, kept)}
     resources.payloads.share(run.id, made.id, files)
-    try:
-        _record(resources, run, made, kept, files, limit, note)
-    except BaseException as error:
-        if not isinstance(error, DatabaseLost):  # it may have been recorded after all
-            resources.payloads.remove(made.id)
-        raise
+    more = [RunOptions.share(run.id, made.id), *([] if note is None else [note(made)])]
+    record_run(resources, run, made, kept, files, limit, more)
     return made
 
 
@@ -94,29 +93,40 @@ def _choose(flow: Workflow, run: Run, options: Options | None, version: str | in
     return number, _definition(flow, number)
 
 
-def _record(
-    resources: Resources, run: Run, made: Run, kept: list[str], files: set[str], limit: int, note: Note | None
+def record_run(
+    resources: Resources, run: Run | None, made: Run, kept: list[str], files: set[str], limit: int, more: list[Write]
 ) -> None:
-    """Write the new run with its kept steps; `files` are shared already.
+    """Write the new run with its kept steps of `run`, whose `files` are shared already, and the writes `more`.
+
+    If it is not written, its files are deleted.
 
     Raises: NotFound if the first run was deleted meanwhile, Conflict if the flow's concurrency limit is reached.
     """
-    with write():
-        if limit:
-            lock_flow(made.workflow_id)
+    try:
+        with write():
+            _insert(run, made, limit)
+            if run is not None and kept:
+                Step.keep(run.id, made.id, kept)
+                # A node of a cancelled run may have ended, and written its file, since `files` were listed.
+                if late := set(Step.files(run.id, kept)) - files:
+                    resources.payloads.share(run.id, made.id, late)
+            for one in more:
+                execute(*one)
+    except BaseException as error:
+        if not isinstance(error, DatabaseLost):  # it may have been recorded after all
+            resources.payloads.remove(made.id)
+        raise
+
+
+def _insert(run: Run | None, made: Run, limit: int) -> None:
+    if limit:
+        lock_flow(made.workflow_id)
+    if run is not None:
         lock_runs((run.id,))  # no step of it is written between the two looks at its steps
         if Run.find(run.id) is None:
             raise NotFound("The run was deleted")
-        if not execute(*(made.insertion_unless_busy(limit) if limit else made.insertion())).rowcount:
-            raise Conflict(f"The flow {limit_reached(limit)}")
-        RunOptions.share(run.id, made.id)
-        if kept:
-            Step.keep(run.id, made.id, kept)
-            # A node of a cancelled run may have ended, and written its file, since `files` were listed.
-            if late := set(Step.files(run.id, kept)) - files:
-                resources.payloads.share(run.id, made.id, late)
-        if note is not None:
-            execute(*note(made))
+    if not execute(*(made.insertion_unless_busy(limit) if limit else made.insertion())).rowcount:
+        raise Conflict(f"The flow {limit_reached(limit)}")
 
 
 def _flow_of(run: Run, start: str) -> Workflow:

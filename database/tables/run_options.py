@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from peewee import IntegerField, TextField
 
-from database import execute
-
 from .base import Base, Write, insert
 
 
@@ -26,7 +24,7 @@ class RunOptions(Base):
         return insert("run_options", row).with_condition("EXISTS (SELECT 1 FROM runs WHERE id = ?)", (run_id,))
 
     @classmethod
-    def share(cls, run_id: str, with_id: str) -> None:
-        """Copy the options of a run, if any, to another run."""
+    def share(cls, run_id: str, with_id: str) -> Write:
+        """Return the write that copies the options of a run, if any, to another run."""
         sql = "INSERT INTO run_options (run_id, value, value_bytes) SELECT ?, value, value_bytes FROM run_options "
-        execute(f"{sql} WHERE run_id = ?", (with_id, run_id))
+        return Write(f"{sql} WHERE run_id = ?", (with_id, run_id))

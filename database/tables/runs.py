@@ -157,7 +157,7 @@ class Run(Timed, Base):
     a file (see dispatch/payloads.py). `parent_run_id` is the run that started this one, and `parent_node_id` its node
     if it waits for the result; `depth` counts such ancestors; `retry_of` is the retried run. `nodes_done` of
     `nodes_total` are settled. `options` is set if the run was started with more than an input (see run_options.py): a
-    JSON object for lists, with `draft`, `until` and `pinned`.
+    JSON object for lists, with `draft`, `until`, `pinned` and `only`.
 
     The table's last column, `packed_steps` (see steps.py), is not listed here: readers of runs seldom need it.
     """
@@ -210,6 +210,11 @@ class Run(Timed, Base):
     def until(self) -> str | None:
         """Return the node after which it stops, or None."""
         return None if self.options is None else orjson.loads(self.options)["until"]
+
+    @property
+    def only(self) -> str | None:
+        """Return the only node that it executes, or None."""
+        return None if self.options is None else orjson.loads(self.options).get("only")
 
     @property
     def pinned(self) -> list[str]:

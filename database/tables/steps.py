@@ -7,7 +7,7 @@ column `packed_steps`, with the values of STEP_COLUMNS except `run_id`. The view
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from peewee import BooleanField, CompositeKey, FloatField, IntegerField, TextField
@@ -34,6 +34,10 @@ REPLACE_STEP = ") ON CONFLICT (run_id, seq) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}" for name in STEP_COLUMNS if name not in ("run_id", "seq")
 )
 OF_NODES = f"node_id {IN_LIST}"
+COMPLETED = (
+    "(status IN ('success', 'skipped') "
+    "OR (status = 'failed' AND final = 0 AND (output IS NOT NULL OR output_bytes IS NOT NULL)))"
+)
 SAVE_STEP = INSERT_STEP + REPLACE_STEP
 BEGIN_STEP = INSERT_STEP + " AND status = 'running'" + REPLACE_STEP
 # A run that was taken over is pending until the next claim, and until then `claims` does not change. The suspended
@@ -47,6 +51,14 @@ OUTLINE = (
     "run_id", "seq", "node_id", "node_type", "node_name", "status", "attempt", "item_index", "branch", "error_text",
     "error_kind", "started_at", "finished_at", "duration_ms",
 )  # fmt: skip
+
+
+class Settlement(NamedTuple):
+    """How a node was settled: its branch, the node whose output it passed on, and whether it was skipped."""
+
+    branch: str | None
+    same_as: str | None
+    skipped: bool
 
 
 def step_id(run_id: str, seq: int) -> str:
@@ -224,11 +236,22 @@ class Step(Timed, Base):
         """Copy the completed steps of these nodes from one run to another."""
         columns = ", ".join(STEP_COLUMNS[1:])
         sql = (
-            f"INSERT INTO steps (run_id, {columns}) SELECT ?, {columns} FROM all_steps WHERE run_id = ? AND {OF_NODES} "
-            "AND (status IN ('success', 'skipped') OR (status = 'failed' AND final = 0 "
-            "AND (output IS NOT NULL OR output_bytes IS NOT NULL)))"
+            f"INSERT INTO steps (run_id, {columns}) SELECT ?, {columns} FROM all_steps "
+            f"WHERE run_id = ? AND {OF_NODES} AND {COMPLETED}"
         )
         execute(sql, (for_id, run_id, encode_list(node_ids)))
+
+    @classmethod
+    def settled(cls, run_id: str) -> dict[str, Settlement]:
+        """Return the settlement of each node that `keep` would copy, in the order of the steps."""
+        sql = (
+            "SELECT node_id, branch, same_as, status, output IS NOT NULL OR output_bytes IS NOT NULL FROM all_steps "
+            f"WHERE run_id = ? AND item_index IS NULL AND {COMPLETED} ORDER BY seq"
+        )
+        return {
+            id_: Settlement(branch, same_as, status == "skipped" and not has_output and same_as is None)
+            for id_, branch, same_as, status, has_output in execute(sql, (run_id,)).fetchall()
+        }
 
     @classmethod
     def ending(cls, run_id: str) -> Step | None:

@@ -1,5 +1,6 @@
 """Running drafts, parts of flows and flows with pinned nodes; and the steps of long runs."""
 
+import json
 import re
 
 import pytest
@@ -7,7 +8,7 @@ from engines import statements_of_thread
 from test_runs import finished
 
 from api import runs
-from models import Run, RunOptions, Workflow, WorkflowVersion
+from models import AuditEntry, Run, RunOptions, Workflow, WorkflowVersion
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
@@ -330,3 +331,169 @@ def test_a_run_lists_the_runs_that_it_started(owner, make_flow):
     assert [item["parent_run_id"] for item in started] == [run["id"]] * 2
     assert "output" not in started[0]
     assert owner.get(f"/api/runs/{started[0]['id']}/children").json["items"] == []
+
+
+# Only one node
+
+
+LINE = {
+    "nodes": [
+        {"id": "start", "type": "manual"},
+        {"id": "one", "type": "set", "config": {"values": {"n": "{{ input.n + 1 }}"}}},
+        {"id": "two", "type": "set", "config": {"values": {"n": "{{ input.n * 10 }}", "first": "{{ trigger.n }}"}}},
+        {"id": "three", "type": "set", "config": {"values": {"sum": "{{ input.n + steps.one.n }}"}}},
+    ],
+    "edges": [["start", "one"], ["one", "two"], ["two", "three"]],
+}
+
+
+def with_values(definition, id_, **values):
+    """Return the definition with another node `set` of this id."""
+    changed = [{**n, "config": {"values": values}} if n["id"] == id_ else n for n in definition["nodes"]]
+    return {**definition, "nodes": changed}
+
+
+def by_node(client, run):
+    return {step["node_id"]: step for step in steps(client, run)}
+
+
+def test_only_one_node_runs_with_the_recorded_outputs_of_another_run(owner, make_flow):
+    flow = make_flow(LINE)
+    first = start(owner, flow, input={"n": 1})
+    draft = with_values(LINE, "one", n=1000)
+    draft = with_values(draft, "two", n="{{ input.n * 100 }}", first="{{ trigger.n }}")
+    run = start(owner, flow, only="two", from_run=first["id"], definition=draft)
+    assert (run["status"], run["output"], run["only"]) == ("success", {"n": 200, "first": 1}, "two")
+    assert (run["retry_of"], run["input"], run["draft"]) == (first["id"], {"n": 1}, True)
+    before, after = by_node(owner, first), by_node(owner, run)
+    assert list(after) == ["start", "one", "two"]
+    assert all(after[id_]["started_at"] == before[id_]["started_at"] for id_ in ("start", "one"))
+    listed = owner.get(f"/api/runs?workflow_id={flow['id']}").json["items"]
+    assert [item["only"] for item in listed] == ["two", None]
+    # The new run has what the next node needs.
+    last = start(owner, flow, only="three", from_run=run["id"])
+    assert last["output"] == {"sum": 202} and list(by_node(owner, last)) == ["start", "one", "two", "three"]
+
+
+def test_only_one_node_runs_again_when_its_run_is_retried(owner, make_flow):
+    flow = make_flow(LINE)
+    first = start(owner, flow, input={"n": 1})
+    run = start(owner, flow, only="three", from_run=first["id"])
+    again = owner.post(f"/api/runs/{run['id']}/retry", {"from": "start"}).json
+    assert again["output"] == {"sum": 22} and again["only"] == "three"
+    before, after = by_node(owner, run), by_node(owner, again)
+    assert after["two"]["started_at"] == before["two"]["started_at"]
+    assert after["three"]["id"] != before["three"]["id"]
+
+
+def test_pinned_outputs_take_precedence_over_recorded_ones_and_need_no_run(owner, make_flow):
+    flow = make_flow(LINE)
+    first = start(owner, flow, input={"n": 1})
+    pinned = {"two": {"output": {"n": 5}}}
+    run = start(owner, flow, only="three", from_run=first["id"], pinned=pinned)
+    assert run["output"] == {"sum": 7} and by_node(owner, run)["two"]["pinned"] is True
+    run = start(owner, flow, only="two", pinned={"one": {"output": {"n": 7}}}, input={"n": 3})
+    assert run["output"] == {"n": 70, "first": 3} and list(by_node(owner, run)) == ["one", "two"]
+    assert run["retry_of"] is None
+
+
+def test_a_first_node_runs_alone_with_the_given_input(owner, make_flow):
+    flow = make_flow(LINE)
+    first = start(owner, flow, input={"n": 1})
+    assert start(owner, flow, only="start", input={"n": 9})["output"] == {"n": 9}
+    assert start(owner, flow, only="start", input={"n": 9}, from_run=first["id"])["output"] == {"n": 9}
+    assert start(owner, flow, only="start", from_run=first["id"])["output"] == {"n": 1}
+
+
+def test_missing_data_is_a_409_that_names_the_nodes(owner, make_flow, count_rows):
+    flow = make_flow(LINE)
+    partial = start(owner, flow, until="one", input={"n": 1})
+    before = count_rows()
+    answer = start(owner, flow, 409, only="three", from_run=partial["id"])
+    assert answer["error"] == "The node 'three' needs the output of 'two', but this node has no output yet"
+    assert [(one["path"], one["node_id"]) for one in answer["details"]] == [("only", "two")]
+    assert {one["node_id"] for one in start(owner, flow, 409, only="three")["details"]} == {"one", "two"}
+    assert count_rows() == before
+
+
+def test_a_branch_that_was_not_taken_gives_no_input(owner, make_flow):
+    flow = make_flow(FLOW)
+    first = start(owner, flow, input={"n": 20})
+    assert start(owner, flow, only="large", from_run=first["id"])["output"] == {"size": "large"}
+    answer = start(owner, flow, 409, only="small", from_run=first["id"])
+    assert answer["error"] == "The node 'small' has no input: in that run, no branch led to it"
+    pinned = {"check": {"output": 1, "branch": "false"}}
+    assert start(owner, flow, only="small", from_run=first["id"], pinned=pinned)["output"] == {"size": "small"}
+
+
+def test_only_the_node_that_runs_must_be_valid(owner, make_flow):
+    flow = make_flow(LINE)
+    first = start(owner, flow, input={"n": 1})
+    wrong = {"id": "one", "type": "http", "config": {"url": ""}}
+    draft = {**LINE, "nodes": [wrong if n["id"] == "one" else n for n in LINE["nodes"]]}
+    run = start(owner, flow, only="two", from_run=first["id"], definition=draft)
+    assert run["output"] == {"n": 20, "first": 1}
+    answer = start(owner, flow, 400, only="one", from_run=first["id"], definition=draft)
+    assert [one["path"] for one in answer["details"]] == ["nodes[1].config.url"]
+
+
+def test_large_values_are_shared_and_loops_and_disabled_nodes_keep_their_outputs(owner, make_flow, server):
+    large = "x" * (server.config.inline_value_bytes + 1)
+    nodes = [
+        {"id": "start", "type": "manual"},
+        {"id": "each", "type": "set", "foreach": "{{ input.items }}", "config": {"values": {"t": "{{ item }}"}}},
+        {"id": "off", "type": "http", "disabled": True, "config": {"url": "http://localhost/"}},
+        {"id": "last", "type": "set", "config": {"values": {"n": "{{ len(input) }}", "t": "{{ input[1].t }}"}}},
+    ]
+    flow = make_flow({"nodes": nodes, "edges": [["start", "each"], ["each", "off"], ["off", "last"]]})
+    first = start(owner, flow, input={"items": ["a", large]})
+    run = start(owner, flow, only="last", from_run=first["id"])
+    assert owner.get(f"/api/runs/{run['id']}/output").json == {"n": 2, "t": large}
+    owner.delete(f"/api/runs/{first['id']}")
+    found = next(step for step in steps(owner, run) if step["node_id"] == "each" and step["index"] is None)
+    assert owner.get(f"/api/runs/{run['id']}/steps/{found['number']}/output").json[1] == {"t": large}
+
+
+def test_a_disabled_node_is_not_run(owner, make_flow):
+    off = [{**n, "disabled": n["id"] == "one"} for n in LINE["nodes"]]
+    flow = make_flow({**LINE, "nodes": off})
+    first = start(owner, flow, input={"n": 1})
+    assert "is disabled" in start(owner, flow, 409, only="one", from_run=first["id"])["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "path"),
+    [
+        ({"only": "nothing"}, 400, "only"),
+        ({"only": ""}, 400, "only"),
+        ({"only": "one", "until": "two"}, 400, "only"),
+        ({"from_run": "run_1"}, 400, "from_run"),
+        ({"only": "one", "from_run": "run_1"}, 404, None),
+        ({"only": "one", "pinned": {"nothing": {"output": 1}}}, 400, "pinned.nothing"),
+    ],
+)
+def test_a_wrong_choice_of_one_node_is_refused(owner, make_flow, body, status, path):
+    answer = start(owner, make_flow(LINE), status, **body)
+    assert {one["path"] for one in answer.get("details", [])} == ({path} if path else set())
+
+
+def test_recorded_outputs_come_only_from_ended_runs_of_the_flow(owner, make_flow):
+    flow = make_flow(LINE)
+    other = start(owner, make_flow(LINE), input={"n": 1})
+    assert "has no run" in start(owner, flow, 404, only="two", from_run=other["id"])["error"]
+    waiting = make_flow({"nodes": [{"id": "ask", "type": "approval", "config": {"message": "Go?"}}], "edges": []})
+    run = start(owner, waiting, 202)
+    assert "has not ended" in start(owner, waiting, 409, only="ask", from_run=run["id"])["error"]
+    key = {"Idempotency-Key": "k"}
+    first = start(owner, flow, input={"n": 1})
+    assert "Idempotency-Key" in start(owner, flow, 400, key, only="two", from_run=first["id"])["error"]
+
+
+def test_a_run_of_one_node_needs_the_role_editor_and_is_audited(owner, make_flow, member):
+    flow = make_flow(LINE)
+    first = start(owner, flow, input={"n": 1})
+    operator = member("operator")
+    start(operator, flow, 403, only="two", from_run=first["id"])
+    run = start(owner, flow, only="two", from_run=first["id"])
+    entry = AuditEntry.get(target_id=run["id"])
+    assert (entry.action, json.loads(entry.changes)) == ("run.started", {"draft": False, "only": "two"})

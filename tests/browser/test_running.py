@@ -132,7 +132,8 @@ def test_a_run_up_to_a_node_stops_there(editor):
     expect(editor.run_panel.get_by_text("up to “Set values”")).to_be_visible()
 
 
-def test_a_half_built_flow_can_be_run(editor, remote):
+def test_a_half_built_flow_can_be_run(editor, watch):
+    watch.allow(400, "/run")
     half = chain(node("start", "manual"), values("one", a=1), node("ask", "http", {"url": ""}))
     half["nodes"].append(node("beside", "http", {"url": ""}))
     editor.open(placed(half)).click("one")
