@@ -189,7 +189,9 @@ class _Run:
             found = [nodes[at] for at, way in node.inputs if states[at].executed and states[at].branch == way]
             return tuple(found) or None
         fired = self.job.trigger_node
-        return () if fired is None or fired == node.id else None
+        # A pinned node without inputs stands for the nodes before it, which are left out.
+        is_cut = node.pinned is not None and not node.node.trigger
+        return () if fired is None or fired == node.id or is_cut else None
 
     def given(self, live: tuple[PlannedNode, ...]) -> _State:
         """Return the input of a node: the run's input, the one live output, or an object of several."""

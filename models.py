@@ -46,6 +46,7 @@ from database.tables.units import Item, Undone, Unit, execute_units
 from database.tables.upcoming import Upcoming, upcoming
 from database.tables.users import ApiToken, Membership, Session, User, Workspace, hash_token
 from database.tables.waits import Wait
+from database.tables.webhook_listeners import WebhookListener
 from database.tables.webhooks import Fired, Hook, Webhook
 from database.tables.workflow_lists import (
     FlowFilters,

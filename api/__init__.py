@@ -35,6 +35,7 @@ from api import (
     runs,
     schedules,
     sessions,
+    test_calls,
     webhooks,
     workflows,
 )
@@ -60,6 +61,7 @@ RESOURCES = (
     metrics,
     credentials,
     webhooks,
+    test_calls,
     resume,
     importing,
     expressions,
@@ -121,7 +123,7 @@ def _make_docs_policy(response: Response) -> str:
 def _add_security_headers(response: Response) -> Response:
     """Add the headers that keep a browser from interpreting a response in an unintended way."""
     endpoint = request.endpoint
-    if endpoint == "webhooks.fire":
+    if endpoint in caching.NO_ETAG:
         response.headers = Headers(run_answer.secure_headers(list(response.headers)))
         return response
     # Our pages set the policy for their own styles.

@@ -69,6 +69,7 @@ IRREGULAR = {
     "post /api/import/curl": "import_curl",
     "post /api/import/openapi": "import_openapi",
     "delete /api/presets/{source}": "delete_presets",
+    **{f"{method} /api/webhooks-test/{{flow}}/{{path}}": f"call_test_webhook_by_{method}" for method in ONE},
     **{f"{method} /api/webhooks/{{path}}": f"call_webhook_by_{method}" for method in ONE},
 }
 

@@ -253,7 +253,7 @@ def run(args: dict[str, Any], body: dict[str, Any], flow: Startable) -> Any:
     `definition`, `pinned` and `only` need the role editor.
     """
     dispatcher = get_dispatcher()
-    key, options = _read_idempotency_key(), _read_options(body, flow)
+    key, options = _read_idempotency_key(), read_options(body, flow)
     source = _find_source(body, flow, key)
     note = defer_start_entry(**_describe_options(options))
     # A caller who waits for a quick run lends it the request's thread.
@@ -388,7 +388,7 @@ def read_definition(body: dict[str, Any]) -> str | None:
     return str(text)
 
 
-def _read_options(body: dict[str, Any], flow: Startable) -> Options | None:
+def read_options(body: dict[str, Any], flow: Startable | Workflow) -> Options | None:
     """Return the run options in the body, or None if there are none."""
     definition, until, only = body["definition"], body["until"], body["only"]
     pinned = parse_pins(body["pinned"])
@@ -436,7 +436,7 @@ def limit_checks(text: str) -> AbstractContextManager[None]:
     return SAVES.taken(get_user().id) if len(text) > LARGE else nullcontext()
 
 
-def _check_draft(options: Options, flow: Startable) -> None:
+def _check_draft(options: Options, flow: Startable | Workflow) -> None:
     """Check the part of a draft that is to be run."""
     part = get_dispatcher().resources.plan_with(options, flow)
     find_triggers(replace(part, nodes=tuple(node for node in part.nodes if node.pinned is None)))

@@ -32,7 +32,15 @@ Item = TypeVar("Item")
 Row: TypeAlias = tuple[Any, ...]
 Report: TypeAlias = Callable[[str, int, bool], None]  # the name of a table, its rows so far, True at its end
 
-LEFT_OUT = {"schema_migration", "server_counters", "commit_numbers", "leases", VALUE_ROWS, "value_objects"}
+LEFT_OUT = {
+    "schema_migration",
+    "server_counters",
+    "commit_numbers",
+    "leases",
+    VALUE_ROWS,
+    "value_objects",
+    "webhook_listeners",
+}
 VALUES = "values"  # the name of large values in reports
 # A trigger deletes these sums if their days are counted later.
 LAST = ("workspace_days", "flow_sums")

@@ -94,10 +94,8 @@ def fire(path: str) -> Response:
     The body may have any content type. With the header `Idempotency-Key`, or the header named in the node, a repeated
     call within 24 hours gets the same response and starts no second run.
     """
-    request = get_request()
-    if request.environ.get("HTTP_SEC_FETCH_DEST") in EMBEDS and request.headers.get("Sec-Fetch-Site") == "same-origin":
-        raise Forbidden("A webhook's response cannot be embedded in a page of this server")
-    path = path.strip("/")
+    request, path = get_request(), path.strip("/")
+    check_not_embedded(request)
     hook = Hook.at(path, request.method)
     if hook is None:
         if methods := Webhook.methods_of(path):
@@ -106,6 +104,28 @@ def fire(path: str) -> Response:
     server = get_server()
     dispatcher: Dispatcher = server.dispatcher
     config = _load_plan(dispatcher, hook).by_id[hook.node_id].config.static
+
+    def submit(value: Any, is_awaited: bool) -> Ticket:
+        key = _read_idempotency_key(request, hook.node_id, config.get("dedupe_header"))
+        # This thread may execute quick runs: it waits for the end anyway, or a commit of the whole run costs no more
+        # than a commit of its row.
+        return dispatcher.submit(
+            Start(hook.flow, value, "webhook", hook.node_id, key, is_awaited=is_awaited), here=True
+        )
+
+    return take_call(hook, config, path, submit)
+
+
+def check_not_embedded(request: Request) -> None:
+    """Raise Forbidden if a page of this server embeds the answer."""
+    if request.environ.get("HTTP_SEC_FETCH_DEST") in EMBEDS and request.headers.get("Sec-Fetch-Site") == "same-origin":
+        raise Forbidden("A webhook's response cannot be embedded in a page of this server")
+
+
+def take_call(hook: Hook, config: Mapping[str, Any], path: str, submit: Callable[[Any, bool], Ticket]) -> Response:
+    """Check a call as the config of its node says, and answer it. `submit(input, is_awaited)` starts the run."""
+    request, server = get_request(), get_server()
+    dispatcher: Dispatcher = server.dispatcher
     if (most := config.get("max_body_bytes")) is not None:
         request.max_content_length = min(most, dispatcher.config.max_body_bytes)
     raw = read_raw(request)
@@ -120,14 +140,9 @@ def fire(path: str) -> Response:
         secret_header = get_header_name(str(hook.secret_type), secret)
     if (limit := config.get("rate_limit")) is not None:
         _count_call(hook, limit)
-    key = _read_idempotency_key(request, hook.node_id, config.get("dedupe_header"))
     value = build_input(request, path, raw, secret_header)
     try:
-        # This thread may execute quick runs: it waits for the end anyway, or a commit of the whole run costs no more
-        # than a commit of its row.
-        is_awaited = config["respond"] != "immediately"
-        start = Start(hook.flow, value, "webhook", hook.node_id, key, is_awaited=is_awaited)
-        ticket = dispatcher.submit(start, here=True)
+        ticket = submit(value, config["respond"] != "immediately")
         return RESPONDERS[config["respond"]](dispatcher, ticket)
     except Unavailable as error:
         log.warning(

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("shared_server")
 SAFE = ("GET", "HEAD", "OPTIONS")
 APPROVAL = {"nodes": [{"id": "ask", "type": "approval", "config": {"message": "Pay?"}}], "edges": []}
 FAILS = {"nodes": [{"id": "a", "type": "stop", "config": {"message": "no"}}], "edges": []}
+HOOKED = {"nodes": [{"id": "hook", "type": "webhook", "config": {"path": "tried"}}], "edges": []}
 DOCUMENT = {"openapi": "3.1.0", "info": {"title": "Pet store"}, "paths": {"/pets": {"get": {}}}}
 AGENT = {"id": "mine", "name": "Mine", "instructions": "Do.", "model": "test"}
 BEARER = {"name": "shop", "type": "http_bearer", "data": {"token": "t"}}
@@ -68,6 +69,8 @@ LEAVES = {
     "DELETE /api/workflows/<flow>/draft": ("flow.draft_discarded", None),
     "POST /api/workflows/<flow>/publish": ("flow.published", {}),
     "DELETE /api/workflows/<flow>/publish": ("flow.publish_cancelled", None),
+    "POST /api/workflows/<flow>/test-call": ("flow.listened", {"definition": HOOKED}),
+    "DELETE /api/workflows/<flow>/test-call": ("flow.unlistened", None),
     "POST /api/templates/<name>/use": ("flow.created", {}),
     "POST /api/runs": ("run.recorded", {"workflow_id": "<flow>"}),
     "DELETE /api/runs/<run>": ("run.deleted", None),

@@ -33,6 +33,7 @@ OPEN = {
     "GET /",
     "GET /assets/<path:name>",
     # What a webhook asks of its callers, its node says: see test_webhooks.py.
+    *(f"{method} /api/webhooks-test/<flow>/<slashes:path>" for method in ("GET", "POST", "PUT", "PATCH", "DELETE")),
     *(f"{method} /api/webhooks/<slashes:path>" for method in ("GET", "POST", "PUT", "PATCH", "DELETE")),
 }
 
@@ -65,6 +66,9 @@ LEAST_ROLE = {
     "PUT /api/workflows/<flow>": "editor",
     "DELETE /api/workflows/<flow>": "editor",
     "POST /api/workflows/<flow>/run": "operator",
+    "POST /api/workflows/<flow>/test-call": "editor",
+    "GET /api/workflows/<flow>/test-call": "editor",
+    "DELETE /api/workflows/<flow>/test-call": "editor",
     "GET /api/workflows/<flow>/versions": "viewer",
     "GET /api/workflows/<flow>/versions/<int(max=999999999):number>": "viewer",
     "PATCH /api/workflows/<flow>/versions/<int(max=999999999):number>": "editor",

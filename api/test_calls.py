@@ -1,0 +1,173 @@
+"""Test calls of webhooks: the editor listens for the next call of a flow, whose webhook nodes have a test address.
+
+The test address is another one than that of the active flow, so a test never takes a call that was meant for it. The
+listener is a row, which any process of the server may find. It takes one call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+from marshmallow.validate import Length, Range
+from werkzeug.exceptions import MethodNotAllowed
+
+from api.audit import record_change
+from api.http.auth import allow_anyone, get_user, require_role
+from api.http.json_io import Resource, get_request
+from api.http.server import get_dispatcher
+from api.webhooks import ANSWER_TYPES, ERROR_TYPES, FiredOut, check_not_embedded, take_call
+from api.workflows import make_pins_field, read_options
+from definition import Plan, PlannedNode
+from dispatch import Options, Start, Ticket
+from errors import BadInput, Conflict, NotFound
+from models import Credential, Hook, Startable, WebhookListener, Workflow
+from nodes.core.triggers import METHODS
+from schema_fields import Out, Strict, Time, choice, fields
+from schemas import DEFINITION
+
+blueprint = Resource("test_calls", "Test calls of webhooks", any_query=True)
+
+MAX_SECONDS = 120
+NOBODY = (
+    "Nobody is listening for a test call at this address: choose Listen for a test call in the editor, and call again"
+)
+
+
+class ListenIn(Strict):
+    definition = fields.Raw(
+        load_default=None,
+        metadata=DEFINITION,
+        help="A WorkflowDefinition that the call runs instead of the saved one, without saving it",
+    )
+    pinned = make_pins_field("Outputs by node id for nodes that are not executed")
+    seconds = fields.Integer(
+        strict=True, load_default=MAX_SECONDS, validate=Range(1, MAX_SECONDS), help="How long to listen"
+    )
+
+
+class AddressOut(Out):
+    method = fields.String()
+    path = fields.String(help="The path of the test address on this server")
+
+
+class ListenerOut(Out):
+    id = fields.String()
+    state = choice(("listening", "called", "expired"))
+    until = Time()
+    run_id = fields.String(allow_none=True, help="The run that the call started")
+
+
+class BegunOut(ListenerOut):
+    """A listener that has begun, with the addresses where it takes a call."""
+
+    addresses = fields.List(fields.Nested(AddressOut), validate=Length(max=1_000))
+
+
+@blueprint.post("/workflows/<flow>/test-call")
+@require_role("editor", flow=Workflow)
+@blueprint.arguments(ListenIn, required=False)
+@blueprint.response(201, BegunOut)
+def listen(body: dict[str, Any], flow: Workflow) -> Any:
+    """Listen for the next call of the flow's test addresses, up to `seconds`. The call starts a run.
+
+    The flow may be inactive. The run has `triggered_by` `manual`, and the definition and the pinned outputs of this
+    request. A flow has one listener: another one of the same user replaces it.
+    """
+    if flow.status == "archived":
+        raise Conflict("The flow is archived; make it a draft or active to test it")
+    options = read_options({**body, "until": None, "only": None}, flow) or Options()
+    nodes = _find_webhooks(get_dispatcher().resources.plan_with(options, flow))
+    if not nodes:
+        raise BadInput("The flow has no webhook that could be called: add a Webhook node, and enable it")
+    with record_change("flow.listened") as entry:
+        entry.about(flow).note(draft=options.definition is not None)
+        row = WebhookListener.begin(flow, get_user().id, options.encoded().decode(), body["seconds"])
+    found = sorted({(method, node.config.static["path"]) for node in nodes for method in node.config.static["methods"]})
+    row.addresses = [
+        {"method": method, "path": f"/api/webhooks-test/{flow.id}/{path.strip('/')}"} for method, path in found
+    ]
+    return row
+
+
+@blueprint.get("/workflows/<flow>/test-call")
+@require_role("editor", flow=Workflow)
+@blueprint.response(200, ListenerOut)
+def show(flow: Workflow) -> Any:
+    """Show the flow's listener for a test call, and the run that the call started."""
+    row = WebhookListener.find(flow.id)
+    if row is None:
+        raise NotFound("Nobody is listening for a test call of this flow")
+    return row
+
+
+@blueprint.delete("/workflows/<flow>/test-call")
+@require_role("editor", flow=Workflow)
+@blueprint.response(204)
+def stop(flow: Workflow) -> None:
+    """Stop listening for a test call."""
+    with record_change("flow.unlistened") as entry:
+        entry.about(flow)
+        WebhookListener.stop(flow.id)
+
+
+@blueprint.route("/webhooks-test/<flow>/<slashes:path>", methods=list(METHODS))
+@allow_anyone
+@blueprint.doc(
+    security=[],
+    responses={
+        "200": {"description": "The run's output, or the response of its respond node", "content": ANSWER_TYPES},
+        "202": {"description": "The run is accepted", "content": {"application/json": {"schema": FiredOut}}},
+        "default": {"description": "An error; a respond node may send another response", "content": ERROR_TYPES},
+    },
+)
+def fire(flow: str, path: str) -> Response:
+    """Call the test address of a flow's webhook, for which the editor listens.
+
+    Authentication, limits and answer are those of the webhook node. A call that is refused leaves the listener open.
+    """
+    request, path = get_request(), path.strip("/")
+    check_not_embedded(request)
+    found, row = Startable.find(flow), WebhookListener.find(flow)
+    if row is None or found is None or not row.is_open or found.status == "archived":
+        raise NotFound(NOBODY)
+    options, dispatcher = Options.of(row.options.encode()), get_dispatcher()
+    nodes = [
+        node
+        for node in _find_webhooks(dispatcher.resources.plan_with(options, found))
+        if node.config.static["path"].strip("/") == path
+    ]
+    if not nodes:
+        raise NotFound("The flow has no webhook with this path: see the test addresses in the editor")
+    node = next((node for node in nodes if request.method in node.config.static["methods"]), None)
+    if node is None:
+        raise MethodNotAllowed(sorted({method for node in nodes for method in node.config.static["methods"]}))
+    config, listener = node.config.static, row
+
+    def submit(value: Any, is_awaited: bool) -> Ticket:
+        if not listener.claim():
+            raise NotFound(NOBODY)
+        ticket = None
+        try:
+            start = Start(found, value, "manual", node.id, options=options, is_awaited=is_awaited)
+            ticket = dispatcher.submit(start, here=True)
+            return ticket
+        finally:
+            listener.settle(None if ticket is None else ticket.run.id)
+
+    return take_call(_make_hook(found, node), config, path, submit)
+
+
+def _find_webhooks(plan: Plan) -> list[PlannedNode]:
+    """Return the webhook nodes that a call can start, also those that only pinned nodes would need."""
+    nodes = (node for node in (*plan.nodes, *plan.left_out) if node.type == "webhook" and "path" in node.config.static)
+    return [node for node in nodes if not node.disabled and node.pinned is None]
+
+
+def _make_hook(flow: Startable, node: PlannedNode) -> Hook:
+    """Return the webhook with its credential as it is now."""
+    name = node.config.static.get("credential")
+    row = None if name is None else Credential.named(flow.workspace_id, name)
+    if row is None:
+        return Hook(node.id, flow, None, None, None, None)
+    return Hook(node.id, flow, row.id, row.type, row.updated_at, row.data)
