@@ -132,6 +132,48 @@ def test_a_run_up_to_a_node_stops_there(editor):
     expect(editor.run_panel.get_by_text("up to “Set values”")).to_be_visible()
 
 
+def test_one_node_runs_alone_with_the_data_of_the_last_run(editor, remote, axe):
+    """Run a node from the panel, by keys and from its card, while the node before it is executed once only."""
+    definition = chain(node("start", "manual"), get(remote, "/quick"), values("two", n="{{ input.body.n + 1 }}"))
+    editor.open(placed(definition)).run()
+    first = editor.ended()
+    editor.click("two")
+    editor.panel.get_by_role("button", name="Run this node").click()
+    expect(editor.run_panel.get_by_text("only “Set values”")).to_be_visible()
+    run = editor.ended()
+    assert (run["only"], run["retry_of"], run["output"]) == ("two", first["id"], {"n": 2})
+    expect(shown(editor, "Output")).to_contain_text("2")
+    for id_ in ("start", "fetch", "two"):
+        editor.ran(id_, "success")
+    axe(editor.page, "section[aria-label=Run]")
+    editor.click("start")
+    editor.node("two").hover()
+    editor.node("two").get_by_role("button", name="Run Set values").click()
+    until(lambda: editor.ended()["retry_of"] == run["id"], "the run of the card has the data of the one before")
+    editor.selected("two")
+    again = editor.ended()
+    editor.press("Control+Shift+Enter")
+    until(lambda: editor.ended()["retry_of"] == again["id"], "the keys have run the node")
+    assert asked(remote, "/quick") == 1
+
+
+def test_a_node_without_data_says_so_and_offers_a_run_up_to_it(editor, watch, axe):
+    watch.allow(409, "/run")
+    definition = chain(node("start", "manual"), values("one", n=1), values("two", n="{{ input.n + 1 }}"))
+    for at, name in enumerate(("Begin", "First", "Second")):
+        definition["nodes"][at]["name"] = name
+    editor.open(placed(definition)).click("two")
+    editor.panel.get_by_role("button", name="Run this node").click()
+    alert = editor.run_panel.get_by_role("alert")
+    expect(alert).to_contain_text("“Second” has no input yet")
+    expect(alert).to_contain_text("No output yet of “First”")
+    axe(editor.page, "section[aria-label=Run]")
+    alert.get_by_role("button", name="Run up to here").click()
+    assert editor.ended()["output"] == {"n": 2}
+    editor.selected("two")
+    expect(shown(editor, "Output")).to_contain_text("2")
+
+
 def test_a_half_built_flow_can_be_run(editor, watch):
     watch.allow(400, "/run")
     half = chain(node("start", "manual"), values("one", a=1), node("ask", "http", {"url": ""}))
@@ -146,6 +188,24 @@ def test_a_half_built_flow_can_be_run(editor, watch):
     editor.run()
     assert editor.ended()["output"] == {"a": 1}
     editor.ran("beside", None)
+
+
+def test_the_editor_listens_for_a_test_call_and_shows_its_run(editor, axe):
+    hook = node("hook", "webhook", {"path": "orders", "auth": "none", "respond": "last"})
+    editor.open(placed(chain(hook, values("double", twice="{{ input.body.n * 2 }}"))))
+    editor.run_by("Listen for a test call")
+    panel = editor.page.get_by_role("region", name="Test call")
+    path = f"/api/webhooks-test/{editor.flow}/orders"
+    expect(panel.get_by_text(f"POST {editor.server.url}{path}")).to_be_visible()
+    axe(editor.page, "section[aria-label='Test call']")
+    assert editor.server.call("POST", path, {"n": 21}) == {"twice": 42}
+    run = editor.ended()
+    assert (run["triggered_by"], run["output"], run["input"]["body"]) == ("manual", {"twice": 42}, {"n": 21})
+    expect(panel).to_have_count(0)
+    editor.ran("double", "success")
+    editor.run_by("Listen for a test call")
+    panel.get_by_role("button", name="Cancel").click()
+    expect(panel).to_have_count(0)
 
 
 def test_a_flow_can_be_run_with_the_input_of_a_webhook_call(editor, axe):

@@ -1245,6 +1245,70 @@ export interface paths {
         patch: operations["call_webhook_by_patch"];
         trace?: never;
     };
+    "/api/workflows/{flow}/test-call": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        /** Show the flow's listener for a test call, and the run that the call started. */
+        get: operations["get_flow_test_call"];
+        put?: never;
+        /**
+         * Listen for the next call of the flow's test addresses, up to `seconds`. The call starts a run.
+         * @description The flow may be inactive. The run has `triggered_by` `manual`, and the definition and the pinned outputs of this
+         *     request. A flow has one listener: another one of the same user replaces it.
+         */
+        post: operations["test_call_flow"];
+        /** Stop listening for a test call. */
+        delete: operations["delete_flow_test_call"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/webhooks-test/{flow}/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+                path: string;
+            };
+            cookie?: never;
+        };
+        /**
+         * Call the test address of a flow's webhook, for which the editor listens.
+         * @description Authentication, limits and answer are those of the webhook node. A call that is refused leaves the listener open.
+         */
+        get: operations["call_test_webhook_by_get"];
+        /**
+         * Call the test address of a flow's webhook, for which the editor listens.
+         * @description Authentication, limits and answer are those of the webhook node. A call that is refused leaves the listener open.
+         */
+        put: operations["call_test_webhook_by_put"];
+        /**
+         * Call the test address of a flow's webhook, for which the editor listens.
+         * @description Authentication, limits and answer are those of the webhook node. A call that is refused leaves the listener open.
+         */
+        post: operations["call_test_webhook_by_post"];
+        /**
+         * Call the test address of a flow's webhook, for which the editor listens.
+         * @description Authentication, limits and answer are those of the webhook node. A call that is refused leaves the listener open.
+         */
+        delete: operations["call_test_webhook_by_delete"];
+        options?: never;
+        head?: never;
+        /**
+         * Call the test address of a flow's webhook, for which the editor listens.
+         * @description Authentication, limits and answer are those of the webhook node. A call that is refused leaves the listener open.
+         */
+        patch: operations["call_test_webhook_by_patch"];
+        trace?: never;
+    };
     "/api/runs/{run}/resume": {
         parameters: {
             query?: never;
@@ -1771,7 +1835,7 @@ export interface components {
         AuditOut: {
             id: string;
             /** @enum {string} */
-            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.restored" | "flow.updated" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed";
+            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.listened" | "flow.restored" | "flow.unlistened" | "flow.updated" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed";
             workspace_id: string;
             /** @description null: a signed link or the command line */
             user_id: string | null;
@@ -2993,6 +3057,49 @@ export interface components {
         FiredOut: {
             run_id: string;
         };
+        ListenIn: {
+            /**
+             * @description A WorkflowDefinition that the call runs instead of the saved one, without saving it
+             * @default null
+             */
+            definition?: components["schemas"]["WorkflowDefinition"] | null;
+            /**
+             * @description Outputs by node id for nodes that are not executed
+             * @default null
+             */
+            pinned?: {
+                [key: string]: components["schemas"]["PinIn"];
+            } | null;
+            /**
+             * @description How long to listen
+             * @default 120
+             */
+            seconds?: number;
+        };
+        AddressOut: {
+            method: string;
+            /** @description The path of the test address on this server */
+            path: string;
+        };
+        BegunOut: {
+            id: string;
+            /** @enum {string} */
+            state: "listening" | "called" | "expired";
+            /** Format: date-time */
+            until: string;
+            /** @description The run that the call started */
+            run_id: string | null;
+            addresses: components["schemas"]["AddressOut"][];
+        };
+        ListenerOut: {
+            id: string;
+            /** @enum {string} */
+            state: "listening" | "called" | "expired";
+            /** Format: date-time */
+            until: string;
+            /** @description The run that the call started */
+            run_id: string | null;
+        };
         AnswerIn: {
             node_id?: string | null;
             answer?: string | null;
@@ -3784,7 +3891,7 @@ export interface operations {
             query?: {
                 limit?: number;
                 cursor?: string | null;
-                action?: "agent" | "credential" | "file" | "flow" | "invitation" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "token" | "user" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.restored" | "flow.updated" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed" | null;
+                action?: "agent" | "credential" | "file" | "flow" | "invitation" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "token" | "user" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.listened" | "flow.restored" | "flow.unlistened" | "flow.updated" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed" | null;
                 user_id?: string | null;
                 target_id?: string | null;
                 since?: string | null;
@@ -5543,6 +5650,303 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run's output, or the response of its respond node */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "text/plain": string;
+                    "text/html": string;
+                };
+            };
+            /** @description The run is accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FiredOut"];
+                };
+            };
+            /** @description An error; a respond node may send another response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                    "text/plain": string;
+                    "text/html": string;
+                };
+            };
+        };
+    };
+    get_flow_test_call: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListenerOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    test_call_flow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ListenIn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BegunOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_flow_test_call: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    call_test_webhook_by_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run's output, or the response of its respond node */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "text/plain": string;
+                    "text/html": string;
+                };
+            };
+            /** @description The run is accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FiredOut"];
+                };
+            };
+            /** @description An error; a respond node may send another response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                    "text/plain": string;
+                    "text/html": string;
+                };
+            };
+        };
+    };
+    call_test_webhook_by_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run's output, or the response of its respond node */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "text/plain": string;
+                    "text/html": string;
+                };
+            };
+            /** @description The run is accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FiredOut"];
+                };
+            };
+            /** @description An error; a respond node may send another response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                    "text/plain": string;
+                    "text/html": string;
+                };
+            };
+        };
+    };
+    call_test_webhook_by_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run's output, or the response of its respond node */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "text/plain": string;
+                    "text/html": string;
+                };
+            };
+            /** @description The run is accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FiredOut"];
+                };
+            };
+            /** @description An error; a respond node may send another response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                    "text/plain": string;
+                    "text/html": string;
+                };
+            };
+        };
+    };
+    call_test_webhook_by_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run's output, or the response of its respond node */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "text/plain": string;
+                    "text/html": string;
+                };
+            };
+            /** @description The run is accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FiredOut"];
+                };
+            };
+            /** @description An error; a respond node may send another response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                    "text/plain": string;
+                    "text/html": string;
+                };
+            };
+        };
+    };
+    call_test_webhook_by_patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
                 path: string;
             };
             cookie?: never;

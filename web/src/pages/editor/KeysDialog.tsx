@@ -17,6 +17,7 @@ const KEYS: [string, string][] = [
   ["Ctrl + Z, Ctrl + Shift + Z", "Undo, redo"],
   ["Ctrl + S", "Publish the draft; save a version of an inactive flow"],
   ["Ctrl + Enter", "Run"],
+  ["Ctrl + Shift + Enter", "Run only the selected node"],
   ["Escape", "Leave a field; on the canvas: clear the selection"],
   ["?", "Show keyboard shortcuts"],
 ];

@@ -97,8 +97,8 @@ export interface EditorState {
   /** The outcomes of the nodes in the run on the canvas, by node id, and the keys of the edges taken. */
   marks: ReadonlyMap<string, Mark>;
   liveEdges: ReadonlySet<string>;
-  /** The action of Ctrl+Enter; null if nothing can be run. */
-  run: (() => void) | null;
+  /** The action of Ctrl+Enter, and of Ctrl+Shift+Enter for a node alone; null if nothing can be run. */
+  run: ((nodeId?: string) => void) | null;
   /** The field of the selected node to focus, such as `config.url`. */
   field: { nodeId: string; path: string; at: number } | null;
   /** Ask the canvas to show these nodes and to focus the first. */
@@ -137,7 +137,7 @@ export interface EditorState {
   pin: (nodeId: string, pin: Pin) => void;
   unpin: (nodeId: string) => void;
   setMarks: (marks: ReadonlyMap<string, Mark>, liveEdges?: ReadonlySet<string>) => void;
-  setRun: (run: (() => void) | null) => void;
+  setRun: (run: ((nodeId?: string) => void) | null) => void;
   setCatalogue: (catalogue: Catalogue) => void;
   setCheck: (check: Check) => void;
   setSaving: (saving: Saving) => void;

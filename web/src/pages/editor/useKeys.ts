@@ -1,5 +1,6 @@
 import { useEffect } from "react";
 import type { Position } from "@/definition/types";
+import { notify } from "@/ui/notify";
 import { type Direction, neighbour } from "./canvas/walk";
 import { GRID, nodeOf } from "./changes";
 import { useEditorStore } from "./context";
@@ -136,9 +137,16 @@ function save(store: EditorStore, saver: Saver): void {
   if (!store.getState().readOnly) void publishDraft(store, saver);
 }
 
+function runSelected(store: EditorStore): void {
+  const { selected, run } = store.getState();
+  if (selected.length === 1) run?.(selected[0]);
+  else notify.hint("Select the node to run");
+}
+
 function everywhere(event: KeyboardEvent, store: EditorStore, saver: Saver): boolean {
   if (!event.ctrlKey && !event.metaKey) return false;
   if (event.key === "s") void save(store, saver);
+  else if (event.key === "Enter" && event.shiftKey) runSelected(store);
   else if (event.key === "Enter") store.getState().run?.();
   else return false;
   return true;

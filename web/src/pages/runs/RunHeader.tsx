@@ -66,8 +66,10 @@ function Facts({ run }: { run: Run }) {
     ["version", <VersionOf key="v" run={run} />],
   ];
   if (run.until) facts.push(["until", <>up to “{run.until}”</>]);
+  if (run.only) facts.push(["only", <>only “{run.only}”</>]);
   if (run.pinned?.length) facts.push(["pinned", `${run.pinned.length} pinned`]);
-  if (run.retry_of) facts.push(["retry", <RunLink key="r" before="repeats" id={run.retry_of} />]);
+  if (run.retry_of)
+    facts.push(["retry", <RunLink key="r" before={run.only ? "data of" : "repeats"} id={run.retry_of} />]);
   if (run.parent_run_id)
     facts.push(["parent", <RunLink key="p" before="started by" id={run.parent_run_id} />]);
   if (children.length > 0) facts.push(["children", <Children key="c" runs={children} />]);

@@ -6,6 +6,7 @@ import { nameOf } from "@/graph/nameOf";
 import { placesOf, type Way } from "../branches";
 import { useEditor, useEditorStore } from "../context";
 import { inWords } from "../problems";
+import { RunNodeOnCard } from "../run/RunNodeButton";
 import { useUi } from "../ui";
 import classes from "./canvas.module.css";
 import { handleOf, INTO, type CanvasNode as Shown } from "./nodes";
@@ -22,6 +23,7 @@ export const CanvasNode = memo(function CanvasNode({ id, data, selected, height 
   const places = placesOf(ways.length).map((place) => place - 1);
   return (
     <NodeCard node={node} type={type} mark={mark} selected={selected} height={height}>
+      {!readOnly && <RunNodeOnCard nodeId={id} name={nameOf(node, type)} />}
       {!type?.trigger && <Handle id={INTO} type="target" position={Position.Left} className={graph.handle} />}
       {ways.map((way, at) => (
         <Handle

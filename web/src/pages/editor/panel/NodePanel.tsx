@@ -27,7 +27,8 @@ import { useEditor, useEditorStore } from "../context";
 import { inWords, type Problem } from "../problems";
 import { InputPane } from "../run/InputPane";
 import { DataHead, OutputPane, RunData } from "../run/RunData";
-import { shownOf, useRunStore } from "../run/runStore";
+import { RunNodeButton } from "../run/RunNodeButton";
+import { OUTPUT, shownOf, useRunStore } from "../run/runStore";
 import { type NodeData, useNodeData } from "../run/useNodeData";
 import { LARGE, useUi } from "../ui";
 import { JsonField } from "./JsonField";
@@ -250,6 +251,7 @@ function focusField(path: string, frames = FRAMES): void {
 
 /** Return the tab that contains the part with the problem. */
 function tabOf(path: string): Tab {
+  if (path === OUTPUT) return "data";
   return path.startsWith("config") || path === "type" ? "settings" : "options";
 }
 
@@ -264,7 +266,7 @@ export function NodePanel({ node }: { node: FlowNode }) {
   useEffect(() => {
     if (field === null) return;
     setTab(tabOf(field.path));
-    focusField(field.path);
+    if (field.path !== OUTPUT) focusField(field.path);
   }, [field]);
   const parts = { node, type, problems, readOnly };
   // The form shows problems of its fields itself.
@@ -328,6 +330,7 @@ export function NodePanel({ node }: { node: FlowNode }) {
   return (
     <div className={large ? classes.large : undefined}>
       <Title node={node} type={type} readOnly={readOnly} />
+      <RunNodeButton nodeId={node.id} />
       {others.length > 0 && (
         <Alert color="yellow" variant="light" mx="md" mb="xs" p="xs">
           <List size="sm" spacing={2}>

@@ -7,7 +7,9 @@ import { InputDialog } from "@/runs/input/InputDialog";
 import { keepInput, lastInput } from "@/runs/input/lastInput";
 import { notify } from "@/ui/notify";
 import { useEditor, useEditorStore, useSelectedNode } from "../context";
+import { startsOf } from "../panel/starts";
 import { calledIn } from "../store";
+import { useListen } from "./Listening";
 import { shownOf, useRunStore } from "./runStore";
 import { useAddress } from "./useAddress";
 import { useEditorRun, useRunOnCanvas } from "./useEditorRun";
@@ -39,10 +41,12 @@ export function RunButton() {
     if (refused !== null) set(flowId, { asking: { refusal: refused } });
   }
   useEffect(() => () => set(flowId, { asking: null }), [set, flowId]);
-  function tryRun() {
+  function tryRun(nodeId?: string) {
     if (refusal !== null) notify.hint(refusal);
     else if (going) notify.hint("The flow is already running");
-    else run();
+    else if (nodeId === undefined) run();
+    else if (!may("editor")) notify.hint("Requires the editor role");
+    else void editorRun.runNode(nodeId);
   }
   useEffect(() => {
     store.getState().setRun(tryRun);
@@ -72,7 +76,7 @@ export function RunButton() {
               aria-disabled={refusal !== null || undefined}
               data-run
               data-next="[data-stop]"
-              onClick={tryRun}
+              onClick={() => tryRun()}
               style={{ borderTopRightRadius: 0, borderBottomRightRadius: 0 }}
             >
               Run
@@ -137,6 +141,12 @@ function WaysToRun({ disabled, onRun, onAsk, onRunBare }: WaysProps) {
   const [opened, setOpened] = useState(false);
   const hasInput = opened && lastInput(flowId) !== null;
   const name = useEditor((state) => node && calledIn(state, node.id));
+  const isCalled = useEditor((state) =>
+    opened ? startsOf(state.definition, state.catalogue).some((start) => start.address !== null) : false,
+  );
+  const listen = useListen();
+  const { may } = useSession();
+  const mayListen = isCalled && may("editor");
   return (
     <Menu
       position="bottom-end"
@@ -161,6 +171,7 @@ function WaysToRun({ disabled, onRun, onAsk, onRunBare }: WaysProps) {
         <Menu.Item onClick={() => onRun()}>{hasInput ? "Run with last input" : "Run"}</Menu.Item>
         <Menu.Item onClick={() => onAsk()}>Run with input…</Menu.Item>
         {hasInput && <Menu.Item onClick={onRunBare}>Run without input</Menu.Item>}
+        {mayListen && <Menu.Item onClick={() => void listen()}>Listen for a test call</Menu.Item>}
         <Menu.Divider />
         <Menu.Item disabled={node === undefined} onClick={() => onRun(node?.id)}>
           {node === undefined ? "Run up to selected node" : `Run up to “${name}”`}

@@ -18,7 +18,10 @@ import { useEditor, useEditorStore } from "../context";
 import { ProblemLine } from "../Problems";
 import { checkOf } from "../problems";
 import { calledIn } from "../store";
+import { Listening, useListening } from "./Listening";
 import classes from "./run.module.css";
+import { shownOf, useRunStore } from "./runStore";
+import { isLackOfData } from "./starting";
 import { useEditorRun } from "./useEditorRun";
 
 function isOfFlow(refusal: unknown): refusal is ApiError {
@@ -27,19 +30,27 @@ function isOfFlow(refusal: unknown): refusal is ApiError {
 
 /** The current run below the canvas: progress, output or error. Renders nothing without a run. */
 export function RunPanel() {
-  const { run, starting, refusal, failed, dismiss } = useEditorRun();
+  const { run, starting, refusal, failed, dismiss, runOrAsk } = useEditorRun();
+  const flowId = useEditor((state) => state.flow.id);
+  const listening = useListening();
+  const refusedNode = useRunStore((known) => shownOf(known, flowId).refusedNode);
   const store = useEditorStore();
   useEffect(() => {
     // The user may fix the problems now; the list of problems shows the remaining ones.
     if (isOfFlow(refusal))
       return store.subscribe((now, old) => now.definition !== old.definition && dismiss());
   }, [store, refusal, dismiss]);
+  if (listening !== null) return <Listening begun={listening} />;
   if (refusal !== null) {
     return (
       <Box component="section" aria-label="Run" className={classes.panel}>
         <Group justify="space-between" wrap="nowrap" align="flex-start">
           <Box flex={1} className={classes.refusal}>
-            <Refusal error={refusal} />
+            {refusedNode !== null && isLackOfData(refusal) ? (
+              <LackOfData nodeId={refusedNode} refusal={refusal} onRun={(id) => void runOrAsk(id)} />
+            ) : (
+              <Refusal error={refusal} />
+            )}
           </Box>
           <CloseButton aria-label="Close" data-next="[data-run]" onClick={dismiss} />
         </Group>
@@ -84,11 +95,46 @@ function Refusal({ error }: { error: unknown }) {
   );
 }
 
+interface LackOfDataProps {
+  nodeId: string;
+  refusal: ApiError;
+  onRun: (nodeId: string) => void;
+}
+
+/** Why a node could not be run alone: nodes before it have no output, or the run took another branch. */
+function LackOfData({ nodeId, refusal, onRun }: LackOfDataProps) {
+  const name = useEditor((state) => calledIn(state, nodeId));
+  const missing = useEditor((state) =>
+    refusal.details
+      .flatMap(({ node_id: id }) => (id && id !== nodeId ? [`“${calledIn(state, id)}”`] : []))
+      .join(", "),
+  );
+  const isDisabled = useEditor((state) => state.definition.nodes.find((one) => one.id === nodeId)?.disabled);
+  if (isDisabled) return <Refused error={refusal} />;
+  return (
+    <Alert color="yellow" variant="light" py="xs" role="alert">
+      <Group justify="space-between" gap="xs">
+        <Text size="sm" flex={1} miw={200}>
+          <b>“{name}” has no input yet.</b>{" "}
+          {missing === ""
+            ? "The last run took another branch. Run up to here with an input that leads to it, or pin the output of a node before it."
+            : `No output yet of ${missing}. Run the flow up to here, or pin an output.`}
+        </Text>
+        <Button size="compact-sm" variant="default" onClick={() => onRun(nodeId)}>
+          Run up to here
+        </Button>
+      </Group>
+    </Alert>
+  );
+}
+
 function Standing({ run }: { run: Run }) {
   const progress = run.progress as { done: number; total: number } | null | undefined;
   const until = useEditor((state) => run.until && calledIn(state, run.until));
+  const only = useEditor((state) => run.only && calledIn(state, run.only));
   const notes = [
     until ? `up to “${until}”` : null,
+    only ? `only “${only}”` : null,
     run.pinned?.length ? `${run.pinned.length} pinned` : null,
   ].filter((note) => note !== null);
   return (

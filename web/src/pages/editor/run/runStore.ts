@@ -1,7 +1,11 @@
 /** The run that each editor shows, and the result of the last start. Survives a reload. */
 
 import { create } from "zustand";
+import type { Schemas } from "@/api/client";
 import type { Json } from "@/definition/types";
+
+/** The path that `goTo` takes to show a node's output in the run. */
+export const OUTPUT = "output";
 
 interface Shown {
   runId: string | null;
@@ -9,13 +13,25 @@ interface Shown {
   starting: boolean;
   /** Why the last start was refused. */
   refusal: unknown;
+  /** The node that was to be run alone when the last start was refused. */
+  refusedNode: string | null;
+  /** The listener for a test call, with its addresses. */
+  listening: Schemas["BegunOut"] | null;
   /** The open input dialog: `initial` is its initial input, `refusal` the problem of the last input. */
   asking: { until?: string; initial?: Json; refusal?: unknown } | null;
   /** The run whose failed node was selected automatically, which happens once. */
   jumped: string | null;
 }
 
-const NONE: Shown = { runId: null, starting: false, refusal: null, asking: null, jumped: null };
+const NONE: Shown = {
+  runId: null,
+  starting: false,
+  refusal: null,
+  refusedNode: null,
+  listening: null,
+  asking: null,
+  jumped: null,
+};
 const key = (flowId: string) => `headrace.editor.run.${flowId}`;
 
 interface RunStore {

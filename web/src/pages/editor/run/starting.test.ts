@@ -33,8 +33,17 @@ describe("the request that starts a run", () => {
       input: 3,
       definition: null,
       until: null,
+      only: null,
+      from_run: null,
       pinned: null,
     });
+  });
+
+  it("names the only node and the run with its data, and does not pin that node", () => {
+    const pinned = { a: { output: 1 }, b: { output: 2, branch: "no" } };
+    const body = bodyOf({ ...KNOWN, pinned }, { only: "b", fromRun: "run_1" }, true);
+    expect(body).toMatchObject({ only: "b", from_run: "run_1", until: null, input: null });
+    expect(Object.keys(body.pinned ?? {})).toEqual(["a"]);
   });
 
   it("contains unsaved changes, but only for editors", () => {

@@ -1,4 +1,5 @@
 /** The request that starts a run from the editor; pure. */
+import { ApiError } from "@/api/client";
 import { descendants } from "@/definition/graph";
 import type { Definition, Json } from "@/definition/types";
 import type { NodeState } from "@/runs/states";
@@ -9,6 +10,9 @@ export interface StartOptions {
   input?: Json;
   /** The node after which the run stops. */
   until?: string;
+  /** The only node that is executed, and the run whose recorded outputs it is given. */
+  only?: string;
+  fromRun?: string;
   /** Outputs to use in this run only, in addition to the pinned ones. */
   pinned?: Pinned;
 }
@@ -17,6 +21,8 @@ export interface StartBody {
   input: Json;
   definition: Definition | null;
   until: string | null;
+  only: string | null;
+  from_run: string | null;
   pinned: Record<string, { output: Json; branch: string | null }> | null;
 }
 
@@ -40,11 +46,11 @@ function asGiven(
  * pins.
  */
 export function bodyOf(known: Known, options: StartOptions, mayEdit: boolean): StartBody {
-  const { input = null, until = null, pinned = {} } = options;
-  if (!mayEdit) return { input, definition: null, until, pinned: null };
+  const { input = null, until = null, only = null, fromRun = null, pinned = {} } = options;
+  if (!mayEdit) return { input, definition: null, until, only, from_run: fromRun, pinned: null };
   const pins: NonNullable<StartBody["pinned"]> = {};
   for (const [id, pin] of Object.entries({ ...known.pinned, ...pinned })) {
-    const given = id === until ? undefined : asGiven(known, id, pin);
+    const given = id === until || id === only ? undefined : asGiven(known, id, pin);
     if (given !== undefined) pins[id] = given;
   }
   // An incomplete flow can run too, but only if the definition is sent: then only the part that runs must be valid.
@@ -54,8 +60,15 @@ export function bodyOf(known: Known, options: StartOptions, mayEdit: boolean): S
     input,
     definition: isSaved ? null : known.definition,
     until,
+    only,
+    from_run: fromRun,
     pinned: Object.keys(pins).length === 0 ? null : pins,
   };
+}
+
+/** Return true if the server refused to run a node alone because nodes before it have no output. */
+export function isLackOfData(refusal: unknown): refusal is ApiError {
+  return refusal instanceof ApiError && refusal.details.some((detail) => detail.path === "only");
 }
 
 /** Return the pinned outputs to run from a node: the last run's outputs of all nodes that will not run again. */

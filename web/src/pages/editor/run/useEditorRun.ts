@@ -17,13 +17,17 @@ import { fetchWhole } from "@/runs/values";
 import { firstLine } from "@/runs/words";
 import { edgeKey } from "../changes";
 import { useEditor, useEditorStore } from "../context";
-import { shownOf, useRunStore } from "./runStore";
-import { bodyOf, type StartOptions, toKeep } from "./starting";
+import { useUi } from "../ui";
+import { OUTPUT, shownOf, useRunStore } from "./runStore";
+import { bodyOf, isLackOfData, type StartOptions, toKeep } from "./starting";
 
 /** Poll interval in milliseconds for a run that has just started, so that it feels local. */
 const QUICK = 350;
 /** Seconds that the server may wait for the run to end before it responds. */
 const AT_ONCE = 0.4;
+
+/** Recent runs among which one that has ended is looked for. */
+const RECENT = 10;
 
 /** A run with the final states of its nodes. */
 export interface Before {
@@ -46,6 +50,11 @@ export interface EditorRun {
    * refuses it.
    */
   runOrAsk: (until?: string) => Promise<void>;
+  /**
+   * Run only this node, with the outputs of the run on the canvas, else of the flow's last run that has ended. Pinned
+   * outputs take precedence. A first node is given an input, like a run.
+   */
+  runNode: (nodeId: string) => Promise<void>;
   /** Run from a node with the outputs of an ended run. */
   startFrom: (nodeId: string, before: Before) => Promise<void>;
   stop: () => Promise<void>;
@@ -58,7 +67,7 @@ export function useEditorRun(): EditorRun {
   const set = useRunStore((store) => store.set);
   const { data: run, error } = useRun(shown.runId, QUICK);
   const { states } = useRunSteps(run, QUICK);
-  const { start, startFrom, runOrAsk } = useStart();
+  const { start, startFrom, runOrAsk, runNode } = useStart();
   const { cancel } = useRunActions();
   const problem: unknown = error;
 
@@ -86,6 +95,7 @@ export function useEditorRun(): EditorRun {
     failed: run && failedNode(run, states),
     start,
     runOrAsk,
+    runNode,
     startFrom,
     stop,
     dismiss,
@@ -103,7 +113,7 @@ function useStart() {
     async (options: StartOptions = {}) => {
       const state = store.getState();
       const flowId = state.flow.id;
-      set(flowId, { starting: true, refusal: null });
+      set(flowId, { starting: true, refusal: null, refusedNode: null });
       try {
         const body = bodyOf(state, options, mayEdit) as unknown as Schemas["StartIn"];
         const { data } = await server.POST("/api/workflows/{flow}/run", {
@@ -115,13 +125,20 @@ function useStart() {
         client.setQueryData(key, { ...made, questions: [] }, { updatedAt: hasEnded(made) ? undefined : 1 });
         set(flowId, { runId: made.id, starting: false });
         void client.invalidateQueries({ queryKey: ["get", "/api/runs"] });
+        const nodeId = options.only ?? options.until;
+        if (nodeId !== undefined) {
+          useUi.getState().keep({ panel: true });
+          state.goTo(nodeId, OUTPUT);
+        }
         return null;
       } catch (refusal) {
         if (inputFaults(refusal) !== null) {
           set(flowId, { starting: false });
           return refusal;
         }
-        set(flowId, { starting: false, refusal });
+        const lacksData = options.only !== undefined && isLackOfData(refusal);
+        set(flowId, { starting: false, refusal, refusedNode: lacksData ? options.only : null });
+        if (lacksData) return null;
         const nodeId =
           refusal instanceof ApiError ? refusal.details.find((one) => one.node_id)?.node_id : null;
         if (nodeId) state.goTo(nodeId);
@@ -146,6 +163,23 @@ function useStart() {
     [store, client, set, start, mayEdit],
   );
 
+  const runNode = useCallback(
+    async (nodeId: string) => {
+      const { flow, definition } = store.getState();
+      if (!definition.edges.some((edge) => edge.to === nodeId)) return runOrAsk(nodeId);
+      set(flow.id, { starting: true, refusal: null });
+      try {
+        const fromRun = shownOf(useRunStore.getState(), flow.id).runId ?? (await lastEnded(flow.id));
+        const input = fromRun === undefined ? lastValue(flow.id) : undefined;
+        const refusal = await start({ only: nodeId, fromRun, input });
+        if (refusal !== null) set(flow.id, { refusal });
+      } catch (refusal) {
+        set(flow.id, { starting: false, refusal });
+      }
+    },
+    [start, runOrAsk, store, set],
+  );
+
   const startFrom = useCallback(
     async (nodeId: string, { run, states }: Before) => {
       const flowId = store.getState().flow.id;
@@ -165,7 +199,14 @@ function useStart() {
     },
     [start, store, set],
   );
-  return { start, startFrom, runOrAsk };
+  return { start, startFrom, runOrAsk, runNode };
+}
+
+/** Return the flow's last run that has ended. */
+async function lastEnded(flowId: string): Promise<string | undefined> {
+  const query = { workflow_id: flowId, limit: RECENT };
+  const { data } = await server.GET("/api/runs", { params: { query } });
+  return data?.items.find((run) => run.finished_at !== null)?.id;
 }
 
 async function outputOf(run: string, state: NodeState): Promise<Json> {

@@ -1,0 +1,170 @@
+import {
+  ActionIcon,
+  Box,
+  Button,
+  CloseButton,
+  Code,
+  CopyButton,
+  Group,
+  Loader,
+  Text,
+  Tooltip,
+} from "@mantine/core";
+import { IconCheck, IconCopy } from "@tabler/icons-react";
+import { useQueryClient } from "@tanstack/react-query";
+import { useCallback, useEffect, useState } from "react";
+import { api, type Schemas, server } from "@/api/client";
+import { notify } from "@/ui/notify";
+import { useEditor, useEditorStore } from "../context";
+import classes from "./run.module.css";
+import { shownOf, useRunStore } from "./runStore";
+import { bodyOf } from "./starting";
+
+const POLL = 1_000;
+const SECOND = 1_000;
+const SECONDS = 120;
+
+/** Return the function that has the server listen for a test call of the definition on the canvas. */
+export function useListen(): () => Promise<void> {
+  const store = useEditorStore();
+  const client = useQueryClient();
+  const set = useRunStore((known) => known.set);
+  return useCallback(async () => {
+    const { flow, goTo } = store.getState();
+    const { definition, pinned } = bodyOf(store.getState(), {}, true);
+    try {
+      const body = { definition, pinned, seconds: SECONDS } as unknown as Schemas["ListenIn"];
+      const { data } = await server.POST("/api/workflows/{flow}/test-call", {
+        params: { path: { flow: flow.id } },
+        body,
+      });
+      client.removeQueries({ queryKey: ["get", "/api/workflows/{flow}/test-call"] });
+      // The deadline by this device's clock, which may differ from the server's.
+      const until = new Date(Date.now() + SECONDS * SECOND).toISOString();
+      set(flow.id, { listening: { ...(data as Schemas["BegunOut"]), until }, refusal: null });
+    } catch (refusal) {
+      set(flow.id, { listening: null, refusal, refusedNode: null });
+      const at =
+        refusal instanceof Error && "details" in refusal ? (refusal.details as Schemas["Detail"][]) : [];
+      const nodeId = at.find((one) => one.node_id)?.node_id;
+      if (nodeId) goTo(nodeId);
+    }
+  }, [store, client, set]);
+}
+
+/** The panel below the canvas while the server listens for a test call: the addresses, and the time that is left. */
+export function Listening({ begun }: { begun: Schemas["BegunOut"] }) {
+  const flowId = useEditor((state) => state.flow.id);
+  const set = useRunStore((known) => known.set);
+  const listen = useListen();
+  const left = useSecondsLeft(begun.until);
+  const { data, error } = api.useQuery(
+    "get",
+    "/api/workflows/{flow}/test-call",
+    { params: { path: { flow: flowId } } },
+    {
+      // A call may have come in the last second.
+      refetchInterval: ({ state }) => (state.data?.state === "expired" ? false : POLL),
+      refetchIntervalInBackground: true,
+      retry: false,
+    },
+  );
+  const isOurs = data === undefined || data.id === begun.id;
+  const runId = isOurs ? data?.run_id : undefined;
+  useEffect(() => {
+    if (runId) set(flowId, { runId, listening: null, refusal: null });
+    else if (!isOurs || error !== null) set(flowId, { listening: null });
+  }, [runId, isOurs, error, set, flowId]);
+
+  async function stop() {
+    set(flowId, { listening: null });
+    try {
+      await server.DELETE("/api/workflows/{flow}/test-call", { params: { path: { flow: flowId } } });
+    } catch (refusal) {
+      notify.refused("Listening could not be stopped", refusal);
+    }
+  }
+
+  return (
+    <Box component="section" aria-label="Test call" className={classes.panel}>
+      <Group gap="sm" wrap="nowrap">
+        {left > 0 && <Loader size="xs" aria-hidden />}
+        <Text size="sm" fw={600} flex={1} role="status">
+          {left > 0 ? "Listening for a test call" : "No call came within two minutes"}
+        </Text>
+        {left > 0 ? (
+          <>
+            <Text size="sm" c="var(--quiet)" className={classes.still}>
+              {Math.floor(left / 60)}:{String(left % 60).padStart(2, "0")} left
+            </Text>
+            <Button size="compact-sm" variant="default" data-next="[data-run]" onClick={() => void stop()}>
+              Cancel
+            </Button>
+          </>
+        ) : (
+          <>
+            <Button size="compact-sm" variant="default" onClick={() => void listen()}>
+              Listen again
+            </Button>
+            <CloseButton
+              aria-label="Close"
+              data-next="[data-run]"
+              onClick={() => set(flowId, { listening: null })}
+            />
+          </>
+        )}
+      </Group>
+      {left > 0 && (
+        <>
+          <Text size="xs" c="var(--quiet)" mt={4}>
+            The next call of this address runs the flow as shown on the canvas. Calls of the active flow are
+            not affected.
+          </Text>
+          {begun.addresses.map(({ method, path }) => (
+            <Address key={`${method} ${path}`} method={method} url={window.location.origin + path} />
+          ))}
+        </>
+      )}
+    </Box>
+  );
+}
+
+function Address({ method, url }: { method: string; url: string }) {
+  return (
+    <Group gap={4} wrap="nowrap" mt={4}>
+      <Code style={{ overflowWrap: "anywhere" }}>
+        {method} {url}
+      </Code>
+      <CopyButton value={url}>
+        {({ copied, copy }) => (
+          <Tooltip label={copied ? "Copied" : "Copy URL"}>
+            <ActionIcon variant="subtle" color="gray" aria-label={`Copy URL for ${method}`} onClick={copy}>
+              {copied ? <IconCheck size={16} aria-hidden /> : <IconCopy size={16} aria-hidden />}
+            </ActionIcon>
+          </Tooltip>
+        )}
+      </CopyButton>
+    </Group>
+  );
+}
+
+/** Return the whole seconds until this time, at least 0. */
+function useSecondsLeft(until: string): number {
+  const leftOf = useCallback(
+    () => Math.max(0, Math.ceil((new Date(until).getTime() - Date.now()) / SECOND)),
+    [until],
+  );
+  const [left, setLeft] = useState(leftOf);
+  useEffect(() => {
+    setLeft(leftOf());
+    const timer = setInterval(() => setLeft(leftOf()), SECOND);
+    return () => clearInterval(timer);
+  }, [leftOf]);
+  return left;
+}
+
+/** Return what the flow listens with, if it does. */
+export function useListening(): Schemas["BegunOut"] | null {
+  const flowId = useEditor((state) => state.flow.id);
+  return useRunStore((known) => shownOf(known, flowId).listening);
+}
