@@ -17,6 +17,7 @@ from api.http.auth import allow_anyone, get_user, require_role
 from api.http.json_io import Resource, get_request
 from api.http.server import get_dispatcher
 from api.webhooks import ANSWER_TYPES, ERROR_TYPES, FiredOut, check_not_embedded, take_call
+from api.webhooks import blueprint as webhooks
 from api.workflows import make_pins_field, read_options
 from definition import Plan, PlannedNode
 from dispatch import Options, Start, Ticket
@@ -26,7 +27,7 @@ from nodes.core.triggers import METHODS
 from schema_fields import Out, Strict, Time, choice, fields
 from schemas import DEFINITION
 
-blueprint = Resource("test_calls", "Test calls of webhooks", any_query=True)
+blueprint = Resource("test_calls", "Test calls of webhooks")
 
 MAX_SECONDS = 120
 NOBODY = (
@@ -111,9 +112,9 @@ def stop(flow: Workflow) -> None:
         WebhookListener.stop(flow.id)
 
 
-@blueprint.route("/webhooks-test/<flow>/<slashes:path>", methods=list(METHODS))
+@webhooks.route("/webhooks-test/<flow>/<slashes:path>", methods=list(METHODS))
 @allow_anyone
-@blueprint.doc(
+@webhooks.doc(
     security=[],
     responses={
         "200": {"description": "The run's output, or the response of its respond node", "content": ANSWER_TYPES},
@@ -121,7 +122,7 @@ def stop(flow: Workflow) -> None:
         "default": {"description": "An error; a respond node may send another response", "content": ERROR_TYPES},
     },
 )
-def fire(flow: str, path: str) -> Response:
+def fire_test(flow: str, path: str) -> Response:
     """Call the test address of a flow's webhook, for which the editor listens.
 
     Authentication, limits and answer are those of the webhook node. A call that is refused leaves the listener open.

@@ -25,7 +25,7 @@ from api.http.server import get_server
 from database.changes import QueryCache
 from models import commits, now_ms
 
-NO_ETAG = ("webhooks.fire", "test_calls.fire")  # a flow sets its own headers
+NO_ETAG = ("webhooks.fire", "webhooks.fire_test")  # a flow sets its own headers
 MIN_COMPRESSED = 2_000  # bytes; compressing less is not worth the time
 GZIP_LEVEL = 1  # 100 KB take a millisecond
 # As in link_signatures.py, except that an upper-case signature need not be found: it is not valid.

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("shared_server")
 SAFE = ("GET", "HEAD", "OPTIONS")
 APPROVAL = {"nodes": [{"id": "ask", "type": "approval", "config": {"message": "Pay?"}}], "edges": []}
 FAILS = {"nodes": [{"id": "a", "type": "stop", "config": {"message": "no"}}], "edges": []}
-HOOKED = {"nodes": [{"id": "hook", "type": "webhook", "config": {"path": "tried"}}], "edges": []}
+HOOK = {"nodes": [{"id": "hook", "type": "webhook", "config": {"path": "tried"}}], "edges": []}
 DOCUMENT = {"openapi": "3.1.0", "info": {"title": "Pet store"}, "paths": {"/pets": {"get": {}}}}
 AGENT = {"id": "mine", "name": "Mine", "instructions": "Do.", "model": "test"}
 BEARER = {"name": "shop", "type": "http_bearer", "data": {"token": "t"}}
@@ -30,16 +30,16 @@ WITHOUT_ENTRY = {
     "POST /api/logs": "the log entry is the record; programs write many",
     "POST /api/workflows/validate": "changes nothing",
     "PUT /api/workflows/<flow>/draft": "changes no flow, and the editor saves often; publishing has an entry",
-    "PUT /api/workflows/<flow>/presence": "changes nothing that lasts",
-    "DELETE /api/workflows/<flow>/presence": "changes nothing that lasts",
+    **{f"{method} /api/workflows/<flow>/presence": "changes nothing that lasts" for method in ("PUT", "DELETE")},
     "POST /api/agents/validate": "changes nothing",
     "POST /api/import/curl": "keeps nothing",
     "POST /api/expressions/preview": "changes nothing",
     "POST /api/invitations/look": "changes nothing",
     "POST /mcp": "programs run flows by it in any number; what it cancels has an entry, see below",
     **{
-        f"{method} /api/webhooks/<slashes:path>": "programs call them in any number; the run is the record"
+        f"{method} /api/{path}<slashes:path>": "programs call them in any number; the run is the record"
         for method in ("POST", "PUT", "PATCH", "DELETE")
+        for path in ("webhooks/", "webhooks-test/<flow>/")
     },
 }
 # What each of the others leaves, with a body for which it does its work.
@@ -69,7 +69,7 @@ LEAVES = {
     "DELETE /api/workflows/<flow>/draft": ("flow.draft_discarded", None),
     "POST /api/workflows/<flow>/publish": ("flow.published", {}),
     "DELETE /api/workflows/<flow>/publish": ("flow.publish_cancelled", None),
-    "POST /api/workflows/<flow>/test-call": ("flow.listened", {"definition": HOOKED}),
+    "POST /api/workflows/<flow>/test-call": ("flow.listened", {"definition": HOOK}),
     "DELETE /api/workflows/<flow>/test-call": ("flow.unlistened", None),
     "POST /api/templates/<name>/use": ("flow.created", {}),
     "POST /api/runs": ("run.recorded", {"workflow_id": "<flow>"}),
@@ -279,11 +279,8 @@ def test_entries_have_roles_tokens_and_hosts_before_and_after(owner, member):
 def test_the_entry_of_an_agent_change_names_the_changed_parts(owner):
     owner.post("/api/agents", AGENT)
     owner.put("/api/agents/mine", {**AGENT, "name": "Ours", "instructions": "Do it well.", "tools": ["store"]})
-    assert entries()[-1] == (
-        "agent.updated",
-        "Mine",
-        {"name": {"before": "Mine", "after": "Ours"}, "instructions": {"changed": True}, "tools": {"changed": True}},
-    )
+    changed = {"instructions": {"changed": True}, "tools": {"changed": True}}
+    assert entries()[-1] == ("agent.updated", "Mine", {"name": {"before": "Mine", "after": "Ours"}, **changed})
 
 
 def test_long_values_are_recorded_as_changed_only(owner):

@@ -90,7 +90,7 @@ def test_list_operations_return_lists_and_get_operations_one_object(route):
     answer = resolved(operation["responses"].get("200", {})).get("content", {}).get("application/json", {})
     is_list = "items" in resolved(answer.get("schema", {})).get("properties", {})
     verb = operation["operationId"].partition("_")[0]
-    if route.startswith("get") and not route.endswith("/webhooks/{path}"):
+    if route.startswith("get") and "/webhooks" not in route:
         assert verb == "list" if is_list else verb in ("get", "open")
     else:
         assert verb not in ("list", "get")

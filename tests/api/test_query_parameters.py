@@ -11,6 +11,7 @@ pytestmark = pytest.mark.usefixtures("shared_server")
 # Their callers, or whoever counts clicks on links, choose the parameters.
 FREE = {
     *(f"{method} /api/webhooks/<slashes:path>" for method in ("GET", "POST", "PUT", "PATCH", "DELETE")),
+    *(f"{method} /api/webhooks-test/<flow>/<slashes:path>" for method in ("GET", "POST", "PUT", "PATCH", "DELETE")),
     *(f"{method} /api/runs/<run>/resume" for method in ("GET", "POST")),
 }
 STRICT = [route for route in LEAST_ROLE if "/api/" in route and route not in FREE]

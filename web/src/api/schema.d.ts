@@ -435,7 +435,8 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        patch?: never;
+        /** Set the name of a version, or the note about it. Its definition never changes. */
+        patch: operations["update_flow_version"];
         trace?: never;
     };
     "/api/workflows/{flow}/restore": {
@@ -472,6 +473,76 @@ export interface paths {
          */
         post: operations["validate_flow"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workflows/{flow}/draft": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        /** Show the draft of a flow: changes that are not published. Without one, its definition is null. */
+        get: operations["get_flow_draft"];
+        /**
+         * Save the draft. It may be incomplete. No version is made; runs, triggers and other flows do not see it.
+         * @description 409 if `revision` is not the present one: somebody else has changed, discarded or published the draft. A draft that
+         *     equals the version on which it is based is cleared.
+         */
+        put: operations["update_flow_draft"];
+        post?: never;
+        /** Discard the draft, and cancel its scheduled publish. The flow stays as it is. */
+        delete: operations["delete_flow_draft"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workflows/{flow}/publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Publish the draft as the next version, and clear it. For an active flow it must be valid.
+         * @description 409 if the flow has another version than the one on which the draft is based. With `at`, the draft as it is now is
+         *     published at that time (202), in place of an earlier scheduled publish; later changes of the draft are not part of
+         *     it. `activate` also activates the flow, which then must be valid.
+         */
+        post: operations["publish_flow"];
+        /** Cancel the scheduled publish, or remove the notice of its failure. The draft stays. */
+        delete: operations["cancel_flow_publish"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workflows/{flow}/presence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /** Note that the caller has the flow open, for half a minute. Show who else has, and the state of the draft. */
+        put: operations["update_flow_presence"];
+        post?: never;
+        /** Note that the caller has closed the flow. */
+        delete: operations["delete_flow_presence"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1245,31 +1316,6 @@ export interface paths {
         patch: operations["call_webhook_by_patch"];
         trace?: never;
     };
-    "/api/workflows/{flow}/test-call": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                flow: string;
-            };
-            cookie?: never;
-        };
-        /** Show the flow's listener for a test call, and the run that the call started. */
-        get: operations["get_flow_test_call"];
-        put?: never;
-        /**
-         * Listen for the next call of the flow's test addresses, up to `seconds`. The call starts a run.
-         * @description The flow may be inactive. The run has `triggered_by` `manual`, and the definition and the pinned outputs of this
-         *     request. A flow has one listener: another one of the same user replaces it.
-         */
-        post: operations["test_call_flow"];
-        /** Stop listening for a test call. */
-        delete: operations["delete_flow_test_call"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/webhooks-test/{flow}/{path}": {
         parameters: {
             query?: never;
@@ -1307,6 +1353,31 @@ export interface paths {
          * @description Authentication, limits and answer are those of the webhook node. A call that is refused leaves the listener open.
          */
         patch: operations["call_test_webhook_by_patch"];
+        trace?: never;
+    };
+    "/api/workflows/{flow}/test-call": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        /** Show the flow's listener for a test call, and the run that the call started. */
+        get: operations["get_flow_test_call"];
+        put?: never;
+        /**
+         * Listen for the next call of the flow's test addresses, up to `seconds`. The call starts a run.
+         * @description The flow may be inactive. The run has `triggered_by` `manual`, and the definition and the pinned outputs of this
+         *     request. A flow has one listener: another one of the same user replaces it.
+         */
+        post: operations["test_call_flow"];
+        /** Stop listening for a test call. */
+        delete: operations["delete_flow_test_call"];
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/runs/{run}/resume": {
@@ -1835,7 +1906,7 @@ export interface components {
         AuditOut: {
             id: string;
             /** @enum {string} */
-            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.listened" | "flow.restored" | "flow.unlistened" | "flow.updated" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed";
+            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed";
             workspace_id: string;
             /** @description null: a signed link or the command line */
             user_id: string | null;
@@ -1903,6 +1974,8 @@ export interface components {
              * @description Next due time of its schedules
              */
             next_at: string | null;
+            /** @description True if it has changes that are not published */
+            has_draft: boolean;
         };
         FlowItemOutList: {
             items: components["schemas"]["FlowItemOut"][];
@@ -2055,6 +2128,8 @@ export interface components {
             created_at: string;
             created_by?: string | null;
             created_by_name?: string | null;
+            name: string | null;
+            note: string | null;
             /** @description With `summary` */
             node_count?: number | null;
             /** @description With `summary`: changes since the previous version, if available */
@@ -2072,6 +2147,12 @@ export interface components {
             created_at: string;
             created_by?: string | null;
             created_by_name?: string | null;
+            name: string | null;
+            note: string | null;
+        };
+        VersionNaming: {
+            name?: string | null;
+            note?: string | null;
         };
         RestoreIn: {
             version: number;
@@ -2095,6 +2176,117 @@ export interface components {
             nodes: {
                 [key: string]: components["schemas"]["OutlineOut"];
             };
+        };
+        ScheduledOut: {
+            /** Format: date-time */
+            publish_at: string;
+            /** @description The revision of the draft that is published */
+            draft_revision: number;
+            base_version: number;
+            name: string | null;
+            note: string | null;
+            created_by: string;
+            created_by_name: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /** @description The reason why it was not published; it is not tried again */
+            failure: string | null;
+            /** Format: date-time */
+            failed_at: string | null;
+        };
+        DraftOut: {
+            /** @description The current version of the flow */
+            version: number;
+            /** @description Counts the changes of the draft; goes into the next PUT */
+            revision: number;
+            /** @description The version on which it is based; null: there is no draft */
+            base_version: number | null;
+            /** @description Who changed, discarded or published it last */
+            changed_by: string | null;
+            changed_by_name: string | null;
+            /** Format: date-time */
+            changed_at: string | null;
+            scheduled: components["schemas"]["ScheduledOut"] | null;
+            workflow_id: string;
+            /** @description A WorkflowDefinition as JSON text; null: no draft */
+            definition_json: string | null;
+        };
+        DraftIn: {
+            /** @description A WorkflowDefinition as JSON text */
+            definition_json?: string;
+            definition?: components["schemas"]["WorkflowDefinition"];
+            /** @description The version on which the draft is based */
+            base_version: number;
+            /** @description The revision on which the change is based */
+            revision: number;
+        };
+        DraftHeadOut: {
+            /** @description The current version of the flow */
+            version: number;
+            /** @description Counts the changes of the draft; goes into the next PUT */
+            revision: number;
+            /** @description The version on which it is based; null: there is no draft */
+            base_version: number | null;
+            /** @description Who changed, discarded or published it last */
+            changed_by: string | null;
+            changed_by_name: string | null;
+            /** Format: date-time */
+            changed_at: string | null;
+            scheduled: components["schemas"]["ScheduledOut"] | null;
+        };
+        PublishIn: {
+            /**
+             * @description Refuse a draft with another revision
+             * @default null
+             */
+            revision?: number | null;
+            /**
+             * @description The name of the version
+             * @default null
+             */
+            name?: string | null;
+            /**
+             * @description A note about the version
+             * @default null
+             */
+            note?: string | null;
+            /**
+             * @description Activate the flow in the same step
+             * @default false
+             */
+            activate?: boolean;
+            /**
+             * Format: date-time
+             * @description Publish at this time instead of now
+             * @default null
+             */
+            at?: string | null;
+        };
+        PersonOut: {
+            user_id: string;
+            name: string;
+            /** Format: date-time */
+            since: string;
+        };
+        PresenceOut: {
+            /** @description The current version of the flow */
+            version: number;
+            /** @description Counts the changes of the draft; goes into the next PUT */
+            revision: number;
+            /** @description The version on which it is based; null: there is no draft */
+            base_version: number | null;
+            /** @description Who changed, discarded or published it last */
+            changed_by: string | null;
+            changed_by_name: string | null;
+            /** Format: date-time */
+            changed_at: string | null;
+            scheduled: components["schemas"]["ScheduledOut"] | null;
+            /** @description The name of the flow */
+            name: string;
+            /** @enum {string} */
+            status: "draft" | "active" | "archived";
+            /** @description The others who have the flow open */
+            people: components["schemas"]["PersonOut"][];
         };
         RunItemOut: {
             id: string;
@@ -3891,7 +4083,7 @@ export interface operations {
             query?: {
                 limit?: number;
                 cursor?: string | null;
-                action?: "agent" | "credential" | "file" | "flow" | "invitation" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "token" | "user" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.listened" | "flow.restored" | "flow.unlistened" | "flow.updated" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed" | null;
+                action?: "agent" | "credential" | "file" | "flow" | "invitation" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "token" | "user" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed" | null;
                 user_id?: string | null;
                 target_id?: string | null;
                 since?: string | null;
@@ -4151,6 +4343,35 @@ export interface operations {
             default: components["responses"]["DEFAULT_ERROR"];
         };
     };
+    update_flow_version: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VersionNaming"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VersionOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
     restore_flow: {
         parameters: {
             query?: never;
@@ -4202,6 +4423,184 @@ export interface operations {
                 };
             };
             400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_flow_draft: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DraftOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    update_flow_draft: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DraftIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DraftHeadOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_flow_draft: {
+        parameters: {
+            query?: {
+                /** @description Refuse a draft with another revision */
+                revision?: number | null;
+            };
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    publish_flow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PublishIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedOut"];
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DraftHeadOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    cancel_flow_publish: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    update_flow_presence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PresenceOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_flow_presence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             default: components["responses"]["DEFAULT_ERROR"];
         };
     };
@@ -5689,78 +6088,6 @@ export interface operations {
             };
         };
     };
-    get_flow_test_call: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                flow: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ListenerOut"];
-                };
-            };
-            default: components["responses"]["DEFAULT_ERROR"];
-        };
-    };
-    test_call_flow: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                flow: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: {
-            content: {
-                "application/json": components["schemas"]["ListenIn"];
-            };
-        };
-        responses: {
-            /** @description Created */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BegunOut"];
-                };
-            };
-            400: components["responses"]["BAD_REQUEST"];
-            default: components["responses"]["DEFAULT_ERROR"];
-        };
-    };
-    delete_flow_test_call: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                flow: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            default: components["responses"]["DEFAULT_ERROR"];
-        };
-    };
     call_test_webhook_by_get: {
         parameters: {
             query?: never;
@@ -5984,6 +6311,78 @@ export interface operations {
                     "text/html": string;
                 };
             };
+        };
+    };
+    get_flow_test_call: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListenerOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    test_call_flow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ListenIn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BegunOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_flow_test_call: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
         };
     };
     open_run_question: {
