@@ -101,7 +101,7 @@ def preview(body: dict[str, Any]) -> Any:
             raise BadInput(f"node_id: the definition has no node {body['node_id']!r}")
         items = [value._asdict() for value in made.values(templates)]
         each = made.each(templates[0], body["each"], _find_last_runs(flow, body["each"])) if body["each"] else []
-        shown = [{"index": item.index, "run_id": item.run_id, **item.value._asdict()} for item in each]
+        shown = [{"index": item.place, "run_id": item.run_id, **item.value._asdict()} for item in each]
         return {"items": items, "each": shown, "names": made.names()}
 
 

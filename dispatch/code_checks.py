@@ -19,7 +19,8 @@ MAX_ISSUES = 20
 
 def find_code_issues(definition: Any, sandbox: Sandbox) -> list[Issue]:
     """Return a warning for each Python source that does not compile, with the line in its message."""
-    end, issues = time.monotonic() + MAX_SECONDS, []
+    end = time.monotonic() + MAX_SECONDS
+    issues: list[Issue] = []
     for path, node_id, source in _python_sources(definition):
         if time.monotonic() > end or len(issues) >= MAX_ISSUES:
             break

@@ -40,9 +40,9 @@ NO_RUN = "run_00000000000000000000000000"
 
 
 class OfItem(NamedTuple):
-    """The value of a template for one item of a loop, at this index, or for one of the last runs."""
+    """The value of a template for one item of a loop, at this place, or for one of the last runs."""
 
-    index: int | None
+    place: int | None
     run_id: str | None
     value: Value
 

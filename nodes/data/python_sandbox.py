@@ -69,9 +69,7 @@ class Sandbox:
             with self._started(checks=True).checkout(limits=limits, script_name="code") as session:
                 session.feed_run(STOP + source)
         except monty.MontyError as error:
-            frames = error.traceback() if hasattr(error, "traceback") else []
-            line = frames[-1].line - STOP.count("\n") if frames else 0
-            return f"line {line}: {error.display('type-msg')}"[:MAX_MESSAGE] if line > 0 else None
+            return _find_syntax_error(error)
         except (TimeoutError, ValueError):
             return None
         return None
@@ -138,6 +136,13 @@ class Lines:
         if self.room < 0:
             self.emit(CUT)
         self.rest, self.room = "", 0
+
+
+def _find_syntax_error(error: Any) -> str | None:
+    """Return the message with its line; None if only the first statement, STOP, has failed."""
+    frames = error.traceback() if hasattr(error, "traceback") else []
+    line = frames[-1].line - STOP.count("\n") if frames else 0
+    return f"line {line}: {error.display('type-msg')}"[:MAX_MESSAGE] if line > 0 else None
 
 
 def _too_long(timeout: float) -> str:
