@@ -39,10 +39,11 @@ def catalogue() -> list[dict[str, Any]]:
     Entries are `{type, category, name, also, icon, description, branches, trigger, pure, own, config_schema, examples,
     extra, install}`. `config_schema` is JSON Schema (draft 2020-12) with `x-literal` (expressions are not evaluated),
     `x-enum-labels` (labels of the values of a choice), `x-credential` (credential types of a key), `x-multiline` and
-    `x-language` (one of LANGUAGES), `x-per-item` (evaluated for each item), `x-condition` (forms offer rows of
-    field, operator and value), `x-names` (the id of a workflow or an agent), and `x-holds` (an object's kind:
-    `json-schema`). `icon` is a Tabler icon, empty for the category's; `branches` are those of an empty config. `own`:
-    the type is from HEADRACE_NODES_DIR. `install` is the command that installs a missing package, or null.
+    `x-language` (one of LANGUAGES), `x-scope` (the names that code can read), `x-per-item` (evaluated for each item),
+    `x-condition` (forms offer rows of field, operator and value), `x-names` (the id of a workflow or an agent), and
+    `x-holds` (an object's kind: `json-schema`). `icon` is a Tabler icon, empty for the category's; `branches` are those
+    of an empty config. `own`: the type is from HEADRACE_NODES_DIR. `install` is the command that installs a missing
+    package, or null.
     """
     order = [family.__name__ for family in FAMILIES]
 

@@ -71,6 +71,7 @@ class Code(Node):
             literal=True,
             required=True,
             lines="python",
+            metadata={"x-scope": ["input", "steps", "trigger", "vars"]},
             braces="Python has braces of its own, in f-strings and sets of sets",
             title="Code",
         )

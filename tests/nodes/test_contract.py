@@ -113,7 +113,7 @@ def test_forms_know_all_hints_of_a_setting(type_, key):
     hints = {name: value for name, value in field_of(type_, key).metadata.items() if name.startswith("x-")}
     known = {
         "x-literal", "x-credential", "x-per-item", "x-multiline", "x-language", "x-names", "x-holds", "x-enum-labels",
-        "x-condition",
+        "x-condition", "x-scope",
     }  # fmt: skip
     assert hints.keys() <= known
     assert hints.get("x-language", "json") in LANGUAGES and hints.get("x-names", "agent") in ("agent", "workflow")

@@ -28,7 +28,8 @@ function lastOf(steps: Step[]): Step | undefined {
   return executed.findLast((one) => one.index === null || one.index === undefined) ?? executed.at(-1);
 }
 
-async function stepOf(runId: string, nodeId: string): Promise<Step | null> {
+/** Return the last step of a node in a run, with input and output; null if the node was not executed. */
+export async function stepOf(runId: string, nodeId: string): Promise<Step | null> {
   const { data: outline } = await server.GET("/api/runs/{run}/steps", {
     params: { path: { run: runId }, query: { node_id: nodeId, values: false } },
   });

@@ -4,7 +4,7 @@ import { IconAlertTriangle } from "@tabler/icons-react";
 import { useMemo } from "react";
 import type { NodeType } from "@/api/catalogue";
 import type { Json } from "@/definition/types";
-import { FormProvider } from "./context";
+import { FormProvider, type NodeRun } from "./context";
 import { type NodeContext, useExpressions } from "./expression/useScope";
 import { FieldFrame } from "./fields/FieldFrame";
 import { JsonEditor } from "./fields/JsonEditor";
@@ -22,6 +22,8 @@ export interface NodeFormProps {
   /** The server's problems with this node's config. */
   problems?: readonly Problem[];
   readOnly?: boolean;
+  /** Runs the node; absent if it cannot be run from its form. */
+  run?: NodeRun;
 }
 
 /** Return the keys used in the type's examples: the usual settings. */
@@ -60,12 +62,12 @@ export default function NodeFormBody(props: NodeFormProps) {
   return <Body key={`${props.context.nodeId} ${props.type.type}`} {...props} />;
 }
 
-function Body({ type, value, onChange, context, problems = [], readOnly = false }: NodeFormProps) {
+function Body({ type, value, onChange, context, problems = [], readOnly = false, run }: NodeFormProps) {
   const { expressions } = useExpressions(context);
   const schema = type.config_schema as FieldSchema;
   const known = useMemo(() => new Set(Object.keys(schema.properties ?? {})), [schema]);
   const folding = useMemo(() => ({ usual: usualOf(type), remembered: type.type }), [type]);
-  const state = useMemo(() => ({ readOnly, expressions }), [readOnly, expressions]);
+  const state = useMemo(() => ({ readOnly, expressions, run: run ?? null }), [readOnly, expressions, run]);
   const { errors, others } = useMemo(
     () => sortProblems(problems, (key) => known.has(key)),
     [problems, known],

@@ -30,12 +30,22 @@ export interface ActiveEditor {
   insert: (path: Path) => void;
 }
 
+/** Runs the form's node, from within its form. */
+export interface NodeRun {
+  /** The label of the button, such as "Run this node". */
+  label: string;
+  start: () => void;
+  /** True while a run is active. */
+  busy: boolean;
+}
+
 export interface FormState {
   readOnly: boolean;
   expressions: Expressions | null;
+  run: NodeRun | null;
 }
 
-const FormContext = createContext<FormState>({ readOnly: false, expressions: null });
+const FormContext = createContext<FormState>({ readOnly: false, expressions: null, run: null });
 export const FormProvider = FormContext.Provider;
 export function useForm(): FormState {
   return useContext(FormContext);

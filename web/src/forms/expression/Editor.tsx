@@ -30,6 +30,12 @@ export interface EditorProps {
   /** Called on focus, with a function that inserts a path at the cursor. */
   onFocus: (insert: (path: Path) => void) => void;
   autoFocus?: boolean;
+  /** More CodeMirror extensions, such as markers of errors. Keep the array stable between renders. */
+  extensions?: Extension;
+  /** Called with the editor, to insert text into it. */
+  onReady?: (view: EditorView) => void;
+  /** Open the full-screen editor, for Alt+Enter. */
+  onExpand?: () => void;
 }
 
 const NONCE = document.querySelector<HTMLMetaElement>("meta[name=csp-nonce]")?.content ?? "";
@@ -75,6 +81,17 @@ function extensionsOf(latest: { current: EditorProps }, source: Source): Extensi
     completionFrom(source),
     dropped((path) => pathIn(latest.current.scope, path)),
     EditorView.lineWrapping,
+    Prec.high(
+      keymap.of([
+        {
+          key: "Alt-Enter",
+          run: () => {
+            latest.current.onExpand?.();
+            return latest.current.onExpand !== undefined;
+          },
+        },
+      ]),
+    ),
     keymap.of([...closeBracketsKeymap, ...completionKeymap, ...defaultKeymap, ...historyKeymap]),
     colors,
     Prec.high(look),
@@ -113,6 +130,7 @@ export default function Editor(props: EditorProps) {
   const latest = useRef(props);
   latest.current = props;
   const parts = useRef(new Compartment());
+  const more = useRef(new Compartment());
 
   useEffect(() => {
     if (place.current === null) return;
@@ -123,9 +141,14 @@ export default function Editor(props: EditorProps) {
     const made = new EditorView({
       parent: place.current,
       doc: latest.current.value,
-      extensions: [parts.current.of(changing(latest.current)), extensionsOf(latest, source)],
+      extensions: [
+        parts.current.of(changing(latest.current)),
+        more.current.of(latest.current.extensions ?? []),
+        extensionsOf(latest, source),
+      ],
     });
     view.current = made;
+    latest.current.onReady?.(made);
     if (latest.current.autoFocus) {
       made.focus();
       made.dispatch({ selection: { anchor: made.state.doc.length } });
@@ -142,6 +165,11 @@ export default function Editor(props: EditorProps) {
   useEffect(() => {
     view.current?.dispatch({ effects: parts.current.reconfigure(changing(latest.current)) });
   }, [id, label, describedBy, invalid, required, readOnly, multiline, placeholder, hasLines]);
+
+  const { extensions } = props;
+  useEffect(() => {
+    view.current?.dispatch({ effects: more.current.reconfigure(extensions ?? []) });
+  }, [extensions]);
 
   useEffect(() => {
     const made = view.current;

@@ -1,6 +1,6 @@
 /** Below the expression being edited: its value in the last run, and the data that it can read. */
-import { Button, Collapse, Group } from "@mantine/core";
-import { IconChevronDown, IconChevronUp } from "@tabler/icons-react";
+import { ActionIcon, Button, Collapse, Group, Tooltip } from "@mantine/core";
+import { IconChevronDown, IconChevronUp, IconMaximize } from "@tabler/icons-react";
 import { useState } from "react";
 import { DocsLink } from "@/ui/DocsLink";
 import classes from "../forms.module.css";
@@ -13,9 +13,10 @@ interface ExpressionPanelProps {
   perItem: boolean;
   /** Problems that the field already shows. */
   problems: readonly string[];
+  onExpand: () => void;
 }
 
-export function ExpressionPanel({ text, perItem, problems }: ExpressionPanelProps) {
+export function ExpressionPanel({ text, perItem, problems, onExpand }: ExpressionPanelProps) {
   const [open, setOpen] = useState(false);
   const Chevron = open ? IconChevronUp : IconChevronDown;
   return (
@@ -24,6 +25,18 @@ export function ExpressionPanel({ text, perItem, problems }: ExpressionPanelProp
         <div className={classes.value}>
           {holdsExpression(text) && <Preview text={text} problems={problems} />}
         </div>
+        <Tooltip label="Full screen (Alt+Enter)" openDelay={300}>
+          <ActionIcon
+            size="sm"
+            variant="subtle"
+            color="gray"
+            aria-label="Edit expression in full screen"
+            onMouseDown={(event) => event.preventDefault()}
+            onClick={onExpand}
+          >
+            <IconMaximize size={14} aria-hidden />
+          </ActionIcon>
+        </Tooltip>
         <DocsLink page="expressions" label="Help on expressions">
           Help
         </DocsLink>

@@ -12,7 +12,10 @@ const PAUSE = 300;
 
 type Previewed = Schemas["PreviewedOut"];
 
-async function previewOf(expressions: Expressions, template: string): Promise<Previewed> {
+/** The results of a template: for the last run, and for each of its last items. */
+export type Results = Schemas["PreviewOut"];
+
+export async function resultsOf(expressions: Expressions, template: string, each = 0): Promise<Results> {
   const { flowId, nodeId, runId, definition, pinned } = expressions;
   const { data } = await server.POST("/api/expressions/preview", {
     body: {
@@ -22,9 +25,15 @@ async function previewOf(expressions: Expressions, template: string): Promise<Pr
       definition: definition as unknown as Record<string, never>,
       pinned: pinned as Schemas["PreviewIn"]["pinned"],
       template,
+      each,
     },
   });
-  const [item] = data?.items ?? [];
+  if (data === undefined) throw new Error("The server sent no result");
+  return data;
+}
+
+async function previewOf(expressions: Expressions, template: string): Promise<Previewed> {
+  const [item] = (await resultsOf(expressions, template)).items ?? [];
   if (item === undefined) throw new Error("The server sent no result");
   return item;
 }
@@ -42,7 +51,7 @@ function usePreview(expressions: Expressions | null, text: string) {
   return { ...query, isBehind: template !== text || query.isPlaceholderData };
 }
 
-function written(value: unknown): string {
+export function written(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value, null, 1);
 }
 

@@ -1,7 +1,7 @@
 /** A text that may contain expressions: an expression editor if the form supports them, else a plain input. */
 
 import { Skeleton, Textarea, TextInput } from "@mantine/core";
-import { Suspense, useCallback } from "react";
+import { Suspense, useCallback, useState } from "react";
 import { lazily } from "@/ui/lazily";
 import { useActive, useForm } from "../context";
 import { described } from "../fields/shared";
@@ -10,6 +10,7 @@ import { ExpressionPanel } from "./ExpressionPanel";
 import type { Path } from "./scope";
 
 const Editor = lazily(() => import("./Editor"));
+const ExpressionScreen = lazily(() => import("./ExpressionScreen"));
 
 export interface TemplateFieldProps {
   id: string;
@@ -70,6 +71,7 @@ function WithExpressions(props: TemplateFieldProps) {
   const active = useActive();
   const { id, perItem = false, value } = props;
   const { activate } = active;
+  const [isFull, setFull] = useState(false);
   const onFocus = useCallback((insert: (path: Path) => void) => activate(id, insert), [activate, id]);
   if (expressions === null) return null;
   const scope =
@@ -92,10 +94,27 @@ function WithExpressions(props: TemplateFieldProps) {
           load={expressions.load}
           onFocus={onFocus}
           autoFocus={props.autoFocus}
+          onExpand={readOnly ? undefined : () => setFull(true)}
         />
       </Suspense>
       {active.id === id && !readOnly && (
-        <ExpressionPanel text={value} perItem={scope.perItem} problems={props.problems ?? []} />
+        <ExpressionPanel
+          text={value}
+          perItem={scope.perItem}
+          problems={props.problems ?? []}
+          onExpand={() => setFull(true)}
+        />
+      )}
+      {isFull && (
+        <Suspense fallback={null}>
+          <ExpressionScreen
+            label={props.label}
+            value={value}
+            onChange={props.onChange}
+            scope={scope}
+            onClose={() => setFull(false)}
+          />
+        </Suspense>
       )}
     </div>
   );

@@ -1,10 +1,22 @@
 /** The inputs of the kinds of settings. */
-import { MultiSelect, NumberInput, PasswordInput, Select, Switch, TagsInput, Textarea } from "@mantine/core";
+import {
+  Button,
+  Group,
+  MultiSelect,
+  NumberInput,
+  PasswordInput,
+  Select,
+  Switch,
+  TagsInput,
+  Textarea,
+} from "@mantine/core";
 import type { ErrorSchema } from "@rjsf/utils";
-import { type ReactElement, useMemo } from "react";
+import { IconMaximize } from "@tabler/icons-react";
+import { type ReactElement, Suspense, useMemo, useState } from "react";
 import type { Json } from "@/definition/types";
 import { CodeEditor } from "@/ui/CodeEditor";
 import type { Language } from "@/ui/code/CodeMirror";
+import { lazily } from "@/ui/lazily";
 import { useForm } from "../context";
 import { TemplateField } from "../expression/TemplateField";
 import type { Kind, Leaf } from "../schema/leaf";
@@ -93,8 +105,11 @@ function TextInputOf(props: InputProps) {
 
 const LANGUAGES = new Set(["json", "python", "sql", "markdown", "html"]);
 
-function CodeInput({ leaf, value, onChange, placeholder, id }: InputProps) {
+const CodeScreen = lazily(() => import("../code/CodeScreen"));
+
+function CodeInput({ leaf, value, onChange, placeholder, id, problems }: InputProps) {
   const { readOnly } = useForm();
+  const [isFull, setFull] = useState(false);
   const language = LANGUAGES.has(leaf.language ?? "") ? (leaf.language as Language) : "text";
   return (
     <div id={id}>
@@ -108,6 +123,30 @@ function CodeInput({ leaf, value, onChange, placeholder, id }: InputProps) {
         minHeight={120}
         maxHeight="50vh"
       />
+      <Group justify="flex-end" mt={4}>
+        <Button
+          size="compact-xs"
+          variant="subtle"
+          leftSection={<IconMaximize size={14} aria-hidden />}
+          aria-label={`Full screen: ${leaf.label}`}
+          onClick={() => setFull(true)}
+        >
+          Full screen
+        </Button>
+      </Group>
+      {isFull && (
+        <Suspense fallback={null}>
+          <CodeScreen
+            label={leaf.label}
+            value={textOf(value)}
+            onChange={onChange}
+            language={language}
+            names={leaf.scope}
+            problems={problems}
+            onClose={() => setFull(false)}
+          />
+        </Suspense>
+      )}
     </div>
   );
 }

@@ -39,6 +39,8 @@ export interface Leaf {
   condition: boolean;
   multiline: boolean;
   language?: string;
+  /** The names that code can read. */
+  scope: string[];
   default?: Json;
   choices?: Json[];
   /** The label of each choice. */
@@ -147,6 +149,7 @@ export function leafOf(
       schema["x-multiline"] ??
       (kind === "secret" ? (schema.maxLength ?? 0) >= LONG && /key/.test(key) : false),
     language: schema["x-language"],
+    scope: schema["x-scope"] ?? [],
     default: schema.default,
     choices: schema.enum ?? schema.items?.enum,
     labels: schema["x-enum-labels"] ?? schema.items?.["x-enum-labels"],

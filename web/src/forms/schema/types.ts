@@ -33,6 +33,8 @@ export interface FieldSchema {
   "x-condition"?: boolean;
   "x-multiline"?: boolean;
   "x-language"?: string;
+  /** The names that code can read, such as `input`. */
+  "x-scope"?: string[];
   /** The content of an object: `json-schema`. */
   "x-holds"?: string;
   /** The id of a workflow or an agent. */

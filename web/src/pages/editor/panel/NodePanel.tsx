@@ -29,6 +29,7 @@ import { InputPane } from "../run/InputPane";
 import { DataHead, OutputPane, RunData } from "../run/RunData";
 import { RunNodeButton } from "../run/RunNodeButton";
 import { OUTPUT, shownOf, useRunStore } from "../run/runStore";
+import { useFormRun } from "../run/useFormRun";
 import { type NodeData, useNodeData } from "../run/useNodeData";
 import { LARGE, useUi } from "../ui";
 import { JsonField } from "./JsonField";
@@ -194,6 +195,7 @@ function ConfigTab({ node, type, problems, readOnly }: PartProps) {
     [flowId, definition, node.id, runId, pinned],
   );
   const shown = useMemo(() => ofConfig(problems), [problems]);
+  const run = useFormRun(node.id);
   if (type === undefined) return <ConfigJson node={node} readOnly={readOnly} />;
   return (
     <NodeForm
@@ -203,6 +205,7 @@ function ConfigTab({ node, type, problems, readOnly }: PartProps) {
       problems={shown}
       readOnly={readOnly}
       onChange={(config) => store.getState().setConfig(node.id, config)}
+      run={run}
     />
   );
 }
