@@ -183,7 +183,8 @@ def import_all():
 @cache
 def made_by_imports():
     """Return the patterns that are compiled when all modules are imported."""
-    command, environment = [sys.executable, __file__], {**os.environ, "PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "tests" / "support")))
+    command, environment = [sys.executable, __file__], {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT, env=environment, check=False
     )
