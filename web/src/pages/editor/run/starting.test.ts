@@ -1,3 +1,4 @@
+// @vitest-environment jsdom
 import { describe, expect, it } from "vitest";
 import type { Definition } from "@/definition/types";
 import type { NodeState } from "@/runs/states";

@@ -15,6 +15,8 @@ export interface StartOptions {
   fromRun?: string;
   /** Outputs to use in this run only, in addition to the pinned ones. */
   pinned?: Pinned;
+  /** True to leave the panel as it is instead of showing the node's output. */
+  stay?: boolean;
 }
 
 export interface StartBody {

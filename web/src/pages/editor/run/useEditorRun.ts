@@ -49,12 +49,12 @@ export interface EditorRun {
    * Run with the last input. Ask for one if there is none and the flow wants one or was called, or if the server
    * refuses it.
    */
-  runOrAsk: (until?: string) => Promise<void>;
+  runOrAsk: (until?: string, stay?: boolean) => Promise<void>;
   /**
    * Run only this node, with the outputs of the run on the canvas, else of the flow's last run that has ended. Pinned
    * outputs take precedence. A first node is given an input, like a run.
    */
-  runNode: (nodeId: string) => Promise<void>;
+  runNode: (nodeId: string, stay?: boolean) => Promise<void>;
   /** Run from a node with the outputs of an ended run. */
   startFrom: (nodeId: string, before: Before) => Promise<void>;
   stop: () => Promise<void>;
@@ -126,7 +126,7 @@ function useStart() {
         set(flowId, { runId: made.id, starting: false });
         void client.invalidateQueries({ queryKey: ["get", "/api/runs"] });
         const nodeId = options.only ?? options.until;
-        if (nodeId !== undefined) {
+        if (nodeId !== undefined && !options.stay) {
           useUi.getState().keep({ panel: true });
           state.goTo(nodeId, OUTPUT);
         }
@@ -149,7 +149,7 @@ function useStart() {
   );
 
   const runOrAsk = useCallback(
-    async (until?: string) => {
+    async (until?: string, stay?: boolean) => {
       const { flow, definition, pinned } = store.getState();
       const wantsInput = askedOf(definition, mayEdit ? pinned : {}).schema !== null;
       if (lastInput(flow.id) === null) {
@@ -157,21 +157,21 @@ function useStart() {
         const initial = await lastCalled(client, flow.id).catch(() => undefined);
         if (wantsInput || initial !== undefined) return set(flow.id, { asking: { until, initial } });
       }
-      const refusal = await start({ input: lastValue(flow.id), until });
+      const refusal = await start({ input: lastValue(flow.id), until, stay });
       if (refusal !== null) set(flow.id, { asking: { until, refusal } });
     },
     [store, client, set, start, mayEdit],
   );
 
   const runNode = useCallback(
-    async (nodeId: string) => {
+    async (nodeId: string, stay?: boolean) => {
       const { flow, definition } = store.getState();
-      if (!definition.edges.some((edge) => edge.to === nodeId)) return runOrAsk(nodeId);
+      if (!definition.edges.some((edge) => edge.to === nodeId)) return runOrAsk(nodeId, stay);
       set(flow.id, { starting: true, refusal: null });
       try {
         const fromRun = shownOf(useRunStore.getState(), flow.id).runId ?? (await lastEnded(flow.id));
         const input = fromRun === undefined ? lastValue(flow.id) : undefined;
-        const refusal = await start({ only: nodeId, fromRun, input });
+        const refusal = await start({ only: nodeId, fromRun, input, stay });
         if (refusal !== null) set(flow.id, { refusal });
       } catch (refusal) {
         set(flow.id, { starting: false, refusal });

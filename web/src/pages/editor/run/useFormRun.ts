@@ -6,7 +6,7 @@ import { useEditorRun } from "./useEditorRun";
 export function useFormRun(nodeId: string): NodeRun {
   const { runNode, going } = useEditorRun();
   return useMemo(
-    () => ({ label: "Run this node", start: () => void runNode(nodeId), busy: going }),
+    () => ({ label: "Run this node", start: () => void runNode(nodeId, true), busy: going }),
     [runNode, nodeId, going],
   );
 }
