@@ -101,7 +101,7 @@ class PublishIn(Strict):
 
 
 @blueprint.get("/workflows/<flow>/draft")
-@require_role("editor", flow=Workflow, only_database=True)
+@require_role("editor", flow=Workflow)
 @blueprint.response(200, DraftOut)
 def read_draft(flow: Workflow) -> Any:
     """Show the draft of a flow: changes that are not published. Without one, its definition is null."""

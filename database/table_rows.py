@@ -39,7 +39,7 @@ LEFT_OUT = {
     "leases",
     VALUE_ROWS,
     "value_objects",
-    "webhook_listeners",
+    "webhook_listeners",  # they live for minutes
 }
 VALUES = "values"  # the name of large values in reports
 # A trigger deletes these sums if their days are counted later.

@@ -10,7 +10,10 @@ from database import execute
 from database.tables.server_state import OF_ONE_DATABASE
 
 # Tables of the database itself or of its present processes, and SQLite's full-text index.
-NOT_COPIED = ("schema_migration", "server_counters", "leases", "payloads", "agent_memories_fts")
+NOT_COPIED = (
+    "schema_migration", "server_counters", "leases", "payloads", "agent_memories_fts",
+    "webhook_listeners",  # they live for minutes
+)  # fmt: skip
 NUL_TEXT = "a\0b"
 TEXTS = ["plain", "Größe 'x' \\N \\. \t\r\n{{ 1 }} \U0001f600", '{"a": "\\u0000"}', "", "\\x00"]
 NUMBERS = [0, 7, 2**53 + 1, -1, 2**62]
