@@ -114,9 +114,9 @@ fix: .venv/dev.stamp  ## format the Python code, and apply ruff's automatic fixe
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-# mypy and the checks of the browser app use one core each.
+# The checks of the browser app use one core. Meanwhile the tests are compiled, or each of pytest's processes would do it.
 check: .venv/dev.stamp  ## lint, then all tests, including those of generated documents
-	@$(MAKE) --no-print-directory lint $(if $(HAS_WEB),& \
+	@{ $(MAKE) --no-print-directory lint && $(PYTEST) --collect-only -qq >/dev/null; } $(if $(HAS_WEB),& \
 		$(MAKE) --no-print-directory check-web web; web=$$?; wait $$! && exit $$web)
 	@$(MAKE) --no-print-directory test-all
 
@@ -190,7 +190,7 @@ clean:  ## remove everything that other targets created, but never data/
 .venv/dev.stamp: requirements.txt extras/dev.txt | $(BIN)/python
 	@echo "Installing packages for development"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r extras/uv/uv.txt && \
-		$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r extras/dev.txt || \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r extras/dev.txt || \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check -r extras/dev.txt
 	@touch $@ .venv/runtime.stamp
 

@@ -246,6 +246,7 @@ def test_xml_with_a_dtd_is_refused_before_the_dtd_is_parsed(fails, text):
         ("<a>" + "\r\n" * 8_000_000, "no element found"),
     ],
 )
+@pytest.mark.nightly
 def test_large_xml_is_refused_in_limited_time(fails, text, message):
     fails("xml", {"operation": "parse"}, text, message)
 
@@ -317,6 +318,7 @@ def test_the_nesting_of_yaml_aliases_is_limited(fails):
         ("{" + "a, " * 1_000, "the key 'a' occurs twice"),
     ],
 )
+@pytest.mark.nightly
 def test_large_yaml_is_refused_in_limited_time(fails, text, message):
     fails("yaml", {"operation": "parse"}, text, message)
 
@@ -408,12 +410,14 @@ SLOW_MARKDOWN = [
 ]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("part", SLOW_MARKDOWN)
 def test_no_markdown_takes_long(ends, part):
     html = ends("markdown", {}, part * (100_000 // len(part)))
     assert len(html) < 3_000_000
 
 
+@pytest.mark.nightly
 def test_a_markdown_table_does_not_use_quadratic_memory(ends):
     html = ends("markdown", {}, "|a" * 10_000 + "\n" + "|-" * 10_000 + "\n" + "a\n" * 20_000)
     assert len(html) < 10_000_000
@@ -494,6 +498,7 @@ def test_numbers_whose_hashes_collide_take_no_longer_than_others(ends, type_, co
     assert len(ends("join", {"left": items, "right": items, "by": ["a", "b"]}, None, seconds=20)) == 30_000
 
 
+@pytest.mark.nightly
 def test_the_maximum_number_of_items_is_sorted_and_grouped_within_seconds(ends):
     items = [{"a": place * 7919 % 1_000_003, "b": str(place % 1000), "c": [place]} for place in range(MAX_ITEMS)]
     assert ends("sort", {"by": ["-b", "a"]}, items)[0]["b"] == "999"
