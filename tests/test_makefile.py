@@ -115,7 +115,8 @@ def test_an_unknown_extra_is_named_and_nothing_starts(make):
 def test_packages_for_development_are_installed_by_uv(make):
     by_pip, by_uv, tests = make("test")
     assert by_pip == f"{PIP} extras/uv/uv.txt" and tests.startswith("-m pytest")
-    assert by_uv == "uv pip install --quiet --python .venv/bin/python --compile-bytecode --require-hashes -r extras/dev.txt"
+    assert by_uv.startswith("uv pip install --quiet --python .venv/bin/python --compile-bytecode")
+    assert by_uv.endswith("--require-hashes -r extras/dev.txt")
 
 
 def test_packages_for_development_are_installed_by_pip_if_uv_fails(make):
