@@ -88,10 +88,9 @@ test-all: .venv/dev.stamp  ## run all tests, browser tests on a new build
 
 # Suites of everything that a database can make different. Each test has a PostgreSQL database of its own; without the
 # programs of PostgreSQL, this is said and nothing is tested. Slow tests are left out, except those marked `postgres`.
-# Those that kill servers take longest, so they come first; those of agents and the API, which use the same tables by the
-# same statements, run at night.
+# Those that kill servers take longest, so they come first.
 POSTGRES := $(addprefix tests/faults/test_,kills.py stops.py doubts.py threads.py) \
-	tests/database tests/dispatch tests/scheduler $(if $(filter full,$(EXAMPLES)),tests/agents tests/api)
+	tests/database tests/dispatch tests/scheduler tests/agents tests/api
 # Files of these folders that are not about what the database has.
 NOT_POSTGRES := tests/scheduler/test_cron.py $(addprefix tests/agents/test_,hostile_models.py llm.py model_choice.py \
 	model_names.py) $(addprefix tests/api/test_,catalogue.py contract_table.py credential_checks.py description.py \
