@@ -106,6 +106,7 @@ def test_webhooks_are_measured_and_every_call_is_found_in_the_database():
     assert found["targets"].keys() == counted | speed
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @LINUX
 def test_peers_are_measured_in_rounds_and_missing_ones_are_named(tmp_path):
@@ -220,6 +221,7 @@ def test_a_kept_history_is_reused(tmp_path):
     assert second["targets"]["runs_not_counted"]["met"]
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @LINUX
 def test_runs_on_postgres_and_through_workers_are_measured_and_each_is_recorded_once():

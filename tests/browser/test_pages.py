@@ -82,6 +82,7 @@ def empty(server):
     return server.call("POST", "/api/workspaces", {"name": "Quiet"}, headers=server.session())["id"]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("path", PLAIN)
 def test_an_empty_page(page, context, empty, log_in, axe, path):
     log_in(page)

@@ -165,6 +165,7 @@ def check_runs(path):
     assert entries == dict.fromkeys(runs, 1)
 
 
+@pytest.mark.nightly
 @pytest.mark.soak
 def test_each_entry_has_one_run_when_polling_processes_are_killed(serve, effects, seeded, rounds, feed):
     servers = [serve(), serve(WEB_CONCURRENCY=1)]
