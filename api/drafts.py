@@ -49,7 +49,7 @@ class DraftHeadOut(Out):
 
     version = fields.Integer(help="The current version of the flow")
     revision = fields.Integer(help="Counts the changes of the draft; goes into the next PUT")
-    base_version = fields.Integer(allow_none=True, help="The version on which it is based; null: there is no draft")
+    base_version = fields.Integer(allow_none=True, help="The version on which it is based; null without a draft")
     changed_by = fields.String(allow_none=True, help="Who changed, discarded or published it last")
     changed_by_name = fields.String(allow_none=True)
     changed_at = Time(allow_none=True)

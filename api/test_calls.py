@@ -160,7 +160,7 @@ def fire_test(flow: str, path: str) -> Response:
 
 
 def _find_webhooks(plan: Plan) -> list[PlannedNode]:
-    """Return the webhook nodes that a call can start, also those that only pinned nodes would need."""
+    """Return the webhook nodes that a call can start, including those that only pinned nodes depend on."""
     nodes = (node for node in (*plan.nodes, *plan.left_out) if node.type == "webhook" and "path" in node.config.static)
     return [node for node in nodes if not node.disabled and node.pinned is None]
 

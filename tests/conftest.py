@@ -50,7 +50,7 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def pytest_collection_modifyitems(items):
-    """Skip tests of a night if not all examples are tried, and on PostgreSQL those that are about SQLite alone."""
+    """Skip nightly tests unless all examples are tried, and on PostgreSQL the tests of SQLite alone."""
     from properties import tries_all  # a plugin: pytest imports it first
 
     for item in () if tries_all() else items:

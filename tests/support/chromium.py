@@ -31,7 +31,7 @@ def find_executable():
 def missing_requirement():
     """Return the reason why browser tests cannot run here, or None."""
     if find_executable() is None:
-        return "there is no Chromium; on Debian: apt install chromium-headless-shell"
+        return "Chromium is not installed; on Debian: apt install chromium-headless-shell"
     if not DIST.exists():
         return "the browser app is not built: make web"
     if not AXE.exists():

@@ -2199,7 +2199,7 @@ export interface components {
             version: number;
             /** @description Counts the changes of the draft; goes into the next PUT */
             revision: number;
-            /** @description The version on which it is based; null: there is no draft */
+            /** @description The version on which it is based; null without a draft */
             base_version: number | null;
             /** @description Who changed, discarded or published it last */
             changed_by: string | null;
@@ -2225,7 +2225,7 @@ export interface components {
             version: number;
             /** @description Counts the changes of the draft; goes into the next PUT */
             revision: number;
-            /** @description The version on which it is based; null: there is no draft */
+            /** @description The version on which it is based; null without a draft */
             base_version: number | null;
             /** @description Who changed, discarded or published it last */
             changed_by: string | null;
@@ -2273,7 +2273,7 @@ export interface components {
             version: number;
             /** @description Counts the changes of the draft; goes into the next PUT */
             revision: number;
-            /** @description The version on which it is based; null: there is no draft */
+            /** @description The version on which it is based; null without a draft */
             base_version: number | null;
             /** @description Who changed, discarded or published it last */
             changed_by: string | null;

@@ -61,7 +61,7 @@ function keysOf(value: Json | undefined): [string, Json][] {
   return kindOf(value) === "object" ? Object.entries(value as Record<string, Json>) : [];
 }
 
-/** Return the completions at the end of `before`; null if nothing is known. `names` are those that the node gives. */
+/** Return the completions at the end of `before`; null if nothing is known. `names` are the names that the node provides. */
 export function completePython(
   before: string,
   names: readonly string[],
