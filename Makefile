@@ -114,9 +114,12 @@ fix: .venv/dev.stamp  ## format the Python code, and apply ruff's automatic fixe
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+# What collecting prints matters only if it fails.
+collected = { listed=$$($(PYTEST) --collect-only -qq) || { echo "$$listed" | tail -60; false; }; }
+
 # The checks of the browser app use one core. Meanwhile the tests are compiled, or each of pytest's processes would do it.
 check: .venv/dev.stamp  ## lint, then all tests, including those of generated documents
-	@{ $(MAKE) --no-print-directory lint && $(PYTEST) --collect-only -qq >/dev/null; } $(if $(HAS_WEB),& \
+	@{ $(MAKE) --no-print-directory lint && $(collected); } $(if $(HAS_WEB),& \
 		$(MAKE) --no-print-directory check-web web; web=$$?; wait $$! && exit $$web)
 	@$(MAKE) --no-print-directory test-all
 

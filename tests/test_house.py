@@ -106,6 +106,12 @@ def test_the_root_has_few_entries():
     assert len(entries) <= MAX_ROOT, sorted(entries)
 
 
+def test_names_of_test_files_are_unique():
+    """Pytest imports a test file by its name alone, so two of one name cannot be collected together."""
+    names = Counter(name for path in TESTS if (name := Path(path).name).startswith("test_"))
+    assert not [name for name, count in names.items() if count > 1]
+
+
 def test_a_test_that_runs_on_sqlite_alone_says_why():
     """Where the tests run on PostgreSQL, it is skipped with this reason."""
     texts = {path: (ROOT / path).read_text(encoding="utf-8") for path in TESTS}
