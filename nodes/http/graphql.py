@@ -28,7 +28,7 @@ class GraphQL(Node):
     type = "graphql"
     category = "integration"
     title = "GraphQL"
-    icon = "brand-graphql"
+    icon = "affiliate"
     also = ("gql", "query", "api")
     pure = False
     examples = (

@@ -19,6 +19,7 @@ from nodes.fields import LANGUAGES, setting
 
 ENTRIES = {entry["type"]: entry for entry in catalogue()}
 TYPES = sorted(REGISTRY)
+WEB = Path(__file__).parents[2] / "web" / "src"
 
 
 def field_of(type_, key):
@@ -100,6 +101,13 @@ def test_a_choice_without_labels_or_a_property_without_a_title_would_be_found():
 @for_each("type_", TYPES)
 def test_an_icon_has_a_valid_name(type_):
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", ENTRIES[type_]["icon"])
+
+
+def test_each_type_has_an_icon_of_its_own_which_the_app_has():
+    icons = [ENTRIES[type_]["icon"] for type_ in TYPES]
+    assert len(set(icons)) == len(icons)
+    shown = set(re.findall(r"^  Icon(\w+),$", (WEB / "ui" / "nodeIcons.ts").read_text("utf-8"), re.MULTILINE))
+    assert {"".join(word.capitalize() for word in icon.split("-")) for icon in icons} <= shown
 
 
 def test_every_category_has_a_label_and_an_icon():
