@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from definition.diff import ANNOTATIONS, get_annotations
 from models import WorkflowVersion
 
 MAX_CHARACTERS = 4_000_000  # of definitions compared for a page; older versions get no summary
@@ -57,6 +58,9 @@ def compare(before: dict[str, Any], now: dict[str, Any]) -> str:
         changes.append("edges changed")
     if (before.get("settings") or None) != (now.get("settings") or None):
         changes.append("settings changed")
+    changes += [
+        f"{name} changed" for name in ANNOTATIONS if get_annotations(before, name) != get_annotations(now, name)
+    ]
     moved = any(id_ in old and node != old[id_] for id_, node in new.items())
     return "; ".join(changes) or ("nodes moved" if moved else "formatting changed")
 

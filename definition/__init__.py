@@ -11,12 +11,14 @@ from typing import Any
 
 from errors import DefinitionError, Issue
 
+from .annotations import check_annotations
 from .builder import build_nodes, check_edges, get_schema
 from .credential_usage import ERROR_FLOW, Use, check_uses, find_credentials, find_workflows
 from .diff import count_differences
 from .execution_plan import Config, Pin, Plan, PlannedNode, Retry, Settings
 from .node_graph import Edge, Graph, Issues, build_graph, report_unknown_keys
 from .outline import Outline, outline_nodes, sketch
+from .schema import DEFINITION
 from .settings import read_settings
 from .subplan import find_sources, find_unconnected, select_one, select_part
 
@@ -26,6 +28,8 @@ __all__ = [
     "get_schema", "graph", "outline_nodes", "plan", "plan_draft", "plan_one", "plan_part",
     "select_one", "select_part", "sketch",
 ]  # fmt: skip
+
+KEYS = tuple(DEFINITION["properties"])
 
 
 def plan(definition: Any, max_nodes: int = 20_000) -> Plan:
@@ -109,7 +113,8 @@ def _read(definition: Any, max_nodes: int) -> tuple[Plan | None, Graph | None, I
     if not shape.nodes:
         issues.add("nodes", "a flow needs at least one node")
     settings = read_settings(definition.get("settings"), issues)
-    report_unknown_keys(definition, ("nodes", "edges", "settings"), "", issues)
+    report_unknown_keys(definition, KEYS, "", issues)
+    check_annotations(definition, shape.nodes, issues)
     nodes = build_nodes(shape, issues)
     return (Plan(nodes, settings) if len(nodes) == len(shape.nodes) else None), shape, issues
 
@@ -117,10 +122,13 @@ def _read(definition: Any, max_nodes: int) -> tuple[Plan | None, Graph | None, I
 def graph(definition: Any, max_nodes: int = 20_000) -> Graph:
     """Return the ids and edges of a draft.
 
-    Raises: DefinitionError if ids or edges are malformed, duplicate or dangling, or the edges form a cycle.
+    Raises: DefinitionError if ids or edges are malformed, duplicate or dangling, or the edges form a cycle; or if notes
+        or groups are malformed.
     """
     issues = Issues()
     shape = build_graph(definition, issues, max_nodes)
-    if shape is None:
+    if shape is not None:
+        check_annotations(definition, shape.nodes, issues)
+    if shape is None or issues:
         raise DefinitionError(issues)
     return shape

@@ -31,6 +31,17 @@ def _pair(edge: dict[str, Any]) -> dict[str, Any]:
     return {"nodes": [START, {"id": "end", "type": "noop"}], "edges": [edge]}
 
 
+def _noted(**note: Any) -> dict[str, Any]:
+    """Return an example with a note, which has no effect."""
+    return _run({"nodes": [START], "notes": [{"id": "why", **note}]}, 1, 1)
+
+
+def _grouped(**group: Any) -> dict[str, Any]:
+    """Return an example with a group of two nodes, which has no effect."""
+    flow = _flow(_set("read", {"sum": 20}), _set("tax", {"tax": "{{ input.sum * 0.25 }}"}))
+    return _run({**flow, "groups": [{"id": "prepare", "nodes": ["read", "tax"], **group}]}, None, {"tax": 5.0})
+
+
 ORDERS = [{"sum": 10}, {"sum": 20}]
 _HTTP: dict[str, Any] = {"id": "call", "type": "http", "config": {"url": "https://api.example.com/orders"}}
 _STOP = {"id": "check", "type": "stop", "config": {"message": "No stock"}}
@@ -51,6 +62,8 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
             {"name": "Ada"},
             {"text": "Hi, Ada"},
         ),
+        "notes": _noted(text="# Orders\n\nOne call for each order, see the [handbook](https://example.com/orders)."),
+        "groups": _grouped(name="Prepare the order"),
     },
     "WorkflowNode": {
         "id": _run(
@@ -161,5 +174,20 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
             {"net": 100},
             {"gross": 150.0},
         ),
+    },
+    "WorkflowNote": {
+        "id": _noted(),
+        "text": _noted(text="Ask **sales** before changing this."),
+        "position": _noted(text="Why", position={"x": 0, "y": -200}),
+        "width": _noted(text="A wide note", width=480),
+        "height": _noted(text="A high note", height=320),
+        "color": _noted(text="Careful", color="red"),
+    },
+    "WorkflowGroup": {
+        "id": _grouped(),
+        "name": _grouped(name="Prepare"),
+        "nodes": _grouped(),
+        "folded": _grouped(name="Prepare", folded=True),
+        "color": _grouped(color="green"),
     },
 }

@@ -39,6 +39,10 @@ def _id(description: str) -> dict[str, Any]:
 NULL = {"type": "null"}
 OPTIONAL_NUMBER, OPTIONAL_TEXT = ["number", "null"], ["string", "null"]
 
+MAX_NOTES, MAX_NOTE, MAX_GROUPS = 200, 5_000, 200
+MAX_COORDINATE = 1_000_000  # of a note on the canvas
+COLORS = ["yellow", "blue", "green", "red", "violet", "gray"]
+
 POSITION: dict[str, Any] = {
     "type": "object",
     "properties": {"x": _field("number", "Pixels from the left"), "y": _field("number", "Pixels from the top")},
@@ -124,8 +128,32 @@ SETTINGS = _object(
         additionalProperties={}, default={},
     ),
 )  # fmt: skip
+NOTE = _object(
+    ("id",),
+    id=_id("Name of the note, unique among the notes of the flow"),
+    text=_field(
+        "string",
+        "Text in limited Markdown: headings, lists, `**bold**`, `*italic*`, code and links. HTML is shown as text",
+        maxLength=MAX_NOTE,
+    ),
+    position=_any_of("Position in the editor", _ref("WorkflowPosition"), NULL),
+    width=_field("number", "Width in pixels", minimum=80, maximum=2_000, default=240),
+    height=_field("number", "Height in pixels", minimum=40, maximum=2_000, default=160),
+    color=_field("string", "Color of the paper", enum=COLORS, default="yellow"),
+)
+GROUP = _object(
+    ("id", "nodes"),
+    id=_id("Name of the group, unique among the groups of the flow"),
+    name=_field("string", "Title of the frame; default: the id", maxLength=MAX_NAME),
+    nodes=_field(
+        "array", "Ids of the nodes within the frame; a node is in one group at most", items={"type": "string"},
+        minItems=1,
+    ),
+    folded=_field("boolean", "If true, the editor shows the group as one card", default=False),
+    color=_field("string", "Color of the frame", enum=["gray", *COLORS[:-1]], default="gray"),
+)  # fmt: skip
 DEFINITION: dict[str, Any] = {
-    "description": "Definition of a flow: nodes, the edges between them, and settings",
+    "description": "Definition of a flow: nodes, the edges between them, settings, and notes and groups for readers",
     **_object(
         nodes=_field(
             "array", "Steps of the flow, in any order; at most `HEADRACE_MAX_NODES`", items=_ref("WorkflowNode")
@@ -135,6 +163,14 @@ DEFINITION: dict[str, Any] = {
             items={"anyOf": [_ref("WorkflowEdge"), _ref("WorkflowShortEdge")]},
         ),
         settings=_any_of("Settings of the flow as a whole", _ref("WorkflowSettings"), NULL),
+        notes=_any_of(
+            f"Notes on the canvas, at most {MAX_NOTES}; the engine ignores them",
+            {"type": "array", "items": _ref("WorkflowNote"), "maxItems": MAX_NOTES}, NULL,
+        ),
+        groups=_any_of(
+            f"Named frames around nodes, at most {MAX_GROUPS}; the engine ignores them",
+            {"type": "array", "items": _ref("WorkflowGroup"), "maxItems": MAX_GROUPS}, NULL,
+        ),
     ),
 }  # fmt: skip
 
@@ -146,6 +182,8 @@ COMPONENTS: dict[str, dict[str, Any]] = {
     "WorkflowEdge": EDGE,
     "WorkflowShortEdge": SHORT_EDGE,
     "WorkflowSettings": SETTINGS,
+    "WorkflowNote": NOTE,
+    "WorkflowGroup": GROUP,
 }
 
 

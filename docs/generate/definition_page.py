@@ -22,7 +22,7 @@ HEAD = f"""\
 
 Generated from the schema by `make docs`; change it there.
 
-A flow is a JSON object: nodes, the edges between them, and settings. The editor shows it under *JSON*; the API takes
+A flow is a JSON object: nodes, the edges between them, settings, and notes and groups for readers. The editor shows it under *JSON*; the API takes
 it as `definition` (an object) or `definition_json` (text). Its schema is `WorkflowDefinition` in `GET /api/openapi.json`. Only the `id` and the `type` of each node are required.
 
 ```json
@@ -44,6 +44,7 @@ Checks of the server:
 | ids are names of letters, digits and `_`, unique, of at most {MAX_ID} characters | checked | checked |
 | edges connect existing nodes, without duplicates and cycles | checked | checked |
 | types, config, branches and expressions are valid; no key is unknown; names have up to {MAX_NAME} characters | | checked |
+| notes and groups are complete, their ids are unique, and groups contain existing nodes | checked | checked |
 | the definition has at most `HEADRACE_MAX_DEFINITION_BYTES` bytes and `HEADRACE_MAX_NODES` nodes | checked | checked |
 
 Each error is a 400 that names the node, edge or field; `POST /api/workflows/validate` and `python
@@ -71,6 +72,15 @@ TITLES = {
     "WorkflowSettings": (
         "`settings`",
         "Settings of the whole flow. [runs.md](runs.md) describes limits and error flows.",
+    ),
+    "WorkflowNote": (
+        "A note",
+        "Text on the canvas for readers of the flow. Runs do not read notes. For a remark on one node, use its own `notes`.",
+    ),
+    "WorkflowGroup": (
+        "A group",
+        "A named frame around nodes, which the editor can fold into one card. It follows its nodes, so it has no position. "
+        "It is part of the definition, not of a browser, so that everybody sees the flow as its author arranged it, in every version.",
     ),
 }
 

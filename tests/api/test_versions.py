@@ -34,6 +34,8 @@ def test_edges_are_the_same_however_they_are_written_and_in_whatever_order():
     whole = {"nodes": nodes, "edges": [{"from": "b", "to": "c", "branch": "yes"}, {"from": "a", "to": "b"}]}
     assert version_summaries.compare(short, whole) == "formatting changed"
     assert version_summaries.compare(short, {"nodes": nodes, "edges": whole["edges"][1:]}) == "edges changed"
+    noted = {**whole, "notes": [{"id": "n", "text": "Why"}], "groups": "of an old draft"}
+    assert version_summaries.compare(short, noted) == "notes changed"
 
 
 @pytest.fixture

@@ -1575,7 +1575,7 @@ export interface components {
             /** @description Next page number. */
             next_page?: number;
         };
-        /** @description Definition of a flow: nodes, the edges between them, and settings */
+        /** @description Definition of a flow: nodes, the edges between them, settings, and notes and groups for readers */
         WorkflowDefinition: {
             /** @description Steps of the flow, in any order; at most `HEADRACE_MAX_NODES` */
             nodes?: components["schemas"]["WorkflowNode"][];
@@ -1583,6 +1583,10 @@ export interface components {
             edges?: (components["schemas"]["WorkflowEdge"] | components["schemas"]["WorkflowShortEdge"])[];
             /** @description Settings of the flow as a whole */
             settings?: components["schemas"]["WorkflowSettings"] | null;
+            /** @description Notes on the canvas, at most 200; the engine ignores them */
+            notes?: components["schemas"]["WorkflowNote"][] | null;
+            /** @description Named frames around nodes, at most 200; the engine ignores them */
+            groups?: components["schemas"]["WorkflowGroup"][] | null;
         };
         WorkflowNode: {
             /** @description Name of the node in edges and expressions, unique in the flow: letters, digits and `_`, not starting with a digit */
@@ -1686,6 +1690,49 @@ export interface components {
             vars?: {
                 [key: string]: unknown;
             };
+        };
+        WorkflowNote: {
+            /** @description Name of the note, unique among the notes of the flow */
+            id: string;
+            /** @description Text in limited Markdown: headings, lists, `**bold**`, `*italic*`, code and links. HTML is shown as text */
+            text?: string;
+            /** @description Position in the editor */
+            position?: components["schemas"]["WorkflowPosition"] | null;
+            /**
+             * @description Width in pixels
+             * @default 240
+             */
+            width?: number;
+            /**
+             * @description Height in pixels
+             * @default 160
+             */
+            height?: number;
+            /**
+             * @description Color of the paper
+             * @default yellow
+             * @enum {string}
+             */
+            color?: "yellow" | "blue" | "green" | "red" | "violet" | "gray";
+        };
+        WorkflowGroup: {
+            /** @description Name of the group, unique among the groups of the flow */
+            id: string;
+            /** @description Title of the frame; default: the id */
+            name?: string;
+            /** @description Ids of the nodes within the frame; a node is in one group at most */
+            nodes: string[];
+            /**
+             * @description If true, the editor shows the group as one card
+             * @default false
+             */
+            folded?: boolean;
+            /**
+             * @description Color of the frame
+             * @default gray
+             * @enum {string}
+             */
+            color?: "gray" | "yellow" | "blue" | "green" | "red" | "violet";
         };
         Login: {
             email: string;
