@@ -93,7 +93,9 @@ class RunItemOut(RunOut):
     output = Json(allow_none=True, help="Omitted with `brief`, like `input`", optional=True)
 
 
-SEARCH_RUNS = "The beginning of a run's id (`run_01…`), or letters of the flow's name or of the error"
+SEARCH_RUNS = (
+    "The beginning of a run's id (`run_01…`) or its last six characters, or letters of the flow's name or of the error"
+)
 
 
 class RunArgs(PageArgs):

@@ -76,6 +76,8 @@ CLOSE_RUNNING_STEPS = (
 MAX_FAILURE_TEXT = 10_000  # characters of the log entry about a failure
 # The beginning of an id, as pasted into a search.
 ID_BEGINS = re.compile(r"run_[0-7][0-9A-HJKMNP-TV-Z]{0,25}\Z", re.ASCII | re.IGNORECASE)
+# Its last six characters, as the app shows them.
+ID_ENDS = re.compile(r"[0-9A-HJKMNP-TV-Z]{6}\Z", re.ASCII | re.IGNORECASE)
 AFTER_ALL = "~"  # sorts after every character of an id
 # Waiting for a person, at a node of a type to be appended or by an agent; not for a time, a run or another system.
 ASKS_PEOPLE = (
@@ -90,8 +92,9 @@ RunState: TypeAlias = tuple[str, str | None]  # the status, and for what a pendi
 class RunFilters(NamedTuple):
     """Runs of a workspace. `since` and `until` compare the time of acceptance, in milliseconds.
 
-    `search` is the beginning of an id, else text in the flow's name or the error. `asking`: runs that wait for people,
-    at a node of one of these types or by an agent. `unsigned`: searches the text without the signatures of links.
+    `search` is the beginning of an id, else text in the flow's name or the error, or the last six characters of an id.
+    `asking`: runs that wait for people, at a node of one of these types or by an agent. `unsigned`: searches the text
+    without the signatures of links.
     """
 
     workspace_id: str
@@ -134,6 +137,14 @@ class RunFilters(NamedTuple):
         unfinished = [f"status = '{name}'{of_trigger}" for name in UNFINISHED if name in wanted]
         ended = [name for name in ENDED if name in wanted]
         return unfinished + [f"status = '{name}' AND triggered_by = '{one}'" for name in ended for one in triggers]
+
+
+def _match_text(search: str | None, unsigned: bool) -> Match | None:
+    """Return the condition that a run has this text in its name or error, or that its id ends with it."""
+    match = Match.letters(search, "workflow_name", "error_text", unsigned=unsigned)
+    if match is None or search is None or not ID_ENDS.match(search):
+        return match
+    return Match(f"({match.sql} OR id LIKE ?)", (*match.params, f"%{search.upper()}"))
 
 
 def _no_lease(runs: str, silent: bool) -> tuple[str, tuple[Any, ...]]:
@@ -298,7 +309,7 @@ class Run(Timed, Base):
         cancelled, asking = filters.cancelled, filters.asking
         match = Match.all_of(
             None if cancelled is None else Match(f"cancelled = {cancelled:d}", ()),
-            Match.letters(search, "workflow_name", "error_text", unsigned=filters.unsigned),
+            _match_text(search, filters.unsigned),
             None if asking is None else Match(ASKS_PEOPLE.format(", ".join("?" * len(asking))), tuple(asking)),
         )
         return Rows(cls, given, filters.arms(), (lowest, end), match)

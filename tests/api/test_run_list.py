@@ -137,6 +137,13 @@ def test_a_run_is_found_by_the_beginning_of_its_id(owner, record, list_ids):
     assert list_ids(search=made[1], until="2001-01-01") == list_ids(search=made[1], since="9999-01-01") == []
 
 
+def test_a_run_is_found_by_the_last_six_characters_of_its_id(record, list_ids):
+    made, named = record(), record(name="Letters ABC123")
+    assert list_ids(search=made[-6:]) == [made] == list_ids(search=made[-6:].lower())
+    assert list_ids(search="ABC123") == [named]
+    assert list_ids(search=made[-7:]) == list_ids(search=made[-5:]) == []
+
+
 def test_runs_are_found_by_letters_of_the_flow_or_the_error(record, list_ids):
     orders, failed, other = record(name="New orders"), record("failed", error_text="100% lost_it"), record(name="Odd")
     assert list_ids(search="ORDER") == [orders]

@@ -4665,7 +4665,7 @@ export interface operations {
                 error_kind?: string | null;
                 /** @description Only runs that wait for a person's answer */
                 waiting?: boolean;
-                /** @description The beginning of a run's id (`run_01…`), or letters of the flow's name or of the error */
+                /** @description The beginning of a run's id (`run_01…`) or its last six characters, or letters of the flow's name or of the error */
                 search?: string | null;
                 /** @description Omit input and output */
                 brief?: boolean;
