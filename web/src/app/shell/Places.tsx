@@ -18,14 +18,14 @@ import { Link, useLocation } from "wouter";
 import { type Role, useSession } from "../session";
 import { useWaitingCount } from "../waiting";
 
-interface Place {
+export interface Place {
   path: string;
   label: string;
   icon: typeof IconRoute;
   role?: Role;
 }
 
-const PLACES: Place[] = [
+export const PLACES: Place[] = [
   { path: "/", label: "Dashboard", icon: IconLayoutDashboard },
   { path: "/flows", label: "Flows", icon: IconRoute },
   { path: "/templates", label: "Templates", icon: IconTemplate },
@@ -35,7 +35,7 @@ const PLACES: Place[] = [
   { path: "/logs", label: "Logs", icon: IconListDetails },
 ];
 
-const WORKSPACE: Place[] = [
+export const WORKSPACE: Place[] = [
   { path: "/credentials", label: "Credentials", icon: IconShieldLock },
   { path: "/files", label: "Files", icon: IconFiles },
   { path: "/members", label: "Members", icon: IconUsers },

@@ -1,8 +1,9 @@
 /** The frame of every page: navigation, workspace and user menu. */
-import { AppShell, Burger, Group, ScrollArea, Text, UnstyledButton } from "@mantine/core";
+import { AppShell, Box, Burger, Group, ScrollArea, Text, UnstyledButton } from "@mantine/core";
 import { useDisclosure, useMediaQuery } from "@mantine/hooks";
 import { type ReactNode, useEffect } from "react";
 import { Link, useLocation, useRoute } from "wouter";
+import { PaletteButton, usePalette } from "../commands/PaletteButton";
 import mark from "../mark.svg";
 import { Places } from "./Places";
 import { ServerAway } from "./ServerAway";
@@ -22,6 +23,7 @@ export function Shell({ children }: { children: ReactNode }) {
   const [opened, { toggle, close }] = useDisclosure();
   const [here] = useLocation();
   const compact = useCompact();
+  const { open, palette } = usePalette();
   // biome-ignore lint/correctness/useExhaustiveDependencies: opening a page closes the menu of a phone
   useEffect(close, [here]);
   return (
@@ -43,6 +45,9 @@ export function Shell({ children }: { children: ReactNode }) {
             aria-label={opened ? "Close menu" : "Open menu"}
           />
           <Wordmark compact={false} />
+          <Box ml="auto">
+            <PaletteButton compact onClick={open} />
+          </Box>
         </Group>
       </AppShell.Header>
       <AppShell.Navbar p={compact ? 8 : "sm"} bg="var(--card)" aria-label="Main">
@@ -51,6 +56,9 @@ export function Shell({ children }: { children: ReactNode }) {
         </AppShell.Section>
         <AppShell.Section mb="sm">
           <WorkspaceMenu compact={compact} />
+        </AppShell.Section>
+        <AppShell.Section mb="sm" visibleFrom="sm">
+          <PaletteButton compact={compact} onClick={open} />
         </AppShell.Section>
         <AppShell.Section grow component={ScrollArea} type="auto">
           <Places compact={compact} onGo={close} />
@@ -67,6 +75,7 @@ export function Shell({ children }: { children: ReactNode }) {
           {children}
         </div>
       </AppShell.Main>
+      {palette}
     </AppShell>
   );
 }

@@ -31,6 +31,7 @@ import { SaverProvider, useKeptPins, useNewSaver, useWatching } from "./saving/u
 import { type EditorStore, makeStore, type ServerFlow } from "./store";
 import { CLOSED, useUi } from "./ui";
 import { useClipboard } from "./useClipboard";
+import { useEditorCommands } from "./useEditorCommands";
 import { useKeptFocus } from "./useKeptFocus";
 import { useKeys } from "./useKeys";
 
@@ -60,6 +61,7 @@ function Watchers() {
   useKeys();
   useClipboard();
   useKeptFocus();
+  useEditorCommands();
   return null;
 }
 

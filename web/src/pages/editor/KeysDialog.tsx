@@ -1,7 +1,10 @@
-import { Group, Kbd, Modal, Table, Text } from "@mantine/core";
+import { Modal } from "@mantine/core";
+import { PALETTE_KEY } from "@/app/commands/keys";
+import { type Keys, KeysTable } from "@/ui/KeysTable";
 import { useUi } from "./ui";
 
-const KEYS: [string, string][] = [
+const KEYS: Keys = [
+  [PALETTE_KEY, "Search nodes, flows, runs, pages and actions"],
   ["Arrows", "Go to the previous, next, upper or lower node"],
   ["Enter", "Open the node"],
   ["/ or Tab or double click", "Add a node"],
@@ -18,6 +21,7 @@ const KEYS: [string, string][] = [
   ["Ctrl + S", "Publish the draft; save a version of an inactive flow"],
   ["Ctrl + Enter", "Run"],
   ["Ctrl + Shift + Enter", "Run only the selected node"],
+  ["Alt + Enter", "In an expression: edit it in full screen"],
   ["Escape", "Leave a field; on the canvas: clear the selection"],
   ["?", "Show keyboard shortcuts"],
 ];
@@ -31,22 +35,7 @@ export function KeysDialog() {
       title="Keyboard shortcuts"
       size="lg"
     >
-      <Table>
-        <Table.Tbody>
-          {KEYS.map(([keys, what]) => (
-            <Table.Tr key={keys}>
-              <Table.Td>
-                <Group gap={4}>
-                  <Kbd>{keys}</Kbd>
-                </Group>
-              </Table.Td>
-              <Table.Td>
-                <Text size="sm">{what}</Text>
-              </Table.Td>
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
+      <KeysTable keys={KEYS} />
     </Modal>
   );
 }

@@ -63,7 +63,7 @@ function walk(store: EditorStore, direction: Direction): void {
 }
 
 /** Open the node list beside the selected node, or in the middle of the canvas. */
-function openPalette(store: EditorStore): void {
+export function openPalette(store: EditorStore): void {
   if (store.getState().readOnly) return;
   const box = document.querySelector(".react-flow__node.selected")?.getBoundingClientRect();
   const canvas = document.querySelector(".react-flow")?.getBoundingClientRect();

@@ -3,6 +3,8 @@ import { useMediaQuery } from "@mantine/hooks";
 import { useMemo } from "react";
 import { Link } from "wouter";
 import { ApiError } from "@/api/client";
+import { asRecentRun } from "@/app/commands/items";
+import { useVisited } from "@/app/commands/useVisited";
 import { LogLines } from "@/runs/LogLines";
 import { failedNode, type NodeState } from "@/runs/states";
 import { type Run, useRun, useRunLogs, useRunSteps } from "@/runs/useRun";
@@ -20,6 +22,7 @@ export default function RunPage({ id }: { id: string }) {
   const chosen = useChosen(run, steps.states);
   const narrow = useMediaQuery("(max-width: 62em)", undefined, { getInitialValueInEffect: false }) ?? false;
   const problem: unknown = error;
+  useVisited(run === undefined ? null : asRecentRun(run));
 
   if (run === undefined && problem instanceof ApiError && problem.status === 404) {
     const all = (

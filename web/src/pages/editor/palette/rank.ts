@@ -2,6 +2,7 @@
 import type { NodeType } from "@/api/catalogue";
 import type { Schemas } from "@/api/client";
 import type { FlowNode } from "@/definition/types";
+import { isSpread, scoreIn, wordsOf } from "@/ui/match";
 import type { NewNode } from "../changes";
 
 export type Preset = Schemas["PresetOut"];
@@ -52,23 +53,6 @@ export function entryOfPreset(preset: Preset, find: (type: string) => NodeType |
   };
 }
 
-/** Return true if the letters occur in the text in this order. */
-function isSpread(letters: string, text: string): boolean {
-  let at = 0;
-  for (const letter of letters) {
-    at = text.indexOf(letter, at) + 1;
-    if (at === 0) return false;
-  }
-  return true;
-}
-
-function scoreIn(word: string, text: string, whole: number): number {
-  if (text === word) return whole;
-  if (text.startsWith(word)) return whole * 0.8;
-  if (text.split(/[^a-z0-9]+/).some((part) => part.startsWith(word))) return whole * 0.6;
-  return text.includes(word) ? whole * 0.35 : 0;
-}
-
 /** Return how well an entry matches a word; 0 for no match. */
 function scoreOf(entry: Entry, word: string): number {
   const name = entry.name.toLowerCase();
@@ -85,7 +69,7 @@ function scoreOf(entry: Entry, word: string): number {
 
 /** Return the entries that match every word, best first; without a search, all in their own order. */
 export function ranked(entries: readonly Entry[], search: string): Entry[] {
-  const words = search.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = wordsOf(search);
   if (words.length === 0) return [...entries];
   return entries
     .map((entry) => {

@@ -1,0 +1,84 @@
+"""Finding things: the command palette of every page, by keyboard and on a phone."""
+
+from playwright.sync_api import expect
+from world import chain, node
+
+PHONE = {"width": 390, "height": 844}
+
+
+def palette(page):
+    """Open the command palette by its key. Return its search field."""
+    page.keyboard.press("Control+k")
+    return page.get_by_role("combobox", name="Search and commands")
+
+
+def active(page):
+    """Return the option that Enter would choose."""
+    return page.get_by_role("dialog", name="Search and commands").get_by_role("option", selected=True)
+
+
+def test_the_palette_finds_flows_runs_nodes_and_actions_by_keyboard(page, server, log_in, axe):
+    flow_id = server.add_flow(chain(node("start", "manual"), node("sign", name="Sign the order")), "Zebra")
+    run = server.run(flow_id, wait=10)
+    log_in(page)
+    page.goto("/runs")
+    expect(page.get_by_role("heading", name="Runs", level=1)).to_be_visible()
+
+    # A flow by letters of its name, found by the server.
+    palette(page).fill("zeb")
+    expect(active(page)).to_contain_text("Zebra")
+    axe(page)
+    page.keyboard.press("Enter")
+    expect(page.locator(".react-flow__node")).to_have_count(2)
+
+    # A node of the open flow: selected, with the focus on it.
+    palette(page).fill("sign")
+    expect(active(page)).to_contain_text("Nodes of this flow")
+    page.keyboard.press("Enter")
+    expect(page.locator(".react-flow__node.selected[data-id=sign]")).to_be_focused()
+
+    # A node type: added after the selected node.
+    palette(page).fill("wait")
+    expect(active(page)).to_contain_text("Add a node")
+    page.keyboard.press("Enter")
+    expect(page.locator(".react-flow__node")).to_have_count(3)
+
+    # Escape closes it and gives the focus back.
+    palette(page).fill("nothing like this")
+    expect(page.get_by_text("Nothing matches “nothing like this”.")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.locator(".react-flow__node.selected")).to_be_focused()
+
+    # A run by its id; an id that no run has.
+    palette(page).fill(run["id"][:-2] + ("00" if run["id"][-2:] != "00" else "11"))
+    expect(page.get_by_text("This workspace has no run with the id")).to_be_visible()
+    page.get_by_role("combobox", name="Search and commands").fill(run["id"])
+    expect(active(page)).to_contain_text("Zebra")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{server.url}/runs/{run['id']}")
+
+    # Without a search, what was opened last comes first; arrows move.
+    palette(page)
+    expect(active(page)).to_contain_text("Zebra")
+    page.keyboard.press("ArrowDown")
+    expect(active(page)).not_to_contain_text("Zebra")
+    page.keyboard.press("Escape")
+
+    # An action.
+    palette(page).fill("dark")
+    page.keyboard.press("Enter")
+    expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", "dark")
+
+
+def test_the_palette_is_opened_by_a_button_on_a_phone(new_context, server, log_in, axe):
+    page = new_context(viewport=PHONE).new_page()
+    log_in(page)
+    page.goto("/")
+    loaded = page.evaluate("performance.getEntriesByType('resource').map((one) => one.name).join()")
+    assert "CommandPalette" not in loaded, "the palette's code is part of the first load"
+    page.get_by_role("banner").get_by_role("button", name="Search and commands").click()
+    page.get_by_role("combobox", name="Search and commands").fill("audit")
+    axe(page)
+    page.get_by_role("option", name="Audit log").click()
+    expect(page.get_by_role("heading", name="Audit log", level=1)).to_be_visible()

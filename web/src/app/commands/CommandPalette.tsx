@@ -1,0 +1,269 @@
+import { Highlight, Kbd, Loader, Modal, Text, TextInput, VisuallyHidden } from "@mantine/core";
+import { useDebouncedValue } from "@mantine/hooks";
+import { IconSearch } from "@tabler/icons-react";
+import { type KeyboardEvent, useCallback, useEffect, useId, useMemo, useRef, useState } from "react";
+import { useLocation } from "wouter";
+import { type Keys, KeysTable } from "@/ui/KeysTable";
+import { messageOf } from "@/ui/states";
+import { useSession } from "../session";
+import { type Command, providedCommands } from "./commands";
+import classes from "./commands.module.css";
+import { pathOf, recentCommands } from "./items";
+import { PALETTE_KEY } from "./keys";
+import { ranked, type Section, sections } from "./ranking";
+import { recentItems, remember } from "./recent";
+import { useAppCommands } from "./useAppCommands";
+import { type Found, useFound } from "./useFound";
+
+/** The keyboard shortcuts outside of the editor, which has a list of its own. */
+const APP_KEYS: Keys = [
+  [PALETTE_KEY, "Search flows, runs, pages and actions"],
+  ["Arrows, Enter", "In the search: choose a result, open it"],
+  ["/", "On a page with a list: search the list"],
+  ["Escape", "Close a dialog or a menu"],
+];
+
+interface CommandPaletteProps {
+  opened: boolean;
+  onClose: () => void;
+}
+
+/** A dialog that finds flows, runs, pages, nodes and actions. */
+export default function CommandPalette({ opened, onClose }: CommandPaletteProps) {
+  const [keys, setKeys] = useState(false);
+  return (
+    <>
+      <Modal.Root
+        opened={opened}
+        onClose={onClose}
+        size={640}
+        yOffset="10dvh"
+        xOffset={8}
+        transitionProps={{ duration: 80 }}
+      >
+        <Modal.Overlay backgroundOpacity={0.3} />
+        <Modal.Content aria-label="Search and commands">
+          <div className={classes.palette}>
+            {opened && <Search onClose={onClose} onKeys={() => setKeys(true)} />}
+          </div>
+        </Modal.Content>
+      </Modal.Root>
+      <Modal opened={keys} onClose={() => setKeys(false)} title="Keyboard shortcuts" size="lg">
+        <KeysTable keys={APP_KEYS} />
+      </Modal>
+    </>
+  );
+}
+
+/** Return the commands for a search, below headings if there is none. */
+function useSections(
+  search: string,
+  found: Found,
+  go: (path: string) => void,
+  onKeys: () => void,
+): Section[] {
+  const { workspace } = useSession();
+  const [here] = useLocation();
+  // The open page is the latest item, and nobody searches for it.
+  const [recent] = useState(() => recentItems(workspace.id).filter((item) => pathOf(item) !== here));
+  const [ofPage] = useState(providedCommands);
+  const always = useAppCommands(go, onKeys);
+  const isSearch = search.trim() !== "";
+  const all = [...ofPage, ...found.commands, ...recentCommands(recent, go), ...always];
+  if (!isSearch) return sections(all, recent);
+  const commands = ranked(all, search, recent);
+  return commands.length > 0 ? [{ group: "Recent", commands }] : [];
+}
+
+const STEPS: Record<string, number> = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 };
+
+/** Return the place after a key; the arrows go from the end to the beginning and back. */
+function moved(at: number, key: string, count: number): number | undefined {
+  const step = STEPS[key];
+  if (step === undefined || count === 0) return undefined;
+  const next = at + step;
+  if (Math.abs(step) === 1) return (next + count) % count;
+  return Math.max(0, Math.min(count - 1, next));
+}
+
+function Search({ onClose, onKeys }: { onClose: () => void; onKeys: () => void }) {
+  const id = useId();
+  const { workspace } = useSession();
+  const [, go] = useLocation();
+  const goTo = useCallback((path: string) => go(path), [go]);
+  const [search, setSearch] = useState("");
+  const [active, setActive] = useState(0);
+  const [asked] = useDebouncedValue(search.trim(), 150);
+  const found = useFound(asked, goTo);
+  const parts = useSections(search, found, goTo, onKeys);
+  const commands = useMemo(() => parts.flatMap((part) => part.commands), [parts]);
+  const at = Math.min(active, commands.length - 1);
+  const isSearch = search.trim() !== "";
+
+  function choose(command: Command) {
+    if (!command.id.startsWith("node ")) remember(workspace.id, command);
+    onClose();
+    // The dialog gives the focus back first; the command may move it on.
+    requestAnimationFrame(() => requestAnimationFrame(command.run));
+  }
+
+  function onKeyDown(event: KeyboardEvent) {
+    const next = moved(at, event.key, commands.length);
+    if (next !== undefined) setActive(next);
+    else if (event.key === "Enter" && !event.nativeEvent.isComposing && commands[at] !== undefined)
+      choose(commands[at]);
+    else return;
+    event.preventDefault();
+  }
+
+  return (
+    <>
+      <TextInput
+        size="md"
+        variant="unstyled"
+        classNames={{ root: classes.field }}
+        leftSection={<IconSearch size={20} stroke={1.7} aria-hidden />}
+        rightSection={found.isLoading ? <Loader size="xs" /> : undefined}
+        placeholder="Flows, runs by id, nodes, pages, actions"
+        aria-label="Search and commands"
+        value={search}
+        maxLength={200}
+        spellCheck={false}
+        autoComplete="off"
+        data-autofocus
+        role="combobox"
+        aria-expanded
+        aria-autocomplete="list"
+        aria-controls={id}
+        aria-activedescendant={commands[at] && `${id} ${at}`}
+        onChange={(event) => {
+          setSearch(event.currentTarget.value);
+          setActive(0);
+        }}
+        onKeyDown={onKeyDown}
+      />
+      <Results id={id} parts={parts} at={at} search={isSearch ? search : ""} onChoose={choose} />
+      <Status
+        found={found}
+        search={search.trim()}
+        count={commands.length}
+        isSettled={asked === search.trim()}
+      />
+    </>
+  );
+}
+
+interface ResultsProps {
+  id: string;
+  parts: readonly Section[];
+  /** The place of the active command. */
+  at: number;
+  search: string;
+  onChoose: (command: Command) => void;
+}
+
+function Results({ id, parts, at, search, onChoose }: ResultsProps) {
+  const list = useRef<HTMLDivElement>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the active command is scrolled into view when it changes
+  useEffect(() => {
+    list.current?.querySelector("[data-active]")?.scrollIntoView({ block: "nearest" });
+  }, [at, parts.length]);
+  let index = -1;
+  return (
+    <div ref={list} className={classes.list} role="listbox" id={id} aria-label="Results" tabIndex={-1}>
+      {parts.map(({ group, commands }) => (
+        // biome-ignore lint/a11y/useSemanticElements: a group of options in a list box
+        <div key={group} role="group" aria-label={search === "" ? group : "Best matches"}>
+          {search === "" && (
+            <div className={classes.group} aria-hidden>
+              {group}
+            </div>
+          )}
+          {commands.map((command) => {
+            index += 1;
+            return (
+              <Option
+                key={command.id}
+                id={`${id} ${index}`}
+                command={command}
+                active={index === at}
+                search={search}
+                onChoose={onChoose}
+              />
+            );
+          })}
+        </div>
+      ))}
+    </div>
+  );
+}
+
+interface OptionProps {
+  id: string;
+  command: Command;
+  active: boolean;
+  search: string;
+  onChoose: (command: Command) => void;
+}
+
+function Option({ id, command, active, search, onChoose }: OptionProps) {
+  const { label, about, icon, keys, group } = command;
+  return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: the search field above handles the keys
+    // biome-ignore lint/a11y/useFocusableInteractive: it is the active descendant of the search field
+    <div
+      id={id}
+      role="option"
+      aria-selected={active}
+      data-active={active || undefined}
+      className={classes.option}
+      onClick={() => onChoose(command)}
+    >
+      <span className={classes.icon}>{icon}</span>
+      <span className={classes.words}>
+        <Highlight component="span" size="sm" fw={550} highlight={search.trim().split(/\s+/)} color="yellow">
+          {label}
+        </Highlight>
+        {about !== undefined && (
+          <Text component="span" size="xs" c="var(--quiet)" truncate>
+            {about}
+          </Text>
+        )}
+      </span>
+      {keys !== undefined && <Kbd size="xs">{keys}</Kbd>}
+      {search !== "" && (
+        <Text component="span" size="xs" c="var(--quiet)" className={classes.kind}>
+          {group}
+        </Text>
+      )}
+    </div>
+  );
+}
+
+interface StatusProps {
+  found: Found;
+  search: string;
+  count: number;
+  /** False while the server has not been asked for the latest text. */
+  isSettled: boolean;
+}
+
+/** What was found, for screen readers; why nothing was, for everybody. */
+function Status({ found, search, count, isSettled }: StatusProps) {
+  const isWaiting = !isSettled || found.isLoading;
+  const text =
+    found.error !== null && found.error !== undefined
+      ? `Flows and runs could not be searched: ${messageOf(found.error)}.`
+      : (found.noRun ?? (count === 0 ? `Nothing matches “${search}”.` : null));
+  if (text === null || isWaiting)
+    return (
+      <VisuallyHidden role="status">
+        {isWaiting ? "" : count === 1 ? "1 result" : `${count} results`}
+      </VisuallyHidden>
+    );
+  return (
+    <Text size="sm" c="var(--quiet)" px="md" py="sm" role="status">
+      {text}
+    </Text>
+  );
+}

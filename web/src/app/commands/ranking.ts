@@ -1,0 +1,82 @@
+/** The commands of the palette for a search, best first; pure. */
+import { looseScore, scoreIn, wordsOf } from "@/ui/match";
+import type { Command, Group } from "./commands";
+import type { Recent } from "./recent";
+
+/** The headings without a search, in this order. */
+const ORDER: readonly Group[] = [
+  "Recent",
+  "This page",
+  "Actions",
+  "Pages",
+  "Nodes of this flow",
+  "Add a node",
+];
+const MAX_SHOWN = 50;
+const MAX_RECENT = 6;
+/** The score of a command that the server found by words which the palette does not know. */
+const FOUND = 10;
+/** What the latest item gains. It decides between similar matches, never against a much better one. */
+const RECENT = 15;
+
+function scoreOfWord(command: Command, word: string): number {
+  const label = command.label.toLowerCase();
+  return Math.max(
+    scoreIn(word, label, 100),
+    looseScore(word, label, 40),
+    scoreIn(word, (command.words ?? "").toLowerCase(), 60),
+    scoreIn(word, (command.about ?? "").toLowerCase(), 30),
+    scoreIn(word, command.group.toLowerCase(), 20),
+  );
+}
+
+/** Return how well a command matches all words of a search; 0 for no match. */
+export function scoreOf(command: Command, search: string): number {
+  const words = wordsOf(search);
+  const scores = words.map((word) => scoreOfWord(command, word));
+  if (scores.length === 0 || scores.includes(0)) return command.found ? FOUND : 0;
+  const whole = words.length > 1 ? scoreIn(words.join(" "), command.label.toLowerCase(), 50) : 0;
+  return scores.reduce((sum, one) => sum + one, 0) / scores.length + whole;
+}
+
+/** Return each command once: the first with its id. */
+function distinct(commands: readonly Command[]): Command[] {
+  return [...new Map([...commands].reverse().map((command) => [command.id, command])).values()].reverse();
+}
+
+/** Return the commands that match a search, best first; of equal ones, recent ones first. */
+export function ranked(commands: readonly Command[], search: string, recent: readonly Recent[]): Command[] {
+  const places = new Map(recent.map(({ id }, at) => [id, at]));
+  const bonus = (id: string) => {
+    const at = places.get(id);
+    return at === undefined ? 0 : RECENT * (1 - at / recent.length);
+  };
+  return distinct(commands)
+    .map((command) => ({ command, score: scoreOf(command, search) }))
+    .filter(({ score }) => score > 0)
+    .map(({ command, score }) => ({ command, score: score + bonus(command.id) }))
+    .sort((one, other) => other.score - one.score)
+    .slice(0, MAX_SHOWN)
+    .map(({ command }) => command);
+}
+
+export interface Section {
+  group: Group;
+  commands: Command[];
+}
+
+/** Return the commands to show without a search: the recent ones, then the others below their headings. */
+export function sections(commands: readonly Command[], recent: readonly Recent[]): Section[] {
+  const all = distinct(commands);
+  const byId = new Map(all.map((command) => [command.id, command]));
+  const latest = recent
+    .map(({ id }) => byId.get(id))
+    .filter((command) => command !== undefined)
+    .slice(0, MAX_RECENT);
+  const shown = new Set(latest.map((command) => command.id));
+  const rest = all.filter((command) => !command.searched && !shown.has(command.id));
+  return ORDER.map((group) => ({
+    group,
+    commands: group === "Recent" ? latest : rest.filter((command) => command.group === group),
+  })).filter((section) => section.commands.length > 0);
+}
