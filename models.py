@@ -32,6 +32,7 @@ from database.tables.presets import Preset
 from database.tables.run_days import EndedRun, RunDay
 from database.tables.run_options import RunOptions
 from database.tables.runs import QUEUED, Run, RunFilters, RunState
+from database.tables.saved_filters import SavedFilter
 from database.tables.schedules import GRACE_MS, Due, Schedule, ScheduleFire
 from database.tables.server_metrics import (
     FlowMetrics,
@@ -48,6 +49,13 @@ from database.tables.users import ApiToken, Membership, Session, User, Workspace
 from database.tables.waits import Wait
 from database.tables.webhook_listeners import WebhookListener
 from database.tables.webhooks import Fired, Hook, Webhook
+from database.tables.workflow_labels import (
+    Favourite,
+    LabelChange,
+    WorkflowFolder,
+    WorkflowTag,
+    labels_of,
+)
 from database.tables.workflow_lists import (
     FlowFilters,
     LastRun,

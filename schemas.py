@@ -28,6 +28,7 @@ from schema_fields import (
     fields,
     text,
 )
+from schema_fields.flow_labels import PATH_HELP, FolderPath, tag_list
 
 # A host or an address in lower case; a wildcard replaces the first of at least three labels.
 HOST = r"(\*\.(?=[^.]+\.))?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9])?\Z|[0-9a-f:]{2,39}\Z"
@@ -37,6 +38,8 @@ HOST = r"(\*\.(?=[^.]+\.))?[a-z0-9_]([a-z0-9_.-]{0,250}[a-z0-9])?\Z|[0-9a-f:]{2,
 DEFINITION = {"component": "WorkflowDefinition"}
 # The schema of a response with any content.
 ANY_JSON: dict[str, Any] = {"description": "Any JSON"}
+
+NAMES: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
 
 # Errors and lists
 
@@ -118,6 +121,8 @@ class FlowOut(Out):
     definition_json = fields.String(help="A WorkflowDefinition as JSON text")
     created_at = Time()
     updated_at = Time()
+    folder = fields.String(allow_none=True, help="The path of its folder; null: in no folder")
+    tags = Json(metadata=NAMES, help="Its tags, sorted")
 
 
 class SavedOut(FlowOut):
@@ -132,6 +137,8 @@ class FlowBody(Resendable, Strict):
     read_only = {"id", "workspace_id", "created_at", "updated_at", "warnings"}
     definition_json = fields.String(help="A WorkflowDefinition as JSON text")
     definition = fields.Raw(metadata=DEFINITION)
+    folder = FolderPath(allow_none=True, help=f"{PATH_HELP}; null: no folder")
+    tags = tag_list()
 
 
 class FlowIn(FlowBody):
@@ -154,9 +161,6 @@ class CheckOut(Out):
 
 
 # Runs
-
-NAMES: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
-
 
 WHY_FAILED = "The kind of the failure; null if nothing failed, or before version 0.2"
 

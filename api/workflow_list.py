@@ -13,12 +13,15 @@ from errors import BadInput
 from models import (
     MAX_CHARACTERS,
     Draft,
+    Favourite,
     FlowFilters,
     LastRun,
     Listed,
     Workflow,
+    WorkflowFolder,
     definitions_of,
     flow_page,
+    labels_of,
     last_runs,
     next_times,
     sizes_of,
@@ -26,6 +29,7 @@ from models import (
 )
 from nodes.base import REGISTRY
 from schema_fields import Cursor, Json, OneOrMore, Time, choice, fields, text
+from schema_fields.flow_labels import FolderPath, TagsArg
 from schema_fields.row_json import iso
 from schemas import FLOW_ID, RUN_ID, FlowOut, PageArgs
 
@@ -66,6 +70,7 @@ class FlowItemOut(FlowOut):
     failing = fields.Boolean(help="True if the last ended run failed and was not cancelled")
     next_at = Time(allow_none=True, help="Next due time of its schedules")
     has_draft = fields.Boolean(help="True if it has changes that are not published")
+    favourite = fields.Boolean(help="True if you have marked it")
 
 
 class FlowBriefOut(FlowItemOut):
@@ -90,6 +95,10 @@ class FlowArgs(PageArgs):
     search = text(200, 0, is_stored=False, load_default=None)
     failing = fields.Boolean(load_default=None)
     trigger = text(64, load_default=None, help="Flows with this type of trigger: webhook, schedule")
+    folder = FolderPath(load_default=None, help="Flows in this folder and its subfolders")
+    subfolders = fields.Boolean(load_default=True, help="False: not in subfolders; without a folder: in no folder")
+    tag = TagsArg(load_default=(), help="Flows with this tag, or with all of several, separated by commas")
+    favourite = fields.Boolean(load_default=None, help="Only your favourites, or only others")
     sort = choice(FLOW_SORTS, load_default="newest")
     brief = fields.Boolean(load_default=False, help="Omit `definition_json`")
 
@@ -139,14 +148,18 @@ def _is_trigger(type_: Any) -> bool:
 _outlines = Outlines()
 
 
-def load_page(workspace_id: str, args: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
+def load_page(workspace_id: str, user_id: str, args: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
     """Return the flows for the arguments of GET /api/flows, as data, and the text of the next cursor."""
     ids = None if args["trigger"] is None else _find_with_trigger(workspace_id, args["trigger"])
-    filters = FlowFilters(workspace_id, args["status"], args["search"], args["failing"], ids)
+    folders, favourite = _find_folders(workspace_id, args["folder"], args["subfolders"]), args["favourite"]
+    filters = FlowFilters(
+        workspace_id, args["status"], args["search"], args["failing"], ids, folders, args["tag"],
+        marked_by=user_id if favourite else None, not_marked_by=user_id if favourite is False else None,
+    )  # fmt: skip
     listed, after = flow_page(filters, args["sort"], args["limit"], _parse_cursor(args["cursor"], args["sort"]))
     if not args["brief"]:
         listed, after = _limit_size(listed, after)
-    return _show(workspace_id, listed, args["brief"]), _make_cursor(after, args["sort"])
+    return _show(workspace_id, user_id, listed, args["brief"]), _make_cursor(after, args["sort"])
 
 
 def _limit_size(listed: list[Listed], after: tuple[Any, str] | None) -> tuple[list[Listed], tuple[Any, str] | None]:
@@ -169,12 +182,19 @@ def _find_with_trigger(workspace_id: str, type_: str) -> list[str]:
     return [id_ for id_, outline in outlines.items() if any(trigger["type"] == type_ for trigger in outline.triggers)]
 
 
-def _show(workspace_id: str, listed: Sequence[Listed], brief: bool) -> list[dict[str, Any]]:
+def _find_folders(workspace_id: str, folder: str | None, has_subfolders: bool) -> list[str] | None:
+    """Return the folders that are meant; None for all flows, and an empty list for flows in no folder."""
+    if folder is None:
+        return None if has_subfolders else []
+    return [folder, *WorkflowFolder.within(workspace_id, folder)] if has_subfolders else [folder]
+
+
+def _show(workspace_id: str, user_id: str, listed: Sequence[Listed], brief: bool) -> list[dict[str, Any]]:
     ids = [flow.id for flow in listed]
     outlines = _outlines.of((flow.id, flow.version) for flow in listed)
     runs, times = last_runs(workspace_id, ids), next_times(ids)
     rows = {flow.id: flow for flow in Workflow.of_ids(ids, brief)}
-    drafts = Draft.existing(ids)
+    drafts, labels, marked = Draft.existing(ids), labels_of(ids), Favourite.of(user_id, ids)
     # A flow that was deleted meanwhile is left out.
     return [
         {
@@ -184,6 +204,8 @@ def _show(workspace_id: str, listed: Sequence[Listed], brief: bool) -> list[dict
             "failing": id_ in runs and runs[id_].failing,
             "next_at": times.get(id_),
             "has_draft": id_ in drafts,
+            **labels[id_]._asdict(),
+            "favourite": id_ in marked,
         }
         for id_ in ids
         if id_ in rows and id_ in outlines

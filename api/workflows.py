@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import orjson
@@ -12,7 +13,7 @@ from marshmallow.validate import Length, Range
 
 import definition as definitions
 from api import version_summaries as changes
-from api.audit import defer_start_entry, record_change, remove
+from api.audit import begin_entry, defer_start_entry, record_change, remove
 from api.http.auth import check_role, get_user, get_workspace_id, require_role
 from api.http.json_io import Resource, check_depth, dump, parse_json
 from api.http.server import get_config, get_dispatcher
@@ -26,7 +27,7 @@ from dispatch.code_checks import find_code_issues
 from dispatch.publishing import STALE, find_triggers_of
 from dispatch.references import check_uncalled, warned, warnings_of
 from errors import BadInput, Conflict, Issue, NotFound, TooLarge
-from models import Run, Startable, Workflow, WorkflowVersion, differences
+from models import LabelChange, Run, Startable, Workflow, WorkflowVersion, differences
 from nodes.fields import Named
 from schema_fields import Cursor, Out, Strict, Time, choice, fields, text
 from schemas import (
@@ -51,6 +52,7 @@ MAX_PINNED = 1_000
 MAX_LISTED = 20  # names of pinned nodes in an audit entry
 MAX_VERSION_NAME = 100
 MAX_VERSION_NOTE = 2_000
+UNCHANGED = LabelChange()
 LARGE = 100_000  # characters of a definition that may take seconds to validate
 
 
@@ -172,7 +174,7 @@ def list_flows(args: dict[str, Any]) -> Any:
     Sorted by creation, newest first, or by `updated`, `last_run` or `name`. A cursor belongs to one order. `status` may
     be several, separated by commas. A page of long definitions may have fewer than `limit`.
     """
-    items, cursor = load_page(get_workspace_id(), args)
+    items, cursor = load_page(get_workspace_id(), get_user().id, args)
     return dump(listed(FlowBriefOut if args["brief"] else FlowItemOut), {"items": items, "next_cursor": cursor})
 
 
@@ -188,7 +190,8 @@ def create(body: dict[str, Any]) -> Any:
         triggers = validate_text(text, body["status"])
         with record_change("flow.created") as entry:
             flow = Workflow.draft(get_user().id, triggers, definition_json=text, **values)
-            entry.about(flow).note(status=flow.status)
+            labels = LabelChange.of(body).apply(flow.workspace_id, (flow.id,))
+            entry.about(flow).note(status=flow.status, **labels.get(flow.id, {}))
         return warned(flow)
 
 
@@ -205,7 +208,13 @@ def read(flow: Workflow) -> Any:
 @blueprint.arguments(FlowChange)
 @blueprint.response(200, SavedOut)
 def change(body: dict[str, Any], flow: Workflow) -> Any:
-    """Change the fields in the body. A changed definition is the next version; an old `version` is refused."""
+    """Change the fields in the body. A changed definition is the next version; an old `version` is refused.
+
+    A body with only `folder` or `tags` does not change `updated_at`.
+    """
+    labels = LabelChange.of(body)
+    if body.keys() & {"folder", "tags"} and body.keys() <= {"folder", "tags", "version"}:
+        return _change_labels(flow, labels, body.get("version"))
     text = read_definition(body)
     status, here = body.get("status", flow.status), flow.definition_json if text is None else text
     changes: dict[str, Any] = {name: body[name] for name in ("name", "status") if name in body}
@@ -213,7 +222,7 @@ def change(body: dict[str, Any], flow: Workflow) -> Any:
         changes["definition_json"] = text
     with limit_checks(here):
         triggers = validate_text(here, status) if text is not None or status == "active" else None
-        _change(_choose_action(flow.status, status), flow, changes, triggers, body.get("version"))
+        _change(_choose_action(flow.status, status), flow, changes, triggers, body.get("version"), labels)
         return warned(flow)
 
 
@@ -349,6 +358,7 @@ def _change(
     changes: dict[str, Any],
     triggers: list[Trigger] | None,
     expected: int | None = None,
+    labels: LabelChange = UNCHANGED,
     **more: Any,
 ) -> None:
     """Change the flow and write an audit entry with the differences. Raises: Conflict if it has changed meanwhile."""
@@ -359,7 +369,16 @@ def _change(
     with record_change(action, flow) as entry:
         if not flow.change(get_user().id, expected, triggers, **changes):
             raise Conflict(STALE)
-        entry.note(**differences(before, {name: getattr(flow, name) for name in before}), **counts, **more)
+        labelled = labels.apply(flow.workspace_id, (flow.id,)).get(flow.id, {})
+        entry.note(**differences(before, {name: getattr(flow, name) for name in before}), **counts, **labelled, **more)
+
+
+def _change_labels(flow: Workflow, labels: LabelChange, expected: int | None) -> Workflow:
+    """Change only the folder or the tags of the flow. Raises: Conflict if it has another version."""
+    if expected not in (None, flow.version):
+        raise Conflict(STALE)
+    labels.record(flow.workspace_id, [flow], partial(begin_entry, "flow.updated"))
+    return warned(flow)
 
 
 def _find_version(flow: Workflow, number: int) -> WorkflowVersion:

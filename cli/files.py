@@ -18,22 +18,29 @@ from config import Config
 from errors import BadInput, NotFound, TooLarge
 from importing import curl, openapi
 from importing.secret_detection import Suggestion
-from models import AuditEntry, Preset, Workflow
+from models import AuditEntry, LabelChange, Preset, Workflow
 from schemas import FlowIn
 
 
 class FlowFile(NamedTuple):
-    """A flow in a file: a template, an exported flow, or a bare definition, which has no name."""
+    """A flow in a file: a template, an exported flow, or a bare definition, which has no name.
+
+    An exported flow may also have a folder and tags.
+    """
 
     name: Any
     definition: Any
     sample_input: Any = None
+    folder: Any = None
+    tags: Any = ()
 
 
 def parse_flow(value: Any) -> FlowFile:
     """Return the flow in the content of a file, in any of these forms."""
     if isinstance(value, dict) and "definition" in value:
-        return FlowFile(value.get("name"), value["definition"], value.get("sample_input"))
+        found = FlowFile(value.get("name"), value["definition"], value.get("sample_input"))
+        # The tags of a template describe the template. Only exported flows have a status.
+        return found._replace(folder=value.get("folder"), tags=value.get("tags") or ()) if "status" in value else found
     return FlowFile(None, value)
 
 
@@ -80,7 +87,8 @@ def export_flows(flow_id: str | None, every: bool, all_data: bool, out: Path | N
 def export_flow(flow: Workflow) -> dict[str, Any]:
     """Return a flow in the form of a file."""
     definition = orjson.loads(flow.definition_json)
-    return {"name": flow.name, "status": flow.status, "version": flow.version, "definition": definition}
+    labels = {name: value for name in ("folder", "tags") if (value := getattr(flow, name))}
+    return {"name": flow.name, "status": flow.status, "version": flow.version, **labels, "definition": definition}
 
 
 @main.command("import")
@@ -131,9 +139,11 @@ def import_flows(file: Path, raw: bytes, workspace_id: str | None, name: str | N
 
 def create_flow(workspace_id: str, row: dict[str, Any]) -> Workflow:
     """Create a flow with these columns and write its audit entry."""
+    labels = LabelChange.of({name: row.pop(name) for name in ("folder", "tags") if name in row})
     with AuditEntry.begin("flow.created", workspace_id).written() as entry:
         flow = Workflow.draft(workspace_id=workspace_id, **row)
-        entry.about(flow).note(status=flow.status)
+        changed = labels.apply(workspace_id, (flow.id,))
+        entry.about(flow).note(status=flow.status, **changed.get(flow.id, {}))
     return flow
 
 
@@ -174,8 +184,12 @@ def make_draft(flow: FlowFile, config: Config) -> dict[str, Any]:
     """Return the columns of a draft. Raises: BadInput for an invalid name or a malformed graph."""
     if flow.name is None:
         raise BadInput("The flow has no name; give it one with --name")
-    wrong = FlowIn().validate({"name": flow.name}).get("name")
-    if wrong:
-        raise BadInput(f"name: {' '.join(wrong)}")
+    given = {"name": flow.name, "folder": flow.folder, "tags": flow.tags}
+    for name, problems in FlowIn().validate(given).items():
+        found = problems if isinstance(problems, list) else [text for texts in problems.values() for text in texts]
+        raise BadInput(f"{name}: {' '.join(found)}")
+    values = FlowIn().load(given)
     definitions.graph(flow.definition, config.max_nodes)
-    return {"name": flow.name, "status": "draft", "definition_json": encode_definition(flow.definition, config)}
+    labels = {name: values[name] for name in ("folder", "tags") if values[name]}
+    text = encode_definition(flow.definition, config)
+    return {"name": flow.name, "status": "draft", **labels, "definition_json": text}

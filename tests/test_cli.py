@@ -20,7 +20,7 @@ from command_line import call, refused, roles
 
 import cli
 from config import table
-from models import ApiToken, AuditEntry, Session, User, Workflow, Workspace
+from models import ApiToken, AuditEntry, LabelChange, Session, User, Workflow, Workspace
 from nodes import plugins
 from security import accounts
 from workflow_server import serve
@@ -375,6 +375,18 @@ def test_export_writes_all_flows_to_a_file_that_import_reads(flow, folder):
     assert (made.workspace_id, made.versions(10, None)[0][0].version) == (flow.workspace_id, 1)
 
 
+def test_folder_and_tags_of_a_flow_are_exported_and_imported(flow, folder):
+    labels = LabelChange(True, "Shop/Orders", ("x", "y"))
+    labels.record(flow.workspace_id, [flow], lambda: AuditEntry.begin("flow.updated"))
+    exported = json.loads(call("export", flow.id).stdout)
+    assert (exported["folder"], exported["tags"]) == ("Shop/Orders", ["x", "y"])
+    (folder / "flow.json").write_text(json.dumps(exported))
+    made = Workflow.find(call("import", "flow.json").stdout.split(" ")[0])
+    assert (made.folder, made.tags) == ("Shop/Orders", ("x", "y"))
+    (folder / "flow.json").write_text(json.dumps({**exported, "tags": ["a,b"]}))
+    assert "tags: must not contain a comma" in refused("import", "flow.json")
+
+
 def test_import_accepts_a_bare_definition_with_a_name(data_dir, file):
     call("import", file(ECHO), "--name", "Bare")
     assert [flow.name for flow in Workflow.select()] == ["Bare"]
@@ -382,7 +394,7 @@ def test_import_accepts_a_bare_definition_with_a_name(data_dir, file):
 
 def test_import_accepts_a_template(data_dir):
     call("import", str(ROOT / "templates_data/lead-scoring.json"))
-    assert [(flow.name, flow.status) for flow in Workflow.select()] == [("Lead scoring", "draft")]
+    assert [(flow.name, flow.status, flow.tags) for flow in Workflow.select()] == [("Lead scoring", "draft", ())]
 
 
 def test_import_accepts_an_incomplete_flow(data_dir, file):

@@ -131,6 +131,7 @@ SAME_SUBJECT = {
         "retention",
         "run_options",
         "runs",
+        "saved_filters",
         "schedules",
         "sqlite",
         "tools",

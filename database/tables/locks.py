@@ -36,6 +36,8 @@ KINDS = (
     "login",  # a counter of failed logins
     "workflow",  # a flow
     "webhook",  # a path
+    "labels",  # folders and tags of a workspace
+    "filters",  # those that a user has saved
     "credentials", "presets", "agents", "files",  # those of a workspace
     "memories",  # those of an agent
     "store",  # a key of a workspace

@@ -194,13 +194,20 @@ class Membership(Base):
         execute("DELETE FROM invitations WHERE workspace_id = ? AND invited_by = ?", (self.workspace_id, self.user_id))
 
     def leave(self) -> bool:
-        """Delete the member's API tokens, invitations and membership. Return False for the last owner."""
+        """Delete the membership, and the member's tokens, invitations, favourites and saved filters.
+
+        Return False for the last owner.
+        """
         with write():
             self._lock()
             if self.is_last_owner():
                 return False
             self._withdraw_invitations()
             execute("DELETE FROM api_tokens WHERE workspace_id = ? AND user_id = ?", (self.workspace_id, self.user_id))
+            flows = "SELECT id FROM workflows WHERE workspace_id = ?"
+            own = (self.user_id, self.workspace_id)
+            execute(f"DELETE FROM favourites WHERE user_id = ? AND workflow_id IN ({flows})", own)
+            execute("DELETE FROM saved_filters WHERE user_id = ? AND workspace_id = ?", own)
             self.delete_instance()
         return True
 

@@ -26,6 +26,9 @@ NEWEST, NEWEST_ENDED, NEWEST_UNFINISHED = (
     f"(SELECT MAX(id) FROM ({' UNION ALL '.join(arms)}) AS found)"
     for arms in (OF_ENDED + OF_UNFINISHED, OF_ENDED, OF_UNFINISHED)
 )
+FOLDER = "SELECT 1 FROM workflow_folders f WHERE f.workflow_id = w.id"
+TAGGED = "EXISTS (SELECT 1 FROM workflow_tags t WHERE t.workflow_id = w.id AND t.tag = ?)"
+MARKED = "EXISTS (SELECT 1 FROM favourites m WHERE m.workflow_id = w.id AND m.user_id = ?)"
 FAILING = "EXISTS (SELECT 1 FROM runs r WHERE r.id = {0} AND r.status = 'failed' AND r.cancelled = 0)"
 
 
@@ -66,13 +69,20 @@ class LastRun(NamedTuple):
 
 
 class FlowFilters(NamedTuple):
-    """Filters of a list of flows. `ids`: only these."""
+    """Filters of a list of flows. `ids`: only these. `folders`: in one of these; none: in no folder.
+
+    `tags`: with all of these. `marked_by`, `not_marked_by`: (not) a favourite of this user.
+    """
 
     workspace_id: str
     statuses: Sequence[str] | None = None
     search: str | None = None
     failing: bool | None = None
     ids: Sequence[str] | None = None
+    folders: Sequence[str] | None = None
+    tags: Sequence[str] = ()
+    marked_by: str | None = None
+    not_marked_by: str | None = None
 
 
 def flow_page(
@@ -90,6 +100,10 @@ def flow_page(
                 filters.failing,
             ),
             (f"w.id {IN_LIST}", None if filters.ids is None else encode_list(filters.ids)),
+            _in_folders(filters.folders),
+            *((TAGGED, tag) for tag in filters.tags),
+            (MARKED, filters.marked_by),
+            (f"NOT {MARKED}", filters.not_marked_by),
         )
     )
     way, than = ("DESC", "<") if order.is_downwards else ("ASC", ">")
@@ -103,6 +117,13 @@ def flow_page(
     rows = [Listed(*row) for row in execute(sql, (*params, limit + 1)).fetchall()]
     last = rows[limit - 1] if len(rows) > limit else None
     return rows[:limit], None if last is None else (last.key, last.id)
+
+
+def _in_folders(paths: Sequence[str] | None) -> tuple[str, Any]:
+    """Return the condition for flows in one of these folders, or, if the list is empty, in no folder."""
+    if paths is not None and not paths:
+        return f"CASE WHEN EXISTS ({FOLDER}) THEN 1 ELSE 0 END = ?", 0
+    return f"EXISTS ({FOLDER} AND f.path {IN_LIST})", None if paths is None else encode_list(paths)
 
 
 def versions_of(workspace_id: str) -> list[tuple[str, int]]:

@@ -18,6 +18,7 @@ from .locks import lock_names
 from .polls import Poll
 from .schedules import Schedule
 from .webhooks import Fired, Webhook
+from .workflow_labels import drop_labels, labels_of
 
 MAX_CHARACTERS = 16_000_000  # of definitions on a page of a list; a single one may be longer
 # Both databases have this function, and SQLite executes it faster than its own `instr`.
@@ -117,6 +118,7 @@ class Workflow(Base):
                 sync(self, [])
             Poll.drop(self.id)
             Draft.drop_all(self.id)
+            drop_labels(str(self.id))
             return bool(self.delete_instance())
 
     @classmethod
@@ -171,6 +173,16 @@ class Workflow(Base):
             rows.append(row)
         WorkflowVersion.set_authors(rows)
         return rows, str(rows[-1].version) if more else None
+
+    @property
+    def folder(self) -> str | None:
+        """Return the path of its folder, or None. Reads the database."""
+        return labels_of((str(self.id),))[str(self.id)].folder
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Return its tags. Reads the database."""
+        return labels_of((str(self.id),))[str(self.id)].tags
 
 
 class Startable(Fired):

@@ -7,7 +7,7 @@ from io import BytesIO
 import pytest
 from engines import accept_inserts, refuse_inserts
 from scheduled_draft import with_draft
-from test_every_route import BY_TOKEN, OTHER_PARTS, routes_of
+from test_every_route import BY_TOKEN, OTHER_PARTS, OWN_THINGS, routes_of
 from world import at_once
 
 from database import write
@@ -28,13 +28,11 @@ PASSWORD = "correct horse battery"
 # Unsafe routes that leave no entry, and why.
 WITHOUT_ENTRY = {
     "POST /api/logs": "the log entry is the record; programs write many",
-    "POST /api/workflows/validate": "changes nothing",
+    **{f"POST /api/{path}": "changes nothing" for path in ("workflows/validate", "agents/validate", "import/curl")},
+    **dict.fromkeys(("POST /api/expressions/preview", "POST /api/invitations/look"), "changes nothing"),
     "PUT /api/workflows/<flow>/draft": "changes no flow, and the editor saves often; publishing has an entry",
     **{f"{method} /api/workflows/<flow>/presence": "changes nothing that lasts" for method in ("PUT", "DELETE")},
-    "POST /api/agents/validate": "changes nothing",
-    "POST /api/import/curl": "keeps nothing",
-    "POST /api/expressions/preview": "changes nothing",
-    "POST /api/invitations/look": "changes nothing",
+    **dict.fromkeys(OWN_THINGS, "is seen by the user alone"),
     "POST /mcp": "programs run flows by it in any number; what it cancels has an entry, see below",
     **{
         f"{method} /api/{path}<slashes:path>": "programs call them in any number; the run is the record"
@@ -63,6 +61,8 @@ LEAVES = {
     "POST /api/flows": ("flow.created", {"name": "A"}),
     "PUT /api/workflows/<flow>": ("flow.updated", {"name": "B"}),
     "DELETE /api/workflows/<flow>": ("flow.deleted", None),
+    "POST /api/flows/labels": ("flow.updated", {"ids": ["<flow>"], "folder": "Shop"}),
+    "POST /api/folders/move": ("folder.moved", {"folder": "Billing", "to": "Finance"}),
     "POST /api/workflows/<flow>/run": ("run.started", {}),
     "POST /api/workflows/<flow>/restore": ("flow.restored", {"version": 1}),
     "PATCH /api/workflows/<flow>/versions/<int(max=999999999):number>": ("flow.version_named", {"name": "Easter"}),
@@ -129,7 +129,7 @@ def ready(owner, server, member, make_flow, make_run):
         "<workspace>": owner.workspace.id,
         "<member>": member("viewer").user.id,
         "<token>": owner.post("/api/tokens", {"name": "t"}).json["id"],
-        "<flow>": with_draft(owner, make_flow()),
+        "<flow>": with_draft(owner, make_flow(folder="Billing")),
         "<waiting>": waiting["id"],
         "<ended>": ended["id"],
         "<credential>": owner.post("/api/credentials", BEARER).json["id"],
@@ -496,7 +496,7 @@ def test_the_target_of_an_entry_is_named(owner, check_routes):
         use()
         entry = owner.get("/api/audit?limit=1").json["items"][0]
         assert entry["names"].pop(owner.user.id) == "Ada"
-        if entry["target_type"] in (None, "session", "preset") or entry["target_id"] in (None, owner.user.id):
+        if entry["target_type"] in (None, "session", "preset", "folder") or entry["target_id"] in (None, owner.user.id):
             assert entry["names"] == {}
         else:
             assert entry["names"][entry["target_id"]]

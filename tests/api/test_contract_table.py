@@ -29,6 +29,8 @@ FLOW = {
     "definition_json": str,
     "created_at": TIME,
     "updated_at": TIME,
+    "folder": or_null(str),
+    "tags": list,
 }
 RUN = {
     "id": id_of("run"),

@@ -41,6 +41,7 @@ VERBS = {
         "publish",
     ),
     *("call", "open", "redeem", "connect", "accept", "revoke", "resend", "pause"),
+    *("move", "label", "mark", "unmark"),
 }
 ID = re.compile(rf"({'|'.join(sorted(VERBS))})(_[a-z0-9]+)+|log_in|log_out")
 TYPES = re.compile(r"[a-z]+/[a-z0-9.+-]+")

@@ -80,6 +80,16 @@ LEAST_ROLE = {
     "DELETE /api/workflows/<flow>/publish": "editor",
     "PUT /api/workflows/<flow>/presence": "viewer",
     "DELETE /api/workflows/<flow>/presence": "viewer",
+    "PUT /api/workflows/<flow>/favourite": "viewer",
+    "DELETE /api/workflows/<flow>/favourite": "viewer",
+    "POST /api/flows/labels": "editor",
+    "GET /api/folders": "viewer",
+    "POST /api/folders/move": "editor",
+    "GET /api/tags": "viewer",
+    "GET /api/saved-filters": "viewer",
+    "POST /api/saved-filters": "viewer",
+    "PATCH /api/saved-filters/<filter_id>": "viewer",
+    "DELETE /api/saved-filters/<filter_id>": "viewer",
     "POST /api/workflows/validate": "viewer",
     "GET /api/runs": "viewer",
     "POST /api/runs": "operator",
@@ -166,6 +176,12 @@ BY_SESSION = (
     "DELETE /api/profile/sessions/<session_id>",
 )
 
+# What changes only what the user alone sees.
+OWN_THINGS = (
+    *("PUT /api/workflows/<flow>/favourite", "DELETE /api/workflows/<flow>/favourite", "POST /api/saved-filters"),
+    *("PATCH /api/saved-filters/<filter_id>", "DELETE /api/saved-filters/<filter_id>"),
+)
+
 # What stands in a path for a row of a workspace; such a row decides by itself which workspace is meant.
 ROWS = ("<flow>", "<run>", "<token>", "<memory>", "<agent_run>", "<credential>", "<workspace>", "<invitation>")
 OTHER_PARTS = {
@@ -174,6 +190,7 @@ OTHER_PARTS = {
     "<path:path>": "index.css",
     "<source>": "pet-store",
     "<session_id>": "ses_1",
+    "<filter_id>": "sf_1",
     "<slashes:path>": "orders",
 }
 # With these, what is refused for the role alone would be done.

@@ -24,6 +24,7 @@ from models import (
     AgentRun,
     AgentStep,
     AuditEntry,
+    Favourite,
     FlowFilters,
     IdempotencyKey,
     LogEntry,
@@ -32,13 +33,17 @@ from models import (
     MemoryScope,
     Run,
     RunFilters,
+    SavedFilter,
     Step,
     Wait,
     Workflow,
+    WorkflowFolder,
+    WorkflowTag,
     count_claimable,
     count_unfinished,
     find_queue_age,
     flow_page,
+    labels_of,
     last_runs,
     measure_flows,
     metrics,
@@ -357,6 +362,25 @@ def test_a_question_reads_no_whole_table(plans, question):
 
 def test_the_nth_newest_run_is_counted_off_in_an_index_alone(plans):
     assert plans(lambda: retention.nth_newest(100)) == ["SCAN runs USING COVERING INDEX sqlite_autoindex_runs_1"]
+
+
+LABELS = {
+    "flows of a folder": lambda: flow_page(FlowFilters("ws_1", folders=["A"], tags=["x"]), "newest", 50, None),
+    "favourites in no folder": lambda: flow_page(FlowFilters("ws_1", folders=[], marked_by="u"), "newest", 50, None),
+    "folders": lambda: WorkflowFolder.counts("ws_1"),
+    "subfolders": lambda: WorkflowFolder.within("ws_1", "A"),
+    "tags": lambda: WorkflowTag.counts("ws_1"),
+    "labels of flows": lambda: labels_of(["wf_1", "wf_2"]),
+    "favourites": lambda: Favourite.of("usr_1", ["wf_1", "wf_2"]),
+    "saved filters": lambda: SavedFilter.of("ws_1", "usr_1", "runs"),
+}
+
+
+@pytest.mark.parametrize("question", LABELS)
+def test_labels_of_flows_are_found_by_an_index(plans, question):
+    found = plans(LABELS[question])
+    assert any(line.startswith("SEARCH") for line in found), found
+    assert not any(re.match(r"SCAN (f|t|m|workflow_\w+|favourites|saved_filters)\b", line) for line in found), found
 
 
 @pytest.mark.parametrize("question", ["flows that fail", "flows by their last run", "last runs of flows"])

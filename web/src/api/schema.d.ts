@@ -350,7 +350,10 @@ export interface paths {
         };
         /** Show a flow. */
         get: operations["get_flow"];
-        /** Change the fields in the body. A changed definition is the next version; an old `version` is refused. */
+        /**
+         * Change the fields in the body. A changed definition is the next version; an old `version` is refused.
+         * @description A body with only `folder` or `tags` does not change `updated_at`.
+         */
         put: operations["update_flow"];
         post?: never;
         /** Delete a flow and its versions. Refused while an active flow or an agent calls it. Its runs stay. */
@@ -543,6 +546,100 @@ export interface paths {
         post?: never;
         /** Note that the caller has closed the flow. */
         delete: operations["delete_flow_presence"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/folders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the folders that contain flows, by path. A parent folder without flows of its own is not listed. */
+        get: operations["list_folders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tags": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the tags of flows in the workspace, sorted. */
+        get: operations["list_tags"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/folders/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rename a folder or move it into another one, with its subfolders. If the new path exists, the two are merged.
+         * @description With null, or the path of its parent, the folder disappears, and its flows and subfolders move up. No flow changes.
+         */
+        post: operations["move_folder"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/flows/labels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Move several flows to a folder, and add and remove tags: all of them, or none.
+         * @description Versions and `updated_at` of the flows stay as they are. A tag in both lists is added.
+         */
+        post: operations["label_flows"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workflows/{flow}/favourite": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /** Mark the flow as one of your favourites. Other members do not see it. */
+        put: operations["mark_favourite"];
+        post?: never;
+        /** Remove the flow from your favourites. */
+        delete: operations["unmark_favourite"];
         options?: never;
         head?: never;
         patch?: never;
@@ -817,6 +914,44 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/saved-filters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List your saved filters for a page of the app in this workspace, by name. */
+        get: operations["list_saved_filters"];
+        put?: never;
+        /** Save filters under a name. 409 if you have a filter of this name, or too many. */
+        post: operations["create_saved_filter"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/saved-filters/{filter_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                filter_id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Delete one of your saved filters. */
+        delete: operations["delete_saved_filter"];
+        options?: never;
+        head?: never;
+        /** Rename one of your saved filters, or replace its values. */
+        patch: operations["update_saved_filter"];
         trace?: never;
     };
     "/api/schedules": {
@@ -1953,7 +2088,7 @@ export interface components {
         AuditOut: {
             id: string;
             /** @enum {string} */
-            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed";
+            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed";
             workspace_id: string;
             /** @description null: a signed link or the command line */
             user_id: string | null;
@@ -1995,6 +2130,10 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             updated_at: string;
+            /** @description The path of its folder; null: in no folder */
+            folder: string | null;
+            /** @description Its tags, sorted */
+            tags: string[];
             node_count: number;
             /** @description Its trigger nodes, except disabled ones */
             triggers: {
@@ -2023,6 +2162,8 @@ export interface components {
             next_at: string | null;
             /** @description True if it has changes that are not published */
             has_draft: boolean;
+            /** @description True if you have marked it */
+            favourite: boolean;
         };
         FlowItemOutList: {
             items: components["schemas"]["FlowItemOut"][];
@@ -2032,6 +2173,10 @@ export interface components {
             /** @description A WorkflowDefinition as JSON text */
             definition_json?: string;
             definition?: components["schemas"]["WorkflowDefinition"];
+            /** @description Path of a folder, up to 4 names separated by slashes: `Billing/Invoices`; null: no folder */
+            folder?: string | null;
+            /** @description Up to 20 tags */
+            tags?: string[];
             name: string;
             /**
              * @default draft
@@ -2054,6 +2199,10 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             updated_at: string;
+            /** @description The path of its folder; null: in no folder */
+            folder: string | null;
+            /** @description Its tags, sorted */
+            tags: string[];
             /** @description Warnings, such as a missing credential */
             warnings?: components["schemas"]["Detail"][];
         };
@@ -2070,11 +2219,19 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             updated_at: string;
+            /** @description The path of its folder; null: in no folder */
+            folder: string | null;
+            /** @description Its tags, sorted */
+            tags: string[];
         };
         FlowChange: {
             /** @description A WorkflowDefinition as JSON text */
             definition_json?: string;
             definition?: components["schemas"]["WorkflowDefinition"];
+            /** @description Path of a folder, up to 4 names separated by slashes: `Billing/Invoices`; null: no folder */
+            folder?: string | null;
+            /** @description Up to 20 tags */
+            tags?: string[];
             name?: string;
             /** @enum {string} */
             status?: "draft" | "active" | "archived";
@@ -2334,6 +2491,50 @@ export interface components {
             status: "draft" | "active" | "archived";
             /** @description The others who have the flow open */
             people: components["schemas"]["PersonOut"][];
+        };
+        FolderOut: {
+            path: string;
+            /** @description Flows in it and not in its subfolders, without archived ones */
+            flows: number;
+        };
+        FolderOutList: {
+            items: components["schemas"]["FolderOut"][];
+            next_cursor?: string | null;
+        };
+        TagOut: {
+            tag: string;
+            /** @description Flows that have it, without archived ones */
+            flows: number;
+        };
+        TagOutList: {
+            items: components["schemas"]["TagOut"][];
+            next_cursor?: string | null;
+        };
+        FolderMove: {
+            /** @description Path of a folder, up to 4 names separated by slashes: `Billing/Invoices` */
+            folder: string;
+            /** @description The new path; null: its flows are then in no folder */
+            to: string | null;
+        };
+        ChangedOut: {
+            /** @description The number of flows that have changed */
+            changed: number;
+        };
+        LabelsIn: {
+            /** @description The flows to change */
+            ids: string[];
+            /** @description Move them to this folder; null: out of all folders */
+            folder?: string | null;
+            /**
+             * @description Up to 20 tags
+             * @default []
+             */
+            add_tags?: string[];
+            /**
+             * @description Up to 20 tags
+             * @default []
+             */
+            remove_tags?: string[];
         };
         RunItemOut: {
             id: string;
@@ -2607,6 +2808,41 @@ export interface components {
         };
         CountsOut: {
             items: components["schemas"]["CountOut"][];
+        };
+        SavedFilterOut: {
+            id: string;
+            /** @enum {string} */
+            page: "runs" | "flows";
+            name: string;
+            /** @description The values of the filters by name */
+            query: {
+                [key: string]: string;
+            };
+            /** Format: date-time */
+            created_at: string;
+        };
+        SavedFilterOutList: {
+            items: components["schemas"]["SavedFilterOut"][];
+            next_cursor?: string | null;
+        };
+        SavedFilterIn: {
+            /**
+             * @default runs
+             * @enum {string}
+             */
+            page?: "runs" | "flows";
+            name: string;
+            /** @description The values of the filters by name, as in the address of the page */
+            query: {
+                [key: string]: string;
+            };
+        };
+        SavedFilterChange: {
+            name?: string;
+            /** @description The values of the filters by name, as in the address of the page */
+            query?: {
+                [key: string]: string;
+            };
         };
         ScheduleOut: {
             workflow_id: string;
@@ -4130,7 +4366,7 @@ export interface operations {
             query?: {
                 limit?: number;
                 cursor?: string | null;
-                action?: "agent" | "credential" | "file" | "flow" | "invitation" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "token" | "user" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed" | null;
+                action?: "agent" | "credential" | "file" | "folder" | "flow" | "invitation" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "token" | "user" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed" | null;
                 user_id?: string | null;
                 target_id?: string | null;
                 since?: string | null;
@@ -4165,6 +4401,14 @@ export interface operations {
                 failing?: boolean | null;
                 /** @description Flows with this type of trigger: webhook, schedule */
                 trigger?: string | null;
+                /** @description Flows in this folder and its subfolders */
+                folder?: string | null;
+                /** @description False: not in subfolders; without a folder: in no folder */
+                subfolders?: boolean;
+                /** @description Flows with this tag, or with all of several, separated by commas */
+                tag?: string;
+                /** @description Only your favourites, or only others */
+                favourite?: boolean | null;
                 sort?: "newest" | "name" | "updated" | "last_run";
                 /** @description Omit `definition_json` */
                 brief?: boolean;
@@ -4651,6 +4895,152 @@ export interface operations {
             default: components["responses"]["DEFAULT_ERROR"];
         };
     };
+    list_folders: {
+        parameters: {
+            query?: {
+                /** @description Default: all */
+                limit?: number | null;
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FolderOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_tags: {
+        parameters: {
+            query?: {
+                /** @description Default: all */
+                limit?: number | null;
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TagOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    move_folder: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FolderMove"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangedOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    label_flows: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LabelsIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangedOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    mark_favourite: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    unmark_favourite: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
     list_runs: {
         parameters: {
             query?: {
@@ -5056,6 +5446,108 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunItemOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_saved_filters: {
+        parameters: {
+            query?: {
+                /** @description Default: all */
+                limit?: number | null;
+                cursor?: string | null;
+                page?: "runs" | "flows";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedFilterOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    create_saved_filter: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SavedFilterIn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedFilterOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_saved_filter: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                filter_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    update_saved_filter: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                filter_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SavedFilterChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedFilterOut"];
                 };
             };
             400: components["responses"]["BAD_REQUEST"];

@@ -73,6 +73,7 @@ export const SUBJECTS: Subject[] = [
       "deleted",
     ],
   },
+  { value: "folder", label: "Folders", verbs: ["moved"] },
   {
     value: "run",
     label: "Runs",
