@@ -6,7 +6,7 @@ are written as `Write` values, which the recorder commits in groups; all others 
 """
 
 # ruff: noqa: F401
-from database import DatabaseRefused, LockTimeout, commits, is_write_blocked, lock_wait, now_ns, space
+from database import DatabaseRefused, LockTimeout, commits, get_clock, is_write_blocked, lock_wait, space
 from database.tables import large_values, partitions, retention
 from database.tables.agent_definitions import Agent
 from database.tables.agent_memory import AgentMemory, MemoryName, MemoryScope

@@ -24,7 +24,7 @@ from errors import ConfigError
 
 from . import clock, sqlite
 from .clock import LeaseClock as LeaseClock
-from .clock import now_ns as now_ns
+from .clock import get_clock as get_clock
 from .engine_results import Execute as Execute
 from .engine_results import Space as Space
 from .migration_runner import MIGRATIONS as MIGRATIONS

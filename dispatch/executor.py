@@ -12,7 +12,7 @@ import orjson
 import engine
 from engine import Job, Outcome, Plan
 from errors import DatabaseLost, HeadraceError, NodeError, Unavailable
-from models import Lease, Run, Step, Unit, WorkspaceStore, now_ns
+from models import Lease, Run, Step, Unit, WorkspaceStore, get_clock
 from nodes.base import REGISTRY
 from nodes.credentials.keyring import Keyring
 from server_log.work_ids import CURRENT
@@ -169,7 +169,7 @@ class Executor:
             links=resources.links_for(run, plan), keyring=keyring, files=resources.files_of(run.workspace_id),
             agents=AgentServices(resources, self.lease, record, keyring), timeout=config.run_timeout,
             max_steps=config.max_steps, max_items=config.max_items, max_value_bytes=config.max_value_bytes,
-            clock=now_ns,
+            clock=get_clock(),
         )  # fmt: skip
 
     def _on_step(self, active: Active, step: engine.Step) -> None:

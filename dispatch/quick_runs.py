@@ -18,7 +18,7 @@ from dispatch.payloads import Kept, Payloads
 from dispatch.recorder import Turn
 from engine import Job, Outcome, Plan
 from errors import NodeError
-from models import Fired, LockTimeout, Run, is_write_blocked, new_id, now_ms, now_ns
+from models import Fired, LockTimeout, Run, get_clock, is_write_blocked, new_id, now_ms
 from nodes.credentials.keyring import Keyring
 from parsers.process import refuse_to_wait
 
@@ -249,5 +249,5 @@ class QuickRuns:
             scope=self.resources.scope_of(run), on_step=record.step, stop=stop, sleep=_refuse, log=record.log,
             store=_ELSEWHERE, services=_ELSEWHERE, keyring=Keyring(_refuse), files=_ELSEWHERE, agents=_ELSEWHERE,
             timeout=config.run_timeout, max_steps=config.max_steps, max_items=config.max_items,
-            max_value_bytes=config.max_value_bytes, workspace_id=run.__data__["workspace_id"], clock=now_ns,
+            max_value_bytes=config.max_value_bytes, workspace_id=run.__data__["workspace_id"], clock=get_clock(),
         )  # fmt: skip
