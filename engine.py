@@ -230,7 +230,7 @@ class _Run:
         encoded = self.job.keyring.clean(self.encoded(node, pin.output))
         now, names = self.job.clock() // NS_IN_MS, tuple(source.id for source in live)
         mark = Mark(self.next_seq(), 1, None, None, now, 0.0)
-        step = _step(node, mark, names, "success", now, output=encoded, branch=pin.branch)
+        step = _step(node, mark, names, "success", now, {"output": encoded, "branch": pin.branch})
         self.job.on_step(step._replace(pure=True))
         return _State(True, orjson.loads(encoded), pin.branch, node.id)
 
@@ -243,7 +243,7 @@ class _Run:
     def skip(self, node: PlannedNode, inputs: tuple[str, ...], **output: Any) -> None:
         """Record a node as skipped."""
         now = self.job.clock() // NS_IN_MS
-        self.job.on_step(_step(node, Mark(self.next_seq(), 1, None, None, now, 0.0), inputs, "skipped", now, **output))
+        self.job.on_step(_step(node, Mark(self.next_seq(), 1, None, None, now, 0.0), inputs, "skipped", now, output))
 
     def check(self, node: PlannedNode) -> None:
         """Raise if the run must not go on to this node: it was cancelled, or its time is over."""
@@ -330,7 +330,7 @@ class _Execution:
         """Finish a step that waited, with its answer."""
         mark = Mark(open_.seq, open_.attempt, None, None, open_.started_at, 0.0)
         if not self.node.node.pure:
-            self.job.on_step(_step(self.node, mark, self.inputs, "running", None))
+            self.job.on_step(_step(self.node, mark, self.inputs, "running", None, {}))
         return self.attempts(None, self.given.output, self.scope, None, (mark, open_.answer))
 
     def map(self, foreach: Any) -> _State:
@@ -491,7 +491,7 @@ class _Execution:
         """Begin an execution with a new number; one with effects is on record before it starts."""
         mark = Mark(self.run.next_seq(), attempt, index, item, self.job.clock() // NS_IN_MS, time.perf_counter())
         if announce and not self.node.node.pure:
-            self.job.on_step(_step(self.node, mark, self.inputs, "running", None))
+            self.job.on_step(_step(self.node, mark, self.inputs, "running", None, {}))
         return mark
 
     def finish(self, mark: Mark, result: Any) -> _State:
@@ -543,12 +543,14 @@ class _Execution:
         """Hand an ended step to the record. Items of pure nodes are not recorded: to repeat them costs nothing."""
         if mark.item_index is None or not self.node.node.pure:
             ended = None if status == "waiting" else self.job.clock() // NS_IN_MS
-            self.job.on_step(_step(self.node, mark, self.inputs, status, ended, **more))
+            self.job.on_step(_step(self.node, mark, self.inputs, status, ended, more))
 
 
 def _step(
-    node: PlannedNode, mark: Mark, inputs: tuple[str, ...], status: str, finished_at: int | None, **more: Any
-) -> Step:
+    node: PlannedNode, mark: Mark, inputs: tuple[str, ...], status: str, finished_at: int | None,
+    more: dict[str, Any],
+) -> Step:  # fmt: skip
+    # `more` is no `**more`: Python compares each such name with those of all parameters.
     if finished_at is None:
         duration = None
     else:
