@@ -1,7 +1,7 @@
-"""Finding things: the command palette of every page, by keyboard and on a phone."""
+"""Finding things: the command palette of every page, and a text in the open flow."""
 
 from playwright.sync_api import expect
-from world import chain, node
+from world import chain, flow, node
 
 PHONE = {"width": 390, "height": 844}
 
@@ -82,3 +82,49 @@ def test_the_palette_is_opened_by_a_button_on_a_phone(new_context, server, log_i
     axe(page)
     page.get_by_role("option", name="Audit log").click()
     expect(page.get_by_role("heading", name="Audit log", level=1)).to_be_visible()
+
+
+def test_a_text_is_found_in_the_open_flow(editor, axe):
+    config = {"url": "https://needle.example.com", "headers": {"X-Needle": "1"}, "timeout": "{{ input.needle }}"}
+    sent = node("send", "http", config, name="Send it")
+    far = {"position": {"x": 6_000, "y": 4_000}}
+    editor.open(flow(node("start", "manual"), sent | far, node("two"), edges=["start send"]))
+    page, panel = editor.page, editor.panel
+    editor.click("start")
+    page.keyboard.press("Control+f")
+    field = page.get_by_role("combobox", name="Find in flow")
+    expect(field).to_be_focused()
+    field.fill("NEEDLE")
+    hits = page.get_by_role("listbox", name="Matches").get_by_role("option")
+    expect(hits).to_have_count(3)
+    expect(hits.first).to_contain_text("Send it · URL")
+    axe(page)
+
+    # Enter shows the node, although it was far away, and its setting; the focus stays in the field.
+    field.press("Enter")
+    expect(page.get_by_role("search").get_by_role("status")).to_have_text("1 of 3")
+    editor.selected("send")
+    expect(editor.node("send")).to_be_in_viewport()
+    expect(panel.locator("[data-found]").get_by_text("needle.example.com")).to_be_visible()
+    expect(field).to_be_focused()
+    field.press("Enter")
+    expect(page.get_by_role("search").get_by_role("status")).to_have_text("2 of 3")
+    expect(panel.locator("[data-found]").get_by_role("textbox", name="Headers: name 1")).to_have_value("X-Needle")
+    field.press("Enter")
+    expect(panel.locator("[data-found]")).to_contain_text("input.needle")
+    expect(field).to_be_focused()
+    field.press("Shift+Enter")
+    field.press("Shift+Enter")
+    expect(page.get_by_role("search").get_by_role("status")).to_have_text("1 of 3")
+
+    # Escape leaves the focus at the node; without a visited match, where it was.
+    field.press("Escape")
+    expect(field).to_have_count(0)
+    expect(editor.node("send")).to_be_focused()
+    expect(panel.locator("[data-found]")).to_have_count(0)
+    name = panel.get_by_role("textbox", name="Node name")
+    name.click()
+    name.press("Control+f")
+    expect(field).to_be_focused()
+    field.press("Escape")
+    expect(name).to_be_focused()

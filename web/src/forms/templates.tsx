@@ -202,6 +202,7 @@ export function ObjectFieldTemplate(props: ObjectFieldTemplateProps) {
         <div>
           <UnstyledButton
             aria-expanded={isOpen}
+            data-more
             onClick={() => {
               setOpen(!isOpen);
               setClosed(isOpen);

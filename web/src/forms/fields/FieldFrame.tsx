@@ -107,6 +107,7 @@ export function FieldFrame(props: FieldFrameProps) {
   return (
     <Box
       className={classes.field}
+      data-field={id}
       {...picked}
       role={group ? "group" : undefined}
       aria-labelledby={group ? `${id}-label` : undefined}

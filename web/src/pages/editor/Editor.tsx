@@ -12,6 +12,7 @@ import { Canvas } from "./canvas/Canvas";
 import { useChecking } from "./checking";
 import { EditorProvider, useEditor } from "./context";
 import classes from "./editor.module.css";
+import { FindBar } from "./find/FindBar";
 import { Header } from "./header/Header";
 import { JsonPane } from "./JsonPane";
 import { KeysDialog } from "./KeysDialog";
@@ -88,6 +89,7 @@ function Workbench({ narrow, kept }: { narrow: boolean; kept: Kept }) {
           <Canvas />
           <Problems />
           <RunPanel />
+          <FindBar />
         </div>
         {!narrow && <JsonPane />}
         <SidePanel />

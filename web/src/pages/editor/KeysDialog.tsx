@@ -5,6 +5,7 @@ import { useUi } from "./ui";
 
 const KEYS: Keys = [
   [PALETTE_KEY, "Search nodes, flows, runs, pages and actions"],
+  ["Ctrl + F", "Find a text in the flow; Enter and Shift + Enter go to the next and previous match"],
   ["Arrows", "Go to the previous, next, upper or lower node"],
   ["Enter", "Open the node"],
   ["/ or Tab or double click", "Add a node"],

@@ -99,10 +99,10 @@ export interface EditorState {
   liveEdges: ReadonlySet<string>;
   /** The action of Ctrl+Enter, and of Ctrl+Shift+Enter for a node alone; null if nothing can be run. */
   run: ((nodeId?: string) => void) | null;
-  /** The field of the selected node to focus, such as `config.url`. */
-  field: { nodeId: string; path: string; at: number } | null;
-  /** Ask the canvas to show these nodes and to focus the first. */
-  reveal: { ids: readonly string[]; focus: boolean; at: number } | null;
+  /** The field of the selected node to focus, such as `config.url`; `mark` only frames it. */
+  field: { nodeId: string; path: string; at: number; mark?: boolean } | null;
+  /** Ask the canvas to show these nodes and to focus the first; `center`: in the middle, even if it is in view. */
+  reveal: { ids: readonly string[]; focus: boolean; at: number; center?: boolean } | null;
 
   /** Change the definition as one undo step; changes with the same `key` in quick succession are merged. */
   change: (label: string, make: (definition: Definition) => Definition, options?: ChangeOptions) => void;
@@ -112,6 +112,8 @@ export interface EditorState {
   selectAll: () => void;
   /** Select the node and bring it into view; with a field, focus that field. */
   goTo: (nodeId: string, field?: string | null) => void;
+  /** Select the node, bring it to the middle and frame the field. The focus stays where it is. */
+  show: (nodeId: string, field: string | null) => void;
   /** Select the node and move the keyboard focus to it. */
   walkTo: (nodeId: string) => void;
 
@@ -279,6 +281,13 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
           selectedEdges: NOTHING,
           reveal: { ids: [nodeId], focus: false, at: now() },
           field: path ? { nodeId, path, at: now() } : null,
+        }),
+      show: (nodeId, path) =>
+        set({
+          selected: [nodeId],
+          selectedEdges: NOTHING,
+          reveal: { ids: [nodeId], focus: false, at: now(), center: true },
+          field: path === null ? null : { nodeId, path, at: now(), mark: true },
         }),
       walkTo: (nodeId) =>
         set({

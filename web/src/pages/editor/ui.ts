@@ -18,6 +18,8 @@ interface Ui extends Kept {
   json: boolean;
   keys: boolean;
   problems: boolean;
+  /** The number of times the text search was opened, by which its field knows; null while it is closed. */
+  find: number | null;
   set: (patch: Partial<Ui>) => void;
   keep: (patch: Partial<Kept>) => void;
 }
@@ -46,7 +48,22 @@ export function otherWidth(width: number, window: number): number {
   return width < WIDE ? Math.max(WIDE, Math.min(1_320, window - LEFT_FOR_CANVAS)) : USUAL.panelWidth;
 }
 
-export const CLOSED = { quick: null, curl: null, json: false, keys: false, problems: false } as const;
+export const CLOSED = {
+  quick: null,
+  curl: null,
+  json: false,
+  keys: false,
+  problems: false,
+  find: null,
+} as const;
+
+let opened = 0;
+
+/** Open the search for a text in the flow, or put the focus into its field. */
+export function openFind(): void {
+  opened += 1;
+  useUi.getState().set({ find: opened });
+}
 
 export const useUi = create<Ui>()((set, get) => ({
   ...kept(),

@@ -6,6 +6,7 @@ import {
   IconKeyboard,
   IconPlayerPlay,
   IconPlus,
+  IconSearch,
   IconUpload,
 } from "@tabler/icons-react";
 import type { ReactNode } from "react";
@@ -22,7 +23,7 @@ import { publishDraft, wordsFor } from "./saving/publishing";
 import type { Saver } from "./saving/saver";
 import { useSaver } from "./saving/useSaving";
 import { calledIn, type EditorStore, isUnpublished } from "./store";
-import { useUi } from "./ui";
+import { openFind, useUi } from "./ui";
 import { openPalette } from "./useKeys";
 
 function icon(Shown: typeof IconPlus): ReactNode {
@@ -72,6 +73,7 @@ function showing(store: EditorStore, go: (path: string) => void): Command[] {
   const { flow, check } = store.getState();
   const hasProblems = check !== null && check.problems.length > 0;
   return [
+    onPage("find", "Find in this flow", IconSearch, openFind, "Ctrl + F"),
     onPage("json", json ? "Hide JSON" : "Show JSON", IconBraces, () => set({ json: !json })),
     ...(hasProblems
       ? [onPage("problems", "Show problems", IconAlertTriangle, () => set({ problems: !problems }))]

@@ -9,7 +9,7 @@ import { publishDraft } from "./saving/publishing";
 import type { Saver } from "./saving/saver";
 import { useSaver } from "./saving/useSaving";
 import type { EditorStore } from "./store";
-import { useUi } from "./ui";
+import { openFind, useUi } from "./ui";
 import { canvasPlace } from "./useKeptFocus";
 
 const INPUTS = "input, textarea, select, [contenteditable=true], [role=dialog], [role=menu], [role=listbox]";
@@ -145,7 +145,9 @@ function runSelected(store: EditorStore): void {
 
 function everywhere(event: KeyboardEvent, store: EditorStore, saver: Saver): boolean {
   if (!event.ctrlKey && !event.metaKey) return false;
-  if (event.key === "s") void save(store, saver);
+  const isInDialog = event.target instanceof Element && event.target.closest("[role=dialog]") !== null;
+  if (event.key === "f" && !event.altKey && !isInDialog) openFind();
+  else if (event.key === "s") void save(store, saver);
   else if (event.key === "Enter" && event.shiftKey) runSelected(store);
   else if (event.key === "Enter") store.getState().run?.();
   else return false;

@@ -6,13 +6,14 @@ import {
   IconMaximize,
   IconMinus,
   IconPlus,
+  IconSearch,
 } from "@tabler/icons-react";
 import { Panel, useReactFlow } from "@xyflow/react";
 import { heightOf, usedWays, waysOf } from "../branches";
 import { useEditor, useEditorStore } from "../context";
 import { whereNext } from "../palette/adding";
 import type { EditorState } from "../store";
-import { useUi } from "../ui";
+import { openFind, useUi } from "../ui";
 
 /** Return the height of each node, for the layout. */
 function heights({ definition, check, catalogue }: EditorState): (id: string) => number {
@@ -86,6 +87,7 @@ export function CanvasControls() {
       act: () => void flow.fitView({ maxZoom: 1, padding: 0.15, ...SLOW }),
     },
     ...(readOnly ? [] : [{ label: "Tidy up", icon: IconLayoutDistributeVertical, act: arrange }]),
+    { label: "Find in flow (Ctrl+F)", icon: IconSearch, act: openFind },
     { label: "Keyboard shortcuts", icon: IconKeyboard, act: () => useUi.getState().set({ keys: true }) },
   ];
   return (

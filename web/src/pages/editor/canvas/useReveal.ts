@@ -37,7 +37,7 @@ export function useReveal(): void {
     // Move a partly visible node no further than necessary: large moves are hard to follow.
     const center = { x: node.position.x + NODE.width / 2, y: node.position.y + NODE.height / 2 };
     const [left, top] = [center.x * zoom + x, center.y * zoom + y];
-    const isInView = left >= 0 && top >= 0 && left <= width && top <= height;
+    const isInView = !reveal.center && left >= 0 && top >= 0 && left <= width && top <= height;
     const duration = reveal.focus ? 0 : 200;
     if (isInView) {
       const size = { width: NODE.width, height: NODE.height };

@@ -24,6 +24,7 @@ import { DocsLink } from "@/ui/DocsLink";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { idRefusal } from "../changes";
 import { useEditor, useEditorStore } from "../context";
+import { markField } from "../find/marked";
 import { inWords, type Problem } from "../problems";
 import { InputPane } from "../run/InputPane";
 import { DataHead, OutputPane, RunData } from "../run/RunData";
@@ -238,11 +239,33 @@ type Tab = "settings" | "options" | "notes" | "data" | "json";
 const FRAMES = 180;
 const FIELDS = "input, textarea, select, [contenteditable=true], button";
 
+const IN_PANEL: Record<string, string> = {
+  name: "[aria-label='Node name']",
+  id: "[data-node-id]",
+  notes: "[role=tabpanel] textarea",
+  foreach: "[role=tabpanel] :is(input, .cm-editor)",
+};
+
+/** Return the rendered field of a part of the node. */
+function partAt(path: string): HTMLElement | null | undefined {
+  const key = path.split(/[.[\]]+/).filter(Boolean)[1] ?? path;
+  const known = IN_PANEL[path] ?? `[role=tabpanel] [id$="_${CSS.escape(key)}"]`;
+  return document.querySelector("[data-panel]")?.querySelector<HTMLElement>(known);
+}
+
+/** Return the frame of a setting with its label. If the form hides it below "More settings", these are opened. */
+function frameAt(path: string): HTMLElement | null | undefined {
+  if (path in IN_PANEL) return partAt(path);
+  const key = path.split(/[.[\]]+/).filter(Boolean)[1] ?? path;
+  const form = document.querySelector("[data-panel] [role=tabpanel]");
+  const frame = form?.querySelector<HTMLElement>(`[data-field$="_${CSS.escape(key)}"]`) ?? partAt(path);
+  if (frame == null) form?.querySelector<HTMLElement>("[data-more][aria-expanded=false]")?.click();
+  return frame;
+}
+
 /** Focus a setting once its form is rendered. Field ids end with the setting's key. */
 function focusField(path: string, frames = FRAMES): void {
-  const key = path.split(/[.[\]]+/).filter(Boolean)[1] ?? path;
-  const panel = document.querySelector("[data-panel] [role=tabpanel]");
-  const part = panel?.querySelector<HTMLElement>(`[id$="_${CSS.escape(key)}"]`);
+  const part = partAt(path);
   const field = part?.matches(FIELDS) ? part : part?.querySelector<HTMLElement>(FIELDS);
   if (field == null) {
     if (frames > 0) requestAnimationFrame(() => focusField(path, frames - 1));
@@ -252,10 +275,14 @@ function focusField(path: string, frames = FRAMES): void {
   field.focus();
 }
 
+/** Parts above the tabs. */
+const IN_TITLE = ["name", "id", "type", "group"];
+
 /** Return the tab that contains the part with the problem. */
 function tabOf(path: string): Tab {
   if (path === OUTPUT) return "data";
-  return path.startsWith("config") || path === "type" ? "settings" : "options";
+  if (path === "notes") return path;
+  return path.startsWith("config") || IN_TITLE.includes(path) ? "settings" : "options";
 }
 
 /** The panel of the selected node: name, settings, connections. */
@@ -269,7 +296,8 @@ export function NodePanel({ node }: { node: FlowNode }) {
   useEffect(() => {
     if (field === null) return;
     setTab(tabOf(field.path));
-    if (field.path !== OUTPUT) focusField(field.path);
+    if (field.mark) markField(() => frameAt(field.path));
+    else if (field.path !== OUTPUT) focusField(field.path);
   }, [field]);
   const parts = { node, type, problems, readOnly };
   // The form shows problems of its fields itself.
