@@ -15,6 +15,7 @@ import on_postgres
 import pytest
 import written
 from apps import ECHO, EMAIL, Client, copy_database, logged_in, make_config, started
+from argon2 import PasswordHasher
 from chosen_engine import ON_POSTGRES
 from shortcuts import BehindShortcut
 
@@ -23,9 +24,16 @@ import workflow_server
 from database import write
 from models import ApiToken, Membership, Session, User, Workspace, now_ms
 from nodes.base import REGISTRY, Node
+from security import accounts
 
 ALL_SLOW = re.compile(r"^pytestmark = \[?pytest\.mark\.slow\b(?!.*mark\.postgres\b)", re.MULTILINE)
-pytest_plugins = ["network", "postgres", "properties"]  # the latter has the profiles of hypothesis
+pytest_plugins = [
+    "compiling",
+    "network",
+    "postgres",
+    "properties",
+    "watchdog",
+]  # properties has the profiles of hypothesis
 
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -40,6 +48,19 @@ def pytest_configure(config):
         on_postgres.start()
         config.add_cleanup(on_postgres.stop)
     config.add_cleanup(on_postgres.close_connections)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure():
+    """Do not look a second time for garbage at the end of the process: pytest has just looked for errors in it."""
+    gc.freeze()
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    """Load the plugin of schemathesis for its tests alone: it is large, and costs time in each test."""
+    plugins = parent.config.pluginmanager
+    if module_path.name == "test_schemathesis.py" and not plugins.hasplugin("schemathesis"):
+        plugins.import_plugin("schemathesis.pytest.plugin")
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -63,12 +84,16 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """Do not look for garbage among what the collection of the tests makes, now or later: it stays until the end."""
+    """Do not look for garbage among what the collection of the tests makes, now or later: it stays until the end.
+
+    Later, look for it as seldom as the server does (gunicorn.conf.py).
+    """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
         gc.enable()
 
 
@@ -87,6 +112,15 @@ def engine_of_the_tests():
     if database.is_postgres() and not ON_POSTGRES:
         database.disconnect()
         database.connect(Path(os.devnull))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def weak_hashes():
+    """Hash passwords with the least work, as a hash takes as long as ten requests. Give the hasher of servers."""
+    with pytest.MonkeyPatch.context() as patch:
+        hasher = accounts._get_hasher()
+        patch.setattr(accounts, "_get_hasher", lambda: PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        yield hasher
 
 
 @pytest.fixture(scope="session")

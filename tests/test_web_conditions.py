@@ -211,6 +211,7 @@ def test_the_cases_have_every_operator():
     assert used - {None} == OPERATORS.keys() | LENIENT.keys()
 
 
+@pytest.mark.slow
 def test_a_comparison_decides_the_branch_as_its_boolean_does():
     """The if node takes the text "false" for false; only a value by itself gives text."""
     for case in CASES:

@@ -145,6 +145,7 @@ def test_arguments_may_be_nested_very_deeply(tell, depth):
     assert tell(tool('{"key":' + "[" * depth + "]" * depth + "}"), tokens=1_000_000)["text"] == "Done."
 
 
+@pytest.mark.slow
 @for_each("arguments", [5, "x", [1], None, {"key": nested(150)}, {"key": nested(240)}, nested(400)])
 def test_arguments_of_any_shape_end_in_a_readable_error(tell, anthropic, arguments):
     answer = tell(block(arguments))

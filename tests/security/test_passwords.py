@@ -133,3 +133,7 @@ def test_a_first_password_that_is_too_short_is_rejected(app, tmp_path):
     with pytest.raises(ConfigError, match="HEADRACE_ADMIN_PASSWORD must have at least 8 characters"):
         accounts.make_first_owner(Config(data_dir=tmp_path, admin_email="new@example.org", admin_password="short"))
     assert User.select().count() == 0
+
+
+def test_a_server_hashes_with_the_parameters_that_owasp_recommends(weak_hashes):
+    assert weak_hashes.hash("any").startswith("$argon2id$v=19$m=19456,t=2,p=1$")

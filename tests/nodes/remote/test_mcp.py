@@ -254,7 +254,7 @@ def test_a_decompression_bomb_is_rejected(fails, fake_server):
 
 def test_an_endless_event_stream_is_rejected(fails, fake_server, monkeypatch):
     monkeypatch.setattr(mcp, "MAX_BYTES", 1_000_000)
-    endless = (b": still here\n\n" for _ in range(10_000_000))
+    endless = (b": still here\n\n" * 100 for _ in range(10_000_000))
     error = fails(
         "a", credentials=fake_server(lambda message: Response(endless, mimetype="text/event-stream")), timeout=20
     )
