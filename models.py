@@ -12,7 +12,18 @@ from database.tables.agent_definitions import Agent
 from database.tables.agent_memory import AgentMemory, MemoryName, MemoryScope
 from database.tables.agent_runs import AgentRun, AgentStep
 from database.tables.audit import ACTIONS, SUBJECTS, AuditEntry, differences, present_names
-from database.tables.base import Base, Decides, Needed, Write, first_id, microseconds, monotonic_ms, new_id, now_ms
+from database.tables.base import (
+    Base,
+    Decides,
+    Needed,
+    Rows,
+    Write,
+    first_id,
+    microseconds,
+    monotonic_ms,
+    new_id,
+    now_ms,
+)
 from database.tables.callers import Caller, forget_session
 from database.tables.credentials import Credential
 from database.tables.drafts import Draft, Presence, Present, ScheduledPublish, clear_draft, names_of_users
@@ -42,7 +53,7 @@ from database.tables.server_metrics import (
     measure_flows,
 )
 from database.tables.server_state import Fact
-from database.tables.steps import Settlement, Step
+from database.tables.steps import Settlement, Step, StepData
 from database.tables.units import Item, Undone, Unit, execute_units
 from database.tables.upcoming import Upcoming, upcoming
 from database.tables.users import ApiToken, Membership, Session, User, Workspace, hash_token

@@ -92,13 +92,14 @@ def slice_of(items: Sequence[Any], args: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def listed(item: type[Shape]) -> Schema:
-    """Return the schema of a list response: `{"items": […], "next_cursor": text or null}`."""
+def listed(item: type[Shape], **more: Field[Any]) -> Schema:
+    """Return the schema of a list response: `{"items": […], "next_cursor": text or null}`, and `more` fields."""
     shape: dict[str, Field[Any]] = {
         "items": Items(fields.Nested(item)),
         "next_cursor": Cursor(allow_none=True, optional=True),
+        **more,
     }
-    return Out.from_dict(shape, name=f"{item.__name__}List")()
+    return Out.from_dict(shape, name=f"{item.__name__}{'Found' if more else ''}List")()
 
 
 # People

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from flask import Response
 
+from dispatch import FoundRun, Searched
 from models import microseconds
 from schema_fields import Cursor
 from schema_fields.row_json import fragment, iso
@@ -31,7 +32,18 @@ def select_columns(brief: bool) -> str:
 
 def respond(found: Iterable[tuple[Any, ...]], last: str | None) -> Response:
     """Return the response with a page of runs, given as column values, and the id before the next page."""
-    body = {"items": [_show(values) for values in found], "next_cursor": Cursor.encode(last)}
+    return _respond([_show(values) for values in found], last)
+
+
+def respond_found(found: Iterable[FoundRun], last: str | None, searched: Searched) -> Response:
+    """Return the response with a page of a search in run data: the same, with places, and how far it looked."""
+    items = [{**_show(values), "found_in": [place._asdict() for place in places]} for values, places in found]
+    until = None if searched.until is None else iso(searched.until)
+    return _respond(items, last, searched={"runs": searched.runs, "until": until, "partly_read": searched.partial})
+
+
+def _respond(items: list[dict[str, Any]], last: str | None, **more: Any) -> Response:
+    body = {"items": items, "next_cursor": Cursor.encode(last), **more}
     return Response(orjson.dumps(body), mimetype="application/json")
 
 

@@ -25,7 +25,7 @@ from api.http.server import get_dispatcher
 from api.open_questions import list_asking_types, list_open_questions
 from api.run_list import make_reference
 from constants import RUN_STATUSES, TRIGGERS
-from dispatch import PREVIEWS, SentSettings
+from dispatch import PREVIEWS, SEARCHES, RunSearch, SentSettings
 from dispatch.payloads import Kept
 from dispatch.retry import RetryScope, find_retry_scope
 from errors import ERROR_KINDS, BadInput, Conflict, NotFound
@@ -87,14 +87,44 @@ class RunBriefOut(RunOut):
         exclude = ("input", "output")
 
 
+PLACES = ("error", "input", "output", "step_error", "step_item", "step_output")
+
+
+class FoundPlaceOut(Out):
+    """A place in the data of a run that contains the text `data`."""
+
+    place = choice(PLACES, help="The data of the run itself, or of a step: its error, item of a loop or output")
+    text = fields.String(help="The text with what is around it, as recorded")
+    step = fields.Integer(allow_none=True, help="The `number` of the step")
+    node_id = fields.String(allow_none=True)
+    node_name = fields.String(allow_none=True)
+
+
+class SearchedOut(Out):
+    """How far a search for `data` has looked."""
+
+    runs = fields.Integer(help="The number of runs that were read")
+    until = Time(allow_none=True, help="The time of acceptance of the oldest of them")
+    partly_read = fields.Integer(help="The number of them that were read in part, since they have too much data")
+
+
 class RunItemOut(RunOut):
     """A run of a list."""
 
     output = Json(allow_none=True, help="Omitted with `brief`, like `input`", optional=True)
+    found_in = fields.List(
+        fields.Nested(FoundPlaceOut), optional=True, help="With `data`: the first places that contain it, up to 3"
+    )
 
 
 SEARCH_RUNS = (
     "The beginning of a run's id (`run_01…`) or its last six characters, or letters of the flow's name or of the error"
+)
+
+
+SEARCH_DATA = (
+    "Text in the input, the output, an error, or the data of a step, ignoring case. Reads recorded values for up to "
+    "two seconds; `searched` says how far it looked, and the next page looks further"
 )
 
 
@@ -108,6 +138,7 @@ class RunArgs(PageArgs):
     error_kind = OneOrMore(ERROR_KINDS, load_default=None)
     waiting = fields.Boolean(load_default=False, help="Only runs that wait for a person's answer")
     search = text(200, is_stored=False, load_default=None, help=SEARCH_RUNS)
+    data = text(200, is_stored=False, load_default=None, help=SEARCH_DATA)
     brief = fields.Boolean(load_default=False, help="Omit input and output")
 
 
@@ -194,18 +225,26 @@ def link_large_values(run: Run) -> Run:
 @blueprint.get("/runs")
 @require_role("viewer", only_database=True)
 @blueprint.arguments(RunArgs, location="query")
-@blueprint.response(200, listed(RunItemOut))
+@blueprint.response(
+    200, listed(RunItemOut, searched=fields.Nested(SearchedOut, optional=True, help="With `data`: how far it looked"))
+)
 def list_runs(args: dict[str, Any]) -> Any:
     """List the runs of the workspace, newest first. `since` and `until` refer to the time of acceptance.
 
     `status` may be several, separated by commas. A text `search`, and runs that wait for people, are searched in 5,000
-    runs at a time: a page may be short or empty, and the next one may have more, if there is a cursor.
+    runs at a time: a page may be short or empty, and the next one may have more, if there is a cursor. The same holds
+    for `data`, which reads the recorded values; each user may have one such request at a time (429).
     """
     limit, cursor = args.pop("limit"), args.pop("cursor")
     asking = list_asking_types() if args.pop("waiting") else None
-    brief = args.pop("brief")
+    columns, data = run_list.select_columns(args.pop("brief")), args.pop("data")
     rows = Run.select_where(RunFilters(get_workspace_id(), asking=asking, unsigned=must_redact_links(), **args))
-    return run_list.respond(*rows.values(run_list.select_columns(brief), limit, cursor))
+    if data is None:
+        return run_list.respond(*rows.values(columns, limit, cursor))
+    with SEARCHES.taken(get_user().id):
+        search = RunSearch(get_dispatcher().resources.payloads, data, must_redact_links())
+        found, last = search.page(rows, columns, limit, cursor)
+    return run_list.respond_found(found, last, search.searched)
 
 
 @blueprint.post("/runs")

@@ -99,3 +99,5 @@ SAVES = Places("to save large definitions", 4, 2, 10.0)
 # A large document takes seconds.
 IMPORTS = Places("to import documents", 2, 1)
 PREVIEWS = Places("to preview expressions", 4, 2)
+# Each reads for up to two seconds, in Python.
+SEARCHES = Places("to search in run data", 2, 1, 5.0)

@@ -6,7 +6,7 @@ column `packed_steps`, with the values of STEP_COLUMNS except `run_id`. The view
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -17,6 +17,7 @@ from database import execute
 from .base import IN_LIST, Base, Timed, Write, encode_list, insert_all, microseconds, now_ms
 
 PAGE_BYTES = 8 * 2**20
+DATA_AT_ONCE = 100
 MAX_PACKED = 64 * 1024  # bytes of a run's packed steps: reading one step reads all of them
 
 STEP_COLUMNS = (
@@ -59,6 +60,36 @@ class Settlement(NamedTuple):
     branch: str | None
     same_as: str | None
     skipped: bool
+
+
+class StepData(NamedTuple):
+    """What a step received, computed and reported: its values as recorded, in its row or not."""
+
+    seq: int
+    node_id: str
+    node_name: str
+    item: str | None
+    output: str | None
+    output_bytes: int | None
+    error_text: str | None
+
+    @classmethod
+    def unpack(cls, packed: str) -> Iterator[StepData]:
+        """Yield the packed steps of a run."""
+        for values in orjson.loads(packed):
+            yield cls._make(values[at] for at in IN_PACKED)
+
+    @classmethod
+    def of(cls, run_id: str) -> Iterator[StepData]:
+        """Yield the steps of a run that are rows, in order, read on demand."""
+        sql = f"SELECT {', '.join(cls._fields)} FROM steps WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?"
+        last = -1
+        while found := execute(sql, (run_id, last, DATA_AT_ONCE)).fetchall():
+            yield from map(cls._make, found)
+            last = found[-1][0]
+
+
+IN_PACKED = [STEP_COLUMNS.index(name) - 1 for name in StepData._fields]
 
 
 def step_id(run_id: str, seq: int) -> str:

@@ -128,3 +128,23 @@ def test_a_text_is_found_in_the_open_flow(editor, axe):
     expect(field).to_be_focused()
     field.press("Escape")
     expect(name).to_be_focused()
+
+
+def test_runs_are_found_by_their_data(page, server, log_in, axe):
+    make = node("sum", "set", {"values": {"code": "{{ 'K-' ~ input.n }}"}}, name="Make code")
+    flow_id = server.add_flow(chain(node("start", "manual"), make), "Codes")
+    for n in range(3):
+        run = server.run(flow_id, {"n": f"77{n}"}, wait=10)
+    log_in(page)
+    page.goto("/runs")
+    page.get_by_role("searchbox", name="Search in run data").fill("k-772")
+    expect(page.get_by_text("there are no older ones")).to_be_visible()
+    rows = page.get_by_role("table", name="Runs").locator("tbody").get_by_role("row")
+    expect(rows).to_have_count(1)
+    axe(page)
+    expect(rows).to_contain_text("also: Output of Make code")
+    rows.get_by_role("link", name="Output", exact=True).click()
+    expect(page).to_have_url(f"{server.url}/runs/{run['id']}?tab=output")
+    page.go_back()
+    page.get_by_role("searchbox", name="Search in run data").fill("no such data")
+    expect(page.get_by_text("No matching runs")).to_be_visible()

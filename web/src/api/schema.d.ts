@@ -655,7 +655,8 @@ export interface paths {
         /**
          * List the runs of the workspace, newest first. `since` and `until` refer to the time of acceptance.
          * @description `status` may be several, separated by commas. A text `search`, and runs that wait for people, are searched in 5,000
-         *     runs at a time: a page may be short or empty, and the next one may have more, if there is a cursor.
+         *     runs at a time: a page may be short or empty, and the next one may have more, if there is a cursor. The same holds
+         *     for `data`, which reads the recorded values; each user may have one such request at a time (429).
          */
         get: operations["list_runs"];
         put?: never;
@@ -2536,6 +2537,19 @@ export interface components {
              */
             remove_tags?: string[];
         };
+        FoundPlaceOut: {
+            /**
+             * @description The data of the run itself, or of a step: its error, item of a loop or output
+             * @enum {string}
+             */
+            place: "error" | "input" | "output" | "step_error" | "step_item" | "step_output";
+            /** @description The text with what is around it, as recorded */
+            text: string;
+            /** @description The `number` of the step */
+            step: number | null;
+            node_id: string | null;
+            node_name: string | null;
+        };
         RunItemOut: {
             id: string;
             workflow_id: string;
@@ -2581,10 +2595,25 @@ export interface components {
             only?: string | null;
             /** @description The nodes that were not executed because their output was given */
             pinned?: string[];
+            /** @description With `data`: the first places that contain it, up to 3 */
+            found_in?: components["schemas"]["FoundPlaceOut"][];
         };
-        RunItemOutList: {
+        SearchedOut: {
+            /** @description The number of runs that were read */
+            runs: number;
+            /**
+             * Format: date-time
+             * @description The time of acceptance of the oldest of them
+             */
+            until: string | null;
+            /** @description The number of them that were read in part, since they have too much data */
+            partly_read: number;
+        };
+        RunItemOutFoundList: {
             items: components["schemas"]["RunItemOut"][];
             next_cursor?: string | null;
+            /** @description With `data`: how far it looked */
+            searched?: components["schemas"]["SearchedOut"];
         };
         RunIn: {
             workflow_id: string;
@@ -2808,6 +2837,10 @@ export interface components {
         };
         CountsOut: {
             items: components["schemas"]["CountOut"][];
+        };
+        RunItemOutList: {
+            items: components["schemas"]["RunItemOut"][];
+            next_cursor?: string | null;
         };
         SavedFilterOut: {
             id: string;
@@ -5057,6 +5090,8 @@ export interface operations {
                 waiting?: boolean;
                 /** @description The beginning of a run's id (`run_01…`) or its last six characters, or letters of the flow's name or of the error */
                 search?: string | null;
+                /** @description Text in the input, the output, an error, or the data of a step, ignoring case. Reads recorded values for up to two seconds; `searched` says how far it looked, and the next page looks further */
+                data?: string | null;
                 /** @description Omit input and output */
                 brief?: boolean;
             };
@@ -5072,7 +5107,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RunItemOutList"];
+                    "application/json": components["schemas"]["RunItemOutFoundList"];
                 };
             };
             400: components["responses"]["BAD_REQUEST"];

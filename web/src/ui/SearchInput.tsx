@@ -9,14 +9,18 @@ interface SearchInputProps {
   onChange: (value: string) => void;
   /** Label for screen readers, and placeholder. */
   label: string;
+  /** False if another field of the page has the key /. */
+  hasKey?: boolean;
+  /** Milliseconds without a keystroke until `onChange`; longer for searches that cost the server more. */
+  pause?: number;
 }
 
 /** A search field that filters while the user types. The key / focuses it. */
-export function SearchInput({ value, onChange, label }: SearchInputProps) {
+export function SearchInput({ value, onChange, label, hasKey = true, pause = 250 }: SearchInputProps) {
   const [text, setText] = useState(value);
   const told = useRef(value);
   const field = useRef<HTMLInputElement>(null);
-  useHotkeys([["/", () => field.current?.focus()]]);
+  useHotkeys(hasKey ? [["/", () => field.current?.focus()]] : []);
 
   useEffect(() => {
     if (value === told.current) return;
@@ -28,7 +32,7 @@ export function SearchInput({ value, onChange, label }: SearchInputProps) {
     told.current = next.trim();
     onChange(told.current);
   }
-  const tellSoon = useDebouncedCallback(tell, 250);
+  const tellSoon = useDebouncedCallback(tell, pause);
 
   return (
     <TextInput

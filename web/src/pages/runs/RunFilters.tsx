@@ -24,6 +24,13 @@ export function RunFilters({ state }: { state: State }) {
         value={values.search}
         onChange={(search) => change({ search }, { replace: true })}
       />
+      <SearchInput
+        label="Search in run data"
+        value={values.data}
+        onChange={(data) => change({ data }, { replace: true })}
+        hasKey={false}
+        pause={600}
+      />
       <FilterSelect
         label="Status"
         value={values.outcome}

@@ -6,6 +6,7 @@ import { Elapsed } from "@/ui/Elapsed";
 import { milliseconds } from "@/ui/format";
 import { outcomeOf, StatusBadge } from "@/ui/StatusBadge";
 import { Time } from "@/ui/Time";
+import { FoundIn } from "./FoundIn";
 import { RunMenu } from "./RunMenu";
 import classes from "./runs.module.css";
 import type { ListedRun } from "./useRuns";
@@ -87,6 +88,7 @@ function RunRow({ run, selection }: { run: ListedRun; selection: Selection }) {
             {about}
           </Text>
         )}
+        <FoundIn run={run} />
       </Table.Td>
       <Table.Td>
         <Text size="sm">{TRIGGERS[run.triggered_by]}</Text>
@@ -140,6 +142,7 @@ function RunCard({ run }: { run: ListedRun }) {
           {about}
         </Text>
       )}
+      <FoundIn run={run} />
       <Text size="xs" c="var(--quiet)" component="div">
         {TRIGGERS[run.triggered_by]} ·{" "}
         <Elapsed startedAt={run.started_at} ms={milliseconds(run.duration_us)} running={isMoving(run)} />

@@ -11,6 +11,7 @@ import { BulkBar } from "./BulkBar";
 import { DEFAULTS } from "./filters";
 import { RunFilters } from "./RunFilters";
 import { RunCards, RunTable } from "./RunTable";
+import { Searched } from "./Searched";
 import { useRuns } from "./useRuns";
 import { useSelection } from "./useSelection";
 
@@ -40,7 +41,8 @@ export default function Runs() {
             (isPhone ? <RunCards runs={runs} /> : <RunTable runs={runs} selection={selection} />)}
         </Card>
       )}
-      <LoadMore query={query} noun="runs" />
+      {query.searched !== null && <Searched query={query} searched={query.searched} />}
+      {query.searched === null && <LoadMore query={query} noun="runs" />}
     </Page>
   );
 }

@@ -12,6 +12,7 @@ export const DEFAULTS = {
   since: "",
   until: "",
   search: "",
+  data: "",
 };
 
 export type Filters = typeof DEFAULTS;
@@ -26,6 +27,7 @@ interface Asked {
   since?: string;
   until?: string;
   search?: string;
+  data?: string;
 }
 
 const OUTCOMES: Record<string, Asked> = {
@@ -103,5 +105,6 @@ export function askedOf(filters: Filters, now: number): Asked {
     if (until) asked.until = until;
   }
   if (filters.search) asked.search = filters.search;
+  if (filters.data) asked.data = filters.data;
   return asked;
 }

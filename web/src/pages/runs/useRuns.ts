@@ -4,9 +4,10 @@ import { type Schemas, server } from "@/api/client";
 import { CALM, LIVE } from "@/api/queries";
 import { isMoving } from "@/runs/moving";
 import { askedOf, type Filters } from "./filters";
+import { searchedIn } from "./searched";
 
 export type ListedRun = Schemas["RunItemOut"];
-type Page = Schemas["RunItemOutList"];
+type Page = Schemas["RunItemOutFoundList"];
 
 const PAGE = 50;
 
@@ -17,21 +18,26 @@ async function fetchPage(asked: Asked, cursor: string | null, signal: AbortSigna
   return (await server.GET("/api/runs", { params: { query }, signal })).data as Page;
 }
 
-/** Fetch the list of runs. All loaded pages are refreshed while the user watches, more often if they are few. */
+/**
+ * Fetch the list of runs. All loaded pages are refreshed while the user watches, more often if they are few; but not those
+ * of a search in run data, each of which takes the server seconds.
+ */
 function usePages(asked: Asked, pause: (pages: Page[]) => number) {
   const found = useInfiniteQuery({
     queryKey: ["get", "/api/runs", "pages", asked],
     queryFn: ({ pageParam, signal }) => fetchPage(asked, pageParam, signal),
     initialPageParam: null as string | null,
     getNextPageParam: (page) => page.next_cursor ?? undefined,
-    placeholderData: keepPreviousData,
-    refetchInterval: ({ state }) => pause(state.data?.pages ?? []),
+    placeholderData: asked.data === undefined ? keepPreviousData : undefined,
+    refetchInterval: ({ state }) => asked.data === undefined && pause(state.data?.pages ?? []),
+    ...(asked.data !== undefined && { refetchOnWindowFocus: false, staleTime: 60_000 }),
   });
   const runs = useMemo<ListedRun[]>(
     () => found.data?.pages.flatMap((page) => page.items) ?? [],
     [found.data],
   );
-  return { ...found, runs };
+  const searched = useMemo(() => searchedIn(found.data?.pages ?? []), [found.data]);
+  return { ...found, runs, searched };
 }
 
 export function useRuns(filters: Filters) {
