@@ -8,6 +8,7 @@ from typing import Any
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource
 from models import Upcoming, now_ms, upcoming
+from nodes import REGISTRY
 from schema_fields import Cursor, Out, Time, fields
 from schemas import FLOW_ID, PageArgs, listed
 
@@ -21,6 +22,8 @@ class ScheduleOut(Out):
     workflow_name = fields.String()
     node_id = fields.String()
     node_type = fields.String()
+    category = fields.String(help="The category of its node type")
+    icon = fields.String(help="The name of a Tabler icon; empty: its category's icon")
     describes = fields.String(help="Its schedule: `0 9 * * *`, `every 300 s`")
     timezone = fields.String(allow_none=True)
     next_at = Time(allow_none=True, help="Next due time; null if there is none, or if it is not computed yet")
@@ -47,8 +50,17 @@ def list_schedules(args: dict[str, Any]) -> Any:
     """List the schedules and polled triggers of active flows, the next due first."""
     after = None if args["cursor"] is None else args["cursor"].split(":")
     rows, key = upcoming(get_workspace_id(), now_ms(), args["limit"], after and (int(after[0]), *after[1:]))
-    items = [{**row._asdict(), "describes": _describe(row), "overdue": bool(row.overdue)} for row in rows]
+    items = [
+        {**row._asdict(), **_look(row.node_type), "describes": _describe(row), "overdue": bool(row.overdue)}
+        for row in rows
+    ]
     return {"items": items, "next_cursor": key and ":".join(map(str, key))}
+
+
+def _look(node_type: str) -> dict[str, str]:
+    """Return category and icon of a node type, so that a list needs no catalog; of an unknown type, empty ones."""
+    known = REGISTRY.get(node_type)
+    return {"category": known.category if known else "", "icon": known.icon if known else ""}
 
 
 def _describe(row: Upcoming) -> str:

@@ -3,6 +3,7 @@ import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import react from "@vitejs/plugin-react";
 import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
+import { firstLoad, GROUPS } from "./firstLoad.ts";
 
 /** Where the server runs while `npm run dev` serves the app beside it. */
 const SERVER = process.env.HEADRACE_URL ?? "http://127.0.0.1:8000";
@@ -36,7 +37,7 @@ function precompressed(): Plugin {
 }
 
 export default defineConfig({
-  plugins: [react(), precompressed()],
+  plugins: [react(), firstLoad(), precompressed()],
   resolve: { alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) } },
   build: {
     // docs/app.md names them too: the first that know `color-mix` and lookbehind, which the app cannot do without.
@@ -44,6 +45,13 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     sourcemap: false,
+    rolldownOptions: {
+      output: {
+        codeSplitting: { groups: GROUPS },
+        // Names of shared chunks list all pages that share them.
+        chunkFileNames: ({ name }) => `assets/${name.split("~")[0]}-[hash].js`,
+      },
+    },
     // Of all that is in the build, as their licences ask for.
     license: { fileName: "licenses.txt" },
   },

@@ -14,14 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flask import Flask, Response, current_app, request, send_file
+from flask_login import current_user
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from api.http.auth import allow_anyone
 from api.http.content_policy import hash_inline
+from api.http.request_origin import get_session_token
 
 INDEX, ASSETS = "index.html", "assets"
-# The text in the index page that each response replaces by its nonce.
+# Texts in the index page that each response replaces: by its nonce, and by the id of the user who is logged in, if any.
 NONCE_PLACEHOLDER = b"__CSP_NONCE__"
+USER_PLACEHOLDER = b"__USER_ID__"
 # First path parts that are never the app's: unknown paths below them are a 404.
 RESERVED_PREFIXES = ("api", "docs", "metrics", "mcp", ASSETS)
 # The compressed forms of a file, best first.
@@ -40,7 +43,7 @@ TYPES = {
     ".woff2": "font/woff2",
 }
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data: blob:; "
+    "default-src 'none'; script-src 'self'{scripts}; style-src 'self' 'nonce-{nonce}'; img-src 'self' data: blob:; "
     "font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'"
 )
 NOT_BUILT = Path(__file__).with_name("not_built.html").read_text(encoding="utf-8")
@@ -57,14 +60,15 @@ class File:
 
 @dataclass(slots=True)
 class Build:
-    """The build in a folder: the index page, split at the nonce, and the files by path.
+    """The build in a folder: the index page, the policy's sources of its inline scripts, and the files by path.
 
     A build may happen while the server runs: `refresh` notices it and reads the folder again. The last index page is
     kept until there is a new one, since a build empties the folder first.
     """
 
     folder: Path
-    index: list[bytes] | None = None
+    index: bytes | None = None
+    scripts: str = ""
     files: dict[str, File] = field(default_factory=dict)
     seen: tuple[int, ...] | None = None
 
@@ -74,8 +78,9 @@ class Build:
             page, assets = (self.folder / INDEX).stat(), (self.folder / ASSETS).stat()
             seen = (page.st_mtime_ns, page.st_size, page.st_ino, assets.st_mtime_ns, assets.st_ino)
             if seen != self.seen:
-                index = (self.folder / INDEX).read_bytes().split(NONCE_PLACEHOLDER)
-                self.index, self.files, self.seen = index, list_files(self.folder), seen
+                index = (self.folder / INDEX).read_bytes()
+                scripts = "".join(f" {source}" for source in hash_inline(index.decode("utf-8"), "script").split())
+                self.index, self.scripts, self.files, self.seen = index, scripts, list_files(self.folder), seen
         except OSError:
             # The folder has no build, or a build is in progress.
             self.seen = None
@@ -130,8 +135,20 @@ def show_index() -> Response:
     nonce = secrets.token_urlsafe(18)
     # Other addresses send the page or not by the Accept header; and a nonce is for one reader only.
     headers = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
-    headers["Content-Security-Policy"] = POLICY.format(nonce=nonce)
-    return Response(nonce.encode().join(build.index), headers=headers, mimetype="text/html")
+    headers["Content-Security-Policy"] = POLICY.format(nonce=nonce, scripts=build.scripts)
+    page = build.index.replace(NONCE_PLACEHOLDER, nonce.encode()).replace(USER_PLACEHOLDER, _get_user_id().encode())
+    return Response(page, headers=headers, mimetype="text/html")
+
+
+def _get_user_id() -> str:
+    """Return the id of the logged-in user, with which the page requests its data early; empty if there is none.
+
+    The page needs no database: without one the app is sent all the same, and says what is wrong.
+    """
+    try:
+        return current_user.get_id() or "" if get_session_token() else ""
+    except Exception:  # noqa: BLE001 - any failure leads to the page without the id
+        return ""
 
 
 @allow_anyone

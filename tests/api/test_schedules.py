@@ -68,6 +68,8 @@ def test_a_schedule_has_its_due_time_and_rule(owner, flow, schedule, far):
             "workflow_name": "Echo",
             "node_id": "daily",
             "node_type": "schedule",
+            "category": "trigger",
+            "icon": "clock",
             "describes": "0 9 * * *",
             "timezone": "Europe/Berlin",
             "next_at": iso(far),

@@ -1,6 +1,8 @@
 """The browser app: files as built, a policy against other scripts, and addresses that can be reloaded."""
 
+import base64
 import gzip
+import hashlib
 import os
 import re
 import shutil
@@ -69,6 +71,21 @@ def test_the_page_has_a_nonce_that_its_policy_allows_and_no_other_answer_has(bro
         assert f"style-src 'self' 'nonce-{nonce}';" in answer.headers["Content-Security-Policy"]
         nonces.add(nonce)
     assert len(nonces) == 3 and "__CSP_NONCE__" not in answer.text
+
+
+def test_the_page_names_the_user_who_is_logged_in(browser, dist, owner):
+    (dist / "index.html").write_text('<meta name="user" content="__USER_ID__">')
+    assert browser.get("/").text == '<meta name="user" content="">'
+    browser.set_cookie("headrace_session", "nobody's")
+    assert browser.get("/").text == '<meta name="user" content="">'
+    assert owner.get("/").text == f'<meta name="user" content="{owner.user.id}">'
+
+
+def test_the_policy_allows_the_inline_script_of_the_build_by_its_hash(browser, dist):
+    (dist / "index.html").write_text("<script>start()</script><script src='/assets/a-1.js'></script>")
+    digest = base64.b64encode(hashlib.sha256(b"start()").digest()).decode()
+    policy = browser.get("/").headers["Content-Security-Policy"]
+    assert f"script-src 'self' 'sha256-{digest}';" in policy and "unsafe" not in policy
 
 
 def test_the_policy_lets_nothing_run_but_the_files_of_the_app(browser):

@@ -1,7 +1,4 @@
-import "@fontsource-variable/inter";
-import "@mantine/core/styles.layer.css";
-import "@mantine/notifications/styles.layer.css";
-import "./app/app.css";
+import "./app/styles";
 import { createRoot } from "react-dom/client";
 import { App } from "./app/App";
 import { watchForTokens } from "./pages/invitation/token";

@@ -4,6 +4,7 @@
  */
 import createFetch, { type Middleware } from "openapi-fetch";
 import createHooks from "openapi-react-query";
+import { takeStarted } from "@/start/take";
 import type { components, paths } from "./schema";
 
 export type Schemas = components["schemas"];
@@ -139,7 +140,11 @@ const middleware: Middleware = {
 /**
  * Plain calls: `await server.POST("/api/runs/{run}/cancel", { params: { path: { run: id } } })`. They throw ApiError.
  */
-export const server = createFetch<paths>({ baseUrl: window.location.origin, credentials: "same-origin" });
+export const server = createFetch<paths>({
+  baseUrl: window.location.origin,
+  credentials: "same-origin",
+  fetch: (request) => takeStarted(request) ?? fetch(request),
+});
 server.use(middleware);
 
 /**

@@ -2882,6 +2882,10 @@ export interface components {
             workflow_name: string;
             node_id: string;
             node_type: string;
+            /** @description The category of its node type */
+            category: string;
+            /** @description The name of a Tabler icon; empty: its category's icon */
+            icon: string;
             /** @description Its schedule: `0 9 * * *`, `every 300 s` */
             describes: string;
             timezone: string | null;

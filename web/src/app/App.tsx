@@ -2,13 +2,11 @@ import { MantineProvider } from "@mantine/core";
 import { Notifications } from "@mantine/notifications";
 import { QueryClientProvider } from "@tanstack/react-query";
 import { setNonce } from "get-nonce";
-import { Suspense, useState } from "react";
+import { type ReactNode, Suspense, useEffect, useState } from "react";
 import { useLocation } from "wouter";
 import { makeQueryClient } from "@/api/queries";
+import "@/pages/login/overKeys";
 import { INVITATION } from "@/pages/invitation/token";
-import { LogInAgain } from "@/pages/login/LogInAgain";
-import { Login } from "@/pages/login/Login";
-import { SetUp, SetUpAgain } from "@/pages/login/SetUp";
 import { ErrorBoundary } from "@/ui/ErrorBoundary";
 import { lazily } from "@/ui/lazily";
 import { Loading } from "@/ui/states";
@@ -33,7 +31,14 @@ export function App() {
       <Notifications position="bottom-right" limit={4} />
       <ErrorBoundary>
         <QueryClientProvider client={client}>
-          <SessionProvider login={<LoggedOut />} again={<LogInAgain />}>
+          <SessionProvider
+            login={<LoggedOut />}
+            again={
+              <Opening>
+                <LogInAgain />
+              </Opening>
+            }
+          >
             <Inside />
           </SessionProvider>
         </QueryClientProvider>
@@ -43,16 +48,19 @@ export function App() {
 }
 
 const Invited = lazily(() => import("@/pages/invitation/Invited"));
+const login = () => import("@/pages/login");
+const Login = lazily(() => login().then((part) => ({ default: part.Login })));
+const LogInAgain = lazily(() => login().then((part) => ({ default: part.LogInAgain })));
+const SetUp = lazily(() => login().then((part) => ({ default: part.SetUp })));
+const SetUpAgain = lazily(() => login().then((part) => ({ default: part.SetUpAgain })));
+
+/** Milliseconds after which the login is loaded ahead: an update of the server may remove the file of an open page. */
+const AHEAD = 30_000;
 
 /** The login page, or the invitation page: an invited person may have no account yet. */
 function LoggedOut() {
   const [path] = useLocation();
-  if (path !== INVITATION) return <Login />;
-  return (
-    <Suspense fallback={<Loading label="Opening Headrace" fill />}>
-      <Invited />
-    </Suspense>
-  );
+  return <Opening>{path === INVITATION ? <Invited /> : <Login />}</Opening>;
 }
 
 /** The pages. If somebody else set the user's password, the set-up page comes first, or covers an open page. */
@@ -60,13 +68,32 @@ function Inside() {
   const { user } = useSession();
   const [isOpen, setOpen] = useState(user.set_up);
   if (user.set_up && !isOpen) setOpen(true);
-  if (!isOpen) return <SetUp />;
+  useEffect(() => {
+    const timer = setTimeout(() => void login().catch(() => undefined), AHEAD);
+    return () => clearTimeout(timer);
+  }, []);
+  if (!isOpen) {
+    return (
+      <Opening>
+        <SetUp />
+      </Opening>
+    );
+  }
   return (
     <>
       <Shell>
         <Pages />
       </Shell>
-      {!user.set_up && <SetUpAgain />}
+      {!user.set_up && (
+        <Opening>
+          <SetUpAgain />
+        </Opening>
+      )}
     </>
   );
+}
+
+/** Show that a part of the app is being loaded. */
+function Opening({ children }: { children: ReactNode }) {
+  return <Suspense fallback={<Loading label="Opening Headrace" fill />}>{children}</Suspense>;
 }

@@ -1,11 +1,4 @@
-import {
-  type CSSVariablesResolver,
-  createTheme,
-  type MantineColorsTuple,
-  Menu,
-  Modal,
-  rem,
-} from "@mantine/core";
+import { type CSSVariablesResolver, createTheme, type MantineColorsTuple, rem } from "@mantine/core";
 
 /** The brand color: water in a channel. */
 const water: MantineColorsTuple = [
@@ -53,12 +46,13 @@ export const theme = createTheme({
   focusRing: "auto",
   respectReducedMotion: true,
   components: {
+    // Plain objects instead of `Modal.extend(…)`: the first page needs no dialog.
     // Mantine's focus placeholder is not a menu item, and a menu may contain only menu items.
-    Menu: Menu.extend({ defaultProps: { withInitialFocusPlaceholder: false } }),
-    Modal: Modal.extend({
+    Menu: { defaultProps: { withInitialFocusPlaceholder: false } },
+    Modal: {
       defaultProps: { closeButtonProps: { "aria-label": "Close" } },
       styles: { title: { fontSize: rem(18), fontWeight: 650 } },
-    }),
+    },
   },
 });
 

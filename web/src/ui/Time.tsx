@@ -1,4 +1,3 @@
-import { Tooltip } from "@mantine/core";
 import { useSyncExternalStore } from "react";
 import { presentFor, timeAgo, wholeTime } from "./format";
 
@@ -32,8 +31,8 @@ export function Time({ at }: { at: string | null | undefined }) {
   const real = Date.now();
   const present = presentFor(at, Math.max(tick, real - 5_000), real);
   return (
-    <Tooltip label={wholeTime(at)} openDelay={300}>
-      <time dateTime={at}>{timeAgo(at, present)}</time>
-    </Tooltip>
+    <time dateTime={at} title={wholeTime(at)}>
+      {timeAgo(at, present)}
+    </time>
   );
 }

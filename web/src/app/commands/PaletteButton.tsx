@@ -1,4 +1,4 @@
-import { ActionIcon, Group, Kbd, Text, Tooltip, UnstyledButton } from "@mantine/core";
+import { ActionIcon, Group, Kbd, Text, UnstyledButton } from "@mantine/core";
 import { IconSearch } from "@tabler/icons-react";
 import { type ReactNode, Suspense, useEffect, useState } from "react";
 import { lazily } from "@/ui/lazily";
@@ -48,11 +48,16 @@ interface PaletteButtonProps {
 export function PaletteButton({ compact, onClick }: PaletteButtonProps) {
   if (compact) {
     return (
-      <Tooltip label={`${LABEL} (${PALETTE_KEY})`} position="right">
-        <ActionIcon variant="subtle" color="gray" size={44} aria-label={LABEL} onClick={onClick}>
-          <IconSearch size={18} stroke={1.7} aria-hidden />
-        </ActionIcon>
-      </Tooltip>
+      <ActionIcon
+        variant="subtle"
+        color="gray"
+        size={44}
+        title={`${LABEL} (${PALETTE_KEY})`}
+        aria-label={LABEL}
+        onClick={onClick}
+      >
+        <IconSearch size={18} stroke={1.7} aria-hidden />
+      </ActionIcon>
     );
   }
   return (

@@ -1,5 +1,5 @@
 /** The navigation: the pages that the role may open. */
-import { Badge, Indicator, NavLink, Text, Tooltip } from "@mantine/core";
+import { Badge, Indicator, NavLink, Text } from "@mantine/core";
 import {
   IconFiles,
   IconHistory,
@@ -80,21 +80,21 @@ function Links({ places, compact, onGo }: PlacesProps & { places: Place[] }) {
       const active = isAt(path, here);
       const icon = <Icon size={18} stroke={1.7} aria-hidden />;
       return (
-        <Tooltip key={path} label={label} position="right" disabled={!compact}>
-          <NavLink
-            component={Link}
-            href={path}
-            label={compact ? undefined : label}
-            aria-label={compact ? (count > 0 ? `${label}, ${count}` : label) : undefined}
-            onClick={onGo}
-            active={active}
-            aria-current={active ? "page" : undefined}
-            leftSection={compact ? <Indicator disabled={count === 0}>{icon}</Indicator> : icon}
-            rightSection={!compact && count > 0 ? <Count count={count} /> : undefined}
-            bdrs="md"
-            py={7}
-          />
-        </Tooltip>
+        <NavLink
+          key={path}
+          title={compact ? label : undefined}
+          component={Link}
+          href={path}
+          label={compact ? undefined : label}
+          aria-label={compact ? (count > 0 ? `${label}, ${count}` : label) : undefined}
+          onClick={onGo}
+          active={active}
+          aria-current={active ? "page" : undefined}
+          leftSection={compact ? <Indicator disabled={count === 0}>{icon}</Indicator> : icon}
+          rightSection={!compact && count > 0 ? <Count count={count} /> : undefined}
+          bdrs="md"
+          py={7}
+        />
       );
     });
 }

@@ -4,7 +4,7 @@ import { useDisclosure, useMediaQuery } from "@mantine/hooks";
 import { type ReactNode, useEffect } from "react";
 import { Link, useLocation, useRoute } from "wouter";
 import { PaletteButton, usePalette } from "../commands/PaletteButton";
-import mark from "../mark.svg";
+import mark from "../mark.svg?inline";
 import { Places } from "./Places";
 import { ServerAway } from "./ServerAway";
 import { Paused, Version } from "./ServerState";

@@ -1,10 +1,8 @@
-/** A small chart with stacked bars or lines. The chart library is loaded with it. */
-import "uplot/dist/uPlot.min.css";
-import { useComputedColorScheme } from "@mantine/core";
+/** A small chart with stacked bars or lines, drawn as SVG in the page's colors. */
 import { useElementSize } from "@mantine/hooks";
-import { useEffect, useRef, useState } from "react";
-import uPlot from "uplot";
+import { type PointerEvent, useState } from "react";
 import classes from "./dashboard.module.css";
+import { labelledPlaces, unbroken, valueTicks } from "./scale";
 
 export interface Series {
   label: string;
@@ -27,92 +25,51 @@ export interface ChartProps {
 }
 
 const HEIGHT = 190;
+/** Pixels around the drawing: the labels of the axes. */
+const LEFT = 46;
+const BOTTOM = 28;
+const ABOVE = 8;
+/** Pixels that a label of the x axis and of the y axis needs. */
+const LABEL_WIDTH = 58;
+const LABEL_HEIGHT = 40;
+const MAX_BAR = 36;
 
-function cssColor(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+/** The place of each value in pixels. */
+interface Scale {
+  x: (place: number) => number;
+  y: (value: number) => number;
+  /** Width of the space of one place. */
+  each: number;
+  max: number;
 }
 
-/** Bars are drawn from the back: the sum of all series first, the first series alone last. */
-function layers({ kind, series }: ChartProps): Series[] {
-  if (kind === "line") return [...series];
-  return series
-    .map((one, at) => ({
-      ...one,
-      values: one.values.map((_, place) =>
-        series.slice(0, at + 1).reduce((sum, below) => sum + (below.values[place] ?? 0), 0),
-      ),
-    }))
-    .reverse();
-}
-
-function optionsOf(props: ChartProps, width: number, onPlace: (place: number | null) => void): uPlot.Options {
-  const { kind, ticks, format, top } = props;
-  const quiet = cssColor("--quiet");
-  const axis: uPlot.Axis = {
-    stroke: quiet,
-    font: "12px 'Inter Variable', system-ui, sans-serif",
-    ticks: { show: false },
-  };
+function scaleOf({ kind, series, ticks, top }: ChartProps, width: number): Scale {
+  const highest = ticks.map((_, place) => {
+    const values = series.map((one) => one.values[place] ?? 0);
+    return kind === "bars" ? values.reduce((sum, value) => sum + value, 0) : Math.max(...values);
+  });
+  const max = Math.max(top, Math.max(0, ...highest) * 1.08);
+  const each = Math.max(0, width - LEFT) / Math.max(1, ticks.length);
+  const height = HEIGHT - BOTTOM - ABOVE;
   return {
-    width,
-    height: HEIGHT,
-    legend: { show: false },
-    cursor: { y: false, drag: { x: false, y: false }, points: { show: kind === "line" } },
-    scales: {
-      x: { time: false, range: () => [-0.6, ticks.length - 0.4] },
-      y: { range: (_plot, _low, high) => [0, Math.max(top, (high ?? 0) * 1.08)] },
-    },
-    axes: [
-      {
-        ...axis,
-        grid: { show: false },
-        size: 28,
-        space: 58,
-        incrs: [1, 2, 3, 4, 6, 7, 12],
-        values: (_plot, places) => places.map((place) => ticks[place] ?? ""),
-      },
-      {
-        ...axis,
-        grid: { stroke: cssColor("--line"), width: 1 },
-        size: 46,
-        space: 40,
-        values: (_plot, values) =>
-          values.map((value) => (Number.isInteger(value) || top < 1 ? format(value) : "")),
-      },
-    ],
-    series: [
-      {},
-      ...layers(props).map(({ label, color }): uPlot.Series => {
-        const stroke = cssColor(color);
-        if (kind === "line")
-          return { label, stroke, width: 2, points: { show: true, size: 5, fill: stroke } };
-        return {
-          label,
-          fill: stroke,
-          width: 0,
-          points: { show: false },
-          ...(uPlot.paths.bars && { paths: uPlot.paths.bars({ size: [0.7, 36], radius: 0.15 }) }),
-        };
-      }),
-    ],
-    hooks: { setCursor: [(plot) => onPlace(plot.cursor.idx ?? null)] },
+    x: (place) => LEFT + each * (place + 0.5),
+    y: (value) => ABOVE + height * (1 - value / max),
+    each,
+    max,
   };
 }
 
-export default function Chart(props: ChartProps) {
-  const { series, labels, format, label } = props;
+export function Chart(props: ChartProps) {
+  const { kind, series, labels, format, label } = props;
   const { ref, width } = useElementSize();
-  const scheme = useComputedColorScheme();
   const [place, setPlace] = useState<number | null>(null);
-  const target = useRef<HTMLDivElement>(null);
+  const scale = scaleOf(props, width);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the colors are read from the page and depend on the color scheme
-  useEffect(() => {
-    if (target.current === null || width === 0) return;
-    const data = [labels.map((_, at) => at), ...layers(props).map((one) => [...one.values])];
-    const plot = new uPlot(optionsOf(props, width, setPlace), data as uPlot.AlignedData, target.current);
-    return () => plot.destroy();
-  }, [props.series, labels, width, scheme]);
+  function follow(event: PointerEvent<SVGSVGElement>) {
+    const { left } = event.currentTarget.getBoundingClientRect();
+    const at = Math.floor((event.clientX - left - LEFT) / scale.each);
+    setPlace(at >= 0 && at < labels.length ? at : null);
+  }
 
   return (
     <div ref={ref}>
@@ -129,12 +86,103 @@ export default function Chart(props: ChartProps) {
         })}
         <span className={classes.place}>{place === null ? "" : labels[place]}</span>
       </div>
-      <div
-        ref={target}
+      <svg
         role="img"
         aria-label={`${label}. The data is also in the table below.`}
-        style={{ minHeight: HEIGHT }} // Reserve the height: the chart is drawn after its width is known.
-      />
+        width="100%"
+        height={HEIGHT}
+        className={classes.chart}
+        onPointerMove={follow}
+        onPointerLeave={() => setPlace(null)}
+      >
+        {width > 0 && (
+          <>
+            <Axes {...props} scale={scale} width={width} />
+            {place !== null && (
+              <line
+                x1={scale.x(place)}
+                x2={scale.x(place)}
+                y1={ABOVE}
+                y2={HEIGHT - BOTTOM}
+                className={classes.cursor}
+              />
+            )}
+            {kind === "bars" ? (
+              <Bars series={series} scale={scale} />
+            ) : (
+              series.map((one) => <Line key={one.label} series={one} scale={scale} />)
+            )}
+          </>
+        )}
+      </svg>
     </div>
+  );
+}
+
+function Axes({ ticks, format, top, scale, width }: ChartProps & { scale: Scale; width: number }) {
+  const values = valueTicks(scale.max, Math.floor((HEIGHT - BOTTOM) / LABEL_HEIGHT));
+  return (
+    <>
+      {values.map((value) => (
+        <g key={value}>
+          <line x1={LEFT} x2={width} y1={scale.y(value)} y2={scale.y(value)} className={classes.grid} />
+          {(Number.isInteger(value) || top < 1) && (
+            <text x={LEFT - 8} y={scale.y(value)} dy="0.35em" textAnchor="end">
+              {format(value)}
+            </text>
+          )}
+        </g>
+      ))}
+      {labelledPlaces(ticks.length, width - LEFT, LABEL_WIDTH).map((place) => (
+        <text key={place} x={scale.x(place)} y={HEIGHT - 8} textAnchor="middle">
+          {ticks[place]}
+        </text>
+      ))}
+    </>
+  );
+}
+
+function Bars({ series, scale }: { series: readonly Series[]; scale: Scale }) {
+  const width = Math.min(scale.each * 0.7, MAX_BAR);
+  const places = series[0]?.values.map((_, place) => place) ?? [];
+  return places.map((place) => {
+    let below = 0;
+    return series.map(({ label, color, values }) => {
+      const from = below;
+      const value = values[place] ?? 0;
+      below += value;
+      if (value === 0) return null;
+      return (
+        <rect
+          key={label}
+          x={scale.x(place) - width / 2}
+          width={width}
+          y={scale.y(below)}
+          height={scale.y(from) - scale.y(below)}
+          rx={Math.min(2, width / 4)}
+          style={{ fill: `var(${color})` }}
+        />
+      );
+    });
+  });
+}
+
+function Line({ series: { color, values }, scale }: { series: Series; scale: Scale }) {
+  return (
+    <g style={{ fill: `var(${color})`, stroke: `var(${color})` }}>
+      {unbroken(values).map((group) => (
+        <polyline
+          key={group[0]?.[0]}
+          points={group.map(([place, value]) => `${scale.x(place)},${scale.y(value)}`).join(" ")}
+          fill="none"
+          strokeWidth={2}
+        />
+      ))}
+      {unbroken(values)
+        .flat()
+        .map(([place, value]) => (
+          <circle key={place} cx={scale.x(place)} cy={scale.y(value)} r={2} />
+        ))}
+    </g>
   );
 }

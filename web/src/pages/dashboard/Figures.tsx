@@ -8,18 +8,17 @@ import {
   Title,
   VisuallyHidden,
 } from "@mantine/core";
-import { Suspense, useMemo } from "react";
+import { useMemo } from "react";
 import { api, type Schemas } from "@/api/client";
 import { count, duration, percent } from "@/ui/format";
-import { lazily } from "@/ui/lazily";
 import { Card } from "@/ui/Page";
 import { Refused } from "@/ui/states";
 import { useQueryState } from "@/ui/useQueryState";
 import { BusyFlows } from "./BusyFlows";
+import { Chart } from "./Chart";
 import classes from "./dashboard.module.css";
 import { figuresOf, type Figures as Numbers, RANGES, type Range } from "./figures";
 
-const Chart = lazily(() => import("./Chart"));
 const DEFAULTS = { days: "7" };
 const PAUSE = 10_000;
 
@@ -132,14 +131,10 @@ function Charts({ numbers }: { numbers: Numbers }) {
     <>
       <SimpleGrid cols={{ base: 1, md: 2 }} spacing="sm">
         <Card title="Runs">
-          <Suspense fallback={<Skeleton height={212} />}>
-            <Chart kind="bars" series={runs} {...places} format={count} top={4} label="Finished runs" />
-          </Suspense>
+          <Chart kind="bars" series={runs} {...places} format={count} top={4} label="Finished runs" />
         </Card>
         <Card title="Failure rate">
-          <Suspense fallback={<Skeleton height={212} />}>
-            <Chart kind="line" series={shares} {...places} format={percent} top={0.1} label="Failure rate" />
-          </Suspense>
+          <Chart kind="line" series={shares} {...places} format={percent} top={0.1} label="Failure rate" />
         </Card>
       </SimpleGrid>
       <VisuallyHidden>

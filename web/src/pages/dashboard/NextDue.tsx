@@ -1,6 +1,5 @@
 import { Anchor, Text } from "@mantine/core";
 import { Link } from "wouter";
-import { useCatalogue } from "@/api/catalogue";
 import type { Schemas } from "@/api/client";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { Card } from "@/ui/Page";
@@ -13,7 +12,6 @@ const MOST = 8;
 
 /** The next scheduled starts. */
 export function NextDue({ schedules }: { schedules: Schemas["ScheduleOut"][] | undefined }) {
-  const { catalogue } = useCatalogue();
   const next = schedules?.filter((one) => one.next_at !== null).slice(0, MOST);
   return (
     <Card title="Upcoming" pad={false}>
@@ -27,7 +25,7 @@ export function NextDue({ schedules }: { schedules: Schemas["ScheduleOut"][] | u
         <ul className={classes.rows}>
           {next.map((one) => (
             <li key={`${one.workflow_id} ${one.node_id}`} className={classes.row}>
-              <NodeIcon type={catalogue?.find(one.node_type)} size={24} />
+              <NodeIcon type={one} size={24} />
               <div className={classes.grow}>
                 <Anchor
                   component={Link}

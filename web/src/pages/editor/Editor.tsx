@@ -3,10 +3,11 @@ import { useDocumentTitle, useMediaQuery } from "@mantine/hooks";
 import { notifications } from "@mantine/notifications";
 import { useQuery } from "@tanstack/react-query";
 import { ReactFlowProvider } from "@xyflow/react";
-import { useEffect, useState } from "react";
+import { Suspense, useEffect, useState } from "react";
 import { useCatalogue } from "@/api/catalogue";
 import { ApiError } from "@/api/client";
 import { useSession } from "@/app/session";
+import { lazily } from "@/ui/lazily";
 import { Loading, Refused } from "@/ui/states";
 import { Canvas } from "./canvas/Canvas";
 import { useChecking } from "./checking";
@@ -21,7 +22,7 @@ import { CurlDialog } from "./palette/CurlDialog";
 import { Palette } from "./palette/Palette";
 import { QuickPalette } from "./palette/QuickPalette";
 import { SidePanel } from "./panel/SidePanel";
-import { RunPanel } from "./run/RunPanel";
+import { shownOf, useRunStore } from "./run/runStore";
 import { Bars } from "./saving/Bars";
 import { type Drafts, draftsOf, firstOf, pruneDrafts, readPinned, type Tabs } from "./saving/drafts";
 import { LeftDrafts } from "./saving/LeftDrafts";
@@ -35,6 +36,8 @@ import { useClipboard } from "./useClipboard";
 import { useEditorCommands } from "./useEditorCommands";
 import { useKeptFocus } from "./useKeptFocus";
 import { useKeys } from "./useKeys";
+
+const RunPanel = lazily(() => import("./run/RunPanel").then((part) => ({ default: part.RunPanel })));
 
 /** The drafts and pins that this browser keeps for the user. */
 interface Kept {
@@ -88,7 +91,7 @@ function Workbench({ narrow, kept }: { narrow: boolean; kept: Kept }) {
         <div className={classes.middle}>
           <Canvas />
           <Problems />
-          <RunPanel />
+          <RunArea />
           <FindBar />
         </div>
         {!narrow && <JsonPane />}
@@ -98,6 +101,22 @@ function Workbench({ narrow, kept }: { narrow: boolean; kept: Kept }) {
       <CurlDialog />
       <KeysDialog />
     </div>
+  );
+}
+
+/** The panel of the run, which is loaded with the first run. */
+function RunArea() {
+  const flowId = useEditor((state) => state.flow.id);
+  const isWanted = useRunStore((known) => {
+    const { runId, starting, refusal, listening } = shownOf(known, flowId);
+    return runId !== null || starting || refusal !== null || listening !== null;
+  });
+  return (
+    isWanted && (
+      <Suspense fallback={null}>
+        <RunPanel />
+      </Suspense>
+    )
   );
 }
 

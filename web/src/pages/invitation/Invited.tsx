@@ -5,7 +5,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { api } from "@/api/client";
-import mark from "@/app/mark.svg";
+import mark from "@/app/mark.svg?inline";
 import { Login } from "@/pages/login/Login";
 import { Refused } from "@/ui/states";
 import { About, NoInvitation } from "./About";

@@ -13,7 +13,7 @@ import {
 import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useEffect, useId, useState } from "react";
 import { api } from "@/api/client";
-import mark from "@/app/mark.svg";
+import mark from "@/app/mark.svg?inline";
 import { useSession } from "@/app/session";
 import { Refused } from "@/ui/states";
 import { OverPage } from "./OverPage";

@@ -14,7 +14,7 @@ import { useDocumentTitle } from "@mantine/hooks";
 import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { api } from "@/api/client";
-import mark from "@/app/mark.svg";
+import mark from "@/app/mark.svg?inline";
 import { Refused } from "@/ui/states";
 import { keepTyped } from "./typed";
 

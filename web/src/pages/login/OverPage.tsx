@@ -1,23 +1,7 @@
 /** A dialog that covers the page: nothing below can be seen or reached, but all of it stays mounted. */
 import { type ReactNode, type SyntheticEvent, useLayoutEffect, useRef } from "react";
+import { coverKeys } from "./overKeys";
 import classes from "./overPage.module.css";
-
-/** The open dialog. */
-let open: HTMLDialogElement | null = null;
-
-/**
- * Mantine's dialogs and the editor listen for keys on the whole window; Escape would close them below this dialog. This
- * listener is added first and stops the event.
- */
-function keepFromPage(event: Event): void {
-  if (open === null) return;
-  const isEscape = event instanceof KeyboardEvent && event.key === "Escape";
-  // The browser would close its own dialog too.
-  if (isEscape) event.preventDefault();
-  if (isEscape || !(event.target instanceof Node && open.contains(event.target)))
-    event.stopImmediatePropagation();
-}
-for (const kind of ["keydown", "copy", "cut", "paste"]) window.addEventListener(kind, keepFromPage, true);
 
 const stop = (event: SyntheticEvent) => event.stopPropagation();
 
@@ -30,11 +14,11 @@ export function OverPage({ label, children }: { label: string; children: ReactNo
   useLayoutEffect(() => {
     const shown = dialog.current;
     if (shown === null) return;
-    open = shown;
+    coverKeys(shown);
     shown.showModal();
     shown.querySelector<HTMLElement>("[data-autofocus]")?.focus();
     return () => {
-      open = null;
+      coverKeys(null);
       shown.close();
     };
   }, []);

@@ -18,7 +18,7 @@ import { useDocumentTitle } from "@mantine/hooks";
 import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useEffect, useId, useState } from "react";
 import { server } from "@/api/client";
-import mark from "@/app/mark.svg";
+import mark from "@/app/mark.svg?inline";
 import { useSession } from "@/app/session";
 import { Refused } from "@/ui/states";
 import { OverPage } from "./OverPage";

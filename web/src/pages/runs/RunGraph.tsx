@@ -9,7 +9,7 @@ import type { Run } from "@/runs/useRun";
 import { lazily } from "@/ui/lazily";
 import { Loading } from "@/ui/states";
 
-const FlowGraph = lazily(() => import("@/graph/FlowGraph"));
+export const FlowGraph = lazily(() => import("@/graph/FlowGraph"));
 
 interface RunGraphProps {
   run: Run;

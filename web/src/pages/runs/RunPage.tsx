@@ -1,22 +1,35 @@
 import { Box, Button, Tabs, Text } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
-import { useMemo } from "react";
+import { useQueryClient } from "@tanstack/react-query";
+import { useEffect, useMemo } from "react";
 import { Link } from "wouter";
 import { ApiError } from "@/api/client";
 import { asRecentRun } from "@/app/commands/items";
 import { useVisited } from "@/app/commands/useVisited";
 import { LogLines } from "@/runs/LogLines";
 import { failedNode, type NodeState } from "@/runs/states";
+import { definitionOf } from "@/runs/useDefinition";
 import { type Run, useRun, useRunLogs, useRunSteps } from "@/runs/useRun";
 import { ValueView } from "@/runs/ValueView";
 import { Empty, Loading, Refused } from "@/ui/states";
+import { FlowGraph } from "./RunGraph";
 import { RunHeader } from "./RunHeader";
 import { RunNotices } from "./RunNotices";
 import { RunSteps } from "./RunSteps";
 import classes from "./runs.module.css";
 import { useChosen } from "./useChosen";
 
+/** Fetch what the graph needs together with the run, not after it. */
+function useGraphAhead(id: string): void {
+  const client = useQueryClient();
+  useEffect(() => {
+    FlowGraph.preload();
+    void client.prefetchQuery(definitionOf(id));
+  }, [client, id]);
+}
+
 export default function RunPage({ id }: { id: string }) {
+  useGraphAhead(id);
   const { data: run, error, refetch } = useRun(id);
   const steps = useRunSteps(run);
   const chosen = useChosen(run, steps.states);

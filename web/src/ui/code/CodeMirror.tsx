@@ -5,11 +5,7 @@ import {
   completionKeymap,
 } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
-import { html } from "@codemirror/lang-html";
 import { json } from "@codemirror/lang-json";
-import { markdown } from "@codemirror/lang-markdown";
-import { python } from "@codemirror/lang-python";
-import { sql } from "@codemirror/lang-sql";
 import { bracketMatching, foldGutter, foldKeymap, indentOnInput, indentUnit } from "@codemirror/language";
 import { highlightSelectionMatches, searchKeymap } from "@codemirror/search";
 import { Compartment, EditorState, type Extension } from "@codemirror/state";
@@ -36,19 +32,20 @@ export interface CodeEditorProps {
   placeholder?: string;
   minHeight?: number;
   maxHeight?: string;
+  /** True to take the focus when it is shown: it replaces something that the user clicked. */
+  autoFocus?: boolean;
   /** More CodeMirror extensions: completion of expressions, problem markers. Keep the array stable between renders. */
   extensions?: Extension;
 }
 
 const NONCE = document.querySelector<HTMLMetaElement>("meta[name=csp-nonce]")?.content ?? "";
 
-const LANGUAGES: Record<Language, () => Extension> = {
-  json,
-  python,
-  sql: () => sql(),
-  markdown: () => markdown(),
-  html: () => html(),
-  text: () => [],
+/** The languages but JSON, each loaded when it is first shown; together they weigh as much as the editor. */
+const LANGUAGES: Record<Exclude<Language, "json" | "text">, () => Promise<Extension>> = {
+  python: () => import("@codemirror/lang-python").then(({ python }) => python()),
+  sql: () => import("@codemirror/lang-sql").then(({ sql }) => sql()),
+  markdown: () => import("@codemirror/lang-markdown").then(({ markdown }) => markdown()),
+  html: () => import("@codemirror/lang-html").then(({ html }) => html()),
 };
 
 const base: Extension = [
@@ -86,14 +83,16 @@ export default function CodeMirror(props: CodeEditorProps) {
     placeholder,
     minHeight = 120,
     maxHeight = "60vh",
+    autoFocus = false,
     extensions,
   } = props;
   const place = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView | null>(null);
   const tell = useRef(onChange);
   tell.current = onChange;
-  const first = useRef({ value });
+  const first = useRef({ value, autoFocus });
   const more = useRef(new Compartment());
+  const grammar = useRef(new Compartment());
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: the extensions have a compartment of their own, below
   useEffect(() => {
@@ -103,7 +102,7 @@ export default function CodeMirror(props: CodeEditorProps) {
       doc: first.current.value,
       extensions: [
         base,
-        LANGUAGES[language](),
+        grammar.current.of(language === "json" ? json() : []),
         more.current.of(extensions ?? []),
         language === "text" ? [] : [lineNumbers(), foldGutter()],
         EditorState.readOnly.of(readOnly),
@@ -122,8 +121,16 @@ export default function CodeMirror(props: CodeEditorProps) {
       ],
     });
     view.current = made;
+    if (first.current.autoFocus) made.focus();
+    if (language !== "json" && language !== "text") {
+      const add = (loaded: Extension) => {
+        if (view.current === made) made.dispatch({ effects: grammar.current.reconfigure(loaded) });
+      };
+      // Without its language the text can be edited all the same.
+      LANGUAGES[language]().then(add, () => undefined);
+    }
     return () => {
-      first.current = { value: made.state.doc.toString() };
+      first.current = { value: made.state.doc.toString(), autoFocus: false };
       made.destroy();
       view.current = null;
     };

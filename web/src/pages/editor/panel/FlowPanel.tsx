@@ -185,6 +185,7 @@ function Settings() {
         onChange={(id) => set({ error_workflow_id: id ?? undefined })}
       />
       <JsonField
+        folded
         label="Variables"
         hint="Available in expressions as vars, for example {{ vars.limit }}"
         value={settings.vars ?? {}}

@@ -1,8 +1,9 @@
-import { Input, Text } from "@mantine/core";
+import { Code, Input, Text, UnstyledButton } from "@mantine/core";
 import { useEffect, useRef, useState } from "react";
 import type { Json } from "@/definition/types";
 import { CodeEditor } from "@/ui/CodeEditor";
 import { isAlike } from "../changes";
+import classes from "./panel.module.css";
 
 interface JsonFieldProps {
   label: string;
@@ -10,6 +11,8 @@ interface JsonFieldProps {
   value: Json;
   readOnly?: boolean;
   minHeight?: number;
+  /** True to load the editor when the text is clicked. */
+  folded?: boolean;
   /** Return the problem of a JSON value. */
   refusalOf?: (value: Json) => string | undefined;
   onChange: (value: Json) => void;
@@ -24,11 +27,13 @@ export function JsonField({
   value,
   readOnly,
   minHeight = 80,
+  folded = false,
   refusalOf,
   onChange,
 }: JsonFieldProps) {
   const [text, setText] = useState(() => textOf(value));
   const [refusal, setRefusal] = useState<string | undefined>();
+  const [open, setOpen] = useState(!folded);
   const typed = useRef<Json>(value);
 
   useEffect(() => {
@@ -54,14 +59,25 @@ export function JsonField({
 
   return (
     <Input.Wrapper label={label} description={hint} labelElement="div">
-      <CodeEditor
-        value={text}
-        onChange={type}
-        language="json"
-        label={label}
-        readOnly={readOnly}
-        minHeight={minHeight}
-      />
+      {open ? (
+        <CodeEditor
+          value={text}
+          onChange={type}
+          language="json"
+          label={label}
+          readOnly={readOnly}
+          minHeight={minHeight}
+          autoFocus={folded}
+        />
+      ) : (
+        <UnstyledButton
+          className={classes.folded}
+          aria-label={readOnly ? `Show ${label.toLowerCase()}` : `Edit ${label.toLowerCase()}`}
+          onClick={() => setOpen(true)}
+        >
+          <Code block>{text}</Code>
+        </UnstyledButton>
+      )}
       {refusal !== undefined && (
         <Text size="xs" c="var(--failed)" mt={4} role="status">
           {refusal}

@@ -5,12 +5,16 @@ import {
   IconLayoutSidebarRightCollapse,
   IconLayoutSidebarRightExpand,
 } from "@tabler/icons-react";
+import { Suspense, useEffect } from "react";
+import { lazily } from "@/ui/lazily";
+import { LoadingRows } from "@/ui/states";
 import { useEditor, useEditorStore, useSelectedNode } from "../context";
 import { otherWidth, useUi, WIDE } from "../ui";
 import { FlowPanel } from "./FlowPanel";
-import { NodePanel } from "./NodePanel";
 import classes from "./panel.module.css";
 import { Resizer } from "./Resizer";
+
+const NodePanel = lazily(() => import("./NodePanel").then((part) => ({ default: part.NodePanel })));
 
 function ManyPanel() {
   const store = useEditorStore();
@@ -47,7 +51,13 @@ function ManyPanel() {
 function Content() {
   const node = useSelectedNode();
   const some = useEditor((state) => state.selected.length + state.selectedEdges.length);
-  if (node !== undefined) return <NodePanel node={node} />;
+  if (node !== undefined) {
+    return (
+      <Suspense fallback={<LoadingRows />}>
+        <NodePanel node={node} />
+      </Suspense>
+    );
+  }
   return some > 0 ? <ManyPanel /> : <FlowPanel />;
 }
 
@@ -72,6 +82,8 @@ function WidthButton({ width }: { width: number }) {
 
 /** The panel on the right: the selected node, or the flow. */
 export function SidePanel() {
+  // A node can be edited while the server is away, too.
+  useEffect(NodePanel.preload, []);
   const open = useUi((ui) => ui.panel);
   const width = useUi((ui) => ui.panelWidth);
   const keep = useUi((ui) => ui.keep);
