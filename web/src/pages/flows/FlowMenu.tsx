@@ -6,23 +6,29 @@ import {
   IconCursorText,
   IconDots,
   IconDownload,
+  IconFolder,
   IconHistory,
   IconPlayerPlay,
+  IconTag,
   IconTrash,
   IconUserSearch,
 } from "@tabler/icons-react";
-import { useState } from "react";
+import { Suspense, useState } from "react";
 import { Link } from "wouter";
 import { useSession } from "@/app/session";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { lazily } from "@/ui/lazily";
+import { NameDialog } from "@/ui/NameDialog";
 import { notify } from "@/ui/notify";
 import { definitionOf, type Flow, type FlowStatus, type NamedDefinition, useFlowActions } from "./flows";
-import { NameDialog } from "./NameDialog";
 
-type Asking = "rename" | "archive" | "delete" | null;
+type Asking = "rename" | "move" | "tag" | "archive" | "delete" | null;
+
+const LabelDialogs = lazily(() => import("./LabelDialogs"));
 
 interface FlowMenuProps {
-  flow: Pick<Flow, "id" | "name" | "status"> & { has_draft?: boolean };
+  /** With its labels, if the menu changes them. */
+  flow: Pick<Flow, "id" | "name" | "status"> & Partial<Pick<Flow, "has_draft" | "folder" | "tags">>;
   /** The button's accessible name. */
   label: string;
   size?: string;
@@ -119,6 +125,19 @@ export function FlowMenu(props: FlowMenuProps) {
               >
                 Rename
               </Menu.Item>
+              {flow.tags !== undefined && (
+                <>
+                  <Menu.Item
+                    leftSection={<IconFolder size={16} aria-hidden />}
+                    onClick={() => setAsking("move")}
+                  >
+                    Move to folder…
+                  </Menu.Item>
+                  <Menu.Item leftSection={<IconTag size={16} aria-hidden />} onClick={() => setAsking("tag")}>
+                    Tags…
+                  </Menu.Item>
+                </>
+              )}
               {isArchived ? (
                 <Menu.Item
                   leftSection={<IconArchiveOff size={16} aria-hidden />}
@@ -164,8 +183,14 @@ interface QuestionsProps extends Pick<FlowMenuProps, "flow" | "onChanged" | "onD
 
 function Questions({ flow, asking, onClose, onChanged, onDeleted }: QuestionsProps) {
   const actions = useFlowActions();
+  const { folder = null, tags = [] } = flow;
   return (
     <>
+      {(asking === "move" || asking === "tag") && (
+        <Suspense>
+          <LabelDialogs asking={asking} flows={[{ ...flow, folder, tags }]} onClose={onClose} />
+        </Suspense>
+      )}
       <NameDialog
         opened={asking === "rename"}
         onClose={onClose}

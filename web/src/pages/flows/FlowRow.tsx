@@ -1,15 +1,19 @@
-import { Anchor, Badge, Group, Text, Tooltip } from "@mantine/core";
-import { IconClock } from "@tabler/icons-react";
+import { Anchor, Badge, Checkbox, Group, Text, Tooltip } from "@mantine/core";
+import { IconClock, IconFolder } from "@tabler/icons-react";
 import { Link } from "wouter";
 import type { Catalogue } from "@/api/catalogue";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { type Outcome, outcomeOf, StatusBadge } from "@/ui/StatusBadge";
 import { Time } from "@/ui/Time";
+import type { Selection } from "@/ui/useSelection";
+import { Favourite } from "./Favourite";
 import { FlowMenu } from "./FlowMenu";
+import { addressOf } from "./filters";
 import type { Flow } from "./flows";
 import classes from "./flows.module.css";
 import { OnSwitch } from "./OnSwitch";
 import { RunFlow } from "./RunFlow";
+import { Tags } from "./Tags";
 
 const SHOWN_TRIGGERS = 3;
 
@@ -68,10 +72,34 @@ function LastResult({ run }: { run: Flow["last_run"] }) {
   );
 }
 
-export function FlowRow({ flow, catalogue }: { flow: Flow; catalogue: Catalogue | undefined }) {
+interface FlowRowProps {
+  flow: Flow;
+  catalogue: Catalogue | undefined;
+  /** Undefined if this user cannot change flows. */
+  selection: Selection | undefined;
+  /** The open folder: a flow in another one shows it. */
+  folder: string;
+  /** The tags of the filter. */
+  tags: string[];
+  onTag: (tag: string) => void;
+}
+
+export function FlowRow({ flow, catalogue, selection, folder, tags, onTag }: FlowRowProps) {
   const isArchived = flow.status === "archived";
   return (
-    <li className={classes.row}>
+    <li className={classes.row} data-selected={selection?.has(flow.id) || undefined}>
+      {selection !== undefined && (
+        <div className={classes.select}>
+          <Checkbox
+            aria-label={`Select ${flow.name}`}
+            checked={selection.has(flow.id)}
+            onChange={() => selection.toggle(flow.id)}
+          />
+        </div>
+      )}
+      <div className={classes.star}>
+        <Favourite flow={flow} />
+      </div>
       <div className={classes.name}>
         <Group gap="xs" wrap="nowrap">
           <Anchor component={Link} href={`/flows/${flow.id}`} fw={600} c="var(--mantine-color-text)" truncate>
@@ -95,8 +123,15 @@ export function FlowRow({ flow, catalogue }: { flow: Flow; catalogue: Catalogue 
             </Badge>
           )}
         </Group>
-        <Group gap={10} mt={2}>
+        <Group gap="4px 10px" mt={2}>
           <Triggers flow={flow} catalogue={catalogue} />
+          {flow.folder !== null && flow.folder !== folder && (
+            <Anchor component={Link} href={addressOf(flow.folder)} size="xs" className={classes.inFolder}>
+              <IconFolder size={14} aria-hidden />
+              {flow.folder}
+            </Anchor>
+          )}
+          <Tags tags={flow.tags} chosen={tags} onToggle={onTag} />
         </Group>
       </div>
       <div className={classes.result}>

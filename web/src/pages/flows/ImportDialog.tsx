@@ -25,20 +25,22 @@ interface ImportDialogProps {
   onClose: () => void;
   /** A file dropped on the page. */
   file?: File | undefined;
+  /** The folder for the new flow; "" for none. */
+  folder?: string;
 }
 
 /** Create a flow from a file, pasted JSON or a cURL command. */
-export function ImportDialog({ opened, onClose, file }: ImportDialogProps) {
+export function ImportDialog({ opened, onClose, file, folder }: ImportDialogProps) {
   return (
     <Modal opened={opened} onClose={onClose} title="Import flow" size="lg">
-      <Import onClose={onClose} file={file} />
+      <Import onClose={onClose} file={file} folder={folder} />
     </Modal>
   );
 }
 
 type Made = { id: string; notes: string[]; credentials: Schemas["SuggestionOut"][] };
 
-function Import({ onClose, file }: Omit<ImportDialogProps, "opened">) {
+function Import({ onClose, file, folder = "" }: Omit<ImportDialogProps, "opened">) {
   const [, go] = useLocation();
   const [made, setMade] = useState<Made | null>(null);
   function done(result: Made) {
@@ -46,7 +48,7 @@ function Import({ onClose, file }: Omit<ImportDialogProps, "opened">) {
     onClose();
     go(`/flows/${result.id}`);
   }
-  return made ? <Outcome made={made} /> : <Source file={file} onMade={done} />;
+  return made ? <Outcome made={made} /> : <Source file={file} folder={folder} onMade={done} />;
 }
 
 /** The text to import and the flow's name, from a file or typed. */
@@ -75,7 +77,14 @@ function useSource(file: File | undefined) {
   return { text, setText, name, setName, error, setError, read };
 }
 
-function Source({ file, onMade }: { file: File | undefined; onMade: (made: Made) => void }) {
+interface SourceProps {
+  file: File | undefined;
+  folder: string;
+  onMade: (made: Made) => void;
+}
+
+function Source({ file, folder, onMade }: SourceProps) {
+  const labels = { folder: folder || null };
   const { text, setText, name, setName, error, setError, read } = useSource(file);
   const { create } = useFlowActions();
   const { catalogue } = useCatalogue();
@@ -97,14 +106,14 @@ function Source({ file, onMade }: { file: File | undefined; onMade: (made: Made)
   }
   async function made(source: Imported): Promise<Made> {
     if (source.kind === "flow") {
-      const flow = await create(name.trim() || usual || "Imported flow", source.definition);
+      const flow = await create(name.trim() || usual || "Imported flow", source.definition, labels);
       return { id: flow.id, notes: [], credentials: [] };
     }
     if (source.kind !== "curl" || start === undefined) throw new Error("There is nothing to import.");
     const { data } = await server.POST("/api/import/curl", { body: { command: source.command } });
     if (data === undefined) throw new Error("The server's response contains no node.");
     const node = data.node as unknown as FlowNode;
-    const flow = await create(name.trim() || node.name || "Request", flowOf(start.type, node));
+    const flow = await create(name.trim() || node.name || "Request", flowOf(start.type, node), labels);
     return { id: flow.id, notes: data.notes, credentials: data.credentials };
   }
 

@@ -7,39 +7,42 @@ import { parseDefinition } from "@/definition/read";
 import type { Definition } from "@/definition/types";
 import { download, fileName } from "@/ui/download";
 import { itemsOf, PAGED } from "@/ui/LoadMore";
+import { type Filters, queryOf } from "./filters";
 
 export type Flow = Schemas["FlowItemOut"];
 export type FlowStatus = Flow["status"];
 
-export const FILTERS = { search: "", status: "draft,active", trigger: "", result: "", sort: "newest" };
-export type Filters = typeof FILTERS;
-const KEY = ["get", "/api/flows"] as const;
+export type Labels = Omit<Schemas["LabelsIn"], "ids">;
+/** The lists that a change of flows can change. */
+const LISTS = ["/api/flows", "/api/folders", "/api/tags"];
 
 function isMoving(flow: Flow): boolean {
   return flow.last_run?.status === "running" || flow.last_run?.status === "pending";
 }
 
-/** Fetch the matching flows page by page, without their definitions. */
-export function useFlows({ search, status, trigger, result, sort }: Filters) {
-  const query = {
-    brief: true,
-    limit: 50,
-    sort: sort as "newest",
-    ...(search && { search }),
-    ...(status && { status }),
-    ...(trigger && { trigger }),
-    ...(result && { failing: result === "failing" }),
-  };
+/** Fetch the matching flows of a folder page by page, without their definitions. */
+export function useFlows(filters: Filters, folder: string) {
   return api.useInfiniteQuery(
     "get",
     "/api/flows",
-    { params: { query } },
+    { params: { query: queryOf(filters, folder) } },
     {
       ...PAGED,
       placeholderData: keepPreviousData,
       refetchInterval: (known) => liveWhile(itemsOf<Flow>(known.state.data).some(isMoving)),
     },
   );
+}
+
+/** Fetch the folders that contain flows; empty until they are known. */
+export function useFolders(): { folders: Schemas["FolderOut"][]; isPending: boolean } {
+  const { data, isPending } = api.useQuery("get", "/api/folders");
+  return { folders: data?.items ?? [], isPending };
+}
+
+/** Fetch the tags of the workspace; empty until they are known. */
+export function useTags(): Schemas["TagOut"][] {
+  return api.useQuery("get", "/api/tags").data?.items ?? [];
 }
 
 export interface NamedDefinition {
@@ -63,19 +66,37 @@ export async function definitionOf(id: string, hasDraft = false): Promise<NamedD
 export function useFlowActions() {
   const client = useQueryClient();
   return useMemo(() => {
-    const refresh = () => client.invalidateQueries({ queryKey: KEY });
+    let held = 0;
+    const refresh = async () => {
+      if (held > 0) return;
+      await Promise.all(LISTS.map((path) => client.invalidateQueries({ queryKey: ["get", path] })));
+    };
     async function change(id: string, body: Schemas["FlowChange"]) {
       await server.PUT("/api/workflows/{flow}", { params: { path: { flow: id } }, body });
       void client.invalidateQueries({ queryKey: ["get", "/api/workflows/{flow}"] });
       await refresh();
     }
-    async function create(name: string, definition?: Definition): Promise<Schemas["SavedOut"]> {
-      const body = { name, status: "draft" as const, ...(definition && { definition }) };
+    async function create(
+      name: string,
+      definition?: Definition,
+      labels?: Pick<Schemas["FlowIn"], "folder" | "tags">,
+    ): Promise<Schemas["SavedOut"]> {
+      const body = { name, status: "draft" as const, ...(definition && { definition }), ...labels };
       const { data } = await server.POST("/api/flows", { body: body as Schemas["FlowIn"] });
       void refresh();
       return data as Schemas["SavedOut"];
     }
     return {
+      /** Do several of these actions, and refresh the lists once. */
+      async together(work: () => Promise<void>) {
+        held += 1;
+        try {
+          await work();
+        } finally {
+          held -= 1;
+          await refresh();
+        }
+      },
       create,
       rename: (id: string, name: string) => change(id, { name }),
       setStatus: (id: string, status: FlowStatus) => change(id, { status }),
@@ -86,14 +107,35 @@ export function useFlowActions() {
         void client.invalidateQueries({ queryKey: ["get", "/api/workflows/{flow}"] });
         await refresh();
       },
+      /** Move flows to a folder, and add and remove tags. */
+      async label(ids: string[], labels: Labels) {
+        await server.POST("/api/flows/labels", { body: { ids, ...labels } });
+        void client.invalidateQueries({ queryKey: ["get", "/api/workflows/{flow}"] });
+        await refresh();
+      },
+      /** Rename a folder, or move it into another one; null: its content moves to the top. */
+      async moveFolder(folder: string, to: string | null) {
+        await server.POST("/api/folders/move", { body: { folder, to } });
+        await refresh();
+      },
+      async mark(id: string, isFavourite: boolean) {
+        const at = { params: { path: { flow: id } } };
+        if (isFavourite) await server.PUT("/api/workflows/{flow}/favourite", at);
+        else await server.DELETE("/api/workflows/{flow}/favourite", at);
+        await refresh();
+      },
       async remove(id: string) {
         await server.DELETE("/api/workflows/{flow}", { params: { path: { flow: id } } });
         await refresh();
       },
       /** Copy the current version, or the definition shown in the editor. */
       async duplicate(id: string, shown?: NamedDefinition) {
-        const { name, definition } = shown ?? (await definitionOf(id));
-        return create(`${name.slice(0, 190)} (copy)`, definition);
+        const [{ name, definition }, { data }] = await Promise.all([
+          shown ?? definitionOf(id),
+          server.GET("/api/workflows/{flow}", { params: { path: { flow: id } } }),
+        ]);
+        const labels = data && { folder: data.folder, tags: data.tags };
+        return create(`${name.slice(0, 190)} (copy)`, definition, labels);
       },
       /** Download the saved flow, or the definition shown in the editor, as a file. */
       async save(id: string, shown?: NamedDefinition) {

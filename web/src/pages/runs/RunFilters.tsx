@@ -1,9 +1,11 @@
 import { Between } from "@/ui/Between";
 import { FilterBar, FilterSelect } from "@/ui/FilterBar";
 import { FlowSelect } from "@/ui/FlowSelect";
+import { SavedFilters } from "@/ui/SavedFilters";
 import { SearchInput } from "@/ui/SearchInput";
 import type { QueryState } from "@/ui/useQueryState";
 import {
+  DEFAULTS,
   ERROR_OPTIONS,
   type Filters,
   OUTCOME_OPTIONS,
@@ -61,6 +63,7 @@ export function RunFilters({ state }: { state: State }) {
         width={160}
       />
       {range === "custom" && <Between since={values.since} until={values.until} onChange={change} />}
+      <SavedFilters page="runs" state={state} defaults={DEFAULTS} />
     </FilterBar>
   );
 }

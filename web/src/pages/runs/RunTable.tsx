@@ -6,11 +6,11 @@ import { Elapsed } from "@/ui/Elapsed";
 import { milliseconds } from "@/ui/format";
 import { outcomeOf, StatusBadge } from "@/ui/StatusBadge";
 import { Time } from "@/ui/Time";
+import type { Selection } from "@/ui/useSelection";
 import { FoundIn } from "./FoundIn";
 import { RunMenu } from "./RunMenu";
 import classes from "./runs.module.css";
 import type { ListedRun } from "./useRuns";
-import type { Selection } from "./useSelection";
 
 interface RunListProps {
   runs: ListedRun[];

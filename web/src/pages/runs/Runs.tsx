@@ -7,13 +7,13 @@ import { LoadMore } from "@/ui/LoadMore";
 import { Card, Page } from "@/ui/Page";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
 import { useQueryState } from "@/ui/useQueryState";
+import { useSelection } from "@/ui/useSelection";
 import { BulkBar } from "./BulkBar";
 import { DEFAULTS } from "./filters";
 import { RunFilters } from "./RunFilters";
 import { RunCards, RunTable } from "./RunTable";
 import { Searched } from "./Searched";
 import { useRuns } from "./useRuns";
-import { useSelection } from "./useSelection";
 
 export default function Runs() {
   const state = useQueryState(DEFAULTS);

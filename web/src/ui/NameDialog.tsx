@@ -1,6 +1,6 @@
 import { Button, Group, Modal, Stack, TextInput } from "@mantine/core";
 import { type FormEvent, useState } from "react";
-import { Refused } from "@/ui/states";
+import { Refused } from "./states";
 
 interface NameDialogProps {
   opened: boolean;
@@ -9,10 +9,13 @@ interface NameDialogProps {
   action: string;
   /** The initial name. */
   initial?: string;
+  maxLength?: number;
+  label?: string;
+  hint?: string;
   onName: (name: string) => Promise<unknown>;
 }
 
-/** Ask for the name of a flow. If the server refuses it, the input stays. */
+/** Ask for a name. If the server refuses it, the input stays. */
 export function NameDialog(props: NameDialogProps) {
   return (
     <Modal opened={props.opened} onClose={props.onClose} title={props.title} centered>
@@ -21,7 +24,8 @@ export function NameDialog(props: NameDialogProps) {
   );
 }
 
-function NameForm({ onClose, action, initial = "", onName }: NameDialogProps) {
+function NameForm(props: NameDialogProps) {
+  const { onClose, action, initial = "", maxLength = 200, label = "Name", hint, onName } = props;
   const [name, setName] = useState(initial);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
@@ -44,10 +48,11 @@ function NameForm({ onClose, action, initial = "", onName }: NameDialogProps) {
     <form onSubmit={(event) => void submit(event)}>
       <Stack>
         <TextInput
-          label="Name"
+          label={label}
+          description={hint}
           value={name}
           onChange={(event) => setName(event.currentTarget.value)}
-          maxLength={200}
+          maxLength={maxLength}
           required
           data-autofocus
         />

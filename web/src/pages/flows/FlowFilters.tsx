@@ -1,0 +1,102 @@
+import { Button } from "@mantine/core";
+import { IconStar, IconStarFilled } from "@tabler/icons-react";
+import { useCatalogue } from "@/api/catalogue";
+import { FilterBar, FilterSelect } from "@/ui/FilterBar";
+import { SavedFilters } from "@/ui/SavedFilters";
+import { SearchInput } from "@/ui/SearchInput";
+import { type QueryState, useQueryState } from "@/ui/useQueryState";
+import { EVERYTHING, type Filters, tagsOf } from "./filters";
+import { useTags } from "./flows";
+
+const STATUSES = [
+  { value: "draft,active", label: "Active and inactive" },
+  { value: "active", label: "Active" },
+  { value: "draft", label: "Inactive" },
+  { value: "archived", label: "Archived" },
+  { value: "", label: "All, including archived" },
+];
+const RESULTS = [
+  { value: "", label: "Any result" },
+  { value: "failing", label: "Failing" },
+  { value: "well", label: "Not failing" },
+];
+const SORTS = [
+  { value: "newest", label: "Newest first" },
+  { value: "last_run", label: "Recently run first" },
+  { value: "updated", label: "Recently changed first" },
+  { value: "name", label: "By name" },
+];
+/** Return the options of the filter by tag. Several tags, chosen in the list, are one more option. */
+function useTagOptions(chosen: string) {
+  const tags = useTags().map(({ tag }) => ({ value: tag, label: tag }));
+  const isOther = chosen !== "" && tags.every(({ value }) => value !== chosen);
+  const other = isOther ? [{ value: chosen, label: tagsOf(chosen).join(" + ") }] : [];
+  return [{ value: "", label: "Any tag" }, ...other, ...tags];
+}
+
+/** The filters above the list of flows. */
+export function FlowFilters({ filters }: { filters: QueryState<keyof Filters> }) {
+  const { values, change, isSet, clear } = filters;
+  const { catalogue } = useCatalogue();
+  const tags = useTagOptions(values.tag);
+  const everything = useQueryState<keyof typeof EVERYTHING>(EVERYTHING);
+  const isFavourite = values.favourite !== "";
+  const triggers = catalogue?.types.filter((type) => type.trigger) ?? [];
+  return (
+    <FilterBar isSet={isSet} onClear={clear}>
+      <SearchInput
+        label="Search flows"
+        value={values.search}
+        onChange={(search) => change({ search }, { replace: true })}
+      />
+      <FilterSelect
+        label="Status"
+        value={values.status}
+        onChange={(status) => change({ status })}
+        options={STATUSES}
+      />
+      <FilterSelect
+        label="Trigger"
+        value={values.trigger}
+        onChange={(trigger) => change({ trigger })}
+        options={[
+          { value: "", label: "Any trigger" },
+          ...triggers.map(({ type, name }) => ({ value: type, label: name })),
+        ]}
+      />
+      <FilterSelect
+        label="Last result"
+        value={values.result}
+        onChange={(result) => change({ result })}
+        options={RESULTS}
+        width={140}
+      />
+      {tags.length > 1 && (
+        <FilterSelect
+          label="Tag"
+          value={values.tag}
+          onChange={(tag) => change({ tag })}
+          options={tags}
+          width={150}
+          searchable
+        />
+      )}
+      <Button
+        variant="default"
+        aria-pressed={isFavourite}
+        leftSection={
+          isFavourite ? (
+            <IconStarFilled size={16} color="var(--waiting)" aria-hidden />
+          ) : (
+            <IconStar size={16} aria-hidden />
+          )
+        }
+        onClick={() => change({ favourite: isFavourite ? "" : "yes" })}
+      >
+        Favourites
+      </Button>
+      <FilterSelect label="Order" value={values.sort} onChange={(sort) => change({ sort })} options={SORTS} />
+      <SavedFilters page="flows" state={everything} defaults={EVERYTHING} />
+    </FilterBar>
+  );
+}

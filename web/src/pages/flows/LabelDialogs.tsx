@@ -1,0 +1,167 @@
+/** Dialogs that move flows to a folder, and set their tags. Loaded when they are first opened. */
+import { Autocomplete, Button, Group, Modal, Stack, TagsInput, Text } from "@mantine/core";
+import { type FormEvent, type ReactNode, useState } from "react";
+import { count } from "@/ui/format";
+import { notify } from "@/ui/notify";
+import { Refused } from "@/ui/states";
+import { allPaths, commonTags, partialTags, spelledAs } from "./filters";
+import { type Flow, type Labels, useFlowActions, useFolders, useTags } from "./flows";
+
+export type LabelDialog = "move" | "tag";
+export type Labelled = Pick<Flow, "id" | "name" | "folder" | "tags">;
+
+interface LabelDialogsProps {
+  asking: LabelDialog;
+  flows: Labelled[];
+  onClose: () => void;
+  onDone?: () => void;
+}
+
+const MAX_PATH = 200;
+const MAX_TAGS = 20;
+const MAX_TAG = 40;
+
+export default function LabelDialogs({ asking, flows, onClose, onDone }: LabelDialogsProps) {
+  const { label } = useFlowActions();
+  const subject = flows.length === 1 ? `“${flows[0]?.name}”` : `${count(flows.length)} flows`;
+  async function apply(labels: Labels, done: string) {
+    await label(
+      flows.map((flow) => flow.id),
+      labels,
+    );
+    notify.done(`${subject} ${done}`);
+    onDone?.();
+  }
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      title={asking === "move" ? `Move ${subject}` : `Tags of ${subject}`}
+      centered
+    >
+      {asking === "move" ? (
+        <MoveForm flows={flows} onClose={onClose} onApply={apply} />
+      ) : (
+        <TagForm flows={flows} onClose={onClose} onApply={apply} />
+      )}
+    </Modal>
+  );
+}
+
+interface FormProps {
+  flows: Labelled[];
+  onClose: () => void;
+  onApply: (labels: Labels, done: string) => Promise<void>;
+}
+
+function MoveForm({ flows, onClose, onApply }: FormProps) {
+  const paths = allPaths(useFolders().folders);
+  const first = flows[0]?.folder ?? "";
+  const isInFolder = flows.some((flow) => flow.folder !== null);
+  const [path, setPath] = useState(flows.every((flow) => (flow.folder ?? "") === first) ? first : "");
+  const to = path.trim();
+  return (
+    <LabelForm
+      action="Move"
+      isReady={to !== "" || isInFolder}
+      onClose={onClose}
+      onSubmit={() =>
+        onApply({ folder: to === "" ? null : to }, to === "" ? "moved out of folders" : `moved to “${to}”`)
+      }
+    >
+      <Autocomplete
+        label="Folder"
+        description="Choose a folder or enter a new one, such as Billing/Invoices. Leave it empty for no folder."
+        data={paths}
+        value={path}
+        onChange={setPath}
+        maxLength={MAX_PATH}
+        limit={50}
+        data-autofocus
+        // It would cover the buttons of the dialog.
+        openOnFocus={false}
+        comboboxProps={{ shadow: "md" }}
+      />
+    </LabelForm>
+  );
+}
+
+function TagForm({ flows, onClose, onApply }: FormProps) {
+  const existing = useTags().map(({ tag }) => tag);
+  const common = commonTags(flows);
+  const partial = partialTags(flows);
+  const [tags, setTags] = useState(common);
+  const add = tags.filter((tag) => !common.includes(tag));
+  const remove = common.filter((tag) => !tags.includes(tag));
+  return (
+    <LabelForm
+      action="Save"
+      isReady={add.length + remove.length > 0}
+      onClose={onClose}
+      onSubmit={() => onApply({ add_tags: add, remove_tags: remove }, "tagged")}
+    >
+      <TagsInput
+        label="Tags"
+        description="Press Enter or a comma after each tag."
+        data={existing}
+        value={tags}
+        onChange={(next) => setTags(spelledAs(next, existing))}
+        maxTags={MAX_TAGS}
+        maxLength={MAX_TAG}
+        splitChars={[","]}
+        data-autofocus
+        // It would cover the buttons of the dialog.
+        openOnFocus={false}
+        comboboxProps={{ shadow: "md" }}
+      />
+      {partial.length > 0 && (
+        <Text size="sm" c="var(--quiet)">
+          Only some of the flows have: {partial.join(", ")}. These tags stay as they are.
+        </Text>
+      )}
+    </LabelForm>
+  );
+}
+
+interface LabelFormProps {
+  action: string;
+  isReady: boolean;
+  onClose: () => void;
+  onSubmit: () => Promise<void>;
+  children: ReactNode;
+}
+
+/** A form whose dialog closes when the server has accepted it. */
+function LabelForm({ action, isReady, onClose, onSubmit, children }: LabelFormProps) {
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+
+  async function submit(event: FormEvent) {
+    event.preventDefault();
+    setBusy(true);
+    setError(null);
+    try {
+      await onSubmit();
+      onClose();
+    } catch (problem) {
+      setError(problem);
+      setBusy(false);
+    }
+  }
+  return (
+    <form onSubmit={(event) => void submit(event)}>
+      <Stack>
+        {children}
+        {error !== null && <Refused error={error} />}
+        <Group justify="flex-end" gap="xs">
+          <Button variant="default" onClick={onClose}>
+            Cancel
+          </Button>
+          <Button type="submit" loading={busy} disabled={!isReady}>
+            {action}
+          </Button>
+        </Group>
+      </Stack>
+    </form>
+  );
+}
