@@ -66,7 +66,7 @@ export function ListEditor(props: ListEditorProps) {
   }
 
   return (
-    <div className={classes.rows}>
+    <div id={id} className={classes.rows}>
       {items.map((item, at) => {
         const set = (value: Json) =>
           change(items.map((one) => (one.id === item.id ? { ...one, value } : one)));

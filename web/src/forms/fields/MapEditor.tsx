@@ -20,6 +20,8 @@ interface MapEditorProps {
   literal: boolean;
   perItem?: boolean;
   depth?: number;
+  /** True if an empty object starts with an empty row. */
+  begun?: boolean;
   /** Return the problem of a name's value. */
   problemsOf?: (key: string) => string[];
 }
@@ -30,9 +32,20 @@ function rowsOf(value: Record<string, Json>): Row[] {
   return Object.entries(value).map(([key, one]) => ({ id: nextId++, key, value: one }));
 }
 
-/** Return the rows; they are rebuilt only if the value was changed from outside. */
-function useRows(value: Record<string, Json>, onChange: (value: Record<string, Json>) => void) {
-  const [rows, setRows] = useState(() => rowsOf(value));
+function emptyRow(): Row {
+  return { id: nextId++, key: "", value: "" };
+}
+
+/** Return the rows, with a first empty one if `begun`; they are rebuilt only if the value was changed from outside. */
+function useRows(
+  value: Record<string, Json>,
+  onChange: (value: Record<string, Json>) => void,
+  begun: boolean,
+) {
+  const [rows, setRows] = useState(() => {
+    const known = rowsOf(value);
+    return begun && known.length === 0 ? [emptyRow()] : known;
+  });
   const told = useRef(JSON.stringify(objectOf(rows)));
   const now = JSON.stringify(value);
   let shown = rows;
@@ -55,17 +68,17 @@ function useRows(value: Record<string, Json>, onChange: (value: Record<string, J
 export function MapEditor(props: MapEditorProps) {
   const { id, label, each, literal, perItem, depth = 0, problemsOf } = props;
   const { readOnly } = useForm();
-  const { rows, change } = useRows(props.value, props.onChange);
+  const { rows, change } = useRows(props.value, props.onChange, props.begun === true && !readOnly);
   const [fresh, setFresh] = useState<number | null>(null);
 
   function add() {
-    const row: Row = { id: nextId++, key: "", value: "" };
+    const row = emptyRow();
     setFresh(row.id);
     change([...rows, row]);
   }
 
   return (
-    <div className={classes.rows}>
+    <div id={id} className={classes.rows}>
       {rows.map((row, at) => {
         const set = (more: Partial<Row>) =>
           change(rows.map((one) => (one.id === row.id ? { ...one, ...more } : one)));

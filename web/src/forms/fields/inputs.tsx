@@ -294,6 +294,7 @@ function MapField({ id, leaf, value, onChange, errors }: InputProps) {
       each={leaf.each}
       literal={leaf.literal}
       perItem={leaf.perItem}
+      begun={leaf.required}
       problemsOf={(key) => messagesOf(part(errors, key))}
     />
   );

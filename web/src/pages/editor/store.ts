@@ -67,6 +67,9 @@ export interface Pin {
 }
 export type Pinned = Readonly<Record<string, Pin>>;
 
+/** The `field` of a node whose settings are shown, without a focus. */
+export const SETTINGS = "config";
+
 export interface EditorState {
   flow: { id: string; name: string; status: FlowStatus };
   /** The current version of the flow and its definition; equal to `definition` if everything is published. */
@@ -99,7 +102,7 @@ export interface EditorState {
   liveEdges: ReadonlySet<string>;
   /** The action of Ctrl+Enter, and of Ctrl+Shift+Enter for a node alone; null if nothing can be run. */
   run: ((nodeId?: string) => void) | null;
-  /** The field of the selected node to focus, such as `config.url`; `mark` only frames it. */
+  /** The field of the selected node to focus, such as `config.url`; `mark` only frames it, SETTINGS only opens their tab. */
   field: { nodeId: string; path: string; at: number; mark?: boolean } | null;
   /** Ask the canvas to show these nodes and to focus the first; `center`: in the middle, even if it is in view. */
   reveal: { ids: readonly string[]; focus: boolean; at: number; center?: boolean } | null;
@@ -115,7 +118,7 @@ export interface EditorState {
   /** Select the node, bring it to the middle and frame the field. The focus stays where it is. */
   show: (nodeId: string, field: string | null) => void;
   /** Select the node and move the keyboard focus to it. */
-  walkTo: (nodeId: string) => void;
+  walkTo: (nodeId: string, tab?: typeof SETTINGS | null) => void;
 
   /** Add a node and select it. Return its id. */
   addNode: (node: changes.NewNode, where: changes.Where) => string;
@@ -289,12 +292,12 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
           reveal: { ids: [nodeId], focus: false, at: now(), center: true },
           field: path === null ? null : { nodeId, path, at: now(), mark: true },
         }),
-      walkTo: (nodeId) =>
+      walkTo: (nodeId, path = null) =>
         set({
           selected: [nodeId],
           selectedEdges: NOTHING,
           reveal: { ids: [nodeId], focus: true, at: now() },
-          field: null,
+          field: path ? { nodeId, path, at: now() } : null,
         }),
 
       addNode: (node, where) => {

@@ -5,7 +5,7 @@ import { api } from "@/api/client";
 import { usedWays, waysOf } from "../branches";
 import { type NewNode, nodeOf, type Where } from "../changes";
 import { useEditorStore } from "../context";
-import type { EditorState } from "../store";
+import { type EditorState, SETTINGS } from "../store";
 import { type Entry, entryOfPreset, entryOfType } from "./rank";
 
 /** The data type of a dragged entry's key. */
@@ -53,8 +53,20 @@ export function addNode(state: EditorState, node: NewNode, where: Where): string
   const type = state.catalogue?.find(node.type);
   const { after: _after, on: _on, ...place } = where;
   const id = state.addNode(node, { ...(type?.trigger ? place : where), out: type?.branches[0] });
-  state.walkTo(id);
+  const missing = type === undefined ? undefined : missingSetting(type.config_schema, node.config ?? {});
+  if (missing === undefined) state.walkTo(id, SETTINGS);
+  else state.goTo(id, `config.${missing}`);
   return id;
+}
+
+/** Return the first setting that a new node needs and lacks: what its user will want to type next. */
+export function missingSetting(
+  schema: { [key: string]: unknown },
+  config: { [key: string]: unknown },
+): string | undefined {
+  const needed = Array.isArray(schema.required) ? (schema.required as string[]) : [];
+  const order = Object.keys((schema.properties ?? {}) as object);
+  return order.find((key) => needed.includes(key) && config[key] === undefined);
 }
 
 export function useAddFrom(): (key: string, where: Where) => void {

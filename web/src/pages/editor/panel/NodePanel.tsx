@@ -31,6 +31,7 @@ import { RunNodeButton } from "../run/RunNodeButton";
 import { OUTPUT, shownOf, useRunStore } from "../run/runStore";
 import { useFormRun } from "../run/useFormRun";
 import { type NodeData, useNodeData } from "../run/useNodeData";
+import { SETTINGS } from "../store";
 import { LARGE, useUi } from "../ui";
 import { JsonField } from "./JsonField";
 import { Neighbours } from "./Neighbours";
@@ -296,7 +297,7 @@ export function NodePanel({ node }: { node: FlowNode }) {
     if (field === null) return;
     setTab(tabOf(field.path));
     if (field.mark) markField(() => frameAt(field.path));
-    else if (field.path !== OUTPUT) focusField(field.path);
+    else if (field.path !== OUTPUT && field.path !== SETTINGS) focusField(field.path);
   }, [field]);
   const parts = { node, type, problems, readOnly };
   // The form shows problems of its fields itself.
@@ -360,7 +361,7 @@ export function NodePanel({ node }: { node: FlowNode }) {
   return (
     <div className={large ? classes.large : undefined}>
       <Title node={node} type={type} readOnly={readOnly} />
-      <RunNodeButton nodeId={node.id} />
+      <RunNodeButton node={node} />
       {others.length > 0 && (
         <Alert color="yellow" variant="light" mx="md" mb="xs" p="xs">
           <List size="sm" spacing={2}>

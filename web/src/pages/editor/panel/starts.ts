@@ -36,6 +36,11 @@ function addressOf(node: FlowNode, properties: Properties): string | null {
   return null;
 }
 
+/** Return true if calls of an address start the node. */
+export function isCalled(node: FlowNode, catalogue: Catalogue | undefined): boolean {
+  return addressOf(node, propertiesOf(catalogue, node.type)) !== null;
+}
+
 /** Return a setting as text; null for defaults and credentials. */
 function inWords(key: string, value: unknown, schema: FieldSchema | undefined): string | null {
   if (typeof value !== "string" && typeof value !== "number") return null;

@@ -1,17 +1,22 @@
-import { Box, Button, Tooltip } from "@mantine/core";
-import { IconPlayerPlayFilled } from "@tabler/icons-react";
+import { Button, Group, Tooltip } from "@mantine/core";
+import { IconEar, IconPlayerPlayFilled } from "@tabler/icons-react";
 import { useSession } from "@/app/session";
+import type { FlowNode } from "@/definition/types";
 import { useEditor, useEditorStore } from "../context";
+import { isCalled } from "../panel/starts";
+import { useListen } from "./Listening";
 import classes from "./run.module.css";
 
-/** The button in the panel of a node that runs only this node. */
-export function RunNodeButton({ nodeId }: { nodeId: string }) {
+/** The buttons in the panel of a node: run only this node, and for one with an address, wait for a call of it. */
+export function RunNodeButton({ node }: { node: FlowNode }) {
   const store = useEditorStore();
   const { may } = useSession();
   const readOnly = useEditor((state) => state.readOnly);
+  const called = useEditor((state) => isCalled(node, state.catalogue));
+  const listen = useListen();
   if (readOnly || !may("editor")) return null;
   return (
-    <Box px="md" pb="xs">
+    <Group px="md" pb="xs" gap="xs">
       <Tooltip
         label="Runs only this node, with the outputs of earlier nodes in the last run (Ctrl+Shift+Enter)"
         multiline
@@ -21,12 +26,22 @@ export function RunNodeButton({ nodeId }: { nodeId: string }) {
           size="xs"
           variant="light"
           leftSection={<IconPlayerPlayFilled size={14} aria-hidden />}
-          onClick={() => store.getState().run?.(nodeId)}
+          onClick={() => store.getState().run?.(node.id)}
         >
           Run this node
         </Button>
       </Tooltip>
-    </Box>
+      {called && (
+        <Button
+          size="xs"
+          variant="default"
+          leftSection={<IconEar size={14} aria-hidden />}
+          onClick={() => void listen()}
+        >
+          Listen for a test call
+        </Button>
+      )}
+    </Group>
   );
 }
 

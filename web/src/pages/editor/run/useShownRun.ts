@@ -35,6 +35,8 @@ export function useChangedSince(runId: string, nodeId: string): "node" | "flow" 
   const { data: ran } = useDefinition(runId);
   return useMemo(() => {
     if (ran === undefined || runsAlike(ran, definition)) return null;
-    return runsAlikeNode(nodeOf(ran, nodeId), nodeOf(definition, nodeId)) ? "flow" : "node";
+    const before = nodeOf(ran, nodeId);
+    // A node that is new did not change since.
+    return before === undefined || runsAlikeNode(before, nodeOf(definition, nodeId)) ? "flow" : "node";
   }, [ran, definition, nodeId]);
 }
