@@ -26,6 +26,7 @@ MAX_RUNS = 20_000
 MAX_BYTES = 256 * 2**20
 MAX_RUN_BYTES = 32 * 2**20  # of one run: each page gets past at least one run
 MAX_LARGE_BYTES = 2**20  # of a value that is not in its row
+STEP_BYTES = 200  # counted for each step in addition to its values: a run may have very many empty ones
 MAX_PLACES = 3  # of a run in the answer
 RUNS_AT_ONCE = 50
 AROUND = 60  # characters around a match
@@ -151,6 +152,7 @@ class RunSearch:
         for step in StepData.unpack(packed) if packed is not None else StepData.of(id_):
             if len(places) >= MAX_PLACES or self._left <= 0:
                 break
+            self._left -= STEP_BYTES
             places += self._examine_step(id_, step)
         self.partial += self._is_partial or self._left <= 0
         self.bytes += MAX_RUN_BYTES - self._left

@@ -181,6 +181,12 @@ def test_of_a_run_with_too_much_data_a_part_is_read(owner, make_run, monkeypatch
     assert page["searched"]["partly_read"] == 1
 
 
+def test_steps_count_even_if_they_have_no_values(owner, make_run, monkeypatch):
+    monkeypatch.setattr(run_search, "STEP_BYTES", run_search.MAX_RUN_BYTES // 2)
+    make_run(chain(node("start", "manual"), node("one"), node("two")))
+    assert owner.get(PATH, query_string={"data": "absent"}).json["searched"]["partly_read"] == 1
+
+
 def test_without_the_filter_the_list_is_as_before(owner, run):
     page = owner.get(PATH).json
     assert "searched" not in page and "found_in" not in page["items"][0]
