@@ -53,8 +53,8 @@ def test_the_palette_finds_flows_runs_nodes_and_actions_by_keyboard(page, server
     # A run by its id; an id that no run has.
     palette(page).fill(run["id"][:-2] + ("00" if run["id"][-2:] != "00" else "11"))
     expect(page.get_by_text("This workspace has no run with the id")).to_be_visible()
+    # The run opens once it is found, although Enter follows at once.
     page.get_by_role("combobox", name="Search and commands").fill(run["id"])
-    expect(active(page)).to_contain_text("Zebra")
     page.keyboard.press("Enter")
     expect(page).to_have_url(f"{server.url}/runs/{run['id']}")
 

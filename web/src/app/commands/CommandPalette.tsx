@@ -12,6 +12,7 @@ import { pathOf, recentCommands } from "./items";
 import { PALETTE_KEY } from "./keys";
 import { ranked, type Section, sections } from "./ranking";
 import { recentItems, remember } from "./recent";
+import { runIdIn } from "./runIds";
 import { useAppCommands } from "./useAppCommands";
 import { type Found, useFound } from "./useFound";
 
@@ -94,11 +95,15 @@ function Search({ onClose, onKeys }: { onClose: () => void; onKeys: () => void }
   const [search, setSearch] = useState("");
   const [active, setActive] = useState(0);
   const [asked] = useDebouncedValue(search.trim(), 150);
-  const found = useFound(asked, goTo);
+  const isOld = asked !== search.trim();
+  const found = useFound(asked, isOld, goTo);
+  const isSettled = !isOld && !found.isLoading;
   const parts = useSections(search, found, goTo, onKeys);
   const commands = useMemo(() => parts.flatMap((part) => part.commands), [parts]);
   const at = Math.min(active, commands.length - 1);
   const isSearch = search.trim() !== "";
+  // A pasted id followed by Enter at once: the run opens when it is found.
+  const [isEager, setEager] = useState(false);
 
   function choose(command: Command) {
     if (!command.id.startsWith("node ")) remember(workspace.id, command);
@@ -107,12 +112,19 @@ function Search({ onClose, onKeys }: { onClose: () => void; onKeys: () => void }
     requestAnimationFrame(() => requestAnimationFrame(command.run));
   }
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once, when the answer is there
+  useEffect(() => {
+    if (!isEager || !isSettled) return;
+    setEager(false);
+    if (commands[0] !== undefined) choose(commands[0]);
+  }, [isEager, isSettled]);
+
   function onKeyDown(event: KeyboardEvent) {
     const next = moved(at, event.key, commands.length);
     if (next !== undefined) setActive(next);
-    else if (event.key === "Enter" && !event.nativeEvent.isComposing && commands[at] !== undefined)
-      choose(commands[at]);
-    else return;
+    else if (event.key !== "Enter" || event.nativeEvent.isComposing) return;
+    else if (!isSettled && runIdIn(search) !== null) setEager(true);
+    else if (commands[at] !== undefined) choose(commands[at]);
     event.preventDefault();
   }
 
@@ -139,16 +151,12 @@ function Search({ onClose, onKeys }: { onClose: () => void; onKeys: () => void }
         onChange={(event) => {
           setSearch(event.currentTarget.value);
           setActive(0);
+          setEager(false);
         }}
         onKeyDown={onKeyDown}
       />
       <Results id={id} parts={parts} at={at} search={isSearch ? search : ""} onChoose={choose} />
-      <Status
-        found={found}
-        search={search.trim()}
-        count={commands.length}
-        isSettled={asked === search.trim()}
-      />
+      <Status found={found} search={search.trim()} count={commands.length} isSettled={isSettled} />
     </>
   );
 }
@@ -188,6 +196,7 @@ function Results({ id, parts, at, search, onChoose }: ResultsProps) {
                 command={command}
                 active={index === at}
                 search={search}
+                isKindShown={search !== "" || group === "Recent"}
                 onChoose={onChoose}
               />
             );
@@ -203,10 +212,11 @@ interface OptionProps {
   command: Command;
   active: boolean;
   search: string;
+  isKindShown: boolean;
   onChoose: (command: Command) => void;
 }
 
-function Option({ id, command, active, search, onChoose }: OptionProps) {
+function Option({ id, command, active, search, isKindShown, onChoose }: OptionProps) {
   const { label, about, icon, keys, group } = command;
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: the search field above handles the keys
@@ -231,7 +241,7 @@ function Option({ id, command, active, search, onChoose }: OptionProps) {
         )}
       </span>
       {keys !== undefined && <Kbd size="xs">{keys}</Kbd>}
-      {search !== "" && (
+      {isKindShown && (
         <Text component="span" size="xs" c="var(--quiet)" className={classes.kind}>
           {group}
         </Text>
@@ -244,21 +254,20 @@ interface StatusProps {
   found: Found;
   search: string;
   count: number;
-  /** False while the server has not been asked for the latest text. */
+  /** False while the server has not answered for the latest text. */
   isSettled: boolean;
 }
 
 /** What was found, for screen readers; why nothing was, for everybody. */
 function Status({ found, search, count, isSettled }: StatusProps) {
-  const isWaiting = !isSettled || found.isLoading;
   const text =
     found.error !== null && found.error !== undefined
       ? `Flows and runs could not be searched: ${messageOf(found.error)}.`
       : (found.noRun ?? (count === 0 ? `Nothing matches “${search}”.` : null));
-  if (text === null || isWaiting)
+  if (text === null || !isSettled)
     return (
       <VisuallyHidden role="status">
-        {isWaiting ? "" : count === 1 ? "1 result" : `${count} results`}
+        {!isSettled ? "" : count === 1 ? "1 result" : `${count} results`}
       </VisuallyHidden>
     );
   return (

@@ -18,7 +18,8 @@ export interface Found {
   error: unknown;
 }
 
-export function useFound(search: string, go: (path: string) => void): Found {
+/** Search for a text. `isOld`: the user has typed on since, so what is found must match the new text by itself. */
+export function useFound(search: string, isOld: boolean, go: (path: string) => void): Found {
   const part = runIdIn(search);
   const flows = api.useQuery(
     "get",
@@ -33,17 +34,18 @@ export function useFound(search: string, go: (path: string) => void): Found {
     { enabled: part !== null, staleTime: STALE },
   );
   const flowItems = search === "" ? undefined : flows.data?.items;
+  const found = !isOld && !flows.isPlaceholderData;
   const runItems = part === null ? undefined : runs.data?.items;
   return useMemo(() => {
     const ofIds = runItems?.filter((run) => part !== null && hasPart(run.id, part));
     return {
       commands: [
         ...(ofIds ?? []).map((run) => foundRun(run, go)),
-        ...(flowItems ?? []).map((flow) => foundFlow(flow, go)),
+        ...(flowItems ?? []).map((flow) => ({ ...foundFlow(flow, go), found })),
       ],
       isLoading: flows.isFetching || runs.isFetching,
       noRun: part !== null && ofIds?.length === 0 ? noRunWith(part) : null,
       error: flows.error ?? runs.error,
     };
-  }, [flowItems, runItems, part, go, flows.isFetching, runs.isFetching, flows.error, runs.error]);
+  }, [flowItems, found, runItems, part, go, flows.isFetching, runs.isFetching, flows.error, runs.error]);
 }

@@ -18,6 +18,7 @@ import { RunNotices } from "./RunNotices";
 import { RunSteps } from "./RunSteps";
 import classes from "./runs.module.css";
 import { useChosen } from "./useChosen";
+import { useRunCommands } from "./useRunCommands";
 
 /** Fetch what the graph needs together with the run, not after it. */
 function useGraphAhead(id: string): void {
@@ -36,6 +37,7 @@ export default function RunPage({ id }: { id: string }) {
   const narrow = useMediaQuery("(max-width: 62em)", undefined, { getInitialValueInEffect: false }) ?? false;
   const problem: unknown = error;
   useVisited(run === undefined ? null : asRecentRun(run));
+  useRunCommands(run, chosen.nodeId);
 
   if (run === undefined && problem instanceof ApiError && problem.status === 404) {
     const all = (
