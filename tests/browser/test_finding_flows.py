@@ -34,7 +34,6 @@ def tag(page, name, text):
     page.get_by_role("menuitem", name="Tags…").click()
     dialog = page.get_by_role("dialog", name=f"Tags of “{name}”")
     dialog.get_by_role("combobox", name="Tags").fill(text)
-    dialog.get_by_role("combobox", name="Tags").press("Enter")
     dialog.get_by_role("button", name="Save").click()
 
 

@@ -45,7 +45,7 @@ export function SearchInput({ value, onChange, label, hasKey = true, pause = 250
       rightSection={
         text === "" ? undefined : (
           <CloseButton
-            size="sm"
+            size={24}
             aria-label="Clear the search"
             onClick={() => {
               setText("");

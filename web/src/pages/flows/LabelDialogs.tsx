@@ -62,11 +62,11 @@ function MoveForm({ flows, onClose, onApply }: FormProps) {
   const to = path.trim();
   return (
     <LabelForm
-      action="Move"
-      isReady={to !== "" || isInFolder}
+      action={to === "" && isInFolder ? "Take out of folders" : "Move"}
+      isReady={to === "" ? isInFolder : flows.some((flow) => flow.folder !== to)}
       onClose={onClose}
       onSubmit={() =>
-        onApply({ folder: to === "" ? null : to }, to === "" ? "moved out of folders" : `moved to “${to}”`)
+        onApply({ folder: to === "" ? null : to }, to === "" ? "taken out of folders" : `moved to “${to}”`)
       }
     >
       <Autocomplete
@@ -91,8 +91,11 @@ function TagForm({ flows, onClose, onApply }: FormProps) {
   const common = commonTags(flows);
   const partial = partialTags(flows);
   const [tags, setTags] = useState(common);
-  const add = tags.filter((tag) => !common.includes(tag));
-  const remove = common.filter((tag) => !tags.includes(tag));
+  // A tag that was typed counts, also without Enter.
+  const [typed, setTyped] = useState("");
+  const wanted = spelledAs(typed.trim() === "" ? tags : [...tags, typed], existing);
+  const add = wanted.filter((tag) => !common.includes(tag));
+  const remove = common.filter((tag) => !wanted.includes(tag));
   return (
     <LabelForm
       action="Save"
@@ -106,6 +109,8 @@ function TagForm({ flows, onClose, onApply }: FormProps) {
         data={existing}
         value={tags}
         onChange={(next) => setTags(spelledAs(next, existing))}
+        searchValue={typed}
+        onSearchChange={setTyped}
         maxTags={MAX_TAGS}
         maxLength={MAX_TAG}
         splitChars={[","]}

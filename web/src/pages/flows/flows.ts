@@ -13,6 +13,8 @@ export type Flow = Schemas["FlowItemOut"];
 export type FlowStatus = Flow["status"];
 
 export type Labels = Omit<Schemas["LabelsIn"], "ids">;
+/** The limit of the API for one request. */
+const LABELLED_AT_ONCE = 200;
 /** The lists that a change of flows can change. */
 const LISTS = ["/api/flows", "/api/folders", "/api/tags"];
 
@@ -109,7 +111,10 @@ export function useFlowActions() {
       },
       /** Move flows to a folder, and add and remove tags. */
       async label(ids: string[], labels: Labels) {
-        await server.POST("/api/flows/labels", { body: { ids, ...labels } });
+        for (let at = 0; at < ids.length; at += LABELLED_AT_ONCE) {
+          const body = { ids: ids.slice(at, at + LABELLED_AT_ONCE), ...labels };
+          await server.POST("/api/flows/labels", { body });
+        }
         void client.invalidateQueries({ queryKey: ["get", "/api/workflows/{flow}"] });
         await refresh();
       },
