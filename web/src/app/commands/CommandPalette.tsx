@@ -76,6 +76,7 @@ function useSections(
   return commands.length > 0 ? [{ group: "Recent", commands }] : [];
 }
 
+const MAX_QUOTED = 40; // characters of the search in a message
 const STEPS: Record<string, number> = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 };
 
 /** Return the place after a key; the arrows go from the end to the beginning and back. */
@@ -250,6 +251,10 @@ function Option({ id, command, active, search, isKindShown, onChoose }: OptionPr
   );
 }
 
+function shortened(text: string): string {
+  return text.length > MAX_QUOTED ? `${text.slice(0, MAX_QUOTED)}…` : text;
+}
+
 interface StatusProps {
   found: Found;
   search: string;
@@ -263,7 +268,7 @@ function Status({ found, search, count, isSettled }: StatusProps) {
   const text =
     found.error !== null && found.error !== undefined
       ? `Flows and runs could not be searched: ${messageOf(found.error)}.`
-      : (found.noRun ?? (count === 0 ? `Nothing matches “${search}”.` : null));
+      : (found.noRun ?? (count === 0 ? `Nothing matches “${shortened(search)}”.` : null));
   if (text === null || !isSettled)
     return (
       <VisuallyHidden role="status">
@@ -271,7 +276,7 @@ function Status({ found, search, count, isSettled }: StatusProps) {
       </VisuallyHidden>
     );
   return (
-    <Text size="sm" c="var(--quiet)" px="md" py="sm" role="status">
+    <Text size="sm" c="var(--quiet)" px="md" py="sm" role="status" className={classes.status}>
       {text}
     </Text>
   );

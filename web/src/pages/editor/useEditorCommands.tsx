@@ -14,6 +14,7 @@ import { useLocation } from "wouter";
 import { type Command, useCommands } from "@/app/commands/commands";
 import { asRecentFlow } from "@/app/commands/items";
 import { useVisited } from "@/app/commands/useVisited";
+import { type Session, useSession } from "@/app/session";
 import { nameOf } from "@/graph/nameOf";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { useEditor, useEditorStore } from "./context";
@@ -35,14 +36,15 @@ function onPage(id: string, label: string, shown: typeof IconPlus, run: () => vo
 }
 
 /** Return the actions that change or run the flow, as far as the user may. */
-function changing(store: EditorStore, saver: Saver): Command[] {
+function changing(store: EditorStore, saver: Saver, may: Session["may"]): Command[] {
   const state = store.getState();
-  const { run, selected, readOnly, flow } = state;
+  const { selected, readOnly, flow } = state;
+  const run = may("operator") ? state.run : null;
   const [only] = selected.length === 1 ? selected : [];
   const commands: Command[] = [];
   if (run !== null)
     commands.push(onPage("run", "Run this flow", IconPlayerPlay, () => run(), "Ctrl + Enter"));
-  if (run !== null && only !== undefined)
+  if (run !== null && only !== undefined && may("editor"))
     commands.push(
       onPage(
         "run node",
@@ -131,9 +133,10 @@ export function useEditorCommands(): void {
   const [, go] = useLocation();
   const id = useEditor((state) => state.flow.id);
   const name = useEditor((state) => state.flow.name);
+  const { may } = useSession();
   useVisited(asRecentFlow({ id, name }));
   useCommands(() => [
-    ...changing(store, saver),
+    ...changing(store, saver, may),
     ...showing(store, go),
     ...nodeCommands(store),
     ...addingCommands(store, entries),
