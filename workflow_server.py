@@ -41,7 +41,6 @@ from dispatch.metrics_publisher import PUBLISH_SECONDS, MetricsPublisher
 from dispatch.queues import LANES, Broker, Lane
 from dispatch.recorder import Recorder
 from dispatch.tracing import check_packages, make_tracing
-from dispatch.value_store import check_values
 from errors import ConfigError
 from models import DatabaseRefused, Fact, lock_wait
 from nodes import plugins
@@ -192,7 +191,10 @@ def prepare(config: Config) -> startup_message.Login | None:
     """
     check_broker(config)
     check_packages(config)
-    check_values(config)
+    if config.values_url:
+        from dispatch.value_store import check_values
+
+        check_values(config)
     backups.check_not_restoring(config)
     config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database.connect(config.database, config.durability)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 import database
 from cli.base import exit_on_sigterm, main, open_database, open_file, to_one_line
 from config import KEY_FILE, Config
-from database import archives, backups, moving
-from database.table_rows import Copied
-from dispatch.payload_objects import PayloadObjects
-from dispatch.value_store import ValueStore, check_values
+from database import backups
 from errors import BadInput
 from security import key_rotation
+
+if TYPE_CHECKING:
+    from database.table_rows import Copied
 
 
 class Progress:
@@ -41,6 +42,8 @@ def migrate_to_postgres(url: str | None, undo: bool) -> None:
     URL is postgresql://user:password@host/database. Default: DATABASE_URL, which other users of the machine do not see.
     The file stays as it is, with a mark so that no server starts on it.
     """
+    import database.moving as moving
+
     if undo and url is not None:
         raise click.UsageError("--undo changes only the SQLite file: give no URL with it")
     with exit_on_sigterm(), open_file() as config:
@@ -61,6 +64,8 @@ def migrate_to_postgres(url: str | None, undo: bool) -> None:
 
 
 def _undo(config: Config) -> None:
+    import database.moving as moving
+
     place = moving.undo()
     if place is None:
         click.echo(to_one_line(f"The data of {config.database_path} was not moved"))
@@ -92,6 +97,10 @@ def _next_steps(config: Config, place: str) -> list[str]:
 
 def export_archive(out: Path | None) -> None:
     """Write an archive of everything to this file, or to stdout."""
+    import database.archives as archives
+    from dispatch.payload_objects import PayloadObjects
+    from dispatch.value_store import ValueStore, check_values
+
     if out is None and sys.stdout.isatty():
         raise click.UsageError("An archive is not text: give --out FILE")
     with exit_on_sigterm(), open_database(for_reading=True) as config:
@@ -110,6 +119,8 @@ def export_archive(out: Path | None) -> None:
 
 def import_archive(file: Path) -> None:
     """Restore an archive into the server's database, which must be empty."""
+    import database.archives as archives
+
     config = Config.from_env()
     with exit_on_sigterm():
         made, copied = archives.restore(config, file, Progress())
@@ -127,6 +138,8 @@ def import_archive(file: Path) -> None:
 
 def is_archive(file: Path) -> bool:
     """Return True if the file begins as an archive does."""
+    import database.archives as archives
+
     with file.open("rb") as read:
         return read.read(len(archives.MAGIC)) == archives.MAGIC
 

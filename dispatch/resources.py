@@ -24,13 +24,11 @@ from nodes.data.python_sandbox import Sandbox
 from nodes.files.files import Files, NoFiles
 
 from .agents.task import Task, is_task
-from .payload_objects import PayloadObjects
 from .payload_rows import PayloadRows
 from .payloads import Kept, Payloads
 from .plan_cache import Plans
 from .resume_links import Links
 from .run_options import Options
-from .value_store import ValueStore
 
 Flow: TypeAlias = Workflow | Fired | Task  # a row, or as much of one as it takes to run it
 # Opens a credential of a workspace, by the workspace's id and the credential's name or id.
@@ -61,6 +59,9 @@ def _files_of(folder: Path, max_bytes: int) -> Files:
 
 def _payloads_of(config: Config) -> Payloads:
     if config.values_url:
+        from .payload_objects import PayloadObjects
+        from .value_store import ValueStore
+
         return PayloadObjects(config.inline_value_bytes, ValueStore(config))
     if config.is_postgres:
         return PayloadRows(config.inline_value_bytes)

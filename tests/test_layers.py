@@ -81,6 +81,7 @@ LAZY = {
     *("pymysql", "pypdf", "selectolax", "smtplib", "imaplib", "yaml", "certifi", "idna", "requests", "urllib3"),
     *("asyncio", "httpx2", "mcp_types", "openai", "anthropic", "pydantic", "pydantic_core", "genai_prices"),
     *("email", "http", "net.http_transport"),
+    *("database.archives", "database.moving", "dispatch.payload_objects", "dispatch.value_store"),
 }
 
 # A single file that may import what its folder may not.
