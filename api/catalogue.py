@@ -12,6 +12,7 @@ from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.caching import cache_response
 from api.http.json_io import Resource
 from definition import templates as files
+from definition.schema import MAX_DESCRIPTION
 from dispatch.references import warned
 from errors import NotFound
 from models import Workflow
@@ -115,11 +116,13 @@ def list_templates(args: dict[str, Any]) -> Any:
 @blueprint.arguments(UseIn, required=False)
 @blueprint.response(201, SavedOut)
 def use(body: dict[str, str], name: str) -> Any:
-    """Create a draft flow from a template."""
+    """Create a draft flow from a template. Its settings name the template, and have its description."""
     template = files.find_template(name)
     if template is None:
         raise NotFound(f"There is no template {name[:64]!r}")
-    text = orjson.dumps(template["definition"]).decode()
+    known = {"description": template["description"][:MAX_DESCRIPTION], "template": template["id"]}
+    settings = {**known, **(template["definition"].get("settings") or {})}
+    text = orjson.dumps({**template["definition"], "settings": settings}).decode()
     title = body.get("name", template["name"])
     values = {"workspace_id": get_workspace_id(), "name": title, "status": "draft"}
     with record_change("flow.created") as entry:

@@ -64,6 +64,7 @@ class FlowItemOut(FlowOut):
     """A flow of a list, with its triggers, last run and next due time."""
 
     definition_json = fields.String(help="A WorkflowDefinition as JSON text; omitted with `brief`", optional=True)
+    description = fields.String(help="What it does: the setting of its current version, empty if there is none")
     node_count = fields.Integer()
     triggers = Json(metadata=TRIGGER_LIST)
     last_run = Json(allow_none=True, metadata=LAST_RUN)
@@ -104,10 +105,11 @@ class FlowArgs(PageArgs):
 
 
 class Outline(NamedTuple):
-    """Overview of a definition: its number of nodes and its enabled triggers."""
+    """Overview of a definition: its number of nodes, its enabled triggers and its description."""
 
     node_count: int
     triggers: list[dict[str, str]]
+    description: str
 
 
 class Outlines:
@@ -131,13 +133,16 @@ class Outlines:
 
 def make_outline(text: str) -> Outline:
     """Return the outline of a definition, which may be a draft with unknown node types."""
-    nodes = orjson.loads(text).get("nodes") or []
+    definition = orjson.loads(text)
+    nodes = definition.get("nodes") or []
     triggers = [
         {"node_id": node["id"], "type": node["type"]}
         for node in nodes
         if not node.get("disabled") and _is_trigger(node.get("type"))
     ]
-    return Outline(len(nodes), triggers)
+    settings = definition.get("settings")
+    description = settings.get("description") if isinstance(settings, dict) else None
+    return Outline(len(nodes), triggers, description if isinstance(description, str) else "")
 
 
 def _is_trigger(type_: Any) -> bool:

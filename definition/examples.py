@@ -174,6 +174,8 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
             {"net": 100},
             {"gross": 150.0},
         ),
+        "description": {"definition": _flow(_HTTP, description="Asks the shop for its orders.")},
+        "template": {"definition": _flow(_HTTP, template="daily-report")},
     },
     "WorkflowNote": {
         "id": _noted(),

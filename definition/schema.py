@@ -40,6 +40,7 @@ NULL = {"type": "null"}
 OPTIONAL_NUMBER, OPTIONAL_TEXT = ["number", "null"], ["string", "null"]
 
 MAX_NOTES, MAX_NOTE, MAX_GROUPS = 200, 5_000, 200
+MAX_DESCRIPTION = 2_000  # of a flow
 MAX_COORDINATE = 1_000_000  # of a note on the canvas
 COLORS = ["yellow", "blue", "green", "red", "violet", "gray"]
 
@@ -126,6 +127,13 @@ SETTINGS = _object(
     vars=_field(
         "object", "Constants, available to all expressions of the flow as `vars.<name>`",
         additionalProperties={}, default={},
+    ),
+    description=_field(
+        "string", "What the flow does, for people; the engine ignores it", maxLength=MAX_DESCRIPTION, default=""
+    ),
+    template=_field(
+        "string", "Id of the template that the flow was made from; the editor shows what is left to set up",
+        maxLength=MAX_ID,
     ),
 )  # fmt: skip
 NOTE = _object(

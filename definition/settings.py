@@ -8,7 +8,7 @@ from typing import Any
 
 from .execution_plan import Settings
 from .node_graph import MAX_ID, Issues, report_unknown_keys
-from .schema import SETTINGS, get_bounds, get_enum
+from .schema import MAX_DESCRIPTION, SETTINGS, get_bounds, get_enum
 
 
 def read_settings(raw: Any, issues: Issues) -> Settings:
@@ -23,7 +23,8 @@ def read_settings(raw: Any, issues: Issues) -> Settings:
         if key not in raw:
             continue
         if accepts(raw[key]):
-            good[key] = raw[key]
+            if key not in FOR_PEOPLE:
+                good[key] = raw[key]
         else:
             issues.add(f"settings.{key}", message)
     return Settings(**good)
@@ -32,6 +33,10 @@ def read_settings(raw: Any, issues: Issues) -> Settings:
 def _is_within(value: Any, key: str) -> bool:
     low, high = get_bounds(SETTINGS, key)
     return not isinstance(value, bool) and isinstance(value, int | float) and low <= value <= high
+
+
+def _is_text(value: Any, key: str) -> bool:
+    return isinstance(value, str) and len(value) <= SETTINGS["properties"][key]["maxLength"]
 
 
 def _is_zone(value: Any) -> bool:
@@ -57,4 +62,8 @@ SETTING_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
         "must be the id of a flow, or null",
     ),
     "vars": (lambda v: isinstance(v, dict), "must be an object"),
+    "description": (lambda v: _is_text(v, "description"), f"must be text of at most {MAX_DESCRIPTION} characters"),
+    "template": (lambda v: _is_text(v, "template"), "must be the id of a template"),
 }
+# Settings that a run does not need.
+FOR_PEOPLE = {"description", "template"}

@@ -28,7 +28,11 @@ def test_every_template_makes_a_draft_that_can_be_read_and_changed(owner):
         made = owner.post(f"/api/templates/{template['id']}/use")
         assert made.status_code == 201, template["id"]
         assert (made.json["status"], made.json["version"], made.json["name"]) == ("draft", 1, template["name"])
-        assert json.loads(made.json["definition_json"]) == template["definition"]
+        definition = json.loads(made.json["definition_json"])
+        settings = definition.pop("settings")
+        assert settings.pop("template") == template["id"]
+        assert settings.pop("description") == template["description"]
+        assert {**definition, "settings": settings} == {"settings": {}, **template["definition"]}
     assert owner.get("/api/flows?limit=200").json["items"]
 
 

@@ -500,6 +500,9 @@ def test_an_expression_may_name_an_earlier_step():
         ("timeout", "600"),
         ("timeout", True),
         ("timeout", 3_000_000),
+        ("description", 5),
+        ("description", "x" * 2_001),
+        ("template", ["a"]),
         ("max_concurrent_runs", -1),
         ("max_concurrent_runs", 1.0),
         ("max_concurrent_runs", True),
@@ -531,6 +534,11 @@ def test_settings_are_kept():
         "vars": {"a": 1},
     }
     assert plan(flow("a", **settings)).settings == definition.Settings(**settings)
+
+
+def test_a_description_and_a_template_are_for_people_only():
+    described = flow("a", description="x" * 2_000, template="daily-report", timeout=3)
+    assert plan(described).settings == plan(flow("a", timeout=3)).settings
 
 
 def test_settings_have_defaults():

@@ -64,7 +64,7 @@ EDGES = (
 SETTINGS = st.fixed_dictionaries(
     {},
     optional=dict.fromkeys(
-        ["timezone", "timeout", "max_concurrent_runs", "overlap", "error_workflow_id", "vars"], JSON
+        ["timezone", "timeout", "max_concurrent_runs", "overlap", "error_workflow_id", "vars", "description"], JSON
     ),
 )
 DEFINITIONS = st.fixed_dictionaries(

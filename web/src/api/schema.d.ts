@@ -1061,7 +1061,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Create a draft flow from a template. */
+        /** Create a draft flow from a template. Its settings name the template, and have its description. */
         post: operations["use_template"];
         delete?: never;
         options?: never;
@@ -1826,6 +1826,13 @@ export interface components {
             vars?: {
                 [key: string]: unknown;
             };
+            /**
+             * @description What the flow does, for people; the engine ignores it
+             * @default
+             */
+            description?: string;
+            /** @description Id of the template that the flow was made from; the editor shows what is left to set up */
+            template?: string;
         };
         WorkflowNote: {
             /** @description Name of the note, unique among the notes of the flow */
@@ -2135,6 +2142,8 @@ export interface components {
             folder: string | null;
             /** @description Its tags, sorted */
             tags: string[];
+            /** @description What it does: the setting of its current version, empty if there is none */
+            description: string;
             node_count: number;
             /** @description Its trigger nodes, except disabled ones */
             triggers: {

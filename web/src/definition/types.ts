@@ -35,6 +35,9 @@ export interface FlowSettings {
   overlap?: "queue" | "skip";
   error_workflow_id?: string | null;
   vars?: Record<string, Json>;
+  description?: string;
+  /** The template that the flow was made from. */
+  template?: string;
   [key: string]: Json | undefined;
 }
 

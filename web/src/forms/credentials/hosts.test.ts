@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { hostIn, hostsIn } from "./hosts";
+import { hostIn, hostsIn, hostsNotIn, withVariables } from "./hosts";
 
 it("extracts the host from a pasted address", () => {
   expect(hostIn(" https://api.example.com:8443/v1?x=1 ")).toBe("api.example.com");
@@ -16,4 +16,19 @@ it("finds the hosts in a node's settings, without duplicates", () => {
   };
   expect(hostsIn(config)).toEqual(["api.example.com"]);
   expect(hostsIn(undefined)).toEqual([]);
+});
+
+it("finds hosts in variables, and those that a credential may not be sent to", () => {
+  const config = {
+    url: "{{ vars.shop }}/orders",
+    other: "{{ vars.most }} https://x.org",
+    list: ["https://y.org"],
+  };
+  expect(hostsIn(withVariables(config, { shop: "https://API.shop.com/v1", most: 5 }))).toEqual([
+    "API.shop.com",
+  ]);
+  expect(hostsIn(withVariables(config, undefined))).toEqual([]);
+  const hosts = ["api.shop.com", "shop.com", "other.org"];
+  expect(hostsNotIn(hosts, ["*.Shop.com"])).toEqual(["shop.com", "other.org"]);
+  expect(hostsNotIn(hosts, ["shop.com", "api.shop.com", "other.org"])).toEqual([]);
 });

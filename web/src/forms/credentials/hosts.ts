@@ -21,3 +21,32 @@ export function hostsIn(config: Record<string, unknown> | undefined): string[] {
   }
   return [...found];
 }
+
+const VARIABLE = /\{\{\s*vars\.(\w+)\s*\}\}/g;
+
+/** Return the settings with the text of variables in place of `{{ vars.name }}`. */
+export function withVariables(
+  config: Record<string, unknown> | undefined,
+  vars: Record<string, unknown> | undefined,
+): Record<string, unknown> {
+  const fill = (text: string) =>
+    text.replace(VARIABLE, (whole, name: string) => {
+      const value = vars?.[name];
+      return typeof value === "string" ? value : whole;
+    });
+  return Object.fromEntries(
+    Object.entries(config ?? {}).map(([key, value]) => [
+      key,
+      typeof value === "string" ? fill(value) : value,
+    ]),
+  );
+}
+
+/** Return the hosts that are none of the allowed ones: names, or `*.example.com` for subdomains. */
+export function hostsNotIn(hosts: readonly string[], allowed: readonly string[]): string[] {
+  const known = allowed.map((one) => one.toLowerCase());
+  return hosts.filter((one) => {
+    const host = one.toLowerCase();
+    return !known.some((name) => host === name || (name.startsWith("*.") && host.endsWith(name.slice(1))));
+  });
+}

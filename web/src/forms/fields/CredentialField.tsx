@@ -1,13 +1,16 @@
 /** A credential of a matching type: choose one by name, or create one in place. */
-import { Button, Group, Select, Text, VisuallyHidden } from "@mantine/core";
-import { IconPlus } from "@tabler/icons-react";
-import { useState } from "react";
-import { useCredentials, useCredentialTypes } from "@/api/credentials";
+import { ActionIcon, Button, Group, Select, Text, Tooltip, VisuallyHidden } from "@mantine/core";
+import { IconPencil, IconPlus } from "@tabler/icons-react";
+import { Suspense, useState } from "react";
+import { type Credential, hostsOf, useCredentials, useCredentialTypes } from "@/api/credentials";
 import { useSession } from "@/app/session";
+import { lazily } from "@/ui/lazily";
 import { useForm } from "../context";
 import { CredentialDialog } from "../credentials/CredentialDialog";
-import { hostsIn } from "../credentials/hosts";
+import { hostsIn, hostsNotIn, withVariables } from "../credentials/hosts";
 import { type InputProps, useShared } from "./shared";
+
+const EditDialog = lazily(() => import("../credentials/EditDialog"));
 
 export function CredentialField(props: InputProps) {
   const { leaf, value, onChange } = props;
@@ -18,6 +21,9 @@ export function CredentialField(props: InputProps) {
   const { data: credentials } = useCredentials();
   const { types } = useCredentialTypes();
   const [isMaking, setMaking] = useState(false);
+  const [isEditing, setEditing] = useState(false);
+  const hosts = hostsIn(withVariables(node?.config, expressions?.definition.settings?.vars));
+  const mayEdit = !readOnly && may("editor");
   const fitting = leaf.credentialTypes ?? [];
   const chosen = typeof value === "string" && value !== "" ? value : null;
   const usable = (credentials ?? []).filter((one) => fitting.length === 0 || fitting.includes(one.type));
@@ -66,7 +72,19 @@ export function CredentialField(props: InputProps) {
           readOnly={readOnly}
           comboboxProps={{ withinPortal: true }}
         />
-        {!readOnly && may("editor") && (
+        {mayEdit && found !== undefined && (
+          <Tooltip label="Edit this credential">
+            <ActionIcon
+              variant="default"
+              size={36}
+              aria-label="Edit this credential"
+              onClick={() => setEditing(true)}
+            >
+              <IconPencil size={16} aria-hidden />
+            </ActionIcon>
+          </Tooltip>
+        )}
+        {mayEdit && (
           <Button
             variant="default"
             px="sm"
@@ -77,15 +95,39 @@ export function CredentialField(props: InputProps) {
           </Button>
         )}
       </Group>
+      {found !== undefined && <HostsWarning credential={found} hosts={hosts} />}
+      {isEditing && found !== undefined && (
+        <Suspense fallback={null}>
+          <EditDialog
+            credential={found}
+            onClose={() => setEditing(false)}
+            // The node refers to it by name.
+            onDone={(name) => chosen !== found.id && name !== chosen && onChange(name)}
+          />
+        </Suspense>
+      )}
       {isMaking && (
         <CredentialDialog
           only={fitting}
           suggestedName={isMissing ? (chosen ?? "") : ""}
-          suggestedHosts={hostsIn(node?.config)}
+          suggestedHosts={hosts}
           onClose={() => setMaking(false)}
           onDone={(made) => onChange(made.name)}
         />
       )}
     </div>
+  );
+}
+
+/** Warn before a run fails: a credential is sent to its allowed hosts only. */
+function HostsWarning({ credential, hosts }: { credential: Credential; hosts: readonly string[] }) {
+  const allowed = hostsOf(credential);
+  const refused = allowed === null ? [] : hostsNotIn(hosts, allowed);
+  if (refused.length === 0) return null;
+  return (
+    <Text size="xs" c="var(--waiting)" role="status" mt={4}>
+      This credential is sent only to {allowed?.join(", ")}, not to {refused.join(", ")}. Edit its allowed
+      hosts, or choose another one.
+    </Text>
   );
 }

@@ -30,7 +30,7 @@ const CredentialDialog = lazily(async () => {
   const { CredentialDialog: Dialog } = await import("@/forms/credentials/CredentialDialog");
   return { default: Dialog };
 });
-const EditDialog = lazily(() => import("./EditDialog"));
+const EditDialog = lazily(() => import("@/forms/credentials/EditDialog"));
 const TestDialog = lazily(() => import("./TestDialog"));
 
 /** `credential`: the id of the open credential. */

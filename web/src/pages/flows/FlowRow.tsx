@@ -123,6 +123,11 @@ export function FlowRow({ flow, catalogue, selection, folder, tags, onTag }: Flo
             </Badge>
           )}
         </Group>
+        {flow.description !== "" && (
+          <Text size="xs" c="var(--quiet)" lineClamp={1} title={flow.description}>
+            {flow.description}
+          </Text>
+        )}
         <Group gap="4px 10px" mt={2}>
           <Triggers flow={flow} catalogue={catalogue} />
           {flow.folder !== null && flow.folder !== folder && (

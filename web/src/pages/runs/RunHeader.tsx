@@ -6,6 +6,7 @@ import { Link } from "wouter";
 import { api, type Schemas } from "@/api/client";
 import { CALM } from "@/api/queries";
 import { hasEnded, isMoving } from "@/runs/moving";
+import { useDefinition } from "@/runs/useDefinition";
 import type { Run } from "@/runs/useRun";
 import { shortId, TRIGGERS } from "@/runs/words";
 import { Elapsed } from "@/ui/Elapsed";
@@ -17,6 +18,7 @@ import { RunActions } from "./RunActions";
 /** The header of a run: flow, outcome, facts and actions. */
 export function RunHeader({ run, node }: { run: Run; node: string | null }) {
   const outcome = outcomeOf(run);
+  const { data: definition } = useDefinition(run.id);
   useDocumentTitle(`${labelOf(outcome)}: ${run.workflow_name} · Headrace`);
   return (
     <Box component="header">
@@ -43,6 +45,11 @@ export function RunHeader({ run, node }: { run: Run; node: string | null }) {
         </Box>
         <RunActions run={run} node={node} />
       </Group>
+      {definition?.settings?.description && (
+        <Text size="sm" lineClamp={2} maw={760} title={definition.settings.description}>
+          {definition.settings.description}
+        </Text>
+      )}
       <Facts run={run} />
       <RunProgress run={run} />
     </Box>

@@ -7,16 +7,20 @@ import {
   Select,
   Stack,
   Text,
+  Textarea,
   Title,
   Tooltip,
   UnstyledButton,
 } from "@mantine/core";
 import { IconCheck, IconCopy } from "@tabler/icons-react";
-import { useMemo } from "react";
+import { Suspense, useMemo } from "react";
 import { api } from "@/api/client";
 import type { FlowSettings, Json } from "@/definition/types";
+import { lazily } from "@/ui/lazily";
 import { NodeIcon } from "@/ui/NodeIcon";
+import { LoadingRows } from "@/ui/states";
 import { useEditor, useEditorStore } from "../context";
+import { useIsSettingUp } from "../setup/useIsSettingUp";
 import { JsonField } from "./JsonField";
 import { type Start, startsOf } from "./starts";
 
@@ -203,10 +207,43 @@ function Settings() {
   );
 }
 
+const Setup = lazily(() => import("../setup/Setup").then((part) => ({ default: part.Setup })));
+
+const MAX_DESCRIPTION = 2_000;
+
+/** What the flow does, for people: shown in the list of flows and with its runs too. */
+function Description() {
+  const store = useEditorStore();
+  const text = useEditor((state) => state.definition.settings?.description) ?? "";
+  const readOnly = useEditor((state) => state.readOnly);
+  if (readOnly) return text && <Text size="sm">{text}</Text>;
+  return (
+    <Textarea
+      label="Description"
+      placeholder="What does this flow do?"
+      autosize
+      minRows={1}
+      maxRows={8}
+      maxLength={MAX_DESCRIPTION}
+      value={text}
+      onChange={(event) =>
+        store.getState().setSettings({ description: event.currentTarget.value || undefined })
+      }
+    />
+  );
+}
+
 /** The settings of the flow, shown while no node is selected. */
 export function FlowPanel() {
+  const isSettingUp = useIsSettingUp();
   return (
     <Stack gap="lg" p="md">
+      {isSettingUp && (
+        <Suspense fallback={<LoadingRows rows={3} />}>
+          <Setup />
+        </Suspense>
+      )}
+      <Description />
       <HowItStarts />
       <Settings />
     </Stack>

@@ -35,6 +35,7 @@ import { SETTINGS } from "../store";
 import { LARGE, useUi } from "../ui";
 import { JsonField } from "./JsonField";
 import { Neighbours } from "./Neighbours";
+import { NodeDocs } from "./NodeDocs";
 import { NodeOptions } from "./NodeOptions";
 import classes from "./panel.module.css";
 
@@ -171,6 +172,7 @@ function Title({ node, type, readOnly }: { node: FlowNode; type: NodeType | unde
           )}
         </Text>
       )}
+      {type !== undefined && <NodeDocs key={node.id} type={type} nodeId={node.id} />}
       {type?.install != null && (
         <Alert color="yellow" variant="light" p="xs" title="Not installed on this server">
           <Code>{type.install}</Code>

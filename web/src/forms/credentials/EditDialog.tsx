@@ -9,17 +9,19 @@ import {
   useCredentialsChanged,
   useCredentialTypes,
 } from "@/api/credentials";
-import { CredentialForm, type Draft } from "@/forms/credentials/CredentialForm";
-import { missingValues } from "@/forms/credentials/missing";
 import { notify } from "@/ui/notify";
 import { Loading, Refused } from "@/ui/states";
+import { CredentialForm, type Draft } from "./CredentialForm";
+import { missingValues } from "./missing";
 
 interface EditDialogProps {
   credential: Credential;
   onClose: () => void;
+  /** Called with the new name after it was saved. */
+  onDone?: (name: string) => void;
 }
 
-export default function EditDialog({ credential, onClose }: EditDialogProps) {
+export default function EditDialog({ credential, onClose, onDone }: EditDialogProps) {
   const { types, error, retry } = useCredentialTypes();
   const type = types?.find(credential.type);
   return (
@@ -36,7 +38,9 @@ export default function EditDialog({ credential, onClose }: EditDialogProps) {
       {types !== undefined && type === undefined && (
         <Alert color="red">This server has no credential type named {credential.type}.</Alert>
       )}
-      {type !== undefined && <Changing credential={credential} type={type} onClose={onClose} />}
+      {type !== undefined && (
+        <Changing credential={credential} type={type} onClose={onClose} onDone={onDone} />
+      )}
     </Modal>
   );
 }
@@ -57,7 +61,7 @@ function changeOf(credential: Credential, name: string, draft: Draft | null): Ch
   return change;
 }
 
-function Changing({ credential, type, onClose }: EditDialogProps & { type: CredentialType }) {
+function Changing({ credential, type, onClose, onDone }: EditDialogProps & { type: CredentialType }) {
   const changed = useCredentialsChanged();
   const [name, setName] = useState(credential.name);
   const [isAnew, setAnew] = useState(false);
@@ -85,6 +89,7 @@ function Changing({ credential, type, onClose }: EditDialogProps & { type: Crede
       });
       await changed();
       notify.done(`Credential “${name.trim()}” saved`);
+      onDone?.(name.trim());
       onClose();
     } catch (error) {
       setDetails(error instanceof ApiError ? error.details : []);

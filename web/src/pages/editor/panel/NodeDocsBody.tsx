@@ -1,0 +1,97 @@
+import { Button, Code, Group, Stack, Text, Title } from "@mantine/core";
+import type { NodeType } from "@/api/catalogue";
+import type { Json } from "@/definition/types";
+import { Words } from "@/forms/fields/FieldFrame";
+import type { FieldSchema } from "@/forms/schema/types";
+import { notify } from "@/ui/notify";
+import { useEditor, useEditorStore } from "../context";
+import classes from "./panel.module.css";
+
+const JSON_INDENT = 2;
+
+function Setting({ name, schema, required }: { name: string; schema: FieldSchema; required: boolean }) {
+  const facts = [
+    required ? "Required" : undefined,
+    schema.default === undefined || schema.default === ""
+      ? undefined
+      : `Default: ${JSON.stringify(schema.default)}`,
+    schema.enum === undefined ? undefined : `One of ${schema.enum.join(", ")}`,
+  ].filter((fact) => fact !== undefined);
+  return (
+    <div>
+      <dt>
+        <Text size="sm" fw={550} component="span">
+          {schema.title ?? name}
+        </Text>{" "}
+        <Code>{name}</Code>
+      </dt>
+      <dd>
+        <Text size="xs" c="var(--quiet)">
+          {schema.description && <Words text={`${schema.description}. `} />}
+          {facts.map((fact) => `${fact}. `).join("")}
+        </Text>
+      </dd>
+    </div>
+  );
+}
+
+function Example({ example, nodeId }: { example: Record<string, unknown>; nodeId: string }) {
+  const store = useEditorStore();
+  const readOnly = useEditor((state) => state.readOnly);
+  function use() {
+    store.getState().setConfig(nodeId, (example.config ?? {}) as Record<string, Json>);
+    notify.done("The example’s settings are in the node. Undo restores the former ones.");
+  }
+  return (
+    <Stack gap={4}>
+      {["config", "input", "output"].map(
+        (part) =>
+          example[part] !== undefined && (
+            <div key={part}>
+              <Text size="xs" c="var(--quiet)">
+                {part === "config" ? "Settings" : part === "input" ? "Input" : "Output"}
+              </Text>
+              <Code block>{JSON.stringify(example[part], null, JSON_INDENT)}</Code>
+            </div>
+          ),
+      )}
+      {!readOnly && (
+        <Group>
+          <Button size="compact-xs" variant="default" onClick={use}>
+            Use these settings
+          </Button>
+        </Group>
+      )}
+    </Stack>
+  );
+}
+
+/** Settings, branches and examples of a node type. */
+export default function NodeDocsBody({ type, nodeId }: { type: NodeType; nodeId: string }) {
+  const { properties = {}, required = [] } = type.config_schema as {
+    properties?: Record<string, FieldSchema>;
+    required?: string[];
+  };
+  return (
+    <Stack gap="sm" pt="xs">
+      <dl className={classes.explained}>
+        {Object.entries(properties).map(([name, schema]) => (
+          <Setting key={name} name={name} schema={schema} required={required.includes(name)} />
+        ))}
+      </dl>
+      {type.branches.length > 0 && (
+        <Text size="sm">
+          Branches: <Words text={type.branches.map((branch) => `\`${branch}\``).join(", ")} />
+        </Text>
+      )}
+      {type.examples.length > 0 && (
+        <Title order={2} fz="sm">
+          Examples
+        </Title>
+      )}
+      {type.examples.map((example) => (
+        <Example key={JSON.stringify(example)} example={example} nodeId={nodeId} />
+      ))}
+    </Stack>
+  );
+}

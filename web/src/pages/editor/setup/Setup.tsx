@@ -1,0 +1,192 @@
+/** The set-up of a flow made from a template: credentials, addresses, a first run, activation. */
+import { Anchor, Button, CloseButton, Group, Progress, Stack, Text, TextInput, Title } from "@mantine/core";
+import { IconCircle, IconCircleCheckFilled } from "@tabler/icons-react";
+import { type ReactNode, Suspense, useState } from "react";
+import type { Json } from "@/definition/types";
+import { lazily } from "@/ui/lazily";
+import { LoadingRows } from "@/ui/states";
+import { useEditor, useEditorStore } from "../context";
+import classes from "./setup.module.css";
+import type { Task } from "./tasks";
+import { useSetup } from "./useSetup";
+
+const CredentialDialog = lazily(() =>
+  import("@/forms/credentials/CredentialDialog").then((part) => ({ default: part.CredentialDialog })),
+);
+
+export function Setup() {
+  const setup = useSetup();
+  if (setup === undefined) return <LoadingRows rows={3} />;
+  const { tasks, done, needs, dismiss } = setup;
+  const isReady = done === tasks.length;
+  return (
+    <section className={classes.setup} aria-labelledby="setup-title">
+      <Group justify="space-between" wrap="nowrap">
+        <Title order={2} size="h3" id="setup-title">
+          {isReady ? "Set up" : "Set up this flow"}
+        </Title>
+        <CloseButton aria-label="Dismiss the set-up" title="Dismiss" onClick={dismiss} />
+      </Group>
+      <Group gap="xs" wrap="nowrap">
+        <Progress value={(100 * done) / tasks.length} size="sm" flex={1} aria-hidden />
+        <Text size="xs" c="var(--quiet)" role="status">
+          {done} of {tasks.length} done
+        </Text>
+      </Group>
+      {needs.length > 0 && (
+        <Text size="xs" c="var(--quiet)">
+          This flow also needs: {needs.join(", ")}.
+        </Text>
+      )}
+      <ul className={classes.tasks}>
+        {tasks.map((task) => (
+          <li key={task.id} className={classes.task}>
+            {task.done ? (
+              <IconCircleCheckFilled size={18} color="var(--success)" role="img" aria-label="Done" />
+            ) : (
+              <IconCircle size={18} color="var(--quiet)" role="img" aria-label="Open" />
+            )}
+            <TaskBody task={task} />
+          </li>
+        ))}
+      </ul>
+      {isReady && (
+        <Button size="xs" variant="default" onClick={dismiss}>
+          Finish
+        </Button>
+      )}
+    </section>
+  );
+}
+
+function TaskBody({ task }: { task: Task }) {
+  switch (task.kind) {
+    case "credential":
+      return <CredentialTask task={task} />;
+    case "variable":
+      return <VariableTask key={task.id} task={task} />;
+    case "setting":
+      return (
+        <Words title={`Set ${task.field.replace(/^config\./, "")} of “${task.node}”`} done={task.done}>
+          {!task.done && <GoTo nodeId={task.nodeId} field={task.field} about={task.value} />}
+        </Words>
+      );
+    case "problem":
+      return (
+        <Words title={`Fix “${task.node}”`} done={task.done}>
+          <GoTo nodeId={task.nodeId} field={task.field} about={task.message} />
+        </Words>
+      );
+    case "run":
+      return <RunTask done={task.done} />;
+    case "activate":
+      return (
+        <Words title="Activate it" done={task.done}>
+          {!task.done && "The switch Active lets its triggers start runs."}
+        </Words>
+      );
+  }
+}
+
+function Words({ title, done, children }: { title: string; done: boolean; children?: ReactNode }) {
+  return (
+    <Stack gap={2} miw={0} flex={1}>
+      <Text size="sm" fw={550} c={done ? "var(--quiet)" : undefined}>
+        {title}
+      </Text>
+      {children && (
+        <Text size="xs" c="var(--quiet)" component="div">
+          {children}
+        </Text>
+      )}
+    </Stack>
+  );
+}
+
+function GoTo({ nodeId, field, about }: { nodeId: string | null; field: string | null; about: string }) {
+  const store = useEditorStore();
+  if (nodeId === null) return about;
+  return (
+    <Anchor
+      component="button"
+      type="button"
+      size="xs"
+      ta="left"
+      className={classes.where}
+      onClick={() => store.getState().goTo(nodeId, field)}
+    >
+      {about || "Open the node"}
+    </Anchor>
+  );
+}
+
+function CredentialTask({ task }: { task: Extract<Task, { kind: "credential" }> }) {
+  const [isMaking, setMaking] = useState(false);
+  return (
+    <Words title={`Credential “${task.name}”`} done={task.done}>
+      {task.purpose && <div>For {task.purpose}</div>}
+      {!task.done && (
+        <Button size="compact-xs" variant="default" mt={4} onClick={() => setMaking(true)}>
+          Create credential
+        </Button>
+      )}
+      {isMaking && (
+        <Suspense fallback={null}>
+          <CredentialDialog
+            only={task.types}
+            suggestedName={task.name}
+            onClose={() => setMaking(false)}
+            onDone={() => setMaking(false)}
+          />
+        </Suspense>
+      )}
+    </Words>
+  );
+}
+
+/** A variable with an example's address: text is replaced here, other values in the variables. */
+function VariableTask({ task }: { task: Extract<Task, { kind: "variable" }> }) {
+  const store = useEditorStore();
+  const value = useEditor((state) => state.definition.settings?.vars?.[task.name]);
+  const [text, setText] = useState(typeof value === "string" ? value : null);
+  if (text === null) {
+    return (
+      <Words title={`Variable “${task.name}”`} done={task.done}>
+        {!task.done && `Replace ${task.value} in the variables below.`}
+      </Words>
+    );
+  }
+  function save() {
+    const vars = store.getState().definition.settings?.vars ?? {};
+    if (text !== null && text !== vars[task.name])
+      store.getState().setSettings({ vars: { ...vars, [task.name]: text as Json } });
+  }
+  return (
+    <TextInput
+      flex={1}
+      size="xs"
+      label={`Variable “${task.name}”`}
+      description={task.done ? undefined : "Replace the example by your own value."}
+      value={text}
+      onChange={(event) => setText(event.currentTarget.value)}
+      onBlur={save}
+      onKeyDown={(event) => event.key === "Enter" && save()}
+    />
+  );
+}
+
+function RunTask({ done }: { done: boolean }) {
+  const run = useEditor((state) => state.run);
+  return (
+    <Words title="Try it" done={done}>
+      {!done && (
+        <>
+          <div>Run it once and look at the result.</div>
+          <Button size="compact-xs" variant="default" mt={4} onClick={() => run?.()}>
+            Run the flow
+          </Button>
+        </>
+      )}
+    </Words>
+  );
+}
