@@ -5,6 +5,7 @@ import json
 import pytest
 from playwright.sync_api import expect
 from servers import until
+from world import chain, node
 
 
 @pytest.fixture
@@ -79,3 +80,35 @@ def test_a_flow_from_a_template_is_set_up_in_the_editor(editor, setup, axe):
     expect(setup).to_be_hidden()
     page.goto("/flows")
     expect(page.get_by_text("Starts the nightly job")).to_be_visible()
+
+
+def test_the_tour_is_taken_by_keyboard_ended_and_started_again(editor, axe):
+    page = editor.page
+    flow = editor.add(chain(node("start", "manual"), "one"))
+    page.goto(f"/flows/{flow}")
+    page.get_by_role("button", name="Take the tour").click()
+    tour = page.get_by_role("dialog").filter(has_text="Tour, ")
+    expect(tour).to_be_focused()
+    expect(tour.get_by_role("heading", name="Flows")).to_be_visible()
+    axe(page)
+    tour.get_by_role("button", name="Next").focus()
+    for title in ("Templates", "The canvas", "The panel"):
+        editor.press("Enter")
+        expect(tour.get_by_role("heading", name=title)).to_be_visible()
+    # The page stays usable, and the tour goes on at the same step on other pages and after a reload.
+    editor.click("one")
+    page.goto("/runs")
+    expect(tour.get_by_role("heading", name="The panel")).to_be_visible()
+    tour.get_by_role("button", name="Show me").click()
+    editor.is_open()
+    expect(tour.get_by_role("button", name="Show me")).to_be_hidden()
+    tour.get_by_role("button", name="Back").press("Escape")
+    expect(tour).to_be_hidden()
+    page.reload()
+    editor.is_open()
+    expect(page.get_by_role("button", name="Take the tour")).to_be_hidden()
+    page.get_by_role("button", name="Account").click()
+    page.get_by_role("menuitem", name="Tour of the app").click()
+    expect(tour.get_by_role("heading", name="Flows")).to_be_visible()
+    tour.get_by_role("button", name="End the tour").click()
+    expect(tour).to_be_hidden()

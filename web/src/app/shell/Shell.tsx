@@ -5,6 +5,7 @@ import { type ReactNode, useEffect } from "react";
 import { Link, useLocation, useRoute } from "wouter";
 import { PaletteButton, usePalette } from "../commands/PaletteButton";
 import mark from "../mark.svg?inline";
+import { TourHere } from "../tour/TourHere";
 import { Places } from "./Places";
 import { ServerAway } from "./ServerAway";
 import { Paused, Version } from "./ServerState";
@@ -76,6 +77,7 @@ export function Shell({ children }: { children: ReactNode }) {
         </div>
       </AppShell.Main>
       {palette}
+      <TourHere />
     </AppShell>
   );
 }

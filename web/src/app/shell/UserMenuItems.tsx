@@ -5,12 +5,14 @@ import {
   IconDeviceDesktop,
   IconListDetails,
   IconLogout,
+  IconMap2,
   IconMoon,
   IconSun,
   IconUser,
 } from "@tabler/icons-react";
 import { Link } from "wouter";
 import { useSession } from "../session";
+import { showStep } from "../tour/tour";
 
 const SCHEMES = [
   { value: "light", label: "Light", icon: IconSun },
@@ -20,7 +22,7 @@ const SCHEMES = [
 
 /** The items of the user menu. */
 export default function UserMenuItems() {
-  const { logOut } = useSession();
+  const { user, logOut } = useSession();
   const { colorScheme, setColorScheme } = useMantineColorScheme();
   return (
     <>
@@ -37,6 +39,9 @@ export default function UserMenuItems() {
         leftSection={<IconListDetails size={16} aria-hidden />}
       >
         API reference
+      </Menu.Item>
+      <Menu.Item leftSection={<IconMap2 size={16} aria-hidden />} onClick={() => showStep(user.id, 0)}>
+        Tour of the app
       </Menu.Item>
       <Menu.Divider />
       <Menu.Label>Appearance</Menu.Label>

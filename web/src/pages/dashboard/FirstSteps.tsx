@@ -4,6 +4,7 @@ import { useState } from "react";
 import { Link } from "wouter";
 import { useCatalogue } from "@/api/catalogue";
 import { useSession } from "@/app/session";
+import { TourOffer } from "@/app/tour/TourOffer";
 import { TemplateCard } from "@/pages/templates/TemplateCard";
 import { TemplateDialog } from "@/pages/templates/TemplateDialog";
 import { firstSteps } from "@/pages/templates/templates";
@@ -28,6 +29,7 @@ export function FirstSteps() {
         <Text c="var(--quiet)">
           Start with a template that is ready to run: look at it, run it, and adapt it.
         </Text>
+        <TourOffer />
       </div>
       {data ? (
         <SimpleGrid cols={{ base: 1, sm: 2, lg: 4 }} spacing="sm">

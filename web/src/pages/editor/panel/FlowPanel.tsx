@@ -15,6 +15,7 @@ import {
 import { IconCheck, IconCopy } from "@tabler/icons-react";
 import { Suspense, useMemo } from "react";
 import { api } from "@/api/client";
+import { TourOffer } from "@/app/tour/TourOffer";
 import type { FlowSettings, Json } from "@/definition/types";
 import { lazily } from "@/ui/lazily";
 import { NodeIcon } from "@/ui/NodeIcon";
@@ -238,6 +239,7 @@ export function FlowPanel() {
   const isSettingUp = useIsSettingUp();
   return (
     <Stack gap="lg" p="md">
+      <TourOffer />
       {isSettingUp && (
         <Suspense fallback={<LoadingRows rows={3} />}>
           <Setup />

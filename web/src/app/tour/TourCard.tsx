@@ -1,0 +1,139 @@
+/** The card of the tour. It is beside the page, not over it: everything stays usable, and Escape in it ends the tour. */
+import { Button, CloseButton, Group, Paper, Text, Title } from "@mantine/core";
+import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
+import { useLocation } from "wouter";
+import { server } from "@/api/client";
+import { notify } from "@/ui/notify";
+import { type Place, STEPS, type Step } from "./steps";
+import { endTour, showStep } from "./tour";
+import classes from "./tour.module.css";
+
+const FOLLOW = 300;
+const MARGIN = 4;
+
+/** Return the place of the step's part on the screen, undefined if the page does not show it. */
+function useTarget(target: string): DOMRect | undefined {
+  const [box, setBox] = useState<DOMRect>();
+  useEffect(() => {
+    function look() {
+      const found = document.querySelector(target)?.getBoundingClientRect();
+      // On a phone the menu is beside the screen while it is closed.
+      const isShown =
+        found !== undefined &&
+        found.width > 0 &&
+        found.height > 0 &&
+        found.right > 0 &&
+        found.left < window.innerWidth;
+      setBox((before) =>
+        isShown && before !== undefined && JSON.stringify(before) === JSON.stringify(found)
+          ? before
+          : isShown
+            ? found
+            : undefined,
+      );
+    }
+    look();
+    const timer = setInterval(look, FOLLOW);
+    return () => clearInterval(timer);
+  }, [target]);
+  return box;
+}
+
+/** Return a function that opens a place of the app. */
+function useOpen(): (place: Place) => Promise<void> {
+  const [, go] = useLocation();
+  return async (place) => {
+    if (place !== "editor") return go(place);
+    try {
+      const { data } = await server.GET("/api/flows", { params: { query: { limit: 1, brief: true } } });
+      const flow = data?.items[0];
+      if (flow === undefined) notify.hint("There is no flow yet: take a template first.");
+      go(flow === undefined ? "/templates" : `/flows/${flow.id}`);
+    } catch (error) {
+      notify.refused("The flows could not be loaded", error);
+    }
+  };
+}
+
+export default function TourCard({ userId, at }: { userId: string; at: number }) {
+  const number = Math.min(Math.max(at, 0), STEPS.length - 1);
+  const step = STEPS[number] as Step;
+  const box = useTarget(step.target);
+  const open = useOpen();
+  const heading = useId();
+  const card = useRef<HTMLDivElement>(null);
+  const isLast = number === STEPS.length - 1;
+  // The tour begins with the focus in it; later steps leave the focus where it is.
+  useEffect(() => card.current?.focus(), []);
+
+  function onKeyDown(event: KeyboardEvent) {
+    if (event.key !== "Escape") return;
+    event.stopPropagation();
+    endTour(userId);
+  }
+
+  return (
+    <>
+      {box !== undefined && (
+        <div
+          className={classes.frame}
+          aria-hidden
+          style={{
+            left: box.left - MARGIN,
+            top: box.top - MARGIN,
+            width: box.width + 2 * MARGIN,
+            height: box.height + 2 * MARGIN,
+          }}
+        />
+      )}
+      <Paper
+        ref={card}
+        className={classes.card}
+        role="dialog"
+        aria-labelledby={heading}
+        tabIndex={-1}
+        shadow="md"
+        p="md"
+        withBorder
+        onKeyDown={onKeyDown}
+      >
+        <Group justify="space-between" wrap="nowrap">
+          <Text size="xs" c="var(--quiet)">
+            Tour, {number + 1} of {STEPS.length}
+          </Text>
+          <CloseButton aria-label="End the tour" title="End the tour" onClick={() => endTour(userId)} />
+        </Group>
+        <div aria-live="polite">
+          <Title order={2} size="h3" id={heading}>
+            {step.title}
+          </Title>
+          <Text size="sm" mt={4}>
+            {step.text}
+          </Text>
+        </div>
+        <Group justify="space-between" mt="sm">
+          {box === undefined ? (
+            <Button size="xs" variant="light" onClick={() => void open(step.place)}>
+              Show me
+            </Button>
+          ) : (
+            <span />
+          )}
+          <Group gap="xs">
+            <Button
+              size="xs"
+              variant="default"
+              disabled={number === 0}
+              onClick={() => showStep(userId, number - 1)}
+            >
+              Back
+            </Button>
+            <Button size="xs" onClick={() => (isLast ? endTour(userId) : showStep(userId, number + 1))}>
+              {isLast ? "Finish" : "Next"}
+            </Button>
+          </Group>
+        </Group>
+      </Paper>
+    </>
+  );
+}
