@@ -5,6 +5,7 @@ import json
 import pytest
 from playwright.sync_api import expect
 from servers import until
+from test_editor import placed
 from world import chain, node
 
 
@@ -58,12 +59,6 @@ def test_a_flow_from_a_template_is_set_up_in_the_editor(editor, setup, axe):
         "the node has the credential's new name",
     )
 
-    # Settings and examples are explained without leaving the editor.
-    editor.panel.get_by_role("button", name="Settings and examples explained").click()
-    expect(editor.panel.get_by_role("heading", name="Examples")).to_be_visible()
-    editor.panel.get_by_role("button", name="Use these settings").first.click()
-    editor.press("Control+z")
-
     # The list of flows shows the description of the version, and a dismissed set-up stays so.
     editor.press("Control+s")
     until(
@@ -80,6 +75,19 @@ def test_a_flow_from_a_template_is_set_up_in_the_editor(editor, setup, axe):
     expect(setup).to_be_hidden()
     page.goto("/flows")
     expect(page.get_by_text("Starts the nightly job")).to_be_visible()
+
+
+def test_a_node_is_explained_in_its_panel(editor, axe):
+    editor.open(placed(chain(node("start", "manual"), node("call", "set", {"values": {"a": 1}}))))
+    editor.click("call")
+    editor.panel.get_by_role("button", name="Settings and examples explained").click()
+    expect(editor.panel.get_by_role("heading", name="Examples")).to_be_visible()
+    axe(editor.page)
+    editor.panel.get_by_role("button", name="Use these settings").first.click()
+    until(
+        lambda: editor.page.wait_for_timeout(50) or editor.definition["nodes"][1]["config"] != {"values": {"a": 1}},
+        "the example's settings are in the node",
+    )
 
 
 def test_the_tour_is_taken_by_keyboard_ended_and_started_again(editor, axe):

@@ -75,7 +75,9 @@ export function JsonField({
           aria-label={readOnly ? `Show ${label.toLowerCase()}` : `Edit ${label.toLowerCase()}`}
           onClick={() => setOpen(true)}
         >
-          <Code block>{text}</Code>
+          <Code block className={classes.wrapped}>
+            {text}
+          </Code>
         </UnstyledButton>
       )}
       {refusal !== undefined && (

@@ -51,7 +51,9 @@ function Example({ example, nodeId }: { example: Record<string, unknown>; nodeId
               <Text size="xs" c="var(--quiet)">
                 {part === "config" ? "Settings" : part === "input" ? "Input" : "Output"}
               </Text>
-              <Code block>{JSON.stringify(example[part], null, JSON_INDENT)}</Code>
+              <Code block className={classes.wrapped}>
+                {JSON.stringify(example[part], null, JSON_INDENT)}
+              </Code>
             </div>
           ),
       )}
