@@ -144,10 +144,13 @@ def log_in():
 
 @pytest.fixture
 def axe():
-    """Return `axe(page)`, which fails if axe-core finds a violation; `within` is a selector, `but` excludes rules."""
+    """Return `axe(page)`, which fails if axe-core finds a violation.
 
-    def check(page, within=None, but=()):
-        found = chromium.barriers(page, within, but)
+    `within` is a selector; `but` excludes rules; `only` names the one to check.
+    """
+
+    def check(page, within=None, but=(), only=None):
+        found = chromium.barriers(page, within, but, only)
         assert not found, "\n\n".join(found)
 
     return check

@@ -120,11 +120,15 @@ def log_in(page, email=EMAIL, password=PASSWORD):
     assert answer.ok, answer.text()
 
 
-def barriers(page, within=None, but=()):
-    """Return axe-core's findings in the page, or in `within`, a paragraph for each rule; `but` excludes rules."""
+def barriers(page, within=None, but=(), only=None):
+    """Return axe-core's findings in the page, or in `within`, a paragraph for each rule.
+
+    `but` excludes rules; `only` names the one to check.
+    """
     if not page.evaluate("typeof axe === 'object'"):
         page.evaluate(AXE.read_text(encoding="utf-8"))
-    options = {"runOnly": {"type": "tag", "values": RULES}, "rules": {rule: {"enabled": False} for rule in but}}
+    checked = {"type": "rule", "values": [only]} if only else {"type": "tag", "values": RULES}
+    options = {"runOnly": checked, "rules": {rule: {"enabled": False} for rule in but}}
     run = "([within, options]) => axe.run(within ?? document, options).then((found) => found.violations)"
     return [_told(violation) for violation in page.evaluate(run, [within, options])]
 
