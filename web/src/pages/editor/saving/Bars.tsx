@@ -2,11 +2,12 @@
 import { Button } from "@mantine/core";
 import { IconAlertTriangle, IconClock, IconUsers } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { Suspense, useState } from "react";
 import { useLocation } from "wouter";
 import { useShallow } from "zustand/react/shallow";
 import { useSession } from "@/app/session";
 import { wholeTime } from "@/ui/format";
+import { lazily } from "@/ui/lazily";
 import { notify } from "@/ui/notify";
 import { messageOf } from "@/ui/states";
 import { Time } from "@/ui/Time";
@@ -16,6 +17,8 @@ import { Bar } from "./Bar";
 import { comparedWith } from "./compared";
 import { cancelPublish, latestSave, saveAsNew } from "./remote";
 import { useSaver } from "./useSaving";
+
+const DraftDialogs = lazily(() => import("./DraftDialogs"));
 
 function ConflictBar({ theirs }: { theirs: ServerFlow }) {
   const store = useEditorStore();
@@ -75,7 +78,7 @@ function ConflictBar({ theirs }: { theirs: ServerFlow }) {
 }
 
 /** The draft began before the current version was saved: it cannot be published without a decision. */
-function OutdatedBar() {
+export function OutdatedBar() {
   const saver = useSaver();
   const id = useEditor((state) => state.flow.id);
   const [published, definition] = useEditor(useShallow((state) => [state.published, state.definition]));
@@ -85,13 +88,7 @@ function OutdatedBar() {
     queryFn: () => latestSave(id),
     retry: false,
   });
-  async function takeVersion() {
-    try {
-      await saver.discard();
-    } catch (error) {
-      notify.refused("The draft was not discarded", error);
-    }
-  }
+  const [asking, setAsking] = useState(false);
   return (
     <Bar
       color="waiting"
@@ -101,7 +98,7 @@ function OutdatedBar() {
           <Button size="xs" variant="default" onClick={() => void saver.rebase()}>
             Keep draft (overwrite)
           </Button>
-          <Button size="xs" variant="default" onClick={() => void takeVersion()}>
+          <Button size="xs" variant="default" onClick={() => setAsking(true)}>
             Use version {version}
           </Button>
         </>
@@ -112,6 +109,11 @@ function OutdatedBar() {
       </b>{" "}
       after this draft was begun from version {base}. Compared with the draft, it has{" "}
       {comparedWith(definition, published)}.
+      {asking && (
+        <Suspense fallback={null}>
+          <DraftDialogs dialog="discard" onClose={() => setAsking(false)} />
+        </Suspense>
+      )}
     </Bar>
   );
 }
