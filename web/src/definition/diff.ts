@@ -29,6 +29,15 @@ export interface DefinitionDiff {
   settings: FieldChange[];
   /** Ids of nodes of which only the position changed. */
   moved: string[];
+  /** The changed notes and groups, without those of which only the layout changed. */
+  notes: PartChange[];
+  groups: PartChange[];
+}
+
+/** A change of a note or a group. */
+export interface PartChange {
+  id: string;
+  change: Change;
 }
 
 type Fields = { readonly [key: string]: unknown };
@@ -80,6 +89,32 @@ function diffEdges(before: Definition, after: Definition): DefinitionDiff["edges
   return edges;
 }
 
+interface Part {
+  id: string;
+}
+
+function byPartId(parts: readonly Part[] = []): Map<string, Part> {
+  return new Map(parts.map((part) => [part.id, part]));
+}
+
+/** Return a note or group without its layout. */
+function contentOf({ position: _p, width: _w, height: _h, folded: _f, ...rest }: Part & Fields): Fields {
+  return rest;
+}
+
+function diffParts(before: readonly Part[] | undefined, after: readonly Part[] | undefined): PartChange[] {
+  const [old, young] = [byPartId(before), byPartId(after)];
+  const found: PartChange[] = [];
+  for (const [id, part] of young) {
+    const was = old.get(id);
+    if (was === undefined) found.push({ id, change: "added" });
+    else if (!isSame(contentOf(was as Part & Fields), contentOf(part as Part & Fields)))
+      found.push({ id, change: "changed" });
+  }
+  for (const id of old.keys()) if (!young.has(id)) found.push({ id, change: "removed" });
+  return found;
+}
+
 /** Return the changes that turn `before` into `after`. */
 export function diffOf(before: Definition, after: Definition): DefinitionDiff {
   const old = byId(before);
@@ -102,7 +137,14 @@ export function diffOf(before: Definition, after: Definition): DefinitionDiff {
     if (!young.has(id)) nodes.push({ id, change: "removed", before: node, after: undefined, fields: [] });
   }
   const settings = fieldChanges(before.settings ?? {}, after.settings ?? {});
-  return { nodes, edges: diffEdges(before, after), settings, moved };
+  return {
+    nodes,
+    edges: diffEdges(before, after),
+    settings,
+    moved,
+    notes: diffParts(before.notes, after.notes),
+    groups: diffParts(before.groups, after.groups),
+  };
 }
 
 function overlaps(one: Position, other: Position): boolean {
@@ -135,7 +177,13 @@ export function merged(before: Definition, after: Definition): Definition {
   const kept = new Set(after.edges.map(edgeKey));
   const edges = [...after.edges, ...before.edges.filter((edge) => !kept.has(edgeKey(edge)))];
   // If only some nodes have positions, nodes would overlap: then lay out all of them.
-  return { nodes: isPlaced ? nodes : nodes.map(({ position: _, ...node }) => node), edges };
+  const { notes, groups } = after;
+  return {
+    nodes: isPlaced ? nodes : nodes.map(({ position: _, ...node }) => node),
+    edges,
+    ...(notes === undefined || !isPlaced ? {} : { notes }),
+    ...(groups === undefined ? {} : { groups }),
+  };
 }
 
 function counted(number: number, noun: string): string {
@@ -155,6 +203,15 @@ export function summaryOf(diff: DefinitionDiff): string {
     if (number > 0) parts.push(`${counted(number, "connection")} ${change}`);
   }
   if (diff.settings.length > 0) parts.push("settings changed");
+  for (const [noun, changes] of [
+    ["note", diff.notes],
+    ["group", diff.groups],
+  ] as const) {
+    for (const change of ["added", "removed", "changed"] as const) {
+      const number = changes.filter((one) => one.change === change).length;
+      if (number > 0) parts.push(`${counted(number, noun)} ${change}`);
+    }
+  }
   if (parts.length === 0 && diff.moved.length > 0) return `${counted(diff.moved.length, "node")} moved`;
   return parts.join(", ") || "No changes";
 }

@@ -5,11 +5,11 @@ import type { Definition, Position } from "./types";
 
 /** The size of a node on the canvas, in canvas pixels. A node with many branches is taller. */
 export const NODE = { width: 220, height: 64 };
-const GRID = 20;
+export const GRID = 20;
 /** The maximum number of nodes for dagre; beyond it the layout takes too long. */
 const MOST_FOR_DAGRE = 150;
 
-function snap(value: number): number {
+export function snap(value: number): number {
   return Math.round(value / GRID) * GRID;
 }
 
@@ -29,26 +29,32 @@ function inOrder({ nodes, edges }: Pick<Definition, "nodes" | "edges">): { left:
   return found;
 }
 
-/** Return a position for each node id, ignoring former positions and dangling edges. */
-export function arrange(
+/** Return the upper left corner of each box, ignoring former positions and dangling edges. */
+export function layOut(
   definition: Pick<Definition, "nodes" | "edges">,
-  heightOf: (id: string) => number = () => NODE.height,
+  sizeOf: (id: string) => { width: number; height: number },
 ): Map<string, Position> {
   const graph = new Graph({ multigraph: true });
   graph.setGraph({ rankdir: "LR", nodesep: 40, ranksep: 100 });
   graph.setDefaultEdgeLabel(() => ({}));
-  for (const node of definition.nodes)
-    graph.setNode(node.id, { width: NODE.width, height: heightOf(node.id) });
+  for (const node of definition.nodes) graph.setNode(node.id, { ...sizeOf(node.id) });
   for (const [at, edge] of definition.edges.entries()) {
     if (graph.hasNode(edge.from) && graph.hasNode(edge.to)) graph.setEdge(edge.from, edge.to, {}, String(at));
   }
   layout(graph, { constraints: inOrder(definition) });
   const positions = new Map<string, Position>();
-  for (const node of definition.nodes) {
-    const { x, y } = graph.node(node.id) as Position;
-    positions.set(node.id, { x: snap(x - NODE.width / 2), y: snap(y - heightOf(node.id) / 2) });
+  for (const { id } of definition.nodes) {
+    const { x, y } = graph.node(id) as Position;
+    const { width, height } = sizeOf(id);
+    positions.set(id, { x: x - width / 2, y: y - height / 2 });
   }
   return positions;
+}
+
+/** Return a position for each node id in one layout without rows, for graphs that are only read. */
+function arrange(definition: Pick<Definition, "nodes" | "edges">): Map<string, Position> {
+  const found = layOut(definition, () => NODE);
+  return new Map([...found].map(([id, { x, y }]) => [id, { x: snap(x), y: snap(y) }]));
 }
 
 /** Return the definition with a position for every node: existing positions, else a new layout of all nodes. */

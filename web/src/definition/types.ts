@@ -41,8 +41,32 @@ export interface FlowSettings {
   [key: string]: Json | undefined;
 }
 
+export const COLORS = ["yellow", "blue", "green", "red", "violet", "gray"] as const;
+export type Color = (typeof COLORS)[number];
+
+/** A note on the canvas: text in limited Markdown. Runs do not read it. */
+export interface FlowNote {
+  id: string;
+  text?: string;
+  position?: Position;
+  width?: number;
+  height?: number;
+  color?: Color;
+}
+
+/** A named frame around nodes. It follows them, so it has no position. */
+export interface FlowGroup {
+  id: string;
+  name?: string;
+  nodes: string[];
+  folded?: boolean;
+  color?: Color;
+}
+
 export interface Definition {
   nodes: FlowNode[];
   edges: FlowEdge[];
   settings?: FlowSettings;
+  notes?: FlowNote[];
+  groups?: FlowGroup[];
 }

@@ -18,7 +18,9 @@ import {
 import { memo, useMemo } from "react";
 import { type NodeType, useCatalogue } from "@/api/catalogue";
 import { NODE, positioned } from "@/definition/layout";
-import type { Definition, FlowNode } from "@/definition/types";
+import type { Definition, FlowNode, Position as Place } from "@/definition/types";
+import { annotationsOf, FRAME_TYPES, type ShownAnnotation } from "./annotations";
+import { BETWEEN_ROWS, isBackwards } from "./backwards";
 import { Follow } from "./Follow";
 import classes from "./graph.module.css";
 import { type Mark, NodeCard } from "./NodeCard";
@@ -41,7 +43,9 @@ const ShownNode = memo(function ShownNode({ data, selected }: NodeProps<Shown>) 
   );
 });
 
-const TYPES: NodeTypes = { shown: ShownNode };
+type ShownAny = Shown | ShownAnnotation;
+
+const TYPES: NodeTypes = { shown: ShownNode, ...FRAME_TYPES };
 
 interface FlowGraphProps {
   definition: Definition;
@@ -84,13 +88,20 @@ function viewOf(placed: Definition, id: string | null): Viewport {
 }
 
 /** Move to the start at a readable size if the whole flow would be too small. */
-function showStart(flow: ReactFlowInstance<Shown>): void {
+function showStart(flow: ReactFlowInstance<ShownAny>): void {
   const { y, zoom } = flow.getViewport();
   if (zoom >= SMALLEST_TO_READ) return;
   const bounds = flow.getNodesBounds(flow.getNodes());
   const middle = bounds.y + bounds.height / 2;
   const shift = y + middle * (zoom - SMALLEST_TO_READ);
   void flow.setViewport({ x: 24 - bounds.x * SMALLEST_TO_READ, y: shift, zoom: SMALLEST_TO_READ });
+}
+
+/** Return how an edge is drawn: to another row, through the space between the rows. */
+function wayOf({ from, to }: Definition["edges"][number], places: ReadonlyMap<string, Place | undefined>) {
+  const [start, end] = [places.get(from), places.get(to)];
+  if (start === undefined || end === undefined || !isBackwards(start, end)) return {};
+  return { type: "smoothstep", pathOptions: BETWEEN_ROWS };
 }
 
 export default function FlowGraph(props: FlowGraphProps) {
@@ -103,7 +114,8 @@ export default function FlowGraph(props: FlowGraphProps) {
   // Do not fit a large graph: a thousand cards would be unreadable.
   const isWalked = isLarge && onSelect !== undefined;
 
-  const nodes = useMemo<Shown[]>(
+  const annotations = useMemo(() => annotationsOf(placed), [placed]);
+  const flowNodes = useMemo<Shown[]>(
     () =>
       placed.nodes.map((node) => ({
         id: node.id,
@@ -117,6 +129,8 @@ export default function FlowGraph(props: FlowGraphProps) {
       })),
     [placed, catalogue, marks, selected],
   );
+  const nodes = useMemo<ShownAny[]>(() => [...annotations, ...flowNodes], [annotations, flowNodes]);
+  const places = useMemo(() => new Map(placed.nodes.map(({ id, position }) => [id, position])), [placed]);
   const edges = useMemo<Edge[]>(
     () =>
       placed.edges.map((edge) => ({
@@ -126,12 +140,13 @@ export default function FlowGraph(props: FlowGraphProps) {
         label: labelOf === undefined ? edge.branch : labelOf(edge),
         className: changeOf?.(edge) ?? (isLive?.(edge) ? "live" : undefined),
         focusable: false,
+        ...wayOf(edge, places),
       })),
-    [placed, isLive, changeOf, labelOf],
+    [placed, places, isLive, changeOf, labelOf],
   );
 
   return (
-    <ReactFlow<Shown>
+    <ReactFlow<ShownAny>
       className={classes.canvas}
       aria-label={label}
       nodes={nodes}

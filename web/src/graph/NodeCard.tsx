@@ -12,8 +12,10 @@ import { nameOf } from "./nameOf";
 export interface Mark {
   /** The node's outcome in a run. */
   outcome?: Outcome;
-  /** Additional text at the bottom, such as "120 ms" or "3 of 10". */
+  /** Additional text at the bottom, such as "120 ms". */
   detail?: string;
+  /** The items of a loop in a run, such as "12 items" or "12 items, 1 failed". */
+  items?: string;
   /** A problem of the definition, shown on hover. */
   problem?: string;
   /** True if its output is pinned. */
@@ -40,6 +42,7 @@ export function NodeCard({ node, type, mark = {}, selected = false, height, chil
       data-selected={selected || undefined}
       data-disabled={node.disabled || undefined}
       data-outcome={mark.outcome}
+      data-loop={node.foreach !== undefined || undefined}
       data-change={mark.change}
       data-problem={mark.problem !== undefined || undefined}
     >
@@ -70,14 +73,28 @@ export function NodeCard({ node, type, mark = {}, selected = false, height, chil
         {mark.pinned && (
           <IconPinFilled size={16} role="img" aria-label="Output pinned" className={classes.pinned} />
         )}
-        {node.foreach !== undefined && <IconRepeat size={16} role="img" aria-label="Loops over items" />}
         {node.notes && (
           <Tooltip label={node.notes} multiline maw={320}>
             <IconNote size={16} role="img" aria-label={`Note: ${node.notes}`} />
           </Tooltip>
         )}
       </div>
+      {node.foreach !== undefined && <Loop items={mark.items} />}
       {children}
+    </div>
+  );
+}
+
+/** An edge from the node back to itself: it runs once for each item. After a run, how many there were. */
+function Loop({ items }: { items: string | undefined }) {
+  return (
+    <div className={classes.loop} title="Loops over items: the node runs once for each">
+      <svg width="196" height="22" viewBox="0 0 196 22" aria-hidden="true">
+        <path d="M188 21V12a8 8 0 0 0-8-8H16a8 8 0 0 0-8 8v7M4 14l4 6 4-6" />
+      </svg>
+      <span>
+        <IconRepeat size={13} aria-hidden /> {items ?? "each item"}
+      </span>
     </div>
   );
 }

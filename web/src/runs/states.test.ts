@@ -11,6 +11,7 @@ import {
   nodeStates,
   nodeToShow,
   type Step,
+  withItems,
 } from "./states";
 import { barOf, rowsOf, spanOf } from "./timeline";
 
@@ -93,6 +94,7 @@ describe("nodeStates", () => {
     const state = nodeStates(steps, true).get("a");
     expect(state).toMatchObject({ outcome: "success", durationMs: 90, items: { done: 2, begun: 2 } });
     expect(state && detailOf(state)).toBe("2 items, 90 ms");
+    expect(marksOf(nodeStates(steps, true)).get("a")?.items).toBe("2 items");
   });
 
   it("is cancelled for steps that were active when the run ended", () => {
@@ -170,6 +172,24 @@ describe("the node shown first", () => {
     const found = findStep(nodeStates([step("a"), wanted], true), wanted.number);
     expect(found?.state.nodeId).toBe("b");
     expect(findStep(nodeStates([wanted], true), 999_999)).toBeUndefined();
+  });
+
+  it("marks loops with their items, also without steps of items", () => {
+    const marks = marksOf(nodeStates([step("a"), step("b")], true));
+    const nodes = ["a", "b"].map((id) => ({
+      id,
+      type: "set",
+      ...(id === "a" ? { foreach: "{{ input }}" } : {}),
+    }));
+    const made = withItems(
+      marks,
+      { nodes },
+      new Map([
+        ["a", 1],
+        ["b", 2],
+      ]),
+    );
+    expect([made.get("a")?.items, made.get("b")?.items]).toEqual(["1 item", undefined]);
   });
 
   it("marks pinned nodes in addition to their outcome", () => {

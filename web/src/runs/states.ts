@@ -172,9 +172,30 @@ export function marksOf(
   pinned: Iterable<string> = [],
 ): Map<string, Mark> {
   const marks = new Map<string, Mark>();
-  for (const [id, state] of states) marks.set(id, { outcome: state.outcome, detail: detailOf(state) });
+  for (const [id, state] of states) marks.set(id, markOf(state));
   for (const id of pinned) marks.set(id, { ...marks.get(id), pinned: true });
   return marks;
+}
+
+/** Add the items of loops whose items have no steps of their own: the length of the list that they returned. */
+export function withItems(
+  marks: ReadonlyMap<string, Mark>,
+  definition: Pick<Definition, "nodes">,
+  counts: ReadonlyMap<string, number>,
+): ReadonlyMap<string, Mark> {
+  const made = new Map(marks);
+  for (const node of definition.nodes) {
+    const [mark, number] = [made.get(node.id), counts.get(node.id)];
+    if (node.foreach === undefined || mark === undefined || mark.items !== undefined || number === undefined)
+      continue;
+    made.set(node.id, { ...mark, items: itemsText({ done: number, failed: 0, begun: number }) });
+  }
+  return made;
+}
+
+function markOf(state: NodeState): Mark {
+  const mark = { outcome: state.outcome, detail: detailOf(state) };
+  return state.items === null ? mark : { ...mark, items: itemsText(state.items) };
 }
 
 /**

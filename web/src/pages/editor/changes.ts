@@ -2,9 +2,20 @@
  * Changes of a definition: pure functions that return a new one and share unchanged parts, so that the canvas
  * re-renders only what changed. They do not check what the server checks; for edges see `refusalOf`.
  */
+import type { IsFolded } from "@/definition/annotations";
 import { descendants, freshId } from "@/definition/graph";
-import { arrange, NODE } from "@/definition/layout";
+import { NODE } from "@/definition/layout";
+import { tidied } from "@/definition/tidy";
 import type { Definition, FlowEdge, FlowNode, FlowSettings, Json, Position } from "@/definition/types";
+import {
+  type Extras,
+  extrasOf,
+  joined,
+  movedNotes,
+  withExtras,
+  withoutKeys,
+  withRenamedMembers,
+} from "./annotating";
 import { type IsLiteral, rewriteNode } from "./references";
 
 export const GRID = 20;
@@ -70,12 +81,16 @@ export function placed(definition: Definition): Definition {
   return { ...definition, nodes };
 }
 
-/** Lay out all nodes, left to right. */
-export function arranged(definition: Definition, heightOf?: (id: string) => number): Definition {
-  const positions = arrange(definition, heightOf);
-  return moved(definition, positions);
+/** Lay out all nodes from left to right, long chains in rows, the nodes of a group together. */
+export function arranged(
+  definition: Definition,
+  heightOf?: (id: string) => number,
+  isFolded?: IsFolded,
+): Definition {
+  return moved(definition, tidied(definition, heightOf, isFolded));
 }
 
+/** Move nodes, and notes by their keys. */
 export function moved(definition: Definition, positions: ReadonlyMap<string, Position>): Definition {
   let changed = false;
   const nodes = definition.nodes.map((node) => {
@@ -84,7 +99,7 @@ export function moved(definition: Definition, positions: ReadonlyMap<string, Pos
     changed = true;
     return { ...node, position: to };
   });
-  return changed ? { ...definition, nodes } : definition;
+  return movedNotes(changed ? { ...definition, nodes } : definition, positions);
 }
 
 /** The place of a new node: at a position, after a node (at one of its branches), before a node, or on an edge. */
@@ -146,7 +161,8 @@ function insertedOn(
   const edges = definition.edges.flatMap((one) =>
     isSame(one, on) ? [edge(on.from, node.id, on.branch), edge(node.id, on.to, out)] : [one],
   );
-  return { ...definition, nodes: [...shifted, { ...node, position }], edges };
+  const made = { ...definition, nodes: [...shifted, { ...node, position }], edges };
+  return joined(made, node.id, on.from, on.to);
 }
 
 /** Move this node and all nodes behind it to the right. */
@@ -159,15 +175,19 @@ function roomBehind(definition: Definition, id: string, by: number): FlowNode[] 
   );
 }
 
-/** Remove these nodes. If a single removed node had one predecessor and one successor, connect those. */
+/**
+ * Remove these nodes, and the notes and groups with these keys. If a single removed node had one predecessor and one
+ * successor, connect those.
+ */
 export function removed(definition: Definition, gone: readonly string[]): Definition {
   const set = new Set(gone);
+  const rest = withoutKeys(definition, set);
   const nodes = definition.nodes.filter((node) => !set.has(node.id));
-  if (nodes.length === definition.nodes.length) return definition;
+  if (nodes.length === definition.nodes.length) return rest;
   const edges = definition.edges.filter((one) => !set.has(one.from) && !set.has(one.to));
   const bridge = gone.length === 1 ? bridgeOver(definition, gone[0] as string) : undefined;
   if (bridge && !edges.some((one) => isSame(one, bridge))) edges.push(bridge);
-  return { ...definition, nodes, edges };
+  return { ...rest, nodes, edges };
 }
 
 function bridgeOver(definition: Definition, id: string): FlowEdge | undefined {
@@ -226,7 +246,7 @@ export function renamed(
 ): Definition {
   const names = new Map([[id, wanted]]);
   return {
-    ...definition,
+    ...withRenamedMembers(definition, names),
     nodes: definition.nodes.map((node) => {
       const made = rewriteNode(node, names, isLiteral);
       return node.id === id ? { ...made, id: wanted } : made;
@@ -241,8 +261,8 @@ function renamedEdge(one: FlowEdge, names: ReadonlyMap<string, string>): FlowEdg
   return from === undefined && to === undefined ? one : { ...one, from: from ?? one.from, to: to ?? one.to };
 }
 
-/** Return some nodes and the edges between them, for copying. */
-export interface Piece {
+/** Some nodes and the edges between them, with notes and groups, for copying. */
+export interface Piece extends Extras {
   nodes: FlowNode[];
   edges: FlowEdge[];
 }
@@ -252,6 +272,7 @@ export function pieceOf(definition: Definition, chosen: readonly string[]): Piec
   return {
     nodes: definition.nodes.filter((node) => set.has(node.id)),
     edges: definition.edges.filter((one) => set.has(one.from) && set.has(one.to)),
+    ...extrasOf(definition, set),
   };
 }
 
@@ -267,14 +288,19 @@ export function pasted(
 ): { definition: Definition; ids: string[] } {
   const names = freshNames(piece, ids(definition));
   const by = shiftOf(definition, piece, at);
+  const shifted = (place: Position | undefined) => ({
+    x: snap((place?.x ?? 0) + by.x),
+    y: snap((place?.y ?? 0) + by.y),
+  });
   const nodes = piece.nodes.map((node) => ({
     ...rewriteNode(node, names, isLiteral),
     id: names.get(node.id) ?? node.id,
-    position: { x: snap((node.position?.x ?? 0) + by.x), y: snap((node.position?.y ?? 0) + by.y) },
+    position: shifted(node.position),
   }));
   const made = { ...definition, nodes: [...definition.nodes, ...nodes] };
   made.edges = [...definition.edges, ...piece.edges.map((one) => renamedEdge(one, names))];
-  return { definition: made, ids: nodes.map((node) => node.id) };
+  const whole = withExtras(made, piece, names, shifted);
+  return { definition: whole.definition, ids: [...nodes.map((node) => node.id), ...whole.keys] };
 }
 
 function freshNames(piece: Piece, taken: Set<string>): Map<string, string> {
@@ -292,8 +318,9 @@ function freshNames(piece: Piece, taken: Set<string>): Map<string, string> {
  * nodes.
  */
 function shiftOf(definition: Definition, piece: Piece, at: Position | undefined): Position {
-  const spots = new Set(definition.nodes.map((node) => `${node.position?.x} ${node.position?.y}`));
-  const places = piece.nodes.map((node) => node.position ?? { x: 0, y: 0 });
+  const there = [...definition.nodes, ...(definition.notes ?? [])];
+  const spots = new Set(there.map(({ position }) => `${position?.x} ${position?.y}`));
+  const places = [...piece.nodes, ...(piece.notes ?? [])].map((one) => one.position ?? { x: 0, y: 0 });
   const left = Math.min(...places.map((place) => place.x));
   const top = Math.min(...places.map((place) => place.y));
   let { x, y } = at === undefined ? { x: 2 * GRID, y: 2 * GRID } : { x: at.x - left, y: at.y - top };

@@ -14,9 +14,14 @@ export function copied(definition: Definition, chosen: readonly string[]): strin
 }
 
 /** Return the edges between present nodes; hand-written text may contain others. */
-function whole({ nodes, edges }: Definition): Piece {
+function whole({ nodes, edges, notes, groups }: Definition): Piece {
   const ids = new Set(nodes.map((node) => node.id));
-  return { nodes, edges: edges.filter((edge) => ids.has(edge.from) && ids.has(edge.to)) };
+  return {
+    nodes,
+    edges: edges.filter((edge) => ids.has(edge.from) && ids.has(edge.to)),
+    ...(notes === undefined ? {} : { notes }),
+    ...(groups === undefined ? {} : { groups }),
+  };
 }
 
 export function pastedOf(text: string): Pasted {
@@ -27,7 +32,7 @@ export function pastedOf(text: string): Pasted {
     const value = JSON.parse(trimmed) as Record<string, unknown>;
     // An exported flow contains its definition.
     const definition = readDefinition("definition" in value ? value.definition : value);
-    if (definition.nodes.length === 0) return { kind: "nothing" };
+    if (definition.nodes.length + (definition.notes?.length ?? 0) === 0) return { kind: "nothing" };
     return { kind: "nodes", piece: whole(placed(definition)) };
   } catch {
     return { kind: "nothing" };

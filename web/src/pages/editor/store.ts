@@ -5,11 +5,20 @@
 import { createStore, type StoreApi } from "zustand/vanilla";
 import type { Catalogue } from "@/api/catalogue";
 import type { Schemas } from "@/api/client";
+import { keysOf } from "@/definition/annotations";
 import type { Definition, FlowEdge, FlowSettings, Json, Position } from "@/definition/types";
 import type { Mark } from "@/graph/NodeCard";
 import { nameOf } from "@/graph/nameOf";
+import {
+  type AnnotationActions,
+  annotationActions,
+  isFoldedIn,
+  shownKeys,
+  shownThrough,
+} from "./annotationActions";
 import * as changes from "./changes";
 import { type History, NO_HISTORY, recorded, redone, undone } from "./history";
+import { followingId } from "./naming";
 import type { Check } from "./problems";
 import type { IsLiteral } from "./references";
 
@@ -70,7 +79,7 @@ export type Pinned = Readonly<Record<string, Pin>>;
 /** The `field` of a node whose settings are shown, without a focus. */
 export const SETTINGS = "config";
 
-export interface EditorState {
+export interface EditorState extends AnnotationActions {
   flow: { id: string; name: string; status: FlowStatus };
   /** The current version of the flow and its definition; equal to `definition` if everything is published. */
   version: number;
@@ -89,7 +98,7 @@ export interface EditorState {
   readOnly: boolean;
   catalogue: Catalogue | undefined;
 
-  /** Ids of the selected nodes, keys (`edgeKey`) of the selected edges. */
+  /** Ids of the selected nodes and keys of notes and groups; keys (`edgeKey`) of the selected edges. */
   selected: readonly string[];
   selectedEdges: readonly string[];
   history: History;
@@ -104,6 +113,8 @@ export interface EditorState {
   run: ((nodeId?: string) => void) | null;
   /** The field of the selected node to focus, such as `config.url`; `mark` only frames it, SETTINGS only opens their tab. */
   field: { nodeId: string; path: string; at: number; mark?: boolean } | null;
+  /** Saves the output of a node in the shown run as its pinned output; null if there is no run to take it from. */
+  pinOutput: ((nodeId: string) => void) | null;
   /** Ask the canvas to show these nodes and to focus the first; `center`: in the middle, even if it is in view. */
   reveal: { ids: readonly string[]; focus: boolean; at: number; center?: boolean } | null;
 
@@ -135,6 +146,8 @@ export interface EditorState {
   patchNode: (id: string, patch: changes.Patch) => void;
   setConfig: (id: string, config: Record<string, Json>) => void;
   renameNode: (id: string, wanted: string) => void;
+  /** After a new name: let the id follow it, unless the id is used elsewhere or was chosen by hand. */
+  followName: (id: string, nameBefore: string | undefined) => void;
   setSettings: (patch: FlowSettings) => void;
   replaceDefinition: (definition: Definition, label: string, key?: string) => void;
   arrange: (heightOf?: (id: string) => number) => void;
@@ -143,6 +156,7 @@ export interface EditorState {
   unpin: (nodeId: string) => void;
   setMarks: (marks: ReadonlyMap<string, Mark>, liveEdges?: ReadonlySet<string>) => void;
   setRun: (run: ((nodeId?: string) => void) | null) => void;
+  setPinOutput: (pinOutput: ((nodeId: string) => void) | null) => void;
   setCatalogue: (catalogue: Catalogue) => void;
   setCheck: (check: Check) => void;
   setSaving: (saving: Saving) => void;
@@ -182,9 +196,9 @@ function isLiteralIn(catalogue: Catalogue | undefined): IsLiteral {
   };
 }
 
-/** Return the ids that still exist. */
+/** Return the ids and keys that still exist. */
 function present(chosen: readonly string[], definition: Definition): readonly string[] {
-  const there = new Set(definition.nodes.map((node) => node.id));
+  const there = keysOf(definition);
   return chosen.every((id) => there.has(id)) ? chosen : chosen.filter((id) => there.has(id));
 }
 
@@ -269,6 +283,7 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
       marks: new Map(),
       liveEdges: new Set(),
       run: null,
+      pinOutput: null,
       field: null,
       reveal: null,
 
@@ -276,10 +291,10 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
       undo: () => travel(undone),
       redo: () => travel(redone),
       select: (nodes, edges = NOTHING) => set({ selected: nodes, selectedEdges: edges, field: null }),
-      selectAll: () =>
-        set({ selected: get().definition.nodes.map((node) => node.id), selectedEdges: NOTHING }),
+      selectAll: () => set({ selected: shownKeys(get()), selectedEdges: NOTHING }),
       goTo: (nodeId, path = null) =>
         set({
+          folds: shownThrough(get(), nodeId),
           selected: [nodeId],
           selectedEdges: NOTHING,
           reveal: { ids: [nodeId], focus: false, at: now() },
@@ -287,6 +302,7 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
         }),
       show: (nodeId, path) =>
         set({
+          folds: shownThrough(get(), nodeId),
           selected: [nodeId],
           selectedEdges: NOTHING,
           reveal: { ids: [nodeId], focus: false, at: now(), center: true },
@@ -294,6 +310,7 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
         }),
       walkTo: (nodeId, path = null) =>
         set({
+          folds: shownThrough(get(), nodeId),
           selected: [nodeId],
           selectedEdges: NOTHING,
           reveal: { ids: [nodeId], focus: true, at: now() },
@@ -311,18 +328,19 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
         ),
       removeSelected: () => {
         const { selected, selectedEdges } = get();
-        if (selected.length > 0) get().removeNodes(selected);
+        if (selected.length > 0) get().removeNodes(get().whole(selected));
         else get().disconnect(selectedEdges);
       },
       removeNodes: (ids) => {
-        const label = ids.length === 1 ? `delete ${called(ids[0] as string)}` : `delete ${ids.length} nodes`;
+        const label =
+          ids.length === 1 ? `delete ${called(ids[0] as string)}` : `delete ${ids.length} elements`;
         change(label, (before) => changes.removed(before, ids));
       },
-      duplicate: (ids) => get().paste(changes.pieceOf(get().definition, ids)),
+      duplicate: (ids) => get().paste(changes.pieceOf(get().definition, get().within(ids))),
       paste: (piece, at) => {
-        if (piece.nodes.length === 0) return;
+        if (piece.nodes.length + (piece.notes?.length ?? 0) === 0) return;
         const made = changes.pasted(get().definition, piece, isLiteral, at);
-        const label = piece.nodes.length === 1 ? "add a copy" : `add ${piece.nodes.length} nodes`;
+        const label = made.ids.length === 1 ? "add a copy" : `add ${made.ids.length} elements`;
         change(label, () => made.definition, { select: made.ids });
         set({ reveal: { ids: made.ids, focus: false, at: now() } });
       },
@@ -348,12 +366,23 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
         const { [id]: _moved, ...rest } = pins;
         set({ pinned: { ...rest, [wanted]: output } });
       },
+      followName: (id, nameBefore) => {
+        const { definition, published, marks, readOnly } = get();
+        // A run on the canvas has its data under this id.
+        const wanted =
+          readOnly || marks.has(id) ? undefined : followingId(definition, published, id, nameBefore);
+        if (wanted !== undefined) get().renameNode(id, wanted);
+      },
       setSettings: (patch) =>
         change("change the settings", (before) => changes.withSettings(before, patch), {
           key: `settings ${Object.keys(patch).join(" ")}`,
         }),
       replaceDefinition: (definition, label, key) => change(label, () => changes.placed(definition), { key }),
-      arrange: (heightOf) => change("tidy up", (before) => changes.arranged(before, heightOf)),
+      ...annotationActions(change, set, get),
+      arrange: (heightOf) =>
+        change("tidy up", (before) =>
+          changes.arranged(before, heightOf, (group) => isFoldedIn(get(), group)),
+        ),
 
       pin: (nodeId, pin) => set({ pinned: { ...get().pinned, [nodeId]: pin } }),
       unpin: (nodeId) => {
@@ -362,6 +391,7 @@ export function makeStore(flow: ServerFlow, pinned: Pinned = {}, now: () => numb
       },
       setMarks: (marks, liveEdges = new Set()) => set({ marks, liveEdges }),
       setRun: (run) => set({ run }),
+      setPinOutput: (pinOutput) => set({ pinOutput }),
       setCatalogue: (catalogue) => set({ catalogue }),
       setCheck: (check) => set({ check }),
       setSaving: (saving) => set({ saving }),

@@ -1,6 +1,7 @@
 /** Open dialogs and panels of the editor, and their sizes. Sizes and panels are remembered on this device. */
 import { create } from "zustand";
 import type { Position } from "@/definition/types";
+import type { Target } from "./canvas/menu";
 import type { Where } from "./changes";
 
 interface Kept {
@@ -15,6 +16,8 @@ interface Ui extends Kept {
   quick: { screen: Position; where: Where } | null;
   /** The dialog for a cURL command, and the place of the new node. */
   curl: { where: Where; command: string } | null;
+  /** The open context menu: its position on the screen, and the element that it is for. */
+  menu: { screen: Position; target: Target } | null;
   json: boolean;
   keys: boolean;
   problems: boolean;
@@ -51,6 +54,7 @@ export function otherWidth(width: number, window: number): number {
 export const CLOSED = {
   quick: null,
   curl: null,
+  menu: null,
   json: false,
   keys: false,
   problems: false,

@@ -1,7 +1,11 @@
 import { useEffect } from "react";
+import { noteOf } from "@/definition/annotations";
+import { folded } from "@/definition/folding";
 import type { Position } from "@/definition/types";
 import { notify } from "@/ui/notify";
-import { type Direction, neighbour } from "./canvas/walk";
+import { isFoldedIn } from "./annotationActions";
+import { act } from "./canvas/actions";
+import { type Direction, neighbour, walkable } from "./canvas/walk";
 import { GRID, nodeOf } from "./changes";
 import { useEditorStore } from "./context";
 import { whereNext } from "./palette/adding";
@@ -46,20 +50,24 @@ const STEPS: Record<Direction, Position> = {
 };
 
 function nudge(store: EditorStore, direction: Direction): void {
-  const { definition, selected, moveNodes } = store.getState();
+  const { definition, selected, within, moveNodes } = store.getState();
   const by = STEPS[direction];
-  const moved = selected.map((id) => {
-    const { x, y } = nodeOf(definition, id)?.position ?? { x: 0, y: 0 };
+  const moved = within(selected).map((id) => {
+    const { x, y } = (nodeOf(definition, id) ?? noteOf(definition, id))?.position ?? { x: 0, y: 0 };
     return [id, { x: x + by.x, y: y + by.y }] as const;
   });
   moveNodes(new Map(moved));
 }
 
 function walk(store: EditorStore, direction: Direction): void {
-  const { definition, selected, walkTo } = store.getState();
-  const from = selected.at(-1) ?? "";
-  const to = neighbour(definition, from, direction) ?? (from || definition.nodes[0]?.id);
-  if (to !== undefined) walkTo(to);
+  const state = store.getState();
+  const shown = walkable(
+    folded(state.definition, (group) => isFoldedIn(state, group)),
+    state.definition.notes,
+  );
+  const from = state.selected.at(-1) ?? "";
+  const to = neighbour(shown, from, direction) ?? (from || shown.nodes[0]?.id);
+  if (to !== undefined) state.walkTo(to);
 }
 
 /** Open the node list beside the selected node, or in the middle of the canvas. */
@@ -89,8 +97,14 @@ function focusFirst(frames = FRAMES): void {
 }
 
 /** Move the focus into the panel of the selected node, to its first field. */
-function openSelected(store: EditorStore): void {
-  if (store.getState().selected.length !== 1) return;
+export function openSelected(store: EditorStore): void {
+  const { selected, definition, readOnly, setWriting } = store.getState();
+  const [key = ""] = selected;
+  if (selected.length !== 1) return;
+  if (noteOf(definition, key) !== undefined && !readOnly) {
+    setWriting(key);
+    return;
+  }
   useUi.getState().keep({ panel: true });
   requestAnimationFrame(() => focusFirst());
 }
@@ -129,6 +143,14 @@ const PLAIN: Record<string, Act> = {
   Enter: openSelected,
   Escape: (store) => store.getState().select([]),
   "/": openPalette,
+  F2: (store) => act("rename", store),
+  d: (store) => act("disable", store),
+  p: (store) => act("pin", store),
+  n: (store) => act("note", store),
+  g: (store) => act("group", store),
+  "Shift+g": (store) => act("ungroup", store),
+  f: (store) => act("fold", store),
+  t: (store) => act("tidy", store),
   "?": () => useUi.getState().set({ keys: true }),
 };
 
@@ -157,9 +179,9 @@ function everywhere(event: KeyboardEvent, store: EditorStore, saver: Saver): boo
 function onCanvas(event: KeyboardEvent, store: EditorStore): boolean {
   const arrow = ARROWS[event.key];
   if (event.ctrlKey || event.metaKey) {
-    const act = WITH_CTRL[event.shiftKey ? event.key.toUpperCase() : event.key];
-    act?.(store);
-    return act !== undefined;
+    const perform = WITH_CTRL[event.shiftKey ? event.key.toUpperCase() : event.key];
+    perform?.(store);
+    return perform !== undefined;
   }
   if (arrow !== undefined && isOnCanvas()) {
     (event.altKey ? nudge : walk)(store, arrow);
@@ -179,9 +201,15 @@ function onCanvas(event: KeyboardEvent, store: EditorStore): boolean {
   const isButton =
     event.target instanceof Element && event.target.closest("button, a, [role=button], [role=tab]");
   if (isButton && event.key === "Enter") return false;
-  const act = PLAIN[event.key];
-  act?.(store);
-  return act !== undefined;
+  const perform = PLAIN[plainKey(event)];
+  perform?.(store);
+  return perform !== undefined;
+}
+
+/** Return the key, with Shift for letters only: `?` needs it on some keyboards. */
+function plainKey({ key, shiftKey }: KeyboardEvent): string {
+  if (!/^[a-z]$/i.test(key)) return key;
+  return (shiftKey ? "Shift+" : "") + key.toLowerCase();
 }
 
 /** The keys of the editor; KeysDialog lists them. */

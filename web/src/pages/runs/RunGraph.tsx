@@ -2,7 +2,7 @@ import { Box, Text } from "@mantine/core";
 import { Suspense, useCallback, useMemo } from "react";
 import type { FlowEdge } from "@/definition/types";
 import { edgeLabel } from "@/runs/edgeLabel";
-import { liveEdges, marksOf, type NodeState } from "@/runs/states";
+import { liveEdges, marksOf, type NodeState, withItems } from "@/runs/states";
 import { useCounts } from "@/runs/useCounts";
 import { useDefinition } from "@/runs/useDefinition";
 import type { Run } from "@/runs/useRun";
@@ -21,9 +21,12 @@ interface RunGraphProps {
 /** The flow as it was at the start of the run, with the outcome of each node. */
 export function RunGraph({ run, states, selected, onSelect }: RunGraphProps) {
   const { data: definition, error } = useDefinition(run.id);
-  const marks = useMemo(() => marksOf(states, run.pinned), [states, run.pinned]);
   const isLive = useMemo(() => definition && liveEdges(definition, states), [definition, states]);
   const counts = useCounts(run);
+  const marks = useMemo(() => {
+    const made = marksOf(states, run.pinned);
+    return definition === undefined ? made : withItems(made, definition, counts);
+  }, [states, run.pinned, definition, counts]);
   const labelOf = useCallback(
     (edge: FlowEdge) => edgeLabel(edge, isLive?.(edge) ? counts.get(edge.from) : undefined),
     [isLive, counts],

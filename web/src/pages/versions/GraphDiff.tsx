@@ -1,6 +1,6 @@
 import { Text } from "@mantine/core";
 import { useCallback, useMemo, useState } from "react";
-import { diffOf, edgeKey, merged } from "@/definition/diff";
+import { type DefinitionDiff, diffOf, edgeKey, merged } from "@/definition/diff";
 import type { Definition, FlowEdge } from "@/definition/types";
 import FlowGraph from "@/graph/FlowGraph";
 import type { Mark } from "@/graph/NodeCard";
@@ -8,6 +8,12 @@ import { Changes, SETTINGS } from "./Changes";
 import classes from "./versions.module.css";
 
 const WORDS = { added: "added", removed: "removed", changed: "changed" };
+
+/** Say what differs if the flow itself does not. */
+function nothingElse({ notes, groups, moved }: DefinitionDiff): string {
+  if (notes.length + groups.length > 0) return "Only notes and groups changed.";
+  return moved.length > 0 ? "Only positions of nodes changed." : "The versions are identical.";
+}
 
 interface GraphDiffProps {
   before: Definition;
@@ -48,7 +54,7 @@ export default function GraphDiff({ before, after, node, onNode }: GraphDiffProp
       </div>
       {nothing ? (
         <Text size="sm" c="var(--quiet)" p="md">
-          {diff.moved.length > 0 ? "Only positions of nodes changed." : "The versions are identical."}
+          {nothingElse(diff)}
         </Text>
       ) : (
         <Changes diff={diff} selected={selected} onSelect={select} />

@@ -5,11 +5,9 @@ import {
   Background,
   type Connection,
   type Edge,
-  type EdgeChange,
   type EdgeTypes,
   type FinalConnectionState,
   MiniMap,
-  type NodeChange,
   type NodeTypes,
   ReactFlow,
   type ReactFlowInstance,
@@ -19,36 +17,34 @@ import {
   useStoreApi,
 } from "@xyflow/react";
 import { type DragEvent, type MouseEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { boxOfNote } from "@/definition/annotations";
 import { NODE } from "@/definition/layout";
 import type { Position } from "@/definition/types";
 import graph from "@/graph/graph.module.css";
-import { namesIn } from "@/graph/nameOf";
-import { useCounts } from "@/runs/useCounts";
-import { useRun } from "@/runs/useRun";
 import { edge as edgeOf, GRID } from "../changes";
 import { useEditor, useEditorStore } from "../context";
 import { DRAGGED, useAddFrom } from "../palette/adding";
-import { shownOf, useRunStore } from "../run/runStore";
 import { useUi } from "../ui";
+import type { Moving, AnyNode as ShownNode } from "./annotationNodes";
 import { AddButtons, CanvasControls } from "./CanvasControls";
 import { CanvasEdge } from "./CanvasEdge";
 import { CanvasNode } from "./CanvasNode";
 import { ConnectionLine } from "./ConnectionLine";
+import { ContextMenu, useContextMenu } from "./ContextMenu";
 import classes from "./canvas.module.css";
+import { useCanvasActions } from "./canvasActions";
 import { refusalOfEdge } from "./connecting";
 import { EmptyCanvas } from "./EmptyCanvas";
-import {
-  edgeMaker,
-  nodeMaker,
-  type CanvasEdge as ShownEdge,
-  type CanvasNode as ShownNode,
-  wayOf,
-} from "./nodes";
+import { FoldedNode, FrameNode } from "./GroupNodes";
+import { NoteNode } from "./NoteNode";
+import { type CanvasEdge as ShownEdge, wayOf } from "./nodes";
 import { lowestZoom, READABLE } from "./refit";
+import { useChanges } from "./useChanges";
 import { useRefit } from "./useRefit";
 import { useReveal } from "./useReveal";
+import { useShown } from "./useShown";
 
-const NODE_TYPES: NodeTypes = { flow: CanvasNode };
+const NODE_TYPES: NodeTypes = { flow: CanvasNode, note: NoteNode, frame: FrameNode, folded: FoldedNode };
 const EDGE_TYPES: EdgeTypes = { flow: CanvasEdge };
 const SNAP: [number, number] = [GRID, GRID];
 const PAN_BUTTONS = [0, 1];
@@ -73,83 +69,6 @@ function firstView(flow: ReactFlowInstance<ShownNode, ShownEdge>): void {
       zoom,
     });
   });
-}
-
-type Moving = ReadonlyMap<string, Position> | null;
-
-/** The nodes and edges of the canvas. A drag is local until it ends; then it is one change of the definition. */
-function useShown(moving: Moving): { nodes: ShownNode[]; edges: ShownEdge[] } {
-  const flowId = useEditor((state) => state.flow.id);
-  const definition = useEditor((state) => state.definition);
-  const catalogue = useEditor((state) => state.catalogue);
-  const check = useEditor((state) => state.check);
-  const selected = useEditor((state) => state.selected);
-  const selectedEdges = useEditor((state) => state.selectedEdges);
-  const live = useEditor((state) => state.liveEdges);
-  const counts = useCounts(useRun(useRunStore((runs) => shownOf(runs, flowId)).runId).data);
-  const [makeNodes] = useState(nodeMaker);
-  const [makeEdges] = useState(edgeMaker);
-  const nodes = useMemo(
-    () => makeNodes({ definition, catalogue, check, selected, moving }),
-    [makeNodes, definition, catalogue, check, selected, moving],
-  );
-  const edges = useMemo(() => {
-    const names = namesIn(definition, catalogue);
-    return makeEdges(definition, selectedEdges, live, (id) => names.get(id) ?? id, counts);
-  }, [makeEdges, definition, catalogue, selectedEdges, live, counts]);
-  return { nodes, edges };
-}
-
-/** Return the selected ids after a change; the same list if nothing changed. */
-function chosenAfter(
-  before: readonly string[],
-  changes: readonly { id: string; selected: boolean }[],
-): readonly string[] {
-  const set = new Set(before);
-  for (const { id, selected } of changes) {
-    if (selected) set.add(id);
-    else set.delete(id);
-  }
-  return set.size === before.length && before.every((id) => set.has(id)) ? before : [...set];
-}
-
-function useChanges(setMoving: (make: (before: Moving) => Moving) => void) {
-  const store = useEditorStore();
-  const places = useRef(new Map<string, Position>());
-
-  const onNodesChange = useCallback(
-    (changes: NodeChange<ShownNode>[]) => {
-      const state = store.getState();
-      const picks = changes.filter((change) => change.type === "select");
-      if (picks.length > 0) {
-        const selected = chosenAfter(state.selected, picks);
-        if (selected !== state.selected) state.select(selected, state.selectedEdges);
-      }
-      const moves = changes.filter((change) => change.type === "position");
-      if (moves.length === 0) return;
-      for (const { id, position } of moves) if (position) places.current.set(id, position);
-      if (moves.some((move) => move.dragging)) {
-        const now = new Map(places.current);
-        setMoving(() => now);
-        return;
-      }
-      state.moveNodes(new Map(places.current));
-      places.current.clear();
-      setMoving(() => null);
-    },
-    [store, setMoving],
-  );
-
-  const onEdgesChange = useCallback(
-    (changes: EdgeChange<ShownEdge>[]) => {
-      const state = store.getState();
-      const picks = changes.filter((change) => change.type === "select");
-      const edges = chosenAfter(state.selectedEdges, picks);
-      if (edges !== state.selectedEdges) state.select(state.selected, edges);
-    },
-    [store],
-  );
-  return { onNodesChange, onEdgesChange };
 }
 
 function pointOf(event: globalThis.MouseEvent | TouchEvent): Position {
@@ -262,15 +181,24 @@ function usePicking() {
 /** The minimum zoom: low enough to fit all nodes. */
 function useLowestZoom(): number {
   const nodes = useEditor((state) => state.definition.nodes);
+  const notes = useEditor((state) => state.definition.notes);
   const width = useStore((state) => state.width);
   const height = useStore((state) => state.height);
   return useMemo(() => {
     const boxes = nodes.map(({ position }) => ({ x: position?.x ?? 0, y: position?.y ?? 0, ...NODE }));
-    return lowestZoom(boxes, { width, height });
-  }, [nodes, width, height]);
+    return lowestZoom([...boxes, ...(notes ?? []).map(boxOfNote)], { width, height });
+  }, [nodes, notes, width, height]);
 }
 
-const miniColor = (node: ShownNode) => (node.selected ? "var(--running)" : "var(--quiet)");
+const miniColor = (node: ShownNode) => {
+  if (node.selected) return "var(--running)";
+  return node.type === "frame"
+    ? "transparent"
+    : node.type === "note"
+      ? "var(--mantine-color-yellow-5)"
+      : "var(--quiet)";
+};
+const miniStroke = (node: ShownNode) => (node.type === "frame" ? "var(--quiet)" : miniColor(node));
 
 export function Canvas() {
   const [moving, setMoving] = useState<Moving>(null);
@@ -289,6 +217,9 @@ export function Canvas() {
   const { colorScheme } = useMantineColorScheme();
   useReveal();
   useRefit();
+  useCanvasActions();
+  const place = useRef<HTMLDivElement>(null);
+  useContextMenu(place);
 
   // The nodes of a newly opened flow are there at once. Replacing the store ends a drag.
   const definition = useEditor((state) => state.definition);
@@ -296,7 +227,7 @@ export function Canvas() {
   useEffect(() => setMoving(null), [definition]);
 
   return (
-    <div className={classes.place}>
+    <div ref={place} className={classes.place}>
       <ReactFlow<ShownNode, ShownEdge>
         className={graph.canvas}
         tabIndex={0}
@@ -341,12 +272,13 @@ export function Canvas() {
             zoomable
             ariaLabel="Overview map"
             nodeColor={miniColor}
-            nodeStrokeColor={miniColor}
+            nodeStrokeColor={miniStroke}
             maskColor="color-mix(in srgb, var(--page) 65%, transparent)"
             style={{ width: 150, height: 100 }}
           />
         )}
       </ReactFlow>
+      <ContextMenu />
     </div>
   );
 }

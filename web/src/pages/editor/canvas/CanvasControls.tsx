@@ -5,27 +5,16 @@ import {
   IconLayoutSidebarLeftExpand,
   IconMaximize,
   IconMinus,
+  IconNote,
   IconPlus,
   IconSearch,
 } from "@tabler/icons-react";
 import { Panel, useReactFlow } from "@xyflow/react";
-import { heightOf, usedWays, waysOf } from "../branches";
 import { useEditor, useEditorStore } from "../context";
 import { whereNext } from "../palette/adding";
-import type { EditorState } from "../store";
 import { openFind, useUi } from "../ui";
-
-/** Return the height of each node, for the layout. */
-function heights({ definition, check, catalogue }: EditorState): (id: string) => number {
-  const used = usedWays(definition.edges);
-  const found = new Map(
-    definition.nodes.map((node) => [
-      node.id,
-      heightOf(waysOf(node, check?.ways.get(node.id), catalogue, used.get(node.id)).length),
-    ]),
-  );
-  return (id) => found.get(id) ?? heightOf(1);
-}
+import { act } from "./actions";
+import { canvasActions } from "./canvasActions";
 
 const SLOW = { duration: 200 };
 
@@ -72,30 +61,29 @@ export function CanvasControls() {
   const store = useEditorStore();
   const readOnly = useEditor((state) => state.readOnly);
 
-  function arrange() {
-    const state = store.getState();
-    state.arrange(heights(state));
-    requestAnimationFrame(() => void flow.fitView({ maxZoom: 1, padding: 0.15, ...SLOW }));
-  }
-
   const buttons = [
     { label: "Zoom in", icon: IconPlus, act: () => void flow.zoomIn(SLOW) },
     { label: "Zoom out", icon: IconMinus, act: () => void flow.zoomOut(SLOW) },
     {
       label: "Zoom to fit",
       icon: IconMaximize,
-      act: () => void flow.fitView({ maxZoom: 1, padding: 0.15, ...SLOW }),
+      act: () => canvasActions.current?.zoomToFit(),
     },
-    ...(readOnly ? [] : [{ label: "Tidy up", icon: IconLayoutDistributeVertical, act: arrange }]),
+    ...(readOnly
+      ? []
+      : [
+          { label: "Tidy up", icon: IconLayoutDistributeVertical, act: () => act("tidy", store) },
+          { label: "Add note", icon: IconNote, act: () => act("note", store) },
+        ]),
     { label: "Find in flow (Ctrl+F)", icon: IconSearch, act: openFind },
     { label: "Keyboard shortcuts", icon: IconKeyboard, act: () => useUi.getState().set({ keys: true }) },
   ];
   return (
     <Panel position="bottom-left">
       <Group gap={4}>
-        {buttons.map(({ label, icon: Icon, act }) => (
+        {buttons.map(({ label, icon: Icon, act: perform }) => (
           <Tooltip key={label} label={label}>
-            <ActionIcon variant="default" size="lg" aria-label={label} onClick={act}>
+            <ActionIcon variant="default" size="lg" aria-label={label} onClick={perform}>
               <Icon size={18} stroke={1.7} aria-hidden />
             </ActionIcon>
           </Tooltip>

@@ -1,5 +1,6 @@
-import { BaseEdge, type EdgeProps, getBezierPath } from "@xyflow/react";
+import { BaseEdge, type EdgeProps, getBezierPath, getSmoothStepPath } from "@xyflow/react";
 import { type MouseEvent, memo } from "react";
+import { BETWEEN_ROWS, isBackwards } from "@/graph/backwards";
 import { edgeLabel } from "@/runs/edgeLabel";
 import { edge as edgeOf } from "../changes";
 import { useEditor } from "../context";
@@ -13,7 +14,11 @@ const LONG = 260;
 export const CanvasEdge = memo(function CanvasEdge(props: EdgeProps<Shown>) {
   const { source, target, sourceX, sourceY, targetX, targetY, data, markerEnd } = props;
   const readOnly = useEditor((state) => state.readOnly);
-  const [path, labelX, labelY] = getBezierPath(props);
+  // To the next row the edge goes through the space between the rows.
+  const isBack = isBackwards({ x: sourceX, y: sourceY }, { x: targetX, y: targetY });
+  const [path, labelX, labelY] = isBack
+    ? getSmoothStepPath({ ...props, ...BETWEEN_ROWS })
+    : getBezierPath(props);
   const branch = data?.branch;
   const isLong = Math.hypot(targetX - sourceX, targetY - sourceY) > LONG;
   const label = edgeLabel({ branch: isLong ? branch : undefined }, data?.items);
@@ -21,7 +26,7 @@ export const CanvasEdge = memo(function CanvasEdge(props: EdgeProps<Shown>) {
   function insert(event: MouseEvent) {
     event.stopPropagation();
     const screen = { x: event.clientX, y: event.clientY };
-    useUi.getState().set({ quick: { screen, where: { on: edgeOf(source, target, branch) } } });
+    useUi.getState().set({ quick: { screen, where: { on: data?.edge ?? edgeOf(source, target, branch) } } });
   }
 
   return (
@@ -32,10 +37,8 @@ export const CanvasEdge = memo(function CanvasEdge(props: EdgeProps<Shown>) {
           {label}
         </text>
       )}
-      {!readOnly && (
+      {!readOnly && data?.isFolded !== true && (
         // biome-ignore lint/a11y/useSemanticElements: SVG has no button element; the panel of a node has one
-        // biome-ignore lint/a11y/useKeyWithClickEvents: the panel of a node inserts by keyboard
-        // biome-ignore lint/a11y/useFocusableInteractive: the same
         <g
           role="button"
           aria-label={`Insert a node between ${data?.between}`}

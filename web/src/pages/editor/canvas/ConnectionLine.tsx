@@ -1,11 +1,11 @@
 import { type ConnectionLineComponentProps, getBezierPath } from "@xyflow/react";
 import { useEditorStore } from "../context";
+import type { AnyNode } from "./annotationNodes";
 import classes from "./canvas.module.css";
 import { refusalOfConnection } from "./connecting";
-import type { CanvasNode } from "./nodes";
 
 /** The line while the user draws it, with the reason if it cannot end there. */
-export function ConnectionLine(props: ConnectionLineComponentProps<CanvasNode>) {
+export function ConnectionLine(props: ConnectionLineComponentProps<AnyNode>) {
   const { fromX, fromY, toX, toY, fromPosition, toPosition, fromNode, fromHandle, toNode, toHandle } = props;
   const state = useEditorStore().getState();
   const [path] = getBezierPath({

@@ -1,13 +1,15 @@
 /** The definition in React Flow's format. Unchanged parts stay the same objects, so that they do not re-render. */
 import { type Edge, type Node, Position } from "@xyflow/react";
 import type { Catalogue, NodeType } from "@/api/catalogue";
+import type { ShownEdge } from "@/definition/folding";
 import { NODE } from "@/definition/layout";
-import type { Definition, FlowNode, Position as Place } from "@/definition/types";
+import type { Definition, FlowEdge, FlowNode, Position as Place } from "@/definition/types";
 import { nameOf } from "@/graph/nameOf";
 import { type Counts, edgeLabel } from "@/runs/edgeLabel";
 import { heightOf, placesOf, usedWays, type Way, waysOf } from "../branches";
 import { edgeKey } from "../changes";
 import { type Check, inWords, type Problem } from "../problems";
+import type { Moving } from "./annotationNodes";
 
 export interface NodeData extends Record<string, unknown> {
   node: FlowNode;
@@ -20,9 +22,18 @@ export interface NodeData extends Record<string, unknown> {
 
 export type CanvasNode = Node<NodeData, "flow">;
 /** `items` is the number of items that went over it in the run on the canvas, if it passed on a list. */
-export type CanvasEdge = Edge<{ branch: Way; between: string; items: number | undefined }, "flow">;
+export type CanvasEdge = Edge<EdgeData, "flow">;
 
-const HANDLE = 12;
+export interface EdgeData extends Record<string, unknown> {
+  edge: FlowEdge;
+  branch: Way;
+  between: string;
+  items: number | undefined;
+  /** True if an end is the card of a folded group, where it cannot be changed. */
+  isFolded: boolean;
+}
+
+export const HANDLE = 12;
 export const INTO = "into";
 
 /** Return the handle id of an output; React Flow treats an empty id as none. */
@@ -52,17 +63,18 @@ function handlesOf(ways: readonly Way[], isTrigger: boolean): CanvasNode["handle
   return [{ id: INTO, type: "target", position: Position.Left, x: -HANDLE / 2, y, ...size }, ...sources];
 }
 
-function isSameList<T>(one: readonly T[], other: readonly T[]): boolean {
+export function isSameList<T>(one: readonly T[], other: readonly T[]): boolean {
   return one.length === other.length && one.every((item, at) => item === other[at]);
 }
 
 export interface View {
   definition: Definition;
+  /** The nodes that are shown: those outside of folded groups. */
+  shown: readonly FlowNode[];
   catalogue: Catalogue | undefined;
   check: Check | null;
   selected: readonly string[];
-  /** Positions of nodes during a drag. */
-  moving: ReadonlyMap<string, Place> | null;
+  moving: Moving;
 }
 
 const NO_PROBLEMS: readonly Problem[] = [];
@@ -72,6 +84,7 @@ function labelOf(node: FlowNode, type: NodeType | undefined, problems: readonly 
   // As on the card: the name, and below it the type, or the id if the name is the type's.
   const below = node.name ? type?.name : node.id;
   const parts = [nameOf(node, type), type === undefined ? `unknown type ${node.type}` : (below ?? "")];
+  if (node.foreach !== undefined) parts.push("loops over items");
   if (node.disabled) parts.push("disabled");
   if (problems.length > 0) parts.push(`problem: ${problems.map(inWords).join("; ")}`);
   return parts.join(", ");
@@ -79,20 +92,40 @@ function labelOf(node: FlowNode, type: NodeType | undefined, problems: readonly 
 
 /** Return a function from editor state to React Flow nodes that reuses the previous objects where nothing changed. */
 export function nodeMaker(): (view: View) => CanvasNode[] {
+  const makeData = dataMaker();
   let before = new Map<string, CanvasNode>();
   let list: CanvasNode[] = [];
   return (view) => {
     const chosen = new Set(view.selected);
-    const used = usedWays(view.definition.edges);
     const made = new Map<string, CanvasNode>();
-    for (const node of view.definition.nodes) {
-      const data = dataOf(node, view, used.get(node.id) ?? [], before.get(node.id)?.data);
-      const position = view.moving?.get(node.id) ?? node.position ?? CENTER;
-      made.set(node.id, shown(data, position, chosen.has(node.id), before.get(node.id)));
+    for (const data of makeData(view)) {
+      const { id, position } = data.node;
+      const place = view.moving?.get(id) ?? position ?? CENTER;
+      made.set(id, shown(data, place, chosen.has(id), before.get(id)));
     }
     before = made;
     const next = [...made.values()];
     if (!isSameList(next, list)) list = next;
+    return list;
+  };
+}
+
+/** Return a function that makes the data of all nodes. During a drag, when only positions change, it does nothing. */
+function dataMaker(): (view: View) => readonly NodeData[] {
+  let latest: Omit<View, "selected" | "moving"> | undefined;
+  let list: NodeData[] = [];
+  let before = new Map<string, NodeData>();
+  return (view) => {
+    const isSame =
+      latest?.definition === view.definition &&
+      latest.shown === view.shown &&
+      latest.catalogue === view.catalogue &&
+      latest.check === view.check;
+    if (isSame) return list;
+    latest = view;
+    const used = usedWays(view.definition.edges);
+    list = view.shown.map((node) => dataOf(node, view, used.get(node.id) ?? [], before.get(node.id)));
+    before = new Map(list.map((data) => [data.node.id, data]));
     return list;
   };
 }
@@ -113,7 +146,7 @@ function dataOf(node: FlowNode, view: View, used: readonly Way[], old: NodeData 
 }
 
 // Tab stops only once, at the canvas; arrow keys move between nodes.
-const NO_STOP = { tabIndex: -1 };
+export const NO_STOP = { tabIndex: -1 };
 
 function shown(data: NodeData, position: Place, selected: boolean, old: CanvasNode | undefined): CanvasNode {
   const isThere = old?.position.x === position.x && old.position.y === position.y;
@@ -135,7 +168,7 @@ function shown(data: NodeData, position: Place, selected: boolean, old: CanvasNo
 
 /** Return React Flow edges, reusing the previous objects where nothing changed. */
 export function edgeMaker(): (
-  definition: Definition,
+  shown: readonly ShownEdge[],
   selected: readonly string[],
   live: ReadonlySet<string>,
   called: (id: string) => string,
@@ -143,10 +176,11 @@ export function edgeMaker(): (
 ) => CanvasEdge[] {
   let before = new Map<string, CanvasEdge>();
   let list: CanvasEdge[] = [];
-  return (definition, selected, live, called, counts) => {
+  return (edges, selected, live, called, counts) => {
     const chosen = new Set(selected);
     const made = new Map<string, CanvasEdge>();
-    for (const edge of definition.edges) {
+    for (const shownEdge of edges) {
+      const { edge } = shownEdge;
       const id = edgeKey(edge);
       const old = before.get(id);
       const className = live.has(id) ? "live" : undefined;
@@ -154,12 +188,15 @@ export function edgeMaker(): (
       const items = live.has(id) ? counts?.get(edge.from) : undefined;
       const isOld =
         old !== undefined &&
+        old.source === shownEdge.source &&
+        old.target === shownEdge.target &&
         old.selected === chosen.has(id) &&
         old.className === className &&
         old.data?.between === between &&
         old.data.items === items;
-      const data = { branch: edge.branch, between, items };
-      made.set(id, isOld ? old : edgeOf(edge, id, chosen.has(id), className, data));
+      const isFolded = shownEdge.source !== edge.from || shownEdge.target !== edge.to;
+      const data = { edge, branch: edge.branch, between, items, isFolded };
+      made.set(id, isOld ? old : edgeOf(shownEdge, id, chosen.has(id), className, data));
     }
     before = made;
     const next = [...made.values()];
@@ -169,23 +206,23 @@ export function edgeMaker(): (
 }
 
 function edgeOf(
-  edge: Definition["edges"][number],
+  { edge, source, target }: ShownEdge,
   id: string,
   selected: boolean,
   className: string | undefined,
-  data: NonNullable<CanvasEdge["data"]>,
+  data: EdgeData,
 ): CanvasEdge {
   const label = edgeLabel(edge, data.items);
   return {
     id,
     type: "flow",
-    source: edge.from,
-    target: edge.to,
-    sourceHandle: handleOf(edge.branch),
+    source,
+    target,
+    sourceHandle: handleOf(source === edge.from ? edge.branch : undefined),
     targetHandle: INTO,
     selected,
     className,
-    reconnectable: selected,
+    reconnectable: selected && !data.isFolded,
     data,
     ariaLabel: `Between ${data.between}${label === undefined ? "" : `, ${label}`}`,
   };

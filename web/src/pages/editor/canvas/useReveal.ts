@@ -1,7 +1,7 @@
 import { useReactFlow, useStoreApi } from "@xyflow/react";
 import { useEffect } from "react";
-import { NODE } from "@/definition/layout";
-import { nodeOf } from "../changes";
+import { placeOf } from "@/definition/annotations";
+import { isFoldedIn } from "../annotationActions";
 import { useEditor, useEditorStore } from "../context";
 import { nudged, type Size } from "./refit";
 
@@ -30,18 +30,19 @@ export function useReveal(): void {
 
   useEffect(() => {
     const [id] = reveal?.ids ?? [];
-    const node = id === undefined ? undefined : nodeOf(store.getState().definition, id);
-    if (reveal === null || id === undefined || node?.position === undefined) return;
+    const state = store.getState();
+    const box =
+      id === undefined ? undefined : placeOf(state.definition, id, (group) => isFoldedIn(state, group));
+    if (reveal === null || id === undefined || box === undefined) return;
     const { x, y, zoom } = flow.getViewport();
     const { width, height } = canvas.getState();
     // Move a partly visible node no further than necessary: large moves are hard to follow.
-    const center = { x: node.position.x + NODE.width / 2, y: node.position.y + NODE.height / 2 };
+    const center = { x: box.x + box.width / 2, y: box.y + box.height / 2 };
     const [left, top] = [center.x * zoom + x, center.y * zoom + y];
     const isInView = !reveal.center && left >= 0 && top >= 0 && left <= width && top <= height;
     const duration = reveal.focus ? 0 : 200;
     if (isInView) {
-      const size = { width: NODE.width, height: NODE.height };
-      const view = nudged({ ...node.position, ...size }, { x, y, zoom }, { width, height }, coveredByMap());
+      const view = nudged(box, { x, y, zoom }, { width, height }, coveredByMap());
       if (view !== undefined) void flow.setViewport(view, { duration });
     } else {
       void flow.setCenter(center.x, center.y, {

@@ -15,7 +15,7 @@ import {
 } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import { IconCopyPlus, IconPencil, IconTrash } from "@tabler/icons-react";
-import { type ReactNode, useEffect, useMemo, useState } from "react";
+import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import type { NodeType } from "@/api/catalogue";
 import type { FlowNode, Json } from "@/definition/types";
 import { Words } from "@/forms/fields/FieldFrame";
@@ -33,6 +33,7 @@ import { useFormRun } from "../run/useFormRun";
 import { type NodeData, useNodeData } from "../run/useNodeData";
 import { SETTINGS } from "../store";
 import { LARGE, useUi } from "../ui";
+import { canvasPlace } from "../useKeptFocus";
 import { JsonField } from "./JsonField";
 import { Neighbours } from "./Neighbours";
 import { NodeDocs } from "./NodeDocs";
@@ -102,25 +103,55 @@ function NodeId({ id }: { id: string }) {
   );
 }
 
-function Title({ node, type, readOnly }: { node: FlowNode; type: NodeType | undefined; readOnly: boolean }) {
+interface NameProps {
+  node: FlowNode;
+  type: NodeType | undefined;
+  readOnly: boolean;
+}
+
+/** The node's name. The id follows it once the field is left. */
+function NodeName({ node, type, readOnly }: NameProps) {
+  const store = useEditorStore();
+  // The name before the first change, until the field is left.
+  const changed = useRef<{ id: string; before: string | undefined } | null>(null);
+  function follow() {
+    const { current } = changed;
+    changed.current = null;
+    if (current !== null) store.getState().followName(current.id, current.before);
+  }
+  return (
+    <TextInput
+      variant="unstyled"
+      aria-label="Node name"
+      data-name
+      placeholder={type?.name ?? node.id}
+      classNames={{ input: classes.title }}
+      value={node.name ?? ""}
+      maxLength={200}
+      readOnly={readOnly}
+      onChange={(event) => {
+        if (changed.current !== null && changed.current.id !== node.id) follow();
+        changed.current ??= { id: node.id, before: node.name };
+        store.getState().patchNode(node.id, { name: event.currentTarget.value || undefined });
+      }}
+      onBlur={follow}
+      onKeyDown={(event) => {
+        if (event.key !== "Enter") return;
+        event.preventDefault();
+        canvasPlace()?.focus({ preventScroll: true });
+      }}
+    />
+  );
+}
+
+function Title({ node, type, readOnly }: NameProps) {
   const store = useEditorStore();
   return (
     <Stack gap={6} p="md" pb="xs">
       <Group gap="xs" wrap="nowrap">
         <NodeIcon type={type} size={36} />
         <Box flex={1} miw={0}>
-          <TextInput
-            variant="unstyled"
-            aria-label="Node name"
-            placeholder={type?.name ?? node.id}
-            classNames={{ input: classes.title }}
-            value={node.name ?? ""}
-            maxLength={200}
-            readOnly={readOnly}
-            onChange={(event) =>
-              store.getState().patchNode(node.id, { name: event.currentTarget.value || undefined })
-            }
-          />
+          <NodeName node={node} type={type} readOnly={readOnly} />
         </Box>
         {!readOnly && (
           <Group gap={2} wrap="nowrap">

@@ -6,10 +6,12 @@ import {
   IconLayoutSidebarRightExpand,
 } from "@tabler/icons-react";
 import { Suspense, useEffect } from "react";
+import { groupOf, nodesAmong, noteOf } from "@/definition/annotations";
 import { lazily } from "@/ui/lazily";
 import { LoadingRows } from "@/ui/states";
 import { useEditor, useEditorStore, useSelectedNode } from "../context";
 import { otherWidth, useUi, WIDE } from "../ui";
+import { GroupPanel, NotePanel } from "./AnnotationPanels";
 import { FlowPanel } from "./FlowPanel";
 import classes from "./panel.module.css";
 import { Resizer } from "./Resizer";
@@ -21,7 +23,16 @@ function ManyPanel() {
   const selected = useEditor((state) => state.selected);
   const edges = useEditor((state) => state.selectedEdges);
   const readOnly = useEditor((state) => state.readOnly);
-  const words = selected.length > 0 ? `${selected.length} nodes selected` : "Edge selected";
+  const hasNodes = useEditor((state) => nodesAmong(state.definition, state.selected).length > 1);
+  const areDisabled = useEditor((state) => {
+    const ids = new Set(nodesAmong(state.definition, state.selected));
+    return state.definition.nodes.every((node) => !ids.has(node.id) || node.disabled === true);
+  });
+  const isAll = useEditor(
+    (state) => nodesAmong(state.definition, state.selected).length === state.selected.length,
+  );
+  const words =
+    selected.length > 0 ? `${selected.length} ${isAll ? "nodes" : "elements"} selected` : "Edge selected";
   return (
     <Stack p="md">
       <Text fw={600}>{words}</Text>
@@ -31,6 +42,16 @@ function ManyPanel() {
             <Button variant="default" size="xs" onClick={() => store.getState().duplicate(selected)}>
               Duplicate
             </Button>
+          )}
+          {hasNodes && (
+            <>
+              <Button variant="default" size="xs" onClick={() => store.getState().group(selected)}>
+                Group
+              </Button>
+              <Button variant="default" size="xs" onClick={() => store.getState().toggleDisabled(selected)}>
+                {areDisabled ? "Enable" : "Disable"}
+              </Button>
+            </>
           )}
           <Button variant="default" size="xs" onClick={() => store.getState().removeSelected()}>
             {selected.length > 0
@@ -48,9 +69,17 @@ function ManyPanel() {
   );
 }
 
+/** Return the element if exactly one is selected. */
+function onlyOne<T>(selected: readonly string[], find: (key: string) => T | undefined): T | undefined {
+  const [key] = selected;
+  return selected.length === 1 && key !== undefined ? find(key) : undefined;
+}
+
 function Content() {
   const node = useSelectedNode();
   const some = useEditor((state) => state.selected.length + state.selectedEdges.length);
+  const note = useEditor((state) => onlyOne(state.selected, (key) => noteOf(state.definition, key)));
+  const group = useEditor((state) => onlyOne(state.selected, (key) => groupOf(state.definition, key)));
   if (node !== undefined) {
     return (
       <Suspense fallback={<LoadingRows />}>
@@ -58,6 +87,8 @@ function Content() {
       </Suspense>
     );
   }
+  if (note !== undefined) return <NotePanel key={note.id} note={note} />;
+  if (group !== undefined) return <GroupPanel key={group.id} group={group} />;
   return some > 0 ? <ManyPanel /> : <FlowPanel />;
 }
 
@@ -87,7 +118,11 @@ export function SidePanel() {
   const open = useUi((ui) => ui.panel);
   const width = useUi((ui) => ui.panelWidth);
   const keep = useUi((ui) => ui.keep);
-  const title = useEditor((state) => (state.selected.length === 1 ? "Node" : "Flow"));
+  const title = useEditor(({ selected, definition }) => {
+    if (onlyOne(selected, (key) => noteOf(definition, key)) !== undefined) return "Note";
+    if (onlyOne(selected, (key) => groupOf(definition, key)) !== undefined) return "Group";
+    return selected.length === 1 ? "Node" : "Flow";
+  });
   if (!open) {
     return (
       <Box p={8} bg="var(--card)" style={{ borderLeft: "1px solid var(--line)" }}>

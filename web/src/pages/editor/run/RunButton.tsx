@@ -13,12 +13,14 @@ import { useListen } from "./Listening";
 import { shownOf, useRunStore } from "./runStore";
 import { useAddress } from "./useAddress";
 import { useEditorRun, useRunOnCanvas } from "./useEditorRun";
+import { usePinOutput } from "./usePinOutput";
 
 /** The button "Run" with a menu of other ways to run; while a run is active, "Cancel run". Ctrl+Enter does the same. */
 export function RunButton() {
   const editorRun = useEditorRun();
   useAddress();
   useRunOnCanvas(editorRun);
+  usePinOutput(editorRun);
   const store = useEditorStore();
   const flowId = useEditor((state) => state.flow.id);
   const archived = useEditor((state) => state.flow.status === "archived");

@@ -10,7 +10,8 @@ import { lastCalled } from "@/runs/input/calls";
 import { inputFaults } from "@/runs/input/InputDialog";
 import { lastInput, lastValue } from "@/runs/input/lastInput";
 import { hasEnded } from "@/runs/moving";
-import { failedNode, liveEdges, marksOf, type NodeState } from "@/runs/states";
+import { failedNode, liveEdges, marksOf, type NodeState, withItems } from "@/runs/states";
+import { useCounts } from "@/runs/useCounts";
 import { type Run, useRun, useRunSteps } from "@/runs/useRun";
 import { useRunActions } from "@/runs/useRunActions";
 import { fetchWhole } from "@/runs/values";
@@ -209,7 +210,8 @@ async function lastEnded(flowId: string): Promise<string | undefined> {
   return data?.items.find((run) => run.finished_at !== null)?.id;
 }
 
-async function outputOf(run: string, state: NodeState): Promise<Json> {
+/** Return the whole output of a node in a run. */
+export async function outputOf(run: string, state: NodeState): Promise<Json> {
   const { data } = await server.GET("/api/runs/{run}/steps/{number}", {
     params: { path: { run, number: state.step } },
   });
@@ -226,6 +228,7 @@ export function useRunOnCanvas({ run, states, starting, failed }: EditorRun): vo
   const jumped = useRunStore((known) => shownOf(known, flowId).jumped);
   const set = useRunStore((known) => known.set);
 
+  const counts = useCounts(run);
   const marks = useMemo(() => {
     if (starting) return NO_MARKS;
     const made = marksOf(states);
@@ -233,8 +236,8 @@ export function useRunOnCanvas({ run, states, starting, failed }: EditorRun): vo
       const told = firstLine(failed.error ?? run?.error_text ?? "");
       made.set(failed.nodeId, { ...made.get(failed.nodeId), detail: told || "failed" });
     }
-    return made;
-  }, [states, failed, starting, run?.error_text]);
+    return withItems(made, definition, counts);
+  }, [states, failed, starting, run?.error_text, definition, counts]);
   const live = useMemo(() => {
     const isLive = liveEdges(definition, states);
     return new Set(starting ? [] : definition.edges.filter(isLive).map(edgeKey));
