@@ -40,7 +40,7 @@ class WebhookListener(Base):
             "until": now + seconds * 1000, "options": options,
         }  # fmt: skip
         with write():
-            lock_names("webhook_listeners", (flow.id,))
+            lock_names("listener", (flow.id,))
             present = cls.find(flow.id)
             if present is not None and present.user_id != user_id and present.is_open:
                 raise Conflict("Another member is listening for a test call of this flow; try again in two minutes")
