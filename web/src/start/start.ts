@@ -32,8 +32,8 @@ export function start(chunks: Chunks): void {
     // The browser keeps nothing for this site.
   }
   const path = window.location.pathname;
-  const [, area, id] = path.split("/");
-  const place = user === null ? "login" : id ? `/${area}/*` : path;
+  const [, area, id, more] = path.split("/");
+  const place = user === null ? "login" : id && !more ? `/${area}/*` : path;
   const data: Record<string, string[]> = {
     "/": [
       "/api/flows?limit=1&brief=true",
@@ -43,7 +43,8 @@ export function start(chunks: Chunks): void {
       "/api/runs?waiting=true&brief=true&limit=5",
       "/api/flows?failing=true&brief=true&status=active&limit=5&sort=last_run",
     ],
-    "/flows/*": [`/api/workflows/${id}`, `/api/workflows/${id}/draft`, "/api/nodes"],
+    // Only what every role may read: the draft is for editors.
+    "/flows/*": [`/api/workflows/${id}`, "/api/nodes"],
     "/runs/*": [`/api/runs/${id}`, `/api/runs/${id}/definition`, "/api/nodes"],
   };
   const always = ["/api/runs?waiting=true&limit=50", "/api/ready"];

@@ -61,6 +61,8 @@ it("asks for the data of the opened page, and for files that only this page need
     expect.arrayContaining(["/api/auth/session", "/api/workflows/wf_1", "/api/nodes"]),
   );
   expect(addresses).not.toContain("/api/metrics?days=7");
+  // Viewers may not read drafts.
+  expect(addresses).not.toContain("/api/workflows/wf_1/draft");
   expect(
     [...document.head.querySelectorAll("link")].map((link) => `${link.rel} ${link.getAttribute("href")}`),
   ).toEqual(["modulepreload /a.js", "preload /b.css"]);
