@@ -39,6 +39,7 @@ import { Neighbours } from "./Neighbours";
 import { NodeDocs } from "./NodeDocs";
 import { NodeOptions } from "./NodeOptions";
 import classes from "./panel.module.css";
+import { UnsentHint } from "./UnsentHint";
 
 /** Guides by node type, for types that need more than descriptions of settings. */
 const GUIDES: Record<string, string> = {
@@ -395,6 +396,7 @@ export function NodePanel({ node }: { node: FlowNode }) {
     <div className={large ? classes.large : undefined}>
       <Title node={node} type={type} readOnly={readOnly} />
       <RunNodeButton node={node} />
+      <UnsentHint node={node} />
       {others.length > 0 && (
         <Alert color="yellow" variant="light" mx="md" mb="xs" p="xs">
           <List size="sm" spacing={2}>
