@@ -1,14 +1,4 @@
-import {
-  Button,
-  ColorSwatch,
-  Group,
-  Input,
-  NumberInput,
-  Stack,
-  Text,
-  Textarea,
-  TextInput,
-} from "@mantine/core";
+import { Button, Group, Input, NumberInput, Stack, Text, Textarea, TextInput } from "@mantine/core";
 import { IconCheck } from "@tabler/icons-react";
 import { boxOfNote, groupKey, noteKey } from "@/definition/annotations";
 import { COLORS, type Color, type FlowGroup, type FlowNote } from "@/definition/types";
@@ -16,6 +6,7 @@ import { MAX_NOTE } from "../annotating";
 import { isFoldedIn } from "../annotationActions";
 import { useEditor, useEditorStore } from "../context";
 import { canvasPlace } from "../useKeptFocus";
+import classes from "./panel.module.css";
 
 const COLOR_NAMES: Record<Color, string> = {
   yellow: "Yellow",
@@ -37,23 +28,21 @@ function Colors({ value, readOnly, onChange }: ColorsProps) {
     <Input.Wrapper label="Color" labelElement="div">
       <Group gap={6} role="radiogroup" aria-label="Color">
         {COLORS.map((color) => (
-          <ColorSwatch
+          // biome-ignore lint/a11y/useSemanticElements: an input could not show its color
+          <button
             key={color}
-            component="button"
             type="button"
             role="radio"
             aria-checked={color === value}
             aria-label={COLOR_NAMES[color]}
             title={COLOR_NAMES[color]}
             disabled={readOnly}
-            color={`var(--mantine-color-${color}-5)`}
-            size={28}
-            c="black"
-            style={{ cursor: "pointer" }}
+            className={classes.swatch}
+            style={{ background: `var(--mantine-color-${color}-5)` }}
             onClick={() => onChange(color)}
           >
             {color === value && <IconCheck size={16} aria-hidden />}
-          </ColorSwatch>
+          </button>
         ))}
       </Group>
     </Input.Wrapper>
