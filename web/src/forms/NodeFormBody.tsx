@@ -9,7 +9,7 @@ import { type NodeContext, useExpressions } from "./expression/useScope";
 import { FieldFrame } from "./fields/FieldFrame";
 import { JsonEditor } from "./fields/JsonEditor";
 import { SchemaForm } from "./SchemaForm";
-import { type Problem, sortProblems } from "./schema/problems";
+import { belowField, type Problem, sortProblems } from "./schema/problems";
 import type { FieldSchema } from "./schema/types";
 import { isRecord } from "./schema/values";
 import { FoldingProvider } from "./templates";
@@ -69,8 +69,12 @@ function Body({ type, value, onChange, context, problems = [], readOnly = false,
   const folding = useMemo(() => ({ usual: usualOf(type), remembered: type.type }), [type]);
   const state = useMemo(() => ({ readOnly, expressions, run: run ?? null }), [readOnly, expressions, run]);
   const { errors, others } = useMemo(
-    () => sortProblems(problems, (key) => known.has(key)),
-    [problems, known],
+    () =>
+      sortProblems(
+        problems.map((problem) => belowField(schema, problem)),
+        (key) => known.has(key),
+      ),
+    [problems, known, schema],
   );
 
   const entries = Object.entries(value);

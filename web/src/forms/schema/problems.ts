@@ -1,5 +1,6 @@
 /** Assign the server's problems with a definition to the fields of one node. */
 import type { ErrorSchema } from "@rjsf/utils";
+import type { FieldSchema } from "./types";
 
 export interface Problem {
   /** The path: `nodes[1].config.headers.X-Key`, or from the config on: `config.url`, `url`. */
@@ -20,6 +21,31 @@ export function withinConfig(path: string): string[] | undefined {
   const parts = tokens(path);
   if (parts[0] === "nodes") return parts[2] === "config" ? parts.slice(3) : undefined;
   return parts[0] === "config" ? parts.slice(1) : parts;
+}
+
+/** Return the titles on the way to a setting: "Pagination › Size"; undefined if the schema does not have it. */
+export function titleOf(schema: FieldSchema | undefined, path: readonly string[]): string | undefined {
+  const [first, ...rest] = path;
+  const setting = first === undefined ? undefined : schema?.properties?.[first];
+  if (first === undefined || setting === undefined) return undefined;
+  const title = setting.title ?? first;
+  if (rest.length === 0) return title;
+  return `${title} › ${titleOf(setting, rest) ?? rest.join(".")}`;
+}
+
+const REQUIRED = /^is required\b/;
+
+/** Return a problem with the title of its setting: "Path is required", "Timeout: must be at most 60". */
+export function withTitle(title: string, message: string): string {
+  return REQUIRED.test(message) ? `${title} ${message}` : `${title}: ${message}`;
+}
+
+/** Return the problem as its field shows it, below its label: "Path is required", "must be at most 60". */
+export function belowField(schema: FieldSchema, { path, message }: Problem): Problem {
+  const title = titleOf(schema, withinConfig(path) ?? []);
+  return title !== undefined && REQUIRED.test(message)
+    ? { path, message: withTitle(title, message) }
+    : { path, message };
 }
 
 /** A problem with its path in the form. */

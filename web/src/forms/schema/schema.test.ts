@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { faultsOf, validator } from "../validator";
 import { formSchema } from "./formSchema";
 import { kindOf } from "./leaf";
-import { messagesOf, sortProblems, tokens, withinConfig } from "./problems";
+import { belowField, messagesOf, sortProblems, tokens, withinConfig } from "./problems";
 import { asExpression, asPlain, withoutHoles } from "./values";
 import { choiceLabel, glance } from "./words";
 
@@ -146,6 +146,17 @@ describe("problems", () => {
     expect(errors).toEqual({ url: { __errors: ["is required"] }, headers: { X: { __errors: ["is bad"] } } });
     expect(others.map((one) => one.message)).toEqual(["is unknown", "is alone"]);
     expect(messagesOf(errors)).toEqual(["url: is required", "headers.X: is bad"]);
+  });
+
+  it("name a required setting by its title, also a nested one", () => {
+    const pages = { title: "Pagination", properties: { size: { title: "Size" } } };
+    const schema = { properties: { url: { title: "URL" }, pages } };
+    const below = (path: string, message: string) => belowField(schema, { path, message }).message;
+    expect(below("nodes[1].config.url", "is required")).toBe("URL is required");
+    expect(below("config.pages.size", "is required")).toBe("Pagination › Size is required");
+    expect(below("config.pages.other", "is required")).toBe("Pagination › other is required");
+    expect(below("config.url", "must be a URL")).toBe("must be a URL");
+    expect(below("config.odd", "is required")).toBe("is required");
   });
 });
 

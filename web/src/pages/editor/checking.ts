@@ -16,7 +16,7 @@ async function ask(store: EditorStore, definition: Definition, signal: AbortSign
     signal,
   });
   if (data === undefined || signal.aborted || store.getState().definition !== definition) return;
-  store.getState().setCheck(checkOf(definition, data.issues, data.nodes));
+  store.getState().setCheck(checkOf(definition, data.issues, data.nodes, store.getState().catalogue));
 }
 
 /** Keep the store's `check` up to date with its definition. */

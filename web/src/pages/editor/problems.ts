@@ -1,6 +1,10 @@
 /** Problems found by POST /api/workflows/validate, assigned to their nodes. */
+
+import type { Catalogue } from "@/api/catalogue";
 import type { Detail } from "@/api/client";
 import type { Definition } from "@/definition/types";
+import { titleOf, tokens, withTitle } from "@/forms/schema/problems";
+import type { FieldSchema } from "@/forms/schema/types";
 
 export interface Problem {
   level: "error" | "warning";
@@ -10,6 +14,8 @@ export interface Problem {
   nodeId: string | null;
   /** The part of the node: `config.url`, `retry.attempts`; null for the whole node. */
   field: string | null;
+  /** The title of the setting, if the catalog has it. */
+  title?: string;
 }
 
 /** A response of the validator; `of` is the validated definition. */
@@ -24,16 +30,33 @@ export interface Check {
 const IN_NODE = /^nodes\[(\d+)\](?:\.(.*))?$/;
 const ON_EDGE = /^edges \((\S+) -> /;
 
-function problemOf(detail: Detail, definition: Definition): Problem {
+/** Return the title of a part of a node: `config.url` is "URL". */
+function titleIn(
+  definition: Definition,
+  catalogue: Catalogue | undefined,
+  id: string | null,
+  field: string | null,
+): string | undefined {
+  const type = definition.nodes.find((node) => node.id === id)?.type;
+  const schema = type === undefined ? undefined : catalogue?.find(type)?.config_schema;
+  const [first, ...path] = tokens(field ?? "");
+  return first === "config" ? titleOf(schema as FieldSchema | undefined, path) : undefined;
+}
+
+function problemOf(detail: Detail, definition: Definition, catalogue: Catalogue | undefined): Problem {
   const inNode = IN_NODE.exec(detail.path);
   const id =
     detail.node_id ?? definition.nodes[Number(inNode?.[1] ?? -1)]?.id ?? ON_EDGE.exec(detail.path)?.[1];
+  const nodeId = id ?? null;
+  const field = inNode?.[2] ?? null;
+  const title = titleIn(definition, catalogue, nodeId, field);
   return {
     level: detail.level === "warning" ? "warning" : "error",
     message: detail.message,
     path: detail.path,
-    nodeId: id ?? null,
-    field: inNode?.[2] ?? null,
+    nodeId,
+    field,
+    ...(title === undefined ? {} : { title }),
   };
 }
 
@@ -41,8 +64,9 @@ export function checkOf(
   of: Definition,
   details: readonly Detail[],
   nodes: Readonly<Record<string, { branches: readonly string[]; unnamed: boolean }>>,
+  catalogue?: Catalogue,
 ): Check {
-  const problems = details.map((detail) => problemOf(detail, of));
+  const problems = details.map((detail) => problemOf(detail, of, catalogue));
   const byNode = new Map<string, Problem[]>();
   for (const problem of problems) {
     if (problem.nodeId === null) continue;
@@ -56,8 +80,9 @@ export function checkOf(
   return { of, problems, byNode, ways: new Map(ways) };
 }
 
-/** Return the problem in one line: "config.url: is required". */
+/** Return the problem in one line: "URL is required". */
 export function inWords(problem: Problem): string {
+  if (problem.title !== undefined) return withTitle(problem.title, problem.message);
   const place = problem.field?.replace(/^config\./, "") ?? (problem.nodeId === null ? problem.path : "");
   return place === "" || place.startsWith("edges") ? problem.message : `${place}: ${problem.message}`;
 }

@@ -25,14 +25,15 @@ export function StatusSwitch() {
   const change = api.useMutation("put", "/api/workflows/{flow}");
 
   function refuse(message: string, details: readonly Detail[]) {
-    setRefusal({ message, problems: checkOf(store.getState().definition, details, {}).problems });
+    const { definition, catalogue } = store.getState();
+    setRefusal({ message, problems: checkOf(definition, details, {}, catalogue).problems });
   }
 
   function warn(details: readonly Detail[]) {
-    const { definition } = store.getState();
-    const lines = checkOf(definition, details, {}).problems.map((problem) => {
+    const { definition, catalogue } = store.getState();
+    const lines = checkOf(definition, details, {}, catalogue).problems.map((problem) => {
       const of = problem.nodeId === null ? null : calledIn(store.getState(), problem.nodeId);
-      return of === null ? inWords(problem) : `${of}: ${problem.message}`;
+      return of === null ? inWords(problem) : `${of}: ${inWords(problem)}`;
     });
     notifications.show({
       color: "yellow",

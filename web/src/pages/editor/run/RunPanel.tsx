@@ -84,7 +84,9 @@ export function RunPanel() {
 /** Why the run was not started; problems link to their nodes. */
 function Refusal({ error }: { error: unknown }) {
   const definition = useEditor((state) => state.definition);
-  const problems = error instanceof ApiError ? checkOf(definition, error.details, {}).problems : [];
+  const catalogue = useEditor((state) => state.catalogue);
+  const problems =
+    error instanceof ApiError ? checkOf(definition, error.details, {}, catalogue).problems : [];
   if (!problems.some((problem) => problem.nodeId !== null)) return <Refused error={error} />;
   return (
     <Alert color="red" variant="light" title="The flow cannot run">

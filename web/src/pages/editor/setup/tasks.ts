@@ -4,7 +4,7 @@ import type { Credential } from "@/api/credentials";
 import type { Definition, FlowNode, Json } from "@/definition/types";
 import type { FieldSchema } from "@/forms/schema/types";
 import { nameOf } from "@/graph/nameOf";
-import type { Problem } from "../problems";
+import { inWords, type Problem } from "../problems";
 
 export type Task = { id: string; done: boolean } & (
   | { kind: "credential"; name: string; types: readonly string[]; purpose: string | undefined }
@@ -120,7 +120,8 @@ function problemTasks({ definition, catalogue, problems }: Setup): Task[] {
   const nodes = new Map(definition.nodes.map((node) => [node.id, node]));
   return problems
     .filter((problem) => problem.level === "error")
-    .map(({ nodeId, field, message, path }) => {
+    .map((problem) => {
+      const { nodeId, field, message, path } = problem;
       const node = nodeId === null ? undefined : nodes.get(nodeId);
       const name = node === undefined ? "Flow" : nameOf(node, catalogue.find(node.type));
       return {
@@ -129,7 +130,7 @@ function problemTasks({ definition, catalogue, problems }: Setup): Task[] {
         nodeId,
         node: name,
         field,
-        message,
+        message: inWords(problem),
         done: false,
       };
     });
