@@ -1,7 +1,8 @@
 // @vitest-environment jsdom
+import { EditorView } from "@codemirror/view";
 import { MantineProvider } from "@mantine/core";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, render, screen, waitFor, within } from "@testing-library/react";
+import { act, cleanup, render, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { useState } from "react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -204,6 +205,20 @@ describe("the form of a node", () => {
     show(TYPES.shaped, { shape: { type: "array", items: {} } });
     expect(screen.getByText(/Too complex for the list of fields/)).toBeTruthy();
     expect(screen.queryByRole("button", { name: "Show as JSON" })).toBeNull();
+  });
+
+  it("edits JSON in full screen", async () => {
+    const { changes, user } = show(TYPES.shaped, { shape: { type: "array" } });
+    await user.click(await screen.findByRole("button", { name: "Full screen: Shape" }));
+    const full = await screen.findByLabelText("Shape, full screen", {}, { timeout: 15_000 });
+    const view = EditorView.findFromDOM(full.closest(".cm-editor") ?? full);
+    const write = (insert: string) =>
+      act(() => view?.dispatch({ changes: { from: 0, to: view.state.doc.length, insert } }));
+    write('{"type": ');
+    expect((await screen.findAllByText(/Invalid JSON/)).length).toBeGreaterThan(0);
+    expect(changes).toEqual([]);
+    write('{"type": "boolean"}');
+    expect(changes.at(-1)).toEqual({ shape: { type: "boolean" } });
   });
 
   it("edits a table: a row has a name, is moved and is removed", async () => {

@@ -3,6 +3,7 @@ import { Text } from "@mantine/core";
 import { useRef, useState } from "react";
 import type { Json } from "@/definition/types";
 import { CodeEditor } from "@/ui/CodeEditor";
+import { FullScreen } from "../code/FullScreen";
 import { useForm } from "../context";
 
 interface JsonEditorProps {
@@ -13,6 +14,8 @@ interface JsonEditorProps {
   /** Return the problem of a value, if any. */
   accepts?: (value: Json) => string | undefined;
 }
+
+const NO_NAMES: readonly string[] = [];
 
 function written(value: Json | undefined): string {
   return value === undefined ? "" : JSON.stringify(value, null, 2);
@@ -68,6 +71,14 @@ export function JsonEditor({ id, label, value, onChange, accepts }: JsonEditorPr
           {fault}
         </Text>
       )}
+      <FullScreen
+        label={label}
+        value={shown}
+        onChange={change}
+        language="json"
+        names={NO_NAMES}
+        problems={fault === null ? [] : [fault]}
+      />
     </div>
   );
 }

@@ -1,22 +1,11 @@
 /** The inputs of the kinds of settings. */
-import {
-  Button,
-  Group,
-  MultiSelect,
-  NumberInput,
-  PasswordInput,
-  Select,
-  Switch,
-  TagsInput,
-  Textarea,
-} from "@mantine/core";
+import { MultiSelect, NumberInput, PasswordInput, Select, Switch, TagsInput, Textarea } from "@mantine/core";
 import type { ErrorSchema } from "@rjsf/utils";
-import { IconMaximize } from "@tabler/icons-react";
-import { type ReactElement, Suspense, useMemo, useState } from "react";
+import { type ReactElement, useMemo } from "react";
 import type { Json } from "@/definition/types";
 import { CodeEditor } from "@/ui/CodeEditor";
 import type { Language } from "@/ui/code/CodeMirror";
-import { lazily } from "@/ui/lazily";
+import { FullScreen } from "../code/FullScreen";
 import { useForm } from "../context";
 import { TemplateField } from "../expression/TemplateField";
 import type { Kind, Leaf } from "../schema/leaf";
@@ -105,11 +94,8 @@ function TextInputOf(props: InputProps) {
 
 const LANGUAGES = new Set(["json", "python", "sql", "markdown", "html"]);
 
-const CodeScreen = lazily(() => import("../code/CodeScreen"));
-
 function CodeInput({ leaf, value, onChange, placeholder, id, problems }: InputProps) {
   const { readOnly } = useForm();
-  const [isFull, setFull] = useState(false);
   const language = LANGUAGES.has(leaf.language ?? "") ? (leaf.language as Language) : "text";
   return (
     <div id={id}>
@@ -123,30 +109,14 @@ function CodeInput({ leaf, value, onChange, placeholder, id, problems }: InputPr
         minHeight={120}
         maxHeight="50vh"
       />
-      <Group justify="flex-end" mt={4}>
-        <Button
-          size="compact-xs"
-          variant="subtle"
-          leftSection={<IconMaximize size={14} aria-hidden />}
-          aria-label={`Full screen: ${leaf.label}`}
-          onClick={() => setFull(true)}
-        >
-          Full screen
-        </Button>
-      </Group>
-      {isFull && (
-        <Suspense fallback={null}>
-          <CodeScreen
-            label={leaf.label}
-            value={textOf(value)}
-            onChange={onChange}
-            language={language}
-            names={leaf.scope}
-            problems={problems}
-            onClose={() => setFull(false)}
-          />
-        </Suspense>
-      )}
+      <FullScreen
+        label={leaf.label}
+        value={textOf(value)}
+        onChange={onChange}
+        language={language}
+        names={leaf.scope}
+        problems={problems}
+      />
     </div>
   );
 }
