@@ -21,6 +21,7 @@ import {
 } from "./model";
 import { PathInput } from "./PathInput";
 import { read } from "./read";
+import { withChosenField, withField } from "./retype";
 import { valueIn } from "./suggest";
 import { convertValue, ValueInput } from "./ValueInput";
 import { write } from "./write";
@@ -226,19 +227,10 @@ function RuleEditor({ id, label, rule, onChange, onRemove, scope, autoFocus }: R
     const next = operatorOf(as, op);
     if (next === undefined) return;
     const value = convertValue(rule.value, next.takes, as);
-    onChange({ field: rule.field, op, as, ...(value === undefined ? {} : { value }) });
+    onChange({ field: rule.field, op, as, isChosen: true, ...(value === undefined ? {} : { value }) });
   }
 
-  /** A field of a known type gets the first operator of its type, unless the row's operator fits. */
-  function setField(field: string) {
-    const found = typeOfValue(valueIn(field, scope));
-    const fits = found === undefined || operatorOf(found, rule.op) !== undefined;
-    const op = fits ? rule.op : (newRule("", found).op as Op);
-    const as = found ?? rule.as;
-    const takes = as === undefined ? undefined : operatorOf(as, op)?.takes;
-    const value = takes === undefined || as === undefined ? rule.value : convertValue(rule.value, takes, as);
-    onChange({ field, op, ...(as === undefined ? {} : { as }), ...(value === undefined ? {} : { value }) });
-  }
+  const typeIn = (field: string) => typeOfValue(valueIn(field, scope));
 
   return (
     <div className={classes.rule}>
@@ -247,8 +239,8 @@ function RuleEditor({ id, label, rule, onChange, onRemove, scope, autoFocus }: R
           id={`${id}-field`}
           label={`${label}: field`}
           value={rule.field}
-          onChange={(field) => onChange({ ...rule, field })}
-          onChoose={setField}
+          onChange={(field) => onChange(withField(rule, field, typeIn(field)))}
+          onChoose={(field) => onChange(withChosenField(rule, field, typeIn(field)))}
           scope={scope}
           placeholder={scope.perItem ? "item.total" : "input.total"}
           autoFocus={autoFocus}

@@ -14,6 +14,8 @@ export interface Rule {
   value?: Value;
   /** The type under which the user chose the operator; not stored. */
   as?: Type;
+  /** True if the user chose the operator; not stored. */
+  isChosen?: boolean;
 }
 
 export interface Group {
