@@ -344,5 +344,5 @@ def test_an_invalid_flow_gives_the_reason_and_selects_the_node(editor, watch):
     watch.allow(400, "/run")
     watch.allow(422, "/run")
     editor.open(placed(chain(node("start", "manual"), node("fetch", "http"), "last"))).run()
-    expect(editor.run_panel).to_contain_text("url")
+    expect(editor.run_panel).to_contain_text("URL is required")
     editor.selected("fetch")
