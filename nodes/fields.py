@@ -25,6 +25,7 @@ LANGUAGES = ("python", "sql", "json", "markdown", "jinja", "html")
 # Options of `setting` that are stored in the field's metadata, with their keys there.
 METADATA = {
     "title": "title", "names": "x-names", "braces": "braces", "instead": "instead", "condition": "x-condition",
+    "rules": "x-rules",
 }  # fmt: skip
 
 
@@ -131,8 +132,9 @@ def setting(
     each value of a choice, `lines` is for forms: the text may have several lines, in one of LANGUAGES, or "" for any
     text. Other options: `title` is the label of the field in forms; `names`: the value is the id of a `workflow` or an
     `agent`; `instead` is the hint for a rejected expression; `braces` is the reason why braces are accepted: the text
-    has braces with another meaning; `condition`: True if forms offer rows of field, operator and value; `metadata` is
-    added to the field's; the rest are those of the class.
+    has braces with another meaning; `condition`: True if forms offer rows of field, operator and value; `rules`: forms
+    offer conditions that lead to the cases in the setting of this name; `metadata` is added to the field's; the rest
+    are those of the class.
     """
     metadata: dict[str, Any] = {"description": help, **options.pop("metadata", {})}
     if literal:

@@ -1,6 +1,7 @@
 """Conditions written by the browser app's form have, in the real evaluator, the result that the form says.
 
-`cases.jsonl` has forms with their expressions, written by condition.test.ts, which also reads each of them back.
+`cases.jsonl` has forms with their expressions, written by condition.test.ts, which also reads each of them back;
+`rules.jsonl` those of switch nodes, by rules.test.ts.
 """
 
 import json
@@ -14,10 +15,11 @@ from properties import examples
 
 from expressions import ExpressionError, compile_text
 from expressions.values import Work
-from nodes.core.logic import is_true
+from nodes.core.logic import Switch, is_true
 
 FILE = Path(__file__).parent.parent / "web/src/forms/condition/cases.jsonl"
 CASES = [json.loads(line) for line in FILE.read_text().splitlines()]
+SWITCHES = [json.loads(line) for line in FILE.with_name("rules.jsonl").read_text().splitlines()]
 MISSING = object()  # stands for the value of a missing name
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -196,6 +198,32 @@ def evaluated(scope, expression):
 def test_an_expression_of_the_form_has_the_result_that_the_form_says(part, scope):
     for case in CASES[part::8]:
         assert evaluated(scope, case["expression"]) == outcome(scope, case["form"]), case
+
+
+def branch_of(scope, rules):
+    """Return the case of the first rule that is met."""
+    for rule in rules:
+        met = outcome(scope, rule["condition"])
+        if met:
+            return met if met == "error" else rule["name"]
+    return "default"
+
+
+def routed(scope, rules, expression):
+    """Return the branch at which a switch node continues."""
+    try:
+        value = compile_text(expression).evaluate(scope)
+    except ExpressionError:
+        return "error"
+    config = {"value": value, "cases": [rule["name"] for rule in rules if rule["name"] != "default"]}
+    return Switch().run(config, None, None).name
+
+
+@settings(max_examples=examples(50))
+@given(scopes)
+def test_a_switch_continues_at_the_case_of_the_first_rule_that_is_met(scope):
+    for case in SWITCHES:
+        assert routed(scope, case["rules"], case["expression"]) == branch_of(scope, case["rules"]), case
 
 
 def test_the_cases_have_every_operator():

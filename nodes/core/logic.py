@@ -101,10 +101,19 @@ class Switch(Node):
             "output": {"status": "open"},
         },
         {"config": {"value": "{{ input }}", "cases": [1, 2]}, "input": 3, "branch": "default", "output": 3},
+        {
+            "config": {
+                "value": '{{ "gold" if input.total >= 1000 else "silver" if input.total >= 100 else "default" }}',
+                "cases": ["gold", "silver"],
+            },
+            "input": {"total": 120},
+            "branch": "silver",
+            "output": {"total": 120},
+        },
     )
 
     class Config(Schema):
-        value = anything("The value to compare: {{ input.status }}", required=True, title="Value")
+        value = anything("The value to compare: {{ input.status }}", required=True, rules="cases", title="Value")
         cases = setting(
             fields.List(Case(), required=True, validate=check_cases),
             "The values to compare with. Each case is a branch",

@@ -111,6 +111,27 @@ def test_a_filter_offers_the_fields_of_an_item(editor):
     assert editor.ended()["output"] == [{"price": 10, "name": "pen"}]
 
 
+def test_a_switch_routes_by_conditions_and_gets_the_cases_they_name(editor, axe):
+    editor.open(placed(chain(node("start", "manual"), node("check", "switch", {"cases": ["silver"]})))).click("check")
+    editor.panel.get_by_text("By conditions", exact=True).click()
+    for number, name, least in ((1, "gold", "1000"), (2, "silver", "100")):
+        rule = f"Value, rule {number}"
+        field(editor, 1, rule).fill("input.total")
+        choose(editor, 1, "Number", "is at least", rule)
+        editor.panel.get_by_role("textbox", name=f"{rule}, condition 1: value").fill(least)
+        editor.panel.get_by_role("combobox", name=f"{rule}: case").click()
+        editor.page.keyboard.type(name)
+        editor.press("Enter")
+        if number == 1:
+            stored(editor, '{{ "gold" if input.total >= 1000 else "default" }}', "value")
+            editor.panel.get_by_role("button", name="Add rule").click()
+            expect(field(editor, 1, "Value, rule 2")).to_be_focused()
+    stored(editor, '{{ "gold" if input.total >= 1000 else "silver" if input.total >= 100 else "default" }}', "value")
+    assert editor.definition["nodes"][1]["config"]["cases"] == ["silver", "gold"]
+    expect(editor.node("check").get_by_text("gold", exact=True)).to_be_visible()
+    axe(editor.page)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_viewer_on_a_phone_reads_the_condition(editor, another, axe, scheme):
     id_ = editor.add(checking('{{ input.total > 100 and input.name in ["Ada", "Bob"] }}'))

@@ -121,12 +121,14 @@ def test_forms_know_all_hints_of_a_setting(type_, key):
     hints = {name: value for name, value in field_of(type_, key).metadata.items() if name.startswith("x-")}
     known = {
         "x-literal", "x-credential", "x-per-item", "x-multiline", "x-language", "x-names", "x-holds", "x-enum-labels",
-        "x-condition", "x-scope",
+        "x-condition", "x-scope", "x-rules",
     }  # fmt: skip
     assert hints.keys() <= known
     assert hints.get("x-language", "json") in LANGUAGES and hints.get("x-names", "agent") in ("agent", "workflow")
     assert "x-language" not in hints or hints["x-multiline"] is True
     assert hints.get("x-holds", "json-schema") == "json-schema"
+    if "x-rules" in hints:
+        assert ENTRIES[type_]["config_schema"]["properties"][hints["x-rules"]]["type"] == "array"
     shown = ENTRIES[type_]["config_schema"]["properties"][key]
     assert {name: shown[name] for name in hints} == hints
 

@@ -4,7 +4,7 @@ import Form from "@rjsf/core/lib/components/Form.js";
 import type { ErrorSchema, Experimental_DefaultFormStateBehavior } from "@rjsf/utils";
 import { useCallback, useEffect, useId, useMemo, useRef, useState } from "react";
 import type { Json } from "@/definition/types";
-import { type ActiveEditor, ActiveProvider } from "./context";
+import { type ActiveEditor, ActiveProvider, SettingsProvider } from "./context";
 import { clearTarget, setTarget } from "./expression/picked";
 import type { Path } from "./expression/scope";
 import { fields, templates, widgets } from "./library";
@@ -59,29 +59,32 @@ export function SchemaForm({
   const active = useActiveEditor();
   const prefix = `f${useId().replace(/\W/g, "")}`;
   const now = JSON.stringify(value);
+  const settings = useMemo(() => ({ value, onChange }), [value, onChange]);
   return (
     <ActiveProvider value={active}>
-      <Form
-        tagName="div"
-        idPrefix={prefix}
-        schema={form.schema}
-        uiSchema={form.uiSchema}
-        formData={value}
-        validator={validator}
-        templates={templates}
-        widgets={widgets}
-        fields={fields}
-        readonly={readOnly}
-        extraErrors={errors}
-        noValidate
-        noHtml5Validate
-        showErrorList={false}
-        experimental_defaultFormStateBehavior={NO_DEFAULTS}
-        onChange={({ formData }) => {
-          const next = withoutHoles((formData ?? {}) as Record<string, Json>);
-          if (JSON.stringify(next) !== now) onChange(next);
-        }}
-      />
+      <SettingsProvider value={settings}>
+        <Form
+          tagName="div"
+          idPrefix={prefix}
+          schema={form.schema}
+          uiSchema={form.uiSchema}
+          formData={value}
+          validator={validator}
+          templates={templates}
+          widgets={widgets}
+          fields={fields}
+          readonly={readOnly}
+          extraErrors={errors}
+          noValidate
+          noHtml5Validate
+          showErrorList={false}
+          experimental_defaultFormStateBehavior={NO_DEFAULTS}
+          onChange={({ formData }) => {
+            const next = withoutHoles((formData ?? {}) as Record<string, Json>);
+            if (JSON.stringify(next) !== now) onChange(next);
+          }}
+        />
+      </SettingsProvider>
     </ActiveProvider>
   );
 }

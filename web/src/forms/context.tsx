@@ -51,6 +51,18 @@ export function useForm(): FormState {
   return useContext(FormContext);
 }
 
+/** All settings of the form, for a field that changes another one too. */
+export interface Settings {
+  value: Record<string, Json>;
+  onChange: (next: Record<string, Json>) => void;
+}
+
+const SettingsContext = createContext<Settings>({ value: {}, onChange: () => {} });
+export const SettingsProvider = SettingsContext.Provider;
+export function useSettings(): Settings {
+  return useContext(SettingsContext);
+}
+
 const ActiveContext = createContext<ActiveEditor>({ id: null, activate: () => {}, insert: () => {} });
 export const ActiveProvider = ActiveContext.Provider;
 export function useActive(): ActiveEditor {

@@ -36,7 +36,8 @@ interface ConditionEditorProps {
   problems: readonly string[];
 }
 
-function started(group: Group): Group {
+/** Return the group with at least one row. */
+export function started(group: Group): Group {
   return group.rules.length > 0 ? group : { ...group, rules: [newRule()] };
 }
 
@@ -60,17 +61,23 @@ function useGroup(value: string, onChange: (text: string) => void) {
   return { group: shown, change };
 }
 
-export default function ConditionEditor(props: ConditionEditorProps) {
-  const { id, label, value, perItem, problems } = props;
-  const { expressions, readOnly } = useForm();
-  const { group, change } = useGroup(value, props.onChange);
-  const scope = useMemo<Scope>(
+/** Return the data that conditions can read. */
+export function useConditionScope(perItem: boolean): Scope {
+  const { expressions } = useForm();
+  return useMemo(
     () => ({
       ...(expressions?.scope ?? { steps: [], secrets: [] }),
       perItem: perItem || expressions?.scope.perItem === true,
     }),
     [expressions, perItem],
   );
+}
+
+export default function ConditionEditor(props: ConditionEditorProps) {
+  const { id, label, value, perItem, problems } = props;
+  const { readOnly } = useForm();
+  const { group, change } = useGroup(value, props.onChange);
+  const scope = useConditionScope(perItem);
   return (
     <div className={classes.condition} id={id}>
       <GroupEditor id={id} label={label} group={group} onChange={change} scope={scope} depth={0} />
@@ -91,11 +98,14 @@ interface GroupEditorProps {
   onRemove?: () => void;
   scope: Scope;
   depth: number;
+  /** True if the group was just added: its first row gets the focus. */
+  isFresh?: boolean;
 }
 
-function GroupEditor({ id, label, group, onChange, onRemove, scope, depth }: GroupEditorProps) {
+export function GroupEditor(props: GroupEditorProps) {
+  const { id, label, group, onChange, onRemove, scope, depth, isFresh = false } = props;
   const { readOnly } = useForm();
-  const [fresh, setFresh] = useState(-1);
+  const [fresh, setFresh] = useState(isFresh ? 0 : -1);
   const set = (at: number, part: Rule | Group) =>
     onChange({ ...group, rules: group.rules.map((one, place) => (place === at ? part : one)) });
   const remove = (at: number) =>

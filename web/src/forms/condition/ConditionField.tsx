@@ -1,46 +1,67 @@
-/** A condition in the form, or as an expression, with a switch between both. */
+/** A condition, or rules of a switch, in the form or as an expression, with a switch between both. */
 import { SegmentedControl, Skeleton, Text, Tooltip } from "@mantine/core";
 import { Suspense, useState } from "react";
 import type { Json } from "@/definition/types";
 import { lazily } from "@/ui/lazily";
-import { useForm } from "../context";
+import { useForm, useSettings } from "../context";
 import type { Leaf } from "../schema/leaf";
 import { read } from "./read";
+import { readRules } from "./rules";
 
 const ConditionEditor = lazily(() => import("./ConditionEditor"));
+const RulesEditor = lazily(() => import("./RulesEditor"));
 
 export type View = "form" | "expression";
 
-/** Return the view of a condition and a function to change it; null for other settings. */
+interface Words {
+  form: string;
+  expression: string;
+  /** Why the form is disabled. */
+  disabled: string;
+}
+
+const CONDITION: Words = { form: "Form", expression: "Expression", disabled: "Too complex for the form" };
+const RULES: Words = {
+  form: "By conditions",
+  expression: "By value",
+  disabled: "Clear the value to use conditions",
+};
+
+/** Return the view of a condition or of rules, and a function to change it; null for other settings. */
 export function useConditionView(
   leaf: Leaf,
   value: Json | undefined,
 ): { view: View; switched: SwitchProps } | null {
   const { expressions } = useForm();
-  const canRead = read(value) !== null;
-  const [wanted, setWanted] = useState<View>(canRead ? "form" : "expression");
-  if (!leaf.condition || leaf.literal || expressions === null) return null;
+  const isRules = leaf.rules !== undefined;
+  const found = isRules ? readRules(value) : read(value);
+  const canRead = found !== null;
+  // A switch compares a value unless it has rules.
+  const isForm = Array.isArray(found) ? found.length > 0 : canRead;
+  const [wanted, setWanted] = useState<View>(isForm ? "form" : "expression");
+  if (!(leaf.condition || isRules) || leaf.literal || expressions === null) return null;
   const view = canRead ? wanted : "expression";
-  return { view, switched: { view, canRead, onView: setWanted } };
+  return { view, switched: { view, canRead, onView: setWanted, words: isRules ? RULES : CONDITION } };
 }
 
 interface SwitchProps {
   view: View;
   canRead: boolean;
   onView: (view: View) => void;
+  words: Words;
 }
 
-export function ViewSwitch({ label, view, canRead, onView }: SwitchProps & { label: string }) {
+export function ViewSwitch({ label, view, canRead, onView, words }: SwitchProps & { label: string }) {
   return (
-    <Tooltip label="Too complex for the form" disabled={canRead} openDelay={300}>
+    <Tooltip label={words.disabled} disabled={canRead} openDelay={300}>
       <SegmentedControl
         size="xs"
         aria-label={`${label}: edit as`}
         value={view}
         onChange={(next) => onView(next as View)}
         data={[
-          { value: "form", label: "Form", disabled: !canRead },
-          { value: "expression", label: "Expression" },
+          { value: "form", label: words.form, disabled: !canRead },
+          { value: "expression", label: words.expression },
         ]}
       />
     </Tooltip>
@@ -72,6 +93,39 @@ export function ConditionField({ id, leaf, value, onChange, problems }: Conditio
         label={leaf.label}
         value={typeof value === "string" ? value : ""}
         onChange={onChange}
+        perItem={leaf.perItem}
+        problems={problems}
+      />
+    </Suspense>
+  );
+}
+
+interface RulesFieldProps extends Omit<ConditionFieldProps, "onChange" | "value"> {
+  name: string;
+  /** The setting with the cases, of the same node. */
+  casesIn: string;
+}
+
+export function RulesField({ id, name, casesIn, leaf, problems }: RulesFieldProps) {
+  // The field's own value would be a render late: the form library takes changes from outside in a second one.
+  const { value: settings, onChange } = useSettings();
+  const value = settings[name];
+  const list = settings[casesIn];
+  const cases = Array.isArray(list) ? list : [];
+  // One change for both settings, so that it is undone as one.
+  function save(text: string, added?: string) {
+    const { [name]: _before, ...rest } = settings;
+    const next = text === "" ? rest : { ...settings, [name]: text };
+    onChange(added === undefined ? next : { ...next, [casesIn]: [...cases, added] });
+  }
+  return (
+    <Suspense fallback={<Skeleton height={76} />}>
+      <RulesEditor
+        id={id}
+        label={leaf.label}
+        value={typeof value === "string" ? value : ""}
+        cases={cases.map(String)}
+        onChange={save}
         perItem={leaf.perItem}
         problems={problems}
       />

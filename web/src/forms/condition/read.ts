@@ -14,7 +14,8 @@ import {
 
 const ESCAPES: Record<string, string> = { n: "\n", r: "\r", t: "\t", "\\": "\\", "'": "'", '"': '"' };
 
-function textLiteral(source: string): string | undefined {
+/** Return the text of a literal with its quotes; undefined if it has unknown escapes. */
+export function textLiteral(source: string): string | undefined {
   if (source.startsWith('"')) {
     try {
       return JSON.parse(source) as string;
@@ -253,19 +254,23 @@ function argumentOf(tokens: readonly Token[], name: string, keyword?: string): T
   return first?.[0]?.text === keyword && second !== undefined && second.length > 0 ? second : null;
 }
 
-/** Read conditions from an expression without braces; null if the form cannot show it. */
-export function readCondition(source: string): Group | null {
-  const tokens = tokensIn(source);
-  const made = tokens === null || tokens.length === 0 ? null : new Reader(source).group(tokens);
+/** Read conditions from these tokens of the source; null if the form cannot show them. */
+export function groupIn(source: string, tokens: readonly Token[]): Group | null {
+  const made = tokens.length === 0 ? null : new Reader(source).group(tokens);
   // An expression of a single group, in parentheses, is that group.
   const [only] = made?.rules ?? [];
   return made?.rules.length === 1 && only !== undefined && isGroup(only) ? only : made;
 }
 
+/** Return the inside of a setting that is exactly one expression; undefined for others. */
+export function insideOf(value: Json): string | undefined {
+  return typeof value === "string" ? /^\s*\{\{(?!-)(.*)(?<!-)\}\}\s*$/su.exec(value)?.[1] : undefined;
+}
+
 /** Read conditions from a setting: empty, or exactly one expression. */
 export function read(value: Json | undefined): Group | null {
   if (value === undefined || value === "") return { all: true, rules: [] };
-  if (typeof value !== "string") return null;
-  const inside = /^\s*\{\{(?!-)(.*)(?<!-)\}\}\s*$/su.exec(value)?.[1];
-  return inside === undefined ? null : readCondition(inside);
+  const inside = insideOf(value);
+  const tokens = inside === undefined ? null : tokensIn(inside);
+  return inside === undefined || tokens === null ? null : groupIn(inside, tokens);
 }

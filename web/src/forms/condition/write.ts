@@ -1,6 +1,7 @@
-/** Write conditions as an expression. `read.ts` reads it again. */
+/** Write conditions, and rules of a switch, as an expression. `read.ts` and `rules.ts` read it again. */
 import type { Json } from "@/definition/types";
 import { type Group, isGroup, type Op, type Rule, type Value } from "./model";
+import { type CaseRule, OTHERWISE } from "./rules";
 import { operandFault, tightness, tokensIn } from "./tokens";
 
 /** Return a plain value in the syntax of expressions, which accepts JSON except for `null`. */
@@ -115,4 +116,13 @@ export function conditionText(group: Group): string {
 export function write(group: Group): string {
   const text = conditionText(group);
   return text === "" ? "" : `{{ ${text} }}`;
+}
+
+/** Return the rules as the text of a setting; empty if no rule is complete. */
+export function writeRules(rules: readonly CaseRule[]): string {
+  const parts = rules.flatMap(({ condition, name }) => {
+    const text = conditionText(condition);
+    return text === "" || name === "" ? [] : [`${literalText(name)} if ${text} else `];
+  });
+  return parts.length === 0 ? "" : `{{ ${parts.join("")}${literalText(OTHERWISE)} }}`;
 }

@@ -4,7 +4,13 @@ import type { FieldProps } from "@rjsf/utils";
 import { IconBraces, IconChevronDown } from "@tabler/icons-react";
 import { useState } from "react";
 import type { Json } from "@/definition/types";
-import { ConditionField, TooComplex, useConditionView, ViewSwitch } from "../condition/ConditionField";
+import {
+  ConditionField,
+  RulesField,
+  TooComplex,
+  useConditionView,
+  ViewSwitch,
+} from "../condition/ConditionField";
 import { useForm } from "../context";
 import { pathIn } from "../expression/picked";
 import { type Path, pathText } from "../expression/scope";
@@ -125,6 +131,7 @@ export function LeafField(props: FieldProps) {
 
   const condition = useConditionView(leaf, value);
   const asForm = condition?.view === "form";
+  const rules = asForm ? leaf.rules : undefined;
   const mayHold = !leaf.literal && expressions !== null && !TEXTS.has(leaf.kind);
   const isText = needsText(leaf, value) || (mayHold && wanted === "expression");
   const isStructured =
@@ -158,7 +165,7 @@ export function LeafField(props: FieldProps) {
     <>
       {condition !== null && <ViewSwitch label={leaf.label} {...condition.switched} />}
       {hasTwoViews && <JsonButton on={asJson} toggle={() => setAsJson(!asJson)} />}
-      {leaf.kind === "any" && condition === null && (
+      {leaf.kind === "any" && (condition === null || (leaf.rules !== undefined && !asForm)) && (
         <ShapeButton
           shape={shapeOf(value)}
           onShape={(shape) => props.onChange(reshape(value, shape) as never, fieldPathId.path)}
@@ -184,7 +191,8 @@ export function LeafField(props: FieldProps) {
     <FieldFrame
       id={id}
       label={leaf.label}
-      help={byItself ? "" : leaf.help}
+      // The help is about a value to compare.
+      help={byItself || rules !== undefined ? "" : leaf.help}
       required={leaf.required}
       problems={byItself ? [] : problems}
       onFix={fixed === undefined ? undefined : fix}
@@ -193,7 +201,9 @@ export function LeafField(props: FieldProps) {
       onPick={mayHold && !isText && !readOnly && !(isStructured && value !== undefined) ? pick : undefined}
       group={asForm || (!isText && (asJson || isGroup(leaf, value)))}
     >
-      {asForm ? (
+      {rules !== undefined ? (
+        <RulesField {...input} casesIn={rules} />
+      ) : asForm ? (
         <ConditionField {...input} onChange={set} />
       ) : isText ? (
         <TemplateField
@@ -211,7 +221,7 @@ export function LeafField(props: FieldProps) {
       ) : (
         INPUTS[leaf.kind](input)
       )}
-      {condition?.view === "expression" && <TooComplex value={value} />}
+      {leaf.condition && condition?.view === "expression" && <TooComplex value={value} />}
     </FieldFrame>
   );
 }

@@ -37,6 +37,8 @@ export interface Leaf {
   perItem: boolean;
   /** True if it can be edited as rows of field, operator and value. */
   condition: boolean;
+  /** The setting with the cases, if it can be edited as conditions that lead to them. */
+  rules?: string;
   multiline: boolean;
   language?: string;
   /** The names that code can read. */
@@ -145,6 +147,7 @@ export function leafOf(
     literal: around.literal || schema["x-literal"] === true,
     perItem: schema["x-per-item"] === true,
     condition: schema["x-condition"] === true,
+    rules: schema["x-rules"],
     multiline:
       schema["x-multiline"] ??
       (kind === "secret" ? (schema.maxLength ?? 0) >= LONG && /key/.test(key) : false),

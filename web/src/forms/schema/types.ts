@@ -31,6 +31,8 @@ export interface FieldSchema {
   "x-per-item"?: boolean;
   /** A condition: offer rows of field, operator and value. */
   "x-condition"?: boolean;
+  /** A value compared with cases: offer conditions that lead to them. The name of the setting with the cases. */
+  "x-rules"?: string;
   "x-multiline"?: boolean;
   "x-language"?: string;
   /** The names that code can read, such as `input`. */
