@@ -305,8 +305,8 @@ class _Execution:
     def __init__(self, run: _Run, node: PlannedNode, live: tuple[PlannedNode, ...]) -> None:
         self.run, self.node, self.job = run, node, run.job
         states = run.states
-        self.inputs = tuple([source.id for source in live])
         self.outputs = {source.id: states[source.position].output for source in live}
+        self.inputs = tuple(self.outputs)
         self.given = run.given(live)
         self.size = 0  # bytes of its outputs so far, for all items
         self.scope: dict[str, Any] = {
