@@ -550,7 +550,7 @@ def _step(
     node: PlannedNode, mark: Mark, inputs: tuple[str, ...], status: str, finished_at: int | None,
     more: dict[str, Any],
 ) -> Step:  # fmt: skip
-    # `more` is no `**more`: Python compares each such name with those of all parameters.
+    # A dict, not `**more`: Python would compare each name in it with the names of all parameters.
     if finished_at is None:
         duration = None
     else:

@@ -38,7 +38,7 @@ KINDS = (
     "webhook",  # a path
     "listener",  # what waits for a flow's test call
     "labels",  # folders and tags of a workspace
-    "filters",  # those that a user has saved
+    "filters",  # the saved filters of a user
     "credentials", "presets", "agents", "files",  # those of a workspace
     "memories",  # those of an agent
     "store",  # a key of a workspace

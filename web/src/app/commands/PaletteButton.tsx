@@ -44,7 +44,7 @@ interface PaletteButtonProps {
   onClick: () => void;
 }
 
-/** The button that opens the command palette: with its key in the navigation, an icon where there is no room. */
+/** The button that opens the command palette: with its shortcut in the navigation, as an icon on small screens. */
 export function PaletteButton({ compact, onClick }: PaletteButtonProps) {
   if (compact) {
     return (
