@@ -13,3 +13,5 @@ TRIGGERS = ("manual", "schedule", "webhook")
 LEVELS = ("debug", "info", "warning", "error")
 ROLES = ("viewer", "operator", "editor", "owner")
 HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+# The types of credentials that a request over HTTP may be sent with. How is in nodes/http/authorization.py.
+HTTP_CREDENTIALS = ("http_basic", "http_bearer", "http_header", "oauth2_client_credentials")

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from agent.field_checks import Fields, Issues, number, text, whole
-from constants import HTTP_METHODS
+from constants import HTTP_CREDENTIALS, HTTP_METHODS
 from errors import DefinitionError, Issue
 from parsers.json_schema import validation
 
@@ -49,7 +49,7 @@ KINDS = {
     "http": Kind(
         ("hosts", "methods", "credential"),
         ("http_request",),
-        ("http_basic", "http_bearer", "http_header", "oauth2_client_credentials"),
+        HTTP_CREDENTIALS,
     ),
     "code": Kind(tools=("run_code",)),
     "store": Kind(("write",), ("store_get", "store_set", "store_list")),

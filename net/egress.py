@@ -236,6 +236,8 @@ class Sink(Protocol):
 Save = Callable[[Answer], AbstractContextManager[Sink]]
 # Takes the address of a redirect to another site, and True if the body is sent too. Raises: NodeError to refuse it.
 Allow = Callable[[str, bool], None]
+# Adds a credential to an `httpx.Request`. Raises: NodeError if that is not possible.
+Sign = Callable[[Any], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,12 +245,14 @@ class Options:
     """Options of a request. With `save`, the body goes there, otherwise into the answer, up to the client's limit.
 
     With `error_bytes`, at most that many bytes of a response with status 400 or more are read, into the answer.
-    `allow` is called before a redirect to another site.
+    `allow` is called before a redirect to another site. `sign` is called before the request, and again after each
+    redirect until one leads to another site.
     """
 
     save: Save | None = None
     error_bytes: int | None = None
     allow: Allow | None = None
+    sign: Sign | None = None
 
 
 NO_OPTIONS = Options()
@@ -314,7 +318,7 @@ class Client:
             with limit_time(seconds):
                 raw = [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers]
                 request = self._http.build_request(method, target, headers=raw, content=content, timeout=seconds)
-                response = self._follow(request, follow_redirects, options.allow)
+                response = self._follow(request, follow_redirects, options)
                 try:
                     return self._read(response, who, options)
                 finally:
@@ -329,15 +333,20 @@ class Client:
             text = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
             raise NodeError(f"{who}: {text}") from None
 
-    def _follow(self, request: Any, follow_redirects: bool, allow: Allow | None) -> Any:
+    def _follow(self, request: Any, follow_redirects: bool, options: Options) -> Any:
         """Return the response at the end of the redirects, its body unread."""
+        sign = options.sign
         for _ in range(MAX_REDIRECTS + 1):
+            if sign is not None:
+                sign(request)
             response = self._http.send(request, stream=True, follow_redirects=False)
             following = response.next_request if follow_redirects else None
             if following is None:
                 return response
             response.close()
-            request = _remove_secrets(request, following, allow)
+            if _remove_secrets(request, following, options.allow):
+                sign = None
+            request = following
         raise LimitExceeded(f"more than {MAX_REDIRECTS} redirects")
 
     def _read(self, response: Any, who: str, options: Options) -> Answer:
@@ -450,14 +459,18 @@ def get_host(url: str) -> str:
     return host
 
 
-def _remove_secrets(request: Any, following: Any, allow: Allow | None) -> Any:
-    """Return the redirected request without the headers that were meant for the first host only."""
+def _remove_secrets(request: Any, following: Any, allow: Allow | None) -> bool:
+    """Remove the headers that were meant for the first site from a redirected request, if it leads to another site.
+
+    Return True if it does.
+    """
     get_host(str(following.url))
     old, new = request.url, following.url
     upgraded = (old.scheme, new.scheme, old.port, new.port) == ("http", "https", None, None)
-    if old.host != new.host or not (upgraded or (old.scheme, old.port) == (new.scheme, new.port)):
-        for name in set(following.headers) - SAFE_HEADERS:
-            del following.headers[name]
-        if allow is not None:
-            allow(str(following.url), following.stream is request.stream)
-    return following
+    if old.host == new.host and (upgraded or (old.scheme, old.port) == (new.scheme, new.port)):
+        return False
+    for name in set(following.headers) - SAFE_HEADERS:
+        del following.headers[name]
+    if allow is not None:
+        allow(str(new), following.stream is request.stream)
+    return True

@@ -1,11 +1,11 @@
-"""HTTP client of nodes: adds the credential, and waits if a server asks for it (Retry-After).
+"""HTTP client of nodes: sends the credential to its hosts only, and waits if a server asks for it (Retry-After).
 
-The transport, with its rules about addresses and sizes, is `net/egress.py`.
+How a credential of each type is put on a request is in `authorization.py`; the transport, with its rules about
+addresses and sizes, is `net/egress.py`.
 """
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,15 +15,15 @@ from errors import NodeError
 from net.egress import SAFE_HEADERS, Answer, Options, Save, get_host
 from nodes.credentials.checks import Untested, checks
 from nodes.credentials.keyring import Credential
+from nodes.http.authorization import CREDENTIALS, AccessToken, authorize
 from nodes.http.body import NO_BODY, Body
-from nodes.http.oauth2 import OAUTH2, TOKENS, Token, Tokens, get_token
+from nodes.http.oauth2 import TOKENS, Tokens
 from nodes.http.response import ERROR_BYTES, get_retry_after, is_permanent, kind_of_status, quote_body
 from server_log.work_ids import CURRENT
 
 if TYPE_CHECKING:
     from nodes.base import Context
 
-CREDENTIALS = ("http_basic", "http_bearer", "http_header", OAUTH2)
 # Controlled by the transport: a wrong value would allow request smuggling.
 REFUSED_HEADERS = {"connection", "content-length", "transfer-encoding", "upgrade"}
 PORT = re.compile(r":[0-9]*\Z")
@@ -64,9 +64,9 @@ class Caller:
         tokens: Tokens = TOKENS,
         allow: Callable[[str], None] | None = None,
     ) -> None:
-        self.ctx, self.credential, self.may_wait, self.tokens, self.allow = ctx, credential, may_wait, tokens, allow
+        self.ctx, self.credential, self.may_wait, self.allow = ctx, credential, may_wait, allow
         self.client = ctx.need_services().http()
-        self.token: Token | None = None
+        self.authorization = None if credential is None else authorize(credential, ctx, tokens)
 
     def answer(self, call: Call) -> Answer:
         """Return the response. Raises: NodeError if there is none, or it is an error."""
@@ -96,20 +96,23 @@ class Caller:
         return NodeError(text, is_permanent(answer.status), asked or 0.0, kind_of_status(answer.status))
 
     def _send_authorized(self, call: Call) -> Answer:
-        """Send the request; once again with a new token if it is rejected."""
+        """Send the request; once again if it is refused and can be authorized anew."""
         answer = self._send(call)
-        if answer.status == 401 and self.token is not None and self.credential is not None:
-            self.tokens.forget(self.credential, self.token)
+        if answer.status == 401 and self.authorization is not None and self.authorization.renew(answer):
             answer = self._send(call)
         return answer
 
     def _send(self, call: Call) -> Answer:
         for host in _hosts(call):
             self._check(host, self._texts(call))
+        headers = self._headers(call)
+        if self.authorization is not None:
+            self._check_authorization(call)
+            self.authorization.prepare()
         answer: Answer = self.client.fetch(
             call.method,
             call.url,
-            headers=self._headers(call),
+            headers=headers,
             seconds=self.ctx.seconds_left(call.seconds),
             content=call.body.content,
             follow_redirects=call.follow_redirects,
@@ -117,6 +120,7 @@ class Caller:
                 call.save,
                 ERROR_BYTES if call.fail_on_error else None,
                 lambda url, with_body: self._check(get_host(url), self._redirected_texts(call, url, with_body)),
+                None if self.authorization is None else self.authorization.sign,
             ),
         )
         return answer
@@ -143,34 +147,31 @@ class Caller:
             yield from (*call.body.headers.values(), *call.body.texts())
 
     def _headers(self, call: Call) -> list[tuple[str, str]]:
-        """Return the headers of the call, the credential, and our own if the call does not set them."""
+        """Return the headers of the call, and our own if the call does not set them."""
         sent = [(name, value.strip()) for name, value in call.headers.items()]
         names = {name.lower() for name in call.headers}
         if refused := names & REFUSED_HEADERS:
             raise NodeError(f"the header {min(refused)} cannot be set; remove it", permanent=True)
-        if self.credential is not None:
-            sent.append(self._authorization(self.credential, call, names))
         ours = {"Idempotency-Key": self.ctx.idempotency_key + call.part, **call.body.headers}
         if CURRENT.traceparent:
             ours["traceparent"] = CURRENT.traceparent
         sent += [(name, value) for name, value in ours.items() if name.lower() not in names]
         return sent
 
-    def _authorization(self, credential: Credential, call: Call, names: set[str]) -> tuple[str, str]:
-        """Return the header with the credential. Raises: NodeError if the host may not receive it."""
+    def _check_authorization(self, call: Call) -> None:
+        """Raise NodeError if the host may not receive the credential, or the call sets the same header."""
+        assert self.credential is not None and self.authorization is not None
         for host in _hosts(call):
-            credential.check_host(host)
-        name: str = credential.data["name"] if credential.type == "http_header" else "Authorization"
-        if name.lower() in names:
-            raise NodeError(f"the header {name} is set by headers and by the credential; remove one", permanent=True)
-        if name.lower() in SAFE_HEADERS | REFUSED_HEADERS:
-            raise NodeError(f"the header {name} of {credential.label} must not carry a secret; use another", True)
-        if name == "Authorization" and has_user(call.url):
-            raise NodeError("the URL has a user name, and a credential is set; remove one", permanent=True)
-        if credential.type == OAUTH2:
-            self.token = get_token(credential, self.ctx, self.tokens)
-            return name, f"Bearer {self.token.value}"
-        return name, make_authorization(credential)
+            self.credential.check_host(host)
+        given = {name.lower() for name in call.headers}
+        for name in self.authorization.header_names():
+            if name.lower() in given:
+                raise NodeError(f"the header {name} is set by headers and by the credential; remove one", True)
+            if name.lower() in SAFE_HEADERS | REFUSED_HEADERS:
+                label = self.credential.label
+                raise NodeError(f"the header {name} of {label} must not carry a secret; use another", True)
+            if name == "Authorization" and has_user(call.url):
+                raise NodeError("the URL has a user name, and a credential is set; remove one", permanent=True)
 
 
 def _hosts(call: Call) -> Iterator[str]:
@@ -179,18 +180,6 @@ def _hosts(call: Call) -> Iterator[str]:
     for name, value in call.headers.items():
         if name.lower() == "host":
             yield PORT.sub("", value.strip()).strip("[]")
-
-
-def make_authorization(credential: Credential) -> str:
-    """Return the header value for a credential whose values are sent directly."""
-    data = credential.data
-    if credential.type == "http_basic":
-        pair = f"{data['username']}:{data['password']}".encode()
-        return "Basic " + base64.b64encode(pair).decode()
-    if credential.type == "http_bearer":
-        return f"Bearer {data['token'].strip()}"
-    value: str = data["value"]
-    return value.strip()
 
 
 def has_user(url: str) -> bool:
@@ -202,10 +191,10 @@ def has_user(url: str) -> bool:
 
 @checks(*CREDENTIALS)
 def check_credential(credential: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
-    """Get a token if the credential is for OAuth2, and request `url` with the credential if it is given."""
+    """Get a token if the type has one, and request `url` with the credential if it is given."""
     url, tokens, found = asked.get("url"), Tokens(), []
-    if credential.type == OAUTH2:
-        token = get_token(credential, ctx, tokens)
+    if isinstance(authorization := authorize(credential, ctx, tokens), AccessToken):
+        token = authorization.get_token()
         found.append(f"{get_host(credential.data['token_url'])} issued a token valid for {token.life:g} s")
     if isinstance(url, str) and url.strip():
         caller = Caller(ctx, credential, may_wait=False, tokens=tokens)

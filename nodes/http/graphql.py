@@ -9,8 +9,9 @@ from marshmallow import Schema, fields
 from errors import ErrorKind, MalformedData, NodeError
 from nodes.base import Context, Node, setting
 from nodes.fields import credential, flag, headers, text, text_of
+from nodes.http.authorization import CREDENTIALS
 from nodes.http.body import encode_data
-from nodes.http.client import CREDENTIALS, Call, Caller
+from nodes.http.client import Call, Caller
 from nodes.http.request import timeout
 from nodes.http.response import parse_json
 

@@ -17,7 +17,8 @@ from nodes.base import Context, Node, setting
 from nodes.fields import anything, choice, credential, flag, headers, number, path, text
 from nodes.files.node import check_secrets
 from nodes.http import body as bodies
-from nodes.http.client import CREDENTIALS, Call, Caller
+from nodes.http.authorization import CREDENTIALS
+from nodes.http.client import Call, Caller
 from nodes.http.pagination import Pages, Pagination, Place
 from nodes.http.response import Download, decode
 

@@ -15,8 +15,9 @@ from net.egress import Answer, get_host
 from nodes.ai.tools.base import ToolContext, text
 from nodes.credentials.keyring import Credential, or_list
 from nodes.fields import CONTROL, TOKEN
+from nodes.http.authorization import CREDENTIALS
 from nodes.http.body import NO_BODY, Body, encode_data
-from nodes.http.client import CREDENTIALS, Call, Caller
+from nodes.http.client import Call, Caller
 from nodes.http.response import is_json, is_text, media_type, parse_json, to_text
 from nodes.limits import size_of
 from parsers.process import Unreadable, read_apart

@@ -32,7 +32,7 @@ from definition.settings import SETTING_CHECKS
 from errors import DefinitionError
 from nodes.core.waits import MAX_WAIT as MAX_APPROVAL
 from nodes.credentials.types import TYPES
-from nodes.http.client import CREDENTIALS
+from nodes.http.authorization import CREDENTIALS
 
 
 def issues_of(**changes):
