@@ -15,3 +15,5 @@ ROLES = ("viewer", "operator", "editor", "owner")
 HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 # The types of credentials that a request over HTTP may be sent with. How is in nodes/http/authorization.py.
 HTTP_CREDENTIALS = ("http_basic", "http_bearer", "http_header", "oauth2_client_credentials")
+# Those that a webhook can take; ANY_METHOD in its config stands for all of them.
+WEBHOOK_METHODS, ANY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE"), "ANY"

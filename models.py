@@ -59,7 +59,8 @@ from database.tables.upcoming import Upcoming, upcoming
 from database.tables.users import ApiToken, Membership, Session, User, Workspace, hash_token
 from database.tables.waits import Wait
 from database.tables.webhook_listeners import WebhookListener
-from database.tables.webhooks import Fired, Hook, Webhook
+from database.tables.webhook_paths import PARAM, Patterns, read_params, shape_of
+from database.tables.webhooks import MAX_PATTERNS, Fired, Hook, Webhook, expand_methods
 from database.tables.workflow_labels import (
     Favourite,
     LabelChange,

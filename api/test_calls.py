@@ -6,6 +6,7 @@ listener is a row, which any process of the server may find. It takes one call.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Response
@@ -16,14 +17,24 @@ from api.audit import record_change
 from api.http.auth import allow_anyone, get_user, require_role
 from api.http.json_io import Resource, get_request
 from api.http.server import get_dispatcher
-from api.webhooks import ANSWER_TYPES, ERROR_TYPES, FiredOut, check_not_embedded, take_call
+from api.webhooks import ANSWER_TYPES, ERROR_TYPES, OPTIONS, FiredOut, check_not_embedded, take_call
 from api.webhooks import blueprint as webhooks
 from api.workflows import make_pins_field, read_options
+from constants import WEBHOOK_METHODS
 from definition import Plan, PlannedNode
 from dispatch import Options, Start, Ticket
 from errors import BadInput, Conflict, NotFound
-from models import Credential, Hook, Startable, WebhookListener, Workflow
-from nodes.core.triggers import METHODS
+from models import (
+    PARAM,
+    Credential,
+    Hook,
+    Patterns,
+    Startable,
+    WebhookListener,
+    Workflow,
+    expand_methods,
+    shape_of,
+)
 from schema_fields import Out, Strict, Time, choice, fields
 from schemas import DEFINITION
 
@@ -84,7 +95,7 @@ def listen(body: dict[str, Any], flow: Workflow) -> Any:
     with record_change("flow.listened") as entry:
         entry.about(flow).note(draft=options.definition is not None)
         row = WebhookListener.begin(flow, get_user().id, options.encoded().decode(), body["seconds"])
-    found = sorted({(method, node.config.static["path"]) for node in nodes for method in node.config.static["methods"]})
+    found = sorted({(method, node.config.static["path"]) for node in nodes for method in _methods_of(node)})
     row.addresses = [
         {"method": method, "path": f"/api/webhooks-test/{flow.id}/{path.strip('/')}"} for method, path in found
     ]
@@ -112,7 +123,7 @@ def stop(flow: Workflow) -> None:
         WebhookListener.stop(flow.id)
 
 
-@webhooks.route("/webhooks-test/<flow>/<slashes:path>", methods=list(METHODS))
+@webhooks.route("/webhooks-test/<flow>/<slashes:path>", methods=list(WEBHOOK_METHODS))
 @allow_anyone
 @webhooks.doc(
     security=[],
@@ -129,20 +140,13 @@ def fire_test(flow: str, path: str) -> Response:
     """
     request, path = get_request(), path.strip("/")
     check_not_embedded(request)
-    found, row = Startable.find(flow), WebhookListener.find(flow)
-    if row is None or found is None or not row.is_open or found.status == "archived":
-        raise NotFound(NOBODY)
-    options, dispatcher = Options.of(row.options.encode()), get_dispatcher()
-    nodes = [
-        node
-        for node in _find_webhooks(dispatcher.resources.plan_with(options, found))
-        if node.config.static["path"].strip("/") == path
-    ]
+    dispatcher = get_dispatcher()
+    found, row, options, nodes = _find_listening(flow, path)
     if not nodes:
         raise NotFound("The flow has no webhook with this path: see the test addresses in the editor")
-    node = next((node for node in nodes if request.method in node.config.static["methods"]), None)
+    node = next((node for node in nodes if request.method in _methods_of(node)), None)
     if node is None:
-        raise MethodNotAllowed(sorted({method for node in nodes for method in node.config.static["methods"]}))
+        raise MethodNotAllowed(sorted({method for node in nodes for method in _methods_of(node)}))
     config, listener = node.config.static, row
 
     def submit(value: Any, is_awaited: bool) -> Ticket:
@@ -163,6 +167,40 @@ def _find_webhooks(plan: Plan) -> list[PlannedNode]:
     """Return the webhook nodes that a call can start, including those that only pinned nodes depend on."""
     nodes = (node for node in (*plan.nodes, *plan.left_out) if node.type == "webhook" and "path" in node.config.static)
     return [node for node in nodes if not node.disabled and node.pinned is None]
+
+
+def _find_listening(flow: str, path: str) -> tuple[Startable, WebhookListener, Options, list[PlannedNode]]:
+    """Return the flow, its listener with its options, and the webhooks of this path.
+
+    Raises: NotFound if nobody is listening.
+    """
+    found, row = Startable.find(flow), WebhookListener.find(flow)
+    if row is None or found is None or not row.is_open or found.status == "archived":
+        raise NotFound(NOBODY)
+    options = Options.of(row.options.encode())
+    plan = get_dispatcher().resources.plan_with(options, found)
+    return found, row, options, _find_called(_find_webhooks(plan), path)
+
+
+def _find_options(address: dict[str, Any], method: str) -> tuple[Sequence[str], Mapping[str, Any]]:
+    """Return the methods of a test address, and the config of the webhook that takes this method."""
+    *_, nodes = _find_listening(address["flow"], address["path"].strip("/"))
+    config = next((node.config.static for node in nodes if method in _methods_of(node)), {})
+    return sorted({method for node in nodes for method in _methods_of(node)}), config
+
+
+OPTIONS["webhooks.fire_test"] = _find_options
+
+
+def _methods_of(node: PlannedNode) -> tuple[str, ...]:
+    return expand_methods(node.config.static["methods"])
+
+
+def _find_called(nodes: list[PlannedNode], path: str) -> list[PlannedNode]:
+    """Return the webhooks whose path this is, or matches, in the order in which active flows look for them."""
+    shapes = {shape_of(node.config.static["path"]) for node in nodes}
+    found = [path, *Patterns(shape for shape in shapes if PARAM in shape).find(path)]
+    return [node for shape in found for node in nodes if shape_of(node.config.static["path"]) == shape]
 
 
 def _make_hook(flow: Startable, node: PlannedNode) -> Hook:

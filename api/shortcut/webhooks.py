@@ -1,7 +1,7 @@
 """Webhook calls served in the server's loop: to quick flows, in the most common form.
 
 The view `fire` (api/webhooks/__init__.py) describes webhooks and can serve every call. Left to it are bodies other than
-JSON, idempotency keys, and callers who fail to authenticate.
+JSON, idempotency keys, callers who fail to authenticate, paths with parameters, and the settings in VIEW_SETTINGS.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from .calls import MAX_BODY, Call, Reply, ReplyPolicy, send_answer
 PREFIX = "/api/webhooks/"
 # Webhooks are public, so callers do not learn why a run could not be recorded.
 POLICY = ReplyPolicy(secure_headers, lambda error: SATURATED)
+# Webhooks with these settings are left to the view.
+VIEW_SETTINGS = ("rate_limit", "allow_ips", "allow_origins")
 
 
 class Route(NamedTuple):
@@ -95,7 +97,7 @@ class WebhookCalls:
             return None
         config = plan.by_id[hook.node_id].config.static
         # Counting calls against a rate limit waits for a lock, which the loop must not do.
-        if config.get("rate_limit") is not None:
+        if any(config.get(name) is not None for name in VIEW_SETTINGS):
             return None
         dedupe = config.get("dedupe_header")
         return Route(hook, plan, config, None if dedupe is None else str(dedupe).upper())

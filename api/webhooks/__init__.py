@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import orjson
 from flask import Request, Response
@@ -35,15 +35,18 @@ from api.run_answer import (
 )
 from api.webhooks.auth import get_header_name, is_authentic
 from api.webhooks.body import build_input
+from api.webhooks.cross_origin import add_headers, make_preflight
+from api.webhooks.networks import is_in_networks
 from api.webhooks.rate_limit import RateLimits
 from api.webhooks.refusal_log import RefusalLog
+from constants import WEBHOOK_METHODS
 from definition import Plan
 from dispatch import Dispatcher, Start, Ticket
 from dispatch.payloads import Kept
 from errors import BadInput, DefinitionError, Forbidden, NodeError, NotFound, TooMany, Unavailable, VaultError
-from models import Hook, LogEntry, Run, Webhook, now_ms
+from models import PARAM, Hook, LogEntry, Run, Webhook, now_ms, read_params
 from nodes.core.output import disposition
-from nodes.core.triggers import CREDENTIAL_TYPES, METHODS
+from nodes.core.triggers import CREDENTIAL_TYPES
 from schema_fields import Out, fields
 from schemas import ANY_JSON, Error
 from security.login_throttle import get_network
@@ -53,6 +56,7 @@ log = logging.getLogger("headrace.webhooks")
 blueprint = Resource("webhooks", "Addresses of flows, called by other systems", any_query=True)
 
 MAX_KEY_LENGTH = 200
+MAX_METHOD = 20  # characters
 BASIC = ("WWW-Authenticate", 'Basic realm="webhook", charset="UTF-8"')
 # Sec-Fetch-Dest of resources that a page of this server could embed: its content policy trusts this origin.
 EMBEDS = {"script", "style", "worker", "sharedworker", "serviceworker", "audioworklet", "object", "embed"}
@@ -78,7 +82,7 @@ class Slashes(PathConverter):
     part_isolating = False
 
 
-@blueprint.route("/webhooks/<slashes:path>", methods=list(METHODS))
+@blueprint.route("/webhooks/<slashes:path>", methods=list(WEBHOOK_METHODS))
 @allow_anyone
 @blueprint.doc(
     security=[],
@@ -96,14 +100,12 @@ def fire(path: str) -> Response:
     """
     request, path = get_request(), path.strip("/")
     check_not_embedded(request)
-    hook = Hook.at(path, request.method)
+    hook = find_hook(path, request.method)
     if hook is None:
-        if methods := Webhook.methods_of(path):
-            raise MethodNotAllowed(methods)
-        raise NotFound("There is no webhook at this address")
+        return _answer_unmatched(path, request.method)
     server = get_server()
     dispatcher: Dispatcher = server.dispatcher
-    config = _load_plan(dispatcher, hook).by_id[hook.node_id].config.static
+    config = load_config(dispatcher, hook)
 
     def submit(value: Any, is_awaited: bool) -> Ticket:
         key = _read_idempotency_key(request, hook.node_id, config.get("dedupe_header"))
@@ -116,6 +118,51 @@ def fire(path: str) -> Response:
     return take_call(hook, config, path, submit)
 
 
+def find_hook(path: str, method: str) -> Hook | None:
+    """Return the webhook for calls of this path: the one with exactly this path, else one whose parameters match."""
+    return Hook.at(path, method) or Hook.of_pattern(path, method)
+
+
+def _answer_unmatched(path: str, method: str) -> Response:
+    """Answer a call that no webhook takes. HEAD only asks whether there is something to GET: it starts no run.
+
+    Raises: MethodNotAllowed if the path has other methods; NotFound if no active flow has it.
+    """
+    methods = Webhook.methods_of(path)
+    if method == "HEAD" and "GET" in methods:
+        return Response(status=200, headers={"Allow": ", ".join(methods)})
+    if methods:
+        raise MethodNotAllowed(methods)
+    raise NotFound("There is no webhook at this address")
+
+
+# For each view of webhooks, a function of its path parameters and a method: the methods of the address, and the config
+# of the webhook that takes this method, if any.
+Options: TypeAlias = Callable[[dict[str, Any], str], tuple[Sequence[str], Mapping[str, Any]]]
+
+
+def _find_options(address: dict[str, Any], method: str) -> tuple[Sequence[str], Mapping[str, Any]]:
+    path = address["path"].strip("/")
+    hook = find_hook(path, method)
+    return Webhook.methods_of(path), {} if hook is None else load_config(get_server().dispatcher, hook)
+
+
+OPTIONS: dict[str, Options] = {"webhooks.fire": _find_options}
+
+
+@blueprint.before_request
+def answer_options() -> Response | None:
+    """Answer OPTIONS, which starts no run: with the methods, and to browsers whether another site's page may call."""
+    request = get_request()
+    if request.method != "OPTIONS" or request.endpoint not in OPTIONS:
+        return None
+    asked = request.headers.get("Access-Control-Request-Method", "")[:MAX_METHOD]
+    methods, config = OPTIONS[request.endpoint](request.view_args or {}, asked)
+    if not methods:
+        raise NotFound("There is no webhook at this address")
+    return make_preflight(request, config, methods)
+
+
 def check_not_embedded(request: Request) -> None:
     """Raise Forbidden if a page of this server embeds the answer."""
     if request.environ.get("HTTP_SEC_FETCH_DEST") in EMBEDS and request.headers.get("Sec-Fetch-Site") == "same-origin":
@@ -126,6 +173,10 @@ def take_call(hook: Hook, config: Mapping[str, Any], path: str, submit: Callable
     """Check a call as the config of its node says, and answer it. `submit(input, is_awaited)` starts the run."""
     request, server = get_request(), get_server()
     dispatcher: Dispatcher = server.dispatcher
+    if "allow_origins" in config:
+        add_headers(request, config)
+    if "allow_ips" in config:
+        _check_address(hook, config["allow_ips"], path)
     if (most := config.get("max_body_bytes")) is not None:
         request.max_content_length = min(most, dispatcher.config.max_body_bytes)
     raw = read_raw(request)
@@ -134,13 +185,15 @@ def take_call(hook: Hook, config: Mapping[str, Any], path: str, submit: Callable
         secret = load_secret(server.vault, hook, config["auth"])
         _check_failures(hook)
         if not is_authentic(str(hook.secret_type), secret, request.headers, raw, now_ms() / 1000):
-            _note_refusal(hook, path)
+            note_refusal(hook, path, "the secret is missing or wrong")
             challenge = [BASIC] if config["auth"] == "basic" else []
             return _to_response(make_json_answer({"error": "You may not call this webhook"}, 401, *challenge))
         secret_header = get_header_name(str(hook.secret_type), secret)
     if (limit := config.get("rate_limit")) is not None:
         _count_call(hook, limit)
     value = build_input(request, path, raw, secret_header)
+    if PARAM in config["path"]:
+        value["params"] = read_params(config["path"], path)
     try:
         ticket = submit(value, config["respond"] != "immediately")
         return RESPONDERS[config["respond"]](dispatcher, ticket)
@@ -161,8 +214,15 @@ def _check_failures(hook: Hook) -> None:
         raise TooMany("Too many calls failed to authenticate; try again later", retry_after=math.ceil(wait))
 
 
-def _note_refusal(hook: Hook, path: str) -> None:
-    """Count a caller who failed to authenticate, and log it in the flow's log at most once a minute for each address.
+def _check_address(hook: Hook, networks: list[str], path: str) -> None:
+    """Raise Forbidden unless the caller's address is in one of the networks."""
+    if not is_in_networks(get_client().address, tuple(networks)):
+        note_refusal(hook, path, "this address may not call it")
+        raise Forbidden("Your address may not call this webhook")
+
+
+def note_refusal(hook: Hook, path: str, reason: str) -> None:
+    """Count a caller who was refused, and log it in the flow's log at most once a minute for each address.
 
     An address that many clients share is only logged: blocking it would block all of them.
     """
@@ -171,7 +231,7 @@ def _note_refusal(hook: Hook, path: str) -> None:
     if not server.refusals.note(make_limit_key(hook), address if is_shared else get_network(address), is_shared):
         return
     log.info("webhook %s: a caller at %s was refused", path, address)
-    message = f"A caller at {address} was refused: the secret is missing or wrong. Logged at most once a minute"
+    message = f"A caller at {address} was refused: {reason}. Logged at most once a minute"
     data = orjson.dumps({"workflow_id": hook.flow.id, "path": path, "address": address}).decode()
     server.recorder.submit([LogEntry.entry(hook.flow.workspace_id, None, hook.node_id, "warning", message, data)])
 
@@ -193,6 +253,11 @@ def _count_call(hook: Hook, limit: int) -> None:
         raise Unavailable("The rate limit of this webhook cannot be checked at the moment", retry_after=5) from error
     if wait:
         raise TooMany(f"This webhook accepts {limit} calls a minute; try again later", retry_after=math.ceil(wait))
+
+
+def load_config(dispatcher: Dispatcher, hook: Hook) -> Mapping[str, Any]:
+    """Return the config of the webhook's node, without settings that have expressions: it has none."""
+    return _load_plan(dispatcher, hook).by_id[hook.node_id].config.static
 
 
 def _load_plan(dispatcher: Dispatcher, hook: Hook) -> Plan:

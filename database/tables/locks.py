@@ -35,6 +35,7 @@ KINDS = (
     "members",  # the members of a workspace, and the invitations to it
     "login",  # a counter of failed logins
     "workflow",  # a flow
+    "patterns",  # all paths of webhooks with parameters
     "webhook",  # a path
     "listener",  # what waits for a flow's test call
     "labels",  # folders and tags of a workspace

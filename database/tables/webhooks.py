@@ -6,6 +6,9 @@ were meant for the first.
 Addresses are written in the transaction of the flow, so a change that wants a taken address is rolled back. Every call
 reads its row, so all processes see a change immediately. The row has the credential's id: one query then returns all
 data for a call, and deleting a credential finds the webhooks that use it.
+
+The row of a path with parameters has its shape (see webhook_paths.py). A call whose path has a row of its own is found
+by one query; for other calls, a table of all shapes is kept in memory until any process changes a setting.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import Any, NamedTuple
 import orjson
 from peewee import CompositeKey, TextField
 
+from constants import ANY_METHOD, WEBHOOK_METHODS
 from database import execute, fetch_value, settings_commits
 from database.changes import QueryCache
 from errors import Conflict, DefinitionError, Issue, NotFound
@@ -24,6 +28,12 @@ from errors import Conflict, DefinitionError, Issue, NotFound
 from .base import Base, insert
 from .credentials import Credential
 from .locks import lock_names
+from .webhook_paths import PARAM, Patterns, do_overlap, shape_of
+
+MAX_PATTERNS = 100  # paths with parameters in a workspace
+HAS_PARAM = f"replace(path, '{PARAM}', '') <> path"  # the expression of an index
+# A flow that adds such a path must see all others, and no other may be added meanwhile.
+ALL_PATTERNS = "patterns"
 
 
 class Webhook(Base):
@@ -47,19 +57,22 @@ class Webhook(Base):
         DefinitionError for an address of two nodes, and for a credential that is missing or has a wrong type.
         """
         wanted = list(wanted)
+        shapes = {shape_of(config["path"]) for _, config in wanted}
         if wanted:
-            lock_names("webhook", {config["path"] for _, config in wanted})
+            lock_names("patterns", (ALL_PATTERNS,), shared=not any(PARAM in shape for shape in shapes))
+            lock_names("webhook", shapes)
             lock_names("credentials", (flow.workspace_id,), shared=True)
         execute("DELETE FROM webhooks WHERE workflow_id = ?", (flow.id,))
         takers: dict[tuple[str, str], str] = {}
         for node_id, config in wanted:
             credential_id = _credential_id(flow.workspace_id, node_id, config)
-            for method in dict.fromkeys(config["methods"]):
-                address = (config["path"], method)
-                _check_free(flow.workspace_id, node_id, address, takers)
+            _check_patterns(flow.workspace_id, node_id, config["path"])
+            for method in expand_methods(config["methods"]):
+                address = (shape_of(config["path"]), method)
+                _check_free(flow.workspace_id, node_id, address, config["path"], takers)
                 takers[address] = node_id
                 row = {
-                    "path": config["path"], "method": method, "workflow_id": flow.id, "node_id": node_id,
+                    "path": address[0], "method": method, "workflow_id": flow.id, "node_id": node_id,
                     "workspace_id": flow.workspace_id, "credential_id": credential_id,
                 }  # fmt: skip
                 execute(*insert("webhooks", row))
@@ -78,12 +91,19 @@ class Webhook(Base):
 
     @classmethod
     def methods_of(cls, path: str) -> list[str]:
-        """Return the methods that this path accepts; none if no active flow has it."""
+        """Return the methods that a call of this path may have; none if no active flow has it."""
         sql = (
             "SELECT w.method FROM webhooks w JOIN workflows f ON f.id = w.workflow_id "
-            "WHERE w.path = ? AND f.status = 'active' ORDER BY w.method"
+            "WHERE w.path = ? AND f.status = 'active'"
         )
-        return [method for (method,) in execute(sql, (path,))]
+        shapes = [path, *_get_patterns().find(path)]
+        return sorted({method for shape in shapes for (method,) in execute(sql, (shape,))})
+
+
+def expand_methods(methods: Iterable[str]) -> tuple[str, ...]:
+    """Return the methods of a webhook, each once: `ANY` stands for all."""
+    found = tuple(dict.fromkeys(methods))
+    return WEBHOOK_METHODS if ANY_METHOD in found else found
 
 
 @lru_cache(1)
@@ -99,7 +119,8 @@ def _addresses(definition_json: str) -> set[tuple[str, str]]:
         config = config if isinstance(config, dict) else {}
         path, methods = config.get("path"), config.get("methods", ["POST"])
         if isinstance(path, str) and isinstance(methods, list):
-            found |= {(path.strip().strip("/"), str(method)) for method in methods}
+            shape = shape_of(path.strip().strip("/"))
+            found |= {(shape, method) for method in expand_methods(map(str, methods))}
     return found
 
 
@@ -118,10 +139,35 @@ def _credential_id(workspace_id: str, node_id: str, config: Mapping[str, Any]) -
     return None
 
 
+def _check_patterns(workspace_id: str, node_id: str, path: str) -> None:
+    """Check that the path takes no calls of another workspace's flows, and that a path with parameters has room.
+
+    Within a workspace, paths may overlap: a fixed part takes precedence over a parameter.
+    """
+    shape = shape_of(path)
+    if PARAM in shape:
+        # Its first part is fixed: only paths that begin with it can overlap.
+        begin = shape[: shape.index("/") + 1]
+        sql = "SELECT DISTINCT path, workspace_id FROM webhooks WHERE path LIKE ? ESCAPE '\\'"
+        params: tuple[Any, ...] = (begin.replace("_", "\\_") + "%",)
+        count = "SELECT COUNT(DISTINCT path) FROM webhooks WHERE workspace_id = ? AND path <> ? AND " + HAS_PARAM
+        if fetch_value(count, (workspace_id, shape)) >= MAX_PATTERNS:
+            _refuse(
+                node_id, "path", f"the workspace has {MAX_PATTERNS} paths with parameters already; it may not have more"
+            )
+    else:
+        sql, params = f"SELECT DISTINCT path, workspace_id FROM webhooks WHERE {HAS_PARAM}", ()
+    # An equal shape is found by `_check_free`, for the methods that both have.
+    others = [other for other, owner in execute(sql, params).fetchall() if owner != workspace_id and other != shape]
+    if any(do_overlap(shape, other) for other in others):
+        raise Conflict(f"Node {node_id!r}: the webhook address {path} overlaps one of a flow of another workspace")
+
+
 def _check_free(
-    workspace_id: str, node_id: str, address: tuple[str, str], takers: Mapping[tuple[str, str], str]
+    workspace_id: str, node_id: str, address: tuple[str, str], path: str, takers: Mapping[tuple[str, str], str]
 ) -> None:
-    path, method = address
+    """Check that no other node and no other flow has the address, which is a shape and a method."""
+    method = address[1]
     if address in takers:
         _refuse(node_id, "path", f"{method} {path} is the address of the node {takers[address]!r} too")
     sql = (
@@ -173,12 +219,30 @@ class Hook(NamedTuple):
         return _hooks.get((path, method), lambda: cls._read(path, method))
 
     @classmethod
+    def of_pattern(cls, path: str, method: str) -> Hook | None:
+        """Return the webhook whose path with parameters matches this path; None if no active flow has one."""
+        found = (cls.at(shape, method) for shape in _get_patterns().find(path))
+        return next(filter(None, found), None)
+
+    @classmethod
     def _read(cls, path: str, method: str) -> Hook | None:
         found = execute(AT, (path, method)).fetchone()
         return None if found is None else cls(found[0], Fired(*found[1:6]), *found[6:])
 
 
 _hooks: QueryCache[tuple[str, str], Hook] = QueryCache(settings_commits)
+_patterns: QueryCache[str, Patterns] = QueryCache(settings_commits)
+
+
+def _get_patterns() -> Patterns:
+    """Return the shapes of all paths with parameters."""
+    found = _patterns.get(ALL_PATTERNS, _read_patterns)
+    assert found is not None
+    return found
+
+
+def _read_patterns() -> Patterns:
+    return Patterns(path for (path,) in execute(f"SELECT DISTINCT path FROM webhooks WHERE {HAS_PARAM}"))
 
 
 AT = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import zoneinfo
 from collections.abc import Mapping
@@ -12,12 +13,13 @@ from typing import Any
 from cronsim import CronSim, CronSimError
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from constants import ANY_METHOD, WEBHOOK_METHODS
 from errors import NodeError
 from nodes.base import Context, Node
-from nodes.fields import choice, credential, header_name, json_schema, line, number, setting, whole
+from nodes.fields import choice, credential, flag, header_name, json_schema, line, number, setting, whole
 from parsers.json_schema.validation import issues_of
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+METHOD_LABELS = {ANY_METHOD: "Any method", **{name: name for name in WEBHOOK_METHODS}}
 # Authentication of a webhook's callers, and the credential types that can verify each kind.
 CREDENTIAL_TYPES: dict[str, tuple[str, ...]] = {
     "none": (),
@@ -26,7 +28,15 @@ CREDENTIAL_TYPES: dict[str, tuple[str, ...]] = {
     "hmac": ("hmac",),
 }
 MAX_LISTED = 5  # issues of an input in a message
-PATH = re.compile(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*\Z")
+MAX_PATH = 200
+PATH_PART = re.compile(r"[A-Za-z0-9._~-]{1,200}\Z")
+PARAM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
+MAX_PARAMS = 10
+# An origin as a browser sends it: without a path, and without the default port.
+ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]{2,45}\]|[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?)(:[0-9]{1,5})?\Z")
+ANY_ORIGIN = "*"
+MAX_ORIGINS = MAX_NETWORKS = 100
+MAX_EXPOSED = 50
 
 
 class TriggerNode(Node):
@@ -106,15 +116,65 @@ class Manual(AskingNode):
 
 
 class WebhookPath(fields.String):
-    """A relative path, without slashes around it."""
+    """A relative path, without slashes around it. A part such as `:id` is a parameter."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         path = super()._deserialize(value, attr, data, **kwargs).strip().strip("/")
-        if not PATH.match(path) or len(path) > 200:
-            raise ValidationError("Must be a path such as orders/new: letters, digits and . _ ~ - between slashes.")
-        if {".", ".."} & set(path.split("/")):
+        if len(path) > MAX_PATH:
+            raise ValidationError(f"Must have at most {MAX_PATH} characters.")
+        parts = path.split("/")
+        params = [part[1:] for part in parts if part.startswith(":")]
+        fixed = [part for part in parts if not part.startswith(":")]
+        if not all(map(PATH_PART.match, fixed)):
+            raise ValidationError(
+                "Must be a path such as orders/new or orders/:id: letters, digits and . _ ~ - between slashes."
+            )
+        if {".", ".."} & set(parts):
             raise ValidationError("Must not have . or .. between slashes.")
+        if params:
+            _check_params(params, parts)
         return path
+
+
+def _check_params(params: list[str], parts: list[str]) -> None:
+    """Reject parameters that would have no name of their own, and a path that would take the calls of all others."""
+    if parts[0].startswith(":"):
+        raise ValidationError("Must begin with a fixed part, such as orders/:id.")
+    if wrong := [name for name in params if not PARAM_NAME.match(name)]:
+        raise ValidationError(f":{wrong[0]} must be a name of letters, digits and _, such as :order_id.")
+    if len(set(params)) < len(params):
+        raise ValidationError("Must not have two parameters of the same name.")
+    if len(params) > MAX_PARAMS:
+        raise ValidationError(f"Must have at most {MAX_PARAMS} parameters.")
+
+
+class Network(fields.String):
+    """An IP address or a network in CIDR notation."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs).strip()
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise ValidationError(
+                "Must be an IP address or a network, such as 203.0.113.0/24 or 2001:db8::/32."
+            ) from None
+        return text
+
+
+class WebOrigin(fields.String):
+    """An origin of web pages, in the form that browsers send; or `*`."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs).strip().lower().rstrip("/")
+        text = text.removesuffix(":443") if text.startswith("https:") else text.removesuffix(":80")
+        if text != ANY_ORIGIN and not ORIGIN.match(text):
+            raise ValidationError("Must be an origin such as https://shop.example.com, without a path; or * for all.")
+        return text
+
+
+def _list_of(kind: fields.Field[Any], help: str, most: int, **options: Any) -> Any:
+    return setting(fields.List(kind, validate=validate.Length(1, most)), help, literal=True, **options)
 
 
 class Webhook(TriggerNode):
@@ -122,8 +182,19 @@ class Webhook(TriggerNode):
 
     type = "webhook"
     icon = "webhook"
-    also = ("http trigger", "catch hook", "api", "listen")
+    also = ("http trigger", "catch hook", "api", "listen", "rest", "cors")
     examples = (
+        {
+            "config": {"path": "orders/:id", "methods": ["GET"], "respond": "last"},
+            "output": {
+                "method": "GET",
+                "path": "orders/7",
+                "query": {},
+                "headers": {},
+                "body": None,
+                "params": {"id": "7"},
+            },
+        },
         {
             "config": {"path": "orders/new", "auth": "hmac", "credential": "shop", "respond": "node"},
             "output": {
@@ -138,15 +209,17 @@ class Webhook(TriggerNode):
 
     class Config(Schema):
         path = setting(
-            WebhookPath, "Path of the URL after /api/webhooks/: orders/new", literal=True, required=True, title="Path"
+            WebhookPath,
+            "Path of the URL after /api/webhooks/: orders/new. In orders/:id, id is a parameter: trigger.params.id",
+            literal=True,
+            required=True,
+            title="Path",
         )
         methods = setting(
             fields.List(
-                fields.String(
-                    validate=validate.OneOf(METHODS), metadata={"x-enum-labels": {name: name for name in METHODS}}
-                ),
+                fields.String(validate=validate.OneOf(tuple(METHOD_LABELS)), metadata={"x-enum-labels": METHOD_LABELS}),
                 load_default=["POST"],
-                validate=validate.Length(1, len(METHODS)),
+                validate=validate.Length(1, len(METHOD_LABELS)),
             ),
             "The HTTP methods to accept",
             literal=True,
@@ -186,6 +259,36 @@ class Webhook(TriggerNode):
             100_000,
             title="Rate limit (per minute)",
         )
+        allow_ips = _list_of(
+            Network(),
+            "The IP addresses and networks that may call: 203.0.113.0/24. Default: all; others are refused (403)",
+            MAX_NETWORKS,
+            title="Allowed IP addresses",
+        )
+        allow_origins = _list_of(
+            WebOrigin(),
+            "Origins of web pages whose scripts may call and read the answer (CORS): https://shop.example.com; or *",
+            MAX_ORIGINS,
+            title="Allowed origins (CORS)",
+        )
+        allow_credentials = flag(
+            "Whether these scripts may send cookies and HTTP logins along", False, title="Allow credentials (CORS)"
+        )
+        expose_headers = _list_of(
+            fields.String(validate=header_name),
+            "The headers of the answer that these scripts may read, besides a few that they always may",
+            MAX_EXPOSED,
+            title="Exposed headers (CORS)",
+        )
+
+        @validates_schema
+        def has_origins(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+            """Require named origins for credentials: browsers refuse them with `*`, and anyone could use a login."""
+            origins = data.get("allow_origins", [])
+            if ANY_ORIGIN in origins and len(origins) > 1:
+                raise ValidationError("Must have either * or origins, not both.", "allow_origins")
+            if data.get("allow_credentials") and origins in ([], [ANY_ORIGIN]):
+                raise ValidationError("Name the origins that may send credentials; * is not enough.", "allow_origins")
 
         @validates_schema
         def has_credential(self, data: Mapping[str, Any], **kwargs: Any) -> None:

@@ -220,7 +220,7 @@ LEFT = {
     "no path": ({"path": "/api/webhooks/"}, 404),
     "another method": ({"method": "GET"}, 405),
     "HEAD": ({"method": "HEAD"}, 405),
-    "OPTIONS": ({"method": "OPTIONS"}, 200),
+    "OPTIONS": ({"method": "OPTIONS"}, 204),
     "a method that nobody has heard of": ({"method": "BREW"}, 405),
     "an upgrade": ({"headers": {"Upgrade": "h2c", "Connection": "Upgrade"}}, 202),
     "Expect": ({"headers": {"Expect": "100-continue"}, "data": GOOD, "content_type": "application/json"}, 202),
