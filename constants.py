@@ -13,7 +13,10 @@ TRIGGERS = ("manual", "schedule", "webhook")
 LEVELS = ("debug", "info", "warning", "error")
 ROLES = ("viewer", "operator", "editor", "owner")
 HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
-# The types of credentials that a request over HTTP may be sent with. How is in nodes/http/authorization.py.
-HTTP_CREDENTIALS = ("http_basic", "http_bearer", "http_header", "oauth2_client_credentials")
 # Those that a webhook can take; ANY_METHOD in its config stands for all of them.
 WEBHOOK_METHODS, ANY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE"), "ANY"
+# The types of credentials that a request over HTTP may be sent with. How is in nodes/http/authorization.py.
+HTTP_CREDENTIALS = (
+    *("http_basic", "http_bearer", "http_header", "http_headers", "http_query", "http_digest", "oauth1", "aws", "mtls"),
+    "oauth2_client_credentials",
+)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from errors import ConfigError, LimitExceeded, NodeError, TimedOut
+from net.client_certificates import Certificate, CertifiedClients
 
 log = logging.getLogger("headrace.egress")
 
@@ -115,6 +116,11 @@ def tls_context(ca_file: Path | None, use: str) -> ssl.SSLContext:
 
     There is one for each `use`, since libraries change it: HTTP libraries set the protocols that they offer.
     """
+    return make_tls_context(ca_file)
+
+
+def make_tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Return a new TLS context with these authorities."""
     import certifi
 
     context = ssl.create_default_context()
@@ -261,10 +267,18 @@ NO_OPTIONS = Options()
 class Client:
     """One connection pool for all runs, without cookies and settings from the environment. Thread-safe.
 
-    `max_bytes` limits the body of a response.
+    `max_bytes` limits the body of a response. A client with a `certificate`, a TLS context, leaves redirects to another
+    site to its `plain` one.
     """
 
-    def __init__(self, rule: Rule, max_bytes: int = MAX_BYTES, ca_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        rule: Rule,
+        max_bytes: int = MAX_BYTES,
+        ca_file: Path | None = None,
+        certificate: ssl.SSLContext | None = None,
+        plain: Client | None = None,
+    ) -> None:
         from http.cookiejar import CookieJar, DefaultCookiePolicy
 
         import httpcore
@@ -275,13 +289,16 @@ class Client:
             logging.getLogger(name).setLevel(logging.WARNING)
         transport = httpx.HTTPTransport.__new__(httpx.HTTPTransport)
         transport._pool = httpcore.ConnectionPool(
-            ssl_context=tls_context(ca_file, "http"),
+            ssl_context=certificate or tls_context(ca_file, "http"),
             max_connections=100,
             max_keepalive_connections=20,
             keepalive_expiry=30.0,
             network_backend=Backend(rule),  # type: ignore[arg-type]
         )
-        self.max_bytes = max_bytes
+        self.max_bytes, self.plain = max_bytes, plain
+        self._make = functools.partial(Client, rule, max_bytes, ca_file, plain=self)
+        self._new_context = functools.partial(make_tls_context, ca_file)
+        self._certified: CertifiedClients | None = None
         self._http = httpx.Client(
             transport=transport,
             trust_env=False,
@@ -292,6 +309,13 @@ class Client:
     def close(self) -> None:
         """Close all connections."""
         self._http.close()
+        if self._certified is not None:
+            self._certified.close()
+
+    def with_certificate(self, certificate: Certificate) -> AbstractContextManager[Client]:
+        """Return a context with a client that has this client certificate. Raises: NodeError if it is not valid."""
+        self._certified = self._certified or CertifiedClients(self._make, self._new_context)
+        return self._certified.open(certificate)
 
     def fetch(
         self,
@@ -335,17 +359,17 @@ class Client:
 
     def _follow(self, request: Any, follow_redirects: bool, options: Options) -> Any:
         """Return the response at the end of the redirects, its body unread."""
-        sign = options.sign
+        sign, http = options.sign, self._http
         for _ in range(MAX_REDIRECTS + 1):
             if sign is not None:
                 sign(request)
-            response = self._http.send(request, stream=True, follow_redirects=False)
+            response = http.send(request, stream=True, follow_redirects=False)
             following = response.next_request if follow_redirects else None
             if following is None:
                 return response
             response.close()
             if _remove_secrets(request, following, options.allow):
-                sign = None
+                sign, http = None, (self.plain or self)._http
             request = following
         raise LimitExceeded(f"more than {MAX_REDIRECTS} redirects")
 

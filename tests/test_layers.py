@@ -75,7 +75,7 @@ HOMES = {
 # Nothing else may.
 LAZY = {
     *("pydantic_ai", "pydantic_monty", "jsonschema_rs", "httpx", "httpcore", "rich", "cryptography", "jmespath"),
-    *("prometheus_client", "argon2", "apprise", "openpyxl", "playhouse", "celery", "gunicorn", "worker"),
+    *("prometheus_client", "argon2", "apprise", "oauthlib", "openpyxl", "playhouse", "celery", "gunicorn", "worker"),
     "opentelemetry",
     *("asyncssh", "defusedxml", "feedparser", "imap_tools", "markdown_it", "mcp", "minio", "nh3", "paho", "psycopg"),
     *("pymysql", "pypdf", "selectolax", "smtplib", "imaplib", "yaml", "certifi", "idna", "requests", "urllib3"),

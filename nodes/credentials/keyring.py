@@ -31,6 +31,7 @@ WIDE = 8
 FRAGMENT = 12
 LONG_LINE = 16
 MAX_DEPTH = 250
+MAX_ONCE = 50  # values that were used once and are still redacted
 ESCAPED = re.compile("%[0-9A-F]{2}")
 # Characters not escaped in a URL, and the maximum length of a value for the search in URLs.
 UNESCAPED, MAX_IN_URLS = re.compile("[A-Za-z0-9_.~-]+"), 2_000
@@ -80,6 +81,7 @@ class Keyring(Mapping[str, Any]):
         self._in_urls: list[tuple[str, re.Pattern[str]]] = []
         self._needles = Needles(())  # any JSON text to redact contains one of these
         self._shown: dict[str, Credential] = {}
+        self._once: list[str] = []
 
     # Access
 
@@ -149,6 +151,23 @@ class Keyring(Mapping[str, Any]):
         needles += [part.encode() for part, _ in self._in_urls]
         self._forms = dict(sorted(self._forms.items(), key=lambda form: len(form[0]), reverse=True))
         self._needles = Needles(needles)
+
+    def hide_once(self, *values: str) -> None:
+        """Redact values that are used for one request, such as signatures. Only the latest ones stay redacted.
+
+        Their number is unlimited. A node's output is redacted before anything else reads it, so it has no older ones.
+        """
+        self._once += values
+        if len(self._once) > MAX_ONCE:
+            outdated, self._once = set(self._once[: -MAX_ONCE // 2]), self._once[-MAX_ONCE // 2 :]
+            kept = Keyring()
+            kept.hide(*(self._values - outdated))
+            # Each attribute is replaced as a whole: another thread may redact meanwhile.
+            self._forms, self._short, self._in_urls, self._needles = (
+                kept._forms, kept._short, kept._in_urls, kept._needles
+            )  # fmt: skip
+            self._values = kept._values
+        self.hide(*values)
 
     def clean(self, encoded: bytes) -> bytes:
         """Return the JSON text with all values redacted; the same object if there is nothing to redact."""

@@ -6,73 +6,33 @@ in expressions. The test of a type is in its family of nodes (see `checks`).
 
 from __future__ import annotations
 
-import base64
 import inspect
 import ipaddress
 import re
 from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import ValidationError, fields, validate, validates_schema
 
 from agent.model_choice import OWN
 from nodes.catalogue_schema import json_schema
+from nodes.credentials.base import MAX_KEY, MAX_VALUE, NO_HOSTS, CredentialType, host_of, secret, text
+from nodes.credentials.http_types import (
+    Aws,
+    ClientCertificate,
+    HttpBasic,
+    HttpBearer,
+    HttpDigest,
+    HttpHeader,
+    HttpHeaders,
+    HttpQuery,
+    OAuth1,
+)
 from nodes.fields import choice, flag, header_name, header_value, setting, whole
 
-MAX_VALUE = 10_000
-MAX_KEY = 20_000
 HOST_KEY = re.compile(r"((?:ssh|ecdsa|sk)-[\w@.-]{1,100})[ \t]+(AAAA[\w+/]+=*)")
 HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?\Z")
-
-
-class CredentialType(Schema):
-    """Base of all types. `main` is the field for `secrets.<name>`; without it, it is an object of all fields.
-
-    `needs_hosts`: its values name no host, so it cannot be sent anywhere until its owner lists hosts. `without_hosts`
-    is the warning if it is saved without hosts; empty if its values name them. `url_field` is the field with the URL
-    that names the host, if there is no field `host`. `login` is the format of a login that is sent in base64.
-    """
-
-    main: ClassVar[str] = ""
-    needs_hosts: ClassVar[bool] = False
-    title: ClassVar[str] = ""
-    without_hosts: ClassVar[str] = ""
-    url_field: ClassVar[str] = ""
-    login: ClassVar[str] = ""
-
-    @classmethod
-    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
-        """Return the values to redact, including their encoded forms on the wire."""
-        names = [name for name, field in cls._declared_fields.items() if field.metadata.get("x-secret")]
-        found = [data[name] for name in names if data.get(name)]
-        with suppress(KeyError):  # without a password, there is no login
-            found += [base64.b64encode(cls.login.format(**data).encode()).decode()] if cls.login else []
-        return found
-
-    @classmethod
-    def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the hosts named by the values."""
-        if cls.url_field:
-            return _host_of(data[cls.url_field])
-        return (str(data["host"]).lower(),) if data.get("host") else ()
-
-    @classmethod
-    def shown(cls, data: Mapping[str, Any]) -> Any:
-        """Return the value for expressions."""
-        return data[cls.main] if cls.main else dict(data)
-
-
-def _secret(help: str, *checks: Any, least: int = 1, most: int = MAX_VALUE, lines: bool = False, **options: Any) -> Any:
-    rules = [validate.Length(least, most), *(() if lines else (header_value,)), *checks]
-    field = setting(fields.String, help, validate=rules, **options)
-    field.metadata["x-secret"] = True
-    return field
-
-
-def _text(help: str, *checks: Any, **options: Any) -> Any:
-    return setting(fields.String, help, validate=[validate.Length(1, 1_000), header_value, *checks], **options)
 
 
 def check_host(value: str) -> None:
@@ -102,11 +62,6 @@ def check_url(value: str) -> None:
         raise ValidationError("Must be a URL that starts with https:// or http://, without a user name.")
 
 
-def _host_of(url: str) -> tuple[str, ...]:
-    host = urlsplit(url).hostname
-    return (host.lower(),) if host else ()
-
-
 def _port(default: int) -> Any:
     return whole("The port", 1, 65_535, literal=False, title="Port", load_default=default)
 
@@ -126,12 +81,8 @@ def _ascii(value: str) -> None:
         raise ValidationError("Must contain only ASCII characters.")
 
 
-NO_COLON = validate.ContainsNoneOf(":", error="Must not contain a colon.")
 NO_SPACE = validate.ContainsNoneOf(" ", error="Must not contain a space.")
 NO_QUERY = validate.ContainsNoneOf("?#", error="Must be an address to which paths can be added: without ? and #.")
-
-
-NO_HOSTS = "No host is named, so no flow can send it anywhere. Name the hosts that may have it, unless it is only for "
 
 
 class Secret(CredentialType):
@@ -140,41 +91,7 @@ class Secret(CredentialType):
     main = "value"
     needs_hosts = True
     without_hosts = NO_HOSTS + "what stays in the flow."
-    value = _secret("The secret value", most=MAX_KEY, lines=True, required=True, title="Value")
-
-
-class HttpBasic(CredentialType):
-    """A user name and a password, sent as `Authorization: Basic …`."""
-
-    title = "HTTP basic"
-    needs_hosts = True
-    without_hosts = NO_HOSTS + "checking who calls a webhook."
-    login = "{username}:{password}"  # RFC 7617
-    username = _text("The user name", NO_COLON, required=True, title="User name")
-    password = _secret("The password", least=0, required=True, title="Password")
-
-
-class HttpHeader(CredentialType):
-    """A secret, sent in a custom header."""
-
-    title = "HTTP header"
-    without_hosts = NO_HOSTS + "checking who calls a webhook."
-    main = "value"
-    needs_hosts = True
-    name = setting(
-        fields.String(required=True, validate=header_name), "The name of the header: X-Api-Key", title="Header name"
-    )
-    value = _secret("The value of the header", required=True, title="Value")
-
-
-class HttpBearer(CredentialType):
-    """A token, sent as `Authorization: Bearer …`."""
-
-    title = "HTTP bearer token"
-    without_hosts = NO_HOSTS + "checking who calls a webhook."
-    main = "token"
-    needs_hosts = True
-    token = _secret("The bearer token", required=True, title="Token")
+    value = secret("The secret value", most=MAX_KEY, lines=True, required=True, title="Value")
 
 
 class OAuth2ClientCredentials(CredentialType):
@@ -184,16 +101,16 @@ class OAuth2ClientCredentials(CredentialType):
     without_hosts = "No host is named, so its tokens are sent to the token server alone. Name the hosts of the service."
     url_field = "token_url"
     login = "{client_id}:{client_secret}"
-    token_url = _text(
+    token_url = text(
         "The URL that issues tokens: https://login.example.com/oauth2/token",
         check_url,
         required=True,
         title="Token URL",
     )
-    client_id = _text("The client's id", required=True, title="Client ID")
-    client_secret = _secret("The client's secret", required=True, title="Client secret")
-    scope = _text("The requested scopes, separated by spaces", title="Scope")
-    audience = _text("The audience, if the server requires one", title="Audience")
+    client_id = text("The client's id", required=True, title="Client ID")
+    client_secret = secret("The client's secret", required=True, title="Client secret")
+    scope = text("The requested scopes, separated by spaces", title="Scope")
+    audience = text("The audience, if the server requires one", title="Audience")
     auth = choice(
         "Whether the token request contains id and secret in its header or its body",
         {"header": "Header", "body": "Body"},
@@ -208,7 +125,7 @@ class DatabaseUrl(CredentialType):
 
     title = "Database"
     main = url_field = "url"
-    url = _secret(
+    url = secret(
         "postgresql://… or mysql://…, optionally with ?sslmode=verify-full, or sqlite:///shop.db for a file "
         "of the workspace",
         required=True,
@@ -252,12 +169,12 @@ class Smtp(CredentialType):
 
     title = "SMTP"
     login = PLAIN_LOGIN
-    host = _text("The server: smtp.example.com", check_host, required=True, title="Host")
+    host = text("The server: smtp.example.com", check_host, required=True, title="Host")
     port = _port(587)
     security = _security("starttls")
-    username = _text("The user name. Without it, the server is used without login", title="User name")
-    password = _secret("The password", title="Password")
-    sender = _text("The default sender of mails: Shop <shop@example.com>", title="Sender")
+    username = text("The user name. Without it, the server is used without login", title="User name")
+    password = secret("The password", title="Password")
+    sender = text("The default sender of mails: Shop <shop@example.com>", title="Sender")
 
     @validates_schema
     def has_both_or_none(self, data: Mapping[str, Any], **kwargs: Any) -> None:
@@ -271,11 +188,11 @@ class Imap(CredentialType):
 
     title = "IMAP"
     login = PLAIN_LOGIN
-    host = _text("The server: imap.example.com", check_host, required=True, title="Host")
+    host = text("The server: imap.example.com", check_host, required=True, title="Host")
     port = _port(993)
     security = _security("tls")
-    username = _text("The user name", required=True, title="User name")
-    password = _secret("The password", required=True, title="Password")
+    username = text("The user name", required=True, title="User name")
+    password = secret("The password", required=True, title="Password")
 
 
 # Services that access this machine, or (the last row) need threads of their own, outside the guard.
@@ -307,7 +224,7 @@ class ServiceUrl(CredentialType):
 
     title = "Notification service"
     main = "url"
-    url = _secret(
+    url = secret(
         "The URL of the service. See https://appriseit.com/services/ for the formats",
         check_service,
         required=True,
@@ -344,13 +261,13 @@ class Ssh(CredentialType):
     """Login to a machine by password or key; the machine's host key must be known."""
 
     title = "SSH"
-    host = _text("The machine: server.example.com", check_host, required=True, title="Host")
+    host = text("The machine: server.example.com", check_host, required=True, title="Host")
     port = _port(22)
-    username = _text("The user name", required=True, title="User name")
-    password = _secret("The password", title="Password")
-    private_key = _secret("The private key in OpenSSH or PEM format", most=MAX_KEY, lines=True, title="Private key")
+    username = text("The user name", required=True, title="User name")
+    password = secret("The password", title="Password")
+    private_key = secret("The private key in OpenSSH or PEM format", most=MAX_KEY, lines=True, title="Private key")
     private_key.metadata["x-multiline"] = True
-    passphrase = _secret("The passphrase of the private key", title="Passphrase")
+    passphrase = secret("The passphrase of the private key", title="Passphrase")
     host_key = setting(
         fields.String,
         "The machine's public key, as `ssh-keyscan server.example.com` prints it: ssh-ed25519 AAAA…",
@@ -370,14 +287,14 @@ class S3(CredentialType):
     """An S3-compatible object store: AWS, MinIO, Garage, Ceph, R2, B2."""
 
     title = "S3"
-    endpoint = _text("The URL of the store", check_url, load_default="https://s3.amazonaws.com", title="Endpoint")
-    region = _text("The region: eu-central-1", title="Region")
-    access_key = _text("The id of the access key", required=True, title="Access key ID")
-    secret_key = _secret("The secret of the access key", required=True, title="Secret access key")
+    endpoint = text("The URL of the store", check_url, load_default="https://s3.amazonaws.com", title="Endpoint")
+    region = text("The region: eu-central-1", title="Region")
+    access_key = text("The id of the access key", required=True, title="Access key ID")
+    secret_key = secret("The secret of the access key", required=True, title="Secret access key")
 
     @classmethod
     def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
-        (host,) = _host_of(data["endpoint"])
+        (host,) = host_of(data["endpoint"])
         return host, f"*.{host}"
 
 
@@ -385,11 +302,11 @@ class Mqtt(CredentialType):
     """An MQTT broker."""
 
     title = "MQTT"
-    host = _text("The broker: mqtt.example.com", check_host, required=True, title="Host")
+    host = text("The broker: mqtt.example.com", check_host, required=True, title="Host")
     port = _port(8883)
     tls = flag("Whether the connection is encrypted", True, literal=False, title="Use TLS")
-    username = _text("The user name", title="User name")
-    password = _secret("The password", title="Password")
+    username = text("The user name", title="User name")
+    password = secret("The password", title="Password")
 
 
 class Mcp(CredentialType):
@@ -397,8 +314,8 @@ class Mcp(CredentialType):
 
     title = "MCP server"
     url_field = "url"
-    url = _text("The URL of the server: https://mcp.example.com/mcp", check_url, required=True, title="URL")
-    token = _secret("The bearer token, if the server requires one", title="Token")
+    url = text("The URL of the server: https://mcp.example.com/mcp", check_url, required=True, title="URL")
+    token = secret("The bearer token, if the server requires one", title="Token")
 
 
 class Llm(CredentialType):
@@ -412,18 +329,18 @@ class Llm(CredentialType):
         load_default="openai",
         title="API format",
     )
-    base_url = _text(
+    base_url = text(
         "The URL of the API, if it is not the provider's own: https://llm.example.com/v1",
         check_url,
         NO_QUERY,
         title="Base URL",
     )
-    api_key = _secret("The API key", _ascii, title="API key")
-    model = _text("The model of agents and nodes that name none: gpt-5", NO_SPACE, title="Default model")
+    api_key = secret("The API key", _ascii, title="API key")
+    model = text("The model of agents and nodes that name none: gpt-5", NO_SPACE, title="Default model")
 
     @classmethod
     def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
-        return _host_of(data.get("base_url") or OWN[data["provider"]])
+        return host_of(data.get("base_url") or OWN[data["provider"]])
 
 
 class Hmac(CredentialType):
@@ -435,7 +352,7 @@ class Hmac(CredentialType):
 
     title = "Signature (HMAC)"
     main = "secret"
-    secret = _secret("The shared secret", lines=True, required=True, title="Secret")
+    secret = secret("The shared secret", lines=True, required=True, title="Secret")
     style = choice(
         "How the sender signs the body",
         {"github": "GitHub", "stripe": "Stripe", "plain": "Plain HMAC"},
@@ -490,6 +407,12 @@ TYPES: dict[str, CredentialType] = {
     "http_basic": HttpBasic(),
     "http_bearer": HttpBearer(),
     "http_header": HttpHeader(),
+    "http_headers": HttpHeaders(),
+    "http_query": HttpQuery(),
+    "http_digest": HttpDigest(),
+    "oauth1": OAuth1(),
+    "aws": Aws(),
+    "mtls": ClientCertificate(),
     "oauth2_client_credentials": OAuth2ClientCredentials(),
     "database_url": DatabaseUrl(),
     "smtp": Smtp(),

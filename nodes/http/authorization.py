@@ -8,20 +8,35 @@ never after one to another site.
 from __future__ import annotations
 
 import base64
+import hashlib
+import logging
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
-from net.egress import Answer
+from errors import NodeError
+from net.client_certificates import Certificate
+from net.egress import Answer, Client
 from nodes.credentials.keyring import Credential
+from nodes.http import aws, digest
+from nodes.http.body import replace_query
 from nodes.http.oauth2 import OAUTH2, Token, Tokens, get_token
 
 if TYPE_CHECKING:
     from nodes.base import Context
 
 
+FORM = "application/x-www-form-urlencoded"
+# Headers that are signed, besides those of AWS itself. A proxy may change others.
+AWS_SIGNED = {"host", "content-type"}
+
+
 class Authorization:
     """Puts one credential on the requests of one node. A type overrides what it needs.
 
-    Everything that is derived from the credential, such as a token or a signature, must be redacted: `ctx.hide(value)`.
+    Everything that is derived from the credential, such as a token or a signature, must be redacted: `ctx.hide(value)`,
+    or `ctx.hide_once(value)` for one request.
     """
 
     def __init__(self, credential: Credential, ctx: Context, tokens: Tokens) -> None:
@@ -31,11 +46,15 @@ class Authorization:
         """Return the names of the headers that it sets, which the request must not set too."""
         return ("Authorization",)
 
+    def open(self, client: Client) -> AbstractContextManager[Client]:
+        """Return a context with the client to send the request with."""
+        return nullcontext(client)
+
     def prepare(self) -> None:
         """Get what the request needs, such as a token. Called before each request, outside of its time limit."""
 
     def sign(self, request: Any) -> None:
-        """Add headers or query parameters to an `httpx.Request`, or sign it: nothing else of it changes afterwards."""
+        """Add headers or query parameters to an `httpx.Request`, or sign it: nothing else changes it afterwards."""
 
     def renew(self, answer: Answer) -> bool:
         """Return True if the request must be sent once more, for example with a new token.
@@ -49,8 +68,7 @@ class Basic(Authorization):
     """A user name and a password (RFC 7617)."""
 
     def sign(self, request: Any) -> None:
-        pair = f"{self.data['username']}:{self.data['password']}".encode()
-        request.headers["Authorization"] = "Basic " + base64.b64encode(pair).decode()
+        request.headers["Authorization"] = make_basic(self.data["username"], self.data["password"])
 
 
 class Bearer(Authorization):
@@ -68,6 +86,163 @@ class Header(Authorization):
 
     def sign(self, request: Any) -> None:
         request.headers[self.data["name"]] = self.data["value"].strip()
+
+
+class Headers(Authorization):
+    """Secrets in several headers."""
+
+    def header_names(self) -> tuple[str, ...]:
+        return tuple(self.data["headers"])
+
+    def sign(self, request: Any) -> None:
+        for name, value in self.data["headers"].items():
+            request.headers[name] = value.strip()
+
+
+class Query(Authorization):
+    """Secrets as parameters of the URL, in place of parameters with the same names."""
+
+    def header_names(self) -> tuple[str, ...]:
+        return ()
+
+    def sign(self, request: Any) -> None:
+        request.url = type(request.url)(replace_query(str(request.url), self.data["parameters"]))
+
+
+class Digest(Authorization):
+    """A digest of the password with the server's challenge, by httpx.
+
+    The first request has none and is refused. Later ones reuse the challenge, with a higher count, until it is stale.
+    """
+
+    def __init__(self, credential: Credential, ctx: Context, tokens: Tokens) -> None:
+        import httpx
+
+        super().__init__(credential, ctx, tokens)
+        self.auth = httpx.DigestAuth(self.data["username"], self.data["password"])
+        self.flow: Any = None
+        self.request: Any = None
+        self.is_answered = False
+
+    def sign(self, request: Any) -> None:
+        before, was_answered = self.request, self.is_answered
+        self.request, self.flow, self.is_answered = request, self.auth.auth_flow(request), False
+        if was_answered and (before.method, before.url) == (request.method, request.url):
+            request.headers["Authorization"] = before.headers["Authorization"]  # a count must not be left out
+        else:
+            next(self.flow)
+        for challenge in digest.parse(request.headers.get("Authorization", "")):
+            self.ctx.hide_once(challenge.get("response"))
+
+    def renew(self, answer: Answer) -> bool:
+        import httpx
+
+        challenge = digest.choose(answer.headers.get("www-authenticate", ""))
+        if challenge is None or self.flow is None:
+            return False
+        try:
+            self.flow.send(httpx.Response(401, headers={"WWW-Authenticate": challenge}, request=self.request))
+        except (httpx.ProtocolError, UnicodeError):
+            raise NodeError(f"{answer.who}: its challenge for digest authentication is not valid", True) from None
+        except StopIteration:
+            return False
+        self.is_answered = True
+        return True
+
+
+class OAuth1(Authorization):
+    """A signature with the keys of an application and of a user (RFC 5849), by oauthlib."""
+
+    def __init__(self, credential: Credential, ctx: Context, tokens: Tokens) -> None:
+        from oauthlib import oauth1
+
+        logging.getLogger("oauthlib").setLevel(logging.WARNING)  # it logs what it signs
+        super().__init__(credential, ctx, tokens)
+        data = self.data
+        self.client = oauth1.Client(
+            data["consumer_key"],
+            data["consumer_secret"],
+            data.get("token"),
+            data.get("token_secret"),
+            signature_method=data["signature"],
+            realm=data.get("realm"),
+        )
+
+    def sign(self, request: Any) -> None:
+        _normalize_query(request)
+        form = request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == FORM
+        body = b"".join(request.stream).decode() if form else ""
+        sent = {"Host": request.headers["Host"], **({"Content-Type": FORM} if body else {})}
+        try:
+            _, headers, _ = self.client.sign(str(request.url), request.method, body or None, sent)
+        except ValueError:
+            raise NodeError("the form in the body cannot be signed; GET and HEAD must have none", True) from None
+        request.headers["Authorization"] = headers["Authorization"]
+        signature = headers["Authorization"].partition('oauth_signature="')[2].partition('"')[0]
+        self.ctx.hide_once(unquote(signature))
+
+
+class Aws(Authorization):
+    """A signature with an access key of AWS."""
+
+    def header_names(self) -> tuple[str, ...]:
+        return ("Authorization", "X-Amz-Date", "X-Amz-Content-Sha256", "X-Amz-Security-Token")
+
+    def sign(self, request: Any) -> None:
+        _normalize_query(request)
+        body = hashlib.sha256()
+        for piece in request.stream:
+            body.update(piece)
+        request.headers["X-Amz-Content-Sha256"] = body.hexdigest()
+        request.headers["X-Amz-Date"] = datetime.fromtimestamp(self.ctx.now_ms() / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
+        if token := self.data.get("session_token"):
+            request.headers["X-Amz-Security-Token"] = token
+        signed = {name: value for name, value in request.headers.items() if name in AWS_SIGNED or name[:6] == "x-amz-"}
+        path, _, query = request.url.raw_path.decode().partition("?")
+        value = aws.sign(
+            request.method,
+            path,
+            query,
+            signed,
+            body.hexdigest(),
+            self._scope(request.url.host),
+            (self.data["access_key"], self.data["secret_key"]),
+        )
+        request.headers["Authorization"] = value
+        self.ctx.hide_once(value.rpartition("=")[2])
+
+    def _scope(self, host: str) -> aws.Scope:
+        found = aws.find_scope(host)
+        region = self.data.get("region") or (found and found.region)
+        service = self.data.get("service") or (found and found.service)
+        if not region or not service:
+            label = self.credential.label
+            raise NodeError(f"{label} needs a region and a service, which the name of {host} does not tell", True)
+        return aws.Scope(region, service)
+
+
+class ClientCertificate(Authorization):
+    """A certificate in the handshake of TLS, and perhaps a token or a password in a header."""
+
+    def header_names(self) -> tuple[str, ...]:
+        return ("Authorization",) if self._header() else ()
+
+    def open(self, client: Client) -> AbstractContextManager[Client]:
+        data = self.data
+        return client.with_certificate(
+            Certificate(data["certificate"], data["private_key"], data.get("passphrase") or "")
+        )
+
+    def sign(self, request: Any) -> None:
+        if request.url.scheme != "https":
+            raise NodeError(f"{self.credential.label} has a certificate, which needs https://", permanent=True)
+        if header := self._header():
+            request.headers["Authorization"] = header
+
+    def _header(self) -> str:
+        if self.data.get("token"):
+            return f"Bearer {self.data['token'].strip()}"
+        return make_basic(self.data["username"], self.data["password"]) if self.data.get("username") else ""
 
 
 class AccessToken(Authorization):
@@ -97,6 +272,12 @@ AUTHORIZATIONS: dict[str, type[Authorization]] = {
     "http_basic": Basic,
     "http_bearer": Bearer,
     "http_header": Header,
+    "http_headers": Headers,
+    "http_query": Query,
+    "http_digest": Digest,
+    "oauth1": OAuth1,
+    "aws": Aws,
+    "mtls": ClientCertificate,
     OAUTH2: AccessToken,
 }
 CREDENTIALS = tuple(AUTHORIZATIONS)
@@ -105,3 +286,14 @@ CREDENTIALS = tuple(AUTHORIZATIONS)
 def authorize(credential: Credential, ctx: Context, tokens: Tokens) -> Authorization:
     """Return the authorization of the requests of one node by the credential, which is of one of `CREDENTIALS`."""
     return AUTHORIZATIONS[credential.type](credential, ctx, tokens)
+
+
+def make_basic(username: str, password: str) -> str:
+    """Return the value of Authorization for a user name and a password (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+
+
+def _normalize_query(request: Any) -> None:
+    """Escape the parameters of the URL as RFC 3986 does, since they are signed in this form."""
+    if request.url.query:
+        request.url = request.url.copy_with(query=aws.encode_query(request.url.query.decode()).encode())

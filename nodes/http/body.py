@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import IO, Any
-from urllib.parse import urlencode
+from urllib.parse import unquote_plus, urlencode
 
 from errors import LimitExceeded, NodeError
 from nodes.fields import text_of
@@ -179,3 +179,11 @@ def append_query(url: str, query: Mapping[str, Any]) -> str:
         return base + joint + urlencode(found) + hash_ + fragment
     except UnicodeError:
         raise NodeError("query: contains text that is not valid Unicode", permanent=True) from None
+
+
+def replace_query(url: str, query: Mapping[str, Any]) -> str:
+    """Append `query` to the URL, in place of its parameters with the same names; the others stay as written."""
+    base, hash_, fragment = url.partition("#")
+    path, mark, old = base.partition("?")
+    kept = [part for part in old.split("&") if unquote_plus(part.partition("=")[0]) not in query]
+    return append_query(path + (mark and mark + "&".join(kept)) + hash_ + fragment, query)

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from errors import NodeError
-from net.egress import SAFE_HEADERS, Answer, Options, Save, get_host
+from net.egress import SAFE_HEADERS, Answer, Client, Options, Save, get_host
 from nodes.credentials.checks import Untested, checks
-from nodes.credentials.keyring import Credential
+from nodes.credentials.keyring import Credential, is_in
+from nodes.credentials.types import TYPES
 from nodes.http.authorization import CREDENTIALS, AccessToken, authorize
 from nodes.http.body import NO_BODY, Body
 from nodes.http.oauth2 import TOKENS, Tokens
@@ -98,18 +99,25 @@ class Caller:
     def _send_authorized(self, call: Call) -> Answer:
         """Send the request; once again if it is refused and can be authorized anew."""
         answer = self._send(call)
-        if answer.status == 401 and self.authorization is not None and self.authorization.renew(answer):
-            answer = self._send(call)
-        return answer
+        if answer.status != 401 or self.authorization is None or self.credential is None:
+            return answer
+        # A redirect may have led to another site, which must not choose the challenge.
+        is_ours = self.credential.may_go_to(get_host(answer.url))
+        return self._send(call) if is_ours and self.authorization.renew(answer) else answer
 
     def _send(self, call: Call) -> Answer:
         for host in _hosts(call):
             self._check(host, self._texts(call))
         headers = self._headers(call)
-        if self.authorization is not None:
-            self._check_authorization(call)
-            self.authorization.prepare()
-        answer: Answer = self.client.fetch(
+        if self.authorization is None:
+            return self._fetch(self.client, call, headers)
+        self._check_authorization(call)
+        self.authorization.prepare()
+        with self.authorization.open(self.client) as client:
+            return self._fetch(client, call, headers)
+
+    def _fetch(self, client: Client, call: Call, headers: list[tuple[str, str]]) -> Answer:
+        return client.fetch(
             call.method,
             call.url,
             headers=headers,
@@ -119,11 +127,20 @@ class Caller:
             options=Options(
                 call.save,
                 ERROR_BYTES if call.fail_on_error else None,
-                lambda url, with_body: self._check(get_host(url), self._redirected_texts(call, url, with_body)),
+                lambda url, with_body: self._check_redirect(call, url, with_body),
                 None if self.authorization is None else self.authorization.sign,
             ),
         )
-        return answer
+
+    def _check_redirect(self, call: Call, url: str, with_body: bool) -> None:
+        """Raise NodeError if a redirect to another site is not allowed, or would send a secret there."""
+        host = get_host(url)
+        self._check(host, self._redirected_texts(call, url, with_body))
+        if self.credential is not None:
+            # A server may repeat the query of the first URL in the address of the redirect.
+            secrets = TYPES[self.credential.type].secrets(self.credential.data)
+            if any(is_in(value, url) for value in secrets):
+                self.credential.check_host(host)
 
     def _check(self, host: str, texts: Iterable[str]) -> None:
         """Raise NodeError if the host may not be called, or may not receive a secret in the texts."""

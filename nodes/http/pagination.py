@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import unquote_plus
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
 
@@ -17,7 +16,7 @@ from net.egress import Answer, get_host
 from nodes.base import setting
 from nodes.data.jmespath_query import MAX_QUERY, compile_query, search
 from nodes.fields import choice, text, text_of
-from nodes.http.body import append_query
+from nodes.http.body import replace_query
 from nodes.http.response import parse_json
 
 if TYPE_CHECKING:
@@ -249,15 +248,7 @@ class Pages:
             if not isinstance(body, dict | None):
                 raise NodeError("pagination.place: the body must be an object", permanent=True)
             return Place(url, {**(body or {}), **given})
-        return Place(append_query(_remove_params(url, set(given)), given), body)
-
-
-def _remove_params(url: str, names: set[str]) -> str:
-    """Return the URL without these parameters; the others stay as written."""
-    base, hash_, fragment = url.partition("#")
-    path, mark, query = base.partition("?")
-    kept = [part for part in query.split("&") if unquote_plus(part.partition("=")[0]) not in names]
-    return path + (mark and mark + "&".join(kept)) + hash_ + fragment
+        return Place(replace_query(url, given), body)
 
 
 def _link_of(answer: Answer) -> str | None:

@@ -16,6 +16,7 @@ from security.vault import Vault
 SECRET = "hunter2hunter2"
 BEARER = {"type": "http_bearer", "data": {"token": SECRET}}
 KEY = {"type": "secret", "data": {"value": SECRET}}
+PEM = "-----BEGIN %s-----\nAAAA\n"
 
 
 @pytest.fixture
@@ -144,6 +145,12 @@ ASKED_NOBODY = [
     ({"type": "http_bearer", "data": {"token": SECRET}}, "Enter a URL"),
     ({"type": "http_header", "data": {"name": "X-Key", "value": SECRET}}, "Enter a URL"),
     ({"type": "http_basic", "data": {"username": "ada", "password": SECRET}}, "Enter a URL"),
+    ({"type": "http_headers", "data": {"headers": {"X-Key": SECRET}}}, "Enter a URL"),
+    ({"type": "http_query", "data": {"parameters": {"key": SECRET}}}, "Enter a URL"),
+    ({"type": "http_digest", "data": {"username": "ada", "password": SECRET}}, "Enter a URL"),
+    ({"type": "oauth1", "data": {"consumer_key": "app", "consumer_secret": SECRET}}, "Enter a URL"),
+    ({"type": "aws", "data": {"access_key": "AKID", "secret_key": SECRET}}, "Enter a URL"),
+    ({"type": "mtls", "data": {"certificate": PEM % "CERTIFICATE", "private_key": PEM % "PRIVATE KEY"}}, "Enter a URL"),
     ({"type": "service_url", "data": {"url": f"json://example.com/{SECRET}"}}, "test message"),
     ({"type": "database_url", "data": {"url": "sqlite:///new.db"}}, "new.db does not exist yet"),
 ]
@@ -222,7 +229,17 @@ def test_messages_about_unsaved_values_use_the_given_name(owner, httpserver):
 
 def test_the_types_say_whether_they_go_nowhere_until_hosts_are_named(owner):
     types = {one["type"]: one["needs_hosts"] for one in owner.get("/api/credential-types").json["items"]}
-    assert {name for name, needs in types.items() if needs} == {"http_basic", "http_bearer", "http_header", "secret"}
+    needing = {
+        "http_basic",
+        "http_bearer",
+        "http_header",
+        "http_headers",
+        "http_query",
+        "http_digest",
+        "oauth1",
+        "mtls",
+    }
+    assert {name for name, needs in types.items() if needs} == {*needing, "secret"}
 
 
 @pytest.mark.parametrize(

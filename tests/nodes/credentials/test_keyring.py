@@ -18,7 +18,7 @@ from errors import ExpressionError, NodeError, VaultError
 from expressions import compile_text
 from nodes.base import Context
 from nodes.credentials.checks import checks
-from nodes.credentials.keyring import HIDDEN, Credential, Keyring, Needles, forms
+from nodes.credentials.keyring import HIDDEN, MAX_ONCE, Credential, Keyring, Needles, forms
 from nodes.credentials.types import TYPES
 
 TOKEN = "s3cr3t-T0ken/with+odd=signs&é'\"\\"
@@ -368,3 +368,14 @@ def test_checks_registers_a_check_for_each_credential_type(monkeypatch):
         return "good"
 
     assert found == {"one": check, "two": check}
+
+
+def test_of_many_values_that_are_used_once_the_latest_are_redacted_and_all_others_still_are():
+    keyring = Keyring()
+    keyring.hide("a secret that stays")
+    signatures = [f"signature-{number:04}" for number in range(500)]
+    for signature in signatures:
+        keyring.hide_once(signature)
+        assert keyring.clean_text(f"{signature}, a secret that stays") == "***, ***"
+    assert keyring.clean_text(signatures[-20]) == "***"
+    assert len(keyring._values) <= MAX_ONCE + 1

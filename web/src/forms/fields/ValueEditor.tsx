@@ -1,5 +1,5 @@
 /** An editor for a value of any type: a table cell, a list item, a setting of any type. */
-import { NumberInput, Select, Text } from "@mantine/core";
+import { NumberInput, PasswordInput, Select, Text } from "@mantine/core";
 import type { Json } from "@/definition/types";
 import { useForm } from "../context";
 import { TemplateField } from "../expression/TemplateField";
@@ -51,6 +51,20 @@ export function ValueEditor(props: ValueEditorProps) {
         value={value === undefined || value === "" ? null : String(value)}
         onChange={(chosen) => onChange(schema.enum?.find((one) => String(one) === chosen))}
         readOnly={readOnly}
+      />
+    );
+  }
+  if (schema?.["x-secret"] && typeof (value ?? "") === "string") {
+    return (
+      <PasswordInput
+        id={id}
+        aria-label={label}
+        placeholder={props.placeholder}
+        autoComplete="new-password"
+        spellCheck={false}
+        value={typeof value === "string" ? value : ""}
+        readOnly={readOnly}
+        onChange={(event) => onChange(event.currentTarget.value)}
       />
     );
   }

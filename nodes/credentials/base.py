@@ -1,0 +1,79 @@
+"""Base of the types of credentials, and the fields that several of them have."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from marshmallow import Schema, fields, validate
+
+from nodes.fields import header_value, setting
+
+MAX_VALUE = 10_000
+MAX_KEY = 20_000
+NO_COLON = validate.ContainsNoneOf(":", error="Must not contain a colon.")
+NO_HOSTS = "No host is named, so no flow can send it anywhere. Name the hosts that may have it, unless it is only for "
+
+
+class CredentialType(Schema):
+    """Base of all types. `main` is the field for `secrets.<name>`; without it, it is an object of all fields.
+
+    `needs_hosts`: its values name no host, so it cannot be sent anywhere until its owner lists hosts. `without_hosts`
+    is the warning if it is saved without hosts; empty if its values name them. `url_field` is the field with the URL
+    that names the host, if there is no field `host`. `login` is the format of a login that is sent in base64.
+    """
+
+    main: ClassVar[str] = ""
+    needs_hosts: ClassVar[bool] = False
+    title: ClassVar[str] = ""
+    without_hosts: ClassVar[str] = ""
+    url_field: ClassVar[str] = ""
+    login: ClassVar[str] = ""
+
+    @classmethod
+    def secrets(cls, data: Mapping[str, Any]) -> list[str]:
+        """Return the values to redact, including their encoded forms on the wire."""
+        names = [name for name, field in cls._declared_fields.items() if field.metadata.get("x-secret")]
+        found = [value for name in names for value in _values_of(data.get(name)) if value]
+        with suppress(KeyError):  # without a password, there is no login
+            found += [base64.b64encode(cls.login.format(**data).encode()).decode()] if cls.login else []
+        return found
+
+    @classmethod
+    def hosts(cls, data: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the hosts named by the values."""
+        if cls.url_field:
+            return host_of(data[cls.url_field])
+        return (str(data["host"]).lower(),) if data.get("host") else ()
+
+    @classmethod
+    def shown(cls, data: Mapping[str, Any]) -> Any:
+        """Return the value for expressions."""
+        return data[cls.main] if cls.main else dict(data)
+
+
+def _values_of(value: Any) -> Iterator[str]:
+    """Yield the texts of a field: one, or those of an object."""
+    yield from value.values() if isinstance(value, dict) else (value or "",)
+
+
+def secret(help: str, *checks: Any, least: int = 1, most: int = MAX_VALUE, lines: bool = False, **options: Any) -> Any:
+    """Return a field with a secret text, which has several lines if `lines` is set."""
+    rules = [validate.Length(least, most), *(() if lines else (header_value,)), *checks]
+    field = setting(fields.String, help, validate=rules, **options)
+    field.metadata["x-secret"] = True
+    return field
+
+
+def text(help: str, *checks: Any, **options: Any) -> Any:
+    """Return a field with a text that is not secret."""
+    return setting(fields.String, help, validate=[validate.Length(1, 1_000), header_value, *checks], **options)
+
+
+def host_of(url: str) -> tuple[str, ...]:
+    """Return the host of a URL; empty if it has none."""
+    host = urlsplit(url).hostname
+    return (host.lower(),) if host else ()
