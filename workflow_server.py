@@ -44,6 +44,7 @@ from dispatch.tracing import check_packages, make_tracing
 from errors import ConfigError
 from models import DatabaseRefused, Fact, lock_wait
 from nodes import plugins
+from nodes.connectors import connector_files
 from scheduler import Scheduler
 from security import accounts, key_rotation
 from security.credentials import Credentials
@@ -144,6 +145,7 @@ def create_app(config: Config | None = None, inline: bool = False, print_login: 
         for unknown in settings.find_unknown_settings():
             log.warning("%s", unknown)
     plugins.load(config.nodes_dir)
+    connector_files.load_own(config.connectors_dir)
     login = prepare(config)
     if login is not None and print_login:
         sys.stderr.write(startup_message.format_first_login(login))
@@ -214,6 +216,7 @@ def work(config: Config, lanes: Collection[Lane] = LANES) -> None:
     logging.getLogger().setLevel(logging.INFO)  # of other commands, it has only warnings
     install(config)
     plugins.load(config.nodes_dir)
+    connector_files.load_own(config.connectors_dir)
     login = prepare(config)
     if login is not None:
         sys.stderr.write(startup_message.format_first_login(login))

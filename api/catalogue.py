@@ -17,10 +17,23 @@ from dispatch.references import warned
 from errors import NotFound
 from models import Workflow
 from nodes import plugins
+from nodes.connectors import connector_files
 from schema_fields import Cursor, Items, Out, Strict, fields, text
 from schemas import DEFINITION, SavedOut, SliceArgs, listed, slice_of
 
 blueprint = Resource("catalogue", "Node types and templates to build with")
+
+
+class MarkOut(Out):
+    text = fields.String(help="One to three letters")
+    color = fields.String(help="The colour behind them, such as #1a5fb4")
+
+
+class OperationNameOut(Out):
+    id = fields.String()
+    name = fields.String()
+    group = fields.String()
+    also = fields.List(fields.String(), help="Other search words")
 
 
 class NodeOut(Out):
@@ -38,6 +51,8 @@ class NodeOut(Out):
     examples = fields.List(fields.Dict())
     extra = fields.String(allow_none=True)
     install = fields.String(allow_none=True)
+    mark = fields.Nested(MarkOut, allow_none=True, help="Of a connector, in place of an icon")
+    operations = fields.List(fields.Nested(OperationNameOut), allow_none=True, help="Of a connector: what it can do")
 
 
 class BrokenOut(Out):
@@ -94,10 +109,11 @@ class UseIn(Strict):
 def list_nodes(args: dict[str, Any]) -> Any:
     """List the node types. `config_schema` is their config's JSON Schema; `own` marks types of HEADRACE_NODES_DIR.
 
-    `broken` lists files of that folder that could not be loaded at the start.
+    `broken` lists files of that folder, and of HEADRACE_CONNECTORS_DIR, that could not be loaded at the start. A
+    connector's `config_schema` has what its operations share; GET `/api/connectors/{type}` shows the rest.
     """
     found = node_types.search(args["search"], args["category"])
-    broken = [broken._asdict() for broken in plugins.BROKEN]
+    broken = [broken._asdict() for broken in (*plugins.BROKEN, *connector_files.BROKEN)]
     return {**slice_of(found, args), "categories": node_types.categories(), "broken": broken}
 
 

@@ -39,6 +39,7 @@ from dispatch.recorder import Recorder
 from errors import BadInput, Conflict, NotFound
 from models import AuditEntry, LogEntry, Run, Step, User, Wait, Workflow, Workspace, now_ms
 from nodes import REGISTRY, plugins
+from nodes.connectors import connector_files
 from nodes.credentials.keyring import Credential
 from schemas import Login, LogOut, RunOut, StepOut
 from security import accounts, credentials
@@ -55,6 +56,7 @@ def load_config() -> Config:
     """Return the settings, with the node types of HEADRACE_NODES_DIR loaded. Failures are logged."""
     config = Config.from_env()
     plugins.load(config.nodes_dir)
+    connector_files.load_own(config.connectors_dir)
     return config
 
 

@@ -260,6 +260,11 @@ class Config:
         or_empty(FOLDER),
         "Folder of node types of your own, one Python file each, read at the start. Empty: none.",
     )
+    connectors_dir: Path | None = setting(
+        "HEADRACE_CONNECTORS_DIR=",
+        or_empty(FOLDER),
+        "Folder of connectors of your own, one JSON file each, read at the start. Empty: none.",
+    )
     web_dir: Path | None = setting(
         "HEADRACE_WEB_DIR=", or_empty(FOLDER), "Folder of the built browser app. Empty: `web/dist` beside the server."
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping
-from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -14,6 +13,7 @@ from errors import ExpressionError, NodeError
 from expressions import Template, compile_value, find_expressions, find_texts_with_expressions
 from nodes import plugin_runner, plugins
 from nodes.base import REGISTRY, Node
+from nodes.connectors.connector_files import types as connector_types
 from nodes.fields import EXPRESSION, NOT_EVALUATED, is_literal, weight_of_schemas
 
 from .execution_plan import Config, Constant, Dynamic, PlannedNode, Retry
@@ -152,7 +152,8 @@ class _Builder:
         if node is None:
             type_ = self.raw["type"][:MAX_NAME]
             also = {name: (*other.also, other.title) for name, other in REGISTRY.items()}
-            offer = plugins.explain_missing(type_) or suggest_by_alias(type_, also) or suggest(type_, REGISTRY)
+            known = REGISTRY.keys() | connector_types()
+            offer = plugins.explain_missing(type_) or suggest_by_alias(type_, also) or suggest(type_, known)
             self.bad("type", f"there is no node type {type_!r}{offer}")
             return None
         before = len(self.issues)
@@ -301,7 +302,7 @@ class _Builder:
         if not isinstance(raw, dict):
             self.bad("config", "must be an object")
             return Config({})
-        schema = get_schema(node)
+        schema = node.schema(raw)
         static, dynamic, refused = {}, [], []
         for key, value in raw.items():
             field_ = schema.fields.get(key)
@@ -384,10 +385,9 @@ def estimate_parts(value: Any) -> int:
     return 1 + sum(map(len, find_texts_with_expressions(value))) // CHARACTERS_PER_PART
 
 
-@cache
-def get_schema(node: Node) -> Any:
-    """Return the shared instance of a node type's config schema: creating one costs more than using it."""
-    return node.Config()
+def get_schema(node: Node, raw: Mapping[str, Any] | None = None) -> Schema:
+    """Return the schema of the config of this raw node, which is of this type; without one, of an empty config."""
+    return node.schema(_config(raw or {}))
 
 
 def read_nodes(definition: Any, max_nodes: int | None = None) -> Iterator[tuple[str, dict[str, Any], Node]]:

@@ -47,7 +47,7 @@ def find_workflows(definition: Any) -> list[Use]:
     found = [
         Use(raw["id"], f"{path}.config.{key}", value)
         for path, raw, node in _enabled_nodes(definition)
-        for key, field in get_schema(node).fields.items()
+        for key, field in get_schema(node, raw).fields.items()
         if field.metadata.get("x-names") == "workflow" and (value := _text(raw.get("config"), key))
     ]
     settings = definition.get("settings") if isinstance(definition, dict) else None
@@ -91,7 +91,7 @@ class _Reader:
         self.parts = 0
 
     def of_node(self, raw: Mapping[str, Any], node: Node, path: str) -> Iterator[Use]:
-        id_, schema = raw["id"], get_schema(node)
+        id_, schema = raw["id"], get_schema(node, raw)
         config: dict[str, Any] = raw["config"] if isinstance(raw.get("config"), dict) else {}
         for key, value in config.items():
             field = schema.fields.get(key)

@@ -42,7 +42,7 @@ def _python_sources(definition: Any) -> Iterator[tuple[str, str | None, str]]:
         config = raw.get("config") if node is not None else None
         if node is None or not isinstance(config, dict):
             continue
-        for key, field_ in definitions.get_schema(node).fields.items():
+        for key, field_ in definitions.get_schema(node, raw).fields.items():
             source = config.get(key)
             if field_.metadata.get("x-language") == "python" and is_literal(field_) and isinstance(source, str):
                 id_ = raw.get("id")

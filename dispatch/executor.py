@@ -233,7 +233,7 @@ class Executor:
     def _is_for_another_process(self, run: Run) -> bool:
         """Return True if this process lacks a node type of the run, and a living one has it."""
         definition = self.resources.definition_of(run) or {"nodes": []}
-        missing = {node["type"] for node in definition["nodes"]} - REGISTRY.keys()
+        missing = {node["type"] for node in definition["nodes"] if REGISTRY.get(node["type"]) is None}
         return bool(missing) and Lease.has_node_types(missing)
 
     def give_up(self, active: Active, error: BaseException) -> None:

@@ -252,7 +252,7 @@ class Preview:
             return raw["foreach"]
         config = raw.get("config")
         node = REGISTRY.get(raw["type"])
-        per_item = [] if node is None else definitions.get_schema(node).fields.values()
+        per_item = [] if node is None else definitions.get_schema(node, raw).fields.values()
         if not any(field_.metadata.get("x-per-item") for field_ in per_item):
             return None
         return config.get("items", "{{ input }}") if isinstance(config, dict) else "{{ input }}"

@@ -56,7 +56,7 @@ class SentSettings(Preview):
         config = raw.get("config")
         given = config if isinstance(config, dict) else {}
         node = REGISTRY.get(raw.get("type", ""))
-        known = {} if node is None else definitions.get_schema(node).fields
+        known = {} if node is None else definitions.get_schema(node, raw).fields
         literal = {name for name in given if name not in known or is_literal(known[name])}
         texts = {name: value for name, value in given.items() if name not in literal}
         found = dict(zip(texts, self.values(list(texts.values())), strict=True)) if texts else {}

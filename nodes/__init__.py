@@ -10,6 +10,7 @@ from nodes import former_modules  # noqa: F401  (importing it serves the former 
 from nodes.ai import agent, llm, memory, model_access  # noqa: F401  (model_access registers its check)
 from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.catalogue_schema import json_schema
+from nodes.connectors import connector_files
 from nodes.core import logic, output, store, triggers, waits
 from nodes.data import crypto, dates, formats, joins, lists, transform
 from nodes.files import documents, s3
@@ -21,6 +22,7 @@ from nodes.sql import node as databases
 
 __all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "search"]
 
+REGISTRY.find_more = connector_files.find
 # Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
     *(triggers, logic, waits, transform, lists, joins, formats, dates, crypto, documents, request, graphql, send),
@@ -37,14 +39,15 @@ def catalogue() -> list[dict[str, Any]]:
     """Return the entries of all node types, by category.
 
     Entries are `{type, category, name, also, icon, description, branches, trigger, pure, own, config_schema, examples,
-    extra, install}`. `config_schema` is JSON Schema (draft 2020-12) with `x-literal` (expressions are not evaluated),
-    `x-enum-labels` (labels of the values of a choice), `x-credential` (credential types of a key), `x-multiline` and
-    `x-language` (one of LANGUAGES), `x-scope` (the names that code can read), `x-per-item` (evaluated for each item),
-    `x-condition` (forms offer rows of field, operator and value), `x-rules` (forms offer conditions that lead to the
-    cases in the setting of this name), `x-names` (the id of a workflow or an agent), and `x-holds` (an object's kind:
-    `json-schema`). `icon` is a Tabler icon, empty for the category's; `branches` are those
+    extra, install, mark, operations}`. `config_schema` is JSON Schema (draft 2020-12) with `x-literal` (expressions are
+    not evaluated), `x-enum-labels` (labels of the values of a choice), `x-credential` (credential types of a key),
+    `x-multiline` and `x-language` (one of LANGUAGES), `x-scope` (the names that code can read), `x-per-item` (evaluated
+    for each item), `x-condition` (forms offer rows of field, operator and value), `x-rules` (forms offer conditions
+    that lead to the cases in the setting of this name), `x-names` (the id of a workflow or an agent), and `x-holds` (an
+    object's kind: `json-schema`). `icon` is a Tabler icon, empty for the category's; `branches` are those
     of an empty config. `own`: the type is from HEADRACE_NODES_DIR. `install` is the command that installs a missing
-    package, or null.
+    package, or null. A connector, at the end, has its `mark` (`{text, color}`) and the names of its `operations`; its
+    `config_schema` has what these share (see `nodes.connectors.connector_forms`).
     """
     order = [family.__name__ for family in FAMILIES]
 
@@ -52,7 +55,10 @@ def catalogue() -> list[dict[str, Any]]:
         module = cls.__module__
         return list(CATEGORIES).index(cls.category), order.index(module) if module in order else len(order)
 
-    return [entry_of(cls) for cls in sorted(map(type, REGISTRY.values()), key=place)]
+    return [
+        *(entry_of(cls) for cls in sorted(map(type, REGISTRY.values()), key=place)),
+        *connector_files.list_entries(),
+    ]
 
 
 def search(text: str = "", category: str = "") -> list[dict[str, Any]]:
@@ -60,7 +66,8 @@ def search(text: str = "", category: str = "") -> list[dict[str, Any]]:
     words = text.lower().split()
     found = []
     for entry in catalogue():
-        parts = (entry["type"], entry["name"], entry["category"], entry["description"], *entry["also"])
+        names = (operation["name"] for operation in entry["operations"] or ())
+        parts = (entry["type"], entry["name"], entry["category"], entry["description"], *entry["also"], *names)
         searched = " ".join(parts).lower()
         if category in ("", entry["category"]) and all(word in searched for word in words):
             found.append(entry)
@@ -85,4 +92,6 @@ def entry_of(cls: Any) -> dict[str, Any]:
         "examples": list(cls.examples),
         "extra": cls.extra or None,
         "install": install_line(cls),
+        "mark": None,
+        "operations": None,
     }

@@ -7,6 +7,7 @@ status of a run.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import inspect
 import ssl
@@ -413,6 +414,10 @@ class Node:
         """Return True if it may read outputs of any earlier node under this (raw, possibly incomplete) config."""
         return False
 
+    def schema(self, config: Mapping[str, Any]) -> Schema:
+        """Return the schema of this (raw, possibly incomplete) config: the same instance for equal choices."""
+        return _make_schema(self.Config)
+
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         """Do the work: return JSON, a `Branch` of it or `Suspend`, or raise NodeError."""
         raise NodeError(f"{self.type} cannot run", permanent=True)
@@ -431,7 +436,28 @@ class Node:
         raise NodeError(f"{self.type} does not wait", permanent=True)
 
 
-REGISTRY: dict[str, Node] = {}
+@functools.cache
+def _make_schema(config: type[Schema]) -> Schema:
+    """Return the shared instance of a config schema: creating one costs more than using it."""
+    return config()
+
+
+class Registry(dict[str, Node]):
+    """The node types by name. `get` also gives those that `find_more` makes at their first use, by name.
+
+    Iterating gives only the others.
+    """
+
+    find_more: Callable[[str], Node | None] = staticmethod(lambda type_: None)
+
+    def get(self, type_: str, default: Any = None) -> Any:
+        found = super().get(type_)
+        if found is None:
+            found = self.find_more(type_)
+        return default if found is None else found
+
+
+REGISTRY = Registry()
 
 
 def install_line(cls: type[Node]) -> str | None:

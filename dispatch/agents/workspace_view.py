@@ -22,6 +22,7 @@ from dispatch.resources import Resources
 from errors import BadInput, NodeError, NotFound
 from models import LogEntry, Run, RunFilters, Step, Workflow
 from nodes.base import REGISTRY
+from nodes.connectors import connector_files
 from nodes.limits import size_of
 from schema_fields.row_json import iso
 
@@ -171,7 +172,12 @@ class Inspection:
         return told | {"more_nodes": len(best) - most} if len(best) > most else told
 
     def describe_node(self, type: str) -> dict[str, Any]:
-        """Return the catalog entry of a node type: `config_schema`, branches, examples and more."""
+        """Return the catalog entry of a node type: `config_schema`, branches, examples and more.
+
+        Of a connector, it has a `config_schema` for each operation.
+        """
+        if (found := connector_files.describe(type)) is not None:
+            return found
         node = REGISTRY.get(type)
         if node is None:
             raise NotFound(f"There is no node type {type[:64]!r}{suggest(type, REGISTRY)}")

@@ -37,7 +37,7 @@ Nodes of your own: [writing-a-node.md](writing-a-node.md).
 
 def page() -> str:
     """Return the text of docs/nodes.md."""
-    entries = catalogue()
+    entries = [entry for entry in catalogue() if entry["operations"] is None]  # connectors have pages of their own
     parts = [HEAD]
     for category, members in groupby(entries, key=lambda entry: str(entry["category"])):
         of_it = list(members)

@@ -1022,7 +1022,8 @@ export interface paths {
         };
         /**
          * List the node types. `config_schema` is their config's JSON Schema; `own` marks types of HEADRACE_NODES_DIR.
-         * @description `broken` lists files of that folder that could not be loaded at the start.
+         * @description `broken` lists files of that folder, and of HEADRACE_CONNECTORS_DIR, that could not be loaded at the start. A
+         *     connector's `config_schema` has what its operations share; GET `/api/connectors/{type}` shows the rest.
          */
         get: operations["list_nodes"];
         put?: never;
@@ -1063,6 +1064,47 @@ export interface paths {
         put?: never;
         /** Create a draft flow from a template. Its settings name the template, and have its description. */
         post: operations["use_template"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/connectors/{connector}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                connector: string;
+            };
+            cookie?: never;
+        };
+        /** Show a connector with its operations. The list of all is a part of GET `/api/nodes`. */
+        get: operations["get_connector"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/connectors/{connector}/options": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                connector: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * List values for a setting, such as the channels or the sheets of an account, read from the service now.
+         * @description `config` needs the credential, and the settings that the list depends on. Expressions in it are not evaluated.
+         */
+        post: operations["create_connector_option"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2963,6 +3005,19 @@ export interface components {
             items: components["schemas"]["LogOut"][];
             next_cursor?: string | null;
         };
+        MarkOut: {
+            /** @description One to three letters */
+            text: string;
+            /** @description The colour behind them, such as #1a5fb4 */
+            color: string;
+        };
+        OperationNameOut: {
+            id: string;
+            name: string;
+            group: string;
+            /** @description Other search words */
+            also: string[];
+        };
         NodeOut: {
             type: string;
             name: string;
@@ -2984,6 +3039,10 @@ export interface components {
             }[];
             extra: string | null;
             install: string | null;
+            /** @description Of a connector, in place of an icon */
+            mark: components["schemas"]["MarkOut"] | null;
+            /** @description Of a connector: what it can do */
+            operations: components["schemas"]["OperationNameOut"][] | null;
         };
         CategoryOut: {
             category: string;
@@ -3026,6 +3085,60 @@ export interface components {
         };
         UseIn: {
             name?: string;
+        };
+        OperationOut: {
+            id: string;
+            name: string;
+            group: string;
+            description: string;
+            docs: string | null;
+            /** @description True if the result is a list */
+            list: boolean;
+            /** @description JSON Schema of the node's config under this operation */
+            config_schema: {
+                [key: string]: unknown;
+            };
+            /** @description A config, and its output */
+            example: {
+                [key: string]: unknown;
+            };
+        };
+        ConnectorOut: {
+            type: string;
+            name: string;
+            description: string;
+            /** @description The service's own documentation */
+            docs: string | null;
+            mark: components["schemas"]["MarkOut"];
+            /** @description True if it is from HEADRACE_CONNECTORS_DIR */
+            own: boolean;
+            /** @description The ways to authenticate, the best first, with presets for a credential */
+            auth: {
+                [key: string]: unknown;
+            }[];
+            /** @description What the service allows: `{calls, per}`, `per` in seconds */
+            rate: {
+                [key: string]: unknown;
+            } | null;
+            operations: components["schemas"]["OperationOut"][];
+        };
+        OptionsIn: {
+            operation: string;
+            /** @description The setting whose values are wanted */
+            input: string;
+            /** @description The node's config as far as it is filled in, with its credential */
+            config?: {
+                [key: string]: unknown;
+            };
+        };
+        OptionOut: {
+            value: string;
+            label: string;
+        };
+        OptionsOut: {
+            items: components["schemas"]["OptionOut"][];
+            /** @description True if the service has more */
+            truncated: boolean;
         };
         AgentOut: {
             id: string;
@@ -5791,6 +5904,57 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SavedOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_connector: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                connector: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConnectorOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    create_connector_option: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                connector: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OptionsIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OptionsOut"];
                 };
             };
             400: components["responses"]["BAD_REQUEST"];

@@ -1,0 +1,315 @@
+"""Exchange with a service: the requests of one operation, made from its file, and its result."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+from errors import ErrorKind, NodeError
+from net.egress import Answer
+from nodes.base import Context
+from nodes.connectors.shapes import QUERY_METHODS, fill_body, flatten_form, place_inputs
+from nodes.credentials.keyring import Credential
+from nodes.data.jmespath_query import search
+from nodes.fields import text_of
+from nodes.http import body as bodies
+from nodes.http.client import Call, Caller
+from nodes.http.graphql import split_response, to_node_error
+from nodes.http.pagination import Pages, Place
+from nodes.http.response import Download, parse_json, to_text
+
+MAX_PAGES = 1_000
+END_OF_ID = re.compile("[/?#]")
+BRACES = re.compile(r"\{(\+?)([a-z][a-z0-9_]{0,63})\}")
+SERVICES = "nodes.connectors.services"  # a module for each service with handlers
+MAX_SAID = 300  # characters of a service's message
+
+
+class Exchange:
+    """One execution of an operation. `config` is that of the node.
+
+    Functions named by `handler` in a file get it: they call `send` and `items`, and return the output. `inputs` are the
+    given ones, by id.
+    """
+
+    def __init__(
+        self,
+        type_: str,
+        connector: Mapping[str, Any],
+        operation: Mapping[str, Any],
+        config: Mapping[str, Any],
+        ctx: Context,
+    ) -> None:
+        self.type, self.connector, self.operation, self.config, self.ctx = type_, connector, operation, config, ctx
+        self.told: dict[str, Any] = {**connector.get("inputs", {}), **operation.get("inputs", {})}
+        self.inputs = {name: self._read_input(name) for name in self.told if self._is_given(name)}
+        self.way, self.credential = self._choose_credential()
+        self.caller = Caller(ctx, self._sent_credential(), allow=self._allow)
+        self.stack = ExitStack()
+
+    def _is_given(self, name: str) -> bool:
+        value = self.config.get(name)
+        return value is not None and (value not in ("", [], {}) or bool(self.told[name].get("keep_empty")))
+
+    def _read_input(self, name: str) -> Any:
+        """Return the value of an input; of a link to the thing, its id."""
+        value, mark = self.config[name], self.told[name].get("id_in")
+        if mark and isinstance(value, str) and value.startswith(("https://", "http://")) and mark in value:
+            return END_OF_ID.split(value.partition(mark)[2], maxsplit=1)[0]
+        return value
+
+    # Credential
+
+    def _choose_credential(self) -> tuple[Mapping[str, Any], Credential | None]:
+        """Return the way to authenticate, and the credential. Raises: NodeError if one is needed and not set."""
+        ways = self.connector.get("auth", ())
+        name = self.config.get("credential")
+        if not name:
+            if ways and not self.connector.get("auth_optional"):
+                raise NodeError("credential: is required; choose or make one", True, kind="credential")
+            return {}, None
+        found = self.ctx.credential(name, *(way["type"] for way in ways))
+        return next(way for way in ways if way["type"] == found.type), found
+
+    def _sent_credential(self) -> Credential | None:
+        """Return the credential as the HTTP client sends it; None if the URL contains it."""
+        found = self.credential
+        if found is None or self.way.get("in") == "path":
+            return None
+        if found.type == "llm":
+            return replace(found, type="http_bearer", data={"token": found.data.get("api_key", "")})
+        prefix = self.way.get("prefix", "")
+        if found.type == "http_header" and prefix and not found.data["value"].startswith(prefix):
+            return replace(found, data={**found.data, "value": prefix + found.data["value"]})
+        return found
+
+    def _allow(self, host: str) -> None:
+        """Raise NodeError if the credential is in the URL, and this host may not have it."""
+        if self.credential is not None and self.way.get("in") == "path":
+            self.credential.check_host(host)
+
+    # Addresses
+
+    def url(self, path: str, inputs: Mapping[str, Any] | None = None) -> str:
+        """Return the URL of a path of the service, with the inputs and the credential in its braces filled in."""
+        base = self.config.get("address") or self.connector["base"]
+        if path.startswith(("https://", "http://")):
+            base, path = path, ""
+        values = self.inputs if inputs is None else inputs
+        return BRACES.sub(partial(self._fill, values), base.rstrip("/") + path)
+
+    def _fill(self, values: Mapping[str, Any], found: re.Match[str]) -> str:
+        keep_slashes, name = found[1], found[2]
+        if name == "host" and "host" not in self.told:
+            return self._host()
+        if name == "credential" and self.credential is not None:
+            return quote(self._secret(), safe=":/")
+        if name not in values:
+            raise NodeError(f"{name}: is required here: it is a part of the address", permanent=True)
+        value = text_of(values[name])
+        if set(value.split("/")) & {".", ".."} if keep_slashes else value in (".", ".."):
+            raise NodeError(f"{name}: must not be . or ..", permanent=True)
+        return quote(value.strip("/") if keep_slashes else value, safe="/" if keep_slashes else "")
+
+    def _secret(self) -> str:
+        """Return the secret itself, for an address or a header that the file gives it."""
+        data = {} if self.credential is None else self.credential.data
+        return str(data.get("value") or data.get("token") or data.get("api_key") or "").strip()
+
+    def _host(self) -> str:
+        """Return the service's host: the only one that the credential is bound to."""
+        hosts = () if self.credential is None else self.credential.hosts
+        if len(hosts) != 1 or hosts[0].startswith("*."):
+            raise NodeError(
+                "the credential must have exactly one allowed host, that of your account, or set address", True,
+                kind="credential",
+            )  # fmt: skip
+        return hosts[0]
+
+    # Requests
+
+    def result(self) -> Any:
+        """Return the output of the operation. Raises: NodeError."""
+        with self.stack:
+            if handler := self.operation.get("handler"):
+                return getattr(importlib.import_module(f"{SERVICES}.{self.type}"), handler)(self)
+            if self.operation.get("list"):
+                return self._list()
+            return self._one()
+
+    def _one(self) -> Any:
+        operation, kind = self.operation, self.operation.get("response", "json")
+        download = self._make_download() if kind == "file" else None
+        answer = self._ask(self._place(), download)
+        if download is not None:
+            return download.made
+        if kind == "none":
+            return {"ok": True}
+        if kind == "text":
+            return to_text(answer)
+        return self._pick(operation.get("result"), self.read(answer))
+
+    def _make_download(self) -> Download:
+        prefix = "" if self.ctx.index is None else f"{self.ctx.index}-"
+        return Download(self.ctx.need_files(), self.config.get("save_to") or "", prefix)
+
+    def _list(self) -> list[Any]:
+        operation, most = self.operation, self.config["max_items"]
+        pagination = operation["pagination"] if "pagination" in operation else self.connector.get("pagination")
+        if pagination is None:
+            return self._cut(self._pick(operation.get("result"), self.read(self._ask(self._place()))), most)
+        options = {"max_pages": MAX_PAGES, **pagination, "max_items": most}
+        path = options.get("items") or operation.get("result")
+        options["items"] = f"({'data.' if 'graphql' in operation else ''}{path or '@'}) || `[]`"
+        place = self._sized(self._place(), options)
+        found = Pages(options, place, self._ask_page, self.caller.client.max_bytes, self.caller.credential).all()
+        items = found["body"]
+        return self._cut(self._pick(operation.get("result"), items) if "items" in pagination else items, most)
+
+    def _sized(self, place: Place, options: dict[str, Any]) -> Place:
+        """Ask for no more items on a page than are wanted. Return the first place, with the size of its pages."""
+        if "size" not in options:
+            return place
+        options["size"] = min(options["size"], options["max_items"])
+        if options["type"] in ("page", "offset") or "size_param" not in options:
+            return place
+        # Only pages that are counted have a size of their own in the settings of pagination.
+        given = {options.pop("size_param"): options.pop("size")}
+        if options.get("place") == "body":
+            if "graphql" in self.operation:
+                return Place(place.url, {**place.body, "variables": {**place.body["variables"], **given}})
+            return Place(place.url, {**(place.body or {}), **given})
+        return Place(bodies.append_query(place.url, given), place.body)
+
+    def _cut(self, items: Any, most: int) -> list[Any]:
+        if not isinstance(items, list):
+            items = [] if items is None else [items]
+        return items[:most]
+
+    def _place(self) -> Place:
+        """Return the URL of the operation and its body, made from the inputs."""
+        operation = self.operation
+        path = operation.get("url") or operation.get("path", "")
+        placed = place_inputs(self.told, self.inputs, path, self.method, self._written())
+        query = {**self.connector.get("query", {}), **operation.get("query", {}), **placed.query}
+        url = bodies.append_query(self.url(path), query)
+        self.headers = self._all_headers({**operation.get("headers", {}), **placed.headers})
+        self.files = placed.files
+        return Place(url, self._body(placed.body))
+
+    def _written(self) -> str:
+        """Return how the body writes nested data: as JSON in a form without brackets."""
+        return "json" if self.operation.get("brackets") else str(self.operation.get("body_type", "json"))
+
+    def _all_headers(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Return the headers of a request: the connector's and these, with the secret where they name it."""
+        found = {**self.connector.get("headers", {}), **given}
+        return {name: value.replace("{credential}", self._secret()) for name, value in found.items()}
+
+    @property
+    def method(self) -> str:
+        """Return the method of the operation."""
+        return str(self.operation.get("method", "POST" if "graphql" in self.operation else "GET"))
+
+    def _body(self, placed: Mapping[str, Any]) -> Any:
+        operation = self.operation
+        body: Any = dict(placed)
+        if "body" in operation:
+            body = fill_body(operation["body"], self.inputs)
+        if "graphql" in operation:
+            return {"query": operation["graphql"], "variables": body}
+        if operation.get("body_type") == "file":
+            return next(iter(self.files.values()), None)
+        if self.method in QUERY_METHODS and not body:
+            return None
+        if operation.get("body_type") == "none":
+            return None
+        return body
+
+    def _ask_page(self, place: Place, number: int) -> Answer:
+        self.ctx.pause(0)
+        return self._ask(place, part=f":{number}" if number > 1 else "")
+
+    def _ask(self, place: Place, save: Download | None = None, part: str = "") -> Answer:
+        kind = self.operation.get("body_type", "json")
+        body = place.body
+        if kind in ("form", "multipart"):
+            body = flatten_form(body or {}) if self.operation.get("brackets") else body
+        uploads = self.files if kind == "multipart" else {}
+        encoded = bodies.NO_BODY if kind == "none" else self.encode(body, kind, uploads)
+        call = Call(self.method, place.url, self.config["timeout"], self.headers, encoded, save=save, part=part)
+        answer = self.caller.answer(call)
+        if save is None:
+            self.check(answer)
+        return answer
+
+    def send(
+        self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None,
+        headers: Mapping[str, str] | None = None, part: str = "",
+    ) -> Answer:  # fmt: skip
+        """Send a request of a handler and return the response, which is no error.
+
+        `path` is that of the service, with `{name}` for inputs, or a URL. The body is data for JSON, or a `Body`, for
+        example from `encode`. `part` distinguishes the requests of one execution, so that a service that honours
+        idempotency keys does not take the second for the first.
+        """
+        url = bodies.append_query(self.url(path), query or {})
+        sent = body if isinstance(body, bodies.Body) else self.encode(body, "json")
+        call = Call(method, url, self.config["timeout"], self._all_headers(headers or {}), sent, part=part)
+        answer = self.caller.answer(call)
+        self.check(answer)
+        return answer
+
+    def encode(self, body: Any, kind: str, files: Mapping[str, Any] | None = None) -> bodies.Body:
+        """Return a body for `send`: json, form, text, multipart (with `files`), or file (`body` is its path)."""
+        return bodies.encode(body, kind, files or {}, self.ctx.files, self.stack)
+
+    def download(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, part: str = "") -> Any:
+        """Save the answer to a request of a handler. Return the file as other nodes take it."""
+        save = self._make_download()
+        url = bodies.append_query(self.url(path), query or {})
+        call = Call(method, url, self.config["timeout"], self._all_headers({}), save=save, part=part)
+        self.caller.answer(call)
+        return save.made
+
+    # Answers
+
+    def read(self, answer: Answer) -> Any:
+        """Return the data of an answer. Raises: NodeError if it is not JSON, or an error of GraphQL."""
+        data = parse_json(answer)
+        if "graphql" in self.operation:
+            return split_response(data, answer.who)[0]
+        return data
+
+    def check(self, answer: Answer) -> None:
+        """Check an answer with a good status. Raises: NodeError if it reports an error in its body."""
+        if "graphql" in self.operation:
+            _, errors = split_response(parse_json(answer), answer.who)
+            if errors:
+                raise to_node_error(errors, answer.who)
+        told = self.connector.get("error")
+        if not told or "when" not in told or "json" not in answer.headers.get("content-type", ""):
+            return
+        data = parse_json(answer)
+        if search(told["when"], data):
+            raise self._failure(answer, told, data)
+
+    def _failure(self, answer: Answer, told: Mapping[str, Any], data: Any) -> NodeError:
+        said = search(told["message"], data) if "message" in told else None
+        code = text_of(search(told["code"], data)) if "code" in told else said
+        kind: ErrorKind = "refused"
+        if code in told.get("credential", ()):
+            kind = "credential"
+        elif code in told.get("transient", ()):
+            kind = "remote"
+        text = " ".join(self.ctx.clean(text_of(said if said is not None else data)).split())[:MAX_SAID]
+        return NodeError(f"{answer.who} refused: {text}", kind != "remote", kind=kind)
+
+    def _pick(self, path: str | None, data: Any) -> Any:
+        return data if path is None else search(path, data)

@@ -1,0 +1,251 @@
+"""What a connector's file can say, as the request that leaves and the output: with files of our own."""
+
+import json
+
+import pytest
+from connector_stub import HOST, Stub, aim
+from marshmallow import ValidationError
+
+from definition import check as check_flow
+from errors import NodeError
+from nodes.connectors import connector_files
+from nodes.connectors.file_schema import check
+from nodes.connectors.node import make
+from nodes.connectors.offered_values import list_options
+
+BEARER = {"type": "http_bearer", "title": "Token"}
+EXAMPLE = {"config": {}, "request": {"method": "GET", "url": "https://api.example.com/x"}, "output": None}
+
+
+def shop(*operations, **more):
+    """Return a connector with these operations."""
+    made = [
+        {"id": "do_it", "name": "Do it", "description": "Does it.", "example": EXAMPLE, **each} for each in operations
+    ]
+    return {
+        "name": "Shop", "description": "A shop.", "category": "sales", "icon": {"text": "Sh", "color": "#1a5fb4"},
+        "base": "https://api.example.com/v1", "auth": [BEARER], "operations": made, **more,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def call(httpserver, make_ctx):
+    """`call(connector, config, *answers)` returns the output of its first operation, and the requests."""
+
+    def execute(connector, config, *answers, credential=("http_bearer", {"token": "tok-1"}, [HOST])):
+        stub = Stub(httpserver, answers)
+        check(connector)
+        node = make("shop", aim(connector, stub.port))
+        ctx, execute.lines = make_ctx(credentials={"mine": credential} if credential else {})
+        given = {"operation": connector["operations"][0]["id"], **config}
+        given |= {"credential": "mine"} if credential else {}
+        execute.seen = stub.seen
+        return node.run(node.schema(given).load(given), None, ctx), stub.seen
+
+    return execute
+
+
+def answer(body, status=200, **headers):
+    return {"response": body, "status": status, "response_headers": headers}
+
+
+def test_inputs_go_where_the_file_says(call):
+    inputs = {
+        "id": {"title": "Id", "required": True},
+        "folder": {"title": "Folder"},
+        "tag": {"title": "Tags", "type": "list", "in": "query", "style": "comma"},
+        "trace": {"title": "Trace", "in": "header", "name": "X-Trace"},
+        "title": {"title": "Title", "name": "fields.summary"},
+        "kind": {"title": "Kind", "name": "fields.kind.id"},
+        "more": {"title": "More", "type": "object", "name": ""},
+        "absent": {"title": "Absent"},
+    }
+    operation = {"method": "POST", "path": "/items/{id}/in/{+folder}", "inputs": inputs}
+    config = {
+        "id": "a/b?c", "folder": "x y/z", "tag": ["p", "q"], "trace": "t1", "title": "Tea", "kind": "7",
+        "more": {"n": None}, "absent": None,
+    }  # fmt: skip
+    output, (seen,) = call(shop(operation), config, answer({"ok": 1}))
+    assert output == {"ok": 1}
+    assert seen["url"] == "https://api.example.com/v1/items/a%2Fb%3Fc/in/x%20y/z"
+    assert seen["query"] == {"tag": "p,q"} and seen["headers"]["x-trace"] == "t1"
+    assert seen["body"] == {"fields": {"summary": "Tea", "kind": {"id": "7"}}, "n": None}
+    assert seen["headers"]["authorization"] == "Bearer tok-1"
+
+
+@pytest.mark.parametrize("value", [".", "..", "a/../b"])
+def test_an_input_cannot_lead_out_of_the_path(call, value):
+    operation = {"path": "/items/{+id}", "inputs": {"id": {"title": "Id", "required": True}}}
+    with pytest.raises(NodeError, match="id: must not be"):
+        call(shop(operation), {"id": value})
+
+
+def test_a_body_can_be_made_by_a_query_without_the_inputs_that_are_not_given(call):
+    inputs = {
+        "to": {"title": "To", "type": "list"},
+        "subject": {"title": "Subject"},
+        "extra": {"title": "Extra", "type": "object"},
+    }
+    body = "{message: {subject: subject, toRecipients: to[].{address: @}, cc: cc, extra: extra}, save: `true`}"
+    operation = {"method": "POST", "path": "/send", "inputs": inputs, "body": body}
+    _, (seen,) = call(shop(operation), {"to": "a@b.c", "extra": {"x": None}}, answer({}))
+    assert seen["body"] == {"message": {"toRecipients": [{"address": "a@b.c"}], "extra": {"x": None}}, "save": True}
+
+
+def test_a_form_can_write_nested_values_in_brackets(call):
+    inputs = {
+        "amount": {"title": "Amount", "type": "integer"},
+        "meta": {"title": "Meta", "type": "object", "name": "metadata"},
+    }
+    operation = {"method": "POST", "path": "/pay", "inputs": inputs, "body_type": "form", "brackets": True}
+    _, (seen,) = call(shop(operation), {"amount": 5, "meta": {"order": {"id": 7}, "tags": ["x"]}}, answer({}))
+    assert seen["body"] == {"amount": "5", "metadata[order][id]": "7", "metadata[tags][0]": "x"}
+
+
+def test_an_error_in_a_good_answer_is_an_error_of_its_kind(call):
+    told = {"when": "ok == `false`", "message": "error", "credential": ["bad_token"], "transient": ["busy"]}
+    connector = shop({"method": "POST", "path": "/do"}, error=told)
+    found = {}
+    for code in ("bad_token", "busy", "no_such_channel"):
+        with pytest.raises(NodeError, match=f"refused: {code}") as caught:
+            call(connector, {}, answer({"ok": False, "error": code}))
+        found[code] = (caught.value.kind, caught.value.permanent)
+    assert found == {
+        "bad_token": ("credential", True), "busy": ("remote", False), "no_such_channel": ("refused", True),
+    }  # fmt: skip
+
+
+def test_a_list_is_read_over_its_pages_up_to_max_items(call):
+    pages = {"type": "cursor", "path": "next", "param": "cursor", "size": 2, "size_param": "limit"}
+    operation = {"path": "/items", "list": True, "result": "data.items", "pagination": pages}
+    first, second = {"data": {"items": [1, 2]}, "next": "c2"}, {"data": {"items": [3, 4]}, "next": "c3"}
+    output, seen = call(shop(operation), {"max_items": 3}, answer(first), answer(second))
+    assert output == [1, 2, 3]
+    assert [each["query"] for each in seen] == [{"limit": "2"}, {"limit": "2", "cursor": "c2"}]
+
+
+def test_a_list_that_a_service_leaves_out_is_empty(call):
+    pages = {"type": "cursor", "path": "next", "param": "page", "items": "files"}
+    operation = {"path": "/files", "list": True, "result": "[].{id: id}", "pagination": pages}
+    assert call(shop(operation), {}, answer({"kind": "list"}))[0] == []
+    assert call(shop(operation), {}, answer({"files": [{"id": 1, "x": 2}]}))[0] == [{"id": 1}]
+
+
+def test_graphql_sends_variables_and_reads_below_data(call):
+    operation = {
+        "graphql": "mutation ($title: String!) { add(title: $title) { id } }", "result": "add",
+        "inputs": {"title": {"title": "Title", "required": True}},
+    }  # fmt: skip
+    output, (seen,) = call(shop(operation), {"title": "Tea"}, answer({"data": {"add": {"id": "1"}}}))
+    assert output == {"id": "1"} and seen["body"]["variables"] == {"title": "Tea"}
+    with pytest.raises(NodeError, match="no such team"):
+        call(shop(operation), {"title": "Tea"}, answer({"data": None, "errors": [{"message": "no such team"}]}))
+
+
+def test_the_host_is_the_one_of_the_credential(call):
+    connector = shop({"path": "/me"}, base="https://{host}/rest")
+    output, (seen,) = call(connector, {}, answer({"id": 1}))
+    assert output == {"id": 1} and seen["url"] == "https://host.example.com/rest/me"
+    for hosts in ([HOST, "b.example.com"], ["*.example.com"], []):
+        with pytest.raises(NodeError, match="exactly one allowed host"):
+            call(connector, {}, credential=("http_bearer", {"token": "tok-1"}, hosts))
+
+
+def test_a_secret_in_the_address_goes_only_to_its_hosts_and_into_no_message(call):
+    connector = shop(
+        {"path": "/get"}, base="https://api.example.com/bot{credential}", auth=[{"type": "secret", "in": "path"}]
+    )
+    output, (seen,) = call(connector, {}, answer({"ok": 1}), credential=("secret", {"value": "12:AB-secret"}, [HOST]))
+    assert output == {"ok": 1} and seen["url"].endswith("/bot12:AB-secret/get")
+    with pytest.raises(NodeError) as caught:
+        call(connector, {}, credential=("secret", {"value": "12:AB-secret"}, ["other.example.com"]))
+    assert "may not be sent" in caught.value.message and "AB-secret" not in caught.value.message
+
+
+def test_a_connector_with_accounts_needs_a_credential(call):
+    with pytest.raises(NodeError, match="credential: is required") as caught:
+        call(shop({"path": "/me"}), {}, credential=None)
+    assert caught.value.kind == "credential"
+
+
+def test_a_file_with_mistakes_is_refused_with_all_their_places():
+    wrong = shop(
+        {"path": "/a/{nope}"}, {"id": "b", "result": "[", "path": "/b"},
+        {"id": "c", "path": "/c", "inputs": {"timeout": {"title": "T"}}},
+    )  # fmt: skip
+    wrong["icon"]["color"] = "red"
+    with pytest.raises(ValueError, match="icon.color: must be such as") as caught:
+        check(wrong)
+    assert "operations[1].result: is not JMESPath" in str(caught.value)
+    assert "operations[2].inputs.timeout: is a name that every node has" in str(caught.value)
+    with pytest.raises(ValueError, match=r"operations\[0\].id: {nope} in the address is not an input"):
+        check(shop({"path": "/a/{nope}"}))
+
+
+def test_a_node_is_checked_by_the_inputs_of_its_operation():
+    def issues(**config):
+        node = {"id": "it", "type": "clickup", "config": config}
+        _, found = check_flow({"nodes": [{"id": "start", "type": "manual"}, node], "edges": [["start", "it"]]})
+        return [(issue.path, issue.message) for issue in found]
+
+    assert issues(operation="create_task", list_id="1", name="{{ input.name }}") == []
+    assert issues() == [("nodes[1].config.operation", "is required")]
+    assert issues(list_id="1") == [("nodes[1].config.operation", "is required")]
+    assert issues(operation="create_task", list_id="1") == [("nodes[1].config.name", "is required")]
+    ((path, message),) = issues(operation="delete_task", task_id="1", priority="2")
+    assert path == "nodes[1].config.priority" and "there is no such setting" in message
+    ((path, message),) = issues(operation="create", task_id="1")
+    assert path == "nodes[1].config.operation" and "create_task" in message
+
+
+def test_an_unknown_type_gets_the_name_of_a_connector():
+    _, found = check_flow({"nodes": [{"id": "it", "type": "clickupp"}], "edges": []})
+    assert "did you mean 'clickup'?" in found[0].message
+
+
+def test_values_for_a_setting_are_read_from_the_service(httpserver, make_ctx):
+    inputs = {"board": {"title": "Board", "required": True}, "list": {"title": "List", "options": {
+        "operation": "lists", "value": "id", "label": "name", "inputs": {"board": "board"}}}}  # fmt: skip
+    listing = {
+        "id": "lists",
+        "path": "/boards/{board}/lists",
+        "list": True,
+        "inputs": {"board": {"title": "B", "required": True}},
+    }
+    connector = shop({"path": "/add", "inputs": inputs}, listing)
+    check(connector)
+    stub = Stub(httpserver, [answer([{"id": 1, "name": "To do"}, {"id": 2, "name": ""}, {"name": "x"}])])
+    node = make("shop", aim(connector, stub.port))
+    ctx, _ = make_ctx(credentials={"mine": ("http_bearer", {"token": "tok-1"}, [HOST])})
+    found = list_options(node, "do_it", "list", {"credential": "mine", "board": "b 1"}, ctx)
+    assert found == ([{"value": "1", "label": "To do"}, {"value": "2", "label": "2"}], False)
+    assert stub.seen[0]["url"].endswith("/boards/b%201/lists")
+    with pytest.raises(NodeError, match="fill in first: B"):
+        list_options(node, "do_it", "list", {"credential": "mine"}, ctx)
+
+
+def test_connectors_of_a_folder_join_and_replace_ours(tmp_path):
+    own = shop({"path": "/x"})
+    (tmp_path / "our_shop.json").write_text(json.dumps(own))
+    (tmp_path / "clickup.json").write_text(json.dumps({**own, "name": "Our ClickUp"}))
+    (tmp_path / "Bad-Name.json").write_text(json.dumps(own))
+    (tmp_path / "broken.json").write_text("{")
+    (tmp_path / "_draft.json").write_text("{")
+    try:
+        broken = connector_files.load_own(tmp_path)
+        assert [each.file for each in broken] == ["Bad-Name.json", "broken.json"]
+        assert connector_files.find("our_shop").title == "Shop"
+        assert connector_files.find("clickup").title == "Our ClickUp"
+        assert {"our_shop", "clickup"} <= {entry["type"] for entry in connector_files.list_entries()}
+    finally:
+        connector_files.load_own(None)
+    assert connector_files.find("our_shop") is None and connector_files.find("clickup").title == "ClickUp"
+
+
+def test_a_setting_of_the_wrong_type_is_refused():
+    schema = make("shop", shop({"path": "/x", "inputs": {"n": {"title": "N", "type": "integer", "min": 1}}})).schema(
+        {"operation": "do_it"}
+    )
+    for value, told in ((0, "greater than or equal"), ("x", "Not a valid integer")):
+        with pytest.raises(ValidationError, match=told):
+            schema.load({"operation": "do_it", "n": value})
