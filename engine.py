@@ -411,7 +411,9 @@ class _Execution:
             ctx = self.context(scope, index, answer, retries, deadline)
             self.run.context.node_id = node.id  # for the server's log
         try:
-            config = node.config.evaluate(scope, job.max_value_bytes)
+            # The expressions of a polling trigger are those of its polls, which see other names.
+            is_polled = node.node.polls and not node.node.own
+            config = node.config.static if is_polled else node.config.evaluate(scope, job.max_value_bytes)
             if node.node.own:
                 result = self.call_own(config, given, ctx, answer)
             elif answer is None or node.node.asks:

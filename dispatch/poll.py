@@ -78,10 +78,13 @@ def _look(
         "vars": plan.settings.vars,
         "secrets": keyring,
         "now": datetime.fromtimestamp(now_ms() / 1000, UTC),
+        "since": None,
     }
+    before = None if state is None else orjson.loads(state)
+    if isinstance(before, dict) and "since" in before:
+        scope["since"] = before["since"]
     config = planned.config.evaluate(scope)
     ctx = _context(resources, flow, node_id, scope, lines, keyring)
-    before = None if state is None else orjson.loads(state)
     if planned.node.own:
         given = plugin_runner.copy_value(config)
         polled = plugin_runner.call(planned.node, lambda lent: planned.node.poll(given, before, lent), ctx)

@@ -15,7 +15,7 @@ from nodes.core import logic, output, store, triggers, waits
 from nodes.data import crypto, dates, formats, joins, lists, transform
 from nodes.files import documents, s3
 from nodes.files import node as file_node
-from nodes.http import graphql, request
+from nodes.http import graphql, poll_trigger, request
 from nodes.mail import send, trigger
 from nodes.remote import feeds, mcp, mqtt, ssh
 from nodes.sql import node as databases
@@ -26,7 +26,7 @@ REGISTRY.find_more = connector_files.find
 # Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
     *(triggers, logic, waits, transform, lists, joins, formats, dates, crypto, documents, request, graphql, send),
-    *(databases, feeds, trigger, ssh, s3, mqtt, mcp, file_node, store, output, llm, agent, memory),
+    *(databases, feeds, trigger, poll_trigger, ssh, s3, mqtt, mcp, file_node, store, output, llm, agent, memory),
 )
 
 

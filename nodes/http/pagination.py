@@ -31,7 +31,8 @@ COUNTED = {"param", "place", "start", "size", "size_param"}
 KEYS = {"next_link": {"path"}, "cursor": {"path", "param", "place"}, "page": COUNTED, "offset": COUNTED}
 
 
-def _jmespath(value: str) -> None:
+def jmespath(value: str) -> None:
+    """Reject text that is not JMESPath."""
     try:
         compile_query(value)
     except NodeError as error:
@@ -39,7 +40,7 @@ def _jmespath(value: str) -> None:
 
 
 def _path(help: str, *, title: str) -> Any:
-    return setting(fields.String, help, title=title, validate=[validate.Length(1, MAX_QUERY), _jmespath])
+    return setting(fields.String, help, title=title, validate=[validate.Length(1, MAX_QUERY), jmespath])
 
 
 def _whole(help: str, least: int, most: int, **options: Any) -> Any:

@@ -22,10 +22,12 @@ from nodes.http.client import Call, Caller
 from nodes.http.pagination import Pages, Pagination, Place
 from nodes.http.response import Download, decode
 
+SECONDS = 30.0
+
 
 def timeout() -> Any:
     """Return the field for the timeout of a request."""
-    return number("Seconds until the request fails", 0.1, 300, title="Timeout (seconds)", load_default=30.0)
+    return number("Seconds until the request fails", 0.1, 300, title="Timeout (seconds)", load_default=SECONDS)
 
 
 def describe_limit(options: Mapping[str, Any]) -> str:
@@ -134,37 +136,39 @@ class HTTPRequest(Node):
                 ctx.log("warning", f"{given['pages']} pages were read; there are more, but the limit is {limit}")
             return given
         download = make_download(config, ctx)
-        answer = self.ask(config, caller, place, download)
+        answer = send(config, caller, place, download)
         body = decode(answer, config["response"]) if download is None else download.made
         return {"status": answer.status, "headers": answer.headers, "body": body}
-
-    def ask(
-        self, config: dict[str, Any], caller: Caller, place: Place, save: Download | None = None, part: str = ""
-    ) -> Any:
-        """Return the response to one request."""
-        with ExitStack() as stack:
-            kind, uploads = config["body_type"], config.get("files", {})
-            body = bodies.encode(place.body, kind, uploads, caller.ctx.files, stack)
-            given = config.get("headers", {})
-            if kind == "multipart" and any(name.lower() == "content-type" for name in given):
-                raise NodeError("the header content-type of a multipart body cannot be set; remove it", permanent=True)
-            call = Call(
-                method=config["method"],
-                url=place.url,
-                seconds=config["timeout"],
-                headers=given,
-                body=body,
-                follow_redirects=config["follow_redirects"],
-                fail_on_error=config["fail_on_status"],
-                save=save,
-                part=part,
-            )
-            return caller.answer(call)
 
     def ask_page(self, config: dict[str, Any], caller: Caller, place: Place, number: int) -> Any:
         """Return the response for one page. Raises: NodeError if the run has to stop."""
         caller.ctx.pause(0)
-        return self.ask(config, caller, place, part=f":{number}" if number > 1 else "")
+        return send(config, caller, place, part=f":{number}" if number > 1 else "")
+
+
+def send(config: Mapping[str, Any], caller: Caller, place: Place, save: Download | None = None, part: str = "") -> Any:
+    """Return the response to one request. `config` has loaded settings of the node; those missing have their default.
+
+    Raises: NodeError if there is none, or it is an error.
+    """
+    with ExitStack() as stack:
+        kind, uploads = config.get("body_type", "json"), config.get("files", {})
+        body = bodies.encode(place.body, kind, uploads, caller.ctx.files, stack)
+        given = config.get("headers", {})
+        if kind == "multipart" and any(name.lower() == "content-type" for name in given):
+            raise NodeError("the header content-type of a multipart body cannot be set; remove it", permanent=True)
+        call = Call(
+            method=config["method"],
+            url=place.url,
+            seconds=config.get("timeout", SECONDS),
+            headers=given,
+            body=body,
+            follow_redirects=config.get("follow_redirects", True),
+            fail_on_error=config.get("fail_on_status", True),
+            save=save,
+            part=part,
+        )
+        return caller.answer(call)
 
 
 def make_download(config: dict[str, Any], ctx: Context) -> Download | None:

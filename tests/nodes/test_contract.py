@@ -307,7 +307,7 @@ def test_literal_keys_are_marked():
 
 
 def test_search_requires_every_word_and_the_category():
-    assert [entry["type"] for entry in search("web service")] == ["http"]
+    assert [entry["type"] for entry in search("web service")] == ["poll", "http"]
     assert {entry["type"] for entry in search(category="output")} == {"respond", "log"}
     assert search("spreadsheet", category="logic") == []
     assert search() == catalogue()

@@ -69,6 +69,7 @@ export {
   IconPlugConnected,
   IconPointer,
   IconQuestionMark,
+  IconRefreshDot,
   IconRepeat,
   IconRobot,
   IconRoute,

@@ -47,6 +47,7 @@ const GUIDES: Record<string, string> = {
   respond: "webhooks",
   rss_trigger: "triggers",
   email_trigger: "triggers",
+  poll: "triggers#any-list",
   approval: "runs#waiting",
   http: "http",
   sql: "sql",
