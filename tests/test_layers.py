@@ -80,7 +80,7 @@ LAZY = {
     *("asyncssh", "defusedxml", "feedparser", "imap_tools", "markdown_it", "mcp", "minio", "nh3", "paho", "psycopg"),
     *("pymysql", "pypdf", "selectolax", "smtplib", "imaplib", "yaml", "certifi", "idna", "requests", "urllib3"),
     *("asyncio", "httpx2", "mcp_types", "openai", "anthropic", "pydantic", "pydantic_core", "genai_prices"),
-    *("email", "http", "net.http_transport"),
+    *("email", "http", "joserfc", "net.http_transport"),
     *("nodes.connectors.connector_forms", "nodes.connectors.exchange", "nodes.connectors.file_schema"),
     *("nodes.connectors.node", "nodes.connectors.offered_values"),
     *("database.archives", "database.moving", "dispatch.payload_objects", "dispatch.value_store"),

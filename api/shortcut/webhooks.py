@@ -96,8 +96,8 @@ class WebhookCalls:
         if plan is None:
             return None
         config = plan.by_id[hook.node_id].config.static
-        # Counting calls against a rate limit waits for a lock, which the loop must not do.
-        if any(config.get(name) is not None for name in VIEW_SETTINGS):
+        # Counting calls against a rate limit waits for a lock, and a token may need a key set: the loop must not wait.
+        if config["auth"] == "jwt" or any(config.get(name) is not None for name in VIEW_SETTINGS):
             return None
         dedupe = config.get("dedupe_header")
         return Route(hook, plan, config, None if dedupe is None else str(dedupe).upper())

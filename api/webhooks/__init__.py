@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 from flask import Request, Response
@@ -36,6 +36,7 @@ from api.run_answer import (
 from api.webhooks.auth import get_header_name, is_authentic
 from api.webhooks.body import build_input
 from api.webhooks.cross_origin import add_headers, make_preflight
+from api.webhooks.jwt import KeySets, read_claims
 from api.webhooks.networks import is_in_networks
 from api.webhooks.rate_limit import RateLimits
 from api.webhooks.refusal_log import RefusalLog
@@ -57,7 +58,10 @@ blueprint = Resource("webhooks", "Addresses of flows, called by other systems", 
 
 MAX_KEY_LENGTH = 200
 MAX_METHOD = 20  # characters
-BASIC = ("WWW-Authenticate", 'Basic realm="webhook", charset="UTF-8"')
+CHALLENGES = {
+    "basic": ("WWW-Authenticate", 'Basic realm="webhook", charset="UTF-8"'),
+    "jwt": ("WWW-Authenticate", 'Bearer error="invalid_token"'),
+}
 # Sec-Fetch-Dest of resources that a page of this server could embed: its content policy trusts this origin.
 EMBEDS = {"script", "style", "worker", "sharedworker", "serviceworker", "audioworklet", "object", "embed"}
 
@@ -180,18 +184,18 @@ def take_call(hook: Hook, config: Mapping[str, Any], path: str, submit: Callable
     if (most := config.get("max_body_bytes")) is not None:
         request.max_content_length = min(most, dispatcher.config.max_body_bytes)
     raw = read_raw(request)
-    secret_header = None
+    proof = NO_PROOF
     if config["auth"] != "none":
-        secret = load_secret(server.vault, hook, config["auth"])
-        _check_failures(hook)
-        if not is_authentic(str(hook.secret_type), secret, request.headers, raw, now_ms() / 1000):
+        check_failures(hook)
+        proof = _authenticate(hook, config["auth"], request, raw)
+        if not proof.is_valid:
             note_refusal(hook, path, "the secret is missing or wrong")
-            challenge = [BASIC] if config["auth"] == "basic" else []
-            return _to_response(make_json_answer({"error": "You may not call this webhook"}, 401, *challenge))
-        secret_header = get_header_name(str(hook.secret_type), secret)
+            return refuse_caller(CHALLENGES.get(config["auth"]))
     if (limit := config.get("rate_limit")) is not None:
         _count_call(hook, limit)
-    value = build_input(request, path, raw, secret_header)
+    value = build_input(request, path, raw, proof.header)
+    if proof.claims is not None:
+        value["jwt"] = proof.claims
     if PARAM in config["path"]:
         value["params"] = read_params(config["path"], path)
     try:
@@ -204,7 +208,42 @@ def take_call(hook: Hook, config: Mapping[str, Any], path: str, submit: Callable
         raise Unavailable(SATURATED, retry_after=error.retry_after) from error
 
 
-def _check_failures(hook: Hook) -> None:
+class Proof(NamedTuple):
+    """What a caller has proved. `header` carried the secret, in lower case; `claims` are those of a token."""
+
+    is_valid: bool
+    header: str | None = None
+    claims: Any = None
+
+
+NO_PROOF = Proof(True)
+
+
+def _authenticate(hook: Hook, auth: str, request: Request, raw: bytes) -> Proof:
+    """Check the secret, signature or token of a call. Raises: Unavailable if its credential cannot be used."""
+    secret, now = load_secret(get_server().vault, hook, auth), now_ms() / 1000
+    if auth != "jwt":
+        type_ = str(hook.secret_type)
+        return Proof(is_authentic(type_, secret, request.headers, raw, now), get_header_name(type_, secret))
+    key_sets: KeySets = get_server().key_sets
+    try:
+        claims = read_claims(secret, request.headers.get("Authorization", ""), now, key_sets)
+    except Unavailable:
+        log.error(
+            "node %s of flow %s cannot fetch the keys of its callers: %s",
+            hook.node_id, hook.flow.id, key_sets.last_error, extra={"workflow_id": hook.flow.id},
+        )  # fmt: skip
+        raise
+    return Proof(claims is not None, claims=claims)
+
+
+def refuse_caller(challenge: tuple[str, str] | None = None) -> Response:
+    """Return the response to a caller who failed to authenticate."""
+    answer = make_json_answer({"error": "You may not call this webhook"}, 401, *([challenge] if challenge else []))
+    return _to_response(answer)
+
+
+def check_failures(hook: Hook) -> None:
     """Check the caller's recent failures.
 
     Raises: TooMany if the address was refused often of late, since guessing a secret takes many attempts.

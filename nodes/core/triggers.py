@@ -26,6 +26,7 @@ CREDENTIAL_TYPES: dict[str, tuple[str, ...]] = {
     "basic": ("http_basic",),
     "header": ("http_header", "http_bearer"),
     "hmac": ("hmac",),
+    "jwt": ("jwt",),
 }
 MAX_LISTED = 5  # issues of an input in a message
 MAX_PATH = 200
@@ -227,7 +228,7 @@ class Webhook(TriggerNode):
         )
         auth = choice(
             "How to authenticate callers",
-            {"none": "None", "basic": "Basic auth", "header": "Header", "hmac": "HMAC signature"},
+            {"none": "None", "basic": "Basic auth", "header": "Header", "hmac": "HMAC signature", "jwt": "Token (JWT)"},
             load_default="none",
             title="Authentication",
         )

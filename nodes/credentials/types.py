@@ -32,6 +32,7 @@ from nodes.credentials.http_types import (
 from nodes.fields import choice, flag, header_name, header_value, setting, whole
 
 HOST_KEY = re.compile(r"((?:ssh|ecdsa|sk)-[\w@.-]{1,100})[ \t]+(AAAA[\w+/]+=*)")
+PUBLIC_KEY = re.compile(r"-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]{1,20000}-----END PUBLIC KEY-----\Z")
 HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9])?\Z")
 
 
@@ -403,6 +404,58 @@ class Hmac(CredentialType):
             raise ValidationError("Only the style plain supports algorithm, encoding and prefix.", "style")
 
 
+def check_public_key(text: str) -> None:
+    """Reject text that is not a public key in PEM."""
+    if "PRIVATE KEY" in text:
+        raise ValidationError("Must be the public key: a private key stays with the issuer of the tokens.")
+    if not PUBLIC_KEY.match(text.strip()):
+        raise ValidationError("Must be a public key in PEM: -----BEGIN PUBLIC KEY----- …")
+
+
+class Jwt(CredentialType):
+    """The key that signs the tokens (JWT) of callers: a shared secret, a public key, or an address with public keys."""
+
+    title = "Token (JWT)"
+    needs_hosts = True
+    without_hosts = NO_HOSTS + "checking who calls a webhook."
+    secret = secret("The shared secret, if the issuer signs with one (HS256)", lines=True, least=32, title="Secret")
+    algorithm = choice(
+        "The algorithm of a shared secret. Public keys have their own",
+        {"HS256": "HS256", "HS384": "HS384", "HS512": "HS512"},
+        literal=False,
+        load_default="HS256",
+        title="Algorithm",
+    )
+    public_key = setting(
+        fields.String,
+        "The public key of the issuer in PEM: RSA, elliptic curve or Ed25519",
+        validate=[validate.Length(1, MAX_KEY), check_public_key],
+        lines="",
+        title="Public key",
+    )
+    jwks_url = text(
+        "The address of the issuer's public keys: https://login.example.com/.well-known/jwks.json",
+        check_url,
+        title="JWKS URL",
+    )
+    issuer = text("The issuer (iss) that a token must name", title="Issuer")
+    audience = text("The audience (aud) that a token must name", title="Audience")
+    leeway = whole(
+        "Seconds by which the clocks of the issuer and of this server may differ",
+        0,
+        600,
+        literal=False,
+        load_default=60,
+        title="Leeway (seconds)",
+    )
+
+    @validates_schema
+    def has_one_key(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """Require exactly one kind of key."""
+        if len([name for name in ("secret", "public_key", "jwks_url") if data.get(name)]) != 1:
+            raise ValidationError("Set either a secret, a public key or a JWKS URL.", "secret")
+
+
 TYPES: dict[str, CredentialType] = {
     "http_basic": HttpBasic(),
     "http_bearer": HttpBearer(),
@@ -423,6 +476,7 @@ TYPES: dict[str, CredentialType] = {
     "mqtt": Mqtt(),
     "mcp": Mcp(),
     "hmac": Hmac(),
+    "jwt": Jwt(),
     "llm": Llm(),
     "secret": Secret(),
 }
