@@ -31,6 +31,14 @@ SERVICES = "nodes.connectors.services"  # a module for each service with handler
 MAX_SAID = 300  # characters of a service's message
 
 
+class VariablePages(Pages):
+    """Pages whose parameters in the body are variables of GraphQL."""
+
+    def _with_params(self, given: dict[str, Any]) -> Place:
+        body = self.first.body
+        return Place(self.first.url, {**body, "variables": {**body["variables"], **given}})
+
+
 class Exchange:
     """One execution of an operation. `config` is that of the node.
 
@@ -168,7 +176,8 @@ class Exchange:
         path = options.get("items") or operation.get("result")
         options["items"] = f"({'data.' if 'graphql' in operation else ''}{path or '@'}) || `[]`"
         place = self._sized(self._place(), options)
-        found = Pages(options, place, self._ask_page, self.caller.client.max_bytes, self.caller.credential).all()
+        kind = VariablePages if "graphql" in operation else Pages
+        found = kind(options, place, self._ask_page, self.caller.client.max_bytes, self.caller.credential).all()
         items = found["body"]
         return self._cut(self._pick(operation.get("result"), items) if "items" in pagination else items, most)
 
