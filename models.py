@@ -26,6 +26,7 @@ from database.tables.base import (
 )
 from database.tables.callers import Caller, forget_session
 from database.tables.credentials import Credential
+from database.tables.data_tables import DataKey, DataRow, DataTable, DataWrite
 from database.tables.drafts import Draft, Presence, Present, ScheduledPublish, clear_draft, names_of_users
 from database.tables.idempotency_keys import IdempotencyKey
 from database.tables.invitations import Invitation

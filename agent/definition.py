@@ -53,6 +53,7 @@ KINDS = {
     ),
     "code": Kind(tools=("run_code",)),
     "store": Kind(("write",), ("store_get", "store_set", "store_list")),
+    "tables": Kind(("write",), ("list_tables", "table_rows", "table_insert", "table_upsert", "table_update")),
     "memory": Kind(tools=("memory_search", "memory_write")),
     "run_flow": Kind(("workflows",)),
     "sql": Kind(("credential",), ("sql_query", "sql_schema"), ("database_url",), True),

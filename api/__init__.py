@@ -38,6 +38,9 @@ from api import (
     saved_filters,
     schedules,
     sessions,
+    store,
+    table_csv,
+    tables,
     test_calls,
     webhooks,
     workflows,
@@ -72,6 +75,9 @@ RESOURCES = (
     importing,
     expressions,
     files,
+    tables,
+    table_csv,
+    store,
 )
 BLUEPRINTS = [module.blueprint for module in RESOURCES]
 

@@ -25,7 +25,18 @@ POLICY = "default-src 'none'; style-src 'self'; img-src 'self'"
 IMAGES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg", ".webp": "image/webp"}
 # The pages in the order of their use. Pages that are not listed come last.
 GROUPS = {
-    "Build flows": ("definition", "nodes", "expressions", "triggers", "webhooks", "runs", "http", "sql", "files"),
+    "Build flows": (
+        "definition",
+        "nodes",
+        "expressions",
+        "triggers",
+        "webhooks",
+        "runs",
+        "http",
+        "sql",
+        "files",
+        "tables",
+    ),
     "People and secrets": ("app", "people", "credentials", "credential-types"),
     "Agents": ("agents", "mcp"),
     "Bring in and extend": ("coming-from-n8n", "importing", "writing-a-node"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import IO, Any
@@ -18,7 +18,7 @@ from api.http.server import get_config, get_dispatcher
 from errors import BadInput, Conflict, NodeError, NotFound, NotJson, TooLarge, Unavailable
 from models import lock_names
 from nodes.core.output import disposition
-from nodes.files.files import Absent, Files, Overfull, Present, Upload, guess_content_type
+from nodes.files.files import Absent, Files, Overfull, Present, guess_content_type
 from nodes.http.response import to_safe_name
 from schema_fields import Cursor, Out, Strict, Time, fields, text
 from schemas import Error, PageArgs, listed
@@ -106,7 +106,7 @@ def upload() -> Any:
     # Uploads leave as much disk space free as runs do.
     floor = get_dispatcher().free_space.floor_at(get_config().data_dir)
     with _translate_errors(), files.uploading(floor) as upload:
-        form, name = _receive(request, upload)
+        form, name = receive(request, upload.write, UPLOAD)
         path = form["path"] + to_safe_name(name) if form["path"].endswith("/") or not form["path"] else form["path"]
         with begin_entry("file.uploaded").target("file", None, path).note(size=upload.size).written():
             lock_names("files", (get_workspace_id(),))
@@ -193,8 +193,8 @@ def _translate_errors() -> Iterator[None]:
 # Uploads
 
 
-def _receive(request: Request, upload: Upload) -> tuple[dict[str, Any], str]:
-    """Write the file of a form to the upload. Return the other fields and the file's name.
+def receive(request: Request, write: Callable[[bytes], int], shape: Strict) -> tuple[dict[str, Any], str]:
+    """Pass the file of a form to `write`, in pieces. Return the other fields, of this shape, and the file's name.
 
     Raises: BadInput if the form is malformed or has not exactly one file.
     """
@@ -204,7 +204,7 @@ def _receive(request: Request, upload: Upload) -> tuple[dict[str, Any], str]:
         sent.append(filename or "")
         if len(sent) > 1:
             raise BadInput("file: send exactly one file in a request")
-        return SimpleNamespace(write=upload.write, seek=lambda place: None)  # the parser rewinds it for readers
+        return SimpleNamespace(write=write, seek=lambda place: None)  # the parser rewinds it for readers
 
     parser = FormDataParser(begin, MAX_FORM, max_form_parts=MAX_PARTS, silent=False)
     try:
@@ -213,4 +213,4 @@ def _receive(request: Request, upload: Upload) -> tuple[dict[str, Any], str]:
         raise BadInput(f"The body is not a multipart form: {error}") from None
     if list(uploaded) != ["file"]:
         raise BadInput("file: is required; send it as a file of the multipart form")
-    return load(UPLOAD, form.to_dict()), sent[0]
+    return load(shape, form.to_dict()), sent[0]

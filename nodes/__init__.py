@@ -11,7 +11,7 @@ from nodes.ai import agent, llm, memory, model_access  # noqa: F401  (model_acce
 from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.catalogue_schema import json_schema
 from nodes.connectors import connector_files
-from nodes.core import logic, output, store, triggers, waits
+from nodes.core import logic, output, store, table, triggers, waits
 from nodes.data import crypto, dates, formats, joins, lists, transform
 from nodes.files import documents, s3
 from nodes.files import node as file_node
@@ -26,7 +26,8 @@ REGISTRY.find_more = connector_files.find
 # Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
     *(triggers, logic, waits, transform, lists, joins, formats, dates, crypto, documents, request, graphql, send),
-    *(databases, feeds, trigger, poll_trigger, ssh, s3, mqtt, mcp, file_node, store, output, llm, agent, memory),
+    *(databases, feeds, trigger, poll_trigger, ssh, s3, mqtt, mcp, file_node, store, table, output, llm, agent),
+    memory,
 )
 
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from marshmallow import Schema
 
@@ -106,8 +106,48 @@ class Flows(Protocol):
         """Return the id of the new run. Raises: NodeError if it cannot start."""
 
 
+# Conditions on rows of a table: column, operator and value each; and True if any of them is enough.
+Where: TypeAlias = tuple[Sequence[tuple[str, str, Any]], bool]
+
+
+class Tables(Protocol):
+    """The workspace's tables; every call is atomic across processes.
+
+    Rows are objects: values by the names of columns, and `id`, `created_at`, `updated_at` of the server. A write with
+    an idempotency `key` is done once; repeated, it returns what the first one did. `make` creates what is missing: the
+    table and columns. Raises: HeadraceError for an unknown table or column, a wrong value or an exceeded limit.
+    """
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return the tables: `{"name", "columns": [{"name", "type"}], "rows"}`."""
+
+    def select(self, name: str, where: Where, sort: str, limit: int) -> list[dict[str, Any]]:
+        """Return rows by the column `sort`, after a minus in descending order; default: oldest first."""
+
+    def count(self, name: str, where: Where) -> int: ...
+
+    def insert(
+        self, name: str, rows: Sequence[Mapping[str, Any]], key: str | None, make: bool = False
+    ) -> list[dict[str, Any]]: ...
+
+    def upsert(
+        self, name: str, rows: Sequence[Mapping[str, Any]], by: str, key: str | None, make: bool = False
+    ) -> list[dict[str, Any]]:
+        """Update the rows with the same value in the column `by`, or insert new ones; return them."""
+
+    def update(self, name: str, where: Where, values: Mapping[str, Any], key: str | None) -> int: ...
+
+    def delete(self, name: str, where: Where, key: str | None) -> int: ...
+
+    def increment(self, name: str, where: Where, column: str, by: float, key: str | None) -> dict[str, Any]:
+        """Add to a number: `{"updated", "value"}`, the new value of the first row that matches, or None."""
+
+
 class Store(Protocol):
     """The workspace's key-value store; every call is atomic across processes. `ttl` is in seconds."""
+
+    @property
+    def tables(self) -> Tables: ...
 
     def get(self, key: str) -> Any: ...
 

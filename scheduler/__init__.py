@@ -20,6 +20,7 @@ from apscheduler.util import undefined
 from database import LockTimeout, closing_connection, disconnect_thread, is_postgres
 from dispatch import Dispatcher
 from models import (
+    DataWrite,
     IdempotencyKey,
     Invitation,
     Lease,
@@ -183,5 +184,15 @@ class Scheduler:
 
 def prune() -> None:
     """Delete expired rows."""
-    for table in (Session, Invitation, LoginAddress, IdempotencyKey, StoreEntry, Lease, ScheduleFire, Presence):
+    for table in (
+        Session,
+        Invitation,
+        LoginAddress,
+        IdempotencyKey,
+        StoreEntry,
+        DataWrite,
+        Lease,
+        ScheduleFire,
+        Presence,
+    ):
         table.prune()

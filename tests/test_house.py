@@ -134,6 +134,8 @@ SAME_SUBJECT = {
         "saved_filters",
         "schedules",
         "sqlite",
+        "store",
+        "tables",
         "tools",
         "triggers",
         "types",

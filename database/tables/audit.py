@@ -44,6 +44,8 @@ ACTIONS = (
     "profile.changed",
     "run.answered", "run.cancelled", "run.deleted", "run.recorded", "run.retried", "run.started",
     "session.closed", "session.moved", "session.opened", "session.refused",
+    "store.deleted", "store.written",
+    "table.changed", "table.created", "table.deleted", "table.edited", "table.imported",
     "token.created", "token.withdrawn",
     "user.demoted", "user.promoted",
     "workspace.created", "workspace.renamed",
@@ -60,10 +62,11 @@ TARGETS = {
     "usr": ("user", "email"),
     "inv": ("invitation", "email"),
     "mem": ("memory", "key"),
+    "tbl": ("table", "name"),
 }
 # By the same prefix: the targets that are rows of a workspace, and their table.
 TABLES = {"wf": "workflows", "run": "runs", "cred": "credentials", "tok": "api_tokens"}
-TABLES |= {"mem": "agent_memories", "inv": "invitations"}
+TABLES |= {"mem": "agent_memories", "inv": "invitations", "tbl": "data_tables"}
 MAX_NAME = 200
 MAX_VALUE = 500  # characters of JSON; longer values are only marked as changed
 CHANGED = {"changed": True}

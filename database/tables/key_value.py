@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from peewee import CompositeKey, IntegerField, TextField
@@ -13,11 +14,17 @@ from database import execute, write
 from .base import Base, Expiring, now_ms
 from .locks import lock_names
 
+if TYPE_CHECKING:
+    from .workspace_tables import WorkspaceTables
+
 SET = (
     "INSERT INTO store_entries (workspace_id, key, value, expires_at, updated_at) VALUES (?, ?, ?, ?, ?) "
     "ON CONFLICT (workspace_id, key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at, "
     "updated_at = excluded.updated_at"
 )
+
+
+LAST = "\U0010ffff"  # the last character
 
 
 class StoreEntry(Expiring, Base):
@@ -36,6 +43,22 @@ class StoreEntry(Expiring, Base):
         """Return the condition for the workspace's unexpired entries."""
         return (cls.workspace_id == workspace_id) & (cls.expires_at.is_null() | (cls.expires_at > now_ms()))
 
+    @classmethod
+    def page(cls, workspace_id: str, prefix: str, after: str | None, limit: int) -> list[StoreEntry]:
+        """Return entries whose keys begin with the prefix and come after the key `after`, by key."""
+        query = cls.select().where(cls.live(workspace_id))
+        if prefix:
+            query = query.where((cls.key >= prefix) & (cls.key < prefix + LAST))
+        if after is not None:
+            query = query.where(cls.key > after)
+        return list(query.order_by(cls.key).limit(limit))
+
+    @classmethod
+    def find_live(cls, workspace_id: str, key: str) -> StoreEntry | None:
+        """Return the entry with this key, or None."""
+        found: StoreEntry | None = cls.get_or_none(cls.live(workspace_id) & (cls.key == key))
+        return found
+
 
 class WorkspaceStore:
     """One workspace's store for nodes (`nodes.base.Store`). Values are JSON, `ttl` is in seconds.
@@ -46,9 +69,17 @@ class WorkspaceStore:
     def __init__(self, workspace_id: str, clean: Callable[[bytes], bytes] = lambda encoded: encoded) -> None:
         self.workspace_id, self.clean = workspace_id, clean
 
+    @property
+    def tables(self) -> WorkspaceTables:
+        """Return the workspace's tables. Their module is loaded at the first use."""
+        found: WorkspaceTables = import_module("database.tables.workspace_tables").WorkspaceTables(
+            self.workspace_id, self.clean
+        )
+        return found
+
     def get(self, key: str) -> Any:
         """Return the value, or None."""
-        row = StoreEntry.get_or_none(StoreEntry.live(self.workspace_id) & (StoreEntry.key == self._key(key)))
+        row = StoreEntry.find_live(self.workspace_id, self._key(key))
         return None if row is None else orjson.loads(row.value)
 
     def set(self, key: str, value: Any, ttl: float | None = None) -> None:
@@ -90,8 +121,5 @@ class WorkspaceStore:
 
     def list(self, prefix: str = "", limit: int = 100) -> list[dict[str, Any]]:
         """Return entries by key that begins with the prefix: `{"key", "value"}`."""
-        query = StoreEntry.select().where(StoreEntry.live(self.workspace_id))
-        if prefix:
-            query = query.where((StoreEntry.key >= prefix) & (StoreEntry.key < prefix + "\U0010ffff"))
-        rows = query.order_by(StoreEntry.key).limit(limit)
+        rows = StoreEntry.page(self.workspace_id, prefix, None, limit)
         return [{"key": row.key, "value": orjson.loads(row.value)} for row in rows]

@@ -43,6 +43,8 @@ KINDS = (
     "credentials", "presets", "agents", "files",  # those of a workspace
     "memories",  # those of an agent
     "store",  # a key of a workspace
+    "tables",  # the names of a workspace's tables
+    "table",  # a table with its rows
     "retention",  # the deletion of old runs
     "flow",  # the active runs of a flow
     "days",  # the counts of a workspace's past days

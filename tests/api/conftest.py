@@ -171,6 +171,7 @@ def furnish(owner):
     rows["credential"] = owner.post("/api/credentials", bearer).json
     rows["workspace"] = {"id": run["workspace_id"]}
     rows["invitation"] = owner.post("/api/invitations", {"email": "new@example.org", "role": "viewer"}).json
+    rows["table"] = owner.post("/api/tables", {"name": "orders", "columns": [{"name": "total", "type": "number"}]}).json
     return {f"<{name}>": row["id"] for name, row in rows.items()}
 
 

@@ -5,9 +5,10 @@ from functools import partial
 from io import BytesIO
 
 import pytest
+from audited_routes import AGENT, APPROVAL, BEARER, DOCUMENT, FAILS, LEAVES, PASSWORD, WITHOUT_ENTRY
 from engines import accept_inserts, refuse_inserts
 from scheduled_draft import with_draft
-from test_every_route import BY_TOKEN, OTHER_PARTS, OWN_THINGS, routes_of
+from test_every_route import BY_TOKEN, OTHER_PARTS, routes_of
 from world import at_once
 
 from database import write
@@ -17,84 +18,6 @@ from security import accounts, login_throttle
 pytestmark = pytest.mark.usefixtures("shared_server")
 
 SAFE = ("GET", "HEAD", "OPTIONS")
-APPROVAL = {"nodes": [{"id": "ask", "type": "approval", "config": {"message": "Pay?"}}], "edges": []}
-FAILS = {"nodes": [{"id": "a", "type": "stop", "config": {"message": "no"}}], "edges": []}
-HOOK = {"nodes": [{"id": "hook", "type": "webhook", "config": {"path": "tried"}}], "edges": []}
-DOCUMENT = {"openapi": "3.1.0", "info": {"title": "Pet store"}, "paths": {"/pets": {"get": {}}}}
-AGENT = {"id": "mine", "name": "Mine", "instructions": "Do.", "model": "test"}
-BEARER = {"name": "shop", "type": "http_bearer", "data": {"token": "t"}}
-PASSWORD = "correct horse battery"
-
-# Unsafe routes that leave no entry, and why.
-WITHOUT_ENTRY = {
-    "POST /api/logs": "the log entry is the record; programs write many",
-    **{f"POST /api/{path}": "changes nothing" for path in ("workflows/validate", "agents/validate", "import/curl")},
-    **dict.fromkeys(("POST /api/expressions/preview", "POST /api/invitations/look"), "changes nothing"),
-    "PUT /api/workflows/<flow>/draft": "changes no flow, and the editor saves often; publishing has an entry",
-    **{f"{method} /api/workflows/<flow>/presence": "changes nothing that lasts" for method in ("PUT", "DELETE")},
-    **dict.fromkeys(OWN_THINGS, "is seen by the user alone"),
-    "POST /mcp": "programs run flows by it in any number; what it cancels has an entry, see below",
-    **{
-        f"{method} /api/{path}<slashes:path>": "programs call them in any number; the run is the record"
-        for method in ("POST", "PUT", "PATCH", "DELETE")
-        for path in ("webhooks/", "webhooks-test/<flow>/")
-    },
-}
-# What each of the others leaves, with a body for which it does its work.
-LEAVES = {
-    "POST /api/auth/login": ("session.opened", {"email": "owner@example.org", "password": PASSWORD}),
-    "PATCH /api/auth/session": ("session.moved", {"workspace_id": "<workspace>"}),
-    "DELETE /api/auth/session": ("session.closed", None),
-    "PATCH /api/profile": ("profile.changed", {"name": "Ada"}),
-    "DELETE /api/profile/sessions/<session_id>": ("session.closed", None),
-    "POST /api/workspaces": ("workspace.created", {"name": "Second"}),
-    "PATCH /api/workspaces/<workspace>": ("workspace.renamed", {"name": "Renamed"}),
-    "POST /api/members": ("member.added", {"email": "new@example.org", "role": "viewer", "password": PASSWORD}),
-    "PATCH /api/members": ("member.changed", {"user_id": "<member>", "role": "editor"}),
-    "POST /api/members/password": ("password.reset", {"user_id": "<member>", "password": PASSWORD}),
-    "DELETE /api/members": ("member.removed", {"user_id": "<member>"}),
-    "POST /api/invitations": ("invitation.created", {"email": "ada@example.org", "role": "viewer"}),
-    "POST /api/invitations/redeem": ("invitation.accepted", {"token": "<invited>", "password": PASSWORD}),
-    "DELETE /api/invitations/<invitation>": ("invitation.withdrawn", None),
-    "POST /api/tokens": ("token.created", {"name": "t"}),
-    "DELETE /api/tokens/<token>": ("token.withdrawn", None),
-    "POST /api/flows": ("flow.created", {"name": "A"}),
-    "PUT /api/workflows/<flow>": ("flow.updated", {"name": "B"}),
-    "DELETE /api/workflows/<flow>": ("flow.deleted", None),
-    "POST /api/flows/labels": ("flow.updated", {"ids": ["<flow>"], "folder": "Shop"}),
-    "POST /api/folders/move": ("folder.moved", {"folder": "Billing", "to": "Finance"}),
-    "POST /api/workflows/<flow>/run": ("run.started", {}),
-    "POST /api/workflows/<flow>/restore": ("flow.restored", {"version": 1}),
-    "PATCH /api/workflows/<flow>/versions/<int(max=999999999):number>": ("flow.version_named", {"name": "Easter"}),
-    "DELETE /api/workflows/<flow>/draft": ("flow.draft_discarded", None),
-    "POST /api/workflows/<flow>/publish": ("flow.published", {}),
-    "DELETE /api/workflows/<flow>/publish": ("flow.publish_cancelled", None),
-    "POST /api/workflows/<flow>/test-call": ("flow.listened", {"definition": HOOK}),
-    "DELETE /api/workflows/<flow>/test-call": ("flow.unlistened", None),
-    "POST /api/templates/<name>/use": ("flow.created", {}),
-    "POST /api/runs": ("run.recorded", {"workflow_id": "<flow>"}),
-    "DELETE /api/runs/<run>": ("run.deleted", None),
-    "POST /api/runs/<run>/cancel": ("run.cancelled", {}),
-    "POST /api/runs/<run>/retry": ("run.retried", {"from": "start"}),
-    "POST /api/runs/<run>/resume": ("run.answered", {"answer": "approved"}),
-    "POST /api/credentials": ("credential.created", {**BEARER, "name": "new"}),
-    "PUT /api/credentials/<credential>": ("credential.updated", {"data": {"token": "other"}}),
-    "DELETE /api/credentials/<credential>": ("credential.deleted", None),
-    "POST /api/credentials/<credential>/test": ("credential.tested", {}),
-    "POST /api/credentials/test": ("credential.tested", {"type": "http_bearer", "data": {"token": "t"}}),
-    "POST /api/import/openapi": ("preset.imported", {"document": DOCUMENT}),
-    "DELETE /api/presets/<source>": ("preset.deleted", None),
-    "POST /api/files": ("file.uploaded", {"path": "reports/may.csv"}),
-    "DELETE /api/files/<path:path>": ("file.deleted", None),
-    "POST /api/agents": ("agent.created", {**AGENT, "id": "other"}),
-    "PUT /api/agents/<name>": ("agent.updated", {**AGENT, "instructions": "Do it."}),
-    "DELETE /api/agents/<name>": ("agent.deleted", None),
-    "POST /api/agent/run": ("run.started", {"agent_id": "mine", "task": "x"}),
-    "POST /api/agent/runs/<agent_run>/cancel": ("run.cancelled", {}),
-    "POST /api/agent/memory": ("memory.written", {"agent_id": "a", "key": "k2", "content": "c"}),
-    "DELETE /api/agent/memory": ("memory.cleared", None),
-    "DELETE /api/agent/memory/<memory>": ("memory.deleted", None),
-}
 
 
 def entries(**where):
@@ -119,6 +42,9 @@ def ready(owner, server, member, make_flow, make_run):
     waiting = owner.post(f"/api/workflows/{waits['id']}/run").json
     ended = make_run(FAILS)
     memory = owner.post("/api/agent/memory", {"agent_id": "a", "key": "k", "content": "c"}).json
+    table = owner.post("/api/tables", {"name": "orders", "columns": [{"name": "total", "type": "number"}]}).json["id"]
+    row = owner.post(f"/api/tables/{table}/rows", {"rows": [{"total": 1}]}).json["items"][0]["id"]
+    owner.put(f"/api/store/{OTHER_PARTS['<path:key>']}", {"value": 1})
     values = {"workspace_id": waiting["workspace_id"], "agent_id": "a", "run_id": waiting["id"], "node_id": "n"}
     AgentRun.add(id="arun_1", item_index=-1, task="t", status="waiting", session="", **values)
     session, _ = Session.start(owner.user, owner.workspace.id, days=1)
@@ -126,6 +52,8 @@ def ready(owner, server, member, make_flow, make_run):
     invitation, token = Invitation.issue(email="new@example.org", lifetime_ms=60_000, **values)
     return {
         **OTHER_PARTS,
+        "<table>": table,
+        "<row_id>": row,
         "<workspace>": owner.workspace.id,
         "<member>": member("viewer").user.id,
         "<token>": owner.post("/api/tokens", {"name": "t"}).json["id"],
@@ -154,6 +82,8 @@ def do(client, route, ids):
         path, text = path.replace(part, id_), text.replace(part, id_)
     if route == "POST /api/files":
         return client.post(path, data={**body, "file": (BytesIO(b"a,b"), "may.csv")})
+    if route.endswith("/import"):
+        return client.post(path, data={"file": (BytesIO(b"total\n3\n"), "may.csv")})
     return client.open(path, json.loads(text) if text else None, method=method)
 
 

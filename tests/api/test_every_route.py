@@ -132,6 +132,25 @@ LEAST_ROLE = {
     "POST /api/files": "editor",
     "GET /api/files/<path:path>": "operator",
     "DELETE /api/files/<path:path>": "editor",
+    "GET /api/tables": "viewer",
+    "POST /api/tables": "editor",
+    "GET /api/tables/<table>": "viewer",
+    "PATCH /api/tables/<table>": "editor",
+    "DELETE /api/tables/<table>": "editor",
+    "POST /api/tables/<table>/columns": "editor",
+    "PATCH /api/tables/<table>/columns/<column_id>": "editor",
+    "DELETE /api/tables/<table>/columns/<column_id>": "editor",
+    "GET /api/tables/<table>/rows": "operator",
+    "POST /api/tables/<table>/rows": "operator",
+    "POST /api/tables/<table>/rows/delete": "operator",
+    "GET /api/tables/<table>/rows/<row_id>": "operator",
+    "PATCH /api/tables/<table>/rows/<row_id>": "operator",
+    "DELETE /api/tables/<table>/rows/<row_id>": "operator",
+    "POST /api/tables/<table>/import": "editor",
+    "GET /api/tables/<table>/export": "operator",
+    "GET /api/store": "operator",
+    "PUT /api/store/<path:key>": "operator",
+    "DELETE /api/store/<path:key>": "operator",
     "GET /api/presets": "viewer",
     "DELETE /api/presets/<source>": "editor",
     "GET /api/agents": "viewer",
@@ -185,7 +204,17 @@ OWN_THINGS = (
 )
 
 # What stands in a path for a row of a workspace; such a row decides by itself which workspace is meant.
-ROWS = ("<flow>", "<run>", "<token>", "<memory>", "<agent_run>", "<credential>", "<workspace>", "<invitation>")
+ROWS = (
+    "<flow>",
+    "<run>",
+    "<token>",
+    "<memory>",
+    "<agent_run>",
+    "<credential>",
+    "<workspace>",
+    "<invitation>",
+    "<table>",
+)
 OTHER_PARTS = {
     "<int(max=999999999):number>": "1",
     "<any(input, output):name>": "output",
@@ -194,6 +223,9 @@ OTHER_PARTS = {
     "<connector>": "clickup",
     "<session_id>": "ses_1",
     "<filter_id>": "sf_1",
+    "<column_id>": "c1",
+    "<row_id>": "row_1",
+    "<path:key>": "rates/eur",
     "<slashes:path>": "orders",
 }
 # With these, what is refused for the role alone would be done.

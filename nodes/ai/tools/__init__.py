@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from agent.definition import ToolSpec
 from agent.tools import Tool
 from errors import LimitExceeded, NodeError
-from nodes.ai.tools import code, http, inspect, mcp, sql, store_and_memory, workflows
+from nodes.ai.tools import code, http, inspect, mcp, sql, store_and_memory, tables, workflows
 from nodes.ai.tools.base import MAX_NAME, ToolContext, find_issues, shorten
 
 __all__ = ["FAMILIES", "ToolContext", "build", "find_issues", "shorten"]
@@ -22,6 +22,7 @@ FAMILIES: dict[str, Callable[[ToolSpec, ToolContext], list[Tool]]] = {
     "http": http.tools,
     "code": code.tools,
     "store": store_and_memory.store,
+    "tables": tables.tools,
     "memory": store_and_memory.memory,
     "run_flow": workflows.tools,
     "sql": sql.tools,

@@ -1721,6 +1721,227 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/tables": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the tables of the workspace by name. */
+        get: operations["list_tables"];
+        put?: never;
+        /** Create a table. 409 if the name is taken. */
+        post: operations["create_table"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tables/{table}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                table: string;
+            };
+            cookie?: never;
+        };
+        /** Show a table with its columns. */
+        get: operations["get_table"];
+        put?: never;
+        post?: never;
+        /** Delete a table with all of its rows. */
+        delete: operations["delete_table"];
+        options?: never;
+        head?: never;
+        /** Rename a table. Flows that use it by its former name fail. */
+        patch: operations["update_table"];
+        trace?: never;
+    };
+    "/api/tables/{table}/columns": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                table: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Add a column at the end. */
+        post: operations["create_table_column"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tables/{table}/columns/{column_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                table: string;
+                column_id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Delete a column with its values. */
+        delete: operations["delete_table_column"];
+        options?: never;
+        head?: never;
+        /** Rename or move a column. Its type cannot change: add another column instead. */
+        patch: operations["update_table_column"];
+        trace?: never;
+    };
+    "/api/tables/{table}/rows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                table: string;
+            };
+            cookie?: never;
+        };
+        /**
+         * List rows, oldest first or by a column.
+         * @description Viewers cannot: the API hides signatures of answer links from them, and a row may contain such a link.
+         */
+        get: operations["list_table_rows"];
+        put?: never;
+        /** Add rows, all or none. */
+        post: operations["create_table_row"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tables/{table}/rows/{row_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                table: string;
+                row_id: string;
+            };
+            cookie?: never;
+        };
+        /** Show a row. */
+        get: operations["get_table_row"];
+        put?: never;
+        post?: never;
+        /** Delete a row. */
+        delete: operations["delete_table_row"];
+        options?: never;
+        head?: never;
+        /** Change values of a row; those that are not given stay. */
+        patch: operations["update_table_row"];
+        trace?: never;
+    };
+    "/api/tables/{table}/rows/delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                table: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Delete rows. Ids of rows that no longer exist are ignored. */
+        post: operations["delete_table_rows"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tables/{table}/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                table: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Add the rows of a CSV file, all or none unless `skip_invalid` is true. The first line has the headers. */
+        post: operations["import_table"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tables/{table}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                table: string;
+            };
+            cookie?: never;
+        };
+        /** Download the rows as CSV, oldest first. Text that a spreadsheet would run as a formula gets an apostrophe. */
+        get: operations["get_table_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/store": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the entries by key.
+         * @description Viewers cannot: the API hides signatures of answer links from them, and a value may contain such a link.
+         */
+        get: operations["list_store_entries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/store/{key}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /** Store a value under a key, replacing an earlier one. */
+        put: operations["update_store_entry"];
+        post?: never;
+        /** Delete an entry. */
+        delete: operations["delete_store_entry"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -2138,7 +2359,7 @@ export interface components {
         AuditOut: {
             id: string;
             /** @enum {string} */
-            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed";
+            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "store.deleted" | "store.written" | "table.changed" | "table.created" | "table.deleted" | "table.edited" | "table.imported" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed";
             workspace_id: string;
             /** @description null: a signed link or the command line */
             user_id: string | null;
@@ -3184,9 +3405,9 @@ export interface components {
             model?: string | null;
             /** @description The name of an llm credential */
             credential?: string | null;
-            tools?: (("http" | "code" | "store" | "memory" | "run_flow" | "sql" | "mcp" | "runs" | "flows") | {
+            tools?: (("http" | "code" | "store" | "tables" | "memory" | "run_flow" | "sql" | "mcp" | "runs" | "flows") | {
                 /** @enum {string} */
-                type: "http" | "code" | "store" | "memory" | "run_flow" | "sql" | "mcp" | "runs" | "flows";
+                type: "http" | "code" | "store" | "tables" | "memory" | "run_flow" | "sql" | "mcp" | "runs" | "flows";
                 /** @description Require approval of each call (true), or of calls of the listed tools */
                 approval?: boolean | string[];
                 /** @description http, sql, mcp: the name of a credential */
@@ -3270,9 +3491,9 @@ export interface components {
             model?: string | null;
             /** @description The name of an llm credential */
             credential?: string | null;
-            tools?: (("http" | "code" | "store" | "memory" | "run_flow" | "sql" | "mcp" | "runs" | "flows") | {
+            tools?: (("http" | "code" | "store" | "tables" | "memory" | "run_flow" | "sql" | "mcp" | "runs" | "flows") | {
                 /** @enum {string} */
-                type: "http" | "code" | "store" | "memory" | "run_flow" | "sql" | "mcp" | "runs" | "flows";
+                type: "http" | "code" | "store" | "tables" | "memory" | "run_flow" | "sql" | "mcp" | "runs" | "flows";
                 /** @description Require approval of each call (true), or of calls of the listed tools */
                 approval?: boolean | string[];
                 /** @description http, sql, mcp: the name of a credential */
@@ -3893,6 +4114,148 @@ export interface components {
              * @description The file, with its name
              */
             file: string;
+        };
+        ColumnOut: {
+            /** @description Stays the same when the column is renamed */
+            id: string;
+            name: string;
+            /** @enum {string} */
+            type: "text" | "number" | "boolean" | "date" | "json";
+            /** @description Rows are found at once by an equal value: set by the first upsert by this column */
+            indexed: boolean;
+        };
+        TableOut: {
+            id: string;
+            name: string;
+            columns: components["schemas"]["ColumnOut"][];
+            row_count: number;
+            /** Format: date-time */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description Of the last change of the table or its rows
+             */
+            updated_at: string;
+        };
+        TableOutList: {
+            items: components["schemas"]["TableOut"][];
+            next_cursor?: string | null;
+        };
+        ColumnIn: {
+            name: string;
+            /**
+             * @default text
+             * @enum {string}
+             */
+            type?: "text" | "number" | "boolean" | "date" | "json";
+        };
+        TableIn: {
+            name: string;
+            columns?: components["schemas"]["ColumnIn"][];
+        };
+        TableChange: {
+            name: string;
+        };
+        ColumnChange: {
+            name?: string;
+            /** @description From 0, the first column */
+            position?: number;
+        };
+        RowOut: {
+            id: string;
+            /** @description By the names of columns; an empty cell is null */
+            values: {
+                [key: string]: unknown;
+            };
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
+        };
+        RowOutFoundList: {
+            items: components["schemas"]["RowOut"][];
+            next_cursor?: string | null;
+            /** @description The number of all rows that match */
+            total: number;
+        };
+        RowsIn: {
+            rows: {
+                [key: string]: unknown;
+            }[];
+        };
+        RowOutList: {
+            items: components["schemas"]["RowOut"][];
+            next_cursor?: string | null;
+        };
+        RowValues: {
+            /** @description By the names of columns */
+            values: {
+                [key: string]: unknown;
+            };
+        };
+        RowIds: {
+            ids: string[];
+        };
+        DeletedOut: {
+            deleted: number;
+        };
+        ImportForm: {
+            /**
+             * @description The column for each header as JSON: `{"E-mail": "email", "Notes": null}`; null ignores it. Headers that are not mentioned mean the column of the same name
+             * @default
+             */
+            mapping?: string;
+            /**
+             * @description Add columns that the table lacks, with guessed types
+             * @default false
+             */
+            create_columns?: boolean;
+            /**
+             * @description Import the other rows if some are not valid
+             * @default false
+             */
+            skip_invalid?: boolean;
+            /**
+             * Format: binary
+             * @description CSV in UTF-8
+             */
+            file: string;
+        };
+        RowIssue: {
+            /** @description In the file; 1 is the first */
+            line: number;
+            message: string;
+        };
+        ImportOut: {
+            /** @description Number of added rows */
+            imported: number;
+            /** @description Number of rows that are not valid, with `skip_invalid` */
+            skipped: number;
+            columns_added: string[];
+            /** @description The first 50 of the skipped rows */
+            issues: components["schemas"]["RowIssue"][];
+        };
+        EntryOut: {
+            key: string;
+            /** @description Any JSON */
+            value: unknown;
+            /** Format: date-time */
+            expires_at: string | null;
+            /** Format: date-time */
+            updated_at: string;
+        };
+        EntryOutList: {
+            items: components["schemas"]["EntryOut"][];
+            next_cursor?: string | null;
+        };
+        EntryIn: {
+            /** @description Any JSON */
+            value: unknown;
+            /**
+             * @description Seconds until it is deleted; default: never
+             * @default null
+             */
+            ttl?: number | null;
         };
     };
     responses: {
@@ -4525,7 +4888,7 @@ export interface operations {
             query?: {
                 limit?: number;
                 cursor?: string | null;
-                action?: "agent" | "credential" | "file" | "folder" | "flow" | "invitation" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "token" | "user" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed" | null;
+                action?: "agent" | "credential" | "file" | "folder" | "flow" | "invitation" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "store" | "table" | "token" | "user" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "store.deleted" | "store.written" | "table.changed" | "table.created" | "table.deleted" | "table.edited" | "table.imported" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed" | null;
                 user_id?: string | null;
                 target_id?: string | null;
                 since?: string | null;
@@ -7448,6 +7811,524 @@ export interface operations {
             header?: never;
             path: {
                 path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_tables: {
+        parameters: {
+            query?: {
+                /** @description Default: all */
+                limit?: number | null;
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TableOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    create_table: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TableIn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TableOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_table: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                table: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TableOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_table: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                table: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    update_table: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                table: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TableChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TableOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    create_table_column: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                table: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ColumnIn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TableOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_table_column: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                table: string;
+                column_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TableOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    update_table_column: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                table: string;
+                column_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ColumnChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TableOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_table_rows: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+                /** @description Conditions as JSON: `[{"column": "total", "operator": "gte", "value": 100}]`. Operators: eq, ne, gt, gte, lt, lte, contains, starts_with, empty, not_empty */
+                filter?: string;
+                /** @description Whether all conditions must hold, or any */
+                match?: "all" | "any";
+                /** @description A column; `-total`: the largest first. Default: `id` */
+                sort?: string;
+            };
+            header?: never;
+            path: {
+                table: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RowOutFoundList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    create_table_row: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                table: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RowsIn"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RowOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_table_row: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                table: string;
+                row_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RowOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_table_row: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                table: string;
+                row_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    update_table_row: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                table: string;
+                row_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RowValues"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RowOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_table_rows: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                table: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RowIds"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletedOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    import_table: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                table: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["ImportForm"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportOut"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_table_export: {
+        parameters: {
+            query?: {
+                /** @description As in the list of rows */
+                filter?: string;
+                match?: "all" | "any";
+            };
+            header?: never;
+            path: {
+                table: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The rows as CSV in UTF-8 */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_store_entries: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+                /** @description Beginning of the keys */
+                prefix?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EntryOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    update_store_entry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EntryIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EntryOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_store_entry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key: string;
             };
             cookie?: never;
         };

@@ -43,6 +43,10 @@ const SPECIAL: Record<string, string> = {
   "user.demoted": "Removed admin rights",
   "member.changed": "Changed a role",
   "memory.written": "Wrote to an agent's memory",
+  "store.written": "Wrote a key of the store",
+  "store.deleted": "Deleted a key of the store",
+  "table.edited": "Edited rows of a table",
+  "table.imported": "Imported rows into a table",
   "memory.cleared": "Cleared an agent's memory",
 };
 
@@ -95,6 +99,12 @@ export const SUBJECTS: Subject[] = [
   { value: "profile", label: "Profiles", verbs: ["changed"] },
   { value: "password", label: "Passwords", verbs: ["changed", "reset"] },
   { value: "file", label: "Files", verbs: ["uploaded", "deleted"] },
+  {
+    value: "table",
+    label: "Tables",
+    verbs: ["created", "changed", "edited", "imported", "deleted"],
+  },
+  { value: "store", label: "Key-value store", verbs: ["written", "deleted"] },
   { value: "preset", label: "Node presets", verbs: ["imported", "deleted"] },
 ];
 
@@ -113,6 +123,8 @@ export function pageOf(id: string, entry: Entry): string | undefined {
     case "usr":
     case "ws":
       return "/members";
+    case "tbl":
+      return `/tables/${id}`;
     case "mem":
       return typeof agent === "string" ? `/agents/${agent}?tab=memory` : undefined;
     default:
