@@ -15,8 +15,10 @@ from itertools import islice
 import database
 from config import Config
 from dispatch.payloads import Payloads
-from models import AgentMemory, Poll, first_id, new_id, now_ms, partitions
+from models import AgentMemory, Poll, Run, first_id, new_id, now_ms, partitions
 from models import retention as rows
+from nodes.files.files import Files
+from nodes.files.staged import remove_unsent
 from scheduler.leader import Leadership
 
 log = logging.getLogger("headrace.retention")
@@ -87,6 +89,7 @@ class Retention:
         if self.config.retention_bytes and not database.is_postgres():
             yield from self._by_size(now)
         yield from self._orphans(now)
+        yield from self._unsent_files(now)
         yield from self._shrink()
 
     def _clock_shift(self) -> int:
@@ -248,6 +251,15 @@ class Retention:
             seen += len(ids)
             yield
         self._folders_seen = self._folders_seen + seen if seen == FOLDERS_PER_PASS else 0
+
+    def _unsent_files(self, now: int) -> Steps:
+        """Delete files of forms that were not sent, in the files of each workspace."""
+        folder = self.config.files_dir or self.config.data_dir / "files"
+        for root in sorted(folder.iterdir()) if folder.is_dir() else ():
+            files = Files(root, self.config.file_max_bytes)
+            if count := remove_unsent(files, lambda run_id: Run.find(run_id) is not None, now / 1000):
+                log.info("Deleted %d files of forms that were not sent", count)
+            yield
 
     def _shrink(self) -> Steps:
         size = database.space()
