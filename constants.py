@@ -12,6 +12,8 @@ TRIGGERS = ("manual", "schedule", "webhook")
 # Of log entries, and of members, each from the least to the most.
 LEVELS = ("debug", "info", "warning", "error")
 ROLES = ("viewer", "operator", "editor", "owner")
+# The method of a form's address in the table of webhooks. No request has it, so a webhook may have the same path.
+FORM_METHOD = "FORM"
 HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 # Those that a webhook can take; ANY_METHOD in its config stands for all of them.
 WEBHOOK_METHODS, ANY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE"), "ANY"

@@ -23,6 +23,7 @@ from api import (
     expressions,
     files,
     folders,
+    forms,
     importing,
     invitations,
     logs,
@@ -47,7 +48,7 @@ from api import (
 )
 from api.http import auth, caching, json_io, link_redaction, query_parameters, request_metrics, static_app
 from api.http.caching import respond_once
-from api.http.content_policy import hash_inline
+from api.http.content_policy import FullPolicyResponse, hash_inline
 
 RESOURCES = (
     sessions,
@@ -96,6 +97,7 @@ def install(app: Flask, web_dir: Path | None = None) -> None:
     app.add_url_rule("/mcp", "mcp", mcp.answer, methods=["POST"], provide_automatic_options=False)
     app.add_url_rule("/api/docs", "docs", _redirect_to_docs, provide_automatic_options=False)
     app.register_blueprint(_make_docs_blueprint())
+    forms.install(app)
     documentation.install(app, Path(__file__).parents[1] / "docs")
     if web_dir is not None:
         static_app.install(app, web_dir)
@@ -137,6 +139,8 @@ def _add_security_headers(response: Response) -> Response:
     endpoint = request.endpoint
     if endpoint in caching.NO_ETAG:
         response.headers = Headers(run_answer.secure_headers(list(response.headers)))
+        return response
+    if isinstance(response, FullPolicyResponse):
         return response
     # Our pages set the policy for their own styles.
     policy = response.headers.get(run_answer.POLICY, "default-src 'none'")

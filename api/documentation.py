@@ -31,6 +31,7 @@ GROUPS = {
         "expressions",
         "triggers",
         "webhooks",
+        "forms",
         "runs",
         "http",
         "sql",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from api.http.server import get_dispatcher
+from errors import Conflict, DefinitionError
 from models import Run, Step, Wait, now_ms
 from nodes.base import REGISTRY
+from nodes.core.form_fields import make_schema
 from parsers.invisible_characters import OF_TEXTS, visible
 
 MAX_TEXT = 10_000
+NO_FORM = {"form": None, "has_files": False}
 
 
 def accepts_answers(type_: str) -> bool:
@@ -24,7 +29,7 @@ def list_asking_types() -> list[str]:
 
 def format_reason(reason: str) -> str:
     """Return the question as people see it, with invisible characters shown: strangers may have written it."""
-    return visible(reason.removeprefix("approval: ")[:MAX_TEXT], but=OF_TEXTS)
+    return visible(reason.removeprefix("approval: ").removeprefix("form: ")[:MAX_TEXT], but=OF_TEXTS)
 
 
 def list_open_questions(run: Run) -> list[dict[str, Any]]:
@@ -34,7 +39,21 @@ def list_open_questions(run: Run) -> list[dict[str, Any]]:
     steps = [step for step in Step.waiting(run.id) if accepts_answers(step.node_type)]
     waits = Wait.of(run.id) if steps else {}
     asked = [_show_question(step, waits.get(step.node_id)) for step in steps]
-    return [question for question in asked if question is not None]
+    return [question | _show_form(run, question) for question in asked if question is not None]
+
+
+def _show_form(run: Run, question: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON Schema of the answers for which a node with fields asks, without files, which a page takes."""
+    if "fields" not in REGISTRY[question["node_type"]].Config._declared_fields:
+        return NO_FORM
+    try:
+        planned = get_dispatcher().resources.plan_of_run(run).by_id.get(question["node_id"])
+    except (Conflict, DefinitionError, FileNotFoundError):
+        return NO_FORM
+    items = None if planned is None else planned.config.static.get("fields")
+    if not items:
+        return NO_FORM
+    return {"form": make_schema(items), "has_files": any(item["kind"] == "file" for item in items)}
 
 
 def _show_question(step: Step, wait: Wait | None) -> dict[str, Any] | None:

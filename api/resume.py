@@ -12,6 +12,7 @@ from typing import Any
 from flask import Response, render_template_string, request
 from flask_login import current_user
 
+from api import forms
 from api.audit import defer_entry
 from api.http.auth import get_user, require_role
 from api.http.content_policy import hash_inline
@@ -21,6 +22,7 @@ from api.open_questions import accepts_answers, format_reason
 from api.runs import link_large_values
 from api.webhooks.body import parse_body
 from api.webhooks.refusal_log import RefusalLog
+from definition import PlannedNode
 from errors import BadInput, Conflict, Forbidden, HeadraceError
 from models import Run, Step, Wait, now_ms
 from nodes.base import Node
@@ -35,6 +37,7 @@ BY_LINK = "a signed link"
 MAX_COMMENT = 2_000
 refusals = RefusalLog()  # of signed links, by run: anyone could fill the log
 FORM = "application/x-www-form-urlencoded"
+FORMS = (FORM, "multipart/form-data")
 TEXT = {"schema": {"type": "string"}}
 # Query parameters of a signed link, which needs neither a session nor an API token.
 LINK_QUERY = {
@@ -56,7 +59,7 @@ class AnswerIn(Strict):
     node_id = text(64, allow_none=True)
     answer = text(64, allow_none=True)
     comment = text(2_000, 0, allow_none=True)
-    body = fields.Raw(allow_none=True, help="The body of a callback")
+    body = fields.Raw(allow_none=True, help="The body of a callback, or the answers to the fields of the node")
     question = text(64, allow_none=True)
 
 
@@ -89,11 +92,14 @@ def ask(run: Run) -> Response:
     """Show a page to answer a waiting run. Opening it has no effect."""
     node_id = _find_node_id(run, request.args.get("node"))
     node = get_dispatcher().answerable(run, node_id)
+    planned = _find_form(run, node_id)
     problem = Wait.explain_closed(run.id, node_id, now_ms(), node.asks, request.args.get("question"))
     if problem is not None:
         if request.args.get("token") is not None:
             _log_refusal(run, problem)
-        return _render_page(run, problem, "")
+        return _render_page(run, problem, "") if planned is None else forms.show_closed_question(run, problem)
+    if planned is not None:
+        return forms.show_question(run, planned)
     wait = Wait.one("run_id = ? AND node_id = ?", run.id, node_id)
     chosen = request.args.get("answer")
     answers = [chosen] if chosen in node.answers else list(node.answers)
@@ -119,13 +125,17 @@ def answer(run: Run) -> Any:
 
     With a session or API token the body is `{node_id?, answer?, comment?, body?, question?}`; omit `node_id` if the run
     waits at one node only. An agent may ask several questions, so `question` names the answered one. A signed link
-    contains the node, and a callback receives the whole body, of any type. 409 if it was already answered, its time is
-    over, or its run has ended.
+    contains the node, and a callback receives the whole body, of any type. If the node has `fields`, `body` has their
+    answers by name, and the page of a signed link is a form (see docs/forms.md). 409 if it was already answered, its
+    time is over, or its run has ended.
     """
     signed = request.args.get("token") is not None
     node_id = _find_node_id(run, request.args.get("node") if signed else read_body().get("node_id"))
     node = get_dispatcher().answerable(run, node_id)
-    name, value, question = _read_link_answer(node) if signed else _read_member_answer()
+    planned = _find_form(run, node_id)
+    if planned is not None and signed and request.mimetype in FORMS:
+        return forms.take_question(run, planned, _get_author())
+    name, value, question = _read_link_answer(node, planned) if signed else _read_member_answer(planned)
     if name is None and len(node.answers) == 1:
         name = node.answers[0]
     if name is None:
@@ -133,7 +143,7 @@ def answer(run: Run) -> Any:
     try:
         if node.asks and question is None:
             raise _make_question_error(run, node_id)
-        by = BY_LINK if not current_user.is_authenticated else get_user().email
+        by = _get_author()
         note = defer_entry("run.answered", node_id=node_id, answer=name)
         get_dispatcher().answer(run, node_id, name, value, by, question, note)
     except HeadraceError as error:
@@ -159,15 +169,36 @@ def _make_question_error(run: Run, node_id: str) -> HeadraceError:
     return BadInput(f"question: is required, since the node may ask several; the open one is {wait.question!r}")
 
 
-def _read_member_answer() -> tuple[str | None, Any, str | None]:
+def _get_author() -> str:
+    return BY_LINK if not current_user.is_authenticated else get_user().email
+
+
+def _find_form(run: Run, node_id: str) -> PlannedNode | None:
+    """Return the node if it asks for the answers to `fields`."""
+    planned = get_dispatcher().resources.plan_of_run(run).by_id.get(node_id)
+    return planned if planned is not None and "fields" in planned.config.static else None
+
+
+def _read_member_answer(planned: PlannedNode | None) -> tuple[str | None, Any, str | None]:
     body = load(AnswerIn(), read_body())
+    if planned is not None:
+        value = forms.check_answer(planned, body.get("comment"), body.get("body"))
+        return body.get("answer"), value, body.get("question")
     value = body["comment"] if body.get("comment") is not None else body.get("body")
     return body.get("answer"), value, body.get("question")
 
 
-def _read_link_answer(node: Node) -> tuple[str | None, Any, str | None]:
-    """Return the answer, its comment or body, and its question. A callback's body is used unchanged."""
+def _read_link_answer(node: Node, planned: PlannedNode | None) -> tuple[str | None, Any, str | None]:
+    """Return the answer, its comment or body, and its question.
+
+    A callback's body is used unchanged, unless it has fields: then it must match them. An approval with fields has
+    their answers in `body`.
+    """
     body = parse_body(request, read_raw(request))
+    if planned is not None:
+        is_choice, given = len(node.answers) > 1, body if isinstance(body, dict) else {}
+        value = forms.check_answer(planned, None, given.get("body") if is_choice else body)
+        return given.get("answer") or request.args.get("answer") if is_choice else node.answers[0], value, None
     if len(node.answers) == 1:
         return node.answers[0], body, None
     given = body if isinstance(body, dict) else {}

@@ -69,6 +69,13 @@ class QuestionOut(Out):
     question = fields.String(allow_none=True, help="For a node with several questions")
     asked_at = Time()
     expires_at = Time(allow_none=True, help="The deadline of the answer")
+    form = fields.Dict(
+        keys=fields.String(),
+        values=fields.Raw(),
+        allow_none=True,
+        help="JSON Schema of the answers to the node's `fields`, which `body` has; without files",
+    )
+    has_files = fields.Boolean(help="The form also asks for files, which only the page of its link takes")
 
 
 RUN, QUESTION = RunOut(), QuestionOut()

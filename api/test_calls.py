@@ -1,4 +1,5 @@
-"""Test calls of webhooks: the editor listens for the next call of a flow, whose webhook nodes have a test address.
+"""Test calls of webhooks and forms: the editor listens for the next call of a flow, whose webhook and form nodes have
+a test address.
 
 The test address is another one than that of the active flow, so a test never takes a call that was meant for it. The
 listener is a row, which any process of the server may find. It takes one call.
@@ -40,7 +41,7 @@ from schemas import DEFINITION
 
 blueprint = Resource("test_calls", "Test calls of webhooks")
 
-MAX_SECONDS = 120
+MAX_SECONDS, DEFAULT_SECONDS = 900, 120  # people need longer to fill in a form
 NOBODY = (
     "Nobody is listening for a test call at this address: choose Listen for a test call in the editor, and call again"
 )
@@ -54,13 +55,13 @@ class ListenIn(Strict):
     )
     pinned = make_pins_field("Outputs by node id for nodes that are not executed")
     seconds = fields.Integer(
-        strict=True, load_default=MAX_SECONDS, validate=Range(1, MAX_SECONDS), help="How long to listen"
+        strict=True, load_default=DEFAULT_SECONDS, validate=Range(1, MAX_SECONDS), help="How long to listen"
     )
 
 
 class AddressOut(Out):
     method = fields.String()
-    path = fields.String(help="The path of the test address on this server")
+    path = fields.String(help="The path of the test address on this server; of a form, a page for members")
 
 
 class ListenerOut(Out):
@@ -89,16 +90,17 @@ def listen(body: dict[str, Any], flow: Workflow) -> Any:
     if flow.status == "archived":
         raise Conflict("The flow is archived; make it a draft or active to test it")
     options = read_options({**body, "until": None, "only": None}, flow) or Options()
-    nodes = _find_webhooks(get_dispatcher().resources.plan_with(options, flow))
-    if not nodes:
-        raise BadInput("The flow has no webhook that could be called: add a Webhook node, and enable it")
+    plan = get_dispatcher().resources.plan_with(options, flow)
+    nodes, forms = _find_webhooks(plan), find_forms(plan)
+    if not nodes and not forms:
+        raise BadInput("The flow has no webhook or form that could be called: add one, and enable it")
     with record_change("flow.listened") as entry:
         entry.about(flow).note(draft=options.definition is not None)
         row = WebhookListener.begin(flow, get_user().id, options.encoded().decode(), body["seconds"])
     found = sorted({(method, node.config.static["path"]) for node in nodes for method in _methods_of(node)})
     row.addresses = [
         {"method": method, "path": f"/api/webhooks-test/{flow.id}/{path.strip('/')}"} for method, path in found
-    ]
+    ] + [{"method": "GET", "path": f"/forms-test/{flow.id}/{node.config.static['path']}"} for node in forms]
     return row
 
 
@@ -160,12 +162,21 @@ def fire_test(flow: str, path: str) -> Response:
         finally:
             listener.settle(None if ticket is None else ticket.run.id)
 
-    return take_call(_make_hook(found, node), config, path, submit)
+    return take_call(make_hook(found, node), config, path, submit)
 
 
 def _find_webhooks(plan: Plan) -> list[PlannedNode]:
     """Return the webhook nodes that a call can start, including those that only pinned nodes depend on."""
-    nodes = (node for node in (*plan.nodes, *plan.left_out) if node.type == "webhook" and "path" in node.config.static)
+    return _find_callable(plan, "webhook")
+
+
+def find_forms(plan: Plan) -> list[PlannedNode]:
+    """Return the form nodes that an answer can start."""
+    return _find_callable(plan, "form")
+
+
+def _find_callable(plan: Plan, type_: str) -> list[PlannedNode]:
+    nodes = (node for node in (*plan.nodes, *plan.left_out) if node.type == type_ and "path" in node.config.static)
     return [node for node in nodes if not node.disabled and node.pinned is None]
 
 
@@ -203,8 +214,8 @@ def _find_called(nodes: list[PlannedNode], path: str) -> list[PlannedNode]:
     return [node for shape in found for node in nodes if shape_of(node.config.static["path"]) == shape]
 
 
-def _make_hook(flow: Startable, node: PlannedNode) -> Hook:
-    """Return the webhook with its credential as it is now."""
+def make_hook(flow: Startable, node: PlannedNode) -> Hook:
+    """Return the webhook or form with its credential as it is now."""
     name = node.config.static.get("credential")
     row = None if name is None else Credential.named(flow.workspace_id, name)
     if row is None:

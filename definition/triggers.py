@@ -1,4 +1,4 @@
-"""Triggers of an active workflow: webhook addresses, schedules and polls."""
+"""Triggers of an active workflow: addresses of webhooks and forms, schedules and polls."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from constants import FORM_METHOD
 from definition import Plan, PlannedNode
 from errors import DefinitionError, Issue
 from nodes.core.triggers import CREDENTIAL_TYPES
@@ -18,7 +19,10 @@ IN_A_RUN = {"input", "steps", "trigger", "run", "item", "index"}
 
 
 class Trigger(NamedTuple):
-    """A trigger node: its type, and its loaded config extended by data of the plan and the node type."""
+    """A trigger node: its kind, and its loaded config extended by data of the plan and the node type.
+
+    The kind of a form is `webhook`, too: its address is a row of the same table.
+    """
 
     node_id: str
     type: str
@@ -37,7 +41,8 @@ def find_triggers(plan: Plan) -> list[Trigger]:
         if node.node.polls:
             found.append(Trigger(node.id, "poll", _poll(node, plan)))
         elif node.type in KNOWN:
-            found.append(Trigger(node.id, node.type, {**node.config.static, **KNOWN[node.type](node, plan)}))
+            config = {**node.config.static, **KNOWN[node.type](node, plan)}
+            found.append(Trigger(node.id, KINDS.get(node.type, node.type), config))
     return found
 
 
@@ -70,5 +75,11 @@ def _every(node: PlannedNode) -> float:
 # Node type to the function that adds to its config.
 KNOWN: dict[str, Callable[[PlannedNode, Plan], dict[str, Any]]] = {
     "webhook": lambda node, plan: {"credential_types": CREDENTIAL_TYPES[node.config.static["auth"]]},
+    "form": lambda node, plan: {
+        "methods": [FORM_METHOD],
+        "credential_types": ("http_basic",) if node.config.static["access"] == "password" else (),
+    },
     "schedule": lambda node, plan: {"timezone": node.config.static.get("timezone") or plan.settings.timezone},
 }
+# Node type to the kind of its trigger, if they differ.
+KINDS = {"form": "webhook"}

@@ -19,12 +19,12 @@ def make_record(resources: Resources, recorder: Recorder, start: Start, plan: Pl
 
     Raises: BadInput if the input is too large.
     """
-    flow, input, triggered_by, trigger_node, key, options, note, _ = start
+    flow, input, triggered_by, trigger_node, key, options, note, _, run_id = start
     try:
         encoded = engine.encode(input, resources.config.max_value_bytes)
     except NodeError as error:
         raise BadInput(f"input: {error.message}") from None
-    id_ = new_id("run")
+    id_ = run_id or new_id("run")
     payloads = resources.payloads
     kept = payloads.keep(id_, "input", encoded)
     run = Run.accept(

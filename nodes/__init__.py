@@ -11,7 +11,7 @@ from nodes.ai import agent, llm, memory, model_access  # noqa: F401  (model_acce
 from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.catalogue_schema import json_schema
 from nodes.connectors import connector_files
-from nodes.core import logic, output, store, table, triggers, waits
+from nodes.core import form_nodes, logic, output, store, table, triggers, waits
 from nodes.data import crypto, dates, formats, joins, lists, transform
 from nodes.files import documents, s3
 from nodes.files import node as file_node
@@ -25,8 +25,8 @@ __all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "search"]
 REGISTRY.find_more = connector_files.find
 # Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
-    *(triggers, logic, waits, transform, lists, joins, formats, dates, crypto, documents, request, graphql, send),
-    *(databases, feeds, trigger, poll_trigger, ssh, s3, mqtt, mcp, file_node, store, table, output, llm, agent),
+    *(triggers, form_nodes, logic, waits, transform, lists, joins, formats, dates, crypto, documents, request, graphql),
+    *(send, databases, feeds, trigger, poll_trigger, ssh, s3, mqtt, mcp, file_node, store, table, output, llm, agent),
     memory,
 )
 
@@ -44,11 +44,11 @@ def catalogue() -> list[dict[str, Any]]:
     not evaluated), `x-enum-labels` (labels of the values of a choice), `x-credential` (credential types of a key),
     `x-multiline` and `x-language` (one of LANGUAGES), `x-scope` (the names that code can read), `x-per-item` (evaluated
     for each item), `x-condition` (forms offer rows of field, operator and value), `x-rules` (forms offer conditions
-    that lead to the cases in the setting of this name), `x-names` (the id of a workflow or an agent), and `x-holds` (an
-    object's kind: `json-schema`). `icon` is a Tabler icon, empty for the category's; `branches` are those
-    of an empty config. `own`: the type is from HEADRACE_NODES_DIR. `install` is the command that installs a missing
-    package, or null. A connector, at the end, has its `mark` (`{text, color}`) and the names of its `operations`; its
-    `config_schema` has what these share (see `nodes.connectors.connector_forms`).
+    that lead to the cases in the setting of this name), `x-names` (the id of a workflow or an agent), and `x-holds`
+    (the kind of an object or a list: `json-schema`, `form-fields`). `icon` is a Tabler icon, empty for the category's;
+    `branches` are those of an empty config. `own`: the type is from HEADRACE_NODES_DIR. `install` is the command that
+    installs a missing package, or null. A connector, at the end, has its `mark` (`{text, color}`) and the names of its
+    `operations`; its `config_schema` has what these share (see `nodes.connectors.connector_forms`).
     """
     order = [family.__name__ for family in FAMILIES]
 

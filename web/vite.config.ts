@@ -55,6 +55,6 @@ export default defineConfig({
     // Of all that is in the build, as their licences ask for.
     license: { fileName: "licenses.txt" },
   },
-  server: { port: 5173, proxy: { "/api": SERVER, "/docs": SERVER, "/metrics": SERVER } },
+  server: { port: 5173, proxy: { "/api": SERVER, "/docs": SERVER, "/forms": SERVER, "/metrics": SERVER } },
   test: { environment: "node", include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true },
 });

@@ -5,6 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 
+from flask import Response
+
+
+class FullPolicyResponse(Response):
+    """A response with a complete policy and all security headers of its own: nothing is added to them."""
+
 
 def hash_inline(page: str, tag: str) -> str:
     """Return the sources that allow the page's inline elements of this tag, in a policy: `'sha256-…' 'sha256-…'`."""

@@ -25,7 +25,7 @@ INDEX, ASSETS = "index.html", "assets"
 NONCE_PLACEHOLDER = b"__CSP_NONCE__"
 USER_PLACEHOLDER = b"__USER_ID__"
 # First path parts that are never the app's: unknown paths below them are a 404.
-RESERVED_PREFIXES = ("api", "docs", "metrics", "mcp", ASSETS)
+RESERVED_PREFIXES = ("api", "docs", "forms", "forms-test", "metrics", "mcp", ASSETS)
 # The compressed forms of a file, best first.
 ENCODINGS = {"br": ".br", "gzip": ".gz"}
 CACHE_FOREVER = "public, max-age=31536000, immutable"

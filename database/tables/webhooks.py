@@ -3,6 +3,9 @@
 Only active flows answer. An inactive one keeps its addresses: if another flow could take them, it would get calls that
 were meant for the first.
 
+A form has a row with the method `FORM`, which no request has: so a webhook may have the same path. Everything else is
+the same for both.
+
 Addresses are written in the transaction of the flow, so a change that wants a taken address is rolled back. Every call
 reads its row, so all processes see a change immediately. The row has the credential's id: one query then returns all
 data for a call, and deleting a credential finds the webhooks that use it.
@@ -20,7 +23,7 @@ from typing import Any, NamedTuple
 import orjson
 from peewee import CompositeKey, TextField
 
-from constants import ANY_METHOD, WEBHOOK_METHODS
+from constants import ANY_METHOD, FORM_METHOD, WEBHOOK_METHODS
 from database import execute, fetch_value, settings_commits
 from database.changes import QueryCache
 from errors import Conflict, DefinitionError, Issue, NotFound
@@ -66,7 +69,8 @@ class Webhook(Base):
         takers: dict[tuple[str, str], str] = {}
         for node_id, config in wanted:
             credential_id = _credential_id(flow.workspace_id, node_id, config)
-            _check_patterns(flow.workspace_id, node_id, config["path"])
+            if FORM_METHOD not in config["methods"]:
+                _check_patterns(flow.workspace_id, node_id, config["path"])
             for method in expand_methods(config["methods"]):
                 address = (shape_of(config["path"]), method)
                 _check_free(flow.workspace_id, node_id, address, config["path"], takers)
@@ -94,10 +98,10 @@ class Webhook(Base):
         """Return the methods that a call of this path may have; none if no active flow has it."""
         sql = (
             "SELECT w.method FROM webhooks w JOIN workflows f ON f.id = w.workflow_id "
-            "WHERE w.path = ? AND f.status = 'active'"
+            "WHERE w.path = ? AND f.status = 'active' AND w.method <> ?"
         )
         shapes = [path, *_get_patterns().find(path)]
-        return sorted({method for shape in shapes for (method,) in execute(sql, (shape,))})
+        return sorted({method for shape in shapes for (method,) in execute(sql, (shape, FORM_METHOD))})
 
 
 def expand_methods(methods: Iterable[str]) -> tuple[str, ...]:
@@ -108,16 +112,17 @@ def expand_methods(methods: Iterable[str]) -> tuple[str, ...]:
 
 @lru_cache(1)
 def _addresses(definition_json: str) -> set[tuple[str, str]]:
-    """Return path and method of each enabled webhook. A draft may be any JSON: unreadable parts are ignored."""
+    """Return path and method of each enabled webhook and form. A draft may be any JSON: it ignores unreadable parts."""
     definition = orjson.loads(definition_json)
     nodes = definition.get("nodes") if isinstance(definition, dict) else None
     found = set()
     for node in nodes if isinstance(nodes, list) else []:
-        if not isinstance(node, dict) or node.get("type") != "webhook" or node.get("disabled"):
+        if not isinstance(node, dict) or node.get("type") not in ("webhook", "form") or node.get("disabled"):
             continue
         config = node.get("config")
         config = config if isinstance(config, dict) else {}
         path, methods = config.get("path"), config.get("methods", ["POST"])
+        methods = [FORM_METHOD] if node["type"] == "form" else methods
         if isinstance(path, str) and isinstance(methods, list):
             shape = shape_of(path.strip().strip("/"))
             found |= {(shape, method) for method in expand_methods(map(str, methods))}
@@ -167,9 +172,9 @@ def _check_free(
     workspace_id: str, node_id: str, address: tuple[str, str], path: str, takers: Mapping[tuple[str, str], str]
 ) -> None:
     """Check that no other node and no other flow has the address, which is a shape and a method."""
-    method = address[1]
+    name = _describe(path, address[1])
     if address in takers:
-        _refuse(node_id, "path", f"{method} {path} is the address of the node {takers[address]!r} too")
+        _refuse(node_id, "path", f"{name} is the address of the node {takers[address]!r} too")
     sql = (
         "SELECT w.workspace_id, f.name FROM webhooks w LEFT JOIN workflows f ON f.id = w.workflow_id "
         "WHERE w.path = ? AND w.method = ?"
@@ -177,7 +182,11 @@ def _check_free(
     taken = execute(sql, address).fetchone()
     if taken is not None:
         whose = f"the flow {taken[1]!r}" if taken[0] == workspace_id else "a flow of another workspace"
-        raise Conflict(f"Node {node_id!r}: the webhook address {method} {path} is taken by {whose}")
+        raise Conflict(f"Node {node_id!r}: the address {name} is taken by {whose}")
+
+
+def _describe(path: str, method: str) -> str:
+    return f"/forms/{path}" if method == FORM_METHOD else f"{method} {path}"
 
 
 def _refuse(node_id: str, key: str, message: str) -> None:

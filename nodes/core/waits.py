@@ -10,6 +10,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from errors import NodeError
 from nodes.base import Answer, Branch, Context, Node, Suspend
+from nodes.core.form_fields import complete, form_fields
 from nodes.fields import Number, anything, credential, flag, number, setting, text
 from nodes.mail import apprise_client
 from parsers.invisible_characters import OF_TEXTS, visible
@@ -46,14 +47,14 @@ def timeout_field() -> Any:
     return number(help, 1, MAX_WAIT, title="Timeout (seconds)", load_default=7.0 * DAY)
 
 
-class _Waiting(Node):
+class WaitingNode(Node):
     """Base class of nodes that wait."""
 
     category = "logic"
     suspends = True
 
 
-class Wait(_Waiting):
+class Wait(WaitingNode):
     """Passes its input on after a number of seconds, or at a given time. The run is pending meanwhile."""
 
     type = "wait"
@@ -87,7 +88,7 @@ class Wait(_Waiting):
         return input
 
 
-class Approval(_Waiting):
+class Approval(WaitingNode):
     """Asks people for a decision and routes to the branch approved or rejected, or to timeout if nobody decides.
 
     They answer in the app or by a signed link, sent by `notify` or by an earlier node: `steps.<id>.url`.
@@ -117,6 +118,7 @@ class Approval(_Waiting):
         notify = credential(
             "The service that receives the question with links to answer it", "service_url", title="Notify"
         )
+        fields = form_fields("Fields to fill in with the decision. The output has their answers in `fields`")
 
     @classmethod
     def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -133,6 +135,9 @@ class Approval(_Waiting):
         if answer.name == "time":
             return Branch("timeout", {"answer": "timeout", "by": None, "comment": None, "at": iso(answer.at)})
         decided = {"answer": answer.name, "by": answer.by, "comment": answer.value, "at": iso(answer.at)}
+        if "fields" in config:
+            decided |= {"comment": answer.value["comment"]}
+            decided["fields"] = complete(config["fields"], answer.value["fields"])
         return Branch(answer.name, decided)
 
 
@@ -161,7 +166,7 @@ def question(message: str, ctx: Context, links: Mapping[str, str]) -> apprise_cl
     return apprise_client.Notice("\n".join([message, "", *lines]).strip(), f"Approval: {flow}" if flow else "Approval")
 
 
-class Callback(_Waiting):
+class Callback(WaitingNode):
     """Waits until another system posts to `steps.<id>.url`, then routes to the branch received with the posted data.
 
     The signed URL works once. It exists from the start of the run, so an earlier node can send it.
@@ -177,19 +182,26 @@ class Callback(_Waiting):
 
     class Config(Schema):
         timeout = timeout_field()
+        message = text("Text above the fields, for the people who open the link", most=2_000, title="Message", lines="")
+        fields = form_fields("Fields of a page for people at the link. The output has their answers")
 
     @classmethod
     def branches(cls, config: Mapping[str, Any]) -> tuple[str, ...]:
         return "received", "timeout"
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
-        return Suspend(ctx.now_ms() + int(config["timeout"] * 1000), "a callback")
+        reason = visible(config.get("message") or "a callback", but=OF_TEXTS)
+        return Suspend(ctx.now_ms() + int(config["timeout"] * 1000), reason)
 
     def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
-        return Branch("timeout", None) if answer.name == "time" else Branch("received", answer.value)
+        if answer.name == "time":
+            return Branch("timeout", None)
+        if "fields" in config:
+            return Branch("received", complete(config["fields"], answer.value["fields"]))
+        return Branch("received", answer.value)
 
 
-class Subflow(_Waiting):
+class Subflow(WaitingNode):
     """Runs another flow and returns its output, or the id of its run without waiting."""
 
     type = "subflow"

@@ -34,6 +34,9 @@ OPEN = {
     "GET /assets/<path:name>",
     # What a webhook asks of its callers, its node says: see test_webhooks.py.
     *(f"{method} /api/webhooks-test/<flow>/<slashes:path>" for method in ("GET", "POST", "PUT", "PATCH", "DELETE")),
+    # Of a form, its node says who may open it, and of a test, its view: see tests/api/forms.
+    *(f"{method} /forms/<slashes:path>" for method in ("GET", "POST")),
+    *(f"{method} /forms-test/<flow>/<slashes:path>" for method in ("GET", "POST")),
     *(f"{method} /api/webhooks/<slashes:path>" for method in ("GET", "POST", "PUT", "PATCH", "DELETE")),
 }
 

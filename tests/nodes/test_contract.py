@@ -126,7 +126,7 @@ def test_forms_know_all_hints_of_a_setting(type_, key):
     assert hints.keys() <= known
     assert hints.get("x-language", "json") in LANGUAGES and hints.get("x-names", "agent") in ("agent", "workflow")
     assert "x-language" not in hints or hints["x-multiline"] is True
-    assert hints.get("x-holds", "json-schema") == "json-schema"
+    assert hints.get("x-holds", "json-schema") in ("json-schema", "form-fields")
     if "x-rules" in hints:
         assert ENTRIES[type_]["config_schema"]["properties"][hints["x-rules"]]["type"] == "array"
     shown = ENTRIES[type_]["config_schema"]["properties"][key]

@@ -158,13 +158,16 @@ def test_another_member_waits_until_the_listener_ends(owner, member, saved, clie
     ("body", "words"),
     [
         ({"seconds": 0}, "seconds"),
-        ({"seconds": 121}, "seconds"),
+        ({"seconds": 901}, "seconds"),
         ({"seconds": "10"}, "seconds"),
         ({"more": 1}, "more"),
         ({"definition": {"nodes": [], "edges": []}}, "at least one node"),
         ({"definition": definition(path="")}, "path"),
-        ({"definition": {"nodes": [{"id": "a", "type": "manual"}], "edges": []}}, "no webhook that could be called"),
-        ({"pinned": {"hook": {"output": 1}}, "definition": definition(SUM)}, "no webhook that could be called"),
+        (
+            {"definition": {"nodes": [{"id": "a", "type": "manual"}], "edges": []}},
+            "no webhook or form that could be called",
+        ),
+        ({"pinned": {"hook": {"output": 1}}, "definition": definition(SUM)}, "no webhook or form that could be called"),
         ({"pinned": {"nothing": {"output": 1}}}, "nothing"),
     ],
 )

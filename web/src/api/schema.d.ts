@@ -1574,8 +1574,9 @@ export interface paths {
          * Answer a waiting run, once: an approval with `approved` or `rejected`, a callback with any body.
          * @description With a session or API token the body is `{node_id?, answer?, comment?, body?, question?}`; omit `node_id` if the run
          *     waits at one node only. An agent may ask several questions, so `question` names the answered one. A signed link
-         *     contains the node, and a callback receives the whole body, of any type. 409 if it was already answered, its time is
-         *     over, or its run has ended.
+         *     contains the node, and a callback receives the whole body, of any type. If the node has `fields`, `body` has their
+         *     answers by name, and the page of a signed link is a form (see docs/forms.md). 409 if it was already answered, its
+         *     time is over, or its run has ended.
          */
         post: operations["resume_run"];
         delete?: never;
@@ -2937,6 +2938,12 @@ export interface components {
              * @description The deadline of the answer
              */
             expires_at: string | null;
+            /** @description JSON Schema of the answers to the node's `fields`, which `body` has; without files */
+            form: {
+                [key: string]: unknown;
+            } | null;
+            /** @description The form also asks for files, which only the page of its link takes */
+            has_files: boolean;
         };
         RunWholeOut: {
             id: string;
@@ -3933,7 +3940,7 @@ export interface components {
         };
         AddressOut: {
             method: string;
-            /** @description The path of the test address on this server */
+            /** @description The path of the test address on this server; of a form, a page for members */
             path: string;
         };
         BegunOut: {
@@ -3959,7 +3966,7 @@ export interface components {
             node_id?: string | null;
             answer?: string | null;
             comment?: string | null;
-            /** @description The body of a callback */
+            /** @description The body of a callback, or the answers to the fields of the node */
             body?: unknown;
             question?: string | null;
         };

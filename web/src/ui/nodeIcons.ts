@@ -21,6 +21,7 @@ export {
   IconCalendar,
   IconCheckbox,
   IconCircleDashed,
+  IconClipboardList,
   IconClock,
   IconCloud,
   IconCode,

@@ -1,0 +1,254 @@
+"""A form as a person fills it in, page by page: what was sent, what comes next, and its HTML.
+
+The state is in the page: the texts of other pages are hidden inputs, and a signed token names the staged files and when
+the form was opened. So a reload loses nothing, no row waits for people who leave, and no cookie is set.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+from flask import Request, Response
+
+from api.forms.answers import Item, Texts, make_start_texts, read_answers, take_texts
+from api.forms.look import Look, render
+from api.forms.upload import Sent, get_max_bytes, merge_files, read_sent
+from api.http.server import get_server
+from models import now_ms
+from nodes.core.form_fields import is_input, list_inputs, takes_several
+from nodes.files.files import Files
+from nodes.files.staged import discard
+
+PURPOSE = "form page"
+MAX_AGE_MS = 24 * 3_600_000  # of an opened form: idempotency keys live as long
+MAX_STATE = 100_000  # characters
+OLD = "This page was open for very long. Check your answers and send them again."
+
+
+class Page(NamedTuple):
+    """One step of a form."""
+
+    title: str
+    items: list[Item]
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form that can be opened. `owner` is what its token is bound to; `buttons` are values and labels, in order."""
+
+    owner: tuple[str, ...]
+    title: str
+    intro: str
+    items: Sequence[Item]
+    buttons: Sequence[tuple[str, str]]
+    action: str
+    look: Look
+    files: Files
+    min_free: int = 0
+    note: str = ""  # above the form, as in a test
+    has_trap: bool = True
+    must_choose: bool = False  # the buttons differ, so the key Enter presses none of them
+
+    @property
+    def pages(self) -> list[Page]:
+        """Return the steps of the form."""
+        pages = [Page("", [])]
+        for item in self.items:
+            if item["kind"] == "page":
+                pages.append(Page(item.get("title", ""), []))
+            else:
+                pages[-1].items.append(item)
+        return [page for page in pages if page.items]
+
+    @property
+    def uploads(self) -> list[Item]:
+        """Return the file fields."""
+        return [item for item in self.items if item["kind"] == "file"]
+
+
+class Token(NamedTuple):
+    """The signed part of the state. `opened_at` is in milliseconds, `nonce` becomes the idempotency key."""
+
+    opened_at: int
+    nonce: str
+    files: dict[str, list[dict[str, Any]]]
+
+    def write(self, owner: Sequence[str]) -> str:
+        """Return the token as text for the page."""
+        data = base64.urlsafe_b64encode(orjson.dumps([*self])).decode()
+        return f"{data}.{get_server().vault.sign(PURPOSE, *owner, data)}"
+
+    @classmethod
+    def read(cls, text: str, owner: Sequence[str]) -> Token | None:
+        """Return the token of this text; None if it is not one that this server made for this form within a day."""
+        data, _, signature = text.partition(".")
+        if len(text) > MAX_STATE or not get_server().vault.verify(signature, PURPOSE, *owner, data):
+            return None
+        try:
+            found = cls(*orjson.loads(base64.urlsafe_b64decode(data)))
+        except (binascii.Error, ValueError, TypeError):
+            return None
+        return found if now_ms() - found.opened_at < MAX_AGE_MS else None
+
+    @classmethod
+    def make(cls) -> Token:
+        return cls(now_ms(), secrets.token_hex(16), {})
+
+
+@dataclass
+class Progress:
+    """How far a person is: the page to show, what was entered, and what is wrong."""
+
+    token: Token
+    texts: Texts
+    page: int = 0
+    problems: dict[str, str] = field(default_factory=dict)
+    notice: str = ""
+
+
+class Filled(NamedTuple):
+    """A completely and correctly filled form. `files` are those of each field, still staged."""
+
+    progress: Progress
+    answers: dict[str, Any]
+    button: str
+    is_trapped: bool
+    age_ms: int
+
+    @property
+    def files(self) -> dict[str, list[dict[str, Any]]]:
+        return self.progress.token.files
+
+
+def open_form(form: Form, query: Mapping[str, Sequence[str]]) -> Response:
+    """Return the first page of the form."""
+    return show(form, Progress(Token.make(), make_start_texts(form.items, query)))
+
+
+def take(form: Form, request: Request) -> Filled | Response:
+    """Return the filled form that the request sends, or the page that comes next."""
+    sent = read_sent(request, form.items, form.files, form.min_free)
+    token = Token.read(sent.get("_state"), form.owner)
+    progress = Progress(token or Token.make(), take_texts(form.items, sent.texts))
+    _take_files(form, sent, progress)
+    pages = form.pages
+    progress.page = min(int(number) if (number := sent.get("_page")).isdecimal() else 0, len(pages) - 1)
+    action = sent.get("_go")
+    if action == "back":
+        progress.page = max(0, progress.page - 1)
+        return show(form, progress)
+    answers, problems = read_answers(form.items, progress.texts)
+    problems |= _find_missing_files(form, progress) | sent.problems
+    here = {item["name"] for item in pages[progress.page].items if is_input(item)}
+    if action == "next":
+        progress.problems = {name: text for name, text in problems.items() if name in here}
+        progress.page += 0 if progress.problems else 1
+        progress.page = min(progress.page, len(pages) - 1)
+        return show(form, progress, 422 if progress.problems else 200)
+    if token is None:
+        progress.notice = OLD
+        return show(form, progress, 422)
+    if action not in dict(form.buttons):
+        if form.must_choose:
+            progress.notice = f"Choose {' or '.join(label for _, label in form.buttons)}."
+            return show(form, progress, 422)
+        action = form.buttons[0][0]
+    if problems:
+        progress.problems = problems
+        progress.page = _find_page(pages, problems)
+        return show(form, progress, 422)
+    return Filled(progress, answers, action, bool(sent.get("_website")), now_ms() - token.opened_at)
+
+
+def show(form: Form, progress: Progress, status: int = 200) -> Response:
+    """Return the page of this progress."""
+    pages = form.pages
+    progress.page = min(progress.page, len(pages) - 1)
+    page = pages[progress.page]
+    here = {item["name"] for item in page.items if is_input(item) and item["kind"] != "hidden"}
+    hidden = [
+        (item["name"], text)
+        for item in list_inputs(form.items)
+        if item["name"] not in here and item["kind"] != "file"
+        for text in progress.texts.get(item["name"], [])
+    ]
+    shown = [_describe(form, item, progress) for item in page.items if item["kind"] != "hidden"]
+    labels = {item["name"]: item.get("title") or item["name"] for item in list_inputs(form.items)}
+    problems = [
+        {"name": name, "text": progress.problems[name], "is_here": name in here}
+        for name in labels
+        if name in progress.problems
+    ]
+    return render(
+        "form",
+        form.look,
+        status,
+        form=form,
+        page=page,
+        number=progress.page,
+        count=len(pages),
+        items=shown,
+        hidden=hidden,
+        problems=problems,
+        notice=progress.notice,
+        state=progress.token.write(form.owner),
+    )
+
+
+def drop_files(form: Form, progress: Progress) -> None:
+    """Delete the staged files of a form that is not wanted."""
+    discard(form.files, _list_keys(progress.token.files))
+
+
+def _describe(form: Form, item: Item, progress: Progress) -> dict[str, Any]:
+    """Return what the template needs for one item."""
+    shown = {**item, "label": item.get("title") or item.get("name", ""), "texts": []}
+    if not is_input(item):
+        return shown
+    shown["texts"] = progress.texts.get(item["name"], [])
+    shown["problem"] = progress.problems.get(item["name"])
+    shown["id"] = f"f-{item['name']}"
+    if item["kind"] == "file":
+        shown["files"] = progress.token.files.get(item["name"], [])
+        shown["several"] = takes_several(item)
+        shown["most_bytes"] = get_max_bytes(item, form.files)
+    return shown
+
+
+def _take_files(form: Form, sent: Sent, progress: Progress) -> None:
+    """Add the new files to those of the token, without those that the person dropped."""
+    files: dict[str, list[dict[str, Any]]] = {}
+    unwanted = set(sent.texts.get("_drop", ()))
+    for item in form.uploads:
+        name = item["name"]
+        known = progress.token.files.get(name, [])
+        kept = [file for file in known if file["key"] not in unwanted]
+        files[name], dropped = merge_files(item, kept, sent.files.get(name, []))
+        if len(dropped) and takes_several(item):
+            sent.problems[name] = f"Choose at most {int(item['max'])} files for “{item.get('title') or name}”."
+        discard(form.files, [file["key"] for file in (*dropped, *known) if file not in files[name]])
+    progress.token = progress.token._replace(files=files)
+
+
+def _find_missing_files(form: Form, progress: Progress) -> dict[str, str]:
+    return {
+        item["name"]: f"Choose a file for “{item.get('title') or item['name']}”."
+        for item in form.uploads
+        if item.get("required") and not progress.token.files.get(item["name"])
+    }
+
+
+def _find_page(pages: Sequence[Page], problems: Mapping[str, str]) -> int:
+    """Return the number of the first page with a problem."""
+    found = (at for at, page in enumerate(pages) for item in page.items if item.get("name") in problems)
+    return next(found, 0)
+
+
+def _list_keys(files: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    return [file["key"] for found in files.values() for file in found]

@@ -1,0 +1,358 @@
+"""Public forms of active flows: who may open them, until when, and the run that an answer starts."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+from flask import Request, Response
+from flask_login import current_user
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import HTTPException
+
+from api.forms.form import Filled, Form, drop_files, open_form, show, take
+from api.forms.look import Look, show_message
+from api.forms.results import make_run_address, show_result, take_next_page
+from api.forms.sent_files import make_answers, name_files
+from api.http.auth import get_user, has_role
+from api.http.json_io import get_request, to_unavailable
+from api.http.request_origin import check_origin, get_client
+from api.http.server import get_config, get_dispatcher, get_server
+from api.webhooks import load_secret
+from api.webhooks.auth import is_authentic
+from constants import FORM_METHOD
+from dispatch import Start, Ticket
+from errors import Conflict, DefinitionError, HeadraceError, NodeError, NotFound, TooMany, Unavailable
+from models import DatabaseRefused, Hook, IdempotencyKey, LogEntry, WorkspaceStore, new_id, now_ms
+from nodes.core.form_nodes import to_ms
+from nodes.files.files import Absent
+from nodes.files.staged import moving
+from schema_fields.row_json import iso
+from security.login_throttle import get_network
+
+log = logging.getLogger("headrace.forms")
+
+PREFIX = "/forms/"
+PAGES_PER_MINUTE = 40  # sent pages of one form from one network address
+TWIN_SECONDS, TWIN_PAUSE = 3.0, 0.1
+SATURATED = "This form cannot be taken at the moment. Your answers are still here: try again in a minute."
+CROWDED = "Very many people are sending this form. Your answers are still here: try again in a minute."
+HASTY = "That was very quick. Check your answers and send them again."
+GONE = "Choose the files again: they are not kept for long."
+BASIC = 'Basic realm="form", charset="UTF-8"'
+MISSING = "There is no form at this address"
+# Submits an answer: the run's input, its idempotency key and the id of the new run.
+Submit = Callable[[Any, str, str], Ticket]
+
+
+class Closed(Exception):
+    """The form takes no answers any more."""
+
+
+def open_path(path: str) -> Response:
+    """Show the form at this path, or with `run` and `token` in the query what became of an answer."""
+    request = get_request()
+    if "run" in request.args:
+        return show_result(request)
+    hook, config = _find(path)
+    return open_public(hook, config, make_form(hook, config, PREFIX + path.strip("/")))
+
+
+def open_public(hook: Hook, config: Mapping[str, Any], form: Form) -> Response:
+    """Show the form to people who may open it, unless it is closed."""
+    if (refused := refuse(hook, config, form.look)) is not None:
+        return refused
+    if is_closed(hook, config):
+        return show_closed(config)
+    return open_form(form, get_request().args.to_dict(flat=False))
+
+
+def take_path(path: str) -> Response:
+    """Take a page of the form at this path, or of a later page of its run."""
+    request = get_request()
+    if "run" in request.args:
+        return take_next_page(request)
+    hook, config = _find(path)
+    form = make_form(hook, config, PREFIX + path.strip("/"))
+
+    def submit(value: Any, key: str, run_id: str) -> Ticket:
+        start = Start(hook.flow, value, "webhook", hook.node_id, key, run_id=run_id)
+        return get_dispatcher().submit(start, here=True)
+
+    return take_answer(hook, config, form, submit)
+
+
+def _find(path: str) -> tuple[Hook, Mapping[str, Any]]:
+    """Return the form of an active flow with its config. Raises: NotFound, Unavailable."""
+    hook = Hook.at(path.strip("/"), FORM_METHOD)
+    if hook is None:
+        raise NotFound(MISSING)
+    try:
+        return hook, get_dispatcher().resources.plan_of(hook.flow).by_id[hook.node_id].config.static
+    except DefinitionError as error:
+        log.error("flow %s is active, but its definition is not valid any more: %s", hook.flow.id, error.message)
+        raise Unavailable("This form cannot be shown at the moment") from None
+
+
+def make_form(hook: Hook, config: Mapping[str, Any], action: str, note: str = "") -> Form:
+    """Return the form of a form node."""
+    dispatcher = get_dispatcher()
+    return Form(
+        owner=(hook.flow.id, hook.node_id),
+        title=config["title"],
+        intro=config.get("intro", ""),
+        items=config["fields"],
+        buttons=[("send", config.get("button") or "Send")],
+        action=action,
+        look=Look.of(config),
+        files=dispatcher.resources.files_of(hook.flow.workspace_id),
+        min_free=dispatcher.free_space.floor_at(get_config().data_dir),
+        note=note,
+    )
+
+
+# Who may open it, and until when
+
+
+def refuse(hook: Hook, config: Mapping[str, Any], look: Look) -> Response | None:
+    """Return the page for people who may not open the form; None if this person may."""
+    if config["access"] == "members":
+        if not current_user.is_authenticated:
+            text = "Log in to open this form, then come back to this page."
+            return show_message("For members only", text, look, 401, ("/", "Log in"))
+        if not has_role("viewer", hook.flow.workspace_id):
+            return show_message("For members only", "Your account may not open this form.", look, 403)
+        check_origin()
+    return _ask_password(hook, look) if config["access"] == "password" else None
+
+
+def _ask_password(hook: Hook, look: Look) -> Response | None:
+    """Return the page that makes a browser ask for the password; None if it was sent and is right."""
+    server, request = get_server(), get_request()
+    secret = load_secret(server.vault, hook, "basic")
+    key, client = f"form {hook.flow.id} {hook.node_id}", get_client()
+    network = client.address if client.is_shared else get_network(client.address)
+    if server.refusals and (wait := server.refusals.get_wait(key, network)):
+        raise TooMany("Too many wrong passwords; try again later", retry_after=math.ceil(wait))
+    if "Authorization" not in request.headers:
+        return _challenge(look)
+    if is_authentic("http_basic", secret, request.headers, b"", 0):
+        return None
+    if server.refusals.note(key, network, client.is_shared):
+        message = f"A wrong password for the form was sent from {client.address}. Logged at most once a minute"
+        data = orjson.dumps({"workflow_id": hook.flow.id, "address": client.address}).decode()
+        server.recorder.submit([LogEntry.entry(hook.flow.workspace_id, None, hook.node_id, "warning", message, data)])
+    return _challenge(look)
+
+
+def _challenge(look: Look) -> Response:
+    response = show_message("This form needs a password", "Reload the page to enter it.", look, 401)
+    response.headers["WWW-Authenticate"] = BASIC
+    return response
+
+
+def is_closed(hook: Hook, config: Mapping[str, Any]) -> bool:
+    """Return True if the time of the form is over, or it has all its answers."""
+    if "closes_at" in config and to_ms(config["closes_at"]) <= now_ms():
+        return True
+    limit = config.get("max_answers")
+    return limit is not None and _count(hook) >= limit
+
+
+def show_closed(config: Mapping[str, Any]) -> Response:
+    """Return the page of a closed form."""
+    text = config.get("closed_text") or "It takes no more answers."
+    return show_message("This form is closed", text, Look.of(config), 410)
+
+
+def _count_key(hook: Hook) -> str:
+    """Return the key of the workspace's store with the number of answers, where people may set it back."""
+    return f"forms/{hook.flow.id}/{hook.node_id}/answers"
+
+
+def _count(hook: Hook) -> float:
+    found = WorkspaceStore(hook.flow.workspace_id).get(_count_key(hook))
+    return found if isinstance(found, int | float) else 0
+
+
+# The answer
+
+
+def take_answer(hook: Hook, config: Mapping[str, Any], form: Form, submit: Submit) -> Response:
+    """Take a sent page of a form: show the next one, or submit the answers and lead to what comes of them."""
+    request = get_request()
+    if (refused := refuse(hook, config, form.look)) is not None:
+        return refused
+    _limit_network(hook)
+    filled = take(form, request)
+    if isinstance(filled, Response):
+        return filled
+    key = f"form:{hook.node_id}:{filled.progress.token.nonce}"
+    if (first := IdempotencyKey.run_of(hook.flow.id, key)) is not None:
+        return _lead_to(request, form, first.id, filled)
+    if filled.is_trapped:
+        log.info("flow %s: an answer to a form was dropped: a robot filled in the hidden field", hook.flow.id)
+        drop_files(form, filled.progress)
+        return show_message("Thank you", "Your answers were sent.", form.look, mark="done")
+    if filled.age_ms < config["min_seconds"] * 1000:
+        return _again(form, filled, HASTY, 422)
+    try:
+        _limit_form(hook, config["rate_limit"])
+        return _lead_to(request, form, _start(hook, config, form, filled, key, submit), filled)
+    except Closed:
+        drop_files(form, filled.progress)
+        return show_closed(config)
+    except Absent:
+        return _lead_to_twin(request, hook, form, filled, key)
+    except TooMany:
+        return _again(form, filled, CROWDED, 429)
+    except (Unavailable, Conflict, NodeError, DatabaseRefused) as error:
+        problem = to_unavailable(error) if isinstance(error, DatabaseRefused) else error
+        log.warning("flow %s: an answer to a form was rejected: %s", hook.flow.id, problem.message)
+        return _again(form, filled, SATURATED, 503)
+
+
+def _again(form: Form, filled: Filled, notice: str, status: int) -> Response:
+    """Return the last page again, with everything that was entered."""
+    filled.progress.notice = notice
+    filled.progress.page = len(form.pages) - 1
+    return show(form, filled.progress, status)
+
+
+def _lead_to(request: Request, form: Form, run_id: str, filled: Filled) -> Response:
+    """Redirect to the page of the run, so that a reload sends nothing again."""
+    drop_files(form, filled.progress)  # of a form that was sent twice
+    return Response(status=303, headers={"Location": make_run_address(request.path, run_id)})
+
+
+def _lead_to_twin(request: Request, hook: Hook, form: Form, filled: Filled, key: str) -> Response:
+    """Lead to the run of the same form that was sent twice at once: the other request has the files."""
+    deadline = time.monotonic() + TWIN_SECONDS
+    while time.monotonic() < deadline:
+        if (first := IdempotencyKey.run_of(hook.flow.id, key)) is not None:
+            return _lead_to(request, form, first.id, filled)
+        time.sleep(TWIN_PAUSE)
+    filled.progress.token = filled.progress.token._replace(files={})
+    return _again(form, filled, GONE, 422)
+
+
+def _start(hook: Hook, config: Mapping[str, Any], form: Form, filled: Filled, key: str, submit: Submit) -> str:
+    """Return the id of the run with these answers, which is on the disk, with its files."""
+    run_id, limit = new_id("run"), config.get("max_answers")
+    if "closes_at" in config and to_ms(config["closes_at"]) <= now_ms():
+        raise Closed
+    store = WorkspaceStore(hook.flow.workspace_id)
+    # Counted before the run: if the process dies in between, the form takes one answer less, never one more.
+    if limit is not None and store.increment(_count_key(hook)) > limit:
+        store.increment(_count_key(hook), -1)
+        raise Closed
+    try:
+        return _submit(hook, form, filled, key, run_id, submit)
+    except BaseException as error:
+        if limit is not None:
+            store.increment(_count_key(hook), -1)
+        if isinstance(error, _Twin):
+            return error.run_id
+        raise
+
+
+class _Twin(Exception):
+    """The same form was sent twice at once. `run_id` is the run of the other request."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id)
+        self.run_id = run_id
+
+
+def _submit(hook: Hook, form: Form, filled: Filled, key: str, run_id: str, submit: Submit) -> str:
+    """Move the files to their place, and start the run. Raises: _Twin, and then nothing has moved."""
+
+    def send(moved: Mapping[str, dict[str, Any]]) -> str:
+        ticket = submit(_make_input(form, filled, moved), key, run_id)
+        ticket.durable()
+        if ticket.run.id != run_id:
+            raise _Twin(str(ticket.run.id))
+        return run_id
+
+    names = name_files(filled.files)
+    if not names:
+        return send({})
+    with moving(form.files, run_id, names) as moved:
+        return send(moved)
+
+
+def _make_input(form: Form, filled: Filled, moved: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the input of the run: the answers, and in `_form` when and by whom they were sent."""
+    by = get_user().email if current_user.is_authenticated else None
+    about = {"path": form.action.removeprefix(PREFIX), "submitted_at": iso(now_ms()), "by": by}
+    return {**make_answers(form, filled, moved), "_form": about}
+
+
+# Limits
+
+
+def _limit_network(hook: Hook) -> None:
+    """Count a sent page of this network address. Raises: TooMany."""
+    client = get_client()
+    if not client.is_shared:
+        _limit(f"form {hook.flow.id} {hook.node_id} {get_network(client.address)}", PAGES_PER_MINUTE)
+
+
+def _limit_form(hook: Hook, per_minute: int) -> None:
+    _limit(f"form {hook.flow.id} {hook.node_id}", per_minute)
+
+
+def _limit(name: str, per_minute: int) -> None:
+    try:
+        wait = get_server().rates.take(name, per_minute)
+    except OSError as error:
+        raise Unavailable("The rate limit of this form cannot be checked at the moment", retry_after=5) from error
+    if wait:
+        raise TooMany("Too many pages were sent; try again in a minute", retry_after=math.ceil(wait))
+
+
+# Errors
+
+
+def answer_error(error: Exception) -> Response:
+    """Return a plain page for an error. It says nothing about the flow or the workspace."""
+    if isinstance(error, HeadraceError):
+        status, text, retry_after = error.status, error.message, error.retry_after
+    elif isinstance(error, HTTPException):
+        status, text, retry_after = error.code or 500, TEXTS.get(error.code or 500, ""), None
+    else:
+        status, text, retry_after = 500, "", None
+    if status == 500:
+        text = "Something went wrong here. Try again later."
+    title = TITLES.get(status, "This did not work")
+    response = show_message(title, text if text.endswith(".") or not text else f"{text}.", status=status)
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    if isinstance(error, HTTPException):
+        for name, value in Headers(error.get_headers()):
+            if name == "Allow":
+                response.headers[name] = value
+    return response
+
+
+TITLES = {
+    401: "Log in first",
+    403: "You may not do this",
+    404: "Not found",
+    405: "This did not work",
+    410: "This form is closed",
+    413: "Too large",
+    429: "Please wait a little",
+    500: "Something went wrong",
+    503: "Please try again later",
+}
+TEXTS = {
+    404: MISSING,
+    405: "Open the address of the form with a browser",
+    413: "What you sent is too large. Go back, and choose smaller files",
+    400: "The form was not sent completely. Go back, and send it again",
+}

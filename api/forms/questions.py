@@ -1,0 +1,125 @@
+"""Forms in the middle of a run: the page of a signed link, and the answers to a node with `fields`."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import ExitStack
+from typing import Any
+
+from flask import Request, Response
+
+from api.audit import defer_entry
+from api.forms.form import Filled, Form, drop_files, open_form, take
+from api.forms.look import PLAIN, Look, show_message
+from api.forms.sent_files import make_answers, name_files
+from api.http.server import get_config, get_dispatcher
+from api.open_questions import format_reason
+from definition import PlannedNode
+from errors import BadInput, Conflict, HeadraceError, Issue, NodeError, Unavailable
+from models import Run, Wait
+from nodes.core.form_fields import complete, find_issues
+from nodes.files.files import Absent
+from nodes.files.staged import moving
+from parsers.invisible_characters import visible
+
+TITLES = {"approval": "Approval", "callback": "Form"}
+LABELS = {"approved": "Approve", "rejected": "Reject", "received": "Continue"}
+SENT = "The answer arrived. You can close this page."
+
+
+def find_look(run: Run) -> Look:
+    """Return the look of the form that started the run, else the usual one."""
+    node = get_dispatcher().resources.plan_of_run(run).by_id.get(str(run.trigger_node))
+    return PLAIN if node is None or node.type != "form" else Look.of(node.config.static)
+
+
+def make_question_form(run: Run, node: PlannedNode, reason: str, action: str, look: Look) -> Form:
+    """Return the form of a waiting node; `reason` is the question as it was asked."""
+    config, dispatcher = node.config.static, get_dispatcher()
+    names = node.node.answers
+    own = {names[0]: config["button"]} if "button" in config else {}
+    title = config.get("title") or run.workflow_name
+    asked = format_reason(reason)
+    return Form(
+        owner=(run.id, node.id),
+        title=visible(title),
+        intro="" if asked == title else asked,
+        items=config["fields"],
+        buttons=[(name, own.get(name) or LABELS.get(name, name)) for name in names],
+        action=action,
+        look=look,
+        files=dispatcher.resources.files_of(run.workspace_id),
+        min_free=dispatcher.free_space.floor_at(get_config().data_dir),
+        has_trap=False,
+        must_choose=len(names) > 1,
+    )
+
+
+def answer_with(run: Run, node_id: str, form: Form, filled: Filled, by: str | None = None) -> None:
+    """Answer the node of the run with a filled form. Raises: Conflict if it was answered, its time is over, …."""
+    dispatcher = get_dispatcher()
+    note = defer_entry("run.answered", node_id=node_id, answer=filled.button)
+    names = name_files(filled.files, f"{node_id}-{secrets.token_hex(3)}-")
+    try:
+        with ExitStack() as stack:
+            moved = stack.enter_context(moving(form.files, run.id, names)) if names else {}
+            value = {"comment": None, "fields": make_answers(form, filled, moved)}
+            dispatcher.answer(run, node_id, filled.button, value, by, None, note)
+    except Absent:
+        raise Conflict("The files are not there any more; open the page again, and choose them again") from None
+    except NodeError as error:
+        raise Unavailable("The files cannot be stored at the moment; try again", retry_after=60) from error
+
+
+# The page of a signed link
+
+
+def show_question(run: Run, node: PlannedNode, request: Request) -> Response:
+    """Show the page of a link to a node with fields, or why it takes no answer."""
+    wait = Wait.one("run_id = ? AND node_id = ?", run.id, node.id)
+    reason = (wait.reason if wait is not None else None) or node.config.static.get("title") or run.workflow_name
+    return open_form(_make_link_form(run, node, reason, request), {})
+
+
+def take_question(run: Run, node: PlannedNode, request: Request, by: str | None) -> Response:
+    """Take the page of a link to a node with fields: show the next page, or answer."""
+    wait = Wait.one("run_id = ? AND node_id = ?", run.id, node.id)
+    form = _make_link_form(run, node, (wait.reason if wait is not None else None) or "", request)
+    filled = take(form, request)
+    if isinstance(filled, Response):
+        return filled
+    try:
+        answer_with(run, node.id, form, filled, by)
+    except HeadraceError as error:
+        drop_files(form, filled.progress)
+        return show_closed_question(run, error.message, error.status)
+    return show_message("Thank you", f"{SENT}", form.look, mark="done")
+
+
+def show_closed_question(run: Run, problem: str, status: int = 410) -> Response:
+    """Return the page of a question that takes no answer any more."""
+    hint = " If you have just sent it twice, the first one counts." if "answered" in problem else ""
+    return show_message(problem, f"There is nothing to do here.{hint}", find_look(run), status)
+
+
+def _make_link_form(run: Run, node: PlannedNode, reason: str, request: Request) -> Form:
+    return make_question_form(run, node, reason, request.full_path, find_look(run))
+
+
+# Answers as JSON
+
+
+def check_answer(node: PlannedNode, comment: Any, body: Any) -> dict[str, Any]:
+    """Return the answer to a node with fields, from the JSON of a member or of another system.
+
+    Raises: BadInput if the answers do not match the fields.
+    """
+    items = node.config.static["fields"]
+    try:
+        issues = find_issues(items, {} if body is None else body)
+    except NodeError as error:
+        raise BadInput(f"body: {error.message}") from None
+    if issues:
+        found = [Issue(f"body.{issue['path']}".rstrip("."), issue["message"]) for issue in issues]
+        raise BadInput("; ".join(map(str, found[:5])), found)
+    return {"comment": comment, "fields": complete(items, body or {})}

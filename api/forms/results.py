@@ -1,0 +1,185 @@
+"""What became of an answer: the next page of the form, the thanks, or a page that waits for them.
+
+The address has the run and a signature, so it works in any browser, and a reload sends nothing again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from flask import Request, Response
+from marshmallow import ValidationError
+
+from api.forms.form import Form, open_form, take
+from api.forms.look import Look, show_message
+from api.forms.questions import answer_with, make_question_form
+from api.http.server import get_config, get_dispatcher, get_server
+from definition import Plan, PlannedNode
+from dispatch.payloads import Kept
+from errors import Conflict, DefinitionError, ExpressionError, NotFound
+from models import Run, Step, Wait, now_ms
+from nodes.core.form_nodes import check_redirect, fill_in
+from parsers.invisible_characters import OF_TEXTS, visible
+
+log = logging.getLogger("headrace.forms")
+
+PURPOSE = "form run"
+WAIT_SECONDS = 5.0  # in one request
+MAX_ROUNDS = 120  # of a page that looks again by itself, some twenty minutes
+PAUSES = (2, 3, 5, 10)  # seconds between them: the last one for all others
+MAX_TEXT = 5_000
+GONE = "What was sent here is not kept any more"
+
+
+def make_run_address(path: str, run_id: str) -> str:
+    """Return the address of what becomes of this run, at the path of its form."""
+    return f"{path}?{urlencode({'run': run_id, 'token': get_server().vault.sign(PURPOSE, run_id)})}"
+
+
+def show_result(request: Request) -> Response:
+    """Show the page for the run that the signed address names, waiting for it a moment."""
+    run, plan, node = _open(request)
+    config = node.config.static
+    look = Look.of(config)
+    has_pages = any(one.type == "form_page" and not one.disabled for one in plan.nodes)
+    if config["respond"] == "immediately" and not has_pages:
+        return _thank(run, config, look, None)
+    run, custom = _wait(run, config["respond"])
+    if (form := _find_page(request, run, plan, look)) is not None:
+        return open_form(form, {})
+    if custom is not None:
+        return _show_response(custom, config, look)
+    if run.finished_at is None:
+        return _show_waiting(request, look)
+    if run.status != "success" and config["respond"] != "immediately":
+        text = f"Your answers arrived, but something went wrong with them. Reference: {run.id}"
+        return show_message("This did not work", text, look, 500)
+    return _thank(run, config, look, _read_output(run) if config["respond"] == "last" else None)
+
+
+def take_next_page(request: Request) -> Response:
+    """Take the page of a form for which the run waits, then lead to what comes next."""
+    run, plan, node = _open(request)
+    form = _find_page(request, run, plan, Look.of(node.config.static))
+    if form is not None:
+        filled = take(form, request)
+        if isinstance(filled, Response):
+            return filled
+        try:
+            answer_with(run, form.owner[1], form, filled)
+        except Conflict as error:
+            log.info("run %s: a page was sent twice, or too late: %s", run.id, error.message)
+    return Response(status=303, headers={"Location": make_run_address(request.path, run.id)})
+
+
+def _open(request: Request) -> tuple[Run, Plan, PlannedNode]:
+    """Return the run of a signed address with its plan and its form node. Raises: NotFound."""
+    run_id, token = request.args.get("run", ""), request.args.get("token", "")
+    if not get_server().vault.verify(token, PURPOSE, run_id):
+        raise NotFound("This address is not complete; open the form again")
+    run = Run.find(run_id)
+    try:
+        plan = None if run is None else get_dispatcher().resources.plan_of_run(run)
+    except (Conflict, DefinitionError, FileNotFoundError):
+        plan = None
+    node = None if run is None or plan is None else plan.by_id.get(str(run.trigger_node))
+    if run is None or plan is None or node is None or node.type != "form":
+        raise NotFound(GONE)
+    return run, plan, node
+
+
+def _wait(run: Run, respond: str) -> tuple[Run, Any]:
+    """Wait a moment for the run, or for the response of its Respond node."""
+    dispatcher = get_dispatcher()
+    seconds = min(WAIT_SECONDS, get_config().webhook_wait)
+    if respond == "node":
+        return dispatcher.waiting.response(dispatcher.ticket_of(run), seconds)
+    return dispatcher.waiting.wait_with_limit(dispatcher.ticket_of(run), seconds), None
+
+
+def _find_page(request: Request, run: Run, plan: Plan, look: Look) -> Form | None:
+    """Return the page of a form for which the run waits now, or None."""
+    for step in Step.waiting(run.id):
+        if step.node_type != "form_page":
+            continue
+        wait = Wait.one("run_id = ? AND node_id = ?", run.id, step.node_id)
+        if wait is None or wait.answered_at is not None or (wait.wake_at is not None and wait.wake_at <= now_ms()):
+            continue
+        address = make_run_address(request.path, run.id)
+        return make_question_form(run, plan.by_id[step.node_id], wait.reason or "", address, look)
+    return None
+
+
+def _show_waiting(request: Request, look: Look) -> Response:
+    """Return the page that looks again by itself for a while."""
+    text = request.args.get("round", "0")
+    number = min(int(text), MAX_ROUNDS) if text.isdecimal() and len(text) < 6 else 0
+    query = {"run": request.args["run"], "token": request.args["token"]}
+    again = f"{request.path}?{urlencode(query)}"
+    if number >= MAX_ROUNDS:
+        text = "It takes longer than usual. You may close this page, and open its address again later."
+        return show_message("Still at work", text, look, link=(again, "Look again"), mark="wait")
+    pause = PAUSES[min(number, len(PAUSES) - 1)]
+    refresh = f"{pause}; url={again}&round={number + 1}"
+    text = "Your answers arrived. This page goes on by itself as soon as there is more."
+    return show_message("One moment, please", text, look, link=(again, "Look again"), refresh=refresh, mark="wait")
+
+
+# The thanks
+
+
+def _thank(run: Run, config: Mapping[str, Any], look: Look, output: Any) -> Response:
+    if "redirect" in config:
+        return _send_on(config["redirect"], look)
+    texts = [config.get("thanks_title") or "Thank you", config.get("thanks_text", "Your answers were sent.")]
+    title, text = (_fill_in(one, run, output) for one in texts)
+    return show_message(title or "Thank you", text or "", look, mark="done")
+
+
+def _fill_in(text: str, run: Run, output: Any) -> str | None:
+    """Return the text with its expressions evaluated; None if one fails."""
+    scope = {"input": get_dispatcher().resources.input_of(run), "output": output, "run": {"id": run.id}}
+    try:
+        value = fill_in(text, scope)
+    except ExpressionError as error:
+        log.warning("run %s: the thanks of its form cannot be shown: %s", run.id, error, extra={"run_id": run.id})
+        return None
+    return _to_text(value)
+
+
+def _to_text(value: Any) -> str:
+    return visible("" if value is None else str(value)[:MAX_TEXT], but=OF_TEXTS)
+
+
+def _read_output(run: Run) -> Any:
+    return get_dispatcher().resources.value(run.id, "output", Kept(run.output, run.output_bytes))
+
+
+def _show_response(custom: Mapping[str, Any], config: Mapping[str, Any], look: Look) -> Response:
+    """Return the page that a Respond node describes: by its header Location, or by `title` and `text` in its body."""
+    headers = {name.lower(): value for name, value in custom["headers"].items()}
+    if 300 <= custom["status"] < 400 and "location" in headers:
+        return _send_on(headers["location"], look)
+    body = custom.get("body")
+    if isinstance(body, Mapping):
+        title, text = _to_text(body.get("title")), _to_text(body.get("text"))
+    else:
+        title, text = "", _to_text(body)
+    status = custom["status"] if 200 <= custom["status"] < 600 else 200
+    mark = "done" if status < 400 else ""
+    return show_message(title or config.get("thanks_title") or "Thank you", text, look, status, mark=mark)
+
+
+def _send_on(address: str, look: Look) -> Response:
+    """Return a page that opens this address at once: browsers let no form lead to another site by a redirect."""
+    try:
+        check_redirect(address)
+    except ValidationError:
+        log.warning("a form leads to an address that is neither HTTPS nor on this server; it is not opened")
+        return show_message("Thank you", "Your answers were sent.", look, mark="done")
+    host = urlsplit(address).hostname
+    link = address, f"Continue to {host}" if host else "Continue"
+    return show_message("Thank you", "", look, link=link, refresh=f"0; url={address}", mark="done")

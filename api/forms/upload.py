@@ -1,0 +1,202 @@
+"""The body of a sent form: its texts, and its files, which are written to the disk while they arrive.
+
+Everything is bounded. A file that may not be accepted is read and dropped, so that the browser gets a page that says
+so beside the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from flask import Request
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
+
+from api.forms.answers import get_label
+from errors import BadInput, NodeError, NotJson, Unavailable
+from nodes.core.form_fields import takes_several
+from nodes.files.files import Files, Overfull
+from nodes.files.staged import discard, staging
+from nodes.http.response import to_safe_name
+
+CHUNK = 64 * 1024
+MAX_TEXT_BYTES = 4 * 2**20  # of all texts together
+MAX_PARTS = 5_000
+DEFAULT_FILE_BYTES = 10_000_000
+# Bytes beyond the limit that are read and dropped, so that the browser shows an answer instead of a lost connection.
+SLACK = 64 * 2**20
+FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
+
+
+@dataclass
+class Sent:
+    """A sent form. `files` are `{"key", "name", "size"}` of staged files by field, `problems` what was refused."""
+
+    texts: dict[str, list[str]] = field(default_factory=dict)
+    files: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def get(self, name: str) -> str:
+        """Return the first text of this name; empty if there is none."""
+        return self.texts.get(name, [""])[0]
+
+
+def read_sent(request: Request, items: Sequence[Mapping[str, Any]], files: Files, min_free: int) -> Sent:
+    """Return the form in the body of the request; its files are staged.
+
+    Raises: BadInput if it is malformed, NotJson for another content type, RequestEntityTooLarge if it is too large.
+    """
+    takers = {item["name"]: item for item in items if item.get("kind") == "file"}
+    room = sum(get_max_bytes(item, files) * int(item.get("max", 1)) for item in takers.values())
+    request.max_content_length = MAX_TEXT_BYTES + room + (SLACK if takers else 0)
+    if request.mimetype == FORM:
+        return _read_texts(request)
+    if request.mimetype != MULTIPART:
+        raise NotJson("Send the form with a browser")
+    reader = _Reader(takers, files, min_free)
+    try:
+        reader.read(request)
+    except ValueError as error:
+        reader.drop()
+        raise BadInput(f"The form is malformed: {error}") from None
+    except BaseException:
+        reader.drop()
+        raise
+    return reader.sent
+
+
+def get_max_bytes(item: Mapping[str, Any], files: Files) -> int:
+    """Return the largest size of a file of this field."""
+    return min(int(item.get("max_bytes") or DEFAULT_FILE_BYTES), files.max_bytes or DEFAULT_FILE_BYTES)
+
+
+def _read_texts(request: Request) -> Sent:
+    request.max_content_length = MAX_TEXT_BYTES
+    raw = request.get_data(cache=False)
+    try:
+        pairs = parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_PARTS)
+    except ValueError:
+        raise BadInput("The form has too many fields") from None
+    sent = Sent()
+    for name, value in pairs:
+        sent.texts.setdefault(name, []).append(value)
+    return sent
+
+
+class _Reader:
+    """Reads a multipart body piece by piece."""
+
+    def __init__(self, takers: Mapping[str, Mapping[str, Any]], files: Files, min_free: int) -> None:
+        self.takers, self.files, self.min_free = takers, files, min_free
+        self.sent = Sent()
+        self.room = MAX_TEXT_BYTES
+
+    def drop(self) -> None:
+        """Delete what was staged."""
+        discard(self.files, [file["key"] for found in self.sent.files.values() for file in found])
+
+    def read(self, request: Request) -> None:
+        boundary = request.mimetype_params.get("boundary", "").encode("ascii", "replace")
+        if not 1 <= len(boundary) <= 200:
+            raise ValueError("it has no boundary")
+        events = _read_events(request, MultipartDecoder(boundary, CHUNK * 4, max_parts=MAX_PARTS))
+        for event in events:
+            if isinstance(event, File):
+                self._take_file(str(event.name), str(event.filename or ""), events)
+            elif isinstance(event, Field):
+                self._take_text(str(event.name), events)
+
+    def _take_text(self, name: str, events: Iterator[Any]) -> None:
+        parts = []
+        for data in _read_data(events):
+            self.room -= len(data)
+            if self.room < 0:
+                raise RequestEntityTooLarge
+            parts.append(data)
+        self.sent.texts.setdefault(name, []).append(b"".join(parts).decode("utf-8", "replace"))
+
+    def _take_file(self, field_name: str, filename: str, events: Iterator[Any]) -> None:
+        """Stage a file, or drop it with a problem. A file input without a choice sends an empty file without a name."""
+        item = self.takers.get(field_name)
+        found = self.sent.files.setdefault(field_name, []) if item is not None else []
+        problem = "" if item is None else _refuse(item, filename, len(found))
+        if item is None or problem or not filename:
+            for _ in _read_data(events):
+                continue
+            if problem and item is not None and filename:
+                self.sent.problems[field_name] = problem
+            return
+        most = get_max_bytes(item, self.files)
+        try:
+            with staging(self.files, self.min_free) as upload:
+                upload.room = most
+                for data in _read_data(events):
+                    upload.write(data)
+        except Overfull:
+            for _ in _read_data(events):
+                continue
+            self.sent.problems[field_name] = (
+                f"“{filename[:100]}” is larger than {format_size(most)}; choose another file."
+            )
+            return
+        except NodeError as error:
+            raise Unavailable("Files cannot be stored at the moment; try again later", retry_after=60) from error
+        found.append({"key": upload.name, "name": to_safe_name(filename), "size": upload.size})
+
+
+def _refuse(item: Mapping[str, Any], filename: str, count: int) -> str:
+    """Return why a file is not accepted; empty if it is, as far as its name tells."""
+    most, endings = int(item.get("max", 1)), [ending.lower() for ending in item.get("accept", ())]
+    if count >= most:
+        return f"Choose at most {most} files for “{get_label(item)}”."
+    if filename and endings and not filename.lower().endswith(tuple(endings)):
+        return f"Choose a file of the type {', '.join(endings)} for “{get_label(item)}”; “{filename[:100]}” is another."
+    return ""
+
+
+def merge_files(
+    item: Mapping[str, Any], kept: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the files of a field after a page was sent, and those that are dropped for newer ones."""
+    most = int(item.get("max", 1))
+    if not takes_several(item):
+        return list(new or kept), list(kept) if new else []
+    found = [*kept, *new]
+    return found[:most], found[most:]
+
+
+def format_size(size: int) -> str:
+    """Return a size for people: `2.5 MB`."""
+    if size < 1_000:
+        return f"{size} bytes"
+    return f"{size / 1e3:.0f} KB" if size < 1e6 else f"{size / 1e6:.1f} MB".replace(".0 ", " ")
+
+
+def _read_events(request: Request, decoder: MultipartDecoder) -> Iterator[Any]:
+    """Yield the events of the body. Raises: ClientDisconnected if it ends too early."""
+    while True:
+        event = decoder.next_event()
+        if isinstance(event, Epilogue):
+            return
+        if isinstance(event, NeedData):
+            data = request.stream.read(CHUNK)
+            decoder.receive_data(data or None)
+            if data:
+                continue
+            if not isinstance(decoder.next_event(), Epilogue):
+                raise ClientDisconnected
+            return
+        else:
+            yield event
+
+
+def _read_data(events: Iterator[Any]) -> Iterator[bytes]:
+    """Yield the data of the present part."""
+    for event in events:
+        if isinstance(event, Data):
+            yield event.data
+            if not event.more_data:
+                return
