@@ -18,6 +18,7 @@ from nodes.connectors.shapes import QUERY_METHODS, fill_body, flatten_form, plac
 from nodes.credentials.keyring import Credential
 from nodes.data.jmespath_query import search
 from nodes.fields import text_of
+from nodes.files.files import describe_file
 from nodes.http import body as bodies
 from nodes.http.client import Call, Caller
 from nodes.http.graphql import split_response, to_node_error
@@ -25,7 +26,7 @@ from nodes.http.pagination import Pages, Place
 from nodes.http.response import Download, parse_json, to_text
 
 MAX_PAGES = 1_000
-END_OF_ID = re.compile("[/?#]")
+END_OF_ID = re.compile("[/?#&]")
 BRACES = re.compile(r"\{(\+?)([a-z][a-z0-9_]{0,63})\}")
 SERVICES = "nodes.connectors.services"  # a module for each service with handlers
 MAX_SAID = 300  # characters of a service's message
@@ -163,23 +164,28 @@ class Exchange:
             return to_text(answer)
         return self._pick(operation.get("result"), self.read(answer))
 
-    def _make_download(self) -> Download:
+    def _make_download(self, name: str = "") -> Download:
         prefix = "" if self.ctx.index is None else f"{self.ctx.index}-"
-        return Download(self.ctx.need_files(), self.config.get("save_to") or "", prefix)
+        return Download(self.ctx.need_files(), self.config.get("save_to") or "", prefix, name)
 
     def _list(self) -> list[Any]:
         operation, most = self.operation, self.config["max_items"]
         pagination = operation["pagination"] if "pagination" in operation else self.connector.get("pagination")
         if pagination is None:
             return self._cut(self._pick(operation.get("result"), self.read(self._ask(self._place()))), most)
-        options = {"max_pages": MAX_PAGES, **pagination, "max_items": most}
-        path = options.get("items") or operation.get("result")
-        options["items"] = f"({'data.' if 'graphql' in operation else ''}{path or '@'}) || `[]`"
-        place = self._sized(self._place(), options)
-        kind = VariablePages if "graphql" in operation else Pages
-        found = kind(options, place, self._ask_page, self.caller.client.max_bytes, self.caller.credential).all()
-        items = found["body"]
+        path = pagination.get("items") or operation.get("result")
+        items = self._collect(pagination, f"{'data.' if 'graphql' in operation else ''}{path or '@'}", self._place())
         return self._cut(self._pick(operation.get("result"), items) if "items" in pagination else items, most)
+
+    def _collect(self, pagination: Mapping[str, Any], path: str, first: Place, method: str = "") -> list[Any]:
+        """Return the items of all pages, at most `max_items`; `path` is their JMESPath in a page."""
+        most = self.config["max_items"]
+        options = {"max_pages": MAX_PAGES, **pagination, "max_items": most, "items": f"({path}) || `[]`"}
+        place = self._sized(first, options)
+        ask = partial(self._ask_page, method=method or self.method)
+        kind = VariablePages if "graphql" in self.operation else Pages
+        found = kind(options, place, ask, self.caller.client.max_bytes, self.caller.credential).all()
+        return list(found["body"])
 
     def _sized(self, place: Place, options: dict[str, Any]) -> Place:
         """Ask for no more items on a page than are wanted. Return the first place, with the size of its pages."""
@@ -241,18 +247,19 @@ class Exchange:
             return None
         return body
 
-    def _ask_page(self, place: Place, number: int) -> Answer:
+    def _ask_page(self, place: Place, number: int, method: str) -> Answer:
         self.ctx.pause(0)
-        return self._ask(place, part=f":{number}" if number > 1 else "")
+        return self._ask(place, part=f":{number}" if number > 1 else "", method=method)
 
-    def _ask(self, place: Place, save: Download | None = None, part: str = "") -> Answer:
+    def _ask(self, place: Place, save: Download | None = None, part: str = "", method: str = "") -> Answer:
         kind = self.operation.get("body_type", "json")
         body = place.body
         if kind in ("form", "multipart"):
             body = flatten_form(body or {}) if self.operation.get("brackets") else body
         uploads = self.files if kind == "multipart" else {}
         encoded = bodies.NO_BODY if kind == "none" else self.encode(body, kind, uploads)
-        call = Call(self.method, place.url, self.config["timeout"], self.headers, encoded, save=save, part=part)
+        method = method or self.method
+        call = Call(method, place.url, self.config["timeout"], self.headers, encoded, save=save, part=part)
         answer = self.caller.answer(call)
         if save is None:
             self.check(answer)
@@ -279,9 +286,32 @@ class Exchange:
         """Return a body for `send`: json, form, text, multipart (with `files`), or file (`body` is its path)."""
         return bodies.encode(body, kind, files or {}, self.ctx.files, self.stack)
 
-    def download(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, part: str = "") -> Any:
-        """Save the answer to a request of a handler. Return the file as other nodes take it."""
-        save = self._make_download()
+    def items(
+        self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None, result: str = "@",
+    ) -> list[Any]:  # fmt: skip
+        """Return the items of a list for a handler: all pages, at most `max_items`. `result` is their JMESPath."""
+        pagination = self.operation.get("pagination") or self.connector["pagination"]
+        self.headers = self._all_headers({})
+        return self._collect(pagination, result, Place(bodies.append_query(self.url(path), query or {}), body), method)
+
+    def save(self, content: bytes, name: str, number: int = 0) -> dict[str, Any]:
+        """Save what a service sent within JSON as the file number `number`. Return the file as other nodes take it."""
+        wanted = self.config.get("save_to") or ""
+        if wanted and number and not wanted.endswith("/"):
+            stem, dot, end = wanted.rpartition(".")
+            wanted = f"{stem}-{number + 1}.{end}" if dot and "/" not in end else f"{wanted}-{number + 1}"
+        elif number:
+            name = f"{number + 1}-{name}"
+        place = self._make_download(name)
+        place.save_to = wanted
+        path = place.path_of(name)
+        return describe_file(path, self.ctx.need_files().write(path, content))
+
+    def download(
+        self, method: str, path: str, *, query: Mapping[str, Any] | None = None, name: str = "", part: str = "",
+    ) -> Any:  # fmt: skip
+        """Save the answer to a request of a handler, as `name`. Return the file as other nodes take it."""
+        save = self._make_download(name)
         url = bodies.append_query(self.url(path), query or {})
         call = Call(method, url, self.config["timeout"], self._all_headers({}), save=save, part=part)
         self.caller.answer(call)

@@ -141,11 +141,11 @@ class Download:
     """A download: where to save the body of a response. `made` then describes the file for the output.
 
     `save_to` is a path, or a folder with a slash at the end; by default, the file is saved in `downloads/` with the
-    name in the response or the URL. `prefix` distinguishes the files of several items.
+    name in the response or the URL, or `name` if it is given. `prefix` distinguishes the files of several items.
     """
 
-    def __init__(self, files: Files, save_to: str = "", prefix: str = "") -> None:
-        self.files, self.save_to, self.prefix = files, save_to, prefix
+    def __init__(self, files: Files, save_to: str = "", prefix: str = "", name: str = "") -> None:
+        self.files, self.save_to, self.prefix, self.name = files, save_to, prefix, name
         self.made: dict[str, Any] | None = None
 
     @contextmanager
@@ -158,9 +158,13 @@ class Download:
 
     def path(self, answer: Answer) -> str:
         """Return the path for this response."""
+        return self.path_of(to_safe_name(self.name) or make_file_name(answer))
+
+    def path_of(self, name: str) -> str:
+        """Return the path for a file of this name."""
         if self.save_to and not self.save_to.endswith("/"):
             return self.save_to
-        return (self.save_to or FOLDER) + self.prefix + make_file_name(answer)
+        return (self.save_to or FOLDER) + self.prefix + (to_safe_name(name) or "download")
 
 
 def make_file_name(answer: Answer) -> str:

@@ -59,9 +59,9 @@ def test_an_unknown_node_type_suggests_a_similar_one():
 @pytest.mark.parametrize(
     ("type_", "offers"),
     [
-        ("slack", "'notify'"),
-        ("Discord", "'notify'"),
-        ("gmail", "'email'"),
+        ("mattermost", "'notify'"),
+        ("Pushover", "'notify'"),
+        ("smtp", "'email'"),
         ("delay", "'wait'"),
         ("postgresql", "'sql'"),
     ],

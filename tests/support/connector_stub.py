@@ -66,6 +66,11 @@ def collect(pairs):
     return {name: values if len(values) > 1 else values[0] for name, values in found.items()}
 
 
+def answer(body, status=200, **headers):
+    """Return an answer of the stub."""
+    return {"response": body, "status": status, "response_headers": headers}
+
+
 class Stub:
     """Answers the requests in turn with the answers of `exchanges`, and keeps what came in `seen`."""
 

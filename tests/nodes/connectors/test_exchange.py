@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from connector_stub import HOST, Stub, aim
+from connector_stub import HOST, Stub, aim, answer
 from marshmallow import ValidationError
 
 from definition import check as check_flow
@@ -43,10 +43,6 @@ def call(httpserver, make_ctx):
         return node.run(node.schema(given).load(given), None, ctx), stub.seen
 
     return execute
-
-
-def answer(body, status=200, **headers):
-    return {"response": body, "status": status, "response_headers": headers}
 
 
 def test_inputs_go_where_the_file_says(call):
