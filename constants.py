@@ -20,5 +20,5 @@ WEBHOOK_METHODS, ANY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE"), "ANY"
 # The types of credentials that a request over HTTP may be sent with. How is in nodes/http/authorization.py.
 HTTP_CREDENTIALS = (
     *("http_basic", "http_bearer", "http_header", "http_headers", "http_query", "http_digest", "oauth1", "aws", "mtls"),
-    "oauth2_client_credentials",
+    *("oauth2_client_credentials", "oauth2", "oauth2_refresh_token", "google_service_account"),
 )

@@ -39,6 +39,7 @@ from database.tables.logs import LogEntry, LogFilters
 from database.tables.metric_counts import Count, MetricCount
 from database.tables.metric_sums import settle_days
 from database.tables.metrics import metrics, totals
+from database.tables.oauth_grants import OAuthAttempt, OAuthGrant
 from database.tables.polls import CLAIM_MS, Claim, Poll, PollEntry
 from database.tables.presets import Preset
 from database.tables.run_days import EndedRun, RunDay

@@ -25,6 +25,7 @@ from models import (
     Invitation,
     Lease,
     LoginAddress,
+    OAuthAttempt,
     Presence,
     ScheduleFire,
     Session,
@@ -184,15 +185,6 @@ class Scheduler:
 
 def prune() -> None:
     """Delete expired rows."""
-    for table in (
-        Session,
-        Invitation,
-        LoginAddress,
-        IdempotencyKey,
-        StoreEntry,
-        DataWrite,
-        Lease,
-        ScheduleFire,
-        Presence,
-    ):
+    people = (Session, Invitation, LoginAddress, Presence, OAuthAttempt)
+    for table in (*people, IdempotencyKey, StoreEntry, DataWrite, Lease, ScheduleFire):
         table.prune()

@@ -9,6 +9,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -19,15 +20,18 @@ import definition as definitions
 import models
 from agent.definition import Agent, check, find_credentials
 from definition.messages import join_messages
-from errors import BadInput, Conflict, Issue, NodeError, NotFound, Unavailable
+from errors import BadInput, Conflict, Issue, NodeError, NotFound, Unavailable, VaultError
 from models import AuditEntry, Fact, Workflow, differences, lock_names
 from nodes.base import Context, Services
 from nodes.credentials.checks import CHECKS, Untested
 from nodes.credentials.keyring import Credential, Keyring
+from nodes.credentials.oauth_providers import CUSTOM
+from nodes.credentials.oauth_types import ACCOUNT, GRANT_TYPES, is_same_account, settings_of
 from nodes.credentials.types import TYPES
 from nodes.files.files import Files
 from schemas import CredentialIn
 
+from .oauth_grants import DatabaseGrants, describe_connection, find_instance_hosts
 from .vault import Vault
 
 log = logging.getLogger("headrace.credentials")
@@ -36,6 +40,7 @@ MAX_MESSAGE = 2_000
 NO_CHECK = "Its values are readable. Credentials of this type have no server to log in to"
 BROKEN = "The test failed because of an error in Headrace; the server's log has the details"
 MAX_EXAMINED, BATCH = 5_000, 100  # flows
+MAX_WARNINGS = 100  # about accounts that are not connected
 
 
 class Credentials:
@@ -51,8 +56,39 @@ class Credentials:
 
     def open(self, row: models.Credential) -> Credential:
         """Return the credential of a row, bound to the row's hosts, by default to the hosts in its values."""
+        data = self.values_of(row)
+        made = make_credential(row.name, row.type, data, orjson.loads(row.hosts) if row.hosts else None)
+        return self._with_grant(row, made) if row.type in GRANT_TYPES else made
+
+    def values_of(self, row: models.Credential) -> Mapping[str, Any]:
+        """Return the decrypted values of a row. Raises: VaultError if the key does not fit."""
         data: Mapping[str, Any] = self.vault.unseal(row.id, row.updated_at, row.data)
-        return make_credential(row.name, row.type, data, orjson.loads(row.hosts) if row.hosts else None)
+        return data
+
+    def _with_grant(self, row: models.Credential, made: Credential) -> Credential:
+        """Return the credential with its grant, and with the host that the service gave the account, if any."""
+        grant = models.OAuthGrant.find(row.id)
+        details = {} if grant is None else grant.known
+        hosts = (*made.hosts, *find_instance_hosts(details, settings_of(row.type, made.data)))
+        return replace(made, grants=self.grants_of(row, made.data), details=details, hosts=hosts)
+
+    def describe_connections(self, rows: Iterable[models.Credential]) -> dict[str, dict[str, Any]]:
+        """Return how credentials are connected, by id; other types have no entry. See `describe_connection`."""
+        accounts = [row for row in rows if row.type in GRANT_TYPES]
+        grants = models.OAuthGrant.of([row.id for row in accounts])
+        return {row.id: describe_connection(row, grants.get(row.id), self._provider_of(row)) for row in accounts}
+
+    def _provider_of(self, row: models.Credential) -> str | None:
+        try:
+            return str(self.values_of(row).get("provider", CUSTOM))
+        except VaultError:
+            return None
+
+    def grants_of(self, row: models.Credential, data: Mapping[str, Any]) -> DatabaseGrants:
+        """Return the store of the grant of a credential with these values."""
+        return DatabaseGrants(
+            self.vault, row, data.get("refresh_token", ""), lambda: find_users(row.workspace_id, [row])[row.id]
+        )
 
     def keep(self, entry: AuditEntry, data: Mapping[str, Any], **values: Any) -> models.Credential:
         """Store a new credential with validated values. `entry` is the audit entry and names the workspace.
@@ -76,7 +112,16 @@ class Credentials:
             entry.note(**differences({"name": row.name, "hosts": _parse_hosts(row.hosts)}, _list_changes(values)))
             if sealed:
                 entry.note(data={"changed": True})
+                if row.type in GRANT_TYPES and not self._keeps_grant(row, values["data"]):
+                    models.OAuthGrant.drop(row.id)
             row.change(**{**values, **sealed})
+
+    def _keeps_grant(self, row: models.Credential, after: Mapping[str, Any]) -> bool:
+        """Return True if the grant of the credential is also one for these new values."""
+        try:
+            return is_same_account(self.values_of(row), after)
+        except VaultError:
+            return False
 
     def remove(self, entry: AuditEntry, row: models.Credential) -> None:
         """Delete the row. Raises: Conflict while an active flow uses it; NotFound if it is already deleted."""
@@ -84,6 +129,7 @@ class Credentials:
         with entry.about(row).written():
             if not row.remove():
                 raise NotFound("The credential was already deleted")
+            models.OAuthGrant.drop(row.id)
 
     def is_key_current(self) -> bool:
         """Return True if the database still uses this process's key."""
@@ -194,31 +240,43 @@ def run_test(
 
 
 def find_warnings(definition: Any, workspace_id: str) -> list[Issue]:
-    """Return a warning for each credential that the definition names and the workspace lacks."""
-    return definitions.check_uses(definitions.find_credentials(definition), _make_type_lookup(workspace_id))
+    """Return a warning for each credential that the definition names and that is missing or not connected."""
+    return _check_uses(definitions.find_credentials(definition), workspace_id)
 
 
 def find_agent_warnings(agent: Agent, workspace_id: str) -> list[Issue]:
     """Return the same warnings for an agent's definition."""
-    uses = [definitions.Use(None, *named) for named in find_credentials(agent)]
-    return definitions.check_uses(uses, _make_type_lookup(workspace_id))
+    return _check_uses([definitions.Use(None, *named) for named in find_credentials(agent)], workspace_id)
+
+
+def _check_uses(uses: list[definitions.Use], workspace_id: str) -> list[Issue]:
+    find = cache(lambda name: models.Credential.named(workspace_id, name))
+    found = definitions.check_uses(uses, lambda name: None if (row := find(name)) is None else str(row.type))
+    accounts = {row.id: row for use in uses if (row := find(use.name)) is not None and row.type in GRANT_TYPES}
+    if not accounts:
+        return found
+    grants = models.OAuthGrant.of(list(accounts))
+    texts = {id_: _explain_state(row, grants.get(id_)) for id_, row in accounts.items()}
+    for use in uses[:MAX_WARNINGS]:
+        row = find(use.name)
+        if row is not None and (text := texts.get(row.id)):
+            found.append(Issue(use.path, text, use.node_id, "warning"))
+    return found
+
+
+def _explain_state(row: models.Credential, grant: models.OAuthGrant | None) -> str | None:
+    """Return why an account cannot be used, or None."""
+    if grant is not None and grant.status == models.OAuthGrant.REVOKED:
+        return f"the credential {row.name!r} is not connected any more; connect its account again in Credentials"
+    if grant is None and row.type == ACCOUNT:
+        return f"the credential {row.name!r} is not connected yet; connect its account in Credentials"
+    return None
 
 
 def find_host_warnings(row: models.Credential) -> list[Issue]:
     """Return a warning if flows send credentials of this type, but no host is allowed for this one."""
     told = TYPES[row.type].without_hosts
     return [Issue("hosts", told, level="warning")] if told and not _parse_hosts(row.hosts) else []
-
-
-def _make_type_lookup(workspace_id: str) -> Callable[[str], str | None]:
-    """Return a function from the name of a credential in the workspace to its type, or None."""
-
-    @cache
-    def type_of(name: str) -> str | None:
-        row = models.Credential.named(workspace_id, name)
-        return None if row is None else str(row.type)
-
-    return type_of
 
 
 class UsedBy(NamedTuple):

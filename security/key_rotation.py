@@ -13,10 +13,10 @@ from typing import NamedTuple
 from config import KEY_FILE, Config
 from database import empty_log, execute, protect_rotation, write
 from errors import BadInput, ConfigError, Conflict, VaultError
-from models import Credential, Fact, Lease, Wait, lock_names
+from models import Credential, Fact, Lease, OAuthGrant, Wait, lock_names
 from nodes import REGISTRY
 
-from .vault import IF_LOST, MIN_KEY, Vault, activate_new_key, find_key, write_new_key
+from .vault import GRANTS, IF_LOST, MIN_KEY, Vault, activate_new_key, find_key, write_new_key
 
 MAX_LISTED = 20
 
@@ -61,7 +61,7 @@ def has_key(config: Config) -> bool:
 
 
 def rotate_key(config: Config, new_key: bytes | None = None, skip_unreadable: bool = False) -> Rotation:
-    """Re-encrypt all credentials under this key, which must then be set, else under a new `secret.key`.
+    """Re-encrypt all credentials and accounts under this key, which must then be set, else under a new `secret.key`.
 
     Raises: BadInput if no new key is given but one is set, or if it is the present one; Conflict while a server uses
         the database, or if a credential is unreadable and not to be skipped.
@@ -76,6 +76,8 @@ def rotate_key(config: Config, new_key: bytes | None = None, skip_unreadable: bo
         old = check_key(config)
         _check_alone(config)
         opened, unreadable = _open_credentials(old)
+        grants, lost = _open_grants(old)
+        unreadable += lost
         if unreadable and not skip_unreadable:
             raise Conflict(_describe_unreadable(unreadable))
         new = write_new_key(path) if new_key is None else Vault(new_key, "the new key")
@@ -83,6 +85,11 @@ def rotate_key(config: Config, new_key: bytes | None = None, skip_unreadable: bo
             raise BadInput("The new key is the database's present key; give another one")
         for id_, value in opened.items():
             execute("UPDATE credentials SET data = ? WHERE id = ?", (new.encrypt(value).decode(), id_))
+        for id_, tokens in grants.items():
+            sealed = new.encrypt(tokens, GRANTS).decode()
+            execute("UPDATE oauth_grants SET tokens = ? WHERE credential_id = ?", (sealed, id_))
+        # Who is just connecting an account must begin again.
+        execute("DELETE FROM oauth_attempts")
         execute("UPDATE server_facts SET value = ? WHERE name = 'key'", (new.fingerprint(),))
     kept = None
     if new_key is None:
@@ -122,6 +129,17 @@ def _open_credentials(vault: Vault) -> tuple[dict[str, bytes], list[str]]:
             opened[row.id] = vault.decrypt(row.data.encode())
         except VaultError:
             unreadable.append(f"{row.name!r} of {row.workspace_id}")
+    return opened, unreadable
+
+
+def _open_grants(vault: Vault) -> tuple[dict[str, bytes], list[str]]:
+    """Return the decrypted tokens of grants by the id of the credential, and the names of those that are unreadable."""
+    opened, unreadable = {}, []
+    for row in OAuthGrant.each("tokens IS NOT NULL ORDER BY credential_id", ()):
+        try:
+            opened[row.credential_id] = vault.decrypt(str(row.tokens).encode(), GRANTS)
+        except VaultError:
+            unreadable.append(f"the account of {row.credential_id!r} of {row.workspace_id}")
     return opened, unreadable
 
 

@@ -24,6 +24,8 @@ from errors import ConfigError, VaultError
 
 log = logging.getLogger("headrace.vault")
 
+# What is encrypted, each under a key of its own: the values of credentials, and the tokens of OAuth grants.
+VALUES, GRANTS = "encrypt", "grants"
 MIN_KEY = 16
 MAX_CACHED = 1000
 IF_LOST = (
@@ -44,6 +46,7 @@ class Vault:
         # The first half of HKDF, with a fixed salt: every process must derive the same keys.
         self._root = hmac.digest(b"headrace", key, "sha256")
         self._opened: dict[str, tuple[int, Any]] = {}
+        self._fernets: dict[str, Any] = {}
 
     @classmethod
     def open(cls, config: Config, make: bool = True) -> Vault:
@@ -53,24 +56,27 @@ class Vault:
         path = config.data_dir / KEY_FILE
         return cls(read_key(path, make), str(path))
 
-    def encrypt(self, value: bytes) -> bytes:
-        """Return a Fernet token: encrypted (AES-128-CBC) and authenticated (HMAC-SHA256), as printable ASCII."""
-        return bytes(self._fernet.encrypt(value))
+    def encrypt(self, value: bytes, purpose: str = VALUES) -> bytes:
+        """Return a Fernet token: encrypted (AES-128-CBC) and authenticated (HMAC-SHA256), as printable ASCII.
 
-    def decrypt(self, token: bytes) -> bytes:
+        Only `decrypt` with the same `purpose` can read it.
+        """
+        return bytes(self._fernet(purpose).encrypt(value))
+
+    def decrypt(self, token: bytes, purpose: str = VALUES) -> bytes:
         """Return the value that was encrypted. Raises: VaultError if another key encrypted it, or it was changed."""
         from cryptography.fernet import InvalidToken
 
         try:
-            return bytes(self._fernet.decrypt(token))
+            return bytes(self._fernet(purpose).decrypt(token))
         except InvalidToken:
             raise VaultError("it was not encrypted with the server's key, or was changed since") from None
 
-    def seal(self, value: Any) -> str:
+    def seal(self, value: Any, purpose: str = VALUES) -> str:
         """Return JSON data encrypted for a row."""
-        return self.encrypt(orjson.dumps(value)).decode()
+        return self.encrypt(orjson.dumps(value), purpose).decode()
 
-    def unseal(self, id_: str, stamp: int, text: str) -> Any:
+    def unseal(self, id_: str, stamp: int, text: str, purpose: str = VALUES) -> Any:
         """Return the data given to `seal`. It is cached by the row's id until the row's `stamp` changes.
 
         Raises: VaultError as `decrypt` does.
@@ -78,7 +84,7 @@ class Vault:
         kept = self._opened.get(id_)
         if kept is not None and kept[0] == stamp:
             return kept[1]
-        value = orjson.loads(self.decrypt(text.encode()))
+        value = orjson.loads(self.decrypt(text.encode(), purpose))
         if len(self._opened) >= MAX_CACHED:
             self._opened.clear()
         self._opened[id_] = (stamp, value)
@@ -109,12 +115,14 @@ class Vault:
     def _signing_key(self) -> bytes:
         return self._derived("sign")
 
-    @cached_property
-    def _fernet(self) -> Any:
-        # Imported at first use: signing and starting do not need this slow library.
-        from cryptography.fernet import Fernet
+    def _fernet(self, purpose: str) -> Any:
+        found = self._fernets.get(purpose)
+        if found is None:
+            # Imported at first use: signing and starting do not need this slow library.
+            from cryptography.fernet import Fernet
 
-        return Fernet(base64.urlsafe_b64encode(self._derived("encrypt")))
+            self._fernets[purpose] = found = Fernet(base64.urlsafe_b64encode(self._derived(purpose)))
+        return found
 
 
 def read_key(path: Path, make: bool) -> bytes:

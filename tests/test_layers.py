@@ -74,6 +74,7 @@ HOMES = {
 # Costly or optional: these, and modules of these packages, may be imported inside a function, at their first use.
 # Nothing else may.
 LAZY = {
+    "authlib",
     *("pydantic_ai", "pydantic_monty", "jsonschema_rs", "httpx", "httpcore", "rich", "cryptography", "jmespath"),
     *("prometheus_client", "argon2", "apprise", "oauthlib", "openpyxl", "playhouse", "celery", "gunicorn", "worker"),
     "opentelemetry",

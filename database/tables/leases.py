@@ -16,7 +16,7 @@ from database.clock import boot_id
 from .base import DAY_MS, Base, encode_list, now_ms
 
 
-def _this_process() -> str | None:
+def this_process() -> str | None:
     """Return the identity of this process: pid namespace, pid and start time; None if unknown.
 
     With PostgreSQL, the namespace begins with the boot id: leases there are of several machines.
@@ -38,10 +38,10 @@ def _process(folder: str, pid: int) -> str | None:
     return f"{space} {pid} {started}" if state not in "ZX" else None
 
 
-def _is_there(process: str) -> bool | None:
+def is_there(process: str) -> bool | None:
     """Return True if this same process exists; None if its id belongs to another pid namespace or machine."""
     space, pid, _ = process.split()
-    own = _this_process()
+    own = this_process()
     return _process(pid, int(pid)) == process if own is not None and own.split()[0] == space else None
 
 
@@ -99,7 +99,7 @@ class Lease(Base):
         )
         types = encode_list(sorted(node_types))
         with write_leases():
-            execute(sql, (name, clock.now() + for_ms, clock.identity(), _this_process(), types))
+            execute(sql, (name, clock.now() + for_ms, clock.identity(), this_process(), types))
 
     @classmethod
     def has_node_types(cls, types: Set[str]) -> bool:
@@ -130,7 +130,7 @@ class Lease(Base):
         """Delete the leases of processes that no longer exist."""
         sql = "SELECT name, process FROM leases WHERE owner = ? AND process IS NOT NULL"
         found = execute(sql, (lease_clock().identity(),)).fetchall()
-        gone = [name for name, process in found if _is_there(process) is False]
+        gone = [name for name, process in found if is_there(process) is False]
         for name in gone:
             cls.end(name)
 
@@ -141,8 +141,8 @@ class Lease(Base):
         sql = f"SELECT name, until > {clock.sql}, process FROM leases WHERE name LIKE 'proc%' AND owner = ?"
         found = []
         for name, is_valid, process in execute(sql, (clock.now(), clock.identity())).fetchall():
-            is_there = None if process is None else _is_there(process)
-            if is_valid if is_there is None else is_there:
+            exists = None if process is None else is_there(process)
+            if is_valid if exists is None else exists:
                 found.append(name if process is None else f"process {process.split()[1]}")
         return found
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from nodes.fields import header_value, setting
 
@@ -77,3 +77,20 @@ def host_of(url: str) -> tuple[str, ...]:
     """Return the host of a URL; empty if it has none."""
     host = urlsplit(url).hostname
     return (host.lower(),) if host else ()
+
+
+def check_url(value: str) -> None:
+    """Reject text that is not an http or https URL with a host."""
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not parts.username
+    except ValueError:
+        good = False
+    if not good:
+        raise ValidationError("Must be a URL that starts with https:// or http://, without a user name.")
+
+
+def check_ascii(value: str) -> None:
+    """Reject text with other characters than ASCII."""
+    if not value.isascii():
+        raise ValidationError("Must contain only ASCII characters.")

@@ -20,6 +20,7 @@ from urllib.parse import quote, quote_plus
 import orjson
 
 from errors import ExpressionError, NodeError, VaultError
+from nodes.credentials.grants import GrantStore
 from nodes.credentials.types import TYPES
 
 HIDDEN = "***"
@@ -40,12 +41,18 @@ FOR_URLS = str.maketrans("+/", "-_")
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A decrypted credential. `hosts` are the hosts it may be sent to: names, or `*.example.com` for subdomains."""
+    """A decrypted credential. `hosts` are the hosts it may be sent to: names, or `*.example.com` for subdomains.
+
+    `grants` keeps its tokens if they change while it is used; None for a type without, and outside of a server.
+    `details` is what the service told about the account, without secrets, such as Salesforce's `instance_url`.
+    """
 
     name: str
     type: str
     data: Mapping[str, Any] = field(repr=False)
     hosts: tuple[str, ...] = ()
+    grants: GrantStore | None = field(default=None, repr=False, compare=False)
+    details: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def label(self) -> str:

@@ -17,7 +17,17 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from agent.model_choice import OWN
 from nodes.catalogue_schema import json_schema
-from nodes.credentials.base import MAX_KEY, MAX_VALUE, NO_HOSTS, CredentialType, host_of, secret, text
+from nodes.credentials.base import (
+    MAX_KEY,
+    MAX_VALUE,
+    NO_HOSTS,
+    CredentialType,
+    check_ascii,
+    check_url,
+    host_of,
+    secret,
+    text,
+)
 from nodes.credentials.http_types import (
     Aws,
     ClientCertificate,
@@ -29,6 +39,7 @@ from nodes.credentials.http_types import (
     HttpQuery,
     OAuth1,
 )
+from nodes.credentials.oauth_types import GoogleServiceAccount, OAuth2, OAuth2RefreshToken
 from nodes.fields import choice, flag, header_name, header_value, setting, whole
 
 HOST_KEY = re.compile(r"((?:ssh|ecdsa|sk)-[\w@.-]{1,100})[ \t]+(AAAA[\w+/]+=*)")
@@ -52,17 +63,6 @@ def check_host_key(value: str) -> None:
         raise ValidationError("Must be a public key, as ssh-keyscan prints it: ssh-ed25519 AAAA…")
 
 
-def check_url(value: str) -> None:
-    """Reject text that is not an http or https URL with a host."""
-    try:
-        parts = urlsplit(value)
-        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not parts.username
-    except ValueError:
-        good = False
-    if not good:
-        raise ValidationError("Must be a URL that starts with https:// or http://, without a user name.")
-
-
 def _port(default: int) -> Any:
     return whole("The port", 1, 65_535, literal=False, title="Port", load_default=default)
 
@@ -75,11 +75,6 @@ def _security(default: str) -> Any:
         title="Encryption",
         load_default=default,
     )
-
-
-def _ascii(value: str) -> None:
-    if not value.isascii():
-        raise ValidationError("Must contain only ASCII characters.")
 
 
 NO_SPACE = validate.ContainsNoneOf(" ", error="Must not contain a space.")
@@ -336,7 +331,7 @@ class Llm(CredentialType):
         NO_QUERY,
         title="Base URL",
     )
-    api_key = secret("The API key", _ascii, title="API key")
+    api_key = secret("The API key", check_ascii, title="API key")
     model = text("The model of agents and nodes that name none: gpt-5", NO_SPACE, title="Default model")
 
     @classmethod
@@ -467,6 +462,9 @@ TYPES: dict[str, CredentialType] = {
     "aws": Aws(),
     "mtls": ClientCertificate(),
     "oauth2_client_credentials": OAuth2ClientCredentials(),
+    "oauth2": OAuth2(),
+    "oauth2_refresh_token": OAuth2RefreshToken(),
+    "google_service_account": GoogleServiceAccount(),
     "database_url": DatabaseUrl(),
     "smtp": Smtp(),
     "imap": Imap(),

@@ -19,9 +19,10 @@ from errors import NodeError
 from net.client_certificates import Certificate
 from net.egress import Answer, Client
 from nodes.credentials.keyring import Credential
+from nodes.credentials.oauth_types import ACCOUNT, CLIENT_CREDENTIALS, REFRESH_TOKEN, SERVICE_ACCOUNT
 from nodes.http import aws, digest
 from nodes.http.body import replace_query
-from nodes.http.oauth2 import OAUTH2, Token, Tokens, get_token
+from nodes.http.oauth2 import Token, Tokens, get_token, may_renew
 
 if TYPE_CHECKING:
     from nodes.base import Context
@@ -267,6 +268,21 @@ class AccessToken(Authorization):
         return True
 
 
+class GrantToken(AccessToken):
+    """A token of a grant, which is refreshed once for all threads and processes if the service rejects it."""
+
+    rejected = ""
+
+    def get_token(self) -> Token:
+        return get_token(self.credential, self.ctx, self.tokens, self.rejected)
+
+    def renew(self, answer: Answer) -> bool:
+        if self.token is None or not may_renew(self.credential, self.token, self.ctx, self.tokens):
+            return False
+        self.rejected = self.token.value
+        return True
+
+
 # The types of credentials that HTTP requests accept. `constants.HTTP_CREDENTIALS` names the same.
 AUTHORIZATIONS: dict[str, type[Authorization]] = {
     "http_basic": Basic,
@@ -278,7 +294,10 @@ AUTHORIZATIONS: dict[str, type[Authorization]] = {
     "oauth1": OAuth1,
     "aws": Aws,
     "mtls": ClientCertificate,
-    OAUTH2: AccessToken,
+    CLIENT_CREDENTIALS: AccessToken,
+    ACCOUNT: GrantToken,
+    REFRESH_TOKEN: GrantToken,
+    SERVICE_ACCOUNT: AccessToken,
 }
 CREDENTIALS = tuple(AUTHORIZATIONS)
 

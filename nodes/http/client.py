@@ -16,9 +16,9 @@ from net.egress import SAFE_HEADERS, Answer, Client, Options, Save, get_host
 from nodes.credentials.checks import Untested, checks
 from nodes.credentials.keyring import Credential, is_in
 from nodes.credentials.types import TYPES
-from nodes.http.authorization import CREDENTIALS, AccessToken, authorize
+from nodes.http.authorization import CREDENTIALS, AccessToken, GrantToken, authorize
 from nodes.http.body import NO_BODY, Body
-from nodes.http.oauth2 import TOKENS, Tokens
+from nodes.http.oauth2 import TOKENS, Tokens, check_grant, get_token_host
 from nodes.http.response import ERROR_BYTES, get_retry_after, is_permanent, kind_of_status, quote_body
 from server_log.work_ids import CURRENT
 
@@ -210,10 +210,14 @@ def has_user(url: str) -> bool:
 def check_credential(credential: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Get a token if the type has one, and request `url` with the credential if it is given."""
     url, tokens, found = asked.get("url"), Tokens(), []
-    if isinstance(authorization := authorize(credential, ctx, tokens), AccessToken):
+    authorization, has_url = authorize(credential, ctx, tokens), isinstance(url, str) and url.strip()
+    if isinstance(authorization, GrantToken):
+        if not has_url:
+            return check_grant(credential, ctx)
+    elif isinstance(authorization, AccessToken):
         token = authorization.get_token()
-        found.append(f"{get_host(credential.data['token_url'])} issued a token valid for {token.life:g} s")
-    if isinstance(url, str) and url.strip():
+        found.append(f"{get_token_host(credential)} issued a token valid for {token.life:g} s")
+    if isinstance(url, str) and has_url:
         caller = Caller(ctx, credential, may_wait=False, tokens=tokens)
         answer = caller.answer(Call("GET", url.strip(), ctx.seconds_left(15)))
         found.append(f"{get_host(url.strip())} answered {answer.status} {answer.reason}".rstrip())

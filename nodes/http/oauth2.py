@@ -1,36 +1,50 @@
-"""OAuth2 access tokens by client credentials (RFC 6749, section 4.4), cached until they expire.
+"""OAuth2 access tokens for requests: from the grant of a credential, or cached until they expire.
 
-Each process caches them under the values of the credential, so a changed credential gets a new token.
+A grant is refreshed before its access token ends, once across threads and processes: who has its lease asks the server,
+outside of a transaction, and stores the new tokens before they are used; all others wait. A process that ends at any
+point leaves the old refresh token in place, and the next one tries again with it.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote_plus, urlencode
+from typing import TYPE_CHECKING, NamedTuple
 
-from errors import ErrorKind, MalformedData, NodeError, TimedOut
-from net.egress import Answer, get_host
+from errors import NodeError, TimedOut
+from net.egress import get_host
+from nodes.credentials.checks import Untested
+from nodes.credentials.grants import Grant, GrantStore, Issued, MemoryGrants
 from nodes.credentials.keyring import Credential
-from nodes.http.response import get_retry_after, is_permanent, parse_json, quote_body
+from nodes.credentials.oauth_types import (
+    ACCOUNT,
+    CLIENT_CREDENTIALS,
+    GRANT_TYPES,
+    REFRESH_TOKEN,
+    SERVICE_ACCOUNT,
+    read_key,
+    settings_of,
+)
+from nodes.http.token_requests import MAX_WAIT, TokenRefused, refresh, request_by_assertion, request_for_client
 
 if TYPE_CHECKING:
     from nodes.base import Context
 
-OAUTH2 = "oauth2_client_credentials"
+OAUTH2 = CLIENT_CREDENTIALS
 MAX_TOKENS = 500
-MAX_TOKEN = 20_000
 # Lifetime in seconds if the server does not say, and the maximum.
 DEFAULT_LIFE, MAX_LIFE = 300.0, 86_400.0
 # Not used in its last seconds, because it must still be valid on arrival.
 MARGIN = 30.0
-MAX_WAIT = 30.0  # seconds, for a token
+POLL = 0.1  # seconds between two looks at a grant that another thread or process refreshes
+# A token that was refreshed this short a time ago (ms) and is rejected is not refreshed again: that would not help.
+FRESH_MS = 30_000
+AHEAD_MS = 60_000  # by how much the clock may have been set back before a token counts as due
+CONNECT_AGAIN = "connect the account again in Credentials"
 
 
 class Token(NamedTuple):
@@ -47,6 +61,7 @@ class _Entry:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.token: Token | None = None
+        self.grants: GrantStore | None = None
 
 
 class Tokens:
@@ -83,8 +98,16 @@ class Tokens:
         if entry.token is token:
             entry.token = None
 
+    def grants(self, credential: Credential) -> GrantStore:
+        """Return the grant in memory of a credential that brings its refresh token along, and has no row."""
+        entry = self._entry(credential)
+        with entry.lock:
+            if entry.grants is None:
+                entry.grants = MemoryGrants(credential.data["refresh_token"])
+            return entry.grants
+
     def _entry(self, credential: Credential) -> _Entry:
-        values = json.dumps(dict(credential.data), sort_keys=True).encode()
+        values = json.dumps([credential.type, dict(credential.data)], sort_keys=True).encode()
         key = hashlib.sha256(values).digest()
         with self._lock:
             entry = self._entries.setdefault(key, _Entry())
@@ -97,60 +120,181 @@ class Tokens:
 TOKENS = Tokens()
 
 
-def get_token(credential: Credential, ctx: Context, tokens: Tokens = TOKENS) -> Token:
-    """Return a token for the credential, which is redacted in the run."""
-    token = tokens.get(credential, lambda: _request_token(credential, ctx), ctx.seconds_left(MAX_WAIT))
+def get_token(credential: Credential, ctx: Context, tokens: Tokens = TOKENS, rejected: str = "") -> Token:
+    """Return a token for the credential, which is redacted in the run.
+
+    `rejected` is an access token of a grant that the service does not accept any more: another one is got.
+    """
+    if credential.type in GRANT_TYPES:
+        token = _get_grant_token(credential, ctx, tokens, rejected)
+    else:
+        token = tokens.get(credential, lambda: _request_token(credential, ctx), ctx.seconds_left(MAX_WAIT))
     ctx.hide(token.value)
     return token
 
 
 def _request_token(credential: Credential, ctx: Context) -> tuple[str, float]:
-    """Return a new token and its lifetime in seconds. Redirects are not followed: the credential is for this server."""
-    headers, form = _make_request(credential.data)
-    ctx.hide(headers.get("Authorization", "").removeprefix("Basic "))
-    url, content, sent = credential.data["token_url"], urlencode(form).encode(), list(headers.items())
+    """Return a new token and its lifetime in seconds."""
+    data = credential.data
     try:
-        fetch, left = ctx.need_services().http().fetch, ctx.seconds_left(MAX_WAIT)
-        answer = fetch("POST", url, seconds=left, headers=sent, content=content, follow_redirects=False)
-        return _read(get_host(url), answer, ctx)
+        if credential.type == SERVICE_ACCOUNT:
+            now = ctx.now_ms() // 1000
+            issued = request_by_assertion(read_key(data), data["scope"], data.get("subject", ""), now, ctx)
+        else:
+            issued = request_for_client(settings_of(credential.type, data), data.get("audience", ""), ctx)
     except NodeError as error:
         raise error.at(f"{credential.label} got no token") from None
+    return issued.access_token, DEFAULT_LIFE if issued.life is None else min(issued.life, MAX_LIFE)
 
 
-def _make_request(data: Any) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the headers and the form of a token request."""
-    headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
-    form = {"grant_type": "client_credentials"}
-    form |= {name: data[name] for name in ("scope", "audience") if data.get(name)}
-    if data["auth"] == "body":
-        form |= {"client_id": data["client_id"], "client_secret": data["client_secret"]}
+def get_token_host(credential: Credential) -> str:
+    """Return the host of the server that issues the tokens of the credential."""
+    data = credential.data
+    if credential.type == SERVICE_ACCOUNT:
+        return get_host(read_key(data)["token_url"])
+    return get_host(settings_of(credential.type, data).token_url)
+
+
+# Grants
+
+
+def find_grants(credential: Credential, tokens: Tokens = TOKENS) -> GrantStore:
+    """Return the store of the credential's grant. Raises: NodeError if it can have none here."""
+    if credential.grants is not None:
+        return credential.grants
+    if credential.type == REFRESH_TOKEN:
+        return tokens.grants(credential)
+    raise NodeError(
+        f"{credential.label} is an account that a person connects in the app; it is not connected here",
+        permanent=True,
+        kind="credential",
+    )
+
+
+def _get_grant_token(credential: Credential, ctx: Context, tokens: Tokens, rejected: str) -> Token:
+    store, seconds = find_grants(credential, tokens), ctx.seconds_left(MAX_WAIT)
+    deadline = time.monotonic() + seconds
+    while True:
+        grant = _read(credential, store)
+        now = ctx.now_ms()
+        is_valid = _is_valid(grant, now) and grant.access_token != rejected
+        if is_valid and not _is_due(grant, now):
+            return _make_token(grant, now)
+        if not grant.refresh_token and not is_valid:
+            raise _end(credential, store, grant)
+        lease = store.claim(grant) if grant.refresh_token else None
+        if lease is not None:
+            renewed = _refresh(credential, store, grant, lease, ctx, is_valid)
+            if renewed is not None:
+                return renewed
+        elif is_valid:  # another one is refreshing it, and it can be used meanwhile
+            return _make_token(grant, now)
+        elif time.monotonic() >= deadline:
+            raise TimedOut(f"{credential.label} got no token within {seconds:.3g} s: another process is refreshing it")
+        else:
+            ctx.pause(POLL)
+
+
+def _read(credential: Credential, store: GrantStore) -> Grant:
+    """Return the grant. Raises: NodeError if there is none, or the service has revoked it."""
+    grant = store.read()
+    if grant is None:
+        text = f"{credential.label} is not connected: connect the account in Credentials"
+    elif grant.status == "revoked":
+        text = f"{credential.label} is not connected any more ({grant.reason or 'revoked'}): {CONNECT_AGAIN}"
     else:
-        # RFC 6749, section 2.3.1: both are form-encoded before they are joined.
-        pair = f"{quote_plus(data['client_id'])}:{quote_plus(data['client_secret'])}"
-        headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-    return headers, form
+        return grant
+    raise NodeError(text, permanent=True, kind="credential")
 
 
-def _read(server: str, answer: Answer, ctx: Context) -> tuple[str, float]:
-    """Return the token of a response, and its lifetime in seconds."""
-    if not 200 <= answer.status < 300:
-        said = quote_body(answer, ctx.clean)
-        text = f"{server} answered {answer.status}" + (f": {said}" if said else "")
-        kind: ErrorKind = "credential" if is_permanent(answer.status) else "remote"
-        raise NodeError(text, is_permanent(answer.status), get_retry_after(answer) or 0.0, kind)
-    given = parse_json(answer)
-    value = given.get("access_token") if isinstance(given, dict) else None
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_TOKEN or not value.isascii() or " " in value:
-        raise MalformedData(f"the response of {server} has no valid access_token")
-    if not value.isprintable() or str(given.get("token_type", "bearer")).lower() != "bearer":
-        raise MalformedData(f"the token of {server} is not a bearer token")
-    return value, _life(given.get("expires_in"))
+def _is_valid(grant: Grant, now: int) -> bool:
+    """Return True if the access token can be used, as far as its times tell."""
+    return bool(grant.access_token) and (grant.expires_at is None or now < grant.expires_at)
 
 
-def _life(said: Any) -> float:
-    """Return the lifetime of a token in seconds, which some servers send as text; a default if it is missing."""
+def _is_due(grant: Grant, now: int) -> bool:
+    """Return True if it is time for a new access token, or the clock was set back so far that nobody knows."""
+    if not grant.refresh_token or grant.refresh_at is None:
+        return False
+    return now >= grant.refresh_at or (grant.obtained_at is not None and now < grant.obtained_at - AHEAD_MS)
+
+
+def _end(credential: Credential, store: GrantStore, grant: Grant) -> NodeError:
+    """Mark a grant that has ended and cannot be renewed. Return the error of its use."""
+    reason = "its access has ended, and the service gave nothing to renew it"
+    if (lease := store.claim(grant)) is not None:
+        store.mark(lease, "revoked", reason)
+    return NodeError(f"{credential.label}: {reason}; {CONNECT_AGAIN}", permanent=True, kind="credential")
+
+
+def _make_token(grant: Grant, now: int) -> Token:
+    life = float("inf") if grant.expires_at is None else (grant.expires_at - now) / 1000
+    return Token(grant.access_token, life, life)
+
+
+def _refresh(
+    credential: Credential, store: GrantStore, grant: Grant, lease: str, ctx: Context, is_valid: bool
+) -> Token | None:
+    """Refresh the grant, whose lease this thread has, and return its new token; None if it was replaced meanwhile.
+
+    If the present token `is_valid`, it is used once more after a failure that may pass.
+    """
     try:
-        life = float(said)
-    except (TypeError, ValueError, OverflowError):
-        return DEFAULT_LIFE
-    return min(life, MAX_LIFE) if life > 0 else 0.0
+        issued = store.unsaved(grant)
+        if issued is None:
+            issued = refresh(settings_of(credential.type, credential.data), grant.refresh_token, ctx)
+        now = ctx.now_ms()
+        ctx.hide(issued.access_token, issued.refresh_token)
+        return _make_issued(issued) if store.keep(lease, grant, issued, now) else None
+    except TokenRefused as error:
+        store.mark(lease, "revoked" if error.is_revoked else "error", ctx.clean(error.message))
+        if is_valid and not error.is_revoked:
+            return _use_once_more(credential, grant, ctx, error)
+        advice = f"; {CONNECT_AGAIN}" if error.is_revoked and credential.type == ACCOUNT else ""
+        text = f"{credential.label} got no token: {error.message}{advice}"
+        raise NodeError(text, permanent=True, kind="credential") from None
+    except NodeError as error:
+        store.release(lease)
+        if is_valid and error.kind != "storage":
+            return _use_once_more(credential, grant, ctx, error)
+        raise error.at(f"{credential.label} got no token") from None
+    except BaseException:
+        store.release(lease)
+        raise
+
+
+def _use_once_more(credential: Credential, grant: Grant, ctx: Context, error: NodeError) -> Token:
+    ctx.log("warning", f"{credential.label} could not be refreshed yet: {error.message}")
+    return _make_token(grant, ctx.now_ms())
+
+
+def _make_issued(issued: Issued) -> Token:
+    life = float("inf") if issued.life is None else issued.life
+    return Token(issued.access_token, life, life)
+
+
+def may_renew(credential: Credential, token: Token, ctx: Context, tokens: Tokens = TOKENS) -> bool:
+    """Return True if a token that the service rejects can be replaced by another one."""
+    grant = find_grants(credential, tokens).read()
+    if grant is None or grant.status == "revoked":
+        return False
+    if grant.access_token != token.value:
+        return True
+    is_fresh = grant.refreshed_at is not None and 0 <= ctx.now_ms() - grant.refreshed_at < FRESH_MS
+    return bool(grant.refresh_token) and not is_fresh
+
+
+def check_grant(credential: Credential, ctx: Context) -> str:
+    """Return what the token server answered to a refresh, or when the access ends; for people.
+
+    Raises: NodeError if it refuses; Untested for tokens that cannot be refreshed, or that nothing would keep.
+    """
+    if credential.grants is None:
+        raise Untested("Save the credential first, and connect the account if it is one: a test may change its tokens")
+    server, token = get_token_host(credential), get_token(credential, ctx)
+    if may_renew(credential, token, ctx):
+        token = get_token(credential, ctx, rejected=token.value)
+    grant = credential.grants.read()
+    if grant is None or grant.refreshed_at is None:
+        raise Untested(f"The account is connected; {server} gives no way to test that without an address. Enter a URL")
+    return f"{server} issued a token" + ("" if token.life == float("inf") else f" valid for {token.life:.6g} s")

@@ -279,7 +279,7 @@ def test_the_credential_must_be_bound_to_the_host_of_the_api(run, httpserver, se
         ([], "the response of 127.0.0.1 has no valid access_token", True),
         ({"token": "x"}, "the response of 127.0.0.1 has no valid access_token", True),
         ({"access_token": 5}, "the response of 127.0.0.1 has no valid access_token", True),
-        ({"access_token": "a\r\nb"}, "the token of 127.0.0.1 is not a bearer token", True),
+        ({"access_token": "a\r\nb"}, "the response of 127.0.0.1 has no valid access_token", True),
         ({"access_token": "a b"}, "the response of 127.0.0.1 has no valid access_token", True),
         ({"access_token": "é"}, "the response of 127.0.0.1 has no valid access_token", True),
         ({"access_token": "x" * 20_001}, "the response of 127.0.0.1 has no valid access_token", True),
