@@ -30,6 +30,7 @@ from api import (
     mcp,
     memory,
     metrics,
+    oauth,
     people,
     profile,
     prometheus,
@@ -70,6 +71,7 @@ RESOURCES = (
     memory,
     metrics,
     credentials,
+    oauth,
     webhooks,
     test_calls,
     resume,
@@ -80,7 +82,7 @@ RESOURCES = (
     table_csv,
     store,
 )
-BLUEPRINTS = [module.blueprint for module in RESOURCES]
+BLUEPRINTS = [*(module.blueprint for module in RESOURCES), oauth.callback]
 
 
 def install(app: Flask, web_dir: Path | None = None) -> None:

@@ -22,6 +22,7 @@ from nodes.credentials.types import TYPES, catalogue
 from schema_fields import Json, Milliseconds, Out, Shape, Strict, Time, choice, fields, text
 from schemas import CredentialIn, Detail, PageArgs, SliceArgs, hosts, listed, slice_of
 from security.credentials import Trial, find_host_warnings, find_users, make_credential, run_test
+from security.oauth_connections import Connections
 
 blueprint = Resource("credentials", "Secrets that flows use")
 TRIALS = threading.BoundedSemaphore(4)  # tests in a process, whose threads have other requests to serve too
@@ -34,6 +35,16 @@ class CredentialChange(Strict):
     hosts = hosts()
 
 
+class ConnectionOut(Out):
+    status = choice(("connected", "not_connected", "revoked", "error"))
+    reason = fields.String(allow_none=True, help="Why it is revoked, or what failed last")
+    provider = fields.String(allow_none=True, help="The service, or custom")
+    connected_at = Time(allow_none=True)
+    expires_at = Time(allow_none=True, help="The end of the access; null: it is renewed, or has no end")
+    scopes = fields.List(fields.String(), help="What the account permits")
+    details = fields.Dict(help="What the service told about the account, such as `instance_url`")
+
+
 class CredentialOut(Out):
     id = fields.String()
     workspace_id = fields.String()
@@ -42,6 +53,7 @@ class CredentialOut(Out):
     hosts = Json(allow_none=True)
     created_at = Time()
     updated_at = Time()
+    connection = fields.Nested(ConnectionOut, allow_none=True, help="Of an OAuth2 account; null for other types")
     warnings = fields.List(
         fields.Nested(Detail), help="Warnings of the saved credential, such as missing hosts", optional=True
     )
@@ -104,6 +116,7 @@ class CredentialTypeOut(Out):
 def list_credentials(args: dict[str, Any]) -> Any:
     """List the credentials, newest first, without their values; with `used_by`, the flows and agents that use each."""
     items, cursor = Credential.of(get_workspace_id()).page(args["limit"], args["cursor"])
+    _add_connections(items)
     if args["used_by"]:
         _add_usage(items, get_workspace_id())
     return {"items": items, "next_cursor": cursor}
@@ -118,7 +131,7 @@ def read(credential: Credential) -> Any:
     It cannot be deleted while an active flow uses it. Of very many flows, only the newest are searched.
     """
     _add_usage([credential], credential.workspace_id)
-    return credential
+    return _add_connections([credential])[0]
 
 
 @blueprint.get("/credential-types")
@@ -165,8 +178,11 @@ def change(body: dict[str, Any], credential: Credential) -> Any:
 @require_role("editor", credential=Credential)
 @blueprint.response(204)
 def delete(credential: Credential) -> None:
-    """Delete a credential. Refused while an active flow uses it."""
+    """Delete a credential, and revoke its tokens if the service can. Refused while an active flow uses it."""
+    connections = Connections(get_server().credentials, get_dispatcher().resources.services)
+    told = connections.read_tokens(credential)
     get_server().credentials.remove(begin_entry("credential.deleted"), credential)
+    connections.revoke(credential, told)
 
 
 @blueprint.post("/credentials/<credential>/test")
@@ -197,7 +213,16 @@ def test_unsaved(body: dict[str, Any]) -> Any:
     return trial
 
 
+def _add_connections(rows: list[Credential]) -> list[Credential]:
+    """Set `connection` of the rows."""
+    connections = get_server().credentials.describe_connections(rows)
+    for row in rows:
+        row.connection = connections.get(row.id)
+    return rows
+
+
 def _add_warnings(row: Credential) -> Credential:
+    _add_connections([row])
     if found := find_host_warnings(row):
         row.warnings = found
     return row

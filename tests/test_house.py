@@ -142,7 +142,7 @@ SAME_SUBJECT = {
         "waits",
         "webhooks",
     ),
-    *("workflows", "__init__"),
+    *("oauth_grants", "workflows", "__init__"),
 }
 
 

@@ -30,7 +30,8 @@ from .base import (
 
 ACTIONS = (
     "agent.created", "agent.deleted", "agent.updated",
-    "credential.created", "credential.deleted", "credential.tested", "credential.updated",
+    "credential.connected", "credential.created", "credential.deleted", "credential.disconnected", "credential.tested",
+    "credential.updated",
     "file.deleted", "file.uploaded",
     "folder.moved",
     "flow.activated", "flow.created", "flow.deactivated", "flow.deleted", "flow.draft_discarded", "flow.listened",

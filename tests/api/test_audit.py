@@ -7,6 +7,7 @@ from io import BytesIO
 import pytest
 from audited_routes import AGENT, APPROVAL, BEARER, DOCUMENT, FAILS, LEAVES, PASSWORD, WITHOUT_ENTRY
 from engines import accept_inserts, refuse_inserts
+from oauth_accounts import connected_account
 from scheduled_draft import with_draft
 from test_every_route import BY_TOKEN, OTHER_PARTS, routes_of
 from world import at_once
@@ -60,7 +61,7 @@ def ready(owner, server, member, make_flow, make_run):
         "<flow>": with_draft(owner, make_flow(folder="Billing")),
         "<waiting>": waiting["id"],
         "<ended>": ended["id"],
-        "<credential>": owner.post("/api/credentials", BEARER).json["id"],
+        "<credential>": connected_account(owner),
         "<agent_run>": "arun_1",
         "<memory>": memory["id"],
         "<session_id>": session.id,
@@ -133,7 +134,7 @@ def test_a_route_leaves_its_entry(owner, check_routes):
 
 def test_every_action_can_be_left():
     others = {"flow.activated", "flow.deactivated", "password.changed", "session.refused", "invitation.refused"}
-    others |= {"user.promoted", "user.demoted", "flow.publish_scheduled"}
+    others |= {"user.promoted", "user.demoted", "flow.publish_scheduled", "credential.connected"}
     assert {action for action, _ in LEAVES.values()} | others == set(ACTIONS)
 
 

@@ -68,7 +68,7 @@ def opened(server, id_):
 def test_each_type_accepts_its_values_and_returns_none(owner, server, type_, data):
     answer = owner.post("/api/credentials", {"name": "a", "type": type_, "data": data})
     assert answer.status_code == 201, answer.text
-    keys = {"id", "workspace_id", "name", "type", "hosts", "created_at", "updated_at"}
+    keys = {"id", "workspace_id", "name", "type", "hosts", "connection", "created_at", "updated_at"}
     assert set(answer.json) - {"warnings"} == keys
     assert answer.json["id"].startswith("cred_") and "hunter2" not in answer.text
     assert data.items() <= opened(server, answer.json["id"]).items()

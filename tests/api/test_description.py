@@ -27,6 +27,7 @@ VERBS = {
     *("list", "get", "create", "update", "delete"),
     *(
         "run",
+        "disconnect",
         "cancel",
         "retry",
         "resume",

@@ -22,6 +22,8 @@ OPEN = {
     "GET /api/docs",
     "GET /api/docs/",
     "GET /api/docs/<path:path>",
+    # The page to which services send people back; it checks the session itself: see test_oauth.py.
+    "GET /api/oauth/callback",
     # The documentation, which says the same to everybody.
     "GET /docs",
     "GET /docs/",
@@ -128,6 +130,9 @@ LEAST_ROLE = {
     "DELETE /api/credentials/<credential>": "editor",
     "POST /api/credentials/<credential>/test": "editor",
     "POST /api/credentials/test": "editor",
+    "POST /api/credentials/<credential>/connect": "editor",
+    "POST /api/credentials/<credential>/disconnect": "editor",
+    "GET /api/oauth-providers": "viewer",
     "POST /api/expressions/preview": "editor",
     "POST /api/import/curl": "editor",
     "POST /api/import/openapi": "editor",
@@ -181,6 +186,7 @@ BY_TOKEN = {"POST /mcp": "viewer"}
 BY_ADMIN = ("POST /api/workspaces", "POST /api/members/password", "GET /metrics")
 # What people do for themselves and for others: no API token counts there.
 BY_SESSION = (
+    "POST /api/credentials/<credential>/connect",
     "POST /api/workspaces",
     "PATCH /api/workspaces/<workspace>",
     "GET /api/members",

@@ -13,6 +13,7 @@ PASSWORD = "correct horse battery"
 # Unsafe routes that leave no entry, and why.
 WITHOUT_ENTRY = {
     "POST /api/logs": "the log entry is the record; programs write many",
+    "POST /api/credentials/<credential>/connect": "changes nothing yet; the answer of the service has an entry",
     **{f"POST /api/{path}": "changes nothing" for path in ("workflows/validate", "agents/validate", "import/curl")},
     **dict.fromkeys(("POST /api/expressions/preview", "POST /api/invitations/look"), "changes nothing"),
     "PUT /api/workflows/<flow>/draft": "changes no flow, and the editor saves often; publishing has an entry",
@@ -63,8 +64,9 @@ LEAVES = {
     "POST /api/runs/<run>/retry": ("run.retried", {"from": "start"}),
     "POST /api/runs/<run>/resume": ("run.answered", {"answer": "approved"}),
     "POST /api/credentials": ("credential.created", {**BEARER, "name": "new"}),
-    "PUT /api/credentials/<credential>": ("credential.updated", {"data": {"token": "other"}}),
+    "PUT /api/credentials/<credential>": ("credential.updated", {"name": "renamed"}),
     "DELETE /api/credentials/<credential>": ("credential.deleted", None),
+    "POST /api/credentials/<credential>/disconnect": ("credential.disconnected", None),
     "POST /api/credentials/<credential>/test": ("credential.tested", {}),
     "POST /api/credentials/test": ("credential.tested", {"type": "http_bearer", "data": {"token": "t"}}),
     "POST /api/import/openapi": ("preset.imported", {"document": DOCUMENT}),

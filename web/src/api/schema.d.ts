@@ -1387,7 +1387,7 @@ export interface paths {
          */
         put: operations["update_credential"];
         post?: never;
-        /** Delete a credential. Refused while an active flow uses it. */
+        /** Delete a credential, and revoke its tokens if the service can. Refused while an active flow uses it. */
         delete: operations["delete_credential"];
         options?: never;
         head?: never;
@@ -1445,6 +1445,64 @@ export interface paths {
         put?: never;
         /** Test values of a credential without saving them. */
         post: operations["test_credential_values"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/oauth-providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the services with ready settings, and the redirect address to enter where their client is made. */
+        get: operations["list_oauth_providers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/credentials/{credential}/connect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                credential: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin to connect the account of a credential. The answer is the address of the service's page for consent.
+         * @description Open it in the same browser within ten minutes. The service then sends the person back to `/api/oauth/callback`.
+         */
+        post: operations["connect_credential"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/credentials/{credential}/disconnect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                credential: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Delete the tokens of a credential, and revoke them if the service can. Flows that use it fail from then on. */
+        post: operations["disconnect_credential"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1943,6 +2001,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/oauth/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Take the answer of a service, and show what happened. It is the same page for all services. */
+        get: operations["get_oauth_callback"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -2360,7 +2435,7 @@ export interface components {
         AuditOut: {
             id: string;
             /** @enum {string} */
-            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "store.deleted" | "store.written" | "table.changed" | "table.created" | "table.deleted" | "table.edited" | "table.imported" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed";
+            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.connected" | "credential.created" | "credential.deleted" | "credential.disconnected" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "store.deleted" | "store.written" | "table.changed" | "table.created" | "table.deleted" | "table.edited" | "table.imported" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed";
             workspace_id: string;
             /** @description null: a signed link or the command line */
             user_id: string | null;
@@ -3792,6 +3867,27 @@ export interface components {
             hourly?: components["schemas"]["HourOut"][];
             flows: components["schemas"]["FlowCountOut"][];
         };
+        ConnectionOut: {
+            /** @enum {string} */
+            status: "connected" | "not_connected" | "revoked" | "error";
+            /** @description Why it is revoked, or what failed last */
+            reason: string | null;
+            /** @description The service, or custom */
+            provider: string | null;
+            /** Format: date-time */
+            connected_at: string | null;
+            /**
+             * Format: date-time
+             * @description The end of the access; null: it is renewed, or has no end
+             */
+            expires_at: string | null;
+            /** @description What the account permits */
+            scopes: string[];
+            /** @description What the service told about the account, such as `instance_url` */
+            details: {
+                [key: string]: unknown;
+            };
+        };
         UsedByOut: {
             /** @enum {string} */
             type: "flow" | "agent";
@@ -3813,6 +3909,8 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             updated_at: string;
+            /** @description Of an OAuth2 account; null for other types */
+            connection: components["schemas"]["ConnectionOut"] | null;
             /** @description Warnings of the saved credential, such as missing hosts */
             warnings?: components["schemas"]["Detail"][];
             /** @description The first 20 users: active flows, other flows, agents */
@@ -3861,6 +3959,8 @@ export interface components {
             created_at: string;
             /** Format: date-time */
             updated_at: string;
+            /** @description Of an OAuth2 account; null for other types */
+            connection: components["schemas"]["ConnectionOut"] | null;
             /** @description Warnings of the saved credential, such as missing hosts */
             warnings?: components["schemas"]["Detail"][];
         };
@@ -3915,6 +4015,42 @@ export interface components {
             hosts?: string[] | null;
         } & {
             [key: string]: unknown;
+        };
+        ScopeOut: {
+            value: string;
+            title: string;
+            /** @description Requested unless other scopes are chosen */
+            default: boolean;
+        };
+        ProviderOut: {
+            id: string;
+            name: string;
+            /** @description How to make the client, in a line */
+            instructions: string;
+            /** @description Where the client is made */
+            client_url: string;
+            docs_url: string;
+            authorization_url: string;
+            token_url: string;
+            revocation_url: string | null;
+            scopes: components["schemas"]["ScopeOut"][];
+            needs_secret: boolean;
+            /** @description The hosts that its tokens may be sent to */
+            hosts: string[];
+        };
+        ProviderOutFoundList: {
+            items: components["schemas"]["ProviderOut"][];
+            next_cursor?: string | null;
+            /** @description The redirect address to enter at the service */
+            redirect_url: string | null;
+            /** @description What to do if there is no such address yet */
+            redirect_problem: string | null;
+        };
+        ConnectOut: {
+            /** @description Open it in the browser of the person who connects the account */
+            authorization_url: string;
+            /** Format: date-time */
+            expires_at: string;
         };
         FiredOut: {
             run_id: string;
@@ -4895,7 +5031,7 @@ export interface operations {
             query?: {
                 limit?: number;
                 cursor?: string | null;
-                action?: "agent" | "credential" | "file" | "folder" | "flow" | "invitation" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "store" | "table" | "token" | "user" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.created" | "credential.deleted" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "store.deleted" | "store.written" | "table.changed" | "table.created" | "table.deleted" | "table.edited" | "table.imported" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed" | null;
+                action?: "agent" | "credential" | "file" | "folder" | "flow" | "invitation" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "store" | "table" | "token" | "user" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.connected" | "credential.created" | "credential.deleted" | "credential.disconnected" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "store.deleted" | "store.written" | "table.changed" | "table.created" | "table.deleted" | "table.edited" | "table.imported" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed" | null;
                 user_id?: string | null;
                 target_id?: string | null;
                 since?: string | null;
@@ -6989,6 +7125,76 @@ export interface operations {
             default: components["responses"]["DEFAULT_ERROR"];
         };
     };
+    list_oauth_providers: {
+        parameters: {
+            query?: {
+                /** @description Default: all */
+                limit?: number | null;
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProviderOutFoundList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    connect_credential: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                credential: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConnectOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    disconnect_credential: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                credential: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
     call_webhook_by_get: {
         parameters: {
             query?: never;
@@ -8347,6 +8553,38 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_oauth_callback: {
+        parameters: {
+            query?: {
+                /** @description The attempt that is answered */
+                state?: string;
+                /** @description The code that is exchanged for tokens */
+                code?: string;
+                /** @description Why the service refused, instead of a code */
+                error?: string;
+                /** @description The same in words */
+                error_description?: string;
+                /** @description The service that answers (RFC 9207) */
+                iss?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page that says what happened */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
             };
             default: components["responses"]["DEFAULT_ERROR"];
         };

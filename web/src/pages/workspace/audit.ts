@@ -83,7 +83,11 @@ export const SUBJECTS: Subject[] = [
     label: "Runs",
     verbs: ["started", "answered", "cancelled", "retried", "recorded", "deleted"],
   },
-  { value: "credential", label: "Credentials", verbs: ["created", "updated", "tested", "deleted"] },
+  {
+    value: "credential",
+    label: "Credentials",
+    verbs: ["created", "updated", "connected", "disconnected", "tested", "deleted"],
+  },
   { value: "agent", label: "Agents", verbs: ["created", "updated", "deleted"] },
   { value: "memory", label: "Agent memory", verbs: ["written", "deleted", "cleared"] },
   { value: "member", label: "Members", verbs: ["added", "changed", "removed"] },

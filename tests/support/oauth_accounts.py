@@ -1,0 +1,12 @@
+"""Credentials whose account is connected, without a server that could refresh them."""
+
+from models import OAuthGrant
+
+
+def connected_account(client, name="account"):
+    """Return the id of a new credential of the client's workspace."""
+    urls = {"authorization_url": "https://login.example.com/a", "token_url": "https://login.example.com/t"}
+    data = {**urls, "client_id": "c", "client_secret": "s"}
+    made = client.post("/api/credentials", {"name": name, "type": "oauth2", "data": data}).json
+    OAuthGrant.put(made["id"], made["workspace_id"], details="{}")
+    return made["id"]
