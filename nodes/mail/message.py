@@ -249,7 +249,7 @@ class Letter:
 
     def encode(self) -> bytes:
         """Return the encoded message. Raises: NodeError if it is too large."""
-        made = "".join(self._headers()).encode() + self._content().as_bytes()
+        made = "".join(self._headers()).encode() + build_content(self.body, self.html, self.attachments).as_bytes()
         if len(made) > MAX_BYTES:
             raise LimitExceeded(f"the message has {len(made):,} bytes; the limit is {MAX_BYTES:,}")
         return made
@@ -264,22 +264,24 @@ class Letter:
         # Prevents automatic replies (RFC 3834).
         yield "Auto-Submitted: auto-generated\r\n"
 
-    def _content(self) -> EmailMessage:
-        from email.policy import SMTP
 
-        message = EmailMessage(SMTP.clone(cte_type="7bit"))
-        body, html = to_valid_text(self.body), to_valid_text(self.html)
-        if body or not html:
-            message.set_content(body)
-        if html and body:
-            message.add_alternative(html, subtype="html")
-        elif html:
-            message.set_content(html, subtype="html")
-        for each in self.attachments:
-            main, _, sub = each.content_type.partition("/")
-            params = {"charset": "utf-8"} if each.is_text and main == "text" else None
-            message.add_attachment(each.content, maintype=main, subtype=sub, filename=each.name, params=params)
-        return message
+def build_content(body: str, html: str, attached: Iterable[Attachment]) -> EmailMessage:
+    """Return the content of a mail, without its addresses and subject."""
+    from email.policy import SMTP
+
+    message = EmailMessage(SMTP.clone(cte_type="7bit"))
+    body, html = to_valid_text(body), to_valid_text(html)
+    if body or not html:
+        message.set_content(body)
+    if html and body:
+        message.add_alternative(html, subtype="html")
+    elif html:
+        message.set_content(html, subtype="html")
+    for each in attached:
+        main, _, sub = each.content_type.partition("/")
+        params = {"charset": "utf-8"} if each.is_text and main == "text" else None
+        message.add_attachment(each.content, maintype=main, subtype=sub, filename=each.name, params=params)
+    return message
 
 
 def encode_line(text: str, header: str) -> str:
