@@ -19,6 +19,7 @@ EXAMPLES = {
     "/flows/:id/versions": ["flow"],
     "/runs/:id": ["run", "failed", "waiting"],
     "/agents/:id": ["agent"],
+    "/tables/:id": ["table"],
 }
 PLAIN = [path for path in ROUTES if ":" not in path and path not in REDIRECTS]
 FULL = [(path, name) for path in ROUTES if path not in REDIRECTS for name in EXAMPLES.get(path, [None])]

@@ -114,6 +114,7 @@ def seed(server):
     secrets(seeded)
     agents(seeded)
     files(seeded)
+    tables(seeded)
     return seeded
 
 
@@ -217,6 +218,29 @@ def agents(seeded):
         seeded.call(
             "POST", "/api/agent/memory", {"agent_id": seeded.agent, "key": key, "content": content, "tags": ["orders"]}
         )
+
+
+def tables(seeded):
+    """Add a table with rows, and keys of the store."""
+    columns = [("email", "text"), ("name", "text"), ("orders", "number"), ("newsletter", "boolean"), ("since", "date")]
+    columns = [{"name": name, "type": type_} for name, type_ in [*columns, ("notes", "json")]]
+    made = seeded.call("POST", "/api/tables", {"name": "customers", "columns": columns})
+    seeded.table = made["id"]
+    names = ("Ada Brandt", "Mina Okafor", "Jonas Lind", "Priya Nair", "Tom Weaver", "Lucía Ferrer")
+    rows = [
+        {
+            "email": f"{name.split()[0].lower()}@example.com",
+            "name": name,
+            "orders": 3 * at + 1,
+            "newsletter": at % 2 == 0,
+            "since": f"2026-0{at + 1}-12T09:30:00Z",
+            "notes": {"city": "Hamburg"} if at == 1 else None,
+        }
+        for at, name in enumerate(names)
+    ]
+    seeded.call("POST", f"/api/tables/{made['id']}/rows", {"rows": rows})
+    for key, value in (("rates/eur", 1.08), ("rates/gbp", 1.27), ("last-import", {"file": "may.csv", "rows": 412})):
+        seeded.call("PUT", f"/api/store/{key}", {"value": value})
 
 
 def files(seeded):

@@ -23,6 +23,8 @@ const Members = lazyPage(() => import("@/pages/workspace/Members"), WAITING);
 const Tokens = lazyPage(() => import("@/pages/workspace/Tokens"), WAITING);
 const Audit = lazyPage(() => import("@/pages/workspace/Audit"), WAITING);
 const Files = lazyPage(() => import("@/pages/files/Files"), WAITING);
+const Tables = lazyPage(() => import("@/pages/tables/Tables"), WAITING);
+const TablePage = lazyPage(() => import("@/pages/tables/TablePage"), WAITING);
 const InvitationPage = lazyPage(() => import("@/pages/invitation/InvitationPage"), WAITING);
 const Profile = lazyPage(() => import("@/pages/profile/Profile"), WAITING);
 
@@ -35,6 +37,7 @@ const AHEAD: Record<string, [page: Lazily<never>, detail?: Lazily<never>]> = {
   agents: [Agents, AgentPage],
   logs: [Logs],
   credentials: [Credentials],
+  tables: [Tables, TablePage],
 };
 
 /** Load a page ahead when the pointer or the focus is on a link to it. */
@@ -73,6 +76,8 @@ export function Pages() {
         <Route path="/logs" component={Logs} />
         <Route path="/credentials" component={Credentials} />
         <Route path="/files" component={Files} />
+        <Route path="/tables" component={Tables} />
+        <Route path="/tables/:id">{({ id }) => <TablePage key={id} id={id} />}</Route>
         <Route path="/members" component={Members} />
         <Route path="/tokens" component={Tokens} />
         <Route path="/audit" component={Audit} />

@@ -27,6 +27,7 @@ const OTHER_WORDS: Record<string, string> = {
   "/members": "users people roles invitations workspaces settings",
   "/credentials": "secrets passwords keys",
   "/audit": "history changes",
+  "/tables": "data rows database csv spreadsheet key value store",
   "/runs": "executions history",
 };
 

@@ -10,6 +10,7 @@ import {
   IconRobot,
   IconRoute,
   IconShieldLock,
+  IconTable,
   IconTemplate,
   IconUserCheck,
   IconUsers,
@@ -38,6 +39,7 @@ export const PLACES: Place[] = [
 export const WORKSPACE: Place[] = [
   { path: "/credentials", label: "Credentials", icon: IconShieldLock },
   { path: "/files", label: "Files", icon: IconFiles },
+  { path: "/tables", label: "Tables", icon: IconTable },
   { path: "/members", label: "Members", icon: IconUsers },
   { path: "/tokens", label: "API tokens", icon: IconKey },
   { path: "/audit", label: "Audit log", icon: IconHistory, role: "owner" },

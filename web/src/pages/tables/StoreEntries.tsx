@@ -1,0 +1,204 @@
+/** The key-value store as a table: filter by the beginning of the key, add, edit, delete. */
+import {
+  ActionIcon,
+  Button,
+  Code,
+  Group,
+  JsonInput,
+  Modal,
+  NumberInput,
+  Stack,
+  TextInput,
+} from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
+import { IconPencil, IconPlus, IconTrash } from "@tabler/icons-react";
+import { useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { api, type Schemas, server } from "@/api/client";
+import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { itemsOf, LoadMore, PAGED } from "@/ui/LoadMore";
+import { Card } from "@/ui/Page";
+import { SearchInput } from "@/ui/SearchInput";
+import { Empty, LoadingRows, Refused } from "@/ui/states";
+import { Actions, Table, Td, Tr } from "@/ui/Table";
+import { Time } from "@/ui/Time";
+
+type Entry = Schemas["EntryOut"];
+
+export function StoreEntries() {
+  const client = useQueryClient();
+  const [prefix, setPrefix] = useState("");
+  const [edited, setEdited] = useState<Entry | "new" | null>(null);
+  const params = { query: { prefix, limit: 100 } };
+  const query = api.useInfiniteQuery("get", "/api/store", { params }, PAGED);
+  const items = query.data && itemsOf(query.data);
+  const reload = () => client.invalidateQueries({ queryKey: ["get", "/api/store"] });
+  return (
+    <Stack>
+      <Group justify="space-between">
+        <SearchInput label="Keys that begin with" value={prefix} onChange={setPrefix} />
+        <Button
+          variant="default"
+          leftSection={<IconPlus size={16} aria-hidden />}
+          onClick={() => setEdited("new")}
+        >
+          Add key
+        </Button>
+      </Group>
+      {query.isPending && <LoadingRows />}
+      {query.error && <Refused error={query.error} onRetry={() => void query.refetch()} />}
+      {items?.length === 0 && (
+        <Empty
+          title={prefix ? "No key begins with this" : "No keys yet"}
+          hint={prefix ? undefined : "Flows keep values here with the Store node."}
+        />
+      )}
+      {items !== undefined && items.length > 0 && (
+        <Card pad={false}>
+          <Table label="Key-value store" head={["Key", "Value", "Changed", "Expires", ""]} minWidth={640}>
+            {items.map((entry) => (
+              <EntryRow key={entry.key} entry={entry} onEdit={() => setEdited(entry)} onGone={reload} />
+            ))}
+          </Table>
+          <LoadMore query={query} noun="keys" />
+        </Card>
+      )}
+      {edited !== null && (
+        <EditEntry
+          entry={edited === "new" ? null : edited}
+          onClose={() => setEdited(null)}
+          onSaved={reload}
+        />
+      )}
+    </Stack>
+  );
+}
+
+function EntryRow({
+  entry,
+  onEdit,
+  onGone,
+}: {
+  entry: Entry;
+  onEdit: () => void;
+  onGone: () => Promise<void>;
+}) {
+  const [asked, asking] = useDisclosure(false);
+  const text = JSON.stringify(entry.value);
+  return (
+    <Tr>
+      <Td fw={550} style={{ overflowWrap: "anywhere" }}>
+        {entry.key}
+      </Td>
+      <Td style={{ overflowWrap: "anywhere", maxWidth: 420 }}>
+        <Code>{text.length > 200 ? `${text.slice(0, 200)}…` : text}</Code>
+      </Td>
+      <Td>
+        <Time at={entry.updated_at} />
+      </Td>
+      <Td>{entry.expires_at === null ? "never" : <Time at={entry.expires_at} />}</Td>
+      <Actions>
+        <ActionIcon variant="subtle" aria-label={`Edit ${entry.key}`} onClick={onEdit}>
+          <IconPencil size={18} aria-hidden />
+        </ActionIcon>
+        <ActionIcon variant="subtle" color="red" aria-label={`Delete ${entry.key}`} onClick={asking.open}>
+          <IconTrash size={18} aria-hidden />
+        </ActionIcon>
+        <ConfirmDialog
+          opened={asked}
+          onClose={asking.close}
+          title={`Delete “${entry.key}”?`}
+          action="Delete"
+          danger
+          onConfirm={async () => {
+            await server.DELETE("/api/store/{key}", { params: { path: { key: entry.key } } });
+            await onGone();
+          }}
+        >
+          Flows that read this key will get nothing.
+        </ConfirmDialog>
+      </Actions>
+    </Tr>
+  );
+}
+
+interface EditProps {
+  entry: Entry | null;
+  onClose: () => void;
+  onSaved: () => Promise<void>;
+}
+
+function EditEntry({ entry, onClose, onSaved }: EditProps) {
+  const [key, setKey] = useState(entry?.key ?? "");
+  const [text, setText] = useState(entry === null ? "" : JSON.stringify(entry.value, null, 2));
+  const [ttl, setTtl] = useState<number | string>("");
+  const [problem, setProblem] = useState<unknown>(null);
+
+  async function submit(event: FormEvent) {
+    event.preventDefault();
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch {
+      value = text; // plain text needs no quotes
+    }
+    try {
+      const body = { value, ttl: typeof ttl === "number" ? ttl : null };
+      await server.PUT("/api/store/{key}", { params: { path: { key } }, body });
+      await onSaved();
+      onClose();
+    } catch (error) {
+      setProblem(error);
+    }
+  }
+
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      title={entry === null ? "Add key" : `Edit “${entry.key}”`}
+      closeButtonProps={{ "aria-label": "Close" }}
+    >
+      <form onSubmit={(event) => void submit(event)}>
+        <Stack>
+          {entry === null && (
+            <TextInput
+              label="Key"
+              description="Such as rates/eur"
+              required
+              maxLength={200}
+              data-autofocus
+              value={key}
+              onChange={(event) => setKey(event.currentTarget.value)}
+            />
+          )}
+          <JsonInput
+            label="Value"
+            description="JSON; anything else is stored as text"
+            autosize
+            minRows={3}
+            maxRows={14}
+            value={text}
+            onChange={setText}
+          />
+          <NumberInput
+            label="Expires after (seconds)"
+            description="Leave empty to keep it"
+            min={1}
+            value={ttl}
+            onChange={setTtl}
+          />
+          {problem !== null && <Refused error={problem} />}
+          <Group justify="flex-end">
+            <Button variant="default" onClick={onClose}>
+              Cancel
+            </Button>
+            <Button type="submit" disabled={key === ""}>
+              Save
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Modal>
+  );
+}

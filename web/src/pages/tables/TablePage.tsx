@@ -1,0 +1,288 @@
+/** One table: its rows in a grid, filters, order, columns, import and export. */
+import { ActionIcon, Anchor, Button, Group, Menu, Text } from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
+import { IconDots, IconDownload, IconFileImport, IconPencil, IconPlus, IconTrash } from "@tabler/icons-react";
+import { useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { useLocation } from "wouter";
+import { api, server } from "@/api/client";
+import { useSession } from "@/app/session";
+import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { itemsOf, LoadMore, PAGED } from "@/ui/LoadMore";
+import { NameDialog } from "@/ui/NameDialog";
+import { notify } from "@/ui/notify";
+import { Card, Page } from "@/ui/Page";
+import { Empty, LoadingRows, Refused } from "@/ui/states";
+import { useQueryState } from "@/ui/useQueryState";
+import { useSelection } from "@/ui/useSelection";
+import { Conditions } from "./Conditions";
+import { type Condition, filterOf, type Row, type TableInfo, type Value } from "./cells";
+import { Grid } from "./Grid";
+import { ImportDialog } from "./ImportDialog";
+
+const FILTERS = { sort: "", filter: "" };
+const PAGE = 100;
+const ROWS = ["get", "/api/tables/{table}/rows"];
+
+export default function TablePage({ id }: { id: string }) {
+  const { data, error, isPending, refetch } = api.useQuery("get", "/api/tables/{table}", {
+    params: { path: { table: id } },
+  });
+  if (isPending) return <LoadingRows />;
+  if (error) return <Refused error={error} onRetry={() => void refetch()} />;
+  return <Loaded table={data} />;
+}
+
+/** Reload what the page and the list of tables show. */
+function useReload(): () => Promise<void> {
+  const client = useQueryClient();
+  return async () => {
+    await Promise.all([
+      client.invalidateQueries({ queryKey: ROWS }),
+      client.invalidateQueries({ queryKey: ["get", "/api/tables/{table}"] }),
+      client.invalidateQueries({ queryKey: ["get", "/api/tables"] }),
+    ]);
+  };
+}
+
+function Loaded({ table }: { table: TableInfo }) {
+  const { may } = useSession();
+  return (
+    <Page
+      title={table.name}
+      above={{ path: "/tables", label: "Tables" }}
+      about={`${table.row_count.toLocaleString()} rows. Flows use this table by its name with the Table node.`}
+      docs="tables"
+      actions={<TableActions table={table} />}
+      width={1600}
+    >
+      {may("operator") ? (
+        <Rows table={table} />
+      ) : (
+        <Empty title="Rows are visible to operators and above" hint="You see the tables and their columns." />
+      )}
+    </Page>
+  );
+}
+
+function TableActions({ table }: { table: TableInfo }) {
+  const { may, workspace } = useSession();
+  const reload = useReload();
+  const [, go] = useLocation();
+  const [renaming, rename] = useDisclosure(false);
+  const [deleting, remove] = useDisclosure(false);
+  const [importing, dialog] = useDisclosure(false);
+  const path = { table: table.id };
+  return (
+    <>
+      {may("operator") && (
+        <Button
+          component="a"
+          href={`/api/tables/${table.id}/export?workspace_id=${encodeURIComponent(workspace.id)}`}
+          download={`${table.name}.csv`}
+          variant="default"
+          leftSection={<IconDownload size={16} aria-hidden />}
+        >
+          Export CSV
+        </Button>
+      )}
+      {may("editor") && (
+        <>
+          <Button
+            variant="default"
+            leftSection={<IconFileImport size={16} aria-hidden />}
+            onClick={dialog.open}
+          >
+            Import CSV
+          </Button>
+          <Menu position="bottom-end">
+            <Menu.Target>
+              <ActionIcon variant="default" size="lg" aria-label="More actions">
+                <IconDots size={18} aria-hidden />
+              </ActionIcon>
+            </Menu.Target>
+            <Menu.Dropdown>
+              <Menu.Item leftSection={<IconPencil size={16} aria-hidden />} onClick={rename.open}>
+                Rename
+              </Menu.Item>
+              <Menu.Item color="red" leftSection={<IconTrash size={16} aria-hidden />} onClick={remove.open}>
+                Delete table
+              </Menu.Item>
+            </Menu.Dropdown>
+          </Menu>
+        </>
+      )}
+      <NameDialog
+        opened={renaming}
+        onClose={rename.close}
+        title="Rename table"
+        action="Rename"
+        initial={table.name}
+        maxLength={100}
+        hint="Flows that use the old name will fail until they are changed"
+        onName={async (name) => {
+          await server.PATCH("/api/tables/{table}", { params: { path }, body: { name } });
+          await reload();
+        }}
+      />
+      <ConfirmDialog
+        opened={deleting}
+        onClose={remove.close}
+        title={`Delete “${table.name}”?`}
+        action="Delete"
+        danger
+        onConfirm={async () => {
+          await server.DELETE("/api/tables/{table}", { params: { path } });
+          go("/tables");
+          await reload();
+        }}
+      >
+        All {table.row_count.toLocaleString()} rows are lost. Flows that use this table will fail.
+      </ConfirmDialog>
+      {importing && <ImportDialog table={table} onClose={dialog.close} onDone={reload} />}
+    </>
+  );
+}
+
+function readConditions(text: string): Condition[] {
+  try {
+    const found: unknown = JSON.parse(text);
+    return Array.isArray(found) ? (found as Condition[]) : [];
+  } catch {
+    return [];
+  }
+}
+
+function Rows({ table }: { table: TableInfo }) {
+  const client = useQueryClient();
+  const reload = useReload();
+  const { values, change } = useQueryState(FILTERS);
+  const conditions = readConditions(values.filter);
+  const path = { table: table.id };
+  // The newest rows first, so that a new row is at the top.
+  const params = { path, query: { sort: values.sort || "-id", filter: filterOf(conditions), limit: PAGE } };
+  const query = api.useInfiniteQuery("get", "/api/tables/{table}/rows", { params }, PAGED);
+  const rows = query.data && itemsOf(query.data);
+  const selection = useSelection(rows?.map(({ id }) => id) ?? []);
+  const [asked, asking] = useDisclosure(false);
+  const [focus, setFocus] = useState<string>();
+
+  async function attempt(title: string, work: () => Promise<unknown>) {
+    try {
+      await work();
+    } catch (error) {
+      notify.refused(title, error);
+    }
+  }
+
+  function addRow() {
+    void attempt("The row was not added", async () => {
+      const made = await server.POST("/api/tables/{table}/rows", { params: { path }, body: { rows: [{}] } });
+      await reload();
+      setFocus(made.data?.items[0]?.id);
+    });
+  }
+
+  async function save(row: Row, name: string, value: Value) {
+    await attempt("The value was not saved", async () => {
+      const changed = await server.PATCH("/api/tables/{table}/rows/{row_id}", {
+        params: { path: { ...path, row_id: row.id } },
+        body: { values: { [name]: value } },
+      });
+      type Data = { pages: { items: Row[] }[] };
+      client.setQueriesData<Data>({ queryKey: ROWS }, (data) =>
+        data?.pages === undefined
+          ? data
+          : {
+              ...data,
+              pages: data.pages.map((page) => ({
+                ...page,
+                items: page.items.map((one) => (one.id === row.id ? (changed.data ?? one) : one)),
+              })),
+            },
+      );
+    });
+  }
+
+  return (
+    <>
+      <Group justify="space-between" align="flex-start">
+        <Conditions
+          columns={table.columns}
+          value={conditions}
+          onChange={(next) => change({ filter: next.length === 0 ? "" : JSON.stringify(next) })}
+        />
+        <Group gap="xs">
+          {selection.size > 0 && (
+            <Button
+              variant="default"
+              color="red"
+              leftSection={<IconTrash size={16} aria-hidden />}
+              onClick={asking.open}
+            >
+              Delete {selection.size}
+            </Button>
+          )}
+          <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={addRow}>
+            Add row
+          </Button>
+        </Group>
+      </Group>
+      {query.isPending && <LoadingRows />}
+      {query.error && <Refused error={query.error} onRetry={() => void query.refetch()} />}
+      {rows !== undefined && (
+        <Card pad={false}>
+          <Grid
+            table={table}
+            rows={rows}
+            sort={values.sort}
+            onSort={(sort) => change({ sort })}
+            selection={selection}
+            focusRow={focus}
+            onSave={save}
+            onColumns={reload}
+          />
+          {rows.length === 0 && (
+            <Text size="sm" c="var(--quiet)" p="md">
+              {conditions.length > 0 ? (
+                <>
+                  No row matches.{" "}
+                  <Anchor component="button" type="button" onClick={() => change({ filter: "" })}>
+                    Show all
+                  </Anchor>
+                </>
+              ) : (
+                "No rows yet. Add one, import a CSV file, or let a flow write them."
+              )}
+            </Text>
+          )}
+          <LoadMore query={query} noun="rows" />
+        </Card>
+      )}
+      <Text size="xs" c="var(--quiet)">
+        {query.data?.pages[0] && `${query.data.pages[0].total.toLocaleString()} rows. `}
+        Arrow keys move, Enter edits, Escape cancels, Delete empties a cell. Times are in UTC.
+      </Text>
+      <ConfirmDialog
+        opened={asked}
+        onClose={asking.close}
+        title={`Delete ${selection.size} rows?`}
+        action="Delete"
+        danger
+        onConfirm={async () => {
+          const ids = (rows ?? []).map(({ id }) => id).filter((id) => selection.has(id));
+          for (let at = 0; at < ids.length; at += 500) {
+            await server.POST("/api/tables/{table}/rows/delete", {
+              params: { path },
+              body: { ids: ids.slice(at, at + 500) },
+            });
+          }
+          selection.clear();
+          await reload();
+        }}
+      >
+        This cannot be undone.
+      </ConfirmDialog>
+    </>
+  );
+}
