@@ -159,7 +159,8 @@ class Exchange:
         if download is not None:
             return download.made
         if kind == "none":
-            return {"ok": True}
+            id_ = answer.headers.get(operation.get("id_header", ""))
+            return {"ok": True, **({} if id_ is None else {"id": id_})}
         if kind == "text":
             return to_text(answer)
         return self._pick(operation.get("result"), self.read(answer))
@@ -275,12 +276,16 @@ class Exchange:
         example from `encode`. `part` distinguishes the requests of one execution, so that a service that honours
         idempotency keys does not take the second for the first.
         """
-        url = bodies.append_query(self.url(path), query or {})
+        url = bodies.append_query(self._address(path), query or {})
         sent = body if isinstance(body, bodies.Body) else self.encode(body, "json")
         call = Call(method, url, self.config["timeout"], self._all_headers(headers or {}), sent, part=part)
         answer = self.caller.answer(call)
         self.check(answer)
         return answer
+
+    def _address(self, path: str) -> str:
+        """Return the URL of a path; a URL, which a service may have given, as it is."""
+        return path if path.startswith(("https://", "http://")) else self.url(path)
 
     def encode(self, body: Any, kind: str, files: Mapping[str, Any] | None = None) -> bodies.Body:
         """Return a body for `send`: json, form, text, multipart (with `files`), or file (`body` is its path)."""
@@ -312,7 +317,7 @@ class Exchange:
     ) -> Any:  # fmt: skip
         """Save the answer to a request of a handler, as `name`. Return the file as other nodes take it."""
         save = self._make_download(name)
-        url = bodies.append_query(self.url(path), query or {})
+        url = bodies.append_query(self._address(path), query or {})
         call = Call(method, url, self.config["timeout"], self._all_headers({}), save=save, part=part)
         self.caller.answer(call)
         return save.made

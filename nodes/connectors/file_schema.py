@@ -264,6 +264,7 @@ class Operation(Part):
     graphql = _text(MAX_GRAPHQL)
     result = _jmespath()
     response = fields.String(validate=validate.OneOf(("json", "text", "file", "none")))
+    id_header = _text(200, header_name)
     list = fields.Boolean()
     pagination = fields.Nested(Pages, allow_none=True)
     retry_safe = fields.Boolean()

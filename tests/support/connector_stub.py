@@ -86,7 +86,7 @@ class Stub:
             {
                 "method": request.method,
                 "url": "https://" + raw_path.removeprefix("/https/").replace(HOST, "host.example.com"),
-                "query": collect(parse_qsl(request.query_string.decode(), keep_blank_values=True)),
+                "query": aim_back(collect(parse_qsl(request.query_string.decode(), keep_blank_values=True)), self.port),
                 "headers": {name.lower(): value for name, value in request.headers.items()},
                 "body": aim_back(read_body(request), self.port),
             }
