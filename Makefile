@@ -160,6 +160,7 @@ docs: .venv/runtime.stamp  ## generate documents from the code: settings, nodes,
 	@$(BIN)/python -m docs.generate.nodes_page > docs/nodes.md
 	@$(BIN)/python -m docs.generate.credentials_page > docs/credential-types.md
 	@$(BIN)/python -m docs.generate.definition_page > docs/definition.md
+	@$(BIN)/python -m docs.generate.connectors_pages
 	@$(BIN)/python -m config --env > deploy/.env.example
 
 lock: $(BIN)/python  ## pin all packages of pyproject.toml and the .in files, keeping valid pins

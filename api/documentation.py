@@ -1,7 +1,8 @@
 """The documentation at /docs: the Markdown pages of the folder docs/ as HTML, readable without a login or the internet.
 
 A page is rendered at its first request, then cached. The pages are listed at the start, so no path reaches outside the
-folder. Decision records are pages such as `adr/0001-…`; their index is the page `adr`.
+folder. Decision records are pages such as `adr/0001-…`; their index is the page `adr`. Those of connectors are pages
+such as `connectors/slack`; the page `connectors` lists them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ GROUPS = {
     "Build flows": (
         "definition",
         "nodes",
+        "connectors",
         "expressions",
         "triggers",
         "webhooks",
@@ -44,6 +46,7 @@ GROUPS = {
     "Operate": ("operations", "monitoring", "settings", "cli", "scale", "reliability", "performance"),
     "Inside": ("architecture", "adr"),
 }
+FOLDERS = ("adr", "connectors")  # of pages that another page lists
 LAYOUT = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
 
 
@@ -71,13 +74,15 @@ class Library:
             return sorted(path for path in paths if path.is_file() and path.resolve().parent.is_relative_to(root))
 
         pages = {_get_page_name(path.relative_to(folder)): path for path in files(folder.glob("[!.]*.md"))}
-        pages |= {_get_page_name(path.relative_to(folder)): path for path in files(folder.glob("adr/[!.]*.md"))}
+        for inner in FOLDERS:
+            paths = files(folder.glob(f"{inner}/[!.]*.md"))
+            pages |= {_get_page_name(path.relative_to(folder)): path for path in paths}
         images = {path.name: path for path in files(folder.glob("img/[!.]*")) if path.suffix in IMAGES}
         return cls(pages, images)
 
     def list_groups(self) -> Iterator[tuple[str, list[str]]]:
-        """Return the names of the pages in groups, without the records that the page `adr` lists."""
-        left = dict.fromkeys(name for name in self.pages if not name.startswith("adr/"))
+        """Return the names of the pages in groups, without those that another page lists."""
+        left = dict.fromkeys(name for name in self.pages if "/" not in name)
         for group, names in GROUPS.items():
             here = [name for name in names if name in left]
             for name in here:
@@ -102,6 +107,7 @@ def install(app: Flask, folder: Path) -> None:
         ("/docs/style.css", send_style),
         ("/docs/<name>", show_page),
         ("/docs/adr/<name>", show_decision),
+        ("/docs/connectors/<name>", show_connector),
         ("/docs/img/<name>", send_image),
     ):
         app.add_url_rule(rule, f"documentation_{view.__name__}", view)
@@ -142,6 +148,12 @@ def show_decision(name: str) -> Response:
 
 
 @allow_anyone
+def show_connector(name: str) -> Response:
+    """Show the page of a connector."""
+    return show_page(f"connectors/{name}")
+
+
+@allow_anyone
 def send_style() -> Response:
     """Return the style sheet of all pages."""
     return _respond("style.css", lambda: STYLE_FILE.read_text(encoding="utf-8"), "text/css")
@@ -161,7 +173,7 @@ def send_image(name: str) -> Response:
 
 def render_page(library: Library, name: str) -> Page:
     """Return a page of the library as HTML."""
-    return render(library.pages[name], library.pages, "adr" if name.split("/")[0] == "adr" else "")
+    return render(library.pages[name], library.pages, _get_folder(name))
 
 
 def render(path: Path, pages: Any, folder: str = "") -> Page:
@@ -193,6 +205,11 @@ def render(path: Path, pages: Any, folder: str = "") -> Page:
 def _get_page_name(path: Path) -> str:
     """Return the name of a page by its path in docs/: `adr/README.md` is the page `adr`."""
     return posixpath.normpath(path.with_suffix("")).removesuffix("/README")
+
+
+def _get_folder(name: str) -> str:
+    """Return the folder of a page in docs/. The page `adr` is the index in its own folder."""
+    return "adr" if name == "adr" else posixpath.dirname(name)
 
 
 def _resolve_target(token: Any, pages: Any, folder: str) -> None:

@@ -30,6 +30,7 @@ OPEN = {
     "GET /docs/style.css",
     "GET /docs/<name>",
     "GET /docs/adr/<name>",
+    "GET /docs/connectors/<name>",
     "GET /docs/img/<name>",
     # The browser app, which shows no data before one has logged in.
     "GET /",

@@ -1,0 +1,85 @@
+"""docs/connectors.md and docs/connectors/ are generated from the connectors, and what they say to write works."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from docs.generate.connectors_pages import page, pages
+from nodes.connectors.file_schema import check
+
+DOCS = Path(__file__).parent.parent / "docs"
+GUIDE = (DOCS / "connectors.md").read_text(encoding="utf-8")
+BLOCKS = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", GUIDE, re.DOTALL)]
+SHOP = {
+    "name": "Shop & more",
+    "description": "Sells *things*",
+    "category": "sales",
+    "icon": {"text": "Sh", "color": "#1a5fb4"},
+    "base": "https://shop.example/v1",
+    "auth": [
+        {"type": "http_header", "header": "X-Key", "help": "From Settings", "link": "https://shop.example/keys"},
+        {"type": "http_basic", "title": "Till", "host": {"title": "Shop", "example": "mine.shop.example"}},
+    ],
+    "rate": {"calls": 1, "per": 60},
+    "operations": [
+        {
+            "id": "list_orders",
+            "name": "List orders",
+            "group": "Order",
+            "description": "Returns orders.",
+            "path": "/orders",
+            "list": True,
+            "inputs": {
+                "status": {"title": "Status", "type": "choice", "choices": {"a|b": "Both", "c": "c"}, "required": True},
+                "note": {"title": "Note", "help": "Without <tags>"},
+            },
+            "example": {
+                "config": {"status": "c"},
+                "request": {"method": "GET", "url": "https://shop.example/v1/orders", "query": {"status": "c"}},
+                "response": [],
+                "output": [],
+            },
+        },
+        {"id": "list_orders_2", "name": "List orders", "description": "Again.", "path": "/orders2"},
+    ],
+}
+
+
+def test_the_pages_are_generated_from_the_connectors():
+    found = {f"connectors/{path.name}": path for path in (DOCS / "connectors").glob("*.md")}
+    found["connectors.md"] = DOCS / "connectors.md"
+    made = pages()
+    assert sorted(made) == sorted(found), "run `make docs`"
+    assert [name for name, text in made.items() if found[name].read_text(encoding="utf-8") != text] == [], (
+        "run `make docs`"
+    )
+
+
+def test_a_page_says_how_to_connect_and_what_each_operation_takes():
+    check(SHOP)
+    text = page("shop", SHOP)
+    assert text.startswith("# Shop & more\n\nSells \\*things\\*. The node type is `shop`. It allows 1 call a minute.")
+    assert (
+        "- **An API key** (credential type [`http_header`](../credential-types.md#http_header)). From Settings." in text
+    )
+    assert "Its only allowed host is that of your account, such as `mine.shop.example`." in text
+    assert "- Order: [List orders](#list-orders)\n- [List orders](#list-orders-1)" in text
+    assert "| `status` | *Status*: `a\\|b`: Both | `a|b` \\| `c`, **required** |" in text.replace(
+        "`a\\|b` \\|", "`a|b` \\|"
+    )
+    assert "| `note` | *Note*: Without \\<tags> | text |" in text
+    assert '"operation": "list_orders",\n    "status": "c"' in text
+    assert "It has no inputs." in text and "credential` |" not in text
+
+
+@pytest.mark.parametrize("at", range(len(BLOCKS)))
+def test_an_example_of_the_guide_is_valid(at):
+    block = BLOCKS[at]
+    if "operations" in block:
+        check(block)
+    elif "inputs" in block:
+        check({**SHOP, "base": "https://shop.example.com/api", "operations": [block]})
+    else:
+        assert block["type"] == "slack" and set(block["config"]) >= {"operation", "credential"}
