@@ -52,7 +52,13 @@ def translate_errors() -> Iterator[None]:
 
 
 class Commands(click.Group):
-    """A group of commands whose errors are one line each."""
+    """A group of commands whose errors are one line each. `import openapi` is a command of two words."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        words = " ".join(args[:2])
+        return super().resolve_command(ctx, [words, *args[2:]] if words in self.commands else args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with translate_errors():

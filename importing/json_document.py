@@ -18,14 +18,14 @@ MAX_REF = 1_000
 MAX_HOPS = 20  # chained `$ref`s
 
 
-def load_document(document: bytes | dict[str, Any]) -> dict[str, Any]:
-    """Return the document as JSON data.
+def load_document(document: bytes | dict[str, Any], most: int = MAX_BYTES) -> dict[str, Any]:
+    """Return the document, of at most `most` bytes, as JSON data.
 
     Raises: BadInput if it is neither JSON nor YAML, nested too deeply or expanded by aliases; TooLarge.
     """
     if isinstance(document, bytes):
-        if len(document) > MAX_BYTES:
-            raise TooLarge(f"The document is too large: at most {MAX_BYTES:,} bytes can be imported")
+        if len(document) > most:
+            raise TooLarge(f"The document is too large: at most {most:,} bytes can be imported")
         value = _parse(document.removeprefix(b"\xef\xbb\xbf"))
     else:
         value = document

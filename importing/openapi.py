@@ -153,7 +153,7 @@ class _Reader:
     def _server(self, holder: dict[str, Any]) -> str | None:
         """Return the first URL with a host, with its variables at their defaults."""
         for server in read_list(holder, "servers", 20):
-            url = _fill_in(read_line(server, "url", MAX_PATH), self.document.at(server, "variables"))
+            url = fill_in(read_line(server, "url", MAX_PATH), self.document.at(server, "variables"))
             if len(url) <= MAX_PATH and re.fullmatch(r"https?://[^\s/?#{}@\[\]]+(?:/[^\s?#{}]*)?", url):
                 return url.rstrip("/")
         return None
@@ -261,7 +261,7 @@ class _Reader:
         content = self.document.at(body, "content")
         if not content:
             return {}, None
-        kinds = ((media, _get_body_type(media)) for media in islice(content, 50))
+        kinds = ((media, get_body_type(media)) for media in islice(content, 50))
         media, kind = min(kinds, key=lambda found: _BODY_TYPES.index(found[1]))
         schema = _FILE if kind == "file" else self._body_schema(content[media], inputs)
         required = body.get("required") is True
@@ -285,7 +285,7 @@ class _Reader:
 _BODY_TYPES = ("json", "form", "multipart", "text", "file")
 
 
-def _get_body_type(media: str) -> str:
+def get_body_type(media: str) -> str:
     """Return the node's `body_type` for a media type."""
     name = media.partition(";")[0].strip().lower()
     if name in ("application/json", "*/*", "application/*") or name.endswith("+json"):
@@ -342,7 +342,7 @@ def _select_properties(schema: dict[str, Any], parts: dict[str, Any]) -> dict[st
     return {"type": "object", "properties": parts, "required": needed}
 
 
-def _fill_in(template: str, variables: dict[str, Any]) -> str:
+def fill_in(template: str, variables: dict[str, Any]) -> str:
     """Fill in the defaults of the variables; a variable without a default stays."""
 
     def default(match: re.Match[str]) -> str:
