@@ -12,7 +12,7 @@ import logging
 import random
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -93,6 +93,7 @@ class _State(NamedTuple):
 
 
 HELD = _State(False, held=True)
+NO_VARS: Mapping[str, Any] = {}
 
 
 class _Failure(Exception):
@@ -123,8 +124,8 @@ class _Run:
         self.scope = {
             "run": {"id": job.run_id},
             "workflow": {},
-            "vars": plan.settings.vars,
             **job.scope,
+            "vars": {**job.scope.get("vars", NO_VARS), **plan.settings.vars},
             "secrets": job.keyring,
             "trigger": job.input,
             "steps": self.steps,

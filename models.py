@@ -19,6 +19,7 @@ from database.tables.base import (
     Rows,
     Write,
     first_id,
+    made_at,
     microseconds,
     monotonic_ms,
     new_id,
@@ -59,6 +60,7 @@ from database.tables.steps import Settlement, Step, StepData
 from database.tables.units import Item, Undone, Unit, execute_units
 from database.tables.upcoming import Upcoming, upcoming
 from database.tables.users import ApiToken, Membership, Session, User, Workspace, hash_token
+from database.tables.variables import VariableSet, find_variables
 from database.tables.waits import Wait
 from database.tables.webhook_listeners import WebhookListener
 from database.tables.webhook_paths import PARAM, Patterns, read_params, shape_of

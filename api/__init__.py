@@ -44,6 +44,7 @@ from api import (
     table_csv,
     tables,
     test_calls,
+    variables,
     webhooks,
     workflows,
 )
@@ -81,6 +82,7 @@ RESOURCES = (
     tables,
     table_csv,
     store,
+    variables,
 )
 BLUEPRINTS = [*(module.blueprint for module in RESOURCES), oauth.callback]
 

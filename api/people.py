@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask_login import current_user
-from marshmallow import validate
+from marshmallow import ValidationError, validate
 
 from api.audit import begin_entry, record_change, remove
 from api.http.auth import check_admin, check_role, get_user, get_workspace_id, require_role
@@ -14,6 +14,8 @@ from api.http.server import get_config
 from api.invitations import InvitationMade, send_invitation
 from api.sessions import WorkspaceOut
 from constants import ROLES
+from definition.settings import is_zone
+from dispatch.workspace_zones import change_zone
 from errors import BadInput, Conflict, Forbidden, NotFound
 from models import ApiToken, Membership, User, Workspace, differences, lock_names, now_ms
 from schema_fields import Out, Strict, Time, choice, fields, password, text
@@ -26,6 +28,17 @@ LAST_OWNER = "The workspace needs an owner; make another member an owner first"
 
 class WorkspaceIn(Strict):
     name = text(200, required=True)
+
+
+def check_zone(value: str) -> None:
+    """Reject text that is not the name of a time zone."""
+    if not is_zone(value):
+        raise ValidationError("must be an IANA time zone such as Europe/Berlin")
+
+
+class WorkspaceChange(Strict):
+    name = text(200)
+    timezone = fields.String(validate=check_zone, help="IANA time zone, such as Europe/Berlin")
 
 
 class MemberIn(Strict):
@@ -98,13 +111,17 @@ def add_workspace(body: dict[str, str]) -> Any:
 
 @blueprint.patch("/workspaces/<workspace>")
 @require_role("owner", by_session=True, workspace=Workspace)
-@blueprint.arguments(WorkspaceIn)
+@blueprint.arguments(WorkspaceChange)
 @blueprint.response(200, WorkspaceOut)
-def rename_workspace(body: dict[str, str], workspace: Workspace) -> Any:
-    """Rename the workspace."""
-    with record_change("workspace.renamed", workspace) as entry:
-        entry.note(**differences({"name": workspace.name}, body))
-        workspace.rename(body["name"])
+def change_workspace(body: dict[str, str], workspace: Workspace) -> Any:
+    """Rename the workspace, or set its time zone: schedules without one of their own move at once."""
+    action = "workspace.renamed" if "name" in body else "workspace.changed"
+    with record_change(action, workspace) as entry:
+        entry.note(**differences({"name": workspace.name, "timezone": workspace.zone}, body))
+        if "name" in body:
+            workspace.rename(body["name"])
+        if "timezone" in body:
+            change_zone(workspace, body["timezone"], get_config().max_nodes)
     workspace.role = "owner"
     return workspace
 

@@ -25,6 +25,7 @@ class WorkspaceOut(Out):
     id = fields.String()
     name = fields.String()
     role = choice(ROLES)
+    timezone = fields.String(attribute="zone", help="Of schedules and flows without one")
     created_at = Time()
 
 

@@ -33,9 +33,12 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of a workflow; `timeout` is the run timeout in seconds, None for the server's default."""
+    """Settings of a workflow; `timeout` is the run timeout in seconds, None for the server's default.
 
-    timezone: str = "UTC"
+    Without a `timezone` it is the workspace's.
+    """
+
+    timezone: str = ""
     timeout: float | None = None
     max_concurrent_runs: int = 0
     overlap: str = "queue"

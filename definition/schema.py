@@ -109,7 +109,7 @@ SHORT_EDGE = _field(
     items={"type": "string"}, minItems=2, maxItems=3,
 )  # fmt: skip
 SETTINGS = _object(
-    timezone=_field("string", "IANA time zone of the flow's schedules, such as Europe/Berlin", default="UTC"),
+    timezone=_field("string", "IANA time zone of the flow's schedules, like Europe/Berlin. Default: the workspace's"),
     timeout=_field(
         OPTIONAL_NUMBER, "Run timeout in seconds; default: `HEADRACE_RUN_TIMEOUT`", minimum=0.001, maximum=2_592_000
     ),
@@ -125,7 +125,7 @@ SETTINGS = _object(
         maxLength=MAX_ID,
     ),
     vars=_field(
-        "object", "Constants, available to all expressions of the flow as `vars.<name>`",
+        "object", "Constants, available to all expressions of the flow as `vars.<name>`; before the workspace's",
         additionalProperties={}, default={},
     ),
     description=_field(

@@ -39,7 +39,8 @@ def _is_text(value: Any, key: str) -> bool:
     return isinstance(value, str) and len(value) <= SETTINGS["properties"][key]["maxLength"]
 
 
-def _is_zone(value: Any) -> bool:
+def is_zone(value: Any) -> bool:
+    """Return True if the value is the name of an IANA time zone."""
     if not isinstance(value, str):
         return False
     try:
@@ -50,7 +51,7 @@ def _is_zone(value: Any) -> bool:
 
 
 SETTING_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "timezone": (_is_zone, "must be an IANA time zone such as Europe/Berlin"),
+    "timezone": (is_zone, "must be an IANA time zone such as Europe/Berlin"),
     "timeout": (lambda v: v is None or _is_within(v, "timeout"), "must be a number of seconds from 0.001 to 2592000"),
     "max_concurrent_runs": (
         lambda v: isinstance(v, int) and _is_within(v, "max_concurrent_runs"),

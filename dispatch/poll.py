@@ -15,7 +15,7 @@ import orjson
 
 import engine
 from errors import HeadraceError, LimitExceeded, NodeError
-from models import WorkspaceStore, now_ms
+from models import WorkspaceStore, find_variables, now_ms
 from nodes import plugin_runner
 from nodes.base import Context, Item, Polled
 from nodes.credentials.keyring import Keyring
@@ -75,7 +75,7 @@ def _look(
     planned = plan.by_id[node_id]
     scope = {
         "workflow": {"id": flow.id, "name": flow.name, "version": flow.version},
-        "vars": plan.settings.vars,
+        "vars": {**find_variables(flow.workspace_id, now_ms()), **plan.settings.vars},
         "secrets": keyring,
         "now": datetime.fromtimestamp(now_ms() / 1000, UTC),
         "since": None,

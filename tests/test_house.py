@@ -139,6 +139,7 @@ SAME_SUBJECT = {
         "tools",
         "triggers",
         "types",
+        "variables",
         "waits",
         "webhooks",
     ),

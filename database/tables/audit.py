@@ -49,7 +49,8 @@ ACTIONS = (
     "table.changed", "table.created", "table.deleted", "table.edited", "table.imported",
     "token.created", "token.withdrawn",
     "user.demoted", "user.promoted",
-    "workspace.created", "workspace.renamed",
+    "variable.deleted", "variable.set",
+    "workspace.changed", "workspace.created", "workspace.renamed",
 )  # fmt: skip
 SUBJECTS = tuple(dict.fromkeys(action.partition(".")[0] for action in ACTIONS))
 # By the prefix of its id: the type of a target, and the column with its name.

@@ -45,6 +45,7 @@ KINDS = (
     "store",  # a key of a workspace
     "tables",  # the names of a workspace's tables
     "table",  # a table with its rows
+    "variables",  # those of a workspace
     "retention",  # the deletion of old runs
     "flow",  # the active runs of a flow
     "days",  # the counts of a workspace's past days

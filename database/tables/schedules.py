@@ -67,18 +67,29 @@ class Schedule(Base):
     def sync(cls, flow: Any, wanted: Iterable[tuple[str, Mapping[str, Any]]], now: int | None = None) -> None:
         """Set the flow's schedules to exactly these: node id and config, with its time zone resolved.
 
+        An empty time zone is the workspace's.
+
         Call it in the transaction that changes the flow; with none unless the flow is active. A schedule whose rule is
         unchanged continues, so that saving something else does not shift an hourly interval.
         """
         now = now_ms() if now is None else now
         configs = dict(wanted)
         with write():
+            if not all(config["timezone"] for config in configs.values()):
+                zone = _zone_of(flow.workspace_id)
+                configs = {id_: {**config, "timezone": config["timezone"] or zone} for id_, config in configs.items()}
             rows = cls.each(f"workflow_id = ? ORDER BY node_id {LOCKED}", (flow.id,))
             present = {row.node_id: row for row in rows}
             for node_id in present.keys() - configs.keys():
                 execute(f"DELETE FROM schedules WHERE {THIS}", (flow.id, node_id))
             for node_id, config in configs.items():
                 cls._put(flow, node_id, config, present.get(node_id), now)
+
+    @classmethod
+    def flows_with_zone(cls, workspace_id: str, zone: str) -> list[str]:
+        """Return the ids of the workspace's flows that have a schedule in this time zone, in their order."""
+        sql = "SELECT DISTINCT workflow_id FROM schedules WHERE workspace_id = ? AND timezone = ? ORDER BY workflow_id"
+        return [id_ for (id_,) in execute(sql, (workspace_id, zone)).fetchall()]
 
     @classmethod
     def _put(cls, flow: Any, node_id: str, config: Mapping[str, Any], present: Schedule | None, now: int) -> None:
@@ -223,3 +234,9 @@ class ScheduleFire(Base):
                 gone = execute(sql, (before, FIRES_AT_ONCE)).rowcount
             total += gone
         return total
+
+
+def _zone_of(workspace_id: str) -> str:
+    """Return the workspace's time zone. Locked, so that it does not change before the schedules are written."""
+    sql = f"SELECT timezone FROM workspaces WHERE id = ? {LOCKED}"
+    return str(fetch_value(sql, (workspace_id,)) or "UTC")

@@ -70,12 +70,21 @@ class User(Base):
         return True
 
 
+UTC = "UTC"  # the time zone of a workspace that has set none
+
+
 class Workspace(Base):
     prefix = "ws"
     id = TextField(primary_key=True)
     name = TextField()
     created_at = IntegerField()
     founder_id = TextField(null=True)
+    timezone = TextField(null=True)
+
+    @property
+    def zone(self) -> str:
+        """Return the time zone of schedules and flows without one."""
+        return str(self.timezone or UTC)
 
     @property
     def workspace_id(self) -> str:
@@ -87,6 +96,11 @@ class Workspace(Base):
         with write():
             Workspace.update(name=name).where(Workspace.id == self.id).execute()
         self.name = name
+
+    def set_zone(self, zone: str) -> None:
+        """Set the time zone. Call inside a transaction; the schedules without one follow (see Schedule.sync)."""
+        Workspace.update(timezone=zone).where(Workspace.id == self.id).execute()
+        self.timezone = zone
 
     @classmethod
     def found(cls, name: str, owner: User) -> Workspace:

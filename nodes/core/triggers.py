@@ -341,7 +341,7 @@ class Schedule(TriggerNode):
         )
         every = number("Seconds between two runs", 1, 366 * 86_400, title="Interval (seconds)")
         timezone = line(
-            "Time zone of the cron expression: Europe/Paris. Default: the time zone of the flow",
+            "Time zone of the cron expression: Europe/Paris. Default: that of the flow, else of the workspace",
             check_zone,
             most=100,
             title="Time zone",

@@ -46,6 +46,7 @@ def ready(owner, server, member, make_flow, make_run):
     table = owner.post("/api/tables", {"name": "orders", "columns": [{"name": "total", "type": "number"}]}).json["id"]
     row = owner.post(f"/api/tables/{table}/rows", {"rows": [{"total": 1}]}).json["items"][0]["id"]
     owner.put(f"/api/store/{OTHER_PARTS['<path:key>']}", {"value": 1})
+    owner.put(f"/api/variables/{OTHER_PARTS['<variable>']}", {"value": 1})
     values = {"workspace_id": waiting["workspace_id"], "agent_id": "a", "run_id": waiting["id"], "node_id": "n"}
     AgentRun.add(id="arun_1", item_index=-1, task="t", status="waiting", session="", **values)
     session, _ = Session.start(owner.user, owner.workspace.id, days=1)
@@ -135,6 +136,7 @@ def test_a_route_leaves_its_entry(owner, check_routes):
 def test_every_action_can_be_left():
     others = {"flow.activated", "flow.deactivated", "password.changed", "session.refused", "invitation.refused"}
     others |= {"user.promoted", "user.demoted", "flow.publish_scheduled", "credential.connected"}
+    others |= {"workspace.changed"}
     assert {action for action, _ in LEAVES.values()} | others == set(ACTIONS)
 
 

@@ -157,6 +157,9 @@ LEAST_ROLE = {
     "DELETE /api/tables/<table>/rows/<row_id>": "operator",
     "POST /api/tables/<table>/import": "editor",
     "GET /api/tables/<table>/export": "operator",
+    "GET /api/variables": "viewer",
+    "PUT /api/variables/<variable>": "editor",
+    "DELETE /api/variables/<variable>": "editor",
     "GET /api/store": "operator",
     "PUT /api/store/<path:key>": "operator",
     "DELETE /api/store/<path:key>": "operator",
@@ -236,6 +239,7 @@ OTHER_PARTS = {
     "<column_id>": "c1",
     "<row_id>": "row_1",
     "<path:key>": "rates/eur",
+    "<variable>": "rate",
     "<slashes:path>": "orders",
 }
 # With these, what is refused for the role alone would be done.

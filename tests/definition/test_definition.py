@@ -543,7 +543,7 @@ def test_a_description_and_a_template_are_for_people_only():
 
 def test_settings_have_defaults():
     assert plan({**flow("a"), "settings": None}).settings == definition.Settings()
-    assert plan(flow("a")).settings.timezone == "UTC"
+    assert plan(flow("a")).settings.timezone == ""
 
 
 # Outlines for an editor

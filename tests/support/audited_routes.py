@@ -19,6 +19,9 @@ WITHOUT_ENTRY = {
     "PUT /api/workflows/<flow>/draft": "changes no flow, and the editor saves often; publishing has an entry",
     **{f"{method} /api/workflows/<flow>/presence": "changes nothing that lasts" for method in ("PUT", "DELETE")},
     **dict.fromkeys(OWN_THINGS, "is seen by the user alone"),
+    "POST /api/connectors/<connector>/options": "changes nothing",
+    "POST /forms/<slashes:path>": "visitors send them in any number; the run is the record",
+    "POST /forms-test/<flow>/<slashes:path>": "is a test call, which its listener has an entry for",
     "POST /mcp": "programs run flows by it in any number; what it cancels has an entry, see below",
     **{
         f"{method} /api/{path}<slashes:path>": "programs call them in any number; the run is the record"
@@ -84,6 +87,8 @@ LEAVES = {
     "PATCH /api/tables/<table>/rows/<row_id>": ("table.edited", {"values": {"total": 2}}),
     "DELETE /api/tables/<table>/rows/<row_id>": ("table.edited", None),
     "POST /api/tables/<table>/import": ("table.imported", {}),
+    "PUT /api/variables/<variable>": ("variable.set", {"value": 1}),
+    "DELETE /api/variables/<variable>": ("variable.deleted", None),
     "PUT /api/store/<path:key>": ("store.written", {"value": 1}),
     "DELETE /api/store/<path:key>": ("store.deleted", None),
     "POST /api/agents": ("agent.created", {**AGENT, "id": "other"}),

@@ -28,6 +28,7 @@ POLLED = {
     "folders.list_folders": "/api/folders",
     "folders.list_tags": "/api/tags",
     "saved_filters.list_own": "/api/saved-filters",
+    "variables.list_variables": "/api/variables",
     "tables.list_tables": "/api/tables",
     "schedules.list_schedules": "/api/schedules",
     "metrics.get_metrics": "/api/metrics?days=2",

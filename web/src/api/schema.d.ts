@@ -130,7 +130,7 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        /** Rename the workspace. */
+        /** Rename the workspace, or set its time zone: schedules without one of their own move at once. */
         patch: operations["update_workspace"];
         trace?: never;
     };
@@ -2001,6 +2001,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/variables": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the variables by name. */
+        get: operations["list_variables"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/variables/{variable}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                variable: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /** Set a variable. Runs that start after the answer use it; earlier runs keep the values of their start. */
+        put: operations["update_variable"];
+        post?: never;
+        /** Delete a variable. Expressions that read it fail in runs that start from then on. */
+        delete: operations["delete_variable"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/oauth/callback": {
         parameters: {
             query?: never;
@@ -2138,10 +2175,7 @@ export interface components {
         /** @description Short form of an edge: `["from", "to"]` or `["from", "to", "branch"]` */
         WorkflowShortEdge: string[];
         WorkflowSettings: {
-            /**
-             * @description IANA time zone of the flow's schedules, such as Europe/Berlin
-             * @default UTC
-             */
+            /** @description IANA time zone of the flow's schedules, like Europe/Berlin. Default: the workspace's */
             timezone?: string;
             /** @description Run timeout in seconds; default: `HEADRACE_RUN_TIMEOUT` */
             timeout?: number | null;
@@ -2159,7 +2193,7 @@ export interface components {
             /** @description Id of the flow to run when a run of this one fails; its trigger must be of type `error` */
             error_workflow_id?: string | null;
             /**
-             * @description Constants, available to all expressions of the flow as `vars.<name>`
+             * @description Constants, available to all expressions of the flow as `vars.<name>`; before the workspace's
              * @default {}
              */
             vars?: {
@@ -2236,6 +2270,8 @@ export interface components {
             name: string;
             /** @enum {string} */
             role: "viewer" | "operator" | "editor" | "owner";
+            /** @description Of schedules and flows without one */
+            timezone: string;
             /** Format: date-time */
             created_at: string;
         };
@@ -2296,6 +2332,11 @@ export interface components {
         };
         WorkspaceIn: {
             name: string;
+        };
+        WorkspaceChange: {
+            name?: string;
+            /** @description IANA time zone, such as Europe/Berlin */
+            timezone?: string;
         };
         MemberOut: {
             user_id: string;
@@ -2435,7 +2476,7 @@ export interface components {
         AuditOut: {
             id: string;
             /** @enum {string} */
-            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.connected" | "credential.created" | "credential.deleted" | "credential.disconnected" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "store.deleted" | "store.written" | "table.changed" | "table.created" | "table.deleted" | "table.edited" | "table.imported" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed";
+            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.connected" | "credential.created" | "credential.deleted" | "credential.disconnected" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "store.deleted" | "store.written" | "table.changed" | "table.created" | "table.deleted" | "table.edited" | "table.imported" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "variable.deleted" | "variable.set" | "workspace.changed" | "workspace.created" | "workspace.renamed";
             workspace_id: string;
             /** @description null: a signed link or the command line */
             user_id: string | null;
@@ -4400,6 +4441,19 @@ export interface components {
              */
             ttl?: number | null;
         };
+        VariableOut: {
+            name: string;
+            /** @description Any JSON */
+            value: unknown;
+        };
+        VariableOutList: {
+            items: components["schemas"]["VariableOut"][];
+            next_cursor?: string | null;
+        };
+        VariableIn: {
+            /** @description Any JSON. Not for secrets: runs record what they use */
+            value: unknown;
+        };
     };
     responses: {
         /** @description Bad Request */
@@ -4676,7 +4730,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["WorkspaceIn"];
+                "application/json": components["schemas"]["WorkspaceChange"];
             };
         };
         responses: {
@@ -5031,7 +5085,7 @@ export interface operations {
             query?: {
                 limit?: number;
                 cursor?: string | null;
-                action?: "agent" | "credential" | "file" | "folder" | "flow" | "invitation" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "store" | "table" | "token" | "user" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.connected" | "credential.created" | "credential.deleted" | "credential.disconnected" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "store.deleted" | "store.written" | "table.changed" | "table.created" | "table.deleted" | "table.edited" | "table.imported" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "workspace.created" | "workspace.renamed" | null;
+                action?: "agent" | "credential" | "file" | "folder" | "flow" | "invitation" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "store" | "table" | "token" | "user" | "variable" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.connected" | "credential.created" | "credential.deleted" | "credential.disconnected" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "store.deleted" | "store.written" | "table.changed" | "table.created" | "table.deleted" | "table.edited" | "table.imported" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "variable.deleted" | "variable.set" | "workspace.changed" | "workspace.created" | "workspace.renamed" | null;
                 user_id?: string | null;
                 target_id?: string | null;
                 since?: string | null;
@@ -8542,6 +8596,81 @@ export interface operations {
             header?: never;
             path: {
                 key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    list_variables: {
+        parameters: {
+            query?: {
+                /** @description Default: all */
+                limit?: number | null;
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VariableOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    update_variable: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                variable: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VariableIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VariableOut"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_variable: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                variable: string;
             };
             cookie?: never;
         };

@@ -23,6 +23,7 @@ const Members = lazyPage(() => import("@/pages/workspace/Members"), WAITING);
 const Tokens = lazyPage(() => import("@/pages/workspace/Tokens"), WAITING);
 const Audit = lazyPage(() => import("@/pages/workspace/Audit"), WAITING);
 const Files = lazyPage(() => import("@/pages/files/Files"), WAITING);
+const Settings = lazyPage(() => import("@/pages/workspace/Settings"), WAITING);
 const Tables = lazyPage(() => import("@/pages/tables/Tables"), WAITING);
 const TablePage = lazyPage(() => import("@/pages/tables/TablePage"), WAITING);
 const InvitationPage = lazyPage(() => import("@/pages/invitation/InvitationPage"), WAITING);
@@ -80,6 +81,7 @@ export function Pages() {
         <Route path="/tables/:id">{({ id }) => <TablePage key={id} id={id} />}</Route>
         <Route path="/members" component={Members} />
         <Route path="/tokens" component={Tokens} />
+        <Route path="/settings" component={Settings} />
         <Route path="/audit" component={Audit} />
         <Route path="/profile" component={Profile} />
         <Route path="/invitation" component={InvitationPage} />

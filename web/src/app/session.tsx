@@ -23,7 +23,8 @@ type Who = Schemas["WhoOut"];
 
 export interface Session {
   user: Who["user"];
-  workspace: { id: string; name: string };
+  /** `timezone` is that of schedules and flows without one. */
+  workspace: { id: string; name: string; timezone: string };
   workspaces: { id: string; name: string }[];
   role: Role;
   /** Return true if the role is at least this one. The server checks again. */
@@ -123,7 +124,11 @@ export function SessionProvider({ children, login, again }: SessionProviderProps
     const here = workspaces.find((one) => one.id === data.session.workspace_id);
     return {
       user: data.user,
-      workspace: { id: data.session.workspace_id, name: here?.name ?? "Workspace" },
+      workspace: {
+        id: data.session.workspace_id,
+        name: here?.name ?? "Workspace",
+        timezone: here?.timezone ?? "UTC",
+      },
       workspaces,
       role,
       may: (needed) => ROLES.indexOf(role) >= ROLES.indexOf(needed),

@@ -27,6 +27,7 @@ const OTHER_WORDS: Record<string, string> = {
   "/members": "users people roles invitations workspaces settings",
   "/credentials": "secrets passwords keys",
   "/audit": "history changes",
+  "/settings": "workspace variables vars constants time zone timezone",
   "/tables": "data rows database csv spreadsheet key value store",
   "/runs": "executions history",
 };

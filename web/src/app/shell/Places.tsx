@@ -9,6 +9,7 @@ import {
   IconPlayerPlay,
   IconRobot,
   IconRoute,
+  IconSettings,
   IconShieldLock,
   IconTable,
   IconTemplate,
@@ -42,6 +43,7 @@ export const WORKSPACE: Place[] = [
   { path: "/tables", label: "Tables", icon: IconTable },
   { path: "/members", label: "Members", icon: IconUsers },
   { path: "/tokens", label: "API tokens", icon: IconKey },
+  { path: "/settings", label: "Settings", icon: IconSettings },
   { path: "/audit", label: "Audit log", icon: IconHistory, role: "owner" },
 ];
 

@@ -161,7 +161,7 @@ export function DataPicker({ perItem }: { perItem: boolean }) {
       ))}
       <RootEntry name="trigger" value={scope.trigger} about="data of the trigger" />
       {scope.vars !== undefined && Object.keys(scope.vars).length > 0 && (
-        <RootEntry name="vars" value={scope.vars} about="variables of the flow" />
+        <RootEntry name="vars" value={scope.vars} about="variables of the flow and the workspace" />
       )}
       {scope.secrets.map((name) => (
         <Entry

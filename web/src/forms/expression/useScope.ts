@@ -1,5 +1,6 @@
 /** Return the data that a node's expressions can read, with values of the last run or of pinned outputs. */
 import { useCallback, useEffect, useMemo, useState } from "react";
+import { api } from "@/api/client";
 import { useCredentials } from "@/api/credentials";
 import { knownValue, type LastRun, useLastRun, useNodeStep } from "@/api/lastRun";
 import type { Definition, Json } from "@/definition/types";
@@ -56,6 +57,11 @@ export function useExpressions(context: NodeContext): { expressions: Expressions
   const lastRun = useLastRun(flowId, context.runId);
   const { data: step } = useNodeStep(lastRun, nodeId);
   const { data: credentials } = useCredentials();
+  const { data: variables } = api.useQuery("get", "/api/variables");
+  const ofWorkspace = useMemo(
+    () => Object.fromEntries((variables?.items ?? []).map(({ name, value }) => [name, value as Json])),
+    [variables],
+  );
   const { outputs, load } = useOutputs(lastRun, pinned);
 
   const before = useMemo(() => predecessors(definition, nodeId), [definition, nodeId]);
@@ -71,7 +77,7 @@ export function useExpressions(context: NodeContext): { expressions: Expressions
     return {
       input,
       trigger: lastRun.run === undefined ? undefined : knownValue(lastRun.run.input),
-      vars: definition.settings?.vars,
+      vars: { ...ofWorkspace, ...definition.settings?.vars },
       steps: nodesBefore(definition, nodeId).map((one) => ({
         id: one.id,
         name: one.name ?? one.type,
@@ -82,7 +88,7 @@ export function useExpressions(context: NodeContext): { expressions: Expressions
       item: Array.isArray(input) ? input[0] : undefined,
       list: pathOfText(node?.foreach ?? node?.config?.items ?? "{{ input }}"),
     };
-  }, [definition, nodeId, step, before, outputs, lastRun.run, credentials]);
+  }, [definition, nodeId, step, before, outputs, lastRun.run, credentials, ofWorkspace]);
 
   const runId = lastRun.run?.id;
   const expressions = useMemo(

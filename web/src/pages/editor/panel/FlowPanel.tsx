@@ -15,6 +15,7 @@ import {
 import { IconCheck, IconCopy } from "@tabler/icons-react";
 import { Suspense, useMemo } from "react";
 import { api } from "@/api/client";
+import { useSession } from "@/app/session";
 import { TourOffer } from "@/app/tour/TourOffer";
 import type { FlowSettings, Json } from "@/definition/types";
 import { lazily } from "@/ui/lazily";
@@ -135,6 +136,7 @@ function ErrorFlow({
 }
 
 function Settings() {
+  const { workspace } = useSession();
   const store = useEditorStore();
   const settings = useEditor((state) => state.definition.settings) ?? {};
   const readOnly = useEditor((state) => state.readOnly);
@@ -148,7 +150,7 @@ function Settings() {
       <Select
         label="Time zone"
         description="For schedules and for now in expressions"
-        placeholder="UTC"
+        placeholder={`${workspace.timezone} (default of the workspace)`}
         searchable
         clearable
         clearButtonProps={{ "aria-label": "Clear time zone" }}

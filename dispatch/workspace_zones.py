@@ -1,0 +1,29 @@
+"""The time zone of a workspace, and the schedules that follow it."""
+
+from __future__ import annotations
+
+import orjson
+
+from errors import DefinitionError
+from models import Schedule, Workflow, Workspace, lock_names
+
+from .publishing import find_triggers_of
+
+
+def change_zone(workspace: Workspace, zone: str, max_nodes: int) -> None:
+    """Set the time zone of the workspace and of its active schedules without one. Call inside a transaction."""
+    before = workspace.zone
+    workspace.set_zone(zone)
+    if zone == before:
+        return
+    ids = Schedule.flows_with_zone(str(workspace.id), before)
+    lock_names("workflow", ids)
+    for id_ in ids:
+        flow = Workflow.find(id_)
+        if flow is None or flow.status != "active":
+            continue
+        try:
+            triggers = find_triggers_of(orjson.loads(flow.definition_json), flow.status, max_nodes) or []
+        except DefinitionError:  # of a node type that this server no longer has: it gets the time zone when it is saved
+            continue
+        Schedule.sync(flow, [(one.node_id, one.config) for one in triggers if one.type == "schedule"])

@@ -1,0 +1,257 @@
+/** Settings of the workspace that all of its flows use: the time zone and the variables. */
+import {
+  ActionIcon,
+  Button,
+  Code,
+  Group,
+  JsonInput,
+  Modal,
+  Select,
+  Stack,
+  Text,
+  TextInput,
+} from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
+import { IconPencil, IconPlus, IconTrash } from "@tabler/icons-react";
+import { useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { api, type Schemas, server } from "@/api/client";
+import { useSession } from "@/app/session";
+import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { notify } from "@/ui/notify";
+import { Card, Page } from "@/ui/Page";
+import { LoadingRows, Refused } from "@/ui/states";
+import { Actions, Table, Td, Tr } from "@/ui/Table";
+
+type Variable = Schemas["VariableOut"];
+
+const ZONES = ["UTC", ...Intl.supportedValuesOf("timeZone").filter((zone) => zone !== "UTC")];
+
+export default function Settings() {
+  return (
+    <Page title="Settings" about="What all flows of this workspace share." docs="app">
+      <TimeZone />
+      <Variables />
+    </Page>
+  );
+}
+
+function TimeZone() {
+  const { may, workspace } = useSession();
+  const client = useQueryClient();
+  const change = api.useMutation("patch", "/api/workspaces/{workspace}", {
+    onSuccess: async () => {
+      notify.done("Time zone saved");
+      await client.invalidateQueries({ queryKey: ["get", "/api/auth/session"] });
+      await client.invalidateQueries({ queryKey: ["get", "/api/schedules"] });
+    },
+  });
+  const params = { path: { workspace: workspace.id } };
+  return (
+    <Card title="Time zone">
+      <Stack gap="xs">
+        <Select
+          label="Default time zone"
+          description="Of schedules, unless the flow or its schedule has a time zone of its own. Active schedules move at once."
+          searchable
+          limit={60}
+          maw={420}
+          data={ZONES}
+          value={change.isPending ? change.variables.body.timezone : workspace.timezone}
+          disabled={!may("owner") || change.isPending}
+          allowDeselect={false}
+          onChange={(timezone) => timezone !== null && change.mutate({ params, body: { timezone } })}
+        />
+        {!may("owner") && (
+          <Text size="xs" c="var(--quiet)">
+            Only owners change it.
+          </Text>
+        )}
+        {change.error && <Refused error={change.error} />}
+      </Stack>
+    </Card>
+  );
+}
+
+function Variables() {
+  const { may } = useSession();
+  const client = useQueryClient();
+  const [edited, setEdited] = useState<Variable | "new" | null>(null);
+  const { data, error, isPending, refetch } = api.useQuery("get", "/api/variables");
+  const reload = () => client.invalidateQueries({ queryKey: ["get", "/api/variables"] });
+  return (
+    <Card title="Variables">
+      <Stack gap="sm">
+        <Group justify="space-between" align="flex-start" gap="xs">
+          <Text size="sm" c="var(--quiet)" maw={640}>
+            Values that all flows read as <Code>{"{{ vars.name }}"}</Code>. A variable of the flow itself
+            comes first. A run keeps the values of its start. Not for passwords: keep those in Credentials.
+          </Text>
+          {may("editor") && (
+            <Button
+              variant="default"
+              leftSection={<IconPlus size={16} aria-hidden />}
+              onClick={() => setEdited("new")}
+            >
+              Add variable
+            </Button>
+          )}
+        </Group>
+        {isPending && <LoadingRows rows={2} />}
+        {error && <Refused error={error} onRetry={() => void refetch()} />}
+        {data?.items.length === 0 && <Text size="sm">No variables yet.</Text>}
+        {data !== undefined && data.items.length > 0 && (
+          <Table label="Variables" head={["Name", "Value", ""]}>
+            {data.items.map((variable) => (
+              <Row
+                key={variable.name}
+                variable={variable}
+                onEdit={() => setEdited(variable)}
+                onGone={reload}
+              />
+            ))}
+          </Table>
+        )}
+        {edited !== null && (
+          <Edit
+            variable={edited === "new" ? null : edited}
+            onClose={() => setEdited(null)}
+            onSaved={reload}
+          />
+        )}
+      </Stack>
+    </Card>
+  );
+}
+
+interface RowProps {
+  variable: Variable;
+  onEdit: () => void;
+  onGone: () => Promise<void>;
+}
+
+function Row({ variable, onEdit, onGone }: RowProps) {
+  const { may } = useSession();
+  const [asked, asking] = useDisclosure(false);
+  const { name, value } = variable;
+  const text = JSON.stringify(value);
+  return (
+    <Tr>
+      <Td fw={550} style={{ overflowWrap: "anywhere" }}>
+        {name}
+      </Td>
+      <Td style={{ overflowWrap: "anywhere", maxWidth: 520 }}>
+        <Code>{text.length > 200 ? `${text.slice(0, 200)}…` : text}</Code>
+      </Td>
+      <Actions>
+        {may("editor") && (
+          <>
+            <ActionIcon variant="subtle" aria-label={`Edit ${name}`} onClick={onEdit}>
+              <IconPencil size={18} aria-hidden />
+            </ActionIcon>
+            <ActionIcon variant="subtle" color="red" aria-label={`Delete ${name}`} onClick={asking.open}>
+              <IconTrash size={18} aria-hidden />
+            </ActionIcon>
+          </>
+        )}
+        <ConfirmDialog
+          opened={asked}
+          onClose={asking.close}
+          title={`Delete “${name}”?`}
+          action="Delete"
+          danger
+          onConfirm={async () => {
+            await server.DELETE("/api/variables/{variable}", { params: { path: { variable: name } } });
+            await onGone();
+          }}
+        >
+          Flows that read it will fail from their next run on.
+        </ConfirmDialog>
+      </Actions>
+    </Tr>
+  );
+}
+
+interface EditProps {
+  variable: Variable | null;
+  onClose: () => void;
+  onSaved: () => Promise<void>;
+}
+
+function Edit({ variable, onClose, onSaved }: EditProps) {
+  const [name, setName] = useState(variable?.name ?? "");
+  const given = variable?.value;
+  const [text, setText] = useState(
+    variable === null ? "" : typeof given === "string" ? given : JSON.stringify(given, null, 2),
+  );
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<unknown>(null);
+
+  async function submit(event: FormEvent) {
+    event.preventDefault();
+    setBusy(true);
+    setProblem(null);
+    let value: unknown = text;
+    try {
+      value = JSON.parse(text);
+    } catch {
+      // It is plain text.
+    }
+    try {
+      await server.PUT("/api/variables/{variable}", {
+        params: { path: { variable: name } },
+        body: { value },
+      });
+      await onSaved();
+      onClose();
+    } catch (error) {
+      setProblem(error);
+    } finally {
+      setBusy(false);
+    }
+  }
+
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      title={variable === null ? "Add variable" : `Edit “${variable.name}”`}
+      closeButtonProps={{ "aria-label": "Close" }}
+    >
+      <form onSubmit={(event) => void submit(event)}>
+        <Stack>
+          {variable === null && (
+            <TextInput
+              label="Name"
+              description="Letters, digits and underscores"
+              required
+              pattern="[A-Za-z_][A-Za-z0-9_]*"
+              maxLength={64}
+              data-autofocus
+              value={name}
+              onChange={(event) => setName(event.currentTarget.value)}
+            />
+          )}
+          <JsonInput
+            label="Value"
+            description="Text, a number, or JSON"
+            autosize
+            minRows={2}
+            maxRows={14}
+            value={text}
+            onChange={setText}
+          />
+          {problem !== null && <Refused error={problem} />}
+          <Group justify="flex-end">
+            <Button variant="default" onClick={onClose}>
+              Cancel
+            </Button>
+            <Button type="submit" loading={busy} disabled={name === ""}>
+              Save
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Modal>
+  );
+}
