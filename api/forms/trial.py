@@ -8,6 +8,7 @@ from flask import Response
 from flask_login import current_user
 
 from api.forms.public import make_form, open_public, take_answer
+from api.forms.results import show_result, take_next_page
 from api.http.auth import has_role
 from api.http.json_io import get_request
 from api.http.request_origin import check_origin
@@ -24,7 +25,9 @@ NOBODY = "The editor does not wait for an answer any more. Choose Listen for a t
 
 
 def open_test(flow: str, path: str) -> Response:
-    """Show the form at this path of the flow under test."""
+    """Show the form at this path of the flow under test, or what became of an answer to it."""
+    if "run" in get_request().args:
+        return show_result(get_request())
     hook, node, listener = _find(flow, path)
     note = UNHEARD if listener is None else LISTENED
     config = {**node.config.static, "access": "public"}
@@ -34,6 +37,8 @@ def open_test(flow: str, path: str) -> Response:
 def take_test(flow: str, path: str) -> Response:
     """Take a page of the form under test. The last one starts a run of the editor's definition."""
     check_origin()
+    if "run" in get_request().args:
+        return take_next_page(get_request())
     hook, node, listener = _find(flow, path)
     config: dict[str, Any] = {**node.config.static, "access": "public", "min_seconds": 0}
     config.pop("max_answers", None)
