@@ -3,13 +3,18 @@
 import { Alert, Button, Group, Stack, Text, Textarea, Tooltip } from "@mantine/core";
 import { IconCircleCheck, IconInfoCircle } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+import { Suspense, useState } from "react";
 import { useCatalogue } from "@/api/catalogue";
 import { ApiError, type Schemas, server } from "@/api/client";
 import { useSession } from "@/app/session";
+import type { Json } from "@/definition/types";
+import { initialOf } from "@/forms/schema/initial";
+import type { FieldSchema } from "@/forms/schema/types";
+import { lazily } from "@/ui/lazily";
 import { notify } from "@/ui/notify";
-import { messageOf, Refused } from "@/ui/states";
+import { Loading, messageOf, Refused } from "@/ui/states";
 import { Time } from "@/ui/Time";
+import { faultsOfForm } from "./input/asked";
 import classes from "./question.module.css";
 import { nameOfStep } from "./states";
 import { verbOf } from "./words";
@@ -23,6 +28,12 @@ interface QuestionProps {
   onAnswered?: (answer: string) => void;
 }
 
+interface Given {
+  text: string;
+  values: Record<string, Json>;
+}
+
+const InputForm = lazily(() => import("./input/InputForm"));
 const LONGEST_COMMENT = 2_000;
 const PAST: Record<string, string> = {
   approved: "approved",
@@ -34,9 +45,10 @@ export function pastOf(answer: string): string {
   return PAST[answer] ?? `answered “${answer}”`;
 }
 
-/** Return the request body: the text is a comment, or the payload of a callback. */
-function bodyOf(question: Asked, answer: string, text: string): Schemas["AnswerIn"] {
+/** Return the request body: the text is a comment, or the payload of a callback; `values` are answers to fields. */
+function bodyOf(question: Asked, answer: string, { text, values }: Given): Schemas["AnswerIn"] {
   const to = { node_id: question.node_id, answer, question: question.question };
+  if (question.form != null) return { ...to, body: values, ...(text.trim() === "" ? {} : { comment: text }) };
   if (text.trim() === "") return to;
   return question.answers.length > 1 ? { ...to, comment: text } : { ...to, body: received(text) };
 }
@@ -50,6 +62,13 @@ function received(text: string): unknown {
   }
 }
 
+/** Return the problems of the answers to fields, by field. */
+function faultsIn(error: unknown, form: Record<string, Json>) {
+  if (!(error instanceof ApiError)) return undefined;
+  const details = error.details.map((one) => ({ ...one, path: one.path.replace(/^body\b/, "input") }));
+  return faultsOfForm(details, form).errors;
+}
+
 /** Return true if another user answered first, or the time ran out. */
 function isTaken(error: unknown): boolean {
   return error instanceof ApiError && error.status === 409;
@@ -60,13 +79,13 @@ function useAnswer({ run, question, onAnswered }: QuestionProps) {
   const [sending, setSending] = useState<string | null>(null);
   const [error, setError] = useState<unknown>(null);
 
-  async function answer(name: string, text: string) {
+  async function answer(name: string, given: Given) {
     setSending(name);
     setError(null);
     try {
       await server.POST("/api/runs/{run}/resume", {
         params: { path: { run } },
-        body: bodyOf(question, name, text),
+        body: bodyOf(question, name, given),
       });
       onAnswered?.(name);
     } catch (problem) {
@@ -87,6 +106,10 @@ export function Question(props: QuestionProps) {
   const { may } = useSession();
   const { catalogue } = useCatalogue();
   const [text, setText] = useState("");
+  const form = question.form ?? null;
+  const [values, setValues] = useState<Record<string, Json>>(() =>
+    form === null ? {} : (initialOf(form as FieldSchema) as Record<string, Json>),
+  );
   const { sending, error, answer } = useAnswer(props);
   const mayAnswer = may("operator");
   const hasChoice = question.answers.length > 1;
@@ -103,18 +126,35 @@ export function Question(props: QuestionProps) {
           </>
         )}
       </Text>
-      <Textarea
-        label={hasChoice ? "Comment" : "Payload"}
-        description={hasChoice ? undefined : "Optional text or JSON"}
-        placeholder={hasChoice ? "Optional" : undefined}
-        autosize
-        minRows={hasChoice ? 1 : 2}
-        maxRows={8}
-        maxLength={hasChoice ? LONGEST_COMMENT : undefined}
-        value={text}
-        disabled={!mayAnswer || isOver}
-        onChange={(event) => setText(event.currentTarget.value)}
-      />
+      {form !== null && (
+        <Suspense fallback={<Loading label="Loading the form" />}>
+          <InputForm
+            schema={form as Record<string, Json>}
+            value={values}
+            errors={error === null || isOver ? undefined : faultsIn(error, form as Record<string, Json>)}
+            onChange={setValues}
+          />
+        </Suspense>
+      )}
+      {question.has_files && (
+        <Text size="sm" c="var(--quiet)">
+          Files can be added on the page of the question's link only: see the output of its step.
+        </Text>
+      )}
+      {(form === null || hasChoice) && (
+        <Textarea
+          label={hasChoice ? "Comment" : "Payload"}
+          description={hasChoice ? undefined : "Optional text or JSON"}
+          placeholder={hasChoice ? "Optional" : undefined}
+          autosize
+          minRows={hasChoice ? 1 : 2}
+          maxRows={8}
+          maxLength={hasChoice ? LONGEST_COMMENT : undefined}
+          value={text}
+          disabled={!mayAnswer || isOver}
+          onChange={(event) => setText(event.currentTarget.value)}
+        />
+      )}
       {isOver ? (
         <Alert
           color="gray"
@@ -136,7 +176,7 @@ export function Question(props: QuestionProps) {
               variant={at === 0 ? "filled" : "default"}
               disabled={!mayAnswer || isOver || (sending !== null && sending !== name)}
               loading={sending === name}
-              onClick={() => void answer(name, text)}
+              onClick={() => void answer(name, { text, values })}
             >
               {verbOf(name)}
             </Button>

@@ -30,7 +30,7 @@ import type { InputProps } from "./shared";
 /** Kinds whose text may contain expressions anyway. */
 const TEXTS = new Set(["text", "code", "secret", "any"]);
 /** Kinds that can also be edited as JSON. */
-const STRUCTURED = new Set(["map", "list", "schema"]);
+const STRUCTURED = new Set(["map", "list", "schema", "form"]);
 
 /** Return true if the kind's plain input cannot show the value. */
 function needsText(leaf: Leaf, value: unknown): boolean {

@@ -14,6 +14,7 @@ import { isRecord } from "../schema/values";
 import { choiceLabel, howToChoose, shownOf } from "../schema/words";
 import { CredentialField } from "./CredentialField";
 import { CronField } from "./CronField";
+import { FormItemsEditor } from "./FormItemsEditor";
 import { JsonEditor } from "./JsonEditor";
 import { ListEditor } from "./ListEditor";
 import { MapEditor } from "./MapEditor";
@@ -28,7 +29,13 @@ import { ValueEditor } from "./ValueEditor";
 export function isGroup(leaf: Leaf, value: Json | undefined): boolean {
   if (leaf.kind === "list") return !isTags(leaf);
   if (leaf.kind === "any") return typeof value === "object" && value !== null;
-  return leaf.kind === "map" || leaf.kind === "json" || leaf.kind === "code" || leaf.kind === "schema";
+  return (
+    leaf.kind === "map" ||
+    leaf.kind === "json" ||
+    leaf.kind === "code" ||
+    leaf.kind === "schema" ||
+    leaf.kind === "form"
+  );
 }
 
 const BY_THEMSELVES = new Set<Kind>([
@@ -318,6 +325,7 @@ export const INPUTS: Record<Kind, (props: InputProps) => ReactElement> = {
   map: (props) => <MapField {...props} />,
   json: (props) => <JsonField {...props} />,
   schema: (props) => <SchemaField {...props} />,
+  form: (props) => <FormItemsEditor {...props} />,
   any: (props) => <AnyField {...props} />,
   credential: (props) => <CredentialField {...props} />,
   timezone: (props) => <TimezoneField {...props} />,

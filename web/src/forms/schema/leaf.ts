@@ -15,6 +15,7 @@ export type Kind =
   | "map"
   | "json"
   | "schema"
+  | "form"
   | "any"
   | "credential"
   | "timezone"
@@ -103,6 +104,7 @@ export function kindOf(key: string, schema: FieldSchema, around = false): Kind |
   const literal = around || schema["x-literal"] === true;
   if (schema.oneOf !== undefined || schema.anyOf !== undefined) return undefined;
   if (schema["x-holds"] === "json-schema") return "schema";
+  if (schema["x-holds"] === "form-fields") return "form";
   if (schema.enum !== undefined) return "choice";
   const types = typesOf(schema);
   if (types.includes("array") && types.every((type) => type === "array" || type === "string")) {

@@ -37,7 +37,7 @@ export interface FieldSchema {
   "x-language"?: string;
   /** The names that code can read, such as `input`. */
   "x-scope"?: string[];
-  /** The content of an object: `json-schema`. */
+  /** The content of an object or a list: `json-schema`, `form-fields`. */
   "x-holds"?: string;
   /** The id of a workflow or an agent. */
   "x-names"?: string;

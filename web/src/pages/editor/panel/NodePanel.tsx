@@ -45,6 +45,8 @@ import { UnsentHint } from "./UnsentHint";
 const GUIDES: Record<string, string> = {
   webhook: "webhooks",
   respond: "webhooks",
+  form: "forms",
+  form_page: "forms#more-pages-in-the-same-run",
   rss_trigger: "triggers",
   email_trigger: "triggers",
   poll: "triggers#any-list",

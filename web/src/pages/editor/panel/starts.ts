@@ -17,7 +17,7 @@ export interface Start {
   address: string | null;
 }
 
-const ADDRESS = /\bafter (\/api\/[a-z/]*\/)/;
+const ADDRESS = /\bafter (\/(?:api\/[a-z/]*|forms)\/)/;
 const LONGEST = 60;
 
 type Properties = Record<string, FieldSchema>;
@@ -26,7 +26,7 @@ function propertiesOf(catalogue: Catalogue | undefined, type: string): Propertie
   return (catalogue?.find(type)?.config_schema.properties ?? {}) as Properties;
 }
 
-/** Return the path of a node if one of its settings says that it is an address "after /api/…/". */
+/** Return the path of a node if one of its settings says that it is an address "after /api/…/" or "after /forms/". */
 function addressOf(node: FlowNode, properties: Properties): string | null {
   for (const [key, { description }] of Object.entries(properties)) {
     const root = ADDRESS.exec(description ?? "")?.[1];

@@ -1,5 +1,6 @@
 import {
   ActionIcon,
+  Anchor,
   Box,
   Button,
   CloseButton,
@@ -22,32 +23,47 @@ import { bodyOf } from "./starting";
 
 const POLL = 1_000;
 const SECOND = 1_000;
+/** How long to listen for a call, and for the answer to a form, which people fill in. */
 const SECONDS = 120;
+const FORM_SECONDS = 900;
 
-/** Return the function that has the server listen for a test call of the definition on the canvas. */
-export function useListen(): () => Promise<void> {
+/** Return true for the test address of a form. */
+export function isForm(path: string): boolean {
+  return path.startsWith("/forms-test/");
+}
+
+/**
+ * Return the function that has the server listen for a test call of the definition on the canvas. It returns the
+ * listener, or null if the server refused.
+ */
+export function useListen(): () => Promise<Schemas["BegunOut"] | null> {
   const store = useEditorStore();
   const client = useQueryClient();
   const set = useRunStore((known) => known.set);
   return useCallback(async () => {
     const { flow, goTo } = store.getState();
     const { definition, pinned } = bodyOf(store.getState(), {}, true);
+    const hasForm = store.getState().definition.nodes.some((node) => node.type === "form" && !node.disabled);
+    const seconds = hasForm ? FORM_SECONDS : SECONDS;
     try {
-      const body = { definition, pinned, seconds: SECONDS } as unknown as Schemas["ListenIn"];
+      const body = { definition, pinned, seconds } as unknown as Schemas["ListenIn"];
       const { data } = await server.POST("/api/workflows/{flow}/test-call", {
         params: { path: { flow: flow.id } },
         body,
       });
       client.removeQueries({ queryKey: ["get", "/api/workflows/{flow}/test-call"] });
       // The deadline by this device's clock, which may differ from the server's.
-      const until = new Date(Date.now() + SECONDS * SECOND).toISOString();
-      set(flow.id, { listening: { ...(data as Schemas["BegunOut"]), until }, refusal: null });
+      const until = new Date(Date.now() + seconds * SECOND).toISOString();
+      const begun = data as Schemas["BegunOut"];
+      set(flow.id, { listening: { ...begun, until }, refusal: null });
+      return begun;
     } catch (refusal) {
       set(flow.id, { listening: null, refusal, refusedNode: null });
       const at =
         refusal instanceof Error && "details" in refusal ? (refusal.details as Schemas["Detail"][]) : [];
       const nodeId = at.find((one) => one.node_id)?.node_id;
       if (nodeId) goTo(nodeId);
+      return null;
     }
   }, [store, client, set]);
 }
@@ -90,7 +106,7 @@ export function Listening({ begun }: { begun: Schemas["BegunOut"] }) {
       <Group gap="sm" wrap="nowrap">
         {left > 0 && <Loader size="xs" aria-hidden />}
         <Text size="sm" fw={600} flex={1} role="status">
-          {left > 0 ? "Listening for a test call" : "No call came within two minutes"}
+          {left > 0 ? "Listening for a test call" : "No call came in time"}
         </Text>
         {left > 0 ? (
           <>
@@ -120,9 +136,15 @@ export function Listening({ begun }: { begun: Schemas["BegunOut"] }) {
             The next call of this address runs the flow as shown on the canvas. Calls of the active flow are
             not affected.
           </Text>
-          {begun.addresses.map(({ method, path }) => (
-            <Address key={`${method} ${path}`} method={method} url={window.location.origin + path} />
-          ))}
+          {begun.addresses.map(({ method, path }) =>
+            isForm(path) ? (
+              <Anchor key={path} href={path} target="_blank" size="sm" display="block" mt={4}>
+                Open the form {path.split("/").slice(3).join("/")}
+              </Anchor>
+            ) : (
+              <Address key={`${method} ${path}`} method={method} url={window.location.origin + path} />
+            ),
+          )}
         </>
       )}
     </Box>

@@ -1,10 +1,10 @@
 import { Button, Group, Tooltip } from "@mantine/core";
-import { IconEar, IconPlayerPlayFilled } from "@tabler/icons-react";
+import { IconEar, IconExternalLink, IconPlayerPlayFilled } from "@tabler/icons-react";
 import { useSession } from "@/app/session";
 import type { FlowNode } from "@/definition/types";
 import { useEditor, useEditorStore } from "../context";
 import { isCalled } from "../panel/starts";
-import { useListen } from "./Listening";
+import { isForm, useListen } from "./Listening";
 import classes from "./run.module.css";
 
 /** The buttons in the panel of a node: run only this node, and for one with an address, wait for a call of it. */
@@ -14,6 +14,16 @@ export function RunNodeButton({ node }: { node: FlowNode }) {
   const readOnly = useEditor((state) => state.readOnly);
   const called = useEditor((state) => isCalled(node, state.catalogue));
   const listen = useListen();
+  /** Listen for an answer, and open the page; the browser lets only a click open a tab, so it opens first. */
+  async function openForm() {
+    const tab = window.open("about:blank", "_blank");
+    const begun = await listen();
+    const path = String(node.config?.path ?? "").replace(/^\/+|\/+$/g, "");
+    const address = begun?.addresses.find((one) => one.path.endsWith(`/${path}`) && isForm(one.path));
+    if (tab === null) return;
+    if (address === undefined) tab.close();
+    else tab.location.href = address.path;
+  }
   if (readOnly || !may("editor")) return null;
   return (
     <Group px="md" pb="xs" gap="xs">
@@ -31,7 +41,17 @@ export function RunNodeButton({ node }: { node: FlowNode }) {
           Run this node
         </Button>
       </Tooltip>
-      {called && (
+      {node.type === "form" && (
+        <Button
+          size="xs"
+          variant="default"
+          leftSection={<IconExternalLink size={14} aria-hidden />}
+          onClick={() => void openForm()}
+        >
+          Open test form
+        </Button>
+      )}
+      {called && node.type !== "form" && (
         <Button
           size="xs"
           variant="default"
