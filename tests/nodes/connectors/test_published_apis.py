@@ -1,0 +1,104 @@
+"""What connectors send is known to the services: compared with the descriptions that these publish.
+
+Besides its example, each operation is compared with all of its inputs filled in, as far as a value for them is obvious.
+"""
+
+import re
+from urllib.parse import parse_qsl, urlsplit
+
+import published_apis as published
+import pytest
+from connector_stub import HOST, VALUES
+
+from nodes.connectors import connector_files
+from nodes.connectors.exchange import Exchange
+from nodes.connectors.node import make
+
+SAMPLES = {
+    "string": "x", "text": "x", "date": "2026-01-05", "datetime": "2026-01-05T09:00:00Z", "integer": 1, "number": 1,
+    "boolean": True, "list": ["x"],
+}  # fmt: skip
+
+
+def operations_of(*types):
+    return [(type_, each["id"]) for type_ in types for each in connector_files.read(type_)["operations"]]
+
+
+def requests_of(type_, id_, make_ctx):
+    """Yield `(method, URL, query, body)`: those of the example, and one with all inputs if no handler makes it."""
+    connector = connector_files.read(type_)
+    operation = next(each for each in connector["operations"] if each["id"] == id_)
+    example = operation["example"]
+    for told in example.get("requests") or [example]:
+        request = told["request"]
+        yield request["method"], request["url"], request.get("query", {}), request.get("body")
+    if "handler" not in operation:
+        yield full_request(type_, connector, operation, make_ctx)
+
+
+def full_request(type_, connector, operation, make_ctx):
+    ctx, _ = make_ctx(credentials={"mine": ("http_bearer", VALUES["http_bearer"], [HOST])})
+    connector["auth"] = [{"type": "http_bearer"}]
+    node = make(type_, connector)
+    inputs = {**connector.get("inputs", {}), **operation.get("inputs", {})}
+    config = {name: sample(told) for name, told in inputs.items() if sample(told) is not None}
+    given = {**config, **operation["example"]["config"], "operation": operation["id"], "credential": "mine"}
+    exchange = Exchange(type_, connector, operation, node.schema(given).load(given), ctx)
+    place = exchange._place()
+    return exchange.method, place.url.partition("?")[0], dict(parse_qsl(urlsplit(place.url).query)), place.body
+
+
+def sample(told):
+    if told.get("type") == "choice":
+        return next(iter(told["choices"]))
+    if told.get("type") == "list" and "choices" in told:
+        return [next(iter(told["choices"]))]
+    return SAMPLES.get(told.get("type", "string"))
+
+
+GOOGLE = [type_ for type_ in sorted(connector_files.types()) if type_.startswith("google_")] + ["gmail", "youtube"]
+
+
+@pytest.mark.parametrize(("type_", "id_"), operations_of(*GOOGLE))
+def test_google_knows_what_is_sent(type_, id_, make_ctx):
+    for method, url, query, body in requests_of(type_, id_, make_ctx):
+        if method == "PUT" and "upload_id" in query:
+            continue  # the address of an upload, which Google gave
+        url = url.replace("www.googleapis.com/youtube/", "youtube.googleapis.com/youtube/")
+        url = url.replace("www.googleapis.com/upload/youtube/", "youtube.googleapis.com/upload/youtube/")
+        told = published.find(published.google_methods(), method, url)
+        assert told is not None, (method, url)
+        assert set(query) - told.query == set(), url
+        assert list(published.unknown_fields(body if isinstance(body, dict) else {}, told.body)) == [], url
+
+
+@pytest.mark.parametrize(("type_", "id_"), operations_of("slack"))
+def test_slack_knows_what_is_sent(type_, id_, make_ctx):
+    for _, url, query, body in requests_of(type_, id_, make_ctx):
+        if not url.startswith("https://slack.com/api/"):
+            continue  # the address for an upload, which Slack gave
+        arguments = published.slack_methods()[url.removeprefix("https://slack.com/api/")]
+        assert {*query, *(body or {})} - arguments == set(), url
+
+
+@pytest.mark.parametrize(("type_", "id_"), operations_of("stripe"))
+def test_stripe_knows_what_is_sent(type_, id_, make_ctx):
+    for method, url, query, body in requests_of(type_, id_, make_ctx):
+        found = [told for told in published.stripe_methods() if told[0] == method and told[1].match(urlsplit(url).path)]
+        assert found, (method, url)
+        shape = {} if found[0][2] is None else published.stripe_shape(*found[0][2])
+        for name in {**query, **(body or {})}:
+            parts = re.findall(r"[^\[\]]+", name)
+            sent = {}
+            for part in reversed([part for part in parts if not part.isdecimal()]):
+                sent = {part: sent}
+            assert list(published.unknown_fields(sent, shape)) == [], (url, name)
+
+
+@pytest.mark.parametrize(("type_", "id_"), operations_of("openai"))
+def test_openai_knows_what_is_sent(type_, id_, make_ctx):
+    for method, url, query, body in requests_of(type_, id_, make_ctx):
+        path = url.removeprefix("https://api.openai.com/v1")
+        found = [told for told in published.openai_methods() if told[0] == method and told[1].match(path)]
+        assert found, (method, url)
+        assert {*query, *(body if isinstance(body, dict) else {})} - set().union(*(told[2] for told in found)) == set()
