@@ -42,10 +42,22 @@ export function useCredentialsInUse() {
   });
 }
 
+const listeners = new Set<() => void>();
+
+/** Call the listener after each change of a credential in this window. Return a function that ends it. */
+export function whenCredentialsChange(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
 /** Return a function to call after a credential was created, changed or deleted. */
 export function useCredentialsChanged(): () => Promise<void> {
   const client = useQueryClient();
-  return () => client.invalidateQueries({ queryKey: ["get", PATH] });
+  return async () => {
+    await client.invalidateQueries({ queryKey: ["get", PATH] });
+    await client.invalidateQueries({ queryKey: ["get", `${PATH}/{credential}`] });
+    for (const listener of listeners) listener();
+  };
 }
 
 export interface CredentialTypes {

@@ -1,6 +1,7 @@
 /** Create a credential: type, name, values, test. */
 import { Button, Group, Modal, Select, Stack, Text, TextInput } from "@mantine/core";
 import { useState } from "react";
+import { needsConnection } from "@/api/accounts";
 import { ApiError, type Detail, server } from "@/api/client";
 import {
   type Credential,
@@ -11,6 +12,7 @@ import {
 } from "@/api/credentials";
 import { Loading, Refused } from "@/ui/states";
 import { Words } from "../fields/FieldFrame";
+import { ConnectionPanel } from "./Connection";
 import { CredentialForm, type Draft } from "./CredentialForm";
 import { missingValues } from "./missing";
 
@@ -79,6 +81,7 @@ function useMaking(props: MakingProps) {
   const [details, setDetails] = useState<Detail[]>([]);
   const [refusal, setRefusal] = useState<unknown>(null);
   const [isSaving, setSaving] = useState(false);
+  const [made, setMade] = useState<Credential | null>(null);
   const type = types.find((one) => one.type === typeName);
   const isTaken = others?.some((one) => one.name === name.trim()) ?? false;
 
@@ -100,7 +103,9 @@ function useMaking(props: MakingProps) {
       const { data } = await server.POST("/api/credentials", { body });
       await changed();
       if (data !== undefined) onDone(data);
-      onClose();
+      // The dialog goes on with connecting the account.
+      if (data !== undefined && needsConnection(data)) setMade(data);
+      else onClose();
     } catch (error) {
       const known = error instanceof ApiError ? error.details : [];
       setDetails(known);
@@ -119,14 +124,64 @@ function useMaking(props: MakingProps) {
     setDetails(details.filter((one) => one.path !== "name"));
   }
 
-  return { only, type, name, draft, details, refusal, isSaving, isTaken, chooseType, rename, change, save };
+  return {
+    only,
+    type,
+    name,
+    draft,
+    details,
+    refusal,
+    isSaving,
+    isTaken,
+    made,
+    chooseType,
+    rename,
+    change,
+    save,
+  };
+}
+
+/** The second step for an account: the service asks for consent. */
+function ConnectStep({ made, onClose }: { made: Credential; onClose: () => void }) {
+  const { data: all } = useCredentials();
+  const present = all?.find((one) => one.id === made.id) ?? made;
+  const isConnected = !needsConnection(present);
+  return (
+    <Stack>
+      <Text size="sm">
+        {isConnected
+          ? `“${made.name}” is connected. Flows can use it now.`
+          : `“${made.name}” is saved. Now connect the account: the service opens in another window and asks for your consent.`}
+      </Text>
+      <ConnectionPanel credential={present} fresh />
+      <Group justify="flex-end">
+        <Button variant={isConnected ? "filled" : "default"} onClick={onClose}>
+          {isConnected ? "Done" : "Later"}
+        </Button>
+      </Group>
+    </Stack>
+  );
 }
 
 function Making(props: MakingProps) {
   const { types, onClose } = props;
-  const { only, type, name, draft, details, refusal, isSaving, isTaken, chooseType, rename, change, save } =
-    useMaking(props);
+  const {
+    only,
+    type,
+    name,
+    draft,
+    details,
+    refusal,
+    isSaving,
+    isTaken,
+    made,
+    chooseType,
+    rename,
+    change,
+    save,
+  } = useMaking(props);
   const nameFault = details.find((one) => one.path === "name")?.message;
+  if (made !== null) return <ConnectStep made={made} onClose={onClose} />;
   return (
     <Stack>
       {only === undefined && (

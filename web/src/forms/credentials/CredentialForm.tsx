@@ -1,16 +1,21 @@
 /** The values of a credential, drawn from the schema of its type, and its allowed hosts. */
 import { Alert, Stack, TagsInput } from "@mantine/core";
 import type { ErrorSchema } from "@rjsf/utils";
-import { useMemo } from "react";
+import { Suspense, useMemo, useState } from "react";
+import { ACCOUNT, type Provider } from "@/api/accounts";
 import { type Detail, type Schemas, server } from "@/api/client";
 import type { CredentialType } from "@/api/credentials";
 import type { Json } from "@/definition/types";
+import { lazily } from "@/ui/lazily";
+import { Loading } from "@/ui/states";
 import { SchemaForm } from "../SchemaForm";
 import { sortProblems } from "../schema/problems";
 import type { FieldSchema } from "../schema/types";
 import { FoldingProvider } from "../templates";
 import { hostIn } from "./hosts";
 import { Trial } from "./Trial";
+
+const AccountForm = lazily(() => import("./AccountForm").then((part) => ({ default: part.AccountForm })));
 
 export interface Draft {
   data: Record<string, Json>;
@@ -27,12 +32,14 @@ export function errorsOf(details: readonly Detail[]): ErrorSchema {
 
 interface HostsFieldProps {
   hosts: string[];
+  /** The hosts if none is named; undefined: the host in the values. */
+  usual?: readonly string[];
   /** True if the values contain no host, so allowed hosts are required. */
   needed: boolean;
   onChange: (hosts: string[]) => void;
 }
 
-export function HostsField({ hosts, needed, onChange }: HostsFieldProps) {
+export function HostsField({ hosts, usual, needed, onChange }: HostsFieldProps) {
   return (
     <>
       <TagsInput
@@ -40,7 +47,7 @@ export function HostsField({ hosts, needed, onChange }: HostsFieldProps) {
         description={
           needed
             ? "Required for header and token credentials. For example api.example.com or *.example.com"
-            : "For example api.example.com or *.example.com. If empty, the host in the values above."
+            : `For example api.example.com or *.example.com. If empty: ${usual?.join(", ") ?? "the host in the values above"}.`
         }
         placeholder={hosts.length === 0 ? "Type a host and press Enter" : undefined}
         value={hosts}
@@ -74,6 +81,8 @@ export function CredentialForm({ type, name, draft, onChange, details }: Credent
     () => ({ usual: new Set(Object.keys((type.schema as FieldSchema).properties ?? {})), remembered: "" }),
     [type],
   );
+  const [provider, setProvider] = useState<Provider>();
+  const isAccount = type.type === ACCOUNT;
   async function attempt(url: string | undefined) {
     const hosts = draft.hosts.length > 0 ? draft.hosts : null;
     const values = { name: name.trim() || "new", type: type.type, data: draft.data, hosts };
@@ -84,20 +93,36 @@ export function CredentialForm({ type, name, draft, onChange, details }: Credent
   return (
     <Stack>
       <FoldingProvider value={folding}>
-        <SchemaForm
-          schema={type.schema}
-          value={draft.data}
-          onChange={(data) => onChange({ ...draft, data })}
-          errors={errors}
-          plain
-        />
+        {isAccount ? (
+          <Suspense fallback={<Loading label="Loading the services" />}>
+            <AccountForm
+              schema={type.schema}
+              data={draft.data}
+              onChange={(data, chosen) => {
+                setProvider(chosen);
+                onChange({ ...draft, data });
+              }}
+              errors={errors}
+            />
+          </Suspense>
+        ) : (
+          <SchemaForm
+            schema={type.schema}
+            value={draft.data}
+            onChange={(data) => onChange({ ...draft, data })}
+            errors={errors}
+            plain
+          />
+        )}
       </FoldingProvider>
       <HostsField
         hosts={draft.hosts}
+        usual={provider?.hosts}
         needed={type.needs_hosts}
         onChange={(hosts) => onChange({ ...draft, hosts })}
       />
-      <Trial attempt={attempt} />
+      {/* An account is tested once it is connected. */}
+      {!isAccount && <Trial attempt={attempt} />}
     </Stack>
   );
 }

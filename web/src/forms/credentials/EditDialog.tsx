@@ -6,11 +6,13 @@ import {
   type Credential,
   type CredentialType,
   hostsOf,
+  useCredentials,
   useCredentialsChanged,
   useCredentialTypes,
 } from "@/api/credentials";
 import { notify } from "@/ui/notify";
 import { Loading, Refused } from "@/ui/states";
+import { ConnectionPanel } from "./Connection";
 import { CredentialForm, type Draft } from "./CredentialForm";
 import { missingValues } from "./missing";
 
@@ -63,6 +65,8 @@ function changeOf(credential: Credential, name: string, draft: Draft | null): Ch
 
 function Changing({ credential, type, onClose, onDone }: EditDialogProps & { type: CredentialType }) {
   const changed = useCredentialsChanged();
+  // The account may be connected while the dialog is open.
+  const present = useCredentials().data?.find((one) => one.id === credential.id) ?? credential;
   const [name, setName] = useState(credential.name);
   const [isAnew, setAnew] = useState(false);
   const [draft, setDraft] = useState<Draft>({ data: {}, hosts: hostsOf(credential) ?? [] });
@@ -107,6 +111,7 @@ function Changing({ credential, type, onClose, onDone }: EditDialogProps & { typ
         value={name}
         onChange={(event) => setName(event.currentTarget.value)}
       />
+      {!isAnew && <ConnectionPanel credential={present} />}
       <Switch
         label="Replace values"
         description="Enter all values again. Also needed to change the allowed hosts."

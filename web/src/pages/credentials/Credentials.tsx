@@ -11,6 +11,7 @@ import {
   useCredentialTypes,
 } from "@/api/credentials";
 import { useSession } from "@/app/session";
+import { ConnectionBadge } from "@/forms/credentials/Connection";
 import { lazily } from "@/ui/lazily";
 import { notify } from "@/ui/notify";
 import { Card, Page } from "@/ui/Page";
@@ -68,6 +69,7 @@ function List({ credentials, typeOf, onOpen, onDo }: ListProps) {
             >
               {credential.name}
             </Anchor>
+            {credential.connection !== null && <ConnectionBadge connection={credential.connection} />}
           </Td>
           <Td className={classes.type}>{typeOf(credential.type)?.name ?? credential.type}</Td>
           <Td className={classes.used}>

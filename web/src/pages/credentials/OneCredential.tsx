@@ -4,6 +4,7 @@ import type { ReactNode } from "react";
 import { api } from "@/api/client";
 import type { Credential, CredentialType, CredentialUse } from "@/api/credentials";
 import { useSession } from "@/app/session";
+import { ConnectionPanel } from "@/forms/credentials/Connection";
 import { Loading, Refused } from "@/ui/states";
 import { Time } from "@/ui/Time";
 import type { Doing } from "./CredentialMenu";
@@ -50,6 +51,11 @@ function Facts({ credential, typeOf, onDo }: FactsProps) {
   return (
     <Stack>
       <Fact name="Type">{typeOf(credential.type)?.name ?? credential.type}</Fact>
+      {credential.connection !== null && (
+        <Fact name="Account">
+          <ConnectionPanel credential={credential} />
+        </Fact>
+      )}
       <Fact name="Allowed hosts">{whereTo(credential, typeOf(credential.type))}</Fact>
       <Fact name="Changed">
         <Time at={credential.updated_at} />

@@ -1,6 +1,7 @@
 /** Validate the definition shortly after each change. A late response is ignored. */
 import { useEffect } from "react";
 import { server } from "@/api/client";
+import { whenCredentialsChange } from "@/api/credentials";
 import { isPassing } from "@/api/queries";
 import type { Definition } from "@/definition/types";
 import { useEditorStore } from "./context";
@@ -40,8 +41,11 @@ export function startChecking(store: EditorStore): () => void {
   const stop = store.subscribe((state, before) => {
     if (state.definition !== before.definition) plan(QUIET);
   });
+  // A credential may be missing, or its account not connected.
+  const ignore = whenCredentialsChange(() => plan(QUIET));
   return () => {
     stop();
+    ignore();
     clearTimeout(timer);
     running.abort();
   };

@@ -1,0 +1,263 @@
+/** The values of an OAuth2 account: the service, how its client is made, and what flows may do in the account. */
+import {
+  ActionIcon,
+  Alert,
+  Anchor,
+  Box,
+  Button,
+  Checkbox,
+  Collapse,
+  CopyButton,
+  Group,
+  Paper,
+  Select,
+  Stack,
+  TagsInput,
+  Text,
+  TextInput,
+  Tooltip,
+} from "@mantine/core";
+import type { ErrorSchema } from "@rjsf/utils";
+import { IconCheck, IconChevronDown, IconCopy, IconExternalLink } from "@tabler/icons-react";
+import { useMemo, useState } from "react";
+import { CUSTOM, type Provider, useProviders } from "@/api/accounts";
+import type { Json } from "@/definition/types";
+import { Loading, Refused } from "@/ui/states";
+import { SchemaForm } from "../SchemaForm";
+import { chosenScopes, pick, prefill, ready, withoutPrefill } from "./accountValues";
+
+type Data = Record<string, Json>;
+
+const CLIENT = ["client_id", "client_secret"];
+const ADDRESSES = ["authorization_url", "token_url", "revocation_url"];
+const REST = ["issuer", "auth", "pkce", "separator", "token_format", "parameters"];
+const OF_OTHERS = [...ADDRESSES, ...CLIENT, "scope", ...REST];
+
+interface AccountFormProps {
+  schema: unknown;
+  data: Data;
+  onChange: (data: Data, provider: Provider | undefined) => void;
+  errors: ErrorSchema;
+}
+
+export function AccountForm(props: AccountFormProps) {
+  const { data: found, error, refetch } = useProviders();
+  if (found === undefined)
+    return error ? (
+      <Refused error={error} onRetry={() => void refetch()} />
+    ) : (
+      <Loading label="Loading the services" />
+    );
+  return (
+    <Fields
+      {...props}
+      providers={found.items}
+      redirect={found.redirect_url ?? null}
+      problem={found.redirect_problem ?? null}
+    />
+  );
+}
+
+interface FieldsProps extends AccountFormProps {
+  providers: Provider[];
+  redirect: string | null;
+  problem: string | null;
+}
+
+function Fields({ schema, data, onChange, errors, providers, redirect, problem }: FieldsProps) {
+  const [isOpen, setOpen] = useState(false);
+  const chosen = typeof data.provider === "string" ? data.provider : null;
+  const provider = providers.find((one) => one.id === chosen);
+  const known = useMemo(() => ready(provider), [provider]);
+  const value = prefill(known, data);
+  const put = (next: Data) => onChange(withoutPrefill(known, next), provider);
+  const shown = chosen === CUSTOM ? OF_OTHERS : CLIENT;
+  const client = useMemo(() => pick(schema, shown), [schema, shown]);
+  const addresses = useMemo(() => pick(schema, ADDRESSES), [schema]);
+
+  return (
+    <Stack>
+      <Select
+        label="Service"
+        required
+        searchable
+        placeholder="Choose a service"
+        data={[
+          ...providers.map((one) => ({ value: one.id, label: one.name })),
+          { value: CUSTOM, label: "Other service" },
+        ]}
+        value={chosen}
+        onChange={(id) =>
+          onChange(
+            id === null ? {} : { provider: id },
+            providers.find((one) => one.id === id),
+          )
+        }
+        error={errors.provider?.__errors?.[0]}
+      />
+      {chosen !== null && <HowTo provider={provider} redirect={redirect} problem={problem} />}
+      {chosen !== null && (
+        <SchemaForm
+          key={chosen}
+          schema={client}
+          value={pickValues(value, shown)}
+          onChange={(next) => put({ ...omit(value, shown), ...next })}
+          errors={errors}
+          plain
+        />
+      )}
+      {provider !== undefined && (
+        <Scopes
+          provider={provider}
+          value={typeof data.scope === "string" ? data.scope : undefined}
+          onChange={(scope) => put(scope === undefined ? omit(value, ["scope"]) : { ...value, scope })}
+        />
+      )}
+      {provider !== undefined && (
+        <div>
+          <Button
+            variant="subtle"
+            size="compact-sm"
+            rightSection={<IconChevronDown size={14} aria-hidden />}
+            aria-expanded={isOpen}
+            onClick={() => setOpen(!isOpen)}
+          >
+            Addresses of the service
+          </Button>
+          <Collapse expanded={isOpen}>
+            {isOpen && (
+              <Stack mt="xs">
+                <SchemaForm
+                  schema={addresses}
+                  value={pickValues(value, ADDRESSES)}
+                  onChange={(next) => put({ ...omit(value, ADDRESSES), ...next })}
+                  errors={errors}
+                  plain
+                />
+              </Stack>
+            )}
+          </Collapse>
+        </div>
+      )}
+    </Stack>
+  );
+}
+
+function pickValues(value: Data, names: readonly string[]): Data {
+  return Object.fromEntries(Object.entries(value).filter(([name]) => names.includes(name)));
+}
+
+function omit(value: Data, names: readonly string[]): Data {
+  return Object.fromEntries(Object.entries(value).filter(([name]) => !names.includes(name)));
+}
+
+interface HowToProps {
+  provider: Provider | undefined;
+  redirect: string | null;
+  problem: string | null;
+}
+
+function HowTo({ provider, redirect, problem }: HowToProps) {
+  return (
+    <Paper withBorder p="sm" radius="sm">
+      <Stack gap="xs">
+        <Text size="sm" fw={600}>
+          First make a client at the service
+        </Text>
+        <Text size="sm">
+          {provider?.instructions ??
+            "Register an application in the service's settings for developers, and enter the redirect address there."}
+        </Text>
+        {provider !== undefined && (
+          <Group gap="md">
+            <Anchor size="sm" href={provider.client_url} target="_blank" rel="noreferrer">
+              Make the client at {provider.name} <IconExternalLink size={14} aria-hidden />
+            </Anchor>
+            <Anchor size="sm" href={provider.docs_url} target="_blank" rel="noreferrer">
+              Documentation <IconExternalLink size={14} aria-hidden />
+            </Anchor>
+          </Group>
+        )}
+        {redirect === null ? (
+          <Alert color="yellow" variant="light" p="xs" role="note">
+            {problem}
+          </Alert>
+        ) : (
+          <TextInput
+            label="Redirect address"
+            readOnly
+            value={redirect}
+            onFocus={(event) => event.currentTarget.select()}
+            rightSection={<Copy text={redirect} />}
+          />
+        )}
+      </Stack>
+    </Paper>
+  );
+}
+
+function Copy({ text }: { text: string }) {
+  return (
+    <CopyButton value={text}>
+      {({ copied, copy }) => (
+        <Tooltip label={copied ? "Copied" : "Copy"}>
+          <ActionIcon variant="subtle" color="gray" aria-label="Copy the redirect address" onClick={copy}>
+            {copied ? <IconCheck size={16} aria-hidden /> : <IconCopy size={16} aria-hidden />}
+          </ActionIcon>
+        </Tooltip>
+      )}
+    </CopyButton>
+  );
+}
+
+interface ScopesProps {
+  provider: Provider;
+  /** The scopes as text, separated by spaces; undefined: those of the service. */
+  value: string | undefined;
+  onChange: (scope: string | undefined) => void;
+}
+
+function Scopes({ provider, value, onChange }: ScopesProps) {
+  if (provider.scopes.length === 0)
+    return (
+      <Text size="sm" c="var(--quiet)">
+        What flows may do is set at the service.
+      </Text>
+    );
+  const chosen = chosenScopes(provider, value);
+  const known = provider.scopes.map((one) => one.value);
+  const others = chosen.filter((one) => !known.includes(one));
+  const put = (next: string[]) => onChange(next.length === 0 ? undefined : next.join(" "));
+  return (
+    <>
+      <Checkbox.Group
+        label="What flows may do in the account"
+        description="Choose as little as your flows need. A new choice counts from the next connection on."
+        value={chosen}
+        onChange={(next) => put([...known.filter((one) => next.includes(one)), ...others])}
+      >
+        <Box mah={260} mt="xs" style={{ overflowY: "auto", overflowWrap: "anywhere" }}>
+          <Stack gap={6} py={2}>
+            {provider.scopes.map((one) => (
+              <Checkbox
+                key={one.value}
+                value={one.value}
+                size="sm"
+                label={one.title}
+                description={one.value}
+              />
+            ))}
+          </Stack>
+        </Box>
+      </Checkbox.Group>
+      <TagsInput
+        label="Other scopes"
+        description="Scopes that are not in the list"
+        value={others}
+        splitChars={[" ", ","]}
+        acceptValueOnBlur
+        onChange={(next) => put([...chosen.filter((one) => known.includes(one)), ...next])}
+      />
+    </>
+  );
+}
