@@ -102,8 +102,9 @@ class Config:
             "empty or an address such as https://flows.example.org, without a slash at its end",
             r"(https?://[^\s/?#]+(/[^\s?#]*[^\s/?#])?)?",
         ),
-        "Address at which people reach the server, used in links. Empty: `HOST` and `PORT`, or the machine's own "
-        "address if `HOST` is a wildcard such as `0.0.0.0`.",
+        "Address at which people reach the server, used in links. Services send people back to it, with "
+        "`/api/oauth/callback`, when they connect an account. Empty: `HOST` and `PORT`, or the machine's own address "
+        "if `HOST` is a wildcard such as `0.0.0.0`.",
     )
     workers: int = setting("WEB_CONCURRENCY=2", number(1, 256), "Worker processes.")
     threads: int = setting("HEADRACE_THREADS=16", number(1, 1024), "Threads per worker that answer requests.")

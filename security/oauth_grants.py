@@ -142,6 +142,8 @@ def _storing() -> Iterator[None]:
     """Turn errors of the database into those of nodes, which may try again."""
     try:
         yield
+    except DatabaseLost:  # the run is continued later
+        raise
     except (DatabaseFailed, LockTimeout) as error:
         raise NodeError(f"the tokens of the account could not be stored: {error}", kind="storage") from None
 

@@ -26,9 +26,16 @@ def config(config):
     return replace(config, egress_allow=("127.0.0.1",))
 
 
+def add_services(there):
+    """Add a service that accepts no token, and one that speaks GraphQL."""
+    there.app.add_url_rule("/api/never", "never", lambda: ("no", 401))
+    view = there.needs_token(lambda scopes: {"data": {"scopes": scopes}})
+    there.app.add_url_rule("/api/graphql", "graphql", view, methods=["POST"])
+
+
 @pytest.fixture
 def there():
-    with authorization_server() as there:
+    with authorization_server(add_services) as there:
         yield there
 
 
@@ -358,3 +365,41 @@ def test_a_session_that_ended_takes_no_answer(owner, account, there):
     location = there.consent(begin(owner, account))
     Session.delete().execute()
     assert receive(owner, location).status_code == 400 and not there.asked
+
+
+# Tokens that the service rejects
+
+
+def test_a_rejected_token_is_renewed_once_and_the_request_repeated(owner, account, there, make_flow):
+    connect(owner, account, there)
+    there.reject_access()
+    assert run_flow(owner, make_flow, there)["output"]["body"]["name"] == "Zoë" and there.refreshes == 1
+
+
+def test_a_service_that_rejects_every_token_is_not_asked_for_more_and_more(owner, account, there, make_flow):
+    connect(owner, account, there)
+    for _ in range(3):
+        run = run_flow(owner, make_flow, there, url=f"{there.url}/api/never")
+        assert run["status"] == "failed" and run["error_kind"] == "credential"
+    assert there.refreshes == 1
+    assert connection_of(owner, account)["status"] == "connected"  # the token may be right, and a permission missing
+
+
+def test_a_token_without_end_that_is_rejected_is_not_renewed(owner, account, there, make_flow):
+    there.gives_refresh_token = False
+    connect(owner, account, there)
+    there.reject_access()
+    run = run_flow(owner, make_flow, there)
+    assert run["error_kind"] == "credential" and "answered 401" in run["error_text"] and not there.refreshes
+
+
+def test_graphql_sends_the_token_of_an_account(owner, account, there, make_flow):
+    connect(owner, account, there)
+    config = {"url": f"{there.url}/api/graphql", "query": "{ scopes }", "credential": "account"}
+    flow = {
+        "nodes": [FLOW["nodes"][0], {"id": "ask", "type": "graphql", "config": config}],
+        "edges": [["start", "ask"]],
+    }
+    made = make_flow(flow)
+    run = owner.post(f"/api/workflows/{made['id']}/run", {"input": None}).json
+    assert run["status"] == "success" and run["output"] == {"scopes": ["read"]}, run

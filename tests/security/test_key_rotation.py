@@ -21,11 +21,11 @@ import workflow_server
 from config import KEY_FILE, Config, table
 from database import backups
 from database.tables.steps import STEP_COLUMNS
-from errors import ConfigError, VaultError
-from models import AuditEntry, Credential, Fact, Lease, Run, Step, Wait, Workflow
+from errors import ConfigError, Conflict, VaultError
+from models import AuditEntry, Credential, Fact, Lease, OAuthAttempt, OAuthGrant, Run, Step, Wait, Workflow
 from security import key_rotation
 from security.credentials import Credentials
-from security.vault import Vault
+from security.vault import GRANTS, Vault
 
 SECRET, OLD, NEW = "hunter2hunter2", "the old key of the test", "the new key of the test"
 COUNT = 5
@@ -423,3 +423,24 @@ def test_a_failed_write_of_the_new_key_changes_nothing(filled, data_dir, monkeyp
     monkeypatch.setattr(key_rotation, "write_new_key", full)
     assert "No space left" in refused()
     assert readable(start()) == ALL
+
+
+def test_the_tokens_of_accounts_are_under_the_new_key_too(filled):
+    """They are encrypted for a purpose of their own. Attempts to connect an account are dropped."""
+    tokens = {"access_token": f"{SECRET}-access", "refresh_token": f"{SECRET}-refresh"}
+    vault = kept(filled).vault
+    OAuthGrant.put("cred_1", "ws_0", details="{}", tokens=vault.seal(tokens, GRANTS))
+    OAuthGrant.put("cred_2", "ws_0", details="{}", tokens=None)
+    OAuthAttempt.start("state", 60_000, credential_id="c", workspace_id="w", session_id="s", user_id="u", sealed="x")
+    key_rotation.rotate_key(filled)
+    new = kept(filled).vault
+    assert new.fingerprint() != vault.fingerprint()
+    assert new.unseal("x", 1, OAuthGrant.find("cred_1").tokens, GRANTS) == tokens
+    assert OAuthGrant.find("cred_2").tokens is None and OAuthAttempt.by_state("state") is None
+
+
+def test_an_account_that_cannot_be_read_is_named_and_stops_the_rotation(filled):
+    OAuthGrant.put("cred_1", "ws_0", details="{}", tokens=Vault(b"another key of the test", "x").seal({}, GRANTS))
+    with pytest.raises(Conflict, match="the account of 'cred_1' of ws_0"):
+        key_rotation.rotate_key(filled)
+    assert key_rotation.rotate_key(filled, skip_unreadable=True).unreadable == ["the account of 'cred_1' of ws_0"]

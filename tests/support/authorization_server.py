@@ -14,8 +14,9 @@ How to use it:
         server.refreshes, server.asked   # the number of refreshes that arrived, and all token requests
 
 Pages: `/authorize` (consent, with the buttons Allow and Deny), `/token`, `/revoke`, `/api/me` (401 without a valid
-token), `/robot` for assertions of service accounts (`server.robot_key` is the key file). The routes of `server.app` can
-be extended, for example by a stub of a service: `server.needs_token(view)` protects one.
+token), `/robot` for assertions of service accounts (`server.robot_key` is the key file). A stub of a service is added
+before the start, by `authorization_server(extend)`, where `extend(server)` adds routes to `server.app`;
+`server.needs_token(view)` protects a view, which receives the `scopes` of the token.
 """
 
 import json
@@ -430,11 +431,13 @@ def _make_key_file(token_url):
 
 
 @contextmanager
-def authorization_server():
-    """Start a server, for the block."""
+def authorization_server(extend=None):
+    """Start a server, for the block. `extend(server)` may add routes to its app before."""
     before = os.environ.get("AUTHLIB_INSECURE_TRANSPORT")
     os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # Authlib's server insists on TLS
     server = AuthorizationServer()
+    if extend is not None:
+        extend(server)
     server.start()
     try:
         yield server
