@@ -19,8 +19,10 @@ from nodes.files.documents import to_objects
 BOOK = "/spreadsheets/{spreadsheet}"
 SHEETS = {"fields": "sheets.properties(sheetId,title,index,hidden,gridProperties(rowCount,columnCount))"}
 RENDER = {"data": "UNFORMATTED_VALUE", "shown": "FORMATTED_VALUE", "formulas": "FORMULA"}
-INPUT = {"typed": "USER_ENTERED", "raw": "RAW"}
+INPUT = {"typed": "USER_ENTERED", "formulas": "USER_ENTERED", "raw": "RAW"}
 START = re.compile(r"[A-Z]{0,3}([0-9]{1,8})")
+# What Sheets takes for a formula, and numbers, which it does not.
+FORMULA, NUMBER = re.compile(r"[=+@-]"), re.compile(r"[+-]?[0-9.,]+%?\Z")
 LETTERS = re.compile(r"[A-Za-z]{1,3}\Z")
 ROW_NUMBER = "row_number"
 MAX_ROWS = 50_000
@@ -191,7 +193,8 @@ class Table:
 
     def line(self, row: Row) -> list[Any]:
         """Return the cells of a row; null for a column that it does not have."""
-        return [_cell(row.get(name)) for name in self.names]
+        as_typed = self.x.inputs["values"] == "typed"
+        return [_cell(row.get(name), as_typed) for name in self.names]
 
 
 class Change:
@@ -271,8 +274,14 @@ def _unique_names(cells: Sequence[Any]) -> list[str]:
     return list(to_objects([list(cells), []])[0])
 
 
-def _cell(value: Any) -> Any:
-    """Return a value as a cell has it: lists and objects as JSON, times as Sheets reads them."""
+def _cell(value: Any, as_typed: bool) -> Any:
+    """Return a value as a cell has it: lists and objects as JSON, times as Sheets reads them.
+
+    Text that would be a formula if it were typed gets an apostrophe in front, which says that it is text: it may come
+    from strangers, and a formula can send the sheet to them.
+    """
+    if isinstance(value, str) and as_typed and FORMULA.match(value) and not NUMBER.match(value):
+        return f"'{value}"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
     if isinstance(value, date):

@@ -82,6 +82,21 @@ def test_new_columns_are_added_to_the_header(sheet):
     assert output["rows"] == 2
 
 
+@pytest.mark.parametrize(
+    ("how", "sent"),
+    [
+        ("typed", ["'=IMPORTXML(A1)", "'+49 170 1", "-1.5", "'@x", 5]),
+        ("formulas", ["=IMPORTXML(A1)", "+49 170 1", "-1.5", "@x", 5]),
+        ("raw", ["=IMPORTXML(A1)", "+49 170 1", "-1.5", "@x", 5]),
+    ],
+)
+def test_text_is_no_formula_unless_the_flow_says_so(sheet, how, sent):
+    row = dict(zip("abcde", ["=IMPORTXML(A1)", "+49 170 1", "-1.5", "@x", 5], strict=True))
+    _, seen = sheet("append_rows", {"rows": row, "values": how}, values([list("abcde")]), answer({}))
+    assert seen[1]["body"]["values"] == [sent]
+    assert seen[1]["query"]["valueInputOption"] == ("RAW" if how == "raw" else "USER_ENTERED")
+
+
 def test_a_sheet_that_is_too_narrow_gets_more_columns(sheet):
     names = [f"c{number}" for number in range(26)]
     answers = values([names]), sheets(grid()), answer({"replies": [{}]}), answer({}), answer({})
