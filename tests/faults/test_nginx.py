@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import socket
 import ssl
 import time
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
 import pytest
+from form_pages import make_definition
 from nginx import PROGRAM, Nginx
 from servers import EMAIL, PASSWORD, until
 from world import chain, node
@@ -126,6 +128,20 @@ def test_an_upload_larger_than_other_bodies_is_forwarded(nginx, server):
     sent = {"Content_Type": "multipart/form-data; boundary=edge", "Authorization": f"Bearer {server.token}"}
     status, _, text = ask(nginx, "POST", "/api/files", content, **sent)
     assert (status, json.loads(text)["size"]) == (201, 8_000_000)
+
+
+def test_a_large_file_of_a_form_is_forwarded(nginx, server):
+    cv = {"kind": "file", "name": "cv", "title": "CV", "max_bytes": 10_000_000}
+    server.call("POST", "/api/flows", {"name": "F", "status": "active", "definition": make_definition(fields=[cv])})
+    _, _, page = ask(nginx, "GET", "/forms/contact")
+    state = re.search(rb'name="_state" value="([^"]+)"', page)[1]
+    part = b'--edge\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+    content = part % (b"_state", state) + part % (b"_go", b"send")
+    content += b'--edge\r\nContent-Disposition: form-data; name="cv"; filename="large.bin"\r\n\r\n'
+    content += bytes(8_000_000) + b"\r\n--edge--\r\n"
+    status, _, _ = ask(nginx, "POST", "/forms/contact", content, Content_Type="multipart/form-data; boundary=edge")
+    (run,) = server.call("GET", "/api/runs")["items"]
+    assert (status, run["input"]["cv"]["size"]) == (303, 8_000_000)
 
 
 def test_too_many_requests_of_one_address_are_refused_and_others_are_served(nginx):

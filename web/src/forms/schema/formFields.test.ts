@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { itemsOf, nameFor, newItem, withKind, withTitle, written } from "./formFields";
+import type { Json } from "@/definition/types";
+import { answersSchema, itemsOf, nameFor, newItem, withKind, withTitle, written } from "./formFields";
 
 describe("the fields of a form", () => {
   it("have a name from their title, each once", () => {
@@ -25,6 +26,24 @@ describe("the fields of a form", () => {
       title: "Room",
       required: true,
     });
+  });
+
+  it("have a schema, with which the flow is run by hand", () => {
+    const items: Json[] = [
+      { kind: "text", name: "who", title: "Who", required: true },
+      { kind: "heading", title: "More" },
+      { kind: "choices", name: "days", options: ["Mon", "Tue"] },
+      { kind: "file", name: "cv" },
+    ];
+    expect(answersSchema(items)).toEqual({
+      type: "object",
+      properties: {
+        who: { type: "string", title: "Who" },
+        days: { type: "array", title: "days", items: { type: "string", enum: ["Mon", "Tue"] } },
+      },
+      required: ["who"],
+    });
+    expect(answersSchema([{ kind: "heading", title: "x" }])).toBeNull();
   });
 
   it("are written without empty settings", () => {

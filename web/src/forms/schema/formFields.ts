@@ -122,6 +122,37 @@ export function withTitle(item: FormItem, title: string, others: readonly FormIt
   return asksFor(item.kind) && follows && title !== "" ? { ...next, name: nameFor(title, taken) } : next;
 }
 
+/** The JSON Schema of each kind of answer; kinds that are missing have none, or are files. */
+const ANSWERS: Record<string, Record<string, Json>> = {
+  text: { type: "string" },
+  long_text: { type: "string", "x-multiline": true },
+  email: { type: "string" },
+  number: { type: "number" },
+  date: { type: "string", format: "date" },
+  time: { type: "string" },
+  datetime: { type: "string" },
+  choice: { type: "string" },
+  choices: { type: "array" },
+  checkbox: { type: "boolean" },
+  hidden: { type: "string" },
+};
+
+/** Return the JSON Schema of the answers to a form, to run its flow by hand; null if the value is no form. */
+export function answersSchema(value: Json | undefined): Record<string, Json> | null {
+  const items = itemsOf(value)?.filter((item) => item.name !== undefined && item.kind in ANSWERS) ?? [];
+  if (items.length === 0) return null;
+  const properties = items.map((item) => {
+    const made: Record<string, Json> = { ...ANSWERS[item.kind], title: item.title ?? item.name ?? "" };
+    if (item.help) made.description = item.help;
+    if (item.default !== undefined) made.default = item.default;
+    if (item.kind === "choice") made.enum = item.options ?? [];
+    if (item.kind === "choices") made.items = { type: "string", enum: item.options ?? [] };
+    return [item.name, made];
+  });
+  const required = items.filter((item) => item.required).map((item) => item.name as string);
+  return { type: "object", properties: Object.fromEntries(properties), required };
+}
+
 /** Return the items for the definition, without empty settings. */
 export function written(items: readonly FormItem[]): Json | undefined {
   if (items.length === 0) return undefined;

@@ -1,7 +1,8 @@
 /** The input that a flow asks for, and the server's problems with an input; pure. */
 import type { ErrorSchema } from "@rjsf/utils";
 import type { Detail } from "@/api/client";
-import type { Definition, Json } from "@/definition/types";
+import type { Definition, FlowNode, Json } from "@/definition/types";
+import { answersSchema } from "@/forms/schema/formFields";
 import { errorsOf, type Placed, tokens } from "@/forms/schema/problems";
 import { isRecord } from "@/forms/schema/values";
 
@@ -23,10 +24,12 @@ export function askedOf(definition: Definition, pinned: Readonly<Record<string, 
   const first = definition.nodes.filter(
     (node) => !reached.has(node.id) && !node.disabled && pinned[node.id] === undefined,
   );
-  const asking = first.find((node) => formOf(node.config?.input_schema) !== null);
+  const schemaOf = ({ type, config }: FlowNode) =>
+    type === "form" ? answersSchema(config?.fields) : formOf(config?.input_schema);
+  const asking = first.find((node) => schemaOf(node) !== null);
   const described = (asking === undefined ? first : [asking]).map((node) => node.config?.description);
   return {
-    schema: formOf(asking?.config?.input_schema),
+    schema: asking === undefined ? null : schemaOf(asking),
     description: described.find((one) => typeof one === "string") ?? "",
   };
 }
