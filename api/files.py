@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from types import SimpleNamespace
 from typing import IO, Any
 
 from flask import Request, Response
+from marshmallow.validate import Length
 from werkzeug.formparser import FormDataParser
 
 from api.audit import begin_entry
@@ -19,8 +20,9 @@ from errors import BadInput, Conflict, NodeError, NotFound, NotJson, TooLarge, U
 from models import lock_names
 from nodes.core.output import disposition
 from nodes.files.files import Absent, Files, Overfull, Present, guess_content_type
+from nodes.files.quota import OverQuota
 from nodes.http.response import to_safe_name
-from schema_fields import Cursor, Out, Strict, Time, fields, text
+from schema_fields import Cursor, Out, Shape, Strict, Time, choice, fields, text
 from schemas import Error, PageArgs, listed
 
 blueprint = Resource("files", "Files of the workspace")
@@ -28,6 +30,9 @@ CHUNK = 64 * 1024
 MULTIPART = "multipart/form-data"
 MAX_FORM = 64 * 1024  # bytes of a request besides the file
 MAX_PARTS = 10
+MAX_CHANGED = 200  # paths of a request
+# Types that a browser may show instead of saving. Text is sent as plain text; SVG can contain scripts.
+SHOWN = ("image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf")
 # A browser must never show a file as a page of this server, nor cache it.
 DOWNLOAD_HEADERS = {"Content-Security-Policy": "default-src 'none'; sandbox", "Cache-Control": "no-store"}
 
@@ -40,15 +45,48 @@ class FileCursor(Cursor):
 
 class FileArgs(PageArgs):
     prefix = text(1_000, 0, load_default="", help="Beginning of the paths, such as `reports/`")
+    folder = text(
+        1_000,
+        0,
+        load_default=None,
+        metadata={"allowEmptyValue": True},
+        help="Instead of `prefix`: list this folder only, with its folders; empty: the topmost one",
+    )
     cursor = FileCursor(load_default=None)
 
 
 class FileOut(Out):
-    path = fields.String()
+    path = fields.String(help="That of a folder ends with a slash")
     name = fields.String(help="The last part of the path")
+    type = choice(("file", "folder"))
     size = fields.Integer(help="In bytes")
     content_type = fields.String(help="From the ending of the name")
     modified_at = Time()
+
+
+class FilesUsageOut(Out):
+    used = fields.Integer(help="Bytes of all files; counted at most ten minutes ago")
+    quota = fields.Integer(allow_none=True, help="`HEADRACE_FILES_QUOTA`; null: no limit")
+    max_file_bytes = fields.Integer(help="`HEADRACE_FILE_MAX_BYTES`, the limit of each file")
+
+
+class DownloadArgs(Shape):
+    inline = fields.Boolean(load_default=False, help="Let a browser show text, images and PDF instead of saving them")
+
+
+class MoveIn(Strict):
+    path = text(1_000, required=True)
+    to = text(1_000, required=True, help="A path that does not exist")
+
+
+class PathsIn(Strict):
+    paths = fields.List(
+        text(1_000), required=True, validate=Length(1, MAX_CHANGED), help="A folder's path ends with a slash"
+    )
+
+
+class DeletedFiles(Out):
+    deleted = fields.Integer(help="Number of files")
 
 
 class UploadIn(Strict):
@@ -78,9 +116,14 @@ UPLOAD = UploadIn()
 @blueprint.arguments(FileArgs, location="query")
 @blueprint.response(200, listed(FileOut))
 def list_files(args: dict[str, Any]) -> Any:
-    """List the files of the workspace by path, including files in folders."""
+    """List the files of the workspace by path, including files in folders, or the files and folders of one folder."""
+    files, after, limit = _get_files(), args["cursor"] or "", args["limit"] + 1
+    found: Sequence[dict[str, Any]]
     with _translate_errors():
-        found = _get_files().find(args["prefix"], args["cursor"] or "", args["limit"] + 1)
+        if args["folder"] is None:
+            found = files.find(args["prefix"], after, limit)
+        else:
+            found = files.page(args["folder"], after, limit)
     items = [_show(**file) for file in found[: args["limit"]]]
     return {"items": items, "next_cursor": items[-1]["path"] if len(found) > len(items) else None}
 
@@ -115,25 +158,78 @@ def upload() -> Any:
     return _show(**file)
 
 
+@blueprint.get("/files-usage")
+@require_role("viewer")
+@blueprint.response(200, FilesUsageOut)
+def get_usage() -> Any:
+    """Show how many bytes the files take, and the limits."""
+    files = _get_files()
+    with _translate_errors():
+        used = files.usage()
+    return {"used": used, "quota": files.quota or None, "max_file_bytes": files.max_bytes}
+
+
+@blueprint.post("/files-move")
+@require_role("editor")
+@blueprint.arguments(MoveIn)
+@blueprint.response(204)
+@blueprint.alt_response(409, schema=Error)
+def move(body: dict[str, Any]) -> None:
+    """Rename or move a file or a folder. 409 if something exists at the new path."""
+    path, to = body["path"], body["to"]
+    with _translate_errors(), begin_entry("file.moved").target("file", None, path).note(to=to[:200]).written():
+        lock_names("files", (get_workspace_id(),))
+        _get_files().rename(path, to)
+
+
+@blueprint.post("/files-delete")
+@require_role("editor")
+@blueprint.arguments(PathsIn)
+@blueprint.response(200, DeletedFiles)
+def delete_many(body: dict[str, Any]) -> Any:
+    """Delete files, and folders with up to 10,000 files in them each. Paths that do not exist are ignored."""
+    files, paths, deleted = _get_files(), body["paths"], 0
+    with _translate_errors(), begin_entry("file.deleted").target("file", None, paths[0]).written() as entry:
+        for path in dict.fromkeys(paths):
+            with suppress(Absent):
+                deleted += files.delete_folder(path) if path.endswith("/") else files.delete(path)
+        entry.note(paths=len(paths), files=deleted)
+    return {"deleted": deleted}
+
+
 @blueprint.get("/files/<path:path>")
 @require_role("operator")
+@blueprint.arguments(DownloadArgs, location="query")
 @blueprint.response(
     200,
     {"type": "string", "format": "binary"},
     content_type="application/octet-stream",
     description="The file with its own content type",
 )
-def download(path: str) -> Response:
-    """Download a file under its name.
+def download(args: dict[str, Any], path: str) -> Response:
+    """Download a file under its name, or a part of it by a header `Range`.
 
     Viewers cannot download files: the API hides signatures of answer links from them, and a file may contain such a
     link.
     """
+    type_ = guess_content_type(path)
+    shown = _find_shown_type(type_) if args["inline"] else None
     with _translate_errors():
-        response = stream(_get_files(), path, guess_content_type(path))
+        response = stream(_get_files(), path, shown or type_)
     response.headers.update(DOWNLOAD_HEADERS)
-    response.headers["Content-Disposition"] = disposition("attachment", path.rpartition("/")[2])
+    if shown == "application/pdf":  # browsers show no PDF in a sandbox; it has no access to the page's origin
+        response.headers["Content-Security-Policy"] = "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'"
+    name = path.rpartition("/")[2]
+    response.headers["Content-Disposition"] = disposition("attachment" if shown is None else "inline", name)
     return response
+
+
+def _find_shown_type(content_type: str) -> str | None:
+    """Return the type with which a browser may show a file; None if it must save it."""
+    if content_type in SHOWN:
+        return content_type
+    is_text = content_type.startswith("text/") or content_type in ("application/json", "application/xml")
+    return "text/plain; charset=utf-8" if is_text else None
 
 
 @blueprint.delete("/files/<path:path>")
@@ -151,9 +247,16 @@ def _get_files() -> Files:
 
 
 def _show(path: str, size: int, modified_at: int) -> dict[str, Any]:
-    name = path.rpartition("/")[2]
-    type_ = guess_content_type(name)
-    return {"path": path, "name": name, "size": size, "content_type": type_, "modified_at": modified_at}
+    is_folder = path.endswith("/")
+    name = path.rstrip("/").rpartition("/")[2]
+    return {
+        "path": path,
+        "name": name,
+        "type": "folder" if is_folder else "file",
+        "size": size,
+        "content_type": "" if is_folder else guess_content_type(name),
+        "modified_at": modified_at,
+    }
 
 
 def stream(files: Files, path: str, content_type: str, status: int = 200) -> Response:
@@ -161,11 +264,26 @@ def stream(files: Files, path: str, content_type: str, status: int = 200) -> Res
     with ExitStack() as stack:
         file = stack.enter_context(files.reading(path))
         size = file.seek(0, 2)
-        file.seek(0)
-        response = Response(_read_chunks(file, size), status, content_type=content_type)
-        response.content_length = size
+        start, stop = _find_range(size) if status == 200 else (0, size)
+        file.seek(start)
+        if stop - start < size:
+            status = 206
+        response = Response(_read_chunks(file, stop - start), status, content_type=content_type)
+        response.content_length = stop - start
+        if status == 206:
+            response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+        if status < 300:
+            response.headers["Accept-Ranges"] = "bytes"
         response.call_on_close(stack.pop_all().close)
     return response
+
+
+def _find_range(size: int) -> tuple[int, int]:
+    """Return the first byte that the request wants and the one after the last; several ranges count as all."""
+    request = get_request()
+    wanted = request.range if request.method in ("GET", "HEAD") and size else None
+    found = None if wanted is None or wanted.units != "bytes" else wanted.range_for_length(size)
+    return found or (0, size)
 
 
 def _read_chunks(file: IO[bytes], size: int) -> Iterator[bytes]:
@@ -184,7 +302,7 @@ def _translate_errors() -> Iterator[None]:
         raise NotFound(error.message) from None
     except Present as error:
         raise Conflict(f"{error.message}; send overwrite=true to replace it") from None
-    except Overfull as error:
+    except (Overfull, OverQuota) as error:
         raise TooLarge(error.message) from None
     except NodeError as error:
         raise (BadInput if error.permanent else Unavailable)(error.message) from None

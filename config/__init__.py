@@ -256,6 +256,11 @@ class Config:
     file_max_bytes: int = setting(
         "HEADRACE_FILE_MAX_BYTES=100M", size("10G"), "Maximum size of a file in the workspace's files."
     )
+    files_quota: int = setting(
+        "HEADRACE_FILES_QUOTA=0",
+        size("100000G", low=0),
+        "Bytes that the files of a workspace may take together. 0: no limit.",
+    )
     nodes_dir: Path | None = setting(
         "HEADRACE_NODES_DIR=",
         or_empty(FOLDER),

@@ -53,8 +53,8 @@ def no_credential(workspace_id: str, name: str) -> Credential | None:
 
 
 @lru_cache(100)
-def _files_of(folder: Path, max_bytes: int) -> Files:
-    return Files(folder, max_bytes)
+def _files_of(folder: Path, max_bytes: int, quota: int) -> Files:
+    return Files(folder, max_bytes, quota)
 
 
 def _payloads_of(config: Config) -> Payloads:
@@ -92,7 +92,7 @@ class Resources:
         if config.is_postgres and config.files_dir is None:
             return NO_FILES
         folder = self.files_folder or (config.files_dir or config.data_dir / "files") / workspace_id
-        return _files_of(folder, config.file_max_bytes)
+        return _files_of(folder, config.file_max_bytes, config.files_quota)
 
     def keyring_of(self, workspace_id: str) -> Keyring:
         """Return a new keyring, which opens the credentials of the workspace."""

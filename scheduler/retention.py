@@ -256,7 +256,7 @@ class Retention:
         """Delete files of forms that were not sent, in the files of each workspace."""
         folder = self.config.files_dir or self.config.data_dir / "files"
         for root in sorted(folder.iterdir()) if folder.is_dir() else ():
-            files = Files(root, self.config.file_max_bytes)
+            files = Files(root, self.config.file_max_bytes, self.config.files_quota)
             if count := remove_unsent(files, lambda run_id: Run.find(run_id) is not None, now / 1000):
                 log.info("Deleted %d files of forms that were not sent", count)
             yield

@@ -32,7 +32,7 @@ ACTIONS = (
     "agent.created", "agent.deleted", "agent.updated",
     "credential.connected", "credential.created", "credential.deleted", "credential.disconnected", "credential.tested",
     "credential.updated",
-    "file.deleted", "file.uploaded",
+    "file.deleted", "file.moved", "file.uploaded",
     "folder.moved",
     "flow.activated", "flow.created", "flow.deactivated", "flow.deleted", "flow.draft_discarded", "flow.listened",
     "flow.publish_cancelled", "flow.publish_scheduled", "flow.published", "flow.restored", "flow.unlistened",

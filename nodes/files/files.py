@@ -14,6 +14,7 @@ import mimetypes
 import os
 import re
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,13 +25,13 @@ from typing import IO, Any
 import orjson
 
 from errors import LimitExceeded, MalformedData, NodeError
+from nodes.files.quota import DRAFT, holding_usage
 from nodes.limits import has_too_many_parts
 from schema_fields.row_json import iso
 
 MAX_NAME, MAX_LEVELS, MAX_LISTED = 200, 20, 10_000
 BAD = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 MAX_READ, PIECE = 16 * 2**20, 2**20
-DRAFT = ".draft-"
 # Folder of unfinished uploads, and the age in seconds at which one is abandoned.
 UPLOADS, STALE_SECONDS = DRAFT + "uploads", 24 * 3600
 SORTED_AT_ONCE = 1_000  # names of a folder
@@ -69,13 +70,14 @@ def split_path(path: str) -> list[str]:
 
 
 class Files:
-    """The files of one workspace, below `root`, which is created at the first write. `max_bytes` limits each file.
+    """The files of one workspace, below `root`, which is created at the first write. `max_bytes` limits each file,
+    `quota` all of them together; 0: no limit.
 
     Every method raises NodeError naming the path.
     """
 
-    def __init__(self, root: Path, max_bytes: int) -> None:
-        self.root, self.max_bytes = root, max_bytes
+    def __init__(self, root: Path, max_bytes: int, quota: int = 0) -> None:
+        self.root, self.max_bytes, self.quota = root, max_bytes, quota
 
     @contextmanager
     def reading(self, path: str) -> Iterator[IO[bytes]]:
@@ -102,7 +104,9 @@ class Files:
                     yield Bounded(file, path, self.max_bytes)
                     file.flush()
                     os.fsync(fd)
-                os.rename(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
+                    size = os.fstat(fd).st_size
+                with self._charging(size, name, folder):
+                    os.rename(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
                 os.unlink(draft, dir_fd=folder)
                 raise
@@ -135,7 +139,10 @@ class Files:
         """Append to a file, creating it if necessary; return its new size."""
         with self.place(path, make=True) as (folder, name):
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            with os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "ab") as file:
+            with (
+                os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "ab") as file,
+                self._charging(len(data)),
+            ):
                 found = os.fstat(file.fileno())
                 self._check(path, found)
                 Bounded(file, path, self.max_bytes - found.st_size).write(data)
@@ -156,7 +163,8 @@ class Files:
         with self.place(path) as (folder, name), self.place(to, make=True) as (new_folder, new_name):
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
             self._check(path, found)
-            os.rename(name, new_name, src_dir_fd=folder, dst_dir_fd=new_folder)
+            with self._charging(0, new_name, new_folder):
+                os.rename(name, new_name, src_dir_fd=folder, dst_dir_fd=new_folder)
             os.fsync(new_folder)
             os.fsync(folder)
             return found.st_size
@@ -192,7 +200,9 @@ class Files:
         try:
             with self.place(path) as (folder, name):
                 found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-                (os.rmdir if stat.S_ISDIR(found.st_mode) else os.unlink)(name, dir_fd=folder)
+                is_folder = stat.S_ISDIR(found.st_mode)
+                with self._charging(0 if is_folder else -found.st_size):
+                    (os.rmdir if is_folder else os.unlink)(name, dir_fd=folder)
                 os.fsync(folder)
         except Absent:
             return False
@@ -203,11 +213,80 @@ class Files:
         with self.reading(path) as file:
             return os.fstat(file.fileno()).st_size
 
+    def page(self, path: str = "", after: str = "", limit: int = MAX_LISTED) -> Sequence[dict[str, Any]]:
+        """Return up to `limit` files and folders directly in a folder, by name: `{"path", "size", "modified_at"}`.
+
+        The path of a folder ends with a slash. They come after the path `after`. A folder that does not exist is empty.
+        """
+        names = split_path(path)
+        start = "/".join([*names, ""]) if names else ""
+        try:
+            with self._open(path, names) as folder:
+                keys = _sorted_keys(folder, start, start, after)
+                entries = (_entry_of(key, start, folder) for key in keys if start + key > after)
+                return list(itertools.islice((entry for entry in entries if entry is not None), limit))
+        except Absent:
+            return []
+
+    def rename(self, path: str, to: str) -> None:
+        """Move a file or a folder to a path that does not exist. Raises: Absent, Present."""
+        if split_path(to)[: len(split_path(path))] == split_path(path):
+            raise NodeError(f"{path!r} cannot be moved into itself", permanent=True)
+        with self.place(path) as (folder, name):
+            os.stat(name, dir_fd=folder, follow_symlinks=False)
+            with self.place(to, make=True) as (new_folder, new_name):
+                if _exists(new_name, new_folder):
+                    raise Present(f"{to!r}: already exists", permanent=True)
+                os.rename(name, new_name, src_dir_fd=folder, dst_dir_fd=new_folder)
+                os.fsync(new_folder)
+            os.fsync(folder)
+
+    def delete_folder(self, path: str) -> int:
+        """Delete a folder with up to MAX_LISTED files in it. Return their number.
+
+        Raises: Absent; LimitExceeded if it has more files.
+        """
+        prefix = "/".join([*split_path(path), ""])
+        found = self.find(prefix, limit=MAX_LISTED + 1)
+        if len(found) > MAX_LISTED:
+            raise LimitExceeded(f"{path!r} has more than {MAX_LISTED:,} files; delete its folders one by one")
+        with self.place(path) as (folder, name), self._charging(-sum(file["size"] for file in found)):
+            if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                raise OSError(errno.ENOTDIR, "")
+            shutil.rmtree(name, dir_fd=folder)  # type: ignore[call-overload, unused-ignore]
+            os.fsync(folder)
+        return len(found)
+
+    def usage(self) -> int:
+        """Return the bytes of all files, counted at most ten minutes ago."""
+        if not self.root.exists():
+            return 0
+        with self._open("the folder", []), holding_usage(self.root, self.quota) as usage:
+            return usage.used
+
+    @contextmanager
+    def _charging(self, size: int, name: str | None = None, folder: int = -1) -> Iterator[None]:
+        """Add bytes to the usage, less those of the file of this name in the open folder, if what follows succeeds.
+
+        Raises: OverQuota.
+        """
+        if not self.quota:
+            yield
+            return
+        with holding_usage(self.root, self.quota) as usage:
+            usage.add(size - (0 if name is None else _size_of(name, folder)))
+            yield
+
     def real_path(self, path: str, make: bool = False) -> Path:
         """Return the file's location for a library that opens it itself, after checking its folders and symlinks.
 
-        Only for such libraries: the folder could change before they open it.
+        Only for such libraries: the folder could change before they open it. If they may write (`make`), there must be
+        some quota left.
         """
+        if make and self.quota and self.root.exists():
+            with holding_usage(self.root, self.quota) as usage:
+                usage.add(1)
+                usage.add(-1)
         with self.place(path, make) as (folder, name):
             try:
                 self._check(path, os.stat(name, dir_fd=folder, follow_symlinks=False))
@@ -335,8 +414,28 @@ class Upload(Bounded):
         with self.files.place(path, make=True) as (folder, name):
             if not overwrite and _exists(name, folder):
                 raise Present(f"{path!r}: the file already exists", permanent=True)
-            os.rename(self.name, name, src_dir_fd=self.folder, dst_dir_fd=folder)
+            with self.files._charging(self.size, name, folder):
+                os.rename(self.name, name, src_dir_fd=self.folder, dst_dir_fd=folder)
             os.fsync(folder)
+
+
+def _size_of(name: str, folder: int) -> int:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _entry_of(key: str, path: str, folder: int) -> dict[str, Any] | None:
+    """Return a file or, if the key ends with a slash, a folder; None if it is neither."""
+    if key.endswith("/"):
+        try:
+            found = os.stat(key[:-1], dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return {"path": path + key, "size": 0, "modified_at": found.st_mtime_ns // 1_000_000}
+    file = _stat_of_file(key, folder)
+    return file and {"path": path + key, "size": file.st_size, "modified_at": file.st_mtime_ns // 1_000_000}
 
 
 def _exists(name: str, folder: int) -> bool:

@@ -36,7 +36,8 @@ def last():
 @pytest.fixture
 def ready(owner, server, member, make_flow, make_run):
     """The objects that the routes above work on: ids by their placeholder."""
-    server.dispatcher.resources.files_of(owner.workspace.id).write(OTHER_PARTS["<path:path>"], b"kept")
+    for path in (OTHER_PARTS["<path:path>"], "moving/a.css"):
+        server.dispatcher.resources.files_of(owner.workspace.id).write(path, b"kept")
     owner.post("/api/agents", AGENT)
     owner.post("/api/import/openapi", {"document": DOCUMENT})
     waits = make_flow(APPROVAL)

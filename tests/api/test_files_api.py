@@ -35,7 +35,7 @@ def paths(client, query=""):
 def test_an_upload_is_kept_listed_sent_again_and_deleted(owner, files):
     made = upload(owner, path="reports/2026/", content=b"name,total\nAda,3\n")
     assert made.status_code == 201, made.text
-    shown = {"path": "reports/2026/may.csv", "name": "may.csv", "size": 17, "content_type": "text/csv"}
+    shown = {"path": "reports/2026/may.csv", "name": "may.csv", "type": "file", "size": 17, "content_type": "text/csv"}
     assert {**shown, "modified_at": made.json["modified_at"]} == made.json
     assert owner.get("/api/files").json == {"items": [made.json], "next_cursor": None}
     answer = owner.get("/api/files/reports/2026/may.csv")

@@ -1,7 +1,6 @@
 """The page of the workspace's files: uploads, folders, downloads, deletion, and the permissions of each role."""
 
 import re
-from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import expect
@@ -10,8 +9,8 @@ from playwright.sync_api import expect
 @pytest.fixture
 def files(page, log_in, server):
     """Open the empty files page as the owner."""
-    for file in server.call("GET", "/api/files")["items"]:
-        server.call("DELETE", f"/api/files/{quote(file['path'])}", status=(204,))
+    if kept := server.call("GET", "/api/files?folder=")["items"]:
+        server.call("POST", "/api/files-delete", {"paths": [one["path"] for one in kept]})
     log_in(page)
     page.goto("/files")
     return page
@@ -104,3 +103,24 @@ def test_each_role_sees_only_its_permitted_actions(files, another, server):
         expect(place.get_by_role("link", name="Download may.csv")).to_have_count(download)
         expect(place.get_by_role("button", name="Delete may.csv")).to_have_count(delete)
         expect(place.get_by_role("button", name="Upload")).to_have_count(add)
+
+
+def test_files_are_shown_renamed_and_deleted_together(files, server, axe):
+    upload(files, file("may.csv", "name,total\nAda,3\n"), file("june.csv"), file("july.csv"))
+    expect(rows(files)).to_have_count(4)
+    files.get_by_role("button", name="may.csv", exact=True).click()
+    shown = files.get_by_role("dialog", name="may.csv")
+    expect(shown.get_by_text("Ada,3")).to_be_visible()
+    axe(files)
+    shown.get_by_role("button", name="Close").click()
+    files.get_by_role("button", name="Actions of june.csv").click()
+    files.get_by_role("menuitem", name="Rename or move").click()
+    dialog = files.get_by_role("dialog", name="Rename or move “june.csv”")
+    dialog.get_by_role("textbox", name="Path").fill("2026/june.csv")
+    dialog.get_by_role("button", name="Move").click()
+    expect(files.get_by_role("button", name="2026", exact=True)).to_be_visible()
+    files.get_by_role("checkbox", name="Select all").check()
+    files.get_by_role("button", name="Delete", exact=True).click()
+    files.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(files.get_by_role("heading", name="No files yet")).to_be_visible()
+    assert server.call("GET", "/api/files")["items"] == []

@@ -76,6 +76,8 @@ LEAVES = {
     "DELETE /api/presets/<source>": ("preset.deleted", None),
     "POST /api/files": ("file.uploaded", {"path": "reports/may.csv"}),
     "DELETE /api/files/<path:path>": ("file.deleted", None),
+    "POST /api/files-move": ("file.moved", {"path": "moving/a.css", "to": "moved/b.css"}),
+    "POST /api/files-delete": ("file.deleted", {"paths": ["<path:path>"]}),
     "POST /api/tables": ("table.created", {"name": "visits"}),
     "PATCH /api/tables/<table>": ("table.changed", {"name": "sales"}),
     "DELETE /api/tables/<table>": ("table.deleted", None),

@@ -1741,7 +1741,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the files of the workspace by path, including files in folders. */
+        /** List the files of the workspace by path, including files in folders, or the files and folders of one folder. */
         get: operations["list_files"];
         put?: never;
         /**
@@ -1750,6 +1750,57 @@ export interface paths {
          *     `overwrite` is true.
          */
         post: operations["create_file"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/files-usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show how many bytes the files take, and the limits. */
+        get: operations["get_file_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/files-move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Rename or move a file or a folder. 409 if something exists at the new path. */
+        post: operations["move_file"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/files-delete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Delete files, and folders with up to 10,000 files in them each. Paths that do not exist are ignored. */
+        post: operations["delete_files"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1766,7 +1817,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Download a file under its name.
+         * Download a file under its name, or a part of it by a header `Range`.
          * @description Viewers cannot download files: the API hides signatures of answer links from them, and a file may contain such a
          *     link.
          */
@@ -2476,7 +2527,7 @@ export interface components {
         AuditOut: {
             id: string;
             /** @enum {string} */
-            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.connected" | "credential.created" | "credential.deleted" | "credential.disconnected" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "store.deleted" | "store.written" | "table.changed" | "table.created" | "table.deleted" | "table.edited" | "table.imported" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "variable.deleted" | "variable.set" | "workspace.changed" | "workspace.created" | "workspace.renamed";
+            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.connected" | "credential.created" | "credential.deleted" | "credential.disconnected" | "credential.tested" | "credential.updated" | "file.deleted" | "file.moved" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "store.deleted" | "store.written" | "table.changed" | "table.created" | "table.deleted" | "table.edited" | "table.imported" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "variable.deleted" | "variable.set" | "workspace.changed" | "workspace.created" | "workspace.renamed";
             workspace_id: string;
             /** @description null: a signed link or the command line */
             user_id: string | null;
@@ -4268,9 +4319,12 @@ export interface components {
             names: components["schemas"]["NamesOut"];
         };
         FileOut: {
+            /** @description That of a folder ends with a slash */
             path: string;
             /** @description The last part of the path */
             name: string;
+            /** @enum {string} */
+            type: "file" | "folder";
             /** @description In bytes */
             size: number;
             /** @description From the ending of the name */
@@ -4298,6 +4352,27 @@ export interface components {
              * @description The file, with its name
              */
             file: string;
+        };
+        FilesUsageOut: {
+            /** @description Bytes of all files; counted at most ten minutes ago */
+            used: number;
+            /** @description `HEADRACE_FILES_QUOTA`; null: no limit */
+            quota: number | null;
+            /** @description `HEADRACE_FILE_MAX_BYTES`, the limit of each file */
+            max_file_bytes: number;
+        };
+        MoveIn: {
+            path: string;
+            /** @description A path that does not exist */
+            to: string;
+        };
+        PathsIn: {
+            /** @description A folder's path ends with a slash */
+            paths: string[];
+        };
+        DeletedFiles: {
+            /** @description Number of files */
+            deleted: number;
         };
         ColumnOut: {
             /** @description Stays the same when the column is renamed */
@@ -5085,7 +5160,7 @@ export interface operations {
             query?: {
                 limit?: number;
                 cursor?: string | null;
-                action?: "agent" | "credential" | "file" | "folder" | "flow" | "invitation" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "store" | "table" | "token" | "user" | "variable" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.connected" | "credential.created" | "credential.deleted" | "credential.disconnected" | "credential.tested" | "credential.updated" | "file.deleted" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "store.deleted" | "store.written" | "table.changed" | "table.created" | "table.deleted" | "table.edited" | "table.imported" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "variable.deleted" | "variable.set" | "workspace.changed" | "workspace.created" | "workspace.renamed" | null;
+                action?: "agent" | "credential" | "file" | "folder" | "flow" | "invitation" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "store" | "table" | "token" | "user" | "variable" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.connected" | "credential.created" | "credential.deleted" | "credential.disconnected" | "credential.tested" | "credential.updated" | "file.deleted" | "file.moved" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "store.deleted" | "store.written" | "table.changed" | "table.created" | "table.deleted" | "table.edited" | "table.imported" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "variable.deleted" | "variable.set" | "workspace.changed" | "workspace.created" | "workspace.renamed" | null;
                 user_id?: string | null;
                 target_id?: string | null;
                 since?: string | null;
@@ -7977,6 +8052,8 @@ export interface operations {
                 cursor?: string | null;
                 /** @description Beginning of the paths, such as `reports/` */
                 prefix?: string;
+                /** @description Instead of `prefix`: list this folder only, with its folders; empty: the topmost one */
+                folder?: string | null;
             };
             header?: never;
             path?: never;
@@ -8049,9 +8126,92 @@ export interface operations {
             default: components["responses"]["DEFAULT_ERROR"];
         };
     };
-    get_file: {
+    get_file_usage: {
         parameters: {
             query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FilesUsageOut"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    move_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MoveIn"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Error"];
+                };
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_files: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PathsIn"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletedFiles"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    get_file: {
+        parameters: {
+            query?: {
+                /** @description Let a browser show text, images and PDF instead of saving them */
+                inline?: boolean;
+            };
             header?: never;
             path: {
                 path: string;
@@ -8069,6 +8229,7 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
+            400: components["responses"]["BAD_REQUEST"];
             default: components["responses"]["DEFAULT_ERROR"];
         };
     };

@@ -1,9 +1,8 @@
-/** The workspace's files, which nodes read and write: list by folder, upload, download, delete. */
-import { ActionIcon, Anchor, Breadcrumbs, Button, FileButton, Group, Text, Tooltip } from "@mantine/core";
+/** The workspace's files, which nodes read and write: list by folder, upload, preview, move, download, delete. */
+import { Anchor, Breadcrumbs, Button, Checkbox, FileButton, Group, Progress, Text } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { IconDownload, IconFile, IconFiles, IconFolder, IconTrash, IconUpload } from "@tabler/icons-react";
+import { IconFiles, IconTrash, IconUpload } from "@tabler/icons-react";
 import { useQueryClient } from "@tanstack/react-query";
-import type { ReactNode } from "react";
 import { api, server } from "@/api/client";
 import { useSession } from "@/app/session";
 import classes from "@/pages/flows/flows.module.css";
@@ -13,10 +12,11 @@ import { size } from "@/ui/format";
 import { itemsOf, LoadMore, PAGED } from "@/ui/LoadMore";
 import { Card, Page } from "@/ui/Page";
 import { Empty, LoadingRows, Refused } from "@/ui/states";
-import { Actions, Table, Td, Tr } from "@/ui/Table";
-import { Time } from "@/ui/Time";
+import { Table } from "@/ui/Table";
 import { useQueryState } from "@/ui/useQueryState";
-import { addressOf, type FileEntry, trail, within } from "./folders";
+import { useSelection } from "@/ui/useSelection";
+import { FileRow } from "./FileRow";
+import { trail } from "./folders";
 import { Uploads } from "./Uploads";
 import { useUploads } from "./useUploads";
 
@@ -29,7 +29,12 @@ export default function Files() {
   const client = useQueryClient();
   const { values, change } = useQueryState(FILTERS);
   const { folder } = values;
-  const reload = () => client.invalidateQueries({ queryKey: ["get", "/api/files"] });
+  const reload = async () => {
+    await Promise.all([
+      client.invalidateQueries({ queryKey: ["get", "/api/files"] }),
+      client.invalidateQueries({ queryKey: ["get", "/api/files-usage"] }),
+    ]);
+  };
   const { uploads, add, again, drop } = useUploads(() => void reload());
   const mayChange = may("editor");
   const isOver = useFileDrop((files) => add(files, folder), mayChange);
@@ -49,11 +54,33 @@ export default function Files() {
       about="Files of this workspace. Flows read and write them with the File node."
       actions={button}
     >
+      <Usage />
       <Uploads uploads={uploads} again={again} drop={drop} />
       {folder !== "" && <Trail folder={folder} onOpen={(path) => change({ folder: path })} />}
-      <List folder={folder} onOpen={(path) => change({ folder: path })} onChanged={reload} />
+      <List key={folder} folder={folder} onOpen={(path) => change({ folder: path })} onChanged={reload} />
       {isOver && <div className={classes.drop}>Drop files to upload them</div>}
     </Page>
+  );
+}
+
+/** How much of the quota is used; nothing without a quota. */
+function Usage() {
+  const { data } = api.useQuery("get", "/api/files-usage");
+  if (data === undefined || data.quota === null) return null;
+  const part = (100 * data.used) / data.quota;
+  return (
+    <div>
+      <Text size="sm" c="var(--quiet)">
+        {size(data.used)} of {size(data.quota)} used
+      </Text>
+      <Progress
+        value={part}
+        color={part > 90 ? "red" : undefined}
+        maw={320}
+        mt={4}
+        aria-label="Used part of the quota"
+      />
+    </div>
   );
 }
 
@@ -83,8 +110,12 @@ function Trail({ folder, onOpen }: TrailProps) {
 }
 
 function List({ folder, onOpen, onChanged }: TrailProps & { onChanged: () => Promise<void> }) {
-  const params = { query: { prefix: folder, limit: PAGE } };
+  const { may } = useSession();
+  const params = { query: { folder, limit: PAGE } };
   const query = api.useInfiniteQuery("get", "/api/files", { params }, PAGED);
+  const items = itemsOf(query.data);
+  const selection = useSelection(items.map(({ path }) => path));
+  const [asked, asking] = useDisclosure(false);
   if (query.data === undefined) {
     return query.error ? (
       <Refused error={query.error} onRetry={() => void query.refetch()} />
@@ -92,96 +123,61 @@ function List({ folder, onOpen, onChanged }: TrailProps & { onChanged: () => Pro
       <LoadingRows />
     );
   }
-  const { folders, files } = within(folder, itemsOf(query.data));
-  if (folders.length + files.length === 0) return <Nothing folder={folder} />;
+  if (items.length === 0) return <Nothing folder={folder} />;
+  const chosen = items.map(({ path }) => path).filter((path) => selection.has(path));
   return (
     <Card pad={false}>
+      {may("editor") && (
+        <Group p="xs" gap="md">
+          <Checkbox
+            size="xs"
+            label={selection.size > 0 ? `${selection.size} selected` : "Select all"}
+            checked={selection.all}
+            indeterminate={selection.size > 0 && !selection.all}
+            onChange={selection.toggleAll}
+          />
+          {selection.size > 0 && (
+            <Button
+              size="compact-sm"
+              variant="default"
+              leftSection={<IconTrash size={14} aria-hidden />}
+              onClick={asking.open}
+            >
+              Delete
+            </Button>
+          )}
+        </Group>
+      )}
       <Table label="Files" head={["Name", "Size", "Changed", ""]} minWidth={560}>
-        {folders.map(({ name, path }) => (
-          <Tr key={path}>
-            <Td>
-              <Named icon={<IconFolder size={18} aria-hidden />}>
-                <Anchor component="button" type="button" size="sm" fw={550} onClick={() => onOpen(path)}>
-                  {name}
-                </Anchor>
-              </Named>
-            </Td>
-            <Td c="var(--quiet)">Folder</Td>
-            <Td />
-            <Actions>{null}</Actions>
-          </Tr>
-        ))}
-        {files.map((file) => (
-          <Row key={file.path} file={file} onChanged={onChanged} />
+        {items.map((file) => (
+          <FileRow
+            key={file.path}
+            file={file}
+            isChosen={selection.has(file.path)}
+            onChoose={() => selection.toggle(file.path)}
+            onOpen={onOpen}
+            onChanged={onChanged}
+          />
         ))}
       </Table>
       <LoadMore query={query} noun="files" />
+      <ConfirmDialog
+        opened={asked}
+        onClose={asking.close}
+        title={chosen.length === 1 ? `Delete “${chosen[0]}”?` : `Delete ${chosen.length} files and folders?`}
+        action="Delete"
+        danger
+        onConfirm={async () => {
+          for (let at = 0; at < chosen.length; at += 200) {
+            await server.POST("/api/files-delete", { body: { paths: chosen.slice(at, at + 200) } });
+          }
+          selection.clear();
+          await onChanged();
+        }}
+      >
+        This cannot be undone. Folders are deleted with everything in them.
+      </ConfirmDialog>
     </Card>
-  );
-}
-
-function Named({ icon, children }: { icon: ReactNode; children: ReactNode }) {
-  return (
-    <Group gap="xs" wrap="nowrap" style={{ overflowWrap: "anywhere" }}>
-      {icon}
-      {children}
-    </Group>
-  );
-}
-
-function Row({ file, onChanged }: { file: FileEntry; onChanged: () => Promise<void> }) {
-  const { may, workspace } = useSession();
-  const [asked, asking] = useDisclosure(false);
-  return (
-    <Tr>
-      <Td>
-        <Named icon={<IconFile size={18} aria-hidden />}>
-          <Text size="sm" fw={550}>
-            {file.name}
-          </Text>
-        </Named>
-      </Td>
-      <Td style={{ whiteSpace: "nowrap" }}>{size(file.size)}</Td>
-      <Td style={{ whiteSpace: "nowrap" }}>
-        <Time at={file.modified_at} />
-      </Td>
-      <Actions>
-        {may("operator") && (
-          <Tooltip label="Download">
-            <ActionIcon
-              component="a"
-              href={addressOf(file.path, workspace.id)}
-              download={file.name}
-              variant="subtle"
-              color="gray"
-              aria-label={`Download ${file.name}`}
-            >
-              <IconDownload size={18} aria-hidden />
-            </ActionIcon>
-          </Tooltip>
-        )}
-        {may("editor") && (
-          <Tooltip label="Delete">
-            <ActionIcon variant="subtle" color="red" aria-label={`Delete ${file.name}`} onClick={asking.open}>
-              <IconTrash size={18} aria-hidden />
-            </ActionIcon>
-          </Tooltip>
-        )}
-        <ConfirmDialog
-          opened={asked}
-          onClose={asking.close}
-          title={`Delete “${file.name}”?`}
-          action="Delete"
-          danger
-          onConfirm={async () => {
-            await server.DELETE("/api/files/{path}", { params: { path: { path: file.path } } });
-            await onChanged();
-          }}
-        >
-          This cannot be undone. Flows that read this file will fail.
-        </ConfirmDialog>
-      </Actions>
-    </Tr>
   );
 }
 

@@ -1,27 +1,13 @@
-/** Group a flat list of paths into folders; pure. */
+/** Paths of files; pure. */
 import type { Schemas } from "@/api/client";
 
 export type FileEntry = Schemas["FileOut"];
 
-export interface Listing {
-  folders: { name: string; path: string }[];
-  files: FileEntry[];
-}
-
-/**
- * Return the direct content of a folder, whose path ends with a slash or is empty. Deeper files appear as their folder.
- */
-export function within(folder: string, entries: readonly FileEntry[]): Listing {
-  const folders = new Set<string>();
-  const files: FileEntry[] = [];
-  for (const entry of entries) {
-    if (!entry.path.startsWith(folder)) continue;
-    const rest = entry.path.slice(folder.length);
-    const slash = rest.indexOf("/");
-    if (slash < 0) files.push(entry);
-    else folders.add(rest.slice(0, slash));
-  }
-  return { folders: [...folders].map((name) => ({ name, path: `${folder}${name}/` })), files };
+/** Return true if the page can show a file of this type. */
+export function canShow(type: string): boolean {
+  const isImage = ["image/png", "image/jpeg", "image/gif", "image/webp"].includes(type);
+  const isText = type.startsWith("text/") || type === "application/json" || type === "application/xml";
+  return isImage || isText || type === "application/pdf";
 }
 
 /** Return the parent folders: for `a/b/` these are `a/` and `a/b/`. */

@@ -104,7 +104,7 @@ export const SUBJECTS: Subject[] = [
   { value: "session", label: "Logins", verbs: ["opened", "closed", "refused", "moved"] },
   { value: "profile", label: "Profiles", verbs: ["changed"] },
   { value: "password", label: "Passwords", verbs: ["changed", "reset"] },
-  { value: "file", label: "Files", verbs: ["uploaded", "deleted"] },
+  { value: "file", label: "Files", verbs: ["uploaded", "moved", "deleted"] },
   {
     value: "table",
     label: "Tables",
