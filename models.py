@@ -19,7 +19,6 @@ from database.tables.base import (
     Rows,
     Write,
     first_id,
-    made_at,
     microseconds,
     monotonic_ms,
     new_id,

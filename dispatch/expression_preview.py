@@ -20,7 +20,7 @@ from dispatch.payloads import Kept
 from engine import Job, Settled
 from errors import ExpressionError, NodeError, TooLarge
 from expressions import Template, compile_value, find_texts_with_expressions
-from models import Credential, Run, Step, find_variables, made_at, now_ms
+from models import Credential, Run, Step, find_variables, now_ms
 from nodes.base import REGISTRY
 from nodes.credentials.types import TYPES
 from nodes.limits import size_of
@@ -183,7 +183,7 @@ class Preview:
             about.id,
             None if run is None else self.resources.input_of(run),
             scope={
-                "vars": find_variables(place.flow.workspace_id, now_ms() if run is None else made_at(run.id)),
+                "vars": find_variables(place.flow.workspace_id, None if run is None else run.id),
                 "run": {"id": about.id, "triggered_by": about.triggered_by, "started_at": about.started_at},
                 "workflow": {"id": place.flow.id, "name": about.workflow_name, "version": version},
             },

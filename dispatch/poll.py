@@ -75,7 +75,7 @@ def _look(
     planned = plan.by_id[node_id]
     scope = {
         "workflow": {"id": flow.id, "name": flow.name, "version": flow.version},
-        "vars": {**find_variables(flow.workspace_id, now_ms()), **plan.settings.vars},
+        "vars": {**find_variables(flow.workspace_id), **plan.settings.vars},
         "secrets": keyring,
         "now": datetime.fromtimestamp(now_ms() / 1000, UTC),
         "since": None,

@@ -16,7 +16,7 @@ from agent.model_choice import Models
 from config import Config
 from engine import Plan
 from errors import Conflict
-from models import Fired, Run, RunOptions, Workflow, WorkflowVersion, find_variables, made_at
+from models import Fired, Run, RunOptions, Workflow, WorkflowVersion, find_variables
 from net.egress import Client, Rule
 from nodes.base import Once, Services
 from nodes.credentials.keyring import Credential, Keyring
@@ -112,7 +112,7 @@ class Resources:
         row = run.__data__
         return {
             # Of the workspace; those of the flow are in its plan.
-            "vars": find_variables(row["workspace_id"], made_at(row["id"])),
+            "vars": find_variables(row["workspace_id"], row["id"]),
             "run": {"id": row["id"], "triggered_by": row["triggered_by"], "started_at": row["started_at"]},
             "workflow": {
                 "id": row["workflow_id"], "name": row["workflow_name"], "version": row["workflow_version"],

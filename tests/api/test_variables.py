@@ -6,7 +6,7 @@ from test_resume import ended
 from world import flow, node
 
 from database import write
-from models import Schedule, VariableSet
+from models import Schedule, VariableSet, first_id
 from models import find_variables as find
 
 pytestmark = pytest.mark.usefixtures("shared_server")
@@ -76,9 +76,9 @@ def test_old_sets_are_dropped_and_the_oldest_left_counts_for_older_runs(owner):
     with write():
         for at in range(1, 51):
             VariableSet.create(workspace_id=place, effective_at=at, variables=f'{{"n":{at}}}')
-    assert [find(place, at)["n"] for at in (0, 1, 25, 99)] == [1, 1, 25, 50]
+    assert [find(place, first_id("run", at))["n"] for at in (0, 1, 25, 99)] == [1, 1, 25, 50]
     put(owner, "m", 0)
-    assert VariableSet.select().count() == 50 and find(place, 1)["n"] == 2
+    assert VariableSet.select().count() == 50 and find(place, first_id("run", 1))["n"] == 2
 
 
 def test_a_preview_knows_them(owner, make_flow):
