@@ -13,12 +13,12 @@ from .publishing import find_triggers_of
 def change_zone(workspace: Workspace, zone: str, max_nodes: int) -> None:
     """Set the time zone of the workspace and of its active schedules without one. Call inside a transaction."""
     before = workspace.zone
+    # Names are locked before rows (see locks.py); with the row of the workspace, no flow gets the former zone any more.
+    lock_names("workflow", Schedule.flows_with_zone(str(workspace.id), before))
     workspace.set_zone(zone)
     if zone == before:
         return
-    ids = Schedule.flows_with_zone(str(workspace.id), before)
-    lock_names("workflow", ids)
-    for id_ in ids:
+    for id_ in Schedule.flows_with_zone(str(workspace.id), before):
         flow = Workflow.find(id_)
         if flow is None or flow.status != "active":
             continue
