@@ -7,7 +7,7 @@ are written as `Write` values, which the recorder commits in groups; all others 
 
 # ruff: noqa: F401
 from database import DatabaseRefused, LockTimeout, commits, get_clock, is_write_blocked, lock_wait, space
-from database.tables import large_values, partitions, retention
+from database.tables import large_values, loops, partitions, retention
 from database.tables.agent_definitions import Agent
 from database.tables.agent_memory import AgentMemory, MemoryName, MemoryScope
 from database.tables.agent_runs import AgentRun, AgentStep
@@ -42,6 +42,7 @@ from database.tables.metrics import metrics, totals
 from database.tables.oauth_grants import OAuthAttempt, OAuthGrant
 from database.tables.polls import CLAIM_MS, Claim, Poll, PollEntry
 from database.tables.presets import Preset
+from database.tables.rate_limits import RateLimit
 from database.tables.run_days import EndedRun, RunDay
 from database.tables.run_options import RunOptions
 from database.tables.runs import QUEUED, Run, RunFilters, RunState

@@ -7,13 +7,14 @@ from typing import Any
 
 from api.http.server import get_dispatcher
 from errors import Conflict, DefinitionError
-from models import Run, Step, Wait, now_ms
+from models import Run, Step, Wait, loops, now_ms
 from nodes.base import REGISTRY
 from nodes.core.form_fields import make_schema
 from parsers.invisible_characters import OF_TEXTS, visible
 
 MAX_TEXT = 10_000
 NO_FORM = {"form": None, "has_files": False}
+ENGINES_OWN = ("pause", "loop", "item_pause")  # kinds of waits that nobody can answer
 
 
 def accepts_answers(type_: str) -> bool:
@@ -38,7 +39,7 @@ def list_open_questions(run: Run) -> list[dict[str, Any]]:
         return []
     steps = [step for step in Step.waiting(run.id) if accepts_answers(step.node_type)]
     waits = Wait.of(run.id) if steps else {}
-    asked = [_show_question(step, waits.get(step.node_id)) for step in steps]
+    asked = [_show_question(step, waits.get(step.place)) for step in steps]
     return [question | _show_form(run, question) for question in asked if question is not None]
 
 
@@ -47,7 +48,7 @@ def _show_form(run: Run, question: Mapping[str, Any]) -> dict[str, Any]:
     if "fields" not in REGISTRY[question["node_type"]].Config._declared_fields:
         return NO_FORM
     try:
-        planned = get_dispatcher().resources.plan_of_run(run).by_id.get(question["node_id"])
+        planned = get_dispatcher().resources.plan_of_run(run).by_id.get(loops.node_of(question["node_id"]))
     except (Conflict, DefinitionError, FileNotFoundError):
         return NO_FORM
     items = None if planned is None else planned.config.static.get("fields")
@@ -61,11 +62,14 @@ def _show_question(step: Step, wait: Wait | None) -> dict[str, Any] | None:
     node = REGISTRY[step.node_type]
     if wait is None or wait.answered_at is not None or (node.asks and wait.question is None):
         return None
+    if wait.kind in ENGINES_OWN:
+        return None
     if wait.wake_at is not None and wait.wake_at <= now_ms():
         return None
     return {
-        "node_id": step.node_id,
-        "node_name": step.node_name,
+        "node_id": step.place,
+        "item_index": step.item_index,
+        "node_name": step.node_name if step.item_index is None else f"{step.node_name} #{step.item_index + 1}",
         "node_type": step.node_type,
         "text": format_reason(wait.reason or ""),
         "answers": list(node.answers),

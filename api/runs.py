@@ -22,7 +22,7 @@ from api.http.auth import (
 )
 from api.http.json_io import Resource
 from api.http.server import get_dispatcher
-from api.open_questions import list_asking_types, list_open_questions
+from api.open_questions import ENGINES_OWN, list_asking_types, list_open_questions
 from api.run_list import make_reference
 from constants import RUN_STATUSES, TRIGGERS
 from dispatch import PREVIEWS, SEARCHES, RunSearch, SentSettings
@@ -61,7 +61,8 @@ STEP_COLUMNS = ["seq", "item_index", *(name for name in StepOut._declared_fields
 class QuestionOut(Out):
     """An open question of a waiting run, answered by POST /api/runs/:id/resume."""
 
-    node_id = fields.String()
+    node_id = fields.String(help="The node; for an item of a loop, `node:index`")
+    item_index = fields.Integer(allow_none=True, help="The item of a loop")
     node_name = fields.String()
     node_type = fields.String()
     text = fields.String(help="The question, as shown to people")
@@ -211,9 +212,15 @@ class SettingsOut(Out):
     items = fields.Integer(allow_none=True, help="The number of items of the loop, for the step of a whole loop")
 
 
+class BranchCountOut(Out):
+    branch = fields.String()
+    count = fields.Integer()
+
+
 class CountOut(Out):
     node_id = fields.String()
-    count = fields.Integer(allow_none=True)
+    count = fields.Integer(allow_none=True, help="Null if the output is too large to read here")
+    branches = fields.List(fields.Nested(BranchCountOut), help="The items on each branch of a node that routed them")
 
 
 class CountsOut(Out):
@@ -456,7 +463,18 @@ def get_counts(run: Run) -> Any:
         value = None if room < 0 else resources.value(run.id, f"step_{step.seq}", Kept(None, step.output_bytes))
         if room < 0 or isinstance(value, list):
             known[step.node_id] = None if value is None else len(value)
-    return {"items": [{"node_id": node_id, "count": count} for node_id, count in known.items()]}
+    routed = Step.count_routed_items(run.id)
+    known |= {node_id: sum(found.values()) for node_id, found in routed.items()}
+    return {
+        "items": [
+            {
+                "node_id": node_id,
+                "count": count,
+                "branches": [{"branch": name, "count": items} for name, items in routed.get(node_id, {}).items()],
+            }
+            for node_id, count in known.items()
+        ]
+    }
 
 
 @blueprint.get("/dashboard/runs/latest")
@@ -485,7 +503,7 @@ class _Values:
     def get_sources(row: Step) -> list[str]:
         """Return the nodes whose outputs make up the step's input."""
         names: list[str] = orjson.loads(row.inputs) if row.inputs else []
-        return names
+        return list(dict.fromkeys(name.partition(":")[0] for name in names))
 
     def show(self, row: Step) -> dict[str, Any]:
         """Return the step for a response."""
@@ -500,18 +518,33 @@ class _Values:
         node = REGISTRY.get(row.node_type)
         if links is None or node is None or not node.answers or not has_role(ANSWER_ROLE, self.run.workspace_id):
             return None
-        wait = Wait.one("run_id = ? AND node_id = ?", row.run_id, row.node_id) if node.asks else None
-        question = None if wait is None else wait.question
-        return None if node.asks and question is None else links.of(row.run_id, row.node_id, node, question)
+        wait = Wait.one("run_id = ? AND node_id = ?", row.run_id, row.place)
+        if wait is not None and wait.kind in ENGINES_OWN:
+            return None
+        question = None if wait is None or not node.asks else wait.question
+        return None if node.asks and question is None else links.of(row.run_id, row.place, node, question)
 
     def get_input(self, row: Step) -> Any:
         if row.item_index is not None:
             return row.item
         sources = [(name, self.outputs.get(name)) for name in self.get_sources(row)]
-        values = {name: orjson.Fragment(self.get_output(step) or "null") for name, step in sources if step is not None}
+        ways = dict.fromkeys(orjson.loads(row.inputs)) if row.inputs and ":" in row.inputs else {}
+        values = {
+            name: self.get_items(step, [way.partition(":")[2] for way in ways if way.startswith(f"{name}:")])
+            for name, step in sources
+            if step is not None
+        }
         if len(sources) == 1:
             return next(iter(values.values()), None)
         return values if sources else self.fit(link_large_values(self.run).input, f"/api/runs/{self.run.id}/input")
+
+    def get_items(self, source: Step, branches: list[str]) -> Any:
+        """Return the output of a step, of one that routed items those of these branches."""
+        text = self.get_output(source)
+        if not branches or not isinstance(text, str):
+            return orjson.Fragment(text or "null")
+        lists = orjson.loads(text)
+        return [item for name in branches for item in lists.get(name, [])]
 
     def get_output(self, row: Step) -> Any:
         """Return JSON text, or a reference. A step that passed its input through has the value of its source."""

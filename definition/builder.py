@@ -16,10 +16,10 @@ from nodes.base import REGISTRY, Node
 from nodes.connectors.connector_files import types as connector_types
 from nodes.fields import EXPRESSION, NOT_EVALUATED, is_literal, weight_of_schemas
 
-from .execution_plan import Config, Constant, Dynamic, PlannedNode, Retry
+from .execution_plan import Config, Constant, Dynamic, PlannedNode, Rate, Repeat, Retry
 from .messages import flatten, suggest, suggest_by_alias
-from .node_graph import MAX_NAME, Graph, Issues, report_unknown_keys
-from .schema import NODE, RETRY, get_bounds, get_enum
+from .node_graph import MAX_ID, MAX_NAME, Graph, Issues, report_unknown_keys
+from .schema import NODE, RATE, REPEAT, RETRY, get_bounds, get_enum
 
 # Limit on the expressions of one definition: more would take many seconds and much memory to compile.
 MAX_PARTS = 500_000
@@ -132,6 +132,8 @@ def _branches(node: Node, config: dict[str, Any]) -> tuple[str, ...]:
 
 
 NODE_KEYS, RETRY_KEYS = tuple(NODE["properties"]), tuple(RETRY["properties"])
+REPEAT_EXAMPLE = """{"until": "{{ output.status == 'done' }}", "every": 30, "at_most": 100}"""
+RATE_EXAMPLE = '{"calls": 60, "per": 60, "key": "slack"}'
 
 
 class _Builder:
@@ -168,7 +170,7 @@ class _Builder:
             config=self.config(node),
             inputs=inputs,
             is_leaf=is_leaf,
-            foreach=self.foreach(node, bool(branches)),
+            foreach=self.foreach(node, branches),
             retry=self.retry(),
             timeout=self.number(self.raw, NODE, "timeout", None),
             on_error=self.choice("on_error"),
@@ -177,6 +179,10 @@ class _Builder:
             branches=branches,
             references=frozenset(self.references),
             addresses=frozenset(self.addresses),
+            concurrency=self.concurrency(node),
+            delay=self.delay(),
+            repeat=self.repeat(node, branches),
+            rate=self.rate(node),
         )
         return planned if len(self.issues) == before else None
 
@@ -234,7 +240,7 @@ class _Builder:
         value, (low, high) = holder.get(key, default), get_bounds(schema, key)
         if value is None and default is None:
             return None
-        whole = schema["properties"][key]["type"] == "integer"
+        whole = "integer" in schema["properties"][key]["type"]
         kind = int if whole else (int, float)
         if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
             word = "a whole number" if whole else "a number"
@@ -253,20 +259,73 @@ class _Builder:
         rules = RETRY["properties"]
         return Retry(**{key: self.number(raw, RETRY, key, rules[key]["default"], "retry.") for key in rules})
 
-    def foreach(self, node: Node, branching: bool) -> Template | Constant | None:
+    def foreach(self, node: Node, branches: tuple[str, ...]) -> Template | Constant | None:
         raw = self.raw.get("foreach")
         if raw is None:
             return None
-        if branching:
-            self.bad("foreach", f"cannot be used on {node.type!r}, which has branches; add another node for the loop")
-        elif node.suspends and not node.asks:
-            self.bad("foreach", f"cannot be used on {node.type!r}, which pauses the run")
+        if branches and self.raw.get("on_error") == "continue":
+            self.bad("on_error", 'must be "branch" here: then the failed items go to the branch "error"')
         compiled = self.compiled("foreach", raw)
         if compiled is None and isinstance(raw, list):
             return Constant(raw)
         if compiled is None:
             self.bad("foreach", "must be a list, or an expression that returns one, such as {{ input.orders }}")
         return compiled
+
+    def concurrency(self, node: Node) -> int | None:
+        """Return how many items run at once; None for the default of the node type."""
+        value: int | None = self.number(self.raw, NODE, "concurrency", None)
+        if value is None:
+            return None
+        if self.raw.get("foreach") is None:
+            self.bad("concurrency", "needs a list to loop over: set foreach, too")
+        elif value > 1 and node.asks:
+            self.bad("concurrency", f"must be 1 on {node.type!r}, whose record needs one item after the other")
+        return value
+
+    def delay(self) -> float:
+        value = self.number(self.raw, NODE, "delay", None)
+        if value and self.raw.get("foreach") is None:
+            self.bad("delay", "needs a list to loop over: set foreach, too; to wait before a node, use a wait node")
+        return float(value or 0)
+
+    def repeat(self, node: Node, branches: tuple[str, ...]) -> Repeat | None:
+        raw = self.part("repeat", REPEAT, REPEAT_EXAMPLE)
+        if raw is None:
+            return None
+        if branches or node.trigger or node.asks or node.responds:
+            self.bad("repeat", f"cannot be used on {node.type!r}; repeat a node that gets or does something")
+        until = raw.get("until")
+        compiled = self.compiled("repeat.until", until) if isinstance(until, str) else None
+        if compiled is None:
+            self.bad("repeat.until", "must be an expression for the output, such as {{ output.status == 'done' }}")
+            return None
+        numbers = {key: self.number(raw, REPEAT, key, _default(REPEAT, key), "repeat.") for key in ("every", "at_most")}
+        return Repeat(compiled, **numbers)
+
+    def rate(self, node: Node) -> Rate | None:
+        raw = self.part("rate", RATE, RATE_EXAMPLE)
+        if raw is None:
+            return None
+        if node.suspends or node.trigger:
+            instead = "; set a delay between the items" if node.suspends else ""
+            self.bad("rate", f"cannot be used on {node.type!r}{instead}")
+        key = raw.get("key")
+        if key is not None and not (isinstance(key, str) and 0 < len(key) <= MAX_ID):
+            self.bad("rate.key", f"must be text of 1 to {MAX_ID} characters")
+            key = None
+        calls = self.number(raw, RATE, "calls", 0, "rate.")
+        return Rate(calls, self.number(raw, RATE, "per", _default(RATE, "per"), "rate."), key)
+
+    def part(self, key: str, schema: dict[str, Any], example: str) -> dict[str, Any] | None:
+        """Return a setting that is an object, or None; report one that is something else, and its unknown keys."""
+        raw = self.raw.get(key)
+        if raw is None or isinstance(raw, dict):
+            if raw is not None:
+                report_unknown_keys(raw, tuple(schema["properties"]), f"{self.path}.{key}", self.issues, self.id)
+            return raw
+        self.bad(key, f"must be an object such as {example}")
+        return None
 
     def compiled(self, key: str, value: Any) -> Template | None:
         try:
@@ -290,7 +349,7 @@ class _Builder:
             self.bad(key, f"steps.{id_}: there is no node {id_!r}")
             return
         node = REGISTRY.get(self.nodes[id_]["type"])
-        if node is not None and node.has_address:
+        if node is not None and node.has_address and self.nodes[id_].get("foreach") is None:
             self.addresses.add(id_)
             return
         self.references.add(id_)
@@ -366,6 +425,10 @@ class _Builder:
         if raw.get(path) == "" and message.startswith("must not be empty, "):
             return "must not be empty"
         return message
+
+
+def _default(schema: dict[str, Any], key: str) -> Any:
+    return schema["properties"][key]["default"]
 
 
 def keys_in(value: Any) -> Iterator[tuple[str, str]]:

@@ -101,6 +101,7 @@ class _Reader:
             elif field is not None and not is_literal(field):
                 yield from self.secrets(id_, f"{path}.config.{key}", value)
         yield from self.secrets(id_, f"{path}.foreach", raw.get("foreach"))
+        yield from self.secrets(id_, f"{path}.repeat", raw.get("repeat"))
 
     def secrets(self, id_: str, path: str, value: Any) -> Iterator[Use]:
         names: set[str] = set()

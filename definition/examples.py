@@ -86,6 +86,18 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
             ORDERS,
             [{"tax": 2.5, "number": 0}, {"tax": 5.0, "number": 1}],
         ),
+        "concurrency": {"definition": _flow({**_HTTP, "foreach": "{{ input }}", "concurrency": 5})},
+        "delay": {"definition": _flow({**_HTTP, "foreach": "{{ input }}", "delay": 0.5})},
+        "repeat": {
+            "definition": _flow(
+                {**_HTTP, "repeat": {"until": "{{ output.body.status == 'done' }}", "every": 30, "at_most": 100}}
+            )
+        },
+        "rate": {
+            "definition": _flow(
+                {**_HTTP, "foreach": "{{ input }}", "rate": {"calls": 60, "per": 60, "key": "api.example.com"}}
+            )
+        },
         "retry": {"definition": _flow({**_HTTP, "retry": {"attempts": 5, "delay": 2, "backoff": 3}})},
         "timeout": {"definition": _flow({**_HTTP, "timeout": 10})},
         "on_error": _run(
@@ -114,6 +126,26 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "delay": {"definition": _flow({**_HTTP, "retry": {"delay": 30}})},
         "backoff": {"definition": _flow({**_HTTP, "retry": {"attempts": 4, "delay": 1, "backoff": 10}})},
+    },
+    "WorkflowRepeat": {
+        "until": _run(
+            _flow(_set("draw", {"from": "{{ input }}"}, repeat={"until": "{{ round >= 2 }}", "every": 0})),
+            7,
+            {"from": 7},
+        ),
+        "every": {"definition": _flow({**_HTTP, "repeat": {"until": "{{ output.body.done }}", "every": 60}})},
+        "at_most": {
+            "definition": _flow(
+                _set("draw", {"done": False}, repeat={"until": "{{ output.done }}", "every": 0, "at_most": 3})
+            ),
+            "input": None,
+            "error": "repeat: its condition was not met after 3 rounds (at_most)",
+        },
+    },
+    "WorkflowRate": {
+        "calls": {"definition": _flow({**_HTTP, "rate": {"calls": 10}})},
+        "per": {"definition": _flow({**_HTTP, "rate": {"calls": 1, "per": 0.5}})},
+        "key": {"definition": _flow({**_HTTP, "rate": {"calls": 100, "per": 3600, "key": "crm"}})},
     },
     "WorkflowPosition": {
         "x": _run({"nodes": [{**START, "position": {"x": -120, "y": 40}}]}, 1, 1),

@@ -12,6 +12,7 @@ from marshmallow import ValidationError, fields
 from errors import ExpressionError, NodeError
 from expressions import Template
 from nodes.base import Node
+from nodes.core.logic import is_true
 from nodes.fields import kind_of
 from nodes.limits import MAX_TEXT, MAX_UNMEASURED, size_of
 
@@ -29,6 +30,31 @@ class Retry:
     def pause(self, attempt: int, chance: float) -> float:
         """Return the seconds to wait after attempt number `attempt`; `chance` (0 to 1) scales it by 50 to 100 %."""
         return min(self.delay * self.backoff ** (attempt - 1), 3600.0) * (0.5 + chance / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Rounds of a node: at most `at_most`, with `every` seconds between them, until the condition `until` is true."""
+
+    until: Template | Constant
+    every: float = 10.0
+    at_most: int = 100
+
+    def is_over(self, scope: Mapping[str, Any]) -> bool:
+        """Return True if the condition is met. Raises: NodeError if it cannot be evaluated."""
+        try:
+            return is_true(self.until.evaluate(scope))
+        except ExpressionError as error:
+            raise NodeError(f"repeat.until: {error}", permanent=True, kind="expression") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A rate limit: `calls` calls in `per` seconds, shared by all nodes of the workspace with the same `key`."""
+
+    calls: int
+    per: float = 60.0
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +143,8 @@ class PlannedNode:
     `inputs` are its incoming edges: the source's position in the plan and the branch taken there. `branches` are its
     ways out under its config. `references` are the steps whose output its expressions read (`*`: possibly any earlier
     step). `addresses` are steps that do not run before it and wait for an answer: its expressions see their resume
-    addresses. A `pinned` node is not executed.
+    addresses. A `pinned` node is not executed. `concurrency` items of a `foreach` are executed at once (None: one, or
+    all if it asks people), with `delay` seconds between their starts.
     """
 
     position: int
@@ -138,6 +165,40 @@ class PlannedNode:
     references: frozenset[str] = frozenset()
     addresses: frozenset[str] = frozenset()
     pinned: Pin | None = None
+    concurrency: int | None = None
+    delay: float = 0.0
+    repeat: Repeat | None = None
+    rate: Rate | None = None
+
+    @property
+    def has_address(self) -> bool:
+        """Return True if its resume address exists from the start of a run: not those of the items of a loop."""
+        return self.node.has_address and self.foreach is None
+
+    def takes_answer(self, in_loop: bool) -> bool:
+        """Return True if it can be answered, or with `in_loop`, if each of its items can."""
+        is_executed = not self.disabled and self.pinned is None
+        return is_executed and bool(self.node.answers) and in_loop == (self.foreach is not None and not self.node.asks)
+
+    @property
+    def pauses(self) -> bool:
+        """Return True if the engine may pause before it executes the node."""
+        return self.repeat is not None or self.rate is not None or self.delay > 0
+
+    @property
+    def routes_items(self) -> bool:
+        """Return True if it chooses a branch for each item of a list."""
+        return self.foreach is not None and bool(self.branches)
+
+    @property
+    def is_plain_loop(self) -> bool:
+        """Return True if its items end one after the other, without a pause."""
+        return not self.node.suspends and not self.pauses and (self.concurrency or 1) == 1
+
+    @property
+    def records_items(self) -> bool:
+        """Return True if each item is on record: to repeat it costs something, or it may wait."""
+        return not self.node.pure or self.node.suspends or self.pauses
 
 
 @dataclass(frozen=True)
@@ -174,7 +235,7 @@ class Plan:
         Includes nodes left out of the run, because expressions of other nodes may use their address.
         """
         nodes = (*self.nodes, *self.left_out)
-        return {node.id: node.node for node in nodes if node.node.has_address and not node.disabled}
+        return {node.id: node.node for node in nodes if node.has_address and not node.disabled}
 
     @cached_property
     def responding(self) -> frozenset[str]:
@@ -184,7 +245,12 @@ class Plan:
     @cached_property
     def suspends(self) -> bool:
         """Return True if a run may pause for a wait."""
-        return any(node.node.suspends for node in self.nodes if not node.disabled)
+        return any(node.node.suspends or node.pauses for node in self.nodes if not node.disabled)
+
+    @cached_property
+    def routes_items(self) -> bool:
+        """Return True if a node may have several live branches, with different items."""
+        return any(node.routes_items for node in self.nodes)
 
     @cached_property
     def is_slow(self) -> bool:
@@ -194,4 +260,6 @@ class Plan:
     @cached_property
     def is_quick(self) -> bool:
         """Return True if a run ends almost at once, judging by its nodes."""
-        return all(node.node.quick and node.retry.attempts == 1 for node in self.nodes if not node.disabled)
+        return all(
+            node.node.quick and node.retry.attempts == 1 and not node.pauses for node in self.nodes if not node.disabled
+        )

@@ -41,6 +41,8 @@ OPTIONAL_NUMBER, OPTIONAL_TEXT = ["number", "null"], ["string", "null"]
 
 MAX_NOTES, MAX_NOTE, MAX_GROUPS = 200, 5_000, 200
 MAX_DESCRIPTION = 2_000  # of a flow
+MAX_PAUSE = 86_400  # seconds
+MAX_CONCURRENCY = 100
 MAX_COORDINATE = 1_000_000  # of a note on the canvas
 COLORS = ["yellow", "blue", "green", "red", "violet", "gray"]
 
@@ -55,6 +57,26 @@ RETRY = _object(
         "number", "Factor by which each further delay grows, up to one hour", minimum=1, maximum=10, default=2
     ),
 )
+REPEAT = _object(
+    ("until",),
+    until={
+        "type": "string",
+        "description": "Condition after each round, an expression: `{{ output.status == 'done' }}`. It also sees "
+        "`round`, the number of the round from 1",
+    },
+    every=_field("number", "Seconds between two rounds", minimum=0, maximum=MAX_PAUSE, default=10),
+    at_most=_field("integer", "Maximum number of rounds; then the node fails", minimum=1, maximum=10_000, default=100),
+)
+RATE = _object(
+    ("calls",),
+    calls=_field("integer", "Number of calls", minimum=1, maximum=1_000_000),
+    per=_field("number", "Seconds in which that many calls may start", minimum=0.001, maximum=MAX_PAUSE, default=60),
+    key=_field(
+        OPTIONAL_TEXT,
+        "Name of the limit: all nodes of the workspace with the same name share it. Default: the node has its own",
+        maxLength=MAX_ID, minLength=1,
+    ),
+)  # fmt: skip
 NODE = _object(
     ("id", "type"),
     id=_id(
@@ -68,9 +90,21 @@ NODE = _object(
     ),
     foreach=_any_of(
         "List, or an expression that returns one: the node runs once for each item, available to expressions as "
-        "`item` and `index`, and returns the list of outputs. Not for nodes with branches",
+        "`item` and `index`, and returns the list of outputs. A node with branches routes each item to one of them",
         {"type": "string"}, {"type": "array", "items": {}}, NULL,
     ),
+    concurrency=_field(
+        ["integer", "null"],
+        "Number of items of a `foreach` that run at once; default: 1, or all of them if the node asks people",
+        minimum=1, maximum=MAX_CONCURRENCY,
+    ),
+    delay=_field(
+        OPTIONAL_NUMBER, "Seconds between the starts of two items of a `foreach`; default: none",
+        minimum=0, maximum=MAX_PAUSE,
+    ),
+    repeat=_any_of("Repeat the node until a condition is true; its output is that of the last round",
+                   _ref("WorkflowRepeat"), NULL),
+    rate=_any_of("Rate limit: how often the node may be called", _ref("WorkflowRate"), NULL),
     retry=_any_of("Retry policy of the node; default: one attempt", _ref("WorkflowRetry"), NULL),
     timeout=_field(
         OPTIONAL_NUMBER, "Timeout of one attempt in seconds; default: only the flow's timeout applies",
@@ -186,6 +220,8 @@ COMPONENTS: dict[str, dict[str, Any]] = {
     "WorkflowDefinition": DEFINITION,
     "WorkflowNode": NODE,
     "WorkflowRetry": RETRY,
+    "WorkflowRepeat": REPEAT,
+    "WorkflowRate": RATE,
     "WorkflowPosition": POSITION,
     "WorkflowEdge": EDGE,
     "WorkflowShortEdge": SHORT_EDGE,

@@ -18,7 +18,7 @@ import engine
 from database import execute, write
 from engine import Plan
 from errors import BadInput, Conflict, HeadraceError, NodeError, NotFound, Unavailable
-from models import Fact, IdempotencyKey, Lease, Run, Wait, Workflow, lock_flow, lock_runs, now_ms
+from models import Fact, IdempotencyKey, Lease, Run, Wait, Workflow, lock_flow, lock_runs, loops, now_ms
 from nodes.base import Node
 
 from .acceptance import make_record
@@ -33,6 +33,7 @@ from .one_node import make_run_of_one_node
 from .queues import LANES, Lane, LocalQueue, Queue
 from .recorder import Done, Recorder
 from .resources import Resources
+from .resume_state import answer_name
 from .retry import make_retry
 from .run_record import RunRecord
 from .waiting import Waiting
@@ -382,9 +383,9 @@ class Dispatcher:
         return Ticket(made, True, present)
 
     def answerable(self, run: Run, node_id: str) -> Node:
-        """Return the node of the run that takes an answer. Raises: NotFound if there is none of this id."""
-        planned = self.resources.plan_of_run(run).by_id.get(node_id)
-        if planned is None or planned.disabled or planned.pinned is not None or not planned.node.answers:
+        """Return the node of the run that takes an answer at this place. Raises: NotFound if there is none."""
+        planned = self.resources.plan_of_run(run).by_id.get(loops.node_of(node_id))
+        if planned is None or not planned.takes_answer(loops.is_item(node_id)):
             raise NotFound(f"The run has no node {node_id[:64]!r} that takes an answer")
         return planned.node
 
@@ -421,7 +422,7 @@ class Dispatcher:
             problem = Wait.explain_closed(run.id, node_id, now_ms(), node.asks, question)
             if problem is not None:
                 raise Conflict(problem)
-            kept = self.resources.payloads.keep(run.id, f"answer_{node_id}", encoded)
+            kept = self.resources.payloads.keep(run.id, answer_name(node_id), encoded)
             Wait.settle(run.id, node_id, name, kept.text, kept.size, by)
             if note is not None:
                 execute(*note(run))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import orjson
@@ -12,7 +13,7 @@ import orjson
 import engine
 from engine import Job, Outcome, Plan
 from errors import DatabaseLost, HeadraceError, NodeError, Unavailable
-from models import Lease, Run, Step, Unit, WorkspaceStore, get_clock
+from models import Lease, RateLimit, Run, Step, Unit, WorkspaceStore, get_clock, loops
 from nodes.base import REGISTRY
 from nodes.credentials.keyring import Keyring
 from server_log.work_ids import CURRENT
@@ -27,6 +28,7 @@ from .resume_state import History
 from .run_record import RunRecord, RunTaken
 from .subflows import Starter, failure_writes, remains_of
 from .tracing import Tracing
+from .workers import make_workers
 
 log = logging.getLogger("headrace.dispatch")
 MAX_DEATHS = 3
@@ -151,7 +153,10 @@ class Executor:
         run, waits = record.run, outcome.waits
         reason = "; ".join(waits.values())
         reason = reason if len(reason) <= MAX_WAITING_TEXT else f"{reason[:MAX_WAITING_TEXT]}… (cut)"
-        record.finish(run.suspend(self.lease.owner, reason, len(waits), record.done))
+        checks = [
+            write for id_ in waits if id_ in record.loops for write in loops.check(run.id, id_, record.loops[id_])
+        ]
+        record.finish([*checks, *run.suspend(self.lease.owner, reason, len(waits), record.done)])
         record.run = Run.find(run.id) or run
         return True
 
@@ -163,13 +168,14 @@ class Executor:
             run_id=run.id, input=input, trigger_node=run.trigger_node, scope=resources.scope_of(run),
             on_step=lambda step: self._on_step(active, step), stop=lambda: self._stop_reason(active),
             sleep=lambda seconds: self._pause(active, seconds), log=record.log,
-            settled=history.settled, tried=history.tried, waiting=history.waiting, answers=history.answers,
+            settled=history.settled, tried=history.tried, rounds=history.rounds, waiting=history.waiting,
+            answers=history.answers,
             first_seq=history.next_seq, store=WorkspaceStore(run.workspace_id, keyring.clean),
             services=resources.services, flows=Starter(resources, active) if plan.suspends else None,
             links=resources.links_for(run, plan), keyring=keyring, files=resources.files_of(run.workspace_id),
             agents=AgentServices(resources, self.lease, record, keyring), timeout=config.run_timeout,
             max_steps=config.max_steps, max_items=config.max_items, max_value_bytes=config.max_value_bytes,
-            clock=get_clock(),
+            clock=get_clock(), rates=partial(RateLimit.take, run.workspace_id), workers=make_workers,
         )  # fmt: skip
 
     def _on_step(self, active: Active, step: engine.Step) -> None:

@@ -16,7 +16,7 @@ from agent.model_choice import Models
 from config import Config
 from engine import Plan
 from errors import Conflict
-from models import Fired, Run, RunOptions, Workflow, WorkflowVersion, find_variables
+from models import Fired, Run, RunOptions, Workflow, WorkflowVersion, find_variables, loops
 from net.egress import Client, Rule
 from nodes.base import Once, Services
 from nodes.credentials.keyring import Credential, Keyring
@@ -126,7 +126,7 @@ class Resources:
             return None
 
         def links_of(node_id: str, question: str | None = None) -> dict[str, str]:
-            node = plan.answerable.get(node_id) or plan.by_id[node_id].node
+            node = plan.answerable.get(node_id) or plan.by_id[loops.node_of(node_id)].node
             return links.of(run.id, node_id, node, question)
 
         return links_of

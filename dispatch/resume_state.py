@@ -24,6 +24,7 @@ class History:
 
     settled: dict[tuple[str, int | None], Settled] = field(default_factory=dict)
     tried: dict[tuple[str, int | None], int] = field(default_factory=dict)
+    rounds: dict[tuple[str, int | None], int] = field(default_factory=dict)
     waiting: dict[str, Open] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     running: list[Step] = field(default_factory=list)
@@ -56,10 +57,11 @@ class History:
         elif step.status == "running":
             self.running.append(step)
             self.tried[key] = step.attempt
+        elif step.status == "repeated":
+            self.rounds[key] = self.rounds.get(key, 0) + 1
+            self.tried.pop(key, None)
         elif step.status == "waiting":
-            wait = waits.get(step.node_id)
-            answer, reason = (None, "") if wait is None else (_answer(wait, load), wait.reason or "")
-            self.waiting[step.node_id] = Open(step.seq, step.attempt, step.started_at, reason, answer)
+            self.waiting[step.place] = _open(step, waits.get(step.place), load)
         elif step.status in ("success", "skipped") or step.has_output:
             self.settled[key] = self._settled(step, load)
         else:
@@ -84,11 +86,25 @@ class History:
         return None
 
 
+def _open(step: Step, wait: Wait | None, load: Load) -> Open:
+    answer, reason = (None, "") if wait is None else (_answer(wait, load), wait.reason or "")
+    is_pause = wait is not None and wait.kind in ("pause", "item_pause")
+    return Open(
+        step.seq, step.attempt, step.started_at, reason, answer, is_pause, step.error_text, step.error_kind
+    )  # fmt: skip
+
+
+def answer_name(place: str) -> str:
+    """Return the name of the value of an answer at this place: a node, or an item of its loop."""
+    node_id, _, index = place.partition(":")
+    return f"answer_{index}_{node_id}" if index else f"answer_{node_id}"
+
+
 def _answer(wait: Wait, load: Load) -> Answer | None:
     if wait.answered_at is None:
         return None
-    value = load(wait.run_id, f"answer_{wait.node_id}", Kept(wait.answer, wait.answer_bytes))
-    if wait.name == "ended":
+    value = load(wait.run_id, answer_name(wait.node_id), Kept(wait.answer, wait.answer_bytes))
+    if wait.name in ("ended", "failed"):
         value = _end_of(value, load)
     return Answer(str(wait.name), value, wait.answered_by, wait.answered_at, wait.question)
 

@@ -89,6 +89,7 @@ class RunRecord:
         self._lock = threading.Lock()  # other threads make the run durable, and end it, while it is executed
         self.entries = 0
         self.done = 0  # settled nodes
+        self.loops: dict[str, int] = {}  # nodes whose items wait, and how many runs they may have open
         self._written_progress = 0
         self._buffer: list[Item] = []
         self._is_tied = False  # the buffer has writes that are tied to the next step
@@ -196,10 +197,14 @@ class RunRecord:
             self._steps.append((values, self._is_fenced and step.pure))
         else:
             self._buffer.append(Step.begin_one(values, run.claims))
-            self._buffer.append(Wait.begin(run.id, run.claims, step.node_id, step.seq, wait))
+            place = step.node_id if step.item_index is None else f"{step.node_id}:{step.item_index}"
+            self._buffer.append(Wait.begin(run.id, run.claims, place, step.seq, wait))
+            if wait.kind == "loop":
+                self.loops[step.node_id] = wait.places
         if (
             wait is None
             and step.item_index is None
+            and step.status != "repeated"
             and (step.status != "failed" or step.final or step.output is not None)
         ):
             self.done += 1

@@ -12,7 +12,7 @@ import engine
 from definition import Settings
 from engine import Outcome, Plan
 from errors import DefinitionError, LimitExceeded, NodeError, Unavailable
-from models import LogEntry, Run, Workflow, Write, new_id
+from models import LogEntry, Run, Workflow, Write, loops, new_id
 
 from .active_run import Active
 from .limits import limit_reached
@@ -32,8 +32,10 @@ class Starter:
     def __init__(self, resources: Resources, active: Active) -> None:
         self.resources, self.active, self.run = resources, active, active.run
 
-    def start(self, node_id: str, workflow_id: str, input: Any, wait: bool) -> str:
+    def start(self, place: str, workflow_id: str, input: Any, wait: bool) -> str:
         """Add a new run of the flow, to be committed together with the step that starts it, and return its id.
+
+        The run of an item of a loop that waits for it is held back until it is its turn.
 
         A run over the concurrency limit with overlap "skip" is refused here, or when the step is recorded.
 
@@ -56,11 +58,23 @@ class Starter:
             raise NodeError(refusal)
         given = self.active.keyring.clean(engine.encode(input, self.resources.config.max_value_bytes))
         try:
-            made = _child(self.resources, self.active, flow, plan, "called", given, node_id if wait else None)
+            made = _child(self.resources, self.active, flow, plan, "called", given, place if wait else None)
         except Unavailable as error:
             raise NodeError(error.message, kind="storage") from None
-        self.active.record.start(made, limit, refusal)
+        record = self.active.record
+        is_held = wait and loops.is_item(place)
+        if is_held:
+            made.waiting = loops.HELD
+        record.start(made, limit, refusal)
+        if is_held:
+            for write in loops.give_turn(str(self.run.id), loops.node_of(place)):
+                record.add(write)
         return str(made.id)
+
+    def stop(self, node_id: str) -> None:
+        """Have the next step of the node drop the runs of its loop that have not started."""
+        for write in loops.stop(str(self.run.id), node_id):
+            self.active.record.add(write)
 
 
 def _child(

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from marshmallow import Schema
 
@@ -48,6 +48,16 @@ class Branch:
     value: Any
 
 
+# What a wait is for, if it is not simply the answer that a node waits for:
+# - `pause`: the engine's, before it begins an attempt;
+# - `loop`: the open items of a loop;
+# - `item`: one of them. If it ends well, that settles its step; if it fails, the loop goes on at once;
+# - `item_on`: one of them, for a loop that continues after errors: each end settles its step;
+# - `item_each`: one of them, after whose answer the loop goes on at once;
+# - `item_pause`: the same, before the engine begins an attempt.
+WaitKind = Literal["pause", "loop", "item", "item_on", "item_each", "item_pause"]
+
+
 @dataclass(frozen=True, slots=True)
 class Suspend:
     """A node's result that is not available yet: the run waits without holding a thread.
@@ -55,6 +65,9 @@ class Suspend:
     It continues with `Node.resume` at `until` (ms since 1970; None: no timeout) or when it is answered, whichever comes
     first. `reason` describes the wait. `run_id` is the run of another flow that will answer. If people were `told`, the
     wait is committed at once, so that a crash does not notify them again. A node that `asks` gives the `question`.
+
+    The engine sets the rest: the `kind`, and for a loop, how many runs of other flows may be open at once (`places`),
+    and the milliseconds between their starts (`delay_ms`).
     """
 
     until: int | None
@@ -62,6 +75,9 @@ class Suspend:
     run_id: str | None = None
     told: bool = False
     question: str | None = None
+    kind: WaitKind | None = None
+    places: int = 0
+    delay_ms: int = 0
 
 
 class Answer(NamedTuple):
@@ -102,8 +118,11 @@ class Polled(NamedTuple):
 class Flows(Protocol):
     """Starts other flows; the new run is committed together with the step that started it."""
 
-    def start(self, node_id: str, workflow_id: str, input: Any, wait: bool) -> str:
-        """Return the id of the new run. Raises: NodeError if it cannot start."""
+    def start(self, place: str, workflow_id: str, input: Any, wait: bool) -> str:
+        """Return the id of the new run. `place` is `Context.place`. Raises: NodeError if it cannot start."""
+
+    def stop(self, node_id: str) -> None:
+        """Have the next step of the node drop the runs of its loop that have not started."""
 
 
 # Conditions on rows of a table: column, operator and value each; and True if any of them is enough.
@@ -317,6 +336,11 @@ class Context:
     links: Callable[[str], dict[str, str]] | None = None
     clock: Callable[[], int] = time.time_ns
 
+    @property
+    def place(self) -> str:
+        """Return where an answer arrives: the id of the node, with the number of the item: `node:3`."""
+        return self.node_id if self.index is None else f"{self.node_id}:{self.index}"
+
     def now_ms(self) -> int:
         """Return the server's time in milliseconds since 1970: its machines may have other clocks."""
         return self.clock() // 1_000_000
@@ -404,6 +428,8 @@ class Node:
     - `asks` marks the nodes that may wait several times, with a question each. Their `run` is called again with each
       answer, and keeps its own record; so such a node need not be pure, and may have a `foreach`, in which it cannot
       wait. It can be answered only after it has asked.
+    - `starts_runs`: its wait is for the run of another flow. In a `foreach`, the database starts these runs in turn.
+    - `adds_item`: in a `foreach`, its result, an object, gets the item as `item`.
     - `also` has its names in other tools: a search finds it by these words, too.
     - `icon` is the name of a Tabler icon, such as `world-www`; default: the category's icon.
     - `examples` have `{"config", "input", "output"}` each. A test runs those of pure nodes.
@@ -426,6 +452,8 @@ class Node:
     suspends: ClassVar[bool] = False
     answers: ClassVar[tuple[str, ...]] = ()
     asks: ClassVar[bool] = False
+    starts_runs: ClassVar[bool] = False
+    adds_item: ClassVar[bool] = False
     examples: ClassVar[tuple[dict[str, Any], ...]] = ()
     extra: ClassVar[str] = ""
     requires: ClassVar[tuple[str, ...]] = ()

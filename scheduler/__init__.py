@@ -27,6 +27,7 @@ from models import (
     LoginAddress,
     OAuthAttempt,
     Presence,
+    RateLimit,
     ScheduleFire,
     Session,
     StoreEntry,
@@ -186,5 +187,5 @@ class Scheduler:
 def prune() -> None:
     """Delete expired rows."""
     people = (Session, Invitation, LoginAddress, Presence, OAuthAttempt)
-    for table in (*people, IdempotencyKey, StoreEntry, DataWrite, Lease, ScheduleFire):
+    for table in (*people, IdempotencyKey, StoreEntry, DataWrite, Lease, ScheduleFire, RateLimit):
         table.prune()

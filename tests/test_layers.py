@@ -33,8 +33,8 @@ LAYERS = {
     "nodes": {"expressions", "agent", "schema_fields", "net", "parsers"},
     "importing": {"expressions", "nodes"},
     "definition": {"agent", "expressions", "nodes"},
-    "engine_types": {"nodes"},
-    "engine": {"definition", "expressions", "engine_types", "nodes"},
+    "execution": {"definition", "expressions", "nodes"},
+    "engine": {"definition", "execution", "expressions", "nodes"},
     "security": {"agent", "database", "models", "definition", "nodes", "schemas"},
     "dispatch": {
         *("agent", "database", "models", "definition", "engine", "nodes"),

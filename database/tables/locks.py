@@ -46,6 +46,7 @@ KINDS = (
     "tables",  # the names of a workspace's tables
     "table",  # a table with its rows
     "variables",  # those of a workspace
+    "rate",  # a rate limit of a workspace
     "retention",  # the deletion of old runs
     "flow",  # the active runs of a flow
     "days",  # the counts of a workspace's past days

@@ -14,6 +14,7 @@ from constants import ENDED, RUN_STATUSES, TRIGGERS, UNFINISHED
 from database import execute, fetch_value, is_postgres, lease_clock, write
 from errors import ERROR_KINDS
 
+from . import loops
 from .base import (
     DAY_MS,
     IN_LIST,
@@ -363,7 +364,7 @@ class Run(Timed, Base):
         sql = (
             "UPDATE runs SET status = 'pending', lease_owner = NULL, nodes_done = ?, nodes_total = ?, "
             "waiting = CASE WHEN (SELECT COUNT(*) FROM waits WHERE run_id = runs.id AND seq IS NOT NULL "
-            "AND answered_at IS NULL) >= ? THEN ? END "
+            "AND answered_at IS NULL AND COALESCE(kind, '') NOT LIKE 'item%') >= ? THEN ? END "
             "WHERE id = ? AND status = 'running' AND lease_owner = ? AND claims = ?"
         )
         suspended = Decides(sql, (done, self.nodes_total, waits, reason, self.id, owner, self.claims))
@@ -424,9 +425,10 @@ class Run(Timed, Base):
         return int(fetch_value(f"SELECT {BUSY}", (workflow_id,) * 3))
 
     def children(self) -> list[Run]:
-        """Return the unfinished runs for whose output this one waits."""
+        """Return the unfinished runs for whose output this one waits, except those that have not started."""
         waited = (Run.parent_run_id == self.id) & Run.parent_node_id.is_null(False) & Run.finished_at.is_null()
-        return list(Run.select().where(waited, Run.parent_run_id.is_null(False)))
+        has_started = SQL(f"status IN ('pending', 'running') AND COALESCE(waiting, '') <> '{loops.HELD}'")
+        return list(Run.select().where(waited, Run.parent_run_id.is_null(False), has_started))
 
     def lock_family(self) -> None:
         """Lock the run and the runs for which it waits, with their flows, in the order of all transactions."""
@@ -546,16 +548,30 @@ class Run(Timed, Base):
             "UPDATE steps SET status = 'failed', error_text = 'the run ended while this step waited', "
             "error_kind = 'cancelled', finished_at = ? WHERE run_id = ? AND status = 'waiting'"
         )
-        return [Write(closed, (now, self.id)), Write("DELETE FROM waits WHERE run_id = ?", (self.id,))]
+        gone = Write("DELETE FROM waits WHERE run_id = ?", (self.id,))
+        return [Write(closed, (now, self.id)), gone, loops.stop_all(str(self.id))]
 
     def _answer_parent(self, now: int) -> list[Write]:
-        """Return writes that resume the run that waits for this one. It reads the output from here."""
+        """Return writes that resume the run that waits for this one. It reads the output from here.
+
+        The end of an item of a loop settles its step, and gives the turn to the next one.
+        """
+        parent, place = str(self.parent_run_id), str(self.parent_node_id)
+        failed = "failed" if self.status == "failed" else "ended"
         answered = (
-            "UPDATE waits SET name = 'ended', answer = ?, answered_at = ? "
-            "WHERE run_id = ? AND node_id = ? AND answered_at IS NULL"
+            f"UPDATE waits SET name = CASE WHEN kind = 'item' THEN '{failed}' ELSE 'ended' END, answer = ?, "
+            "answered_at = ? WHERE run_id = ? AND node_id = ? AND answered_at IS NULL"
         )
-        go_on = "UPDATE runs SET waiting = NULL WHERE id = ? AND status = 'pending'"
-        return [
-            Write(answered, (f'"{self.id}"', now, self.parent_run_id, self.parent_node_id)),
-            Write(go_on, (self.parent_run_id,)),
-        ]
+        answer = Write(answered, (f'"{self.id}"', now, parent, place))
+        if not loops.is_item(place):
+            return [answer, *loops.resume_after(parent, place)]
+        turn = loops.give_turn(parent, loops.node_of(place))
+        return [*self._settle_item(parent, place, now), answer, *loops.resume_after(parent, place), *turn]
+
+    def _settle_item(self, parent: str, place: str, now: int) -> list[Write]:
+        """Return the write that settles the parent's step by this run's end; none for a large output."""
+        if self.status == "success":
+            return [] if self.output is None else [loops.settle_item(parent, place, self.output, None, now)]
+        text = f"the run {self.id} failed: {self.error_text}"[:MAX_FAILURE_TEXT]
+        output = orjson.dumps({"error": text, "index": int(place.rpartition(":")[2])}).decode()
+        return [loops.settle_item(parent, place, output, (text, self.error_kind), now)]

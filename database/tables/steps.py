@@ -141,6 +141,11 @@ class Step(Timed, Base):
         return step_id(self.run_id, self.seq)
 
     @property
+    def place(self) -> str:
+        """Return where an answer to it arrives: the id of the node, with the number of the item: `node:3`."""
+        return str(self.node_id) if self.item_index is None else f"{self.node_id}:{self.item_index}"
+
+    @property
     def has_output(self) -> bool:
         """Return True if it has an output of its own, in the row or in a file."""
         return self.output is not None or self.output_bytes is not None
@@ -227,6 +232,13 @@ class Step(Timed, Base):
         sql = "SELECT MIN(started_at) FROM all_steps WHERE run_id = ? AND node_id = ?"
         (found,) = execute(sql, (run_id, node_id)).fetchone()
         return None if found is None else int(found)
+
+    @classmethod
+    def count_routed_items(cls, run_id: str) -> dict[str, dict[str, int]]:
+        """Return the number of items on each branch of the nodes that routed items. Large outputs are left out."""
+        where = "run_id = ? AND item_index IS NULL AND branch = '' AND SUBSTR(output, 1, 1) = '{' ORDER BY seq"
+        found = {str(row.node_id): orjson.loads(str(row.output)) for row in cls.each(where, (run_id,))}
+        return {node_id: {name: len(items) for name, items in lists.items()} for node_id, lists in found.items()}
 
     @classmethod
     def count_items(cls, run_id: str) -> tuple[dict[str, int], list[Step]]:

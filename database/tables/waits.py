@@ -7,19 +7,22 @@ from typing import Any
 
 from peewee import CompositeKey, IntegerField, TextField
 
-from database import execute, fetch_value, write
+from database import execute, execute_all, fetch_value, write
 
 from .base import Base, Write, now_ms
 from .locks import lock_runs
+from .loops import give_turn, is_item, resume_after
 from .runs import STILL_RUNS
 
 WAKE_AT_ONCE = 500
 # Only the last claim of a running run writes a wait: in a cancelled run the wait would never be closed. An answer that
 # came before its question is kept. An answer to an earlier question of the node, before a retry, is cleared.
 BEGIN = (
-    "INSERT INTO waits (run_id, node_id, seq, reason, wake_at, question, created_at) SELECT ?, ?, ?, ?, ?, ?, ? "
-    f"WHERE {STILL_RUNS} ON CONFLICT (run_id, node_id) DO UPDATE SET seq = excluded.seq, reason = excluded.reason, "
-    "wake_at = excluded.wake_at, question = excluded.question, "
+    "INSERT INTO waits (run_id, node_id, seq, reason, wake_at, question, created_at, kind, places, delay_ms) "
+    f"SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE {STILL_RUNS} "
+    "ON CONFLICT (run_id, node_id) DO UPDATE SET seq = excluded.seq, reason = excluded.reason, "
+    "wake_at = excluded.wake_at, question = excluded.question, kind = excluded.kind, places = excluded.places, "
+    "delay_ms = excluded.delay_ms, "
     + ", ".join(
         f"{name} = CASE WHEN waits.seq IS NULL THEN waits.{name} END"
         for name in ("name", "answer", "answer_bytes", "answered_by", "answered_at")
@@ -32,17 +35,13 @@ ANSWER = (
     "answered_at = excluded.answered_at WHERE waits.answered_at IS NULL"
 )
 EXPIRE = "UPDATE waits SET name = 'time', answered_at = ? WHERE run_id = ? AND node_id = ? AND answered_at IS NULL"
-# Resume a run that has reached the node. Otherwise the answer stays in its row until the run reaches the node.
-RESUME = (
-    "UPDATE runs SET waiting = NULL WHERE id = ? AND status = 'pending' "
-    "AND EXISTS (SELECT 1 FROM waits WHERE run_id = runs.id AND node_id = ? AND seq IS NOT NULL)"
-)
 
 
 class Wait(Base):
-    """A waiting node of a run. `seq` is its step's number, null while there is only an answer.
+    """A waiting node of a run, or an item of its loop: then `node_id` is `node:index` (see loops.py).
 
-    `question` is set for a node that may ask several questions.
+    `seq` is its step's number, null while there is only an answer. `question` is set for a node that may ask several
+    questions. `kind` is a `WaitKind` of nodes.base; the wait of a loop has `places`, `delay_ms`, `next_at` and `turn`.
     `name`, `answer` (JSON text, or a file of `answer_bytes`), `answered_by` and `answered_at` are the answer.
     """
 
@@ -58,14 +57,21 @@ class Wait(Base):
     answered_by = TextField(null=True)
     answered_at = IntegerField(null=True)
     question = TextField(null=True)
+    kind = TextField(null=True)
+    places = IntegerField(null=True)
+    delay_ms = IntegerField(null=True)
+    next_at = IntegerField(null=True)
+    turn = TextField(null=True)
 
     class Meta:
         primary_key = CompositeKey("run_id", "node_id")
 
     @classmethod
-    def begin(cls, run_id: str, claims: int, node_id: str, seq: int, wait: Any) -> Write:
+    def begin(cls, run_id: str, claims: int, place: str, seq: int, wait: Any) -> Write:
         """Return the write for the waiting step `seq`; `wait` is a `Suspend` of nodes.base."""
-        return Write(BEGIN, (run_id, node_id, seq, wait.reason, wait.until, wait.question, now_ms(), run_id, claims))
+        loop = (wait.places, wait.delay_ms) if wait.kind == "loop" else (None, None)
+        values = (run_id, place, seq, wait.reason, wait.until, wait.question, now_ms(), wait.kind, *loop)
+        return Write(BEGIN, (*values, run_id, claims))
 
     @classmethod
     def of(cls, run_id: str) -> dict[str, Wait]:
@@ -90,7 +96,7 @@ class Wait(Base):
         wait = cls.one("run_id = ? AND node_id = ?", run_id, node_id)
         if wait is not None and wait.answered_at is not None:
             return "The time to answer is over" if wait.name == "time" else "It was answered already"
-        if asks and (wait is None or wait.question is None):
+        if (asks and (wait is None or wait.question is None)) or (wait is None and is_item(node_id)):
             return "The run has no question here at the moment"
         if asks and wait is not None and question not in (None, wait.question):
             return "That question was answered already"
@@ -106,24 +112,27 @@ class Wait(Base):
         with write():
             lock_runs((run_id,))
             execute(ANSWER, (run_id, node_id, now, name, answer, answer_bytes, by, now))
-            execute(RESUME, (run_id, node_id))
+            execute_all(resume_after(run_id, node_id))
 
     @classmethod
     def wake(cls, now: int) -> list[str]:
         """Resume runs whose time has come, WAKE_AT_ONCE at most. Return their ids."""
         due = (
-            "SELECT run_id, node_id FROM waits WHERE wake_at IS NOT NULL AND answered_at IS NULL AND wake_at <= ? "
-            "ORDER BY wake_at LIMIT ?"
+            "SELECT run_id, node_id, kind FROM waits "
+            "WHERE wake_at IS NOT NULL AND answered_at IS NULL AND wake_at <= ? ORDER BY wake_at LIMIT ?"
         )
         if fetch_value(due, (now, 1)) is None:
             return []
         woken = []
         with write():
             found = execute(due, (now, WAKE_AT_ONCE)).fetchall()
-            lock_runs({run_id for run_id, _ in found})
-            for run_id, node_id in found:
-                if execute(EXPIRE, (now, run_id, node_id)).rowcount:
-                    execute(RESUME, (run_id, node_id))
+            lock_runs({run_id for run_id, *_ in found})
+            for run_id, node_id, kind in found:
+                if kind == "loop":
+                    execute_all(give_turn(run_id, node_id))
+                    woken.append(run_id)
+                elif execute(EXPIRE, (now, run_id, node_id)).rowcount:
+                    execute_all(resume_after(run_id, node_id))
                     woken.append(run_id)
         return woken
 

@@ -62,6 +62,16 @@ TITLES = {
         "Delays are random between half of the given time and all of it, so that many runs do not retry at once. "
         "An error that a further attempt cannot fix, such as a 404, is not retried.",
     ),
+    "WorkflowRepeat": (
+        "`repeat`",
+        "Each round is a step on record. A pause of more than 5 seconds holds no thread, and goes on after a restart. "
+        "`retry` applies to each round.",
+    ),
+    "WorkflowRate": (
+        "`rate`",
+        "The server counts the calls of all its processes and machines. A call that must wait takes its turn at once and waits for it; "
+        "a wait of more than 5 seconds holds no thread. After a quiet time, all `calls` may start at once.",
+    ),
     "WorkflowPosition": ("`position`", "The position of a node in the editor."),
     "WorkflowEdge": (
         "An edge",

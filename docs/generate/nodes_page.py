@@ -26,10 +26,10 @@ HEAD = """\
 Generated from the node types by `make docs`; change them there.
 
 Settings may contain expressions (`{{ … }}`, see [expressions.md](expressions.md)) unless they are marked *as written*.
-The output of a node is the input of the next nodes. Every node also has `foreach`, `retry`, `timeout`, `on_error` and
-`on_interrupt`, see [definition.md](definition.md#a-node). The start of a node that *has effects* is recorded before it
-begins; after a crash it is repeated with the same idempotency key. Text in italics before a colon is the label of a
-setting in the app, if its description does not repeat it.
+The output of a node is the input of the next nodes. Every node also has `foreach`, `repeat`, `rate`, `retry`,
+`timeout`, `on_error` and `on_interrupt`, see [definition.md](definition.md#a-node). The start of a node that
+*has effects* is recorded before it begins; after a crash it is repeated with the same idempotency key. Text in italics
+before a colon is the label of a setting in the app, if its description does not repeat it.
 Nodes of your own: [writing-a-node.md](writing-a-node.md).
 
 """

@@ -98,6 +98,7 @@ class Approval(WaitingNode):
     icon = "user-check"
     also = ("human in the loop", "send and wait for response", "approve", "review", "ask", "form")
     answers = ("approved", "rejected")
+    adds_item = True
     examples = (
         {
             "config": {"message": "Pay {{ input.sum }} to {{ input.to }}?", "notify": "chat", "timeout": 86400},
@@ -205,6 +206,7 @@ class Subflow(WaitingNode):
     """Runs another flow and returns its output, or the id of its run without waiting."""
 
     type = "subflow"
+    starts_runs = True
     title = "Run a flow"
     icon = "subtask"
     also = ("execute workflow", "sub-workflow", "call", "loop over items", "for each")
@@ -232,7 +234,7 @@ class Subflow(WaitingNode):
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         if ctx.flows is None:
             raise NodeError("other flows cannot be run here", permanent=True)
-        run_id = ctx.flows.start(ctx.node_id, config["workflow_id"], config.get("input", input), config["wait"])
+        run_id = ctx.flows.start(ctx.place, config["workflow_id"], config.get("input", input), config["wait"])
         if not config["wait"]:
             return {"run_id": run_id}
         return Suspend(None, f"the run {run_id}", run_id)

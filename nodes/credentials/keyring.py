@@ -10,6 +10,7 @@ import base64
 import json
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
@@ -70,6 +71,8 @@ class Credential:
             bound = ", ".join(self.hosts) or "no host; add the host to the credential's allowed hosts"
             raise NodeError(f"{self.label} may not be sent to {host}: it is bound to {bound}", True, kind="credential")
 
+
+_HIDING = threading.RLock()  # one for all keyrings: it is seldom needed, and runs are made often
 
 Find = Callable[[str], Credential | None]
 
@@ -143,9 +146,11 @@ class Keyring(Mapping[str, Any]):
     def hide(self, *values: str) -> None:
         """Redact these values from now on, including their forms in URLs, JSON and base64."""
         new = {value for value in values if value} - self._values
-        if not new:
-            return
-        self._values |= new
+        if new:
+            with _HIDING:
+                self._hide(new)
+
+    def _hide(self, new: set[str]) -> None:
         needles = list(self._needles.all)
         for found in map(forms, new):
             short = {form for form in found if len(form) < MIN_LENGTH}
@@ -158,23 +163,26 @@ class Keyring(Mapping[str, Any]):
         needles += [part.encode() for part, _ in self._in_urls]
         self._forms = dict(sorted(self._forms.items(), key=lambda form: len(form[0]), reverse=True))
         self._needles = Needles(needles)
+        # Last: another thread of the run that finds its value here relies on the rest.
+        self._values = self._values | new
 
     def hide_once(self, *values: str) -> None:
         """Redact values that are used for one request, such as signatures. Only the latest ones stay redacted.
 
         Their number is unlimited. A node's output is redacted before anything else reads it, so it has no older ones.
         """
-        self._once += values
-        if len(self._once) > MAX_ONCE:
-            outdated, self._once = set(self._once[: -MAX_ONCE // 2]), self._once[-MAX_ONCE // 2 :]
-            kept = Keyring()
-            kept.hide(*(self._values - outdated))
-            # Each attribute is replaced as a whole: another thread may redact meanwhile.
-            self._forms, self._short, self._in_urls, self._needles = (
-                kept._forms, kept._short, kept._in_urls, kept._needles
-            )  # fmt: skip
-            self._values = kept._values
-        self.hide(*values)
+        with _HIDING:
+            self._once += values
+            if len(self._once) > MAX_ONCE:
+                outdated, self._once = set(self._once[: -MAX_ONCE // 2]), self._once[-MAX_ONCE // 2 :]
+                kept = Keyring()
+                kept.hide(*(self._values - outdated))
+                # Each attribute is replaced as a whole: another thread may redact meanwhile.
+                self._forms, self._short, self._in_urls, self._needles = (
+                    kept._forms, kept._short, kept._in_urls, kept._needles
+                )  # fmt: skip
+                self._values = kept._values
+            self.hide(*values)
 
     def clean(self, encoded: bytes) -> bytes:
         """Return the JSON text with all values redacted; the same object if there is nothing to redact."""

@@ -31,6 +31,7 @@ from models import (
     LogFilters,
     MemoryName,
     MemoryScope,
+    RateLimit,
     Run,
     RunFilters,
     SavedFilter,
@@ -45,6 +46,7 @@ from models import (
     flow_page,
     labels_of,
     last_runs,
+    loops,
     measure_flows,
     metrics,
     next_times,
@@ -283,6 +285,9 @@ A_RUN = Run(
     id="run_1", workspace_id="ws_1", workflow_id="wf_1", started_at=1, claims=1, parent_run_id="r", parent_node_id="n"
 )
 
+AN_ITEM = Run(
+    id="run_2", workspace_id="ws_1", workflow_id="wf_1", started_at=1, claims=1, parent_run_id="r", parent_node_id="n:1"
+)
 MEMORY = Memory("ws_1")
 
 
@@ -301,6 +306,11 @@ OTHERS = {
     "busy": lambda: Run.busy("wf_1"),
     "first of each queue": Run.unqueue,
     "children": lambda: A_RUN.children(),
+    "runs that a run started": lambda: A_RUN.started(5),
+    "end of an item": lambda: log_each(AN_ITEM.finish("me", "success", output="1")),
+    "suspend at a loop": lambda: log_each(loops.check("run_1", "n", 1)),
+    "stop a loop": lambda: log_each([*loops.stop("run_1", "n"), loops.stop_all("run_1")]),
+    "take a turn": lambda: RateLimit.take("ws_1", "k", 1, 1),
     "what is to be woken": lambda: Wait.wake(5),
     "waits": lambda: Wait.of("run_1"),
     "what a retry keeps": lambda: Step.keep("run_1", "run_2", ["a"]),

@@ -402,11 +402,6 @@ def test_foreach_takes_an_expression_or_a_list(foreach):
     assert plan(flow(node("a", foreach=foreach))).nodes[0].foreach is not None
 
 
-def test_foreach_does_not_go_with_branches():
-    made = flow(node("a", "if", {"condition": True}, foreach="{{ input }}"))
-    assert issues(made) == [("nodes[0].foreach", "a")]
-
-
 def test_foreach_goes_with_on_error_branch():
     assert order(flow(node("a", foreach="{{ input }}", on_error="branch"), "b", edges=["a b error"])) == ["a", "b"]
 

@@ -2162,8 +2162,16 @@ export interface components {
             config?: {
                 [key: string]: unknown;
             };
-            /** @description List, or an expression that returns one: the node runs once for each item, available to expressions as `item` and `index`, and returns the list of outputs. Not for nodes with branches */
+            /** @description List, or an expression that returns one: the node runs once for each item, available to expressions as `item` and `index`, and returns the list of outputs. A node with branches routes each item to one of them */
             foreach?: string | unknown[] | null;
+            /** @description Number of items of a `foreach` that run at once; default: 1, or all of them if the node asks people */
+            concurrency?: number | null;
+            /** @description Seconds between the starts of two items of a `foreach`; default: none */
+            delay?: number | null;
+            /** @description Repeat the node until a condition is true; its output is that of the last round */
+            repeat?: components["schemas"]["WorkflowRepeat"] | null;
+            /** @description Rate limit: how often the node may be called */
+            rate?: components["schemas"]["WorkflowRate"] | null;
             /** @description Retry policy of the node; default: one attempt */
             retry?: components["schemas"]["WorkflowRetry"] | null;
             /** @description Timeout of one attempt in seconds; default: only the flow's timeout applies */
@@ -2206,6 +2214,31 @@ export interface components {
              * @default 2
              */
             backoff?: number;
+        };
+        WorkflowRepeat: {
+            /** @description Condition after each round, an expression: `{{ output.status == 'done' }}`. It also sees `round`, the number of the round from 1 */
+            until: string;
+            /**
+             * @description Seconds between two rounds
+             * @default 10
+             */
+            every?: number;
+            /**
+             * @description Maximum number of rounds; then the node fails
+             * @default 100
+             */
+            at_most?: number;
+        };
+        WorkflowRate: {
+            /** @description Number of calls */
+            calls: number;
+            /**
+             * @description Seconds in which that many calls may start
+             * @default 60
+             */
+            per?: number;
+            /** @description Name of the limit: all nodes of the workspace with the same name share it. Default: the node has its own */
+            key?: string | null;
         };
         WorkflowPosition: {
             /** @description Pixels from the left */
@@ -3090,7 +3123,10 @@ export interface components {
             error_kind?: "config" | "expression" | "data" | "credential" | "egress" | "refused" | "remote" | "timeout" | "limit" | "code" | "stop" | "cancelled" | "interrupted" | "storage" | "bug" | null;
         };
         QuestionOut: {
+            /** @description The node; for an item of a loop, `node:index` */
             node_id: string;
+            /** @description The item of a loop */
+            item_index: number | null;
             node_name: string;
             node_type: string;
             /** @description The question, as shown to people */
@@ -3182,7 +3218,7 @@ export interface components {
             node_type: string;
             node_name: string;
             /** @enum {string} */
-            status: "running" | "success" | "failed" | "skipped" | "waiting";
+            status: "running" | "success" | "failed" | "skipped" | "waiting" | "repeated";
             attempt: number;
             index?: number | null;
             branch?: string | null;
@@ -3277,9 +3313,16 @@ export interface components {
             /** @description The number of items of the loop, for the step of a whole loop */
             items: number | null;
         };
+        BranchCountOut: {
+            branch: string;
+            count: number;
+        };
         CountOut: {
             node_id: string;
+            /** @description Null if the output is too large to read here */
             count: number | null;
+            /** @description The items on each branch of a node that routed them */
+            branches: components["schemas"]["BranchCountOut"][];
         };
         CountsOut: {
             items: components["schemas"]["CountOut"][];

@@ -15,6 +15,10 @@ export interface FlowNode {
   position?: Position;
   notes?: string;
   foreach?: Json;
+  concurrency?: number | null;
+  delay?: number | null;
+  repeat?: { until: string; every?: number; at_most?: number };
+  rate?: { calls: number; per?: number; key?: string | null };
   retry?: { attempts?: number; delay?: number; backoff?: number };
   timeout?: number;
   on_error?: "fail" | "continue" | "branch";

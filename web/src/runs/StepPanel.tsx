@@ -137,6 +137,8 @@ function StepHead(props: StepHeadProps) {
 }
 
 function nameOfPart(step: Step, several: boolean): string {
+  if (step.status === "repeated")
+    return typeof step.index === "number" ? `Item ${step.index + 1}, a round` : "Round";
   if (typeof step.index !== "number") return several ? "All items" : `Attempt ${step.attempt}`;
   return step.attempt > 1 ? `Item ${step.index + 1}, attempt ${step.attempt}` : `Item ${step.index + 1}`;
 }

@@ -2,8 +2,18 @@
 import type { FlowEdge } from "@/definition/types";
 import { count } from "@/ui/format";
 
-/** The number of items by the node whose output is a list. */
+/** The number of items by the node whose output is a list, and by `keyOf` a branch. */
 export type Counts = ReadonlyMap<string, number>;
+
+/** The name of a branch in the counts: some nodes send different items to each branch. */
+export function keyOf(nodeId: string, branch: string): string {
+  return `${nodeId} ${branch}`;
+}
+
+/** Return the number of items that went over an edge, if they are known. */
+export function itemsOver(edge: Pick<FlowEdge, "from" | "branch">, counts: Counts | undefined) {
+  return counts?.get(keyOf(edge.from, edge.branch ?? "")) ?? counts?.get(edge.from);
+}
 
 /** Return the label of an edge: its branch, and the number of items if it passed on a list; undefined for neither. */
 export function edgeLabel(edge: Pick<FlowEdge, "branch">, items: number | undefined): string | undefined {

@@ -10,6 +10,9 @@ import type { Outcome } from "@/ui/StatusBadge";
 /** A step without input and output. */
 export type Step = Omit<Schemas["StepOut"], "input" | "output" | "number"> & { number: number };
 
+/** The branch of a step that sent its items to several branches. */
+const SEVERAL = "";
+
 export interface Items {
   done: number;
   failed: number;
@@ -27,6 +30,8 @@ export interface NodeState {
   finishedAt: string | null;
   durationMs: number | null;
   attempts: number;
+  /** The number of rounds of a node that is repeated; else 0. */
+  rounds: number;
   items: Items | null;
   branch: string | null;
   error: string | null;
@@ -91,6 +96,9 @@ function stateOf(steps: Step[], runEnded: boolean): NodeState | undefined {
     durationMs:
       wholes.length > 1 ? between(startedAt, whole?.finished_at) : milliseconds(whole?.duration_us ?? null),
     attempts: ofItems.length > 0 ? 1 : main.attempt,
+    rounds: wholes.some((step) => step.status === "repeated")
+      ? new Set(wholes.filter((step) => step.status !== "failed" || step === whole)).size
+      : 0,
     items: ofItems.length > 0 ? itemsOf(ofItems) : null,
     branch: whole?.branch ?? null,
     error: outcome === "failed" ? main.error_text : null,
@@ -161,7 +169,11 @@ export function liveEdges(
   function isLive(edge: FlowEdge): boolean {
     // A run up to a node stops there: the nodes after it were not reached.
     if (!states.has(edge.to)) return false;
-    return passes(edge.from) && (states.get(edge.from)?.branch ?? null) === (edge.branch ?? null);
+    if (!passes(edge.from)) return false;
+    const branch = states.get(edge.from)?.branch ?? null;
+    // The node sent items to several branches; one without items was not taken, so what follows it was skipped.
+    if (branch === SEVERAL) return states.get(edge.to)?.outcome !== "skipped";
+    return branch === (edge.branch ?? null);
   }
   return isLive;
 }
@@ -207,6 +219,7 @@ export function detailOf(state: NodeState): string | undefined {
   const parts: string[] = [];
   if (state.items) parts.push(itemsText(state.items));
   if (state.durationMs !== null) parts.push(duration(state.durationMs));
+  if (state.rounds > 1) parts.push(`${state.rounds} rounds`);
   if (state.attempts > 1) parts.push(`${state.attempts} attempts`);
   return parts.length > 0 ? parts.join(", ") : undefined;
 }

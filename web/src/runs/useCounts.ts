@@ -1,7 +1,7 @@
 /** How many items went over the edges of a run, without loading outputs. */
 import { useMemo } from "react";
 import { api } from "@/api/client";
-import type { Counts } from "./edgeLabel";
+import { type Counts, keyOf } from "./edgeLabel";
 import { hasEnded } from "./moving";
 import type { Run } from "./useRun";
 
@@ -19,7 +19,12 @@ export function useCounts(run: Run | undefined): Counts {
     () =>
       data === undefined
         ? NONE
-        : new Map(data.items.flatMap((one) => (one.count === null ? [] : [[one.node_id, one.count]]))),
+        : new Map(
+            data.items.flatMap(({ node_id, count, branches }): [string, number][] => [
+              ...(count === null ? [] : [[node_id, count] as [string, number]]),
+              ...branches.map((one): [string, number] => [keyOf(node_id, one.branch), one.count]),
+            ]),
+          ),
     [data],
   );
 }

@@ -7,6 +7,7 @@ import {
   IconClockPause,
   IconLoader2,
   IconPlayerPause,
+  IconRepeat,
 } from "@tabler/icons-react";
 import type { Schemas } from "@/api/client";
 import classes from "./status.module.css";
@@ -17,6 +18,7 @@ export type Outcome =
   | "running"
   | "pending"
   | "waiting"
+  | "repeated"
   | "skipped"
   | "cancelled"
   | "none";
@@ -36,6 +38,7 @@ const LOOKS: Record<Outcome, { icon: typeof IconCircleCheck; label: string; colo
   running: { icon: IconLoader2, label: "Running", color: "var(--running)" },
   pending: { icon: IconClockPause, label: "Queued", color: "var(--skipped)" },
   waiting: { icon: IconPlayerPause, label: "Waiting", color: "var(--waiting)" },
+  repeated: { icon: IconRepeat, label: "Repeated", color: "var(--skipped)" },
   skipped: { icon: IconCircleMinus, label: "Skipped", color: "var(--skipped)" },
   cancelled: { icon: IconCircleMinus, label: "Cancelled", color: "var(--skipped)" },
   none: { icon: IconCircleDashed, label: "Never run", color: "var(--skipped)" },

@@ -33,7 +33,7 @@ function isRead(definition: Definition, id: string): boolean {
   const mention = new RegExp(`\\b${id}\\b`);
   return definition.nodes.some((node) => {
     if (node.id === id) return false;
-    const text = JSON.stringify([node.config ?? null, node.foreach ?? null]);
+    const text = JSON.stringify([node.config ?? null, node.foreach ?? null, node.repeat ?? null]);
     return text.includes("steps") && mention.test(text);
   });
 }

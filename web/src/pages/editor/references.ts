@@ -145,5 +145,9 @@ export function rewriteNode(node: FlowNode, renamed: Renamed, isLiteral: IsLiter
     const foreach = rewrite(node.foreach, renamed);
     if (foreach !== node.foreach) made = { ...made, foreach };
   }
+  if (node.repeat !== undefined) {
+    const until = rewrite(node.repeat.until, renamed);
+    if (until !== node.repeat.until) made = { ...made, repeat: { ...node.repeat, until } };
+  }
   return made;
 }

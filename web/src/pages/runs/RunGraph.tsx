@@ -1,7 +1,7 @@
 import { Box, Text } from "@mantine/core";
 import { Suspense, useCallback, useMemo } from "react";
 import type { FlowEdge } from "@/definition/types";
-import { edgeLabel } from "@/runs/edgeLabel";
+import { edgeLabel, itemsOver } from "@/runs/edgeLabel";
 import { liveEdges, marksOf, type NodeState, withItems } from "@/runs/states";
 import { useCounts } from "@/runs/useCounts";
 import { useDefinition } from "@/runs/useDefinition";
@@ -28,7 +28,7 @@ export function RunGraph({ run, states, selected, onSelect }: RunGraphProps) {
     return definition === undefined ? made : withItems(made, definition, counts);
   }, [states, run.pinned, definition, counts]);
   const labelOf = useCallback(
-    (edge: FlowEdge) => edgeLabel(edge, isLive?.(edge) ? counts.get(edge.from) : undefined),
+    (edge: FlowEdge) => edgeLabel(edge, isLive?.(edge) ? itemsOver(edge, counts) : undefined),
     [isLive, counts],
   );
   if (error !== null) {

@@ -5,7 +5,7 @@ import type { ShownEdge } from "@/definition/folding";
 import { NODE } from "@/definition/layout";
 import type { Definition, FlowEdge, FlowNode, Position as Place } from "@/definition/types";
 import { nameOf } from "@/graph/nameOf";
-import { type Counts, edgeLabel } from "@/runs/edgeLabel";
+import { type Counts, edgeLabel, itemsOver } from "@/runs/edgeLabel";
 import { heightOf, placesOf, usedWays, type Way, waysOf } from "../branches";
 import { edgeKey } from "../changes";
 import { type Check, inWords, type Problem } from "../problems";
@@ -85,6 +85,7 @@ function labelOf(node: FlowNode, type: NodeType | undefined, problems: readonly 
   const below = node.name ? type?.name : node.id;
   const parts = [nameOf(node, type), type === undefined ? `unknown type ${node.type}` : (below ?? "")];
   if (node.foreach !== undefined) parts.push("loops over items");
+  if (node.repeat !== undefined) parts.push("repeats until a condition is met");
   if (node.disabled) parts.push("disabled");
   if (problems.length > 0) parts.push(`problem: ${problems.map(inWords).join("; ")}`);
   return parts.join(", ");
@@ -185,7 +186,7 @@ export function edgeMaker(): (
       const old = before.get(id);
       const className = live.has(id) ? "live" : undefined;
       const between = `${called(edge.from)} and ${called(edge.to)}`;
-      const items = live.has(id) ? counts?.get(edge.from) : undefined;
+      const items = live.has(id) ? itemsOver(edge, counts) : undefined;
       const isOld =
         old !== undefined &&
         old.source === shownEdge.source &&

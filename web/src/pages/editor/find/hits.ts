@@ -120,6 +120,8 @@ function* placesOf(node: FlowNode, catalogue: Catalogue | undefined): Generator<
     yield { ...leaf, path: `config.${leaf.path}` };
   if (node.foreach !== undefined)
     yield { path: "foreach", title: "Loop over items", texts: [asText(node.foreach)] };
+  if (node.repeat !== undefined) yield { path: "repeat", title: "Repeat until", texts: [node.repeat.until] };
+  if (node.rate?.key) yield { path: "rate", title: "Rate limit", texts: [node.rate.key] };
   if (node.notes) yield { path: "notes", title: "Notes", texts: [node.notes] };
 }
 

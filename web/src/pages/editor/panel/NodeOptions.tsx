@@ -46,6 +46,128 @@ function Foreach({ node, readOnly, onPatch }: OptionsProps) {
   );
 }
 
+/** Settings of a loop: how many items at once, and the seconds between them. */
+function LoopFields({ node, readOnly, onPatch }: OptionsProps) {
+  return (
+    <SimpleGrid cols={2} spacing="xs">
+      <NumberInput
+        label="Items at once"
+        placeholder="1"
+        min={1}
+        max={100}
+        allowDecimal={false}
+        value={node.concurrency ?? ""}
+        readOnly={readOnly}
+        onChange={(value) => onPatch({ concurrency: asNumber(value) })}
+      />
+      <NumberInput
+        label="Seconds between items"
+        placeholder="0"
+        min={0}
+        max={86_400}
+        value={node.delay ?? ""}
+        readOnly={readOnly}
+        onChange={(value) => onPatch({ delay: asNumber(value) })}
+      />
+    </SimpleGrid>
+  );
+}
+
+/** Return the parts that are set; undefined if there are none. */
+function setParts<T extends object>(whole: T | undefined, part: Partial<T>): T | undefined {
+  const entries = Object.entries({ ...whole, ...part }).filter(([, value]) => value !== undefined);
+  return entries.length === 0 ? undefined : (Object.fromEntries(entries) as T);
+}
+
+function RepeatFields({ node, readOnly, onPatch }: OptionsProps) {
+  const { repeat } = node;
+  function patch(part: Partial<NonNullable<FlowNode["repeat"]>>) {
+    onPatch({ repeat: part.until === undefined && "until" in part ? undefined : setParts(repeat, part) });
+  }
+  return (
+    <Fieldset legend="Repeat until" p="sm">
+      <Stack gap="xs">
+        <TextInput
+          label="Condition"
+          description="The node runs again until this is true. It sees output, and round, the number of the round."
+          placeholder="{{ output.status == 'done' }}"
+          value={repeat?.until ?? ""}
+          readOnly={readOnly}
+          onChange={(event) => patch({ until: event.currentTarget.value || undefined })}
+        />
+        {repeat !== undefined && (
+          <SimpleGrid cols={2} spacing="xs">
+            <NumberInput
+              label="Every (s)"
+              placeholder="10"
+              min={0}
+              max={86_400}
+              value={repeat.every ?? ""}
+              readOnly={readOnly}
+              onChange={(value) => patch({ every: asNumber(value) })}
+            />
+            <NumberInput
+              label="Rounds at most"
+              placeholder="100"
+              min={1}
+              max={10_000}
+              allowDecimal={false}
+              value={repeat.at_most ?? ""}
+              readOnly={readOnly}
+              onChange={(value) => patch({ at_most: asNumber(value) })}
+            />
+          </SimpleGrid>
+        )}
+      </Stack>
+    </Fieldset>
+  );
+}
+
+function RateFields({ node, readOnly, onPatch }: OptionsProps) {
+  const { rate } = node;
+  function patch(part: Partial<NonNullable<FlowNode["rate"]>>) {
+    onPatch({ rate: part.calls === undefined && "calls" in part ? undefined : setParts(rate, part) });
+  }
+  return (
+    <Fieldset legend="Rate limit" p="sm">
+      <SimpleGrid cols={rate === undefined ? 1 : 2} spacing="xs">
+        <NumberInput
+          label="Calls"
+          placeholder="No limit"
+          min={1}
+          max={1_000_000}
+          allowDecimal={false}
+          value={rate?.calls ?? ""}
+          readOnly={readOnly}
+          onChange={(value) => patch({ calls: asNumber(value) })}
+        />
+        {rate !== undefined && (
+          <NumberInput
+            label="In (s)"
+            placeholder="60"
+            min={0.001}
+            max={86_400}
+            value={rate.per ?? ""}
+            readOnly={readOnly}
+            onChange={(value) => patch({ per: asNumber(value) })}
+          />
+        )}
+      </SimpleGrid>
+      {rate !== undefined && (
+        <TextInput
+          mt="xs"
+          label="Shared by"
+          description="Nodes of the workspace with the same name share the limit. Empty: this node alone."
+          placeholder="api.example.com"
+          value={rate.key ?? ""}
+          readOnly={readOnly}
+          onChange={(event) => patch({ key: event.currentTarget.value || undefined })}
+        />
+      )}
+    </Fieldset>
+  );
+}
+
 function RetryFields({ node, readOnly, onPatch }: OptionsProps) {
   function patch(part: NonNullable<FlowNode["retry"]>) {
     const retry = Object.fromEntries(
@@ -102,6 +224,9 @@ export function NodeOptions(props: OptionsProps) {
         onChange={(event) => onPatch({ disabled: event.currentTarget.checked || undefined })}
       />
       <Foreach {...props} />
+      {node.foreach !== undefined && <LoopFields {...props} />}
+      <RepeatFields {...props} />
+      <RateFields {...props} />
       <RetryFields {...props} />
       <NumberInput
         label="Timeout (seconds)"

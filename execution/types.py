@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -14,6 +16,8 @@ from errors import ErrorKind
 from nodes.base import Agents, Answer, Flows, Services, Store, Suspend, discard
 from nodes.credentials.keyring import Keyring
 from nodes.files.files import Files
+
+SEVERAL = ""  # the branch of a step that has routed items to several branches
 
 
 @lru_cache(4096)
@@ -25,11 +29,12 @@ class Step(NamedTuple):
     """One execution of a node: a row of the record.
 
     `seq` numbers the steps of a run; a later step of the same number replaces the earlier (`running`, then its end).
-    `status` is running, success, failed, skipped or waiting; `wait` says what a waiting step waits for. `inputs`
-    names the nodes whose outputs the input was made of (none: the run's own input); `item_index` is that of an item of
-    a `foreach`, whose own input is then in `item`. `output` is JSON text, None while there is none; `same_as` names the
-    node whose output this one passed on (then `output` is None). `error_kind` is an `errors.ErrorKind`; `final` marks
-    the failure that ends the run. Times are milliseconds since 1970, UTC.
+    `status` is running, success, failed, skipped, waiting, or repeated (a round of a `repeat` before the last one);
+    `wait` says what a waiting step waits for. `inputs` names the nodes whose outputs the input was made of (none: the
+    run's own input), as `node:branch` if a node has routed items there; `item_index` is that of an item of a `foreach`,
+    whose own input is then in `item`. `output` is JSON text, None while there is none; `same_as` names the node whose
+    output this one passed on (then `output` is None). `error_kind` is an `errors.ErrorKind`; `final` marks the failure
+    that ends the run. Times are milliseconds since 1970, UTC.
     """
 
     seq: int
@@ -66,6 +71,12 @@ class Step(NamedTuple):
         )  # fmt: skip
 
 
+class Workers(Protocol):
+    """Threads of a loop that executes several items at once."""
+
+    def submit(self, work: Callable[[], Any], /) -> Future[Any]: ...
+
+
 class Settled(NamedTuple):
     """A node or an item that an earlier attempt of this run has finished: it is not executed again."""
 
@@ -77,7 +88,8 @@ class Settled(NamedTuple):
 class Open(NamedTuple):
     """A step that is recorded as waiting: its number, its attempt, its start (ms), and its answer, if there is one.
 
-    `reason` is a text that says what it waits for.
+    `reason` is a text that says what it waits for. `is_pause`: the attempt begins after a pause. `error_text` and
+    `error_kind` are those of a loop that ends as failed when its open items have ended.
     """
 
     seq: int
@@ -85,6 +97,9 @@ class Open(NamedTuple):
     started_at: int
     reason: str = ""
     answer: Answer | None = None
+    is_pause: bool = False
+    error_text: str | None = None
+    error_kind: str | None = None
 
 
 class Outcome(NamedTuple):
@@ -110,12 +125,15 @@ class Job:
 
     `on_step(step)` is called for every step; when it returns for a `running` one, that row is durable. `stop()` returns
     the reason to end the run early, or None. `settled` maps (node_id, index or None) to its result, `tried` to the
-    number of failed or interrupted attempts, `waiting` a node id to its waiting step, `answers` the id of a node that
-    asks to its last answer; `first_seq` is the next free number of a step. `sleep` is called with the pause
-    before another attempt, in seconds. `links(node_id)` returns the signed addresses at which a waiting node can be
+    number of failed or interrupted attempts, `rounds` to the number of rounds of a `repeat` that have ended, `waiting`
+    a node id, or `node:index` for an item, to its waiting step, `answers` the id of a node that asks to its last
+    answer; `first_seq` is the next free number of a step. `sleep` is called with a short pause, in seconds.
+    `links(node_id)` returns the signed addresses at which a waiting node can be
     answered, `links(node_id, question)` those for one question; `flows` starts other flows; `keyring` opens
     credentials, and redacts their values in every step. `clock` is the time of day, in nanoseconds since 1970.
-    `workspace_id` is for the server's log only.
+    `workspace_id` is for the server's log only. `rates(key, calls, per)` takes a call of a rate limit of the workspace,
+    and returns the seconds until its turn; `workers(count)` is a context with threads, whose `submit` is that of an
+    `Executor`: without it, items run one after the other.
     """
 
     run_id: str
@@ -126,6 +144,7 @@ class Job:
     on_step: Callable[[Step], None] = lambda step: None
     settled: Mapping[tuple[str, int | None], Settled] = field(default_factory=dict)
     tried: Mapping[tuple[str, int | None], int] = field(default_factory=dict)
+    rounds: Mapping[tuple[str, int | None], int] = field(default_factory=dict)
     waiting: Mapping[str, Open] = field(default_factory=dict)
     answers: Mapping[str, Answer] = field(default_factory=dict)
     first_seq: int = 0
@@ -145,3 +164,5 @@ class Job:
     max_value_bytes: int = 16 * 2**20
     workspace_id: str | None = None
     clock: Callable[[], int] = time.time_ns
+    rates: Callable[[str, float, float], float] | None = None
+    workers: Callable[[int], AbstractContextManager[Workers]] | None = None

@@ -1,0 +1,404 @@
+"""Execution of one node: its attempts, rounds and errors, and the steps that it hands to the record."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import random
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from definition import Plan, PlannedNode
+from errors import DatabaseLost, ErrorKind, NodeError
+from execution.types import Job, Open, Step
+from nodes import plugin_runner
+from nodes.base import Answer, Branch, Context, Suspend, WaitKind
+from nodes.limits import encode
+
+log = logging.getLogger("headrace.engine")
+NS_IN_MS = 1_000_000
+MAX_ERROR_TEXT = 2_000
+SHORT_PAUSE = 5.0  # seconds; a longer pause is a wait on record, which holds no thread
+
+
+class State(NamedTuple):
+    """A settled node: its branch and its output. `origin` is the node that made the output; `text` is the output as
+    JSON, if this process made that.
+
+    `branch` is a `Ways` if the node has routed items. A node that is `held` waits, or depends on a node that waits.
+    """
+
+    executed: bool
+    output: Any = None
+    branch: str | Ways | None = None
+    origin: str = ""
+    held: bool = False
+    text: bytes | None = None
+
+
+class Ways:
+    """The live branches of a node that has routed items, each with its items. Equal to the name of each of them."""
+
+    __slots__ = ("lists",)
+
+    def __init__(self, lists: Mapping[str, list[Any]]) -> None:
+        """`lists` has the items of every branch; a branch without items is not live."""
+        self.lists = {name: items for name, items in lists.items() if items}
+
+    def __eq__(self, other: object) -> bool:
+        return other in self.lists
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+HELD = State(False, held=True)
+
+
+class Failure(Exception):
+    """A node failed finally with `on_error: fail`: the run ends."""
+
+    def __init__(self, node: PlannedNode, message: str, kind: ErrorKind) -> None:
+        super().__init__(message)
+        self.node, self.message, self.kind = node, message, kind
+
+
+class Running(Protocol):
+    """What the execution of a node uses of its run (`engine._Run`)."""
+
+    plan: Plan
+    job: Job
+    scope: dict[str, Any]
+    steps: dict[str, Any]
+    links: dict[str, Any]
+    waits: dict[str, str]
+    deadline: float
+    context: Context
+
+    def given(self, node: PlannedNode, live: tuple[PlannedNode, ...]) -> State: ...
+
+    def outputs_for(self, node: PlannedNode, live: tuple[PlannedNode, ...]) -> dict[str, Any]: ...
+
+    def names_of(self, node: PlannedNode, live: tuple[PlannedNode, ...]) -> tuple[str, ...]: ...
+
+    def check(self, node: PlannedNode) -> None: ...
+
+    def limit(self) -> str: ...
+
+    def next_seq(self) -> int: ...
+
+
+class Mark(NamedTuple):
+    """A begun execution: the number of its step, its attempt, item and start (`clock`: `time.perf_counter`)."""
+
+    seq: int
+    attempt: int
+    item_index: int | None
+    item: bytes | None
+    started_at: int
+    clock: float
+
+
+class Execution:
+    """The execution of one node: its items, attempts and errors."""
+
+    def __init__(self, run: Running, node: PlannedNode, live: tuple[PlannedNode, ...]) -> None:
+        self.run, self.node, self.job = run, node, run.job
+        self.outputs = run.outputs_for(node, live)
+        self.inputs = run.names_of(node, live) if run.plan.routes_items else tuple(self.outputs)
+        self.given = run.given(node, live)
+        self.size = 0  # bytes of its outputs so far, for all items
+        self.rounds: dict[int | None, int] = {}  # by item, the number of the present round of a `repeat`
+        self.scope: dict[str, Any] = {
+            **run.scope,
+            "input": self.given.output,
+            "now": datetime.fromtimestamp(run.job.clock() / 1e9, UTC),
+        }
+        if node.addresses:
+            others = {id_: step for id_, step in run.steps.items() if id_ not in node.addresses}
+            shown = {id_: links for id_, links in run.links.items() if id_ in node.addresses}
+            self.scope["steps"] = {**others, **shown}
+        elif "*" in node.references:
+            # A copy: the output of the node must not come to contain itself.
+            self.scope["steps"] = dict(run.steps)
+
+    def once(self) -> State:
+        """Execute the node once, for its whole input."""
+        return self.attempts(None, self.given.output, self.scope, None)
+
+    def go_on(self, open_: Open) -> State:
+        """Finish a step that waited, with its answer; or begin it, after a pause."""
+        return self.attempts(None, self.given.output, self.scope, None, self.resumed(open_))
+
+    def resumed(self, open_: Open, index: int | None = None, item: bytes | None = None) -> tuple[Mark, Answer | None]:
+        """Return the mark and the answer of a step that waited; one with effects is on record as running again."""
+        clock = time.perf_counter() if open_.is_pause else 0.0
+        started_at = self.job.clock() // NS_IN_MS if open_.is_pause else open_.started_at
+        mark = Mark(open_.seq, open_.attempt, index, item, started_at, clock)
+        if not self.node.node.pure:
+            self.job.on_step(make_step(self.node, mark, self.inputs, "running", None, {}))
+        return mark, None if open_.is_pause else open_.answer
+
+    def attempts(
+        self, index: int | None, given: Any, scope: dict[str, Any], item: bytes | None,
+        begun: tuple[Mark, Answer | None] | None = None,
+    ) -> State:  # fmt: skip
+        """Try, and try again as `retry` says, but not before the remote side allows it (`retry_after`).
+
+        `begun` is a first attempt that has waited, and its answer. With `repeat`, each round has attempts of its own.
+        """
+        retry = self.node.retry
+        if begun is None:
+            tried = self.job.tried.get((self.node.id, index), 0) if self.job.tried else 0
+            if self.node.rate is not None and (held := self.take_turn(index, tried + 1, item)) is not None:
+                return held
+            begun = self.begin(index, tried + 1, item), None
+        mark, answer = begun
+        while True:
+            try:
+                result = self.call(given, scope, index, answer, max(0, retry.attempts - mark.attempt))
+                if self.node.repeat is None or type(result) is Suspend:
+                    return self.finish(mark, result)
+                paused = self.next_round(mark, result, scope)
+                if isinstance(paused, State):
+                    return paused
+            except NodeError as error:
+                left = self.run.deadline - time.monotonic()
+                if error.permanent or mark.attempt >= retry.attempts or 0 < left < error.retry_after:
+                    return self.fail(mark, error)
+                self.record(mark, "failed", error_text=self.shown(error), error_kind=error.kind)
+                pause, attempt = max(retry.pause(mark.attempt, random.random()), error.retry_after), mark.attempt + 1
+                self.job.sleep(max(0.0, min(pause, left)))
+            else:
+                attempt = 1
+            self.run.check(self.node)
+            if self.node.rate is not None and (held := self.take_turn(index, attempt, item)) is not None:
+                return held
+            mark, answer = self.begin(index, attempt, item), None
+
+    def next_round(self, mark: Mark, result: Any, scope: dict[str, Any]) -> State | None:
+        """End the round of a `repeat`. Return the state if it was the last one, or if the pause is a wait.
+
+        Raises: NodeError if the condition is not met after the last round.
+        """
+        repeat, index = self.node.repeat, mark.item_index
+        assert repeat is not None
+        number = self.rounds.get(index) or self.job.rounds.get((self.node.id, index), 0) + 1
+        encoded = self.job.keyring.clean(encode(result, self.job.max_value_bytes))
+        output = orjson.loads(encoded)
+        if repeat.is_over({**scope, "output": output, "round": number}):
+            return self.finish(mark, result)
+        if number >= repeat.at_most:
+            text = f"repeat: its condition was not met after {number} round{'' if number == 1 else 's'} (at_most)"
+            raise NodeError(text, permanent=True, kind="limit")
+        self.rounds[index] = number + 1
+        self.record(mark, "repeated", output=encoded)
+        return self.pause_on_record(
+            index, 1, mark.item, repeat.every, f"round {number + 1} of at most {repeat.at_most}"
+        )
+
+    def take_turn(self, index: int | None, attempt: int, item: bytes | None) -> State | None:
+        """Take a call of the node's rate limit, and wait for its turn. Return the state if that is a long wait."""
+        rate, limits = self.node.rate, self.job.rates
+        if rate is None or limits is None:
+            return None
+        own = f"{self.run.scope['workflow'].get('id', '')} {self.node.id}"
+        seconds = limits(rate.key or own, rate.calls, rate.per)
+        return self.pause_on_record(index, attempt, item, seconds, "its turn (rate limit)")
+
+    def pause_on_record(
+        self, index: int | None, attempt: int, item: bytes | None, seconds: float, reason: str
+    ) -> State | None:
+        """Sleep, or return HELD with a waiting step on record if the pause is a long one."""
+        if seconds <= SHORT_PAUSE:
+            if seconds > 0:
+                self.job.sleep(min(seconds, max(0.0, self.run.deadline - time.monotonic())))
+                self.run.check(self.node)
+            return None
+        mark = self.begin(index, attempt, item, announce=False)
+        until = self.job.clock() // NS_IN_MS + int(seconds * 1000)
+        kind: WaitKind = "pause" if index is None else "item_pause"
+        self.record(mark, "waiting", wait=Suspend(until, reason, kind=kind))
+        if index is None:
+            self.run.waits[self.node.id] = reason
+        return HELD
+
+    def call(self, given: Any, scope: dict[str, Any], index: int | None, answer: Answer | None, retries: int) -> Any:
+        """Make one attempt, or finish one that waited for `answer`. `retries` more may follow.
+
+        Raises: NodeError for every error of the node.
+        """
+        node, job, deadline = self.node, self.job, self.run.deadline
+        if node.node.asks and index is None:
+            # It counts until the next question, even if the attempt that was to use it failed.
+            answer = job.answers.get(node.id)
+        if node.timeout is not None:
+            deadline = min(deadline, time.monotonic() + node.timeout)
+        if node.node.quick:
+            ctx = self.run.context
+            ctx.node_id, ctx.inputs, ctx.scope, ctx.deadline = node.id, self.outputs, scope, deadline
+        else:
+            ctx = self.context(scope, index, answer, retries, deadline)
+            self.run.context.node_id = node.id  # for the server's log
+        try:
+            # The expressions of a polling trigger are those of its polls, which see other names.
+            is_polled = node.node.polls and not node.node.own
+            config = node.config.static if is_polled else node.config.evaluate(scope, job.max_value_bytes)
+            if node.node.own:
+                result = self.call_own(config, given, ctx, answer)
+            elif answer is None or node.node.asks:
+                result = node.node.run(config, given, ctx)
+            else:
+                result = node.node.resume(config, given, answer)
+        except NodeError as error:
+            raise self.in_time(error, deadline) from error.__cause__
+        except DatabaseLost:
+            raise  # the node is not at fault, and the run goes on later
+        except Exception as error:
+            trace = job.keyring.clean_text(traceback.format_exc())
+            log.error(
+                "node %s (%s) of run %s raised\n%s", node.id, node.type, job.run_id, trace, extra={"traceback": trace}
+            )
+            kind: ErrorKind = "code" if node.node.own else "bug"
+            raise NodeError(plugin_runner.describe_with_place(error), kind=kind) from error
+        # A late result of a node with effects, or of one that starts a run, is kept: the effect has happened, and a
+        # retry would repeat it.
+        if node.node.pure and not node.node.suspends and node.timeout is not None and time.monotonic() > deadline:
+            raise NodeError(f"ran longer than its timeout of {node.timeout:g} s", kind="timeout")
+        return result
+
+    def context(
+        self, scope: dict[str, Any], index: int | None, answer: Answer | None, retries: int, deadline: float
+    ) -> Context:
+        """Return the context of the node: everything that it may use."""
+        node, job = self.node, self.job
+        return Context(
+            node.id, self.outputs, scope, f"{job.run_id}:{node.id}:{index or 0}", deadline, job.log, job.store,
+            job.services, job.flows, job.keyring, job.files, functools.partial(self.pause, deadline), retries,
+            job.agents, job.stop, index, answer, self.links(), job.clock,
+        )  # fmt: skip
+
+    def in_time(self, error: NodeError, deadline: float) -> NodeError:
+        """Return the error of an attempt; if a timeout ended the attempt, name that."""
+        now = time.monotonic()
+        if now >= self.run.deadline:
+            ended_by = self.run.limit()
+        elif now >= deadline:
+            ended_by = f"the node's timeout of {self.node.timeout:g} s"
+        else:
+            return error
+        return NodeError(f"{ended_by} ended it: {error.message}", error.permanent, error.retry_after, "timeout")
+
+    def links(self) -> Callable[[str], dict[str, str]] | None:
+        """Return a function that gives the addresses for a question of this node; None if there are none."""
+        links = self.job.links
+        return None if links is None or not self.node.node.asks else functools.partial(links, self.node.id)
+
+    def pause(self, deadline: float, seconds: float) -> None:
+        """Pause the executing node, until its deadline at most. Raises: NodeError if the run has to end."""
+        self.job.sleep(max(0.0, min(seconds, deadline - time.monotonic())))
+        reason = self.job.stop()
+        if reason is not None:
+            raise NodeError(reason, permanent=True, kind="cancelled")
+
+    def call_own(self, config: dict[str, Any], given: Any, ctx: Context, answer: Answer | None) -> Any:
+        """Return the result of a plugin's node, as the record will have it. The node works on copies."""
+        node, most = self.node, self.job.max_value_bytes
+        config, given = plugin_runner.copy_value(config), orjson.loads(encode(given, most))
+
+        def work(lent: Context) -> Any:
+            if answer is None:
+                return node.node.run(config, given, lent)
+            return node.node.resume(config, given, answer)
+
+        result = plugin_runner.call(node.node, work, ctx)
+        plugin_runner.check(node.node, node.branches, result)
+        if type(result) is Suspend:
+            return result
+        if type(result) is Branch:
+            return Branch(result.name, orjson.loads(encode(result.value, most)))
+        return orjson.loads(encode(result, most))
+
+    def begin(self, index: int | None, attempt: int, item: bytes | None, announce: bool = True) -> Mark:
+        """Begin an execution with a new number; one with effects is on record before it starts."""
+        mark = Mark(self.run.next_seq(), attempt, index, item, self.job.clock() // NS_IN_MS, time.perf_counter())
+        if announce and not self.node.node.pure:
+            self.job.on_step(make_step(self.node, mark, self.inputs, "running", None, {}))
+        return mark
+
+    def finish(self, mark: Mark, result: Any) -> State:
+        """Record a success. If a node passed its input on, the record names the origin and has no copy."""
+        branch = None
+        if type(result) is Suspend:
+            result = replace(result, reason=self.job.keyring.clean_text(result.reason), kind=self.kind_of_wait(mark))
+            self.record(mark, "waiting", wait=result)
+            if mark.item_index is None:
+                self.run.waits[self.node.id] = result.reason
+            return HELD
+        if type(result) is Branch:
+            branch, result = result.name, result.value
+        if result is self.given.output and self.given.origin and mark.item_index is None:
+            self.record(mark, "success", same_as=self.given.origin, branch=branch)
+            return State(True, result, branch, self.given.origin, text=self.given.text)
+        encoded = self.job.encoded_input if result is self.job.input else None
+        if encoded is None:
+            encoded = encode(result, self.job.max_value_bytes)
+        cleaned = self.job.keyring.clean(encoded)
+        if cleaned is not encoded:
+            # The next nodes see the recorded value, as they would after a crash.
+            encoded, result = cleaned, orjson.loads(cleaned)
+        self.size += len(encoded)
+        self.record(mark, "success", output=encoded, branch=branch)
+        return State(True, result, branch, self.node.id, text=encoded)
+
+    def fail(self, mark: Mark, error: NodeError) -> State:
+        """Record a final failure, and continue, take the error branch, or end the run, as `on_error` says."""
+        text = self.shown(error)
+        in_list = mark.item_index is not None
+        mode = self.node.on_error
+        if mode == "fail" or (in_list and mode == "branch" and not self.node.routes_items):
+            self.record(mark, "failed", error_text=text, error_kind=error.kind, final=not in_list)
+            if in_list:
+                raise NodeError(f"item {mark.item_index}: {text}", permanent=True, kind=error.kind)
+            raise Failure(self.node, text, error.kind)
+        value = {"error": text, "index": mark.item_index} if in_list else {"error": text}
+        branch = "error" if mode == "branch" else None
+        self.record(mark, "failed", output=orjson.dumps(value), branch=branch, error_text=text, error_kind=error.kind)
+        return State(True, value, branch, self.node.id)
+
+    def kind_of_wait(self, mark: Mark) -> WaitKind | None:
+        """Return the kind of a wait that the node asks for."""
+        return None
+
+    def shown(self, error: NodeError) -> str:
+        """Return the message of an error, redacted and cut to MAX_ERROR_TEXT characters."""
+        # Half a surrogate pair is text to Python, but files and databases refuse it.
+        text = self.job.keyring.clean_text(error.message).encode("utf-8", "replace").decode()
+        return text if len(text) <= MAX_ERROR_TEXT else text[:MAX_ERROR_TEXT] + "…"
+
+    def record(self, mark: Mark, status: str, **more: Any) -> None:
+        """Hand an ended step to the record. Items of pure nodes are not recorded: to repeat them costs nothing."""
+        if mark.item_index is None or self.node.records_items:
+            ended = None if status == "waiting" else self.job.clock() // NS_IN_MS
+            self.job.on_step(make_step(self.node, mark, self.inputs, status, ended, more))
+
+
+def make_step(
+    node: PlannedNode, mark: Mark, inputs: tuple[str, ...], status: str, finished_at: int | None,
+    more: dict[str, Any],
+) -> Step:  # fmt: skip
+    # A dict, not `**more`: Python would compare each name in it with the names of all parameters.
+    if finished_at is None:
+        duration = None
+    else:
+        # A mark without a clock was not measured in this process: the step waited, or was not executed.
+        duration = (time.perf_counter() - mark.clock) * 1000 if mark.clock else float(finished_at - mark.started_at)
+    return Step(
+        mark.seq, node.id, node.type, node.name, status, mark.attempt, mark.item_index, inputs, mark.item,
+        mark.started_at, finished_at, duration, node.node.pure, **more,
+    )  # fmt: skip
