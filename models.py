@@ -7,7 +7,7 @@ are written as `Write` values, which the recorder commits in groups; all others 
 
 # ruff: noqa: F401
 from database import DatabaseRefused, LockTimeout, commits, get_clock, is_write_blocked, lock_wait, space
-from database.tables import large_values, loops, partitions, retention
+from database.tables import debounces, large_values, loops, partitions, retention
 from database.tables.agent_definitions import Agent
 from database.tables.agent_memory import AgentMemory, MemoryName, MemoryScope
 from database.tables.agent_runs import AgentRun, AgentStep
@@ -27,6 +27,7 @@ from database.tables.base import (
 from database.tables.callers import Caller, forget_session
 from database.tables.credentials import Credential
 from database.tables.data_tables import DataKey, DataRow, DataTable, DataWrite
+from database.tables.debounces import Debounce, Window
 from database.tables.drafts import Draft, Presence, Present, ScheduledPublish, clear_draft, names_of_users
 from database.tables.idempotency_keys import IdempotencyKey
 from database.tables.invitations import Invitation

@@ -16,10 +16,10 @@ from nodes.base import REGISTRY, Node
 from nodes.connectors.connector_files import types as connector_types
 from nodes.fields import EXPRESSION, NOT_EVALUATED, is_literal, weight_of_schemas
 
-from .execution_plan import Config, Constant, Dynamic, PlannedNode, Rate, Repeat, Retry
+from .execution_plan import Config, Constant, Debouncing, Dynamic, PlannedNode, Rate, Repeat, Retry
 from .messages import flatten, suggest, suggest_by_alias
 from .node_graph import MAX_ID, MAX_NAME, Graph, Issues, report_unknown_keys
-from .schema import NODE, RATE, REPEAT, RETRY, get_bounds, get_enum
+from .schema import DEBOUNCE, NODE, RATE, REPEAT, RETRY, get_bounds, get_enum
 
 # Limit on the expressions of one definition: more would take many seconds and much memory to compile.
 MAX_PARTS = 500_000
@@ -183,6 +183,7 @@ class _Builder:
             delay=self.delay(),
             repeat=self.repeat(node, branches),
             rate=self.rate(node),
+            debounce=self.debounce(node),
         )
         return planned if len(self.issues) == before else None
 
@@ -316,6 +317,24 @@ class _Builder:
             key = None
         calls = self.number(raw, RATE, "calls", 0, "rate.")
         return Rate(calls, self.number(raw, RATE, "per", _default(RATE, "per"), "rate."), key)
+
+    def debounce(self, node: Node) -> Debouncing | None:
+        raw = self.part("debounce", DEBOUNCE, '{"seconds": 10, "key": "{{ input.body.id }}", "keep": "last"}')
+        if raw is None:
+            return None
+        if node.type != "webhook":
+            self.bad("debounce", f"cannot be used on {node.type!r}; only webhooks can collect calls")
+        elif _config(self.raw).get("respond", "immediately") != "immediately":
+            self.bad("debounce", 'needs the response "immediately": the run starts after the call')
+        key = raw.get("key")
+        compiled = self.compiled("debounce.key", key) if isinstance(key, str) else None
+        if key is not None and compiled is None:
+            self.bad("debounce.key", "must be an expression for the call, such as {{ input.body.id }}")
+        keep, allowed = raw.get("keep", "last"), get_enum(DEBOUNCE, "keep")
+        if keep not in allowed:
+            self.bad("debounce.keep", f"must be one of: {', '.join(allowed)}")
+        seconds = self.number(raw, DEBOUNCE, "seconds", 0, "debounce.")
+        return Debouncing(seconds, compiled, str(keep))
 
     def part(self, key: str, schema: dict[str, Any], example: str) -> dict[str, Any] | None:
         """Return a setting that is an object, or None; report one that is something else, and its unknown keys."""

@@ -102,6 +102,7 @@ class _Reader:
                 yield from self.secrets(id_, f"{path}.config.{key}", value)
         yield from self.secrets(id_, f"{path}.foreach", raw.get("foreach"))
         yield from self.secrets(id_, f"{path}.repeat", raw.get("repeat"))
+        yield from self.secrets(id_, f"{path}.debounce", raw.get("debounce"))
 
     def secrets(self, id_: str, path: str, value: Any) -> Iterator[Use]:
         names: set[str] = set()

@@ -42,6 +42,12 @@ def _grouped(**group: Any) -> dict[str, Any]:
     return _run({**flow, "groups": [{"id": "prepare", "nodes": ["read", "tax"], **group}]}, None, {"tax": 5.0})
 
 
+def _debounced(**debounce: Any) -> dict[str, Any]:
+    """Return an example with a webhook that collects calls; a run outputs the call, or the list of them."""
+    hook = {"id": "changed", "type": "webhook", "config": {"path": "changed"}, "debounce": debounce}
+    return _run({"nodes": [hook]}, {"body": {"order": 7}}, {"body": {"order": 7}})
+
+
 ORDERS = [{"sum": 10}, {"sum": 20}]
 _HTTP: dict[str, Any] = {"id": "call", "type": "http", "config": {"url": "https://api.example.com/orders"}}
 _STOP = {"id": "check", "type": "stop", "config": {"message": "No stock"}}
@@ -93,6 +99,7 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
                 {**_HTTP, "repeat": {"until": "{{ output.body.status == 'done' }}", "every": 30, "at_most": 100}}
             )
         },
+        "debounce": _debounced(seconds=10, key="{{ input.body.order }}", keep="last"),
         "rate": {
             "definition": _flow(
                 {**_HTTP, "foreach": "{{ input }}", "rate": {"calls": 60, "per": 60, "key": "api.example.com"}}
@@ -146,6 +153,11 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
         "calls": {"definition": _flow({**_HTTP, "rate": {"calls": 10}})},
         "per": {"definition": _flow({**_HTTP, "rate": {"calls": 1, "per": 0.5}})},
         "key": {"definition": _flow({**_HTTP, "rate": {"calls": 100, "per": 3600, "key": "crm"}})},
+    },
+    "WorkflowDebounce": {
+        "seconds": _debounced(seconds=10),
+        "key": _debounced(seconds=10, key="{{ input.body.order }}"),
+        "keep": _debounced(seconds=60, keep="all"),
     },
     "WorkflowPosition": {
         "x": _run({"nodes": [{**START, "position": {"x": -120, "y": 40}}]}, 1, 1),

@@ -58,6 +58,18 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Debouncing:
+    """Calls of a trigger with the same `key` start one run, `seconds` after the last of them.
+
+    `keep` says whose input it has: that of the last or the first call, or a list of all.
+    """
+
+    seconds: float
+    key: Template | None = None
+    keep: str = "last"
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Settings of a workflow; `timeout` is the run timeout in seconds, None for the server's default.
 
@@ -169,6 +181,7 @@ class PlannedNode:
     delay: float = 0.0
     repeat: Repeat | None = None
     rate: Rate | None = None
+    debounce: Debouncing | None = None
 
     @property
     def has_address(self) -> bool:

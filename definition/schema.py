@@ -77,6 +77,22 @@ RATE = _object(
         maxLength=MAX_ID, minLength=1,
     ),
 )  # fmt: skip
+DEBOUNCE = _object(
+    ("seconds",),
+    seconds=_field(
+        "number", "Seconds without a call after which the run starts; at most ten times as long after the first call",
+        minimum=0.1, maximum=MAX_PAUSE,
+    ),
+    key={
+        "type": ["string", "null"],
+        "description": "Expression for the call: `{{ input.body.id }}`. Calls with different values start different "
+        "runs. Default: all calls start one run",
+    },
+    keep=_field(
+        "string", "Input of the run: that of the `last` or the `first` call, or a list of `all` of them",
+        enum=["last", "first", "all"], default="last",
+    ),
+)  # fmt: skip
 NODE = _object(
     ("id", "type"),
     id=_id(
@@ -104,6 +120,9 @@ NODE = _object(
     ),
     repeat=_any_of("Repeat the node until a condition is true; its output is that of the last round",
                    _ref("WorkflowRepeat"), NULL),
+    debounce=_any_of(
+        "Webhooks: calls within a window start one run, after the last of them", _ref("WorkflowDebounce"), NULL
+    ),
     rate=_any_of("Rate limit: how often the node may be called", _ref("WorkflowRate"), NULL),
     retry=_any_of("Retry policy of the node; default: one attempt", _ref("WorkflowRetry"), NULL),
     timeout=_field(
@@ -222,6 +241,7 @@ COMPONENTS: dict[str, dict[str, Any]] = {
     "WorkflowRetry": RETRY,
     "WorkflowRepeat": REPEAT,
     "WorkflowRate": RATE,
+    "WorkflowDebounce": DEBOUNCE,
     "WorkflowPosition": POSITION,
     "WorkflowEdge": EDGE,
     "WorkflowShortEdge": SHORT_EDGE,

@@ -18,7 +18,7 @@ import engine
 from database import execute, write
 from engine import Plan
 from errors import BadInput, Conflict, HeadraceError, NodeError, NotFound, Unavailable
-from models import Fact, IdempotencyKey, Lease, Run, Wait, Workflow, lock_flow, lock_runs, loops, now_ms
+from models import Debounce, Fact, IdempotencyKey, Lease, Run, Wait, Workflow, lock_flow, lock_runs, loops, now_ms
 from nodes.base import Node
 
 from .acceptance import make_record
@@ -190,7 +190,7 @@ class Dispatcher:
         """Resume runs whose waiting time is over, and claim pending ones, unless the server is paused."""
         if self.is_paused:
             return
-        if Wait.wake(now_ms()):
+        if any([Wait.wake(now_ms()), Debounce.wake(now_ms())]):
             self.pick_up()
         elif not self._hears_broker():
             self._take_pending()

@@ -95,9 +95,15 @@ class WebhookCalls:
             return None
         if plan is None:
             return None
-        config = plan.by_id[hook.node_id].config.static
+        node = plan.by_id[hook.node_id]
+        config = node.config.static
         # Counting calls against a rate limit waits for a lock, and a token may need a key set: the loop must not wait.
-        if config["auth"] == "jwt" or any(config.get(name) is not None for name in VIEW_SETTINGS):
+        # Calls that are collected wait for a lock, too.
+        if (
+            node.debounce is not None
+            or config["auth"] == "jwt"
+            or any(config.get(name) is not None for name in VIEW_SETTINGS)
+        ):
             return None
         dedupe = config.get("dedupe_header")
         return Route(hook, plan, config, None if dedupe is None else str(dedupe).upper())

@@ -43,6 +43,7 @@ from api.webhooks.refusal_log import RefusalLog
 from constants import WEBHOOK_METHODS
 from definition import Plan
 from dispatch import Dispatcher, Start, Ticket
+from dispatch.debounce import collect
 from dispatch.payloads import Kept
 from errors import BadInput, DefinitionError, Forbidden, NodeError, NotFound, TooMany, Unavailable, VaultError
 from models import PARAM, Hook, LogEntry, Run, Webhook, now_ms, read_params
@@ -109,10 +110,16 @@ def fire(path: str) -> Response:
         return _answer_unmatched(path, request.method)
     server = get_server()
     dispatcher: Dispatcher = server.dispatcher
-    config = load_config(dispatcher, hook)
+    plan = _load_plan(dispatcher, hook)
+    planned = plan.by_id[hook.node_id]
+    config = planned.config.static
 
     def submit(value: Any, is_awaited: bool) -> Ticket:
         key = _read_idempotency_key(request, hook.node_id, config.get("dedupe_header"))
+        if planned.debounce is not None:
+            dispatcher.check_open()
+            start = Start(hook.flow, value, "webhook", hook.node_id, key)
+            return collect(dispatcher.resources, start, plan, planned.debounce)
         # This thread may execute quick runs: it waits for the end anyway, or a commit of the whole run costs no more
         # than a commit of its row.
         return dispatcher.submit(

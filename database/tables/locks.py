@@ -47,6 +47,7 @@ KINDS = (
     "table",  # a table with its rows
     "variables",  # those of a workspace
     "rate",  # a rate limit of a workspace
+    "debounce",  # the calls of a trigger with one key
     "retention",  # the deletion of old runs
     "flow",  # the active runs of a flow
     "days",  # the counts of a workspace's past days

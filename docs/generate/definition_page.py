@@ -72,6 +72,11 @@ TITLES = {
         "The server counts the calls of all its processes and machines. A call that must wait takes its turn at once and waits for it; "
         "a wait of more than 5 seconds holds no thread. After a quiet time, all `calls` may start at once.",
     ),
+    "WorkflowDebounce": (
+        "`debounce`",
+        "Each call is answered when it is on record, with the id of the run that will have it, which waits meanwhile. "
+        "The webhook must respond immediately.",
+    ),
     "WorkflowPosition": ("`position`", "The position of a node in the editor."),
     "WorkflowEdge": (
         "An edge",

@@ -2170,6 +2170,8 @@ export interface components {
             delay?: number | null;
             /** @description Repeat the node until a condition is true; its output is that of the last round */
             repeat?: components["schemas"]["WorkflowRepeat"] | null;
+            /** @description Webhooks: calls within a window start one run, after the last of them */
+            debounce?: components["schemas"]["WorkflowDebounce"] | null;
             /** @description Rate limit: how often the node may be called */
             rate?: components["schemas"]["WorkflowRate"] | null;
             /** @description Retry policy of the node; default: one attempt */
@@ -2239,6 +2241,18 @@ export interface components {
             per?: number;
             /** @description Name of the limit: all nodes of the workspace with the same name share it. Default: the node has its own */
             key?: string | null;
+        };
+        WorkflowDebounce: {
+            /** @description Seconds without a call after which the run starts; at most ten times as long after the first call */
+            seconds: number;
+            /** @description Expression for the call: `{{ input.body.id }}`. Calls with different values start different runs. Default: all calls start one run */
+            key?: string | null;
+            /**
+             * @description Input of the run: that of the `last` or the `first` call, or a list of `all` of them
+             * @default last
+             * @enum {string}
+             */
+            keep?: "last" | "first" | "all";
         };
         WorkflowPosition: {
             /** @description Pixels from the left */

@@ -18,6 +18,7 @@ export interface FlowNode {
   concurrency?: number | null;
   delay?: number | null;
   repeat?: { until: string; every?: number; at_most?: number };
+  debounce?: { seconds: number; key?: string | null; keep?: "last" | "first" | "all" };
   rate?: { calls: number; per?: number; key?: string | null };
   retry?: { attempts?: number; delay?: number; backoff?: number };
   timeout?: number;

@@ -168,6 +168,57 @@ function RateFields({ node, readOnly, onPatch }: OptionsProps) {
   );
 }
 
+const KEEP = [
+  { value: "last", label: "Input of the last call" },
+  { value: "first", label: "Input of the first call" },
+  { value: "all", label: "List of all calls" },
+];
+
+/** Calls of a webhook within a window start one run. */
+function DebounceFields({ node, readOnly, onPatch }: OptionsProps) {
+  const { debounce } = node;
+  function patch(part: Partial<NonNullable<FlowNode["debounce"]>>) {
+    const isOff = part.seconds === undefined && "seconds" in part;
+    onPatch({ debounce: isOff ? undefined : setParts(debounce, part) });
+  }
+  return (
+    <Fieldset legend="Collect calls (debounce)" p="sm">
+      <Stack gap="xs">
+        <NumberInput
+          label="Seconds without a call"
+          description="The run starts that long after the last call. The response must be immediate."
+          placeholder="Each call starts a run"
+          min={0.1}
+          max={86_400}
+          value={debounce?.seconds ?? ""}
+          readOnly={readOnly}
+          onChange={(value) => patch({ seconds: asNumber(value) })}
+        />
+        {debounce !== undefined && (
+          <>
+            <TextInput
+              label="Separate by"
+              description="Calls with different values start different runs."
+              placeholder="{{ input.body.id }}"
+              value={debounce.key ?? ""}
+              readOnly={readOnly}
+              onChange={(event) => patch({ key: event.currentTarget.value || undefined })}
+            />
+            <Select
+              label="Input of the run"
+              data={KEEP}
+              allowDeselect={false}
+              value={debounce.keep ?? "last"}
+              disabled={readOnly}
+              onChange={(value) => patch({ keep: value as NonNullable<FlowNode["debounce"]>["keep"] })}
+            />
+          </>
+        )}
+      </Stack>
+    </Fieldset>
+  );
+}
+
 function RetryFields({ node, readOnly, onPatch }: OptionsProps) {
   function patch(part: NonNullable<FlowNode["retry"]>) {
     const retry = Object.fromEntries(
@@ -225,6 +276,7 @@ export function NodeOptions(props: OptionsProps) {
       />
       <Foreach {...props} />
       {node.foreach !== undefined && <LoopFields {...props} />}
+      {node.type === "webhook" && <DebounceFields {...props} />}
       <RepeatFields {...props} />
       <RateFields {...props} />
       <RetryFields {...props} />
