@@ -61,7 +61,7 @@ function LoopFields({ node, readOnly, onPatch }: OptionsProps) {
         onChange={(value) => onPatch({ concurrency: asNumber(value) })}
       />
       <NumberInput
-        label="Seconds between items"
+        label="Pause (s)"
         placeholder="0"
         min={0}
         max={86_400}

@@ -1,0 +1,58 @@
+"""Loops in the editor: their options, and how many items went over each edge of a run."""
+
+from playwright.sync_api import expect
+from test_editor import placed
+from world import flow, node
+
+
+def sieve():
+    check = node("check", "if", {"condition": "{{ item > 2 }}"}, foreach="{{ input }}")
+    start = node("start", "set", {"values": {"list": [1, 5, 2, 3, 9]}})
+    items = node("items", "jmespath", {"query": "list"})
+    end = node("end", "set", {"values": {"n": "{{ item }}"}}, foreach="{{ input }}")
+    again = node("again", "set", {"values": {"n": 1}}, repeat={"until": "{{ round == 3 }}", "every": 0})
+    made = flow(start, items, check, "large", "small", end, again)
+    return made | {
+        "edges": [["start", "items"], ["items", "check"], ["check", "large", "true"], ["check", "small", "false"],
+                  ["large", "end"], ["small", "again"]],
+    }  # fmt: skip
+
+
+def test_a_run_shows_how_many_items_took_each_branch(editor):
+    editor.open(placed(sieve())).run()
+    editor.ended()
+    editor.ran("large", "success")
+    editor.ran("small", "success")
+    expect(editor.page.get_by_text("3 items").first).to_be_visible()
+    expect(editor.page.get_by_text("2 items").first).to_be_visible()
+    editor.click("again")
+
+
+def test_the_options_of_a_node_have_loops_repeats_and_rates(editor):
+    editor.open(placed(flow(node("call", "http", {"url": "https://example.com"}, foreach="{{ input }}"))))
+    editor.click("call")
+    editor.tab("Options")
+    editor.panel.get_by_label("Items at once").fill("5")
+    editor.panel.get_by_label("Pause (s)").fill("2")
+    editor.panel.get_by_label("Condition").fill("{{ output.body.done }}")
+    editor.panel.get_by_label("Every (s)").fill("30")
+    editor.panel.get_by_label("Calls", exact=True).fill("60")
+    editor.panel.get_by_label("Shared by").fill("example")
+    editor.panel.get_by_label("Shared by").blur()
+    editor.saved()
+    (call,) = editor.definition["nodes"]
+    assert (call["concurrency"], call["delay"]) == (5, 2)
+    assert call["repeat"] == {"until": "{{ output.body.done }}", "every": 30}
+    assert call["rate"] == {"calls": 60, "key": "example"}
+
+
+def test_a_webhook_collects_calls_by_its_options(editor):
+    editor.open(placed(flow(node("hook", "webhook", {"path": "changed"}))))
+    editor.click("hook")
+    editor.tab("Options")
+    editor.panel.get_by_label("Seconds without a call").fill("10")
+    editor.panel.get_by_label("Separate by").fill("{{ input.body.id }}")
+    editor.panel.get_by_label("Separate by").blur()
+    editor.saved()
+    (hook,) = editor.definition["nodes"]
+    assert hook["debounce"] == {"seconds": 10, "key": "{{ input.body.id }}"}
