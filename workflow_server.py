@@ -30,6 +30,7 @@ import config as settings
 import database
 from api.http.request_metrics import RequestMetrics
 from api.shortcut import Shortcut
+from api.webhooks.event_stream import Streams
 from api.webhooks.jwt import KeySets, make_fetch
 from api.webhooks.rate_limit import RateLimits
 from api.webhooks.refusal_log import RefusalLog
@@ -88,6 +89,7 @@ class Server:
         self.scheduler = Scheduler(self.dispatcher, {self.metrics.publish: PUBLISH_SECONDS})
         self.rates = RateLimits(config.data_dir / "rates")
         self.refusals = RefusalLog()
+        self.streams = Streams(self.dispatcher)
         self.key_sets = KeySets(make_fetch(resources.services.http))
         self.shortcut = Shortcut(self.dispatcher, self.vault, self.refusals)
         lock_wait.limit_threads(max(1, config.threads // 2))

@@ -41,6 +41,7 @@ class Active:
         self.is_put_off = False  # it could not be read at the moment
         self.is_released = False  # the process ends: results of its nodes from now on do not count
         self.response: Any = None
+        self.heard: Callable[[], object] | None = None  # called after each response, and at the end
         self.place: Trace | None = None  # in a trace, if there are traces
         self.keyring = Keyring()
         self.inputs: list[str] = []  # ids of child runs whose input is in a file
@@ -62,6 +63,8 @@ class Active:
             if engine.is_response(response) and self.response is None:
                 self.response = response
                 self.answered.set()
+            if self.heard is not None:
+                self.heard()
 
         flushed.add_done_callback(tell)
 
@@ -69,6 +72,8 @@ class Active:
         """Wake all waiting callers: the run is no longer active in this process."""
         self.ended.set()
         self.answered.set()
+        if self.heard is not None:
+            self.heard()
 
 
 class Start(NamedTuple):

@@ -73,6 +73,14 @@ class Waiting:
         finally:
             self._long_for_agents.release()
 
+    def take_long_place(self) -> bool:
+        """Take the place of a request thread that waits for long. Return False if 3/4 of them do."""
+        return self._long.acquire(blocking=False)
+
+    def leave_long_place(self) -> None:
+        """Return the place."""
+        self._long.release()
+
     def response(self, ticket: Ticket, seconds: float) -> tuple[Run, Any]:
         """Wait for the first `respond` node. Return the run, and the durable output of that node or None."""
 

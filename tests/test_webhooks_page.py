@@ -26,8 +26,11 @@ def pasted(server, tmp_path_factory):
 @pytest.mark.slow
 def test_every_call_of_the_page_is_answered_as_it_says(pasted):
     assert '"error"' not in pasted, pasted
-    assert pasted.count('{"run_id":"run_') == 5  # orders, till, sensor, push, contact; the repeated calls go to files
-    assert '{"sum":5}' in pasted
+    # orders, till, sensor, push, contact, and a stream's first and last event; the repeated calls go to files
+    assert pasted.count('{"run_id":"run_') == 7
+    assert '{"sum":5}' in pasted and '{"item":"7"}' in pasted and '{"name":"ada"}' in pasted
+    assert "data: Looking it up\n\n" in pasted and 'data: {"name":"Ada"}\n\n' in pasted and "event: end\n" in pasted
+    assert "HTTP/1.1 204" in pasted and "Access-Control-Allow-Origin: https://shop.example.com" in pasted
     assert "HTTP/1.1 203" in pasted and "Hello Ada\n" in pasted and "Cache-Control: no-store" in pasted
 
 

@@ -102,6 +102,7 @@ class WebhookCalls:
         if (
             node.debounce is not None
             or config["auth"] == "jwt"
+            or config["respond"] not in ANSWERS
             or any(config.get(name) is not None for name in VIEW_SETTINGS)
         ):
             return None

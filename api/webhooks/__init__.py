@@ -36,6 +36,7 @@ from api.run_answer import (
 from api.webhooks.auth import get_header_name, is_authentic
 from api.webhooks.body import build_input
 from api.webhooks.cross_origin import add_headers, make_preflight
+from api.webhooks.event_stream import Streams
 from api.webhooks.jwt import KeySets, read_claims
 from api.webhooks.networks import is_in_networks
 from api.webhooks.rate_limit import RateLimits
@@ -206,6 +207,8 @@ def take_call(hook: Hook, config: Mapping[str, Any], path: str, submit: Callable
     if PARAM in config["path"]:
         value["params"] = read_params(config["path"], path)
     try:
+        if config["respond"] == "stream":
+            return _answer_with_stream(value, submit)
         ticket = submit(value, config["respond"] != "immediately")
         return RESPONDERS[config["respond"]](dispatcher, ticket)
     except Unavailable as error:
@@ -385,6 +388,17 @@ RESPONDERS: dict[str, Callable[[Dispatcher, Ticket], Response]] = {
     "last": _answer_with_output,
     "node": _answer_from_node,
 }
+
+
+def _answer_with_stream(value: Any, submit: Callable[[Any, bool], Ticket]) -> Response:
+    """Start the run and respond with its events. Raises: Unavailable, with nothing started, if there is no place."""
+    streams: Streams = get_server().streams
+    stream = streams.begin()
+    try:
+        return stream.make_response(submit(value, True))
+    except BaseException:
+        stream.close()
+        raise
 
 
 def _answer_with_file(dispatcher: Dispatcher, run: Run, custom: Mapping[str, Any]) -> Response:

@@ -262,9 +262,11 @@ class Step(Timed, Base):
         return counts, large
 
     @classmethod
-    def successes(cls, run_id: str, types: Iterable[str]) -> list[Step]:
-        """Return the steps of these node types that have an output of their own, without items."""
-        mine = (cls.run_id == run_id) & cls.node_type.in_(list(types)) & (cls.status == "success")
+    def successes(cls, run_id: str, types: Iterable[str], after: int = 0) -> list[Step]:
+        """Return the steps of these node types, with a higher number than `after`, that have an output of their own,
+        without items.
+        """
+        mine = (cls.run_id == run_id) & (cls.seq > after) & cls.node_type.in_(list(types)) & (cls.status == "success")
         has_output = cls.output.is_null(False) | cls.output_bytes.is_null(False)
         return list(cls.select().where(mine, cls.item_index.is_null(), has_output).order_by(cls.seq))
 

@@ -236,8 +236,14 @@ class Webhook(TriggerNode):
             "The credential that callers must prove", *chain(*CREDENTIAL_TYPES.values()), title="Credential"
         )
         respond = choice(
-            "When to respond: immediately with the run's id, when the run ends with its output, or by a Respond node",
-            {"immediately": "Immediately", "last": "When the run ends", "node": "By a Respond node"},
+            "When to respond: immediately with the run's id, when the run ends with its output, by a Respond node, or "
+            "with an event for each Respond node as the run goes (server-sent events)",
+            {
+                "immediately": "Immediately",
+                "last": "When the run ends",
+                "node": "By a Respond node",
+                "stream": "As a stream of events",
+            },
             load_default="immediately",
             title="Response",
         )

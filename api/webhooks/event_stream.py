@@ -1,0 +1,128 @@
+"""Stream of a run's responses to the caller of a webhook, as server-sent events (HTML standard, section 9.2).
+
+Each node that responds sends one event, as soon as its step is on the disk; the last event has the status of the run.
+The stream reads the record of the run, so it does not matter which process executes it. It ends with the connection,
+and cannot be resumed; the run goes on.
+
+An open stream holds a request thread. So only a quarter of the threads of a process have one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+from flask import Response
+
+import engine
+from dispatch import Dispatcher, Ticket
+from dispatch.payloads import Kept
+from errors import Unavailable
+from models import Run, Step
+from nodes.base import REGISTRY
+
+MAX_SECONDS = 600.0
+HEARTBEAT_SECONDS = 15.0  # of silence, after which a comment is sent: a proxy would close a silent connection
+POLL_SECONDS = 0.5
+HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",  # nginx passes each event on at once
+}
+TOO_MANY = "Too many answers are streamed at the moment; try again soon"
+
+
+class Streams:
+    """The open streams of one process, a limited number. Each also counts as a long wait of the dispatcher."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.dispatcher = dispatcher
+        self._free = threading.BoundedSemaphore(max(1, dispatcher.config.threads // 4))
+
+    def begin(self) -> Stream:
+        """Reserve the place for a stream; close it. Raises: Unavailable if there are too many."""
+        if not self._free.acquire(blocking=False):
+            raise Unavailable(TOO_MANY, retry_after=5)
+        if not self.dispatcher.waiting.take_long_place():
+            self._free.release()
+            raise Unavailable(TOO_MANY, retry_after=5)
+        return Stream(self)
+
+    def end(self) -> None:
+        """Free the place of a stream."""
+        self.dispatcher.waiting.leave_long_place()
+        self._free.release()
+
+
+class Stream:
+    """The place of a stream, and its response."""
+
+    def __init__(self, streams: Streams) -> None:
+        self.streams, self.dispatcher = streams, streams.dispatcher
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Free the place. The first call counts."""
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+        self.streams.end()
+
+    def make_response(self, ticket: Ticket) -> Response:
+        """Return the response with the events of the run. The server closes the stream with it."""
+        ticket.durable()
+        response = Response(self._send(ticket), headers=HEADERS)
+        response.call_on_close(self.close)
+        return response
+
+    def _send(self, ticket: Ticket) -> Iterator[bytes]:
+        run_id, sent = str(ticket.run.id), 0
+        ends_at = min(time.monotonic() + MAX_SECONDS, self.dispatcher.waiting.ends_at)
+        changed = threading.Event()
+        if ticket.active is not None:
+            ticket.active.heard = changed.set
+        yield make_event({"run_id": run_id}, "run")
+        silent_since = time.monotonic()
+        while True:
+            changed.clear()
+            # The run first: all steps of a run that has ended are on the disk.
+            run = Run.find(run_id)
+            for step in self._find_responses(run_id, sent):
+                sent = step.seq
+                value = self.dispatcher.resources.value(run_id, f"step_{sent}", Kept(step.output, step.output_bytes))
+                if engine.is_response(value):
+                    yield make_event(find_body(value), seq=sent)
+                    silent_since = time.monotonic()
+            now = time.monotonic()
+            ends_at = min(ends_at, self.dispatcher.waiting.ends_at)
+            if run is None or run.finished_at is not None or now >= ends_at:
+                yield make_event({"run_id": run_id, "status": "failed" if run is None else run.status}, "end")
+                return
+            if now - silent_since >= HEARTBEAT_SECONDS:
+                yield b":\n\n"
+                silent_since = now
+            changed.wait(min(POLL_SECONDS, ends_at - now))
+
+    def _find_responses(self, run_id: str, after: int) -> list[Step]:
+        types = [type_ for type_, node in REGISTRY.items() if node.responds]
+        return Step.successes(run_id, types, after)
+
+
+def find_body(response: dict[str, Any]) -> Any:
+    """Return the data of the event for the output of a node that responds: its body, or the object with its bytes."""
+    return (
+        response["body"] if "body" in response else {key: response[key] for key in response.keys() & {"file", "base64"}}
+    )
+
+
+def make_event(data: Any, name: str = "", seq: int = 0) -> bytes:
+    """Return an event: text as it is, other data as JSON. Without a name, it is a message."""
+    text = data if isinstance(data, str) else orjson.dumps(data).decode()
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    head = [*([f"event: {name}"] if name else []), *([f"id: {seq}"] if seq else [])]
+    return "\n".join([*head, *(f"data: {line}" for line in lines), "", ""]).encode("utf-8", "replace")

@@ -1,0 +1,144 @@
+"""Webhooks that answer with server-sent events: one for each response of the run, and its end."""
+
+import http.client
+import json
+import threading
+import time
+from urllib.parse import urlsplit
+
+import pytest
+from serving import serving
+from test_webhooks import STOP, definition
+
+from api.webhooks import event_stream as stream
+from api.webhooks.event_stream import make_event
+from models import Run
+
+PATH = "/api/webhooks/orders"
+WAIT = {"id": "wait", "type": "wait", "config": {"seconds": 0.6}}
+
+
+def said(id_, body):
+    return {"id": id_, "type": "respond", "config": {"body": body}}
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    """No stream of a test stays open for minutes."""
+    monkeypatch.setattr(stream, "MAX_SECONDS", 20)
+
+
+@pytest.fixture
+def hook(make_flow):
+    """`hook(*nodes, **config)` makes an active flow of them that streams."""
+    return lambda *nodes, **config: make_flow(definition(*nodes, respond="stream", **config), status="active")
+
+
+def parse(text):
+    """Return the events of a stream as (name, id, data)."""
+    found = []
+    for block in text.split("\n\n"):
+        lines = [line.partition(": ") for line in block.splitlines() if not line.startswith(":")]
+        if lines:
+            data = "\n".join(value for name, _, value in lines if name == "data")
+            one = {name: value for name, _, value in lines}
+            found.append((one.get("event", "message"), one.get("id"), data))
+    return found
+
+
+def test_each_response_is_an_event_and_the_last_one_has_the_status(client, hook):
+    hook(said("one", {"step": 1}), said("two", "first line\nsecond: line\n"), said("three", [3]))
+    answer = client.post(PATH, {})
+    run = Run.select().get()
+    assert answer.status_code == 200 and answer.mimetype == "text/event-stream"
+    assert answer.headers["X-Accel-Buffering"] == "no" and answer.headers["Cache-Control"] == "no-store"
+    (first, *events, last) = parse(answer.text)
+    assert first == ("run", None, json.dumps({"run_id": run.id}, separators=(",", ":")))
+    assert [(name, data) for name, _, data in events] == [
+        ("message", '{"step":1}'), ("message", "first line\nsecond: line\n"), ("message", "[3]"),
+    ]  # fmt: skip
+    assert [int(id_) for _, id_, _ in events] == sorted({int(id_) for _, id_, _ in events})
+    assert (last[0], json.loads(last[2])) == ("end", {"run_id": run.id, "status": "success"})
+
+
+def test_a_run_that_pauses_goes_on_in_the_same_stream(client, hook):
+    hook(said("one", 1), WAIT, said("two", 2))
+    assert [data for name, _, data in parse(client.post(PATH, {}).text) if name == "message"] == ["1", "2"]
+
+
+def test_a_failed_run_says_so_without_its_reason(client, hook):
+    hook(said("one", 1), STOP)
+    answer = client.post(PATH, {})
+    *_, (name, _, data) = parse(answer.text)
+    assert (name, json.loads(data)["status"]) == ("end", "failed") and "inside story" not in answer.text
+
+
+def test_a_refused_call_streams_nothing(client, hook):
+    hook(said("one", 1), max_body_bytes=5, allow_ips=["203.0.113.1"])
+    assert client.post(PATH, {}).status_code == 403
+    assert client.post(PATH, {"a": "long"}, environ_base={"REMOTE_ADDR": "203.0.113.1"}).status_code == 413
+
+
+def test_test_calls_stream_too(owner, client, make_flow):
+    flow = make_flow(definition(said("one", 1), respond="stream"))
+    assert owner.post(f"/api/workflows/{flow['id']}/test-call", {}).status_code == 201
+    answer = client.post(f"/api/webhooks-test/{flow['id']}/orders", {})
+    assert [data for name, _, data in parse(answer.text) if name == "message"] == ["1"]
+
+
+def test_the_number_of_streams_is_limited_and_no_run_starts_beyond_it(app, client, hook):
+    hook(said("one", 1))
+    streams = app.extensions["headrace"].streams
+    open_ = []
+    with pytest.raises(Exception, match="Too many"):
+        while True:
+            open_.append(streams.begin())
+    answer = client.post(PATH, {})
+    assert answer.status_code == 503 and answer.headers["Retry-After"] == "5" and Run.select().count() == 0
+    for one in open_:
+        one.close()
+        one.close()
+    assert len(open_) == max(1, app.extensions["headrace"].config.threads // 4)
+    for _ in range(len(open_) + 1):
+        assert client.post(PATH, {}).status_code == 200
+
+
+def test_a_run_that_takes_too_long_leaves_the_stream(client, hook, monkeypatch):
+    monkeypatch.setattr(stream, "MAX_SECONDS", 0.05)
+    hook(said("one", 1), {"id": "wait", "type": "wait", "config": {"seconds": 600}})
+    *_, (name, _, data) = parse(client.post(PATH, {}).text)
+    assert (name, json.loads(data)["status"]) == ("end", "pending")
+
+
+def test_a_comment_breaks_the_silence(client, hook, monkeypatch):
+    monkeypatch.setattr(stream, "HEARTBEAT_SECONDS", 0)
+    hook(WAIT, said("one", 1))
+    assert "\n:\n\n" in client.post(PATH, {}).text
+
+
+def test_a_line_break_in_text_cannot_begin_another_field():
+    assert make_event("a\r\nid: 9\rb") == b"data: a\ndata: id: 9\ndata: b\n\n"
+
+
+def test_events_come_at_once_and_the_run_outlives_its_caller(tmp_path):
+    nodes = [said("one", 1), {"id": "wait", "type": "wait", "config": {"seconds": 3}}, said("two", 2)]
+    with serving(tmp_path, HEADRACE_THREADS=4) as server:
+        flow = {"name": "Slow", "status": "active", "definition": definition(*nodes, respond="stream")}
+        assert server.call("POST", "/api/flows", flow)
+        caller = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=20)
+        began = time.monotonic()
+        caller.request("POST", PATH, body=b"{}", headers={"Content-Type": "application/json"})
+        answer = caller.getresponse()
+        head = b""
+        while b"data: 1\n\n" not in head:
+            head += answer.read1(1000)
+        assert time.monotonic() - began < 2.5
+        run_id = json.loads(parse(head.decode())[0][2])["run_id"]
+        caller.close()
+        ended = threading.Event()
+        for _ in range(60):
+            if server.call("GET", f"/api/runs/{run_id}")["status"] == "success":
+                break
+            ended.wait(0.25)
+        steps = server.call("GET", f"/api/runs/{run_id}/steps")["items"]
+        assert [step["node_id"] for step in steps if step["status"] == "success"][-1] == "two"
