@@ -24,9 +24,9 @@ class ScheduleOut(Out):
     node_type = fields.String()
     category = fields.String(help="The category of its node type")
     icon = fields.String(help="The name of a Tabler icon; empty: its category's icon")
-    describes = fields.String(help="Its schedule: `0 9 * * *`, `every 300 s`")
+    describes = fields.String(help="Its schedule: `0 9 * * *`, `every 300 s`, `listens`")
     timezone = fields.String(allow_none=True)
-    next_at = Time(allow_none=True, help="Next due time; null if there is none, or if it is not computed yet")
+    next_at = Time(allow_none=True, help="Next due time; null if there is none, it is not computed yet, or it listens")
     last_at = Time(allow_none=True, help="Last due time, or last poll")
     overdue = fields.Boolean(help="True if it is late by over a minute")
     last_error = fields.String(allow_none=True, help="The error of the last poll, if it failed")
@@ -50,10 +50,7 @@ def list_schedules(args: dict[str, Any]) -> Any:
     """List the schedules and polled triggers of active flows, the next due first."""
     after = None if args["cursor"] is None else args["cursor"].split(":")
     rows, key = upcoming(get_workspace_id(), now_ms(), args["limit"], after and (int(after[0]), *after[1:]))
-    items = [
-        {**row._asdict(), **_look(row.node_type), "describes": _describe(row), "overdue": bool(row.overdue)}
-        for row in rows
-    ]
+    items = [{**row._asdict(), **_look(row.node_type), "overdue": bool(row.overdue), **_describe(row)} for row in rows]
     return {"items": items, "next_cursor": key and ":".join(map(str, key))}
 
 
@@ -63,7 +60,10 @@ def _look(node_type: str) -> dict[str, str]:
     return {"category": known.category if known else "", "icon": known.icon if known else ""}
 
 
-def _describe(row: Upcoming) -> str:
-    """Return its rule as text: `0 9 * * *`, `every 300 s`."""
+def _describe(row: Upcoming) -> dict[str, Any]:
+    """Return its rule as text: `0 9 * * *`, `every 300 s`. A trigger that listens is not due at any time."""
+    known = REGISTRY.get(row.node_type)
+    if known is not None and known.listens:
+        return {"describes": "listens", "next_at": None}
     every = row.every or 0.0
-    return row.cron or f"every {int(every) if every.is_integer() else every} s"
+    return {"describes": row.cron or f"every {int(every) if every.is_integer() else every} s"}

@@ -5,7 +5,7 @@ from dispatch.dispatcher import Dispatcher
 from dispatch.executor import MAX_DEATHS
 from dispatch.expression_preview import Place, Preview
 from dispatch.limits import CHECKS, IMPORTS, PREVIEWS, SAVES, SEARCHES
-from dispatch.poll import Found, Line, look
+from dispatch.poll import Found, Line, encode_item, encode_state, look, open_trigger, redacted_errors
 from dispatch.quick_runs import QuickRuns
 from dispatch.resources import Resources, make_services
 from dispatch.resume_links import Links
@@ -16,5 +16,5 @@ from dispatch.sent_settings import SentSettings
 __all__ = [
     "CHECKS", "IMPORTS", "MAX_DEATHS", "PREVIEWS", "SAVES", "SEARCHES", "Dispatcher", "Found", "FoundRun", "Line",
     "Links", "Options", "Place", "Preview", "QuickRuns", "Resources", "RunSearch", "Searched", "SentSettings", "Start",
-    "Ticket", "look", "make_services",
+    "Ticket", "encode_item", "encode_state", "look", "make_services", "open_trigger", "redacted_errors",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""One poll of a trigger: evaluate its config, open its credentials, query its source.
+"""One poll of a trigger, or its opening for listening: evaluate its config, open its credentials, query its source.
 
 A poll writes nothing, so it can be aborted, or made twice at the same time.
 """
@@ -8,12 +8,15 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import orjson
 
 import engine
+from definition import PlannedNode
 from errors import HeadraceError, LimitExceeded, NodeError
 from models import WorkspaceStore, find_variables, now_ms
 from nodes import plugin_runner
@@ -42,9 +45,19 @@ class Found(NamedTuple):
     backlog: bool
     keyring: Keyring
 
-    def encoded(self, item: Item, max_bytes: int) -> bytes:
-        """Return the entry's value as JSON text, with secrets redacted. Raises: NodeError if not JSON, or too large."""
-        return self.keyring.clean(engine.encode(item.value, max_bytes))
+
+def encode_item(item: Item, keyring: Keyring, max_bytes: int) -> bytes:
+    """Return an entry's value as JSON text, with secrets redacted. Raises: NodeError if not JSON, or too large."""
+    return keyring.clean(engine.encode(item.value, max_bytes))
+
+
+class Opened(NamedTuple):
+    """A trigger that is ready to poll or to listen: its evaluated config, and the state of the last time."""
+
+    planned: PlannedNode
+    config: dict[str, Any]
+    state: Any
+    ctx: Context
 
 
 def look(resources: Resources, flow: Flow, node_id: str, state: str | None, lines: list[Line]) -> Found:
@@ -53,9 +66,17 @@ def look(resources: Resources, flow: Flow, node_id: str, state: str | None, line
     Raises: NodeError for every failure, with secrets redacted in the message.
     """
     keyring = resources.keyring_of(flow.workspace_id)
+    with redacted_errors(keyring, flow, node_id):
+        return _look(open_trigger(resources, flow, node_id, state, lines, keyring, SECONDS), keyring)
+
+
+@contextmanager
+def redacted_errors(keyring: Keyring, flow: Flow, node_id: str) -> Iterator[None]:
+    """Turn every failure of a trigger into a NodeError with secrets redacted in its message."""
     wait = 0.0
     try:
-        return _look(resources, flow, node_id, state, lines, keyring)
+        yield
+        return
     except NodeError as error:
         text, wait = error.message, error.retry_after
     except HeadraceError as error:
@@ -68,23 +89,32 @@ def look(resources: Resources, flow: Flow, node_id: str, state: str | None, line
     raise NodeError(_short(keyring.clean_text(text)), retry_after=wait)
 
 
-def _look(
-    resources: Resources, flow: Flow, node_id: str, state: str | None, lines: list[Line], keyring: Keyring
-) -> Found:
+def open_trigger(
+    resources: Resources,
+    flow: Flow,
+    node_id: str,
+    state: str | None,
+    lines: list[Line],
+    keyring: Keyring,
+    seconds: float | None,
+) -> Opened:
+    """Evaluate the config of a trigger. `seconds` is its deadline; None: none."""
     plan = resources.plan_of(flow)
     planned = plan.by_id[node_id]
+    before = None if state is None else orjson.loads(state)
     scope = {
         "workflow": {"id": flow.id, "name": flow.name, "version": flow.version},
         "vars": {**find_variables(flow.workspace_id), **plan.settings.vars},
         "secrets": keyring,
         "now": datetime.fromtimestamp(now_ms() / 1000, UTC),
-        "since": None,
+        "since": before.get("since") if isinstance(before, dict) else None,
     }
-    before = None if state is None else orjson.loads(state)
-    if isinstance(before, dict) and "since" in before:
-        scope["since"] = before["since"]
     config = planned.config.evaluate(scope)
-    ctx = _context(resources, flow, node_id, scope, lines, keyring)
+    return Opened(planned, config, before, _context(resources, flow, node_id, scope, lines, keyring, seconds))
+
+
+def _look(opened: Opened, keyring: Keyring) -> Found:
+    planned, config, before, ctx = opened
     if planned.node.own:
         given = plugin_runner.copy_value(config)
         polled = plugin_runner.call(planned.node, lambda lent: planned.node.poll(given, before, lent), ctx)
@@ -94,9 +124,13 @@ def _look(
         raise NodeError(f"{planned.type} must return Polled with a list of Item", permanent=True)
     if len(polled.items) > MAX_ITEMS:
         raise LimitExceeded(f"found {len(polled.items)} entries at once; at most {MAX_ITEMS} are allowed")
-    encoded = keyring.clean(engine.encode(polled.state, MAX_STATE))
-    backlog = bool(config.get("backlog"))
-    return Found(tuple(polled.items), encoded.decode(), polled.whole, polled.more, backlog, keyring)
+    encoded = encode_state(polled.state, keyring)
+    return Found(tuple(polled.items), encoded, polled.whole, polled.more, bool(config.get("backlog")), keyring)
+
+
+def encode_state(state: Any, keyring: Keyring) -> str:
+    """Return the state as JSON text with secrets redacted. Raises: NodeError if it is not JSON, or too large."""
+    return keyring.clean(engine.encode(state, MAX_STATE)).decode()
 
 
 def _is_item(item: Any) -> bool:
@@ -104,7 +138,13 @@ def _is_item(item: Any) -> bool:
 
 
 def _context(
-    resources: Resources, flow: Flow, node_id: str, scope: dict[str, Any], lines: list[Line], keyring: Keyring
+    resources: Resources,
+    flow: Flow,
+    node_id: str,
+    scope: dict[str, Any],
+    lines: list[Line],
+    keyring: Keyring,
+    seconds: float | None,
 ) -> Context:
     def note(node_id: str, level: str, message: str, data: Any) -> None:
         if len(lines) < MAX_LINES:
@@ -115,7 +155,7 @@ def _context(
         inputs={},
         scope=scope,
         idempotency_key=f"{flow.id}:{node_id}:poll",
-        deadline=time.monotonic() + SECONDS,
+        deadline=None if seconds is None else time.monotonic() + seconds,
         write_log=note,
         store=WorkspaceStore(flow.workspace_id, keyring.clean),
         services=resources.services,

@@ -17,8 +17,9 @@ from nodes.files import documents, s3
 from nodes.files import node as file_node
 from nodes.http import graphql, poll_trigger, request
 from nodes.mail import send, trigger
-from nodes.remote import feeds, mcp, mqtt, ssh
+from nodes.remote import feeds, mcp, mqtt, mqtt_trigger, ssh
 from nodes.sql import node as databases
+from nodes.sql import postgres_trigger
 
 __all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "search"]
 
@@ -26,8 +27,8 @@ REGISTRY.find_more = connector_files.find
 # Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
     *(triggers, form_nodes, logic, waits, transform, lists, joins, formats, dates, crypto, documents, request, graphql),
-    *(send, databases, feeds, trigger, poll_trigger, ssh, s3, mqtt, mcp, file_node, store, table, output, llm, agent),
-    memory,
+    *(send, databases, feeds, trigger, poll_trigger, mqtt_trigger, postgres_trigger, ssh, s3, mqtt, mcp, file_node),
+    *(store, table, output, llm, agent, memory),
 )
 
 

@@ -115,6 +115,31 @@ class Polled(NamedTuple):
     more: bool = False
 
 
+class Inbox(Protocol):
+    """Takes what a listening trigger receives. Each method raises an error that ends the listening if the trigger was
+    changed, or belongs to another process meanwhile: it must not be caught.
+    """
+
+    def is_open(self) -> bool:
+        """Return False once the trigger must stop listening. Ask at least every half second."""
+
+    def connected(self) -> None:
+        """Report that the source was reached, which ends a failure."""
+
+    def deliver(self, items: Sequence[Item]) -> int:
+        """Start a run for each item, in order, as far as there is room for runs; return their number.
+
+        Their runs are on the disk then, so they can be acknowledged. Offer the others again later. An item whose key is
+        known starts no run; one with an empty key always does.
+        """
+
+    def catch_up(self, items: Sequence[Item], backlog: bool) -> None:
+        """Start a run for each item whose key is unknown; of the first ones of a source only with `backlog`."""
+
+    def save(self, state: Any) -> None:
+        """Save the state (JSON) for the next time."""
+
+
 class Flows(Protocol):
     """Starts other flows; the new run is committed together with the step that started it."""
 
@@ -422,6 +447,7 @@ class Node:
     - `polls` marks the triggers that look for new entries by `poll`, every `every` seconds of their config (default: a
       quarter of an hour). `source` names the config keys that identify the source; default: all but `every` and
       `backlog`. Entries that exist at the first poll of a source start no runs, unless `backlog` is true.
+    - `listens` marks the polling triggers that hold a connection instead, by `listen`; `source` is as in polls.
     - `suspends` marks the nodes whose `run` may return `Suspend`; `resume` then returns the result. It is pure:
       runs that it starts (`ctx.flows`) are recorded together with its step.
     - `answers` names the possible answers to a waiting node, by people or by a signed link; empty: none.
@@ -447,6 +473,7 @@ class Node:
     slow: ClassVar[bool] = False
     trigger: ClassVar[bool] = False
     polls: ClassVar[bool] = False
+    listens: ClassVar[bool] = False
     source: ClassVar[tuple[str, ...]] = ()
     responds: ClassVar[bool] = False
     suspends: ClassVar[bool] = False
@@ -499,6 +526,13 @@ class Node:
         """
         raise NodeError(f"{self.type} does not poll", permanent=True)
 
+    def listen(self, config: dict[str, Any], state: Any, ctx: Context, inbox: Inbox) -> None:
+        """Receive from the source until the inbox is closed. `state` is the last one saved, None for a new source.
+
+        Raises: NodeError if the source cannot be reached, or is lost. It is then called again after a pause.
+        """
+        raise NodeError(f"{self.type} does not listen", permanent=True)
+
     def resume(self, config: dict[str, Any], input: Any, answer: Answer) -> Any:
         """Return the result after `Suspend`, from the answer: JSON or a `Branch` of it. Raises: NodeError."""
         raise NodeError(f"{self.type} does not wait", permanent=True)
@@ -550,6 +584,8 @@ def register(cls: type[Node]) -> None:
         raise TypeError(f"{cls.__qualname__}: category must be one of {', '.join(CATEGORIES)}")
     if cls.polls and not cls.trigger:
         raise TypeError(f"{cls.__qualname__}: only a trigger polls")
+    if cls.listens and not cls.polls:
+        raise TypeError(f"{cls.__qualname__}: what listens is kept like a poll; set polls, too")
     if inspect.getdoc(cls) in (None, "", inspect.getdoc(Node)):
         raise TypeError(f"{cls.__qualname__}: a node's docstring is its description; write one")
     REGISTRY[cls.type] = cls()

@@ -157,6 +157,8 @@ def _find_issues(cls: Any) -> Iterator[str]:
         yield f"type must have at most 64 lower-case letters, digits and _, such as fetch_rates; it is {cls.type!r:.80}"
     if (cls.trigger, cls.category == "trigger") != (cls.polls, cls.polls):
         yield "a trigger must set category = 'trigger', trigger = True and polls = True, and have a method poll"
+    if cls.listens:
+        yield "it must not set listens = True: a node type of your own can poll, but not listen"
     for name in ("pure", "responds", "suspends", "polls"):
         if not isinstance(getattr(cls, name), bool):
             yield f"{name} must be True or False"

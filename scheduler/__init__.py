@@ -1,7 +1,8 @@
 """Scheduler: the one APScheduler of a process, for all periodic jobs. Without a job store.
 
-`cron` computes the times of a schedule, `firing` fires it, `polls` polls sources for new entries; `leader` decides
-which process does both. `scheduled_publishes` publishes drafts at their time. `retention` deletes expired data.
+`cron` computes the times of a schedule, `firing` fires it, `polls` polls sources for new entries, `listeners` holds
+connections to sources; `leader` decides which process does so. `scheduled_publishes` publishes drafts at their time.
+`retention` deletes expired data.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from models import (
 )
 from scheduler.firing import watch
 from scheduler.leader import Leader
-from scheduler.polls import Poller
+from scheduler.polls import Listening, Poller
 from scheduler.retention import Retention
 from scheduler.scheduled_publishes import publish_due
 from scheduler.warnings import limit_logging
@@ -120,7 +121,7 @@ class Scheduler:
         """Start all jobs."""
         dispatcher, unless_paused, with_room = self.dispatcher, self._unless_paused, self._with_room
         self.leader = Leader(lambda runs: dispatcher.pick_up(), dispatcher.may_start)
-        self.poller = Poller(dispatcher, self.leader.owner, self.leader.leads)
+        self.poller = Poller(dispatcher, self.leader.owner, self.leader.leads, make_listeners=make_listeners)
         leader = self.leader
         self.retention = Retention(dispatcher.config, dispatcher.resources.payloads)
         now = datetime.now(UTC)
@@ -182,6 +183,13 @@ class Scheduler:
             self.poller.stop()
         if self.leader is not None:
             self.leader.stop()
+
+
+def make_listeners(poller: Poller) -> Listening:
+    """Return the listeners of a process. Called when the first trigger is to listen."""
+    from scheduler.listeners import Listeners
+
+    return Listeners(poller)
 
 
 def prune() -> None:

@@ -12,15 +12,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from database import closing_connection, execute, write
-from dispatch import Dispatcher, Found, Line, look
+from dispatch import Dispatcher, Found, Line, encode_item, look
 from errors import HeadraceError, NodeError
 from models import CLAIM_MS, Claim, DatabaseRefused, Fired, LogEntry, Poll, PollEntry, Run, Workflow, new_id, now_ms
-from nodes.base import Item
+from nodes.base import REGISTRY, Item
+from nodes.credentials.keyring import Keyring
 from scheduler.firing import active_flows
 
 log = logging.getLogger("headrace.scheduler")
@@ -31,6 +32,22 @@ HOLD_MS = 10_000  # pause if there is no room for runs
 FIRST_BACKOFF_MS = 60_000
 MAX_BACKOFF_MS = 3_600_000
 MAX_WAIT_MS = 24 * MAX_BACKOFF_MS  # limit on a server's Retry-After
+
+
+class Listening(Protocol):
+    """The listeners of a process: triggers that hold a connection. They are in `listeners.py`, loaded at first use."""
+
+    def keys(self) -> set[tuple[str, str]]:
+        """Return flow and node of each."""
+
+    def start(self, claim: Claim) -> None:
+        """Listen under this claim until it is lost, or the source is."""
+
+    def tick(self) -> None:
+        """Keep the claims, and end the listeners that have lost theirs."""
+
+    def stop(self) -> None:
+        """End all listeners."""
 
 
 class Stopped(Exception):
@@ -62,6 +79,7 @@ class Poller:
     """One process's part in polling. Call `tick` every half second, and `stop` at the end.
 
     `owner` is the process's id, `leads()` returns True if it polls. `start` runs the work of one poll.
+    `make_listeners` is called when the first trigger is to listen.
     """
 
     runs_at_once = RUNS_AT_ONCE
@@ -74,7 +92,10 @@ class Poller:
         start: Callable[[Callable[[], None]], None] = run_in_thread,
         wall: Callable[[], int] = now_ms,
         monotonic: Callable[[], float] = time.monotonic,
+        make_listeners: Callable[[Poller], Listening] | None = None,
     ) -> None:
+        self.make_listeners = make_listeners
+        self.listeners: Listening | None = None
         self.dispatcher, self.owner, self.leads = dispatcher, owner, leads
         self.start, self.wall, self.monotonic = start, wall, monotonic
         self._active: list[ActivePoll] = []
@@ -83,18 +104,30 @@ class Poller:
 
     def tick(self) -> None:
         """Start polling due triggers, as far as threads are available."""
-        if self._stopped or not self.leads():
+        if self._stopped:
+            return
+        if self.listeners is not None:
+            self.listeners.tick()
+        if not self.leads():
             return
         now = self.monotonic()
         active = [one for one in list(self._active) if one.lapses > now]
         free = min(THREADS - len(active), MAX_THREADS - len(self._active))
         if free <= 0:
             return
-        for claim in Poll.claim(self.owner, self.wall(), free, {one.key for one in active}):
-            self._begin(ActivePoll(claim, now + CLAIM_MS / 1000))
+        busy = {one.key for one in active} | (self.listeners.keys() if self.listeners is not None else set())
+        for claim in Poll.claim(self.owner, self.wall(), free, busy):
+            node = REGISTRY.get(claim.type)
+            if node is not None and node.listens and self.make_listeners is not None:
+                self.listeners = self.listeners or self.make_listeners(self)
+                self.listeners.start(claim)
+            else:
+                self._begin(ActivePoll(claim, now + CLAIM_MS / 1000))
 
     def stop(self) -> None:
         """Stop writing, and release the claims of unfinished polls to other processes."""
+        if self.listeners is not None:
+            self.listeners.stop()
         with self._lock:
             self._stopped = True
         try:
@@ -204,6 +237,23 @@ def write_log(claim: Claim, flow: Workflow, lines: list[Line]) -> None:
         execute(*LogEntry.entry(flow.workspace_id, None, claim.node_id, level, message, text))
 
 
+def make_run(
+    dispatcher: Dispatcher, claim: Claim, flow: Workflow, item: Item, keyring: Keyring, lines: list[Line]
+) -> Run | None:
+    """Return the run of an entry, not written yet; None, with a log entry, if its value cannot be an input."""
+    id_ = new_id("run")
+    try:
+        encoded = encode_item(item, keyring, dispatcher.config.max_value_bytes)
+    except NodeError as error:
+        told = f"{name_of(claim, flow)} cannot start a run for {item.key[:200]!r}: {error.message}"
+        lines.append(("error", keyring.clean_text(told), None))
+        return None
+    kept = dispatcher.resources.payloads.keep(id_, "input", encoded)
+    return Run.accept(
+        flow, id=id_, input=kept.text, input_bytes=kept.size, triggered_by="schedule", trigger_node=claim.node_id
+    )
+
+
 @dataclass
 class PollRecorder:
     """Records the result of one poll in short transactions.
@@ -249,19 +299,7 @@ class PollRecorder:
         return taken == len(batch) and bool(self.unrecorded)
 
     def _run_of(self, item: Item) -> Run | None:
-        """Return the run of an entry, not written yet; None, with a log entry, if its value cannot be an input."""
-        dispatcher, id_ = self.poller.dispatcher, new_id("run")
-        try:
-            encoded = self.found.encoded(item, dispatcher.config.max_value_bytes)
-        except NodeError as error:
-            told = f"{name_of(self.claim, self.flow)} cannot start a run for {item.key[:200]!r}: {error.message}"
-            self.lines.append(("error", self.found.keyring.clean_text(told), None))
-            return None
-        kept = dispatcher.resources.payloads.keep(id_, "input", encoded)
-        return Run.accept(
-            self.flow, id=id_, input=kept.text, input_bytes=kept.size, triggered_by="schedule",
-            trigger_node=self.claim.node_id,
-        )  # fmt: skip
+        return make_run(self.poller.dispatcher, self.claim, self.flow, item, self.found.keyring, self.lines)
 
     def _put(self, made: list[tuple[bytes, Run | None]]) -> int:
         """Record entries with their runs in one transaction, as far as there is room; return their number.

@@ -86,7 +86,7 @@ LAZY = {
     *("nodes.connectors.node", "nodes.connectors.offered_values"),
     *("api.forms.public", "api.forms.questions", "api.forms.trial"),
     *("database.archives", "database.moving", "dispatch.payload_objects", "dispatch.value_store"),
-    "importing.connector",
+    *("importing.connector", "scheduler.listeners"),
 }
 
 # A single file that may import what its folder may not.

@@ -191,6 +191,31 @@ class Poll(Base):
             return bool(execute(sql, (*row.values(), *_fence(claim))).rowcount)
 
     @classmethod
+    def update_held(cls, claim: Claim, now: int, **values: Any) -> bool:
+        """Set these columns and keep the claim. Return False if it belongs to another process."""
+        row = {"moved_at": now, **values}
+        columns = ", ".join(f"{key} = ?" for key in row)
+        with write():
+            return bool(
+                execute(
+                    f"UPDATE polls SET {columns} WHERE {THIS} AND version = ?", (*row.values(), *_fence(claim))
+                ).rowcount
+            )
+
+    @classmethod
+    def extend(cls, claims: Iterable[Claim], now: int, until: int) -> None:
+        """Keep these claims until then, as far as they are still valid."""
+        sql = f"UPDATE polls SET next_at = ?, moved_at = ? WHERE {THIS} AND version = ?"
+        with write():
+            execute_all((sql, (until, now, *_fence(claim))) for claim in sorted(claims, key=_fence))
+
+    @classmethod
+    def held(cls, owner: str) -> set[tuple[str, str, int]]:
+        """Return flow, node and version of all claims of `owner`."""
+        sql = "SELECT workflow_id, node_id, version FROM polls WHERE owner = ?"
+        return {(row[0], row[1], row[2]) for row in execute(sql, (owner,)).fetchall()}
+
+    @classmethod
     def release(cls, owner: str, now: int) -> None:
         """Release the unfinished polls of `owner`, so that others may poll immediately."""
         sql = "UPDATE polls SET owner = NULL, next_at = ?, moved_at = ?, version = version + 1 WHERE owner = ?"
@@ -263,6 +288,14 @@ class PollEntry(Base):
         """Return all entries that the trigger knows, with the time since when the source no longer shows them."""
         sql = f"SELECT entry, gone_at FROM poll_entries WHERE {THIS}"
         return dict(execute(sql, (claim.workflow_id, claim.node_id)).fetchall())
+
+    @classmethod
+    def find_known(cls, claim: Claim, entries: Collection[bytes]) -> set[bytes]:
+        """Return which of these entries the trigger knows."""
+        marks = ", ".join("?" * len(entries))
+        sql = f"SELECT entry FROM poll_entries WHERE {THIS} AND entry IN ({marks})"
+        this = (claim.workflow_id, claim.node_id)
+        return {bytes(row[0]) for row in execute(sql, (*this, *entries)).fetchall()} if entries else set()
 
     @classmethod
     def learn(cls, claim: Claim, entries: Iterable[tuple[bytes, str | None]], now: int, shown: bool) -> None:

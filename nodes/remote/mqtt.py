@@ -208,12 +208,8 @@ def read(payload: bytes) -> Any:
 @contextmanager
 def connect(found: Credential, ctx: Context, end: float) -> Iterator[Broker]:
     """Yield a broker after the login. Raises: NodeError if anything fails."""
-    logging.getLogger("paho").setLevel(logging.WARNING)
     host, services = found.data["host"], ctx.need_services()
-    found.check_host(host)
-    client = _client_class()(services, end, services.tls("mqtt") if found.data["tls"] else None)
-    if found.data.get("username"):
-        client.username_pw_set(found.data["username"], found.data.get("password"))
+    client = make_client(found, ctx, end)
     try:
         with guard_connections(services.egress, end - time.monotonic()):
             broker = Broker(client, host, end)
@@ -231,6 +227,18 @@ def connect(found: Credential, ctx: Context, end: float) -> Iterator[Broker]:
         client.close()
 
 
+def make_client(found: Credential, ctx: Context, end: float, name: str = "", **options: Any) -> Any:
+    """Return a client that is not connected yet. `end` limits the connecting, `name` is its id; default: a new one."""
+    logging.getLogger("paho").setLevel(logging.WARNING)
+    services = ctx.need_services()
+    found.check_host(found.data["host"])
+    tls = services.tls("mqtt") if found.data["tls"] else None
+    client = _client_class()(services, end, tls, name, **options)
+    if found.data.get("username"):
+        client.username_pw_set(found.data["username"], found.data.get("password"))
+    return client
+
+
 @functools.cache
 def _client_class() -> Any:
     """Return the client class; made at first use, because it loads paho."""
@@ -240,18 +248,23 @@ def _client_class() -> Any:
     class LimitedClient(Client):
         """Connects under the egress rule, and limits the size of messages."""
 
-        def __init__(self, services: Services, end: float, tls: ssl.SSLContext | None) -> None:
-            name = f"headrace-{secrets.token_hex(8)}"
-            super().__init__(CallbackAPIVersion.VERSION2, name, protocol=MQTTv311, reconnect_on_failure=False)
+        def __init__(
+            self, services: Services, end: float, tls: ssl.SSLContext | None, name: str = "", **options: Any
+        ) -> None:
+            name = name or f"headrace-{secrets.token_hex(8)}"
+            super().__init__(
+                CallbackAPIVersion.VERSION2, name, protocol=MQTTv311, reconnect_on_failure=False, **options
+            )
             self.services, self.end, self.tls, self.too_large, self.room = services, end, tls, "", MAX_TOTAL
+            self.max_received = MAX_RECEIVED
 
         def _create_socket_connection(self) -> socket.socket:
             sock = dial(self.services.egress, self.host, self.port, self.end - time.monotonic())
             return sock if self.tls is None else self.tls.wrap_socket(sock, server_hostname=self.host)
 
         def _sock_recv(self, bufsize: int) -> bytes:
-            if bufsize > MAX_RECEIVED:
-                self.too_large = f"a message of more than {MAX_RECEIVED:,} bytes"
+            if bufsize > self.max_received:
+                self.too_large = f"a message of more than {self.max_received:,} bytes"
                 raise ConnectionError("the message is too large")
             # The library itself buffers messages of qos 2 until they are complete.
             data = super()._sock_recv(bufsize)

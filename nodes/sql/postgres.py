@@ -13,8 +13,8 @@ import math
 import os
 import socket
 import struct
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -33,6 +33,8 @@ REFUSED = ("authentication failed", "does not exist", "pg_hba.conf", "certificat
 HINTS = {"42P18": "add a cast, such as ?::text", "25001": "each execution is already a transaction"}
 # Prevents libpq from using passwords and certificates of this machine's users.
 NO_FILE = "/dev/null/none"
+# Of a connection that lasts: it must notice within a minute that the server is gone.
+LASTING = {"connect_timeout": 15, "keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}
 BYTES_RECEIVED = struct.Struct("@128xQ")  # in Linux's tcp_info
 
 
@@ -55,9 +57,55 @@ def execute(place: Place, work: Work, services: Services) -> dict[str, Any]:
         raise NodeError(f"PostgreSQL: a value cannot be sent: {error}", permanent=True) from None
 
 
+class Notifications:
+    """The notifications of the channels that a connection listens to."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    def get(self, seconds: float, most: int) -> list[tuple[str, str]]:
+        """Return the channels and payloads of those that have arrived, or that arrive first within this time.
+
+        Raises: NodeError if the connection is lost.
+        """
+        with _converted_errors():
+            found = list(self.connection.notifies(timeout=seconds, stop_after=1))
+            while found and len(found) < most and (more := list(self.connection.notifies(timeout=0, stop_after=1))):
+                found += more
+        return [(one.channel, one.payload) for one in found]
+
+
 @contextmanager
-def _connect(place: Place, work: Work, services: Services) -> Iterator[Any]:
-    """Connect to the first permitted address of the host that answers."""
+def _converted_errors() -> Iterator[None]:
+    import psycopg
+
+    try:
+        yield
+    except psycopg.Error as error:
+        raise to_node_error(error) from None
+
+
+@contextmanager
+def listening(place: Place, channels: Sequence[str], services: Services) -> Iterator[Notifications]:
+    """Listen to the channels on a connection of its own. Raises: NodeError if that is not possible."""
+    import psycopg
+    from psycopg import sql
+    from psycopg.conninfo import make_conninfo
+
+    def open_connection(settings: str) -> Any:
+        return psycopg.connect(make_conninfo(settings, **LASTING), autocommit=True)
+
+    with _converted_errors():
+        connection = _open_first(place, services, open_connection)
+    with closing(connection):
+        with _converted_errors():
+            for channel in channels:
+                connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        yield Notifications(connection)
+
+
+def _open_first(place: Place, services: Services, open_connection: Callable[[str], Any]) -> Any:
+    """Return a connection to the first permitted address of the host that answers."""
     import psycopg
 
     port = place.port or 5432
@@ -67,11 +115,19 @@ def _connect(place: Place, work: Work, services: Services) -> Iterator[Any]:
         raise NodeError(describe_lookup_error(place.host, error)) from None
     for last, address in ((address == addresses[-1], address) for address in addresses):
         try:
-            connection = _session_class().open(_settings(place, port, address, services.ca_file), work)
-            break
+            return open_connection(_settings(place, port, address, services.ca_file))
         except psycopg.OperationalError as error:
             if last or to_node_error(error).permanent:
                 raise
+    raise NodeError(f"{place.host} has no address")
+
+
+@contextmanager
+def _connect(place: Place, work: Work, services: Services) -> Iterator[Any]:
+    """Connect with the work's deadline."""
+    import psycopg
+
+    connection = _open_first(place, services, lambda settings: _session_class().open(settings, work))
     try:
         yield connection
     except psycopg.Error:

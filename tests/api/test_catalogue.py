@@ -12,6 +12,7 @@ def test_nodes_are_found_by_words_and_category(owner):
         return {node["type"] for node in owner.get(f"/api/nodes?{query}").json["items"]}
 
     fired = {"manual", "webhook", "form", "schedule", "error", "called", "rss_trigger", "email_trigger", "poll"}
+    fired |= {"mqtt_trigger", "postgres_trigger"}
     assert types("category=trigger") == fired
     assert "http" in types("search=HTTP") and "http" not in types("search=http&category=logic")
     assert types("search=") == types("") and types("search=no+such+node") == set() == types("category=nothing")

@@ -51,9 +51,11 @@ class Mosquitto(_Broker):
         passwords, settings = folder / "passwords", folder / "mosquitto.conf"
         command = ["mosquitto_passwd", "-b", "-c", passwords, "zoe", PASSWORD]
         subprocess.run(command, check=True, capture_output=True, timeout=60)
-        common = f"allow_anonymous false\npassword_file {passwords}\n"
-        secured = f"listener {self.tls_port} 127.0.0.1\n{common}certfile {pem}\nkeyfile {pem}\n" if pem else ""
-        settings.write_text(f"user root\nper_listener_settings true\nlistener {self.port} 127.0.0.1\n{common}{secured}")
+        secured = f"listener {self.tls_port} 127.0.0.1\ncertfile {pem}\nkeyfile {pem}\n" if pem else ""
+        # With settings for each listener, it would keep no messages for sessions without a connection.
+        settings.write_text(
+            f"user root\nallow_anonymous false\npassword_file {passwords}\nlistener {self.port} 127.0.0.1\n{secured}"
+        )
         return start_child(["mosquitto", "-c", settings], seconds=None, stderr=subprocess.DEVNULL)
 
     def stop(self):

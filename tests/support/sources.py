@@ -14,6 +14,7 @@ from errors import NodeError
 from models import Poll, PollEntry, Run, now_ms
 from nodes.base import Item, Polled, setting
 from nodes.fields import Number, text
+from scheduler import make_listeners
 from scheduler.leader import Leader
 from scheduler.polls import Poller
 
@@ -87,7 +88,8 @@ class Process:
         wall, monotonic = self.clock.wall, self.clock.monotonic
         self.leader = Leader(lambda ids: dispatcher.pick_up(), dispatcher.may_start, wall, monotonic)
         seconds = lambda: monotonic() / 1000  # noqa: E731
-        self.poller = Poller(dispatcher, self.leader.owner, self.leader.leads, start, wall, seconds)
+        owner, leads = self.leader.owner, self.leader.leads
+        self.poller = Poller(dispatcher, owner, leads, start, wall, seconds, make_listeners=make_listeners)
 
     def tick(self):
         self.leader.tick()

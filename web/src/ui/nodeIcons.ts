@@ -2,6 +2,7 @@
 export {
   IconAffiliate,
   IconAlertTriangle,
+  IconAntenna,
   IconApi,
   IconArchive,
   IconArrowMerge,
@@ -29,6 +30,7 @@ export {
   IconCornerUpLeft,
   IconCut,
   IconDatabase,
+  IconDatabaseImport,
   IconFile,
   IconFileCode,
   IconFileSpreadsheet,

@@ -50,6 +50,8 @@ const GUIDES: Record<string, string> = {
   rss_trigger: "triggers",
   email_trigger: "triggers",
   poll: "triggers#any-list",
+  mqtt_trigger: "triggers#mqtt",
+  postgres_trigger: "triggers#postgresql",
   approval: "runs#waiting",
   http: "http",
   sql: "sql",

@@ -1,0 +1,257 @@
+"""Listeners: triggers that hold a connection to their source, and start a run for each message that arrives.
+
+A listener is a claimed poll that does not end: the leader holds the claim, extends it, and every write is fenced by its
+version. So a change of the flow, another leader or a stopped process end it like a poll, and a lost connection is
+retried like a failed poll. Each has a thread. This module is loaded when the first trigger is to listen.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from database import closing_connection, execute
+from dispatch import Line, encode_state, open_trigger, redacted_errors
+from errors import NodeError
+from models import Claim, DatabaseRefused, Fired, Poll, PollEntry, Run, Workflow
+from nodes.base import Item
+from nodes.credentials.keyring import Keyring
+from scheduler.firing import active_flows
+from scheduler.polls import RUNS_AT_ONCE, ClaimLost, Poller, Stopped, make_run, name_of, write_log
+
+log = logging.getLogger("headrace.scheduler")
+MAX_LISTENERS = 100
+CLAIM_MS, EXTEND_SECONDS = 30_000, 10.0
+STOP_SECONDS = 5.0  # for all listeners, to disconnect properly
+FIRST_BACKOFF_MS, MAX_BACKOFF_MS = 1_000, 60_000
+STABLE_SECONDS = 60.0  # a connection that lasts as long ends the growth of the pauses
+PRUNE_EVERY, MAX_ENTRIES = 500, 10_000  # known entries
+ROOM_SECONDS = 0.5
+
+
+class Listeners:
+    """The listeners of one process. Use from one thread, besides the threads of the listeners."""
+
+    def __init__(self, poller: Poller) -> None:
+        self.poller = poller
+        self._open: dict[tuple[str, str], Listener] = {}
+        self._extended = poller.monotonic()
+
+    def keys(self) -> set[tuple[str, str]]:
+        """Return flow and node of each listener."""
+        return set(self._open)
+
+    def start(self, claim: Claim) -> None:
+        """Listen under this claim, in a thread of its own."""
+        flow = active_flows([claim.workflow_id]).get(claim.workflow_id)
+        if flow is None:
+            Poll.end(claim, self.poller.wall(), None, idle_since=self.poller.wall())
+            return
+        listener = Listener(self.poller, claim, flow)
+        if len(self._open) >= MAX_LISTENERS:
+            listener.fail(f"this server listens to {MAX_LISTENERS} sources already, which is the limit")
+            return
+        Poll.extend([claim], self.poller.wall(), self.poller.wall() + CLAIM_MS)
+        self._open[claim.workflow_id, claim.node_id] = listener
+        listener.thread.start()
+
+    def tick(self) -> None:
+        """End the listeners that have lost their claim, and extend the claims of the others."""
+        self._open = {key: one for key, one in self._open.items() if one.thread.is_alive()}
+        if not self._open:
+            return
+        held = Poll.held(self.poller.owner) if self.poller.leads() else set()
+        for (workflow_id, node_id), one in self._open.items():
+            if (workflow_id, node_id, one.claim.version) not in held:
+                one.closing.set()
+        now = self.poller.monotonic()
+        if held and now - self._extended >= EXTEND_SECONDS:
+            wall = self.poller.wall()
+            Poll.extend([one.claim for one in self._open.values()], wall, wall + CLAIM_MS)
+            self._extended = now
+
+    def stop(self) -> None:
+        """End all listeners, so that another process can take over at once."""
+        for one in self._open.values():
+            one.closing.set()
+        end = time.monotonic() + STOP_SECONDS
+        for one in self._open.values():
+            one.thread.join(max(0.0, end - time.monotonic()))
+
+
+class Listener:
+    """A trigger that listens, and its inbox: see `nodes.base.Inbox`."""
+
+    def __init__(self, poller: Poller, claim: Claim, flow: Workflow) -> None:
+        self.poller, self.claim, self.flow = poller, claim, flow
+        self.closing = threading.Event()
+        self.thread = threading.Thread(target=closing_connection(self.work), name="listener", daemon=True)
+        self.lines: list[Line] = []
+        self.keyring: Keyring = poller.dispatcher.resources.keyring_of(flow.workspace_id)
+        self.failures, self._connected_at = claim.failures, 0.0
+        self._learned = 0
+
+    # The work of its thread
+
+    def work(self) -> None:
+        """Listen until the inbox is closed or the source is lost, and release the claim."""
+        name = name_of(self.claim, self.flow)
+        try:
+            self._begin()
+            self._listen()
+            with self.poller.writing():
+                Poll.end(self.claim, self.poller.wall(), self.poller.wall())
+        except NodeError as error:
+            self._fail_safely(error.message)
+        except (Stopped, ClaimLost):
+            log.debug("%s stops listening", name)
+        except (DatabaseRefused, OSError) as error:
+            log.error("%s cannot be recorded: %s", name, error)
+        except Exception:
+            log.exception("%s stopped listening; it starts again in %d ms", name, CLAIM_MS)
+
+    def _begin(self) -> None:
+        """Forget the state of another source."""
+        if self.claim.is_new:
+            with self.poller.writing():
+                Poll.reset_state(self.claim)
+            self.claim = self.claim._replace(state_of=self.claim.source, state=None, begun=0)
+
+    def _listen(self) -> None:
+        fired = Fired(self.flow.id, self.flow.version, self.flow.name, self.flow.workspace_id, "active")
+        node_id, state = self.claim.node_id, self.claim.state_text
+        resources = self.poller.dispatcher.resources
+        ending: BaseException | None = None
+        with redacted_errors(self.keyring, fired, node_id):
+            opened = open_trigger(resources, fired, node_id, state, self.lines, self.keyring, None)
+            try:
+                opened.planned.node.listen(opened.config, opened.state, opened.ctx, self)
+            except (Stopped, ClaimLost, DatabaseRefused) as error:
+                ending = error  # not a failure of the trigger
+        if ending is not None:
+            raise ending
+
+    def _fail_safely(self, text: str) -> None:
+        try:
+            self.fail(text)
+        except (Stopped, DatabaseRefused, OSError) as error:
+            log.warning("Could not record that %s failed: %s", name_of(self.claim, self.flow), error)
+
+    def fail(self, text: str) -> None:
+        """Record a failure, and try again after a pause. Each error is logged once."""
+        now, claim = self.poller.wall(), self.claim
+        if self._connected_at and self.poller.monotonic() - self._connected_at >= STABLE_SECONDS:
+            self.failures = 0
+        pause = min(FIRST_BACKOFF_MS * 2 ** min(self.failures, 30), MAX_BACKOFF_MS)
+        values = {"failures": self.failures + 1, "last_error": text, "last_polled_at": now}
+        with self.poller.writing():
+            if Poll.end(claim, now, now + pause, **values):
+                if text != claim.last_error:
+                    self.lines.append(("warning", f"{name_of(claim, self.flow)} cannot listen: {text}", None))
+                write_log(claim, self.flow, self.lines)
+
+    # The inbox
+
+    def is_open(self) -> bool:
+        """Return False once the trigger must stop listening."""
+        return not self.closing.is_set()
+
+    def connected(self) -> None:
+        """Report that the source was reached, which ends a failure."""
+        if self.claim.last_error is not None:
+            self.lines.append(("info", f"{name_of(self.claim, self.flow)} listens again", None))
+        self._connected_at = self.poller.monotonic()
+        self._update(failures=0, last_error=None, last_polled_at=self.poller.wall())
+        self.claim = self.claim._replace(failures=0, last_error=None)
+
+    def save(self, state: Any) -> None:
+        """Save the state for the next time."""
+        self._update(state=encode_state(state, self.keyring))
+
+    def deliver(self, items: Sequence[Item]) -> int:
+        """Start a run for each item whose key is empty or unknown, as far as there is room. Return the number done."""
+        dispatcher = self.poller.dispatcher
+        if not self.is_open() or dispatcher.is_paused or dispatcher.free_space.is_low():
+            return 0
+        batch = items[:RUNS_AT_ONCE]
+        keys = [PollEntry.digest(item.key) if item.key else None for item in batch]
+        known = PollEntry.find_known(self.claim, {key for key in keys if key is not None})
+        made: list[tuple[bytes | None, Run | None]] = []
+        for key, item in zip(keys, batch, strict=True):
+            is_new = key is None or key not in known
+            known |= set() if key is None else {key}
+            run = make_run(dispatcher, self.claim, self.flow, item, self.keyring, self.lines) if is_new else None
+            made.append((key if is_new else None, run))
+        taken = 0
+        try:
+            taken = self._put(made)
+        finally:
+            for _, run in made[taken:]:
+                if run is not None and run.input_bytes is not None:
+                    dispatcher.resources.payloads.remove(str(run.id))
+        if any(run is not None for _, run in made[:taken]):
+            dispatcher.pick_up()
+        return taken
+
+    def catch_up(self, items: Sequence[Item], backlog: bool) -> None:
+        """Start a run for each item whose key is unknown; of the first ones of a source only with `backlog`."""
+        if not self.claim.begun and not backlog:
+            entries = {PollEntry.digest(item.key): None for item in items}
+            with self._writing():
+                known = PollEntry.find_known(self.claim, entries.keys()) if entries else set()
+                unknown = [(entry, None) for entry in entries if entry not in known]
+                PollEntry.learn(self.claim, unknown, self.poller.wall(), False)
+        else:
+            left = list(items)
+            while left and self.is_open():
+                taken = self.deliver(left)
+                left = left[taken:]
+                if not taken:
+                    self.closing.wait(ROOM_SECONDS)
+            if left:
+                return
+        self._update(begun=True)
+        self.claim = self.claim._replace(begun=1)
+
+    # Writing
+
+    def _put(self, made: list[tuple[bytes | None, Run | None]]) -> int:
+        """Record runs with their keys in one transaction, as far as there is room; return their number."""
+        now, taken = self.poller.wall(), 0
+        entries: list[tuple[bytes, str | None]] = []
+        with self._writing():
+            room = self.poller.room() if any(run is not None for _, run in made) else 0
+            for key, run in made:
+                if run is not None:
+                    if room <= 0 or self.poller.dispatcher.may_start(self.flow) is not None:
+                        break
+                    execute(*run.insertion())
+                    room -= 1
+                taken += 1
+                entries += [] if key is None else [(key, None if run is None else str(run.id))]
+            PollEntry.learn(self.claim, entries, now, False)
+            Poll.update_held(self.claim, now, last_polled_at=now)
+        self._learned += len(entries)
+        if self._learned >= PRUNE_EVERY:
+            self._learned = 0
+            with self._writing():
+                PollEntry.prune(self.claim, MAX_ENTRIES, now)
+        return taken
+
+    def _update(self, **values: Any) -> None:
+        with self._writing():
+            Poll.update_held(self.claim, self.poller.wall(), **values)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Open a write transaction under the claim, which writes the log entries too. Raises: ClaimLost, Stopped."""
+        with self.poller.writing():
+            if not Poll.holds(self.claim):
+                raise ClaimLost
+            yield
+            write_log(self.claim, self.flow, self.lines)
+        del self.lines[:]
