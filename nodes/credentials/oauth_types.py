@@ -18,6 +18,8 @@ ACCOUNT, REFRESH_TOKEN, SERVICE_ACCOUNT = "oauth2", "oauth2_refresh_token", "goo
 CLIENT_CREDENTIALS = "oauth2_client_credentials"
 # The types whose tokens are kept in a grant, and the one that a person connects.
 GRANT_TYPES = (ACCOUNT, REFRESH_TOKEN)
+# The types with access tokens.
+TOKEN_TYPES = (ACCOUNT, REFRESH_TOKEN, CLIENT_CREDENTIALS, SERVICE_ACCOUNT)
 GOOGLE_TOKEN_URL = "https://oauth2.googleapis.com/token"
 MAX_SCOPE = 4_000
 # Parameters of an authorization request that are ours alone to set.

@@ -39,8 +39,8 @@ from nodes.credentials.http_types import (
     HttpQuery,
     OAuth1,
 )
-from nodes.credentials.oauth_types import GoogleServiceAccount, OAuth2, OAuth2RefreshToken
-from nodes.fields import choice, flag, header_name, header_value, setting, whole
+from nodes.credentials.oauth_types import TOKEN_TYPES, GoogleServiceAccount, OAuth2, OAuth2RefreshToken
+from nodes.fields import choice, credential, flag, header_name, header_value, setting, whole
 
 HOST_KEY = re.compile(r"((?:ssh|ecdsa|sk)-[\w@.-]{1,100})[ \t]+(AAAA[\w+/]+=*)")
 PUBLIC_KEY = re.compile(r"-----BEGIN PUBLIC KEY-----[A-Za-z0-9+/=\s]{1,20000}-----END PUBLIC KEY-----\Z")
@@ -160,6 +160,23 @@ def _parts(url: str) -> Any:
 PLAIN_LOGIN = "\0{username}\0{password}"  # SASL's PLAIN, RFC 4616
 
 
+def _token_from() -> Any:
+    return credential(
+        "The OAuth2 credential whose access tokens log in, instead of a password. The mail server must be one of its "
+        "allowed hosts",
+        *TOKEN_TYPES,
+        title="Log in with",
+    )
+
+
+def _check_login(data: Mapping[str, Any]) -> None:
+    """Require exactly one of a password and a credential with tokens."""
+    if data.get("password") and data.get("token_from"):
+        raise ValidationError("Set either a password or the credential to log in with, not both.", "password")
+    if not data.get("password") and not data.get("token_from"):
+        raise ValidationError("A password, or the credential to log in with, is required.", "password")
+
+
 class Smtp(CredentialType):
     """A server that sends mail."""
 
@@ -170,13 +187,16 @@ class Smtp(CredentialType):
     security = _security("starttls")
     username = text("The user name. Without it, the server is used without login", title="User name")
     password = secret("The password", title="Password")
+    token_from = _token_from()
     sender = text("The default sender of mails: Shop <shop@example.com>", title="Sender")
 
     @validates_schema
     def has_both_or_none(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-        """Require the password if there is a user name, and vice versa."""
-        if bool(data.get("username")) != bool(data.get("password")):
-            raise ValidationError("A user name and a password must be set together.", "password")
+        """Require one way to log in if there is a user name, and the user name otherwise."""
+        if data.get("username"):
+            _check_login(data)
+        elif data.get("password") or data.get("token_from"):
+            raise ValidationError("A user name is required to log in.", "username")
 
 
 class Imap(CredentialType):
@@ -188,7 +208,13 @@ class Imap(CredentialType):
     port = _port(993)
     security = _security("tls")
     username = text("The user name", required=True, title="User name")
-    password = secret("The password", required=True, title="Password")
+    password = secret("The password", title="Password")
+    token_from = _token_from()
+
+    @validates_schema
+    def can_log_in(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """Require one way to log in."""
+        _check_login(data)
 
 
 # Services that access this machine, or (the last row) need threads of their own, outside the guard.

@@ -263,6 +263,10 @@ class AccessToken(Authorization):
         request.headers["Authorization"] = f"Bearer {self.token.value}"
 
     def renew(self, answer: Answer) -> bool:
+        return self.reject()
+
+    def reject(self) -> bool:
+        """Return True if there can be another token than this one, which the service rejects."""
         if self.token is not None:
             self.tokens.forget(self.credential, self.token)
         return True
@@ -276,7 +280,7 @@ class GrantToken(AccessToken):
     def get_token(self) -> Token:
         return get_token(self.credential, self.ctx, self.tokens, self.rejected)
 
-    def renew(self, answer: Answer) -> bool:
+    def reject(self) -> bool:
         if self.token is None or not may_renew(self.credential, self.token, self.ctx, self.tokens):
             return False
         self.rejected = self.token.value

@@ -18,6 +18,7 @@ from nodes.base import Context
 from nodes.credentials.checks import checks
 from nodes.credentials.keyring import Credential
 from nodes.mail.wire import TooMuchData, Wire
+from nodes.mail.xoauth2 import MailToken, find_token
 
 T = TypeVar("T")
 SESSION_SECONDS = 100.0
@@ -104,6 +105,7 @@ def session(found: Credential, ctx: Context) -> Iterator[Session]:
     """Open a session, logged in with the credential. Raises: NodeError naming the host if anything fails."""
     host, port, security = str(found.data["host"]), int(found.data["port"]), found.data["security"]
     found.check_host(host)
+    token = find_token(found, ctx)
     seconds, services = ctx.seconds_left(SESSION_SECONDS), ctx.need_services()
     end = time.monotonic() + seconds
     wire = Wire(dial(services.egress, host, port, seconds), end, MAX_BYTES)
@@ -111,14 +113,38 @@ def session(found: Credential, ctx: Context) -> Iterator[Session]:
     try:
         with _errors(where):
             box = _open(wire, host, security, services.tls("imap"))
-            username, password = found.data["username"], found.data["password"]
-            log_in = box.login if (username + password).isascii() else box.login_utf8
-            log_in(username, password, initial_folder=None)
+            _log_in(box, found, token)
         opened = Session(box, where)
         yield opened
         opened.log_out()
     finally:
         wire.close()
+
+
+def _log_in(box: Any, found: Credential, token: MailToken | None) -> None:
+    if token is not None:
+        _log_in_with(box.client, token)
+        return
+    username, password = found.data["username"], found.data["password"]
+    log_in = box.login if (username + password).isascii() else box.login_utf8
+    log_in(username, password, initial_folder=None)
+
+
+def _log_in_with(client: Any, token: MailToken) -> None:
+    """Log in with an access token; once more with another one if the server refuses the first."""
+    for is_last in (False, True):
+        login = token.make_login().encode()
+        try:
+            # The second challenge has the reasons of a refusal, which an empty answer confirms.
+            client.authenticate("XOAUTH2", lambda challenge, login=login: b"" if challenge else login)
+            return
+        except client.abort:
+            raise
+        except client.error as error:
+            if is_last or not token.renew():
+                raise NodeError(
+                    f"the access token was rejected: {_message_of(error)}", True, kind="credential"
+                ) from None
 
 
 def _open(wire: Wire, host: str, security: str, context: ssl.SSLContext) -> Any:

@@ -16,6 +16,7 @@ from nodes.fields import anything, choice, credential, number, text
 from nodes.mail import apprise_client, smtp
 from nodes.mail.apprise_client import Notice
 from nodes.mail.message import Letter, Mailbox, attachments, get_texts, parse_mailbox, parse_mailboxes
+from nodes.mail.xoauth2 import find_token
 
 MAX_SECONDS = 60.0  # for a notice
 PEOPLE = "jane@example.com, Shop <shop@example.com>, as text with commas or as a list"
@@ -115,7 +116,7 @@ def _send(letter: Letter, server: Credential, ctx: Context, end: float) -> dict[
     left = end - time.monotonic()
     if left <= 0:
         raise TimedOut("timed out before the mail was sent")
-    with smtp.open_session(server, ctx.need_services(), left) as client:
+    with smtp.open_session(server, ctx.need_services(), left, find_token(server, ctx)) as client:
         return smtp.send(client, letter.sender.address, letter.recipients, message, letter.is_international)
 
 
@@ -189,7 +190,7 @@ def try_service(service: Credential, ctx: Context, asked: Mapping[str, Any]) -> 
 @checks("smtp")
 def try_mail_server(server: Credential, ctx: Context, asked: Mapping[str, Any]) -> str:
     """Connect, start TLS and log in, without sending anything."""
-    with smtp.open_session(server, ctx.need_services(), ctx.seconds_left(15)) as client:
+    with smtp.open_session(server, ctx.need_services(), ctx.seconds_left(15), find_token(server, ctx)) as client:
         name = (client.ehlo_resp or client.helo_resp or b"").split(b"\n")[0].split(b" ")[0].decode("ascii", "replace")
         client.noop()
     who = f"{name[:100] or server.data['host']} answers"

@@ -16,6 +16,7 @@ from net.egress_guard import dial
 from nodes.base import Services
 from nodes.credentials.keyring import Credential
 from nodes.mail.wire import Wire
+from nodes.mail.xoauth2 import MailToken, refusal
 
 if TYPE_CHECKING:
     from smtplib import SMTP
@@ -25,8 +26,13 @@ MAX_REASON = 300
 
 
 @contextmanager
-def open_session(credential: Credential, services: Services, seconds: float) -> Iterator[SMTP]:
-    """Connect and log in, with `seconds` for everything within. Raises: NodeError if anything fails."""
+def open_session(
+    credential: Credential, services: Services, seconds: float, token: MailToken | None = None
+) -> Iterator[SMTP]:
+    """Connect and log in, with the token if there is one, and `seconds` for everything within.
+
+    Raises: NodeError if anything fails.
+    """
     import smtplib
 
     host, port, end = _host(credential), int(credential.data["port"]), time.monotonic() + seconds
@@ -36,6 +42,8 @@ def open_session(credential: Credential, services: Services, seconds: float) -> 
         client = smtplib.SMTP(local_hostname=_local_name(wire.sock))
         client.sock = wire  # type: ignore[assignment]
         _start_session(client, wire, credential, services)
+        if credential.data.get("username"):
+            _log_in(client, credential, token)
         yield client
         with suppress(smtplib.SMTPException, OSError):
             client.quit()
@@ -72,8 +80,6 @@ def _start_session(client: SMTP, wire: Wire, credential: Credential, services: S
         wire.start_tls(services.tls("smtp"), host)
         _discard_received(client)
         client.ehlo_or_helo_if_needed()
-    if credential.data.get("username"):
-        _log_in(client, credential)
 
 
 def _discard_received(client: SMTP) -> None:
@@ -84,16 +90,33 @@ def _discard_received(client: SMTP) -> None:
     client.does_esmtp = False
 
 
-def _log_in(client: SMTP, credential: Credential) -> None:
-    username, password = credential.data["username"], credential.data["password"]
+def _log_in(client: SMTP, credential: Credential, token: MailToken | None) -> None:
     if not client.has_extn("auth"):
         raise NodeError(f"{credential.data['host']} does not offer a login on this connection", permanent=True)
+    if token is not None:
+        _log_in_with(client, credential, token)
+        return
+    username, password = credential.data["username"], credential.data["password"]
     if (username + password).isascii():
         client.login(username, password)
         return
     # smtplib supports only ASCII; PLAIN is in UTF-8 (RFC 4616).
     sent = base64.b64encode(f"\0{username}\0{password}".encode()).decode()
     _expect(235, client.docmd("AUTH", f"PLAIN {sent}"))
+
+
+def _log_in_with(client: SMTP, credential: Credential, token: MailToken) -> None:
+    """Log in with an access token; once more with another one if the server refuses the first."""
+    for is_last in (False, True):
+        code, said = client.docmd("AUTH", f"XOAUTH2 {base64.b64encode(token.make_login().encode()).decode()}")
+        if code == 334:  # the reasons of a refusal, which the client confirms
+            code, said = client.docmd("")
+        if code == 235:
+            return
+        if code < 500:
+            _expect(235, (code, said))
+        if is_last or not token.renew():
+            raise refusal(str(credential.data["host"]), reason(code, said))
 
 
 def _expect(code: int, answer: tuple[int, bytes]) -> None:

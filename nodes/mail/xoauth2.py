@@ -1,0 +1,53 @@
+"""Login at a mail server with an access token in place of a password (SASL XOAUTH2).
+
+Source: https://developers.google.com/workspace/gmail/imap/xoauth2-protocol, which Microsoft's servers speak too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from errors import NodeError
+from nodes.credentials.keyring import Credential
+from nodes.credentials.oauth_types import TOKEN_TYPES
+from nodes.http.authorization import AccessToken, authorize
+from nodes.http.oauth2 import TOKENS
+
+if TYPE_CHECKING:
+    from nodes.base import Context
+
+
+class MailToken:
+    """The tokens for one mail server, from the credential that `token_from` of its credential names."""
+
+    def __init__(self, server: Credential, ctx: Context) -> None:
+        source = ctx.credential(server.data["token_from"], *TOKEN_TYPES)
+        source.check_host(server.data["host"])
+        authorization = authorize(source, ctx, TOKENS)
+        assert isinstance(authorization, AccessToken)
+        self.server, self.ctx, self.authorization = server, ctx, authorization
+
+    def make_login(self) -> str:
+        """Return what the client sends, before its encoding in base64. Raises: NodeError if there is no token."""
+        self.authorization.prepare()
+        assert self.authorization.token is not None
+        login = f"user={self.server.data['username']}\x01auth=Bearer {self.authorization.token.value}\x01\x01"
+        self.ctx.hide(login)
+        return login
+
+    def renew(self) -> bool:
+        """Return True if the server refused the token, and another one can be got."""
+        return self.authorization.reject()
+
+
+def find_token(server: Credential, ctx: Context) -> MailToken | None:
+    """Return the tokens for a mail server; None if it has a password.
+
+    Raises: NodeError if they may not be sent there.
+    """
+    return MailToken(server, ctx) if server.data.get("token_from") else None
+
+
+def refusal(where: str, said: str) -> NodeError:
+    """Return the error of a login that was refused with a fresh token too."""
+    return NodeError(f"{where} rejected the access token: {said}", permanent=True, kind="credential")
