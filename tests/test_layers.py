@@ -83,7 +83,7 @@ LAZY = {
     *("asyncio", "httpx2", "mcp_types", "openai", "anthropic", "pydantic", "pydantic_core", "genai_prices"),
     *("email", "http", "joserfc", "net.http_transport"),
     *("nodes.connectors.connector_forms", "nodes.connectors.exchange", "nodes.connectors.file_schema"),
-    *("nodes.connectors.node", "nodes.connectors.offered_values"),
+    *("nodes.connectors.node", "nodes.connectors.offered_values", "nodes.connectors.poll_node"),
     *("api.forms.public", "api.forms.questions", "api.forms.trial"),
     *("database.archives", "database.moving", "dispatch.payload_objects", "dispatch.value_store"),
     *("importing.connector", "scheduler.listeners"),

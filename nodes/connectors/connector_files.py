@@ -90,6 +90,7 @@ def types() -> frozenset[str]:
     return frozenset({path.stem for path in FOLDER.glob("*.json") if path.stem not in NOT_CONNECTORS} | _own.keys())
 
 
+POLL = "_poll"  # at the end of the type of a connector's trigger
 # Files of the folder that are tables for connectors.
 NOT_CONNECTORS = {"oauth_providers"}
 
@@ -101,31 +102,35 @@ def read(type_: str) -> dict[str, Any]:
 
 
 def find(type_: str) -> Node | None:
-    """Return the node type of this connector, or None if there is none."""
-    return _make(type_) if type_ in types() else None
+    """Return the node type of this connector, or its trigger `<type>_poll`; None if there is none."""
+    return _make(type_) if type_ in types() or type_.removesuffix(POLL) in types() else None
 
 
 @cache
-def _make(type_: str) -> Node:
+def _make(type_: str) -> Node | None:
     from nodes.connectors.node import make
+    from nodes.connectors.poll_node import make as make_trigger
 
-    return make(type_, read(type_))
+    if type_ in types():
+        return make(type_, read(type_))
+    return make_trigger(type_, read(type_.removesuffix(POLL)))
 
 
 @cache
 def list_entries() -> tuple[dict[str, Any], ...]:
     """Return the catalog entries of all connectors by name, as `nodes.catalogue` describes them."""
-    from nodes.connectors.connector_forms import make_entry
+    from nodes.connectors.connector_forms import make_entries
 
-    found = [make_entry(type_, read(type_), is_own(type_)) for type_ in types()]
+    found = [entry for type_ in types() for entry in make_entries(type_, read(type_), is_own(type_))]
     return tuple(sorted(found, key=lambda entry: str(entry["name"]).casefold()))
 
 
 def describe(type_: str) -> dict[str, Any] | None:
-    """Return all that a form needs, see `connector_forms.describe`; None if there is no such connector."""
-    from nodes.connectors.connector_forms import describe as describe_file
+    """Return all that a form needs, see `connector_forms.describe_node`; None if there is no such connector."""
+    from nodes.connectors.connector_forms import describe_node
 
-    return describe_file(type_, read(type_), is_own(type_)) if type_ in types() else None
+    node: Any = find(type_)
+    return None if node is None else describe_node(node, is_own(type_.removesuffix(POLL)))
 
 
 def is_own(type_: str) -> bool:

@@ -5,46 +5,57 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from marshmallow import Schema
+
 from nodes.catalogue_schema import json_schema
 from nodes.connectors.inputs import make_schema
-from nodes.connectors.node import make_example
+from nodes.connectors.node import ConnectorNode, make, make_example
+from nodes.connectors.poll_node import SUFFIX as POLL
+from nodes.connectors.poll_node import make as make_trigger
 
 
-def make_entry(type_: str, connector: Mapping[str, Any], is_own: bool) -> dict[str, Any]:
-    """Return the catalog entry of a connector, like `nodes.entry_of`, with the names of its operations."""
+def make_entries(type_: str, connector: Mapping[str, Any], is_own: bool) -> list[dict[str, Any]]:
+    """Return the catalog entries of a connector: of its operations, and of its trigger, if it has one."""
+    nodes = (make(type_, connector), make_trigger(type_ + POLL, connector))
+    return [make_entry(node, is_own) for node in nodes if node is not None]
+
+
+def make_entry(node: ConnectorNode, is_own: bool) -> dict[str, Any]:
+    """Return one entry, like `nodes.entry_of`, with the names of the operations."""
+    cls = type(node)
     return {
-        "type": type_,
-        "category": "integration",
-        "name": connector["name"],
-        "also": connector.get("also", []),
+        "type": node.type,
+        "category": node.category,
+        "name": node.title,
+        "also": list(node.also),
         "icon": "",
-        "description": connector["description"],
+        "description": " ".join((cls.__doc__ or "").split()),
         "branches": [],
-        "trigger": False,
-        "pure": False,
+        "trigger": node.trigger,
+        "pure": node.pure,
         "own": is_own,
-        "config_schema": _share(connector),
-        "examples": [make_example(connector["operations"][0])],
+        "config_schema": _share(node),
+        "examples": [],  # `describe_node` has one for each operation
         "extra": None,
         "install": None,
-        "mark": connector["icon"],
+        "mark": node.connector["icon"],
         "operations": [
             {"id": each["id"], "name": each["name"], "group": each.get("group", ""), "also": each.get("also", [])}
-            for each in connector["operations"]
+            for each in node.offered
         ],
     }
 
 
-def _share(connector: Mapping[str, Any]) -> dict[str, Any]:
+def _share(node: ConnectorNode) -> dict[str, Any]:
     """Return the JSON Schema of what all operations share. The operations' names are in the entry."""
-    made = json_schema(make_schema(connector, None))
+    made = json_schema(node.schema({}))
     made["properties"]["operation"] = {
         key: value for key, value in made["properties"]["operation"].items() if key not in ("enum", "x-enum-labels")
     }
     return made
 
 
-def describe(type_: str, connector: Mapping[str, Any], is_own: bool) -> dict[str, Any]:
+def describe_node(node: ConnectorNode, is_own: bool) -> dict[str, Any]:
     """Return all that a form needs.
 
     It is `{type, name, description, docs, mark, own, auth, rate, operations}`; each operation is `{id, name, group,
@@ -52,21 +63,26 @@ def describe(type_: str, connector: Mapping[str, Any], is_own: bool) -> dict[str
     this operation, with the inputs in order. In it, `x-advanced` marks settings that few need, `x-input` is the type of
     an input, and `x-options` names the list operation that offers its values.
     """
+    connector = node.connector
     return {
-        "type": type_,
-        "name": connector["name"],
-        "description": connector["description"],
+        "type": node.type,
+        "name": node.title,
+        "description": " ".join((type(node).__doc__ or "").split()),
         "docs": connector.get("docs"),
         "mark": connector["icon"],
         "own": is_own,
         "auth": connector.get("auth", []),
         "rate": connector.get("rate"),
-        "operations": [describe_operation(connector, each) for each in connector["operations"]],
+        "operations": [_describe(each, node.schema({"operation": each["id"]})) for each in node.offered],
     }
 
 
 def describe_operation(connector: Mapping[str, Any], operation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one operation of `describe`."""
+    """Return one operation of `describe_node`, of the connector itself."""
+    return _describe(operation, make_schema(connector, operation))
+
+
+def _describe(operation: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
     return {
         "id": operation["id"],
         "name": operation["name"],
@@ -74,6 +90,6 @@ def describe_operation(connector: Mapping[str, Any], operation: Mapping[str, Any
         "description": operation["description"],
         "docs": operation.get("docs"),
         "list": bool(operation.get("list")),
-        "config_schema": json_schema(make_schema(connector, operation)),
+        "config_schema": json_schema(schema),
         "example": make_example(operation),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -28,12 +28,22 @@ class ConnectorNode(Node):
     def _schemas(self) -> dict[str | None, Schema]:
         return {}
 
+    @property
+    def offered(self) -> Sequence[Mapping[str, Any]]:
+        """Return the operations that people choose from."""
+        found: Sequence[Mapping[str, Any]] = self.connector["operations"]
+        return found
+
     def schema(self, config: Mapping[str, Any]) -> Schema:
         given = config.get("operation")
         id_ = given if isinstance(given, str) and given in self.operations else None
         if id_ not in self._schemas:
-            self._schemas[id_] = make_schema(self.connector, self.operations[id_] if id_ else None)
+            self._schemas[id_] = self.make_schema(self.operations[id_] if id_ else None)
         return self._schemas[id_]
+
+    def make_schema(self, operation: Mapping[str, Any] | None) -> Schema:
+        """Return the schema of a config with this operation, or with none."""
+        return make_schema(self.connector, operation)
 
     def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
         from nodes.connectors.exchange import Exchange

@@ -1,0 +1,102 @@
+"""The trigger of a connector: starts a run for each new entry of one of its lists."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from marshmallow import Schema
+
+from nodes.base import Context, Polled
+from nodes.connectors.exchange import Exchange
+from nodes.connectors.inputs import make_schema
+from nodes.connectors.node import ConnectorNode, make_example
+from nodes.core.triggers import TriggerNode
+from nodes.fields import flag, number
+from nodes.http.poll_trigger import Entries, make_polled
+
+MOST = 500  # entries that a poll reads
+DEFAULT_SECONDS = 300.0
+
+
+class ConnectorPoll(ConnectorNode, TriggerNode):
+    """Starts a run for each new entry of one of a service's lists."""
+
+    category = "trigger"
+    pure = True
+    trigger = True
+    polls = True
+
+    @property
+    def offered(self) -> Sequence[Mapping[str, Any]]:
+        found: Sequence[Mapping[str, Any]] = narrow(self.connector)["operations"]
+        return found
+
+    def make_schema(self, operation: Mapping[str, Any] | None) -> Schema:
+        made = make_schema(narrow(self.connector), operation)
+        own = {name: field for name, field in type(made)._declared_fields.items() if name != "max_items"}
+        return Schema.from_dict({**own, **_rhythm()}, name=self.title)(unknown=made.unknown)
+
+    def run(self, config: dict[str, Any], input: Any, ctx: Context) -> Any:
+        return input
+
+    def poll(self, config: dict[str, Any], state: Any, ctx: Context) -> Polled:
+        operation = self.operations[config["operation"]]
+        told = operation["poll"]
+        since = told.get("since")
+        before = state if isinstance(state, dict) else {}
+        given = {**config, "max_items": MOST}
+        if since and given.get(since["input"]) is None and before.get("since") is not None:
+            given[since["input"]] = before["since"]
+        # A service that honours idempotency keys would answer each poll like the first one.
+        ctx = dataclasses.replace(ctx, idempotency_key=f"{ctx.idempotency_key}:{ctx.now_ms()}")
+        found = Exchange(self.type.removesuffix(SUFFIX), self.connector, operation, given, ctx).result()
+        how = Entries(told["key"], since and since["value"], told.get("order") == "newest_first", config["updates"])
+        items = found if isinstance(found, list) else []
+        return make_polled(items, how, before, len(items) < MOST and since is None)
+
+
+SUFFIX = "_poll"
+
+
+def _rhythm() -> dict[str, Any]:
+    """Return the settings of every polling trigger."""
+    return {
+        "every": number(
+            "Seconds between two polls", 10, 366 * 86_400, literal=True, load_default=DEFAULT_SECONDS,
+            title="Interval (seconds)",
+        ),
+        "backlog": flag(
+            "Whether entries that exist at the first poll also start runs", False, title="Include existing entries"
+        ),
+        "updates": flag("Whether a changed entry starts another run", False, title="Include updates"),
+    }  # fmt: skip
+
+
+def narrow(connector: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the connector with only the operations that can be polled, named by what they find."""
+    found = [each for each in connector["operations"] if "poll" in each]
+    return {**connector, "operations": [{**each, "name": each["poll"].get("title", each["name"])} for each in found]}
+
+
+def make(type_: str, connector: Mapping[str, Any]) -> ConnectorPoll | None:
+    """Return the trigger of a connector, of the type `<its type>_poll`; None if none of its lists can be polled."""
+    few = narrow(connector)
+    if not few["operations"]:
+        return None
+    first = few["operations"][0]
+    shown = make_example(first)
+    entry = shown["output"][0] if isinstance(shown["output"], list) and shown["output"] else shown["output"]
+    values = {
+        "__doc__": f"Starts a run for each new entry of a list in {connector['name']}, with the entry as input.",
+        "__module__": __name__,
+        "connector": connector,
+        "title": f"New in {connector['name']}",
+        "also": (*connector.get("also", ()), "poll", "watch", "trigger"),
+        "examples": ({"config": shown["config"], "input": entry, "output": entry},),
+        "Config": type(make_schema(few, None)),
+    }
+    cls: type[ConnectorPoll] = type(f"Poll_{type_}", (ConnectorPoll,), values)
+    cls.type = type_
+    return cls()
