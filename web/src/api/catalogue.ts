@@ -3,10 +3,20 @@ import { useMemo } from "react";
 import { api, type Schemas } from "./client";
 
 export type NodeType = Schemas["NodeOut"];
+/** An operation of a connector, as the catalog lists it. */
+export type NodeOperation = NonNullable<NodeType["operations"]>[number];
+
+/** A node's type and settings. */
+interface Typed {
+  type: string;
+  config?: { [key: string]: unknown } | undefined;
+}
 
 export interface Catalogue {
   types: NodeType[];
   find: (type: string) => NodeType | undefined;
+  /** Return the JSON Schema of a node's settings: that of its operation, if the node is a connector and it is loaded. */
+  schemaOf: (node: Typed) => NodeType["config_schema"] | undefined;
   /** Return the name of a category of node types. */
   categoryName: (category: string) => string;
   /** A team's own node types that failed to load, with the reason. */
@@ -23,6 +33,7 @@ export function useCatalogue(): { catalogue: Catalogue | undefined; error: unkno
     return {
       types: data.items,
       find: (type: string) => byType.get(type),
+      schemaOf: ({ type }: Typed) => byType.get(type)?.config_schema,
       categoryName: (category: string) => names.get(category) ?? category,
       broken: data.broken ?? [],
     };

@@ -1,18 +1,23 @@
 /** The settings of one node. Loaded with the first form. */
 import { Alert, Box, Stack, Text } from "@mantine/core";
 import { IconAlertTriangle } from "@tabler/icons-react";
-import { useMemo } from "react";
+import { Suspense, useMemo } from "react";
 import type { NodeType } from "@/api/catalogue";
 import type { Json } from "@/definition/types";
+import { lazily } from "@/ui/lazily";
+import { LoadingRows } from "@/ui/states";
+import { OPERATION } from "./connector/operations";
 import { FormProvider, type NodeRun } from "./context";
 import { type NodeContext, useExpressions } from "./expression/useScope";
 import { FieldFrame } from "./fields/FieldFrame";
 import { JsonEditor } from "./fields/JsonEditor";
 import { SchemaForm } from "./SchemaForm";
-import { belowField, type Problem, sortProblems } from "./schema/problems";
+import { belowField, type Problem, sortProblems, withinConfig } from "./schema/problems";
 import type { FieldSchema } from "./schema/types";
 import { isRecord } from "./schema/values";
 import { FoldingProvider } from "./templates";
+
+const ConnectorForm = lazily(() => import("./connector/ConnectorForm"));
 
 export interface NodeFormProps {
   type: NodeType;
@@ -44,6 +49,10 @@ function withSettings(config: Config, known: ReadonlySet<string>, next: Config):
   return { ...made, ...next };
 }
 
+function withoutKeys(config: Config, others: Config): Config {
+  return Object.fromEntries(Object.entries(config).filter(([key]) => !(key in others)));
+}
+
 function Others({ problems }: { problems: readonly Problem[] }) {
   if (problems.length === 0) return null;
   return (
@@ -57,24 +66,62 @@ function Others({ problems }: { problems: readonly Problem[] }) {
   );
 }
 
+const NONE: ReadonlySet<string> = new Set();
+/** Settings of a connector's node that are not part of the form of its operation. */
+const BESIDE: ReadonlySet<string> = new Set([OPERATION]);
+
 export default function NodeFormBody(props: NodeFormProps) {
+  const { type, context } = props;
   // A new key for each node: input that is not valid yet belongs to its node.
-  return <Body key={`${props.context.nodeId} ${props.type.type}`} {...props} />;
+  const key = `${context.nodeId} ${type.type}`;
+  if (!type.operations) {
+    const schema = type.config_schema as FieldSchema;
+    return <Body key={key} {...props} schema={schema} usual={usualOf(type)} remembered={type.type} />;
+  }
+  return (
+    <Suspense fallback={<LoadingRows rows={3} />}>
+      <ConnectorForm key={key} {...props}>
+        {({ operation, ...fields }) => (
+          <Body
+            key={operation}
+            {...props}
+            {...fields}
+            remembered={`${type.type} ${operation}`}
+            beside={BESIDE}
+          />
+        )}
+      </ConnectorForm>
+    </Suspense>
+  );
 }
 
-function Body({ type, value, onChange, context, problems = [], readOnly = false, run }: NodeFormProps) {
+interface BodyProps extends NodeFormProps {
+  schema: FieldSchema;
+  /** The settings shown at once, in addition to required ones and those with a value. */
+  usual: ReadonlySet<string>;
+  /** The key under which the folding is remembered. */
+  remembered: string;
+  /** Settings that another form has. */
+  beside?: ReadonlySet<string>;
+}
+
+function Body(props: BodyProps) {
+  const { value, onChange, context, problems = [], readOnly = false, run } = props;
+  const { schema, usual, remembered, beside = NONE } = props;
   const { expressions } = useExpressions(context);
-  const schema = type.config_schema as FieldSchema;
   const known = useMemo(() => new Set(Object.keys(schema.properties ?? {})), [schema]);
-  const folding = useMemo(() => ({ usual: usualOf(type), remembered: type.type }), [type]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the usual settings belong to the schema
+  const folding = useMemo(() => ({ usual, remembered }), [schema, remembered]);
   const state = useMemo(() => ({ readOnly, expressions, run: run ?? null }), [readOnly, expressions, run]);
   const { errors, others } = useMemo(
     () =>
       sortProblems(
-        problems.map((problem) => belowField(schema, problem)),
+        problems
+          .filter((problem) => !beside.has(withinConfig(problem.path)?.[0] ?? ""))
+          .map((problem) => belowField(schema, problem)),
         (key) => known.has(key),
       ),
-    [problems, known, schema],
+    [problems, known, schema, beside],
   );
 
   const entries = Object.entries(value);
@@ -82,7 +129,7 @@ function Body({ type, value, onChange, context, problems = [], readOnly = false,
     () => Object.fromEntries(Object.entries(value).filter(([key]) => known.has(key))),
     [value, known],
   );
-  const unknown = Object.fromEntries(entries.filter(([key]) => !known.has(key)));
+  const unknown = Object.fromEntries(entries.filter(([key]) => !known.has(key) && !beside.has(key)));
   const hasUnknown = Object.keys(unknown).length > 0;
 
   return (
@@ -115,7 +162,9 @@ function Body({ type, value, onChange, context, problems = [], readOnly = false,
                 id={`other-${context.nodeId}`}
                 label="Other settings"
                 value={unknown}
-                onChange={(next) => onChange({ ...settings, ...(isRecord(next) ? next : {}) })}
+                onChange={(next) =>
+                  onChange({ ...withoutKeys(value, unknown), ...(isRecord(next) ? next : {}) })
+                }
                 accepts={(one) => (isRecord(one) ? undefined : "Must be an object: { … }")}
               />
             </FieldFrame>

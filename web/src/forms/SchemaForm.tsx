@@ -9,6 +9,7 @@ import { clearTarget, setTarget } from "./expression/picked";
 import type { Path } from "./expression/scope";
 import { fields, templates, widgets } from "./library";
 import { formSchema } from "./schema/formSchema";
+import type { FieldSchema } from "./schema/types";
 import { withoutHoles } from "./schema/values";
 import { validator } from "./validator";
 
@@ -59,7 +60,10 @@ export function SchemaForm({
   const active = useActiveEditor();
   const prefix = `f${useId().replace(/\W/g, "")}`;
   const now = JSON.stringify(value);
-  const settings = useMemo(() => ({ value, onChange }), [value, onChange]);
+  const settings = useMemo(
+    () => ({ schema: schema as FieldSchema, value, onChange }),
+    [schema, value, onChange],
+  );
   return (
     <ActiveProvider value={active}>
       <SettingsProvider value={settings}>

@@ -2,6 +2,7 @@
 import { createContext, useContext } from "react";
 import type { Definition, Json } from "@/definition/types";
 import type { Path, Scope } from "./expression/scope";
+import type { FieldSchema } from "./schema/types";
 
 /** The pinned output of a node that is not executed. */
 export interface Pin {
@@ -51,13 +52,14 @@ export function useForm(): FormState {
   return useContext(FormContext);
 }
 
-/** All settings of the form, for a field that changes another one too. */
+/** All settings of the form, for a field that changes or reads another one too. */
 export interface Settings {
+  schema: FieldSchema;
   value: Record<string, Json>;
   onChange: (next: Record<string, Json>) => void;
 }
 
-const SettingsContext = createContext<Settings>({ value: {}, onChange: () => {} });
+const SettingsContext = createContext<Settings>({ schema: {}, value: {}, onChange: () => {} });
 export const SettingsProvider = SettingsContext.Provider;
 export function useSettings(): Settings {
   return useContext(SettingsContext);

@@ -7,7 +7,7 @@ import type { FlowNode } from "@/definition/types";
 import { NodeIcon } from "@/ui/NodeIcon";
 import { type Outcome, StatusBadge } from "@/ui/StatusBadge";
 import classes from "./graph.module.css";
-import { nameOf } from "./nameOf";
+import { nameOf, operationOf } from "./nameOf";
 
 export interface Mark {
   /** The node's outcome in a run. */
@@ -53,7 +53,9 @@ export function NodeCard({ node, type, mark = {}, selected = false, height, chil
         </Text>
         <Text size="xs" c="var(--quiet)" truncate>
           {mark.detail ??
-            (type === undefined ? `unknown type ${node.type}` : node.name ? type.name : node.id)}
+            (type === undefined
+              ? `unknown type ${node.type}`
+              : (operationOf(node, type) ?? (node.name ? type.name : node.id)))}
         </Text>
       </div>
       <div className={classes.marks}>

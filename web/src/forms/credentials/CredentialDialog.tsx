@@ -13,7 +13,7 @@ import {
 import { Loading, Refused } from "@/ui/states";
 import { Words } from "../fields/FieldFrame";
 import { ConnectionPanel } from "./Connection";
-import { CredentialForm, type Draft } from "./CredentialForm";
+import { CredentialForm, type Draft, type DrawHosts } from "./CredentialForm";
 import { missingValues } from "./missing";
 
 interface CredentialDialogProps {
@@ -45,7 +45,7 @@ export function CredentialDialog(props: CredentialDialogProps) {
           <Loading label="Loading the types" />
         )
       ) : (
-        <Making
+        <CredentialMaking
           {...props}
           types={types.types.filter((type) => !props.only?.length || props.only.includes(type.type))}
         />
@@ -64,6 +64,10 @@ function missing(type: CredentialType | undefined, name: string, draft: Draft): 
 
 interface MakingProps extends CredentialDialogProps {
   types: CredentialType[];
+  /** Draws the allowed hosts in another way. */
+  drawHosts?: DrawHosts;
+  /** True if the dialog itself says what the type is. */
+  isBrief?: boolean;
 }
 
 /** The state of the form: values, problems, saving. */
@@ -163,8 +167,9 @@ function ConnectStep({ made, onClose }: { made: Credential; onClose: () => void 
   );
 }
 
-function Making(props: MakingProps) {
-  const { types, onClose } = props;
+/** The form of a new credential, within a dialog. */
+export function CredentialMaking(props: MakingProps) {
+  const { types, drawHosts, isBrief = false, onClose } = props;
   const {
     only,
     type,
@@ -195,7 +200,7 @@ function Making(props: MakingProps) {
           placeholder="Choose a type"
         />
       )}
-      {type !== undefined && (
+      {type !== undefined && !isBrief && (
         <Text size="sm" c="var(--quiet)">
           <Words text={type.description} />
         </Text>
@@ -219,6 +224,7 @@ function Making(props: MakingProps) {
             draft={draft}
             onChange={change}
             details={details}
+            drawHosts={drawHosts}
           />
         </>
       )}

@@ -1,7 +1,7 @@
 /** The values of a credential, drawn from the schema of its type, and its allowed hosts. */
 import { Alert, Stack, TagsInput } from "@mantine/core";
 import type { ErrorSchema } from "@rjsf/utils";
-import { Suspense, useMemo, useState } from "react";
+import { type ReactNode, Suspense, useMemo, useState } from "react";
 import { ACCOUNT, type Provider } from "@/api/accounts";
 import { type Detail, type Schemas, server } from "@/api/client";
 import type { CredentialType } from "@/api/credentials";
@@ -65,8 +65,12 @@ export function HostsField({ hosts, usual, needed, onChange }: HostsFieldProps) 
   );
 }
 
+export type DrawHosts = (hosts: string[], onChange: (hosts: string[]) => void) => ReactNode;
+
 interface CredentialFormProps {
   type: CredentialType;
+  /** Draws the allowed hosts in another way than `HostsField`. */
+  drawHosts?: DrawHosts;
   /** The credential's name, for messages of the test. */
   name: string;
   draft: Draft;
@@ -74,7 +78,8 @@ interface CredentialFormProps {
   details: readonly Detail[];
 }
 
-export function CredentialForm({ type, name, draft, onChange, details }: CredentialFormProps) {
+export function CredentialForm(props: CredentialFormProps) {
+  const { type, name, draft, onChange, details, drawHosts } = props;
   const errors = errorsOf(details);
   // A type has few settings, and the user has looked them up already: show all of them.
   const folding = useMemo(
@@ -83,6 +88,7 @@ export function CredentialForm({ type, name, draft, onChange, details }: Credent
   );
   const [provider, setProvider] = useState<Provider>();
   const isAccount = type.type === ACCOUNT;
+  const changeHosts = (hosts: string[]) => onChange({ ...draft, hosts });
   async function attempt(url: string | undefined) {
     const hosts = draft.hosts.length > 0 ? draft.hosts : null;
     const values = { name: name.trim() || "new", type: type.type, data: draft.data, hosts };
@@ -115,12 +121,14 @@ export function CredentialForm({ type, name, draft, onChange, details }: Credent
           />
         )}
       </FoldingProvider>
-      <HostsField
-        hosts={draft.hosts}
-        usual={provider?.hosts}
-        needed={type.needs_hosts}
-        onChange={(hosts) => onChange({ ...draft, hosts })}
-      />
+      {drawHosts?.(draft.hosts, changeHosts) ?? (
+        <HostsField
+          hosts={draft.hosts}
+          usual={provider?.hosts}
+          needed={type.needs_hosts}
+          onChange={changeHosts}
+        />
+      )}
       {/* An account is tested once it is connected. */}
       {!isAccount && <Trial attempt={attempt} />}
     </Stack>

@@ -5,17 +5,21 @@ import { Suspense, useState } from "react";
 import { type Credential, hostsOf, useCredentials, useCredentialTypes } from "@/api/credentials";
 import { useSession } from "@/app/session";
 import { lazily } from "@/ui/lazily";
+import { useFormConnector } from "../connector/context";
 import { useForm } from "../context";
 import { CredentialDialog } from "../credentials/CredentialDialog";
 import { hostsIn, hostsNotIn, withVariables } from "../credentials/hosts";
 import { type InputProps, useShared } from "./shared";
 
+const ConnectDialog = lazily(() => import("../connector/ConnectDialog"));
 const EditDialog = lazily(() => import("../credentials/EditDialog"));
 
 export function CredentialField(props: InputProps) {
   const { leaf, value, onChange } = props;
   const { readOnly, error, ...shared } = useShared(props);
   const { expressions } = useForm();
+  const connector = useFormConnector()?.connector;
+  const offersWays = connector !== undefined && connector.auth.length > 0;
   const node = expressions?.definition.nodes.find((one) => one.id === expressions.nodeId);
   const { may } = useSession();
   const { data: credentials } = useCredentials();
@@ -106,7 +110,18 @@ export function CredentialField(props: InputProps) {
           />
         </Suspense>
       )}
-      {isMaking && (
+      {isMaking && offersWays && (
+        <Suspense fallback={null}>
+          <ConnectDialog
+            connector={connector}
+            only={fitting}
+            suggestedName={isMissing ? (chosen ?? "") : ""}
+            onClose={() => setMaking(false)}
+            onDone={(made) => onChange(made.name)}
+          />
+        </Suspense>
+      )}
+      {isMaking && !offersWays && (
         <CredentialDialog
           only={fitting}
           suggestedName={isMissing ? (chosen ?? "") : ""}

@@ -1,10 +1,20 @@
 /** The inputs of the kinds of settings. */
-import { MultiSelect, NumberInput, PasswordInput, Select, Switch, TagsInput, Textarea } from "@mantine/core";
+import {
+  MultiSelect,
+  NumberInput,
+  PasswordInput,
+  Select,
+  Skeleton,
+  Switch,
+  TagsInput,
+  Textarea,
+} from "@mantine/core";
 import type { ErrorSchema } from "@rjsf/utils";
-import { type ReactElement, useMemo } from "react";
+import { type ReactElement, Suspense, useMemo } from "react";
 import type { Json } from "@/definition/types";
 import { CodeEditor } from "@/ui/CodeEditor";
 import type { Language } from "@/ui/code/CodeMirror";
+import { lazily } from "@/ui/lazily";
 import { FullScreen } from "../code/FullScreen";
 import { useForm } from "../context";
 import { TemplateField } from "../expression/TemplateField";
@@ -24,6 +34,10 @@ import { type InputProps, useShared } from "./shared";
 import { TimeField } from "./TimeFields";
 import { TimezoneField } from "./TimezoneField";
 import { ValueEditor } from "./ValueEditor";
+
+const OptionsField = lazily(() =>
+  import("../connector/OptionsField").then((part) => ({ default: part.OptionsField })),
+);
 
 /** Return true if the kind has several inputs for this value, so that the label names a group. */
 export function isGroup(leaf: Leaf, value: Json | undefined): boolean {
@@ -52,6 +66,7 @@ const BY_THEMSELVES = new Set<Kind>([
   "flow",
   "agent",
   "credential",
+  "options",
 ]);
 
 /** Return true if the input shows help and problems itself. */
@@ -294,6 +309,16 @@ function SchemaField({ id, leaf, value, onChange }: InputProps) {
   return <SchemaEditor id={id} label={leaf.label} value={value} onChange={onChange} draw={draw} />;
 }
 
+function ListedField(props: InputProps) {
+  const { options } = props.leaf;
+  if (options === undefined) return <TextInputOf {...props} />;
+  return (
+    <Suspense fallback={<Skeleton height={36} />}>
+      <OptionsField {...props} source={options} />
+    </Suspense>
+  );
+}
+
 function AnyField(props: InputProps) {
   const { id, leaf, value, onChange, placeholder, describedBy, problems } = props;
   return (
@@ -335,4 +360,5 @@ export const INPUTS: Record<Kind, (props: InputProps) => ReactElement> = {
   datetime: (props) => <TimeField {...props} />,
   flow: (props) => <FlowField {...props} />,
   agent: (props) => <AgentField {...props} />,
+  options: (props) => <ListedField {...props} />,
 };

@@ -1,6 +1,6 @@
 /** Determine the kind of field for a setting from its schema. */
 import type { Json } from "@/definition/types";
-import type { FieldSchema } from "./types";
+import type { FieldSchema, OptionsSource } from "./types";
 import type { Labels } from "./words";
 
 export type Kind =
@@ -24,7 +24,8 @@ export type Kind =
   | "time"
   | "datetime"
   | "flow"
-  | "agent";
+  | "agent"
+  | "options";
 
 /** Everything that our fields need to know about a setting. */
 export interface Leaf {
@@ -54,6 +55,8 @@ export interface Leaf {
   maxLength?: number;
   format?: string;
   credentialTypes?: string[];
+  /** Where its choices come from. */
+  options?: OptionsSource;
   /** The schema of each item of a list, or each value of a map. */
   each?: FieldSchema;
 }
@@ -105,6 +108,7 @@ export function kindOf(key: string, schema: FieldSchema, around = false): Kind |
   if (schema.oneOf !== undefined || schema.anyOf !== undefined) return undefined;
   if (schema["x-holds"] === "json-schema") return "schema";
   if (schema["x-holds"] === "form-fields") return "form";
+  if (schema["x-options"] !== undefined && !typesOf(schema).includes("array")) return "options";
   if (schema.enum !== undefined) return "choice";
   const types = typesOf(schema);
   if (types.includes("array") && types.every((type) => type === "array" || type === "string")) {
@@ -164,6 +168,7 @@ export function leafOf(
     maxLength: schema.maxLength,
     format: schema.format,
     credentialTypes: schema["x-credential"],
+    options: schema["x-options"],
     each,
   };
 }

@@ -41,4 +41,16 @@ export interface FieldSchema {
   "x-holds"?: string;
   /** The id of a workflow or an agent. */
   "x-names"?: string;
+  /** Shown below "More settings". */
+  "x-advanced"?: boolean;
+  /** Its value may be chosen from what an operation of the connector lists. */
+  "x-options"?: OptionsSource;
+}
+
+/** Where the choices of an input come from. */
+export interface OptionsSource {
+  /** The operation that lists them. */
+  operation: string;
+  /** The settings that the operation needs: ours by its names, or a constant. */
+  inputs?: Record<string, string | { constant: Json }>;
 }

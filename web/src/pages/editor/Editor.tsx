@@ -32,6 +32,7 @@ import { openTabs, thisTab } from "./saving/tabs";
 import { SaverProvider, useKeptPins, useNewSaver, useWatching } from "./saving/useSaving";
 import { type EditorStore, makeStore, type ServerFlow } from "./store";
 import { CLOSED, useUi } from "./ui";
+import { useCatalogueIn } from "./useCatalogueIn";
 import { useClipboard } from "./useClipboard";
 import { useEditorCommands } from "./useEditorCommands";
 import { useKeptFocus } from "./useKeptFocus";
@@ -118,13 +119,6 @@ function RunArea() {
       </Suspense>
     )
   );
-}
-
-function useCatalogueIn(store: EditorStore): void {
-  const { catalogue } = useCatalogue();
-  useEffect(() => {
-    if (catalogue !== undefined) store.getState().setCatalogue(catalogue);
-  }, [store, catalogue]);
 }
 
 function useRestoredNotice(store: EditorStore): void {

@@ -40,6 +40,9 @@ export function startChecking(store: EditorStore): () => void {
   plan(0);
   const stop = store.subscribe((state, before) => {
     if (state.definition !== before.definition) plan(QUIET);
+    // The titles of settings come from it.
+    else if (state.catalogue !== before.catalogue && state.check !== null && state.check.problems.length > 0)
+      plan(0);
   });
   // A credential may be missing, or its account not connected.
   const ignore = whenCredentialsChange(() => plan(QUIET));

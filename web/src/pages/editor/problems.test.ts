@@ -3,7 +3,7 @@ import type { Catalogue } from "@/api/catalogue";
 import { checkOf, inWords } from "./problems";
 
 const schema = { properties: { url: { title: "URL" } } };
-const catalogue = { find: () => ({ config_schema: schema }) } as unknown as Catalogue;
+const catalogue = { schemaOf: () => schema } as unknown as Catalogue;
 const definition = { nodes: [{ id: "call", type: "http" }], edges: [] };
 
 it("names settings by their titles", () => {

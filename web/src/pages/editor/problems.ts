@@ -37,8 +37,8 @@ function titleIn(
   id: string | null,
   field: string | null,
 ): string | undefined {
-  const type = definition.nodes.find((node) => node.id === id)?.type;
-  const schema = type === undefined ? undefined : catalogue?.find(type)?.config_schema;
+  const node = definition.nodes.find((one) => one.id === id);
+  const schema = node === undefined ? undefined : catalogue?.schemaOf(node);
   const [first, ...path] = tokens(field ?? "");
   return first === "config" ? titleOf(schema as FieldSchema | undefined, path) : undefined;
 }

@@ -23,6 +23,7 @@ const HTTP = {
 const catalogue: Catalogue = {
   types: [HTTP],
   find: (type) => (type === "http" ? HTTP : undefined),
+  schemaOf: ({ type }) => (type === "http" ? HTTP.config_schema : undefined),
   categoryName: (category) => category,
   broken: [],
 };

@@ -2,7 +2,7 @@
 import type { Catalogue } from "@/api/catalogue";
 import type { Definition, FlowNode, Json } from "@/definition/types";
 import type { FieldSchema } from "@/forms/schema/types";
-import { nameOf } from "@/graph/nameOf";
+import { nameOf, operationOf } from "@/graph/nameOf";
 
 /** A place with the text: of a node, of the canvas (a note, a group), or of the flow's settings. */
 export interface Hit {
@@ -114,8 +114,8 @@ function* placesOf(node: FlowNode, catalogue: Catalogue | undefined): Generator<
   const type = catalogue?.find(node.type);
   if (node.name) yield { path: "name", title: "Name", texts: [node.name] };
   yield { path: "id", title: "Id", texts: [node.id] };
-  yield { path: "type", title: "Type", texts: [type?.name ?? "", node.type] };
-  const schema = type?.config_schema as FieldSchema | undefined;
+  yield { path: "type", title: "Type", texts: [type?.name ?? "", node.type, operationOf(node, type) ?? ""] };
+  const schema = catalogue?.schemaOf(node) as FieldSchema | undefined;
   for (const leaf of leaves(node.config ?? {}, schema, "", []))
     yield { ...leaf, path: `config.${leaf.path}` };
   if (node.foreach !== undefined)

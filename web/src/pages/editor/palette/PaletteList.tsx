@@ -4,7 +4,11 @@ import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from 
 import { NodeIcon } from "@/ui/NodeIcon";
 import { DRAGGED } from "./adding";
 import classes from "./palette.module.css";
-import { type Entry, grouped, ranked } from "./rank";
+import { type Entry, listed, ranked, SERVICES } from "./rank";
+import { recentServices } from "./recent";
+
+/** The maximum number of results to render: more are not read, and another word finds them. */
+const MAX_RESULTS = 80;
 
 interface PaletteListProps {
   entries: readonly Entry[];
@@ -20,12 +24,17 @@ export function PaletteList({ entries, onPick, isDialog = false, inputRef }: Pal
   const [search, setSearch] = useState("");
   const [active, setActive] = useState(0);
   const place = useRef<HTMLDivElement>(null);
-  const found = useMemo(() => ranked(entries, search), [entries, search]);
   const isSearch = search.trim() !== "";
+  // Read once: no entry may move while the list is open.
+  const [recent] = useState(recentServices);
   const groups = useMemo(
-    () => (isSearch ? [{ group: "", entries: found }] : grouped(found)),
-    [found, isSearch],
+    () =>
+      isSearch
+        ? [{ group: "", entries: ranked(entries, search).slice(0, MAX_RESULTS) }]
+        : listed(entries, recent),
+    [entries, search, isSearch, recent],
   );
+  const found = useMemo(() => groups.flatMap((one) => one.entries), [groups]);
   const at = Math.min(active, found.length - 1);
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: the active entry is scrolled into view when it changes
@@ -85,6 +94,7 @@ export function PaletteList({ entries, onPick, isDialog = false, inputRef }: Pal
                   entry={entry}
                   search={search}
                   active={index === at && (isDialog || isSearch)}
+                  isBrief={!isSearch && entry.group === SERVICES}
                   draggable={!isDialog}
                   onPick={onPick}
                 />
@@ -103,10 +113,12 @@ interface OptionProps {
   search: string;
   active: boolean;
   draggable: boolean;
+  /** One line, so that many services are easy to scan. */
+  isBrief: boolean;
   onPick: (entry: Entry) => void;
 }
 
-function Option({ id, entry, search, active, draggable, onPick }: OptionProps) {
+function Option({ id, entry, search, active, draggable, isBrief, onPick }: OptionProps) {
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: the search field above handles the keys
     // biome-ignore lint/a11y/useFocusableInteractive: it is the active descendant of the search field
@@ -115,6 +127,7 @@ function Option({ id, entry, search, active, draggable, onPick }: OptionProps) {
       role="option"
       aria-selected={active}
       data-active={active || undefined}
+      data-brief={isBrief || undefined}
       className={classes.entry}
       title={entry.about}
       draggable={draggable}
@@ -124,12 +137,12 @@ function Option({ id, entry, search, active, draggable, onPick }: OptionProps) {
       }}
       onClick={() => onPick(entry)}
     >
-      <NodeIcon type={entry.type ?? { category: "" }} size={30} />
+      <NodeIcon type={entry.type ?? { category: "" }} size={isBrief ? 22 : 30} />
       <div className={classes.words}>
         <Highlight component="div" size="sm" fw={550} highlight={search.trim()} truncate color="yellow">
           {entry.name}
         </Highlight>
-        <div className={classes.about}>{entry.about}</div>
+        {!isBrief && <div className={classes.about}>{entry.about}</div>}
         {entry.install !== null && (
           <Text size="xs" c="var(--waiting)">
             Not installed. Run: <Code fz={11}>{entry.install}</Code>

@@ -6,7 +6,8 @@ import { usedWays, waysOf } from "../branches";
 import { type NewNode, nodeOf, type Where } from "../changes";
 import { useEditorStore } from "../context";
 import { type EditorState, SETTINGS } from "../store";
-import { type Entry, entryOfPreset, entryOfType } from "./rank";
+import { type Entry, entriesOfService, entryOfPreset, entryOfType } from "./rank";
+import { rememberService } from "./recent";
 
 /** The data type of a dragged entry's key. */
 export const DRAGGED = "application/x-headrace-node";
@@ -22,12 +23,17 @@ export function useEntries(): { entries: Entry[]; find: (key: string) => Entry |
     { staleTime: 60_000 },
   );
   return useMemo(() => {
-    const types = (catalogue?.types ?? []).map((type) =>
-      entryOfType(type, catalogue?.categoryName(type.category)),
-    );
+    const all = catalogue?.types ?? [];
+    const types = all
+      .filter((type) => !type.operations)
+      .map((type) => entryOfType(type, catalogue?.categoryName(type.category)));
+    const services = all
+      .filter((type) => type.operations)
+      .sort((one, other) => one.name.localeCompare(other.name, "en"))
+      .flatMap(entriesOfService);
     const find = (type: string) => catalogue?.find(type);
     const presets = (data?.items ?? []).map((preset) => entryOfPreset(preset, find));
-    const entries = [...types, ...presets];
+    const entries = [...types, ...services, ...presets];
     const byKey = new Map(entries.map((entry) => [entry.key, entry]));
     return { entries, find: (key: string) => byKey.get(key) };
   }, [catalogue, data]);
@@ -53,10 +59,17 @@ export function addNode(state: EditorState, node: NewNode, where: Where): string
   const type = state.catalogue?.find(node.type);
   const { after: _after, on: _on, ...place } = where;
   const id = state.addNode(node, { ...(type?.trigger ? place : where), out: type?.branches[0] });
+  if (type?.operations) rememberService(serviceKey(node));
   const missing = type === undefined ? undefined : missingSetting(type.config_schema, node.config ?? {});
   if (missing === undefined) state.walkTo(id, SETTINGS);
   else state.goTo(id, `config.${missing}`);
   return id;
+}
+
+/** Return the key of the palette's entry for a connector's node. */
+function serviceKey({ type, config }: NewNode): string {
+  const operation = config?.operation;
+  return typeof operation === "string" ? `operation ${type} ${operation}` : `type ${type}`;
 }
 
 /** Return the first setting that a new node needs and lacks: what its user will want to type next. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { NodeType } from "@/api/catalogue";
-import { entryOfPreset, entryOfType, grouped, type Preset, ranked } from "./rank";
+import { entriesOfService, entryOfPreset, entryOfType, grouped, listed, type Preset, ranked } from "./rank";
 
 function type(name: string, word: string, category: string, description: string, also: string[] = []) {
   return entryOfType({ name, type: word, category, description, also, install: null } as unknown as NodeType);
@@ -65,5 +65,35 @@ describe("the palette's search", () => {
     const entry = entryOfPreset(preset as unknown as Preset, () => undefined);
     expect(entry.node).toEqual({ type: "http", name: "List pets", config: { url: "u" } });
     expect(entry.group).toBe("Pets");
+  });
+});
+
+describe("services", () => {
+  const sheets = entriesOfService({
+    name: "Google Sheets",
+    type: "google_sheets",
+    category: "integration",
+    description: "Rows of spreadsheets.",
+    also: ["excel"],
+    install: null,
+    operations: [
+      { id: "append_row", name: "Append row", group: "Row", also: ["insert"] },
+      { id: "read_rows", name: "Read rows", group: "Row", also: [] },
+    ],
+  } as unknown as NodeType);
+  const all = [...ENTRIES, ...sheets];
+
+  it("are found by what they do, and make a node that does it", () => {
+    const [first] = ranked(all, "append row");
+    expect(first?.name).toBe("Google Sheets: Append row");
+    expect(first?.node).toEqual({ type: "google_sheets", config: { operation: "append_row" } });
+    expect(ranked(all, "insert").map((entry) => entry.name)).toEqual(["Google Sheets: Append row"]);
+    expect(ranked(all, "google sheets")[0]?.key).toBe("type google_sheets");
+  });
+
+  it("list their operations only in a search, or if they were used last", () => {
+    expect(listed(all, []).at(-1)).toMatchObject({ group: "Services", entries: [{ name: "Google Sheets" }] });
+    const recent = listed(all, ["operation google_sheets read_rows", "type gone"])[0];
+    expect(recent?.entries.map((entry) => entry.name)).toEqual(["Google Sheets: Read rows"]);
   });
 });

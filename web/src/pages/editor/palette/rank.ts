@@ -22,7 +22,12 @@ export interface Entry {
   node: NewNode;
   /** The command that installs its missing package. */
   install: string | null;
+  /** True if only a search lists it: an operation of a service. */
+  isOperation?: boolean;
 }
+
+/** The heading of the services. */
+export const SERVICES = "Services";
 
 export function entryOfType(type: NodeType, group = type.category): Entry {
   return {
@@ -36,6 +41,21 @@ export function entryOfType(type: NodeType, group = type.category): Entry {
     node: { type: type.type },
     install: type.install,
   };
+}
+
+/** Return the entry of a connector, followed by one for each of its operations. */
+export function entriesOfService(type: NodeType): Entry[] {
+  const operations = (type.operations ?? []).map((one) => ({
+    ...entryOfType(type, SERVICES),
+    key: `operation ${type.type} ${one.id}`,
+    name: `${type.name}: ${one.name}`,
+    about: one.group,
+    word: one.id,
+    also: one.also.join("; "),
+    node: { type: type.type, config: { operation: one.id } },
+    isOperation: true,
+  }));
+  return [entryOfType(type, SERVICES), ...operations];
 }
 
 export function entryOfPreset(preset: Preset, find: (type: string) => NodeType | undefined): Entry {
@@ -79,6 +99,17 @@ export function ranked(entries: readonly Entry[], search: string): Entry[] {
     .filter(({ score }) => score > 0)
     .sort((one, other) => other.score - one.score)
     .map(({ entry }) => entry);
+}
+
+/** Return the groups of the list without a search: recently used services first, operations only there. */
+export function listed(
+  entries: readonly Entry[],
+  recent: readonly string[],
+): { group: string; entries: Entry[] }[] {
+  const byKey = new Map(entries.map((entry) => [entry.key, entry]));
+  const used = recent.flatMap((key) => byKey.get(key) ?? []);
+  const groups = grouped(entries.filter((entry) => !entry.isOperation));
+  return used.length === 0 ? groups : [{ group: "Recently used services", entries: used }, ...groups];
 }
 
 /** Group the entries by heading in the given order. Search results have no headings, since the best come first. */

@@ -4,6 +4,7 @@ import type { Json } from "@/definition/types";
 import { Words } from "@/forms/fields/FieldFrame";
 import type { FieldSchema } from "@/forms/schema/types";
 import { notify } from "@/ui/notify";
+import { nodeOf } from "../changes";
 import { useEditor, useEditorStore } from "../context";
 import classes from "./panel.module.css";
 
@@ -70,10 +71,12 @@ function Example({ example, nodeId }: { example: Record<string, unknown>; nodeId
 
 /** Settings, branches and examples of a node type. */
 export default function NodeDocsBody({ type, nodeId }: { type: NodeType; nodeId: string }) {
-  const { properties = {}, required = [] } = type.config_schema as {
-    properties?: Record<string, FieldSchema>;
-    required?: string[];
-  };
+  // A connector's node has the settings of its operation.
+  const schema = useEditor((state) => {
+    const node = nodeOf(state.definition, nodeId);
+    return node === undefined ? undefined : state.catalogue?.schemaOf(node);
+  });
+  const { properties = {}, required = [] } = (schema ?? type.config_schema) as FieldSchema;
   return (
     <Stack gap="sm" pt="xs">
       <dl className={classes.explained}>

@@ -195,7 +195,10 @@ function Title({ node, type, readOnly }: NameProps) {
         <Text size="sm" c="var(--quiet)">
           <Words text={type.description} />{" "}
           {!type.own && (
-            <DocsLink page={`nodes#${type.type}`} label={`Documentation of ${type.name}`}>
+            <DocsLink
+              page={type.operations ? `connectors/${type.type}` : `nodes#${type.type}`}
+              label={`Documentation of ${type.name}`}
+            >
               Documentation
             </DocsLink>
           )}

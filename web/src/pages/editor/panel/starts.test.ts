@@ -50,6 +50,7 @@ const catalogue: Catalogue = {
   broken: [],
   categoryName: (category) => category,
   find: (name) => types.find((type) => type.type === name),
+  schemaOf: (node) => types.find((type) => type.type === node.type)?.config_schema,
 };
 
 it("lists each trigger with its settings and its address", () => {

@@ -1,0 +1,234 @@
+"""A service described by data: found by what it does, connected, filled in with what the service has, and run."""
+
+import json
+
+import chromium
+import pytest
+from editing import Editor
+from playwright.sync_api import expect
+from pytest_httpserver import HTTPServer
+from serving import serving
+from test_editor import placed
+from werkzeug import Response
+from world import chain, node
+
+TOKEN = "tok-4711"
+
+
+def shop(base):
+    """Return a connector for a small service at this address."""
+    customer = {
+        "title": "Customer",
+        "required": True,
+        "help": "Its id",
+        "options": {"operation": "list_customers", "value": "id", "label": "name"},
+    }
+    order = {
+        "title": "Order",
+        "required": True,
+        "options": {"operation": "list_orders", "value": "id", "label": "text", "inputs": {"customer": "customer"}},
+    }
+    operations = [
+        {
+            "id": "list_customers", "name": "List customers", "group": "Customer", "description": "Returns customers.",
+            "method": "GET", "path": "/customers", "list": True, "result": "customers",
+        },
+        {
+            "id": "list_orders", "name": "List orders", "group": "Order", "description": "Returns a customer's orders.",
+            "method": "GET", "path": "/customers/{customer}/orders", "list": True, "result": "orders",
+            "inputs": {"customer": customer},
+        },
+        {
+            "id": "change_order", "name": "Change an order", "group": "Order", "also": ["edit"],
+            "description": "Sets the note of an order.", "docs": "https://docs.example.com/orders",
+            "method": "POST", "path": "/customers/{customer}/orders/{order}",
+            "inputs": {
+                "customer": customer,
+                "order": order,
+                "note": {"title": "Note", "type": "text", "required": True},
+                "silent": {"title": "Tell nobody", "type": "boolean", "advanced": True},
+                "tags": {"title": "Tags", "type": "list", "advanced": True},
+            },
+        },
+    ]  # fmt: skip
+    return {
+        "name": "Corner shop",
+        "description": "Orders of the shop around the corner.",
+        "category": "sales",
+        "icon": {"text": "Co", "color": "#6b2a6b"},
+        "docs": "https://docs.example.com/",
+        "base": base,
+        "auth": [
+            {
+                "type": "http_bearer", "title": "Shop token", "help": "From Settings, API.",
+                "link": "https://docs.example.com/tokens", "hosts": ["127.0.0.1"],
+            },
+            {"type": "http_basic", "title": "Till", "username": {"title": "Till number"}, "hosts": ["127.0.0.1"]},
+        ],
+        "rate": {"calls": 50, "per": 60},
+        "operations": operations,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def service():
+    """Start the service; `service.log` has the requests."""
+    with HTTPServer(host="127.0.0.1") as service:
+
+        def answer(request):
+            if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+                return Response('{"message": "bad token"}', 401, content_type="application/json")
+            if request.method == "POST":
+                found = {"changed": request.get_json()}
+            elif request.path.endswith("/orders"):
+                found = {"orders": [{"id": f"{request.path.split('/')[2]}-{n}", "text": f"Order {n}"} for n in (1, 2)]}
+            else:
+                found = {"customers": [{"id": "c1", "name": "Ada Lovelace"}, {"id": "c2", "name": "Grace Hopper"}]}
+            return Response(json.dumps(found), content_type="application/json")
+
+        service.expect_request("/customers").respond_with_handler(answer)
+        for customer in ("c1", "c2"):
+            service.expect_request(f"/customers/{customer}/orders").respond_with_handler(answer)
+            service.expect_request(f"/customers/{customer}/orders/{customer}-2").respond_with_handler(answer)
+        yield service
+
+
+@pytest.fixture(scope="module")
+def server(equipped, service, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("connectors")
+    (folder / "corner_shop.json").write_text(json.dumps(shop(service.url_for("").rstrip("/"))))
+    data = tmp_path_factory.mktemp("data")
+    with serving(data, HEADRACE_CONNECTORS_DIR=folder, HEADRACE_EGRESS_ALLOW="127.0.0.1") as server:
+        yield server
+
+
+def add_credential(server, name, token=TOKEN):
+    body = {"name": name, "type": "http_bearer", "data": {"token": token}, "hosts": ["127.0.0.1"]}
+    server.call("POST", "/api/credentials", body)
+
+
+def choose(editor, label, words, option):
+    """Open the list of an input, search, and choose an option by keyboard."""
+    editor.panel.get_by_role("button", name=f"Choose {label.lower()}").click()
+    search = editor.page.get_by_role("textbox", name=f"Search: {label}")
+    expect(search).to_be_focused()
+    expect(editor.page.get_by_role("option", name=option)).to_be_visible()
+    search.fill(words)
+    editor.page.keyboard.press("ArrowDown")
+    editor.page.keyboard.press("Enter")
+
+
+def test_an_operation_is_found_connected_filled_in_and_run(editor, service, axe):
+    editor.open(placed(chain(node("start", "manual")))).click("start")
+    editor.page.get_by_role("button", name="Add node", exact=True).click()
+    editor.palette.get_by_role("combobox", name="Search nodes").fill("change order")
+    expect(editor.palette.get_by_role("option", selected=True)).to_contain_text("Corner shop: Change an order")
+    axe(editor.page)
+    editor.page.keyboard.press("Enter")
+    card = editor.node("corner_shop")
+    expect(card).to_contain_text("Corner shop")
+    expect(card).to_contain_text("Change an order")
+    expect(card.get_by_text("Co", exact=True)).to_be_visible()
+    expect(editor.panel.get_by_text("Sets the note of an order.")).to_be_visible()
+    expect(editor.panel.get_by_text("Corner shop allows 50 calls a minute.")).to_be_visible()
+
+    # Without a credential nothing can be listed, and the list says so.
+    editor.panel.get_by_role("button", name="Choose customer").click()
+    listed = editor.page.get_by_role("listbox", name="Customer")
+    expect(listed.get_by_text("Choose a credential first.")).to_be_visible()
+    editor.press("Escape")
+
+    editor.panel.get_by_role("button", name="New credential").click()
+    dialog = editor.page.get_by_role("dialog", name="Connect Corner shop")
+    expect(dialog.get_by_role("radio", name="Shop token")).to_be_checked()
+    expect(dialog.get_by_text("From Settings, API.")).to_be_visible()
+    expect(dialog.get_by_text("Sent only to 127.0.0.1.")).to_be_visible()
+    expect(dialog.get_by_label("Name")).to_have_value("Corner shop")
+    axe(editor.page)
+    dialog.get_by_role("radio", name="Till").click()
+    expect(dialog.get_by_label("Till number")).to_be_visible()
+    dialog.get_by_role("radio", name="Shop token").click()
+    dialog.get_by_role("textbox", name="Token").fill(TOKEN)
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_be_hidden()
+    expect(editor.field("Credential")).to_have_value("Corner shop")
+
+    choose(editor, "Customer", "grace", "Grace Hopper")
+    expect(editor.field("Customer")).to_have_value("c2")
+    expect(editor.panel.get_by_text("Grace Hopper")).to_be_visible()
+    choose(editor, "Order", "2", "Order 2")
+    expect(editor.field("Order")).to_have_value("c2-2")
+    editor.type_in("Note", "Ring twice")
+    axe(editor.page)
+    editor.saved()
+    editor.run()
+    assert editor.ended()["output"] == {"changed": {"note": "Ring twice"}}
+
+
+def test_the_list_of_services_is_brief_and_remembers_the_last_ones(editor):
+    editor.open(placed(chain(node("start", "manual")))).click("start")
+    editor.page.get_by_role("button", name="Add node", exact=True).click()
+    services = editor.palette.get_by_role("group", name="Services", exact=True)
+    expect(services.get_by_role("option", name="Corner shop")).to_be_visible()
+    expect(editor.palette.get_by_role("option", name="List orders")).to_have_count(0)
+    editor.palette.get_by_role("combobox", name="Search nodes").fill("corner list orders")
+    editor.page.keyboard.press("Enter")
+    editor.click("start")
+    editor.page.get_by_role("button", name="Add node", exact=True).click()
+    recent = editor.palette.get_by_role("group", name="Recently used services")
+    expect(recent.get_by_role("option")).to_contain_text(["Corner shop: List orders"])
+
+
+def test_another_operation_keeps_the_inputs_that_it_has_too(editor, server, axe):
+    config = {"operation": "change_order", "customer": "c1", "order": "c1-2", "note": "Hello", "silent": True}
+    editor.open(placed(chain(node("start", "manual"), node("shop", "corner_shop", config)))).click("shop")
+    expect(editor.panel.get_by_role("button", name="More settings")).to_be_visible()
+    operation = editor.field("Operation")
+    operation.click()
+    axe(editor.page, but=("region",))  # the list is beside the page, as those of all selects are
+    operation.fill("customer's")
+    editor.page.keyboard.press("ArrowDown")
+    editor.page.keyboard.press("Enter")
+    expect(operation).to_have_value("List orders")
+    expect(editor.field("Customer")).to_have_value("c1")
+    expect(editor.field("Note")).to_have_count(0)
+    editor.saved()
+    kept = next(one for one in editor.definition["nodes"] if one["id"] == "shop")["config"]
+    assert kept == {"operation": "list_orders", "customer": "c1"}
+    operation.click()
+    operation.fill("edit")
+    editor.page.keyboard.press("ArrowDown")
+    editor.page.keyboard.press("Enter")
+    expect(editor.field("Note")).to_contain_text("Hello")
+
+
+def test_a_problem_is_shown_at_its_input_and_under_its_title(editor):
+    config = {"operation": "change_order", "customer": "c1", "silent": "perhaps"}
+    editor.open(placed(chain(node("start", "manual"), node("shop", "corner_shop", config)))).click("shop")
+    expect(editor.panel.get_by_text("Order is required")).to_be_visible()
+    expect(editor.panel.get_by_text("Note is required")).to_be_visible()
+    editor.page.get_by_role("button", name="problem").click()
+    problems = editor.page.get_by_role("region", name="Problems")
+    expect(problems).to_contain_text("Order is required")
+    problems.get_by_text("Note is required").click()
+    expect(editor.field("Note")).to_be_focused()
+
+
+def test_a_refusal_of_the_service_is_told_in_the_list(editor, server, watch):
+    add_credential(server, "Wrong token", "tok-0")
+    config = {"operation": "list_orders", "credential": "Wrong token", "customer": "c1"}
+    editor.open(placed(chain(node("start", "manual"), node("shop", "corner_shop", config)))).click("shop")
+    watch.allow(400, "/api/connectors/corner_shop/options")
+    editor.panel.get_by_role("button", name="Choose customer").click()
+    expect(editor.page.get_by_role("alert").filter(has_text="401")).to_be_visible()
+
+
+def test_on_a_phone_the_settings_can_be_read(new_context, server, axe):
+    page = new_context(viewport={"width": 390, "height": 844}).new_page()
+    chromium.log_in(page)
+    config = {"operation": "change_order", "customer": "c1", "order": "c1-2", "note": "Hello"}
+    editor = Editor(page, server).open(placed(chain(node("start", "manual"), node("shop", "corner_shop", config))))
+    editor.click("shop")
+    expect(editor.field("Operation")).to_have_value("Change an order")
+    expect(editor.panel.get_by_role("button", name="Choose customer")).to_have_count(0)
+    axe(page)

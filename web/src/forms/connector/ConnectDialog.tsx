@@ -1,0 +1,168 @@
+/** Create a credential for a service: the way to authenticate, then only what it needs. */
+import { Alert, Anchor, Button, Group, Modal, Radio, Stack, Text, TextInput } from "@mantine/core";
+import { useState } from "react";
+import type { Auth, Connector } from "@/api/connectors";
+import { type Credential, type CredentialType, useCredentials, useCredentialTypes } from "@/api/credentials";
+import { Loading, Refused } from "@/ui/states";
+import { CredentialMaking } from "../credentials/CredentialDialog";
+import { hostIn } from "../credentials/hosts";
+import { Words } from "../fields/FieldFrame";
+import { freeName, presetOf, titleOfWay, typeFor } from "./ways";
+
+interface ConnectDialogProps {
+  connector: Connector;
+  /** The types that the operation accepts. */
+  only: readonly string[];
+  suggestedName: string;
+  onClose: () => void;
+  onDone: (made: Credential) => void;
+}
+
+export default function ConnectDialog(props: ConnectDialogProps) {
+  const { connector, onClose } = props;
+  const { types, error, retry } = useCredentialTypes();
+  const { data: credentials } = useCredentials();
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      title={`Connect ${connector.name}`}
+      size="lg"
+      closeOnClickOutside={false}
+      closeButtonProps={{ "aria-label": "Close" }}
+    >
+      {types === undefined || credentials === undefined ? (
+        error ? (
+          <Refused error={error} onRetry={retry} />
+        ) : (
+          <Loading label="Loading" />
+        )
+      ) : (
+        <Connecting {...props} types={types.types} taken={credentials.map((one) => one.name)} />
+      )}
+    </Modal>
+  );
+}
+
+interface ConnectingProps extends ConnectDialogProps {
+  types: readonly CredentialType[];
+  taken: readonly string[];
+}
+
+function Connecting({ connector, only, suggestedName, types, taken, onClose, onDone }: ConnectingProps) {
+  const ways = connector.auth.filter((way) => only.length === 0 || only.includes(way.type));
+  const [at, setAt] = useState(0);
+  // Kept: the list of names changes while the dialog is open.
+  const [name] = useState(() => suggestedName || freeName(connector.name, taken));
+  const way = ways[at];
+  const type = types.find((one) => one.type === way?.type);
+  return (
+    <Stack>
+      {ways.length > 1 && (
+        <Radio.Group
+          label={`How to connect ${connector.name}`}
+          value={String(at)}
+          onChange={(next) => setAt(Number(next))}
+        >
+          <Stack gap={6} mt={6}>
+            {ways.map((one, index) => (
+              <Radio
+                // biome-ignore lint/suspicious/noArrayIndexKey: the ways of a connector never move
+                key={index}
+                value={String(index)}
+                label={titleOfWay(one, types)}
+              />
+            ))}
+          </Stack>
+        </Radio.Group>
+      )}
+      {way !== undefined && <Help way={way} service={connector.name} />}
+      {way !== undefined && type !== undefined ? (
+        <CredentialMaking
+          key={at}
+          types={[typeFor(way, type)]}
+          suggestedName={name}
+          suggested={{ type: way.type, data: presetOf(way), hosts: way.hosts ?? [] }}
+          drawHosts={(hosts, onChange) =>
+            hasHosts(way) && <HostField way={way} hosts={hosts} onChange={onChange} />
+          }
+          isBrief
+          onClose={onClose}
+          onDone={onDone}
+        />
+      ) : (
+        <Missing type={way?.type} onClose={onClose} />
+      )}
+    </Stack>
+  );
+}
+
+function Help({ way, service }: { way: Auth; service: string }) {
+  if (way.help === undefined && way.link === undefined) return null;
+  return (
+    <Text size="sm">
+      {way.help !== undefined && <Words text={way.help} />}{" "}
+      {way.link !== undefined && (
+        <Anchor href={way.link} target="_blank" rel="noopener noreferrer" size="sm" underline="always">
+          Open {hostIn(way.link) || service} to get it
+        </Anchor>
+      )}
+    </Text>
+  );
+}
+
+function Missing({ type, onClose }: { type: string | undefined; onClose: () => void }) {
+  return (
+    <>
+      <Alert color="yellow" variant="light" p="xs">
+        {type === undefined
+          ? "This operation accepts no way to connect. Choose another operation."
+          : `This server has no credential type named ${type}.`}
+      </Alert>
+      <Group justify="flex-end">
+        <Button variant="default" onClick={onClose}>
+          Close
+        </Button>
+      </Group>
+    </>
+  );
+}
+
+/** Return true if the hosts are known or asked for in the words of the way; undefined for the usual field. */
+function hasHosts(way: Auth): true | undefined {
+  // Those of an account are the provider's.
+  return way.host !== undefined || way.hosts !== undefined || way.type === "oauth2" || undefined;
+}
+
+interface HostFieldProps {
+  way: Auth;
+  hosts: string[];
+  onChange: (hosts: string[]) => void;
+}
+
+/** The user's own address of the service, or the hosts of the service, which need no change. */
+function HostField({ way, hosts, onChange }: HostFieldProps) {
+  if (way.host !== undefined) {
+    return (
+      <TextInput
+        label={way.host.title}
+        description="The host of your own account, without https://"
+        placeholder={way.host.example}
+        required
+        autoComplete="off"
+        spellCheck={false}
+        value={hosts[0] ?? ""}
+        onChange={(event) => {
+          const host = hostIn(event.currentTarget.value).replace(/\/.*$/, "");
+          onChange(host === "" ? [] : [host]);
+        }}
+      />
+    );
+  }
+  if (hosts.length === 0) return null;
+  return (
+    <Text size="sm" c="var(--quiet)">
+      Sent only to {hosts.join(", ")}.
+    </Text>
+  );
+}

@@ -1,0 +1,29 @@
+import { expect, it } from "vitest";
+import { askedOf, filtered, titlesIn } from "./choices";
+
+const SOURCE = { operation: "list_sheets", inputs: { spreadsheet: "file", kind: { constant: "x" } } };
+const titleOf = titlesIn({
+  properties: { file: { title: "Spreadsheet" }, credential: { title: "Credential" } },
+});
+
+it("asks with the settings that the choices depend on, and no others", () => {
+  const config = { credential: "A", file: "f1", text: "{{ input.text }}", address: "" };
+  expect(askedOf(SOURCE, config, true, titleOf)).toEqual({ config: { credential: "A", file: "f1" } });
+});
+
+it("says why the service cannot be asked", () => {
+  expect(askedOf(SOURCE, { file: "f1" }, true, titleOf)).toEqual({ reason: "Choose a credential first." });
+  expect(askedOf(SOURCE, { file: "f1" }, false, titleOf)).toHaveProperty("config");
+  const computed = askedOf(SOURCE, { credential: "A", file: "{{ input.file }}" }, true, titleOf);
+  expect(computed).toMatchObject({ reason: expect.stringContaining("Spreadsheet is an expression") });
+});
+
+it("searches labels and values", () => {
+  const items = [
+    { value: "C1", label: "general" },
+    { value: "C2", label: "random talk" },
+  ];
+  expect(filtered(items, "talk ran")).toEqual([items[1]]);
+  expect(filtered(items, "c1")).toEqual([items[0]]);
+  expect(filtered(items, " ")).toEqual(items);
+});

@@ -1,0 +1,57 @@
+/** What is asked of the service for the choices of an input, or why nothing can be asked; pure. */
+import type { Choice } from "@/api/connectors";
+import type { Json } from "@/definition/types";
+import { wordsOf } from "@/ui/match";
+import type { FieldSchema, OptionsSource } from "../schema/types";
+import { holdsExpression } from "../schema/values";
+
+/** The settings that a choice depends on, besides its own inputs. */
+const ALSO = ["credential", "address"] as const;
+
+type Titles = (key: string) => string;
+
+function isEmpty(value: Json | undefined): boolean {
+  return value === undefined || value === null || value === "";
+}
+
+/** Return true if an expression is anywhere in the value. */
+function isComputed(value: Json | undefined): boolean {
+  if (typeof value === "object" && value !== null)
+    return Object.values(value).some((one) => isComputed(one as Json));
+  return holdsExpression(value);
+}
+
+/**
+ * Return the settings to ask with, or the reason why the service cannot be asked. `needsCredential`: it answers nobody
+ * without one.
+ */
+export function askedOf(
+  source: OptionsSource,
+  config: Record<string, Json>,
+  needsCredential: boolean,
+  titleOf: Titles,
+): { config: Record<string, Json> } | { reason: string } {
+  if (needsCredential && isEmpty(config.credential)) return { reason: "Choose a credential first." };
+  const needed = Object.values(source.inputs ?? {}).filter((one) => typeof one === "string");
+  const keys = [...ALSO, ...needed];
+  const computed = keys.find((key) => isComputed(config[key]));
+  if (computed !== undefined)
+    return {
+      reason: `${titleOf(computed)} is an expression, so the choices are known only in a run. Type the value.`,
+    };
+  const given = keys.filter((key) => !isEmpty(config[key]));
+  return { config: Object.fromEntries(given.map((key) => [key, config[key] as Json])) };
+}
+
+export function titlesIn(schema: FieldSchema | undefined): Titles {
+  return (key) => schema?.properties?.[key]?.title ?? key;
+}
+
+/** Return the choices whose label or value has every word of the search. */
+export function filtered(items: readonly Choice[], search: string): Choice[] {
+  const words = wordsOf(search);
+  return items.filter(({ value, label }) => {
+    const text = `${label} ${value}`.toLowerCase();
+    return words.every((word) => text.includes(word));
+  });
+}
