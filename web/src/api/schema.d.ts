@@ -3389,12 +3389,12 @@ export interface components {
             category: string;
             /** @description The name of a Tabler icon; empty: its category's icon */
             icon: string;
-            /** @description Its schedule: `0 9 * * *`, `every 300 s` */
+            /** @description Its schedule: `0 9 * * *`, `every 300 s`, `listens` */
             describes: string;
             timezone: string | null;
             /**
              * Format: date-time
-             * @description Next due time; null if there is none, or if it is not computed yet
+             * @description Next due time; null if there is none, it is not computed yet, or it listens
              */
             next_at: string | null;
             /**
