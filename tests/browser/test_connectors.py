@@ -49,6 +49,12 @@ def shop(base):
                 "silent": {"title": "Tell nobody", "type": "boolean", "advanced": True},
                 "tags": {"title": "Tags", "type": "list", "advanced": True},
             },
+            "example": {
+                "config": {"customer": "c1", "order": "c1-2", "note": "Ring once"},
+                "request": {"method": "POST", "url": f"{base}/customers/c1/orders/c1-2", "body": {"note": "Ring once"}},
+                "response": {"changed": {}},
+                "output": {"changed": {}},
+            },
         },
     ]  # fmt: skip
     return {
@@ -212,6 +218,16 @@ def test_a_problem_is_shown_at_its_input_and_under_its_title(editor):
     expect(problems).to_contain_text("Order is required")
     problems.get_by_text("Note is required").click()
     expect(editor.field("Note")).to_be_focused()
+
+
+def test_the_example_of_an_operation_keeps_the_credential(editor):
+    config = {"operation": "change_order", "credential": "Corner shop", "note": "Mine"}
+    editor.open(placed(chain(node("start", "manual"), node("shop", "corner_shop", config)))).click("shop")
+    editor.panel.get_by_role("button", name="Settings and examples explained").click()
+    expect(editor.panel.get_by_role("term").filter(has_text="Tell nobody")).to_be_visible()
+    editor.panel.get_by_role("button", name="Use these settings").click()
+    expect(editor.field("Note")).to_contain_text("Ring once")
+    expect(editor.field("Credential")).to_have_value("Corner shop")
 
 
 def test_a_refusal_of_the_service_is_told_in_the_list(editor, server, watch):

@@ -20,7 +20,7 @@ import type { Leaf } from "../schema/leaf";
 import { messagesOf } from "../schema/problems";
 import { reshape, type Shape, shapeOf } from "../schema/shapes";
 import { asExpression, asPlain, holdsExpression } from "../schema/values";
-import { glance } from "../schema/words";
+import { placeholderOf } from "../schema/words";
 import { describedBy, FieldFrame } from "./FieldFrame";
 import { INPUTS, isDescribed, isGroup } from "./inputs";
 import { JsonEditor } from "./JsonEditor";
@@ -180,7 +180,7 @@ export function LeafField(props: FieldProps) {
     leaf,
     value,
     onChange: set,
-    placeholder: glance(leaf.default, leaf.labels),
+    placeholder: placeholderOf(leaf),
     problems,
     errors: errorSchema,
     describedBy: describedBy(id, leaf.help, problems),

@@ -46,6 +46,8 @@ export interface Leaf {
   /** The names that code can read. */
   scope: string[];
   default?: Json;
+  /** A value to show as a hint while the field is empty. */
+  example?: string | number;
   choices?: Json[];
   /** The label of each choice. */
   labels?: Labels;
@@ -135,6 +137,14 @@ function helpOf(description: string, label: string): string {
   return description.replace(/^(The|A|An) /, "").toLowerCase() === label.toLowerCase() ? "" : description;
 }
 
+const MAX_EXAMPLE = 60; // characters: a longer one would be cut off
+
+function exampleOf({ examples }: FieldSchema): string | number | undefined {
+  const [first] = examples ?? [];
+  if (typeof first === "number") return first;
+  return typeof first === "string" && first.length <= MAX_EXAMPLE ? first : undefined;
+}
+
 const LONG = 20_000;
 
 /** `around` describes the object that contains the setting. */
@@ -160,6 +170,7 @@ export function leafOf(
     language: schema["x-language"],
     scope: schema["x-scope"] ?? [],
     default: schema.default,
+    example: exampleOf(schema),
     choices: schema.enum ?? schema.items?.enum,
     labels: schema["x-enum-labels"] ?? schema.items?.["x-enum-labels"],
     integer: typesOf(schema)[0] === "integer",

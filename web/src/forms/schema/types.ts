@@ -6,6 +6,8 @@ export interface FieldSchema {
   title?: string;
   description?: string;
   default?: Json;
+  /** Values to show as a hint. */
+  examples?: Json[];
   enum?: Json[];
   /** The label of each value of `enum`. */
   "x-enum-labels"?: Record<string, string>;

@@ -17,6 +17,16 @@ export function glance(value: unknown, labels?: Labels): string {
   return labels === undefined ? String(value) : choiceLabel(value, labels);
 }
 
+/** Return the placeholder of an empty field: its default, else an example. */
+export function placeholderOf(leaf: {
+  default?: unknown;
+  example?: string | number;
+  labels?: Labels;
+}): string {
+  const usual = glance(leaf.default, leaf.labels);
+  return usual === "" && leaf.example !== undefined ? `For example ${leaf.example}` : usual;
+}
+
 /** The maximum number of options to render: more would freeze the browser; the search finds the others. */
 export const MOST_SHOWN = 200;
 

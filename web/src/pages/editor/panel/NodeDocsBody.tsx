@@ -1,5 +1,7 @@
 import { Button, Code, Group, Stack, Text, Title } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
 import type { NodeType } from "@/api/catalogue";
+import { connectorQuery } from "@/api/connectors";
 import type { Json } from "@/definition/types";
 import { Words } from "@/forms/fields/FieldFrame";
 import type { FieldSchema } from "@/forms/schema/types";
@@ -36,11 +38,21 @@ function Setting({ name, schema, required }: { name: string; schema: FieldSchema
   );
 }
 
-function Example({ example, nodeId }: { example: Record<string, unknown>; nodeId: string }) {
+interface ExampleProps {
+  example: Record<string, unknown>;
+  nodeId: string;
+  isConnector: boolean;
+}
+
+function Example({ example, nodeId, isConnector }: ExampleProps) {
   const store = useEditorStore();
   const readOnly = useEditor((state) => state.readOnly);
   function use() {
-    store.getState().setConfig(nodeId, (example.config ?? {}) as Record<string, Json>);
+    const { config = {} } = nodeOf(store.getState().definition, nodeId) ?? {};
+    const { credential } = config;
+    // An example of a service names no credential: the node keeps its own.
+    const kept: Record<string, Json> = isConnector && credential !== undefined ? { credential } : {};
+    store.getState().setConfig(nodeId, { ...kept, ...((example.config ?? {}) as Record<string, Json>) });
     notify.done("The example’s settings are in the node. Undo restores the former ones.");
   }
   return (
@@ -69,6 +81,17 @@ function Example({ example, nodeId }: { example: Record<string, unknown>; nodeId
   );
 }
 
+/** Return the examples of the type, or the one of the operation that a connector's node calls. */
+function useExamples(type: NodeType, nodeId: string): NodeType["examples"] {
+  const operation = useEditor((state) => nodeOf(state.definition, nodeId)?.config?.operation);
+  const isConnector = Boolean(type.operations);
+  const { data } = useQuery({ ...connectorQuery(type.type), enabled: isConnector });
+  if (!isConnector) return type.examples;
+  const found = data?.operations.find((one) => one.id === operation)?.example;
+  // Some connectors have none: their example is empty.
+  return found === undefined || Object.keys(found.config).length < 2 ? [] : [found];
+}
+
 /** Settings, branches and examples of a node type. */
 export default function NodeDocsBody({ type, nodeId }: { type: NodeType; nodeId: string }) {
   // A connector's node has the settings of its operation.
@@ -77,6 +100,7 @@ export default function NodeDocsBody({ type, nodeId }: { type: NodeType; nodeId:
     return node === undefined ? undefined : state.catalogue?.schemaOf(node);
   });
   const { properties = {}, required = [] } = (schema ?? type.config_schema) as FieldSchema;
+  const examples = useExamples(type, nodeId);
   return (
     <Stack gap="sm" pt="xs">
       <dl className={classes.explained}>
@@ -89,13 +113,18 @@ export default function NodeDocsBody({ type, nodeId }: { type: NodeType; nodeId:
           Branches: <Words text={type.branches.map((branch) => `\`${branch}\``).join(", ")} />
         </Text>
       )}
-      {type.examples.length > 0 && (
+      {examples.length > 0 && (
         <Title order={2} fz="sm">
           Examples
         </Title>
       )}
-      {type.examples.map((example) => (
-        <Example key={JSON.stringify(example)} example={example} nodeId={nodeId} />
+      {examples.map((example) => (
+        <Example
+          key={JSON.stringify(example)}
+          example={example}
+          nodeId={nodeId}
+          isConnector={Boolean(type.operations)}
+        />
       ))}
     </Stack>
   );
