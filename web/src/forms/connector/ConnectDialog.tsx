@@ -52,13 +52,15 @@ interface ConnectingProps extends ConnectDialogProps {
 function Connecting({ connector, only, suggestedName, types, taken, onClose, onDone }: ConnectingProps) {
   const ways = connector.auth.filter((way) => only.length === 0 || only.includes(way.type));
   const [at, setAt] = useState(0);
+  // An account is saved before it is connected: then nothing else can be chosen.
+  const [isSaved, setSaved] = useState(false);
   // Kept: the list of names changes while the dialog is open.
   const [name] = useState(() => suggestedName || freeName(connector.name, taken));
   const way = ways[at];
   const type = types.find((one) => one.type === way?.type);
   return (
     <Stack>
-      {ways.length > 1 && (
+      {ways.length > 1 && !isSaved && (
         <Radio.Group
           label={`How to connect ${connector.name}`}
           value={String(at)}
@@ -76,7 +78,7 @@ function Connecting({ connector, only, suggestedName, types, taken, onClose, onD
           </Stack>
         </Radio.Group>
       )}
-      {way !== undefined && <Help way={way} service={connector.name} />}
+      {way !== undefined && !isSaved && <Help way={way} service={connector.name} />}
       {way !== undefined && type !== undefined ? (
         <CredentialMaking
           key={at}
@@ -88,7 +90,10 @@ function Connecting({ connector, only, suggestedName, types, taken, onClose, onD
           }
           isBrief
           onClose={onClose}
-          onDone={onDone}
+          onDone={(made) => {
+            setSaved(true);
+            onDone(made);
+          }}
         />
       ) : (
         <Missing type={way?.type} onClose={onClose} />
