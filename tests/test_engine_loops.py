@@ -102,10 +102,10 @@ def workers(count):
 
 
 def test_so_many_items_run_at_once_and_their_outputs_keep_the_order(types):
-    at_once, meet = [], threading.Barrier(3, timeout=20)
+    at_once, meet = [], threading.Barrier(3)
 
     def wait_for_others(config, input, ctx):
-        at_once.append(meet.wait())
+        at_once.append(meet.wait(timeout=20))
         return input * 2
 
     types.offer("meet", wait_for_others, pure=False)

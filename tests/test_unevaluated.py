@@ -9,7 +9,7 @@ from nodes import REGISTRY
 from nodes.fields import is_literal
 
 # Settings whose text has braces with another meaning. The reason is in the setting itself.
-BRACES = {("code", "source"), ("sql", "statement")}
+BRACES = {("code", "source"), ("sql", "statement"), ("form", "thanks_title"), ("form", "thanks_text")}
 SETTINGS = [(type_, name) for type_, it in sorted(REGISTRY.items()) for name in get_schema(it).fields]
 TEXT = "{{ input.x }}"
 # The same expression in every position of a value.

@@ -1,6 +1,7 @@
 """The node `table` on a real database."""
 
 import pytest
+from contract import Case, Contract
 from world import fresh_database
 
 from errors import NodeError
@@ -103,3 +104,24 @@ def test_without_a_database_it_says_so(run, make_ctx):
     ctx.store = None
     with pytest.raises(NodeError, match="not available"):
         run("table", {"operation": "count", "table": "orders"}, ctx=ctx)
+
+
+@pytest.fixture
+def case_table():
+    return Case(config={"operation": "insert", "table": "orders", "values": {"number": "A1"}})
+
+
+class TestTheTableKeepsTheContract(Contract):
+    type_ = "table"
+
+    @pytest.fixture
+    def make_ctx(self, make_ctx, tmp_path):
+        with fresh_database(tmp_path):
+            DataTable.make("ws_1", "orders", [("number", "text")])
+
+            def make(**options):
+                ctx, lines = make_ctx(**options)
+                ctx.store = WorkspaceStore("ws_1")
+                return ctx, lines
+
+            yield make

@@ -33,7 +33,8 @@ export function unsentBy(
     const setting = (type?.config_schema as FieldSchema | undefined)?.properties?.[SETTING];
     if (!before.has(one.id) || one.disabled || !type?.trigger || !setting?.enum?.includes(BY_NODE)) return [];
     const value = one.config?.[SETTING] ?? setting.default;
-    if (value === BY_NODE || value === STREAM || value === undefined || !setting.enum.includes(value)) return [];
+    if (value === BY_NODE || value === STREAM || value === undefined || !setting.enum.includes(value))
+      return [];
     return [
       {
         node: one,
