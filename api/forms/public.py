@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from api.forms.form import Filled, Form, drop_files, open_form, show, take
 from api.forms.look import Look, show_message
+from api.forms.page_limits import limit_network, limit_pages
 from api.forms.results import make_run_address, show_result, take_next_page
 from api.forms.sent_files import make_answers, name_files
 from api.http.auth import get_user, has_role
@@ -30,14 +31,13 @@ from errors import Conflict, DefinitionError, HeadraceError, NodeError, NotFound
 from models import DatabaseRefused, Hook, IdempotencyKey, LogEntry, WorkspaceStore, new_id, now_ms
 from nodes.core.form_nodes import to_ms
 from nodes.files.files import Absent
-from nodes.files.staged import moving
+from nodes.files.staged import moving, settle
 from schema_fields.row_json import iso
 from security.login_throttle import get_network
 
 log = logging.getLogger("headrace.forms")
 
 PREFIX = "/forms/"
-PAGES_PER_MINUTE = 40  # sent pages of one form from one network address
 TWIN_SECONDS, TWIN_PAUSE = 3.0, 0.1
 SATURATED = "This form cannot be taken at the moment. Your answers are still here: try again in a minute."
 CROWDED = "Very many people are sending this form. Your answers are still here: try again in a minute."
@@ -187,7 +187,7 @@ def take_answer(hook: Hook, config: Mapping[str, Any], form: Form, submit: Submi
     request = get_request()
     if (refused := refuse(hook, config, form.look)) is not None:
         return refused
-    _limit_network(hook)
+    limit_network(f"{hook.flow.id} {hook.node_id}")
     filled = take(form, request)
     if isinstance(filled, Response):
         return filled
@@ -201,7 +201,7 @@ def take_answer(hook: Hook, config: Mapping[str, Any], form: Form, submit: Submi
     if filled.age_ms < config["min_seconds"] * 1000:
         return _again(form, filled, HASTY, 422)
     try:
-        _limit_form(hook, config["rate_limit"])
+        limit_pages(f"{hook.flow.id} {hook.node_id}", config["rate_limit"])
         return _lead_to(request, form, _start(hook, config, form, filled, key, submit), filled)
     except Closed:
         drop_files(form, filled.progress)
@@ -225,7 +225,7 @@ def _again(form: Form, filled: Filled, notice: str, status: int) -> Response:
 
 def _lead_to(request: Request, form: Form, run_id: str, filled: Filled) -> Response:
     """Redirect to the page of the run, so that a reload sends nothing again."""
-    drop_files(form, filled.progress)  # of a form that was sent twice
+    settle(form.files, run_id, name_files(filled.files))  # of a form that was sent twice
     return Response(status=303, headers={"Location": make_run_address(request.path, run_id)})
 
 
@@ -253,19 +253,17 @@ def _start(hook: Hook, config: Mapping[str, Any], form: Form, filled: Filled, ke
     try:
         return _submit(hook, form, filled, key, run_id, submit)
     except BaseException as error:
-        if limit is not None:
+        is_twin = isinstance(error, _Twin)
+        # A failed write may have been done all the same: then the answer counts.
+        if limit is not None and (is_twin or IdempotencyKey.run_of(hook.flow.id, key) is None):
             store.increment(_count_key(hook), -1)
-        if isinstance(error, _Twin):
-            return error.run_id
+        if is_twin:
+            return str(error)
         raise
 
 
 class _Twin(Exception):
-    """The same form was sent twice at once. `run_id` is the run of the other request."""
-
-    def __init__(self, run_id: str) -> None:
-        super().__init__(run_id)
-        self.run_id = run_id
+    """The same form was sent twice at once. The text is the id of the other request's run."""
 
 
 def _submit(hook: Hook, form: Form, filled: Filled, key: str, run_id: str, submit: Submit) -> str:
@@ -290,29 +288,6 @@ def _make_input(form: Form, filled: Filled, moved: Mapping[str, dict[str, Any]])
     by = get_user().email if current_user.is_authenticated else None
     about = {"path": form.action.removeprefix(PREFIX), "submitted_at": iso(now_ms()), "by": by}
     return {**make_answers(form, filled, moved), "_form": about}
-
-
-# Limits
-
-
-def _limit_network(hook: Hook) -> None:
-    """Count a sent page of this network address. Raises: TooMany."""
-    client = get_client()
-    if not client.is_shared:
-        _limit(f"form {hook.flow.id} {hook.node_id} {get_network(client.address)}", PAGES_PER_MINUTE)
-
-
-def _limit_form(hook: Hook, per_minute: int) -> None:
-    _limit(f"form {hook.flow.id} {hook.node_id}", per_minute)
-
-
-def _limit(name: str, per_minute: int) -> None:
-    try:
-        wait = get_server().rates.take(name, per_minute)
-    except OSError as error:
-        raise Unavailable("The rate limit of this form cannot be checked at the moment", retry_after=5) from error
-    if wait:
-        raise TooMany("Too many pages were sent; try again in a minute", retry_after=math.ceil(wait))
 
 
 # Errors

@@ -11,11 +11,12 @@ from flask import Request, Response
 from api.audit import defer_entry
 from api.forms.form import Filled, Form, drop_files, open_form, take
 from api.forms.look import PLAIN, Look, show_message
+from api.forms.page_limits import limit_network
 from api.forms.sent_files import make_answers, name_files
 from api.http.server import get_config, get_dispatcher
 from api.open_questions import format_reason
 from definition import PlannedNode
-from errors import BadInput, Conflict, HeadraceError, Issue, NodeError, Unavailable
+from errors import BadInput, Conflict, HeadraceError, Issue, NodeError, TooMany, Unavailable
 from models import Run, Wait
 from nodes.core.form_fields import complete, find_issues
 from nodes.files.files import Absent
@@ -85,6 +86,10 @@ def take_question(run: Run, node: PlannedNode, request: Request, by: str | None)
     """Take the page of a link to a node with fields: show the next page, or answer."""
     wait = Wait.one("run_id = ? AND node_id = ?", run.id, node.id)
     form = _make_link_form(run, node, (wait.reason if wait is not None else None) or "", request)
+    try:
+        limit_network(run.id)
+    except TooMany as error:
+        return show_message("Please wait a little", f"{error.message}.", form.look, 429)
     filled = take(form, request)
     if isinstance(filled, Response):
         return filled

@@ -15,6 +15,7 @@ from marshmallow import ValidationError
 
 from api.forms.form import Form, open_form, take
 from api.forms.look import Look, show_message
+from api.forms.page_limits import limit_network
 from api.forms.questions import answer_with, make_question_form
 from api.http.server import get_config, get_dispatcher, get_server
 from definition import Plan, PlannedNode
@@ -65,6 +66,7 @@ def take_next_page(request: Request) -> Response:
     run, plan, node = _open(request)
     form = _find_page(request, run, plan, Look.of(node.config.static))
     if form is not None:
+        limit_network(run.id)
         filled = take(form, request)
         if isinstance(filled, Response):
             return filled

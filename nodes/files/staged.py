@@ -86,6 +86,20 @@ def moving(files: Files, run_id: str, names: Mapping[str, str]) -> Iterator[dict
             os.unlink(mark, dir_fd=marks)
 
 
+def settle(files: Files, run_id: str, names: Mapping[str, str]) -> None:
+    """Give the files of a recorded run their place if it lacks them, and delete those that it has already.
+
+    A request may fail without knowing whether its run was recorded: the next one with the same form finds the run.
+    """
+    for key, name in names.items():
+        path = f"{folder_of(run_id)}/{name}"
+        if any(file["path"] == path for file in files.find(path, limit=1)):
+            discard(files, [key])
+        else:
+            with suppress(Absent):
+                _move(files, key, path)
+
+
 def remove_unsent(files: Files, has_run: Callable[[str], bool], now: float | None = None) -> int:
     """Delete files of forms that were never sent: stale staged ones, and those of runs that were never recorded.
 

@@ -7,6 +7,7 @@ import pytest
 from form_pages import CV, EMAIL, NAME, fill, inputs_of, make_definition, only_run, pdf, text_of
 from world import at_once
 
+from errors import Unavailable
 from models import LogEntry, Run, WorkspaceStore
 from nodes.files.staged import MARKS, remove_unsent
 
@@ -238,6 +239,24 @@ def test_files_of_a_run_that_never_was_are_found_and_removed(root):
     (root.root / MARKS / f"{run_id}-00000000").touch()
     assert remove_unsent(root, lambda id_: False, later) == 1
     assert [file["path"] for file in root.find("forms/")] == [f"forms/{run_id[:-1]}1/cv.pdf"]
+
+
+def test_files_find_their_run_after_a_write_that_was_done_though_it_failed(app, client, active, root, monkeypatch):
+    active(fields=[NAME, CV], max_answers=5)
+    page = client.get("/forms/contact")
+    dispatcher = app.extensions["headrace"].dispatcher
+    submit = dispatcher.submit
+
+    def submit_and_fail(*args, **options):
+        submit(*args, **options).durable()
+        raise Unavailable("the database went away")
+
+    monkeypatch.setattr(dispatcher, "submit", submit_and_fail)
+    again = fill(client, page, name="Ada", files=[("cv", pdf())])
+    monkeypatch.undo()
+    assert again.status_code == 503 and "cv.pdf" in again.text and root.find("forms/") == []
+    assert fill(client, again, name="Ada", files=[("cv", pdf("", 0))]).status_code == 303
+    assert root.read(input_of(app, only_run())["cv"]["path"]) == b"x" * 100 and staged(root) == []
 
 
 # Bounds
