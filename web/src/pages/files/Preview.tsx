@@ -1,5 +1,5 @@
 /** A file in a dialog: an image, the beginning of a text, or a link to open a PDF. */
-import { Anchor, Code, Image, Modal, Stack, Text } from "@mantine/core";
+import { Anchor, Code, Modal, Stack, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { identity } from "@/api/client";
 import { useSession } from "@/app/session";
@@ -16,7 +16,7 @@ export default function Preview({ file, onClose }: { file: FileEntry; onClose: (
   return (
     <Modal opened onClose={onClose} title={file.name} size="xl" closeButtonProps={{ "aria-label": "Close" }}>
       {file.content_type.startsWith("image/") ? (
-        <Image src={address} alt={file.name} fit="contain" mah="70vh" />
+        <img src={address} alt={file.name} style={{ maxWidth: "100%", maxHeight: "70vh" }} />
       ) : file.content_type === "application/pdf" ? (
         <Text size="sm">
           <Anchor href={address} target="_blank" rel="noopener noreferrer">
