@@ -18,7 +18,7 @@ from api.http.auth import get_user, require_role
 from api.http.content_policy import hash_inline
 from api.http.json_io import Resource, load, read_body, read_raw
 from api.http.server import get_dispatcher
-from api.open_questions import accepts_answers, format_reason
+from api.open_questions import ENGINES_OWN, accepts_answers, format_reason
 from api.runs import link_large_values
 from api.webhooks.body import parse_body
 from api.webhooks.refusal_log import RefusalLog
@@ -35,6 +35,7 @@ log = logging.getLogger("headrace.resume")
 blueprint = Resource("resume", "Answers to waiting runs", any_query=True)
 BY_LINK = "a signed link"
 MAX_COMMENT = 2_000
+MAX_NAMED = 20  # places in a message
 refusals = RefusalLog()  # of signed links, by run: anyone could fill the log
 FORM = "application/x-www-form-urlencoded"
 FORMS = (FORM, "multipart/form-data")
@@ -56,7 +57,7 @@ POLICY = f"default-src 'none'; style-src {hash_inline(PAGE, 'style')}"
 
 
 class AnswerIn(Strict):
-    node_id = text(64, allow_none=True)
+    node_id = text(80, allow_none=True, help="The node; for an item of a loop, `node:index`")
     answer = text(64, allow_none=True)
     comment = text(2_000, 0, allow_none=True)
     body = fields.Raw(allow_none=True, help="The body of a callback, or the answers to the fields of the node")
@@ -209,15 +210,17 @@ def _read_link_answer(node: Node, planned: PlannedNode | None) -> tuple[str | No
 
 
 def _find_node_id(run: Run, given: Any) -> str:
-    """Return the given node id, else that of the only node where the run waits for an answer."""
+    """Return the given place, else that of the only node or item where the run waits for an answer."""
     if given is not None:
         return str(given)
-    open_ = [step.node_id for step in Step.waiting(run.id) if accepts_answers(step.node_type)]
+    waits = Wait.of(run.id)
+    asked = [step for step in Step.waiting(run.id) if accepts_answers(step.node_type)]
+    open_ = [step.place for step in asked if step.place in waits and waits[step.place].kind not in ENGINES_OWN]
     if len(open_) == 1:
         return str(open_[0])
     if not open_:
         raise Conflict("The run is not waiting for an answer")
-    raise BadInput(f"node_id: must be one of {', '.join(open_)}")
+    raise BadInput(f"node_id: must be one of {', '.join(open_[:MAX_NAMED])}")
 
 
 def _is_form_post() -> bool:

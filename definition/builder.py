@@ -264,7 +264,9 @@ class _Builder:
         raw = self.raw.get("foreach")
         if raw is None:
             return None
-        if branches and self.raw.get("on_error") == "continue":
+        if node.answers and (_config(self.raw).get("fields") or node.type == "form_page"):
+            self.bad("foreach", "cannot be used on a node that asks by a form; ask for each item in a flow of its own")
+        elif branches and self.raw.get("on_error") == "continue":
             self.bad("on_error", 'must be "branch" here: then the failed items go to the branch "error"')
         compiled = self.compiled("foreach", raw)
         if compiled is None and isinstance(raw, list):

@@ -194,7 +194,8 @@ class OpenLoop(Loop):
         """Have the loop on record as waiting for its items; a failure that will end it, too. Return the reason."""
         at_once = f", {self.limit} at a time" if self.limit < total else ""
         reason = f"{total} items{at_once}"
-        loop = Suspend(None, reason, kind="loop", places=self.limit, delay_ms=int(self.node.delay * 1000))
+        places = self.limit if self.node.node.starts_runs else 0
+        loop = Suspend(None, reason, kind="loop", places=places, delay_ms=int(self.node.delay * 1000))
         error = {} if self.error is None else {"error_text": self.shown(self.error), "error_kind": self.error.kind}
         self.record(self.mark, "waiting", wait=loop, **error)
         return reason

@@ -16,6 +16,11 @@ def test_a_node_that_routes_items_does_not_continue_after_errors():
     assert issues(made) == [("nodes[0].on_error", "a")]
 
 
+def test_a_node_that_asks_by_a_form_has_no_loop():
+    config = {"message": "?", "fields": [{"name": "a", "kind": "text"}]}
+    assert ("nodes[0].foreach", "a") in issues(flow(node("a", "approval", config, foreach=[1])))
+
+
 @pytest.mark.parametrize(
     ("more", "path"),
     [

@@ -4248,6 +4248,7 @@ export interface components {
             run_id: string | null;
         };
         AnswerIn: {
+            /** @description The node; for an item of a loop, `node:index` */
             node_id?: string | null;
             answer?: string | null;
             comment?: string | null;
