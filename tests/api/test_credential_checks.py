@@ -142,6 +142,7 @@ def test_a_check_has_files_a_network_and_a_deadline(owner, keep, check):
 ASKED_NOBODY = [
     (KEY, "no server"),
     ({"type": "hmac", "data": {"secret": SECRET, "style": "github"}}, "no server"),
+    ({"type": "jwt", "data": {"algorithm": "HS256", "secret": SECRET * 4}}, "no server"),
     ({"type": "http_bearer", "data": {"token": SECRET}}, "Enter a URL"),
     ({"type": "http_header", "data": {"name": "X-Key", "value": SECRET}}, "Enter a URL"),
     ({"type": "http_basic", "data": {"username": "ada", "password": SECRET}}, "Enter a URL"),
