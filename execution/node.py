@@ -188,7 +188,7 @@ class Execution:
         """
         repeat, index = self.node.repeat, mark.item_index
         assert repeat is not None
-        number = self.rounds.get(index) or self.job.rounds.get((self.node.id, index), 0) + 1
+        number = self.round_of(index)
         encoded = self.job.keyring.clean(encode(result, self.job.max_value_bytes))
         output = orjson.loads(encoded)
         if repeat.is_over({**scope, "output": output, "round": number}):
@@ -278,10 +278,20 @@ class Execution:
         """Return the context of the node: everything that it may use."""
         node, job = self.node, self.job
         return Context(
-            node.id, self.outputs, scope, f"{job.run_id}:{node.id}:{index or 0}", deadline, job.log, job.store,
+            node.id, self.outputs, scope, self.idempotency_key(index), deadline, job.log, job.store,
             job.services, job.flows, job.keyring, job.files, functools.partial(self.pause, deadline), retries,
             job.agents, job.stop, index, answer, self.links(), job.clock,
         )  # fmt: skip
+
+    def idempotency_key(self, index: int | None) -> str:
+        """Return the key of the node's effect: the same at each attempt, another one for each round of a `repeat`."""
+        key = f"{self.job.run_id}:{self.node.id}:{index or 0}"
+        number = 1 if self.node.repeat is None else self.round_of(index)
+        return key if number == 1 else f"{key}:{number}"
+
+    def round_of(self, index: int | None) -> int:
+        """Return the number of the present round of a `repeat`, from 1, also after a crash."""
+        return self.rounds.get(index) or self.job.rounds.get((self.node.id, index), 0) + 1
 
     def in_time(self, error: NodeError, deadline: float) -> NodeError:
         """Return the error of an attempt; if a timeout ended the attempt, name that."""

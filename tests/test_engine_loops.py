@@ -168,6 +168,15 @@ def test_a_node_is_repeated_until_its_condition_is_met(types):
     ]  # fmt: skip
 
 
+def test_each_round_of_a_repeat_has_an_idempotency_key_of_its_own(types):
+    repeat = {"until": "{{ round == 3 }}", "every": 0}
+    made = chain(node("a", "act", {"value": 1}, repeat=repeat))
+    run(made)
+    run(made, rounds={("a", None): 1})
+    rounds = ["run_1:a:0", "run_1:a:0:2", "run_1:a:0:3"]
+    assert types.effects == [*rounds, *rounds[1:]]
+
+
 def test_a_repeat_ends_as_failed_after_its_last_round(types):
     repeat = {"until": "{{ output.x }}", "every": 0, "at_most": 3}
     made = chain(node("a", "give", {"value": {"x": 0}}, repeat=repeat, on_error="continue"))
