@@ -44,6 +44,7 @@ from database.tables.oauth_grants import OAuthAttempt, OAuthGrant
 from database.tables.polls import CLAIM_MS, Claim, Poll, PollEntry
 from database.tables.presets import Preset
 from database.tables.rate_limits import RateLimit
+from database.tables.registered_hooks import CHECK_MS, RegisteredHook
 from database.tables.run_days import EndedRun, RunDay
 from database.tables.run_options import RunOptions
 from database.tables.runs import QUEUED, Run, RunFilters, RunState

@@ -48,6 +48,7 @@ from models import DatabaseRefused, Fact, lock_wait
 from nodes import plugins
 from nodes.connectors import connector_files
 from scheduler import Scheduler
+from scheduler.hook_keeper import HookKeeper
 from security import accounts, key_rotation
 from security.credentials import Credentials
 from security.vault import Vault
@@ -57,6 +58,8 @@ gc.freeze()
 gc.enable()
 
 log = logging.getLogger("headrace")
+
+HOOK_SECONDS = 1.0
 
 
 class App(Flask):
@@ -86,7 +89,8 @@ class Server:
         ]  # fmt: skip
         counted += [] if broker is None else [broker.offer_counts]
         self.metrics = MetricsPublisher(self.dispatcher, counted)
-        self.scheduler = Scheduler(self.dispatcher, {self.metrics.publish: PUBLISH_SECONDS})
+        hooks = HookKeeper(self.dispatcher, self.vault, lambda: self.scheduler.leads())
+        self.scheduler = Scheduler(self.dispatcher, {self.metrics.publish: PUBLISH_SECONDS, hooks.tick: HOOK_SECONDS})
         self.rates = RateLimits(config.data_dir / "rates")
         self.refusals = RefusalLog()
         self.streams = Streams(self.dispatcher)

@@ -33,6 +33,7 @@ GROUPS = {
         "expressions",
         "triggers",
         "webhooks",
+        "app-triggers",
         "forms",
         "runs",
         "http",

@@ -18,7 +18,7 @@ from api.audit import record_change
 from api.http.auth import allow_anyone, get_user, require_role
 from api.http.json_io import Resource, get_request
 from api.http.server import get_dispatcher
-from api.webhooks import ANSWER_TYPES, ERROR_TYPES, OPTIONS, FiredOut, check_not_embedded, take_call
+from api.webhooks import ANSWER_TYPES, ERROR_TYPES, OPTIONS, FiredOut, check_not_embedded, take_call, take_event
 from api.webhooks import blueprint as webhooks
 from api.workflows import make_pins_field, read_options
 from constants import WEBHOOK_METHODS
@@ -36,6 +36,7 @@ from models import (
     expand_methods,
     shape_of,
 )
+from nodes.app_triggers.app_trigger import AppTrigger
 from schema_fields import Out, Strict, Time, choice, fields
 from schemas import DEFINITION
 
@@ -149,7 +150,7 @@ def fire_test(flow: str, path: str) -> Response:
     node = next((node for node in nodes if request.method in _methods_of(node)), None)
     if node is None:
         raise MethodNotAllowed(sorted({method for node in nodes for method in _methods_of(node)}))
-    config, listener = node.config.static, row
+    listener, hook = row, make_hook(found, node)
 
     def submit(value: Any, is_awaited: bool) -> Ticket:
         if not listener.claim():
@@ -162,12 +163,14 @@ def fire_test(flow: str, path: str) -> Response:
         finally:
             listener.settle(None if ticket is None else ticket.run.id)
 
-    return take_call(make_hook(found, node), config, path, submit)
+    if isinstance(node.node, AppTrigger):
+        return take_event(hook, node, path, lambda value, key: submit(value, False))
+    return take_call(hook, node.config.static, path, submit)
 
 
 def _find_webhooks(plan: Plan) -> list[PlannedNode]:
     """Return the webhook nodes that a call can start, including those that only pinned nodes depend on."""
-    return _find_callable(plan, "webhook")
+    return [*_find_callable(plan, "webhook"), *_find_callable(plan, "")]
 
 
 def find_forms(plan: Plan) -> list[PlannedNode]:
@@ -176,8 +179,10 @@ def find_forms(plan: Plan) -> list[PlannedNode]:
 
 
 def _find_callable(plan: Plan, type_: str) -> list[PlannedNode]:
-    nodes = (node for node in (*plan.nodes, *plan.left_out) if node.type == type_ and "path" in node.config.static)
-    return [node for node in nodes if not node.disabled and node.pinned is None]
+    """Return the enabled triggers with an address of this type; app triggers if it is empty."""
+    nodes = (node for node in (*plan.nodes, *plan.left_out) if "path" in node.config.static)
+    found = (node for node in nodes if (node.type == type_ if type_ else isinstance(node.node, AppTrigger)))
+    return [node for node in found if not node.disabled and node.pinned is None]
 
 
 def _find_listening(flow: str, path: str) -> tuple[Startable, WebhookListener, Options, list[PlannedNode]]:
@@ -204,6 +209,8 @@ OPTIONS["webhooks.fire_test"] = _find_options
 
 
 def _methods_of(node: PlannedNode) -> tuple[str, ...]:
+    if isinstance(node.node, AppTrigger):
+        return tuple(node.node.preset["methods"])
     return expand_methods(node.config.static["methods"])
 
 

@@ -26,9 +26,10 @@ from dispatch import CHECKS, SAVES, Options, Start
 from dispatch.code_checks import find_code_issues
 from dispatch.publishing import STALE, find_triggers_of
 from dispatch.references import check_uncalled, warned, warnings_of
-from errors import BadInput, Conflict, Issue, NotFound, TooLarge
+from errors import BadInput, Conflict, DefinitionError, Issue, NotFound, TooLarge
 from models import LabelChange, Run, Startable, Workflow, WorkflowVersion, differences
 from nodes.fields import Named
+from scheduler.hook_keeper import NO_ADDRESS
 from schema_fields import Cursor, Out, Strict, Time, choice, fields, text
 from schemas import (
     DEFINITION,
@@ -463,7 +464,12 @@ def _check_draft(options: Options, flow: Startable | Workflow) -> None:
 
 def validate_text(text: str, status: str) -> list[Trigger] | None:
     """Validate a definition: ids and edges of a draft; everything of an active flow, whose triggers are returned."""
-    return find_triggers_of(parse_json(text, "definition_json"), status, get_config().max_nodes)
+    triggers = find_triggers_of(parse_json(text, "definition_json"), status, get_config().max_nodes)
+    registered = [trigger for trigger in triggers or () if trigger.type == "registered_hook"]
+    if registered and not get_config().public_url:
+        node_id = registered[0].node_id
+        raise DefinitionError([Issue(f"nodes ({node_id}).config.account", NO_ADDRESS, node_id)])
+    return triggers
 
 
 def _read_idempotency_key() -> str | None:

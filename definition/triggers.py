@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from constants import FORM_METHOD
 from definition import Plan, PlannedNode
 from errors import DefinitionError, Issue
+from nodes.app_triggers.app_trigger import AppTrigger
 from nodes.core.triggers import CREDENTIAL_TYPES
 
 DEFAULT_INTERVAL = 900.0  # seconds between polls
@@ -40,6 +41,10 @@ def find_triggers(plan: Plan) -> list[Trigger]:
             continue
         if node.node.polls:
             found.append(Trigger(node.id, "poll", _poll(node, plan)))
+        elif isinstance(node.node, AppTrigger):
+            found.append(Trigger(node.id, "webhook", node.node.address(node.config.static)))
+            if "account" in node.config.static:
+                found.append(Trigger(node.id, "registered_hook", node.node.registration(node.config.static)))
         elif node.type in KNOWN:
             config = {**node.config.static, **KNOWN[node.type](node, plan)}
             found.append(Trigger(node.id, KINDS.get(node.type, node.type), config))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any
+from typing import Any, cast
 
 from nodes import former_modules  # noqa: F401  (importing it serves the former names)
 from nodes.ai import agent, llm, memory, model_access  # noqa: F401  (model_access registers its check)
+from nodes.app_triggers import trigger_files
 from nodes.base import CATEGORIES, REGISTRY, install_line
 from nodes.catalogue_schema import json_schema
 from nodes.connectors import connector_files
@@ -23,7 +24,7 @@ from nodes.sql import postgres_trigger
 
 __all__ = ["FAMILIES", "REGISTRY", "catalogue", "categories", "search"]
 
-REGISTRY.find_more = connector_files.find
+REGISTRY.find_more = lambda type_: trigger_files.find(type_) or connector_files.find(type_)
 # Importing a family registers its types, in the order of the catalog.
 FAMILIES = (
     *(triggers, form_nodes, logic, waits, transform, lists, joins, formats, dates, crypto, documents, request, graphql),
@@ -48,7 +49,8 @@ def catalogue() -> list[dict[str, Any]]:
     that lead to the cases in the setting of this name), `x-names` (the id of a workflow or an agent), and `x-holds`
     (the kind of an object or a list: `json-schema`, `form-fields`). `icon` is a Tabler icon, empty for the category's;
     `branches` are those of an empty config. `own`: the type is from HEADRACE_NODES_DIR. `install` is the command that
-    installs a missing package, or null. A connector, at the end, has its `mark` (`{text, color}`) and the names of its
+    installs a missing package, or null. An app trigger has a `mark` (`{text, color}`), and its `path` has `x-address`
+    and `x-steps`: what to enter where in the service. A connector, at the end, has a `mark` too, and the names of its
     `operations`; its `config_schema` has what these share (see `nodes.connectors.connector_forms`).
     """
     order = [family.__name__ for family in FAMILIES]
@@ -57,10 +59,17 @@ def catalogue() -> list[dict[str, Any]]:
         module = cls.__module__
         return list(CATEGORIES).index(cls.category), order.index(module) if module in order else len(order)
 
-    return [
-        *(entry_of(cls) for cls in sorted(map(type, REGISTRY.values()), key=place)),
-        *connector_files.list_entries(),
-    ]
+    ours = [entry_of(cls) for cls in sorted(map(type, REGISTRY.values()), key=place)]
+    first = next((at for at, entry in enumerate(ours) if not entry["trigger"]), len(ours))
+    return [*ours[:first], *list_app_triggers(), *ours[first:], *connector_files.list_entries()]
+
+
+@functools.cache
+def list_app_triggers() -> tuple[dict[str, Any], ...]:
+    """Return the entries of all app triggers by name."""
+    nodes = [node for type_ in trigger_files.types() if (node := trigger_files.find(type_)) is not None]
+    found = [{**entry_of(cast(Any, type(node))), "mark": node.preset["icon"]} for node in nodes]
+    return tuple(sorted(found, key=lambda entry: str(entry["name"]).casefold()))
 
 
 def search(text: str = "", category: str = "") -> list[dict[str, Any]]:

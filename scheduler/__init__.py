@@ -146,6 +146,10 @@ class Scheduler:
             self._scheduler.add_job(work, "interval", seconds=seconds, executor=executor, next_run_time=first)
         self._scheduler.start()
 
+    def leads(self) -> bool:
+        """Return True if this process leads."""
+        return self.leader is not None and self.leader.leads()
+
     def _publish_due(self) -> None:
         """Publish the drafts whose time has come, if this process leads. Not with the ticks: it may take seconds."""
         if self.leader is not None and self.leader.leads():

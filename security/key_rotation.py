@@ -13,7 +13,7 @@ from typing import NamedTuple
 from config import KEY_FILE, Config
 from database import empty_log, execute, protect_rotation, write
 from errors import BadInput, ConfigError, Conflict, VaultError
-from models import Credential, Fact, Lease, OAuthGrant, Wait, lock_names
+from models import Credential, Fact, Lease, OAuthGrant, RegisteredHook, Wait, lock_names
 from nodes import REGISTRY
 
 from .vault import GRANTS, IF_LOST, MIN_KEY, Vault, activate_new_key, find_key, write_new_key
@@ -88,6 +88,8 @@ def rotate_key(config: Config, new_key: bytes | None = None, skip_unreadable: bo
         for id_, tokens in grants.items():
             sealed = new.encrypt(tokens, GRANTS).decode()
             execute("UPDATE oauth_grants SET tokens = ? WHERE credential_id = ?", (sealed, id_))
+        # The secrets that services sign with come from the key, so services must be told new ones.
+        RegisteredHook.add_all_again()
         # Who is just connecting an account must begin again.
         execute("DELETE FROM oauth_attempts")
         execute("UPDATE server_facts SET value = ? WHERE name = 'key'", (new.fingerprint(),))

@@ -84,6 +84,7 @@ LAZY = {
     *("email", "http", "joserfc", "net.http_transport"),
     *("nodes.connectors.connector_forms", "nodes.connectors.exchange", "nodes.connectors.file_schema"),
     *("nodes.connectors.node", "nodes.connectors.offered_values", "nodes.connectors.poll_node"),
+    *("nodes.app_triggers.app_trigger", "nodes.app_triggers.registration"),
     *("api.forms.public", "api.forms.questions", "api.forms.trial"),
     *("database.archives", "database.moving", "dispatch.payload_objects", "dispatch.value_store"),
     *("importing.connector", "scheduler.listeners"),

@@ -218,6 +218,11 @@ def in_functions(path):
 
 # Computed patterns: some examples of each, with their methods.
 COMPUTED = {
+    "nodes/app_triggers/app_trigger.py: pattern": lambda app_trigger: [
+        (re.compile(told["pattern"]), "fullmatch")
+        for path in sorted((ROOT / "connectors_data" / "triggers").glob("[a-z]*.json"))
+        for told in json.loads(path.read_text()).get("register", {}).get("params", {}).values()
+    ],
     "agent/prompts.py: re.escape(mark)": lambda prompts: [
         (re.compile(re.escape(prompts.new_mark()), re.IGNORECASE), "sub"),
     ],

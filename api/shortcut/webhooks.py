@@ -25,6 +25,7 @@ from dispatch import QuickRuns, Start
 from engine import Outcome
 from errors import HeadraceError
 from models import Hook, Run, now_ms
+from nodes.core.triggers import CREDENTIAL_TYPES
 from security.vault import Vault
 
 from .calls import MAX_BODY, Call, Reply, ReplyPolicy, send_answer
@@ -69,7 +70,7 @@ class WebhookCalls:
             return False
         secret_header = None
         if config["auth"] != "none":
-            secret = load_secret(self.vault, hook, config["auth"])
+            secret = load_secret(self.vault, hook, CREDENTIAL_TYPES[config["auth"]])
             sent = Headers(call.pairs)
             if self.refusals or not is_authentic(str(hook.secret_type), secret, sent, call.body, now_ms() / 1000):
                 return False
@@ -96,6 +97,8 @@ class WebhookCalls:
         if plan is None:
             return None
         node = plan.by_id[hook.node_id]
+        if node.type != "webhook":
+            return None
         config = node.config.static
         # Counting calls against a rate limit waits for a lock, and a token may need a key set: the loop must not wait.
         # Calls that are collected wait for a lock, too.

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import orjson
 from flask import Request, Response
@@ -33,6 +34,7 @@ from api.run_answer import (
     make_unfinished,
     merge_headers,
 )
+from api.webhooks.app_events import answer_body, answer_query, find_delivery, find_event, is_signed, read_fields
 from api.webhooks.auth import get_header_name, is_authentic
 from api.webhooks.body import build_input
 from api.webhooks.cross_origin import add_headers, make_preflight
@@ -42,14 +44,16 @@ from api.webhooks.networks import is_in_networks
 from api.webhooks.rate_limit import RateLimits
 from api.webhooks.refusal_log import RefusalLog
 from constants import WEBHOOK_METHODS
-from definition import Plan
+from definition import Plan, PlannedNode
 from dispatch import Dispatcher, Start, Ticket
 from dispatch.debounce import collect
 from dispatch.payloads import Kept
 from errors import BadInput, DefinitionError, Forbidden, NodeError, NotFound, TooMany, Unavailable, VaultError
-from models import PARAM, Hook, LogEntry, Run, Webhook, now_ms, read_params
+from models import PARAM, Hook, LogEntry, RegisteredHook, Run, Webhook, now_ms, read_params
+from nodes.app_triggers.app_trigger import SECRET_TYPES, AppTrigger
 from nodes.core.output import disposition
 from nodes.core.triggers import CREDENTIAL_TYPES
+from scheduler.hook_keeper import make_secret
 from schema_fields import Out, fields
 from schemas import ANY_JSON, Error
 from security.login_throttle import get_network
@@ -113,6 +117,8 @@ def fire(path: str) -> Response:
     dispatcher: Dispatcher = server.dispatcher
     plan = _load_plan(dispatcher, hook)
     planned = plan.by_id[hook.node_id]
+    if planned.type != "webhook":
+        return take_event(hook, planned, path, partial(_start_event, hook, plan, planned))
     config = planned.config.static
 
     def submit(value: Any, is_awaited: bool) -> Ticket:
@@ -128,6 +134,16 @@ def fire(path: str) -> Response:
         )
 
     return take_call(hook, config, path, submit)
+
+
+def _start_event(hook: Hook, plan: Plan, node: PlannedNode, value: Any, key: str | None) -> Ticket:
+    """Start the run of an app trigger, or collect its event with others."""
+    dispatcher: Dispatcher = get_server().dispatcher
+    start = Start(hook.flow, value, "webhook", hook.node_id, key, is_awaited=False)
+    if node.debounce is not None:
+        dispatcher.check_open()
+        return collect(dispatcher.resources, start, plan, node.debounce)
+    return dispatcher.submit(start, here=True)
 
 
 def find_hook(path: str, method: str) -> Hook | None:
@@ -231,7 +247,7 @@ NO_PROOF = Proof(True)
 
 def _authenticate(hook: Hook, auth: str, request: Request, raw: bytes) -> Proof:
     """Check the secret, signature or token of a call. Raises: Unavailable if its credential cannot be used."""
-    secret, now = load_secret(get_server().vault, hook, auth), now_ms() / 1000
+    secret, now = load_secret(get_server().vault, hook, CREDENTIAL_TYPES[auth]), now_ms() / 1000
     if auth != "jwt":
         type_ = str(hook.secret_type)
         return Proof(is_authentic(type_, secret, request.headers, raw, now), get_header_name(type_, secret))
@@ -261,6 +277,61 @@ def check_failures(hook: Hook) -> None:
     refusals: RefusalLog = get_server().refusals
     if refusals and (wait := refusals.get_wait(make_limit_key(hook), get_network(get_client().address))):
         raise TooMany("Too many calls failed to authenticate; try again later", retry_after=math.ceil(wait))
+
+
+def take_event(hook: Hook, node: PlannedNode, path: str, submit: Callable[[Any, str | None], Ticket]) -> Response:
+    """Check a service's call as its app trigger says, and answer it. `submit(input, idempotency key)` starts the run.
+
+    An event that was not chosen is answered without a run: with an error, the service would send it again.
+    """
+    request, config, preset = get_request(), node.config.static, cast(AppTrigger, node.node).preset
+    challenge = preset.get("challenge", {})
+    if request.method == "GET":
+        answer = answer_query(challenge, config["verify_token"], request)
+        if answer is None:
+            raise Forbidden("The verify token is not that of this trigger")
+        return Response(answer, mimetype="text/plain")
+    raw, header = read_raw(request), preset["verify"].get("header")
+    check_failures(hook)
+    verify, now = preset["verify"], now_ms() / 1000
+    if not any([is_signed(verify, secret, request.headers, raw, now) for secret in load_signing_secrets(hook, node)]):
+        note_refusal(hook, path, "the signature is missing, wrong or too old")
+        return refuse_caller()
+    value = build_input(request, path, raw, None if header is None else header.lower())
+    body = value["body"] = read_fields(preset, value["body"])
+    if (answered := answer_body(challenge, body)) is not None:
+        return _to_response(make_json_answer(answered))
+    event = value["event"] = find_event(preset, request.headers, body)
+    if event in preset.get("ignored", ()) or ("events" in config and event not in config["events"]):
+        return _to_response(make_json_answer({"ok": True}))
+    delivery = find_delivery(preset, request.headers, body)
+    ticket = submit(value, None if delivery is None else f"hook:{hook.node_id}:{delivery}")
+    ticket.durable()
+    return _to_response(make_json_answer({"run_id": ticket.run.id}))
+
+
+def load_signing_secrets(hook: Hook, node: PlannedNode) -> list[str | None]:
+    """Return the secrets with which the service may sign; None if it signs nothing.
+
+    Raises: Unavailable if the credential cannot be used, or the service has not been told a secret yet.
+    """
+    if not cast(AppTrigger, node.node).signs:
+        return [None]
+    vault: Vault = get_server().vault
+    if "credential" in node.config.static:
+        values = load_secret(vault, hook, SECRET_TYPES)
+        return [str(values["value" if hook.secret_type == "secret" else "secret"])]
+    rows = RegisteredHook.of_node(hook.flow.id, hook.node_id)
+    if not rows:
+        raise Unavailable("The webhook is not registered in the service yet: activate the flow", retry_after=60)
+    try:
+        return [
+            make_secret(vault, row.id) if row.secret is None else str(vault.unseal(row.id, row.version, row.secret))
+            for row in rows
+        ]
+    except VaultError as error:
+        log.error("node %s of flow %s cannot read its signing secret: %s", hook.node_id, hook.flow.id, error)
+        raise Unavailable("This webhook cannot authenticate its callers at the moment") from error
 
 
 def _check_address(hook: Hook, networks: list[str], path: str) -> None:
@@ -323,15 +394,15 @@ def _load_plan(dispatcher: Dispatcher, hook: Hook) -> Plan:
         raise Unavailable("The flow of this webhook cannot run at the moment") from None
 
 
-def load_secret(vault: Vault, hook: Hook, auth: str) -> Mapping[str, Any]:
-    """Return the values of the webhook's credential.
+def load_secret(vault: Vault, hook: Hook, types: Collection[str]) -> Mapping[str, Any]:
+    """Return the values of the webhook's credential, which must be of one of these types.
 
     Raises: Unavailable if the credential cannot be used: authentication fails closed.
     """
     reason = "it is missing"
     if hook.credential_id is not None and hook.secret_type is not None:
         reason = f"it is of type {hook.secret_type}"
-        if hook.secret_type in CREDENTIAL_TYPES[auth]:
+        if hook.secret_type in types:
             try:
                 return vault.unseal(hook.credential_id, int(hook.secret_stamp or 0), str(hook.secret))
             except VaultError as error:

@@ -12,6 +12,12 @@ from errors import Conflict, NotFound
 from .base import Base, Rows, now_ms
 from .locks import lock_names
 
+USERS = (
+    "SELECT f.name FROM webhooks w JOIN workflows f ON f.id = w.workflow_id WHERE w.credential_id = ? LIMIT 1",
+    "SELECT f.name FROM registered_hooks h JOIN workflows f ON f.id = h.workflow_id "
+    "WHERE h.account_id = ? AND h.state <> 'removing' LIMIT 1",
+)
+
 
 class Credential(Base):
     """`data` is the encrypted JSON of the values; `hosts` a JSON list of allowed hosts, null for any."""
@@ -82,8 +88,10 @@ class Credential(Base):
             return bool(self.delete_instance())
 
     def check_unused(self, done: str) -> None:
-        """Check that no webhook of an active flow authenticates callers with it. Raises: Conflict if one does."""
-        sql = "SELECT f.name FROM webhooks w JOIN workflows f ON f.id = w.workflow_id WHERE w.credential_id = ? LIMIT 1"
-        user = fetch_value(sql, (self.id,))
+        """Check that no webhook of an active flow authenticates callers or is registered with it.
+
+        Raises: Conflict if one is.
+        """
+        user = next((found for sql in USERS if (found := fetch_value(sql, (self.id,))) is not None), None)
         if user is not None:
             raise Conflict(f"A webhook of the active flow {user!r} uses this credential; it cannot be {done}")

@@ -33,6 +33,7 @@ from .credentials import Credential
 from .locks import lock_names
 from .webhook_paths import PARAM, Patterns, do_overlap, shape_of
 
+TRIGGER_SUFFIX = "_trigger"
 MAX_PATTERNS = 100  # paths with parameters in a workspace
 HAS_PARAM = f"replace(path, '{PARAM}', '') <> path"  # the expression of an index
 # A flow that adds such a path must see all others, and no other may be added meanwhile.
@@ -117,12 +118,16 @@ def _addresses(definition_json: str) -> set[tuple[str, str]]:
     nodes = definition.get("nodes") if isinstance(definition, dict) else None
     found = set()
     for node in nodes if isinstance(nodes, list) else []:
-        if not isinstance(node, dict) or node.get("type") not in ("webhook", "form") or node.get("disabled"):
+        if not isinstance(node, dict) or node.get("disabled"):
             continue
-        config = node.get("config")
+        type_, config = node.get("type"), node.get("config")
         config = config if isinstance(config, dict) else {}
         path, methods = config.get("path"), config.get("methods", ["POST"])
-        methods = [FORM_METHOD] if node["type"] == "form" else methods
+        if type_ == "form":
+            methods = [FORM_METHOD]
+        elif type_ != "webhook":
+            # An app trigger has the methods of its service.
+            methods = [ANY_METHOD] if isinstance(type_, str) and type_.endswith(TRIGGER_SUFFIX) else []
         if isinstance(path, str) and isinstance(methods, list):
             shape = shape_of(path.strip().strip("/"))
             found |= {(shape, method) for method in expand_methods(map(str, methods))}

@@ -16,6 +16,7 @@ from .base import IN_LIST, Base, Rows, containing, encode_list, now_ms
 from .drafts import Draft, names_of_users
 from .locks import lock_names
 from .polls import Poll
+from .registered_hooks import RegisteredHook
 from .schedules import Schedule
 from .webhooks import Fired, Webhook
 from .workflow_labels import drop_labels, labels_of
@@ -28,6 +29,7 @@ SYNCS: dict[str, Callable[[Any, list[tuple[str, Any]]], None]] = {
     "webhook": Webhook.sync,
     "schedule": Schedule.sync,
     "poll": Poll.sync,
+    "registered_hook": RegisteredHook.sync,
 }
 # Node id, kind and config of each trigger of a flow (see definition/triggers.py).
 Triggers = Sequence[tuple[str, str, Any]]

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from api import openapi
+from nodes.app_triggers import trigger_files
 
 
 def test_nodes_are_found_by_words_and_category(owner):
@@ -12,7 +13,7 @@ def test_nodes_are_found_by_words_and_category(owner):
         return {node["type"] for node in owner.get(f"/api/nodes?{query}").json["items"]}
 
     fired = {"manual", "webhook", "form", "schedule", "error", "called", "rss_trigger", "email_trigger", "poll"}
-    fired |= {"mqtt_trigger", "postgres_trigger"}
+    fired |= {"mqtt_trigger", "postgres_trigger"} | trigger_files.types()
     found = types("category=trigger")
     assert {type_ for type_ in found if type_ == "poll" or not type_.endswith("_poll")} == fired
     assert "clickup_poll" in found  # of a connector

@@ -39,6 +39,7 @@ import { Neighbours } from "./Neighbours";
 import { NodeDocs } from "./NodeDocs";
 import { NodeOptions } from "./NodeOptions";
 import classes from "./panel.module.css";
+import { ServiceSteps } from "./ServiceSteps";
 import { UnsentHint } from "./UnsentHint";
 
 /** Guides by node type, for types that need more than descriptions of settings. */
@@ -58,6 +59,10 @@ const GUIDES: Record<string, string> = {
   file: "files",
   agent: "agents",
 };
+/** Return the guide to a type; one is for all triggers of services. */
+function guideTo(type: NodeType): string | undefined {
+  return GUIDES[type.type] ?? (type.trigger && type.mark ? "app-triggers" : undefined);
+}
 const NO_PROBLEMS: readonly Problem[] = [];
 const NO_CONFIG: Record<string, Json> = {};
 
@@ -202,10 +207,10 @@ function Title({ node, type, readOnly }: NameProps) {
               Documentation
             </DocsLink>
           )}
-          {type.type in GUIDES && (
+          {guideTo(type) !== undefined && (
             <>
               {" · "}
-              <DocsLink page={GUIDES[type.type] as string} label={`Guide to ${type.name}`}>
+              <DocsLink page={guideTo(type) as string} label={`Guide to ${type.name}`}>
                 Guide
               </DocsLink>
             </>
@@ -405,6 +410,7 @@ export function NodePanel({ node }: { node: FlowNode }) {
       <Title node={node} type={type} readOnly={readOnly} />
       <RunNodeButton node={node} />
       <UnsentHint node={node} />
+      <ServiceSteps node={node} />
       {others.length > 0 && (
         <Alert color="yellow" variant="light" mx="md" mb="xs" p="xs">
           <List size="sm" spacing={2}>

@@ -22,12 +22,13 @@ const LONGEST = 60;
 
 type Properties = Record<string, FieldSchema>;
 
-function propertiesOf(catalogue: Catalogue | undefined, type: string): Properties {
+/** Return the settings of a node type by key. */
+export function propertiesOf(catalogue: Catalogue | undefined, type: string): Properties {
   return (catalogue?.find(type)?.config_schema.properties ?? {}) as Properties;
 }
 
 /** Return the path of a node if one of its settings says that it is an address "after /api/…/" or "after /forms/". */
-function addressOf(node: FlowNode, properties: Properties): string | null {
+export function addressOf(node: FlowNode, properties: Properties): string | null {
   for (const [key, { description }] of Object.entries(properties)) {
     const root = ADDRESS.exec(description ?? "")?.[1];
     const path = node.config?.[key];

@@ -1,0 +1,192 @@
+"""Registered hooks: the webhooks that this server adds in services for app triggers, and removes again (an outbox).
+
+A row is written in the transaction that activates, changes or deletes a flow, before anything is told to the service.
+`adding` becomes `added` after the service has it; `removing` lasts until the service has none with our address, and
+then the row is deleted. So after a crash at any point a row still says what is left to do, and it can be done again:
+the webhooks of a service are found by our address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from peewee import IntegerField, TextField
+
+from database import execute, fetch_value, write
+from errors import DefinitionError, Issue
+
+from .base import Base, insert, new_id, now_ms
+from .credentials import Credential
+from .leases import is_there, this_process
+from .locks import lock_names
+
+CLAIM_MS = 60_000  # after which another process may do the work; longer than it may take
+CHECK_MS = 86_400_000  # between two checks that the service still has it
+OTHER_CLAIMED = (
+    "EXISTS (SELECT 1 FROM registered_hooks o WHERE o.id <> h.id AND o.path = h.path AND o.scope = h.scope "
+    "AND o.claimed_until > ?)"
+)
+
+
+class RegisteredHook(Base):
+    """`scope` says where in the service it is (JSON: service, account, settings), `events` what it sends (JSON).
+
+    `url` is the whole address, once it was told to the service. `secret` is encrypted, for services that make their
+    own. `next_at` is when there is work, `claimed_until` until when a process does it, and `version` its fencing token.
+    Times are in ms.
+    """
+
+    prefix = "hk"
+    ADDING, ADDED, REMOVING = "adding", "added", "removing"
+
+    id = TextField(primary_key=True)
+    workspace_id = TextField()
+    workflow_id = TextField()
+    node_id = TextField()
+    type = TextField()
+    path = TextField()
+    scope = TextField()
+    events = TextField()
+    account_id = TextField()
+    url = TextField(null=True)
+    state = TextField()
+    secret = TextField(null=True)
+    next_at = IntegerField()
+    claimed_until = IntegerField()
+    claimed_by = TextField(null=True)
+    version = IntegerField()
+    attempts = IntegerField()
+    last_error = TextField(null=True)
+    created_at = IntegerField()
+
+    class Meta:
+        table_name = "registered_hooks"
+
+    @classmethod
+    def sync(cls, flow: Any, wanted: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Set the flow's hooks to `(node id, {type, path, account, settings, events})`. Call it inside `write()`.
+
+        Raises: DefinitionError for an account that does not exist or has a wrong type.
+        """
+        wanted = list(wanted)
+        if wanted:
+            lock_names("credentials", (flow.workspace_id,), shared=True)
+        now = now_ms()
+        missing = {node_id: _values(flow, node_id, config) for node_id, config in wanted}
+        for row in cls.each("workflow_id = ? AND state <> 'removing' ORDER BY id", (flow.id,)):
+            if row.same(missing.get(row.node_id, {})):
+                del missing[row.node_id]
+            else:
+                sql = (
+                    "UPDATE registered_hooks SET state = 'removing', next_at = ?, attempts = 0, last_error = NULL, "
+                    "version = version + 1 WHERE id = ?"
+                )
+                execute(sql, (now, row.id))
+        for node_id, values in missing.items():
+            new = {
+                "id": new_id(cls.prefix), "workspace_id": flow.workspace_id, "workflow_id": flow.id,
+                "node_id": node_id, **values, "url": None, "state": cls.ADDING, "secret": None, "next_at": now,
+                "claimed_until": 0, "claimed_by": None, "version": 1, "attempts": 0, "last_error": None,
+                "created_at": now,
+            }  # fmt: skip
+            execute(*insert("registered_hooks", new))
+
+    def same(self, values: Mapping[str, Any]) -> bool:
+        """Return True if the hook has these values."""
+        return {name: getattr(self, name) for name in values} == values and bool(values)
+
+    @classmethod
+    def of_node(cls, workflow_id: str, node_id: str) -> list[RegisteredHook]:
+        """Return the hooks of a node: until the service has a new one, it signs as for the one before."""
+        return list(cls.each("workflow_id = ? AND node_id = ? ORDER BY id DESC LIMIT 5", (workflow_id, node_id)))
+
+    @classmethod
+    def claim_due(cls, now: int, most: int) -> list[RegisteredHook]:
+        """Claim rows with work: none whose neighbour at the same place of the service is worked on."""
+        due = (
+            "SELECT h.id FROM registered_hooks h WHERE h.next_at <= ? AND h.claimed_until <= ? "
+            f"AND NOT {OTHER_CLAIMED} ORDER BY h.next_at, h.id LIMIT ?"
+        )
+        if fetch_value("SELECT MIN(next_at) FROM registered_hooks") is None:
+            return []
+        cls._free_abandoned(now)
+        ids = [id_ for (id_,) in execute(due, (now, now, now, most)).fetchall()]
+        return [row for id_ in ids if (row := cls._claim(id_, now)) is not None]
+
+    @classmethod
+    def _free_abandoned(cls, now: int) -> None:
+        """End the claims of processes of this machine that were killed."""
+        claimed = execute("SELECT id, claimed_by FROM registered_hooks WHERE claimed_until > ?", (now,)).fetchall()
+        for id_, process in claimed:
+            if process is not None and is_there(process) is False:
+                with write():
+                    sql = "UPDATE registered_hooks SET claimed_until = 0 WHERE id = ? AND claimed_by = ?"
+                    execute(sql, (id_, process))
+
+    @classmethod
+    def _claim(cls, id_: str, now: int) -> RegisteredHook | None:
+        with write():
+            sql = (
+                "UPDATE registered_hooks AS h SET claimed_until = ?, claimed_by = ?, version = version + 1 "
+                f"WHERE h.id = ? AND h.next_at <= ? AND h.claimed_until <= ? AND NOT {OTHER_CLAIMED}"
+            )
+            claimed = execute(sql, (now + CLAIM_MS, this_process(), id_, now, now, now)).rowcount
+            return cls.find(id_) if claimed else None
+
+    @property
+    def is_replaced(self) -> bool:
+        """Return True if another row wants a hook at this place of the service: adding that one replaces this one."""
+        sql = "SELECT 1 FROM registered_hooks WHERE path = ? AND scope = ? AND state <> 'removing' AND id <> ?"
+        return fetch_value(sql, (self.path, self.scope, self.id)) is not None
+
+    @property
+    def is_current(self) -> bool:
+        """Return True if the claim still holds: the flow has not changed since, and no other process has it."""
+        return fetch_value("SELECT version FROM registered_hooks WHERE id = ?", (self.id,)) == self.version
+
+    def put(self, **values: Any) -> bool:
+        """Set these columns. Return False, with nothing changed, if the claim does not hold any more."""
+        names = ", ".join(f"{name} = ?" for name in values)
+        with write():
+            sql = f"UPDATE registered_hooks SET {names} WHERE id = ? AND version = ?"
+            return bool(execute(sql, (*values.values(), self.id, self.version)).rowcount)
+
+    def give_back(self) -> None:
+        """End a claim that a change of the flow has overtaken, so that the new work can begin."""
+        with write():
+            sql = "UPDATE registered_hooks SET claimed_until = 0 WHERE id = ? AND claimed_until = ?"
+            execute(sql, (self.id, self.claimed_until))
+
+    def end(self) -> bool:
+        """Delete the row, if the claim still holds."""
+        with write():
+            sql = "DELETE FROM registered_hooks WHERE id = ? AND version = ?"
+            return bool(execute(sql, (self.id, self.version)).rowcount)
+
+    @classmethod
+    def add_all_again(cls) -> None:
+        """Have all hooks added anew, because their secrets have changed. Call inside a transaction."""
+        sql = "UPDATE registered_hooks SET state = 'adding', secret = NULL, next_at = 0 WHERE state = 'added'"
+        execute(sql)
+        execute("UPDATE registered_hooks SET secret = NULL")
+
+
+def _values(flow: Any, node_id: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that a node's config decides."""
+    name, found = config["account"], Credential.named(flow.workspace_id, config["account"])
+    if found is None:
+        raise _refuse(node_id, f"there is no credential {name!r}")
+    if found.type not in config["account_types"]:
+        raise _refuse(node_id, f"{name!r} is of type {found.type}; it must be {' or '.join(config['account_types'])}")
+    scope = {"type": config["type"], "account": str(found.id), **config["settings"]}
+    return {
+        "type": config["type"], "path": config["path"], "account_id": str(found.id),
+        "scope": orjson.dumps(scope, option=orjson.OPT_SORT_KEYS).decode(),
+        "events": orjson.dumps(config["events"]).decode(),
+    }  # fmt: skip
+
+
+def _refuse(node_id: str, message: str) -> DefinitionError:
+    return DefinitionError([Issue(f"nodes ({node_id}).config.account", message, node_id)])

@@ -1,0 +1,170 @@
+"""Registration of webhooks in a service by its API, as the file of an app trigger describes it.
+
+Every webhook of a service is found by its address. So adding and removing can be repeated after a crash at any point.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, urlencode
+
+import orjson
+
+from errors import NodeError
+from nodes.credentials.keyring import Credential
+from nodes.credentials.types import TYPES
+from nodes.http.body import Body
+from nodes.http.client import Call, Caller
+from nodes.http.response import is_permanent, kind_of_status
+
+if TYPE_CHECKING:
+    from nodes.base import Context
+
+SECONDS = 10.0  # of one request
+PLACE = re.compile(r"\{([a-z_]{1,30})\}")
+WHOLE = re.compile(r"\{([a-z_]{1,30})\}\Z")
+GONE = (404, 410)
+
+
+class Hook(NamedTuple):
+    """A webhook that the service has."""
+
+    id: str
+    url: str
+
+
+class Registration:
+    """The webhooks of one account and place in a service. `settings` has the params of the node.
+
+    All methods raise NodeError with what the service answered.
+    """
+
+    def __init__(
+        self, name: str, register: Mapping[str, Any], settings: Mapping[str, str], account: Credential, ctx: Context
+    ) -> None:
+        self.name, self.register, self.account, self.ctx = name, register, account, ctx
+        # A credential that is no header is part of the address.
+        self.is_in_url = "{account}" in register["base"]
+        self.caller = Caller(ctx, None if self.is_in_url else account, may_wait=False)
+        self.base = str(register["base"])
+        if settings.get("api_url"):
+            rest = self.base.split("/", 3)[3:]
+            self.base = "/".join((settings["api_url"].rstrip("/"), *rest))
+        given = next((param for param in register.get("one_of", {}) if settings.get(param)), None)
+        scope = "" if given is None else _fill_text(register["one_of"][given], settings)
+        self.values: dict[str, Any] = {**settings, "scope": scope}
+
+    def add(self, url: str, secret: str, events: Sequence[str], name: str) -> str | None:
+        """Have the service send these events to the address, and to no older webhook with it.
+
+        Return the secret if the service makes its own.
+        """
+        found = self._list()
+        if self.register.get("only_one"):
+            others = [hook.url for hook in found if hook.url not in ("", url)]
+            if others:
+                raise NodeError(
+                    f"{self.name} sends to another address already, and can have only one. Use another account, or "
+                    "remove that webhook",
+                    permanent=True,
+                )
+        else:
+            self._remove(hook for hook in found if hook.url == url)
+        values: dict[str, Any] = {"url": url, "secret": secret, "hook": name, "events": list(events)}
+        values["events_as_flags"] = dict.fromkeys(events, True)
+        call = self.register["create"]
+        for event in events if self.register.get("each_event") else [""]:
+            answer = self._call(call, {**values, "event": event})
+            made = _find(answer, call["secret"]) if "secret" in call else None
+        return made if isinstance(made, str) else None
+
+    def has(self, url: str) -> bool:
+        """Return True if the service has a webhook with this address."""
+        return any(hook.url == url for hook in self._list())
+
+    def remove(self, url: str) -> None:
+        """Remove all webhooks with this address. There may be none."""
+        self._remove(hook for hook in self._list() if hook.url == url)
+
+    def _remove(self, hooks: Any) -> None:
+        # An id may be a position that the next removal would change: the last one goes first.
+        for hook in reversed(list(hooks)):
+            self._call(self.register["remove"], {"id": hook.id, "id_end": hook.id.rpartition("/")[2]}, may_be_gone=True)
+
+    def _list(self) -> list[Hook]:
+        call = self.register["find"]
+        answer = self._call(call, {}, may_be_gone=True)
+        items = _find(answer, call["items"]) if call["items"] else answer
+        if isinstance(items, dict) and "url" in call:
+            items = [items]  # there can be only one
+        if isinstance(items, dict):
+            return [Hook(str(id_), url) for id_, url in items.items() if isinstance(url, str)]
+        found = items if isinstance(items, list) else []
+        return [
+            Hook(str(_find(item, call["id"]) if "id" in call else ""), str(_find(item, call["url"]) or ""))
+            for item in found
+            if isinstance(item, dict)
+        ]
+
+    def _call(self, call: Mapping[str, Any], values: Mapping[str, Any], may_be_gone: bool = False) -> Any:
+        """Return the JSON of the answer; None if the service says that there is nothing, and that is fine."""
+        all_values = {**self.values, **values}
+        base = self.base
+        if self.is_in_url:
+            base = base.replace("{account}", quote(str(TYPES[self.account.type].shown(self.account.data)), safe=":"))
+        url = _fill_url(base, all_values) + _fill_url(call["path"], all_values)
+        if self.is_in_url:
+            self.account.check_host(_host_of(url))
+        body = self._encode(_fill(call["body"], all_values)) if "body" in call else Body()
+        headers = {"Accept": "application/json", **self.register.get("headers", {})}
+        sent = Call(call["method"], url, SECONDS, headers=headers, body=body, fail_on_error=not may_be_gone)
+        answer = self.caller.answer(sent)
+        if answer.status in GONE:
+            return None
+        if answer.status >= 400:
+            text = f"{answer.who} answered {answer.status} {answer.reason}".rstrip()
+            raise NodeError(text, is_permanent(answer.status), kind=kind_of_status(answer.status))
+        try:
+            return orjson.loads(answer.content) if answer.content else None
+        except orjson.JSONDecodeError:
+            return None
+
+    def _encode(self, body: dict[str, Any]) -> Body:
+        if not self.register.get("form"):
+            return Body(orjson.dumps(body), {"Content-Type": "application/json"})
+        pairs = [
+            (f"{name}[]" if isinstance(value, list) else name, item)
+            for name, value in body.items()
+            for item in (value if isinstance(value, list) else [value])
+        ]
+        return Body(urlencode(pairs).encode(), {"Content-Type": "application/x-www-form-urlencoded"})
+
+
+def _fill(template: Any, values: Mapping[str, Any]) -> Any:
+    """Return the template with values: `{events}` alone keeps its type."""
+    if isinstance(template, dict):
+        return {name: _fill(value, values) for name, value in template.items()}
+    if not isinstance(template, str):
+        return template
+    whole = WHOLE.match(template)
+    return values[whole[1]] if whole else _fill_text(template, values)
+
+
+def _fill_text(template: str, values: Mapping[str, Any]) -> str:
+    return PLACE.sub(lambda found: str(values[found[1]]), template)
+
+
+def _fill_url(template: str, values: Mapping[str, Any]) -> str:
+    return PLACE.sub(lambda found: quote(str(values[found[1]]), safe="/" if found[1] == "scope" else ""), template)
+
+
+def _host_of(url: str) -> str:
+    return url.partition("://")[2].partition("/")[0].partition(":")[0]
+
+
+def _find(data: Any, path: str) -> Any:
+    for part in path.split(".") if path else ():
+        data = data.get(part) if isinstance(data, dict) else None
+    return data

@@ -1,0 +1,145 @@
+"""Hook keeper: adds the webhooks of app triggers in their services, and removes them again.
+
+The leader does what the rows of `registered_hooks` say is left to do, a few at a time in threads of their own, so that
+a slow service delays nothing else. A failure is logged in the workspace, and repeated later and later. What a row says
+is done again after a crash: see database/tables/registered_hooks.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import orjson
+
+from database import execute, write
+from dispatch import Dispatcher
+from errors import NodeError
+from models import CHECK_MS, LogEntry, RegisteredHook, now_ms
+from nodes import REGISTRY
+from nodes.base import Context
+from scheduler.polls import run_in_thread
+
+log = logging.getLogger("headrace.scheduler")
+AT_ONCE = 4
+WORK_SECONDS = 45.0  # of one row; less than a claim lasts
+FIRST_BACKOFF_MS, MAX_BACKOFF_MS = 30_000, 3_600_000
+MAX_REMOVALS = 100  # attempts, which take three days; then a person must remove it
+NO_ADDRESS = (
+    "HEADRACE_PUBLIC_URL is not set, so the service cannot be told where to send events; set it to the address at "
+    "which it reaches this server"
+)
+Start = Callable[[Callable[[], None]], None]
+
+
+class Secrets(Protocol):
+    """The server's key (`security.vault.Vault`)."""
+
+    def sign(self, *parts: str) -> str: ...
+
+    def seal(self, value: Any) -> str: ...
+
+
+class HookKeeper:
+    """One process's part in registering hooks. Call `tick` every second. `leads` returns True if this process works.
+
+    `start` runs the work of one row.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, vault: Secrets, leads: Callable[[], bool], start: Start = run_in_thread
+    ) -> None:
+        self.dispatcher, self.vault, self.leads, self.start = dispatcher, vault, leads, start
+
+    def tick(self) -> None:
+        """Begin due work, if this process leads."""
+        if self.dispatcher.is_paused or not self.leads():
+            return
+        for row in RegisteredHook.claim_due(now_ms(), AT_ONCE):
+            self.start(lambda row=row: self.work(row))  # type: ignore[misc]
+
+    def work(self, row: RegisteredHook) -> None:
+        """Do what is left to do for a claimed row."""
+        keyring = self.dispatcher.resources.keyring_of(row.workspace_id)
+        try:
+            if row.state == row.REMOVING:
+                self._remove(row, keyring)
+            else:
+                self._add(row, keyring)
+        except NodeError as error:
+            self._fail(row, keyring.clean_text(error.message))
+        except Exception:
+            log.exception("the registered hook %s could not be worked on", row.id)
+            self._fail(row, "an internal error; the server's log has the details")
+        finally:
+            row.give_back()
+
+    def _add(self, row: RegisteredHook, keyring: Any) -> None:
+        base = self.dispatcher.config.public_url.rstrip("/")
+        if not base:
+            raise NodeError(NO_ADDRESS, permanent=True)
+        url = f"{base}/api/webhooks/{row.path}"
+        registration = self._open(row, keyring)
+        if row.state == row.ADDED and row.url == url and registration.has(url):
+            row.put(next_at=now_ms() + CHECK_MS, claimed_until=0, attempts=0, last_error=None)
+            return
+        if row.url not in (None, url):
+            registration.remove(str(row.url))  # the address of the server has changed
+        # Known before the service is asked: whatever happens from here on, the hook can be found and removed.
+        if not row.put(url=url):
+            return
+        secret = registration.add(
+            url, make_secret(self.vault, row.id), orjson.loads(row.events), row.id.replace("_", "-")
+        )
+        sealed = None if secret is None else self.vault.seal(secret)
+        done = {"state": row.ADDED, "secret": sealed, "attempts": 0, "last_error": None}
+        if row.put(**done, next_at=now_ms() + CHECK_MS, claimed_until=0):
+            self._log(row, "info", "The webhook was added in the service")
+
+    def _remove(self, row: RegisteredHook, keyring: Any) -> None:
+        if row.url is not None and not row.is_replaced:
+            self._open(row, keyring).remove(row.url)
+        if row.end() and row.url is not None:
+            self._log(row, "info", "The webhook was removed from the service")
+
+    def _open(self, row: RegisteredHook, keyring: Any) -> Any:
+        """Return the registration at the service. Raises: NodeError if the account or the service is unknown."""
+        from nodes.app_triggers.registration import Registration
+
+        node: Any = REGISTRY.get(row.type)
+        if node is None:
+            raise NodeError(f"there is no node type {row.type!r} any more", permanent=True)
+        scope: Mapping[str, str] = orjson.loads(row.scope)
+        register = node.preset["register"]
+        resources = self.dispatcher.resources
+        ctx = Context(
+            row.node_id, {}, {}, row.id, time.monotonic() + WORK_SECONDS, services=resources.services, keyring=keyring
+        )
+        account = keyring.use(row.account_id, *register["account"])
+        return Registration(node.preset["name"], register, scope, account, ctx)
+
+    def _fail(self, row: RegisteredHook, message: str) -> None:
+        """Note a failure, and when to try again."""
+        attempts = row.attempts + 1
+        if row.state == row.REMOVING and attempts >= MAX_REMOVALS:
+            self._log(row, "error", f"The webhook could not be removed; remove it in the service: {message}")
+            row.end()
+            return
+        wait = min(FIRST_BACKOFF_MS * 2 ** min(attempts - 1, 20), MAX_BACKOFF_MS)
+        is_new = message != row.last_error
+        if row.put(attempts=attempts, last_error=message, next_at=now_ms() + wait, claimed_until=0) and is_new:
+            done = "removed" if row.state == row.REMOVING else "added"
+            self._log(row, "error", f"The webhook could not be {done}; it is tried again: {message}")
+
+    def _log(self, row: RegisteredHook, level: str, message: str) -> None:
+        data = {"workflow_id": row.workflow_id, "service": row.type, "address": row.url or row.path}
+        with write():
+            text = orjson.dumps(data).decode()
+            execute(*LogEntry.entry(row.workspace_id, None, row.node_id, level, message, text))
+
+
+def make_secret(vault: Secrets, hook_id: str) -> str:
+    """Return the secret with which a service signs, if we choose it: it needs to be stored nowhere."""
+    return vault.sign("registered hook", hook_id)
