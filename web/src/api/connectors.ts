@@ -65,6 +65,20 @@ export interface Choices {
   truncated: boolean;
 }
 
+/** The end of the type of a connector's trigger. */
+const TRIGGER = "_poll";
+const TRIGGER_NAME = /^New in /;
+
+/** Return the type of the connector itself, for its trigger too. */
+export function serviceType(type: string): string {
+  return type.endsWith(TRIGGER) ? type.slice(0, -TRIGGER.length) : type;
+}
+
+/** Return the name of the service, for the connector's trigger too. */
+export function serviceName({ type, name }: Pick<Connector, "type" | "name">): string {
+  return type.endsWith(TRIGGER) ? name.replace(TRIGGER_NAME, "") : name;
+}
+
 const STALE = 10 * 60_000;
 
 /** Return the query of a connector. It changes only when the server restarts. */

@@ -3,7 +3,7 @@ import { ActionIcon, Combobox, InputBase, Loader, Text, Tooltip, useCombobox } f
 import { IconChevronDown } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { type Choice, loadChoices } from "@/api/connectors";
+import { type Choice, loadChoices, serviceName } from "@/api/connectors";
 import type { Json } from "@/definition/types";
 import { messageOf } from "@/ui/states";
 import { useForm, useSettings } from "../context";
@@ -148,7 +148,7 @@ export function OptionsField(props: InputProps & { source: OptionsSource }) {
             reason={"reason" in ask ? ask.reason : undefined}
             listed={listed}
             isEmpty={shown.length === 0}
-            service={form?.connector.name ?? ""}
+            service={form === null ? "" : serviceName(form.connector)}
           />
           {shown.slice(0, MAX_SHOWN).map((one) => (
             <Combobox.Option key={one.value} value={one.value}>

@@ -4,7 +4,7 @@ import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from 
 import { NodeIcon } from "@/ui/NodeIcon";
 import { DRAGGED } from "./adding";
 import classes from "./palette.module.css";
-import { type Entry, listed, ranked, SERVICES } from "./rank";
+import { type Entry, listed, ranked, SERVICE_TRIGGERS, SERVICES } from "./rank";
 import { recentServices } from "./recent";
 
 /** The maximum number of results to render: more are not read, and another word finds them. */
@@ -94,7 +94,7 @@ export function PaletteList({ entries, onPick, isDialog = false, inputRef }: Pal
                   entry={entry}
                   search={search}
                   active={index === at && (isDialog || isSearch)}
-                  isBrief={!isSearch && entry.group === SERVICES}
+                  isBrief={!isSearch && [SERVICES, SERVICE_TRIGGERS].includes(entry.group)}
                   draggable={!isDialog}
                   onPick={onPick}
                 />

@@ -29,7 +29,10 @@ export function useEntries(): { entries: Entry[]; find: (key: string) => Entry |
       .map((type) => entryOfType(type, catalogue?.categoryName(type.category)));
     const services = all
       .filter((type) => type.operations)
-      .sort((one, other) => one.name.localeCompare(other.name, "en"))
+      .sort(
+        (one, other) =>
+          Number(one.trigger) - Number(other.trigger) || one.name.localeCompare(other.name, "en"),
+      )
       .flatMap(entriesOfService);
     const find = (type: string) => catalogue?.find(type);
     const presets = (data?.items ?? []).map((preset) => entryOfPreset(preset, find));

@@ -28,6 +28,8 @@ export interface Entry {
 
 /** The heading of the services. */
 export const SERVICES = "Services";
+/** The heading of their triggers. */
+export const SERVICE_TRIGGERS = "New in a service";
 
 export function entryOfType(type: NodeType, group = type.category): Entry {
   return {
@@ -45,8 +47,9 @@ export function entryOfType(type: NodeType, group = type.category): Entry {
 
 /** Return the entry of a connector, followed by one for each of its operations. */
 export function entriesOfService(type: NodeType): Entry[] {
+  const group = type.trigger ? SERVICE_TRIGGERS : SERVICES;
   const operations = (type.operations ?? []).map((one) => ({
-    ...entryOfType(type, SERVICES),
+    ...entryOfType(type, group),
     key: `operation ${type.type} ${one.id}`,
     name: `${type.name}: ${one.name}`,
     about: one.group,
@@ -55,7 +58,7 @@ export function entriesOfService(type: NodeType): Entry[] {
     node: { type: type.type, config: { operation: one.id } },
     isOperation: true,
   }));
-  return [entryOfType(type, SERVICES), ...operations];
+  return [entryOfType(type, group), ...operations];
 }
 
 export function entryOfPreset(preset: Preset, find: (type: string) => NodeType | undefined): Entry {

@@ -17,6 +17,7 @@ import { useMediaQuery } from "@mantine/hooks";
 import { IconCopyPlus, IconPencil, IconTrash } from "@tabler/icons-react";
 import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import type { NodeType } from "@/api/catalogue";
+import { serviceType } from "@/api/connectors";
 import type { FlowNode, Json } from "@/definition/types";
 import { Words } from "@/forms/fields/FieldFrame";
 import { NodeForm } from "@/forms/NodeForm";
@@ -201,7 +202,7 @@ function Title({ node, type, readOnly }: NameProps) {
           <Words text={type.description} />{" "}
           {!type.own && (
             <DocsLink
-              page={type.operations ? `connectors/${type.type}` : `nodes#${type.type}`}
+              page={type.operations ? `connectors/${serviceType(type.type)}` : `nodes#${type.type}`}
               label={`Documentation of ${type.name}`}
             >
               Documentation
