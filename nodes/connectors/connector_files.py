@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from nodes.credentials import oauth_providers
+
 if TYPE_CHECKING:
     from nodes.base import Node
 
@@ -39,6 +41,7 @@ def load_own(folder: Path | None) -> list[Broken]:
     """Replace the team's connectors by those in the folder (None: remove them). Return the files that are not valid."""
     _own.clear()
     BROKEN.clear()
+    oauth_providers.load_own(None)
     forget()
     if folder is None:
         return []
@@ -50,7 +53,10 @@ def load_own(folder: Path | None) -> list[Broken]:
         _refuse(str(folder), f"it cannot be read: {error.strerror}")
     for path in paths:
         try:
-            _own[path.stem] = read_valid(path)
+            if path.stem in NOT_CONNECTORS:
+                oauth_providers.load_own(path)
+            else:
+                _own[path.stem] = read_valid(path)
         except (OSError, ValueError) as error:
             _refuse(path.name, str(error))
     return list(BROKEN)

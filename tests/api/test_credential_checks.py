@@ -238,6 +238,7 @@ def test_the_types_say_whether_they_go_nowhere_until_hosts_are_named(owner):
         "http_headers",
         "http_query",
         "http_digest",
+        "jwt",
         "oauth1",
         "mtls",
     }

@@ -258,7 +258,9 @@ def _merge(rows: Iterable[Row], match: Sequence[str]) -> list[Row]:
 
 
 def _given_rows(x: Exchange) -> list[Row]:
-    given = x.inputs["rows"]
+    given = x.inputs.get("rows", x.inputs.get("row"))
+    if given is None:
+        raise NodeError("row: is required: the values by the names of the columns", permanent=True)
     rows = given if isinstance(given, list) else [given]
     for number, row in enumerate(rows):
         if not isinstance(row, dict):

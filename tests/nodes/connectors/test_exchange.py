@@ -12,6 +12,7 @@ from nodes.connectors import connector_files
 from nodes.connectors.file_schema import check
 from nodes.connectors.node import make
 from nodes.connectors.offered_values import list_options
+from nodes.credentials.oauth_providers import providers
 
 BEARER = {"type": "http_bearer", "title": "Token"}
 EXAMPLE = {"config": {}, "request": {"method": "GET", "url": "https://api.example.com/x"}, "output": None}
@@ -245,3 +246,19 @@ def test_a_setting_of_the_wrong_type_is_refused():
     for value, told in ((0, "greater than or equal"), ("x", "Not a valid integer")):
         with pytest.raises(ValidationError, match=told):
             schema.load({"operation": "do_it", "n": value})
+
+
+def test_services_for_accounts_of_a_folder_join_and_replace_ours(tmp_path):
+    named = {"name": "Our GitLab", "authorization_url": "https://git.example.com/oauth/authorize"}
+    gitlab = {**providers()["gitlab"], **named}
+    file = tmp_path / "oauth_providers.json"
+    try:
+        file.write_text(json.dumps({"providers": [gitlab, {**gitlab, "id": "our_git"}]}))
+        assert connector_files.load_own(tmp_path) == []
+        assert providers()["gitlab"]["name"] == providers()["our_git"]["name"] == "Our GitLab"
+        file.write_text(json.dumps({"providers": [{**gitlab, "token_url": "http://git.example.com/token"}]}))
+        (broken,) = connector_files.load_own(tmp_path)
+        assert broken.file == "oauth_providers.json" and "token_url" in broken.reason
+    finally:
+        connector_files.load_own(None)
+    assert providers()["gitlab"]["name"] == "GitLab" and "our_git" not in providers()
