@@ -76,12 +76,10 @@ class Exchange:
     # Credential
 
     def _choose_credential(self) -> tuple[Mapping[str, Any], Credential | None]:
-        """Return the way to authenticate, and the credential. Raises: NodeError if one is needed and not set."""
+        """Return the way to authenticate, and the credential, if there is one. Raises: NodeError."""
         ways = self.connector.get("auth", ())
         name = self.config.get("credential")
         if not name:
-            if ways and not self.connector.get("auth_optional"):
-                raise NodeError("credential: is required; choose or make one", True, kind="credential")
             return {}, None
         found = self.ctx.credential(name, *(way["type"] for way in ways))
         return next(way for way in ways if way["type"] == found.type), found

@@ -103,7 +103,10 @@ def make_schema(connector: Mapping[str, Any], operation: Mapping[str, Any] | Non
     """
     made: dict[str, Any] = {"operation": _operation_field(connector)}
     if types := list_credential_types(connector):
-        made["credential"] = credential(f"The account at {connector['name']}", *types, title="Credential")
+        must = not connector.get("auth_optional")
+        made["credential"] = credential(
+            f"The account at {connector['name']}", *types, title="Credential", required=must
+        )
     inputs = {**connector.get("inputs", {}), **(operation or {}).get("inputs", {})} if operation else {}
     made |= {name: make_field(told) for name, told in inputs.items()}
     if operation and operation.get("list"):

@@ -67,7 +67,8 @@ def test_new_entries_start_one_run_each_and_the_list_is_asked_for_newer_ones(sho
 
 def test_only_lists_that_can_be_polled_are_offered():
     def issues(type_, **config):
-        _, found = check({"nodes": [{"id": "new", "type": type_, "config": config}], "edges": []})
+        node = {"id": "new", "type": type_, "config": {"credential": "mine", **config}}
+        _, found = check({"nodes": [node], "edges": []})
         return [(issue.path, issue.message) for issue in found]
 
     good = {"operation": "list_tasks", "list_id": "1", "every": 60}

@@ -160,9 +160,10 @@ def test_a_secret_in_the_address_goes_only_to_its_hosts_and_into_no_message(call
 
 
 def test_a_connector_with_accounts_needs_a_credential(call):
-    with pytest.raises(NodeError, match="credential: is required") as caught:
+    with pytest.raises(ValidationError, match="credential"):
         call(shop({"path": "/me"}), {}, credential=None)
-    assert caught.value.kind == "credential"
+    output, (seen,) = call(shop({"path": "/me"}, auth_optional=True), {}, answer({"id": 1}), credential=None)
+    assert output == {"id": 1} and "authorization" not in seen["headers"]
 
 
 def test_a_file_with_mistakes_is_refused_with_all_their_places():
@@ -181,7 +182,7 @@ def test_a_file_with_mistakes_is_refused_with_all_their_places():
 
 def test_a_node_is_checked_by_the_inputs_of_its_operation():
     def issues(**config):
-        node = {"id": "it", "type": "clickup", "config": config}
+        node = {"id": "it", "type": "clickup", "config": {"credential": "mine", **config}}
         _, found = check_flow({"nodes": [{"id": "start", "type": "manual"}, node], "edges": [["start", "it"]]})
         return [(issue.path, issue.message) for issue in found]
 
