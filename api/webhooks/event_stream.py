@@ -81,7 +81,7 @@ class Stream:
         return response
 
     def _send(self, ticket: Ticket) -> Iterator[bytes]:
-        run_id, sent = str(ticket.run.id), 0
+        run_id, sent = str(ticket.run.id), -1
         ends_at = min(time.monotonic() + MAX_SECONDS, self.dispatcher.waiting.ends_at)
         changed = threading.Event()
         if ticket.active is not None:

@@ -262,7 +262,7 @@ class Step(Timed, Base):
         return counts, large
 
     @classmethod
-    def successes(cls, run_id: str, types: Iterable[str], after: int = 0) -> list[Step]:
+    def successes(cls, run_id: str, types: Iterable[str], after: int = -1) -> list[Step]:
         """Return the steps of these node types, with a higher number than `after`, that have an output of their own,
         without items.
         """
