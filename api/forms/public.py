@@ -133,7 +133,7 @@ def refuse(hook: Hook, config: Mapping[str, Any], look: Look) -> Response | None
 def _ask_password(hook: Hook, look: Look) -> Response | None:
     """Return the page that makes a browser ask for the password; None if it was sent and is right."""
     server, request = get_server(), get_request()
-    secret = load_secret(server.vault, hook, "basic")
+    secret = load_secret(server.vault, hook, ("http_basic",))
     key, client = f"form {hook.flow.id} {hook.node_id}", get_client()
     network = client.address if client.is_shared else get_network(client.address)
     if server.refusals and (wait := server.refusals.get_wait(key, network)):
