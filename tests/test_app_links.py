@@ -12,13 +12,19 @@ LINKED = sorted({*re.findall(r'(?:\bdocs|<DocsLink page)="([^"]+)"', TEXT), *(pa
 NEEDED = {"expressions", "credentials", "agents", "definition", "webhooks", "triggers", "runs", "files"}
 
 
+def page_of(entry):
+    """Return the page that describes a node type, with its anchor."""
+    of_connector = entry["operations"] is not None
+    return f"connectors/{entry['type'].removesuffix('_poll')}" if of_connector else f"nodes#{entry['type']}"
+
+
 def test_what_has_a_page_links_it():
     assert {page.partition("#")[0] for page in LINKED} >= NEEDED
-    assert 'href="/docs"' in TEXT and "page={`nodes#${type.type}`}" in TEXT
+    assert 'href="/docs"' in TEXT and "`connectors/${serviceType(type.type)}` : `nodes#${type.type}`" in TEXT
 
 
 def test_a_link_of_the_app_leads_to_a_heading_that_is_there(client):
-    links = [page.partition("#") for page in [*LINKED, *(f"nodes#{entry['type']}" for entry in catalogue())]]
+    links = [page.partition("#") for page in [*LINKED, *map(page_of, catalogue())]]
     answers = {name: client.get(f"/docs/{name}") for name, _, _ in links}
     assert {name: answer.status_code for name, answer in answers.items() if answer.status_code != 200} == {}
     assert [(name, anchor) for name, _, anchor in links if anchor and f'id="{anchor}"' not in answers[name].text] == []

@@ -265,9 +265,13 @@ def test_it_maps_over_a_list_and_continues_after_a_failed_item(run, llm):
     assert made["status"] == "success" and len(llm.requests) == 5
 
 
-def test_a_list_is_not_classified_by_one_node():
-    with pytest.raises(DefinitionError, match="foreach: cannot be used on 'classify'"):
-        engine.plan({"nodes": [sort(foreach="{{ input }}")]})
+def test_each_item_of_a_list_goes_to_the_branch_of_its_label(run, llm):
+    llm.then(chosen("bug"), chosen("billing"))
+    output = run(sort(foreach="{{ input }}", text="{{ item }}"), input=["It broke", "Too dear"])["output"]
+    assert {label: [item["input"] for item in items] for label, items in output.items() if items} == {
+        "bug": ["It broke"],
+        "billing": ["Too dear"],
+    }
 
 
 def test_a_rate_limited_request_is_retried(run, llm):

@@ -194,6 +194,9 @@ def test_a_waiting_run_has_its_question_and_answers(owner, waiting, member):
         "text": "Pay 5 to Ada\\u202e?",
         "answers": ["approved", "rejected"],
         "question": None,
+        "item_index": None,
+        "form": None,
+        "has_files": False,
     }
     page = owner.get(f"/api/runs/{run['id']}/resume").text
     assert "Pay 5 to Ada\\u202e?" in page

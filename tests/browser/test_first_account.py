@@ -157,5 +157,5 @@ def test_a_newcomer_connects_google_and_appends_a_row_from_a_webhook(page, log_i
     assert call(f"{server.url}/api/webhooks/weather", {"city": "Bern", "degrees": 21}) == 202
     page.get_by_role("link", name="Runs", exact=True).first.click()
     expect(page.get_by_role("row", name=re.compile("Succeeded")).first).to_be_visible()
-    assert sheets.rows == [["City", "Degrees"], ["Bern", "21"]]
+    assert sheets.rows == [["City", "Degrees"], ["Bern", 21]]
     assert time.monotonic() - began < MOST_SECONDS

@@ -59,7 +59,6 @@ def test_an_unknown_node_type_suggests_a_similar_one():
 @pytest.mark.parametrize(
     ("type_", "offers"),
     [
-        ("mattermost", "'notify'"),
         ("Pushover", "'notify'"),
         ("smtp", "'email'"),
         ("delay", "'wait'"),

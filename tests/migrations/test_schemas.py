@@ -65,7 +65,9 @@ class Schema(NamedTuple):
 
 def plain(sql):
     """Return the SQL without parentheses, quotes and types, which each engine writes in its own way."""
-    without_types = re.sub(r"::\w+", "", sql or "")
+    without_types = re.sub(r"::\w+(\[\])?", "", sql or "")
+    # PostgreSQL writes `x IN ('a', 'b')` as `x = ANY (ARRAY['a', 'b'])`.
+    without_types = re.sub(r"= ANY \(\(?ARRAY\[([^\]]*)\]\)?\)", r"IN (\1)", without_types)
     return " ".join(re.sub(r'[()"]', " ", without_types).split()).lower()
 
 
@@ -105,7 +107,15 @@ def sqlite_indexes(ask, table):
     for name, is_unique in ask(f"SELECT name, \"unique\" FROM pragma_index_list('{table}') WHERE origin = 'c'"):
         ((sql,),) = ask(f"SELECT sql FROM sqlite_master WHERE name = '{name}'")
         columns, predicate = re.fullmatch(r"CREATE .*?INDEX \S+ ON \S+ \((.*?)\)(?: WHERE (.*))?", sql).groups()
-        yield name, Index(table, tuple(plain(one) for one in columns.split(",")), bool(is_unique), plain(predicate))
+        yield (
+            name,
+            Index(
+                table,
+                tuple(plain(one) for one in re.split(r",(?![^(]*\))", columns)),
+                bool(is_unique),
+                plain(predicate),
+            ),
+        )
 
 
 # PostgreSQL

@@ -22,7 +22,9 @@ def test_a_trigger_outputs_its_input(run, type_, config):
 
 
 def test_a_webhook_responds_immediately_by_default():
-    assert load("webhook", path="a") == {"path": "a", "methods": ["POST"], "auth": "none", "respond": "immediately"}
+    assert load("webhook", path="a") == {
+        "path": "a", "methods": ["POST"], "auth": "none", "respond": "immediately", "allow_credentials": False,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
