@@ -167,7 +167,7 @@ def test_a_credential_without_allowed_hosts_shows_a_warning(page, server, log_in
     page.get_by_role("button", name="New credential").click()
     dialog = page.get_by_role("dialog", name="New credential")
     dialog.get_by_role("combobox", name="Type").click()
-    page.get_by_role("option", name="HTTP header").click()
+    page.get_by_role("option", name="HTTP header", exact=True).click()
     # Only one field is labelled "Name": the other one is "Header name".
     expect(dialog.get_by_label(re.compile(r"^Name\b"))).to_have_count(1)
     dialog.get_by_label(re.compile("^Name")).fill("Weather")

@@ -1,4 +1,5 @@
 import { Stack, Text } from "@mantine/core";
+import { useState } from "react";
 import { api, server } from "@/api/client";
 import { type Credential, useCredentialsChanged } from "@/api/credentials";
 import { ConfirmDialog } from "@/ui/ConfirmDialog";
@@ -9,8 +10,11 @@ import { activeUsers, countInWords, UserList } from "./UsedBy";
 /** Ask for confirmation and list the flows and agents that use it. The server refuses if an active flow uses it. */
 export function DeleteDialog({ credential, onClose }: { credential: Credential; onClose: () => void }) {
   const changed = useCredentialsChanged();
+  const [isDeleted, setDeleted] = useState(false);
   async function remove() {
     await server.DELETE("/api/credentials/{credential}", { params: { path: { credential: credential.id } } });
+    // What uses it is asked for no more: there is nothing to ask for.
+    setDeleted(true);
     await changed();
     notify.done(`Credential “${credential.name}” deleted`);
   }
@@ -25,7 +29,7 @@ export function DeleteDialog({ credential, onClose }: { credential: Credential; 
     >
       <Stack gap="sm">
         <Text size="sm">Its values cannot be restored.</Text>
-        <WhoLosesIt id={credential.id} />
+        {!isDeleted && <WhoLosesIt id={credential.id} />}
       </Stack>
     </ConfirmDialog>
   );
