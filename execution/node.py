@@ -73,6 +73,7 @@ class Running(Protocol):
 
     plan: Plan
     job: Job
+    states: list[State]
     scope: dict[str, Any]
     steps: dict[str, Any]
     links: dict[str, Any]
@@ -109,11 +110,16 @@ class Execution:
 
     def __init__(self, run: Running, node: PlannedNode, live: tuple[PlannedNode, ...]) -> None:
         self.run, self.node, self.job = run, node, run.job
-        self.outputs = run.outputs_for(node, live)
-        self.inputs = run.names_of(node, live) if run.plan.routes_items else tuple(self.outputs)
+        if run.plan.routes_items:
+            self.outputs, self.inputs = run.outputs_for(node, live), run.names_of(node, live)
+        else:
+            states = run.states
+            self.outputs = {source.id: states[source.position].output for source in live}
+            self.inputs = tuple(self.outputs)
         self.given = run.given(node, live)
         self.size = 0  # bytes of its outputs so far, for all items
-        self.rounds: dict[int | None, int] = {}  # by item, the number of the present round of a `repeat`
+        if node.repeat is not None:
+            self.rounds: dict[int | None, int] = {}  # by item, the number of the present round
         self.scope: dict[str, Any] = {
             **run.scope,
             "input": self.given.output,
