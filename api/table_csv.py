@@ -73,7 +73,7 @@ class ExportArgs(Shape):
 
 
 class Plan(NamedTuple):
-    """What an import writes: rows as JSON of their cells, new columns, and rows that are not valid."""
+    """The result of reading a file: rows as JSON of their cells, new columns, and the invalid rows."""
 
     texts: list[str]
     new: list[Column]

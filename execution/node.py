@@ -69,7 +69,7 @@ class Failure(Exception):
 
 
 class Running(Protocol):
-    """What the execution of a node uses of its run (`engine._Run`)."""
+    """The parts of a run (`engine._Run`) that the execution of a node uses."""
 
     plan: Plan
     job: Job

@@ -20,7 +20,7 @@ NUMBER = re.compile(r"[+-]?(\d{1,15}(\.\d{0,15})?|\.\d{1,15})\Z")
 
 
 class Problem(Exception):
-    """What is wrong with an answer, and what to do, in a sentence."""
+    """A problem of an answer: a sentence with the correction."""
 
 
 def make_start_texts(items: Sequence[Item], query: Mapping[str, Sequence[str]]) -> Texts:

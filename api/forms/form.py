@@ -222,7 +222,7 @@ def _describe(form: Form, item: Item, progress: Progress) -> dict[str, Any]:
 
 
 def _take_files(form: Form, sent: Sent, progress: Progress) -> None:
-    """Add the new files to those of the token, without those that the person dropped."""
+    """Add the new files to those of the token, except the dropped ones."""
     files: dict[str, list[dict[str, Any]]] = {}
     unwanted = set(sent.texts.get("_drop", ()))
     for item in form.uploads:

@@ -1,4 +1,4 @@
-"""What became of an answer: the next page of the form, the thanks, or a page that waits for them.
+"""Results of an answer: the next page of the form, the thanks, or a page that waits for them.
 
 The address has the run and a signature, so it works in any browser, and a reload sends nothing again.
 """
@@ -126,7 +126,7 @@ def _show_waiting(request: Request, look: Look) -> Response:
         return show_message("Still at work", text, look, link=(again, "Look again"), mark="wait")
     pause = PAUSES[min(number, len(PAUSES) - 1)]
     refresh = f"{pause}; url={again}&round={number + 1}"
-    text = "Your answers arrived. This page goes on by itself as soon as there is more."
+    text = "Your answers arrived. This page continues automatically."
     return show_message("One moment, please", text, look, link=(again, "Look again"), refresh=refresh, mark="wait")
 
 

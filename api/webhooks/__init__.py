@@ -235,7 +235,7 @@ def take_call(hook: Hook, config: Mapping[str, Any], path: str, submit: Callable
 
 
 class Proof(NamedTuple):
-    """What a caller has proved. `header` carried the secret, in lower case; `claims` are those of a token."""
+    """The proof of a caller. `header` carried the secret, in lower case; `claims` are those of a token."""
 
     is_valid: bool
     header: str | None = None

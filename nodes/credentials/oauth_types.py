@@ -199,7 +199,7 @@ def read_key(data: Mapping[str, Any]) -> dict[str, str]:
 
 
 class Settings(NamedTuple):
-    """What is asked of a service, and how. `scopes` are the requested ones, `kept` the values of answers to keep.
+    """Settings of the requests to a service. `scopes` are the requested ones, `kept` the values of answers to keep.
 
     `token_path` leads to the tokens within an answer. `revoked_errors` are errors that mean invalid_grant.
     """
