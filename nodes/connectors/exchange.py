@@ -188,9 +188,10 @@ class Exchange:
 
     def _sized(self, place: Place, options: dict[str, Any]) -> Place:
         """Ask for no more items on a page than are wanted. Return the first place, with the size of its pages."""
+        least = options.pop("min_size", 1)
         if "size" not in options:
             return place
-        options["size"] = min(options["size"], options["max_items"])
+        options["size"] = max(least, min(options["size"], options["max_items"]))
         if options["type"] in ("page", "offset") or "size_param" not in options:
             return place
         # Only pages that are counted have a size of their own in the settings of pagination.

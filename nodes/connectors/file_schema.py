@@ -185,16 +185,22 @@ class Input(Part):
 
 
 class Pages(Pagination):
-    """Pagination: that of the http node, and a page size for every type."""
+    """Pagination: that of the http node, and a page size for every type.
+
+    `min_size` is the least number of items that the service gives on a page.
+    """
+
+    min_size = fields.Integer(strict=True, validate=validate.Range(1, 1_000))
 
     @validates_schema
     def fits_its_type(self, data: Mapping[str, Any], **kwargs: Any) -> None:
         counted = data if data.get("type") in ("page", "offset") else {k: v for k, v in data.items() if k not in SIZES}
-        inner = Pagination().validate({k: v for k, v in counted.items() if k != "max_pages"})
+        inner = Pagination().validate({k: v for k, v in counted.items() if k not in ("max_pages", "min_size")})
         if inner:
             raise ValidationError(inner)
-        if ("size_param" in data) and "size" not in data:
-            raise ValidationError("Is required with size_param.", "size")
+        for key in ("size_param", "min_size"):
+            if key in data and "size" not in data:
+                raise ValidationError(f"Is required with {key}.", "size")
 
 
 SIZES = {"size", "size_param", "place"}

@@ -112,6 +112,15 @@ def test_an_error_in_a_good_answer_is_an_error_of_its_kind(call):
     }  # fmt: skip
 
 
+def test_no_page_is_smaller_than_the_service_gives(call):
+    pages = {"type": "cursor", "path": "next", "param": "cursor", "size": 100, "min_size": 10, "size_param": "limit"}
+    operation = {"path": "/items", "list": True, "result": "items", "pagination": pages}
+    found = {"items": [{"id": number} for number in range(10)], "next": "c2"}
+    output, seen = call(shop(operation), {"max_items": 3}, answer(found))
+    assert [each["id"] for each in output] == [0, 1, 2]
+    assert [request["query"] for request in seen] == [{"limit": "10"}]
+
+
 def test_a_list_is_read_over_its_pages_up_to_max_items(call):
     pages = {"type": "cursor", "path": "next", "param": "cursor", "size": 2, "size_param": "limit"}
     operation = {"path": "/items", "list": True, "result": "data.items", "pagination": pages}
