@@ -43,13 +43,14 @@ class Pipeline:
     With `max_prepared` it has prepared statements of its own, and those of psycopg are switched off.
     """
 
+    _numbers = count()  # a name that failed, or may be left on a connection, is not used again
+
     def __init__(self, connection: psycopg.Connection, max_prepared: int = MAX_PREPARED) -> None:
         self.connection, self._libpq, self._max_prepared = connection, connection.pgconn, max_prepared
         self._threshold = connection.prepare_threshold
         if max_prepared:
             connection.prepare_threshold = None
         self._prepared: dict[Key, bytes] = {}  # names by statement
-        self._names = count()  # a name that failed is not used again
         self._poll = select.poll()
         # Its text dumper is written in C. That of the connection removes NUL, and so does `_dump`.
         cursor = connection.cursor()
@@ -59,7 +60,8 @@ class Pipeline:
     def end(self) -> None:
         """Leave the connection to psycopg's statements."""
         self.connection.prepare_threshold = self._threshold
-        self.connection.execute("DEALLOCATE ALL", prepare=False)
+        # psycopg then forgets the statements that it had prepared before, but only if it has not seen this text before.
+        self.connection.execute(f"DEALLOCATE ALL /* {next(self._numbers)} */", prepare=False)
 
     def is_usable(self) -> bool:
         """Return True unless the connection is lost. Only if the server has sent something, it is asked."""
@@ -104,7 +106,7 @@ class Pipeline:
         if sql in (BEGIN, COMMIT) or len(self._prepared) + len(new) >= self._max_prepared:
             self._libpq.send_query_params(sql.encode(), values, types, formats)
             return 1
-        name = new[key] = b"headrace_%d" % next(self._names)
+        name = new[key] = b"headrace_%d" % next(self._numbers)
         self._libpq.send_prepare(name, sql.encode(), types)
         self._libpq.send_query_prepared(name, values, formats)
         return 2

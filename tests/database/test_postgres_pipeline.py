@@ -118,6 +118,27 @@ def test_a_recorder_that_ends_leaves_its_connection_to_others(url, caplog):
     assert not caplog.records
 
 
+def test_a_connection_given_back_several_times_executes_what_psycopg_prepares_on_it(pipeline):
+    connection = pipeline.connection
+    pipeline.end()
+    for _ in range(3):
+        for _ in range(connection.prepare_threshold + 2):
+            assert connection.execute("SELECT $1::int", (7,)).fetchone() == (7,)
+        pipeline = Pipeline(connection)
+        assert pipeline.execute([(ADD, ("ws_a", "x")), ("DELETE FROM workspaces", ())]) == [1, 1]
+        pipeline.end()
+
+
+def test_a_connection_given_back_in_a_failed_transaction_can_be_used_again(pipeline):
+    statements = [(ADD, ("ws_a", "x")), (ADD, ("ws_a", "y"))]
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        pipeline.execute([("BEGIN", ()), *statements])
+    with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+        pipeline.end()
+    pipeline.connection.rollback()  # as its pool does
+    assert Pipeline(pipeline.connection).execute(statements[:1]) == [1]
+
+
 def test_new_runs_take_one_round_trip_and_changes_two(url, messages):
     made = add_flow(flow("a"))
     runs = [whole(made) for _ in range(3)]
