@@ -1,0 +1,55 @@
+"""What connectors send is known to the clients that services publish, or that are generated from their descriptions."""
+
+from urllib.parse import urlsplit
+
+import published_apis
+import published_clients as clients
+import pytest
+from test_published_apis import operations_of, requests_of
+
+HUBSPOT = {
+    "contacts": "contacts",
+    "companies": "companies",
+    "deals": "deals",
+    "notes": "objects/notes",
+    "owners": "owners",
+}
+
+
+def hubspot(path):
+    kind = path.split("/")[4 if "/objects/" in path else 3]
+    return clients.swagger_methods("hubspot_api_client", f"hubspot/crm/{HUBSPOT[kind]}/api/*.py")
+
+
+METHODS = {
+    "elevenlabs": lambda path: clients.fern_methods("elevenlabs"),
+    "facebook": lambda path: clients.graph_methods("page", "post", "comment", "iguser"),
+    "hubspot": hubspot,
+    "intercom": lambda path: clients.fern_methods("python_intercom"),
+    "mailchimp": lambda path: clients.swagger_methods("mailchimp_marketing", "mailchimp_marketing/api/*.py"),
+    "mattermost": lambda path: clients.mattermost_methods(),
+    "perplexity": lambda path: clients.stainless_methods("perplexityai"),
+    "twilio": lambda path: clients.twilio_methods("twilio/rest/api/v2010/account/[cm]*/__init__.py"),
+    "x": lambda path: clients.x_methods(),
+}
+BEFORE = {"facebook": "/v26.0", "mailchimp": "/3.0", "twilio": "/2010-04-01"}  # the paths of the clients follow these
+FREE = {("facebook", "call"), ("facebook", "send")}  # requests that the user writes
+
+
+@pytest.mark.parametrize(("type_", "id_"), [each for each in operations_of(*METHODS) if each not in FREE])
+def test_clients_know_what_is_sent(type_, id_, make_ctx):
+    for method, url, query, body in requests_of(type_, id_, make_ctx):
+        path = urlsplit(url).path.removeprefix(BEFORE.get(type_, ""))
+        told = published_apis.find(METHODS[type_](path), method, path)
+        assert told is not None, (method, url)
+        assert set(query) - told.query == set(), url
+        assert list(published_apis.unknown_fields(body if isinstance(body, dict) else {}, told.body)) == [], url
+
+
+@pytest.mark.parametrize(("type_", "id_"), operations_of("telegram"))
+def test_telegram_knows_what_is_sent(type_, id_, make_ctx):
+    for _, url, query, body in requests_of(type_, id_, make_ctx):
+        if "/file/" in url:
+            continue  # the address of a file, which Telegram gave
+        told = clients.telegram_methods()[url.rpartition("/")[2]]
+        assert list(published_apis.unknown_fields({**query, **(body or {})}, told)) == [], url
