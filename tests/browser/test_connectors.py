@@ -15,8 +15,8 @@ from world import chain, node
 TOKEN = "tok-4711"
 
 
-def shop(base):
-    """Return a connector for a small service at this address."""
+def operations(base):
+    """Return what the shop at this address can do."""
     customer = {
         "title": "Customer",
         "required": True,
@@ -28,7 +28,12 @@ def shop(base):
         "required": True,
         "options": {"operation": "list_orders", "value": "id", "label": "text", "inputs": {"customer": "customer"}},
     }
-    operations = [
+    tags = {"title": "Tags", "type": "list", "options": {"operation": "list_tags", "value": "id", "label": "name"}}
+    return [
+        {
+            "id": "list_tags", "name": "List tags", "group": "Order", "description": "Returns the tags of orders.",
+            "method": "GET", "path": "/tags", "list": True, "result": "tags",
+        },
         {
             "id": "list_customers", "name": "List customers", "group": "Customer", "description": "Returns customers.",
             "method": "GET", "path": "/customers", "list": True, "result": "customers",
@@ -47,7 +52,7 @@ def shop(base):
                 "order": order,
                 "note": {"title": "Note", "type": "text", "required": True},
                 "silent": {"title": "Tell nobody", "type": "boolean", "advanced": True},
-                "tags": {"title": "Tags", "type": "list", "advanced": True},
+                "tags": tags,
             },
             "example": {
                 "config": {"customer": "c1", "order": "c1-2", "note": "Ring once"},
@@ -57,6 +62,10 @@ def shop(base):
             },
         },
     ]  # fmt: skip
+
+
+def shop(base):
+    """Return a connector for a small service at this address."""
     return {
         "name": "Corner shop",
         "description": "Orders of the shop around the corner.",
@@ -72,7 +81,7 @@ def shop(base):
             {"type": "http_basic", "title": "Till", "username": {"title": "Till number"}, "hosts": ["127.0.0.1"]},
         ],
         "rate": {"calls": 50, "per": 60},
-        "operations": operations,
+        "operations": operations(base),
     }  # fmt: skip
 
 
@@ -86,6 +95,8 @@ def service():
                 return Response('{"message": "bad token"}', 401, content_type="application/json")
             if request.method == "POST":
                 found = {"changed": request.get_json()}
+            elif request.path == "/tags":
+                found = {"tags": [{"id": f"t{n}", "name": name} for n, name in enumerate(("Urgent", "Gift", "Old"))]}
             elif request.path.endswith("/orders"):
                 found = {"orders": [{"id": f"{request.path.split('/')[2]}-{n}", "text": f"Order {n}"} for n in (1, 2)]}
             else:
@@ -93,6 +104,7 @@ def service():
             return Response(json.dumps(found), content_type="application/json")
 
         service.expect_request("/customers").respond_with_handler(answer)
+        service.expect_request("/tags").respond_with_handler(answer)
         for customer in ("c1", "c2"):
             service.expect_request(f"/customers/{customer}/orders").respond_with_handler(answer)
             service.expect_request(f"/customers/{customer}/orders/{customer}-2").respond_with_handler(answer)
@@ -171,6 +183,53 @@ def test_an_operation_is_found_connected_filled_in_and_run(editor, service, axe)
     assert editor.ended()["output"] == {"changed": {"note": "Ring twice"}}
 
 
+def test_several_values_are_chosen_and_typed(editor, server, axe):
+    add_credential(server, "Tagger")
+    config = {"operation": "change_order", "credential": "Tagger", "customer": "c1", "order": "c1-2", "note": "Hello"}
+    editor.open(placed(chain(node("start", "manual"), node("shop", "corner_shop", config)))).click("shop")
+    field = editor.panel.get_by_role("textbox", name="Tags")
+    field.fill("mine")
+    editor.press("Enter")
+    expect(editor.panel.get_by_role("button", name="Remove mine")).to_be_visible()
+    # What was typed is what the list is searched for.
+    field.fill("gi")
+    editor.press("ArrowDown")
+    listed = editor.page.get_by_role("listbox", name="Tags")
+    expect(listed.get_by_role("option")).to_have_count(1)
+    editor.press("ArrowDown")
+    editor.press("Enter")
+    expect(listed.get_by_role("option", name="Gift", selected=True)).to_be_visible()
+    editor.page.get_by_role("textbox", name="Search: Tags").fill("")
+    listed.get_by_role("option", name="Urgent").click()
+    axe(editor.page, but=("region",))  # the list is beside the page, as those of all selects are
+    editor.press("Escape")
+    expect(listed).to_be_hidden()
+    for name in ("mine", "Gift", "Urgent"):
+        expect(editor.panel.get_by_role("button", name=f"Remove {name}")).to_be_visible()
+    axe(editor.page)
+    editor.panel.get_by_role("button", name="Remove mine").click()
+    expect(field).to_be_focused()
+    editor.press("Backspace")
+    editor.saved()
+    kept = next(one for one in editor.definition["nodes"] if one["id"] == "shop")["config"]
+    assert kept["tags"] == ["t1"]
+    editor.run()
+    assert editor.ended()["output"] == {"changed": {"note": "Hello", "tags": ["t1"]}}
+
+
+def test_typing_braces_begins_an_expression(editor):
+    config = {"operation": "change_order", "customer": "c1", "order": "c1-2", "note": "Hello"}
+    editor.open(placed(chain(node("start", "manual"), node("shop", "corner_shop", config)))).click("shop")
+    for label in ("Order", "Tags"):
+        editor.panel.get_by_role("textbox", name=label).click()
+        editor.page.keyboard.press("ControlOrMeta+a")
+        editor.page.keyboard.type("{{ input.of", delay=20)
+        expect(editor.field(label)).to_contain_text("{{ input.of")
+    editor.saved()
+    kept = next(one for one in editor.definition["nodes"] if one["id"] == "shop")["config"]
+    assert kept["order"].startswith("{{ input.of") and kept["tags"].startswith("{{ input.of")
+
+
 def test_the_list_of_services_is_brief_and_remembers_the_last_ones(editor):
     editor.open(placed(chain(node("start", "manual")))).click("start")
     editor.page.get_by_role("button", name="Add node", exact=True).click()
@@ -194,6 +253,7 @@ def test_another_operation_keeps_the_inputs_that_it_has_too(editor, server, axe)
     axe(editor.page, but=("region",))  # the list is beside the page, as those of all selects are
     operation.fill("customer's")
     editor.page.keyboard.press("ArrowDown")
+    axe(editor.page, but=("region",))
     editor.page.keyboard.press("Enter")
     expect(operation).to_have_value("List orders")
     expect(editor.field("Customer")).to_have_value("c1")

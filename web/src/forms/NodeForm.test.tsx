@@ -167,6 +167,20 @@ describe("the form of a node", () => {
     expect(changes).toEqual([]);
   });
 
+  it("takes typed values into a list of choices, and an expression for the whole list", async () => {
+    const { changes, user } = show(TYPES.lists, {});
+    const field = await screen.findByRole("textbox", { name: "Labels" });
+    await user.type(field, "urgent{Enter}new{Enter}urgent{Enter}");
+    expect(changes.at(-1)).toEqual({ labels: ["urgent", "new"] });
+    await user.click(screen.getByRole("button", { name: "Remove urgent" }));
+    expect(changes.at(-1)).toEqual({ labels: ["new"] });
+    await user.type(field, "{Backspace}");
+    expect(changes.at(-1)).toEqual({});
+    await user.type(field, "{{{{");
+    expect(changes.at(-1)).toEqual({ labels: "{{" });
+    await waitFor(() => expect(screen.queryByRole("textbox", { name: "Labels" })).not.toBe(field));
+  });
+
   it("turns a number into an expression and back", async () => {
     const { changes, user } = show(TYPES.call, { url: "a", amount: 5 });
     const group = screen.getByLabelText("Amount").closest("[class*=field]") as HTMLElement;

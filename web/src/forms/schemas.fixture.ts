@@ -57,6 +57,12 @@ export const TYPES = {
     cases: { type: "array", items: {}, "x-literal": true },
     by: { type: ["array", "string"], items: { type: "string" }, "x-literal": true, default: [] },
     tags: { type: "array", items: { type: "string" } },
+    labels: {
+      title: "Labels",
+      type: ["array", "null"],
+      items: { type: "string" },
+      "x-options": { operation: "list_labels" },
+    },
     methods: {
       type: "array",
       default: ["POST"],

@@ -127,7 +127,11 @@ export function LeafField(props: FieldProps) {
   const value = formData as Json | undefined;
   const [wanted, setWanted] = useState<"plain" | "expression" | null>(null);
   const [asJson, setAsJson] = useState(false);
-  const set = (next: Json | undefined) => props.onChange(emptied(next, leaf.kind), fieldPathId.path);
+  function set(next: Json | undefined) {
+    // The editor of expressions takes over while the user types, with the focus.
+    if (leaf.kind === "options" && holdsExpression(next)) setWanted("expression");
+    props.onChange(emptied(next, leaf.kind), fieldPathId.path);
+  }
 
   const condition = useConditionView(leaf, value);
   const asForm = condition?.view === "form";

@@ -20,7 +20,7 @@ import { useForm } from "../context";
 import { TemplateField } from "../expression/TemplateField";
 import type { Kind, Leaf } from "../schema/leaf";
 import { messagesOf } from "../schema/problems";
-import { isRecord } from "../schema/values";
+import { isRecord, listOf } from "../schema/values";
 import { choiceLabel, howToChoose, shownOf } from "../schema/words";
 import { CredentialField } from "./CredentialField";
 import { CronField } from "./CronField";
@@ -36,13 +36,17 @@ import { TimezoneField } from "./TimezoneField";
 import { ValueEditor } from "./ValueEditor";
 
 const OptionsField = lazily(() =>
-  import("../connector/OptionsField").then((part) => ({ default: part.OptionsField })),
+  import("../options/OptionsField").then((part) => ({ default: part.OptionsField })),
+);
+const OptionsListField = lazily(() =>
+  import("../options/OptionsListField").then((part) => ({ default: part.OptionsListField })),
 );
 
 /** Return true if the kind has several inputs for this value, so that the label names a group. */
 export function isGroup(leaf: Leaf, value: Json | undefined): boolean {
   if (leaf.kind === "list") return !isTags(leaf);
   if (leaf.kind === "any") return typeof value === "object" && value !== null;
+  if (leaf.kind === "options") return isLongList(leaf, value);
   return (
     leaf.kind === "map" ||
     leaf.kind === "json" ||
@@ -66,18 +70,23 @@ const BY_THEMSELVES = new Set<Kind>([
   "flow",
   "agent",
   "credential",
-  "options",
 ]);
 
 /** Return true if the input shows help and problems itself. */
 export function isDescribed(leaf: Leaf, value: Json | undefined, isPlain: boolean): boolean {
   if (leaf.kind === "list") return isTags(leaf) && areTexts(value);
   if (leaf.kind === "text") return isPlain;
+  if (leaf.kind === "options") return !isLongList(leaf, value);
   return BY_THEMSELVES.has(leaf.kind);
 }
 
 function areTexts(value: Json | undefined): boolean {
   return listOf(value).every((one) => typeof one === "string");
+}
+
+/** Return true if a list of choices has values that are not short, so that it is edited item by item. */
+function isLongList(leaf: Leaf, value: Json | undefined): boolean {
+  return leaf.many === true && listOf(value).some((one) => typeof one === "object");
 }
 
 /** A list of short literal texts is edited in a single tags input. */
@@ -237,11 +246,6 @@ function ChoicesField(props: InputProps) {
   );
 }
 
-function listOf(value: Json | undefined): Json[] {
-  if (Array.isArray(value)) return value;
-  return value === undefined || value === null || value === "" ? [] : [value];
-}
-
 function ListField(props: InputProps) {
   const { id, leaf, onChange, errors } = props;
   const shared = useShared(props);
@@ -312,9 +316,11 @@ function SchemaField({ id, leaf, value, onChange }: InputProps) {
 function ListedField(props: InputProps) {
   const { options } = props.leaf;
   if (options === undefined) return <TextInputOf {...props} />;
+  if (isLongList(props.leaf, props.value)) return <ListField {...props} />;
+  const Field = props.leaf.many ? OptionsListField : OptionsField;
   return (
     <Suspense fallback={<Skeleton height={36} />}>
-      <OptionsField {...props} source={options} />
+      <Field {...props} source={options} />
     </Suspense>
   );
 }

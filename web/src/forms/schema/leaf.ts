@@ -59,6 +59,8 @@ export interface Leaf {
   credentialTypes?: string[];
   /** Where its choices come from. */
   options?: OptionsSource;
+  /** True if several of the choices can be chosen. */
+  many?: boolean;
   /** The schema of each item of a list, or each value of a map. */
   each?: FieldSchema;
 }
@@ -110,7 +112,7 @@ export function kindOf(key: string, schema: FieldSchema, around = false): Kind |
   if (schema.oneOf !== undefined || schema.anyOf !== undefined) return undefined;
   if (schema["x-holds"] === "json-schema") return "schema";
   if (schema["x-holds"] === "form-fields") return "form";
-  if (schema["x-options"] !== undefined && !typesOf(schema).includes("array")) return "options";
+  if (schema["x-options"] !== undefined) return "options";
   if (schema.enum !== undefined) return "choice";
   const types = typesOf(schema);
   if (types.includes("array") && types.every((type) => type === "array" || type === "string")) {
@@ -180,6 +182,7 @@ export function leafOf(
     format: schema.format,
     credentialTypes: schema["x-credential"],
     options: schema["x-options"],
+    many: typesOf(schema).includes("array"),
     each,
   };
 }

@@ -31,6 +31,12 @@ export function isRecord(value: unknown): value is Record<string, Json> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Return the items of a list. A single value counts as a list of one. */
+export function listOf(value: Json | undefined): Json[] {
+  if (Array.isArray(value)) return value;
+  return value === undefined || value === null || value === "" ? [] : [value];
+}
+
 /** Return the object without undefined values, at any depth; the same object if there are none. */
 export function withoutHoles<T>(value: T): T {
   if (Array.isArray(value)) {

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { askedOf, filtered, titlesIn } from "./choices";
+import { askedOf, filtered, labelIn, titlesIn, toggled } from "./choices";
 
 const SOURCE = { operation: "list_sheets", inputs: { spreadsheet: "file", kind: { constant: "x" } } };
 const titleOf = titlesIn({
@@ -26,4 +26,21 @@ it("searches labels and values", () => {
   expect(filtered(items, "talk ran")).toEqual([items[1]]);
   expect(filtered(items, "c1")).toEqual([items[0]]);
   expect(filtered(items, " ")).toEqual(items);
+});
+
+it("names a value by its label if that says more", () => {
+  const items = [
+    { value: "C1", label: "general" },
+    { value: "mine", label: "mine" },
+  ];
+  expect(["C1", "mine", "C9"].map((value) => labelIn(items, value))).toEqual([
+    "general",
+    undefined,
+    undefined,
+  ]);
+});
+
+it("adds a chosen value at the end, and removes one that was chosen", () => {
+  expect(toggled(["a"], "b")).toEqual(["a", "b"]);
+  expect(toggled([1, "b", "1"], "1")).toEqual(["b"]);
 });

@@ -55,3 +55,20 @@ export function filtered(items: readonly Choice[], search: string): Choice[] {
     return words.every((word) => text.includes(word));
   });
 }
+
+/** Return the label of a value, if it is known and says more. */
+export function labelIn(items: readonly Choice[], value: string): string | undefined {
+  const found = items.find((one) => one.value === value);
+  return found !== undefined && found.label !== found.value ? found.label : undefined;
+}
+
+export function textOf(value: Json | undefined): string {
+  if (value === undefined || value === null) return "";
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+/** Return the values without the one of this text, or with it at the end. */
+export function toggled(values: readonly Json[], text: string): Json[] {
+  const rest = values.filter((one) => textOf(one) !== text);
+  return rest.length < values.length ? rest : [...values, text];
+}

@@ -1,0 +1,65 @@
+/** An input whose value is typed, or chosen from what the service lists. */
+import { Combobox, InputBase, Text } from "@mantine/core";
+import type { Json } from "@/definition/types";
+import { useForm } from "../context";
+import { type InputProps, useShared } from "../fields/shared";
+import type { OptionsSource } from "../schema/types";
+import { textOf } from "./choices";
+import { OpenButton, OptionsList } from "./OptionsList";
+import { useOptions } from "./useOptions";
+
+/** Return what was typed, as the type of the input. */
+function typed(text: string, isInteger: boolean | undefined): Json | undefined {
+  if (text === "") return undefined;
+  return isInteger && /^-?\d{1,15}$/.test(text) ? Number(text) : text;
+}
+
+export function OptionsField(props: InputProps & { source: OptionsSource }) {
+  const { leaf, value, onChange, source } = props;
+  const { readOnly, ...shared } = useShared(props);
+  const { expressions } = useForm();
+  const options = useOptions(props, source);
+  const { box } = options;
+  const label = options.labelOf(textOf(value));
+
+  return (
+    <Combobox
+      store={box}
+      withinPortal
+      // The lists of other inputs would be read by screen readers.
+      keepMounted={false}
+      position="bottom-start"
+      onOptionSubmit={(picked) => {
+        onChange(typed(picked, leaf.integer));
+        box.closeDropdown();
+        document.getElementById(props.id)?.focus();
+      }}
+    >
+      <Combobox.Target withKeyboardNavigation={false} withAriaAttributes={false}>
+        <InputBase
+          {...shared}
+          value={textOf(value)}
+          onChange={(event) => onChange(typed(event.currentTarget.value, leaf.integer))}
+          readOnly={readOnly}
+          autoComplete="off"
+          spellCheck={false}
+          placeholder={
+            shared.placeholder ?? (expressions === null ? undefined : "Type a value, or choose from the list")
+          }
+          onKeyDown={(event) => {
+            if (event.key !== "ArrowDown" || readOnly) return;
+            event.preventDefault();
+            box.openDropdown();
+          }}
+          rightSection={readOnly ? undefined : <OpenButton box={box} label={leaf.label} />}
+        />
+      </Combobox.Target>
+      {label !== undefined && (
+        <Text size="xs" mt={2}>
+          {label}
+        </Text>
+      )}
+      <OptionsList options={options} label={leaf.label} />
+    </Combobox>
+  );
+}

@@ -1,0 +1,101 @@
+/** The list of an input's choices, with its search, and the button that opens it. */
+import { ActionIcon, CheckIcon, Combobox, Group, Loader, Text, Tooltip } from "@mantine/core";
+import { IconChevronDown } from "@tabler/icons-react";
+import { messageOf } from "@/ui/states";
+import type { Options } from "./useOptions";
+
+export function OpenButton({ box, label }: { box: Options["box"]; label: string }) {
+  const name = `Choose ${label.toLowerCase()}`;
+  return (
+    <Tooltip label={name} openDelay={300}>
+      <ActionIcon
+        variant="subtle"
+        color="gray"
+        aria-label={name}
+        aria-haspopup="listbox"
+        aria-expanded={box.dropdownOpened}
+        onClick={() => box.toggleDropdown()}
+      >
+        <IconChevronDown size={16} aria-hidden />
+      </ActionIcon>
+    </Tooltip>
+  );
+}
+
+interface OptionsListProps {
+  options: Options;
+  label: string;
+  /** The chosen values, where several can be chosen. */
+  chosen?: readonly string[];
+}
+
+export function OptionsList({ options, label, chosen }: OptionsListProps) {
+  const { box, search, setSearch, shown, truncated } = options;
+  return (
+    <Combobox.Dropdown>
+      <Combobox.Search
+        value={search}
+        onChange={(event) => {
+          setSearch(event.currentTarget.value);
+          box.selectFirstOption();
+        }}
+        placeholder="Search"
+        aria-label={`Search: ${label}`}
+      />
+      <Combobox.Options
+        mah={260}
+        style={{ overflowY: "auto" }}
+        aria-label={label}
+        aria-multiselectable={chosen !== undefined || undefined}
+      >
+        <State options={options} />
+        {shown.map((one) => {
+          const isChosen = chosen?.includes(one.value);
+          return (
+            <Combobox.Option key={one.value} value={one.value} aria-selected={isChosen}>
+              <Group gap="xs" wrap="nowrap" justify="space-between">
+                <div style={{ minWidth: 0 }}>
+                  <Text size="sm">{one.label}</Text>
+                  {one.label !== one.value && (
+                    <Text size="xs" c="var(--quiet)" truncate>
+                      {one.value}
+                    </Text>
+                  )}
+                </div>
+                {isChosen && <CheckIcon size={12} aria-hidden />}
+              </Group>
+            </Combobox.Option>
+          );
+        })}
+      </Combobox.Options>
+      {truncated && (
+        <Combobox.Footer>
+          <Text size="xs" c="var(--quiet)">
+            The service has more. Type the value of one that is missing into the field.
+          </Text>
+        </Combobox.Footer>
+      )}
+    </Combobox.Dropdown>
+  );
+}
+
+/** Why the list has no choices yet. */
+function State({ options: { reason, error, isLoading, shown, service } }: { options: Options }) {
+  if (reason !== undefined) return <Combobox.Empty role="status">{reason}</Combobox.Empty>;
+  if (error)
+    return (
+      <Combobox.Empty role="alert">
+        <Text size="sm" c="var(--failed)" ta="start">
+          {messageOf(error)}
+        </Text>
+      </Combobox.Empty>
+    );
+  if (isLoading)
+    return (
+      <Combobox.Empty role="status">
+        <Loader size="xs" aria-hidden /> Asking {service}…
+      </Combobox.Empty>
+    );
+  if (shown.length === 0) return <Combobox.Empty role="status">Nothing found</Combobox.Empty>;
+  return null;
+}
