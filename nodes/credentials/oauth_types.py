@@ -202,6 +202,7 @@ class Settings(NamedTuple):
     """Settings of the requests to a service. `scopes` are the requested ones, `kept` the values of answers to keep.
 
     `token_path` leads to the tokens within an answer. `revoked_errors` are errors that mean invalid_grant.
+    `longer_grant` is a grant that makes a lasting token of the first one, which is its parameter of the same name.
     """
 
     client_id: str
@@ -223,6 +224,7 @@ class Settings(NamedTuple):
     instance_hosts: tuple[str, ...] = ()
     revoked_errors: tuple[str, ...] = ()
     scope_parameter: str = "scope"
+    longer_grant: str = ""
 
 
 def settings_of(type_: str, data: Mapping[str, Any]) -> Settings:
@@ -256,6 +258,7 @@ def settings_of(type_: str, data: Mapping[str, Any]) -> Settings:
         instance_hosts=tuple(provider.get("instance_hosts", ())),
         revoked_errors=tuple(provider.get("revoked_errors", ())),
         scope_parameter=provider.get("scope_parameter", "scope"),
+        longer_grant=provider.get("longer_grant", ""),
     )
 
 

@@ -74,7 +74,11 @@ def is_issuer(settings: Settings, said: str) -> bool:
 def exchange_code(settings: Settings, code: str, verifier: str, redirect_url: str, ctx: Context) -> Issued:
     """Return the tokens for the code of an answer."""
     more = {"code_verifier": verifier} if settings.pkce else {}
-    return _request(settings, "authorization_code", {"code": code, "redirect_uri": redirect_url, **more}, ctx)
+    issued = _request(settings, "authorization_code", {"code": code, "redirect_uri": redirect_url, **more}, ctx)
+    if not settings.longer_grant:
+        return issued
+    ctx.hide(issued.access_token)
+    return _request(settings, settings.longer_grant, {settings.longer_grant: issued.access_token}, ctx)
 
 
 # Without a person

@@ -5,11 +5,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import jsonschema
 import pytest
+from werkzeug import Response
 
 from nodes.credentials.oauth_providers import FILE, providers
 from nodes.credentials.oauth_types import OWN_PARAMETERS, settings_of
 from nodes.credentials.types import TYPES
-from nodes.http.token_requests import make_authorization_url
+from nodes.http.token_requests import exchange_code, make_authorization_url
 
 WANTED = {
     *("google", "microsoft", "github", "gitlab", "slack", "notion", "airtable", "hubspot", "linkedin", "x", "dropbox"),
@@ -55,6 +56,29 @@ def test_values_of_the_credential_come_before_those_of_the_service():
     settings = settings_of("oauth2", TYPES["oauth2"].load(data))
     assert (settings.token_url, settings.scopes) == (url, ("read_api",))
     assert settings.authorization_url == "https://gitlab.com/oauth/authorize"
+
+
+def test_the_first_token_of_facebook_is_exchanged_for_a_lasting_one(httpserver, make_ctx):
+    asked = []
+
+    def answer(request):
+        asked.append(request.form.to_dict())
+        lasting = request.form["grant_type"] == "fb_exchange_token"
+        token = {"access_token": "lasting-1" if lasting else "short-1", "expires_in": 5_184_000 if lasting else 3_600}
+        return Response(json.dumps({**token, "token_type": "bearer"}), mimetype="application/json")
+
+    httpserver.expect_request("/token", method="POST").respond_with_handler(answer)
+    data = {
+        "provider": "facebook",
+        "client_id": "me",
+        "client_secret": "s3cret-s3cret",
+        "token_url": httpserver.url_for("/token"),
+    }
+    settings = settings_of("oauth2", TYPES["oauth2"].load(data))
+    issued = exchange_code(settings, "code-1", "", "https://flows.example.com/api/oauth/callback", make_ctx()[0])
+    assert (issued.access_token, issued.life) == ("lasting-1", 5_184_000)
+    client = {"client_id": "me", "client_secret": "s3cret-s3cret"}
+    assert asked[1] == {"grant_type": "fb_exchange_token", "fb_exchange_token": "short-1", **client}
 
 
 GOOGLE = {"provider": "google", "client_id": "me", "client_secret": "s"}
