@@ -68,6 +68,7 @@ $(PYTEST) $(1) || { [ $$? = 1 ] && \
 	echo "Running the failed tests again, alone:" && $(PYTEST) --last-failed --last-failed-no-failures none $(2); }
 endef
 
+LONG_ONES = --ignore=$(MACHINES) $(LONG) $(PROFILE)
 SHORT_ONES = $(SHARED) $(shell expr $(CORES) \* 3 / 2) --no-loadscope-reorder $(SHORT)
 
 test: .venv/dev.stamp  ## run the short tests; select among all tests with ARGS="-k word"
@@ -84,12 +85,14 @@ test-all: .venv/dev.stamp  ## run all tests, browser tests on a new build
 	@$(IN_MEMORY) $(call beside,$(SHORT_ONES) $(PROFILE),$(SHORT) $(PROFILE))
 	@$(IN_MEMORY) $(call beside,$(SHARED) 2 $(ALONE) $(PROFILE),$(ALONE) $(PROFILE))
 	@$(MAKE) --no-print-directory test-postgres
-	@$(IN_MEMORY) $(call beside,$(SHARED) 6 -rs $(LONG) $(PROFILE),$(LONG) $(PROFILE))
+	@$(IN_MEMORY) $(call beside,$(SHARED) 6 -rs $(LONG_ONES),$(LONG_ONES))
 
 # Suites of everything that a database can make different. Each test has a PostgreSQL database of its own; without the
 # programs of PostgreSQL, this is said and nothing is tested. Slow tests are left out, except those marked `postgres`.
-# Those that kill servers take longest, so they come first.
-POSTGRES := $(addprefix tests/faults/test_,kills.py stops.py doubts.py threads.py) \
+# Those that kill servers take longest, so they come first. Tests of machines make networks, which Chromium takes for a
+# change of its own: it ends all requests with ERR_NETWORK_CHANGED. So they run here, and never beside browsers.
+MACHINES := tests/faults/test_machines.py
+POSTGRES := $(addprefix tests/faults/test_,kills.py stops.py doubts.py threads.py) $(MACHINES) \
 	tests/database tests/dispatch tests/scheduler tests/agents tests/api
 # Files of these folders that are not about what the database has.
 NOT_POSTGRES := tests/scheduler/test_cron.py $(addprefix tests/agents/test_,hostile_models.py llm.py model_choice.py \

@@ -162,6 +162,13 @@ def test_suites_run_on_postgres(make):
     assert "tests/dispatch" in named and all((ROOT / path).exists() for path in named)
 
 
+def test_machines_make_no_networks_beside_browsers(make):
+    *_, on_postgres, long = make("test-all")[2:]
+    words = long.split()
+    assert "tests/browser" in words and "--ignore=tests/faults/test_machines.py" in words
+    assert "tests/faults/test_machines.py" in on_postgres.split() and "tests/browser" not in on_postgres
+
+
 def test_tests_on_postgres_can_be_selected(make):
     assert make("test-postgres", "ARGS=tests/faults -k kills")[2:] == [
         "-m pytest tests/faults -k kills; database: postgres"

@@ -9,7 +9,7 @@ from machines import NETWORK, Machine, RemoteWorker, command, need_namespaces
 from postgres_nodes import Node, need_postgres
 from servers import until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
 # In a soak, longer than TCP waits for a confirmation of what it has sent.
 DOWN_SECONDS = 30 if IS_SOAK else 0

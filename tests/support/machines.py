@@ -1,4 +1,7 @@
-"""Machines on this machine: processes with their own network, process ids and boot id. Needs root and Linux."""
+"""Machines on this machine: processes with their own network, process ids and boot id. Needs root and Linux.
+
+A browser on this machine ends its requests when a link of such a machine goes up: see MACHINES in the Makefile.
+"""
 
 import os
 import shutil
