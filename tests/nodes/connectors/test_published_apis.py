@@ -4,57 +4,13 @@ Besides its example, each operation is compared with all of its inputs filled in
 """
 
 import re
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import published_apis as published
 import pytest
-from connector_stub import HOST, VALUES
+from connector_requests import operations_of, requests_of
 
 from nodes.connectors import connector_files
-from nodes.connectors.exchange import Exchange
-from nodes.connectors.node import make
-
-SAMPLES = {
-    "string": "x", "text": "x", "date": "2026-01-05", "datetime": "2026-01-05T09:00:00Z", "integer": 1, "number": 1,
-    "boolean": True, "list": ["x"],
-}  # fmt: skip
-
-
-def operations_of(*types):
-    return [(type_, each["id"]) for type_ in types for each in connector_files.read(type_)["operations"]]
-
-
-def requests_of(type_, id_, make_ctx):
-    """Yield `(method, URL, query, body)`: those of the example, and one with all inputs if no handler makes it."""
-    connector = connector_files.read(type_)
-    operation = next(each for each in connector["operations"] if each["id"] == id_)
-    example = operation["example"]
-    for told in example.get("requests") or [example]:
-        request = told["request"]
-        yield request["method"], request["url"], request.get("query", {}), request.get("body")
-    if "handler" not in operation:
-        yield full_request(type_, connector, operation, make_ctx)
-
-
-def full_request(type_, connector, operation, make_ctx):
-    ctx, _ = make_ctx(credentials={"mine": ("http_bearer", VALUES["http_bearer"], [HOST])})
-    connector["auth"] = [{"type": "http_bearer"}]
-    node = make(type_, connector)
-    inputs = {**connector.get("inputs", {}), **operation.get("inputs", {})}
-    config = {name: sample(told) for name, told in inputs.items() if sample(told) is not None}
-    given = {**config, **operation["example"]["config"], "operation": operation["id"], "credential": "mine"}
-    exchange = Exchange(type_, connector, operation, node.schema(given).load(given), ctx)
-    place = exchange._place()
-    return exchange.method, place.url.partition("?")[0], dict(parse_qsl(urlsplit(place.url).query)), place.body
-
-
-def sample(told):
-    if told.get("type") == "choice":
-        return next(iter(told["choices"]))
-    if told.get("type") == "list" and "choices" in told:
-        return [next(iter(told["choices"]))]
-    return SAMPLES.get(told.get("type", "string"))
-
 
 GOOGLE = [type_ for type_ in sorted(connector_files.types()) if type_.startswith("google_")] + ["gmail", "youtube"]
 

@@ -1,0 +1,65 @@
+"""The requests that the operations of connectors send, to compare them with what the services publish."""
+
+from urllib.parse import parse_qsl, urlsplit
+
+from connector_stub import HOST, VALUES
+
+from nodes.connectors import connector_files
+from nodes.connectors.exchange import Exchange
+from nodes.connectors.node import make
+
+SAMPLES = {
+    "string": "x", "text": "x", "date": "2026-01-05", "datetime": "2026-01-05T09:00:00Z", "integer": 1, "number": 1,
+    "boolean": True, "list": ["x"],
+}  # fmt: skip
+
+
+def operations_of(*types):
+    """Return `(type, id)` of all operations of these connectors."""
+    return [(type_, each["id"]) for type_ in types for each in connector_files.read(type_)["operations"]]
+
+
+def requests_of(type_, id_, make_ctx, all_choices=False):
+    """Yield `(method, URL, query, body)`: those of the example, and one with all inputs if no handler makes it.
+
+    With `all_choices`, there is one with all inputs for each value that any of the inputs may be chosen from.
+    """
+    connector = connector_files.read(type_)
+    operation = next(each for each in connector["operations"] if each["id"] == id_)
+    example = operation["example"]
+    for told in example.get("requests") or [example]:
+        request = told["request"]
+        yield request["method"], request["url"], request.get("query", {}), request.get("body")
+    if "handler" not in operation:
+        most = max((len(told.get("choices", ())) for told in operation.get("inputs", {}).values()), default=0)
+        for turn in range(max(most, 1) if all_choices else 1):
+            yield full_request(type_, connector, operation, make_ctx, turn)
+
+
+def responses_of(type_, id_):
+    """Yield `(method, URL, response)` of the example of an operation."""
+    example = next(each for each in connector_files.read(type_)["operations"] if each["id"] == id_)["example"]
+    for told in example.get("requests") or [example]:
+        if isinstance(told.get("response"), (dict, list)):
+            yield told["request"]["method"], told["request"]["url"], told["response"]
+
+
+def full_request(type_, connector, operation, make_ctx, turn):
+    ctx, _ = make_ctx(credentials={"mine": ("http_bearer", VALUES["http_bearer"], [HOST])})
+    connector = {**connector, "auth": [{"type": "http_bearer"}]}
+    node = make(type_, connector)
+    inputs = {**connector.get("inputs", {}), **operation.get("inputs", {})}
+    config = {name: sample(told, turn) for name, told in inputs.items() if sample(told, turn) is not None}
+    example = {name: value for name, value in operation["example"]["config"].items() if not turn or name not in config}
+    given = {**config, **example, "operation": operation["id"], "credential": "mine"}
+    exchange = Exchange(type_, connector, operation, node.schema(given).load(given), ctx)
+    place = exchange._place()
+    return exchange.method, place.url.partition("?")[0], dict(parse_qsl(urlsplit(place.url).query)), place.body
+
+
+def sample(told, turn):
+    """Return a value for this input, another choice each turn; None if none is obvious."""
+    if "choices" in told:
+        choice = list(told["choices"])[turn % len(told["choices"])]
+        return [choice] if told.get("type") == "list" else choice
+    return SAMPLES.get(told.get("type", "string"))

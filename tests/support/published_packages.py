@@ -1,0 +1,96 @@
+"""Descriptions that services publish as packages for JavaScript: what is wrong with a request by their types.
+
+`extras/descriptions/npm.txt` lists the packages; nothing of them is installed or run.
+"""
+
+import json
+import re
+import tarfile
+from functools import cache
+from urllib.parse import urlsplit
+
+import pytest
+from published_apis import FOLDER
+from typescript_types import UNKNOWN, Types
+
+
+@cache
+def file_of(package, path):
+    """Return the text of a file of this package. Skips the test if the package was not downloaded."""
+    found = sorted(FOLDER.glob(f"{package}-*.tgz"))
+    if not found:
+        pytest.skip(f"{package} is not in .venv/descriptions; `make .venv/descriptions.stamp` downloads it")
+    with tarfile.open(found[-1]) as archive:
+        return archive.extractfile(f"package/{path}").read().decode()
+
+
+def path_pattern(path):
+    """Return a pattern for paths with names in braces; the value of `{path}` may have slashes."""
+    parts = re.split(r"(\{[^{}]*\})", path)
+    patterns = ({"{path}": ".+"}.get(each, "[^/]+") if each.startswith("{") else re.escape(each) for each in parts)
+    return re.compile("".join(patterns) + r"\Z")
+
+
+def query_problems(types, query, told):
+    """Return what is wrong with the parameters of a query, whose values are texts."""
+    found = []
+    for name, value in query.items():
+        if name not in told:
+            found.append(f"?{name} is not known")
+            continue
+        values = [value, [value]]
+        if re.fullmatch(r"-?\d+|true|false", value):
+            values.append(json.loads(value))
+        found += min((types.problems(each, told[name][0], f"?{name}") for each in values), key=len)
+    return found + [f"?{name} is missing" for name, (_, required) in told.items() if required and name not in query]
+
+
+# GitHub: types that openapi-typescript made of GitHub's OpenAPI description
+
+
+@cache
+def github_operations():
+    """Return the types, `(HTTP method, pattern of the path, id of the operation)`, and the text of each operation."""
+    text = file_of("openapi-types", "types.d.ts")
+    cut = text.index("\nexport interface operations {")
+    heads = [*re.finditer(r'^  "([^"]+)": (?=\{$)', text[cut:], re.MULTILINE)]
+    ends = [each.start() for each in heads[1:]] + [len(text) - cut]
+    bodies = {each[1]: text[cut + each.end() : cut + end] for each, end in zip(heads, ends, strict=True)}
+    calls = []
+    for path, inner in re.findall(r'^  "(/[^"]*)": \{\n(.*?)^  \};', text[:cut], re.MULTILINE | re.DOTALL):
+        for verb, id_ in re.findall(r'^    (\w+): operations\["([^"]+)"\];', inner, re.MULTILINE):
+            calls.append((verb.upper(), path_pattern(path), id_))
+    return Types(text[:cut]), calls, bodies
+
+
+def github_operation(method, url):
+    """Return the fields of the type of an operation; None if GitHub does not know it."""
+    types, calls, bodies = github_operations()
+    path = urlsplit(url).path
+    found = [id_ for verb, pattern, id_ in calls if verb == method and pattern.match(path)]
+    return types.parse(bodies[found[0]]).fields if found else None
+
+
+def github_problems(method, url, query, body):
+    """Return what is wrong with a request to GitHub."""
+    types, operation = github_operations()[0], github_operation(method, url)
+    if operation is None:
+        return [f"{method} {url} is not known"]
+    told = types.object_of(operation["parameters"][0])
+    problems = query_problems(types, query, types.object_of(told["query"][0]) if "query" in told else {})
+    if "requestBody" in operation:
+        return problems + types.problems(body or {}, _json_of(types, operation["requestBody"][0]))
+    return [*problems, "there must be no body"] if body else problems
+
+
+def github_answer_problems(method, url, response):
+    """Return what of a response GitHub does not send."""
+    types = github_operations()[0]
+    answers = types.object_of(github_operation(method, url)["responses"][0])
+    first = min(status for status in answers if status.startswith("2"))
+    return types.problems(response, _json_of(types, answers[first][0]), optional=True)
+
+
+def _json_of(types, content):
+    media = types.object_of(types.object_of(content)["content"][0]) or {}
+    return next((told for name, (told, _) in media.items() if "json" in name), UNKNOWN)
