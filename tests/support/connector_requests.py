@@ -7,6 +7,8 @@ from connector_stub import HOST, VALUES
 from nodes.connectors import connector_files
 from nodes.connectors.exchange import Exchange
 from nodes.connectors.node import make
+from nodes.http.body import append_query
+from nodes.http.pagination import Place
 
 SAMPLES = {
     "string": "x", "text": "x", "date": "2026-01-05", "datetime": "2026-01-05T09:00:00Z", "integer": 1, "number": 1,
@@ -53,8 +55,21 @@ def full_request(type_, connector, operation, make_ctx, turn):
     example = {name: value for name, value in operation["example"]["config"].items() if not turn or name not in config}
     given = {**config, **example, "operation": operation["id"], "credential": "mine"}
     exchange = Exchange(type_, connector, operation, node.schema(given).load(given), ctx)
-    place = exchange._place()
+    place = with_page(exchange._place(), connector, operation)
     return exchange.method, place.url.partition("?")[0], dict(parse_qsl(urlsplit(place.url).query)), place.body
+
+
+def with_page(place, connector, operation):
+    """Return the place with the parameters of a page that is not the first one."""
+    told = operation.get("pagination", connector.get("pagination")) if operation.get("list") else None
+    given = {told["size_param"]: told["size"]} if told and "size_param" in told else {}
+    if told and "param" in told:
+        given[told["param"]] = {"page": 2, "offset": 50}.get(told["type"], "x")
+    if not told or told.get("place") != "body":
+        return Place(append_query(place.url, given), place.body)
+    if "graphql" in operation:
+        return Place(place.url, {**place.body, "variables": {**place.body["variables"], **given}})
+    return Place(place.url, {**(place.body or {}), **given})
 
 
 def sample(told, turn):

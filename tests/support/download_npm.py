@@ -9,6 +9,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
+REGISTRY = "https://registry.npmjs.org/"
 TIMEOUT = 60
 MAX_BYTES = 20_000_000
 
@@ -23,7 +24,14 @@ def download(url: str, integrity: str, folder: Path) -> None:
     algorithm, _, expected = integrity.partition("-")
     if base64.b64encode(hashlib.new(algorithm, content).digest()).decode() != expected:
         raise ValueError(f"{url} is not the package that npm.txt names: its hash is another one")
-    (folder / url.rpartition("/")[2]).write_bytes(content)
+    (folder / file_name(url)).write_bytes(content)
+
+
+def file_name(url: str) -> str:
+    """Return the name that `npm pack` gives the file: with the scope, as in `linear-sdk-98.0.0.tgz`."""
+    package, _, name = url.removeprefix(REGISTRY).partition("/-/")
+    scope = package.partition("/")[0].removeprefix("@") + "-" if package.startswith("@") else ""
+    return scope + name
 
 
 def main(folder: Path) -> None:

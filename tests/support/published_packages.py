@@ -6,6 +6,7 @@
 import json
 import re
 import tarfile
+from fnmatch import fnmatchcase
 from functools import cache
 from urllib.parse import urlsplit
 
@@ -16,12 +17,13 @@ from typescript_types import UNKNOWN, Types
 
 @cache
 def file_of(package, path):
-    """Return the text of a file of this package. Skips the test if the package was not downloaded."""
+    """Return the text of the file at a path, which may have `*`. Skips the test if the package was not downloaded."""
     found = sorted(FOLDER.glob(f"{package}-*.tgz"))
     if not found:
         pytest.skip(f"{package} is not in .venv/descriptions; `make .venv/descriptions.stamp` downloads it")
     with tarfile.open(found[-1]) as archive:
-        return archive.extractfile(f"package/{path}").read().decode()
+        name = next(each for each in archive.getnames() if fnmatchcase(each, f"package/{path}"))
+        return archive.extractfile(name).read().decode()
 
 
 def path_pattern(path):
@@ -51,7 +53,7 @@ def query_problems(types, query, told):
 @cache
 def github_operations():
     """Return the types, `(HTTP method, pattern of the path, id of the operation)`, and the text of each operation."""
-    text = file_of("openapi-types", "types.d.ts")
+    text = file_of("octokit-openapi-types", "types.d.ts")
     cut = text.index("\nexport interface operations {")
     heads = [*re.finditer(r'^  "([^"]+)": (?=\{$)', text[cut:], re.MULTILINE)]
     ends = [each.start() for each in heads[1:]] + [len(text) - cut]
@@ -94,3 +96,18 @@ def github_answer_problems(method, url, response):
 def _json_of(types, content):
     media = types.object_of(types.object_of(content)["content"][0]) or {}
     return next((told for name, (told, _) in media.items() if "json" in name), UNKNOWN)
+
+
+# GraphQL: types of Linear's and monday.com's own clients
+
+
+@cache
+def linear_types():
+    """Return the types of Linear's schema."""
+    return Types(file_of("linear-sdk", "dist/index-*.d.mts"))
+
+
+@cache
+def monday_types():
+    """Return the types of monday.com's schema."""
+    return Types(file_of("mondaydotcomorg-api", "dist/esm/lib/generated/sdk.d.ts"))

@@ -12,7 +12,7 @@ TOKEN = re.compile(
     r"""\s+|/\*.*?\*/|//[^\n]*|(?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<word>[\w$]+|-\d+)|(?P<mark>=>|\.\.\.|.)""",
     re.DOTALL,
 )
-DECLARATION = re.compile(r"^(?:export )?(?:declare )?(?:type|interface|enum|const) (\w+)", re.MULTILINE)
+DECLARATION = re.compile(r"^(?:export )?(?:declare )?(type|interface|enum|const) (\w+)", re.MULTILINE)
 PLAIN = {"string": str, "number": (int, float), "boolean": bool, "null": type(None), "true": bool, "false": bool}
 WRAPPERS = {"Array", "ReadonlyArray", "readonly", "OneOf", "Maybe", "InputMaybe", "NullableOption", "Partial", "Exact"}
 LISTS = {"Array", "ReadonlyArray"}
@@ -147,14 +147,20 @@ class Types:
     def places(self):
         found = list(DECLARATION.finditer(self.text))
         ends = [each.start() for each in found[1:]] + [len(self.text)]
-        return {each[1]: (each.end(), end) for each, end in zip(found, ends, strict=True)}
+        return {each[2]: (each[1], each.end(), end) for each, end in zip(found, ends, strict=True)}
 
     def named(self, name):
         """Return the type that is declared by this name; an unknown one if it is not in the text."""
         if name not in self.parsed:
-            start, end = self.places.get(name, (0, 0))
-            self.parsed[name] = self.parse(self.text[start:end]) if end else UNKNOWN
+            self.parsed[name] = self._declared(name) if name in self.places else UNKNOWN
         return self.parsed[name]
+
+    def _declared(self, name):
+        keyword, start, end = self.places[name]
+        text = self.text[start:end]
+        if keyword != "enum":
+            return self.parse(text)
+        return Type("union", tuple(Type("literal", (value,)) for value in re.findall(r"""= ["'](.+?)["']""", text)))
 
     def parse(self, text):
         """Return the type in a text that begins with it, or with the rest of its declaration."""

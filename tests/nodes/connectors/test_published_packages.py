@@ -1,5 +1,6 @@
 """What connectors send fits the types that services publish for JavaScript, with each choice of each input."""
 
+import published_graphql as graphql
 import published_packages as published
 import pytest
 from connector_requests import operations_of, requests_of, responses_of
@@ -11,3 +12,15 @@ def test_github_knows_what_is_sent(type_, id_, make_ctx):
         assert published.github_problems(*request) == [], request
     for response in responses_of(type_, id_):
         assert published.github_answer_problems(*response) == [], response
+
+
+GRAPHQL = {"linear": published.linear_types, "monday": published.monday_types}
+
+
+@pytest.mark.parametrize(("type_", "id_"), operations_of(*GRAPHQL))
+def test_graphql_schemas_know_what_is_sent(type_, id_, make_ctx):
+    types = GRAPHQL[type_]()
+    for _, _, _, body in requests_of(type_, id_, make_ctx, all_choices=True):
+        assert graphql.Checker(types, body["query"], body["variables"]).run() == [], body
+        for _, _, response in responses_of(type_, id_):
+            assert graphql.answer_problems(types, body["query"], response) == [], response
