@@ -98,6 +98,49 @@ def _json_of(types, content):
     return next((told for name, (told, _) in media.items() if "json" in name), UNKNOWN)
 
 
+# Notion: the types and paths of its own client
+
+NOTION_ENDPOINT = re.compile(r"""exports\.(\w+) = \{\s+method: "(\w+)",.*?path: \(\w*\) => [`"](.*?)[`"]""", re.DOTALL)
+
+
+@cache
+def notion_endpoints():
+    """Return the types, and `(HTTP method, pattern of the path, name of the endpoint)` of all endpoints."""
+    names = re.findall(r'"\./(api-endpoints/[\w-]+)"', file_of("notionhq-client", "build/src/api-endpoints.d.ts"))
+    types = Types("\n".join(file_of("notionhq-client", f"build/src/{name}.d.ts") for name in names))
+    found = []
+    for name in names:
+        code = file_of("notionhq-client", f"build/src/{name}.js")
+        for endpoint, verb, path in NOTION_ENDPOINT.findall(code):
+            pattern = path_pattern("/v1/" + path.replace("$", ""))
+            found.append((verb.upper(), pattern, endpoint[0].upper() + endpoint[1:]))
+    return types, found
+
+
+def notion_endpoint(method, url):
+    """Return the name of an endpoint; None if Notion does not know it."""
+    path = urlsplit(url).path
+    return next((name for verb, pattern, name in notion_endpoints()[1] if verb == method and pattern.match(path)), None)
+
+
+def notion_problems(method, url, query, body):
+    """Return what is wrong with a request to Notion."""
+    types, name = notion_endpoints()[0], notion_endpoint(method, url)
+    if name is None:
+        return [f"{method} {url} is not known"]
+    told = types.object_of(types.named(f"{name}QueryParameters")) if f"{name}QueryParameters" in types.places else {}
+    problems = query_problems(types, query, told)
+    if f"{name}BodyParameters" not in types.places:
+        return [*problems, "there must be no body"] if body else problems
+    return problems + types.problems(body or {}, types.named(f"{name}BodyParameters"))
+
+
+def notion_answer_problems(method, url, response):
+    """Return what of a response Notion does not send."""
+    types = notion_endpoints()[0]
+    return types.problems(response, types.named(f"{notion_endpoint(method, url)}Response"), optional=True)
+
+
 # GraphQL: types of Linear's and monday.com's own clients
 
 

@@ -6,6 +6,7 @@ generators write is read: objects, arrays, unions, intersections, literals, refe
 
 import re
 from functools import cached_property
+from itertools import product
 from typing import NamedTuple
 
 TOKEN = re.compile(
@@ -207,8 +208,19 @@ class Types:
         return min((self.problems(value, part, place, optional) for part in type_.parts), key=_badness)
 
     def _both_problems(self, value, type_, place, optional):
-        fields = self.object_of(type_)
-        return [] if fields is None else self._object_problems(value, Object(fields, None), place, optional)
+        found = (self._object_problems(value, each, place, optional) for each in self._alternatives(type_))
+        return min(found, key=_badness)
+
+    def _alternatives(self, type_):
+        """Return the objects of which a value must be one: A & (B | C) is A & B or A & C."""
+        type_ = self.resolve(type_)
+        if isinstance(type_, Object):
+            return [type_]
+        if type_.kind == "union":
+            return [each for part in type_.parts for each in self._alternatives(part)]
+        if type_.kind != "both":
+            return [Object({}, UNKNOWN)]
+        return [_merge(parts) for parts in product(*(self._alternatives(part) for part in type_.parts))]
 
     def _plain_problems(self, value, type_, place, optional):
         name = type_.parts[0]
@@ -234,6 +246,11 @@ class Types:
             found += [f"{at} is not known"] if told is None else self.problems(inner, told, at, optional)
         missing = [name for name, (_, required) in type_.fields.items() if required and name not in value]
         return found + [f"{place}.{name} is missing".lstrip(".") for name in missing if not optional]
+
+
+def _merge(objects):
+    fields = {name: told for each in objects for name, told in each.fields.items()}
+    return Object(fields, next((each.others for each in objects if each.others is not None), None))
 
 
 def _badness(problems):

@@ -21,9 +21,9 @@ Properties = dict[str, Any]
 
 def create_database_page(x: Exchange) -> Any:
     """Add a page to a database. Return the page."""
-    id_ = _id(x, "database")
-    kinds = x.read(x.send("GET", f"/databases/{id_}"))["properties"]
-    body = {"parent": {"database_id": id_}, "properties": _shape_all(x.inputs["properties"], kinds), **_icon(x)}
+    id_ = _source_of(x, _database(x))
+    kinds = x.read(x.send("GET", f"/data_sources/{id_}"))["properties"]
+    body = {"parent": {"data_source_id": id_}, "properties": _shape_all(x.inputs["properties"], kinds), **_icon(x)}
     return _create(x, body)
 
 
@@ -62,8 +62,8 @@ def get_page(x: Exchange) -> Any:
 
 def archive_page(x: Exchange) -> dict[str, Any]:
     """Move a page to the trash. Return `{"id", "archived"}`."""
-    found = x.read(x.send("PATCH", f"/pages/{_id(x, 'page')}", body={"archived": True}))
-    return {"id": found["id"], "archived": found.get("archived")}
+    found = x.read(x.send("PATCH", f"/pages/{_id(x, 'page')}", body={"in_trash": True}))
+    return {"id": found["id"], "archived": found.get("in_trash")}
 
 
 def query_database(x: Exchange) -> list[Any]:
@@ -78,13 +78,37 @@ def query_database(x: Exchange) -> list[Any]:
         body["filter"] = conditions[0] if len(conditions) == 1 else {"and": conditions}
     if "sorts" in given:
         body["sorts"] = given["sorts"]
-    found = x.items("POST", f"/databases/{_id(x, 'database')}/query", body=body, result="results")
-    return [_show(x, page) for page in found]
+    id_ = _source_of(x, _database(x))
+    return [_show(x, page) for page in x.items("POST", f"/data_sources/{id_}/query", body=body, result="results")]
 
 
 def get_database(x: Exchange) -> Any:
-    """Return a database."""
+    """Return a database, with the properties of its data source."""
+    found = _database(x)
+    source = x.read(x.send("GET", f"/data_sources/{_source_of(x, found)}"))
+    return {**found, "properties": source["properties"]}
+
+
+def list_sources(x: Exchange) -> Any:
+    """Return the data sources of a database, each `{"id", "name"}`."""
+    return _database(x)["data_sources"]
+
+
+def _database(x: Exchange) -> Any:
     return x.read(x.send("GET", f"/databases/{_id(x, 'database')}"))
+
+
+def _source_of(x: Exchange, database: Mapping[str, Any]) -> str:
+    """Return the id of the data source that is meant: the one of this id or name, or else the only one.
+
+    Raises: NodeError if there are several, or none of this name.
+    """
+    sources, wanted = database["data_sources"], x.inputs.get("source")
+    found = [each for each in sources if wanted in (None, each["id"], each["name"])]
+    if len(found) != 1:
+        names = ", ".join(each["name"] for each in sources)[:300]
+        raise NodeError(f"source: choose one of the database's data sources: {names}", permanent=True)
+    return str(found[0]["id"])
 
 
 def list_blocks(x: Exchange) -> list[Any]:

@@ -62,16 +62,35 @@ def test_properties_become_plain_values(kind, found, plain):
     assert flatten({"type": kind, kind: found}) == plain
 
 
-def database(**kinds):
-    return answer({"properties": {name: {"type": kind} for name, kind in kinds.items()}})
+def database(*sources):
+    return answer({"object": "database", "data_sources": [{"id": f"s-{name}", "name": name} for name in sources]})
+
+
+def source(**kinds):
+    return answer({"object": "data_source", "properties": {name: {"type": kind} for name, kind in kinds.items()}})
 
 
 def test_a_database_is_found_by_its_link(call_service):
     made = answer({"id": "p1", "properties": {}})
     config = {"database": LINK, "properties": {"Name": "a", "Link": {"url": "https://x"}}}
-    _, seen = call_service("notion", "create_database_page", config, database(Name="title", Link="url"), made)
+    found = source(Name="title", Link="url")
+    _, seen = call_service("notion", "create_database_page", config, database("Tasks"), found, made)
     assert seen[0]["url"] == f"https://api.notion.com/v1/databases/{ID}"
-    assert seen[1]["body"]["properties"]["Link"] == {"url": "https://x"}
+    assert seen[2]["body"]["parent"] == {"data_source_id": "s-Tasks"}
+    assert seen[2]["body"]["properties"]["Link"] == {"url": "https://x"}
+
+
+@pytest.mark.parametrize("chosen", ["Old", "s-Old"])
+def test_a_data_source_is_chosen_by_its_name_or_id(call_service, chosen):
+    config = {"database": ID, "source": chosen}
+    _, seen = call_service("notion", "query_database", config, database("Tasks", "Old"), answer({"results": []}))
+    assert seen[1]["url"] == "https://api.notion.com/v1/data_sources/s-Old/query"
+
+
+@pytest.mark.parametrize("chosen", [{}, {"source": "New"}])
+def test_it_must_be_chosen_if_there_are_several(call_service, chosen):
+    with pytest.raises(NodeError, match="source: choose one of the database's data sources: Tasks, Old"):
+        call_service("notion", "query_database", {"database": ID, **chosen}, database("Tasks", "Old"))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +104,8 @@ def test_a_database_is_found_by_its_link(call_service):
 def test_values_that_do_not_fit_are_refused(call_service, properties, says):
     config = {"database": ID, "properties": properties}
     with pytest.raises(NodeError, match=says):
-        call_service("notion", "create_database_page", config, database(Name="title", Sum="formula", N="number"))
+        found = source(Name="title", Sum="formula", N="number")
+        call_service("notion", "create_database_page", config, database("Tasks"), found)
 
 
 def test_a_long_text_is_appended_in_parts(call_service):
@@ -100,9 +120,9 @@ def test_a_long_text_is_appended_in_parts(call_service):
 def test_a_filter_and_a_time_hold_both(call_service):
     wanted = {"property": "Name", "title": {"contains": "a"}}
     config = {"database": ID, "filter": wanted, "changed_after": "2026-03-01T00:00:00Z"}
-    _, seen = call_service("notion", "query_database", config, answer({"results": []}))
-    assert seen[0]["body"]["filter"]["and"][0] == wanted
-    assert seen[0]["body"]["filter"]["and"][1]["last_edited_time"] == {"on_or_after": "2026-03-01T00:00:00Z"}
+    _, seen = call_service("notion", "query_database", config, database("Tasks"), answer({"results": []}))
+    assert seen[1]["body"]["filter"]["and"][0] == wanted
+    assert seen[1]["body"]["filter"]["and"][1]["last_edited_time"] == {"on_or_after": "2026-03-01T00:00:00Z"}
 
 
 def test_what_is_neither_an_id_nor_a_link_is_refused(call_service):

@@ -14,6 +14,14 @@ def test_github_knows_what_is_sent(type_, id_, make_ctx):
         assert published.github_answer_problems(*response) == [], response
 
 
+@pytest.mark.parametrize(("type_", "id_"), operations_of("notion"))
+def test_notion_knows_what_is_sent(type_, id_, make_ctx):
+    for request in requests_of(type_, id_, make_ctx, all_choices=True):
+        assert published.notion_problems(*request) == [], request
+    for response in responses_of(type_, id_):
+        assert published.notion_answer_problems(*response) == [], response
+
+
 GRAPHQL = {"linear": published.linear_types, "monday": published.monday_types}
 
 
