@@ -218,3 +218,66 @@ def unknown_fields(sent, shape, place=""):
                 yield f"{place}.{key}".lstrip(".")
             else:
                 yield from unknown_fields(value, shape[key], f"{place}.{key}")
+
+
+# GitLab: the managers of python-gitlab, which list the fields of its documentation
+
+PAGING = {"page", "per_page", "pagination"}
+
+
+@cache
+def gitlab_calls():
+    """Return `(HTTP method, pattern of the path, names of fields or parameters)` of all managers' calls."""
+    package = wheel("python_gitlab")
+    found = []
+    for name in package.namelist():
+        if name.startswith("gitlab/v4/objects/"):
+            classes = [node for node in ast.parse(package.read(name)).body if isinstance(node, ast.ClassDef)]
+            for node in classes:
+                found += _gitlab_calls({line.targets[0].id: line.value for line in node.body if _is_set(line)})
+    return found
+
+
+def _is_set(line):
+    return isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name)
+
+
+def _gitlab_calls(told):
+    path = _literal(told.get("_path"), "")
+    yield "GET", pattern_of(path), PAGING.union(_literal(told.get("_list_filters"), ()))
+    yield "GET", pattern_of(path + "/{id}"), {"ref"}
+    for verb, name in (("POST", "_create_attrs"), ("PUT", "_update_attrs")):
+        parts = [_literal(each.value, ()) for each in getattr(told.get(name), "keywords", ())]
+        for place in (path, path + "/{id}", path.removesuffix("s")):  # a file has a path, and /pipeline makes one
+            yield verb, pattern_of(place), set().union(*parts)
+
+
+def _literal(node, default):
+    try:
+        return default if node is None else ast.literal_eval(node)
+    except ValueError:  # it is made of other constants
+        return default
+
+
+# Asana: the paths and parameters of its own client, which leaves bodies open
+
+
+@cache
+def asana_calls():
+    """Return `(HTTP method, pattern of the path, names of the parameters)` of all calls."""
+    package = wheel("asana")
+    found = []
+    for name in package.namelist():
+        if name.startswith("asana/api/"):
+            for function in ast.walk(ast.parse(package.read(name))):
+                if isinstance(function, ast.FunctionDef):
+                    found += _asana_calls(function)
+    return found
+
+
+def _asana_calls(function):
+    names = set(re.findall(r":param [\w\[\]]+ (\w+):", ast.get_docstring(function) or ""))
+    for call in ast.walk(function):
+        path = call.args[0] if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "call_api" else None
+        if isinstance(path, ast.Constant):
+            yield call.args[1].value, pattern_of(path.value), names

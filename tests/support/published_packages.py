@@ -15,15 +15,21 @@ from published_apis import FOLDER
 from typescript_types import UNKNOWN, Types
 
 
-@cache
 def file_of(package, path):
-    """Return the text of the file at a path, which may have `*`. Skips the test if the package was not downloaded."""
+    """Return the text of the only file at a path of this pattern."""
+    (text,) = files_of(package, path)
+    return text
+
+
+@cache
+def files_of(package, path):
+    """Return the texts of all files at paths of this pattern. Skips the test if the package was not downloaded."""
     found = sorted(FOLDER.glob(f"{package}-*.tgz"))
     if not found:
         pytest.skip(f"{package} is not in .venv/descriptions; `make .venv/descriptions.stamp` downloads it")
     with tarfile.open(found[-1]) as archive:
-        name = next(each for each in archive.getnames() if fnmatchcase(each, f"package/{path}"))
-        return archive.extractfile(name).read().decode()
+        names = [each for each in archive.getnames() if fnmatchcase(each, f"package/{path}")]
+        return [archive.extractfile(name).read().decode() for name in names]
 
 
 def path_pattern(path):
@@ -154,3 +160,38 @@ def linear_types():
 def monday_types():
     """Return the types of monday.com's schema."""
     return Types(file_of("mondaydotcomorg-api", "dist/esm/lib/generated/sdk.d.ts"))
+
+
+# Jira and Trello: clients that their authors keep in step with Atlassian's OpenAPI descriptions
+
+REQUEST = re.compile(
+    r"\burl: [`'](?P<url>.*?)[`'],\s+method: '(?P<verb>\w+)',(?P<rest>.*?)^ +\}\)?;", re.DOTALL | re.MULTILINE
+)
+FIELD = re.compile(r"^\s+'?(\w+)'?: ", re.MULTILINE)
+FIELDS = re.compile(r"\b(searchParams|body): \{(.*?)\}", re.DOTALL)
+
+
+@cache
+def atlassian_calls(package, files):
+    """Return `(HTTP method, pattern of the path, query, body)` of all calls, the last two as names of fields.
+
+    The body is None if it is not described.
+    """
+    found = []
+    for code in files_of(package, files):
+        for call in REQUEST.finditer(code):
+            parts = {name: {*FIELD.findall(text)} for name, text in FIELDS.findall(call["rest"])}
+            body = None if "body: p" in call["rest"] else parts.get("body", set())
+            path = re.sub(r"\$\{.*?\}", "{x}", call["url"])
+            found.append((call["verb"], path_pattern(path), parts.get("searchParams", set()), body))
+    return found
+
+
+def atlassian_problems(calls, method, path, query, body):
+    """Return what is wrong with a request: an unknown path, or unknown names of parameters or fields."""
+    found = [each for each in calls if each[0] == method and each[1].match(path)]
+    if not found:
+        return [f"{method} {path} is not known"]
+    _, _, names, fields = min(found, key=lambda each: each[1].pattern.count("+"))
+    known = {*names, *(fields or ())}  # Trello takes parameters of the query as fields of a body, too
+    return sorted(({*query} - names) | (set() if fields is None else {*(body or {})} - known))

@@ -58,3 +58,23 @@ def test_openai_knows_what_is_sent(type_, id_, make_ctx):
         found = [told for told in published.openai_methods() if told[0] == method and told[1].match(path)]
         assert found, (method, url)
         assert {*query, *(body if isinstance(body, dict) else {})} - set().union(*(told[2] for told in found)) == set()
+
+
+@pytest.mark.parametrize(("type_", "id_"), operations_of("gitlab"))
+def test_gitlab_knows_what_is_sent(type_, id_, make_ctx):
+    for method, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
+        path = url.removeprefix("https://gitlab.com/api/v4")
+        found = [told for told in published.gitlab_calls() if told[0] == method and told[1].match(path)]
+        assert found, (method, url)
+        known = {"variables"} if path.endswith("/pipeline") else set()  # the client leaves them to its callers
+        assert {*query, *(body or {})} - known.union(*(told[2] for told in found)) == set(), url
+
+
+@pytest.mark.parametrize(("type_", "id_"), operations_of("asana"))
+def test_asana_knows_what_is_sent(type_, id_, make_ctx):
+    for method, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
+        path = url.removeprefix("https://app.asana.com/api/1.0")
+        told = published.find(published.asana_calls(), method, path)
+        assert told is not None, (method, url)
+        assert set(query) - told == set(), url
+        assert body is None or set(body) == {"data"}, url

@@ -1,5 +1,7 @@
 """What connectors send fits the types that services publish for JavaScript, with each choice of each input."""
 
+from urllib.parse import urlsplit
+
 import published_graphql as graphql
 import published_packages as published
 import pytest
@@ -32,3 +34,18 @@ def test_graphql_schemas_know_what_is_sent(type_, id_, make_ctx):
         assert graphql.Checker(types, body["query"], body["variables"]).run() == [], body
         for _, _, response in responses_of(type_, id_):
             assert graphql.answer_problems(types, body["query"], response) == [], response
+
+
+@pytest.mark.parametrize(("type_", "id_"), operations_of("jira"))
+def test_jira_knows_what_is_sent(type_, id_, make_ctx):
+    calls = published.atlassian_calls("jira.js", "src/cloud/api/*.ts")
+    for method, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
+        assert published.atlassian_problems(calls, method, urlsplit(url).path, query, body) == [], url
+
+
+@pytest.mark.parametrize(("type_", "id_"), operations_of("trello"))
+def test_trello_knows_what_is_sent(type_, id_, make_ctx):
+    calls = published.atlassian_calls("trello.js", "dist/api/*.js")
+    for method, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
+        path = url.removeprefix("https://api.trello.com/1")
+        assert published.atlassian_problems(calls, method, path, query, body) == [], url
