@@ -122,6 +122,8 @@ class Exchange:
         value = text_of(values[name])
         if set(value.split("/")) & {".", ".."} if keep_slashes else value in (".", ".."):
             raise NodeError(f"{name}: must not be . or ..", permanent=True)
+        if found.string[: found.start()].endswith("'"):
+            value = value.replace("'", "''")  # a text between quotes, as OData writes it
         return quote(value.strip("/") if keep_slashes else value, safe="/" if keep_slashes else "")
 
     def _secret(self) -> str:

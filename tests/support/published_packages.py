@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from published_apis import FOLDER
-from typescript_types import UNKNOWN, Types
+from typescript_types import UNKNOWN, Type, Types
 
 
 def file_of(package, path):
@@ -195,3 +195,42 @@ def atlassian_problems(calls, method, path, query, body):
     _, _, names, fields = min(found, key=lambda each: each[1].pattern.count("+"))
     known = {*names, *(fields or ())}  # Trello takes parameters of the query as fields of a body, too
     return sorted(({*query} - names) | (set() if fields is None else {*(body or {})} - known))
+
+
+# Microsoft Graph: the types of its entities; a path goes from one to another by their fields
+
+GRAPH_ROOTS = {"me": "User", "teams": "Team", "chats": "Chat"}
+GRAPH_ACTIONS = {"sendMail", "reply", "move", "createLink", "copy", "add", "content", "search", "range"}
+GRAPH_QUERY = {"$filter", "$search", "$select", "$top", "$skip", "$orderby", "$expand", "$count"}
+
+
+@cache
+def graph_types():
+    """Return the types of Microsoft Graph's entities."""
+    return Types(file_of("microsoft-microsoft-graph-types", "microsoft-graph.d.ts"))
+
+
+def graph_problems(method, url, query, body):
+    """Return what is wrong with a request to Microsoft Graph. The parameters of actions are not described."""
+    types, path = graph_types(), re.sub(r"root:/.*?:/", "root/", urlsplit(url).path.removeprefix("/v1.0/"))
+    root, *rest = path.split("/")
+    place = Type("name", (GRAPH_ROOTS[root],))
+    for segment in rest[root != "me" :]:
+        items = _items_of(types, place)
+        name = segment.partition("(")[0]
+        if name in GRAPH_ACTIONS:
+            message = (body or {}).get("message", {})
+            return sorted({*query} - GRAPH_QUERY) + types.problems(message, Type("name", ("Message",)), optional=True)
+        if items is None and name not in types.object_of(place):
+            return [f"{segment} of {path} is not known"]
+        place = types.object_of(place)[name][0] if items is None else items
+    known = GRAPH_QUERY | ({"startDateTime", "endDateTime"} if path.endswith("/calendarView") else set())
+    sent = {name: value for name, value in (body or {}).items() if not name.startswith("@")}
+    return sorted({*query} - known) + types.problems(sent, _items_of(types, place) or place, optional=True)
+
+
+def _items_of(types, place):
+    """Return the type of the items of a collection; None if it is not one."""
+    place = types.resolve(place)
+    parts = place.parts if isinstance(place, Type) and place.kind == "union" else (place,)
+    return next((part.parts[0] for part in parts if isinstance(part, Type) and part.kind == "list"), None)

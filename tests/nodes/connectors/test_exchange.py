@@ -70,6 +70,12 @@ def test_inputs_go_where_the_file_says(call):
     assert seen["headers"]["authorization"] == "Bearer tok-1"
 
 
+def test_quotes_in_a_quoted_part_of_the_path_are_doubled(call):
+    operation = {"path": "/root/search(q='{text}')/{text}", "inputs": {"text": {"title": "Text", "required": True}}}
+    _, (seen,) = call(shop(operation), {"text": "Ann's"}, answer({}))
+    assert seen["url"] == "https://api.example.com/v1/root/search(q='Ann%27%27s')/Ann%27s"
+
+
 @pytest.mark.parametrize("value", [".", "..", "a/../b"])
 def test_an_input_cannot_lead_out_of_the_path(call, value):
     operation = {"path": "/items/{+id}", "inputs": {"id": {"title": "Id", "required": True}}}

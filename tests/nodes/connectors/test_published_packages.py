@@ -49,3 +49,12 @@ def test_trello_knows_what_is_sent(type_, id_, make_ctx):
     for method, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
         path = url.removeprefix("https://api.trello.com/1")
         assert published.atlassian_problems(calls, method, path, query, body) == [], url
+
+
+MICROSOFT = ["microsoft_outlook", "microsoft_onedrive", "microsoft_excel", "microsoft_teams"]
+
+
+@pytest.mark.parametrize(("type_", "id_"), operations_of(*MICROSOFT))
+def test_microsoft_knows_what_is_sent(type_, id_, make_ctx):
+    for method, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
+        assert published.graph_problems(method, url, query, body if isinstance(body, dict) else None) == [], url
