@@ -221,7 +221,7 @@ def graph_problems(method, url, query, body):
         if name in GRAPH_ACTIONS:
             message = (body or {}).get("message", {})
             return sorted({*query} - GRAPH_QUERY) + types.problems(message, Type("name", ("Message",)), optional=True)
-        if items is None and name not in types.object_of(place):
+        if "(" in segment or (items is None and name not in types.object_of(place)):
             return [f"{segment} of {path} is not known"]
         place = types.object_of(place)[name][0] if items is None else items
     known = GRAPH_QUERY | ({"startDateTime", "endDateTime"} if path.endswith("/calendarView") else set())
