@@ -22,6 +22,9 @@ CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 MAX_TEXT = 100_000
 # Languages of a setting, for an editor.
 LANGUAGES = ("python", "sql", "json", "markdown", "jinja", "html")
+# What a setting can name: the id of a workflow or an agent, the name of a table, or of a column of the table in the
+# setting `table`, a key of the store, or the path of a file or a folder of the workspace.
+NAMES = ("workflow", "agent", "table", "column", "store_key", "file", "folder")
 # Options of `setting` that are stored in the field's metadata, with their keys there.
 METADATA = {
     "title": "title", "names": "x-names", "braces": "braces", "instead": "instead", "condition": "x-condition",
@@ -130,8 +133,8 @@ def setting(
 
     `kind` is a marshmallow field class, or a field (such as `fields.List(fields.String())`). `labels` has a label for
     each value of a choice, `lines` is for forms: the text may have several lines, in one of LANGUAGES, or "" for any
-    text. Other options: `title` is the label of the field in forms; `names`: the value is the id of a `workflow` or an
-    `agent`; `instead` is the hint for a rejected expression; `braces` is the reason why braces are accepted: the text
+    text. Other options: `title` is the label of the field in forms; `names` is one of NAMES, and forms list what is
+    there; `instead` is the hint for a rejected expression; `braces` is the reason why braces are accepted: the text
     has braces with another meaning; `condition`: True if forms offer rows of field, operator and value; `rules`: forms
     offer conditions that lead to the cases in the setting of this name; `metadata` is added to the field's; the rest
     are those of the class.
@@ -244,6 +247,6 @@ def credential(help: str, *types: str, **options: Any) -> Any:
     return setting(fields.String, help, literal=True, validate=length, metadata=metadata, **options)
 
 
-def path(help: str, **options: Any) -> Any:
-    """Return a field for the path of a file of the workspace."""
-    return text(help, most=1_000, **options)
+def path(help: str, *, names: str = "file", **options: Any) -> Any:
+    """Return a field for the path of a file of the workspace, or of a `folder` if `names` says so."""
+    return text(help, most=1_000, names=names, **options)

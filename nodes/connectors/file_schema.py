@@ -154,6 +154,7 @@ class Options(Part):
     operation = _text(64, required=True)
     value = _jmespath(required=True)
     label = _jmespath()
+    prefix = _text(100)
     inputs = fields.Dict(keys=fields.String(), values=fields.Raw())
 
 

@@ -83,7 +83,7 @@ LINES = {"text": "", "items": "json", "object": "json", "any": "json"}
 def make_field(told: Mapping[str, Any]) -> Any:
     """Return the config field of an input as its file tells it. One that is not required may be null: not given."""
     type_ = told.get("type", "string")
-    metadata = {"x-input": type_}
+    metadata = {"x-input": type_} | ({"x-names": "file"} if type_ == "file" else {})
     metadata |= {"x-advanced": True} if told.get("advanced") else {}
     metadata |= {"x-options": told["options"]} if "options" in told else {}
     metadata |= {"examples": [told["example"]]} if "example" in told else {}
@@ -116,8 +116,9 @@ def make_schema(connector: Mapping[str, Any], operation: Mapping[str, Any] | Non
         )  # fmt: skip
     if operation and operation.get("response") == "file":
         made["save_to"] = path(
-            "The path of the saved file; with a slash at the end, its folder. Default: downloads/", title="Save to"
-        )
+            "The path of the saved file; with a slash at the end, its folder. Default: downloads/", title="Save to",
+            names="folder",
+        )  # fmt: skip
     made["address"] = text(
         "The address of the service's API, if it is another one: of your own server", web_address, most=8_000,
         title="Address", metadata={"x-advanced": True},

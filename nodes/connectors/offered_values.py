@@ -58,6 +58,6 @@ def _run(node: ConnectorNode, asked: dict[str, Any], ctx: Context) -> Any:
 
 
 def _show(told: Mapping[str, Any], item: Any) -> dict[str, str]:
-    value = text_of(search(told["value"], item))
+    value = text_of(search(told["value"], item)).removeprefix(told.get("prefix", ""))
     label = search(told["label"], item) if "label" in told else None
     return {"value": value, "label": (text_of(label) if label not in (None, "") else value)[:MAX_LABEL]}

@@ -49,7 +49,9 @@ class Respond(Node):
         )
         headers = headers('Headers of the response: {"Cache-Control": "no-store"}', title="Headers")
         body = anything("The body, as JSON or text. Default: the input", lines="", title="Body")
-        file = anything("A file to send instead of a body: its path, or the output of another node", title="File")
+        file = anything(
+            "A file to send instead of a body: its path, or the output of another node", title="File", names="file"
+        )
         base64 = text("Bytes to send instead of a body, in base64", most=MAX_BASE64, title="Bytes (base64)")
         name = text(
             "The name under which a browser saves the file or bytes. Without it, a browser may display them",

@@ -143,7 +143,9 @@ class TableNode(Node):
 
     class Config(Schema):
         operation = choice("What to do with the rows", labels_of(OPERATIONS), required=True, title="Operation")
-        table = text("The name of the table, as on the page Tables", most=100, required=True, title="Table")
+        table = text(
+            "The name of the table, as on the page Tables", most=100, required=True, title="Table", names="table"
+        )
         values = anything(
             "For insert, upsert and update: an object of values by column, or a list of such objects. Default: the "
             "input",
@@ -164,12 +166,14 @@ class TableNode(Node):
             "For upsert: the column by which a present row is found. For increment: the column to add to",
             most=100,
             title="Column",
+            names="column",
         )
         by = number("For increment: the number to add", -1e15, 1e15, literal=False, load_default=1, title="Add")
         sort = text(
             "For get and list: the column to sort by; with a minus before it, the largest first. Default: oldest first",
             most=100,
             title="Sort by",
+            names="column",
         )
         limit = whole("For list: at most so many rows", 1, MAX_LIMIT, literal=False, load_default=100, title="Limit")
         create = flag(

@@ -57,7 +57,9 @@ class Spreadsheet(Node):
         operation = choice(
             "What to do with the file", {"read": "Read", "write": "Write"}, required=True, title="Operation"
         )
-        file = anything("The file: uploads/orders.xlsx, or the output of another node", required=True, title="File")
+        file = anything(
+            "The file: uploads/orders.xlsx, or the output of another node", required=True, title="File", names="file"
+        )
         items = anything("For write: a list of objects, or of lists. Default: the input", title="Rows")
         sheet = text("The name of the sheet. Default: the first", most=31, title="Sheet")
         header = flag("Whether the first row contains the column names", True, title="Header row")
@@ -177,7 +179,9 @@ class Pdf(Node):
     )
 
     class Config(Schema):
-        file = anything("The file: uploads/invoice.pdf, or the output of another node", required=True, title="File")
+        file = anything(
+            "The file: uploads/invoice.pdf, or the output of another node", required=True, title="File", names="file"
+        )
         password = text("The password of the file, if it has one: {{ secrets.pdf }}", most=200, title="Password")
         max_pages = whole("Maximum number of pages to read", 1, MAX_PAGES, load_default=MAX_PAGES, title="Max pages")
 

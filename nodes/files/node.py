@@ -65,7 +65,9 @@ class FileNode(Node):
             "The path of the file: reports/today.csv. For list: the folder", load_default="", title="Path"
         )
         to = field_of_path(
-            "For copy and move: the target path. With a slash at the end, the target folder", title="Target path"
+            "For copy and move: the target path. With a slash at the end, the target folder",
+            names="folder",
+            title="Target path",
         )
         data = anything(
             "The data to write: text as it is, other values as JSON. Default: the input", lines="", title="Data"

@@ -109,7 +109,9 @@ class S3(Node):
             lines="",
             title="Data",
         )
-        file = anything("A file of the workspace: the source for put, or the target for get", title="File")
+        file = anything(
+            "A file of the workspace: the source for put, or the target for get", title="File", names="file"
+        )
         encoding = choice(
             "How to read and write the data: as text, as JSON, or as bytes in base64",
             {"text": "Text", "json": "JSON", "base64": "Bytes (base64)"},

@@ -112,7 +112,9 @@ class HTTPRequest(Node):
             title="Response format",
         )
         save_to = path(
-            "The path of the saved file; with a slash at the end, its folder. Default: downloads/", title="Save to"
+            "The path of the saved file; with a slash at the end, its folder. Default: downloads/",
+            names="folder",
+            title="Save to",
         )
         fail_on_status = flag(
             "Whether a response with status 400 or higher fails the node", True, title="Fail on HTTP 4xx/5xx"

@@ -15,7 +15,7 @@ from nodes.base import CATEGORIES, Node
 from nodes.catalogue_schema import json_schema
 from nodes.credentials import types as credential_types
 from nodes.credentials.keyring import Keyring
-from nodes.fields import LANGUAGES, setting
+from nodes.fields import LANGUAGES, NAMES, setting
 
 ENTRIES = {entry["type"]: entry for entry in catalogue()}
 TYPES = sorted(REGISTRY)
@@ -124,7 +124,7 @@ def test_forms_know_all_hints_of_a_setting(type_, key):
         "x-condition", "x-scope", "x-rules",
     }  # fmt: skip
     assert hints.keys() <= known
-    assert hints.get("x-language", "json") in LANGUAGES and hints.get("x-names", "agent") in ("agent", "workflow")
+    assert hints.get("x-language", "json") in LANGUAGES and hints.get("x-names", "agent") in NAMES
     assert "x-language" not in hints or hints["x-multiline"] is True
     assert hints.get("x-holds", "json-schema") in ("json-schema", "form-fields")
     if "x-rules" in hints:

@@ -237,6 +237,26 @@ def test_values_for_a_setting_are_read_from_the_service(httpserver, make_ctx):
         list_options(node, "do_it", "list", {"credential": "mine"}, ctx)
 
 
+def test_values_are_offered_without_their_prefix_and_only_those_that_fit(httpserver, make_ctx):
+    models = [
+        {"name": f"models/{name}", "displayName": name.title(), "supportedGenerationMethods": methods}
+        for name, methods in (
+            ("talker", ["generateContent"]), ("image-maker", ["generateContent"]), ("measure", ["embedContent"]),
+            ("x", None),
+        )
+    ]  # fmt: skip
+    stub = Stub(httpserver, [answer({"models": models})] * 3)
+    node = make("gemini", aim(connector_files.read("gemini"), stub.port))
+    ctx, _ = make_ctx(credentials={"mine": ("http_header", {"name": "x-goog-api-key", "value": "key-1"}, [HOST])})
+
+    def offered(operation):
+        return [one["value"] for one in list_options(node, operation, "model", {"credential": "mine"}, ctx)[0]]
+
+    assert offered("generate_text") == ["talker", "image-maker"]
+    assert offered("create_image") == ["image-maker"]
+    assert offered("create_embedding") == ["measure"]
+
+
 def test_connectors_of_a_folder_join_and_replace_ours(tmp_path):
     own = shop({"path": "/x"})
     (tmp_path / "our_shop.json").write_text(json.dumps(own))

@@ -99,6 +99,7 @@ const FULL: Record<keyof typeof TYPES, Config> = {
     pages: { type: "cursor", size: 10 },
     foreign: { kept: true },
   },
+  named: { table: "orders", file: { path: "a.txt" }, later: "x" },
   lists: {
     cases: ["a", 1, true],
     by: "name",
@@ -179,6 +180,19 @@ describe("the form of a node", () => {
     await user.type(field, "{{{{");
     expect(changes.at(-1)).toEqual({ labels: "{{" });
     await waitFor(() => expect(screen.queryByRole("textbox", { name: "Labels" })).not.toBe(field));
+  });
+
+  it("offers what the workspace has beside the text", async () => {
+    vi.stubGlobal("fetch", async (request: Request) =>
+      Response.json({ items: request.url.includes("/api/files") ? [{ path: "reports/may.csv" }] : [] }),
+    );
+    const { changes, user } = show(TYPES.named, {});
+    await user.click(await screen.findByRole("button", { name: "Choose file" }));
+    await user.click(await screen.findByRole("option", { name: "reports/may.csv" }));
+    expect(changes.at(-1)).toEqual({ file: "reports/may.csv" });
+    await user.click(screen.getByRole("button", { name: "Choose table" }));
+    await screen.findByText(/no table yet/);
+    expect(screen.queryByRole("button", { name: "Choose later" })).toBeNull();
   });
 
   it("turns a number into an expression and back", async () => {

@@ -53,6 +53,11 @@ export const TYPES = {
     },
     { required: ["url"] },
   ),
+  named: type("named", {
+    table: { title: "Table", type: "string", "x-names": "table" },
+    file: { title: "File", "x-names": "file" },
+    later: { title: "Later", type: "string", "x-names": "of a later version" },
+  }),
   lists: type("lists", {
     cases: { type: "array", items: {}, "x-literal": true },
     by: { type: ["array", "string"], items: { type: "string" }, "x-literal": true, default: [] },

@@ -1,5 +1,7 @@
 /** The inputs of the kinds of settings. */
 import {
+  Box,
+  Group,
   MultiSelect,
   NumberInput,
   PasswordInput,
@@ -40,6 +42,10 @@ const OptionsField = lazily(() =>
 );
 const OptionsListField = lazily(() =>
   import("../options/OptionsListField").then((part) => ({ default: part.OptionsListField })),
+);
+
+const NamesButton = lazily(() =>
+  import("../options/NamesButton").then((part) => ({ default: part.NamesButton })),
 );
 
 /** Return true if the kind has several inputs for this value, so that the label names a group. */
@@ -104,7 +110,8 @@ const INPUT_MODES: Record<string, "email" | "url"> = { email: "email", uri: "url
 
 function TextInputOf(props: InputProps) {
   const { id, leaf, value, onChange, placeholder, problems, describedBy } = props;
-  return (
+  return withNames(
+    props,
     <TemplateField
       id={id}
       label={leaf.label}
@@ -119,7 +126,23 @@ function TextInputOf(props: InputProps) {
       describedBy={describedBy}
       help={leaf.help}
       inputMode={INPUT_MODES[leaf.format ?? ""]}
-    />
+    />,
+  );
+}
+
+/** Return the field with a list of what the workspace has, if it names something of it. */
+function withNames(props: InputProps, field: ReactElement): ReactElement {
+  const { names } = props.leaf;
+  if (names === undefined || typeof props.value === "object") return field;
+  return (
+    <Group gap={4} wrap="nowrap" align="flex-start">
+      <Box flex={1} miw={0}>
+        {field}
+      </Box>
+      <Suspense fallback={null}>
+        <NamesButton {...props} names={names} />
+      </Suspense>
+    </Group>
   );
 }
 
@@ -327,7 +350,8 @@ function ListedField(props: InputProps) {
 
 function AnyField(props: InputProps) {
   const { id, leaf, value, onChange, placeholder, describedBy, problems } = props;
-  return (
+  return withNames(
+    props,
     <ValueEditor
       id={id}
       label={leaf.label}
@@ -340,7 +364,7 @@ function AnyField(props: InputProps) {
       describedBy={describedBy}
       problems={problems}
       required={leaf.required}
-    />
+    />,
   );
 }
 

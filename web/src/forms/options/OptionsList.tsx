@@ -2,15 +2,23 @@
 import { ActionIcon, CheckIcon, Combobox, Group, Loader, Text, Tooltip } from "@mantine/core";
 import { IconChevronDown } from "@tabler/icons-react";
 import { messageOf } from "@/ui/states";
-import type { Options } from "./useOptions";
+import type { Options } from "./useDropdown";
 
-export function OpenButton({ box, label }: { box: Options["box"]; label: string }) {
+interface OpenButtonProps {
+  box: Options["box"];
+  label: string;
+  /** That of a button beside an input; undefined for one inside. */
+  size?: number;
+}
+
+export function OpenButton({ box, label, size }: OpenButtonProps) {
   const name = `Choose ${label.toLowerCase()}`;
   return (
     <Tooltip label={name} openDelay={300}>
       <ActionIcon
-        variant="subtle"
+        variant={size === undefined ? "subtle" : "default"}
         color="gray"
+        size={size}
         aria-label={name}
         aria-haspopup="listbox"
         aria-expanded={box.dropdownOpened}
@@ -71,7 +79,7 @@ export function OptionsList({ options, label, chosen }: OptionsListProps) {
       {truncated && (
         <Combobox.Footer>
           <Text size="xs" c="var(--quiet)">
-            The service has more. Type the value of one that is missing into the field.
+            There are more. Type the value of one that is missing into the field.
           </Text>
         </Combobox.Footer>
       )}
@@ -80,7 +88,7 @@ export function OptionsList({ options, label, chosen }: OptionsListProps) {
 }
 
 /** Why the list has no choices yet. */
-function State({ options: { reason, error, isLoading, shown, service } }: { options: Options }) {
+function State({ options: { reason, error, isLoading, shown, source } }: { options: Options }) {
   if (reason !== undefined) return <Combobox.Empty role="status">{reason}</Combobox.Empty>;
   if (error)
     return (
@@ -93,7 +101,7 @@ function State({ options: { reason, error, isLoading, shown, service } }: { opti
   if (isLoading)
     return (
       <Combobox.Empty role="status">
-        <Loader size="xs" aria-hidden /> Asking {service}…
+        <Loader size="xs" aria-hidden /> Asking {source}…
       </Combobox.Empty>
     );
   if (shown.length === 0) return <Combobox.Empty role="status">Nothing found</Combobox.Empty>;

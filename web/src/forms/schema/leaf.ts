@@ -1,5 +1,6 @@
 /** Determine the kind of field for a setting from its schema. */
 import type { Json } from "@/definition/types";
+import type { Names } from "../options/names";
 import type { FieldSchema, OptionsSource } from "./types";
 import type { Labels } from "./words";
 
@@ -59,6 +60,8 @@ export interface Leaf {
   credentialTypes?: string[];
   /** Where its choices come from. */
   options?: OptionsSource;
+  /** What of the workspace it names, to be chosen from a list. */
+  names?: Names;
   /** True if several of the choices can be chosen. */
   many?: boolean;
   /** The schema of each item of a list, or each value of a map. */
@@ -182,6 +185,8 @@ export function leafOf(
     format: schema.format,
     credentialTypes: schema["x-credential"],
     options: schema["x-options"],
+    names:
+      NAMED[schema["x-names"] ?? ""] === undefined ? (schema["x-names"] as Names | undefined) : undefined,
     many: typesOf(schema).includes("array"),
     each,
   };

@@ -41,7 +41,7 @@ export interface FieldSchema {
   "x-scope"?: string[];
   /** The content of an object or a list: `json-schema`, `form-fields`. */
   "x-holds"?: string;
-  /** The id of a workflow or an agent. */
+  /** What it names: the id of a workflow or an agent, or something else of the workspace. */
   "x-names"?: string;
   /** Shown below "More settings". */
   "x-advanced"?: boolean;
