@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api.http.server import get_dispatcher
 from errors import Conflict, DefinitionError
 from models import Run, Step, Wait, loops, now_ms
 from nodes.base import REGISTRY
-from nodes.core.form_fields import make_schema
+from nodes.core.form_fields import get_max_bytes, make_schema
 from parsers.invisible_characters import OF_TEXTS, visible
 
 MAX_TEXT = 10_000
-NO_FORM = {"form": None, "has_files": False}
+NO_FORM: dict[str, Any] = {"form": None, "has_files": False, "files": []}
 ENGINES_OWN = ("pause", "loop", "item_pause")  # kinds of waits that nobody can answer
 
 
@@ -54,7 +54,26 @@ def _show_form(run: Run, question: Mapping[str, Any]) -> dict[str, Any]:
     items = None if planned is None else planned.config.static.get("fields")
     if not items:
         return NO_FORM
-    return {"form": make_schema(items), "has_files": any(item["kind"] == "file" for item in items)}
+    files = _list_file_fields(run, items)
+    return {"form": make_schema(items), "has_files": bool(files), "files": files}
+
+
+def _list_file_fields(run: Run, items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the fields that take files, with their limits."""
+    asked = [item for item in items if item["kind"] == "file"]
+    most = get_dispatcher().resources.files_of(run.workspace_id).max_bytes if asked else 0
+    return [
+        {
+            "name": item["name"],
+            "title": item.get("title") or item["name"],
+            "help": item.get("help") or "",
+            "required": bool(item.get("required")),
+            "max": int(item.get("max", 1)),
+            "max_bytes": get_max_bytes(item, most),
+            "accept": list(item.get("accept", ())),
+        }
+        for item in asked
+    ]
 
 
 def _show_question(step: Step, wait: Wait | None) -> dict[str, Any] | None:

@@ -35,10 +35,12 @@ log = logging.getLogger("headrace.resume")
 blueprint = Resource("resume", "Answers to waiting runs", any_query=True)
 BY_LINK = "a signed link"
 MAX_COMMENT = 2_000
+MAX_BODY = 1_000_000  # characters of JSON in a form
 MAX_NAMED = 20  # places in a message
 refusals = RefusalLog()  # of signed links, by run: anyone could fill the log
 FORM = "application/x-www-form-urlencoded"
-FORMS = (FORM, "multipart/form-data")
+MULTIPART = "multipart/form-data"
+FORMS = (FORM, MULTIPART)
 TEXT = {"schema": {"type": "string"}}
 # Query parameters of a signed link, which needs neither a session nor an API token.
 LINK_QUERY = {
@@ -62,6 +64,16 @@ class AnswerIn(Strict):
     comment = text(2_000, 0, allow_none=True)
     body = fields.Raw(allow_none=True, help="The body of a callback, or the answers to the fields of the node")
     question = text(64, allow_none=True)
+
+
+class AnswerForm(Strict):
+    """The parts of a form with files. Each file is a part with the name of its field."""
+
+    answer = text(64, load_default="")
+    comment = text(MAX_COMMENT, 0, load_default="")
+    body = text(
+        MAX_BODY, 0, is_stored=False, load_default="", help="JSON of the answers to the other fields of the node"
+    )
 
 
 def has_valid_link(path: dict[str, Any]) -> bool:
@@ -109,10 +121,16 @@ def ask(run: Run) -> Response:
 
 
 @blueprint.post("/runs/<run>/resume")
-@require_role("operator", run=Run, link=has_valid_link)
+@require_role("operator", run=Run, link=has_valid_link, takes_form=True)
 @blueprint.doc(
     **LINK_DOC,
-    requestBody={"required": False, "content": dict.fromkeys(("application/json", FORM), {"schema": AnswerIn})},
+    requestBody={
+        "required": False,
+        "content": {
+            **dict.fromkeys(("application/json", FORM), {"schema": AnswerIn}),
+            MULTIPART: {"schema": AnswerForm},
+        },
+    },
     responses={
         "200": {
             "description": "The run; for a signed link `{run_id, node_id, answer}`",
@@ -127,10 +145,13 @@ def answer(run: Run) -> Any:
     With a session or API token the body is `{node_id?, answer?, comment?, body?, question?}`; omit `node_id` if the run
     waits at one node only. An agent may ask several questions, so `question` names the answered one. A signed link
     contains the node, and a callback receives the whole body, of any type. If the node has `fields`, `body` has their
-    answers by name, and the page of a signed link is a form (see docs/forms.md). 409 if it was already answered, its
-    time is over, or its run has ended.
+    answers by name, and the page of a signed link is a form (see docs/forms.md). With files, a member sends a form of
+    the type multipart/form-data to `?node=<node_id>`: the parts `answer`, `comment` and `body` (JSON), and each file
+    under the name of its field. 409 if it was already answered, its time is over, or its run has ended.
     """
     signed = request.args.get("token") is not None
+    if not signed and request.mimetype == MULTIPART:
+        return _take_member_form(run)
     node_id = _find_node_id(run, request.args.get("node") if signed else read_body().get("node_id"))
     node = get_dispatcher().answerable(run, node_id)
     planned = _find_form(run, node_id)
@@ -158,6 +179,19 @@ def answer(run: Run) -> Any:
     if signed:
         # A link is permission to answer, not to see the run.
         return {"run_id": run.id, "node_id": node_id, "answer": name}
+    return RunOut().dump(link_large_values(Run.get_by_id(run.id)))
+
+
+def _take_member_form(run: Run) -> Any:
+    """Answer a node with a form that has files. They are read only if the question is open."""
+    node_id = _find_node_id(run, request.args.get("node"))
+    get_dispatcher().answerable(run, node_id)
+    planned = _find_form(run, node_id)
+    if planned is None:
+        raise BadInput("This question takes no files; send the answer as JSON")
+    if problem := Wait.explain_closed(run.id, node_id, now_ms(), asks=False):
+        raise Conflict(problem)
+    forms.take_member_form(run, planned, _get_author(), AnswerForm())
     return RunOut().dump(link_large_values(Run.get_by_id(run.id)))
 
 

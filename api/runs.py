@@ -58,6 +58,18 @@ COMPUTED = ("index", "number", "pinned", "input", "output")
 STEP_COLUMNS = ["seq", "item_index", *(name for name in StepOut._declared_fields if name not in COMPUTED)]
 
 
+class FileFieldOut(Out):
+    """A field of a question that takes files."""
+
+    name = fields.String(help="The name of the part of the form")
+    title = fields.String()
+    help = fields.String()
+    required = fields.Boolean()
+    max = fields.Integer(help="The largest number of files")
+    max_bytes = fields.Integer(help="The largest size of each")
+    accept = fields.List(fields.String(), help="Endings of accepted names; empty: any")
+
+
 class QuestionOut(Out):
     """An open question of a waiting run, answered by POST /api/runs/:id/resume."""
 
@@ -76,7 +88,8 @@ class QuestionOut(Out):
         allow_none=True,
         help="JSON Schema of the answers to the node's `fields`, which `body` has; without files",
     )
-    has_files = fields.Boolean(help="The form also asks for files, which only the page of its link takes")
+    has_files = fields.Boolean(help="The form also asks for files, which an answer in `multipart/form-data` has")
+    files = fields.List(fields.Nested(FileFieldOut), help="The fields that take files")
 
 
 RUN, QUESTION = RunOut(), QuestionOut()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Flask, Response
+from marshmallow import Schema
 
 from api.http.auth import allow_anyone
 from api.http.json_io import get_request
@@ -87,6 +88,13 @@ def show_closed_question(run: Run, problem: str) -> Response:
     from api.forms.questions import show_closed_question
 
     return show_closed_question(run, problem)
+
+
+def take_member_form(run: Run, node: PlannedNode, by: str, shape: Schema) -> None:
+    """Answer a waiting node with the multipart form of a member, which has files. Raises: BadInput."""
+    from api.forms.questions import take_member_form
+
+    take_member_form(run, node, get_request(), by, shape)
 
 
 def check_answer(node: PlannedNode, comment: Any, body: Any) -> dict[str, Any]:

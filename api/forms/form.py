@@ -18,10 +18,10 @@ from flask import Request, Response
 
 from api.forms.answers import Item, Texts, make_start_texts, read_answers, take_texts
 from api.forms.look import Look, render
-from api.forms.upload import Sent, get_max_bytes, merge_files, read_sent
+from api.forms.upload import Sent, merge_files, read_sent
 from api.http.server import get_server
 from models import now_ms
-from nodes.core.form_fields import is_input, list_inputs, takes_several
+from nodes.core.form_fields import get_max_bytes, is_input, list_inputs, takes_several
 from nodes.files.files import Files
 from nodes.files.staged import discard
 
@@ -144,7 +144,7 @@ def take(form: Form, request: Request) -> Filled | Response:
         progress.page = max(0, progress.page - 1)
         return show(form, progress)
     answers, problems = read_answers(form.items, progress.texts)
-    problems |= _find_missing_files(form, progress) | sent.problems
+    problems |= find_missing_files(form, progress) | sent.problems
     here = {item["name"] for item in pages[progress.page].items if is_input(item)}
     if action == "next":
         progress.problems = {name: text for name, text in problems.items() if name in here}
@@ -217,7 +217,7 @@ def _describe(form: Form, item: Item, progress: Progress) -> dict[str, Any]:
     if item["kind"] == "file":
         shown["files"] = progress.token.files.get(item["name"], [])
         shown["several"] = takes_several(item)
-        shown["most_bytes"] = get_max_bytes(item, form.files)
+        shown["most_bytes"] = get_max_bytes(item, form.files.max_bytes)
     return shown
 
 
@@ -236,7 +236,8 @@ def _take_files(form: Form, sent: Sent, progress: Progress) -> None:
     progress.token = progress.token._replace(files=files)
 
 
-def _find_missing_files(form: Form, progress: Progress) -> dict[str, str]:
+def find_missing_files(form: Form, progress: Progress) -> dict[str, str]:
+    """Return the problems of required file fields without a file, by name."""
     return {
         item["name"]: f"Choose a file for “{item.get('title') or item['name']}”."
         for item in form.uploads

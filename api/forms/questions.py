@@ -7,12 +7,15 @@ from contextlib import ExitStack
 from typing import Any
 
 from flask import Request, Response
+from marshmallow import Schema
 
 from api.audit import defer_entry
-from api.forms.form import Filled, Form, drop_files, open_form, take
+from api.forms.form import Filled, Form, Progress, Token, drop_files, find_missing_files, open_form, take
 from api.forms.look import PLAIN, Look, show_message
 from api.forms.page_limits import limit_network
 from api.forms.sent_files import make_answers, name_files
+from api.forms.upload import read_sent
+from api.http.json_io import load, parse_json
 from api.http.server import get_config, get_dispatcher
 from api.open_questions import format_reason
 from definition import PlannedNode
@@ -56,7 +59,9 @@ def make_question_form(run: Run, node: PlannedNode, reason: str, action: str, lo
     )
 
 
-def answer_with(run: Run, node_id: str, form: Form, filled: Filled, by: str | None = None) -> None:
+def answer_with(
+    run: Run, node_id: str, form: Form, filled: Filled, by: str | None = None, comment: str | None = None
+) -> None:
     """Answer the node of the run with a filled form. Raises: Conflict if it was answered, its time is over, …."""
     dispatcher = get_dispatcher()
     note = defer_entry("run.answered", node_id=node_id, answer=filled.button)
@@ -64,7 +69,7 @@ def answer_with(run: Run, node_id: str, form: Form, filled: Filled, by: str | No
     try:
         with ExitStack() as stack:
             moved = stack.enter_context(moving(form.files, run.id, names)) if names else {}
-            value = {"comment": None, "fields": make_answers(form, filled, moved)}
+            value = {"comment": comment, "fields": make_answers(form, filled, moved)}
             dispatcher.answer(run, node_id, filled.button, value, by, None, note)
     except Absent:
         raise Conflict("The files are not there any more; open the page again, and choose them again") from None
@@ -111,7 +116,31 @@ def _make_link_form(run: Run, node: PlannedNode, reason: str, request: Request) 
     return make_question_form(run, node, reason, request.full_path, find_look(run))
 
 
-# Answers as JSON
+# Answers of members, and of other systems as JSON
+
+
+def take_member_form(run: Run, node: PlannedNode, request: Request, by: str, shape: Schema) -> None:
+    """Answer the node with a multipart form: the parts of `shape`, and files under the names of their fields.
+
+    Raises: BadInput if the answers or files do not match the fields. Then nothing is kept of the files.
+    """
+    form = make_question_form(run, node, "", "", PLAIN)
+    sent = read_sent(request, form.items, form.files, form.min_free)
+    progress = Progress(Token.make()._replace(files=sent.files), {})
+    try:
+        given = load(shape, {name: texts[0] for name, texts in sent.texts.items()})
+        answers = parse_json(given["body"].encode(), "body") if given["body"] else {}
+        files = find_missing_files(form, progress) | sent.problems
+        _refuse([*_find_issues(node, answers), *(Issue(f"body.{name}", text) for name, text in files.items())])
+        names = node.node.answers
+        button = given["answer"] or (names[0] if len(names) == 1 else "")
+        if button not in names:
+            raise BadInput(f"answer: must be one of {', '.join(names)}")
+        filled = Filled(progress, answers, button, False, 0)
+        answer_with(run, node.id, form, filled, by, given["comment"] or None)
+    except BaseException:
+        drop_files(form, progress)
+        raise
 
 
 def check_answer(node: PlannedNode, comment: Any, body: Any) -> dict[str, Any]:
@@ -119,12 +148,20 @@ def check_answer(node: PlannedNode, comment: Any, body: Any) -> dict[str, Any]:
 
     Raises: BadInput if the answers do not match the fields.
     """
-    items = node.config.static["fields"]
+    _refuse(_find_issues(node, body))
+    return {"comment": comment, "fields": complete(node.config.static["fields"], body or {})}
+
+
+def _find_issues(node: PlannedNode, answers: Any) -> list[Issue]:
+    """Return what is wrong with answers as JSON."""
     try:
-        issues = find_issues(items, {} if body is None else body)
+        issues = find_issues(node.config.static["fields"], {} if answers is None else answers)
     except NodeError as error:
         raise BadInput(f"body: {error.message}") from None
-    if issues:
-        found = [Issue(f"body.{issue['path']}".rstrip("."), issue["message"]) for issue in issues]
+    return [Issue(f"body.{issue['path']}".rstrip("."), issue["message"]) for issue in issues]
+
+
+def _refuse(found: list[Issue]) -> None:
+    """Raise BadInput if there are issues."""
+    if found:
         raise BadInput("; ".join(map(str, found[:5])), found)
-    return {"comment": comment, "fields": complete(items, body or {})}

@@ -17,7 +17,7 @@ from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDeco
 
 from api.forms.answers import get_label
 from errors import BadInput, NodeError, NotJson, Unavailable
-from nodes.core.form_fields import takes_several
+from nodes.core.form_fields import get_max_bytes, takes_several
 from nodes.files.files import Files, Overfull
 from nodes.files.staged import discard, staging
 from nodes.http.response import to_safe_name
@@ -25,7 +25,6 @@ from nodes.http.response import to_safe_name
 CHUNK = 64 * 1024
 MAX_TEXT_BYTES = 4 * 2**20  # of all texts together
 MAX_PARTS = 5_000
-DEFAULT_FILE_BYTES = 10_000_000
 # Bytes beyond the limit that are read and dropped, so that the browser shows an answer instead of a lost connection.
 SLACK = 64 * 2**20
 FORM, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
@@ -50,7 +49,7 @@ def read_sent(request: Request, items: Sequence[Mapping[str, Any]], files: Files
     Raises: BadInput if it is malformed, NotJson for another content type, RequestEntityTooLarge if it is too large.
     """
     takers = {item["name"]: item for item in items if item.get("kind") == "file"}
-    room = sum(get_max_bytes(item, files) * int(item.get("max", 1)) for item in takers.values())
+    room = sum(get_max_bytes(item, files.max_bytes) * int(item.get("max", 1)) for item in takers.values())
     request.max_content_length = MAX_TEXT_BYTES + room + (SLACK if takers else 0)
     if request.mimetype == FORM:
         return _read_texts(request)
@@ -66,11 +65,6 @@ def read_sent(request: Request, items: Sequence[Mapping[str, Any]], files: Files
         reader.drop()
         raise
     return reader.sent
-
-
-def get_max_bytes(item: Mapping[str, Any], files: Files) -> int:
-    """Return the largest size of a file of this field."""
-    return min(int(item.get("max_bytes") or DEFAULT_FILE_BYTES), files.max_bytes or DEFAULT_FILE_BYTES)
 
 
 def _read_texts(request: Request) -> Sent:
@@ -129,7 +123,7 @@ class _Reader:
             if problem and item is not None and filename:
                 self.sent.problems[field_name] = problem
             return
-        most = get_max_bytes(item, self.files)
+        most = get_max_bytes(item, self.files.max_bytes)
         try:
             with staging(self.files, self.min_free) as upload:
                 upload.room = most

@@ -16,7 +16,7 @@ from nodes.fields import choice, flag, labels_of, line, number, setting, whole
 from parsers.json_schema.validation import issues_of
 
 MAX_ITEMS, MAX_PAGES, MAX_OPTIONS = 100, 20, 200
-MAX_FILES, MAX_FILE_BYTES = 20, 2**30
+MAX_FILES, MAX_FILE_BYTES, DEFAULT_FILE_BYTES = 20, 2**30, 10_000_000
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
 EMAIL = r"^[^@\s]{1,64}@[^@\s.]{1,63}(\.[^@\s.]{1,63}){1,8}$"
 TIME, MOMENT = r"^([01]\d|2[0-3]):[0-5]\d$", r"^\d{4}-\d{2}-\d{2}T([01]\d|2[0-3]):[0-5]\d$"
@@ -218,6 +218,11 @@ def complete(items: Sequence[Mapping[str, Any]], answers: Mapping[str, Any]) -> 
         item["name"]: _empty(item) if (value := answers.get(item["name"])) in (None, "") else value
         for item in list_inputs(items)
     }
+
+
+def get_max_bytes(item: Mapping[str, Any], most: int) -> int:
+    """Return the largest size of a file of this field; `most` is that of all files of the workspace, 0 for no limit."""
+    return min(int(item.get("max_bytes") or DEFAULT_FILE_BYTES), most or DEFAULT_FILE_BYTES)
 
 
 def takes_several(item: Mapping[str, Any]) -> bool:

@@ -1633,8 +1633,9 @@ export interface paths {
          * @description With a session or API token the body is `{node_id?, answer?, comment?, body?, question?}`; omit `node_id` if the run
          *     waits at one node only. An agent may ask several questions, so `question` names the answered one. A signed link
          *     contains the node, and a callback receives the whole body, of any type. If the node has `fields`, `body` has their
-         *     answers by name, and the page of a signed link is a form (see docs/forms.md). 409 if it was already answered, its
-         *     time is over, or its run has ended.
+         *     answers by name, and the page of a signed link is a form (see docs/forms.md). With files, a member sends a form of
+         *     the type multipart/form-data to `?node=<node_id>`: the parts `answer`, `comment` and `body` (JSON), and each file
+         *     under the name of its field. 409 if it was already answered, its time is over, or its run has ended.
          */
         post: operations["resume_run"];
         delete?: never;
@@ -3136,6 +3137,19 @@ export interface components {
              */
             error_kind?: "config" | "expression" | "data" | "credential" | "egress" | "refused" | "remote" | "timeout" | "limit" | "code" | "stop" | "cancelled" | "interrupted" | "storage" | "bug" | null;
         };
+        FileFieldOut: {
+            /** @description The name of the part of the form */
+            name: string;
+            title: string;
+            help: string;
+            required: boolean;
+            /** @description The largest number of files */
+            max: number;
+            /** @description The largest size of each */
+            max_bytes: number;
+            /** @description Endings of accepted names; empty: any */
+            accept: string[];
+        };
         QuestionOut: {
             /** @description The node; for an item of a loop, `node:index` */
             node_id: string;
@@ -3159,8 +3173,10 @@ export interface components {
             form: {
                 [key: string]: unknown;
             } | null;
-            /** @description The form also asks for files, which only the page of its link takes */
+            /** @description The form also asks for files, which an answer in `multipart/form-data` has */
             has_files: boolean;
+            /** @description The fields that take files */
+            files: components["schemas"]["FileFieldOut"][];
         };
         RunWholeOut: {
             id: string;
@@ -4255,6 +4271,17 @@ export interface components {
             /** @description The body of a callback, or the answers to the fields of the node */
             body?: unknown;
             question?: string | null;
+        };
+        AnswerForm: {
+            /** @default  */
+            answer?: string;
+            /** @default  */
+            comment?: string;
+            /**
+             * @description JSON of the answers to the other fields of the node
+             * @default
+             */
+            body?: string;
         };
         CurlIn: {
             command: string;
@@ -7953,6 +7980,7 @@ export interface operations {
             content: {
                 "application/json": components["schemas"]["AnswerIn"];
                 "application/x-www-form-urlencoded": components["schemas"]["AnswerIn"];
+                "multipart/form-data": components["schemas"]["AnswerForm"];
             };
         };
         responses: {

@@ -15,6 +15,7 @@ import { notify } from "@/ui/notify";
 import { Loading, messageOf, Refused } from "@/ui/states";
 import { Time } from "@/ui/Time";
 import { faultsOfForm } from "./input/asked";
+import type { Chosen } from "./input/files";
 import classes from "./question.module.css";
 import { nameOfStep } from "./states";
 import { verbOf } from "./words";
@@ -31,9 +32,11 @@ interface QuestionProps {
 interface Given {
   text: string;
   values: Record<string, Json>;
+  files: Chosen;
 }
 
 const InputForm = lazily(() => import("./input/InputForm"));
+const FileFields = lazily(() => import("./input/FileFields"));
 const LONGEST_COMMENT = 2_000;
 const PAST: Record<string, string> = {
   approved: "approved",
@@ -46,7 +49,11 @@ export function pastOf(answer: string): string {
 }
 
 /** Return the request body: the text is a comment, or the payload of a callback; `values` are answers to fields. */
-function bodyOf(question: Asked, answer: string, { text, values }: Given): Schemas["AnswerIn"] {
+function bodyOf(
+  question: Asked,
+  answer: string,
+  { text, values }: Omit<Given, "files">,
+): Schemas["AnswerIn"] {
   const to = { node_id: question.node_id, answer, question: question.question };
   if (question.form != null) return { ...to, body: values, ...(text.trim() === "" ? {} : { comment: text }) };
   if (text.trim() === "") return to;
@@ -62,11 +69,21 @@ function received(text: string): unknown {
   }
 }
 
-/** Return the problems of the answers to fields, by field. */
-function faultsIn(error: unknown, form: Record<string, Json>) {
-  if (!(error instanceof ApiError)) return undefined;
+/** Return the problems of the answers: those of fields, of files, and true if others remain. */
+function faultsIn(error: unknown, { form, files }: Asked) {
+  if (!(error instanceof ApiError)) return { ofFiles: {}, hasOthers: error !== null };
   const details = error.details.map((one) => ({ ...one, path: one.path.replace(/^body\b/, "input") }));
-  return faultsOfForm(details, form).errors;
+  const names = new Set(files.map((field) => `input.${field.name}`));
+  const { errors, others } = faultsOfForm(
+    details.filter((one) => !names.has(one.path)),
+    (form ?? {}) as Record<string, Json>,
+  );
+  const ofFiles = details.filter((one) => names.has(one.path));
+  return {
+    errors,
+    ofFiles: Object.fromEntries(ofFiles.map((one) => [one.path.slice("input.".length), one.message])),
+    hasOthers: details.length === 0 || others.length > 0,
+  };
 }
 
 /** Return true if another user answered first, or the time ran out. */
@@ -78,15 +95,24 @@ function useAnswer({ run, question, onAnswered }: QuestionProps) {
   const client = useQueryClient();
   const [sending, setSending] = useState<string | null>(null);
   const [error, setError] = useState<unknown>(null);
+  const [part, setPart] = useState(0);
+
+  async function send(name: string, given: Given) {
+    const body = bodyOf(question, name, given);
+    if (!question.has_files) {
+      await server.POST("/api/runs/{run}/resume", { params: { path: { run } }, body });
+      return;
+    }
+    const { sendFiles } = await import("./input/sendFiles");
+    await sendFiles(run, question, body, given.files, setPart);
+  }
 
   async function answer(name: string, given: Given) {
     setSending(name);
     setError(null);
+    setPart(0);
     try {
-      await server.POST("/api/runs/{run}/resume", {
-        params: { path: { run } },
-        body: bodyOf(question, name, given),
-      });
+      await send(name, given);
       onAnswered?.(name);
     } catch (problem) {
       setError(problem);
@@ -98,7 +124,7 @@ function useAnswer({ run, question, onAnswered }: QuestionProps) {
       });
     }
   }
-  return { sending, error, answer };
+  return { sending, part, error, answer };
 }
 
 export function Question(props: QuestionProps) {
@@ -110,10 +136,14 @@ export function Question(props: QuestionProps) {
   const [values, setValues] = useState<Record<string, Json>>(() =>
     form === null ? {} : (initialOf(form as FieldSchema) as Record<string, Json>),
   );
-  const { sending, error, answer } = useAnswer(props);
+  const [files, setFiles] = useState<Chosen>({});
+  const { sending, part, error, answer } = useAnswer(props);
+  // Of a form with files only, nothing is left.
+  const hasFields = form !== null && Object.keys((form as FieldSchema).properties ?? {}).length > 0;
   const mayAnswer = may("operator");
   const hasChoice = question.answers.length > 1;
   const isOver = isTaken(error);
+  const faults = faultsIn(isOver ? null : error, question);
 
   return (
     <Stack gap="sm">
@@ -126,20 +156,26 @@ export function Question(props: QuestionProps) {
           </>
         )}
       </Text>
-      {form !== null && (
+      {hasFields && (
         <Suspense fallback={<Loading label="Loading the form" />}>
           <InputForm
             schema={form as Record<string, Json>}
             value={values}
-            errors={error === null || isOver ? undefined : faultsIn(error, form as Record<string, Json>)}
+            errors={faults.errors}
             onChange={setValues}
           />
         </Suspense>
       )}
       {question.has_files && (
-        <Text size="sm" c="var(--quiet)">
-          Files can be added on the page of the question's link only: see the output of its step.
-        </Text>
+        <Suspense fallback={null}>
+          <FileFields
+            fields={question.files}
+            chosen={files}
+            problems={faults.ofFiles}
+            disabled={!mayAnswer || isOver}
+            onChange={setFiles}
+          />
+        </Suspense>
       )}
       {(form === null || hasChoice) && (
         <Textarea
@@ -165,7 +201,19 @@ export function Question(props: QuestionProps) {
           {messageOf(error)}. The run's page shows who answered.
         </Alert>
       ) : (
-        error !== null && <Refused error={error} />
+        error !== null &&
+        (faults.hasOthers ? (
+          <Refused error={error} />
+        ) : (
+          <Alert color="red" variant="light" p="xs" role="alert">
+            Correct the marked fields, then answer again.
+          </Alert>
+        ))
+      )}
+      {sending !== null && part > 0 && (
+        <Text size="sm" c="var(--quiet)" role="status">
+          Sending files: {Math.floor(part * 100)} %
+        </Text>
       )}
       <Tooltip label="Requires the operator role" disabled={mayAnswer}>
         <Group gap="sm" grow className={classes.answers}>
@@ -176,7 +224,7 @@ export function Question(props: QuestionProps) {
               variant={at === 0 ? "filled" : "default"}
               disabled={!mayAnswer || isOver || (sending !== null && sending !== name)}
               loading={sending === name}
-              onClick={() => void answer(name, { text, values })}
+              onClick={() => void answer(name, { text, values, files })}
             >
               {verbOf(name)}
             </Button>

@@ -1,20 +1,11 @@
-/** Upload files one after another with progress events, which `fetch` does not provide. */
-import { ApiError, identity, type Schemas, UNREACHABLE } from "@/api/client";
+/** Upload a file of the workspace. */
+import { sendForm } from "@/api/sendForm";
 
 export interface Sending {
   file: File;
   /** The target folder, with a trailing slash; empty for the root. */
   folder: string;
   overwrite: boolean;
-}
-
-function errorOf({ status, responseText }: XMLHttpRequest): ApiError {
-  try {
-    const body = JSON.parse(responseText) as Schemas["Error"];
-    return new ApiError(status, body.error, body.details ?? []);
-  } catch {
-    return new ApiError(status, status >= 502 ? UNREACHABLE : `The server answered ${status}`);
-  }
 }
 
 /** Resolve when the server has the file. `onProgress` gets the fraction sent, 0 to 1. Throws ApiError. */
@@ -27,15 +18,5 @@ export function upload(
   form.set("path", folder);
   form.set("overwrite", String(overwrite));
   form.set("file", file, file.name);
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", "/api/files");
-    for (const [name, value] of Object.entries(identity())) request.setRequestHeader(name, value);
-    request.upload.onprogress = ({ loaded, total }) => onProgress(total === 0 ? 0 : loaded / total);
-    request.onload = () => (request.status < 400 ? resolve() : reject(errorOf(request)));
-    request.onerror = () => reject(new ApiError(0, "The server cannot be reached"));
-    request.onabort = () => reject(new DOMException("The upload was cancelled", "AbortError"));
-    signal.addEventListener("abort", () => request.abort());
-    request.send(form);
-  });
+  return sendForm("/api/files", form, onProgress, signal);
 }
