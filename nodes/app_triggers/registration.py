@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -14,6 +15,7 @@ import orjson
 
 from errors import NodeError
 from nodes.credentials.keyring import Credential
+from nodes.credentials.oauth_types import CLIENT_CREDENTIALS
 from nodes.credentials.types import TYPES
 from nodes.http.body import Body
 from nodes.http.client import Call, Caller
@@ -44,6 +46,8 @@ class Registration:
     def __init__(
         self, name: str, register: Mapping[str, Any], settings: Mapping[str, str], account: Credential, ctx: Context
     ) -> None:
+        if account.type == CLIENT_CREDENTIALS and "token_header" in register:
+            account = replace(account, data={**account.data, "token_header": register["token_header"]})
         self.name, self.register, self.account, self.ctx = name, register, account, ctx
         # A credential that is no header is part of the address.
         self.is_in_url = "{account}" in register["base"]

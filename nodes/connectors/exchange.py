@@ -16,6 +16,7 @@ from net.egress import Answer
 from nodes.base import Context
 from nodes.connectors.shapes import QUERY_METHODS, fill_body, flatten_form, place_inputs
 from nodes.credentials.keyring import Credential
+from nodes.credentials.oauth_types import CLIENT_CREDENTIALS
 from nodes.data.jmespath_query import search
 from nodes.fields import text_of
 from nodes.files.files import describe_file
@@ -91,6 +92,8 @@ class Exchange:
             return None
         if found.type == "llm":
             return replace(found, type="http_bearer", data={"token": found.data.get("api_key", "")})
+        if found.type == CLIENT_CREDENTIALS and "header" in self.way:
+            return replace(found, data={**found.data, "token_header": self.way["header"]})
         prefix = self.way.get("prefix", "")
         if found.type == "http_header" and prefix and not found.data["value"].startswith(prefix):
             return replace(found, data={**found.data, "value": prefix + found.data["value"]})

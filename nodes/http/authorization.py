@@ -247,9 +247,15 @@ class ClientCertificate(Authorization):
 
 
 class AccessToken(Authorization):
-    """A token that a server issues for the credential; a new one if the service rejects it before it expires."""
+    """A token that a server issues for the credential; a new one if the service rejects it before it expires.
+
+    It is sent as `Authorization: Bearer …`, or alone in the header `token_header` of a service that wants that.
+    """
 
     token: Token | None = None
+
+    def header_names(self) -> tuple[str, ...]:
+        return (self.data.get("token_header", "Authorization"),)
 
     def prepare(self) -> None:
         self.token = self.get_token()
@@ -260,7 +266,8 @@ class AccessToken(Authorization):
 
     def sign(self, request: Any) -> None:
         assert self.token is not None
-        request.headers["Authorization"] = f"Bearer {self.token.value}"
+        (name,) = self.header_names()
+        request.headers[name] = self.token.value if "token_header" in self.data else f"Bearer {self.token.value}"
 
     def renew(self, answer: Answer) -> bool:
         return self.reject()

@@ -121,6 +121,11 @@ def _(service, match, body):
     return 201, {"webhook": {"id": int(service.add(hook["address"], topic=hook["topic"], secret=None))}}
 
 
+@route("POST", r"/admin/oauth/access_token")
+def _(service, match, body):
+    return 200, {"access_token": "shpat_of_a_day", "scope": "read_orders", "expires_in": 86_399}
+
+
 @route("DELETE", r"/admin/api/[\d-]+/webhooks/(\d+).json")
 def _(service, match, body):
     return service.drop(match[1])

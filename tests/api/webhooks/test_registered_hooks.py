@@ -57,9 +57,9 @@ def keeper(app, monkeypatch):
 def register(owner, make_flow, service, keeper):
     """`register(name)` makes an active flow with the service's trigger, which registers itself at the stub."""
 
-    def make(name, path=PATH, account="account", status="active", **config):
-        type_ = PRESETS[name]["register"]["account"][0]
-        body = {"name": account, "type": type_, "data": ACCOUNTS[type_], "hosts": ["127.0.0.1"]}
+    def make(name, path=PATH, account="account", status="active", type_=None, data=None, **config):
+        type_ = type_ or PRESETS[name]["register"]["account"][0]
+        body = {"name": account, "type": type_, "data": data or ACCOUNTS[type_], "hosts": ["127.0.0.1"]}
         owner.post("/api/credentials", body)
         if name == "shopify":
             secret = {"name": "client secret", "type": "secret", "data": {"value": "shpss_1"}}
@@ -124,6 +124,15 @@ def test_the_service_is_asked_as_its_api_says(service, keeper, register):
     assert service.headers[-1]["X-GitHub-Api-Version"] == "2022-11-28"
     body = service.bodies[-1]
     assert body["events"] == ["push", "issues"] and body["config"]["content_type"] == "json" and body["active"]
+
+
+def test_shopify_is_asked_with_a_token_for_the_app(service, keeper, register):
+    app = {"token_url": f"{service.url}/admin/oauth/access_token", "client_id": "app-1", "client_secret": "shpss_2"}
+    register("shopify", type_="oauth2_client_credentials", data={**app, "auth": "body"}, events=["orders/create"])
+    keeper.tick()
+    assert service.urls == [URL]
+    assert service.headers[-1]["X-Shopify-Access-Token"] == "shpat_of_a_day"
+    assert "Authorization" not in service.headers[-1]
 
 
 @pytest.mark.parametrize("end", ["archive", "delete", "path", "disable", "account"])

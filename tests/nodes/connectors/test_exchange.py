@@ -118,6 +118,16 @@ def test_an_error_in_a_good_answer_is_an_error_of_its_kind(call):
     }  # fmt: skip
 
 
+def test_a_token_for_a_client_goes_into_the_header_of_the_service(call, httpserver):
+    way = {"type": "oauth2_client_credentials", "title": "App", "header": "X-Shop-Token"}
+    data = {"token_url": httpserver.url_for("/https/shop/token"), "client_id": "in-header", "client_secret": "s3cret-1"}
+    tokens = answer({"access_token": "shpat-1", "expires_in": 86_399})
+    credential = ("oauth2_client_credentials", data, [HOST])
+    output, seen = call(shop({"path": "/x"}, auth=[way]), {}, tokens, answer({"id": 1}), credential=credential)
+    assert output == {"id": 1} and seen[1]["headers"]["x-shop-token"] == "shpat-1"
+    assert "authorization" not in seen[1]["headers"]
+
+
 def test_no_page_is_smaller_than_the_service_gives(call):
     pages = {"type": "cursor", "path": "next", "param": "cursor", "size": 100, "min_size": 10, "size_param": "limit"}
     operation = {"path": "/items", "list": True, "result": "items", "pagination": pages}
