@@ -224,6 +224,26 @@ def _is_uri(line):
     return getattr(line.targets[0], "attr", "") == "_uri"
 
 
+# arcade-calendly-api: Calendly
+
+
+@cache
+def calendly_methods():
+    """Return the calls of tools that are generated from Calendly's description."""
+    return [told for tree in modules("arcade_calendly_api", "*/tools/__init__.py") for told in _calendly_calls(tree)]
+
+
+def _calendly_calls(tree):
+    for function in (node for node in tree.body if isinstance(node, ast.AsyncFunctionDef)):
+        for call in calls(function, "make_request"):
+            path = text_of(keyword(call, "url")).removeprefix("https://api.calendly.com")
+            data = _assigned(function).get("request_data")
+            body = ANY if data is None else dict.fromkeys(keys_of(data), ANY)
+            method = keyword(call, "method")
+            if isinstance(method, ast.Constant):
+                yield method.value, pattern_of(path), Call(keys_of(keyword(call, "params")), body)
+
+
 # mattermostautodriver: Mattermost
 
 

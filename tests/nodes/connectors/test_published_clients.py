@@ -22,6 +22,7 @@ def hubspot(path):
 
 
 METHODS = {
+    "calendly": lambda path: clients.calendly_methods(),
     "elevenlabs": lambda path: clients.fern_methods("elevenlabs"),
     "facebook": lambda path: clients.graph_methods("page", "post", "comment", "iguser"),
     "hubspot": hubspot,
