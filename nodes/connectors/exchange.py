@@ -68,8 +68,10 @@ class Exchange:
         return value is not None and (value not in ("", [], {}) or bool(self.told[name].get("keep_empty")))
 
     def _read_input(self, name: str) -> Any:
-        """Return the value of an input; of a link to the thing, its id."""
+        """Return the value of an input: of a link to the thing, its id; of a text, one with its marks escaped."""
         value, mark = self.config[name], self.told[name].get("id_in")
+        if isinstance(value, str) and (marks := self.told[name].get("escape")):
+            value = "".join(f"\\{letter}" if letter in marks else letter for letter in value)
         if mark and isinstance(value, str) and value.startswith(("https://", "http://")) and mark in value:
             return END_OF_ID.split(value.partition(mark)[2], maxsplit=1)[0]
         return value

@@ -174,6 +174,7 @@ class Input(Part):
     advanced = fields.Boolean()
     keep_empty = fields.Boolean()
     id_in = _text(100)
+    escape = _text(100)
     options = fields.Nested(Options)
 
     @validates_schema
