@@ -292,14 +292,17 @@ def _x_calls(folder, function):
     bodies = [ast.unparse(arg.annotation) for arg in function.args.args if arg.arg == "body"]
     model = classes_of("xdk", f"xdk/{folder}/models.py").get(bodies[0]) if bodies else None
     shape = annotated_shape("xdk", "xdk/schemas.py", model) if isinstance(model, str) else {}
-    query = {key for line in lines for key in _parameter(line.targets[0])}
+    query = {key for line in lines for key in _parameter(line)}
     for call in calls(function, *VERBS):
         if path and getattr(call.func.value, "attr", "") == "session":
             yield call.func.attr.upper(), pattern_of(path), Call(query, shape)
 
 
-def _parameter(target):
-    """Yield the name of a parameter that is set, as in `params["query"] = query`."""
+def _parameter(line):
+    """Yield the name of a parameter that is set, as in `params["query"] = query`, or of the one for pages."""
+    target = line.targets[0]
+    if getattr(target, "id", "") == "pagination_param_name":
+        yield line.value.value
     is_query = isinstance(target, ast.Subscript) and getattr(target.value, "id", "") in ("params", "page_params")
     if is_query and isinstance(target.slice, ast.Constant):
         yield target.slice.value

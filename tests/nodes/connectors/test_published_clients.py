@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import published_apis
 import published_clients as clients
 import pytest
-from test_published_apis import operations_of, requests_of
+from connector_requests import operations_of, requests_of
 
 HUBSPOT = {
     "contacts": "contacts",
@@ -39,7 +39,7 @@ FREE = {("facebook", "call"), ("facebook", "send")}  # requests that the user wr
 
 @pytest.mark.parametrize(("type_", "id_"), [each for each in operations_of(*METHODS) if each not in FREE])
 def test_clients_know_what_is_sent(type_, id_, make_ctx):
-    for method, url, query, body in requests_of(type_, id_, make_ctx):
+    for method, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
         path = urlsplit(url).path.removeprefix(BEFORE.get(type_, ""))
         told = published_apis.find(METHODS[type_](path), method, path)
         assert told is not None, (method, url)
@@ -49,7 +49,7 @@ def test_clients_know_what_is_sent(type_, id_, make_ctx):
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("telegram"))
 def test_telegram_knows_what_is_sent(type_, id_, make_ctx):
-    for _, url, query, body in requests_of(type_, id_, make_ctx):
+    for _, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
         if "/file/" in url:
             continue  # the address of a file, which Telegram gave
         told = clients.telegram_methods()[url.rpartition("/")[2]]
