@@ -363,3 +363,36 @@ def _graph_calls(function):
             pattern_of("/{id}" + edge),
             Call(told | PAGED if reads else set(), {} if reads else dict.fromkeys(told, ANY)),
         )
+
+
+# python-quickbooks: QuickBooks
+
+
+@cache
+def quickbooks_classes():
+    """Return the fields of all objects of QuickBooks, with the name of the class of each, if it has one."""
+    found = {}
+    for tree in modules("python_quickbooks", "quickbooks/objects/*.py"):
+        for node in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+            names = {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute) and _is_own(each)}
+            inner = [line.value for line in node.body if isinstance(line, ast.Assign) and _is_inner(line)]
+            pairs = [pair for told in inner for pair in zip(told.keys, told.values, strict=True)]
+            known = {key.value: getattr(value, "id", None) for key, value in pairs if isinstance(key, ast.Constant)}
+            found[node.name] = dict.fromkeys(names) | known
+            for base in (each.id for each in node.bases if getattr(each, "id", "") == "DetailLine"):
+                found[base] |= found[node.name]  # a line has the fields of one of its kinds
+    return found
+
+
+def _is_own(node):
+    return getattr(node.value, "id", "") == "self" and isinstance(node.ctx, ast.Store)
+
+
+def _is_inner(line):
+    return getattr(line.targets[0], "id", "") in ("class_dict", "list_dict") and isinstance(line.value, ast.Dict)
+
+
+def quickbooks_shape(name):
+    """Return the fields of an object of QuickBooks, with those below."""
+    fields = quickbooks_classes().get(name, {})
+    return {field: quickbooks_shape(inner) if inner else ANY for field, inner in fields.items()} or ANY

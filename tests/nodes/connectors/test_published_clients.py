@@ -54,3 +54,13 @@ def test_telegram_knows_what_is_sent(type_, id_, make_ctx):
             continue  # the address of a file, which Telegram gave
         told = clients.telegram_methods()[url.rpartition("/")[2]]
         assert list(published_apis.unknown_fields({**query, **(body or {})}, told)) == [], url
+
+
+@pytest.mark.parametrize(("type_", "id_"), operations_of("quickbooks"))
+def test_quickbooks_knows_what_is_sent(type_, id_, make_ctx):
+    for _, url, _, body in requests_of(type_, id_, make_ctx, all_choices=True):
+        object_ = urlsplit(url).path.split("/")[4]  # after /v3/company/123
+        assert object_ == "query" or object_.capitalize() in clients.quickbooks_classes(), url
+        assert list(published_apis.unknown_fields(body or {}, clients.quickbooks_shape(object_.capitalize()))) == [], (
+            url
+        )
