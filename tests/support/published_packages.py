@@ -99,6 +99,14 @@ def github_answer_problems(method, url, response):
     return types.problems(response, _json_of(types, answers[first][0]), optional=True)
 
 
+@cache
+def github_webhooks():
+    """Return the names of all events of webhooks, with `-` between words."""
+    text = file_of("octokit-openapi-types", "types.d.ts")
+    names = re.findall(r'^    "webhook-([\w-]+)": ', text, re.MULTILINE)
+    return {"-".join(parts[:end]) for parts in (name.split("-") for name in names) for end in range(1, len(parts) + 1)}
+
+
 def _json_of(types, content):
     media = types.object_of(types.object_of(content)["content"][0]) or {}
     return next((told for name, (told, _) in media.items() if "json" in name), UNKNOWN)
@@ -234,3 +242,17 @@ def _items_of(types, place):
     place = types.resolve(place)
     parts = place.parts if isinstance(place, Type) and place.kind == "union" else (place,)
     return next((part.parts[0] for part in parts if isinstance(part, Type) and part.kind == "list"), None)
+
+
+# NocoDB: its own client, which names each request above the function that sends it
+
+
+@cache
+def nocodb_calls():
+    """Return `(HTTP method, pattern of the path, names of the parameters)` of all calls; bodies are open."""
+    found = []
+    text = file_of("nocodb-sdk", "build/main/lib/Api.d.ts")
+    for verb, path, told in re.findall(r"@request (\w+):(\S+)\n.*?\*/\n(.*?)RequestParams", text, re.DOTALL):
+        query = told.partition("query?: {")[2]
+        found.append((verb, path_pattern(path), set(re.findall(r"^\s+(\w+)\??: ", query, re.MULTILINE))))
+    return found

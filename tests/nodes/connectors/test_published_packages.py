@@ -7,6 +7,8 @@ import published_packages as published
 import pytest
 from connector_requests import operations_of, requests_of, responses_of
 
+from nodes.app_triggers import trigger_files
+
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("github"))
 def test_github_knows_what_is_sent(type_, id_, make_ctx):
@@ -14,6 +16,19 @@ def test_github_knows_what_is_sent(type_, id_, make_ctx):
         assert published.github_problems(*request) == [], request
     for response in responses_of(type_, id_):
         assert published.github_answer_problems(*response) == [], response
+
+
+@pytest.mark.parametrize("scope", ["repos/octocat/hello-world", "orgs/octocat"])
+def test_github_knows_how_its_trigger_registers_webhooks(scope):
+    trigger = trigger_files.read("github")
+    register, url = trigger["register"], f"https://api.github.com/{scope}/hooks"
+    assert {register[call]["path"].partition("?")[0] for call in ("find", "create")} == {"/{scope}/hooks"}
+    body = {**register["create"]["body"], "events": list(trigger["events"])}
+    assert published.github_problems("POST", url, {}, body) == []
+    assert published.github_problems("GET", url, {"per_page": "100"}, None) == []
+    assert published.github_problems("DELETE", f"{url}/7", {}, None) == []
+    known = published.github_webhooks()
+    assert [event for event in trigger["events"] if event.replace("_", "-") not in known] == []
 
 
 @pytest.mark.parametrize(("type_", "id_"), operations_of("notion"))
@@ -58,3 +73,12 @@ MICROSOFT = ["microsoft_outlook", "microsoft_onedrive", "microsoft_excel", "micr
 def test_microsoft_knows_what_is_sent(type_, id_, make_ctx):
     for method, url, query, body in requests_of(type_, id_, make_ctx, all_choices=True):
         assert published.graph_problems(method, url, query, body if isinstance(body, dict) else None) == [], url
+
+
+@pytest.mark.parametrize(("type_", "id_"), operations_of("nocodb"))
+def test_nocodb_knows_what_is_sent(type_, id_, make_ctx):
+    calls = published.nocodb_calls()
+    for method, url, query, _ in requests_of(type_, id_, make_ctx, all_choices=True):
+        found = [names for verb, pattern, names in calls if verb == method and pattern.match(urlsplit(url).path)]
+        assert found, (method, url)
+        assert {*query} - set().union(*found) == set(), url
