@@ -88,12 +88,13 @@ class Wait(Base):
 
         A node that `asks` accepts none before its question, nor to another `question` than the open one.
         """
+        # First, since the end of a run deletes its waits: a run that then goes on had this one at that moment.
+        wait = cls.one("run_id = ? AND node_id = ?", run_id, node_id)
         run = execute("SELECT status, recorded FROM runs WHERE id = ?", (run_id,)).fetchone()
         if run is None or run[0] not in ("pending", "running"):
             return "The run has ended already"
         if run[1]:
             return "This run is executed by another system. Answer it there."
-        wait = cls.one("run_id = ? AND node_id = ?", run_id, node_id)
         if wait is not None and wait.answered_at is not None:
             return "The time to answer is over" if wait.name == "time" else "It was answered already"
         if (asks and (wait is None or wait.question is None)) or (wait is None and is_item(node_id)):

@@ -9,6 +9,7 @@ from world import at_once, chain, flow, node
 
 from api import resume
 from api.webhooks.refusal_log import RefusalLog
+from database import execute, write
 from models import Run, Wait, Workspace, without_signatures
 from nodes.base import REGISTRY, Node
 
@@ -318,6 +319,20 @@ def test_a_link_that_was_used_leaves_a_line_too(client, waiting, links, told):
     assert run["id"] in line
     told.clock.now += 60
     assert client.get(url).status_code == 200 and len(told()) == 2
+
+
+def test_a_run_that_ends_while_its_page_is_made_asks_no_more(client, waiting, links, monkeypatch):
+    run, find = waiting(CALLBACK), Wait.one
+
+    def end_first(*args):
+        with write():
+            execute("DELETE FROM waits WHERE run_id = ?", (run["id"],))
+            execute("UPDATE runs SET status = 'success' WHERE id = ?", (run["id"],))
+        return find(*args)
+
+    url = links(run, "call")["url"]
+    monkeypatch.setattr(Wait, "one", end_first)
+    assert "The run has ended already" in client.get(url).text
 
 
 def test_links_of_runs_that_do_not_exist_leave_one_line_together(client, told):
