@@ -149,11 +149,11 @@ def test_what_something_else_changed_is_counted_again(small):
     assert small.usage() == 60
 
 
-def write_many(root):
+def write_many(root, folder):
     files, written = Files(root, 1_000, 100), 0
     for number in range(20):
         try:
-            files.write(f"{os.getpid()}/{number}", b"x" * 10)
+            files.write(f"{folder}/{number}", b"x" * 10)
             written += 1
         except OverQuota:
             continue
@@ -162,7 +162,7 @@ def write_many(root):
 
 def test_processes_together_stay_within_the_quota(tmp_path):
     with get_context("fork").Pool(4) as pool:
-        assert sum(pool.map(write_many, [tmp_path / "files"] * 4, chunksize=1)) == 10
+        assert sum(pool.starmap(write_many, [(tmp_path / "files", each) for each in "abcd"], chunksize=1)) == 10
     assert sum(file["size"] for file in Files(tmp_path / "files", 1_000).find()) == 100
 
 
