@@ -44,10 +44,10 @@ web: web/dist/.stamp  ## build the browser app
 
 # `make test` runs the short tests, within minutes: tests marked `slow` are skipped. `make test-all` runs every test in three
 # parts, and some of them again on PostgreSQL. Both test properties with a fifth of the examples, and every fifth moment of a
-# crash, other ones each day, and leave out tests marked `nightly`; EXAMPLES=full is for all of it. Short tests share the machine, three processes for two
-# cores, since some wait; they keep the order of their files, in which slower folders come first. Tests that kill servers
-# mostly wait, so browser tests run beside them. Benchmarks share the machine with schemathesis alone, which keeps a
-# process busy for seconds before its first test.
+# crash, other ones each day, and leave out tests marked `nightly`; EXAMPLES=full is for all of it. Short tests share the
+# machine, three processes for two cores, since some wait. Tests that kill servers mostly wait, so browser tests run
+# beside them (tests/support/file_order.py). Both parts keep the order of their files, in which slower ones come first.
+# Benchmarks share the machine with schemathesis alone, which keeps a process busy for seconds before its first test.
 LONG := tests/faults tests/clients tests/browser
 ALONE := tests/test_benchmarks.py tests/api/test_schemathesis.py
 EXAMPLES ?= quick
@@ -57,6 +57,7 @@ QUICK := -m 'not slow' $(PROFILE)
 # Hundreds of tests start Python: it must find its compiled modules, even if a container disables writing them.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 SHARED := --dist loadfile --numprocesses
+IN_ORDER := --no-loadscope-reorder $(SHARED)
 # Test files are in memory if there is enough of it; disk access was the slowest part.
 IN_MEMORY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null && \
 	echo PYTEST_DEBUG_TEMPROOT=/dev/shm)
@@ -69,7 +70,7 @@ $(PYTEST) $(1) || { [ $$? = 1 ] && \
 endef
 
 LONG_ONES = --ignore=$(MACHINES) $(LONG) $(PROFILE)
-SHORT_ONES = $(SHARED) $(shell expr $(CORES) \* 3 / 2) --no-loadscope-reorder $(SHORT)
+SHORT_ONES = $(IN_ORDER) $(shell expr $(CORES) \* 3 / 2) $(SHORT)
 
 test: .venv/dev.stamp  ## run the short tests; select among all tests with ARGS="-k word"
 ifdef ARGS
@@ -85,7 +86,7 @@ test-all: .venv/dev.stamp  ## run all tests, browser tests on a new build
 	@$(IN_MEMORY) $(call beside,$(SHORT_ONES) $(PROFILE),$(SHORT) $(PROFILE))
 	@$(IN_MEMORY) $(call beside,$(SHARED) 2 $(ALONE) $(PROFILE),$(ALONE) $(PROFILE))
 	@$(MAKE) --no-print-directory test-postgres
-	@$(IN_MEMORY) $(call beside,$(SHARED) 6 -rs $(LONG_ONES),$(LONG_ONES))
+	@$(IN_MEMORY) $(call beside,$(IN_ORDER) 6 -rs $(LONG_ONES),$(LONG_ONES))
 
 # Suites of everything that a database can make different. Each test has a PostgreSQL database of its own; without the
 # programs of PostgreSQL, this is said and nothing is tested. Slow tests are left out, except those marked `postgres`.

@@ -30,6 +30,7 @@ from security import accounts
 ALL_SLOW = re.compile(r"^pytestmark = \[?pytest\.mark\.slow\b(?!.*mark\.postgres\b)", re.MULTILINE)
 pytest_plugins = [
     "compiling",
+    "file_order",
     "network",
     "postgres",
     "properties",

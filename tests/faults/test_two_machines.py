@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from effects import http_node
+from postgres import create
 from servers import Server, until
 
 pytestmark = pytest.mark.slow
@@ -24,25 +25,27 @@ workflow_server.main()
 """
 
 
-@pytest.fixture
-def url(fresh_url):
-    return fresh_url(empty=True)
+@pytest.fixture(scope="module")
+def url(postgres_server):
+    """The URL of the database of both."""
+    create(postgres_server, "two_machines")
+    yield postgres_server.url(database="two_machines")
+    postgres_server.admin("DROP DATABASE two_machines WITH (FORCE)", database="postgres")
 
 
-@pytest.fixture
-def machines(url, tmp_path, tell):
+@pytest.fixture(scope="module")
+def running(url, tmp_path_factory):
     """Two servers with two workers each. The second has the token of the first."""
     shared = {
         "DATABASE_URL": url,
         "HEADRACE_SECRET_KEY": "the key of both machines",
         "HEADRACE_PUBLIC_URL": "https://flows.example.org",
     }
+    folder = tmp_path_factory.mktemp("machines")
     made = [
-        Server(tmp_path / "one", **shared),
-        Server(tmp_path / "two", ("-c", ELSEWHERE), **shared),
+        Server(folder / "one", **shared),
+        Server(folder / "two", ("-c", ELSEWHERE), **shared),
     ]
-    for server in made:
-        tell(f"server on {server.port}", lambda server=server: "".join(list(server.lines)[-30:]))
     try:
         for server in made:
             server.start()
@@ -52,6 +55,14 @@ def machines(url, tmp_path, tell):
     finally:
         for server in made:
             server.close()
+
+
+@pytest.fixture
+def machines(running, tell):
+    """The two servers, which all tests of the file use."""
+    for server in running:
+        tell(f"server on {server.port}", lambda server=server: "".join(list(server.lines)[-30:]))
+    return running
 
 
 def ask(url, sql, *params):
@@ -67,12 +78,13 @@ def hooked(*nodes):
 
 
 def test_both_answer_calls_with_one_record(machines, url):
-    machines[0].add_flow(hooked({"id": "add", "type": "set", "config": {"values": {"n": "{{ trigger.body.n + 1 }}"}}}))
+    add = {"id": "add", "type": "set", "config": {"values": {"n": "{{ trigger.body.n + 1 }}"}}}
+    flow = machines[0].add_flow(hooked(add))
     for number in range(6):
         answer = machines[number % 2].call("POST", "/api/webhooks/machines", {"n": number})
         assert answer == {"n": number + 1}
     for machine in machines:
-        found = machine.call("GET", "/api/runs?limit=10")["items"]
+        found = machine.call("GET", f"/api/runs?limit=10&workflow_id={flow}")["items"]
         assert [run["status"] for run in found] == ["success"] * 6
         assert [run["id"] for run in found] == sorted((run["id"] for run in found), reverse=True)
         # By the clock of the database, also on the machine whose clock is wrong.
