@@ -1,8 +1,14 @@
-"""Debounced triggers: calls within a window start one run, with the input of the last or the first call, or of all."""
+"""Debounced triggers: calls within a window start one run, with the input of the last or the first call, or of all.
+
+While a run waits, its input is in its row, whatever its size: so a transaction that adds a call and fails leaves no
+file with this call behind.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,12 +17,15 @@ import orjson
 import engine
 from database import execute_all, write
 from definition import Debouncing, Plan
-from errors import BadInput, Conflict, ExpressionError, NodeError
-from models import Debounce, IdempotencyKey, Run, Window, debounces, find_variables, lock_names, new_id, now_ms
+from errors import BadInput, Conflict, ExpressionError, NodeError, Unavailable
+from models import Debounce, IdempotencyKey, Run, Window, debounces, find_variables, new_id, now_ms
 
 from .active_run import Start, Ticket
 from .input_validation import check_input
-from .resources import Resources
+from .payloads import Kept
+from .resources import Flow, Resources
+
+log = logging.getLogger("headrace.dispatch")
 
 
 def collect(resources: Resources, start: Start, plan: Plan, how: Debouncing) -> Ticket:
@@ -24,72 +33,146 @@ def collect(resources: Resources, start: Start, plan: Plan, how: Debouncing) -> 
 
     Raises: BadInput if the key cannot be computed or the input is too large, Conflict if the flow is archived.
     """
-    flow, most = start.flow, resources.config.max_value_bytes
-    assert start.trigger_node is not None
+    flow, node_id = start.flow, start.trigger_node
+    assert node_id is not None
     if flow.status == "archived":
         raise Conflict("The flow is archived; make it a draft or active to run it")
-    check_input(plan, start.trigger_node, lambda: start.input)
-    window = Window(flow.id, start.trigger_node, _key_of(resources, start, plan, how), how.seconds)
-    value = [start.input] if how.keep == "all" else start.input
+    check_input(plan, node_id, lambda: start.input)
+    debouncer = Debouncer(resources, flow, plan, node_id, start.triggered_by)
+    window, value = debouncer.find_window(start.input), debouncer.encode(start.input)
     with write():
-        lock_names("debounce", (f"{window.workflow_id} {window.node_id} {window.key}",))
+        collected = debouncer.open([window])
         if start.key is not None and (first := IdempotencyKey.run_of(flow.id, start.key)) is not None:
             return Ticket(first, False)
-        now = now_ms()
-        run = Debounce.find_open(window, now)
-        if run is not None and how.keep == "all":
-            before = resources.input_of(run)
-            encoded = _encode([*before, start.input], most)
-            if encoded is None:  # the list is full, so this call begins another one
-                run = None
-        if run is None:
-            run = _begin(resources, start, plan, window, value, now)
-        else:
-            if how.keep == "last":
-                encoded = _encode(value, most)
-            if how.keep != "first":
-                kept = resources.payloads.keep(str(run.id), "input", encoded)
-                Debounce.replace_input(run, kept.text, kept.size)
-            Debounce.extend(window, now)
+        run = collected.add(window, value)
+        collected.save()
         if start.key is not None:
             execute_all(IdempotencyKey.take(flow.id, start.key, str(run.id)))
     return Ticket(run, True)
 
 
-def _begin(resources: Resources, start: Start, plan: Plan, window: Window, value: Any, now: int) -> Run:
-    encoded = _encode(value, resources.config.max_value_bytes)
-    if encoded is None:
-        raise BadInput(f"input: has more than {resources.config.max_value_bytes} bytes")
-    id_ = new_id("run")
-    kept = resources.payloads.keep(id_, "input", encoded)
-    run = Run.accept(
-        start.flow, id=id_, input=kept.text, input_bytes=kept.size, triggered_by=start.triggered_by,
-        trigger_node=start.trigger_node, nodes_total=len(plan.nodes), nodes_done=0, waiting=debounces.COLLECTING,
-    )  # fmt: skip
-    Debounce.begin(window, run, now)
-    return run
+def wake(resources: Resources, now: int) -> bool:
+    """Start the runs whose window is over. Return True if there were any."""
+    if not Debounce.is_due(now):
+        return False
+    with write():
+        for run in Debounce.end_due(now):
+            start_run(resources, run)
+    return True
 
 
-def _encode(value: Any, most: int) -> bytes | None:
+def start_run(resources: Resources, run: Run) -> None:
+    """Let a run start that waits for calls. Its input leaves the row if it is large. Call inside a transaction."""
+    kept = Kept(run.input, run.input_bytes)
     try:
-        return engine.encode(value, most)
-    except NodeError:
-        return None
+        if kept.text is not None:
+            kept = resources.payloads.keep(str(run.id), "input", kept.text.encode())
+    except (Unavailable, OSError) as error:
+        # It may stay in the row: no trouble of a store delays other runs.
+        log.warning("The input of the run %s stays in its row: %s", run.id, error)
+    Debounce.start(run, kept.text, kept.size)
 
 
-def _key_of(resources: Resources, start: Start, plan: Plan, how: Debouncing) -> str:
-    """Return the key of the call, as a digest: it may be any value. Raises: BadInput if it cannot be computed."""
-    if how.key is None:
-        return ""
-    flow = {"id": start.flow.id, "name": start.flow.name, "version": start.flow.version}
-    scope = {
-        "input": start.input, "trigger": start.input, "workflow": flow,
-        "vars": {**find_variables(start.flow.workspace_id), **plan.settings.vars},
-        "now": datetime.fromtimestamp(now_ms() / 1000, UTC),
-    }  # fmt: skip
-    try:
-        value = how.key.evaluate(scope)
-        encoded = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    except (ExpressionError, TypeError) as error:
-        raise BadInput(f"debounce.key: {error}") from None
-    return hashlib.blake2b(encoded, digest_size=16).hexdigest()
+class Debouncer:
+    """The debouncing of one trigger."""
+
+    def __init__(self, resources: Resources, flow: Flow, plan: Plan, node_id: str, triggered_by: str) -> None:
+        how = plan.by_id[node_id].debounce
+        assert how is not None
+        self.resources, self.flow, self.plan, self.how = resources, flow, plan, how
+        self.node_id, self.triggered_by = node_id, triggered_by
+        self.most = resources.config.max_value_bytes
+
+    def find_window(self, value: Any) -> Window:
+        """Return the window of a call. Raises: BadInput if its key cannot be computed."""
+        return Window(self.flow.id, self.node_id, self._key_of(value), self.how.seconds)
+
+    def encode(self, value: Any) -> bytes:
+        """Return the input of a call as JSON text. Raises: BadInput if it is too large."""
+        try:
+            # A list of one call has two more bytes.
+            return engine.encode(value, self.most - 2 if self.how.keep == "all" else self.most)
+        except NodeError as error:
+            raise BadInput(f"input: {error.message}") from None
+
+    def open(self, windows: Collection[Window]) -> Collected:
+        """Return the runs that wait in these windows. Call inside a transaction, and `save` at its end."""
+        return Collected(self, windows)
+
+    def make_run(self, value: str) -> Run:
+        """Return a run that waits for more calls, not written yet."""
+        return Run.accept(
+            self.flow, id=new_id("run"), input=value, triggered_by=self.triggered_by, trigger_node=self.node_id,
+            nodes_total=len(self.plan.nodes), nodes_done=0, waiting=debounces.COLLECTING,
+        )  # fmt: skip
+
+    def _key_of(self, value: Any) -> str:
+        """Return the key of the call, as a digest: it may be any value."""
+        if self.how.key is None:
+            return ""
+        flow = self.flow
+        scope = {
+            "input": value, "trigger": value,
+            "workflow": {"id": flow.id, "name": flow.name, "version": flow.version},
+            "vars": {**find_variables(flow.workspace_id), **self.plan.settings.vars},
+            "now": datetime.fromtimestamp(now_ms() / 1000, UTC),
+        }  # fmt: skip
+        try:
+            encoded = orjson.dumps(self.how.key.evaluate(scope), option=orjson.OPT_SORT_KEYS)
+        except (ExpressionError, TypeError) as error:
+            raise BadInput(f"debounce.key: {error}") from None
+        return hashlib.blake2b(encoded, digest_size=16).hexdigest()
+
+
+class Collected:
+    """The runs that wait in some windows, within one transaction: calls are added in memory, and written by `save`."""
+
+    def __init__(self, debouncer: Debouncer, windows: Collection[Window]) -> None:
+        self.debouncer, self.keep, self.now = debouncer, debouncer.how.keep, now_ms()
+        self.taking, self.over = Debounce.lock(windows, self.now)
+        self.added: dict[Window, list[bytes]] = {}
+        self.sizes: dict[Window, int] = {}  # of the lists in bytes
+
+    def takes(self, window: Window, value: bytes) -> bool:
+        """Return True if a run waits that can take this call."""
+        if window not in self.taking or self.keep != "all":
+            return window in self.taking
+        if window not in self.sizes:
+            self.sizes[window] = len(self._input_of(self.taking[window]))
+        return self.sizes[window] + 1 + len(value) <= self.debouncer.most
+
+    def add(self, window: Window, value: bytes) -> Run:
+        """Add a call to the run that waits, or to a new one if there is none or its list is full. Return the run."""
+        if self.takes(window, value):
+            self.added.setdefault(window, []).append(value)
+            self.sizes[window] = self.sizes.get(window, 0) + 1 + len(value)
+            return self.taking[window]
+        self._save(window)
+        for former in (self.over.pop(window, None), self.taking.pop(window, None)):
+            if former is not None:
+                start_run(self.debouncer.resources, former)
+        first = b"[%b]" % value if self.keep == "all" else value
+        run = self.taking[window] = self.debouncer.make_run(first.decode())
+        self.sizes[window] = len(first)
+        Debounce.begin(window, run, self.now)
+        return run
+
+    def save(self) -> None:
+        """Write the calls that were added."""
+        for window in list(self.added):
+            self._save(window)
+
+    def _save(self, window: Window) -> None:
+        values = self.added.pop(window, None)
+        if values is None:
+            return
+        run = self.taking[window]
+        if self.keep != "first":
+            text = values[-1] if self.keep == "last" else b",".join([self._input_of(run)[:-1], *values]) + b"]"
+            run.input, run.input_bytes = text.decode(), None
+            Debounce.replace_input(run, run.input)
+        Debounce.extend(window, self.now)
+
+    def _input_of(self, run: Run) -> bytes:
+        kept = Kept(run.input, run.input_bytes)
+        return self.debouncer.resources.payloads.load(str(run.id), "input", kept) or b"null"

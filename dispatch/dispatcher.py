@@ -18,9 +18,10 @@ import engine
 from database import execute, write
 from engine import Plan
 from errors import BadInput, Conflict, HeadraceError, NodeError, NotFound, Unavailable
-from models import Debounce, Fact, IdempotencyKey, Lease, Run, Wait, Workflow, lock_flow, lock_runs, loops, now_ms
+from models import Fact, IdempotencyKey, Lease, Run, Wait, Workflow, lock_flow, lock_runs, loops, now_ms
 from nodes.base import Node
 
+from . import debounce
 from .acceptance import make_record
 from .active_run import Active, Note, Start, Ticket
 from .executor import Executor, ForAnotherProcess
@@ -190,7 +191,7 @@ class Dispatcher:
         """Resume runs whose waiting time is over, and claim pending ones, unless the server is paused."""
         if self.is_paused:
             return
-        if any([Wait.wake(now_ms()), Debounce.wake(now_ms())]):
+        if any([Wait.wake(now_ms()), debounce.wake(self.resources, now_ms())]):
             self.pick_up()
         elif not self._hears_broker():
             self._take_pending()

@@ -6,26 +6,30 @@ input. It starts when no call has come for a while.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from peewee import CompositeKey, IntegerField, TextField
 
-from database import execute, fetch_value, write
+from database import execute, fetch_value
 
 from .base import Base
-from .locks import lock_runs
+from .locks import lock_names, lock_runs
 from .runs import Run
 
 COLLECTING = "more calls (debounce)"  # the reason for which such a run waits
 AT_ONCE = 500
 MAX_STRETCH = 10  # the longest wait of the first call, in windows
+THIS = "workflow_id = ? AND node_id = ? AND key = ?"
 KEEP = (
     "INSERT INTO debounces (workflow_id, node_id, key, run_id, first_at, due_at) VALUES (?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (workflow_id, node_id, key) DO UPDATE SET run_id = excluded.run_id, first_at = excluded.first_at, "
     "due_at = excluded.due_at"
 )
-END = "DELETE FROM debounces WHERE workflow_id = ? AND node_id = ? AND key = ? AND run_id = ? AND due_at <= ?"
-START = "UPDATE runs SET waiting = NULL WHERE id = ? AND status = 'pending' AND waiting = ?"
+DUE = "SELECT workflow_id, node_id, key, run_id FROM debounces WHERE due_at <= ? ORDER BY due_at LIMIT ?"
+END = f"DELETE FROM debounces WHERE {THIS} AND run_id = ? AND due_at <= ?"
+WAITS = "id = ? AND status = 'pending' AND waiting = ?"
+START = f"UPDATE runs SET waiting = NULL, input = ?, input_bytes = ? WHERE {WAITS}"
 
 
 class Window(NamedTuple):
@@ -35,6 +39,11 @@ class Window(NamedTuple):
     node_id: str
     key: str
     seconds: float
+
+    @property
+    def span(self) -> int:
+        """Return its length in milliseconds."""
+        return int(self.seconds * 1000)
 
 
 class Debounce(Base):
@@ -51,47 +60,60 @@ class Debounce(Base):
         primary_key = CompositeKey("workflow_id", "node_id", "key")
 
     @classmethod
-    def find_open(cls, window: Window, now: int) -> Run | None:
-        """Return the run that still waits for calls, or None. In a transaction, its row is locked."""
-        row = cls.one("workflow_id = ? AND node_id = ? AND key = ? AND due_at > ?", *window[:3], now)
-        if row is None:
-            return None
-        lock_runs((row.run_id,))
-        return Run.one("id = ? AND status = 'pending' AND waiting = ?", row.run_id, COLLECTING)
+    def lock(cls, windows: Collection[Window], now: int) -> tuple[dict[Window, Run], dict[Window, Run]]:
+        """Return the runs of these windows that take more calls, and those whose time is over but did not start yet.
+
+        No other transaction changes them until the end of this one.
+        """
+        lock_names("debounce", (" ".join(window[:3]) for window in windows))
+        rows = {window: row for window in windows if (row := cls.one(THIS, *window[:3])) is not None}
+        lock_runs(row.run_id for row in rows.values())
+        taking: dict[Window, Run] = {}
+        over: dict[Window, Run] = {}
+        for window, row in rows.items():
+            if (run := cls.find_waiting(row.run_id)) is not None:
+                (taking if row.due_at > now else over)[window] = run
+        return taking, over
+
+    @classmethod
+    def find_waiting(cls, run_id: str) -> Run | None:
+        """Return the run if it waits for calls, or None."""
+        return Run.one(WAITS, run_id, COLLECTING)
 
     @classmethod
     def begin(cls, window: Window, run: Run, now: int) -> None:
-        """Insert the run of a first call. Call inside a transaction."""
+        """Insert the run of a first call. Call inside a transaction, when no other run waits in the window."""
         execute(*run.insertion())
-        execute(KEEP, (*window[:3], run.id, now, now + int(window.seconds * 1000)))
+        execute(KEEP, (*window[:3], run.id, now, now + window.span))
 
     @classmethod
     def extend(cls, window: Window, now: int) -> None:
         """Wait for further calls, but not for ever. Call inside a transaction."""
-        span = int(window.seconds * 1000)
-        sql = (
-            "UPDATE debounces SET due_at = CASE WHEN first_at + ? < ? THEN first_at + ? ELSE ? END "
-            "WHERE workflow_id = ? AND node_id = ? AND key = ?"
-        )
-        longest = MAX_STRETCH * span
-        execute(sql, (longest, now + span, longest, now + span, *window[:3]))
+        longest = MAX_STRETCH * window.span
+        sql = f"UPDATE debounces SET due_at = CASE WHEN first_at + ? < ? THEN first_at + ? ELSE ? END WHERE {THIS}"
+        execute(sql, (longest, now + window.span, longest, now + window.span, *window[:3]))
 
     @classmethod
-    def replace_input(cls, run: Run, text: str | None, size: int | None) -> None:
-        """Give the waiting run another input. Call inside a transaction, after `find_open`."""
-        execute("UPDATE runs SET input = ?, input_bytes = ? WHERE id = ?", (text, size, run.id))
+    def replace_input(cls, run: Run, text: str) -> None:
+        """Give the waiting run another input. Call inside a transaction, after `lock`."""
+        execute("UPDATE runs SET input = ?, input_bytes = NULL WHERE id = ?", (text, run.id))
 
     @classmethod
-    def wake(cls, now: int) -> bool:
-        """Start the runs whose window is over, AT_ONCE at most. Return True if there were any."""
-        due = "SELECT workflow_id, node_id, key, run_id FROM debounces WHERE due_at <= ? ORDER BY due_at LIMIT ?"
-        if fetch_value(due, (now, 1)) is None:
-            return False
-        with write():
-            found = execute(due, (now, AT_ONCE)).fetchall()
-            lock_runs({run_id for *_, run_id in found})
-            for *key, run_id in found:
-                # A call may have extended the window since, or begun another one.
-                if execute(END, (*key, run_id, now)).rowcount:
-                    execute(START, (run_id, COLLECTING))
-        return bool(found)
+    def is_due(cls, now: int) -> bool:
+        """Return True if the window of a run is over."""
+        return fetch_value(DUE, (now, 1)) is not None
+
+    @classmethod
+    def end_due(cls, now: int) -> Iterable[Run]:
+        """End the windows that are over, AT_ONCE at most. Yield their waiting runs. Call inside a transaction."""
+        found = execute(DUE, (now, AT_ONCE)).fetchall()
+        lock_runs({run_id for *_, run_id in found})
+        for *key, run_id in found:
+            # A call may have extended the window since, or begun another one.
+            if execute(END, (*key, run_id, now)).rowcount and (run := cls.find_waiting(run_id)) is not None:
+                yield run
+
+    @classmethod
+    def start(cls, run: Run, text: str | None, size: int | None) -> None:
+        """Let a waiting run start with this input. Call inside a transaction."""
+        execute(START, (text, size, run.id, COLLECTING))

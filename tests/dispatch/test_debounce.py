@@ -4,9 +4,10 @@ import pytest
 from test_dispatch import output
 from world import add_flow, at_once, chain, node, run_of
 
+from database import write
 from definition import check, plan
 from dispatch import Start
-from dispatch.debounce import collect
+from dispatch.debounce import collect, wake
 from errors import BadInput, Conflict
 from models import Debounce, Run, debounces, now_ms
 
@@ -29,7 +30,7 @@ def call(dispatcher, flow, input, key=None):
 
 def pass_time(dispatcher, seconds):
     """Start what is due after these seconds."""
-    Debounce.wake(now_ms() + int(seconds * 1000))
+    wake(dispatcher.resources, now_ms() + int(seconds * 1000))
     dispatcher.pick_up()
 
 
@@ -85,11 +86,24 @@ def test_large_inputs_are_collected_too(start):
         assert output(one, run_of(id_)) == expected
 
 
+def test_a_large_call_that_is_not_committed_is_not_in_the_list(start):
+    one = start(inline=True, inline_value_bytes=10)
+    flow = flow_of(keep="all")
+    id_ = call(one, flow, "x" * 50)
+    with pytest.raises(ZeroDivisionError), write():
+        call(one, flow, "y" * 50)
+        raise ZeroDivisionError
+    pass_time(one, 11)
+    assert output(one, run_of(id_)) == ["x" * 50] and run_of(id_).input is None
+
+
 def test_a_list_of_calls_that_is_full_begins_another_run(start):
     one = start(inline=True, max_value_bytes=100)
     flow = flow_of(keep="all")
     ids = [call(one, flow, "x" * 40) for _ in range(3)]
     assert ids[0] == ids[1] != ids[2]
+    pass_time(one, 11)
+    assert output(one, run_of(ids[0])) == ["x" * 40] * 2 and output(one, run_of(ids[2])) == ["x" * 40]
 
 
 def test_a_repeated_call_with_its_idempotency_key_is_not_counted_twice(inline):
@@ -152,3 +166,13 @@ def test_only_a_webhook_that_responds_immediately_is_debounced():
     assert plan(chain(hook({"seconds": 1}))).by_id["hook"].debounce.keep == "last"
     for made in (hook({"seconds": 1}, respond="last"), node("a", "manual", debounce={"seconds": 1})):
         assert [issue.path for issue in check(chain(made))[1]] == ["nodes[0].debounce"]
+
+
+def test_a_call_before_the_run_of_a_passed_window_is_started_does_not_replace_it(inline):
+    flow = flow_of()
+    first = call(inline, flow, 1)
+    with write():
+        Debounce.update(due_at=now_ms() - 1).execute()
+    second = call(inline, flow, 2)
+    pass_time(inline, 11)
+    assert second != first and [output(inline, run_of(id_)) for id_ in (first, second)] == [1, 2]
