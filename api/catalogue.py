@@ -45,6 +45,7 @@ class NodeOut(Out):
     description = fields.String()
     branches = fields.List(fields.String())
     trigger = fields.Boolean()
+    collects = fields.Boolean(help="Whether it may have `debounce`")
     pure = fields.Boolean()
     own = fields.Boolean()
     config_schema = fields.Dict()

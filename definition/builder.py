@@ -27,6 +27,8 @@ MAX_PARTS = 500_000
 CHARACTERS_PER_PART = 4  # estimate for an expression that does not compile
 # Limit on the JSON Schemas of one definition, in bytes of compiled patterns: 500 of the most expensive schemas.
 MAX_SCHEMA_WEIGHT = 2**28
+ONLY_IN_A_RUN = {"steps", "run", "item", "index", "secrets"}
+COLLECTING = "triggers of calls, messages and polled entries"
 MAX_NAMED_WAYS = 10  # ways out of a node in a message
 
 
@@ -325,14 +327,17 @@ class _Builder:
         raw = self.part("debounce", DEBOUNCE, '{"seconds": 10, "key": "{{ input.body.id }}", "keep": "last"}')
         if raw is None:
             return None
-        if node.type != "webhook":
-            self.bad("debounce", f"cannot be used on {node.type!r}; only webhooks can collect calls")
-        elif _config(self.raw).get("respond", "immediately") != "immediately":
+        if not node.collects():
+            instead = "set a longer interval" if node.type == "schedule" else f"only {COLLECTING} can collect"
+            self.bad("debounce", f"cannot be used on {node.type!r}; {instead}")
+        elif node.type == "webhook" and _config(self.raw).get("respond", "immediately") != "immediately":
             self.bad("debounce", 'needs the response "immediately": the run starts after the call')
         key = raw.get("key")
         compiled = self.compiled("debounce.key", key) if isinstance(key, str) else None
         if key is not None and compiled is None:
             self.bad("debounce.key", "must be an expression for the call, such as {{ input.body.id }}")
+        elif compiled is not None and (wrong := compiled.roots & ONLY_IN_A_RUN):
+            self.bad("debounce.key", f"{min(wrong)} is not available here: calls are collected before there is a run")
         keep, allowed = raw.get("keep", "last"), get_enum(DEBOUNCE, "keep")
         if keep not in allowed:
             self.bad("debounce.keep", f"must be one of: {', '.join(allowed)}")

@@ -121,7 +121,8 @@ NODE = _object(
     repeat=_any_of("Repeat the node until a condition is true; its output is that of the last round",
                    _ref("WorkflowRepeat"), NULL),
     debounce=_any_of(
-        "Webhooks: calls within a window start one run, after the last of them", _ref("WorkflowDebounce"), NULL
+        "Triggers: calls, messages or entries within a window start one run, after the last of them",
+        _ref("WorkflowDebounce"), NULL
     ),
     rate=_any_of("Rate limit: how often the node may be called", _ref("WorkflowRate"), NULL),
     retry=_any_of("Retry policy of the node; default: one attempt", _ref("WorkflowRetry"), NULL),

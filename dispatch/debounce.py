@@ -10,7 +10,7 @@ import hashlib
 import logging
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -18,6 +18,7 @@ import engine
 from database import execute_all, write
 from definition import Debouncing, Plan
 from errors import BadInput, Conflict, ExpressionError, NodeError, Unavailable
+from expressions import Template
 from models import Debounce, IdempotencyKey, Run, Window, debounces, find_variables, new_id, now_ms
 
 from .active_run import Start, Ticket
@@ -38,13 +39,13 @@ def collect(resources: Resources, start: Start, plan: Plan, how: Debouncing) -> 
     if flow.status == "archived":
         raise Conflict("The flow is archived; make it a draft or active to run it")
     check_input(plan, node_id, lambda: start.input)
-    debouncer = Debouncer(resources, flow, plan, node_id, start.triggered_by)
-    window, value = debouncer.find_window(start.input), debouncer.encode(start.input)
+    debouncer = Debouncer(resources, flow, plan, node_id, start.triggered_by, how)
+    call = debouncer.make_call(start.input, debouncer.encode(start.input))
     with write():
-        collected = debouncer.open([window])
+        collected = debouncer.open([call.window])
         if start.key is not None and (first := IdempotencyKey.run_of(flow.id, start.key)) is not None:
             return Ticket(first, False)
-        run = collected.add(window, value)
+        run = collected.add(call)
         collected.save()
         if start.key is not None:
             execute_all(IdempotencyKey.take(flow.id, start.key, str(run.id)))
@@ -73,25 +74,46 @@ def start_run(resources: Resources, run: Run) -> None:
     Debounce.start(run, kept.text, kept.size)
 
 
+class Call(NamedTuple):
+    """A call with its window, and its input as JSON text."""
+
+    window: Window
+    value: bytes
+
+
+def find_debouncer(resources: Resources, flow: Flow, node_id: str, triggered_by: str) -> Debouncer | None:
+    """Return the debouncing of this trigger, or None if each of its calls starts a run."""
+    plan = resources.plan_of(flow)
+    how = plan.by_id[node_id].debounce
+    return None if how is None else Debouncer(resources, flow, plan, node_id, triggered_by, how)
+
+
 class Debouncer:
     """The debouncing of one trigger."""
 
-    def __init__(self, resources: Resources, flow: Flow, plan: Plan, node_id: str, triggered_by: str) -> None:
-        how = plan.by_id[node_id].debounce
-        assert how is not None
+    def __init__(
+        self, resources: Resources, flow: Flow, plan: Plan, node_id: str, triggered_by: str, how: Debouncing
+    ) -> None:
         self.resources, self.flow, self.plan, self.how = resources, flow, plan, how
         self.node_id, self.triggered_by = node_id, triggered_by
         self.most = resources.config.max_value_bytes
+        self.margin = 2 if how.keep == "all" else 0  # bytes that a list of one call has more
 
-    def find_window(self, value: Any) -> Window:
-        """Return the window of a call. Raises: BadInput if its key cannot be computed."""
-        return Window(self.flow.id, self.node_id, self._key_of(value), self.how.seconds)
+    def make_call(self, value: Any, encoded: bytes) -> Call:
+        """Return a call with this input, and its JSON text. Raises: BadInput if its key cannot be computed."""
+        return self._with_key("" if self.how.key is None else _digest(self._encode_key(self.how.key, value)), encoded)
+
+    def make_lone_call(self, encoded: bytes) -> Call:
+        """Return a call that is collected with equal ones only."""
+        return self._with_key(_digest(encoded), encoded)
+
+    def _with_key(self, key: str, encoded: bytes) -> Call:
+        return Call(Window(self.flow.id, self.node_id, key, self.how.seconds), encoded)
 
     def encode(self, value: Any) -> bytes:
         """Return the input of a call as JSON text. Raises: BadInput if it is too large."""
         try:
-            # A list of one call has two more bytes.
-            return engine.encode(value, self.most - 2 if self.how.keep == "all" else self.most)
+            return engine.encode(value, self.most - self.margin)
         except NodeError as error:
             raise BadInput(f"input: {error.message}") from None
 
@@ -106,10 +128,8 @@ class Debouncer:
             nodes_total=len(self.plan.nodes), nodes_done=0, waiting=debounces.COLLECTING,
         )  # fmt: skip
 
-    def _key_of(self, value: Any) -> str:
-        """Return the key of the call, as a digest: it may be any value."""
-        if self.how.key is None:
-            return ""
+    def _encode_key(self, key: Template, value: Any) -> bytes:
+        """Return the key of the call as JSON text: it may be any value."""
         flow = self.flow
         scope = {
             "input": value, "trigger": value,
@@ -118,10 +138,13 @@ class Debouncer:
             "now": datetime.fromtimestamp(now_ms() / 1000, UTC),
         }  # fmt: skip
         try:
-            encoded = orjson.dumps(self.how.key.evaluate(scope), option=orjson.OPT_SORT_KEYS)
+            return orjson.dumps(key.evaluate(scope), option=orjson.OPT_SORT_KEYS)
         except (ExpressionError, TypeError) as error:
             raise BadInput(f"debounce.key: {error}") from None
-        return hashlib.blake2b(encoded, digest_size=16).hexdigest()
+
+
+def _digest(key: bytes) -> str:
+    return hashlib.blake2b(key, digest_size=16).hexdigest()
 
 
 class Collected:
@@ -133,17 +156,19 @@ class Collected:
         self.added: dict[Window, list[bytes]] = {}
         self.sizes: dict[Window, int] = {}  # of the lists in bytes
 
-    def takes(self, window: Window, value: bytes) -> bool:
+    def takes(self, call: Call) -> bool:
         """Return True if a run waits that can take this call."""
+        window, value = call
         if window not in self.taking or self.keep != "all":
             return window in self.taking
         if window not in self.sizes:
             self.sizes[window] = len(self._input_of(self.taking[window]))
         return self.sizes[window] + 1 + len(value) <= self.debouncer.most
 
-    def add(self, window: Window, value: bytes) -> Run:
+    def add(self, call: Call) -> Run:
         """Add a call to the run that waits, or to a new one if there is none or its list is full. Return the run."""
-        if self.takes(window, value):
+        window, value = call
+        if self.takes(call):
             self.added.setdefault(window, []).append(value)
             self.sizes[window] = self.sizes.get(window, 0) + 1 + len(value)
             return self.taking[window]

@@ -97,6 +97,7 @@ def entry_of(cls: Any) -> dict[str, Any]:
         "description": " ".join((inspect.getdoc(cls) or "").split()),
         "branches": list(cls.branches({})),
         "trigger": cls.trigger,
+        "collects": cls.collects(),
         "pure": cls.pure,
         "own": cls.own,
         "config_schema": json_schema(cls.Config()),

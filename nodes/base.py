@@ -505,6 +505,11 @@ class Node:
         return bool(self.answers) and not self.asks
 
     @classmethod
+    def collects(cls) -> bool:
+        """Return True if its calls or entries can be collected by `debounce`."""
+        return cls.polls
+
+    @classmethod
     def looks_at_steps(cls, config: Mapping[str, Any]) -> bool:
         """Return True if it may read outputs of any earlier node under this (raw, possibly incomplete) config."""
         return False

@@ -14,14 +14,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from database import closing_connection, execute
+from database import closing_connection
 from dispatch import Line, encode_state, open_trigger, redacted_errors
 from errors import NodeError
-from models import Claim, DatabaseRefused, Fired, Poll, PollEntry, Run, Workflow
+from models import Claim, DatabaseRefused, Fired, Poll, PollEntry, Workflow
 from nodes.base import Item
 from nodes.credentials.keyring import Keyring
+from scheduler.entry_runs import Entry, EntryRuns, make_entry_runs, name_of, put_entries, write_log
 from scheduler.firing import active_flows
-from scheduler.polls import RUNS_AT_ONCE, ClaimLost, Poller, Stopped, make_run, name_of, write_log
+from scheduler.polls import RUNS_AT_ONCE, ClaimLost, Poller, Stopped
 
 log = logging.getLogger("headrace.scheduler")
 MAX_LISTENERS = 100
@@ -93,6 +94,7 @@ class Listener:
         self.lines: list[Line] = []
         self.keyring: Keyring = poller.dispatcher.resources.keyring_of(flow.workspace_id)
         self.failures, self._connected_at = claim.failures, 0.0
+        self.runs: EntryRuns
         self._learned = 0
 
     # The work of its thread
@@ -124,10 +126,12 @@ class Listener:
     def _listen(self) -> None:
         fired = Fired(self.flow.id, self.flow.version, self.flow.name, self.flow.workspace_id, "active")
         node_id, state = self.claim.node_id, self.claim.state_text
-        resources = self.poller.dispatcher.resources
+        dispatcher = self.poller.dispatcher
+        resources = dispatcher.resources
         ending: BaseException | None = None
         with redacted_errors(self.keyring, fired, node_id):
             opened = open_trigger(resources, fired, node_id, state, self.lines, self.keyring, None)
+            self.runs = make_entry_runs(dispatcher, self.claim, self.flow, self.keyring)
             try:
                 opened.planned.node.listen(opened.config, opened.state, opened.ctx, self)
             except (Stopped, ClaimLost, DatabaseRefused) as error:
@@ -180,20 +184,20 @@ class Listener:
         batch = items[:RUNS_AT_ONCE]
         keys = [PollEntry.digest(item.key) if item.key else None for item in batch]
         known = PollEntry.find_known(self.claim, {key for key in keys if key is not None})
-        made: list[tuple[bytes | None, Run | None]] = []
+        made: list[Entry] = []
         for key, item in zip(keys, batch, strict=True):
             is_new = key is None or key not in known
             known |= set() if key is None else {key}
-            run = make_run(dispatcher, self.claim, self.flow, item, self.keyring, self.lines) if is_new else None
-            made.append((key if is_new else None, run))
+            one = self.runs.prepare(item, self.lines) if is_new else None
+            made.append((key if is_new else None, one))
         taken = 0
         try:
             taken = self._put(made)
         finally:
-            for _, run in made[taken:]:
-                if run is not None and run.input_bytes is not None:
-                    dispatcher.resources.payloads.remove(str(run.id))
-        if any(run is not None for _, run in made[:taken]):
+            for _, one in made[taken:]:
+                if one is not None:
+                    self.runs.discard(one)
+        if any(one is not None for _, one in made[:taken]):
             dispatcher.pick_up()
         return taken
 
@@ -219,20 +223,12 @@ class Listener:
 
     # Writing
 
-    def _put(self, made: list[tuple[bytes | None, Run | None]]) -> int:
+    def _put(self, made: Sequence[Entry]) -> int:
         """Record runs with their keys in one transaction, as far as there is room; return their number."""
-        now, taken = self.poller.wall(), 0
-        entries: list[tuple[bytes, str | None]] = []
-        with self._writing():
-            room = self.poller.room() if any(run is not None for _, run in made) else 0
-            for key, run in made:
-                if run is not None:
-                    if room <= 0 or self.poller.dispatcher.may_start(self.flow) is not None:
-                        break
-                    execute(*run.insertion())
-                    room -= 1
-                taken += 1
-                entries += [] if key is None else [(key, None if run is None else str(run.id))]
+        now = self.poller.wall()
+        with self._writing([one for _, one in made if one is not None]):
+            ids = put_entries(self.runs, made, self.poller.room, lambda: self.poller.may_start(self.flow))
+            entries = [(key, id_) for (key, _), id_ in zip(made, ids, strict=False) if key is not None]
             PollEntry.learn(self.claim, entries, now, False)
             Poll.update_held(self.claim, now, last_polled_at=now)
         self._learned += len(entries)
@@ -240,16 +236,18 @@ class Listener:
             self._learned = 0
             with self._writing():
                 PollEntry.prune(self.claim, MAX_ENTRIES, now)
-        return taken
+        return len(ids)
 
     def _update(self, **values: Any) -> None:
         with self._writing():
             Poll.update_held(self.claim, self.poller.wall(), **values)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self, prepared: Sequence[Any] | None = None) -> Iterator[None]:
         """Open a write transaction under the claim, which writes the log entries too. Raises: ClaimLost, Stopped."""
         with self.poller.writing():
+            if prepared is not None:
+                self.runs.open(prepared)
             if not Poll.holds(self.claim):
                 raise ClaimLost
             yield

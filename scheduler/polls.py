@@ -9,19 +9,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import orjson
-
-from database import closing_connection, execute, write
-from dispatch import Dispatcher, Found, Line, encode_item, look
+from database import closing_connection, write
+from dispatch import Dispatcher, Found, Line, look
 from errors import HeadraceError, NodeError
-from models import CLAIM_MS, Claim, DatabaseRefused, Fired, LogEntry, Poll, PollEntry, Run, Workflow, new_id, now_ms
+from models import CLAIM_MS, Claim, DatabaseRefused, Fired, Poll, PollEntry, Run, Workflow, now_ms
 from nodes.base import REGISTRY, Item
-from nodes.credentials.keyring import Keyring
+from scheduler.entry_runs import Entry, EntryRuns, make_entry_runs, name_of, put_entries, write_log
 from scheduler.firing import active_flows
 
 log = logging.getLogger("headrace.scheduler")
@@ -166,25 +164,27 @@ class Poller:
         lines: list[Line] = []
         try:
             # Less room is not worth a poll: reading fifty mails again for a single run would be a waste.
-            if (
-                self.room() < max(1, self.dispatcher.config.max_pending // 20)
-                or self.dispatcher.may_start(flow) is not None
-            ):
+            if self.room() < max(1, self.dispatcher.config.max_pending // 20) or not self.may_start(flow):
                 self._end(claim, self.wall() + HOLD_MS)
                 return
             fired = Fired(flow.id, flow.version, flow.name, flow.workspace_id, "active")
             found = look(self.dispatcher.resources, fired, claim.node_id, claim.state_text, lines)
+            runs = make_entry_runs(self.dispatcher, claim, flow, found.keyring)
         except NodeError as error:
             self._fail(claim, flow, error.message, lines, error.retry_after)
         except HeadraceError as error:
             self._fail(claim, flow, error.message, lines)
         else:
-            self._record(PollRecorder(self, claim, flow, found, lines))
+            self._record(PollRecorder(self, claim, flow, found, runs, lines))
 
     def room(self) -> int:
         """Return how many runs may be queued: half of the queue is reserved for callers, who cannot retry later."""
         most = self.dispatcher.config.max_pending
         return max(1, most // 2) - Run.backlog(most)
+
+    def may_start(self, flow: Workflow) -> bool:
+        """Return False while the flow has reached its concurrency limit, and skips what is too many."""
+        return self.dispatcher.may_start(flow) is None
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -225,35 +225,6 @@ def backoff(every: float, failures: int) -> int:
     return int(min(first * 2 ** min(failures, 30), MAX_BACKOFF_MS))
 
 
-def name_of(claim: Claim, flow: Workflow) -> str:
-    return f"The trigger {claim.node_id} of the flow {flow.name}"
-
-
-def write_log(claim: Claim, flow: Workflow, lines: list[Line]) -> None:
-    """Write these lines to the workspace's log. Call inside a transaction."""
-    for level, message, data in lines:
-        told = {"workflow_id": claim.workflow_id, **({} if data is None else {"data": orjson.Fragment(data)})}
-        text = orjson.dumps(told).decode()
-        execute(*LogEntry.entry(flow.workspace_id, None, claim.node_id, level, message, text))
-
-
-def make_run(
-    dispatcher: Dispatcher, claim: Claim, flow: Workflow, item: Item, keyring: Keyring, lines: list[Line]
-) -> Run | None:
-    """Return the run of an entry, not written yet; None, with a log entry, if its value cannot be an input."""
-    id_ = new_id("run")
-    try:
-        encoded = encode_item(item, keyring, dispatcher.config.max_value_bytes)
-    except NodeError as error:
-        told = f"{name_of(claim, flow)} cannot start a run for {item.key[:200]!r}: {error.message}"
-        lines.append(("error", keyring.clean_text(told), None))
-        return None
-    kept = dispatcher.resources.payloads.keep(id_, "input", encoded)
-    return Run.accept(
-        flow, id=id_, input=kept.text, input_bytes=kept.size, triggered_by="schedule", trigger_node=claim.node_id
-    )
-
-
 @dataclass
 class PollRecorder:
     """Records the result of one poll in short transactions.
@@ -266,6 +237,7 @@ class PollRecorder:
     claim: Claim
     flow: Workflow
     found: Found
+    runs: EntryRuns
     lines: list[Line]
     fired: list[str] = field(default_factory=list)
     known: dict[bytes, int | None] = field(init=False, default_factory=dict)
@@ -288,31 +260,32 @@ class PollRecorder:
 
     def _fire(self, batch: list[tuple[bytes, Item]]) -> bool:
         """Record some entries with their runs; return True to continue."""
-        made = [(entry, self._run_of(item)) for entry, item in batch]
+        made: list[Entry] = [(entry, self.runs.prepare(item, self.lines)) for entry, item in batch]
         taken = 0
         try:
             taken = self._put(made)
         finally:
-            for _, run in made[taken:]:
-                if run is not None and run.input_bytes is not None:
-                    self.poller.dispatcher.resources.payloads.remove(str(run.id))
+            for _, one in made[taken:]:
+                if one is not None:
+                    self.runs.discard(one)
         return taken == len(batch) and bool(self.unrecorded)
 
-    def _run_of(self, item: Item) -> Run | None:
-        return make_run(self.poller.dispatcher, self.claim, self.flow, item, self.found.keyring, self.lines)
-
-    def _put(self, made: list[tuple[bytes, Run | None]]) -> int:
+    def _put(self, made: Sequence[Entry]) -> int:
         """Record entries with their runs in one transaction, as far as there is room; return their number.
 
         The state moves with the last entry; without room, the rest is left for the next poll.
         """
         now = self.poller.wall()
         with self.poller.writing():
+            self.runs.open(one for _, one in made if one is not None)
             if not Poll.holds(self.claim):
                 raise ClaimLost
             if self.claim.is_new:
                 Poll.reset_state(self.claim)
-            taken = self._insert(made, now)
+            ids = put_entries(self.runs, made, self.poller.room, lambda: self.poller.may_start(self.flow))
+            taken = len(ids)
+            entries = [(entry, id_) for (entry, _), id_ in zip(made, ids, strict=False) if entry is not None]
+            PollEntry.learn(self.claim, entries, now, self.found.whole)
             if taken < len(made):
                 Poll.end(self.claim, now, now + HOLD_MS, last_polled_at=now)
             elif taken == len(self.unrecorded):
@@ -320,22 +293,8 @@ class PollRecorder:
             write_log(self.claim, self.flow, self.lines)
         self.lines = []
         self.claim = self.claim._replace(state_of=self.claim.source)
-        self.fired += [str(run.id) for _, run in made[:taken] if run is not None]
+        self.fired += [id_ for id_ in ids if id_ is not None]
         self.unrecorded = self.unrecorded[taken:]
-        return taken
-
-    def _insert(self, made: list[tuple[bytes, Run | None]], now: int) -> int:
-        room = self.poller.room() if any(run is not None for _, run in made) else 0
-        taken = 0
-        for _, run in made:
-            if run is not None:
-                if room <= 0 or self.poller.dispatcher.may_start(self.flow) is not None:
-                    break
-                execute(*run.insertion())
-                room -= 1
-            taken += 1
-        entries = [(entry, None if run is None else str(run.id)) for entry, run in made[:taken]]
-        PollEntry.learn(self.claim, entries, now, self.found.whole)
         return taken
 
     def _settle(self, now: int) -> None:

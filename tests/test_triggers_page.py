@@ -22,9 +22,18 @@ def test_the_nodes_that_it_shows_can_be_polled():
     shown = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
     wanted = find_triggers(engine.plan({"nodes": [{**node, "id": f"n{at}"} for at, node in enumerate(shown)]}))
     assert [trigger.config["type"] for trigger in wanted] == [
-        *("rss_trigger", "email_trigger", "poll", "poll", "airtable_poll", "mqtt_trigger", "postgres_trigger")
+        *(
+            "email_trigger",
+            "rss_trigger",
+            "email_trigger",
+            "poll",
+            "poll",
+            "airtable_poll",
+            "mqtt_trigger",
+            "postgres_trigger",
+        )
     ]
-    assert [trigger.config["every"] for trigger in wanted][:5] == [900, 60, 300, 300, 300]
+    assert [trigger.config["every"] for trigger in wanted][:6] == [60, 900, 60, 300, 300, 300]
 
 
 def test_the_keys_that_it_names_are_those_of_the_nodes():

@@ -75,7 +75,7 @@ TITLES = {
     "WorkflowDebounce": (
         "`debounce`",
         "Each call is answered when it is on record, with the id of the run that will have it, which waits meanwhile. "
-        "The webhook must respond immediately.",
+        "A webhook must respond immediately. Entries and messages that a trigger finds itself are collected in the same way.",
     ),
     "WorkflowPosition": ("`position`", "The position of a node in the editor."),
     "WorkflowEdge": (

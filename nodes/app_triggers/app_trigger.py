@@ -26,6 +26,10 @@ class AppTrigger(TriggerNode):
 
     preset: ClassVar[Mapping[str, Any]]
 
+    @classmethod
+    def collects(cls) -> bool:
+        return True
+
     @property
     def signs(self) -> bool:
         """Return True if the service proves its calls by a secret, not by the address alone."""

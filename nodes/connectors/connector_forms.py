@@ -32,6 +32,7 @@ def make_entry(node: ConnectorNode, is_own: bool) -> dict[str, Any]:
         "description": " ".join((cls.__doc__ or "").split()),
         "branches": [],
         "trigger": node.trigger,
+        "collects": node.collects(),
         "pure": node.pure,
         "own": is_own,
         "config_schema": _share(node),

@@ -208,6 +208,10 @@ class Webhook(TriggerNode):
         },
     )
 
+    @classmethod
+    def collects(cls) -> bool:
+        return True
+
     class Config(Schema):
         path = setting(
             WebhookPath,

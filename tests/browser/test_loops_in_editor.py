@@ -1,5 +1,6 @@
 """Loops in the editor: their options, and how many items went over each edge of a run."""
 
+import pytest
 from playwright.sync_api import expect
 from test_editor import placed
 from world import flow, node
@@ -56,3 +57,12 @@ def test_a_webhook_collects_calls_by_its_options(editor):
     editor.saved()
     (hook,) = editor.definition["nodes"]
     assert hook["debounce"] == {"seconds": 10, "key": "{{ input.body.id }}"}
+
+
+@pytest.mark.parametrize(("type_", "collects"), [("rss_trigger", True), ("airtable_poll", True), ("schedule", False)])
+def test_the_options_offer_to_collect_where_it_is_possible(editor, type_, collects):
+    editor.open(placed(flow(node("new", type_))))
+    editor.click("new")
+    editor.tab("Options")
+    expect(editor.panel.get_by_label("Timeout (seconds)")).to_be_visible()
+    expect(editor.panel.get_by_label("Seconds without a call")).to_have_count(int(collects))

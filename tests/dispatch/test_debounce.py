@@ -162,10 +162,41 @@ def test_the_settings_are_checked(debounce, path):
     assert f"nodes[0].{path}" in {issue.path for issue in check(chain(hook(debounce)))[1]}
 
 
-def test_only_a_webhook_that_responds_immediately_is_debounced():
+def test_a_webhook_that_collects_must_respond_immediately():
     assert plan(chain(hook({"seconds": 1}))).by_id["hook"].debounce.keep == "last"
-    for made in (hook({"seconds": 1}, respond="last"), node("a", "manual", debounce={"seconds": 1})):
-        assert [issue.path for issue in check(chain(made))[1]] == ["nodes[0].debounce"]
+    assert [issue.path for issue in check(chain(hook({"seconds": 1}, respond="last")))[1]] == ["nodes[0].debounce"]
+
+
+@pytest.mark.parametrize(
+    ("type_", "config"),
+    [
+        ("rss_trigger", {"url": "https://example.com/feed.xml"}),
+        ("email_trigger", {"credential": "box"}),
+        ("mqtt_trigger", {"credential": "plant", "topics": ["a"]}),
+        ("github_trigger", {"path": "github", "credential": "secret"}),
+        ("airtable_poll", {"operation": "list_records", "credential": "a", "base": "appXYZ", "table": "Orders"}),
+    ],
+)
+def test_triggers_that_find_or_get_events_can_collect_them(type_, config):
+    made = plan(chain(node("new", type_, config, debounce={"seconds": 1})))
+    assert made.by_id["new"].debounce.seconds == 1
+
+
+@pytest.mark.parametrize(
+    ("type_", "config", "told"),
+    [
+        ("manual", {}, "cannot be used on 'manual'; only triggers of calls, messages and polled entries can collect"),
+        ("schedule", {"every": 60}, "cannot be used on 'schedule'; set a longer interval"),
+    ],
+)
+def test_other_nodes_cannot_collect(type_, config, told):
+    (issue,) = check(chain(node("a", type_, config, debounce={"seconds": 1})))[1]
+    assert (issue.path, issue.message) == ("nodes[0].debounce", told)
+
+
+def test_the_key_has_only_what_there_is_before_a_run():
+    (issue,) = check(chain(hook({"seconds": 1, "key": "{{ [input.id, run.id] }}"})))[1]
+    assert issue.path == "nodes[0].debounce.key" and issue.message.startswith("run is not available here")
 
 
 def test_a_call_before_the_run_of_a_passed_window_is_started_does_not_replace_it(inline):

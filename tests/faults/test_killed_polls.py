@@ -256,6 +256,33 @@ def test_a_server_that_slept_during_a_poll_writes_nothing(serve, feed):
     check_runs(path)
 
 
+def test_each_entry_is_collected_once_when_polling_processes_are_killed(serve, feed, seeded, rounds):
+    servers = [serve(), serve(WEB_CONCURRENCY=1)]
+    path = servers[0].database
+    made = polling("rss_trigger", url=feed.url)
+    made["nodes"][0]["debounce"] = {"seconds": 0.4, "key": "{{ input.id[-1] }}", "keep": "all"}
+    feed.add(1)
+    flow = servers[0].add_flow(made)
+    caught_up(path, [flow], feed)
+    for _ in rounds(3):
+        for pid in servers[0].workers():
+            feed.add(seeded.randint(1, 5))
+            asked = feed.asked
+            hurried(path, lambda asked=asked: feed.asked > asked, "somebody polls")
+            servers[0].kill_worker(pid)
+        feed.add(seeded.randint(1, 5))
+        for each in servers:
+            each.kill()
+        start_again(servers)
+        caught_up(path, [flow], feed)
+    settled(path)
+    lists = [json.loads(run.input) for run in ask(path, "SELECT input FROM runs ORDER BY id")]
+    assert all(len({entry["id"][-1] for entry in found}) == 1 for found in lists)
+    collected = Counter(entry["id"] for found in lists for entry in found)
+    assert collected == {f"entry {number}": 1 for number in range(2, feed.last + 1)}
+    assert {run.status for run in ask(path, "SELECT status FROM runs")} == {"success"}
+
+
 @pytest.fixture(scope="module")
 def mail_server():
     if (reason := dovecot.why_not()) is not None:

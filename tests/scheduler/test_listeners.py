@@ -126,6 +126,22 @@ def test_a_message_with_a_known_key_starts_no_second_run(plant, tmp_path):
 
 
 @MOSQUITTO
+def test_collected_messages_start_one_run_whoever_listens(plant, tmp_path):
+    made = trigger("mqtt_trigger", credential="plant", topics=[f"{plant.topic}/#"], key="payload.id")
+    made["nodes"][0]["debounce"] = {"seconds": 3600, "key": "{{ input.payload.room }}", "keep": "all"}
+    made = active(made)
+    for first in (0, 4, 8):
+        with listening(tmp_path, plant.credentials):
+            until(lambda: is_listening(made))
+            for number in range(first, first + 4):
+                for _ in range(2):  # the second one is known
+                    plant.publish(f'{{"id": {number}, "room": {number % 2}}}')
+            until(lambda first=first: PollEntry.select().count() == first + 4)
+    found = [[message["payload"]["id"] for message in input] for input in inputs()]
+    assert found == [[0, 2, 4, 6, 8, 10], [1, 3, 5, 7, 9, 11]] and logged() == []
+
+
+@MOSQUITTO
 def test_without_room_for_runs_messages_stay_at_the_broker_and_none_is_lost(plant, tmp_path):
     made = subscribed(plant)
     with listening(tmp_path, plant.credentials, max_pending=8) as process:

@@ -2171,7 +2171,7 @@ export interface components {
             delay?: number | null;
             /** @description Repeat the node until a condition is true; its output is that of the last round */
             repeat?: components["schemas"]["WorkflowRepeat"] | null;
-            /** @description Webhooks: calls within a window start one run, after the last of them */
+            /** @description Triggers: calls, messages or entries within a window start one run, after the last of them */
             debounce?: components["schemas"]["WorkflowDebounce"] | null;
             /** @description Rate limit: how often the node may be called */
             rate?: components["schemas"]["WorkflowRate"] | null;
@@ -3497,6 +3497,8 @@ export interface components {
             description: string;
             branches: string[];
             trigger: boolean;
+            /** @description Whether it may have `debounce` */
+            collects: boolean;
             pure: boolean;
             own: boolean;
             config_schema: {

@@ -174,7 +174,7 @@ const KEEP = [
   { value: "all", label: "List of all calls" },
 ];
 
-/** Calls of a webhook within a window start one run. */
+/** Calls of a trigger, or the entries and messages that it finds, start one run if they come within a window. */
 function DebounceFields({ node, readOnly, onPatch }: OptionsProps) {
   const { debounce } = node;
   function patch(part: Partial<NonNullable<FlowNode["debounce"]>>) {
@@ -186,8 +186,8 @@ function DebounceFields({ node, readOnly, onPatch }: OptionsProps) {
       <Stack gap="xs">
         <NumberInput
           label="Seconds without a call"
-          description="The run starts that long after the last call. The response must be immediate."
-          placeholder="Each call starts a run"
+          description="The run starts that long after the last call, entry or message."
+          placeholder="Each one starts a run"
           min={0.1}
           max={86_400}
           value={debounce?.seconds ?? ""}
@@ -262,8 +262,8 @@ function RetryFields({ node, readOnly, onPatch }: OptionsProps) {
   );
 }
 
-/** Settings of every node: loop, retry, timeout, error handling. */
-export function NodeOptions(props: OptionsProps) {
+/** Settings of every node: loop, retry, timeout, error handling. `collects`: it may have a debounce. */
+export function NodeOptions({ collects, ...props }: OptionsProps & { collects: boolean }) {
   const { node, readOnly, onPatch } = props;
   return (
     <Stack gap="md">
@@ -276,7 +276,7 @@ export function NodeOptions(props: OptionsProps) {
       />
       <Foreach {...props} />
       {node.foreach !== undefined && <LoopFields {...props} />}
-      {node.type === "webhook" && <DebounceFields {...props} />}
+      {(collects || node.debounce !== undefined) && <DebounceFields {...props} />}
       <RepeatFields {...props} />
       <RateFields {...props} />
       <RetryFields {...props} />

@@ -377,6 +377,7 @@ export function NodePanel({ node }: { node: FlowNode }) {
         <Tabs.Panel value="options" p="md">
           <NodeOptions
             node={node}
+            collects={type?.collects ?? false}
             readOnly={readOnly}
             onPatch={(patch) => store.getState().patchNode(node.id, patch)}
           />
