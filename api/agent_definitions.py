@@ -11,6 +11,7 @@ from agent import definition as definitions
 from api.audit import record_change
 from api.http.auth import get_workspace_id, require_role
 from api.http.json_io import Resource, to_bad_input
+from api.http.server import get_server
 from definition import templates
 from errors import BadInput, Conflict, Issue, NotFound
 from models import Agent, differences
@@ -193,7 +194,7 @@ def create(body: dict[str, Any]) -> Any:
 def validate(body: dict[str, Any]) -> Any:
     """List the errors of an agent's definition; a `warning` does not prevent saving. Nothing is saved."""
     agent, issues = definitions.check(_add_id(body["definition"]))
-    found = issues if agent is None else find_agent_warnings(agent, get_workspace_id())
+    found = issues if agent is None else find_agent_warnings(agent, get_workspace_id(), get_server().credentials.find)
     return {"ok": agent is not None, "issues": [issue.as_dict() for issue in found[:MAX_ISSUES]]}
 
 
@@ -302,5 +303,5 @@ def _show(definition: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def _show_saved(row: Agent, agent: definitions.Agent) -> dict[str, Any]:
     """Return the agent that was just saved, with warnings if there are any."""
-    warnings: list[Issue] = find_agent_warnings(agent, row.workspace_id)
+    warnings: list[Issue] = find_agent_warnings(agent, row.workspace_id, get_server().credentials.find)
     return {**_show_own(row), **({"warnings": warnings} if warnings else {})}

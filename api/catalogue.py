@@ -11,6 +11,7 @@ from api.audit import record_change
 from api.http.auth import get_user, get_workspace_id, require_role
 from api.http.caching import cache_response
 from api.http.json_io import Resource
+from api.http.server import get_server
 from definition import templates as files
 from definition.schema import MAX_DESCRIPTION
 from dispatch.references import warned
@@ -145,4 +146,4 @@ def use(body: dict[str, str], name: str) -> Any:
     with record_change("flow.created") as entry:
         flow = Workflow.draft(get_user().id, definition_json=text, **values)
         entry.about(flow).note(status="draft", template=template["id"])
-    return warned(flow)
+    return warned(flow, get_server().credentials.find)

@@ -21,7 +21,7 @@ from nodes.credentials import keyring
 from nodes.credentials.types import TYPES, catalogue
 from schema_fields import Json, Milliseconds, Out, Shape, Strict, Time, choice, fields, text
 from schemas import CredentialIn, Detail, PageArgs, SliceArgs, hosts, listed, slice_of
-from security.credentials import Trial, find_host_warnings, find_users, make_credential, run_test
+from security.credentials import USER_TYPES, Trial, find_host_warnings, make_credential, run_test
 from security.oauth_connections import Connections
 
 blueprint = Resource("credentials", "Secrets that flows use")
@@ -60,7 +60,7 @@ class CredentialOut(Out):
 
 
 class UsedByOut(Out):
-    type = choice(("flow", "agent"))
+    type = choice(USER_TYPES, help="credential: a mail server's, whose `token_from` names it")
     id = fields.String()
     name = fields.String()
     status = choice(WORKFLOW_STATUSES, allow_none=True, help="Of a flow")
@@ -68,13 +68,15 @@ class UsedByOut(Out):
 
 class CredentialUseOut(CredentialOut):
     used_by = fields.List(
-        fields.Nested(UsedByOut), help="The first 20 users: active flows, other flows, agents", optional=True
+        fields.Nested(UsedByOut),
+        help="The first 20 users: active flows, other flows, agents, credentials",
+        optional=True,
     )
     used_by_count = fields.Integer(help="Number of users", optional=True)
 
 
 class CredentialArgs(PageArgs):
-    used_by = fields.Boolean(load_default=False, help="Include the flows and agents that use each credential")
+    used_by = fields.Boolean(load_default=False, help="Include what uses each credential")
 
 
 class TrialIn(Shape):
@@ -229,7 +231,7 @@ def _add_warnings(row: Credential) -> Credential:
 
 
 def _add_usage(rows: list[Credential], workspace: str) -> None:
-    users = find_users(workspace, rows)
+    users = get_server().credentials.find_users(workspace, rows)
     for row in rows:
         row.used_by, row.used_by_count = users[row.id][:MAX_USERS], len(users[row.id])
 

@@ -9,6 +9,7 @@ from marshmallow.validate import Range
 from api.audit import begin_entry, record_change
 from api.http.auth import get_user, require_role
 from api.http.json_io import Resource, dump
+from api.http.server import get_server
 from api.workflows import (
     MAX_VERSION_NAME,
     MAX_VERSION_NOTE,
@@ -169,7 +170,7 @@ def publish_draft(body: dict[str, Any], flow: Workflow) -> Any:
                 raise BadInput("activate: is not possible with a time; activate the flow now, or when it is published")
             return dump(DraftHeadOut(), _schedule(flow, made, body["at"])), 202
         publish(begin_entry("flow.published"), flow, made, get_user().id)
-        return warned(flow)
+        return warned(flow, get_server().credentials.find)
 
 
 @blueprint.delete("/workflows/<flow>/publish")

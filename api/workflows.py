@@ -16,7 +16,7 @@ from api import version_summaries as changes
 from api.audit import begin_entry, defer_start_entry, record_change, remove
 from api.http.auth import check_role, get_user, get_workspace_id, require_role
 from api.http.json_io import Resource, check_depth, dump, parse_json
-from api.http.server import get_config, get_dispatcher
+from api.http.server import get_config, get_dispatcher, get_server
 from api.runs import link_large_values
 from api.workflow_list import FlowArgs, FlowBriefOut, FlowItemOut, load_page
 from constants import WORKFLOW_STATUSES
@@ -193,7 +193,7 @@ def create(body: dict[str, Any]) -> Any:
             flow = Workflow.draft(get_user().id, triggers, definition_json=text, **values)
             labels = LabelChange.of(body).apply(flow.workspace_id, (flow.id,))
             entry.about(flow).note(status=flow.status, **labels.get(flow.id, {}))
-        return warned(flow)
+        return warned(flow, get_server().credentials.find)
 
 
 @blueprint.get("/workflows/<flow>")
@@ -224,7 +224,7 @@ def change(body: dict[str, Any], flow: Workflow) -> Any:
     with limit_checks(here):
         triggers = validate_text(here, status) if text is not None or status == "active" else None
         _change(_choose_action(flow.status, status), flow, changes, triggers, body.get("version"), labels)
-        return warned(flow)
+        return warned(flow, get_server().credentials.find)
 
 
 @blueprint.delete("/workflows/<flow>")
@@ -324,7 +324,7 @@ def restore(body: dict[str, int], flow: Workflow) -> Any:
     with limit_checks(text):
         triggers = validate_text(text, flow.status)
         _change("flow.restored", flow, {"definition_json": text}, triggers, restored=body["version"])
-        return warned(flow)
+        return warned(flow, get_server().credentials.find)
 
 
 @blueprint.post("/workflows/validate")
@@ -341,7 +341,11 @@ def validate(body: dict[str, Any]) -> Any:
     with CHECKS.taken(get_user().id):
         plan, issues = definitions.check(definition, max_nodes)
         sandbox = get_dispatcher().resources.services.sandbox()
-        found = [*issues, *warnings_of(definition, get_workspace_id()), *find_code_issues(definition, sandbox)]
+        found = [
+            *issues,
+            *warnings_of(definition, get_workspace_id(), get_server().credentials.find),
+            *find_code_issues(definition, sandbox),
+        ]
         drawn = {id_: outline._asdict() for id_, outline in definitions.outline_nodes(definition, max_nodes).items()}
         return {"ok": plan is not None, "issues": [issue.as_dict() for issue in found], "nodes": drawn}
 
@@ -379,7 +383,7 @@ def _change_labels(flow: Workflow, labels: LabelChange, expected: int | None) ->
     if expected not in (None, flow.version):
         raise Conflict(STALE)
     labels.record(flow.workspace_id, [flow], partial(begin_entry, "flow.updated"))
-    return warned(flow)
+    return warned(flow, get_server().credentials.find)
 
 
 def _find_version(flow: Workflow, number: int) -> WorkflowVersion:

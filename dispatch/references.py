@@ -15,12 +15,14 @@ from errors import Conflict, Issue
 from models import Workflow
 from security import credentials
 
+from .resources import FindCredential
+
 MAX_NAMED = 5  # callers in a message
 MAX_WARNINGS = 1_000
 MAX_ID = 64  # characters of an id in a message
 
 
-def warnings_of(definition: Any, workspace_id: str) -> list[Issue]:
+def warnings_of(definition: Any, workspace_id: str, find_credential: FindCredential) -> list[Issue]:
     """Return a warning for each credential and each flow that the definition names but cannot use."""
     calls = definitions.find_workflows(definition)
     flows = {flow.id: flow for flow in Workflow.of_ids(sorted({use.name for use in calls}), brief=True)}
@@ -30,7 +32,7 @@ def warnings_of(definition: Any, workspace_id: str) -> list[Issue]:
         for use in calls
         if (text := _problem(use, own.get(use.name))) is not None
     )
-    return [*credentials.find_warnings(definition, workspace_id), *islice(wrong, MAX_WARNINGS)]
+    return [*credentials.find_warnings(definition, workspace_id, find_credential), *islice(wrong, MAX_WARNINGS)]
 
 
 def _problem(use: definitions.Use, flow: Workflow | None) -> str | None:
@@ -42,9 +44,9 @@ def _problem(use: definitions.Use, flow: Workflow | None) -> str | None:
     return f"the flow {flow.name!r} is archived and cannot be called" if flow.status == "archived" else None
 
 
-def warned(flow: Workflow) -> Workflow:
+def warned(flow: Workflow, find_credential: FindCredential) -> Workflow:
     """Return the flow just saved, with `warnings` added if there are any."""
-    if found := warnings_of(orjson.loads(flow.definition_json), flow.workspace_id):
+    if found := warnings_of(orjson.loads(flow.definition_json), flow.workspace_id, find_credential):
         flow.warnings = found  # type: ignore[attr-defined]
     return flow
 

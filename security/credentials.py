@@ -26,7 +26,7 @@ from nodes.base import Context, Services
 from nodes.credentials.checks import CHECKS, Untested
 from nodes.credentials.keyring import Credential, Keyring
 from nodes.credentials.oauth_providers import CUSTOM
-from nodes.credentials.oauth_types import ACCOUNT, GRANT_TYPES, is_same_account, settings_of
+from nodes.credentials.oauth_types import ACCOUNT, GRANT_TYPES, TOKEN_TYPES, is_same_account, settings_of
 from nodes.credentials.types import TYPES
 from nodes.files.files import Files
 from schemas import CredentialIn
@@ -35,11 +35,14 @@ from .oauth_grants import DatabaseGrants, describe_connection, find_instance_hos
 from .vault import Vault
 
 log = logging.getLogger("headrace.credentials")
+Opener = Callable[[str, str], Credential | None]  # returns a workspace's credential by name or id
 TRIAL_SECONDS = 15.0
 MAX_MESSAGE = 2_000
 NO_CHECK = "Its values are readable. Credentials of this type have no server to log in to"
 BROKEN = "The test failed because of an error in Headrace; the server's log has the details"
 MAX_EXAMINED, BATCH = 5_000, 100  # flows
+USER_TYPES = ("flow", "agent", "credential")  # in this order
+LOGIN_TYPES = ("smtp", "imap")  # whose `token_from` may name another credential
 MAX_WARNINGS = 100  # about accounts that are not connected
 
 
@@ -87,8 +90,45 @@ class Credentials:
     def grants_of(self, row: models.Credential, data: Mapping[str, Any]) -> DatabaseGrants:
         """Return the store of the grant of a credential with these values."""
         return DatabaseGrants(
-            self.vault, row, data.get("refresh_token", ""), lambda: find_users(row.workspace_id, [row])[row.id]
+            self.vault, row, data.get("refresh_token", ""), lambda: self.find_users(row.workspace_id, [row])[row.id]
         )
+
+    def find_users(self, workspace_id: str, rows: Iterable[models.Credential]) -> dict[str, list[UsedBy]]:
+        """Return the users of each credential by its id; those of a mail server's use the account that logs in, too.
+
+        The order is: active flows, other flows, agents and credentials, each by name.
+        """
+        rows = list(rows)
+        logins = self._list_logins(workspace_id) if any(row.type in TOKEN_TYPES for row in rows) else {}
+        servers = {row.id: [*logins.get(row.name, ()), *logins.get(row.id, ())] for row in rows}
+        own = find_users(workspace_id, [*rows, *(server for found in servers.values() for server in found)])
+        users = {
+            id_: {*own[id_], *(user for server in found for user in (_show_server(server), *own[server.id]))}
+            for id_, found in servers.items()
+        }
+        return {id_: sorted(found, key=_sort_key) for id_, found in users.items()}
+
+    def _list_logins(self, workspace_id: str) -> dict[str, list[models.Credential]]:
+        """Return the credentials of mail servers, by the name or id of the account that logs in."""
+        found: dict[str, list[models.Credential]] = {}
+        for row in models.Credential.of_types(workspace_id, LOGIN_TYPES):
+            try:
+                name = self.values_of(row).get("token_from")
+            except VaultError:  # no flow can use it either
+                continue
+            if name:
+                found.setdefault(name, []).append(row)
+        return found
+
+    def _check_unused(self, row: models.Credential, done: str, names: list[str]) -> None:
+        """Check that no active flow uses the credential by one of these names, directly or to log in to a mail server.
+
+        Raises: Conflict with the name of a flow that uses it.
+        """
+        check_unused(row, done, names)
+        logins = self._list_logins(row.workspace_id) if row.type in TOKEN_TYPES else {}
+        for server in (server for name in names for server in logins.get(name, ())):
+            check_unused(server, done, [server.name, server.id], f" through {server.name!r}")
 
     def keep(self, entry: AuditEntry, data: Mapping[str, Any], **values: Any) -> models.Credential:
         """Store a new credential with validated values. `entry` is the audit entry and names the workspace.
@@ -106,7 +146,7 @@ class Credentials:
         """Set these columns; `data` has validated values. Raises: Conflict if an active flow uses its name."""
         sealed = {"data": self.vault.seal(values["data"])} if "data" in values else {}
         if values.get("name", row.name) != row.name:
-            check_unused(row, "renamed", [row.name])
+            self._check_unused(row, "renamed", [row.name])
         with entry.about(row).written():
             self._check_key()
             entry.note(**differences({"name": row.name, "hosts": _parse_hosts(row.hosts)}, _list_changes(values)))
@@ -125,7 +165,7 @@ class Credentials:
 
     def remove(self, entry: AuditEntry, row: models.Credential) -> None:
         """Delete the row. Raises: Conflict while an active flow uses it; NotFound if it is already deleted."""
-        check_unused(row, "deleted", [row.name, row.id])
+        self._check_unused(row, "deleted", [row.name, row.id])
         with entry.about(row).written():
             if not row.remove():
                 raise NotFound("The credential was already deleted")
@@ -239,29 +279,47 @@ def run_test(
 # Uses
 
 
-def find_warnings(definition: Any, workspace_id: str) -> list[Issue]:
-    """Return a warning for each credential that the definition names and that is missing or not connected."""
-    return _check_uses(definitions.find_credentials(definition), workspace_id)
+def find_warnings(definition: Any, workspace_id: str, find: Opener) -> list[Issue]:
+    """Return a warning for each credential that the definition names and that is missing or not connected.
+
+    `find` opens a credential of a workspace: one of a mail server may name the account that logs in.
+    """
+    return _check_uses(definitions.find_credentials(definition), workspace_id, find)
 
 
-def find_agent_warnings(agent: Agent, workspace_id: str) -> list[Issue]:
+def find_agent_warnings(agent: Agent, workspace_id: str, find: Opener) -> list[Issue]:
     """Return the same warnings for an agent's definition."""
-    return _check_uses([definitions.Use(None, *named) for named in find_credentials(agent)], workspace_id)
+    return _check_uses([definitions.Use(None, *named) for named in find_credentials(agent)], workspace_id, find)
 
 
-def _check_uses(uses: list[definitions.Use], workspace_id: str) -> list[Issue]:
+def _check_uses(uses: list[definitions.Use], workspace_id: str, open_: Opener) -> list[Issue]:
     find = cache(lambda name: models.Credential.named(workspace_id, name))
     found = definitions.check_uses(uses, lambda name: None if (row := find(name)) is None else str(row.type))
-    accounts = {row.id: row for use in uses if (row := find(use.name)) is not None and row.type in GRANT_TYPES}
+    accounts = {}
+    for name in {use.name for use in uses}:
+        row = find(name)
+        if row is not None and row.type in LOGIN_TYPES:
+            login = _find_login(open_, workspace_id, name)
+            row = find(login) if login else None
+        if row is not None and row.type in GRANT_TYPES:
+            accounts[name] = row
     if not accounts:
         return found
-    grants = models.OAuthGrant.of(list(accounts))
-    texts = {id_: _explain_state(row, grants.get(id_)) for id_, row in accounts.items()}
+    grants = models.OAuthGrant.of([row.id for row in accounts.values()])
+    texts = {name: _explain_state(row, grants.get(row.id)) for name, row in accounts.items()}
     for use in uses[:MAX_WARNINGS]:
-        row = find(use.name)
-        if row is not None and (text := texts.get(row.id)):
+        if text := texts.get(use.name):
             found.append(Issue(use.path, text, use.node_id, "warning"))
     return found
+
+
+def _find_login(open_: Opener, workspace_id: str, name: str) -> str:
+    """Return the name of the account that logs in to a mail server; empty if it has a password or cannot be read."""
+    try:
+        server = open_(workspace_id, name)
+    except VaultError:
+        return ""
+    return "" if server is None else server.data.get("token_from") or ""
 
 
 def _explain_state(row: models.Credential, grant: models.OAuthGrant | None) -> str | None:
@@ -280,7 +338,7 @@ def find_host_warnings(row: models.Credential) -> list[Issue]:
 
 
 class UsedBy(NamedTuple):
-    """A flow or an agent that names a credential. `status` is the flow's, None for an agent."""
+    """A flow, an agent or another credential that names a credential. `status` is the flow's, else None."""
 
     type: str
     id: str
@@ -294,7 +352,7 @@ _names_cache: dict[tuple[str, int], frozenset[str]] = {}
 
 
 def find_users(workspace_id: str, rows: Iterable[models.Credential]) -> dict[str, list[UsedBy]]:
-    """Return the users of each credential by its id: active flows, other flows, then agents, each by name.
+    """Return the flows and agents that name each credential, by its id.
 
     No credential is decrypted. All flows are examined together, the newest MAX_EXAMINED of them.
     """
@@ -302,12 +360,15 @@ def find_users(workspace_id: str, rows: Iterable[models.Credential]) -> dict[str
     for user, names in (*_list_flows(workspace_id), *_list_agents(workspace_id)):
         for name in names:
             by_name.setdefault(name, []).append(user)
-    found = {row.id: {*by_name.get(row.name, ()), *by_name.get(row.id, ())} for row in rows}
-    return {id_: sorted(users, key=_sort_key) for id_, users in found.items()}
+    return {row.id: list({*by_name.get(row.name, ()), *by_name.get(row.id, ())}) for row in rows}
 
 
-def _sort_key(user: UsedBy) -> tuple[bool, bool, str, str]:
-    return user.type == "agent", user.status != "active", user.name.casefold(), user.id
+def _sort_key(user: UsedBy) -> tuple[int, bool, str, str]:
+    return USER_TYPES.index(user.type), user.status != "active", user.name.casefold(), user.id
+
+
+def _show_server(row: models.Credential) -> UsedBy:
+    return UsedBy("credential", row.id, row.name, None)
 
 
 def _list_flows(workspace_id: str) -> Iterator[tuple[UsedBy, frozenset[str]]]:
@@ -340,8 +401,8 @@ def _cache_names(found: dict[tuple[str, int], frozenset[str]]) -> None:
     _names_cache = {**_names_cache, **found} if len(_names_cache) + len(found) <= 2 * MAX_EXAMINED else dict(found)
 
 
-def check_unused(row: models.Credential, done: str, names: list[str]) -> None:
-    """Check that no active flow uses the credential by one of these names.
+def check_unused(row: models.Credential, done: str, names: list[str], through: str = "") -> None:
+    """Check that no active flow uses the credential by one of these names. `through` is told with the flow's name.
 
     A flow activated at this moment is not seen; its run then fails at that node.
 
@@ -351,4 +412,4 @@ def check_unused(row: models.Credential, done: str, names: list[str]) -> None:
     plain = all(name.isascii() and name.isprintable() and not set(name) & set('"\\/') for name in names)
     for _, flow, text in Workflow.active_with(row.workspace_id, names if plain else []):
         if any(use.name in names for use in definitions.find_credentials(orjson.loads(text))):
-            raise Conflict(f"The active flow {flow!r} uses this credential; it cannot be {done}")
+            raise Conflict(f"The active flow {flow!r} uses this credential{through}; it cannot be {done}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from peewee import IntegerField, TextField
@@ -58,6 +59,12 @@ class Credential(Base):
     def of(cls, workspace_id: str) -> Rows[Credential]:
         """Return the workspace's credentials."""
         return Rows(cls, [("workspace_id = ?", workspace_id)])
+
+    @classmethod
+    def of_types(cls, workspace_id: str, types: Sequence[str]) -> list[Credential]:
+        """Return the workspace's credentials of these types."""
+        marks = ", ".join("?" * len(types))
+        return list(cls.each(f"workspace_id = ? AND type IN ({marks}) ORDER BY id", (workspace_id, *types)))
 
     def change(self, **values: Any) -> None:
         """Set these columns.

@@ -82,7 +82,7 @@ class Inspection:
             raise BadInput(error.message) from None
         with CHECKS.taken(self.workspace_id):
             plan, issues = definitions.check(definition, config.max_nodes)
-            found = [*issues, *warnings_of(definition, self.workspace_id)]
+            found = [*issues, *warnings_of(definition, self.workspace_id, self.resources.find_credential)]
         told: dict[str, Any] = {
             "ok": plan is not None,
             "issues": [{**issue.as_dict(), "message": cut(issue.message)} for issue in found[:MAX_ISSUES]],

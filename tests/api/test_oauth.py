@@ -336,6 +336,44 @@ def test_a_flow_that_names_a_revoked_account_has_a_warning(owner, account, there
     assert "is not connected any more" in warning["message"] and warning["node_id"] == "me"
 
 
+def mail_flow(owner, make_flow, **values):
+    """Make a flow with a mailbox that logs in with the tokens of the account."""
+    data = {"host": "127.0.0.1", "username": "zoe", "token_from": "account"}
+    assert owner.post("/api/credentials", {"name": "box", "type": "imap", "data": data}).status_code == 201
+    trigger = {"id": "new", "type": "email_trigger", "config": {"credential": "box"}}
+    return make_flow({"nodes": [trigger], "edges": []}, name="Mails", **values)
+
+
+def test_flows_whose_mail_server_logs_in_with_an_account_use_it(owner, account, there, make_flow):
+    connect(owner, account, there)
+    path = f"/api/credentials/{account['id']}"
+    made = mail_flow(owner, make_flow, status="active")
+    assert "warnings" not in made
+    shown = owner.get(path).json
+    assert [(user["type"], user["name"]) for user in shown["used_by"]] == [("flow", "Mails"), ("credential", "box")]
+    assert shown["used_by_count"] == 2
+    (listed,) = (one for one in owner.get("/api/credentials?used_by=true").json["items"] if one["id"] == account["id"])
+    assert listed == shown
+    for answer in (owner.delete(path), owner.put(path, {"name": "other"})):
+        assert answer.status_code == 409 and "'Mails' uses this credential through 'box'" in answer.text, answer.text
+    owner.put(f"/api/workflows/{made['id']}", {"status": "draft"})
+    assert owner.delete(path).status_code == 204
+
+
+def test_flows_whose_mail_server_logs_in_with_a_revoked_account_are_told(server, owner, account, there, make_flow):
+    connect(owner, account, there)
+    mail_flow(owner, make_flow)
+    there.revoke_all()
+    run_flow(owner, make_flow, there)
+    (entry,) = LogEntry.each("message LIKE 'The credential%not connected any more%'", ())
+    assert "It is used by 'Echo', 'Mails', 'box'" in entry.message
+    trigger = {"id": "new", "type": "email_trigger", "config": {"credential": "box"}}
+    (warning,) = make_flow({"nodes": [trigger], "edges": []}, name="Again")["warnings"]
+    assert (
+        warning["path"] == "nodes[0].config.credential" and "'account' is not connected any more" in warning["message"]
+    )
+
+
 # The parts of answers that are kept
 
 

@@ -4056,8 +4056,11 @@ export interface components {
             };
         };
         UsedByOut: {
-            /** @enum {string} */
-            type: "flow" | "agent";
+            /**
+             * @description credential: a mail server's, whose `token_from` names it
+             * @enum {string}
+             */
+            type: "flow" | "agent" | "credential";
             id: string;
             name: string;
             /**
@@ -4080,7 +4083,7 @@ export interface components {
             connection: components["schemas"]["ConnectionOut"] | null;
             /** @description Warnings of the saved credential, such as missing hosts */
             warnings?: components["schemas"]["Detail"][];
-            /** @description The first 20 users: active flows, other flows, agents */
+            /** @description The first 20 users: active flows, other flows, agents, credentials */
             used_by?: components["schemas"]["UsedByOut"][];
             /** @description Number of users */
             used_by_count?: number;
@@ -7141,7 +7144,7 @@ export interface operations {
             query?: {
                 limit?: number;
                 cursor?: string | null;
-                /** @description Include the flows and agents that use each credential */
+                /** @description Include what uses each credential */
                 used_by?: boolean;
             };
             header?: never;

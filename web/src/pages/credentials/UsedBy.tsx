@@ -16,10 +16,12 @@ export function countInWords(credential: CredentialUse): string {
   const all = credential.used_by_count ?? users.length;
   if (all === 0) return "nothing";
   if (all > users.length) return `${count(all)} flows and agents`;
-  const agents = users.filter((user) => user.type === "agent").length;
-  const counted = (number: number, noun: string) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
-  const parts = [all - agents > 0 && counted(all - agents, "flow"), agents > 0 && counted(agents, "agent")];
-  return parts.filter(Boolean).join(" and ");
+  const parts = ["flow", "agent", "credential"].flatMap((type) => {
+    const number = users.filter((user) => user.type === type).length;
+    return number === 0 ? [] : [`${count(number)} ${type}${number === 1 ? "" : "s"}`];
+  });
+  const last = parts.pop();
+  return parts.length === 0 ? `${last}` : `${parts.join(", ")} and ${last}`;
 }
 
 /** Return the active flows that use it, which prevent deleting it. */
@@ -27,7 +29,7 @@ export function activeUsers(credential: CredentialUse): User[] {
   return (credential.used_by ?? []).filter((user) => user.status === "active");
 }
 
-/** The flows and agents that use it, each with a link and its status. */
+/** The flows and agents that use it, each with a link and its status, and the credentials that log in with it. */
 export function UserList({ credential }: { credential: CredentialUse }) {
   const users = credential.used_by ?? [];
   const more = (credential.used_by_count ?? users.length) - users.length;
@@ -35,11 +37,15 @@ export function UserList({ credential }: { credential: CredentialUse }) {
     <List size="sm" spacing={2} mah={240} style={{ overflow: "auto" }}>
       {users.map((user) => (
         <List.Item key={`${user.type} ${user.id}`} style={{ overflowWrap: "anywhere" }}>
-          <Anchor component={Link} href={pathOf(user)} size="sm" underline="always">
-            {user.name}
-          </Anchor>{" "}
+          {user.type === "credential" ? (
+            user.name
+          ) : (
+            <Anchor component={Link} href={pathOf(user)} size="sm" underline="always">
+              {user.name}
+            </Anchor>
+          )}{" "}
           <Text span size="xs" c="var(--quiet)">
-            {user.type === "agent" ? "agent" : FLOW_STATUS[user.status ?? ""]?.toLowerCase()}
+            {user.type === "flow" ? FLOW_STATUS[user.status ?? ""]?.toLowerCase() : user.type}
           </Text>
         </List.Item>
       ))}

@@ -17,6 +17,7 @@ test("the users of a credential are counted", () => {
     ["agent", null],
   ];
   expect(countInWords(used(both))).toBe("2 flows and 1 agent");
+  expect(countInWords(used([...both, ["credential", null]]))).toBe("2 flows, 1 agent and 1 credential");
   expect(countInWords(used(both, 25))).toBe("25 flows and agents");
 });
 
