@@ -67,7 +67,7 @@ class Gate:
 
 @dataclass
 class Client(ClientMixin):
-    """The only client; any redirect address of this machine is its own."""
+    """The only client; any redirect address of this machine, or of an example, is its own."""
 
     client_id: str = CLIENT
     secret: str = SECRET
@@ -82,7 +82,7 @@ class Client(ClientMixin):
         return scope or ""
 
     def check_redirect_uri(self, redirect_uri):
-        return urlsplit(redirect_uri).hostname in ("127.0.0.1", "localhost")
+        return urlsplit(redirect_uri).hostname in ("127.0.0.1", "localhost", "flows.example.com")
 
     def check_client_secret(self, client_secret):
         return client_secret == self.secret

@@ -1,13 +1,16 @@
 """Webhooks that the server adds in services: with the flow they come and go, and failures are told and repeated."""
 
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
+from authorization_server import authorization_server
 from hook_service import HookService
+from oauth_accounts import connected_account
 from test_app_triggers import PRESETS, call
 
 from database import execute, write
-from models import LogEntry, RegisteredHook, Run
+from models import LogEntry, OAuthGrant, RegisteredHook, Run
 from net.egress import Client, Rule
 from nodes.base import Once
 from scheduler.hook_keeper import MAX_REMOVALS, HookKeeper
@@ -246,6 +249,45 @@ def test_a_removal_is_given_up_after_days_and_says_so(owner, service, keeper, re
         execute("UPDATE registered_hooks SET next_at = 0, attempts = ?", (MAX_REMOVALS - 1,))
     keeper.tick()
     assert RegisteredHook.select().count() == 0 and len(logged("remove it in the service")) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "value"),
+    [
+        ("github", "Authorization", "Bearer {}"),
+        ("typeform", "Authorization", "Bearer {}"),
+        ("calendly", "Authorization", "Bearer {}"),
+    ],
+)
+def test_a_connected_account_registers_and_its_token_is_refreshed(
+    owner, service, keeper, register, name, header, value
+):
+    with authorization_server() as there:
+        body = {"name": "mine", "type": "oauth2", "data": there.credential(), "hosts": ["127.0.0.1"]}
+        account = owner.post("/api/credentials", body).json
+        url = owner.post(f"/api/credentials/{account['id']}/connect").json["authorization_url"]
+        back = urlsplit(there.consent(url))
+        assert owner.get(f"{back.path}?{back.query}").status_code == 200
+        flow = register(name, account="mine")
+        keeper.tick()
+        first = service.headers[-1][header]
+        assert set(service.urls) == {URL} and first == value.format(there.tokens[-1].values["access_token"])
+        with write():
+            OAuthGrant.update(refresh_at=1, expires_at=1).execute()
+        assert owner.delete(f"/api/workflows/{flow['id']}").status_code == 204
+        keeper.tick()
+        last = service.headers[-1][header]
+        assert service.urls == [] and there.refreshes == 1 and last != first
+        assert last == value.format(there.tokens[-1].values["access_token"])
+
+
+def test_an_account_of_a_service_that_has_none_is_refused(owner, register):
+    flow = register("stripe", status="draft")
+    account = connected_account(owner, "mine")
+    definition = owner.get(f"/api/workflows/{flow['id']}").json["definition_json"]
+    changed = definition.replace('"account":"account"', '"account":"mine"')
+    answer = owner.put(f"/api/workflows/{flow['id']}", {"status": "active", "definition_json": changed})
+    assert account and answer.status_code == 400 and "it must be http_bearer" in answer.json["error"]
 
 
 def test_a_token_in_an_address_is_not_logged(service, keeper, register):
