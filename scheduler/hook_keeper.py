@@ -1,8 +1,9 @@
 """Hook keeper: adds the webhooks of app triggers in their services, and removes them again.
 
 The leader does what the rows of `registered_hooks` say is left to do, a few at a time in threads of their own, so that
-a slow service delays nothing else. A failure is logged in the workspace, and repeated later and later. What a row says
-is done again after a crash: see database/tables/registered_hooks.py.
+a slow service delays nothing else. A failure is logged in the workspace, and repeated later and later, for removals
+until a person says that there is nothing to remove. What a row says is done again after a crash: see
+database/tables/registered_hooks.py.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ log = logging.getLogger("headrace.scheduler")
 AT_ONCE = 4
 WORK_SECONDS = 45.0  # of one row; less than a claim lasts
 FIRST_BACKOFF_MS, MAX_BACKOFF_MS = 30_000, 3_600_000
-MAX_REMOVALS = 100  # attempts, which take three days; then a person must remove it
+MANY = 100  # attempts, which take four days; then they are made once a day
+SELDOM_MS = 86_400_000
 NO_ADDRESS = (
     "HEADRACE_PUBLIC_URL is not set, so the service cannot be told where to send events; set it to the address at "
     "which it reaches this server"
@@ -99,8 +101,11 @@ class HookKeeper:
             self._log(row, "info", "The webhook was added in the service")
 
     def _remove(self, row: RegisteredHook, keyring: Any) -> None:
-        if row.url is not None and not row.is_replaced:
+        if row.url is not None:
+            if row.hand_over():
+                return
             self._open(row, keyring).remove(row.url)
+            row.check_others()
         if row.end() and row.url is not None:
             self._log(row, "info", "The webhook was removed from the service")
 
@@ -123,12 +128,8 @@ class HookKeeper:
     def _fail(self, row: RegisteredHook, message: str) -> None:
         """Note a failure, and when to try again."""
         attempts = row.attempts + 1
-        if row.state == row.REMOVING and attempts >= MAX_REMOVALS:
-            self._log(row, "error", f"The webhook could not be removed; remove it in the service: {message}")
-            row.end()
-            return
-        wait = min(FIRST_BACKOFF_MS * 2 ** min(attempts - 1, 20), MAX_BACKOFF_MS)
-        is_new = message != row.last_error
+        wait = SELDOM_MS if attempts >= MANY else min(FIRST_BACKOFF_MS * 2 ** min(attempts - 1, 20), MAX_BACKOFF_MS)
+        is_new = message != row.last_error or attempts == MANY
         if row.put(attempts=attempts, last_error=message, next_at=now_ms() + wait, claimed_until=0) and is_new:
             done = "removed" if row.state == row.REMOVING else "added"
             self._log(row, "error", f"The webhook could not be {done}; it is tried again: {message}")

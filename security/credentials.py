@@ -155,6 +155,7 @@ class Credentials:
                 if row.type in GRANT_TYPES and not self._keeps_grant(row, values["data"]):
                     models.OAuthGrant.drop(row.id)
             row.change(**{**values, **sealed})
+            models.RegisteredHook.try_again(row.id)
 
     def _keeps_grant(self, row: models.Credential, after: Mapping[str, Any]) -> bool:
         """Return True if the grant of the credential is also one for these new values."""

@@ -16,7 +16,7 @@ import orjson
 
 import models
 from errors import BadInput, Conflict, Forbidden, NodeError, VaultError
-from models import AuditEntry, OAuthAttempt, OAuthGrant, lock_names, now_ms
+from models import AuditEntry, OAuthAttempt, OAuthGrant, RegisteredHook, lock_names, now_ms
 from nodes.base import Context, Services
 from nodes.credentials.grants import make_times
 from nodes.credentials.keyring import Keyring
@@ -124,6 +124,7 @@ class Connections:
             if present is None or not is_same_account(data, self._open(present)):
                 raise Conflict(f"The credential was changed or deleted meanwhile. {BEGIN_AGAIN}.")
             OAuthGrant.put(row.id, row.workspace_id, **values)
+            RegisteredHook.try_again(row.id)
             entry.note(scopes=issued.scope.split()[:20])
 
     def disconnect(self, row: models.Credential, entry: AuditEntry) -> None:

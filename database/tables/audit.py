@@ -50,6 +50,7 @@ ACTIONS = (
     "token.created", "token.withdrawn",
     "user.demoted", "user.promoted",
     "variable.deleted", "variable.set",
+    "webhook.forgotten",
     "workspace.changed", "workspace.created", "workspace.renamed",
 )  # fmt: skip
 SUBJECTS = tuple(dict.fromkeys(action.partition(".")[0] for action in ACTIONS))

@@ -18,6 +18,8 @@ USERS = (
     "SELECT f.name FROM registered_hooks h JOIN workflows f ON f.id = h.workflow_id "
     "WHERE h.account_id = ? AND h.state <> 'removing' LIMIT 1",
 )
+# A webhook that a service may still have.
+REMOVALS = "SELECT url FROM registered_hooks WHERE account_id = ? AND state = 'removing' AND url IS NOT NULL LIMIT 1"
 
 
 class Credential(Base):
@@ -92,6 +94,11 @@ class Credential(Base):
         with write():
             lock_names("credentials", (self.workspace_id,))
             self.check_unused("deleted")
+            if (waits := fetch_value(REMOVALS, (self.id,))) is not None:
+                raise Conflict(
+                    f"The webhook {waits} must still be removed from its service with this credential, which cannot be "
+                    "deleted until then. Wait, or remove the webhook by hand and confirm that on the Dashboard"
+                )
             return bool(self.delete_instance())
 
     def check_unused(self, done: str) -> None:

@@ -1,9 +1,9 @@
 """Registered hooks: the webhooks that this server adds in services for app triggers, and removes again (an outbox).
 
 A row is written in the transaction that activates, changes or deletes a flow, before anything is told to the service.
-`adding` becomes `added` after the service has it; `removing` lasts until the service has none with our address, and
-then the row is deleted. So after a crash at any point a row still says what is left to do, and it can be done again:
-the webhooks of a service are found by our address.
+`adding` becomes `added` after the service has it; `removing` lasts until the service has none with our address, or
+until a person says that it was removed by hand, and then the row is deleted. So after a crash at any point a row still
+says what is left to do, and it can be done again: the webhooks of a service are found by our address.
 """
 
 from __future__ import annotations
@@ -135,11 +135,43 @@ class RegisteredHook(Base):
             claimed = execute(sql, (now + CLAIM_MS, this_process(), id_, now, now, now)).rowcount
             return cls.find(id_) if claimed else None
 
-    @property
-    def is_replaced(self) -> bool:
-        """Return True if another row wants a hook at this place of the service: adding that one replaces this one."""
-        sql = "SELECT 1 FROM registered_hooks WHERE path = ? AND scope = ? AND state <> 'removing' AND id <> ?"
-        return fetch_value(sql, (self.path, self.scope, self.id)) is not None
+    def hand_over(self) -> bool:
+        """Delete the row if another one wants a hook at this place of the service: adding that one replaces this one.
+
+        The other row then has the address, so it can remove this hook even if it is never added. Return False if there
+        is no such row, or the claim does not hold any more.
+        """
+        sql = (
+            "UPDATE registered_hooks SET url = COALESCE(url, ?) "
+            "WHERE path = ? AND scope = ? AND state <> 'removing' AND id <> ?"
+        )
+        with write():
+            return bool(execute(sql, (self.url, self.path, self.scope, self.id)).rowcount) and self.end()
+
+    def check_others(self) -> None:
+        """Have the hooks with this address looked for: another account may have had the one that was removed."""
+        with write():
+            sql = "UPDATE registered_hooks SET next_at = ? WHERE url = ? AND state = 'added' AND id <> ?"
+            execute(sql, (now_ms(), self.url, self.id))
+
+    @classmethod
+    def failing(cls, workspace_id: str, most: int) -> list[RegisteredHook]:
+        """Return the hooks whose last attempt failed, the newest first."""
+        where = "workspace_id = ? AND last_error IS NOT NULL ORDER BY id DESC LIMIT ?"
+        return list(cls.each(where, (workspace_id, most)))
+
+    @classmethod
+    def try_again(cls, account_id: str) -> None:
+        """Make failed work with this account due, because the account was changed."""
+        with write():
+            sql = "UPDATE registered_hooks SET next_at = ? WHERE account_id = ? AND last_error IS NOT NULL"
+            execute(sql, (now_ms(), account_id))
+
+    def forget(self) -> bool:
+        """Delete the row of a hook that a person has removed, whoever works on it. Return False if it is needed."""
+        with write():
+            sql = "DELETE FROM registered_hooks WHERE id = ? AND state = 'removing'"
+            return bool(execute(sql, (self.id,)).rowcount)
 
     @property
     def is_current(self) -> bool:

@@ -14,11 +14,13 @@ from urllib.parse import quote, urlencode
 import orjson
 
 from errors import NodeError
+from net.egress import Answer
 from nodes.credentials.keyring import Credential
 from nodes.credentials.oauth_types import CLIENT_CREDENTIALS
 from nodes.credentials.types import TYPES
 from nodes.http.body import Body
 from nodes.http.client import Call, Caller
+from nodes.http.pagination import find_next_link
 from nodes.http.response import is_permanent, kind_of_status
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ SECONDS = 10.0  # of one request
 PLACE = re.compile(r"\{([a-z_]{1,30})\}")
 WHOLE = re.compile(r"\{([a-z_]{1,30})\}\Z")
 GONE = (404, 410)
+MAX_PAGES = 50
 
 
 class Hook(NamedTuple):
@@ -98,38 +101,49 @@ class Registration:
             self._call(self.register["remove"], {"id": hook.id, "id_end": hook.id.rpartition("/")[2]}, may_be_gone=True)
 
     def _list(self) -> list[Hook]:
-        call = self.register["find"]
-        answer = self._call(call, {}, may_be_gone=True)
-        items = _find(answer, call["items"]) if call["items"] else answer
-        if isinstance(items, dict) and "url" in call:
-            items = [items]  # there can be only one
-        if isinstance(items, dict):
-            return [Hook(str(id_), url) for id_, url in items.items() if isinstance(url, str)]
-        found = items if isinstance(items, list) else []
-        return [
-            Hook(str(_find(item, call["id"]) if "id" in call else ""), str(_find(item, call["url"]) or ""))
-            for item in found
-            if isinstance(item, dict)
-        ]
+        """Return all webhooks. An answer that is no list of them is an error: it does not say that there is none."""
+        call, found, url = self.register["find"], [], self._make_url(self.register["find"], self.values)
+        origin = _origin_of(url)
+        for _ in range(MAX_PAGES):
+            answer = self._send(call["method"], url)
+            if answer.status in GONE:
+                text = "what the webhook belongs to was deleted there, or the account may not see it any more"
+                raise NodeError(f"{_describe(answer)}: {text}", True, kind=kind_of_status(answer.status))
+            data = self._read(answer)
+            found += _read_hooks(call, data, answer)
+            link = find_next_link(answer) or ("next" in call and _find(data, call["next"]))
+            if not link:
+                return found
+            url = str(link)
+            if _origin_of(url) != origin:
+                raise NodeError(f"{answer.who}: the link to the next page of webhooks leads elsewhere", permanent=True)
+        raise NodeError(f"{self.name} has more than {MAX_PAGES} pages of webhooks, which is the limit", permanent=True)
 
     def _call(self, call: Mapping[str, Any], values: Mapping[str, Any], may_be_gone: bool = False) -> Any:
-        """Return the JSON of the answer; None if the service says that there is nothing, and that is fine."""
+        """Return the JSON of the answer; None if it has none."""
         all_values = {**self.values, **values}
+        body = self._encode(_fill(call["body"], all_values)) if "body" in call else Body()
+        answer = self._send(call["method"], self._make_url(call, all_values), body, fail_on_error=not may_be_gone)
+        return None if answer.status in GONE else self._read(answer)
+
+    def _make_url(self, call: Mapping[str, Any], values: Mapping[str, Any]) -> str:
         base = self.base
         if self.is_in_url:
             base = base.replace("{account}", quote(str(TYPES[self.account.type].shown(self.account.data)), safe=":"))
-        url = _fill_url(base, all_values) + _fill_url(call["path"], all_values)
+        return _fill_url(base, values) + _fill_url(call["path"], values)
+
+    def _send(self, method: str, url: str, body: Body | None = None, fail_on_error: bool = False) -> Answer:
+        """Return the answer; it may be that something is gone, unless `fail_on_error`."""
         if self.is_in_url:
             self.account.check_host(_host_of(url))
-        body = self._encode(_fill(call["body"], all_values)) if "body" in call else Body()
         headers = {"Accept": "application/json", **self.register.get("headers", {})}
-        sent = Call(call["method"], url, SECONDS, headers=headers, body=body, fail_on_error=not may_be_gone)
+        sent = Call(method, url, SECONDS, headers=headers, body=body or Body(), fail_on_error=fail_on_error)
         answer = self.caller.answer(sent)
-        if answer.status in GONE:
-            return None
-        if answer.status >= 400:
-            text = f"{answer.who} answered {answer.status} {answer.reason}".rstrip()
-            raise NodeError(text, is_permanent(answer.status), kind=kind_of_status(answer.status))
+        if answer.status >= 400 and answer.status not in GONE:
+            raise NodeError(_describe(answer), is_permanent(answer.status), kind=kind_of_status(answer.status))
+        return answer
+
+    def _read(self, answer: Answer) -> Any:
         try:
             return orjson.loads(answer.content) if answer.content else None
         except orjson.JSONDecodeError:
@@ -144,6 +158,30 @@ class Registration:
             for item in (value if isinstance(value, list) else [value])
         ]
         return Body(urlencode(pairs).encode(), {"Content-Type": "application/x-www-form-urlencoded"})
+
+
+def _read_hooks(call: Mapping[str, Any], data: Any, answer: Answer) -> list[Hook]:
+    """Return the webhooks of a page: of a list, of one object, or of addresses by id."""
+    items = _find(data, call["items"])
+    place, _, name = call["items"].rpartition(".")
+    parent = _find(data, place)
+    if not items and name and isinstance(parent, dict) and name in parent:
+        return []  # some say null or "" if there is none
+    if isinstance(items, dict) and "url" in call and "id" not in call:
+        items = [items]  # there can be only one
+    if isinstance(items, dict) and "url" not in call:
+        return [Hook(str(id_), url) for id_, url in items.items() if isinstance(url, str)]
+    if not isinstance(items, list):
+        raise NodeError(f"{answer.who} answered with something else than its webhooks", permanent=True)
+    return [
+        Hook(str(_find(item, call["id"]) if "id" in call else ""), str(_find(item, call["url"]) or ""))
+        for item in items
+        if isinstance(item, dict)
+    ]
+
+
+def _describe(answer: Answer) -> str:
+    return f"{answer.who} answered {answer.status} {answer.reason}".rstrip()
 
 
 def _fill(template: Any, values: Mapping[str, Any]) -> Any:
@@ -162,6 +200,10 @@ def _fill_text(template: str, values: Mapping[str, Any]) -> str:
 
 def _fill_url(template: str, values: Mapping[str, Any]) -> str:
     return PLACE.sub(lambda found: quote(str(values[found[1]]), safe="/" if found[1] == "scope" else ""), template)
+
+
+def _origin_of(url: str) -> str:
+    return "/".join(url.split("/", 3)[:3])
 
 
 def _host_of(url: str) -> str:

@@ -184,7 +184,7 @@ class Pages:
 
     def _follow_link(self, place: Place, page: Page) -> Place | None:
         path = self.options.get("path")
-        link = _link_of(page.answer) if path is None else search(path, page.data)
+        link = find_next_link(page.answer) if path is None else search(path, page.data)
         if link is None or link == "" or link is False:
             return None
         if not isinstance(link, str) or len(link) > MAX_LINK:
@@ -252,7 +252,7 @@ class Pages:
         return Place(replace_query(url, given), body)
 
 
-def _link_of(answer: Answer) -> str | None:
+def find_next_link(answer: Answer) -> str | None:
     """Return the link to the next page in the header Link (RFC 8288)."""
     for link, params in LINK.findall(answer.headers.get("link", "")):
         for name, quoted, bare in PARAM.findall(params):

@@ -13,7 +13,7 @@ from test_every_route import BY_TOKEN, OTHER_PARTS, routes_of
 from world import at_once
 
 from database import write
-from models import ACTIONS, SUBJECTS, AgentRun, AuditEntry, Invitation, Session, User, Wait, Workflow
+from models import ACTIONS, SUBJECTS, AgentRun, AuditEntry, Invitation, RegisteredHook, Session, User, Wait, Workflow
 from security import accounts, login_throttle
 
 pytestmark = pytest.mark.usefixtures("shared_server")
@@ -31,6 +31,16 @@ def entries(**where):
 
 def last():
     return AuditEntry.select().order_by(AuditEntry.id.desc()).get()
+
+
+def add_failing_hook(workspace_id):
+    """Add a webhook that could not be removed in its service."""
+    values = {"path": "gone", "scope": "{}", "events": "[]", "account_id": "cred_1", "url": "https://here.example/gone"}
+    times = dict.fromkeys(("next_at", "claimed_until", "created_at"), 0)
+    RegisteredHook.create(
+        id=OTHER_PARTS["<hook_id>"], workspace_id=workspace_id, workflow_id="wf_1", node_id="event",
+        type="github_trigger", state="removing", version=1, attempts=1, last_error="no", **values, **times,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -53,6 +63,7 @@ def ready(owner, server, member, make_flow, make_run):
     session, _ = Session.start(owner.user, owner.workspace.id, days=1)
     values = {"workspace_id": owner.workspace.id, "role": "viewer", "invited_by": owner.user.id}
     invitation, token = Invitation.issue(email="new@example.org", lifetime_ms=60_000, **values)
+    add_failing_hook(owner.workspace.id)
     return {
         **OTHER_PARTS,
         "<table>": table,

@@ -91,6 +91,7 @@ LEAVES = {
     "POST /api/tables/<table>/import": ("table.imported", {}),
     "PUT /api/variables/<variable>": ("variable.set", {"value": 1}),
     "DELETE /api/variables/<variable>": ("variable.deleted", None),
+    "DELETE /api/registered-webhooks/<hook_id>": ("webhook.forgotten", None),
     "PUT /api/store/<path:key>": ("store.written", {"value": 1}),
     "DELETE /api/store/<path:key>": ("store.deleted", None),
     "POST /api/agents": ("agent.created", {**AGENT, "id": "other"}),

@@ -22,11 +22,13 @@ class HookService:
     """`hooks` maps the id of each webhook to `{url, …}`; `asked` lists the requests as `METHOD path`.
 
     `before` and `after` are called with each request that changes something, before and after it does. `fails` is a
-    status that all requests get.
+    status that all requests get, and `says` is what all answers that list webhooks have instead, if it is set. With a
+    `page_size`, lists have pages, which are said to be at `next_origin`.
     """
 
     def __init__(self):
         self.hooks, self.asked, self.headers, self.bodies, self.fails = {}, [], [], [], None
+        self.says, self.page_size, self.next_origin = ..., None, None
         self.before = self.after = lambda text: None
         self.lock, self.number = threading.RLock(), 0
         handler = type("Handler", (_Handler,), {"service": self})
@@ -42,6 +44,17 @@ class HookService:
     @property
     def urls(self):
         return sorted(hook["url"] for hook in self.hooks.values())
+
+    def make_page(self, path, answer):
+        """Return a page of a list, and the address of the next one: in the answer, too, as some services say it."""
+        parts = urlsplit(path)
+        begin = int(dict(parse_qsl(parts.query)).get("at", 0))
+        end = begin + self.page_size
+        name = None if isinstance(answer, list) else next(iter(answer))
+        listed = answer if name is None else answer[name]
+        link = f"{self.next_origin or self.url}{parts.path}?at={end}" if end < len(listed) else None
+        page = listed[begin:end]
+        return (page if name is None else {name: page, "pagination": {"next_page": link}}), link
 
     def add(self, url, id_=None, **values):
         self.number += 1
@@ -207,18 +220,25 @@ class _Handler(BaseHTTPRequestHandler):
             if match and method == self.command:
                 with service.lock:
                     status, answer = function(service, match, body)
+                link = None
+                if not is_change and service.says is not ...:
+                    answer = service.says
+                elif not is_change and service.page_size:
+                    answer, link = service.make_page(self.path, answer)
                 if is_change:
                     service.after(text)
-                self.send(status, answer)
+                self.send(status, answer, {} if link is None else {"Link": f'<{link}>; rel="next"'})
                 return
         self.send(404, {"message": "Not Found"})
 
     do_GET = do_POST = do_PUT = do_DELETE = answer
 
-    def send(self, status, answer):
+    def send(self, status, answer, headers=None):
         raw = b"" if answer is None else json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(raw)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(raw)
 

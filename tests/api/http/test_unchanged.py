@@ -29,6 +29,7 @@ POLLED = {
     "folders.list_tags": "/api/tags",
     "saved_filters.list_own": "/api/saved-filters",
     "variables.list_variables": "/api/variables",
+    "registered_webhooks.list_failing": "/api/registered-webhooks",
     "tables.list_tables": "/api/tables",
     "schedules.list_schedules": "/api/schedules",
     "metrics.get_metrics": "/api/metrics?days=2",

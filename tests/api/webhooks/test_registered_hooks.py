@@ -13,7 +13,7 @@ from database import execute, write
 from models import LogEntry, OAuthGrant, RegisteredHook, Run
 from net.egress import Client, Rule
 from nodes.base import Once
-from scheduler.hook_keeper import MAX_REMOVALS, HookKeeper
+from scheduler.hook_keeper import HookKeeper
 
 pytestmark = pytest.mark.usefixtures("shared_server")
 
@@ -237,18 +237,6 @@ def test_a_failure_is_logged_once_and_repeated_later(service, keeper, register):
     due()
     keeper.tick()
     assert service.urls == [URL] and RegisteredHook.get().last_error is None
-
-
-def test_a_removal_is_given_up_after_days_and_says_so(owner, service, keeper, register):
-    flow = register("github")
-    keeper.tick()
-    service.fails = 500
-    assert owner.delete(f"/api/workflows/{flow['id']}").status_code == 204
-    keeper.tick()
-    with write():
-        execute("UPDATE registered_hooks SET next_at = 0, attempts = ?", (MAX_REMOVALS - 1,))
-    keeper.tick()
-    assert RegisteredHook.select().count() == 0 and len(logged("remove it in the service")) == 1
 
 
 @pytest.mark.parametrize(

@@ -1591,6 +1591,45 @@ export interface paths {
         patch: operations["call_test_webhook_by_patch"];
         trace?: never;
     };
+    "/api/registered-webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the webhooks that could not be added or removed in their services, the newest first. */
+        get: operations["list_registered_webhooks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/registered-webhooks/{hook_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                hook_id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Tell the server that you removed a webhook in the service, so it need not try any more.
+         * @description 409 if the webhook belongs to an active flow: deactivate the flow first.
+         */
+        delete: operations["delete_registered_webhook"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/workflows/{flow}/test-call": {
         parameters: {
             query?: never;
@@ -2575,7 +2614,7 @@ export interface components {
         AuditOut: {
             id: string;
             /** @enum {string} */
-            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.connected" | "credential.created" | "credential.deleted" | "credential.disconnected" | "credential.tested" | "credential.updated" | "file.deleted" | "file.moved" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "store.deleted" | "store.written" | "table.changed" | "table.created" | "table.deleted" | "table.edited" | "table.imported" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "variable.deleted" | "variable.set" | "workspace.changed" | "workspace.created" | "workspace.renamed";
+            action: "agent.created" | "agent.deleted" | "agent.updated" | "credential.connected" | "credential.created" | "credential.deleted" | "credential.disconnected" | "credential.tested" | "credential.updated" | "file.deleted" | "file.moved" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "store.deleted" | "store.written" | "table.changed" | "table.created" | "table.deleted" | "table.edited" | "table.imported" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "variable.deleted" | "variable.set" | "webhook.forgotten" | "workspace.changed" | "workspace.created" | "workspace.renamed";
             workspace_id: string;
             /** @description null: a signed link or the command line */
             user_id: string | null;
@@ -4225,6 +4264,40 @@ export interface components {
         FiredOut: {
             run_id: string;
         };
+        RegisteredWebhookOut: {
+            id: string;
+            /** @description The name of the service */
+            service: string;
+            /**
+             * @description What is left to do
+             * @enum {string}
+             */
+            state: "adding" | "added" | "removing";
+            /** @description The address of ours that the service has; of a new webhook, its path */
+            address: string;
+            /** @description The settings of the node that say where in the service it is */
+            place: {
+                [key: string]: unknown;
+            };
+            workflow_id: string;
+            /** @description null if the flow was deleted */
+            workflow_name: string | null;
+            node_id: string;
+            /** @description Why it could not be added or removed */
+            error: string;
+            attempts: number;
+            /**
+             * Format: date-time
+             * @description Time of the next attempt
+             */
+            next_at: string;
+            /** @description How a person removes it in the service */
+            by_hand: string;
+        };
+        RegisteredWebhookOutList: {
+            items: components["schemas"]["RegisteredWebhookOut"][];
+            next_cursor?: string | null;
+        };
         ListenIn: {
             /**
              * @description A WorkflowDefinition that the call runs instead of the saved one, without saving it
@@ -5250,7 +5323,7 @@ export interface operations {
             query?: {
                 limit?: number;
                 cursor?: string | null;
-                action?: "agent" | "credential" | "file" | "folder" | "flow" | "invitation" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "store" | "table" | "token" | "user" | "variable" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.connected" | "credential.created" | "credential.deleted" | "credential.disconnected" | "credential.tested" | "credential.updated" | "file.deleted" | "file.moved" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "store.deleted" | "store.written" | "table.changed" | "table.created" | "table.deleted" | "table.edited" | "table.imported" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "variable.deleted" | "variable.set" | "workspace.changed" | "workspace.created" | "workspace.renamed" | null;
+                action?: "agent" | "credential" | "file" | "folder" | "flow" | "invitation" | "member" | "memory" | "password" | "preset" | "profile" | "run" | "session" | "store" | "table" | "token" | "user" | "variable" | "webhook" | "workspace" | "agent.created" | "agent.deleted" | "agent.updated" | "credential.connected" | "credential.created" | "credential.deleted" | "credential.disconnected" | "credential.tested" | "credential.updated" | "file.deleted" | "file.moved" | "file.uploaded" | "folder.moved" | "flow.activated" | "flow.created" | "flow.deactivated" | "flow.deleted" | "flow.draft_discarded" | "flow.listened" | "flow.publish_cancelled" | "flow.publish_scheduled" | "flow.published" | "flow.restored" | "flow.unlistened" | "flow.updated" | "flow.version_named" | "invitation.accepted" | "invitation.created" | "invitation.refused" | "invitation.withdrawn" | "member.added" | "member.changed" | "member.removed" | "memory.cleared" | "memory.deleted" | "memory.written" | "password.changed" | "password.reset" | "preset.deleted" | "preset.imported" | "profile.changed" | "run.answered" | "run.cancelled" | "run.deleted" | "run.recorded" | "run.retried" | "run.started" | "session.closed" | "session.moved" | "session.opened" | "session.refused" | "store.deleted" | "store.written" | "table.changed" | "table.created" | "table.deleted" | "table.edited" | "table.imported" | "token.created" | "token.withdrawn" | "user.demoted" | "user.promoted" | "variable.deleted" | "variable.set" | "webhook.forgotten" | "workspace.changed" | "workspace.created" | "workspace.renamed" | null;
                 user_id?: string | null;
                 target_id?: string | null;
                 since?: string | null;
@@ -7857,6 +7930,53 @@ export interface operations {
                     "text/html": string;
                 };
             };
+        };
+    };
+    list_registered_webhooks: {
+        parameters: {
+            query?: {
+                /** @description Default: all */
+                limit?: number | null;
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegisteredWebhookOutList"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST"];
+            default: components["responses"]["DEFAULT_ERROR"];
+        };
+    };
+    delete_registered_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                hook_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["DEFAULT_ERROR"];
         };
     };
     get_flow_test_call: {

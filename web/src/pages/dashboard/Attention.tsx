@@ -9,23 +9,27 @@ import { Card } from "@/ui/Page";
 import { Time } from "@/ui/Time";
 import classes from "./dashboard.module.css";
 import { dueInWords } from "./due";
+import { FailedWebhooks } from "./FailedWebhooks";
 
 const MOST = 5;
 const FAILING = {
   params: { query: { failing: true, brief: true, status: "active", limit: MOST, sort: "last_run" } },
 } as const;
+const HOOKS = { params: { query: { limit: MOST } } } as const;
 const WAITING = { params: { query: { waiting: true, brief: true, limit: MOST } } } as const;
 
-/** Problems and tasks: overdue schedules, failing flows and polls, runs that wait for an answer. */
+/** Problems and tasks: overdue schedules, failing flows, polls and webhooks, runs that wait for an answer. */
 export function Attention({ schedules }: { schedules: Schemas["ScheduleOut"][] | undefined }) {
   const refetchInterval = 2 * CALM;
   const waiting = api.useQuery("get", "/api/runs", WAITING, { refetchInterval });
   const failing = api.useQuery("get", "/api/flows", FAILING, { refetchInterval });
+  const hooks = api.useQuery("get", "/api/registered-webhooks", HOOKS, { refetchInterval });
+  const left = hooks.data?.items ?? [];
   const late = schedules?.filter((one) => one.overdue) ?? [];
   const broken = schedules?.filter((one) => one.last_error !== null) ?? [];
   const asked = waiting.data?.items ?? [];
   const flows = failing.data?.items ?? [];
-  if (asked.length + late.length + broken.length + flows.length === 0) return null;
+  if (asked.length + late.length + broken.length + flows.length + left.length === 0) return null;
   const more = Boolean(waiting.data?.next_cursor || failing.data?.next_cursor);
   return (
     <div className={classes.attention}>
@@ -63,6 +67,7 @@ export function Attention({ schedules }: { schedules: Schemas["ScheduleOut"][] |
               bad
             />
           ))}
+          <FailedWebhooks hooks={left} onChange={hooks.refetch} />
           {asked.map((run) => (
             <Item
               key={run.id}

@@ -1,0 +1,105 @@
+import { Anchor, Code, Stack, Text } from "@mantine/core";
+import { IconAlertTriangle } from "@tabler/icons-react";
+import { useState } from "react";
+import { Link } from "wouter";
+import { type Schemas, server } from "@/api/client";
+import { useSession } from "@/app/session";
+import { firstLine } from "@/runs/words";
+import { ConfirmDialog } from "@/ui/ConfirmDialog";
+import { notify } from "@/ui/notify";
+import { Time } from "@/ui/Time";
+import classes from "./dashboard.module.css";
+
+type FailedWebhook = Schemas["RegisteredWebhookOut"];
+
+function aboutOf(hook: FailedWebhook): string {
+  const done = hook.state === "removing" ? "removed from" : "added in";
+  return `The webhook could not be ${done} ${hook.service}: ${firstLine(hook.error)}`;
+}
+
+/** Webhooks that the server could not add or remove in a service: it tries again, or a person does it by hand. */
+export function FailedWebhooks({
+  hooks,
+  onChange,
+}: {
+  hooks: FailedWebhook[];
+  onChange: () => Promise<unknown>;
+}) {
+  const { may } = useSession();
+  const [open, setOpen] = useState<FailedWebhook | null>(null);
+  return (
+    <>
+      {hooks.map((hook) => (
+        <li className={classes.row} key={hook.id}>
+          <IconAlertTriangle size={20} color="var(--failed)" role="img" aria-label="Webhook failed" />
+          <div className={classes.grow}>
+            {hook.workflow_name === null ? (
+              <Text size="sm" fw={550} truncate>
+                {hook.service}
+              </Text>
+            ) : (
+              <Anchor
+                component={Link}
+                href={`/flows/${hook.workflow_id}`}
+                size="sm"
+                fw={550}
+                truncate
+                display="block"
+              >
+                {hook.workflow_name}
+              </Anchor>
+            )}
+            <Text size="xs" c="var(--failed)" truncate title={aboutOf(hook)}>
+              {aboutOf(hook)}
+            </Text>
+          </div>
+          {hook.state === "removing" && may("editor") && (
+            <Anchor component="button" type="button" size="sm" onClick={() => setOpen(hook)}>
+              Remove by hand
+            </Anchor>
+          )}
+          <Text size="xs" c="var(--quiet)" component="span">
+            next try <Time at={hook.next_at} />
+          </Text>
+        </li>
+      ))}
+      {open !== null && <ByHand hook={open} onClose={() => setOpen(null)} onDone={onChange} />}
+    </>
+  );
+}
+
+interface ByHandProps {
+  hook: FailedWebhook;
+  onClose: () => void;
+  onDone: () => Promise<unknown>;
+}
+
+function ByHand({ hook, onClose, onDone }: ByHandProps) {
+  async function forget() {
+    const params = { params: { path: { hook_id: hook.id } } };
+    await server.DELETE("/api/registered-webhooks/{hook_id}", params);
+    await onDone();
+    notify.done("The webhook is marked as removed");
+  }
+  return (
+    <ConfirmDialog
+      opened
+      onClose={onClose}
+      title={`Remove the webhook from ${hook.service}`}
+      action="I removed it"
+      onConfirm={forget}
+    >
+      <Stack gap="sm">
+        <Text size="sm">{hook.error}</Text>
+        <Text size="sm">{hook.by_hand}</Text>
+        <Code block>{hook.address}</Code>
+        {Object.values(hook.place).length > 0 && (
+          <Text size="sm">It is in: {Object.values(hook.place).join(", ")}</Text>
+        )}
+        <Text size="sm">
+          The server tries again by itself. Confirm only if the webhook is gone, or what it belonged to.
+        </Text>
+      </Stack>
+    </ConfirmDialog>
+  );
+}
