@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from flask import Request, Response
 from marshmallow.validate import Length
-from werkzeug.formparser import FormDataParser
+from werkzeug.formparser import MultiPartParser
 
 from api.audit import begin_entry
 from api.http.auth import get_workspace_id, require_role
@@ -324,9 +324,13 @@ def receive(request: Request, write: Callable[[bytes], int], shape: Strict) -> t
             raise BadInput("file: send exactly one file in a request")
         return SimpleNamespace(write=write, seek=lambda place: None)  # the parser rewinds it for readers
 
-    parser = FormDataParser(begin, MAX_FORM, max_form_parts=MAX_PARTS, silent=False)
+    boundary = request.mimetype_params.get("boundary", "").encode("ascii", "replace")
+    if not boundary:
+        raise BadInput("The body is not a multipart form: it has no boundary")
+    # What is left of one piece counts with the next one against the limit, also within a file.
+    parser = MultiPartParser(begin, max_form_memory_size=MAX_FORM, buffer_size=MAX_FORM // 2, max_form_parts=MAX_PARTS)
     try:
-        _, form, uploaded = parser.parse(request.stream, MULTIPART, request.content_length, request.mimetype_params)
+        form, uploaded = parser.parse(request.stream, boundary, request.content_length)
     except ValueError as error:
         raise BadInput(f"The body is not a multipart form: {error}") from None
     if list(uploaded) != ["file"]:

@@ -78,6 +78,14 @@ def test_a_file_may_be_larger_than_other_bodies_and_takes_no_memory(owner, serve
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < size / 2
 
 
+def test_a_long_text_is_kept_whatever_the_length_of_its_lines(owner, files):
+    for length in (1, 30, 70, 1_000, 65_535, 65_536):
+        content = (b"x" * length + b"\r\n") * (300_000 // (length + 2))
+        answer = upload(owner, content, overwrite="true")
+        assert answer.status_code in (200, 201), (length, answer.text)
+        assert files.read("may.csv") == content
+
+
 def send(client, form):
     """Upload the form."""
     environ = {"wsgi.input": form, "CONTENT_LENGTH": form.length, "CONTENT_TYPE": "multipart/form-data; boundary=edge"}
