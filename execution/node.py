@@ -25,6 +25,7 @@ log = logging.getLogger("headrace.engine")
 NS_IN_MS = 1_000_000
 MAX_ERROR_TEXT = 2_000
 SHORT_PAUSE = 5.0  # seconds; a longer pause is a wait on record, which holds no thread
+MIN_WAIT = 0.5  # seconds; waits on record end about twice a second
 
 
 class State(NamedTuple):
@@ -204,8 +205,10 @@ class Execution:
             raise NodeError(text, permanent=True, kind="limit")
         self.rounds[index] = number + 1
         self.record(mark, "repeated", output=encoded)
+        # Many short pauses would hold the thread as long as a long one.
+        slept = repeat.every * (number - 1) if repeat.every >= MIN_WAIT else 0.0
         return self.pause_on_record(
-            index, 1, mark.item, repeat.every, f"round {number + 1} of at most {repeat.at_most}"
+            index, 1, mark.item, repeat.every, f"round {number + 1} of at most {repeat.at_most}", slept
         )
 
     def take_turn(self, index: int | None, attempt: int, item: bytes | None) -> State | None:
@@ -218,10 +221,10 @@ class Execution:
         return self.pause_on_record(index, attempt, item, seconds, "its turn (rate limit)")
 
     def pause_on_record(
-        self, index: int | None, attempt: int, item: bytes | None, seconds: float, reason: str
+        self, index: int | None, attempt: int, item: bytes | None, seconds: float, reason: str, slept: float = 0.0
     ) -> State | None:
-        """Sleep, or return HELD with a waiting step on record if the pause is a long one."""
-        if seconds <= SHORT_PAUSE:
+        """Sleep, or return HELD with a waiting step on record if that would be long, with what was `slept` before."""
+        if slept + seconds <= SHORT_PAUSE:
             if seconds > 0:
                 self.job.sleep(min(seconds, max(0.0, self.run.deadline - time.monotonic())))
                 self.run.check(self.node)

@@ -159,9 +159,9 @@ def test_a_node_is_repeated_until_its_condition_is_met(types):
     answers = iter(["new", "busy", "done"])
     types.offer("look", lambda config, input, ctx: {"status": next(answers)}, pure=False)
     pauses = []
-    repeat = {"until": "{{ output.status == 'done' }}", "every": 3}
+    repeat = {"until": "{{ output.status == 'done' }}", "every": 2}
     done = run(chain(node("a", "look", repeat=repeat)), sleep=pauses.append)
-    assert done.output == {"status": "done"} and pauses == [3, 3]
+    assert done.output == {"status": "done"} and pauses == [2, 2]
     ended = [(step.status, value(step)) for step in done.steps if step.status != "running"]
     assert ended == [
         ("repeated", {"status": "new"}), ("repeated", {"status": "busy"}), ("success", {"status": "done"}),

@@ -64,7 +64,8 @@ TITLES = {
     ),
     "WorkflowRepeat": (
         "`repeat`",
-        "Each round is a step on record. A pause of more than 5 seconds holds no thread, and goes on after a restart. "
+        "Each round is a step on record. A pause holds no thread once the pauses of the node take more than 5 seconds together, except those under half a "
+        "second; it goes on after a restart. "
         "`retry` applies to each round.",
     ),
     "WorkflowRate": (

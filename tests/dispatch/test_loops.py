@@ -238,6 +238,17 @@ def test_a_repeated_node_waits_without_a_thread_and_counts_its_rounds(start, typ
     assert nothing_waits()
 
 
+def test_many_short_pauses_hold_no_thread(start, types, monkeypatch):
+    monkeypatch.setattr("execution.node.MIN_WAIT", 0.02)
+    monkeypatch.setattr("execution.node.SHORT_PAUSE", 0.05)
+    one = start(inline=True)
+    types.offer("count", lambda config, input, ctx: types.effects.append(1) or len(types.effects), pure=False)
+    run = submit(one, chain(node("a", "count", repeat={"until": "{{ output == 6 }}", "every": 0.02})))
+    # After two pauses in the thread, the third one would be too long with them.
+    assert len(types.effects) == 3 and run_of(run.id).waiting == "round 4 of at most 100"
+    assert output(one, wait_for(one, run)) == 6 and len(types.effects) == 6
+
+
 def test_a_flow_is_run_again_until_its_output_is_right(inline, types):
     types.offer("count", lambda config, input, ctx: types.effects.append(1) or len(types.effects), pure=False)
     made = called(node("b", "count"))
