@@ -1,4 +1,4 @@
-"""CSV import into tables, and export. An import is checked as a whole before it writes, in one transaction."""
+"""CSV import into tables, and export. An import is checked as a whole before it writes, and undone if it fails."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import IO, Any, NamedTuple
 import orjson
 from flask import Response
 
-from api.audit import record_change
+from api.audit import begin_entry
 from api.files import MAX_FORM, MULTIPART, receive
 from api.http.auth import require_role
 from api.http.json_io import Resource, get_request
 from api.tables import MAX_FILTER, read_filter
-from database.tables.data_rows import MAX_ROWS, Row, changing, encode_cells, insert_rows, read_whole
+from database.tables.data_rows import MAX_ROWS, Row, encode_cells, read_whole
+from database.tables.row_imports import RowImport
 from database.tables.table_columns import SYSTEM, Column, guess_type_of_texts, show_time, to_cell
 from errors import BadInput, Conflict, HeadraceError, Issue, NotJson, TooLarge
 from models import DataTable
@@ -91,7 +92,10 @@ FORM = ImportIn()
 @blueprint.alt_response(413, schema=Error)
 @blueprint.alt_response(415, schema=Error)
 def import_rows(table: DataTable) -> Any:
-    """Add the rows of a CSV file, all or none unless `skip_invalid` is true. The first line has the headers."""
+    """Add the rows of a CSV file, all or none unless `skip_invalid` is true. The first line has the headers.
+
+    Many rows are added in parts. If the server stops in the middle, it removes them again.
+    """
     request = get_request()
     if request.mimetype != MULTIPART:
         raise NotJson(f"The body must be a form of the type {MULTIPART}, with the file in the field `file`")
@@ -103,12 +107,15 @@ def import_rows(table: DataTable) -> Any:
     if plan.issues and not form["skip_invalid"]:
         raise _make_error(plan)
     columns = table.columns
-    with record_change("table.imported", table) as entry, changing(table):
+
+    def add_columns() -> None:
         if table.columns != columns:
             raise Conflict("The columns of the table were changed meanwhile; import the file again")
         table.add_columns((column.name, column.type) for column in plan.new)
-        insert_rows(table, plan.texts)
-        entry.note(file=name[:100], rows_added=len(plan.texts), rows_skipped=plan.skipped)
+
+    entry = begin_entry("table.imported").about(table)
+    entry.note(file=name[:100], rows_added=len(plan.texts), rows_skipped=plan.skipped)
+    RowImport(table, plan.texts).run(add_columns, entry.written())
     return {
         "imported": len(plan.texts),
         "skipped": plan.skipped,

@@ -19,6 +19,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.util import undefined
 
 from database import LockTimeout, closing_connection, disconnect_thread, is_postgres
+from database.tables.row_imports import undo_interrupted
 from dispatch import Dispatcher
 from models import (
     DataWrite,
@@ -132,6 +133,7 @@ class Scheduler:
             ("default", lambda: dispatcher.offer_again() if leader.leads() else None, OFFER_SECONDS, undefined),
             ("default", unless_paused(with_room(self._publish_due)), PUBLISH_SECONDS, undefined),
             ("default", prune, PRUNE_SECONDS, undefined),
+            ("default", undo_interrupted, WATCH_SECONDS, now),
             *([("default", unless_paused(self._cut_partitions), CUT_SECONDS, now)] if is_postgres() else []),
             ("ticks", unless_paused(with_room(self.leader.tick)), TICK_SECONDS, undefined),
             ("ticks", unless_paused(with_room(self.poller.tick)), TICK_SECONDS, undefined),

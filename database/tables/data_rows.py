@@ -121,6 +121,12 @@ def find_all(table: DataTable, ids: Sequence[str]) -> list[Row]:
     return [found[id_] for id_ in ids if id_ in found]
 
 
+def select_between(table: DataTable, first: str, last: str, limit: int) -> list[Row]:
+    """Return rows with ids from `first` to `last`."""
+    sql = f"{SELECT} WHERE r.table_id = ? AND r.id >= ? AND r.id <= ? ORDER BY r.id LIMIT ?"
+    return _read(sql, (table.id, first, last, limit))
+
+
 def read_whole(table: DataTable, where: Filter = EVERYTHING) -> Iterator[Row]:
     """Yield all rows, oldest first. They are read in pages: a row that is added meanwhile may be one of them."""
     after = None
@@ -190,14 +196,17 @@ def changing(table: DataTable) -> Iterator[None]:
         yield
 
 
-def insert_rows(table: DataTable, texts: Sequence[str]) -> list[str]:
+def insert_rows(
+    table: DataTable, texts: Sequence[str], ids: Sequence[str] | None = None, room_for: int | None = None
+) -> list[str]:
     """Insert rows with these cells, as JSON; return their ids. Call it within `changing`.
 
+    `room_for` is the number of rows for which there must be room: others may follow.
     Raises: TooLarge if the table would have more than MAX_ROWS.
     """
-    if int(table.row_count) + len(texts) > MAX_ROWS:
+    if int(table.row_count) + (room_for or len(texts)) > MAX_ROWS:
         raise TooLarge(f"The table {table.name!r} would have more than {MAX_ROWS:,} rows; delete some first")
-    now, ids = now_ms(), [new_id(DataRow.prefix) for _ in texts]
+    now, ids = now_ms(), list(ids or (new_id(DataRow.prefix) for _ in texts))
     rows = [(id_, table.id, text, now, now) for id_, text in zip(ids, texts, strict=True)]
     execute_all(insert_all("data_rows", ROW_COLUMNS, rows))
     _add_keys(table, zip(ids, map(orjson.loads, texts), strict=True) if _indexed(table) else ())

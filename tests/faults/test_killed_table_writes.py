@@ -1,8 +1,12 @@
 """Processes are killed while runs write to a table: no row is lost, and none is written twice."""
 
+import http.client
+import threading
+from contextlib import closing, suppress
+
 import pytest
 from record import ask, settled
-from servers import until
+from servers import PATIENCE, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
@@ -47,6 +51,33 @@ def test_writes_of_killed_runs_are_done_once(serve, start_load, seeded):
     totals = {row["values"]["number"]: row["values"]["total"] for row in rows}
     assert len(rows) == len(totals) == len(runs) + 1
     assert totals.pop("sum") == len(runs) and set(totals.values()) == {2}
+
+
+def test_an_import_of_a_killed_server_is_undone(serve):
+    server = serve()
+    columns = [{"name": "number", "type": "number"}]
+    table = server.call("POST", "/api/tables", {"name": "orders", "columns": columns})["id"]
+    server.call("POST", f"/api/tables/{table}/rows", {"rows": [{"number": -1}]})
+    lines = "number\n" + "".join(f"{number}\n" for number in range(90_000))
+    head = '--edge\r\nContent-Disposition: form-data; name="file"; filename="may.csv"\r\n\r\n'
+    sent = {"Authorization": f"Bearer {server.token}", "Content-Type": "multipart/form-data; boundary=edge"}
+
+    def send():
+        caller = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+        with suppress(OSError, http.client.HTTPException), closing(caller):
+            caller.request("POST", f"/api/tables/{table}/import", f"{head}{lines}\r\n--edge--\r\n", sent)
+            caller.getresponse()
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    until(lambda: written(server) > 2_000, "a part is written")
+    server.kill()
+    sender.join(PATIENCE)
+    assert 2_000 < written(server) < 90_000
+    server.start()
+    until(lambda: written(server) == 1, "the import is undone")
+    (shown,) = server.call("GET", "/api/tables")["items"]
+    assert shown["row_count"] == 1
 
 
 def written(server):

@@ -2025,7 +2025,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Add the rows of a CSV file, all or none unless `skip_invalid` is true. The first line has the headers. */
+        /**
+         * Add the rows of a CSV file, all or none unless `skip_invalid` is true. The first line has the headers.
+         * @description Many rows are added in parts. If the server stops in the middle, it removes them again.
+         */
         post: operations["import_table"];
         delete?: never;
         options?: never;
